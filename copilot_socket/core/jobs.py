@@ -1,0 +1,270 @@
+"""The job: its states, its commands, and what each event makes of it (docs/protocol.md, "The life of a job").
+
+:func:`decide` is the whole state machine. The store applies what it says; the store's fast path for reports
+(started, progress, completed) is written in SQL, and a test holds it against this module cell by cell.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+import attrs
+
+from copilot_socket.core.retry import RetryPolicy
+
+
+class Status(StrEnum):
+    """What may stand in ``jobs.status``."""
+
+    QUEUED = "queued"
+    ASSIGNED = "assigned"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    PAUSED = "paused"
+    WAITING_CREDENTIAL = "waiting_credential"
+
+
+TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+HELD = frozenset({Status.ASSIGNED, Status.RUNNING})
+"""The states in which a crawler holds the job."""
+
+ENTITY_TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        "GROUP_PROJECT_DISCOVERY": "areas",
+        "group": "group",
+        "project": "project",
+        "issues": "issue",
+        "mergeRequests": "merge_request",
+        "commits": "commit",
+        "branches": "branch",
+        "pipelines": "pipeline",
+        "users": "user",
+        "releases": "release",
+        "groupMilestones": "groupMilestones",
+        "epics": "epics",
+        "jobs": "jobs",
+        "mergeRequestNotes": "mergeRequestNotes",
+    }
+)
+"""Command → the entity type that a crawler must know to be given it."""
+
+COMMANDS = tuple(ENTITY_TYPES)
+WITHOUT_PATH = frozenset({"GROUP_PROJECT_DISCOVERY", "users"})
+"""Commands that need no ``full_path``."""
+
+PLAIN_ENTITY_TYPES = (
+    "areas",
+    "project",
+    "group",
+    "user",
+    "issue",
+    "merge_request",
+    "commit",
+    "branch",
+    "pipeline",
+    "release",
+)
+"""What a crawler that names no entity types is taken to know."""
+
+SPAWNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "crawl_group": ("group", "groupMilestones", "epics"),
+        "crawl_project": (
+            "project",
+            "issues",
+            "mergeRequests",
+            "commits",
+            "branches",
+            "pipelines",
+            "releases",
+            "jobs",
+            "mergeRequestNotes",
+        ),
+        "crawl_user": ("users",),
+        "discover_areas": ("GROUP_PROJECT_DISCOVERY",),
+        "discover_namespaces": ("GROUP_PROJECT_DISCOVERY",),
+    }
+)
+"""``job_type`` of a discovered job → the commands it becomes."""
+
+AREA_TYPES: Mapping[str, str] = MappingProxyType({"crawl_group": "group", "crawl_project": "project"})
+"""``job_type`` of a discovered job → the type of the area that it tells of."""
+
+
+class Event(StrEnum):
+    """Everything that can happen to a job. The first five are reports of its crawler."""
+
+    STARTED = "job_started"
+    PROGRESSED = "job_progress"
+    COMPLETED = "job_completed"
+    FAILED = "job_failed"
+    FAILED_FOR_GOOD = "job_failed (not recoverable)"
+    CLAIMED = "claim"
+    RELEASED = "release"
+    RETURNED = "return"
+    TIMED_OUT = "time-out"
+    NO_CREDENTIAL = "no credential"
+    RENEWED = "credential renewed"
+    CANCELLED = "cancel"
+    RETRIED = "retry"
+
+
+class Outcome(StrEnum):
+    """How a try ended (``job_tries.outcome``)."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    RELEASED = "released"
+    RETURNED = "returned"
+    CANCELLED = "cancelled"
+    CREDENTIAL = "credential"
+
+
+@attrs.frozen
+class Job:
+    """What the state machine needs to know of a job."""
+
+    status: Status
+    attempts: int = 0
+    max_attempts: int = 3
+    releases: int = 0
+    credential_refused: bool = False
+    """Its crawler asked for a new token and was refused one."""
+
+
+@attrs.frozen
+class Transition:
+    """What becomes of a job. ``delay`` in seconds until it may be claimed again; ``outcome`` ends the try."""
+
+    status: Status
+    attempts: int
+    releases: int
+    delay: float = 0.0
+    outcome: Outcome | None = None
+    resolution: str | None = None
+
+
+@attrs.frozen
+class Refusal:
+    """The event does not fit the state; nothing changes."""
+
+    status: Status
+    event: Event
+
+    def __str__(self) -> str:
+        return f"a job that is {self.status} takes no {self.event}"
+
+
+def decide(job: Job, event: Event, policy: RetryPolicy, jitter: float) -> Transition | Refusal:
+    """What *event* makes of *job*; *jitter* in [0, 1) places a back-off within its range."""
+    if job.status not in _ALLOWED[event]:
+        return Refusal(job.status, event)
+    return _RULES[event](job, policy, jitter)
+
+
+def _to(job: Job, status: Status, outcome: Outcome | None = None) -> Transition:
+    return Transition(status, job.attempts, job.releases, outcome=outcome)
+
+
+def _failed(job: Job, policy: RetryPolicy, jitter: float) -> Transition:
+    return _spend(job, policy, jitter, Outcome.FAILED)
+
+
+def _timed_out(job: Job, policy: RetryPolicy, jitter: float) -> Transition:
+    return _spend(job, policy, jitter, Outcome.TIMED_OUT)
+
+
+def _spend(job: Job, policy: RetryPolicy, jitter: float, outcome: Outcome) -> Transition:
+    """A failure uses up one of the tries; a refused credential is nobody's failure and uses none."""
+    if job.credential_refused:
+        return _no_credential(job, policy, jitter)
+    attempts = job.attempts + 1
+    if attempts >= job.max_attempts:
+        return Transition(
+            Status.FAILED, attempts, job.releases, outcome=outcome, resolution="dead letter: no tries left"
+        )
+    delay = policy.after_failure(attempts, jitter)
+    return Transition(
+        Status.QUEUED, attempts, job.releases, delay, outcome, f"queued again, try {attempts + 1} of {job.max_attempts}"
+    )
+
+
+def _failed_for_good(job: Job, policy: RetryPolicy, jitter: float) -> Transition:
+    if job.credential_refused:
+        return _no_credential(job, policy, jitter)
+    return Transition(
+        Status.FAILED,
+        job.attempts + 1,
+        job.releases,
+        outcome=Outcome.FAILED,
+        resolution="dead letter: not recoverable",
+    )
+
+
+def _released(job: Job, policy: RetryPolicy, jitter: float) -> Transition:
+    """Losing its crawler is not the job's fault: it spends no try, but not without end."""
+    if job.credential_refused:
+        return _no_credential(job, policy, jitter)
+    releases = job.releases + 1
+    if releases >= policy.max_releases:
+        return Transition(
+            Status.FAILED,
+            job.attempts,
+            releases,
+            outcome=Outcome.RELEASED,
+            resolution=f"dead letter: lost its crawler {releases} times",
+        )
+    delay = policy.after_release(releases, jitter)
+    return Transition(Status.QUEUED, job.attempts, releases, delay, Outcome.RELEASED)
+
+
+def _no_credential(job: Job, _policy: RetryPolicy, _jitter: float) -> Transition:
+    return Transition(
+        Status.WAITING_CREDENTIAL,
+        job.attempts,
+        job.releases,
+        outcome=Outcome.CREDENTIAL,
+        resolution="waits until the account's credential is renewed",
+    )
+
+
+def _cancelled(job: Job, _policy: RetryPolicy, _jitter: float) -> Transition:
+    return _to(job, Status.CANCELLED, Outcome.CANCELLED if job.status in HELD else None)
+
+
+_LIVE = frozenset(Status) - TERMINAL
+
+_ALLOWED: Mapping[Event, frozenset[Status]] = {
+    Event.STARTED: HELD,
+    Event.PROGRESSED: HELD,
+    Event.COMPLETED: HELD,
+    Event.FAILED: HELD,
+    Event.FAILED_FOR_GOOD: HELD,
+    Event.CLAIMED: frozenset({Status.QUEUED}),
+    Event.RELEASED: HELD,
+    Event.RETURNED: frozenset({Status.ASSIGNED}),
+    Event.TIMED_OUT: HELD,
+    Event.NO_CREDENTIAL: HELD,
+    Event.RENEWED: frozenset({Status.WAITING_CREDENTIAL}),
+    Event.CANCELLED: _LIVE,
+    Event.RETRIED: frozenset({Status.FAILED, Status.CANCELLED}),
+}
+
+_RULES = {
+    Event.STARTED: lambda job, _p, _j: _to(job, Status.RUNNING),
+    Event.PROGRESSED: lambda job, _p, _j: _to(job, job.status),
+    Event.COMPLETED: lambda job, _p, _j: _to(job, Status.COMPLETED, Outcome.COMPLETED),
+    Event.FAILED: _failed,
+    Event.FAILED_FOR_GOOD: _failed_for_good,
+    Event.CLAIMED: lambda job, _p, _j: _to(job, Status.ASSIGNED),
+    Event.RELEASED: _released,
+    Event.RETURNED: lambda job, _p, _j: _to(job, Status.QUEUED, Outcome.RETURNED),
+    Event.TIMED_OUT: _timed_out,
+    Event.NO_CREDENTIAL: _no_credential,
+    Event.RENEWED: lambda job, _p, _j: _to(job, Status.QUEUED),
+    Event.CANCELLED: _cancelled,
+    Event.RETRIED: lambda _job, _p, _j: Transition(Status.QUEUED, 0, 0),
+}

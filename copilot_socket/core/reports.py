@@ -1,0 +1,99 @@
+"""What crawlers say of the jobs they hold, stripped of the wire: the events that the writer stores."""
+
+from typing import Any
+
+import attrs
+
+Json = dict[str, Any]
+
+
+@attrs.frozen
+class Started:
+    """The crawler has begun."""
+
+    entity_type: str | None = None
+    entity_id: str | None = None
+
+
+@attrs.frozen
+class Progressed:
+    """How far it is. ``progress`` is merged into the job's, key by key; ``resume_state`` replaces the job's."""
+
+    progress: Json
+    resume_state: Json | None = None
+
+
+@attrs.frozen
+class Completed:
+    """It is done."""
+
+    progress: Json
+
+
+@attrs.frozen
+class Failed:
+    """It did not work."""
+
+    error: str
+    error_type: str | None
+    recoverable: bool
+    progress: Json = attrs.field(factory=dict)
+    resume_state: Json | None = None
+    stack_trace: str | None = None
+    context: Json | None = None
+
+
+@attrs.frozen
+class FoundArea:
+    """A group or project that exists."""
+
+    full_path: str
+    name: str
+    type: str
+    gitlab_id: int | None
+
+
+@attrs.frozen
+class FoundJob:
+    """A job to be spawned, unless there is one already."""
+
+    command: str
+    full_path: str | None
+    priority: int | None
+
+
+@attrs.frozen
+class Discovered:
+    """Areas and jobs that the crawler came across; ``progress`` is kept beside the job's other progress."""
+
+    areas: tuple[FoundArea, ...]
+    jobs: tuple[FoundJob, ...]
+    progress: Json = attrs.field(factory=dict)
+
+
+Body = Started | Progressed | Completed | Failed | Discovered
+
+
+@attrs.frozen
+class Report:
+    """One event about one assignment, as told by the crawler with identity ``crawler``."""
+
+    assignment: str
+    crawler: str
+    body: Body
+
+    @property
+    def job_id(self) -> str:
+        """The job that the assignment's id names."""
+        return job_of(self.assignment)
+
+
+def job_of(assignment: str) -> str:
+    """The job id in an assignment id ``<job id>.<try>.<random>``; of anything else, what stands before a dot."""
+    return assignment.partition(".")[0]
+
+
+def try_of(assignment: str) -> int:
+    """The number of the try in an assignment id; 0 where there is none."""
+    number = assignment.split(".")[1] if assignment.count(".") == 2 else ""
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 0
