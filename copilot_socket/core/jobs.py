@@ -4,7 +4,7 @@
 (started, progress, completed) is written in SQL, and a test holds it against this module cell by cell.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -188,7 +188,12 @@ def _spend(job: Job, policy: RetryPolicy, jitter: float, outcome: Outcome) -> Tr
         )
     delay = policy.after_failure(attempts, jitter)
     return Transition(
-        Status.QUEUED, attempts, job.releases, delay, outcome, f"queued again, try {attempts + 1} of {job.max_attempts}"
+        Status.QUEUED,
+        attempts,
+        job.releases,
+        delay,
+        outcome,
+        f"queued again, try {attempts + 1} of {job.max_attempts}",
     )
 
 
@@ -253,7 +258,7 @@ _ALLOWED: Mapping[Event, frozenset[Status]] = {
     Event.RETRIED: frozenset({Status.FAILED, Status.CANCELLED}),
 }
 
-_RULES = {
+_RULES: Mapping[Event, Callable[[Job, RetryPolicy, float], Transition]] = {
     Event.STARTED: lambda job, _p, _j: _to(job, Status.RUNNING),
     Event.PROGRESSED: lambda job, _p, _j: _to(job, job.status),
     Event.COMPLETED: lambda job, _p, _j: _to(job, Status.COMPLETED, Outcome.COMPLETED),

@@ -1,0 +1,260 @@
+"""One batch of what crawlers said, folded and written in a few statements of one transaction."""
+
+from collections.abc import Iterable, Sequence
+
+import attrs
+import orjson
+
+from copilot_socket.core.folding import Change, Fold, Verdict, fold, split_runs
+from copilot_socket.core.jobs import Event
+from copilot_socket.core.reports import Completed, Discovered, Failed, FoundArea, Report, job_of, try_of
+from copilot_socket.store.connection import Connection, Row, Transaction
+from copilot_socket.store.sql import sql
+from copilot_socket.store.transitions import Ask, Transitions
+from copilot_socket.telling import JobChanged
+
+
+@attrs.frozen
+class Presence:
+    """A crawler that is here, or has gone (no connection left, or silent)."""
+
+    key: str
+    crawler_id: str
+    max_jobs: int
+    entity_types: tuple[str, ...]
+    plain: bool
+    present: bool
+
+
+@attrs.frozen
+class ConnectionSeen:
+    """A connection that opened, said who it is, or closed."""
+
+    id: str
+    crawler_key: str
+    crawler_id: str
+    active: bool
+    metadata: dict[str, object] = attrs.field(factory=dict)
+
+
+Operation = Report | Presence | ConnectionSeen
+
+
+@attrs.frozen
+class Settings:
+    """What the statements need to know of this node. ``lease`` in seconds."""
+
+    node: str
+    lease: float
+    max_attempts: int
+
+
+@attrs.frozen
+class Written:
+    """A committed batch: a verdict for each operation, and what to tell."""
+
+    verdicts: list[Verdict]
+    news: list[JobChanged]
+
+
+class Batches:
+    """Writes batches over one connection."""
+
+    def __init__(self, connection: Connection, settings: Settings, transitions: Transitions) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._transitions = transitions
+
+    async def write(self, operations: Sequence[Operation]) -> Written:
+        """Commit *operations* together, or raise with nothing committed (or, after a lost connection, unknown)."""
+        reports = [op for op in operations if isinstance(op, Report)]
+        runs = split_runs(reports)
+        folds = [fold([reports[index] for index in run]) for run in runs]
+        changes = [item.change for item in folds]
+        if len(reports) == len(operations) and all(map(_everyday, changes)):
+            rows = await self._connection.query(sql("store_reports"), _report_parameters(changes))
+            news = _told(changes, rows)
+        else:
+            rows, news = await self._connection.transaction(lambda tx: self._everything(tx, operations, changes))
+        verdicts = await self._verdicts(folds, {row[0] for row in rows})
+        by_report: list[Verdict] = [Verdict.STORED] * len(reports)
+        for item, run in zip(folds, runs, strict=True):
+            for index, verdict in zip(run, item.verdicts(verdicts[item.change.assignment]), strict=True):
+                by_report[index] = verdict
+        left = iter(by_report)
+        return Written([next(left) if isinstance(op, Report) else Verdict.STORED for op in operations], news)
+
+    async def _everything(
+        self, tx: Transaction, operations: Sequence[Operation], changes: Sequence[Change]
+    ) -> tuple[list[Row], list[JobChanged]]:
+        presences = {op.key: op for op in operations if isinstance(op, Presence)}
+        await self._presences(tx, [op for op in presences.values() if op.present])
+        await self._connections(tx, {op.id: op for op in operations if isinstance(op, ConnectionSeen)})
+        rows: list[Row] = []
+        news: list[JobChanged] = []
+        if changes:
+            rows = await tx.query(sql("store_reports"), _report_parameters(changes))
+            news = _told(changes, rows)
+            held = {row[0] for row in rows}
+            kept = [change for change in changes if change.assignment in held]
+            await self._discoveries(tx, kept)
+            asks = [_ask(change) for change in kept if isinstance(change.ending, Failed)]
+            if asks:
+                _answers, told = await self._transitions.within(tx, asks)
+                news += told
+        gone = sorted(op.key for op in presences.values() if not op.present)
+        if gone:
+            await tx.query(sql("crawlers_absent"), {"key": gone, "node": self._settings.node})
+        return rows, news
+
+    async def _presences(self, tx: Transaction, present: Sequence[Presence]) -> None:
+        if present:
+            await tx.query(
+                sql("crawlers_present"),
+                {
+                    "node": self._settings.node,
+                    "lease": self._settings.lease,
+                    "key": [op.key for op in present],
+                    "crawler_id": [op.crawler_id for op in present],
+                    "max_jobs": [op.max_jobs for op in present],
+                    "entity_types": [",".join(op.entity_types) for op in present],
+                    "plain": [op.plain for op in present],
+                },
+            )
+
+    async def _connections(self, tx: Transaction, seen: dict[str, ConnectionSeen]) -> None:
+        if seen:
+            await tx.query(
+                sql("connections_seen"),
+                {
+                    "node": self._settings.node,
+                    "id": list(seen),
+                    "crawler_id": [op.crawler_id for op in seen.values()],
+                    "crawler_key": [op.crawler_key for op in seen.values()],
+                    "is_active": [op.active for op in seen.values()],
+                    "metadata": [orjson.dumps(op.metadata).decode() for op in seen.values()],
+                },
+            )
+
+    async def _discoveries(self, tx: Transaction, changes: Sequence[Change]) -> None:
+        areas = _merged(area for change in changes for found in change.discoveries for area in found.areas)
+        if areas:
+            await tx.query(
+                sql("found_areas"),
+                {
+                    "path": list(areas),
+                    "gitlab_id": [area.gitlab_id for area in areas.values()],
+                    "name": [area.name for area in areas.values()],
+                    "type": [area.type for area in areas.values()],
+                },
+            )
+        for change in changes:
+            for found in change.discoveries:
+                await self._discovery(tx, job_of(change.assignment), found)
+
+    async def _discovery(self, tx: Transaction, job_id: str, found: Discovered) -> None:
+        if found.areas:
+            paths = [area.full_path for area in found.areas]
+            await tx.query(sql("authorize_areas"), {"job": job_id, "path": paths})
+        if found.jobs:
+            await tx.query(
+                sql("spawn"),
+                {
+                    "job": job_id,
+                    "command": [job.command for job in found.jobs],
+                    "path": [job.full_path for job in found.jobs],
+                    "priority": [job.priority for job in found.jobs],
+                    "max_attempts": self._settings.max_attempts,
+                },
+            )
+
+    async def _verdicts(self, folds: Sequence[Fold], held: set[str]) -> dict[str, Verdict]:
+        """What became of each change; a second look tells why some found nothing to change."""
+        verdicts = dict.fromkeys(held, Verdict.STORED)
+        refused = [item.change for item in folds if item.change.assignment not in held]
+        if refused:
+            names = [change.assignment for change in refused]
+            rows = await self._connection.query(
+                sql("explain_refusals"),
+                {
+                    "job": [job_of(name) for name in names],
+                    "assignment": names,
+                    "try": [try_of(name) for name in names],
+                },
+            )
+            facts = {row[0]: (row[1], row[2]) for row in rows}
+            for change in refused:
+                verdicts[change.assignment] = why(change, *facts[change.assignment])
+        return verdicts
+
+
+def why(change: Change, live: bool, outcome: str | None) -> Verdict:
+    """Why *change* found nothing to change: someone else's live try, the same ending once more, an ended try, nothing."""
+    if live:
+        return Verdict.UNAUTHORIZED
+    if outcome is None:
+        return Verdict.UNKNOWN
+    ended = {Completed: "completed", Failed: "failed"}.get(type(change.ending))
+    # A refused credential turns the failure that followed it into an outcome of its own.
+    same = ended == outcome or (isinstance(change.ending, Failed) and outcome == "credential")
+    return Verdict.STORED if same else Verdict.STALE
+
+
+def _everyday(change: Change) -> bool:
+    return not change.discoveries and not isinstance(change.ending, Failed)
+
+
+def _ask(change: Change) -> Ask:
+    failure = change.ending
+    assert isinstance(failure, Failed)
+    event = Event.FAILED if failure.recoverable else Event.FAILED_FOR_GOOD
+    return Ask(job_of(change.assignment), event, change.assignment, failure=failure)
+
+
+def _report_parameters(changes: Sequence[Change]) -> dict[str, object]:
+    ordered = sorted(changes, key=lambda change: change.assignment)
+    return {
+        "job": [job_of(change.assignment) for change in ordered],
+        "assignment": [change.assignment for change in ordered],
+        "crawler": [change.crawler for change in ordered],
+        "started": [change.started for change in ordered],
+        "completed": [isinstance(change.ending, Completed) for change in ordered],
+        "progress": [orjson.dumps(change.progress).decode() if change.progress else None for change in ordered],
+        "resume": [
+            None if change.resume_state is None else orjson.dumps(change.resume_state).decode() for change in ordered
+        ],
+    }
+
+
+def _told(changes: Sequence[Change], rows: Sequence[Row]) -> list[JobChanged]:
+    started = {row[0]: row[1] for row in rows}
+    news = []
+    for change in changes:
+        if change.assignment not in started:
+            continue
+        job_id = job_of(change.assignment)
+        if started[change.assignment]:
+            news.append(JobChanged(job_id, "running", Event.STARTED, change.assignment, change.crawler))
+        if isinstance(change.ending, Completed):
+            news.append(
+                JobChanged(
+                    job_id,
+                    "completed",
+                    Event.COMPLETED,
+                    change.assignment,
+                    change.crawler,
+                    outcome="completed",
+                )
+            )
+    return news
+
+
+def _merged(found: Iterable[FoundArea]) -> dict[str, FoundArea]:
+    """Areas by path, the last mention winning but for an id that only an earlier one had."""
+    areas: dict[str, FoundArea] = {}
+    for area in found:
+        earlier = areas.get(area.full_path)
+        if area.gitlab_id is None and earlier is not None:
+            area = attrs.evolve(area, gitlab_id=earlier.gitlab_id)  # noqa: PLW2901
+        areas[area.full_path] = area
+    return areas

@@ -1,0 +1,42 @@
+"""Throwing away what is old, in batches that hold no lock for long."""
+
+from collections.abc import Mapping
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from copilot_socket.store.database import Database
+from copilot_socket.store.sql import sql
+
+BATCH = 1000
+PAUSE = 0.05
+
+
+class Cleanup:
+    """Deletes jobs and errors older than their age (seconds), and rows of connections that are long gone."""
+
+    def __init__(
+        self, database: Database, reactor: IReactorTime, *, max_job_age: float, max_error_age: float
+    ) -> None:
+        self._database = database
+        self._reactor = reactor
+        self._ages: Mapping[str, float | None] = {
+            "clean_jobs": max_job_age,
+            "clean_errors": max_error_age,
+            "clean_connections": None,
+            "clean_crawlers": None,
+            "clean_keys": None,
+        }
+
+    async def run(self) -> dict[str, int]:
+        """One whole round; how many rows of each kind went."""
+        return {name: await self._all_of(name, age) for name, age in self._ages.items()}
+
+    async def _all_of(self, name: str, age: float | None) -> int:
+        total = 0
+        while True:
+            [(count,)] = await self._database.query(sql(name), {"age": age, "limit": BATCH})
+            total += count
+            if count < BATCH:
+                return total
+            await deferLater(self._reactor, PAUSE)

@@ -1,0 +1,198 @@
+"""One connection to PostgreSQL that comes back by itself."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import attrs
+import psycopg2
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from txpostgres import txpostgres
+
+from copilot_socket.store.faults import DatabaseAway, Remedy, remedy
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+Params = Mapping[str, Any] | Sequence[Any] | None
+
+APPLICATION_NAME = "copilot-study"
+CONNECT_TIMEOUT = 10.0
+CONFLICT_TRIES = 10
+
+
+@attrs.frozen
+class Limits:
+    """How long the database may take, in seconds."""
+
+    query: float = 30.0
+    transaction: float = 60.0
+
+
+class _Quiet(txpostgres.Connection):  # type: ignore[misc]
+    """txpostgres' connection, but one lost while idle is told to its owner and not logged as a crash."""
+
+    def __init__(self, reactor: IReactorTime, on_lost: Callable[[], None]) -> None:
+        super().__init__(reactor)
+        self._on_lost = on_lost
+
+    def doRead(self) -> None:
+        try:
+            super().doRead()
+        except psycopg2.Error:
+            self._on_lost()
+
+    def connectionLost(self, reason: Any) -> None:
+        with suppress(psycopg2.Error):
+            super().connectionLost(reason)
+        self._on_lost()
+
+
+class Transaction:
+    """A transaction under way; whoever made it commits it."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+
+    async def query(self, sql: str, params: Params = None) -> list[Row]:
+        """Run one statement; its rows, or an empty list where it returns none."""
+        await self._cursor.execute(sql, params)
+        return _rows(self._cursor)
+
+
+class Connection:
+    """A connection that is made when needed and made anew when it was lost. One user at a time; others queue."""
+
+    log = Logger("copilot_socket.store")
+
+    def __init__(
+        self,
+        dsn: str,
+        reactor: IReactorTime,
+        limits: Limits,
+        on_notify: Callable[[str, str], None] | None = None,
+    ) -> None:
+        self._dsn = dsn
+        self._reactor = reactor
+        self._limits = limits
+        self._on_notify = on_notify
+        self._lock = DeferredLock()
+        self._live: _Quiet | None = None
+        self.on_lost: Callable[[], None] = lambda: None
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        return self._live is not None
+
+    async def query(self, sql: str, params: Params = None) -> list[Row]:
+        """Run one statement in a transaction of its own.
+
+        Raises :class:`DatabaseAway` when the connection is lost, else the psycopg2 error.
+        """
+
+        async def run(cursor: Any) -> list[Row]:
+            await cursor.execute(sql, params)
+            return _rows(cursor)
+
+        return await self._exclusively(run, self._limits.query)
+
+    async def transaction(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run *work* between BEGIN and COMMIT; again from the start on serialisation failures and deadlocks.
+
+        Raises :class:`DatabaseAway` when the connection is lost, and then the outcome of COMMIT is unknown.
+        """
+
+        async def run(cursor: Any) -> T:
+            await cursor.execute("BEGIN")
+            try:
+                result = await work(Transaction(cursor))
+                await cursor.execute("COMMIT")
+            except BaseException:
+                if self._live is not None and not self._live.closed:
+                    await cursor.execute("ROLLBACK")
+                raise
+            return result
+
+        for _ in range(CONFLICT_TRIES - 1):
+            try:
+                return await self._exclusively(run, self._limits.transaction)
+            except psycopg2.Error as error:
+                if remedy(error) is not Remedy.REPEAT:
+                    raise
+        return await self._exclusively(run, self._limits.transaction)
+
+    async def connect(self) -> None:
+        """Make the connection now rather than at the first statement. Raises :class:`DatabaseAway`."""
+        await self._exclusively(_nothing, self._limits.query)
+
+    def close(self) -> None:
+        """Drop the connection; the next use makes a new one."""
+        live, self._live = self._live, None
+        if live is not None and not live.closed:
+            live.close()
+
+    async def _exclusively(self, run: Callable[[Any], Awaitable[T]], limit: float) -> T:
+        await self._lock.acquire()
+        try:
+            live = await self._ensure()
+            d = Deferred.fromCoroutine(_coroutine(run, live.cursor()))
+            # The server ends a slow statement by itself; this ends one whose server stands still.
+            return await d.addTimeout(limit + 1.0, self._reactor)
+        except psycopg2.Error as error:
+            if self._live is None or self._live.closed:
+                self._drop()
+                raise DatabaseAway(_first_line(error)) from error
+            raise
+        except (TimeoutError, CancelledError, txpostgres.RollbackFailed) as error:
+            self._drop()
+            raise DatabaseAway(f"no answer from the database within {limit:g} s") from error
+        finally:
+            self._lock.release()
+
+    async def _ensure(self) -> _Quiet:
+        if self._live is not None and not self._live.closed:
+            return self._live
+        live = _Quiet(self._reactor, self._drop)
+        if self._on_notify is not None:
+            notify = self._on_notify
+            live.addNotifyObserver(lambda note: notify(note.channel, note.payload))
+        try:
+            await live.connect(self._dsn, application_name=APPLICATION_NAME).addTimeout(
+                CONNECT_TIMEOUT, self._reactor
+            )
+            cursor = live.cursor()
+            await cursor.execute(
+                f"SET statement_timeout = {int(self._limits.query * 1000)};"
+                f"SET idle_in_transaction_session_timeout = {int(self._limits.transaction * 1000)};"
+                "SET jit = off; SET timezone = 'UTC'"
+            )
+        except (psycopg2.Error, TimeoutError) as error:
+            if live.pollable() is not None and not live.closed:
+                live.close()
+            raise DatabaseAway(_first_line(error) or "no connection in time") from error
+        self._live = live
+        return live
+
+    def _drop(self) -> None:
+        was_live = self._live is not None
+        self.close()
+        if was_live:
+            self.on_lost()
+
+
+async def _coroutine(run: Callable[[Any], Awaitable[T]], cursor: Any) -> T:
+    return await run(cursor)
+
+
+async def _nothing(_cursor: Any) -> None:
+    return None
+
+
+def _rows(cursor: Any) -> list[Row]:
+    return list(cursor.fetchall()) if cursor.description is not None else []
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n", 1)[0]

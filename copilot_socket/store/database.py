@@ -1,0 +1,85 @@
+"""The pool of general connections: for the HTTP port, timers and rare writes.
+
+The hot paths (writer, claims, listener) have connections of their own and never wait for this pool.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from copilot_socket.store.connection import Connection, Limits, Params, Row, Transaction
+from copilot_socket.store.faults import DatabaseAway
+
+__all__ = ["Database", "DatabaseAway", "PoolUse", "Transaction"]
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class PoolUse:
+    """How the pool is used at the moment."""
+
+    size: int
+    in_use: int
+    waiting: int
+
+
+class Database:
+    """At most *size* connections to *dsn*, made when first needed. Waiters are served in order."""
+
+    def __init__(self, dsn: str, reactor: IReactorTime, limits: Limits, size: int) -> None:
+        self.dsn = dsn
+        self.reactor = reactor
+        self.limits = limits
+        self._size = size
+        self._idle = [Connection(dsn, reactor, limits) for _ in range(size)]
+        self._waiting: deque[Deferred[Connection]] = deque()
+
+    @property
+    def use(self) -> PoolUse:
+        """How the pool is used at the moment."""
+        return PoolUse(self._size, self._size - len(self._idle), len(self._waiting))
+
+    async def query(self, sql: str, params: Params = None) -> list[Row]:
+        """Run one statement in a transaction of its own. Raises :class:`DatabaseAway` or psycopg2's error."""
+        connection = await self._take()
+        try:
+            return await connection.query(sql, params)
+        finally:
+            self._give(connection)
+
+    async def transaction(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run *work* in one transaction, repeated on conflicts. Raises :class:`DatabaseAway` or psycopg2's error."""
+        connection = await self._take()
+        try:
+            return await connection.transaction(work)
+        finally:
+            self._give(connection)
+
+    def dedicated(self, on_notify: Callable[[str, str], None] | None = None) -> Connection:
+        """A connection of its own, outside the pool, to the same database."""
+        return Connection(self.dsn, self.reactor, self.limits, on_notify)
+
+    def close(self) -> None:
+        """Close what is idle and fail whoever still waits."""
+        for connection in self._idle:
+            connection.close()
+        while self._waiting:
+            self._waiting.popleft().errback(DatabaseAway("the node is stopping"))
+
+    async def _take(self) -> Connection:
+        if self._idle:
+            return self._idle.pop()
+        d: Deferred[Connection] = Deferred(self._waiting.remove)
+        self._waiting.append(d)
+        return await d
+
+    def _give(self, connection: Connection) -> None:
+        if self._waiting:
+            self._waiting.popleft().callback(connection)
+        else:
+            self._idle.append(connection)

@@ -1,0 +1,123 @@
+"""Leases of this node and its crawlers, and what is taken from crawlers that are gone."""
+
+import os
+import socket
+from collections.abc import Sequence
+
+import attrs
+import orjson
+
+from copilot_socket.core.jobs import Event
+from copilot_socket.store.database import Database
+from copilot_socket.store.sql import sql
+from copilot_socket.store.transitions import Answer, Ask, Transitions, by_assignment
+
+RELEASE_LIMIT = 500
+
+
+@attrs.frozen
+class ConnectionState:
+    """What ``socket_connections`` shows of one connection. ``silent`` in seconds; None: nothing said yet."""
+
+    id: str
+    silent: float | None
+    held: Sequence[str]
+    system_status: str | None
+    metadata: dict[str, object]
+
+
+class Leases:
+    """Reads and writes leases over the pool. *lease*, *grace* and *job_timeout* in seconds."""
+
+    def __init__(
+        self,
+        database: Database,
+        transitions: Transitions,
+        node: str,
+        *,
+        lease: float,
+        grace: float,
+        job_timeout: float,
+    ) -> None:
+        self._database = database
+        self._transitions = transitions
+        self._node = node
+        self.lease = lease
+        self.grace = grace
+        self._job_timeout = job_timeout
+
+    async def renew(self, live: Sequence[str]) -> None:
+        """Renew the node's lease and, in the same statement, those of the crawlers *live* here."""
+        await self._database.query(
+            sql("renew_leases"),
+            {
+                "node": self._node,
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "lease": self.lease,
+                "key": list(live),
+            },
+        )
+
+    async def held(self, keys: Sequence[str]) -> dict[str, list[str]]:
+        """The live assignments of each of *keys* that holds any."""
+        return {row[0]: row[1] for row in await self._database.query(sql("held_by_all"), {"key": list(keys)})}
+
+    async def held_by(self, key: str) -> list[tuple[str, bool]]:
+        """The live assignments of one crawler, and whether each was ever reported on."""
+        return [(row[0], row[1]) for row in await self._database.query(sql("held_by"), {"key": key})]
+
+    async def must_confirm(self, key: str) -> None:
+        """Give the crawler *key* one more grace to name, in reports, what it still holds."""
+        await self._database.query(sql("must_confirm"), {"key": key, "grace": self.grace})
+
+    async def show(self, connections: Sequence[ConnectionState]) -> None:
+        """Bring the rows of *connections* up to date."""
+        if connections:
+            await self._database.query(
+                sql("connections_alive"),
+                {
+                    "id": [item.id for item in connections],
+                    "silent": [item.silent for item in connections],
+                    "jobs": [",".join(item.held) for item in connections],
+                    "system_status": [item.system_status for item in connections],
+                    "metadata": [orjson.dumps(item.metadata).decode() for item in connections],
+                },
+            )
+
+    async def release_lost(self, others: bool) -> int:
+        """Queue again what crawlers lost; with *others*, those of other nodes too. How many there were."""
+        rows = await self._database.query(
+            sql("lost_assignments"),
+            {"node": self._node, "grace": self.grace, "others": others, "limit": RELEASE_LIMIT},
+        )
+        return await self._apply([row[0] for row in rows], Event.RELEASED, [row[1] for row in rows])
+
+    async def release(self, assignments: Sequence[str], reason: str) -> list[Answer]:
+        """Queue again the jobs of *assignments*, which their crawler no longer holds."""
+        return await self._transitions.run(by_assignment(assignments, Event.RELEASED, reason))
+
+    async def settle_refused(self) -> int:
+        """Park the jobs whose crawlers were refused a token and went silent about them."""
+        rows = await self._database.query(sql("refused_assignments"), {"grace": self.grace, "limit": RELEASE_LIMIT})
+        return await self._apply([row[0] for row in rows], Event.NO_CREDENTIAL, "no new token for its account")
+
+    async def time_out(self) -> int:
+        """End the tries that have not been reported on for too long."""
+        rows = await self._database.query(
+            sql("timed_out_assignments"), {"timeout": self._job_timeout, "limit": RELEASE_LIMIT}
+        )
+        reason = f"no report for {self._job_timeout:g} s"
+        return await self._apply([row[0] for row in rows], Event.TIMED_OUT, reason)
+
+    async def leave(self) -> None:
+        """The node stops: its connections are over. Its crawlers keep their leases."""
+        await self._database.query(sql("node_leaves"), {"node": self._node})
+
+    async def forget_dead(self) -> None:
+        """Mark the connections of nodes that died without a word."""
+        await self._database.query(sql("forget_dead_nodes"))
+
+    async def _apply(self, assignments: Sequence[str], event: Event, reason: str | Sequence[str]) -> int:
+        asks: list[Ask] = by_assignment(assignments, event, reason)
+        return sum(answer is not None for answer in await self._transitions.run(asks))

@@ -1,0 +1,413 @@
+-- Every statement of the job logic, by name. Parameters are psycopg2's.
+
+-- name: store_reports
+-- The fast path: one row an assignment. Fenced by the assignment's id; a report that arrives at another node, or from
+-- a crawler that took the assignment over from one that is gone, moves it to the reporting crawler.
+WITH input AS (
+  SELECT * FROM unnest(%(job)s::text[], %(assignment)s::text[], %(crawler)s::text[], %(started)s::boolean[],
+                       %(completed)s::boolean[], %(progress)s::jsonb[], %(resume)s::jsonb[])
+    AS t (job_id, assignment, crawler, started, completed, progress, resume_state)
+), held AS (
+  UPDATE job_assignments a SET
+    status = CASE WHEN i.completed THEN 'completed' WHEN i.started THEN 'running' ELSE a.status END,
+    started_at = CASE WHEN i.started THEN coalesce(a.started_at, now()) ELSE a.started_at END,
+    completed_at = CASE WHEN i.completed THEN now() END,
+    reported_at = now(),
+    confirm_by = NULL,
+    crawler_key = i.crawler
+  FROM input i
+  WHERE a.web_app_job_id = i.job_id AND a.crawler_job_id = i.assignment AND a.completed_at IS NULL
+    AND (a.crawler_key = i.crawler OR NOT EXISTS (
+      SELECT FROM crawlers c WHERE c.key = a.crawler_key AND c.lease_expires_at > now()))
+  RETURNING a.web_app_job_id AS job_id, a.crawler_job_id, a.crawler_key, a.try, a.assigned_at, a.started_at,
+            i.started, i.completed, i.progress, i.resume_state
+), job AS (
+  UPDATE jobs j SET
+    status = CASE WHEN h.completed THEN 'completed' WHEN h.started THEN 'running' ELSE j.status END,
+    started_at = CASE WHEN h.started AND j.status = 'assigned' THEN now() ELSE j.started_at END,
+    finished_at = CASE WHEN h.completed THEN now() END,
+    updated_at = now(),
+    progress = CASE WHEN h.progress IS NULL THEN j.progress ELSE j.progress || h.progress END,
+    resume_state = coalesce(h.resume_state, j.resume_state)
+  FROM held h WHERE j.id = h.job_id
+), ended AS (
+  INSERT INTO job_tries (job_id, try, crawler_job_id, crawler_key, assigned_at, started_at, outcome)
+  SELECT job_id, try, crawler_job_id, crawler_key, assigned_at, started_at, 'completed' FROM held WHERE completed
+)
+SELECT crawler_job_id, started AND started_at = now() FROM held
+
+-- name: explain_refusals
+-- Why reports found no live assignment of theirs: the assignment as it stands, and how the try ended if it has.
+SELECT i.assignment,
+       a.crawler_job_id IS NOT NULL AS live,
+       t.outcome
+FROM unnest(%(job)s::text[], %(assignment)s::text[], %(try)s::integer[]) AS i (job_id, assignment, try)
+LEFT JOIN job_assignments a
+  ON a.web_app_job_id = i.job_id AND a.crawler_job_id = i.assignment AND a.completed_at IS NULL
+LEFT JOIN job_tries t ON t.job_id = i.job_id AND t.try = i.try AND t.crawler_job_id = i.assignment
+
+-- name: crawlers_present
+INSERT INTO crawlers (key, crawler_id, node_id, lease_expires_at, max_jobs, entity_types, plain)
+SELECT key, crawler_id, %(node)s, now() + %(lease)s * interval '1 second', max_jobs,
+       string_to_array(entity_types, ','), plain
+FROM unnest(%(key)s::text[], %(crawler_id)s::text[], %(max_jobs)s::integer[], %(entity_types)s::text[],
+            %(plain)s::boolean[]) AS t (key, crawler_id, max_jobs, entity_types, plain)
+ORDER BY key
+ON CONFLICT (key) DO UPDATE SET
+  crawler_id = excluded.crawler_id, node_id = excluded.node_id, lease_expires_at = excluded.lease_expires_at,
+  max_jobs = excluded.max_jobs, entity_types = excluded.entity_types, plain = excluded.plain
+
+-- name: crawlers_absent
+-- The lease of a crawler that is gone ends now; the grace counts from here. One that is connected to another
+-- living node keeps its lease, which that node renews.
+UPDATE crawlers c SET lease_expires_at = now()
+WHERE c.key = ANY (%(key)s) AND c.node_id = %(node)s AND c.lease_expires_at > now()
+  AND NOT EXISTS (
+    SELECT FROM socket_connections s JOIN nodes n ON n.id = s.node_id AND n.lease_expires_at > now()
+    WHERE s.crawler_key = c.key AND s.is_active AND s.node_id <> %(node)s)
+
+-- name: connections_seen
+INSERT INTO socket_connections (id, crawler_id, crawler_key, node_id, is_active, metadata, ended_at)
+SELECT id, crawler_id, crawler_key, %(node)s, is_active, metadata, CASE WHEN NOT is_active THEN now() END
+FROM unnest(%(id)s::text[], %(crawler_id)s::text[], %(crawler_key)s::text[], %(is_active)s::boolean[],
+            %(metadata)s::jsonb[]) AS t (id, crawler_id, crawler_key, is_active, metadata)
+ORDER BY id
+ON CONFLICT (id) DO UPDATE SET
+  crawler_id = excluded.crawler_id, crawler_key = excluded.crawler_key, is_active = excluded.is_active,
+  active_jobs = CASE WHEN excluded.is_active THEN socket_connections.active_jobs ELSE '{}' END,
+  metadata = socket_connections.metadata || excluded.metadata, ended_at = excluded.ended_at
+
+-- name: held_by
+SELECT crawler_job_id, reported_at IS NOT NULL FROM job_assignments
+WHERE crawler_key = %(key)s AND completed_at IS NULL ORDER BY web_app_job_id
+
+-- name: must_confirm
+UPDATE job_assignments SET confirm_by = now() + %(grace)s * interval '1 second'
+WHERE crawler_key = %(key)s AND completed_at IS NULL AND confirm_by IS NULL
+
+-- name: take_over_pushes
+UPDATE crawlers SET node_id = %(node)s WHERE key = ANY (%(key)s) AND node_id <> %(node)s
+
+-- name: not_ours
+SELECT key FROM crawlers WHERE key = ANY (%(key)s) AND node_id <> %(node)s
+
+-- name: claim
+-- Jobs for the slots of crawlers, in the order in which they asked; the best jobs first. Rooms are counted here, where
+-- every node's claims are seen. SKIP LOCKED: another node may be claiming the same jobs at this moment.
+WITH slots AS (
+  SELECT key, ord, row_number() OVER (PARTITION BY key ORDER BY ord) AS nth
+  FROM unnest(%(key)s::text[]) WITH ORDINALITY AS t (key, ord)
+), rooms AS (
+  SELECT c.key, c.max_jobs - (SELECT count(*) FROM job_assignments a
+                              WHERE a.crawler_key = c.key AND a.completed_at IS NULL) AS room
+  FROM crawlers c WHERE c.key = ANY (%(key)s) AND c.node_id = %(node)s
+), allowed AS (
+  SELECT s.key, row_number() OVER (ORDER BY s.ord) AS nth
+  FROM slots s JOIN rooms r ON r.key = s.key AND s.nth <= r.room
+), candidates AS MATERIALIZED (
+  SELECT best.id FROM unnest(%(entity_types)s::text[]) AS lane CROSS JOIN LATERAL (
+    SELECT j.id, j.priority FROM jobs j
+    WHERE j.entity_type = lane AND j.status = 'queued' AND j.ready
+    ORDER BY j.priority DESC, j.id LIMIT %(wanted)s) AS best
+  ORDER BY best.priority DESC, best.id LIMIT (SELECT count(*) FROM allowed)
+), locked AS MATERIALIZED (
+  SELECT j.id, j.priority FROM jobs j
+  WHERE j.id = ANY (ARRAY(SELECT id FROM candidates)) AND j.status = 'queued' AND j.ready
+  ORDER BY j.id FOR UPDATE SKIP LOCKED
+), picked AS (
+  SELECT id, row_number() OVER (ORDER BY priority DESC, id) AS nth FROM locked
+), claimed AS (
+  UPDATE jobs j SET status = 'assigned', updated_at = now(), tries = j.tries + 1, finished_at = NULL
+  FROM picked p JOIN allowed a ON a.nth = p.nth WHERE j.id = p.id
+  RETURNING j.id, a.key, p.nth, j.tries, j.account_id, j.user_id, j.scheduled_at, j.entity_type, j.gitlab_url, j.resume_state,
+            j.command, j.full_path, j.branch
+), assigned AS (
+  INSERT INTO job_assignments (web_app_job_id, crawler_job_id, account_id, user_id, try, crawler_key, token_generation)
+  SELECT c.id, c.id || '.' || c.tries || '.' || substr(replace(gen_random_uuid()::text, '-', ''), 1, 12),
+         c.account_id, c.user_id, c.tries, c.key, t.token_generation
+  FROM claimed c JOIN accounts t ON t.id = c.account_id
+  ORDER BY c.id
+  ON CONFLICT (web_app_job_id) DO UPDATE SET
+    crawler_job_id = excluded.crawler_job_id, try = excluded.try, crawler_key = excluded.crawler_key,
+    token_generation = excluded.token_generation, status = 'assigned', assigned_at = now(), completed_at = NULL,
+    started_at = NULL, reported_at = NULL, confirm_by = NULL, credential_refused_at = NULL, metadata = '{}'
+  RETURNING web_app_job_id, crawler_job_id
+)
+SELECT a.crawler_job_id, c.key, c.entity_type, coalesce(r.gitlab_id::text, c.full_path, c.account_id), c.gitlab_url,
+       c.resume_state, c.command, c.full_path, r.type, c.branch, c.tries, c.account_id, t.access_token,
+       extract(epoch FROM t.token_expires_at - now())::float8, t.credential_status,
+       extract(epoch FROM now() - c.scheduled_at)::float8, (SELECT count(*) FROM candidates)
+FROM assigned a JOIN claimed c ON c.id = a.web_app_job_id JOIN accounts t ON t.id = c.account_id
+LEFT JOIN areas r ON r.full_path = c.full_path
+ORDER BY c.nth
+
+-- name: unreported
+-- Assignments of these crawlers that were never reported on, in the form in which claims come.
+SELECT a.crawler_job_id, a.crawler_key, j.entity_type, coalesce(r.gitlab_id::text, j.full_path, j.account_id),
+       j.gitlab_url, j.resume_state, j.command, j.full_path, r.type, j.branch, a.try, j.account_id, t.access_token,
+       extract(epoch FROM t.token_expires_at - now())::float8, t.credential_status, NULL::float8, 0::bigint
+FROM job_assignments a JOIN jobs j ON j.id = a.web_app_job_id JOIN accounts t ON t.id = j.account_id
+LEFT JOIN areas r ON r.full_path = j.full_path
+WHERE a.crawler_key = ANY (%(key)s) AND a.completed_at IS NULL AND a.reported_at IS NULL
+ORDER BY a.web_app_job_id
+
+-- name: handed_token
+UPDATE job_assignments a SET token_generation = t.token_generation
+FROM accounts t WHERE t.id = a.account_id AND a.web_app_job_id = ANY (%(job)s) AND a.completed_at IS NULL
+
+-- name: lock_live_assignments
+-- First the assignments, then the jobs, each in id order: the order in which reports lock them.
+SELECT FROM job_assignments WHERE web_app_job_id = ANY (%(job)s) AND completed_at IS NULL
+ORDER BY web_app_job_id FOR UPDATE
+
+-- name: lock_jobs
+SELECT id, status, attempts, max_attempts, releases, account_id, command, full_path, branch
+FROM jobs WHERE id = ANY (%(job)s) ORDER BY id FOR UPDATE
+
+-- name: live_assignments
+SELECT web_app_job_id, crawler_job_id, crawler_key, credential_refused_at IS NOT NULL FROM job_assignments
+WHERE web_app_job_id = ANY (%(job)s) AND completed_at IS NULL
+
+-- name: apply_transitions
+WITH input AS (
+  SELECT * FROM unnest(%(job)s::text[], %(status)s::text[], %(attempts)s::integer[], %(releases)s::integer[],
+                       %(delay)s::float8[], %(outcome)s::text[], %(reason)s::text[])
+    AS t (job_id, status, attempts, releases, delay, outcome, reason)
+), job AS (
+  UPDATE jobs j SET
+    status = i.status, attempts = i.attempts, releases = i.releases, updated_at = now(),
+    scheduled_at = CASE WHEN i.status = 'queued' THEN now() + i.delay * interval '1 second' ELSE j.scheduled_at END,
+    ready = i.delay <= 0,
+    finished_at = CASE WHEN i.status IN ('completed', 'failed', 'cancelled') THEN now() END
+  FROM input i WHERE j.id = i.job_id
+), ended AS (
+  UPDATE job_assignments a SET
+    completed_at = coalesce(a.completed_at, now()),
+    status = CASE WHEN i.status IN ('completed', 'failed', 'cancelled') THEN i.status ELSE 'pending' END
+  FROM input i
+  WHERE a.web_app_job_id = i.job_id AND (a.completed_at IS NULL OR i.outcome IS NULL)
+  RETURNING a.web_app_job_id, a.try, a.crawler_job_id, a.crawler_key, a.assigned_at, a.started_at, i.outcome, i.reason
+), tries AS (
+  INSERT INTO job_tries (job_id, try, crawler_job_id, crawler_key, assigned_at, started_at, outcome, reason)
+  SELECT web_app_job_id, try, crawler_job_id, crawler_key, assigned_at, started_at, outcome, reason
+  FROM ended WHERE outcome IS NOT NULL
+)
+SELECT CASE WHEN bool_or(status = 'queued' AND delay <= 0) THEN pg_notify('copilot_jobs', '') END FROM input
+
+-- name: tell_ended
+SELECT pg_notify('copilot_ended', assignment) FROM unnest(%(assignment)s::text[]) AS assignment
+
+-- name: log_errors
+INSERT INTO job_error_log (job_id, error_type, error_message, stack_trace, context, retry_count, is_recoverable, resolution)
+SELECT * FROM unnest(%(job)s::text[], %(error_type)s::text[], %(message)s::text[], %(stack)s::text[],
+                     %(context)s::jsonb[], %(retries)s::integer[], %(recoverable)s::boolean[], %(resolution)s::text[])
+
+-- name: live_twin
+SELECT id FROM jobs
+WHERE account_id = %(account)s AND command = %(command)s AND coalesce(full_path, '') = coalesce(%(path)s, '')
+  AND coalesce(branch, '') = coalesce(%(branch)s, '') AND status NOT IN ('completed', 'failed', 'cancelled')
+  AND id <> %(job)s
+
+-- name: found_areas
+-- An area's first numeric id is kept when a later mention has none.
+INSERT INTO areas AS a (full_path, gitlab_id, name, type)
+SELECT * FROM unnest(%(path)s::text[], %(gitlab_id)s::bigint[], %(name)s::text[], %(type)s::text[])
+  AS t (full_path, gitlab_id, name, type)
+ORDER BY full_path
+ON CONFLICT (full_path) DO UPDATE SET
+  gitlab_id = coalesce(excluded.gitlab_id, a.gitlab_id), name = excluded.name, type = excluded.type
+WHERE (a.gitlab_id, a.name, a.type) IS DISTINCT FROM
+      (coalesce(excluded.gitlab_id, a.gitlab_id), excluded.name, excluded.type)
+
+-- name: authorize_areas
+INSERT INTO area_authorizations (account_id, full_path)
+SELECT j.account_id, path FROM jobs j CROSS JOIN unnest(%(path)s::text[]) AS path
+WHERE j.id = %(job)s ORDER BY path
+ON CONFLICT DO NOTHING
+
+-- name: spawn
+-- Not again what this parent has spawned before, however that ended; not beside a live job of the same kind.
+INSERT INTO jobs (account_id, user_id, provider, gitlab_url, command, full_path, priority, spawned_from, max_attempts)
+SELECT p.account_id, p.user_id, p.provider, p.gitlab_url, f.command, f.full_path, coalesce(f.priority, p.priority), p.id,
+       %(max_attempts)s
+FROM unnest(%(command)s::text[], %(path)s::text[], %(priority)s::integer[])
+       WITH ORDINALITY AS f (command, full_path, priority, ord)
+CROSS JOIN jobs p
+WHERE p.id = %(job)s AND NOT EXISTS (
+  SELECT FROM jobs s WHERE s.spawned_from = p.id AND s.command = f.command AND s.full_path IS NOT DISTINCT FROM f.full_path)
+ORDER BY f.command, f.full_path
+ON CONFLICT (account_id, command, coalesce(full_path, ''), coalesce(branch, ''))
+  WHERE status NOT IN ('completed', 'failed', 'cancelled') DO NOTHING
+RETURNING id
+
+-- name: merge_progress
+UPDATE jobs SET progress = progress || %(progress)s::jsonb, updated_at = now() WHERE id = %(job)s
+
+-- name: renew_leases
+-- The node's own lease, and in the same statement those of all its live crawlers.
+WITH node AS (
+  INSERT INTO nodes (id, host, pid, lease_expires_at)
+  VALUES (%(node)s, %(host)s, %(pid)s, now() + %(lease)s * interval '1 second')
+  ON CONFLICT (id) DO UPDATE SET lease_expires_at = excluded.lease_expires_at
+), ordered AS MATERIALIZED (
+  SELECT key FROM crawlers WHERE key = ANY (%(key)s) ORDER BY key FOR UPDATE
+)
+UPDATE crawlers c SET lease_expires_at = now() + %(lease)s * interval '1 second'
+FROM ordered o WHERE c.key = o.key
+
+-- name: held_by_all
+SELECT crawler_key, array_agg(crawler_job_id ORDER BY web_app_job_id) FROM job_assignments
+WHERE crawler_key = ANY (%(key)s) AND completed_at IS NULL GROUP BY crawler_key
+
+-- name: connections_alive
+UPDATE socket_connections s SET
+  last_heartbeat = coalesce(now() - t.silent * interval '1 second', s.last_heartbeat),
+  active_jobs = coalesce(string_to_array(nullif(t.jobs, ''), ','), '{}'),
+  system_status = coalesce(t.system_status, s.system_status),
+  metadata = s.metadata || t.metadata
+FROM unnest(%(id)s::text[], %(silent)s::float8[], %(jobs)s::text[], %(system_status)s::text[], %(metadata)s::jsonb[])
+  AS t (id, silent, jobs, system_status, metadata)
+WHERE s.id = t.id
+
+-- name: lost_assignments
+-- What may be taken from its crawler: the lease ended a grace ago, or a promised report did not come. Of other nodes'
+-- crawlers only if this node's own leases have held for long enough to judge.
+SELECT a.crawler_job_id, CASE WHEN c.lease_expires_at IS NULL OR
+    c.lease_expires_at <= now() - %(grace)s * interval '1 second' THEN 'its crawler is gone'
+    ELSE 'its crawler came back without it' END
+FROM job_assignments a LEFT JOIN crawlers c ON c.key = a.crawler_key
+WHERE a.completed_at IS NULL AND (c.node_id = %(node)s OR %(others)s)
+  AND (c.key IS NULL OR c.lease_expires_at <= now() - %(grace)s * interval '1 second' OR a.confirm_by <= now())
+ORDER BY a.web_app_job_id LIMIT %(limit)s
+
+-- name: refused_assignments
+-- Crawlers that were refused a new token and have said nothing since, for a whole grace.
+SELECT crawler_job_id FROM job_assignments
+WHERE completed_at IS NULL AND credential_refused_at <= now() - %(grace)s * interval '1 second'
+  AND coalesce(reported_at, assigned_at) <= credential_refused_at
+ORDER BY web_app_job_id LIMIT %(limit)s
+
+-- name: timed_out_assignments
+SELECT crawler_job_id FROM job_assignments
+WHERE completed_at IS NULL AND coalesce(reported_at, assigned_at) <= now() - %(timeout)s * interval '1 second'
+ORDER BY web_app_job_id LIMIT %(limit)s
+
+-- name: promote_due
+WITH due AS (
+  SELECT id FROM jobs WHERE status = 'queued' AND NOT ready AND scheduled_at <= now()
+  ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
+), promoted AS (
+  UPDATE jobs j SET ready = true FROM due WHERE j.id = due.id RETURNING j.id
+)
+SELECT (SELECT count(*) FROM promoted), (
+  SELECT extract(epoch FROM min(scheduled_at) - now())::float8 FROM jobs
+  WHERE status = 'queued' AND NOT ready AND scheduled_at > now())
+
+-- name: account_of_assignment
+-- For a token request: the live assignment, who holds it, and its account's credential.
+SELECT a.crawler_key, c.lease_expires_at > now(), a.token_generation, t.id, t.token_generation, t.access_token,
+       extract(epoch FROM t.token_expires_at)::float8, extract(epoch FROM t.token_expires_at - now())::float8
+FROM job_assignments a JOIN accounts t ON t.id = a.account_id LEFT JOIN crawlers c ON c.key = a.crawler_key
+WHERE a.web_app_job_id = %(job)s AND a.crawler_job_id = %(assignment)s AND a.completed_at IS NULL
+
+-- name: begin_refresh
+-- Single flight across nodes: whoever gets a row does the refresh.
+UPDATE accounts SET refresh_node = %(node)s, refresh_until = now() + %(limit)s * interval '1 second'
+WHERE id = %(account)s AND token_generation = %(generation)s AND (refresh_until IS NULL OR refresh_until <= now())
+RETURNING gitlab_url, refresh_token
+
+-- name: account_token
+SELECT token_generation, access_token, extract(epoch FROM token_expires_at)::float8,
+       extract(epoch FROM token_expires_at - now())::float8, refresh_until > now(), credential_status
+FROM accounts WHERE id = %(account)s
+
+-- name: store_refreshed
+UPDATE accounts SET access_token = %(access)s, refresh_token = coalesce(%(refresh)s, refresh_token),
+  token_expires_at = CASE WHEN %(lifetime)s IS NULL THEN NULL ELSE now() + %(lifetime)s * interval '1 second' END,
+  token_generation = token_generation + 1, credential_status = 'valid', refresh_node = NULL, refresh_until = NULL,
+  updated_at = now()
+WHERE id = %(account)s AND refresh_node = %(node)s AND token_generation = %(generation)s
+RETURNING token_generation, extract(epoch FROM token_expires_at)::float8
+
+-- name: give_up_refresh
+UPDATE accounts SET refresh_node = NULL, refresh_until = NULL,
+  credential_status = CASE WHEN %(refused)s THEN 'expired' ELSE credential_status END, updated_at = now()
+WHERE id = %(account)s AND refresh_node = %(node)s AND token_generation = %(generation)s
+
+-- name: refuse_credential
+UPDATE job_assignments SET credential_refused_at = now()
+WHERE web_app_job_id = %(job)s AND crawler_job_id = %(assignment)s AND completed_at IS NULL
+
+-- name: node_leaves
+WITH gone AS (
+  UPDATE socket_connections SET is_active = false, active_jobs = '{}', ended_at = now()
+  WHERE node_id = %(node)s AND is_active
+)
+DELETE FROM nodes WHERE id = %(node)s
+
+-- name: forget_dead_nodes
+-- Connections of nodes that died without a word.
+WITH dead AS (
+  DELETE FROM nodes WHERE lease_expires_at <= now() - interval '1 hour'
+)
+UPDATE socket_connections s SET is_active = false, active_jobs = '{}', ended_at = now()
+WHERE s.is_active AND NOT EXISTS (SELECT FROM nodes n WHERE n.id = s.node_id AND n.lease_expires_at > now())
+
+-- name: clean_jobs
+WITH old AS (
+  SELECT id FROM jobs WHERE status IN ('completed', 'failed', 'cancelled')
+    AND updated_at <= now() - %(age)s * interval '1 second'
+  ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+), assignments AS (
+  DELETE FROM job_assignments a USING old WHERE a.web_app_job_id = old.id
+), tries AS (
+  DELETE FROM job_tries t USING old WHERE t.job_id = old.id
+), gone AS (
+  DELETE FROM jobs j USING old WHERE j.id = old.id RETURNING j.id
+)
+SELECT count(*) FROM gone
+
+-- name: clean_errors
+WITH gone AS (
+  DELETE FROM job_error_log WHERE id IN (
+    SELECT id FROM job_error_log WHERE timestamp <= now() - %(age)s * interval '1 second' LIMIT %(limit)s)
+  RETURNING id
+)
+SELECT count(*) FROM gone
+
+-- name: clean_connections
+WITH gone AS (
+  DELETE FROM socket_connections WHERE id IN (
+    SELECT id FROM socket_connections WHERE NOT is_active AND ended_at <= now() - interval '1 day' LIMIT %(limit)s)
+  RETURNING id
+)
+SELECT count(*) FROM gone
+
+-- name: clean_crawlers
+WITH gone AS (
+  DELETE FROM crawlers WHERE key IN (
+    SELECT key FROM crawlers c WHERE lease_expires_at <= now() - interval '1 day'
+      AND NOT EXISTS (SELECT FROM job_assignments a WHERE a.crawler_key = c.key AND a.completed_at IS NULL)
+    LIMIT %(limit)s)
+  RETURNING key
+)
+SELECT count(*) FROM gone
+
+-- name: clean_keys
+WITH gone AS (
+  DELETE FROM idempotency_keys WHERE key IN (
+    SELECT key FROM idempotency_keys WHERE created_at <= now() - interval '1 day' LIMIT %(limit)s)
+  RETURNING key
+)
+SELECT count(*) FROM gone
+
+-- name: count_jobs
+SELECT status, count(*) FROM jobs GROUP BY status
+
+-- name: queue_age
+SELECT coalesce(extract(epoch FROM now() - min(scheduled_at)), 0)::float8 FROM jobs WHERE status = 'queued' AND ready
+
+-- name: unroutable
+-- Jobs whose entity type no connected crawler takes.
+SELECT count(*) FROM jobs j WHERE j.status = 'queued' AND j.ready AND NOT EXISTS (
+  SELECT FROM crawlers c WHERE c.lease_expires_at > now() AND j.entity_type = ANY (c.entity_types))

@@ -1,0 +1,18 @@
+"""Statements by name, read once from ``queries.sql`` (``-- name: <name>`` begins each)."""
+
+import re
+from functools import cache
+from importlib.resources import files
+
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+
+
+@cache
+def _statements() -> dict[str, str]:
+    parts = _NAME.split((files("copilot_socket.store") / "queries.sql").read_text("utf-8"))
+    return dict(zip(parts[1::2], (text.strip() for text in parts[2::2]), strict=True))
+
+
+def sql(name: str) -> str:
+    """The statement called *name*. Raises ``KeyError`` if there is none."""
+    return _statements()[name]

@@ -1,0 +1,156 @@
+"""The group commit: one queue, one batch in flight, everything that came in meanwhile in the next."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import psycopg2
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from copilot_socket.core.folding import Verdict
+from copilot_socket.core.reports import Report
+from copilot_socket.store.batches import Batches, Operation
+from copilot_socket.store.faults import DatabaseAway, Remedy, remedy
+from copilot_socket.telling import Telling
+
+MAX_BATCH = 1000
+HIGH_WATER = 8000
+LOW_WATER = 2000
+WAIT_FIRST, WAIT_MOST = 0.05, 2.0
+
+
+class Unstorable(Exception):
+    """The database refuses this operation for its data; the rest of its batch is committed."""
+
+
+class Writer:
+    """Stores operations in the order submitted. Never drops one: while the database is away it waits.
+
+    ``on_flow`` is told ``False`` when no more should be submitted (the queue is full, or the database is away), and
+    ``True`` when there is room again.
+    """
+
+    log = Logger("copilot_socket.store.writer")
+
+    def __init__(self, batches: Batches, reactor: IReactorTime, telling: Telling) -> None:
+        self._batches = batches
+        self._reactor = reactor
+        self._telling = telling
+        self._queue: deque[tuple[Operation, Deferred[Verdict]]] = deque()
+        self._running: Deferred[None] | None = None
+        self._flowing = True
+        self._idle_waiters: list[Deferred[None]] = []
+        self.away_since: float | None = None
+        self.on_flow: Callable[[bool], None] = lambda _flowing: None
+
+    @property
+    def waiting(self) -> int:
+        """How many operations are queued."""
+        return len(self._queue)
+
+    def submit(self, operation: Operation) -> "Deferred[Verdict]":
+        """Queue *operation*; fires with its verdict after the commit, or fails with :class:`Unstorable`."""
+        d: Deferred[Verdict] = Deferred()
+        self._queue.append((operation, d))
+        if self._running is None:
+            self._running = Deferred.fromCoroutine(self._run())
+            self._running.addErrback(self._broken)
+        elif len(self._queue) >= HIGH_WATER:
+            self._flow(False)
+        return d
+
+    def drained(self) -> "Deferred[None]":
+        """Fires once the queue is empty and nothing is in flight."""
+        d: Deferred[None] = Deferred()
+        if self._running is None:
+            d.callback(None)
+        else:
+            self._idle_waiters.append(d)
+        return d
+
+    async def _run(self) -> None:
+        # One turn of the reactor first: what one read brought goes into one batch.
+        await deferLater(self._reactor, 0)
+        while self._queue:
+            batch = self._take()
+            await self._commit(batch)
+            if len(self._queue) <= LOW_WATER and self.away_since is None:
+                self._flow(True)
+        self._running = None
+        waiters, self._idle_waiters = self._idle_waiters, []
+        for waiter in waiters:
+            waiter.callback(None)
+
+    def _take(self) -> list[tuple[Operation, "Deferred[Verdict]"]]:
+        """The next batch. Reports of two crawlers on one assignment never share a batch: they can't be folded."""
+        batch: list[tuple[Operation, Deferred[Verdict]]] = []
+        owners: dict[str, str] = {}
+        while self._queue and len(batch) < MAX_BATCH:
+            operation = self._queue[0][0]
+            if (
+                isinstance(operation, Report)
+                and owners.setdefault(operation.assignment, operation.crawler) != operation.crawler
+            ):
+                break
+            batch.append(self._queue.popleft())
+        return batch
+
+    async def _commit(self, batch: Sequence[tuple[Operation, "Deferred[Verdict]"]]) -> None:
+        wait = WAIT_FIRST
+        while True:
+            try:
+                written = await self._batches.write([operation for operation, _ in batch])
+            except (psycopg2.Error, DatabaseAway, ValueError, TypeError) as error:
+                what = remedy(error)
+                if what is Remedy.REFUSE:
+                    await self._halve(batch, error)
+                    return
+                if what is Remedy.WAIT:
+                    self._lost(error)
+                    await deferLater(self._reactor, wait)
+                    wait = min(wait * 2, WAIT_MOST)
+            else:
+                break
+        self._found()
+        for news in written.news:
+            self._telling.tell(news)
+        for (_, d), verdict in zip(batch, written.verdicts, strict=True):
+            d.callback(verdict)
+
+    async def _halve(self, batch: Sequence[tuple[Operation, "Deferred[Verdict]"]], error: Exception) -> None:
+        if len(batch) == 1:
+            self.log.error(
+                "The database refuses {operation}: {error}", operation=type(batch[0][0]).__name__, error=error
+            )
+            batch[0][1].errback(Unstorable(str(error).split("\n", 1)[0]))
+            return
+        middle = len(batch) // 2
+        await self._commit(batch[:middle])
+        await self._commit(batch[middle:])
+
+    def _lost(self, error: Exception) -> None:
+        if self.away_since is None:
+            self.away_since = self._reactor.seconds()
+            self.log.error("The database is away, reading from crawlers stops: {error}", error=error)
+        self._flow(False)
+
+    def _found(self) -> None:
+        if self.away_since is not None:
+            seconds = self._reactor.seconds() - self.away_since
+            self.away_since = None
+            self.log.info("The database is back after {seconds:.1f} s", seconds=seconds)
+
+    def _flow(self, flowing: bool) -> None:
+        if flowing != self._flowing:
+            self._flowing = flowing
+            self.on_flow(flowing)
+
+    def _broken(self, failure: Failure) -> None:
+        self._running = None
+        self.log.failure("The writer failed", failure)
+        if self._queue:
+            self._running = Deferred.fromCoroutine(self._run())
+            self._running.addErrback(self._broken)
