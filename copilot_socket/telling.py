@@ -58,7 +58,7 @@ class MessageHandled:
 
 @attrs.frozen
 class TokenRefreshed:
-    """An account's token was renewed (``refreshed``), refused for good (``refused``) or could not be got (``failed``)."""
+    """An account's token was ``refreshed``, ``refused`` for good, or the refresh ``failed`` for now."""
 
     account: str
     outcome: str

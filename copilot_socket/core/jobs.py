@@ -104,6 +104,7 @@ class Event(StrEnum):
     CLAIMED = "claim"
     RELEASED = "release"
     RETURNED = "return"
+    PUT_OFF = "put off"
     TIMED_OUT = "time-out"
     NO_CREDENTIAL = "no credential"
     RENEWED = "credential renewed"
@@ -226,6 +227,11 @@ def _released(job: Job, policy: RetryPolicy, jitter: float) -> Transition:
     return Transition(Status.QUEUED, job.attempts, releases, delay, Outcome.RELEASED)
 
 
+def _put_off(job: Job, policy: RetryPolicy, _jitter: float) -> Transition:
+    """Something that every job of its kind needs can't be had for the moment."""
+    return Transition(Status.QUEUED, job.attempts, job.releases, policy.base, Outcome.RETURNED)
+
+
 def _no_credential(job: Job, _policy: RetryPolicy, _jitter: float) -> Transition:
     return Transition(
         Status.WAITING_CREDENTIAL,
@@ -251,6 +257,7 @@ _ALLOWED: Mapping[Event, frozenset[Status]] = {
     Event.CLAIMED: frozenset({Status.QUEUED}),
     Event.RELEASED: HELD,
     Event.RETURNED: frozenset({Status.ASSIGNED}),
+    Event.PUT_OFF: frozenset({Status.ASSIGNED}),
     Event.TIMED_OUT: HELD,
     Event.NO_CREDENTIAL: HELD,
     Event.RENEWED: frozenset({Status.WAITING_CREDENTIAL}),
@@ -267,6 +274,7 @@ _RULES: Mapping[Event, Callable[[Job, RetryPolicy, float], Transition]] = {
     Event.CLAIMED: lambda job, _p, _j: _to(job, Status.ASSIGNED),
     Event.RELEASED: _released,
     Event.RETURNED: lambda job, _p, _j: _to(job, Status.QUEUED, Outcome.RETURNED),
+    Event.PUT_OFF: _put_off,
     Event.TIMED_OUT: _timed_out,
     Event.NO_CREDENTIAL: _no_credential,
     Event.RENEWED: lambda job, _p, _j: _to(job, Status.QUEUED),

@@ -66,9 +66,10 @@ class Claims:
         rows = await self._connection.query(sql("unreported"), {"key": list(keys)})
         return [Claimed(*row[:-1]) for row in rows]
 
-    async def take_over(self, keys: Sequence[str]) -> None:
-        """From now on this node pushes to *keys*: it is where they asked last."""
-        await self._connection.query(sql("take_over_pushes"), {"key": list(keys), "node": self._node})
+    async def take_over(self, keys: Sequence[str]) -> set[str]:
+        """From now on this node pushes to *keys*, it is where they asked last; those that another node had."""
+        rows = await self._connection.query(sql("take_over_pushes"), {"key": list(keys), "node": self._node})
+        return {row[0] for row in rows}
 
     async def not_ours(self, keys: Sequence[str]) -> set[str]:
         """Those of *keys* that asked last at another node."""

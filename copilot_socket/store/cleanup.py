@@ -36,7 +36,7 @@ class Cleanup:
         total = 0
         while True:
             [(count,)] = await self._database.query(sql(name), {"age": age, "limit": BATCH})
-            total += count
+            total += int(count)
             if count < BATCH:
                 return total
             await deferLater(self._reactor, PAUSE)

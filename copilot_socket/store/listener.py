@@ -7,6 +7,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import DatabaseAway
@@ -43,7 +44,7 @@ class Listener:
     def start(self) -> "Deferred[None]":
         """Begin to listen; fires at once when that works, else when it does."""
         self._running = Deferred.fromCoroutine(self._listen())
-        self._running.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        self._running.addErrback(_cancelled)
         return self._running
 
     def stop(self) -> None:
@@ -75,3 +76,7 @@ class Listener:
             self._on_jobs()
         else:
             self._on_ended(payload)
+
+
+def _cancelled(failure: Failure) -> None:
+    failure.trap(CancelledError)

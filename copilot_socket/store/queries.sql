@@ -86,7 +86,7 @@ UPDATE job_assignments SET confirm_by = now() + %(grace)s * interval '1 second'
 WHERE crawler_key = %(key)s AND completed_at IS NULL AND confirm_by IS NULL
 
 -- name: take_over_pushes
-UPDATE crawlers SET node_id = %(node)s WHERE key = ANY (%(key)s) AND node_id <> %(node)s
+UPDATE crawlers SET node_id = %(node)s WHERE key = ANY (%(key)s) AND node_id <> %(node)s RETURNING key
 
 -- name: not_ours
 SELECT key FROM crawlers WHERE key = ANY (%(key)s) AND node_id <> %(node)s
@@ -322,11 +322,12 @@ SELECT token_generation, access_token, extract(epoch FROM token_expires_at)::flo
 FROM accounts WHERE id = %(account)s
 
 -- name: store_refreshed
+-- Not bound to the claim on the refresh: a pair that GitLab gave out late is still the only one that works.
 UPDATE accounts SET access_token = %(access)s, refresh_token = coalesce(%(refresh)s, refresh_token),
   token_expires_at = CASE WHEN %(lifetime)s IS NULL THEN NULL ELSE now() + %(lifetime)s * interval '1 second' END,
   token_generation = token_generation + 1, credential_status = 'valid', refresh_node = NULL, refresh_until = NULL,
   updated_at = now()
-WHERE id = %(account)s AND refresh_node = %(node)s AND token_generation = %(generation)s
+WHERE id = %(account)s AND token_generation = %(generation)s
 RETURNING token_generation, extract(epoch FROM token_expires_at)::float8
 
 -- name: give_up_refresh

@@ -1,0 +1,73 @@
+"""`copilot-socket check`: says everything that would keep a node from running, and changes nothing."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+
+import attrs
+
+from copilot_socket.cli.inspection import Finding, inspect_database, inspect_http_port, inspect_socket
+from copilot_socket.cli.options import add_config_options, config_from
+from copilot_socket.cli.output import add_json_option, emit, say
+from copilot_socket.config import Config, ConfigFaults, Fault
+
+_DATABASE_VARIABLES = frozenset({"DATABASE_URL", "COPILOT_STATE_DIR"})
+_SOCKET_VARIABLES = frozenset({"SOCKET_PATH"})
+_HTTP_VARIABLES = frozenset({"COPILOT_HTTP_HOST", "COPILOT_HTTP_PORT", "PORT"})
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The configuration's options."""
+    add_json_option(parser)
+    add_config_options(parser)
+
+
+def run(args: Namespace) -> int:
+    """Report; 0 only when a node could run."""
+    faults: tuple[Fault, ...] = ()
+    try:
+        config = config_from(args)
+    except ConfigFaults as error:
+        if error.usable is None:
+            raise
+        config, faults = error.usable, error.faults
+    findings = list(_findings(config, faults))
+    good = all(finding.good for finding in findings)
+    if args.json:
+        emit({"ok": good, "findings": [attrs.asdict(finding) for finding in findings], "settings": _settings(config)})
+    else:
+        _report(config, findings)
+    return 0 if good else 1
+
+
+def _findings(config: Config, faults: tuple[Fault, ...]) -> Iterator[Finding]:
+    """All there is to say; what depends on a faulty variable is not looked at."""
+    faulty = {fault.variable for fault in faults}
+    for fault in faults:
+        yield Finding("configuration", False, str(fault), f"set or unset {fault.variable}")
+    if not faults:
+        yield Finding("configuration", True, f"{config.environment}, all values are allowed")
+    if not faulty & _DATABASE_VARIABLES:
+        yield from inspect_database(config)
+    live = False
+    if not faulty & _SOCKET_VARIABLES:
+        socket = inspect_socket(config.socket_path)
+        live = socket.live
+        yield socket.finding
+    if not faulty & _HTTP_VARIABLES and not live:
+        yield inspect_http_port(config.http_host, config.http_port)
+
+
+def _settings(config: Config) -> dict[str, dict[str, str]]:
+    return {setting.name: {"value": setting.value, "origin": setting.origin} for setting in config.describe()}
+
+
+def _report(config: Config, findings: list[Finding]) -> None:
+    for setting in config.describe():
+        if setting.origin != "default":
+            say(f"  {setting.name} = {setting.value}   ({setting.origin})")
+    for finding in findings:
+        say(f"{'ok   ' if finding.good else 'FAULT'} {finding.subject}: {finding.detail}")
+        if finding.remedy:
+            say(f"      → {finding.remedy}")
+    wrong = sum(not finding.good for finding in findings)
+    say("A node can run here." if wrong == 0 else f"{wrong} fault{'s' if wrong > 1 else ''} to mend.")

@@ -1,0 +1,91 @@
+"""`copilot-socket`: finds the command, imports only that one, and turns what it raises into an exit status.
+
+A command is a module with `add_arguments(parser)` and `run(args) -> int`; a new one is a row in COMMANDS.
+"""
+
+import importlib
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+
+import attrs
+
+from copilot_socket import __version__
+from copilot_socket.cli.output import add_json_option, complain, emit
+
+_INTERRUPTED = 130  # as a shell has it: 128 + SIGINT
+
+
+class CommandError(Exception):
+    """A command did not work; the message is for the person who typed it."""
+
+
+@attrs.frozen
+class Command:
+    """Where a command is, and what it is good for."""
+
+    module: str
+    help: str
+
+
+COMMANDS: dict[str, Command] = {
+    "check": Command("copilot_socket.cli.check", "look at configuration, database and socket directory"),
+    "migrate": Command("copilot_socket.cli.migrate", "bring the database's tables up to date"),
+    "keys": Command("copilot_socket.cli.keys", "make keys for COPILOT_SECRET_KEY"),
+}
+
+
+def parser_for(argv: Sequence[str]) -> ArgumentParser:
+    """The parser for this command line: every command is listed, only the one that is named is imported."""
+    parser = ArgumentParser(
+        prog="copilot-socket",
+        description="The job server for GitLab crawlers. A node is run with: twistd -n copilot-socket",
+    )
+    parser.add_argument("--version", action="version", version=f"copilot-socket {__version__}")
+    parser.set_defaults(json=False)
+    add_json_option(parser)
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    named = next((word for word in argv if not word.startswith("-")), None)
+    for name, command in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=command.help, description=f"{command.help.capitalize()}.")
+        if name == named:
+            importlib.import_module(command.module).add_arguments(subparser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; 0 only when it worked. Exits through SystemExit for a wrong command line."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    args = parser_for(words).parse_args(words)
+    try:
+        status = importlib.import_module(COMMANDS[args.command].module).run(args)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:  # `copilot-socket … | head`
+        sys.stdout = None  # type: ignore[assignment] # nothing is left to flush at exit
+        return 1
+    except Exception as error:
+        if not isinstance(error, _expected()):
+            raise
+        return _failed(error, as_json=args.json)
+    return int(status)
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """What a command may raise for something that its user can mend; asked for late, as it imports much."""
+    from copilot_socket.config import ConfigFaults  # noqa: PLC0415
+    from copilot_socket.store.embedded import EmbeddedError  # noqa: PLC0415
+    from copilot_socket.store.migrate import SchemaError  # noqa: PLC0415
+
+    return (CommandError, ConfigFaults, EmbeddedError, SchemaError)
+
+
+def _failed(error: Exception, *, as_json: bool) -> int:
+    lines = str(error).splitlines()
+    if as_json:
+        emit({"error": lines})
+    else:
+        for line in lines:
+            complain(line)
+    return 1

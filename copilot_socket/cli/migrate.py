@@ -1,0 +1,37 @@
+"""`copilot-socket migrate`: brings the tables of DATABASE_URL, or of the embedded database, up to date."""
+
+from argparse import ArgumentParser, Namespace
+
+from copilot_socket.cli.options import add_config_options, config_from
+from copilot_socket.cli.output import add_json_option, emit, say
+from copilot_socket.config import Config
+from copilot_socket.store import migrate
+from copilot_socket.store.embedded import EmbeddedPostgres
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The configuration's options."""
+    add_json_option(parser)
+    add_config_options(parser)
+
+
+def run(args: Namespace) -> int:
+    """Upgrade, and say from where to where."""
+    before = _upgrade(config_from(args))
+    if args.json:
+        emit({"before": before.current, "now": before.head})
+    elif before.standing is migrate.Standing.UP_TO_DATE:
+        say(f"The database is up to date (revision {before.head}); there was nothing to do.")
+    else:
+        say(f"The database is up to date: revision {before.head} (before: {before.current or 'no tables'}).")
+    return 0
+
+
+def _upgrade(config: Config) -> migrate.SchemaState:
+    if config.database_url is not None:
+        return migrate.upgrade(config.database_url)
+    embedded = EmbeddedPostgres(config.state_dir)
+    try:
+        return migrate.upgrade(embedded.start())
+    finally:
+        embedded.stop()  # it keeps running if a node uses it

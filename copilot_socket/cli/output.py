@@ -1,0 +1,26 @@
+"""What the command says: to people in lines, to programs in JSON. The only place that writes."""
+
+import json
+import sys
+from argparse import SUPPRESS, ArgumentParser
+from typing import Any
+
+
+def say(text: str) -> None:
+    """A line of the answer."""
+    sys.stdout.write(f"{text}\n")
+
+
+def complain(text: str) -> None:
+    """A line about what went wrong."""
+    sys.stderr.write(f"copilot-socket: {text}\n")
+
+
+def emit(answer: Any) -> None:
+    """The whole answer, for programs."""
+    sys.stdout.write(json.dumps(answer, indent=2) + "\n")
+
+
+def add_json_option(parser: ArgumentParser) -> None:
+    """`--json`; `args.json` is True when it was given, here or before the command."""
+    parser.add_argument("--json", action="store_true", default=SUPPRESS, help="answer in JSON, for programs")

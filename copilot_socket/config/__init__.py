@@ -1,0 +1,27 @@
+"""The environment, turned into one frozen `Config`.
+
+table     every variable: name, parser, defaults, meaning (a new variable is one row there, a field in model)
+parsers   what a value may look like
+model     Config, and how faults are told
+loading   pure: mappings in, Config or ConfigFaults out
+edge      the only part that reads the process's environment and the .env file
+"""
+
+from copilot_socket.config.edge import from_environment
+from copilot_socket.config.loading import load
+from copilot_socket.config.model import Config, ConfigFaults, Fault, Setting, masked_url
+from copilot_socket.config.table import VARIABLES, Option, Variable, option_names
+
+__all__ = [
+    "VARIABLES",
+    "Config",
+    "ConfigFaults",
+    "Fault",
+    "Option",
+    "Setting",
+    "Variable",
+    "from_environment",
+    "load",
+    "masked_url",
+    "option_names",
+]

@@ -1,0 +1,212 @@
+"""Mappings in, Config out: no environment, no file, no clock is read here."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from copilot_socket.config.model import MASK, Config, ConfigFaults, Fault, Setting, masked_url
+from copilot_socket.config.table import BY_NAME, ENVIRONMENT, VARIABLES, Variable
+
+_NOT_YET = "nothing but its default ({default}): not supported by this version yet"
+_ROOT_STATE_DIR = "/var/lib/copilot-study"
+
+
+@attrs.frozen
+class _Given:
+    """A value as it was found: under which name, where, what."""
+
+    name: str
+    text: str
+    origin: str
+
+
+@attrs.frozen
+class _Layers:
+    """Where values come from, the strongest first. Empty and blank values count as unset."""
+
+    layers: Sequence[tuple[str, Mapping[str, str]]]
+
+    def find(self, name: str) -> _Given | None:
+        return next(self._all(name), None)
+
+    def _all(self, name: str) -> Iterator[_Given]:
+        for origin, values in self.layers:
+            text = values.get(name, "").strip()
+            if text:
+                yield _Given(name, text, origin)
+
+    def find_either(self, name: str, synonym: str) -> tuple[_Given | None, _Given | None]:
+        """The value in the strongest layer that has one, and what contradicts it in that same layer."""
+        for layer in self.layers:
+            here = _Layers([layer])
+            one, other = here.find(name), here.find(synonym)
+            if one and other and one.text != other.text:
+                return one, other
+            if one or other:
+                return one or other, None
+        return None, None
+
+
+class _Loader:
+    """One pass over the table: values of what is right, faults of what is not."""
+
+    def __init__(self, layers: _Layers, environment: str, home: Mapping[str, str], uid: int) -> None:
+        self._layers = layers
+        self._environment = environment
+        self._home = home
+        self._uid = uid
+        self._texts: dict[str, str] = {}
+        self.given: dict[str, _Given] = {}
+        self.values: dict[str, Any] = {}
+        self.settings: list[Setting] = []
+        self.faults: list[Fault] = []
+
+    def take(self, variable: Variable) -> None:
+        given = self._find(variable)
+        if variable.name == "DEBUG" and given and "socket:" not in given.text:
+            given = None  # other programs read DEBUG too
+        default = self._default(variable)
+        if given is not None:
+            given = self._accept(variable, given, default)
+        if given is None and default:
+            given = _Given(variable.name, default, "default")
+            self.values[variable.field] = variable.parser.parse(default)
+        elif given is None:
+            self.values[variable.field] = () if variable.field in _LISTS else None
+        self._texts[variable.name] = given.text if given else ""
+        self.settings.append(_shown(variable, given))
+
+    def _find(self, variable: Variable) -> _Given | None:
+        if variable.synonym is not None:
+            given, contradiction = self._layers.find_either(variable.name, variable.synonym)
+            if contradiction is not None:
+                allowed = f"the same as {variable.name}, or only one of the two"
+                self._fault(variable, contradiction, allowed)
+            return given
+        given = self._layers.find(variable.name)
+        if given is None and variable.or_else is not None:
+            given = self._layers.find(variable.or_else)
+        return given
+
+    def _accept(self, variable: Variable, given: _Given, default: str) -> _Given | None:
+        """Parse what was given; None, with a fault told, when it will not do."""
+        text = self._expanded(variable, given.text)
+        try:
+            value = variable.parser.parse(text)
+        except ValueError:
+            self._fault(variable, given, variable.parser.allowed)
+            return None
+        same = bool(default) and value == variable.parser.parse(default)
+        if not variable.acted_on and not same and value not in variable.works_already:
+            self._fault(variable, given, _NOT_YET.format(default=default or "none"))
+            return None
+        self.values[variable.field] = value
+        self.given[variable.name] = given
+        return given
+
+    def _expanded(self, variable: Variable, text: str) -> str:
+        home = self._home.get("HOME", "")
+        if variable.field == "state_dir" and text.startswith("~/") and home:
+            return home + text[1:]  # no shell expands it in a .env file
+        return text
+
+    def _default(self, variable: Variable) -> str:
+        text = variable.default_in(self._environment)
+        if not text.startswith("<"):
+            return text
+        if variable.name == "SOCKET_HEARTBEAT_TIMEOUT":
+            return str(3 * int(self._texts["SOCKET_HEARTBEAT_INTERVAL"]))
+        return self._default_state_dir()
+
+    def _default_state_dir(self) -> str:
+        if self._uid == 0:
+            return _ROOT_STATE_DIR
+        base, home = self._home.get("XDG_STATE_HOME", ""), self._home.get("HOME", "")
+        if base.startswith("/"):  # the XDG rules have a relative one ignored
+            return f"{base}/copilot-socket"
+        if home.startswith("/"):
+            return f"{home}/.local/state/copilot-socket"
+        return _ROOT_STATE_DIR
+
+    def _fault(self, variable: Variable, given: _Given, allowed: str) -> None:
+        value = MASK if variable.secret else given.text
+        self.faults.append(Fault(given.name, value, allowed, given.origin))
+
+    def check_together(self) -> None:
+        """What only shows when several variables are looked at; skipped for those already faulty."""
+        values = self.values
+        if values["heartbeat_timeout"] <= values["heartbeat_interval"]:
+            self._clash("SOCKET_HEARTBEAT_TIMEOUT", "more than", "SOCKET_HEARTBEAT_INTERVAL")
+        if values["transaction_timeout"] < values["query_timeout"]:
+            self._clash("SOCKET_TRANSACTION_TIMEOUT", "no less than", "SOCKET_QUERY_TIMEOUT")
+        if values["plain_jobs"] > values["max_concurrent_jobs"]:
+            self._clash("SOCKET_PLAIN_JOBS", "no more than", "SOCKET_MAX_CONCURRENT_JOBS")
+        if values["gitlab_client_secret"] and not values["gitlab_client_id"]:
+            self._clash("GITLAB_CLIENT_ID", "the id that belongs to", "GITLAB_CLIENT_SECRET")
+        if self._environment == "production" and values["database_url"] and not values["secret_keys"]:
+            keys = BY_NAME["COPILOT_SECRET_KEY"].parser.allowed
+            self._clash("COPILOT_SECRET_KEY", f"{keys}; required in production with", "DATABASE_URL")
+
+    def _clash(self, name: str, relation: str, other: str) -> None:
+        """The fault of `name` that it is not in this `relation` to `other`."""
+        if {name, other} & {fault.variable for fault in self.faults}:
+            return
+        given = self.given.get(name) or _Given(name, self._texts[name], "default")
+        if given.text:
+            self._fault(BY_NAME[name], given, f"{relation} {other}")
+        else:
+            self.faults.append(Fault(name, "", f"{relation} {other}", given.origin))
+
+
+_LISTS = frozenset({"allowed_origins", "crawler_uids", "secret_keys", "debug", "listen"})
+
+
+def _shown(variable: Variable, given: _Given | None) -> Setting:
+    if given is None:
+        return Setting(variable.name, "", "default")
+    shown = given.text
+    if variable.field == "database_url":
+        shown = masked_url(shown)
+    elif variable.secret:
+        shown = MASK
+    origin = given.origin if given.name == variable.name else f"{given.origin}, as {given.name}"
+    return Setting(variable.name, shown, origin)
+
+
+def environment_name(environ: Mapping[str, str], overrides: Mapping[str, str]) -> str:
+    """Which environment is asked for: `development` when none is, or when its name is not one of ours."""
+    layers = _Layers([("option", overrides), ("environment", environ)])
+    given = layers.find(ENVIRONMENT.name) or layers.find(ENVIRONMENT.or_else or "")
+    if given is None:
+        return ENVIRONMENT.default
+    try:
+        return str(ENVIRONMENT.parser.parse(given.text))
+    except ValueError:
+        return ENVIRONMENT.default
+
+
+def load(
+    environ: Mapping[str, str],
+    dotenv: Mapping[str, str],
+    overrides: Mapping[str, str],
+    *,
+    uid: int,
+) -> Config:
+    """Make the configuration; `overrides` (options) beat `environ`, which beats `dotenv`, then the defaults.
+
+    All three are variables by name. `uid` is who the node runs as. Raises ConfigFaults, with every fault.
+    """
+    environment = environment_name(environ, overrides)
+    # The .env file is chosen by COPILOT_ENV, so it cannot choose it.
+    file = {name: value for name, value in dotenv.items() if name not in ("COPILOT_ENV", "NODE_ENV")}
+    layers = _Layers([("option", overrides), ("environment", environ), (f".env.{environment}", file)])
+    loader = _Loader(layers, environment, environ, uid)
+    for variable in VARIABLES:
+        loader.take(variable)
+    loader.values["environment"] = environment
+    loader.check_together()
+    config = Config(**loader.values, settings=tuple(loader.settings))
+    if loader.faults:
+        raise ConfigFaults(loader.faults, config)
+    return config

@@ -1,0 +1,120 @@
+"""The frozen configuration, and how its faults are told."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import attrs
+import psycopg2
+from psycopg2.extensions import parse_dsn
+
+MASK = "***"
+
+
+@attrs.frozen
+class Setting:
+    """One variable as it is in force: `value` as text, secrets masked; `origin` says where it came from."""
+
+    name: str
+    value: str
+    origin: str
+
+
+@attrs.frozen
+class Fault:
+    """What is wrong with one variable. `value` is masked if it is secret, `allowed` says what would do."""
+
+    variable: str
+    value: str
+    allowed: str
+    origin: str = "environment"
+
+    def __str__(self) -> str:
+        given = (
+            f"{self.variable} is {self.value!r} ({self.origin})"
+            if self.value
+            else f"{self.variable} is not set"
+        )
+        return f"{given}: allowed is {self.allowed}"
+
+
+class ConfigFaults(Exception):  # noqa: N818 - it carries many faults, an Error would be one
+    """Everything that is wrong with the configuration, all at once.
+
+    `usable` is the configuration with defaults in the place of what is faulty: for reports, never to run on.
+    """
+
+    def __init__(self, faults: Sequence[Fault], usable: "Config | None" = None) -> None:
+        super().__init__(faults)
+        self.faults = tuple(faults)
+        self.usable = usable
+
+    def __str__(self) -> str:
+        return "\n".join(str(fault) for fault in self.faults)
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    """The whole configuration. Times are seconds (float), sizes bytes, whatever the environment says."""
+
+    environment: str  # development, production or test
+    socket_path: str
+    socket_mode: int
+    log_level: str  # debug, info, warn or error
+    log_format: str  # text or json
+    log_file: Path | None  # None: standard output
+    max_connections: int
+    heartbeat_interval: float
+    heartbeat_timeout: float
+    connection_timeout: float
+    reconnect_grace: float
+    lease: float
+    shutdown_timeout: float
+    max_concurrent_jobs: int
+    plain_jobs: int
+    max_message_size: int
+    message_rate: int
+    job_timeout: float
+    retry_attempts: int
+    retry_delay: float
+    database_url: str | None = attrs.field(repr=False)  # None: the embedded PostgreSQL
+    database_pool: int
+    query_timeout: float
+    transaction_timeout: float
+    cleanup_interval: float
+    max_job_age: float
+    max_error_log_age: float
+    enable_metrics: bool
+    metrics_interval: float
+    allowed_origins: tuple[str, ...]
+    http_host: str
+    http_port: int  # 0: any free one
+    http_token: str | None = attrs.field(repr=False)
+    crawler_token: str | None = attrs.field(repr=False)
+    crawler_uids: tuple[int, ...]
+    secret_keys: tuple[str, ...] = attrs.field(repr=False)  # Fernet keys, newest first
+    state_dir: Path
+    debug: tuple[str, ...]
+    listen: tuple[str, ...]
+    gitlab_client_id: str | None
+    gitlab_client_secret: str | None = attrs.field(repr=False)
+    settings: tuple[Setting, ...] = attrs.field(repr=False, eq=False, default=())
+
+    def describe(self) -> list[Setting]:
+        """Every variable with the value in force (secrets masked) and its origin, in the table's order."""
+        return list(self.settings)
+
+
+def masked_url(url: str) -> str:
+    """A database URL for people to read: user, host, port and database, never a password or option."""
+    try:
+        parts = parse_dsn(url)
+    except psycopg2.ProgrammingError:
+        return MASK
+    user = quote(str(parts.get("user", "")), safe="")
+    if "password" in parts:
+        user += f":{MASK}"
+    hosts = str(parts.get("host", parts.get("hostaddr", "")))
+    ports = str(parts.get("port", ""))
+    address = quote(hosts, safe=",:/[]") + (f":{ports}" if ports else "")
+    return f"postgresql://{user}{'@' if user else ''}{address}/{quote(str(parts.get('dbname', '')), safe='')}"

@@ -1,0 +1,57 @@
+"""Jobs that were put off, made claimable when their time comes rather than at the next poll."""
+
+from collections.abc import Callable
+
+import psycopg2
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from copilot_socket.store.claims import Claims
+from copilot_socket.store.faults import DatabaseAway
+
+MARGIN = 0.005
+"""Seconds past the due time, so that the database's clock agrees."""
+
+
+class DueJobs:
+    """Sets one timer for the next job that falls due."""
+
+    log = Logger("copilot_socket.due")
+
+    def __init__(self, claims: Claims, reactor: IReactorTime, wake: Callable[[], None]) -> None:
+        self._claims = claims
+        self._reactor = reactor
+        self._wake = wake
+        self._timer: IDelayedCall | None = None
+        self._stopped = False
+
+    def expect(self, seconds: float) -> None:
+        """A job falls due in *seconds*."""
+        if self._stopped:
+            return
+        at = self._reactor.seconds() + seconds + MARGIN
+        if self._timer is not None and self._timer.active():
+            if self._timer.getTime() <= at:
+                return
+            self._timer.cancel()
+        self._timer = self._reactor.callLater(max(0.0, seconds) + MARGIN, self._fire)
+
+    async def look(self) -> None:
+        """Promote what is due, and set the timer for what comes next."""
+        count, until = await self._claims.promote_due()
+        if count:
+            self._wake()
+        if until is not None:
+            self.expect(until)
+
+    def stop(self) -> None:
+        """Set no more timers."""
+        self._stopped = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    def _fire(self) -> None:
+        d = Deferred.fromCoroutine(self.look())
+        d.addErrback(lambda failure: failure.trap(DatabaseAway, psycopg2.Error))  # the next poll looks again
+        d.addErrback(lambda failure: self.log.failure("Looking for due jobs failed", failure))

@@ -1,0 +1,272 @@
+"""The dispatch table: what each type of message does. No SQL and no bytes here."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from copilot_socket.core.errors import ErrorCode, ProtocolError
+from copilot_socket.core.folding import Verdict
+from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES
+from copilot_socket.core.messages import Heartbeat, Hello, JobRequest, Message
+from copilot_socket.core.replies import Ack, Reply, TokenRefreshResponse, Welcome
+from copilot_socket.core.reports import Body, Completed, Discovered, Failed, Report
+from copilot_socket.handlers import reading
+from copilot_socket.handlers.crawlers import Crawler, Held, Link
+from copilot_socket.handlers.dispatcher import Dispatcher
+from copilot_socket.handlers.presence import PresenceKeeper
+from copilot_socket.handlers.tokens import ASSUMED_LIFETIME, Granted, Refused, Tokens, Unavailable
+from copilot_socket.store.writer import Unstorable, Writer
+
+PROTOCOL_VERSION = "1"
+PLAIN_PATIENCE = 3.0
+"""Seconds after which a plain crawler that asks again, without a report, says that it runs nothing."""
+
+Answer = "Reply | None | Deferred[Reply | None]"
+
+
+@attrs.frozen
+class Terms:
+    """What crawlers are told and granted. Times in seconds, sizes in bytes."""
+
+    heartbeat_interval: float
+    max_message_size: int
+    max_jobs: int
+    plain_jobs: int
+
+
+def plain_crawler(key: str, crawler_id: str, terms: Terms) -> Crawler:
+    """A crawler that has not said who it is."""
+    return Crawler(key, crawler_id, True, terms.plain_jobs, PLAIN_ENTITY_TYPES)
+
+
+class Messages:
+    """Handles messages. Each handler returns the reply, None, or a Deferred of either."""
+
+    log = Logger("copilot_socket.messages")
+
+    def __init__(
+        self,
+        writer: Writer,
+        dispatcher: Dispatcher,
+        presence: PresenceKeeper,
+        tokens: Tokens,
+        reactor: IReactorTime,
+        terms: Terms,
+    ) -> None:
+        self._writer = writer
+        self._dispatcher = dispatcher
+        self._presence = presence
+        self._tokens = tokens
+        self._reactor = reactor
+        self.terms = terms
+        self._table: dict[str, Callable[[Link, Message], Any]] = {
+            "hello": self._hello,
+            "heartbeat": self._heartbeat,
+            "job_request": self._job_request,
+            "job_started": self._report(reading.started),
+            "job_progress": self._report(reading.progressed),
+            "job_completed": self._report(reading.completed),
+            "job_failed": self._report(reading.failed),
+            "jobs_discovered": self._report(reading.jobs_discovered),
+            "discovery": self._discovery,
+            "token_refresh_request": self._token_refresh,
+        }
+
+    def handle(self, link: Link, message: Message) -> Any:
+        """Do what *message* asks; :class:`ProtocolError` is raised, or comes through the Deferred."""
+        if message.type != "hello":
+            self._presence.heard(link.crawler)
+        elif link.spoken:
+            raise ProtocolError(
+                ErrorCode.INVALID_MESSAGE,
+                "hello comes once, and before any other message of its connection",
+                path="/type",
+                ref=message.ref,
+            )
+        link.spoken = True
+        return self._table[message.type](link, message)
+
+    # -- who and how
+
+    def _hello(self, link: Link, message: Message) -> "Deferred[Reply]":
+        data = cast(Hello, message.data)
+        crawler = Crawler(
+            f"hello:{data.crawler_id}",
+            data.crawler_id,
+            False,
+            data.max_jobs or self.terms.max_jobs,
+            PLAIN_ENTITY_TYPES if data.entity_types is None else tuple(data.entity_types),
+        )
+        link.capabilities = frozenset(data.capabilities or ())
+        crawler = self._presence.identify(link, crawler)
+        crawler.max_jobs = data.max_jobs or self.terms.max_jobs
+        if data.entity_types is not None:
+            crawler.entity_types = tuple(data.entity_types)
+        crawler.begin()
+        self._presence.heard(crawler)
+        return Deferred.fromCoroutine(self._welcome(link, crawler, data))
+
+    async def _welcome(self, link: Link, crawler: Crawler, data: Hello) -> Reply:
+        try:
+            await self._presence.arrive(crawler)
+            await self._presence.keep_only(crawler, data.assignments)
+        finally:
+            crawler.end()
+        return Welcome(
+            connection_id=link.id,
+            protocol_version=PROTOCOL_VERSION,
+            heartbeat_interval=round(self.terms.heartbeat_interval * 1000),
+            max_message_size=self.terms.max_message_size,
+            max_concurrent_jobs=crawler.max_jobs,
+        )
+
+    def _heartbeat(self, link: Link, message: Message) -> Reply | None:
+        data = cast(Heartbeat, message.data)
+        crawler = link.crawler
+        crawler.system_status = data.system_status
+        crawler.activity = {
+            "activeJobs": data.active_jobs,
+            "totalProcessed": data.total_processed,
+            "memoryUsage": data.memory_usage,
+            "uptime": data.uptime,
+        }
+        return _ack(link, message)
+
+    # -- work
+
+    def _job_request(self, link: Link, message: Message) -> "Deferred[None]":
+        data = cast(JobRequest, message.data)
+        return Deferred.fromCoroutine(self._serve(link, data.limit))
+
+    async def _serve(self, link: Link, limit: int | None) -> None:
+        crawler = link.crawler
+        link.requests += 1
+        number, idle = link.requests, not crawler.reported_since_request
+        crawler.reported_since_request = False
+        await crawler.settled()
+        if number == 1 and await self._dispatcher.resend(link):
+            return
+        waited = self._reactor.seconds() - crawler.sent_at
+        if crawler.plain and number > 1 and idle and crawler.held and waited > PLAIN_PATIENCE:
+            await self._presence.release(
+                crawler, list(crawler.held), "its crawler asked for work instead of reporting"
+            )
+        most = self.terms.plain_jobs if crawler.plain else crawler.max_jobs
+        if link in crawler.links:
+            self._dispatcher.request(link, most if limit is None else min(limit, most))
+
+    # -- reports
+
+    def _report(self, read: Callable[[Any], Body]) -> Callable[[Link, Message], "Deferred[Reply | None]"]:
+        def handle(link: Link, message: Message) -> "Deferred[Reply | None]":
+            return self._submit(link, message, read(message.data))
+
+        return handle
+
+    def _discovery(self, link: Link, message: Message) -> "Deferred[Reply | None]":
+        """Without a job id it is about the one job that the crawler holds."""
+        if message.job_id is None:
+            if len(link.crawler.held) != 1:
+                raise ProtocolError(
+                    ErrorCode.INVALID_MESSAGE,
+                    f"jobId is needed: this crawler holds {len(link.crawler.held)} jobs, not one",
+                    path="/jobId",
+                    ref=message.ref,
+                )
+            message = attrs.evolve(message, job_id=next(iter(link.crawler.held)))
+        return self._submit(link, message, reading.discovery(cast(Any, message.data)))
+
+    def _submit(self, link: Link, message: Message, body: Body) -> "Deferred[Reply | None]":
+        crawler = link.crawler
+        crawler.reported_since_request = True
+        crawler.begin()
+        assert message.job_id is not None  # the schema says so
+        report = Report(message.job_id, crawler.key, body)
+        d: Deferred[Any] = self._writer.submit(report)
+        d.addCallbacks(
+            self._stored,
+            self._not_stored,
+            callbackArgs=(link, message, report, crawler),
+            errbackArgs=(message, crawler),
+        )
+        return d
+
+    def _stored(
+        self, verdict: Verdict, link: Link, message: Message, report: Report, crawler: Crawler
+    ) -> Reply | None:
+        self._update(verdict, report, crawler)
+        crawler.end()
+        if isinstance(report.body, Discovered) and report.body.jobs:
+            self._dispatcher.wake()
+        if verdict is Verdict.STORED:
+            return _ack(link, message)
+        raise _refusal(verdict, message)
+
+    def _update(self, verdict: Verdict, report: Report, crawler: Crawler) -> None:
+        if verdict is not Verdict.STORED or isinstance(report.body, Completed | Failed):
+            if crawler.held.pop(report.assignment, None) is not None:
+                self._dispatcher.wake()
+        elif report.assignment in crawler.held:
+            crawler.held[report.assignment].reported = True
+        else:
+            crawler.held[report.assignment] = Held(None, reported=True)
+
+    def _not_stored(self, failure: Failure, message: Message, crawler: Crawler) -> None:
+        crawler.end()
+        failure.trap(Unstorable)
+        raise ProtocolError(
+            ErrorCode.INTERNAL,
+            "the database refuses to store this message; it is dropped",
+            ref=message.ref,
+            job_id=message.job_id,
+        )
+
+    # -- tokens
+
+    def _token_refresh(self, link: Link, message: Message) -> "Deferred[Reply]":
+        return Deferred.fromCoroutine(self._refresh(link.crawler, message))
+
+    async def _refresh(self, crawler: Crawler, message: Message) -> Reply:
+        crawler.reported_since_request = True
+        assert message.job_id is not None
+        try:
+            granted = await self._tokens.for_assignment(message.job_id, crawler.key)
+        except (Refused, Unavailable) as problem:
+            self.log.info("No token for {job}: {why}", job=message.job_id, why=problem)
+            granted = Granted("", None)
+        now = self._reactor_time()
+        lifetime = ASSUMED_LIFETIME if granted.access_token else 0.0
+        expires = granted.expires_at if granted.expires_at is not None else now + lifetime
+        return TokenRefreshResponse(
+            job_id=message.job_id,
+            access_token=granted.access_token,
+            expires_at=datetime.fromtimestamp(expires, UTC).isoformat(timespec="milliseconds"),
+            refresh_successful=bool(granted.access_token),
+        )
+
+    def _reactor_time(self) -> float:
+        return datetime.now(UTC).timestamp()
+
+
+def _ack(link: Link, message: Message) -> Reply | None:
+    if "ack" not in link.capabilities:
+        return None
+    return Ack(type=message.type, ref=message.ref, job_id=message.job_id)
+
+
+_REFUSALS = {
+    Verdict.STALE: (ErrorCode.STALE_ASSIGNMENT, "this try of the job has ended; what was reported changes nothing"),
+    Verdict.UNKNOWN: (ErrorCode.UNKNOWN_JOB, "no assignment of this server ever had this id"),
+    Verdict.UNAUTHORIZED: (ErrorCode.UNAUTHORIZED, "another crawler, which is connected, holds this assignment"),
+}
+
+
+def _refusal(verdict: Verdict, message: Message) -> ProtocolError:
+    code, text = _REFUSALS[verdict]
+    return ProtocolError(code, text, path="/jobId", ref=message.ref, job_id=message.job_id)

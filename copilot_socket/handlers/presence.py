@@ -1,0 +1,235 @@
+"""Crawlers come, speak, fall silent and go: presence, and the leases that hang on it (docs/protocol.md, "Leases")."""
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg2
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from copilot_socket.core.attention import Attention
+from copilot_socket.handlers.crawlers import Crawler, Held, Link, Registry
+from copilot_socket.store.batches import ConnectionSeen, Presence
+from copilot_socket.store.faults import DatabaseAway
+from copilot_socket.store.leases import ConnectionState, Leases
+from copilot_socket.store.writer import Writer
+from copilot_socket.telling import ConnectionChanged, CrawlerChanged, Telling
+
+MARGIN = 0.01
+"""Seconds added to a grace before looking, so that the database's clock agrees that it is over."""
+
+
+class PresenceKeeper:
+    """Knows who is here, and tells the database."""
+
+    log = Logger("copilot_socket.presence")
+
+    def __init__(
+        self,
+        registry: Registry,
+        writer: Writer,
+        leases: Leases,
+        attention: Attention,
+        reactor: IReactorTime,
+        telling: Telling,
+        *,
+        heartbeat_timeout: float,
+        connection_timeout: float,
+        on_released: Callable[[], None],
+    ) -> None:
+        self._registry = registry
+        self._writer = writer
+        self._leases = leases
+        self._attention = attention
+        self._reactor = reactor
+        self._telling = telling
+        self._heartbeat_timeout = heartbeat_timeout
+        self._connection_timeout = connection_timeout
+        self._on_released = on_released
+        self._healthy_since: float | None = None
+        self._stopping = False
+        self._timers: set[Any] = set()
+
+    # -- connections
+
+    def opened(self, link: Link, crawler: Crawler) -> None:
+        """A connection that speaks for *crawler* until it says otherwise."""
+        crawler = self._registry.join(link, crawler)
+        if len(crawler.links) == 1:
+            crawler.last_seen = self._attention.now
+        self._note(link, active=True)
+        self._telling.tell(ConnectionChanged(link.id, crawler.crawler_id, "opened"))
+
+    def closed(self, link: Link, reason: str) -> None:
+        """The connection is over; a crawler without another one has a grace to come back."""
+        crawler = self._registry.leave(link)
+        if self._stopping:
+            return
+        self._note(link, active=False)
+        self._telling.tell(ConnectionChanged(link.id, crawler.crawler_id, "closed", reason))
+        if not any(other.spoken for other in crawler.links) and crawler.present:
+            self._gone(crawler, "left")
+
+    def identify(self, link: Link, crawler: Crawler) -> Crawler:
+        """``hello``: from now on *link* speaks for *crawler*."""
+        self._registry.leave(link)
+        crawler = self._registry.join(link, crawler)
+        self._note(link, active=True)
+        self._telling.tell(ConnectionChanged(link.id, crawler.crawler_id, "identified"))
+        return crawler
+
+    # -- crawlers
+
+    def heard(self, crawler: Crawler) -> None:
+        """Any valid message is a sign of life."""
+        crawler.last_seen = self._attention.now
+        crawler.silent_since = None
+        if not crawler.present:
+            crawler.present = True
+            self._telling.tell(CrawlerChanged(crawler.crawler_id, "came"))
+            self.background(self.arrive(crawler))
+
+    async def arrive(self, crawler: Crawler) -> None:
+        """Take the crawler's lease, and learn what it holds from before."""
+        crawler.begin()
+        try:
+            await self._writer.submit(_presence(crawler, present=True))
+            await self.learn(crawler)
+        finally:
+            crawler.end()
+
+    async def learn(self, crawler: Crawler) -> None:
+        """Bring what is known of the crawler's assignments in line with the database."""
+        held = await self._leases.held_by(crawler.key)
+        known = crawler.held
+        crawler.held = {name: known.get(name, Held(None, reported)) for name, reported in held}
+
+    async def keep_only(self, crawler: Crawler, assignments: tuple[str, ...] | None) -> None:
+        """What a crawler that came back still holds: *assignments*, or those that it names within one more grace."""
+        if not crawler.held:
+            return
+        if assignments is None:
+            if len(crawler.links) == 1:
+                await self._leases.must_confirm(crawler.key)
+                self._later(self._leases.grace + MARGIN, self.release_lost)
+            return
+        lost = [name for name in crawler.held if name not in assignments]
+        await self.release(crawler, lost, "its crawler came back without it")
+
+    async def release(self, crawler: Crawler, assignments: list[str], reason: str) -> None:
+        """Queue again what *crawler* is known not to hold any more."""
+        if assignments:
+            await self._leases.release(assignments, reason)
+            for name in assignments:
+                crawler.held.pop(name, None)
+            self._on_released()
+
+    def _gone(self, crawler: Crawler, how: str) -> None:
+        crawler.present = False
+        self._telling.tell(CrawlerChanged(crawler.crawler_id, how))
+        self.background(self._release_after_grace(crawler))
+
+    async def _release_after_grace(self, crawler: Crawler) -> None:
+        await self._writer.submit(_presence(crawler, present=False))
+        self._later(self._leases.grace + MARGIN, self.release_lost)
+
+    # -- rounds of the timers
+
+    def look_for_silence(self) -> None:
+        """Find crawlers that have been silent for too long, and connections that never said a thing."""
+        now = self._attention.tick(self._reactor.seconds())
+        for crawler in self._registry:
+            silence = now - crawler.last_seen
+            if crawler.present and silence > self._heartbeat_timeout:
+                crawler.silent_since = now
+                self._gone(crawler, "fell silent")
+            elif crawler.silent_since is not None and now - crawler.silent_since > self._leases.grace:
+                self._close_all(crawler, "silent past the heartbeat time-out")
+            elif not crawler.present and crawler.silent_since is None and silence > self._connection_timeout:
+                self._close_all(crawler, "no valid message within the connection time-out")
+
+    async def renew(self) -> None:
+        """Renew the leases of all live crawlers, and show in ``socket_connections`` how they are."""
+        present = self._registry.present()
+        try:
+            await self._leases.renew([crawler.key for crawler in present])
+        except (DatabaseAway, psycopg2.Error):
+            self._healthy_since = None
+            raise
+        if self._healthy_since is None:
+            self._healthy_since = self._reactor.seconds()
+        for crawler in present:
+            if not crawler.present:  # it left while the renewal was on its way, which may have come last
+                self.background(self._release_after_grace(crawler))
+        await self._correct(present)
+        await self._leases.show([self._state(link) for link in self._registry.links()])
+
+    async def release_lost(self) -> None:
+        """Queue again what crawlers have lost; those of other nodes only once this node may judge."""
+        if await self._leases.release_lost(self._may_judge()):
+            self._on_released()
+
+    async def time_out(self) -> None:
+        """End tries without a report, and those whose crawlers were refused a token."""
+        if await self._leases.time_out() + await self._leases.settle_refused():
+            self._on_released()
+
+    def database_failed(self) -> None:
+        """The database was away: leases could not be renewed, by anyone."""
+        self._healthy_since = None
+
+    def stop(self) -> None:
+        """Running assignments keep their leases: nobody is taken for dead because this node goes."""
+        self._stopping = True
+        for timer in list(self._timers):
+            timer.cancel()
+        self._timers.clear()
+
+    def background(self, coroutine: Any) -> None:
+        """Run *coroutine* and log its failure."""
+        d = Deferred.fromCoroutine(coroutine)
+        d.addErrback(lambda failure: self.log.failure("Keeping presence failed", failure))
+
+    def _may_judge(self) -> bool:
+        """Only after its own renewals have worked for one whole lease may a node take others' leases for lost."""
+        since = self._healthy_since
+        return since is not None and self._reactor.seconds() - since >= self._leases.lease
+
+    async def _correct(self, crawlers: list[Crawler]) -> None:
+        """Another node may have ended what a crawler here held."""
+        settled = [crawler for crawler in crawlers if crawler.pending == 0 and crawler.reserved == 0 and crawler.held]
+        if not settled:
+            return
+        before = {crawler.key: set(crawler.held) for crawler in settled}
+        held = await self._leases.held([crawler.key for crawler in settled])
+        for crawler in settled:
+            for name in before[crawler.key].difference(held.get(crawler.key, ())):
+                crawler.held.pop(name, None)
+                self._on_released()
+
+    def _state(self, link: Link) -> ConnectionState:
+        crawler = link.crawler
+        silent = self._attention.now - crawler.last_seen if crawler.present and link.spoken else None
+        return ConnectionState(link.id, silent, list(crawler.held), crawler.system_status, crawler.activity)
+
+    def _note(self, link: Link, active: bool) -> None:
+        crawler = link.crawler
+        d = self._writer.submit(ConnectionSeen(link.id, crawler.key, crawler.crawler_id, active))
+        d.addErrback(lambda failure: self.log.failure("Noting a connection failed", failure))
+
+    def _close_all(self, crawler: Crawler, reason: str) -> None:
+        for link in list(crawler.links):
+            link.close(reason)
+
+    def _later(self, seconds: float, work: Callable[[], Any]) -> None:
+        def run() -> None:
+            self._timers.discard(timer)
+            self.background(work())
+
+        timer = self._reactor.callLater(seconds, run)
+        self._timers.add(timer)
+
+
+def _presence(crawler: Crawler, present: bool) -> Presence:
+    return Presence(crawler.key, crawler.crawler_id, crawler.max_jobs, crawler.entity_types, crawler.plain, present)

@@ -1,0 +1,101 @@
+"""What messages say, in terms of the job logic: wire data in, report bodies out."""
+
+import re
+from typing import Any
+
+from copilot_socket.core.jobs import AREA_TYPES, SPAWNS
+from copilot_socket.core.messages import (
+    Discovery,
+    JobCompleted,
+    JobFailed,
+    JobProgress,
+    JobsDiscovered,
+    JobStarted,
+)
+from copilot_socket.core.reports import Completed, Discovered, Failed, FoundArea, FoundJob, Progressed, Started
+
+_GLOBAL_ID = re.compile(r"^(?:gid://gitlab/\w+/)?([0-9]{1,18})$")
+
+
+def numeric_id(value: str | int | None) -> int | None:
+    """GitLab's numeric id in *value*: a number, digits, or a global id (``gid://gitlab/Group/7``); else None."""
+    match = _GLOBAL_ID.match(str(value)) if value is not None else None
+    return int(match[1]) if match else None
+
+
+def started(data: JobStarted) -> Started:
+    """``job_started``."""
+    return Started(data.entity_type, data.entity_id)
+
+
+def progressed(data: JobProgress) -> Progressed:
+    """``job_progress``; ``items`` are not stored."""
+    progress = {
+        "stage": data.stage,
+        "entityType": data.entity_type,
+        "processed": data.processed,
+        "total": data.total,
+        "message": data.message,
+        "itemCounts": data.item_counts,
+        "currentPage": data.current_page,
+        "processingRate": data.processing_rate,
+        "estimatedTimeRemaining": data.estimated_time_remaining,
+    }
+    return Progressed(_given(progress), data.resume_state)
+
+
+def completed(data: JobCompleted) -> Completed | Failed:
+    """``job_completed``; without success it is a failure that may be tried again."""
+    progress = _given(
+        {"finalCounts": data.final_counts, "message": data.message, "outputFiles": _listed(data.output_files)}
+    )
+    if data.success:
+        return Completed(progress)
+    return Failed(data.message or "completed without success", "unsuccessful", True, progress)
+
+
+def failed(data: JobFailed) -> Failed:
+    """``job_failed``."""
+    return Failed(
+        data.error,
+        data.error_type,
+        data.is_recoverable,
+        _given({"partialCounts": data.partial_counts}),
+        data.resume_state,
+        data.stack_trace,
+        data.context,
+    )
+
+
+def jobs_discovered(data: JobsDiscovered) -> Discovered:
+    """``jobs_discovered``: the areas that it tells of, and the jobs that they become."""
+    areas = tuple(
+        FoundArea(job.namespace_path, job.entity_name, AREA_TYPES[job.job_type], numeric_id(job.entity_id))
+        for job in data.discovered_jobs
+        if job.job_type in AREA_TYPES
+    )
+    jobs = tuple(
+        FoundJob(command, job.namespace_path, job.priority)
+        for job in data.discovered_jobs
+        for command in SPAWNS[job.job_type]
+    )
+    summary = data.discovery_summary
+    return Discovered(areas, jobs, {"discoverySummary": summary} if summary is not None else {})
+
+
+def discovery(data: Discovery) -> Discovered:
+    """``discovery``: areas, where the entity type is one of an area."""
+    if data.entity_type not in ("group", "project"):
+        return Discovered((), ())
+    areas = tuple(
+        FoundArea(entity.path, entity.name, data.entity_type, numeric_id(entity.id)) for entity in data.entities
+    )
+    return Discovered(areas, ())
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _listed(value: tuple[str, ...] | None) -> list[str] | None:
+    return None if value is None else list(value)

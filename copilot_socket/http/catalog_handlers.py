@@ -1,0 +1,81 @@
+"""Accounts, areas, crawlers and counts over HTTP."""
+
+import attrs
+
+from copilot_socket.http import bodies, queries
+from copilot_socket.http.fields import Check, one_of, text
+from copilot_socket.http.messages import Call, Problem, Reply, reply
+from copilot_socket.store.accounts import Accounts
+from copilot_socket.store.catalog import Catalog, Record
+
+AREA_CHECKS: dict[str, Check] = {"type": one_of("group", "project"), "account_id": text(255)}
+
+
+@attrs.frozen
+class CatalogHandlers:
+    """Answers under ``/api/v1`` for everything but jobs."""
+
+    catalog: Catalog
+    accounts: Accounts
+
+    async def list_accounts(self, call: Call) -> Reply:
+        """Accounts, without tokens."""
+        page, _ = queries.listing(call, {})
+        listing = await self.catalog.accounts(page)
+        return reply({"accounts": listing.rows, "next": listing.next})
+
+    async def show_account(self, call: Call) -> Reply:
+        """One account, without tokens."""
+        queries.read(call, {})
+        return reply(await self._account(call.params["id"]))
+
+    async def put_account(self, call: Call) -> Reply:
+        """Create an account, or replace all of it."""
+        queries.read(call, {})
+        account = bodies.account(call)
+        created = await self.accounts.put(account)
+        return reply(await self._account(account.id), 201 if created else 200)
+
+    async def renew_credential(self, call: Call) -> Reply:
+        """Replace an account's token pair; its waiting jobs are queued again."""
+        queries.read(call, {})
+        credential = bodies.credential(call)
+        account_id = _storable(call.params["id"])
+        if not await self.accounts.renew(account_id, credential):
+            raise _no_account()
+        return reply(await self._account(account_id))
+
+    async def list_areas(self, call: Call) -> Reply:
+        """Groups and projects that were discovered."""
+        page, filters = queries.listing(call, AREA_CHECKS)
+        listing = await self.catalog.areas(page, filters)
+        return reply({"areas": listing.rows, "next": listing.next})
+
+    async def list_crawlers(self, call: Call) -> Reply:
+        """Crawlers, connected or lately so."""
+        page, _ = queries.listing(call, {})
+        listing = await self.catalog.crawlers(page)
+        return reply({"crawlers": listing.rows, "next": listing.next})
+
+    async def stats(self, call: Call) -> Reply:
+        """Counts of jobs, queue and crawlers."""
+        queries.read(call, {})
+        return reply(await self.catalog.stats())
+
+    async def _account(self, account_id: str) -> Record:
+        account = await self.catalog.account(_storable(account_id))
+        if account is None:
+            raise _no_account()
+        return account
+
+
+def _storable(account_id: str) -> str:
+    try:
+        text(255)(account_id)
+    except ValueError:
+        raise _no_account() from None
+    return account_id
+
+
+def _no_account() -> Problem:
+    return Problem(404, "there is no such account")

@@ -1,0 +1,82 @@
+"""What a handler gets and gives: a call, a reply, or a problem (RFC 9457)."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+import orjson
+
+JSON = b"application/json"
+PROBLEM = b"application/problem+json"
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
+
+
+@attrs.frozen
+class Call:
+    """A request that was let in. ``params`` are the parts of the path that its pattern names."""
+
+    params: Mapping[str, str]
+    query: Sequence[tuple[str, str]]
+    headers: Mapping[str, str]
+    """By name in lower case; of a header that came twice, the first."""
+    body: bytes
+
+
+@attrs.frozen
+class Reply:
+    """An answer, complete."""
+
+    status: int
+    body: bytes
+    content_type: bytes = JSON
+    headers: Mapping[str, str] = _NOTHING
+
+
+@attrs.frozen
+class Fault:
+    """One thing that is wrong with a request: *path* is a JSON pointer into the body, or ``?name``."""
+
+    path: str
+    message: str
+
+
+class Problem(Exception):
+    """An error as the client is told it; *members* are further fields of the problem document."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        headers: Mapping[str, str] = _NOTHING,
+        **members: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers
+        self.members = members
+
+    def reply(self) -> Reply:
+        """The problem document."""
+        document = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            **self.members,
+        }
+        return Reply(self.status, orjson.dumps(document), PROBLEM, self.headers)
+
+
+def invalid(faults: Sequence[Fault]) -> Problem:
+    """422 with every fault that was found."""
+    count = "one thing is" if len(faults) == 1 else f"{len(faults)} things are"
+    return Problem(422, f"{count} wrong with the request", errors=[attrs.asdict(fault) for fault in faults])
+
+
+def reply(document: Any, status: int = 200, **headers: str) -> Reply:
+    """*document* as JSON; times in UTC with a Z."""
+    return Reply(status, orjson.dumps(document, option=orjson.OPT_UTC_Z), JSON, headers)

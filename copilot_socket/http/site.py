@@ -1,0 +1,159 @@
+"""The HTTP port: which path leads where, who is let in, and what becomes of errors."""
+
+# twisted.web's methods have no annotations.
+# mypy: allow-untyped-calls
+
+from collections.abc import Callable, Sequence
+from urllib.parse import parse_qsl
+
+import attrs
+import psycopg2
+from prometheus_client import CollectorRegistry
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import http
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+from copilot_socket.http.catalog_handlers import CatalogHandlers
+from copilot_socket.http.gate import Gate, Knock
+from copilot_socket.http.health import Health, HealthHandlers
+from copilot_socket.http.job_handlers import JobHandlers
+from copilot_socket.http.messages import Problem, Reply
+from copilot_socket.http.requests import Request
+from copilot_socket.http.routes import Route, find
+from copilot_socket.store.accounts import Accounts
+from copilot_socket.store.catalog import Catalog
+from copilot_socket.store.faults import DatabaseAway, Remedy, remedy
+from copilot_socket.store.submission import Submission
+from copilot_socket.store.transitions import Transitions
+
+MAX_PARAMETERS = 50
+
+
+@attrs.frozen(kw_only=True)
+class Parts:
+    """What the HTTP port is made of. *token* None: loopback only. *registry* None: no metrics."""
+
+    submission: Submission
+    catalog: Catalog
+    accounts: Accounts
+    transitions: Transitions
+    health: Health
+    registry: CollectorRegistry | None
+    reactor: IReactorTime
+    wake: Callable[[], None]
+    token: str | None = attrs.field(repr=False)
+
+
+def routes(parts: Parts) -> tuple[Route, ...]:
+    """Everything that can be asked for."""
+    health = HealthHandlers(parts.health, parts.registry, parts.reactor)
+    jobs = JobHandlers(parts.submission, parts.catalog, parts.transitions, parts.reactor, parts.wake)
+    rest = CatalogHandlers(parts.catalog, parts.accounts)
+    return (
+        Route("GET", "/health/socket", health.socket, public=True),
+        Route("GET", "/health/live", health.live, public=True),
+        Route("GET", "/health/ready", health.ready, public=True),
+        Route("GET", "/metrics", health.metrics),
+        Route("POST", "/api/v1/jobs", jobs.submit),
+        Route("GET", "/api/v1/jobs", jobs.list),
+        Route("GET", "/api/v1/jobs/{id}", jobs.show),
+        Route("POST", "/api/v1/jobs/{id}/cancel", jobs.cancel),
+        Route("POST", "/api/v1/jobs/{id}/retry", jobs.retry),
+        Route("GET", "/api/v1/accounts", rest.list_accounts),
+        Route("GET", "/api/v1/accounts/{id}", rest.show_account),
+        Route("PUT", "/api/v1/accounts/{id}", rest.put_account),
+        Route("POST", "/api/v1/accounts/{id}/credential", rest.renew_credential),
+        Route("GET", "/api/v1/areas", rest.list_areas),
+        Route("GET", "/api/v1/crawlers", rest.list_crawlers),
+        Route("GET", "/api/v1/stats", rest.stats),
+    )
+
+
+def make_site(parts: Parts) -> Site:
+    """The factory to listen with."""
+    return _Site(Application(routes(parts), Gate(parts.token), parts.reactor))
+
+
+class Application:
+    """Answers requests by the table *routes*."""
+
+    log = Logger("copilot_socket.http")
+
+    def __init__(self, routes: Sequence[Route], gate: Gate, reactor: IReactorTime) -> None:
+        self.reactor = reactor
+        self._routes = routes
+        self._gate = gate
+
+    def refuse_early(self, knock: Knock) -> Problem | None:
+        """No route that is open to all takes a body, so whoever sends one must be let in."""
+        return self._gate.check(knock)
+
+    def answer(self, request: Request) -> None:
+        """Answer *request* when its handler is done; whatever goes wrong becomes a problem document."""
+        d = Deferred.fromCoroutine(self._answer(request))
+        d.addErrback(self._explain)
+        d.addCallback(request.reply)
+        d.addErrback(lambda failure: self.log.failure("An answer could not be sent", failure))
+
+    async def _answer(self, request: Request) -> Reply:
+        method = request.method.decode("latin-1")
+        path, _, query = request.uri.decode("latin-1").partition("?")
+        try:
+            route, params = find(self._routes, method, path)
+        except Problem:
+            # What exists is not told to everyone either.
+            self._let_in(request, method)
+            raise
+        if not route.public:
+            self._let_in(request, method)
+        return await route.handler(request.call(params, _parameters(query)))
+
+    def _let_in(self, request: Request, method: str) -> None:
+        problem = self._gate.check(request.knock(method))
+        if problem is not None:
+            raise problem
+
+    def _explain(self, failure: Failure) -> Reply:
+        error = failure.value
+        if isinstance(error, Problem):
+            return error.reply()
+        if isinstance(error, DatabaseAway) or (
+            isinstance(error, psycopg2.Error) and remedy(error) is not Remedy.REFUSE
+        ):
+            self.log.warn("A request found the database away: {error}", error=str(error))
+            away = Problem(503, "the database can't be reached at the moment", headers={"Retry-After": "1"})
+            return away.reply()
+        self.log.failure("A request failed", failure)
+        return Problem(500, "an error of the server, which has been logged").reply()
+
+
+class _Site(Site):
+    """Twisted's site with our requests, which find their way without a tree of resources."""
+
+    def __init__(self, application: Application) -> None:
+        super().__init__(Resource(), requestFactory=self._request, parsePOSTFormSubmission=False)
+        self._application = application
+
+    def _request(self, *args: object, **kwargs: object) -> Request:
+        request = Request(*args, **kwargs)
+        request.application = self._application
+        return request
+
+    def log(self, request: http.Request) -> None:
+        """One line a request."""
+        self._application.log.debug(
+            "{method} {uri} {status}", method=request.method, uri=request.uri, status=request.code
+        )
+
+
+def _parameters(query: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(
+            query, keep_blank_values=True, strict_parsing=bool(query), errors="strict", max_num_fields=MAX_PARAMETERS
+        )
+    except ValueError:
+        raise Problem(400, "the query is not name=value&… in UTF-8") from None

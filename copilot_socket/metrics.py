@@ -1,0 +1,134 @@
+"""Every metric, on a registry that is passed in, fed by what is told (:mod:`copilot_socket.telling`)."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from copilot_socket import telling
+from copilot_socket.core.jobs import Status
+from copilot_socket.store.database import Database, PoolUse
+from copilot_socket.store.sql import sql
+
+_FAST = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_DISPATCH = (*_FAST, 30, 60, 300, 1800)
+
+
+class Live(Protocol):
+    """What is read at the moment of a scrape."""
+
+    connections: int
+    standing: int
+    queued_writes: int
+    pool: PoolUse
+
+
+class Metrics:
+    """Counts what is told; :meth:`refresh` reads the database's side."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self._connections = Counter("socket_connections", "Connections taken", registry=registry)
+        self._messages = Counter(
+            "socket_messages_processed", "Messages dealt with", ["type", "outcome"], registry=registry
+        )
+        self._errors = Counter("socket_errors", "Error replies, by code", ["code"], registry=registry)
+        self._seconds = Histogram(
+            "socket_processing_duration_seconds",
+            "From reading a message to its answer",
+            ["type"],
+            buckets=_FAST,
+            registry=registry,
+        )
+        self._dispatch = Histogram(
+            "copilot_dispatch_seconds",
+            "From a job's being due to its being sent",
+            buckets=_DISPATCH,
+            registry=registry,
+        )
+        self._changes = Counter(
+            "copilot_job_changes", "Changes of a job's state", ["status", "event"], registry=registry
+        )
+        self._tries = Counter("copilot_tries", "Tries that ended", ["outcome"], registry=registry)
+        self._tokens = Counter("copilot_token_refreshes", "Token refreshes", ["outcome"], registry=registry)
+        self._jobs = Gauge("copilot_jobs", "Jobs by status", ["status"], registry=registry)
+        self._oldest = Gauge(
+            "copilot_queue_oldest_seconds", "How long the oldest claimable job has been due", registry=registry
+        )
+        self._unroutable = Gauge(
+            "copilot_jobs_unroutable", "Claimable jobs that no connected crawler takes", registry=registry
+        )
+        self._listeners: dict[type, Callable[[telling.News], None]] = {
+            telling.JobChanged: self._job,
+            telling.JobSent: self._sent,
+            telling.ConnectionChanged: self._connection,
+            telling.MessageHandled: self._message,
+            telling.TokenRefreshed: self._token,
+        }
+
+    def __call__(self, news: telling.News) -> None:
+        """Count *news*."""
+        listener = self._listeners.get(type(news))
+        if listener is not None:
+            listener(news)
+
+    def watch(self, live: Live) -> None:
+        """Show the gauges of *live* at each scrape."""
+        self.registry.register(_LiveCollector(live))
+
+    async def refresh(self, database: Database) -> None:
+        """Read the gauges that the database holds."""
+        counts = dict((await database.query(sql("count_jobs"))))
+        for status in Status:
+            self._jobs.labels(status).set(counts.get(status, 0))
+        [(oldest,)] = await database.query(sql("queue_age"))
+        self._oldest.set(oldest)
+        [(unroutable,)] = await database.query(sql("unroutable"))
+        self._unroutable.set(unroutable)
+
+    def _job(self, news: telling.News) -> None:
+        assert isinstance(news, telling.JobChanged)
+        self._changes.labels(news.status, news.event).inc()
+        if news.outcome is not None:
+            self._tries.labels(news.outcome).inc()
+
+    def _sent(self, news: telling.News) -> None:
+        assert isinstance(news, telling.JobSent)
+        if news.waited is not None:
+            self._dispatch.observe(max(0.0, news.waited))
+
+    def _connection(self, news: telling.News) -> None:
+        assert isinstance(news, telling.ConnectionChanged)
+        if news.event == "opened":
+            self._connections.inc()
+
+    def _message(self, news: telling.News) -> None:
+        assert isinstance(news, telling.MessageHandled)
+        self._messages.labels(news.type, news.outcome).inc()
+        self._seconds.labels(news.type).observe(max(0.0, news.seconds))
+        if news.outcome != "ok":
+            self._errors.labels(news.outcome).inc()
+
+    def _token(self, news: telling.News) -> None:
+        assert isinstance(news, telling.TokenRefreshed)
+        self._tokens.labels(news.outcome).inc()
+
+
+class _LiveCollector(Collector):
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def collect(self) -> list[Metric]:
+        live, pool = self._live, self._live.pool
+        return [
+            GaugeMetricFamily("socket_connections_active", "Open connections", value=live.connections),
+            GaugeMetricFamily("copilot_crawlers_standing", "Crawlers that wait for work", value=live.standing),
+            GaugeMetricFamily(
+                "copilot_writes_queued", "Reports that wait for their commit", value=live.queued_writes
+            ),
+            GaugeMetricFamily("copilot_database_pool_size", "Connections that the pool may have", value=pool.size),
+            GaugeMetricFamily("copilot_database_pool_in_use", "Connections of the pool in use", value=pool.in_use),
+            GaugeMetricFamily("copilot_database_pool_waiting", "Requests that wait for one", value=pool.waiting),
+        ]

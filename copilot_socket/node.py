@@ -1,0 +1,284 @@
+"""One node: all the parts, wired together and run."""
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+
+from copilot_socket.config import Config, masked_url
+from copilot_socket.core.attention import Attention
+from copilot_socket.core.replies import Shutdown
+from copilot_socket.core.retry import RetryPolicy
+from copilot_socket.core.vault import Vault
+from copilot_socket.handlers.crawlers import Registry
+from copilot_socket.handlers.dispatcher import Dispatcher
+from copilot_socket.handlers.door import Door
+from copilot_socket.handlers.due import DueJobs
+from copilot_socket.handlers.messages import Messages, Terms
+from copilot_socket.handlers.oauth import GitLabGrant
+from copilot_socket.handlers.presence import PresenceKeeper
+from copilot_socket.handlers.tokens import Tokens
+from copilot_socket.http.site import Parts, make_site
+from copilot_socket.logs import NewsLog
+from copilot_socket.metrics import Metrics
+from copilot_socket.status import NodeStatus
+from copilot_socket.store.accounts import Accounts
+from copilot_socket.store.batches import Batches, Settings
+from copilot_socket.store.catalog import Catalog
+from copilot_socket.store.claims import Claims
+from copilot_socket.store.cleanup import Cleanup
+from copilot_socket.store.connection import Limits
+from copilot_socket.store.database import Database
+from copilot_socket.store.leases import Leases
+from copilot_socket.store.listener import Listener
+from copilot_socket.store.submission import Submission
+from copilot_socket.store.transitions import Transitions
+from copilot_socket.store.writer import Writer
+from copilot_socket.telling import Telling
+from copilot_socket.timers import Task, Timers
+from copilot_socket.wire.factory import CrawlerFactory
+from copilot_socket.wire.listening import listen
+from copilot_socket.wire.validators import Decoder
+
+POLL = 1.0
+"""Seconds between looks for work that no notification told of."""
+SILENCE_CHECKS = 30
+"""How often within a heartbeat time-out silence is looked for."""
+
+
+class Node(Service):
+    """A running copilot-socket. *dsn* names a database whose schema is up to date."""
+
+    log = Logger("copilot_socket.node")
+
+    def __init__(self, config: Config, dsn: str, reactor: Any) -> None:
+        self.config = config
+        self.dsn = dsn
+        self.id = secrets.token_hex(8)
+        self._reactor = reactor
+        self._ports: list[IListeningPort] = []
+        self._stopping: Deferred[None] | None = None
+        self._build()
+
+    def _build(self) -> None:
+        config, reactor = self.config, self._reactor
+        self.telling = Telling()
+        policy = RetryPolicy(base=config.retry_delay)
+        limits = Limits(config.query_timeout, config.transaction_timeout)
+        self.database = Database(self.dsn, reactor, limits, config.database_pool)
+        self.transitions = Transitions(self.database, policy, self.telling)
+        settings = Settings(self.id, config.lease, config.retry_attempts)
+        self._write_connection = self.database.dedicated()
+        self.writer = Writer(Batches(self._write_connection, settings, self.transitions), reactor, self.telling)
+        self._claim_connection = self.database.dedicated()
+        claims = Claims(self._claim_connection, self.id)
+        vault = Vault(config.secret_keys)
+        grant = GitLabGrant(reactor, config.gitlab_client_id, config.gitlab_client_secret)
+        tokens = Tokens(self.database, vault, grant, self.id, reactor, self.telling)
+        self.registry = Registry()
+        self.dispatcher = Dispatcher(claims, tokens, self.transitions, reactor, self.telling)
+        self._due = DueJobs(claims, reactor, self.dispatcher.wake)
+        self.transitions.on_delay = self._due.expect
+        self._leases = Leases(
+            self.database,
+            self.transitions,
+            self.id,
+            lease=config.lease,
+            grace=config.reconnect_grace,
+            job_timeout=config.job_timeout,
+        )
+        self._silence_interval = min(1.0, config.heartbeat_timeout / SILENCE_CHECKS)
+        self.attention = Attention(self._silence_interval)
+        self.presence = PresenceKeeper(
+            self.registry,
+            self.writer,
+            self._leases,
+            self.attention,
+            reactor,
+            self.telling,
+            heartbeat_timeout=config.heartbeat_timeout,
+            connection_timeout=config.connection_timeout,
+            on_released=self.dispatcher.wake,
+        )
+        self._build_wire(tokens)
+        self._build_http(vault)
+        self._listener = Listener(
+            self.database, reactor, on_jobs=self.dispatcher.wake, on_ended=self._ended_elsewhere
+        )
+        self.timers = Timers(self._tasks(), reactor)
+
+    def _build_wire(self, tokens: Tokens) -> None:
+        config = self.config
+        terms = Terms(
+            config.heartbeat_interval, config.max_message_size, config.max_concurrent_jobs, config.plain_jobs
+        )
+        messages = Messages(self.writer, self.dispatcher, self.presence, tokens, self._reactor, terms)
+        self.factory = CrawlerFactory(
+            Decoder(),
+            messages,
+            Door(self.presence, self.dispatcher, terms),
+            self._reactor,
+            self.telling,
+            max_connections=config.max_connections,
+            max_message_size=config.max_message_size,
+        )
+        self.writer.on_flow = self._flow
+        self.factory.on_reading = self._reading
+
+    def _build_http(self, vault: Vault) -> None:
+        config = self.config
+        self.status = NodeStatus(self, self._reactor)
+        self.metrics = Metrics(CollectorRegistry())
+        self.metrics.watch(self.status)
+        self.telling.listen(self.metrics)
+        self.telling.listen(NewsLog())
+        wake = self.dispatcher.wake
+        self.site = make_site(
+            Parts(
+                submission=Submission(self.database, config.retry_attempts),
+                catalog=Catalog(self.database),
+                accounts=Accounts(self.database, vault, self.transitions, self.telling, wake),
+                transitions=self.transitions,
+                health=self.status,
+                registry=self.metrics.registry if config.enable_metrics else None,
+                wake=wake,
+                token=config.http_token,
+            )
+        )
+
+    def _tasks(self) -> list[Task]:
+        """Every periodic task of the node."""
+        config = self.config
+        lease_round = config.lease / 3
+        tasks = [
+            Task("silence", self._silence_interval, self.presence.look_for_silence),
+            Task("lease renewal", lease_round, self.presence.renew),
+            Task("release of expired leases", min(5.0, lease_round), self.presence.release_lost),
+            Task("job time-outs", min(60.0, config.job_timeout / 10, config.reconnect_grace), self.presence.time_out),
+            Task("poll", POLL, self._poll),
+            Task("moved requests", lease_round, self.dispatcher.drop_moved),
+            Task("dead nodes", config.lease, self._leases.forget_dead),
+            Task("cleanup", config.cleanup_interval, self._cleanup().run),
+            Task("database check", 1.0, self.status.check_database),
+        ]
+        if config.enable_metrics:
+            tasks.append(Task("gauges", config.metrics_interval, lambda: self.metrics.refresh(self.database)))
+        return tasks
+
+    def _cleanup(self) -> Cleanup:
+        config = self.config
+        return Cleanup(
+            self.database, self._reactor, max_job_age=config.max_job_age, max_error_age=config.max_error_log_age
+        )
+
+    # -- start
+
+    def privilegedStartService(self) -> None:
+        """Take the socket and the HTTP port; what is in the way is found before anything runs."""
+        self._ports.append(
+            listen(self._reactor, Path(self.config.socket_path), self.config.socket_mode, self.factory)
+        )
+        self._ports.append(self._reactor.listenTCP(self.config.http_port, self.site, interface=self.config.http_host))
+
+    def startService(self) -> None:
+        """Read from crawlers as soon as this node has a lease."""
+        super().startService()
+        self.factory.read(False)
+        d = Deferred.fromCoroutine(self._start())
+        d.addErrback(lambda failure: self.log.failure("The node can't start", failure))
+
+    async def _start(self) -> None:
+        await self.timers.run_once("lease renewal")
+        await self._listener.start()
+        if self.config.enable_metrics:
+            await self.timers.run_once("gauges")
+        self.timers.start()
+        self.factory.read(True)
+        self.status.started()
+        self._introduce()
+
+    def _introduce(self) -> None:
+        config = self.config
+        embedded = config.database_url is None
+        where = f"embedded PostgreSQL in {config.state_dir}" if embedded else masked_url(self.dsn)
+        self.log.info("Crawlers connect to {path}", path=config.socket_path)
+        self.log.info("HTTP is on http://{host}:{port}/", host=config.http_host, port=self.http_port)
+        self.log.info("The database is {where}", where=where)
+        self.log.info(
+            "Put a job in: copilot-socket jobs submit --account ACCOUNT --command GROUP_PROJECT_DISCOVERY "
+            "(or POST http://{host}:{port}/api/v1/jobs)",
+            host=config.http_host,
+            port=self.http_port,
+        )
+
+    @property
+    def http_port(self) -> int:
+        """The port in use, which the configuration may leave to the system."""
+        return int(self._ports[1].getHost().port)  # type: ignore[attr-defined]
+
+    # -- stop
+
+    def stopService(self) -> "Deferred[None]":
+        """Stop as the protocol says: nothing that was accepted is lost. A second call joins the first."""
+        if self._stopping is None:
+            super().stopService()
+            self._stopping = Deferred.fromCoroutine(self._stop())
+        waiter: Deferred[None] = Deferred()
+        self._stopping.addBoth(lambda result: (waiter.callback(None), result)[1])
+        return waiter
+
+    async def _stop(self) -> None:
+        limit = self.config.shutdown_timeout
+        self.log.info("Stopping: no new work, everything accepted is still committed")
+        self.status.stopping()
+        self.timers.stop()
+        self._due.stop()
+        self.presence.stop()
+        self.factory.tell_all(
+            Shutdown(scope="node", graceful=True, timeout_seconds=limit, reason="the node stops; reconnect")
+        )
+        await gatherResults([port.stopListening() for port in self._ports])
+        self.factory.read(False)
+        settled = gatherResults([Deferred.fromCoroutine(self.dispatcher.stop()), self.writer.drained()])
+        try:
+            await settled.addTimeout(limit, self._reactor)
+            await Deferred.fromCoroutine(self._leases.leave()).addTimeout(1.0, self._reactor)
+        except Exception as error:
+            self.log.error(
+                "{count} reports were not committed in time: {error!r}", count=self.writer.waiting, error=error
+            )
+        self.factory.close_all("the node stops")
+        self._listener.stop()
+        self._write_connection.close()
+        self._claim_connection.close()
+        self.database.close()
+
+    # -- between the parts
+
+    def _flow(self, flowing: bool) -> None:
+        """The writer is full or the database away: stop reading; or go on."""
+        if not flowing:
+            self.presence.database_failed()
+        if self._stopping is None:
+            self.factory.read(flowing)
+
+    def _reading(self, reading: bool) -> None:
+        """Time in which the node does not read is no silence."""
+        now = self._reactor.seconds()
+        if reading:
+            self.attention.resume(now)
+        else:
+            self.attention.pause(now)
+
+    def _ended_elsewhere(self, assignment: str) -> None:
+        if self.registry.ended(assignment) is not None:
+            self.dispatcher.wake()
+
+    async def _poll(self) -> None:
+        await self._due.look()
+        self.dispatcher.wake()

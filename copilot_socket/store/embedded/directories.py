@@ -1,0 +1,104 @@
+"""Directories of the embedded PostgreSQL. No mode of a directory that we did not make is ever changed."""
+
+import os
+import re
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+from copilot_socket.store.embedded.account import Account
+from copilot_socket.store.embedded.errors import EmbeddedError
+
+_ADVICE = "set COPILOT_STATE_DIR to a directory elsewhere, or DATABASE_URL to a PostgreSQL of your own"
+SOCKET_NAME = ".s.PGSQL.5432"
+_SUN_PATH = 107
+_SHORT_PREFIX = "copilot-postgres-"
+_SHORT_DIRECTORY = re.compile(rf"/tmp/{_SHORT_PREFIX}[^/]+")
+
+
+def first_closed(path: Path, account: Account) -> Path | None:
+    """The topmost directory on the way to `path` (itself included, if it exists) that `account` cannot pass."""
+    resolved = path.resolve()
+    for directory in [*reversed(resolved.parents), resolved]:
+        if directory.is_dir() and not account.may(os.X_OK, directory):
+            return directory
+    return None
+
+
+def refuse_closed_parents(state_dir: Path, account: Account) -> None:
+    """Raise EmbeddedError when the database user could not get to the state directory."""
+    closed = first_closed(state_dir, account)
+    if closed is not None and account.lent:
+        raise EmbeddedError(
+            f"the database's user may not pass through {closed}, on the way to the state directory {state_dir}, "
+            f"and its mode is not ours to change: {_ADVICE}"
+        )
+
+
+def make_state_dir(state_dir: Path, account: Account) -> Path:
+    """Make the state directory and its missing parents; return it resolved. Raises EmbeddedError."""
+    refuse_closed_parents(state_dir, account)
+    # Others may pass through root's (the database user must), and see nothing.
+    mode = 0o711 if account.lent else 0o700
+    try:
+        for directory in [*reversed(state_dir.parents), state_dir]:
+            _make(directory, mode)
+    except OSError as error:
+        raise EmbeddedError(f"cannot make the state directory {state_dir} ({error}): {_ADVICE}") from error
+    _refuse_shared(state_dir, account)
+    return state_dir.resolve()
+
+
+def _make(directory: Path, mode: int) -> None:
+    try:
+        directory.mkdir()
+    except FileExistsError:
+        return
+    except OSError:
+        if directory.is_dir():  # "/" of a read-only file system and the like
+            return
+        raise
+    directory.chmod(mode)  # whatever the umask says
+
+
+def _refuse_shared(state_dir: Path, account: Account) -> None:
+    """What anyone may write to is no place to keep data, least of all root's."""
+    status = state_dir.stat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise EmbeddedError(f"the state directory {state_dir} is not a directory: {_ADVICE}")
+    if status.st_mode & stat.S_IWOTH:
+        raise EmbeddedError(f"anyone may write to the state directory {state_dir}: {_ADVICE}")
+    if status.st_uid not in (0, os.geteuid(), account.uid):
+        raise EmbeddedError(f"the state directory {state_dir} belongs to another user: {_ADVICE}")
+
+
+def make_owned(directory: Path, account: Account) -> None:
+    """Make a private directory for the database user."""
+    directory.mkdir()
+    directory.chmod(0o700)
+    account.own(directory)
+
+
+def socket_directory(data_dir: Path, account: Account) -> Path:
+    """Where the sockets go: the data directory, or a short one of our making when that path is too long.
+
+    The short one has a name of its own each time; it is found again through postmaster.pid.
+    """
+    if len(os.fsencode(data_dir / SOCKET_NAME)) <= _SUN_PATH:
+        return data_dir
+    short = Path(tempfile.mkdtemp(prefix=_SHORT_PREFIX, dir="/tmp"))
+    account.own(short)
+    return short
+
+
+def remove_short(directory: Path, account: Account) -> None:
+    """Remove a socket directory that `socket_directory` made; leave any other alone."""
+    if not _SHORT_DIRECTORY.fullmatch(str(directory)):
+        return
+    try:
+        status = directory.lstat()
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(status.st_mode) and status.st_uid == account.uid:
+        shutil.rmtree(directory, ignore_errors=True)

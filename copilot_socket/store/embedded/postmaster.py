@@ -1,0 +1,168 @@
+"""One PostgreSQL server process: starting it, finding it again, asking it to stop."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from copilot_socket.store.embedded.account import Account
+from copilot_socket.store.embedded.binaries import Programs
+from copilot_socket.store.embedded.directories import SOCKET_NAME
+from copilot_socket.store.embedded.errors import EmbeddedError
+
+_POLL = 0.005  # seconds
+_START_PATIENCE = 300.0  # seconds; a recovery after a crash takes its time
+_STOP_PATIENCE = 60.0
+_BEYOND_ANY_PID = 2**31 - 1  # Linux ends at 2**22
+# What its fields mean is PostgreSQL's own convention (LOCK_FILE_LINE_*).
+_PID_LINE, _SOCKET_DIR_LINE, _STATUS_LINE = 0, 4, 7
+# The shell goes away at once, which leaves a server that is nobody's child: it outlives the node unnoticed.
+_DETACH = '"$@" >&2 & echo $!'
+
+
+@attrs.frozen
+class PidFile:
+    """What `postmaster.pid` says."""
+
+    pid: int
+    socket_dir: Path | None
+    status: str
+
+    @classmethod
+    def read(cls, data_dir: Path) -> "PidFile | None":
+        """The file's content; None when there is none, or it is not complete enough to name a process."""
+        try:
+            lines = (data_dir / "postmaster.pid").read_text(errors="surrogateescape").splitlines()
+            pid = int(lines[_PID_LINE])
+        except (FileNotFoundError, ValueError, IndexError):
+            return None
+        socket_dir = lines[_SOCKET_DIR_LINE].strip() if len(lines) > _SOCKET_DIR_LINE else ""
+        status = lines[_STATUS_LINE].strip() if len(lines) > _STATUS_LINE else ""
+        return cls(pid, Path(socket_dir) if socket_dir else None, status)
+
+
+def running(data_dir: Path) -> PidFile | None:
+    """The server on this data directory, if one runs; a file left behind by a dead one is none."""
+    found = PidFile.read(data_dir)
+    return found if found is not None and _serves(found.pid, data_dir) else None
+
+
+def _serves(pid: int, data_dir: Path) -> bool:
+    """Whether process `pid` is a server on `data_dir`: a pid alone may have become someone else's."""
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    if Path(os.fsdecode(arguments[0])).name != "postgres":
+        return False  # a zombie has no command line at all
+    if b"-D" not in arguments[:-1]:
+        return True  # started by hand; its own file names it
+    served = Path(os.fsdecode(arguments[arguments.index(b"-D") + 1]))
+    return served.exists() and served.samefile(data_dir)
+
+
+def clear_remains(data_dir: Path) -> Path | None:
+    """Make way for a new server where one died without tidying up; return the dead one's socket directory.
+
+    A new server would take any process of its user with the old pid (a zombie too) for the old server. In
+    postmaster.pid only the pid is made void: through the rest the new server finds out whether backends of the
+    old one are still there. Raises OSError.
+    """
+    stale = PidFile.read(data_dir)
+    if stale is None:
+        return None
+    path = data_dir / "postmaster.pid"
+    rest = path.read_bytes().partition(b"\n")[2]
+    descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(b"%d\n" % _BEYOND_ANY_PID + rest)
+    for name in (SOCKET_NAME, f"{SOCKET_NAME}.lock"):
+        (data_dir / name).unlink(missing_ok=True)
+    return stale.socket_dir
+
+
+def launch(programs: Programs, data_dir: Path, settings: Mapping[str, str], account: Account, log: Path) -> PidFile:
+    """Start a server in a session of its own (no Ctrl-C of ours reaches it) and wait until it is ready.
+
+    Raises EmbeddedError with the last lines of the log.
+    """
+    command = [programs["postgres"], "-D", str(data_dir)]
+    for name, value in settings.items():
+        command += ["-c", f"{name}={value}"]
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(log, flags, 0o600)
+    try:
+        shell = subprocess.run(
+            ["/bin/sh", "-c", _DETACH, "sh", *command],
+            stdout=subprocess.PIPE,
+            stderr=descriptor,
+            start_new_session=True,
+            check=True,
+            **account.process_options(),
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise EmbeddedError(f"PostgreSQL could not be started: {error}") from error
+    finally:
+        os.close(descriptor)
+    return _wait_ready(int(shell.stdout), data_dir, log)
+
+
+def _wait_ready(pid: int, data_dir: Path, log: Path) -> PidFile:
+    deadline = time.monotonic() + _START_PATIENCE
+    while time.monotonic() < deadline:
+        found = PidFile.read(data_dir)
+        if found is not None and found.pid == pid and found.status == "ready":
+            return found
+        if not _exists(pid):
+            raise EmbeddedError(f"PostgreSQL stopped while starting; {log} ends with:\n{tail(log)}")
+        time.sleep(_POLL)
+    raise EmbeddedError(f"PostgreSQL is not ready after {_START_PATIENCE:.0f} s; {log} ends with:\n{tail(log)}")
+
+
+def wait_settled(data_dir: Path) -> PidFile | None:
+    """The running server once it is ready, None once it is gone. Raises EmbeddedError if it stays in between."""
+    deadline = time.monotonic() + _START_PATIENCE
+    while (found := running(data_dir)) is not None:
+        if found.status == "ready":
+            return found
+        if time.monotonic() > deadline:
+            raise EmbeddedError(f"the PostgreSQL on {data_dir} (pid {found.pid}) stays {found.status or 'silent'}")
+        time.sleep(_POLL)
+    return None
+
+
+def terminate(data_dir: Path) -> None:
+    """Stop the server: clients are disconnected, everything committed is on disk. Raises EmbeddedError."""
+    found = running(data_dir)
+    if found is None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(found.pid, signal.SIGINT)
+    deadline = time.monotonic() + _STOP_PATIENCE
+    while _exists(found.pid):
+        if time.monotonic() > deadline:
+            raise EmbeddedError(f"PostgreSQL (pid {found.pid}) has not stopped after {_STOP_PATIENCE:.0f} s")
+        time.sleep(_POLL)
+
+
+def _exists(pid: int) -> bool:
+    """Whether the process is there and not a zombie, which has no command line."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except OSError:
+        return False
+
+
+def tail(log: Path, size: int = 2000) -> str:
+    """The last lines of the log."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - size))
+            return file.read().decode(errors="replace").strip()
+    except OSError as error:
+        return str(error)

@@ -1,0 +1,197 @@
+"""New jobs, many at a time: one statement for the whole list, all or nothing, and never a second live twin."""
+
+import os
+from base64 import b32encode
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import orjson
+
+from copilot_socket.store.connection import Transaction
+from copilot_socket.store.database import Database
+
+MAX_JOBS = 10_000
+
+
+@attrs.frozen
+class NewJob:
+    """A job that is asked for. None: take the default. ``scheduled_at`` is ISO-8601 with its zone."""
+
+    account_id: str
+    command: str
+    full_path: str | None = None
+    branch: str | None = None
+    user_id: str | None = None
+    gitlab_url: str | None = None
+    priority: int | None = None
+    scheduled_at: str | None = None
+    max_attempts: int | None = None
+    resume_state: Mapping[str, Any] | None = None
+
+
+@attrs.frozen
+class Submitted:
+    """The ids in the order of the list, and which of them are new: the others were live already."""
+
+    ids: Sequence[str]
+    created: Sequence[bool]
+
+
+@attrs.frozen
+class Key:
+    """An Idempotency-Key with the fingerprint of the request that it came with."""
+
+    name: str
+    fingerprint: str
+
+
+class UnknownAccounts(Exception):
+    """Jobs name accounts that do not exist; nothing was stored."""
+
+    def __init__(self, accounts: frozenset[str]) -> None:
+        super().__init__(f"there is no account {', '.join(sorted(accounts))}")
+        self.accounts = accounts
+
+
+class KeyReused(Exception):
+    """The Idempotency-Key was used before, for another request."""
+
+
+_ACCOUNTS = "SELECT id FROM accounts WHERE id = ANY (%(ids)s)"
+
+_NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+
+# In the order of the unique index, so that two bulk insertions can't wait for each other; of twins in one list the
+# first stays.
+_INSERT = """
+INSERT INTO jobs (id, account_id, command, full_path, branch, user_id, provider, gitlab_url, priority, scheduled_at,
+                  max_attempts, resume_state)
+SELECT t.id, t.account_id, t.command, t.full_path, t.branch, t.user_id, a.provider,
+       coalesce(t.gitlab_url, a.gitlab_url), coalesce(t.priority, 0), coalesce(t.scheduled_at, now()),
+       coalesce(t.max_attempts, %(max_attempts)s), t.resume_state
+FROM json_to_recordset(%(jobs)s::json) AS t (
+  id text, account_id text, command text, full_path text, branch text, user_id text, gitlab_url text,
+  priority integer, scheduled_at timestamptz, max_attempts integer, resume_state jsonb)
+JOIN accounts a ON a.id = t.account_id
+ORDER BY t.account_id, t.command, coalesce(t.full_path, ''), coalesce(t.branch, ''), t.id
+ON CONFLICT (account_id, command, coalesce(full_path, ''), coalesce(branch, ''))
+  WHERE status NOT IN ('completed', 'failed', 'cancelled') DO NOTHING
+RETURNING id
+"""
+
+# LIMIT keeps this a walk through the unique index, one look-up a row, however large the table is.
+_TWINS = """
+SELECT t.id, twin.id
+FROM json_to_recordset(%(jobs)s::json) AS t (id text, account_id text, command text, full_path text, branch text)
+CROSS JOIN LATERAL (
+  SELECT j.id FROM jobs j
+  WHERE j.account_id = t.account_id AND j.command = t.command
+    AND coalesce(j.full_path, '') = coalesce(t.full_path, '') AND coalesce(j.branch, '') = coalesce(t.branch, '')
+    AND j.status NOT IN ('completed', 'failed', 'cancelled')
+  LIMIT 1) AS twin
+"""
+
+# Waits while another transaction is about to commit the same key.
+_TAKE_KEY = """
+INSERT INTO idempotency_keys (key, fingerprint, status, answer) VALUES (%(key)s, %(fingerprint)s, 0, '{}')
+ON CONFLICT (key) DO NOTHING RETURNING key
+"""
+
+_READ_KEY = "SELECT fingerprint, answer FROM idempotency_keys WHERE key = %(key)s"
+
+_FILL_KEY = """
+UPDATE idempotency_keys SET status = %(status)s, answer = %(answer)s::jsonb WHERE key = %(key)s
+"""
+
+
+class Submission:
+    """Puts jobs into *database*; *max_attempts* for those that do not say."""
+
+    def __init__(self, database: Database, max_attempts: int) -> None:
+        self._database = database
+        self._max_attempts = max_attempts
+
+    async def submit(self, jobs: Sequence[NewJob], key: Key | None = None) -> Submitted:
+        """Store *jobs* in one transaction. With *key*, a repetition gets the first answer again.
+
+        Raises :class:`UnknownAccounts`, :class:`KeyReused`, or what the database raises; nothing is stored then.
+        """
+        return await self._database.transaction(lambda tx: self._submit(tx, jobs, key))
+
+    async def _submit(self, tx: Transaction, jobs: Sequence[NewJob], key: Key | None) -> Submitted:
+        if key is None:
+            return await self._store(tx, jobs)
+        earlier = await _take(tx, key)
+        if earlier is not None:
+            return earlier
+        answer = await self._store(tx, jobs)
+        await tx.query(
+            _FILL_KEY,
+            {
+                "key": key.name,
+                "status": 201 if any(answer.created) else 200,
+                "answer": orjson.dumps({"ids": answer.ids, "created": answer.created}).decode(),
+            },
+        )
+        return answer
+
+    async def _store(self, tx: Transaction, jobs: Sequence[NewJob]) -> Submitted:
+        if not jobs:
+            return Submitted([], [])
+        await _refuse_unknown_accounts(tx, jobs)
+        [(milliseconds,)] = await tx.query(_NOW)
+        ids = ulids(milliseconds, len(jobs))
+        rows = {job_id: {"id": job_id, **_given(job)} for job_id, job in zip(ids, jobs, strict=True)}
+        inserted: set[str] = set()
+        twins: dict[str, str] = {}
+        missing = list(rows)
+        # Once is enough, unless a twin that was in the way ends before it can be read.
+        while missing:
+            left = orjson.dumps([rows[job_id] for job_id in missing]).decode()
+            new = await tx.query(_INSERT, {"jobs": left, "max_attempts": self._max_attempts})
+            inserted.update(row[0] for row in new)
+            missing = [job_id for job_id in missing if job_id not in inserted]
+            if missing:
+                left = orjson.dumps([rows[job_id] for job_id in missing]).decode()
+                twins.update(await tx.query(_TWINS, {"jobs": left}))
+                missing = [job_id for job_id in missing if job_id not in twins]
+        return Submitted([twins.get(job_id, job_id) for job_id in ids], [job_id in inserted for job_id in ids])
+
+
+async def _take(tx: Transaction, key: Key) -> Submitted | None:
+    """Make *key* ours, or the answer that it has been given. A key may be cleaned away between the two looks."""
+    while not await tx.query(_TAKE_KEY, attrs.asdict(key) | {"key": key.name}):
+        for fingerprint, answer in await tx.query(_READ_KEY, {"key": key.name}):
+            if fingerprint != key.fingerprint:
+                raise KeyReused
+            return Submitted(answer["ids"], answer["created"])
+    return None
+
+
+async def _refuse_unknown_accounts(tx: Transaction, jobs: Sequence[NewJob]) -> None:
+    named = frozenset(job.account_id for job in jobs)
+    known = {row[0] for row in await tx.query(_ACCOUNTS, {"ids": sorted(named)})}
+    if named - known:
+        raise UnknownAccounts(named - known)
+
+
+def _given(job: NewJob) -> dict[str, Any]:
+    return {name: value for name in _FIELDS if (value := getattr(job, name)) is not None}
+
+
+_FIELDS = tuple(field.name for field in attrs.fields(NewJob))
+
+_BASE32 = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789ABCDEFGHJKMNPQRSTVWXYZ")
+_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def ulids(milliseconds: int, count: int) -> list[str]:
+    """*count* ULIDs of one moment, in order: 48 bits of time, 20 of counter, 60 random ones."""
+    prefix = _base32(milliseconds, 10)
+    noise = b32encode(os.urandom(-(-count * 12 // 8) * 5)).translate(_BASE32).decode()
+    return [prefix + _base32(i, 4) + noise[12 * i : 12 * i + 12] for i in range(count)]
+
+
+def _base32(number: int, width: int) -> str:
+    return "".join(_DIGITS[number >> 5 * place & 31] for place in range(width - 1, -1, -1))

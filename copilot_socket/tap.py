@@ -1,0 +1,138 @@
+"""``twistd copilot-socket``: options, and the service. The only place where a process is put together."""
+
+import contextlib
+import os
+import signal
+import sys
+from typing import Any
+
+from twisted.application.service import IService, MultiService
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+from twisted.python import usage
+
+from copilot_socket import logs
+from copilot_socket.config import Config, ConfigFaults, from_environment, option_names
+from copilot_socket.node import Node
+from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres
+from copilot_socket.store.migrate import SchemaError, require_current
+from copilot_socket.wire.listening import SocketError
+
+log = Logger("copilot_socket")
+
+
+class Options(usage.Options):
+    """One option for each variable of the environment; an option wins over the variable."""
+
+    synopsis = "[options]"
+    longdesc = "Runs a node. Without any option or variable it works, with an embedded PostgreSQL."
+    optParameters = [[option.name, None, None, option.help] for option in option_names()]
+    config: Config
+    out: Any = None
+
+    def postOptions(self) -> None:
+        """Read the configuration; all faults are told together, and nothing is started."""
+        given = {option.variable: self[option.name] for option in option_names() if self[option.name] is not None}
+        try:
+            self.config = from_environment(given)
+        except ConfigFaults as faults:
+            raise SystemExit(f"copilot-socket can't start, the configuration is at fault:\n{faults}") from None
+        if self.parent is not None and not self.parent.get("logger") and not self.parent.get("logfile"):
+            self.parent["logger"] = self._observer
+
+    def _observer(self) -> Any:
+        try:
+            self.out = logs.output(self.config.log_file)
+        except OSError as error:
+            raise SystemExit(f"SOCKET_LOG_FILE can't be written: {error}") from None
+        return logs.observer(self.config.log_level, self.out)
+
+
+class Application(MultiService):
+    """The database, then the node; signals, and the exit status."""
+
+    def __init__(self, options: Options, reactor: Any) -> None:
+        super().__init__()
+        self._options = options
+        self._reactor = reactor
+        self._embedded: EmbeddedPostgres | None = None
+        self._stopping = False
+
+    def privilegedStartService(self) -> None:
+        """Everything that can be in the way is found here, before the reactor runs: a clear line, exit status 1."""
+        config = self._options.config
+        try:
+            dsn = self._database(config)
+            node = Node(config, dsn, self._reactor)
+            node.setServiceParent(self)
+            super().privilegedStartService()
+        except (EmbeddedError, SchemaError, SocketError, CannotListenError) as error:
+            self._stop_embedded()
+            raise SystemExit(f"copilot-socket can't start: {_explain(error)}") from None
+
+    def startService(self) -> None:
+        """Start the node and listen to signals."""
+        super().startService()
+        # After the reactor has installed its own handlers, which end the process by the signal.
+        self._reactor.callWhenRunning(self._take_signals)
+
+    def stopService(self) -> "Deferred[Any]":
+        """Stop the node, then the embedded database if nobody else uses it."""
+        d: Deferred[Any] = Deferred.fromCoroutine(self._stop_all())
+        return d
+
+    async def _stop_all(self) -> None:
+        stopped = super().stopService()
+        if stopped is not None:
+            await stopped
+        self._stop_embedded()
+
+    def _database(self, config: Config) -> str:
+        if config.database_url is not None:
+            require_current(config.database_url, upgrade=False)
+            return config.database_url
+        self._embedded = EmbeddedPostgres(config.state_dir)
+        dsn = self._embedded.start()
+        require_current(dsn, upgrade=True)
+        return dsn
+
+    def _stop_embedded(self) -> None:
+        if self._embedded is not None:
+            with contextlib.suppress(EmbeddedError):
+                self._embedded.stop()
+
+    def _take_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop_signal)
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._reopen))
+
+    def _on_stop_signal(self, number: int, _frame: Any) -> None:
+        """The first stops in order; a second one stops at once."""
+        if self._stopping:
+            os._exit(128 + number)
+        self._stopping = True
+        self._reactor.callFromThread(self._reactor.stop)
+
+    def _reopen(self) -> None:
+        if isinstance(self._options.out, logs.ReopenableFile):
+            try:
+                self._options.out.reopen()
+            except OSError as error:
+                log.error("The log file can't be opened anew: {error}", error=error)
+            else:
+                log.info("The log file is opened anew")
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, CannotListenError):
+        return f"{error} (set COPILOT_HTTP_HOST and COPILOT_HTTP_PORT)"
+    return str(error)
+
+
+def makeService(options: Options) -> IService:
+    """The service for twistd."""
+    from twisted.internet import reactor  # noqa: PLC0415 - twistd may install another one first
+
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    return Application(options, reactor)

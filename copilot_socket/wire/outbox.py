@@ -1,0 +1,55 @@
+"""Answers in the order of the questions: acks and errors wait for those before them, pushes do not."""
+
+from collections import deque
+from collections.abc import Callable
+
+from copilot_socket.core.replies import Reply
+from copilot_socket.wire.codec import encode
+
+
+class Slot:
+    """The place of one answer."""
+
+    __slots__ = ("done", "replies")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.replies: tuple[Reply, ...] = ()
+
+
+class Outbox:
+    """Sends through *write*, which takes bytes."""
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self._write = write
+        self._slots: deque[Slot] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many answers are still owed."""
+        return len(self._slots)
+
+    def slot(self) -> Slot:
+        """Keep a place for an answer that is not known yet."""
+        slot = Slot()
+        self._slots.append(slot)
+        return slot
+
+    def fill(self, slot: Slot, *replies: Reply) -> None:
+        """The answer for *slot*: any number of replies, sent once all earlier ones are."""
+        slot.done, slot.replies = True, replies
+        while self._slots and self._slots[0].done:
+            for reply in self._slots.popleft().replies:
+                self._write(encode(reply))
+
+    def answer(self, *replies: Reply) -> None:
+        """An answer that is known at once, in its turn."""
+        if self._slots:
+            self.fill(self.slot(), *replies)
+        else:
+            for reply in replies:
+                self._write(encode(reply))
+
+    def push(self, reply: Reply) -> None:
+        """Send *reply* now, whatever else waits."""
+        self._write(encode(reply))

@@ -1,0 +1,59 @@
+"""Who is at the other end of a UNIX socket: pid, its start time and namespace, and uid (unix(7), SO_PEERCRED; proc(5))."""
+
+import socket
+import struct
+from functools import cache
+from pathlib import Path
+
+import attrs
+
+_UCRED = struct.Struct("3i")
+
+
+@attrs.frozen
+class Peer:
+    """A process, told apart from any that has its pid later, on another machine or in another namespace."""
+
+    pid: int
+    uid: int
+    start_time: str
+    namespace: str
+    boot: str
+
+    @property
+    def key(self) -> str:
+        """The identity under which the process's leases are kept."""
+        return f"pid:{self.boot}:{self.namespace}:{self.pid}:{self.start_time}:{self.uid}"
+
+    @property
+    def name(self) -> str:
+        """What people are shown."""
+        return f"pid-{self.pid}"
+
+
+def read_peer(connection: socket.socket) -> Peer | None:
+    """The process at the other end, as it is at this moment; None where that can't be read."""
+    if not hasattr(socket, "SO_PEERCRED") or connection.family != socket.AF_UNIX:
+        return None
+    try:
+        pid, uid, _gid = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        if pid <= 0:  # in a PID namespace that this process can't see into
+            return None
+        proc = Path("/proc") / str(pid)
+        # The name in parentheses may hold anything, parentheses too; the start time is the 20th field behind it.
+        start_time = (proc / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[19]
+        try:
+            namespace = (proc / "ns" / "pid").readlink().name
+        except PermissionError:  # another user's process: its pid is one of our own namespace's numbers all the same
+            namespace = "own"
+    except (OSError, IndexError):
+        return None
+    return Peer(pid, uid, start_time, namespace, _boot_id())
+
+
+@cache
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return socket.gethostname()

@@ -1,0 +1,216 @@
+"""One connection of a crawler: bytes in, messages to the handlers, replies out."""
+
+import secrets
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+
+from copilot_socket.core.errors import ErrorCode, ProtocolError
+from copilot_socket.core.messages import Message
+from copilot_socket.core.replies import Error, Reply
+from copilot_socket.telling import MessageHandled, Telling
+from copilot_socket.wire.framing import Broken, Document, Framer, Overrun, TooLarge
+from copilot_socket.wire.outbox import Outbox, Slot
+from copilot_socket.wire.validators import Decoder
+
+MAX_BAD_MESSAGES = 20
+MAX_OWED = 1000
+"""Answers that a connection may be waiting for before it is not read from."""
+_BAD = frozenset(
+    {
+        ErrorCode.INVALID_JSON,
+        ErrorCode.INVALID_MESSAGE,
+        ErrorCode.UNKNOWN_TYPE,
+        ErrorCode.MESSAGE_TOO_LARGE,
+    }
+)
+
+
+class Handler(Protocol):
+    """What answers messages."""
+
+    def handle(self, link: Any, message: Message) -> Any:
+        """The reply, None, or a Deferred of either; :class:`ProtocolError` for an ``error`` instead."""
+
+
+class CrawlerProtocol(LineReceiver):
+    """A LineReceiver in raw mode: the framing rules are not LineReceiver's, its pausing is."""
+
+    log = Logger("copilot_socket.wire")
+
+    def __init__(
+        self, decoder: Decoder, handler: Handler, reactor: IReactorTime, telling: Telling, max_size: int
+    ) -> None:
+        self.id = secrets.token_hex(8)
+        self.crawler: Any = None
+        self.capabilities: frozenset[str] = frozenset()
+        self.opened_at = reactor.seconds()
+        self.spoken = False
+        self.requests = 0
+        self.bad_in_a_row = 0
+        self.refused = False
+        """Connected past the limit: it is told so and not listened to."""
+        self.closed_because: str | None = None
+        self._decoder = decoder
+        self._handler = handler
+        self._reactor = reactor
+        self._telling = telling
+        self._framer = Framer(max_size)
+        self._max_size = max_size
+        self._outbox = Outbox(self._write)
+        self._held_back = False
+        self.setRawMode()
+
+    # -- bytes in
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """Take *data*, and deal with every message that is complete."""
+        if self.refused or self.closed_because is not None:
+            return
+        self._framer.feed(data)
+        self._deal()
+
+    def _deal(self) -> None:
+        while not self.paused and self.closed_because is None:
+            item = self._framer.next()
+            match item:
+                case None:
+                    return
+                case Document():
+                    self._document(item.data)
+                case Broken():
+                    self._bad(ProtocolError(ErrorCode.INVALID_JSON, item.reason))
+                case TooLarge():
+                    text = f"a message may have {self._max_size} bytes; this one has more, and its rest is skipped"
+                    self._bad(ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, text))
+                case Overrun():
+                    self.close("a message went on past 16 times the limit")
+            if self._outbox.waiting >= MAX_OWED and not self._held_back:
+                self._held_back = True
+                self.pauseProducing()
+
+    def _document(self, data: bytes) -> None:
+        begun = self._reactor.seconds()
+        try:
+            message = self._decoder.decode(data)
+        except ProtocolError as error:
+            self._bad(error)
+            return
+        try:
+            result = self._handler.handle(self, message)
+        except ProtocolError as error:
+            self._refuse(error, message.type, begun)
+            return
+        except Exception:
+            self.log.failure("Handling {type} on connection {id} failed", type=message.type, id=self.id)
+            self._refuse(_internal(message), message.type, begun)
+            return
+        self.bad_in_a_row = 0
+        faults = [
+            Error(ErrorCode.INVALID_MESSAGE, fault.message, path=fault.path, ref=message.ref, job_id=message.job_id)
+            for fault in message.faults
+        ]
+        if isinstance(result, Deferred):
+            slot = self._outbox.slot()
+            result.addCallbacks(
+                self._answered,
+                self._failed,
+                callbackArgs=(slot, faults, message, begun),
+                errbackArgs=(slot, message, begun),
+            )
+        else:
+            self._answer(faults if result is None else [*faults, result], message.type, "ok", begun)
+
+    # -- replies out
+
+    def _answered(self, reply: Reply | None, slot: Slot, faults: list[Error], message: Message, begun: float) -> None:
+        self._outbox.fill(slot, *faults, *(() if reply is None else (reply,)))
+        self._tell(message.type, "ok", begun)
+        self._catch_up()
+
+    def _failed(self, failure: Failure, slot: Slot, message: Message, begun: float) -> None:
+        error = failure.value
+        if not isinstance(error, ProtocolError):
+            self.log.failure("Handling {type} on connection {id} failed", failure, type=message.type, id=self.id)
+            error = _internal(message)
+        self._outbox.fill(slot, _error(error))
+        self._tell(message.type, error.code, begun)
+        self._catch_up()
+
+    def _refuse(self, error: ProtocolError, type_: str, begun: float) -> None:
+        if error.code in _BAD:
+            self._bad(error, type_)
+        else:
+            self._answer([_error(error)], type_, error.code, begun)
+
+    def _bad(self, error: ProtocolError, type_: str = "unknown") -> None:
+        self._answer([_error(error)], type_, error.code, self._reactor.seconds())
+        self.bad_in_a_row += 1
+        if self.bad_in_a_row >= MAX_BAD_MESSAGES:
+            self.close(f"{MAX_BAD_MESSAGES} bad messages in a row")
+
+    def _answer(self, replies: "list[Error] | list[Reply]", type_: str, outcome: str, begun: float) -> None:
+        if replies:
+            self._outbox.answer(*replies)
+        self._tell(type_, outcome, begun)
+
+    def _tell(self, type_: str, outcome: str, begun: float) -> None:
+        self._telling.tell(MessageHandled(type_, outcome, self._reactor.seconds() - begun))
+
+    def _catch_up(self) -> None:
+        if self._held_back and self._outbox.waiting < MAX_OWED // 2:
+            self._held_back = False
+            self.factory.resume(self)  # type: ignore[union-attr]
+
+    def push(self, reply: Reply) -> None:
+        """Send *reply* now, ahead of answers that wait for a commit."""
+        self._outbox.push(reply)
+
+    def _write(self, data: bytes) -> None:
+        if self.transport is not None and self.connected:
+            self.transport.write(data)
+
+    # -- life
+
+    @property
+    def held_back(self) -> bool:
+        """Not read from until it has had more of its answers."""
+        return self._held_back
+
+    def resumeProducing(self) -> None:
+        """Read on, beginning with what has been read already."""
+        super().resumeProducing()
+        self._deal()
+
+    def connectionMade(self) -> None:
+        """Hand the connection to the factory, which knows whether there is room."""
+        self.factory.opened(self)  # type: ignore[union-attr]
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """The other end has gone, or this one closed."""
+        self.connected = 0
+        self.factory.closed(self, self.closed_because or reason.getErrorMessage())  # type: ignore[union-attr]
+
+    def close(self, reason: str) -> None:
+        """End the connection once all that was sent is out."""
+        if self.closed_because is None:
+            self.closed_because = reason
+            if self.transport is not None:
+                self.transport.loseConnection()
+
+
+def _error(error: ProtocolError) -> Error:
+    return Error(error.code, error.message, path=error.path, ref=error.ref, job_id=error.job_id)
+
+
+def _internal(message: Message) -> ProtocolError:
+    return ProtocolError(
+        ErrorCode.INTERNAL,
+        "the server failed on this message; its log says more",
+        ref=message.ref,
+        job_id=message.job_id,
+    )

@@ -1,0 +1,83 @@
+"""Folding and then applying equals applying one by one."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from copilot_socket.core.folding import Verdict, fold, split_runs
+from copilot_socket.core.reports import (
+    Body,
+    Completed,
+    Discovered,
+    Failed,
+    FoundJob,
+    Progressed,
+    Report,
+    Started,
+    job_of,
+    try_of,
+)
+from tests.support import model
+
+_objects = st.dictionaries(st.sampled_from("abc"), st.integers(0, 9), max_size=3)
+_bodies: st.SearchStrategy[Body] = st.one_of(
+    st.just(Started()),
+    st.builds(Progressed, _objects, st.none() | _objects),
+    st.builds(Discovered, st.just(()), st.just((FoundJob("users", None, None),)), _objects),
+    st.builds(Completed, _objects),
+    st.builds(Failed, st.text(max_size=3), st.none(), st.booleans(), _objects, st.none() | _objects),
+)
+
+
+def _reports(bodies: list[Body]) -> list[Report]:
+    return [Report("J.1.x", "crawler", body) for body in bodies]
+
+
+class FoldingTests(SynchronousTestCase):
+    """fold()."""
+
+    @given(st.lists(_bodies, min_size=1, max_size=12))
+    def test_equals_one_by_one(self, bodies: list[Body]) -> None:
+        """State and verdicts are the same both ways."""
+        one_by_one, verdicts = model.Model(), []
+        for body in bodies:
+            one_by_one, verdict = model.report(one_by_one, body)
+            verdicts.append(verdict)
+        folded = fold(_reports(bodies))
+        self.assertEqual(model.change(model.Model(), folded.change), one_by_one)
+        self.assertEqual(folded.verdicts(Verdict.STORED), verdicts)
+
+    @given(st.lists(_bodies, min_size=2, max_size=12), st.data())
+    def test_batches_may_be_cut_anywhere(self, bodies: list[Body], data: st.DataObject) -> None:
+        """Two batches, if the first ends nothing, make the same state as one."""
+        cut = data.draw(st.integers(1, len(bodies) - 1))
+        first, second = fold(_reports(bodies[:cut])).change, fold(_reports(bodies[cut:])).change
+        whole = fold(_reports(bodies)).change
+        state = model.change(model.Model(), first)
+        if first.ending is None:
+            state = model.change(state, second)
+        self.assertEqual(state, model.change(model.Model(), whole))
+
+    def test_a_refused_change_refuses_all(self) -> None:
+        """What came after the ending shares the fate of the whole."""
+        folded = fold(_reports([Completed({}), Started()]))
+        self.assertEqual(folded.verdicts(Verdict.UNKNOWN), [Verdict.UNKNOWN, Verdict.UNKNOWN])
+
+    def test_runs_keep_their_order(self) -> None:
+        """Reports are told apart by assignment, in the order of first mention."""
+        reports = [Report(name, "c", Started()) for name in ("b", "a", "b")]
+        self.assertEqual(split_runs(reports), [[0, 2], [1]])
+
+
+class AssignmentIdTests(SynchronousTestCase):
+    """What an assignment's id says."""
+
+    def test_the_parts(self) -> None:
+        """Job and try can be read off it."""
+        self.assertEqual((job_of("01ABC.12.f00"), try_of("01ABC.12.f00")), ("01ABC", 12))
+
+    @given(st.text())
+    def test_rubbish(self, text: str) -> None:
+        """Anything may come over the wire; the number of a try always fits the database's integer."""
+        self.assertIsInstance(job_of(text), str)
+        self.assertTrue(0 <= try_of(text) < 2**31)

@@ -1,0 +1,113 @@
+"""The state machine, cell by cell."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from copilot_socket.core.jobs import HELD, TERMINAL, Event, Job, Outcome, Refusal, Status, Transition, decide
+from copilot_socket.core.retry import RetryPolicy
+from tests.support.matrix import MATRIX
+
+POLICY = RetryPolicy(base=5.0)
+
+
+class MatrixTests(SynchronousTestCase):
+    """The table in tests/support/matrix.py, which the store is held against too."""
+
+    def test_the_table_is_complete(self) -> None:
+        """Every event has a cell for every state."""
+        for event in Event:
+            for status in Status:
+                self.assertIn((event, status), MATRIX)
+
+    def test_every_cell(self) -> None:
+        """decide() says what the table says."""
+        for (event, status), expected in MATRIX.items():
+            answer = decide(Job(status, attempts=0, max_attempts=3), event, POLICY, 0.5)
+            found = answer.status if isinstance(answer, Transition) else None
+            self.assertEqual(found, expected, f"{event} on {status}")
+
+    def test_a_refusal_says_what_and_why(self) -> None:
+        """The text names the state and the event."""
+        answer = decide(Job(Status.COMPLETED), Event.CANCELLED, POLICY, 0.0)
+        self.assertEqual(str(answer), "a job that is completed takes no cancel")
+
+
+class TriesTests(SynchronousTestCase):
+    """What spends tries and what does not."""
+
+    def test_the_last_try_is_a_dead_letter(self) -> None:
+        """A recoverable failure with no tries left fails the job."""
+        answer = decide(Job(Status.RUNNING, attempts=2, max_attempts=3), Event.FAILED, POLICY, 0.5)
+        self.assertEqual((answer.status, answer.attempts), (Status.FAILED, 3))
+
+    def test_not_recoverable_fails_at_once(self) -> None:
+        """Tries that are left do not help a job that its crawler gives up."""
+        answer = decide(Job(Status.RUNNING, max_attempts=9), Event.FAILED_FOR_GOOD, POLICY, 0.5)
+        self.assertEqual((answer.status, answer.attempts), (Status.FAILED, 1))
+
+    def test_a_time_out_spends_a_try(self) -> None:
+        """Silence about a job counts like a failure."""
+        answer = decide(Job(Status.RUNNING), Event.TIMED_OUT, POLICY, 0.5)
+        self.assertEqual((answer.status, answer.attempts, answer.outcome), (Status.QUEUED, 1, Outcome.TIMED_OUT))
+
+    def test_a_release_spends_none(self) -> None:
+        """Losing the crawler is counted apart."""
+        answer = decide(Job(Status.RUNNING, attempts=2, max_attempts=3), Event.RELEASED, POLICY, 0.5)
+        self.assertEqual((answer.status, answer.attempts, answer.releases), (Status.QUEUED, 2, 1))
+
+    def test_the_tenth_release_is_the_last(self) -> None:
+        """A job that kills its crawlers does not go round for ever."""
+        answer = decide(Job(Status.RUNNING, releases=9), Event.RELEASED, POLICY, 0.5)
+        self.assertEqual((answer.status, answer.releases), (Status.FAILED, 10))
+
+    def test_a_first_release_waits_for_nothing(self) -> None:
+        """The job of a crawler that died is to be had at once; the next time it waits."""
+        first = decide(Job(Status.RUNNING), Event.RELEASED, POLICY, 0.999)
+        second = decide(Job(Status.RUNNING, releases=1), Event.RELEASED, POLICY, 0.5)
+        self.assertEqual((first.delay, second.delay), (0.0, 2.5))
+
+    def test_a_return_costs_nothing(self) -> None:
+        """What was reserved and not sent goes back as it was."""
+        answer = decide(Job(Status.ASSIGNED, attempts=1, releases=1), Event.RETURNED, POLICY, 0.5)
+        self.assertEqual((answer.status, answer.attempts, answer.releases, answer.delay), (Status.QUEUED, 1, 1, 0.0))
+
+    def test_a_refused_credential_is_no_failure(self) -> None:
+        """Failure, release and time-out all park a job whose crawler was refused a token; no try is spent."""
+        for event in (Event.FAILED, Event.FAILED_FOR_GOOD, Event.RELEASED, Event.TIMED_OUT):
+            answer = decide(Job(Status.RUNNING, attempts=2, credential_refused=True), event, POLICY, 0.5)
+            self.assertEqual((answer.status, answer.attempts), (Status.WAITING_CREDENTIAL, 2), event)
+
+    def test_a_retry_by_hand_starts_afresh(self) -> None:
+        """Tries and releases count from zero again."""
+        answer = decide(Job(Status.FAILED, attempts=3, releases=7), Event.RETRIED, POLICY, 0.5)
+        self.assertEqual((answer.status, answer.attempts, answer.releases), (Status.QUEUED, 0, 0))
+
+    def test_cancel_ends_a_try_only_if_there_is_one(self) -> None:
+        """A queued job has no try to end."""
+        self.assertIsNone(decide(Job(Status.QUEUED), Event.CANCELLED, POLICY, 0.5).outcome)
+        self.assertEqual(decide(Job(Status.RUNNING), Event.CANCELLED, POLICY, 0.5).outcome, Outcome.CANCELLED)
+
+
+class PropertyTests(SynchronousTestCase):
+    """What holds whatever happens."""
+
+    @given(
+        st.lists(st.tuples(st.sampled_from(list(Event)), st.floats(0, 0.999))),
+        st.integers(1, 5),
+    )
+    def test_a_life(self, events: list[tuple[Event, float]], max_attempts: int) -> None:
+        """However events come: tries stay within bounds, an ended job lives again only by hand, a try ends only if held."""
+        job = Job(Status.QUEUED, max_attempts=max_attempts)
+        for event, jitter in events:
+            answer = decide(job, event, POLICY, jitter)
+            if isinstance(answer, Refusal):
+                continue
+            self.assertLessEqual(answer.attempts, max_attempts)
+            self.assertLessEqual(answer.releases, POLICY.max_releases)
+            if job.status in TERMINAL:
+                self.assertIs(event, Event.RETRIED)
+            if answer.outcome is not None:
+                self.assertIn(job.status, HELD)
+            self.assertEqual(answer.outcome is not None, job.status in HELD and answer.status not in HELD)
+            job = Job(answer.status, answer.attempts, max_attempts, answer.releases)

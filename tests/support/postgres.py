@@ -1,0 +1,146 @@
+"""A real PostgreSQL for tests: one server a process, a migrated template, a clone of it a test.
+
+COPILOT_TEST_DATABASE_URL, the URL of a superuser of a server that runs already, makes the tests use that one.
+A server that cannot be had fails the tests; they are never skipped.
+"""
+
+import atexit
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from copilot_socket.store import migrate
+from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres
+
+_PREFIX = "copilot-test-postgres-"
+_OURS = "COPILOT_TEST_DATABASE_URL"
+# Tests end processes, not machines: what the kernel has is safe.
+FAST: Mapping[str, str] = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "32MB",
+    "autovacuum": "off",
+    "max_wal_size": "256MB",
+}
+
+
+def reachable_directory(prefix: str = "copilot-test-") -> Path:
+    """Make a short temporary directory in which an embedded PostgreSQL can live, as root too. Remove it yourself."""
+    for parent in (Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")):
+        if all(directory.stat().st_mode & 0o001 for directory in [parent, *parent.parents]):
+            directory = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+            directory.chmod(0o711)
+            return directory
+    raise AssertionError("no temporary directory is open to other users: set TMPDIR")
+
+
+def with_database(url: str, name: str) -> str:
+    """The same server's URL with another database."""
+    found = re.fullmatch(r"(postgres(?:ql)?://[^/?]*)(?:/[^?]*)?(\?.*)?", url)
+    assert found is not None, "not a database URL"
+    return f"{found[1]}/{name}{found[2] or ''}"
+
+
+@contextlib.contextmanager
+def admin(url: str) -> Iterator[Connection]:
+    """An autocommitting connection, closed at the end."""
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def execute(url: str, statement: str) -> None:
+    """Run one statement on a connection of its own."""
+    with admin(url) as connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+@cache
+def server_url() -> str:
+    """The superuser's URL of the server that this process tests on; started at the first call."""
+    given = os.environ.get(_OURS)
+    if given:
+        return with_database(given, "postgres")
+    _remove_abandoned()
+    directory = reachable_directory(_PREFIX)
+    server = EmbeddedPostgres(directory, FAST)
+
+    def remove() -> None:
+        server.stop(only_if_unused=False)
+        shutil.rmtree(directory, ignore_errors=True)
+
+    atexit.register(remove)
+    return with_database(server.start(), "postgres")
+
+
+def _remove_abandoned() -> None:
+    """Stop and remove what killed test runs left behind, never what a living one uses."""
+    for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(FileNotFoundError, EmbeddedError):  # it goes away by itself just now
+            started = (directory / "postgres.users").exists()
+            if started and directory.stat().st_uid == os.geteuid() and EmbeddedPostgres(directory).stop():
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+@cache
+def _template() -> str:
+    """The name of a database with our schema and nothing in it."""
+    name = f"copilot_template_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+    execute(server_url(), f'CREATE DATABASE "{name}" ENCODING UTF8 TEMPLATE template0')
+    if os.environ.get(_OURS):
+        atexit.register(drop_database, with_database(server_url(), name))
+    migrate.upgrade(with_database(server_url(), name))
+    return name
+
+
+def fresh_database(*, migrated: bool = True) -> str:
+    """Make a database of its own for one test (about 70 ms) and return its URL. Drop it yourself."""
+    name = f"copilot_test_{uuid.uuid4().hex}"
+    template = _template() if migrated else "template0"
+    execute(server_url(), f'CREATE DATABASE "{name}" ENCODING UTF8 TEMPLATE "{template}"')
+    return with_database(server_url(), name)
+
+
+def drop_database(url: str) -> None:
+    """Drop a database, whoever is still connected."""
+    name = urlsplit(url).path.removeprefix("/")
+    execute(server_url(), f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+class _DatabaseMixin:
+    """Gives each test a migrated, empty database: `self.database_url`. It is dropped after the test's cleanups."""
+
+    database_url: str
+
+    def setUp(self) -> None:
+        super().setUp()  # type: ignore[misc]
+        self.database_url = fresh_database()
+        self.addCleanup(drop_database, self.database_url)  # type: ignore[attr-defined]
+
+    def query(self, statement: str, *parameters: object) -> list[tuple[object, ...]]:
+        """Run a statement on a connection of its own, commit, and return its rows ([] without any). Blocks."""
+        with admin(self.database_url) as connection, connection.cursor() as cursor:
+            cursor.execute(statement, parameters or None)
+            return cursor.fetchall() if cursor.description else []
+
+
+class DatabaseTestCase(_DatabaseMixin, TestCase):
+    """For tests with Deferreds; a subclass's setUp calls super().setUp() first."""
+
+
+class SynchronousDatabaseTestCase(_DatabaseMixin, SynchronousTestCase):
+    """For tests without a reactor."""
