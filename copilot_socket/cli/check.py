@@ -1,4 +1,4 @@
-"""`copilot-socket check`: says everything that would keep a node from running, and changes nothing."""
+"""`copilot-socket check`: says everything that would keep a node from running."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator

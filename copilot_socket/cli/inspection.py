@@ -1,4 +1,6 @@
-"""What `check` looks at outside the process: the database, the socket, the HTTP port. Nothing is changed."""
+"""What `check` looks at outside the process: the database, the socket, the HTTP port.
+
+Nothing is changed; an embedded database that does not run is started for the moment."""
 
 import errno
 import os
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import attrs
 import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from copilot_socket.config import Config, masked_url
 from copilot_socket.store import migrate
@@ -86,7 +89,7 @@ def _inspect_url(url: str, name: str, *, embedded: bool) -> Iterator[Finding]:
         connection.close()
 
 
-def _server(connection: migrate.Connection, name: str) -> Finding:
+def _server(connection: Connection, name: str) -> Finding:
     major, encoding = connection.server_version // 10000, connection.info.parameter_status("server_encoding")
     detail = f"{name}: PostgreSQL {major}, {encoding}"
     if major < migrate.OLDEST_SERVER:
@@ -96,7 +99,7 @@ def _server(connection: migrate.Connection, name: str) -> Finding:
     return Finding("database", True, detail)
 
 
-def _schema(url: str, connection: migrate.Connection, *, embedded: bool) -> Iterator[Finding]:
+def _schema(url: str, connection: Connection, *, embedded: bool) -> Iterator[Finding]:
     state = migrate.check(url)
     detail = f"revision {state.current or 'none'}, ours is {state.head}"
     if state.standing is migrate.Standing.AHEAD:
@@ -110,7 +113,7 @@ def _schema(url: str, connection: migrate.Connection, *, embedded: bool) -> Iter
         yield Finding("schema", False, detail, _MIGRATE)
 
 
-def _tables(connection: migrate.Connection) -> Finding:
+def _tables(connection: Connection) -> Finding:
     with connection.cursor() as cursor:
         cursor.execute("SELECT name FROM unnest(%s) AS name WHERE to_regclass(name) IS NULL", (list(TABLES),))
         missing = [row[0] for row in cursor.fetchall()]

@@ -11,13 +11,10 @@ from collections.abc import Sequence
 import attrs
 
 from copilot_socket import __version__
+from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.output import add_json_option, complain, emit
 
 _INTERRUPTED = 130  # as a shell has it: 128 + SIGINT
-
-
-class CommandError(Exception):
-    """A command did not work; the message is for the person who typed it."""
 
 
 @attrs.frozen
@@ -63,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:  # `copilot-socket … | head`
-        sys.stdout = None  # type: ignore[assignment] # nothing is left to flush at exit
+        sys.stdout = None  # nothing is left to flush at exit
         return 1
     except Exception as error:
         if not isinstance(error, _expected()):

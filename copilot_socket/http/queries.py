@@ -38,17 +38,19 @@ def read(call: Call, checks: Mapping[str, Check]) -> dict[str, Any]:
     """The query parameters of *call*, each at most once. Raises :class:`Problem` 422 with every fault."""
     faults: list[Fault] = []
     values: dict[str, Any] = {}
+    seen: set[str] = set()
     for name, given in call.query:
         check = checks.get(name)
         if check is None:
             faults.append(Fault(f"?{name[:200]}", f"is unknown: allowed are {names(list(checks))}"))
-        elif name in values:
+        elif name in seen:
             faults.append(Fault(f"?{name}", "may be given only once"))
         else:
             try:
                 values[name] = check(given)
             except ValueError as error:
                 faults.append(Fault(f"?{name}", str(error)))
+        seen.add(name)
     if faults:
         raise invalid(faults)
     return values

@@ -145,9 +145,8 @@ class _Site(Site):
 
     def log(self, request: http.Request) -> None:
         """One line a request."""
-        self._application.log.debug(
-            "{method} {uri} {status}", method=request.method, uri=request.uri, status=request.code
-        )
+        method, uri = request.method.decode("latin-1"), request.uri.decode("latin-1")
+        self._application.log.debug("{method} {uri} {status}", method=method, uri=uri, status=request.code)
 
 
 def _parameters(query: str) -> list[tuple[str, str]]:

@@ -97,7 +97,7 @@ class PropertyTests(SynchronousTestCase):
         st.integers(1, 5),
     )
     def test_a_life(self, events: list[tuple[Event, float]], max_attempts: int) -> None:
-        """However events come: tries stay within bounds, an ended job lives again only by hand, a try ends only if held."""
+        """However events come: counts stay in bounds, only a hand revives an ended job, only a held try ends."""
         job = Job(Status.QUEUED, max_attempts=max_attempts)
         for event, jitter in events:
             answer = decide(job, event, POLICY, jitter)

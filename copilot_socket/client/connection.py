@@ -1,0 +1,87 @@
+"""The line protocol under a crawler: bytes to messages, and a heartbeat. It decides nothing."""
+
+from typing import Protocol
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.protocols.basic import LineOnlyReceiver
+from twisted.python.failure import Failure
+
+from copilot_socket.client.messages import Message, decode
+
+
+class Listener(Protocol):
+    """Whoever uses the connection."""
+
+    def connected(self, connection: "Connection") -> None:
+        """It is up."""
+
+    def received(self, connection: "Connection", message: Message) -> None:
+        """A message came in."""
+
+    def disconnected(self, connection: "Connection") -> None:
+        """It is over."""
+
+    def beat(self, connection: "Connection") -> None:
+        """It is time for a heartbeat."""
+
+
+class Connection(LineOnlyReceiver):
+    """One connection to the server."""
+
+    log = Logger("copilot_socket.client")
+    delimiter = b"\n"
+    MAX_LENGTH = 64 * 1024 * 1024
+
+    def __init__(self, listener: Listener, clock: IReactorTime) -> None:
+        self._listener = listener
+        self._beats = LoopingCall(lambda: listener.beat(self))
+        self._beats.clock = clock
+        self.ready = False
+        """Whether the server has said welcome, and nothing of leaving."""
+
+    def connectionMade(self) -> None:
+        """See :class:`twisted.internet.interfaces.IProtocol`."""
+        self._listener.connected(self)
+
+    def lineReceived(self, line: bytes) -> None:
+        """See :class:`twisted.protocols.basic.LineOnlyReceiver`."""
+        message = decode(line)
+        if message is None:
+            self.log.warn("What the server sent is no message: {line}", line=line[:200])
+        else:
+            self._listener.received(self, message)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """See :class:`twisted.internet.interfaces.IProtocol`."""
+        self.ready = False
+        if self._beats.running:
+            self._beats.stop()
+        self._listener.disconnected(self)
+
+    def start_beating(self, interval: float) -> None:
+        """A heartbeat every *interval* seconds, the first after one."""
+        if not self._beats.running:
+            beating = self._beats.start(interval, now=False)
+            beating.addErrback(lambda failure: self.log.failure("Heartbeats stopped", failure))
+
+    def close(self) -> None:
+        """End it, after what is written."""
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+
+class ConnectionFactory(Factory):
+    """Makes the connections of one crawler."""
+
+    noisy = False
+
+    def __init__(self, listener: Listener, clock: IReactorTime) -> None:
+        self._listener = listener
+        self._clock = clock
+
+    def buildProtocol(self, addr: object) -> Connection:
+        """See :class:`twisted.internet.interfaces.IProtocolFactory`."""
+        return Connection(self._listener, self._clock)

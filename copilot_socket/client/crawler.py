@@ -1,0 +1,225 @@
+"""A crawler as a service: it connects, asks for work, runs a handler for each job and reports on it."""
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.application.internet import ClientService, backoffPolicy
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import UNIXClientEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.logger import Logger
+
+from copilot_socket.client.connection import Connection, ConnectionFactory
+from copilot_socket.client.job import Job
+from copilot_socket.client.messages import JOB_IS_GONE, Hello, Message, encode
+from copilot_socket.client.outbox import Outbox, Pending
+from copilot_socket.client.problems import JobGone, ReportRefused
+from copilot_socket.client.runs import Handler, Runs
+
+__all__ = ["Crawler", "Handler"]
+
+DEFAULT_BACKOFF = backoffPolicy(initialDelay=0.1, maxDelay=10.0, factor=2.0, jitter=lambda: random.uniform(0.0, 0.4))
+"""Seconds before the next attempt to connect, by number of attempts."""
+
+
+class Crawler(Service):
+    """Crawls for a server, until stopped or asked to exit.
+
+    *handler* is a coroutine function called with each :class:`Job`. ``finished`` fires with None when the server has
+    asked this crawler to exit, or :meth:`finish` was called, and its work is over.
+    """
+
+    log = Logger("copilot_socket.client")
+
+    def __init__(
+        self,
+        endpoint: IStreamClientEndpoint,
+        handler: Handler,
+        hello: Hello,
+        reactor: Any,
+        backoff: Callable[[int], float] = DEFAULT_BACKOFF,
+    ) -> None:
+        self.hello = hello
+        self.finished: Deferred[None] = Deferred()
+        self._reactor = reactor
+        self._connection: Connection | None = None
+        self._limit = 1024 * 1024
+        self._finishing = False
+        self._outbox = Outbox()
+        self._runs = Runs(handler, self, self._job_over)
+        self._client = ClientService(endpoint, ConnectionFactory(self, reactor), backoff, reactor)
+
+    @classmethod
+    def at(cls, path: str, handler: Handler, hello: Hello, reactor: Any) -> "Crawler":
+        """A crawler of the server that listens on the UNIX socket *path*."""
+        return cls(UNIXClientEndpoint(reactor, path), handler, hello, reactor)
+
+    def startService(self) -> None:
+        """Connect, and stay connected."""
+        super().startService()
+        self._client.startService()
+
+    def stopService(self) -> "Deferred[None]":
+        """Cancel the handlers, disconnect. The server gives their jobs to others; no try is spent."""
+        super().stopService()
+        self._finishing = True
+        self._runs.cancel_all()
+        stopped: Deferred[None] = self._client.stopService()
+        return stopped.addBoth(self._say_finished)
+
+    def finish(self, timeout: float | None = None) -> "Deferred[None]":
+        """Take no more work, wait up to *timeout* seconds for what is running, then stop; fires when stopped."""
+        self._finishing = True
+        if not self._runs.active and not len(self._outbox):
+            return self.stopService()
+        if timeout is not None:
+            late = self._reactor.callLater(timeout, self.stopService)
+            self.finished.addBoth(lambda _: late.cancel() if late.active() else None)
+        done: Deferred[None] = Deferred()
+        self.finished.addBoth(lambda _: done.callback(None))
+        return done
+
+    # What jobs ask for.
+
+    def report(self, job: Job, kind: str, data: Mapping[str, Any]) -> "Deferred[Mapping[str, Any]]":
+        """See :class:`copilot_socket.client.job.Reporter`."""
+        pending = self._outbox.add(kind, job.id, data)
+        answered = pending.answered
+        if not self._runs.holds(job):
+            self._outbox.refuse(pending.ref, JobGone("stale_assignment", "the job is no longer this crawler's"))
+        elif len(self._encode(pending)) > self._limit:
+            text = f"the server takes no message longer than {self._limit} bytes"
+            self._outbox.refuse(pending.ref, ReportRefused("message_too_large", text))
+        else:
+            self._deliver(pending)
+        return answered
+
+    def _encode(self, pending: Pending) -> bytes:
+        return encode(pending.kind, self._reactor.seconds(), pending.data, job=pending.job, ref=pending.ref)
+
+    def _deliver(self, pending: Pending) -> None:
+        """Send now, if there is a connection; otherwise the next one starts with it."""
+        if self._connection is None or not self._connection.ready:
+            return
+        self._connection.sendLine(self._encode(pending))
+        if "ack" not in self.hello.capabilities:
+            self._outbox.acknowledge(pending.ref)
+
+    def _send(self, kind: str, data: Mapping[str, Any]) -> None:
+        if self._connection is not None:
+            self._connection.sendLine(encode(kind, self._reactor.seconds(), data))
+
+    # What the connection tells.
+
+    def connected(self, connection: Connection) -> None:
+        """Introduce ourselves, with what we hold: all that runs, and all that is not acknowledged yet."""
+        self._connection = connection
+        self._send("hello", self.hello.data(sorted(self._runs.ids() | self._outbox.jobs())))
+
+    def disconnected(self, connection: Connection) -> None:
+        """Handlers go on; their reports wait."""
+        if self._connection is connection:
+            self._connection = None
+
+    def beat(self, connection: Connection) -> None:
+        """Say that we live."""
+        data = {
+            "activeJobs": self._runs.active,
+            "totalProcessed": self._runs.processed,
+            "systemStatus": self._runs.status,
+        }
+        self._send("heartbeat", data)
+
+    def received(self, connection: Connection, message: Message) -> None:
+        """A message of a kind that we don't know is none of our business."""
+        receive = self._RECEIVERS.get(message["type"])
+        if receive is not None:
+            receive(self, message)
+
+    def _welcomed(self, message: Message) -> None:
+        data, connection = message["data"], self._connection
+        if connection is None:
+            return
+        connection.ready = True
+        self._limit = data.get("maxMessageSize") or self._limit
+        connection.start_beating((data.get("heartbeatInterval") or 30_000) / 1000)
+        for pending in self._outbox:
+            self._deliver(pending)
+        self._ask_for_work()
+
+    def _given(self, message: Message) -> None:
+        jobs = message["data"].get("jobs") or []
+        for data in jobs:
+            try:
+                self._runs.start(Job.read(data, self))
+            except (KeyError, TypeError):
+                self.log.error("What the server sent as a job is none: {names}", names=sorted(data))
+        if jobs:
+            # A response with jobs in it has used up the standing request.
+            self._ask_for_work()
+
+    def _acknowledged(self, message: Message) -> None:
+        self._outbox.acknowledge(str(message["data"].get("ref")))
+        self._leave_if_done()
+
+    def _token_came(self, message: Message) -> None:
+        self._outbox.give_token(str(message.get("jobId")), message["data"])
+
+    def _refused(self, message: Message) -> None:
+        data = message["data"]
+        code, text = str(data.get("code")), str(data.get("message"))
+        self.log.warn("The server reports {code}: {text}", code=code, text=text)
+        gone = code in JOB_IS_GONE
+        job = message.get("jobId")
+        if gone and isinstance(job, str):
+            self._outbox.drop(job)
+            self._runs.end(job)
+        else:
+            self._outbox.refuse(str(data.get("ref")), ReportRefused(code, text))
+        if self._connection is not None and not self._connection.ready:
+            # Not even our hello was liked: try again later, on a new connection.
+            self._connection.close()
+        self._leave_if_done()
+
+    def _shut_down(self, message: Message) -> None:
+        data = message["data"]
+        seconds = data.get("timeout_seconds")
+        timeout = float(seconds) if isinstance(seconds, int | float) else 0.0
+        if data.get("scope") == "crawler":
+            self.finish(timeout) if data.get("graceful") else self.stopService()
+        elif self._connection is not None:
+            # The node stops: what it has committed it will still acknowledge, but not for ever.
+            leaving = self._connection
+            leaving.ready = False
+            self._reactor.callLater(timeout, leaving.close)
+
+    _RECEIVERS: Mapping[str, "Callable[[Crawler, Message], None]"] = {
+        "welcome": _welcomed,
+        "job_response": _given,
+        "ack": _acknowledged,
+        "token_refresh_response": _token_came,
+        "error": _refused,
+        "shutdown": _shut_down,
+    }
+
+    # What follows.
+
+    def _job_over(self) -> None:
+        self._ask_for_work()
+        self._leave_if_done()
+
+    def _ask_for_work(self) -> None:
+        room = self.hello.max_jobs - self._runs.active
+        if room > 0 and not self._finishing and self._connection is not None and self._connection.ready:
+            self._send("job_request", {"limit": room})
+
+    def _leave_if_done(self) -> None:
+        if self._finishing and self.running and not self._runs.active and not len(self._outbox):
+            self.stopService()
+
+    def _say_finished(self, result: object) -> "Deferred[None]":
+        if not self.finished.called:
+            self.finished.callback(None)
+        return succeed(None)

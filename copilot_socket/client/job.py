@@ -1,0 +1,145 @@
+"""A job as its handler sees it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from copilot_socket.client.messages import present
+from copilot_socket.client.outbox import ASKS_FOR_TOKEN
+from copilot_socket.client.problems import TokenRefused
+
+CHUNK = 200
+"""Discovered jobs in one message, so that it stays far below the server's limit."""
+
+
+class Reporter(Protocol):
+    """Whoever brings a job's messages to the server."""
+
+    def report(self, job: "Job", kind: str, data: Mapping[str, Any]) -> "Deferred[Mapping[str, Any]]":
+        """Send; fires with the answer's data once the server has committed it, or fails with ``ReportRefused``."""
+
+
+@attrs.frozen
+class DiscoveredJob:
+    """Something more to crawl. *job_type* is ``crawl_group``, ``crawl_project``, ``crawl_user``, …"""
+
+    job_type: str
+    entity_id: str
+    namespace_path: str
+    entity_name: str
+    priority: int | None = None
+    estimated_size: Mapping[str, float] | None = None
+
+    def data(self) -> dict[str, Any]:
+        """As it goes on the wire."""
+        return present(**attrs.asdict(self, recurse=False))
+
+
+@attrs.define(eq=False)
+class Job:
+    """One try of a job: what to crawl, and the way to report on it. ``attempt`` counts tries from 1."""
+
+    id: str
+    entity_type: str
+    entity_id: str
+    gitlab_url: str
+    access_token: str = attrs.field(repr=False)
+    resume_state: Mapping[str, Any] | None
+    command: str | None
+    full_path: str | None
+    area_type: str | None
+    branch: str | None
+    attempt: int
+    _reporter: Reporter = attrs.field(repr=False)
+    processed: int = 0
+    _refreshing: "list[Deferred[str]]" = attrs.field(factory=list, init=False, repr=False)
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any], reporter: Reporter) -> "Job":
+        """The job in an element of a ``job_response``. Raises ``KeyError`` when it is no such element."""
+        return cls(
+            id=data["id"],
+            entity_type=data["entityType"],
+            entity_id=data["entityId"],
+            gitlab_url=data["gitlabUrl"],
+            access_token=data["accessToken"],
+            resume_state=data.get("resumeState"),
+            command=data.get("command"),
+            full_path=data.get("fullPath"),
+            area_type=data.get("areaType"),
+            branch=data.get("branch"),
+            attempt=data.get("try") or 1,
+            reporter=reporter,
+        )
+
+    @property
+    def next_page(self) -> int:
+        """The page after the last one that an earlier try reported, or 1."""
+        page = (self.resume_state or {}).get("currentPage")
+        return page + 1 if isinstance(page, int) else 1
+
+    def progress(
+        self,
+        processed: int,
+        *,
+        total: int | None = None,
+        stage: str = "fetching",
+        resume_state: Mapping[str, Any] | None = None,
+        item_counts: Mapping[str, float] | None = None,
+        message: str | None = None,
+    ) -> "Deferred[Mapping[str, Any]]":
+        """Report how far the job is; a later try starts from the last *resume_state*."""
+        self.processed = processed
+        page = (resume_state or {}).get("currentPage")
+        data = present(
+            stage=stage,
+            entityType=self.entity_type,
+            processed=processed,
+            total=total,
+            message=message,
+            resumeState=resume_state,
+            itemCounts=item_counts,
+            currentPage=page,
+        )
+        return self._reporter.report(self, "job_progress", data)
+
+    async def discovered(self, jobs: Iterable[DiscoveredJob], summary: Mapping[str, int] | None = None) -> None:
+        """Report what else there is to crawl, in as many messages as it takes; *summary* goes with the last."""
+        elements = [job.data() for job in jobs]
+        starts = range(0, len(elements) or 1, CHUNK)
+        for start in starts:
+            last = start == starts[-1]
+            data = present(
+                discovered_jobs=elements[start : start + CHUNK], discovery_summary=summary if last else None
+            )
+            await self._reporter.report(self, "jobs_discovered", data)
+
+    def areas(self, entity_type: str, entities: Iterable[Mapping[str, Any]]) -> "Deferred[Mapping[str, Any]]":
+        """Record areas of *entity_type* ``group`` or ``project``: ``id``, ``name``, ``path``, ``parentId``?."""
+        return self._reporter.report(self, "discovery", {"entityType": entity_type, "entities": list(entities)})
+
+    def refresh_token(self, error_details: str | None = None) -> "Deferred[str]":
+        """Get a new ``access_token`` (and set it). One request at a time; fails with :class:`TokenRefused`."""
+        waiter: Deferred[str] = Deferred()
+        self._refreshing.append(waiter)
+        if len(self._refreshing) == 1:
+            asked = self._reporter.report(
+                self, ASKS_FOR_TOKEN, present(current_token_expired=True, error_details=error_details)
+            )
+            asked.addCallback(self._take_token).addBoth(self._tell_waiters)
+        return waiter
+
+    def _take_token(self, data: Mapping[str, Any]) -> str:
+        token = data.get("accessToken")
+        if not data.get("refreshSuccessful") or not isinstance(token, str) or not token:
+            raise TokenRefused("there is no new token for this job's account")
+        self.access_token = token
+        return token
+
+    def _tell_waiters(self, result: Any) -> None:
+        waiters, self._refreshing = self._refreshing, []
+        for waiter in waiters:
+            if not waiter.called:
+                waiter.callback(result)  # a Failure becomes an errback

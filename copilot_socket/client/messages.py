@@ -1,0 +1,67 @@
+"""Building and reading messages: one JSON object a line, both ways."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+
+Message = dict[str, Any]
+JOB_IS_GONE = frozenset({"stale_assignment", "unknown_job", "unauthorized"})
+"""Error codes after which a report's job is not ours."""
+
+
+@attrs.frozen
+class Hello:
+    """How a crawler introduces itself. No *entity_types* means: those of a plain crawler.
+
+    With ``ack`` among the *capabilities* reports are kept until they are acknowledged; without it they count as
+    delivered once they are written.
+    """
+
+    crawler_id: str
+    entity_types: tuple[str, ...] = ()
+    max_jobs: int = 1
+    version: str | None = None
+    token: str | None = attrs.field(default=None, repr=False)
+    capabilities: tuple[str, ...] = ("ack",)
+
+    def data(self, assignments: list[str]) -> dict[str, Any]:
+        """The message's ``data``; *assignments* is what the crawler still holds."""
+        return present(
+            crawlerId=self.crawler_id,
+            version=self.version,
+            token=self.token,
+            maxJobs=self.max_jobs,
+            entityTypes=list(self.entity_types) or None,
+            assignments=assignments,
+            capabilities=list(self.capabilities),
+        )
+
+
+def present(**fields: Any) -> dict[str, Any]:
+    """The *fields* that are not None."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def encode(
+    kind: str, now: float, data: Mapping[str, Any], *, job: str | None = None, ref: str | None = None
+) -> bytes:
+    """One message, without the newline; *now* is in seconds since the epoch."""
+    timestamp = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    envelope = {"type": kind, "timestamp": timestamp, **present(id=ref, jobId=job), "data": data}
+    return json.dumps(envelope, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def decode(line: bytes) -> Message | None:
+    """The message in *line*, or None where there is none that anyone could understand."""
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        return None
+    if not isinstance(message.get("data"), dict):
+        message["data"] = {}
+    return message

@@ -1,0 +1,76 @@
+"""Reports that are on their way: kept, in order, until the server has answered each."""
+
+from collections.abc import Iterator, Mapping
+from itertools import count
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+
+ASKS_FOR_TOKEN = "token_refresh_request"
+
+
+@attrs.define(eq=False)
+class Pending:
+    """A message that waits for its answer. ``answered`` fires with the answer's ``data``."""
+
+    ref: str
+    kind: str
+    job: str
+    data: Mapping[str, Any]
+    answered: "Deferred[Mapping[str, Any]]"
+
+
+class Outbox:
+    """The pending messages of a crawler, oldest first."""
+
+    def __init__(self) -> None:
+        self._refs = count(1)
+        self._pending: dict[str, Pending] = {}
+
+    def __iter__(self) -> Iterator[Pending]:
+        return iter(list(self._pending.values()))
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def add(self, kind: str, job: str, data: Mapping[str, Any]) -> Pending:
+        """Keep a new message."""
+        pending = Pending(str(next(self._refs)), kind, job, data, Deferred())
+        self._pending[pending.ref] = pending
+        return pending
+
+    def jobs(self) -> set[str]:
+        """The assignments that something is still to be said about."""
+        return {pending.job for pending in self._pending.values()}
+
+    def acknowledge(self, ref: str) -> None:
+        """The server has committed this report. (A request for a token is over only with its response.)"""
+        pending = self._pending.get(ref)
+        if pending is not None and pending.kind != ASKS_FOR_TOKEN:
+            self._settle(pending, {})
+
+    def give_token(self, job: str, data: Mapping[str, Any]) -> None:
+        """The answer to a request for a token has come."""
+        for pending in self:
+            if pending.job == job and pending.kind == ASKS_FOR_TOKEN:
+                self._settle(pending, data)
+                return
+
+    def refuse(self, ref: str, problem: Exception) -> Pending | None:
+        """An error took the ack's place."""
+        pending = self._pending.pop(ref, None)
+        if pending is not None and not pending.answered.called:
+            pending.answered.errback(problem)
+        return pending
+
+    def drop(self, job: str) -> None:
+        """Forget all about *job*; whoever waits for an answer is to be cancelled by the caller."""
+        for pending in self:
+            if pending.job == job:
+                del self._pending[pending.ref]
+
+    def _settle(self, pending: Pending, data: Mapping[str, Any]) -> None:
+        del self._pending[pending.ref]
+        if not pending.answered.called:
+            pending.answered.callback(data)

@@ -1,0 +1,134 @@
+"""The jobs that a crawler is running: one handler each, from job_started to its last report."""
+
+import traceback
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from copilot_socket.client.job import Job, Reporter
+from copilot_socket.client.messages import present
+from copilot_socket.client.problems import JobFailure, JobGone, ReportRefused
+
+Handler = Callable[[Job], Coroutine["Deferred[Any]", Any, Mapping[str, float] | None]]
+"""Crawls one job and returns its final counts."""
+
+
+@attrs.define(eq=False)
+class Run:
+    """A handler at work. ``ours`` is False once the job is another's."""
+
+    job: Job
+    ours: bool = True
+    running: "Deferred[None] | None" = None
+
+
+class Runs:
+    """All runs of one crawler; *over* is called after each."""
+
+    log = Logger("copilot_socket.client")
+
+    def __init__(self, handler: Handler, reporter: Reporter, over: Callable[[], None]) -> None:
+        self._handler = handler
+        self._reporter = reporter
+        self._over = over
+        self._runs: dict[str, Run] = {}
+        self._processed = 0
+
+    @property
+    def active(self) -> int:
+        """How many run."""
+        return len(self._runs)
+
+    @property
+    def processed(self) -> int:
+        """Entities processed so far, by jobs that are over and jobs that run."""
+        return self._processed + sum(run.job.processed for run in self._runs.values())
+
+    @property
+    def status(self) -> str:
+        """The heartbeat's ``systemStatus``."""
+        if not self._runs:
+            return "idle"
+        return "discovering" if any(run.job.entity_type == "areas" for run in self._runs.values()) else "crawling"
+
+    def ids(self) -> set[str]:
+        """The assignments that run."""
+        return set(self._runs)
+
+    def holds(self, job: Job) -> bool:
+        """Whether *job* may still be reported on."""
+        run = self._runs.get(job.id)
+        return run is not None and run.job is job and run.ours
+
+    def start(self, job: Job) -> None:
+        """Run *job*, unless it runs already (the server repeats what it doubts that we got)."""
+        if job.id in self._runs:
+            return
+        run = self._runs[job.id] = Run(job)
+        run.running = Deferred.fromCoroutine(self._run(run))
+        run.running.addErrback(lambda failure: self.log.failure("A run went wrong", failure))
+
+    def end(self, job_id: str) -> None:
+        """The job is not ours any more: cancel its handler, say nothing."""
+        run = self._runs.get(job_id)
+        if run is not None:
+            run.ours = False
+            if run.running is not None:
+                run.running.cancel()
+
+    def cancel_all(self) -> None:
+        """End every run."""
+        for job_id in list(self._runs):
+            self.end(job_id)
+
+    async def _run(self, run: Run) -> None:
+        job = run.job
+        self._say(job, "job_started", present(entityType=job.entity_type, entityId=job.entity_id))
+        try:
+            kind, data = await self._outcome(run)
+        finally:
+            if not run.ours:
+                self._forget(run)
+        if run.ours:
+            self._say(job, kind, data)
+            self._forget(run)
+
+    async def _outcome(self, run: Run) -> tuple[str, dict[str, Any]]:
+        """How the handler ended, as the last report says it."""
+        try:
+            counts = await self._handler(run.job)
+        except JobGone:
+            run.ours = False
+            return "", {}
+        except JobFailure as failure:
+            return "job_failed", _failed(failure, failure)
+        except CancelledError as error:
+            return "job_failed", _failed(error, JobFailure("the crawler cancelled it"))
+        except Exception as error:
+            self.log.failure("The handler of {job} failed", job=run.job.id)
+            return "job_failed", _failed(error, JobFailure(str(error) or type(error).__name__))
+        return "job_completed", {"success": True, "finalCounts": dict(counts or {})}
+
+    def _say(self, job: Job, kind: str, data: Mapping[str, Any]) -> None:
+        """Report without waiting."""
+        said = self._reporter.report(job, kind, data)
+        said.addErrback(lambda failure: failure.trap(ReportRefused))
+
+    def _forget(self, run: Run) -> None:
+        self._processed += run.job.processed
+        del self._runs[run.job.id]
+        self._over()
+
+
+def _failed(error: BaseException, failure: JobFailure) -> dict[str, Any]:
+    return present(
+        error=str(failure),
+        errorType=type(error).__name__,
+        isRecoverable=failure.recoverable,
+        resumeState=failure.resume_state,
+        partialCounts=failure.partial_counts,
+        stackTrace=None if error is failure else "".join(traceback.format_exception(error))[-8000:],
+    )

@@ -1,0 +1,153 @@
+"""A real site on 127.0.0.1 with a real database behind it, and a client for it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import treq
+from prometheus_client import CollectorRegistry
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.protocol import Protocol
+from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.http_headers import Headers
+
+from copilot_socket.core.retry import RetryPolicy
+from copilot_socket.core.vault import Vault
+from copilot_socket.http.site import Parts, make_site
+from copilot_socket.store.accounts import Accounts
+from copilot_socket.store.catalog import Catalog
+from copilot_socket.store.connection import Limits
+from copilot_socket.store.database import Database
+from copilot_socket.store.submission import Submission
+from copilot_socket.store.transitions import Transitions
+from copilot_socket.telling import Telling
+from tests.support.postgres import DatabaseTestCase
+
+ACCOUNT = {"provider": "gitlab-onprem", "gitlab_url": "https://gitlab.example", "access_token": "glpat-secret"}
+
+
+@attrs.define
+class FakeHealth:
+    """A node that is as the test wants it."""
+
+    running: bool = True
+    connections: int = 3
+    active_connections: int = 2
+    uptime: float = 12.5
+    database: Mapping[str, Any] = attrs.Factory(lambda: {"connected": True})
+    error: str | None = None
+
+
+@attrs.frozen
+class Answer:
+    """What came back: ``document`` is the body's JSON, None if it is something else."""
+
+    status: int
+    headers: Headers
+    body: bytes
+    document: Any
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header."""
+        return (self.headers.getRawHeaders(name) or [None])[0]
+
+
+class SiteTestCase(DatabaseTestCase):
+    """Gives each test a listening site: ``await self.get("/…")`` and so on."""
+
+    token: str | None = None
+    keys: tuple[str, ...] = ()
+
+    def setUp(self) -> None:
+        """Listen."""
+        super().setUp()
+        self.woken = 0
+        self.news: list[object] = []
+        self.health = FakeHealth()
+        self.registry: CollectorRegistry | None = CollectorRegistry()
+        self.telling = Telling()
+        self.telling.listen(self.news.append)
+        self.database = Database(self.database_url, reactor, Limits(), 4)
+        self.transitions = Transitions(self.database, RetryPolicy(), self.telling)
+        self.listen()
+
+    def listen(self) -> None:
+        """Listen, with the parts as they are now."""
+        vault = Vault(self.keys)
+        parts = Parts(
+            submission=Submission(self.database, max_attempts=4),
+            catalog=Catalog(self.database),
+            accounts=Accounts(self.database, vault, self.transitions, self.telling, self.wake),
+            transitions=self.transitions,
+            health=self.health,
+            registry=self.registry,
+            reactor=reactor,
+            wake=self.wake,
+            token=self.token,
+        )
+        self.port = reactor.listenTCP(0, make_site(parts), interface="127.0.0.1")
+        self.addCleanup(self.database.close)
+        self.addCleanup(self.port.stopListening)
+        self.number = self.port.getHost().port
+        pool = HTTPConnectionPool(reactor, persistent=False)
+        self.client = treq.client.HTTPClient(Agent(reactor, pool=pool))
+
+    def wake(self) -> None:
+        """Count the calls."""
+        self.woken += 1
+
+    async def request(self, method: str, path: str, **kwargs: Any) -> Answer:
+        """One request; ``json=`` or ``data=`` and ``headers=`` as in treq."""
+        response = await self.client.request(method, f"http://127.0.0.1:{self.number}{path}", **kwargs)
+        body = await response.content()
+        kind = (response.headers.getRawHeaders("content-type") or [""])[0]
+        document = await response.json() if "json" in kind and body else None
+        return Answer(response.code, response.headers, body, document)
+
+    async def get(self, path: str, **kwargs: Any) -> Answer:
+        """GET."""
+        return await self.request("GET", path, **kwargs)
+
+    async def post(self, path: str, json: Any = None, **kwargs: Any) -> Answer:
+        """POST *json*, or nothing."""
+        if json is not None:
+            kwargs["json"] = json
+        return await self.request("POST", path, **kwargs)
+
+    async def account(self, name: str = "acme") -> None:
+        """Have an account."""
+        answer = await self.request("PUT", f"/api/v1/accounts/{name}", json=ACCOUNT)
+        assert answer.status in (200, 201), answer.body
+
+    async def job(self, **fields: Any) -> str:
+        """Have a job, and its id."""
+        fields = {"account_id": "acme", "command": "issues", "full_path": "g/p"} | fields
+        answer = await self.post("/api/v1/jobs", fields)
+        assert answer.status == 201, answer.body
+        return str(answer.document["id"])
+
+    def paths(self, answer: Answer) -> list[str]:
+        """Where a 422 finds faults."""
+        self.assertEqual(answer.status, 422, answer.body)
+        return [error["path"] for error in answer.document["errors"]]
+
+    async def raw(self, *pieces: bytes) -> bytes:
+        """Send *pieces* as they are and read until the other side closes."""
+        peer = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", self.number), _Reader())
+        for piece in pieces:
+            peer.transport.write(piece)
+        return await peer.closed
+
+
+class _Reader(Protocol):
+    def __init__(self) -> None:
+        self.received = b""
+        self.closed: Deferred[bytes] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+
+    def connectionLost(self, reason: object = None) -> None:
+        self.closed.callback(self.received)

@@ -1,0 +1,113 @@
+"""Claims: order, room, entity types, and two nodes at once."""
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES, Event
+from copilot_socket.core.reports import Progressed, Started
+from tests.support.store import StoreTestCase
+
+
+class ClaimTests(StoreTestCase):
+    """Claims.claim()."""
+
+    async def test_best_first(self) -> None:
+        """Higher priority first, then the order of submission."""
+        self.add_jobs("a", "b", "c")
+        self.query("UPDATE jobs SET priority = 9 WHERE full_path = 'c'")
+        await self.present("c1")
+        claim = await self.claims.claim(["c1"] * 3, PLAIN_ENTITY_TYPES)
+        self.assertEqual([job.full_path for job in claim.jobs], ["c", "a", "b"])
+
+    async def test_taking_turns(self) -> None:
+        """Slots are served in their order, one job each."""
+        self.add_jobs("a", "b", "c")
+        await self.present("c1", "c2")
+        claim = await self.claims.claim(["c1", "c2", "c1"], PLAIN_ENTITY_TYPES)
+        self.assertEqual([job.crawler for job in claim.jobs], ["c1", "c2", "c1"])
+
+    async def test_room_is_counted_in_the_database(self) -> None:
+        """However many slots are asked for, a crawler holds no more than it may."""
+        self.add_jobs("a", "b", "c")
+        await self.present("c1", max_jobs=2)
+        self.assertEqual(len(await self.claim(count=3)), 2)
+        self.assertEqual(await self.claim(), [])
+
+    async def test_only_known_entity_types(self) -> None:
+        """A job whose type the crawler does not list stays."""
+        self.add_jobs("g", command="epics")
+        await self.present("c1")
+        self.assertEqual(await self.claim(), [])
+        self.assertEqual(len((await self.claims.claim(["c1"], ["epics"])).jobs), 1)
+
+    async def test_not_before_its_time(self) -> None:
+        """A scheduled job is claimable once it is due and promoted."""
+        self.query(
+            "INSERT INTO jobs (account_id, command, full_path, scheduled_at) "
+            "VALUES ('acct', 'issues', 'later', now() + interval '1 hour')"
+        )
+        await self.present("c1")
+        self.assertEqual(await self.claim(), [])
+        count, until = await self.claims.promote_due()
+        self.assertEqual(count, 0)
+        self.assertTrue(3500 < until <= 3600)
+        self.query("UPDATE jobs SET scheduled_at = now()")
+        self.assertEqual(await self.claims.promote_due(), (1, None))
+        self.assertEqual(len(await self.claim()), 1)
+
+    async def test_the_entity_id(self) -> None:
+        """The area's numeric id where it is known, else the path, else the account."""
+        self.query("INSERT INTO areas (full_path, gitlab_id, name, type) VALUES ('a', 42, 'A', 'project')")
+        self.add_jobs("a", "b")
+        self.query("INSERT INTO jobs (account_id, command) VALUES ('acct', 'users')")
+        await self.present("c1")
+        claim = await self.claims.claim(["c1"] * 3, PLAIN_ENTITY_TYPES)
+        self.assertEqual(
+            [(job.entity_id, job.area_type) for job in claim.jobs], [("42", "project"), ("b", None), ("acct", None)]
+        )
+
+    async def test_two_nodes_never_share_a_job(self) -> None:
+        """Nodes that claim at the same time get different jobs, and together all of them."""
+        self.add_jobs(*[f"p{number}" for number in range(40)])
+        _batches, _other, _leases = self.make_node("other")
+        await self.present("c1")
+        await self.present("c2", batches=_batches)
+        got: list[str] = []
+        for _ in range(10):
+            claims = [self.claims.claim(["c1"] * 5, PLAIN_ENTITY_TYPES), other.claim(["c2"] * 5, PLAIN_ENTITY_TYPES)]
+            for claim in await gatherResults([Deferred.fromCoroutine(item) for item in claims]):
+                got += [job.assignment for job in claim.jobs]
+        self.assertEqual(len(got), 40)
+        self.assertEqual(len({name[:26] for name in got}), 40)
+
+    async def test_pushes_go_where_it_last_asked(self) -> None:
+        """A node claims only for crawlers that asked there last."""
+        self.add_jobs("a")
+        batches, _other, _leases = self.make_node("other")
+        await self.present("c1")
+        await self.present("c1", batches=batches)
+        self.assertEqual(await self.claim(), [])
+        self.assertEqual(await self.claims.not_ours(["c1"]), {"c1"})
+        self.assertEqual(await self.claims.take_over(["c1"]), {"c1"})
+        self.assertEqual(len(await self.claim()), 1)
+
+    async def test_unreported(self) -> None:
+        """What was handed out and never reported on, with the same id."""
+        first = await self.assigned("a")
+        second = await self.assigned("b")
+        await self.report(second, Progressed({}))
+        self.assertEqual([job.assignment for job in await self.claims.unreported(["c1"])], [first])
+
+    async def test_the_cursor_comes_along(self) -> None:
+        """The next try begins with the last resume state."""
+        assignment = await self.assigned()
+        await self.report(assignment, Started(), Progressed({}, {"currentPage": 7}))
+        await self.leases.release([assignment], "lost")
+        claim = await self.claims.claim(["c1"], PLAIN_ENTITY_TYPES)
+        self.assertEqual([job.resume_state for job in claim.jobs], [{"currentPage": 7}])
+
+    async def test_a_cancelled_job_is_not_claimed(self) -> None:
+        """Cancelling takes it out of the queue."""
+        [job] = self.add_jobs("a")
+        await self.present("c1")
+        await self.transitions.apply([job], Event.CANCELLED)
+        self.assertEqual(await self.claim(), [])

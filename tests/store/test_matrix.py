@@ -1,0 +1,74 @@
+"""Every event on every state, in the database: the same table that the pure rules are held against."""
+
+from copilot_socket.core.folding import Verdict
+from copilot_socket.core.jobs import HELD, Event, Status, Transition
+from copilot_socket.core.reports import Body, Completed, Failed, Progressed, Started
+from tests.support.matrix import MATRIX
+from tests.support.store import StoreTestCase
+
+_BODIES: dict[Event, Body] = {
+    Event.STARTED: Started(),
+    Event.PROGRESSED: Progressed({"processed": 1}),
+    Event.COMPLETED: Completed({}),
+    Event.FAILED: Failed("broke", None, True),
+    Event.FAILED_FOR_GOOD: Failed("broke", None, False),
+}
+# A try that ended so acknowledges the report that ended it once more.
+_SAME_ENDING = {
+    (Event.COMPLETED, Status.COMPLETED),
+    (Event.FAILED, Status.FAILED),
+    (Event.FAILED_FOR_GOOD, Status.FAILED),
+}
+
+
+class MatrixTests(StoreTestCase):
+    """One test an event, every state in each."""
+
+    async def _check(self, event: Event) -> None:
+        for number, status in enumerate(Status):
+            job_id, assignment = await self.in_status(status, path=f"g/{number}")
+            before = self.job(job_id, "status", "attempts", "releases")
+            expected = MATRIX[event, status]
+            if event in _BODIES:
+                [verdict] = await self.report(assignment, _BODIES[event])
+                happened = verdict is Verdict.STORED and status in HELD
+                if expected is None:
+                    same = (event, status) in _SAME_ENDING or (
+                        status is Status.WAITING_CREDENTIAL and event in (Event.FAILED, Event.FAILED_FOR_GOOD)
+                    )
+                    self.assertIs(verdict, Verdict.STORED if same else Verdict.STALE, f"{event} on {status}")
+            elif event is Event.CLAIMED:
+                happened = job_id in [name.partition(".")[0] for name in await self.claim()]
+            else:
+                happened = isinstance((await self.transitions.apply([job_id], event))[job_id], Transition)
+            self.assertEqual(happened, expected is not None, f"{event} on {status}")
+            if expected is None:
+                self.assertEqual(self.job(job_id, "status", "attempts", "releases"), before, f"{event} on {status}")
+            else:
+                self.assertEqual(self.job(job_id, "status"), (expected,), f"{event} on {status}")
+            self._consistent(job_id)
+            self.query("UPDATE jobs SET status = 'completed' WHERE id = %s", job_id)
+            self.query("UPDATE job_assignments SET completed_at = now() WHERE web_app_job_id = %s", job_id)
+
+    def _consistent(self, job_id: str) -> None:
+        """A job is held exactly while its assignment is live, and every ended try has its row."""
+        [(status, live, tries, rows)] = self.query(
+            """SELECT j.status, a.completed_at IS NULL AND a.web_app_job_id IS NOT NULL, j.tries,
+                      (SELECT count(*) FROM job_tries t WHERE t.job_id = j.id)
+               FROM jobs j LEFT JOIN job_assignments a ON a.web_app_job_id = j.id WHERE j.id = %s""",
+            job_id,
+        )
+        self.assertEqual(live, status in HELD)
+        self.assertEqual(rows, tries - (1 if live else 0))
+
+
+def _add(event: Event) -> None:
+    async def test(self: MatrixTests) -> None:
+        await self._check(event)
+
+    test.__doc__ = f"{event} on every state."
+    setattr(MatrixTests, f"test_{event.name.lower()}", test)
+
+
+for _event in Event:
+    _add(_event)

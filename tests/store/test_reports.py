@@ -1,0 +1,166 @@
+"""Reports: fencing, folding, discovery, and the verdicts."""
+
+from copilot_socket.core.folding import Verdict
+from copilot_socket.core.jobs import Event
+from copilot_socket.core.reports import (
+    Completed,
+    Discovered,
+    Failed,
+    FoundArea,
+    FoundJob,
+    Progressed,
+    Report,
+    Started,
+)
+from copilot_socket.store.batches import Presence
+from tests.support.store import StoreTestCase
+
+FOUND = Discovered(
+    (FoundArea("g", "G", "group", 7), FoundArea("g/p", "P", "project", 8)),
+    (FoundJob("group", "g", None), FoundJob("project", "g/p", 5)),
+    {"discoverySummary": {"total_groups": 1}},
+)
+
+
+class FencingTests(StoreTestCase):
+    """Whose word counts."""
+
+    async def test_a_whole_life_in_one_batch(self) -> None:
+        """Started, progress and completed fold into one change with everything kept."""
+        assignment = await self.assigned()
+        verdicts = await self.report(
+            assignment,
+            Started(),
+            Progressed({"processed": 1}, {"currentPage": 1}),
+            Progressed({"processed": 2}, {"currentPage": 2}),
+            Completed({"finalCounts": {"issue": 2}}),
+        )
+        self.assertEqual(verdicts, [Verdict.STORED] * 4)
+        job = self.job(assignment[:26], "status", "progress", "resume_state", "started_at", "finished_at")
+        self.assertEqual(job[:3], ("completed", {"processed": 2, "finalCounts": {"issue": 2}}, {"currentPage": 2}))
+        self.assertNotIn(None, job)
+
+    async def test_a_lost_try_can_not_finish_the_job(self) -> None:
+        """After a release the old id is stale, and the new try is untouched by it."""
+        assignment = await self.assigned()
+        await self.leases.release([assignment], "lost")
+        [again] = await self.claim()
+        self.assertEqual(await self.report(assignment, Completed({})), [Verdict.STALE])
+        self.assertEqual(self.job(again[:26], "status"), ("assigned",))
+        self.assertEqual([assignment.split(".")[1], again.split(".")[1]], ["1", "2"])
+
+    async def test_completion_is_idempotent(self) -> None:
+        """The same completion is acknowledged again, also after a later try; a late failure is stale."""
+        assignment = await self.assigned()
+        await self.report(assignment, Completed({}))
+        self.assertEqual(await self.report(assignment, Completed({})), [Verdict.STORED])
+        self.assertEqual(await self.report(assignment, Failed("late", None, True)), [Verdict.STALE])
+        self.assertEqual(self.query("SELECT count(*) FROM job_tries"), [(1,)])
+
+    async def test_unknown_ids(self) -> None:
+        """Ids that no try ever had, however odd, are unknown."""
+        assignment = await self.assigned()
+        for name in (
+            "",
+            ".",
+            "x.y.z",
+            "01J.1.abc",
+            assignment + "x",
+            assignment[:26],
+            f"{assignment[:26]}.99999999999.a",
+        ):
+            self.assertEqual(await self.report(name, Started()), [Verdict.UNKNOWN], name)
+
+    async def test_another_connected_crawler_is_unauthorized(self) -> None:
+        """While its holder is connected, nobody else may speak for an assignment."""
+        assignment = await self.assigned()
+        await self.present("c2")
+        self.assertEqual(await self.report(assignment, Completed({}), key="c2"), [Verdict.UNAUTHORIZED])
+        self.assertEqual(self.job(assignment[:26], "status"), ("assigned",))
+
+    async def test_an_orphan_is_adopted(self) -> None:
+        """Once its holder is gone, a report of another crawler takes the assignment over."""
+        assignment = await self.assigned()
+        await self.batches.write([Presence("c1", "c1", 1, (), False, False)])
+        await self.present("c2")
+        self.assertEqual(await self.report(assignment, Progressed({"processed": 1}), key="c2"), [Verdict.STORED])
+        self.assertEqual(self.query("SELECT crawler_key FROM job_assignments"), [("c2",)])
+
+    async def test_one_batch_many_jobs(self) -> None:
+        """A batch holds good and bad reports of many jobs, and each gets its own verdict."""
+        self.add_jobs("a", "b", "c")
+        await self.present("c1")
+        first, second, third = await self.claim(count=3)
+        written = await self.batches.write(
+            [
+                Report(first, "c1", Started()),
+                Report("nonsense", "c1", Started()),
+                Report(second, "c1", Failed("broke", "E", True, resume_state={"currentPage": 3})),
+                Report(third, "c1", Completed({})),
+                Report(third, "c1", Progressed({})),
+            ]
+        )
+        self.assertEqual(
+            written.verdicts, [Verdict.STORED, Verdict.UNKNOWN, Verdict.STORED, Verdict.STORED, Verdict.STALE]
+        )
+        self.assertEqual(
+            self.job(second[:26], "status", "attempts", "resume_state"), ("queued", 1, {"currentPage": 3})
+        )
+        self.assertEqual(
+            self.query("SELECT error_message, retry_count, resolution FROM job_error_log"),
+            [("broke", 0, "queued again, try 2 of 3")],
+        )
+
+
+class DiscoveryTests(StoreTestCase):
+    """jobs_discovered and discovery."""
+
+    async def test_areas_authorisations_jobs_and_progress(self) -> None:
+        """One discovery makes them all, with where they come from."""
+        assignment = await self.assigned()
+        await self.report(assignment, Started(), FOUND)
+        self.assertEqual(
+            self.query("SELECT full_path, gitlab_id, name, type FROM areas ORDER BY 1"),
+            [("g", 7, "G", "group"), ("g/p", 8, "P", "project")],
+        )
+        self.assertEqual(
+            self.query("SELECT account_id, full_path FROM area_authorizations ORDER BY 2"),
+            [("acct", "g"), ("acct", "g/p")],
+        )
+        self.assertEqual(
+            self.query(
+                "SELECT command, full_path, priority, spawned_from, provider FROM jobs "
+                "WHERE spawned_from IS NOT NULL ORDER BY 1"
+            ),
+            [
+                ("group", "g", 0, assignment[:26], "gitlab-onprem"),
+                ("project", "g/p", 5, assignment[:26], "gitlab-onprem"),
+            ],
+        )
+
+    async def test_twice_changes_nothing(self) -> None:
+        """Sent again, alive or finished children are not spawned a second time."""
+        assignment = await self.assigned()
+        await self.report(assignment, FOUND)
+        self.query("UPDATE jobs SET status = 'completed' WHERE command = 'group'")
+        before = self.query("SELECT id FROM jobs ORDER BY id")
+        self.assertEqual(await self.report(assignment, FOUND, FOUND), [Verdict.STORED] * 2)
+        self.assertEqual(self.query("SELECT id FROM jobs ORDER BY id"), before)
+
+    async def test_completion_keeps_what_discovery_recorded(self) -> None:
+        """The summary is still there when the job is done."""
+        assignment = await self.assigned()
+        await self.report(assignment, FOUND)
+        await self.report(assignment, Completed({"finalCounts": {"areas": 2}}))
+        self.assertEqual(
+            self.job(assignment[:26], "progress"),
+            ({"discoverySummary": {"total_groups": 1}, "finalCounts": {"areas": 2}},),
+        )
+
+    async def test_a_stale_discovery_changes_nothing(self) -> None:
+        """No areas, no jobs."""
+        assignment = await self.assigned()
+        await self.transitions.apply([assignment[:26]], Event.CANCELLED)
+        self.assertEqual(await self.report(assignment, FOUND), [Verdict.STALE])
+        self.assertEqual(self.query("SELECT count(*) FROM areas"), [(0,)])
+        self.assertEqual(self.query("SELECT count(*) FROM jobs"), [(1,)])

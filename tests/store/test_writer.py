@@ -1,0 +1,102 @@
+"""The group commit: batches, halving, a database that goes away, and its queue."""
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import deferLater
+
+from copilot_socket.core.folding import Verdict
+from copilot_socket.core.reports import Completed, Progressed, Report, Started
+from copilot_socket.store import writer as writer_module
+from copilot_socket.store.writer import Unstorable
+from tests.support.postgres import execute
+from tests.support.store import StoreTestCase
+
+
+class WriterTests(StoreTestCase):
+    """Writer.submit()."""
+
+    async def test_what_comes_meanwhile_shares_a_batch(self) -> None:
+        """Many reports take few batches."""
+        self.add_jobs(*map(str, range(50)))
+        await self.present("c1")
+        batches = []
+        write = self.batches.write
+
+        async def counted(operations):  # type: ignore[no-untyped-def]
+            batches.append(len(operations))
+            return await write(operations)
+
+        self.batches.write = counted  # type: ignore[method-assign]
+        names = await self.claim(count=50)
+        verdicts = await gatherResults([self.writer.submit(Report(name, "c1", Completed({}))) for name in names])
+        self.assertEqual(verdicts, [Verdict.STORED] * 50)
+        self.assertEqual(batches, [50])
+        self.assertEqual(self.query("SELECT count(*) FROM jobs WHERE status = 'completed'"), [(50,)])
+
+    async def test_the_guilty_one_stands_alone(self) -> None:
+        """A report that the database refuses fails by itself; the rest of its batch is stored."""
+        execute(self.database_url, "ALTER TABLE jobs ADD CHECK (progress ->> 'processed' <> '13')")
+        self.add_jobs(*map(str, range(20)))
+        await self.present("c1")
+        names = await self.claim(count=20)
+        results = await gatherResults(
+            [
+                self.writer.submit(Report(name, "c1", Progressed({"processed": number}))).addErrback(lambda f: f.value)
+                for number, name in enumerate(names)
+            ]
+        )
+        self.assertEqual([n for n, result in enumerate(results) if result is not Verdict.STORED], [13])
+        self.assertIsInstance(results[13], Unstorable)
+        self.assertEqual(self.query("SELECT count(*) FROM jobs WHERE progress <> '{}'"), [(19,)])
+
+    async def test_a_lost_connection_loses_nothing(self) -> None:
+        """Backends killed under load: everything is acknowledged, and everything acknowledged is there."""
+        self.add_jobs(*map(str, range(200)))
+        await self.present("c1", max_jobs=1000)
+        names = await self.claim(count=200)
+        flows: list[bool] = []
+        self.writer.on_flow = flows.append
+        waiting = []
+        for number, name in enumerate(names):
+            waiting += [
+                self.writer.submit(Report(name, "c1", body)) for body in (Started(), Completed({"n": number}))
+            ]
+            if number % 40 == 20:
+                execute(
+                    self.database_url,
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE application_name = 'copilot-study' AND pid <> pg_backend_pid()",
+                )
+            await deferLater(reactor, 0)
+        verdicts = await gatherResults(waiting)
+        self.assertEqual(set(verdicts), {Verdict.STORED})
+        self.assertEqual(
+            self.query("SELECT count(*), count(DISTINCT progress ->> 'n') FROM jobs WHERE status = 'completed'"),
+            [(200, 200)],
+        )
+        self.assertEqual(self.query("SELECT count(*) FROM job_tries"), [(200,)])
+        self.assertEqual(flows[-1:], [True])
+
+    async def test_a_full_queue_stops_the_flow(self) -> None:
+        """Past the high-water mark no more is asked for, until most of it is written."""
+        self.patch(writer_module, "HIGH_WATER", 10)
+        self.patch(writer_module, "LOW_WATER", 2)
+        assignment = await self.assigned()
+        flows: list[bool] = []
+        self.writer.on_flow = flows.append
+        waiting: list[Deferred[Verdict]] = [
+            self.writer.submit(Report(assignment, "c1", Progressed({"processed": number}))) for number in range(20)
+        ]
+        self.assertEqual(flows, [False])
+        await gatherResults(waiting)
+        await self.writer.drained()
+        self.assertEqual(flows, [False, True])
+        self.assertEqual(self.job(assignment[:26], "progress"), ({"processed": 19},))
+
+    async def test_two_crawlers_on_one_assignment(self) -> None:
+        """Reports of two crawlers on one assignment are judged apart, in the order in which they came."""
+        assignment = await self.assigned()
+        await self.present("c2")
+        reports = [Report(assignment, key, Completed({})) for key in ("c2", "c1")]
+        verdicts = await gatherResults([self.writer.submit(report) for report in reports])
+        self.assertEqual(verdicts, [Verdict.UNAUTHORIZED, Verdict.STORED])

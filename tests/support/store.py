@@ -1,0 +1,122 @@
+"""The store's parts on a fresh database, with shorthand for putting jobs into any state."""
+
+from typing import Any
+
+from twisted.internet import reactor
+
+from copilot_socket.core.folding import Verdict
+from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES, Event, Status
+from copilot_socket.core.reports import Body, Report
+from copilot_socket.core.retry import RetryPolicy
+from copilot_socket.store.batches import Batches, Operation, Presence, Settings
+from copilot_socket.store.claims import Claims
+from copilot_socket.store.connection import Limits
+from copilot_socket.store.database import Database
+from copilot_socket.store.leases import Leases
+from copilot_socket.store.transitions import Transitions
+from copilot_socket.store.writer import Writer
+from copilot_socket.telling import Telling
+from tests.support.postgres import DatabaseTestCase
+
+GRACE = 0.2
+
+
+class StoreTestCase(DatabaseTestCase):
+    """A node's store called ``node``, an account ``acct``, a crawler ``c1`` and any number of others."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.told: list[Any] = []
+        self.telling = Telling()
+        self.telling.listen(self.told.append)
+        self.database = Database(self.database_url, reactor, Limits(), 3)
+        self.addCleanup(self.database.close)
+        self.transitions = Transitions(self.database, RetryPolicy(base=5.0), self.telling, jitter=lambda: 0.5)
+        self.batches, self.claims, self.leases = self.make_node("node")
+        self.writer = Writer(self.batches, reactor, self.telling)
+        self.query(
+            "INSERT INTO accounts (id, provider, gitlab_url, access_token) "
+            "VALUES ('acct', 'gitlab-onprem', 'http://gitlab.test', 'token')"
+        )
+
+    def make_node(self, node: str) -> tuple[Batches, Claims, Leases]:
+        """The parts of a further node on the same database."""
+        writing, claiming = self.database.dedicated(), self.database.dedicated()
+        self.addCleanup(writing.close)
+        self.addCleanup(claiming.close)
+        leases = Leases(self.database, self.transitions, node, lease=30.0, grace=GRACE, job_timeout=3600.0)
+        return (
+            Batches(writing, Settings(node, 30.0, 3), self.transitions),
+            Claims(claiming, node),
+            leases,
+        )
+
+    def add_jobs(self, *paths: str, command: str = "issues") -> list[str]:
+        """Insert queued jobs as another program would; their ids."""
+        return [
+            str(
+                self.query(
+                    "INSERT INTO jobs (account_id, command, full_path) VALUES ('acct', %s, %s) RETURNING id",
+                    command,
+                    path,
+                )[0][0]
+            )
+            for path in paths
+        ]
+
+    def job(self, job_id: str, *columns: str) -> tuple[Any, ...]:
+        """Columns of a job's row."""
+        return self.query(f"SELECT {', '.join(columns)} FROM jobs WHERE id = %s", job_id)[0]
+
+    async def present(
+        self,
+        *keys: str,
+        max_jobs: int = 100,
+        entity_types: tuple[str, ...] = PLAIN_ENTITY_TYPES,
+        batches: Batches | None = None,
+    ) -> None:
+        """Make crawlers present at a node."""
+        operations = [Presence(key, key, max_jobs, entity_types, False, True) for key in keys]
+        await (batches or self.batches).write(operations)
+
+    async def claim(self, key: str = "c1", count: int = 1) -> list[str]:
+        """Claim for a crawler; the assignments."""
+        return [job.assignment for job in (await self.claims.claim([key] * count, PLAIN_ENTITY_TYPES)).jobs]
+
+    async def assigned(self, path: str = "g/p", key: str = "c1") -> str:
+        """A fresh job, claimed."""
+        self.add_jobs(path)
+        await self.present(key)
+        [assignment] = await self.claim(key)
+        return assignment
+
+    async def report(self, assignment: str, *bodies: Body, key: str = "c1") -> list[Verdict]:
+        """Write reports in one batch."""
+        operations: list[Operation] = [Report(assignment, key, body) for body in bodies]
+        return (await self.batches.write(operations)).verdicts
+
+    async def in_status(self, status: Status, path: str = "g/p") -> tuple[str, str]:
+        """A job brought into *status* by the ways that lead there: its id and its last assignment's."""
+        from copilot_socket.core.reports import Completed, Started
+
+        assignment = await self.assigned(path)
+        job_id = assignment.partition(".")[0]
+        match status:
+            case Status.QUEUED:
+                await self.transitions.apply([job_id], Event.RETURNED)
+            case Status.RUNNING:
+                await self.report(assignment, Started())
+            case Status.COMPLETED:
+                await self.report(assignment, Completed({}))
+            case Status.FAILED:
+                await self.transitions.apply([job_id], Event.FAILED_FOR_GOOD)
+                self.query("UPDATE jobs SET attempts = 0 WHERE id = %s", job_id)
+            case Status.CANCELLED:
+                await self.transitions.apply([job_id], Event.CANCELLED)
+            case Status.PAUSED:
+                await self.transitions.apply([job_id], Event.RETURNED)
+                self.query("UPDATE jobs SET status = 'paused' WHERE id = %s", job_id)
+            case Status.WAITING_CREDENTIAL:
+                await self.transitions.apply([job_id], Event.NO_CREDENTIAL)
+        self.assertEqual(self.job(job_id, "status"), (status,))
+        return job_id, assignment
