@@ -36,7 +36,8 @@ def parser_for(argv: Sequence[str]) -> ArgumentParser:
     """The parser for this command line: every command is listed, only the one that is named is imported."""
     parser = ArgumentParser(
         prog="copilot-socket",
-        description="The job server for GitLab crawlers. A node is run with: twistd -n copilot-socket",
+        description="The job server for GitLab crawlers.",
+        epilog="Run a node with `twistd -n copilot-socket`.",
     )
     parser.add_argument("--version", action="version", version=f"copilot-socket {__version__}")
     parser.set_defaults(json=False)
@@ -44,7 +45,9 @@ def parser_for(argv: Sequence[str]) -> ArgumentParser:
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     named = next((word for word in argv if not word.startswith("-")), None)
     for name, command in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=command.help, description=f"{command.help.capitalize()}.")
+        subparser = subparsers.add_parser(
+            name, help=command.help, description=command.help[0].upper() + command.help[1:] + "."
+        )
         if name == named:
             importlib.import_module(command.module).add_arguments(subparser)
     return parser

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -39,8 +39,16 @@ class Connection(LineOnlyReceiver):
         self._listener = listener
         self._beats = LoopingCall(lambda: listener.beat(self))
         self._beats.clock = clock
-        self.ready = False
-        """Whether the server has said welcome, and nothing of leaving."""
+        self._clock = clock
+        self._closing: IDelayedCall | None = None
+        self.welcomed = False
+        self.leaving = False
+        """Whether the node has said that it stops."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether reports and requests may be sent."""
+        return self.welcomed and not self.leaving
 
     def connectionMade(self) -> None:
         """See :class:`twisted.internet.interfaces.IProtocol`."""
@@ -56,7 +64,9 @@ class Connection(LineOnlyReceiver):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See :class:`twisted.internet.interfaces.IProtocol`."""
-        self.ready = False
+        self.leaving = True
+        if self._closing is not None and self._closing.active():
+            self._closing.cancel()
         if self._beats.running:
             self._beats.stop()
         self._listener.disconnected(self)
@@ -66,6 +76,16 @@ class Connection(LineOnlyReceiver):
         if not self._beats.running:
             beating = self._beats.start(interval, now=False)
             beating.addErrback(lambda failure: self.log.failure("Heartbeats stopped", failure))
+
+    def send(self, line: bytes) -> None:
+        """Write one message."""
+        if self.transport is not None:
+            self.transport.write(line + self.delimiter)
+
+    def leave(self, patience: float) -> None:
+        """Send nothing more, listen for *patience* seconds at most, then close."""
+        self.leaving = True
+        self._closing = self._clock.callLater(patience, self.close)
 
     def close(self) -> None:
         """End it, after what is written."""

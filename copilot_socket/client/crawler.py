@@ -54,16 +54,17 @@ class Crawler(Service):
     @classmethod
     def at(cls, path: str, handler: Handler, hello: Hello, reactor: Any) -> "Crawler":
         """A crawler of the server that listens on the UNIX socket *path*."""
-        return cls(UNIXClientEndpoint(reactor, path), handler, hello, reactor)
+        endpoint = UNIXClientEndpoint(reactor, path)  # type: ignore[no-untyped-call]
+        return cls(endpoint, handler, hello, reactor)
 
     def startService(self) -> None:
         """Connect, and stay connected."""
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self._client.startService()
 
     def stopService(self) -> "Deferred[None]":
         """Cancel the handlers, disconnect. The server gives their jobs to others; no try is spent."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         self._finishing = True
         self._runs.cancel_all()
         stopped: Deferred[None] = self._client.stopService()
@@ -103,20 +104,20 @@ class Crawler(Service):
         """Send now, if there is a connection; otherwise the next one starts with it."""
         if self._connection is None or not self._connection.ready:
             return
-        self._connection.sendLine(self._encode(pending))
+        self._connection.send(self._encode(pending))
         if "ack" not in self.hello.capabilities:
             self._outbox.acknowledge(pending.ref)
 
     def _send(self, kind: str, data: Mapping[str, Any]) -> None:
         if self._connection is not None:
-            self._connection.sendLine(encode(kind, self._reactor.seconds(), data))
+            self._connection.send(encode(kind, self._reactor.seconds(), data))
 
     # What the connection tells.
 
     def connected(self, connection: Connection) -> None:
         """Introduce ourselves, with what we hold: all that runs, and all that is not acknowledged yet."""
         self._connection = connection
-        self._send("hello", self.hello.data(sorted(self._runs.ids() | self._outbox.jobs())))
+        self._send("hello", self.hello.data(sorted(self._runs.ids())))
 
     def disconnected(self, connection: Connection) -> None:
         """Handlers go on; their reports wait."""
@@ -142,7 +143,7 @@ class Crawler(Service):
         data, connection = message["data"], self._connection
         if connection is None:
             return
-        connection.ready = True
+        connection.welcomed = True
         self._limit = data.get("maxMessageSize") or self._limit
         connection.start_beating((data.get("heartbeatInterval") or 30_000) / 1000)
         for pending in self._outbox:
@@ -155,7 +156,7 @@ class Crawler(Service):
             try:
                 self._runs.start(Job.read(data, self))
             except (KeyError, TypeError):
-                self.log.error("What the server sent as a job is none: {names}", names=sorted(data))
+                self.log.warn("What the server sent as a job is none: {names}", names=sorted(data))
         if jobs:
             # A response with jobs in it has used up the standing request.
             self._ask_for_work()
@@ -178,7 +179,7 @@ class Crawler(Service):
             self._runs.end(job)
         else:
             self._outbox.refuse(str(data.get("ref")), ReportRefused(code, text))
-        if self._connection is not None and not self._connection.ready:
+        if self._connection is not None and not self._connection.welcomed:
             # Not even our hello was liked: try again later, on a new connection.
             self._connection.close()
         self._leave_if_done()
@@ -191,9 +192,7 @@ class Crawler(Service):
             self.finish(timeout) if data.get("graceful") else self.stopService()
         elif self._connection is not None:
             # The node stops: what it has committed it will still acknowledge, but not for ever.
-            leaving = self._connection
-            leaving.ready = False
-            self._reactor.callLater(timeout, leaving.close)
+            self._connection.leave(timeout)
 
     _RECEIVERS: Mapping[str, "Callable[[Crawler, Message], None]"] = {
         "welcome": _welcomed,

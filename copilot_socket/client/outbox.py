@@ -40,10 +40,6 @@ class Outbox:
         self._pending[pending.ref] = pending
         return pending
 
-    def jobs(self) -> set[str]:
-        """The assignments that something is still to be said about."""
-        return {pending.job for pending in self._pending.values()}
-
     def acknowledge(self, ref: str) -> None:
         """The server has committed this report. (A request for a token is over only with its response.)"""
         pending = self._pending.get(ref)

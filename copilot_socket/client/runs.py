@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from copilot_socket.client.job import Job, Reporter
 from copilot_socket.client.messages import present
@@ -18,10 +19,11 @@ Handler = Callable[[Job], Coroutine["Deferred[Any]", Any, Mapping[str, float] | 
 
 @attrs.define(eq=False)
 class Run:
-    """A handler at work. ``ours`` is False once the job is another's."""
+    """A handler at work. ``ours`` is False once the job is another's, ``over`` is True after the last report."""
 
     job: Job
     ours: bool = True
+    over: bool = False
     running: "Deferred[None] | None" = None
 
 
@@ -39,8 +41,8 @@ class Runs:
 
     @property
     def active(self) -> int:
-        """How many run."""
-        return len(self._runs)
+        """How many handlers are at work."""
+        return sum(not run.over for run in self._runs.values())
 
     @property
     def processed(self) -> int:
@@ -50,12 +52,13 @@ class Runs:
     @property
     def status(self) -> str:
         """The heartbeat's ``systemStatus``."""
-        if not self._runs:
+        types = [run.job.entity_type for run in self._runs.values() if not run.over]
+        if not types:
             return "idle"
-        return "discovering" if any(run.job.entity_type == "areas" for run in self._runs.values()) else "crawling"
+        return "discovering" if "areas" in types else "crawling"
 
     def ids(self) -> set[str]:
-        """The assignments that run."""
+        """The assignments that run, or whose last report the server has not answered."""
         return set(self._runs)
 
     def holds(self, job: Job) -> bool:
@@ -76,7 +79,9 @@ class Runs:
         run = self._runs.get(job_id)
         if run is not None:
             run.ours = False
-            if run.running is not None:
+            if run.over:
+                self._forget(run)
+            elif run.running is not None:
                 run.running.cancel()
 
     def cancel_all(self) -> None:
@@ -90,11 +95,21 @@ class Runs:
         try:
             kind, data = await self._outcome(run)
         finally:
+            run.over = True
             if not run.ours:
                 self._forget(run)
         if run.ours:
-            self._say(job, kind, data)
-            self._forget(run)
+            last = self._say(job, kind, data)
+            last.addCallback(self._insist, run, kind)
+            # The answer is not waited for: there is room for the next job now.
+            self._over()
+
+    def _insist(self, problem: ReportRefused | None, run: Run, kind: str) -> None:
+        """The last report was answered. A job whose completion could not be taken has failed."""
+        if problem is not None and kind == "job_completed" and run.ours:
+            data = {"error": f"the completion was refused: {problem}"[:500], "isRecoverable": True}
+            self._say(run.job, "job_failed", data)
+        self._forget(run)
 
     async def _outcome(self, run: Run) -> tuple[str, dict[str, Any]]:
         """How the handler ended, as the last report says it."""
@@ -112,15 +127,20 @@ class Runs:
             return "job_failed", _failed(error, JobFailure(str(error) or type(error).__name__))
         return "job_completed", {"success": True, "finalCounts": dict(counts or {})}
 
-    def _say(self, job: Job, kind: str, data: Mapping[str, Any]) -> None:
-        """Report without waiting."""
-        said = self._reporter.report(job, kind, data)
-        said.addErrback(lambda failure: failure.trap(ReportRefused))
+    def _say(self, job: Job, kind: str, data: Mapping[str, Any]) -> "Deferred[ReportRefused | None]":
+        """Report; fires, never fails, with what the server found wrong."""
+
+        def refused(failure: Failure) -> ReportRefused:
+            failure.trap(ReportRefused)
+            assert isinstance(failure.value, ReportRefused)
+            return failure.value
+
+        return self._reporter.report(job, kind, data).addCallbacks(lambda _: None, refused)
 
     def _forget(self, run: Run) -> None:
-        self._processed += run.job.processed
-        del self._runs[run.job.id]
-        self._over()
+        if self._runs.pop(run.job.id, None) is not None:
+            self._processed += run.job.processed
+            self._over()
 
 
 def _failed(error: BaseException, failure: JobFailure) -> dict[str, Any]:

@@ -13,9 +13,7 @@ from copilot_socket.config.model import Config, ConfigFaults, Fault
 _NO_OVERRIDES: Mapping[str, str] = {}
 
 
-def from_environment(
-    overrides: Mapping[str, str] = _NO_OVERRIDES, *, directory: Path | None = None
-) -> Config:
+def from_environment(overrides: Mapping[str, str] = _NO_OVERRIDES, *, directory: Path | None = None) -> Config:
     """The configuration of this process: os.environ, `.env.<COPILOT_ENV>` in `directory` (the working
     directory), and `overrides` (options of the command line, by variable name). Raises ConfigFaults.
     """

@@ -30,15 +30,11 @@ class Fault:
     origin: str = "environment"
 
     def __str__(self) -> str:
-        given = (
-            f"{self.variable} is {self.value!r} ({self.origin})"
-            if self.value
-            else f"{self.variable} is not set"
-        )
+        given = f"{self.variable} is {self.value!r} ({self.origin})" if self.value else f"{self.variable} is not set"
         return f"{given}: allowed is {self.allowed}"
 
 
-class ConfigFaults(Exception):  # noqa: N818 - it carries many faults, an Error would be one
+class ConfigFaults(Exception):
     """Everything that is wrong with the configuration, all at once.
 
     `usable` is the configuration with defaults in the place of what is faulty: for reports, never to run on.

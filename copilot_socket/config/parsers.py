@@ -149,9 +149,7 @@ database_url = Parser(
 host = Parser("an IP address or localhost", _parse_host)
 token = Parser("visible ASCII characters without spaces", _parse_token)
 text = Parser("any text", str)
-secret_keys = Parser(
-    "Fernet keys as `copilot-socket keys new` makes them, separated by commas", _parse_secret_keys
-)
+secret_keys = Parser("Fernet keys as `copilot-socket keys new` makes them, separated by commas", _parse_secret_keys)
 uids = Parser("user ids separated by commas", _parse_uids)
 origins = Parser("origins separated by commas", lambda text: _words(text, ","))
 endpoints = Parser("Twisted endpoint strings, one a line or separated by ;", lambda text: _words(text, "\n;"))

@@ -104,6 +104,10 @@ def _compare(found: str | None, ours: list[str]) -> SchemaState:
     return SchemaState(standing, found, ours[-1])
 
 
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
 def _connect(url: str) -> Connection:
     return psycopg2.connect(url, application_name=APPLICATION_NAME, connect_timeout=_CONNECT_TIMEOUT)
 
@@ -113,7 +117,7 @@ def _connected(url: str) -> Iterator[Connection]:
     try:
         connection = _connect(url)
     except psycopg2.Error as error:
-        raise SchemaError(f"cannot connect to the database: {error}".strip()) from error
+        raise SchemaError(f"cannot connect to the database: {_one_line(error)}") from error
     try:
         yield connection
     finally:
@@ -151,5 +155,5 @@ def _upgrade(url: str, directory: Path) -> SchemaState:
     try:
         run(lambda: _connect(url), wanted, directory)
     except psycopg2.Error as error:
-        raise SchemaError(f"the database refused a migration, nothing was changed: {error}".strip()) from error
+        raise SchemaError(f"the database refused a migration, nothing was changed: {_one_line(error)}") from error
     return states[0]

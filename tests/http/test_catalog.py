@@ -140,8 +140,8 @@ class AreaTests(SiteTestCase):
         """Areas come by path; filters narrow them to a type, or to what an account may see."""
         await self.account()
         self.query(
-            "INSERT INTO areas (full_path, gitlab_id, name, type) VALUES ('g', 1, 'G', 'group'), ('g/p', 2, 'P', 'project'),"
-            " ('h', NULL, 'H', 'group')"
+            "INSERT INTO areas (full_path, gitlab_id, name, type) VALUES"
+            " ('g', 1, 'G', 'group'), ('g/p', 2, 'P', 'project'), ('h', NULL, 'H', 'group')"
         )
         self.query("INSERT INTO area_authorizations (account_id, full_path) VALUES ('acme', 'g'), ('acme', 'g/p')")
         for query, expected in (
@@ -179,8 +179,8 @@ class CrawlerTests(SiteTestCase):
             job_id,
         )
         self.query(
-            "INSERT INTO socket_connections (id, crawler_key, node_id, is_active, system_status, last_heartbeat) VALUES"
-            " ('1', 'a', 'n1', true, 'idle', '2026-01-01Z'), ('2', 'a', 'n1', true, 'crawling', '2026-01-02Z'),"
+            "INSERT INTO socket_connections (id, crawler_key, node_id, is_active, system_status, last_heartbeat)"
+            " VALUES ('1', 'a', 'n1', true, 'idle', '2026-01-01Z'), ('2', 'a', 'n1', true, 'crawling', '2026-01-02Z'),"
             " ('3', 'a', 'n1', true, NULL, NULL), ('4', 'a', 'n1', false, 'error', '2026-01-03Z')"
         )
         first, second = (await self.get("/api/v1/crawlers")).document["crawlers"]

@@ -85,9 +85,9 @@ class TokenTests(SiteTestCase):
         for scheme in ("Bearer", "bearer"):
             answer = await self.get(STATS, headers=everywhere | {"Authorization": f"{scheme} {self.token}"})
             self.assertEqual(answer.status, 200)
-        for given in ("", "Bearer", "Bearer s3cret", f"Basic {self.token}", f"Bearer {self.token}x", "Bearer ä"):
-            answer = await self.get(STATS, headers={"Authorization": given})
-            self.assertEqual(answer.status, 401, given)
+        for credential in ("", "Bearer", "Bearer s3cret", f"Basic {self.token}", f"Bearer {self.token}x", "Bearer ä"):
+            answer = await self.get(STATS, headers={"Authorization": credential})
+            self.assertEqual(answer.status, 401, credential)
             self.assertIn("Bearer", answer.header("WWW-Authenticate") or "")
             self.assertNotIn(b"s3cret", answer.body)
 

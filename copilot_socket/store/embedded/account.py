@@ -13,6 +13,7 @@ from copilot_socket.store.embedded.errors import EmbeddedError
 
 SYSTEM_USER = "copilot-postgres"
 _ROOT = 0
+_NOBODY_YET = -1
 _CREATE = (
     "useradd",
     "--system",
@@ -63,9 +64,16 @@ class Account:
 
 def database_account() -> Account:
     """Ourselves, or as root the system user, which is made when missing. Raises EmbeddedError."""
-    if os.geteuid() != _ROOT:
-        return Account(os.geteuid(), os.getegid(), lent=False)
-    return _lookup() or _created()
+    return _ourselves() or _lookup() or _created()
+
+
+def expected_account() -> Account:
+    """The same without making anything: a system user that is still missing owns no directory yet."""
+    return _ourselves() or _lookup() or Account(_NOBODY_YET, _NOBODY_YET, lent=True)
+
+
+def _ourselves() -> Account | None:
+    return None if os.geteuid() == _ROOT else Account(os.geteuid(), os.getegid(), lent=False)
 
 
 def _lookup() -> Account | None:

@@ -74,9 +74,10 @@ def clear_remains(data_dir: Path) -> Path | None:
     old one are still there. Raises OSError.
     """
     stale = PidFile.read(data_dir)
-    if stale is None:
-        return None
     path = data_dir / "postmaster.pid"
+    if stale is None:
+        path.unlink(missing_ok=True)  # cut short by a crash of the machine, it says nothing worth keeping
+        return None
     rest = path.read_bytes().partition(b"\n")[2]
     descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
     with os.fdopen(descriptor, "wb") as file:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import psycopg2
 
 from copilot_socket.store.embedded import postmaster
-from copilot_socket.store.embedded.account import Account, database_account
+from copilot_socket.store.embedded.account import Account, database_account, expected_account
 from copilot_socket.store.embedded.binaries import Programs, packaged_programs, reachable_programs
 from copilot_socket.store.embedded.directories import (
     make_owned,
@@ -90,7 +90,7 @@ class EmbeddedPostgres:
     def preflight(self) -> None:
         """Raise EmbeddedError for what would keep `start` from working, as far as can be told by looking."""
         packaged_programs()
-        refuse_closed_parents(self.state_dir, database_account())
+        refuse_closed_parents(self.state_dir, expected_account())
 
     def start(self) -> str:
         """Make the database if there is none, start the server if none runs; return the database's URL.
