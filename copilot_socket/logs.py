@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 from twisted.logger import (
     FilteringLogObserver,
@@ -44,6 +44,29 @@ class ReopenableFile:
         return self._path.open("a", encoding="utf-8", buffering=1)
 
 
+class Destination:
+    """Where this process logs to. The one object of its kind (:data:`destination`): twistd takes the name of a
+    function for its logger and calls it without arguments, so what it should do has to be left somewhere.
+    """
+
+    level = "info"
+    out: "TextIO | ReopenableFile" = sys.stdout
+
+    def observer(self) -> ILogObserver:
+        """The observer that twistd logs to."""
+        return observer(self.level, self.out)
+
+    def reopen(self) -> bool:
+        """Follow the log file's name; False where there is no file. Raises ``OSError``."""
+        if not isinstance(self.out, ReopenableFile):
+            return False
+        self.out.reopen()
+        return True
+
+
+destination = Destination()
+
+
 def output(path: Path | None) -> "TextIO | ReopenableFile":
     """Where log lines go."""
     return sys.stdout if path is None else ReopenableFile(path)
@@ -52,7 +75,7 @@ def output(path: Path | None) -> "TextIO | ReopenableFile":
 def observer(level: str, out: "TextIO | ReopenableFile") -> ILogObserver:
     """Writes text lines of *level* and above to *out*."""
     predicate = LogLevelFilterPredicate(defaultLogLevel=LEVELS[level])
-    return FilteringLogObserver(textFileLogObserver(out), [predicate])
+    return FilteringLogObserver(textFileLogObserver(cast(TextIO, out)), [predicate])
 
 
 class NewsLog:

@@ -19,10 +19,21 @@ _DISPATCH = (*_FAST, 30, 60, 300, 1800)
 class Live(Protocol):
     """What is read at the moment of a scrape."""
 
-    connections: int
-    standing: int
-    queued_writes: int
-    pool: PoolUse
+    @property
+    def connections(self) -> int:
+        """Open connections."""
+
+    @property
+    def standing(self) -> int:
+        """Crawlers that wait for work."""
+
+    @property
+    def queued_writes(self) -> int:
+        """Reports that wait for their commit."""
+
+    @property
+    def pool(self) -> PoolUse:
+        """How the pool is used."""
 
 
 class Metrics:
@@ -80,7 +91,8 @@ class Metrics:
 
     async def refresh(self, database: Database) -> None:
         """Read the gauges that the database holds."""
-        counts = dict((await database.query(sql("count_jobs"))))
+        rows = await database.query(sql("count_jobs"))
+        counts: dict[str, int] = {status: count for status, count in rows}  # noqa: C416 - typed
         for status in Status:
             self._jobs.labels(status).set(counts.get(status, 0))
         [(oldest,)] = await database.query(sql("queue_age"))

@@ -6,7 +6,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
@@ -131,7 +131,7 @@ class Node(Service):
         self.factory.on_reading = self._reading
 
     def _build_http(self, vault: Vault) -> None:
-        config = self.config
+        config, reactor = self.config, self._reactor
         self.status = NodeStatus(self, self._reactor)
         self.metrics = Metrics(CollectorRegistry())
         self.metrics.watch(self.status)
@@ -146,6 +146,7 @@ class Node(Service):
                 transitions=self.transitions,
                 health=self.status,
                 registry=self.metrics.registry if config.enable_metrics else None,
+                reactor=reactor,
                 wake=wake,
                 token=config.http_token,
             )
@@ -229,7 +230,12 @@ class Node(Service):
             super().stopService()
             self._stopping = Deferred.fromCoroutine(self._stop())
         waiter: Deferred[None] = Deferred()
-        self._stopping.addBoth(lambda result: (waiter.callback(None), result)[1])
+
+        def stopped(result: Any) -> Any:
+            waiter.callback(None)
+            return result
+
+        self._stopping.addBoth(stopped)
         return waiter
 
     async def _stop(self) -> None:
@@ -242,7 +248,7 @@ class Node(Service):
         self.factory.tell_all(
             Shutdown(scope="node", graceful=True, timeout_seconds=limit, reason="the node stops; reconnect")
         )
-        await gatherResults([port.stopListening() for port in self._ports])
+        await gatherResults([maybeDeferred(port.stopListening) for port in self._ports])
         self.factory.read(False)
         settled = gatherResults([Deferred.fromCoroutine(self.dispatcher.stop()), self.writer.drained()])
         try:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
@@ -29,7 +29,6 @@ class Options(usage.Options):
     longdesc = "Runs a node. Without any option or variable it works, with an embedded PostgreSQL."
     optParameters = [[option.name, None, None, option.help] for option in option_names()]
     config: Config
-    out: Any = None
 
     def postOptions(self) -> None:
         """Read the configuration; all faults are told together, and nothing is started."""
@@ -37,16 +36,18 @@ class Options(usage.Options):
         try:
             self.config = from_environment(given)
         except ConfigFaults as faults:
-            raise SystemExit(f"copilot-socket can't start, the configuration is at fault:\n{faults}") from None
+            _give_up(f"the configuration is at fault:\n{faults}")
         if self.parent is not None and not self.parent.get("logger") and not self.parent.get("logfile"):
-            self.parent["logger"] = self._observer
+            self._log_to(self.config)
 
-    def _observer(self) -> Any:
+    def _log_to(self, config: Config) -> None:
+        """Have twistd log as configured, unless it was told otherwise by an option of its own."""
         try:
-            self.out = logs.output(self.config.log_file)
+            logs.destination.out = logs.output(config.log_file)
         except OSError as error:
-            raise SystemExit(f"SOCKET_LOG_FILE can't be written: {error}") from None
-        return logs.observer(self.config.log_level, self.out)
+            _give_up(f"SOCKET_LOG_FILE can't be written: {error}")
+        logs.destination.level = config.log_level
+        self.parent["logger"] = "copilot_socket.logs.destination.observer"
 
 
 class Application(MultiService):
@@ -69,7 +70,7 @@ class Application(MultiService):
             super().privilegedStartService()
         except (EmbeddedError, SchemaError, SocketError, CannotListenError) as error:
             self._stop_embedded()
-            raise SystemExit(f"copilot-socket can't start: {_explain(error)}") from None
+            _give_up(_explain(error))
 
     def startService(self) -> None:
         """Start the node and listen to signals."""
@@ -115,13 +116,17 @@ class Application(MultiService):
         self._reactor.callFromThread(self._reactor.stop)
 
     def _reopen(self) -> None:
-        if isinstance(self._options.out, logs.ReopenableFile):
-            try:
-                self._options.out.reopen()
-            except OSError as error:
-                log.error("The log file can't be opened anew: {error}", error=error)
-            else:
+        try:
+            if logs.destination.reopen():
                 log.info("The log file is opened anew")
+        except OSError as error:
+            log.error("The log file can't be opened anew: {error}", error=error)
+
+
+def _give_up(why: str) -> NoReturn:
+    """Exit with status 1. Past twistd's capture of standard error, which would swallow the reason."""
+    sys.__stderr__.write(f"copilot-socket can't start: {why}\n")  # type: ignore[union-attr]
+    raise SystemExit(1)
 
 
 def _explain(error: Exception) -> str:

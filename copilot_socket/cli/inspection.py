@@ -175,4 +175,4 @@ def inspect_http_port(host: str, port: int) -> Finding:
         taken = error.errno == errno.EADDRINUSE
         remedy = "set COPILOT_HTTP_PORT to a free one" if taken else "set COPILOT_HTTP_HOST or COPILOT_HTTP_PORT"
         return Finding("HTTP port", False, f"{shown}: {error.strerror or error}", remedy)
-    return Finding("HTTP port", True, f"{shown} is free")
+    return Finding("HTTP port", True, f"{shown} is free" if port else f"any free port of {address}")

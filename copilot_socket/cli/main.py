@@ -28,6 +28,7 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "check": Command("copilot_socket.cli.check", "look at configuration, database and socket directory"),
     "migrate": Command("copilot_socket.cli.migrate", "bring the database's tables up to date"),
+    "jobs": Command("copilot_socket.cli.jobs", "put jobs in, look at them, cancel and retry them"),
     "keys": Command("copilot_socket.cli.keys", "make keys for COPILOT_SECRET_KEY"),
 }
 

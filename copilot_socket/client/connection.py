@@ -58,7 +58,7 @@ class Connection(LineOnlyReceiver):
         """See :class:`twisted.protocols.basic.LineOnlyReceiver`."""
         message = decode(line)
         if message is None:
-            self.log.warn("What the server sent is no message: {line}", line=line[:200])
+            self.log.warn("What the server sent is no message: {line!r}", line=line[:200])
         else:
             self._listener.received(self, message)
 

@@ -48,23 +48,23 @@ class Crawler(Service):
         self._limit = 1024 * 1024
         self._finishing = False
         self._outbox = Outbox()
-        self._runs = Runs(handler, self, self._job_over)
+        self._runs = Runs(handler, self, self._on_room)
         self._client = ClientService(endpoint, ConnectionFactory(self, reactor), backoff, reactor)
 
     @classmethod
     def at(cls, path: str, handler: Handler, hello: Hello, reactor: Any) -> "Crawler":
         """A crawler of the server that listens on the UNIX socket *path*."""
-        endpoint = UNIXClientEndpoint(reactor, path)  # type: ignore[no-untyped-call]
+        endpoint = UNIXClientEndpoint(reactor, path)
         return cls(endpoint, handler, hello, reactor)
 
     def startService(self) -> None:
         """Connect, and stay connected."""
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         self._client.startService()
 
     def stopService(self) -> "Deferred[None]":
         """Cancel the handlers, disconnect. The server gives their jobs to others; no try is spent."""
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         self._finishing = True
         self._runs.cancel_all()
         stopped: Deferred[None] = self._client.stopService()
@@ -148,7 +148,7 @@ class Crawler(Service):
         connection.start_beating((data.get("heartbeatInterval") or 30_000) / 1000)
         for pending in self._outbox:
             self._deliver(pending)
-        self._ask_for_work()
+        self._on_room()
 
     def _given(self, message: Message) -> None:
         jobs = message["data"].get("jobs") or []
@@ -205,7 +205,7 @@ class Crawler(Service):
 
     # What follows.
 
-    def _job_over(self) -> None:
+    def _on_room(self) -> None:
         self._ask_for_work()
         self._leave_if_done()
 

@@ -92,17 +92,14 @@ class Runs:
     async def _run(self, run: Run) -> None:
         job = run.job
         self._say(job, "job_started", present(entityType=job.entity_type, entityId=job.entity_id))
-        try:
-            kind, data = await self._outcome(run)
-        finally:
-            run.over = True
-            if not run.ours:
-                self._forget(run)
+        kind, data = await self._outcome(run)
+        run.over = True
         if run.ours:
-            last = self._say(job, kind, data)
-            last.addCallback(self._insist, run, kind)
             # The answer is not waited for: there is room for the next job now.
-            self._over()
+            self._say(job, kind, data).addCallback(self._insist, run, kind)
+        else:
+            self._forget(run)
+        self._over()
 
     def _insist(self, problem: ReportRefused | None, run: Run, kind: str) -> None:
         """The last report was answered. A job whose completion could not be taken has failed."""
@@ -131,8 +128,8 @@ class Runs:
         """Report; fires, never fails, with what the server found wrong."""
 
         def refused(failure: Failure) -> ReportRefused:
-            failure.trap(ReportRefused)
-            assert isinstance(failure.value, ReportRefused)
+            if not isinstance(failure.value, ReportRefused):
+                failure.raiseException()
             return failure.value
 
         return self._reporter.report(job, kind, data).addCallbacks(lambda _: None, refused)
@@ -140,7 +137,6 @@ class Runs:
     def _forget(self, run: Run) -> None:
         if self._runs.pop(run.job.id, None) is not None:
             self._processed += run.job.processed
-            self._over()
 
 
 def _failed(error: BaseException, failure: JobFailure) -> dict[str, Any]:

@@ -112,5 +112,5 @@ def masked_url(url: str) -> str:
         user += f":{MASK}"
     hosts = str(parts.get("host", parts.get("hostaddr", "")))
     ports = str(parts.get("port", ""))
-    address = quote(hosts, safe=",:/[]") + (f":{ports}" if ports else "")
+    address = quote(hosts, safe=",:[]") + (f":{ports}" if ports else "")
     return f"postgresql://{user}{'@' if user else ''}{address}/{quote(str(parts.get('dbname', '')), safe='')}"

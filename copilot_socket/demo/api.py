@@ -114,6 +114,7 @@ def _route(path: str, look_up: "Callable[..., Found]") -> "tuple[re.Pattern[str]
 
 
 ROUTES = (
+    _route("/user", lambda world: world.users[0]),
     _route("/users", lambda world: world.users),
     _route("/groups", _groups),
     _route("/groups/:id", _of_group(lambda _world, group: group.entity)),

@@ -39,7 +39,7 @@ class GitLab(Resource):
     isLeaf = True
 
     def __init__(self, world: World, tokens: TokenBook, reactor: IReactorTime, latency: float = 0.0) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.world = world
         self.tokens = tokens
         self.requests = 0
@@ -158,7 +158,7 @@ def main() -> None:
 
     async def serve(reactor: Any) -> None:
         tokens = TokenBook(reactor.seconds, arguments.seed)
-        site = Site(GitLab(world, tokens, reactor, arguments.latency))  # type: ignore[no-untyped-call]
+        site = Site(GitLab(world, tokens, reactor, arguments.latency))
         port = reactor.listenTCP(arguments.port, site, interface="127.0.0.1")
         pair = tokens.issue(expired=True)
         line = {

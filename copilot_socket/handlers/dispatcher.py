@@ -4,7 +4,6 @@ One round of claiming is in flight at a time; it serves everyone who stands at i
 """
 
 from collections.abc import Coroutine, Sequence
-
 from typing import Any
 
 import attrs
@@ -14,14 +13,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from copilot_socket.core.vault import VaultError
+from copilot_socket.core.jobs import Event
 from copilot_socket.core.replies import Job, JobResponse
+from copilot_socket.core.vault import VaultError
 from copilot_socket.handlers.crawlers import Crawler, Held, Link
 from copilot_socket.handlers.tokens import Refused, Tokens, Unavailable
 from copilot_socket.store.claims import Claimed, Claims
 from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.transitions import Transitions, by_assignment
-from copilot_socket.core.jobs import Event
 from copilot_socket.telling import JobSent, Telling
 
 MAX_SLOTS = 500

@@ -6,6 +6,7 @@ import psycopg2
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.faults import DatabaseAway
@@ -53,5 +54,9 @@ class DueJobs:
 
     def _fire(self) -> None:
         d = Deferred.fromCoroutine(self.look())
-        d.addErrback(lambda failure: failure.trap(DatabaseAway, psycopg2.Error))  # the next poll looks again
+        d.addErrback(_next_poll_looks_again)
         d.addErrback(lambda failure: self.log.failure("Looking for due jobs failed", failure))
+
+
+def _next_poll_looks_again(failure: Failure) -> None:
+    failure.trap(DatabaseAway, psycopg2.Error)

@@ -1,14 +1,14 @@
 """The refresh-token grant against GitLab (RFC 6749, section 6)."""
 
 import json
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 import treq
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError, TimeoutError
-from twisted.internet.interfaces import IReactorTime
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
+from twisted.web.http_headers import Headers
 
 TIME_LIMIT = 9.0
 MAX_ANSWER = 65536
@@ -41,7 +41,7 @@ class Grant(Protocol):
 class GitLabGrant:
     """The real one."""
 
-    def __init__(self, reactor: IReactorTime, client_id: str | None, client_secret: str | None) -> None:
+    def __init__(self, reactor: Any, client_id: str | None, client_secret: str | None) -> None:
         self._reactor = reactor
         self._client = {
             name: value for name, value in (("client_id", client_id), ("client_secret", client_secret)) if value
@@ -56,7 +56,7 @@ class GitLabGrant:
             "POST",
             url,
             data=form,
-            headers={"Accept": "application/json"},
+            headers=Headers({"Accept": ["application/json"]}),
             agent=self._agent,
             allow_redirects=False,
             timeout=TIME_LIMIT,

@@ -106,7 +106,9 @@ def json_object(value: Any) -> Any:
         if b"\\u0000" in orjson.dumps(value) and _holds_unstorable(value):
             raise ValueError("must hold neither U+0000 nor lone surrogates")
     except (TypeError, RecursionError):
-        raise ValueError("must hold no lone surrogates and be nested less than 250 deep") from None
+        raise ValueError(
+            "must hold no lone surrogates, no integers over 64 bits, and be nested less than 250 deep"
+        ) from None
     return value
 
 

@@ -189,7 +189,7 @@ class Batches:
 
 
 def why(change: Change, live: bool, outcome: str | None) -> Verdict:
-    """Why *change* found nothing to change: another's live try, the same ending again, an ended try, no try at all."""
+    """Why *change* found nothing to change: another's live try, the same ending again, an ended try, no try."""
     if live:
         return Verdict.UNAUTHORIZED
     if outcome is None:

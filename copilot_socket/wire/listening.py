@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorUNIX
+from twisted.internet.interfaces import IListeningPort, IReactorUNIX
+from twisted.internet.protocol import Factory
 
 BACKLOG = 1024
 PROBE_TIMEOUT = 2.0
@@ -20,7 +21,7 @@ class SocketError(Exception):
     """The socket can't be listened on; says why and what to do."""
 
 
-def listen(reactor: IReactorUNIX, path: Path, mode: int, factory: IProtocolFactory) -> IListeningPort:
+def listen(reactor: IReactorUNIX, path: Path, mode: int, factory: Factory) -> IListeningPort:
     """Listen on the UNIX socket *path*; its mode is *mode* before the first connection can be made.
 
     Missing directories are made. A socket that nobody listens on is replaced; one that is live never is.

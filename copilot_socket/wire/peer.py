@@ -1,4 +1,4 @@
-"""Who is at the other end of a UNIX socket: pid, its start time and namespace, and uid (unix(7), SO_PEERCRED; proc(5))."""
+"""Who is at the other end of a UNIX socket: pid, start time, namespace, uid (unix(7), SO_PEERCRED; proc(5))."""
 
 import socket
 import struct

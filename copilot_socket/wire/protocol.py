@@ -81,7 +81,7 @@ class CrawlerProtocol(LineReceiver):
                 case None:
                     return
                 case Document():
-                    self._document(item.data)
+                    self._document(item)
                 case Broken():
                     self._bad(ProtocolError(ErrorCode.INVALID_JSON, item.reason))
                 case TooLarge():
@@ -93,10 +93,10 @@ class CrawlerProtocol(LineReceiver):
                 self._held_back = True
                 self.pauseProducing()
 
-    def _document(self, data: bytes) -> None:
+    def _document(self, document: Document) -> None:
         begun = self._reactor.seconds()
         try:
-            message = self._decoder.decode(data)
+            message = self._decoder.decode(document.data, document.value)
         except ProtocolError as error:
             self._bad(error)
             return
@@ -164,7 +164,7 @@ class CrawlerProtocol(LineReceiver):
     def _catch_up(self) -> None:
         if self._held_back and self._outbox.waiting < MAX_OWED // 2:
             self._held_back = False
-            self.factory.resume(self)  # type: ignore[union-attr]
+            self.factory.resume(self)
 
     def push(self, reply: Reply) -> None:
         """Send *reply* now, ahead of answers that wait for a commit."""
@@ -188,12 +188,12 @@ class CrawlerProtocol(LineReceiver):
 
     def connectionMade(self) -> None:
         """Hand the connection to the factory, which knows whether there is room."""
-        self.factory.opened(self)  # type: ignore[union-attr]
+        self.factory.opened(self)
 
     def connectionLost(self, reason: Any = None) -> None:
         """The other end has gone, or this one closed."""
         self.connected = 0
-        self.factory.closed(self, self.closed_because or reason.getErrorMessage())  # type: ignore[union-attr]
+        self.factory.closed(self, self.closed_because or reason.getErrorMessage())
 
     def close(self, reason: str) -> None:
         """End the connection once all that was sent is out."""

@@ -7,11 +7,12 @@ import attrs
 import treq
 from prometheus_client import CollectorRegistry
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
+from twisted.web.server import Site
 
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.vault import Vault
@@ -54,6 +55,37 @@ class Answer:
         return (self.headers.getRawHeaders(name) or [None])[0]
 
 
+class Connections:
+    """The connections of a site that are open, so that a test can end after them."""
+
+    def __init__(self) -> None:
+        self.open: dict[int, Deferred[None]] = {}
+
+    def watch(self, site: Site) -> Site:
+        """Take note of *site*'s connections."""
+        build = site.buildProtocol
+
+        def build_protocol(address: Any) -> Any:
+            protocol = build(address)
+            ended = protocol.connectionLost
+            lost: Deferred[None] = Deferred()
+            self.open[id(lost)] = lost
+
+            def connection_lost(reason: Any) -> None:
+                ended(reason)
+                self.open.pop(id(lost)).callback(None)
+
+            protocol.connectionLost = connection_lost
+            return protocol
+
+        site.buildProtocol = build_protocol  # type: ignore[method-assign]
+        return site
+
+    def all_lost(self) -> Deferred[Any]:
+        """Fires when none is open."""
+        return gatherResults(list(self.open.values()))
+
+
 class SiteTestCase(DatabaseTestCase):
     """Gives each test a listening site: ``await self.get("/…")`` and so on."""
 
@@ -87,8 +119,10 @@ class SiteTestCase(DatabaseTestCase):
             wake=self.wake,
             token=self.token,
         )
-        self.port = reactor.listenTCP(0, make_site(parts), interface="127.0.0.1")
+        connections = Connections()
+        self.port = reactor.listenTCP(0, connections.watch(make_site(parts)), interface="127.0.0.1")
         self.addCleanup(self.database.close)
+        self.addCleanup(connections.all_lost)
         self.addCleanup(self.port.stopListening)
         self.number = self.port.getHost().port
         pool = HTTPConnectionPool(reactor, persistent=False)

@@ -180,7 +180,8 @@ class CrawlerTests(SiteTestCase):
         )
         self.query(
             "INSERT INTO socket_connections (id, crawler_key, node_id, is_active, system_status, last_heartbeat)"
-            " VALUES ('1', 'a', 'n1', true, 'idle', '2026-01-01Z'), ('2', 'a', 'n1', true, 'crawling', '2026-01-02Z'),"
+            " VALUES ('1', 'a', 'n1', true, 'idle', '2026-01-01Z'),"
+            " ('2', 'a', 'n1', true, 'crawling', '2026-01-02Z'),"
             " ('3', 'a', 'n1', true, NULL, NULL), ('4', 'a', 'n1', false, 'error', '2026-01-03Z')"
         )
         first, second = (await self.get("/api/v1/crawlers")).document["crawlers"]

@@ -1,7 +1,10 @@
 """Jobs over HTTP, from the outside."""
 
+from typing import Any
+
 from twisted.internet.defer import Deferred, gatherResults
 
+from copilot_socket.store import transitions
 from tests.http.harness import SiteTestCase
 
 JOBS = "/api/v1/jobs"
@@ -315,6 +318,24 @@ class ChangeTests(SiteTestCase):
         twin = await self.job()
         answer = await self.post(f"{JOBS}/{job_id}/retry")
         self.assertEqual((answer.status, answer.document["twin"]), (409, twin))
+
+    async def test_twin_comes_meanwhile(self) -> None:
+        """A twin that comes between the look for one and the retry is named all the same."""
+        await self.account()
+        job_id = await self.job()
+        await self.post(f"{JOBS}/{job_id}/cancel")
+        twin = await self.job()
+        look = transitions._refuse_twin
+        looks = []
+
+        async def too_early(*args: Any) -> None:
+            looks.append(args)
+            if len(looks) > 1:
+                await look(*args)
+
+        self.patch(transitions, "_refuse_twin", too_early)
+        answer = await self.post(f"{JOBS}/{job_id}/retry")
+        self.assertEqual((answer.status, answer.document["twin"], len(looks)), (409, twin, 2))
 
     async def test_body(self) -> None:
         """These actions take no fields."""

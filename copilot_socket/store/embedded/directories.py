@@ -81,11 +81,14 @@ def make_owned(directory: Path, account: Account) -> None:
 
 
 def socket_directory(data_dir: Path, account: Account) -> Path:
-    """Where the sockets go: the data directory, or a short one of our making when that path is too long.
+    """Where the sockets go: the data directory, or one of our making when no client could name a socket there.
 
-    The short one has a name of its own each time; it is found again through postmaster.pid.
+    Its path may be too long, or hold a comma, which clients take for the end of a host name.
+
+    Ours has another name each time; it is found again through postmaster.pid.
     """
-    if len(os.fsencode(data_dir / SOCKET_NAME)) <= _SUN_PATH:
+    path = os.fsencode(data_dir / SOCKET_NAME)
+    if len(path) <= _SUN_PATH and b"," not in path:
         return data_dir
     short = Path(tempfile.mkdtemp(prefix=_SHORT_PREFIX, dir="/tmp"))
     account.own(short)

@@ -28,6 +28,8 @@ DATABASE = "copilot"
 SUPERUSER = "copilot"
 _LOCK_PATIENCE = 330.0  # seconds; longer than a start of the other node may take
 _ORPHANS_PATIENCE = 10.0  # seconds for the backends of a killed server to notice
+_ANSWER_PATIENCE = 60.0  # seconds for a server to recover that runs already
+_RECOVERING = "the database system is "  # … starting up, in recovery mode, shutting down
 _NO_SETTINGS: Mapping[str, str] = {}
 # Everyone who can open the socket is trusted, so only the database's own user (and root) can.
 _SETTINGS = {
@@ -101,11 +103,9 @@ class EmbeddedPostgres:
         make_state_dir(self.state_dir, account)
         try:
             with self._lock():
-                found = postmaster.wait_settled(self.data_dir) or self._launch(account)
-                url = _url(found.socket_dir or self.data_dir, DATABASE)
-                _ensure_database(_url(found.socket_dir or self.data_dir, "postgres"))
+                found = self._answering(account)
                 self._presence.enter()
-                return url
+                return _url(found.socket_dir or self.data_dir, DATABASE)
         except OSError as error:
             raise EmbeddedError(f"the embedded PostgreSQL in {self.state_dir} cannot be used: {error}") from error
 
@@ -134,6 +134,21 @@ class EmbeddedPostgres:
 
     def _lock(self) -> AbstractContextManager[None]:
         return exclusive(self.state_dir / "postgres.lock", _LOCK_PATIENCE)
+
+    def _answering(self, account: Account) -> postmaster.PidFile:
+        """A server that runs and has our database; one that dies just now gets a successor."""
+        deadline = time.monotonic() + _ANSWER_PATIENCE
+        while True:
+            found = postmaster.wait_settled(self.data_dir) or self._launch(account)
+            try:
+                _ensure_database(_url(found.socket_dir or self.data_dir, "postgres"))
+            except psycopg2.OperationalError as error:
+                alive = postmaster.running(self.data_dir) == found and _RECOVERING not in str(error)
+                if alive or time.monotonic() > deadline:
+                    raise EmbeddedError(f"PostgreSQL runs but does not let us in: {error}") from error
+                time.sleep(0.02)
+            else:
+                return found
 
     def _has_clients(self, found: postmaster.PidFile) -> bool:
         try:
@@ -213,10 +228,8 @@ def _url(socket_dir: Path, database: str) -> str:
 
 
 def _ensure_database(admin_url: str) -> None:
-    try:
-        connection = psycopg2.connect(admin_url, connect_timeout=10)
-    except psycopg2.OperationalError as error:
-        raise EmbeddedError(f"PostgreSQL runs but does not let us in: {error}") from error
+    """Make our database if it is missing. Raises psycopg2.OperationalError when the server does not answer."""
+    connection = psycopg2.connect(admin_url, connect_timeout=10)
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:

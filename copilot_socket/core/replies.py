@@ -1,0 +1,150 @@
+"""What the server says. ``wire()`` gives ``(type, jobId, data)`` with the names of the JSON Schemas."""
+
+from typing import Any, Protocol
+
+import attrs
+
+from copilot_socket.core.errors import ErrorCode
+
+Json = dict[str, Any]
+
+
+class Reply(Protocol):
+    """Any message to a crawler."""
+
+    def wire(self) -> tuple[str, str | None, Json]:
+        """Type, job id, and data as they go over the wire."""
+
+
+def _given(fields: Json) -> Json:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+@attrs.frozen
+class Welcome:
+    """Answers ``hello``. ``heartbeat_interval`` in ms, ``max_message_size`` in bytes."""
+
+    connection_id: str
+    protocol_version: str
+    heartbeat_interval: int
+    max_message_size: int
+    max_concurrent_jobs: int
+
+    def wire(self) -> tuple[str, str | None, Json]:
+        data = {
+            "connectionId": self.connection_id,
+            "protocolVersion": self.protocol_version,
+            "heartbeatInterval": self.heartbeat_interval,
+            "maxMessageSize": self.max_message_size,
+            "maxConcurrentJobs": self.max_concurrent_jobs,
+        }
+        return "welcome", None, data
+
+
+@attrs.frozen
+class Job:
+    """One job of a ``job_response``; ``id`` is the assignment's."""
+
+    id: str
+    entity_type: str
+    entity_id: str
+    gitlab_url: str
+    access_token: str = attrs.field(repr=False)
+    resume_state: Json | None = None
+    command: str | None = None
+    full_path: str | None = None
+    area_type: str | None = None
+    branch: str | None = None
+    try_: int | None = None
+
+    def data(self) -> Json:
+        """As it goes over the wire."""
+        return _given(
+            {
+                "id": self.id,
+                "entityType": self.entity_type,
+                "entityId": self.entity_id,
+                "gitlabUrl": self.gitlab_url,
+                "accessToken": self.access_token,
+                "resumeState": self.resume_state,
+                "command": self.command,
+                "fullPath": self.full_path,
+                "areaType": self.area_type,
+                "branch": self.branch,
+                "try": self.try_,
+            }
+        )
+
+
+@attrs.frozen
+class JobResponse:
+    """Jobs, perhaps none."""
+
+    jobs: tuple[Job, ...] = ()
+
+    def wire(self) -> tuple[str, str | None, Json]:
+        return "job_response", None, {"jobs": [job.data() for job in self.jobs]}
+
+
+@attrs.frozen
+class TokenRefreshResponse:
+    """A token, or an empty one. ``expires_at`` in ISO 8601."""
+
+    job_id: str
+    access_token: str = attrs.field(repr=False)
+    expires_at: str
+    refresh_successful: bool
+
+    def wire(self) -> tuple[str, str | None, Json]:
+        data = {
+            "accessToken": self.access_token,
+            "expiresAt": self.expires_at,
+            "refreshSuccessful": self.refresh_successful,
+        }
+        return "token_refresh_response", self.job_id, data
+
+
+@attrs.frozen
+class Ack:
+    """What the message asked for is committed."""
+
+    type: str
+    ref: str
+    job_id: str | None = None
+
+    def wire(self) -> tuple[str, str | None, Json]:
+        return "ack", self.job_id, {"type": self.type, "ref": self.ref}
+
+
+@attrs.frozen
+class Error:
+    """Something was wrong."""
+
+    code: ErrorCode
+    message: str
+    path: str | None = None
+    ref: str | None = None
+    job_id: str | None = None
+
+    def wire(self) -> tuple[str, str | None, Json]:
+        data = {"code": str(self.code), "message": self.message, "path": self.path, "ref": self.ref}
+        return "error", self.job_id, _given(data)
+
+
+@attrs.frozen
+class Shutdown:
+    """``scope`` ``node``: reconnect; ``crawler``: exit."""
+
+    scope: str
+    graceful: bool
+    timeout_seconds: float
+    reason: str | None = None
+
+    def wire(self) -> tuple[str, str | None, Json]:
+        data = {
+            "scope": self.scope,
+            "graceful": self.graceful,
+            "timeout_seconds": self.timeout_seconds,
+            "reason": self.reason,
+        }
+        return "shutdown", None, _given(data)

@@ -1,0 +1,51 @@
+"""Running `copilot-socket` in this process, with an environment and a working directory of its own."""
+
+import contextlib
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.trial.unittest import SynchronousTestCase
+
+from copilot_socket.cli.main import main
+
+
+@attrs.frozen
+class Outcome:
+    """What a command answered."""
+
+    status: int
+    output: str
+    errors: str
+
+    @property
+    def answer(self) -> Any:
+        """The output of a command that was asked for JSON."""
+        return json.loads(self.output)
+
+
+class CommandTestCase(SynchronousTestCase):
+    """`run` a command; `self.environ` is its whole environment."""
+
+    def setUp(self) -> None:
+        """Nothing set but HOME, and an empty directory."""
+        super().setUp()
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        self.addCleanup(os.chdir, Path.cwd())
+        os.chdir(directory)
+        self.environ = {"HOME": "/nonexistent"}
+        self.patch(os, "environ", self.environ)
+
+    def run_command(self, *words: str) -> Outcome:
+        """Run `copilot-socket` with these words; a usage error's status is its exit status."""
+        output, errors = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            try:
+                status = main(words)
+            except SystemExit as stop:
+                status = int(stop.code or 0)
+        return Outcome(status, output.getvalue(), errors.getvalue())

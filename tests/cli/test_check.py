@@ -1,0 +1,198 @@
+"""`copilot-socket check`."""
+
+import os
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+from copilot_socket.cli import inspection
+from copilot_socket.store import migrate
+from copilot_socket.store.embedded import EmbeddedPostgres
+from tests.cli.support import CommandTestCase
+from tests.support.postgres import FAST, drop_database, execute, fresh_database, reachable_directory, with_database
+
+
+class CheckTests(CommandTestCase):
+    """Each finding, good and bad."""
+
+    def setUp(self) -> None:
+        """A right configuration: a migrated database, a free socket path, any free port."""
+        super().setUp()
+        self.directory = reachable_directory("check-")
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.socket_path = str(self.directory / "s")
+        self.environ |= {"SOCKET_PATH": self.socket_path, "COPILOT_HTTP_PORT": "0"}
+
+    def use_database(self, *, migrated: bool = True) -> str:
+        """Configure a database of our own."""
+        url = fresh_database(migrated=migrated)
+        self.addCleanup(drop_database, url)
+        self.environ["DATABASE_URL"] = url
+        return url
+
+    def check(self) -> tuple[int, dict[str, dict[str, Any]]]:
+        """The exit status, and the findings by subject (one of each in these tests)."""
+        outcome = self.run_command("check", "--json")
+        return outcome.status, {finding["subject"]: finding for finding in outcome.answer["findings"]}
+
+    def assert_fault(self, subject: str, *words: str) -> None:
+        """Only this finding is bad; its detail and remedy hold the words."""
+        status, findings = self.check()
+        self.assertEqual(status, 1)
+        self.assertEqual([name for name, finding in findings.items() if not finding["good"]], [subject])
+        told = f"{findings[subject]['detail']} {findings[subject]['remedy']}"
+        for word in words:
+            self.assertIn(word, told)
+
+    def test_all_is_well(self) -> None:
+        """Status 0, for people with one line a finding and what is not default, secrets masked."""
+        self.use_database()
+        self.environ["COPILOT_HTTP_TOKEN"] = "hush-hush"
+        outcome = self.run_command("check")
+        self.assertEqual((outcome.status, outcome.errors), (0, ""))
+        self.assertIn("A node can run here.", outcome.output)
+        self.assertIn("COPILOT_HTTP_TOKEN = ***", outcome.output)
+        self.assertNotIn("hush-hush", outcome.output)
+        self.assertEqual(self.check()[0], 0)
+
+    def test_every_fault_at_once(self) -> None:
+        """Configuration, database and socket are all told in one go, each with what mends it."""
+        self.use_database(migrated=False)
+        self.environ |= {"SOCKET_MODE": "9", "SOCKET_LEASE": "x", "SOCKET_PATH": "/dev/null/s"}
+        outcome = self.run_command("check")
+        self.assertEqual(outcome.status, 1)
+        for words in ("SOCKET_MODE is '9'", "SOCKET_LEASE is 'x'", "copilot-socket migrate", "set SOCKET_PATH"):
+            self.assertIn(words, outcome.output)
+        self.assertIn("4 faults to mend.", outcome.output)
+
+    def test_faulty_variables_are_not_looked_into(self) -> None:
+        """What depends on a faulty variable is not inspected by its default instead."""
+        self.environ |= {"DATABASE_URL": "nonsense", "SOCKET_PATH": "nonsense", "COPILOT_HTTP_PORT": "nonsense"}
+        self.assertEqual(set(self.check()[1]), {"configuration"})
+
+    def test_unreachable_database(self) -> None:
+        """A database that is not there, with where it was looked for and no password."""
+        self.environ["DATABASE_URL"] = "postgresql://a:hush@127.0.0.1:1/d"
+        self.assert_fault("database", "postgresql://a:***@127.0.0.1:1/d", "refused", "DATABASE_URL")
+        self.assertNotIn("hush", self.run_command("check").output)
+
+    def test_unknown_database(self) -> None:
+        """A server that does not know the database."""
+        self.environ["DATABASE_URL"] = with_database(self.use_database(), "no_such")
+        self.assert_fault("database", "does not exist")
+
+    def test_old_server(self) -> None:
+        """A PostgreSQL that is too old."""
+        self.use_database()
+        self.patch(migrate, "OLDEST_SERVER", 99)
+        self.assert_fault("database", "use PostgreSQL 99 or newer")
+
+    def test_encoding(self) -> None:
+        """A database that cannot hold every character."""
+        url = self.use_database()
+        other = with_database(url, "check_latin1")
+        execute(
+            url, "CREATE DATABASE check_latin1 TEMPLATE template0 ENCODING LATIN1 LOCALE 'C' LOCALE_PROVIDER libc"
+        )
+        self.addCleanup(drop_database, other)
+        migrate.upgrade(other)
+        self.environ["DATABASE_URL"] = other
+        self.assert_fault("database", "LATIN1", "UTF8")
+
+    def test_schema_missing(self) -> None:
+        """No tables yet: the command that makes them is named."""
+        self.use_database(migrated=False)
+        self.assert_fault("schema", "copilot-socket migrate")
+
+    def test_schema_ahead(self) -> None:
+        """A database that a newer version migrated."""
+        execute(self.use_database(), "UPDATE alembic_version SET version_num = '9999_later'")
+        self.assert_fault("schema", "9999_later", "upgrade copilot-socket")
+
+    def test_table_missing(self) -> None:
+        """A table that someone dropped."""
+        execute(self.use_database(), "DROP TABLE audit_log CASCADE")
+        self.assert_fault("tables", "audit_log")
+
+    def test_tables_are_ours(self) -> None:
+        """Every table that is looked for is one that the steps make."""
+        sql = (migrate.MIGRATIONS / "versions" / "0001_spine.sql").read_text()
+        for table in inspection.TABLES:
+            self.assertIn(f"CREATE TABLE {table} (", sql)
+
+    def test_embedded_database(self) -> None:
+        """The embedded database is fine before it exists, and nothing is made; then it is looked into."""
+        state = self.directory / "state"
+        self.environ["COPILOT_STATE_DIR"] = str(state)
+        status, findings = self.check()
+        self.assertEqual(status, 0)
+        self.assertIn("will be made", findings["database"]["detail"])
+        self.assertFalse(state.exists())
+        server = EmbeddedPostgres(state, FAST)
+        self.addCleanup(server.stop, only_if_unused=False)
+        server.start()
+        self.assertIn("will be upgraded", self.check()[1]["schema"]["detail"])
+        self.assertIsNotNone(server.pid())
+        server.stop()
+        self.assertEqual(self.check()[0], 0)
+        self.assertIsNone(server.pid())
+
+    def test_embedded_database_impossible(self) -> None:
+        """An embedded database that cannot be used is told with what to do."""
+        shared = self.directory / "shared"
+        shared.mkdir()
+        (shared / "postgres").mkdir()
+        (shared / "postgres" / "PG_VERSION").write_text("9\n")
+        self.environ["COPILOT_STATE_DIR"] = str(shared)
+        self.assert_fault("database", "PostgreSQL 9", "COPILOT_STATE_DIR")
+
+    def test_live_socket(self) -> None:
+        """A node that listens is no fault, and then its HTTP port is taken by right."""
+        self.use_database()
+        with socket.socket(socket.AF_UNIX) as listener, socket.socket() as taken:
+            listener.bind(self.socket_path)
+            listener.listen()
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            self.environ["COPILOT_HTTP_PORT"] = str(taken.getsockname()[1])
+            status, findings = self.check()
+        self.assertEqual(status, 0)
+        self.assertIn("a node is listening", findings["socket"]["detail"])
+        self.assertNotIn("HTTP port", findings)
+
+    def test_stale_socket(self) -> None:
+        """A socket that a dead node left is no fault."""
+        self.use_database()
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.socket_path)
+        status, findings = self.check()
+        self.assertEqual(status, 0)
+        self.assertIn("left by a node that died", findings["socket"]["detail"])
+
+    def test_socket_path_is_something_else(self) -> None:
+        """A file at the socket's path is never taken away, so it is a fault."""
+        self.use_database()
+        Path(self.socket_path).touch()
+        self.assert_fault("socket", "not a socket", "SOCKET_PATH")
+
+    def test_socket_directory(self) -> None:
+        """A missing directory will be made; one below a file, or not ours to write to, is a fault."""
+        self.use_database()
+        self.environ["SOCKET_PATH"] = str(self.directory / "a" / "b" / "s")
+        self.assertIn("will be made", self.check()[1]["socket"]["detail"])
+        (self.directory / "file").touch()
+        self.environ["SOCKET_PATH"] = str(self.directory / "file" / "s")
+        self.assert_fault("socket", "is not a directory", "SOCKET_PATH")
+        self.environ["SOCKET_PATH"] = self.socket_path
+        self.patch(os, "access", lambda path, mode: False)
+        self.assert_fault("socket", "no right to write", "SOCKET_PATH")
+
+    def test_taken_port(self) -> None:
+        """An HTTP port that another program has is a fault when no node runs here."""
+        self.use_database()
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            self.environ["COPILOT_HTTP_PORT"] = str(taken.getsockname()[1])
+            self.assert_fault("HTTP port", "in use", "COPILOT_HTTP_PORT")

@@ -1,0 +1,83 @@
+"""The command itself: finding commands, help, exit status."""
+
+import importlib
+import subprocess
+import sys
+
+from cryptography.fernet import Fernet
+
+from copilot_socket.cli import main as main_module
+from copilot_socket.cli.errors import CommandError
+from tests.cli.support import CommandTestCase
+
+
+class MainTests(CommandTestCase):
+    """What holds for every command."""
+
+    def test_help_lists_every_command(self) -> None:
+        """--help names each command and what it is good for."""
+        outcome = self.run_command("--help")
+        self.assertEqual(outcome.status, 0)
+        for name, command in main_module.COMMANDS.items():
+            self.assertIn(name, outcome.output)
+            self.assertIn(command.help.split()[0], outcome.output)
+
+    def test_help_of_every_command(self) -> None:
+        """Each command has the two functions of a command, and help of its own."""
+        for name, command in main_module.COMMANDS.items():
+            module = importlib.import_module(command.module)
+            self.assertTrue(callable(module.add_arguments) and callable(module.run))
+            outcome = self.run_command(name, "--help")
+            self.assertEqual((outcome.status, outcome.errors), (0, ""))
+            self.assertIn(f"usage: copilot-socket {name}", outcome.output)
+
+    def test_wrong_command_lines(self) -> None:
+        """No command, an unknown one, or an unknown option is status 2, with the usage."""
+        for words in ((), ("nonsense",), ("check", "--nonsense"), ("keys",), ("keys", "old")):
+            outcome = self.run_command(*words)
+            self.assertEqual(outcome.status, 2, words)
+            self.assertIn("usage: copilot-socket", outcome.errors)
+
+    def test_help_imports_little(self) -> None:
+        """Help needs neither Twisted nor a database driver, so it is quick."""
+        script = (
+            "import sys; from copilot_socket.cli.main import parser_for; parser_for(['--help']).format_help();"
+            "print([name for name in ('twisted', 'psycopg2', 'alembic') if name in sys.modules])"
+        )
+        answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        self.assertEqual(answer.stdout.strip(), "[]")
+
+    def test_what_a_command_may_raise(self) -> None:
+        """An expected error is told to the person, or in JSON, with status 1; any other is a defect and shows."""
+        keys = importlib.import_module("copilot_socket.cli.keys")
+        self.patch(keys, "run", self.raiser(CommandError("no luck")))
+        outcome = self.run_command("keys", "new")
+        self.assertEqual((outcome.status, outcome.output), (1, ""))
+        self.assertEqual(outcome.errors, "copilot-socket: no luck\n")
+        self.assertEqual(self.run_command("keys", "new", "--json").answer, {"error": ["no luck"]})
+        self.patch(keys, "run", self.raiser(KeyboardInterrupt()))
+        self.assertEqual(self.run_command("keys", "new").status, 130)
+        self.patch(keys, "run", self.raiser(ZeroDivisionError()))
+        self.assertRaises(ZeroDivisionError, self.run_command, "keys", "new")
+
+    @staticmethod
+    def raiser(error: BaseException):  # type: ignore[no-untyped-def]
+        """A command's `run` that raises."""
+
+        def run(args: object) -> int:
+            raise error
+
+        return run
+
+
+class KeysTests(CommandTestCase):
+    """`keys new`."""
+
+    def test_new(self) -> None:
+        """It prints a key that encrypts, another one each time, alone or in JSON, and --json may come first."""
+        plain = self.run_command("keys", "new").output.strip()
+        after = self.run_command("keys", "new", "--json").answer["key"]
+        before = self.run_command("--json", "keys", "new").answer["key"]
+        for key in (plain, after, before):
+            self.assertEqual(Fernet(key).decrypt(Fernet(key).encrypt(b"token")), b"token")
+        self.assertEqual(len({plain, after, before}), 3)

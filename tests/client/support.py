@@ -1,0 +1,99 @@
+"""A server of the wire protocol for tests: it records what comes in and says what it is told to."""
+
+import json
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, DeferredQueue
+from twisted.internet.protocol import Factory
+from twisted.protocols.basic import LineOnlyReceiver
+from twisted.trial.unittest import TestCase
+
+Message = dict[str, Any]
+
+
+class Peer(LineOnlyReceiver):
+    """One connection, from the server's side."""
+
+    delimiter = b"\n"
+    MAX_LENGTH = 1_000_000
+
+    def connectionMade(self) -> None:
+        """Tell the test."""
+        self.messages: DeferredQueue[Message] = DeferredQueue()
+        self.gone: Deferred[None] = Deferred()
+        self.factory.peers.put(self)
+
+    def lineReceived(self, line: bytes) -> None:
+        """Keep it for the test."""
+        self.messages.put(json.loads(line))
+
+    def connectionLost(self, reason: object = None) -> None:
+        """Tell the test."""
+        self.gone.callback(None)
+
+    def send(self, kind: str, job: str | None = None, **data: Any) -> None:
+        """Say something to the crawler."""
+        message: Message = {"type": kind, "timestamp": "2026-01-01T00:00:00Z", "data": data}
+        if job is not None:
+            message["jobId"] = job
+        self.sendLine(json.dumps(message).encode())
+
+    async def expect(self, kind: str) -> Message:
+        """The next message, which must be of this kind."""
+        message = await self.messages.get()
+        assert message["type"] == kind, f"expected {kind}, got {message}"
+        return message
+
+    def acknowledge(self, message: Message) -> None:
+        """Say that it is committed."""
+        self.send("ack", message.get("jobId"), type=message["type"], ref=message["id"])
+
+    async def take(self, kind: str) -> Message:
+        """The next message, of this kind, acknowledged."""
+        message = await self.expect(kind)
+        self.acknowledge(message)
+        return message
+
+    async def greet(self, heartbeat: int = 60_000, limit: int = 1_000_000) -> Message:
+        """Take the hello and welcome the crawler."""
+        hello = await self.expect("hello")
+        self.send("welcome", heartbeatInterval=heartbeat, maxMessageSize=limit, protocolVersion="1")
+        return hello
+
+    def give(self, *jobs: Message) -> None:
+        """Hand out work."""
+        self.send("job_response", jobs=list(jobs))
+
+
+class Server(Factory):
+    """Connections appear in ``peers``."""
+
+    protocol = Peer
+    noisy = False
+
+    def __init__(self) -> None:
+        self.peers: DeferredQueue[Peer] = DeferredQueue()
+
+
+def work(job: str = "j.1.x", entity_type: str = "issue", **more: Any) -> Message:
+    """A job as it stands in a ``job_response``."""
+    return {
+        "id": job,
+        "entityType": entity_type,
+        "entityId": "7",
+        "gitlabUrl": "http://gitlab.test",
+        "accessToken": "token-1",
+        **more,
+    }
+
+
+def in_deferred(test: Any) -> Any:
+    """Let trial wait for a coroutine, for a few seconds at most."""
+
+    def wrapper(self: TestCase) -> "Deferred[None]":
+        return Deferred.fromCoroutine(test(self)).addTimeout(5, reactor)
+
+    wrapper.__doc__ = test.__doc__
+    wrapper.__name__ = test.__name__
+    return wrapper

@@ -1,0 +1,69 @@
+"""Accounts, at the level of the store."""
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+
+from copilot_socket.core.retry import RetryPolicy
+from copilot_socket.core.vault import Vault
+from copilot_socket.store import accounts as module
+from copilot_socket.store.accounts import Account, Accounts, Credential
+from copilot_socket.store.connection import Limits
+from copilot_socket.store.database import Database
+from copilot_socket.store.transitions import Transitions
+from copilot_socket.telling import Telling
+from tests.support.postgres import DatabaseTestCase
+
+PAIR = Credential("glpat-secret", "refresh-secret")
+
+
+class AccountsTests(DatabaseTestCase):
+    """Putting and renewing."""
+
+    def setUp(self) -> None:
+        """Connect."""
+        super().setUp()
+        self.database = Database(self.database_url, reactor, Limits(), 2)
+        self.addCleanup(self.database.close)
+        self.news: list[object] = []
+        telling = Telling()
+        telling.listen(self.news.append)
+        transitions = Transitions(self.database, RetryPolicy(), telling)
+        self.woken = 0
+        self.accounts = Accounts(self.database, Vault(), transitions, telling, self.wake)
+
+    def wake(self) -> None:
+        """Count."""
+        self.woken += 1
+
+    async def test_many_waiting(self) -> None:
+        """More waiting jobs than one batch holds are all queued again, and the dispatcher is woken once."""
+        self.patch(module, "BATCH", 2)
+        await self.accounts.put(Account("a", "gitlab-cloud", "https://g", PAIR))
+        self.query(
+            "INSERT INTO jobs (account_id, command, full_path)"
+            " SELECT 'a', 'epics', i::text FROM generate_series(1, 5) AS i"
+        )
+        self.query("UPDATE jobs SET status = 'waiting_credential'")
+        self.assertTrue(await self.accounts.renew("a", Credential("new")))
+        self.assertEqual(self.query("SELECT status, ready, count(*) FROM jobs GROUP BY 1, 2"), [("queued", True, 5)])
+        self.assertEqual((len(self.news), self.woken), (5, 1))
+
+    async def test_whole_pair(self) -> None:
+        """A renewal replaces the whole pair: a refresh token left out may have been another user's."""
+        await self.accounts.put(Account("a", "gitlab-cloud", "https://g", PAIR))
+        await self.accounts.renew("a", Credential("new"))
+        self.assertEqual(self.query("SELECT access_token, refresh_token FROM accounts"), [("new", None)])
+
+    async def test_nobody(self) -> None:
+        """No account, no renewal, and nothing is told."""
+        self.assertFalse(await self.accounts.renew("nobody", PAIR))
+        self.assertEqual((self.news, self.woken), ([], 0))
+
+    async def test_no_token_in_errors(self) -> None:
+        """What the database says of a row that it refuses, tokens included, stays here."""
+        wrong = Account("a", "github", "https://g", PAIR)
+        error = await self.assertFailure(Deferred.fromCoroutine(self.accounts.put(wrong)), ValueError)
+        self.assertIn("accounts_provider_check", str(error))
+        self.assertNotIn("secret", str(error))
+        self.assertTrue(error.__suppress_context__)
+        self.assertNotIn("secret", repr(wrong))

@@ -1,0 +1,166 @@
+"""Migrations: made-up steps for the mechanism, and our own steps once, on a real database."""
+
+import shutil
+import threading
+from pathlib import Path
+
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from twisted.trial.unittest import SynchronousTestCase
+
+from copilot_socket.store import migrate
+from copilot_socket.store.migrate import SchemaError, SchemaState, Standing
+from tests.support.postgres import drop_database, execute, fresh_database
+
+STEP = """
+from copilot_socket.store.migrations import run_sql_beside
+
+revision = {name!r}
+down_revision = {previous!r}
+
+
+def upgrade() -> None:
+    run_sql_beside(__file__)
+"""
+
+
+class MigrateTests(SynchronousTestCase):
+    """Each test has an empty database and a directory of steps of its own."""
+
+    def setUp(self) -> None:
+        """The directory's first step makes one table, with what SQL holds that parameters could trip over."""
+        self.url = fresh_database(migrated=False)
+        self.addCleanup(drop_database, self.url)
+        self.directory = Path(self.mktemp()) / "100% steps"
+        (self.directory / "versions").mkdir(parents=True)
+        shutil.copy(migrate.MIGRATIONS / "env.py", self.directory)
+        self.add_step("0001_first", None, "CREATE TABLE first AS SELECT '100%s :name %%'::text AS words;")
+
+    def add_step(self, name: str, previous: str | None, sql: str) -> None:
+        """Put a step into the directory."""
+        versions = self.directory / "versions"
+        (versions / f"{name}.py").write_text(STEP.format(name=name, previous=previous))
+        (versions / f"{name}.sql").write_text(sql)
+
+    def state(self) -> SchemaState:
+        """How the database stands."""
+        return migrate.check(self.url, self.directory)
+
+    def test_from_nothing(self) -> None:
+        """An empty database gets every step, and says before and after how it stands."""
+        self.assertEqual(self.state(), SchemaState(Standing.EMPTY, None, "0001_first"))
+        self.assertEqual(migrate.upgrade(self.url, self.directory).standing, Standing.EMPTY)
+        self.assertEqual(self.state(), SchemaState(Standing.UP_TO_DATE, "0001_first", "0001_first"))
+        self.assertEqual(migrate.current(self.url), "0001_first")
+
+    def test_verbatim(self) -> None:
+        """Per cent signs and colons in the SQL mean themselves."""
+        migrate.upgrade(self.url, self.directory)
+        execute(self.url, "SELECT 1 / (words = '100%s :name %%')::int FROM first")
+
+    def test_only_what_is_missing(self) -> None:
+        """A database that is behind gets the later steps only; a second upgrade finds nothing to do."""
+        migrate.upgrade(self.url, self.directory)
+        self.add_step("0002_second", "0001_first", "CREATE TABLE second (); CREATE TABLE third ();")
+        self.assertEqual(self.state(), SchemaState(Standing.BEHIND, "0001_first", "0002_second"))
+        self.assertEqual(migrate.upgrade(self.url, self.directory).standing, Standing.BEHIND)
+        execute(self.url, "TABLE third")
+        self.assertEqual(migrate.upgrade(self.url, self.directory).standing, Standing.UP_TO_DATE)
+
+    def test_all_or_nothing(self) -> None:
+        """A step that fails takes the ones before it back, and the error says what the database said."""
+        self.add_step("0002_second", "0001_first", "CREATE TABLE second (); SELECT no_such_thing;")
+        error = self.assertRaises(SchemaError, migrate.upgrade, self.url, self.directory)
+        self.assertIn("no_such_thing", str(error))
+        self.assertEqual(self.state().standing, Standing.EMPTY)
+
+    def test_ahead(self) -> None:
+        """A database that a newer version migrated is neither used nor touched: copilot-socket is to be upgraded."""
+        self.add_step("0002_second", "0001_first", "CREATE TABLE second ();")
+        migrate.upgrade(self.url, self.directory)
+        for path in (self.directory / "versions").glob("0002*"):
+            path.unlink()
+        self.assertEqual(self.state(), SchemaState(Standing.AHEAD, "0002_second", "0001_first"))
+        for attempt in (
+            lambda: migrate.upgrade(self.url, self.directory),
+            lambda: migrate.require_current(self.url, upgrade=True, directory=self.directory),
+            lambda: migrate.require_current(self.url, upgrade=False, directory=self.directory),
+        ):
+            self.assertIn("upgrade copilot-socket", str(self.assertRaises(SchemaError, attempt)))
+        self.assertEqual(migrate.current(self.url), "0002_second")
+
+    def test_required_without_upgrade(self) -> None:
+        """A database that is empty or behind is refused with the command that mends it, until it is mended."""
+
+        def require() -> SchemaState:
+            return migrate.require_current(self.url, upgrade=False, directory=self.directory)
+
+        empty = str(self.assertRaises(SchemaError, require))
+        migrate.upgrade(self.url, self.directory)
+        self.assertEqual(require().standing, Standing.UP_TO_DATE)
+        self.add_step("0002_second", "0001_first", "CREATE TABLE second ();")
+        behind = str(self.assertRaises(SchemaError, require))
+        for message in (empty, behind):
+            self.assertIn("run `copilot-socket migrate`", message)
+        self.assertIn("0001_first", behind)
+
+    def test_required_with_upgrade(self) -> None:
+        """Where upgrading is allowed it is done."""
+        before = migrate.require_current(self.url, upgrade=True, directory=self.directory)
+        self.assertEqual(before.standing, Standing.EMPTY)
+        self.assertEqual(self.state().standing, Standing.UP_TO_DATE)
+
+    def test_two_at_once(self) -> None:
+        """Of several that upgrade together one does it, and none fails."""
+        self.add_step("0002_second", "0001_first", "SELECT pg_sleep(0.05); CREATE TABLE second ();")
+        found: list[object] = []
+
+        def upgrade() -> None:
+            try:
+                found.append(migrate.upgrade(self.url, self.directory).standing)
+            except Exception as error:  # told in the assertion
+                found.append(error)
+
+        threads = [threading.Thread(target=upgrade) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertCountEqual(found, [Standing.EMPTY, Standing.UP_TO_DATE, Standing.UP_TO_DATE])
+
+    def test_out_of_reach(self) -> None:
+        """A database that cannot be reached is told in one line, without the URL's password."""
+        url = "postgresql://someone:hush@127.0.0.1:1/none"
+        for function in (migrate.current, migrate.upgrade, lambda url: migrate.require_current(url, upgrade=True)):
+            message = str(self.assertRaises(SchemaError, function, url))
+            self.assertIn("cannot connect", message)
+            self.assertNotIn("hush", message)
+            self.assertNotIn("\n", message)
+
+    def test_old_server(self) -> None:
+        """A PostgreSQL that is too old is refused before anything is changed."""
+        self.patch(migrate, "OLDEST_SERVER", 99)
+        for function in (migrate.upgrade, lambda url: migrate.require_current(url, upgrade=True)):
+            self.assertIn("99 or newer", str(self.assertRaises(SchemaError, function, self.url)))
+        self.assertIsNone(migrate.current(self.url))
+
+
+class OurStepsTests(SynchronousTestCase):
+    """The steps that are delivered."""
+
+    def test_one_line_of_steps(self) -> None:
+        """Alembic sees the steps in the order of their file names, each called as its file, each with its SQL."""
+        config = Config()
+        config.set_main_option("script_location", str(migrate.MIGRATIONS).replace("%", "%%"))
+        steps = [step.revision for step in ScriptDirectory.from_config(config).walk_revisions()]
+        self.assertEqual(list(reversed(steps)), migrate.revisions())
+        self.assertEqual(steps[0], migrate.head())
+        for step in steps:
+            self.assertTrue((migrate.MIGRATIONS / "versions" / f"{step}.sql").is_file())
+
+    def test_they_run(self) -> None:
+        """An empty database becomes one that our version can use."""
+        url = fresh_database(migrated=False)
+        self.addCleanup(drop_database, url)
+        migrate.upgrade(url)
+        self.assertEqual(migrate.check(url).standing, Standing.UP_TO_DATE)

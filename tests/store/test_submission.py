@@ -1,0 +1,155 @@
+"""Putting jobs in, at the level of the store: concurrency, and the order of ids."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.trial.unittest import SynchronousTestCase
+
+from copilot_socket.store.connection import Limits, Transaction
+from copilot_socket.store.database import Database
+from copilot_socket.store.submission import Key, NewJob, Submission, UnknownAccounts, ulids
+from tests.support.postgres import DatabaseTestCase
+
+
+class StoreTestCase(DatabaseTestCase):
+    """A database with one account."""
+
+    def setUp(self) -> None:
+        """Connect."""
+        super().setUp()
+        self.database = Database(self.database_url, reactor, Limits(), 4)
+        self.addCleanup(self.database.close)
+        self.submission = Submission(self.database, max_attempts=3)
+        self.query(
+            "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
+            " VALUES ('acme', 'gitlab-cloud', 'https://gitlab.example', 'x')"
+        )
+
+
+def job(path: str = "g/p", **fields: Any) -> NewJob:
+    """A job for *path*."""
+    return NewJob("acme", "issues", path, **fields)
+
+
+class SubmissionTests(StoreTestCase):
+    """What happens beside other transactions."""
+
+    async def test_order(self) -> None:
+        """The ids of a list grow in its order, whatever order the rows go in."""
+        answer = await self.submission.submit([job(f"g/{i * 7919 % 1000}") for i in range(1000)])
+        self.assertEqual(answer.ids, sorted(answer.ids))
+        self.assertTrue(all(answer.created))
+        stored = self.query("SELECT full_path FROM jobs ORDER BY id LIMIT 2")
+        self.assertEqual(stored, [("g/0",), ("g/919",)])
+
+    async def test_missing_branch_is_a_value(self) -> None:
+        """No branch and another branch are different jobs; no branch twice is the same."""
+        answer = await self.submission.submit([job(), job(branch="b"), job()])
+        self.assertEqual(answer.created, [True, True, False])
+        self.assertEqual(answer.ids[0], answer.ids[2])
+
+    async def test_scheduled(self) -> None:
+        """A job for later is not ready, one whose time has passed is."""
+        await self.submission.submit([job("a", scheduled_at="2090-01-01T00:00:00+00:00")])
+        await self.submission.submit([job("b", scheduled_at="2020-01-01T00:00:00+00:00")])
+        self.assertEqual(self.query("SELECT ready FROM jobs ORDER BY full_path"), [(False,), (True,)])
+
+    async def test_all_or_nothing(self) -> None:
+        """One unknown account keeps everything out."""
+        jobs = [job(), NewJob("nobody", "users")]
+        error = await self.assertFailure(Deferred.fromCoroutine(self.submission.submit(jobs)), UnknownAccounts)
+        self.assertEqual(error.accounts, {"nobody"})
+        self.assertEqual(self.query("SELECT count(*) FROM jobs"), [(0,)])
+
+    async def test_twin_ends_meanwhile(self) -> None:
+        """A twin that is in the way of the insertion and over before it is read makes room for a new job."""
+        [old] = (await self.submission.submit([job()])).ids
+        self.meanwhile("CROSS JOIN LATERAL", lambda: self.query("UPDATE jobs SET status = 'completed'"))
+        answer = await self.submission.submit([job(), job("g/q")])
+        self.assertEqual(answer.created, [True, True])
+        self.assertNotIn(old, answer.ids)
+        self.assertEqual(answer.ids, sorted(answer.ids))
+
+    async def test_twin_comes_meanwhile(self) -> None:
+        """A twin that another transaction commits first is waited for, and gives its id."""
+        holding, release = Deferred[None](), Deferred[None]()
+
+        async def other(tx: Transaction) -> str:
+            [(twin,)] = await tx.query(
+                "INSERT INTO jobs (account_id, command, full_path) VALUES ('acme', 'issues', 'g/p') RETURNING id"
+            )
+            holding.callback(None)
+            await release
+            return str(twin)
+
+        first = Deferred.fromCoroutine(self.database.transaction(other))
+        await holding
+        second = Deferred.fromCoroutine(self.submission.submit([job("g/a"), job()]))
+        await self.somebody_waits()
+        self.assertNoResult(second)
+        release.callback(None)
+        answer = await second
+        self.assertEqual((answer.ids[1], answer.created), (await first, [True, False]))
+
+    async def test_lost_keys(self) -> None:
+        """A key that is cleaned away between the two looks at it is taken anew."""
+        key = Key("k", "f")
+        [old] = (await self.submission.submit([job()], key)).ids
+        self.meanwhile("SELECT fingerprint", lambda: self.query("DELETE FROM idempotency_keys"))
+        answer = await self.submission.submit([job()], key)
+        self.assertEqual((answer.ids, answer.created), ([old], [False]))
+
+    async def test_bulk_in_both_directions(self) -> None:
+        """Lists with the same jobs in opposite orders never wait for each other in a circle."""
+        jobs = [job(f"g/{i}") for i in range(2000)]
+        answers = await gatherResults(
+            [Deferred.fromCoroutine(self.submission.submit(order)) for order in (jobs, jobs[::-1], jobs, jobs[::-1])]
+        )
+        for answer, order in zip(answers, (1, -1, 1, -1), strict=True):
+            self.assertEqual(list(answer.ids)[::order], list(answers[0].ids))
+        [(deadlocks,)] = self.query("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+        self.assertEqual(deadlocks, 0)
+
+    def meanwhile(self, before: str, act: Callable[[], object]) -> None:
+        """Do *act* once, right before the first statement that contains *before*."""
+        original = Transaction.query
+        pending = [act]
+
+        def query(tx: Transaction, sql: str, params: Any = None) -> Awaitable[Any]:
+            if before in sql and pending:
+                pending.pop()()
+            return original(tx, sql, params)
+
+        self.patch(Transaction, "query", query)
+
+    async def somebody_waits(self) -> None:
+        """Returns when a session waits for another one's lock."""
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        while (await self.database.query(waiting))[0][0] == 0:
+            pass
+
+
+class UlidTests(SynchronousTestCase):
+    """Ids."""
+
+    @settings(deadline=None)
+    @given(st.integers(0, 2**48 - 1), st.integers(0, 50))
+    def test_shape(self, milliseconds: int, count: int) -> None:
+        """As many ULIDs as asked for, each different, in order, of that moment."""
+        made = ulids(milliseconds, count)
+        self.assertEqual(made, sorted(set(made)))
+        self.assertEqual(len(made), count)
+        for ulid in made:
+            self.assertRegex(ulid, r"\A[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
+        if made:
+            self.assertEqual(int(_decimal(made[0][:10]), 32), milliseconds)
+
+
+def _decimal(digits: str) -> str:
+    return digits.translate(str.maketrans("0123456789ABCDEFGHJKMNPQRSTVWXYZ", "0123456789abcdefghijklmnopqrstuv"))
