@@ -26,7 +26,7 @@ THINGS = (
 
 @attrs.frozen
 class Shape:
-    """How much of everything: ``few`` and ``many`` are upper limits, ``long`` is one project's number of commits."""
+    """How much of everything: ``few`` and ``many`` are upper limits, ``long`` is the commits in a long history."""
 
     subgroups: int
     projects: int

@@ -11,14 +11,13 @@ import argparse
 import asyncio
 import json
 import signal
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from copilot_socket.demo.asking import NoAnswer, ask
 from copilot_socket.demo.crawling import Response, Trouble, crawl
 from copilot_socket.demo.events import tell
 from copilot_socket.demo.files import write_page
@@ -213,19 +212,11 @@ class PlainDesk:
 
 
 def _get(url: str, token: str) -> Response:
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return _response(answer.status, answer.headers, answer.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return _response(error.code, error.headers, error.read())
-    except (OSError, ValueError) as error:
-        raise Trouble(f"GitLab does not answer: {type(error).__name__}", recoverable=True) from error
-
-
-def _response(status: int, headers: Any, body: bytes) -> Response:
-    return Response(status, {name.lower(): value for name, value in headers.items()}, json.loads(body))
+        found = ask(url, token=token)
+    except NoAnswer as problem:
+        raise Trouble(str(problem), recoverable=True) from problem
+    return Response(found.status, found.headers, found.body)
 
 
 async def _crawl_till_stopped(crawler: Callable[[], PlainCrawler]) -> None:

@@ -91,8 +91,8 @@ def _find(areas: Mapping[int, Area], reference: str, path_name: str) -> Area | N
 
 SHAPES: Mapping[str, Shape] = {
     "tiny": Shape(subgroups=1, projects=1, few=2, many=5, long=12, users=3),
-    "small": Shape(subgroups=1, projects=2, few=4, many=24, long=240, users=25),
-    "medium": Shape(subgroups=2, projects=3, few=8, many=60, long=600, users=80),
+    "small": Shape(subgroups=1, projects=2, few=4, many=24, long=120, users=90),
+    "medium": Shape(subgroups=2, projects=3, few=8, many=60, long=240, users=150),
 }
 """Size name → how much of everything."""
 
@@ -100,7 +100,7 @@ SHAPES: Mapping[str, Shape] = {
 def generate(seed: int = 1, groups: int = 3, size: str = "small", url: str = "http://gitlab.test") -> World:
     """A world of *groups* top-level groups, of one of the :data:`SHAPES`.
 
-    *url* is what the entities' ``web_url`` begin with. The first project of all has a long history of commits.
+    *url* is what the entities' ``web_url`` begin with. The first project of each group has a long history of commits.
     """
     shape = SHAPES[size]
     numbers = Numbers(Random(seed), url)
@@ -137,10 +137,10 @@ class _Builder:
                 self.add_group(entity, number, depth + 1)
 
     def add_project(self, group: Entity, index: int) -> None:
-        """A project with all that is in it; the very first has the long history."""
+        """A project with all that is in it; a group's first has a long history."""
         tool = TOOLS[index % len(TOOLS)]
         entity = self._area("project", f"{tool} of {group['name']}", f"{tool}-{index + 1}", group)
-        commits = self._shape.long if not self.projects else self._shape.many
+        commits = self._shape.long if index == 0 else self._shape.many
         parts, notes = grow_project_parts(self._numbers, self._shape, entity, self._users, commits)
         self.projects[entity["id"]] = Area(entity, parts)
         self.notes.update({(entity["id"], iid): texts for iid, texts in notes.items()})

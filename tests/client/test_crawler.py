@@ -242,6 +242,25 @@ class FailureTests(CrawlerTestCase):
         await peer.expect("job_request")
 
     @in_deferred
+    async def test_nothing_more_is_said_of_a_stale_job(self) -> None:
+        """Reports on a job that is over are forgotten, not sent again on the next connection."""
+
+        async def handler(job: Job) -> None:
+            job.progress(1)
+            await job.progress(2)
+
+        peer = await self.begin(handler)
+        await peer.take("job_started")
+        first = await peer.expect("job_progress")
+        await peer.expect("job_progress")
+        peer.send("error", "j.1.x", code="stale_assignment", message="over", ref=first["id"])
+        await peer.expect("job_request")
+        peer.transport.loseConnection()
+        peer = await self.server.peers.get()
+        self.assertEqual((await peer.greet())["data"]["assignments"], [])
+        await peer.expect("job_request")
+
+    @in_deferred
     async def test_a_refused_report_reaches_the_handler(self) -> None:
         """An error that takes the ack's place is raised where the report was made."""
         caught: list[str] = []

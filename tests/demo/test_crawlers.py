@@ -136,7 +136,7 @@ class ReferenceCrawlerTests(CrawlersTestCase):
         await peer.greet()
         await peer.expect("job_request")
         token = gitlab.tokens.issue().access_token
-        cursor = {"currentPage": 10, "processed": 200, "lastEntityId": "x", "entityType": "commit"}
+        cursor = {"currentPage": 4, "processed": 80, "lastEntityId": "x", "entityType": "commit"}
         where = {"entityId": "1", "gitlabUrl": self.url, "accessToken": token}
         peer.give(work("j.2.r", "commit", resumeState=cursor, **where, **{"try": 2}))
         message: dict[str, Any] = {"type": ""}
@@ -147,10 +147,10 @@ class ReferenceCrawlerTests(CrawlersTestCase):
                 peer.acknowledge(message)
             if message["type"] == "job_progress":
                 pages.append(message["data"]["resumeState"]["currentPage"])
-        self.assertEqual(pages, [11, 12])
-        self.assertEqual(message["data"]["finalCounts"], {"commit": 240})
-        self.assertEqual(sorted(path.name for path in self.out.glob("commit/*")), ["j-00011.jsonl", "j-00012.jsonl"])
-        self.assertEqual([event["page"] for event in process.events if event["event"] == "start"], [11])
+        self.assertEqual(pages, [5, 6])
+        self.assertEqual(message["data"]["finalCounts"], {"commit": 120})
+        self.assertEqual(sorted(path.name for path in self.out.glob("commit/*")), ["j-00005.jsonl", "j-00006.jsonl"])
+        self.assertEqual([event["page"] for event in process.events if event["event"] == "start"], [5])
 
     @in_deferred
     async def test_an_expired_token(self) -> None:
@@ -203,6 +203,21 @@ class PlainCrawlerTests(CrawlersTestCase):
         self.assertEqual(count(self.out), self.expected(PLAIN_ENTITY_TYPES))
         self.assertEqual(len(server.peers), 2)
         self.assertEqual(await process.stop(), 0, process.errors)
+
+    @in_deferred
+    async def test_no_request_while_it_works(self) -> None:
+        """It asks for work again and again while it has none, and not while it has some."""
+        gitlab, self.url = serve_gitlab(self, latency=0.1)
+        server, _process = self.start()
+        for _ in range(3):
+            peer, message = await server.messages.get()
+            self.assertEqual(message["type"], "job_request")
+        token = gitlab.tokens.issue().access_token
+        peer.send("job_response", jobs=[work(entityId="1", gitlabUrl=self.url, accessToken=token)])
+        seen = [""]
+        while seen[-1] != "job_completed":
+            seen.append((await server.messages.get())[1]["type"])
+        self.assertEqual(seen[seen.index("job_started") :], ["job_started", "job_progress", "job_completed"])
 
     @in_deferred
     async def test_no_token(self) -> None:

@@ -1,0 +1,82 @@
+"""``copilot-socket demo``: a whole crawl on this machine, from discovery to the final account."""
+
+import os
+import signal
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from copilot_socket.cli.errors import CommandError
+from copilot_socket.cli.output import add_json_option, complain, emit
+from copilot_socket.demo.display import Silence, for_console
+from copilot_socket.demo.outcome import Outcome
+from copilot_socket.demo.run import Options, play
+from copilot_socket.demo.stage import DemoFailed
+
+SIZES = ("small", "medium")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("--groups", type=_groups, default=3, metavar="N", help="top-level groups (default: 3)")
+    parser.add_argument("--size", choices=SIZES, default="small", help="how much is in them (default: small)")
+    parser.add_argument("--seed", type=int, default=1, help="what the made-up GitLab grows from (default: 1)")
+    parser.add_argument("--keep", type=_new, metavar="DIR", help="work in DIR, which must be new, and leave it there")
+    add_json_option(parser)
+
+
+def run(args: Namespace) -> int:
+    """Play it; 0 only if everything was crawled and the killed crawler's job went on from its cursor."""
+    console = Console()
+    display = Silence() if args.json else for_console(console)
+    options = Options(groups=args.groups, size=args.size, seed=args.seed, keep=args.keep)
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        outcome = play(options, display, os.environ)
+    except DemoFailed as error:
+        raise CommandError(f"the demo failed: {error}") from None
+    if args.json:
+        emit(outcome.document())
+    else:
+        _tell(console, outcome)
+    return 1 if outcome.faults() else 0
+
+
+def _tell(console: Console, outcome: Outcome) -> None:
+    console.print(outcome.table())
+    if outcome.loss is not None:
+        _say(console, str(outcome.loss))
+    done = ", ".join(f"{number} by {crawler}" for crawler, number in outcome.done.items())
+    completed = outcome.jobs.get("completed", 0)
+    seconds = f"{outcome.seconds:.1f} s"
+    _say(console, f"{completed} jobs completed ({done}); tokens refreshed: {outcome.refreshes}; {seconds} in all")
+    if outcome.directory:
+        _say(console, f"Everything is in {outcome.directory}")
+    sys.stdout.flush()
+    for fault in outcome.faults():
+        complain(fault)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _groups(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 50:
+        raise ArgumentTypeError("from 1 to 50")
+    return int(text)
+
+
+def _new(text: str) -> Path:
+    path = Path(text)
+    if path.exists():
+        raise ArgumentTypeError(f"{text} exists already")
+    return path
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    """As an exception, so that everything that was started is stopped."""
+    raise SystemExit(128 + number)

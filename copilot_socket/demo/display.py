@@ -1,0 +1,127 @@
+"""What is seen of a demo while it runs: a live picture on a terminal, plain lines elsewhere, or nothing."""
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import attrs
+from rich.columns import Columns
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+
+
+@attrs.frozen
+class Picture:
+    """How things stand: jobs by status, crawlers as the server knows them, entities by type."""
+
+    jobs: Mapping[str, int]
+    crawlers: Sequence[Mapping[str, Any]]
+    crawled: Mapping[str, int]
+    held: Mapping[str, int]
+    seconds: float
+
+
+class Display(Protocol):
+    """Anything that shows a demo."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End, whatever happened."""
+
+    def say(self, text: str) -> None:
+        """Something has happened."""
+
+    def show(self, picture: Picture) -> None:
+        """Things stand like this now."""
+
+
+class Silence:
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End."""
+
+    def say(self, text: str) -> None:
+        """Something has happened."""
+
+    def show(self, picture: Picture) -> None:
+        """Things stand like this now."""
+
+
+class Lines(Silence):
+    """A line for each happening, and one for every change in the queue, at most one a second."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last = ""
+        self._next = 0.0
+
+    def say(self, text: str) -> None:
+        """Something has happened."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def show(self, picture: Picture) -> None:
+        """Things stand like this now."""
+        jobs = ", ".join(f"{number} {status}" for status, number in picture.jobs.items() if number)
+        line = f"jobs: {jobs}; entities: {sum(picture.crawled.values())} of {sum(picture.held.values())}"
+        if line != self._last and picture.seconds >= self._next:
+            self._last, self._next = line, picture.seconds + 1.0
+            self.say(f"{picture.seconds:5.1f} s  {line}")
+
+
+class Pictures(Silence):
+    """A picture that changes in place, with the happenings above it."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End, and leave the terminal as it was."""
+        self._live.stop()
+
+    def say(self, text: str) -> None:
+        """Something has happened."""
+        self._live.console.print(text, markup=False, highlight=False)
+
+    def show(self, picture: Picture) -> None:
+        """Things stand like this now."""
+        self._live.update(draw(picture), refresh=True)
+
+
+def draw(picture: Picture) -> RenderableType:
+    """Queue, crawlers and entities, side by side."""
+    jobs = Table("jobs", "", title=f"Queue, {picture.seconds:.0f} s")
+    for status, number in picture.jobs.items():
+        jobs.add_row(status, str(number))
+    crawlers = Table("crawler", "jobs", "state", title="Crawlers")
+    for crawler in picture.crawlers:
+        active = crawler.get("active_jobs") or ()
+        state = (crawler.get("system_status") or "") if crawler.get("is_active") else "gone"
+        crawlers.add_row(str(crawler.get("crawler_id")), str(len(active)), state)
+    entities = Table("entity type", "crawled", "of", title="Entities")
+    for name, held in picture.held.items():
+        entities.add_row(name, str(picture.crawled.get(name, 0)), str(held))
+    return Group(Columns([jobs, crawlers, entities]))
+
+
+def for_console(console: Console) -> Display:
+    """What suits *console*."""
+    return Pictures(console) if console.is_terminal else Lines(console)

@@ -1,0 +1,148 @@
+"""The demo as a command: its stage, its options, and one whole performance."""
+
+import json
+import os
+import signal
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from copilot_socket.cli import demo
+from copilot_socket.demo.stage import DemoFailed, Stage
+
+COMMAND = (
+    "import argparse, sys; from copilot_socket.cli import demo; parser = argparse.ArgumentParser(); "
+    "parser.set_defaults(json=False); demo.add_arguments(parser); sys.exit(demo.run(parser.parse_args()))"
+)
+
+
+class OptionsTests(SynchronousTestCase):
+    """The command line."""
+
+    def parse(self, *words: str) -> object:
+        """The arguments."""
+        parser = ArgumentParser(exit_on_error=True)
+        parser.set_defaults(json=False)
+        demo.add_arguments(parser)
+        return parser.parse_args(words)
+
+    def test_defaults(self) -> None:
+        """Without options: three groups, small, nothing kept."""
+        arguments = self.parse()
+        self.assertEqual(
+            (arguments.groups, arguments.size, arguments.keep, arguments.json), (3, "small", None, False)
+        )
+
+    def test_nonsense(self) -> None:
+        """Numbers out of range and directories that exist are refused by name."""
+        original, sys.stderr = sys.stderr, open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+        try:
+            for words in (("--groups", "0"), ("--groups", "x"), ("--size", "huge"), ("--keep", "/")):
+                self.assertRaises(SystemExit, self.parse, *words)
+        finally:
+            sys.stderr.close()
+            sys.stderr = original
+
+
+class StageTests(SynchronousTestCase):
+    """The directory, the environment and the processes."""
+
+    def stage(self, **environ: str) -> Stage:
+        """A stage, to be cleared at the end."""
+        stage = Stage(None, {**os.environ, **environ})
+        self.addCleanup(stage.__exit__, None, None, None)
+        return stage.__enter__()
+
+    def test_everything_goes(self) -> None:
+        """At the end the children have been stopped and the directory is gone."""
+        with Stage(None, os.environ) as stage:
+            gitlab = stage.start_gitlab("--size", "tiny")
+            self.assertTrue(gitlab["url"].startswith("http://127.0.0.1:"))
+            self.assertEqual(stage.directory.stat().st_mode & 0o777, 0o711)
+            child = stage.children["gitlab"]
+            self.assertIsNone(child.status)
+        self.assertEqual(child.status, 0)
+        self.assertFalse(stage.directory.exists())
+
+    def test_a_kept_directory_stays(self) -> None:
+        """A directory that was asked for is made, and not removed."""
+        with TemporaryDirectory() as parent:
+            kept = Path(parent) / "kept"
+            with Stage(kept, os.environ) as stage:
+                self.assertEqual(stage.directory, kept)
+            self.assertTrue(kept.exists())
+
+    def test_a_long_path_is_refused(self) -> None:
+        """No directory is made where no socket could be."""
+        kept = Path(self.mktemp()) / ("x" * 100)
+        with self.assertRaises(DemoFailed), Stage(kept, os.environ):
+            pass
+        self.assertFalse(kept.exists())
+
+    def test_another_node_s_configuration_is_left_out(self) -> None:
+        """What configures some other node does not reach ours; the database that was given does."""
+        environ = {
+            "SOCKET_PATH": "/x",
+            "COPILOT_HTTP_TOKEN": "t",
+            "COPILOT_SECRET_KEY": "k",
+            "PORT": "1",
+            "DATABASE_URL": "postgresql://x/y",
+        }
+        base = self.stage(**environ)._base
+        self.assertEqual(
+            {name: base[name] for name in environ if name in base},
+            {"COPILOT_SECRET_KEY": "k", "DATABASE_URL": "postgresql://x/y"},
+        )
+        self.assertNotIn("COPILOT_SECRET_KEY", self.stage(DATABASE_URL="", COPILOT_SECRET_KEY="k")._base)
+
+    def test_a_child_that_ends(self) -> None:
+        """A child that ends by itself ends the demo, with the reason from its log."""
+        stage = self.stage()
+        child = stage._start("sorry", ["-c", "import sys; sys.exit('out of luck')"], stage._base, None)
+        child._process.wait()
+        error = self.assertRaises(DemoFailed, stage.check_children)
+        self.assertIn("sorry has ended with status 1", str(error))
+        self.assertIn("out of luck", str(error))
+
+    def test_a_child_that_will_not_stop(self) -> None:
+        """SIGKILL is for those that ignore SIGTERM."""
+        self.patch(sys.modules["copilot_socket.demo.processes"], "PATIENCE", 0.05)
+        stage = self.stage()
+        program = (
+            "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('{}', flush=True); signal.pause()"
+        )
+        child = stage._start("deaf", ["-c", program], stage._base, stage.heard)
+        self.assertEqual(stage.heard.get(timeout=10), ("deaf", {}))
+        child.stop()
+        self.assertEqual(child.status, -signal.SIGKILL)
+        self.assertEqual(stage.heard.get(timeout=10), ("deaf", None))
+
+
+class WholeTests(TestCase):
+    """The real thing."""
+
+    timeout = 120
+
+    def test_a_whole_performance(self) -> "Deferred[None]":
+        """A small demo crawls everything, loses a crawler, goes on from the cursor, and leaves nothing behind."""
+        return Deferred.fromCoroutine(self._play())
+
+    async def _play(self) -> None:
+        with TemporaryDirectory() as temporary:
+            Path(temporary).chmod(0o711)
+            environ = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+            environ |= {"TMPDIR": temporary, "PYTHONPATH": str(Path(__file__).parents[2])}
+            command = ["-c", COMMAND, "--groups", "1", "--json"]
+            out, err, status = await getProcessOutputAndValue(sys.executable, command, environ, reactor=reactor)
+            self.assertEqual(status, 0, err + out)
+            document = json.loads(out)
+            self.assertEqual((document["ok"], document["faults"]), (True, []))
+            self.assertGreater(document["loss"]["resumed_page"], document["loss"]["killed_page"])
+            self.assertGreater(document["entities"]["commit"]["crawled"], 0)
+            self.assertEqual(list(Path(temporary).iterdir()), [])
