@@ -46,10 +46,12 @@ async def lifecycles(path: str, crawlers: int, jobs_each: int, wanted: int) -> f
     begun = time.perf_counter()
     tasks = [asyncio.create_task(_crawl(reader, writer, tally)) for reader, writer in links]
     waiter = asyncio.create_task(tally.finished.wait())
-    await asyncio.wait_for(waiter, 300)
+    ended, _ = await asyncio.wait([waiter, *tasks], timeout=300, return_when=asyncio.FIRST_COMPLETED)
     seconds = time.perf_counter() - begun
     for task in tasks:
         task.cancel()
+    if waiter not in ended:
+        raise SystemExit(f"a crawler stopped: {[task.exception() for task in ended] or 'out of time'}")
     for _, writer in links:
         writer.close()
     return seconds
@@ -60,7 +62,7 @@ async def _crawl(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tal
     while line := await reader.readline():
         answer = json.loads(line)
         if answer["type"] == "job_response":
-            for job in answer["jobs"]:
+            for job in answer["data"]["jobs"]:
                 if job["id"] in tally.assignments:
                     raise SystemExit(f"{job['id']} was handed out twice")
                 tally.assignments.add(job["id"])
@@ -100,5 +102,5 @@ async def dispatch(path: str, submit: Callable[[int], float], rounds: int) -> li
 async def _next_job(reader: asyncio.StreamReader) -> str:
     while True:
         answer = json.loads(await reader.readline())
-        if answer["type"] == "job_response" and answer["jobs"]:
-            return str(answer["jobs"][0]["id"])
+        if answer["type"] == "job_response" and answer["data"]["jobs"]:
+            return str(answer["data"]["jobs"][0]["id"])
