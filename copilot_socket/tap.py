@@ -37,17 +37,18 @@ class Options(usage.Options):
             self.config = from_environment(given)
         except ConfigFaults as faults:
             _give_up(f"the configuration is at fault:\n{faults}")
-        if self.parent is not None and not self.parent.get("logger") and not self.parent.get("logfile"):
-            self._log_to(self.config)
+        twistd = self.parent
+        if twistd is not None and not twistd.get("logger") and not twistd.get("logfile"):
+            self._log_to(twistd, self.config)
 
-    def _log_to(self, config: Config) -> None:
+    def _log_to(self, twistd: usage.Options, config: Config) -> None:
         """Have twistd log as configured, unless it was told otherwise by an option of its own."""
         try:
             logs.destination.out = logs.output(config.log_file)
         except OSError as error:
             _give_up(f"SOCKET_LOG_FILE can't be written: {error}")
         logs.destination.level = config.log_level
-        self.parent["logger"] = "copilot_socket.logs.destination.observer"
+        twistd["logger"] = "copilot_socket.logs.destination.observer"
 
 
 class Application(MultiService):

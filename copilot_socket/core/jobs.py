@@ -134,6 +134,8 @@ class Job:
     releases: int = 0
     credential_refused: bool = False
     """Its crawler asked for a new token and was refused one."""
+    credential_valid: bool = False
+    """The account's credential works (again)."""
 
 
 @attrs.frozen
@@ -233,6 +235,9 @@ def _put_off(job: Job, policy: RetryPolicy, _jitter: float) -> Transition:
 
 
 def _no_credential(job: Job, _policy: RetryPolicy, _jitter: float) -> Transition:
+    """Wait for the credential; not for one that was renewed while its crawler still had the old token."""
+    if job.credential_valid:
+        return _to(job, Status.QUEUED, Outcome.CREDENTIAL)
     return Transition(
         Status.WAITING_CREDENTIAL,
         job.attempts,

@@ -23,13 +23,10 @@ from copilot_socket.http.messages import Call, Fault, Problem, invalid
 from copilot_socket.store.accounts import Account, Credential
 from copilot_socket.store.submission import NewJob
 
-# What one entry of the index of live jobs may hold, less its header and the longest command.
-INDEXED_BYTES = 2600
-
 JOB: Mapping[str, Field] = {
     "account_id": Field(text(255), required=True),
     "command": Field(one_of(*COMMANDS), required=True),
-    "full_path": Field(text(2048)),
+    "full_path": Field(text(1024)),
     "branch": Field(text(1024)),
     "user_id": Field(text(255)),
     "gitlab_url": Field(url),
@@ -100,11 +97,6 @@ def _job(item: Any, path: str, faults: list[Fault]) -> NewJob | None:
     if command is not None and command not in WITHOUT_PATH and item.get("full_path") is None:
         without = " and ".join(sorted(WITHOUT_PATH))
         faults.append(Fault(f"{path}/full_path", f"is missing: only {without} need none"))
-    indexed = "".join(values.get(name, "") for name in ("account_id", "full_path", "branch"))
-    if len(indexed) > INDEXED_BYTES / 4 and len(indexed.encode()) > INDEXED_BYTES:
-        faults.append(
-            Fault(f"{path}/full_path", f"is too long: with account_id and branch at most {INDEXED_BYTES} bytes")
-        )
     return NewJob(**values) if len(faults) == before else None
 
 

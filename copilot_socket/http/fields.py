@@ -31,13 +31,15 @@ class Field:
 
 
 def text(longest: int) -> Check:
-    """A string of 1 to *longest* characters that PostgreSQL can store."""
+    """A string of 1 to *longest* bytes (UTF-8) that PostgreSQL can store."""
 
     def check(value: Any) -> str:
-        if not isinstance(value, str) or not 1 <= len(value) <= longest:
-            raise ValueError(f"must be a string of 1 to {longest} characters")
+        if not isinstance(value, str):
+            raise ValueError(f"must be a string of 1 to {longest} bytes")
         if _UNSTORABLE.search(value):
             raise ValueError("must hold neither U+0000 nor lone surrogates")
+        if not 1 <= len(value.encode()) <= longest:
+            raise ValueError(f"must be a string of 1 to {longest} bytes")
         return value
 
     return check

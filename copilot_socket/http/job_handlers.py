@@ -7,7 +7,6 @@ from typing import Any
 
 import attrs
 import orjson
-import psycopg2.errors
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
@@ -17,12 +16,11 @@ from copilot_socket.http.fields import one_of, text
 from copilot_socket.http.messages import Call, Fault, Problem, Reply, invalid, reply
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.submission import MAX_JOBS, Key, KeyReused, NewJob, Submission, UnknownAccounts
-from copilot_socket.store.transitions import Answer, Transitions, TwinExists
+from copilot_socket.store.transitions import Transitions, TwinExists
 
 SLICE = 250
 """So many jobs are validated before the reactor gets its turn: a few milliseconds."""
 
-TRIES = 5
 _ID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _KEY = re.compile("[ -~]{1,255}")
 
@@ -30,7 +28,7 @@ FILTERS = {
     "status": one_of(*(str(status) for status in Status)),
     "account_id": text(255),
     "command": one_of(*COMMANDS),
-    "full_path": text(2048),
+    "full_path": text(1024),
 }
 
 
@@ -104,7 +102,7 @@ class JobHandlers:
         bodies.nothing(call)
         job_id = _job_id(call)
         try:
-            answer = await self._apply(job_id, event)
+            answer = (await self.transitions.apply([job_id], event))[job_id]
         except TwinExists as error:
             raise Problem(409, str(error), twin=error.twin) from None
         if answer is None:
@@ -112,15 +110,6 @@ class JobHandlers:
         if isinstance(answer, Refusal):
             raise Problem(409, str(answer), state=str(answer.status))
         return reply({"id": job_id, "status": str(answer.status)})
-
-    async def _apply(self, job_id: str, event: Event) -> Answer:
-        for _ in range(TRIES):
-            try:
-                return (await self.transitions.apply([job_id], event))[job_id]
-            except psycopg2.errors.UniqueViolation:
-                # A twin was put in at this very moment; another look will name it.
-                continue
-        raise Problem(409, "other jobs for the same account, command, path and branch come and go")
 
 
 def _numbered(document: Any) -> tuple[list[Any], list[str]]:

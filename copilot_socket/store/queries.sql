@@ -161,8 +161,10 @@ SELECT FROM job_assignments WHERE web_app_job_id = ANY (%(job)s) AND completed_a
 ORDER BY web_app_job_id FOR UPDATE
 
 -- name: lock_jobs
-SELECT id, status, attempts, max_attempts, releases, account_id, command, full_path, branch
-FROM jobs WHERE id = ANY (%(job)s) ORDER BY id FOR UPDATE
+SELECT j.id, j.status, j.attempts, j.max_attempts, j.releases, t.credential_status = 'valid', j.account_id, j.command,
+       j.full_path, j.branch
+FROM jobs j JOIN accounts t ON t.id = j.account_id
+WHERE j.id = ANY (%(job)s) ORDER BY j.id FOR UPDATE OF j
 
 -- name: live_assignments
 SELECT web_app_job_id, crawler_job_id, crawler_key, credential_refused_at IS NOT NULL FROM job_assignments

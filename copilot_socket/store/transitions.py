@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 
 import attrs
 import orjson
+import psycopg2.errors
 
 from copilot_socket.core.jobs import Event, Job, Refusal, Status, Transition, decide
 from copilot_socket.core.reports import Failed, job_of
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
+from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.sql import sql
 from copilot_socket.telling import JobChanged, Telling
 
@@ -39,6 +41,8 @@ class Ask:
 
 Answer = Transition | Refusal | None
 """None: there is no such job, or the try has ended."""
+
+TWIN_TRIES = 5
 
 _LOGGED = {Event.FAILED, Event.FAILED_FOR_GOOD, Event.TIMED_OUT}
 
@@ -69,7 +73,14 @@ class Transitions:
         """Apply *asks* in a transaction of their own."""
         if not asks:
             return []
-        answers, news = await self._database.transaction(lambda tx: self.within(tx, asks))
+        for _ in range(TWIN_TRIES):
+            try:
+                answers, news = await self._database.transaction(lambda tx: self.within(tx, asks))
+                break
+            except psycopg2.errors.UniqueViolation:
+                continue  # a twin was committed after the look for one; the next look finds it
+        else:
+            raise DatabaseAway("twins of these jobs come and go too fast")
         for item in news:
             self._telling.tell(item)
         return answers
@@ -87,7 +98,7 @@ class Transitions:
             if row is None or (ask.assignment is not None and (held is None or held[1] != ask.assignment)):
                 answers.append(None)
                 continue
-            job = Job(Status(row[1]), row[2], row[3], row[4], held is not None and held[3])
+            job = Job(Status(row[1]), row[2], row[3], row[4], held is not None and held[3], row[5])
             answer = decide(job, ask.event, self._policy, self._jitter())
             if isinstance(answer, Transition):
                 if ask.event is Event.RETRIED:

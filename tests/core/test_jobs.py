@@ -78,6 +78,12 @@ class TriesTests(SynchronousTestCase):
             answer = decide(Job(Status.RUNNING, attempts=2, credential_refused=True), event, POLICY, 0.5)
             self.assertEqual((answer.status, answer.attempts), (Status.WAITING_CREDENTIAL, 2), event)
 
+    def test_a_credential_renewed_meanwhile(self) -> None:
+        """A job whose crawler still had the old token does not wait for a renewal that has been."""
+        job = Job(Status.RUNNING, credential_refused=True, credential_valid=True)
+        answer = decide(job, Event.FAILED, POLICY, 0.5)
+        self.assertEqual((answer.status, answer.attempts, answer.delay), (Status.QUEUED, 0, 0.0))
+
     def test_a_retry_by_hand_starts_afresh(self) -> None:
         """Tries and releases count from zero again."""
         answer = decide(Job(Status.FAILED, attempts=3, releases=7), Event.RETRIED, POLICY, 0.5)

@@ -133,10 +133,10 @@ class SubmitTests(SiteTestCase):
     async def test_longest(self) -> None:
         """What passes the checks fits into the index; what would not is named."""
         await self.account()
-        fits = "".join(chr(0x4E00 + i * 7919 % 20000) for i in range(864))
-        await self.job(full_path=fits)
-        answer = await self.post(JOBS, {"account_id": "acme", "command": "issues", "full_path": fits * 2})
-        self.assertEqual(self.paths(answer), ["/full_path"])
+        fits = "".join(chr(0x4E00 + i * 7919 % 20000) for i in range(1024 // 3))
+        await self.job(full_path=fits, branch=fits[::-1])
+        longer = {"account_id": "acme", "command": "issues", "full_path": fits + "xx", "branch": fits + "xx"}
+        self.assertEqual(self.paths(await self.post(JOBS, longer)), ["/full_path", "/branch"])
 
     async def test_too_many(self) -> None:
         """A list of more than 10,000 jobs is refused, whatever is in it."""

@@ -68,9 +68,9 @@ class ClaimTests(StoreTestCase):
     async def test_two_nodes_never_share_a_job(self) -> None:
         """Nodes that claim at the same time get different jobs, and together all of them."""
         self.add_jobs(*[f"p{number}" for number in range(40)])
-        _batches, _other, _leases = self.make_node("other")
+        batches, other, _leases = self.make_node("other")
         await self.present("c1")
-        await self.present("c2", batches=_batches)
+        await self.present("c2", batches=batches)
         got: list[str] = []
         for _ in range(10):
             claims = [self.claims.claim(["c1"] * 5, PLAIN_ENTITY_TYPES), other.claim(["c2"] * 5, PLAIN_ENTITY_TYPES)]

@@ -41,7 +41,9 @@ class WriterTests(StoreTestCase):
         names = await self.claim(count=20)
         results = await gatherResults(
             [
-                self.writer.submit(Report(name, "c1", Progressed({"processed": number}))).addErrback(lambda f: f.value)
+                self.writer.submit(Report(name, "c1", Progressed({"processed": number}))).addErrback(
+                    lambda f: f.value
+                )
                 for number, name in enumerate(names)
             ]
         )

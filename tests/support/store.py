@@ -22,7 +22,10 @@ GRACE = 0.2
 
 
 class StoreTestCase(DatabaseTestCase):
-    """A node's store called ``node``, an account ``acct``, a crawler ``c1`` and any number of others."""
+    """A node's store called ``node``, an account ``acct``, a crawler ``c1`` and any number of others.
+
+    The account's credential has expired, so that jobs can wait for it; the store hands them out all the same.
+    """
 
     def setUp(self) -> None:
         super().setUp()
@@ -35,8 +38,8 @@ class StoreTestCase(DatabaseTestCase):
         self.batches, self.claims, self.leases = self.make_node("node")
         self.writer = Writer(self.batches, reactor, self.telling)
         self.query(
-            "INSERT INTO accounts (id, provider, gitlab_url, access_token) "
-            "VALUES ('acct', 'gitlab-onprem', 'http://gitlab.test', 'token')"
+            "INSERT INTO accounts (id, provider, gitlab_url, access_token, credential_status) "
+            "VALUES ('acct', 'gitlab-onprem', 'http://gitlab.test', 'token', 'expired')"
         )
 
     def make_node(self, node: str) -> tuple[Batches, Claims, Leases]:

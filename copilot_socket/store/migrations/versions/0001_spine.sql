@@ -24,7 +24,7 @@ END
 $$;
 
 CREATE TABLE accounts (
-  id                text PRIMARY KEY CHECK (length(id) BETWEEN 1 AND 255),
+  id                text PRIMARY KEY CHECK (octet_length(id) BETWEEN 1 AND 255),
   provider          text NOT NULL CHECK (provider IN ('gitlab-onprem', 'gitlab-cloud')),
   gitlab_url        text NOT NULL CHECK (gitlab_url ~ '^https?://'),
   access_token      text NOT NULL,
@@ -58,8 +58,8 @@ CREATE TABLE jobs (
                  WHEN 'mergeRequests' THEN 'merge_request' WHEN 'commits' THEN 'commit'
                  WHEN 'branches' THEN 'branch' WHEN 'pipelines' THEN 'pipeline' WHEN 'users' THEN 'user'
                  WHEN 'releases' THEN 'release' ELSE command END) STORED,
-  full_path    text CHECK (length(full_path) BETWEEN 1 AND 2048),
-  branch       text CHECK (length(branch) BETWEEN 1 AND 1024),
+  full_path    text CHECK (octet_length(full_path) BETWEEN 1 AND 1024),
+  branch       text CHECK (octet_length(branch) BETWEEN 1 AND 1024),
   account_id   text NOT NULL REFERENCES accounts (id),
   user_id      text CHECK (length(user_id) BETWEEN 1 AND 255),
   provider     text NOT NULL CHECK (provider IN ('gitlab-onprem', 'gitlab-cloud')),
@@ -84,7 +84,8 @@ CREATE INDEX idx_jobs_account_status ON jobs (account_id, status);
 CREATE INDEX idx_jobs_claim ON jobs (entity_type, priority DESC, id) WHERE status = 'queued' AND ready;
 CREATE INDEX idx_jobs_due ON jobs (scheduled_at) WHERE status = 'queued' AND NOT ready;
 CREATE INDEX idx_jobs_spawned ON jobs (spawned_from, command, full_path) WHERE spawned_from IS NOT NULL;
--- One live job a piece of work; a missing path or branch is a value like any other.
+-- One live job a piece of work; a missing path or branch is a value like any other. An entry of a btree index holds
+-- some 2,700 bytes at the most, hence the limits on paths and branches.
 CREATE UNIQUE INDEX idx_jobs_live ON jobs (account_id, command, coalesce(full_path, ''), coalesce(branch, ''))
   WHERE status NOT IN ('completed', 'failed', 'cancelled');
 
@@ -199,7 +200,7 @@ CREATE INDEX idx_socket_connections_active ON socket_connections (is_active, las
 CREATE INDEX idx_socket_connections_crawler ON socket_connections (crawler_key) WHERE is_active;
 
 CREATE TABLE areas (
-  full_path  text PRIMARY KEY CHECK (length(full_path) BETWEEN 1 AND 2048),
+  full_path  text PRIMARY KEY CHECK (octet_length(full_path) BETWEEN 1 AND 1024),
   gitlab_id  bigint,
   name       text NOT NULL,
   type       text NOT NULL CHECK (type IN ('group', 'project')),
