@@ -1,1 +1,1 @@
-"""Measurements. Nothing here is asserted by a test; see docs/performance.md for what the figures mean."""
+"""Measurements (docs/development.md). Nothing here is asserted by a test."""

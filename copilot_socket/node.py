@@ -32,7 +32,7 @@ from copilot_socket.store.batches import Batches, Settings
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.cleanup import Cleanup
-from copilot_socket.store.connection import Limits
+from copilot_socket.store.connection import HOT, Limits
 from copilot_socket.store.database import Database
 from copilot_socket.store.leases import Leases
 from copilot_socket.store.listener import Listener
@@ -73,9 +73,9 @@ class Node(Service):
         self.database = Database(self.dsn, reactor, limits, config.database_pool)
         self.transitions = Transitions(self.database, policy, self.telling)
         settings = Settings(self.id, config.lease, config.retry_attempts)
-        self._write_connection = self.database.dedicated()
+        self._write_connection = self.database.dedicated(settings=HOT)
         self.writer = Writer(Batches(self._write_connection, settings, self.transitions), reactor, self.telling)
-        self._claim_connection = self.database.dedicated()
+        self._claim_connection = self.database.dedicated(settings=HOT)
         claims = Claims(self._claim_connection, self.id)
         vault = Vault(config.secret_keys)
         grant = GitLabGrant(reactor, config.gitlab_client_id, config.gitlab_client_secret)

@@ -1,4 +1,4 @@
-"""``twistd copilot-socket``: options, and the service. The only place where a process is put together."""
+"""``twistd copilot-socket``: options, and the service that puts a process together around one node."""
 
 import contextlib
 import os

@@ -1,6 +1,6 @@
 """What the server says. ``wire()`` gives ``(type, jobId, data)`` with the names of the JSON Schemas."""
 
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import attrs
 
@@ -129,6 +129,40 @@ class Error:
     def wire(self) -> tuple[str, str | None, Json]:
         data = {"code": str(self.code), "message": self.message, "path": self.path, "ref": self.ref}
         return "error", self.job_id, _given(data)
+
+
+@attrs.frozen
+class _Command:
+    """Tells a crawler what to do with a job that it holds; for crawlers with the capability ``commands``."""
+
+    type: ClassVar[str]
+
+    job_id: str
+    reason: str | None = None
+
+    def wire(self) -> tuple[str, str | None, Json]:
+        return self.type, self.job_id, _given({"reason": self.reason})
+
+
+@attrs.frozen
+class JobCancel(_Command):
+    """The job is cancelled: stop."""
+
+    type = "job_cancel"
+
+
+@attrs.frozen
+class JobPause(_Command):
+    """Stop for now."""
+
+    type = "job_pause"
+
+
+@attrs.frozen
+class JobResume(_Command):
+    """Go on."""
+
+    type = "job_resume"
 
 
 @attrs.frozen

@@ -227,6 +227,8 @@ class PresenceKeeper:
             self._timers.discard(timer)
             self.background(work())
 
+        if self._stopping:
+            return
         timer = self._reactor.callLater(seconds, run)
         self._timers.add(timer)
 

@@ -72,7 +72,9 @@ class Batches:
         folds = [fold([reports[index] for index in run]) for run in runs]
         changes = [item.change for item in folds]
         if len(reports) == len(operations) and all(map(_everyday, changes)):
-            rows = await self._connection.query(sql("store_reports"), _report_parameters(changes))
+            rows = await self._connection.hot_query(
+                "store_reports", sql("store_reports"), _report_parameters(changes)
+            )
             news = _told(changes, rows)
         else:
             rows, news = await self._connection.transaction(lambda tx: self._everything(tx, operations, changes))

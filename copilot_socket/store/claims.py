@@ -50,7 +50,8 @@ class Claims:
 
     async def claim(self, slots: Sequence[str], entity_types: Sequence[str]) -> Claim:
         """Claim up to one job for each of *slots* (crawler keys, repeated for several jobs), best jobs first."""
-        rows = await self._connection.query(
+        rows = await self._connection.hot_query(
+            "claim",
             sql("claim"),
             {
                 "key": list(slots),

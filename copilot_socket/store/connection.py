@@ -1,5 +1,6 @@
 """One connection to PostgreSQL that comes back by itself."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -28,6 +29,17 @@ class Limits:
 
     query: float = 30.0
     transaction: float = 60.0
+
+
+HOT = (
+    "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; "
+    "SET plan_cache_mode = force_generic_plan;"
+)
+"""For connections that touch a handful of rows by their keys: plans that fit near-empty tables do not fit full ones."""
+
+_PARAMETER = re.compile(r"%\((\w+)\)s(::\w+(?:\[\])?)?")
+_NOT_PREPARED = frozenset({"26000", "42P05"})
+"""SQLSTATEs of a pooler that gives the next transaction another server: what was prepared is not there, or is."""
 
 
 class _Quiet(txpostgres.Connection):  # type: ignore[misc]
@@ -72,6 +84,7 @@ class Connection:
         reactor: IReactorTime,
         limits: Limits,
         on_notify: Callable[[str, str], None] | None = None,
+        settings: str = "",
     ) -> None:
         self._dsn = dsn
         self._reactor = reactor
@@ -79,6 +92,9 @@ class Connection:
         self._on_notify = on_notify
         self._lock = DeferredLock()
         self._live: _Quiet | None = None
+        self._settings = settings
+        self._prepared: dict[str, str] = {}
+        self._may_prepare = True
         self.on_lost: Callable[[], None] = lambda: None
 
     @property
@@ -97,6 +113,25 @@ class Connection:
             return _rows(cursor)
 
         return await self._exclusively(run, self._limits.query)
+
+    async def hot_query(self, name: str, sql: str, params: Mapping[str, Any]) -> list[Row]:
+        """:meth:`query`, planned once a connection: a server-side prepared statement called *name*."""
+
+        async def run(cursor: Any) -> list[Row]:
+            if name not in self._prepared:
+                text, self._prepared[name] = prepared_form(name, sql)
+                await cursor.execute(text)
+            await cursor.execute(self._prepared[name], params)
+            return _rows(cursor)
+
+        if self._may_prepare:
+            try:
+                return await self._exclusively(run, self._limits.query)
+            except psycopg2.Error as error:
+                if error.pgcode not in _NOT_PREPARED:
+                    raise
+                self._may_prepare = False
+        return await self.query(sql, params)
 
     async def transaction(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run *work* between BEGIN and COMMIT; again from the start on serialisation failures and deadlocks.
@@ -154,6 +189,7 @@ class Connection:
     async def _ensure(self) -> _Quiet:
         if self._live is not None and not self._live.closed:
             return self._live
+        self._prepared.clear()
         live = _Quiet(self._reactor, self._drop)
         if self._on_notify is not None:
             notify = self._on_notify
@@ -166,7 +202,7 @@ class Connection:
             await cursor.execute(
                 f"SET statement_timeout = {int(self._limits.query * 1000)};"
                 f"SET idle_in_transaction_session_timeout = {int(self._limits.transaction * 1000)};"
-                "SET jit = off; SET timezone = 'UTC'"
+                f"{self._settings}SET jit = off; SET timezone = 'UTC'"
             )
         except (psycopg2.Error, TimeoutError) as error:
             if live.pollable() is not None and not live.closed:
@@ -188,6 +224,18 @@ async def _coroutine(run: Callable[[Any], Awaitable[T]], cursor: Any) -> T:
 
 async def _nothing(_cursor: Any) -> None:
     return None
+
+
+def prepared_form(name: str, sql: str) -> tuple[str, str]:
+    """``PREPARE`` and ``EXECUTE`` for *sql*, whose parameters are psycopg2's named ones."""
+    casts: dict[str, str] = {}
+    for parameter, cast in _PARAMETER.findall(sql):
+        casts[parameter] = casts.get(parameter) or cast
+    names = list(casts)
+    body = _PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}{match[2] or ''}", sql)
+    # The casts again, since psycopg2 writes a list of texts as text[], which EXECUTE makes nothing else of by itself.
+    given = ", ".join(f"%({each})s{cast}" for each, cast in casts.items())
+    return f"PREPARE {name} AS {body}", f"EXECUTE {name} ({given})"
 
 
 def _rows(cursor: Any) -> list[Row]:

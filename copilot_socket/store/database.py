@@ -60,9 +60,9 @@ class Database:
         finally:
             self._give(connection)
 
-    def dedicated(self, on_notify: Callable[[str, str], None] | None = None) -> Connection:
-        """A connection of its own, outside the pool, to the same database."""
-        return Connection(self.dsn, self.reactor, self.limits, on_notify)
+    def dedicated(self, on_notify: Callable[[str, str], None] | None = None, settings: str = "") -> Connection:
+        """A connection of its own, outside the pool, to the same database. *settings* is SQL run at its start."""
+        return Connection(self.dsn, self.reactor, self.limits, on_notify, settings)
 
     def close(self) -> None:
         """Close what is idle and fail whoever still waits."""

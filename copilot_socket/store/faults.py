@@ -19,8 +19,8 @@ class Remedy(Enum):
 
 _CONFLICTS = frozenset({"40001", "40P01"})
 # Classes of SQLSTATE that speak of the data or of a rule of the schema (PostgreSQL manual, appendix A):
-# feature, cardinality, data, integrity, program limits, raised by a trigger.
-_DATA_CLASSES = frozenset({"0A", "21", "22", "23", "44", "54", "P0"})
+# feature, cardinality, data, integrity, syntax and rights, program limits, raised by a trigger.
+_DATA_CLASSES = frozenset({"0A", "21", "22", "23", "42", "44", "54", "P0"})
 
 
 def remedy(error: BaseException) -> Remedy:

@@ -4,8 +4,9 @@
 -- The fast path: one row an assignment. Fenced by the assignment's id; a report that arrives at another node, or from
 -- a crawler that took the assignment over from one that is gone, moves it to the reporting crawler.
 WITH input AS (
-  SELECT * FROM unnest(%(job)s::text[], %(assignment)s::text[], %(crawler)s::text[], %(started)s::boolean[],
-                       %(completed)s::boolean[], %(progress)s::jsonb[], %(resume)s::jsonb[])
+  SELECT job_id, assignment, crawler, started, completed, progress::jsonb, resume_state::jsonb
+  FROM unnest(%(job)s::text[], %(assignment)s::text[], %(crawler)s::text[], %(started)s::boolean[],
+              %(completed)s::boolean[], %(progress)s::text[], %(resume)s::text[])
     AS t (job_id, assignment, crawler, started, completed, progress, resume_state)
 ), held AS (
   UPDATE job_assignments a SET
@@ -16,7 +17,8 @@ WITH input AS (
     confirm_by = NULL,
     crawler_key = i.crawler
   FROM input i
-  WHERE a.web_app_job_id = i.job_id AND a.crawler_job_id = i.assignment AND a.completed_at IS NULL
+  WHERE a.web_app_job_id = i.job_id AND a.crawler_job_id = i.assignment
+    AND coalesce(a.completed_at, 'infinity') = 'infinity'  -- IS NULL, but by the primary key: not all that is held
     AND (a.crawler_key = i.crawler OR NOT EXISTS (
       SELECT FROM crawlers c WHERE c.key = a.crawler_key AND c.lease_expires_at > now()))
   RETURNING a.web_app_job_id AS job_id, a.crawler_job_id, a.crawler_key, a.try, a.assigned_at, a.started_at,
@@ -111,8 +113,10 @@ WITH slots AS (
     ORDER BY j.priority DESC, j.id LIMIT %(wanted)s) AS best
   ORDER BY best.priority DESC, best.id LIMIT (SELECT count(*) FROM allowed)
 ), locked AS MATERIALIZED (
+  -- coalesce keeps the planner from walking an index of all that is queued to find a handful of ids.
   SELECT j.id, j.priority FROM jobs j
-  WHERE j.id = ANY (ARRAY(SELECT id FROM candidates)) AND j.status = 'queued' AND j.ready
+  WHERE j.id = ANY (ARRAY(SELECT id FROM candidates)) AND coalesce(j.status, '') = 'queued'
+    AND coalesce(j.ready, false)
   ORDER BY j.id FOR UPDATE SKIP LOCKED
 ), picked AS (
   SELECT id, row_number() OVER (ORDER BY priority DESC, id) AS nth FROM locked

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import ServerFactory
 
 from copilot_socket.core.errors import ErrorCode
@@ -52,7 +52,8 @@ class CrawlerFactory(ServerFactory):
         self._max_message_size = max_message_size
         self._reading = True
         self.connections: dict[str, CrawlerProtocol] = {}
-        self.refused = 0
+        self.refused: dict[str, IDelayedCall] = {}
+        """Connections past the limit, and when each of them is closed."""
         self.on_reading: Callable[[bool], None] = lambda _reading: None
 
     def buildProtocol(self, addr: IAddress | None) -> CrawlerProtocol:
@@ -78,6 +79,9 @@ class CrawlerFactory(ServerFactory):
         """*protocol* is over."""
         if self.connections.pop(protocol.id, None) is not None:
             self._doorkeeper.closed(protocol, reason)
+        closing = self.refused.pop(protocol.id, None)
+        if closing is not None and closing.active():
+            closing.cancel()
 
     def resume(self, protocol: CrawlerProtocol) -> None:
         """*protocol* has had its answers and may be read from again, if anyone may."""
@@ -107,6 +111,9 @@ class CrawlerFactory(ServerFactory):
         """End every connection once all that was sent is out."""
         for protocol in list(self.connections.values()):
             protocol.close(reason)
+        for closing in list(self.refused.values()):
+            if closing.active():
+                closing.reset(0)
 
     @property
     def active(self) -> int:
@@ -127,8 +134,7 @@ class CrawlerFactory(ServerFactory):
         return False
 
     def _refuse(self, protocol: CrawlerProtocol) -> None:
-        self.refused += 1
         protocol.refused = True
         text = f"this server takes {self._max_connections} connections (SOCKET_MAX_CONNECTIONS); come back later"
         protocol.push(Error(ErrorCode.TOO_MANY_CONNECTIONS, text))
-        self._reactor.callLater(REFUSAL_LASTS, protocol.close, "too many connections")
+        self.refused[protocol.id] = self._reactor.callLater(REFUSAL_LASTS, protocol.close, "too many connections")

@@ -5,7 +5,8 @@ pieces anywhere. A raw newline always ends a message.
 
 Two ways lead to the end of an object. The quick one guesses it (a newline, or ``}{``) and lets the JSON parser
 confirm the guess: bytes that parse as one object are one object. Where the guess fails, a scanner follows braces and
-strings from where it stopped, so that every byte is looked at a bounded number of times, however it arrives.
+strings, and nothing is guessed again before it has come past that end. So every byte is looked at a bounded number of
+times, however it arrives.
 """
 
 import re
@@ -71,9 +72,13 @@ class Framer:
         """The next newline, where it is known; before the start it is out of date."""
         self._looked = 0
         """Up to here there is no other newline."""
+        self._misjudged = 0
+        """An end that was guessed wrongly; what begins before it is left to the scanner."""
         self._in_rubbish = False
         self._skipped: int | None = None
         """Bytes of a too large message thrown away so far."""
+        self._overrun = False
+        """A message that came whole was so large that the connection is given up."""
         self.work = 0
         """Bytes looked at, for the test that the cost is linear."""
 
@@ -84,6 +89,7 @@ class Framer:
             self._scanned -= self._start
             self._newline -= self._start
             self._looked = max(0, self._looked - self._start)
+            self._misjudged = max(0, self._misjudged - self._start)
             self._start = 0
         self._buffer += data
 
@@ -94,6 +100,9 @@ class Framer:
 
     def next(self) -> Item | None:
         """The next item, or None until more bytes come."""
+        if self._overrun:
+            self._overrun = False
+            return Overrun()
         while True:
             item = self._begin() if self._skipped is None and self._depth == 0 else self._go_on()
             if not isinstance(item, _Nothing):
@@ -114,28 +123,30 @@ class Framer:
         return self._go_on()
 
     def _guess(self) -> Item | None:
+        if self._start < self._misjudged:
+            return None
         end = self._likely_end()
-        if end - self._start > self._max_size or self._buffer[end - 1] != _CLOSE:
-            return None
-        data = bytes(self._buffer[self._start : end])
+        data = bytes(self._buffer[self._start : end]).rstrip(b" \t\r")
         self.work += len(data)
-        try:
-            value = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            return None
-        self._start = self._scanned = end
-        return Document(data, value)
+        if data[-1] == _CLOSE and len(data) <= self._max_size:
+            try:
+                value = orjson.loads(data)
+            except orjson.JSONDecodeError:
+                pass
+            else:
+                self._start = self._scanned = end
+                return Document(data, value)
+        self._misjudged = end
+        return None
 
     def _likely_end(self) -> int:
         """The end of this line or of the buffer, or a brace that another one follows, whichever comes first."""
         newline = self._next_newline()
         end = len(self._buffer) if newline < 0 else newline
         boundary = _BOUNDARY.search(self._buffer, self._start, end)
-        self.work += (end if boundary is None else boundary.start()) - self._start
         if boundary is not None:
-            return boundary.start() + 1
-        while self._buffer[end - 1] in b" \t\r":
-            end -= 1
+            end = boundary.start() + 1
+        self.work += end - self._start
         return end
 
     def _next_newline(self) -> int:
@@ -156,11 +167,14 @@ class Framer:
             if len(self._buffer) - self._start > self._max_size:
                 return self._too_large()
             return None
-        data, cut = self._buffer[self._start : end], self._cut
+        begin, cut = self._start, self._cut
         self._finish(end)
-        if len(data) > self._max_size:
+        if end - begin > self._max_size:
+            self._overrun = end - begin > MAX_SKIP * self._max_size
             return TooLarge()
-        return Broken("a newline ended the message before its object was complete") if cut else Document(bytes(data))
+        if cut:
+            return Broken("a newline ended the message before its object was complete")
+        return Document(bytes(self._buffer[begin:end]))
 
     def _scan(self) -> int | None:
         """The end of the object, or the newline that cuts it; None if neither has come yet."""
@@ -227,7 +241,7 @@ class Framer:
 
     def _empty(self) -> None:
         self._buffer.clear()
-        self._start = self._scanned = self._looked = 0
+        self._start = self._scanned = self._looked = self._misjudged = 0
         self._newline = -1
 
 

@@ -1,44 +1,84 @@
-"""What JSON allows and this protocol does not: U+0000, lone surrogates, integers past ±2^53."""
+"""What JSON allows and this protocol does not: U+0000, lone surrogates, integers past ±2^53, bottomless nesting."""
 
 import json
-import re
 from collections.abc import Iterator
+from math import isinf
 from typing import Any
 
+Path = tuple[str | int, ...]
+_Chain = tuple[Any, str | int] | None
+
 MAX_INTEGER = 2**53
-_SUSPICIOUS = re.compile(rb"\\u0000|[0-9]{16}")
+MAX_DEPTH = 500
+"""Levels of lists and objects; far enough below where Python's own recursion ends to be safe anywhere."""
+MAX_DIGITS = 20
+_DIGITS = bytes(ord("0") if byte in b"0123456789" else ord(" ") for byte in range(256))
+_MANY_DIGITS = b"0" * len(str(MAX_INTEGER))
 
 
 def suspicious(data: bytes) -> bool:
     """Whether *data* might hold a forbidden value; nearly always not, and then nothing else is looked at."""
-    return _SUSPICIOUS.search(data) is not None
+    return b"\\u0000" in data or _MANY_DIGITS in data.translate(_DIGITS)
+
+
+def too_deep(data: bytes, value: Any) -> bool:
+    """Whether *value*, parsed from *data*, has more than ``MAX_DEPTH`` levels."""
+    if data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
+        return False
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for item in level
+            for inner in (item.values() if isinstance(item, dict) else item)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def parse_exactly(data: bytes) -> Any:
-    """*data* parsed with integers kept whole. Raises ``ValueError`` for what is no JSON (NaN is none)."""
-    return json.loads(data.decode("utf-8"), parse_constant=_refuse, parse_float=_finite)
+    """*data* parsed with integers kept whole.
+
+    Raises ``ValueError`` for what is no JSON (NaN is none), and ``RecursionError`` for what is nested very deeply.
+    """
+    return json.loads(data.decode("utf-8"), parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
 
 
-def forbidden(value: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Path and complaint for each forbidden value in *value*."""
-    stack: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
+def forbidden(value: Any) -> Iterator[tuple[Path, str]]:
+    """Path and complaint for each forbidden value in *value*, which is an object."""
+    # The way to each container is a chain, not a path: many wide lists deep down would take up gigabytes.
+    stack: list[tuple[_Chain, Any]] = [(None, value)]
     while stack:
-        path, item = stack.pop()
-        if isinstance(item, str):
-            complaint = _string(item)
+        chain, container = stack.pop()
+        named = isinstance(container, dict)
+        for key, inner in container.items() if named else enumerate(container):
+            complaint = _string(key) if named else None
             if complaint is not None:
-                yield path, complaint
-        elif isinstance(item, int) and not isinstance(item, bool):
-            if abs(item) > MAX_INTEGER:
-                yield path, f"an integer must be within ±2^53 ({MAX_INTEGER})"
-        elif isinstance(item, dict):
-            for key, inner in item.items():
-                complaint = _string(key)
-                if complaint is not None:
-                    yield path, f"in the name of a field, {complaint}"
-                stack.append(((*path, key), inner))
-        elif isinstance(item, list):
-            stack += [((*path, index), inner) for index, inner in enumerate(item)]
+                yield _path(chain), f"in the name of a field, {complaint}"
+            if isinstance(inner, dict | list):
+                stack.append(((chain, key), inner))
+                continue
+            complaint = _scalar(inner)
+            if complaint is not None:
+                yield _path((chain, key)), complaint
+
+
+def _path(chain: _Chain) -> Path:
+    path: list[str | int] = []
+    while chain is not None:
+        chain, key = chain
+        path.append(key)
+    return tuple(reversed(path))
+
+
+def _scalar(value: Any) -> str | None:
+    if isinstance(value, str):
+        return _string(value)
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        return f"an integer must be within ±2^53 ({MAX_INTEGER})"
+    return None
 
 
 def _string(text: str) -> str | None:
@@ -57,6 +97,11 @@ def _refuse(name: str) -> Any:
 
 def _finite(text: str) -> float:
     number = float(text)
-    if number in (float("inf"), float("-inf")):
+    if isinf(number):
         raise ValueError(f"the number {text[:20]} is too large")
     return number
+
+
+def _whole(text: str) -> int:
+    # Turning digits into an int costs the square of their number; any that is too large is as good as another.
+    return int(text) if len(text) <= MAX_DIGITS else MAX_INTEGER + 1

@@ -16,8 +16,8 @@ def _converter() -> Converter:
     # 5.0 is an integer to JSON Schema, and an int from here on.
     converter.register_structure_hook(int, lambda value, _: int(value))
     converter.register_structure_hook(float, lambda value, _: value)
-    converter.register_structure_hook(str | int, lambda value, _: value)
-    converter.register_structure_hook(str | int | None, lambda value, _: value)
+    converter.register_structure_hook(str | int, lambda value, _: _identifier(value))
+    converter.register_structure_hook(str | int | None, lambda value, _: _identifier(value))
     for cls in (DiscoveredJob, Entity, *INCOMING.values()):
         names = {field.name: override(rename=wire_name(cls, field.name)) for field in attrs.fields(cls)}
         converter.register_structure_hook(
@@ -25,6 +25,10 @@ def _converter() -> Converter:
             make_dict_structure_fn(cls, converter, _cattrs_detailed_validation=False, **names),  # type: ignore[arg-type]
         )
     return converter
+
+
+def _identifier(value: Any) -> Any:
+    return int(value) if isinstance(value, float) else value
 
 
 _CONVERTER = _converter()

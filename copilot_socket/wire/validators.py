@@ -6,11 +6,14 @@ import orjson
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import ELEMENTS, INCOMING, ElementFault, Message
-from copilot_socket.wire.schemas import Schemas, describe, pointer
-from copilot_socket.wire.screening import forbidden, parse_exactly, suspicious
+from copilot_socket.wire.schemas import Schemas, pointer
+from copilot_socket.wire.screening import MAX_DEPTH, forbidden, parse_exactly, suspicious, too_deep
 from copilot_socket.wire.structuring import structure
 
 Json = dict[str, Any]
+MAX_EXPLAINED = 100
+"""Bad elements of one message of which it is told what is wrong with them; of the others only that they are bad."""
+_TOO_DEEP = f"nested too deeply: at most {MAX_DEPTH} levels are allowed"
 
 
 class Decoder:
@@ -28,60 +31,72 @@ class Decoder:
         if value is None:
             value, exact = _parse(data)
         type_ = _type(value)
-        faults: list[ElementFault] = []
+        if too_deep(data, value):
+            raise _invalid(value, "", _TOO_DEEP)
+        faults: dict[int, ElementFault] = {}
         if exact or suspicious(data):
-            value = value if exact else parse_exactly(data)
-            value = self._screen(type_, value, faults)
-        if not self._schemas.accepts(type_, value):
-            value = self._without_bad_elements(type_, value, faults)
+            value = value if exact else _parse_exactly(data)
+            faults = _screen(type_, value)
+        if faults or not self._schemas.accepts(type_, value):
+            value = self._sift(type_, value, faults)
         return Message(
             type_,
             value["timestamp"],
             value.get("id"),
             value.get("jobId"),
             structure(type_, value.get("data") or {}),
-            tuple(sorted(faults, key=lambda fault: fault.index)),
+            tuple(faults[index] for index in sorted(faults)) if faults else (),
         )
 
-    def _screen(self, type_: str, value: Json, faults: list[ElementFault]) -> Json:
-        """Refuse forbidden values; one in an element of a list costs only that element."""
-        found = {}
-        for path, complaint in forbidden(value):
-            index = _element(type_, path)
-            if index is None:
-                raise _invalid(value, pointer(path), complaint)
-            found[index] = ElementFault(index, pointer(path), complaint)
-        return _strip(type_, value, found, faults)
+    def _sift(self, type_: str, value: Json, faults: dict[int, ElementFault]) -> Json:
+        """*value* without bad elements, which are added to *faults*; refuse it if more than they is wrong."""
+        elements = _elements(type_, value)
+        rest = value if elements is None else _with_elements(type_, value, [])
+        if elements is None or not self._schemas.accepts(type_, rest):
+            raise _invalid(value, *self._schemas.explain(type_, rest))
+        for index, element in enumerate(elements):
+            if index not in faults and not self._schemas.accepts_element(type_, element):
+                faults[index] = self._fault(type_, index, element, explain=len(faults) < MAX_EXPLAINED)
+        return _with_elements(type_, value, [each for index, each in enumerate(elements) if index not in faults])
 
-    def _without_bad_elements(self, type_: str, value: Json, faults: list[ElementFault]) -> Json:
-        """Explain what is wrong, if it is more than single elements of a list that can do without them."""
-        found: dict[int, ElementFault] = {}
-        if type_ in ELEMENTS:
-            for error in self._schemas.errors(type_, value):
-                index = _element(type_, tuple(error.absolute_path))
-                if index is None:
-                    found.clear()
-                    break
-                where, text = describe(error)
-                found.setdefault(index, ElementFault(index, where, text))
-        if not found:
-            raise _invalid(value, *self._schemas.explain(type_, value))
-        return _strip(type_, value, found, faults)
+    def _fault(self, type_: str, index: int, element: Any, *, explain: bool) -> ElementFault:
+        # An explanation costs a hundred times what the decision does, and after so many alike no one reads it.
+        inside, text = (
+            self._schemas.explain_element(type_, element) if explain else ("", "not valid, like others before")
+        )
+        return ElementFault(index, f"/data/{ELEMENTS[type_]}/{index}{inside}", text)
+
+
+def _screen(type_: str, value: Json) -> dict[int, ElementFault]:
+    """Refuse forbidden values; one in an element of a list costs only that element."""
+    faults: dict[int, ElementFault] = {}
+    for path, complaint in forbidden(value):
+        index = _element(type_, path)
+        if index is None:
+            raise _invalid(value, pointer(path), complaint)
+        if index not in faults:
+            faults[index] = ElementFault(index, pointer(path), complaint)
+    return faults
 
 
 def _parse(data: bytes) -> tuple[Json, bool]:
     """The document, and whether it had to be parsed the slow and exact way."""
     try:
         value, exact = orjson.loads(data), False
-    except orjson.JSONDecodeError as quick:
-        try:
-            value, exact = parse_exactly(data), True
-        except (ValueError, RecursionError) as error:
-            reason = quick if isinstance(error, RecursionError) else error
-            raise ProtocolError(ErrorCode.INVALID_JSON, f"this is no JSON: {reason}"[:300]) from None
+    except orjson.JSONDecodeError:
+        value, exact = _parse_exactly(data), True
     if not isinstance(value, dict):
         raise ProtocolError(ErrorCode.INVALID_MESSAGE, "a message is an object", path="")
     return value, exact
+
+
+def _parse_exactly(data: bytes) -> Any:
+    try:
+        return parse_exactly(data)
+    except RecursionError:
+        raise ProtocolError(ErrorCode.INVALID_MESSAGE, _TOO_DEEP, path="") from None
+    except ValueError as error:
+        raise ProtocolError(ErrorCode.INVALID_JSON, f"this is no JSON: {error}"[:300]) from None
 
 
 def _type(value: Json) -> str:
@@ -101,19 +116,15 @@ def _element(type_: str, path: tuple[str | int, ...]) -> int | None:
     return None
 
 
-def _strip(type_: str, value: Json, found: dict[int, ElementFault], faults: list[ElementFault]) -> Json:
-    """*value* without the elements *found* to be bad; their indices are those of the message as it came."""
-    if not found:
-        return value
-    name = ELEMENTS[type_]
-    gone = {fault.index for fault in faults}
-    elements = value["data"][name]
-    original = [index for index in range(len(elements) + len(gone)) if index not in gone]
-    for index, fault in found.items():
-        was = original[index]
-        faults.append(ElementFault(was, fault.path.replace(f"/{index}", f"/{was}", 1), fault.message))
-    kept = [element for index, element in enumerate(elements) if index not in found]
-    return {**value, "data": {**value["data"], name: kept}}
+def _elements(type_: str, value: Json) -> list[Any] | None:
+    """That list, if it is there."""
+    data = value.get("data")
+    elements = data.get(ELEMENTS.get(type_)) if isinstance(data, dict) else None
+    return elements if isinstance(elements, list) else None
+
+
+def _with_elements(type_: str, value: Json, elements: list[Any]) -> Json:
+    return {**value, "data": {**value["data"], ELEMENTS[type_]: elements}}
 
 
 def _invalid(value: Json, path: str, text: str) -> ProtocolError:
@@ -122,10 +133,10 @@ def _invalid(value: Json, path: str, text: str) -> ProtocolError:
 
 def _error(code: ErrorCode, value: Json, path: str, text: str) -> ProtocolError:
     """With what can be read of the message's own references."""
-    ref, job_id = value.get("id"), value.get("jobId")
+    ref = _readable(value.get("id"), 128)
     if ref is None:
-        ref = value.get("timestamp")
-    return ProtocolError(code, text, path=path, ref=_readable(ref, 128), job_id=_readable(job_id, 255))
+        ref = _readable(value.get("timestamp"), 128)
+    return ProtocolError(code, text, path=path, ref=ref, job_id=_readable(value.get("jobId"), 255))
 
 
 def _readable(value: Any, most: int) -> str | None:

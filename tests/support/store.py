@@ -10,7 +10,7 @@ from copilot_socket.core.reports import Body, Report
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.store.batches import Batches, Operation, Presence, Settings
 from copilot_socket.store.claims import Claims
-from copilot_socket.store.connection import Limits
+from copilot_socket.store.connection import HOT, Limits
 from copilot_socket.store.database import Database
 from copilot_socket.store.leases import Leases
 from copilot_socket.store.transitions import Transitions
@@ -44,7 +44,7 @@ class StoreTestCase(DatabaseTestCase):
 
     def make_node(self, node: str) -> tuple[Batches, Claims, Leases]:
         """The parts of a further node on the same database."""
-        writing, claiming = self.database.dedicated(), self.database.dedicated()
+        writing, claiming = self.database.dedicated(settings=HOT), self.database.dedicated(settings=HOT)
         self.addCleanup(writing.close)
         self.addCleanup(claiming.close)
         leases = Leases(self.database, self.transitions, node, lease=30.0, grace=GRACE, job_timeout=3600.0)

@@ -1,0 +1,202 @@
+"""What docs/ say agrees with the code: links, tables, fields, routes, files."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from prometheus_client import CollectorRegistry
+from twisted.trial.unittest import SynchronousTestCase
+
+import copilot_socket
+from copilot_socket.core.errors import ErrorCode
+from copilot_socket.core.jobs import (
+    AREA_TYPES,
+    ENTITY_TYPES,
+    PLAIN_ENTITY_TYPES,
+    SPAWNS,
+    Event,
+    Job,
+    Status,
+    Transition,
+    decide,
+)
+from copilot_socket.core.messages import INCOMING
+from copilot_socket.core.retry import RetryPolicy
+from copilot_socket.http.site import Parts, routes
+from copilot_socket.metrics import Metrics
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PACKAGE = Path(copilot_socket.__file__).parent
+REFUSED = "\u2013"
+
+
+def _text(name: str) -> str:
+    return (DOCS / name).read_text("utf-8")
+
+
+def _section(text: str, title: str) -> str:
+    """What stands under the heading *title*, up to the next heading of its level or a higher one."""
+    start = re.search(rf"^(#+) {re.escape(title)}$", text, re.MULTILINE)
+    assert start is not None, f"there is no section {title}"
+    rest = text[start.end() :]
+    end = re.search(rf"^#{{1,{len(start[1])}}} ", rest, re.MULTILINE)
+    return rest if end is None else rest[: end.start()]
+
+
+def _rows(text: str) -> Iterator[list[str]]:
+    """The cells of every row of every table."""
+    for line in text.splitlines():
+        if line.startswith("|") and not line.startswith("| ---"):
+            yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def _fields(schema: dict[str, Any]) -> Iterator[str]:
+    """The names of an object's properties."""
+    yield from schema.get("properties", {})
+
+
+class LinkTests(SynchronousTestCase):
+    """Links lead somewhere."""
+
+    def test_links(self) -> None:
+        """Every relative link of docs/ names a file that exists, and a heading that it has."""
+        for page in DOCS.rglob("*.md"):
+            for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+                if "://" in target:
+                    continue
+                path, _, anchor = target.partition("#")
+                file = (page.parent / path).resolve() if path else page
+                self.assertTrue(file.exists(), f"{page.name}: {target}")
+                if anchor:
+                    headings = re.findall(r"^#+ (.+)$", file.read_text("utf-8"), re.MULTILINE)
+                    anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+                    self.assertIn(anchor, anchors, f"{page.name}: {target}")
+
+
+class ProtocolTests(SynchronousTestCase):
+    """docs/protocol.md."""
+
+    def setUp(self) -> None:
+        self.text = _text("protocol.md")
+
+    def test_life_of_a_job(self) -> None:
+        """Each cell of events and states says what the state machine decides."""
+        rows = [row for row in _rows(_section(self.text, "The life of a job")) if len(row) == 1 + len(Status)]
+        states = [Status(name) for name in rows[0][1:]]
+        self.assertEqual([row[0] for row in rows[1:]], sorted((str(event) for event in Event), key=_order(rows)))
+        for row in rows[1:]:
+            for state, cell in zip(states, row[1:], strict=True):
+                answer = decide(Job(state), Event(row[0]), RetryPolicy(), 0.5)
+                expected = str(answer.status) if isinstance(answer, Transition) else REFUSED
+                self.assertEqual(cell.split(" ")[0], expected, f"{row[0]}, {state}")
+
+    def test_edges(self) -> None:
+        """Every edge of the diagram is in the table of states under the same letter, and the other way round."""
+        section = _section(self.text, "The life of a job")
+        drawn = {
+            (before, after, letter)
+            for before, after, label in re.findall(r"^ +(\w+) --> (\w+): (.+)$", section, re.MULTILINE)
+            for letter in re.findall(r"\b([A-Z])\b", label)
+        }
+        rows = [row for row in _rows(section) if len(row) == 1 + len(Status)]
+        said = {
+            (before, match[1], match[2])
+            for row in rows[1:]
+            for before, cell in zip(rows[0][1:], row[1:], strict=True)
+            if (match := re.fullmatch(r"(\w+) \(([A-Z])\)", cell)) is not None
+        }
+        self.assertEqual(drawn - {edge for edge in drawn if edge[2] == "G"}, said - {e for e in said if e[2] == "G"})
+        self.assertEqual({edge[:2] for edge in drawn if edge[2] == "G"}, {e[:2] for e in said if e[2] == "G"})
+        explained = {row[0] for row in _rows(section) if len(row) == 2 and re.fullmatch("[A-Z]", row[0])}
+        self.assertEqual(explained, {edge[2] for edge in drawn})
+
+    def test_messages_from_crawlers(self) -> None:
+        """Each message has a section that names each of its fields, and marks just those that may be left out."""
+        for type_ in INCOMING:
+            section = _section(self.text, f"`{type_}`")
+            schema = json.loads((ROOT / "schemas" / f"{type_}.json").read_text("utf-8"))
+            data = schema["properties"]["data"]
+            rows = {row[0]: row for row in _rows(section)}
+            for name in _fields(data):
+                shown = f"`{name}`" if name in data.get("required", ()) else f"`{name}`?"
+                self.assertIn(shown, rows, type_)
+            self.assertEqual("data` may be left out" in section, "data" not in schema["required"], type_)
+            if "jobId" in schema["required"]:
+                self.assertIn("With `jobId`.", section)
+
+    def test_messages_to_crawlers(self) -> None:
+        """Each message of the server's is told of, with each of its fields."""
+        section = _section(self.text, "From server to crawler")
+        outgoing = {path.stem for path in (ROOT / "schemas").glob("*.json")} - {"defs", *INCOMING}
+        for type_ in outgoing:
+            self.assertIn(f"`{type_}`", section)
+            schema = json.loads((ROOT / "schemas" / f"{type_}.json").read_text("utf-8"))
+            for name in _fields(schema["properties"]["data"]):
+                self.assertIn(f"`{name}`", section, type_)
+        defs = json.loads((ROOT / "schemas" / "defs.json").read_text("utf-8"))["$defs"]
+        rows = {row[0] for row in _rows(section)}
+        for name in _fields(defs["job"]):
+            self.assertIn(f"`{name}`" if name in {*defs["job"]["required"], "command", "try"} else f"`{name}`?", rows)
+
+    def test_errors(self) -> None:
+        """Every code, and none that there is not."""
+        codes = [row[0].strip("`") for row in _rows(_section(self.text, "Errors"))][1:]
+        self.assertEqual(codes, [str(code) for code in ErrorCode])
+
+    def test_entity_types(self) -> None:
+        """The table of commands, the plain list, and what discovery spawns."""
+        section = _section(self.text, "Getting work")
+        pairs = [(row[at], row[at + 1]) for row in _rows(section) for at in (0, 3) if row[0] != "command"]
+        self.assertEqual({a.strip("`"): b.strip("`") for a, b in pairs}, dict(ENTITY_TYPES))
+        plain = section.split("for plain crawlers:")[1].split("Jobs that")[0]
+        self.assertEqual(tuple(re.findall(r"`(\w+)`", plain)), PLAIN_ENTITY_TYPES)
+        spawns = {}
+        for kinds, commands in list(_rows(_section(self.text, "Discovery")))[1:]:
+            for kind in re.findall(r"`(\w+)`", kinds):
+                spawns[kind] = tuple(re.findall(r"`(\w+)`", commands))
+        self.assertEqual(spawns, dict(SPAWNS))
+        self.assertEqual(set(AREA_TYPES), {"crawl_group", "crawl_project"})
+
+
+class HttpTests(SynchronousTestCase):
+    """docs/http.md."""
+
+    def test_routes(self) -> None:
+        """Every endpoint is told of, and no other."""
+        parts = cast(Parts, _Anything())
+        there = {f"{route.method} {route.pattern}" for route in routes(parts)}
+        self.assertEqual(set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`]*)`", _text("http.md"))), there)
+
+    def test_metrics(self) -> None:
+        """Every metric is told of under the name that is scraped."""
+        text = _text("http.md")
+        metrics = Metrics(CollectorRegistry())
+        for family in metrics.registry.collect():
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            self.assertIn(f"`{name}", text)
+
+
+class ArchitectureTests(SynchronousTestCase):
+    """docs/architecture.md and the records beside it."""
+
+    def test_files_exist(self) -> None:
+        """Every file that docs/ name in backquotes is there."""
+        folders = (ROOT, PACKAGE, *(PACKAGE / part for part in ("handlers", "store", "core")))
+        for page in [DOCS / "architecture.md", DOCS / "development.md", *(DOCS / "adr").glob("*.md")]:
+            for name in re.findall(r"`([\w/]+(?:\.(?:py|sql|md|json)|/))`", page.read_text("utf-8")):
+                self.assertTrue(any((folder / name).exists() for folder in folders), f"{page.name}: {name}")
+
+
+class _Anything:
+    """Stands for any part; none is used to make the table of routes."""
+
+    def __getattr__(self, name: str) -> Any:
+        return None
+
+
+def _order(rows: list[list[str]]) -> Any:
+    """The order in which the page lists events."""
+    return [row[0] for row in rows].index

@@ -1,0 +1,406 @@
+"""Every error code from the outside, while a second crawler works on and notices nothing."""
+
+import json
+
+from copilot_socket.wire import factory as factory_module
+from tests.handlers.support import ALIVE, NodeTestCase, Speaker, until
+
+STARTED = {"entityType": "issue", "entityId": "7"}
+PROGRESS = {"stage": "fetching", "entityType": "issue", "processed": 1}
+
+
+class ErrorTestCase(NodeTestCase):
+    """``self.bystander`` holds a job and is watched; ``self.crawler_`` makes the mistakes."""
+
+    settings: dict[str, object] = {}
+
+    async def begin(self, **hello: object) -> Speaker:
+        """A node, a crawler at work, and the one that will be wrong."""
+        await self.node(**self.settings)
+        self.bystander, self.held = await self.working("by/stander", "bystander")
+        self.bystander.say("job_started", self.held, id="start")
+        self.assertEqual((await self.bystander.expect())["data"]["ref"], "start")
+        return await self.crawler("wrong", **hello)
+
+    async def unnoticed(self) -> None:
+        """The bystander received nothing, and its work goes on to its end."""
+        self.assertEqual(self.bystander.received, [])
+        self.bystander.say("job_progress", self.held, id="p", **PROGRESS)
+        self.bystander.say("job_completed", self.held, id="c", success=True, finalCounts={"issue": 1})
+        acks = [await self.bystander.expect() for _ in range(2)]
+        self.assertEqual([(ack["type"], ack["data"]["ref"]) for ack in acks], [("ack", "p"), ("ack", "c")])
+        self.assertEqual(self.status(self.held), "completed")
+        self.assertFalse(self.bystander.lost)
+
+
+class BadMessageTests(ErrorTestCase):
+    """What is wrong with the message itself."""
+
+    async def test_invalid_json(self) -> None:
+        """What is no JSON, cut by a newline or plainly rubbish costs that message only."""
+        crawler = await self.begin()
+        for data in (b'{"type": "heartbeat", }\n', b'{"type": "heart\n', b"rubbish\n", b'{"type": NaN}\n'):
+            crawler.raw(data)
+            error = await crawler.error()
+            self.assertEqual(error["code"], "invalid_json", data)
+        await crawler.sync()
+        await self.unnoticed()
+
+    async def test_not_utf8(self) -> None:
+        """Bytes that are no UTF-8 are no JSON."""
+        crawler = await self.begin()
+        crawler.raw(b'{"type": "heartbeat", "timestamp": "\xff\xfe", "data": {}}\n')
+        self.assertEqual((await crawler.error())["code"], "invalid_json")
+        await crawler.sync()
+        await self.unnoticed()
+
+    async def test_invalid_message(self) -> None:
+        """The error points at what is wrong, says what is allowed, and names the message."""
+        crawler = await self.begin()
+        crawler.say("heartbeat", id="m1", activeJobs=0, totalProcessed=0, systemStatus="asleep")
+        error = await crawler.error()
+        self.assertEqual(
+            (error["code"], error["path"], error["ref"]), ("invalid_message", "/data/systemStatus", "m1")
+        )
+        for allowed in ("idle", "discovering", "processing", "crawling", "error"):
+            self.assertIn(allowed, error["message"])
+        crawler.say("job_progress", self.held, id="m2", stage="fetching", entityType="issue", processed="5")
+        error = await crawler.error()
+        self.assertEqual((error["path"], error["ref"], error["jobId"]), ("/data/processed", "m2", self.held))
+        self.assertIn("integer", error["message"])
+        crawler.say("job_started", id="m3")
+        error = await crawler.error()
+        self.assertIn("jobId", error["message"])
+        await crawler.sync()
+        await self.unnoticed()
+
+    async def test_forbidden_values(self) -> None:
+        """U+0000, lone surrogates, integers past 2^53 and over-long ids are invalid, wherever they stand."""
+        crawler = await self.begin()
+        fields = {
+            "/data/resumeState/a": '"resumeState":{"a":"x\\u0000"}',
+            "/data/message": '"message":"\\ud800"',
+            "/data/total": '"total":9007199254740993',
+        }
+        for path, field in fields.items():
+            text = (
+                '{"type":"job_progress","timestamp":"t","jobId":"%s","data":{"stage":"fetching","entityType":"issue"'
+            )
+            crawler.raw((text % self.held + ',"processed":1,' + field + "}}\n").encode())
+            error = await crawler.error()
+            self.assertEqual((error["code"], error["path"]), ("invalid_message", path))
+        crawler.say("heartbeat", id="x" * 65, **ALIVE)
+        self.assertEqual((await crawler.error())["path"], "/id")
+        await crawler.sync()
+        await self.unnoticed()
+
+    async def test_unknown_type(self) -> None:
+        """A type that the server does not know is answered, one from server to crawler too."""
+        crawler = await self.begin()
+        for type_ in ("job_snooze", "job_response", "ack"):
+            crawler.say(type_, id="u")
+            error = await crawler.error()
+            self.assertEqual((error["code"], error["path"], error["ref"]), ("unknown_type", "/type", "u"))
+            self.assertIn("job_request", error["message"])
+        await crawler.sync()
+        await self.unnoticed()
+
+    async def test_hello_comes_once_and_first(self) -> None:
+        """A second hello and one after another message are invalid, and change nothing about who speaks."""
+        crawler = await self.begin()
+        crawler.say("hello", id="again", crawlerId="bystander")
+        error = await crawler.error()
+        self.assertEqual((error["code"], error["path"], error["ref"]), ("invalid_message", "/type", "again"))
+        crawler.say("job_progress", self.held, **PROGRESS)
+        self.assertEqual((await crawler.error())["code"], "unauthorized")
+        late = await self.connect()
+        late.say("heartbeat", **ALIVE)
+        late.say("hello", crawlerId="late")
+        self.assertEqual((await late.error())["code"], "invalid_message")
+        await self.unnoticed()
+
+    async def test_twenty_in_a_row(self) -> None:
+        """The twentieth bad message in a row closes the connection; a valid one starts the count again."""
+        crawler = await self.begin()
+        bad = [b"{]\n", b'{"type":"x","timestamp":"t"}\n', b'{"type":"heartbeat","timestamp":"t"}\n', b"rubbish\n"]
+        crawler.raw(b"".join(bad * 5)[: -len(bad[-1])])
+        await crawler.sync()
+        self.assertEqual(len([m for m in crawler.received if m["type"] == "error"]), 19)
+        crawler.received.clear()
+        crawler.raw(b"".join(bad * 5) + crawler.form("heartbeat", **ALIVE))
+        await crawler.closed
+        codes = [message["data"]["code"] for message in crawler.received]
+        self.assertEqual(codes, ["invalid_json", "unknown_type", "invalid_message", "invalid_json"] * 5)
+        await self.unnoticed()
+
+    async def test_refusals_are_not_bad_messages(self) -> None:
+        """Reports on jobs that the crawler does not hold never close its connection."""
+        crawler = await self.begin()
+        for _ in range(25):
+            crawler.say("job_started", "nobody's.1.x")
+        for _ in range(25):
+            self.assertEqual((await crawler.error())["code"], "unknown_job")
+        await crawler.sync()
+        await self.unnoticed()
+
+
+class TooLargeTests(ErrorTestCase):
+    """Messages past SOCKET_MAX_MESSAGE_SIZE."""
+
+    settings = {"SOCKET_MAX_MESSAGE_SIZE": 4096}
+
+    async def test_the_rest_is_skipped(self) -> None:
+        """A too large message costs one error, and the next one works, with a newline between them or without."""
+        crawler = await self.begin()
+        large = crawler.form("job_progress", self.held, message="{" * 9000, **PROGRESS).rstrip()
+        for delimiter in (b"\n", b""):
+            crawler.raw(large + delimiter + crawler.form("heartbeat", id="next", **ALIVE))
+            error = await crawler.error()
+            self.assertEqual(error["code"], "message_too_large")
+            self.assertIn("4096", error["message"])
+            ack = await crawler.expect()
+            self.assertEqual((ack["type"], ack["data"]["ref"]), ("ack", "next"))
+        await self.unnoticed()
+
+    async def test_just_fits(self) -> None:
+        """A message of exactly the limit is taken, one byte more is not."""
+        crawler = await self.begin()
+        room = 4096 - len(crawler.form("heartbeat", memoryUsage="", id="fits", **ALIVE).rstrip())
+        for more, kind in ((0, "ack"), (1, "error")):
+            crawler.say("heartbeat", memoryUsage="m" * (room + more), id="fits", **ALIVE)
+            self.assertEqual((await crawler.expect())["type"], kind)
+        await self.unnoticed()
+
+    async def test_without_end(self) -> None:
+        """One that goes on past sixteen times the limit closes the connection, after a single error."""
+        crawler = await self.begin()
+        crawler.raw(b'{"type": "heartbeat", "data": "' + b"x" * (4096 * 17))
+        await crawler.closed
+        self.assertEqual([message["data"]["code"] for message in crawler.received], ["message_too_large"])
+        await self.unnoticed()
+
+
+class RefusalTests(ErrorTestCase):
+    """What is right as a message, and not for this crawler to say."""
+
+    async def test_unknown_job(self) -> None:
+        """Ids that no try ever had are unknown: made up, the job's own id, or a wrong random part."""
+        crawler = await self.begin()
+        job, number, _ = self.held.split(".")
+        for name in ("x", "a.b.c", job, f"{job}.{number}.000000000000", f"{job}.2.0", "🦀.1.x"):
+            crawler.say("job_completed", name, id="r", success=True, finalCounts={})
+            error = await crawler.error()
+            self.assertEqual((error["code"], error["jobId"], error["ref"]), ("unknown_job", name, "r"))
+        await self.unnoticed()
+
+    async def test_stale_assignment(self) -> None:
+        """A report on an ended try changes nothing, but the ending said again is acked again."""
+        crawler = await self.begin()
+        self.add_jobs("g/stale")
+        crawler.say("job_request")
+        mine = (await crawler.job())["id"]
+        crawler.say("job_completed", mine, id="c1", success=True, finalCounts={"issue": 3})
+        self.assertEqual((await crawler.expect())["type"], "ack")
+        before = self.row(mine, "status", "progress", "updated_at")
+        crawler.say("job_completed", mine, id="c2", success=True, finalCounts={"issue": 9})
+        ack = await crawler.expect()
+        self.assertEqual((ack["type"], ack["data"]["ref"]), ("ack", "c2"))
+        crawler.say("job_progress", mine, id="late", **PROGRESS)
+        crawler.say("job_failed", mine, id="worse", error="no", isRecoverable=True)
+        for ref in ("late", "worse"):
+            error = await crawler.error()
+            self.assertEqual((error["code"], error["ref"], error["jobId"]), ("stale_assignment", ref, mine))
+        self.assertEqual(self.row(mine, "status", "progress", "updated_at"), before)
+        await self.unnoticed()
+
+    async def test_unauthorized(self) -> None:
+        """A report on what another connected crawler holds is refused and changes nothing."""
+        crawler = await self.begin()
+        before = self.row(self.held, "status", "progress", "updated_at")
+        crawler.say("job_progress", self.held, id="p", **PROGRESS)
+        crawler.say("job_completed", self.held, id="c", success=True, finalCounts={})
+        crawler.say("jobs_discovered", self.held, id="d", discovered_jobs=[found()])
+        for ref in ("p", "c", "d"):
+            error = await crawler.error()
+            self.assertEqual((error["code"], error["ref"]), ("unauthorized", ref))
+        self.assertEqual(self.row(self.held, "status", "progress", "updated_at"), before)
+        self.assertEqual(self.query("SELECT count(*) FROM jobs"), [(1,)])
+        await self.unnoticed()
+
+    async def test_internal(self) -> None:
+        """A message that the database refuses gets internal; those that travel with it are stored and acked."""
+        crawler = await self.begin()
+        self.query("ALTER TABLE jobs ADD CHECK (progress::text NOT LIKE '%poison%')")
+        crawler.raw(
+            crawler.form("heartbeat", id="1", **ALIVE)
+            + crawler.form("job_progress", "unheard.1.of", id="2", **PROGRESS)
+        )
+        self.add_jobs("g/poison")
+        crawler.say("job_request")
+        self.assertEqual([(await crawler.expect())["type"] for _ in range(2)], ["ack", "error"])
+        mine = (await crawler.job())["id"]
+        self.bystander.say("job_progress", self.held, id="good", **PROGRESS)
+        crawler.raw(
+            crawler.form("job_started", mine, id="3", **STARTED)
+            + crawler.form("job_progress", mine, id="4", message="poison", **PROGRESS)
+            + crawler.form("job_progress", mine, id="5", **{**PROGRESS, "processed": 8})
+        )
+        answers = [await crawler.expect() for _ in range(3)]
+        self.assertEqual([answer["type"] for answer in answers], ["ack", "error", "ack"])
+        self.assertEqual((answers[1]["data"]["code"], answers[1]["data"]["ref"]), ("internal", "4"))
+        self.assertEqual(answers[1]["jobId"], mine)
+        self.assertNotIn("poison", json.dumps(answers[1]))
+        self.assertEqual((await self.bystander.expect())["data"]["ref"], "good")
+        self.assertEqual(self.row(mine, "status", "progress")[1]["processed"], 8)
+        await self.unnoticed()
+
+    async def test_a_handler_that_breaks(self) -> None:
+        """A fault of the server's own is told as internal and disturbs neither the connection nor anyone else."""
+        crawler = await self.begin()
+
+        def break_down(*_: object) -> None:
+            raise RuntimeError("broken on purpose")
+
+        self.patch(self.nodes[0].dispatcher, "request", break_down)
+        crawler.say("job_request", id="r")
+        error = await crawler.error()
+        self.assertEqual((error["code"], error["ref"]), ("internal", "r"))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        await crawler.sync()
+        await self.unnoticed()
+
+
+class RoomTests(ErrorTestCase):
+    """Connections past SOCKET_MAX_CONNECTIONS."""
+
+    settings = {"SOCKET_MAX_CONNECTIONS": 2}
+
+    async def test_too_many(self) -> None:
+        """One too many is told so, not listened to, and closed after a while, not at once."""
+        self.patch(factory_module, "REFUSAL_LASTS", 0.2)
+        crawler = await self.begin()
+        begun = self.now()
+        extra = await self.connect()
+        extra.say("hello", crawlerId="extra")
+        error = await extra.error()
+        self.assertEqual(error["code"], "too_many_connections")
+        self.assertIn("2 connections", error["message"])
+        await extra.closed
+        self.assertGreaterEqual(self.now() - begun, 0.2)
+        self.assertEqual(extra.received, [])
+        await crawler.sync()
+        await self.unnoticed()
+
+    async def test_five_seconds(self) -> None:
+        """The while is five seconds long."""
+        self.assertEqual(factory_module.REFUSAL_LASTS, 5.0)
+
+    async def test_room_again(self) -> None:
+        """When a connection has ended the next one is let in; one that was refused and left before its time is fine."""
+        crawler = await self.begin()
+        refused = await self.connect()
+        self.assertEqual((await refused.error())["code"], "too_many_connections")
+        await refused.leave()
+        await crawler.leave()
+        await until(lambda: len(self.nodes[0].factory.connections) == 1)
+        await (await self.crawler("third")).sync()
+        await self.unnoticed()
+
+    async def test_the_mute_one_makes_room(self) -> None:
+        """The oldest mute connection of a plain crawler that lives by another one is closed for a newcomer."""
+        self.settings = {"SOCKET_MAX_CONNECTIONS": 4}
+        crawler = await self.begin()
+        await crawler.leave()
+        await until(lambda: len(self.nodes[0].factory.connections) == 1)
+        mute, second_mute, live = [await self.connect() for _ in range(3)]
+        live.say("heartbeat", **ALIVE)
+        await until(lambda: self.nodes[0].factory.active == 2)
+        newcomer = await self.crawler("newcomer")
+        await mute.closed
+        await newcomer.sync()
+        self.assertFalse(second_mute.lost or live.lost)
+        self.assertEqual(mute.received, [])
+        await self.unnoticed()
+
+    async def test_a_mute_one_that_is_all_its_crawler_has(self) -> None:
+        """A mute connection without a live sibling is not given up for a newcomer."""
+        self.settings = {"SOCKET_MAX_CONNECTIONS": 3}
+        crawler = await self.begin()
+        mute = await self.connect()
+        refused = await self.connect()
+        self.assertEqual((await refused.error())["code"], "too_many_connections")
+        mute.say("heartbeat", **ALIVE)
+        await until(lambda: self.nodes[0].factory.active == 3)
+        await crawler.sync()
+        await self.unnoticed()
+
+
+class ElementTests(ErrorTestCase):
+    """Bad elements of lists that can do without them."""
+
+    async def test_jobs_discovered(self) -> None:
+        """Each bad element costs itself and an error that names its index; the others become jobs."""
+        crawler = await self.begin(entityTypes=["areas"])
+        self.add_jobs("g", command="GROUP_PROJECT_DISCOVERY")
+        crawler.say("job_request")
+        mine = (await crawler.job())["id"]
+        elements = [
+            found(namespace_path="g/a"),
+            found(job_type="crawl_moon"),
+            found(namespace_path="g/b"),
+            {"job_type": "crawl_project"},
+            found(entity_name="\x00"),
+            "nonsense",
+        ]
+        crawler.say("jobs_discovered", mine, id="d", discovered_jobs=elements)
+        answers = [await crawler.expect() for _ in range(5)]
+        self.assertEqual([answer["type"] for answer in answers], ["error"] * 4 + ["ack"])
+        paths = [answer["data"]["path"] for answer in answers[:4]]
+        start = "/data/discovered_jobs/"
+        self.assertEqual(paths, [f"{start}1/job_type", f"{start}3", f"{start}4/entity_name", f"{start}5"])
+        for answer in answers[:4]:
+            self.assertEqual((answer["data"]["code"], answer["data"]["ref"]), ("invalid_message", "d"))
+        spawned = self.query("SELECT DISTINCT full_path FROM jobs WHERE spawned_from IS NOT NULL ORDER BY 1")
+        self.assertEqual(spawned, [("g/a",), ("g/b",)])
+        await self.unnoticed()
+
+    async def test_discovery(self) -> None:
+        """The same for the entities of a discovery, which belongs to the one job held if it names none."""
+        crawler = await self.begin()
+        self.add_jobs("g/d")
+        crawler.say("job_request")
+        await crawler.job()
+        good = {"id": 7, "name": "A", "path": "g/a"}
+        crawler.say(
+            "discovery", id="e", entityType="group", entities=[good, {"id": 8, "name": "B"}, {**good, "path": "g/c"}]
+        )
+        error = await crawler.error()
+        self.assertEqual((error["code"], error["path"], error["ref"]), ("invalid_message", "/data/entities/1", "e"))
+        self.assertEqual((await crawler.expect())["type"], "ack")
+        rows = self.query(
+            "SELECT full_path, gitlab_id, type, account_id FROM areas JOIN area_authorizations USING (full_path) ORDER BY 1"
+        )
+        self.assertEqual(rows, [("g/a", 7, "group", "acct"), ("g/c", 7, "group", "acct")])
+        await self.unnoticed()
+
+    async def test_discovery_of_no_job(self) -> None:
+        """A discovery without a job id, from a crawler that holds no job, is invalid."""
+        crawler = await self.begin()
+        crawler.say("discovery", entityType="group", entities=[])
+        error = await crawler.error()
+        self.assertEqual((error["code"], error["path"]), ("invalid_message", "/jobId"))
+        await self.unnoticed()
+
+    async def test_a_list_that_is_none(self) -> None:
+        """Where the list itself is wrong the message is."""
+        crawler = await self.begin()
+        crawler.say("jobs_discovered", self.held, discovered_jobs={"0": found()})
+        error = await crawler.error()
+        self.assertEqual((error["code"], error["path"]), ("invalid_message", "/data/discovered_jobs"))
+        await self.unnoticed()
+
+
+def found(**fields: object) -> dict[str, object]:
+    """An element of discovered_jobs."""
+    project = {"job_type": "crawl_project", "entity_id": "7", "namespace_path": "g/p", "entity_name": "P"}
+    return {**project, **fields}

@@ -1,0 +1,325 @@
+"""Whole nodes for tests: in a process of their own, or inside trial's reactor."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
+
+from copilot_socket.config import Config, load
+from copilot_socket.node import Node
+from tests.support.crawler import TestCrawler, Waited, reactor, until
+from tests.support.postgres import DatabaseTestCase, admin
+
+START_PATIENCE = 20.0
+
+SHORT_TIMES: Mapping[str, str] = {
+    "SOCKET_RECONNECT_GRACE": "500",
+    "SOCKET_LEASE": "2000",
+    "SOCKET_RETRY_DELAY": "50",
+    "SOCKET_HEARTBEAT_INTERVAL": "1000",
+    "SOCKET_HEARTBEAT_TIMEOUT": "3000",
+    "SOCKET_CONNECTION_TIMEOUT": "3000",
+    "SOCKET_SHUTDOWN_TIMEOUT": "4000",
+    "SOCKET_METRICS_INTERVAL": "500",
+    "SOCKET_LOG_LEVEL": "info",
+    "DATABASE_CONNECTION_POOL": "3",
+}
+"""What a node has in a test where nothing else is asked for (milliseconds)."""
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def short_directory() -> Path:
+    """A directory whose path leaves room for a socket's name. Remove it yourself."""
+    return Path(tempfile.mkdtemp(prefix="cs-", dir="/tmp"))
+
+
+def get_json(port: int, path: str, method: str = "GET", body: Any = None) -> "Deferred[tuple[int, Any]]":
+    """Ask the HTTP port *port* of this machine: the status, and the body read as JSON (None if it is none)."""
+
+    def ask() -> tuple[int, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = Request(f"http://127.0.0.1:{port}{path}", data, headers, method=method)
+        try:
+            with urlopen(request, timeout=5) as response:
+                return response.status, _json(response.read())
+        except OSError as error:
+            status = getattr(error, "code", 0)
+            return status, _json(error.read()) if hasattr(error, "read") else str(error)
+
+    return deferToThread(ask)
+
+
+def _json(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+class Program(ProcessProtocol):
+    """A process started by a test; its output is kept."""
+
+    def __init__(self) -> None:
+        self.out = b""
+        self.err = b""
+        self.ended: Deferred[int] = Deferred()
+        """Fires with the exit status, or with minus the signal that ended it."""
+        self.running = True
+
+    def outReceived(self, data: bytes) -> None:
+        """Keep standard output."""
+        self.out += data
+
+    def errReceived(self, data: bytes) -> None:
+        """Keep standard error."""
+        self.err += data
+
+    def processEnded(self, reason: Failure) -> None:
+        """Tell the test."""
+        self.running = False
+        value = reason.value
+        assert isinstance(value, ProcessDone | ProcessTerminated)
+        self.ended.callback(value.exitCode if value.signal is None else -value.signal)
+
+
+def run_program(arguments: list[str], environ: Mapping[str, str], directory: Path) -> tuple[Program, Any]:
+    """Start a program, with nothing of this process's environment that a node would read."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    protocol = Program()
+    root = str(Path(__file__).parents[2])
+    given = {**kept, "PYTHONPATH": root, "PYTHONUNBUFFERED": "1", **environ}
+    process = reactor.spawnProcess(protocol, arguments[0], arguments, env=given, path=str(directory))
+    return protocol, process
+
+
+def beside_python(program: str) -> str:
+    """The path of a console script of this Python's environment."""
+    return str(Path(sys.executable).parent / program)
+
+
+class ServerProcess:
+    """``twistd -n copilot-socket`` in a process of its own, on the database *url*. *more* is its environment."""
+
+    def __init__(self, url: str | None, **more: str) -> None:
+        self.directory = short_directory()
+        self.port = free_port()
+        self.environ: dict[str, str] = {
+            **SHORT_TIMES,
+            "SOCKET_PATH": str(self.directory / "c.sock"),
+            "COPILOT_HTTP_PORT": str(self.port),
+            **({} if url is None else {"DATABASE_URL": url}),
+            **more,
+        }
+        self.program: Program | None = None
+        self._process: Any = None
+
+    @property
+    def socket_path(self) -> str:
+        """Where crawlers connect."""
+        return self.environ["SOCKET_PATH"]
+
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        return int(self._process.pid)
+
+    @property
+    def log(self) -> str:
+        """Everything that it wrote, both streams."""
+        assert self.program is not None
+        return (self.program.out + self.program.err).decode(errors="replace")
+
+    def launch(self) -> Program:
+        """Start it and wait for nothing."""
+        arguments = [beside_python("twistd"), "-n", "--pidfile=", "copilot-socket"]
+        self.program, self._process = run_program(arguments, self.environ, self.directory)
+        return self.program
+
+    async def start(self) -> "ServerProcess":
+        """Start it, again if it ran before, and wait until it is ready."""
+        program = self.launch()
+
+        async def ready() -> bool:
+            if not program.running:
+                raise AssertionError(f"the node ended while starting:\n{self.log}")
+            status, _ = await get_json(self.port, "/health/ready")
+            return status == 200
+
+        try:
+            await until(ready, "the node is ready", START_PATIENCE)
+        except Waited as error:
+            raise AssertionError(f"{error}\n{self.log}") from error
+        return self
+
+    def send(self, number: int) -> None:
+        """Send it a signal."""
+        os.kill(self.pid, number)
+
+    async def stop(self, number: int = signal.SIGTERM, patience: float = 15.0) -> int:
+        """Ask it to end and wait until it has; the exit status, or minus the signal that ended it."""
+        self.send(number)
+        return await self.exit_status(patience)
+
+    async def exit_status(self, patience: float = 15.0) -> int:
+        """Wait for its end; the exit status, or minus the signal that ended it."""
+        program = self.program
+        assert program is not None
+        try:
+            return int(await _peek(program.ended).addTimeout(patience, reactor))
+        except TimeoutError as error:
+            raise AssertionError(f"the node has not ended after {patience:g} s:\n{self.log}") from error
+
+    async def kill(self) -> None:
+        """End it as a crash would."""
+        await self.stop(signal.SIGKILL)
+
+    async def clean_up(self) -> None:
+        """Leave nothing behind."""
+        if self.program is not None and self.program.running:
+            await self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _peek(d: "Deferred[int]") -> "Deferred[int]":
+    """A Deferred of its own for the result of *d*, which others wait for too."""
+    waiter: Deferred[int] = Deferred()
+
+    def arrived(result: int) -> int:
+        if not waiter.called:
+            waiter.callback(result)
+        return result
+
+    d.addCallback(arrived)
+    return waiter
+
+
+class InProcessNode:
+    """A node inside trial's reactor, on the database *url*: fast, and open to a test's looks. *more* as above."""
+
+    def __init__(self, url: str, **more: str) -> None:
+        self.directory = short_directory()
+        environ = {
+            **SHORT_TIMES,
+            "SOCKET_PATH": str(self.directory / "c.sock"),
+            "COPILOT_HTTP_PORT": "0",
+            "DATABASE_URL": url,
+            **more,
+        }
+        self.config: Config = load(environ, {}, {}, uid=os.geteuid())
+        self.node = Node(self.config, url, reactor)
+        self._up = False
+
+    @property
+    def socket_path(self) -> str:
+        """Where crawlers connect."""
+        return self.config.socket_path
+
+    @property
+    def port(self) -> int:
+        """Its HTTP port."""
+        return self.node.http_port
+
+    async def start(self) -> "InProcessNode":
+        """Start it and wait until it is ready."""
+        self.node.privilegedStartService()
+        self._up = True
+        self.node.startService()
+        await until(lambda: self.node.status.running, "the node runs", START_PATIENCE)
+        await self.node.timers.run_once("database check")
+        return self
+
+    async def stop(self) -> None:
+        """Stop it as SIGTERM would."""
+        if self._up:
+            self._up = False
+            await self.node.stopService()
+
+    async def clean_up(self) -> None:
+        """Leave nothing behind."""
+        await self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class NodeTestCase(DatabaseTestCase):
+    """A fresh database with the account ``acct``; nodes and crawlers that are ended after the test."""
+
+    def setUp(self) -> None:
+        """Make the database."""
+        super().setUp()
+        self.query(
+            "INSERT INTO accounts (id, provider, gitlab_url, access_token) "
+            "VALUES ('acct', 'gitlab-onprem', 'http://gitlab.test', 'token')"
+        )
+
+    async def node(self, **environ: str) -> InProcessNode:
+        """A node inside this process, ready."""
+        node = InProcessNode(self.database_url, **environ)
+        self.addCleanup(lambda: Deferred.fromCoroutine(node.clean_up()))
+        return await node.start()
+
+    def process(self, url: str | None = None, **environ: str) -> ServerProcess:
+        """A node in a process of its own, not yet started."""
+        server = ServerProcess(url or self.database_url, **environ)
+        self.addCleanup(lambda: Deferred.fromCoroutine(server.clean_up()))
+        return server
+
+    async def crawler(self, at: InProcessNode | ServerProcess, name: str = "plain") -> TestCrawler:
+        """A connection to *at* that has said nothing yet."""
+        crawler = await TestCrawler.connect(at.socket_path, name)
+        self.addCleanup(crawler.hang_up)
+        return crawler
+
+    async def greeted(self, at: InProcessNode | ServerProcess, name: str = "c1", **hello: Any) -> TestCrawler:
+        """A connection to *at* whose crawler has said ``hello``, with acks and commands."""
+        crawler = await self.crawler(at, name)
+        await crawler.hello(**hello)
+        return crawler
+
+    def add_jobs(self, count: int = 1, prefix: str = "g/p", command: str = "issues") -> list[str]:
+        """Insert queued jobs as a web application would; their ids."""
+        rows = self.query(
+            "INSERT INTO jobs (account_id, command, full_path) "
+            "SELECT 'acct', %s, %s || n FROM generate_series(1, %s) AS n RETURNING id",
+            command,
+            prefix,
+            count,
+        )
+        return [str(row[0]) for row in rows]
+
+    def status_of(self, job_id: str) -> str:
+        """The state of a job, or of the job of an assignment."""
+        [(status,)] = self.query("SELECT status FROM jobs WHERE id = %s", job_id.partition(".")[0])
+        return str(status)
+
+    def count(self, status: str) -> int:
+        """How many jobs are in a state."""
+        [(count,)] = self.query("SELECT count(*)::int FROM jobs WHERE status = %s", status)
+        assert isinstance(count, int)
+        return count
+
+
+def jobs_by_status(url: str) -> dict[str, int]:
+    """How many jobs there are in each state."""
+    with admin(url) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT status, count(*) FROM jobs GROUP BY status")
+        return dict(cursor.fetchall())

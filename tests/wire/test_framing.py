@@ -1,0 +1,311 @@
+"""Framing, held against a reference that looks at one byte after the other."""
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import attrs
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from copilot_socket.wire.framing import MAX_SKIP, Broken, Document, Framer, Item, Overrun, TooLarge
+
+PLENTY = 10_000
+WORK = 6
+"""How often a byte may be looked at."""
+HEARTBEAT = b'{"type":"heartbeat","timestamp":"t","data":{"activeJobs":1,"totalProcessed":2,"systemStatus":"idle"}}'
+
+_texts = st.text(alphabet=st.sampled_from('a{}"\\ \n\t,:[]é😀\x7f'), max_size=8)
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | _texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_texts, inner, max_size=3),
+    max_leaves=6,
+)
+_objects = st.dictionaries(_texts, _values, max_size=4)
+_separators = st.sampled_from([b"", b"", b"\n", b" ", b"\r\n", b" \t\r", b"\n\n "])
+_soup = st.lists(
+    st.sampled_from(
+        [b"{", b"}", b'"', b"\\", b"\n", b" ", b"x", b"[", b'{"a":1}', b'{"a":"}{"}', b"}{", b"\xff", b'\\"']
+    ),
+    max_size=40,
+).map(b"".join)
+_cuts = st.lists(st.integers(0, 400), max_size=6)
+
+
+def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    """*data* cut at *cuts*."""
+    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    return [data[begin:end] for begin, end in pairwise(edges)]
+
+
+def frame(framer: Framer, chunks: list[bytes]) -> list[Item]:
+    """All items of *chunks*, taken as they come."""
+    items: list[Item] = []
+    for chunk in chunks:
+        framer.feed(chunk)
+        while (item := framer.next()) is not None:
+            items.append(item)
+    return items
+
+
+def told(items: list[Item]) -> list[object]:
+    """What is to be the same whichever way it was found, up to the end of the connection."""
+    short: list[object] = []
+    for item in items:
+        short.append(item.data if isinstance(item, Document) else type(item))
+        if isinstance(item, Overrun):
+            break
+    return short
+
+
+@attrs.define
+class Reference:
+    """The rules of docs/protocol.md, one byte at a time, with no thought of speed."""
+
+    limit: int
+    state: str = "between"
+    held: bytes = b""
+    length: int = 0
+    depth: int = 0
+    in_string: bool = False
+    escaped: bool = False
+    items: list[object] = attrs.Factory(list)
+
+    def take(self, data: bytes) -> list[object]:
+        for byte in data:
+            char = bytes([byte])
+            getattr(self, f"_{self.state}")(char)
+            if self.items[-1:] == [Overrun]:
+                break
+        return self.items
+
+    def _between(self, char: bytes) -> None:
+        if char == b"{":
+            self.state, self.held, self.length, self.depth = "object", char, 1, 1
+            self.in_string = self.escaped = False
+            self._mind_the_limit()
+        elif char not in (b" ", b"\t", b"\r", b"\n"):
+            self.items.append(Broken)
+            self.state = "rubbish"
+
+    def _rubbish(self, char: bytes) -> None:
+        if char in (b"{", b"\n"):
+            self.state = "between"
+            self._between(char)
+
+    def _object(self, char: bytes) -> None:
+        if char == b"\n":
+            self.items.append(Broken)
+            self.state = "between"
+            return
+        self.held += char
+        self._follow(char)
+        self._mind_the_limit()
+        if self.depth == 0:
+            if self.state == "object":
+                self.items.append(self.held)
+            self.state = "between"
+
+    def _mind_the_limit(self) -> None:
+        if self.length > self.limit:
+            self.items.append(TooLarge)
+            self.state = "skipping"
+
+    def _skipping(self, char: bytes) -> None:
+        if char == b"\n":
+            self.state = "between"
+            return
+        self._follow(char)
+        if self.length > MAX_SKIP * self.limit:
+            self.items.append(Overrun)
+        if self.depth == 0:
+            self.state = "between"
+
+    def _follow(self, char: bytes) -> None:
+        self.length += 1
+        if self.escaped:
+            self.escaped = False
+        elif self.in_string:
+            self.escaped = char == b"\\"
+            self.in_string = char != b'"'
+        elif char == b'"':
+            self.in_string = True
+        elif char in (b"{", b"}"):
+            self.depth += 1 if char == b"{" else -1
+
+
+class DocumentTests(SynchronousTestCase):
+    """Whole objects."""
+
+    @given(st.lists(st.tuples(_objects, st.booleans(), _separators), max_size=6), _cuts)
+    @settings(deadline=None)
+    def test_any_objects_any_separators_any_cuts(self, parts: list[tuple[Any, bool, bytes]], cuts: list[int]) -> None:
+        """Objects come out as they went in, however they are separated and cut."""
+        written = [
+            json.dumps(value, ensure_ascii=ascii_, separators=(",", ":")).encode() for value, ascii_, _ in parts
+        ]
+        stream = b"".join(data + part[2] for data, part in zip(written, parts, strict=True))
+        self.assertEqual(told(frame(Framer(PLENTY), pieces(stream, cuts))), written)
+
+    def test_parsed_value_is_that_of_the_bytes(self) -> None:
+        """Where the parsed form is given along, it is the form of these bytes."""
+        items = frame(Framer(PLENTY), [HEARTBEAT * 3 + b"\n" + HEARTBEAT])
+        self.assertEqual(len(items), 4)
+        for item in items:
+            assert isinstance(item, Document)
+            self.assertEqual(item.value, json.loads(item.data))
+
+    def test_last_byte_completes_it(self) -> None:
+        """An undelimited message is there with its closing brace, not with the byte after it."""
+        framer = Framer(PLENTY)
+        self.assertEqual(frame(framer, pieces(HEARTBEAT[:-1], list(range(len(HEARTBEAT))))), [])
+        self.assertEqual(told(frame(framer, [b"}"])), [HEARTBEAT])
+
+    def test_strings_do_not_split(self) -> None:
+        """What looks like a boundary inside a string is none."""
+        tricky = rb'{"type":"x","a":"}{\"type\":\"y\"}{"}'
+        for cut in range(len(tricky) * 2):
+            self.assertEqual(told(frame(Framer(PLENTY), pieces(tricky * 2, [cut]))), [tricky, tricky])
+
+    def test_invalid_utf8_is_a_document(self) -> None:
+        """Bytes that are no UTF-8 are for the decoder to refuse."""
+        self.assertEqual(told(frame(Framer(PLENTY), [b'{"a":"\xff"}'])), [b'{"a":"\xff"}'])
+
+    def test_taken_one_at_a_time(self) -> None:
+        """Documents wait inside until they are asked for; more bytes may come in between."""
+        framer = Framer(PLENTY)
+        framer.feed(b'{"a":1}{"a":2}\n{"a"')
+        self.assertEqual(framer.next(), Document(b'{"a":1}', {"a": 1}))
+        framer.feed(b":3}")
+        self.assertEqual(told(frame(framer, [b""])), [b'{"a":2}', b'{"a":3}'])
+
+
+class BrokenTests(SynchronousTestCase):
+    """What is no object."""
+
+    def _assert_framed(self, stream: bytes, expected: list[object]) -> None:
+        for cut in range(len(stream) + 1):
+            self.assertEqual(told(frame(Framer(PLENTY), pieces(stream, [cut]))), expected, (stream, cut))
+
+    def test_rubbish_is_told_once_a_run(self) -> None:
+        """The next object after rubbish is found, and each run of rubbish is one broken document."""
+        good = b'{"a":1}'
+        for rubbish in (b"xyz", b"]]] 12 ", b"}", b"}}} ", b"\xff\xfe", b'"a"', b"[1, 2]"):
+            self._assert_framed(rubbish + good, [Broken, good])
+            self._assert_framed(good + rubbish + good, [good, Broken, good])
+            self._assert_framed(rubbish + b"\n" + rubbish + b"\n" + good, [Broken, Broken, good])
+
+    def test_newline_always_ends_a_message(self) -> None:
+        """An object that a newline cuts is one broken document, and the next line is read afresh."""
+        good = b'{"a":1}'
+        for begun in (b'{"a":', b'{"a":"x', b'{"a":"x\\', b'{"a":{"b":{', b"{"):
+            self._assert_framed(begun + b"\n" + good + b"\n", [Broken, good])
+
+    def test_pretty_printed_object_breaks(self) -> None:
+        """Nobody pretty-prints here."""
+        self._assert_framed(b'{\n"a":1}\n{"b":2}', [Broken, Broken, b'{"b":2}'])
+
+    def test_balanced_but_wrong_is_for_the_decoder(self) -> None:
+        """Braces that close make a document, whatever stands between them."""
+        self._assert_framed(b'{"a":tru}{"b":1}', [b'{"a":tru}', b'{"b":1}'])
+
+
+class LimitTests(SynchronousTestCase):
+    """Too large, and memory."""
+
+    def test_exactly_the_limit_is_allowed(self) -> None:
+        """A message as long as the limit passes; one byte more does not."""
+        message = b'{"a":"' + b"x" * 92 + b'"}'
+        for cuts in ([], [50], list(range(100))):
+            for end in (b"", b"\n", b" \r\n"):
+                self.assertEqual(told(frame(Framer(100), pieces(message + end, cuts))), [message])
+                self.assertEqual(told(frame(Framer(99), pieces(message + end, cuts))), [TooLarge])
+
+    def test_told_as_soon_as_the_limit_is_passed(self) -> None:
+        """The crawler hears of it while it is still sending, and hears it once."""
+        framer = Framer(100)
+        self.assertEqual(frame(framer, [b'{"a":"' + b"x" * 94]), [])
+        self.assertEqual(frame(framer, [b"x"]), [TooLarge()])
+        self.assertEqual(frame(framer, [b"x" * 100] * 5), [])
+
+    def test_rest_is_skipped_to_brace_or_newline(self) -> None:
+        """Reading goes on after the closing brace or a newline, whichever is first; no brace in a string counts."""
+        for rest in (b'}}}"}', b'\\"}"}', b"\n", b'","b":{"c":"}"}}'):
+            stream = b'{"a":"' + b"x" * 100 + rest + b'{"b":1}'
+            for cuts in ([], list(range(150))):
+                self.assertEqual(told(frame(Framer(50), pieces(stream, cuts))), [TooLarge, b'{"b":1}'], (rest, cuts))
+
+    def test_gives_up_far_past_the_limit(self) -> None:
+        """After 16 times the limit the connection is to be closed, and not before."""
+        framer = Framer(50)
+        self.assertEqual(frame(framer, [b'{"' + b"x" * (16 * 50 - 2)]), [TooLarge()])
+        self.assertEqual(frame(framer, [b"x"]), [Overrun()])
+
+    @given(st.lists(st.binary(max_size=50) | _soup | st.just(b'{"' + b"x" * 60), max_size=20))
+    @settings(deadline=None)
+    def test_memory_is_bounded(self, chunks: list[bytes]) -> None:
+        """Once asked for all there is, no more than the limit is held, whatever came."""
+        framer = Framer(40)
+        for chunk in chunks:
+            frame(framer, [chunk])
+            self.assertLessEqual(framer.held - framer._start, 40)
+            framer.feed(b"")
+            self.assertLessEqual(framer.held, 40)
+
+
+class ReferenceTests(SynchronousTestCase):
+    """The same as the reference, on anything."""
+
+    @given(_soup | st.binary(max_size=60), _cuts, st.sampled_from([1, 3, 7, 20, PLENTY]))
+    @example(b'{"a":"\\\n"}{"a":1}', [8], PLENTY)
+    @settings(deadline=None, max_examples=400)
+    def test_agrees_on_byte_soup(self, stream: bytes, cuts: list[int], limit: int) -> None:
+        """Any bytes, any cuts, any limit: the same items."""
+        self.assertEqual(told(frame(Framer(limit), pieces(stream, cuts))), Reference(limit).take(stream))
+
+    @given(_soup, st.sampled_from([3, PLENTY]))
+    @settings(deadline=None)
+    def test_agrees_byte_by_byte(self, stream: bytes, limit: int) -> None:
+        """And so with every byte for itself."""
+        cuts = list(range(len(stream)))
+        self.assertEqual(told(frame(Framer(limit), pieces(stream, cuts))), Reference(limit).take(stream))
+
+
+class CostTests(SynchronousTestCase):
+    """Linear in the bytes, counted in bytes looked at."""
+
+    def _assert_linear(self, stream: bytes, size: int) -> None:
+        framer = Framer(1 << 22)
+        frame(framer, [stream[at : at + size] for at in range(0, len(stream), size)])
+        self.assertLessEqual(framer.work, WORK * len(stream), (stream[:20], size))
+
+    def test_large_message_byte_by_byte(self) -> None:
+        """Two megabytes, one byte at a time, cost as much a byte as in one piece."""
+        self._assert_linear(b'{"a":"' + b"x{" * (1 << 17) + b'"}', 1)
+        self._assert_linear(b'{"a":"' + b"x{" * (1 << 20) + b'"}', 65536)
+
+    def test_no_stream_costs_more(self) -> None:
+        """Nor is there a stream that makes it look at the same bytes again and again."""
+        patterns = [
+            HEARTBEAT,
+            HEARTBEAT + b"\n",
+            b"{}x",
+            b'{"a":"}{"}',
+            b'{"a":1}]',
+            b"{}   x",
+            b"}{",
+            b"\n",
+            b"x",
+            b" ",
+            b"{",
+            b'"',
+            b"{}\xff",
+            b"{x}",
+            b'{"a":"\\\\}{',
+        ]
+        for pattern in patterns:
+            stream = pattern * (20_000 // len(pattern))
+            for tail in (b"", b"}", b"\n", b"}\n" + b" " * 2000):
+                for size in (65536, 1000, 7):
+                    self._assert_linear(stream + tail, size)
