@@ -6,9 +6,10 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from copilot_socket.config import Config, masked_url
 from copilot_socket.core.attention import Attention
@@ -62,6 +63,7 @@ class Node(Service):
         self.id = secrets.token_hex(8)
         self._reactor = reactor
         self._ports: list[IListeningPort] = []
+        self._starting: Deferred[None] | None = None
         self._stopping: Deferred[None] | None = None
         self._build()
 
@@ -190,8 +192,8 @@ class Node(Service):
         """Read from crawlers as soon as this node has a lease."""
         super().startService()
         self.factory.read(False)
-        d = Deferred.fromCoroutine(self._start())
-        d.addErrback(lambda failure: self.log.failure("The node can't start", failure))
+        self._starting = Deferred.fromCoroutine(self._start())
+        self._starting.addErrback(self._not_started)
 
     async def _start(self) -> None:
         await self.timers.run_once("lease renewal")
@@ -203,10 +205,16 @@ class Node(Service):
         self.status.started()
         self._introduce()
 
+    def _not_started(self, failure: Failure) -> None:
+        if failure.check(CancelledError) is None:
+            self.log.failure("The node can't start", failure)
+
     def _introduce(self) -> None:
         config = self.config
         embedded = config.database_url is None
         where = f"embedded PostgreSQL in {config.state_dir}" if embedded else masked_url(self.dsn)
+        if config.log_format != "text":
+            self.log.warn("SOCKET_LOG_FORMAT={wanted}: this version writes text", wanted=config.log_format)
         self.log.info("Crawlers connect to {path}", path=config.socket_path)
         self.log.info("HTTP is on http://{host}:{port}/", host=config.http_host, port=self.http_port)
         self.log.info("The database is {where}", where=where)
@@ -242,6 +250,8 @@ class Node(Service):
         limit = self.config.shutdown_timeout
         self.log.info("Stopping: no new work, everything accepted is still committed")
         self.status.stopping()
+        if self._starting is not None:
+            self._starting.cancel()
         self.timers.stop()
         self._due.stop()
         self.presence.stop()

@@ -166,6 +166,8 @@ def main() -> None:
             "access_token": pair.access_token,
             "refresh_token": pair.refresh_token,
         }
+        # Whoever reads the line may stop this process at once: not before the reactor has taken its signals.
+        await deferLater(reactor, 0)
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
         await Deferred()

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import attrs
 import psycopg2
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from txpostgres import txpostgres
@@ -35,7 +36,7 @@ HOT = (
     "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; "
     "SET plan_cache_mode = force_generic_plan;"
 )
-"""For connections that touch a handful of rows by their keys: plans that fit near-empty tables do not fit full ones."""
+"""For connections that touch a few rows by their keys: plans that fit near-empty tables do not fit full ones."""
 
 _PARAMETER = re.compile(r"%\((\w+)\)s(::\w+(?:\[\])?)?")
 _NOT_PREPARED = frozenset({"26000", "42P05"})
@@ -92,6 +93,7 @@ class Connection:
         self._on_notify = on_notify
         self._lock = DeferredLock()
         self._live: _Quiet | None = None
+        self._making: _Quiet | None = None
         self._settings = settings
         self._prepared: dict[str, str] = {}
         self._may_prepare = True
@@ -163,10 +165,11 @@ class Connection:
         await self._exclusively(_nothing, self._limits.query)
 
     def close(self) -> None:
-        """Drop the connection; the next use makes a new one."""
-        live, self._live = self._live, None
-        if live is not None and not live.closed:
-            live.close()
+        """Drop the connection, also one that is being made; the next use makes a new one."""
+        for live in (self._live, self._making):
+            if live is not None and live.pollable() is not None and not live.closed:
+                live.close()
+        self._live = self._making = None
 
     async def _exclusively(self, run: Callable[[Any], Awaitable[T]], limit: float) -> T:
         await self._lock.acquire()
@@ -190,7 +193,7 @@ class Connection:
         if self._live is not None and not self._live.closed:
             return self._live
         self._prepared.clear()
-        live = _Quiet(self._reactor, self._drop)
+        self._making = live = _Quiet(self._reactor, self._drop)
         if self._on_notify is not None:
             notify = self._on_notify
             live.addNotifyObserver(lambda note: notify(note.channel, note.payload))
@@ -204,11 +207,12 @@ class Connection:
                 f"SET idle_in_transaction_session_timeout = {int(self._limits.transaction * 1000)};"
                 f"{self._settings}SET jit = off; SET timezone = 'UTC'"
             )
-        except (psycopg2.Error, TimeoutError) as error:
+        except (psycopg2.Error, TimeoutError, ConnectionDone) as error:
+            self._making = None
             if live.pollable() is not None and not live.closed:
                 live.close()
             raise DatabaseAway(_first_line(error) or "no connection in time") from error
-        self._live = live
+        self._live, self._making = live, None
         return live
 
     def _drop(self) -> None:

@@ -118,7 +118,7 @@ def _text(error: ValidationError, shown: str) -> str:
             missing = [name for name in wanted if name not in instance]
             return f"required and missing: {', '.join(missing)}"
         case "enum":
-            return f"{shown} is not allowed here: it must be one of {', '.join('null' if each is None else str(each) for each in wanted)}"
+            return f"{shown} is not allowed here: it must be one of {', '.join(map(str, wanted))}"
         case "const":
             return f"{shown} is not allowed here: it must be {wanted}"
         case "minimum" | "maximum":

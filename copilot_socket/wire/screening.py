@@ -52,9 +52,9 @@ def forbidden(value: Any) -> Iterator[tuple[Path, str]]:
     stack: list[tuple[_Chain, Any]] = [(None, value)]
     while stack:
         chain, container = stack.pop()
-        named = isinstance(container, dict)
-        for key, inner in container.items() if named else enumerate(container):
-            complaint = _string(key) if named else None
+        inside = container.items() if isinstance(container, dict) else enumerate(container)
+        for key, inner in inside:
+            complaint = _string(key) if isinstance(key, str) else None
             if complaint is not None:
                 yield _path(chain), f"in the name of a field, {complaint}"
             if isinstance(inner, dict | list):

@@ -1,161 +1,127 @@
 """A node in this process, crawlers at its socket, and the database behind it."""
 
+import itertools
 import json
-import os
-import shutil
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg2
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
-from twisted.internet.protocol import Protocol
-from twisted.internet.task import deferLater
 
 from copilot_socket import node as node_module
-from copilot_socket.config import load
 from copilot_socket.node import Node
 from copilot_socket.wire import factory as factory_module
 from copilot_socket.wire.peer import Peer
-from tests.support.postgres import DatabaseTestCase, reachable_directory
+from tests.support.crawler import Message, TestCrawler, reactor, until
+from tests.support.postgres import DatabaseTestCase
+from tests.support.server import InProcessNode
 
-PATIENCE = 8.0
-"""Seconds that a test waits for anything before it fails."""
-TICK = 0.004
-QUIET_SETTINGS: Mapping[str, str] = {
+PATIENCE = 4.0
+QUIET: Mapping[str, str] = {
     "SOCKET_HEARTBEAT_INTERVAL": "20000",
+    "SOCKET_HEARTBEAT_TIMEOUT": "60000",
+    "SOCKET_CONNECTION_TIMEOUT": "60000",
     "SOCKET_RECONNECT_GRACE": "20000",
     "SOCKET_LEASE": "30000",
     "SOCKET_RETRY_DELAY": "0",
-    "SOCKET_ENABLE_METRICS": "true",
-    "COPILOT_HTTP_PORT": "0",
-    "DATABASE_CONNECTION_POOL": "3",
+    "SOCKET_METRICS_INTERVAL": "60000",
 }
-"""Times so long that nothing happens by itself; a test shortens those that it is about."""
-
-Json = dict[str, Any]
-
-
-async def until(condition: Callable[[], Any], what: str = "") -> Any:
-    """Wait for *condition* (a function, perhaps of a query) to hold; its result."""
-    give_up = reactor.seconds() + PATIENCE
-    while True:
-        result = condition()
-        if result:
-            return result
-        assert reactor.seconds() < give_up, f"waited in vain for {what or condition}"
-        await deferLater(reactor, TICK)
+"""Times so long that nothing happens by itself; a test shortens those that it is about (in ms)."""
+ALIVE: Message = {"activeJobs": 0, "totalProcessed": 0, "systemStatus": "idle"}
+PROGRESS: Message = {"stage": "fetching", "entityType": "issue", "processed": 1}
 
 
-class Speaker(Protocol):
-    """A crawler's connection. Messages that nobody asked for yet stay in ``received``, in order."""
+def found(**fields: object) -> Message:
+    """An element of discovered_jobs."""
+    project = {"job_type": "crawl_project", "entity_id": "7", "namespace_path": "g/p", "entity_name": "P"}
+    return {**project, **fields}
 
-    def __init__(self, delimiter: bytes = b"\n") -> None:
+
+class Crawler(TestCrawler):
+    """A connection whose messages end with *delimiter* and carry an id only where a test gives one."""
+
+    def __init__(self, name: str = "plain", delimiter: bytes = b"\n") -> None:
+        super().__init__(name)
         self.delimiter = delimiter
-        self.received: list[Json] = []
-        self.everything = b""
-        self.closed: Deferred[None] = Deferred()
-        self.lost = False
-        self._buffer = b""
-        self._wanted: tuple[str | None, Deferred[Json]] | None = None
+        self.heard = b""
 
     def dataReceived(self, data: bytes) -> None:
-        self.everything += data
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        self.received += map(json.loads, lines)
-        self._satisfy()
+        self.heard += data
+        super().dataReceived(data)
 
-    def connectionLost(self, reason: object = None) -> None:
-        self.lost = True
-        self.closed.callback(None)
+    @property
+    def unread(self) -> list[Message]:
+        """What was heard and not yet looked at."""
+        return list(self._unread)
 
-    def _satisfy(self) -> None:
-        if self._wanted is None:
-            return
-        type_, d = self._wanted
-        for index, message in enumerate(self.received):
-            if type_ is None or message["type"] == type_:
-                self._wanted = None
-                d.callback(self.received.pop(index))
-                return
+    def forget(self) -> None:
+        """Look no more at what was heard so far."""
+        self._unread.clear()
 
-    def raw(self, data: bytes) -> None:
-        """Send *data* as it is."""
-        self.transport.write(data)
-
-    def say(self, type_: str, job: str | None = None, id: str | None = None, **data: Any) -> None:
-        """Send one message."""
-        self.raw(self.form(type_, job, id, **data))
-
-    def form(self, type_: str, job: str | None = None, id: str | None = None, **data: Any) -> bytes:
+    def form(self, kind: str, job: str | None = None, id: str | None = None, **data: Any) -> bytes:
         """The bytes of one message."""
-        message: Json = {"type": type_, "timestamp": datetime.now(UTC).isoformat(), "data": data}
+        message: Message = {"type": kind, "timestamp": "2026-01-01T00:00:00Z", "data": data}
         message |= {"jobId": job} if job is not None else {}
         message |= {"id": id} if id is not None else {}
         return json.dumps(message).encode() + self.delimiter
 
-    async def expect(self, type_: str | None = None) -> Json:
-        """The next message of that type (or of any); those before it of other types stay."""
-        d: Deferred[Json] = Deferred()
-        self._wanted = (type_, d)
-        self._satisfy()
-        try:
-            return await d.addTimeout(PATIENCE, reactor)
-        except Exception as error:
-            raise AssertionError(f"no {type_}; there is {self.received}, closed: {self.lost}") from error
+    def say(self, kind: str, job: str | None = None, id: str | None = None, **data: Any) -> str:
+        """Send one message."""
+        self.raw(self.form(kind, job, id, **data))
+        return id or ""
 
-    async def error(self) -> Json:
-        """The data of the next message, which is an error."""
-        message = await self.expect()
+    def next(self) -> "Deferred[Message]":
+        """The next message, whatever it is."""
+        return self._next(lambda _: True, "anything", PATIENCE)
+
+    async def error(self) -> Message:
+        """The data of the next message, which is an error; with its jobId."""
+        message = await self.next()
         assert message["type"] == "error", message
-        data: Json = message["data"] | {"jobId": message.get("jobId")}
-        return data
+        return {**message["data"], "jobId": message.get("jobId")}
 
-    async def jobs(self) -> list[Json]:
-        """The jobs of the next job_response."""
-        jobs: list[Json] = (await self.expect("job_response"))["data"]["jobs"]
+    async def acked(self) -> str:
+        """The ref of the next message, which is an ack."""
+        message = await self.next()
+        assert message["type"] == "ack", message
+        return str(message["data"]["ref"])
+
+    async def answered(self) -> list[Message]:
+        """The jobs of the next job_response, if any."""
+        jobs: list[Message] = (await self.expect("job_response", PATIENCE))["data"]["jobs"]
         return jobs
 
-    async def job(self) -> Json:
-        """The one job of the next job_response that has any."""
-        while not (jobs := await self.jobs()):
-            pass
-        assert len(jobs) == 1, jobs
-        return jobs[0]
-
-    async def ask(self, **data: Any) -> list[Json]:
+    async def ask(self, **data: Any) -> list[Message]:
         """Ask for work; what is answered at once."""
         self.say("job_request", **data)
-        return await self.jobs()
+        return await self.answered()
+
+    async def fail(self, job: str, recoverable: bool = True, **data: Any) -> None:
+        """Report a failure, and wait until it is stored."""
+        self.say("job_failed", job, id="failed", error="no", isRecoverable=recoverable, **data)
+        await self.answer("failed", PATIENCE)
 
     async def sync(self) -> None:
-        """Return once the server has dealt with all that was said: a heartbeat's ack is the last thing to come."""
+        """Return once the server has dealt with all that was said. Needs acks."""
         self.say("heartbeat", id="sync", **ALIVE)
-        while (await self.expect("ack"))["data"]["ref"] != "sync":
-            pass
+        await self.answer("sync", PATIENCE)
 
     async def leave(self) -> None:
         """Close the connection."""
+        assert self.transport is not None
         self.transport.loseConnection()
         await self.closed
-
-
-ALIVE: Json = {"activeJobs": 0, "totalProcessed": 0, "systemStatus": "idle"}
 
 
 class NodeTestCase(DatabaseTestCase):
     """``await self.node(...)`` starts a node, ``await self.crawler(...)`` connects to the first one."""
 
-    timeout = 40
+    timeout = 30
 
     def setUp(self) -> None:
         super().setUp()
         self.nodes: list[Node] = []
-        self.speakers: list[Speaker] = []
-        self.directory = reachable_directory()
-        self.addCleanup(shutil.rmtree, self.directory)
         self._connection = psycopg2.connect(self.database_url)
         self._connection.autocommit = True
         self.addCleanup(self._connection.close)
@@ -164,59 +130,59 @@ class NodeTestCase(DatabaseTestCase):
     # -- the server's side
 
     async def node(self, *, poll: float = 3600.0, **settings: object) -> Node:
-        """Start a node whose SOCKET_* (in ms) and other variables are *settings*; it looks for work every *poll* s."""
+        """Start a node. *settings* are variables of the environment; it looks for work every *poll* seconds."""
         self.patch(node_module, "POLL", poll)
-        path = self.directory / f"{len(self.nodes)}.sock"
-        environment = {**QUIET_SETTINGS, "SOCKET_PATH": str(path), "DATABASE_URL": self.database_url}
-        environment |= {name: str(value) for name, value in settings.items()}
-        environment["COPILOT_STATE_DIR"] = str(self.directory)
-        node = Node(load(environment, {}, {}, uid=os.geteuid()), self.database_url, reactor)
-        self.nodes.append(node)
-        node.privilegedStartService()
-        node.startService()
-        self.addCleanup(self._stop, node)
-        await until(lambda: node.status.running, "the node")
-        return node
+        environ = {**QUIET, **{name: str(value) for name, value in settings.items()}}
+        node = InProcessNode(self.database_url, **environ)
+        self.addCleanup(lambda: Deferred.fromCoroutine(node.clean_up()))
+        self.nodes.append(node.node)
+        await node.start()
+        return node.node
+
+    def each_its_own_process(self) -> None:
+        """From now on each new connection is taken for one of another process."""
+        pids = itertools.count(10_000)
+        self.be_process(lambda: next(pids))
+
+    def be_process(self, pid: Any) -> None:
+        """From now on new connections are taken for those of the process *pid* (or of what the function gives)."""
+        number = pid if callable(pid) else lambda: pid
+        self.patch(factory_module, "read_peer", lambda _: Peer(number(), 0, "1", "ns", "boot"))
 
     @staticmethod
     def now() -> float:
         """The reactor's time in seconds."""
         return float(reactor.seconds())
 
-    def several_processes(self) -> None:
-        """From now on each connection is taken for one of a process of its own, unless it is told which."""
-        numbers = iter(range(10_000, 20_000))
-        self.patch(factory_module, "read_peer", lambda _: Peer(next(numbers), 0, "1", "ns", "boot"))
-
-    async def _stop(self, node: Node) -> None:
-        for speaker in self.speakers:
-            if not speaker.lost:
-                speaker.transport.abortConnection()
-                await speaker.closed
-        await node.stopService()
-
     # -- the crawlers' side
 
-    async def connect(self, node: Node | None = None, delimiter: bytes = b"\n") -> Speaker:
+    async def connect(self, node: Node | None = None, *, delimiter: bytes = b"\n") -> Crawler:
         """A connection that has said nothing."""
         path = (node or self.nodes[0]).config.socket_path
-        speaker = await connectProtocol(UNIXClientEndpoint(reactor, path), Speaker(delimiter))
-        self.speakers.append(speaker)
-        return speaker
+        crawler: Crawler = await connectProtocol(
+            UNIXClientEndpoint(reactor, path), Crawler("plain", delimiter)
+        )
+        self.addCleanup(crawler.hang_up)
+        return crawler
 
-    async def crawler(self, name: str = "one", node: Node | None = None, **hello: Any) -> Speaker:
+    async def crawler(self, name: str = "one", node: Node | None = None, **hello: Any) -> Crawler:
         """A crawler that said hello, with acks."""
-        speaker = await self.connect(node)
-        speaker.say("hello", **{"crawlerId": name, "capabilities": ["ack"], **hello})
-        await speaker.expect("welcome")
-        return speaker
+        crawler = await self.connect(node)
+        crawler.name = name
+        crawler.say("hello", **{"crawlerId": name, "capabilities": ["ack"], **hello})
+        await crawler.expect("welcome", PATIENCE)
+        return crawler
 
-    async def working(self, path: str = "g/p", name: str = "one", **hello: Any) -> tuple[Speaker, str]:
-        """A crawler that was given a job, and the assignment."""
+    async def working(self, path: str = "g/p", name: str = "one", **hello: Any) -> tuple[Crawler, str]:
+        """A crawler that said hello and was given a job, and the assignment."""
         crawler = await self.crawler(name, **hello)
-        self.add_jobs(path)
+        return crawler, await self.given(crawler, path)
+
+    async def given(self, crawler: Crawler, path: str = "g/p", **columns: object) -> str:
+        """Make a job and have it given to *crawler*; the assignment."""
+        self.add_jobs(path, **columns)
         crawler.say("job_request")
-        return crawler, (await crawler.job())["id"]
+        return str((await crawler.job(PATIENCE))["id"])
 
     # -- the database
 
@@ -251,7 +217,7 @@ class NodeTestCase(DatabaseTestCase):
 
     async def becomes(self, job: str, status: str) -> None:
         """Wait for the job's state."""
-        await until(lambda: self.status(job) == status, f"{job} to become {status}, it is {self.status(job)}")
+        await until(lambda: self.status(job) == status, f"{job} is {status}", PATIENCE)
 
     def tries(self, job: str) -> list[str]:
         """How the job's tries ended."""

@@ -3,8 +3,7 @@
 from typing import Any
 
 from copilot_socket.store.batches import Batches
-from tests.handlers.support import ALIVE, NodeTestCase
-from tests.handlers.test_errors import PROGRESS, found
+from tests.handlers.support import ALIVE, PROGRESS, NodeTestCase, found
 
 
 class AckTests(NodeTestCase):
@@ -21,10 +20,10 @@ class AckTests(NodeTestCase):
         silent.say("job_started", job)
         silent.say("job_completed", job, success=True, finalCounts={})
         await self.becomes(job, "completed")
-        self.assertEqual(await plain.jobs(), [])
+        self.assertEqual(await plain.answered(), [])
         silent.say("job_request")
-        self.assertEqual((await silent.expect())["type"], "job_response")
-        self.assertEqual((silent.received, plain.received), ([], []))
+        self.assertEqual((await silent.next())["type"], "job_response")
+        self.assertEqual((silent.unread, plain.unread), ([], []))
 
     async def test_of_one_connection_only(self) -> None:
         """Capabilities belong to the connection that named them, also where two speak for one crawler."""
@@ -33,8 +32,8 @@ class AckTests(NodeTestCase):
         without = await self.crawler(capabilities=[])
         without.say("job_progress", job, **PROGRESS)
         with_acks.say("job_completed", job, id="c", success=True, finalCounts={})
-        self.assertEqual((await with_acks.expect())["data"]["ref"], "c")
-        self.assertEqual(without.received, [])
+        self.assertEqual((await with_acks.next())["data"]["ref"], "c")
+        self.assertEqual(without.unread, [])
 
     async def test_after_the_commit(self) -> None:
         """When the ack is there, so is the row; an ack comes for every kind of report."""
@@ -69,7 +68,7 @@ class AckTests(NodeTestCase):
         ]
         for type_, data, question, answer in steps:
             crawler.say(type_, job, id=type_, **data)
-            ack = await crawler.expect()
+            ack = await crawler.next()
             self.assertEqual((ack["type"], ack["jobId"]), ("ack", job))
             self.assertEqual(ack["data"], {"type": type_, "ref": type_})
             self.assertEqual(self.query(question, job.partition(".")[0]), [(answer,)], type_)
@@ -81,7 +80,7 @@ class AckTests(NodeTestCase):
         crawler.say(
             "job_failed", job, id="f", error="no page", errorType="http", isRecoverable=True, stackTrace="line 1"
         )
-        self.assertEqual((await crawler.expect())["data"], {"type": "job_failed", "ref": "f"})
+        self.assertEqual((await crawler.next())["data"], {"type": "job_failed", "ref": "f"})
         self.assertEqual(self.status(job), "queued")
         rows = self.query("SELECT error_type, error_message, stack_trace, is_recoverable FROM job_error_log")
         self.assertEqual(rows, [("http", "no page", "line 1", True)])
@@ -96,7 +95,7 @@ class AckTests(NodeTestCase):
         async def slow(batches: Batches, operations: Any) -> Any:
             # Another crawler's heartbeat goes to and fro meanwhile.
             await other.sync()
-            held.append(list(crawler.received))
+            held.append(list(crawler.unread))
             return await write(batches, operations)
 
         self.patch(Batches, "write", slow)
@@ -115,7 +114,7 @@ class AckTests(NodeTestCase):
             (b'"timestamp":"","id":""}', ""),
         ):
             crawler.raw(start + rest + b"\n")
-            self.assertEqual((await crawler.expect())["data"], {"type": "heartbeat", "ref": ref})
+            self.assertEqual((await crawler.next())["data"], {"type": "heartbeat", "ref": ref})
 
     async def test_pipelined(self) -> None:
         """Good and bad messages in one write are answered in their order, an error in the place of an ack."""
@@ -135,7 +134,7 @@ class AckTests(NodeTestCase):
             + form("job_completed", job, id="10", success=True, finalCounts={})
             + form("heartbeat", id="11", **ALIVE)
         )
-        answers = [await crawler.expect() for _ in range(11)]
+        answers = [await crawler.next() for _ in range(11)]
         self.assertEqual(
             [(item["data"].get("code", "ack"), item["data"].get("ref")) for item in answers],
             [
@@ -162,6 +161,6 @@ class AckTests(NodeTestCase):
             crawler.form("job_progress", job, id=str(n), **{**PROGRESS, "processed": n}) for n in range(count)
         ]
         crawler.raw(b"".join(messages))
-        refs = [(await crawler.expect())["data"]["ref"] for _ in range(count)]
+        refs = [(await crawler.next())["data"]["ref"] for _ in range(count)]
         self.assertEqual(refs, list(map(str, range(count))))
         self.assertEqual(self.row(job, "progress")["processed"], count - 1)

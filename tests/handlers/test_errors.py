@@ -3,10 +3,10 @@
 import json
 
 from copilot_socket.wire import factory as factory_module
-from tests.handlers.support import ALIVE, NodeTestCase, Speaker, until
+from tests.handlers.support import ALIVE, PROGRESS, Crawler, NodeTestCase, found
+from tests.support.crawler import until
 
 STARTED = {"entityType": "issue", "entityId": "7"}
-PROGRESS = {"stage": "fetching", "entityType": "issue", "processed": 1}
 
 
 class ErrorTestCase(NodeTestCase):
@@ -14,23 +14,23 @@ class ErrorTestCase(NodeTestCase):
 
     settings: dict[str, object] = {}
 
-    async def begin(self, **hello: object) -> Speaker:
+    async def begin(self, **hello: object) -> Crawler:
         """A node, a crawler at work, and the one that will be wrong."""
         await self.node(**self.settings)
         self.bystander, self.held = await self.working("by/stander", "bystander")
         self.bystander.say("job_started", self.held, id="start")
-        self.assertEqual((await self.bystander.expect())["data"]["ref"], "start")
+        self.assertEqual((await self.bystander.next())["data"]["ref"], "start")
         return await self.crawler("wrong", **hello)
 
     async def unnoticed(self) -> None:
         """The bystander received nothing, and its work goes on to its end."""
-        self.assertEqual(self.bystander.received, [])
+        self.assertEqual(self.bystander.unread, [])
         self.bystander.say("job_progress", self.held, id="p", **PROGRESS)
         self.bystander.say("job_completed", self.held, id="c", success=True, finalCounts={"issue": 1})
-        acks = [await self.bystander.expect() for _ in range(2)]
+        acks = [await self.bystander.next() for _ in range(2)]
         self.assertEqual([(ack["type"], ack["data"]["ref"]) for ack in acks], [("ack", "p"), ("ack", "c")])
         self.assertEqual(self.status(self.held), "completed")
-        self.assertFalse(self.bystander.lost)
+        self.assertTrue(self.bystander.open)
 
 
 class BadMessageTests(ErrorTestCase):
@@ -125,11 +125,11 @@ class BadMessageTests(ErrorTestCase):
         bad = [b"{]\n", b'{"type":"x","timestamp":"t"}\n', b'{"type":"heartbeat","timestamp":"t"}\n', b"rubbish\n"]
         crawler.raw(b"".join(bad * 5)[: -len(bad[-1])])
         await crawler.sync()
-        self.assertEqual(len([m for m in crawler.received if m["type"] == "error"]), 19)
-        crawler.received.clear()
+        self.assertEqual(len([m for m in crawler.unread if m["type"] == "error"]), 19)
+        crawler.forget()
         crawler.raw(b"".join(bad * 5) + crawler.form("heartbeat", **ALIVE))
         await crawler.closed
-        codes = [message["data"]["code"] for message in crawler.received]
+        codes = [message["data"]["code"] for message in crawler.unread]
         self.assertEqual(codes, ["invalid_json", "unknown_type", "invalid_message", "invalid_json"] * 5)
         await self.unnoticed()
 
@@ -158,7 +158,7 @@ class TooLargeTests(ErrorTestCase):
             error = await crawler.error()
             self.assertEqual(error["code"], "message_too_large")
             self.assertIn("4096", error["message"])
-            ack = await crawler.expect()
+            ack = await crawler.next()
             self.assertEqual((ack["type"], ack["data"]["ref"]), ("ack", "next"))
         await self.unnoticed()
 
@@ -168,7 +168,7 @@ class TooLargeTests(ErrorTestCase):
         room = 4096 - len(crawler.form("heartbeat", memoryUsage="", id="fits", **ALIVE).rstrip())
         for more, kind in ((0, "ack"), (1, "error")):
             crawler.say("heartbeat", memoryUsage="m" * (room + more), id="fits", **ALIVE)
-            self.assertEqual((await crawler.expect())["type"], kind)
+            self.assertEqual((await crawler.next())["type"], kind)
         await self.unnoticed()
 
     async def test_without_end(self) -> None:
@@ -176,7 +176,7 @@ class TooLargeTests(ErrorTestCase):
         crawler = await self.begin()
         crawler.raw(b'{"type": "heartbeat", "data": "' + b"x" * (4096 * 17))
         await crawler.closed
-        self.assertEqual([message["data"]["code"] for message in crawler.received], ["message_too_large"])
+        self.assertEqual([message["data"]["code"] for message in crawler.unread], ["message_too_large"])
         await self.unnoticed()
 
 
@@ -200,10 +200,10 @@ class RefusalTests(ErrorTestCase):
         crawler.say("job_request")
         mine = (await crawler.job())["id"]
         crawler.say("job_completed", mine, id="c1", success=True, finalCounts={"issue": 3})
-        self.assertEqual((await crawler.expect())["type"], "ack")
+        self.assertEqual((await crawler.next())["type"], "ack")
         before = self.row(mine, "status", "progress", "updated_at")
         crawler.say("job_completed", mine, id="c2", success=True, finalCounts={"issue": 9})
-        ack = await crawler.expect()
+        ack = await crawler.next()
         self.assertEqual((ack["type"], ack["data"]["ref"]), ("ack", "c2"))
         crawler.say("job_progress", mine, id="late", **PROGRESS)
         crawler.say("job_failed", mine, id="worse", error="no", isRecoverable=True)
@@ -237,7 +237,7 @@ class RefusalTests(ErrorTestCase):
         )
         self.add_jobs("g/poison")
         crawler.say("job_request")
-        self.assertEqual([(await crawler.expect())["type"] for _ in range(2)], ["ack", "error"])
+        self.assertEqual([(await crawler.next())["type"] for _ in range(2)], ["ack", "error"])
         mine = (await crawler.job())["id"]
         self.bystander.say("job_progress", self.held, id="good", **PROGRESS)
         crawler.raw(
@@ -245,12 +245,12 @@ class RefusalTests(ErrorTestCase):
             + crawler.form("job_progress", mine, id="4", message="poison", **PROGRESS)
             + crawler.form("job_progress", mine, id="5", **{**PROGRESS, "processed": 8})
         )
-        answers = [await crawler.expect() for _ in range(3)]
+        answers = [await crawler.next() for _ in range(3)]
         self.assertEqual([answer["type"] for answer in answers], ["ack", "error", "ack"])
         self.assertEqual((answers[1]["data"]["code"], answers[1]["data"]["ref"]), ("internal", "4"))
         self.assertEqual(answers[1]["jobId"], mine)
         self.assertNotIn("poison", json.dumps(answers[1]))
-        self.assertEqual((await self.bystander.expect())["data"]["ref"], "good")
+        self.assertEqual((await self.bystander.next())["data"]["ref"], "good")
         self.assertEqual(self.row(mine, "status", "progress")[1]["processed"], 8)
         await self.unnoticed()
 
@@ -287,7 +287,7 @@ class RoomTests(ErrorTestCase):
         self.assertIn("2 connections", error["message"])
         await extra.closed
         self.assertGreaterEqual(self.now() - begun, 0.2)
-        self.assertEqual(extra.received, [])
+        self.assertEqual(extra.unread, [])
         await crawler.sync()
         await self.unnoticed()
 
@@ -318,8 +318,8 @@ class RoomTests(ErrorTestCase):
         newcomer = await self.crawler("newcomer")
         await mute.closed
         await newcomer.sync()
-        self.assertFalse(second_mute.lost or live.lost)
-        self.assertEqual(mute.received, [])
+        self.assertTrue(second_mute.open and live.open)
+        self.assertEqual(mute.unread, [])
         await self.unnoticed()
 
     async def test_a_mute_one_that_is_all_its_crawler_has(self) -> None:
@@ -353,7 +353,7 @@ class ElementTests(ErrorTestCase):
             "nonsense",
         ]
         crawler.say("jobs_discovered", mine, id="d", discovered_jobs=elements)
-        answers = [await crawler.expect() for _ in range(5)]
+        answers = [await crawler.next() for _ in range(5)]
         self.assertEqual([answer["type"] for answer in answers], ["error"] * 4 + ["ack"])
         paths = [answer["data"]["path"] for answer in answers[:4]]
         start = "/data/discovered_jobs/"
@@ -376,7 +376,7 @@ class ElementTests(ErrorTestCase):
         )
         error = await crawler.error()
         self.assertEqual((error["code"], error["path"], error["ref"]), ("invalid_message", "/data/entities/1", "e"))
-        self.assertEqual((await crawler.expect())["type"], "ack")
+        self.assertEqual((await crawler.next())["type"], "ack")
         rows = self.query(
             "SELECT full_path, gitlab_id, type, account_id FROM areas JOIN area_authorizations USING (full_path) ORDER BY 1"
         )
@@ -399,8 +399,3 @@ class ElementTests(ErrorTestCase):
         self.assertEqual((error["code"], error["path"]), ("invalid_message", "/data/discovered_jobs"))
         await self.unnoticed()
 
-
-def found(**fields: object) -> dict[str, object]:
-    """An element of discovered_jobs."""
-    project = {"job_type": "crawl_project", "entity_id": "7", "namespace_path": "g/p", "entity_name": "P"}
-    return {**project, **fields}

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tests.handlers.support import ALIVE, NodeTestCase, Speaker, until
-from tests.handlers.test_errors import PROGRESS
+from tests.handlers.support import ALIVE, PROGRESS, Crawler, NodeTestCase
+from tests.support.crawler import until
 
 
 class PushTests(NodeTestCase):
@@ -73,7 +73,7 @@ class PushTests(NodeTestCase):
         await self.node()
         crawler, job = await self.working(maxJobs=2)
         crawler.raw(crawler.form("job_request") + crawler.form("job_progress", job, **PROGRESS))
-        self.assertEqual(await crawler.jobs(), [])
+        self.assertEqual(await crawler.answered(), [])
         self.add_jobs("g/2")
         crawler.say("job_progress", job, **PROGRESS)
         self.assertEqual((await crawler.job())["fullPath"], "g/2")
@@ -106,7 +106,7 @@ class PushTests(NodeTestCase):
         self.query("UPDATE jobs SET ready = false, scheduled_at = now() + interval '0.4 s' WHERE id = %s", job)
         self.assertEqual(await crawler.ask(), [])
         await crawler.job()
-        [(late,)] = self.query("SELECT extract(epoch FROM now() - scheduled_at) FROM jobs WHERE id = %s", job)
+        [(late,)] = self.query("SELECT extract(epoch FROM now() - scheduled_at)::float8 FROM jobs WHERE id = %s", job)
         self.assertLess(abs(late - 0.03), 0.06)
 
     async def test_after_a_back_off(self) -> None:
@@ -121,12 +121,12 @@ class PushTests(NodeTestCase):
         self.assertNotEqual(job["id"], first)
         self.assertEqual(self.row(first, "attempts"), 1)
 
-    async def quiet(self, *crawlers: Speaker) -> None:
+    async def quiet(self, *crawlers: Crawler) -> None:
         """Nothing was pushed, and nothing will be: two rounds of dispatch have gone by."""
         other = await self.crawler("quiet", entityTypes=["none"])
         for _ in range(2):
             self.assertEqual(await other.ask(), [])
-        self.assertEqual([crawler.received for crawler in crawlers], [[] for _ in crawlers])
+        self.assertEqual([crawler.unread for crawler in crawlers], [[] for _ in crawlers])
 
 
 class RoomTests(NodeTestCase):
@@ -172,7 +172,7 @@ class RoomTests(NodeTestCase):
         self.assertEqual(await plain.ask(limit=5), [])
         plain.say("job_started", job["id"])
         plain.say("job_completed", job["id"], success=True, finalCounts={})
-        [second] = await plain.jobs()
+        [second] = await plain.answered()
         self.assertEqual(second["fullPath"], "g/1")
 
     async def test_more_for_plain_ones(self) -> None:
@@ -188,7 +188,7 @@ class RoomTests(NodeTestCase):
         await self.node(SOCKET_HEARTBEAT_INTERVAL=12345, SOCKET_MAX_MESSAGE_SIZE=54321)
         crawler = await self.connect()
         crawler.say("hello", crawlerId="c")
-        welcome = (await crawler.expect())["data"]
+        welcome = (await crawler.next())["data"]
         self.assertEqual(welcome.pop("connectionId"), next(iter(self.nodes[0].factory.connections)))
         self.assertEqual(
             welcome,
@@ -289,7 +289,7 @@ class RoutingTests(NodeTestCase):
         self.add_jobs("g/{weird}/ü")
         job = await plain.job()
         self.assertEqual(job["fullPath"], "g/{weird}/ü")
-        last = plain.everything.rstrip(b"\n").rpartition(b"\n")[2]
+        last = plain.heard.rstrip(b"\n").rpartition(b"\n")[2]
         self.assertEqual((last.count(b"{"), last.count(b"}"), last.isascii()), (3, 3, True))
 
 

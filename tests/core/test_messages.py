@@ -1,0 +1,69 @@
+"""The classes of messages."""
+
+import attrs
+from twisted.trial.unittest import SynchronousTestCase
+
+from copilot_socket.core import replies
+from copilot_socket.core.errors import ErrorCode, ProtocolError
+from copilot_socket.core.messages import (
+    ELEMENTS,
+    INCOMING,
+    DiscoveredJob,
+    ElementFault,
+    Entity,
+    Hello,
+    JobRequest,
+    JobsDiscovered,
+    Message,
+    wire_name,
+)
+
+
+class MessageTests(SynchronousTestCase):
+    """Message and its data."""
+
+    def test_answers_refer_to_the_id_else_to_the_timestamp(self) -> None:
+        """An id that is given is the reference, however short."""
+        self.assertEqual(Message("job_request", "t", "m", None, JobRequest()).ref, "m")
+        self.assertEqual(Message("job_request", "t", "", None, JobRequest()).ref, "")
+        self.assertEqual(Message("job_request", "t", None, None, JobRequest()).ref, "t")
+
+    def test_frozen_and_slotted(self) -> None:
+        """No value changes on its way, and none takes more room than its fields."""
+        for cls in (Message, ElementFault, DiscoveredJob, Entity, *INCOMING.values()):
+            self.assertNotIn("__dict__", vars(cls), cls)
+            self.assertIs(cls.__setattr__, Message.__setattr__, cls)
+        self.assertRaises(attrs.exceptions.FrozenInstanceError, setattr, Hello("c"), "crawler_id", "d")
+
+    def test_names_on_the_wire(self) -> None:
+        """Camel case, but where the protocol has it otherwise."""
+        self.assertEqual(wire_name(Hello, "crawler_id"), "crawlerId")
+        self.assertEqual(wire_name(Entity, "parent_id"), "parentId")
+        self.assertEqual(wire_name(JobsDiscovered, "discovered_jobs"), "discovered_jobs")
+        self.assertEqual(wire_name(DiscoveredJob, "namespace_path"), "namespace_path")
+
+    def test_lists_that_can_do_without_elements_exist(self) -> None:
+        """They are fields of their class."""
+        for type_, name in ELEMENTS.items():
+            self.assertIn(name, {field.name for field in attrs.fields(INCOMING[type_])})
+
+
+class SecretTests(SynchronousTestCase):
+    """Tokens are not shown by accident."""
+
+    def test_not_in_repr(self) -> None:
+        """No class with a token shows it."""
+        job = replies.Job("J.1.x", "issue", "42", "u", "s3cret")
+        answer = replies.TokenRefreshResponse("J.1.x", "s3cret", "t", True)
+        for value in (Hello("c", token="s3cret"), job, replies.JobResponse((job,)), answer):
+            self.assertNotIn("s3cret", repr(value))
+
+
+class ErrorTests(SynchronousTestCase):
+    """ProtocolError."""
+
+    def test_tells_code_and_message(self) -> None:
+        """As a string it is both; the rest is there for the reply."""
+        error = ProtocolError(ErrorCode.UNKNOWN_JOB, "no such job", ref="m", job_id="J.1.x")
+        self.assertEqual(str(error), "unknown_job: no such job")
+        self.assertEqual((error.path, error.ref, error.job_id), (None, "m", "J.1.x"))

@@ -1,0 +1,63 @@
+"""Throwing away what is old."""
+
+from twisted.internet import reactor
+
+from copilot_socket.core.jobs import Status
+from copilot_socket.store import cleanup
+from copilot_socket.store.cleanup import Cleanup
+from tests.support.store import StoreTestCase
+
+
+class CleanupTests(StoreTestCase):
+    """Cleanup.run()."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.cleanup = Cleanup(self.database, reactor, max_job_age=3600.0, max_error_age=7200.0)
+
+    async def test_old_and_finished(self) -> None:
+        """Jobs that ended long ago go with their assignments and tries; live and recent ones stay."""
+        old, _ = await self.in_status(Status.COMPLETED, "old")
+        recent, _ = await self.in_status(Status.FAILED, "recent")
+        live, _ = await self.in_status(Status.RUNNING, "live")
+        self.query("UPDATE jobs SET updated_at = now() - interval '2 hours' WHERE id <> %s", recent)
+        counts = await self.cleanup.run()
+        self.assertEqual(counts["clean_jobs"], 1)
+        self.assertEqual({row[0] for row in self.query("SELECT id FROM jobs")}, {recent, live})
+        self.assertEqual(self.query("SELECT count(*) FROM job_assignments WHERE web_app_job_id = %s", old), [(0,)])
+        self.assertEqual(self.query("SELECT count(*) FROM job_tries WHERE job_id = %s", old), [(0,)])
+
+    async def test_children_of_a_removed_job(self) -> None:
+        """They stay, and no longer say where they come from."""
+        parent, _ = await self.in_status(Status.COMPLETED, "parent")
+        [child] = self.add_jobs("child")
+        self.query("UPDATE jobs SET spawned_from = %s WHERE id = %s", parent, child)
+        self.query("UPDATE jobs SET updated_at = now() - interval '2 hours' WHERE id = %s", parent)
+        await self.cleanup.run()
+        self.assertEqual(self.query("SELECT id, spawned_from FROM jobs"), [(child, None)])
+
+    async def test_in_batches(self) -> None:
+        """A backlog larger than a batch goes in one run."""
+        self.patch(cleanup, "BATCH", 10)
+        self.add_jobs(*map(str, range(25)))
+        self.query("UPDATE jobs SET status = 'completed', updated_at = now() - interval '2 hours'")
+        self.assertEqual((await self.cleanup.run())["clean_jobs"], 25)
+
+    async def test_errors_and_connections(self) -> None:
+        """Old errors, connections, crawlers and keys go too."""
+        for age in ("1 hour", "3 hours"):
+            self.query(
+                "INSERT INTO job_error_log (job_id, timestamp, error_message, is_recoverable) "
+                f"VALUES ('x', now() - interval '{age}', '{age}', true)"
+            )
+        self.query(
+            "INSERT INTO socket_connections (id, crawler_key, node_id, is_active, ended_at) VALUES "
+            "('old', 'k', 'n', false, now() - interval '2 days'), ('new', 'k', 'n', true, NULL)"
+        )
+        self.query("INSERT INTO crawlers VALUES ('k', 'k', 'n', now() - interval '2 days', 1, '{}', false)")
+        self.query("INSERT INTO idempotency_keys VALUES ('k', 'f', 200, '{}', now() - interval '2 days')")
+        await self.cleanup.run()
+        self.assertEqual(self.query("SELECT error_message FROM job_error_log"), [("1 hour",)])
+        self.assertEqual(self.query("SELECT id FROM socket_connections"), [("new",)])
+        self.assertEqual(self.query("SELECT count(*) FROM crawlers"), [(0,)])
+        self.assertEqual(self.query("SELECT count(*) FROM idempotency_keys"), [(0,)])

@@ -1,0 +1,79 @@
+"""The one place where changes are told, and what listens there."""
+
+from prometheus_client import CollectorRegistry, generate_latest
+from twisted.logger import globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from copilot_socket.logs import NewsLog
+from copilot_socket.metrics import Metrics
+from copilot_socket.telling import (
+    ConnectionChanged,
+    CrawlerChanged,
+    JobChanged,
+    JobSent,
+    MessageHandled,
+    Telling,
+    TokenRefreshed,
+)
+
+NEWS = (
+    JobChanged("JOB", "failed", "job_failed", "JOB.1.x", "c1", "broke", "failed"),
+    JobSent("JOB", "JOB.1.x", "c1", 0.25),
+    ConnectionChanged("conn", "c1", "opened"),
+    CrawlerChanged("c1", "left"),
+    MessageHandled("heartbeat", "ok", 0.001),
+    MessageHandled("heartbeat", "invalid_message", 0.001),
+    TokenRefreshed("acct", "refreshed"),
+)
+
+
+class TellingTests(SynchronousTestCase):
+    """Telling.tell()."""
+
+    def test_a_listener_that_fails(self) -> None:
+        """It disturbs neither the others nor the teller, and is logged."""
+        heard: list[object] = []
+
+        def broken(_news: object) -> None:
+            raise RuntimeError("broken")
+
+        telling = Telling()
+        telling.listen(broken)
+        telling.listen(heard.append)
+        telling.tell(NEWS[0])
+        self.assertEqual(heard, [NEWS[0]])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_metrics(self) -> None:
+        """Each piece of news moves its metric, by the names that dashboards rely on."""
+        registry = CollectorRegistry()
+        metrics = Metrics(registry)
+        for news in NEWS:
+            metrics(news)
+        page = generate_latest(registry).decode()
+        for line in (
+            "socket_connections_total 1.0",
+            'socket_messages_processed_total{outcome="ok",type="heartbeat"} 1.0',
+            'socket_errors_total{code="invalid_message"} 1.0',
+            'socket_processing_duration_seconds_count{type="heartbeat"} 2.0',
+            "copilot_dispatch_seconds_count 1.0",
+            'copilot_job_changes_total{event="job_failed",status="failed"} 1.0',
+            'copilot_tries_total{outcome="failed"} 1.0',
+            'copilot_token_refreshes_total{outcome="refreshed"} 1.0',
+        ):
+            self.assertIn(line, page)
+
+    def test_logs(self) -> None:
+        """What is told of jobs, crawlers and connections is logged with their ids."""
+        events: list[dict[str, object]] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        log = NewsLog()
+        for news in NEWS:
+            log(news)
+        from twisted.logger import formatEvent
+
+        lines = [formatEvent(event) for event in events]
+        self.assertEqual(len(lines), 5)
+        self.assertIn("job JOB is failed after job_failed (assignment JOB.1.x, crawler c1, broke)", lines)
+        self.assertIn("connection conn of crawler c1 opened (None)", lines)

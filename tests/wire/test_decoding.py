@@ -1,0 +1,180 @@
+"""What of JSON the decoder takes, and what a bad element of a list costs."""
+
+import json
+import re
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from copilot_socket.core.errors import ErrorCode, ProtocolError
+from copilot_socket.core.messages import DiscoveredJob, Discovery, Entity, Heartbeat, Hello, JobsDiscovered
+from copilot_socket.wire.screening import MAX_DEPTH
+from copilot_socket.wire.validators import MAX_EXPLAINED
+from tests.wire.decoding import DECODER, DecoderCase
+from tests.wire.examples import DISCOVERED, ENTITY, with_data
+
+
+class JsonTests(DecoderCase):
+    """What is JSON, and what of JSON is allowed."""
+
+    def test_no_json(self) -> None:
+        """None of these can be read."""
+        for data in (
+            b"",
+            b"{",
+            b"{'a':1}",
+            b"\xff",
+            b'{"type":"\xff"}',
+            b'{"a":1,}',
+            b'{"a":1}{"a":1}',
+            b'{"a":"\x00"}',
+        ):
+            error = self.refused(data, ErrorCode.INVALID_JSON)
+            self.assertEqual((error.path, error.ref), (None, None))
+        for number in ("NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1" * 400 + ".5", "01", "+1", ".5", "tru"):
+            self.refused(self.heartbeat(number), ErrorCode.INVALID_JSON)
+
+    def test_no_object(self) -> None:
+        """JSON that is no object is no message."""
+        for data in (b"[]", b"1", b'"x"', b"null"):
+            self.assertEqual(self.refused(data).path, "")
+
+    def test_forbidden_values(self) -> None:
+        """U+0000, lone surrogates and large integers are refused wherever they are, with their place."""
+        for value in (r'"\u0000"', r'"a\u0000b"', r'"\ud800"', r'"\udfff x"', str(2**53 + 1), str(-(2**53) - 1),
+                      str(2**64), "1" * 400, "9" * 10_000):  # fmt: skip
+            self.assertEqual(self.refused(self.heartbeat(value)).path, "/data/memoryUsage", value[:30])
+            self.assertEqual(self.refused(self.heartbeat(f'[0,{{"a":{value}}}]')).path, "/data/memoryUsage/1/a")
+        for name in (r'"\u0000"', r'"\ud800"'):
+            error = self.refused(self.heartbeat(f'{{"b":{{{name}:{{"c":{name}}}}}}}'))
+            self.assertEqual(error.path, "/data/memoryUsage/b")
+
+    def test_what_only_looks_forbidden(self) -> None:
+        """Escaped backslashes, proper pairs, long numbers in strings, long fractions, the largest integers."""
+        for written in (r'"\\u0000"', r'"\ud83d\ude00"', '"9999999999999999999"', "0.12345678901234567", str(2**53),
+                        str(-(2**53)), "1e300", '"\\u0001"'):  # fmt: skip
+            data = DECODER.decode(self.heartbeat(written)).data
+            assert isinstance(data, Heartbeat)
+            self.assertEqual(data.memory_usage, json.loads(written))
+
+    def test_raw_surrogate_bytes(self) -> None:
+        """A surrogate in raw bytes is no UTF-8."""
+        self.refused(self.heartbeat('"\ud800"'), ErrorCode.INVALID_JSON)
+
+    def test_nesting(self) -> None:
+        """Deep nesting is refused at one depth, whichever parser meets it, and never crashes."""
+        for inner in ("", r'"\u0000"', "9999999999999999"):
+            allowed = MAX_DEPTH - 2  # the message and its data are two
+            for levels in (allowed + 1, 900, 1100, 100_000):
+                error = self.refused(self.heartbeat("[" * levels + inner + "]" * levels))
+                self.assertIn("nested too deeply", error.message)
+        levels = MAX_DEPTH - 2
+        self.assertIsInstance(DECODER.decode(self.heartbeat("[" * levels + "]" * levels)).data, Heartbeat)
+        wide = "[" + "[]," * 5000 + "[]]"
+        self.assertIsInstance(DECODER.decode(self.heartbeat(wide)).data, Heartbeat)
+
+    @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
+    @settings(deadline=None)
+    def test_any_bytes(self, data: bytes) -> None:
+        """Bytes that are no message are refused in order, whatever they are."""
+        try:
+            DECODER.decode(data)
+        except ProtocolError as error:
+            self.assertIn(error.code, (ErrorCode.INVALID_JSON, ErrorCode.INVALID_MESSAGE, ErrorCode.UNKNOWN_TYPE))
+
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.integers(-(2**54), 2**54) | st.sampled_from(["\x00", "\ud800", "x", 5.0]),
+            lambda inner: (
+                st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("a\x00\ud800"), inner, max_size=2)
+            ),
+            max_leaves=8,
+        )
+    )
+    @settings(deadline=None)
+    def test_free_values(self, value: Any) -> None:
+        """A free value is accepted as it is, or refused because it holds something forbidden."""
+        written = json.dumps(value)
+        numbers = map(int, re.findall(r"-?\d{9,}", written))
+        bad = "\\u0000" in written or "\\ud800" in written or any(abs(number) > 2**53 for number in numbers)
+        data = self.heartbeat(written)
+        if bad:
+            self.assertTrue((self.refused(data).path or "").startswith("/data"))
+        else:
+            decoded = DECODER.decode(data).data
+            assert isinstance(decoded, Heartbeat)
+            self.assertEqual(decoded.memory_usage, value)
+
+
+class ElementTests(DecoderCase):
+    """Lists that can do without bad elements."""
+
+    def test_bad_elements_cost_themselves(self) -> None:
+        """The good ones stay in order, the bad ones are told by their index in the message as it came."""
+        big = {**DISCOVERED, "estimated_size": {"a": 10**16}}
+        elements = [
+            DISCOVERED,
+            {**DISCOVERED, "job_type": "crawl_moon"},
+            {**DISCOVERED, "entity_name": "a\x00"},
+            {**DISCOVERED, "entity_id": "8"},
+            "x",
+            big,
+            {**DISCOVERED, "entity_name": "\ud800", "entity_id": 5},
+            {key: value for key, value in DISCOVERED.items() if key != "namespace_path"},
+            {**DISCOVERED, "entity_id": "9"},
+        ]
+        message = self.decode(with_data("jobs_discovered", discovered_jobs=elements))
+        assert isinstance(message.data, JobsDiscovered)
+        self.assertEqual([job.entity_id for job in message.data.discovered_jobs], ["7", "8", "9"])
+        told = [(fault.index, fault.path.removeprefix("/data/discovered_jobs")) for fault in message.faults]
+        expected = [
+            (1, "/1/job_type"),
+            (2, "/2/entity_name"),
+            (4, "/4"),
+            (5, "/5/estimated_size/a"),
+            (6, "/6/entity_name"),
+            (7, "/7"),
+        ]
+        self.assertEqual(told, expected)
+        self.assertEqual(message.faults[-1].message, "required and missing: namespace_path")
+
+    def test_entities(self) -> None:
+        """The same of a discovery."""
+        elements = [ENTITY, {**ENTITY, "id": None}, {**ENTITY, "id": "x"}, {**ENTITY, "parentId": 1e20}]
+        message = self.decode(with_data("discovery", entities=elements))
+        self.assertEqual(
+            message.data,
+            Discovery("group", (Entity(7, "Sub", "top/sub"), Entity("x", "Sub", "top/sub"))),
+        )
+        self.assertEqual(
+            [fault.path for fault in message.faults], ["/data/entities/1/id", "/data/entities/3/parentId"]
+        )
+
+    def test_nothing_left(self) -> None:
+        """A list of bad elements only is a message with an empty list."""
+        message = self.decode(with_data("discovery", entities=[None]))
+        self.assertEqual((message.data, len(message.faults)), (Discovery("group", ()), 1))
+
+    def test_a_fault_elsewhere_costs_the_message(self) -> None:
+        """And it is that fault which is told."""
+        for fields in ({"entityType": 5}, {"entityType": "\x00"}):
+            self.assertEqual(self.refused(with_data("discovery", entities=[None], **fields)).path, "/data/entityType")
+        no_job = with_data("jobs_discovered", discovered_jobs=[None])
+        del no_job["jobId"]
+        self.assertEqual(self.refused(no_job).message, "required and missing: jobId")
+
+    def test_very_many(self) -> None:
+        """Each is told of; past a hundred, without an explanation."""
+        good = {**DISCOVERED, "entity_id": "good"}
+        message = self.decode(with_data("jobs_discovered", discovered_jobs=[{}] * 500 + [good]))
+        self.assertEqual(message.data, JobsDiscovered((DiscoveredJob("crawl_group", "good", "top/sub", "Sub"),)))
+        self.assertEqual([fault.index for fault in message.faults], list(range(500)))
+        explained = [fault for fault in message.faults if "required and missing" in fault.message]
+        self.assertEqual(len(explained), MAX_EXPLAINED)
+
+    def test_other_lists_are_not_sifted(self) -> None:
+        """A bad element of any other list costs the message."""
+        error = self.refused(with_data("hello", entityTypes=["issue", ""]))
+        self.assertEqual(error.path, "/data/entityTypes/1")
+        self.assertIsInstance(self.decode(with_data("hello", entityTypes=[])).data, Hello)
