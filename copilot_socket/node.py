@@ -105,7 +105,7 @@ class Node(Service):
             self.telling,
             heartbeat_timeout=config.heartbeat_timeout,
             connection_timeout=config.connection_timeout,
-            on_released=self.dispatcher.wake,
+            on_room=self.dispatcher.wake,
         )
         self._build_wire(tokens)
         self._build_http(vault)

@@ -35,6 +35,8 @@ class Standing:
     link: Link
     limit: int
     answered: bool = False
+    awaited: bool = False
+    """Its crawler's reports are on their way to the database; it is served when they are there."""
 
 
 class Dispatcher:
@@ -97,6 +99,7 @@ class Dispatcher:
         jobs = [job for job in await self._claims.unreported([crawler.key]) if job.assignment in doubtful]
         if not jobs:
             return False
+        await self._claims.handed_token([job.assignment for job in jobs])
         self._deliver(Standing(crawler, link, len(jobs)), jobs)
         return True
 
@@ -122,7 +125,7 @@ class Dispatcher:
             self.wake()
 
     async def _round(self) -> None:
-        everyone = [standing for standing in self._standing.values() if standing.crawler.pending == 0]
+        everyone = [standing for standing in self._standing.values() if self._ready(standing)]
         served: set[str] = set()
         for entity_types, group in _by_entity_types(everyone).items():
             slots = _slots(group)
@@ -133,6 +136,19 @@ class Dispatcher:
             served |= self._hand_over(claim.jobs)
         fresh = [item for item in everyone if not item.answered and item.crawler.key not in served]
         await self._answer_empty(fresh)
+
+    def _ready(self, standing: Standing) -> bool:
+        """Whether its crawler is alive and nothing that it said before is still to be stored."""
+        crawler = standing.crawler
+        if crawler.pending and not standing.awaited:
+            standing.awaited = True
+
+            def settled(_: None) -> None:
+                standing.awaited = False
+                self.wake()
+
+            crawler.settled().addCallback(settled)
+        return crawler.present and not crawler.pending
 
     async def _answer_empty(self, fresh: Sequence[Standing]) -> None:
         """Say that there is nothing for now; but a crawler that stood at another node is served here first."""
@@ -151,50 +167,51 @@ class Dispatcher:
         by_crawler: dict[str, list[Claimed]] = {}
         for job in jobs:
             by_crawler.setdefault(job.crawler, []).append(job)
+        served: set[str] = set()
         for key, theirs in by_crawler.items():
-            standing = self._standing.pop(key, None)
+            standing = self._standing.get(key)
             if standing is None:
                 self._give_back(theirs, Event.RETURNED, "its crawler has gone")
-            else:
-                self._deliver(standing, theirs)
-        return set(by_crawler)
+            elif self._deliver(standing, theirs):
+                served.add(key)
+        return served
 
-    def _deliver(self, standing: Standing, jobs: Sequence[Claimed]) -> None:
-        """Send what can be sent at once; the rest waits for a token."""
+    def _deliver(self, standing: Standing, jobs: Sequence[Claimed]) -> bool:
+        """Send what can be sent at once, if anything; the rest waits for a token."""
         ready = [job for job in jobs if self._tokens.good(job)]
         try:
             tokens = [self._tokens.reveal(job.access_token) for job in ready]
         except VaultError as error:
             self.log.error("Jobs can't be sent: {error}", error=error)
             self._give_back(jobs, Event.PUT_OFF, str(error))
-            return
+            return False
         if ready:
             self._send(standing, ready, tokens)
         for job in jobs:
             if not self._tokens.good(job):
                 self._background(self._deliver_later(standing, job))
+        return bool(ready)
 
     async def _deliver_later(self, standing: Standing, job: Claimed) -> None:
-        standing.crawler.reserved += 1
+        """Meanwhile its crawler's request is answered and stands; the job takes up room all the same."""
+        crawler = standing.crawler
+        crawler.reserved += 1
         try:
             token = await self._tokens.fresh(job.account)
+            await self._claims.handed_token([job.assignment])
         except Refused as refusal:
             await self._return([job], Event.NO_CREDENTIAL, str(refusal))
-        except Unavailable as problem:
-            await self._return([job], Event.PUT_OFF, str(problem))
+        except (Unavailable, VaultError, DatabaseAway, psycopg2.Error) as problem:
+            await self._return([job], Event.PUT_OFF, str(problem).split("\n", 1)[0])
         else:
+            standing = self._standing.get(crawler.key, standing)
             if self._stopped or standing.link not in standing.crawler.links:
                 await self._return([job], Event.RETURNED, "its crawler has gone, or the node stops")
             else:
-                await self._claims.handed_token([job.assignment])
                 self._send(standing, [job], [token])
         finally:
-            standing.crawler.reserved -= 1
-        # Its request was taken off the list for this job; it stands again unless the job reached it or it asked anew.
-        if job.assignment not in standing.crawler.held and standing.link in standing.crawler.links:
-            self._standing.setdefault(standing.crawler.key, standing)
-            standing.answered = True
-            self.wake()
+            crawler.reserved -= 1
+        self.wake()
 
     def _send(self, standing: Standing, jobs: Sequence[Claimed], tokens: Sequence[str]) -> None:
         crawler, now = standing.crawler, self._reactor.seconds()
@@ -204,6 +221,7 @@ class Dispatcher:
                 JobSent(job.assignment.partition(".")[0], job.assignment, crawler.crawler_id, job.waited)
             )
         crawler.sent_at = now
+        self._standing.pop(crawler.key, None)
         standing.link.push(JobResponse(jobs=tuple(map(_wire, jobs, tokens))))
 
     def _give_back(self, jobs: Sequence[Claimed], event: Event, reason: str) -> None:

@@ -36,7 +36,7 @@ class PresenceKeeper:
         *,
         heartbeat_timeout: float,
         connection_timeout: float,
-        on_released: Callable[[], None],
+        on_room: Callable[[], None],
     ) -> None:
         self._registry = registry
         self._writer = writer
@@ -46,7 +46,7 @@ class PresenceKeeper:
         self._telling = telling
         self._heartbeat_timeout = heartbeat_timeout
         self._connection_timeout = connection_timeout
-        self._on_released = on_released
+        self._on_room = on_room
         self._healthy_since: float | None = None
         self._stopping = False
         self._timers: set[Any] = set()
@@ -98,6 +98,7 @@ class PresenceKeeper:
             await self.learn(crawler)
         finally:
             crawler.end()
+        self._on_room()
 
     async def learn(self, crawler: Crawler) -> None:
         """Bring what is known of the crawler's assignments in line with the database."""
@@ -123,7 +124,7 @@ class PresenceKeeper:
             await self._leases.release(assignments, reason)
             for name in assignments:
                 crawler.held.pop(name, None)
-            self._on_released()
+            self._on_room()
 
     def _gone(self, crawler: Crawler, how: str) -> None:
         crawler.present = False
@@ -168,12 +169,12 @@ class PresenceKeeper:
     async def release_lost(self) -> None:
         """Queue again what crawlers have lost; those of other nodes only once this node may judge."""
         if await self._leases.release_lost(self._may_judge()):
-            self._on_released()
+            self._on_room()
 
     async def time_out(self) -> None:
         """End tries without a report, and those whose crawlers were refused a token."""
         if await self._leases.time_out() + await self._leases.settle_refused():
-            self._on_released()
+            self._on_room()
 
     def database_failed(self) -> None:
         """The database was away: leases could not be renewed, by anyone."""
@@ -206,7 +207,7 @@ class PresenceKeeper:
         for crawler in settled:
             for name in before[crawler.key].difference(held.get(crawler.key, ())):
                 crawler.held.pop(name, None)
-                self._on_released()
+                self._on_room()
 
     def _state(self, link: Link) -> ConnectionState:
         crawler = link.crawler

@@ -156,7 +156,7 @@ WHERE a.crawler_key = ANY (%(key)s) AND a.completed_at IS NULL AND a.reported_at
 ORDER BY a.web_app_job_id
 
 -- name: handed_token
-UPDATE job_assignments a SET token_generation = t.token_generation
+UPDATE job_assignments a SET token_generation = t.token_generation, credential_refused_at = NULL
 FROM accounts t WHERE t.id = a.account_id AND a.web_app_job_id = ANY (%(job)s) AND a.completed_at IS NULL
 
 -- name: lock_live_assignments

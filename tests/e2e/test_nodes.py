@@ -92,9 +92,8 @@ class SharingTests(NodeTestCase):
         refused = await other.answer(other.progress(job["id"], 1))
         self.assertEqual(refused["data"].get("code"), "unauthorized")
         await owner.hang_up()
-        await until(
-            lambda: self.query("SELECT FROM crawlers WHERE crawler_id = 'owner' AND lease_expires_at <= now()")
-        )
+        gone = "SELECT 1 FROM crawlers WHERE crawler_id = 'owner' AND lease_expires_at <= now()"
+        await until(lambda: self.query(gone), "the owner's lease is over")
         self.assertEqual((await other.answer(other.progress(job["id"], 2)))["type"], "ack")
         held = self.query("SELECT crawler_key FROM job_assignments WHERE crawler_job_id = %s", job["id"])
         self.assertEqual(held, [("hello:other",)])

@@ -1,14 +1,12 @@
 """A node that is asked to stop: everything accepted is committed and acknowledged, running work keeps its leases."""
 
-import os
-import shutil
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from copilot_socket.store import migrate
-from copilot_socket.store.embedded import EmbeddedPostgres
-from tests.support.crawler import in_reactor, reactor, until
-from tests.support.postgres import FAST, admin, execute, reachable_directory
+from tests.support.crawler import TestCrawler, in_reactor, reactor, until
+from tests.support.postgres import admin
 from tests.support.server import NodeTestCase, ServerProcess
 
 REPORTS = 4000
@@ -53,7 +51,7 @@ class DrainingTests(NodeTestCase):
         self.assertFalse(Path(server.socket_path).exists(), "the socket file is left behind")
         self.assertEqual(len(jobs), self.count("completed") + self.count("running") + self.count("assigned"))
 
-    def _holds_what_was_acknowledged(self, crawlers: list, held: list[str]) -> None:
+    def _holds_what_was_acknowledged(self, crawlers: list[TestCrawler], held: list[str]) -> None:
         for crawler, job in zip(crawlers, held, strict=True):
             acked = {ack["data"]["ref"] for ack in crawler.of_type("ack")}
             reports = [ack for ack in crawler.of_type("ack") if ack["data"]["type"] == "job_progress"]
@@ -64,3 +62,95 @@ class DrainingTests(NodeTestCase):
             self.assertEqual(processed, len(reports) - 1)
             done = any(ack["data"]["type"] == "job_completed" for ack in crawler.of_type("ack"))
             self.assertEqual(status == "completed", done, f"{len(acked)} acks")
+
+
+class LeaseTests(NodeTestCase):
+    """Work that runs while the node stops."""
+
+    @in_reactor()
+    async def test_running_work_goes_on(self) -> None:
+        """Running assignments keep their leases; their crawlers come back to the next node and finish."""
+        server = await self.process(SOCKET_LEASE="20000").start()
+        self.add_jobs()
+        crawler = await self.greeted(server, "c1")
+        job = (await crawler.take_job())["id"]
+        await crawler.told("job_started", job)
+        self.assertEqual(await server.stop(), 0, server.log)
+        lasting = "SELECT 1 FROM crawlers WHERE crawler_id = 'c1' AND lease_expires_at > now() + interval '5 s'"
+        self.assertEqual(self.query(lasting), [(1,)])
+        self.assertEqual(self.status_of(job), "running")
+        self.assertEqual(self.query("SELECT is_active FROM socket_connections"), [(False,)])
+        await server.start()
+        back = await self.greeted(server, "c1", assignments=[job])
+        self.assertEqual((await back.answer(back.complete(job)))["type"], "ack")
+        self.assertEqual(self.query("SELECT outcome FROM job_tries"), [("completed",)])
+
+    @in_reactor()
+    async def test_standing_request(self) -> None:
+        """A node that stops hands out nothing more: a job that comes up then stays queued for the next."""
+        server = await self.process(SOCKET_SHUTDOWN_TIMEOUT="2000").start()
+        crawler = await self.greeted(server, "c1")
+        crawler.say("job_request")
+        await crawler.expect("job_response")
+        with self._stalled():
+            server.send(signal.SIGTERM)
+            await crawler.expect("shutdown")
+            self.add_jobs()
+            await server.exit_status()
+        self.assertEqual(crawler.jobs(), [])
+        self.assertEqual(self.count("queued"), 1)
+
+    @contextmanager
+    def _stalled(self) -> Iterator[None]:
+        """Nothing can be written to ``job_assignments`` meanwhile."""
+        with admin(self.database_url) as connection, connection.cursor() as cursor:
+            cursor.execute("BEGIN; LOCK TABLE job_assignments")
+            yield
+            cursor.execute("ROLLBACK")
+
+
+class AwayTests(NodeTestCase):
+    """A node that is asked to stop while its database is away."""
+
+    async def _with_unwritten(self, **environ: str) -> tuple[ServerProcess, TestCrawler, str]:
+        """A node that has accepted a report and can't write it, since nobody may connect to its database."""
+        server = await self.process(**environ).start()
+        self.add_jobs()
+        crawler = await self.greeted(server)
+        job = (await crawler.take_job())["id"]
+        self._let_in(False)
+        crawler.progress(job, 1)
+        await until(lambda: "The database is away" in server.log, "the node notices that its database is away")
+        return server, crawler, job
+
+    def _let_in(self, anyone: bool) -> None:
+        name = self.database_url.rpartition("/")[2].partition("?")[0]
+        with admin(self.database_url) as connection, connection.cursor() as cursor:
+            cursor.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS {anyone}')
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+    @in_reactor()
+    async def test_ends_in_time(self) -> None:
+        """With the database away the node ends within SOCKET_SHUTDOWN_TIMEOUT, and acknowledges nothing."""
+        server, crawler, _ = await self._with_unwritten(SOCKET_SHUTDOWN_TIMEOUT="1000")
+        begun = reactor.seconds()
+        status = await server.stop()
+        self.assertLess(reactor.seconds() - begun, 1.0 + 2.0)
+        self.assertEqual(status, 0, server.log)
+        self.assertIn("1 reports were not committed in time", server.log)
+        await crawler.closed
+        self.assertEqual(crawler.of_type("ack"), [])
+        self.assertFalse(Path(server.socket_path).exists(), "the socket file is left behind")
+
+    @in_reactor()
+    async def test_second_signal(self) -> None:
+        """A second signal stops at once, whatever the node still waits for."""
+        server, crawler, _ = await self._with_unwritten(SOCKET_SHUTDOWN_TIMEOUT="60000")
+        server.send(signal.SIGTERM)
+        await crawler.expect("shutdown")
+        begun = reactor.seconds()
+        self.assertEqual(await server.stop(signal.SIGINT), 128 + signal.SIGINT)
+        self.assertLess(reactor.seconds() - begun, 1.0)

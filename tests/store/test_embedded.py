@@ -187,8 +187,8 @@ class ServerTests(SynchronousTestCase):
         self.assertFalse(Path(again).exists())
 
     def test_awkward_path(self) -> None:
-        """Spaces, quotes, commas, per cent signs and other scripts in the path do no harm."""
-        self.assertEqual(fetch(self.supervisor('it\'s, "a" 50% ä').start(), "SELECT 1"), 1)
+        """Spaces, apostrophes, commas, per cent signs and other scripts in the path do no harm."""
+        self.assertEqual(fetch(self.supervisor("it's, a 50% ä").start(), "SELECT 1"), 1)
 
     def test_modes(self) -> None:
         """The state directory is passable at most, the data and the log private, and the parent as it was."""

@@ -266,6 +266,10 @@ class NodeTestCase(DatabaseTestCase):
     def setUp(self) -> None:
         """Make the database."""
         super().setUp()
+        self.add_account()
+
+    def add_account(self) -> None:
+        """The account that owns the jobs."""
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token) "
             "VALUES ('acct', 'gitlab-onprem', 'http://gitlab.test', 'token')"

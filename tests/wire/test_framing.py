@@ -156,6 +156,14 @@ class DocumentTests(SynchronousTestCase):
             assert isinstance(item, Document)
             self.assertEqual(item.value, json.loads(item.data))
 
+    def test_quick_way_comes_back(self) -> None:
+        """After a line that only the scanner could read, the next ones are parsed on the way again."""
+        framer = Framer(PLENTY)
+        frame(framer, [b"{}x" * 1000])
+        for item in frame(framer, [HEARTBEAT] * 3):
+            assert isinstance(item, Document)
+            self.assertIsNotNone(item.value)
+
     def test_last_byte_completes_it(self) -> None:
         """An undelimited message is there with its closing brace, not with the byte after it."""
         framer = Framer(PLENTY)

@@ -20,6 +20,10 @@ _LIBRARIES = f"{_PACKAGE}.libs"
 _NOT_NEEDED = shutil.ignore_patterns("include", "pkgconfig", "*.a")
 
 
+_SHELL = frozenset('"$`\\')
+"""What PostgreSQL's programs do not quote when they call each other through a shell."""
+
+
 @attrs.frozen
 class Programs:
     """A directory with `postgres`, `initdb` and their like, and their version, such as "18.4"."""
@@ -63,6 +67,11 @@ def reachable_programs(state_dir: Path, account: Account) -> Programs:
     if not account.lent or _reaches(account, programs.bin):
         return programs
     copy = state_dir / f"postgresql-{programs.version}"
+    if _SHELL & set(str(copy)):
+        raise EmbeddedError(
+            f"PostgreSQL's programs have to be copied into {state_dir} and can't run there: "
+            f"set COPILOT_STATE_DIR to a path without {' '.join(sorted(_SHELL))}, or set DATABASE_URL"
+        )
     if not copy.exists():
         _copy(programs.bin.parent.parent, copy)
     return _programs(copy / _PACKAGE / _INSTALLATION / "bin")

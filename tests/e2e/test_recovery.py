@@ -1,0 +1,325 @@
+"""What dies, and what comes of it: nodes, crawlers and PostgreSQL are killed in the middle of their work."""
+
+import os
+import shutil
+import signal
+import sys
+from typing import Any
+
+from twisted.internet.task import deferLater
+
+from copilot_socket import node as node_module
+from copilot_socket.store import migrate
+from copilot_socket.store.embedded import EmbeddedPostgres
+from copilot_socket.store.faults import DatabaseAway
+from tests.support.crawler import TestCrawler, in_reactor, reactor, until
+from tests.support.load import Load
+from tests.support.postgres import FAST, reachable_directory
+from tests.support.server import NodeTestCase, ServerProcess, run_program, short_directory
+
+SHORT = {
+    "SOCKET_LEASE": "900",
+    "SOCKET_RECONNECT_GRACE": "300",
+    "SOCKET_HEARTBEAT_INTERVAL": "200",
+    "SOCKET_HEARTBEAT_TIMEOUT": "600",
+}
+LEASE, GRACE = 0.9, 0.3
+SLACK = 3.0
+"""Seconds that the rounds of timers and a busy machine may add."""
+
+
+class _RecoveryTestCase(NodeTestCase):
+    """Shorthand for what must hold after any crash."""
+
+    async def group(self, server: Any, count: int, prefix: str = "c") -> list[TestCrawler]:
+        """Several crawlers, greeted."""
+        return [await self.greeted(server, f"{prefix}{n}") for n in range(count)]
+
+    def assert_nothing_acknowledged_is_lost(self, load: Load) -> None:
+        """Every acknowledged completion is in the database."""
+        rows = self.query("SELECT crawler_job_id FROM job_tries WHERE outcome = 'completed'")
+        self.assertEqual(load.completed - {str(row[0]) for row in rows}, set())
+        rows = self.query("SELECT web_app_job_id FROM job_assignments WHERE started_at IS NOT NULL")
+        self.assertEqual({job.partition(".")[0] for job in load.started} - {str(row[0]) for row in rows}, set())
+
+    def assert_done_once(self, jobs: list[str]) -> None:
+        """Every job was completed, and by one try."""
+        rows = self.query("SELECT job_id FROM job_tries WHERE outcome = 'completed' ORDER BY job_id")
+        self.assertEqual([row[0] for row in rows], sorted(jobs))
+        self.assertEqual(self.count("completed"), len(jobs))
+
+    def outcomes(self) -> set[str]:
+        """How tries ended."""
+        return {str(row[0]) for row in self.query("SELECT DISTINCT outcome FROM job_tries")}
+
+
+class NodeTests(_RecoveryTestCase):
+    """A node that is killed or stopped."""
+
+    @in_reactor()
+    async def test_killed_under_load(self) -> None:
+        """After kill -9 under load no acknowledged change is lost, nothing is done twice, nothing stays stuck."""
+        server = await self.process(**SHORT).start()
+        jobs = self.add_jobs(240)
+        load = Load(await self.group(server, 8))
+        load.start()
+        await until(lambda: len(load.completed) >= 40, "the load runs")
+        await server.kill()
+        for crawler in load.crawlers:
+            await crawler.closed
+        self.assert_nothing_acknowledged_is_lost(load)
+        self.assertLess(len(load.completed), len(jobs), "it was killed in the midst of it")
+        await server.start()
+        begun = reactor.seconds()
+        held = self._held()
+        for crawler in load.crawlers[:4]:  # the others never come back
+            await self._come_back(server, load, crawler.name, held.get(crawler.name, []))
+        await until(lambda: self.count("completed") == len(jobs), "all jobs are completed", 20)
+        load.stop()
+        self.assertLess(reactor.seconds() - begun, LEASE + GRACE + SLACK)
+        self.assert_nothing_acknowledged_is_lost(load)
+        self.assert_done_once(jobs)
+        self.assertEqual(load.refused, [])
+
+    def _held(self) -> dict[str, list[str]]:
+        rows = self.query(
+            "SELECT c.crawler_id, array_agg(a.crawler_job_id) FROM job_assignments a "
+            "JOIN crawlers c ON c.key = a.crawler_key WHERE a.completed_at IS NULL GROUP BY 1"
+        )
+        return {str(row[0]): row[1] for row in rows}  # type: ignore[misc]
+
+    async def _come_back(self, server: ServerProcess, load: Load, name: str, held: list[str]) -> None:
+        """A crawler is back with what it holds, finishes it, and goes on."""
+        crawler = await self.greeted(server, name, assignments=held)
+        for assignment in held:
+            await load.finish(crawler, assignment)
+        load.add(crawler)
+
+    @in_reactor()
+    async def test_stopped_for_a_while(self) -> None:
+        """A node that stood still for longer than time-out, lease and grace takes nothing from live crawlers."""
+        server = await self.process(**SHORT).start()
+        self.add_jobs(6)
+        crawlers = await self.group(server, 6)
+        held = {crawler: (await crawler.take_job())["id"] for crawler in crawlers}
+        for crawler, job in held.items():
+            await crawler.told("job_started", job)
+        server.send(signal.SIGSTOP)
+        try:
+            await deferLater(reactor, LEASE + GRACE + 0.4)  # how long it lasts is what is tested
+        finally:
+            server.send(signal.SIGCONT)
+        # Two rounds of every timer, in which the crawlers only give signs of life.
+        end = reactor.seconds() + LEASE
+        while reactor.seconds() < end:
+            for crawler in crawlers:
+                await crawler.answer(crawler.heartbeat())
+        self.assertEqual(self.query("SELECT outcome, reason FROM job_tries"), [])
+        for crawler, job in held.items():
+            self.assertEqual((await crawler.answer(crawler.complete(job)))["type"], "ack")
+        self.assertEqual(self.count("completed"), len(held))
+
+
+HOLDER = """
+import json, socket, sys
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(sys.argv[1])
+stream = connection.makefile("rw")
+def say(kind, job=None, **data):
+    message = {"type": kind, "timestamp": "now", "data": data}
+    stream.write(json.dumps(message if job is None else {**message, "jobId": job}) + "\\n")
+    stream.flush()
+say("hello", crawlerId="holder", capabilities=["ack"])
+stream.readline()
+say("job_request")
+job = json.loads(stream.readline())["data"]["jobs"][0]["id"]
+for page in (1, 2, 7):
+    say("job_progress", job, stage="fetching", entityType="issue", processed=page,
+        resumeState={"currentPage": page, "lastEntityId": str(page)})
+    assert json.loads(stream.readline())["type"] == "ack"
+print(job, flush=True)
+stream.readline()
+"""
+
+
+class CrawlerTests(_RecoveryTestCase):
+    """A crawler that is killed."""
+
+    @in_reactor()
+    async def test_killed_crawler(self) -> None:
+        """After kill -9 of a crawler its job is with another after the grace, with the last acknowledged cursor."""
+        node = await self.node(**SHORT)
+        self.add_jobs()
+        directory = short_directory()
+        self.addCleanup(shutil.rmtree, directory)
+        program, process = run_program([sys.executable, "-c", HOLDER, node.socket_path], {}, directory)
+        await until(lambda: b"\n" in program.out, f"the crawler holds the job; it says {program.err!r}")
+        heir = await self.greeted(node, "heir")
+        heir.say("job_request")
+        self.assertEqual((await heir.expect("job_response"))["data"]["jobs"], [])
+        os.kill(process.pid, signal.SIGKILL)
+        begun = reactor.seconds()
+        job = await heir.job()
+        self.assertGreaterEqual(reactor.seconds() - begun, GRACE - 0.05)
+        self.assertLess(reactor.seconds() - begun, GRACE + 1.0)
+        await program.ended
+        lost = program.out.decode().strip()
+        self.assertEqual(job["id"].partition(".")[0], lost.partition(".")[0])
+        self.assertNotEqual(job["id"], lost)
+        self.assertEqual(job["resumeState"], {"currentPage": 7, "lastEntityId": "7"})
+        self.assertEqual(job["try"], 2)
+
+
+class DatabaseTests(_RecoveryTestCase):
+    """PostgreSQL that is killed, and connections that are lost."""
+
+    def _own_postgres(self) -> EmbeddedPostgres:
+        """A server of this test's own, with the schema; the test's queries go there."""
+        directory = reachable_directory()
+        postgres = EmbeddedPostgres(directory, FAST)
+        self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
+        self.addCleanup(postgres.stop, only_if_unused=False)
+        self.database_url = postgres.start()
+        migrate.upgrade(self.database_url)
+        self.add_account()
+        return postgres
+
+    @in_reactor()
+    async def test_killed_under_load(self) -> None:
+        """After kill -9 of PostgreSQL under load reading stops until it is back; nothing is lost or taken away."""
+        postgres = self._own_postgres()
+        server = await self.process(**SHORT).start()
+        jobs = self.add_jobs(160)
+        load = Load(await self.group(server, 8))
+        holders = await self.group(server, 2, "holder")
+        held = {holder: (await holder.take_job())["id"] for holder in holders}
+        load.start()
+        await until(lambda: len(load.completed) >= 30, "the load runs")
+        pid = postgres.pid()
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: "reading from crawlers stops" in server.log, "reading stops")
+        unread = [holder.heartbeat() for holder in holders]
+        completed_before = set(load.completed)
+        await deferLater(reactor, LEASE + GRACE + 0.4)  # how long it lasts is what is tested
+        self.assertEqual(load.completed, completed_before, "acknowledged without a database")
+        self.assertEqual([m for h in holders for m in h.of_type("ack")], [], "read without a database")
+        postgres.start()
+        for holder, ref in zip(holders, unread, strict=True):
+            await holder.answer(ref)
+        self.assert_nothing_acknowledged_is_lost(load)
+        for holder, job in held.items():
+            await load.finish(holder, job)
+        await until(lambda: self.count("completed") == len(jobs), "all jobs are completed", 15)
+        load.stop()
+        self.assert_nothing_acknowledged_is_lost(load)
+        self.assert_done_once(jobs)
+        self.assertEqual(load.refused, [])
+        self.assertEqual(self.outcomes(), {"completed"}, "a stall of the database took work from live crawlers")
+        self.assertEqual(await server.stop(), 0, server.log)
+
+    @in_reactor()
+    async def test_unknown_outcome_of_a_claim(self) -> None:
+        """A job whose claim was committed just when the connection was lost still reaches its crawler."""
+        node = await self.node()
+        claims = node.node.dispatcher._claims
+        real = claims.claim
+        crawler = await self.greeted(node, "c1", maxJobs=1)
+        lost: list[str] = []
+
+        async def lose(*arguments: Any) -> Any:
+            claim = await real(*arguments)
+            if claim.jobs and not lost:
+                lost.append(claim.jobs[0].assignment)
+                raise DatabaseAway("the connection was lost after COMMIT")
+            return claim
+
+        self.patch(claims, "claim", lose)
+        self.add_jobs()
+        job = await crawler.take_job()
+        self.assertEqual([job["id"]], lost)
+        self.assertEqual((await crawler.answer(crawler.complete(job["id"])))["type"], "ack")
+        self.assertEqual(crawler.jobs(), lost, "it was sent once")
+
+    @in_reactor()
+    async def test_unknown_outcome_of_a_write(self) -> None:
+        """Reports whose commit was not heard of are written again, and acknowledged as if it had been."""
+        node = await self.node()
+        batches = node.node.writer._batches
+        real = batches.write
+        failures: list[str] = []
+        crawler = await self.greeted(node)
+        self.add_jobs()
+        job = (await crawler.take_job())["id"]
+
+        async def lose(operations: Any) -> Any:
+            written = await real(operations)
+            if len(failures) % 2 == 0:
+                failures.append("the connection was lost after COMMIT")
+                raise DatabaseAway(failures[-1])
+            failures.append("")
+            return written
+
+        self.patch(batches, "write", lose)
+        for ref in (crawler.say("job_started", job), crawler.progress(job, 5), crawler.complete(job)):
+            self.assertEqual((await crawler.answer(ref))["type"], "ack")
+        self.assertTrue(any(failures))
+        self.assertEqual(self.status_of(job), "completed")
+        self.assertEqual(self.query("SELECT outcome FROM job_tries"), [("completed",)])
+
+    @in_reactor()
+    async def test_lost_listener(self) -> None:
+        """A LISTEN backend that is terminated comes back by itself, and pushes go on."""
+        self.patch(node_module, "POLL", 3600.0)
+        node = await self.node()
+        crawler = await self.greeted(node, maxJobs=5)
+        crawler.say("job_request")
+        await crawler.expect("job_response")
+        ended = self.query(
+            "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+        )
+        self.assertEqual(len(ended), 1)
+        await until(lambda: self._listeners() - {ended[0][0]}, "there is another listener")
+        listener = node.node._listener
+        await until(lambda: listener.listening, "the node listens again")
+        for number in range(2):
+            self.add_jobs(prefix=f"after{number}/")
+            await crawler.job(patience=2)
+            crawler.say("job_request")
+
+    def _listeners(self) -> set[object]:
+        return {
+            row[0]
+            for row in self.query(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+            )
+        }
+
+    @in_reactor()
+    async def test_announced_while_deaf(self) -> None:
+        """What was announced while the listener was away is found as soon as it is back, without a poll."""
+        self.patch(node_module, "POLL", 3600.0)
+        node = await self.node()
+        crawler = await self.greeted(node)
+        crawler.say("job_request")
+        await crawler.expect("job_response")
+        self.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+        )
+        self.add_jobs()  # the reactor has not run since
+        await crawler.job(patience=3)
+
+    @in_reactor()
+    async def test_poll(self) -> None:
+        """A job that no notification told of is found by the poll."""
+        node = await self.node()
+        crawler = await self.greeted(node)
+        crawler.say("job_request")
+        await crawler.expect("job_response")
+        self.query("ALTER TABLE jobs DISABLE TRIGGER jobs_announce")
+        self.add_jobs()
+        await crawler.job(patience=node_module.POLL + 1.0)
+
+

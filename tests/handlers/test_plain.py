@@ -1,0 +1,328 @@
+"""The plain crawler: no hello, no delimiters, a mute second connection, polling; and who counts as one crawler."""
+
+import sys
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ProcessProtocol
+
+from copilot_socket.handlers import messages
+from tests.handlers.support import ALIVE, PROGRESS, Crawler, NodeTestCase
+from tests.support.crawler import Message, reactor, until
+
+
+class PlainTestCase(NodeTestCase):
+    """Connections of this process are one plain crawler."""
+
+    async def plain(self) -> Crawler:
+        """A further connection of the plain crawler, which writes its messages back to back."""
+        return await self.connect(delimiter=b"")
+
+    async def poll(self, crawler: Crawler) -> list[Message]:
+        """What it does every few seconds: a heartbeat, then a request."""
+        crawler.say("heartbeat", **ALIVE)
+        return await crawler.ask()
+
+    async def assigned(self, path: str = "g/p") -> tuple[Crawler, str]:
+        """A plain crawler that was given a job."""
+        crawler = await self.plain()
+        self.add_jobs(path)
+        [job] = await self.poll(crawler)
+        return crawler, job["id"]
+
+
+class ConversationTests(PlainTestCase):
+    """A whole conversation."""
+
+    async def test_a_job_from_end_to_end(self) -> None:
+        """Undelimited messages, two connections of which one is mute, polling: the job is done, nothing else is said."""
+        await self.node(poll=0.05)
+        mute, crawler = await self.plain(), await self.plain()
+        self.assertEqual(await self.poll(crawler), [])
+        self.assertEqual(await self.poll(crawler), [])
+        self.add_jobs("g/p")
+        [job] = await crawler.answered()
+        form = crawler.form
+        crawler.raw(
+            form("job_started", job["id"], entityType="issue", entityId="g/p")
+            + form("job_progress", job["id"], **PROGRESS, resumeState={"currentPage": 2}, message="a } and {\n in it")
+            + form("heartbeat", **{**ALIVE, "activeJobs": 1})
+        )
+        await self.becomes(job["id"], "running")
+        last = form("job_completed", job["id"], success=True, finalCounts={"issue": 5}, message="}{")
+        for byte in last:
+            crawler.raw(bytes([byte]))
+        await self.becomes(job["id"], "completed")
+        self.assertEqual(await self.poll(crawler), [])
+        self.assertEqual((crawler.unread, mute.received), ([], []))
+        self.assertEqual(self.row(job["id"], "progress")["finalCounts"], {"issue": 5})
+        self.assertTrue(mute.open)
+
+    async def test_discovery(self) -> None:
+        """What a plain crawler discovers becomes jobs, of which it is given those that it knows, one at a time."""
+        await self.node()
+        crawler = await self.plain()
+        self.query("INSERT INTO jobs (account_id, command) VALUES ('acct', 'GROUP_PROJECT_DISCOVERY')")
+        [job] = await self.poll(crawler)
+        self.assertEqual((job["entityType"], job["entityId"]), ("areas", "acct"))
+        group = {"job_type": "crawl_group", "entity_id": "gid://gitlab/Group/12", "namespace_path": "g", "entity_name": "G"}
+        crawler.say("jobs_discovered", job["id"], discovered_jobs=[group], discovery_summary={"total_groups": 1})
+        crawler.say("job_completed", job["id"], success=True, finalCounts={"areas": 1})
+        await self.becomes(job["id"], "completed")
+        [next_job] = await self.poll(crawler)
+        self.assertEqual((next_job["command"], next_job["entityId"], next_job["areaType"]), ("group", "12", "group"))
+        progress = self.row(job["id"], "progress")
+        self.assertEqual((progress["discoverySummary"], progress["finalCounts"]), ({"total_groups": 1}, {"areas": 1}))
+
+
+class ConnectionTests(PlainTestCase):
+    """Its connections: which may be mute, which may report."""
+
+    async def test_a_mute_sibling_is_left_alone(self) -> None:
+        """Past the connection time-out a mute connection stays, as long as its crawler lives by another one."""
+        node = await self.node(SOCKET_CONNECTION_TIMEOUT=100, SOCKET_HEARTBEAT_TIMEOUT=1500, SOCKET_HEARTBEAT_INTERVAL=500)
+        mute, live = await self.plain(), await self.plain()
+        live.say("heartbeat", **ALIVE)
+        begun = node.attention.now
+        await until(lambda: node.attention.now > begun + 0.4)
+        self.assertTrue(mute.open)
+        mute.say("job_request")
+        self.assertEqual(await mute.answered(), [])
+
+    async def test_a_silent_one_alone_is_closed(self) -> None:
+        """A connection whose crawler never says a valid thing is closed at the connection time-out, not before."""
+        self.each_its_own_process()
+        node = await self.node(SOCKET_CONNECTION_TIMEOUT=200, SOCKET_HEARTBEAT_TIMEOUT=1500, SOCKET_HEARTBEAT_INTERVAL=500)
+        mute, babbler, live = await self.plain(), await self.plain(), await self.plain()
+        begun = node.attention.now
+        live.say("heartbeat", **ALIVE)
+        babbler.raw(b"{]\n")
+        await mute.closed
+        await babbler.closed
+        self.assertGreater(node.attention.now - begun, 0.15)
+        self.assertEqual(mute.received, [])
+        self.assertTrue(live.open)
+
+    async def test_closed_once_its_sibling_is_gone(self) -> None:
+        """When the live connection ends, the mute one has the connection time-out to become one."""
+        await self.node(SOCKET_CONNECTION_TIMEOUT=150, SOCKET_HEARTBEAT_TIMEOUT=1500, SOCKET_HEARTBEAT_INTERVAL=500)
+        mute, live = await self.plain(), await self.plain()
+        await self.poll(live)
+        await live.leave()
+        await mute.closed
+
+    async def test_a_mute_one_keeps_no_lease(self) -> None:
+        """A crawler of which only a mute connection is left loses its job at the grace."""
+        await self.node(SOCKET_RECONNECT_GRACE=100)
+        mute = await self.plain()
+        crawler, job = await self.assigned()
+        crawler.say("job_started", job)
+        await self.becomes(job, "running")
+        await crawler.leave()
+        await self.becomes(job, "queued")
+        self.assertEqual(self.tries(job), ["released"])
+        self.assertTrue(mute.open)
+
+    async def test_reports_on_another_connection(self) -> None:
+        """Reports may come on another connection than the one that got the job, also after that one has gone."""
+        await self.node()
+        other = await self.plain()
+        crawler, job = await self.assigned()
+        other.say("job_started", job)
+        await self.becomes(job, "running")
+        await crawler.leave()
+        other.say("job_completed", job, success=True, finalCounts={})
+        await self.becomes(job, "completed")
+        self.assertEqual(other.received, [])
+
+
+class DoubtTests(PlainTestCase):
+    """What it lost, or never got."""
+
+    async def test_sent_again(self) -> None:
+        """A job that was never reported on is sent again, with the same id, to the first request of a new connection."""
+        await self.node()
+        crawler, job = await self.assigned()
+        await crawler.leave()
+        again = await self.plain()
+        [same] = await self.poll(again)
+        self.assertEqual((same["id"], same["accessToken"]), (job, "token"))
+        self.assertEqual(await again.ask(), [])
+        self.assertEqual(self.tries(job), [])
+
+    async def test_sent_again_to_a_sibling(self) -> None:
+        """A new connection beside one that is still open counts, an older one that asks for the first time does not."""
+        await self.node()
+        older = await self.plain()
+        _, job = await self.assigned()
+        self.assertEqual(await older.ask(), [])
+        newer = await self.plain()
+        self.assertEqual([item["id"] for item in await newer.ask()], [job])
+
+    async def test_not_what_was_reported_on(self) -> None:
+        """A job that was reported on is not sent again, and its crawler keeps it."""
+        await self.node()
+        crawler, job = await self.assigned()
+        crawler.say("job_started", job)
+        await crawler.leave()
+        again = await self.plain()
+        self.assertEqual(await self.poll(again), [])
+        again.say("job_completed", job, success=True, finalCounts={})
+        await self.becomes(job, "completed")
+
+    async def test_says_that_it_runs_nothing(self) -> None:
+        """A second request without a report, some while after the job was sent, releases the job: it was lost."""
+        self.patch(messages, "PLAIN_PATIENCE", 0.0)
+        await self.node()
+        crawler, job = await self.assigned()
+        [again] = await self.poll(crawler)
+        self.assertNotEqual(again["id"], job)
+        self.assertEqual(again["id"].partition(".")[0], job.partition(".")[0])
+        self.assertEqual(self.tries(job), ["released"])
+        self.assertEqual(self.row(job, "attempts"), 0)
+
+    async def test_three_seconds(self) -> None:
+        """The while is three seconds: a request right after the job says nothing."""
+        self.assertEqual(messages.PLAIN_PATIENCE, 3.0)
+        await self.node()
+        crawler, job = await self.assigned()
+        for _ in range(3):
+            self.assertEqual(await self.poll(crawler), [])
+        self.assertEqual(self.status(job), "assigned")
+
+    async def test_a_report_between_requests(self) -> None:
+        """A report, also one for a new token, since the request before says that the job is in work."""
+        self.patch(messages, "PLAIN_PATIENCE", 0.0)
+        await self.node()
+        crawler, job = await self.assigned()
+        for type_, data in (("job_started", {}), ("job_progress", PROGRESS), ("token_refresh_request", {})):
+            crawler.say(type_, job, **data)
+            self.assertEqual(await self.poll(crawler), [])
+        self.assertEqual(self.status(job), "running")
+        [again] = await self.poll(crawler)
+        self.assertEqual(again["try"], 2)
+
+    async def test_a_completion_lost(self) -> None:
+        """A completion that was lost with its connection costs the job a release, once its crawler polls again."""
+        self.patch(messages, "PLAIN_PATIENCE", 0.0)
+        await self.node()
+        crawler, job = await self.assigned()
+        crawler.say("job_started", job)
+        await self.becomes(job, "running")
+        await crawler.leave()
+        again = await self.plain()
+        self.assertEqual(await self.poll(again), [])
+        [next_try] = await self.poll(again)
+        self.assertEqual((next_try["try"], self.tries(job)), (2, ["released"]))
+        again.say("job_completed", job, success=True, finalCounts={})
+        self.assertEqual((await again.error())["code"], "stale_assignment")
+
+    async def test_a_crawler_that_said_hello_may_poll(self) -> None:
+        """Asking without a report says nothing of a crawler that said hello."""
+        self.patch(messages, "PLAIN_PATIENCE", 0.0)
+        await self.node()
+        crawler, job = await self.working(maxJobs=1)
+        for _ in range(3):
+            self.assertEqual(await crawler.ask(), [])
+        self.assertEqual(self.status(job), "assigned")
+
+
+ANOTHER_PROCESS = """
+import socket, sys
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(sys.argv[1])
+connection.sendall(b'{"type":"job_request","timestamp":"t","data":{}}')
+print(connection.makefile().readline(), flush=True)
+sys.stdin.read()
+"""
+
+
+class Another(ProcessProtocol):
+    """A crawler in another process: its first line is what it was answered."""
+
+    def __init__(self) -> None:
+        self.answer: Deferred[str] = Deferred()
+        self.ended: Deferred[None] = Deferred()
+        self._out = b""
+
+    def outReceived(self, data: bytes) -> None:
+        """Keep it until the line is whole."""
+        self._out += data
+        if b"\n" in self._out and not self.answer.called:
+            self.answer.callback(self._out.decode())
+
+    def processEnded(self, reason: object) -> None:
+        """Tell the test."""
+        self.ended.callback(None)
+
+
+class IdentityTests(PlainTestCase):
+    """A plain crawler is the process at the other end."""
+
+    async def test_connections_of_one_process(self) -> None:
+        """Two connections of one process share one room; another process has a room of its own."""
+        node = await self.node()
+        self.add_jobs("g/1", "g/2", "g/3")
+        one, other = await self.plain(), await self.plain()
+        self.assertEqual(len(await one.ask()), 1)
+        self.assertEqual(len(await other.ask()), 0)
+        another = Another()
+        process = reactor.spawnProcess(
+            another, sys.executable, [sys.executable, "-c", ANOTHER_PROCESS, node.config.socket_path], env={}
+        )
+        self.assertIn('"fullPath":"g/2"', await another.answer.addTimeout(10, reactor))
+        keys = [key for (key,) in self.query("SELECT key FROM crawlers")]
+        self.assertEqual(len(keys), 2)
+        self.assertEqual(sum(f":{process.pid}:" in key for key in keys), 1)
+        process.closeStdin()
+        await another.ended
+        await until(lambda: len(node.registry) == 1)
+
+    async def test_a_dead_process(self) -> None:
+        """A job of a process that ended goes to another crawler after the grace."""
+        node = await self.node(SOCKET_RECONNECT_GRACE=100)
+        self.add_jobs("g/1")
+        another = Another()
+        process = reactor.spawnProcess(
+            another, sys.executable, [sys.executable, "-c", ANOTHER_PROCESS, node.config.socket_path], env={}
+        )
+        await another.answer.addTimeout(10, reactor)
+        crawler = await self.plain()
+        self.assertEqual(await crawler.ask(), [])
+        process.signalProcess("KILL")
+        await another.ended
+        [job] = await crawler.answered()
+        self.assertEqual((job["fullPath"], job["try"]), ("g/1", 2))
+
+    async def test_where_no_pid_can_be_read(self) -> None:
+        """Where the process can't be told, each connection is a crawler of its own."""
+        from copilot_socket.wire import factory
+
+        self.patch(factory, "read_peer", lambda _: None)
+        await self.node()
+        self.add_jobs("g/1", "g/2")
+        one, other = await self.plain(), await self.plain()
+        self.assertEqual((len(await one.ask()), len(await other.ask())), (1, 1))
+
+    async def test_a_pid_used_again(self) -> None:
+        """A new process with the pid of one that ended is someone else: it is not sent the old one's job."""
+        from copilot_socket.wire import factory
+        from copilot_socket.wire.peer import Peer
+
+        await self.node()
+        self.patch(factory, "read_peer", lambda _: Peer(4711, 0, "100", "ns", "boot"))
+        crawler, job = await self.assigned()
+        await crawler.leave()
+        self.patch(factory, "read_peer", lambda _: Peer(4711, 0, "200", "ns", "boot"))
+        successor = await self.plain()
+        self.assertEqual(await successor.ask(), [])
+        successor.say("job_progress", job, **PROGRESS)
+        await until(lambda: self.row(job, "progress"))
+        [(key,)] = self.query("SELECT crawler_key FROM job_assignments")
+        self.assertIn(":4711:200:", key)
+
+    async def test_hello_beside_plain(self) -> None:
+        """A process becomes several crawlers by several hellos; what it does without one is a crawler more."""
+        await self.node()
+        self.add_jobs("g/1", "g/2", "g/3")
+        named, renamed, plain = await self.crawler("a", maxJobs=1), await self.crawler("b", maxJobs=1), await self.plain()
+        self.assertEqual([len(await crawler.ask()) for crawler in (named, renamed, plain)], [1, 1, 1])
