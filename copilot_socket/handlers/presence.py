@@ -48,6 +48,7 @@ class PresenceKeeper:
         self._connection_timeout = connection_timeout
         self._on_room = on_room
         self._healthy_since: float | None = None
+        self._renewed_at = 0.0
         self._stopping = False
         self._timers: set[Any] = set()
 
@@ -158,8 +159,10 @@ class PresenceKeeper:
         except (DatabaseAway, psycopg2.Error):
             self._healthy_since = None
             raise
-        if self._healthy_since is None:
-            self._healthy_since = self._reactor.seconds()
+        now = self._reactor.seconds()
+        if self._healthy_since is None or now - self._renewed_at > self._leases.lease:
+            self._healthy_since = now  # or it was late: then others may have been kept from theirs as well
+        self._renewed_at = now
         for crawler in present:
             if not crawler.present:  # it left while the renewal was on its way, which may have come last
                 self.background(self._release_after_grace(crawler))

@@ -277,12 +277,14 @@ WHERE s.id = t.id
 
 -- name: lost_assignments
 -- What may be taken from its crawler: the lease ended a grace ago, or a promised report did not come. Of other nodes'
--- crawlers only if this node's own leases have held for long enough to judge.
+-- crawlers only if this node's own leases have held for long enough to judge. Nothing at all while this node's own lease
+-- is over: it or the database stood still, and its next renewal brings back the leases of all its live crawlers.
 SELECT a.crawler_job_id, CASE WHEN c.lease_expires_at IS NULL OR
     c.lease_expires_at <= now() - %(grace)s * interval '1 second' THEN 'its crawler is gone'
     ELSE 'its crawler came back without it' END
 FROM job_assignments a LEFT JOIN crawlers c ON c.key = a.crawler_key
-WHERE a.completed_at IS NULL AND (c.node_id = %(node)s OR %(others)s)
+WHERE EXISTS (SELECT FROM nodes n WHERE n.id = %(node)s AND n.lease_expires_at > now())
+  AND a.completed_at IS NULL AND (c.node_id = %(node)s OR %(others)s)
   AND (c.key IS NULL OR c.lease_expires_at <= now() - %(grace)s * interval '1 second' OR a.confirm_by <= now())
 ORDER BY a.web_app_job_id LIMIT %(limit)s
 

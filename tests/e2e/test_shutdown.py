@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.crawler import TestCrawler, in_reactor, reactor, until
-from tests.support.postgres import admin
+from tests.support.postgres import admin, execute, server_url
 from tests.support.server import NodeTestCase, ServerProcess
 
 REPORTS = 4000
@@ -118,19 +118,16 @@ class AwayTests(NodeTestCase):
         self.add_jobs()
         crawler = await self.greeted(server)
         job = (await crawler.take_job())["id"]
-        self._let_in(False)
+        self._shut()
         crawler.progress(job, 1)
         await until(lambda: "The database is away" in server.log, "the node notices that its database is away")
         return server, crawler, job
 
-    def _let_in(self, anyone: bool) -> None:
+    def _shut(self) -> None:
+        """Let nobody connect to the database, and end the connections that there are."""
         name = self.database_url.rpartition("/")[2].partition("?")[0]
-        with admin(self.database_url) as connection, connection.cursor() as cursor:
-            cursor.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS {anyone}')
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
+        execute(server_url(), f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
+        execute(server_url(), f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
 
     @in_reactor()
     async def test_ends_in_time(self) -> None:

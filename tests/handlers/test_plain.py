@@ -190,11 +190,12 @@ class DoubtTests(PlainTestCase):
         self.assertEqual(self.status(job), "assigned")
 
     async def test_a_report_between_requests(self) -> None:
-        """A report, also one for a new token, since the request before says that the job is in work."""
+        """A report of any kind since the request before says that the job is in work."""
         self.patch(messages, "PLAIN_PATIENCE", 0.0)
         await self.node()
         crawler, job = await self.assigned()
-        for type_, data in (("job_started", {}), ("job_progress", PROGRESS), ("token_refresh_request", {})):
+        areas = {"entityType": "group", "entities": []}
+        for type_, data in (("job_started", {}), ("job_progress", PROGRESS), ("discovery", areas)):
             crawler.say(type_, job, **data)
             self.assertEqual(await self.poll(crawler), [])
         self.assertEqual(self.status(job), "running")

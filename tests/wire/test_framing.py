@@ -157,10 +157,12 @@ class DocumentTests(SynchronousTestCase):
             self.assertEqual(item.value, json.loads(item.data))
 
     def test_quick_way_comes_back(self) -> None:
-        """After a line that only the scanner could read, the next ones are parsed on the way again."""
+        """After bytes that only the scanner could read, the next messages are parsed on the way again."""
         framer = Framer(PLENTY)
-        frame(framer, [b"{}x" * 1000])
-        for item in frame(framer, [HEARTBEAT] * 3):
+        frame(framer, [b"{}x" * 1000 + HEARTBEAT[:9]])
+        scanned, *others = frame(framer, [HEARTBEAT[9:] + HEARTBEAT * 3])
+        self.assertEqual((scanned, len(others)), (Document(HEARTBEAT), 3))
+        for item in others:
             assert isinstance(item, Document)
             self.assertIsNotNone(item.value)
 

@@ -1,0 +1,238 @@
+"""Losing and keeping work: graces, silence, and crawlers that come back."""
+
+from typing import Any
+
+from tests.handlers.support import ALIVE, PROGRESS, Crawler, NodeTestCase
+from tests.support.crawler import until
+
+SOON = {"SOCKET_HEARTBEAT_INTERVAL": 100, "SOCKET_HEARTBEAT_TIMEOUT": 300}
+
+
+class GraceTests(NodeTestCase):
+    """A connection ends."""
+
+    async def test_too_late(self) -> None:
+        """After the grace the job is queued again with its last cursor, no try spent, and pushed to another crawler."""
+        await self.node(SOCKET_RECONNECT_GRACE=150)
+        crawler, job = await self.working()
+        crawler.say("job_progress", job, resumeState={"lastEntityId": "41"}, **PROGRESS)
+        await crawler.acked()
+        other = await self.crawler("other")
+        self.assertEqual(await other.ask(), [])
+        gone = self.now()
+        await crawler.leave()
+        given = await other.job()
+        self.assertGreater(self.now() - gone, 0.15)
+        self.assertEqual((given["try"], given["resumeState"]), (2, {"lastEntityId": "41"}))
+        self.assertEqual((self.tries(job), self.row(job, "attempts", "releases")), (["released"], (0, 1)))
+        late = await self.crawler()
+        late.say("job_completed", job, success=True, finalCounts={})
+        self.assertEqual((await late.error())["code"], "stale_assignment")
+        self.assertEqual(self.status(job), "assigned")
+
+    async def test_in_time(self) -> None:
+        """A crawler that is back before the grace is over, and says what it holds, keeps it for good."""
+        node = await self.node(SOCKET_RECONNECT_GRACE=200)
+        crawler, job = await self.working()
+        crawler.say("job_started", job)
+        await crawler.acked()
+        await crawler.leave()
+        back = await self.crawler(assignments=[job])
+        await self.past_a_grace(node)
+        back.say("job_completed", job, id="c", success=True, finalCounts={})
+        self.assertEqual(await back.acked(), "c")
+        self.assertEqual(self.tries(job), ["completed"])
+
+    async def test_by_a_report_alone(self) -> None:
+        """A report that names the assignment keeps it too, also from a crawler with another identity."""
+        node = await self.node(SOCKET_RECONNECT_GRACE=200)
+        crawler, job = await self.working()
+        await crawler.leave()
+        renamed = await self.crawler("renamed")
+        renamed.say("job_progress", job, id="p", **PROGRESS)
+        self.assertEqual(await renamed.acked(), "p")
+        await self.past_a_grace(node)
+        self.assertEqual((self.status(job), self.tries(job)), ("assigned", []))
+        self.assertEqual(self.query("SELECT crawler_key FROM job_assignments"), [("hello:renamed",)])
+        former = await self.crawler()
+        former.say("job_progress", job, **PROGRESS)
+        self.assertEqual((await former.error())["code"], "unauthorized")
+
+    async def test_a_second_connection_keeps_it(self) -> None:
+        """Nothing is lost while another connection of the same crawler lives."""
+        node = await self.node(SOCKET_RECONNECT_GRACE=100)
+        crawler, job = await self.working()
+        other = await self.crawler()
+        await crawler.leave()
+        await self.past_a_grace(node)
+        other.say("job_completed", job, id="c", success=True, finalCounts={})
+        self.assertEqual(await other.acked(), "c")
+
+    async def test_ten_times(self) -> None:
+        """A job that loses its crawler again and again ends after ten times, its tries untouched."""
+        await self.node()
+        crawler, job = await self.working()
+        self.query("UPDATE jobs SET releases = 9")
+        await crawler.leave()
+        await self.crawler(assignments=[])
+        await self.becomes(job, "failed")
+        self.assertEqual(self.row(job, "attempts", "releases"), (0, 10))
+        [(resolution,)] = self.query("SELECT resolution FROM job_error_log")
+        self.assertIn("10 times", resolution)
+
+    async def past_a_grace(self, node: Any) -> None:
+        """Wait until whatever hangs on the grace that began just now has been done."""
+        end = self.now() + node.config.reconnect_grace + 0.05
+        await until(lambda: self.now() > end)
+        await node.presence.release_lost()
+
+
+class ComeBackTests(NodeTestCase):
+    """``hello`` of a crawler that was here before."""
+
+    async def three_jobs(self) -> tuple[Crawler, list[str]]:
+        """A crawler that was given three jobs and has reported on them."""
+        crawler = await self.crawler(maxJobs=3)
+        self.add_jobs("g/1", "g/2", "g/3")
+        jobs = [job["id"] for job in await crawler.ask()]
+        for job in jobs:
+            crawler.say("job_started", job)
+            await crawler.acked()
+        return crawler, jobs
+
+    async def test_with_a_list(self) -> None:
+        """It keeps what it lists; its others are released at once, before it is welcomed; ids of others change nothing."""
+        await self.node()
+        stranger, strange = await self.working("g/strange", "stranger")
+        crawler, jobs = await self.three_jobs()
+        await crawler.leave()
+        back = await self.crawler(assignments=[jobs[1], strange, "never.1.heard"], maxJobs=3, entityTypes=["epics"])
+        self.assertEqual([self.status(job) for job in jobs], ["queued", "running", "queued"])
+        self.assertEqual([self.tries(job) for job in jobs], [["released"], [], ["released"]])
+        self.assertEqual(self.status(strange), "assigned")
+        back.say("job_completed", jobs[1], id="c", success=True, finalCounts={})
+        self.assertEqual(await back.acked(), "c")
+        back.say("job_completed", jobs[0], success=True, finalCounts={})
+        self.assertEqual((await back.error())["code"], "stale_assignment")
+        stranger.say("job_completed", strange, id="s", success=True, finalCounts={})
+        self.assertEqual(await stranger.acked(), "s")
+
+    async def test_with_an_empty_list(self) -> None:
+        """An empty list releases everything at once, and the room is free again."""
+        await self.node()
+        crawler, jobs = await self.three_jobs()
+        await crawler.leave()
+        back = await self.crawler(assignments=[], maxJobs=3)
+        given = await back.ask()
+        self.assertEqual([job["fullPath"] for job in given], ["g/1", "g/2", "g/3"])
+        self.assertEqual([job["try"] for job in given], [2, 2, 2])
+
+    async def test_without_a_list(self) -> None:
+        """Without the list it keeps what it names in a report within one more grace, and loses the others then."""
+        await self.node(SOCKET_RECONNECT_GRACE=300)
+        crawler, jobs = await self.three_jobs()
+        await crawler.leave()
+        begun = self.now()
+        back = await self.crawler(maxJobs=3, entityTypes=["epics"])
+        back.say("job_progress", jobs[2], id="p", **PROGRESS)
+        self.assertEqual(await back.acked(), "p")
+        self.assertEqual([self.status(job) for job in jobs], ["running"] * 3)
+        await self.becomes(jobs[0], "queued")
+        self.assertGreater(self.now() - begun, 0.3)
+        self.assertEqual([self.status(job) for job in jobs], ["queued", "queued", "running"])
+
+    async def test_sent_again_to_one_that_said_hello(self) -> None:
+        """What was handed out and never reported on comes again, same id, with the first request only."""
+        await self.node()
+        crawler, job = await self.working()
+        await crawler.leave()
+        back = await self.crawler()
+        self.assertEqual([item["id"] for item in await back.ask()], [job])
+        self.assertEqual(await back.ask(), [])
+
+    async def test_room_counts_what_it_kept(self) -> None:
+        """What it keeps takes up room."""
+        await self.node()
+        crawler, jobs = await self.three_jobs()
+        await crawler.leave()
+        self.add_jobs("g/4", "g/5", "g/6")
+        back = await self.crawler(assignments=jobs[:2], maxJobs=3)
+        self.assertEqual(len(await back.ask()), 1)
+
+
+class SilenceTests(NodeTestCase):
+    """Heartbeats that do not come."""
+
+    async def test_silence_releases(self) -> None:
+        """A crawler silent past the time-out loses its job after the grace, and its connection is closed."""
+        node = await self.node(**SOON, SOCKET_RECONNECT_GRACE=150)
+        crawler, job = await self.working()
+        begun = self.now()
+        await self.becomes(job, "queued")
+        self.assertGreater(self.now() - begun, 0.4)
+        await crawler.closed
+        self.assertEqual(node.registry.present(), [])
+
+    async def test_any_message_is_a_sign_of_life(self) -> None:
+        """Heartbeats, requests and reports keep a crawler alive, whichever connection they come on."""
+        node = await self.node(**SOON, SOCKET_RECONNECT_GRACE=50)
+        crawler, job = await self.working()
+        other = await self.crawler()
+        sayings: list[tuple[Crawler, str, dict[str, Any]]] = [
+            (crawler, "heartbeat", ALIVE),
+            (other, "job_progress", {"job": job, **PROGRESS}),
+            (crawler, "job_request", {}),
+        ]
+        for number in range(9):
+            due = node.attention.now + 0.12
+            await until(lambda due=due: node.attention.now > due)
+            who, type_, data = sayings[number % 3]
+            who.say(type_, **data)
+        other.say("job_completed", job, id="c", success=True, finalCounts={})
+        self.assertEqual((await other.answer("c"))["type"], "ack")
+        self.assertEqual(self.tries(job), ["completed"])
+
+    async def test_back_before_the_grace(self) -> None:
+        """A silent crawler that speaks again before the grace is over keeps its job and its connection."""
+        node = await self.node(**SOON, SOCKET_RECONNECT_GRACE=5000)
+        crawler, job = await self.working()
+        await until(lambda: node.registry.present() == [])
+        crawler.say("heartbeat", id="h", **ALIVE)
+        self.assertEqual(await crawler.acked(), "h")
+        crawler.say("job_completed", job, id="c", success=True, finalCounts={})
+        self.assertEqual(await crawler.acked(), "c")
+
+    async def test_time_in_which_the_node_did_not_read(self) -> None:
+        """While the node does not read, nobody grows silent, however long that takes."""
+        node = await self.node(**SOON, SOCKET_RECONNECT_GRACE=50)
+        crawler, job = await self.working()
+        node.factory.read(False)
+        crawler.say("heartbeat", id="h", **ALIVE)
+        begun = self.now()
+        await until(lambda: self.now() > begun + 0.7)
+        self.assertEqual(len(node.registry.present()), 1)
+        node.factory.read(True)
+        self.assertEqual(await crawler.acked(), "h")
+        self.assertEqual((self.status(job), self.tries(job)), ("assigned", []))
+
+    async def test_not_reported_on_for_too_long(self) -> None:
+        """A crawler that lives but does not report on a job loses it at the job time-out, which spends a try."""
+        await self.node(SOCKET_JOB_TIMEOUT=500, SOCKET_RETRY_DELAY=3_600_000)
+        crawler, job = await self.working()
+        await self.becomes(job, "queued")
+        self.assertEqual((self.tries(job), self.row(job, "attempts")), (["timed_out"], 1))
+        crawler.say("job_progress", job, **PROGRESS)
+        self.assertEqual((await crawler.error())["code"], "stale_assignment")
+
+    async def test_shown(self) -> None:
+        """What the connections table shows: who, since when alive, with which jobs, in which state."""
+        node = await self.node()
+        crawler, job = await self.working()
+        crawler.say("heartbeat", activeJobs=1, totalProcessed=2, systemStatus="crawling", memoryUsage={"rss": 3})
+        await crawler.acked()
+        await node.presence.renew()
+        columns = "crawler_id, is_active, active_jobs, system_status, last_heartbeat IS NOT NULL, metadata->'memoryUsage'"
+        rows = self.query(f"SELECT {columns} FROM socket_connections")
+        self.assertEqual(rows, [("one", True, [job], "crawling", True, {"rss": 3})])
+        await crawler.leave()
+        await until(lambda: self.query("SELECT is_active, active_jobs FROM socket_connections") == [(False, [])])
