@@ -198,6 +198,7 @@ class Node(Service):
     async def _start(self) -> None:
         await self.timers.run_once("lease renewal")
         await self._listener.start()
+        await self.timers.run_once("database check")
         if self.config.enable_metrics:
             await self.timers.run_once("gauges")
         self.timers.start()
@@ -219,7 +220,7 @@ class Node(Service):
         self.log.info("HTTP is on http://{host}:{port}/", host=config.http_host, port=self.http_port)
         self.log.info("The database is {where}", where=where)
         self.log.info(
-            "Put a job in: copilot-socket jobs submit --account ACCOUNT --command GROUP_PROJECT_DISCOVERY "
+            "Put a job in: copilot-socket jobs submit ACCOUNT GROUP_PROJECT_DISCOVERY "
             "(or POST http://{host}:{port}/api/v1/jobs)",
             host=config.http_host,
             port=self.http_port,

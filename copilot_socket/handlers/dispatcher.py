@@ -55,11 +55,10 @@ class Dispatcher:
         self._standing: dict[str, Standing] = {}
         self._running: Deferred[None] | None = None
         self._again = False
-        self._in_doubt = False
-        """A claim was cut short: it may have been committed."""
         self._stopped = False
         self._returns: set[Deferred[None]] = set()
         self._doubtful: set[str] = set()
+        """Crawlers for which a claim was cut short: it may have been committed."""
 
     @property
     def standing(self) -> int:
@@ -121,17 +120,16 @@ class Dispatcher:
                 await self._round()
             except (DatabaseAway, psycopg2.Error) as error:
                 self.log.warn("Claiming failed and is tried again: {error}", error=error)
-                self._again = self._in_doubt = True
+                self._again = True
                 await deferLater(self._reactor, RETRY)
         self._running = None
         if self._again:
             self.wake()
 
     async def _round(self) -> None:
-        if self._doubtful:
-            await self._find_unheard()
+        await self._settle_doubts()
         everyone = [standing for standing in self._standing.values() if self._ready(standing)]
-        served = await self._claimed_in_doubt(everyone)
+        served: set[str] = set()
         for entity_types, group in _by_entity_types(everyone).items():
             slots = _slots(group)
             if not slots or not entity_types:
@@ -141,17 +139,6 @@ class Dispatcher:
             served |= self._hand_over(claim.jobs)
         fresh = [item for item in everyone if not item.answered and item.crawler.key not in served]
         await self._answer_empty(fresh)
-
-    async def _claimed_in_doubt(self, everyone: Sequence[Standing]) -> set[str]:
-        """After a lost connection: what was claimed and committed without this node's hearing of it, sent now."""
-        if not self._in_doubt:
-            return set()
-        # One for which a job waits for its token has an assignment that is not sent and not lost.
-        clear = [item.crawler for item in everyone if not item.crawler.reserved]
-        known = {name for crawler in clear for name in crawler.held}
-        jobs = await self._claims.unreported([crawler.key for crawler in clear])
-        self._in_doubt = len(clear) < len(everyone)
-        return self._hand_over([job for job in jobs if job.assignment not in known])
 
     def _ready(self, standing: Standing) -> bool:
         """Whether its crawler is alive and nothing that it said before is still to be stored."""
@@ -173,19 +160,17 @@ class Dispatcher:
             self._doubtful.update(slots)
             raise
 
-    async def _find_unheard(self) -> None:
-        """Send what was claimed for crawlers that stand here by a claim whose outcome was not heard."""
-        keys = self._doubtful - await self._claims.not_ours(list(self._doubtful))
-        jobs = await self._claims.unreported(list(keys))
-        self._doubtful.clear()
-        self._hand_over([job for job in jobs if self._never_sent(job)])
-
-    def _never_sent(self, job: Claimed) -> bool:
-        standing = self._standing.get(job.crawler)
-        if standing is None:  # where its crawler has gone, the grace decides; a new connection has it sent again
-            return False
-        held = standing.crawler.held.get(job.assignment)
-        return held is None or held.sent_at is None
+    async def _settle_doubts(self) -> None:
+        """Send what was claimed and committed without this node's hearing of it."""
+        # One for which a job waits for its token has an assignment that is not sent and not lost.
+        standing = {key: item.crawler for key, item in self._standing.items() if not item.crawler.reserved}
+        keys = self._doubtful.intersection(standing)
+        if not keys:
+            return
+        ours = keys - await self._claims.not_ours(list(keys))
+        jobs = await self._claims.unreported(list(ours))
+        self._doubtful -= keys
+        self._hand_over([job for job in jobs if _never_sent(job, standing[job.crawler])])
 
     async def _answer_empty(self, fresh: Sequence[Standing]) -> None:
         """Say that there is nothing for now; but a crawler that stood at another node is served here first."""
@@ -278,6 +263,11 @@ class Dispatcher:
         self._returns.add(d)
         d.addErrback(lambda failure: self.log.failure("Delivering a job failed", failure))
         d.addBoth(lambda _: self._returns.discard(d))
+
+
+def _never_sent(job: Claimed, crawler: Crawler) -> bool:
+    held = crawler.held.get(job.assignment)
+    return held is None or held.sent_at is None
 
 
 def _by_entity_types(requests: Sequence[Standing]) -> dict[tuple[str, ...], list[Standing]]:

@@ -309,7 +309,7 @@ WITH due AS (
 )
 SELECT (SELECT count(*) FROM promoted), (
   SELECT extract(epoch FROM min(scheduled_at) - now())::float8 FROM jobs
-  WHERE status = 'queued' AND NOT ready AND scheduled_at > now())
+  WHERE status = 'queued' AND NOT ready AND scheduled_at > now() AND scheduled_at < 'infinity')
 
 -- name: account_of_assignment
 -- For a token request: the live assignment, who holds it, and its account's credential.

@@ -41,6 +41,7 @@ class Writer:
         self._telling = telling
         self._queue: deque[tuple[Operation, Deferred[Verdict]]] = deque()
         self._running: Deferred[None] | None = None
+        self._in_flight = 0
         self._flowing = True
         self._idle_waiters: list[Deferred[None]] = []
         self.away_since: float | None = None
@@ -48,8 +49,8 @@ class Writer:
 
     @property
     def waiting(self) -> int:
-        """How many operations are queued."""
-        return len(self._queue)
+        """How many operations are not committed yet."""
+        return len(self._queue) + self._in_flight
 
     def submit(self, operation: Operation) -> "Deferred[Verdict]":
         """Queue *operation*; fires with its verdict after the commit, or fails with :class:`Unstorable`."""
@@ -76,7 +77,9 @@ class Writer:
         await deferLater(self._reactor, 0)
         while self._queue:
             batch = self._take()
+            self._in_flight = len(batch)
             await self._commit(batch)
+            self._in_flight = 0
             if len(self._queue) <= LOW_WATER and self.away_since is None:
                 self._flow(True)
         self._running = None

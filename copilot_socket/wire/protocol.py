@@ -13,7 +13,7 @@ from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import Message
 from copilot_socket.core.replies import Error, Reply
 from copilot_socket.telling import MessageHandled, Telling
-from copilot_socket.wire.framing import Broken, Document, Framer, Overrun, TooLarge
+from copilot_socket.wire.framing import MAX_SKIP, Broken, Document, Framer, Item, Overrun, TooLarge
 from copilot_socket.wire.outbox import Outbox, Slot
 from copilot_socket.wire.validators import Decoder
 
@@ -63,6 +63,7 @@ class CrawlerProtocol(LineReceiver):
         self._max_size = max_size
         self._outbox = Outbox(self._write)
         self._held_back = False
+        self._dealing = False
         self.setRawMode()
 
     # -- bytes in
@@ -75,23 +76,32 @@ class CrawlerProtocol(LineReceiver):
         self._deal()
 
     def _deal(self) -> None:
-        while not self.paused and self.closed_because is None:
-            item = self._framer.next()
-            match item:
-                case None:
+        if self._dealing:  # a handler had reading resumed: the message it handles comes first
+            return
+        self._dealing = True
+        try:
+            while not self.paused and self.closed_because is None:
+                item = self._framer.next()
+                if item is None:
                     return
-                case Document():
-                    self._document(item)
-                case Broken():
-                    self._bad(ProtocolError(ErrorCode.INVALID_JSON, item.reason))
-                case TooLarge():
-                    text = f"a message may have {self._max_size} bytes; this one has more, and its rest is skipped"
-                    self._bad(ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, text))
-                case Overrun():
-                    self.close("a message went on past 16 times the limit")
-            if self._outbox.waiting >= MAX_OWED and not self._held_back:
-                self._held_back = True
-                self.pauseProducing()
+                self._take(item)
+                if self._outbox.waiting >= MAX_OWED and not self._held_back:
+                    self._held_back = True
+                    self.pauseProducing()
+        finally:
+            self._dealing = False
+
+    def _take(self, item: Item) -> None:
+        match item:
+            case Document():
+                self._document(item)
+            case Broken():
+                self._bad(ProtocolError(ErrorCode.INVALID_JSON, item.reason))
+            case TooLarge():
+                text = f"a message may have {self._max_size} bytes; this one has more, and its rest is skipped"
+                self._bad(ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, text))
+            case Overrun():
+                self.close(f"a message went on past {MAX_SKIP} times the limit")
 
     def _document(self, document: Document) -> None:
         begun = self._reactor.seconds()
@@ -145,6 +155,7 @@ class CrawlerProtocol(LineReceiver):
         if error.code in _BAD:
             self._bad(error, type_)
         else:
+            self.bad_in_a_row = 0
             self._answer([_error(error)], type_, error.code, begun)
 
     def _bad(self, error: ProtocolError, type_: str = "unknown") -> None:

@@ -3,10 +3,11 @@
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import deferLater
 
 from tests.support.crawler import TestCrawler, in_reactor, reactor, until
 from tests.support.load import Load
-from tests.support.postgres import drop_database, fresh_database
+from tests.support.postgres import admin, drop_database, fresh_database
 from tests.support.server import (
     SHORT_TIMES,
     InProcessNode,
@@ -83,7 +84,7 @@ class SharingTests(NodeTestCase):
 
     @in_reactor()
     async def test_other_crawler_takes_over_after_the_first_has_gone(self) -> None:
-        """A report of another identity at the other node is refused while the owner lives, and taken once it has gone."""
+        """A report of another crawler is refused while the owner lives elsewhere, and taken once that has gone."""
         a, b = await self.pair(**LONG_GRACE)
         self.add_jobs()
         owner, other = await self.greeted(a, "owner"), await self.greeted(b, "other")
@@ -217,6 +218,31 @@ async def _jobs(crawler: TestCrawler) -> list[dict[str, Any]]:
         if response["data"]["jobs"]:
             jobs: list[dict[str, Any]] = response["data"]["jobs"]
             return jobs
+
+
+class StallTests(NodeTestCase):
+    """A database that stands still for everyone."""
+
+    @in_reactor()
+    async def test_stall_of_the_database(self) -> None:
+        """A database that answers nobody for longer than lease and grace makes no node take the other's work."""
+        nodes = await self.node(**SHORT_LEASE), await self.node(**SHORT_LEASE)
+        for node in nodes:
+            await until(node.node.presence._may_judge, "the node may judge the other one")
+        self.add_jobs(4)
+        crawlers = [await self.greeted(node, f"{index}-{n}") for index, node in enumerate(nodes) for n in range(2)]
+        held = [(await crawler.take_job())["id"] for crawler in crawlers]
+        with admin(self.database_url) as connection, connection.cursor() as cursor:
+            cursor.execute("BEGIN; LOCK TABLE crawlers, nodes")
+            await deferLater(reactor, 1.3)  # how long it lasts is what is tested
+            cursor.execute("ROLLBACK")
+        end = reactor.seconds() + 0.7  # a whole lease: every timer has its rounds
+        while reactor.seconds() < end:
+            for crawler in crawlers:
+                await crawler.answer(crawler.heartbeat())
+        self.assertEqual(self.query("SELECT outcome, reason FROM job_tries"), [])
+        for crawler, job in zip(crawlers, held, strict=True):
+            self.assertEqual((await crawler.answer(crawler.complete(job)))["type"], "ack")
 
 
 class MigrationTests(NodeTestCase):

@@ -321,5 +321,3 @@ class DatabaseTests(_RecoveryTestCase):
         self.query("ALTER TABLE jobs DISABLE TRIGGER jobs_announce")
         self.add_jobs()
         await crawler.job(patience=node_module.POLL + 1.0)
-
-

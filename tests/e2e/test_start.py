@@ -63,7 +63,7 @@ class SocketTests(_StartTestCase):
 
     @in_reactor()
     async def test_live_socket(self) -> None:
-        """A live socket is not stolen: the second node ends with a clear line, the first one's crawlers notice nothing."""
+        """A live socket is not stolen: the second node ends with a clear line, the first one's crawlers go on."""
         first = await self.process().start()
         crawler = await self.greeted(first)
         second = self.process(SOCKET_PATH=first.socket_path)

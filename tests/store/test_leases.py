@@ -19,6 +19,7 @@ class ReleaseTests(StoreTestCase):
         await self.batches.write([GONE])
         self.assertEqual(await self.leases.release_lost(others=False), 0)
         self._expire()
+        await self.leases.renew([])
         self.assertEqual(await self.leases.release_lost(others=False), 1)
         self.assertEqual(self.job(assignment[:26], "status", "releases", "attempts"), ("queued", 1, 0))
         self.assertEqual(self.query("SELECT outcome, reason FROM job_tries"), [("released", "its crawler is gone")])
@@ -37,6 +38,7 @@ class ReleaseTests(StoreTestCase):
         await self.assigned()
         self._expire(31.0)
         _batches, _claims, other = self.make_node("other")
+        await other.renew([])
         self.assertEqual(await other.release_lost(others=False), 0)
         self.assertEqual(await other.release_lost(others=True), 1)
 
@@ -46,6 +48,16 @@ class ReleaseTests(StoreTestCase):
         self._expire(31.0)
         await self.leases.renew(["c1"])
         self.assertEqual(await self.leases.release_lost(others=True), 0)
+
+    async def test_a_late_node_takes_nothing(self) -> None:
+        """A node whose own lease is over stood still, and judges nobody before it has renewed that."""
+        await self.assigned()
+        await self.leases.renew([])
+        self._expire(31.0)
+        self.query("UPDATE nodes SET lease_expires_at = now()")
+        self.assertEqual(await self.leases.release_lost(others=True), 0)
+        await self.leases.renew([])
+        self.assertEqual(await self.leases.release_lost(others=True), 1)
 
     async def test_connected_elsewhere(self) -> None:
         """A crawler that leaves one node and is connected to another living one is not gone."""
@@ -63,6 +75,7 @@ class ReleaseTests(StoreTestCase):
         await self.leases.must_confirm("c1")
         await self.report(second, Started())
         self.query("UPDATE job_assignments SET confirm_by = now() WHERE confirm_by IS NOT NULL")
+        await self.leases.renew([])
         self.assertEqual(await self.leases.release_lost(others=False), 1)
         self.assertEqual([self.job(name[:26], "status") for name in (first, second)], [("queued",), ("running",)])
 

@@ -60,4 +60,4 @@ class Load:
         answer = await crawler.answer(ref, patience=30)
         if answer["type"] == "error":
             self.refused.append(answer)
-        return answer["type"] == "ack"
+        return bool(answer["type"] == "ack")

@@ -1,0 +1,81 @@
+"""The part of a GitLab that gives out tokens: the refresh-token grant, on 127.0.0.1."""
+
+import itertools
+import json
+from typing import Any
+from urllib.parse import parse_qs
+
+from twisted.web.http import Request
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Site
+
+from tests.support.crawler import reactor
+
+
+class Token(Resource):
+    """Each grant revokes the refresh token that it was asked with, as GitLab's does."""
+
+    isLeaf = True
+
+    def __init__(self, access: str, refresh: str) -> None:
+        super().__init__()
+        self.access, self.valid = access, refresh
+        self.asked: list[dict[str, list[str]]] = []
+        """The form of every request."""
+        self.answer: tuple[int, Any] | None = None
+        """What is answered instead of a pair."""
+        self.slow = False
+        self.lifetime: float | None = 7200
+        self._numbers = itertools.count(2)
+        self._held: list[Request] = []
+
+    def render_POST(self, request: Request) -> Any:
+        """Take the form, and answer now or at :meth:`release`."""
+        assert request.content is not None and request.path == b"/sub/oauth/token"
+        self.asked.append(parse_qs(request.content.read().decode()))
+        if self.slow:
+            self._held.append(request)
+            request.notifyFinish().addErrback(lambda _: self._held.remove(request))
+            return NOT_DONE_YET
+        return self._respond(request, self.asked[-1])
+
+    def release(self) -> None:
+        """Answer whoever waits."""
+        self.slow = False
+        held, self._held = self._held, []
+        for request in held:
+            request.write(self._respond(request, self.asked[-1]))
+            request.finish()
+
+    def _respond(self, request: Request, form: dict[str, list[str]]) -> bytes:
+        request.setHeader("Content-Type", "application/json")
+        status, body = self.answer or self._grant(form)
+        request.setResponseCode(status)
+        return body if isinstance(body, bytes) else json.dumps(body).encode()
+
+    def _grant(self, form: dict[str, list[str]]) -> tuple[int, Any]:
+        if form.get("grant_type") != ["refresh_token"] or form.get("refresh_token") != [self.valid]:
+            return 400, {"error": "invalid_grant", "error_description": "revoked"}
+        number = next(self._numbers)
+        access, self.valid = f"{self.access}-{number}", f"{self.valid.rpartition('-')[0]}-{number}"
+        pair = {"access_token": access, "refresh_token": self.valid, "token_type": "Bearer", "created_at": 0}
+        return 200, pair if self.lifetime is None else {**pair, "expires_in": self.lifetime}
+
+
+class FakeGitLab:
+    """Listens. Its tokens are ``access-1``, ``refresh-1``, then ``access-2`` and so on."""
+
+    def __init__(self, access: str = "access", refresh: str = "refresh") -> None:
+        self.token = Token(access, f"{refresh}-1")
+        self._site = Site(self.token)
+        self._port = reactor.listenTCP(0, self._site, interface="127.0.0.1")
+        self.url = f"http://127.0.0.1:{self._port.getHost().port}/sub"
+
+    @property
+    def asked(self) -> int:
+        """How often it was asked for a new pair."""
+        return len(self.token.asked)
+
+    def stop(self) -> Any:
+        """Listen no more."""
+        return self._port.stopListening()

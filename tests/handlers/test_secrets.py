@@ -1,0 +1,220 @@
+"""Tokens never leave: a whole conversation with marked tokens, at debug level, and then everything is searched."""
+
+import io
+import json
+from typing import Any
+
+import treq
+from twisted.logger import LogLevel, eventAsText, globalLogPublisher
+from twisted.web.client import Agent, HTTPConnectionPool
+
+from copilot_socket import logs
+from tests.handlers.gitlab import FakeGitLab
+from tests.handlers.support import ALIVE, PROGRESS, Crawler, NodeTestCase
+from tests.support.crawler import Message, reactor, until
+
+MARK = "MARKED"
+
+
+class SecretTests(NodeTestCase):
+    """Access and refresh tokens all hold the mark; only crawlers' ``accessToken`` may."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.gitlab = FakeGitLab(f"{MARK}-access", f"{MARK}-refresh")
+        self.addCleanup(self.gitlab.stop)
+        self.events: list[str] = []
+        self.text = io.StringIO()
+        written = logs.observer("debug", self.text)  # type: ignore[arg-type]
+        for observer in (self.keep, written):
+            globalLogPublisher.addObserver(observer)
+            self.addCleanup(globalLogPublisher.removeObserver, observer)
+
+    def keep(self, event: dict[str, Any]) -> None:
+        """Keep all that an observer could see of an event, its fields too."""
+        self.events.append(eventAsText(event) + repr({name: str(value) for name, value in event.items()}))
+
+    async def http(self, method: str, path: str, body: object = None) -> bytes:
+        """One request to the node's port; its answer's head and body."""
+        client = treq.client.HTTPClient(Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False)))
+        url = f"http://127.0.0.1:{self.nodes[0].http_port}{path}"
+        response = await client.request(method, url, **({} if body is None else {"json": body}))
+        content: bytes = await response.content()
+        self.answers[f"{method} {path} {len(self.answers)}"] = repr(response.headers).encode() + content
+        return content
+
+    async def test_no_token_anywhere(self) -> None:
+        """In no log, no error, no metric, no answer of the port, and no table but that of the accounts."""
+        self.answers: dict[str, bytes] = {}
+        await self.node(SOCKET_LOG_LEVEL="debug", GITLAB_CLIENT_ID="id", GITLAB_CLIENT_SECRET=f"{MARK}-secret")
+        await self.accounts()
+        crawler = await self.crawler(token=f"{MARK}-hello", maxJobs=3)
+        await self.everyday_work(crawler)
+        await self.failures(crawler)
+        await self.ask_everything()
+        await crawler.leave()
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)  # of the account that the table refused
+        self.search(crawler)
+
+    async def accounts(self) -> None:
+        """Accounts put in, wrongly too."""
+        account: Message = {
+            "provider": "gitlab-onprem",
+            "gitlab_url": self.gitlab.url,
+            "access_token": f"{MARK}-access-1",
+            "refresh_token": f"{MARK}-refresh-1",
+        }
+        await self.http("PUT", "/api/v1/accounts/lab", account)
+        for wrong in (
+            {"provider": "nobody"},
+            {"gitlab_url": "ftp://x"},
+            {"token_expires_at": "tomorrow"},
+            {"access_token": [f"{MARK}-access-1"]},
+            {"refresh_token": {"a": f"{MARK}-refresh-1"}},
+            {"access_token": f"{MARK}\x00"},
+        ):
+            await self.http("PUT", "/api/v1/accounts/wrong", {**account, **wrong})
+        await self.http("POST", "/api/v1/accounts/nobody/credential", {"access_token": f"{MARK}-x"})
+        self.query("ALTER TABLE accounts ADD CHECK (id <> 'refused')")
+        await self.http("PUT", "/api/v1/accounts/refused", account)
+        await self.http("POST", "/api/v1/jobs", {"account_id": "lab", "command": "issues", "full_path": "g/1"})
+
+    async def everyday_work(self, crawler: Crawler) -> None:
+        """A job, a new token, an end."""
+        crawler.say("job_request")
+        job = await crawler.job()
+        self.assertEqual(job["accessToken"], f"{MARK}-access-1")
+        crawler.say("job_started", job["id"])
+        crawler.say("job_progress", job["id"], **PROGRESS)
+        crawler.say("token_refresh_request", job["id"], error_details="401")
+        answer = await crawler.expect("token_refresh_response")
+        self.assertEqual(answer["data"]["accessToken"], f"{MARK}-access-2")
+        crawler.say("job_completed", job["id"], success=True, finalCounts={})
+        await crawler.sync()
+
+    async def failures(self, crawler: Crawler) -> None:
+        """Every way in which a token plays a part in what goes wrong."""
+        job = await self.given(crawler, "g/2", account_id="lab")
+        for answer in ((500, {"refresh_token": f"{MARK}-refresh-9"}), (200, f"{MARK} <".encode()), (200, {"a": MARK})):
+            self.gitlab.token.answer = answer
+            crawler.say("token_refresh_request", job)
+            await crawler.expect("token_refresh_response")
+        self.gitlab.token.answer = (400, {"error": "invalid_grant", "error_description": f"{MARK}-refresh-2"})
+        crawler.say("token_refresh_request", job)
+        await crawler.expect("token_refresh_response")
+        await crawler.fail(job)
+        await self.http("POST", "/api/v1/accounts/lab/credential", {"access_token": f"{MARK}-access-5"})
+        self.gitlab.token.answer = None
+        self.query("UPDATE accounts SET token_expires_at = now() + interval '5 s', refresh_token = %s", f"{MARK}-x")
+        await crawler.ask()
+        await self.becomes(job, "waiting_credential")
+        self.query("ALTER TABLE accounts ADD CHECK (access_token NOT LIKE '%access-3') NOT VALID")
+        crawler.raw(b'{"type":"hello","timestamp":"t","data":{"token":["%s"]}}\n' % MARK.encode())
+        crawler.raw(b'{"type":"hello","timestamp":"t","data":{"crawlerId":"x","token":"%s"}}\n' % MARK.encode())
+        early = await self.connect()
+        early.raw(b'{"type":"hello","timestamp":"t","data":{"crawlerId":"x","token":5,"accessToken":"%s"}}\n' % MARK.encode())
+        self.assertNotIn(MARK, json.dumps(await early.error()))
+        await crawler.sync()
+
+    async def ask_everything(self) -> None:
+        """Every page of the port that there is to read."""
+        await self.nodes[0].metrics.refresh(self.nodes[0].database)
+        jobs = [row[0] for row in self.query("SELECT id FROM jobs")]
+        for page in ("jobs", "accounts", "crawlers", "areas", "stats", "accounts/lab", *(f"jobs/{job}" for job in jobs)):
+            content = await self.http("GET", f"/api/v1/{page}")
+            self.assertTrue(content)
+        for page in ("/metrics", "/health/socket", "/health/ready", "/health/live"):
+            self.assertTrue(await self.http("GET", page))
+
+    def search(self, crawler: Crawler) -> None:
+        """Look for the mark."""
+        self.assertIn("token of account lab: refreshed", self.text.getvalue())
+        self.assertIn("token of account lab: refused", self.text.getvalue())
+        self.assertGreater(len(self.answers), 20)
+        for name, content in self.answers.items():
+            self.assertNotIn(MARK.encode(), content, name)
+        self.assertEqual([event for event in [*self.events, self.text.getvalue()] if MARK in event], [])
+        for message in crawler.received:
+            for item in [message["data"], *message["data"].get("jobs", ())]:
+                item.pop("accessToken", None)
+            self.assertNotIn(MARK, json.dumps(message))
+        tables = self.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'accounts'")
+        for (table,) in tables:
+            rows = self.query(f'SELECT t::text FROM "{table}" AS t')
+            self.assertNotIn(MARK, repr(rows), table)
+
+    async def test_a_pair_that_can_not_be_stored(self) -> None:
+        """A new pair that the database refuses is not shown by the complaint about it."""
+        await self.node()
+        self.add_account("lab", self.gitlab.url, access_token=f"{MARK}-1", refresh_token=f"{MARK}-refresh-1")
+        crawler = await self.crawler()
+        job = await self.given(crawler, account_id="lab")
+        self.query("ALTER TABLE accounts ADD CONSTRAINT no CHECK (access_token NOT LIKE '%-access-2')")
+        crawler.say("token_refresh_request", job)
+        await until(lambda: "can't be stored yet" in self.text.getvalue())
+        self.query("ALTER TABLE accounts DROP CONSTRAINT no")
+        answer = await crawler.expect("token_refresh_response")
+        self.assertTrue(answer["data"]["refreshSuccessful"])
+        self.assertEqual([event for event in self.events if MARK in event], [])
+
+
+class MetricTests(NodeTestCase):
+    """What is counted of a conversation."""
+
+    async def test_counters_move(self) -> None:
+        """Messages by type and outcome, errors by code, tries, changes of state, time spent, time to dispatch."""
+        node = await self.node()
+        crawler, job = await self.working()
+        crawler.say("job_started", job)
+        crawler.say("job_started", "made.1.up")
+        crawler.say("heartbeat", **ALIVE)
+        crawler.raw(b"rubbish\n" + crawler.form("snooze") + crawler.form("heartbeat"))
+        crawler.say("job_completed", job, success=True, finalCounts={})
+        crawler.say("job_progress", job, **PROGRESS)
+        await crawler.sync()
+        await self.connect()
+        await node.metrics.refresh(node.database)
+        expected = [
+            ("socket_connections_total", {}, 2),
+            ("socket_connections_active", {}, 2),
+            ("socket_messages_processed_total", {"type": "hello", "outcome": "ok"}, 1),
+            ("socket_messages_processed_total", {"type": "heartbeat", "outcome": "ok"}, 2),
+            ("socket_messages_processed_total", {"type": "unknown", "outcome": "invalid_message"}, 1),
+            ("socket_messages_processed_total", {"type": "unknown", "outcome": "unknown_type"}, 1),
+            ("socket_messages_processed_total", {"type": "unknown", "outcome": "invalid_json"}, 1),
+            ("socket_messages_processed_total", {"type": "job_started", "outcome": "ok"}, 1),
+            ("socket_messages_processed_total", {"type": "job_started", "outcome": "unknown_job"}, 1),
+            ("socket_messages_processed_total", {"type": "job_progress", "outcome": "stale_assignment"}, 1),
+            ("socket_errors_total", {"code": "invalid_json"}, 1),
+            ("socket_errors_total", {"code": "invalid_message"}, 1),
+            ("socket_errors_total", {"code": "unknown_type"}, 1),
+            ("socket_errors_total", {"code": "unknown_job"}, 1),
+            ("socket_errors_total", {"code": "stale_assignment"}, 1),
+            ("socket_processing_duration_seconds_count", {"type": "job_started"}, 2),
+            ("copilot_dispatch_seconds_count", {}, 1),
+            ("copilot_tries_total", {"outcome": "completed"}, 1),
+            ("copilot_job_changes_total", {"status": "running", "event": "job_started"}, 1),
+            ("copilot_job_changes_total", {"status": "completed", "event": "job_completed"}, 1),
+            ("copilot_jobs", {"status": "completed"}, 1),
+            ("copilot_jobs", {"status": "queued"}, 0),
+            ("copilot_crawlers_standing", {}, 0),
+        ]
+        sample = node.metrics.registry.get_sample_value
+        self.assertEqual([(name, labels, sample(name, labels)) for name, labels, _ in expected], expected)
+
+    async def test_levels(self) -> None:
+        """An everyday conversation logs nothing above info."""
+        loud: list[str] = []
+
+        def keep(event: dict[str, Any]) -> None:
+            if event.get("log_level", LogLevel.debug) >= LogLevel.warn:
+                loud.append(eventAsText(event))
+
+        globalLogPublisher.addObserver(keep)
+        self.addCleanup(globalLogPublisher.removeObserver, keep)
+        await self.node()
+        crawler, job = await self.working()
+        crawler.say("job_completed", job, success=True, finalCounts={})
+        await crawler.sync()
+        await crawler.leave()
+        self.assertEqual(loud, [])

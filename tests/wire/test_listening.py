@@ -1,0 +1,155 @@
+"""The UNIX socket: found stale or live, and never stolen."""
+
+import os
+import socket
+import stat
+from pathlib import Path
+from unittest import mock
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory, Protocol
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from copilot_socket.wire.listening import SocketError, listen, probe
+
+
+def leave_stale(path: Path) -> None:
+    """A socket file whose server has gone."""
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(path))
+
+
+class PathTestCase(SynchronousTestCase):
+    """With a directory whose name is short enough for a socket."""
+
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp()).absolute()
+        self.directory.mkdir()
+        self.path = self.directory / "s"
+
+
+class ProbeTests(PathTestCase):
+    """What is at a path."""
+
+    def test_free(self) -> None:
+        """Nothing, nor a directory for it."""
+        self.assertEqual(probe(self.path), "free")
+        self.assertEqual(probe(self.directory / "missing" / "s"), "free")
+
+    def test_stale(self) -> None:
+        """A socket that nobody listens on."""
+        leave_stale(self.path)
+        self.assertEqual(probe(self.path), "stale")
+
+    def test_live(self) -> None:
+        """A socket with a listener, its backlog full or not."""
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(self.path))
+            listening.listen(0)
+            self.assertEqual(probe(self.path), "live")
+            with socket.socket(socket.AF_UNIX) as first:
+                first.connect(str(self.path))
+                with mock.patch("copilot_socket.wire.listening.PROBE_TIMEOUT", 0.05):
+                    self.assertEqual(probe(self.path), "live")
+
+    def test_other(self) -> None:
+        """A file, a directory, a link to a socket: not ours to judge."""
+        leave_stale(self.path)
+        link = self.directory / "link"
+        link.symlink_to(self.path)
+        self.assertEqual(probe(link), "other")
+        self.assertEqual(probe(self.directory), "other")
+        self.path.unlink()
+        self.path.write_text("precious")
+        self.assertEqual(probe(self.path), "other")
+
+
+class ListenTests(TestCase):
+    """listen() on the real reactor."""
+
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp()).absolute()
+        self.path = self.directory / "s"
+        self.accepted: list[int] = []
+        self.connected: Deferred[int] = Deferred()
+
+    def listen(self, mode: int = 0o660) -> IListeningPort:
+        """Listen, until the test is over."""
+        port = listen(reactor, self.path, mode, Factory.forProtocol(Protocol))
+        self.addCleanup(port.stopListening)
+        return port
+
+    def refusal(self) -> str:
+        """Why it can't be listened."""
+        return str(self.assertRaises(SocketError, self.listen))
+
+    def test_makes_directories(self) -> None:
+        """Missing directories are made."""
+        self.path = self.directory / "a" / "b" / "s"
+        self.listen()
+        self.assertEqual(probe(self.path), "live")
+
+    def test_leaves_directories_alone(self) -> None:
+        """The mode of a directory that was there stays."""
+        self.directory.mkdir(mode=0o700)
+        self.listen()
+        self.assertEqual(stat.S_IMODE(self.directory.stat().st_mode), 0o700)
+
+    def test_mode_before_the_first_connection(self) -> None:
+        """When connections become possible, the mode is right already, whatever the umask."""
+        seen = []
+        really = socket.socket.listen
+
+        class Watched(socket.socket):
+            def listen(watched, backlog: int = 0) -> None:  # noqa: N805 - `self` is the test
+                seen.append(stat.S_IMODE(self.path.stat().st_mode))
+                really(watched, backlog)
+
+        before = os.umask(0o077)
+        self.addCleanup(os.umask, before)
+        with mock.patch("socket.socket", Watched):
+            self.listen(0o666)
+        self.assertEqual(seen, [0o666])
+        self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o666)
+
+    def test_replaces_a_stale_socket(self) -> None:
+        """What a server left behind that was killed is no obstacle."""
+        self.directory.mkdir()
+        leave_stale(self.path)
+        self.listen()
+        self.assertEqual(probe(self.path), "live")
+
+    def test_never_steals_a_live_one(self) -> None:
+        """A second server is refused, says what to do, and the first one goes on."""
+        self.listen()
+        inode = self.path.stat().st_ino
+        self.assertIn("another server listens on", self.refusal())
+        self.assertEqual((probe(self.path), self.path.stat().st_ino), ("live", inode))
+
+    def test_never_removes_anything_else(self) -> None:
+        """A file at the path stays what it was."""
+        self.directory.mkdir()
+        self.path.write_text("precious")
+        self.assertIn("is no socket", self.refusal())
+        self.assertEqual(self.path.read_text(), "precious")
+
+    def test_impossible_directory(self) -> None:
+        """Where a directory can't be made the error names it and the variable."""
+        self.directory.write_text("a file")
+        self.path = self.directory / "a" / "s"
+        refusal = self.refusal()
+        self.assertIn(str(self.directory / "a"), refusal)
+        self.assertIn("SOCKET_PATH", refusal)
+
+    def test_too_long(self) -> None:
+        """A path that is too long for a socket is refused with the path."""
+        self.path = self.directory / ("x" * 120)
+        self.assertIn(str(self.path), self.refusal())
+
+    def test_stops_clean(self) -> None:
+        """After an orderly end the path is free."""
+        port = listen(reactor, self.path, 0o660, Factory.forProtocol(Protocol))
+        port.stopListening()
+        self.assertEqual(probe(self.path), "free")
