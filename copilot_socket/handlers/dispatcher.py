@@ -220,16 +220,17 @@ class Dispatcher:
         crawler.reserved += 1
         try:
             token = await self._tokens.fresh(job.account)
-            await self._claims.handed_token([job.assignment])
+            live = await self._claims.handed_token([job.assignment])
         except Refused as refusal:
             await self._return([job], Event.NO_CREDENTIAL, str(refusal))
-        except (Unavailable, VaultError, DatabaseAway, psycopg2.Error) as problem:
-            await self._return([job], Event.PUT_OFF, str(problem).split("\n", 1)[0])
+        except Exception as problem:  # whatever it is, a job that is claimed and not sent must go back
+            known = isinstance(problem, Unavailable | VaultError)
+            await self._return([job], Event.PUT_OFF, str(problem) if known else type(problem).__name__)
         else:
             standing = self._standing.get(crawler.key, standing)
             if self._stopped or standing.link not in standing.crawler.links:
                 await self._return([job], Event.RETURNED, "its crawler has gone, or the node stops")
-            else:
+            elif live:  # and not cancelled meanwhile
                 self._send(standing, [job], [token])
         finally:
             crawler.reserved -= 1

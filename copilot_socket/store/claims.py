@@ -77,10 +77,11 @@ class Claims:
         rows = await self._connection.query(sql("not_ours"), {"key": list(keys), "node": self._node})
         return {row[0] for row in rows}
 
-    async def handed_token(self, assignments: Sequence[str]) -> None:
-        """Note that the crawlers of *assignments* were given their account's present token."""
+    async def handed_token(self, assignments: Sequence[str]) -> list[str]:
+        """Note that the crawlers of *assignments* were given their account's present token; those that still live."""
         jobs = [assignment.partition(".")[0] for assignment in assignments]
-        await self._connection.query(sql("handed_token"), {"job": jobs})
+        rows = await self._connection.query(sql("handed_token"), {"job": jobs})
+        return [row[0] for row in rows if row[0] in assignments]
 
     async def promote_due(self) -> tuple[int, float | None]:
         """Make jobs claimable whose time has come: how many, and the seconds until the next."""

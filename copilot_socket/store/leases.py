@@ -98,9 +98,11 @@ class Leases:
         return await self._transitions.run(by_assignment(assignments, Event.RELEASED, reason))
 
     async def settle_refused(self) -> int:
-        """Park the jobs whose crawlers were refused a token and went silent about them."""
+        """Park jobs whose crawlers were refused a token and went silent about them; queue those parked too late."""
         rows = await self._database.query(sql("refused_assignments"), {"grace": self.grace, "limit": RELEASE_LIMIT})
-        return await self._apply([row[0] for row in rows], Event.NO_CREDENTIAL, "no new token for its account")
+        parked = await self._apply([row[0] for row in rows], Event.NO_CREDENTIAL, "no new token for its account")
+        late = await self._database.query(sql("renewed_meanwhile"), {"limit": RELEASE_LIMIT})
+        return parked + len(await self._transitions.apply([row[0] for row in late], Event.RENEWED))
 
     async def time_out(self) -> int:
         """End the tries that have not been reported on for too long."""

@@ -158,6 +158,7 @@ ORDER BY a.web_app_job_id
 -- name: handed_token
 UPDATE job_assignments a SET token_generation = t.token_generation, credential_refused_at = NULL
 FROM accounts t WHERE t.id = a.account_id AND a.web_app_job_id = ANY (%(job)s) AND a.completed_at IS NULL
+RETURNING a.crawler_job_id
 
 -- name: lock_live_assignments
 -- First the assignments, then the jobs, each in id order: the order in which reports lock them.
@@ -294,6 +295,11 @@ SELECT crawler_job_id FROM job_assignments
 WHERE completed_at IS NULL AND credential_refused_at <= now() - %(grace)s * interval '1 second'
   AND coalesce(reported_at, assigned_at) <= credential_refused_at
 ORDER BY web_app_job_id LIMIT %(limit)s
+
+-- name: renewed_meanwhile
+-- Jobs that came to wait for a credential at the moment of its renewal, which did not see them.
+SELECT j.id FROM jobs j JOIN accounts t ON t.id = j.account_id
+WHERE j.status = 'waiting_credential' AND t.credential_status = 'valid' ORDER BY j.id LIMIT %(limit)s
 
 -- name: timed_out_assignments
 SELECT crawler_job_id FROM job_assignments

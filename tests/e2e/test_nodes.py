@@ -9,7 +9,6 @@ from tests.support.crawler import TestCrawler, in_reactor, reactor, until
 from tests.support.load import Load
 from tests.support.postgres import admin, drop_database, fresh_database
 from tests.support.server import (
-    SHORT_TIMES,
     InProcessNode,
     NodeTestCase,
     beside_python,
@@ -21,8 +20,7 @@ from tests.support.server import (
 # Long enough that nothing is lost by itself within a test.
 LONG_GRACE = {"SOCKET_RECONNECT_GRACE": "20000"}
 SHORT_LEASE = {"SOCKET_RECONNECT_GRACE": "300", "SOCKET_LEASE": "700"}
-LEASE = int(SHORT_TIMES["SOCKET_LEASE"]) / 1000
-GRACE = int(SHORT_TIMES["SOCKET_RECONNECT_GRACE"]) / 1000
+LEASE, GRACE = 0.7, 0.3
 SLACK = 3.0
 """Seconds that the rounds of timers and a busy machine may add."""
 
@@ -101,7 +99,7 @@ class SharingTests(NodeTestCase):
 
     async def _outlasts(self, crawler: TestCrawler, assignment: str) -> None:
         """The assignment is still the live one when every lease and grace of before is over."""
-        end = reactor.seconds() + 1.5  # lease and grace are one second together
+        end = reactor.seconds() + LEASE + GRACE + 0.5
         while reactor.seconds() < end:
             crawler.heartbeat()
             await crawler.expect("ack")
@@ -164,7 +162,7 @@ class LossTests(NodeTestCase):
             " SELECT id, id || '.1.abc', 'acct', 1, 'hello:lost' FROM jobs"
         )
         begun = reactor.seconds()
-        node = await self.node()
+        node = await self.node(**SHORT_LEASE)
         await node.node.presence.release_lost()
         self.assertEqual(self.count("running"), 1, "released at once")
         await until(lambda: self.count("queued") == 1, "the lost job is queued again", LEASE + SLACK)
@@ -173,7 +171,7 @@ class LossTests(NodeTestCase):
     @in_reactor()
     async def test_killed_node_loses_its_crawlers_jobs(self) -> None:
         """After kill -9 of a node its crawlers' jobs come back through the other one, soon after lease and grace."""
-        dying, other = self.process(), await self.node()
+        dying, other = self.process(**SHORT_LEASE), await self.node(**SHORT_LEASE)
         await dying.start()
         jobs = self.add_jobs(6)
         holders = [await self.greeted(dying, f"d{n}") for n in range(3)]

@@ -15,7 +15,7 @@ from copilot_socket.store.faults import DatabaseAway
 from tests.support.crawler import TestCrawler, in_reactor, reactor, until
 from tests.support.load import Load
 from tests.support.postgres import FAST, reachable_directory
-from tests.support.server import NodeTestCase, ServerProcess, run_program, short_directory
+from tests.support.server import InProcessNode, NodeTestCase, ServerProcess, get_json, run_program, short_directory
 
 SHORT = {
     "SOCKET_LEASE": "900",
@@ -118,6 +118,12 @@ class NodeTests(_RecoveryTestCase):
         for crawler, job in held.items():
             self.assertEqual((await crawler.answer(crawler.complete(job)))["type"], "ack")
         self.assertEqual(self.count("completed"), len(held))
+
+
+def _pending(node: InProcessNode, key: str) -> int:
+    crawler = node.node.registry.get(key)
+    assert crawler is not None
+    return crawler.pending
 
 
 HOLDER = """
@@ -242,6 +248,40 @@ class DatabaseTests(_RecoveryTestCase):
         self.assertEqual(crawler.jobs(), lost, "it was sent once")
 
     @in_reactor()
+    async def test_unknown_outcome_of_a_claim_for_a_busy_crawler(self) -> None:
+        """The same when that crawler has reported on another job in the meantime, which is not stored yet."""
+        node = await self.node()
+        claims, batches = node.node.dispatcher._claims, node.node.writer._batches
+        claim, write = claims.claim, batches.write
+        crawler = await self.greeted(node, "c1", maxJobs=2)
+        self.add_jobs(prefix="first/")
+        first = (await crawler.take_job())["id"]
+        lost: list[str] = []
+        away = [True]
+
+        async def lose(*arguments: Any) -> Any:
+            claimed = await claim(*arguments)
+            if claimed.jobs and not lost:
+                lost.append(claimed.jobs[0].assignment)
+                crawler.progress(first, 1)
+                await until(lambda: _pending(node, "hello:c1"), "the report has come in")
+                raise DatabaseAway("the connection was lost after COMMIT")
+            return claimed
+
+        async def wait(operations: Any) -> Any:
+            await until(lambda: not away[0], "the database is back for writes")
+            return await write(operations)
+
+        crawler.say("job_request")
+        await crawler.expect("job_response")
+        self.patch(claims, "claim", lose)
+        self.patch(batches, "write", wait)
+        self.add_jobs(prefix="second/")
+        second = await crawler.job(patience=3)
+        away[0] = False
+        self.assertEqual([second["id"]], lost)
+
+    @in_reactor()
     async def test_unknown_outcome_of_a_write(self) -> None:
         """Reports whose commit was not heard of are written again, and acknowledged as if it had been."""
         node = await self.node()
@@ -266,6 +306,31 @@ class DatabaseTests(_RecoveryTestCase):
         self.assertTrue(any(failures))
         self.assertEqual(self.status_of(job), "completed")
         self.assertEqual(self.query("SELECT outcome FROM job_tries"), [("completed",)])
+
+    @in_reactor()
+    async def test_arrivals_while_away(self) -> None:
+        """Crawlers that connect, greet and ask while the database is away are served when it is back."""
+        node = await self.node()
+        early = await self.greeted(node, "early")
+        self.add_jobs(3)
+        held = (await early.take_job())["id"]
+        self.shut_database()
+        late = await self.crawler(node, "late")
+        late.say("hello", crawlerId="late", capabilities=["ack"])
+        late.say("job_request", limit=1)
+        ref = early.complete(held)
+        await until(lambda: node.node.writer.away_since is not None, "the node notices")
+        latest = await self.crawler(node, "latest")
+        latest.say("hello", crawlerId="latest", capabilities=["ack"])
+        latest.say("job_request", limit=1)
+        self.assertEqual(await get_json(node.port, "/health/live"), (200, {"status": "live"}))
+        self.open_database()
+        self.assertEqual((await early.answer(ref))["type"], "ack")
+        for crawler in (late, latest):
+            await crawler.expect("welcome")
+            await crawler.job()
+        errors = [message for crawler in (early, late, latest) for message in crawler.of_type("error")]
+        self.assertEqual(errors, [])
 
     @in_reactor()
     async def test_lost_listener(self) -> None:

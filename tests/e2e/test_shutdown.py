@@ -5,12 +5,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from twisted.internet.defer import Deferred
+
+from copilot_socket.core.folding import Verdict
+from copilot_socket.core.reports import Report
+from copilot_socket.store.batches import Operation
+from copilot_socket.store.writer import MAX_BATCH
 from tests.support.crawler import TestCrawler, in_reactor, reactor, until
-from tests.support.postgres import admin, execute, server_url
+from tests.support.postgres import admin
 from tests.support.server import NodeTestCase, ServerProcess
 
 REPORTS = 4000
 """More than one batch of the writer holds."""
+
+
+@contextmanager
+def stalled(url: str) -> Iterator[None]:
+    """Nothing can be written to ``job_assignments`` meanwhile."""
+    with admin(url) as connection, connection.cursor() as cursor:
+        cursor.execute("BEGIN; LOCK TABLE job_assignments")
+        yield
+        cursor.execute("ROLLBACK")
 
 
 class DrainingTests(NodeTestCase):
@@ -50,6 +65,34 @@ class DrainingTests(NodeTestCase):
         self._holds_what_was_acknowledged(crawlers, held)
         self.assertFalse(Path(server.socket_path).exists(), "the socket file is left behind")
         self.assertEqual(len(jobs), self.count("completed") + self.count("running") + self.count("assigned"))
+
+    @in_reactor()
+    async def test_everything_accepted(self) -> None:
+        """All that was read when the node began to stop, more than a batch of it, is committed and acknowledged."""
+        node = await self.node()
+        writer = node.node.writer
+        submit, accepted = writer.submit, []
+
+        def count(operation: Operation) -> "Deferred[Verdict]":
+            if isinstance(operation, Report):
+                accepted.append(operation)
+            return submit(operation)
+
+        self.patch(writer, "submit", count)
+        self.add_jobs(4)
+        crawlers = [await self.greeted(node, f"c{n}") for n in range(4)]
+        held = [(await crawler.take_job())["id"] for crawler in crawlers]
+        with stalled(self.database_url):
+            for crawler, job in zip(crawlers, held, strict=True):
+                for processed in range(REPORTS // 4):
+                    crawler.progress(job, processed)
+            await until(lambda: writer.waiting > 2 * MAX_BATCH, "more than one batch is queued")
+            stopped = Deferred.fromCoroutine(node.stop())
+        await stopped
+        self.assertEqual(writer.waiting, 0)
+        for crawler in crawlers:
+            await crawler.closed
+        self.assertEqual(sum(len(crawler.of_type("ack")) for crawler in crawlers), len(accepted))
 
     def _holds_what_was_acknowledged(self, crawlers: list[TestCrawler], held: list[str]) -> None:
         for crawler, job in zip(crawlers, held, strict=True):
@@ -92,21 +135,13 @@ class LeaseTests(NodeTestCase):
         crawler = await self.greeted(server, "c1")
         crawler.say("job_request")
         await crawler.expect("job_response")
-        with self._stalled():
+        with stalled(self.database_url):
             server.send(signal.SIGTERM)
             await crawler.expect("shutdown")
             self.add_jobs()
             await server.exit_status()
         self.assertEqual(crawler.jobs(), [])
         self.assertEqual(self.count("queued"), 1)
-
-    @contextmanager
-    def _stalled(self) -> Iterator[None]:
-        """Nothing can be written to ``job_assignments`` meanwhile."""
-        with admin(self.database_url) as connection, connection.cursor() as cursor:
-            cursor.execute("BEGIN; LOCK TABLE job_assignments")
-            yield
-            cursor.execute("ROLLBACK")
 
 
 class AwayTests(NodeTestCase):
@@ -118,16 +153,10 @@ class AwayTests(NodeTestCase):
         self.add_jobs()
         crawler = await self.greeted(server)
         job = (await crawler.take_job())["id"]
-        self._shut()
+        self.shut_database()
         crawler.progress(job, 1)
         await until(lambda: "The database is away" in server.log, "the node notices that its database is away")
         return server, crawler, job
-
-    def _shut(self) -> None:
-        """Let nobody connect to the database, and end the connections that there are."""
-        name = self.database_url.rpartition("/")[2].partition("?")[0]
-        execute(server_url(), f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
-        execute(server_url(), f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
 
     @in_reactor()
     async def test_ends_in_time(self) -> None:

@@ -159,9 +159,7 @@ class NodeTestCase(DatabaseTestCase):
     async def connect(self, node: Node | None = None, *, delimiter: bytes = b"\n") -> Crawler:
         """A connection that has said nothing."""
         path = (node or self.nodes[0]).config.socket_path
-        crawler: Crawler = await connectProtocol(
-            UNIXClientEndpoint(reactor, path), Crawler("plain", delimiter)
-        )
+        crawler: Crawler = await connectProtocol(UNIXClientEndpoint(reactor, path), Crawler("plain", delimiter))
         self.addCleanup(crawler.hang_up)
         return crawler
 

@@ -296,7 +296,7 @@ class RoomTests(ErrorTestCase):
         self.assertEqual(factory_module.REFUSAL_LASTS, 5.0)
 
     async def test_room_again(self) -> None:
-        """When a connection has ended the next one is let in; one that was refused and left before its time is fine."""
+        """When a connection has ended the next one is let in; a refused one may leave before its time."""
         crawler = await self.begin()
         refused = await self.connect()
         self.assertEqual((await refused.error())["code"], "too_many_connections")
@@ -378,7 +378,8 @@ class ElementTests(ErrorTestCase):
         self.assertEqual((error["code"], error["path"], error["ref"]), ("invalid_message", "/data/entities/1", "e"))
         self.assertEqual((await crawler.next())["type"], "ack")
         rows = self.query(
-            "SELECT full_path, gitlab_id, type, account_id FROM areas JOIN area_authorizations USING (full_path) ORDER BY 1"
+            "SELECT full_path, gitlab_id, type, account_id FROM areas "
+            "JOIN area_authorizations USING (full_path) ORDER BY full_path"
         )
         self.assertEqual(rows, [("g/a", 7, "group", "acct"), ("g/c", 7, "group", "acct")])
         await self.unnoticed()
@@ -398,4 +399,3 @@ class ElementTests(ErrorTestCase):
         error = await crawler.error()
         self.assertEqual((error["code"], error["path"]), ("invalid_message", "/data/discovered_jobs"))
         await self.unnoticed()
-

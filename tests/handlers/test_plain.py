@@ -6,8 +6,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 
 from copilot_socket.handlers import messages
-from tests.handlers.support import ALIVE, PROGRESS, Crawler, NodeTestCase
+from tests.handlers.support import ALIVE, PROGRESS, Crawler, NodeTestCase, found
 from tests.support.crawler import Message, reactor, until
+
+ATTENTIVE = {"SOCKET_HEARTBEAT_TIMEOUT": 1500, "SOCKET_HEARTBEAT_INTERVAL": 500}
+"""Silence is looked for every 50 ms."""
 
 
 class PlainTestCase(NodeTestCase):
@@ -34,7 +37,7 @@ class ConversationTests(PlainTestCase):
     """A whole conversation."""
 
     async def test_a_job_from_end_to_end(self) -> None:
-        """Undelimited messages, two connections of which one is mute, polling: the job is done, nothing else is said."""
+        """Undelimited messages, two connections of which one is mute, polling: the job is done."""
         await self.node(poll=0.05)
         mute, crawler = await self.plain(), await self.plain()
         self.assertEqual(await self.poll(crawler), [])
@@ -64,7 +67,7 @@ class ConversationTests(PlainTestCase):
         self.query("INSERT INTO jobs (account_id, command) VALUES ('acct', 'GROUP_PROJECT_DISCOVERY')")
         [job] = await self.poll(crawler)
         self.assertEqual((job["entityType"], job["entityId"]), ("areas", "acct"))
-        group = {"job_type": "crawl_group", "entity_id": "gid://gitlab/Group/12", "namespace_path": "g", "entity_name": "G"}
+        group = found(job_type="crawl_group", entity_id="gid://gitlab/Group/12", namespace_path="g")
         crawler.say("jobs_discovered", job["id"], discovered_jobs=[group], discovery_summary={"total_groups": 1})
         crawler.say("job_completed", job["id"], success=True, finalCounts={"areas": 1})
         await self.becomes(job["id"], "completed")
@@ -79,7 +82,7 @@ class ConnectionTests(PlainTestCase):
 
     async def test_a_mute_sibling_is_left_alone(self) -> None:
         """Past the connection time-out a mute connection stays, as long as its crawler lives by another one."""
-        node = await self.node(SOCKET_CONNECTION_TIMEOUT=100, SOCKET_HEARTBEAT_TIMEOUT=1500, SOCKET_HEARTBEAT_INTERVAL=500)
+        node = await self.node(SOCKET_CONNECTION_TIMEOUT=100, **ATTENTIVE)
         mute, live = await self.plain(), await self.plain()
         live.say("heartbeat", **ALIVE)
         begun = node.attention.now
@@ -91,7 +94,7 @@ class ConnectionTests(PlainTestCase):
     async def test_a_silent_one_alone_is_closed(self) -> None:
         """A connection whose crawler never says a valid thing is closed at the connection time-out, not before."""
         self.each_its_own_process()
-        node = await self.node(SOCKET_CONNECTION_TIMEOUT=200, SOCKET_HEARTBEAT_TIMEOUT=1500, SOCKET_HEARTBEAT_INTERVAL=500)
+        node = await self.node(SOCKET_CONNECTION_TIMEOUT=200, **ATTENTIVE)
         mute, babbler, live = await self.plain(), await self.plain(), await self.plain()
         begun = node.attention.now
         live.say("heartbeat", **ALIVE)
@@ -104,7 +107,7 @@ class ConnectionTests(PlainTestCase):
 
     async def test_closed_once_its_sibling_is_gone(self) -> None:
         """When the live connection ends, the mute one has the connection time-out to become one."""
-        await self.node(SOCKET_CONNECTION_TIMEOUT=150, SOCKET_HEARTBEAT_TIMEOUT=1500, SOCKET_HEARTBEAT_INTERVAL=500)
+        await self.node(SOCKET_CONNECTION_TIMEOUT=150, **ATTENTIVE)
         mute, live = await self.plain(), await self.plain()
         await self.poll(live)
         await live.leave()
@@ -139,7 +142,7 @@ class DoubtTests(PlainTestCase):
     """What it lost, or never got."""
 
     async def test_sent_again(self) -> None:
-        """A job that was never reported on is sent again, with the same id, to the first request of a new connection."""
+        """A job that was never reported on comes again, same id, with the first request of a new connection."""
         await self.node()
         crawler, job = await self.assigned()
         await crawler.leave()
@@ -150,7 +153,7 @@ class DoubtTests(PlainTestCase):
         self.assertEqual(self.tries(job), [])
 
     async def test_sent_again_to_a_sibling(self) -> None:
-        """A new connection beside one that is still open counts, an older one that asks for the first time does not."""
+        """A new connection beside one that is open counts; an older one that asks for the first time does not."""
         await self.node()
         older = await self.plain()
         _, job = await self.assigned()
@@ -325,5 +328,5 @@ class IdentityTests(PlainTestCase):
         """A process becomes several crawlers by several hellos; what it does without one is a crawler more."""
         await self.node()
         self.add_jobs("g/1", "g/2", "g/3")
-        named, renamed, plain = await self.crawler("a", maxJobs=1), await self.crawler("b", maxJobs=1), await self.plain()
-        self.assertEqual([len(await crawler.ask()) for crawler in (named, renamed, plain)], [1, 1, 1])
+        crawlers = [await self.crawler("a", maxJobs=1), await self.crawler("b", maxJobs=1), await self.plain()]
+        self.assertEqual([len(await crawler.ask()) for crawler in crawlers], [1, 1, 1])

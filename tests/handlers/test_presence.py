@@ -12,7 +12,7 @@ class GraceTests(NodeTestCase):
     """A connection ends."""
 
     async def test_too_late(self) -> None:
-        """After the grace the job is queued again with its last cursor, no try spent, and pushed to another crawler."""
+        """After the grace the job goes to another crawler with its last cursor, and no try is spent."""
         await self.node(SOCKET_RECONNECT_GRACE=150)
         crawler, job = await self.working()
         crawler.say("job_progress", job, resumeState={"lastEntityId": "41"}, **PROGRESS)
@@ -101,7 +101,7 @@ class ComeBackTests(NodeTestCase):
         return crawler, jobs
 
     async def test_with_a_list(self) -> None:
-        """It keeps what it lists; its others are released at once, before it is welcomed; ids of others change nothing."""
+        """It keeps what it lists; its others are released before it is welcomed; ids of others change nothing."""
         await self.node()
         stranger, strange = await self.working("g/strange", "stranger")
         crawler, jobs = await self.three_jobs()
@@ -120,7 +120,7 @@ class ComeBackTests(NodeTestCase):
     async def test_with_an_empty_list(self) -> None:
         """An empty list releases everything at once, and the room is free again."""
         await self.node()
-        crawler, jobs = await self.three_jobs()
+        crawler, _ = await self.three_jobs()
         await crawler.leave()
         back = await self.crawler(assignments=[], maxJobs=3)
         given = await back.ask()
@@ -231,8 +231,10 @@ class SilenceTests(NodeTestCase):
         crawler.say("heartbeat", activeJobs=1, totalProcessed=2, systemStatus="crawling", memoryUsage={"rss": 3})
         await crawler.acked()
         await node.presence.renew()
-        columns = "crawler_id, is_active, active_jobs, system_status, last_heartbeat IS NOT NULL, metadata->'memoryUsage'"
-        rows = self.query(f"SELECT {columns} FROM socket_connections")
+        rows = self.query(
+            "SELECT crawler_id, is_active, active_jobs, system_status, last_heartbeat IS NOT NULL, "
+            "metadata->'memoryUsage' FROM socket_connections"
+        )
         self.assertEqual(rows, [("one", True, [job], "crawling", True, {"rss": 3})])
         await crawler.leave()
         await until(lambda: self.query("SELECT is_active, active_jobs FROM socket_connections") == [(False, [])])

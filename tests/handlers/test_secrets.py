@@ -95,7 +95,8 @@ class SecretTests(NodeTestCase):
     async def failures(self, crawler: Crawler) -> None:
         """Every way in which a token plays a part in what goes wrong."""
         job = await self.given(crawler, "g/2", account_id="lab")
-        for answer in ((500, {"refresh_token": f"{MARK}-refresh-9"}), (200, f"{MARK} <".encode()), (200, {"a": MARK})):
+        strange = ((500, {"refresh_token": f"{MARK}-refresh-9"}), (200, f"{MARK} <".encode()), (200, {"a": MARK}))
+        for answer in strange:
             self.gitlab.token.answer = answer
             crawler.say("token_refresh_request", job)
             await crawler.expect("token_refresh_response")
@@ -112,7 +113,7 @@ class SecretTests(NodeTestCase):
         crawler.raw(b'{"type":"hello","timestamp":"t","data":{"token":["%s"]}}\n' % MARK.encode())
         crawler.raw(b'{"type":"hello","timestamp":"t","data":{"crawlerId":"x","token":"%s"}}\n' % MARK.encode())
         early = await self.connect()
-        early.raw(b'{"type":"hello","timestamp":"t","data":{"crawlerId":"x","token":5,"accessToken":"%s"}}\n' % MARK.encode())
+        early.say("hello", crawlerId="x", token={MARK: MARK}, accessToken=MARK)
         self.assertNotIn(MARK, json.dumps(await early.error()))
         await crawler.sync()
 
@@ -120,7 +121,8 @@ class SecretTests(NodeTestCase):
         """Every page of the port that there is to read."""
         await self.nodes[0].metrics.refresh(self.nodes[0].database)
         jobs = [row[0] for row in self.query("SELECT id FROM jobs")]
-        for page in ("jobs", "accounts", "crawlers", "areas", "stats", "accounts/lab", *(f"jobs/{job}" for job in jobs)):
+        pages = ("jobs", "accounts", "crawlers", "areas", "stats", "accounts/lab")
+        for page in (*pages, *(f"jobs/{job}" for job in jobs)):
             content = await self.http("GET", f"/api/v1/{page}")
             self.assertTrue(content)
         for page in ("/metrics", "/health/socket", "/health/ready", "/health/live"):

@@ -6,6 +6,7 @@ from typing import Any
 from cryptography.fernet import Fernet
 from twisted.internet.defer import Deferred, gatherResults
 
+from copilot_socket.core.jobs import Event
 from copilot_socket.core.vault import Vault
 from copilot_socket.handlers import tokens as tokens_module
 from copilot_socket.node import Node
@@ -75,7 +76,8 @@ class RefreshTests(TokenTestCase):
         await self.node(GITLAB_CLIENT_ID="an-id", GITLAB_CLIENT_SECRET="a-secret")
         crawler, job = await self.at_work()
         self.granted(await self.refreshed(crawler, job), "access-2")
-        self.assertEqual(self.account("access_token", "refresh_token", "credential_status"), ("access-2", "refresh-2", "valid"))
+        stored = self.account("access_token", "refresh_token", "credential_status")
+        self.assertEqual(stored, ("access-2", "refresh-2", "valid"))
         [form] = self.gitlab.token.asked
         self.assertEqual(
             form,
@@ -260,6 +262,15 @@ class RefusedTests(TokenTestCase):
         await crawler.fail(job)
         self.assertEqual((self.status(job), self.row(job, "attempts")), ("queued", 0))
 
+    async def test_renewed_at_the_same_moment(self) -> None:
+        """A renewal that did not see the failure's commit leaves nothing waiting either: the next round queues it."""
+        node, crawler, job = await self.refused_job()
+        await crawler.fail(job)
+        self.assertEqual(self.status(job), "waiting_credential")
+        self.query("UPDATE accounts SET credential_status = 'valid', token_generation = token_generation + 1")
+        await node.presence.time_out()
+        self.assertEqual(self.status(job), "queued")
+
     async def test_granted_after_all(self) -> None:
         """Once a crawler got a token after all, a failure is an ordinary one again."""
         node, crawler, job = await self.refused_job()
@@ -269,7 +280,7 @@ class RefusedTests(TokenTestCase):
         self.assertEqual((self.tries(job), self.row(job, "attempts")), (["failed"], 1))
 
     async def test_never_a_token(self) -> None:
-        """Unknown jobs, ended tries and jobs of another crawler get an answer that gives no token, and mark nothing."""
+        """Unknown jobs, ended tries and jobs of another crawler get an answer without a token, and mark nothing."""
         await self.node()
         crawler, job = await self.at_work()
         thief = await self.crawler("thief")
@@ -382,6 +393,32 @@ class BeforeSendingTests(TokenTestCase):
         self.assertEqual((sent["fullPath"], sent["accessToken"]), ("g/1", "access-2"))
         self.assertEqual(self.tries(job), [])
 
+    async def test_cancelled_meanwhile(self) -> None:
+        """A job that is cancelled while it waits for a token is not sent, and its room is free."""
+        node = await self.node()
+        self.expires(5)
+        self.gitlab.token.slow = True
+        [job] = self.add_jobs("g/1", account_id="lab")
+        crawler = await self.crawler(maxJobs=1)
+        self.assertEqual(await crawler.ask(), [])
+        await node.transitions.apply([job], Event.CANCELLED)
+        self.gitlab.token.release()
+        await until(lambda: self.account("access_token") == ("access-2",))
+        self.add_jobs("g/2")
+        self.assertEqual((await crawler.job())["fullPath"], "g/2")
+        self.assertEqual([name.partition(".")[0] == job for name in crawler.jobs()], [False])
+
+    async def test_what_nobody_thought_of(self) -> None:
+        """Whatever goes wrong with the token, the job goes back."""
+        await self.node(SOCKET_RETRY_DELAY=3_600_000)
+        self.expires(5)
+        self.gitlab.token.answer = (200, {"access_token": "nul\0"})
+        [job] = self.add_jobs("g/1", account_id="lab")
+        crawler = await self.crawler()
+        self.assertEqual(await crawler.ask(), [])
+        await until(lambda: self.tries(job) == ["returned"])
+        self.assertEqual(self.status(job), "queued")
+
     async def test_its_crawler_left_meanwhile(self) -> None:
         """A crawler that leaves while its job waits for a token costs nothing: another one gets the job."""
         await self.node()
@@ -398,7 +435,7 @@ class BeforeSendingTests(TokenTestCase):
         self.assertEqual((self.tries(job), self.row(job, "attempts", "releases")), (["returned"], (0, 0)))
 
     async def test_refused(self) -> None:
-        """Where a new token is refused the job waits for its credential, unsent, and the crawler is given other work."""
+        """Where a new token is refused the job waits for its credential, unsent; its crawler gets other work."""
         node = await self.node()
         self.expires(5)
         self.gitlab.token.valid = "another"
@@ -449,8 +486,8 @@ class TwoNodesTests(TokenTestCase):
         self.gitlab.token.slow = True
         answer = Deferred.fromCoroutine(self.refreshed(crawler, job))
         await until(lambda: self.gitlab.asked)
-        open_ones = "SELECT state, query FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        await until(lambda: all(row[0] == "idle" for row in self.query(open_ones)))
+        busy = "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle'"
+        await until(lambda: len(self.query(busy)) == 1)  # the one that asks
         self.gitlab.token.release()
         self.granted(await answer, "access-2")
 
@@ -459,7 +496,7 @@ class TwoNodesTests(TokenTestCase):
         self.patch(tokens_module, "ANSWER_WITHIN", 5.0)
         await self.node()
         crawler, job = await self.at_work()
-        self.query("UPDATE accounts SET refresh_node = 'dead', refresh_until = now() + interval '0.3 s' WHERE id = 'lab'")
+        self.query("UPDATE accounts SET refresh_node = 'dead', refresh_until = now() + interval '0.3 s'")
         begun = datetime.now(UTC)
         self.granted(await self.refreshed(crawler, job), "access-2")
         self.assertGreater(datetime.now(UTC) - begun, timedelta(seconds=0.25))

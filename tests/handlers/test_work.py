@@ -277,7 +277,8 @@ class RoutingTests(NodeTestCase):
         for crawler in (one, two):
             self.assertEqual(await crawler.ask(), [])
         self.query(
-            "INSERT INTO jobs (account_id, command, full_path) VALUES ('acct', 'issues', 'g/1'), ('acct', 'issues', 'g/2')"
+            "INSERT INTO jobs (account_id, command, full_path) "
+            "VALUES ('acct', 'issues', 'g/1'), ('acct', 'issues', 'g/2')"
         )
         self.assertEqual({(await one.job())["fullPath"], (await two.job())["fullPath"]}, {"g/1", "g/2"})
 

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from twisted.internet.defer import Deferred
@@ -21,7 +22,7 @@ from twisted.python.failure import Failure
 from copilot_socket.config import Config, load
 from copilot_socket.node import Node
 from tests.support.crawler import TestCrawler, Waited, reactor, until
-from tests.support.postgres import DatabaseTestCase, admin
+from tests.support.postgres import DatabaseTestCase, execute, server_url
 
 START_PATIENCE = 20.0
 
@@ -299,6 +300,20 @@ class NodeTestCase(DatabaseTestCase):
         await crawler.hello(**hello)
         return crawler
 
+    def shut_database(self) -> None:
+        """Let nobody connect to the database, and end the connections that there are."""
+        name = self._let_in("false")
+        execute(server_url(), f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+
+    def open_database(self) -> None:
+        """Let everybody in again."""
+        self._let_in("true")
+
+    def _let_in(self, anyone: str) -> str:
+        name = urlsplit(self.database_url).path.removeprefix("/")
+        execute(server_url(), f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS {anyone}')
+        return name
+
     def add_jobs(self, count: int = 1, prefix: str = "g/p", command: str = "issues") -> list[str]:
         """Insert queued jobs as a web application would; their ids."""
         rows = self.query(
@@ -320,10 +335,3 @@ class NodeTestCase(DatabaseTestCase):
         [(count,)] = self.query("SELECT count(*)::int FROM jobs WHERE status = %s", status)
         assert isinstance(count, int)
         return count
-
-
-def jobs_by_status(url: str) -> dict[str, int]:
-    """How many jobs there are in each state."""
-    with admin(url) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT status, count(*) FROM jobs GROUP BY status")
-        return dict(cursor.fetchall())
