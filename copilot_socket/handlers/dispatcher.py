@@ -25,6 +25,9 @@ from copilot_socket.telling import JobSent, Telling
 
 MAX_SLOTS = 500
 RETRY = 0.2
+"""Seconds before a claim that failed is tried again."""
+BEATEN_FIRST, BEATEN_MOST = 0.002, 0.1
+"""Seconds before the next claim when other nodes had all that was wanted; doubled each time."""
 
 
 @attrs.define(eq=False)
@@ -114,10 +117,15 @@ class Dispatcher:
     async def _run(self) -> None:
         # One turn of the reactor first, so that requests which arrive together are served together.
         await deferLater(self._reactor, 0)
+        pause = BEATEN_FIRST
         while self._again and self._standing and not self._stopped:
             self._again = False
             try:
-                await self._round()
+                if not await self._round():
+                    pause = BEATEN_FIRST
+                    continue
+                await deferLater(self._reactor, pause)
+                pause = min(2 * pause, BEATEN_MOST)
             except (DatabaseAway, psycopg2.Error) as error:
                 self.log.warn("Claiming failed and is tried again: {error}", error=error)
                 self._again = True
@@ -126,7 +134,9 @@ class Dispatcher:
         if self._again:
             self.wake()
 
-    async def _round(self) -> None:
+    async def _round(self) -> bool:
+        """Claim for all that stand; whether other nodes had everything that was there."""
+        contended = False
         await self._settle_doubts()
         everyone = [standing for standing in self._standing.values() if self._ready(standing)]
         served: set[str] = set()
@@ -135,10 +145,12 @@ class Dispatcher:
             if not slots or not entity_types:
                 continue
             claim = await self._claim(slots, entity_types)
-            self._again = self._again or claim.contended
+            contended = contended or claim.contended
             served |= self._hand_over(claim.jobs)
         fresh = [item for item in everyone if not item.answered and item.crawler.key not in served]
         await self._answer_empty(fresh)
+        self._again = self._again or contended
+        return contended and not served
 
     def _ready(self, standing: Standing) -> bool:
         """Whether its crawler is alive and nothing that it said before is still to be stored."""

@@ -60,7 +60,8 @@ class Claims:
                 "node": self._node,
             },
         )
-        return Claim([Claimed(*row[:-1]) for row in rows], bool(rows) and len(rows) < rows[0][-1])
+        jobs = [Claimed(*row[:-1]) for row in rows if row[0] is not None]
+        return Claim(jobs, contended=len(jobs) < rows[0][-1])
 
     async def unreported(self, keys: Sequence[str]) -> list[Claimed]:
         """The live assignments of *keys* that were never reported on."""

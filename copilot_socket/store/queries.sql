@@ -137,12 +137,14 @@ WITH slots AS (
     started_at = NULL, reported_at = NULL, confirm_by = NULL, credential_refused_at = NULL, metadata = '{}'
   RETURNING web_app_job_id, crawler_job_id
 )
+-- One row at least: how many jobs there were is also told where another node had them all.
 SELECT a.crawler_job_id, c.key, c.entity_type, coalesce(r.gitlab_id::text, c.full_path, c.account_id), c.gitlab_url,
        c.resume_state, c.command, c.full_path, r.type, c.branch, c.tries, c.account_id, t.access_token,
        extract(epoch FROM t.token_expires_at - now())::float8, t.credential_status,
-       extract(epoch FROM now() - c.scheduled_at)::float8, (SELECT count(*) FROM candidates)
-FROM assigned a JOIN claimed c ON c.id = a.web_app_job_id JOIN accounts t ON t.id = c.account_id
-LEFT JOIN areas r ON r.full_path = c.full_path
+       extract(epoch FROM now() - c.scheduled_at)::float8, found.count
+FROM (SELECT count(*) FROM candidates) AS found LEFT JOIN (
+  assigned a JOIN claimed c ON c.id = a.web_app_job_id JOIN accounts t ON t.id = c.account_id
+  LEFT JOIN areas r ON r.full_path = c.full_path) ON true
 ORDER BY c.nth
 
 -- name: unreported

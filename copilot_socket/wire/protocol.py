@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
@@ -101,7 +102,7 @@ class CrawlerProtocol(LineReceiver):
                 text = f"a message may have {self._max_size} bytes; this one has more, and its rest is skipped"
                 self._bad(ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, text))
             case Overrun():
-                self.close(f"a message went on past {MAX_SKIP} times the limit")
+                self._give_up(f"a message went on past {MAX_SKIP} times the limit")
 
     def _document(self, document: Document) -> None:
         begun = self._reactor.seconds()
@@ -162,7 +163,7 @@ class CrawlerProtocol(LineReceiver):
         self._answer([_error(error)], type_, error.code, self._reactor.seconds())
         self.bad_in_a_row += 1
         if self.bad_in_a_row >= MAX_BAD_MESSAGES:
-            self.close(f"{MAX_BAD_MESSAGES} bad messages in a row")
+            self._give_up(f"{MAX_BAD_MESSAGES} bad messages in a row")
 
     def _answer(self, replies: "list[Error] | list[Reply]", type_: str, outcome: str, begun: float) -> None:
         if replies:
@@ -173,7 +174,10 @@ class CrawlerProtocol(LineReceiver):
         self._telling.tell(MessageHandled(type_, outcome, self._reactor.seconds() - begun))
 
     def _catch_up(self) -> None:
-        if self._held_back and self._outbox.waiting < MAX_OWED // 2:
+        if self.closed_because is not None:
+            if not self._outbox.waiting:
+                self.close(self.closed_because)
+        elif self._held_back and self._outbox.waiting < MAX_OWED // 2:
             self._held_back = False
             self.factory.resume(self)
 
@@ -201,7 +205,7 @@ class CrawlerProtocol(LineReceiver):
         """Hand the connection to the factory, which knows whether there is room."""
         self.factory.opened(self)
 
-    def connectionLost(self, reason: Any = None) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The other end has gone, or this one closed."""
         self.connected = 0
         self.factory.closed(self, self.closed_because or reason.getErrorMessage())
@@ -210,8 +214,13 @@ class CrawlerProtocol(LineReceiver):
         """End the connection once all that was sent is out."""
         if self.closed_because is None:
             self.closed_because = reason
-            if self.transport is not None:
-                self.transport.loseConnection()
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def _give_up(self, reason: str) -> None:
+        """Read no more, and end the connection once all that is owed is out: it says why."""
+        self.closed_because = reason
+        self._catch_up()
 
 
 def _error(error: ProtocolError) -> Error:

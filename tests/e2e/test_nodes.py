@@ -5,6 +5,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
+from copilot_socket import node as node_module
 from tests.support.crawler import TestCrawler, in_reactor, reactor, until
 from tests.support.load import Load
 from tests.support.postgres import admin, drop_database, fresh_database
@@ -50,6 +51,20 @@ class SharingTests(NodeTestCase):
     async def _crawlers(self, a: InProcessNode, b: InProcessNode) -> list[TestCrawler]:
         at_a = [await self.greeted(a, f"a{n}") for n in range(4)]
         return at_a + [await self.greeted(b, f"b{n}") for n in range(4)]
+
+    @in_reactor()
+    async def test_beaten_to_a_job(self) -> None:
+        """A node that finds all it wanted locked by another's claim looks again at once, not at the next poll."""
+        self.patch(node_module, "POLL", 3600.0)
+        node = await self.node()
+        crawler = await self.greeted(node)
+        self.add_jobs(2)
+        with admin(self.database_url) as connection, connection.cursor() as cursor:
+            cursor.execute("BEGIN; SELECT id FROM jobs ORDER BY id LIMIT 1 FOR UPDATE")
+            crawler.say("job_request", limit=1)
+            await crawler.expect("job_response")
+            cursor.execute("ROLLBACK")
+        await crawler.job(patience=2)
 
     @in_reactor()
     async def test_reconnect_elsewhere_keeps_job(self) -> None:

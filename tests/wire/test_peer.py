@@ -1,7 +1,9 @@
 """Who is at the other end of a UNIX socket."""
 
 import os
+import shutil
 import socket
+import tempfile
 from pathlib import Path
 
 import attrs
@@ -18,6 +20,12 @@ def start_time_of(pid: int) -> str:
 class ReadPeerTests(SynchronousTestCase):
     """Peers that can be read, and others."""
 
+    def path(self) -> str:
+        """For a socket; trial's own directories have names too long for that."""
+        directory = tempfile.mkdtemp(prefix="copilot-")
+        self.addCleanup(shutil.rmtree, directory)
+        return f"{directory}/s"
+
     def test_pair(self) -> None:
         """Of a pair of sockets, the other end is this process."""
         ours, theirs = socket.socketpair()
@@ -31,7 +39,7 @@ class ReadPeerTests(SynchronousTestCase):
 
     def test_accepted(self) -> None:
         """A real connection shows its process, and again the same key on the next one."""
-        path = self.mktemp()
+        path = self.path()
         keys = set()
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(path)
@@ -58,9 +66,9 @@ class ReadPeerTests(SynchronousTestCase):
             self.addCleanup(comm.write_bytes, before.rstrip())
             self.assertEqual(read_peer(ours), plain)
 
-    def test_another_process(self) -> None:
+    def test_process_that_has_ended(self) -> None:
         """A process that has ended between connecting and being looked at is nobody."""
-        path = self.mktemp()
+        path = self.path()
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(path)
             listening.listen()
