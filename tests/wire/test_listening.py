@@ -1,5 +1,6 @@
 """The UNIX socket: found stale or live, and never stolen."""
 
+import fcntl
 import os
 import shutil
 import socket
@@ -9,7 +10,7 @@ from pathlib import Path
 from unittest import mock
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -138,6 +139,24 @@ class ListenTests(TestCase):
         self.path.write_text("precious")
         self.assertIn("is no socket", self.refusal())
         self.assertEqual(self.path.read_text(), "precious")
+
+    def test_one_starter_at_a_time(self) -> None:
+        """While one server looks whether the socket is stale, and replaces it, no other one may."""
+        self.directory.mkdir()
+        tried = []
+
+        def look_from_elsewhere(_path: Path) -> None:
+            elsewhere = os.open(self.directory, os.O_RDONLY)
+            try:
+                fcntl.flock(elsewhere, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                tried.append("locked")
+            finally:
+                os.close(elsewhere)
+
+        with mock.patch("copilot_socket.wire.listening._remove_stale", look_from_elsewhere):
+            self.listen()
+        self.assertEqual(tried, ["locked"])
 
     def test_impossible_directory(self) -> None:
         """Where a directory can't be made the error names it and the variable."""

@@ -5,6 +5,7 @@ import shutil
 import socket
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
@@ -96,6 +97,12 @@ class KeyTests(SynchronousTestCase):
     def test_every_part_counts(self) -> None:
         """A pid used again, in another namespace, on another machine or by another user is someone else."""
         peer = Peer(7, 1000, "123", "pid:[1]", "boot")
-        changes = [{"pid": 8}, {"uid": 0}, {"start_time": "124"}, {"namespace": "pid:[2]"}, {"boot": "later"}]
+        changes: list[dict[str, Any]] = [
+            {"pid": 8},
+            {"uid": 0},
+            {"start_time": "124"},
+            {"namespace": "pid:[2]"},
+            {"boot": "later"},
+        ]
         keys = {peer.key, *(attrs.evolve(peer, **change).key for change in changes)}
         self.assertEqual(len(keys), 1 + len(changes))

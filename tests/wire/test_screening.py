@@ -116,5 +116,6 @@ class DepthTests(SynchronousTestCase):
 
     def test_wide_is_not_deep(self) -> None:
         """Many brackets side by side, or in strings, are no depth."""
-        for value in ({"a": [[]] * 2000}, {"a": "[{" * 2000}):
+        values: list[dict[str, Any]] = [{"a": [[]] * 2000}, {"a": "[{" * 2000}]
+        for value in values:
             self.assertFalse(too_deep(json.dumps(value).encode(), value))
