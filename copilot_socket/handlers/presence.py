@@ -7,6 +7,7 @@ import psycopg2
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from copilot_socket.core.attention import Attention
 from copilot_socket.handlers.crawlers import Crawler, Held, Link, Registry
@@ -193,7 +194,14 @@ class PresenceKeeper:
     def background(self, coroutine: Any) -> None:
         """Run *coroutine* and log its failure."""
         d = Deferred.fromCoroutine(coroutine)
-        d.addErrback(lambda failure: self.log.failure("Keeping presence failed", failure))
+        d.addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        """A database that is away, or that a stopping node has left, is no fault here: the next round looks again."""
+        if failure.check(DatabaseAway) is None:
+            self.log.failure("Keeping presence failed", failure)
+        else:
+            self.log.warn("Keeping presence is left to the next round: {error}", error=failure.value)
 
     def _may_judge(self) -> bool:
         """Only after its own renewals have worked for one whole lease may a node take others' leases for lost."""

@@ -107,11 +107,18 @@ def _template() -> str:
     return name
 
 
+@cache
+def _strategy() -> str:
+    """Copying the template's files is several times faster than logging them; a choice since PostgreSQL 15."""
+    with admin(server_url()) as connection:
+        return " STRATEGY FILE_COPY" if connection.server_version >= 150000 else ""
+
+
 def fresh_database(*, migrated: bool = True) -> str:
     """Make a database of its own for one test (about 70 ms) and return its URL. Drop it yourself."""
     name = f"copilot_test_{uuid.uuid4().hex}"
     template = _template() if migrated else "template0"
-    execute(server_url(), f'CREATE DATABASE "{name}" ENCODING UTF8 TEMPLATE "{template}"')
+    execute(server_url(), f'CREATE DATABASE "{name}" ENCODING UTF8 TEMPLATE "{template}"{_strategy()}')
     return with_database(server_url(), name)
 
 
