@@ -240,7 +240,7 @@ class Messages:
         except (Refused, Unavailable) as problem:
             self.log.info("No token for {job}: {why}", job=message.job_id, why=problem)
             granted = Granted("", None)
-        now = self._reactor_time()
+        now = datetime.now(UTC).timestamp()
         lifetime = ASSUMED_LIFETIME if granted.access_token else 0.0
         expires = granted.expires_at if granted.expires_at is not None else now + lifetime
         return TokenRefreshResponse(
@@ -249,9 +249,6 @@ class Messages:
             expires_at=datetime.fromtimestamp(expires, UTC).isoformat(timespec="milliseconds"),
             refresh_successful=bool(granted.access_token),
         )
-
-    def _reactor_time(self) -> float:
-        return datetime.now(UTC).timestamp()
 
 
 def _ack(link: Link, message: Message) -> Reply | None:

@@ -249,9 +249,6 @@ ON CONFLICT (account_id, command, coalesce(full_path, ''), coalesce(branch, ''))
   WHERE status NOT IN ('completed', 'failed', 'cancelled') DO NOTHING
 RETURNING id
 
--- name: merge_progress
-UPDATE jobs SET progress = progress || %(progress)s::jsonb, updated_at = now() WHERE id = %(job)s
-
 -- name: renew_leases
 -- The node's own lease, and in the same statement those of all its live crawlers.
 WITH node AS (
