@@ -1,0 +1,65 @@
+"""``python -m benchmarks``: measure this server and its peers on the same work, in turns, in one run."""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import report
+from benchmarks.bench import open_bench
+from benchmarks.figures import Result
+from benchmarks.suite import WORKLOADS, Run
+from benchmarks.wire import Broken
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; the exit status is 1 where a count was wrong."""
+    options = _parser().parse_args(arguments)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    if options.list:
+        for workload in WORKLOADS.values():
+            console.print(f"{workload.name:12} {workload.title}")
+        return 0
+    results: dict[str, Result] = {}
+    broken = False
+    begun = time.monotonic()
+    rounds = options.rounds or (1 if options.quick else 3)
+    with open_bench() as bench:
+        for name in options.only or WORKLOADS:
+            console.print(f"[dim]{time.monotonic() - begun:6.1f} s  {name}[/dim]")
+            try:
+                results[name] = WORKLOADS[name].run(
+                    Run(bench, rounds, options.quick, lambda text: console.print(f"[dim]          {text}[/dim]"))
+                )
+            except Broken as problem:
+                broken = True
+                console.print(f"[red]{name}: {problem}[/red]")
+    report.tables(results, console)
+    if options.json:
+        report.write_json(results, {"rounds": rounds, "quick": options.quick}, options.json)
+    return 1 if broken else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="everything once and small, in under a minute")
+    parser.add_argument("--only", type=_names, metavar="NAME,…", help="these workloads (see --list)")
+    parser.add_argument("--rounds", type=int, help="of every contestant; 3, or 1 with --quick")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("--list", action="store_true", help="list the workloads")
+    return parser
+
+
+def _names(text: str) -> list[str]:
+    names = text.split(",")
+    unknown = [name for name in names if name not in WORKLOADS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no such workload: {', '.join(unknown)} (there is {', '.join(WORKLOADS)})")
+    return names
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""What is measured on: one PostgreSQL for everyone, and a node of ours, both started when they are first needed."""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import psycopg2
+
+from benchmarks.processes import program, wait_until
+from copilot_socket.store.embedded import EmbeddedPostgres
+from copilot_socket.store.migrate import require_current
+
+OURS = "copilot"  # the database that an embedded PostgreSQL starts with
+
+
+@attrs.frozen
+class Database:
+    """One database of the PostgreSQL that everybody shares. Durable: nothing about fsync is changed."""
+
+    dsn: str
+    postmaster: int
+
+    def execute(self, statement: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement, outside of a transaction."""
+        connection = psycopg2.connect(self.dsn)
+        connection.autocommit = True
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, parameters or None)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+
+@attrs.frozen
+class Node:
+    """A node of ours: where it is, and the database that it serves."""
+
+    socket_path: str
+    port: int
+    pid: int
+    database: Database
+
+    @property
+    def http(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def get(self, path: str) -> bytes:
+        """What its HTTP port answers."""
+        with urllib.request.urlopen(self.http + path, timeout=30) as answer:
+            return bytes(answer.read())
+
+
+@attrs.define
+class Bench:
+    """A directory, and what runs in it until ``close``."""
+
+    directory: Path
+    _closing: contextlib.ExitStack
+    _embedded: EmbeddedPostgres
+    _node: Node | None = None
+
+    @property
+    def postmaster(self) -> int:
+        """The process of PostgreSQL, which is started if it does not run."""
+        self.database()
+        pid = self._embedded.pid()
+        if pid is None:
+            raise RuntimeError("PostgreSQL is gone")
+        return pid
+
+    def database(self, name: str = OURS) -> Database:
+        """The database *name*; it is made if it is missing, and ours has its tables."""
+        own = self._embedded.start()
+        pid = self._embedded.pid()
+        if pid is None:
+            raise RuntimeError("PostgreSQL is gone")
+        ours = Database(own, pid)
+        if name == OURS:
+            require_current(own, upgrade=True)
+            return ours
+        if not ours.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)):
+            ours.execute(f'CREATE DATABASE "{name}"')
+        return Database(own.replace(f"/{OURS}?", f"/{name}?"), pid)
+
+    def node(self) -> Node:
+        """The node that most workloads share; it has an account ``bench``."""
+        if self._node is None:
+            self._node = self._closing.enter_context(self.another_node("shared"))
+        return self._node
+
+    @contextlib.contextmanager
+    def another_node(self, name: str, database: Database | None = None, **environment: str) -> Iterator[Node]:
+        """A node with settings of its own, on our database unless another one is given."""
+        database = database or self.database()
+        path, port = self.directory / f"{name}.sock", free_port()
+        variables = {
+            **os.environ,
+            "SOCKET_PATH": str(path),
+            "COPILOT_HTTP_PORT": str(port),
+            "DATABASE_URL": database.dsn,
+            "SOCKET_LOG_LEVEL": "warn",
+            "SOCKET_MAX_CONNECTIONS": "2000",
+            **environment,
+        }
+        with program(twistd(), self.directory, variables, quiet=False) as process:
+            node = Node(str(path), port, process.pid, database)
+            wait_until(lambda: is_ready(port), "the node", process)
+            add_account(node)
+            yield node
+
+
+@contextlib.contextmanager
+def open_bench() -> Iterator[Bench]:
+    """A bench in a temporary directory; everything is stopped and deleted in the end, whatever happens."""
+    directory = Path(tempfile.mkdtemp(prefix="copilot-bench-"))
+    directory.chmod(0o711)  # the database's user has to get through
+    embedded = EmbeddedPostgres(directory / "state")
+    try:
+        with contextlib.ExitStack() as closing:
+            yield Bench(directory, closing, embedded)
+    finally:
+        embedded.stop(only_if_unused=False)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def twistd() -> list[str]:
+    """The command that starts a node in the foreground."""
+    beside = Path(sys.executable).with_name("twistd")
+    start = [str(beside), "-n", "--pidfile="] if beside.exists() else [sys.executable, "-m", "twisted"]
+    return [*start, "copilot-socket"]
+
+
+def is_ready(port: int) -> bool:
+    """Whether a node says that it is ready, on its HTTP port."""
+    with contextlib.suppress(OSError):
+        address = f"http://127.0.0.1:{port}/health/ready"
+        with urllib.request.urlopen(address, timeout=1) as answer:
+            return bool(answer.status == 200)
+    return False
+
+
+def add_account(node: Node) -> None:
+    """Make the account ``bench``, or renew it."""
+    account = {"provider": "gitlab-onprem", "gitlab_url": "http://127.0.0.1:9", "access_token": "bench"}
+    request = urllib.request.Request(
+        f"{node.http}/api/v1/accounts/bench",
+        json.dumps(account).encode(),
+        {"Content-Type": "application/json"},
+        method="PUT",
+    )
+    urllib.request.urlopen(request, timeout=30).close()
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody uses at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

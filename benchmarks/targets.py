@@ -1,0 +1,81 @@
+"""What the figures are held against: what must be reached, and what is aimed at."""
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+Medians = Mapping[tuple[str, str], float]
+"""By workload and figure."""
+
+
+@attrs.frozen
+class Bound:
+    """A number; or, with a figure, so many times that figure."""
+
+    value: float
+    figure: tuple[str, str] | None = None
+
+    def amount(self, found: Medians) -> float | None:
+        """The bound as a number, None where what it refers to was not measured."""
+        if self.figure is None:
+            return self.value
+        return self.value * found[self.figure] if self.figure in found else None
+
+
+@attrs.frozen
+class Target:
+    """A figure and its bounds; ``least`` says that more is better."""
+
+    figure: tuple[str, str]
+    must: Sequence[Bound]
+    aim: Sequence[Bound]
+    least: bool = True
+
+
+@attrs.frozen
+class Verdict:
+    """How far a figure is from a bound: from 1.0 on it is met."""
+
+    bound: Bound
+    amount: float
+    reached: float
+
+
+def verdicts(target: Target, bounds: Sequence[Bound], found: Medians) -> list[Verdict]:
+    """For each of *bounds* that can be told."""
+    measured = found.get(target.figure)
+    if measured is None:
+        return []
+    judged = []
+    for bound in bounds:
+        amount = bound.amount(found)
+        if amount and measured:
+            judged.append(Verdict(bound, amount, measured / amount if target.least else amount / measured))
+    return judged
+
+
+def _lifecycles(factor: float, name: str) -> Bound:
+    return Bound(factor, ("lifecycles", name))
+
+
+TARGETS: tuple[Target, ...] = (
+    Target(
+        ("lifecycles", "copilot-socket, 32 crawlers x 1"),
+        [
+            _lifecycles(2, "pgbench one by one"),
+            _lifecycles(3, "plain server"),
+            _lifecycles(15, "procrastinate"),
+        ],
+        [_lifecycles(4, "pgbench one by one")],
+    ),
+    Target(
+        ("lifecycles", "copilot-socket, 8 crawlers x 1"),
+        [_lifecycles(1, "beanstalkd")],
+        [_lifecycles(1.5, "beanstalkd")],
+    ),
+    Target(
+        ("lifecycles", "copilot-socket, 32 crawlers x 20"),
+        [_lifecycles(3.5, "pgbench one by one")],
+        [_lifecycles(0.5, "pgbench batched")],
+    ),
+)
