@@ -92,6 +92,16 @@ class Bench:
             ours.execute(f'CREATE DATABASE "{name}"')
         return Database(own.replace(f"/{OURS}?", f"/{name}?"), pid)
 
+    @staticmethod
+    def environment(**variables: str) -> dict[str, str]:
+        """For programs of ours that run in the bench's directory."""
+        here = str(Path(__file__).parents[1])
+        return {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")])),
+            **variables,
+        }
+
     def node(self) -> Node:
         """The node that most workloads share; it has an account ``bench``."""
         if self._node is None:
@@ -103,15 +113,14 @@ class Bench:
         """A node with settings of its own, on our database unless another one is given."""
         database = database or self.database()
         path, port = self.directory / f"{name}.sock", free_port()
-        variables = {
-            **os.environ,
+        settings = {
             "SOCKET_PATH": str(path),
             "COPILOT_HTTP_PORT": str(port),
             "DATABASE_URL": database.dsn,
             "SOCKET_LOG_LEVEL": "warn",
             "SOCKET_MAX_CONNECTIONS": "2000",
-            **environment,
         }
+        variables = self.environment(**{**settings, **environment})
         with program(twistd(), self.directory, variables, quiet=False) as process:
             node = Node(str(path), port, process.pid, database)
             wait_until(lambda: is_ready(port), "the node", process)

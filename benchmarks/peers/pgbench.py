@@ -1,8 +1,8 @@
 """What PostgreSQL itself does with claims and completions, by its own pgbench: the limits."""
 
+import re
 import subprocess
 import tempfile
-import time
 
 import attrs
 
@@ -57,22 +57,27 @@ class Limit:
         jobs = transactions * WORKERS * self._batch
         for statement in _SETUP.format(jobs=jobs).split(";"):
             database.execute(statement)
-        before, begun = usage(None, bench.postmaster, children=True), time.perf_counter()
-        _run(self._script, transactions, database.dsn)
-        seconds, after = time.perf_counter() - begun, usage(None, bench.postmaster, children=True)
+        before = usage(None, bench.postmaster, children=True)
+        rate = _run(self._script, transactions, database.dsn)
+        after = usage(None, bench.postmaster, children=True)
         [(completed,)] = database.execute("SELECT count(*) FROM yardstick WHERE status = 'completed'")
         if completed != jobs:
             raise Broken(f"pgbench completed {completed} of {jobs} jobs")
-        return Done(jobs, seconds, after - before)
+        return Done(jobs, jobs / (rate * self._batch), after - before)
 
 
-def _run(script: str, transactions: int, dsn: str) -> None:
+def _run(script: str, transactions: int, dsn: str) -> float:
+    """Transactions a second, once everyone is connected."""
     program = packaged_programs()["pgbench"]
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(script)
         file.flush()
         options = ["-n", "-M", "prepared", "-c", str(WORKERS), "-j", "2", "-t", str(transactions), "-f", file.name]
-        subprocess.run([program, *options, dsn], capture_output=True, check=True, timeout=300)
+        done = subprocess.run([program, *options, dsn], capture_output=True, text=True, check=True, timeout=300)
+    found = re.search(r"tps = ([0-9.]+)", done.stdout)
+    if found is None:
+        raise Broken(f"pgbench printed no figure:\n{done.stdout}")
+    return float(found[1])
 
 
 ONE_BY_ONE = Limit("pgbench one by one", _ONE_BY_ONE, batch=1, transactions=3_000, quick=250)

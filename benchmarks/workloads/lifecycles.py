@@ -9,10 +9,11 @@ from benchmarks.bench import Bench, Node
 from benchmarks.contestant import Contestant, Done
 from benchmarks.figures import Result
 from benchmarks.peers import pgbench
+from benchmarks.peers.beanstalkd import Beanstalkd
+from benchmarks.peers.plain import Plain
 from benchmarks.processes import usage
 from benchmarks.suite import Run
 
-JOBS, QUICK_JOBS = 20_000, 1_000
 _round_numbers: Iterator[int] = iter(range(1_000_000))
 
 
@@ -22,6 +23,8 @@ class Ours:
 
     crawlers: int
     jobs_each: int
+    jobs: int
+    quick: int = 1_000
 
     @property
     def name(self) -> str:
@@ -31,13 +34,15 @@ class Ours:
         return None
 
     def round(self, bench: Bench, quick: bool) -> Done:
-        return lifecycles(bench.node(), self.crawlers, self.jobs_each, QUICK_JOBS if quick else JOBS)
+        return lifecycles(bench.node(), self.crawlers, self.jobs_each, self.quick if quick else self.jobs)
 
 
 CONTESTANTS: tuple[Contestant, ...] = (
-    Ours(32, 1),
-    Ours(8, 1),
-    Ours(32, 20),
+    Ours(32, 1, jobs=20_000),
+    Ours(8, 1, jobs=10_000),
+    Ours(32, 20, jobs=20_000),
+    Beanstalkd(),
+    Plain(),
     pgbench.ONE_BY_ONE,
     pgbench.BATCHED,
 )
