@@ -11,6 +11,7 @@ from benchmarks.figures import Result
 from benchmarks.peers import pgbench
 from benchmarks.peers.beanstalkd import Beanstalkd
 from benchmarks.peers.plain import Plain
+from benchmarks.peers.queues import PEERS
 from benchmarks.processes import usage
 from benchmarks.suite import Run
 
@@ -43,6 +44,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
     Ours(32, 20, jobs=20_000),
     Beanstalkd(),
     Plain(),
+    *PEERS,
     pgbench.ONE_BY_ONE,
     pgbench.BATCHED,
 )
