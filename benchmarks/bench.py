@@ -29,7 +29,9 @@ class Database:
     dsn: str
     postmaster: int
 
-    def execute(self, statement: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+    def execute(
+        self, statement: str, parameters: tuple[object, ...] | dict[str, object] = ()
+    ) -> list[tuple[Any, ...]]:
         """Run one statement, outside of a transaction."""
         connection = psycopg2.connect(self.dsn)
         connection.autocommit = True
@@ -54,6 +56,19 @@ class Node:
     def http(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def clear(self) -> None:
+        """Forget all jobs, so that a measurement starts from the same state as the one before."""
+        self.database.execute("TRUNCATE jobs, job_assignments, job_tries")
+
+    def queue(self, name: str, jobs: int) -> None:
+        """Queue *jobs* whose paths begin with *name*, and let PostgreSQL know how full its tables are."""
+        self.database.execute(
+            "INSERT INTO jobs (account_id, command, full_path) "
+            "SELECT 'bench', 'issues', %s || '/' || n FROM generate_series(1, %s) AS n",
+            (name, jobs),
+        )
+        self.database.execute("VACUUM ANALYZE jobs")
+
     def get(self, path: str) -> bytes:
         """What its HTTP port answers."""
         with urllib.request.urlopen(self.http + path, timeout=30) as answer:
@@ -72,25 +87,16 @@ class Bench:
     @property
     def postmaster(self) -> int:
         """The process of PostgreSQL, which is started if it does not run."""
-        self.database()
-        pid = self._embedded.pid()
-        if pid is None:
-            raise RuntimeError("PostgreSQL is gone")
-        return pid
+        return self.database().postmaster
 
     def database(self, name: str = OURS) -> Database:
-        """The database *name*; it is made if it is missing, and ours has its tables."""
-        own = self._embedded.start()
-        pid = self._embedded.pid()
-        if pid is None:
-            raise RuntimeError("PostgreSQL is gone")
-        ours = Database(own, pid)
+        """The database *name*, made if it is missing."""
+        own = Database(self._embedded.start(), self._embedded.pid() or 0)
         if name == OURS:
-            require_current(own, upgrade=True)
-            return ours
-        if not ours.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)):
-            ours.execute(f'CREATE DATABASE "{name}"')
-        return Database(own.replace(f"/{OURS}?", f"/{name}?"), pid)
+            return own
+        if not own.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)):
+            own.execute(f'CREATE DATABASE "{name}"')
+        return Database(own.dsn.replace(f"/{OURS}?", f"/{name}?"), own.postmaster)
 
     @staticmethod
     def environment(**variables: str) -> dict[str, str]:
@@ -112,6 +118,7 @@ class Bench:
     def another_node(self, name: str, database: Database | None = None, **environment: str) -> Iterator[Node]:
         """A node with settings of its own, on our database unless another one is given."""
         database = database or self.database()
+        require_current(database.dsn, upgrade=True)
         path, port = self.directory / f"{name}.sock", free_port()
         settings = {
             "SOCKET_PATH": str(path),

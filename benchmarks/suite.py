@@ -41,7 +41,17 @@ class Workload:
         return result
 
 
-WORKLOADS: Mapping[str, Workload] = {
-    workload.name: workload
-    for workload in (Workload("lifecycles", "Durable lifecycles: request → started → completed → ack"),)
-}
+_WORKLOADS = (
+    Workload("lifecycles", "Durable lifecycles: request → started → completed → ack"),
+    Workload("heartbeats", "Valid heartbeats in bursts, through the socket"),
+    Workload("dispatch", "Dispatch to an idle crawler, which has asked before"),
+    Workload("bulk", "Bulk submission, 10,000 jobs a request"),
+    Workload("idle", "1,000 connected crawlers, a heartbeat each 5 s"),
+    Workload("recovery", "SIGKILL of a crawler: its job with another one"),
+    Workload("start", "A node starts on an existing embedded database"),
+    Workload("crawlers", "Lifecycles by number of crawlers, one job each", "crawlers", "crawlers", "curves"),
+    Workload("size", "Lifecycles by size of the completion, 8 crawlers", "bytes", "size", "curves"),
+    Workload("queue", "Lifecycles by length of the queue, 32 crawlers", "jobs queued", "queue", "curves"),
+    Workload("depth", "Full tables: 1,000,000 queued and 5,000,000 finished jobs; 100,000 that nobody here may take"),
+)
+WORKLOADS: Mapping[str, Workload] = {workload.name: workload for workload in _WORKLOADS}

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
+NEAR_EMPTY, FULL, UNWANTED = "near-empty table", "many queued, many finished", "many that nobody here may take"
+"""The figures of the workload ``depth``."""
+
 Medians = Mapping[tuple[str, str], float]
 """By workload and figure."""
 
@@ -58,6 +61,10 @@ def _lifecycles(factor: float, name: str) -> Bound:
     return Bound(factor, ("lifecycles", name))
 
 
+def _fixed(workload: str, name: str, must: float, aim: float | None = None, least: bool = False) -> Target:
+    return Target((workload, name), [Bound(must)], [] if aim is None else [Bound(aim)], least)
+
+
 TARGETS: tuple[Target, ...] = (
     Target(
         ("lifecycles", "copilot-socket, 32 crawlers x 1"),
@@ -78,4 +85,19 @@ TARGETS: tuple[Target, ...] = (
         [_lifecycles(3.5, "pgbench one by one")],
         [_lifecycles(0.5, "pgbench batched")],
     ),
+    _fixed("heartbeats", "newline-ended", 200_000, 500_000, least=True),
+    _fixed("heartbeats", "undelimited", 80_000, 300_000, least=True),
+    _fixed("dispatch", "HTTP submit, p50", 1.2, 0.7),
+    _fixed("dispatch", "HTTP submit, p99", 5.0),
+    _fixed("dispatch", "INSERT, p50", 1.2, 0.7),
+    _fixed("dispatch", "INSERT, p99", 5.0),
+    Target(("bulk", "HTTP"), [Bound(20_000)], [Bound(0.5, ("bulk", "COPY"))]),
+    *(
+        Target(("depth", name), [Bound(1 / 1.2, ("depth", NEAR_EMPTY))], [Bound(1.0, ("depth", NEAR_EMPTY))])
+        for name in (FULL, UNWANTED)
+    ),
+    _fixed("idle", "CPU", 5.0, 1.0),
+    _fixed("idle", "memory", 150.0, 80.0),
+    _fixed("recovery", "after the grace", 200.0, 20.0),
+    _fixed("start", "to ready", 1.0, 0.5),
 )

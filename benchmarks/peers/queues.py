@@ -56,7 +56,14 @@ class Procrastinate:
         database = bench.database("procrastinate")
         database.execute("DROP SCHEMA public CASCADE")
         database.execute("CREATE SCHEMA public")
-        worker = ["procrastinate", "--log-level", "warning", "--app", "benchmarks.peers.procrastinate_jobs.app", "worker"]
+        worker = [
+            "procrastinate",
+            "--log-level",
+            "warning",
+            "--app",
+            "benchmarks.peers.procrastinate_jobs.app",
+            "worker",
+        ]
         return _round(
             bench,
             "procrastinate",
