@@ -19,6 +19,8 @@ from benchmarks.processes import program, wait_until
 from copilot_socket.store.embedded import EmbeddedPostgres
 from copilot_socket.store.migrate import require_current
 
+Parameters = tuple[object, ...] | dict[str, object]
+
 OURS = "copilot"  # the database that an embedded PostgreSQL starts with
 
 

@@ -13,7 +13,8 @@ from benchmarks import wire
 with contextlib.suppress(ImportError):  # costs the driver a third less where it is installed
     import uvloop
 
-_PATIENCE = 300.0
+_PATIENCE = 120.0
+_QUIET = 0.05  # seconds in which nothing happens before we believe that nothing will
 
 
 def run(main: Any) -> Any:
@@ -31,6 +32,7 @@ class Fleet:
     jobs_each: int
     reports: wire.Reports = wire.LIFECYCLE
     heard: list[bytes] = attrs.field(factory=list)
+    handed_out: int = 0
     completed: int = 0
     wanted: int = 0
     welcomed: int = 0
@@ -54,8 +56,12 @@ class Fleet:
         await self._until(lambda: self.completed >= wanted)
         return time.perf_counter() - begun
 
-    def close(self) -> None:
-        """Hang up, all of them."""
+    async def close(self) -> None:
+        """Ask no more, complete what came for requests that stood, and hang up."""
+        settled = -1
+        while not settled == self.handed_out == self.completed:
+            settled = self.handed_out
+            await asyncio.sleep(_QUIET)
         for crawler in self.crawlers:
             crawler.transport.close()
 
@@ -65,12 +71,15 @@ class Fleet:
         self.news.set()
 
     async def _until(self, reached: Callable[[], bool]) -> None:
-        async with asyncio.timeout(_PATIENCE):
-            while not reached():
-                if self.failure:
-                    raise wire.Broken(self.failure)
-                self.news.clear()
-                await self.news.wait()
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while not reached():
+                    if self.failure:
+                        raise wire.Broken(self.failure)
+                    self.news.clear()
+                    await self.news.wait()
+        except TimeoutError as stuck:
+            raise wire.Broken(f"after {_PATIENCE:.0f} s {self.completed} of {self.wanted} jobs were done") from stuck
 
 
 class Crawler(asyncio.Protocol):
@@ -107,7 +116,9 @@ class Crawler(asyncio.Protocol):
         fleet.heard.append(data)
         jobs = wire.JOB_ID.findall(data)
         if jobs:
-            self.transport.write(fleet.reports.about(jobs) + self._request)
+            fleet.handed_out += len(jobs)
+            reports = fleet.reports.about(jobs)
+            self.transport.write(reports if fleet.completed >= fleet.wanted else reports + self._request)
         completed = data.count(wire.COMPLETION_ACKED)
         if completed:
             fleet.completed += completed

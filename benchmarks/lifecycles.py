@@ -26,9 +26,9 @@ async def _work(node: Node, fleet: driver.Fleet, crawlers: int, jobs: int) -> Do
     before = usage(node.pid, node.database.postmaster)
     seconds = await fleet.work(jobs)
     spent = usage(node.pid, node.database.postmaster) - before
-    fleet.close()
+    await fleet.close()
     check(node, wire.read(fleet.heard))
-    return Done(fleet.completed, seconds, spent)
+    return Done(jobs, seconds, spent)
 
 
 def check(node: Node, heard: wire.Heard) -> None:

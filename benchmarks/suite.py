@@ -50,7 +50,7 @@ _WORKLOADS = (
     Workload("recovery", "SIGKILL of a crawler: its job with another one"),
     Workload("start", "A node starts on an existing embedded database"),
     Workload("crawlers", "Lifecycles by number of crawlers, one job each", "crawlers", "crawlers", "curves"),
-    Workload("size", "Lifecycles by size of the completion, 8 crawlers", "bytes", "size", "curves"),
+    Workload("size", "Lifecycles by size of a progress report, 8 crawlers", "bytes", "size", "curves"),
     Workload("queue", "Lifecycles by length of the queue, 32 crawlers", "jobs queued", "queue", "curves"),
     Workload("depth", "Full tables: 1,000,000 queued and 5,000,000 finished jobs; 100,000 that nobody here may take"),
 )

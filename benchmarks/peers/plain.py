@@ -51,5 +51,5 @@ async def _work(fleet: driver.Fleet, jobs: int, server: int, postmaster: int) ->
     before = usage(server, postmaster)
     seconds = await fleet.work(jobs)
     spent = usage(server, postmaster) - before
-    fleet.close()
+    await fleet.close()
     return seconds, spent

@@ -1,5 +1,7 @@
 """Lifecycles a second against what grows: crawlers, the queue, the messages."""
 
+import json
+
 from benchmarks import wire
 from benchmarks.figures import Result
 from benchmarks.lifecycles import lifecycles, work_off
@@ -40,7 +42,7 @@ def queue(run: Run, result: Result) -> None:
 
 
 def size(run: Run, result: Result) -> None:
-    """8 crawlers, whose completions carry a message of so many bytes, which is stored."""
+    """8 crawlers, which report progress once a job with items of so many bytes: checked, and not stored."""
     node = run.bench.node()
     for _ in range(run.rounds):
         for length in (100, 100_000) if run.quick else SIZES:
@@ -52,8 +54,10 @@ def size(run: Run, result: Result) -> None:
 
 
 def _reports(length: int) -> wire.Reports:
-    text = "All is well. " * (length // 13 + 1)
+    item = {"id": 123456, "title": "An issue of everyday length", "state": "opened", "labels": ["bug", "backend"]}
+    items = [item] * max(1, length // len(json.dumps(item, separators=(",", ":"))))
     return wire.Reports.of(
         wire.message("job_started", "@"),
-        wire.message("job_completed", "@", success=True, finalCounts={"issue": 1}, message=text[:length]),
+        wire.message("job_progress", "@", stage="fetching", entityType="issue", processed=len(items), items=items),
+        wire.message("job_completed", "@", success=True, finalCounts={"issue": len(items)}),
     )

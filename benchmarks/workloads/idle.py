@@ -34,7 +34,7 @@ async def _beat(node: Node, crawlers: int, seconds: int) -> tuple[float, float, 
     passed = time.perf_counter() - begun
     after = cpu_seconds(node.pid), cpu_seconds(node.database.postmaster)
     memory = resident_bytes(node.pid)
-    fleet.close()
+    await fleet.close()
     return (after[0] - before[0]) / passed, (after[1] - before[1]) / passed, memory
 
 
