@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -17,12 +17,19 @@ from benchmarks.wire import Broken
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; the exit status is 1 where a count was wrong."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.redraw and not options.plots:
+        parser.error("--redraw needs --plots")
     console = Console(width=None if sys.stdout.isatty() else 160)
     if options.list:
         for workload in WORKLOADS.values():
             console.print(f"{workload.name:12} {workload.title}")
         return 0
+    if options.redraw:
+        _draw(report.read_json(options.redraw), options.plots, console)
+        return 0
+    where = report.machine()
     results: dict[str, Result] = {}
     broken = False
     begun = time.monotonic()
@@ -39,8 +46,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 console.print(f"[red]{name}: {problem}[/red]")
     report.tables(results, console)
     if options.json:
-        report.write_json(results, {"rounds": rounds, "quick": options.quick}, options.json)
+        report.write_json(results, {"rounds": rounds, "quick": options.quick}, where, options.json)
+    if options.plots:
+        _draw(results, options.plots, console)
     return 1 if broken else 0
+
+
+def _draw(results: Mapping[str, Result], directory: Path, console: Console) -> None:
+    try:
+        from benchmarks import plots  # noqa: PLC0415 - matplotlib is an extra
+    except ImportError as missing:
+        console.print(f"[yellow]no plots: {missing.name} is not installed (extra bench)[/yellow]")
+        return
+    for path in plots.draw(results, directory):
+        console.print(f"[dim]{path}[/dim]")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", type=_names, metavar="NAME,…", help="these workloads (see --list)")
     parser.add_argument("--rounds", type=int, help="of every contestant; 3, or 1 with --quick")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="draw the plots there")
+    parser.add_argument("--redraw", type=Path, metavar="FILE", help="draw what --json wrote; measure nothing")
     parser.add_argument("--list", action="store_true", help="list the workloads")
     return parser
 

@@ -67,10 +67,9 @@ def _target(target: Target, found: Medians) -> tuple[str, str, str, str] | None:
     if measured is None:
         return None
     must, aim = (
-        "\n".join(map(_verdict, verdicts(target, bounds, found))) or "not told"
-        for bounds in (target.must, target.aim)
+        "\n".join(map(_verdict, verdicts(target, bounds, found))) or "-" for bounds in (target.must, target.aim)
     )
-    return target.figure[1], number(measured), must, aim
+    return f"{target.figure[0]}: {target.figure[1]}", number(measured), must, aim
 
 
 def _verdict(verdict: Verdict) -> str:
@@ -80,7 +79,7 @@ def _verdict(verdict: Verdict) -> str:
 
 def bound_text(bound: Bound) -> str:
     """A bound in words."""
-    return f"{bound.value:g} x {bound.figure[1]}" if bound.figure else "fixed"
+    return f"{bound.value:.3g} x {bound.figure[1]}" if bound.figure else "fixed"
 
 
 def number(value: float) -> str:
@@ -88,11 +87,13 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def write_json(results: Mapping[str, Result], options: Mapping[str, Any], path: Path) -> None:
-    """All figures with all their rounds, and where they come from."""
+def write_json(
+    results: Mapping[str, Result], options: Mapping[str, Any], where: Mapping[str, object], path: Path
+) -> None:
+    """All figures with all their rounds, and where they come from (``machine()`` as it was before the run)."""
     document = {
         "options": options,
-        "machine": machine(),
+        "machine": where,
         "versions": versions(_PACKAGES),
         "results": {name: _json(result) for name, result in results.items()},
     }
@@ -134,6 +135,7 @@ def machine() -> dict[str, object]:
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
         "system": platform.platform(),
         "python": platform.python_version(),
+        "load_before": os.getloadavg()[0],
     }
 
 

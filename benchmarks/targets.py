@@ -65,6 +65,15 @@ def _fixed(workload: str, name: str, must: float, aim: float | None = None, leas
     return Target((workload, name), [Bound(must)], [] if aim is None else [Bound(aim)], least)
 
 
+def _as_near_empty(name: str) -> tuple[Target, Target]:
+    """As many lifecycles as with a near-empty table, and as short a wait for a job, or nearly so."""
+    rate, wait = ("depth", NEAR_EMPTY), ("depth", f"{NEAR_EMPTY}: one request")
+    return (
+        Target(("depth", name), [Bound(1 / 1.2, rate)], [Bound(1.0, rate)]),
+        Target(("depth", f"{name}: one request"), [Bound(1.2, wait)], [Bound(1.0, wait)], least=False),
+    )
+
+
 TARGETS: tuple[Target, ...] = (
     Target(
         ("lifecycles", "copilot-socket, 32 crawlers x 1"),
@@ -92,10 +101,7 @@ TARGETS: tuple[Target, ...] = (
     _fixed("dispatch", "INSERT, p50", 1.2, 0.7),
     _fixed("dispatch", "INSERT, p99", 5.0),
     Target(("bulk", "HTTP"), [Bound(20_000)], [Bound(0.5, ("bulk", "COPY"))]),
-    *(
-        Target(("depth", name), [Bound(1 / 1.2, ("depth", NEAR_EMPTY))], [Bound(1.0, ("depth", NEAR_EMPTY))])
-        for name in (FULL, UNWANTED)
-    ),
+    *(target for name in (FULL, UNWANTED) for target in _as_near_empty(name)),
     _fixed("idle", "CPU", 5.0, 1.0),
     _fixed("idle", "memory", 150.0, 80.0),
     _fixed("recovery", "after the grace", 200.0, 20.0),
