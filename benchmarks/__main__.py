@@ -16,7 +16,7 @@ from benchmarks.wire import Broken
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; the exit status is 1 where a count was wrong."""
+    """Measure and print; the exit status is 1 where a count was wrong or a workload broke down."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.redraw and not options.plots:
@@ -30,26 +30,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _draw(report.read_json(options.redraw), options.plots, console)
         return 0
     where = report.machine()
-    results: dict[str, Result] = {}
-    broken = False
-    begun = time.monotonic()
     rounds = options.rounds or (1 if options.quick else 3)
-    with open_bench() as bench:
-        for name in options.only or WORKLOADS:
-            console.print(f"[dim]{time.monotonic() - begun:6.1f} s  {name}[/dim]")
-            try:
-                results[name] = WORKLOADS[name].run(
-                    Run(bench, rounds, options.quick, lambda text: console.print(f"[dim]          {text}[/dim]"))
-                )
-            except Broken as problem:
-                broken = True
-                console.print(f"[red]{name}: {problem}[/red]")
+    results, whole = _measure(options.only or list(WORKLOADS), rounds, options.quick, console)
     report.tables(results, console)
     if options.json:
         report.write_json(results, {"rounds": rounds, "quick": options.quick}, where, options.json)
     if options.plots:
         _draw(results, options.plots, console)
-    return 1 if broken else 0
+    return 0 if whole else 1
+
+
+def _measure(names: Sequence[str], rounds: int, quick: bool, console: Console) -> tuple[dict[str, Result], bool]:
+    """The results of the workloads that worked, and whether all of them did."""
+    results: dict[str, Result] = {}
+    begun = time.monotonic()
+    with open_bench() as bench:
+        run = Run(bench, rounds, quick, lambda text: console.print(f"[dim]          {text}[/dim]"))
+        for name in names:
+            console.print(f"[dim]{time.monotonic() - begun:6.1f} s  {name}[/dim]")
+            try:
+                results[name] = WORKLOADS[name].run(run)
+            except Broken as problem:
+                console.print(f"[bold red]{name}: {problem}[/bold red]")
+            except Exception:  # the others can be measured all the same
+                console.print_exception()
+    return results, len(results) == len(names)
 
 
 def _draw(results: Mapping[str, Result], directory: Path, console: Console) -> None:
