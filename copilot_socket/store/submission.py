@@ -1,9 +1,8 @@
 """New jobs, many at a time: one statement for the whole list, all or nothing, and never a second live twin."""
 
 import os
-from base64 import b32encode
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Required, TypedDict
 
 import attrs
 import orjson
@@ -14,20 +13,22 @@ from copilot_socket.store.database import Database
 MAX_JOBS = 10_000
 
 
-@attrs.frozen
-class NewJob:
-    """A job that is asked for. None: take the default. ``scheduled_at`` is ISO-8601 with its zone."""
+class NewJob(TypedDict, total=False):
+    """A job that is asked for, in the form in which it goes to the database. What is left out takes its default.
 
-    account_id: str
-    command: str
-    full_path: str | None = None
-    branch: str | None = None
-    user_id: str | None = None
-    gitlab_url: str | None = None
-    priority: int | None = None
-    scheduled_at: str | None = None
-    max_attempts: int | None = None
-    resume_state: Mapping[str, Any] | None = None
+    ``scheduled_at`` is ISO-8601 with its zone.
+    """
+
+    account_id: Required[str]
+    command: Required[str]
+    full_path: str
+    branch: str
+    user_id: str
+    gitlab_url: str
+    priority: int
+    scheduled_at: str
+    max_attempts: int
+    resume_state: Mapping[str, Any]
 
 
 @attrs.frozen
@@ -142,7 +143,7 @@ class Submission:
         await _refuse_unknown_accounts(tx, jobs)
         [(milliseconds,)] = await tx.query(_NOW)
         ids = ulids(milliseconds, len(jobs))
-        rows = {job_id: {"id": job_id, **_given(job)} for job_id, job in zip(ids, jobs, strict=True)}
+        rows = {job_id: {"id": job_id, **job} for job_id, job in zip(ids, jobs, strict=True)}
         inserted: set[str] = set()
         twins: dict[str, str] = {}
         missing = list(rows)
@@ -170,28 +171,21 @@ async def _take(tx: Transaction, key: Key) -> Submitted | None:
 
 
 async def _refuse_unknown_accounts(tx: Transaction, jobs: Sequence[NewJob]) -> None:
-    named = frozenset(job.account_id for job in jobs)
+    named = frozenset(job["account_id"] for job in jobs)
     known = {row[0] for row in await tx.query(_ACCOUNTS, {"ids": sorted(named)})}
     if named - known:
         raise UnknownAccounts(named - known)
 
 
-def _given(job: NewJob) -> dict[str, Any]:
-    return {name: value for name in _FIELDS if (value := getattr(job, name)) is not None}
-
-
-_FIELDS = tuple(field.name for field in attrs.fields(NewJob))
-
-_BASE32 = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789ABCDEFGHJKMNPQRSTVWXYZ")
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [a + b for a in _DIGITS for b in _DIGITS]
 
 
 def ulids(milliseconds: int, count: int) -> list[str]:
-    """*count* ULIDs of one moment, in order: 48 bits of time, 20 of counter, 60 random ones."""
-    prefix = _base32(milliseconds, 10)
-    noise = b32encode(os.urandom(-(-count * 12 // 8) * 5)).translate(_BASE32).decode()
-    return [prefix + _base32(i, 4) + noise[12 * i : 12 * i + 12] for i in range(count)]
-
-
-def _base32(number: int, width: int) -> str:
-    return "".join(_DIGITS[number >> 5 * place & 31] for place in range(width - 1, -1, -1))
+    """*count* (up to 2^20) ULIDs of one moment, in order: 48 bits of time, 20 of counter, 60 random ones."""
+    time = "".join(_DIGITS[milliseconds >> place & 31] for place in range(45, -5, -5))
+    noise = os.urandom(12 * count).translate(8 * _DIGITS.encode()).decode()
+    return [
+        f"{time}{_PAIRS[i >> 10]}{_PAIRS[i & 1023]}{noise[start : start + 12]}"
+        for i, start in enumerate(range(0, 12 * count, 12))
+    ]
