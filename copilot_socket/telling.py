@@ -48,12 +48,13 @@ class CrawlerChanged:
 
 
 @attrs.frozen
-class MessageHandled:
-    """A message was dealt with in ``seconds``; ``outcome`` is ``ok`` or an error code."""
+class MessagesHandled:
+    """``count`` messages of one type were dealt with in ``seconds`` each; ``outcome`` is ``ok`` or an error code."""
 
     type: str
     outcome: str
     seconds: float
+    count: int = 1
 
 
 @attrs.frozen
@@ -64,7 +65,7 @@ class TokenRefreshed:
     outcome: str
 
 
-News = JobChanged | JobSent | ConnectionChanged | CrawlerChanged | MessageHandled | TokenRefreshed
+News = JobChanged | JobSent | ConnectionChanged | CrawlerChanged | MessagesHandled | TokenRefreshed
 
 
 class Telling:

@@ -11,7 +11,7 @@ from copilot_socket.telling import (
     CrawlerChanged,
     JobChanged,
     JobSent,
-    MessageHandled,
+    MessagesHandled,
     Telling,
     TokenRefreshed,
 )
@@ -21,8 +21,9 @@ NEWS = (
     JobSent("JOB", "JOB.1.x", "c1", 0.25),
     ConnectionChanged("conn", "c1", "opened"),
     CrawlerChanged("c1", "left"),
-    MessageHandled("heartbeat", "ok", 0.001),
-    MessageHandled("heartbeat", "invalid_message", 0.001),
+    MessagesHandled("heartbeat", "ok", 0.001, 3),
+    MessagesHandled("heartbeat", "invalid_message", 0.002),
+    MessagesHandled("heartbeat", "invalid_json", 60.0),
     TokenRefreshed("acct", "refreshed"),
 )
 
@@ -53,9 +54,14 @@ class TellingTests(SynchronousTestCase):
         page = generate_latest(registry).decode()
         for line in (
             "socket_connections_total 1.0",
-            'socket_messages_processed_total{outcome="ok",type="heartbeat"} 1.0',
+            'socket_messages_processed_total{outcome="ok",type="heartbeat"} 3.0',
             'socket_errors_total{code="invalid_message"} 1.0',
-            'socket_processing_duration_seconds_count{type="heartbeat"} 2.0',
+            'socket_processing_duration_seconds_bucket{le="0.0005",type="heartbeat"} 0.0',
+            'socket_processing_duration_seconds_bucket{le="0.001",type="heartbeat"} 3.0',
+            'socket_processing_duration_seconds_bucket{le="10.0",type="heartbeat"} 4.0',
+            'socket_processing_duration_seconds_bucket{le="+Inf",type="heartbeat"} 5.0',
+            'socket_processing_duration_seconds_count{type="heartbeat"} 5.0',
+            'socket_processing_duration_seconds_sum{type="heartbeat"} 60.005',
             "copilot_dispatch_seconds_count 1.0",
             'copilot_job_changes_total{event="job_failed",status="failed"} 1.0',
             'copilot_tries_total{outcome="failed"} 1.0',

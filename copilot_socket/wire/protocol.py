@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import Message
 from copilot_socket.core.replies import Error, Reply
-from copilot_socket.telling import MessageHandled, Telling
+from copilot_socket.telling import MessagesHandled, Telling
 from copilot_socket.wire.framing import MAX_SKIP, Broken, Document, Framer, Item, Overrun, TooLarge
 from copilot_socket.wire.outbox import Outbox, Slot
 from copilot_socket.wire.validators import Decoder
@@ -171,7 +171,7 @@ class CrawlerProtocol(LineReceiver):
         self._tell(type_, outcome, begun)
 
     def _tell(self, type_: str, outcome: str, begun: float) -> None:
-        self._telling.tell(MessageHandled(type_, outcome, self._reactor.seconds() - begun))
+        self._telling.tell(MessagesHandled(type_, outcome, self._reactor.seconds() - begun))
 
     def _catch_up(self) -> None:
         if self.closed_because is not None:

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import Message
 from copilot_socket.core.replies import Ack, Shutdown
-from copilot_socket.telling import MessageHandled, News, Telling
+from copilot_socket.telling import MessagesHandled, News, Telling
 from copilot_socket.wire.factory import CrawlerFactory
 from copilot_socket.wire.protocol import MAX_BAD_MESSAGES, MAX_OWED, CrawlerProtocol
 from tests.wire.decoding import DECODER
@@ -128,7 +128,7 @@ class ProtocolTestCase(SynchronousTestCase):
 
     def outcomes(self) -> list[str]:
         """What has been told of the messages."""
-        return [news.outcome for news in self.news if isinstance(news, MessageHandled)]
+        return [news.outcome for news in self.news if isinstance(news, MessagesHandled)]
 
 
 class AnswerTests(ProtocolTestCase):
