@@ -7,11 +7,13 @@ from typing import Any
 
 import attrs
 
+from copilot_socket.core.records import record
+
 Counts = dict[str, float]
 Json = dict[str, Any]
 
 
-@attrs.frozen
+@record
 class Hello:
     """Who the crawler is."""
 
@@ -24,7 +26,7 @@ class Hello:
     capabilities: tuple[str, ...] | None = None
 
 
-@attrs.frozen
+@record
 class Heartbeat:
     """A sign of life. ``uptime`` in seconds."""
 
@@ -35,14 +37,14 @@ class Heartbeat:
     uptime: float | None = None
 
 
-@attrs.frozen
+@record
 class JobRequest:
     """A request for work."""
 
     limit: int | None = None
 
 
-@attrs.frozen
+@record
 class JobStarted:
     """The crawler has begun."""
 
@@ -50,7 +52,7 @@ class JobStarted:
     entity_id: str | None = None
 
 
-@attrs.frozen
+@record
 class JobProgress:
     """How far it is."""
 
@@ -67,7 +69,7 @@ class JobProgress:
     items: tuple[Any, ...] | None = attrs.field(default=None, repr=False)
 
 
-@attrs.frozen
+@record
 class JobCompleted:
     """It is done."""
 
@@ -77,7 +79,7 @@ class JobCompleted:
     output_files: tuple[str, ...] | None = None
 
 
-@attrs.frozen
+@record
 class JobFailed:
     """It did not work."""
 
@@ -90,7 +92,7 @@ class JobFailed:
     context: Json | None = None
 
 
-@attrs.frozen
+@record
 class DiscoveredJob:
     """A job that discovery found."""
 
@@ -102,7 +104,7 @@ class DiscoveredJob:
     estimated_size: Counts | None = None
 
 
-@attrs.frozen
+@record
 class JobsDiscovered:
     """What the crawler came across, and what it becomes."""
 
@@ -110,7 +112,7 @@ class JobsDiscovered:
     discovery_summary: Json | None = None
 
 
-@attrs.frozen
+@record
 class Entity:
     """A group or project that exists."""
 
@@ -120,7 +122,7 @@ class Entity:
     parent_id: str | int | None = None
 
 
-@attrs.frozen
+@record
 class Discovery:
     """Areas for the job's account."""
 
@@ -128,7 +130,7 @@ class Discovery:
     entities: tuple[Entity, ...]
 
 
-@attrs.frozen
+@record
 class TokenRefreshRequest:
     """The access token no longer works."""
 
@@ -171,7 +173,7 @@ ELEMENTS = {"jobs_discovered": "discovered_jobs", "discovery": "entities"}
 """Message type → the list of which a bad element costs only itself."""
 
 
-@attrs.frozen
+@record
 class ElementFault:
     """What was wrong with one element; ``path`` is a JSON pointer that names its index."""
 
@@ -180,7 +182,7 @@ class ElementFault:
     message: str
 
 
-@attrs.frozen
+@record
 class Message:
     """A valid message."""
 
