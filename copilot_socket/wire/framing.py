@@ -4,19 +4,19 @@ Messages are JSON objects one after another, with a newline, other white space o
 pieces anywhere. A raw newline always ends a message.
 
 Two ways lead to the end of an object. The quick one guesses it (a newline, or ``}{``) and lets the JSON parser
-confirm the guess: bytes that parse as one object are one object. Where the guess fails, a scanner follows braces and
-strings, and nothing is guessed again before it has come past that end. So every byte is looked at a bounded number of
-times, however it arrives.
+confirm the guess: bytes that parse as one object are one object. What has just come is cut in one go at all such
+places; from the first piece on that is no object, ends are guessed one by one. Where that guess fails, a scanner
+follows braces and strings, and nothing is guessed again before it has come past that end. So every byte is looked at
+a bounded number of times, however it arrives.
 """
 
 import re
-from typing import Any
+from collections import deque
 
-import attrs
 import orjson
 
-MAX_SKIP = 16
-"""Times the limit that a message which is too large is skipped, before its connection is given up."""
+from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Item, Overrun, TooLarge
+from copilot_socket.wire.screening import suspicious
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _OUTSIDE = re.compile(rb'["{}\n]')
@@ -26,42 +26,22 @@ _RESYNC = re.compile(rb"[{\n]")
 _QUOTE, _BACKSLASH, _NEWLINE, _OPEN, _CLOSE = b'"\\\n{}'
 
 
-@attrs.frozen
-class Document:
-    """A complete object; ``value`` is it parsed, where that is known already."""
-
-    data: bytes
-    value: dict[str, Any] | None = None
-
-
-@attrs.frozen
-class Broken:
-    """Something that is no complete object."""
-
-    reason: str
-
-
-@attrs.frozen
-class TooLarge:
-    """An object past the limit; told once, the rest of it is skipped."""
-
-
-@attrs.frozen
-class Overrun:
-    """And it went on far past the limit: the connection should be closed."""
-
-
-Item = Document | Broken | TooLarge | Overrun
-
-
 class Framer:
     """Takes chunks by :meth:`feed`, gives items by :meth:`next`. Holds at most one chunk and *max_size* bytes."""
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
         self._buffer = bytearray()
+        self._ready: deque[Document] = deque()
+        """Documents that were found together and not asked for yet."""
         self._start = 0
         """Where the message under way begins, or what has not been looked at."""
+        self._fresh = 0
+        """Bytes that came last, while they have not been cut."""
+        self._cut_up_to = 0
+        """Up to here bytes have been cut before."""
+        self._incomplete = False
+        """Nothing more can be made of the bytes that are here."""
         self._scanned = 0
         """How far the scanner has come; equal to the start while it has not begun."""
         self._depth = 0
@@ -90,8 +70,11 @@ class Framer:
             self._newline -= self._start
             self._looked = max(0, self._looked - self._start)
             self._misjudged = max(0, self._misjudged - self._start)
+            self._cut_up_to = max(0, self._cut_up_to - self._start)
             self._start = 0
         self._buffer += data
+        self._fresh = len(data)
+        self._incomplete = False
 
     @property
     def held(self) -> int:
@@ -100,6 +83,8 @@ class Framer:
 
     def next(self) -> Item | None:
         """The next item, or None until more bytes come."""
+        if self._ready:
+            return self._ready.popleft()
         if self._overrun:
             self._overrun = False
             return Overrun()
@@ -117,10 +102,47 @@ class Framer:
             return None
         if self._in_rubbish or self._buffer[self._start] != _OPEN:
             return self._rubbish()
-        document = self._guess()
-        if document is not None:
-            return document
-        return self._go_on()
+        # Bytes that were cut before are cut again only with as many new ones, so that the cost stays linear.
+        if self._fresh and self._cut_up_to - self._start <= self._fresh:
+            self._cut_all()
+            if self._ready:
+                return self._ready.popleft()
+        if self._incomplete:
+            return None
+        return self._guess() or self._go_on()
+
+    def _cut_all(self) -> None:
+        """Make everything ready that comes before the first piece that is no object."""
+        text = bytes(memoryview(self._buffer)[self._start :])
+        self._fresh, self._cut_up_to = 0, len(self._buffer)
+        self.work += 3 * len(text)  # screened, cut and parsed
+        screened = not suspicious(text)
+        pieces = text.replace(b"}{", b"}\n{").split(b"\n")
+        for number, piece in enumerate(pieces):
+            if not piece:
+                continue
+            try:
+                value = orjson.loads(piece)
+            except orjson.JSONDecodeError:
+                value = None
+            if type(value) is not dict or len(piece) > self._max_size:
+                self._leave(pieces[number:])
+                return
+            self._ready.append(Document(piece, value, screened))
+        self._start = self._scanned = len(self._buffer)
+        self._incomplete = True
+
+    def _leave(self, pieces: list[bytes]) -> None:
+        """Go on, one by one, at the first of *pieces*, the last ones of the buffer."""
+        begin = len(self._buffer)
+        for piece in reversed(pieces[1:]):
+            begin -= len(piece)
+            if self._buffer[begin - 1] == _NEWLINE:
+                begin -= 1
+        self._start = self._scanned = begin - len(pieces[0])
+        if len(pieces) == 1:
+            self._misjudged = len(self._buffer)
+            self._incomplete = b"}" not in pieces[0] and len(pieces[0]) <= self._max_size
 
     def _guess(self) -> Item | None:
         if self._start < self._misjudged:
@@ -241,7 +263,7 @@ class Framer:
 
     def _empty(self) -> None:
         self._buffer.clear()
-        self._start = self._scanned = self._looked = self._misjudged = 0
+        self._start = self._scanned = self._looked = self._misjudged = self._cut_up_to = 0
         self._newline = -1
 
 

@@ -14,7 +14,8 @@ from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import Message
 from copilot_socket.core.replies import Error, Reply
 from copilot_socket.telling import MessagesHandled, Telling
-from copilot_socket.wire.framing import MAX_SKIP, Broken, Document, Framer, Item, Overrun, TooLarge
+from copilot_socket.wire.framing import Framer
+from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Item, Overrun, TooLarge
 from copilot_socket.wire.outbox import Outbox, Slot
 from copilot_socket.wire.validators import Decoder
 
@@ -107,7 +108,7 @@ class CrawlerProtocol(LineReceiver):
     def _document(self, document: Document) -> None:
         begun = self._reactor.seconds()
         try:
-            message = self._decoder.decode(document.data, document.value)
+            message = self._decoder.decode(document.data, document.value, screened=document.screened)
         except ProtocolError as error:
             self._bad(error)
             return
