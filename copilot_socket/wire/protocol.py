@@ -1,6 +1,7 @@
 """One connection of a crawler: bytes in, messages to the handlers, replies out."""
 
 import secrets
+from collections import Counter
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -17,6 +18,7 @@ from copilot_socket.telling import MessagesHandled, Telling
 from copilot_socket.wire.framing import Framer
 from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Item, Overrun, TooLarge
 from copilot_socket.wire.outbox import Outbox, Slot
+from copilot_socket.wire.sending import Turn
 from copilot_socket.wire.validators import Decoder
 
 MAX_BAD_MESSAGES = 20
@@ -45,7 +47,7 @@ class CrawlerProtocol(LineReceiver):
     log = Logger("copilot_socket.wire")
 
     def __init__(
-        self, decoder: Decoder, handler: Handler, reactor: IReactorTime, telling: Telling, max_size: int
+        self, decoder: Decoder, handler: Handler, reactor: IReactorTime, turn: Turn, telling: Telling, max_size: int
     ) -> None:
         self.id = secrets.token_hex(8)
         self.crawler: Any = None
@@ -60,12 +62,18 @@ class CrawlerProtocol(LineReceiver):
         self._decoder = decoder
         self._handler = handler
         self._reactor = reactor
+        self._turn = turn
         self._telling = telling
         self._framer = Framer(max_size)
         self._max_size = max_size
+        self._unsent: list[bytes] = []
         self._outbox = Outbox(self._write)
         self._held_back = False
         self._dealing = False
+        self._begun = 0.0
+        """When the messages at hand were read."""
+        self._handled: Counter[tuple[str, str]] = Counter()
+        """Those of them that are answered: how many by type and outcome."""
         self.setRawMode()
 
     # -- bytes in
@@ -81,17 +89,28 @@ class CrawlerProtocol(LineReceiver):
         if self._dealing:  # a handler had reading resumed: the message it handles comes first
             return
         self._dealing = True
+        self._begun = self._reactor.seconds()
         try:
             while not self.paused and self.closed_because is None:
                 item = self._framer.next()
                 if item is None:
-                    return
+                    break
                 self._take(item)
                 if self._outbox.waiting >= MAX_OWED and not self._held_back:
                     self._held_back = True
                     self.pauseProducing()
         finally:
             self._dealing = False
+            self._dealt()
+
+    def _dealt(self) -> None:
+        """Send and tell together what came of the messages of one read."""
+        self.flush()
+        if self._handled:
+            handled, self._handled = self._handled, Counter()
+            seconds = self._reactor.seconds() - self._begun
+            for (type_, outcome), count in handled.items():
+                self._telling.tell(MessagesHandled(type_, outcome, seconds, count))
 
     def _take(self, item: Item) -> None:
         match item:
@@ -106,7 +125,6 @@ class CrawlerProtocol(LineReceiver):
                 self._give_up(f"a message went on past {MAX_SKIP} times the limit")
 
     def _document(self, document: Document) -> None:
-        begun = self._reactor.seconds()
         try:
             message = self._decoder.decode(document.data, document.value, screened=document.screened)
         except ProtocolError as error:
@@ -115,32 +133,32 @@ class CrawlerProtocol(LineReceiver):
         try:
             result = self._handler.handle(self, message)
         except ProtocolError as error:
-            self._refuse(error, message.type, begun)
+            self._refuse(error, message.type)
             return
         except Exception:
             self.log.failure("Handling {type} on connection {id} failed", type=message.type, id=self.id)
-            self._refuse(_internal(message), message.type, begun)
+            self._refuse(_internal(message), message.type)
             return
         self.bad_in_a_row = 0
-        faults = [
-            Error(ErrorCode.INVALID_MESSAGE, fault.message, path=fault.path, ref=message.ref, job_id=message.job_id)
-            for fault in message.faults
-        ]
         if isinstance(result, Deferred):
-            slot = self._outbox.slot()
+            slot, begun = self._outbox.slot(), self._begun
             result.addCallbacks(
                 self._answered,
                 self._failed,
-                callbackArgs=(slot, faults, message, begun),
+                callbackArgs=(slot, message, begun),
                 errbackArgs=(slot, message, begun),
             )
-        else:
-            self._answer(faults if result is None else [*faults, result], message.type, "ok", begun)
+            return
+        if message.faults:
+            self._outbox.answer(*_faults(message))
+        if result is not None:
+            self._outbox.answer(result)
+        self._handled[message.type, "ok"] += 1
 
     # -- replies out
 
-    def _answered(self, reply: Reply | None, slot: Slot, faults: list[Error], message: Message, begun: float) -> None:
-        self._outbox.fill(slot, *faults, *(() if reply is None else (reply,)))
+    def _answered(self, reply: Reply | None, slot: Slot, message: Message, begun: float) -> None:
+        self._outbox.fill(slot, *_faults(message), *(() if reply is None else (reply,)))
         self._tell(message.type, "ok", begun)
         self._catch_up()
 
@@ -153,23 +171,20 @@ class CrawlerProtocol(LineReceiver):
         self._tell(message.type, error.code, begun)
         self._catch_up()
 
-    def _refuse(self, error: ProtocolError, type_: str, begun: float) -> None:
+    def _refuse(self, error: ProtocolError, type_: str) -> None:
         if error.code in _BAD:
             self._bad(error, type_)
         else:
             self.bad_in_a_row = 0
-            self._answer([_error(error)], type_, error.code, begun)
+            self._outbox.answer(_error(error))
+            self._handled[type_, error.code] += 1
 
     def _bad(self, error: ProtocolError, type_: str = "unknown") -> None:
-        self._answer([_error(error)], type_, error.code, self._reactor.seconds())
+        self._outbox.answer(_error(error))
+        self._handled[type_, error.code] += 1
         self.bad_in_a_row += 1
         if self.bad_in_a_row >= MAX_BAD_MESSAGES:
             self._give_up(f"{MAX_BAD_MESSAGES} bad messages in a row")
-
-    def _answer(self, replies: "list[Error] | list[Reply]", type_: str, outcome: str, begun: float) -> None:
-        if replies:
-            self._outbox.answer(*replies)
-        self._tell(type_, outcome, begun)
 
     def _tell(self, type_: str, outcome: str, begun: float) -> None:
         self._telling.tell(MessagesHandled(type_, outcome, self._reactor.seconds() - begun))
@@ -187,8 +202,15 @@ class CrawlerProtocol(LineReceiver):
         self._outbox.push(reply)
 
     def _write(self, data: bytes) -> None:
-        if self.transport is not None and self.connected:
-            self.transport.write(data)
+        if not self._unsent and not self._dealing:
+            self._turn.end(self.flush)
+        self._unsent.append(data)
+
+    def flush(self) -> None:
+        """Send what is to be sent."""
+        if self._unsent and self.transport is not None and self.connected:
+            self.transport.write(b"".join(self._unsent))
+        self._unsent.clear()
 
     # -- life
 
@@ -215,6 +237,7 @@ class CrawlerProtocol(LineReceiver):
         """End the connection once all that was sent is out."""
         if self.closed_because is None:
             self.closed_because = reason
+        self.flush()
         if self.transport is not None:
             self.transport.loseConnection()
 
@@ -222,6 +245,14 @@ class CrawlerProtocol(LineReceiver):
         """Read no more, and end the connection once all that is owed is out: it says why."""
         self.closed_because = reason
         self._catch_up()
+
+
+def _faults(message: Message) -> list[Error]:
+    """What is said of the bad elements of *message*."""
+    return [
+        Error(ErrorCode.INVALID_MESSAGE, fault.message, path=fault.path, ref=message.ref, job_id=message.job_id)
+        for fault in message.faults
+    ]
 
 
 def _error(error: ProtocolError) -> Error:
