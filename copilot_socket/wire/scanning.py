@@ -200,7 +200,8 @@ class Scanner:
         stop = self._scanned if end is None else end
         self._skipped += stop - self._start
         self._start = stop
-        if self._skipped > MAX_SKIP * self._max_size:
+        unscanned = 0 if end is not None else len(self._buffer) - stop
+        if self._skipped + unscanned > MAX_SKIP * self._max_size:
             self._finish(stop)
             return Overrun()
         if end is None:

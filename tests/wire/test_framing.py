@@ -287,6 +287,7 @@ class ReferenceTests(SynchronousTestCase):
 
     @given(_soup | st.binary(max_size=60), _cuts, st.sampled_from([1, 3, 7, 20, PLENTY]))
     @example(b'{"a":"\\\n"}{"a":1}', [8], PLENTY)
+    @example(b'{"xxxxxxxxxxxxxx\\', [], 1)
     @settings(deadline=None, max_examples=400)
     def test_agrees_on_byte_soup(self, stream: bytes, cuts: list[int], limit: int) -> None:
         """Any bytes, any cuts, any limit: the same items."""
