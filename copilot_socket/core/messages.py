@@ -3,6 +3,7 @@
 On the wire the names are in camelCase (``crawlerId``), but for the few that the protocol spells otherwise.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -184,14 +185,20 @@ class ElementFault:
 
 @record
 class Message:
-    """A valid message."""
+    """A valid message. ``fields`` is its data as they came; ``faults`` tells of elements that are not among them."""
 
     type: str
     timestamp: str
     id: str | None
     job_id: str | None
-    data: Data
+    fields: Json = attrs.field(repr=False)
+    structure: Callable[[Json], Data] = attrs.field(repr=False)
     faults: tuple[ElementFault, ...] = ()
+
+    @property
+    def data(self) -> Data:
+        """The data as an object of their class, made when asked for: of most heartbeats nobody asks."""
+        return self.structure(self.fields)
 
     @property
     def ref(self) -> str:

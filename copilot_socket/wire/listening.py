@@ -33,7 +33,7 @@ def listen(reactor: IReactorUNIX, path: Path, mode: int, factory: Factory) -> IL
     with _sole_starter(path):
         _remove_stale(path)
         try:
-            port = CrawlerPort(str(path), factory, BACKLOG, mode, reactor)  # type: ignore[arg-type] - a str is fine
+            port = CrawlerPort(str(path), factory, BACKLOG, mode, reactor)  # type: ignore[arg-type]
             port.startListening()
             return port
         except CannotListenError as error:

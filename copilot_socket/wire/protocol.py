@@ -1,7 +1,6 @@
 """One connection of a crawler: bytes in, messages to the handlers, replies out."""
 
 import secrets
-from collections import Counter
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -16,7 +15,7 @@ from copilot_socket.core.messages import Message
 from copilot_socket.core.replies import Error, Reply
 from copilot_socket.telling import MessagesHandled, Telling
 from copilot_socket.wire.framing import Framer
-from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Item, Overrun, TooLarge
+from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Overrun, TooLarge
 from copilot_socket.wire.outbox import Outbox, Slot
 from copilot_socket.wire.sending import Turn
 from copilot_socket.wire.validators import Decoder
@@ -42,7 +41,7 @@ class Handler(Protocol):
 
 
 class CrawlerProtocol(LineReceiver):
-    """A LineReceiver in raw mode: the framing rules are not LineReceiver's, its pausing is."""
+    """A LineReceiver for its pausing; its framing rules are others."""
 
     log = Logger("copilot_socket.wire")
 
@@ -72,13 +71,12 @@ class CrawlerProtocol(LineReceiver):
         self._dealing = False
         self._begun = 0.0
         """When the messages at hand were read."""
-        self._handled: Counter[tuple[str, str]] = Counter()
+        self._handled: dict[tuple[str, str], int] = {}
         """Those of them that are answered: how many by type and outcome."""
-        self.setRawMode()
 
     # -- bytes in
 
-    def rawDataReceived(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes) -> None:
         """Take *data*, and deal with every message that is complete."""
         if self.refused or self.closed_because is not None:
             return
@@ -95,10 +93,10 @@ class CrawlerProtocol(LineReceiver):
                 item = self._framer.next()
                 if item is None:
                     break
-                self._take(item)
-                if self._outbox.waiting >= MAX_OWED and not self._held_back:
-                    self._held_back = True
-                    self.pauseProducing()
+                if isinstance(item, Document):
+                    self._document(item)
+                else:
+                    self._no_document(item)
         finally:
             self._dealing = False
             self._dealt()
@@ -107,15 +105,13 @@ class CrawlerProtocol(LineReceiver):
         """Send and tell together what came of the messages of one read."""
         self.flush()
         if self._handled:
-            handled, self._handled = self._handled, Counter()
+            handled, self._handled = self._handled, {}
             seconds = self._reactor.seconds() - self._begun
             for (type_, outcome), count in handled.items():
                 self._telling.tell(MessagesHandled(type_, outcome, seconds, count))
 
-    def _take(self, item: Item) -> None:
+    def _no_document(self, item: Broken | TooLarge | Overrun) -> None:
         match item:
-            case Document():
-                self._document(item)
             case Broken():
                 self._bad(ProtocolError(ErrorCode.INVALID_JSON, item.reason))
             case TooLarge():
@@ -141,19 +137,21 @@ class CrawlerProtocol(LineReceiver):
             return
         self.bad_in_a_row = 0
         if isinstance(result, Deferred):
-            slot, begun = self._outbox.slot(), self._begun
-            result.addCallbacks(
-                self._answered,
-                self._failed,
-                callbackArgs=(slot, message, begun),
-                errbackArgs=(slot, message, begun),
-            )
+            self._owe(result, message)
             return
         if message.faults:
             self._outbox.answer(*_faults(message))
         if result is not None:
             self._outbox.answer(result)
-        self._handled[message.type, "ok"] += 1
+        self._count(message.type, "ok")
+
+    def _owe(self, result: "Deferred[Reply | None]", message: Message) -> None:
+        """The answer to *message* comes later, and those behind it wait."""
+        about = (self._outbox.slot(), message, self._begun)
+        result.addCallbacks(self._answered, self._failed, callbackArgs=about, errbackArgs=about)
+        if self._outbox.waiting >= MAX_OWED and not self._held_back:
+            self._held_back = True
+            self.pauseProducing()
 
     # -- replies out
 
@@ -177,14 +175,19 @@ class CrawlerProtocol(LineReceiver):
         else:
             self.bad_in_a_row = 0
             self._outbox.answer(_error(error))
-            self._handled[type_, error.code] += 1
+            self._count(type_, error.code)
 
     def _bad(self, error: ProtocolError, type_: str = "unknown") -> None:
         self._outbox.answer(_error(error))
-        self._handled[type_, error.code] += 1
+        self._count(type_, error.code)
         self.bad_in_a_row += 1
         if self.bad_in_a_row >= MAX_BAD_MESSAGES:
             self._give_up(f"{MAX_BAD_MESSAGES} bad messages in a row")
+
+    def _count(self, type_: str, outcome: str) -> None:
+        """A message of the read at hand is answered."""
+        key = type_, outcome
+        self._handled[key] = self._handled.get(key, 0) + 1
 
     def _tell(self, type_: str, outcome: str, begun: float) -> None:
         self._telling.tell(MessagesHandled(type_, outcome, self._reactor.seconds() - begun))
@@ -218,11 +221,6 @@ class CrawlerProtocol(LineReceiver):
     def held_back(self) -> bool:
         """Not read from until it has had more of its answers."""
         return self._held_back
-
-    def resumeProducing(self) -> None:
-        """Read on, beginning with what has been read already."""
-        super().resumeProducing()
-        self._deal()
 
     def connectionMade(self) -> None:
         """Hand the connection to the factory, which knows whether there is room."""

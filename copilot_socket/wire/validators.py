@@ -45,7 +45,8 @@ class Decoder:
             value["timestamp"],
             value.get("id"),
             value.get("jobId"),
-            STRUCTURES[type_](value.get("data") or {}),
+            value.get("data") or {},
+            STRUCTURES[type_],
             tuple(faults[index] for index in sorted(faults)) if faults else (),
         )
 

@@ -24,9 +24,8 @@ class MessageTests(SynchronousTestCase):
 
     def test_answers_refer_to_the_id_else_to_the_timestamp(self) -> None:
         """An id that is given is the reference, however short."""
-        self.assertEqual(Message("job_request", "t", "m", None, JobRequest()).ref, "m")
-        self.assertEqual(Message("job_request", "t", "", None, JobRequest()).ref, "")
-        self.assertEqual(Message("job_request", "t", None, None, JobRequest()).ref, "t")
+        for id_, ref in (("m", "m"), ("", ""), (None, "t")):
+            self.assertEqual(Message("job_request", "t", id_, None, {}, lambda _: JobRequest()).ref, ref)
 
     def test_slotted(self) -> None:
         """No value takes more room than its fields, nor has others; that nobody changes one the types say."""
