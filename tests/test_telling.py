@@ -1,7 +1,7 @@
 """The one place where changes are told, and what listens there."""
 
 from prometheus_client import CollectorRegistry, generate_latest
-from twisted.logger import globalLogPublisher
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.logs import NewsLog
@@ -69,17 +69,25 @@ class TellingTests(SynchronousTestCase):
         ):
             self.assertIn(line, page)
 
-    def test_logs(self) -> None:
-        """What is told of jobs, crawlers and connections is logged with their ids."""
+    def logged(self, level: str) -> list[str]:
+        """The lines of a log of *level*, told all the news."""
         events: list[dict[str, object]] = []
         globalLogPublisher.addObserver(events.append)
         self.addCleanup(globalLogPublisher.removeObserver, events.append)
-        log = NewsLog()
-        for news in NEWS:
+        log = NewsLog(level)
+        for news in (*NEWS, JobChanged("JOB", "running", "job_started", "JOB.1.x", "c1")):
             log(news)
-        from twisted.logger import formatEvent
+        return [formatEvent(event) for event in events]
 
-        lines = [formatEvent(event) for event in events]
-        self.assertEqual(len(lines), 5)
+    def test_logs_what_will_be_written(self) -> None:
+        """Above debug, of jobs only failures."""
+        lines = self.logged("info")
+        self.assertEqual(len(lines), 4)
+        self.assertEqual([line[:17] for line in lines if line.startswith("job ")], ["job JOB is failed"])
+
+    def test_logs(self) -> None:
+        """What is told of jobs, crawlers and connections is logged with their ids."""
+        lines = self.logged("debug")
+        self.assertEqual(len(lines), 6)
         self.assertIn("job JOB is failed after job_failed (assignment JOB.1.x, crawler c1, broke)", lines)
         self.assertIn("connection conn of crawler c1 opened (None)", lines)

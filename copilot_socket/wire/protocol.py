@@ -1,6 +1,7 @@
 """One connection of a crawler: bytes in, messages to the handlers, replies out."""
 
 import secrets
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -11,7 +12,7 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
-from copilot_socket.core.messages import Message
+from copilot_socket.core.messages import ElementFault, Message
 from copilot_socket.core.replies import Error, Reply
 from copilot_socket.telling import MessagesHandled, Telling
 from copilot_socket.wire.framing import Framer
@@ -136,13 +137,11 @@ class CrawlerProtocol(LineReceiver):
             self._refuse(_internal(message), message.type)
             return
         self.bad_in_a_row = 0
-        if isinstance(result, Deferred):
+        if result is not None and isinstance(result, Deferred):
             self._owe(result, message)
             return
-        if message.faults:
-            self._outbox.answer(*_faults(message))
-        if result is not None:
-            self._outbox.answer(result)
+        if result is not None or message.faults:
+            self._outbox.answer(*_replies(message, result))
         self._count(message.type, "ok")
 
     def _owe(self, result: "Deferred[Reply | None]", message: Message) -> None:
@@ -156,7 +155,7 @@ class CrawlerProtocol(LineReceiver):
     # -- replies out
 
     def _answered(self, reply: Reply | None, slot: Slot, message: Message, begun: float) -> None:
-        self._outbox.fill(slot, *_faults(message), *(() if reply is None else (reply,)))
+        self._outbox.fill(slot, *_replies(message, reply))
         self._tell(message.type, "ok", begun)
         self._catch_up()
 
@@ -245,12 +244,14 @@ class CrawlerProtocol(LineReceiver):
         self._catch_up()
 
 
-def _faults(message: Message) -> list[Error]:
-    """What is said of the bad elements of *message*."""
-    return [
-        Error(ErrorCode.INVALID_MESSAGE, fault.message, path=fault.path, ref=message.ref, job_id=message.job_id)
-        for fault in message.faults
-    ]
+def _replies(message: Message, reply: Reply | None) -> tuple[Reply, ...]:
+    """*reply*, if there is one, behind what is to be said of the bad elements of *message*."""
+    replies = () if reply is None else (reply,)
+    return (*map(partial(_fault, message), message.faults), *replies) if message.faults else replies
+
+
+def _fault(message: Message, fault: ElementFault) -> Error:
+    return Error(ErrorCode.INVALID_MESSAGE, fault.message, path=fault.path, ref=message.ref, job_id=message.job_id)
 
 
 def _error(error: ProtocolError) -> Error:

@@ -31,7 +31,9 @@ class Decoder:
         exact = False
         if value is None:
             value, exact = _parse(data)
-        type_ = _type(value)
+        type_ = value.get("type")
+        if not isinstance(type_, str) or type_ not in INCOMING:
+            raise _wrong_type(value, type_)
         if len(data) > SHALLOW and too_deep(data, value):
             raise _invalid(value, "", _TOO_DEEP)
         faults: dict[int, ElementFault] = {}
@@ -101,14 +103,11 @@ def _parse_exactly(data: bytes) -> Any:
         raise ProtocolError(ErrorCode.INVALID_JSON, f"this is no JSON: {error}"[:300]) from None
 
 
-def _type(value: Json) -> str:
-    type_ = value.get("type")
-    if isinstance(type_, str) and type_ in INCOMING:
-        return type_
+def _wrong_type(value: Json, type_: Any) -> ProtocolError:
     if not isinstance(type_, str):
-        raise _invalid(value, "/type", "a message has a type, which is a string")
+        return _invalid(value, "/type", "a message has a type, which is a string")
     text = f"there is no type {type_[:64]!r} from crawler to server; there is {', '.join(INCOMING)}"
-    raise _error(ErrorCode.UNKNOWN_TYPE, value, "/type", text)
+    return _error(ErrorCode.UNKNOWN_TYPE, value, "/type", text)
 
 
 def _element(type_: str, path: tuple[str | int, ...]) -> int | None:
