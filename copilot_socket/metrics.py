@@ -12,7 +12,7 @@ from copilot_socket import telling
 from copilot_socket.core.jobs import Status
 from copilot_socket.message_metrics import MessageMetrics
 from copilot_socket.store.database import Database, PoolUse
-from copilot_socket.store.sql import sql
+from copilot_socket.store.sql import ROUTES, sql
 
 _FAST = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _DISPATCH = (*_FAST, 30, 60, 300, 1800)
@@ -89,7 +89,7 @@ class Metrics:
             self._jobs.labels(status).set(counts.get(status, 0))
         [(oldest,)] = await database.query(sql("queue_age"))
         self._oldest.set(oldest)
-        [(unroutable,)] = await database.query(sql("unroutable"))
+        [(unroutable,)] = await database.query(sql("unroutable"), ROUTES)
         self._unroutable.set(unroutable)
 
     def _job(self, news: telling.News) -> None:

@@ -83,7 +83,8 @@ class Node(Service):
         grant = GitLabGrant(reactor, config.gitlab_client_id, config.gitlab_client_secret)
         tokens = Tokens(self.database, vault, grant, self.id, reactor, self.telling)
         self.registry = Registry()
-        self.dispatcher = Dispatcher(claims, tokens, self.transitions, reactor, self.telling)
+        self.dispatcher = Dispatcher(self.registry, claims, tokens, self.transitions, reactor, self.telling)
+        self.writer.claimant = self.dispatcher
         self._due = DueJobs(claims, reactor, self.dispatcher.wake)
         self.transitions.on_delay = self._due.expect
         self._leases = Leases(

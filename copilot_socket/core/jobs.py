@@ -4,7 +4,7 @@
 (started, progress, completed) is written in SQL, and a test holds it against this module cell by cell.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -51,6 +51,15 @@ ENTITY_TYPES: Mapping[str, str] = MappingProxyType(
 """Command → the entity type that a crawler must know to be given it."""
 
 COMMANDS = tuple(ENTITY_TYPES)
+
+_BY_ENTITY_TYPE: Mapping[str, str] = MappingProxyType({entity: command for command, entity in ENTITY_TYPES.items()})
+
+
+def commands_for(entity_types: Iterable[str]) -> tuple[str, ...]:
+    """The commands that a crawler with *entity_types* may be given; types that nothing is known of give none."""
+    return tuple(_BY_ENTITY_TYPE[entity] for entity in entity_types if entity in _BY_ENTITY_TYPE)
+
+
 WITHOUT_PATH = frozenset({"GROUP_PROJECT_DISCOVERY", "users"})
 """Commands that need no ``full_path``."""
 

@@ -58,6 +58,12 @@ class Crawler:
     held: dict[str, Held] = attrs.field(factory=dict)
     reserved: int = 0
     """Jobs claimed for it that are not sent yet."""
+    asking: int = 0
+    """Jobs that it has asked for by a request which waits until its reports are stored."""
+    prompt: bool = False
+    """It asks for the next job as soon as one has ended."""
+    ended_at: float = float("-inf")
+    """When its last job ended, in reactor seconds."""
     sent_at: float = 0.0
     reported_since_request: bool = False
     heartbeat: Message | None = None

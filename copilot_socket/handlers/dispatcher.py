@@ -1,45 +1,37 @@
 """Handing out work: standing requests are served as soon as there is a job and room.
 
-One round of claiming is in flight at a time; it serves everyone who stands at its start.
+One round of claiming is in flight at a time; it serves everyone who stands at its start. A crawler that ends a job
+and asks at once gets the next one in the transaction that stores the ending: the writer asks what is wanted.
 """
 
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
-import attrs
 import psycopg2
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from copilot_socket.core.jobs import Event
-from copilot_socket.core.replies import Job, JobResponse
-from copilot_socket.core.vault import VaultError
-from copilot_socket.handlers.crawlers import Crawler, Held, Link
-from copilot_socket.handlers.tokens import Refused, Tokens, Unavailable
-from copilot_socket.store.claims import Claim, Claimed, Claims
+from copilot_socket.core.jobs import Event, commands_for
+from copilot_socket.core.replies import JobResponse
+from copilot_socket.handlers.crawlers import Crawler, Link, Registry
+from copilot_socket.handlers.delivery import Delivery, Standing
+from copilot_socket.handlers.reserve import Reserve
+from copilot_socket.handlers.tokens import Tokens
+from copilot_socket.store.claims import Claims
 from copilot_socket.store.faults import DatabaseAway
-from copilot_socket.store.transitions import Transitions, by_assignment
-from copilot_socket.telling import JobSent, Telling
+from copilot_socket.store.transitions import Transitions
+from copilot_socket.store.turns import NOTHING, Claim, Claimed, Wants
+from copilot_socket.telling import Telling
 
-MAX_SLOTS = 500
+MAX_CLAIM = 500
+"""Jobs that one round of claiming may take, for all crawlers together."""
+PROMPT = 0.05
+"""Seconds between the end of a job and the next request, for a crawler that is taken to ask at once."""
 RETRY = 0.2
 """Seconds before a claim that failed is tried again."""
 BEATEN_FIRST, BEATEN_MOST = 0.002, 0.1
 """Seconds before the next claim when other nodes had all that was wanted; doubled each time."""
-
-
-@attrs.define(eq=False)
-class Standing:
-    """A crawler's request for work; ``answered`` once it was given at least an empty response."""
-
-    crawler: Crawler
-    link: Link
-    limit: int
-    answered: bool = False
-    awaited: bool = False
-    """Its crawler's reports are on their way to the database; it is served when they are there."""
 
 
 class Dispatcher:
@@ -48,18 +40,34 @@ class Dispatcher:
     log = Logger("copilot_socket.dispatch")
 
     def __init__(
-        self, claims: Claims, tokens: Tokens, transitions: Transitions, reactor: IReactorTime, telling: Telling
+        self,
+        registry: Registry,
+        claims: Claims,
+        tokens: Tokens,
+        transitions: Transitions,
+        reactor: IReactorTime,
+        telling: Telling,
     ) -> None:
+        self._registry = registry
         self._claims = claims
-        self._tokens = tokens
-        self._transitions = transitions
         self._reactor = reactor
-        self._telling = telling
+        self._delivery = Delivery(
+            claims,
+            tokens,
+            transitions,
+            reactor,
+            telling,
+            present=self._present,
+            on_sent=self._served,
+            on_room=self.wake,
+        )
+        self._reserve = Reserve(
+            reactor, lambda jobs: self._delivery.give_back(jobs, Event.RETURNED, "its crawler did not ask")
+        )
         self._standing: dict[str, Standing] = {}
         self._running: Deferred[None] | None = None
         self._again = False
         self._stopped = False
-        self._returns: set[Deferred[None]] = set()
         self._doubtful: set[str] = set()
         """Crawlers for which a claim was cut short: it may have been committed."""
 
@@ -68,9 +76,22 @@ class Dispatcher:
         """How many crawlers wait for work."""
         return len(self._standing)
 
+    # -- requests
+
+    def expect(self, crawler: Crawler, limit: int) -> None:
+        """A request of *crawler* is on its way here; it waits for what the crawler said before to be stored."""
+        crawler.asking = limit
+        if crawler.pending or self._reactor.seconds() - crawler.ended_at < PROMPT:
+            crawler.prompt = True
+
     def request(self, link: Link, limit: int) -> None:
         """Let the crawler behind *link* stand for up to *limit* jobs; a later request replaces an earlier one."""
-        self._standing[link.crawler.key] = Standing(link.crawler, link, limit)
+        standing = Standing(link.crawler, link, limit)
+        kept = self._reserve.take(link.crawler, limit)
+        if kept and self._delivery.deliver(standing, kept):
+            self._standing.pop(link.crawler.key, None)
+            return
+        self._standing[link.crawler.key] = standing
         self.wake()
 
     def withdraw(self, link: Link) -> None:
@@ -78,6 +99,14 @@ class Dispatcher:
         standing = self._standing.get(link.crawler.key)
         if standing is not None and standing.link is link:
             del self._standing[link.crawler.key]
+        if link.crawler.links == [link]:
+            self._reserve.drop(link.crawler)
+
+    def ended(self, crawler: Crawler) -> None:
+        """*crawler* is done with a job: there is room."""
+        crawler.ended_at = self._reactor.seconds()
+        if crawler.key in self._standing:
+            self.wake()
 
     def wake(self) -> None:
         """There may be work, or room for it."""
@@ -91,12 +120,13 @@ class Dispatcher:
         self._stopped = True
         if self._running is not None:
             await self._running
-        while self._returns:
-            await next(iter(self._returns))
+        self._reserve.stop()
+        await self._delivery.stop()
 
     async def resend(self, link: Link) -> bool:
         """Answer with what the crawler was given before this connection and never reported on, if there is any."""
         crawler = link.crawler
+        self._reserve.take(crawler)  # it is among what was never reported on
         doubtful = [name for name, held in crawler.held.items() if not held.reported]
         doubtful = [name for name in doubtful if (crawler.held[name].sent_at or 0.0) < link.opened_at]
         if not doubtful:
@@ -105,7 +135,7 @@ class Dispatcher:
         if not jobs:
             return False
         await self._claims.handed_token([job.assignment for job in jobs])
-        self._deliver(Standing(crawler, link, len(jobs)), jobs)
+        self._delivery.deliver(Standing(crawler, link, len(jobs)), jobs)
         return True
 
     async def drop_moved(self) -> None:
@@ -113,6 +143,46 @@ class Dispatcher:
         if self._standing:
             for key in await self._claims.not_ours(list(self._standing)):
                 self._standing.pop(key, None)
+
+    # -- asked by the writer
+
+    def wants(self, endings: Mapping[str, int]) -> Wants:
+        """What to claim beside completions, of which each crawler (by its key) has so many."""
+        if self._stopped:
+            return NOTHING
+        room: dict[str, int] = {}
+        entity_types: tuple[str, ...] | None = None
+        for key, count in endings.items():
+            crawler = self._registry.get(key)
+            if crawler is None or not crawler.present or key in self._doubtful:
+                continue
+            standing = self._standing.get(key)
+            asking = standing.limit if standing is not None else crawler.asking
+            wanted = min(count, asking or (count if crawler.prompt else 0))
+            # All in one statement take the same commands; who takes others is served by the next round.
+            if wanted and crawler.entity_types == (entity_types or crawler.entity_types):
+                entity_types = crawler.entity_types
+                room[key] = wanted
+        return Wants(room, commands_for(entity_types or ()))
+
+    def claimed(self, claim: Claim) -> None:
+        """Hand over what was claimed beside completions, or keep it until its crawler asks."""
+        for key, jobs in _by_crawler(claim.jobs).items():
+            standing, crawler = self._standing.get(key), self._registry.get(key)
+            if standing is not None:
+                self._delivery.deliver(standing, jobs)
+            elif crawler is not None and not self._stopped:
+                self._reserve.keep(crawler, jobs)
+            else:
+                self._delivery.give_back(jobs, Event.RETURNED, "its crawler has gone, or the node stops")
+        if claim.contended:
+            self.wake()
+
+    def doubt(self, wants: Wants) -> None:
+        """Whether these claims were committed is not known."""
+        self._doubtful.update(wants.room)
+
+    # -- rounds
 
     async def _run(self) -> None:
         # One turn of the reactor first, so that requests which arrive together are served together.
@@ -141,10 +211,10 @@ class Dispatcher:
         everyone = [standing for standing in self._standing.values() if self._ready(standing)]
         served: set[str] = set()
         for entity_types, group in _by_entity_types(everyone).items():
-            slots = _slots(group)
-            if not slots or not entity_types:
+            wants = Wants(_room(group), commands_for(entity_types))
+            if not wants:
                 continue
-            claim = await self._claim(slots, entity_types)
+            claim = await self._claim(wants)
             contended = contended or claim.contended
             served |= self._hand_over(claim.jobs)
         fresh = [item for item in everyone if not item.answered and item.crawler.key not in served]
@@ -165,11 +235,11 @@ class Dispatcher:
             crawler.settled().addCallback(settled)
         return crawler.present and not crawler.pending
 
-    async def _claim(self, slots: Sequence[str], entity_types: Sequence[str]) -> Claim:
+    async def _claim(self, wants: Wants) -> Claim:
         try:
-            return await self._claims.claim(slots, entity_types)
+            return await self._claims.claim(wants)
         except DatabaseAway:  # perhaps it was committed all the same
-            self._doubtful.update(slots)
+            self.doubt(wants)
             raise
 
     async def _settle_doubts(self) -> None:
@@ -198,89 +268,34 @@ class Dispatcher:
 
     def _hand_over(self, jobs: Sequence[Claimed]) -> set[str]:
         """Give each crawler its jobs, or give them back where it has gone meanwhile."""
-        by_crawler: dict[str, list[Claimed]] = {}
-        for job in jobs:
-            by_crawler.setdefault(job.crawler, []).append(job)
         served: set[str] = set()
-        for key, theirs in by_crawler.items():
+        for key, theirs in _by_crawler(jobs).items():
             standing = self._standing.get(key)
             if standing is None:
-                self._give_back(theirs, Event.RETURNED, "its crawler has gone")
-            elif self._deliver(standing, theirs):
+                self._delivery.give_back(theirs, Event.RETURNED, "its crawler has gone")
+            elif self._delivery.deliver(standing, theirs):
                 served.add(key)
         return served
 
-    def _deliver(self, standing: Standing, jobs: Sequence[Claimed]) -> bool:
-        """Send what can be sent at once, if anything; the rest waits for a token."""
-        ready = [job for job in jobs if self._tokens.good(job)]
-        try:
-            tokens = [self._tokens.reveal(job.access_token) for job in ready]
-        except VaultError as error:
-            self.log.error("Jobs can't be sent: {error}", error=error)
-            self._give_back(jobs, Event.PUT_OFF, str(error))
-            return False
-        if ready:
-            self._send(standing, ready, tokens)
-        for job in jobs:
-            if not self._tokens.good(job):
-                self._background(self._deliver_later(standing, job))
-        return bool(ready)
-
-    async def _deliver_later(self, standing: Standing, job: Claimed) -> None:
-        """Meanwhile its crawler's request is answered and stands; the job takes up room all the same."""
-        crawler = standing.crawler
-        crawler.reserved += 1
-        try:
-            token = await self._tokens.fresh(job.account)
-            live = await self._claims.handed_token([job.assignment])
-        except Refused as refusal:
-            await self._return([job], Event.NO_CREDENTIAL, str(refusal))
-        except Exception as problem:  # whatever it is, a job that is claimed and not sent must go back
-            known = isinstance(problem, Unavailable | VaultError)
-            await self._return([job], Event.PUT_OFF, str(problem) if known else type(problem).__name__)
-        else:
-            standing = self._standing.get(crawler.key, standing)
-            if self._stopped or standing.link not in standing.crawler.links:
-                await self._return([job], Event.RETURNED, "its crawler has gone, or the node stops")
-            elif live:  # and not cancelled meanwhile
-                self._send(standing, [job], [token])
-        finally:
-            crawler.reserved -= 1
-        self.wake()
-
-    def _send(self, standing: Standing, jobs: Sequence[Claimed], tokens: Sequence[str]) -> None:
-        crawler, now = standing.crawler, self._reactor.seconds()
-        for job in jobs:
-            crawler.held[job.assignment] = Held(now, reported=False)
-            self._telling.tell(
-                JobSent(job.assignment.partition(".")[0], job.assignment, crawler.crawler_id, job.waited)
-            )
-        crawler.sent_at = now
+    def _served(self, crawler: Crawler) -> None:
         self._standing.pop(crawler.key, None)
-        standing.link.push(JobResponse(jobs=tuple(map(_wire, jobs, tokens))))
 
-    def _give_back(self, jobs: Sequence[Claimed], event: Event, reason: str) -> None:
-        self._background(self._return(jobs, event, reason))
-
-    async def _return(self, jobs: Sequence[Claimed], event: Event, reason: str) -> None:
-        while True:
-            try:
-                await self._transitions.run(by_assignment([job.assignment for job in jobs], event, reason))
-                return
-            except (DatabaseAway, psycopg2.Error) as error:
-                self.log.warn("Giving back jobs failed and is tried again: {error}", error=error)
-                await deferLater(self._reactor, RETRY)
-
-    def _background(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
-        d = Deferred.fromCoroutine(coroutine)
-        self._returns.add(d)
-        d.addErrback(lambda failure: self.log.failure("Delivering a job failed", failure))
-        d.addBoth(lambda _: self._returns.discard(d))
+    def _present(self, standing: Standing) -> Standing | None:
+        """The request that a job for *standing*'s crawler answers by now, if any can be sent."""
+        standing = self._standing.get(standing.crawler.key, standing)
+        return None if self._stopped or standing.link not in standing.crawler.links else standing
 
 
 def _never_sent(job: Claimed, crawler: Crawler) -> bool:
     held = crawler.held.get(job.assignment)
     return held is None or held.sent_at is None
+
+
+def _by_crawler(jobs: Iterable[Claimed]) -> dict[str, list[Claimed]]:
+    by_crawler: dict[str, list[Claimed]] = {}
+    for job in jobs:
+        by_crawler.setdefault(job.crawler, []).append(job)
+    return by_crawler
 
 
 def _by_entity_types(requests: Sequence[Standing]) -> dict[tuple[str, ...], list[Standing]]:
@@ -290,28 +305,13 @@ def _by_entity_types(requests: Sequence[Standing]) -> dict[tuple[str, ...], list
     return groups
 
 
-def _slots(requests: Sequence[Standing]) -> list[str]:
-    """A crawler key for each job wanted, taking turns, so that one large request does not starve the others."""
-    wants = {item.crawler.key: max(0, min(item.limit, item.crawler.room)) for item in requests}
-    slots: list[str] = []
-    while wants and len(slots) < MAX_SLOTS:
-        wants = {key: left for key, left in wants.items() if left > 0}
-        slots += list(wants)
-        wants = {key: left - 1 for key, left in wants.items()}
-    return slots[:MAX_SLOTS]
-
-
-def _wire(job: Claimed, token: str) -> Job:
-    return Job(
-        id=job.assignment,
-        entity_type=job.entity_type,
-        entity_id=job.entity_id,
-        gitlab_url=job.gitlab_url,
-        access_token=token,
-        resume_state=job.resume_state,
-        command=job.command,
-        full_path=job.full_path,
-        area_type=job.area_type,
-        branch=job.branch,
-        try_=job.try_,
-    )
+def _room(requests: Sequence[Standing]) -> dict[str, int]:
+    """How many jobs each crawler is to get: what it asked for and has room for, all together ``MAX_CLAIM``."""
+    room: dict[str, int] = {}
+    left = MAX_CLAIM
+    for item in requests:
+        wanted = min(item.limit, item.crawler.room, left)
+        if wanted > 0:
+            room[item.crawler.key] = wanted
+            left -= wanted
+    return room

@@ -141,7 +141,11 @@ class Messages:
         link.requests += 1
         number, idle = link.requests, not crawler.reported_since_request
         crawler.reported_since_request = False
+        most = self.terms.plain_jobs if crawler.plain else crawler.max_jobs
+        wanted = most if limit is None else min(limit, most)
+        self._dispatcher.expect(crawler, wanted)
         await crawler.settled()
+        crawler.asking = 0
         if number == 1 and await self._dispatcher.resend(link):
             return
         waited = self._reactor.seconds() - crawler.sent_at
@@ -149,9 +153,8 @@ class Messages:
             await self._presence.release(
                 crawler, list(crawler.held), "its crawler asked for work instead of reporting"
             )
-        most = self.terms.plain_jobs if crawler.plain else crawler.max_jobs
         if link in crawler.links:
-            self._dispatcher.request(link, most if limit is None else min(limit, most))
+            self._dispatcher.request(link, wanted)
 
     # -- reports
 
@@ -203,7 +206,7 @@ class Messages:
     def _update(self, verdict: Verdict, report: Report, crawler: Crawler) -> None:
         if verdict is not Verdict.STORED or isinstance(report.body, Completed | Failed):
             if crawler.held.pop(report.assignment, None) is not None:
-                self._dispatcher.wake()
+                self._dispatcher.ended(crawler)
         elif report.assignment in crawler.held:
             crawler.held[report.assignment].reported = True
         else:

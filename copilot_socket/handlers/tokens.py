@@ -14,10 +14,10 @@ from twisted.logger import Logger
 from copilot_socket.core.reports import job_of
 from copilot_socket.core.vault import Vault, VaultError
 from copilot_socket.handlers.oauth import Grant, Pair, Refused, Unavailable
-from copilot_socket.store.claims import Claimed
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.sql import sql
+from copilot_socket.store.turns import Claimed
 from copilot_socket.telling import Telling, TokenRefreshed
 
 __all__ = ["Granted", "Refused", "Tokens", "Unavailable"]

@@ -1,6 +1,6 @@
 """One batch of what crawlers said, folded and written in a few statements of one transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import attrs
 import orjson
@@ -8,9 +8,10 @@ import orjson
 from copilot_socket.core.folding import Change, Fold, Verdict, fold, split_runs
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.reports import Completed, Discovered, Failed, FoundArea, Report, job_of, try_of
-from copilot_socket.store.connection import Connection, Row, Transaction
+from copilot_socket.store.connection import Connection, Transaction
 from copilot_socket.store.sql import sql
 from copilot_socket.store.transitions import Ask, Transitions
+from copilot_socket.store.turns import NOTHING, Claim, Wants, take_turn
 from copilot_socket.telling import JobChanged
 
 
@@ -51,10 +52,11 @@ class Settings:
 
 @attrs.frozen
 class Written:
-    """A committed batch: a verdict for each operation, and what to tell."""
+    """A committed batch: a verdict for each operation, what to tell, and the jobs claimed with it."""
 
     verdicts: list[Verdict]
     news: list[JobChanged]
+    claim: Claim | None = None
 
 
 class Batches:
@@ -65,39 +67,41 @@ class Batches:
         self._settings = settings
         self._transitions = transitions
 
-    async def write(self, operations: Sequence[Operation]) -> Written:
-        """Commit *operations* together, or raise with nothing committed (or, after a lost connection, unknown)."""
+    async def write(self, operations: Sequence[Operation], wants: Wants = NOTHING) -> Written:
+        """Commit *operations* together, or raise with nothing committed (or, after a lost connection, unknown).
+
+        Everyday reports and *wants*, jobs to be claimed in the same transaction, go by one statement; where it takes
+        more, nothing is claimed.
+        """
         reports = [op for op in operations if isinstance(op, Report)]
         runs = split_runs(reports)
         folds = [fold([reports[index] for index in run]) for run in runs]
         changes = [item.change for item in folds]
         if len(reports) == len(operations) and all(map(_everyday, changes)):
-            rows = await self._connection.hot_query(
-                "store_reports", sql("store_reports"), _report_parameters(changes)
-            )
-            news = _told(changes, rows)
+            turn = await take_turn(self._connection, self._settings.node, changes, wants)
+            held, news, claim = turn.held, _told(changes, turn.held), turn.claim if wants else None
         else:
-            rows, news = await self._connection.transaction(lambda tx: self._everything(tx, operations, changes))
-        verdicts = await self._verdicts(folds, {row[0] for row in rows})
+            held, news = await self._connection.transaction(lambda tx: self._everything(tx, operations, changes))
+            claim = None
+        verdicts = await self._verdicts(folds, held)
         by_report: list[Verdict] = [Verdict.STORED] * len(reports)
         for item, run in zip(folds, runs, strict=True):
             for index, verdict in zip(run, item.verdicts(verdicts[item.change.assignment]), strict=True):
                 by_report[index] = verdict
         left = iter(by_report)
-        return Written([next(left) if isinstance(op, Report) else Verdict.STORED for op in operations], news)
+        return Written([next(left) if isinstance(op, Report) else Verdict.STORED for op in operations], news, claim)
 
     async def _everything(
         self, tx: Transaction, operations: Sequence[Operation], changes: Sequence[Change]
-    ) -> tuple[list[Row], list[JobChanged]]:
+    ) -> tuple[dict[str, bool], list[JobChanged]]:
         presences = {op.key: op for op in operations if isinstance(op, Presence)}
         await self._presences(tx, [op for op in presences.values() if op.present])
         await self._connections(tx, {op.id: op for op in operations if isinstance(op, ConnectionSeen)})
-        rows: list[Row] = []
+        held: dict[str, bool] = {}
         news: list[JobChanged] = []
         if changes:
-            rows = await tx.query(sql("store_reports"), _report_parameters(changes))
-            news = _told(changes, rows)
-            held = {row[0] for row in rows}
+            held = (await take_turn(tx, self._settings.node, changes)).held
+            news = _told(changes, held)
             kept = [change for change in changes if change.assignment in held]
             await self._discoveries(tx, kept)
             asks = [_ask(change) for change in kept if isinstance(change.ending, Failed)]
@@ -107,7 +111,7 @@ class Batches:
         gone = sorted(op.key for op in presences.values() if not op.present)
         if gone:
             await tx.query(sql("crawlers_absent"), {"key": gone, "node": self._settings.node})
-        return rows, news
+        return held, news
 
     async def _presences(self, tx: Transaction, present: Sequence[Presence]) -> None:
         if present:
@@ -170,7 +174,7 @@ class Batches:
                 },
             )
 
-    async def _verdicts(self, folds: Sequence[Fold], held: set[str]) -> dict[str, Verdict]:
+    async def _verdicts(self, folds: Sequence[Fold], held: Collection[str]) -> dict[str, Verdict]:
         """What became of each change; a second look tells why some found nothing to change."""
         verdicts = dict.fromkeys(held, Verdict.STORED)
         refused = [item.change for item in folds if item.change.assignment not in held]
@@ -213,29 +217,13 @@ def _ask(change: Change) -> Ask:
     return Ask(job_of(change.assignment), event, change.assignment, failure=failure)
 
 
-def _report_parameters(changes: Sequence[Change]) -> dict[str, object]:
-    ordered = sorted(changes, key=lambda change: change.assignment)
-    return {
-        "job": [job_of(change.assignment) for change in ordered],
-        "assignment": [change.assignment for change in ordered],
-        "crawler": [change.crawler for change in ordered],
-        "started": [change.started for change in ordered],
-        "completed": [isinstance(change.ending, Completed) for change in ordered],
-        "progress": [orjson.dumps(change.progress).decode() if change.progress else None for change in ordered],
-        "resume": [
-            None if change.resume_state is None else orjson.dumps(change.resume_state).decode() for change in ordered
-        ],
-    }
-
-
-def _told(changes: Sequence[Change], rows: Sequence[Row]) -> list[JobChanged]:
-    started = {row[0]: row[1] for row in rows}
+def _told(changes: Sequence[Change], held: Mapping[str, bool]) -> list[JobChanged]:
     news = []
     for change in changes:
-        if change.assignment not in started:
+        if change.assignment not in held:
             continue
         job_id = job_of(change.assignment)
-        if started[change.assignment]:
+        if held[change.assignment]:
             news.append(JobChanged(job_id, "running", Event.STARTED, change.assignment, change.crawler))
         if isinstance(change.ending, Completed):
             news.append(

@@ -13,7 +13,7 @@ import orjson
 from copilot_socket.core import cursor
 from copilot_socket.core.jobs import Status
 from copilot_socket.store.database import Database
-from copilot_socket.store.sql import sql
+from copilot_socket.store.sql import ROUTES, sql
 
 Record = dict[str, Any]
 LATEST_ERRORS = 100
@@ -38,7 +38,7 @@ class Listing:
 
 
 _JOB = (
-    "id", "created_at", "updated_at", "started_at", "finished_at", "scheduled_at", "status", "command", "entity_type",
+    "id", "created_at", "updated_at", "started_at", "finished_at", "scheduled_at", "status", "command",
     "full_path", "branch", "account_id", "user_id", "provider", "gitlab_url", "spawned_from", "priority", "attempts",
     "max_attempts", "releases", "resume_state", "progress",
 )  # fmt: skip
@@ -160,7 +160,7 @@ class Catalog:
         counted: dict[str, int] = dict(await query(sql("count_jobs")))
         [(ready, scheduled)] = await query(_QUEUE_COUNTS)
         [(oldest,)] = await query(sql("queue_age"))
-        [(unroutable,)] = await query(sql("unroutable"))
+        [(unroutable,)] = await query(sql("unroutable"), ROUTES)
         [(connected, plain, known, held)] = await query(_CRAWLER_COUNTS)
         return {
             "jobs": {str(status): counted.get(str(status), 0) for status in Status},

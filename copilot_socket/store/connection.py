@@ -65,13 +65,49 @@ class _Quiet(txpostgres.Connection):  # type: ignore[misc]
 class Transaction:
     """A transaction under way; whoever made it commits it."""
 
-    def __init__(self, cursor: Any) -> None:
+    def __init__(self, cursor: Any, prepared: "Prepared") -> None:
         self._cursor = cursor
+        self._prepared = prepared
 
     async def query(self, sql: str, params: Params = None) -> list[Row]:
         """Run one statement; its rows, or an empty list where it returns none."""
         await self._cursor.execute(sql, params)
         return _rows(self._cursor)
+
+    async def hot_query(self, name: str, sql: str, params: Mapping[str, Any]) -> list[Row]:
+        """:meth:`query`, planned once a connection: a server-side prepared statement called *name*."""
+        await self._prepared.execute(self._cursor, name, sql, params)
+        return _rows(self._cursor)
+
+
+class Prepared:
+    """The statements that are prepared on a connection, as long as it lasts."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+        self._allowed = True
+
+    def forget(self) -> None:
+        """The connection is a new one."""
+        self._known.clear()
+
+    def disallow(self, error: psycopg2.Error) -> bool:
+        """Whether *error* tells of a pooler that gives every transaction another server; then no more is prepared."""
+        if error.pgcode not in _NOT_PREPARED:
+            return False
+        self._allowed = False
+        return True
+
+    async def execute(self, cursor: Any, name: str, sql: str, params: Mapping[str, Any]) -> None:
+        """Run *sql*, under *name*, with *params*."""
+        if not self._allowed:
+            await cursor.execute(sql, params)
+            return
+        if name not in self._known:
+            preparing, executing = prepared_form(name, sql)
+            await cursor.execute(preparing)
+            self._known[name] = executing
+        await cursor.execute(self._known[name], params)
 
 
 class Connection:
@@ -95,8 +131,7 @@ class Connection:
         self._live: _Quiet | None = None
         self._making: _Quiet | None = None
         self._settings = settings
-        self._prepared: dict[str, str] = {}
-        self._may_prepare = True
+        self._prepared = Prepared()
         self.on_lost: Callable[[], None] = lambda: None
 
     @property
@@ -120,19 +155,14 @@ class Connection:
         """:meth:`query`, planned once a connection: a server-side prepared statement called *name*."""
 
         async def run(cursor: Any) -> list[Row]:
-            if name not in self._prepared:
-                text, self._prepared[name] = prepared_form(name, sql)
-                await cursor.execute(text)
-            await cursor.execute(self._prepared[name], params)
+            await self._prepared.execute(cursor, name, sql, params)
             return _rows(cursor)
 
-        if self._may_prepare:
-            try:
-                return await self._exclusively(run, self._limits.query)
-            except psycopg2.Error as error:
-                if error.pgcode not in _NOT_PREPARED:
-                    raise
-                self._may_prepare = False
+        try:
+            return await self._exclusively(run, self._limits.query)
+        except psycopg2.Error as error:
+            if not self._prepared.disallow(error):
+                raise
         return await self.query(sql, params)
 
     async def transaction(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
@@ -144,7 +174,7 @@ class Connection:
         async def run(cursor: Any) -> T:
             await cursor.execute("BEGIN")
             try:
-                result = await work(Transaction(cursor))
+                result = await work(Transaction(cursor, self._prepared))
                 await cursor.execute("COMMIT")
             except BaseException:
                 if self._live is not None and not self._live.closed:
@@ -156,7 +186,7 @@ class Connection:
             try:
                 return await self._exclusively(run, self._limits.transaction)
             except psycopg2.Error as error:
-                if remedy(error) is not Remedy.REPEAT:
+                if remedy(error) is not Remedy.REPEAT and not self._prepared.disallow(error):
                     raise
         return await self._exclusively(run, self._limits.transaction)
 
@@ -192,7 +222,7 @@ class Connection:
     async def _ensure(self) -> _Quiet:
         if self._live is not None and not self._live.closed:
             return self._live
-        self._prepared.clear()
+        self._prepared.forget()
         self._making = live = _Quiet(self._reactor, self._drop)
         if self._on_notify is not None:
             notify = self._on_notify

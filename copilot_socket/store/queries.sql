@@ -1,8 +1,9 @@
 -- Every statement of the job logic, by name. Parameters are psycopg2's.
 
--- name: store_reports
--- The fast path: one row an assignment. Fenced by the assignment's id; a report that arrives at another node, or from
--- a crawler that took the assignment over from one that is gone, moves it to the reporting crawler.
+-- name: turn
+-- The hot path, in one statement: what crawlers report is stored, and in the same transaction they get their next jobs.
+-- First the reports, one row an assignment. Fenced by the assignment's id; a report that arrives at another node, or
+-- from a crawler that took the assignment over from one that is gone, moves it to the reporting crawler.
 WITH input AS (
   SELECT job_id, assignment, crawler, started, completed, progress::jsonb, resume_state::jsonb
   FROM unnest(%(job)s::text[], %(assignment)s::text[], %(crawler)s::text[], %(started)s::boolean[],
@@ -11,6 +12,7 @@ WITH input AS (
 ), held AS (
   UPDATE job_assignments a SET
     status = CASE WHEN i.completed THEN 'completed' WHEN i.started THEN 'running' ELSE a.status END,
+    outcome = CASE WHEN i.completed THEN 'completed' END,
     started_at = CASE WHEN i.started THEN coalesce(a.started_at, now()) ELSE a.started_at END,
     completed_at = CASE WHEN i.completed THEN now() END,
     reported_at = now(),
@@ -21,7 +23,7 @@ WITH input AS (
     AND coalesce(a.completed_at, 'infinity') = 'infinity'  -- IS NULL, but by the primary key: not all that is held
     AND (a.crawler_key = i.crawler OR NOT EXISTS (
       SELECT FROM crawlers c WHERE c.key = a.crawler_key AND c.lease_expires_at > now()))
-  RETURNING a.web_app_job_id AS job_id, a.crawler_job_id, a.crawler_key, a.try, a.assigned_at, a.started_at,
+  RETURNING a.web_app_job_id AS job_id, a.crawler_job_id, a.crawler_key, a.started_at,
             i.started, i.completed, i.progress, i.resume_state
 ), job AS (
   UPDATE jobs j SET
@@ -32,11 +34,69 @@ WITH input AS (
     progress = CASE WHEN h.progress IS NULL THEN j.progress ELSE j.progress || h.progress END,
     resume_state = coalesce(h.resume_state, j.resume_state)
   FROM held h WHERE j.id = h.job_id
-), ended AS (
-  INSERT INTO job_tries (job_id, try, crawler_job_id, crawler_key, assigned_at, started_at, outcome)
-  SELECT job_id, try, crawler_job_id, crawler_key, assigned_at, started_at, 'completed' FROM held WHERE completed
+),
+-- Then jobs for crawlers that want some; the best jobs first, and the crawlers take turns in the order in which they
+-- asked. Room is counted here, where every node's claims are seen; what this statement ends makes room as well.
+-- SKIP LOCKED: another node may be claiming the same jobs.
+turns AS MATERIALIZED (
+  SELECT coalesce(array_agg(asked.key ORDER BY turn, asked.ord), '{}') AS keys FROM (
+    SELECT i.key, i.ord, least(i.wanted, c.max_jobs - (
+      SELECT count(*) FROM job_assignments a WHERE a.crawler_key = i.key AND a.completed_at IS NULL) + (
+      SELECT count(*) FROM held h WHERE h.crawler_key = i.key AND h.completed)) AS room
+    FROM unnest(%(key)s::text[], %(wanted)s::integer[]) WITH ORDINALITY AS i (key, wanted, ord)
+    JOIN crawlers c ON c.key = i.key AND c.node_id = %(node)s
+  ) AS asked CROSS JOIN LATERAL generate_series(1, asked.room) AS turn
+), candidates AS MATERIALIZED (
+  SELECT best.id FROM unnest(%(command)s::text[]) AS lane CROSS JOIN LATERAL (
+    SELECT j.id, j.priority FROM jobs j
+    WHERE j.command = lane AND j.status = 'queued' AND j.ready
+    ORDER BY j.priority DESC, j.id LIMIT (SELECT cardinality(keys) FROM turns)) AS best
+  ORDER BY best.priority DESC, best.id LIMIT (SELECT cardinality(keys) FROM turns)
+), locked AS MATERIALIZED (
+  -- coalesce keeps the planner from walking an index of all that is queued to find a handful of ids.
+  SELECT j.id, j.priority, j.account_id, j.full_path FROM jobs j
+  WHERE j.id = ANY (ARRAY(SELECT id FROM candidates)) AND coalesce(j.status, '') = 'queued'
+    AND coalesce(j.ready, false)
+  ORDER BY j.id FOR UPDATE SKIP LOCKED
+), claimed AS (
+  UPDATE jobs j SET status = 'assigned', updated_at = now(), tries = j.tries + 1, finished_at = NULL
+  FROM (SELECT l.*, row_number() OVER (ORDER BY priority DESC, id) AS nth FROM locked l) AS p
+    JOIN accounts t ON t.id = p.account_id LEFT JOIN areas r ON r.full_path = p.full_path
+  WHERE j.id = p.id
+  RETURNING j.id, j.id || '.' || j.tries || '.' || substr(gen_random_uuid()::text, 25) AS assignment,
+            (SELECT keys FROM turns)[p.nth] AS key, p.nth, j.tries, j.account_id, j.user_id, j.scheduled_at,
+            coalesce(r.gitlab_id::text, j.full_path, j.account_id) AS entity_id, j.gitlab_url, j.resume_state,
+            j.command, j.full_path, r.type AS area_type, j.branch, t.token_generation, t.access_token,
+            t.token_expires_at, t.credential_status
+), superseded AS (
+  INSERT INTO job_past_tries (job_id, try, crawler_job_id, crawler_key, assigned_at, started_at, ended_at, outcome, reason)
+  SELECT a.web_app_job_id, a.try, a.crawler_job_id, a.crawler_key, a.assigned_at, a.started_at, a.completed_at,
+         a.outcome, a.reason
+  FROM claimed c JOIN job_assignments a ON a.web_app_job_id = c.id WHERE c.tries > 1 AND a.outcome IS NOT NULL
+  ON CONFLICT DO NOTHING
+), assigned AS (
+  INSERT INTO job_assignments (web_app_job_id, crawler_job_id, account_id, user_id, try, crawler_key, token_generation)
+  SELECT id, assignment, account_id, user_id, tries, key, token_generation FROM claimed ORDER BY id
+  ON CONFLICT (web_app_job_id) DO UPDATE SET
+    crawler_job_id = excluded.crawler_job_id, try = excluded.try, crawler_key = excluded.crawler_key,
+    token_generation = excluded.token_generation, status = 'assigned', assigned_at = now(), completed_at = NULL,
+    outcome = NULL, reason = NULL, started_at = NULL, reported_at = NULL, confirm_by = NULL,
+    credential_refused_at = NULL, metadata = '{}'
 )
-SELECT crawler_job_id, started AND started_at = now() FROM held
+-- What was stored, and whether it began with it; then what was claimed. One row more at least: how many jobs there were
+-- is also told where another node had them all.
+SELECT crawler_job_id, started AND started_at = now() AS began, NULL::text AS key, NULL::text AS entity_id,
+       NULL::text AS gitlab_url, NULL::jsonb AS resume_state, NULL::text AS command, NULL::text AS full_path,
+       NULL::text AS area_type, NULL::text AS branch, NULL::integer AS try, NULL::text AS account_id,
+       NULL::text AS access_token, NULL::float8 AS expires_in, NULL::text AS credential_status, NULL::float8 AS waited,
+       NULL::bigint AS found, NULL::bigint AS nth
+FROM held
+UNION ALL
+SELECT c.assignment, NULL, c.key, c.entity_id, c.gitlab_url, c.resume_state, c.command, c.full_path, c.area_type,
+       c.branch, c.tries, c.account_id, c.access_token, extract(epoch FROM c.token_expires_at - now())::float8,
+       c.credential_status, extract(epoch FROM now() - c.scheduled_at)::float8, found.count, c.nth
+FROM (SELECT count(*) FROM candidates) AS found LEFT JOIN claimed c ON true
+ORDER BY nth
 
 -- name: explain_refusals
 -- Why reports found no live assignment of theirs: the assignment as it stands, and how the try ended if it has.
@@ -93,65 +153,11 @@ UPDATE crawlers SET node_id = %(node)s WHERE key = ANY (%(key)s) AND node_id <> 
 -- name: not_ours
 SELECT key FROM crawlers WHERE key = ANY (%(key)s) AND node_id <> %(node)s
 
--- name: claim
--- Jobs for the slots of crawlers, in the order in which they asked; the best jobs first. Rooms are counted here, where
--- every node's claims are seen. SKIP LOCKED: another node may be claiming the same jobs at this moment.
-WITH slots AS (
-  SELECT key, ord, row_number() OVER (PARTITION BY key ORDER BY ord) AS nth
-  FROM unnest(%(key)s::text[]) WITH ORDINALITY AS t (key, ord)
-), rooms AS (
-  SELECT c.key, c.max_jobs - (SELECT count(*) FROM job_assignments a
-                              WHERE a.crawler_key = c.key AND a.completed_at IS NULL) AS room
-  FROM crawlers c WHERE c.key = ANY (%(key)s) AND c.node_id = %(node)s
-), allowed AS (
-  SELECT s.key, row_number() OVER (ORDER BY s.ord) AS nth
-  FROM slots s JOIN rooms r ON r.key = s.key AND s.nth <= r.room
-), candidates AS MATERIALIZED (
-  SELECT best.id FROM unnest(%(entity_types)s::text[]) AS lane CROSS JOIN LATERAL (
-    SELECT j.id, j.priority FROM jobs j
-    WHERE j.entity_type = lane AND j.status = 'queued' AND j.ready
-    ORDER BY j.priority DESC, j.id LIMIT %(wanted)s) AS best
-  ORDER BY best.priority DESC, best.id LIMIT (SELECT count(*) FROM allowed)
-), locked AS MATERIALIZED (
-  -- coalesce keeps the planner from walking an index of all that is queued to find a handful of ids.
-  SELECT j.id, j.priority FROM jobs j
-  WHERE j.id = ANY (ARRAY(SELECT id FROM candidates)) AND coalesce(j.status, '') = 'queued'
-    AND coalesce(j.ready, false)
-  ORDER BY j.id FOR UPDATE SKIP LOCKED
-), picked AS (
-  SELECT id, row_number() OVER (ORDER BY priority DESC, id) AS nth FROM locked
-), claimed AS (
-  UPDATE jobs j SET status = 'assigned', updated_at = now(), tries = j.tries + 1, finished_at = NULL
-  FROM picked p JOIN allowed a ON a.nth = p.nth WHERE j.id = p.id
-  RETURNING j.id, a.key, p.nth, j.tries, j.account_id, j.user_id, j.scheduled_at, j.entity_type, j.gitlab_url, j.resume_state,
-            j.command, j.full_path, j.branch
-), assigned AS (
-  INSERT INTO job_assignments (web_app_job_id, crawler_job_id, account_id, user_id, try, crawler_key, token_generation)
-  SELECT c.id, c.id || '.' || c.tries || '.' || substr(replace(gen_random_uuid()::text, '-', ''), 1, 12),
-         c.account_id, c.user_id, c.tries, c.key, t.token_generation
-  FROM claimed c JOIN accounts t ON t.id = c.account_id
-  ORDER BY c.id
-  ON CONFLICT (web_app_job_id) DO UPDATE SET
-    crawler_job_id = excluded.crawler_job_id, try = excluded.try, crawler_key = excluded.crawler_key,
-    token_generation = excluded.token_generation, status = 'assigned', assigned_at = now(), completed_at = NULL,
-    started_at = NULL, reported_at = NULL, confirm_by = NULL, credential_refused_at = NULL, metadata = '{}'
-  RETURNING web_app_job_id, crawler_job_id
-)
--- One row at least: how many jobs there were is also told where another node had them all.
-SELECT a.crawler_job_id, c.key, c.entity_type, coalesce(r.gitlab_id::text, c.full_path, c.account_id), c.gitlab_url,
-       c.resume_state, c.command, c.full_path, r.type, c.branch, c.tries, c.account_id, t.access_token,
-       extract(epoch FROM t.token_expires_at - now())::float8, t.credential_status,
-       extract(epoch FROM now() - c.scheduled_at)::float8, found.count
-FROM (SELECT count(*) FROM candidates) AS found LEFT JOIN (
-  assigned a JOIN claimed c ON c.id = a.web_app_job_id JOIN accounts t ON t.id = c.account_id
-  LEFT JOIN areas r ON r.full_path = c.full_path) ON true
-ORDER BY c.nth
-
 -- name: unreported
 -- Assignments of these crawlers that were never reported on, in the form in which claims come.
-SELECT a.crawler_job_id, a.crawler_key, j.entity_type, coalesce(r.gitlab_id::text, j.full_path, j.account_id),
-       j.gitlab_url, j.resume_state, j.command, j.full_path, r.type, j.branch, a.try, j.account_id, t.access_token,
-       extract(epoch FROM t.token_expires_at - now())::float8, t.credential_status, NULL::float8, 0::bigint
+SELECT a.crawler_job_id, a.crawler_key, coalesce(r.gitlab_id::text, j.full_path, j.account_id), j.gitlab_url,
+       j.resume_state, j.command, j.full_path, r.type, j.branch, a.try, j.account_id, t.access_token,
+       extract(epoch FROM t.token_expires_at - now())::float8, t.credential_status, NULL::float8
 FROM job_assignments a JOIN jobs j ON j.id = a.web_app_job_id JOIN accounts t ON t.id = j.account_id
 LEFT JOIN areas r ON r.full_path = j.full_path
 WHERE a.crawler_key = ANY (%(key)s) AND a.completed_at IS NULL AND a.reported_at IS NULL
@@ -192,14 +198,11 @@ WITH input AS (
 ), ended AS (
   UPDATE job_assignments a SET
     completed_at = coalesce(a.completed_at, now()),
-    status = CASE WHEN i.status IN ('completed', 'failed', 'cancelled') THEN i.status ELSE 'pending' END
+    status = CASE WHEN i.status IN ('completed', 'failed', 'cancelled') THEN i.status ELSE 'pending' END,
+    outcome = coalesce(i.outcome, a.outcome),
+    reason = CASE WHEN i.outcome IS NULL THEN a.reason ELSE i.reason END
   FROM input i
   WHERE a.web_app_job_id = i.job_id AND (a.completed_at IS NULL OR i.outcome IS NULL)
-  RETURNING a.web_app_job_id, a.try, a.crawler_job_id, a.crawler_key, a.assigned_at, a.started_at, i.outcome, i.reason
-), tries AS (
-  INSERT INTO job_tries (job_id, try, crawler_job_id, crawler_key, assigned_at, started_at, outcome, reason)
-  SELECT web_app_job_id, try, crawler_job_id, crawler_key, assigned_at, started_at, outcome, reason
-  FROM ended WHERE outcome IS NOT NULL
 )
 SELECT CASE WHEN bool_or(status = 'queued' AND delay <= 0) THEN pg_notify('copilot_jobs', '') END FROM input
 
@@ -375,7 +378,7 @@ WITH old AS (
 ), assignments AS (
   DELETE FROM job_assignments a USING old WHERE a.web_app_job_id = old.id
 ), tries AS (
-  DELETE FROM job_tries t USING old WHERE t.job_id = old.id
+  DELETE FROM job_past_tries t USING old WHERE t.job_id = old.id
 ), gone AS (
   DELETE FROM jobs j USING old WHERE j.id = old.id RETURNING j.id
 )
@@ -423,5 +426,7 @@ SELECT coalesce(extract(epoch FROM now() - min(scheduled_at)), 0)::float8 FROM j
 
 -- name: unroutable
 -- Jobs whose entity type no connected crawler takes.
-SELECT count(*) FROM jobs j WHERE j.status = 'queued' AND j.ready AND NOT EXISTS (
-  SELECT FROM crawlers c WHERE c.lease_expires_at > now() AND j.entity_type = ANY (c.entity_types))
+SELECT count(*) FROM jobs j JOIN unnest(%(command)s::text[], %(entity_type)s::text[]) AS m (command, entity_type)
+  ON m.command = j.command
+WHERE j.status = 'queued' AND j.ready AND NOT EXISTS (
+  SELECT FROM crawlers c WHERE c.lease_expires_at > now() AND m.entity_type = ANY (c.entity_types))

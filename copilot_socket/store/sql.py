@@ -4,6 +4,11 @@ import re
 from functools import cache
 from importlib.resources import files
 
+from copilot_socket.core.jobs import ENTITY_TYPES
+
+ROUTES = {"command": list(ENTITY_TYPES), "entity_type": list(ENTITY_TYPES.values())}
+"""Parameters of the statements that need to know which command asks for which entity type."""
+
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 

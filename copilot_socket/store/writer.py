@@ -1,7 +1,8 @@
 """The group commit: one queue, one batch in flight, everything that came in meanwhile in the next."""
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import psycopg2
 from twisted.internet.defer import Deferred
@@ -11,10 +12,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from copilot_socket.core.folding import Verdict
-from copilot_socket.core.reports import Report
-from copilot_socket.store.batches import Batches, Operation
+from copilot_socket.core.reports import Completed, Report
+from copilot_socket.store.batches import Batches, Operation, Written
 from copilot_socket.store.faults import DatabaseAway, Remedy, remedy
+from copilot_socket.store.turns import NOTHING, Claim, Wants
 from copilot_socket.telling import Telling
+
+Batch = list[tuple[Operation, "Deferred[Verdict]"]]
+Committed = tuple[Batch, Written]
 
 MAX_BATCH = 1000
 HIGH_WATER = 8000
@@ -24,6 +29,33 @@ WAIT_FIRST, WAIT_MOST = 0.05, 2.0
 
 class Unstorable(Exception):
     """The database refuses this operation for its data; the rest of its batch is committed."""
+
+
+class Claimant(Protocol):
+    """Who hands out jobs: crawlers that end theirs get the next in the same transaction."""
+
+    def wants(self, endings: Mapping[str, int]) -> Wants:
+        """What to claim beside completions, of which each crawler (by its key) has so many."""
+
+    def claimed(self, claim: Claim) -> None:
+        """What was claimed and committed."""
+
+    def doubt(self, wants: Wants) -> None:
+        """Whether these claims were committed is not known."""
+
+
+class NoClaimant:
+    """Claims nothing."""
+
+    def wants(self, endings: Mapping[str, int]) -> Wants:
+        """Nothing."""
+        return NOTHING
+
+    def claimed(self, claim: Claim) -> None:
+        """There is nothing."""
+
+    def doubt(self, wants: Wants) -> None:
+        """There is none."""
 
 
 class Writer:
@@ -45,6 +77,7 @@ class Writer:
         self._flowing = True
         self._idle_waiters: list[Deferred[None]] = []
         self.away_since: float | None = None
+        self.claimant: Claimant = NoClaimant()
         self.on_flow: Callable[[bool], None] = lambda _flowing: None
 
     @property
@@ -75,21 +108,28 @@ class Writer:
     async def _run(self) -> None:
         # One turn of the reactor first: what one read brought goes into one batch.
         await deferLater(self._reactor, 0)
+        committed: list[Committed] = []
         while self._queue:
             batch = self._take()
             self._in_flight = len(batch)
-            await self._commit(batch)
+            committing = Deferred.fromCoroutine(self._commit(batch, self.claimant.wants(_endings(batch))))
+            # The statement is on its way: the answers to the batch before go out while the database works.
+            self._answer(committed)
+            committed = await committing
             self._in_flight = 0
             if len(self._queue) <= LOW_WATER and self.away_since is None:
                 self._flow(True)
+            if not self._queue:
+                self._answer(committed)
+                committed = []
         self._running = None
         waiters, self._idle_waiters = self._idle_waiters, []
         for waiter in waiters:
             waiter.callback(None)
 
-    def _take(self) -> list[tuple[Operation, "Deferred[Verdict]"]]:
+    def _take(self) -> Batch:
         """The next batch. Reports of two crawlers on one assignment never share a batch: they can't be folded."""
-        batch: list[tuple[Operation, Deferred[Verdict]]] = []
+        batch: Batch = []
         owners: dict[str, str] = {}
         while self._queue and len(batch) < MAX_BATCH:
             operation = self._queue[0][0]
@@ -101,16 +141,18 @@ class Writer:
             batch.append(self._queue.popleft())
         return batch
 
-    async def _commit(self, batch: Sequence[tuple[Operation, "Deferred[Verdict]"]]) -> None:
+    async def _commit(self, batch: Batch, wants: Wants = NOTHING) -> list[Committed]:
         wait = WAIT_FIRST
         while True:
             try:
-                written = await self._batches.write([operation for operation, _ in batch])
+                written = await self._batches.write([operation for operation, _ in batch], wants)
             except (psycopg2.Error, DatabaseAway, ValueError, TypeError) as error:
                 what = remedy(error)
+                if wants and what is Remedy.WAIT:
+                    self.claimant.doubt(wants)
+                wants = NOTHING
                 if what is Remedy.REFUSE:
-                    await self._halve(batch, error)
-                    return
+                    return await self._halve(batch, error)
                 if what is Remedy.WAIT:
                     self._lost(error)
                     await deferLater(self._reactor, wait)
@@ -118,21 +160,27 @@ class Writer:
             else:
                 break
         self._found()
-        for news in written.news:
-            self._telling.tell(news)
-        for (_, d), verdict in zip(batch, written.verdicts, strict=True):
-            d.callback(verdict)
+        return [(batch, written)]
 
-    async def _halve(self, batch: Sequence[tuple[Operation, "Deferred[Verdict]"]], error: Exception) -> None:
+    def _answer(self, committed: list[Committed]) -> None:
+        """Tell everyone what became of these batches."""
+        for batch, written in committed:
+            for news in written.news:
+                self._telling.tell(news)
+            if written.claim is not None:
+                self.claimant.claimed(written.claim)
+            for (_, d), verdict in zip(batch, written.verdicts, strict=True):
+                d.callback(verdict)
+
+    async def _halve(self, batch: Batch, error: Exception) -> list[Committed]:
         if len(batch) == 1:
             self.log.error(
                 "The database refuses {operation}: {error}", operation=type(batch[0][0]).__name__, error=error
             )
             batch[0][1].errback(Unstorable(str(error).split("\n", 1)[0]))
-            return
+            return []
         middle = len(batch) // 2
-        await self._commit(batch[:middle])
-        await self._commit(batch[middle:])
+        return [*await self._commit(batch[:middle]), *await self._commit(batch[middle:])]
 
     def _lost(self, error: Exception) -> None:
         if self.away_since is None:
@@ -157,3 +205,12 @@ class Writer:
         if self._queue:
             self._running = Deferred.fromCoroutine(self._run())
             self._running.addErrback(self._broken)
+
+
+def _endings(batch: Batch) -> Counter[str]:
+    """How many jobs each crawler completes."""
+    return Counter(
+        operation.crawler
+        for operation, _ in batch
+        if isinstance(operation, Report) and isinstance(operation.body, Completed)
+    )

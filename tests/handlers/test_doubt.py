@@ -1,9 +1,8 @@
 """A claim whose outcome is unknown."""
 
-from collections.abc import Sequence
-
-from copilot_socket.store.claims import Claim, Claims
+from copilot_socket.store.claims import Claims
 from copilot_socket.store.faults import DatabaseAway
+from copilot_socket.store.turns import Claim, Wants
 from tests.handlers.support import NodeTestCase
 
 
@@ -15,8 +14,8 @@ class DoubtTests(NodeTestCase):
         original = Claims.claim
         lost: list[int] = []
 
-        async def cut_short(claims: Claims, slots: Sequence[str], entity_types: Sequence[str]) -> Claim:
-            claim = await original(claims, slots, entity_types)
+        async def cut_short(claims: Claims, wants: Wants) -> Claim:
+            claim = await original(claims, wants)
             if claim.jobs and not lost:
                 lost.append(len(claim.jobs))
                 raise DatabaseAway("the connection was lost")

@@ -24,7 +24,6 @@ class SubmitTests(SiteTestCase):
         shown = (await self.get(f"{JOBS}/{job_id}")).document
         expected = {
             "status": "queued",
-            "entity_type": "issue",
             "provider": "gitlab-onprem",
             "gitlab_url": "https://gitlab.example",
             "priority": 0,
@@ -268,7 +267,7 @@ class ReadTests(SiteTestCase):
             f"{job_id}.2.x",
         )
         self.query(
-            "INSERT INTO job_tries (job_id, try, crawler_job_id, crawler_key, assigned_at, outcome, reason)"
+            "INSERT INTO job_past_tries (job_id, try, crawler_job_id, crawler_key, assigned_at, outcome, reason)"
             " VALUES (%s, 1, %s, 'key', now(), 'failed', 'broke')",
             job_id,
             f"{job_id}.1.x",

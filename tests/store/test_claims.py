@@ -2,9 +2,10 @@
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES, Event
+from copilot_socket.core.jobs import Event
 from copilot_socket.core.reports import Progressed, Started
-from tests.support.store import StoreTestCase
+from copilot_socket.store.turns import Wants
+from tests.support.store import PLAIN_COMMANDS, StoreTestCase
 
 
 class ClaimTests(StoreTestCase):
@@ -15,18 +16,18 @@ class ClaimTests(StoreTestCase):
         self.add_jobs("a", "b", "c")
         self.query("UPDATE jobs SET priority = 9 WHERE full_path = 'c'")
         await self.present("c1")
-        claim = await self.claims.claim(["c1"] * 3, PLAIN_ENTITY_TYPES)
+        claim = await self.claims.claim(Wants({"c1": 3}, PLAIN_COMMANDS))
         self.assertEqual([job.full_path for job in claim.jobs], ["c", "a", "b"])
 
     async def test_taking_turns(self) -> None:
         """Slots are served in their order, one job each."""
         self.add_jobs("a", "b", "c")
         await self.present("c1", "c2")
-        claim = await self.claims.claim(["c1", "c2", "c1"], PLAIN_ENTITY_TYPES)
+        claim = await self.claims.claim(Wants({"c1": 2, "c2": 1}, PLAIN_COMMANDS))
         self.assertEqual([job.crawler for job in claim.jobs], ["c1", "c2", "c1"])
 
     async def test_room_is_counted_in_the_database(self) -> None:
-        """However many slots are asked for, a crawler holds no more than it may."""
+        """However many wants are asked for, a crawler holds no more than it may."""
         self.add_jobs("a", "b", "c")
         await self.present("c1", max_jobs=2)
         self.assertEqual(len(await self.claim(count=3)), 2)
@@ -37,7 +38,7 @@ class ClaimTests(StoreTestCase):
         self.add_jobs("g", command="epics")
         await self.present("c1")
         self.assertEqual(await self.claim(), [])
-        self.assertEqual(len((await self.claims.claim(["c1"], ["epics"])).jobs), 1)
+        self.assertEqual(len((await self.claims.claim(Wants({"c1": 1}, ["epics"]))).jobs), 1)
 
     async def test_not_before_its_time(self) -> None:
         """A scheduled job is claimable once it is due and promoted."""
@@ -60,7 +61,7 @@ class ClaimTests(StoreTestCase):
         self.add_jobs("a", "b")
         self.query("INSERT INTO jobs (account_id, command) VALUES ('acct', 'users')")
         await self.present("c1")
-        claim = await self.claims.claim(["c1"] * 3, PLAIN_ENTITY_TYPES)
+        claim = await self.claims.claim(Wants({"c1": 3}, PLAIN_COMMANDS))
         self.assertEqual(
             [(job.entity_id, job.area_type) for job in claim.jobs], [("42", "project"), ("b", None), ("acct", None)]
         )
@@ -73,7 +74,10 @@ class ClaimTests(StoreTestCase):
         await self.present("c2", batches=batches)
         got: list[str] = []
         for _ in range(10):
-            claims = [self.claims.claim(["c1"] * 5, PLAIN_ENTITY_TYPES), other.claim(["c2"] * 5, PLAIN_ENTITY_TYPES)]
+            claims = [
+                self.claims.claim(Wants({"c1": 5}, PLAIN_COMMANDS)),
+                other.claim(Wants({"c2": 5}, PLAIN_COMMANDS)),
+            ]
             for claim in await gatherResults([Deferred.fromCoroutine(item) for item in claims]):
                 got += [job.assignment for job in claim.jobs]
         self.assertEqual(len(got), 40)
@@ -102,7 +106,7 @@ class ClaimTests(StoreTestCase):
         assignment = await self.assigned()
         await self.report(assignment, Started(), Progressed({}, {"currentPage": 7}))
         await self.leases.release([assignment], "lost")
-        claim = await self.claims.claim(["c1"], PLAIN_ENTITY_TYPES)
+        claim = await self.claims.claim(Wants({"c1": 1}, PLAIN_COMMANDS))
         self.assertEqual([job.resume_state for job in claim.jobs], [{"currentPage": 7}])
 
     async def test_a_cancelled_job_is_not_claimed(self) -> None:

@@ -22,9 +22,9 @@ class WriterTests(StoreTestCase):
         batches = []
         write = self.batches.write
 
-        async def counted(operations):  # type: ignore[no-untyped-def]
+        async def counted(operations, wants):  # type: ignore[no-untyped-def]
             batches.append(len(operations))
-            return await write(operations)
+            return await write(operations, wants)
 
         self.batches.write = counted  # type: ignore[method-assign]
         names = await self.claim(count=50)

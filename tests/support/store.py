@@ -5,7 +5,7 @@ from typing import Any
 from twisted.internet import reactor
 
 from copilot_socket.core.folding import Verdict
-from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES, Event, Status
+from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES, Event, Status, commands_for
 from copilot_socket.core.reports import Body, Report
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.store.batches import Batches, Operation, Presence, Settings
@@ -14,11 +14,14 @@ from copilot_socket.store.connection import HOT, Limits
 from copilot_socket.store.database import Database
 from copilot_socket.store.leases import Leases
 from copilot_socket.store.transitions import Transitions
+from copilot_socket.store.turns import Wants
 from copilot_socket.store.writer import Writer
 from copilot_socket.telling import Telling
 from tests.support.postgres import DatabaseTestCase
 
 GRACE = 0.2
+
+PLAIN_COMMANDS = commands_for(PLAIN_ENTITY_TYPES)
 
 
 class StoreTestCase(DatabaseTestCase):
@@ -84,7 +87,7 @@ class StoreTestCase(DatabaseTestCase):
 
     async def claim(self, key: str = "c1", count: int = 1) -> list[str]:
         """Claim for a crawler; the assignments."""
-        return [job.assignment for job in (await self.claims.claim([key] * count, PLAIN_ENTITY_TYPES)).jobs]
+        return [job.assignment for job in (await self.claims.claim(Wants({key: count}, PLAIN_COMMANDS))).jobs]
 
     async def assigned(self, path: str = "g/p", key: str = "c1") -> str:
         """A fresh job, claimed."""

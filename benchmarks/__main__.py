@@ -1,0 +1,91 @@
+"""``python -m benchmarks``: measure this server and its peers on the same work, in turns, in one run."""
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import report
+from benchmarks.bench import open_bench
+from benchmarks.figures import Result
+from benchmarks.suite import WORKLOADS, Run
+from benchmarks.wire import Broken
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; the exit status is 1 where a count was wrong or a workload broke down."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.redraw and not options.plots:
+        parser.error("--redraw needs --plots")
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    if options.list:
+        for workload in WORKLOADS.values():
+            console.print(f"{workload.name:12} {workload.title}")
+        return 0
+    if options.redraw:
+        _draw(report.read_json(options.redraw), options.plots, console)
+        return 0
+    where = report.machine()
+    rounds = options.rounds or (1 if options.quick else 3)
+    results, whole = _measure(options.only or list(WORKLOADS), rounds, options.quick, console)
+    report.tables(results, console)
+    if options.json:
+        report.write_json(results, {"rounds": rounds, "quick": options.quick}, where, options.json)
+    if options.plots:
+        _draw(results, options.plots, console)
+    return 0 if whole else 1
+
+
+def _measure(names: Sequence[str], rounds: int, quick: bool, console: Console) -> tuple[dict[str, Result], bool]:
+    """The results of the workloads that worked, and whether all of them did."""
+    results: dict[str, Result] = {}
+    begun = time.monotonic()
+    with open_bench() as bench:
+        run = Run(bench, rounds, quick, lambda text: console.print(f"[dim]          {text}[/dim]"))
+        for name in names:
+            console.print(f"[dim]{time.monotonic() - begun:6.1f} s  {name}[/dim]")
+            try:
+                results[name] = WORKLOADS[name].run(run)
+            except Broken as problem:
+                console.print(f"[bold red]{name}: {problem}[/bold red]")
+            except Exception:  # the others can be measured all the same
+                console.print_exception()
+    return results, len(results) == len(names)
+
+
+def _draw(results: Mapping[str, Result], directory: Path, console: Console) -> None:
+    try:
+        from benchmarks import plots  # noqa: PLC0415 - matplotlib is an extra
+    except ImportError as missing:
+        console.print(f"[yellow]no plots: {missing.name} is not installed (extra bench)[/yellow]")
+        return
+    for path in plots.draw(results, directory):
+        console.print(f"[dim]{path}[/dim]")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="everything once and small, in under a minute")
+    parser.add_argument("--only", type=_names, metavar="NAME,…", help="these workloads (see --list)")
+    parser.add_argument("--rounds", type=int, help="of every contestant; 3, or 1 with --quick")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="draw the plots there")
+    parser.add_argument("--redraw", type=Path, metavar="FILE", help="draw what --json wrote; measure nothing")
+    parser.add_argument("--list", action="store_true", help="list the workloads")
+    return parser
+
+
+def _names(text: str) -> list[str]:
+    names = text.split(",")
+    unknown = [name for name in names if name not in WORKLOADS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no such workload: {', '.join(unknown)} (there is {', '.join(WORKLOADS)})")
+    return names
+
+
+if __name__ == "__main__":
+    sys.exit(main())

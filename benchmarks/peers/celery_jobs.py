@@ -1,0 +1,28 @@
+"""The jobs for Celery: imported by its worker and by whoever queues them."""
+
+import os
+
+from celery import Celery
+
+from benchmarks.peers import ledger
+
+app = Celery("benchmarks", broker=f"redis+socket://{os.environ['BENCHMARK_REDIS']}")
+app.conf.update(
+    task_acks_late=True,  # a job is over when it has run, not when it is handed out
+    worker_prefetch_multiplier=1,
+    task_ignore_result=True,
+    broker_connection_retry_on_startup=True,
+)
+
+
+@app.task
+def crawl(number: int, path: str) -> None:
+    """Nothing but the note that it ran."""
+    ledger.note(number)
+
+
+def queue(count: int) -> None:
+    """Queue *count* jobs."""
+    with app.producer_pool.acquire() as producer:
+        for number in range(count):
+            crawl.apply_async((number, f"group/{number}"), producer=producer)

@@ -1,0 +1,101 @@
+"""The obvious server: one durable SQL statement a message, on a pool of 8 connections, nothing joined or kept.
+
+A program: ``python -m benchmarks.peers.plain_server SOCKET DSN``. It speaks the part of the wire that a lifecycle
+needs, and trusts whoever connects; it is here to be compared with.
+"""
+
+import sys
+from typing import Any
+
+import orjson
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.protocol import Factory
+from twisted.protocols.basic import LineReceiver
+from txpostgres.txpostgres import ConnectionPool
+
+from benchmarks.contestant import WORKERS
+from benchmarks.wire import TIMESTAMP
+
+TABLE = """
+CREATE TABLE jobs (id bigint PRIMARY KEY, path text NOT NULL, status text NOT NULL DEFAULT 'queued', holder text,
+  assigned_at timestamptz, started_at timestamptz, completed_at timestamptz, counts jsonb);
+CREATE INDEX jobs_queued ON jobs (id) WHERE status = 'queued'
+"""
+CLAIM = """
+UPDATE jobs SET status = 'assigned', holder = %s, assigned_at = now() WHERE id = (
+  SELECT id FROM jobs WHERE status = 'queued' ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id, path
+"""
+START = "UPDATE jobs SET status = 'running', started_at = now() WHERE id = %s AND holder = %s RETURNING id"
+COMPLETE = """
+UPDATE jobs SET status = 'completed', completed_at = now(), counts = %s WHERE id = %s AND holder = %s RETURNING id
+"""
+
+
+class Plain(LineReceiver):
+    """One crawler's connection; its messages are taken one after another."""
+
+    delimiter = b"\n"
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self._name = ""
+        self._last: Deferred[Any] = succeed(None)
+
+    def lineReceived(self, line: bytes) -> None:
+        """Queue the message behind the one before."""
+        message = orjson.loads(line)
+        self._last.addCallback(lambda _: getattr(self, "do_" + message["type"])(message))
+        self._last.addErrback(self._failed, message)
+
+    def do_hello(self, message: dict[str, Any]) -> None:
+        self._name = message["data"]["crawlerId"]
+        self._say("welcome", protocolVersion="1")
+
+    def do_job_request(self, message: dict[str, Any]) -> Any:
+        return self._pool.runQuery(CLAIM, (self._name,)).addCallback(self._claimed)
+
+    def do_job_started(self, message: dict[str, Any]) -> Any:
+        d = self._pool.runQuery(START, (message["jobId"], self._name))
+        return d.addCallback(self._stored, message)
+
+    def do_job_completed(self, message: dict[str, Any]) -> Any:
+        counts = orjson.dumps(message["data"]["finalCounts"]).decode()
+        d = self._pool.runQuery(COMPLETE, (counts, message["jobId"], self._name))
+        return d.addCallback(self._stored, message)
+
+    def _claimed(self, rows: list[tuple[int, str]]) -> None:
+        self._say(
+            "job_response", jobs=[{"id": str(id_), "entityType": "issue", "entityId": path} for id_, path in rows]
+        )
+
+    def _stored(self, rows: list[tuple[int]], message: dict[str, Any]) -> None:
+        if rows:
+            self._say("ack", message["jobId"], type=message["type"], ref=message["timestamp"])
+        else:
+            self._say("error", message["jobId"], code="stale_assignment")
+
+    def _failed(self, failure: Any, message: dict[str, Any]) -> None:
+        self._say("error", message.get("jobId"), code="internal", message=failure.getErrorMessage())
+
+    def _say(self, type_: str, job: str | None = None, **data: object) -> None:
+        said: dict[str, object] = {"type": type_, "timestamp": TIMESTAMP, "data": data}
+        if job is not None:
+            said["jobId"] = job
+        self.sendLine(orjson.dumps(said))
+
+
+def main(path: str, dsn: str) -> None:
+    """Serve until SIGTERM."""
+    pool = ConnectionPool(None, dsn, min=WORKERS)
+
+    def listen(_: object) -> None:
+        factory = Factory.forProtocol(lambda: Plain(pool))
+        reactor.listenUNIX(path, factory, backlog=2000)  # type: ignore[attr-defined]
+
+    pool.start().addCallback(listen)
+    reactor.run()  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

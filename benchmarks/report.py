@@ -1,0 +1,150 @@
+"""The figures as tables for people and as JSON for programs."""
+
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.figures import Figure, Result, medians
+from benchmarks.targets import TARGETS, Bound, Medians, Target, Verdict, verdicts
+
+_PACKAGES = (
+    *("copilot-socket", "twisted", "txpostgres", "psycopg2-binary", "orjson", "jsonschema-rs", "cattrs", "uvloop"),
+    *("procrastinate", "celery", "redis", "dramatiq"),
+)
+
+
+def tables(results: Mapping[str, Result], console: Console) -> None:
+    """Print every workload, then the targets."""
+    for result in results.values():
+        console.print(_workload(result))
+        for name, why in result.skipped.items():
+            console.print(f"  [yellow]{name} was left out: {why}[/yellow]")
+        console.print()
+    found = medians(results)
+    judged = [row for target in TARGETS if (row := _target(target, found))]
+    if judged:
+        table = Table(title="Targets", title_justify="left")
+        for heading in ("figure", "measured", "must reach", "aim"):
+            table.add_column(heading, justify="left" if heading == "figure" else "right")
+        for row in judged:
+            table.add_row(*row)
+        console.print(table)
+
+
+def _workload(result: Result) -> Table:
+    details = list(dict.fromkeys(name for figure in result.figures.values() for name in figure.detail))
+    table = Table(title=result.title, title_justify="left")
+    table.add_column("")
+    table.add_column("median", justify="right")
+    table.add_column("rounds", justify="right")
+    for detail in details:
+        table.add_column(_heading(detail), justify="right")
+    for figure in result.figures.values():
+        further = figure.detail_medians()
+        table.add_row(
+            figure.name,
+            f"{number(figure.median)} {figure.unit}",
+            " ".join(map(number, figure.rounds)),
+            *(number(further[name]) if name in further else "" for name in details),
+        )
+    return table
+
+
+def _heading(detail: str) -> str:
+    return f"{detail}, CPU µs a job" if detail in {"driver", "server", "postgresql"} else detail
+
+
+def _target(target: Target, found: Medians) -> tuple[str, str, str, str] | None:
+    measured = found.get(target.figure)
+    if measured is None:
+        return None
+    must, aim = (
+        "\n".join(map(_verdict, verdicts(target, bounds, found))) or "-" for bounds in (target.must, target.aim)
+    )
+    return f"{target.figure[0]}: {target.figure[1]}", number(measured), must, aim
+
+
+def _verdict(verdict: Verdict) -> str:
+    colour = "green" if verdict.reached >= 1 else "red"
+    return f"{number(verdict.amount)} ({bound_text(verdict.bound)}): [{colour}]{verdict.reached:.2f}[/{colour}]"
+
+
+def bound_text(bound: Bound) -> str:
+    """A bound in words."""
+    return f"{bound.value:.3g} x {bound.figure[1]}" if bound.figure else "fixed"
+
+
+def number(value: float) -> str:
+    """Three digits or more, thousands set apart."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def write_json(
+    results: Mapping[str, Result], options: Mapping[str, Any], where: Mapping[str, object], path: Path
+) -> None:
+    """All figures with all their rounds, and where they come from (``machine()`` as it was before the run)."""
+    document = {
+        "options": options,
+        "machine": where,
+        "versions": versions(_PACKAGES),
+        "results": {name: _json(result) for name, result in results.items()},
+    }
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+def _json(result: Result) -> dict[str, Any]:
+    return {
+        "title": result.title,
+        "skipped": result.skipped,
+        "figures": [{**attrs.asdict(figure), "median": figure.median} for figure in result.figures.values()],
+        **({"curve": result.curve} if result.curve else {}),
+    }
+
+
+def read_json(path: Path) -> dict[str, Result]:
+    """The results that ``write_json`` wrote."""
+    return {
+        name: Result(
+            name,
+            stored["title"],
+            {
+                one["name"]: Figure(one["name"], one["unit"], one["rounds"], one["detail"])
+                for one in stored["figures"]
+            },
+            stored["skipped"],
+            stored.get("curve"),
+        )
+        for name, stored in json.loads(path.read_text())["results"].items()
+    }
+
+
+def machine() -> dict[str, object]:
+    """What the figures were measured on."""
+    cpu = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "cores": os.cpu_count(),
+        "cpu": cpu[0].partition(":")[2].strip() if cpu else platform.machine(),
+        "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "load_before": os.getloadavg()[0],
+    }
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """Of those *packages* that are installed."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

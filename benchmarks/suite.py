@@ -1,0 +1,57 @@
+"""The workloads by name, and the run that takes them one after another."""
+
+import importlib
+from collections.abc import Callable, Mapping
+
+import attrs
+
+from benchmarks.bench import Bench
+from benchmarks.figures import Result
+
+
+@attrs.frozen
+class Run:
+    """What a workload needs to know."""
+
+    bench: Bench
+    rounds: int
+    quick: bool
+    say: Callable[[str], None]
+
+    def size(self, full: int, quick: int) -> int:
+        """How much to do: a quick run only shows that everything works."""
+        return quick if self.quick else full
+
+
+@attrs.frozen
+class Workload:
+    """One subject; ``measure`` is found in the module of the same name."""
+
+    name: str
+    title: str
+    curve: str | None = None
+    function: str = "measure"
+    module: str | None = None
+
+    def run(self, run: Run) -> Result:
+        """Measure it."""
+        result = Result(self.name, self.title, curve=self.curve)
+        module = importlib.import_module(f"benchmarks.workloads.{self.module or self.name}")
+        getattr(module, self.function)(run, result)
+        return result
+
+
+_WORKLOADS = (
+    Workload("lifecycles", "Durable lifecycles: request → started → completed → ack"),
+    Workload("heartbeats", "Valid heartbeats in bursts, through the socket"),
+    Workload("dispatch", "Dispatch to an idle crawler, which has asked before"),
+    Workload("bulk", "Bulk submission, 10,000 jobs a request"),
+    Workload("idle", "1,000 connected crawlers, a heartbeat each 5 s"),
+    Workload("recovery", "SIGKILL of a crawler: its job with another one"),
+    Workload("start", "A node starts on an existing embedded database"),
+    Workload("crawlers", "Lifecycles by number of crawlers, one job each", "crawlers", "crawlers", "curves"),
+    Workload("size", "Lifecycles by size of a progress report, 8 crawlers", "bytes", "size", "curves"),
+    Workload("queue", "Lifecycles by length of the queue, 32 crawlers", "jobs queued", "queue", "curves"),
+    Workload("depth", "Full tables: 1,000,000 queued and 5,000,000 finished jobs; 100,000 that nobody here may take"),
+)
+WORKLOADS: Mapping[str, Workload] = {workload.name: workload for workload in _WORKLOADS}

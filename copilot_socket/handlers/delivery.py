@@ -1,0 +1,154 @@
+"""Sending what was claimed: with a token that works, or back to the queue."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import attrs
+import psycopg2
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from copilot_socket.core.jobs import Event
+from copilot_socket.core.replies import Job, JobResponse
+from copilot_socket.core.reports import job_of
+from copilot_socket.core.vault import VaultError
+from copilot_socket.handlers.crawlers import Crawler, Held, Link
+from copilot_socket.handlers.tokens import Refused, Tokens, Unavailable
+from copilot_socket.store.claims import Claims
+from copilot_socket.store.faults import DatabaseAway
+from copilot_socket.store.transitions import Transitions, by_assignment
+from copilot_socket.store.turns import Claimed
+from copilot_socket.telling import JobSent, Telling
+
+RETRY = 0.2
+"""Seconds before giving back is tried again when the database fails."""
+
+
+@attrs.define(eq=False)
+class Standing:
+    """A crawler's request for work; ``answered`` once it was given at least an empty response."""
+
+    crawler: Crawler
+    link: Link
+    limit: int
+    answered: bool = False
+    awaited: bool = False
+    """Its crawler's reports are on their way to the database; it is served when they are there."""
+
+
+class Delivery:
+    """Sends jobs. *on_sent* is told of the request that a job answered, *on_room* when there may be room again."""
+
+    log = Logger("copilot_socket.delivery")
+
+    def __init__(
+        self,
+        claims: Claims,
+        tokens: Tokens,
+        transitions: Transitions,
+        reactor: IReactorTime,
+        telling: Telling,
+        *,
+        present: Callable[[Standing], Standing | None],
+        on_sent: Callable[[Crawler], None],
+        on_room: Callable[[], None],
+    ) -> None:
+        self._claims = claims
+        self._tokens = tokens
+        self._transitions = transitions
+        self._reactor = reactor
+        self._telling = telling
+        self._present = present
+        self._on_sent = on_sent
+        self._on_room = on_room
+        self._returns: set[Deferred[None]] = set()
+
+    def deliver(self, standing: Standing, jobs: Sequence[Claimed]) -> bool:
+        """Send what can be sent at once, if anything; the rest waits for a token."""
+        ready = [job for job in jobs if self._tokens.good(job)]
+        try:
+            tokens = [self._tokens.reveal(job.access_token) for job in ready]
+        except VaultError as error:
+            self.log.error("Jobs can't be sent: {error}", error=error)
+            self.give_back(jobs, Event.PUT_OFF, str(error))
+            return False
+        if ready:
+            self._send(standing, ready, tokens)
+        if len(ready) < len(jobs):
+            for job in jobs:
+                if not self._tokens.good(job):
+                    self._background(self._deliver_later(standing, job))
+        return bool(ready)
+
+    def give_back(self, jobs: Sequence[Claimed], event: Event, reason: str) -> None:
+        """Return *jobs* to the queue, however long that takes."""
+        self._background(self._return(jobs, event, reason))
+
+    async def stop(self) -> None:
+        """Wait until everything that goes back is back."""
+        while self._returns:
+            await next(iter(self._returns))
+
+    async def _deliver_later(self, standing: Standing, job: Claimed) -> None:
+        """Meanwhile its crawler's request is answered and stands; the job takes up room all the same."""
+        crawler = standing.crawler
+        crawler.reserved += 1
+        try:
+            token = await self._tokens.fresh(job.account)
+            live = await self._claims.handed_token([job.assignment])
+        except Refused as refusal:
+            await self._return([job], Event.NO_CREDENTIAL, str(refusal))
+        except Exception as problem:  # whatever it is, a job that is claimed and not sent must go back
+            known = isinstance(problem, Unavailable | VaultError)
+            await self._return([job], Event.PUT_OFF, str(problem) if known else type(problem).__name__)
+        else:
+            present = self._present(standing)
+            if present is None:
+                await self._return([job], Event.RETURNED, "its crawler has gone, or the node stops")
+            elif live:  # and not cancelled meanwhile
+                self._send(present, [job], [token])
+        finally:
+            crawler.reserved -= 1
+        self._on_room()
+
+    def _send(self, standing: Standing, jobs: Sequence[Claimed], tokens: Sequence[str]) -> None:
+        crawler, now = standing.crawler, self._reactor.seconds()
+        for job in jobs:
+            crawler.held[job.assignment] = Held(now, reported=False)
+            self._telling.tell(JobSent(job_of(job.assignment), job.assignment, crawler.crawler_id, job.waited))
+        crawler.sent_at = now
+        self._on_sent(crawler)
+        standing.link.push(JobResponse(jobs=tuple(map(_wire, jobs, tokens))))
+
+    async def _return(self, jobs: Sequence[Claimed], event: Event, reason: str) -> None:
+        while True:
+            try:
+                await self._transitions.run(by_assignment([job.assignment for job in jobs], event, reason))
+                return
+            except (DatabaseAway, psycopg2.Error) as error:
+                self.log.warn("Giving back jobs failed and is tried again: {error}", error=error)
+                await deferLater(self._reactor, RETRY)
+
+    def _background(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
+        d = Deferred.fromCoroutine(coroutine)
+        self._returns.add(d)
+        d.addErrback(lambda failure: self.log.failure("Delivering a job failed", failure))
+        d.addBoth(lambda _: self._returns.discard(d))
+
+
+def _wire(job: Claimed, token: str) -> Job:
+    return Job(
+        id=job.assignment,
+        entity_type=job.entity_type,
+        entity_id=job.entity_id,
+        gitlab_url=job.gitlab_url,
+        access_token=token,
+        resume_state=job.resume_state,
+        command=job.command,
+        full_path=job.full_path,
+        area_type=job.area_type,
+        branch=job.branch,
+        try_=job.try_,
+    )
