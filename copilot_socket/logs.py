@@ -79,18 +79,21 @@ def observer(level: str, out: "TextIO | ReopenableFile") -> ILogObserver:
 
 
 class NewsLog:
-    """Writes what is told as log lines, with connection, crawler and job ids."""
+    """Writes what is told as log lines of *level* and above, with connection, crawler and job ids."""
 
     log = Logger("copilot_socket.news")
 
-    def __init__(self) -> None:
+    def __init__(self, level: str = "debug") -> None:
         self._lines: dict[type, Callable[[telling.News], None]] = {
             telling.JobChanged: self._job,
-            telling.JobSent: self._sent,
             telling.ConnectionChanged: self._connection,
             telling.CrawlerChanged: self._crawler,
             telling.TokenRefreshed: self._token,
         }
+        # A line that is thrown away in the end costs several microseconds all the same, and there are four a job.
+        self._debug = level == "debug"
+        if self._debug:
+            self._lines[telling.JobSent] = self._sent
 
     def __call__(self, news: telling.News) -> None:
         """Log *news*, if it is of a kind that is logged."""
@@ -100,7 +103,10 @@ class NewsLog:
 
     def _job(self, news: telling.News) -> None:
         assert isinstance(news, telling.JobChanged)
-        emit = self.log.warn if news.status == "failed" else self.log.debug
+        failed = news.status == "failed"
+        if not failed and not self._debug:
+            return
+        emit = self.log.warn if failed else self.log.debug
         emit(
             "job {news.job_id} is {news.status} after {news.event} (assignment {news.assignment}, "
             "crawler {news.crawler}, {news.reason})",

@@ -1,6 +1,7 @@
 """Every metric, on a registry that is passed in, fed by what is told (:mod:`copilot_socket.telling`)."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -9,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from copilot_socket import telling
 from copilot_socket.core.jobs import Status
+from copilot_socket.message_metrics import MessageMetrics
 from copilot_socket.store.database import Database, PoolUse
 from copilot_socket.store.sql import ROUTES, sql
 
@@ -42,27 +44,17 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
         self._connections = Counter("socket_connections", "Connections taken", registry=registry)
-        self._messages = Counter(
-            "socket_messages_processed", "Messages dealt with", ["type", "outcome"], registry=registry
-        )
-        self._errors = Counter("socket_errors", "Error replies, by code", ["code"], registry=registry)
-        self._seconds = Histogram(
-            "socket_processing_duration_seconds",
-            "From reading a message to its answer",
-            ["type"],
-            buckets=_FAST,
-            registry=registry,
-        )
+        self._messages = MessageMetrics(_FAST)
+        registry.register(self._messages)
         self._dispatch = Histogram(
             "copilot_dispatch_seconds",
             "From a job's being due to its being sent",
             buckets=_DISPATCH,
             registry=registry,
         )
-        self._changes = Counter(
-            "copilot_job_changes", "Changes of a job's state", ["status", "event"], registry=registry
-        )
-        self._tries = Counter("copilot_tries", "Tries that ended", ["outcome"], registry=registry)
+        changes = Counter("copilot_job_changes", "Changes of a job's state", ["status", "event"], registry=registry)
+        tries = Counter("copilot_tries", "Tries that ended", ["outcome"], registry=registry)
+        self._change, self._try = cache(changes.labels), cache(tries.labels)
         self._tokens = Counter("copilot_token_refreshes", "Token refreshes", ["outcome"], registry=registry)
         self._jobs = Gauge("copilot_jobs", "Jobs by status", ["status"], registry=registry)
         self._oldest = Gauge(
@@ -75,7 +67,7 @@ class Metrics:
             telling.JobChanged: self._job,
             telling.JobSent: self._sent,
             telling.ConnectionChanged: self._connection,
-            telling.MessageHandled: self._message,
+            telling.MessagesHandled: self._message,
             telling.TokenRefreshed: self._token,
         }
 
@@ -102,9 +94,9 @@ class Metrics:
 
     def _job(self, news: telling.News) -> None:
         assert isinstance(news, telling.JobChanged)
-        self._changes.labels(news.status, news.event).inc()
+        self._change(news.status, news.event).inc()
         if news.outcome is not None:
-            self._tries.labels(news.outcome).inc()
+            self._try(news.outcome).inc()
 
     def _sent(self, news: telling.News) -> None:
         assert isinstance(news, telling.JobSent)
@@ -117,11 +109,8 @@ class Metrics:
             self._connections.inc()
 
     def _message(self, news: telling.News) -> None:
-        assert isinstance(news, telling.MessageHandled)
-        self._messages.labels(news.type, news.outcome).inc()
-        self._seconds.labels(news.type).observe(max(0.0, news.seconds))
-        if news.outcome != "ok":
-            self._errors.labels(news.outcome).inc()
+        assert isinstance(news, telling.MessagesHandled)
+        self._messages.count(news.type, news.outcome, max(0.0, news.seconds), news.count)
 
     def _token(self, news: telling.News) -> None:
         assert isinstance(news, telling.TokenRefreshed)

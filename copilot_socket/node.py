@@ -140,7 +140,7 @@ class Node(Service):
         self.metrics = Metrics(CollectorRegistry())
         self.metrics.watch(self.status)
         self.telling.listen(self.metrics)
-        self.telling.listen(NewsLog())
+        self.telling.listen(NewsLog(config.log_level))
         wake = self.dispatcher.wake
         self.site = make_site(
             Parts(

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
-import attrs
 from twisted.logger import Logger
 
+from copilot_socket.core.records import record
 
-@attrs.frozen
+
+@record
 class JobChanged:
     """A job entered *status*, and that is committed. ``assignment`` is the try concerned, if there is one."""
 
@@ -19,7 +20,7 @@ class JobChanged:
     outcome: str | None = None
 
 
-@attrs.frozen
+@record
 class JobSent:
     """A job went out to a crawler, ``waited`` seconds after it was due (None: sent before)."""
 
@@ -29,7 +30,7 @@ class JobSent:
     waited: float | None
 
 
-@attrs.frozen
+@record
 class ConnectionChanged:
     """A connection opened, said who it is, or closed."""
 
@@ -39,7 +40,7 @@ class ConnectionChanged:
     reason: str | None = None
 
 
-@attrs.frozen
+@record
 class CrawlerChanged:
     """A crawler came, came back, fell silent or left."""
 
@@ -47,16 +48,17 @@ class CrawlerChanged:
     event: str
 
 
-@attrs.frozen
-class MessageHandled:
-    """A message was dealt with in ``seconds``; ``outcome`` is ``ok`` or an error code."""
+@record
+class MessagesHandled:
+    """``count`` messages of one type were dealt with in ``seconds`` each; ``outcome`` is ``ok`` or an error code."""
 
     type: str
     outcome: str
     seconds: float
+    count: int = 1
 
 
-@attrs.frozen
+@record
 class TokenRefreshed:
     """An account's token was ``refreshed``, ``refused`` for good, or the refresh ``failed`` for now."""
 
@@ -64,7 +66,7 @@ class TokenRefreshed:
     outcome: str
 
 
-News = JobChanged | JobSent | ConnectionChanged | CrawlerChanged | MessageHandled | TokenRefreshed
+News = JobChanged | JobSent | ConnectionChanged | CrawlerChanged | MessagesHandled | TokenRefreshed
 
 
 class Telling:

@@ -1,7 +1,7 @@
 """The one place where changes are told, and what listens there."""
 
 from prometheus_client import CollectorRegistry, generate_latest
-from twisted.logger import globalLogPublisher
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.logs import NewsLog
@@ -11,7 +11,7 @@ from copilot_socket.telling import (
     CrawlerChanged,
     JobChanged,
     JobSent,
-    MessageHandled,
+    MessagesHandled,
     Telling,
     TokenRefreshed,
 )
@@ -21,8 +21,9 @@ NEWS = (
     JobSent("JOB", "JOB.1.x", "c1", 0.25),
     ConnectionChanged("conn", "c1", "opened"),
     CrawlerChanged("c1", "left"),
-    MessageHandled("heartbeat", "ok", 0.001),
-    MessageHandled("heartbeat", "invalid_message", 0.001),
+    MessagesHandled("heartbeat", "ok", 0.001, 3),
+    MessagesHandled("heartbeat", "invalid_message", 0.002),
+    MessagesHandled("heartbeat", "invalid_json", 60.0),
     TokenRefreshed("acct", "refreshed"),
 )
 
@@ -53,9 +54,14 @@ class TellingTests(SynchronousTestCase):
         page = generate_latest(registry).decode()
         for line in (
             "socket_connections_total 1.0",
-            'socket_messages_processed_total{outcome="ok",type="heartbeat"} 1.0',
+            'socket_messages_processed_total{outcome="ok",type="heartbeat"} 3.0',
             'socket_errors_total{code="invalid_message"} 1.0',
-            'socket_processing_duration_seconds_count{type="heartbeat"} 2.0',
+            'socket_processing_duration_seconds_bucket{le="0.0005",type="heartbeat"} 0.0',
+            'socket_processing_duration_seconds_bucket{le="0.001",type="heartbeat"} 3.0',
+            'socket_processing_duration_seconds_bucket{le="10.0",type="heartbeat"} 4.0',
+            'socket_processing_duration_seconds_bucket{le="+Inf",type="heartbeat"} 5.0',
+            'socket_processing_duration_seconds_count{type="heartbeat"} 5.0',
+            'socket_processing_duration_seconds_sum{type="heartbeat"} 60.005',
             "copilot_dispatch_seconds_count 1.0",
             'copilot_job_changes_total{event="job_failed",status="failed"} 1.0',
             'copilot_tries_total{outcome="failed"} 1.0',
@@ -63,17 +69,25 @@ class TellingTests(SynchronousTestCase):
         ):
             self.assertIn(line, page)
 
-    def test_logs(self) -> None:
-        """What is told of jobs, crawlers and connections is logged with their ids."""
+    def logged(self, level: str) -> list[str]:
+        """The lines of a log of *level*, told all the news."""
         events: list[dict[str, object]] = []
         globalLogPublisher.addObserver(events.append)
         self.addCleanup(globalLogPublisher.removeObserver, events.append)
-        log = NewsLog()
-        for news in NEWS:
+        log = NewsLog(level)
+        for news in (*NEWS, JobChanged("JOB", "running", "job_started", "JOB.1.x", "c1")):
             log(news)
-        from twisted.logger import formatEvent
+        return [formatEvent(event) for event in events]
 
-        lines = [formatEvent(event) for event in events]
-        self.assertEqual(len(lines), 5)
+    def test_logs_what_will_be_written(self) -> None:
+        """Above debug, of jobs only failures."""
+        lines = self.logged("info")
+        self.assertEqual(len(lines), 4)
+        self.assertEqual([line[:17] for line in lines if line.startswith("job ")], ["job JOB is failed"])
+
+    def test_logs(self) -> None:
+        """What is told of jobs, crawlers and connections is logged with their ids."""
+        lines = self.logged("debug")
+        self.assertEqual(len(lines), 6)
         self.assertIn("job JOB is failed after job_failed (assignment JOB.1.x, crawler c1, broke)", lines)
         self.assertIn("connection conn of crawler c1 opened (None)", lines)

@@ -3,15 +3,18 @@
 On the wire the names are in camelCase (``crawlerId``), but for the few that the protocol spells otherwise.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
+
+from copilot_socket.core.records import record
 
 Counts = dict[str, float]
 Json = dict[str, Any]
 
 
-@attrs.frozen
+@record
 class Hello:
     """Who the crawler is."""
 
@@ -24,7 +27,7 @@ class Hello:
     capabilities: tuple[str, ...] | None = None
 
 
-@attrs.frozen
+@record
 class Heartbeat:
     """A sign of life. ``uptime`` in seconds."""
 
@@ -35,14 +38,14 @@ class Heartbeat:
     uptime: float | None = None
 
 
-@attrs.frozen
+@record
 class JobRequest:
     """A request for work."""
 
     limit: int | None = None
 
 
-@attrs.frozen
+@record
 class JobStarted:
     """The crawler has begun."""
 
@@ -50,7 +53,7 @@ class JobStarted:
     entity_id: str | None = None
 
 
-@attrs.frozen
+@record
 class JobProgress:
     """How far it is."""
 
@@ -67,7 +70,7 @@ class JobProgress:
     items: tuple[Any, ...] | None = attrs.field(default=None, repr=False)
 
 
-@attrs.frozen
+@record
 class JobCompleted:
     """It is done."""
 
@@ -77,7 +80,7 @@ class JobCompleted:
     output_files: tuple[str, ...] | None = None
 
 
-@attrs.frozen
+@record
 class JobFailed:
     """It did not work."""
 
@@ -90,7 +93,7 @@ class JobFailed:
     context: Json | None = None
 
 
-@attrs.frozen
+@record
 class DiscoveredJob:
     """A job that discovery found."""
 
@@ -102,7 +105,7 @@ class DiscoveredJob:
     estimated_size: Counts | None = None
 
 
-@attrs.frozen
+@record
 class JobsDiscovered:
     """What the crawler came across, and what it becomes."""
 
@@ -110,7 +113,7 @@ class JobsDiscovered:
     discovery_summary: Json | None = None
 
 
-@attrs.frozen
+@record
 class Entity:
     """A group or project that exists."""
 
@@ -120,7 +123,7 @@ class Entity:
     parent_id: str | int | None = None
 
 
-@attrs.frozen
+@record
 class Discovery:
     """Areas for the job's account."""
 
@@ -128,7 +131,7 @@ class Discovery:
     entities: tuple[Entity, ...]
 
 
-@attrs.frozen
+@record
 class TokenRefreshRequest:
     """The access token no longer works."""
 
@@ -171,7 +174,7 @@ ELEMENTS = {"jobs_discovered": "discovered_jobs", "discovery": "entities"}
 """Message type → the list of which a bad element costs only itself."""
 
 
-@attrs.frozen
+@record
 class ElementFault:
     """What was wrong with one element; ``path`` is a JSON pointer that names its index."""
 
@@ -180,16 +183,22 @@ class ElementFault:
     message: str
 
 
-@attrs.frozen
+@record
 class Message:
-    """A valid message."""
+    """A valid message. ``fields`` is its data as they came; ``faults`` tells of elements that are not among them."""
 
     type: str
     timestamp: str
     id: str | None
     job_id: str | None
-    data: Data
+    fields: Json = attrs.field(repr=False)
+    structure: Callable[[Json], Data] = attrs.field(repr=False)
     faults: tuple[ElementFault, ...] = ()
+
+    @property
+    def data(self) -> Data:
+        """The data as an object of their class, made when asked for: of most heartbeats nobody asks."""
+        return self.structure(self.fields)
 
     @property
     def ref(self) -> str:

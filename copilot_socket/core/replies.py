@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Protocol
 import attrs
 
 from copilot_socket.core.errors import ErrorCode
+from copilot_socket.core.records import record
 
 Json = dict[str, Any]
 
@@ -20,7 +21,7 @@ def _given(fields: Json) -> Json:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-@attrs.frozen
+@record
 class Welcome:
     """Answers ``hello``. ``heartbeat_interval`` in ms, ``max_message_size`` in bytes."""
 
@@ -41,7 +42,7 @@ class Welcome:
         return "welcome", None, data
 
 
-@attrs.frozen
+@record
 class Job:
     """One job of a ``job_response``; ``id`` is the assignment's."""
 
@@ -76,7 +77,7 @@ class Job:
         )
 
 
-@attrs.frozen
+@record
 class JobResponse:
     """Jobs, perhaps none."""
 
@@ -86,7 +87,7 @@ class JobResponse:
         return "job_response", None, {"jobs": [job.data() for job in self.jobs]}
 
 
-@attrs.frozen
+@record
 class TokenRefreshResponse:
     """A token, or an empty one. ``expires_at`` in ISO 8601."""
 
@@ -104,7 +105,7 @@ class TokenRefreshResponse:
         return "token_refresh_response", self.job_id, data
 
 
-@attrs.frozen
+@record
 class Ack:
     """What the message asked for is committed."""
 
@@ -116,7 +117,7 @@ class Ack:
         return "ack", self.job_id, {"type": self.type, "ref": self.ref}
 
 
-@attrs.frozen
+@record
 class Error:
     """Something was wrong."""
 
@@ -131,7 +132,7 @@ class Error:
         return "error", self.job_id, _given(data)
 
 
-@attrs.frozen
+@record
 class _Command:
     """Tells a crawler what to do with a job that it holds; for crawlers with the capability ``commands``."""
 
@@ -144,28 +145,28 @@ class _Command:
         return self.type, self.job_id, _given({"reason": self.reason})
 
 
-@attrs.frozen
+@record
 class JobCancel(_Command):
     """The job is cancelled: stop."""
 
     type = "job_cancel"
 
 
-@attrs.frozen
+@record
 class JobPause(_Command):
     """Stop for now."""
 
     type = "job_pause"
 
 
-@attrs.frozen
+@record
 class JobResume(_Command):
     """Go on."""
 
     type = "job_resume"
 
 
-@attrs.frozen
+@record
 class Shutdown:
     """``scope`` ``node``: reconnect; ``crawler``: exit."""
 

@@ -4,10 +4,12 @@ from typing import Any
 
 import attrs
 
+from copilot_socket.core.records import record
+
 Json = dict[str, Any]
 
 
-@attrs.frozen
+@record
 class Started:
     """The crawler has begun."""
 
@@ -15,7 +17,7 @@ class Started:
     entity_id: str | None = None
 
 
-@attrs.frozen
+@record
 class Progressed:
     """How far it is. ``progress`` is merged into the job's, key by key; ``resume_state`` replaces the job's."""
 
@@ -23,14 +25,14 @@ class Progressed:
     resume_state: Json | None = None
 
 
-@attrs.frozen
+@record
 class Completed:
     """It is done."""
 
     progress: Json
 
 
-@attrs.frozen
+@record
 class Failed:
     """It did not work."""
 
@@ -43,7 +45,7 @@ class Failed:
     context: Json | None = None
 
 
-@attrs.frozen
+@record
 class FoundArea:
     """A group or project that exists."""
 
@@ -53,7 +55,7 @@ class FoundArea:
     gitlab_id: int | None
 
 
-@attrs.frozen
+@record
 class FoundJob:
     """A job to be spawned, unless there is one already."""
 
@@ -62,7 +64,7 @@ class FoundJob:
     priority: int | None
 
 
-@attrs.frozen
+@record
 class Discovered:
     """Areas and jobs that the crawler came across; ``progress`` is kept beside the job's other progress."""
 
@@ -74,7 +76,7 @@ class Discovered:
 Body = Started | Progressed | Completed | Failed | Discovered
 
 
-@attrs.frozen
+@record
 class Report:
     """One event about one assignment, as told by the crawler with identity ``crawler``."""
 

@@ -4,10 +4,11 @@ Liveness, leases and room belong to the crawler, never to a connection.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, cast
 
 import attrs
 
+from copilot_socket.core.messages import Heartbeat, Message
 from copilot_socket.core.replies import Reply
 
 
@@ -64,8 +65,8 @@ class Crawler:
     """When its last job ended, in reactor seconds."""
     sent_at: float = 0.0
     reported_since_request: bool = False
-    system_status: str | None = None
-    activity: dict[str, object] = attrs.field(factory=dict)
+    heartbeat: Message | None = None
+    """The last one."""
     pending: int = 0
     """Reports and arrivals that are not committed yet."""
     _settling: list[Callable[[], None]] = attrs.field(factory=list)
@@ -74,6 +75,24 @@ class Crawler:
     def room(self) -> int:
         """How many more jobs it may be given."""
         return self.max_jobs - len(self.held) - self.reserved
+
+    @property
+    def system_status(self) -> str | None:
+        """How it says it is."""
+        return None if self.heartbeat is None else cast(Heartbeat, self.heartbeat.data).system_status
+
+    @property
+    def activity(self) -> dict[str, object]:
+        """What else it said of itself, for people."""
+        if self.heartbeat is None:
+            return {}
+        data = cast(Heartbeat, self.heartbeat.data)
+        return {
+            "activeJobs": data.active_jobs,
+            "totalProcessed": data.total_processed,
+            "memoryUsage": data.memory_usage,
+            "uptime": data.uptime,
+        }
 
     def begin(self) -> None:
         """Something that bears on what it holds is on its way to the database."""

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES
-from copilot_socket.core.messages import Heartbeat, Hello, JobRequest, Message
+from copilot_socket.core.messages import Hello, JobRequest, Message
 from copilot_socket.core.replies import Ack, Reply, TokenRefreshResponse, Welcome
 from copilot_socket.core.reports import Body, Completed, Discovered, Failed, Report
 from copilot_socket.handlers import reading
@@ -127,15 +127,7 @@ class Messages:
         )
 
     def _heartbeat(self, link: Link, message: Message) -> Reply | None:
-        data = cast(Heartbeat, message.data)
-        crawler = link.crawler
-        crawler.system_status = data.system_status
-        crawler.activity = {
-            "activeJobs": data.active_jobs,
-            "totalProcessed": data.total_processed,
-            "memoryUsage": data.memory_usage,
-            "uptime": data.uptime,
-        }
+        link.crawler.heartbeat = message
         return _ack(link, message)
 
     # -- work

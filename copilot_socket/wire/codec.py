@@ -7,6 +7,7 @@ characters that are cut between two reads. Both are spared to it here.
 import re
 from datetime import UTC, datetime
 from json import JSONEncoder
+from time import time_ns
 
 import orjson
 
@@ -14,6 +15,7 @@ from copilot_socket.core.replies import Reply
 
 _encode = JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_NEITHER_QUOTE_NOR_BRACE = bytes(set(range(256)) - set(b'"{}'))
 _PLAIN_TYPES = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 
@@ -42,8 +44,9 @@ def _encode_plain(message: dict[str, object]) -> bytes | None:
         return None
     if b"\\" in data or b"null" in data or not data.isascii():
         return None
-    strings = b"".join(data.split(b'"')[1::2])
-    return None if b"{" in strings or b"}" in strings else data
+    # Without escapes, quotes stand in pairs; a brace inside a string leaves an odd number of them on each side.
+    skeleton = data.translate(None, _NEITHER_QUOTE_NOR_BRACE).replace(b'""', b"")
+    return None if b'"' in skeleton else data
 
 
 def _escape_braces(text: str) -> str:
@@ -57,5 +60,20 @@ def _without_braces(match: re.Match[str]) -> str:
     return found
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+class _Now:
+    """The present time as text, which is made once a millisecond."""
+
+    def __init__(self) -> None:
+        self._milliseconds = 0
+        self._text = ""
+
+    def __call__(self) -> str:
+        milliseconds = time_ns() // 1_000_000
+        if milliseconds != self._milliseconds:
+            moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+            self._text = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            self._milliseconds = milliseconds
+        return self._text
+
+
+_now = _Now()

@@ -13,6 +13,8 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorUNIX
 from twisted.internet.protocol import Factory
 
+from copilot_socket.wire.transport import CrawlerPort
+
 BACKLOG = 1024
 PROBE_TIMEOUT = 2.0
 
@@ -31,7 +33,9 @@ def listen(reactor: IReactorUNIX, path: Path, mode: int, factory: Factory) -> IL
     with _sole_starter(path):
         _remove_stale(path)
         try:
-            return reactor.listenUNIX(str(path), factory, backlog=BACKLOG, mode=mode, wantPID=False)
+            port = CrawlerPort(str(path), factory, BACKLOG, mode, reactor)  # type: ignore[arg-type]
+            port.startListening()
+            return port
         except CannotListenError as error:
             raise SocketError(f"can't listen on {path}: {error.socketError}") from error
 

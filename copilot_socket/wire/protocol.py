@@ -1,6 +1,7 @@
 """One connection of a crawler: bytes in, messages to the handlers, replies out."""
 
 import secrets
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -11,11 +12,13 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
-from copilot_socket.core.messages import Message
+from copilot_socket.core.messages import ElementFault, Message
 from copilot_socket.core.replies import Error, Reply
-from copilot_socket.telling import MessageHandled, Telling
-from copilot_socket.wire.framing import MAX_SKIP, Broken, Document, Framer, Item, Overrun, TooLarge
+from copilot_socket.telling import MessagesHandled, Telling
+from copilot_socket.wire.framing import Framer
+from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Overrun, TooLarge
 from copilot_socket.wire.outbox import Outbox, Slot
+from copilot_socket.wire.sending import Turn
 from copilot_socket.wire.validators import Decoder
 
 MAX_BAD_MESSAGES = 20
@@ -39,12 +42,12 @@ class Handler(Protocol):
 
 
 class CrawlerProtocol(LineReceiver):
-    """A LineReceiver in raw mode: the framing rules are not LineReceiver's, its pausing is."""
+    """A LineReceiver for its pausing; its framing rules are others."""
 
     log = Logger("copilot_socket.wire")
 
     def __init__(
-        self, decoder: Decoder, handler: Handler, reactor: IReactorTime, telling: Telling, max_size: int
+        self, decoder: Decoder, handler: Handler, reactor: IReactorTime, turn: Turn, telling: Telling, max_size: int
     ) -> None:
         self.id = secrets.token_hex(8)
         self.crawler: Any = None
@@ -59,17 +62,22 @@ class CrawlerProtocol(LineReceiver):
         self._decoder = decoder
         self._handler = handler
         self._reactor = reactor
+        self._turn = turn
         self._telling = telling
         self._framer = Framer(max_size)
         self._max_size = max_size
+        self._unsent: list[bytes] = []
         self._outbox = Outbox(self._write)
         self._held_back = False
         self._dealing = False
-        self.setRawMode()
+        self._begun = 0.0
+        """When the messages at hand were read."""
+        self._handled: dict[tuple[str, str], int] = {}
+        """Those of them that are answered: how many by type and outcome."""
 
     # -- bytes in
 
-    def rawDataReceived(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes) -> None:
         """Take *data*, and deal with every message that is complete."""
         if self.refused or self.closed_because is not None:
             return
@@ -80,22 +88,31 @@ class CrawlerProtocol(LineReceiver):
         if self._dealing:  # a handler had reading resumed: the message it handles comes first
             return
         self._dealing = True
+        self._begun = self._reactor.seconds()
         try:
             while not self.paused and self.closed_because is None:
                 item = self._framer.next()
                 if item is None:
-                    return
-                self._take(item)
-                if self._outbox.waiting >= MAX_OWED and not self._held_back:
-                    self._held_back = True
-                    self.pauseProducing()
+                    break
+                if isinstance(item, Document):
+                    self._document(item)
+                else:
+                    self._no_document(item)
         finally:
             self._dealing = False
+            self._dealt()
 
-    def _take(self, item: Item) -> None:
+    def _dealt(self) -> None:
+        """Send and tell together what came of the messages of one read."""
+        self.flush()
+        if self._handled:
+            handled, self._handled = self._handled, {}
+            seconds = self._reactor.seconds() - self._begun
+            for (type_, outcome), count in handled.items():
+                self._telling.tell(MessagesHandled(type_, outcome, seconds, count))
+
+    def _no_document(self, item: Broken | TooLarge | Overrun) -> None:
         match item:
-            case Document():
-                self._document(item)
             case Broken():
                 self._bad(ProtocolError(ErrorCode.INVALID_JSON, item.reason))
             case TooLarge():
@@ -105,41 +122,40 @@ class CrawlerProtocol(LineReceiver):
                 self._give_up(f"a message went on past {MAX_SKIP} times the limit")
 
     def _document(self, document: Document) -> None:
-        begun = self._reactor.seconds()
         try:
-            message = self._decoder.decode(document.data, document.value)
+            message = self._decoder.decode(document.data, document.value, screened=document.screened)
         except ProtocolError as error:
             self._bad(error)
             return
         try:
             result = self._handler.handle(self, message)
         except ProtocolError as error:
-            self._refuse(error, message.type, begun)
+            self._refuse(error, message.type)
             return
         except Exception:
             self.log.failure("Handling {type} on connection {id} failed", type=message.type, id=self.id)
-            self._refuse(_internal(message), message.type, begun)
+            self._refuse(_internal(message), message.type)
             return
         self.bad_in_a_row = 0
-        faults = [
-            Error(ErrorCode.INVALID_MESSAGE, fault.message, path=fault.path, ref=message.ref, job_id=message.job_id)
-            for fault in message.faults
-        ]
-        if isinstance(result, Deferred):
-            slot = self._outbox.slot()
-            result.addCallbacks(
-                self._answered,
-                self._failed,
-                callbackArgs=(slot, faults, message, begun),
-                errbackArgs=(slot, message, begun),
-            )
-        else:
-            self._answer(faults if result is None else [*faults, result], message.type, "ok", begun)
+        if result is not None and isinstance(result, Deferred):
+            self._owe(result, message)
+            return
+        if result is not None or message.faults:
+            self._outbox.answer(*_replies(message, result))
+        self._count(message.type, "ok")
+
+    def _owe(self, result: "Deferred[Reply | None]", message: Message) -> None:
+        """The answer to *message* comes later, and those behind it wait."""
+        about = (self._outbox.slot(), message, self._begun)
+        result.addCallbacks(self._answered, self._failed, callbackArgs=about, errbackArgs=about)
+        if self._outbox.waiting >= MAX_OWED and not self._held_back:
+            self._held_back = True
+            self.pauseProducing()
 
     # -- replies out
 
-    def _answered(self, reply: Reply | None, slot: Slot, faults: list[Error], message: Message, begun: float) -> None:
-        self._outbox.fill(slot, *faults, *(() if reply is None else (reply,)))
+    def _answered(self, reply: Reply | None, slot: Slot, message: Message, begun: float) -> None:
+        self._outbox.fill(slot, *_replies(message, reply))
         self._tell(message.type, "ok", begun)
         self._catch_up()
 
@@ -152,26 +168,28 @@ class CrawlerProtocol(LineReceiver):
         self._tell(message.type, error.code, begun)
         self._catch_up()
 
-    def _refuse(self, error: ProtocolError, type_: str, begun: float) -> None:
+    def _refuse(self, error: ProtocolError, type_: str) -> None:
         if error.code in _BAD:
             self._bad(error, type_)
         else:
             self.bad_in_a_row = 0
-            self._answer([_error(error)], type_, error.code, begun)
+            self._outbox.answer(_error(error))
+            self._count(type_, error.code)
 
     def _bad(self, error: ProtocolError, type_: str = "unknown") -> None:
-        self._answer([_error(error)], type_, error.code, self._reactor.seconds())
+        self._outbox.answer(_error(error))
+        self._count(type_, error.code)
         self.bad_in_a_row += 1
         if self.bad_in_a_row >= MAX_BAD_MESSAGES:
             self._give_up(f"{MAX_BAD_MESSAGES} bad messages in a row")
 
-    def _answer(self, replies: "list[Error] | list[Reply]", type_: str, outcome: str, begun: float) -> None:
-        if replies:
-            self._outbox.answer(*replies)
-        self._tell(type_, outcome, begun)
+    def _count(self, type_: str, outcome: str) -> None:
+        """A message of the read at hand is answered."""
+        key = type_, outcome
+        self._handled[key] = self._handled.get(key, 0) + 1
 
     def _tell(self, type_: str, outcome: str, begun: float) -> None:
-        self._telling.tell(MessageHandled(type_, outcome, self._reactor.seconds() - begun))
+        self._telling.tell(MessagesHandled(type_, outcome, self._reactor.seconds() - begun))
 
     def _catch_up(self) -> None:
         if self.closed_because is not None:
@@ -186,8 +204,15 @@ class CrawlerProtocol(LineReceiver):
         self._outbox.push(reply)
 
     def _write(self, data: bytes) -> None:
-        if self.transport is not None and self.connected:
-            self.transport.write(data)
+        if not self._unsent and not self._dealing:
+            self._turn.end(self.flush)
+        self._unsent.append(data)
+
+    def flush(self) -> None:
+        """Send what is to be sent."""
+        if self._unsent and self.transport is not None and self.connected:
+            self.transport.write(b"".join(self._unsent))
+        self._unsent.clear()
 
     # -- life
 
@@ -195,11 +220,6 @@ class CrawlerProtocol(LineReceiver):
     def held_back(self) -> bool:
         """Not read from until it has had more of its answers."""
         return self._held_back
-
-    def resumeProducing(self) -> None:
-        """Read on, beginning with what has been read already."""
-        super().resumeProducing()
-        self._deal()
 
     def connectionMade(self) -> None:
         """Hand the connection to the factory, which knows whether there is room."""
@@ -214,6 +234,7 @@ class CrawlerProtocol(LineReceiver):
         """End the connection once all that was sent is out."""
         if self.closed_because is None:
             self.closed_because = reason
+        self.flush()
         if self.transport is not None:
             self.transport.loseConnection()
 
@@ -221,6 +242,16 @@ class CrawlerProtocol(LineReceiver):
         """Read no more, and end the connection once all that is owed is out: it says why."""
         self.closed_because = reason
         self._catch_up()
+
+
+def _replies(message: Message, reply: Reply | None) -> tuple[Reply, ...]:
+    """*reply*, if there is one, behind what is to be said of the bad elements of *message*."""
+    replies = () if reply is None else (reply,)
+    return (*map(partial(_fault, message), message.faults), *replies) if message.faults else replies
+
+
+def _fault(message: Message, fault: ElementFault) -> Error:
+    return Error(ErrorCode.INVALID_MESSAGE, fault.message, path=fault.path, ref=message.ref, job_id=message.job_id)
 
 
 def _error(error: ProtocolError) -> Error:

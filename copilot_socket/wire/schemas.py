@@ -1,6 +1,7 @@
 """The JSON Schemas, and the validators that decide by them: one a type, compiled once."""
 
 import json
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -48,12 +49,9 @@ class Schemas:
     """The schemas of what crawlers say."""
 
     def __init__(self) -> None:
-        self._deciding = {type_: deciding(type_).is_valid for type_ in INCOMING}
+        self.accepts: dict[str, Callable[[Any], bool]] = {type_: deciding(type_).is_valid for type_ in INCOMING}
+        """Message type → what says whether a message is a valid one."""
         self._deciding_element = {type_: _deciding(element(type_)).is_valid for type_ in ELEMENTS}
-
-    def accepts(self, type_: str, message: Any) -> bool:
-        """Whether *message* is a valid *type_*."""
-        return self._deciding[type_](message)
 
     def accepts_element(self, type_: str, value: Any) -> bool:
         """Whether *value* may stand in the list of *type_* that can do without bad elements."""

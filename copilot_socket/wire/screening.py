@@ -14,11 +14,20 @@ MAX_DEPTH = 500
 MAX_DIGITS = 20
 _DIGITS = bytes(ord("0") if byte in b"0123456789" else ord(" ") for byte in range(256))
 _MANY_DIGITS = b"0" * len(str(MAX_INTEGER))
+_STRIDE = 4
+_SAMPLED = b"0" * (len(_MANY_DIGITS) // _STRIDE)
+SHALLOW = 2 * MAX_DEPTH
+"""So many bytes can't be nested too deeply."""
 
 
 def suspicious(data: bytes) -> bool:
-    """Whether *data* might hold a forbidden value; nearly always not, and then nothing else is looked at."""
-    return b"\\u0000" in data or _MANY_DIGITS in data.translate(_DIGITS)
+    """Whether *data* might hold a forbidden value; nearly always not, and then nothing else is looked at.
+
+    *data* may be many messages. So many digits in a row show in every fourth byte too, which is quicker to look at.
+    """
+    if b"\\u0000" in data:
+        return True
+    return _SAMPLED in data[::_STRIDE].translate(_DIGITS) and _MANY_DIGITS in data.translate(_DIGITS)
 
 
 def too_deep(data: bytes, value: Any) -> bool:

@@ -8,8 +8,8 @@ import orjson
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import ELEMENTS, INCOMING, ElementFault, Message
 from copilot_socket.wire.schemas import Schemas, pointer
-from copilot_socket.wire.screening import MAX_DEPTH, forbidden, parse_exactly, suspicious, too_deep
-from copilot_socket.wire.structuring import structure
+from copilot_socket.wire.screening import MAX_DEPTH, SHALLOW, forbidden, parse_exactly, suspicious, too_deep
+from copilot_socket.wire.structuring import STRUCTURES
 
 Json = dict[str, Any]
 MAX_EXPLAINED = 100
@@ -23,29 +23,33 @@ class Decoder:
     def __init__(self) -> None:
         self._schemas = Schemas()
 
-    def decode(self, data: bytes, value: Json | None = None) -> Message:
+    def decode(self, data: bytes, value: Json | None = None, *, screened: bool = False) -> Message:
         """The message in *data*, of which *value* is the parsed form if that is known.
 
-        Raises :class:`ProtocolError` with ``invalid_json``, ``unknown_type`` or ``invalid_message``.
+        *screened*: it is known too that nothing in it is suspicious. Raises :class:`ProtocolError` with
+        ``invalid_json``, ``unknown_type`` or ``invalid_message``.
         """
         exact = False
         if value is None:
             value, exact = _parse(data)
-        type_ = _type(value)
-        if too_deep(data, value):
+        type_ = value.get("type")
+        if not isinstance(type_, str) or type_ not in INCOMING:
+            raise _wrong_type(value, type_)
+        if len(data) > SHALLOW and too_deep(data, value):
             raise _invalid(value, "", _TOO_DEEP)
         faults: dict[int, ElementFault] = {}
-        if exact or suspicious(data):
+        if exact or (not screened and suspicious(data)):
             value = value if exact else _parse_exactly(data)
             faults = _screen(type_, value)
-        if faults or not self._schemas.accepts(type_, value):
+        if faults or not self._schemas.accepts[type_](value):
             value = self._sift(type_, value, faults)
         return Message(
             type_,
             value["timestamp"],
             value.get("id"),
             value.get("jobId"),
-            structure(type_, value.get("data") or {}),
+            value.get("data") or {},
+            STRUCTURES[type_],
             tuple(faults[index] for index in sorted(faults)) if faults else (),
         )
 
@@ -53,7 +57,7 @@ class Decoder:
         """*value* without bad elements, which are added to *faults*; refuse it if more than they is wrong."""
         elements = _elements(type_, value)
         rest = value if elements is None else _with_elements(type_, value, [])
-        if elements is None or not self._schemas.accepts(type_, rest):
+        if elements is None or not self._schemas.accepts[type_](rest):
             raise _invalid(value, *explanations().explain(type_, rest))
         for index, element in enumerate(elements):
             if index not in faults and not self._schemas.accepts_element(type_, element):
@@ -107,14 +111,11 @@ def _parse_exactly(data: bytes) -> Any:
         raise ProtocolError(ErrorCode.INVALID_JSON, f"this is no JSON: {error}"[:300]) from None
 
 
-def _type(value: Json) -> str:
-    type_ = value.get("type")
+def _wrong_type(value: Json, type_: Any) -> ProtocolError:
     if not isinstance(type_, str):
-        raise _invalid(value, "/type", "a message has a type, which is a string")
-    if type_ not in INCOMING:
-        text = f"there is no type {type_[:64]!r} from crawler to server; there is {', '.join(INCOMING)}"
-        raise _error(ErrorCode.UNKNOWN_TYPE, value, "/type", text)
-    return type_
+        return _invalid(value, "/type", "a message has a type, which is a string")
+    text = f"there is no type {type_[:64]!r} from crawler to server; there is {', '.join(INCOMING)}"
+    return _error(ErrorCode.UNKNOWN_TYPE, value, "/type", text)
 
 
 def _element(type_: str, path: tuple[str | int, ...]) -> int | None:

@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.core.replies import Ack, Job, JobResponse
 from copilot_socket.wire.codec import encode, encode_object
-from copilot_socket.wire.framing import Document, Framer
+from copilot_socket.wire.framing import Framer
+from copilot_socket.wire.items import Document
 
 _texts = st.text(max_size=8) | st.text(alphabet=st.sampled_from('{}"\\/\n\x7fé😀null'), max_size=8)
 _values = st.recursive(

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import Message
 from copilot_socket.core.replies import Ack, Shutdown
-from copilot_socket.telling import MessageHandled, News, Telling
+from copilot_socket.telling import MessagesHandled, News, Telling
 from copilot_socket.wire.factory import CrawlerFactory
 from copilot_socket.wire.protocol import MAX_BAD_MESSAGES, MAX_OWED, CrawlerProtocol
 from tests.wire.decoding import DECODER
@@ -90,8 +90,9 @@ class ProtocolTestCase(SynchronousTestCase):
         self.news: list[News] = []
         telling = Telling()
         telling.listen(self.news.append)
+        self.clock = Clock()
         self.factory = CrawlerFactory(
-            DECODER, self.handler, self.doorkeeper, Clock(), telling, max_connections=10, max_message_size=LIMIT
+            DECODER, self.handler, self.doorkeeper, self.clock, telling, max_connections=10, max_message_size=LIMIT
         )
         self.transport = Transport()
         self.protocol: CrawlerProtocol = self.factory.buildProtocol(None)
@@ -102,7 +103,8 @@ class ProtocolTestCase(SynchronousTestCase):
         self.protocol.dataReceived(data)
 
     def sent(self) -> list[str]:
-        """What has gone out: refs of acks, codes of errors with their ref, types of the rest."""
+        """What has gone out after the turn: refs of acks, codes of errors with their ref, types of the rest."""
+        self.clock.advance(0)
         found = []
         for line in self.transport.value().splitlines():
             message = json.loads(line)
@@ -128,7 +130,7 @@ class ProtocolTestCase(SynchronousTestCase):
 
     def outcomes(self) -> list[str]:
         """What has been told of the messages."""
-        return [news.outcome for news in self.news if isinstance(news, MessageHandled)]
+        return [news.outcome for news in self.news if isinstance(news, MessagesHandled)]
 
 
 class AnswerTests(ProtocolTestCase):

@@ -155,6 +155,8 @@ class FieldTests(SynchronousTestCase):
         self.assertEqual(set(fields), set(schema["properties"]), cls.__name__)
         needed = {name for name, field in fields.items() if field.default is attrs.NOTHING}
         self.assertEqual(needed, set(schema.get("required", ())), cls.__name__)
+        defaults = {field.default for name, field in fields.items() if name not in needed}
+        self.assertLessEqual(defaults, {None}, cls.__name__)
 
     def test_incoming(self) -> None:
         """What crawlers say: the same names, and the same ones optional."""

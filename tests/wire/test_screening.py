@@ -59,6 +59,13 @@ class ForbiddenTests(SynchronousTestCase):
         if any("surrogate" not in text for _path, text in forbidden(value)):
             self.assertTrue(suspicious(data))
 
+    def test_many_digits_wherever_they_stand(self) -> None:
+        """Sixteen digits are suspicious at any place, and fifteen at none."""
+        for before in range(20):
+            for after in range(20):
+                self.assertTrue(suspicious(b"x" * before + b"9876543210123456" + b"x" * after), (before, after))
+                self.assertFalse(suspicious(b"x" * before + b"987654321012345" + b"x" * after), (before, after))
+
     def test_everyday_messages_are_not_suspected(self) -> None:
         """Numbers of fifteen digits, escapes and NUL's neighbours need no second look."""
         for data in (b'{"a":999999999999999}', b'{"a":"\\u0001\\n"}', b'{"a":1.25,"b":"2026-01-02T03:04:05.678Z"}'):

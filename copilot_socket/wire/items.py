@@ -1,0 +1,42 @@
+"""What the framer finds in the bytes that come."""
+
+from typing import Any
+
+import attrs
+
+from copilot_socket.core.records import record
+
+MAX_SKIP = 16
+"""Times the limit that a message which is too large is skipped, before its connection is given up."""
+
+
+@record
+class Document:
+    """A complete object, perhaps with white space around it; ``value`` is it parsed, where that is known already.
+
+    ``screened``: it is known that nothing in it is suspicious (:mod:`copilot_socket.wire.screening`).
+    """
+
+    data: bytes
+    value: dict[str, Any] | None = None
+    screened: bool = False
+
+
+@attrs.frozen
+class Broken:
+    """Something that is no complete object."""
+
+    reason: str
+
+
+@attrs.frozen
+class TooLarge:
+    """An object past the limit; told once, the rest of it is skipped."""
+
+
+@attrs.frozen
+class Overrun:
+    """And it went on far past the limit: the connection should be closed."""
+
+
+Item = Document | Broken | TooLarge | Overrun

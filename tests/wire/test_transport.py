@@ -1,0 +1,125 @@
+"""The transport: what it sends at once, and what waits, arrives whole and in order."""
+
+import socket
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+
+from copilot_socket.wire.listening import listen
+from tests.wire.test_listening import short_directory
+
+MUCH = b"".join(b"%07d\n" % number for number in range(500_000))
+"""More than any socket takes at once."""
+
+
+class Server(Protocol):
+    """Tells of its beginning, its end and what it hears."""
+
+    def __init__(self) -> None:
+        self.made: Deferred[None] = Deferred()
+        self.lost: Deferred[None] = Deferred()
+        self.heard: Deferred[bytes] = Deferred()
+
+    def connectionMade(self) -> None:
+        self.made.callback(None)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.heard.callback(data)
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        self.lost.callback(None)
+
+
+class TransportTests(TestCase):
+    """A connection over a real socket; the other end is a blocking socket of this process."""
+
+    timeout = 20
+
+    async def connect(self) -> None:
+        """Connect the two ends."""
+        path = short_directory(self) / "s"
+        self.server = Server()
+        factory = Factory()
+        factory.buildProtocol = lambda _: self.server
+        port = listen(reactor, path, 0o600, factory)
+        self.addCleanup(lambda: maybeDeferred(port.stopListening))
+        self.client = socket.socket(socket.AF_UNIX)
+        self.addCleanup(self.client.close)
+        self.client.settimeout(10)
+        self.client.connect(str(path))
+        await self.server.made
+        self.transport: Any = self.server.transport
+
+    def read_to_the_end(self) -> "Deferred[bytes]":
+        """All that the server sends until it closes; read beside the reactor."""
+
+        def read() -> bytes:
+            found = b""
+            while chunk := self.client.recv(1 << 20):
+                found += chunk
+            return found
+
+        return deferToThread(read)
+
+    async def leave(self) -> None:
+        """Close the client's end."""
+        self.client.close()
+        await self.server.lost
+
+    async def test_at_once(self) -> None:
+        """What the socket takes has left when write() returns, and the reactor is not asked to watch for more."""
+        await self.connect()
+        self.transport.write(b"first ")
+        self.transport.write(b"second")
+        self.assertEqual(self.client.recv(100), b"first second")
+        self.assertNotIn(self.transport, reactor.getWriters())
+        await self.leave()
+
+    async def test_what_the_socket_does_not_take(self) -> None:
+        """It waits for the other end to read, and what is written later waits behind it; the end comes last."""
+        await self.connect()
+        self.transport.write(MUCH)
+        self.transport.write(b"later")
+        self.transport.loseConnection()
+        self.assertEqual(await self.read_to_the_end(), MUCH + b"later")
+        await self.server.lost
+
+    async def test_small_writes_on_a_full_socket(self) -> None:
+        """Many of them keep their order across the moment when the socket is full."""
+        await self.connect()
+        lines = MUCH.splitlines(keepends=True)[:60_000]
+        for line in lines:
+            self.transport.write(line)
+        self.assertIn(self.transport, reactor.getWriters())
+        self.transport.loseConnection()
+        self.assertEqual(await self.read_to_the_end(), b"".join(lines))
+        await self.server.lost
+
+    async def test_closed_after_a_write(self) -> None:
+        """The end of the connection comes behind what was written, nothing of which had to wait."""
+        await self.connect()
+        self.transport.write(b"last words")
+        self.transport.loseConnection()
+        self.assertEqual(await self.read_to_the_end(), b"last words")
+        await self.server.lost
+
+    async def test_the_other_end_has_gone(self) -> None:
+        """A write to it raises nothing; the protocol hears of the loss from the reactor, not from within write()."""
+        await self.connect()
+        self.client.close()
+        self.transport.write(b"nobody hears this")
+        self.assertFalse(self.server.lost.called)
+        await self.server.lost
+        self.transport.write(b"nor this")
+
+    async def test_bytes_in(self) -> None:
+        """What comes in reaches the protocol, a file descriptor that comes along does not matter."""
+        await self.connect()
+        socket.send_fds(self.client, [b"hello"], [self.client.fileno()])
+        self.assertEqual(await self.server.heard, b"hello")
+        await self.leave()
