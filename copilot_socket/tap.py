@@ -5,9 +5,10 @@ import gc
 import os
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
-from twisted.application.service import IService, MultiService
+from twisted.application.service import IService, MultiService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
@@ -15,7 +16,6 @@ from twisted.python import usage
 
 from copilot_socket import logs
 from copilot_socket.config import Config, ConfigFaults, from_environment, option_names
-from copilot_socket.node import Node
 from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres
 from copilot_socket.store.migrate import SchemaError, require_current
 from copilot_socket.wire.listening import SocketError
@@ -66,8 +66,7 @@ class Application(MultiService):
         """Everything that can be in the way is found here, before the reactor runs: a clear line, exit status 1."""
         config = self._options.config
         try:
-            dsn = self._database(config)
-            node = Node(config, dsn, self._reactor)
+            node = self._node(config)
             node.setServiceParent(self)
             super().privilegedStartService()
         except (EmbeddedError, SchemaError, SocketError, CannotListenError) as error:
@@ -92,6 +91,14 @@ class Application(MultiService):
         if stopped is not None:
             await stopped
         self._stop_embedded()
+
+    def _node(self, config: Config) -> Service:
+        """The database takes its time to start, and so does importing a node: both at once."""
+        with ThreadPoolExecutor(1) as beside:
+            dsn = beside.submit(self._database, config)
+            from copilot_socket.node import Node  # noqa: PLC0415 - see above
+
+            return Node(config, dsn.result(), self._reactor)
 
     def _database(self, config: Config) -> str:
         if config.database_url is not None:
