@@ -60,7 +60,7 @@ class Node:
 
     def clear(self) -> None:
         """Forget all jobs, so that a measurement starts from the same state as the one before."""
-        self.database.execute("TRUNCATE jobs, job_assignments, job_tries")
+        self.database.execute("TRUNCATE jobs, job_assignments, job_past_tries")
 
     def queue(self, name: str, jobs: int) -> None:
         """Queue *jobs* whose paths begin with *name*, and let PostgreSQL know how full its tables are."""

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -44,7 +45,7 @@ from copilot_socket.telling import Telling
 from copilot_socket.timers import Task, Timers
 from copilot_socket.wire.factory import CrawlerFactory
 from copilot_socket.wire.listening import listen
-from copilot_socket.wire.validators import Decoder
+from copilot_socket.wire.validators import Decoder, explanations
 
 POLL = 1.0
 """Seconds between looks for work that no notification told of."""
@@ -206,6 +207,8 @@ class Node(Service):
         self.factory.read(True)
         self.status.started()
         self._introduce()
+        # Before the first faulty message comes, which would have to wait for it, and everybody with it.
+        await deferToThread(explanations)
 
     def _not_started(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:

@@ -9,7 +9,7 @@ from enum import Enum
 
 import attrs
 
-from copilot_socket.core.reports import Body, Completed, Discovered, Failed, Json, Progressed, Report, Started
+from copilot_socket.core.reports import Completed, Discovered, Failed, Json, Report, Started
 
 
 class Verdict(Enum):
@@ -57,42 +57,32 @@ class Fold:
 
 def fold(reports: Sequence[Report]) -> Fold:
     """Fold *reports*, in the order received, all of one assignment and one crawler."""
-    change = Change(reports[0].assignment, reports[0].crawler)
+    started = False
+    progress: Json = {}
+    resume_state: Json | None = None
+    ending: Completed | Failed | None = None
+    discoveries: list[Discovered] = []
     places = []
-    for report in reports:
-        if change.ending is None:
-            change = _extend(change, report.body)
-            places.append(Place.IN)
+    for body in (report.body for report in reports):
+        if ending is not None:
+            places.append(Place.AGAIN if type(body) is type(ending) else Place.LATE)
+            continue
+        places.append(Place.IN)
+        if isinstance(body, Started):
+            started = True
+            continue
+        progress.update(body.progress)
+        if isinstance(body, Discovered):
+            discoveries.append(body)
+        elif isinstance(body, Completed):
+            ending = body
         else:
-            places.append(Place.AGAIN if type(report.body) is type(change.ending) else Place.LATE)
+            resume_state = body.resume_state if body.resume_state is not None else resume_state
+            ending = body if isinstance(body, Failed) else None
+    change = Change(
+        reports[0].assignment, reports[0].crawler, started, progress, resume_state, ending, tuple(discoveries)
+    )
     return Fold(change, tuple(places))
-
-
-def _extend(change: Change, body: Body) -> Change:
-    match body:
-        case Started():
-            return attrs.evolve(change, started=True)
-        case Progressed():
-            return attrs.evolve(
-                change,
-                progress={**change.progress, **body.progress},
-                resume_state=body.resume_state if body.resume_state is not None else change.resume_state,
-            )
-        case Discovered():
-            return attrs.evolve(
-                change,
-                progress={**change.progress, **body.progress},
-                discoveries=(*change.discoveries, body),
-            )
-        case Completed():
-            return attrs.evolve(change, progress={**change.progress, **body.progress}, ending=body)
-        case Failed():
-            return attrs.evolve(
-                change,
-                progress={**change.progress, **body.progress},
-                resume_state=body.resume_state if body.resume_state is not None else change.resume_state,
-                ending=body,
-            )
 
 
 def split_runs(reports: Sequence[Report]) -> list[list[int]]:

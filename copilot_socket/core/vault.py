@@ -6,8 +6,10 @@ A stored token says by its beginning what it is: ``fernet:`` is encrypted, anyth
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
 
 ENCRYPTED = "fernet:"
 PLAIN = "plain:"
@@ -25,10 +27,7 @@ class Vault:
     """
 
     def __init__(self, keys: Sequence[str] = ()) -> None:
-        try:
-            self._fernet = MultiFernet([Fernet(key) for key in keys]) if keys else None
-        except (ValueError, TypeError):
-            raise VaultError("COPILOT_SECRET_KEY holds something that is not a Fernet key") from None
+        self._fernet = _cipher(keys) if keys else None
         self._decrypted = lru_cache(CACHED_TOKENS)(self._decrypt)
 
     def encrypt(self, token: str) -> str:
@@ -46,7 +45,18 @@ class Vault:
     def _decrypt(self, stored: str) -> str:
         if self._fernet is None:
             raise VaultError("a stored token is encrypted, but COPILOT_SECRET_KEY is not set")
+        from cryptography.fernet import InvalidToken  # noqa: PLC0415 - only where there are keys
+
         try:
             return self._fernet.decrypt(stored.removeprefix(ENCRYPTED)).decode()
         except (InvalidToken, UnicodeError):
             raise VaultError("no key in COPILOT_SECRET_KEY decrypts a stored token") from None
+
+
+def _cipher(keys: Sequence[str]) -> "MultiFernet":
+    from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415 - slow to import, and needed only with keys
+
+    try:
+        return MultiFernet([Fernet(key) for key in keys])
+    except (ValueError, TypeError):
+        raise VaultError("COPILOT_SECRET_KEY holds something that is not a Fernet key") from None

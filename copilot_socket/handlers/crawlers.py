@@ -3,11 +3,10 @@
 Liveness, leases and room belong to the crawler, never to a connection.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol, cast
 
 import attrs
-from twisted.internet.defer import Deferred
 
 from copilot_socket.core.messages import Heartbeat, Message
 from copilot_socket.core.replies import Reply
@@ -70,7 +69,7 @@ class Crawler:
     """The last one."""
     pending: int = 0
     """Reports and arrivals that are not committed yet."""
-    _settling: list["Deferred[None]"] = attrs.field(factory=list)
+    _settling: list[Callable[[], None]] = attrs.field(factory=list)
 
     @property
     def room(self) -> int:
@@ -104,17 +103,15 @@ class Crawler:
         self.pending -= 1
         if self.pending == 0 and self._settling:
             settling, self._settling = self._settling, []
-            for d in settling:
-                d.callback(None)
+            for work in settling:
+                work()
 
-    def settled(self) -> "Deferred[None]":
-        """Fires once everything that it has said so far is committed."""
-        d: Deferred[None] = Deferred()
+    def when_settled(self, work: Callable[[], None]) -> None:
+        """Call *work* once everything that it has said so far is committed; now, if it is."""
         if self.pending == 0:
-            d.callback(None)
+            work()
         else:
-            self._settling.append(d)
-        return d
+            self._settling.append(work)
 
 
 class Registry:

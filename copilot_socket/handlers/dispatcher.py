@@ -228,11 +228,11 @@ class Dispatcher:
         if crawler.pending and not standing.awaited:
             standing.awaited = True
 
-            def settled(_: None) -> None:
+            def settled() -> None:
                 standing.awaited = False
                 self.wake()
 
-            crawler.settled().addCallback(settled)
+            crawler.when_settled(settled)
         return crawler.present and not crawler.pending
 
     async def _claim(self, wants: Wants) -> Claim:

@@ -132,20 +132,29 @@ class Messages:
 
     # -- work
 
-    def _job_request(self, link: Link, message: Message) -> "Deferred[None]":
-        data = cast(JobRequest, message.data)
-        return Deferred.fromCoroutine(self._serve(link, data.limit))
-
-    async def _serve(self, link: Link, limit: int | None) -> None:
-        crawler = link.crawler
+    def _job_request(self, link: Link, message: Message) -> "Deferred[None] | None":
+        crawler, limit = link.crawler, cast(JobRequest, message.data).limit
         link.requests += 1
-        number, idle = link.requests, not crawler.reported_since_request
-        crawler.reported_since_request = False
+        idle, crawler.reported_since_request = not crawler.reported_since_request, False
         most = self.terms.plain_jobs if crawler.plain else crawler.max_jobs
         wanted = most if limit is None else min(limit, most)
+        if link.requests == 1 or crawler.plain:
+            return Deferred.fromCoroutine(self._serve_with_care(link, wanted, idle))
         self._dispatcher.expect(crawler, wanted)
-        await crawler.settled()
-        crawler.asking = 0
+        crawler.when_settled(lambda: self._stand(link, wanted))
+        return None
+
+    def _stand(self, link: Link, wanted: int) -> None:
+        link.crawler.asking = 0
+        if link in link.crawler.links:
+            self._dispatcher.request(link, wanted)
+
+    async def _serve_with_care(self, link: Link, wanted: int, idle: bool) -> None:
+        """Where a request may say more than that: that jobs sent before have not arrived, or are lost."""
+        crawler, number = link.crawler, link.requests
+        settled: Deferred[None] = Deferred()
+        crawler.when_settled(lambda: settled.callback(None))
+        await settled
         if number == 1 and await self._dispatcher.resend(link):
             return
         waited = self._reactor.seconds() - crawler.sent_at
@@ -153,8 +162,7 @@ class Messages:
             await self._presence.release(
                 crawler, list(crawler.held), "its crawler asked for work instead of reporting"
             )
-        if link in crawler.links:
-            self._dispatcher.request(link, wanted)
+        self._stand(link, wanted)
 
     # -- reports
 

@@ -1,17 +1,11 @@
 """The refresh-token grant against GitLab (RFC 6749, section 6)."""
 
 import json
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import attrs
-import treq
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectError, TimeoutError
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
-from twisted.web.http_headers import Headers
-
-TIME_LIMIT = 9.0
-MAX_ANSWER = 65536
+from twisted.internet.threads import deferToThread
 
 
 class Refused(Exception):
@@ -20,6 +14,10 @@ class Refused(Exception):
 
 class Unavailable(Exception):
     """No new token could be had at the moment; later may be different."""
+
+
+class NoAnswer(Exception):
+    """A request brought no answer that could be read. Never holds what was sent."""
 
 
 @attrs.frozen
@@ -46,30 +44,23 @@ class GitLabGrant:
         self._client = {
             name: value for name, value in (("client_id", client_id), ("client_secret", client_secret)) if value
         }
-        self._agent = Agent(reactor, connectTimeout=5.0, pool=HTTPConnectionPool(reactor, persistent=False))
 
     async def refresh(self, gitlab_url: str, refresh_token: str) -> Pair:
         """See :class:`Grant`."""
-        url = gitlab_url.rstrip("/") + "/oauth/token"
+        post_form = await deferToThread(_http_client)
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token, **self._client}
-        d = treq.request(
-            "POST",
-            url,
-            data=form,
-            headers=Headers({"Accept": ["application/json"]}),
-            agent=self._agent,
-            allow_redirects=False,
-            timeout=TIME_LIMIT,
-            reactor=self._reactor,
-        )
         try:
-            response = await d
-            body = await _bounded(response).addTimeout(TIME_LIMIT, self._reactor)
-        except (ConnectError, TimeoutError, ResponseFailed, OSError, ValueError) as error:
-            raise Unavailable(f"{gitlab_url} did not answer: {type(error).__name__}") from None
-        except Exception as error:
-            raise Unavailable(f"{gitlab_url} can't be asked: {type(error).__name__}") from None
-        return read_answer(gitlab_url, response.code, body)
+            status, body = await post_form(self._reactor, gitlab_url.rstrip("/") + "/oauth/token", form)
+        except NoAnswer as error:
+            raise Unavailable(f"{gitlab_url} {error}") from None
+        return read_answer(gitlab_url, status, body)
+
+
+def _http_client() -> "Callable[[Any, str, Mapping[str, str]], Awaitable[tuple[int, bytes]]]":
+    """The client, imported at the first refresh and beside the reactor: with TLS it takes a node's start again."""
+    from copilot_socket.handlers.posting import post_form  # noqa: PLC0415 - see above
+
+    return post_form
 
 
 def read_answer(gitlab_url: str, status: int, body: bytes) -> Pair:
@@ -91,16 +82,3 @@ def read_answer(gitlab_url: str, status: int, body: bytes) -> Pair:
         refresh if isinstance(refresh, str) and refresh else None,
         float(lifetime) if isinstance(lifetime, int | float) and not isinstance(lifetime, bool) else None,
     )
-
-
-def _bounded(response: "treq.response._Response") -> "Deferred[bytes]":
-    """The body, or a ``ValueError`` when it grows past all reason."""
-    parts: list[bytes] = []
-
-    def collect(data: bytes) -> None:
-        parts.append(data)
-        if sum(map(len, parts)) > MAX_ANSWER:
-            raise ValueError("answer too large")
-
-    d: Deferred[bytes] = treq.collect(response, collect).addCallback(lambda _: b"".join(parts))
-    return d

@@ -17,8 +17,10 @@ from copilot_socket.store.leases import ConnectionState, Leases
 from copilot_socket.store.writer import Writer
 from copilot_socket.telling import ConnectionChanged, CrawlerChanged, Telling
 
-MARGIN = 0.01
-"""Seconds added to a grace before looking, so that the database's clock agrees that it is over."""
+MARGIN = 0.002
+DRIFT = 0.0005
+"""Seconds, and a share of it, added to a grace before looking, so that the database's clock agrees that it is over:
+one that is being set right runs slower by no more than that share."""
 
 
 class PresenceKeeper:
@@ -115,7 +117,7 @@ class PresenceKeeper:
         if assignments is None:
             if len(crawler.links) == 1:
                 await self._leases.must_confirm(crawler.key)
-                self._later(self._leases.grace + MARGIN, self.release_lost)
+                self._release_after_grace()
             return
         lost = [name for name in crawler.held if name not in assignments]
         await self.release(crawler, lost, "its crawler came back without it")
@@ -131,11 +133,11 @@ class PresenceKeeper:
     def _gone(self, crawler: Crawler, how: str) -> None:
         crawler.present = False
         self._telling.tell(CrawlerChanged(crawler.crawler_id, how))
-        self.background(self._release_after_grace(crawler))
+        self.background(self._depart(crawler))
 
-    async def _release_after_grace(self, crawler: Crawler) -> None:
+    async def _depart(self, crawler: Crawler) -> None:
         await self._writer.submit(_presence(crawler, present=False))
-        self._later(self._leases.grace + MARGIN, self.release_lost)
+        self._release_after_grace()
 
     # -- rounds of the timers
 
@@ -166,7 +168,7 @@ class PresenceKeeper:
         self._renewed_at = now
         for crawler in present:
             if not crawler.present:  # it left while the renewal was on its way, which may have come last
-                self.background(self._release_after_grace(crawler))
+                self.background(self._depart(crawler))
         await self._correct(present)
         await self._leases.show([self._state(link) for link in self._registry.links()])
 
@@ -234,14 +236,14 @@ class PresenceKeeper:
         for link in list(crawler.links):
             link.close(reason)
 
-    def _later(self, seconds: float, work: Callable[[], Any]) -> None:
+    def _release_after_grace(self) -> None:
         def run() -> None:
             self._timers.discard(timer)
-            self.background(work())
+            self.background(self.release_lost())
 
         if self._stopping:
             return
-        timer = self._reactor.callLater(seconds, run)
+        timer = self._reactor.callLater(self._leases.grace * (1 + DRIFT) + MARGIN, run)
         self._timers.add(timer)
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import orjson
 
@@ -97,7 +97,7 @@ def _job(item: Any, path: str, faults: list[Fault]) -> NewJob | None:
     if command is not None and command not in WITHOUT_PATH and item.get("full_path") is None:
         without = " and ".join(sorted(WITHOUT_PATH))
         faults.append(Fault(f"{path}/full_path", f"is missing: only {without} need none"))
-    return NewJob(**values) if len(faults) == before else None
+    return cast(NewJob, values) if len(faults) == before else None
 
 
 def credential(call: Call) -> Credential:

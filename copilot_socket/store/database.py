@@ -4,8 +4,8 @@ The hot paths (writer, claims, listener) have connections of their own and never
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -49,6 +49,14 @@ class Database:
         connection = await self._take()
         try:
             return await connection.query(sql, params)
+        finally:
+            self._give(connection)
+
+    async def hot_query(self, name: str, sql: str, params: Mapping[str, Any]) -> list[Row]:
+        """:meth:`query` with a statement that each connection prepares as *name* at its first use."""
+        connection = await self._take()
+        try:
+            return await connection.hot_query(name, sql, params)
         finally:
             self._give(connection)
 

@@ -1,5 +1,6 @@
 """Documents to messages: parse, look up the type, screen, validate by schema, structure."""
 
+from types import ModuleType
 from typing import Any
 
 import orjson
@@ -57,7 +58,7 @@ class Decoder:
         elements = _elements(type_, value)
         rest = value if elements is None else _with_elements(type_, value, [])
         if elements is None or not self._schemas.accepts[type_](rest):
-            raise _invalid(value, *self._schemas.explain(type_, rest))
+            raise _invalid(value, *explanations().explain(type_, rest))
         for index, element in enumerate(elements):
             if index not in faults and not self._schemas.accepts_element(type_, element):
                 faults[index] = self._fault(type_, index, element, explain=len(faults) < MAX_EXPLAINED)
@@ -66,9 +67,16 @@ class Decoder:
     def _fault(self, type_: str, index: int, element: Any, *, explain: bool) -> ElementFault:
         # An explanation costs a hundred times what the decision does, and after so many alike no one reads it.
         inside, text = (
-            self._schemas.explain_element(type_, element) if explain else ("", "not valid, like others before")
+            explanations().explain_element(type_, element) if explain else ("", "not valid, like others before")
         )
         return ElementFault(index, f"/data/{ELEMENTS[type_]}/{index}{inside}", text)
+
+
+def explanations() -> ModuleType:
+    """What explains faults. It takes a tenth of a node's start to import, so that is left until it runs."""
+    from copilot_socket.wire import explaining  # noqa: PLC0415 - see above
+
+    return explaining
 
 
 def _screen(type_: str, value: Json) -> dict[int, ElementFault]:

@@ -1,7 +1,7 @@
 """Putting jobs in, at the level of the store: concurrency, and the order of ids."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,7 +32,7 @@ class StoreTestCase(DatabaseTestCase):
 
 def job(path: str = "g/p", **fields: Any) -> NewJob:
     """A job for *path*."""
-    return NewJob("acme", "issues", path, **fields)
+    return cast(NewJob, {"account_id": "acme", "command": "issues", "full_path": path, **fields})
 
 
 class SubmissionTests(StoreTestCase):
@@ -60,7 +60,7 @@ class SubmissionTests(StoreTestCase):
 
     async def test_all_or_nothing(self) -> None:
         """One unknown account keeps everything out."""
-        jobs = [job(), NewJob("nobody", "users")]
+        jobs = [job(), NewJob(account_id="nobody", command="users")]
         error = await self.assertFailure(Deferred.fromCoroutine(self.submission.submit(jobs)), UnknownAccounts)
         self.assertEqual(error.accounts, {"nobody"})
         self.assertEqual(self.query("SELECT count(*) FROM jobs"), [(0,)])

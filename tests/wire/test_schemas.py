@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from copilot_socket.core import replies
 from copilot_socket.core.errors import ErrorCode
 from copilot_socket.core.messages import INCOMING, DiscoveredJob, Entity, wire_name
-from copilot_socket.wire.schemas import deciding, explaining, load
+from copilot_socket.wire.explaining import explaining
+from copilot_socket.wire.schemas import deciding, load
 from tests.wire.examples import RESUME, Json, full, minimal
 
 JOB = replies.Job("J.1.x", "issue", "42", "https://gitlab", "t", RESUME, "issues", "a/b", "project", "main", 1)
