@@ -1,7 +1,7 @@
 """The job server for GitLab crawlers.
 
 core      pure rules: messages, states, folding, back-off (no reactor, no I/O, no clock)
-wire      bytes to messages and back: framing, schemas, the LineReceiver
+wire      bytes to messages and back: framing, schemas, the protocol
 handlers  what each message does
 store     PostgreSQL: pool, group-commit writer, claims, listener, migrations
 http      health, metrics, the API

@@ -1,18 +1,17 @@
 """Every metric, on a registry that is passed in, fed by what is told (:mod:`copilot_socket.telling`)."""
 
 from collections.abc import Callable
-from functools import cache
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from copilot_socket import telling
 from copilot_socket.core.jobs import Status
-from copilot_socket.message_metrics import MessageMetrics
 from copilot_socket.store.database import Database, PoolUse
 from copilot_socket.store.sql import ROUTES, sql
+from copilot_socket.tallies import Durations, Tally
 
 _FAST = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _DISPATCH = (*_FAST, 30, 60, 300, 1800)
@@ -43,19 +42,18 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self._connections = Counter("socket_connections", "Connections taken", registry=registry)
-        self._messages = MessageMetrics(_FAST)
-        registry.register(self._messages)
-        self._dispatch = Histogram(
-            "copilot_dispatch_seconds",
-            "From a job's being due to its being sent",
-            buckets=_DISPATCH,
-            registry=registry,
+        self._connections = Tally("socket_connections", "Connections taken", [], registry)
+        self._messages = Tally("socket_messages_processed", "Messages dealt with", ["type", "outcome"], registry)
+        self._errors = Tally("socket_errors", "Error replies, by code", ["code"], registry)
+        self._seconds = Durations(
+            "socket_processing_duration_seconds", "From reading a message to its answer", ["type"], _FAST, registry
         )
-        changes = Counter("copilot_job_changes", "Changes of a job's state", ["status", "event"], registry=registry)
-        tries = Counter("copilot_tries", "Tries that ended", ["outcome"], registry=registry)
-        self._change, self._try = cache(changes.labels), cache(tries.labels)
-        self._tokens = Counter("copilot_token_refreshes", "Token refreshes", ["outcome"], registry=registry)
+        self._dispatch = Durations(
+            "copilot_dispatch_seconds", "From a job's being due to its being sent", [], _DISPATCH, registry
+        )
+        self._changes = Tally("copilot_job_changes", "Changes of a job's state", ["status", "event"], registry)
+        self._tries = Tally("copilot_tries", "Tries that ended", ["outcome"], registry)
+        self._tokens = Tally("copilot_token_refreshes", "Token refreshes", ["outcome"], registry)
         self._jobs = Gauge("copilot_jobs", "Jobs by status", ["status"], registry=registry)
         self._oldest = Gauge(
             "copilot_queue_oldest_seconds", "How long the oldest claimable job has been due", registry=registry
@@ -94,27 +92,30 @@ class Metrics:
 
     def _job(self, news: telling.News) -> None:
         assert isinstance(news, telling.JobChanged)
-        self._change(news.status, news.event).inc()
+        self._changes.add(news.status, news.event)
         if news.outcome is not None:
-            self._try(news.outcome).inc()
+            self._tries.add(news.outcome)
 
     def _sent(self, news: telling.News) -> None:
         assert isinstance(news, telling.JobSent)
         if news.waited is not None:
-            self._dispatch.observe(max(0.0, news.waited))
+            self._dispatch.add(news.waited)
 
     def _connection(self, news: telling.News) -> None:
         assert isinstance(news, telling.ConnectionChanged)
         if news.event == "opened":
-            self._connections.inc()
+            self._connections.add()
 
     def _message(self, news: telling.News) -> None:
         assert isinstance(news, telling.MessagesHandled)
-        self._messages.count(news.type, news.outcome, max(0.0, news.seconds), news.count)
+        self._messages.add(news.type, news.outcome, count=news.count)
+        self._seconds.add(news.seconds, news.type, count=news.count)
+        if news.outcome != "ok":
+            self._errors.add(news.outcome, count=news.count)
 
     def _token(self, news: telling.News) -> None:
         assert isinstance(news, telling.TokenRefreshed)
-        self._tokens.labels(news.outcome).inc()
+        self._tokens.add(news.outcome)
 
 
 class _LiveCollector(Collector):

@@ -11,9 +11,10 @@ from time import time_ns
 
 import orjson
 
-from copilot_socket.core.replies import Reply
+from copilot_socket.core.replies import Ack, Reply
 
 _encode = JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode
+_plain = re.compile(r"[\w:.+-]*", re.ASCII).fullmatch
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _NEITHER_QUOTE_NOR_BRACE = bytes(set(range(256)) - set(b'"{}'))
 _PLAIN_TYPES = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
@@ -21,11 +22,20 @@ _PLAIN_TYPES = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIM
 
 def encode(reply: Reply) -> bytes:
     """*reply* as it goes over the wire."""
+    if isinstance(reply, Ack) and _plain(reply.ref) and (reply.job_id is None or _plain(reply.job_id)):
+        return _encode_plain_ack(reply)
     type_, job_id, data = reply.wire()
     message: dict[str, object] = {"type": type_, "timestamp": _now(), "data": data}
     if job_id is not None:
         message["jobId"] = job_id
     return encode_object(message)
+
+
+def _encode_plain_ack(ack: Ack) -> bytes:
+    """There is one for each report: a template takes a third of the time."""
+    job = "" if ack.job_id is None else f',"jobId":"{ack.job_id}"'
+    text = f'{{"type":"ack","timestamp":"{_now()}","data":{{"type":"{ack.type}","ref":"{ack.ref}"}}{job}}}\n'
+    return text.encode("ascii")
 
 
 def encode_object(message: dict[str, object]) -> bytes:

@@ -75,6 +75,16 @@ class EncodeTests(SynchronousTestCase):
         self.assertEqual(message, {"type": "ack", "jobId": "J.1.x", "data": {"type": "job_started", "ref": "m-1"}})
         self.assertNotIn("jobId", json.loads(encode(JobResponse())))
 
+    @given(_texts | st.from_regex(r"[\w:.+-]*", fullmatch=True), st.none() | _texts | st.just("J.1.x"))
+    @settings(deadline=None)
+    def test_acks(self, ref: str, job: str | None) -> None:
+        """Any ack reads as any other reply would, byte for byte."""
+        ack = Ack("job_started", ref, job)
+        type_, job_id, data = ack.wire()
+        written = encode(ack)
+        message = {"type": type_, "timestamp": json.loads(written)["timestamp"], "data": data}
+        self.assertEqual(written, encode_object(message if job_id is None else {**message, "jobId": job_id}))
+
     def test_job(self) -> None:
         """A job with awkward names arrives whole."""
         job = Job("J.1.x", "issue", "42", "https://gitlab", "t", {"a{": "}\\"}, full_path="größe/{x}", try_=2)

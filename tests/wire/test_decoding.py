@@ -9,10 +9,27 @@ from hypothesis import strategies as st
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import DiscoveredJob, Discovery, Entity, Heartbeat, Hello, JobsDiscovered
+from copilot_socket.wire.framing import Framer
+from copilot_socket.wire.items import Document
 from copilot_socket.wire.screening import MAX_DEPTH
 from copilot_socket.wire.validators import MAX_EXPLAINED
 from tests.wire.decoding import DECODER, DecoderCase
 from tests.wire.examples import DISCOVERED, ENTITY, with_data
+
+_free = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**54), 2**54) | st.sampled_from(["\x00", "\ud800", "x", 5.0]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("a\x00\ud800"), inner, max_size=2),
+    max_leaves=8,
+)
+"""Free values, some of which hold something forbidden."""
+
+
+def outcome(data: bytes, value: Any = None, *, screened: bool = False) -> Any:
+    """The message, or what it is refused with."""
+    try:
+        return DECODER.decode(data, value, screened=screened)
+    except ProtocolError as error:
+        return error.code, error.path, error.message
 
 
 class JsonTests(DecoderCase):
@@ -83,15 +100,7 @@ class JsonTests(DecoderCase):
         except ProtocolError as error:
             self.assertIn(error.code, (ErrorCode.INVALID_JSON, ErrorCode.INVALID_MESSAGE, ErrorCode.UNKNOWN_TYPE))
 
-    @given(
-        st.recursive(
-            st.none() | st.booleans() | st.integers(-(2**54), 2**54) | st.sampled_from(["\x00", "\ud800", "x", 5.0]),
-            lambda inner: (
-                st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("a\x00\ud800"), inner, max_size=2)
-            ),
-            max_leaves=8,
-        )
-    )
+    @given(_free)
     @settings(deadline=None)
     def test_free_values(self, value: Any) -> None:
         """A free value is accepted as it is, or refused because it holds something forbidden."""
@@ -105,6 +114,19 @@ class JsonTests(DecoderCase):
             decoded = DECODER.decode(data).data
             assert isinstance(decoded, Heartbeat)
             self.assertEqual(decoded.memory_usage, value)
+
+    @given(st.lists(_free, min_size=1, max_size=5), st.sampled_from([b"", b"\n", b" "]))
+    @settings(deadline=None)
+    def test_through_the_framer(self, values: list[Any], between: bytes) -> None:
+        """Read together with others, a message is taken or refused as it is alone."""
+        messages = [self.heartbeat(json.dumps(value)) for value in values]
+        framer = Framer(1 << 20)
+        framer.feed(between.join(messages))
+        for data in messages:
+            document = framer.next()
+            assert isinstance(document, Document)
+            together = outcome(document.data, document.value, screened=document.screened)
+            self.assertEqual(together, outcome(data))
 
 
 class ElementTests(DecoderCase):

@@ -72,7 +72,13 @@ class FakeDoorkeeper:
 
 
 class Transport(StringTransport):
-    """One that may be paused and resumed as often as one likes, as a real one."""
+    """One that may be paused and resumed as often as one likes, as a real one, and counts writes."""
+
+    writes = 0
+
+    def write(self, data: bytes) -> None:
+        self.writes += 1
+        super().write(data)
 
     def pauseProducing(self) -> None:
         self.producerState = "paused"
@@ -200,6 +206,58 @@ class AnswerTests(ProtocolTestCase):
         owed["1"].callback(Ack("heartbeat", "1"))
         self.assertEqual(self.sent(), [])
         self.assertEqual(self.factory.connections, {})
+
+
+class TogetherTests(ProtocolTestCase):
+    """What is sent and told in one go."""
+
+    def test_answers_of_a_read(self) -> None:
+        """They go out in one write, before anything else can happen."""
+        self.receive(beats(1, 2) + b"rubbish\n" + beats(3))
+        self.assertEqual((self.transport.value().count(b"\n"), self.transport.writes), (4, 1))
+
+    def test_answers_of_a_turn(self) -> None:
+        """Those that become known later, and what is pushed meanwhile, go out in one write when the turn is over."""
+        owed = self.owe()
+        self.receive(beats(1, 2))
+        owed["2"].callback(Ack("heartbeat", "2"))
+        owed["1"].callback(Ack("heartbeat", "1"))
+        self.protocol.push(Shutdown("node", True, 8.0))
+        self.assertEqual(self.transport.value(), b"")
+        self.assertEqual((self.sent(), self.transport.writes), (["1", "2", "shutdown"], 1))
+
+    def test_a_read_between(self) -> None:
+        """What waits for the end of the turn goes out with the answers of a read that comes before it, in order."""
+        self.protocol.push(Shutdown("node", True, 8.0))
+        self.receive(beats(1))
+        self.assertEqual((self.sent(), self.transport.writes), (["shutdown", "1"], 1))
+
+    def test_before_the_end(self) -> None:
+        """What was said before a connection is closed goes out first."""
+        self.protocol.push(Shutdown("node", True, 8.0))
+        self.protocol.close("enough")
+        self.assertEqual((self.transport.writes, self.transport.disconnecting), (1, True))
+
+    def test_told_with_their_number(self) -> None:
+        """Messages of one read are told together, by type and outcome, with the time from read to answer."""
+
+        def slow(message: Message) -> Ack:
+            self.clock.advance(0.5)
+            return acked(message)
+
+        self.handler.answer = slow
+        self.receive(beats(1, 2) + b"rubbish\n" + beats(3))
+        told = [(news.type, news.outcome, news.seconds, news.count) for news in self.news]
+        self.assertEqual(told, [("heartbeat", "ok", 1.5, 3), ("unknown", "invalid_json", 1.5, 1)])
+
+    def test_told_when_answered(self) -> None:
+        """A message that is answered later is told then, with all the time that it took."""
+        owed = self.owe()
+        self.receive(beats(1, 2))
+        self.assertEqual(self.news, [])
+        self.clock.advance(2)
+        owed["2"].callback(None)
+        self.assertEqual([(news.seconds, news.count) for news in self.news], [(2.0, 1)])
 
 
 class BadMessageTests(ProtocolTestCase):

@@ -1,0 +1,72 @@
+"""Counters and histograms in plain numbers, put into Prometheus' form only when somebody looks.
+
+Those of ``prometheus_client`` look labels up and take locks each time, which costs more than validating a message;
+everything here happens in the reactor's thread.
+"""
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+
+class Tally(Collector):
+    """A counter for each combination of *labels*."""
+
+    def __init__(self, name: str, text: str, labels: Sequence[str], registry: CollectorRegistry) -> None:
+        self._name, self._text, self._labels = name, text, labels
+        self._counts: Counter[tuple[str, ...]] = Counter()
+        if not labels:
+            self._counts[()] = 0
+        registry.register(self)
+
+    def add(self, *values: str, count: int = 1) -> None:
+        """Add *count* to the counter of these values of the labels."""
+        self._counts[values] += count
+
+    def collect(self) -> list[Metric]:
+        """See :class:`prometheus_client.registry.Collector`."""
+        family = CounterMetricFamily(self._name, self._text, labels=self._labels)
+        for values, count in self._counts.items():
+            family.add_metric(values, count)
+        return [family]
+
+
+class _Histogram:
+    def __init__(self, buckets: int) -> None:
+        self.counts = [0] * buckets
+        self.sum = 0.0
+
+
+class Durations(Collector):
+    """A histogram of seconds, with upper *bounds*, for each combination of *labels*."""
+
+    def __init__(
+        self, name: str, text: str, labels: Sequence[str], bounds: Sequence[float], registry: CollectorRegistry
+    ) -> None:
+        self._name, self._text, self._labels, self._bounds = name, text, labels, bounds
+        self._histograms: defaultdict[tuple[str, ...], _Histogram] = defaultdict(lambda: _Histogram(len(bounds) + 1))
+        if not labels:
+            self._histograms[()]
+        registry.register(self)
+
+    def add(self, seconds: float, *values: str, count: int = 1) -> None:
+        """Something took so long, *count* times; below zero counts as zero."""
+        seconds = max(seconds, 0.0)
+        histogram = self._histograms[values]
+        histogram.counts[bisect_left(self._bounds, seconds)] += count
+        histogram.sum += seconds * count
+
+    def collect(self) -> list[Metric]:
+        """See :class:`prometheus_client.registry.Collector`."""
+        family = HistogramMetricFamily(self._name, self._text, labels=self._labels)
+        names = [*map(floatToGoString, self._bounds), "+Inf"]
+        for values, histogram in self._histograms.items():
+            sums = map(float, accumulate(histogram.counts))
+            family.add_metric(values, list(zip(names, sums, strict=True)), histogram.sum)
+        return [family]
