@@ -124,8 +124,8 @@ class Crawler(asyncio.Protocol):
             fleet.completed += completed
             if fleet.completed >= fleet.wanted:
                 fleet.news.set()
-        elif wire.ERROR in data:
-            fleet.fail(f"the server answered {data!r}")
-        elif b'"type":"welcome"' in data:
+        if wire.WELCOME in data:
             fleet.welcomed += 1
             fleet.news.set()
+        if wire.ERROR in data:
+            fleet.fail(f"the server answered {data!r}")

@@ -20,7 +20,7 @@ class Talk:
         if entity_types is not None:
             said["entityTypes"] = entity_types
         self.send(wire.message("hello", **said))
-        self.until(b'"type":"welcome"')
+        self.until(wire.WELCOME)
 
     def __enter__(self) -> Self:
         return self
