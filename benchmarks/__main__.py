@@ -1,9 +1,10 @@
 """``python -m benchmarks``: measure this server and its peers on the same work, in turns, in one run."""
 
 import argparse
+import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -31,17 +32,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     where = report.machine()
     rounds = options.rounds or (1 if options.quick else 3)
-    results, whole = _measure(options.only or list(WORKLOADS), rounds, options.quick, console)
+
+    def keep(results: Mapping[str, Result]) -> None:
+        if options.json:
+            report.write_json(results, {"rounds": rounds, "quick": options.quick}, where, options.json)
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything is stopped that was started
+    results, whole = _measure(options.only or list(WORKLOADS), rounds, options.quick, console, keep)
     report.tables(results, console)
-    if options.json:
-        report.write_json(results, {"rounds": rounds, "quick": options.quick}, where, options.json)
     if options.plots:
         _draw(results, options.plots, console)
     return 0 if whole else 1
 
 
-def _measure(names: Sequence[str], rounds: int, quick: bool, console: Console) -> tuple[dict[str, Result], bool]:
-    """The results of the workloads that worked, and whether all of them did."""
+def _measure(
+    names: Sequence[str], rounds: int, quick: bool, console: Console, keep: Callable[[Mapping[str, Result]], None]
+) -> tuple[dict[str, Result], bool]:
+    """The results of the workloads that worked, given to *keep* after each, and whether all of them did."""
     results: dict[str, Result] = {}
     begun = time.monotonic()
     with open_bench() as bench:
@@ -50,6 +57,7 @@ def _measure(names: Sequence[str], rounds: int, quick: bool, console: Console) -
             console.print(f"[dim]{time.monotonic() - begun:6.1f} s  {name}[/dim]")
             try:
                 results[name] = WORKLOADS[name].run(run)
+                keep(results)
             except Broken as problem:
                 console.print(f"[bold red]{name}: {problem}[/bold red]")
             except Exception:  # the others can be measured all the same
