@@ -19,7 +19,8 @@ from benchmarks.wire import TIMESTAMP
 
 TABLE = """
 CREATE TABLE jobs (id bigint PRIMARY KEY, path text NOT NULL, status text NOT NULL DEFAULT 'queued', holder text,
-  assigned_at timestamptz, started_at timestamptz, completed_at timestamptz, counts jsonb);
+  assigned_at timestamptz, started_at timestamptz, completed_at timestamptz, counts jsonb)
+  WITH (autovacuum_enabled = off);
 CREATE INDEX jobs_queued ON jobs (id) WHERE status = 'queued'
 """
 CLAIM = """
