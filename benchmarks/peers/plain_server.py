@@ -92,7 +92,7 @@ def main(path: str, dsn: str) -> None:
 
     def listen(_: object) -> None:
         factory = Factory.forProtocol(lambda: Plain(pool))
-        reactor.listenUNIX(path, factory, backlog=2000)  # type: ignore[attr-defined]
+        reactor.listenUNIX(path, factory, backlog=2000)
 
     pool.start().addCallback(listen)
     reactor.run()  # type: ignore[attr-defined]
