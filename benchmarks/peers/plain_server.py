@@ -92,10 +92,10 @@ def main(path: str, dsn: str) -> None:
 
     def listen(_: object) -> None:
         factory = Factory.forProtocol(lambda: Plain(pool))
-        reactor.listenUNIX(path, factory, backlog=2000)
+        reactor.listenUNIX(path, factory, backlog=2000)  # type: ignore[attr-defined]
 
     pool.start().addCallback(listen)
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.run()
 
 
 if __name__ == "__main__":
