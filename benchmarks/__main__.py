@@ -1,9 +1,10 @@
 """``python -m benchmarks``: measure this server and its peers on the same work, in turns, in one run."""
 
 import argparse
+import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -17,31 +18,32 @@ from benchmarks.wire import Broken
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; the exit status is 1 where a count was wrong or a workload broke down."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if options.redraw and not options.plots:
-        parser.error("--redraw needs --plots")
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    options = _parser().parse_args(arguments)
+    console = Console(width=None if sys.stdout.isatty() else 200)
     if options.list:
         for workload in WORKLOADS.values():
             console.print(f"{workload.name:12} {workload.title}")
         return 0
-    if options.redraw:
-        _draw(report.read_json(options.redraw), options.plots, console)
+    if options.show:
+        _show(report.read_json(options.show), options, console)
         return 0
     where = report.machine()
     rounds = options.rounds or (1 if options.quick else 3)
-    results, whole = _measure(options.only or list(WORKLOADS), rounds, options.quick, console)
-    report.tables(results, console)
-    if options.json:
-        report.write_json(results, {"rounds": rounds, "quick": options.quick}, where, options.json)
-    if options.plots:
-        _draw(results, options.plots, console)
+
+    def keep(results: Mapping[str, Result]) -> None:
+        if options.json:
+            report.write_json(results, {"rounds": rounds, "quick": options.quick}, where, options.json)
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything is stopped that was started
+    results, whole = _measure(options.only or list(WORKLOADS), rounds, options.quick, console, keep)
+    _show(results, options, console)
     return 0 if whole else 1
 
 
-def _measure(names: Sequence[str], rounds: int, quick: bool, console: Console) -> tuple[dict[str, Result], bool]:
-    """The results of the workloads that worked, and whether all of them did."""
+def _measure(
+    names: Sequence[str], rounds: int, quick: bool, console: Console, keep: Callable[[Mapping[str, Result]], None]
+) -> tuple[dict[str, Result], bool]:
+    """The results of the workloads that worked, given to *keep* after each, and whether all of them did."""
     results: dict[str, Result] = {}
     begun = time.monotonic()
     with open_bench() as bench:
@@ -50,11 +52,18 @@ def _measure(names: Sequence[str], rounds: int, quick: bool, console: Console) -
             console.print(f"[dim]{time.monotonic() - begun:6.1f} s  {name}[/dim]")
             try:
                 results[name] = WORKLOADS[name].run(run)
+                keep(results)
             except Broken as problem:
                 console.print(f"[bold red]{name}: {problem}[/bold red]")
             except Exception:  # the others can be measured all the same
                 console.print_exception()
     return results, len(results) == len(names)
+
+
+def _show(results: Mapping[str, Result], options: argparse.Namespace, console: Console) -> None:
+    report.tables(results, console, options.markdown)
+    if options.plots:
+        _draw(results, options.plots, console)
 
 
 def _draw(results: Mapping[str, Result], directory: Path, console: Console) -> None:
@@ -74,7 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, help="of every contestant; 3, or 1 with --quick")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="draw the plots there")
-    parser.add_argument("--redraw", type=Path, metavar="FILE", help="draw what --json wrote; measure nothing")
+    parser.add_argument("--show", type=Path, metavar="FILE", help="measure nothing, show what --json wrote")
+    parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     parser.add_argument("--list", action="store_true", help="list the workloads")
     return parser
 

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, TypeVar
 
 import attrs
 
@@ -13,11 +14,12 @@ from benchmarks import wire
 with contextlib.suppress(ImportError):  # costs the driver a third less where it is installed
     import uvloop
 
+T = TypeVar("T")
 _PATIENCE = 120.0
 _QUIET = 0.05  # seconds in which nothing happens before we believe that nothing will
 
 
-def run(main: Any) -> Any:
+def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on the lightest event loop there is."""
     factory = uvloop.new_event_loop if "uvloop" in globals() else asyncio.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
@@ -44,7 +46,7 @@ class Fleet:
         """*count* crawlers that have said hello and were welcomed."""
         loop = asyncio.get_running_loop()
         for number in range(count):
-            await loop.create_unix_connection(lambda n=number: Crawler(self, f"{prefix}-{n}"), self.path)
+            await loop.create_unix_connection(partial(Crawler, self, f"{prefix}-{number}"), self.path)
         await self._until(lambda: self.welcomed == count)
 
     async def work(self, wanted: int) -> float:
@@ -124,8 +126,8 @@ class Crawler(asyncio.Protocol):
             fleet.completed += completed
             if fleet.completed >= fleet.wanted:
                 fleet.news.set()
-        elif wire.ERROR in data:
-            fleet.fail(f"the server answered {data!r}")
-        elif b'"type":"welcome"' in data:
+        if wire.WELCOME in data:
             fleet.welcomed += 1
             fleet.news.set()
+        if wire.ERROR in data:
+            fleet.fail(f"the server answered {data!r}")

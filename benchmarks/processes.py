@@ -24,6 +24,9 @@ class Usage:
     server: float = 0.0
     postgresql: float = 0.0
 
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(self.driver + other.driver, self.server + other.server, self.postgresql + other.postgresql)
+
     def __sub__(self, earlier: "Usage") -> "Usage":
         return Usage(self.driver - earlier.driver, self.server - earlier.server, self.postgresql - earlier.postgresql)
 

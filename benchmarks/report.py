@@ -21,60 +21,68 @@ _PACKAGES = (
 )
 
 
-def tables(results: Mapping[str, Result], console: Console) -> None:
+def tables(results: Mapping[str, Result], console: Console, markdown: bool = False) -> None:
     """Print every workload, then the targets."""
     for result in results.values():
-        console.print(_workload(result))
+        _print(console, result.title, *_workload(result), markdown=markdown)
         for name, why in result.skipped.items():
-            console.print(f"  [yellow]{name} was left out: {why}[/yellow]")
-        console.print()
+            console.print(f"{name} was left out: {why}", style="yellow", markup=False)
     found = medians(results)
     judged = [row for target in TARGETS if (row := _target(target, found))]
     if judged:
-        table = Table(title="Targets", title_justify="left")
-        for heading in ("figure", "measured", "must reach", "aim"):
-            table.add_column(heading, justify="left" if heading == "figure" else "right")
-        for row in judged:
-            table.add_row(*row)
-        console.print(table)
+        _print(console, "Targets", ["figure", "measured", "must reach", "aim"], judged, markdown=markdown)
 
 
-def _workload(result: Result) -> Table:
+def _print(
+    console: Console, title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], *, markdown: bool
+) -> None:
+    if markdown:
+        lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
+        text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        console.print(f"### {title}\n\n{text}\n", markup=False, soft_wrap=True, highlight=False)
+        return
+    table = Table(title=title, title_justify="left")
+    for place, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if place else "left")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    console.print()
+
+
+def _workload(result: Result) -> tuple[list[str], list[list[str]]]:
     details = list(dict.fromkeys(name for figure in result.figures.values() for name in figure.detail))
-    table = Table(title=result.title, title_justify="left")
-    table.add_column("")
-    table.add_column("median", justify="right")
-    table.add_column("rounds", justify="right")
-    for detail in details:
-        table.add_column(_heading(detail), justify="right")
+    rows = []
     for figure in result.figures.values():
         further = figure.detail_medians()
-        table.add_row(
-            figure.name,
-            f"{number(figure.median)} {figure.unit}",
-            " ".join(map(number, figure.rounds)),
-            *(number(further[name]) if name in further else "" for name in details),
+        rows.append(
+            [
+                figure.name,
+                f"{number(figure.median)} {figure.unit}",
+                f"{number(min(figure.rounds))} … {number(max(figure.rounds))}",
+                *(number(further[name]) if name in further else "" for name in details),
+            ]
         )
-    return table
+    return [result.curve or "", "median", "rounds", *map(_heading, details)], rows
 
 
 def _heading(detail: str) -> str:
-    return f"{detail}, CPU µs a job" if detail in {"driver", "server", "postgresql"} else detail
+    return f"{detail}, µs a job" if detail in {"driver", "server", "postgresql"} else detail
 
 
-def _target(target: Target, found: Medians) -> tuple[str, str, str, str] | None:
+def _target(target: Target, found: Medians) -> list[str] | None:
     measured = found.get(target.figure)
     if measured is None:
         return None
     must, aim = (
-        "\n".join(map(_verdict, verdicts(target, bounds, found))) or "-" for bounds in (target.must, target.aim)
+        "; ".join(map(_verdict, verdicts(target, bounds, found))) or "-" for bounds in (target.must, target.aim)
     )
-    return f"{target.figure[0]}: {target.figure[1]}", number(measured), must, aim
+    return [f"{target.figure[0]}: {target.figure[1]}", number(measured), must, aim]
 
 
 def _verdict(verdict: Verdict) -> str:
-    colour = "green" if verdict.reached >= 1 else "red"
-    return f"{number(verdict.amount)} ({bound_text(verdict.bound)}): [{colour}]{verdict.reached:.2f}[/{colour}]"
+    """How much of the bound is reached: 1.00 and more is good."""
+    return f"{number(verdict.amount)} ({bound_text(verdict.bound)}): {verdict.reached:.2f}"
 
 
 def bound_text(bound: Bound) -> str:

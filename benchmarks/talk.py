@@ -1,7 +1,7 @@
 """A crawler that blocks: for what takes one crawler, and where its own delay must be as small as it can be."""
 
 import socket
-from typing import Self
+from typing import Any, Self
 
 from benchmarks import wire
 
@@ -16,11 +16,11 @@ class Talk:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(_PATIENCE)
         self.socket.connect(path)
-        said: dict[str, object] = {"crawlerId": name, "maxJobs": 1, "capabilities": ["ack"] if acks else []}
+        said: dict[str, Any] = {"crawlerId": name, "maxJobs": 1, "capabilities": ["ack"] if acks else []}
         if entity_types is not None:
             said["entityTypes"] = entity_types
         self.send(wire.message("hello", **said))
-        self.until(b'"type":"welcome"')
+        self.until(wire.WELCOME)
 
     def __enter__(self) -> Self:
         return self

@@ -11,6 +11,7 @@ JOB_ID = re.compile(rb'\{"id":"([^"]+)"')
 """In a ``job_response``: every job begins so."""
 COMPLETION_ACKED = b'"type":"job_completed"'
 """Only an ``ack`` says this; from a server, a report's type stands nowhere else."""
+WELCOME = b'"type":"welcome"'
 ERROR = b'"type":"error"'
 
 

@@ -19,7 +19,8 @@ from benchmarks.wire import TIMESTAMP
 
 TABLE = """
 CREATE TABLE jobs (id bigint PRIMARY KEY, path text NOT NULL, status text NOT NULL DEFAULT 'queued', holder text,
-  assigned_at timestamptz, started_at timestamptz, completed_at timestamptz, counts jsonb);
+  assigned_at timestamptz, started_at timestamptz, completed_at timestamptz, counts jsonb)
+  WITH (autovacuum_enabled = off);
 CREATE INDEX jobs_queued ON jobs (id) WHERE status = 'queued'
 """
 CLAIM = """
@@ -94,7 +95,7 @@ def main(path: str, dsn: str) -> None:
         reactor.listenUNIX(path, factory, backlog=2000)  # type: ignore[attr-defined]
 
     pool.start().addCallback(listen)
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.run()
 
 
 if __name__ == "__main__":

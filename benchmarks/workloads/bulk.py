@@ -5,6 +5,7 @@ import io
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import psycopg2
 
@@ -14,6 +15,9 @@ from benchmarks.suite import Run
 from benchmarks.wire import Broken
 
 REQUESTS = 3
+_COPY = """
+COPY jobs (id, account_id, command, full_path, provider, gitlab_url, priority, scheduled_at, max_attempts) FROM STDIN
+"""
 
 
 def measure(run: Run, result: Result) -> None:
@@ -53,13 +57,21 @@ def _post(node: Node, bodies: list[list[str]]) -> float:
 
 
 def _copy(node: Node, bodies: list[list[str]]) -> float:
+    """What the server writes for a POST, ids and all, so that no default has to be computed and no trigger to run."""
     connection = psycopg2.connect(node.database.dsn)
     connection.autocommit = True
-    encoded = ["".join(f"bench\tissues\t{path}\n" for path in paths) for paths in bodies]
+    now = datetime.now(UTC).isoformat()
+    encoded = [
+        "".join(
+            f"01{batch:012}{place:012}\tbench\tissues\t{path}\tgitlab-onprem\thttp://127.0.0.1:9\t0\t{now}\t3\n"
+            for place, path in enumerate(paths)
+        )
+        for batch, paths in enumerate(bodies)
+    ]
     begun = time.perf_counter()
     with connection.cursor() as cursor:
         for body in encoded:
-            cursor.copy_expert("COPY jobs (account_id, command, full_path) FROM STDIN", io.StringIO(body))
+            cursor.copy_expert(_COPY, io.StringIO(body))
     seconds = time.perf_counter() - begun
     connection.close()
     return seconds

@@ -1,0 +1,219 @@
+"""The parts of the benchmarks that decide what a figure says. No time is asserted anywhere."""
+
+import asyncio
+import io
+import json
+from pathlib import Path
+
+from rich.console import Console
+from twisted.trial.unittest import SynchronousTestCase
+
+from benchmarks import driver, report, wire
+from benchmarks.__main__ import main
+from benchmarks.figures import Figure, Result, medians, percentile
+from benchmarks.suite import WORKLOADS
+from benchmarks.targets import TARGETS, Bound, Target, verdicts
+from copilot_socket.core.errors import ErrorCode
+from copilot_socket.core.replies import Ack, Error, Job, JobResponse, Reply, Welcome
+from copilot_socket.wire.codec import encode
+from copilot_socket.wire.validators import Decoder
+
+
+class PercentileTests(SynchronousTestCase):
+    """Nearest rank."""
+
+    def test_ranks(self) -> None:
+        """Of 100 values the 99th is the 99 % one, and half of them do not exceed the 50th."""
+        values = [float(value) for value in range(100, 0, -1)]
+        self.assertEqual([percentile(values, share) for share in (0.0, 0.5, 0.99, 1.0)], [1, 50, 99, 100])
+
+    def test_few_values(self) -> None:
+        """With few values it is one of them, never something in between."""
+        self.assertEqual(percentile([3.0], 0.5), 3.0)
+        self.assertEqual(percentile([1.0, 2.0, 9.0], 0.99), 9.0)
+
+    def test_no_value(self) -> None:
+        """There is no percentile of nothing."""
+        self.assertRaises(ValueError, percentile, [], 0.5)
+
+
+class FigureTests(SynchronousTestCase):
+    """Rounds and their medians."""
+
+    def test_rounds_of_one_figure_are_kept_together(self) -> None:
+        """The median is over the rounds, of details too, and one slow round does not move it much."""
+        result = Result("lifecycles", "")
+        for value, spent in ((10.0, 1.0), (2.0, 9.0), (11.0, 2.0)):
+            result.add("ours", "jobs/s", value, server=spent)
+        self.assertEqual(medians({"lifecycles": result}), {("lifecycles", "ours"): 10.0})
+        self.assertEqual(result.figures["ours"].detail_medians(), {"server": 2.0})
+
+
+class TargetTests(SynchronousTestCase):
+    """Bounds, fixed and relative."""
+
+    def test_more_is_better(self) -> None:
+        """Twice the yardstick is asked for, three times as much was measured."""
+        target = Target(("a", "ours"), [Bound(2, ("a", "yardstick"))], [])
+        [verdict] = verdicts(target, target.must, {("a", "ours"): 300, ("a", "yardstick"): 100})
+        self.assertEqual((verdict.amount, verdict.reached), (200, 1.5))
+
+    def test_less_is_better(self) -> None:
+        """Two where one is allowed is half of what is asked for."""
+        target = Target(("a", "wait"), [Bound(1)], [], least=False)
+        [verdict] = verdicts(target, target.must, {("a", "wait"): 2})
+        self.assertEqual(verdict.reached, 0.5)
+
+    def test_what_was_not_measured(self) -> None:
+        """A bound that refers to a peer that was left out is not judged."""
+        target = Target(("a", "ours"), [Bound(2, ("a", "gone")), Bound(1)], [])
+        self.assertEqual([verdict.amount for verdict in verdicts(target, target.must, {("a", "ours"): 3})], [1])
+        self.assertEqual(verdicts(target, target.must, {}), [])
+
+    def test_targets_are_about_workloads_that_exist(self) -> None:
+        """A misspelt name would silently drop a target."""
+        named = {bound.figure for target in TARGETS for bound in (*target.must, *target.aim) if bound.figure}
+        self.assertLessEqual(
+            {figure[0] for figure in (*named, *(target.figure for target in TARGETS))}, set(WORKLOADS)
+        )
+
+
+def said(*replies: Reply) -> bytes:
+    """As the server writes it."""
+    return b"".join(map(encode, replies))
+
+
+def job(name: str) -> Job:
+    """A job as it goes over the wire."""
+    return Job(id=name, entity_type="issue", entity_id="7", gitlab_url="http://gitlab", access_token="secret")
+
+
+def acks(name: str) -> tuple[Ack, Ack]:
+    """Of a whole lifecycle."""
+    return Ack("job_started", "t", name), Ack("job_completed", "t", name)
+
+
+class WireTests(SynchronousTestCase):
+    """Bytes that are made and read without a JSON parser are the same as with one."""
+
+    def test_messages_are_valid(self) -> None:
+        """What the crawlers of a measurement say passes the schemas."""
+        decoder = Decoder()
+        lines = [wire.request(3), *wire.LIFECYCLE.about([b"a.1.b", b"c.1.d"]).splitlines()]
+        for line in lines:
+            decoder.decode(line)
+        self.assertEqual(
+            [(said["type"], said.get("jobId")) for said in map(json.loads, lines)],
+            [
+                ("job_request", None),
+                ("job_started", "a.1.b"),
+                ("job_completed", "a.1.b"),
+                ("job_started", "c.1.d"),
+                ("job_completed", "c.1.d"),
+            ],
+        )
+
+    def test_what_was_heard(self) -> None:
+        """Cut anywhere, it is read as a whole."""
+        data = said(JobResponse((job("a"), job("b"))), *acks("a"), *acks("b"), JobResponse())
+        heard = wire.read([data[:100], data[100:]])
+        self.assertEqual((heard.handed_out, heard.completed), (["a", "b"], ["a", "b"]))
+
+    def test_faults_are_found(self) -> None:
+        """A job given twice, an ack for nothing, an ack twice, an error."""
+        given = said(JobResponse((job("a"),)))
+        for fault in (
+            given + given,
+            said(*acks("a")),
+            given + said(*acks("a"), *acks("a")),
+            said(Error(ErrorCode.INTERNAL, "no")),
+        ):
+            self.assertRaises(wire.Broken, wire.read, [fault])
+
+
+class Written(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.data = b""
+
+    def write(self, data: bytes) -> None:  # type: ignore[override]
+        self.data += data
+
+
+class DriverTests(SynchronousTestCase):
+    """The crawlers of a measurement."""
+
+    def crawler(self) -> tuple[driver.Fleet, driver.Crawler, Written]:
+        """One that is connected and has said hello."""
+        fleet, transport = driver.Fleet("", 2, wanted=3), Written()
+        crawler = driver.Crawler(fleet, "one")
+        crawler.connection_made(transport)
+        self.assertEqual(json.loads(transport.data)["type"], "hello")
+        transport.data = b""
+        return fleet, crawler, transport
+
+    def test_reads_however_it_is_cut(self) -> None:
+        """Every job is started and completed once and every ack counted, wherever the bytes are cut."""
+        data = said(
+            Welcome("c", "1", 1000, 1000, 2), JobResponse(), JobResponse((job("a"), job("b"))), *acks("a"), *acks("b")
+        )
+        for cut in range(len(data)):
+            fleet, crawler, transport = self.crawler()
+            crawler.data_received(data[:cut])
+            crawler.data_received(data[cut:])
+            self.assertEqual((fleet.welcomed, fleet.handed_out, fleet.completed), (1, 2, 2))
+            self.assertEqual(transport.data, wire.LIFECYCLE.about([b"a", b"b"]) + wire.request(2))
+            self.assertEqual(b"".join(fleet.heard), data)
+
+    def test_asks_no_more_in_the_end(self) -> None:
+        """What comes when all that was wanted is done is completed, and nothing further is asked for."""
+        fleet, crawler, transport = self.crawler()
+        fleet.completed = 3
+        crawler.data_received(said(JobResponse((job("a"),))))
+        self.assertEqual(transport.data, wire.LIFECYCLE.about([b"a"]))
+
+    def test_an_error_ends_the_measurement(self) -> None:
+        """A figure that was measured over errors says nothing."""
+        fleet, crawler, _ = self.crawler()
+        crawler.data_received(said(Error(ErrorCode.INTERNAL, "no")))
+        self.assertIn("internal", fleet.failure or "")
+
+
+class ReportTests(SynchronousTestCase):
+    """Tables and JSON."""
+
+    def setUp(self) -> None:
+        ours = Result("lifecycles", "Lifecycles", skipped={"beanstalkd": "apt install beanstalkd"})
+        for value in (14_000.0, 15_000.0, 13_000.0):
+            ours.add("copilot-socket, 32 crawlers x 1", "jobs/s", value, server=40.0)
+            ours.add("pgbench one by one", "jobs/s", value / 2)
+        curve = Result("size", "By size", {"100": Figure("100", "jobs/s", [5.0])}, curve="bytes")
+        self.results = {"lifecycles": ours, "size": curve}
+
+    def test_tables(self) -> None:
+        """Medians, details, ratios, and who was left out and why."""
+        out = io.StringIO()
+        report.tables(self.results, Console(file=out, width=160))
+        for expected in ("14,000 jobs/s", "13,000 … 15,000", "7,000", "apt install beanstalkd", "1.00", "0.50"):
+            self.assertIn(expected, out.getvalue())
+
+    def test_json_holds_everything(self) -> None:
+        """What is written can be read again, and says where it comes from."""
+        path = Path(self.mktemp())
+        report.write_json(self.results, {"rounds": 3}, report.machine(), path)
+        self.assertEqual(report.read_json(path), self.results)
+        document = json.loads(path.read_text())
+        self.assertEqual(document["options"], {"rounds": 3})
+        self.assertIn("twisted", document["versions"])
+        self.assertGreater(document["machine"]["cores"], 0)
+
+
+class CommandTests(SynchronousTestCase):
+    """The command line."""
+
+    def test_unknown_workload(self) -> None:
+        """It is refused before anything is started."""
+        self.patch(__import__("sys"), "stderr", io.StringIO())
+        self.assertEqual(self.assertRaises(SystemExit, main, ["--only", "lifecycles,nonsense"]).code, 2)
