@@ -37,8 +37,8 @@ def check(node: Node, heard: wire.Heard) -> None:
         raise wire.Broken("a job was handed out again although its first try went well")
     [(stored,)] = node.database.execute(
         "SELECT count(DISTINCT j.id) FROM unnest(%s::text[]) AS a (id) "
-        "JOIN job_tries t ON t.job_id = split_part(a.id, '.', 1) AND t.crawler_job_id = a.id "
-        "JOIN jobs j ON j.id = t.job_id WHERE j.status = 'completed' AND t.outcome = 'completed'",
+        "JOIN job_assignments t ON t.web_app_job_id = split_part(a.id, '.', 1) AND t.crawler_job_id = a.id "
+        "JOIN jobs j ON j.id = t.web_app_job_id WHERE j.status = 'completed' AND t.outcome = 'completed'",
         (heard.completed,),
     )
     if stored != len(heard.completed):

@@ -23,7 +23,7 @@ WITH ended AS (
   FROM generate_series(%(start)s, %(end)s) AS n
   RETURNING web_app_job_id, try, crawler_job_id, crawler_key, assigned_at, started_at
 )
-INSERT INTO job_tries (job_id, try, crawler_job_id, crawler_key, assigned_at, started_at, outcome)
+INSERT INTO job_past_tries (job_id, try, crawler_job_id, crawler_key, assigned_at, started_at, outcome)
 SELECT ended.*, 'completed' FROM ended
 """
 _QUEUED = """
@@ -78,7 +78,7 @@ def fill_queued(database: Database, name: str, jobs: int, command: str = "issues
 
 def settle(database: Database) -> None:
     """Do now what autovacuum and the checkpointer would do while we measure."""
-    for table in ("jobs", "job_assignments", "job_tries"):
+    for table in ("jobs", "job_assignments", "job_past_tries"):
         database.execute(f"VACUUM ANALYZE {table}")
     database.execute("CHECKPOINT")
 

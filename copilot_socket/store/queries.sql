@@ -100,13 +100,13 @@ ORDER BY nth
 
 -- name: explain_refusals
 -- Why reports found no live assignment of theirs: the assignment as it stands, and how the try ended if it has.
+-- Not by the view job_tries, whose second half no join reaches through an index.
 SELECT i.assignment,
-       a.crawler_job_id IS NOT NULL AS live,
-       t.outcome
+       a.crawler_job_id IS NOT NULL AND a.completed_at IS NULL AS live,
+       coalesce(a.outcome, p.outcome)
 FROM unnest(%(job)s::text[], %(assignment)s::text[], %(try)s::integer[]) AS i (job_id, assignment, try)
-LEFT JOIN job_assignments a
-  ON a.web_app_job_id = i.job_id AND a.crawler_job_id = i.assignment AND a.completed_at IS NULL
-LEFT JOIN job_tries t ON t.job_id = i.job_id AND t.try = i.try AND t.crawler_job_id = i.assignment
+LEFT JOIN job_assignments a ON a.web_app_job_id = i.job_id AND a.crawler_job_id = i.assignment
+LEFT JOIN job_past_tries p ON p.job_id = i.job_id AND p.try = i.try AND p.crawler_job_id = i.assignment
 
 -- name: crawlers_present
 INSERT INTO crawlers (key, crawler_id, node_id, lease_expires_at, max_jobs, entity_types, plain)

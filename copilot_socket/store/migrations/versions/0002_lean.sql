@@ -88,5 +88,5 @@ CREATE VIEW job_tries AS
   SELECT job_id, try, crawler_job_id, crawler_key, assigned_at, started_at, ended_at, outcome, reason
   FROM job_past_tries
   UNION ALL
-  SELECT web_app_job_id, try, crawler_job_id, crawler_key, assigned_at, started_at, completed_at, outcome, reason
+  SELECT web_app_job_id::text, try, crawler_job_id, crawler_key, assigned_at, started_at, completed_at, outcome, reason
   FROM job_assignments WHERE outcome IS NOT NULL;
