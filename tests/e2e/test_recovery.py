@@ -269,9 +269,9 @@ class DatabaseTests(_RecoveryTestCase):
                 raise DatabaseAway("the connection was lost after COMMIT")
             return claimed
 
-        async def wait(operations: Any) -> Any:
+        async def wait(*arguments: Any) -> Any:
             await until(lambda: not away[0], "the database is back for writes")
-            return await write(operations)
+            return await write(*arguments)
 
         crawler.say("job_request")
         await crawler.expect("job_response")
@@ -293,8 +293,8 @@ class DatabaseTests(_RecoveryTestCase):
         self.add_jobs()
         job = (await crawler.take_job())["id"]
 
-        async def lose(operations: Any) -> Any:
-            written = await real(operations)
+        async def lose(*arguments: Any) -> Any:
+            written = await real(*arguments)
             if len(failures) % 2 == 0:
                 failures.append("the connection was lost after COMMIT")
                 raise DatabaseAway(failures[-1])
