@@ -8,13 +8,11 @@ from typing import Any
 
 import attrs
 
-from copilot_socket.core.records import record
-
 Counts = dict[str, float]
 Json = dict[str, Any]
 
 
-@record
+@attrs.frozen
 class Hello:
     """Who the crawler is."""
 
@@ -27,7 +25,7 @@ class Hello:
     capabilities: tuple[str, ...] | None = None
 
 
-@record
+@attrs.frozen
 class Heartbeat:
     """A sign of life. ``uptime`` in seconds."""
 
@@ -38,14 +36,14 @@ class Heartbeat:
     uptime: float | None = None
 
 
-@record
+@attrs.frozen
 class JobRequest:
     """A request for work."""
 
     limit: int | None = None
 
 
-@record
+@attrs.frozen
 class JobStarted:
     """The crawler has begun."""
 
@@ -53,7 +51,7 @@ class JobStarted:
     entity_id: str | None = None
 
 
-@record
+@attrs.frozen
 class JobProgress:
     """How far it is."""
 
@@ -70,7 +68,7 @@ class JobProgress:
     items: tuple[Any, ...] | None = attrs.field(default=None, repr=False)
 
 
-@record
+@attrs.frozen
 class JobCompleted:
     """It is done."""
 
@@ -80,7 +78,7 @@ class JobCompleted:
     output_files: tuple[str, ...] | None = None
 
 
-@record
+@attrs.frozen
 class JobFailed:
     """It did not work."""
 
@@ -93,7 +91,7 @@ class JobFailed:
     context: Json | None = None
 
 
-@record
+@attrs.frozen
 class DiscoveredJob:
     """A job that discovery found."""
 
@@ -105,7 +103,7 @@ class DiscoveredJob:
     estimated_size: Counts | None = None
 
 
-@record
+@attrs.frozen
 class JobsDiscovered:
     """What the crawler came across, and what it becomes."""
 
@@ -113,7 +111,7 @@ class JobsDiscovered:
     discovery_summary: Json | None = None
 
 
-@record
+@attrs.frozen
 class Entity:
     """A group or project that exists."""
 
@@ -123,7 +121,7 @@ class Entity:
     parent_id: str | int | None = None
 
 
-@record
+@attrs.frozen
 class Discovery:
     """Areas for the job's account."""
 
@@ -131,7 +129,7 @@ class Discovery:
     entities: tuple[Entity, ...]
 
 
-@record
+@attrs.frozen
 class TokenRefreshRequest:
     """The access token no longer works."""
 
@@ -174,7 +172,7 @@ ELEMENTS = {"jobs_discovered": "discovered_jobs", "discovery": "entities"}
 """Message type → the list of which a bad element costs only itself."""
 
 
-@record
+@attrs.frozen
 class ElementFault:
     """What was wrong with one element; ``path`` is a JSON pointer that names its index."""
 
@@ -183,7 +181,7 @@ class ElementFault:
     message: str
 
 
-@record
+@attrs.frozen
 class Message:
     """A valid message. ``fields`` is its data as they came; ``faults`` tells of elements that are not among them."""
 

@@ -1,58 +1,42 @@
-"""From validated JSON to the classes of :mod:`copilot_socket.core.messages`."""
+"""From validated JSON to the classes of :mod:`copilot_socket.core.messages`, by cattrs."""
 
 from collections.abc import Callable
 from typing import Any, cast
 
 import attrs
+from cattrs import Converter
+from cattrs.gen import make_dict_structure_fn, override
 
 from copilot_socket.core.messages import INCOMING, Data, DiscoveredJob, Entity, wire_name
 
-Structure = Callable[[dict[str, Any]], Any]
+
+def _converter() -> Converter:
+    """The schemas have checked everything: what is left is to name and to freeze."""
+    converter = Converter(detailed_validation=False)
+    # 5.0 is an integer to JSON Schema, and an int from here on.
+    converter.register_structure_hook(int, lambda value, _: int(value))
+    converter.register_structure_hook(float, lambda value, _: value)
+    converter.register_structure_hook(str | int, lambda value, _: _identifier(value))
+    converter.register_structure_hook(str | int | None, lambda value, _: _identifier(value))
+    for cls in (DiscoveredJob, Entity, *INCOMING.values()):
+        names = {field.name: override(rename=wire_name(cls, field.name)) for field in attrs.fields(cls)}
+        converter.register_structure_hook(
+            cls,
+            make_dict_structure_fn(cls, converter, _cattrs_detailed_validation=False, **names),  # type: ignore[arg-type]
+        )
+    return converter
 
 
 def _identifier(value: Any) -> Any:
     return int(value) if isinstance(value, float) else value
 
 
-def _structure(cls: type) -> Structure:
-    """What makes *cls* of an object that its schema has accepted: what is left is to name and to freeze.
-
-    A field that is left out becomes None, as one that is null.
-    """
-    fields = attrs.fields(cls)
-    names = [wire_name(cls, field.name) for field in fields]
-    conversions = [
-        (index, _CONVERSIONS[field.type]) for index, field in enumerate(fields) if field.type in _CONVERSIONS
-    ]
-
-    def structure(data: dict[str, Any]) -> Any:
-        values = list(map(data.get, names))
-        for at, convert in conversions:
-            if values[at] is not None:
-                values[at] = convert(values[at])
-        return cls(*values)
-
-    return structure
+def _structure(cls: type) -> Callable[[dict[str, Any]], Data]:
+    hook = _CONVERTER.get_structure_hook(cls)
+    return lambda data: cast(Data, hook(data, cls))
 
 
-def _each(cls: type) -> Callable[[list[Any]], tuple[Any, ...]]:
-    structure = _structure(cls)
-    return lambda elements: tuple(map(structure, elements))
+_CONVERTER = _converter()
 
-
-_CONVERSIONS: dict[Any, Callable[[Any], Any]] = {
-    # 5.0 is an integer to JSON Schema, and an int from here on.
-    int: int,
-    int | None: int,
-    str | int: _identifier,
-    str | int | None: _identifier,
-    tuple[str, ...] | None: tuple,
-    tuple[Any, ...] | None: tuple,
-}
-_CONVERSIONS[tuple[DiscoveredJob, ...]] = _each(DiscoveredJob)
-_CONVERSIONS[tuple[Entity, ...]] = _each(Entity)
-
-STRUCTURES: dict[str, Callable[[dict[str, Any]], Data]] = {
-    type_: cast(Callable[[dict[str, Any]], Data], _structure(cls)) for type_, cls in INCOMING.items()
-}
+STRUCTURES = {type_: _structure(cls) for type_, cls in INCOMING.items()}
 """Message type → what makes its data, once its schema has accepted them."""

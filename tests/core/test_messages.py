@@ -27,11 +27,12 @@ class MessageTests(SynchronousTestCase):
         for id_, ref in (("m", "m"), ("", ""), (None, "t")):
             self.assertEqual(Message("job_request", "t", id_, None, {}, lambda _: JobRequest()).ref, ref)
 
-    def test_slotted(self) -> None:
-        """No value takes more room than its fields, nor has others; that nobody changes one the types say."""
+    def test_frozen_and_slotted(self) -> None:
+        """No value changes on its way, and none takes more room than its fields."""
         for cls in (Message, ElementFault, DiscoveredJob, Entity, *INCOMING.values()):
             self.assertNotIn("__dict__", vars(cls), cls)
-        self.assertRaises(AttributeError, setattr, Hello("c"), "crawlerId", "d")
+            self.assertIs(cls.__setattr__, Message.__setattr__, cls)
+        self.assertRaises(attrs.exceptions.FrozenInstanceError, setattr, Hello("c"), "crawler_id", "d")
 
     def test_names_on_the_wire(self) -> None:
         """Camel case, but where the protocol has it otherwise."""
