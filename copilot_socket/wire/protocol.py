@@ -18,7 +18,7 @@ from copilot_socket.telling import MessagesHandled, Telling
 from copilot_socket.wire.framing import Framer
 from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Overrun, TooLarge
 from copilot_socket.wire.outbox import Outbox, Slot
-from copilot_socket.wire.sending import Turn
+from copilot_socket.wire.sending import Flusher
 from copilot_socket.wire.validators import Decoder
 
 MAX_BAD_MESSAGES = 20
@@ -47,7 +47,13 @@ class CrawlerProtocol(LineReceiver):
     log = Logger("copilot_socket.wire")
 
     def __init__(
-        self, decoder: Decoder, handler: Handler, reactor: IReactorTime, turn: Turn, telling: Telling, max_size: int
+        self,
+        decoder: Decoder,
+        handler: Handler,
+        reactor: IReactorTime,
+        flusher: Flusher,
+        telling: Telling,
+        max_size: int,
     ) -> None:
         self.id = secrets.token_hex(8)
         self.crawler: Any = None
@@ -62,7 +68,7 @@ class CrawlerProtocol(LineReceiver):
         self._decoder = decoder
         self._handler = handler
         self._reactor = reactor
-        self._turn = turn
+        self._flusher = flusher
         self._telling = telling
         self._framer = Framer(max_size)
         self._max_size = max_size
@@ -205,7 +211,7 @@ class CrawlerProtocol(LineReceiver):
 
     def _write(self, data: bytes) -> None:
         if not self._unsent and not self._dealing:
-            self._turn.end(self.flush)
+            self._flusher.soon(self.flush)
         self._unsent.append(data)
 
     def flush(self) -> None:

@@ -5,20 +5,20 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IReactorTime
 
 
-class Turn:
-    """Calls back everyone who asks, once, after the present turn of the reactor; one timer for all of them."""
+class Flusher:
+    """Has everyone who asks flushed, once, after the present turn of the reactor; one timer for all of them."""
 
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
-        self._callbacks: list[Callable[[], None]] = []
+        self._flushes: list[Callable[[], None]] = []
 
-    def end(self, callback: Callable[[], None]) -> None:
-        """Call *callback* when the turn is over."""
-        if not self._callbacks:
-            self._reactor.callLater(0, self._over)
-        self._callbacks.append(callback)
+    def soon(self, flush: Callable[[], None]) -> None:
+        """Call *flush* when the turn is over."""
+        if not self._flushes:
+            self._reactor.callLater(0, self._run)
+        self._flushes.append(flush)
 
-    def _over(self) -> None:
-        callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            callback()
+    def _run(self) -> None:
+        flushes, self._flushes = self._flushes, []
+        for flush in flushes:
+            flush()
