@@ -3,7 +3,6 @@
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-import attrs
 import psycopg2
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -14,7 +13,8 @@ from copilot_socket.core.jobs import Event
 from copilot_socket.core.replies import Job, JobResponse
 from copilot_socket.core.reports import job_of
 from copilot_socket.core.vault import VaultError
-from copilot_socket.handlers.crawlers import Crawler, Held, Link
+from copilot_socket.handlers.crawlers import Crawler, Held
+from copilot_socket.handlers.standing import Standing
 from copilot_socket.handlers.tokens import Refused, Tokens, Unavailable
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.faults import DatabaseAway
@@ -24,18 +24,6 @@ from copilot_socket.telling import JobSent, Telling
 
 RETRY = 0.2
 """Seconds before giving back is tried again when the database fails."""
-
-
-@attrs.define(eq=False)
-class Standing:
-    """A crawler's request for work; ``answered`` once it was given at least an empty response."""
-
-    crawler: Crawler
-    link: Link
-    limit: int
-    answered: bool = False
-    awaited: bool = False
-    """Its crawler's reports are on their way to the database; it is served when they are there."""
 
 
 class Delivery:

@@ -15,8 +15,9 @@ from twisted.logger import Logger
 from copilot_socket.core.jobs import Event, commands_for
 from copilot_socket.core.replies import JobResponse
 from copilot_socket.handlers.crawlers import Crawler, Link, Registry
-from copilot_socket.handlers.delivery import Delivery, Standing
+from copilot_socket.handlers.delivery import Delivery
 from copilot_socket.handlers.reserve import Reserve
+from copilot_socket.handlers.standing import Standing, by_entity_types, room_of
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.faults import DatabaseAway
@@ -24,8 +25,6 @@ from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.turns import NOTHING, Claim, Claimed, Wants
 from copilot_socket.telling import Telling
 
-MAX_CLAIM = 500
-"""Jobs that one round of claiming may take, for all crawlers together."""
 PROMPT = 0.05
 """Seconds between the end of a job and the next request, for a crawler that is taken to ask at once."""
 RETRY = 0.2
@@ -210,8 +209,8 @@ class Dispatcher:
         await self._settle_doubts()
         everyone = [standing for standing in self._standing.values() if self._ready(standing)]
         served: set[str] = set()
-        for entity_types, group in _by_entity_types(everyone).items():
-            wants = Wants(_room(group), commands_for(entity_types))
+        for entity_types, group in by_entity_types(everyone).items():
+            wants = Wants(room_of(group), commands_for(entity_types))
             if not wants:
                 continue
             claim = await self._claim(wants)
@@ -296,22 +295,3 @@ def _by_crawler(jobs: Iterable[Claimed]) -> dict[str, list[Claimed]]:
     for job in jobs:
         by_crawler.setdefault(job.crawler, []).append(job)
     return by_crawler
-
-
-def _by_entity_types(requests: Sequence[Standing]) -> dict[tuple[str, ...], list[Standing]]:
-    groups: dict[tuple[str, ...], list[Standing]] = {}
-    for request in requests:
-        groups.setdefault(request.crawler.entity_types, []).append(request)
-    return groups
-
-
-def _room(requests: Sequence[Standing]) -> dict[str, int]:
-    """How many jobs each crawler is to get: what it asked for and has room for, all together ``MAX_CLAIM``."""
-    room: dict[str, int] = {}
-    left = MAX_CLAIM
-    for item in requests:
-        wanted = min(item.limit, item.crawler.room, left)
-        if wanted > 0:
-            room[item.crawler.key] = wanted
-            left -= wanted
-    return room

@@ -1,0 +1,42 @@
+"""Requests for work that stand, and what a round of claiming is to bring them."""
+
+from collections.abc import Sequence
+
+import attrs
+
+from copilot_socket.handlers.crawlers import Crawler, Link
+
+MAX_CLAIM = 500
+"""Jobs that one round of claiming may take, for all crawlers together."""
+
+
+@attrs.define(eq=False)
+class Standing:
+    """A crawler's request for work; ``answered`` once it was given at least an empty response."""
+
+    crawler: Crawler
+    link: Link
+    limit: int
+    answered: bool = False
+    awaited: bool = False
+    """Its crawler's reports are on their way to the database; it is served when they are there."""
+
+
+def by_entity_types(requests: Sequence[Standing]) -> dict[tuple[str, ...], list[Standing]]:
+    """*requests* by what their crawlers take: those of one group are served by one claim."""
+    groups: dict[tuple[str, ...], list[Standing]] = {}
+    for request in requests:
+        groups.setdefault(request.crawler.entity_types, []).append(request)
+    return groups
+
+
+def room_of(requests: Sequence[Standing]) -> dict[str, int]:
+    """How many jobs each crawler is to get: what it asked for and has room for, all together ``MAX_CLAIM``."""
+    room: dict[str, int] = {}
+    left = MAX_CLAIM
+    for item in requests:
+        wanted = min(item.limit, item.crawler.room, left)
+        if wanted > 0:
+            room[item.crawler.key] = wanted
+            left -= wanted
+    return room
