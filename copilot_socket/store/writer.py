@@ -112,7 +112,7 @@ class Writer:
         while self._queue:
             batch = self._take()
             self._in_flight = len(batch)
-            committing = Deferred.fromCoroutine(self._commit(batch, self.claimant.wants(_endings(batch))))
+            committing = Deferred.fromCoroutine(self._commit(batch, self._wants(batch)))
             # The statement is on its way: the answers to the batch before go out while the database works.
             self._answer(committed)
             committed = await committing
@@ -168,9 +168,16 @@ class Writer:
             for news in written.news:
                 self._telling.tell(news)
             if written.claim is not None:
-                self.claimant.claimed(written.claim)
+                with self.log.failureHandler("Handing over what was claimed failed"):
+                    self.claimant.claimed(written.claim)
             for (_, d), verdict in zip(batch, written.verdicts, strict=True):
                 d.callback(verdict)
+
+    def _wants(self, batch: Batch) -> Wants:
+        """What to claim beside *batch*, which is stored whatever the claimant does."""
+        with self.log.failureHandler("Asking what to claim failed"):
+            return self.claimant.wants(_endings(batch))
+        return NOTHING
 
     async def _halve(self, batch: Batch, error: Exception) -> list[Committed]:
         if len(batch) == 1:

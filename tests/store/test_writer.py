@@ -1,5 +1,7 @@
 """The group commit: batches, halving, a database that goes away, and its queue."""
 
+from collections.abc import Mapping
+
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
@@ -7,9 +9,10 @@ from twisted.internet.task import deferLater
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.reports import Completed, Progressed, Report, Started
 from copilot_socket.store import writer as writer_module
-from copilot_socket.store.writer import Unstorable
+from copilot_socket.store.turns import Claim, Wants
+from copilot_socket.store.writer import NoClaimant, Unstorable
 from tests.support.postgres import execute
-from tests.support.store import StoreTestCase
+from tests.support.store import PLAIN_COMMANDS, StoreTestCase
 
 
 class WriterTests(StoreTestCase):
@@ -32,6 +35,30 @@ class WriterTests(StoreTestCase):
         self.assertEqual(verdicts, [Verdict.STORED] * 50)
         self.assertEqual(batches, [50])
         self.assertEqual(self.query("SELECT count(*) FROM jobs WHERE status = 'completed'"), [(50,)])
+
+    async def test_a_claimant_that_fails(self) -> None:
+        """Whoever hands out jobs may fail: what is reported is stored and answered all the same."""
+
+        class Failing(NoClaimant):
+            def wants(self, endings: Mapping[str, int]) -> Wants:
+                if len(endings) > 1:
+                    raise RuntimeError("no idea")
+                return Wants({"c1": 1}, PLAIN_COMMANDS)
+
+            def claimed(self, claim: Claim) -> None:
+                raise RuntimeError("no hands")
+
+        self.add_jobs("g/1", "g/2", "g/3")
+        await self.present("c1", "c2")
+        self.writer.claimant = Failing()
+        [first] = await self.claim("c1")
+        self.assertEqual(await self.writer.submit(Report(first, "c1", Completed({}))), Verdict.STORED)
+        [(second,)] = self.query("SELECT crawler_job_id FROM job_assignments WHERE outcome IS NULL")
+        [third] = await self.claim("c2")
+        both = [Report(second, "c1", Completed({})), Report(third, "c2", Completed({}))]
+        self.assertEqual(await gatherResults([self.writer.submit(each) for each in both]), [Verdict.STORED] * 2)
+        logged = [str(failure.value) for failure in self.flushLoggedErrors(RuntimeError)]
+        self.assertEqual(logged, ["no hands", "no idea"])
 
     async def test_the_guilty_one_stands_alone(self) -> None:
         """A report that the database refuses fails by itself; the rest of its batch is stored."""
