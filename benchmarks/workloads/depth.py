@@ -15,16 +15,11 @@ INSERT INTO jobs (id, account_id, command, full_path, provider, gitlab_url, stat
 SELECT '00' || lpad(n::text, 24, '0'), 'bench', 'issues', 'finished/' || n, 'gitlab-onprem', 'http://127.0.0.1:9',
        'completed', 1, now(), now()
 FROM generate_series(%(start)s, %(end)s) AS n;
-WITH ended AS (
-  INSERT INTO job_assignments (web_app_job_id, crawler_job_id, account_id, try, crawler_key, status, started_at,
-                               reported_at, completed_at)
-  SELECT '00' || lpad(n::text, 24, '0'), '00' || lpad(n::text, 24, '0') || '.1.0123456789ab', 'bench', 1, 'id:gone',
-         'completed', now(), now(), now()
-  FROM generate_series(%(start)s, %(end)s) AS n
-  RETURNING web_app_job_id, try, crawler_job_id, crawler_key, assigned_at, started_at
-)
-INSERT INTO job_past_tries (job_id, try, crawler_job_id, crawler_key, assigned_at, started_at, outcome)
-SELECT ended.*, 'completed' FROM ended
+INSERT INTO job_assignments (web_app_job_id, crawler_job_id, account_id, try, crawler_key, status, outcome,
+                             started_at, reported_at, completed_at)
+SELECT '00' || lpad(n::text, 24, '0'), '00' || lpad(n::text, 24, '0') || '.1.0123456789ab', 'bench', 1, 'id:gone',
+       'completed', 'completed', now(), now(), now()
+FROM generate_series(%(start)s, %(end)s) AS n
 """
 _QUEUED = """
 INSERT INTO jobs (account_id, command, full_path, provider, gitlab_url, priority)
@@ -62,7 +57,7 @@ def measure(run: Run, result: Result) -> None:
 
 
 def fill_finished(database: Database, jobs: int, run: Run) -> None:
-    """*jobs* that are over, with their assignments and tries."""
+    """*jobs* that are over, with their assignments."""
     for start in range(1, jobs + 1, _CHUNK):
         end = min(jobs, start + _CHUNK - 1)
         database.execute(_FINISHED, {"start": start, "end": end})
@@ -78,7 +73,7 @@ def fill_queued(database: Database, name: str, jobs: int, command: str = "issues
 
 def settle(database: Database) -> None:
     """Do now what autovacuum and the checkpointer would do while we measure."""
-    for table in ("jobs", "job_assignments", "job_past_tries"):
+    for table in ("jobs", "job_assignments"):
         database.execute(f"VACUUM ANALYZE {table}")
     database.execute("CHECKPOINT")
 
