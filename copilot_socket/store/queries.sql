@@ -40,12 +40,16 @@ WITH input AS (
 -- SKIP LOCKED: another node may be claiming the same jobs.
 turns AS MATERIALIZED (
   SELECT coalesce(array_agg(asked.key ORDER BY turn, asked.ord), '{}') AS keys FROM (
-    SELECT i.key, i.ord, least(i.wanted, c.max_jobs - (
-      SELECT count(*) FROM job_assignments a WHERE a.crawler_key = i.key AND a.completed_at IS NULL) + (
-      SELECT count(*) FROM held h WHERE h.crawler_key = i.key AND h.completed)) AS room
-    FROM unnest(%(key)s::text[], %(wanted)s::integer[]) WITH ORDINALITY AS i (key, wanted, ord)
-    JOIN crawlers c ON c.key = i.key AND c.node_id = %(node)s
-  ) AS asked CROSS JOIN LATERAL generate_series(1, asked.room) AS turn
+    -- Added up, not joined: the crawlers of a large batch would be held against all that it ends, one by one.
+    SELECT key, min(ord) AS ord, least(min(wanted), sum(room)) AS room FROM (
+      SELECT i.key, i.ord, i.wanted, c.max_jobs - (
+        SELECT count(*) FROM job_assignments a WHERE a.crawler_key = i.key AND a.completed_at IS NULL) AS room
+      FROM unnest(%(key)s::text[], %(wanted)s::integer[]) WITH ORDINALITY AS i (key, wanted, ord)
+      JOIN crawlers c ON c.key = i.key AND c.node_id = %(node)s
+      UNION ALL
+      SELECT h.crawler_key, NULL, NULL, 1 FROM held h WHERE h.completed
+    ) AS shares GROUP BY key HAVING min(ord) IS NOT NULL
+  ) AS asked CROSS JOIN LATERAL generate_series(1, asked.room::integer) AS turn
 ), candidates AS MATERIALIZED (
   SELECT best.id FROM unnest(%(command)s::text[]) AS lane CROSS JOIN LATERAL (
     SELECT j.id, j.priority FROM jobs j
