@@ -1,8 +1,8 @@
 """The careful way to the end of a message: one after the other, however its bytes come. No reactor.
 
-The end is guessed (a newline, or ``}{``) and the JSON parser confirms it. Where the guess fails, a scanner follows
-braces and strings, and nothing is guessed again before it has come past that end. So every byte is looked at a
-bounded number of times, however it arrives.
+The end is guessed (a newline, or ``}{``) and the JSON parser confirms it. Where the guess fails, braces and strings
+are followed, whole stretches at a time where the object can't end in them, and nothing is guessed again before the
+end has been passed. So every byte is looked at a bounded number of times, however it arrives.
 """
 
 import re
@@ -16,6 +16,12 @@ _OUTSIDE = re.compile(rb'["{}\n]')
 _INSIDE = re.compile(rb'["\\\n]')
 _BOUNDARY = re.compile(rb"\}[ \t\r]*\{")
 _RESYNC = re.compile(rb"[{\n]")
+_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+_NO_BRACES = bytes(set(range(256)) - set(b"{}"))
+_STRETCH = 4096
+"""Bytes that are worth it."""
+_MAX_LEVELS = 32
+"""Levels that a stretch may have within itself to be passed at once."""
 _QUOTE, _BACKSLASH, _NEWLINE, _OPEN, _CLOSE = b'"\\\n{}'
 
 
@@ -39,6 +45,8 @@ class Scanner:
         """Up to here there is no other newline."""
         self._misjudged = 0
         """An end that was guessed wrongly; what begins before it is left to the scanner."""
+        self._strode = 0
+        """Up to here it has been looked at in stretches."""
         self._in_rubbish = False
         self._skipped: int | None = None
         """Bytes of a too large message thrown away so far."""
@@ -55,6 +63,7 @@ class Scanner:
             self._newline -= self._start
             self._looked = max(0, self._looked - self._start)
             self._misjudged = max(0, self._misjudged - self._start)
+            self._strode = max(0, self._strode - self._start)
             self._start = 0
         self._buffer += data
 
@@ -138,6 +147,10 @@ class Scanner:
 
     def _go_on(self) -> "Item | _Nothing | None":
         """Follow braces and strings, and mind the limit."""
+        if self._stride() and self._skipped is None:
+            document = self._confirm()
+            if document is not None:
+                return document
         end = self._scan()
         if self._skipped is not None:
             return self._skip(end)
@@ -153,6 +166,51 @@ class Scanner:
         if cut:
             return Broken("a newline ended the message before its object was complete")
         return Document(bytes(self._buffer[begin:end]))
+
+    def _stride(self) -> bool:
+        """Pass over everything up to the next newline if the object does not end there; whether it does."""
+        if self._scanned < self._strode or len(self._buffer) - self._scanned < _STRETCH:
+            return False
+        if self._depth == 0:  # at the brace that begins it
+            self._depth, self._scanned = 1, self._scanned + 1
+        self._strode = self._line_end()
+        stretch = bytes(memoryview(self._buffer)[self._scanned : self._strode])
+        if (len(stretch) - len(stretch.rstrip(b"\\"))) % 2:  # what the last one escapes has not come yet
+            stretch = stretch[:-1]
+        self.work += len(stretch)
+        parts = _ESCAPE.sub(b"\\\\", stretch).split(b'"')
+        outside = b"".join(parts[self._in_string :: 2])
+        levels = 0
+        braces = outside.translate(None, _NO_BRACES)
+        while b"{}" in braces and levels < _MAX_LEVELS:
+            braces, levels = braces.replace(b"{}", b""), levels + 1
+        if b"{}" in braces or b"\\" in outside:  # for the scanner
+            return False
+        closed = braces.count(b"}")
+        if closed >= self._depth:
+            return True
+        self._depth += len(braces) - 2 * closed
+        self._in_string ^= len(parts) % 2 == 0
+        self._scanned += len(stretch)
+        return False
+
+    def _confirm(self) -> Document | None:
+        """The object, if it ends where the stretch does."""
+        end = self._strode
+        data = bytes(self._buffer[self._start : end]).rstrip(b" \t\r")
+        self.work += len(data)
+        if data[-1] == _CLOSE and len(data) <= self._max_size:
+            try:
+                value = orjson.loads(data)
+            except orjson.JSONDecodeError:
+                return None
+            self._finish(end)
+            return Document(data, value)
+        return None
+
+    def _line_end(self) -> int:
+        newline = self._buffer.find(b"\n", self._scanned)
+        return len(self._buffer) if newline < 0 else newline
 
     def _scan(self) -> int | None:
         """The end of the object, or the newline that cuts it; None if neither has come yet."""
@@ -220,7 +278,7 @@ class Scanner:
 
     def _empty(self) -> None:
         self._buffer.clear()
-        self._start = self._scanned = self._looked = self._misjudged = 0
+        self._start = self._scanned = self._looked = self._misjudged = self._strode = 0
         self._newline = -1
 
 

@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from copilot_socket.wire import scanning
 from copilot_socket.wire.framing import Framer
 from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Item, Overrun, TooLarge
 
@@ -301,6 +302,31 @@ class ReferenceTests(SynchronousTestCase):
         self.assertEqual(told(frame(Framer(limit), pieces(stream, cuts))), Reference(limit).take(stream))
 
 
+class StretchTests(SynchronousTestCase):
+    """The same where stretches that a scanner would follow are passed at once, however short."""
+
+    def setUp(self) -> None:
+        self.patch(scanning, "_STRETCH", 1)
+
+    @given(_soup | _objects.map(json.dumps).map(str.encode), _cuts, st.sampled_from([3, 20, PLENTY]))
+    @example(b'{"a":"\\\\\\""}{}', [7, 8, 9], PLENTY)
+    @example(b"{" * 40 + b"}" * 40, [1, 30], PLENTY)
+    @settings(deadline=None, max_examples=400)
+    def test_agrees_on_byte_soup(self, stream: bytes, cuts: list[int], limit: int) -> None:
+        """Any bytes, any cuts, any limit: the same items."""
+        self.assertEqual(told(frame(Framer(limit), pieces(stream, cuts))), Reference(limit).take(stream))
+
+    def test_a_large_message(self) -> None:
+        """A message of many small objects and strings, in reads of every size."""
+        message = json.dumps({"items": [{"a": 'x"\\{', "b": [{}, {"c": {}}]}] * 300}).encode()
+        for size in (1, 2, 3, 64, 1000, 4097):
+            for end in (b"\n", b"", b"{}"):
+                stream = message + end
+                chunks = [stream[at : at + size] for at in range(0, len(stream), size)]
+                expected = [message] + ([b"{}"] if end == b"{}" else [])
+                self.assertEqual(told(frame(Framer(len(message)), chunks)), expected, (size, end))
+
+
 class CostTests(SynchronousTestCase):
     """Linear in the bytes, counted in bytes looked at."""
 
@@ -332,6 +358,9 @@ class CostTests(SynchronousTestCase):
             b"{}\xff",
             b"{x}",
             b'{"a":"\\\\}{',
+            b'{"a":[{"b":"c"},{"d":{}},',
+            b'{"a":{}}' + b" " * 30 + b"x",
+            b"{\\",
         ]
         for pattern in patterns:
             stream = pattern * (20_000 // len(pattern))
