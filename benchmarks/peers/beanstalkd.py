@@ -37,11 +37,16 @@ class Beanstalkd:
         path = directory / "socket"
         command = ["beanstalkd", "-b", str(directory), "-f", "0", "-l", f"unix:{path}"]
         with program(command, directory) as process:
-            wait_until(path.exists, "beanstalkd", process)
+            wait_until(lambda: _listens(str(path)), "beanstalkd", process)
             _fill(str(path), jobs)
             before = usage(process.pid, None)
             seconds = driver.run(_work(str(path), jobs))
             return Done(jobs, seconds, usage(process.pid, None) - before)
+
+
+def _listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as connection:
+        return connection.connect_ex(path) == 0
 
 
 def _fill(path: str, jobs: int) -> None:
