@@ -1,1 +1,1 @@
-"""Every file of ``ops/`` run by the real tool that reads it: ``tox run -e ops``, or ``python -m twisted.trial ops.tests``."""
+"""Every file of ``ops/``, run by the real tool that reads it: ``tox run -e ops``."""
