@@ -1,50 +1,31 @@
 """Every metric, on a registry that is passed in, fed by what is told (:mod:`copilot_socket.telling`)."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Gauge
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from copilot_socket import telling
-from copilot_socket.core.jobs import Status
-from copilot_socket.store.database import Database, PoolUse
+from copilot_socket.core.errors import ErrorCode
+from copilot_socket.core.jobs import Loss, Outcome, Status
+from copilot_socket.store.database import Database
 from copilot_socket.store.sql import ROUTES, sql
 from copilot_socket.tallies import Durations, Tally
 
 _FAST = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _DISPATCH = (*_FAST, 30, 60, 300, 1800)
-
-
-class Live(Protocol):
-    """What is read at the moment of a scrape."""
-
-    @property
-    def connections(self) -> int:
-        """Open connections."""
-
-    @property
-    def standing(self) -> int:
-        """Crawlers that wait for work."""
-
-    @property
-    def queued_writes(self) -> int:
-        """Reports that wait for their commit."""
-
-    @property
-    def pool(self) -> PoolUse:
-        """How the pool is used."""
+_CREDENTIALS = ("valid", "expired")
+_COMING = ("came", "left", "fell silent")
+_REFRESHES = ("refreshed", "refused", "failed")
 
 
 class Metrics:
-    """Counts what is told; :meth:`refresh` reads the database's side."""
+    """Counts what is told; :meth:`refresh` reads the database's side; :mod:`copilot_socket.gauges` shows the rest."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
         self._connections = Tally("socket_connections", "Connections taken", [], registry)
         self._messages = Tally("socket_messages_processed", "Messages dealt with", ["type", "outcome"], registry)
-        self._errors = Tally("socket_errors", "Error replies, by code", ["code"], registry)
+        self._errors = Tally("socket_errors", "Error replies, by code", ["code"], registry, ErrorCode)
         self._seconds = Durations(
             "socket_processing_duration_seconds", "From reading a message to its answer", ["type"], _FAST, registry
         )
@@ -52,8 +33,12 @@ class Metrics:
             "copilot_dispatch_seconds", "From a job's being due to its being sent", [], _DISPATCH, registry
         )
         self._changes = Tally("copilot_job_changes", "Changes of a job's state", ["status", "event"], registry)
-        self._tries = Tally("copilot_tries", "Tries that ended", ["outcome"], registry)
-        self._tokens = Tally("copilot_token_refreshes", "Token refreshes", ["outcome"], registry)
+        self._tries = Tally("copilot_tries", "Tries that ended", ["outcome"], registry, Outcome)
+        self._releases = Tally(
+            "copilot_releases", "Tries that were taken from their crawler, by reason", ["reason"], registry, Loss
+        )
+        self._crawlers = Tally("copilot_crawler_changes", "Crawlers that came and went", ["event"], registry, _COMING)
+        self._tokens = Tally("copilot_token_refreshes", "Token refreshes", ["outcome"], registry, _REFRESHES)
         self._jobs = Gauge("copilot_jobs", "Jobs by status", ["status"], registry=registry)
         self._oldest = Gauge(
             "copilot_queue_oldest_seconds", "How long the oldest claimable job has been due", registry=registry
@@ -61,11 +46,21 @@ class Metrics:
         self._unroutable = Gauge(
             "copilot_jobs_unroutable", "Claimable jobs that no connected crawler takes", registry=registry
         )
+        self._accounts = Gauge(
+            "copilot_accounts", "Accounts by the state of their credential", ["credential_status"], registry=registry
+        )
+        self._read_at = Gauge(
+            "copilot_gauges_read_timestamp_seconds",
+            "When the counts of jobs and accounts were last read from the database",
+            registry=registry,
+        )
         self._listeners: dict[type, Callable[[telling.News], None]] = {
             telling.JobChanged: self._job,
             telling.JobSent: self._sent,
             telling.ConnectionChanged: self._connection,
+            telling.CrawlerChanged: self._crawler,
             telling.MessagesHandled: self._message,
+            telling.ErrorsSent: self._error,
             telling.TokenRefreshed: self._token,
         }
 
@@ -74,10 +69,6 @@ class Metrics:
         listener = self._listeners.get(type(news))
         if listener is not None:
             listener(news)
-
-    def watch(self, live: Live) -> None:
-        """Show the gauges of *live* at each scrape."""
-        self.registry.register(_LiveCollector(live))
 
     async def refresh(self, database: Database) -> None:
         """Read the gauges that the database holds."""
@@ -89,12 +80,18 @@ class Metrics:
         self._oldest.set(oldest)
         [(unroutable,)] = await database.query(sql("unroutable"), ROUTES)
         self._unroutable.set(unroutable)
+        accounts: dict[str, int] = dict(await database.query(sql("count_accounts")))
+        for credential in _CREDENTIALS:
+            self._accounts.labels(credential).set(accounts.get(credential, 0))
+        self._read_at.set(database.reactor.seconds())
 
     def _job(self, news: telling.News) -> None:
         assert isinstance(news, telling.JobChanged)
         self._changes.add(news.status, news.event)
         if news.outcome is not None:
             self._tries.add(news.outcome)
+            if news.outcome == Outcome.RELEASED and news.reason is not None:
+                self._releases.add(news.reason)
 
     def _sent(self, news: telling.News) -> None:
         assert isinstance(news, telling.JobSent)
@@ -106,6 +103,10 @@ class Metrics:
         if news.event == "opened":
             self._connections.add()
 
+    def _crawler(self, news: telling.News) -> None:
+        assert isinstance(news, telling.CrawlerChanged)
+        self._crawlers.add(news.event)
+
     def _message(self, news: telling.News) -> None:
         assert isinstance(news, telling.MessagesHandled)
         self._messages.add(news.type, news.outcome, count=news.count)
@@ -113,24 +114,10 @@ class Metrics:
         if news.outcome != "ok":
             self._errors.add(news.outcome, count=news.count)
 
+    def _error(self, news: telling.News) -> None:
+        assert isinstance(news, telling.ErrorsSent)
+        self._errors.add(news.code, count=news.count)
+
     def _token(self, news: telling.News) -> None:
         assert isinstance(news, telling.TokenRefreshed)
         self._tokens.add(news.outcome)
-
-
-class _LiveCollector(Collector):
-    def __init__(self, live: Live) -> None:
-        self._live = live
-
-    def collect(self) -> list[Metric]:
-        live, pool = self._live, self._live.pool
-        return [
-            GaugeMetricFamily("socket_connections_active", "Open connections", value=live.connections),
-            GaugeMetricFamily("copilot_crawlers_standing", "Crawlers that wait for work", value=live.standing),
-            GaugeMetricFamily(
-                "copilot_writes_queued", "Reports that wait for their commit", value=live.queued_writes
-            ),
-            GaugeMetricFamily("copilot_database_pool_size", "Connections that the pool may have", value=pool.size),
-            GaugeMetricFamily("copilot_database_pool_in_use", "Connections of the pool in use", value=pool.in_use),
-            GaugeMetricFamily("copilot_database_pool_waiting", "Requests that wait for one", value=pool.waiting),
-        ]

@@ -12,6 +12,7 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from copilot_socket import gauges
 from copilot_socket.config import Config, masked_url
 from copilot_socket.core.attention import Attention
 from copilot_socket.core.replies import Shutdown
@@ -138,7 +139,7 @@ class Node(Service):
         config, reactor = self.config, self._reactor
         self.status = NodeStatus(self, self._reactor)
         self.metrics = Metrics(CollectorRegistry())
-        self.metrics.watch(self.status)
+        gauges.show(self.status, self.metrics.registry)
         self.telling.listen(self.metrics)
         self.telling.listen(NewsLog(config.log_level))
         wake = self.dispatcher.wake

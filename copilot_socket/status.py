@@ -1,5 +1,6 @@
 """How the node is: what health checks and gauges read."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
@@ -74,6 +75,18 @@ class NodeStatus:
         return self._node.factory.active
 
     @property
+    def max_connections(self) -> int:
+        """As many as there may be."""
+        return self._node.config.max_connections
+
+    @property
+    def crawlers(self) -> Mapping[str, int]:
+        """How many crawlers are connected here, by kind."""
+        present = self._node.registry.present()
+        plain = sum(crawler.plain for crawler in present)
+        return {"hello": len(present) - plain, "plain": plain}
+
+    @property
     def standing(self) -> int:
         """Crawlers that wait for work."""
         return self._node.dispatcher.standing
@@ -82,6 +95,11 @@ class NodeStatus:
     def queued_writes(self) -> int:
         """Reports that wait for their commit."""
         return self._node.writer.waiting
+
+    @property
+    def database_up(self) -> bool:
+        """Whether the database answered when it was last asked."""
+        return self._database_error is None
 
     @property
     def pool(self) -> PoolUse:
@@ -93,7 +111,7 @@ class NodeStatus:
         """What is known of the database."""
         pool = self.pool
         return {
-            "connected": self._database_error is None,
+            "connected": self.database_up,
             "latency_seconds": self._latency,
             "pool": {"size": pool.size, "in_use": pool.in_use, "waiting": pool.waiting},
         }

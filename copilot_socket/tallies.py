@@ -6,7 +6,7 @@ everything here happens in the reactor's thread.
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry
@@ -16,11 +16,17 @@ from prometheus_client.utils import floatToGoString
 
 
 class Tally(Collector):
-    """A counter for each combination of *labels*."""
+    """A counter for each combination of *labels*.
 
-    def __init__(self, name: str, text: str, labels: Sequence[str], registry: CollectorRegistry) -> None:
+    Those that have the values *known* of their one label are there from the start: who looks at the growth of a
+    counter that appears with its first event misses that event.
+    """
+
+    def __init__(
+        self, name: str, text: str, labels: Sequence[str], registry: CollectorRegistry, known: Iterable[str] = ()
+    ) -> None:
         self._name, self._text, self._labels = name, text, labels
-        self._counts: Counter[tuple[str, ...]] = Counter()
+        self._counts: Counter[tuple[str, ...]] = Counter({(str(value),): 0 for value in known})
         if not labels:
             self._counts[()] = 0
         registry.register(self)

@@ -59,6 +59,14 @@ class MessagesHandled:
 
 
 @record
+class ErrorsSent:
+    """``count`` errors of one code were sent that are no message's outcome: to bad elements, and past the limit."""
+
+    code: str
+    count: int = 1
+
+
+@record
 class TokenRefreshed:
     """An account's token was ``refreshed``, ``refused`` for good, or the refresh ``failed`` for now."""
 
@@ -66,7 +74,7 @@ class TokenRefreshed:
     outcome: str
 
 
-News = JobChanged | JobSent | ConnectionChanged | CrawlerChanged | MessagesHandled | TokenRefreshed
+News = JobChanged | JobSent | ConnectionChanged | CrawlerChanged | MessagesHandled | ErrorsSent | TokenRefreshed
 
 
 class Telling:

@@ -9,6 +9,7 @@ from copilot_socket.metrics import Metrics
 from copilot_socket.telling import (
     ConnectionChanged,
     CrawlerChanged,
+    ErrorsSent,
     JobChanged,
     JobSent,
     MessagesHandled,
@@ -25,6 +26,9 @@ NEWS = (
     MessagesHandled("heartbeat", "invalid_message", 0.002),
     MessagesHandled("heartbeat", "invalid_json", 60.0),
     TokenRefreshed("acct", "refreshed"),
+    JobChanged("JOB", "queued", "release", "JOB.2.x", "c1", "its crawler is gone", "released"),
+    ErrorsSent("invalid_message", 4),
+    ErrorsSent("too_many_connections"),
 )
 
 
@@ -55,7 +59,11 @@ class TellingTests(SynchronousTestCase):
         for line in (
             "socket_connections_total 1.0",
             'socket_messages_processed_total{outcome="ok",type="heartbeat"} 3.0',
-            'socket_errors_total{code="invalid_message"} 1.0',
+            'socket_errors_total{code="invalid_message"} 5.0',
+            'socket_errors_total{code="too_many_connections"} 1.0',
+            'copilot_crawler_changes_total{event="left"} 1.0',
+            'copilot_releases_total{reason="its crawler is gone"} 1.0',
+            'copilot_tries_total{outcome="released"} 1.0',
             'socket_processing_duration_seconds_bucket{le="0.0005",type="heartbeat"} 0.0',
             'socket_processing_duration_seconds_bucket{le="0.001",type="heartbeat"} 3.0',
             'socket_processing_duration_seconds_bucket{le="10.0",type="heartbeat"} 4.0',
@@ -88,6 +96,6 @@ class TellingTests(SynchronousTestCase):
     def test_logs(self) -> None:
         """What is told of jobs, crawlers and connections is logged with their ids."""
         lines = self.logged("debug")
-        self.assertEqual(len(lines), 6)
+        self.assertEqual(len(lines), 7)
         self.assertIn("job JOB is failed after job_failed (assignment JOB.1.x, crawler c1, broke)", lines)
         self.assertIn("connection conn of crawler c1 opened (None)", lines)

@@ -133,6 +133,14 @@ class Outcome(StrEnum):
     CREDENTIAL = "credential"
 
 
+class Loss(StrEnum):
+    """Why a job was taken from its crawler: the reason of its release."""
+
+    GONE = "its crawler is gone"
+    WITHOUT_IT = "its crawler came back without it"
+    IDLE = "its crawler asked for work instead of reporting"
+
+
 @attrs.frozen
 class Job:
     """What the state machine needs to know of a job."""

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.folding import Verdict
-from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES
+from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES, Loss
 from copilot_socket.core.messages import Hello, JobRequest, Message
 from copilot_socket.core.replies import Ack, Reply, TokenRefreshResponse, Welcome
 from copilot_socket.core.reports import Body, Completed, Discovered, Failed, Report
@@ -159,9 +159,7 @@ class Messages:
             return
         waited = self._reactor.seconds() - crawler.sent_at
         if crawler.plain and number > 1 and idle and crawler.held and waited > PLAIN_PATIENCE:
-            await self._presence.release(
-                crawler, list(crawler.held), "its crawler asked for work instead of reporting"
-            )
+            await self._presence.release(crawler, list(crawler.held), Loss.IDLE)
         self._stand(link, wanted)
 
     # -- reports

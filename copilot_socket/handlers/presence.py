@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from copilot_socket.core.attention import Attention
+from copilot_socket.core.jobs import Loss
 from copilot_socket.handlers.crawlers import Crawler, Held, Link, Registry
 from copilot_socket.store.batches import ConnectionSeen, Presence
 from copilot_socket.store.faults import DatabaseAway
@@ -120,9 +121,9 @@ class PresenceKeeper:
                 self._release_after_grace()
             return
         lost = [name for name in crawler.held if name not in assignments]
-        await self.release(crawler, lost, "its crawler came back without it")
+        await self.release(crawler, lost, Loss.WITHOUT_IT)
 
-    async def release(self, crawler: Crawler, assignments: list[str], reason: str) -> None:
+    async def release(self, crawler: Crawler, assignments: list[str], reason: Loss) -> None:
         """Queue again what *crawler* is known not to hold any more."""
         if assignments:
             await self._leases.release(assignments, reason)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import attrs
 import orjson
 
-from copilot_socket.core.jobs import Event
+from copilot_socket.core.jobs import Event, Loss
 from copilot_socket.store.database import Database
 from copilot_socket.store.sql import sql
 from copilot_socket.store.transitions import Answer, Ask, Transitions, by_assignment
@@ -89,11 +89,18 @@ class Leases:
         """Queue again what crawlers lost; with *others*, those of other nodes too. How many there were."""
         rows = await self._database.query(
             sql("lost_assignments"),
-            {"node": self._node, "grace": self.grace, "others": others, "limit": RELEASE_LIMIT},
+            {
+                "node": self._node,
+                "grace": self.grace,
+                "others": others,
+                "limit": RELEASE_LIMIT,
+                "gone": Loss.GONE,
+                "without_it": Loss.WITHOUT_IT,
+            },
         )
         return await self._apply([row[0] for row in rows], Event.RELEASED, [row[1] for row in rows])
 
-    async def release(self, assignments: Sequence[str], reason: str) -> list[Answer]:
+    async def release(self, assignments: Sequence[str], reason: Loss) -> list[Answer]:
         """Queue again the jobs of *assignments*, which their crawler no longer holds."""
         return await self._transitions.run(by_assignment(assignments, Event.RELEASED, reason))
 

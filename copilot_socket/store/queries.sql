@@ -287,8 +287,7 @@ WHERE s.id = t.id
 -- crawlers only if this node's own leases have held for long enough to judge. Nothing at all while this node's own lease
 -- is over: it or the database stood still, and its next renewal brings back the leases of all its live crawlers.
 SELECT a.crawler_job_id, CASE WHEN c.lease_expires_at IS NULL OR
-    c.lease_expires_at <= now() - %(grace)s * interval '1 second' THEN 'its crawler is gone'
-    ELSE 'its crawler came back without it' END
+    c.lease_expires_at <= now() - %(grace)s * interval '1 second' THEN %(gone)s ELSE %(without_it)s END
 FROM job_assignments a LEFT JOIN crawlers c ON c.key = a.crawler_key
 WHERE EXISTS (SELECT FROM nodes n WHERE n.id = %(node)s AND n.lease_expires_at > now())
   AND a.completed_at IS NULL AND (c.node_id = %(node)s OR %(others)s)
@@ -424,6 +423,9 @@ SELECT count(*) FROM gone
 
 -- name: count_jobs
 SELECT status, count(*) FROM jobs GROUP BY status
+
+-- name: count_accounts
+SELECT credential_status, count(*) FROM accounts GROUP BY credential_status
 
 -- name: queue_age
 SELECT coalesce(extract(epoch FROM now() - min(scheduled_at)), 0)::float8 FROM jobs WHERE status = 'queued' AND ready

@@ -8,7 +8,7 @@ from twisted.internet.protocol import ServerFactory
 
 from copilot_socket.core.errors import ErrorCode
 from copilot_socket.core.replies import Error, Reply
-from copilot_socket.telling import Telling
+from copilot_socket.telling import ErrorsSent, Telling
 from copilot_socket.wire.peer import Peer, read_peer
 from copilot_socket.wire.protocol import CrawlerProtocol, Handler
 from copilot_socket.wire.sending import Flusher
@@ -141,4 +141,5 @@ class CrawlerFactory(ServerFactory):
         protocol.refused = True
         text = f"this server takes {self._max_connections} connections (SOCKET_MAX_CONNECTIONS); come back later"
         protocol.push(Error(ErrorCode.TOO_MANY_CONNECTIONS, text))
+        self._telling.tell(ErrorsSent(ErrorCode.TOO_MANY_CONNECTIONS))
         self.refused[protocol.id] = self._reactor.callLater(REFUSAL_LASTS, protocol.close, "too many connections")

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import ElementFault, Message
 from copilot_socket.core.replies import Error, Reply
-from copilot_socket.telling import MessagesHandled, Telling
+from copilot_socket.telling import ErrorsSent, MessagesHandled, Telling
 from copilot_socket.wire.framing import Framer
 from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Overrun, TooLarge
 from copilot_socket.wire.outbox import Outbox, Slot
@@ -147,7 +147,7 @@ class CrawlerProtocol(LineReceiver):
             self._owe(result, message)
             return
         if result is not None or message.faults:
-            self._outbox.answer(*_replies(message, result))
+            self._outbox.answer(*self._replies(message, result))
         self._count(message.type, "ok")
 
     def _owe(self, result: "Deferred[Reply | None]", message: Message) -> None:
@@ -161,9 +161,17 @@ class CrawlerProtocol(LineReceiver):
     # -- replies out
 
     def _answered(self, reply: Reply | None, slot: Slot, message: Message, begun: float) -> None:
-        self._outbox.fill(slot, *_replies(message, reply))
+        self._outbox.fill(slot, *self._replies(message, reply))
         self._tell(message.type, "ok", begun)
         self._catch_up()
+
+    def _replies(self, message: Message, reply: Reply | None) -> tuple[Reply, ...]:
+        """*reply*, if there is one, behind what is to be said of the bad elements of *message*."""
+        replies = () if reply is None else (reply,)
+        if not message.faults:
+            return replies
+        self._telling.tell(ErrorsSent(ErrorCode.INVALID_MESSAGE, len(message.faults)))
+        return (*map(partial(_fault, message), message.faults), *replies)
 
     def _failed(self, failure: Failure, slot: Slot, message: Message, begun: float) -> None:
         error = failure.value
@@ -248,12 +256,6 @@ class CrawlerProtocol(LineReceiver):
         """Read no more, and end the connection once all that is owed is out: it says why."""
         self.closed_because = reason
         self._catch_up()
-
-
-def _replies(message: Message, reply: Reply | None) -> tuple[Reply, ...]:
-    """*reply*, if there is one, behind what is to be said of the bad elements of *message*."""
-    replies = () if reply is None else (reply,)
-    return (*map(partial(_fault, message), message.faults), *replies) if message.faults else replies
 
 
 def _fault(message: Message, fault: ElementFault) -> Error:

@@ -285,6 +285,9 @@ class RoomTests(ErrorTestCase):
         error = await extra.error()
         self.assertEqual(error["code"], "too_many_connections")
         self.assertIn("2 connections", error["message"])
+        sample = self.nodes[0].metrics.registry.get_sample_value
+        self.assertEqual(sample("socket_errors_total", {"code": "too_many_connections"}), 1)
+        self.assertEqual(sample("socket_connections_limit"), 2)
         await extra.closed
         self.assertGreaterEqual(self.now() - begun, 0.2)
         self.assertEqual(extra.unread, [])
@@ -360,6 +363,8 @@ class ElementTests(ErrorTestCase):
         self.assertEqual(paths, [f"{start}1/job_type", f"{start}3", f"{start}4/entity_name", f"{start}5"])
         for answer in answers[:4]:
             self.assertEqual((answer["data"]["code"], answer["data"]["ref"]), ("invalid_message", "d"))
+        counted = self.nodes[0].metrics.registry.get_sample_value("socket_errors_total", {"code": "invalid_message"})
+        self.assertEqual(counted, 4)
         spawned = self.query("SELECT DISTINCT full_path FROM jobs WHERE spawned_from IS NOT NULL ORDER BY 1")
         self.assertEqual(spawned, [("g/a",), ("g/b",)])
         await self.unnoticed()

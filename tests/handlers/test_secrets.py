@@ -200,6 +200,13 @@ class MetricTests(NodeTestCase):
             ("copilot_jobs", {"status": "completed"}, 1),
             ("copilot_jobs", {"status": "queued"}, 0),
             ("copilot_crawlers_standing", {}, 0),
+            ("copilot_crawlers_connected", {"kind": "hello"}, 1),
+            ("copilot_crawlers_connected", {"kind": "plain"}, 0),
+            ("copilot_crawler_changes_total", {"event": "came"}, 1),
+            ("copilot_accounts", {"credential_status": "valid"}, 1),
+            ("copilot_accounts", {"credential_status": "expired"}, 0),
+            ("copilot_node_running", {}, 1),
+            ("copilot_database_up", {}, 1),
         ]
         sample = node.metrics.registry.get_sample_value
         self.assertEqual([(name, labels, sample(name, labels)) for name, labels, _ in expected], expected)

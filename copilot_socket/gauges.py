@@ -1,0 +1,84 @@
+"""What is read at the moment of a scrape: how the node is, its process, and which version runs."""
+
+import platform
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from copilot_socket import __version__
+from copilot_socket.store.database import PoolUse
+
+
+class Live(Protocol):
+    """The node's state, as gauges show it."""
+
+    @property
+    def running(self) -> bool:
+        """Whether crawlers are served."""
+
+    @property
+    def connections(self) -> int:
+        """Open connections."""
+
+    @property
+    def max_connections(self) -> int:
+        """As many as there may be."""
+
+    @property
+    def crawlers(self) -> Mapping[str, int]:
+        """How many crawlers are connected, by kind: ``hello`` or ``plain``."""
+
+    @property
+    def standing(self) -> int:
+        """Crawlers that wait for work."""
+
+    @property
+    def queued_writes(self) -> int:
+        """Reports that wait for their commit."""
+
+    @property
+    def database_up(self) -> bool:
+        """Whether the database answered when it was last asked."""
+
+    @property
+    def pool(self) -> PoolUse:
+        """How the pool is used."""
+
+
+def show(live: Live, registry: CollectorRegistry) -> None:
+    """Have *registry* show *live*, this process and this version at each scrape."""
+    registry.register(_LiveCollector(live))
+    registry.register(_BuildCollector())
+    ProcessCollector(registry=registry)
+
+
+class _LiveCollector(Collector):
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def collect(self) -> Iterator[Metric]:
+        live, pool = self._live, self._live.pool
+        yield GaugeMetricFamily("copilot_node_running", "Whether crawlers are served", value=live.running)
+        yield GaugeMetricFamily("socket_connections_active", "Open connections", value=live.connections)
+        yield GaugeMetricFamily("socket_connections_limit", "As many as there may be", value=live.max_connections)
+        crawlers = GaugeMetricFamily("copilot_crawlers_connected", "Crawlers that are connected", labels=["kind"])
+        for kind, number in live.crawlers.items():
+            crawlers.add_metric([kind], number)
+        yield crawlers
+        yield GaugeMetricFamily("copilot_crawlers_standing", "Crawlers that wait for work", value=live.standing)
+        yield GaugeMetricFamily(
+            "copilot_writes_queued", "Reports that wait for their commit", value=live.queued_writes
+        )
+        yield GaugeMetricFamily("copilot_database_up", "Whether the database answers", value=live.database_up)
+        yield GaugeMetricFamily("copilot_database_pool_size", "Connections that the pool may have", value=pool.size)
+        yield GaugeMetricFamily("copilot_database_pool_in_use", "Connections of the pool in use", value=pool.in_use)
+        yield GaugeMetricFamily("copilot_database_pool_waiting", "Requests that wait for one", value=pool.waiting)
+
+
+class _BuildCollector(Collector):
+    def collect(self) -> Iterator[Metric]:
+        versions = {"version": __version__, "python": platform.python_version()}
+        yield InfoMetricFamily("copilot_build", "Which version runs", value=versions)
