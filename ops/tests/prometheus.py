@@ -109,8 +109,9 @@ class MonitoredTestCase(NodeTestCase):
         return await prometheus.start()
 
     async def busy_node(self) -> ServerProcess:
-        """A node whose crawlers crawl, fail, talk nonsense and are refused, over and over for some seconds."""
+        """A node whose crawlers crawl over and over, and that has had all kinds of trouble."""
         server = await self.process(COPILOT_HTTP_TOKEN=TOKEN, SOCKET_LOG_LEVEL="warn").start()
+        await self._trouble(server)
         demo = ["-m", "copilot_socket.demo.beside", "--socket", server.socket_path, "--size", "tiny", "--every", "1"]
         arguments = [sys.executable, *demo, "--server", f"http://127.0.0.1:{server.port}"]
         program, process = run_program(arguments, {"COPILOT_HTTP_TOKEN": TOKEN}, server.directory)
@@ -123,13 +124,13 @@ class MonitoredTestCase(NodeTestCase):
         self.addCleanup(lambda: Deferred.fromCoroutine(end()))
         return server
 
-    async def trouble(self, server: ServerProcess) -> None:
-        """What else there is to count: a job that fails, a job that no one takes, and nonsense."""
+    async def _trouble(self, server: ServerProcess) -> None:
+        """Nonsense, a job that fails, and a crawler that goes in the middle of a job."""
         crawler = await self.greeted(server, "unlucky", entityTypes=["project"])
         crawler.raw(b"nonsense\n")
         await crawler.expect("error")
-        self.add_jobs(command="epics", prefix="nobody/")
-        [job] = self.add_jobs(command="project", prefix="bad/")
+        self.add_jobs(2, "bad/", "project")
         taken = (await crawler.take_job())["id"]
-        assert taken.startswith(job)
         await crawler.told("job_failed", taken, error="broken", isRecoverable=False)
+        await crawler.take_job()
+        await crawler.hang_up()
