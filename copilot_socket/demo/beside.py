@@ -13,13 +13,14 @@ import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, react
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger, globalLogBeginner, textFileLogObserver
+from twisted.python.failure import Failure
 from twisted.web.server import Site
 
 from copilot_socket.demo.asking import NoAnswer, ask
@@ -110,6 +111,12 @@ def forget_old(out: Path, age: float) -> None:
             path.unlink(missing_ok=True)
 
 
+def _give_up(failure: Failure) -> NoReturn:
+    """Exit with status 1 and a line for people, where that is all there is to say."""
+    failure.trap(Refused)
+    raise SystemExit(f"the demo can't start: {failure.value}")
+
+
 def main() -> None:
     """Crawl till SIGTERM."""
     parser = argparse.ArgumentParser(prog="copilot_socket.demo.beside", description=__doc__)
@@ -124,7 +131,7 @@ def main() -> None:
 
     def run(reactor: Any) -> "Deferred[None]":
         demo = Demo(reactor, server, out, arguments.size, arguments.every)
-        return Deferred.fromCoroutine(demo.run(arguments.socket))
+        return Deferred.fromCoroutine(demo.run(arguments.socket)).addErrback(_give_up)
 
     try:
         react(run)
