@@ -78,29 +78,43 @@ class Turn:
     claim: Claim
 
 
+_CLAIM = f"WITH {sql('turn_no_reports')}, {sql('turn_claims')} {sql('turn_claimed')}"
+_STORE = f"WITH {sql('turn_reports')} {sql('turn_stored')}"
+_BOTH = (
+    f"WITH {sql('turn_reports')}, {sql('turn_claims')} {sql('turn_stored_beside')} UNION ALL {sql('turn_claimed')}"
+)
+
+
 async def take_turn(on: Runs, node: str, changes: Sequence[Change], wants: Wants = NOTHING) -> Turn:
     """Store *changes*, and claim for *wants*. Raises what the database raises."""
-    parameters = {
-        **_reports(sorted(changes, key=lambda change: change.assignment)),
+    if not wants:
+        return Turn(dict(await on.hot_query("store", _STORE, _reports(changes))), Claim([], contended=False))
+    wanted = {
         "node": node,
         "key": list(wants.room),
         "wanted": list(wants.room.values()),
         "command": list(wants.commands),
     }
-    held: dict[str, bool] = {}
-    jobs: list[Claimed] = []
-    found = 0
-    for row in await on.hot_query("turn", sql("turn"), parameters):
-        if row[-2] is None:
-            held[row[0]] = row[1]
-        else:
-            found = row[-2]
-            if row[0] is not None:
-                jobs.append(Claimed(row[0], *row[2:-2]))
-    return Turn(held, Claim(jobs, contended=len(jobs) < found))
+    if not changes:
+        return Turn({}, _claim(await on.hot_query("claim", _CLAIM, wanted)))
+    rows = await on.hot_query("store_and_claim", _BOTH, _reports(changes) | wanted)
+    held = {row[0]: row[1] for row in rows if row[_FOUND] is None}
+    return Turn(held, _claim([row for row in rows if row[_FOUND] is not None]))
+
+
+_FOUND = -2
+"""Where a row says how many jobs there were to be claimed."""
+
+
+def _claim(rows: Sequence[Row]) -> Claim:
+    """What was claimed: a row each, or a single one without a job."""
+    jobs = [Claimed(row[0], *row[2:_FOUND]) for row in rows if row[0] is not None]
+    return Claim(jobs, contended=len(jobs) < rows[0][_FOUND])
 
 
 def _reports(changes: Sequence[Change]) -> dict[str, Params]:
+    # In one order, so that two batches can't wait for each other.
+    changes = sorted(changes, key=lambda change: change.assignment)
     return {
         "job": [job_of(change.assignment) for change in changes],
         "assignment": [change.assignment for change in changes],
