@@ -1,12 +1,15 @@
 """The log of a whole node."""
 
 import json
+import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from copilot_socket.core.messages import INCOMING
 from tests.support.crawler import in_reactor, until
-from tests.support.server import NodeTestCase, ServerProcess
+from tests.support.server import NodeTestCase, ServerProcess, beside_python, run_program
 
 
 class LogTests(NodeTestCase):
@@ -71,6 +74,24 @@ class LogTests(NodeTestCase):
         assert server.program is not None
         said = "copilot-socket: can't write to the log (/dev/full): No space left on device\n"
         self.assertEqual(server.program.err.decode(), said)
+
+    @in_reactor()
+    async def test_daemon(self) -> None:
+        """A daemon, which has no standard output, logs to twistd.log in the directory it runs in."""
+        server = self.process(SOCKET_LOG_FORMAT="json")
+        pid_file, log = server.directory / "twistd.pid", server.directory / "twistd.log"
+
+        def end() -> None:
+            with suppress(OSError):  # there is no pid file: it has ended
+                os.kill(int(pid_file.read_text()), signal.SIGKILL)
+
+        self.addCleanup(end)
+        launcher, _ = run_program([beside_python("twistd"), "copilot-socket"], server.environ, server.directory)
+        self.assertEqual(await launcher.ended, 0)
+        await until(lambda: log.exists() and "Crawlers connect to" in log.read_text(), "the node runs", 20)
+        os.kill(int(pid_file.read_text()), signal.SIGTERM)
+        await until(lambda: not pid_file.exists(), "the daemon has ended")
+        self.assertIn("Server Shut Down.", [line["message"] for line in self.lines(log.read_text())])
 
     @in_reactor()
     async def test_log_that_cannot_be_opened(self) -> None:
