@@ -61,6 +61,8 @@ class Application(MultiService):
     def privilegedStartService(self) -> None:
         """Everything that can be in the way is found here, before the reactor runs: a clear line, exit status 1."""
         config = self._options.config
+        # First of all: whoever rotates logs does not wait until a node has started, and the signal would end it.
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(logs.destination.reopen))
         try:
             node = self._node(config)
             node.setServiceParent(self)
@@ -113,7 +115,6 @@ class Application(MultiService):
     def _take_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop_signal)
-        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(logs.destination.reopen))
 
     def _on_stop_signal(self, number: int, _frame: Any) -> None:
         """The first stops in order; a second one stops at once."""

@@ -1,9 +1,9 @@
 """The log of a whole node."""
 
+import contextlib
 import json
 import os
 import signal
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ class LogTests(NodeTestCase):
         pid_file, log = server.directory / "twistd.pid", server.directory / "twistd.log"
 
         def end() -> None:
-            with suppress(OSError):  # there is no pid file: it has ended
+            with contextlib.suppress(OSError):  # there is no pid file: it has ended
                 os.kill(int(pid_file.read_text()), signal.SIGKILL)
 
         self.addCleanup(end)
