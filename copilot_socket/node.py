@@ -26,7 +26,7 @@ from copilot_socket.handlers.oauth import GitLabGrant
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.http.site import Parts, make_site
-from copilot_socket.logs import NewsLog
+from copilot_socket.logs import Levels, NewsLog
 from copilot_socket.metrics import Metrics
 from copilot_socket.status import NodeStatus
 from copilot_socket.store.accounts import Accounts
@@ -56,7 +56,7 @@ SILENCE_CHECKS = 30
 class Node(Service):
     """A running copilot-socket. *dsn* names a database whose schema is up to date."""
 
-    log = Logger("copilot_socket.node")
+    log = Logger()
 
     def __init__(self, config: Config, dsn: str, reactor: Any) -> None:
         self.config = config
@@ -140,7 +140,7 @@ class Node(Service):
         self.metrics = Metrics(CollectorRegistry())
         self.metrics.watch(self.status)
         self.telling.listen(self.metrics)
-        self.telling.listen(NewsLog(config.log_level))
+        self.telling.listen(NewsLog(Levels(config.log_level, config.debug)))
         wake = self.dispatcher.wake
         self.site = make_site(
             Parts(
@@ -218,8 +218,6 @@ class Node(Service):
         config = self.config
         embedded = config.database_url is None
         where = f"embedded PostgreSQL in {config.state_dir}" if embedded else masked_url(self.dsn)
-        if config.log_format != "text":
-            self.log.warn("SOCKET_LOG_FORMAT={wanted}: this version writes text", wanted=config.log_format)
         self.log.info("Crawlers connect to {path}", path=config.socket_path)
         self.log.info("HTTP is on http://{host}:{port}/", host=config.http_host, port=self.http_port)
         self.log.info("The database is {where}", where=where)

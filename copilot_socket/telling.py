@@ -72,7 +72,7 @@ News = JobChanged | JobSent | ConnectionChanged | CrawlerChanged | MessagesHandl
 class Telling:
     """Hands each piece of news to every listener; one that fails disturbs neither the others nor the teller."""
 
-    log = Logger("copilot_socket")
+    log = Logger()
 
     def __init__(self) -> None:
         self._listeners: list[Callable[[News], None]] = []

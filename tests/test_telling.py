@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.logs import NewsLog
+from copilot_socket.logs import Levels, NewsLog
 from copilot_socket.metrics import Metrics
 from copilot_socket.telling import (
     ConnectionChanged,
@@ -69,12 +69,12 @@ class TellingTests(SynchronousTestCase):
         ):
             self.assertIn(line, page)
 
-    def logged(self, level: str) -> list[str]:
-        """The lines of a log of *level*, told all the news."""
+    def logged(self, level: str, *debug: str) -> list[str]:
+        """The lines of a log of *level*, with DEBUG, told all the news."""
         events: list[dict[str, object]] = []
         globalLogPublisher.addObserver(events.append)
         self.addCleanup(globalLogPublisher.removeObserver, events.append)
-        log = NewsLog(level)
+        log = NewsLog(Levels(level, debug))
         for news in (*NEWS, JobChanged("JOB", "running", "job_started", "JOB.1.x", "c1")):
             log(news)
         return [formatEvent(event) for event in events]
@@ -88,6 +88,13 @@ class TellingTests(SynchronousTestCase):
     def test_logs(self) -> None:
         """What is told of jobs, crawlers and connections is logged with their ids."""
         lines = self.logged("debug")
-        self.assertEqual(len(lines), 6)
+        self.assertEqual(len(lines), 9)
         self.assertIn("job JOB is failed after job_failed (assignment JOB.1.x, crawler c1, broke)", lines)
         self.assertIn("connection conn of crawler c1 opened (None)", lines)
+        self.assertIn("3 heartbeat: ok in 0.001000 s each", lines)
+
+    def test_logs_of_one_part(self) -> None:
+        """DEBUG has the debug lines of the part that it names made, and no others."""
+        common = len(self.logged("info"))
+        for part, more in (("wire", 3), ("handlers", 1), ("store", 1), ("http", 0), ("*", 5)):
+            self.assertEqual(len(self.logged("info", f"socket:{part}")), common + more, part)

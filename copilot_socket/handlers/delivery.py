@@ -29,7 +29,7 @@ RETRY = 0.2
 class Delivery:
     """Sends jobs. *on_sent* is told of the request that a job answered, *on_room* when there may be room again."""
 
-    log = Logger("copilot_socket.delivery")
+    log = Logger()
 
     def __init__(
         self,

@@ -36,7 +36,7 @@ BEATEN_FIRST, BEATEN_MOST = 0.002, 0.1
 class Dispatcher:
     """Serves requests for work."""
 
-    log = Logger("copilot_socket.dispatch")
+    log = Logger()
 
     def __init__(
         self,

@@ -48,7 +48,7 @@ def plain_crawler(key: str, crawler_id: str, terms: Terms) -> Crawler:
 class Messages:
     """Handles messages. Each handler returns the reply, None, or a Deferred of either."""
 
-    log = Logger("copilot_socket.messages")
+    log = Logger()
 
     def __init__(
         self,
@@ -241,7 +241,7 @@ class Messages:
         try:
             granted = await self._tokens.for_assignment(message.job_id, crawler.key)
         except (Refused, Unavailable) as problem:
-            self.log.info("No token for {job}: {why}", job=message.job_id, why=problem)
+            self.log.info("No token for {assignment}: {why}", assignment=message.job_id, why=problem)
             granted = Granted("", None)
         now = datetime.now(UTC).timestamp()
         lifetime = ASSUMED_LIFETIME if granted.access_token else 0.0

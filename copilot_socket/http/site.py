@@ -81,7 +81,7 @@ def make_site(parts: Parts) -> Site:
 class Application:
     """Answers requests by the table *routes*."""
 
-    log = Logger("copilot_socket.http")
+    log = Logger()
 
     def __init__(self, routes: Sequence[Route], gate: Gate, reactor: IReactorTime) -> None:
         self.reactor = reactor

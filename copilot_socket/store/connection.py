@@ -94,7 +94,7 @@ class Prepared:
 class Connection:
     """A connection that is made when needed and made anew when it was lost. One user at a time; others queue."""
 
-    log = Logger("copilot_socket.store")
+    log = Logger()
 
     def __init__(
         self,
