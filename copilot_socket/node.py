@@ -77,7 +77,8 @@ class Node(Service):
         self.transitions = Transitions(self.database, policy, self.telling)
         settings = Settings(self.id, config.lease, config.retry_attempts)
         self._write_connection = self.database.dedicated(settings=HOT)
-        self.writer = Writer(Batches(self._write_connection, settings, self.transitions), reactor, self.telling)
+        batches = Batches(self._write_connection, settings, self.transitions, self.telling)
+        self.writer = Writer(batches, reactor, self.telling)
         self._claim_connection = self.database.dedicated(settings=HOT)
         claims = Claims(self._claim_connection, self.id)
         vault = Vault(config.secret_keys)
@@ -121,7 +122,7 @@ class Node(Service):
         terms = Terms(
             config.heartbeat_interval, config.max_message_size, config.max_concurrent_jobs, config.plain_jobs
         )
-        messages = Messages(self.writer, self.dispatcher, self.presence, tokens, self._reactor, terms)
+        messages = Messages(self.writer, self.dispatcher, self.presence, tokens, self._reactor, self.telling, terms)
         self.factory = CrawlerFactory(
             Decoder(),
             messages,

@@ -18,7 +18,7 @@ from copilot_socket.telling import (
 
 NEWS = (
     JobChanged("JOB", "failed", "job_failed", "JOB.1.x", "c1", "broke", "failed"),
-    JobSent("JOB", "JOB.1.x", "c1", 0.25),
+    JobSent("JOB", "JOB.1.x", "c1", 0.25, "acct", "issues", "g/p"),
     ConnectionChanged("conn", "c1", "opened"),
     CrawlerChanged("c1", "left"),
     MessagesHandled("heartbeat", "ok", 0.001, 3),

@@ -23,7 +23,7 @@ WITH input AS (
     AND coalesce(a.completed_at, 'infinity') = 'infinity'  -- IS NULL, but by the primary key: not all that is held
     AND (a.crawler_key = i.crawler OR NOT EXISTS (
       SELECT FROM crawlers c WHERE c.key = a.crawler_key AND c.lease_expires_at > now()))
-  RETURNING a.web_app_job_id AS job_id, a.crawler_job_id, a.crawler_key, a.started_at,
+  RETURNING a.web_app_job_id AS job_id, a.crawler_job_id, a.crawler_key, a.account_id, a.started_at,
             i.started, i.completed, i.progress, i.resume_state
 ), job AS (
   UPDATE jobs j SET
@@ -91,7 +91,7 @@ turns AS MATERIALIZED (
 -- is also told where another node had them all.
 SELECT crawler_job_id, started AND started_at = now() AS began, NULL::text AS key, NULL::text AS entity_id,
        NULL::text AS gitlab_url, NULL::jsonb AS resume_state, NULL::text AS command, NULL::text AS full_path,
-       NULL::text AS area_type, NULL::text AS branch, NULL::integer AS try, NULL::text AS account_id,
+       NULL::text AS area_type, NULL::text AS branch, NULL::integer AS try, account_id::text,
        NULL::text AS access_token, NULL::float8 AS expires_in, NULL::text AS credential_status, NULL::float8 AS waited,
        NULL::bigint AS found, NULL::bigint AS nth
 FROM held
@@ -254,7 +254,7 @@ WHERE p.id = %(job)s AND NOT EXISTS (
 ORDER BY f.command, f.full_path
 ON CONFLICT (account_id, command, coalesce(full_path, ''), coalesce(branch, ''))
   WHERE status NOT IN ('completed', 'failed', 'cancelled') DO NOTHING
-RETURNING id
+RETURNING id, account_id, command, full_path
 
 -- name: renew_leases
 -- The node's own lease, and in the same statement those of all its live crawlers.

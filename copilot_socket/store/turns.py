@@ -8,6 +8,7 @@ import orjson
 
 from copilot_socket.core.folding import Change
 from copilot_socket.core.jobs import ENTITY_TYPES
+from copilot_socket.core.records import record
 from copilot_socket.core.reports import Completed, job_of
 from copilot_socket.store.connection import Params, Row
 from copilot_socket.store.sql import sql
@@ -32,6 +33,9 @@ class Wants:
 
 
 NOTHING = Wants({}, ())
+
+_ACCOUNT = 11
+"""Where the account stands in a row of the turn."""
 
 
 @attrs.frozen
@@ -70,11 +74,19 @@ class Claim:
     contended: bool
 
 
+@record
+class Stored:
+    """Of an assignment whose change was stored: whether it began with that, and whose it is."""
+
+    began: bool
+    account: str
+
+
 @attrs.frozen
 class Turn:
-    """What a turn did. ``held``: the assignments whose change was stored, and whether they began with it."""
+    """What a turn did. ``held``: the assignments whose change was stored."""
 
-    held: dict[str, bool]
+    held: dict[str, Stored]
     claim: Claim
 
 
@@ -87,12 +99,12 @@ async def take_turn(on: Runs, node: str, changes: Sequence[Change], wants: Wants
         "wanted": list(wants.room.values()),
         "command": list(wants.commands),
     }
-    held: dict[str, bool] = {}
+    held: dict[str, Stored] = {}
     jobs: list[Claimed] = []
     found = 0
     for row in await on.hot_query("turn", sql("turn"), parameters):
         if row[-2] is None:
-            held[row[0]] = row[1]
+            held[row[0]] = Stored(row[1], row[_ACCOUNT])
         else:
             found = row[-2]
             if row[0] is not None:
