@@ -25,6 +25,7 @@ from copilot_socket.handlers.messages import Messages, Terms
 from copilot_socket.handlers.oauth import GitLabGrant
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.handlers.tokens import Tokens
+from copilot_socket.http.feed import Feed
 from copilot_socket.http.site import Parts, make_site
 from copilot_socket.logs import NewsLog
 from copilot_socket.metrics import Metrics
@@ -142,6 +143,7 @@ class Node(Service):
         self.metrics.watch(self.status)
         self.telling.listen(self.metrics)
         self.telling.listen(NewsLog(config.log_level))
+        self.feed = Feed(self.telling, reactor, self.id, self.registry.name_of)
         wake = self.dispatcher.wake
         self.site = make_site(
             Parts(
@@ -149,6 +151,8 @@ class Node(Service):
                 catalog=Catalog(self.database),
                 accounts=Accounts(self.database, vault, self.transitions, self.telling, wake),
                 transitions=self.transitions,
+                telling=self.telling,
+                feed=self.feed,
                 health=self.status,
                 registry=self.metrics.registry if config.enable_metrics else None,
                 reactor=reactor,
@@ -256,6 +260,7 @@ class Node(Service):
         limit = self.config.shutdown_timeout
         self.log.info("Stopping: no new work, everything accepted is still committed")
         self.status.stopping()
+        self.feed.close()
         if self._starting is not None:
             self._starting.cancel()
         self.timers.stop()
