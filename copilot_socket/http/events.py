@@ -7,6 +7,7 @@ import attrs
 import orjson
 
 from copilot_socket import telling
+from copilot_socket.core.jobs import Event as JobEvent
 from copilot_socket.core.jobs import Status
 from copilot_socket.telling import News
 
@@ -97,7 +98,7 @@ class Renderer:
     def _progressed(self, news: telling.JobProgressed) -> Event:
         return _job(
             news.job_id,
-            event="job_progress",
+            event=str(JobEvent.PROGRESSED),
             crawler_job_id=news.assignment,
             crawler_id=self._name_of(news.crawler),
             account_id=news.account,
@@ -140,7 +141,7 @@ def _connection(news: telling.ConnectionChanged) -> Event:
 
 
 def _crawler(news: telling.CrawlerChanged) -> Event:
-    return Event("connection", {"crawler_id": news.crawler, "event": news.event.replace(" ", "_")})
+    return Event("connection", {"crawler_id": news.crawler, "event": news.event})
 
 
 def _heartbeat(news: telling.HeartbeatHeard) -> Event:

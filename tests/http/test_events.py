@@ -1,11 +1,7 @@
 """Live events: who is sent what, how streams end, and that nobody who watches can harm the node."""
 
-from typing import Any
-
-from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket import telling
 from copilot_socket.http import feed as feed_module
 from copilot_socket.http.events import KINDS, Renderer, Wanted
 from copilot_socket.http.feed import GREETING, KEEP_ALIVE, MAX_WAITING, PATIENCE
@@ -74,7 +70,7 @@ class RenderingTests(SynchronousTestCase):
                 "connection",
                 {"id": "k1", "crawler_id": "c1", "event": "closed", "is_active": False, "reason": "bye"},
             ),
-            "silent": ("connection", {"crawler_id": "c2", "event": "fell_silent"}),
+            "silent": ("connection", {"crawler_id": "c2", "event": "fell silent"}),
             "beat": (
                 "heartbeat",
                 {"id": "k1", "crawler_id": "c1", "system_status": "idle", "metadata": {"activeJobs": 1}},
