@@ -81,9 +81,9 @@ class LineTests(SynchronousTestCase):
     def test_colours(self) -> None:
         """On a terminal a failure is red; elsewhere there are no colours, and no event can make any."""
         event = Event("n-1", "job", {"id": "J1", "status": "failed", "reason": "x\x1b[31m\n[red]y"})
-        for terminal in (True, False):
+        for terminal, colours in ((True, "standard"), (False, "auto")):
             out = io.StringIO()
-            EventLines(Console(file=out, force_terminal=terminal, color_system="standard", width=20))(event)
+            EventLines(Console(file=out, force_terminal=terminal, color_system=colours, width=20))(event)
             self.assertEqual("\x1b[1;31mfailed" in out.getvalue(), terminal)
             self.assertEqual("\x1b" in out.getvalue(), terminal)
             self.assertNotIn("\x1b[31m", out.getvalue())
