@@ -1,5 +1,7 @@
 """Live events: who is sent what, how streams end, and that nobody who watches can harm the node."""
 
+import os
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.http import feed as feed_module
@@ -361,6 +363,21 @@ class NodeTests(NodeTestCase):
         self.assertEqual((beat.data["crawler_id"], beat.data["system_status"]), ("c1", "idle"))
         numbers = [event.number for event in everyone]
         self.assertEqual(numbers, sorted(set(numbers)))
+
+    @in_reactor()
+    async def test_a_plain_crawler(self) -> None:
+        """It has the name under which lists show it, whichever part of the node tells."""
+        node = await self.node()
+        name = f"pid-{os.getpid()}"
+        reader = await self.watch(node.port, f"?crawler={name}")
+        crawler = await self.crawler(node)
+        self.add_jobs(1)
+        job = (await crawler.take_job())["id"]
+        crawler.say("job_failed", job, error="no", isRecoverable=True)
+        seen = await reader.until("job_failed")
+        self.assertEqual([event.data["event"] for event in seen], ["opened", "came", "sent", "job_failed"])
+        self.assertEqual({event.data["crawler_id"] for event in seen}, {name})
+        self.assertEqual((seen[-1].data["account_id"], seen[-1].data["reason"]), ("acct", "queued again, try 2 of 3"))
 
     @in_reactor()
     async def test_what_is_found(self) -> None:
