@@ -78,7 +78,7 @@ class JobHandlers:
         return jobs
 
     def _tell_created(self, jobs: Sequence[NewJob], submitted: Submitted) -> None:
-        if self.telling.audience(JobCreated):
+        if self.telling.audience(JobCreated) and not submitted.repeated:
             for job_id, created, job in zip(submitted.ids, submitted.created, jobs, strict=True):
                 if created:
                     self.telling.tell(JobCreated(job_id, job["account_id"], job["command"], job.get("full_path")))

@@ -157,11 +157,13 @@ class FeedTests(SiteTestCase):
         self.assertEqual(seen[1].data["timestamp"], "1970-01-01T00:00:00.000Z")
 
     async def test_jobs_over_http(self) -> None:
-        """Jobs put in, cancelled and retried over HTTP are told of; a live twin is no new job."""
+        """Jobs put in, cancelled and retried over HTTP are told of; a live twin or a repetition is no new job."""
         await self.account()
         reader = await self.watch("?types=job&account_id=acme")
-        job_id = await self.job()
-        await self.post("/api/v1/jobs", {"account_id": "acme", "command": "issues", "full_path": "g/p"})
+        job = {"account_id": "acme", "command": "issues", "full_path": "g/p"}
+        for key in ("k1", "k1", "k2"):
+            answer = await self.post("/api/v1/jobs", job, headers={"Idempotency-Key": key})
+        job_id = answer.document["id"]
         await self.post(f"/api/v1/jobs/{job_id}/cancel")
         await self.post(f"/api/v1/jobs/{job_id}/retry")
         seen = [await reader.next() for _ in range(3)]
