@@ -25,6 +25,7 @@ from copilot_socket.handlers.messages import Messages, Terms
 from copilot_socket.handlers.oauth import GitLabGrant
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.handlers.tokens import Tokens
+from copilot_socket.http.feed import Feed
 from copilot_socket.http.site import Parts, make_site
 from copilot_socket.logs import Levels, NewsLog
 from copilot_socket.metrics import Metrics
@@ -77,7 +78,8 @@ class Node(Service):
         self.transitions = Transitions(self.database, policy, self.telling)
         settings = Settings(self.id, config.lease, config.retry_attempts)
         self._write_connection = self.database.dedicated(settings=HOT)
-        self.writer = Writer(Batches(self._write_connection, settings, self.transitions), reactor, self.telling)
+        batches = Batches(self._write_connection, settings, self.transitions, self.telling)
+        self.writer = Writer(batches, reactor, self.telling)
         self._claim_connection = self.database.dedicated(settings=HOT)
         claims = Claims(self._claim_connection, self.id)
         vault = Vault(config.secret_keys)
@@ -121,7 +123,7 @@ class Node(Service):
         terms = Terms(
             config.heartbeat_interval, config.max_message_size, config.max_concurrent_jobs, config.plain_jobs
         )
-        messages = Messages(self.writer, self.dispatcher, self.presence, tokens, self._reactor, terms)
+        messages = Messages(self.writer, self.dispatcher, self.presence, tokens, self._reactor, self.telling, terms)
         self.factory = CrawlerFactory(
             Decoder(),
             messages,
@@ -141,6 +143,7 @@ class Node(Service):
         self.metrics.watch(self.status)
         self.telling.listen(self.metrics)
         self.telling.listen(NewsLog(Levels(config.log_level, config.debug)))
+        self.feed = Feed(self.telling, reactor, self.id, self.registry.name_of)
         wake = self.dispatcher.wake
         self.site = make_site(
             Parts(
@@ -148,6 +151,8 @@ class Node(Service):
                 catalog=Catalog(self.database),
                 accounts=Accounts(self.database, vault, self.transitions, self.telling, wake),
                 transitions=self.transitions,
+                telling=self.telling,
+                feed=self.feed,
                 health=self.status,
                 registry=self.metrics.registry if config.enable_metrics else None,
                 reactor=reactor,
@@ -253,6 +258,7 @@ class Node(Service):
         limit = self.config.shutdown_timeout
         self.log.info("Stopping: no new work, everything accepted is still committed")
         self.status.stopping()
+        self.feed.close()
         if self._starting is not None:
             self._starting.cancel()
         self.timers.stop()

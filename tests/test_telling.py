@@ -9,6 +9,7 @@ from copilot_socket.metrics import Metrics
 from copilot_socket.telling import (
     ConnectionChanged,
     CrawlerChanged,
+    HeartbeatHeard,
     JobChanged,
     JobSent,
     MessagesHandled,
@@ -18,7 +19,7 @@ from copilot_socket.telling import (
 
 NEWS = (
     JobChanged("JOB", "failed", "job_failed", "JOB.1.x", "c1", "broke", "failed"),
-    JobSent("JOB", "JOB.1.x", "c1", 0.25),
+    JobSent("JOB", "JOB.1.x", "c1", 0.25, "acct", "issues", "g/p"),
     ConnectionChanged("conn", "c1", "opened"),
     CrawlerChanged("c1", "left"),
     MessagesHandled("heartbeat", "ok", 0.001, 3),
@@ -44,6 +45,26 @@ class TellingTests(SynchronousTestCase):
         telling.tell(NEWS[0])
         self.assertEqual(heard, [NEWS[0]])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_on_demand(self) -> None:
+        """Frequent news reaches who asked for it by name, and nobody is to make it for nobody."""
+        everyday: list[object] = []
+        asked: list[object] = []
+        telling = Telling()
+        telling.listen(everyday.append)
+        audience = telling.audience(HeartbeatHeard)
+        beat = HeartbeatHeard("conn", "c1", "idle", {})
+        self.assertFalse(audience)
+        telling.listen(asked.append, {HeartbeatHeard, CrawlerChanged})
+        self.assertTrue(audience)
+        for news in (beat, *NEWS):
+            telling.tell(news)
+        self.assertEqual(everyday, list(NEWS))
+        self.assertEqual(asked, [beat, CrawlerChanged("c1", "left")])
+        telling.ignore(asked.append)
+        telling.tell(beat)
+        self.assertFalse(audience)
+        self.assertEqual(len(asked), 2)
 
     def test_metrics(self) -> None:
         """Each piece of news moves its metric, by the names that dashboards rely on."""

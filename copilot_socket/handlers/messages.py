@@ -22,6 +22,7 @@ from copilot_socket.handlers.dispatcher import Dispatcher
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.handlers.tokens import ASSUMED_LIFETIME, Granted, Refused, Tokens, Unavailable
 from copilot_socket.store.writer import Unstorable, Writer
+from copilot_socket.telling import HeartbeatHeard, Telling
 
 PROTOCOL_VERSION = "1"
 PLAIN_PATIENCE = 3.0
@@ -57,6 +58,7 @@ class Messages:
         presence: PresenceKeeper,
         tokens: Tokens,
         reactor: IReactorTime,
+        telling: Telling,
         terms: Terms,
     ) -> None:
         self._writer = writer
@@ -64,6 +66,8 @@ class Messages:
         self._presence = presence
         self._tokens = tokens
         self._reactor = reactor
+        self._telling = telling
+        self._heartbeats_wanted = telling.audience(HeartbeatHeard)
         self.terms = terms
         self._table: dict[str, Callable[[Link, Message], Any]] = {
             "hello": self._hello,
@@ -127,7 +131,10 @@ class Messages:
         )
 
     def _heartbeat(self, link: Link, message: Message) -> Reply | None:
-        link.crawler.heartbeat = message
+        crawler = link.crawler
+        crawler.heartbeat = message
+        if self._heartbeats_wanted:
+            self._telling.tell(HeartbeatHeard(link.id, crawler.crawler_id, crawler.system_status, crawler.activity))
         return _ack(link, message)
 
     # -- work

@@ -47,7 +47,7 @@ class PromptConnection(txpostgres.Connection):  # type: ignore[misc]
     *on_notify* is called with the channel and payload of each notification.
     """
 
-    log = Logger("copilot_socket.store")
+    log = Logger()
     cursorFactory = _Cursor
 
     def __init__(

@@ -25,7 +25,7 @@ input AS (
     AND coalesce(a.completed_at, 'infinity') = 'infinity'  -- IS NULL, but by the primary key: not all that is held
     AND (a.crawler_key = i.crawler OR NOT EXISTS (
       SELECT FROM crawlers c WHERE c.key = a.crawler_key AND c.lease_expires_at > now()))
-  RETURNING a.web_app_job_id AS job_id, a.crawler_job_id, a.crawler_key, a.started_at,
+  RETURNING a.web_app_job_id AS job_id, a.crawler_job_id, a.crawler_key, a.account_id, a.started_at,
             i.started, i.completed, i.progress, i.resume_state
 ), job AS (
   UPDATE jobs j SET
@@ -97,12 +97,12 @@ turns AS MATERIALIZED (
 )
 
 -- name: turn_stored
--- What was stored, and whether it began with it.
-SELECT crawler_job_id, started AND started_at = now() AS began FROM held
+-- What was stored, whether it began with it, and the account.
+SELECT crawler_job_id, started AND started_at = now() AS began, account_id FROM held
 
 -- name: turn_stored_beside
 -- The same, as wide as what was claimed.
-SELECT crawler_job_id, started AND started_at = now() AS began, NULL::text AS key, NULL::text AS entity_id,
+SELECT crawler_job_id, started AND started_at = now() AS began, account_id, NULL::text AS entity_id,
        NULL::text AS gitlab_url, NULL::jsonb AS resume_state, NULL::text AS command, NULL::text AS full_path,
        NULL::text AS area_type, NULL::text AS branch, NULL::integer AS try, NULL::text AS account_id,
        NULL::text AS access_token, NULL::float8 AS expires_in, NULL::text AS credential_status, NULL::float8 AS waited,
@@ -269,7 +269,7 @@ WHERE p.id = %(job)s AND NOT EXISTS (
 ORDER BY f.command, f.full_path
 ON CONFLICT (account_id, command, coalesce(full_path, ''), coalesce(branch, ''))
   WHERE status NOT IN ('completed', 'failed', 'cancelled') DO NOTHING
-RETURNING id
+RETURNING id, account_id, command, full_path
 
 -- name: renew_leases
 -- The node's own lease, and in the same statement those of all its live crawlers.

@@ -8,6 +8,7 @@ import orjson
 
 from copilot_socket.core.folding import Change
 from copilot_socket.core.jobs import ENTITY_TYPES
+from copilot_socket.core.records import record
 from copilot_socket.core.reports import Completed, job_of
 from copilot_socket.store.connection import Params, Row
 from copilot_socket.store.sql import sql
@@ -70,11 +71,19 @@ class Claim:
     contended: bool
 
 
+@record
+class Stored:
+    """Of an assignment whose change was stored: whether it began with that, and whose it is."""
+
+    began: bool
+    account: str
+
+
 @attrs.frozen
 class Turn:
-    """What a turn did. ``held``: the assignments whose change was stored, and whether they began with it."""
+    """What a turn did. ``held``: the assignments whose change was stored."""
 
-    held: dict[str, bool]
+    held: dict[str, Stored]
     claim: Claim
 
 
@@ -88,7 +97,7 @@ _BOTH = (
 async def take_turn(on: Runs, node: str, changes: Sequence[Change], wants: Wants = NOTHING) -> Turn:
     """Store *changes*, and claim for *wants*. Raises what the database raises."""
     if not wants:
-        return Turn(dict(await on.hot_query("store", _STORE, _reports(changes))), Claim([], contended=False))
+        return Turn(_held(await on.hot_query("store", _STORE, _reports(changes))), Claim([], contended=False))
     wanted = {
         "node": node,
         "key": list(wants.room),
@@ -98,12 +107,16 @@ async def take_turn(on: Runs, node: str, changes: Sequence[Change], wants: Wants
     if not changes:
         return Turn({}, _claim(await on.hot_query("claim", _CLAIM, wanted)))
     rows = await on.hot_query("store_and_claim", _BOTH, _reports(changes) | wanted)
-    held = {row[0]: row[1] for row in rows if row[_FOUND] is None}
-    return Turn(held, _claim([row for row in rows if row[_FOUND] is not None]))
+    stored = [row for row in rows if row[_FOUND] is None]
+    return Turn(_held(stored), _claim([row for row in rows if row[_FOUND] is not None]))
 
 
 _FOUND = -2
 """Where a row says how many jobs there were to be claimed."""
+
+
+def _held(rows: Sequence[Row]) -> dict[str, Stored]:
+    return {assignment: Stored(began, account) for assignment, began, account, *_ in rows}
 
 
 def _claim(rows: Sequence[Row]) -> Claim:
