@@ -40,6 +40,10 @@ class Live(Protocol):
         """Reports that wait for their commit."""
 
     @property
+    def event_streams(self) -> int:
+        """Open streams of live events."""
+
+    @property
     def database_up(self) -> bool:
         """Whether the database answered when it was last asked."""
 
@@ -72,6 +76,7 @@ class _LiveCollector(Collector):
         yield GaugeMetricFamily(
             "copilot_writes_queued", "Reports that wait for their commit", value=live.queued_writes
         )
+        yield GaugeMetricFamily("copilot_event_streams", "Open streams of live events", value=live.event_streams)
         yield GaugeMetricFamily("copilot_database_up", "Whether the database answers", value=live.database_up)
         yield GaugeMetricFamily("copilot_database_pool_size", "Connections that the pool may have", value=pool.size)
         yield GaugeMetricFamily("copilot_database_pool_in_use", "Connections of the pool in use", value=pool.in_use)

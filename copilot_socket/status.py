@@ -102,6 +102,11 @@ class NodeStatus:
         return self._database_error is None
 
     @property
+    def event_streams(self) -> int:
+        """Open streams of live events."""
+        return self._node.feed.streams
+
+    @property
     def pool(self) -> PoolUse:
         """How the pool is used."""
         return self._node.database.use

@@ -2,81 +2,23 @@
 
 import argparse
 import json
-import os
 import sys
-from collections.abc import Mapping, Sequence
-from http.client import HTTPException
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
-from urllib.request import ProxyHandler, Request, build_opener
 
-import attrs
+from copilot_socket.cli.node import Node, Refused, add_url_option, node_from
+from copilot_socket.cli.output import add_json_option, emit, printable, say
 
-from copilot_socket.cli.errors import CommandError
-from copilot_socket.cli.output import add_json_option, emit, say
-from copilot_socket.config import from_environment
-
-TIMEOUT = 60.0
 JOBS = "/api/v1/jobs"
 _SHOWN = ("id", "status", "command", "full_path", "branch", "account_id", "attempts", "updated_at")
-
-
-class Refused(CommandError):
-    """The node can't be reached or said no; *document* is what it answered."""
-
-    def __init__(self, text: str, document: Any = None) -> None:
-        super().__init__(text)
-        self.document = document
-
-
-@attrs.frozen
-class Node:
-    """The HTTP port of a node at *url*, with the bearer *token* if it has one. Blocks."""
-
-    url: str
-    token: str | None = attrs.field(default=None, repr=False)
-
-    def ask(self, method: str, path: str, document: Any = None, headers: Mapping[str, str] | None = None) -> Any:
-        """The JSON that comes back. Raises :class:`Refused`."""
-        try:
-            request = self._request(method, path, document, headers or {})
-            # No proxy: it would make a loopback request a stranger's.
-            with build_opener(ProxyHandler({})).open(request, timeout=TIMEOUT) as answer:
-                return json.load(answer)
-        except HTTPError as error:
-            raise _refusal(error) from None
-        except (URLError, HTTPException, OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            raise Refused(f"no answer from {self.url}: {reason}. Is a node running there? (--url)") from None
-
-    def _request(self, method: str, path: str, document: Any, headers: Mapping[str, str]) -> Request:
-        if not self.url.lower().startswith(("http://", "https://")):
-            raise ValueError("not an http or https URL")
-        request = Request(self.url.rstrip("/") + path, method=method, headers=dict(headers))
-        if document is not None:
-            request.data = json.dumps(document).encode()
-            request.add_header("Content-Type", "application/json")
-        if self.token is not None:
-            request.add_header("Authorization", f"Bearer {self.token}")
-        return request
-
-
-def _refusal(error: HTTPError) -> Refused:
-    try:
-        document = json.load(error)
-        lines = [f"{document['title']}: {document['detail']}"]
-        lines += [f"  {fault['path'] or '/'}: {fault['message']}" for fault in document.get("errors", [])]
-    except (ValueError, KeyError, TypeError):
-        return Refused(f"HTTP {error.code} {error.reason}")
-    return Refused("\n".join(lines), document)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The subcommands and options of ``jobs``."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--url", help="address of the node's HTTP port (default: from the configuration)")
+    add_url_option(common)
     add_json_option(common)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     _add_submit(actions.add_parser("submit", parents=[common], help="put jobs in"))
@@ -122,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     """Do what *args* say; the exit status. Raises CommandError or ConfigFaults."""
     as_json = getattr(args, "json", False)
     try:
-        answer = _ACTIONS[args.action](_node(args), args)
+        answer = _ACTIONS[args.action](node_from(args), args)
     except Refused as error:
         if not as_json or error.document is None:
             raise
@@ -134,15 +76,6 @@ def run(args: argparse.Namespace) -> int:
         for line in _PRINTED[args.action](answer):
             say(line)
     return 0
-
-
-def _node(args: argparse.Namespace) -> Node:
-    if args.url is not None:
-        # Whoever names another node need not have a configuration that one could run on.
-        return Node(args.url, os.environ.get("COPILOT_HTTP_TOKEN") or None)
-    config = from_environment()
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.http_host, config.http_host)
-    return Node(f"http://{f'[{host}]' if ':' in host else host}:{config.http_port}", config.http_token)
 
 
 def _submit(node: Node, args: argparse.Namespace) -> Any:
@@ -185,7 +118,7 @@ def _submitted(answer: Any) -> list[str]:
 
 
 def _listed(answer: Any) -> list[str]:
-    rows = [[_text(job[name]) for name in _SHOWN] for job in answer["jobs"]]
+    rows = [[printable(job[name]) for name in _SHOWN] for job in answer["jobs"]]
     return _table([list(_SHOWN), *rows]) + ([f"more: --cursor {answer['next']}"] if answer["next"] else [])
 
 
@@ -195,12 +128,12 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _shown(answer: Any) -> list[str]:
-    lines = [f"{name}: {_text(value)}" for name, value in answer.items() if not isinstance(value, list)]
+    lines = [f"{name}: {printable(value)}" for name, value in answer.items() if not isinstance(value, list)]
     for item in answer["tries"]:
         lines.append(
-            f"try {item['try']}: {item['outcome']} at {item['ended_at']} {_text(item['reason'])}".rstrip(" -")
+            f"try {item['try']}: {item['outcome']} at {item['ended_at']} {printable(item['reason'])}".rstrip(" -")
         )
-    lines += [f"error at {item['timestamp']}: {_text(item['error_message'])}" for item in answer["errors"]]
+    lines += [f"error at {item['timestamp']}: {printable(item['error_message'])}" for item in answer["errors"]]
     return lines
 
 
@@ -209,11 +142,3 @@ def _changed(answer: Any) -> list[str]:
 
 
 _PRINTED = {"submit": _submitted, "list": _listed, "show": _shown, "cancel": _changed, "retry": _changed}
-
-
-def _text(value: Any) -> str:
-    """*value* on one line, in characters that do nothing to a terminal."""
-    if value is None:
-        return "-"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return "".join(character if character.isprintable() else " " for character in text)

@@ -29,6 +29,7 @@ COMMANDS: dict[str, Command] = {
     "check": Command("copilot_socket.cli.check", "look at configuration, database and socket directory"),
     "migrate": Command("copilot_socket.cli.migrate", "bring the database's tables up to date"),
     "jobs": Command("copilot_socket.cli.jobs", "put jobs in, look at them, cancel and retry them"),
+    "tail": Command("copilot_socket.cli.tail", "watch jobs, crawlers and connections live"),
     "demo": Command("copilot_socket.cli.demo", "a whole crawl on this machine, with a made-up GitLab"),
     "keys": Command("copilot_socket.cli.keys", "make keys for COPILOT_SECRET_KEY"),
 }

@@ -24,3 +24,17 @@ def emit(answer: Any) -> None:
 def add_json_option(parser: ArgumentParser) -> None:
     """`--json`; `args.json` is True when it was given, here or before the command."""
     parser.add_argument("--json", action="store_true", default=SUPPRESS, help="answer in JSON, for programs")
+
+
+def emit_line(answer: Any) -> None:
+    """One of many answers, on a line of its own and at once."""
+    sys.stdout.write(json.dumps(answer, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
+def printable(value: Any) -> str:
+    """*value* on one line, in characters that do nothing to a terminal."""
+    if value is None:
+        return "-"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return "".join(character if character.isprintable() else " " for character in text)
