@@ -5,8 +5,10 @@ import os
 import re
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
+import copilot_socket
 from ops.tests.support import OPS
 from tests.support.server import run_program
 
@@ -18,13 +20,12 @@ set -e
 mount --make-rprivate /
 mount --bind {passwd} /etc/passwd
 for writable in {writable}; do mount --bind "$writable" "$writable"; done
+{reachable}
 mount -o remount,bind,ro /
 cd {directory}
-exec setpriv --reuid={uid} --regid={uid} --clear-groups --no-new-privs --bounding-set=-all,+dac_read_search \
-    --inh-caps=-all,+dac_read_search --ambient-caps=-all,+dac_read_search "$@"
+exec setpriv --reuid={uid} --regid={uid} --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all "$@"
 """
-"""As the image runs: a user of its own; nothing writable but its volumes, not even /tmp; no capability but the one to
-read this machine's Python, wherever that is."""
+"""As the image runs: a user of its own without any capability; nothing writable but its volumes, not even /tmp."""
 
 
 class Dockerfile:
@@ -70,6 +71,23 @@ def copy_sources(dockerfile: Dockerfile, checkout: Path, to: Path) -> None:
                 shutil.copy(checkout / source, to / target)
 
 
+def reachable(paths: list[Path], keep: Path) -> str:
+    """Commands that let everyone reach *paths*, read-only, inside the namespace, where the way there is private.
+
+    No mode is changed: an empty file system covers the private parent, and only the path itself is put back into it.
+    """
+    stash, covers, put_back = [], set(), []
+    for number, path in enumerate(sorted({path.resolve() for path in paths})):
+        private = [parent for parent in reversed(path.parents) if not parent.stat().st_mode & 0o001]
+        if private:
+            place, kept = shlex.quote(str(path)), keep / str(number)
+            kept.mkdir(parents=True)
+            stash.append(f"mount --bind {place} {kept}")
+            covers.add(shlex.quote(str(private[0])))
+            put_back += [f"mkdir -p {place}", f"mount --move {kept} {place}", f"mount -o remount,bind,ro {place}"]
+    return "\n".join([*stash, *(f"mount -t tmpfs -o mode=755 tmpfs {cover}" for cover in covers), *put_back])
+
+
 class Sandbox:
     """One command, run as the image runs it. *volumes* are the directories that it may write to."""
 
@@ -81,7 +99,16 @@ class Sandbox:
         passwd = directory / "passwd"
         entry = f"copilot-study:x:{UID}:{UID}::{volumes[0]}:/usr/sbin/nologin\n"
         passwd.write_text(Path("/etc/passwd").read_text() + entry)
-        script.write_text(SANDBOX.format(passwd=passwd, writable=writable, directory=volumes[0], uid=UID))
+        needed = [Path(sys.prefix), Path(sys.base_prefix), OPS.parent, Path(copilot_socket.__file__).parent]
+        script.write_text(
+            SANDBOX.format(
+                passwd=passwd,
+                writable=writable,
+                reachable=reachable(needed, directory / "keep"),
+                directory=volumes[0],
+                uid=UID,
+            )
+        )
         unshare = shutil.which("unshare") or "unshare"
         isolated = [unshare, "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", str(script)]
         self.program, self._process = run_program([*isolated, *command], environ, directory)
