@@ -6,19 +6,24 @@ import os
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from twisted.application.service import IService, MultiService, Service
+from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python import usage
 
 from copilot_socket import logs
+from copilot_socket.activation import Inherited, inherited
 from copilot_socket.config import Config, ConfigFaults, from_environment, option_names
+from copilot_socket.notify import ServiceManager
 from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres
 from copilot_socket.store.migrate import SchemaError, require_current
 from copilot_socket.wire.listening import SocketError
+
+if TYPE_CHECKING:
+    from copilot_socket.node import Node
 
 log = Logger("copilot_socket")
 
@@ -53,11 +58,13 @@ class Options(usage.Options):
 
 
 class Application(MultiService):
-    """The database, then the node; signals, and the exit status."""
+    """The database, then the node; signals, the service manager, and the exit status."""
 
-    def __init__(self, options: Options, reactor: Any) -> None:
+    def __init__(self, options: Options, reactor: Any, sockets: Inherited) -> None:
         super().__init__()
         self._options = options
+        self._sockets = sockets
+        self._service_manager: ServiceManager | None = None
         self._reactor = reactor
         self._embedded: EmbeddedPostgres | None = None
         self._stopping = False
@@ -68,6 +75,9 @@ class Application(MultiService):
         try:
             node = self._node(config)
             node.setServiceParent(self)
+            self._service_manager = ServiceManager(node.status, self._reactor, os.environ)
+            self._service_manager.setServiceParent(self)
+            node.status.on_running = self._service_manager.tell
             super().privilegedStartService()
         except (EmbeddedError, SchemaError, SocketError, CannotListenError) as error:
             self._stop_embedded()
@@ -92,13 +102,13 @@ class Application(MultiService):
             await stopped
         self._stop_embedded()
 
-    def _node(self, config: Config) -> Service:
+    def _node(self, config: Config) -> "Node":
         """The database takes its time to start, and so does importing a node: both at once."""
         with ThreadPoolExecutor(1) as beside:
             dsn = beside.submit(self._database, config)
             from copilot_socket.node import Node  # noqa: PLC0415 - see above
 
-            return Node(config, dsn.result(), self._reactor)
+            return Node(config, dsn.result(), self._reactor, self._sockets)
 
     def _database(self, config: Config) -> str:
         if config.database_url is not None:
@@ -117,7 +127,7 @@ class Application(MultiService):
     def _take_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop_signal)
-        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._reopen))
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._reload))
 
     def _on_stop_signal(self, number: int, _frame: Any) -> None:
         """The first stops in order; a second one stops at once."""
@@ -126,12 +136,16 @@ class Application(MultiService):
         self._stopping = True
         self._reactor.callFromThread(self._reactor.stop)
 
-    def _reopen(self) -> None:
+    def _reload(self) -> None:
+        """What SIGHUP asks for."""
+        assert self._service_manager is not None
+        self._service_manager.reloading()
         try:
             if logs.destination.reopen():
                 log.info("The log file is opened anew")
         except OSError as error:
             log.error("The log file can't be opened anew: {error}", error=error)
+        self._service_manager.tell()
 
 
 def _give_up(why: str) -> NoReturn:
@@ -148,7 +162,11 @@ def _explain(error: Exception) -> str:
 
 def makeService(options: Options) -> IService:
     """The service for twistd."""
+    try:
+        sockets = inherited(os.environ)
+    except SocketError as error:
+        _give_up(str(error))
     from twisted.internet import reactor  # noqa: PLC0415 - twistd may install another one first
 
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    return Application(options, reactor)
+    return Application(options, reactor, sockets)
