@@ -66,10 +66,12 @@ class NodeStatus:
         """How things are, in one line for people."""
         if not self.running:
             return self.error or ""
-        crawlers = f"{len(self._node.registry.present())} crawlers over {self.connections} connections"
-        if self._database_error is not None:
-            return f"{crawlers}; the database is away: {self._database_error}"
-        return f"{crawlers}, {self.standing} waiting for work; the database answers"
+        present = len(self._node.registry.present())
+        database = "answers" if self._database_error is None else f"is away: {self._database_error}"
+        return (
+            f"crawlers: {present} ({self.standing} waiting for work), connections: {self.connections}; "
+            f"the database {database}"
+        )
 
     @property
     def uptime(self) -> float:
