@@ -25,7 +25,7 @@ class NotifyTests(NodeTestCase):
         await until(lambda: heard.values("READY"), "the node says that it is ready")
         self.assertEqual(heard.values("STATUS")[0], "the node is starting")
         self.assertEqual(
-            heard.values("STATUS")[-1], "0 crawlers over 0 connections, 0 waiting for work; the database answers"
+            heard.values("STATUS")[-1], "crawlers: 0 (0 waiting for work), connections: 0; the database answers"
         )
         self.assertEqual((await get_json(server.port, "/health/ready"))[0], 200)
         await self.greeted(server)
