@@ -156,7 +156,8 @@ class NestedSystemd:
     def log(self) -> str:
         """What systemd and the commands before it wrote."""
         assert self._program is not None
-        return (self._program.out + self._program.err).decode(errors="replace")
+        console = self.path("/run/console") if self._init else Path(os.devnull)
+        return (self._program.out + self._program.err).decode(errors="replace") + console.read_text(errors="replace")
 
     def systemctl(self, *words: str, check: bool = True) -> "Deferred[str]":
         """Run systemctl in there; its output. Raises AssertionError with *check* if it fails."""

@@ -95,9 +95,9 @@ class FilesTests(SynchronousTestCase):
         self.assertTrue(user.endswith("/usr/sbin/nologin"), user)
         self.assertRegex((root / "etc/group").read_text(), r"(?m)^copilot-crawlers:x:\d+:copilot-study$")
         uid = int(user.split(":")[2])
-        for directory, mode in (("var/lib", 0o700), ("var/log", 0o750), ("var/backups", 0o700), ("run", 0o755)):
+        for directory, mode in (("var/lib", 0o700), ("var/log", 0o750), ("var/backups", 0o700), ("run", 0o2755)):
             status = (root / directory / "copilot-study").stat()
-            self.assertEqual(oct(status.st_mode & 0o777), oct(mode), directory)
+            self.assertEqual(oct(status.st_mode & 0o7777), oct(mode), directory)
             if os.geteuid() == 0:
                 self.assertEqual(status.st_uid, uid)
 
@@ -169,8 +169,10 @@ class BootedTests(TestCase):
         try:
             await until(ready, "the node is ready", 30)
         except AssertionError as error:
+            status = await systemd.systemctl("status", NODE, SOCKET, "crawler@*", check=False)
             log = systemd.path("/run/node.log")
-            raise AssertionError(f"{error}\n{log.read_text() if log.exists() else systemd.log}") from error
+            said = log.read_text() if log.exists() else ""
+            raise AssertionError(f"{error}\n{status}\n{systemd.log}\n{said}") from error
         return int(await systemd.show(NODE, "MainPID"))
 
     def query(self, systemd: NestedSystemd, statement: str) -> list[tuple[object, ...]]:
