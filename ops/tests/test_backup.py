@@ -18,6 +18,10 @@ from tests.support.server import NodeTestCase, Program, ServerProcess, run_progr
 
 CURSOR = {"currentPage": 7, "lastEntityId": "1234"}
 JOBS = 200
+FAILING = """#!/bin/sh
+for option; do case $option in --file=*) echo half >"${option#--file=}" || exit 4 ;; esac; done
+exit 3
+"""
 
 
 class BackupTests(NodeTestCase):
@@ -148,8 +152,9 @@ class BackupTests(NodeTestCase):
             "backup", f"--directory={self.dumps}", DATABASE_URL="postgresql://who:hush@127.0.0.1:1/none"
         )
         self.assertEqual(status, 1)
-        self.assertIn("no dump was made", said.err.decode())
+        self.assertIn("refused", said.err.decode())
         self.assertNotIn("hush", (said.out + said.err).decode())
+        await self._half_a_dump()
         self.assertEqual(list(self.dumps.iterdir()), [dump])
         status, said = await self.run_script("restore", str(dump), DATABASE_URL=self.database_url)
         self.assertEqual(status, 1)
@@ -162,6 +167,17 @@ class BackupTests(NodeTestCase):
         self.assertEqual(status, 1)
         self.assertIn("nothing was restored", said.err.decode())
         self.assertEqual(_ask(url, "SELECT 1 FROM pg_tables WHERE schemaname = 'public'"), [])
+
+    async def _half_a_dump(self) -> None:
+        """A backup whose pg_dump fails in the middle."""
+        programs = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, programs)
+        (programs / "pg_dump").write_text(FAILING)
+        (programs / "pg_dump").chmod(0o755)
+        options = (f"--directory={self.dumps}", f"--programs={programs}")
+        status, said = await self.run_script("backup", *options, DATABASE_URL=self.database_url)
+        self.assertEqual(status, 1)
+        self.assertIn("no dump was made: pg_dump ended with status 3", said.err.decode())
 
 
 def _ask(url: str, statement: str) -> list[tuple[object, ...]]:

@@ -250,6 +250,18 @@ class BootedTests(TestCase):
         self.assertIn("rw", options["/var/lib/copilot-study"])
 
     @in_reactor(60)
+    async def test_without_socket_unit(self) -> None:
+        """A node that has to make the socket by itself makes it where it should be, for the same group."""
+        systemd = await self.booted()
+        await systemd.systemctl("stop", SOCKET)
+        await systemd.systemctl("mask", "--runtime", SOCKET)
+        self.assertFalse(systemd.path("/run/copilot-study/crawler.sock").exists())
+        await systemd.systemctl("start", NODE)
+        await self.active(systemd)
+        await systemd.systemctl("start", "crawler@other.service")
+        await self.works(systemd)
+
+    @in_reactor(60)
     async def test_watchdog(self) -> None:
         """A node that stands still is killed and started again."""
         systemd = await self.booted()
