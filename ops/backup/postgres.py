@@ -62,7 +62,7 @@ class Server:
 def configured_server(programs: Path | None, *, make: bool) -> Iterator[Server]:
     """The database that a node with this environment would use; *make* the embedded one if there is none yet.
 
-    *programs* are used on it instead of those that are found. Raises ConfigFaults, EmbeddedError, Failed, psycopg2.Error.
+    *programs* are used on it, or else those that fit. Raises ConfigFaults, EmbeddedError, Failed or psycopg2.Error.
     """
     config = from_environment()
     if config.database_url is not None:

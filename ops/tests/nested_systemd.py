@@ -1,7 +1,8 @@
 """A real systemd for tests: the first process of namespaces of its own, which end with it.
 
 It sees this machine's programs, but a copy of /etc and empty /run, /opt, /var/lib, /var/log and /var/backups, and no
-unit but those that a test gives it and the few targets that these need. Needs root.
+units but those that a test gives it and the few targets that these need. The kernel's settings are read-only to it.
+Needs root.
 """
 
 import os
@@ -34,6 +35,8 @@ exec unshare --mount --pid --fork --kill-child --uts --ipc --cgroup /bin/sh -e "
 _BOOT = f"""
 mount --make-rprivate /
 mount -t proc proc /proc
+mount --bind /proc/sys /proc/sys
+for shared in /proc/sys /sys; do mount -o remount,bind,ro $shared; done
 given=$1
 mount -t tmpfs -o mode=755 tmpfs /run
 cp -a "$given" /run/given
@@ -70,9 +73,10 @@ _PYTHON = f"""#!/bin/sh
 export LD_LIBRARY_PATH={_HOME}/python/lib PYTHONPATH={_HOME}/source:{_HOME}/packages
 exec {_HOME}/python/bin/python3.{sys.version_info.minor} -B "$@"
 """
-_TWISTD = f"""#!/bin/sh
-exec {_HOME}/bin/python -c 'from twisted.scripts.twistd import run; run()' "$@"
-"""
+_SCRIPTS = {
+    "twistd": "from twisted.scripts.twistd import run; run()",
+    "copilot-socket": "import sys; from copilot_socket.cli.main import main; sys.exit(main())",
+}
 
 
 def _cgroup() -> Path | None:
@@ -125,9 +129,12 @@ class NestedSystemd:
     def _write(self) -> None:
         for path, text in {
             "boot": _BOOT,
-            "environment": "".join(f"{name}={value}\n" for name, value in self._environment.items()),
+            "environment": "".join(f"{name}='{value}'\n" for name, value in self._environment.items()),
             "installed/bin/python": _PYTHON,
-            "installed/bin/twistd": _TWISTD,
+            **{
+                f"installed/bin/{name}": f"#!/bin/sh\nexec {_HOME}/bin/python -c '{code}' \"$@\"\n"
+                for name, code in _SCRIPTS.items()
+            },
             **{f"units/{name}": text for name, text in self._units.items()},
             "targets/test.target": "[Unit]\nDefaultDependencies=no\n",
             **{f"targets/{name}.target": "[Unit]\nDefaultDependencies=no\n" for name in _TARGETS},
@@ -159,17 +166,21 @@ class NestedSystemd:
         console = self.path("/run/console") if self._init else Path(os.devnull)
         return (self._program.out + self._program.err).decode(errors="replace") + console.read_text(errors="replace")
 
-    def systemctl(self, *words: str, check: bool = True) -> "Deferred[str]":
-        """Run systemctl in there; its output. Raises AssertionError with *check* if it fails."""
+    def run(self, *command: str, check: bool = True) -> "Deferred[str]":
+        """Run a command in there; its output. Raises AssertionError with *check* if it fails."""
 
-        def run() -> str:
-            command = ["nsenter", f"--target={self._init}", "--mount", "--pid", "--uts", "--ipc", "systemctl", *words]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        def wait() -> str:
+            enter = ["nsenter", f"--target={self._init}", "--mount", "--pid", "--uts", "--ipc", *command]
+            done = subprocess.run(enter, capture_output=True, text=True, check=False, timeout=60)
             if check and done.returncode != 0:
-                raise AssertionError(f"systemctl {' '.join(words)}: {done.stdout}{done.stderr}\n{self.log}")
+                raise AssertionError(f"{' '.join(command)}: {done.stdout}{done.stderr}\n{self.log}")
             return done.stdout
 
-        return deferToThread(run)
+        return deferToThread(wait)
+
+    def systemctl(self, *words: str, check: bool = True) -> "Deferred[str]":
+        """Run systemctl in there."""
+        return self.run("systemctl", *words, check=check)
 
     async def show(self, unit: str, name: str) -> str:
         """A property of a unit."""

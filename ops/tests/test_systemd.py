@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import psycopg2
+from cryptography.fernet import Fernet
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -102,6 +103,13 @@ class FilesTests(SynchronousTestCase):
                 self.assertEqual(status.st_uid, uid)
 
 
+HOME = "/opt/copilot-socket"
+AS_NODE = """
+set -a
+. /etc/copilot-study/environment
+cd /var/lib/copilot-study
+exec runuser -u copilot-study -- "$@"
+"""
 CRAWLER = """
 import json, socket, sys
 connection = socket.socket(socket.AF_UNIX)
@@ -143,11 +151,11 @@ ExecStopPost=/bin/sh -c 'echo $SERVICE_RESULT >>/var/lib/copilot-study/results'
 class BootedTests(TestCase):
     """The units as they are, but for shorter times, under a systemd of their own."""
 
-    async def booted(self) -> NestedSystemd:
-        """A fresh boot; the socket is listened on, nothing else runs."""
+    async def booted(self, **environment: str) -> NestedSystemd:
+        """A fresh boot; the socket is listened on, nothing else runs. *environment* is added to the node's."""
         self.port = free_port()
         systemd = NestedSystemd(
-            {"COPILOT_HTTP_PORT": str(self.port)},
+            {"COPILOT_ENV": "production", "COPILOT_HTTP_PORT": str(self.port), **environment},
             {
                 f"{NODE}.d/test.conf": FOR_TESTS,
                 "copilot-socket-backup.service.d/test.conf": FOR_TESTS.replace("node.log", "backup.log"),
@@ -250,6 +258,26 @@ class BootedTests(TestCase):
         self.assertIn("rw", options["/var/lib/copilot-study"])
 
     @in_reactor(60)
+    async def test_no_database_yet(self) -> None:
+        """A node that finds no database is started until it finds one, while a crawler waits."""
+        url = f"postgresql://nobody:nothing@127.0.0.1:{free_port()}/none"
+        key = Fernet.generate_key().decode()
+        systemd = await self.booted(DATABASE_URL=url, COPILOT_SECRET_KEY=key)
+        await systemd.systemctl("start", "crawler@patient.service")
+
+        async def tried() -> bool:
+            return int(await systemd.show(NODE, "NRestarts")) >= 3
+
+        await until(tried, "several nodes have ended", 30)
+        self.assertIn("cannot connect to the database", systemd.path("/run/node.log").read_text())
+        settings = systemd.path("/etc/copilot-study/environment")
+        lines = settings.read_text().splitlines(keepends=True)
+        settings.write_text("".join(line for line in lines if not line.startswith("DATABASE_URL")))
+        await self.active(systemd)
+        await self.works(systemd)
+        self.assertEqual(await systemd.show("crawler@patient.service", "ActiveState"), "active")
+
+    @in_reactor(60)
     async def test_without_socket_unit(self) -> None:
         """A node that has to make the socket by itself makes it where it should be, for the same group."""
         systemd = await self.booted()
@@ -289,3 +317,26 @@ class BootedTests(TestCase):
             await systemd.systemctl("stop", NODE)
         await systemd.systemctl("start", "copilot-socket-backup.timer")
         self.assertNotEqual(await systemd.show("copilot-socket-backup.timer", "NextElapseUSecRealtime"), "")
+
+    @in_reactor(60)
+    async def test_commands_of_the_guide(self) -> None:
+        """Commands are run as the node's user, with its environment; a dump is restored like that."""
+        systemd = await self.booted()
+        self.assertIn("A node can run here.", await self.as_node(systemd, f"{HOME}/bin/copilot-socket", "check"))
+        await systemd.systemctl("start", "crawler@first.service")
+        await self.active(systemd)
+        await self.works(systemd)
+        await systemd.systemctl("start", "copilot-socket-backup.service")
+        await systemd.systemctl("stop", SOCKET, NODE)
+        await systemd.run("mv", "/var/lib/copilot-study/postgres", "/var/lib/copilot-study/postgres.old")
+        [dump] = [path.name for path in systemd.path("/var/backups/copilot-study").iterdir()]
+        restore = (f"{HOME}/bin/python", f"{HOME}/ops/backup/restore", f"/var/backups/copilot-study/{dump}")
+        said = await self.as_node(systemd, *restore)
+        self.assertIn("jobs: 1 completed", said)
+        await systemd.systemctl("start", SOCKET, "crawler@second.service")
+        await self.active(systemd)
+        await self.works(systemd)
+
+    async def as_node(self, systemd: NestedSystemd, *command: str) -> str:
+        """Run *command* as the guide says."""
+        return await systemd.run("sh", "-c", AS_NODE, "sh", *command)
