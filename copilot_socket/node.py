@@ -237,12 +237,13 @@ class Node(Service):
         if config.log_format != "text":
             self.log.warn("SOCKET_LOG_FORMAT={wanted}: this version writes text", wanted=config.log_format)
         self.log.info("Crawlers connect to {path}", path=self.crawler_path)
-        self.log.info("HTTP is on http://{host}:{port}/", host=config.http_host, port=self.http_port)
+        host = self._ports[1].getHost().host  # type: ignore[attr-defined]
+        self.log.info("HTTP is on http://{host}:{port}/", host=host, port=self.http_port)
         self.log.info("The database is {where}", where=where)
         self.log.info(
             "Put a job in: copilot-socket jobs submit ACCOUNT GROUP_PROJECT_DISCOVERY "
             "(or POST http://{host}:{port}/api/v1/jobs)",
-            host=config.http_host,
+            host=host,
             port=self.http_port,
         )
 

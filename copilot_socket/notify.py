@@ -26,13 +26,14 @@ class Notifier:
 
     def __init__(self, address: str) -> None:
         """*address* as in NOTIFY_SOCKET: a path, or ``@`` and an abstract name; nothing is sent if it is empty."""
+        self._failed = False
         self._address = "\0" + address[1:] if address.startswith("@") else address
         if self._address and self._address[0] not in "/\0":
             self.log.warn("NOTIFY_SOCKET is {address!r}: only UNIX sockets are notified", address=address)
             self._address = ""
 
     def tell(self, **fields: str | int) -> None:
-        """Send *fields* in one message. One that can't be sent is logged; the next may get through."""
+        """Send *fields* in one message. If it can't be sent, the next may be; only the first such failure is logged."""
         if not self._address:
             return
         message = "\n".join(f"{name}={value}" for name, value in fields.items())
@@ -41,7 +42,11 @@ class Notifier:
                 sending.setblocking(False)
                 sending.sendto(message.encode(), self._address)
         except OSError as error:
-            self.log.warn("The service manager can't be told {fields}: {error}", fields=list(fields), error=error)
+            if not self._failed:
+                self.log.warn("The service manager can't be told {fields}: {error}", fields=list(fields), error=error)
+            self._failed = True
+        else:
+            self._failed = False
 
 
 class Watched(Protocol):

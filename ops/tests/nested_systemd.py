@@ -11,18 +11,24 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import skipUnless
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 import copilot_socket
 from ops.tests.support import OPS
-from tests.support.crawler import until
+from tests.support.crawler import reactor, until
 from tests.support.server import Program, run_program
 
+PATIENCE = 30.0
+"""Seconds to wait for what systemd does."""
+LOOK = 0.2
+"""Seconds between looks: each starts two programs, on a machine that has enough to do."""
 _PROGRAMS = ("unshare", "nsenter", "systemctl", "systemd-sysusers", "systemd-tmpfiles")
 _SYSTEMD = Path("/lib/systemd/systemd")
 _TARGETS = ("sysinit", "basic", "sockets", "timers", "shutdown", "umount", "network-online", "multi-user", "paths")
@@ -185,6 +191,15 @@ class NestedSystemd:
     async def show(self, unit: str, name: str) -> str:
         """A property of a unit."""
         return (await self.systemctl("show", "--value", "--property", name, unit)).strip()
+
+    async def becomes(self, unit: str, name: str, wanted: Callable[[str], bool], what: str) -> None:
+        """Wait until a property of a unit has a *wanted* value; *what* says for people what that means."""
+
+        async def has() -> bool:
+            await deferLater(reactor, LOOK)
+            return wanted(await self.show(unit, name))
+
+        await until(has, what, PATIENCE)
 
     def path(self, inside: str) -> Path:
         """The path from out here of what is *inside* there."""

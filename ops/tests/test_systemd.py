@@ -135,15 +135,19 @@ ExecStart=/opt/copilot-socket/bin/python /run/given/units/crawler.py
 StandardOutput=append:/run/crawler-%i.log
 StandardError=append:/run/crawler-%i.log
 """
-# There is no journal in there; times are short, so that a test need not wait for a watchdog of 30 s.
+# There is no journal in there.
 FOR_TESTS = """
 [Service]
 StandardOutput=append:/run/node.log
 StandardError=append:/run/node.log
-WatchdogSec=3s
-TimeoutAbortSec=1s
 RestartSec=100ms
 ExecStopPost=/bin/sh -c 'echo $SERVICE_RESULT >>/var/lib/copilot-study/results'
+"""
+# So that a test need not wait for 30 s.
+IMPATIENT = """
+[Service]
+WatchdogSec=3s
+TimeoutAbortSec=1s
 """
 
 
@@ -151,13 +155,16 @@ ExecStopPost=/bin/sh -c 'echo $SERVICE_RESULT >>/var/lib/copilot-study/results'
 class BootedTests(TestCase):
     """The units as they are, but for shorter times, under a systemd of their own."""
 
-    async def booted(self, **environment: str) -> NestedSystemd:
-        """A fresh boot; the socket is listened on, nothing else runs. *environment* is added to the node's."""
+    async def booted(self, drop_in: str = "", **environment: str) -> NestedSystemd:
+        """A fresh boot; the socket is listened on, nothing else runs.
+
+        *drop_in* is added to the node's unit, *environment* to its environment.
+        """
         self.port = free_port()
         systemd = NestedSystemd(
             {"COPILOT_ENV": "production", "COPILOT_HTTP_PORT": str(self.port), **environment},
             {
-                f"{NODE}.d/test.conf": FOR_TESTS,
+                f"{NODE}.d/test.conf": FOR_TESTS + drop_in,
                 "copilot-socket-backup.service.d/test.conf": FOR_TESTS.replace("node.log", "backup.log"),
                 "crawler@.service": CRAWLER_UNIT,
                 "crawler.py": CRAWLER,
@@ -170,12 +177,8 @@ class BootedTests(TestCase):
 
     async def active(self, systemd: NestedSystemd) -> int:
         """Wait until the node has said that it is ready; its pid in there."""
-
-        async def ready() -> bool:
-            return await systemd.show(NODE, "ActiveState") == "active"
-
         try:
-            await until(ready, "the node is ready", 30)
+            await systemd.becomes(NODE, "ActiveState", "active".__eq__, "the node is ready")
         except AssertionError as error:
             status = await systemd.systemctl("status", NODE, SOCKET, "crawler@*", check=False)
             log = systemd.path("/run/node.log")
@@ -215,7 +218,8 @@ class BootedTests(TestCase):
         await systemd.systemctl("start", "crawler@early.service")
         node = await self.active(systemd)
         await self.works(systemd)
-        await self._tells(systemd, "crawlers: 1 (1 waiting for work), connections: 1; the database answers")
+        status = "crawlers: 1 (1 waiting for work), connections: 1; the database answers"
+        await systemd.becomes(NODE, "StatusText", status.__eq__, "the status is up to date")
         await self._knows(systemd, int(await systemd.show("crawler@early.service", "MainPID")))
         self._is_confined(systemd, node)
         await systemd.systemctl("reload", NODE)
@@ -228,12 +232,6 @@ class BootedTests(TestCase):
         after = systemd.path("/run/copilot-study/crawler.sock").stat()
         self.assertEqual((after.st_ino, after.st_mode, after.st_gid), (before.st_ino, before.st_mode, before.st_gid))
         self.assertEqual(oct(after.st_mode & 0o777), oct(0o660))
-
-    async def _tells(self, systemd: NestedSystemd, status: str) -> None:
-        async def told() -> bool:
-            return await systemd.show(NODE, "StatusText") == status
-
-        await until(told, f"systemd is told {status!r}", 15)
 
     async def _knows(self, systemd: NestedSystemd, crawler: int) -> None:
         stat = systemd.path(f"/proc/{crawler}/stat").read_text()
@@ -264,11 +262,7 @@ class BootedTests(TestCase):
         key = Fernet.generate_key().decode()
         systemd = await self.booted(DATABASE_URL=url, COPILOT_SECRET_KEY=key)
         await systemd.systemctl("start", "crawler@patient.service")
-
-        async def tried() -> bool:
-            return int(await systemd.show(NODE, "NRestarts")) >= 3
-
-        await until(tried, "several nodes have ended", 30)
+        await systemd.becomes(NODE, "NRestarts", lambda times: int(times) >= 2, "two nodes have ended")
         self.assertIn("cannot connect to the database", systemd.path("/run/node.log").read_text())
         settings = systemd.path("/etc/copilot-study/environment")
         lines = settings.read_text().splitlines(keepends=True)
@@ -292,15 +286,11 @@ class BootedTests(TestCase):
     @in_reactor(60)
     async def test_watchdog(self) -> None:
         """A node that stands still is killed and started again."""
-        systemd = await self.booted()
+        systemd = await self.booted(IMPATIENT)
         await systemd.systemctl("start", NODE)
         node = await self.active(systemd)
         await systemd.systemctl("kill", "--kill-whom=main", "--signal=STOP", NODE)
-
-        async def another() -> bool:
-            return await systemd.show(NODE, "NRestarts") == "1"
-
-        await until(another, "the node is started again", 20)
+        await systemd.becomes(NODE, "NRestarts", "1".__eq__, "the node is started again")
         self.assertNotEqual(await self.active(systemd), node)
         self.assertEqual(systemd.path("/var/lib/copilot-study/results").read_text(), "watchdog\n")
 
