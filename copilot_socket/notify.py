@@ -33,7 +33,7 @@ class Notifier:
             self._address = ""
 
     def tell(self, **fields: str | int) -> None:
-        """Send *fields* in one message. If it can't be sent, the next may be; only the first such failure is logged."""
+        """Send *fields* in one message. Of failures in a row only the first is logged; the next may get through."""
         if not self._address:
             return
         message = "\n".join(f"{name}={value}" for name, value in fields.items())

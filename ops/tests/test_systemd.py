@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from ops.tests.nested_systemd import NestedSystemd, needs_nested_systemd
 from ops.tests.support import OPS, needs
 from tests.support.crawler import in_reactor, until
-from tests.support.server import free_port
+from tests.support.server import free_port, get_json
 
 UNITS = OPS / "systemd"
 NODE, SOCKET = "copilot-socket.service", "copilot-socket.socket"
@@ -135,6 +135,12 @@ ExecStart=/opt/copilot-socket/bin/python /run/given/units/crawler.py
 StandardOutput=append:/run/crawler-%i.log
 StandardError=append:/run/crawler-%i.log
 """
+HTTP_UNIT = """
+[Socket]
+ListenStream=127.0.0.1:{port}
+FileDescriptorName=http
+Service=copilot-socket.service
+"""
 # There is no journal in there.
 FOR_TESTS = """
 [Service]
@@ -166,6 +172,7 @@ class BootedTests(TestCase):
             {
                 f"{NODE}.d/test.conf": FOR_TESTS + drop_in,
                 "copilot-socket-backup.service.d/test.conf": FOR_TESTS.replace("node.log", "backup.log"),
+                "copilot-socket-http.socket": HTTP_UNIT.format(port=self.port),
                 "crawler@.service": CRAWLER_UNIT,
                 "crawler.py": CRAWLER,
             },
@@ -279,6 +286,17 @@ class BootedTests(TestCase):
         await systemd.systemctl("mask", "--runtime", SOCKET)
         self.assertFalse(systemd.path("/run/copilot-study/crawler.sock").exists())
         await systemd.systemctl("start", NODE)
+        await self.active(systemd)
+        await systemd.systemctl("start", "crawler@other.service")
+        await self.works(systemd)
+
+    @in_reactor(60)
+    async def test_http_socket(self) -> None:
+        """A socket unit of its own may hold the HTTP port: a request starts the node and is answered."""
+        systemd = await self.booted()
+        await systemd.systemctl("start", "copilot-socket-http.socket")
+        status, _ = await get_json(self.port, "/health/live")
+        self.assertEqual(status, 200)
         await self.active(systemd)
         await systemd.systemctl("start", "crawler@other.service")
         await self.works(systemd)
