@@ -13,7 +13,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorUNIX
 from twisted.internet.protocol import Factory
 
-from copilot_socket.wire.transport import CrawlerPort
+from copilot_socket.wire.transport import CrawlerPort, InheritedPort
 
 BACKLOG = 1024
 PROBE_TIMEOUT = 2.0
@@ -38,6 +38,13 @@ def listen(reactor: IReactorUNIX, path: Path, mode: int, factory: Factory) -> IL
             return port
         except CannotListenError as error:
             raise SocketError(f"can't listen on {path}: {error.socketError}") from error
+
+
+def adopt(reactor: IReactorUNIX, listening: socket.socket, factory: Factory) -> IListeningPort:
+    """Listen on a UNIX socket that another process made and keeps: it is never unlinked, nor its mode changed."""
+    port = InheritedPort(listening, factory, reactor)
+    port.startListening()
+    return port
 
 
 def probe(path: Path) -> str:
