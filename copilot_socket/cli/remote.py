@@ -1,0 +1,119 @@
+"""What commands share that ask the HTTP port of a node: where it is, how it is asked, how answers are shown."""
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPException
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import ProxyHandler, Request, build_opener
+
+import attrs
+
+from copilot_socket.cli.errors import CommandError
+from copilot_socket.cli.output import emit, say
+from copilot_socket.config import from_environment
+
+TIMEOUT = 60.0
+"""Seconds to wait for an answer."""
+
+
+class Refused(CommandError):
+    """The node can't be reached or said no; *document* is what it answered."""
+
+    def __init__(self, text: str, document: Any = None) -> None:
+        super().__init__(text)
+        self.document = document
+
+
+@attrs.frozen
+class Node:
+    """The HTTP port of a node at *url*, with the bearer *token* if it has one. Blocks."""
+
+    url: str
+    token: str | None = attrs.field(default=None, repr=False)
+
+    def ask(self, method: str, path: str, document: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+        """The JSON that comes back. Raises :class:`Refused`."""
+        try:
+            request = self._request(method, path, document, headers or {})
+            # No proxy: it would make a loopback request a stranger's.
+            with build_opener(ProxyHandler({})).open(request, timeout=TIMEOUT) as answer:
+                return json.load(answer)
+        except HTTPError as error:
+            raise _refusal(error) from None
+        except (URLError, HTTPException, OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise Refused(f"no answer from {self.url}: {reason}. Is a node running there? (--url)") from None
+
+    def _request(self, method: str, path: str, document: Any, headers: Mapping[str, str]) -> Request:
+        if not self.url.lower().startswith(("http://", "https://")):
+            raise ValueError("not an http or https URL")
+        request = Request(self.url.rstrip("/") + path, method=method, headers=dict(headers))
+        if document is not None:
+            request.data = json.dumps(document).encode()
+            request.add_header("Content-Type", "application/json")
+        if self.token is not None:
+            request.add_header("Authorization", f"Bearer {self.token}")
+        return request
+
+
+def _refusal(error: HTTPError) -> Refused:
+    try:
+        document = json.load(error)
+        lines = [f"{document['title']}: {document['detail']}"]
+        lines += [f"  {fault['path'] or '/'}: {fault['message']}" for fault in document.get("errors", [])]
+    except (ValueError, KeyError, TypeError):
+        return Refused(f"HTTP {error.code} {error.reason}")
+    return Refused("\n".join(lines), document)
+
+
+def add_url_option(parser: argparse.ArgumentParser) -> None:
+    """`--url`, the node that is asked."""
+    parser.add_argument("--url", help="address of the node's HTTP port (default: from the configuration)")
+
+
+def node_of(args: argparse.Namespace) -> Node:
+    """The node that *args* name, else the one of the configuration. Raises ConfigFaults."""
+    if args.url is not None:
+        # Whoever names another node need not have a configuration that one could run on.
+        return Node(args.url, os.environ.get("COPILOT_HTTP_TOKEN") or None)
+    config = from_environment()
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.http_host, config.http_host)
+    return Node(f"http://{f'[{host}]' if ':' in host else host}:{config.http_port}", config.http_token)
+
+
+def tell(args: argparse.Namespace, ask: Callable[[Node], Any], lines: Callable[[Any], Sequence[str]]) -> int:
+    """*ask* the node and show its answer, in *lines* or as JSON; the exit status.
+
+    Raises CommandError and ConfigFaults; a refusal is shown as the node put it where JSON is asked for.
+    """
+    as_json = getattr(args, "json", False)
+    try:
+        answer = ask(node_of(args))
+    except Refused as error:
+        if not as_json or error.document is None:
+            raise
+        emit(error.document)
+        return 1
+    if as_json:
+        emit(answer)
+    else:
+        for line in lines(answer):
+            say(line)
+    return 0
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """*rows*, the first one the headings, in columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def one_line(value: Any) -> str:
+    """*value* on one line, in characters that do nothing to a terminal."""
+    if value is None:
+        return "-"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return "".join(character if character.isprintable() else " " for character in text)
