@@ -30,7 +30,7 @@ class CleanupTests(DatabaseTestCase):
         """A job that was completed so many days ago."""
         self.query(
             "INSERT INTO jobs (account_id, command, full_path, status, updated_at, finished_at)"
-            " SELECT 'acct', 'issues', %s, 'completed', t, t FROM (SELECT now() - %s * interval '1 day') AS moment (t)",
+            " SELECT 'acct', 'issues', %s, 'completed', t, t FROM (SELECT now() - %s * interval '1 day') AS m (t)",
             path,
             days,
         )
