@@ -153,6 +153,7 @@ class Node(Service):
                 reactor=reactor,
                 wake=wake,
                 token=config.http_token,
+                origins=frozenset(config.allowed_origins),
             )
         )
 
