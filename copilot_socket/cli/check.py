@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import attrs
 
-from copilot_socket.cli.inspection import Finding, inspect_database, inspect_http_port, inspect_socket
+from copilot_socket.cli.database_inspection import inspect_database
+from copilot_socket.cli.inspection import Finding, inspect_http_port, inspect_socket
 from copilot_socket.cli.options import add_config_options, add_examples, config_from
 from copilot_socket.cli.output import add_json_option, emit, say
 from copilot_socket.config import Config, ConfigFaults, Fault
