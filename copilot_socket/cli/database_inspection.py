@@ -68,7 +68,7 @@ SELECT least(
   (SELECT setting::int FROM pg_settings WHERE name = 'max_connections')
     - (SELECT sum(setting::int) FROM pg_settings
        WHERE name IN ('superuser_reserved_connections', 'reserved_connections')),
-  (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user),
+  (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user AND NOT rolsuper),
   (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database()))::int
 """
 
@@ -107,8 +107,8 @@ def _inspect_url(url: str, name: str, pool: int, *, embedded: bool) -> Iterator[
         yield _server(connection, name)
         yield _connections(connection, pool)
         yield from _schema(url, connection, embedded=embedded)
-    except psycopg2.errors.InsufficientPrivilege as error:
-        yield Finding("rights", False, " ".join(str(error).split()), _GRANT)
+    except migrate.RightsError as error:
+        yield Finding("rights", False, f"{name}: {error}", _GRANT)
     except (psycopg2.Error, migrate.SchemaError) as error:
         yield Finding(
             "database", False, f"{name}: {' '.join(str(error).split())}", "run this again, then see its log"

@@ -154,8 +154,12 @@ class CheckTests(CommandTestCase):
         """A pool larger than what the database allows, and the largest one that fits."""
         role = f"check_{uuid.uuid4().hex}"
         url = self.use_database()
-        execute(url, f"CREATE ROLE {role} LOGIN SUPERUSER CONNECTION LIMIT 9")
+        execute(
+            url, f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 9; GRANT pg_read_all_data, pg_write_all_data TO {role}"
+        )
+        execute(url, f"GRANT USAGE ON SEQUENCE job_order TO {role}")
         self.addCleanup(execute, server_url(), f"DROP ROLE {role}")
+        self.addCleanup(execute, url, f"DROP OWNED BY {role}")
         self.environ |= {"DATABASE_URL": as_role(url, role), "DATABASE_CONNECTION_POOL": "7"}
         self.assert_fault("connections", "up to 10", "allows 9", "DATABASE_CONNECTION_POOL to 6")
         self.environ["DATABASE_CONNECTION_POOL"] = "6"
