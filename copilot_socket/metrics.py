@@ -33,6 +33,10 @@ class Live(Protocol):
         """Reports that wait for their commit."""
 
     @property
+    def event_streams(self) -> int:
+        """Open streams of live events."""
+
+    @property
     def pool(self) -> PoolUse:
         """How the pool is used."""
 
@@ -130,6 +134,7 @@ class _LiveCollector(Collector):
             GaugeMetricFamily(
                 "copilot_writes_queued", "Reports that wait for their commit", value=live.queued_writes
             ),
+            GaugeMetricFamily("copilot_event_streams", "Open streams of live events", value=live.event_streams),
             GaugeMetricFamily("copilot_database_pool_size", "Connections that the pool may have", value=pool.size),
             GaugeMetricFamily("copilot_database_pool_in_use", "Connections of the pool in use", value=pool.in_use),
             GaugeMetricFamily("copilot_database_pool_waiting", "Requests that wait for one", value=pool.waiting),

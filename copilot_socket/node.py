@@ -25,8 +25,9 @@ from copilot_socket.handlers.messages import Messages, Terms
 from copilot_socket.handlers.oauth import GitLabGrant
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.handlers.tokens import Tokens
+from copilot_socket.http.feed import Feed
 from copilot_socket.http.site import Parts, make_site
-from copilot_socket.logs import NewsLog
+from copilot_socket.logs import Levels, NewsLog
 from copilot_socket.metrics import Metrics
 from copilot_socket.status import NodeStatus
 from copilot_socket.store.accounts import Accounts
@@ -56,7 +57,7 @@ SILENCE_CHECKS = 30
 class Node(Service):
     """A running copilot-socket. *dsn* names a database whose schema is up to date."""
 
-    log = Logger("copilot_socket.node")
+    log = Logger()
 
     def __init__(self, config: Config, dsn: str, reactor: Any) -> None:
         self.config = config
@@ -77,7 +78,8 @@ class Node(Service):
         self.transitions = Transitions(self.database, policy, self.telling)
         settings = Settings(self.id, config.lease, config.retry_attempts)
         self._write_connection = self.database.dedicated(settings=HOT)
-        self.writer = Writer(Batches(self._write_connection, settings, self.transitions), reactor, self.telling)
+        batches = Batches(self._write_connection, settings, self.transitions, self.telling)
+        self.writer = Writer(batches, reactor, self.telling)
         self._claim_connection = self.database.dedicated(settings=HOT)
         claims = Claims(self._claim_connection, self.id)
         vault = Vault(config.secret_keys)
@@ -121,7 +123,7 @@ class Node(Service):
         terms = Terms(
             config.heartbeat_interval, config.max_message_size, config.max_concurrent_jobs, config.plain_jobs
         )
-        messages = Messages(self.writer, self.dispatcher, self.presence, tokens, self._reactor, terms)
+        messages = Messages(self.writer, self.dispatcher, self.presence, tokens, self._reactor, self.telling, terms)
         self.factory = CrawlerFactory(
             Decoder(),
             messages,
@@ -140,7 +142,8 @@ class Node(Service):
         self.metrics = Metrics(CollectorRegistry())
         self.metrics.watch(self.status)
         self.telling.listen(self.metrics)
-        self.telling.listen(NewsLog(config.log_level))
+        self.telling.listen(NewsLog(Levels(config.log_level, config.debug)))
+        self.feed = Feed(self.telling, reactor, self.id, self.registry.name_of)
         wake = self.dispatcher.wake
         self.site = make_site(
             Parts(
@@ -148,6 +151,8 @@ class Node(Service):
                 catalog=Catalog(self.database),
                 accounts=Accounts(self.database, vault, self.transitions, self.telling, wake),
                 transitions=self.transitions,
+                telling=self.telling,
+                feed=self.feed,
                 health=self.status,
                 registry=self.metrics.registry if config.enable_metrics else None,
                 reactor=reactor,
@@ -219,8 +224,6 @@ class Node(Service):
         config = self.config
         embedded = config.database_url is None
         where = f"embedded PostgreSQL in {config.state_dir}" if embedded else masked_url(self.dsn)
-        if config.log_format != "text":
-            self.log.warn("SOCKET_LOG_FORMAT={wanted}: this version writes text", wanted=config.log_format)
         self.log.info("Crawlers connect to {path}", path=config.socket_path)
         self.log.info("HTTP is on http://{host}:{port}/", host=config.http_host, port=self.http_port)
         self.log.info("The database is {where}", where=where)
@@ -256,6 +259,7 @@ class Node(Service):
         limit = self.config.shutdown_timeout
         self.log.info("Stopping: no new work, everything accepted is still committed")
         self.status.stopping()
+        self.feed.close()
         if self._starting is not None:
             self._starting.cancel()
         self.timers.stop()

@@ -84,6 +84,11 @@ class NodeStatus:
         return self._node.writer.waiting
 
     @property
+    def event_streams(self) -> int:
+        """Open streams of live events."""
+        return self._node.feed.streams
+
+    @property
     def pool(self) -> PoolUse:
         """How the pool is used."""
         return self._node.database.use

@@ -6,12 +6,12 @@ import os
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NoReturn
 
 from twisted.application.service import IService, MultiService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.logger import Logger
 from twisted.python import usage
 
 from copilot_socket import logs
@@ -19,8 +19,6 @@ from copilot_socket.config import Config, ConfigFaults, from_environment, option
 from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres
 from copilot_socket.store.migrate import SchemaError, require_current
 from copilot_socket.wire.listening import SocketError
-
-log = Logger("copilot_socket")
 
 
 class Options(usage.Options):
@@ -36,19 +34,17 @@ class Options(usage.Options):
         given = {option.variable: self[option.name] for option in option_names() if self[option.name] is not None}
         try:
             self.config = from_environment(given)
+            self._log_as_configured(self.parent)
         except ConfigFaults as faults:
             _give_up(f"the configuration is at fault:\n{faults}")
-        twistd = self.parent
-        if twistd is not None and not twistd.get("logger") and not twistd.get("logfile"):
-            self._log_to(twistd, self.config)
 
-    def _log_to(self, twistd: usage.Options, config: Config) -> None:
-        """Have twistd log as configured, unless it was told otherwise by an option of its own."""
-        try:
-            logs.destination.out = logs.output(config.log_file)
-        except OSError as error:
-            _give_up(f"SOCKET_LOG_FILE can't be written: {error}")
-        logs.destination.level = config.log_level
+    def _log_as_configured(self, twistd: usage.Options | None) -> None:
+        """Have *twistd* log as configured, unless an option of its own says otherwise. Raises ``ConfigFaults``."""
+        if twistd is None or any(twistd.get(option) for option in ("logger", "logfile", "syslog")):
+            return
+        # A daemon has no standard output; twistd's own log would then be of this name.
+        beside = None if twistd.get("nodaemon") else Path(twistd.get("rundir", "."), "twistd.log")
+        logs.destination.open(self.config, instead_of_stdout=beside)
         twistd["logger"] = "copilot_socket.logs.destination.observer"
 
 
@@ -65,6 +61,8 @@ class Application(MultiService):
     def privilegedStartService(self) -> None:
         """Everything that can be in the way is found here, before the reactor runs: a clear line, exit status 1."""
         config = self._options.config
+        # First of all: whoever rotates logs does not wait until a node has started, and the signal would end it.
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(logs.destination.reopen))
         try:
             node = self._node(config)
             node.setServiceParent(self)
@@ -117,7 +115,6 @@ class Application(MultiService):
     def _take_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop_signal)
-        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._reopen))
 
     def _on_stop_signal(self, number: int, _frame: Any) -> None:
         """The first stops in order; a second one stops at once."""
@@ -125,13 +122,6 @@ class Application(MultiService):
             os._exit(128 + number)
         self._stopping = True
         self._reactor.callFromThread(self._reactor.stop)
-
-    def _reopen(self) -> None:
-        try:
-            if logs.destination.reopen():
-                log.info("The log file is opened anew")
-        except OSError as error:
-            log.error("The log file can't be opened anew: {error}", error=error)
 
 
 def _give_up(why: str) -> NoReturn:

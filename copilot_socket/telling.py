@@ -1,6 +1,7 @@
-"""The one place where changes of state are told. Metrics and logs listen here; live events will."""
+"""The one place where changes of state are told. Metrics, logs and live events listen here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Any, get_args
 
 from twisted.logger import Logger
 
@@ -9,7 +10,10 @@ from copilot_socket.core.records import record
 
 @record
 class JobChanged:
-    """A job entered *status*, and that is committed. ``assignment`` is the try concerned, if there is one."""
+    """A job entered *status*, and that is committed. ``assignment`` is the try concerned, if there is one.
+
+    ``crawler`` is its crawler's identity, as leases name it.
+    """
 
     job_id: str
     status: str
@@ -18,6 +22,7 @@ class JobChanged:
     crawler: str | None = None
     reason: str | None = None
     outcome: str | None = None
+    account: str | None = None
 
 
 @record
@@ -28,6 +33,33 @@ class JobSent:
     assignment: str
     crawler: str
     waited: float | None
+    account: str
+    command: str
+    full_path: str | None
+
+
+@record
+class JobCreated:
+    """A job was put in, over HTTP or by a crawler's discovery, and that is committed."""
+
+    job_id: str
+    account: str
+    command: str
+    full_path: str | None
+
+
+@record
+class JobProgressed:
+    """What a crawler reported of its try of a job is committed: ``progress``, as merged into the job's.
+
+    ``crawler`` is its identity, as leases name it.
+    """
+
+    job_id: str
+    assignment: str
+    crawler: str
+    account: str
+    progress: dict[str, Any]
 
 
 @record
@@ -38,6 +70,16 @@ class ConnectionChanged:
     crawler: str
     event: str
     reason: str | None = None
+
+
+@record
+class HeartbeatHeard:
+    """A crawler said how it is, over one of its connections; ``activity`` is what else it said of itself."""
+
+    connection: str
+    crawler: str
+    system_status: str | None
+    activity: dict[str, object]
 
 
 @record
@@ -66,24 +108,50 @@ class TokenRefreshed:
     outcome: str
 
 
-News = JobChanged | JobSent | ConnectionChanged | CrawlerChanged | MessagesHandled | TokenRefreshed
+News = (
+    JobChanged
+    | JobSent
+    | JobCreated
+    | JobProgressed
+    | ConnectionChanged
+    | HeartbeatHeard
+    | CrawlerChanged
+    | MessagesHandled
+    | TokenRefreshed
+)
+
+ON_DEMAND = frozenset({JobCreated, JobProgressed, HeartbeatHeard})
+"""So frequent, and of use to so few, that they are told only while someone has asked for them by name."""
+
+Listener = Callable[[News], None]
 
 
 class Telling:
-    """Hands each piece of news to every listener; one that fails disturbs neither the others nor the teller."""
+    """Hands each piece of news to its listeners; one that fails disturbs neither the others nor the teller."""
 
-    log = Logger("copilot_socket")
+    log = Logger()
 
     def __init__(self) -> None:
-        self._listeners: list[Callable[[News], None]] = []
+        self._audiences: dict[type[News], list[Listener]] = {kind: [] for kind in get_args(News)}
 
-    def listen(self, listener: Callable[[News], None]) -> None:
-        """Have *listener* called with everything that is told from now on."""
-        self._listeners.append(listener)
+    def listen(self, listener: Listener, kinds: Collection[type[News]] | None = None) -> None:
+        """Have *listener* called with the news of *kinds* that is told from now on; None: all but that on demand."""
+        for kind in self._audiences.keys() - ON_DEMAND if kinds is None else kinds:
+            self._audiences[kind].append(listener)
+
+    def ignore(self, listener: Listener) -> None:
+        """Call *listener* no more. Not to be used while it is called."""
+        for audience in self._audiences.values():
+            if listener in audience:
+                audience.remove(listener)
+
+    def audience(self, kind: type[News]) -> Collection[Listener]:
+        """Who listens to news of *kind*, now and later: empty while making it would be in vain."""
+        return self._audiences[kind]
 
     def tell(self, news: News) -> None:
-        """Tell *news* to everyone."""
-        for listener in self._listeners:
+        """Tell *news* to everyone who listens to its kind."""
+        for listener in self._audiences[type(news)]:
             try:
                 listener(news)
             except Exception:

@@ -22,7 +22,7 @@ class Task:
 class Timers:
     """Runs tasks. A round that fails is logged and the next one runs: a timer that dies would be noticed too late."""
 
-    log = Logger("copilot_socket.timers")
+    log = Logger()
 
     def __init__(self, tasks: Sequence[Task], reactor: IReactorTime) -> None:
         self._reactor = reactor

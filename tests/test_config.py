@@ -32,8 +32,9 @@ VALUES: dict[str, tuple[str, object, list[str]]] = {
     "SOCKET_PATH": ("/run/a.sock", "/run/a.sock", ["relative.sock", "/run/", "/" + "x" * 107, "/" + "ä" * 54]),
     "SOCKET_MODE": ("0600", 0o600, ["9", "888", "66", "00660", "0o66", "077", "rw", "-660"]),
     "SOCKET_LOG_LEVEL": ("WARN", "warn", ["warning", "loud"]),
-    "SOCKET_LOG_FORMAT": ("text", "text", ["xml", "json"]),
+    "SOCKET_LOG_FORMAT": ("JSON", "json", ["xml", "jsonl"]),
     "SOCKET_LOG_FILE": ("/var/log/x", Path("/var/log/x"), []),
+    "SOCKET_ERROR_LOG_FILE": ("/var/log/errors", Path("/var/log/errors"), ["-"]),
     "SOCKET_MAX_CONNECTIONS": ("7", 7, ["0", "-1", "1.5", "many", "1_0", "\u0661", "100001"]),
     "SOCKET_HEARTBEAT_INTERVAL": ("1500", 1.5, ["0", "10s", "3600001"]),
     "SOCKET_HEARTBEAT_TIMEOUT": ("45500", 45.5, ["0", "10000", "9999"]),
@@ -73,7 +74,11 @@ VALUES: dict[str, tuple[str, object, list[str]]] = {
     "COPILOT_CRAWLER_UIDS": ("", (), ["1000", "root"]),
     "COPILOT_SECRET_KEY": (f"{KEY}, {KEY}", (KEY, KEY), [SECRET, f"{KEY},{SECRET}", "A" * 44, ","]),
     "COPILOT_STATE_DIR": ("~/state", Path("/home/someone/state"), ["relative"]),
-    "DEBUG": ("express:*", (), ["socket:*", "express:*,socket:wire"]),
+    "DEBUG": (
+        "express:*, socket:wire websocket:x,socket:*",
+        ("socket:wire", "socket:*"),
+        ["socket:wires", "socket:", "socket:wire,-socket:store", "socket:Wire", "socket:store.*"],
+    ),
     "COPILOT_LISTEN": ("", (), ["tcp:1234"]),
     "GITLAB_CLIENT_ID": ("id", "id", ["i d"]),
     "GITLAB_CLIENT_SECRET": (SECRET, SECRET, [f"{SECRET} x"]),
@@ -155,8 +160,6 @@ class TableTests(SynchronousTestCase):
                 "COPILOT_CRAWLER_TOKEN",
                 "COPILOT_CRAWLER_UIDS",
                 "SOCKET_MESSAGE_RATE",
-                "DEBUG",
-                "SOCKET_LOG_FORMAT",
             },
         )
         given = {
@@ -164,18 +167,11 @@ class TableTests(SynchronousTestCase):
             "COPILOT_CRAWLER_TOKEN": "t",
             "COPILOT_CRAWLER_UIDS": "1",
             "SOCKET_MESSAGE_RATE": "1",
-            "DEBUG": "socket:*",
-            "SOCKET_LOG_FORMAT": "json",
         }
         faults = faults_of(given)
         self.assertEqual({fault.variable for fault in faults}, later)
         for fault in faults:
             self.assertIn("not supported by this version yet", fault.allowed)
-
-    def test_log_format_in_production(self) -> None:
-        """Production's default is json, which may be said; text may be asked for."""
-        for text in ("json", "text"):
-            self.assertEqual(faults_of({"COPILOT_ENV": "production", "SOCKET_LOG_FORMAT": text}), [])
 
 
 class LoadTests(SynchronousTestCase):
@@ -186,12 +182,14 @@ class LoadTests(SynchronousTestCase):
         config = load(HOME, NONE, NONE, uid=1000)
         self.assertEqual((config.environment, config.database_url), ("development", None))
         self.assertEqual((config.heartbeat_interval, config.heartbeat_timeout), (10.0, 30.0))
-        self.assertEqual((config.log_level, config.socket_mode, config.http_port), ("debug", 0o660, 3000))
+        self.assertEqual((config.log_level, config.log_format, config.debug), ("debug", "text", ()))
+        self.assertEqual((config.socket_mode, config.http_port), (0o660, 3000))
 
     def test_production(self) -> None:
         """Production has defaults of its own; NODE_ENV chooses them where COPILOT_ENV is not set."""
         config = load({**HOME, "NODE_ENV": "production"}, NONE, NONE, uid=1000)
         self.assertEqual((config.environment, config.database_pool), ("production", 20))
+        self.assertEqual((config.log_level, config.log_format), ("info", "json"))
         self.assertEqual((config.heartbeat_interval, config.heartbeat_timeout), (60.0, 180.0))
         self.assertEqual(config.socket_path, "/var/run/copilot-study/crawler.sock")
         both = {**HOME, "NODE_ENV": "production", "COPILOT_ENV": "development"}
@@ -249,6 +247,7 @@ class LoadTests(SynchronousTestCase):
             ({"SOCKET_HEARTBEAT_INTERVAL": "60000", "SOCKET_HEARTBEAT_TIMEOUT": "60000"}, "SOCKET_HEARTBEAT_TIMEOUT"),
             ({"SOCKET_QUERY_TIMEOUT": "70000"}, "SOCKET_TRANSACTION_TIMEOUT"),
             ({"SOCKET_MAX_CONCURRENT_JOBS": "3", "SOCKET_PLAIN_JOBS": "4"}, "SOCKET_PLAIN_JOBS"),
+            ({"SOCKET_LOG_FILE": "./log", "SOCKET_ERROR_LOG_FILE": "log"}, "SOCKET_ERROR_LOG_FILE"),
             ({"GITLAB_CLIENT_SECRET": SECRET}, "GITLAB_CLIENT_ID"),
             ({"COPILOT_ENV": "production", "DATABASE_URL": "postgresql://h/d"}, "COPILOT_SECRET_KEY"),
             ({"SOCKET_HEARTBEAT_INTERVAL": "x", "SOCKET_HEARTBEAT_TIMEOUT": "60"}, "SOCKET_HEARTBEAT_INTERVAL"),

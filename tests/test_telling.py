@@ -4,11 +4,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.logs import NewsLog
+from copilot_socket.logs import Levels, NewsLog
 from copilot_socket.metrics import Metrics
 from copilot_socket.telling import (
     ConnectionChanged,
     CrawlerChanged,
+    HeartbeatHeard,
     JobChanged,
     JobSent,
     MessagesHandled,
@@ -18,7 +19,7 @@ from copilot_socket.telling import (
 
 NEWS = (
     JobChanged("JOB", "failed", "job_failed", "JOB.1.x", "c1", "broke", "failed"),
-    JobSent("JOB", "JOB.1.x", "c1", 0.25),
+    JobSent("JOB", "JOB.1.x", "c1", 0.25, "acct", "issues", "g/p"),
     ConnectionChanged("conn", "c1", "opened"),
     CrawlerChanged("c1", "left"),
     MessagesHandled("heartbeat", "ok", 0.001, 3),
@@ -45,6 +46,26 @@ class TellingTests(SynchronousTestCase):
         self.assertEqual(heard, [NEWS[0]])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
+    def test_on_demand(self) -> None:
+        """Frequent news reaches who asked for it by name, and nobody is to make it for nobody."""
+        everyday: list[object] = []
+        asked: list[object] = []
+        telling = Telling()
+        telling.listen(everyday.append)
+        audience = telling.audience(HeartbeatHeard)
+        beat = HeartbeatHeard("conn", "c1", "idle", {})
+        self.assertFalse(audience)
+        telling.listen(asked.append, {HeartbeatHeard, CrawlerChanged})
+        self.assertTrue(audience)
+        for news in (beat, *NEWS):
+            telling.tell(news)
+        self.assertEqual(everyday, list(NEWS))
+        self.assertEqual(asked, [beat, CrawlerChanged("c1", "left")])
+        telling.ignore(asked.append)
+        telling.tell(beat)
+        self.assertFalse(audience)
+        self.assertEqual(len(asked), 2)
+
     def test_metrics(self) -> None:
         """Each piece of news moves its metric, by the names that dashboards rely on."""
         registry = CollectorRegistry()
@@ -69,12 +90,12 @@ class TellingTests(SynchronousTestCase):
         ):
             self.assertIn(line, page)
 
-    def logged(self, level: str) -> list[str]:
-        """The lines of a log of *level*, told all the news."""
+    def logged(self, level: str, *debug: str) -> list[str]:
+        """The lines of a log of *level*, with DEBUG, told all the news."""
         events: list[dict[str, object]] = []
         globalLogPublisher.addObserver(events.append)
         self.addCleanup(globalLogPublisher.removeObserver, events.append)
-        log = NewsLog(level)
+        log = NewsLog(Levels(level, debug))
         for news in (*NEWS, JobChanged("JOB", "running", "job_started", "JOB.1.x", "c1")):
             log(news)
         return [formatEvent(event) for event in events]
@@ -88,6 +109,13 @@ class TellingTests(SynchronousTestCase):
     def test_logs(self) -> None:
         """What is told of jobs, crawlers and connections is logged with their ids."""
         lines = self.logged("debug")
-        self.assertEqual(len(lines), 6)
+        self.assertEqual(len(lines), 9)
         self.assertIn("job JOB is failed after job_failed (assignment JOB.1.x, crawler c1, broke)", lines)
         self.assertIn("connection conn of crawler c1 opened (None)", lines)
+        self.assertIn("3 heartbeat: ok in 0.001000 s each", lines)
+
+    def test_logs_of_one_part(self) -> None:
+        """DEBUG has the debug lines of the part that it names made, and no others."""
+        common = len(self.logged("info"))
+        for part, more in (("wire", 3), ("handlers", 1), ("store", 1), ("http", 0), ("*", 5)):
+            self.assertEqual(len(self.logged("info", f"socket:{part}")), common + more, part)

@@ -1,4 +1,4 @@
-"""What `check` looks at outside the process: here the socket and the HTTP port. Nothing is changed."""
+"""What `check` looks at outside the process: here the socket, the HTTP port and the log files. Nothing is changed."""
 
 import errno
 import getpass
@@ -6,9 +6,12 @@ import os
 import shlex
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
+
+from copilot_socket.config import Config
 
 _PATIENCE = 5  # seconds to connect
 
@@ -97,3 +100,22 @@ def inspect_http_port(host: str, port: int) -> Finding:
         remedy = who if taken else "set COPILOT_HTTP_HOST to an address of this machine, or COPILOT_HTTP_PORT"
         return Finding("HTTP port", False, f"{shown}: {error.strerror or error}", remedy)
     return Finding("HTTP port", True, f"{shown} is free" if port else f"any free port of {address}")
+
+
+def inspect_log_files(config: Config) -> Iterator[Finding]:
+    """Whether the log files that are asked for can be written to, or made."""
+    for variable, path in (("SOCKET_LOG_FILE", config.log_file), ("SOCKET_ERROR_LOG_FILE", config.error_log_file)):
+        if path is not None:
+            yield _log_file(variable, path)
+
+
+def _log_file(variable: str, path: Path) -> Finding:
+    there = path if path.exists() else path.absolute().parent
+    remedy = f"make its directory one that this user may write to, or set {variable} to another path"
+    if not there.exists():
+        return Finding(variable, False, f"{path}: there is no directory {there}", remedy)
+    if there == path and path.is_dir():
+        return Finding(variable, False, f"{path} is a directory", remedy)
+    if not os.access(there, os.W_OK if there == path else os.W_OK | os.X_OK):
+        return Finding(variable, False, f"{path}: no right to write to {there}", remedy)
+    return Finding(variable, True, str(path))

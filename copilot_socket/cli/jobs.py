@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from copilot_socket.cli.node import Node, Refused, add_url_option, tell
 from copilot_socket.cli.options import add_action, add_examples
-from copilot_socket.cli.output import add_json_option
-from copilot_socket.cli.remote import Node, Refused, add_url_option, one_line, table, tell
+from copilot_socket.cli.output import add_json_option, printable, table
 
 JOBS = "/api/v1/jobs"
 _SHOWN = ("id", "status", "command", "full_path", "branch", "account_id", "attempts", "updated_at")
@@ -129,17 +129,17 @@ def _submitted(answer: Any) -> list[str]:
 
 
 def _listed(answer: Any) -> list[str]:
-    rows = [[one_line(job[name]) for name in _SHOWN] for job in answer["jobs"]]
+    rows = [[printable(job[name]) for name in _SHOWN] for job in answer["jobs"]]
     return table([list(_SHOWN), *rows]) + ([f"more: --cursor {answer['next']}"] if answer["next"] else [])
 
 
 def _shown(answer: Any) -> list[str]:
-    lines = [f"{name}: {one_line(value)}" for name, value in answer.items() if not isinstance(value, list)]
+    lines = [f"{name}: {printable(value)}" for name, value in answer.items() if not isinstance(value, list)]
     for item in answer["tries"]:
         lines.append(
-            f"try {item['try']}: {item['outcome']} at {item['ended_at']} {one_line(item['reason'])}".rstrip(" -")
+            f"try {item['try']}: {item['outcome']} at {item['ended_at']} {printable(item['reason'])}".rstrip(" -")
         )
-    lines += [f"error at {item['timestamp']}: {one_line(item['error_message'])}" for item in answer["errors"]]
+    lines += [f"error at {item['timestamp']}: {printable(item['error_message'])}" for item in answer["errors"]]
     return lines
 
 

@@ -32,6 +32,7 @@ COMMANDS: dict[str, Command] = {
     "seed": Command("copilot_socket.cli.seed", "store a first account and its first jobs"),
     "jobs": Command("copilot_socket.cli.jobs", "put jobs in, look at them, cancel and retry them"),
     "crawlers": Command("copilot_socket.cli.crawlers", "list the crawlers, what each holds and when it was heard"),
+    "tail": Command("copilot_socket.cli.tail", "watch jobs, crawlers and connections live"),
     "cleanup": Command("copilot_socket.cli.cleanup", "remove old jobs, errors and connections now"),
     "demo": Command("copilot_socket.cli.demo", "a whole crawl on this machine, with a made-up GitLab"),
     "keys": Command("copilot_socket.cli.keys", "make keys for COPILOT_SECRET_KEY"),

@@ -31,7 +31,7 @@ class Listener(Protocol):
 class Connection(LineOnlyReceiver):
     """One connection to the server."""
 
-    log = Logger("copilot_socket.client")
+    log = Logger()
     delimiter = b"\n"
     MAX_LENGTH = 64 * 1024 * 1024
 

@@ -31,7 +31,7 @@ class Crawler(Service):
     asked this crawler to exit, or :meth:`finish` was called, and its work is over.
     """
 
-    log = Logger("copilot_socket.client")
+    log = Logger()
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ class Run:
 class Runs:
     """All runs of one crawler; *over* is called after each."""
 
-    log = Logger("copilot_socket.client")
+    log = Logger()
 
     def __init__(self, handler: Handler, reporter: Reporter, over: Callable[[], None]) -> None:
         self._handler = handler

@@ -64,8 +64,6 @@ class _Loader:
 
     def take(self, variable: Variable) -> None:
         given = self._find(variable)
-        if variable.name == "DEBUG" and given and "socket:" not in given.text:
-            given = None  # other programs read DEBUG too
         default = self._default(variable)
         if given is not None:
             given = self._accept(variable, given, default)
@@ -98,7 +96,7 @@ class _Loader:
             self._fault(variable, given, variable.parser.allowed)
             return None
         same = bool(default) and value == variable.parser.parse(default)
-        if not variable.acted_on and not same and value not in variable.works_already:
+        if not variable.acted_on and not same:
             self._fault(variable, given, _NOT_YET.format(default=default or "none"))
             return None
         self.values[variable.field] = value
@@ -142,6 +140,8 @@ class _Loader:
             self._clash("SOCKET_TRANSACTION_TIMEOUT", "no less than", "SOCKET_QUERY_TIMEOUT")
         if values["plain_jobs"] > values["max_concurrent_jobs"]:
             self._clash("SOCKET_PLAIN_JOBS", "no more than", "SOCKET_MAX_CONCURRENT_JOBS")
+        if values["error_log_file"] and values["error_log_file"] == values["log_file"]:
+            self._clash("SOCKET_ERROR_LOG_FILE", "another file than that of", "SOCKET_LOG_FILE")
         if values["gitlab_client_secret"] and not values["gitlab_client_id"]:
             self._clash("GITLAB_CLIENT_ID", "the id that belongs to", "GITLAB_CLIENT_SECRET")
         if self._environment == "production" and values["database_url"] and not values["secret_keys"]:

@@ -59,6 +59,7 @@ class Config:
     log_level: str  # debug, info, warn or error
     log_format: str  # text or json
     log_file: Path | None  # None: standard output
+    error_log_file: Path | None  # None: no file of their own for errors
     max_connections: int
     heartbeat_interval: float
     heartbeat_timeout: float
@@ -90,7 +91,7 @@ class Config:
     crawler_uids: tuple[int, ...]
     secret_keys: tuple[str, ...] = attrs.field(repr=False)  # Fernet keys, newest first
     state_dir: Path
-    debug: tuple[str, ...]
+    debug: tuple[str, ...]  # socket:* and names of parts: socket:wire
     listen: tuple[str, ...]
     gitlab_client_id: str | None
     gitlab_client_secret: str | None = attrs.field(repr=False)

@@ -16,6 +16,9 @@ _FALSE = frozenset({"false", "0", "no", "off"})
 _FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
 _SOCKET_PATH_BYTES = 107  # sun_path holds 108 with its closing zero
 _OWNER_READS_AND_WRITES = 0o600
+PARTS = ("wire", "handlers", "store", "http")
+"""The parts of the package whose debug lines DEBUG can ask for."""
+_NAMESPACES = ("socket:*", *(f"socket:{part}" for part in PARTS), "socket:node")
 
 
 @attrs.frozen
@@ -91,6 +94,12 @@ def _parse_absolute_path(text: str) -> Path:
     return path
 
 
+def _parse_path(text: str) -> Path:
+    if text == "-":
+        raise ValueError(text)
+    return Path(text)
+
+
 def _parse_log_file(text: str) -> Path | None:
     return None if text == "-" else Path(text)
 
@@ -131,6 +140,13 @@ def _parse_secret_keys(text: str) -> tuple[str, ...]:
     return keys
 
 
+def _parse_namespaces(text: str) -> tuple[str, ...]:
+    ours = tuple(word for word in _words(text, r",\s") if word.lstrip("-").startswith("socket:"))
+    if not set(ours) <= set(_NAMESPACES):
+        raise ValueError(text)
+    return ours
+
+
 def _parse_uids(text: str) -> tuple[int, ...]:
     return tuple(_whole_number(word, 0, 2**32 - 2) for word in _words(text, ","))
 
@@ -155,6 +171,7 @@ socket_path = Parser(
     f"an absolute path of at most {_SOCKET_PATH_BYTES} bytes that does not end in /", _parse_socket_path
 )
 absolute_path = Parser("an absolute path", _parse_absolute_path)
+path = Parser("a path", _parse_path)
 log_file = Parser("a path, or - for standard output", _parse_log_file)
 database_url = Parser(
     "a URL postgresql://user:password@host:port/database (the special characters in it percent-encoded)",
@@ -167,4 +184,6 @@ secret_keys = Parser("Fernet keys as `copilot-socket keys new` makes them, separ
 uids = Parser("user ids separated by commas", _parse_uids)
 origins = Parser("origins such as https://app.example.org, separated by commas", _parse_origins)
 endpoints = Parser("Twisted endpoint strings, one a line or separated by ;", lambda text: _words(text, "\n;"))
-namespaces = Parser("socket:* or a list such as socket:wire,socket:store", lambda text: _words(text, r",\s"))
+namespaces = Parser(
+    f"{_NAMESPACES[0]}, or some of {', '.join(_NAMESPACES[1:])}, separated by commas", _parse_namespaces
+)

@@ -22,7 +22,7 @@ class Variable:
     `field` is the attribute of Config. Defaults are texts, parsed like any value; "" is none; `production`
     None means the same as `default`; a default in angle brackets is computed in `loading`. `or_else` names a
     variable that counts when this one is set nowhere; `synonym` one that says the same and must not differ.
-    `acted_on` False refuses everything but the default and the values in `works_already`.
+    `acted_on` False refuses everything but the default.
     """
 
     name: str
@@ -33,7 +33,6 @@ class Variable:
     help: str = attrs.field(kw_only=True)
     secret: bool = False
     acted_on: bool = True
-    works_already: tuple[str, ...] = ()
     or_else: str | None = None
     synonym: str | None = None
 
@@ -85,11 +84,16 @@ VARIABLES: tuple[Variable, ...] = (
         parsers.choice("text", "json"),
         "text",
         "json",
-        acted_on=False,
-        works_already=("text",),
-        help="shape of a log line (this version writes text)",
+        help="shape of a log line",
     ),
     V("SOCKET_LOG_FILE", "log_file", parsers.log_file, "-", help="where the log goes; - is standard output"),
+    V(
+        "SOCKET_ERROR_LOG_FILE",
+        "error_log_file",
+        parsers.path,
+        "",
+        help="where lines of level error and above go too",
+    ),
     V(
         "SOCKET_MAX_CONNECTIONS",
         "max_connections",
@@ -304,8 +308,7 @@ VARIABLES: tuple[Variable, ...] = (
         "debug",
         parsers.namespaces,
         "",
-        acted_on=False,
-        help="debug level for these namespaces; ignored when no socket: is in it",
+        help="debug level for these namespaces; what does not begin with socket: is ignored",
     ),
     V(
         "COPILOT_LISTEN",

@@ -130,6 +130,11 @@ class Registry:
         """The crawler with identity *key*, if it is here."""
         return self._crawlers.get(key)
 
+    def name_of(self, key: str) -> str:
+        """The ``crawler_id`` of the crawler with identity *key*; of a plain one that is not here any more, *key*."""
+        crawler = self._crawlers.get(key)
+        return key.removeprefix("hello:") if crawler is None else crawler.crawler_id
+
     def present(self) -> list[Crawler]:
         """Those whose leases this node renews."""
         return [crawler for crawler in self._crawlers.values() if crawler.present]

@@ -29,7 +29,7 @@ RETRY = 0.2
 class Delivery:
     """Sends jobs. *on_sent* is told of the request that a job answered, *on_room* when there may be room again."""
 
-    log = Logger("copilot_socket.delivery")
+    log = Logger()
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class Delivery:
         crawler, now = standing.crawler, self._reactor.seconds()
         for job in jobs:
             crawler.held[job.assignment] = Held(now, reported=False)
-            self._telling.tell(JobSent(job_of(job.assignment), job.assignment, crawler.crawler_id, job.waited))
+            self._telling.tell(_sent(job, crawler))
         crawler.sent_at = now
         self._on_sent(crawler)
         standing.link.push(JobResponse(jobs=tuple(map(_wire, jobs, tokens))))
@@ -124,6 +124,18 @@ class Delivery:
         self._returns.add(d)
         d.addErrback(lambda failure: self.log.failure("Delivering a job failed", failure))
         d.addBoth(lambda _: self._returns.discard(d))
+
+
+def _sent(job: Claimed, crawler: Crawler) -> JobSent:
+    return JobSent(
+        job_of(job.assignment),
+        job.assignment,
+        crawler.crawler_id,
+        job.waited,
+        job.account,
+        job.command,
+        job.full_path,
+    )
 
 
 def _wire(job: Claimed, token: str) -> Job:

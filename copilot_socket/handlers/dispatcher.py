@@ -7,7 +7,7 @@ and asks at once gets the next one in the transaction that stores the ending: th
 from collections.abc import Iterable, Mapping, Sequence
 
 import psycopg2
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -36,7 +36,7 @@ BEATEN_FIRST, BEATEN_MOST = 0.002, 0.1
 class Dispatcher:
     """Serves requests for work."""
 
-    log = Logger("copilot_socket.dispatch")
+    log = Logger()
 
     def __init__(
         self,
@@ -64,7 +64,8 @@ class Dispatcher:
             reactor, lambda jobs: self._delivery.give_back(jobs, Event.RETURNED, "its crawler did not ask")
         )
         self._standing: dict[str, Standing] = {}
-        self._running: Deferred[None] | None = None
+        self._busy = False
+        self._running: Deferred[None] = succeed(None)
         self._again = False
         self._stopped = False
         self._doubtful: set[str] = set()
@@ -91,7 +92,7 @@ class Dispatcher:
             self._standing.pop(link.crawler.key, None)
             return
         self._standing[link.crawler.key] = standing
-        self.wake()
+        self._look(gathering=True)
 
     def withdraw(self, link: Link) -> None:
         """The connection is over, and the request made over it."""
@@ -109,16 +110,20 @@ class Dispatcher:
 
     def wake(self) -> None:
         """There may be work, or room for it."""
+        self._look(gathering=False)
+
+    def _look(self, gathering: bool) -> None:
+        """Claim for all that stand; *gathering* waits for requests that arrive together with this one."""
         self._again = True
-        if self._running is None and self._standing and not self._stopped:
-            self._running = Deferred.fromCoroutine(self._run())
+        if not self._busy and self._standing and not self._stopped:
+            self._busy = True
+            self._running = Deferred.fromCoroutine(self._run(gathering))
             self._running.addErrback(lambda failure: self.log.failure("Dispatch failed", failure))
 
     async def stop(self) -> None:
         """Claim no more; what is claimed and not sent goes back."""
         self._stopped = True
-        if self._running is not None:
-            await self._running
+        await self._running
         self._reserve.stop()
         await self._delivery.stop()
 
@@ -183,9 +188,15 @@ class Dispatcher:
 
     # -- rounds
 
-    async def _run(self) -> None:
-        # One turn of the reactor first, so that requests which arrive together are served together.
-        await deferLater(self._reactor, 0)
+    async def _run(self, gathering: bool) -> None:
+        try:
+            if gathering:
+                await deferLater(self._reactor, 0)
+            await self._rounds()
+        finally:
+            self._busy = False
+
+    async def _rounds(self) -> None:
         pause = BEATEN_FIRST
         while self._again and self._standing and not self._stopped:
             self._again = False
@@ -199,9 +210,6 @@ class Dispatcher:
                 self.log.warn("Claiming failed and is tried again: {error}", error=error)
                 self._again = True
                 await deferLater(self._reactor, RETRY)
-        self._running = None
-        if self._again:
-            self.wake()
 
     async def _round(self) -> bool:
         """Claim for all that stand; whether other nodes had everything that was there."""

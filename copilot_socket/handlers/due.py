@@ -18,7 +18,7 @@ MARGIN = 0.005
 class DueJobs:
     """Sets one timer for the next job that falls due."""
 
-    log = Logger("copilot_socket.due")
+    log = Logger()
 
     def __init__(self, claims: Claims, reactor: IReactorTime, wake: Callable[[], None]) -> None:
         self._claims = claims

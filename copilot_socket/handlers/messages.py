@@ -22,6 +22,7 @@ from copilot_socket.handlers.dispatcher import Dispatcher
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.handlers.tokens import ASSUMED_LIFETIME, Granted, Refused, Tokens, Unavailable
 from copilot_socket.store.writer import Unstorable, Writer
+from copilot_socket.telling import HeartbeatHeard, Telling
 
 PROTOCOL_VERSION = "1"
 PLAIN_PATIENCE = 3.0
@@ -48,7 +49,7 @@ def plain_crawler(key: str, crawler_id: str, terms: Terms) -> Crawler:
 class Messages:
     """Handles messages. Each handler returns the reply, None, or a Deferred of either."""
 
-    log = Logger("copilot_socket.messages")
+    log = Logger()
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Messages:
         presence: PresenceKeeper,
         tokens: Tokens,
         reactor: IReactorTime,
+        telling: Telling,
         terms: Terms,
     ) -> None:
         self._writer = writer
@@ -64,6 +66,8 @@ class Messages:
         self._presence = presence
         self._tokens = tokens
         self._reactor = reactor
+        self._telling = telling
+        self._heartbeats_wanted = telling.audience(HeartbeatHeard)
         self.terms = terms
         self._table: dict[str, Callable[[Link, Message], Any]] = {
             "hello": self._hello,
@@ -127,7 +131,10 @@ class Messages:
         )
 
     def _heartbeat(self, link: Link, message: Message) -> Reply | None:
-        link.crawler.heartbeat = message
+        crawler = link.crawler
+        crawler.heartbeat = message
+        if self._heartbeats_wanted:
+            self._telling.tell(HeartbeatHeard(link.id, crawler.crawler_id, crawler.system_status, crawler.activity))
         return _ack(link, message)
 
     # -- work
@@ -241,7 +248,7 @@ class Messages:
         try:
             granted = await self._tokens.for_assignment(message.job_id, crawler.key)
         except (Refused, Unavailable) as problem:
-            self.log.info("No token for {job}: {why}", job=message.job_id, why=problem)
+            self.log.info("No token for {assignment}: {why}", assignment=message.job_id, why=problem)
             granted = Granted("", None)
         now = datetime.now(UTC).timestamp()
         lifetime = ASSUMED_LIFETIME if granted.access_token else 0.0

@@ -26,7 +26,7 @@ one that is being set right runs slower by no more than that share."""
 class PresenceKeeper:
     """Knows who is here, and tells the database."""
 
-    log = Logger("copilot_socket.presence")
+    log = Logger()
 
     def __init__(
         self,

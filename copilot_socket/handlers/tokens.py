@@ -43,7 +43,7 @@ class Granted:
 class Tokens:
     """Tokens of accounts, over the pool."""
 
-    log = Logger("copilot_socket.tokens")
+    log = Logger()
 
     def __init__(
         self,

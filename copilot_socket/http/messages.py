@@ -1,6 +1,6 @@
 """What a handler gets and gives: a call, a reply, or a problem (RFC 9457)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
@@ -31,6 +31,15 @@ class Reply:
     status: int
     body: bytes
     content_type: bytes = JSON
+    headers: Mapping[str, str] = _NOTHING
+
+
+@attrs.frozen
+class Streaming:
+    """An answer that goes on: *begin* is given the client when the headers are set, and writes to it from then on."""
+
+    begin: Callable[[Any], None]
+    content_type: bytes
     headers: Mapping[str, str] = _NOTHING
 
 

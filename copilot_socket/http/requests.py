@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime, ITCPTransport
 from twisted.web import http, server
 
 from copilot_socket.http.gate import Knock
-from copilot_socket.http.messages import Call, Problem, Reply
+from copilot_socket.http.messages import Call, Problem, Reply, Streaming
 
 MAX_BODY = 16 * 1024 * 1024
 LINGER = 5.0
@@ -80,21 +80,46 @@ class Request(server.Request):
         headers = {name: values[0] for name, values in self.knock("").headers.items()}
         return Call(params, query, headers, self.content.getvalue())
 
-    def reply(self, reply: Reply) -> None:
-        """Send *reply*, unless the client is gone."""
+    def reply(self, reply: Reply | Streaming) -> None:
+        """Send *reply*, or begin to, unless the client is gone."""
         if self._finished:
             return
-        self.setResponseCode(reply.status, HTTPStatus(reply.status).phrase.encode())
+        if isinstance(reply, Streaming):
+            self._stream(reply)
+            return
+        self._head(reply.status, reply)
+        self.setHeader(b"Content-Length", b"%d" % len(reply.body))
+        self.write(reply.body)
+        self.finish()
+
+    def _stream(self, reply: Streaming) -> None:
+        """The connection serves nothing else, and ends with the stream."""
+        self.channel.persistent = 0
+        self._head(HTTPStatus.OK, reply)
+        self.setHeader(b"Connection", b"close")
+        if self.method == b"HEAD":
+            self.finish()
+        else:
+            reply.begin(self)
+
+    def _head(self, status: int, reply: Reply | Streaming) -> None:
+        self.setResponseCode(status, HTTPStatus(status).phrase.encode())
         self.setHeader(b"Server", b"copilot-socket")
         self.setHeader(b"Date", http.datetimeToString(self.application.reactor.seconds()))
         self.setHeader(b"Content-Type", reply.content_type)
-        self.setHeader(b"Content-Length", b"%d" % len(reply.body))
         self.setHeader(b"Cache-Control", b"no-store")
         self.setHeader(b"X-Content-Type-Options", b"nosniff")
         for name, value in reply.headers.items():
             self.setHeader(name.encode(), value.encode())
-        self.write(reply.body)
+
+    def end(self) -> None:
+        """End a stream, and its connection once all of it is sent."""
+        self.unregisterProducer()
         self.finish()
+
+    def abort(self) -> None:
+        """Cut the connection, whatever was not sent."""
+        cast(ITCPTransport, self.channel.transport).abortConnection()
 
     def _note_end(self, _result: Any) -> None:
         self._finished = True

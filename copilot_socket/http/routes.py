@@ -5,9 +5,9 @@ from urllib.parse import unquote
 
 import attrs
 
-from copilot_socket.http.messages import Call, Problem, Reply
+from copilot_socket.http.messages import Call, Problem, Reply, Streaming
 
-Handler = Callable[[Call], Awaitable[Reply]]
+Handler = Callable[[Call], Awaitable[Reply | Streaming]]
 
 
 @attrs.frozen

@@ -18,10 +18,12 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from copilot_socket.http.catalog_handlers import CatalogHandlers
+from copilot_socket.http.event_handlers import EventHandlers
+from copilot_socket.http.feed import Feed
 from copilot_socket.http.gate import Gate, Knock
 from copilot_socket.http.health import Health, HealthHandlers
 from copilot_socket.http.job_handlers import JobHandlers
-from copilot_socket.http.messages import Problem, Reply
+from copilot_socket.http.messages import Problem, Reply, Streaming
 from copilot_socket.http.origins import Origins
 from copilot_socket.http.requests import Request
 from copilot_socket.http.routes import Route, find
@@ -30,6 +32,7 @@ from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.faults import DatabaseAway, Remedy, remedy
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
+from copilot_socket.telling import Telling
 
 MAX_PARAMETERS = 50
 
@@ -42,6 +45,8 @@ class Parts:
     catalog: Catalog
     accounts: Accounts
     transitions: Transitions
+    telling: Telling
+    feed: Feed
     health: Health
     registry: CollectorRegistry | None
     reactor: IReactorTime
@@ -53,8 +58,9 @@ class Parts:
 def routes(parts: Parts) -> tuple[Route, ...]:
     """Everything that can be asked for."""
     health = HealthHandlers(parts.health, parts.registry, parts.reactor)
-    jobs = JobHandlers(parts.submission, parts.catalog, parts.transitions, parts.reactor, parts.wake)
+    jobs = JobHandlers(parts.submission, parts.catalog, parts.transitions, parts.telling, parts.reactor, parts.wake)
     rest = CatalogHandlers(parts.catalog, parts.accounts)
+    events = EventHandlers(parts.feed)
     return (
         Route("GET", "/health/socket", health.socket, public=True),
         Route("GET", "/health/live", health.live, public=True),
@@ -72,6 +78,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("GET", "/api/v1/areas", rest.list_areas),
         Route("GET", "/api/v1/crawlers", rest.list_crawlers),
         Route("GET", "/api/v1/stats", rest.stats),
+        Route("GET", "/api/v1/events", events.watch),
     )
 
 
@@ -83,7 +90,7 @@ def make_site(parts: Parts) -> Site:
 class Application:
     """Answers requests by the table *routes*."""
 
-    log = Logger("copilot_socket.http")
+    log = Logger()
 
     def __init__(self, routes: Sequence[Route], gate: Gate, origins: Origins, reactor: IReactorTime) -> None:
         self.reactor = reactor
@@ -105,7 +112,7 @@ class Application:
         d.addCallback(request.reply)
         d.addErrback(lambda failure: self.log.failure("An answer could not be sent", failure))
 
-    async def _answer(self, request: Request) -> Reply:
+    async def _answer(self, request: Request) -> Reply | Streaming:
         method = request.method.decode("latin-1")
         knock = request.knock(method)
         for name, value in self._origins.headers(knock).items():

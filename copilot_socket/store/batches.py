@@ -8,11 +8,11 @@ import orjson
 from copilot_socket.core.folding import Change, Fold, Verdict, fold, split_runs
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.reports import Completed, Discovered, Failed, FoundArea, Report, job_of, try_of
-from copilot_socket.store.connection import Connection, Transaction
+from copilot_socket.store.connection import Connection, Row, Transaction
 from copilot_socket.store.sql import sql
 from copilot_socket.store.transitions import Ask, Transitions
-from copilot_socket.store.turns import NOTHING, Claim, Wants, take_turn
-from copilot_socket.telling import JobChanged
+from copilot_socket.store.turns import NOTHING, Claim, Stored, Wants, take_turn
+from copilot_socket.telling import JobChanged, JobCreated, JobProgressed, News, Telling
 
 
 @attrs.frozen
@@ -55,17 +55,21 @@ class Written:
     """A committed batch: a verdict for each operation, what to tell, and the jobs claimed with it."""
 
     verdicts: list[Verdict]
-    news: list[JobChanged]
+    news: list[News]
     claim: Claim | None = None
 
 
 class Batches:
     """Writes batches over one connection."""
 
-    def __init__(self, connection: Connection, settings: Settings, transitions: Transitions) -> None:
+    def __init__(
+        self, connection: Connection, settings: Settings, transitions: Transitions, telling: Telling
+    ) -> None:
         self._connection = connection
         self._settings = settings
         self._transitions = transitions
+        self._progress_wanted = telling.audience(JobProgressed)
+        self._creation_wanted = telling.audience(JobCreated)
 
     async def write(self, operations: Sequence[Operation], wants: Wants = NOTHING) -> Written:
         """Commit *operations* together, or raise with nothing committed (or, after a lost connection, unknown).
@@ -79,7 +83,7 @@ class Batches:
         changes = [item.change for item in folds]
         if len(reports) == len(operations) and all(map(_everyday, changes)):
             turn = await take_turn(self._connection, self._settings.node, changes, wants)
-            held, news, claim = turn.held, _told(changes, turn.held), turn.claim if wants else None
+            held, news, claim = turn.held, self._told(changes, turn.held), turn.claim if wants else None
         else:
             held, news = await self._connection.transaction(lambda tx: self._everything(tx, operations, changes))
             claim = None
@@ -93,17 +97,17 @@ class Batches:
 
     async def _everything(
         self, tx: Transaction, operations: Sequence[Operation], changes: Sequence[Change]
-    ) -> tuple[dict[str, bool], list[JobChanged]]:
+    ) -> tuple[dict[str, Stored], list[News]]:
         presences = {op.key: op for op in operations if isinstance(op, Presence)}
         await self._presences(tx, [op for op in presences.values() if op.present])
         await self._connections(tx, {op.id: op for op in operations if isinstance(op, ConnectionSeen)})
-        held: dict[str, bool] = {}
-        news: list[JobChanged] = []
+        held: dict[str, Stored] = {}
+        news: list[News] = []
         if changes:
             held = (await take_turn(tx, self._settings.node, changes)).held
-            news = _told(changes, held)
+            news = self._told(changes, held)
             kept = [change for change in changes if change.assignment in held]
-            await self._discoveries(tx, kept)
+            news += await self._discoveries(tx, kept)
             asks = [_ask(change) for change in kept if isinstance(change.ending, Failed)]
             if asks:
                 _answers, told = await self._transitions.within(tx, asks)
@@ -142,7 +146,8 @@ class Batches:
                 },
             )
 
-    async def _discoveries(self, tx: Transaction, changes: Sequence[Change]) -> None:
+    async def _discoveries(self, tx: Transaction, changes: Sequence[Change]) -> list[JobCreated]:
+        """Store what was found; the jobs that came of it, if anyone wants to know."""
         areas = _merged(area for change in changes for found in change.discoveries for area in found.areas)
         if areas:
             await tx.query(
@@ -154,16 +159,19 @@ class Batches:
                     "type": [area.type for area in areas.values()],
                 },
             )
+        created = []
         for change in changes:
             for found in change.discoveries:
-                await self._discovery(tx, job_of(change.assignment), found)
+                created += await self._discovery(tx, job_of(change.assignment), found)
+        return created
 
-    async def _discovery(self, tx: Transaction, job_id: str, found: Discovered) -> None:
+    async def _discovery(self, tx: Transaction, job_id: str, found: Discovered) -> list[JobCreated]:
         if found.areas:
             paths = [area.full_path for area in found.areas]
             await tx.query(sql("authorize_areas"), {"job": job_id, "path": paths})
+        rows: list[Row] = []
         if found.jobs:
-            await tx.query(
+            rows = await tx.query(
                 sql("spawn"),
                 {
                     "job": job_id,
@@ -173,6 +181,21 @@ class Batches:
                     "max_attempts": self._settings.max_attempts,
                 },
             )
+        return [JobCreated(*row) for row in rows] if self._creation_wanted else []
+
+    def _told(self, changes: Sequence[Change], held: Mapping[str, Stored]) -> list[News]:
+        """What is to be told of everyday reports."""
+        news: list[News] = []
+        for change in changes:
+            stored = held.get(change.assignment)
+            if stored is not None:
+                if stored.began:
+                    news.append(_changed(change, "running", Event.STARTED, stored.account))
+                if self._progress_wanted and change.progress:
+                    news.append(_progressed(change, stored.account))
+                if isinstance(change.ending, Completed):
+                    news.append(_changed(change, "completed", Event.COMPLETED, stored.account, "completed"))
+        return news
 
     async def _verdicts(self, folds: Sequence[Fold], held: Collection[str]) -> dict[str, Verdict]:
         """What became of each change; a second look tells why some found nothing to change."""
@@ -217,26 +240,14 @@ def _ask(change: Change) -> Ask:
     return Ask(job_of(change.assignment), event, change.assignment, failure=failure)
 
 
-def _told(changes: Sequence[Change], held: Mapping[str, bool]) -> list[JobChanged]:
-    news = []
-    for change in changes:
-        if change.assignment not in held:
-            continue
-        job_id = job_of(change.assignment)
-        if held[change.assignment]:
-            news.append(JobChanged(job_id, "running", Event.STARTED, change.assignment, change.crawler))
-        if isinstance(change.ending, Completed):
-            news.append(
-                JobChanged(
-                    job_id,
-                    "completed",
-                    Event.COMPLETED,
-                    change.assignment,
-                    change.crawler,
-                    outcome="completed",
-                )
-            )
-    return news
+def _changed(change: Change, status: str, event: Event, account: str, outcome: str | None = None) -> JobChanged:
+    job_id = job_of(change.assignment)
+    return JobChanged(job_id, status, event, change.assignment, change.crawler, outcome=outcome, account=account)
+
+
+def _progressed(change: Change, account: str) -> JobProgressed:
+    job_id = job_of(change.assignment)
+    return JobProgressed(job_id, change.assignment, change.crawler, account, change.progress)
 
 
 def _merged(found: Iterable[FoundArea]) -> dict[str, FoundArea]:

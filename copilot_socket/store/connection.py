@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import attrs
@@ -14,6 +13,7 @@ from twisted.logger import Logger
 from txpostgres import txpostgres
 
 from copilot_socket.store.faults import DatabaseAway, Remedy, remedy
+from copilot_socket.store.prompt import PromptConnection
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -41,25 +41,6 @@ HOT = (
 _PARAMETER = re.compile(r"%\((\w+)\)s(::\w+(?:\[\])?)?")
 _NOT_PREPARED = frozenset({"26000", "42P05"})
 """SQLSTATEs of a pooler that gives the next transaction another server: what was prepared is not there, or is."""
-
-
-class _Quiet(txpostgres.Connection):  # type: ignore[misc]
-    """txpostgres' connection, but one lost while idle is told to its owner and not logged as a crash."""
-
-    def __init__(self, reactor: IReactorTime, on_lost: Callable[[], None]) -> None:
-        super().__init__(reactor)
-        self._on_lost = on_lost
-
-    def doRead(self) -> None:
-        try:
-            super().doRead()
-        except psycopg2.Error:
-            self._on_lost()
-
-    def connectionLost(self, reason: Any) -> None:
-        with suppress(psycopg2.Error):
-            super().connectionLost(reason)
-        self._on_lost()
 
 
 class Transaction:
@@ -113,7 +94,7 @@ class Prepared:
 class Connection:
     """A connection that is made when needed and made anew when it was lost. One user at a time; others queue."""
 
-    log = Logger("copilot_socket.store")
+    log = Logger()
 
     def __init__(
         self,
@@ -128,8 +109,8 @@ class Connection:
         self._limits = limits
         self._on_notify = on_notify
         self._lock = DeferredLock()
-        self._live: _Quiet | None = None
-        self._making: _Quiet | None = None
+        self._live: PromptConnection | None = None
+        self._making: PromptConnection | None = None
         self._settings = settings
         self._prepared = Prepared()
         self.on_lost: Callable[[], None] = lambda: None
@@ -196,10 +177,10 @@ class Connection:
 
     def close(self) -> None:
         """Drop the connection, also one that is being made; the next use makes a new one."""
-        for live in (self._live, self._making):
-            if live is not None and live.pollable() is not None and not live.closed:
+        both, self._live, self._making = (self._live, self._making), None, None
+        for live in both:
+            if live is not None and live.pollable() is not None:
                 live.close()
-        self._live = self._making = None
 
     async def _exclusively(self, run: Callable[[Any], Awaitable[T]], limit: float) -> T:
         await self._lock.acquire()
@@ -219,14 +200,12 @@ class Connection:
         finally:
             self._lock.release()
 
-    async def _ensure(self) -> _Quiet:
+    async def _ensure(self) -> PromptConnection:
         if self._live is not None and not self._live.closed:
             return self._live
+        self.close()
         self._prepared.forget()
-        self._making = live = _Quiet(self._reactor, self._drop)
-        if self._on_notify is not None:
-            notify = self._on_notify
-            live.addNotifyObserver(lambda note: notify(note.channel, note.payload))
+        self._making = live = PromptConnection(self._reactor, self._drop, self._on_notify)
         try:
             await live.connect(self._dsn, application_name=APPLICATION_NAME).addTimeout(
                 CONNECT_TIMEOUT, self._reactor
@@ -238,9 +217,7 @@ class Connection:
                 f"{self._settings}SET jit = off; SET timezone = 'UTC'"
             )
         except (psycopg2.Error, TimeoutError, ConnectionDone) as error:
-            self._making = None
-            if live.pollable() is not None and not live.closed:
-                live.close()
+            self.close()
             raise DatabaseAway(_first_line(error) or "no connection in time") from error
         self._live, self._making = live, None
         return live

@@ -18,7 +18,7 @@ RETRY = 0.5
 class Listener:
     """Keeps a listening connection, and makes it anew whenever it is lost."""
 
-    log = Logger("copilot_socket.store.listener")
+    log = Logger()
 
     def __init__(
         self,

@@ -1,10 +1,12 @@
 -- Every statement of the job logic, by name. Parameters are psycopg2's.
 
--- name: turn
--- The hot path, in one statement: what crawlers report is stored, and in the same transaction they get their next jobs.
--- First the reports, one row an assignment. Fenced by the assignment's id; a report that arrives at another node, or
--- from a crawler that took the assignment over from one that is gone, moves it to the reporting crawler.
-WITH input AS (
+-- The hot path: a turn stores what crawlers report and, in the same transaction, gives them their next jobs. It is one
+-- statement, put together of these parts; one with nothing to do is left out, for it would take its time all the same.
+
+-- name: turn_reports
+-- One row an assignment. Fenced by the assignment's id; a report that arrives at another node, or from a crawler that
+-- took the assignment over from one that is gone, moves it to the reporting crawler.
+input AS (
   SELECT job_id, assignment, crawler, started, completed, progress::jsonb, resume_state::jsonb
   FROM unnest(%(job)s::text[], %(assignment)s::text[], %(crawler)s::text[], %(started)s::boolean[],
               %(completed)s::boolean[], %(progress)s::text[], %(resume)s::text[])
@@ -23,7 +25,7 @@ WITH input AS (
     AND coalesce(a.completed_at, 'infinity') = 'infinity'  -- IS NULL, but by the primary key: not all that is held
     AND (a.crawler_key = i.crawler OR NOT EXISTS (
       SELECT FROM crawlers c WHERE c.key = a.crawler_key AND c.lease_expires_at > now()))
-  RETURNING a.web_app_job_id AS job_id, a.crawler_job_id, a.crawler_key, a.started_at,
+  RETURNING a.web_app_job_id AS job_id, a.crawler_job_id, a.crawler_key, a.account_id, a.started_at,
             i.started, i.completed, i.progress, i.resume_state
 ), job AS (
   UPDATE jobs j SET
@@ -34,8 +36,14 @@ WITH input AS (
     progress = CASE WHEN h.progress IS NULL THEN j.progress ELSE j.progress || h.progress END,
     resume_state = coalesce(h.resume_state, j.resume_state)
   FROM held h WHERE j.id = h.job_id
-),
--- Then jobs for crawlers that want some; the best jobs first, and the crawlers take turns in the order in which they
+)
+
+-- name: turn_no_reports
+-- For claims alone.
+held AS (SELECT NULL::text AS crawler_key, false AS completed WHERE false)
+
+-- name: turn_claims
+-- Jobs for crawlers that want some; the best jobs first, and the crawlers take turns in the order in which they
 -- asked. Room is counted here, where every node's claims are seen; what this statement ends makes room as well.
 -- SKIP LOCKED: another node may be claiming the same jobs.
 turns AS MATERIALIZED (
@@ -87,17 +95,24 @@ turns AS MATERIALIZED (
     outcome = NULL, reason = NULL, started_at = NULL, reported_at = NULL, confirm_by = NULL,
     credential_refused_at = NULL, metadata = '{}'
 )
--- What was stored, and whether it began with it; then what was claimed. One row more at least: how many jobs there were
--- is also told where another node had them all.
-SELECT crawler_job_id, started AND started_at = now() AS began, NULL::text AS key, NULL::text AS entity_id,
+
+-- name: turn_stored
+-- What was stored, whether it began with it, and the account.
+SELECT crawler_job_id, started AND started_at = now() AS began, account_id FROM held
+
+-- name: turn_stored_beside
+-- The same, as wide as what was claimed.
+SELECT crawler_job_id, started AND started_at = now() AS began, account_id, NULL::text AS entity_id,
        NULL::text AS gitlab_url, NULL::jsonb AS resume_state, NULL::text AS command, NULL::text AS full_path,
        NULL::text AS area_type, NULL::text AS branch, NULL::integer AS try, NULL::text AS account_id,
        NULL::text AS access_token, NULL::float8 AS expires_in, NULL::text AS credential_status, NULL::float8 AS waited,
        NULL::bigint AS found, NULL::bigint AS nth
 FROM held
-UNION ALL
-SELECT c.assignment, NULL, c.key, c.entity_id, c.gitlab_url, c.resume_state, c.command, c.full_path, c.area_type,
-       c.branch, c.tries, c.account_id, c.access_token, extract(epoch FROM c.token_expires_at - now())::float8,
+
+-- name: turn_claimed
+-- What was claimed. One row at least: how many jobs there were is also told where another node had them all.
+SELECT c.assignment, NULL::boolean AS began, c.key, c.entity_id, c.gitlab_url, c.resume_state, c.command, c.full_path,
+       c.area_type, c.branch, c.tries, c.account_id, c.access_token, extract(epoch FROM c.token_expires_at - now())::float8,
        c.credential_status, extract(epoch FROM now() - c.scheduled_at)::float8, found.count, c.nth
 FROM (SELECT count(*) FROM candidates) AS found LEFT JOIN claimed c ON true
 ORDER BY nth
@@ -254,7 +269,7 @@ WHERE p.id = %(job)s AND NOT EXISTS (
 ORDER BY f.command, f.full_path
 ON CONFLICT (account_id, command, coalesce(full_path, ''), coalesce(branch, ''))
   WHERE status NOT IN ('completed', 'failed', 'cancelled') DO NOTHING
-RETURNING id
+RETURNING id, account_id, command, full_path
 
 -- name: renew_leases
 -- The node's own lease, and in the same statement those of all its live crawlers.

@@ -33,10 +33,14 @@ class NewJob(TypedDict, total=False):
 
 @attrs.frozen
 class Submitted:
-    """The ids in the order of the list, and which of them are new: the others were live already."""
+    """The ids in the order of the list, and which of them are new: the others were live already.
+
+    ``repeated``: this is the first answer once more, and nothing was stored.
+    """
 
     ids: Sequence[str]
     created: Sequence[bool]
+    repeated: bool = attrs.field(default=False, eq=False)
 
 
 @attrs.frozen
@@ -172,7 +176,7 @@ async def _take(tx: Transaction, key: Key) -> Submitted | None:
         for fingerprint, answer in await tx.query(_READ_KEY, {"key": key.name}):
             if fingerprint != key.fingerprint:
                 raise KeyReused
-            return Submitted(answer["ids"], answer["created"])
+            return Submitted(answer["ids"], answer["created"], repeated=True)
     return None
 
 

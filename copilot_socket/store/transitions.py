@@ -117,6 +117,7 @@ class Transitions:
                 crawler,
                 ask.reason or answer.resolution,
                 answer.outcome,
+                rows[ask.job_id][6],
             )
             for ask, _job, answer, assignment, crawler in changes
         ]

@@ -8,6 +8,7 @@ import orjson
 
 from copilot_socket.core.folding import Change
 from copilot_socket.core.jobs import ENTITY_TYPES
+from copilot_socket.core.records import record
 from copilot_socket.core.reports import Completed, job_of
 from copilot_socket.store.connection import Params, Row
 from copilot_socket.store.sql import sql
@@ -70,37 +71,63 @@ class Claim:
     contended: bool
 
 
+@record
+class Stored:
+    """Of an assignment whose change was stored: whether it began with that, and whose it is."""
+
+    began: bool
+    account: str
+
+
 @attrs.frozen
 class Turn:
-    """What a turn did. ``held``: the assignments whose change was stored, and whether they began with it."""
+    """What a turn did. ``held``: the assignments whose change was stored."""
 
-    held: dict[str, bool]
+    held: dict[str, Stored]
     claim: Claim
+
+
+_CLAIM = f"WITH {sql('turn_no_reports')}, {sql('turn_claims')} {sql('turn_claimed')}"
+_STORE = f"WITH {sql('turn_reports')} {sql('turn_stored')}"
+_BOTH = (
+    f"WITH {sql('turn_reports')}, {sql('turn_claims')} {sql('turn_stored_beside')} UNION ALL {sql('turn_claimed')}"
+)
 
 
 async def take_turn(on: Runs, node: str, changes: Sequence[Change], wants: Wants = NOTHING) -> Turn:
     """Store *changes*, and claim for *wants*. Raises what the database raises."""
-    parameters = {
-        **_reports(sorted(changes, key=lambda change: change.assignment)),
+    if not wants:
+        return Turn(_held(await on.hot_query("store", _STORE, _reports(changes))), Claim([], contended=False))
+    wanted = {
         "node": node,
         "key": list(wants.room),
         "wanted": list(wants.room.values()),
         "command": list(wants.commands),
     }
-    held: dict[str, bool] = {}
-    jobs: list[Claimed] = []
-    found = 0
-    for row in await on.hot_query("turn", sql("turn"), parameters):
-        if row[-2] is None:
-            held[row[0]] = row[1]
-        else:
-            found = row[-2]
-            if row[0] is not None:
-                jobs.append(Claimed(row[0], *row[2:-2]))
-    return Turn(held, Claim(jobs, contended=len(jobs) < found))
+    if not changes:
+        return Turn({}, _claim(await on.hot_query("claim", _CLAIM, wanted)))
+    rows = await on.hot_query("store_and_claim", _BOTH, _reports(changes) | wanted)
+    stored = [row for row in rows if row[_FOUND] is None]
+    return Turn(_held(stored), _claim([row for row in rows if row[_FOUND] is not None]))
+
+
+_FOUND = -2
+"""Where a row says how many jobs there were to be claimed."""
+
+
+def _held(rows: Sequence[Row]) -> dict[str, Stored]:
+    return {assignment: Stored(began, account) for assignment, began, account, *_ in rows}
+
+
+def _claim(rows: Sequence[Row]) -> Claim:
+    """What was claimed: a row each, or a single one without a job."""
+    jobs = [Claimed(row[0], *row[2:_FOUND]) for row in rows if row[0] is not None]
+    return Claim(jobs, contended=len(jobs) < rows[0][_FOUND])
 
 
 def _reports(changes: Sequence[Change]) -> dict[str, Params]:
+    # In one order, so that two batches can't wait for each other.
+    changes = sorted(changes, key=lambda change: change.assignment)
     return {
         "job": [job_of(change.assignment) for change in changes],
         "assignment": [change.assignment for change in changes],

@@ -65,7 +65,7 @@ class Writer:
     ``True`` when there is room again.
     """
 
-    log = Logger("copilot_socket.store.writer")
+    log = Logger()
 
     def __init__(self, batches: Batches, reactor: IReactorTime, telling: Telling) -> None:
         self._batches = batches

@@ -24,6 +24,7 @@ from copilot_socket.wire.validators import Decoder
 MAX_BAD_MESSAGES = 20
 MAX_OWED = 1000
 """Answers that a connection may be waiting for before it is not read from."""
+_FAILED = "Handling {type} on connection {connection} failed"
 _BAD = frozenset(
     {
         ErrorCode.INVALID_JSON,
@@ -44,7 +45,7 @@ class Handler(Protocol):
 class CrawlerProtocol(LineReceiver):
     """A LineReceiver for its pausing; its framing rules are others."""
 
-    log = Logger("copilot_socket.wire")
+    log = Logger()
 
     def __init__(
         self,
@@ -139,7 +140,7 @@ class CrawlerProtocol(LineReceiver):
             self._refuse(error, message.type)
             return
         except Exception:
-            self.log.failure("Handling {type} on connection {id} failed", type=message.type, id=self.id)
+            self.log.failure(_FAILED, type=message.type, connection=self.id)
             self._refuse(_internal(message), message.type)
             return
         self.bad_in_a_row = 0
@@ -168,9 +169,10 @@ class CrawlerProtocol(LineReceiver):
     def _failed(self, failure: Failure, slot: Slot, message: Message, begun: float) -> None:
         error = failure.value
         if not isinstance(error, ProtocolError):
-            self.log.failure("Handling {type} on connection {id} failed", failure, type=message.type, id=self.id)
+            self.log.failure(_FAILED, failure, type=message.type, connection=self.id)
             error = _internal(message)
         self._outbox.fill(slot, _error(error))
+        self._note(error, message.type)
         self._tell(message.type, error.code, begun)
         self._catch_up()
 
@@ -179,15 +181,27 @@ class CrawlerProtocol(LineReceiver):
             self._bad(error, type_)
         else:
             self.bad_in_a_row = 0
-            self._outbox.answer(_error(error))
-            self._count(type_, error.code)
+            self._answer_with(error, type_)
 
     def _bad(self, error: ProtocolError, type_: str = "unknown") -> None:
-        self._outbox.answer(_error(error))
-        self._count(type_, error.code)
+        self._answer_with(error, type_)
         self.bad_in_a_row += 1
         if self.bad_in_a_row >= MAX_BAD_MESSAGES:
             self._give_up(f"{MAX_BAD_MESSAGES} bad messages in a row")
+
+    def _answer_with(self, error: ProtocolError, type_: str) -> None:
+        self._outbox.answer(_error(error))
+        self._count(type_, error.code)
+        self._note(error, type_)
+
+    def _note(self, error: ProtocolError, type_: str) -> None:
+        self.log.debug(
+            "{type} on connection {connection} is refused, {code}: {error}",
+            type=type_,
+            connection=self.id,
+            code=error.code,
+            error=error.message,
+        )
 
     def _count(self, type_: str, outcome: str) -> None:
         """A message of the read at hand is answered."""

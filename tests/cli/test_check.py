@@ -250,3 +250,16 @@ class CheckTests(CommandTestCase):
             taken.listen()
             self.environ["COPILOT_HTTP_PORT"] = str(taken.getsockname()[1])
             self.assert_fault("HTTP port", "in use", "COPILOT_HTTP_PORT")
+
+    def test_log_files(self) -> None:
+        """Log files that can be made are fine, and are not made; each of the others is told of."""
+        self.use_database()
+        paths = {"SOCKET_LOG_FILE": self.directory / "log", "SOCKET_ERROR_LOG_FILE": self.directory / "errors"}
+        self.environ |= {name: str(path) for name, path in paths.items()}
+        status, findings = self.check()
+        self.assertEqual((status, [findings[name]["detail"] for name in paths]), (0, list(map(str, paths.values()))))
+        self.assertFalse(any(path.exists() for path in paths.values()))
+        self.environ["SOCKET_LOG_FILE"] = str(self.directory / "nowhere" / "log")
+        self.assert_fault("SOCKET_LOG_FILE", f"there is no directory {self.directory / 'nowhere'}", "SOCKET_LOG_FILE")
+        self.environ["SOCKET_LOG_FILE"] = str(self.directory)
+        self.assert_fault("SOCKET_LOG_FILE", "is a directory")

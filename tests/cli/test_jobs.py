@@ -11,7 +11,7 @@ from twisted.internet.threads import deferToThread
 
 from copilot_socket.cli import jobs
 from copilot_socket.cli.errors import CommandError
-from copilot_socket.cli.remote import node_of
+from copilot_socket.cli.node import node_from
 from copilot_socket.config import ConfigFaults
 from tests.http.harness import SiteTestCase
 
@@ -138,7 +138,7 @@ class JobsCommandTests(SiteTestCase):
             "environ",
             {"COPILOT_HTTP_TOKEN": "t0ken-t0ken-t0ken-t0ken", "COPILOT_HTTP_HOST": "0.0.0.0", "HOME": "/"},
         )
-        node = node_of(parsed("list"))
+        node = node_from(parsed("list"))
         self.assertEqual((node.url, node.token), ("http://127.0.0.1:3000", "t0ken-t0ken-t0ken-t0ken"))
         os.environ["COPILOT_HTTP_PORT"] = "many"
         error = self.assertRaises(ConfigFaults, jobs.run, parsed("list"))

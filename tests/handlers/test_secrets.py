@@ -5,10 +5,10 @@ import json
 from typing import Any
 
 import treq
-from twisted.logger import LogLevel, eventAsText, globalLogPublisher
+from twisted.logger import FileLogObserver, LogLevel, eventAsText, globalLogPublisher
 from twisted.web.client import Agent, HTTPConnectionPool
 
-from copilot_socket import logs
+from copilot_socket.logs.lines import LINES
 from tests.handlers.gitlab import FakeGitLab
 from tests.handlers.support import ALIVE, PROGRESS, Crawler, NodeTestCase
 from tests.support.crawler import Message, reactor, until
@@ -25,8 +25,8 @@ class SecretTests(NodeTestCase):
         self.addCleanup(self.gitlab.stop)
         self.events: list[str] = []
         self.text = io.StringIO()
-        written = logs.observer("debug", self.text)  # type: ignore[arg-type]
-        for observer in (self.keep, written):
+        written = [FileLogObserver(self.text, line) for line in LINES.values()]
+        for observer in (self.keep, *written):
             globalLogPublisher.addObserver(observer)
             self.addCleanup(globalLogPublisher.removeObserver, observer)
 

@@ -10,12 +10,14 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from twisted.web.server import Site
 
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.vault import Vault
+from copilot_socket.http.feed import Feed
 from copilot_socket.http.site import Parts, make_site
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.catalog import Catalog
@@ -101,6 +103,7 @@ class SiteTestCase(DatabaseTestCase):
         self.health = FakeHealth()
         self.registry: CollectorRegistry | None = CollectorRegistry()
         self.telling = Telling()
+        self.clock = Clock()
         self.telling.listen(self.news.append)
         self.database = Database(self.database_url, reactor, Limits(), 4)
         self.transitions = Transitions(self.database, RetryPolicy(), self.telling)
@@ -109,11 +112,14 @@ class SiteTestCase(DatabaseTestCase):
     def listen(self) -> None:
         """Listen, with the parts as they are now."""
         vault = Vault(self.keys)
+        self.feed = Feed(self.telling, self.clock, "node", str.upper)
         parts = Parts(
             submission=Submission(self.database, max_attempts=4),
             catalog=Catalog(self.database),
             accounts=Accounts(self.database, vault, self.transitions, self.telling, self.wake),
             transitions=self.transitions,
+            telling=self.telling,
+            feed=self.feed,
             health=self.health,
             registry=self.registry,
             reactor=reactor,
@@ -126,6 +132,7 @@ class SiteTestCase(DatabaseTestCase):
         self.addCleanup(self.database.close)
         self.addCleanup(connections.all_lost)
         self.addCleanup(self.port.stopListening)
+        self.addCleanup(self.feed.close)
         self.number = self.port.getHost().port
         pool = HTTPConnectionPool(reactor, persistent=False)
         self.client = treq.client.HTTPClient(Agent(reactor, pool=pool))

@@ -52,7 +52,7 @@ class StoreTestCase(DatabaseTestCase):
         self.addCleanup(claiming.close)
         leases = Leases(self.database, self.transitions, node, lease=30.0, grace=GRACE, job_timeout=3600.0)
         return (
-            Batches(writing, Settings(node, 30.0, 3), self.transitions),
+            Batches(writing, Settings(node, 30.0, 3), self.transitions, self.telling),
             Claims(claiming, node),
             leases,
         )

@@ -1,11 +1,11 @@
-"""What commands share that ask the HTTP port of a node: where it is, how it is asked, how answers are shown."""
+"""The HTTP port of a node, for commands that go by it."""
 
 import argparse
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from http.client import HTTPException
-from typing import Any
+from http.client import HTTPException, HTTPResponse
+from typing import Any, cast
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -16,15 +16,15 @@ from copilot_socket.cli.output import emit, say
 from copilot_socket.config import from_environment
 
 TIMEOUT = 60.0
-"""Seconds to wait for an answer."""
 
 
 class Refused(CommandError):
-    """The node can't be reached or said no; *document* is what it answered."""
+    """The node can't be reached (*status* None) or said no; *document* is what it answered."""
 
-    def __init__(self, text: str, document: Any = None) -> None:
+    def __init__(self, text: str, document: Any = None, status: int | None = None) -> None:
         super().__init__(text)
         self.document = document
+        self.status = status
 
 
 @attrs.frozen
@@ -37,15 +37,31 @@ class Node:
     def ask(self, method: str, path: str, document: Any = None, headers: Mapping[str, str] | None = None) -> Any:
         """The JSON that comes back. Raises :class:`Refused`."""
         try:
-            request = self._request(method, path, document, headers or {})
-            # No proxy: it would make a loopback request a stranger's.
-            with build_opener(ProxyHandler({})).open(request, timeout=TIMEOUT) as answer:
+            with self._open(method, path, document, headers or {}, TIMEOUT) as answer:
                 return json.load(answer)
+        except (HTTPException, OSError, ValueError) as error:
+            raise self._no_answer(error) from None
+
+    def stream(self, path: str, timeout: float) -> HTTPResponse:
+        """An answer that goes on; a silence of *timeout* seconds ends it. Raises :class:`Refused`."""
+        return self._open("GET", path, None, {}, timeout)
+
+    def _open(
+        self, method: str, path: str, document: Any, headers: Mapping[str, str], timeout: float
+    ) -> HTTPResponse:
+        try:
+            request = self._request(method, path, document, headers)
+            # No proxy: it would make a loopback request a stranger's.
+            opener = build_opener(ProxyHandler({}))
+            return cast(HTTPResponse, opener.open(request, timeout=timeout))
         except HTTPError as error:
             raise _refusal(error) from None
         except (URLError, HTTPException, OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            raise Refused(f"no answer from {self.url}: {reason}. Is a node running there? (--url)") from None
+            raise self._no_answer(error) from None
+
+    def _no_answer(self, error: Exception) -> Refused:
+        reason = getattr(error, "reason", error)
+        return Refused(f"no answer from {self.url}: {reason}. Is a node running there? (--url)")
 
     def _request(self, method: str, path: str, document: Any, headers: Mapping[str, str]) -> Request:
         if not self.url.lower().startswith(("http://", "https://")):
@@ -65,17 +81,17 @@ def _refusal(error: HTTPError) -> Refused:
         lines = [f"{document['title']}: {document['detail']}"]
         lines += [f"  {fault['path'] or '/'}: {fault['message']}" for fault in document.get("errors", [])]
     except (ValueError, KeyError, TypeError):
-        return Refused(f"HTTP {error.code} {error.reason}")
-    return Refused("\n".join(lines), document)
+        return Refused(f"HTTP {error.code} {error.reason}", status=error.code)
+    return Refused("\n".join(lines), document, error.code)
 
 
 def add_url_option(parser: argparse.ArgumentParser) -> None:
-    """`--url`, the node that is asked."""
+    """`--url`, which :func:`node_from` reads."""
     parser.add_argument("--url", help="address of the node's HTTP port (default: from the configuration)")
 
 
-def node_of(args: argparse.Namespace) -> Node:
-    """The node that *args* name, else the one of the configuration. Raises ConfigFaults."""
+def node_from(args: argparse.Namespace) -> Node:
+    """The node that *args* name, or else the configuration. Raises ConfigFaults."""
     if args.url is not None:
         # Whoever names another node need not have a configuration that one could run on.
         return Node(args.url, os.environ.get("COPILOT_HTTP_TOKEN") or None)
@@ -91,7 +107,7 @@ def tell(args: argparse.Namespace, ask: Callable[[Node], Any], lines: Callable[[
     """
     as_json = getattr(args, "json", False)
     try:
-        answer = ask(node_of(args))
+        answer = ask(node_from(args))
     except Refused as error:
         if not as_json or error.document is None:
             raise
@@ -103,17 +119,3 @@ def tell(args: argparse.Namespace, ask: Callable[[Node], Any], lines: Callable[[
         for line in lines(answer):
             say(line)
     return 0
-
-
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """*rows*, the first one the headings, in columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def one_line(value: Any) -> str:
-    """*value* on one line, in characters that do nothing to a terminal."""
-    if value is None:
-        return "-"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return "".join(character if character.isprintable() else " " for character in text)

@@ -1,0 +1,113 @@
+"""An event as a line for people: aligned, and coloured where the terminal has colours."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from copilot_socket.cli.output import printable
+from copilot_socket.cli.sse import Event
+
+Data = Mapping[str, Any]
+
+_COLOURS = {
+    "completed": "green",
+    "failed": "bold red",
+    "cancelled": "magenta",
+    "running": "cyan",
+    "waiting_credential": "yellow",
+    "error": "red",
+    "closed": "dim",
+    "left": "dim",
+    "fell silent": "yellow",
+    "lost": "bold yellow",
+}
+_TYPES = 10
+_STATES = 18
+"""Columns of the widest name."""
+
+
+class EventLines:
+    """Prints events on *console*."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __call__(self, event: Event) -> None:
+        """Print *event*."""
+        self._console.print(line(event), soft_wrap=True)
+
+
+def line(event: Event) -> Text:
+    """Time, type, what it has come to, and what else there is to say."""
+    state, details = _TOLD.get(event.type, _anything)(event.data)
+    return Text.assemble(
+        (f"{_time(event.data)}  ", "dim"),
+        f"{printable(event.type):<{_TYPES}}  ",
+        (f"{printable(state):<{_STATES}}  ", _COLOURS.get(state, "")),
+        printable(details).rstrip(),
+    )
+
+
+def _time(data: Data) -> str:
+    """The time of day, here."""
+    try:
+        return f"{datetime.fromisoformat(data['timestamp']).astimezone():%H:%M:%S}"
+    except (KeyError, TypeError, ValueError):
+        return " " * len("00:00:00")
+
+
+def _job(data: Data) -> tuple[str, str]:
+    progress = data.get("progress")
+    told = _progress(progress) if isinstance(progress, dict) else data.get("event")
+    what = " ".join(str(data[name]) for name in ("command", "full_path") if name in data)
+    details = [data.get("id"), told, _named("crawler", data.get("crawler_id")), what, data.get("reason")]
+    return str(data.get("status") or "progress"), _joined(details)
+
+
+def _progress(progress: Data) -> str:
+    total = f" of {progress['total']}" if "total" in progress else ""
+    count = f"{progress['processed']}{total}" if "processed" in progress else None
+    counts = progress.get("finalCounts") or progress.get("partialCounts") or progress.get("itemCounts")
+    summary = ", ".join(f"{name}: {number}" for name, number in counts.items()) if isinstance(counts, dict) else None
+    parts = (progress.get("stage"), progress.get("entityType"), count, summary, progress.get("message"))
+    return _joined(parts, " ")
+
+
+def _connection(data: Data) -> tuple[str, str]:
+    return str(data.get("event")), _joined([_named("crawler", data.get("crawler_id")), data.get("reason")])
+
+
+def _heartbeat(data: Data) -> tuple[str, str]:
+    said = data.get("metadata")
+    activity = {"activeJobs": "active", "totalProcessed": "processed"}
+    counts = (
+        [f"{said[name]} {word}" for name, word in activity.items() if name in said] if isinstance(said, dict) else []
+    )
+    return str(data.get("system_status")), _joined([_named("crawler", data.get("crawler_id")), ", ".join(counts)])
+
+
+def _lost(data: Data) -> tuple[str, str]:
+    return "lost", f"{data.get('lost')} events: they came faster than they were read"
+
+
+def _anything(data: Data) -> tuple[str, str]:
+    return "", printable(data)
+
+
+_TOLD: Mapping[str, Callable[[Data], tuple[str, str]]] = {
+    "job": _job,
+    "connection": _connection,
+    "heartbeat": _heartbeat,
+    "lost": _lost,
+}
+
+
+def _named(name: str, value: object) -> str | None:
+    return None if value is None else f"{name} {value}"
+
+
+def _joined(parts: "list[Any] | tuple[Any, ...]", by: str = "  ") -> str:
+    return by.join(str(part) for part in parts if part)

@@ -1,0 +1,54 @@
+"""Live events over HTTP."""
+
+from collections.abc import Callable
+
+import attrs
+
+from copilot_socket.core.jobs import Status
+from copilot_socket.http import queries
+from copilot_socket.http.events import KINDS, Wanted
+from copilot_socket.http.feed import Feed
+from copilot_socket.http.fields import Check, text
+from copilot_socket.http.messages import Call, Problem, Streaming
+
+
+def _some_of(*names: str) -> Callable[[str], frozenset[str]]:
+    """A list of a few names, separated by commas."""
+
+    def check(value: str) -> frozenset[str]:
+        given = frozenset(value.split(","))
+        if not given <= set(names):
+            raise ValueError(f"must be some of {','.join(names)}, separated by commas")
+        return given
+
+    return check
+
+
+FILTERS: dict[str, Check] = {
+    "types": _some_of(*KINDS),
+    "job_id": text(255),
+    "account_id": text(255),
+    "crawler": text(255),
+    "status": _some_of(*(str(status) for status in Status)),
+}
+
+
+@attrs.frozen
+class EventHandlers:
+    """Answers ``/api/v1/events``."""
+
+    feed: Feed
+
+    async def watch(self, call: Call) -> Streaming:
+        """Server-Sent Events, until the client goes away or the node stops."""
+        given = queries.read(call, FILTERS)
+        refusal = self.feed.refusal
+        if refusal is not None:
+            raise Problem(503, refusal, headers={"Retry-After": "5"})
+        statuses = given.pop("status", None)
+        wanted = Wanted(**given, statuses=statuses)
+        return Streaming(
+            lambda watcher: self.feed.open(wanted, watcher),
+            b"text/event-stream",
+            {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+        )

@@ -1,0 +1,185 @@
+"""The feed of live events: who watches, and what each is sent. Nobody who watches can hold up or fill up the node."""
+
+import itertools
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+import orjson
+from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from copilot_socket.http.events import Renderer, Wanted
+from copilot_socket.telling import News, Telling
+
+MAX_STREAMS = 100
+KEEP_ALIVE = 15.0
+"""Seconds between comments that show clients and proxies that the stream lives."""
+PATIENCE = 4
+"""Keep-alives that a client may be too slow to take, one after another, before it is cut off."""
+MAX_WAITING = 256 * 1024
+"""Bytes that wait for a slow client; beyond what the transport holds, and but for a single event that is larger."""
+GREETING = b"retry: 2000\n: live events\n\n"
+
+
+class Watcher(Protocol):
+    """The client's end of a stream."""
+
+    def registerProducer(self, producer: "Stream", streaming: bool) -> object:
+        """Have *producer* told when the client is slow, and when it has gone."""
+
+    def write(self, data: bytes) -> object:
+        """Send *data*."""
+
+    def end(self) -> None:
+        """End the stream in order, once all is sent."""
+
+    def abort(self) -> None:
+        """Cut the connection."""
+
+
+@implementer(IPushProducer)
+class Stream:
+    """What one client is sent. *on_gone* is called when it has gone away."""
+
+    def __init__(self, wanted: Wanted, watcher: Watcher, on_gone: Callable[["Stream"], None]) -> None:
+        self.wanted = wanted
+        self._watcher = watcher
+        self._on_gone = on_gone
+        self._paused = False
+        self._stalled = 0
+        self._waiting: deque[bytes] = deque()
+        self._size = 0
+        self._lost = 0
+
+    def send(self, data: bytes) -> None:
+        """Send one event, keep it until the client has read others, or count it as lost."""
+        if not self._paused:
+            self._watcher.write(data)
+        elif self._lost or (self._waiting and self._size + len(data) > MAX_WAITING):
+            self._lost += 1
+        else:
+            self._waiting.append(data)
+            self._size += len(data)
+
+    def keep_alive(self) -> None:
+        """Show that the stream lives; cut off who has not read for too long."""
+        if not self._paused:
+            self._watcher.write(b": keep-alive\n\n")
+            return
+        self._stalled += 1
+        if self._stalled >= PATIENCE:
+            self._watcher.abort()
+
+    def end(self) -> None:
+        """The node stops. Nobody waits for a client that does not read."""
+        if self._paused:
+            self._watcher.abort()
+        else:
+            self._watcher.end()
+
+    def pauseProducing(self) -> None:
+        """The client is slow."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """It has caught up: first what waited, then how much was lost behind that."""
+        self._paused, self._stalled = False, 0
+        while self._waiting and not self._paused:
+            data = self._waiting.popleft()
+            self._size -= len(data)
+            self._watcher.write(data)
+        if self._lost and not self._paused:
+            lost, self._lost = self._lost, 0
+            self._watcher.write(b"event: lost\ndata: %s\n\n" % orjson.dumps({"lost": lost}))
+
+    def stopProducing(self) -> None:
+        """The client has gone away."""
+        self._on_gone(self)
+
+
+class Feed:
+    """Sends to each stream the events that it wants, of what *telling* tells.
+
+    An event's id is ``<node>-<number>``: the number grows by the event, and *node* is another after each start.
+    """
+
+    log = Logger()
+
+    def __init__(self, telling: Telling, clock: IReactorTime, node: str, name_of: Callable[[str], str]) -> None:
+        self._telling = telling
+        self._clock = clock
+        self._node = node
+        self._render = Renderer(name_of)
+        self._numbers = itertools.count(1)
+        self._streams: dict[Stream, None] = {}
+        self._closed = False
+        self._keeping_alive = LoopingCall(self._keep_alive)
+        self._keeping_alive.clock = clock
+
+    @property
+    def streams(self) -> int:
+        """How many are open."""
+        return len(self._streams)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why no stream can be opened now, if none can."""
+        if self._closed:
+            return "the node is stopping"
+        if len(self._streams) >= MAX_STREAMS:
+            return f"{MAX_STREAMS} streams of events are open, and no more may be"
+        return None
+
+    def open(self, wanted: Wanted, watcher: Watcher) -> None:
+        """Send *watcher* the events that are *wanted*, from now until it goes away or the node stops."""
+        stream = Stream(wanted, watcher, self._gone)
+        self._streams[stream] = None
+        watcher.registerProducer(stream, True)
+        watcher.write(GREETING)
+        if not self._keeping_alive.running:
+            d = self._keeping_alive.start(KEEP_ALIVE, now=False)
+            d.addErrback(lambda failure: self.log.failure("Keeping streams alive failed", failure))
+        self._listen()
+
+    def close(self) -> None:
+        """End all streams at once, and open no other."""
+        self._closed = True
+        streams, self._streams = self._streams, {}
+        self._listen()
+        for stream in streams:
+            stream.end()
+
+    def hear(self, news: News) -> None:
+        """Send *news* to whoever wants it."""
+        event = self._render(news)
+        number = next(self._numbers)
+        encoded = None
+        for stream in self._streams:
+            if stream.wanted.takes(event):
+                encoded = encoded or event.encode(f"{self._node}-{number}", self._now())
+                stream.send(encoded)
+
+    def _gone(self, stream: Stream) -> None:
+        if stream in self._streams:
+            del self._streams[stream]
+            self._listen()
+
+    def _listen(self) -> None:
+        """Listen to what some stream may want and to nothing else, so that nothing else need be told."""
+        self._telling.ignore(self.hear)
+        if self._streams:
+            self._telling.listen(self.hear, frozenset().union(*(stream.wanted.kinds for stream in self._streams)))
+        elif self._keeping_alive.running:
+            self._keeping_alive.stop()
+
+    def _keep_alive(self) -> None:
+        for stream in list(self._streams):
+            stream.keep_alive()
+
+    def _now(self) -> str:
+        moment = datetime.fromtimestamp(self._clock.seconds(), UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

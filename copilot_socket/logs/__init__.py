@@ -1,0 +1,14 @@
+"""Log lines: what is written, in which shape, and where to.
+
+levels     which lines: a lowest level, and the namespaces that DEBUG opens
+lines      one event as a line: text, or JSON
+files      where lines go; a full disk costs lines, never the node
+process    the destination of this process, as configured; SIGHUP reopens its files
+news       what is told of jobs, crawlers and connections, as lines
+"""
+
+from copilot_socket.logs.levels import Levels
+from copilot_socket.logs.news import NewsLog
+from copilot_socket.logs.process import Destination, destination
+
+__all__ = ["Destination", "Levels", "NewsLog", "destination"]

@@ -1,0 +1,32 @@
+"""Which lines are written."""
+
+from collections.abc import Iterable
+
+from twisted.logger import LogLevel, LogLevelFilterPredicate
+
+from copilot_socket.config.parsers import PARTS
+
+ROOT = "copilot_socket"
+_LEVELS = {"debug": LogLevel.debug, "info": LogLevel.info, "warn": LogLevel.warn, "error": LogLevel.error}
+_OPENED_BY = {
+    ROOT: ("socket:*", "socket:node"),
+    **{f"{ROOT}.{part}": ("socket:*", f"socket:{part}") for part in PARTS},
+}
+"""Namespace → the names in DEBUG that open it and all below it. A logger is named after its module and class, so
+``socket:wire`` is the package ``copilot_socket.wire``; ``socket:node`` is whatever is in no package of its own.
+"""
+
+
+class Levels:
+    """Lines of *level* and above, and all lines of the namespaces in *debug* (``socket:*``, ``socket:wire``, …)."""
+
+    def __init__(self, level: str, debug: Iterable[str] = ()) -> None:
+        names = frozenset(debug)
+        self.predicate = LogLevelFilterPredicate(defaultLogLevel=_LEVELS[level])
+        for namespace, opened_by in _OPENED_BY.items():
+            opened = not names.isdisjoint(opened_by)
+            self.predicate.setLogLevelForNamespace(namespace, LogLevel.debug if opened else _LEVELS[level])
+
+    def debugs(self, namespace: str) -> bool:
+        """Whether debug lines of *namespace* are written: what is thrown away in the end need not be made."""
+        return bool(self.predicate.logLevelForNamespace(namespace) <= LogLevel.debug)

@@ -1,0 +1,250 @@
+"""``copilot-socket tail`` against a real site, and what it makes of events."""
+
+import argparse
+import io
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from rich.console import Console
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from copilot_socket.cli import tail
+from copilot_socket.cli.event_lines import EventLines, line
+from copilot_socket.cli.node import Node, Refused
+from copilot_socket.cli.sse import Event, events
+from copilot_socket.telling import HeartbeatHeard, JobChanged, JobProgressed, JobSent
+from tests.http.harness import SiteTestCase
+from tests.support.crawler import until
+from tests.support.server import Program, beside_python, free_port, run_program
+
+FAILED = JobChanged("J1", "failed", "job_failed", "J1.1.x", "c1", "it broke\x1b[2J", "failed", "acme")
+
+
+class StreamTests(SynchronousTestCase):
+    """Reading the format."""
+
+    def test_events(self) -> None:
+        """Fields in any order, data in several lines, comments, and what is not known."""
+        lines = (
+            b"retry: 5\n", b": hello\n", b"\n",
+            b"event: job\r\n", b"id: n-1\n", b"data: {\n", b'data:"a": 1}\n', b"\n",
+            b"id: only\n", b"\n", b"nonsense\n", b"data: {}\n", b"\n", b"data: {\n",
+        )  # fmt: skip
+        self.assertEqual(list(events(lines)), [Event("n-1", "job", {"a": 1}), Event(None, "message", {})])
+
+
+class LineTests(SynchronousTestCase):
+    """What people see."""
+
+    def test_lines(self) -> None:
+        """Aligned, in one line each, with what matters."""
+        job = {"id": "J1", "crawler_id": "c1", "account_id": "acme", "timestamp": "2026-01-05T10:00:00.000Z"}
+        time = f"{datetime.fromisoformat(job['timestamp']).astimezone():%H:%M:%S}"
+        for event, expected in (
+            (
+                Event("n-1", "job", {
+                    **job, "event": "sent", "status": "assigned", "command": "issues", "full_path": "g/p"}),
+                "job         assigned            J1  sent  crawler c1  issues g/p",
+            ),
+            (
+                Event("n-2", "job", {**job, "event": "job_progress", "progress": {
+                    "stage": "fetching", "entityType": "issue", "processed": 7, "total": 9}}),
+                "job         progress            J1  fetching issue 7 of 9  crawler c1",
+            ),
+            (
+                Event("n-3", "job", {**job, "event": "job_progress", "progress": {"finalCounts": {"issue": 3}}}),
+                "job         progress            J1  issue: 3  crawler c1",
+            ),
+            (
+                Event("n-4", "connection", {**job, "event": "closed", "reason": "done"}),
+                "connection  closed              crawler c1  done",
+            ),
+            (
+                Event("n-5", "heartbeat", {**job, "system_status": "idle", "metadata": {"activeJobs": 2}}),
+                "heartbeat   idle                crawler c1  2 active",
+            ),
+        ):  # fmt: skip
+            self.assertEqual(line(event).plain, f"{time}  {expected}")
+        self.assertIn("lost                3 events", line(Event(None, "lost", {"lost": 3})).plain)
+        self.assertIn("news", line(Event(None, "news", {"x": 1})).plain)
+
+    def test_colours(self) -> None:
+        """On a terminal a failure is red; elsewhere there are no colours, and no event can make any."""
+        event = Event("n-1", "job", {"id": "J1", "status": "failed", "reason": "x\x1b[31m\n[red]y"})
+        for terminal, colours in ((True, "standard"), (False, "auto")):
+            out = io.StringIO()
+            EventLines(Console(file=out, force_terminal=terminal, color_system=colours, width=20))(event)
+            self.assertEqual("\x1b[1;31mfailed" in out.getvalue(), terminal)
+            self.assertEqual("\x1b" in out.getvalue(), terminal)
+            self.assertNotIn("\x1b[31m", out.getvalue())
+            self.assertEqual(out.getvalue().count("\n"), 1)
+            self.assertIn("[red]y", out.getvalue())
+
+
+class TailTests(SiteTestCase):
+    """The command, in a process of its own."""
+
+    token = "t0ken"
+    timeout = 40
+
+    def start(self, *words: str, url: str | None = None, token: str = "t0ken") -> tuple[Program, Any]:
+        """Start `copilot-socket tail`."""
+        address = url or f"http://127.0.0.1:{self.number}"
+        arguments = [beside_python("copilot-socket"), "tail", "--url", address, *words]
+        program, process = run_program(arguments, {"COPILOT_HTTP_TOKEN": token, "TZ": "UTC"}, Path.cwd())
+
+        def stop() -> "Deferred[int] | None":
+            if program.running:
+                os.kill(process.pid, signal.SIGKILL)
+            return program.ended
+
+        self.addCleanup(stop)
+        return program, process
+
+    async def lines(self, program: Program, count: int) -> list[str]:
+        """The first *count* lines that it printed."""
+
+        def look() -> list[str] | None:
+            assert program.running, program.err
+            found = program.out.decode().splitlines()
+            return found if program.out.endswith(b"\n") and len(found) >= count else None
+
+        found: list[str] = await until(look, f"{count} lines are printed")
+        return found
+
+    async def test_json(self) -> None:
+        """For programs: an object a line, as soon as it happens; Ctrl-C ends it well."""
+        program, process = self.start("--json", "--types", "job,heartbeat", "--crawler", "C1")
+        await until(lambda: self.feed.streams, "it watches")
+        for news in (FAILED, HeartbeatHeard("k", "c2", "idle", {}), HeartbeatHeard("k", "C1", "idle", {})):
+            self.telling.tell(news)
+        first, second = map(json.loads, await self.lines(program, 2))
+        self.assertEqual((first["id"], first["type"], first["data"]["status"]), ("node-1", "job", "failed"))
+        self.assertEqual((second["id"], second["type"]), ("node-3", "heartbeat"))
+        os.kill(process.pid, signal.SIGINT)
+        self.assertEqual((await program.ended, program.err), (0, b""))
+        await until(lambda: not self.feed.streams, "its stream is closed")
+
+    async def test_people(self) -> None:
+        """For people: a line each, that can do nothing to the terminal."""
+        program, _ = self.start("--account-id", "acme", "--status", "failed,assigned")
+        await until(lambda: self.feed.streams, "it watches")
+        self.telling.tell(JobSent("J1", "J1.1.x", "c1", 0.1, "acme", "issues", "g/p"))
+        self.telling.tell(JobProgressed("J1", "J1.1.x", "c1", "acme", {"processed": 1}))
+        self.telling.tell(FAILED)
+        sent, failed = await self.lines(program, 2)
+        self.assertEqual(sent[8:], "  job         assigned            J1  sent  crawler c1  issues g/p")
+        self.assertEqual(failed[8:], "  job         failed              J1  job_failed  crawler C1  it broke [2J")
+
+    async def test_comes_back(self) -> None:
+        """When the connection ends, it says so and connects again."""
+        program, _ = self.start("--json")
+        await until(lambda: self.feed.streams, "it watches")
+        for stream in list(self.feed._streams):
+            stream.end()
+            self.feed._gone(stream)
+        await until(lambda: self.feed.streams, "it watches again")
+        self.telling.tell(FAILED)
+        await self.lines(program, 1)
+        self.assertIn("the node ended the stream; trying again in 1 s", program.err.decode())
+
+    async def test_refused(self) -> None:
+        """A node that is not there, a wrong token, and a filter that there is not end it with what is wrong."""
+        nowhere = f"http://127.0.0.1:{free_port()}"
+        for words, more, expected in (
+            ((), {"token": "wrong"}, "COPILOT_HTTP_TOKEN"),
+            ((), {"url": nowhere}, f"no answer from {nowhere}"),
+            (("--types", "jobs"), {}, "?types: must be some of connection,heartbeat,job"),
+        ):
+            program, _ = self.start(*words, **more)
+            self.assertEqual(await program.ended, 1)
+            self.assertEqual(program.out, b"")
+            self.assertIn(expected, program.err.decode())
+            self.assertNotIn("wrong\n", program.err.decode())
+
+
+class FollowTests(SynchronousTestCase):
+    """Coming back, by a server that does what the test wants."""
+
+    def follow(self, *answers: tuple[int, bytes]) -> Iterator[Event]:
+        """The events from a server that gives these answers in turn, and then none."""
+        self.waits: list[float] = []
+        left = iter(answers)
+        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(left))
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        self.patch(sys, "stderr", io.StringIO())
+        return tail.follow(Node(f"http://127.0.0.1:{server.server_port}"), tail.EVENTS, self.waits.append)
+
+    def test_back_off(self) -> None:
+        """It waits longer each time, up to a limit, and not after it was there again."""
+        event = b"data: {}\n\n"
+        found = self.follow((200, event), *[(502, b"no")] * 7, (200, event), (200, event))
+        self.assertEqual(len(list(islice(found, 3))), 3)
+        self.assertEqual(self.waits, [1, 2, 4, 8, 16, 30, 30, 30, 1])
+
+    def test_torn(self) -> None:
+        """An event that was cut short is none."""
+        found = self.follow(
+            (200, b'data: {"a": 1}\n\ndata: {"a"'), (200, b"data: {\n\n"), (200, b'data: {"a": 2}\n\n')
+        )
+        self.assertEqual([event.data["a"] for event in islice(found, 2)], [1, 2])
+
+    def test_refused_later(self) -> None:
+        """A node that says no when it is asked again is obeyed."""
+        found = self.follow((200, b"data: {}\n\n"), (503, b""), (401, b"{}"))
+        next(found)
+        error = self.assertRaises(Refused, next, found)
+        self.assertEqual((error.status, self.waits), (401, [1, 2]))
+
+    def test_refused_at_first(self) -> None:
+        """A node that is stopping is not waited for by who never reached it."""
+        error = self.assertRaises(Refused, next, self.follow((503, b"")))
+        self.assertEqual((error.status, self.waits), (503, []))
+
+
+def _handler(answers: "Iterator[tuple[int, bytes]]") -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = next(answers)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    return Handler
+
+
+class ArgumentTests(SynchronousTestCase):
+    """The command line."""
+
+    def test_query(self) -> None:
+        """Only the filters that were given are asked for."""
+        parser = argparse.ArgumentParser()
+        tail.add_arguments(parser)
+        asked: list[str] = []
+
+        def follow(_node: Node, path: str) -> Iterator[Event]:
+            asked.append(path)
+            raise KeyboardInterrupt
+
+        self.patch(tail, "follow", follow)
+        for words, path in (
+            ([], "/api/v1/events"),
+            (["--job-id", "J&1", "--types", "job"], "/api/v1/events?types=job&job_id=J%261"),
+        ):
+            self.assertEqual(tail.run(parser.parse_args([*words, "--url", "http://x"])), 0)
+            self.assertEqual(asked.pop(), path)

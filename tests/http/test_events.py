@@ -1,0 +1,434 @@
+"""Live events: who is sent what, how streams end, and that nobody who watches can harm the node."""
+
+import os
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from copilot_socket.http import feed as feed_module
+from copilot_socket.http.events import KINDS, Renderer, Wanted
+from copilot_socket.http.feed import GREETING, KEEP_ALIVE, MAX_WAITING, PATIENCE
+from copilot_socket.telling import (
+    ON_DEMAND,
+    ConnectionChanged,
+    CrawlerChanged,
+    HeartbeatHeard,
+    JobChanged,
+    JobCreated,
+    JobProgressed,
+    JobSent,
+)
+from tests.http.harness import SiteTestCase
+from tests.support.crawler import in_reactor, until
+from tests.support.events import EventReader
+from tests.support.server import NodeTestCase, get_json
+
+EVENTS = "/api/v1/events"
+NEWS = {
+    "created": JobCreated("J1", "acme", "issues", "g/p"),
+    "sent": JobSent("J1", "J1.1.x", "c1", 0.1, "acme", "issues", "g/p"),
+    "running": JobChanged("J1", "running", "job_started", "J1.1.x", "hello:c1", account="acme"),
+    "progress": JobProgressed("J1", "J1.1.x", "hello:c1", "acme", {"processed": 3}),
+    "failed": JobChanged("J2", "failed", "job_failed", "J2.1.x", "hello:c2", "broke", "failed", "other"),
+    "opened": ConnectionChanged("k1", "c1", "opened"),
+    "closed": ConnectionChanged("k1", "c1", "closed", "bye"),
+    "silent": CrawlerChanged("c2", "fell silent"),
+    "beat": HeartbeatHeard("k1", "c1", "idle", {"activeJobs": 1, "uptime": None}),
+}
+
+
+def name_of(key: str) -> str:
+    """As the registry has it."""
+    return key.removeprefix("hello:")
+
+
+class RenderingTests(SynchronousTestCase):
+    """What becomes of news."""
+
+    def test_each_kind(self) -> None:
+        """Data has the names of columns, and nothing that does not apply."""
+        render = Renderer(name_of)
+        job = {"id": "J1", "crawler_job_id": "J1.1.x", "crawler_id": "c1", "account_id": "acme"}
+        work = {"account_id": "acme", "command": "issues", "full_path": "g/p"}
+        expected = {
+            "created": ("job", {"id": "J1", "event": "created", "status": "queued", **work}),
+            "sent": ("job", {**job, **work, "event": "sent", "status": "assigned"}),
+            "running": ("job", {**job, "event": "job_started", "status": "running"}),
+            "progress": ("job", {**job, "event": "job_progress", "progress": {"processed": 3}}),
+            "failed": (
+                "job",
+                {
+                    "id": "J2",
+                    "event": "job_failed",
+                    "status": "failed",
+                    "crawler_job_id": "J2.1.x",
+                    "crawler_id": "c2",
+                    "account_id": "other",
+                    "outcome": "failed",
+                    "reason": "broke",
+                },
+            ),
+            "opened": ("connection", {"id": "k1", "crawler_id": "c1", "event": "opened", "is_active": True}),
+            "closed": (
+                "connection",
+                {"id": "k1", "crawler_id": "c1", "event": "closed", "is_active": False, "reason": "bye"},
+            ),
+            "silent": ("connection", {"crawler_id": "c2", "event": "fell silent"}),
+            "beat": (
+                "heartbeat",
+                {"id": "k1", "crawler_id": "c1", "system_status": "idle", "metadata": {"activeJobs": 1}},
+            ),
+        }
+        for name, news in NEWS.items():
+            event = render(news)
+            self.assertEqual((event.type, event.data), expected[name], name)
+
+    def test_every_kind_is_rendered(self) -> None:
+        """What a stream may listen to can be made into an event; what is told on demand is of use to streams."""
+        kinds = frozenset().union(*KINDS.values())
+        self.assertEqual({type(news) for news in NEWS.values()}, kinds)
+        self.assertLessEqual(ON_DEMAND, kinds)
+
+    def test_filters(self) -> None:
+        """Filters hold together; what lacks what is asked for is not sent, and its news not listened to."""
+        jobs = {"created", "sent", "running", "progress", "failed"}
+        for wanted, expected in (
+            (Wanted(), set(NEWS)),
+            (Wanted(types=frozenset({"job"})), jobs),
+            (Wanted(types=frozenset({"connection"})), {"opened", "closed", "silent"}),
+            (Wanted(types=frozenset({"heartbeat", "connection"})), {"opened", "closed", "silent", "beat"}),
+            (Wanted(job_id="J1"), jobs - {"failed"}),
+            (Wanted(job_id="k1"), set()),
+            (Wanted(account_id="other"), {"failed"}),
+            (Wanted(crawler="c2"), {"failed", "silent"}),
+            (Wanted(crawler="c1"), {"sent", "running", "progress", "opened", "closed", "beat"}),
+            (Wanted(statuses=frozenset({"failed", "queued"})), {"created", "failed"}),
+            (Wanted(job_id="J1", statuses=frozenset({"failed"})), set()),
+            (Wanted(types=frozenset({"heartbeat"}), job_id="J1"), set()),
+        ):
+            render = Renderer(name_of)
+            taken = {name for name, news in NEWS.items() if wanted.takes(render(news))}
+            self.assertEqual(taken, expected, wanted)
+            self.assertLessEqual({type(NEWS[name]) for name in taken}, wanted.kinds, wanted)
+        self.assertEqual(Wanted(types=frozenset({"heartbeat"}), job_id="J1").kinds, frozenset())
+        self.assertNotIn(JobProgressed, Wanted(statuses=frozenset({"failed"})).kinds)
+        self.assertNotIn(HeartbeatHeard, Wanted(job_id="J1").kinds)
+
+
+class FeedTests(SiteTestCase):
+    """The feed of a real site."""
+
+    timeout = 30
+
+    async def watch(self, query: str = "", **headers: str) -> EventReader:
+        """A stream that has begun."""
+        reader = await EventReader.watch(self.number, query, **headers)
+        self.addCleanup(reader.leave)
+        return reader
+
+    def tell(self, *names: str) -> None:
+        """Tell news of the table, by name."""
+        for name in names:
+            self.telling.tell(NEWS[name])
+
+    async def test_headers(self) -> None:
+        """Neither caches nor proxies hold a stream back, and the client is told when to come back."""
+        reader = await self.watch()
+        self.assertEqual(reader.status, 200)
+        for name, value in (
+            ("content-type", "text/event-stream"),
+            ("cache-control", "no-cache"),
+            ("x-accel-buffering", "no"),
+            ("x-content-type-options", "nosniff"),
+        ):
+            self.assertEqual(reader.headers[name], value)
+        await until(lambda: reader.blocks, "the greeting is there")
+        self.assertEqual(reader.raw, GREETING)
+        self.assertTrue(reader.blocks[0].startswith("retry: "))
+
+    async def test_ids(self) -> None:
+        """Ids name the node and grow; an event has one id, whoever is sent it."""
+        first = await self.watch()
+        second = await self.watch("?types=heartbeat")
+        self.tell("opened", "beat", "failed")
+        seen = [await first.next() for _ in range(3)]
+        self.assertEqual([event.type for event in seen], ["connection", "heartbeat", "job"])
+        self.assertEqual([event.id for event in seen], ["node-1", "node-2", "node-3"])
+        self.assertEqual(await second.next(), seen[1])
+        self.assertEqual(seen[1].data["timestamp"], "1970-01-01T00:00:00.000Z")
+
+    async def test_jobs_over_http(self) -> None:
+        """Jobs put in, cancelled and retried over HTTP are told of; a live twin or a repetition is no new job."""
+        await self.account()
+        reader = await self.watch("?types=job&account_id=acme")
+        job = {"account_id": "acme", "command": "issues", "full_path": "g/p"}
+        for key in ("k1", "k1", "k2"):
+            answer = await self.post("/api/v1/jobs", job, headers={"Idempotency-Key": key})
+        job_id = answer.document["id"]
+        await self.post(f"/api/v1/jobs/{job_id}/cancel")
+        await self.post(f"/api/v1/jobs/{job_id}/retry")
+        seen = [await reader.next() for _ in range(3)]
+        self.assertEqual([event.data["event"] for event in seen], ["created", "cancel", "retry"])
+        self.assertEqual([event.data["status"] for event in seen], ["queued", "cancelled", "queued"])
+        self.assertEqual({event.data["id"] for event in seen}, {job_id})
+        self.assertEqual(seen[0].data["full_path"], "g/p")
+
+    async def test_filters(self) -> None:
+        """The query says which events are wanted."""
+        for query, expected in (
+            ("?types=job,heartbeat", ["running", "beat", "failed"]),
+            ("?crawler=HELLO:C2&types=job", ["failed"]),
+            ("?status=running,failed&account_id=acme", ["running"]),
+            ("?job_id=J2", ["failed"]),
+        ):
+            reader = await self.watch(query)
+            self.tell("opened", "running", "beat", "failed")
+            render = Renderer(str.upper)
+            for name in expected:
+                seen = await reader.next()
+                data = {key: value for key, value in seen.data.items() if key != "timestamp"}
+                self.assertEqual(data, render(NEWS[name]).data, query)
+            await reader.leave()
+
+    async def test_bad_queries(self) -> None:
+        """Whatever is wrong with the query is told at once."""
+        for query, path in (
+            ("?types=jobs", "?types"),
+            ("?types=job,", "?types"),
+            ("?status=done", "?status"),
+            ("?job_id=", "?job_id"),
+            ("?limit=3", "?limit"),
+            ("?types=job&types=job", "?types"),
+        ):
+            self.assertEqual(self.paths(await self.get(EVENTS + query)), [path])
+        self.assertEqual(self.feed.streams, 0)
+
+    async def test_methods(self) -> None:
+        """Only GET and HEAD; HEAD ends with the headers."""
+        answer = await self.post(EVENTS)
+        self.assertEqual((answer.status, answer.header("Allow")), (405, "GET, HEAD"))
+        answer = await self.request("HEAD", EVENTS)
+        self.assertEqual((answer.status, answer.body), (200, b""))
+        self.assertEqual(answer.header("content-type"), "text/event-stream")
+        self.assertEqual(self.feed.streams, 0)
+
+    async def test_keep_alive(self) -> None:
+        """A comment every 15 s shows that the stream lives."""
+        reader = await self.watch()
+        self.clock.advance(KEEP_ALIVE - 0.1)
+        self.clock.advance(0.2)
+        await until(lambda: len(reader.blocks) == 2, "a comment has come")
+        self.assertEqual(reader.blocks[1], ": keep-alive")
+        self.clock.advance(KEEP_ALIVE)
+        await until(lambda: len(reader.blocks) == 3, "another one has come")
+
+    async def test_only_what_is_wanted_is_told(self) -> None:
+        """Frequent news is made only while a stream wants it, and no timer runs without one."""
+
+        def audiences() -> set[type]:
+            return {kind for kind in ON_DEMAND if self.telling.audience(kind)}
+
+        self.assertEqual(audiences(), set())
+        jobs = await self.watch("?types=job")
+        self.assertEqual(audiences(), {JobCreated, JobProgressed})
+        beats = await self.watch("?types=heartbeat")
+        self.assertEqual(audiences(), ON_DEMAND)
+        self.assertEqual(self.feed.streams, 2)
+        await jobs.leave()
+        await until(lambda: audiences() == {HeartbeatHeard}, "the first has gone")
+        await beats.leave()
+        await until(lambda: audiences() == set(), "the second has gone")
+        self.assertEqual(self.feed.streams, 0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    async def test_limit(self) -> None:
+        """Past the limit the answer says to come back, and who leaves makes room."""
+        self.patch(feed_module, "MAX_STREAMS", 1)
+        reader = await self.watch()
+        answer = await self.get(EVENTS)
+        self.assertEqual((answer.status, answer.header("Retry-After")), (503, "5"))
+        self.assertIn("1 streams of events are open", answer.document["detail"])
+        await reader.leave()
+        await until(lambda: self.feed.refusal is None, "there is room")
+        self.assertEqual((await self.watch()).status, 200)
+
+    async def stalled(self, size: int, told: int) -> EventReader:
+        """A stream whose client does not read, while *told* events of *size* bytes are told."""
+        reader = await self.watch("?types=heartbeat")
+        await until(lambda: reader.blocks, "the greeting is there")
+        reader.transport.pauseProducing()  # type: ignore[union-attr]
+        for _ in range(told):
+            self.telling.tell(HeartbeatHeard("k", "c", "idle", {"memoryUsage": "x" * size}))
+            await _turn()
+        return reader
+
+    async def test_slow_client(self) -> None:
+        """What does not fit for a slow client is lost to it, and it is told how much; memory stays bounded."""
+        told = 400
+        reader = await self.stalled(64 * 1024, told)
+        [stream] = self.feed._streams
+        self.assertLessEqual(stream._size, MAX_WAITING)
+        self.assertGreater(stream._lost, 0)
+        other = await self.watch()
+        self.tell("opened")
+        self.assertEqual((await other.next()).type, "connection")
+        reader.transport.resumeProducing()  # type: ignore[union-attr]
+        numbers = []
+        while (seen := await reader.next()).type == "heartbeat":
+            numbers.append(seen.number)
+        self.assertEqual(seen.type, "lost")
+        self.assertIsNone(seen.id)
+        self.assertEqual(numbers, list(range(1, len(numbers) + 1)))
+        self.assertEqual(seen.data["lost"], told - len(numbers))
+        self.tell("beat")
+        self.assertEqual((await reader.next()).number, told + 2)
+
+    async def test_client_that_never_reads(self) -> None:
+        """It is cut off after a few keep-alives, and its place is free."""
+        reader = await self.stalled(64 * 1024, 400)
+        for _ in range(PATIENCE):
+            self.assertEqual(self.feed.streams, 1)
+            self.clock.advance(KEEP_ALIVE)
+            await _turn()
+        await until(lambda: self.feed.streams == 0, "it is cut off")
+        reader.transport.resumeProducing()  # type: ignore[union-attr]
+        await reader.ended
+
+    async def test_one_large_event(self) -> None:
+        """An event over the bound reaches a client that keeps up."""
+        reader = await self.watch()
+        self.telling.tell(HeartbeatHeard("k", "c", "idle", {"memoryUsage": "x" * 3 * MAX_WAITING}))
+        self.assertEqual(len((await reader.next()).data["metadata"]["memoryUsage"]), 3 * MAX_WAITING)
+
+    async def test_close(self) -> None:
+        """A node that stops ends streams at once, those of clients that do not read too, and opens no other."""
+        good = await self.watch()
+        slow = await self.stalled(64 * 1024, 400)
+        self.feed.close()
+        await good.ended
+        slow.transport.resumeProducing()  # type: ignore[union-attr]
+        await slow.ended
+        answer = await self.get(EVENTS)
+        self.assertEqual((answer.status, answer.document["detail"]), (503, "the node is stopping"))
+
+
+class TokenTests(SiteTestCase):
+    """With a token."""
+
+    token = "s3cret"
+
+    async def test_token(self) -> None:
+        """It is needed, as everywhere else, and not taken from the query."""
+        self.assertEqual((await self.get(EVENTS)).status, 401)
+        self.assertEqual((await self.get(f"{EVENTS}?token=s3cret")).status, 401)
+        reader = await EventReader.watch(self.number, Authorization="Bearer s3cret")
+        self.assertEqual(reader.status, 200)
+        await reader.leave()
+
+
+class NodeTests(NodeTestCase):
+    """The feed of a whole node."""
+
+    async def watch(self, port: int, query: str = "") -> EventReader:
+        """A stream of the node at *port*."""
+        reader = await EventReader.watch(port, query)
+        self.addCleanup(reader.leave)
+        return reader
+
+    @in_reactor()
+    async def test_a_crawl(self) -> None:
+        """From a crawler's connection to the end of its job, everything is told in order, with its account."""
+        node = await self.node()
+        everything = await self.watch(node.port)
+        jobs = await self.watch(node.port, "?types=job&account_id=acct&crawler=c1")
+        crawler = await self.greeted(node, "c1")
+        [job_id] = self.add_jobs(1)
+        job = (await crawler.take_job())["id"]
+        crawler.heartbeat()
+        await crawler.told("job_started", job)
+        await crawler.answer(crawler.progress(job, 7))
+        await crawler.answer(crawler.complete(job))
+        await crawler.hang_up()
+        seen = [await jobs.next() for _ in range(5)]
+        self.assertEqual(
+            [event.data["event"] for event in seen],
+            ["sent", "job_started", "job_progress", "job_progress", "job_completed"],
+        )
+        self.assertEqual({(event.data["id"], event.data["crawler_job_id"]) for event in seen}, {(job_id, job)})
+        self.assertEqual(seen[2].data["progress"]["processed"], 7)
+        self.assertEqual(seen[3].data["progress"]["finalCounts"], {"issue": 1})
+        everyone = await everything.until("left")
+        self.assertEqual(
+            [event.data["event"] for event in everyone if event.type == "connection"],
+            ["opened", "identified", "came", "closed", "left"],
+        )
+        [beat] = [event for event in everyone if event.type == "heartbeat"]
+        self.assertEqual((beat.data["crawler_id"], beat.data["system_status"]), ("c1", "idle"))
+        numbers = [event.number for event in everyone]
+        self.assertEqual(numbers, sorted(set(numbers)))
+
+    @in_reactor()
+    async def test_a_plain_crawler(self) -> None:
+        """It has the name under which lists show it, whichever part of the node tells."""
+        node = await self.node()
+        name = f"pid-{os.getpid()}"
+        reader = await self.watch(node.port, f"?crawler={name}")
+        crawler = await self.crawler(node)
+        self.add_jobs(1)
+        job = (await crawler.take_job())["id"]
+        crawler.say("job_failed", job, error="no", isRecoverable=True)
+        seen = await reader.until("job_failed")
+        self.assertEqual([event.data["event"] for event in seen], ["opened", "came", "sent", "job_failed"])
+        self.assertEqual({event.data["crawler_id"] for event in seen}, {name})
+        self.assertEqual((seen[-1].data["account_id"], seen[-1].data["reason"]), ("acct", "queued again, try 2 of 3"))
+
+    @in_reactor()
+    async def test_what_is_found(self) -> None:
+        """Jobs that a crawler's discovery makes are told of, once."""
+        node = await self.node()
+        reader = await self.watch(node.port, "?status=queued")
+        crawler = await self.greeted(node, "c1", entityTypes=["areas"])
+        self.add_jobs(1, command="GROUP_PROJECT_DISCOVERY")
+        job = (await crawler.take_job())["id"]
+        group = {"job_type": "crawl_group", "entity_id": "7", "namespace_path": "g", "entity_name": "G"}
+        for _ in range(2):
+            await crawler.told("jobs_discovered", job, discovered_jobs=[group])
+        await crawler.told("job_failed", job, error="no", isRecoverable=True)
+        seen = await reader.until("job_failed")
+        self.assertEqual(
+            [(event.data["event"], event.data.get("command")) for event in seen[:-1]],
+            [("created", "epics"), ("created", "group"), ("created", "groupMilestones")],
+        )
+        self.assertEqual({event.data["account_id"] for event in seen}, {"acct"})
+
+    @in_reactor()
+    async def test_gauge(self) -> None:
+        """How many streams are open is a metric."""
+        node = await self.node()
+        await self.watch(node.port)
+        value = node.node.metrics.registry.get_sample_value("copilot_event_streams")
+        self.assertEqual(value, 1.0)
+
+    @in_reactor()
+    async def test_stop(self) -> None:
+        """A node that stops does not wait for streams; the next one's ids are others."""
+        first = await self.node()
+        reader = await self.watch(first.port)
+        crawler = await self.greeted(first, "c1")
+        [one, *_] = await reader.until("identified")
+        await first.stop()
+        await reader.ended
+        await crawler.closed
+        second = await self.node()
+        again = await self.watch(second.port)
+        await self.greeted(second, "c1")
+        [other, *_] = await again.until("identified")
+        self.assertNotEqual(one.id, other.id)
+        self.assertEqual((await get_json(second.port, "/health/live"))[0], 200)
+
+
+async def _turn() -> None:
+    """Let the reactor do what is due."""
+    from twisted.internet import reactor
+    from twisted.internet.task import deferLater
+
+    await deferLater(reactor, 0)

@@ -1,0 +1,67 @@
+"""The connection that tells at once: what it hands on, and what becomes of it when it is lost."""
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+
+from copilot_socket.store.faults import DatabaseAway
+from tests.support.postgres import execute
+from tests.support.store import StoreTestCase
+
+END_THEM = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'copilot-study'"
+
+
+class PromptTests(StoreTestCase):
+    """PromptConnection, by the connection that uses it."""
+
+    async def test_notified_while_idle(self) -> None:
+        """What is announced arrives without a statement that fetches it."""
+        heard: Deferred[tuple[str, str]] = Deferred()
+        connection = self.database.dedicated(lambda *note: heard.callback(note))
+        self.addCleanup(connection.close)
+        await connection.query("LISTEN here")
+        execute(self.database_url, "NOTIFY here, 'hello'")
+        self.assertEqual(await heard.addTimeout(10, reactor), ("here", "hello"))
+
+    async def test_a_listener_that_fails(self) -> None:
+        """It costs its notification, not the connection."""
+        heard: Deferred[str] = Deferred()
+
+        def listen(_channel: str, payload: str) -> None:
+            if payload == "bad":
+                raise RuntimeError(payload)
+            heard.callback(payload)
+
+        connection = self.database.dedicated(listen)
+        self.addCleanup(connection.close)
+        await connection.query("LISTEN here")
+        execute(self.database_url, "NOTIFY here, 'bad'; NOTIFY here, 'good'")
+        self.assertEqual(await heard.addTimeout(10, reactor), "good")
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    async def test_lost_while_idle(self) -> None:
+        """The owner is told once; the next statement has a new connection."""
+        connection = self.database.dedicated()
+        self.addCleanup(connection.close)
+        lost: Deferred[None] = Deferred()
+        connection.on_lost = lambda: lost.callback(None)
+        await connection.query("SELECT 1")
+        execute(self.database_url, END_THEM)
+        await lost.addTimeout(10, reactor)
+        self.assertFalse(connection.connected)
+        connection.on_lost = lambda: None
+        self.assertEqual(await connection.query("SELECT 2"), [(2,)])
+
+    async def test_lost_in_the_middle_of_a_statement(self) -> None:
+        """Whoever waits for the statement is told."""
+        connection = self.database.dedicated()
+        self.addCleanup(connection.close)
+        await connection.query("SELECT 1")
+        waiting = Deferred.fromCoroutine(connection.query("SELECT pg_sleep(30)"))
+        execute(self.database_url, END_THEM)
+        await self.assertFailure(waiting.addTimeout(10, reactor), DatabaseAway)
+
+    async def test_a_statement_larger_than_the_socket_takes(self) -> None:
+        """It is written as the socket lets it, and its answer is read."""
+        connection = self.database.dedicated()
+        self.addCleanup(connection.close)
+        self.assertEqual(await connection.query("SELECT length(%s)", ("x" * 8_000_000,)), [(8_000_000,)])
