@@ -161,6 +161,7 @@ class Node(Service):
                 reactor=reactor,
                 wake=wake,
                 token=config.http_token,
+                origins=frozenset(config.allowed_origins),
             )
         )
 

@@ -37,7 +37,10 @@ def listen(reactor: IReactorUNIX, path: Path, mode: int, factory: Factory) -> IL
             port.startListening()
             return port
         except CannotListenError as error:
-            raise SocketError(f"can't listen on {path}: {error.socketError}") from error
+            raise SocketError(
+                f"can't listen on {path}: {error.socketError}; let this user write to {path.parent} "
+                f"(install -d -o USER {path.parent}), or set SOCKET_PATH"
+            ) from error
 
 
 def adopt(reactor: IReactorUNIX, listening: socket.socket, factory: Factory) -> IListeningPort:
@@ -84,7 +87,9 @@ def _remove_stale(path: Path) -> None:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            raise SocketError(f"can't remove the stale socket {path}: {error.strerror}") from error
+            raise SocketError(
+                f"can't remove the stale socket {path}: {error.strerror}; remove it as root (rm {path})"
+            ) from error
 
 
 @contextmanager
