@@ -10,6 +10,7 @@ config    every variable of the environment
 cli       the copilot-socket command
 demo      a made-up GitLab and crawlers, for trying everything on one machine
 node      the only place where the parts of a node are wired together
+activation, notify   sockets from the service manager, and what it is told
 tap       the twistd service: configuration, database, node, signals
 
 Imports go one way: core imports nothing of ours; wire and store import core; handlers import

@@ -1,5 +1,6 @@
 """One node: all the parts, wired together and run."""
 
+import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from copilot_socket import gauges
+from copilot_socket.activation import Inherited
 from copilot_socket.config import Config, masked_url
 from copilot_socket.core.attention import Attention
 from copilot_socket.core.replies import Shutdown
@@ -46,7 +48,7 @@ from copilot_socket.store.writer import Writer
 from copilot_socket.telling import Telling
 from copilot_socket.timers import Task, Timers
 from copilot_socket.wire.factory import CrawlerFactory
-from copilot_socket.wire.listening import listen
+from copilot_socket.wire.listening import adopt, listen
 from copilot_socket.wire.validators import Decoder, explanations
 
 POLL = 1.0
@@ -56,15 +58,16 @@ SILENCE_CHECKS = 30
 
 
 class Node(Service):
-    """A running copilot-socket. *dsn* names a database whose schema is up to date."""
+    """A running copilot-socket. *dsn* names a database whose schema is up to date; *inherited* sockets are served."""
 
     log = Logger()
 
-    def __init__(self, config: Config, dsn: str, reactor: Any) -> None:
+    def __init__(self, config: Config, dsn: str, reactor: Any, inherited: Inherited | None = None) -> None:
         self.config = config
         self.dsn = dsn
         self.id = secrets.token_hex(8)
         self._reactor = reactor
+        self._inherited = inherited or Inherited()
         self._ports: list[IListeningPort] = []
         self._starting: Deferred[None] | None = None
         self._stopping: Deferred[None] | None = None
@@ -159,6 +162,7 @@ class Node(Service):
                 reactor=reactor,
                 wake=wake,
                 token=config.http_token,
+                origins=frozenset(config.allowed_origins),
             )
         )
 
@@ -191,10 +195,23 @@ class Node(Service):
 
     def privilegedStartService(self) -> None:
         """Take the socket and the HTTP port; what is in the way is found before anything runs."""
-        self._ports.append(
-            listen(self._reactor, Path(self.config.socket_path), self.config.socket_mode, self.factory)
-        )
-        self._ports.append(self._reactor.listenTCP(self.config.http_port, self.site, interface=self.config.http_host))
+        self._ports.append(self._listen_to_crawlers())
+        self._ports.append(self._listen_to_http())
+
+    def _listen_to_crawlers(self) -> IListeningPort:
+        given = self._inherited.crawlers
+        if given is not None:
+            return adopt(self._reactor, given, self.factory)
+        return listen(self._reactor, Path(self.config.socket_path), self.config.socket_mode, self.factory)
+
+    def _listen_to_http(self) -> IListeningPort:
+        given = self._inherited.http
+        if given is not None:
+            with given:  # the port has a duplicate
+                port: IListeningPort = self._reactor.adoptStreamPort(given.fileno(), given.family, self.site)
+                return port
+        port = self._reactor.listenTCP(self.config.http_port, self.site, interface=self.config.http_host)
+        return port
 
     def startService(self) -> None:
         """Read from crawlers as soon as this node has a lease."""
@@ -224,15 +241,21 @@ class Node(Service):
         config = self.config
         embedded = config.database_url is None
         where = f"embedded PostgreSQL in {config.state_dir}" if embedded else masked_url(self.dsn)
-        self.log.info("Crawlers connect to {path}", path=config.socket_path)
-        self.log.info("HTTP is on http://{host}:{port}/", host=config.http_host, port=self.http_port)
+        self.log.info("Crawlers connect to {path}", path=self.crawler_path)
+        host = self._ports[1].getHost().host  # type: ignore[attr-defined]
+        self.log.info("HTTP is on http://{host}:{port}/", host=host, port=self.http_port)
         self.log.info("The database is {where}", where=where)
         self.log.info(
             "Put a job in: copilot-socket jobs submit ACCOUNT GROUP_PROJECT_DISCOVERY "
             "(or POST http://{host}:{port}/api/v1/jobs)",
-            host=config.http_host,
+            host=host,
             port=self.http_port,
         )
+
+    @property
+    def crawler_path(self) -> str:
+        """Where crawlers connect, which the service manager may have decided."""
+        return os.fsdecode(self._ports[0].getHost().name)  # type: ignore[attr-defined]
 
     @property
     def http_port(self) -> int:

@@ -1,6 +1,6 @@
 """How the node is: what health checks and gauges read."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
@@ -23,10 +23,12 @@ class NodeStatus:
         self._stopping = False
         self._database_error: str | None = "not asked yet"
         self._latency: float | None = None
+        self.on_running: Callable[[], None] = lambda: None
 
     def started(self) -> None:
         """The node reads from crawlers."""
         self._started_at = self._reactor.seconds()
+        self.on_running()
 
     def stopping(self) -> None:
         """It will soon not."""
@@ -58,6 +60,18 @@ class NodeStatus:
         if self._database_error is not None:
             return f"database: {self._database_error}"
         return None
+
+    @property
+    def summary(self) -> str:
+        """How things are, in one line for people."""
+        if not self.running:
+            return self.error or ""
+        present = len(self._node.registry.present())
+        database = "answers" if self._database_error is None else f"is away: {self._database_error}"
+        return (
+            f"crawlers: {present} ({self.standing} waiting for work), connections: {self.connections}; "
+            f"the database {database}"
+        )
 
     @property
     def uptime(self) -> float:

@@ -7,18 +7,23 @@ import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from twisted.application.service import IService, MultiService, Service
+from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.python import usage
 
 from copilot_socket import logs
+from copilot_socket.activation import Inherited, inherited
 from copilot_socket.config import Config, ConfigFaults, from_environment, option_names
+from copilot_socket.notify import ServiceManager
 from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres
 from copilot_socket.store.migrate import SchemaError, require_current
 from copilot_socket.wire.listening import SocketError
+
+if TYPE_CHECKING:
+    from copilot_socket.node import Node
 
 
 class Options(usage.Options):
@@ -49,11 +54,13 @@ class Options(usage.Options):
 
 
 class Application(MultiService):
-    """The database, then the node; signals, and the exit status."""
+    """The database, then the node; signals, the service manager, and the exit status."""
 
-    def __init__(self, options: Options, reactor: Any) -> None:
+    def __init__(self, options: Options, reactor: Any, sockets: Inherited) -> None:
         super().__init__()
         self._options = options
+        self._sockets = sockets
+        self._service_manager: ServiceManager | None = None
         self._reactor = reactor
         self._embedded: EmbeddedPostgres | None = None
         self._stopping = False
@@ -62,10 +69,13 @@ class Application(MultiService):
         """Everything that can be in the way is found here, before the reactor runs: a clear line, exit status 1."""
         config = self._options.config
         # First of all: whoever rotates logs does not wait until a node has started, and the signal would end it.
-        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(logs.destination.reopen))
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._reload))
         try:
             node = self._node(config)
             node.setServiceParent(self)
+            self._service_manager = ServiceManager(node.status, self._reactor, os.environ)
+            self._service_manager.setServiceParent(self)
+            node.status.on_running = self._service_manager.tell
             super().privilegedStartService()
         except (EmbeddedError, SchemaError, SocketError, CannotListenError) as error:
             self._stop_embedded()
@@ -90,13 +100,13 @@ class Application(MultiService):
             await stopped
         self._stop_embedded()
 
-    def _node(self, config: Config) -> Service:
+    def _node(self, config: Config) -> "Node":
         """The database takes its time to start, and so does importing a node: both at once."""
         with ThreadPoolExecutor(1) as beside:
             dsn = beside.submit(self._database, config)
             from copilot_socket.node import Node  # noqa: PLC0415 - see above
 
-            return Node(config, dsn.result(), self._reactor)
+            return Node(config, dsn.result(), self._reactor, self._sockets)
 
     def _database(self, config: Config) -> str:
         if config.database_url is not None:
@@ -123,6 +133,15 @@ class Application(MultiService):
         self._stopping = True
         self._reactor.callFromThread(self._reactor.stop)
 
+    def _reload(self) -> None:
+        """What SIGHUP asks for."""
+        if self._service_manager is None:
+            logs.destination.reopen()
+            return
+        self._service_manager.reloading()
+        logs.destination.reopen()
+        self._service_manager.tell()
+
 
 def _give_up(why: str) -> NoReturn:
     """Exit with status 1. Past twistd's capture of standard error, which would swallow the reason."""
@@ -138,7 +157,11 @@ def _explain(error: Exception) -> str:
 
 def makeService(options: Options) -> IService:
     """The service for twistd."""
+    try:
+        sockets = inherited(os.environ)
+    except SocketError as error:
+        _give_up(str(error))
     from twisted.internet import reactor  # noqa: PLC0415 - twistd may install another one first
 
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    return Application(options, reactor)
+    return Application(options, reactor, sockets)

@@ -26,6 +26,7 @@ class Timers:
 
     def __init__(self, tasks: Sequence[Task], reactor: IReactorTime) -> None:
         self._reactor = reactor
+        self._stopped = False
         self._loops = [(task, LoopingCall(self._round, task)) for task in tasks]
         for _, loop in self._loops:
             loop.clock = reactor
@@ -36,7 +37,8 @@ class Timers:
             loop.start(task.interval, now=False)
 
     def stop(self) -> None:
-        """Begin no further round."""
+        """Begin no further round; what becomes of one under way is of no more interest."""
+        self._stopped = True
         for _, loop in self._loops:
             if loop.running:
                 loop.stop()
@@ -56,4 +58,5 @@ class Timers:
             if hasattr(result, "__await__"):
                 await result
         except Exception as error:
-            self.log.error("The round of {task} failed: {error!r}", task=task.name, error=error)
+            report = self.log.debug if self._stopped else self.log.error
+            report("The round of {task} failed: {error!r}", task=task.name, error=error)

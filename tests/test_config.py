@@ -62,7 +62,11 @@ VALUES: dict[str, tuple[str, object, list[str]]] = {
     "SOCKET_MAX_ERROR_LOG_AGE": ("1000", 1.0, ["0"]),
     "SOCKET_ENABLE_METRICS": ("Off", False, ["maybe", "2"]),
     "SOCKET_METRICS_INTERVAL": ("1000", 1.0, ["0"]),
-    "SOCKET_ALLOWED_ORIGINS": ("", (), ["https://a.example"]),
+    "SOCKET_ALLOWED_ORIGINS": (
+        "https://A.example, http://b.example:80,https://[::1]:0444",
+        ("https://a.example", "http://b.example", "https://[::1]:444"),
+        ["*", "a.example", "https://a.example/", "https://a.example/x", "ftp://a.example", "https://u@a.example"],
+    ),
     "COPILOT_HTTP_HOST": ("::1", "::1", ["example.org", "300.1.1.1"]),
     "COPILOT_HTTP_PORT": ("0", 0, ["65536", "http"]),
     "COPILOT_HTTP_TOKEN": (SECRET, SECRET, [f"{SECRET} {SECRET}", f"{SECRET}é"]),
@@ -156,7 +160,6 @@ class TableTests(SynchronousTestCase):
                 "COPILOT_CRAWLER_TOKEN",
                 "COPILOT_CRAWLER_UIDS",
                 "SOCKET_MESSAGE_RATE",
-                "SOCKET_ALLOWED_ORIGINS",
             },
         )
         given = {
@@ -164,7 +167,6 @@ class TableTests(SynchronousTestCase):
             "COPILOT_CRAWLER_TOKEN": "t",
             "COPILOT_CRAWLER_UIDS": "1",
             "SOCKET_MESSAGE_RATE": "1",
-            "SOCKET_ALLOWED_ORIGINS": "https://a.example",
         }
         faults = faults_of(given)
         self.assertEqual({fault.variable for fault in faults}, later)

@@ -2,6 +2,7 @@
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.timers import Task, Timers
@@ -36,6 +37,16 @@ class TimersTests(SynchronousTestCase):
         self._start(work)
         self.clock.pump([1.0] * 4)
         self.assertEqual(self.rounds, [2.0, 4.0])
+
+    def test_a_round_cut_off_by_the_end_is_no_error(self) -> None:
+        """What fails because everything stops is not worth a line."""
+        under_way: Deferred[None] = Deferred()
+        timers = self._start(lambda: under_way)
+        with capturedLogs() as events:
+            self.clock.advance(2.0)
+            timers.stop()
+            under_way.errback(RuntimeError("closed"))
+        self.assertEqual([event["log_level"] for event in events], [LogLevel.debug])
 
     def test_rounds_do_not_overlap(self) -> None:
         """While one is under way no other begins."""

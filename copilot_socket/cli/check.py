@@ -5,14 +5,9 @@ from collections.abc import Iterator
 
 import attrs
 
-from copilot_socket.cli.inspection import (
-    Finding,
-    inspect_database,
-    inspect_http_port,
-    inspect_log_files,
-    inspect_socket,
-)
-from copilot_socket.cli.options import add_config_options, config_from
+from copilot_socket.cli.database_inspection import inspect_database
+from copilot_socket.cli.inspection import Finding, inspect_http_port, inspect_log_files, inspect_socket
+from copilot_socket.cli.options import add_config_options, add_examples, config_from
 from copilot_socket.cli.output import add_json_option, emit, say
 from copilot_socket.config import Config, ConfigFaults, Fault
 
@@ -25,6 +20,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The configuration's options."""
     add_json_option(parser)
     add_config_options(parser)
+    add_examples(
+        parser,
+        "copilot-socket check",
+        "copilot-socket check --copilot-env production --json",
+    )
 
 
 def run(args: Namespace) -> int:

@@ -10,6 +10,7 @@ from types import FrameType
 from rich.console import Console
 
 from copilot_socket.cli.errors import CommandError
+from copilot_socket.cli.options import add_examples
 from copilot_socket.cli.output import add_json_option, complain, emit
 from copilot_socket.demo.display import Silence, for_console
 from copilot_socket.demo.outcome import Outcome
@@ -26,6 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, help="what the made-up GitLab grows from (default: 1)")
     parser.add_argument("--keep", type=_new, metavar="DIR", help="work in DIR, which must be new, and leave it there")
     add_json_option(parser)
+    add_examples(parser, "copilot-socket demo", "copilot-socket demo --groups 10 --size medium --keep /tmp/demo")
 
 
 def run(args: Namespace) -> int:

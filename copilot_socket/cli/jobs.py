@@ -3,13 +3,13 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from copilot_socket.cli.node import Node, Refused, add_url_option, node_from
-from copilot_socket.cli.output import add_json_option, emit, printable, say
+from copilot_socket.cli.node import Node, Refused, add_url_option, tell
+from copilot_socket.cli.options import add_action, add_examples
+from copilot_socket.cli.output import add_json_option, printable, table
 
 JOBS = "/api/v1/jobs"
 _SHOWN = ("id", "status", "command", "full_path", "branch", "account_id", "attempts", "updated_at")
@@ -21,18 +21,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_url_option(common)
     add_json_option(common)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    _add_submit(actions.add_parser("submit", parents=[common], help="put jobs in"))
-    listing = actions.add_parser("list", parents=[common], help="list jobs, newest first")
-    for name in ("status", "account-id", "command", "full-path", "cursor"):
-        # The command line's own command is args.command already.
-        listing.add_argument(f"--{name}", dest=f"job_{name.replace('-', '_')}", metavar=name.upper())
-    listing.add_argument("--limit", dest="job_limit", type=int, metavar="N", help="at most so many (default 100)")
+    submit = add_action(actions, "submit", "put jobs in: one that the arguments say, or many from a file", common)
+    _add_submit(submit)
+    _add_list(add_action(actions, "list", "list jobs, newest first", common))
     for action, text in (
         ("show", "show a job with its tries and errors"),
         ("cancel", "end a job that is not over"),
         ("retry", "queue a failed or cancelled job again"),
     ):
-        actions.add_parser(action, parents=[common], help=text).add_argument("id", metavar="JOB")
+        changing = add_action(actions, action, text, common)
+        changing.add_argument("id", metavar="JOB")
+        add_examples(changing, f"copilot-socket jobs {action} 01JD0000000000000000000000")
+    add_examples(
+        parser,
+        "copilot-socket jobs submit me GROUP_PROJECT_DISCOVERY",
+        "copilot-socket jobs list --status failed",
+        "copilot-socket jobs submit --help",
+    )
+
+
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    for name in ("status", "account-id", "command", "full-path", "cursor"):
+        # The command line's own command is args.command already.
+        parser.add_argument(f"--{name}", dest=f"job_{name.replace('-', '_')}", metavar=name.upper())
+    parser.add_argument("--limit", dest="job_limit", type=int, metavar="N", help="at most so many (default 100)")
+    add_examples(
+        parser,
+        "copilot-socket jobs list",
+        "copilot-socket jobs list --status running --account-id me --limit 20",
+        "copilot-socket jobs list --json --url http://127.0.0.1:3001",
+    )
 
 
 def _add_submit(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +70,12 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
         "--resume-state", dest="job_resume_state", type=json.loads, metavar="JSON", help="where to go on from"
     )
     parser.add_argument("--idempotency-key", metavar="KEY", help="makes it safe to repeat this very request")
+    add_examples(
+        parser,
+        "copilot-socket jobs submit me GROUP_PROJECT_DISCOVERY",
+        "copilot-socket jobs submit me commits acme/shop --branch main --priority 5",
+        "copilot-socket jobs submit --file jobs.json",
+    )
 
 
 _FIELDS = (
@@ -62,20 +86,7 @@ _FIELDS = (
 
 def run(args: argparse.Namespace) -> int:
     """Do what *args* say; the exit status. Raises CommandError or ConfigFaults."""
-    as_json = getattr(args, "json", False)
-    try:
-        answer = _ACTIONS[args.action](node_from(args), args)
-    except Refused as error:
-        if not as_json or error.document is None:
-            raise
-        emit(error.document)
-        return 1
-    if as_json:
-        emit(answer)
-    else:
-        for line in _PRINTED[args.action](answer):
-            say(line)
-    return 0
+    return tell(args, lambda node: _ACTIONS[args.action](node, args), _PRINTED[args.action])
 
 
 def _submit(node: Node, args: argparse.Namespace) -> Any:
@@ -119,12 +130,7 @@ def _submitted(answer: Any) -> list[str]:
 
 def _listed(answer: Any) -> list[str]:
     rows = [[printable(job[name]) for name in _SHOWN] for job in answer["jobs"]]
-    return _table([list(_SHOWN), *rows]) + ([f"more: --cursor {answer['next']}"] if answer["next"] else [])
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return table([list(_SHOWN), *rows]) + ([f"more: --cursor {answer['next']}"] if answer["next"] else [])
 
 
 def _shown(answer: Any) -> list[str]:

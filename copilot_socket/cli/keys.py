@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
+from copilot_socket.cli.options import add_examples
 from copilot_socket.cli.output import add_json_option, emit, say
 
 
@@ -15,6 +16,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "ones, separated by a comma.",
     )
     add_json_option(new)
+    for each in (parser, new):
+        add_examples(each, "copilot-socket keys new")
 
 
 def run(args: Namespace) -> int:

@@ -26,10 +26,14 @@ class Command:
 
 
 COMMANDS: dict[str, Command] = {
+    "run": Command("copilot_socket.cli.run", "run a node in the foreground"),
     "check": Command("copilot_socket.cli.check", "look at configuration, database and socket directory"),
     "migrate": Command("copilot_socket.cli.migrate", "bring the database's tables up to date"),
+    "seed": Command("copilot_socket.cli.seed", "store a first account and its first jobs"),
     "jobs": Command("copilot_socket.cli.jobs", "put jobs in, look at them, cancel and retry them"),
+    "crawlers": Command("copilot_socket.cli.crawlers", "list the crawlers, what each holds and when it was heard"),
     "tail": Command("copilot_socket.cli.tail", "watch jobs, crawlers and connections live"),
+    "cleanup": Command("copilot_socket.cli.cleanup", "remove old jobs, errors and connections now"),
     "demo": Command("copilot_socket.cli.demo", "a whole crawl on this machine, with a made-up GitLab"),
     "keys": Command("copilot_socket.cli.keys", "make keys for COPILOT_SECRET_KEY"),
 }
@@ -40,7 +44,7 @@ def parser_for(argv: Sequence[str]) -> ArgumentParser:
     parser = ArgumentParser(
         prog="copilot-socket",
         description="The job server for GitLab crawlers.",
-        epilog="Run a node with `twistd -n copilot-socket`.",
+        epilog="Each command has a --help with examples. `twistd -n copilot-socket` runs a node too.",
     )
     parser.add_argument("--version", action="version", version=f"copilot-socket {__version__}")
     parser.set_defaults(json=False)

@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from copilot_socket.cli.options import add_config_options, config_from
+from copilot_socket.cli.options import add_config_options, add_examples, config_from
 from copilot_socket.cli.output import add_json_option, emit, say
 from copilot_socket.config import Config
 from copilot_socket.store import migrate
@@ -13,6 +13,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The configuration's options."""
     add_json_option(parser)
     add_config_options(parser)
+    add_examples(
+        parser,
+        "copilot-socket migrate",
+        "copilot-socket migrate --database-url postgresql://copilot_owner@db.example.org/copilot",
+    )
 
 
 def run(args: Namespace) -> int:

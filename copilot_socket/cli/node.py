@@ -3,7 +3,7 @@
 import argparse
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPException, HTTPResponse
 from typing import Any, cast
 from urllib.error import HTTPError, URLError
@@ -12,6 +12,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import attrs
 
 from copilot_socket.cli.errors import CommandError
+from copilot_socket.cli.output import emit, say
 from copilot_socket.config import from_environment
 
 TIMEOUT = 60.0
@@ -97,3 +98,24 @@ def node_from(args: argparse.Namespace) -> Node:
     config = from_environment()
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.http_host, config.http_host)
     return Node(f"http://{f'[{host}]' if ':' in host else host}:{config.http_port}", config.http_token)
+
+
+def tell(args: argparse.Namespace, ask: Callable[[Node], Any], lines: Callable[[Any], Sequence[str]]) -> int:
+    """*ask* the node and show its answer, in *lines* or as JSON; the exit status.
+
+    Raises CommandError and ConfigFaults; a refusal is shown as the node put it where JSON is asked for.
+    """
+    as_json = getattr(args, "json", False)
+    try:
+        answer = ask(node_from(args))
+    except Refused as error:
+        if not as_json or error.document is None:
+            raise
+        emit(error.document)
+        return 1
+    if as_json:
+        emit(answer)
+    else:
+        for line in lines(answer):
+            say(line)
+    return 0

@@ -1,14 +1,33 @@
-"""Options for the configuration's variables, for every command that needs the configuration."""
+"""What commands share of their command lines: the configuration's variables as options, examples in the help."""
 
-from argparse import SUPPRESS, ArgumentParser, Namespace
+import textwrap
+from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from typing import Any
 
 from copilot_socket.config import Config, from_environment, option_names
 
 _PREFIX = "variable_"
+_HELP_WIDTH = 100
+
+
+def add_examples(parser: ArgumentParser, *lines: str) -> None:
+    """End the help of *parser* with command lines to copy."""
+    parser.description = textwrap.fill(parser.description or "", _HELP_WIDTH)
+    parser.epilog = "\n  ".join(["examples:", *lines])
+    parser.formatter_class = RawDescriptionHelpFormatter
+
+
+def add_action(actions: Any, name: str, text: str, *parents: ArgumentParser) -> ArgumentParser:
+    """A subcommand in *actions*, as `add_subparsers` returned them; *text* says what it does."""
+    parser: ArgumentParser = actions.add_parser(
+        name, help=text, description=f"{text[0].upper()}{text[1:]}.", parents=parents
+    )
+    return parser
 
 
 def add_config_options(parser: ArgumentParser) -> None:
     """One option for each environment variable, such as `--database-url`; it beats the environment."""
+    parser.usage = f"{parser.prog} [options]"  # there are too many to list them twice
     group = parser.add_argument_group("configuration", "each option stands for the environment variable of its name")
     for option in option_names():
         group.add_argument(
@@ -20,7 +39,12 @@ def add_config_options(parser: ArgumentParser) -> None:
         )
 
 
+def options_given(args: Namespace) -> dict[str, str]:
+    """The variables that options in *args* set, by name."""
+    given = vars(args).items()
+    return {name.removeprefix(_PREFIX): str(value) for name, value in given if name.startswith(_PREFIX)}
+
+
 def config_from(args: Namespace) -> Config:
     """The configuration with the options in `args`. Raises ConfigFaults."""
-    given = vars(args).items()
-    return from_environment({name.removeprefix(_PREFIX): str(v) for name, v in given if name.startswith(_PREFIX)})
+    return from_environment(options_given(args))

@@ -3,6 +3,7 @@
 import json
 import sys
 from argparse import SUPPRESS, ArgumentParser
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -38,3 +39,9 @@ def printable(value: Any) -> str:
         return "-"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return "".join(character if character.isprintable() else " " for character in text)
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """*rows*, the first one the headings, in columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from copilot_socket.cli.event_lines import EventLines
 from copilot_socket.cli.node import Node, Refused, add_url_option, node_from
+from copilot_socket.cli.options import add_examples
 from copilot_socket.cli.output import add_json_option, complain, emit_line
 from copilot_socket.cli.sse import Event, events
 
@@ -34,6 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", metavar=name.upper(), help=text)
     add_url_option(parser)
     add_json_option(parser)
+    add_examples(
+        parser,
+        "copilot-socket tail",
+        "copilot-socket tail --types job --status failed,waiting_credential",
+        "copilot-socket tail --account-id me --json",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

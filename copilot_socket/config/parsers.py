@@ -151,6 +151,20 @@ def _parse_uids(text: str) -> tuple[int, ...]:
     return tuple(_whole_number(word, 0, 2**32 - 2) for word in _words(text, ","))
 
 
+def _parse_origins(text: str) -> tuple[str, ...]:
+    return tuple(_origin(word) for word in _words(text, ","))
+
+
+def _origin(word: str) -> str:
+    """As a browser writes it: in lower case, without the port that its scheme has anyway."""
+    found = re.fullmatch(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", word.lower(), re.ASCII)
+    if found is None:
+        raise ValueError(word)
+    scheme, host, port = found.groups()
+    own = {"http": 80, "https": 443}[scheme]
+    return f"{scheme}://{host}" if port is None or int(port) == own else f"{scheme}://{host}:{int(port)}"
+
+
 boolean = Parser("one of true, false, yes, no, on, off, 1, 0", _parse_boolean)
 mode = Parser("an octal mode that lets its owner read and write, such as 660", _parse_mode)
 socket_path = Parser(
@@ -168,7 +182,7 @@ token = Parser("visible ASCII characters without spaces", _parse_token)
 text = Parser("any text", str)
 secret_keys = Parser("Fernet keys as `copilot-socket keys new` makes them, separated by commas", _parse_secret_keys)
 uids = Parser("user ids separated by commas", _parse_uids)
-origins = Parser("origins separated by commas", lambda text: _words(text, ","))
+origins = Parser("origins such as https://app.example.org, separated by commas", _parse_origins)
 endpoints = Parser("Twisted endpoint strings, one a line or separated by ;", lambda text: _words(text, "\n;"))
 namespaces = Parser(
     f"{_NAMESPACES[0]}, or some of {', '.join(_NAMESPACES[1:])}, separated by commas", _parse_namespaces

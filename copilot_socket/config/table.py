@@ -258,7 +258,6 @@ VARIABLES: tuple[Variable, ...] = (
         "allowed_origins",
         parsers.origins,
         "",
-        acted_on=False,
         help="origins whose pages may call the HTTP port",
     ),
     V("COPILOT_HTTP_HOST", "http_host", parsers.host, "127.0.0.1", help="address of the HTTP port"),

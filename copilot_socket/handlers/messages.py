@@ -7,6 +7,7 @@ from typing import Any, cast
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -21,12 +22,16 @@ from copilot_socket.handlers.crawlers import Crawler, Held, Link
 from copilot_socket.handlers.dispatcher import Dispatcher
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.handlers.tokens import ASSUMED_LIFETIME, Granted, Refused, Tokens, Unavailable
+from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.writer import Unstorable, Writer
 from copilot_socket.telling import HeartbeatHeard, Telling
 
 PROTOCOL_VERSION = "1"
 PLAIN_PATIENCE = 3.0
 """Seconds after which a plain crawler that asks again, without a report, says that it runs nothing."""
+
+RETRY = 0.2
+"""Seconds before a look-up that failed is tried again."""
 
 Answer = "Reply | None | Deferred[Reply | None]"
 
@@ -96,6 +101,10 @@ class Messages:
         link.spoken = True
         return self._table[message.type](link, message)
 
+    def noise(self, link: Link) -> None:
+        """Something came that is no valid message."""
+        self._presence.noise(link.crawler)
+
     # -- who and how
 
     def _hello(self, link: Link, message: Message) -> "Deferred[Reply]":
@@ -162,12 +171,22 @@ class Messages:
         settled: Deferred[None] = Deferred()
         crawler.when_settled(lambda: settled.callback(None))
         await settled
-        if number == 1 and await self._dispatcher.resend(link):
+        if number == 1 and await self._resent(link):
             return
         waited = self._reactor.seconds() - crawler.sent_at
         if crawler.plain and number > 1 and idle and crawler.held and waited > PLAIN_PATIENCE:
             await self._presence.release(crawler, list(crawler.held), Loss.IDLE)
         self._stand(link, wanted)
+
+    async def _resent(self, link: Link) -> bool:
+        """Whether jobs sent before were sent again; known only once the database is there."""
+        while link in link.crawler.links:
+            try:
+                return await self._dispatcher.resend(link)
+            except DatabaseAway as error:
+                self.log.info("Whether a crawler missed its jobs is looked up again: {error}", error=error)
+                await deferLater(self._reactor, RETRY)
+        return True
 
     # -- reports
 

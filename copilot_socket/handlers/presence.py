@@ -95,6 +95,11 @@ class PresenceKeeper:
             self._telling.tell(CrawlerChanged(crawler.crawler_id, "came"))
             self.background(self.arrive(crawler))
 
+    def noise(self, crawler: Crawler) -> None:
+        """So is one that is not valid, of a crawler that is here: it lives, whatever it says."""
+        if crawler.present:
+            crawler.last_seen = self._attention.now
+
     async def arrive(self, crawler: Crawler) -> None:
         """Take the crawler's lease, and learn what it holds from before."""
         crawler.begin()
@@ -120,6 +125,7 @@ class PresenceKeeper:
                 await self._leases.must_confirm(crawler.key)
                 self._release_after_grace()
             return
+        await self._leases.confirm([name for name in crawler.held if name in assignments])
         lost = [name for name in crawler.held if name not in assignments]
         await self.release(crawler, lost, Loss.WITHOUT_IT)
 
@@ -179,8 +185,14 @@ class PresenceKeeper:
             self._on_room()
 
     async def time_out(self) -> None:
-        """End tries without a report, and those whose crawlers were refused a token."""
-        if await self._leases.time_out() + await self._leases.settle_refused():
+        """End tries without a report, and those whose crawlers were refused a token.
+
+        While the database is away nobody can report: time-outs wait until this node may judge.
+        """
+        ended = await self._leases.settle_refused()
+        if self._may_judge():
+            ended += await self._leases.time_out()
+        if ended:
             self._on_room()
 
     def database_failed(self) -> None:

@@ -33,11 +33,13 @@ class Gate:
     """With *token* set the API asks for it; without, it answers loopback only."""
 
     token: str | None = attrs.field(repr=False)
+    origins: frozenset[str] = frozenset()
+    """Whose pages may write, beside our own."""
 
     def check(self, knock: Knock) -> Problem | None:
         """Why *knock* is not let in; None if it is."""
         refused = self._of_token(knock) if self.token is not None else _of_loopback(knock)
-        return refused or _of_origin(knock)
+        return refused or self._of_origin(knock)
 
     def _of_token(self, knock: Knock) -> Problem | None:
         scheme, _, given = (knock.one("authorization") or "").partition(" ")
@@ -50,6 +52,16 @@ class Gate:
             headers={"WWW-Authenticate": 'Bearer realm="copilot-socket"'},
         )
 
+    def _of_origin(self, knock: Knock) -> Problem | None:
+        """A browser says which page makes it write; only our own and those that are allowed may."""
+        if knock.method not in WRITING or "origin" not in knock.headers:
+            return None
+        host, origin = knock.one("host"), (knock.one("origin") or "").lower()
+        ours = host is not None and origin in (f"http://{host}".lower(), f"https://{host}".lower())
+        if ours or origin in self.origins:
+            return None
+        return Problem(403, "pages of another origin may not write here, unless SOCKET_ALLOWED_ORIGINS names it")
+
 
 def _of_loopback(knock: Knock) -> Problem | None:
     # A proxy on this machine makes everyone look local, and a page in a browser can give any name our address.
@@ -61,19 +73,6 @@ def _of_loopback(knock: Knock) -> Problem | None:
         f"without {VARIABLE} only this machine is answered, under a loopback name and with no proxy between: "
         f"set {VARIABLE} and send it as a bearer token",
     )
-
-
-def _of_origin(knock: Knock) -> Problem | None:
-    """A browser says which page makes it write; only our own may."""
-    if knock.method not in WRITING or "origin" not in knock.headers:
-        return None
-    host = knock.one("host")
-    if host is not None and (knock.one("origin") or "").lower() in (
-        f"http://{host}".lower(),
-        f"https://{host}".lower(),
-    ):
-        return None
-    return Problem(403, "pages of another origin may not write here")
 
 
 def host_name(host: str | None) -> str | None:

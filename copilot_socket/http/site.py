@@ -24,6 +24,7 @@ from copilot_socket.http.gate import Gate, Knock
 from copilot_socket.http.health import Health, HealthHandlers
 from copilot_socket.http.job_handlers import JobHandlers
 from copilot_socket.http.messages import Problem, Reply, Streaming
+from copilot_socket.http.origins import Origins
 from copilot_socket.http.requests import Request
 from copilot_socket.http.routes import Route, find
 from copilot_socket.store.accounts import Accounts
@@ -51,6 +52,7 @@ class Parts:
     reactor: IReactorTime
     wake: Callable[[], None]
     token: str | None = attrs.field(repr=False)
+    origins: frozenset[str] = frozenset()
 
 
 def routes(parts: Parts) -> tuple[Route, ...]:
@@ -82,7 +84,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
 
 def make_site(parts: Parts) -> Site:
     """The factory to listen with."""
-    return _Site(Application(routes(parts), Gate(parts.token), parts.reactor))
+    return _Site(Application(routes(parts), Gate(parts.token, parts.origins), Origins(parts.origins), parts.reactor))
 
 
 class Application:
@@ -90,14 +92,18 @@ class Application:
 
     log = Logger()
 
-    def __init__(self, routes: Sequence[Route], gate: Gate, reactor: IReactorTime) -> None:
+    def __init__(self, routes: Sequence[Route], gate: Gate, origins: Origins, reactor: IReactorTime) -> None:
         self.reactor = reactor
         self._routes = routes
         self._gate = gate
+        self._origins = origins
 
     def refuse_early(self, knock: Knock) -> Problem | None:
         """No route that is open to all takes a body, so whoever sends one must be let in."""
-        return self._gate.check(knock)
+        problem = self._gate.check(knock)
+        if problem is not None:
+            problem.headers = {**problem.headers, **self._origins.headers(knock)}
+        return problem
 
     def answer(self, request: Request) -> None:
         """Answer *request* when its handler is done; whatever goes wrong becomes a problem document."""
@@ -108,6 +114,12 @@ class Application:
 
     async def _answer(self, request: Request) -> Reply | Streaming:
         method = request.method.decode("latin-1")
+        knock = request.knock(method)
+        for name, value in self._origins.headers(knock).items():
+            request.setHeader(name.encode(), value.encode())
+        preflight = self._origins.preflight(knock)
+        if preflight is not None:
+            return preflight
         path, _, query = request.uri.decode("latin-1").partition("?")
         try:
             route, params = find(self._routes, method, path)

@@ -18,6 +18,9 @@ __all__ = ["Database", "DatabaseAway", "PoolUse", "Transaction"]
 
 T = TypeVar("T")
 
+DEDICATED = 3
+"""Connections that a node has beside its pool: the writer's, the claims' and the listener's."""
+
 
 @attrs.frozen
 class PoolUse:

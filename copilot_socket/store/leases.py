@@ -8,6 +8,7 @@ import attrs
 import orjson
 
 from copilot_socket.core.jobs import Event, Loss
+from copilot_socket.core.reports import job_of
 from copilot_socket.store.database import Database
 from copilot_socket.store.sql import sql
 from copilot_socket.store.transitions import Answer, Ask, Transitions, by_assignment
@@ -70,6 +71,12 @@ class Leases:
     async def must_confirm(self, key: str) -> None:
         """Give the crawler *key* one more grace to name, in reports, what it still holds."""
         await self._database.query(sql("must_confirm"), {"key": key, "grace": self.grace})
+
+    async def confirm(self, assignments: Sequence[str]) -> None:
+        """Their crawler says that it still holds *assignments*."""
+        if assignments:
+            jobs = [job_of(assignment) for assignment in assignments]
+            await self._database.query(sql("confirm"), {"job": jobs, "assignment": list(assignments)})
 
     async def show(self, connections: Sequence[ConnectionState]) -> None:
         """Bring the rows of *connections* up to date."""

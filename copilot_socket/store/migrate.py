@@ -19,6 +19,10 @@ class SchemaError(Exception):
     """The database cannot be worked with; the message names what mends it."""
 
 
+class RightsError(SchemaError):
+    """This role may not use the tables."""
+
+
 class Standing(enum.Enum):
     """How a database's schema compares with ours."""
 
@@ -129,7 +133,13 @@ def _current(connection: Connection) -> str | None:
         cursor.execute("SELECT to_regclass('alembic_version')")
         if cursor.fetchone() == (None,):
             return None
-        cursor.execute("SELECT version_num FROM alembic_version")
+        try:
+            cursor.execute("SELECT version_num FROM alembic_version")
+        except psycopg2.errors.InsufficientPrivilege as error:
+            raise RightsError(
+                f"{_one_line(error)} for {connection.info.user}: as the owner of the tables run "
+                "`psql -f ops/postgres/2-rights.sql`"
+            ) from error
         row = cursor.fetchone()
         return None if row is None else str(row[0])
 

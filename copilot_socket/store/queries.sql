@@ -166,6 +166,11 @@ WHERE crawler_key = %(key)s AND completed_at IS NULL ORDER BY web_app_job_id
 UPDATE job_assignments SET confirm_by = now() + %(grace)s * interval '1 second'
 WHERE crawler_key = %(key)s AND completed_at IS NULL AND confirm_by IS NULL
 
+-- name: confirm
+UPDATE job_assignments SET confirm_by = NULL
+WHERE web_app_job_id = ANY (%(job)s) AND crawler_job_id = ANY (%(assignment)s) AND completed_at IS NULL
+  AND confirm_by IS NOT NULL
+
 -- name: take_over_pushes
 UPDATE crawlers SET node_id = %(node)s WHERE key = ANY (%(key)s) AND node_id <> %(node)s RETURNING key
 

@@ -22,6 +22,8 @@ Batch = list[tuple[Operation, "Deferred[Verdict]"]]
 Committed = tuple[Batch, Written]
 
 MAX_BATCH = 1000
+WHOLE = 64
+"""So few operations are not split over two batches."""
 HIGH_WATER = 8000
 LOW_WATER = 2000
 WAIT_FIRST, WAIT_MOST = 0.05, 2.0
@@ -128,10 +130,14 @@ class Writer:
             waiter.callback(None)
 
     def _take(self) -> Batch:
-        """The next batch. Reports of two crawlers on one assignment never share a batch: they can't be folded."""
+        """The next batch: half of what waits, so that the database works on one half while the other is answered.
+
+        Reports of two crawlers on one assignment never share a batch: they can't be folded.
+        """
         batch: Batch = []
         owners: dict[str, str] = {}
-        while self._queue and len(batch) < MAX_BATCH:
+        most = min(max(WHOLE, len(self._queue) // 2), MAX_BATCH)
+        while self._queue and len(batch) < most:
             operation = self._queue[0][0]
             if (
                 isinstance(operation, Report)

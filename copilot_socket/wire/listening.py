@@ -13,7 +13,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorUNIX
 from twisted.internet.protocol import Factory
 
-from copilot_socket.wire.transport import CrawlerPort
+from copilot_socket.wire.transport import CrawlerPort, InheritedPort
 
 BACKLOG = 1024
 PROBE_TIMEOUT = 2.0
@@ -37,7 +37,17 @@ def listen(reactor: IReactorUNIX, path: Path, mode: int, factory: Factory) -> IL
             port.startListening()
             return port
         except CannotListenError as error:
-            raise SocketError(f"can't listen on {path}: {error.socketError}") from error
+            raise SocketError(
+                f"can't listen on {path}: {error.socketError}; let this user write to {path.parent} "
+                f"(install -d -o USER {path.parent}), or set SOCKET_PATH"
+            ) from error
+
+
+def adopt(reactor: IReactorUNIX, listening: socket.socket, factory: Factory) -> IListeningPort:
+    """Listen on a UNIX socket that another process made and keeps: it is never unlinked, nor its mode changed."""
+    port = InheritedPort(listening, factory, reactor)
+    port.startListening()
+    return port
 
 
 def probe(path: Path) -> str:
@@ -77,7 +87,9 @@ def _remove_stale(path: Path) -> None:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            raise SocketError(f"can't remove the stale socket {path}: {error.strerror}") from error
+            raise SocketError(
+                f"can't remove the stale socket {path}: {error.strerror}; remove it as root (rm {path})"
+            ) from error
 
 
 @contextmanager

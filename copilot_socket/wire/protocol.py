@@ -41,6 +41,9 @@ class Handler(Protocol):
     def handle(self, link: Any, message: Message) -> Any:
         """The reply, None, or a Deferred of either; :class:`ProtocolError` for an ``error`` instead."""
 
+    def noise(self, link: Any) -> None:
+        """Something came that is no valid message."""
+
 
 class CrawlerProtocol(LineReceiver):
     """A LineReceiver for its pausing; its framing rules are others."""
@@ -192,6 +195,7 @@ class CrawlerProtocol(LineReceiver):
             self._answer_with(error, type_)
 
     def _bad(self, error: ProtocolError, type_: str = "unknown") -> None:
+        self._handler.noise(self)
         self._answer_with(error, type_)
         self.bad_in_a_row += 1
         if self.bad_in_a_row >= MAX_BAD_MESSAGES:

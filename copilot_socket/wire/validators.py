@@ -14,6 +14,8 @@ from copilot_socket.wire.structuring import STRUCTURES
 Json = dict[str, Any]
 MAX_EXPLAINED = 100
 """Bad elements of one message of which it is told what is wrong with them; of the others only that they are bad."""
+MAX_PATH = 1024
+"""Bytes of a path in UTF-8."""
 _TOO_DEEP = f"nested too deeply: at most {MAX_DEPTH} levels are allowed"
 
 
@@ -41,6 +43,8 @@ class Decoder:
         if exact or (not screened and suspicious(data)):
             value = value if exact else _parse_exactly(data)
             faults = _screen(type_, value)
+        if type_ in ELEMENTS:
+            faults = {**_long_paths(type_, value), **faults}
         if faults or not self._schemas.accepts[type_](value):
             value = self._sift(type_, value, faults)
         return Message(
@@ -88,6 +92,18 @@ def _screen(type_: str, value: Json) -> dict[int, ElementFault]:
             raise _invalid(value, pointer(path), complaint)
         if index not in faults:
             faults[index] = ElementFault(index, pointer(path), complaint)
+    return faults
+
+
+def _long_paths(type_: str, value: Json) -> dict[int, ElementFault]:
+    """Elements with paths that the database has no room for: the schema counts characters, an index counts bytes."""
+    name = "namespace_path" if type_ == "jobs_discovered" else "path"
+    faults: dict[int, ElementFault] = {}
+    for index, element in enumerate(_elements(type_, value) or ()):
+        path = element.get(name) if isinstance(element, dict) else None
+        if isinstance(path, str) and len(path) > MAX_PATH // 4 and len(path.encode("utf-8", "replace")) > MAX_PATH:
+            where = f"/data/{ELEMENTS[type_]}/{index}/{name}"
+            faults[index] = ElementFault(index, where, f"a path may have {MAX_PATH} bytes")
     return faults
 
 

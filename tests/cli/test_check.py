@@ -3,14 +3,25 @@
 import os
 import shutil
 import socket
+import uuid
 from pathlib import Path
 from typing import Any
 
-from copilot_socket.cli import inspection
+from copilot_socket.cli import database_inspection
 from copilot_socket.store import migrate
 from copilot_socket.store.embedded import EmbeddedPostgres
 from tests.cli.support import CommandTestCase
-from tests.support.postgres import FAST, drop_database, execute, fresh_database, reachable_directory, with_database
+from tests.support.postgres import (
+    FAST,
+    admin,
+    as_role,
+    drop_database,
+    execute,
+    fresh_database,
+    reachable_directory,
+    server_url,
+    with_database,
+)
 
 
 class CheckTests(CommandTestCase):
@@ -80,7 +91,7 @@ class CheckTests(CommandTestCase):
     def test_unknown_database(self) -> None:
         """A server that does not know the database."""
         self.environ["DATABASE_URL"] = with_database(self.use_database(), "no_such")
-        self.assert_fault("database", "does not exist")
+        self.assert_fault("database", "does not exist", "1-roles.sql")
 
     def test_old_server(self) -> None:
         """A PostgreSQL that is too old."""
@@ -116,10 +127,53 @@ class CheckTests(CommandTestCase):
         self.assert_fault("tables", "audit_log")
 
     def test_tables_are_ours(self) -> None:
-        """Every table that is looked for is one that the steps make."""
-        sql = (migrate.MIGRATIONS / "versions" / "0001_spine.sql").read_text()
-        for table in inspection.TABLES:
-            self.assertIn(f"CREATE TABLE {table} (", sql)
+        """Every table that the migrations make is looked for, but the one that says which of them have run."""
+        url = self.use_database()
+        with admin(url) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            made = {row[0] for row in cursor.fetchall()}
+        self.assertEqual(set(database_inspection.TABLES), made - {"alembic_version"})
+
+    def test_rights(self) -> None:
+        """A role without the rights of a node: which ones it lacks, and what gives them."""
+        role = f"check_{uuid.uuid4().hex}"
+        url = self.use_database()
+        execute(url, f"CREATE ROLE {role} LOGIN")
+        self.addCleanup(execute, server_url(), f"DROP ROLE {role}")
+        self.addCleanup(execute, url, f"DROP OWNED BY {role}")
+        self.environ["DATABASE_URL"] = as_role(url, role)
+        self.assert_fault("rights", "alembic_version", "2-rights.sql")
+        execute(url, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+        execute(url, f"GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
+        execute(url, f"REVOKE UPDATE, DELETE ON jobs FROM {role}")
+        self.assert_fault("rights", f"{role} lacks: job_order (USAGE), jobs (UPDATE, DELETE)", "2-rights.sql")
+        execute(url, f"GRANT UPDATE, DELETE ON jobs TO {role}; GRANT USAGE ON SEQUENCE job_order TO {role}")
+        self.assertEqual(self.check()[0], 0)
+
+    def test_too_few_connections(self) -> None:
+        """A pool larger than what the database allows, and the largest one that fits."""
+        role = f"check_{uuid.uuid4().hex}"
+        url = self.use_database()
+        execute(
+            url, f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 9; GRANT pg_read_all_data, pg_write_all_data TO {role}"
+        )
+        execute(url, f"GRANT USAGE ON SEQUENCE job_order TO {role}")
+        self.addCleanup(execute, server_url(), f"DROP ROLE {role}")
+        self.addCleanup(execute, url, f"DROP OWNED BY {role}")
+        self.environ |= {"DATABASE_URL": as_role(url, role), "DATABASE_CONNECTION_POOL": "7"}
+        self.assert_fault("connections", "up to 10", "allows 9", "DATABASE_CONNECTION_POOL to 6")
+        self.environ["DATABASE_CONNECTION_POOL"] = "6"
+        self.assertEqual(self.check()[0], 0)
+
+    def test_how_to_be_let_in(self) -> None:
+        """Each way of being turned away at the door has a remedy of its own."""
+        role = f"check_{uuid.uuid4().hex}"
+        url = self.use_database()
+        self.environ["DATABASE_URL"] = as_role(url, role)
+        self.assert_fault("database", f'role "{role}" does not exist', "1-roles.sql")
+        execute(url, f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 0")
+        self.addCleanup(execute, server_url(), f"DROP ROLE {role}")
+        self.assert_fault("database", "too many connections", "pg_stat_activity", "DATABASE_CONNECTION_POOL")
 
     def test_embedded_database(self) -> None:
         """The embedded database is fine before it exists, and nothing is made; then it is looked into."""
@@ -186,7 +240,7 @@ class CheckTests(CommandTestCase):
         self.assert_fault("socket", "is not a directory", "SOCKET_PATH")
         self.environ["SOCKET_PATH"] = self.socket_path
         self.patch(os, "access", lambda path, mode: False)
-        self.assert_fault("socket", "no right to write", "SOCKET_PATH")
+        self.assert_fault("socket", "no right to write", "SOCKET_PATH", f"-m 755 {self.directory}`")
 
     def test_taken_port(self) -> None:
         """An HTTP port that another program has is a fault when no node runs here."""

@@ -1,14 +1,22 @@
 """The command itself: finding commands, help, exit status."""
 
 import importlib
+import shlex
 import subprocess
 import sys
+from argparse import ArgumentParser, _SubParsersAction
 
 from cryptography.fernet import Fernet
 
 from copilot_socket.cli import main as main_module
 from copilot_socket.cli.errors import CommandError
 from tests.cli.support import CommandTestCase
+
+
+def _subparsers(parser: ArgumentParser) -> dict[str, ArgumentParser]:
+    """The parsers of the commands below *parser*."""
+    found = [action for action in parser._actions if isinstance(action, _SubParsersAction)]
+    return dict(found[0].choices) if found else {}
 
 
 class MainTests(CommandTestCase):
@@ -30,6 +38,23 @@ class MainTests(CommandTestCase):
             outcome = self.run_command(name, "--help")
             self.assertEqual((outcome.status, outcome.errors), (0, ""))
             self.assertIn(f"usage: copilot-socket {name}", outcome.output)
+
+    def test_examples(self) -> None:
+        """The help of every command and subcommand says what it does, and its examples are right command lines."""
+        pending = [(name, main_module.parser_for([name])) for name in main_module.COMMANDS]
+        pending = [(name, _subparsers(parser)[name]) for name, parser in pending]
+        while pending:
+            name, parser = pending.pop()
+            pending += [(f"{name} {action}", each) for action, each in _subparsers(parser).items()]
+            self.assertTrue(parser.description, name)
+            heading, *examples = (parser.epilog or "").splitlines()
+            self.assertEqual(heading, "examples:", name)
+            for example in examples:
+                program, *words = shlex.split(example)
+                self.assertEqual(program, "copilot-socket")
+                self.assertTrue(" ".join(words).startswith(name.split()[0]))
+                if "--help" not in words:
+                    main_module.parser_for(words).parse_args(words)
 
     def test_wrong_command_lines(self) -> None:
         """No command, an unknown one, or an unknown option is status 2, with the usage."""

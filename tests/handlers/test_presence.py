@@ -58,6 +58,19 @@ class GraceTests(NodeTestCase):
         former.say("job_progress", job, **PROGRESS)
         self.assertEqual((await former.error())["code"], "unauthorized")
 
+    async def test_a_list_after_none(self) -> None:
+        """What a later hello lists need not be named by a report any more."""
+        node = await self.node(SOCKET_RECONNECT_GRACE=200)
+        crawler, job = await self.working()
+        await crawler.leave()
+        first = await self.crawler()
+        self.assertIsNotNone(self.query("SELECT confirm_by FROM job_assignments")[0][0])
+        await first.leave()
+        await self.crawler(assignments=[job])
+        self.assertEqual(self.query("SELECT confirm_by FROM job_assignments"), [(None,)])
+        await self.past_a_grace(node)
+        self.assertEqual((self.status(job), self.tries(job)), ("assigned", []))
+
     async def test_a_second_connection_keeps_it(self) -> None:
         """Nothing is lost while another connection of the same crawler lives."""
         node = await self.node(SOCKET_RECONNECT_GRACE=100)
@@ -192,6 +205,18 @@ class SilenceTests(NodeTestCase):
         self.assertEqual((await other.answer("c"))["type"], "ack")
         self.assertEqual(self.tries(job), ["completed"])
 
+    async def test_so_is_a_bad_message(self) -> None:
+        """A crawler that says nonsense lives."""
+        node = await self.node(**SOON, SOCKET_RECONNECT_GRACE=50)
+        crawler, job = await self.working()
+        for _ in range(6):
+            due = node.attention.now + 0.12
+            await until(lambda due=due: node.attention.now > due)
+            crawler.transport.write(b"nonsense\n")  # type: ignore[union-attr]
+            await crawler.error()
+        crawler.say("job_completed", job, id="c", success=True, finalCounts={})
+        self.assertEqual((await crawler.answer("c"))["type"], "ack")
+
     async def test_back_before_the_grace(self) -> None:
         """A silent crawler that speaks again before the grace is over keeps its job and its connection."""
         node = await self.node(**SOON, SOCKET_RECONNECT_GRACE=5000)
@@ -217,12 +242,20 @@ class SilenceTests(NodeTestCase):
 
     async def test_not_reported_on_for_too_long(self) -> None:
         """A crawler that lives but does not report on a job loses it at the job time-out, which spends a try."""
-        await self.node(SOCKET_JOB_TIMEOUT=500, SOCKET_RETRY_DELAY=3_600_000)
+        await self.node(SOCKET_JOB_TIMEOUT=500, SOCKET_LEASE=300, SOCKET_RETRY_DELAY=3_600_000)
         crawler, job = await self.working()
         await self.becomes(job, "queued")
         self.assertEqual((self.tries(job), self.row(job, "attempts")), (["timed_out"], 1))
         crawler.say("job_progress", job, **PROGRESS)
         self.assertEqual((await crawler.error())["code"], "stale_assignment")
+
+    async def test_no_time_out_while_nobody_could_report(self) -> None:
+        """Until this node has seen the database for a whole lease, silence about a job may be the database's."""
+        node = await self.node(SOCKET_JOB_TIMEOUT=500)
+        _crawler, job = await self.working()
+        self.query("UPDATE job_assignments SET assigned_at = now() - interval '1 hour'")
+        await node.presence.time_out()
+        self.assertEqual((self.status(job), self.tries(job)), ("assigned", []))
 
     async def test_shown(self) -> None:
         """What the connections table shows: who, since when alive, with which jobs, in which state."""

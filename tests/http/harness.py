@@ -92,6 +92,7 @@ class SiteTestCase(DatabaseTestCase):
     """Gives each test a listening site: ``await self.get("/…")`` and so on."""
 
     token: str | None = None
+    origins: frozenset[str] = frozenset()
     keys: tuple[str, ...] = ()
 
     def setUp(self) -> None:
@@ -124,6 +125,7 @@ class SiteTestCase(DatabaseTestCase):
             reactor=reactor,
             wake=self.wake,
             token=self.token,
+            origins=self.origins,
         )
         connections = Connections()
         self.port = reactor.listenTCP(0, connections.watch(make_site(parts)), interface="127.0.0.1")

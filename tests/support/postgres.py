@@ -52,6 +52,11 @@ def with_database(url: str, name: str) -> str:
     return f"{found[1]}/{name}{found[2] or ''}"
 
 
+def as_role(url: str, role: str) -> str:
+    """The same database's URL for another role, which the tests' server lets in without a password."""
+    return re.sub(r"^(postgres(?:ql)?://)(?:[^@/?]*@)?", rf"\g<1>{role}@", url)
+
+
 @contextlib.contextmanager
 def admin(url: str) -> Iterator[Connection]:
     """An autocommitting connection, closed at the end."""

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -103,13 +103,21 @@ class Program(ProcessProtocol):
         self.ended.callback(value.exitCode if value.signal is None else -value.signal)
 
 
-def run_program(arguments: list[str], environ: Mapping[str, str], directory: Path) -> tuple[Program, Any]:
-    """Start a program, with nothing of this process's environment that a node would read."""
+def run_program(
+    arguments: list[str], environ: Mapping[str, str], directory: Path, inherited: Sequence[socket.socket] = ()
+) -> tuple[Program, Any]:
+    """Start a program, with nothing of this process's environment that a node would read.
+
+    It inherits the sockets *inherited*, from descriptor 3 on.
+    """
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     protocol = Program()
     root = str(Path(__file__).parents[2])
     given = {**kept, "PYTHONPATH": root, "PYTHONUNBUFFERED": "1", **environ}
-    process = reactor.spawnProcess(protocol, arguments[0], arguments, env=given, path=str(directory))
+    descriptors = {0: "w", 1: "r", 2: "r", **{3 + n: each.fileno() for n, each in enumerate(inherited)}}
+    process = reactor.spawnProcess(
+        protocol, arguments[0], arguments, env=given, path=str(directory), childFDs=descriptors
+    )
     return protocol, process
 
 
@@ -132,6 +140,10 @@ class ServerProcess:
             **more,
         }
         self.program: Program | None = None
+        self.wrapper: list[str] = []
+        """A command that twistd's command line is given to, and that becomes twistd."""
+        self.inherited: Sequence[socket.socket] = ()
+        """Sockets that it inherits, from descriptor 3 on."""
         self._process: Any = None
 
     @property
@@ -152,8 +164,8 @@ class ServerProcess:
 
     def launch(self) -> Program:
         """Start it and wait for nothing."""
-        arguments = [beside_python("twistd"), "-n", "--pidfile=", "copilot-socket"]
-        self.program, self._process = run_program(arguments, self.environ, self.directory)
+        arguments = [*self.wrapper, beside_python("twistd"), "-n", "--pidfile=", "copilot-socket"]
+        self.program, self._process = run_program(arguments, self.environ, self.directory, self.inherited)
         return self.program
 
     async def start(self) -> "ServerProcess":

@@ -161,6 +161,19 @@ class ElementTests(DecoderCase):
         self.assertEqual(told, expected)
         self.assertEqual(message.faults[-1].message, "required and missing: namespace_path")
 
+    def test_paths_too_long_for_an_index(self) -> None:
+        """A path may have as many bytes as an index entry has room for, however few characters they are."""
+        fits, too_long = "ü" * 512, "ü" * 512 + "x"
+        elements = [{**DISCOVERED, "namespace_path": path} for path in (too_long, fits)]
+        message = self.decode(with_data("jobs_discovered", discovered_jobs=elements))
+        assert isinstance(message.data, JobsDiscovered)
+        self.assertEqual([job.namespace_path for job in message.data.discovered_jobs], [fits])
+        [fault] = message.faults
+        self.assertEqual((fault.index, fault.path), (0, "/data/discovered_jobs/0/namespace_path"))
+        self.assertEqual(fault.message, "a path may have 1024 bytes")
+        message = self.decode(with_data("discovery", entities=[{**ENTITY, "path": too_long}, ENTITY]))
+        self.assertEqual([fault.path for fault in message.faults], ["/data/entities/0/path"])
+
     def test_entities(self) -> None:
         """The same of a discovery."""
         elements = [ENTITY, {**ENTITY, "id": None}, {**ENTITY, "id": "x"}, {**ENTITY, "parentId": 1e20}]

@@ -1,0 +1,57 @@
+"""`copilot-socket cleanup`: one round of what a node does every SOCKET_CLEANUP_INTERVAL, now."""
+
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from copilot_socket.cli.errors import CommandError
+from copilot_socket.cli.offline import ready_database, run_in_reactor
+from copilot_socket.cli.options import add_config_options, add_examples, config_from
+from copilot_socket.cli.output import add_json_option, emit, say
+from copilot_socket.config import Config
+from copilot_socket.store.cleanup import Cleanup
+from copilot_socket.store.connection import Limits
+from copilot_socket.store.database import Database, DatabaseAway
+
+_KINDS = {
+    "clean_jobs": "finished jobs",
+    "clean_errors": "logged errors",
+    "clean_connections": "closed connections",
+    "clean_crawlers": "crawlers not seen for a day",
+    "clean_keys": "idempotency keys",
+}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The configuration's options, the ages among them."""
+    add_json_option(parser)
+    add_config_options(parser)
+    add_examples(
+        parser,
+        "copilot-socket cleanup",
+        "copilot-socket cleanup --socket-max-job-age 86400000 --json",
+    )
+
+
+def run(args: Namespace) -> int:
+    """Remove what is old, and say how many rows of each kind went."""
+    config = config_from(args)
+    with ready_database(config) as url:
+        try:
+            removed = run_in_reactor(lambda reactor: _clean(reactor, url, config))
+        except DatabaseAway as error:
+            raise CommandError(f"the database went away: {error}; run this again") from error
+    if args.json:
+        emit({"removed": {name.removeprefix("clean_"): count for name, count in removed.items()}})
+    else:
+        for name, count in removed.items():
+            say(f"{_KINDS[name]}: {count} removed")
+    return 0
+
+
+async def _clean(reactor: Any, url: str, config: Config) -> dict[str, int]:
+    database = Database(url, reactor, Limits(config.query_timeout, config.transaction_timeout), 1)
+    ages = {"max_job_age": config.max_job_age, "max_error_age": config.max_error_log_age}
+    try:
+        return await Cleanup(database, reactor, **ages).run()
+    finally:
+        database.close()

@@ -1,0 +1,61 @@
+"""For commands that need no node: the database itself, made ready, and a reactor for what is asynchronous."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import psycopg2
+
+from copilot_socket.cli.errors import CommandError
+from copilot_socket.config import Config
+from copilot_socket.store.embedded import EmbeddedPostgres
+from copilot_socket.store.migrate import require_current
+
+T = TypeVar("T")
+
+
+@contextmanager
+def ready_database(config: Config) -> Iterator[str]:
+    """The URL of the configuration's database, whose tables are up to date; an embedded one runs meanwhile.
+
+    Raises SchemaError or EmbeddedError when it can't be used, CommandError when it refuses a statement.
+    """
+    embedded = None if config.database_url is not None else EmbeddedPostgres(config.state_dir)
+    try:
+        url = config.database_url if embedded is None else embedded.start()
+        assert url is not None
+        require_current(url, upgrade=embedded is not None)
+        yield url
+    except psycopg2.Error as error:
+        raise CommandError(f"the database refused it: {' '.join(str(error).split())}") from error
+    finally:
+        if embedded is not None:
+            embedded.stop()  # it keeps running if a node uses it
+
+
+def run_in_reactor(work: Callable[[Any], Awaitable[T]]) -> T:
+    """Run the reactor until *work*, which is given it, is done; what it returns or raises. Once a process."""
+    from twisted.internet import reactor  # noqa: PLC0415 - not for commands that need none
+    from twisted.internet.defer import Deferred, ensureDeferred  # noqa: PLC0415
+    from twisted.python.failure import Failure  # noqa: PLC0415
+
+    outcomes: list[Any] = []
+
+    def begin() -> None:
+        d: Deferred[Any] = ensureDeferred(_coroutine(work, reactor))
+        d.addBoth(outcomes.append)
+        d.addBoth(lambda _: reactor.stop() if reactor.running else None)
+
+    reactor.callWhenRunning(begin)
+    reactor.run()
+    if not outcomes:
+        raise KeyboardInterrupt
+    [outcome] = outcomes
+    if isinstance(outcome, Failure):
+        outcome.raiseException()
+    result: T = outcome
+    return result
+
+
+async def _coroutine(work: Callable[[Any], Awaitable[T]], reactor: Any) -> T:
+    return await work(reactor)

@@ -1,0 +1,31 @@
+"""`copilot-socket run`: a node in the foreground, the same as `twistd -n --pidfile= copilot-socket`.
+
+For installations that put no `twistd` of their own on the path, as pipx and uv do.
+"""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from typing import NoReturn
+
+from copilot_socket.cli.options import add_config_options, add_examples, options_given
+from copilot_socket.config.table import BY_NAME
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The configuration's options."""
+    add_config_options(parser)
+    add_examples(
+        parser,
+        "copilot-socket run",
+        "copilot-socket run --socket-path /tmp/crawler.sock --copilot-http-port 3001",
+    )
+
+
+def run(args: Namespace) -> NoReturn:
+    """Become twistd; ends through SystemExit, with the node's exit status."""
+    from twisted.scripts.twistd import run as twistd  # noqa: PLC0415 - slow to import, and --help needs none of it
+
+    options = [f"--{BY_NAME[name].option}={value}" for name, value in options_given(args).items()]
+    sys.argv = ["twistd", "-n", "--pidfile=", "copilot-socket", *options]
+    twistd()
+    raise SystemExit(0)

@@ -1,0 +1,106 @@
+"""`copilot-socket seed`: the first account and its first jobs, straight into the database; safe to repeat.
+
+Tokens come from the environment only: a command line is there for all of the machine to see.
+"""
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+
+from copilot_socket.cli.errors import CommandError
+from copilot_socket.cli.offline import ready_database
+from copilot_socket.cli.options import add_config_options, add_examples, config_from
+from copilot_socket.cli.output import add_json_option, emit, say
+from copilot_socket.config import Config
+from copilot_socket.core.vault import Vault
+from copilot_socket.http.bodies import ACCOUNT
+from copilot_socket.http.fields import Field, read, text
+from copilot_socket.http.messages import Fault
+from copilot_socket.store.accounts import Account, Credential
+from copilot_socket.store.seeding import seed
+
+OPTIONS = {
+    "account_id": ("SEED_ACCOUNT_ID", "name of the account"),
+    "provider": ("SEED_PROVIDER", "gitlab-onprem or gitlab-cloud"),
+    "gitlab_url": ("SEED_GITLAB_URL", "address of its GitLab"),
+    "token_expires_at": ("SEED_TOKEN_EXPIRES_AT", "when the access token expires, ISO-8601 with zone"),
+}
+"""What may be said on the command line, or else by the variable."""
+SECRETS = {"access_token": "SEED_ACCESS_TOKEN", "refresh_token": "SEED_REFRESH_TOKEN"}
+DEMO = {
+    "account_id": "demo",
+    "provider": "gitlab-onprem",
+    "gitlab_url": "http://gitlab.example.org",
+    "access_token": "made-up-token",
+}
+"""The account that stands for one in development."""
+FIRST_COMMANDS = ("GROUP_PROJECT_DISCOVERY", "users")
+"""What needs no path: what is to be crawled is found by the first of them."""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The account's options, and the configuration's."""
+    add_json_option(parser)
+    for name, (variable, meaning) in OPTIONS.items():
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", dest=f"seed_{name}", metavar="VALUE", help=f"{meaning} (or {variable})"
+        )
+    add_config_options(parser)
+    add_examples(
+        parser,
+        "copilot-socket seed",
+        "copilot-socket seed --account-id me --provider gitlab-cloud --gitlab-url https://gitlab.com",
+    )
+    parser.description = (
+        "Store an account and its first jobs, unless they are there: an account that exists is left\n"
+        "as it is, and jobs are put in only while it has none. The tokens are read from\n"
+        f"{' and '.join(SECRETS.values())}. With nothing given the account is a made-up\n"
+        "one, except in production."
+    )
+
+
+def run(args: Namespace) -> int:
+    """Seed, and say what is new. Raises CommandError, ConfigFaults, SchemaError or EmbeddedError."""
+    config = config_from(args)
+    account = _account(_given(args, os.environ) or _demo(config))
+    with ready_database(config) as url:
+        try:
+            seeded = seed(url, account, FIRST_COMMANDS, config.retry_attempts, Vault(config.secret_keys))
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+    if args.json:
+        emit({"account": account.id, "account_created": seeded.account_created, "jobs": list(seeded.jobs)})
+    else:
+        say(f"account {account.id}: {'created' if seeded.account_created else 'there already, left as it is'}")
+        for job_id in seeded.jobs:
+            say(f"job {job_id}: created")
+        if not seeded.jobs:
+            say("jobs: the account has some already, none added")
+    return 0
+
+
+def _given(args: Namespace, environ: Mapping[str, str]) -> dict[str, str]:
+    """What was said of the account; an option beats its variable, and an empty value counts as none."""
+    texts = {
+        name: getattr(args, f"seed_{name}") or environ.get(variable, "").strip()
+        for name, (variable, _) in OPTIONS.items()
+    } | {name: environ.get(variable, "").strip() for name, variable in SECRETS.items()}
+    return {name: text for name, text in texts.items() if text}
+
+
+def _demo(config: Config) -> dict[str, str]:
+    if config.environment == "production":
+        needed = ", ".join([OPTIONS[name][0] for name in ("account_id", "provider", "gitlab_url")])
+        raise CommandError(f"production gets no made-up account: set {needed} and {SECRETS['access_token']}")
+    return DEMO
+
+
+def _account(given: Mapping[str, str]) -> Account:
+    """The account, by the rules of the HTTP port. Raises CommandError with every fault, by its variable."""
+    faults: list[Fault] = []
+    values = read(dict(given), {"account_id": Field(text(255), required=True), **ACCOUNT}, "", faults)
+    if faults:
+        variables = {name: variable for name, (variable, _) in OPTIONS.items()} | SECRETS
+        raise CommandError("\n".join(f"{variables[fault.path[1:]]} {fault.message}" for fault in faults))
+    pair = {name: values[name] for name in ("access_token", "refresh_token", "token_expires_at") if name in values}
+    return Account(values["account_id"], values["provider"], values["gitlab_url"], Credential(**pair))

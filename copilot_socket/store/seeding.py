@@ -1,0 +1,65 @@
+"""First data for a new database: an account and its first jobs. Everything here blocks."""
+
+from collections.abc import Sequence
+
+import attrs
+import psycopg2
+
+from copilot_socket.core.vault import Vault
+from copilot_socket.store.accounts import Account
+from copilot_socket.store.migrate import APPLICATION_NAME
+
+_ACCOUNT = """
+INSERT INTO accounts (id, provider, gitlab_url, access_token, refresh_token, token_expires_at)
+VALUES (%(id)s, %(provider)s, %(gitlab_url)s, %(access)s, %(refresh)s, %(expires)s::timestamptz)
+ON CONFLICT (id) DO NOTHING RETURNING id
+"""
+
+# Locked, so that of two that seed at once the second finds the jobs of the first.
+_LOCK = "SELECT FROM accounts WHERE id = %(id)s FOR UPDATE"
+
+_JOBS = """
+INSERT INTO jobs (account_id, command, max_attempts)
+SELECT %(id)s, command, %(max_attempts)s FROM unnest(%(commands)s::text[]) AS command
+WHERE NOT EXISTS (SELECT FROM jobs WHERE account_id = %(id)s)
+RETURNING id
+"""
+
+
+@attrs.frozen
+class Seeded:
+    """What a call has changed: whether the account is new, and the ids of new jobs."""
+
+    account_created: bool
+    jobs: Sequence[str]
+
+
+def seed(url: str, account: Account, commands: Sequence[str], max_attempts: int, vault: Vault) -> Seeded:
+    """Store *account* unless there is one of its id, and jobs for *commands* unless the account has any job.
+
+    One transaction, safe to repeat. Raises psycopg2.Error, and ValueError where the database refuses the account.
+    """
+    credential = account.credential
+    refresh = credential.refresh_token
+    params = {
+        "id": account.id,
+        "provider": account.provider,
+        "gitlab_url": account.gitlab_url,
+        "access": vault.encrypt(credential.access_token),
+        "refresh": None if refresh is None else vault.encrypt(refresh),
+        "expires": credential.token_expires_at,
+    }
+    connection = psycopg2.connect(url, application_name=APPLICATION_NAME)
+    try:
+        with connection, connection.cursor() as cursor:
+            try:
+                cursor.execute(_ACCOUNT, params)
+            except (psycopg2.IntegrityError, psycopg2.DataError) as error:
+                # Such an error quotes the row it refuses, tokens included.
+                raise ValueError(f"account {account.id!r} can't be stored: {error.diag.message_primary}") from None
+            created = cursor.fetchone() is not None
+            cursor.execute(_LOCK, params)
+            cursor.execute(_JOBS, {"id": account.id, "commands": list(commands), "max_attempts": max_attempts})
+            return Seeded(created, [row[0] for row in cursor.fetchall()])
+    finally:
+        connection.close()

@@ -1,0 +1,1 @@
+"""Files for whoever runs a node, and in ``tests/`` the tests that run them (docs/deployment.md)."""

@@ -1,0 +1,163 @@
+"""The SQL of ops/postgres/, run by psql against a real PostgreSQL; a node lives with the rights that it gives."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg2
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+
+from copilot_socket.store.embedded import EmbeddedPostgres
+from copilot_socket.store.embedded.binaries import packaged_programs
+from ops.tests.support import OPS
+from tests.support.crawler import TestCrawler, until
+from tests.support.postgres import FAST, admin, as_role, reachable_directory, with_database
+from tests.support.server import ServerProcess, beside_python, get_json, run_program
+
+OWNER, SERVER, WEB, MONITOR = "copilot_owner", "copilot_server", "copilot_web", "copilot_monitor"
+NEW_JOB = "INSERT INTO jobs (account_id, command, full_path) VALUES ('demo', 'issues', 'acme/shop') RETURNING id"
+
+
+class RolesTests(TestCase):
+    """A cluster of its own for each test: roles belong to all of a cluster's databases."""
+
+    def setUp(self) -> None:
+        """A fresh cluster, and the roles and the database in it."""
+        directory = reachable_directory()
+        self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
+        server = EmbeddedPostgres(directory, FAST)
+        self.addCleanup(server.stop, only_if_unused=False)
+        self.url = with_database(server.start(), "copilot")
+        with admin(with_database(self.url, "template1")) as connection, connection.cursor() as cursor:
+            cursor.execute("DROP DATABASE copilot")  # the embedded server's own, which no other PostgreSQL has
+        self.psql("1-roles.sql", with_database(self.url, "template1"))
+
+    def psql(self, script: str, url: str) -> None:
+        """Run a script as its first lines say; the first error ends it."""
+        psql = packaged_programs()["psql"]
+        command = [psql, "-X", "-v", "ON_ERROR_STOP=1", "-f", str(OPS / "postgres" / script), url]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        self.assertEqual((answer.returncode, answer.stderr), (0, ""))
+
+    def as_role(self, role: str) -> str:
+        """The database's URL for *role*."""
+        return as_role(self.url, role)
+
+    def query(self, role: str, statement: str, *values: object) -> list[tuple[object, ...]]:
+        """Run a statement as *role*."""
+        with admin(self.as_role(role)) as connection, connection.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def assert_refused(self, role: str, *statements: str) -> None:
+        """*role* may do none of these."""
+        for statement in statements:
+            refusals = (psycopg2.errors.InsufficientPrivilege, psycopg2.errors.ReadOnlySqlTransaction)
+            with self.assertRaises(refusals, msg=f"{role}: {statement}"):
+                self.query(role, statement)
+
+    async def command(self, role: str, *words: str) -> tuple[int, str]:
+        """Run `copilot-socket` as *role*: its exit status, and all that it said."""
+        environ = {"DATABASE_URL": self.as_role(role), "SOCKET_PATH": "/tmp/copilot-none/s", "COPILOT_HTTP_PORT": "0"}
+        program, _ = run_program([beside_python("copilot-socket"), *words], environ, Path("/"))
+        status = await program.ended
+        return status, (program.out + program.err).decode()
+
+    async def migrated(self) -> None:
+        """The tables, made by the owner; then the rights."""
+        status, said = await self.command(OWNER, "migrate")
+        self.assertEqual(status, 0, said)
+        self.psql("2-rights.sql", self.as_role(OWNER))
+
+    async def test_a_whole_life(self) -> None:
+        """From an empty cluster to a finished job: each role does its part, and nobody lacks a right."""
+        status, said = await self.command(SERVER, "check")
+        self.assertEqual(status, 1)
+        self.assertIn("copilot-socket migrate", said)
+        await self.migrated()
+        for words in (("check",), ("seed",), ("cleanup",)):
+            status, said = await self.command(SERVER, *words)
+            self.assertEqual(status, 0, said)
+        server = ServerProcess(self.as_role(SERVER))
+        self.addCleanup(lambda: Deferred.fromCoroutine(server.clean_up()))
+        await server.start()
+        [(job_id,)] = self.query(WEB, NEW_JOB)
+        crawler = await TestCrawler.connect(server.socket_path, "c1")
+        self.addCleanup(crawler.hang_up)
+        await crawler.hello(entityTypes=["issue"])
+        crawler.complete((await crawler.take_job())["id"])
+        await until(lambda: self.status_of(job_id) == "completed", "the job is completed", 10.0)
+        await self.use_the_api(server)
+        self.assertEqual(await server.stop(), 0)
+        self.assertNotIn("permission denied", server.log)
+
+    async def use_the_api(self, server: ServerProcess) -> None:
+        """Whatever writes, once."""
+        account = {"provider": "gitlab-onprem", "gitlab_url": "https://gitlab.example", "access_token": "t"}
+        status, _ = await get_json(server.port, "/api/v1/accounts/other", "PUT", account)
+        self.assertEqual(status, 201)
+        status, answer = await get_json(
+            server.port, "/api/v1/jobs", "POST", {"account_id": "other", "command": "users"}
+        )
+        self.assertEqual(status, 201)
+        for action in ("cancel", "retry"):
+            status, _ = await get_json(server.port, f"/api/v1/jobs/{answer['id']}/{action}", "POST")
+            self.assertEqual(status, 200)
+        for path in ("jobs", "accounts", "areas", "crawlers", "stats", f"jobs/{answer['id']}"):
+            status, _ = await get_json(server.port, f"/api/v1/{path}")
+            self.assertEqual(status, 200, path)
+
+    def status_of(self, job_id: object) -> object:
+        """As the monitoring role sees it."""
+        [(status,)] = self.query(MONITOR, "SELECT status FROM jobs WHERE id = %s", job_id)
+        return status
+
+    async def test_what_nobody_may(self) -> None:
+        """Each role is refused what is not its own, and rights that were given by hand are gone after the script."""
+        await self.migrated()
+        await deferToThread(self.query, OWNER, "GRANT ALL ON ALL TABLES IN SCHEMA public TO copilot_web, PUBLIC")
+        await deferToThread(self.psql, "2-rights.sql", self.as_role(OWNER))
+        status, said = await self.command(SERVER, "seed")
+        self.assertEqual(status, 0, said)
+        for role in (SERVER, WEB, MONITOR):
+            self.assert_refused(
+                role,
+                "CREATE TABLE mine (n integer)",
+                "CREATE SCHEMA mine",
+                "CREATE TEMPORARY TABLE mine (n integer)",
+                "ALTER TABLE jobs ADD mine integer",
+                "DROP TABLE jobs",
+                "TRUNCATE audit_log",
+                "UPDATE alembic_version SET version_num = 'mine'",
+                "CREATE ROLE mine",
+            )
+        for role in (WEB, MONITOR):
+            self.assert_refused(
+                role,
+                "SELECT access_token FROM accounts",
+                "SELECT refresh_token FROM accounts",
+                "SELECT * FROM accounts",
+                "SELECT * FROM idempotency_keys",
+                "UPDATE jobs SET priority = 1",
+                "DELETE FROM jobs",
+                "INSERT INTO jobs (account_id, command, status) VALUES ('demo', 'users', 'completed')",
+                "INSERT INTO job_assignments (web_app_job_id, crawler_job_id, account_id, try, crawler_key)"
+                " VALUES ('1', '1', 'demo', 1, '1')",
+                "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
+                " VALUES ('mine', 'gitlab-cloud', 'https://gitlab.example', 'x')",
+            )
+        self.assert_refused(MONITOR, NEW_JOB, f"SET default_transaction_read_only = off; {NEW_JOB}")
+        self.assertEqual(len(self.query(WEB, NEW_JOB)), 1)
+        self.assertEqual(self.query(MONITOR, "SELECT count(*)::int FROM jobs WHERE status = 'queued'"), [(3,)])
+        self.assertEqual(self.query(WEB, "SELECT id, credential_status FROM accounts"), [("demo", "valid")])
+
+    def test_other_roles(self) -> None:
+        """A role that the script does not name can't even connect."""
+        with admin(self.url) as connection, connection.cursor() as cursor:
+            cursor.execute("CREATE ROLE stranger LOGIN")
+        self.assertEqual(urlsplit(self.url).path, "/copilot")
+        with self.assertRaisesRegex(psycopg2.OperationalError, "permission denied for database"):
+            self.query("stranger", "SELECT 1")

@@ -1,0 +1,62 @@
+"""`copilot-socket cleanup`, in processes of its own: it runs a reactor."""
+
+import json
+import shutil
+
+from tests.support.postgres import DatabaseTestCase
+from tests.support.server import beside_python, run_program, short_directory
+
+
+class CleanupTests(DatabaseTestCase):
+    """On a database of its own."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.directory = short_directory()
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.query(
+            "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
+            " VALUES ('acct', 'gitlab-onprem', 'http://gitlab.test', 'token')"
+        )
+
+    async def cleanup(self, *options: str, **environ: str) -> tuple[int, str, str]:
+        """Its exit status, output and errors."""
+        arguments = [beside_python("copilot-socket"), "cleanup", *options]
+        program, _ = run_program(arguments, {"DATABASE_URL": self.database_url, **environ}, self.directory)
+        status = await program.ended
+        return status, program.out.decode(), program.err.decode()
+
+    def finished_job(self, days: int, path: str) -> None:
+        """A job that was completed so many days ago."""
+        self.query(
+            "INSERT INTO jobs (account_id, command, full_path, status, updated_at, finished_at)"
+            " SELECT 'acct', 'issues', %s, 'completed', t, t FROM (SELECT now() - %s * interval '1 day') AS m (t)",
+            path,
+            days,
+        )
+
+    async def test_round(self) -> None:
+        """What is older than its age goes, the rest stays; ages come as variables or options."""
+        for days in (1, 3, 8):
+            self.finished_job(days, f"g/{days}")
+        self.query("INSERT INTO jobs (account_id, command, full_path) VALUES ('acct', 'issues', 'g/queued')")
+        status, output, errors = await self.cleanup()
+        self.assertEqual((status, errors), (0, ""))
+        self.assertIn("finished jobs: 1 removed", output)
+        self.assertIn("logged errors: 0 removed", output)
+        status, output, errors = await self.cleanup("--json", "--socket-max-job-age", "172800000")
+        self.assertEqual((status, errors), (0, ""))
+        self.assertEqual(
+            json.loads(output),
+            {"removed": {"jobs": 1, "errors": 0, "connections": 0, "crawlers": 0, "keys": 0}},
+        )
+        self.assertEqual(self.query("SELECT full_path FROM jobs ORDER BY full_path"), [("g/1",), ("g/queued",)])
+
+    async def test_refused(self) -> None:
+        """A database that refuses is told in a line, with status 1."""
+        self.query("DROP TABLE idempotency_keys")
+        status, _output, errors = await self.cleanup()
+        self.assertEqual(status, 1)
+        self.assertIn("the database refused it", errors)
+        self.assertIn("idempotency_keys", errors)
+        self.assertNotIn("Traceback", errors)

@@ -1,0 +1,61 @@
+"""``copilot-socket crawlers`` against a real site."""
+
+import io
+import json
+import os
+import sys
+from argparse import ArgumentParser
+
+from twisted.internet.threads import deferToThread
+
+from copilot_socket.cli import crawlers
+from copilot_socket.cli.errors import CommandError
+from tests.http.harness import SiteTestCase
+
+
+class CrawlersCommandTests(SiteTestCase):
+    """For people and for programs."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.out = io.StringIO()
+        self.patch(sys, "stdout", self.out)
+        self.patch(os, "environ", {"HOME": "/"})
+        for number in (1, 2):
+            self.query(
+                "INSERT INTO crawlers (key, crawler_id, node_id, lease_expires_at, max_jobs, entity_types, plain)"
+                " VALUES (%s, %s, 'n1', now() + interval '1 hour', 5, '{issue}', false)",
+                f"key{number}",
+                f"crawler\x1b-{number}",
+            )
+
+    async def call(self, *words: str, url: str | None = None) -> str:
+        """What the command prints; it must work."""
+        parser = ArgumentParser()
+        crawlers.add_arguments(parser)
+        args = parser.parse_args([*words, "--url", url or f"http://127.0.0.1:{self.number}/"])
+        self.out.seek(0)
+        self.out.truncate()
+        self.assertEqual(await deferToThread(crawlers.run, args), 0)
+        return self.out.getvalue()
+
+    async def test_list(self) -> None:
+        """One line a crawler, in characters that do nothing to a terminal; pages go on from a cursor."""
+        lines = (await self.call()).splitlines()
+        self.assertEqual(
+            lines[0].split(), ["id", "connected", "plain", "status", "jobs", "last_heartbeat", "node_id"]
+        )
+        self.assertEqual(lines[1].split(), ["crawler", "-1", "yes", "no", "-", "0/5", "-", "n1"])
+        self.assertEqual(len(lines), 3)
+        *_, more = (await self.call("--limit", "1")).splitlines()
+        self.assertIn("crawler -2", await self.call("--cursor", more.removeprefix("more: --cursor ")))
+
+    async def test_json(self) -> None:
+        """The node's own answer."""
+        answer = json.loads(await self.call("--json"))
+        self.assertEqual([crawler["key"] for crawler in answer["crawlers"]], ["key1", "key2"])
+
+    async def test_no_node(self) -> None:
+        """Without a node the message says where none answered."""
+        with self.assertRaisesRegex(CommandError, "no answer from http://127.0.0.1:1"):
+            await self.call(url="http://127.0.0.1:1")

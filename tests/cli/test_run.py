@@ -1,0 +1,42 @@
+"""`copilot-socket run`."""
+
+import signal
+
+from tests.cli.support import CommandTestCase
+from tests.support.crawler import until
+from tests.support.server import NodeTestCase, ServerProcess, beside_python, get_json, run_program
+
+
+class RunTests(NodeTestCase):
+    """A node without a twistd on the path."""
+
+    async def test_a_node(self) -> None:
+        """The node runs, with options that beat the environment, and its end is the command's end."""
+        server: ServerProcess = self.process(COPILOT_HTTP_PORT="1")
+        port = str(server.port)
+        arguments = [beside_python("copilot-socket"), "run", "--copilot-http-port", port]
+        program, process = run_program(arguments, server.environ, server.directory)
+        self.addCleanup(lambda: process.signalProcess("KILL") if program.running else None)
+
+        async def ready() -> bool:
+            return (await get_json(server.port, "/health/ready"))[0] == 200
+
+        await until(ready, "the node is ready", 20.0)
+        process.signalProcess(signal.SIGTERM)
+        self.assertEqual(await program.ended, 0, program.err)
+
+    async def test_faults(self) -> None:
+        """A faulty option is told by its variable, with status 1."""
+        server = self.process()
+        arguments = [beside_python("copilot-socket"), "run", "--socket-mode", "9"]
+        program, _ = run_program(arguments, server.environ, server.directory)
+        self.assertEqual(await program.ended, 1)
+        self.assertIn(b"SOCKET_MODE is '9' (option)", program.err)
+
+
+class RunHelpTests(CommandTestCase):
+    """Its command line."""
+
+    def test_unknown_options(self) -> None:
+        """What is no variable is refused before anything starts."""
+        self.assertEqual(self.run_command("run", "--nonsense").status, 2)

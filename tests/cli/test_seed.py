@@ -1,0 +1,103 @@
+"""`copilot-socket seed`."""
+
+from cryptography.fernet import Fernet
+
+from copilot_socket.core.vault import Vault
+from tests.cli.support import CommandTestCase
+from tests.support.postgres import SynchronousDatabaseTestCase, drop_database, fresh_database
+
+
+class SeedTests(CommandTestCase, SynchronousDatabaseTestCase):
+    """On a database of its own."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.environ["DATABASE_URL"] = self.database_url
+
+    def give_account(self) -> None:
+        """What an administrator sets for a real account."""
+        self.environ |= {
+            "SEED_ACCOUNT_ID": "me",
+            "SEED_PROVIDER": "gitlab-cloud",
+            "SEED_GITLAB_URL": "https://gitlab.com/",
+            "SEED_ACCESS_TOKEN": "hush-hush",
+            "SEED_REFRESH_TOKEN": "hush-again",
+        }
+
+    def test_demo(self) -> None:
+        """With nothing given, a made-up account and jobs that need no path; a second time nothing is new."""
+        outcome = self.run_command("seed")
+        self.assertEqual((outcome.status, outcome.errors), (0, ""))
+        self.assertIn("account demo: created", outcome.output)
+        rows = self.query("SELECT id, account_id, command, status FROM jobs ORDER BY command")
+        self.assertEqual(
+            [row[1:] for row in rows],
+            [("demo", "GROUP_PROJECT_DISCOVERY", "queued"), ("demo", "users", "queued")],
+        )
+        for row in rows:
+            self.assertIn(f"job {row[0]}: created", outcome.output)
+        again = self.run_command("seed", "--json")
+        self.assertEqual(again.answer, {"account": "demo", "account_created": False, "jobs": []})
+        self.assertEqual(self.query("SELECT count(*)::int FROM jobs"), [(2,)])
+
+    def test_what_is_there_stays(self) -> None:
+        """Neither a token that was renewed since nor jobs that are over are touched or made again."""
+        self.run_command("seed")
+        self.query("UPDATE accounts SET access_token = 'renewed', gitlab_url = 'https://other.example'")
+        self.query("UPDATE jobs SET status = 'completed', finished_at = now()")
+        self.assertIn("left as it is", self.run_command("seed").output)
+        self.assertEqual(
+            self.query("SELECT access_token, gitlab_url FROM accounts"), [("renewed", "https://other.example")]
+        )
+        self.assertEqual(self.query("SELECT count(*)::int FROM jobs"), [(2,)])
+
+    def test_first_jobs_of_an_account_from_elsewhere(self) -> None:
+        """An account without jobs that came another way gets its first ones."""
+        self.run_command("seed")
+        self.query("DELETE FROM jobs")
+        self.assertEqual(len(self.run_command("seed", "--json").answer["jobs"]), 2)
+
+    def test_account_given(self) -> None:
+        """The environment describes the account, an option beats it, tokens are encrypted and never shown."""
+        key = Fernet.generate_key().decode()
+        self.give_account()
+        self.environ |= {"COPILOT_SECRET_KEY": key, "SOCKET_RETRY_ATTEMPTS": "7"}
+        outcome = self.run_command("seed", "--account-id", "you", "--token-expires-at", "2030-01-31T12:00:00+01:00")
+        self.assertEqual((outcome.status, outcome.errors), (0, ""))
+        [(account_id, provider, url, access, refresh, expires)] = self.query(
+            "SELECT id, provider, gitlab_url, access_token, refresh_token, token_expires_at = '2030-01-31T11:00:00Z'"
+            " FROM accounts"
+        )
+        self.assertEqual((account_id, provider, url, expires), ("you", "gitlab-cloud", "https://gitlab.com", True))
+        vault = Vault([key])
+        self.assertEqual([vault.decrypt(str(each)) for each in (access, refresh)], ["hush-hush", "hush-again"])
+        self.assertNotIn("hush", f"{outcome.output}{access}{refresh}")
+        self.assertEqual(self.query("SELECT DISTINCT max_attempts FROM jobs"), [(7,)])
+
+    def test_faults(self) -> None:
+        """Everything that is missing or wrong is told at once, by its variable, and nothing is stored."""
+        self.environ |= {"SEED_PROVIDER": "github", "SEED_ACCESS_TOKEN": "hush hush"}
+        outcome = self.run_command("seed")
+        self.assertEqual((outcome.status, outcome.output), (1, ""))
+        for words in ("SEED_ACCOUNT_ID is missing", "SEED_PROVIDER must be one of", "SEED_GITLAB_URL", "SEED_ACCESS"):
+            self.assertIn(words, outcome.errors)
+        self.assertNotIn("hush", outcome.errors)
+        self.assertEqual(self.query("SELECT count(*)::int FROM accounts"), [(0,)])
+
+    def test_production(self) -> None:
+        """Production gets no made-up account, but a real one."""
+        self.environ |= {"COPILOT_ENV": "production", "COPILOT_SECRET_KEY": Fernet.generate_key().decode()}
+        outcome = self.run_command("seed")
+        self.assertEqual(outcome.status, 1)
+        self.assertIn("set SEED_ACCOUNT_ID, SEED_PROVIDER, SEED_GITLAB_URL and SEED_ACCESS_TOKEN", outcome.errors)
+        self.give_account()
+        self.assertEqual(self.run_command("seed", "--json").answer["account"], "me")
+
+    def test_no_tables(self) -> None:
+        """A database without tables is told with the command that makes them."""
+        url = fresh_database(migrated=False)
+        self.addCleanup(drop_database, url)
+        self.environ["DATABASE_URL"] = url
+        outcome = self.run_command("seed")
+        self.assertEqual(outcome.status, 1)
+        self.assertIn("copilot-socket migrate", outcome.errors)
