@@ -222,7 +222,9 @@ class DatabaseTests(_RecoveryTestCase):
         self.assert_nothing_acknowledged_is_lost(load)
         self.assert_done_once(jobs)
         self.assertEqual(load.refused, [])
-        self.assertEqual(self.outcomes(), {"completed"}, "a stall of the database took work from live crawlers")
+        # A job claimed ahead may have gone back unsent; no crawler had that.
+        taken = self.outcomes() - {"completed", "returned"}
+        self.assertEqual(taken, set(), "a stall of the database took work from live crawlers")
         self.assertEqual(await server.stop(), 0, server.log)
 
     @in_reactor()
