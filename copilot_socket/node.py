@@ -118,7 +118,7 @@ class Node(Service):
         self._build_wire(tokens)
         self._build_http(vault)
         self._listener = Listener(
-            self.database, reactor, on_jobs=self.dispatcher.wake, on_ended=self._ended_elsewhere
+            self.database, reactor, on_jobs=self.dispatcher.work_came, on_ended=self._ended_elsewhere
         )
         self.timers = Timers(self._tasks(), reactor)
 
@@ -148,7 +148,7 @@ class Node(Service):
         self.telling.listen(self.metrics)
         self.telling.listen(NewsLog(Levels(config.log_level, config.debug)))
         self.feed = Feed(self.telling, reactor, self.id, self.registry.name_of)
-        wake = self.dispatcher.wake
+        wake = self.dispatcher.work_came
         self.site = make_site(
             Parts(
                 submission=Submission(self.database, config.retry_attempts),

@@ -84,6 +84,10 @@ class Dispatcher:
         if crawler.pending or self._reactor.seconds() - crawler.ended_at < PROMPT:
             crawler.prompt = True
 
+    def replaced(self, crawler: Crawler) -> None:
+        """*crawler* asks anew: what it asked before stands no longer."""
+        self._standing.pop(crawler.key, None)
+
     def request(self, link: Link, limit: int) -> None:
         """Let the crawler behind *link* stand for up to *limit* jobs; a later request replaces an earlier one."""
         standing = Standing(link.crawler, link, limit)
@@ -92,7 +96,7 @@ class Dispatcher:
             self._standing.pop(link.crawler.key, None)
             return
         self._standing[link.crawler.key] = standing
-        self._look(gathering=True)
+        self.wake()
 
     def withdraw(self, link: Link) -> None:
         """The connection is over, and the request made over it."""
@@ -109,11 +113,14 @@ class Dispatcher:
             self.wake()
 
     def wake(self) -> None:
-        """There may be work, or room for it."""
+        """There may be room, or a request; those that arrive together with it are served together."""
+        self._look(gathering=True)
+
+    def work_came(self) -> None:
+        """There are new jobs: they go out at once."""
         self._look(gathering=False)
 
     def _look(self, gathering: bool) -> None:
-        """Claim for all that stand; *gathering* waits for requests that arrive together with this one."""
         self._again = True
         if not self._busy and self._standing and not self._stopped:
             self._busy = True

@@ -151,6 +151,7 @@ class Messages:
     def _job_request(self, link: Link, message: Message) -> "Deferred[None] | None":
         crawler, limit = link.crawler, cast(JobRequest, message.data).limit
         link.requests += 1
+        self._dispatcher.replaced(crawler)
         idle, crawler.reported_since_request = not crawler.reported_since_request, False
         most = self.terms.plain_jobs if crawler.plain else crawler.max_jobs
         wanted = most if limit is None else min(limit, most)

@@ -194,6 +194,8 @@ class Connection:
                 self._drop()
                 raise DatabaseAway(_first_line(error)) from error
             raise
+        except ConnectionDone as error:
+            raise DatabaseAway("the connection was closed") from error
         except (TimeoutError, CancelledError, txpostgres.RollbackFailed) as error:
             self._drop()
             raise DatabaseAway(f"no answer from the database within {limit:g} s") from error

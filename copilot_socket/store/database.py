@@ -39,7 +39,8 @@ class Database:
         self.reactor = reactor
         self.limits = limits
         self._size = size
-        self._idle = [Connection(dsn, reactor, limits) for _ in range(size)]
+        self._all = [Connection(dsn, reactor, limits) for _ in range(size)]
+        self._idle = list(self._all)
         self._waiting: deque[Deferred[Connection]] = deque()
 
     @property
@@ -76,11 +77,11 @@ class Database:
         return Connection(self.dsn, self.reactor, self.limits, on_notify, settings)
 
     def close(self) -> None:
-        """Close what is idle and fail whoever still waits."""
-        for connection in self._idle:
-            connection.close()
+        """Close every connection; whoever waits for one, or for an answer, is told :class:`DatabaseAway`."""
         while self._waiting:
             self._waiting.popleft().errback(DatabaseAway("the node is stopping"))
+        for connection in self._all:
+            connection.close()
 
     async def _take(self) -> Connection:
         if self._idle:

@@ -1,5 +1,10 @@
 """One connection: statements prepared once, and a pooler that forgets them."""
 
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from copilot_socket.store.faults import DatabaseAway
 from tests.support.store import StoreTestCase
 
 
@@ -25,3 +30,16 @@ class HotQueryTests(StoreTestCase):
         await connection.query("DEALLOCATE ALL")
         rows = await connection.hot_query("once", "SELECT %(number)s::integer", {"number": 7})
         self.assertEqual(rows, [(7,)])
+
+
+class PoolTests(StoreTestCase):
+    """Database.close()."""
+
+    async def test_closed_in_the_middle_of_a_statement(self) -> None:
+        """Whoever waits for an answer is told, and so is who waits for a connection."""
+        sleeping = [Deferred.fromCoroutine(self.database.query("SELECT pg_sleep(30)")) for _ in range(6)]
+        await deferLater(reactor, 0.05)
+        self.assertGreater(self.database.use.in_use, 0)
+        self.database.close()
+        for each in sleeping:
+            await self.assertFailure(each, DatabaseAway)
