@@ -1,14 +1,11 @@
 """One node: all the parts, wired together and run."""
 
-import os
 import secrets
-from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -32,6 +29,7 @@ from copilot_socket.http.feed import Feed
 from copilot_socket.http.site import Parts, make_site
 from copilot_socket.logs import Levels, NewsLog
 from copilot_socket.metrics import Metrics
+from copilot_socket.ports import Ports
 from copilot_socket.status import NodeStatus
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.batches import Batches, Settings
@@ -48,7 +46,6 @@ from copilot_socket.store.writer import Writer
 from copilot_socket.telling import Telling
 from copilot_socket.timers import Task, Timers
 from copilot_socket.wire.factory import CrawlerFactory
-from copilot_socket.wire.listening import adopt, listen
 from copilot_socket.wire.validators import Decoder, explanations
 
 POLL = 1.0
@@ -67,8 +64,7 @@ class Node(Service):
         self.dsn = dsn
         self.id = secrets.token_hex(8)
         self._reactor = reactor
-        self._inherited = inherited or Inherited()
-        self._ports: list[IListeningPort] = []
+        self.ports = Ports(config, inherited or Inherited(), reactor)
         self._starting: Deferred[None] | None = None
         self._stopping: Deferred[None] | None = None
         self._build()
@@ -195,23 +191,7 @@ class Node(Service):
 
     def privilegedStartService(self) -> None:
         """Take the socket and the HTTP port; what is in the way is found before anything runs."""
-        self._ports.append(self._listen_to_crawlers())
-        self._ports.append(self._listen_to_http())
-
-    def _listen_to_crawlers(self) -> IListeningPort:
-        given = self._inherited.crawlers
-        if given is not None:
-            return adopt(self._reactor, given, self.factory)
-        return listen(self._reactor, Path(self.config.socket_path), self.config.socket_mode, self.factory)
-
-    def _listen_to_http(self) -> IListeningPort:
-        given = self._inherited.http
-        if given is not None:
-            with given:  # the port has a duplicate
-                port: IListeningPort = self._reactor.adoptStreamPort(given.fileno(), given.family, self.site)
-                return port
-        port = self._reactor.listenTCP(self.config.http_port, self.site, interface=self.config.http_host)
-        return port
+        self.ports.open(self.factory, self.site)
 
     def startService(self) -> None:
         """Read from crawlers as soon as this node has a lease."""
@@ -241,26 +221,15 @@ class Node(Service):
         config = self.config
         embedded = config.database_url is None
         where = f"embedded PostgreSQL in {config.state_dir}" if embedded else masked_url(self.dsn)
-        self.log.info("Crawlers connect to {path}", path=self.crawler_path)
-        host = self._ports[1].getHost().host  # type: ignore[attr-defined]
-        self.log.info("HTTP is on http://{host}:{port}/", host=host, port=self.http_port)
+        http = {"host": self.ports.http_host, "port": self.ports.http_port}
+        self.log.info("Crawlers connect to {path}", path=self.ports.crawler_path)
+        self.log.info("HTTP is on http://{host}:{port}/", **http)
         self.log.info("The database is {where}", where=where)
         self.log.info(
             "Put a job in: copilot-socket jobs submit ACCOUNT GROUP_PROJECT_DISCOVERY "
             "(or POST http://{host}:{port}/api/v1/jobs)",
-            host=host,
-            port=self.http_port,
+            **http,
         )
-
-    @property
-    def crawler_path(self) -> str:
-        """Where crawlers connect, which the service manager may have decided."""
-        return os.fsdecode(self._ports[0].getHost().name)  # type: ignore[attr-defined]
-
-    @property
-    def http_port(self) -> int:
-        """The port in use, which the configuration may leave to the system."""
-        return int(self._ports[1].getHost().port)  # type: ignore[attr-defined]
 
     # -- stop
 
@@ -291,7 +260,7 @@ class Node(Service):
         self.factory.tell_all(
             Shutdown(scope="node", graceful=True, timeout_seconds=limit, reason="the node stops; reconnect")
         )
-        await gatherResults([maybeDeferred(port.stopListening) for port in self._ports])
+        await self.ports.close()
         self.factory.read(False)
         settled = gatherResults([Deferred.fromCoroutine(self.dispatcher.stop()), self.writer.drained()])
         try:

@@ -4,7 +4,7 @@ One round of claiming is in flight at a time; it serves everyone who stands at i
 and asks at once gets the next one in the transaction that stores the ending: the writer asks what is wanted.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import psycopg2
 from twisted.internet.defer import Deferred, succeed
@@ -17,7 +17,7 @@ from copilot_socket.core.replies import JobResponse
 from copilot_socket.handlers.crawlers import Crawler, Link, Registry
 from copilot_socket.handlers.delivery import Delivery
 from copilot_socket.handlers.reserve import Reserve
-from copilot_socket.handlers.standing import Standing, by_entity_types, room_of
+from copilot_socket.handlers.standing import Standing, by_crawler, by_entity_types, never_sent, room_of
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.faults import DatabaseAway
@@ -178,7 +178,7 @@ class Dispatcher:
 
     def claimed(self, claim: Claim) -> None:
         """Hand over what was claimed beside completions, or keep it until its crawler asks."""
-        for key, jobs in _by_crawler(claim.jobs).items():
+        for key, jobs in by_crawler(claim.jobs).items():
             standing, crawler = self._standing.get(key), self._registry.get(key)
             if standing is not None:
                 self._delivery.deliver(standing, jobs)
@@ -266,7 +266,7 @@ class Dispatcher:
         ours = keys - await self._claims.not_ours(list(keys))
         jobs = await self._claims.unreported(list(ours))
         self._doubtful -= keys
-        self._hand_over([job for job in jobs if _never_sent(job, standing[job.crawler])])
+        self._hand_over([job for job in jobs if never_sent(job, standing[job.crawler])])
 
     async def _answer_empty(self, fresh: Sequence[Standing]) -> None:
         """Say that there is nothing for now; but a crawler that stood at another node is served here first."""
@@ -283,7 +283,7 @@ class Dispatcher:
     def _hand_over(self, jobs: Sequence[Claimed]) -> set[str]:
         """Give each crawler its jobs, or give them back where it has gone meanwhile."""
         served: set[str] = set()
-        for key, theirs in _by_crawler(jobs).items():
+        for key, theirs in by_crawler(jobs).items():
             standing = self._standing.get(key)
             if standing is None:
                 self._delivery.give_back(theirs, Event.RETURNED, "its crawler has gone")
@@ -298,15 +298,3 @@ class Dispatcher:
         """The request that a job for *standing*'s crawler answers by now, if any can be sent."""
         standing = self._standing.get(standing.crawler.key, standing)
         return None if self._stopped or standing.link not in standing.crawler.links else standing
-
-
-def _never_sent(job: Claimed, crawler: Crawler) -> bool:
-    held = crawler.held.get(job.assignment)
-    return held is None or held.sent_at is None
-
-
-def _by_crawler(jobs: Iterable[Claimed]) -> dict[str, list[Claimed]]:
-    by_crawler: dict[str, list[Claimed]] = {}
-    for job in jobs:
-        by_crawler.setdefault(job.crawler, []).append(job)
-    return by_crawler

@@ -1,10 +1,11 @@
-"""Requests for work that stand, and what a round of claiming is to bring them."""
+"""Requests for work that stand, and what a round of claiming is to bring them, or has brought."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 
 from copilot_socket.handlers.crawlers import Crawler, Link
+from copilot_socket.store.turns import Claimed
 
 MAX_CLAIM = 500
 """Jobs that one round of claiming may take, for all crawlers together."""
@@ -40,3 +41,17 @@ def room_of(requests: Sequence[Standing]) -> dict[str, int]:
             room[item.crawler.key] = wanted
             left -= wanted
     return room
+
+
+def never_sent(job: Claimed, crawler: Crawler) -> bool:
+    """Whether *job*, claimed for *crawler*, has not gone out to it."""
+    held = crawler.held.get(job.assignment)
+    return held is None or held.sent_at is None
+
+
+def by_crawler(jobs: Iterable[Claimed]) -> dict[str, list[Claimed]]:
+    """*jobs* by the keys of the crawlers that they were claimed for."""
+    theirs: dict[str, list[Claimed]] = {}
+    for job in jobs:
+        theirs.setdefault(job.crawler, []).append(job)
+    return theirs

@@ -37,7 +37,7 @@ class SecretTests(NodeTestCase):
     async def http(self, method: str, path: str, body: object = None) -> bytes:
         """One request to the node's port; its answer's head and body."""
         client = treq.client.HTTPClient(Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False)))
-        url = f"http://127.0.0.1:{self.nodes[0].http_port}{path}"
+        url = f"http://127.0.0.1:{self.nodes[0].ports.http_port}{path}"
         response = await client.request(method, url, **({} if body is None else {"json": body}))
         content: bytes = await response.content()
         self.answers[f"{method} {path} {len(self.answers)}"] = repr(response.headers).encode() + content

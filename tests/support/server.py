@@ -250,7 +250,7 @@ class InProcessNode:
     @property
     def port(self) -> int:
         """Its HTTP port."""
-        return self.node.http_port
+        return self.node.ports.http_port
 
     async def start(self) -> "InProcessNode":
         """Start it and wait until it is ready."""
