@@ -158,7 +158,7 @@ class Feed:
         event = self._render(news)
         number = next(self._numbers)
         encoded = None
-        for stream in self._streams:
+        for stream in tuple(self._streams):
             if stream.wanted.takes(event):
                 encoded = encoded or event.encode(f"{self._node}-{number}", self._now())
                 stream.send(encoded)

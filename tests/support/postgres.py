@@ -127,28 +127,32 @@ def _create(template: str) -> str:
 
 
 class _Supply:
-    """Makes the next test's database, and drops the last one's, while a test runs: that is a third of most tests."""
+    """Makes the next test's database, and drops the last one's, while a test runs: that is a third of most tests.
+
+    What fails beside a test is done again between two: a test may have this process be another user for a while.
+    """
 
     def __init__(self) -> None:
         self._beside = ThreadPoolExecutor(1)
-        self._next: Future[str] = self._beside.submit(_create, _template())
-        self._drops: list[Future[None]] = []
+        self._next = self._beside.submit(_create, _template())
+        self._drops: dict[str, Future[None]] = {}
 
     def take(self) -> str:
         """A migrated, empty database. Raises what making it or dropping earlier ones did."""
-        url = self._next.result()
-        self._next = self._beside.submit(_create, _template())
-        while self._drops and self._drops[0].done():
-            self._drops.pop(0).result()
-        return url
+        for url in [url for url, drop in self._drops.items() if drop.done()]:
+            if self._drops.pop(url).exception() is not None:
+                drop_database(url)
+        made, self._next = self._next, self._beside.submit(_create, _template())
+        return made.result() if made.exception() is None else _create(_template())
 
     def drop(self, url: str) -> None:
         """Be done with the database at *url*."""
-        self._drops.append(self._beside.submit(drop_database, url))
+        self._drops[url] = self._beside.submit(drop_database, url)
 
     def close(self) -> None:
         """Drop the one that nobody took; by then the other thread has ended."""
-        drop_database(self._next.result())
+        if self._next.exception() is None:
+            drop_database(self._next.result())
 
 
 @cache
