@@ -175,6 +175,7 @@ class MetricTests(NodeTestCase):
         crawler.say("job_progress", job, **PROGRESS)
         await crawler.sync()
         await self.connect()
+        await until(lambda: node.status.connections == 2)
         await node.metrics.refresh(node.database)
         expected = [
             ("socket_connections_total", {}, 2),
