@@ -24,21 +24,31 @@ class _Cursor(txpostgres.Cursor):  # type: ignore[misc]
     _pollingD: Deferred[Any] | None
 
     def continuePolling(self, swallowErrors: bool = False) -> None:
-        """Move the statement on; tell its end at once."""
+        """Move the statement on, outside of a read; an end that is known already is told in the next turn.
+
+        Statements that follow each other and are all answered at once would otherwise pile up on the stack.
+        """
+        self._move_on(lambda tell, what: self.reactor.callLater(0, tell, what))
+
+    def arrived(self) -> None:
+        """Move the statement on by what has arrived, and tell its end at once."""
+        self._move_on(lambda tell, what: tell(what))
+
+    def _move_on(self, pass_on: Callable[[Callable[[Any], None], Any], object]) -> None:
         try:
             state = self.pollable().poll()
         except Exception as error:
-            self._tell("errback", error)
+            self._end("errback", error, pass_on)
         else:
             if state == POLL_OK:
-                self._tell("callback", self)
+                self._end("callback", self, pass_on)
             elif state == POLL_WRITE:
-                self._connection.reactor.addWriter(self._connection)
+                self.reactor.addWriter(self._connection)
 
-    def _tell(self, how: str, what: Any) -> None:
+    def _end(self, how: str, what: Any, pass_on: Callable[[Callable[[Any], None], Any], object]) -> None:
         d, self._pollingD = self._pollingD, None
         if d is not None:
-            getattr(d, how)(what)
+            pass_on(getattr(d, how), what)
 
 
 class PromptConnection(txpostgres.Connection):  # type: ignore[misc]
@@ -92,7 +102,7 @@ class PromptConnection(txpostgres.Connection):  # type: ignore[misc]
     def doRead(self) -> None:
         """Something has arrived."""
         if self._at_work is not None:
-            self._at_work.continuePolling()
+            self._at_work.arrived()
             return
         # While the connection is made, its socket may change from step to step: here txpostgres' way is needed.
         try:
@@ -103,9 +113,10 @@ class PromptConnection(txpostgres.Connection):  # type: ignore[misc]
     def doWrite(self) -> None:
         """There is room for the rest of a statement."""
         self.reactor.removeWriter(self)
-        polled = self._at_work or self
-        if not self._connection.closed:
-            polled.continuePolling()
+        if self._at_work is not None:
+            self._at_work.arrived()
+        elif not self._connection.closed:
+            self.continuePolling()
 
     def checkForNotifies(self) -> None:
         """Hand over what was announced."""

@@ -1,7 +1,7 @@
 """The connection that tells at once: what it hands on, and what becomes of it when it is lost."""
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 
 from copilot_socket.store.faults import DatabaseAway
 from tests.support.postgres import execute
@@ -65,3 +65,8 @@ class PromptTests(StoreTestCase):
         connection = self.database.dedicated()
         self.addCleanup(connection.close)
         self.assertEqual(await connection.query("SELECT length(%s)", ("x" * 8_000_000,)), [(8_000_000,)])
+
+    async def test_many_statements_after_one_another(self) -> None:
+        """However many wait for a connection, and however fast they are answered, the stack stays flat."""
+        numbers = [Deferred.fromCoroutine(self.database.query("SELECT %s", (number,))) for number in range(3000)]
+        self.assertEqual(await gatherResults(numbers), [[(number,)] for number in range(3000)])
