@@ -28,27 +28,31 @@ class _Cursor(txpostgres.Cursor):  # type: ignore[misc]
 
         Statements that follow each other and are all answered at once would otherwise pile up on the stack.
         """
-        self._move_on(lambda tell, what: self.reactor.callLater(0, tell, what))
+        self._move_on(at_once=False)
 
     def arrived(self) -> None:
         """Move the statement on by what has arrived, and tell its end at once."""
-        self._move_on(lambda tell, what: tell(what))
+        self._move_on(at_once=True)
 
-    def _move_on(self, pass_on: Callable[[Callable[[Any], None], Any], object]) -> None:
+    def _move_on(self, at_once: bool) -> None:
         try:
             state = self.pollable().poll()
         except Exception as error:
-            self._end("errback", error, pass_on)
+            self._end("errback", error, at_once)
         else:
             if state == POLL_OK:
-                self._end("callback", self, pass_on)
+                self._end("callback", self, at_once)
             elif state == POLL_WRITE:
                 self.reactor.addWriter(self._connection)
 
-    def _end(self, how: str, what: Any, pass_on: Callable[[Callable[[Any], None], Any], object]) -> None:
+    def _end(self, how: str, what: Any, at_once: bool) -> None:
         d, self._pollingD = self._pollingD, None
-        if d is not None:
-            pass_on(getattr(d, how), what)
+        if d is None:
+            return
+        if at_once:
+            getattr(d, how)(what)
+        else:
+            self.reactor.callLater(0, getattr(d, how), what)
 
 
 class PromptConnection(txpostgres.Connection):  # type: ignore[misc]
