@@ -170,6 +170,8 @@ SNAKE_CASE = frozenset({JobsDiscovered, DiscoveredJob, TokenRefreshRequest})
 
 ELEMENTS = {"jobs_discovered": "discovered_jobs", "discovery": "entities"}
 """Message type → the list of which a bad element costs only itself."""
+PATHS = {"jobs_discovered": "namespace_path", "discovery": "path"}
+"""Message type → the field of such an element that is a path."""
 
 
 @attrs.frozen

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
-from copilot_socket.core.messages import ELEMENTS, INCOMING, ElementFault, Message
+from copilot_socket.core.messages import ELEMENTS, INCOMING, PATHS, ElementFault, Message
 from copilot_socket.wire.schemas import Schemas, pointer
 from copilot_socket.wire.screening import MAX_DEPTH, SHALLOW, forbidden, parse_exactly, suspicious, too_deep
 from copilot_socket.wire.structuring import STRUCTURES
@@ -97,7 +97,7 @@ def _screen(type_: str, value: Json) -> dict[int, ElementFault]:
 
 def _long_paths(type_: str, value: Json) -> dict[int, ElementFault]:
     """Elements with paths that the database has no room for: the schema counts characters, an index counts bytes."""
-    name = "namespace_path" if type_ == "jobs_discovered" else "path"
+    name = PATHS[type_]
     faults: dict[int, ElementFault] = {}
     for index, element in enumerate(_elements(type_, value) or ()):
         path = element.get(name) if isinstance(element, dict) else None
