@@ -84,7 +84,7 @@ class Dispatcher:
         if crawler.pending or self._reactor.seconds() - crawler.ended_at < PROMPT:
             crawler.prompt = True
 
-    def replaced(self, crawler: Crawler) -> None:
+    def drop_request(self, crawler: Crawler) -> None:
         """*crawler* asks anew: what it asked before stands no longer."""
         self._standing.pop(crawler.key, None)
 

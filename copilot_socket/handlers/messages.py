@@ -101,9 +101,9 @@ class Messages:
         link.spoken = True
         return self._table[message.type](link, message)
 
-    def noise(self, link: Link) -> None:
+    def bad_message(self, link: Link) -> None:
         """Something came that is no valid message."""
-        self._presence.noise(link.crawler)
+        self._presence.lives(link.crawler)
 
     # -- who and how
 
@@ -151,7 +151,7 @@ class Messages:
     def _job_request(self, link: Link, message: Message) -> "Deferred[None] | None":
         crawler, limit = link.crawler, cast(JobRequest, message.data).limit
         link.requests += 1
-        self._dispatcher.replaced(crawler)
+        self._dispatcher.drop_request(crawler)
         idle, crawler.reported_since_request = not crawler.reported_since_request, False
         most = self.terms.plain_jobs if crawler.plain else crawler.max_jobs
         wanted = most if limit is None else min(limit, most)

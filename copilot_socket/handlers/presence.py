@@ -95,8 +95,8 @@ class PresenceKeeper:
             self._telling.tell(CrawlerChanged(crawler.crawler_id, "came"))
             self.background(self.arrive(crawler))
 
-    def noise(self, crawler: Crawler) -> None:
-        """So is one that is not valid, of a crawler that is here: it lives, whatever it says."""
+    def lives(self, crawler: Crawler) -> None:
+        """Something came of *crawler* that is no valid message: where it is here, it lives, whatever it says."""
         if crawler.present:
             crawler.last_seen = self._attention.now
 

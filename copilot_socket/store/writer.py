@@ -22,8 +22,8 @@ Batch = list[tuple[Operation, "Deferred[Verdict]"]]
 Committed = tuple[Batch, Written]
 
 MAX_BATCH = 1000
-WHOLE = 64
-"""So few operations are not split over two batches."""
+MIN_BATCH = 64
+"""Operations that a batch takes at least, where so many wait: fewer are not worth a statement of their own."""
 HIGH_WATER = 8000
 LOW_WATER = 2000
 WAIT_FIRST, WAIT_MOST = 0.05, 2.0
@@ -136,7 +136,7 @@ class Writer:
         """
         batch: Batch = []
         owners: dict[str, str] = {}
-        most = min(max(WHOLE, len(self._queue) // 2), MAX_BATCH)
+        most = min(max(MIN_BATCH, len(self._queue) // 2), MAX_BATCH)
         while self._queue and len(batch) < most:
             operation = self._queue[0][0]
             if (

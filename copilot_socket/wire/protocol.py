@@ -41,7 +41,7 @@ class Handler(Protocol):
     def handle(self, link: Any, message: Message) -> Any:
         """The reply, None, or a Deferred of either; :class:`ProtocolError` for an ``error`` instead."""
 
-    def noise(self, link: Any) -> None:
+    def bad_message(self, link: Any) -> None:
         """Something came that is no valid message."""
 
 
@@ -195,7 +195,7 @@ class CrawlerProtocol(LineReceiver):
             self._answer_with(error, type_)
 
     def _bad(self, error: ProtocolError, type_: str = "unknown") -> None:
-        self._handler.noise(self)
+        self._handler.bad_message(self)
         self._answer_with(error, type_)
         self.bad_in_a_row += 1
         if self.bad_in_a_row >= MAX_BAD_MESSAGES:

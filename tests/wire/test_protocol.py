@@ -52,14 +52,14 @@ class FakeHandler:
     def __init__(self) -> None:
         self.answer: Answer = acked
         self.refs: list[str] = []
-        self.noises = 0
+        self.bad_messages = 0
 
     def handle(self, link: Any, message: Message) -> Any:
         self.refs.append(message.ref)
         return self.answer(message)
 
-    def noise(self, link: Any) -> None:
-        self.noises += 1
+    def bad_message(self, link: Any) -> None:
+        self.bad_messages += 1
 
 
 class FakeDoorkeeper:
