@@ -1,10 +1,9 @@
 """One connection: statements prepared once, and a pooler that forgets them."""
 
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 
 from copilot_socket.store.faults import DatabaseAway
+from tests.support.crawler import until
 from tests.support.store import StoreTestCase
 
 
@@ -38,8 +37,9 @@ class PoolTests(StoreTestCase):
     async def test_closed_in_the_middle_of_a_statement(self) -> None:
         """Whoever waits for an answer is told, and so is who waits for a connection."""
         sleeping = [Deferred.fromCoroutine(self.database.query("SELECT pg_sleep(30)")) for _ in range(6)]
-        await deferLater(reactor, 0.05)
-        self.assertGreater(self.database.use.in_use, 0)
+        asleep = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(30)'"
+        await until(lambda: self.query(asleep)[0][0] == self.database.use.size)
+        self.assertGreater(self.database.use.waiting, 0)
         self.database.close()
         for each in sleeping:
             await self.assertFailure(each, DatabaseAway)
