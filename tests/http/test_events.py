@@ -1,7 +1,7 @@
 """Live events: who is sent what, how streams end, and that nobody who watches can harm the node."""
 
-import os
-
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.http import feed as feed_module
@@ -18,9 +18,8 @@ from copilot_socket.telling import (
     JobSent,
 )
 from tests.http.harness import SiteTestCase
-from tests.support.crawler import in_reactor, until
+from tests.support.crawler import until
 from tests.support.events import EventReader
-from tests.support.server import NodeTestCase, get_json
 
 EVENTS = "/api/v1/events"
 NEWS = {
@@ -325,110 +324,6 @@ class TokenTests(SiteTestCase):
         await reader.leave()
 
 
-class NodeTests(NodeTestCase):
-    """The feed of a whole node."""
-
-    async def watch(self, port: int, query: str = "") -> EventReader:
-        """A stream of the node at *port*."""
-        reader = await EventReader.watch(port, query)
-        self.addCleanup(reader.leave)
-        return reader
-
-    @in_reactor()
-    async def test_a_crawl(self) -> None:
-        """From a crawler's connection to the end of its job, everything is told in order, with its account."""
-        node = await self.node()
-        everything = await self.watch(node.port)
-        jobs = await self.watch(node.port, "?types=job&account_id=acct&crawler=c1")
-        crawler = await self.greeted(node, "c1")
-        [job_id] = self.add_jobs(1)
-        job = (await crawler.take_job())["id"]
-        crawler.heartbeat()
-        await crawler.told("job_started", job)
-        await crawler.answer(crawler.progress(job, 7))
-        await crawler.answer(crawler.complete(job))
-        await crawler.hang_up()
-        seen = [await jobs.next() for _ in range(5)]
-        self.assertEqual(
-            [event.data["event"] for event in seen],
-            ["sent", "job_started", "job_progress", "job_progress", "job_completed"],
-        )
-        self.assertEqual({(event.data["id"], event.data["crawler_job_id"]) for event in seen}, {(job_id, job)})
-        self.assertEqual(seen[2].data["progress"]["processed"], 7)
-        self.assertEqual(seen[3].data["progress"]["finalCounts"], {"issue": 1})
-        everyone = await everything.until("left")
-        self.assertEqual(
-            [event.data["event"] for event in everyone if event.type == "connection"],
-            ["opened", "identified", "came", "closed", "left"],
-        )
-        [beat] = [event for event in everyone if event.type == "heartbeat"]
-        self.assertEqual((beat.data["crawler_id"], beat.data["system_status"]), ("c1", "idle"))
-        numbers = [event.number for event in everyone]
-        self.assertEqual(numbers, sorted(set(numbers)))
-
-    @in_reactor()
-    async def test_a_plain_crawler(self) -> None:
-        """It has the name under which lists show it, whichever part of the node tells."""
-        node = await self.node()
-        name = f"pid-{os.getpid()}"
-        reader = await self.watch(node.port, f"?crawler={name}")
-        crawler = await self.crawler(node)
-        self.add_jobs(1)
-        job = (await crawler.take_job())["id"]
-        crawler.say("job_failed", job, error="no", isRecoverable=True)
-        seen = await reader.until("job_failed")
-        self.assertEqual([event.data["event"] for event in seen], ["opened", "came", "sent", "job_failed"])
-        self.assertEqual({event.data["crawler_id"] for event in seen}, {name})
-        self.assertEqual((seen[-1].data["account_id"], seen[-1].data["reason"]), ("acct", "queued again, try 2 of 3"))
-
-    @in_reactor()
-    async def test_what_is_found(self) -> None:
-        """Jobs that a crawler's discovery makes are told of, once."""
-        node = await self.node()
-        reader = await self.watch(node.port, "?status=queued")
-        crawler = await self.greeted(node, "c1", entityTypes=["areas"])
-        self.add_jobs(1, command="GROUP_PROJECT_DISCOVERY")
-        job = (await crawler.take_job())["id"]
-        group = {"job_type": "crawl_group", "entity_id": "7", "namespace_path": "g", "entity_name": "G"}
-        for _ in range(2):
-            await crawler.told("jobs_discovered", job, discovered_jobs=[group])
-        await crawler.told("job_failed", job, error="no", isRecoverable=True)
-        seen = await reader.until("job_failed")
-        self.assertEqual(
-            [(event.data["event"], event.data.get("command")) for event in seen[:-1]],
-            [("created", "epics"), ("created", "group"), ("created", "groupMilestones")],
-        )
-        self.assertEqual({event.data["account_id"] for event in seen}, {"acct"})
-
-    @in_reactor()
-    async def test_gauge(self) -> None:
-        """How many streams are open is a metric."""
-        node = await self.node()
-        await self.watch(node.port)
-        value = node.node.metrics.registry.get_sample_value("copilot_event_streams")
-        self.assertEqual(value, 1.0)
-
-    @in_reactor()
-    async def test_stop(self) -> None:
-        """A node that stops does not wait for streams; the next one's ids are others."""
-        first = await self.node()
-        reader = await self.watch(first.port)
-        crawler = await self.greeted(first, "c1")
-        [one, *_] = await reader.until("identified")
-        await first.stop()
-        await reader.ended
-        await crawler.closed
-        second = await self.node()
-        again = await self.watch(second.port)
-        await self.greeted(second, "c1")
-        [other, *_] = await again.until("identified")
-        self.assertNotEqual(one.id, other.id)
-        self.assertEqual((await get_json(second.port, "/health/live"))[0], 200)
-
-
 async def _turn() -> None:
     """Let the reactor do what is due."""
-    from twisted.internet import reactor
-    from twisted.internet.task import deferLater
-
     await deferLater(reactor, 0)
