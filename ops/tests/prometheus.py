@@ -13,7 +13,7 @@ from twisted.internet.threads import deferToThread
 
 from ops.tests.support import OPS
 from tests.support.crawler import until
-from tests.support.server import NodeTestCase, ServerProcess, free_port, run_program, short_directory
+from tests.support.server import NodeTestCase, ServerProcess, free_port, run_for, run_program, short_directory
 
 TOKEN = "token-of-the-test"
 FILES = OPS / "prometheus"
@@ -114,14 +114,7 @@ class MonitoredTestCase(NodeTestCase):
         await self._trouble(server)
         demo = ["-m", "copilot_socket.demo.beside", "--socket", server.socket_path, "--size", "tiny", "--every", "1"]
         arguments = [sys.executable, *demo, "--server", f"http://127.0.0.1:{server.port}"]
-        program, process = run_program(arguments, {"COPILOT_HTTP_TOKEN": TOKEN}, server.directory)
-
-        async def end() -> None:
-            if program.running:
-                process.signalProcess("TERM")
-                await program.ended
-
-        self.addCleanup(lambda: Deferred.fromCoroutine(end()))
+        run_for(self, arguments, {"COPILOT_HTTP_TOKEN": TOKEN}, server.directory, end_by="TERM")
         return server
 
     async def _trouble(self, server: ServerProcess) -> None:

@@ -9,11 +9,11 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from unittest import skipUnless
-from urllib.error import URLError
-from urllib.request import Request, urlopen
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
@@ -23,7 +23,7 @@ from ops.tests.docker import FILES, UID, Dockerfile, Sandbox, copy_sources
 from ops.tests.support import OPS, needs
 from tests.support.crawler import TestCrawler, in_reactor, until
 from tests.support.postgres import drop_database, fresh_database, reachable_directory
-from tests.support.server import Program, beside_python, free_port, get_json, run_program, short_directory
+from tests.support.server import Program, beside_python, free_port, get_json, run_for, short_directory
 
 DOCKERFILE = Dockerfile(FILES / "Dockerfile")
 CHECKOUT = Path(os.environ.get("COPILOT_CHECKOUT", OPS.parent))
@@ -250,15 +250,7 @@ class CommandTests(ComposeTestCase):
         """Run *command* with the environment of *service*, but for what is *other* here."""
         image = {name: value for name, value in DOCKERFILE.environment.items() if name.startswith("COPILOT_ENV")}
         environ = {**image, **(service.get("environment") or {}), **other}
-        program, process = run_program(here(command), environ, self.directory)
-
-        async def end() -> None:
-            if program.running:
-                process.signalProcess("KILL")
-                await program.ended
-
-        self.addCleanup(lambda: Deferred.fromCoroutine(end()))
-        return program, process
+        return run_for(self, here(command), environ, self.directory)
 
     @in_reactor(60)
     async def test_migrate_server_demo(self) -> None:
@@ -284,22 +276,13 @@ class CommandTests(ComposeTestCase):
         ]
         self.assertIn(socket, words)
         demo, crawling = self.start(services["demo"], [*words, "--server", f"http://127.0.0.1:{port}"])
-        counted = _completed(port, secrets["COPILOT_HTTP_TOKEN"])
-        await until(lambda: deferToThread(counted), f"jobs are completed: {server.out!r}", 20)
+        stats = partial(get_json, port, "/api/v1/stats", token=secrets["COPILOT_HTTP_TOKEN"])
+        await until(lambda: stats().addCallback(_some_completed), f"jobs are completed: {server.out!r}", 20)
         for program, running in ((demo, crawling), (server, process)):
             running.signalProcess("TERM")
             self.assertEqual(await program.ended, 0, program.err)
 
 
-def _completed(port: int, token: str) -> Any:
-    """Asks how many jobs are completed."""
-    request = Request(f"http://127.0.0.1:{port}/api/v1/stats", headers={"Authorization": f"Bearer {token}"})
-
-    def ask() -> int:
-        try:
-            with urlopen(request, timeout=5) as answer:
-                return int(json.load(answer)["jobs"]["completed"])
-        except URLError:
-            return 0
-
-    return ask
+def _some_completed(answer: tuple[int, Any]) -> bool:
+    status, document = answer
+    return status == HTTPStatus.OK and document["jobs"]["completed"] > 0

@@ -3,14 +3,12 @@
 Skipped, with the reason, where there is no engine (docker.io), no debootstrap or no root.
 """
 
-import json
 import os
 import shutil
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from unittest import skipUnless
-from urllib.error import URLError
-from urllib.request import Request, urlopen
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
@@ -18,8 +16,9 @@ from ops.tests.docker import FILES, Dockerfile
 from ops.tests.engine import Engine, Unavailable
 from ops.tests.support import needs
 from ops.tests.test_docker import CHECKOUT
-from tests.support.server import free_port, short_directory
+from tests.support.server import ask_json, free_port, short_directory
 
+TOKEN = "secret"
 IMAGE = "copilot-socket:local"
 LOCKED = ("--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--network=host")
 """As in compose.yml, but for the network: all listens on this machine's loopback interface."""
@@ -44,7 +43,7 @@ class EngineTests(SynchronousTestCase):
 
     def _start(self, name: str, *more: str) -> None:
         """Start a container of the image, with the token that all of them have."""
-        token = "--env=COPILOT_HTTP_TOKEN=secret"
+        token = f"--env=COPILOT_HTTP_TOKEN={TOKEN}"
         self.engine.docker("run", "--detach", f"--name={name}", token, *LOCKED, *more)
         self.addCleanup(self.engine.docker, "rm", "--force", "--volumes", name)
 
@@ -60,13 +59,8 @@ class EngineTests(SynchronousTestCase):
 
     def _counts(self) -> dict[str, int]:
         """Jobs by status, as the container's API tells them; nothing while it does not answer."""
-        request = Request(f"http://127.0.0.1:{self.port}/api/v1/stats", headers={"Authorization": "Bearer secret"})
-        try:
-            with urlopen(request, timeout=5) as answer:
-                counts: dict[str, int] = json.load(answer)["jobs"]
-                return counts
-        except URLError:
-            return {}
+        status, answer = ask_json(self.port, "/api/v1/stats", token=TOKEN)
+        return dict(answer["jobs"]) if status == HTTPStatus.OK else {}
 
     def test_a_life(self) -> None:
         """Build, run read-only without rights, be healthy, have a whole crawl done, stop with 0, go on after that."""

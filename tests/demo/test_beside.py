@@ -6,12 +6,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.demo.beside import forget_old
 from tests.support.crawler import in_reactor, until
-from tests.support.server import InProcessNode, NodeTestCase, Program, run_program
+from tests.support.server import InProcessNode, NodeTestCase, Program, run_for
 
 TOKEN = "secret-of-the-test"
 
@@ -23,15 +22,7 @@ class BesideTests(NodeTestCase):
         """The demo, in a hurry."""
         places = ["--server", f"http://127.0.0.1:{node.port}", "--socket", node.socket_path]
         command = [sys.executable, "-m", "copilot_socket.demo.beside", *places, "--size", "tiny", "--every", "0.5"]
-        program, process = run_program(command, {"COPILOT_HTTP_TOKEN": token}, node.directory)
-
-        async def end() -> None:
-            if program.running:
-                process.signalProcess("KILL")
-                await program.ended
-
-        self.addCleanup(lambda: Deferred.fromCoroutine(end()))
-        return program, process
+        return run_for(self, command, {"COPILOT_HTTP_TOKEN": token}, node.directory)
 
     @in_reactor()
     async def test_over_and_over(self) -> None:

@@ -18,6 +18,7 @@ from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
 
 from copilot_socket.config import Config, load
 from copilot_socket.node import Node
@@ -53,21 +54,29 @@ def short_directory() -> Path:
     return Path(tempfile.mkdtemp(prefix="cs-", dir="/tmp"))
 
 
-def get_json(port: int, path: str, method: str = "GET", body: Any = None) -> "Deferred[tuple[int, Any]]":
-    """Ask the HTTP port *port* of this machine: the status, and the body read as JSON (None if it is none)."""
+def ask_json(
+    port: int, path: str, method: str = "GET", body: Any = None, token: str | None = None
+) -> tuple[int, Any]:
+    """Ask the HTTP port *port* of this machine: the status, and the body read as JSON (None if it is none). Blocks.
 
-    def ask() -> tuple[int, Any]:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        request = Request(f"http://127.0.0.1:{port}{path}", data, headers, method=method)
-        try:
-            with urlopen(request, timeout=5) as response:
-                return response.status, _json(response.read())
-        except OSError as error:
-            status = getattr(error, "code", 0)
-            return status, _json(error.read()) if hasattr(error, "read") else str(error)
+    Where nobody answers the status is 0.
+    """
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"} | ({} if token is None else {"Authorization": f"Bearer {token}"})
+    request = Request(f"http://127.0.0.1:{port}{path}", data, headers, method=method)
+    try:
+        with urlopen(request, timeout=5) as response:
+            return response.status, _json(response.read())
+    except OSError as error:
+        status = getattr(error, "code", 0)
+        return status, _json(error.read()) if hasattr(error, "read") else str(error)
 
-    return deferToThread(ask)
+
+def get_json(
+    port: int, path: str, method: str = "GET", body: Any = None, token: str | None = None
+) -> "Deferred[tuple[int, Any]]":
+    """:func:`ask_json`, beside the reactor."""
+    return deferToThread(ask_json, port, path, method, body, token)
 
 
 def _json(text: bytes) -> Any:
@@ -119,6 +128,21 @@ def run_program(
         protocol, arguments[0], arguments, env=given, path=str(directory), childFDs=descriptors
     )
     return protocol, process
+
+
+def run_for(
+    test: TestCase, arguments: list[str], environ: Mapping[str, str], directory: Path, end_by: str = "KILL"
+) -> tuple[Program, Any]:
+    """:func:`run_program`; what still runs at the end of *test* is sent the signal *end_by*, and waited for."""
+    program, process = run_program(arguments, environ, directory)
+
+    async def end() -> None:
+        if program.running:
+            process.signalProcess(end_by)
+            await program.ended
+
+    test.addCleanup(lambda: Deferred.fromCoroutine(end()))
+    return program, process
 
 
 def beside_python(program: str) -> str:
