@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg2
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres, binaries, directories
+from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres, binaries, directories, postmaster
 from copilot_socket.store.embedded.account import Account
 from tests.support.postgres import FAST, execute, reachable_directory
 
@@ -357,3 +357,25 @@ class BinariesTests(SynchronousTestCase):
         """Without the package the error says what to do."""
         self.patch(binaries, "_PACKAGE", "copilot_no_such_package")
         self.assertIn("DATABASE_URL", str(self.assertRaises(EmbeddedError, binaries.packaged_programs)))
+
+
+class ProcessTests(SynchronousTestCase):
+    """What counts as a process that is there."""
+
+    def test_becoming_another_program(self) -> None:
+        """A process that executes one program after another is there all the time, till it is a zombie."""
+        again = 'if [ "$1" -gt 0 ]; then exec /bin/sh -c "$0" "$0" $(($1 - 1)); fi'
+        with subprocess.Popen(["/bin/sh", "-c", again, again, "300"]) as process:
+            seen = []
+            there = postmaster._exists(process.pid)
+            while not _ended(process.pid):  # and so it was there when we looked
+                seen.append(there)
+                there = postmaster._exists(process.pid)
+            self.assertFalse(postmaster._exists(process.pid))
+        self.assertGreater(len(seen), 10)
+        self.assertEqual(set(seen), {True})
+
+
+def _ended(pid: int) -> bool:
+    """Whether our child is over; it is left a zombie."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

@@ -19,6 +19,7 @@ _POLL = 0.005  # seconds
 _START_PATIENCE = 300.0  # seconds; a recovery after a crash takes its time
 _STOP_PATIENCE = 60.0
 _BEYOND_ANY_PID = 2**31 - 1  # Linux ends at 2**22
+_OVER = frozenset("ZX")  # states of a process: zombie, dead (proc_pid_stat(5))
 # What its fields mean is PostgreSQL's own convention (LOCK_FILE_LINE_*).
 _PID_LINE, _SOCKET_DIR_LINE, _STATUS_LINE = 0, 4, 7
 # The shell goes away at once, which leaves a server that is nobody's child: it outlives the node unnoticed.
@@ -152,11 +153,15 @@ def terminate(data_dir: Path) -> None:
 
 
 def _exists(pid: int) -> bool:
-    """Whether the process is there and not a zombie, which has no command line."""
+    """Whether the process is there and not a zombie, as its state says.
+
+    Its command line would not do: one that is just becoming another program has none either.
+    """
     try:
-        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+        state = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
     except OSError:
         return False
+    return state not in _OVER
 
 
 def tail(log: Path, size: int = 2000) -> str:
