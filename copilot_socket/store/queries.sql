@@ -75,7 +75,8 @@ turns AS MATERIALIZED (
   FROM (SELECT l.*, row_number() OVER (ORDER BY priority DESC, id) AS nth FROM locked l) AS p
     JOIN accounts t ON t.id = p.account_id LEFT JOIN areas r ON r.full_path = p.full_path
   WHERE j.id = p.id
-  RETURNING j.id, j.id || '.' || j.tries || '.' || substr(gen_random_uuid()::text, 25) AS assignment,
+  -- One random part does for all: the job's id and the try tell them apart, and no try is claimed twice.
+  RETURNING j.id, j.id || '.' || j.tries || '.' || (SELECT substr(gen_random_uuid()::text, 25)) AS assignment,
             (SELECT keys FROM turns)[p.nth] AS key, p.nth, j.tries, j.account_id, j.user_id, j.scheduled_at,
             coalesce(r.gitlab_id::text, j.full_path, j.account_id) AS entity_id, j.gitlab_url, j.resume_state,
             j.command, j.full_path, r.type AS area_type, j.branch, t.token_generation, t.access_token,

