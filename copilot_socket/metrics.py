@@ -1,6 +1,7 @@
 """Every metric, on a registry that is passed in, fed by what is told (:mod:`copilot_socket.telling`)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -54,7 +55,7 @@ class Metrics:
             "When the counts of jobs and accounts were last read from the database",
             registry=registry,
         )
-        self._listeners: dict[type, Callable[[telling.News], None]] = {
+        self.listeners: Mapping[type[telling.News], Callable[[Any], None]] = {
             telling.JobChanged: self._job,
             telling.JobSent: self._sent,
             telling.ConnectionChanged: self._connection,
@@ -63,12 +64,7 @@ class Metrics:
             telling.ErrorsSent: self._error,
             telling.TokenRefreshed: self._token,
         }
-
-    def __call__(self, news: telling.News) -> None:
-        """Count *news*."""
-        listener = self._listeners.get(type(news))
-        if listener is not None:
-            listener(news)
+        """Who counts which kind of news."""
 
     async def refresh(self, database: Database) -> None:
         """Read the gauges that the database holds."""
@@ -85,39 +81,32 @@ class Metrics:
             self._accounts.labels(credential).set(accounts.get(credential, 0))
         self._read_at.set(database.reactor.seconds())
 
-    def _job(self, news: telling.News) -> None:
-        assert isinstance(news, telling.JobChanged)
+    def _job(self, news: telling.JobChanged) -> None:
         self._changes.add(news.status, news.event)
         if news.outcome is not None:
             self._tries.add(news.outcome)
             if news.outcome == Outcome.RELEASED and news.reason is not None:
                 self._releases.add(news.reason)
 
-    def _sent(self, news: telling.News) -> None:
-        assert isinstance(news, telling.JobSent)
+    def _sent(self, news: telling.JobSent) -> None:
         if news.waited is not None:
             self._dispatch.add(news.waited)
 
-    def _connection(self, news: telling.News) -> None:
-        assert isinstance(news, telling.ConnectionChanged)
+    def _connection(self, news: telling.ConnectionChanged) -> None:
         if news.event == "opened":
             self._connections.add()
 
-    def _crawler(self, news: telling.News) -> None:
-        assert isinstance(news, telling.CrawlerChanged)
+    def _crawler(self, news: telling.CrawlerChanged) -> None:
         self._crawlers.add(news.event)
 
-    def _message(self, news: telling.News) -> None:
-        assert isinstance(news, telling.MessagesHandled)
+    def _message(self, news: telling.MessagesHandled) -> None:
         self._messages.add(news.type, news.outcome, count=news.count)
         self._seconds.add(news.seconds, news.type, count=news.count)
         if news.outcome != "ok":
             self._errors.add(news.outcome, count=news.count)
 
-    def _error(self, news: telling.News) -> None:
-        assert isinstance(news, telling.ErrorsSent)
+    def _error(self, news: telling.ErrorsSent) -> None:
         self._errors.add(news.code, count=news.count)
 
-    def _token(self, news: telling.News) -> None:
-        assert isinstance(news, telling.TokenRefreshed)
+    def _token(self, news: telling.TokenRefreshed) -> None:
         self._tokens.add(news.outcome)

@@ -141,8 +141,8 @@ class Node(Service):
         self.status = NodeStatus(self, self._reactor)
         self.metrics = Metrics(CollectorRegistry())
         gauges.show(self.status, self.metrics.registry)
-        self.telling.listen(self.metrics)
-        self.telling.listen(NewsLog(Levels(config.log_level, config.debug)))
+        self.telling.listen_by_kind(self.metrics.listeners)
+        self.telling.listen_by_kind(NewsLog(Levels(config.log_level, config.debug)).listeners)
         self.feed = Feed(self.telling, reactor, self.id, self.registry.name_of)
         wake = self.dispatcher.work_came
         self.site = make_site(

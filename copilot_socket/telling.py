@@ -1,6 +1,6 @@
 """The one place where changes of state are told. Metrics, logs and live events listen here."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, get_args
 
 from twisted.logger import Logger
@@ -146,6 +146,11 @@ class Telling:
     def listen(self, listener: Listener, kinds: Collection[type[News]] | None = None) -> None:
         """Have *listener* called with the news of *kinds* that is told from now on; None: all but that on demand."""
         for kind in self._audiences.keys() - ON_DEMAND if kinds is None else kinds:
+            self._audiences[kind].append(listener)
+
+    def listen_by_kind(self, listeners: Mapping[type[News], Callable[[Any], None]]) -> None:
+        """Have each of *listeners* called with the news of its kind that is told from now on."""
+        for kind, listener in listeners.items():
             self._audiences[kind].append(listener)
 
     def ignore(self, listener: Listener) -> None:

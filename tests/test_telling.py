@@ -73,9 +73,10 @@ class TellingTests(SynchronousTestCase):
     def test_metrics(self) -> None:
         """Each piece of news moves its metric, by the names that dashboards rely on."""
         registry = CollectorRegistry()
-        metrics = Metrics(registry)
+        telling = Telling()
+        telling.listen_by_kind(Metrics(registry).listeners)
         for news in NEWS:
-            metrics(news)
+            telling.tell(news)
         page = generate_latest(registry).decode()
         for line in (
             "socket_connections_total 1.0",
@@ -103,9 +104,10 @@ class TellingTests(SynchronousTestCase):
         events: list[dict[str, object]] = []
         globalLogPublisher.addObserver(events.append)
         self.addCleanup(globalLogPublisher.removeObserver, events.append)
-        log = NewsLog(Levels(level, debug))
+        telling = Telling()
+        telling.listen_by_kind(NewsLog(Levels(level, debug)).listeners)
         for news in (*NEWS, JobChanged("JOB", "running", "job_started", "JOB.1.x", "c1")):
-            log(news)
+            telling.tell(news)
         return [formatEvent(event) for event in events]
 
     def test_logs_what_will_be_written(self) -> None:

@@ -21,24 +21,19 @@ class NewsLog:
     """Writes what is told as log lines, in the namespace of the part that tells it."""
 
     def __init__(self, levels: Levels) -> None:
-        self._lines: dict[type, Callable[[Any], None]] = {
+        self.listeners: dict[type[telling.News], Callable[[Any], None]] = {
             telling.JobChanged: self._job,
             telling.ConnectionChanged: self._connection,
             telling.CrawlerChanged: self._crawler,
             telling.TokenRefreshed: self._token,
         }
+        """Who logs which kind of news."""
         # A line that is thrown away in the end costs several microseconds all the same, and there are many a job.
         self._all_changes = levels.debugs(_jobs.namespace)
         if levels.debugs(_delivery.namespace):
-            self._lines[telling.JobSent] = self._sent
+            self.listeners[telling.JobSent] = self._sent
         if levels.debugs(_messages.namespace):
-            self._lines[telling.MessagesHandled] = self._handled
-
-    def __call__(self, news: telling.News) -> None:
-        """Log *news*, if it is of a kind that is logged."""
-        line = self._lines.get(type(news))
-        if line is not None:
-            line(news)
+            self.listeners[telling.MessagesHandled] = self._handled
 
     def _job(self, news: telling.JobChanged) -> None:
         failed = news.status == "failed"

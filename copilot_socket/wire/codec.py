@@ -7,6 +7,7 @@ characters that are cut between two reads. Both are spared to it here.
 import re
 from datetime import UTC, datetime
 from json import JSONEncoder
+from json.encoder import encode_basestring_ascii
 from time import time_ns
 
 import orjson
@@ -14,28 +15,33 @@ import orjson
 from copilot_socket.core.replies import Ack, Reply
 
 _encode = JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode
-_plain = re.compile(r"[\w:.+-]*", re.ASCII).fullmatch
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _NEITHER_QUOTE_NOR_BRACE = bytes(set(range(256)) - set(b'"{}'))
 _PLAIN_TYPES = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 
-def encode(reply: Reply) -> bytes:
-    """*reply* as it goes over the wire."""
-    if isinstance(reply, Ack) and _plain(reply.ref) and (reply.job_id is None or _plain(reply.job_id)):
-        return _encode_plain_ack(reply)
+def encode(*replies: Reply) -> bytes:
+    """*replies* as they go over the wire, one after another, all of the present time."""
+    now = _now()
+    return b"".join([_encode_ack(each, now) if type(each) is Ack else _encode_reply(each, now) for each in replies])
+
+
+def _encode_ack(ack: Ack, now: str) -> bytes:
+    """There is one for each report: a template takes a third of the time."""
+    job = "" if ack.job_id is None else f',"jobId":{_string(ack.job_id)}'
+    return f'{{"type":"ack","timestamp":"{now}","data":{{"type":"{ack.type}","ref":{_string(ack.ref)}}}{job}}}\n'.encode()
+
+
+def _encode_reply(reply: Reply, now: str) -> bytes:
     type_, job_id, data = reply.wire()
-    message: dict[str, object] = {"type": type_, "timestamp": _now(), "data": data}
+    message: dict[str, object] = {"type": type_, "timestamp": now, "data": data}
     if job_id is not None:
         message["jobId"] = job_id
     return encode_object(message)
 
 
-def _encode_plain_ack(ack: Ack) -> bytes:
-    """There is one for each report: a template takes a third of the time."""
-    job = "" if ack.job_id is None else f',"jobId":"{ack.job_id}"'
-    text = f'{{"type":"ack","timestamp":"{_now()}","data":{{"type":"{ack.type}","ref":"{ack.ref}"}}{job}}}\n'
-    return text.encode("ascii")
+def _string(text: str) -> str:
+    return _without_braces(encode_basestring_ascii(text))
 
 
 def encode_object(message: dict[str, object]) -> bytes:
@@ -60,14 +66,13 @@ def _encode_plain(message: dict[str, object]) -> bytes | None:
 
 
 def _escape_braces(text: str) -> str:
-    return _STRING.sub(_without_braces, text)
+    return _STRING.sub(lambda match: _without_braces(match[0]), text)
 
 
-def _without_braces(match: re.Match[str]) -> str:
-    found = match[0]
-    if "{" in found or "}" in found:
-        return found.replace("{", "\\u007b").replace("}", "\\u007d")
-    return found
+def _without_braces(string: str) -> str:
+    if "{" in string or "}" in string:
+        return string.replace("{", "\\u007b").replace("}", "\\u007d")
+    return string
 
 
 class _Now:

@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Callable
 
 from copilot_socket.core.replies import Reply
-from copilot_socket.wire.codec import encode
 
 
 class Slot:
@@ -18,9 +17,9 @@ class Slot:
 
 
 class Outbox:
-    """Sends through *write*, which takes bytes."""
+    """Sends through *write*."""
 
-    def __init__(self, write: Callable[[bytes], None]) -> None:
+    def __init__(self, write: Callable[[Reply], None]) -> None:
         self._write = write
         self._slots: deque[Slot] = deque()
 
@@ -40,7 +39,7 @@ class Outbox:
         slot.done, slot.replies = True, replies
         while self._slots and self._slots[0].done:
             for reply in self._slots.popleft().replies:
-                self._write(encode(reply))
+                self._write(reply)
 
     def answer(self, *replies: Reply) -> None:
         """An answer that is known at once, in its turn."""
@@ -48,8 +47,8 @@ class Outbox:
             self.fill(self.slot(), *replies)
         else:
             for reply in replies:
-                self._write(encode(reply))
+                self._write(reply)
 
     def push(self, reply: Reply) -> None:
         """Send *reply* now, whatever else waits."""
-        self._write(encode(reply))
+        self._write(reply)

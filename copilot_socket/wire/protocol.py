@@ -15,6 +15,7 @@ from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import ElementFault, Message
 from copilot_socket.core.replies import Error, Reply
 from copilot_socket.telling import ErrorsSent, MessagesHandled, Telling
+from copilot_socket.wire.codec import encode
 from copilot_socket.wire.framing import Framer
 from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Overrun, TooLarge
 from copilot_socket.wire.outbox import Outbox, Slot
@@ -76,14 +77,14 @@ class CrawlerProtocol(LineReceiver):
         self._telling = telling
         self._framer = Framer(max_size)
         self._max_size = max_size
-        self._unsent: list[bytes] = []
+        self._unsent: list[Reply] = []
         self._outbox = Outbox(self._write)
         self._held_back = False
         self._dealing = False
         self._begun = 0.0
         """When the messages at hand were read."""
-        self._handled: dict[tuple[str, str], int] = {}
-        """Those of them that are answered: how many by type and outcome."""
+        self._handled: dict[tuple[str, str, float], int] = {}
+        """Messages that are answered: how many by type, outcome and when they were read."""
 
     # -- bytes in
 
@@ -110,16 +111,7 @@ class CrawlerProtocol(LineReceiver):
                     self._no_document(item)
         finally:
             self._dealing = False
-            self._dealt()
-
-    def _dealt(self) -> None:
-        """Send and tell together what came of the messages of one read."""
-        self.flush()
-        if self._handled:
-            handled, self._handled = self._handled, {}
-            seconds = self._reactor.seconds() - self._begun
-            for (type_, outcome), count in handled.items():
-                self._telling.tell(MessagesHandled(type_, outcome, seconds, count))
+            self.flush()
 
     def _no_document(self, item: Broken | TooLarge | Overrun) -> None:
         match item:
@@ -152,7 +144,7 @@ class CrawlerProtocol(LineReceiver):
             return
         if result is not None or message.faults:
             self._outbox.answer(*self._replies(message, result))
-        self._count(message.type, "ok")
+        self._count(message.type, "ok", self._begun)
 
     def _owe(self, result: "Deferred[Reply | None]", message: Message) -> None:
         """The answer to *message* comes later, and those behind it wait."""
@@ -166,7 +158,7 @@ class CrawlerProtocol(LineReceiver):
 
     def _answered(self, reply: Reply | None, slot: Slot, message: Message, begun: float) -> None:
         self._outbox.fill(slot, *self._replies(message, reply))
-        self._tell(message.type, "ok", begun)
+        self._count(message.type, "ok", begun)
         self._catch_up()
 
     def _replies(self, message: Message, reply: Reply | None) -> tuple[Reply, ...]:
@@ -184,7 +176,7 @@ class CrawlerProtocol(LineReceiver):
             error = _internal(message)
         self._outbox.fill(slot, _error(error))
         self._note(error, message.type)
-        self._tell(message.type, error.code, begun)
+        self._count(message.type, error.code, begun)
         self._catch_up()
 
     def _refuse(self, error: ProtocolError, type_: str) -> None:
@@ -203,7 +195,7 @@ class CrawlerProtocol(LineReceiver):
 
     def _answer_with(self, error: ProtocolError, type_: str) -> None:
         self._outbox.answer(_error(error))
-        self._count(type_, error.code)
+        self._count(type_, error.code, self._begun)
         self._note(error, type_)
 
     def _note(self, error: ProtocolError, type_: str) -> None:
@@ -215,13 +207,11 @@ class CrawlerProtocol(LineReceiver):
             error=error.message,
         )
 
-    def _count(self, type_: str, outcome: str) -> None:
-        """A message of the read at hand is answered."""
-        key = type_, outcome
+    def _count(self, type_: str, outcome: str, begun: float) -> None:
+        """A message that was read when it was *begun* is answered."""
+        self._have_flushed()
+        key = type_, outcome, begun
         self._handled[key] = self._handled.get(key, 0) + 1
-
-    def _tell(self, type_: str, outcome: str, begun: float) -> None:
-        self._telling.tell(MessagesHandled(type_, outcome, self._reactor.seconds() - begun))
 
     def _catch_up(self) -> None:
         if self.closed_because is not None:
@@ -235,16 +225,26 @@ class CrawlerProtocol(LineReceiver):
         """Send *reply* now, ahead of answers that wait for a commit."""
         self._outbox.push(reply)
 
-    def _write(self, data: bytes) -> None:
-        if not self._unsent and not self._dealing:
+    def _write(self, reply: Reply) -> None:
+        self._have_flushed()
+        self._unsent.append(reply)
+
+    def _have_flushed(self) -> None:
+        """Something is about to be sent or told: what a read or a turn of the reactor brings goes together."""
+        if not self._dealing and not self._unsent and not self._handled:
             self._flusher.soon(self.flush)
-        self._unsent.append(data)
 
     def flush(self) -> None:
-        """Send what is to be sent."""
-        if self._unsent and self.transport is not None and self.connected:
-            self.transport.write(b"".join(self._unsent))
-        self._unsent.clear()
+        """Send what is to be sent, and tell which messages that answers."""
+        if self._unsent:
+            unsent, self._unsent = self._unsent, []
+            if self.transport is not None and self.connected:
+                self.transport.write(encode(*unsent))
+        if self._handled:
+            handled, self._handled = self._handled, {}
+            now = self._reactor.seconds()
+            for (type_, outcome, begun), count in handled.items():
+                self._telling.tell(MessagesHandled(type_, outcome, now - begun, count))
 
     # -- life
 

@@ -23,6 +23,8 @@ class CrawlerTransport(unix.Server):
         """See :class:`twisted.internet.interfaces.ITransport`."""
         if self.connected and not self.dataBuffer and not self._tempDataBuffer:
             sent: Any = self.writeSomeData(data)
+            if sent == len(data):
+                return
             if not isinstance(sent, Exception):
                 data = data[sent:]
         # What is left waits for the reactor; where the other end has gone, the reactor finds out and closes.

@@ -1,13 +1,11 @@
 """Answers in the order of the questions."""
 
-import json
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.core.errors import ErrorCode
-from copilot_socket.core.replies import Ack, Error, Shutdown
+from copilot_socket.core.replies import Ack, Error, Reply, Shutdown
 from copilot_socket.wire.outbox import Outbox
 
 
@@ -20,12 +18,12 @@ class OutboxTests(SynchronousTestCase):
     """An outbox that writes into a list."""
 
     def setUp(self) -> None:
-        self.written: list[bytes] = []
+        self.written: list[Reply] = []
         self.outbox = Outbox(self.written.append)
 
     def refs(self) -> list[str]:
         """What has been answered so far."""
-        return [json.loads(line)["data"].get("ref", "pushed") for line in self.written]
+        return [getattr(reply, "ref", None) or "pushed" for reply in self.written]
 
     def test_at_once(self) -> None:
         """With nothing owed an answer goes out at once."""
@@ -61,7 +59,7 @@ class OutboxTests(SynchronousTestCase):
     @given(st.integers(0, 12).flatmap(lambda count: st.permutations(range(count))))
     def test_any_order(self, order: list[int]) -> None:
         """Whatever the order in which answers become known, they go out in that of the questions."""
-        written: list[bytes] = []
+        written: list[Reply] = []
         outbox = Outbox(written.append)
         slots = [outbox.slot() for _ in order]
         known: set[int] = set()
@@ -69,5 +67,5 @@ class OutboxTests(SynchronousTestCase):
             outbox.fill(slots[index], ack(index))
             known.add(index)
             ready = next((place for place in range(len(order)) if place not in known), len(order))
-            self.assertEqual([json.loads(line)["data"]["ref"] for line in written], list(map(str, range(ready))))
+            self.assertEqual([reply.wire()[2]["ref"] for reply in written], list(map(str, range(ready))))
             self.assertEqual(outbox.waiting, len(order) - ready)

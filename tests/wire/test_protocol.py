@@ -261,6 +261,7 @@ class TogetherTests(ProtocolTestCase):
         self.assertEqual(self.news, [])
         self.clock.advance(2)
         owed["2"].callback(None)
+        self.clock.advance(0)
         self.assertEqual([(news.seconds, news.count) for news in self.news], [(2.0, 1)])
 
 
