@@ -9,6 +9,7 @@ from enum import Enum
 
 import attrs
 
+from copilot_socket.core.records import record
 from copilot_socket.core.reports import Completed, Discovered, Failed, Json, Report, Started
 
 
@@ -21,7 +22,7 @@ class Verdict(Enum):
     UNAUTHORIZED = "unauthorized"
 
 
-@attrs.frozen
+@record
 class Change:
     """All that a batch says of one assignment."""
 
@@ -42,7 +43,7 @@ class Place(Enum):
     LATE = "after the ending"
 
 
-@attrs.frozen
+@record
 class Fold:
     """A change, and for each report, in order, how it stands to it."""
 

@@ -36,7 +36,7 @@ class Wants:
 NOTHING = Wants({}, ())
 
 
-@attrs.frozen
+@record
 class Claimed:
     """An assignment to be sent to its crawler. ``access_token`` is as stored; times are in seconds."""
 
