@@ -23,6 +23,7 @@ from copilot_socket.handlers.door import Door
 from copilot_socket.handlers.due import DueJobs
 from copilot_socket.handlers.messages import Messages, Terms
 from copilot_socket.handlers.oauth import GitLabGrant
+from copilot_socket.handlers.offering import Offers
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.http.feed import Feed
@@ -38,6 +39,7 @@ from copilot_socket.store.claims import Claims
 from copilot_socket.store.cleanup import Cleanup
 from copilot_socket.store.connection import HOT, Limits
 from copilot_socket.store.database import Database
+from copilot_socket.store.hand_out import HandOut
 from copilot_socket.store.leases import Leases
 from copilot_socket.store.listener import Listener
 from copilot_socket.store.submission import Submission
@@ -88,6 +90,8 @@ class Node(Service):
         self.registry = Registry()
         self.dispatcher = Dispatcher(self.registry, claims, tokens, self.transitions, reactor, self.telling)
         self.writer.claimant = self.dispatcher
+        offers = Offers(idle=self.dispatcher.idle, claimed=self.dispatcher.claimed, doubt=self.dispatcher.doubt)
+        self._hand_out = HandOut(self.database, offers, self.id)
         self._due = DueJobs(claims, reactor, self.dispatcher.wake)
         self.transitions.on_delay = self._due.expect
         self._leases = Leases(
@@ -114,7 +118,7 @@ class Node(Service):
         self._build_wire(tokens)
         self._build_http(vault)
         self._listener = Listener(
-            self.database, reactor, on_jobs=self.dispatcher.work_came, on_ended=self._ended_elsewhere
+            self._claim_connection, reactor, on_jobs=self.dispatcher.work_came, on_ended=self._ended_elsewhere
         )
         self.timers = Timers(self._tasks(), reactor)
 
@@ -147,11 +151,10 @@ class Node(Service):
         wake = self.dispatcher.work_came
         self.site = make_site(
             Parts(
-                submission=Submission(self.database, config.retry_attempts),
+                submission=Submission(self.database, config.retry_attempts, self.telling, self._hand_out),
                 catalog=Catalog(self.database),
                 accounts=Accounts(self.database, vault, self.transitions, self.telling, wake),
                 transitions=self.transitions,
-                telling=self.telling,
                 feed=self.feed,
                 health=self.status,
                 registry=self.metrics.registry if config.enable_metrics else None,
@@ -273,7 +276,7 @@ class Node(Service):
         self.factory.close_all("the node stops")
         self._listener.stop()
         self._write_connection.close()
-        self._claim_connection.close()
+        self._hand_out.close()
         self.database.close()
 
     # -- between the parts

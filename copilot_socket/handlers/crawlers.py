@@ -3,7 +3,7 @@
 Liveness, leases and room belong to the crawler, never to a connection.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, cast
 
 import attrs
@@ -37,6 +37,8 @@ class Held:
 
     sent_at: float | None
     reported: bool
+    ending: bool = False
+    """The room that its end makes has been given away already."""
 
 
 @attrs.define(eq=False)
@@ -59,6 +61,8 @@ class Crawler:
     """Jobs claimed for it that are not sent yet."""
     asking: int = 0
     """Jobs that it has asked for by a request which waits until its reports are stored."""
+    offered: bool = False
+    """It stands by for a job that is being stored."""
     prompt: bool = False
     """It asks for the next job as soon as one has ended."""
     ended_at: float = float("-inf")
@@ -93,6 +97,16 @@ class Crawler:
             "memoryUsage": data.memory_usage,
             "uptime": data.uptime,
         }
+
+    def give_away(self, assignments: Iterable[str]) -> int:
+        """How much room the end of *assignments* makes that has not been given away before; now it has."""
+        room = 0
+        for name in assignments:
+            held = self.held.get(name)
+            if held is not None and not held.ending:
+                held.ending = True
+                room += 1
+        return room
 
     def begin(self) -> None:
         """Something that bears on what it holds is on its way to the database."""

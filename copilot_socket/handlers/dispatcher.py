@@ -1,10 +1,11 @@
 """Handing out work: standing requests are served as soon as there is a job and room.
 
 One round of claiming is in flight at a time; it serves everyone who stands at its start. A crawler that ends a job
-and asks at once gets the next one in the transaction that stores the ending: the writer asks what is wanted.
+and asks at once gets the next one in the transaction that stores the ending: the writer asks what is wanted. One that
+waits while a job is put in gets it in the transaction that stores it (:mod:`copilot_socket.handlers.offering`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import psycopg2
 from twisted.internet.defer import Deferred, succeed
@@ -12,12 +13,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from copilot_socket.core.jobs import Event, commands_for
+from copilot_socket.core.jobs import ENTITY_TYPES, Event, commands_for
 from copilot_socket.core.replies import JobResponse
 from copilot_socket.handlers.crawlers import Crawler, Link, Registry
 from copilot_socket.handlers.delivery import Delivery
+from copilot_socket.handlers.doubts import Doubts
 from copilot_socket.handlers.reserve import Reserve
-from copilot_socket.handlers.standing import Standing, by_crawler, by_entity_types, never_sent, room_of
+from copilot_socket.handlers.standing import Standing, by_crawler, by_entity_types, room_of
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.faults import DatabaseAway
@@ -68,8 +70,7 @@ class Dispatcher:
         self._running: Deferred[None] = succeed(None)
         self._again = False
         self._stopped = False
-        self._doubtful: set[str] = set()
-        """Crawlers for which a claim was cut short: it may have been committed."""
+        self._doubts = Doubts(claims)
 
     @property
     def standing(self) -> int:
@@ -155,29 +156,30 @@ class Dispatcher:
             for key in await self._claims.not_ours(list(self._standing)):
                 self._standing.pop(key, None)
 
-    # -- asked by the writer
+    # -- asked by those who store reports and jobs
 
-    def wants(self, endings: Mapping[str, int]) -> Wants:
-        """What to claim beside completions, of which each crawler (by its key) has so many."""
+    def wants(self, endings: Mapping[str, Collection[str]]) -> Wants:
+        """What to claim beside the completion of these assignments, by the keys of the crawlers that say so."""
         if self._stopped:
             return NOTHING
         room: dict[str, int] = {}
+        ending: dict[str, int] = {}
         entity_types: tuple[str, ...] | None = None
-        for key, count in endings.items():
+        for key, assignments in endings.items():
             crawler = self._registry.get(key)
-            if crawler is None or not crawler.present or key in self._doubtful:
+            if crawler is None or not crawler.present or crawler.offered or key in self._doubts:
                 continue
             standing = self._standing.get(key)
             asking = standing.limit if standing is not None else crawler.asking
-            wanted = min(count, asking or (count if crawler.prompt else 0))
+            wanted = min(len(assignments), asking or (len(assignments) if crawler.prompt else 0))
             # All in one statement take the same commands; who takes others is served by the next round.
             if wanted and crawler.entity_types == (entity_types or crawler.entity_types):
                 entity_types = crawler.entity_types
-                room[key] = wanted
-        return Wants(room, commands_for(entity_types or ()))
+                room[key], ending[key] = wanted, crawler.give_away(assignments)
+        return Wants(room, commands_for(entity_types or ()), ending)
 
     def claimed(self, claim: Claim) -> None:
-        """Hand over what was claimed beside completions, or keep it until its crawler asks."""
+        """Hand over what was claimed beside something else, or keep it until its crawler asks."""
         for key, jobs in by_crawler(claim.jobs).items():
             standing, crawler = self._standing.get(key), self._registry.get(key)
             if standing is not None:
@@ -191,7 +193,23 @@ class Dispatcher:
 
     def doubt(self, wants: Wants) -> None:
         """Whether these claims were committed is not known."""
-        self._doubtful.update(wants.room)
+        self._doubts.add(wants.room)
+
+    def idle(self, command: str) -> Crawler | None:
+        """A crawler that waits for a job with such a command, and for which nothing is under way."""
+        if self._stopped or self._busy:
+            return None
+        for key, standing in self._standing.items():
+            crawler = standing.crawler
+            if (
+                ENTITY_TYPES[command] in crawler.entity_types
+                and crawler.present
+                and not crawler.pending
+                and crawler.room > 0
+                and key not in self._doubts
+            ):
+                return crawler
+        return None
 
     # -- rounds
 
@@ -221,7 +239,7 @@ class Dispatcher:
     async def _round(self) -> bool:
         """Claim for all that stand; whether other nodes had everything that was there."""
         contended = False
-        await self._settle_doubts()
+        self._hand_over(await self._doubts.settle(self._standing))
         everyone = [standing for standing in self._standing.values() if self._ready(standing)]
         served: set[str] = set()
         for entity_types, group in by_entity_types(everyone).items():
@@ -255,18 +273,6 @@ class Dispatcher:
         except DatabaseAway:  # perhaps it was committed all the same
             self.doubt(wants)
             raise
-
-    async def _settle_doubts(self) -> None:
-        """Send what was claimed and committed without this node's hearing of it."""
-        # One for which a job waits for its token has an assignment that is not sent and not lost.
-        standing = {key: item.crawler for key, item in self._standing.items() if not item.crawler.reserved}
-        keys = self._doubtful.intersection(standing)
-        if not keys:
-            return
-        ours = keys - await self._claims.not_ours(list(keys))
-        jobs = await self._claims.unreported(list(ours))
-        self._doubtful -= keys
-        self._hand_over([job for job in jobs if never_sent(job, standing[job.crawler])])
 
     async def _answer_empty(self, fresh: Sequence[Standing]) -> None:
         """Say that there is nothing for now; but a crawler that stood at another node is served here first."""

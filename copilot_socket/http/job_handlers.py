@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -15,9 +15,8 @@ from copilot_socket.http import bodies, queries
 from copilot_socket.http.fields import one_of, text
 from copilot_socket.http.messages import Call, Fault, Problem, Reply, invalid, reply
 from copilot_socket.store.catalog import Catalog
-from copilot_socket.store.submission import MAX_JOBS, Key, KeyReused, NewJob, Submission, Submitted, UnknownAccounts
+from copilot_socket.store.submission import MAX_JOBS, Key, KeyReused, NewJob, Submission, UnknownAccounts
 from copilot_socket.store.transitions import Transitions, TwinExists
-from copilot_socket.telling import JobCreated, Telling
 
 SLICE = 250
 """So many jobs are validated before the reactor gets its turn: a few milliseconds."""
@@ -40,7 +39,6 @@ class JobHandlers:
     submission: Submission
     catalog: Catalog
     transitions: Transitions
-    telling: Telling
     clock: IReactorTime
     wake: Callable[[], None]
 
@@ -59,8 +57,7 @@ class JobHandlers:
             fault = "this Idempotency-Key came with another body before"
             raise Problem(422, fault, errors=[{"path": "", "message": fault}]) from None
         anything_new = any(submitted.created)
-        if anything_new:
-            self._tell_created(jobs, submitted)
+        if anything_new and not submitted.handed_out:
             self.wake()
         single = {} if isinstance(document, list) else {"id": submitted.ids[0]}
         answer = {**single, "ids": submitted.ids, "created": submitted.created}
@@ -76,12 +73,6 @@ class JobHandlers:
         if faults:
             raise invalid(faults)
         return jobs
-
-    def _tell_created(self, jobs: Sequence[NewJob], submitted: Submitted) -> None:
-        if self.telling.audience(JobCreated) and not submitted.repeated:
-            for job_id, created, job in zip(submitted.ids, submitted.created, jobs, strict=True):
-                if created:
-                    self.telling.tell(JobCreated(job_id, job["account_id"], job["command"], job.get("full_path")))
 
     async def list(self, call: Call) -> Reply:
         """Jobs, newest first."""

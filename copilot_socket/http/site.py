@@ -32,7 +32,6 @@ from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.faults import DatabaseAway, Remedy, remedy
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
-from copilot_socket.telling import Telling
 
 MAX_PARAMETERS = 50
 
@@ -45,7 +44,6 @@ class Parts:
     catalog: Catalog
     accounts: Accounts
     transitions: Transitions
-    telling: Telling
     feed: Feed
     health: Health
     registry: CollectorRegistry | None
@@ -58,7 +56,7 @@ class Parts:
 def routes(parts: Parts) -> tuple[Route, ...]:
     """Everything that can be asked for."""
     health = HealthHandlers(parts.health, parts.registry, parts.reactor)
-    jobs = JobHandlers(parts.submission, parts.catalog, parts.transitions, parts.telling, parts.reactor, parts.wake)
+    jobs = JobHandlers(parts.submission, parts.catalog, parts.transitions, parts.reactor, parts.wake)
     rest = CatalogHandlers(parts.catalog, parts.accounts)
     events = EventHandlers(parts.feed)
     return (

@@ -1,8 +1,7 @@
 """Lists as PostgreSQL's own array literals (its manual, "Array Value Input").
 
 psycopg2 writes a list as an ``ARRAY[…]`` of constants, quoted one by one, and PostgreSQL parses each of them again. A
-literal is one constant however long it is: for a list of a turn's reports that takes a sixth of the time here, and less
-of it there.
+literal is one constant however long it is: for a turn's reports a sixth of the time here, and less of it there.
 """
 
 from collections.abc import Sequence

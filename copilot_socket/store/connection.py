@@ -101,24 +101,29 @@ class Connection:
         dsn: str,
         reactor: IReactorTime,
         limits: Limits,
-        on_notify: Callable[[str, str], None] | None = None,
         settings: str = "",
     ) -> None:
         self._dsn = dsn
         self._reactor = reactor
         self._limits = limits
-        self._on_notify = on_notify
         self._lock = DeferredLock()
         self._live: PromptConnection | None = None
         self._making: PromptConnection | None = None
         self._settings = settings
         self._prepared = Prepared()
         self.on_lost: Callable[[], None] = lambda: None
+        self.on_notify: Callable[[str, str], None] | None = None
+        """Called with the channel and payload of each notification."""
 
     @property
     def connected(self) -> bool:
         """Whether there is a connection, as far as is known."""
         return self._live is not None
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody uses it at the moment."""
+        return bool(self._lock.locked)
 
     async def query(self, sql: str, params: Params = None) -> list[Row]:
         """Run one statement in a transaction of its own.
@@ -205,9 +210,9 @@ class Connection:
     async def _ensure(self) -> PromptConnection:
         if self._live is not None and not self._live.closed:
             return self._live
-        self.close()
+        self._drop()
         self._prepared.forget()
-        self._making = live = PromptConnection(self._reactor, self._drop, self._on_notify)
+        self._making = live = PromptConnection(self._reactor, self._drop, self.on_notify)
         try:
             await live.connect(self._dsn, application_name=APPLICATION_NAME).addTimeout(
                 CONNECT_TIMEOUT, self._reactor

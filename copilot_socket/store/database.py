@@ -19,7 +19,7 @@ __all__ = ["Database", "DatabaseAway", "PoolUse", "Transaction"]
 T = TypeVar("T")
 
 DEDICATED = 3
-"""Connections that a node has beside its pool: the writer's, the claims' and the listener's."""
+"""Connections that a node has beside its pool: the writer's, that of claims (it listens too), and the hand-out's."""
 
 
 @attrs.frozen
@@ -72,9 +72,9 @@ class Database:
         finally:
             self._give(connection)
 
-    def dedicated(self, on_notify: Callable[[str, str], None] | None = None, settings: str = "") -> Connection:
+    def dedicated(self, settings: str = "") -> Connection:
         """A connection of its own, outside the pool, to the same database. *settings* is SQL run at its start."""
-        return Connection(self.dsn, self.reactor, self.limits, on_notify, settings)
+        return Connection(self.dsn, self.reactor, self.limits, settings)
 
     def close(self) -> None:
         """Close every connection; whoever waits for one, or for an answer, is told :class:`DatabaseAway`."""

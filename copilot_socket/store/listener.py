@@ -9,27 +9,31 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from copilot_socket.store.database import Database
+from copilot_socket.store.connection import Connection
 from copilot_socket.store.faults import DatabaseAway
 
 RETRY = 0.5
 
 
 class Listener:
-    """Keeps a listening connection, and makes it anew whenever it is lost."""
+    """Keeps *connection* listening, and makes it anew whenever it is lost.
+
+    It is that of claims as well: whoever has just told of a new job is awake to hand it out.
+    """
 
     log = Logger()
 
     def __init__(
         self,
-        database: Database,
+        connection: Connection,
         reactor: IReactorTime,
         *,
         on_jobs: Callable[[], None],
         on_ended: Callable[[str], None],
     ) -> None:
-        self._connection = database.dedicated(self._notified)
-        self._connection.on_lost = self._lost
+        self._connection = connection
+        connection.on_notify = self._notified
+        connection.on_lost = self._lost
         self._reactor = reactor
         self._on_jobs = on_jobs
         self._on_ended = on_ended

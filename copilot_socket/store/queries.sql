@@ -38,27 +38,22 @@ input AS (
   FROM held h WHERE j.id = h.job_id
 )
 
--- name: turn_no_reports
--- For claims alone.
-held AS (SELECT NULL::text AS crawler_key, false AS completed WHERE false)
+-- name: turn_room
+-- Whose turn it is to be given a job: crawlers take turns in the order in which they asked, each as often as it wants
+-- and has room. Room is counted here, where every node's claims are seen; how much the statement itself makes by what
+-- it ends, the node says.
+turns AS MATERIALIZED (
+  SELECT coalesce(array_agg(i.key ORDER BY turn, i.ord), '{}') AS keys
+  FROM unnest(%(key)s::text[], %(wanted)s::integer[], %(ending)s::integer[])
+         WITH ORDINALITY AS i (key, wanted, ending, ord)
+  JOIN crawlers c ON c.key = i.key AND c.node_id = %(node)s
+  CROSS JOIN LATERAL generate_series(1, least(i.wanted, c.max_jobs + i.ending - (
+    SELECT count(*) FROM job_assignments a WHERE a.crawler_key = i.key AND a.completed_at IS NULL))::integer) AS turn
+)
 
 -- name: turn_claims
--- Jobs for crawlers that want some; the best jobs first, and the crawlers take turns in the order in which they
--- asked. Room is counted here, where every node's claims are seen; what this statement ends makes room as well.
--- SKIP LOCKED: another node may be claiming the same jobs.
-turns AS MATERIALIZED (
-  SELECT coalesce(array_agg(asked.key ORDER BY turn, asked.ord), '{}') AS keys FROM (
-    -- Added up, not joined: the crawlers of a large batch would be held against all that it ends, one by one.
-    SELECT key, min(ord) AS ord, least(min(wanted), sum(room)) AS room FROM (
-      SELECT i.key, i.ord, i.wanted, c.max_jobs - (
-        SELECT count(*) FROM job_assignments a WHERE a.crawler_key = i.key AND a.completed_at IS NULL) AS room
-      FROM unnest(%(key)s::text[], %(wanted)s::integer[]) WITH ORDINALITY AS i (key, wanted, ord)
-      JOIN crawlers c ON c.key = i.key AND c.node_id = %(node)s
-      UNION ALL
-      SELECT h.crawler_key, NULL, NULL, 1 FROM held h WHERE h.completed
-    ) AS shares GROUP BY key HAVING min(ord) IS NOT NULL
-  ) AS asked CROSS JOIN LATERAL generate_series(1, asked.room::integer) AS turn
-), candidates AS MATERIALIZED (
+-- The best jobs first. SKIP LOCKED: another node may be claiming the same ones.
+candidates AS MATERIALIZED (
   SELECT best.id FROM unnest(%(command)s::text[]) AS lane CROSS JOIN LATERAL (
     SELECT j.id, j.priority FROM jobs j
     WHERE j.command = lane AND j.status = 'queued' AND j.ready
@@ -87,7 +82,10 @@ turns AS MATERIALIZED (
          a.outcome, a.reason
   FROM claimed c JOIN job_assignments a ON a.web_app_job_id = c.id WHERE c.tries > 1 AND a.outcome IS NOT NULL
   ON CONFLICT DO NOTHING
-), assigned AS (
+)
+
+-- name: turn_assigned
+assigned AS (
   INSERT INTO job_assignments (web_app_job_id, crawler_job_id, account_id, user_id, try, crawler_key, token_generation)
   SELECT id, assignment, account_id, user_id, tries, key, token_generation FROM claimed ORDER BY id
   ON CONFLICT (web_app_job_id) DO UPDATE SET
@@ -117,6 +115,44 @@ SELECT c.assignment, NULL::boolean AS began, c.key, c.entity_id, c.gitlab_url, c
        c.credential_status, extract(epoch FROM now() - c.scheduled_at)::float8, found.count, c.nth
 FROM (SELECT count(*) FROM candidates) AS found LEFT JOIN claimed c ON true
 ORDER BY nth
+
+-- A new job for a crawler that waits: the claim of a job which nobody else can see yet.
+
+-- name: hand_out_new
+-- A setting of this transaction tells the table that it is no program of somebody else that makes an assigned job.
+recipient AS MATERIALIZED (
+  SELECT keys[1] AS key, set_config('copilot.hands_out', 'on', true) FROM turns
+), new AS (
+  INSERT INTO jobs (account_id, command, full_path, branch, user_id, provider, gitlab_url, priority, max_attempts,
+                    resume_state, status, tries)
+  SELECT t.account_id, t.command, t.full_path, t.branch, t.user_id, a.provider, coalesce(t.gitlab_url, a.gitlab_url),
+         coalesce(t.priority, 0), coalesce(t.max_attempts, %(max_attempts)s), t.resume_state,
+         CASE WHEN c.key IS NULL THEN 'queued' ELSE 'assigned' END, CASE WHEN c.key IS NULL THEN 0 ELSE 1 END
+  FROM json_to_recordset(%(jobs)s::json) AS t (
+    account_id text, command text, full_path text, branch text, user_id text, gitlab_url text, priority integer,
+    max_attempts integer, resume_state jsonb)
+  JOIN accounts a ON a.id = t.account_id CROSS JOIN recipient c
+  ON CONFLICT (account_id, command, coalesce(full_path, ''), coalesce(branch, ''))
+    WHERE status NOT IN ('completed', 'failed', 'cancelled') DO NOTHING
+  RETURNING *
+)
+
+-- name: hand_out_claimed
+claimed AS (
+  SELECT j.*, j.id || '.' || j.tries || '.' || substr(gen_random_uuid()::text, 25) AS assignment, c.key,
+         coalesce(r.gitlab_id::text, j.full_path, j.account_id) AS entity_id, r.type AS area_type, t.token_generation,
+         t.access_token, t.token_expires_at, t.credential_status
+  FROM new j JOIN accounts t ON t.id = j.account_id CROSS JOIN recipient c
+    LEFT JOIN areas r ON r.full_path = j.full_path
+  WHERE j.status = 'assigned'
+)
+
+-- name: hand_out_result
+-- The new job, and its assignment in the form in which claims come.
+SELECT n.id, c.assignment, c.key, c.entity_id, c.gitlab_url, c.resume_state, c.command, c.full_path, c.area_type,
+       c.branch, c.tries, c.account_id, c.access_token, extract(epoch FROM c.token_expires_at - now())::float8,
+       c.credential_status, extract(epoch FROM now() - c.scheduled_at)::float8
+FROM new n LEFT JOIN claimed c ON c.id = n.id
 
 -- name: explain_refusals
 -- Why reports found no live assignment of theirs: the assignment as it stands, and how the try ended if it has.

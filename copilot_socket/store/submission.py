@@ -1,14 +1,15 @@
 """New jobs, many at a time: one statement for the whole list, all or nothing, and never a second live twin."""
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any, Required, TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, Required, TypedDict
 
 import attrs
 import orjson
 
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
+from copilot_socket.telling import JobCreated, Telling
 
 MAX_JOBS = 10_000
 
@@ -35,12 +36,13 @@ class NewJob(TypedDict, total=False):
 class Submitted:
     """The ids in the order of the list, and which of them are new: the others were live already.
 
-    ``repeated``: this is the first answer once more, and nothing was stored.
+    ``repeated``: this is the first answer once more, and nothing was stored. ``handed_out``: a crawler has them.
     """
 
     ids: Sequence[str]
     created: Sequence[bool]
     repeated: bool = attrs.field(default=False, eq=False)
+    handed_out: bool = attrs.field(default=False, eq=False)
 
 
 @attrs.frozen
@@ -110,12 +112,23 @@ UPDATE idempotency_keys SET status = %(status)s, answer = %(answer)s::jsonb WHER
 """
 
 
+class HandsOut(Protocol):
+    """Who stores a single job and gives it to a crawler at the same time (:mod:`copilot_socket.store.hand_out`)."""
+
+    async def submit(self, command: str, parameters: Mapping[str, Any], stored: Callable[[str], None]) -> bool:
+        """Whether that was done at once; nothing is stored otherwise. *stored* is told the id before it is sent."""
+
+
 class Submission:
     """Puts jobs into *database*; *max_attempts* for those that do not say."""
 
-    def __init__(self, database: Database, max_attempts: int) -> None:
+    def __init__(
+        self, database: Database, max_attempts: int, telling: Telling, hand_out: HandsOut | None = None
+    ) -> None:
         self._database = database
         self._max_attempts = max_attempts
+        self._telling = telling
+        self._hand_out = hand_out
 
     async def submit(self, jobs: Sequence[NewJob], key: Key | None = None) -> Submitted:
         """Store *jobs* in one transaction. With *key*, a repetition gets the first answer again.
@@ -123,10 +136,34 @@ class Submission:
         Raises :class:`UnknownAccounts`, :class:`KeyReused`, or what the database raises; nothing is stored then.
         """
         if key is None and len(jobs) == 1:
-            at_once = await self._database.hot_query("submit_one", _INSERT, self._parameters(jobs))
-            if at_once:
-                return Submitted([at_once[0][0]], [True])
-        return await self._database.transaction(lambda tx: self._submit(tx, jobs, key))
+            at_once = await self._at_once(jobs[0])
+            if at_once is not None:
+                return at_once
+        submitted = await self._database.transaction(lambda tx: self._submit(tx, jobs, key))
+        self._tell(jobs, submitted)
+        return submitted
+
+    async def _at_once(self, job: NewJob) -> Submitted | None:
+        """What is put in most: a single new job, by a single statement. None where it takes more than that."""
+        made: list[Submitted] = []
+
+        def stored(job_id: str) -> None:
+            made.append(Submitted([job_id], [True]))
+            self._tell([job], made[0])
+
+        parameters = self._parameters([job])
+        due = "scheduled_at" not in job
+        if due and self._hand_out is not None and await self._hand_out.submit(job["command"], parameters, stored):
+            return attrs.evolve(made[0], handed_out=True)
+        for row in await self._database.hot_query("submit_one", _INSERT, parameters):
+            stored(row[0])
+        return made[0] if made else None
+
+    def _tell(self, jobs: Sequence[NewJob], submitted: Submitted) -> None:
+        if self._telling.audience(JobCreated) and not submitted.repeated:
+            for job_id, created, job in zip(submitted.ids, submitted.created, jobs, strict=True):
+                if created:
+                    self._telling.tell(JobCreated(job_id, job["account_id"], job["command"], job.get("full_path")))
 
     async def _submit(self, tx: Transaction, jobs: Sequence[NewJob], key: Key | None) -> Submitted:
         if key is None:

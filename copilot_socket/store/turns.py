@@ -24,10 +24,14 @@ class Runs(Protocol):
 
 @attrs.frozen
 class Wants:
-    """How many jobs each crawler (by its key) is to be given, and what commands it takes."""
+    """How many jobs each crawler (by its key) is to be given, and what commands it takes.
+
+    ``ending``: how many of its assignments are ended by the reports that are stored beside, which makes room.
+    """
 
     room: Mapping[str, int]
     commands: Sequence[str]
+    ending: Mapping[str, int] = attrs.field(factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.room and self.commands)
@@ -88,28 +92,32 @@ class Turn:
     claim: Claim
 
 
-_CLAIM = f"WITH {sql('turn_no_reports')}, {sql('turn_claims')} {sql('turn_claimed')}"
+_CLAIMING = f"{sql('turn_room')}, {sql('turn_claims')}, {sql('turn_assigned')}"
+_CLAIM = f"WITH {_CLAIMING} {sql('turn_claimed')}"
 _STORE = f"WITH {sql('turn_reports')} {sql('turn_stored')}"
-_BOTH = (
-    f"WITH {sql('turn_reports')}, {sql('turn_claims')} {sql('turn_stored_beside')} UNION ALL {sql('turn_claimed')}"
-)
+_BOTH = f"WITH {sql('turn_reports')}, {_CLAIMING} {sql('turn_stored_beside')} UNION ALL {sql('turn_claimed')}"
 
 
 async def take_turn(on: Runs, node: str, changes: Sequence[Change], wants: Wants = NOTHING) -> Turn:
     """Store *changes*, and claim for *wants*. Raises what the database raises."""
     if not wants:
         return Turn(_held(await on.hot_query("store", _STORE, _reports(changes))), Claim([], contended=False))
-    wanted = {
-        "node": node,
-        "key": arrays.of_texts(list(wants.room)),
-        "wanted": arrays.of_integers(list(wants.room.values())),
-        "command": arrays.of_texts(wants.commands),
-    }
+    wanted = {**asked(wants, node), "command": arrays.of_texts(wants.commands)}
     if not changes:
         return Turn({}, _claim(await on.hot_query("claim", _CLAIM, wanted)))
     rows = await on.hot_query("store_and_claim", _BOTH, _reports(changes) | wanted)
     stored = [row for row in rows if row[_FOUND] is None]
     return Turn(_held(stored), _claim([row for row in rows if row[_FOUND] is not None]))
+
+
+def asked(wants: Wants, node: str) -> dict[str, str]:
+    """The parameters of ``turn_room``."""
+    return {
+        "node": node,
+        "key": arrays.of_texts(list(wants.room)),
+        "wanted": arrays.of_integers(list(wants.room.values())),
+        "ending": arrays.of_integers([wants.ending.get(key, 0) for key in wants.room]),
+    }
 
 
 _FOUND = -2

@@ -1,7 +1,7 @@
 """The group commit: one queue, one batch in flight, everything that came in meanwhile in the next."""
 
-from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 import psycopg2
@@ -36,8 +36,8 @@ class Unstorable(Exception):
 class Claimant(Protocol):
     """Who hands out jobs: crawlers that end theirs get the next in the same transaction."""
 
-    def wants(self, endings: Mapping[str, int]) -> Wants:
-        """What to claim beside completions, of which each crawler (by its key) has so many."""
+    def wants(self, endings: Mapping[str, Collection[str]]) -> Wants:
+        """What to claim beside the completion of these assignments, by the keys of the crawlers that say so."""
 
     def claimed(self, claim: Claim) -> None:
         """What was claimed and committed."""
@@ -49,7 +49,7 @@ class Claimant(Protocol):
 class NoClaimant:
     """Claims nothing."""
 
-    def wants(self, endings: Mapping[str, int]) -> Wants:
+    def wants(self, endings: Mapping[str, Collection[str]]) -> Wants:
         """Nothing."""
         return NOTHING
 
@@ -220,10 +220,10 @@ class Writer:
             self._running.addErrback(self._broken)
 
 
-def _endings(batch: Batch) -> Counter[str]:
-    """How many jobs each crawler completes."""
-    return Counter(
-        operation.crawler
-        for operation, _ in batch
-        if isinstance(operation, Report) and isinstance(operation.body, Completed)
-    )
+def _endings(batch: Batch) -> dict[str, set[str]]:
+    """The assignments that each crawler says are completed."""
+    endings: dict[str, set[str]] = {}
+    for operation, _ in batch:
+        if isinstance(operation, Report) and isinstance(operation.body, Completed):
+            endings.setdefault(operation.crawler, set()).add(operation.assignment)
+    return endings

@@ -29,7 +29,8 @@ def encode(*replies: Reply) -> bytes:
 def _encode_ack(ack: Ack, now: str) -> bytes:
     """There is one for each report: a template takes a third of the time."""
     job = "" if ack.job_id is None else f',"jobId":{_string(ack.job_id)}'
-    return f'{{"type":"ack","timestamp":"{now}","data":{{"type":"{ack.type}","ref":{_string(ack.ref)}}}{job}}}\n'.encode()
+    data = f'{{"type":"{ack.type}","ref":{_string(ack.ref)}}}'
+    return f'{{"type":"ack","timestamp":"{now}","data":{data}{job}}}\n'.encode()
 
 
 def _encode_reply(reply: Reply, now: str) -> bytes:

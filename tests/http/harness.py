@@ -114,11 +114,10 @@ class SiteTestCase(DatabaseTestCase):
         vault = Vault(self.keys)
         self.feed = Feed(self.telling, self.clock, "node", str.upper)
         parts = Parts(
-            submission=Submission(self.database, max_attempts=4),
+            submission=Submission(self.database, 4, self.telling),
             catalog=Catalog(self.database),
             accounts=Accounts(self.database, vault, self.transitions, self.telling, self.wake),
             transitions=self.transitions,
-            telling=self.telling,
             feed=self.feed,
             health=self.health,
             registry=self.registry,

@@ -16,7 +16,8 @@ class PromptTests(StoreTestCase):
     async def test_notified_while_idle(self) -> None:
         """What is announced arrives without a statement that fetches it."""
         heard: Deferred[tuple[str, str]] = Deferred()
-        connection = self.database.dedicated(lambda *note: heard.callback(note))
+        connection = self.database.dedicated()
+        connection.on_notify = lambda *note: heard.callback(note)
         self.addCleanup(connection.close)
         await connection.query("LISTEN here")
         execute(self.database_url, "NOTIFY here, 'hello'")
@@ -31,7 +32,8 @@ class PromptTests(StoreTestCase):
                 raise RuntimeError(payload)
             heard.callback(payload)
 
-        connection = self.database.dedicated(listen)
+        connection = self.database.dedicated()
+        connection.on_notify = listen
         self.addCleanup(connection.close)
         await connection.query("LISTEN here")
         execute(self.database_url, "NOTIFY here, 'bad'; NOTIFY here, 'good'")

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from copilot_socket.store.connection import Limits, Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.submission import Key, NewJob, Submission, UnknownAccounts, ulids
+from copilot_socket.telling import Telling
 from tests.support.postgres import DatabaseTestCase
 
 
@@ -23,7 +24,7 @@ class StoreTestCase(DatabaseTestCase):
         super().setUp()
         self.database = Database(self.database_url, reactor, Limits(), 4)
         self.addCleanup(self.database.close)
-        self.submission = Submission(self.database, max_attempts=3)
+        self.submission = Submission(self.database, 3, Telling())
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
             " VALUES ('acme', 'gitlab-cloud', 'https://gitlab.example', 'x')"

@@ -6,6 +6,7 @@ from copilot_socket.store.turns import Wants
 from tests.support.store import PLAIN_COMMANDS, StoreTestCase
 
 ONE = Wants({"c1": 1}, PLAIN_COMMANDS)
+IN_ITS_PLACE = Wants({"c1": 1}, PLAIN_COMMANDS, {"c1": 1})
 
 
 class TurnTests(StoreTestCase):
@@ -16,7 +17,7 @@ class TurnTests(StoreTestCase):
         first = await self.assigned("g/1")
         await self.present("c1", max_jobs=1)
         [second] = self.add_jobs("g/2")
-        written = await self.batches.write([Report(first, "c1", Completed({}))], ONE)
+        written = await self.batches.write([Report(first, "c1", Completed({}))], IN_ITS_PLACE)
         self.assertEqual(written.verdicts, [Verdict.STORED])
         assert written.claim is not None
         [claimed] = written.claim.jobs
