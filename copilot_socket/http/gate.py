@@ -2,7 +2,7 @@
 
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv6Address, ip_address
 
 import attrs
@@ -20,7 +20,7 @@ class Knock:
     method: str
     peer: str | None
     """The address at the other end; None where it has none."""
-    headers: dict[str, Sequence[str]]
+    headers: Mapping[str, Sequence[str]]
 
     def one(self, name: str) -> str | None:
         """The header *name* if it came exactly once."""

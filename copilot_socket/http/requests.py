@@ -3,7 +3,7 @@
 # twisted.web's methods have no annotations.
 # mypy: allow-untyped-calls
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any, Protocol, cast
@@ -38,6 +38,7 @@ class Request(server.Request):
     content: BytesIO
     _refused = False
     _finished = False
+    _headers: Mapping[str, Sequence[str]] | None = None
 
     def gotLength(self, length: int | None) -> None:
         """The headers are complete; *length* is None for a chunked body."""
@@ -69,11 +70,12 @@ class Request(server.Request):
 
     def knock(self, method: str) -> Knock:
         """What is known before the body; *method* is not, to Twisted, until the end of it."""
-        headers: dict[str, Sequence[str]] = {
-            name.decode("latin-1").lower(): [value.decode("latin-1") for value in values]
-            for name, values in self.requestHeaders.getAllRawHeaders()
-        }
-        return Knock(method, getattr(self.getClientAddress(), "host", None), headers)
+        if self._headers is None:
+            self._headers = {
+                name.decode("latin-1").lower(): [value.decode("latin-1") for value in values]
+                for name, values in self.requestHeaders.getAllRawHeaders()
+            }
+        return Knock(method, getattr(self.getClientAddress(), "host", None), self._headers)
 
     def call(self, params: dict[str, str], query: Sequence[tuple[str, str]]) -> Call:
         """The request as handlers see it."""

@@ -222,8 +222,10 @@ class CrawlerProtocol(LineReceiver):
             self.factory.resume(self)
 
     def push(self, reply: Reply) -> None:
-        """Send *reply* now, ahead of answers that wait for a commit."""
+        """Send *reply* now, ahead of answers that wait for a commit. While any do, others of this turn join it."""
         self._outbox.push(reply)
+        if not self._dealing and not self._outbox.waiting:
+            self.flush()
 
     def _write(self, reply: Reply) -> None:
         self._have_flushed()

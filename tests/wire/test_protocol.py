@@ -221,24 +221,46 @@ class TogetherTests(ProtocolTestCase):
         self.assertEqual((self.transport.value().count(b"\n"), self.transport.writes), (4, 1))
 
     def test_answers_of_a_turn(self) -> None:
-        """Those that become known later, and what is pushed meanwhile, go out in one write when the turn is over."""
+        """Those that become known later go out in one write when the turn is over."""
         owed = self.owe()
         self.receive(beats(1, 2))
         owed["2"].callback(Ack("heartbeat", "2"))
         owed["1"].callback(Ack("heartbeat", "1"))
-        self.protocol.push(Shutdown("node", True, 8.0))
         self.assertEqual(self.transport.value(), b"")
-        self.assertEqual((self.sent(), self.transport.writes), (["1", "2", "shutdown"], 1))
+        self.assertEqual((self.sent(), self.transport.writes), (["1", "2"], 1))
 
     def test_a_read_between(self) -> None:
         """What waits for the end of the turn goes out with the answers of a read that comes before it, in order."""
-        self.protocol.push(Shutdown("node", True, 8.0))
+        owed = self.owe()
         self.receive(beats(1))
+        owed["1"].callback(Ack("heartbeat", "1"))
+        self.handler.answer = acked
+        self.receive(beats(2))
+        self.assertEqual((self.sent(), self.transport.writes), (["1", "2"], 1))
+
+    def test_a_push_alone(self) -> None:
+        """Where nothing is owed, a push goes out at once, with what waits for the end of the turn."""
+        owed = self.owe()
+        self.receive(beats(1))
+        owed["1"].callback(Ack("heartbeat", "1"))
+        self.protocol.push(Shutdown("node", True, 8.0))
+        self.assertEqual((self.transport.value().count(b"\n"), self.transport.writes), (2, 1))
+        self.assertEqual((self.sent(), self.transport.writes), (["1", "shutdown"], 1))
+
+    def test_a_push_while_answers_are_owed(self) -> None:
+        """It goes out when the turn is over, with the answers that became known meanwhile."""
+        owed = self.owe()
+        self.receive(beats(1))
+        self.protocol.push(Shutdown("node", True, 8.0))
+        owed["1"].callback(Ack("heartbeat", "1"))
+        self.assertEqual(self.transport.value(), b"")
         self.assertEqual((self.sent(), self.transport.writes), (["shutdown", "1"], 1))
 
     def test_before_the_end(self) -> None:
         """What was said before a connection is closed goes out first."""
-        self.protocol.push(Shutdown("node", True, 8.0))
+        owed = self.owe()
+        self.receive(beats(1))
+        owed["1"].callback(Ack("heartbeat", "1"))
         self.protocol.close("enough")
         self.assertEqual((self.transport.writes, self.transport.disconnecting), (1, True))
 
