@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from twisted.internet.task import deferLater
+
 from copilot_socket.handlers import reserve as reserve_module
 from copilot_socket.store.batches import Batches
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.faults import DatabaseAway
 from tests.handlers.support import Crawler, NodeTestCase
-from tests.support.crawler import until
+from tests.support.crawler import reactor, until
 
 DONE: dict[str, Any] = {"success": True, "finalCounts": {}}
 
@@ -87,6 +89,25 @@ class AheadTests(NodeTestCase):
         await crawler.expect("ack")
         await self.nodes[0].stopService()
         self.assertEqual((self.tries(kept), self.status(kept)), (["returned"], "queued"))
+
+    async def test_room_is_made_once(self) -> None:
+        """A completion that is told again and again makes room for one job, whatever batches it comes in."""
+        crawler, job = await self.prompt()
+        self.add_jobs("g/3", "g/4", "g/5")
+        write = Batches.write
+
+        async def slowly(batches: Batches, operations: Any, wants: Any) -> Any:
+            await deferLater(reactor, 0.02)
+            return await write(batches, operations, wants)
+
+        self.patch(Batches, "write", slowly)
+        for _ in range(4):
+            crawler.raw(crawler.form("job_completed", job, **DONE) + crawler.form("job_request"))
+            await deferLater(reactor, 0.015)
+        await crawler.sync()
+        held = "SELECT count(*) FROM job_assignments WHERE completed_at IS NULL"
+        await until(lambda: self.query(held) == [(1,)], "it holds the next one")
+        self.assertEqual(self.query("SELECT count(*) FROM jobs WHERE status = 'queued'"), [(2,)])
 
     async def test_unknown_outcome(self) -> None:
         """A job that was claimed when the connection was lost during COMMIT still reaches its crawler, once."""
