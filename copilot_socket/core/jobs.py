@@ -4,8 +4,9 @@
 (started, progress, completed) is written in SQL, and a test holds it against this module cell by cell.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 
 import attrs
@@ -55,7 +56,8 @@ COMMANDS = tuple(ENTITY_TYPES)
 _BY_ENTITY_TYPE: Mapping[str, str] = MappingProxyType({entity: command for command, entity in ENTITY_TYPES.items()})
 
 
-def commands_for(entity_types: Iterable[str]) -> tuple[str, ...]:
+@lru_cache
+def commands_for(entity_types: tuple[str, ...]) -> tuple[str, ...]:
     """The commands that a crawler with *entity_types* may be given; types that nothing is known of give none."""
     return tuple(_BY_ENTITY_TYPE[entity] for entity in entity_types if entity in _BY_ENTITY_TYPE)
 

@@ -192,8 +192,9 @@ class Dispatcher:
             self.wake()
 
     def doubt(self, wants: Wants) -> None:
-        """Whether these claims were committed is not known."""
+        """Whether these claims were committed is not known; a look will tell."""
         self._doubts.add(wants.room)
+        self.wake()
 
     def idle(self, command: str) -> Crawler | None:
         """A crawler that waits for a job with such a command, and for which nothing is under way."""

@@ -119,15 +119,16 @@ ORDER BY nth
 -- A new job for a crawler that waits: the claim of a job which nobody else can see yet.
 
 -- name: hand_out_new
--- A setting of this transaction tells the table that it is no program of somebody else that makes an assigned job.
+-- A setting of this transaction tells the table that it is no program of somebody else that makes an assigned job, and
+-- that nobody need be told of it.
 recipient AS MATERIALIZED (
-  SELECT keys[1] AS key, set_config('copilot.hands_out', 'on', true) FROM turns
+  SELECT keys[1] AS key, CASE WHEN cardinality(keys) > 0 THEN set_config('copilot.hands_out', 'on', true) END FROM turns
 ), new AS (
-  INSERT INTO jobs (account_id, command, full_path, branch, user_id, provider, gitlab_url, priority, max_attempts,
+  INSERT INTO jobs (id, account_id, command, full_path, branch, user_id, provider, gitlab_url, priority, max_attempts,
                     resume_state, status, tries)
-  SELECT t.account_id, t.command, t.full_path, t.branch, t.user_id, a.provider, coalesce(t.gitlab_url, a.gitlab_url),
-         coalesce(t.priority, 0), coalesce(t.max_attempts, %(max_attempts)s), t.resume_state,
-         CASE WHEN c.key IS NULL THEN 'queued' ELSE 'assigned' END, CASE WHEN c.key IS NULL THEN 0 ELSE 1 END
+  SELECT %(id)s::text, t.account_id, t.command, t.full_path, t.branch, t.user_id, a.provider,
+         coalesce(t.gitlab_url, a.gitlab_url), coalesce(t.priority, 0), coalesce(t.max_attempts, %(max_attempts)s),
+         t.resume_state, CASE WHEN c.key IS NULL THEN 'queued' ELSE 'assigned' END, CASE WHEN c.key IS NULL THEN 0 ELSE 1 END
   FROM json_to_recordset(%(jobs)s::json) AS t (
     account_id text, command text, full_path text, branch text, user_id text, gitlab_url text, priority integer,
     max_attempts integer, resume_state jsonb)

@@ -116,7 +116,7 @@ class HandsOut(Protocol):
     """Who stores a single job and gives it to a crawler at the same time (:mod:`copilot_socket.store.hand_out`)."""
 
     async def submit(self, command: str, parameters: Mapping[str, Any], stored: Callable[[str], None]) -> bool:
-        """Whether that was done at once; nothing is stored otherwise. *stored* is told the id before it is sent."""
+        """Whether a crawler has the job. *stored* is told its id, unless nothing could be stored at once."""
 
 
 class Submission:
@@ -153,8 +153,10 @@ class Submission:
 
         parameters = self._parameters([job])
         due = "scheduled_at" not in job
-        if due and self._hand_out is not None and await self._hand_out.submit(job["command"], parameters, stored):
-            return attrs.evolve(made[0], handed_out=True)
+        if due and self._hand_out is not None:
+            given = await self._hand_out.submit(job["command"], parameters, stored)
+            if made:
+                return attrs.evolve(made[0], handed_out=given)
         for row in await self._database.hot_query("submit_one", _INSERT, parameters):
             stored(row[0])
         return made[0] if made else None

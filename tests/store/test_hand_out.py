@@ -103,6 +103,7 @@ class HandOutTests(HandOutTestCase):
         moved = await self.submission.submit([{**JOB, "full_path": "g/3"}])
         self.assertEqual(len(self.given()), 1)
         self.assertEqual([self.job(each.ids[0], "status", "tries") for each in (full, moved)], [("queued", 0)] * 2)
+        self.assertEqual([full.handed_out, moved.handed_out], [False, False])
         created = [told.job_id for told in self.told if isinstance(told, JobCreated)]
         self.assertEqual(created[1:], [*full.ids, *moved.ids])
 
@@ -147,6 +148,23 @@ class HandOutTests(HandOutTestCase):
         other.rollback()
         submitted = await waiting
         self.assertEqual((submitted.created, submitted.handed_out, self.given()), ([True], False, []))
+
+
+class AnnouncementTests(HandOutTestCase):
+    """Who is told of new jobs."""
+
+    async def test_only_of_what_is_to_be_had(self) -> None:
+        """Nodes are woken for a job that is queued, and not for one that a crawler has already."""
+        heard: list[str] = []
+        connection = self.database.dedicated()
+        self.addCleanup(connection.close)
+        connection.on_notify = lambda channel, _: heard.append(channel)
+        await connection.query("LISTEN copilot_jobs")
+        await self.present("c1", max_jobs=1)
+        for path, told in (("g/1", 0), ("g/2", 1)):
+            await self.submission.submit([{**JOB, "full_path": path}])
+            await connection.query("SELECT 1")
+            self.assertEqual(len(heard), told, path)
 
 
 class GuardTests(HandOutTestCase):
