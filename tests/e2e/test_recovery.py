@@ -337,32 +337,31 @@ class DatabaseTests(_RecoveryTestCase):
 
     @in_reactor()
     async def test_lost_listener(self) -> None:
-        """A LISTEN backend that is terminated comes back by itself, and pushes go on."""
+        """The backend that listens, and serves claims, is terminated: it comes back by itself, and pushes go on."""
         self.patch(node_module, "POLL", 3600.0)
         node = await self.node()
         crawler = await self.greeted(node, maxJobs=5)
         crawler.say("job_request")
         await crawler.expect("job_response")
-        ended = self.query(
-            "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND query LIKE 'LISTEN%'"
-        )
-        self.assertEqual(len(ended), 1)
-        await until(lambda: self._listeners() - {ended[0][0]}, "there is another listener")
-        listener = node.node._listener
-        await until(lambda: listener.listening, "the node listens again")
+        backend = await self._end_listener(node)
+        gone = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
+        await until(lambda: self.query(gone, backend) == [(0,)], "it is gone")
         for number in range(2):
             self.add_jobs(prefix=f"after{number}/")
             await crawler.job(patience=2)
             crawler.say("job_request")
+        self.assertNotEqual(await self._listener_of(node), backend)
 
-    def _listeners(self) -> set[object]:
-        return {
-            row[0]
-            for row in self.query(
-                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
-            )
-        }
+    async def _listener_of(self, node: InProcessNode) -> object:
+        """The process of PostgreSQL that tells *node* what is announced."""
+        [(backend,)] = await node.node._claim_connection.query("SELECT pg_backend_pid()")
+        return backend
+
+    async def _end_listener(self, node: InProcessNode) -> object:
+        """Terminate that process; which it was."""
+        backend = await self._listener_of(node)
+        self.assertEqual(self.query("SELECT pg_terminate_backend(%s)", backend), [(True,)])
+        return backend
 
     @in_reactor()
     async def test_announced_while_deaf(self) -> None:
@@ -372,10 +371,7 @@ class DatabaseTests(_RecoveryTestCase):
         crawler = await self.greeted(node)
         crawler.say("job_request")
         await crawler.expect("job_response")
-        self.query(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND query LIKE 'LISTEN%'"
-        )
+        await self._end_listener(node)
         self.add_jobs()  # the reactor has not run since
         await crawler.job(patience=3)
 

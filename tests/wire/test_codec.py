@@ -78,12 +78,15 @@ class EncodeTests(SynchronousTestCase):
     @given(_texts | st.from_regex(r"[\w:.+-]*", fullmatch=True), st.none() | _texts | st.just("J.1.x"))
     @settings(deadline=None)
     def test_acks(self, ref: str, job: str | None) -> None:
-        """Any ack reads as any other reply would, byte for byte."""
+        """Any ack is a message like any other: it reads back the same, in ASCII, and brace counting finds its end."""
         ack = Ack("job_started", ref, job)
         type_, job_id, data = ack.wire()
         written = encode(ack)
-        message = {"type": type_, "timestamp": json.loads(written)["timestamp"], "data": data}
-        self.assertEqual(written, encode_object(message if job_id is None else {**message, "jobId": job_id}))
+        read = json.loads(written)
+        message = {"type": type_, "timestamp": read["timestamp"], "data": data}
+        self.assertEqual(read, message if job_id is None else {**message, "jobId": job_id})
+        self.assertTrue(written.isascii())
+        self.assertEqual((written.count(b"\n"), naive_end(written)), (1, len(written) - 1))
 
     def test_job(self) -> None:
         """A job with awkward names arrives whole."""
