@@ -2,6 +2,10 @@
 
 -- The hot path: a turn stores what crawlers report and, in the same transaction, gives them their next jobs. It is one
 -- statement, put together of these parts; one with nothing to do is left out, for it would take its time all the same.
+--
+-- Its plan is made once, perhaps while the tables are empty or believed to be. Hence "key = ANY (ARRAY[x])" where "key = x"
+-- is meant: that can be looked up in an index, and nothing else. By equality, a plan may walk the whole index for each
+-- batch and look for its rows in what the batch has, which was the cheapest way when it was made.
 
 -- name: turn_reports
 -- One row an assignment. Fenced by the assignment's id; a report that arrives at another node, or from a crawler that
@@ -21,10 +25,10 @@ input AS (
     confirm_by = NULL,
     crawler_key = i.crawler
   FROM input i
-  WHERE a.web_app_job_id = i.job_id AND a.crawler_job_id = i.assignment
+  WHERE a.web_app_job_id = ANY (ARRAY[i.job_id]) AND a.crawler_job_id = i.assignment
     AND coalesce(a.completed_at, 'infinity') = 'infinity'  -- IS NULL, but by the primary key: not all that is held
-    AND (a.crawler_key = i.crawler OR NOT EXISTS (
-      SELECT FROM crawlers c WHERE c.key = a.crawler_key AND c.lease_expires_at > now()))
+    AND (a.crawler_key = i.crawler
+         OR coalesce((SELECT c.lease_expires_at FROM crawlers c WHERE c.key = a.crawler_key), '-infinity') <= now())
   RETURNING a.web_app_job_id AS job_id, a.crawler_job_id, a.crawler_key, a.account_id, a.started_at,
             i.started, i.completed, i.progress, i.resume_state
 ), job AS (
@@ -35,7 +39,7 @@ input AS (
     updated_at = now(),
     progress = CASE WHEN h.progress IS NULL THEN j.progress ELSE j.progress || h.progress END,
     resume_state = coalesce(h.resume_state, j.resume_state)
-  FROM held h WHERE j.id = h.job_id
+  FROM held h WHERE j.id = ANY (ARRAY[h.job_id])
 )
 
 -- name: turn_room
@@ -46,7 +50,7 @@ turns AS MATERIALIZED (
   SELECT coalesce(array_agg(i.key ORDER BY turn, i.ord), '{}') AS keys
   FROM unnest(%(key)s::text[], %(wanted)s::integer[], %(ending)s::integer[])
          WITH ORDINALITY AS i (key, wanted, ending, ord)
-  JOIN crawlers c ON c.key = i.key AND c.node_id = %(node)s
+  JOIN crawlers c ON c.key = ANY (ARRAY[i.key]) AND c.node_id = %(node)s
   CROSS JOIN LATERAL generate_series(1, least(i.wanted, c.max_jobs + i.ending - (
     SELECT count(*) FROM job_assignments a WHERE a.crawler_key = i.key AND a.completed_at IS NULL))::integer) AS turn
 )
@@ -68,8 +72,8 @@ candidates AS MATERIALIZED (
 ), claimed AS (
   UPDATE jobs j SET status = 'assigned', updated_at = now(), tries = j.tries + 1, finished_at = NULL
   FROM (SELECT l.*, row_number() OVER (ORDER BY priority DESC, id) AS nth FROM locked l) AS p
-    JOIN accounts t ON t.id = p.account_id LEFT JOIN areas r ON r.full_path = p.full_path
-  WHERE j.id = p.id
+    JOIN accounts t ON t.id = ANY (ARRAY[p.account_id]) LEFT JOIN areas r ON r.full_path = ANY (ARRAY[p.full_path])
+  WHERE j.id = ANY (ARRAY[p.id])
   -- One random part does for all: the job's id and the try tell them apart, and no try is claimed twice.
   RETURNING j.id, j.id || '.' || j.tries || '.' || (SELECT substr(gen_random_uuid()::text, 25)) AS assignment,
             (SELECT keys FROM turns)[p.nth] AS key, p.nth, j.tries, j.account_id, j.user_id, j.scheduled_at,
@@ -80,7 +84,8 @@ candidates AS MATERIALIZED (
   INSERT INTO job_past_tries (job_id, try, crawler_job_id, crawler_key, assigned_at, started_at, ended_at, outcome, reason)
   SELECT a.web_app_job_id, a.try, a.crawler_job_id, a.crawler_key, a.assigned_at, a.started_at, a.completed_at,
          a.outcome, a.reason
-  FROM claimed c JOIN job_assignments a ON a.web_app_job_id = c.id WHERE c.tries > 1 AND a.outcome IS NOT NULL
+  FROM claimed c JOIN job_assignments a ON a.web_app_job_id = ANY (ARRAY[c.id])
+  WHERE c.tries > 1 AND a.outcome IS NOT NULL
   ON CONFLICT DO NOTHING
 )
 
@@ -132,7 +137,7 @@ recipient AS MATERIALIZED (
   FROM json_to_recordset(%(jobs)s::json) AS t (
     account_id text, command text, full_path text, branch text, user_id text, gitlab_url text, priority integer,
     max_attempts integer, resume_state jsonb)
-  JOIN accounts a ON a.id = t.account_id CROSS JOIN recipient c
+  JOIN accounts a ON a.id = ANY (ARRAY[t.account_id]) CROSS JOIN recipient c
   ON CONFLICT (account_id, command, coalesce(full_path, ''), coalesce(branch, ''))
     WHERE status NOT IN ('completed', 'failed', 'cancelled') DO NOTHING
   RETURNING *
@@ -143,8 +148,8 @@ claimed AS (
   SELECT j.*, j.id || '.' || j.tries || '.' || substr(gen_random_uuid()::text, 25) AS assignment, c.key,
          coalesce(r.gitlab_id::text, j.full_path, j.account_id) AS entity_id, r.type AS area_type, t.token_generation,
          t.access_token, t.token_expires_at, t.credential_status
-  FROM new j JOIN accounts t ON t.id = j.account_id CROSS JOIN recipient c
-    LEFT JOIN areas r ON r.full_path = j.full_path
+  FROM new j JOIN accounts t ON t.id = ANY (ARRAY[j.account_id]) CROSS JOIN recipient c
+    LEFT JOIN areas r ON r.full_path = ANY (ARRAY[j.full_path])
   WHERE j.status = 'assigned'
 )
 

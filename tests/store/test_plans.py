@@ -1,0 +1,82 @@
+"""Plans of the hot statements: made once, whatever is known of the tables then, and used while these grow."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg2
+
+from copilot_socket.store import arrays, hand_out, turns
+from copilot_socket.store.connection import HOT, prepared_form
+from copilot_socket.store.submission import ulids
+from tests.support.store import StoreTestCase
+
+HOT_STATEMENTS = {
+    "store": turns._STORE,
+    "claim": turns._CLAIM,
+    "store_and_claim": turns._BOTH,
+    "hand_out": hand_out._HAND_OUT,
+}
+NOTHING: dict[str, object] = {
+    **dict.fromkeys(("job", "assignment", "crawler", "started", "completed", "progress", "resume"), "{}"),
+    **{"key": "{c1}", "wanted": "{1}", "ending": "{0}", "command": arrays.of_texts(["issues"]), "node": "node"},
+    **{"jobs": "[]", "id": ulids(0, 1)[0], "max_attempts": 3},
+}
+
+
+class PlanTests(StoreTestCase):
+    """What a node that starts now would go by."""
+
+    def plans(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Name and plan of each statement, planned on a new connection as a node's are."""
+        connection = psycopg2.connect(self.database_url)
+        self.addCleanup(connection.close)
+        with connection.cursor() as cursor:
+            cursor.execute(HOT)
+            for name, statement in HOT_STATEMENTS.items():
+                preparing, executing = prepared_form(name, statement)
+                cursor.execute(preparing)
+                cursor.execute(f"EXPLAIN (FORMAT JSON) {executing}", NOTHING)
+                [([plan],)] = cursor.fetchall()
+                yield name, plan["Plan"]
+
+    def assert_looked_up(self, when: str) -> None:
+        """Every row of a table is found by an index, with a condition that leads straight to it."""
+        for name, plan in self.plans():
+            for node in nodes(plan):
+                if "Relation Name" in node and node["Node Type"] not in ("ModifyTable", "LockRows"):
+                    where = f"{name}, planned {when}: {node['Node Type']} of {node['Relation Name']}"
+                    self.assertIn("Index Cond", node, where)
+                self.assertNotIn(node.get("Node Type"), ("Hash Join", "Merge Join"), name)
+
+    async def test_on_any_tables(self) -> None:
+        """As tables are when they are new, when they were looked at while empty, and when they are full."""
+        self.assert_looked_up("on new tables")
+        self.query("ANALYZE")
+        self.assert_looked_up("on tables that were empty")
+        self.query(
+            "INSERT INTO accounts (id, provider, gitlab_url, access_token) "
+            "SELECT 'a' || n, 'gitlab-onprem', 'http://gitlab.test', 'token' FROM generate_series(1, 500) n"
+        )
+        self.query(
+            "INSERT INTO jobs (account_id, command, full_path, status) "
+            "SELECT 'a' || n % 500 + 1, 'issues', 'g/' || n, CASE WHEN n < 3000 THEN 'completed' ELSE 'queued' END "
+            "FROM generate_series(1, 4000) n"
+        )
+        self.query(
+            "INSERT INTO job_assignments (web_app_job_id, crawler_job_id, account_id, try, crawler_key, completed_at)"
+            " SELECT id, id || '.1.x', account_id, 1, 'c1', now() FROM jobs WHERE status = 'completed'"
+        )
+        self.assert_looked_up("on full tables of which nothing is known")
+        self.query("ANALYZE")
+        self.assert_looked_up("on full tables")
+        self.query("DELETE FROM job_assignments")
+        self.query("DELETE FROM jobs")
+        self.query("ANALYZE")
+        self.assert_looked_up("on tables that were cleaned")
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """All nodes of *plan*."""
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)
