@@ -16,6 +16,8 @@ _FAST = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 
 _DISPATCH = (*_FAST, 30, 60, 300, 1800)
 _CREDENTIALS = ("valid", "expired")
 _COMING = ("came", "left", "fell silent")
+SHARE, LONGEST = 50, 300.0
+"""Reading the database's side takes one part in so many of the time, unless it is so many seconds ago."""
 _REFRESHES = ("refreshed", "refused", "failed")
 
 
@@ -65,6 +67,15 @@ class Metrics:
             telling.TokenRefreshed: self._token,
         }
         """Who counts which kind of news."""
+        self._not_before = float("-inf")
+
+    async def refresh_in_time(self, database: Database) -> None:
+        """:meth:`refresh`, unless too much of the time would go into it: full tables take seconds to count."""
+        begun = database.reactor.seconds()
+        if begun >= self._not_before:
+            await self.refresh(database)
+            took = database.reactor.seconds() - begun
+            self._not_before = begun + min(took * SHARE, LONGEST)
 
     async def refresh(self, database: Database) -> None:
         """Read the gauges that the database holds."""

@@ -181,7 +181,7 @@ class Node(Service):
             Task("database check", 1.0, self.status.check_database),
         ]
         if config.enable_metrics:
-            tasks.append(Task("gauges", config.metrics_interval, lambda: self.metrics.refresh(self.database)))
+            tasks.append(Task("gauges", config.metrics_interval, lambda: self.metrics.refresh_in_time(self.database)))
         return tasks
 
     def _cleanup(self) -> Cleanup:

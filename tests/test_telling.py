@@ -1,11 +1,16 @@
 """The one place where changes are told, and what listens there."""
 
+from typing import cast
+
 from prometheus_client import CollectorRegistry, generate_latest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.logs import Levels, NewsLog
 from copilot_socket.metrics import Metrics
+from copilot_socket.store.database import Database
 from copilot_socket.telling import (
     ConnectionChanged,
     CrawlerChanged,
@@ -129,3 +134,44 @@ class TellingTests(SynchronousTestCase):
         common = len(self.logged("info"))
         for part, more in (("wire", 3), ("handlers", 1), ("store", 2), ("http", 0), ("*", 6)):
             self.assertEqual(len(self.logged("info", f"socket:{part}")), common + more, part)
+
+
+class SlowDatabase:
+    """Counts nothing, and takes *seconds* over each of its four answers."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self.reactor = clock
+        self.seconds = seconds
+        self.asked = 0
+
+    async def query(self, statement: str, _parameters: object = None) -> list[tuple[object, ...]]:
+        self.asked += 1
+        self.reactor.advance(self.seconds)
+        return [] if "GROUP BY" in statement else [(0,)]
+
+
+class RefreshTests(SynchronousTestCase):
+    """Metrics.refresh_in_time()."""
+
+    def rounds(self, seconds: float, every: float, count: int) -> int:
+        """How many of *count* rounds read a database that takes *seconds* for an answer."""
+        clock = Clock()
+        database = SlowDatabase(clock, seconds)
+        metrics = Metrics(CollectorRegistry())
+        for _ in range(count):
+            d = Deferred.fromCoroutine(metrics.refresh_in_time(cast(Database, database)))
+            self.successResultOf(d)
+            clock.advance(every)
+        return database.asked // 4
+
+    def test_quick(self) -> None:
+        """Where counting is quick, every round counts."""
+        self.assertEqual(self.rounds(0.01, every=30, count=10), 10)
+
+    def test_slow(self) -> None:
+        """Where it takes 2 s, once in 100 s."""
+        self.assertEqual(self.rounds(0.5, every=30, count=9), 3)
+
+    def test_very_slow(self) -> None:
+        """However long it takes, it is done every few minutes."""
+        self.assertEqual(self.rounds(30.0, every=290, count=6), 6)
