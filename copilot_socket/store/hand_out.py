@@ -6,12 +6,13 @@ from typing import Any, Protocol
 
 import attrs
 import psycopg2
+from twisted.logger import Logger
 
 from copilot_socket.store.connection import HOT
 from copilot_socket.store.database import Database
 from copilot_socket.store.sql import sql
-from copilot_socket.store.submission import ulids
 from copilot_socket.store.turns import NOTHING, Claimed, Wants, asked
+from copilot_socket.store.ulids import ulids
 
 _IMPATIENT = "SET lock_timeout = '50ms'; "
 """Whoever is in the way of the new job must not keep a crawler from other jobs for long."""
@@ -40,6 +41,8 @@ class Idle(Protocol):
 class HandOut:
     """Stores single jobs over a connection of its own, as long as somebody waits for them."""
 
+    log = Logger()
+
     def __init__(self, database: Database, idle: Idle, node: str) -> None:
         self._connection = database.dedicated(HOT + _IMPATIENT)
         self._seconds = database.reactor.seconds
@@ -61,12 +64,12 @@ class HandOut:
         with self._idle.offer(command) as offer:
             if not offer.wants:
                 return False
-            # Made here, an id costs a tenth of what it costs in the database.
             [new_id] = ulids(int(self._seconds() * 1000), 1)
             parameters = {**parameters, **asked(offer.wants, self._node), "id": new_id}
             try:
                 rows = await self._connection.hot_query("hand_out", _HAND_OUT, parameters)
-            except psycopg2.Error:  # the ordinary way says what is wrong, or waits for what is in the way
+            except psycopg2.Error as error:  # the ordinary way says what is wrong, or waits for what is in the way
+                self.log.debug("A new job can't be handed out at once: {error}", error=error)
                 return False
             for job_id, *claimed in rows:
                 stored(job_id)

@@ -121,9 +121,8 @@ SELECT c.assignment, NULL::boolean AS began, c.key, c.entity_id, c.gitlab_url, c
 FROM (SELECT count(*) FROM candidates) AS found LEFT JOIN claimed c ON true
 ORDER BY nth
 
--- A new job for a crawler that waits: the claim of a job which nobody else can see yet.
-
 -- name: hand_out_new
+-- A new job for a crawler that waits: the claim of a job which nobody else can see yet.
 -- A setting of this transaction tells the table that it is no program of somebody else that makes an assigned job, and
 -- that nobody need be told of it.
 recipient AS MATERIALIZED (

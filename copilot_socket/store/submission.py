@@ -1,14 +1,15 @@
 """New jobs, many at a time: one statement for the whole list, all or nothing, and never a second live twin."""
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, Required, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, Required, TypedDict
 
 import attrs
 import orjson
 
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
+from copilot_socket.store.hand_out import HandOut
+from copilot_socket.store.ulids import ulids
 from copilot_socket.telling import JobCreated, Telling
 
 MAX_JOBS = 10_000
@@ -112,18 +113,11 @@ UPDATE idempotency_keys SET status = %(status)s, answer = %(answer)s::jsonb WHER
 """
 
 
-class HandsOut(Protocol):
-    """Who stores a single job and gives it to a crawler at the same time (:mod:`copilot_socket.store.hand_out`)."""
-
-    async def submit(self, command: str, parameters: Mapping[str, Any], stored: Callable[[str], None]) -> bool:
-        """Whether a crawler has the job. *stored* is told its id, unless nothing could be stored at once."""
-
-
 class Submission:
     """Puts jobs into *database*; *max_attempts* for those that do not say."""
 
     def __init__(
-        self, database: Database, max_attempts: int, telling: Telling, hand_out: HandsOut | None = None
+        self, database: Database, max_attempts: int, telling: Telling, hand_out: HandOut | None = None
     ) -> None:
         self._database = database
         self._max_attempts = max_attempts
@@ -224,17 +218,3 @@ async def _refuse_unknown_accounts(tx: Transaction, jobs: Sequence[NewJob]) -> N
     known = {row[0] for row in await tx.query(_ACCOUNTS, {"ids": sorted(named)})}
     if named - known:
         raise UnknownAccounts(named - known)
-
-
-_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_PAIRS = [a + b for a in _DIGITS for b in _DIGITS]
-
-
-def ulids(milliseconds: int, count: int) -> list[str]:
-    """*count* (up to 2^20) ULIDs of one moment, in order: 48 bits of time, 20 of counter, 60 random ones."""
-    time = "".join(_DIGITS[milliseconds >> place & 31] for place in range(45, -5, -5))
-    noise = os.urandom(12 * count).translate(8 * _DIGITS.encode()).decode()
-    return [
-        f"{time}{_PAIRS[i >> 10]}{_PAIRS[i & 1023]}{noise[start : start + 12]}"
-        for i, start in enumerate(range(0, 12 * count, 12))
-    ]

@@ -5,17 +5,25 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import deferLater
 
 from copilot_socket.store.hand_out import HandOut, Offer
 from copilot_socket.store.submission import NewJob, Submission
 from copilot_socket.store.turns import Claimed, Wants
 from copilot_socket.telling import JobCreated
+from tests.support.crawler import until
 from tests.support.store import PLAIN_COMMANDS, StoreTestCase
 
 JOB: NewJob = {"account_id": "acct", "command": "issues", "full_path": "g/p"}
+EVERYTHING: NewJob = {
+    **JOB,
+    "branch": "main",
+    "user_id": "u",
+    "gitlab_url": "https://other.test",
+    "priority": 5,
+    "max_attempts": 7,
+    "resume_state": {"page": 3},
+}
 
 
 class OneIdle:
@@ -73,25 +81,27 @@ class HandOutTests(HandOutTestCase):
         self.assertEqual((claimed.account, claimed.access_token), ("acct", "token"))
 
     async def test_like_a_claim(self) -> None:
-        """Row for row what storing and then claiming would have made of it."""
+        """Whatever is asked for, row for row what storing and then claiming would have made of it."""
+        self.assertEqual({*EVERYTHING, "scheduled_at"}, set(NewJob.__annotations__))
         await self.present("c1")
         columns = (
             "status, command, full_path, branch, account_id, user_id, provider, gitlab_url, priority, attempts, "
             "max_attempts, releases, tries, resume_state, progress, ready, spawned_from, started_at, finished_at"
         )
         held = "account_id, user_id, completed_at, status, metadata, try, crawler_key, token_generation, outcome"
-        rows = []
-        for wants in (self.idle.wants, Wants({}, ())):
-            self.idle.wants = wants
-            [job_id] = (await self.submission.submit([JOB])).ids
-            if not wants:
-                await self.claim()
-            [job] = self.query(f"SELECT {columns} FROM jobs WHERE id = %s", job_id)
-            [assignment] = self.query(f"SELECT {held} FROM job_assignments WHERE web_app_job_id = %s", job_id)
-            rows.append((job, assignment))
-            self.query("DELETE FROM job_assignments")
-            self.query("DELETE FROM jobs")
-        self.assertEqual(rows[0], rows[1])
+        for asked in (JOB, EVERYTHING):
+            rows = []
+            for wants in (Wants({"c1": 1}, PLAIN_COMMANDS), Wants({}, ())):
+                self.idle.wants = wants
+                [job_id] = (await self.submission.submit([asked])).ids
+                if not wants:
+                    await self.claim()
+                [job] = self.query(f"SELECT {columns} FROM jobs WHERE id = %s", job_id)
+                [assignment] = self.query(f"SELECT {held} FROM job_assignments WHERE web_app_job_id = %s", job_id)
+                rows.append((job, assignment))
+                self.query("DELETE FROM job_assignments")
+                self.query("DELETE FROM jobs")
+            self.assertEqual(rows[0], rows[1])
 
     async def test_no_room(self) -> None:
         """A crawler that holds all it may, or that has moved to another node, is given nothing; the job is queued."""
@@ -142,8 +152,7 @@ class HandOutTests(HandOutTestCase):
         with other.cursor() as cursor:
             cursor.execute("INSERT INTO jobs (account_id, command, full_path) VALUES ('acct', 'issues', 'g/p')")
         waiting = Deferred.fromCoroutine(self.submission.submit([JOB]))
-        while self.database.use.in_use == 0:
-            await deferLater(reactor, 0.01)
+        await until(lambda: self.database.use.in_use > 0, "it takes the ordinary way")
         self.assertFalse(waiting.called)
         other.rollback()
         submitted = await waiting

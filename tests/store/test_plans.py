@@ -7,7 +7,7 @@ import psycopg2
 
 from copilot_socket.store import arrays, hand_out, turns
 from copilot_socket.store.connection import HOT, prepared_form
-from copilot_socket.store.submission import ulids
+from copilot_socket.store.ulids import ulids
 from tests.support.store import StoreTestCase
 
 HOT_STATEMENTS = {

@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.store.connection import Limits, Transaction
 from copilot_socket.store.database import Database
-from copilot_socket.store.submission import Key, NewJob, Submission, UnknownAccounts, ulids
+from copilot_socket.store.submission import Key, NewJob, Submission, UnknownAccounts
+from copilot_socket.store.ulids import ulids
 from copilot_socket.telling import Telling
 from tests.support.postgres import DatabaseTestCase
 
