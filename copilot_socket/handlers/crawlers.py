@@ -38,7 +38,7 @@ class Held:
     sent_at: float | None
     reported: bool
     ending: bool = False
-    """The room that its end makes has been given away already."""
+    """Its end has been told, and counted as room."""
 
 
 @attrs.define(eq=False)
@@ -98,15 +98,15 @@ class Crawler:
             "uptime": data.uptime,
         }
 
-    def give_away(self, assignments: Iterable[str]) -> int:
-        """How much room the end of *assignments* makes that has not been given away before; now it has."""
-        room = 0
+    def count_endings(self, assignments: Iterable[str]) -> int:
+        """How many of *assignments* it holds, so that their end makes room; each counts once, however often told."""
+        count = 0
         for name in assignments:
             held = self.held.get(name)
             if held is not None and not held.ending:
                 held.ending = True
-                room += 1
-        return room
+                count += 1
+        return count
 
     def begin(self) -> None:
         """Something that bears on what it holds is on its way to the database."""

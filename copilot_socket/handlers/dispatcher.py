@@ -175,7 +175,7 @@ class Dispatcher:
             # All in one statement take the same commands; who takes others is served by the next round.
             if wanted and crawler.entity_types == (entity_types or crawler.entity_types):
                 entity_types = crawler.entity_types
-                room[key], ending[key] = wanted, crawler.give_away(assignments)
+                room[key], ending[key] = wanted, crawler.count_endings(assignments)
         return Wants(room, commands_for(entity_types or ()), ending)
 
     def claimed(self, claim: Claim) -> None:

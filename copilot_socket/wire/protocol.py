@@ -209,7 +209,7 @@ class CrawlerProtocol(LineReceiver):
 
     def _count(self, type_: str, outcome: str, begun: float) -> None:
         """A message that was read when it was *begun* is answered."""
-        self._have_flushed()
+        self._schedule_flush()
         key = type_, outcome, begun
         self._handled[key] = self._handled.get(key, 0) + 1
 
@@ -228,10 +228,10 @@ class CrawlerProtocol(LineReceiver):
             self.flush()
 
     def _write(self, reply: Reply) -> None:
-        self._have_flushed()
+        self._schedule_flush()
         self._unsent.append(reply)
 
-    def _have_flushed(self) -> None:
+    def _schedule_flush(self) -> None:
         """Something is about to be sent or told: what a read or a turn of the reactor brings goes together."""
         if not self._dealing and not self._unsent and not self._handled:
             self._flusher.soon(self.flush)

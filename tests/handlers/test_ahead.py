@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from twisted.internet.task import deferLater
+from twisted.internet.defer import Deferred
 
 from copilot_socket.handlers import reserve as reserve_module
 from copilot_socket.store.batches import Batches
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.faults import DatabaseAway
 from tests.handlers.support import Crawler, NodeTestCase
-from tests.support.crawler import reactor, until
+from tests.support.crawler import until
 
 DONE: dict[str, Any] = {"success": True, "finalCounts": {}}
 
@@ -94,16 +94,23 @@ class AheadTests(NodeTestCase):
         """A completion that is told again and again makes room for one job, whatever batches it comes in."""
         crawler, job = await self.prompt()
         self.add_jobs("g/3", "g/4", "g/5")
-        write = Batches.write
+        write, gates = Batches.write, list[Deferred[None]]()
 
-        async def slowly(batches: Batches, operations: Any, wants: Any) -> Any:
-            await deferLater(reactor, 0.02)
+        async def when_let(batches: Batches, operations: Any, wants: Any) -> Any:
+            gates.append(Deferred())
+            await gates[-1]
             return await write(batches, operations, wants)
 
-        self.patch(Batches, "write", slowly)
-        for _ in range(4):
+        self.patch(Batches, "write", when_let)
+        for batch in range(4):
+            before = self.nodes[0].writer.waiting
             crawler.raw(crawler.form("job_completed", job, **DONE) + crawler.form("job_request"))
-            await deferLater(reactor, 0.015)
+            await until(lambda: self.nodes[0].writer.waiting > before, "it is read")  # noqa: B023 - awaited here
+            if batch:
+                gates[batch - 1].callback(None)
+            await until(lambda: len(gates) > batch, "its batch is next")  # noqa: B023 - awaited here
+        self.patch(Batches, "write", write)
+        gates[-1].callback(None)
         await crawler.sync()
         held = "SELECT count(*) FROM job_assignments WHERE completed_at IS NULL"
         await until(lambda: self.query(held) == [(1,)], "it holds the next one")
