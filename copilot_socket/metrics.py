@@ -101,7 +101,7 @@ class Metrics:
 
     def _sent(self, news: telling.JobSent) -> None:
         if news.waited is not None:
-            self._dispatch.add(news.waited)
+            self._dispatch.add_all((news.waited,))
 
     def _connection(self, news: telling.ConnectionChanged) -> None:
         if news.event == "opened":
@@ -111,10 +111,11 @@ class Metrics:
         self._crawlers.add(news.event)
 
     def _message(self, news: telling.MessagesHandled) -> None:
-        self._messages.add(news.type, news.outcome, count=news.count)
-        self._seconds.add(news.seconds, news.type, count=news.count)
+        count = len(news.seconds)
+        self._messages.add(news.type, news.outcome, count=count)
+        self._seconds.add_all(news.seconds, news.type)
         if news.outcome != "ok":
-            self._errors.add(news.outcome, count=news.count)
+            self._errors.add(news.outcome, count=count)
 
     def _error(self, news: telling.ErrorsSent) -> None:
         self._errors.add(news.code, count=news.count)

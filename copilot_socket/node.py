@@ -88,9 +88,11 @@ class Node(Service):
         grant = GitLabGrant(reactor, config.gitlab_client_id, config.gitlab_client_secret)
         tokens = Tokens(self.database, vault, grant, self.id, reactor, self.telling)
         self.registry = Registry()
-        self.dispatcher = Dispatcher(self.registry, claims, tokens, self.transitions, reactor, self.telling)
+        self.dispatcher = Dispatcher(
+            self.registry, self.writer, claims, tokens, self.transitions, reactor, self.telling
+        )
         self.writer.claimant = self.dispatcher
-        offers = Offers(idle=self.dispatcher.idle, claimed=self.dispatcher.claimed, doubt=self.dispatcher.doubt)
+        offers = Offers(idle=self.dispatcher.idle, given=self.dispatcher.offered, doubt=self.dispatcher.not_known)
         self._hand_out = HandOut(self.database, offers, self.id)
         self._due = DueJobs(claims, reactor, self.dispatcher.wake)
         self.transitions.on_delay = self._due.expect
@@ -118,7 +120,7 @@ class Node(Service):
         self._build_wire(tokens)
         self._build_http(vault)
         self._listener = Listener(
-            self._claim_connection, reactor, on_jobs=self.dispatcher.work_came, on_ended=self._ended_elsewhere
+            self._claim_connection, reactor, on_jobs=self.dispatcher.work_came, on_ended=self.dispatcher.over
         )
         self.timers = Timers(self._tasks(), reactor)
 
@@ -175,7 +177,7 @@ class Node(Service):
             Task("release of expired leases", min(5.0, lease_round), self.presence.release_lost),
             Task("job time-outs", min(60.0, config.job_timeout / 10, config.reconnect_grace), self.presence.time_out),
             Task("poll", POLL, self._poll),
-            Task("moved requests", lease_round, self.dispatcher.drop_moved),
+            Task("lost requests and claims", lease_round, self.dispatcher.look_after),
             Task("dead nodes", config.lease, self._leases.forget_dead),
             Task("cleanup", config.cleanup_interval, self._cleanup().run),
             Task("database check", 1.0, self.status.check_database),
@@ -295,10 +297,6 @@ class Node(Service):
             self.attention.resume(now)
         else:
             self.attention.pause(now)
-
-    def _ended_elsewhere(self, assignment: str) -> None:
-        if self.registry.ended(assignment) is not None:
-            self.dispatcher.wake()
 
     async def _poll(self) -> None:
         await self._due.look()

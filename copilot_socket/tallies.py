@@ -61,12 +61,16 @@ class Durations(Collector):
             self._histograms[()]
         registry.register(self)
 
-    def add(self, seconds: float, *values: str, count: int = 1) -> None:
-        """Something took so long, *count* times; below zero counts as zero."""
-        seconds = max(seconds, 0.0)
+    def add_all(self, durations: Iterable[float], *values: str) -> None:
+        """So many things took so many seconds; below zero counts as zero."""
         histogram = self._histograms[values]
-        histogram.counts[bisect_left(self._bounds, seconds)] += count
-        histogram.sum += seconds * count
+        bucket, last = 0, -1.0
+        for seconds in durations:
+            seconds = max(seconds, 0.0)  # noqa: PLW2901
+            if seconds != last:  # messages of one read all took the same time
+                bucket, last = bisect_left(self._bounds, seconds), seconds
+            histogram.counts[bucket] += 1
+            histogram.sum += seconds
 
     def collect(self) -> list[Metric]:
         """See :class:`prometheus_client.registry.Collector`."""

@@ -92,12 +92,11 @@ class CrawlerChanged:
 
 @record
 class MessagesHandled:
-    """``count`` messages of one type were dealt with in ``seconds`` each; ``outcome`` is ``ok`` or an error code."""
+    """Messages of one type were dealt with, each in so many ``seconds``; ``outcome`` is ``ok`` or an error code."""
 
     type: str
     outcome: str
-    seconds: float
-    count: int = 1
+    seconds: list[float]
 
 
 @record

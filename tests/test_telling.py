@@ -28,9 +28,9 @@ NEWS = (
     JobSent("JOB", "JOB.1.x", "c1", 0.25, "acct", "issues", "g/p"),
     ConnectionChanged("conn", "c1", "opened"),
     CrawlerChanged("c1", "left"),
-    MessagesHandled("heartbeat", "ok", 0.001, 3),
-    MessagesHandled("heartbeat", "invalid_message", 0.002),
-    MessagesHandled("heartbeat", "invalid_json", 60.0),
+    MessagesHandled("heartbeat", "ok", [0.001] * 3),
+    MessagesHandled("heartbeat", "invalid_message", [0.002]),
+    MessagesHandled("heartbeat", "invalid_json", [60.0]),
     TokenRefreshed("acct", "refreshed"),
     JobChanged("JOB", "queued", "release", "JOB.2.x", "c1", "its crawler is gone", "released"),
     ErrorsSent("invalid_message", 4),
@@ -127,7 +127,7 @@ class TellingTests(SynchronousTestCase):
         self.assertEqual(len(lines), 10)
         self.assertIn("job JOB is failed after job_failed (assignment JOB.1.x, crawler c1, broke)", lines)
         self.assertIn("connection conn of crawler c1 opened (None)", lines)
-        self.assertIn("3 heartbeat: ok in 0.001000 s each", lines)
+        self.assertIn("3 heartbeat: ok within 0.001000 s", lines)
 
     def test_logs_of_one_part(self) -> None:
         """DEBUG has the debug lines of the part that it names made, and no others."""

@@ -10,7 +10,7 @@ from enum import Enum
 import attrs
 
 from copilot_socket.core.records import record
-from copilot_socket.core.reports import Completed, Discovered, Failed, Json, Report, Started
+from copilot_socket.core.reports import Completed, Discovered, Failed, Given, Json, Report, Started
 
 
 class Verdict(Enum):
@@ -28,6 +28,8 @@ class Change:
 
     assignment: str
     crawler: str
+    reported: bool = True
+    """Its crawler has said something of it."""
     started: bool = False
     progress: Json = attrs.field(factory=dict)
     resume_state: Json | None = None
@@ -58,7 +60,7 @@ class Fold:
 
 def fold(reports: Sequence[Report]) -> Fold:
     """Fold *reports*, in the order received, all of one assignment and one crawler."""
-    started = False
+    reported = started = False
     progress: Json = {}
     resume_state: Json | None = None
     ending: Completed | Failed | None = None
@@ -69,6 +71,9 @@ def fold(reports: Sequence[Report]) -> Fold:
             places.append(Place.AGAIN if type(body) is type(ending) else Place.LATE)
             continue
         places.append(Place.IN)
+        if isinstance(body, Given):
+            continue
+        reported = True
         if isinstance(body, Started):
             started = True
             continue
@@ -80,8 +85,9 @@ def fold(reports: Sequence[Report]) -> Fold:
         else:
             resume_state = body.resume_state if body.resume_state is not None else resume_state
             ending = body if isinstance(body, Failed) else None
+    first = reports[0]
     change = Change(
-        reports[0].assignment, reports[0].crawler, started, progress, resume_state, ending, tuple(discoveries)
+        first.assignment, first.crawler, reported, started, progress, resume_state, ending, tuple(discoveries)
     )
     return Fold(change, tuple(places))
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import attrs
 
+from copilot_socket.core.records import record
+
 Counts = dict[str, float]
 Json = dict[str, Any]
 
@@ -183,7 +185,7 @@ class ElementFault:
     message: str
 
 
-@attrs.frozen
+@record
 class Message:
     """A valid message. ``fields`` is its data as they came; ``faults`` tells of elements that are not among them."""
 

@@ -1,4 +1,4 @@
-"""What crawlers say of the jobs they hold, stripped of the wire: the events that the writer stores."""
+"""What becomes of jobs in the hands of crawlers, stripped of the wire: the events that the writer stores."""
 
 from typing import Any
 
@@ -7,6 +7,11 @@ import attrs
 from copilot_socket.core.records import record
 
 Json = dict[str, Any]
+
+
+@record
+class Given:
+    """It was handed out: the node's own word for whose it is, of a job that was reserved before."""
 
 
 @record
@@ -73,12 +78,12 @@ class Discovered:
     progress: Json = attrs.field(factory=dict)
 
 
-Body = Started | Progressed | Completed | Failed | Discovered
+Body = Given | Started | Progressed | Completed | Failed | Discovered
 
 
 @record
 class Report:
-    """One event about one assignment, as told by the crawler with identity ``crawler``."""
+    """One event about one assignment, as told by the crawler with identity ``crawler`` (but for ``Given``)."""
 
     assignment: str
     crawler: str

@@ -3,7 +3,8 @@
 Liveness, leases and room belong to the crawler, never to a connection.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Protocol, cast
 
 import attrs
@@ -31,6 +32,10 @@ class Link(Protocol):
         """End the connection once all that was sent is out."""
 
 
+QUICK = 0.05
+"""Seconds from the sending of a job to its end, with a crawler that is to have the next one before that is stored."""
+
+
 @attrs.define
 class Held:
     """An assignment that the crawler holds, as far as this node knows. ``sent_at`` in reactor seconds."""
@@ -38,7 +43,7 @@ class Held:
     sent_at: float | None
     reported: bool
     ending: bool = False
-    """Its end has been told, and counted as room."""
+    """Its end has been told, and is not committed yet."""
 
 
 @attrs.define(eq=False)
@@ -57,28 +62,32 @@ class Crawler:
     silent_since: float | None = None
     links: list[Link] = attrs.field(factory=list)
     held: dict[str, Held] = attrs.field(factory=dict)
+    ending: int = 0
+    """How many of those are ending."""
     reserved: int = 0
-    """Jobs claimed for it that are not sent yet."""
-    asking: int = 0
-    """Jobs that it has asked for by a request which waits until its reports are stored."""
+    """Jobs claimed for it that wait for their tokens."""
     offered: bool = False
     """It stands by for a job that is being stored."""
     prompt: bool = False
     """It asks for the next job as soon as one has ended."""
+    quick: bool = False
+    """Its last job was over in a moment."""
     ended_at: float = float("-inf")
-    """When its last job ended, in reactor seconds."""
+    """When it last told the end of a job, in reactor seconds."""
     sent_at: float = 0.0
     reported_since_request: bool = False
     heartbeat: Message | None = None
     """The last one."""
-    pending: int = 0
-    """Reports and arrivals that are not committed yet."""
-    _settling: list[Callable[[], None]] = attrs.field(factory=list)
+    arriving: int = 0
+    """Arrivals under way: meanwhile it is not known what it holds."""
+    _begun: int = 0
+    _committed: int = 0
+    _settling: deque[tuple[int, Callable[[], None]]] = attrs.field(factory=deque)
 
     @property
     def room(self) -> int:
         """How many more jobs it may be given."""
-        return self.max_jobs - len(self.held) - self.reserved
+        return self.max_jobs - len(self.held) + self.ending - self.reserved
 
     @property
     def system_status(self) -> str | None:
@@ -98,34 +107,59 @@ class Crawler:
             "uptime": data.uptime,
         }
 
-    def count_endings(self, assignments: Iterable[str]) -> int:
-        """How many of *assignments* it holds, so that their end makes room; each counts once, however often told."""
-        count = 0
-        for name in assignments:
-            held = self.held.get(name)
-            if held is not None and not held.ending:
-                held.ending = True
-                count += 1
-        return count
+    # -- what it holds
+
+    def hold(self, held: dict[str, Held]) -> None:
+        """It holds *held*, and nothing else."""
+        self.held = held
+        self.ending = sum(each.ending for each in held.values())
+
+    def tell_ending(self, assignment: str, now: float) -> None:
+        """It says that *assignment* is over, which makes room, once."""
+        self.ended_at = now
+        held = self.held.get(assignment)
+        if held is not None and not held.ending:
+            held.ending = True
+            self.ending += 1
+            self.quick = held.sent_at is not None and now - held.sent_at < QUICK
+
+    def keep(self, assignment: str) -> None:
+        """It was not over."""
+        held = self.held.get(assignment)
+        if held is not None and held.ending:
+            held.ending = False
+            self.ending -= 1
+
+    def drop(self, assignment: str) -> bool:
+        """Forget *assignment*, which is over or another's; whether it held that."""
+        held = self.held.pop(assignment, None)
+        if held is not None and held.ending:
+            self.ending -= 1
+        return held is not None
+
+    # -- what is on its way to the database
+
+    @property
+    def pending(self) -> int:
+        """How many reports and arrivals are not committed yet."""
+        return self._begun - self._committed
 
     def begin(self) -> None:
         """Something that bears on what it holds is on its way to the database."""
-        self.pending += 1
+        self._begun += 1
 
     def end(self) -> None:
         """And has arrived there."""
-        self.pending -= 1
-        if self.pending == 0 and self._settling:
-            settling, self._settling = self._settling, []
-            for work in settling:
-                work()
+        self._committed += 1
+        while self._settling and self._settling[0][0] <= self._committed:
+            self._settling.popleft()[1]()
 
     def when_settled(self, work: Callable[[], None]) -> None:
-        """Call *work* once everything that it has said so far is committed; now, if it is."""
-        if self.pending == 0:
+        """Call *work* once as much is committed as it has said so far; now, if it is."""
+        if self._begun == self._committed:
             work()
         else:
-            self._settling.append(work)
+            self._settling.append((self._begun, work))
 
 
 class Registry:
@@ -175,6 +209,6 @@ class Registry:
     def ended(self, assignment: str) -> Crawler | None:
         """Forget *assignment*, which is over; the crawler that held it here."""
         for crawler in self._crawlers.values():
-            if crawler.held.pop(assignment, None) is not None:
+            if crawler.drop(assignment):
                 return crawler
         return None

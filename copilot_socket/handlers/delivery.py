@@ -14,6 +14,7 @@ from copilot_socket.core.replies import Job, JobResponse
 from copilot_socket.core.reports import job_of
 from copilot_socket.core.vault import VaultError
 from copilot_socket.handlers.crawlers import Crawler, Held
+from copilot_socket.handlers.reserve import Reserve
 from copilot_socket.handlers.standing import Standing
 from copilot_socket.handlers.tokens import Refused, Tokens, Unavailable
 from copilot_socket.store.claims import Claims
@@ -36,6 +37,7 @@ class Delivery:
         claims: Claims,
         tokens: Tokens,
         transitions: Transitions,
+        reserve: Reserve,
         reactor: IReactorTime,
         telling: Telling,
         *,
@@ -46,6 +48,7 @@ class Delivery:
         self._claims = claims
         self._tokens = tokens
         self._transitions = transitions
+        self._reserve = reserve
         self._reactor = reactor
         self._telling = telling
         self._present = present
@@ -95,8 +98,10 @@ class Delivery:
             present = self._present(standing)
             if present is None:
                 await self._return([job], Event.RETURNED, "its crawler has gone, or the node stops")
-            elif live:  # and not cancelled meanwhile
+            elif live:
                 self._send(present, [job], [token])
+            else:  # cancelled meanwhile
+                self._reserve.settled(job.assignment)
         finally:
             crawler.reserved -= 1
         self._on_room()
@@ -105,6 +110,8 @@ class Delivery:
         crawler, now = standing.crawler, self._reactor.seconds()
         for job in jobs:
             crawler.held[job.assignment] = Held(now, reported=False)
+            if job.crawler is None:
+                self._reserve.give(job, crawler)
             self._telling.tell(_sent(job, crawler))
         crawler.sent_at = now
         self._on_sent(crawler)
@@ -114,10 +121,12 @@ class Delivery:
         while True:
             try:
                 await self._transitions.run(by_assignment([job.assignment for job in jobs], event, reason))
-                return
+                break
             except (DatabaseAway, psycopg2.Error) as error:
                 self.log.warn("Giving back jobs failed and is tried again: {error}", error=error)
                 await deferLater(self._reactor, RETRY)
+        for job in jobs:
+            self._reserve.settled(job.assignment)
 
     def _background(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
         d = Deferred.fromCoroutine(coroutine)

@@ -1,8 +1,9 @@
 """Handing out work: standing requests are served as soon as there is a job and room.
 
-One round of claiming is in flight at a time; it serves everyone who stands at its start. A crawler that ends a job
-and asks at once gets the next one in the transaction that stores the ending: the writer asks what is wanted. One that
-waits while a job is put in gets it in the transaction that stores it (:mod:`copilot_socket.handlers.offering`).
+One round of claiming is in flight at a time; it serves everyone who stands at its start. For crawlers that end their
+jobs and ask at once the next ones are claimed for the node, in the transaction that stores the ends
+(:mod:`copilot_socket.handlers.demand`). One that waits while a job is put in gets it in the transaction that stores
+that (:mod:`copilot_socket.handlers.offering`).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -17,14 +18,16 @@ from copilot_socket.core.jobs import ENTITY_TYPES, Event, commands_for
 from copilot_socket.core.replies import JobResponse
 from copilot_socket.handlers.crawlers import Crawler, Link, Registry
 from copilot_socket.handlers.delivery import Delivery
+from copilot_socket.handlers.demand import Demand, runs_ahead
 from copilot_socket.handlers.doubts import Doubts
 from copilot_socket.handlers.reserve import Reserve
-from copilot_socket.handlers.standing import Standing, by_crawler, by_entity_types, room_of
+from copilot_socket.handlers.standing import Standing, by_crawler, by_entity_types, fit, room_of
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.transitions import Transitions
-from copilot_socket.store.turns import NOTHING, Claim, Claimed, Wants
+from copilot_socket.store.turns import NONE_AHEAD, Ahead, Claim, Claimed, Wants
+from copilot_socket.store.writer import Writer
 from copilot_socket.telling import Telling
 
 PROMPT = 0.05
@@ -43,27 +46,30 @@ class Dispatcher:
     def __init__(
         self,
         registry: Registry,
+        writer: Writer,
         claims: Claims,
         tokens: Tokens,
         transitions: Transitions,
         reactor: IReactorTime,
         telling: Telling,
     ) -> None:
-        self._registry = registry
+        self._writer = writer
         self._claims = claims
         self._reactor = reactor
+        self._reserve = Reserve(writer, reactor)
+        self._reserve.on_unwanted = self._unwanted
+        self._demand = Demand(registry, self._reserve)
+        self._registry = registry
         self._delivery = Delivery(
             claims,
             tokens,
             transitions,
+            self._reserve,
             reactor,
             telling,
             present=self._present,
             on_sent=self._served,
             on_room=self.wake,
-        )
-        self._reserve = Reserve(
-            reactor, lambda jobs: self._delivery.give_back(jobs, Event.RETURNED, "its crawler did not ask")
         )
         self._standing: dict[str, Standing] = {}
         self._busy = False
@@ -71,6 +77,9 @@ class Dispatcher:
         self._again = False
         self._stopped = False
         self._doubts = Doubts(claims)
+        self._in_doubt = False
+        """Whether what was claimed ahead was committed is not known."""
+        self._looking = False
 
     @property
     def standing(self) -> int:
@@ -79,38 +88,35 @@ class Dispatcher:
 
     # -- requests
 
-    def expect(self, crawler: Crawler, limit: int) -> None:
-        """A request of *crawler* is on its way here; it waits for what the crawler said before to be stored."""
-        crawler.asking = limit
-        if crawler.pending or self._reactor.seconds() - crawler.ended_at < PROMPT:
-            crawler.prompt = True
-
     def drop_request(self, crawler: Crawler) -> None:
         """*crawler* asks anew: what it asked before stands no longer."""
-        self._standing.pop(crawler.key, None)
+        self._served(crawler)
 
     def request(self, link: Link, limit: int) -> None:
         """Let the crawler behind *link* stand for up to *limit* jobs; a later request replaces an earlier one."""
-        standing = Standing(link.crawler, link, limit)
-        kept = self._reserve.take(link.crawler, limit)
-        if kept and self._delivery.deliver(standing, kept):
-            self._standing.pop(link.crawler.key, None)
+        crawler = link.crawler
+        self._served(crawler)
+        crawler.prompt = crawler.pending > 0 or self._reactor.seconds() - crawler.ended_at < PROMPT
+        standing = Standing(crawler, link, limit, settled=not crawler.pending)
+        if self._serve(standing):
             return
-        self._standing[link.crawler.key] = standing
-        self.wake()
+        self._standing[crawler.key] = standing
+        if standing.settled:
+            self.wake()
+        else:
+            self._demand.hungry[crawler.key] = standing
+            crawler.when_settled(lambda: self._settled(standing))
 
     def withdraw(self, link: Link) -> None:
         """The connection is over, and the request made over it."""
         standing = self._standing.get(link.crawler.key)
         if standing is not None and standing.link is link:
-            del self._standing[link.crawler.key]
-        if link.crawler.links == [link]:
-            self._reserve.drop(link.crawler)
+            self._served(link.crawler)
 
     def ended(self, crawler: Crawler) -> None:
-        """*crawler* is done with a job: there is room."""
-        crawler.ended_at = self._reactor.seconds()
-        if crawler.key in self._standing:
+        """That a job of *crawler*'s is over is stored: there is room."""
+        standing = self._standing.get(crawler.key)
+        if standing is not None and not self._serve(standing) and standing.settled:
             self.wake()
 
     def wake(self) -> None:
@@ -132,13 +138,13 @@ class Dispatcher:
         """Claim no more; what is claimed and not sent goes back."""
         self._stopped = True
         await self._running
+        await self._writer.drained()
         self._reserve.stop()
         await self._delivery.stop()
 
     async def resend(self, link: Link) -> bool:
         """Answer with what the crawler was given before this connection and never reported on, if there is any."""
         crawler = link.crawler
-        self._reserve.take(crawler)  # it is among what was never reported on
         doubtful = [name for name, held in crawler.held.items() if not held.reported]
         doubtful = [name for name in doubtful if (crawler.held[name].sent_at or 0.0) < link.opened_at]
         if not doubtful:
@@ -150,49 +156,97 @@ class Dispatcher:
         self._delivery.deliver(Standing(crawler, link, len(jobs)), jobs)
         return True
 
-    async def drop_moved(self) -> None:
-        """Forget the requests of crawlers that have since asked at another node."""
+    async def look_after(self) -> None:
+        """Forget the requests of crawlers that have since asked at another node, and what was claimed unheard."""
         if self._standing:
             for key in await self._claims.not_ours(list(self._standing)):
-                self._standing.pop(key, None)
+                crawler = self._standing[key].crawler if key in self._standing else None
+                if crawler is not None:
+                    self._served(crawler)
+        await self._look_for_unheard()
 
-    # -- asked by those who store reports and jobs
+    def over(self, assignment: str) -> None:
+        """The try has ended, by no report of its crawler's."""
+        self._reserve.drop(assignment)
+        if self._registry.ended(assignment) is not None:
+            self.wake()
 
-    def wants(self, endings: Mapping[str, Collection[str]]) -> Wants:
+    # -- claims ahead, for the writer
+
+    def wants(self, endings: Mapping[str, Collection[str]]) -> Ahead:
         """What to claim beside the completion of these assignments, by the keys of the crawlers that say so."""
-        if self._stopped:
-            return NOTHING
-        room: dict[str, int] = {}
-        ending: dict[str, int] = {}
-        entity_types: tuple[str, ...] | None = None
-        for key, assignments in endings.items():
-            crawler = self._registry.get(key)
-            if crawler is None or not crawler.present or crawler.offered or key in self._doubts:
-                continue
-            standing = self._standing.get(key)
-            asking = standing.limit if standing is not None else crawler.asking
-            wanted = min(len(assignments), asking or (len(assignments) if crawler.prompt else 0))
-            # All in one statement take the same commands; who takes others is served by the next round.
-            if wanted and crawler.entity_types == (entity_types or crawler.entity_types):
-                entity_types = crawler.entity_types
-                room[key], ending[key] = wanted, crawler.count_endings(assignments)
-        return Wants(room, commands_for(entity_types or ()), ending)
+        return NONE_AHEAD if self._stopped or self._in_doubt or self._looking else self._demand.wants(endings)
 
     def claimed(self, claim: Claim) -> None:
-        """Hand over what was claimed beside something else, or keep it until its crawler asks."""
-        for key, jobs in by_crawler(claim.jobs).items():
-            standing, crawler = self._standing.get(key), self._registry.get(key)
-            if standing is not None:
-                self._delivery.deliver(standing, jobs)
-            elif crawler is not None and not self._stopped:
-                self._reserve.keep(crawler, jobs)
-            else:
-                self._delivery.give_back(jobs, Event.RETURNED, "its crawler has gone, or the node stops")
+        """Keep what was claimed, and serve those who have asked meanwhile."""
+        entity_types, asked = self._demand.came()
+        self._reserve.keep(entity_types, claim.jobs)
+        for standing in list(self._demand.hungry.values()):
+            self._serve(standing)
+        if len(claim.jobs) < asked and self._reserve.count(entity_types):
+            for standing in list(self._standing.values()):  # there are no more: nobody is to wait for what is kept
+                self._serve(standing)
         if claim.contended:
             self.wake()
 
-    def doubt(self, wants: Wants) -> None:
-        """Whether these claims were committed is not known; a look will tell."""
+    def doubt(self) -> None:
+        """Whether what was to be claimed ahead is committed is not known; a look will tell."""
+        self._demand.came()
+        self._in_doubt = True
+        self.wake()
+
+    async def _look_for_unheard(self) -> None:
+        """Give back what is the node's by the database, and not known of here. Meanwhile nothing is claimed ahead."""
+        if self._demand.in_flight or self._looking:
+            return
+        self._looking = True
+        try:
+            jobs = [job for job in await self._claims.reserved() if job.assignment not in self._reserve]
+        finally:
+            self._looking = False
+        self._in_doubt = False
+        if jobs:
+            self._delivery.give_back(jobs, Event.RETURNED, "its claim was not heard of")
+
+    def _serve(self, standing: Standing) -> bool:
+        """Give *standing* what is kept for such crawlers; whether it got something."""
+        crawler = standing.crawler
+        if (
+            not (standing.settled or runs_ahead(standing))
+            or not crawler.present
+            or crawler.offered
+            or crawler.arriving
+            or crawler.key in self._doubts
+            or self._stopped
+        ):
+            return False
+        jobs = self._reserve.take(crawler.entity_types, max(0, min(standing.limit, crawler.room)))
+        return bool(jobs) and self._delivery.deliver(standing, jobs)
+
+    def _settled(self, standing: Standing) -> None:
+        """What its crawler had said before it asked is stored."""
+        standing.settled = True
+        key = standing.crawler.key
+        if self._standing.get(key) is standing:
+            self._demand.hungry.pop(key, None)
+            if not self._serve(standing):
+                self.wake()
+
+    def _unwanted(self, jobs: Sequence[Claimed]) -> None:
+        """Nobody has asked for *jobs*: who could have does not ask so soon."""
+        for crawler in self._registry:
+            if crawler.key not in self._standing and crawler.room > 0:
+                crawler.prompt = crawler.quick = False
+        self._delivery.give_back(jobs, Event.RETURNED, "its crawler did not ask")
+
+    # -- offers of single jobs
+
+    def offered(self, jobs: Sequence[Claimed]) -> None:
+        """*jobs* are stored, and assigned to crawlers that stood by for them."""
+        self._hand_over(jobs)
+
+    def not_known(self, wants: Wants) -> None:
+        """Whether jobs were assigned as in *wants* is not known; a look will tell."""
         self._doubts.add(wants.room)
         self.wake()
 
@@ -241,7 +295,9 @@ class Dispatcher:
         """Claim for all that stand; whether other nodes had everything that was there."""
         contended = False
         self._hand_over(await self._doubts.settle(self._standing))
-        everyone = [standing for standing in self._standing.values() if self._ready(standing)]
+        if self._in_doubt:
+            await self._look_for_unheard()
+        everyone = [standing for standing in self._standing.values() if standing.settled and standing.crawler.present]
         served: set[str] = set()
         for entity_types, group in by_entity_types(everyone).items():
             wants = Wants(room_of(group), commands_for(entity_types))
@@ -255,24 +311,11 @@ class Dispatcher:
         self._again = self._again or contended
         return contended and not served
 
-    def _ready(self, standing: Standing) -> bool:
-        """Whether its crawler is alive and nothing that it said before is still to be stored."""
-        crawler = standing.crawler
-        if crawler.pending and not standing.awaited:
-            standing.awaited = True
-
-            def settled() -> None:
-                standing.awaited = False
-                self.wake()
-
-            crawler.when_settled(settled)
-        return crawler.present and not crawler.pending
-
     async def _claim(self, wants: Wants) -> Claim:
         try:
             return await self._claims.claim(wants)
         except DatabaseAway:  # perhaps it was committed all the same
-            self.doubt(wants)
+            self.not_known(wants)
             raise
 
     async def _answer_empty(self, fresh: Sequence[Standing]) -> None:
@@ -294,12 +337,18 @@ class Dispatcher:
             standing = self._standing.get(key)
             if standing is None:
                 self._delivery.give_back(theirs, Event.RETURNED, "its crawler has gone")
-            elif self._delivery.deliver(standing, theirs):
+                continue
+            fitting, spare = fit(theirs, standing.crawler)
+            if spare:  # it was served from the reserve meanwhile
+                self._delivery.give_back(spare, Event.RETURNED, "its crawler has no room left")
+            if fitting and self._delivery.deliver(standing, fitting):
                 served.add(key)
         return served
 
     def _served(self, crawler: Crawler) -> None:
+        """The request of *crawler* stands no longer."""
         self._standing.pop(crawler.key, None)
+        self._demand.hungry.pop(crawler.key, None)
 
     def _present(self, standing: Standing) -> Standing | None:
         """The request that a job for *standing*'s crawler answers by now, if any can be sent."""

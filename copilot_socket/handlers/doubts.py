@@ -31,4 +31,4 @@ class Doubts:
         ours = keys - await self._claims.not_ours(list(keys))
         jobs = await self._claims.unreported(list(ours))
         self._keys -= keys
-        return [job for job in jobs if never_sent(job, standing[job.crawler])]
+        return [job for job in jobs if job.crawler and never_sent(job, standing[job.crawler])]

@@ -9,21 +9,21 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
-from copilot_socket.core.folding import Verdict
 from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES, Loss
 from copilot_socket.core.messages import Hello, JobRequest, Message
-from copilot_socket.core.replies import Ack, Reply, TokenRefreshResponse, Welcome
-from copilot_socket.core.reports import Body, Completed, Discovered, Failed, Report
+from copilot_socket.core.promises import Promise
+from copilot_socket.core.replies import Reply, TokenRefreshResponse, Welcome
+from copilot_socket.core.reports import Body
 from copilot_socket.handlers import reading
-from copilot_socket.handlers.crawlers import Crawler, Held, Link
+from copilot_socket.handlers.crawlers import Crawler, Link
 from copilot_socket.handlers.dispatcher import Dispatcher
 from copilot_socket.handlers.presence import PresenceKeeper
+from copilot_socket.handlers.reports import Reports, ack
 from copilot_socket.handlers.tokens import ASSUMED_LIFETIME, Granted, Refused, Tokens, Unavailable
 from copilot_socket.store.faults import DatabaseAway
-from copilot_socket.store.writer import Unstorable, Writer
+from copilot_socket.store.writer import Writer
 from copilot_socket.telling import HeartbeatHeard, Telling
 
 PROTOCOL_VERSION = "1"
@@ -32,8 +32,6 @@ PLAIN_PATIENCE = 3.0
 
 RETRY = 0.2
 """Seconds before a look-up that failed is tried again."""
-
-Answer = "Reply | None | Deferred[Reply | None]"
 
 
 @attrs.frozen
@@ -52,7 +50,7 @@ def plain_crawler(key: str, crawler_id: str, terms: Terms) -> Crawler:
 
 
 class Messages:
-    """Handles messages. Each handler returns the reply, None, or a Deferred of either."""
+    """Handles messages. Each handler returns the reply, None, or a Deferred or a Promise of either."""
 
     log = Logger()
 
@@ -66,7 +64,7 @@ class Messages:
         telling: Telling,
         terms: Terms,
     ) -> None:
-        self._writer = writer
+        self._reports = Reports(writer, dispatcher, reactor)
         self._dispatcher = dispatcher
         self._presence = presence
         self._tokens = tokens
@@ -88,7 +86,7 @@ class Messages:
         }
 
     def handle(self, link: Link, message: Message) -> Any:
-        """Do what *message* asks; :class:`ProtocolError` is raised, or comes through the Deferred."""
+        """Do what *message* asks; :class:`ProtocolError` is raised, or comes in the place of the reply."""
         if message.type != "hello":
             self._presence.heard(link.crawler)
         elif link.spoken:
@@ -144,7 +142,7 @@ class Messages:
         crawler.heartbeat = message
         if self._heartbeats_wanted:
             self._telling.tell(HeartbeatHeard(link.id, crawler.crawler_id, crawler.system_status, crawler.activity))
-        return _ack(link, message)
+        return ack(link, message)
 
     # -- work
 
@@ -157,12 +155,10 @@ class Messages:
         wanted = most if limit is None else min(limit, most)
         if link.requests == 1 or crawler.plain:
             return Deferred.fromCoroutine(self._serve_with_care(link, wanted, idle))
-        self._dispatcher.expect(crawler, wanted)
-        crawler.when_settled(lambda: self._stand(link, wanted))
+        self._dispatcher.request(link, wanted)
         return None
 
     def _stand(self, link: Link, wanted: int) -> None:
-        link.crawler.asking = 0
         if link in link.crawler.links:
             self._dispatcher.request(link, wanted)
 
@@ -191,13 +187,13 @@ class Messages:
 
     # -- reports
 
-    def _report(self, read: Callable[[Any], Body]) -> Callable[[Link, Message], "Deferred[Reply | None]"]:
-        def handle(link: Link, message: Message) -> "Deferred[Reply | None]":
-            return self._submit(link, message, read(message.data))
+    def _report(self, read: Callable[[Any], Body]) -> Callable[[Link, Message], Promise]:
+        def handle(link: Link, message: Message) -> Promise:
+            return self._reports.submit(link, message, read(message.data))
 
         return handle
 
-    def _discovery(self, link: Link, message: Message) -> "Deferred[Reply | None]":
+    def _discovery(self, link: Link, message: Message) -> Promise:
         """Without a job id it is about the one job that the crawler holds."""
         if message.job_id is None:
             if len(link.crawler.held) != 1:
@@ -208,52 +204,7 @@ class Messages:
                     ref=message.ref,
                 )
             message = attrs.evolve(message, job_id=next(iter(link.crawler.held)))
-        return self._submit(link, message, reading.discovery(cast(Any, message.data)))
-
-    def _submit(self, link: Link, message: Message, body: Body) -> "Deferred[Reply | None]":
-        crawler = link.crawler
-        crawler.reported_since_request = True
-        crawler.begin()
-        assert message.job_id is not None  # the schema says so
-        report = Report(message.job_id, crawler.key, body)
-        d: Deferred[Any] = self._writer.submit(report)
-        d.addCallbacks(
-            self._stored,
-            self._not_stored,
-            callbackArgs=(link, message, report, crawler),
-            errbackArgs=(message, crawler),
-        )
-        return d
-
-    def _stored(
-        self, verdict: Verdict, link: Link, message: Message, report: Report, crawler: Crawler
-    ) -> Reply | None:
-        self._update(verdict, report, crawler)
-        crawler.end()
-        if isinstance(report.body, Discovered) and report.body.jobs:
-            self._dispatcher.wake()
-        if verdict is Verdict.STORED:
-            return _ack(link, message)
-        raise _refusal(verdict, message)
-
-    def _update(self, verdict: Verdict, report: Report, crawler: Crawler) -> None:
-        if verdict is not Verdict.STORED or isinstance(report.body, Completed | Failed):
-            if crawler.held.pop(report.assignment, None) is not None:
-                self._dispatcher.ended(crawler)
-        elif report.assignment in crawler.held:
-            crawler.held[report.assignment].reported = True
-        else:
-            crawler.held[report.assignment] = Held(None, reported=True)
-
-    def _not_stored(self, failure: Failure, message: Message, crawler: Crawler) -> None:
-        crawler.end()
-        failure.trap(Unstorable)
-        raise ProtocolError(
-            ErrorCode.INTERNAL,
-            "the database refuses to store this message; it is dropped",
-            ref=message.ref,
-            job_id=message.job_id,
-        )
+        return self._reports.submit(link, message, reading.discovery(cast(Any, message.data)))
 
     # -- tokens
 
@@ -277,21 +228,3 @@ class Messages:
             expires_at=datetime.fromtimestamp(expires, UTC).isoformat(timespec="milliseconds"),
             refresh_successful=bool(granted.access_token),
         )
-
-
-def _ack(link: Link, message: Message) -> Reply | None:
-    if "ack" not in link.capabilities:
-        return None
-    return Ack(type=message.type, ref=message.ref, job_id=message.job_id)
-
-
-_REFUSALS = {
-    Verdict.STALE: (ErrorCode.STALE_ASSIGNMENT, "this try of the job has ended; what was reported changes nothing"),
-    Verdict.UNKNOWN: (ErrorCode.UNKNOWN_JOB, "no assignment of this server ever had this id"),
-    Verdict.UNAUTHORIZED: (ErrorCode.UNAUTHORIZED, "another crawler, which is connected, holds this assignment"),
-}
-
-
-def _refusal(verdict: Verdict, message: Message) -> ProtocolError:
-    code, text = _REFUSALS[verdict]
-    return ProtocolError(code, text, path="/jobId", ref=message.ref, job_id=message.job_id)

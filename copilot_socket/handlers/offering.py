@@ -1,12 +1,12 @@
 """An idle crawler for a job that is being stored: the statement that stores the job gives it to that crawler."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from copilot_socket.handlers.crawlers import Crawler
 from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.hand_out import Offer
-from copilot_socket.store.turns import Claim, Wants
+from copilot_socket.store.turns import Claimed, Wants
 
 
 class Offers:
@@ -16,11 +16,11 @@ class Offers:
         self,
         *,
         idle: Callable[[str], Crawler | None],
-        claimed: Callable[[Claim], None],
+        given: Callable[[Sequence[Claimed]], None],
         doubt: Callable[[Wants], None],
     ) -> None:
         self._idle = idle
-        self._claimed = claimed
+        self._given = given
         self._doubt = doubt
 
     @contextmanager
@@ -40,5 +40,5 @@ class Offers:
             raise
         finally:
             crawler.offered = False
-            self._claimed(Claim(offer.jobs, contended=False))
+            self._given(offer.jobs)
             crawler.end()

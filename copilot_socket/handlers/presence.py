@@ -103,10 +103,12 @@ class PresenceKeeper:
     async def arrive(self, crawler: Crawler) -> None:
         """Take the crawler's lease, and learn what it holds from before."""
         crawler.begin()
+        crawler.arriving += 1
         try:
             await self._writer.submit(_presence(crawler, present=True))
             await self.learn(crawler)
         finally:
+            crawler.arriving -= 1
             crawler.end()
         self._on_room()
 
@@ -114,17 +116,18 @@ class PresenceKeeper:
         """Bring what is known of the crawler's assignments in line with the database."""
         held = await self._leases.held_by(crawler.key)
         known = crawler.held
-        crawler.held = {name: known.get(name, Held(None, reported)) for name, reported in held}
+        crawler.hold({name: known.get(name, Held(None, reported)) for name, reported in held})
 
     async def keep_only(self, crawler: Crawler, assignments: tuple[str, ...] | None) -> None:
         """What a crawler that came back still holds: *assignments*, or those that it names within one more grace."""
-        if not crawler.held:
-            return
         if assignments is None:
-            if len(crawler.links) == 1:
+            if crawler.held and len(crawler.links) == 1:
                 await self._leases.must_confirm(crawler.key)
                 self._release_after_grace()
             return
+        if any(name not in crawler.held for name in assignments):
+            await self._leases.adopt(crawler.key, assignments)
+            await self.learn(crawler)
         await self._leases.confirm([name for name in crawler.held if name in assignments])
         lost = [name for name in crawler.held if name not in assignments]
         await self.release(crawler, lost, Loss.WITHOUT_IT)
@@ -134,7 +137,7 @@ class PresenceKeeper:
         if assignments:
             await self._leases.release(assignments, reason)
             for name in assignments:
-                crawler.held.pop(name, None)
+                crawler.drop(name)
             self._on_room()
 
     def _gone(self, crawler: Crawler, how: str) -> None:
@@ -232,7 +235,7 @@ class PresenceKeeper:
         held = await self._leases.held([crawler.key for crawler in settled])
         for crawler in settled:
             for name in before[crawler.key].difference(held.get(crawler.key, ())):
-                crawler.held.pop(name, None)
+                crawler.drop(name)
                 self._on_room()
 
     def _state(self, link: Link) -> ConnectionState:

@@ -1,73 +1,120 @@
-"""Jobs claimed a little ahead: for crawlers that have just ended theirs and, by what they did before, ask at once."""
+"""Jobs that are the node's: claimed a little ahead of the requests that they are for."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from copilot_socket.core.folding import Verdict
+from copilot_socket.core.reports import Given, Report
 from copilot_socket.handlers.crawlers import Crawler
 from copilot_socket.store.turns import Claimed
+from copilot_socket.store.writer import Unstorable, Writer
 
 PATIENCE = 0.1
-"""Seconds that a job waits for its crawler to ask; then it goes back, and no more is claimed ahead for it."""
+"""Seconds that a job waits for somebody to ask; then it goes back."""
+
+_GIVEN = Given()
 
 
 @attrs.define(eq=False)
-class _Kept:
+class _PutDown:
+    """That *crawler* has *assignment* is on its way to the database."""
+
+    reserve: "Reserve"
+    assignment: str
     crawler: Crawler
-    since: float
-    jobs: list[Claimed] = attrs.field(factory=list)
+
+    def callback(self, verdict: Verdict) -> None:
+        """See :class:`copilot_socket.store.writer.Outcome`."""
+        self.reserve.settled(self.assignment)
+        if verdict is not Verdict.STORED:  # it was cancelled at that moment
+            self.crawler.drop(self.assignment)
+        self.crawler.end()
+
+    def errback(self, error: Unstorable) -> None:
+        """See :class:`copilot_socket.store.writer.Outcome`."""
+        self.callback(Verdict.UNKNOWN)
+
+
+Kept = tuple[float, Claimed]
+"""When a job came into the reserve, in reactor seconds, and the job."""
 
 
 class Reserve:
-    """What is kept for whom. *give_back* takes what nobody asked for."""
+    """What is kept, by the entity types of the crawlers it is for; and what it becomes is put down.
 
-    def __init__(self, reactor: IReactorTime, give_back: Callable[[Sequence[Claimed]], None]) -> None:
+    ``on_unwanted`` is told of jobs that nobody asked for.
+    """
+
+    def __init__(self, writer: Writer, reactor: IReactorTime) -> None:
+        self._writer = writer
         self._reactor = reactor
-        self._give_back = give_back
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[tuple[str, ...], deque[Kept]] = {}
+        self._known: set[str] = set()
         self._timer: IDelayedCall | None = None
+        self.on_unwanted: Callable[[Sequence[Claimed]], None] = lambda _jobs: None
 
-    def keep(self, crawler: Crawler, jobs: Sequence[Claimed]) -> None:
-        """Keep *jobs*, which take up room, until *crawler* asks."""
-        kept = self._kept.setdefault(crawler.key, _Kept(crawler, self._reactor.seconds()))
-        kept.jobs += jobs
-        kept.crawler.reserved += len(jobs)
+    def __contains__(self, assignment: str) -> bool:
+        """Whether *assignment* is known to be the node's, or about to be put down to a crawler or to go back."""
+        return assignment in self._known
+
+    def count(self, entity_types: tuple[str, ...]) -> int:
+        """How many jobs are kept for crawlers that take *entity_types*."""
+        return len(self._kept.get(entity_types, ()))
+
+    def keep(self, entity_types: tuple[str, ...], jobs: Sequence[Claimed]) -> None:
+        """Keep *jobs*, which were claimed for crawlers that take *entity_types*, until one asks."""
+        if not jobs:
+            return
+        now = self._reactor.seconds()
+        self._known.update([job.assignment for job in jobs])
+        self._kept.setdefault(entity_types, deque()).extend([(now, job) for job in jobs])
         if self._timer is None:
             self._timer = self._reactor.callLater(PATIENCE, self._look)
 
-    def take(self, crawler: Crawler, most: int | None = None) -> list[Claimed]:
-        """What is kept for *crawler*, up to *most* jobs."""
-        kept = self._kept.get(crawler.key)
-        if kept is None:
+    def take(self, entity_types: tuple[str, ...], most: int) -> list[Claimed]:
+        """What has been kept longest for crawlers that take *entity_types*, up to *most* jobs."""
+        kept = self._kept.get(entity_types)
+        if not kept:
             return []
-        taken, kept.jobs = (kept.jobs, []) if most is None else (kept.jobs[:most], kept.jobs[most:])
-        kept.crawler.reserved -= len(taken)
-        if not kept.jobs:
-            del self._kept[crawler.key]
-        return taken
+        return [kept.popleft()[1] for _ in range(min(most, len(kept)))]
 
-    def drop(self, crawler: Crawler) -> None:
-        """*crawler* will not ask."""
-        jobs = self.take(crawler)
-        if jobs:
-            self._give_back(jobs)
+    def drop(self, assignment: str) -> None:
+        """The try is over: somebody has cancelled the job, perhaps."""
+        self._known.discard(assignment)
+        for entity_types, kept in self._kept.items():
+            self._kept[entity_types] = deque([each for each in kept if each[1].assignment != assignment])
+
+    def give(self, job: Claimed, crawler: Crawler) -> None:
+        """*job* is handed out to *crawler*: put it down to it."""
+        crawler.begin()
+        self._writer.enqueue(Report(job.assignment, crawler.key, _GIVEN), _PutDown(self, job.assignment, crawler))
+
+    def settled(self, assignment: str) -> None:
+        """*assignment* is the node's no more."""
+        self._known.discard(assignment)
 
     def stop(self) -> None:
         """Give everything back."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for kept in list(self._kept.values()):
-            self.drop(kept.crawler)
+        self._give_back(lambda _since: True)
 
     def _look(self) -> None:
         self._timer = None
         now = self._reactor.seconds()
-        for kept in list(self._kept.values()):
-            if now - kept.since >= PATIENCE:
-                kept.crawler.prompt = False
-                self.drop(kept.crawler)
-        if self._kept:
-            oldest = min(kept.since for kept in self._kept.values())
-            self._timer = self._reactor.callLater(max(0.0, oldest + PATIENCE - now), self._look)
+        self._give_back(lambda since: now - since >= PATIENCE)
+        left = [kept[0][0] for kept in self._kept.values() if kept]
+        if left:
+            self._timer = self._reactor.callLater(max(0.0, min(left) + PATIENCE - now), self._look)
+
+    def _give_back(self, due: Callable[[float], bool]) -> None:
+        unwanted: list[Claimed] = []
+        for kept in self._kept.values():
+            while kept and due(kept[0][0]):
+                unwanted.append(kept.popleft()[1])
+        if unwanted:
+            self.on_unwanted(unwanted)

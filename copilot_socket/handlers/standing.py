@@ -19,8 +19,8 @@ class Standing:
     link: Link
     limit: int
     answered: bool = False
-    awaited: bool = False
-    """Its crawler's reports are on their way to the database; it is served when they are there."""
+    settled: bool = False
+    """What its crawler had said before is stored."""
 
 
 def by_entity_types(requests: Sequence[Standing]) -> dict[tuple[str, ...], list[Standing]]:
@@ -49,9 +49,26 @@ def never_sent(job: Claimed, crawler: Crawler) -> bool:
     return held is None or held.sent_at is None
 
 
+def fit(jobs: Iterable[Claimed], crawler: Crawler) -> tuple[list[Claimed], list[Claimed]]:
+    """Those of *jobs* for which *crawler* has room, or of which it is known to have them, and the others."""
+    fitting: list[Claimed] = []
+    spare: list[Claimed] = []
+    room = crawler.room
+    for job in jobs:
+        if job.assignment in crawler.held:
+            fitting.append(job)
+        elif room > 0:
+            fitting.append(job)
+            room -= 1
+        else:
+            spare.append(job)
+    return fitting, spare
+
+
 def by_crawler(jobs: Iterable[Claimed]) -> dict[str, list[Claimed]]:
     """*jobs* by the keys of the crawlers that they were claimed for."""
     theirs: dict[str, list[Claimed]] = {}
     for job in jobs:
-        theirs.setdefault(job.crawler, []).append(job)
+        if job.crawler is not None:
+            theirs.setdefault(job.crawler, []).append(job)
     return theirs

@@ -77,9 +77,9 @@ class NewsLog:
 
     def _handled(self, news: telling.MessagesHandled) -> None:
         _messages.debug(
-            "{count} {type}: {outcome} in {seconds:.6f} s each",
-            count=news.count,
+            "{count} {type}: {outcome} within {seconds:.6f} s",
+            count=len(news.seconds),
             type=news.type,
             outcome=news.outcome,
-            seconds=news.seconds,
+            seconds=max(news.seconds),
         )

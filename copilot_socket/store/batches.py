@@ -11,7 +11,7 @@ from copilot_socket.core.reports import Completed, Discovered, Failed, FoundArea
 from copilot_socket.store.connection import Connection, Row, Transaction
 from copilot_socket.store.sql import sql
 from copilot_socket.store.transitions import Ask, Transitions
-from copilot_socket.store.turns import NOTHING, Claim, Stored, Wants, take_turn
+from copilot_socket.store.turns import NONE_AHEAD, Ahead, Claim, Stored, store
 from copilot_socket.telling import JobChanged, JobCreated, JobProgressed, News, Telling
 
 
@@ -71,10 +71,10 @@ class Batches:
         self._progress_wanted = telling.audience(JobProgressed)
         self._creation_wanted = telling.audience(JobCreated)
 
-    async def write(self, operations: Sequence[Operation], wants: Wants = NOTHING) -> Written:
+    async def write(self, operations: Sequence[Operation], ahead: Ahead = NONE_AHEAD) -> Written:
         """Commit *operations* together, or raise with nothing committed (or, after a lost connection, unknown).
 
-        Everyday reports and *wants*, jobs to be claimed in the same transaction, go by one statement; where it takes
+        Everyday reports and what is to be claimed *ahead* in the same transaction go by one statement; where it takes
         more, nothing is claimed.
         """
         reports = [op for op in operations if isinstance(op, Report)]
@@ -82,11 +82,11 @@ class Batches:
         folds = [fold([reports[index] for index in run]) for run in runs]
         changes = [item.change for item in folds]
         if len(reports) == len(operations) and all(map(_everyday, changes)):
-            turn = await take_turn(self._connection, self._settings.node, changes, wants)
-            held, news, claim = turn.held, self._told(changes, turn.held), turn.claim if wants else None
+            turn = await store(self._connection, self._settings.node, changes, ahead)
+            held, news, claim = turn.held, self._told(changes, turn.held), turn.claim if ahead else None
         else:
             held, news = await self._connection.transaction(lambda tx: self._everything(tx, operations, changes))
-            claim = None
+            claim = Claim([], contended=False) if ahead else None
         verdicts = await self._verdicts(folds, held)
         by_report: list[Verdict] = [Verdict.STORED] * len(reports)
         for item, run in zip(folds, runs, strict=True):
@@ -104,7 +104,7 @@ class Batches:
         held: dict[str, Stored] = {}
         news: list[News] = []
         if changes:
-            held = (await take_turn(tx, self._settings.node, changes)).held
+            held = (await store(tx, self._settings.node, changes)).held
             news = self._told(changes, held)
             kept = [change for change in changes if change.assignment in held]
             news += await self._discoveries(tx, kept)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from copilot_socket.store.connection import Connection
 from copilot_socket.store.sql import sql
-from copilot_socket.store.turns import Claim, Claimed, Wants, take_turn
+from copilot_socket.store.turns import Claim, Claimed, Wants, claim
 
 
 class Claims:
@@ -16,11 +16,16 @@ class Claims:
 
     async def claim(self, wants: Wants) -> Claim:
         """Claim for each crawler key as many jobs as it wants and has room for; the best jobs first, in turns."""
-        return (await take_turn(self._connection, self._node, (), wants)).claim
+        return await claim(self._connection, self._node, wants)
 
     async def unreported(self, keys: Sequence[str]) -> list[Claimed]:
         """The live assignments of *keys* that were never reported on."""
         rows = await self._connection.query(sql("unreported"), {"key": list(keys)})
+        return [Claimed(*row) for row in rows]
+
+    async def reserved(self) -> list[Claimed]:
+        """What this node has claimed, and nobody has been put down for yet."""
+        rows = await self._connection.query(sql("reserved"), {"node": self._node})
         return [Claimed(*row) for row in rows]
 
     async def take_over(self, keys: Sequence[str]) -> set[str]:

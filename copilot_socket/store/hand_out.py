@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from copilot_socket.store.connection import HOT
 from copilot_socket.store.database import Database
 from copilot_socket.store.sql import sql
-from copilot_socket.store.turns import NOTHING, Claimed, Wants, asked
+from copilot_socket.store.turns import NONE_WANTED, Claimed, Wants, asked
 from copilot_socket.store.ulids import ulids
 
 _IMPATIENT = "SET lock_timeout = '50ms'; "
@@ -27,7 +27,7 @@ _HAND_OUT = (
 class Offer:
     """A crawler that would take a job, as a wish for one; and the jobs that it was given."""
 
-    wants: Wants = NOTHING
+    wants: Wants = NONE_WANTED
     jobs: list[Claimed] = attrs.field(factory=list)
 
 

@@ -72,6 +72,11 @@ class Leases:
         """Give the crawler *key* one more grace to name, in reports, what it still holds."""
         await self._database.query(sql("must_confirm"), {"key": key, "grace": self.grace})
 
+    async def adopt(self, key: str, assignments: Sequence[str]) -> None:
+        """*key* names *assignments*: those that a node gave it, and could not put down to it, are its own."""
+        jobs = [job_of(assignment) for assignment in assignments]
+        await self._database.query(sql("adopt"), {"key": key, "job": jobs, "assignment": list(assignments)})
+
     async def confirm(self, assignments: Sequence[str]) -> None:
         """Their crawler says that it still holds *assignments*."""
         if assignments:
@@ -105,7 +110,14 @@ class Leases:
                 "without_it": Loss.WITHOUT_IT,
             },
         )
-        return await self._apply([row[0] for row in rows], Event.RELEASED, [row[1] for row in rows])
+        count = await self._apply([row[0] for row in rows], Event.RELEASED, [row[1] for row in rows])
+        return count + await self._return_lost() if others else count
+
+    async def _return_lost(self) -> int:
+        rows = await self._database.query(
+            sql("lost_reservations"), {"node": self._node, "grace": self.grace, "limit": RELEASE_LIMIT}
+        )
+        return await self._apply([row[0] for row in rows], Event.RETURNED, "the node that had claimed it is gone")
 
     async def release(self, assignments: Sequence[str], reason: Loss) -> list[Answer]:
         """Queue again the jobs of *assignments*, which their crawler no longer holds."""

@@ -9,19 +9,20 @@
 
 -- name: turn_reports
 -- One row an assignment. Fenced by the assignment's id; a report that arrives at another node, or from a crawler that
--- took the assignment over from one that is gone, moves it to the reporting crawler.
+-- took the assignment over from one that is gone, moves it to the reporting crawler. One that a node has reserved is
+-- nobody's yet, and its crawler is whoever was given the id.
 input AS (
-  SELECT job_id, assignment, crawler, started, completed, progress::jsonb, resume_state::jsonb
-  FROM unnest(%(job)s::text[], %(assignment)s::text[], %(crawler)s::text[], %(started)s::boolean[],
-              %(completed)s::boolean[], %(progress)s::text[], %(resume)s::text[])
-    AS t (job_id, assignment, crawler, started, completed, progress, resume_state)
+  SELECT job_id, assignment, crawler, reported, started, completed, progress::jsonb, resume_state::jsonb
+  FROM unnest(%(job)s::text[], %(assignment)s::text[], %(crawler)s::text[], %(reported)s::boolean[],
+              %(started)s::boolean[], %(completed)s::boolean[], %(progress)s::text[], %(resume)s::text[])
+    AS t (job_id, assignment, crawler, reported, started, completed, progress, resume_state)
 ), held AS (
   UPDATE job_assignments a SET
     status = CASE WHEN i.completed THEN 'completed' WHEN i.started THEN 'running' ELSE a.status END,
     outcome = CASE WHEN i.completed THEN 'completed' END,
     started_at = CASE WHEN i.started THEN coalesce(a.started_at, now()) ELSE a.started_at END,
     completed_at = CASE WHEN i.completed THEN now() END,
-    reported_at = now(),
+    reported_at = CASE WHEN i.reported THEN now() ELSE a.reported_at END,
     confirm_by = NULL,
     crawler_key = i.crawler
   FROM input i
@@ -44,16 +45,18 @@ input AS (
 
 -- name: turn_room
 -- Whose turn it is to be given a job: crawlers take turns in the order in which they asked, each as often as it wants
--- and has room. Room is counted here, where every node's claims are seen; how much the statement itself makes by what
--- it ends, the node says.
+-- and has room. Room is counted here, where every node's claims are seen.
 turns AS MATERIALIZED (
   SELECT coalesce(array_agg(i.key ORDER BY turn, i.ord), '{}') AS keys
-  FROM unnest(%(key)s::text[], %(wanted)s::integer[], %(ending)s::integer[])
-         WITH ORDINALITY AS i (key, wanted, ending, ord)
+  FROM unnest(%(key)s::text[], %(wanted)s::integer[]) WITH ORDINALITY AS i (key, wanted, ord)
   JOIN crawlers c ON c.key = ANY (ARRAY[i.key]) AND c.node_id = %(node)s
-  CROSS JOIN LATERAL generate_series(1, least(i.wanted, c.max_jobs + i.ending - (
+  CROSS JOIN LATERAL generate_series(1, least(i.wanted, c.max_jobs - (
     SELECT count(*) FROM job_assignments a WHERE a.crawler_key = i.key AND a.completed_at IS NULL))::integer) AS turn
 )
+
+-- name: turn_reserve
+-- Jobs for the node, which gives them to crawlers as they ask.
+turns AS MATERIALIZED (SELECT array_fill(NULL::text, ARRAY[%(number)s::integer]) AS keys)
 
 -- name: turn_claims
 -- The best jobs first. SKIP LOCKED: another node may be claiming the same ones.
@@ -91,11 +94,12 @@ candidates AS MATERIALIZED (
 
 -- name: turn_assigned
 assigned AS (
-  INSERT INTO job_assignments (web_app_job_id, crawler_job_id, account_id, user_id, try, crawler_key, token_generation)
-  SELECT id, assignment, account_id, user_id, tries, key, token_generation FROM claimed ORDER BY id
+  INSERT INTO job_assignments (web_app_job_id, crawler_job_id, account_id, user_id, try, crawler_key, node_id,
+                               token_generation)
+  SELECT id, assignment, account_id, user_id, tries, key, %(node)s, token_generation FROM claimed ORDER BY id
   ON CONFLICT (web_app_job_id) DO UPDATE SET
     crawler_job_id = excluded.crawler_job_id, try = excluded.try, crawler_key = excluded.crawler_key,
-    token_generation = excluded.token_generation, status = 'assigned', assigned_at = now(), completed_at = NULL,
+    node_id = excluded.node_id, token_generation = excluded.token_generation, status = 'assigned', assigned_at = now(), completed_at = NULL,
     outcome = NULL, reason = NULL, started_at = NULL, reported_at = NULL, confirm_by = NULL,
     credential_refused_at = NULL, metadata = '{}'
 )
@@ -213,6 +217,13 @@ UPDATE job_assignments SET confirm_by = NULL
 WHERE web_app_job_id = ANY (%(job)s) AND crawler_job_id = ANY (%(assignment)s) AND completed_at IS NULL
   AND confirm_by IS NOT NULL
 
+-- name: adopt
+-- A crawler names what a node gave it that is gone since, and could not put down to it.
+UPDATE job_assignments SET crawler_key = %(key)s
+WHERE web_app_job_id = ANY (%(job)s) AND crawler_job_id = ANY (%(assignment)s) AND completed_at IS NULL
+  AND crawler_key IS NULL
+RETURNING crawler_job_id
+
 -- name: take_over_pushes
 UPDATE crawlers SET node_id = %(node)s WHERE key = ANY (%(key)s) AND node_id <> %(node)s RETURNING key
 
@@ -227,6 +238,17 @@ SELECT a.crawler_job_id, a.crawler_key, coalesce(r.gitlab_id::text, j.full_path,
 FROM job_assignments a JOIN jobs j ON j.id = a.web_app_job_id JOIN accounts t ON t.id = j.account_id
 LEFT JOIN areas r ON r.full_path = j.full_path
 WHERE a.crawler_key = ANY (%(key)s) AND a.completed_at IS NULL AND a.reported_at IS NULL
+ORDER BY a.web_app_job_id
+
+-- name: reserved
+-- What this node has claimed and not put down to a crawler, in the form in which claims come.
+SELECT a.crawler_job_id, a.crawler_key, coalesce(r.gitlab_id::text, j.full_path, j.account_id), j.gitlab_url,
+       j.resume_state, j.command, j.full_path, r.type, j.branch, a.try, j.account_id, t.access_token,
+       extract(epoch FROM t.token_expires_at - now())::float8, t.credential_status,
+       extract(epoch FROM now() - j.scheduled_at)::float8
+FROM job_assignments a JOIN jobs j ON j.id = a.web_app_job_id JOIN accounts t ON t.id = j.account_id
+LEFT JOIN areas r ON r.full_path = j.full_path
+WHERE a.crawler_key IS NULL AND a.completed_at IS NULL AND a.node_id = %(node)s
 ORDER BY a.web_app_job_id
 
 -- name: handed_token
@@ -352,8 +374,16 @@ SELECT a.crawler_job_id, CASE WHEN c.lease_expires_at IS NULL OR
     c.lease_expires_at <= now() - %(grace)s * interval '1 second' THEN %(gone)s ELSE %(without_it)s END
 FROM job_assignments a LEFT JOIN crawlers c ON c.key = a.crawler_key
 WHERE EXISTS (SELECT FROM nodes n WHERE n.id = %(node)s AND n.lease_expires_at > now())
-  AND a.completed_at IS NULL AND (c.node_id = %(node)s OR %(others)s)
+  AND a.completed_at IS NULL AND a.crawler_key IS NOT NULL AND (c.node_id = %(node)s OR %(others)s)
   AND (c.key IS NULL OR c.lease_expires_at <= now() - %(grace)s * interval '1 second' OR a.confirm_by <= now())
+ORDER BY a.web_app_job_id LIMIT %(limit)s
+
+-- name: lost_reservations
+-- What nodes have claimed that are gone. Who was given one of these and says nothing of it within a grace has lost it.
+SELECT a.crawler_job_id FROM job_assignments a
+WHERE EXISTS (SELECT FROM nodes n WHERE n.id = %(node)s AND n.lease_expires_at > now())
+  AND a.completed_at IS NULL AND a.crawler_key IS NULL AND NOT EXISTS (
+    SELECT FROM nodes n WHERE n.id = a.node_id AND n.lease_expires_at > now() - %(grace)s * interval '1 second')
 ORDER BY a.web_app_job_id LIMIT %(limit)s
 
 -- name: refused_assignments

@@ -24,28 +24,37 @@ class Runs(Protocol):
 
 @attrs.frozen
 class Wants:
-    """How many jobs each crawler (by its key) is to be given, and what commands it takes.
-
-    ``ending``: how many of its assignments are ended by the reports that are stored beside, which makes room.
-    """
+    """How many jobs each crawler (by its key) is to be given, and what commands it takes."""
 
     room: Mapping[str, int]
     commands: Sequence[str]
-    ending: Mapping[str, int] = attrs.field(factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.room and self.commands)
 
 
-NOTHING = Wants({}, ())
+@attrs.frozen
+class Ahead:
+    """How many jobs the node is to claim for crawlers that are about to ask, and what commands these take."""
+
+    number: int
+    commands: Sequence[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.number and self.commands)
+
+
+NONE_WANTED = Wants({}, ())
+NONE_AHEAD = Ahead(0, ())
 
 
 @record
 class Claimed:
-    """An assignment to be sent to its crawler. ``access_token`` is as stored; times are in seconds."""
+    """An assignment to be sent to a crawler. ``access_token`` is as stored; times are in seconds."""
 
     assignment: str
-    crawler: str
+    crawler: str | None
+    """Whose it is; None: the node's, which will give it to someone."""
     entity_id: str
     gitlab_url: str
     resume_state: dict[str, Any] | None
@@ -92,22 +101,30 @@ class Turn:
     claim: Claim
 
 
-_CLAIMING = f"{sql('turn_room')}, {sql('turn_claims')}, {sql('turn_assigned')}"
-_CLAIM = f"WITH {_CLAIMING} {sql('turn_claimed')}"
+_CLAIMING = f"{sql('turn_claims')}, {sql('turn_assigned')}"
+_CLAIM = f"WITH {sql('turn_room')}, {_CLAIMING} {sql('turn_claimed')}"
 _STORE = f"WITH {sql('turn_reports')} {sql('turn_stored')}"
-_BOTH = f"WITH {sql('turn_reports')}, {_CLAIMING} {sql('turn_stored_beside')} UNION ALL {sql('turn_claimed')}"
+_BOTH = (
+    f"WITH {sql('turn_reports')}, {sql('turn_reserve')}, {_CLAIMING} "
+    f"{sql('turn_stored_beside')} UNION ALL {sql('turn_claimed')}"
+)
 
 
-async def take_turn(on: Runs, node: str, changes: Sequence[Change], wants: Wants = NOTHING) -> Turn:
-    """Store *changes*, and claim for *wants*. Raises what the database raises."""
-    if not wants:
+async def store(on: Runs, node: str, changes: Sequence[Change], ahead: Ahead = NONE_AHEAD) -> Turn:
+    """Store *changes*, and claim *ahead* for the node. Raises what the database raises."""
+    if not ahead:
         return Turn(_held(await on.hot_query("store", _STORE, _reports(changes))), Claim([], contended=False))
-    wanted = {**asked(wants, node), "command": arrays.of_texts(wants.commands)}
-    if not changes:
-        return Turn({}, _claim(await on.hot_query("claim", _CLAIM, wanted)))
+    wanted = {"node": node, "number": ahead.number, "command": arrays.of_texts(ahead.commands)}
     rows = await on.hot_query("store_and_claim", _BOTH, _reports(changes) | wanted)
     stored = [row for row in rows if row[_FOUND] is None]
     return Turn(_held(stored), _claim([row for row in rows if row[_FOUND] is not None]))
+
+
+async def claim(on: Runs, node: str, wants: Wants) -> Claim:
+    """Claim for *wants*. Raises what the database raises."""
+    return _claim(
+        await on.hot_query("claim", _CLAIM, {**asked(wants, node), "command": arrays.of_texts(wants.commands)})
+    )
 
 
 def asked(wants: Wants, node: str) -> dict[str, str]:
@@ -116,7 +133,6 @@ def asked(wants: Wants, node: str) -> dict[str, str]:
         "node": node,
         "key": arrays.of_texts(list(wants.room)),
         "wanted": arrays.of_integers(list(wants.room.values())),
-        "ending": arrays.of_integers([wants.ending.get(key, 0) for key in wants.room]),
     }
 
 
@@ -134,13 +150,14 @@ def _claim(rows: Sequence[Row]) -> Claim:
     return Claim(jobs, contended=len(jobs) < rows[0][_FOUND])
 
 
-def _reports(changes: Sequence[Change]) -> dict[str, str]:
+def _reports(changes: Sequence[Change]) -> dict[str, Any]:
     # In one order, so that two batches can't wait for each other.
     changes = sorted(changes, key=lambda change: change.assignment)
     return {
         "job": arrays.of_texts([job_of(change.assignment) for change in changes]),
         "assignment": arrays.of_texts([change.assignment for change in changes]),
         "crawler": arrays.of_texts([change.crawler for change in changes]),
+        "reported": arrays.of_booleans([change.reported for change in changes]),
         "started": arrays.of_booleans([change.started for change in changes]),
         "completed": arrays.of_booleans([isinstance(change.ending, Completed) for change in changes]),
         "progress": arrays.of_optional_texts([_json(change.progress or None) for change in changes]),

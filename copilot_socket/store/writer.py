@@ -15,11 +15,8 @@ from copilot_socket.core.folding import Verdict
 from copilot_socket.core.reports import Completed, Report
 from copilot_socket.store.batches import Batches, Operation, Written
 from copilot_socket.store.faults import DatabaseAway, Remedy, remedy
-from copilot_socket.store.turns import NOTHING, Claim, Wants
+from copilot_socket.store.turns import NONE_AHEAD, Ahead, Claim
 from copilot_socket.telling import Telling
-
-Batch = list[tuple[Operation, "Deferred[Verdict]"]]
-Committed = tuple[Batch, Written]
 
 MAX_BATCH = 1000
 MIN_BATCH = 64
@@ -33,30 +30,44 @@ class Unstorable(Exception):
     """The database refuses this operation for its data; the rest of its batch is committed."""
 
 
-class Claimant(Protocol):
-    """Who hands out jobs: crawlers that end theirs get the next in the same transaction."""
+class Outcome(Protocol):
+    """Who waits for an operation: a Deferred, for example."""
 
-    def wants(self, endings: Mapping[str, Collection[str]]) -> Wants:
+    def callback(self, verdict: Verdict) -> None:
+        """It is committed, with this verdict."""
+
+    def errback(self, error: Unstorable) -> None:
+        """The database refuses it."""
+
+
+Batch = list[tuple[Operation, Outcome]]
+Committed = tuple[Batch, Written]
+
+
+class Claimant(Protocol):
+    """Who hands out jobs: for crawlers that end theirs the next are claimed in the same transaction."""
+
+    def wants(self, endings: Mapping[str, Collection[str]]) -> Ahead:
         """What to claim beside the completion of these assignments, by the keys of the crawlers that say so."""
 
     def claimed(self, claim: Claim) -> None:
-        """What was claimed and committed."""
+        """What came of the wish: it is committed."""
 
-    def doubt(self, wants: Wants) -> None:
-        """Whether these claims were committed is not known."""
+    def doubt(self) -> None:
+        """Whether it was committed is not known."""
 
 
 class NoClaimant:
     """Claims nothing."""
 
-    def wants(self, endings: Mapping[str, Collection[str]]) -> Wants:
+    def wants(self, endings: Mapping[str, Collection[str]]) -> Ahead:
         """Nothing."""
-        return NOTHING
+        return NONE_AHEAD
 
     def claimed(self, claim: Claim) -> None:
         """There is nothing."""
 
-    def doubt(self, wants: Wants) -> None:
+    def doubt(self) -> None:
         """There is none."""
 
 
@@ -73,7 +84,7 @@ class Writer:
         self._batches = batches
         self._reactor = reactor
         self._telling = telling
-        self._queue: deque[tuple[Operation, Deferred[Verdict]]] = deque()
+        self._queue: deque[tuple[Operation, Outcome]] = deque()
         self._running: Deferred[None] | None = None
         self._in_flight = 0
         self._flowing = True
@@ -90,13 +101,17 @@ class Writer:
     def submit(self, operation: Operation) -> "Deferred[Verdict]":
         """Queue *operation*; fires with its verdict after the commit, or fails with :class:`Unstorable`."""
         d: Deferred[Verdict] = Deferred()
-        self._queue.append((operation, d))
+        self.enqueue(operation, d)
+        return d
+
+    def enqueue(self, operation: Operation, outcome: Outcome) -> None:
+        """Queue *operation*; *outcome* is told what became of it."""
+        self._queue.append((operation, outcome))
         if self._running is None:
             self._running = Deferred.fromCoroutine(self._run())
             self._running.addErrback(self._broken)
         elif len(self._queue) >= HIGH_WATER:
             self._flow(False)
-        return d
 
     def drained(self) -> "Deferred[None]":
         """Fires once the queue is empty and nothing is in flight."""
@@ -147,16 +162,16 @@ class Writer:
             batch.append(self._queue.popleft())
         return batch
 
-    async def _commit(self, batch: Batch, wants: Wants = NOTHING) -> list[Committed]:
+    async def _commit(self, batch: Batch, ahead: Ahead = NONE_AHEAD) -> list[Committed]:
         wait = WAIT_FIRST
         while True:
             try:
-                written = await self._batches.write([operation for operation, _ in batch], wants)
+                written = await self._batches.write([operation for operation, _ in batch], ahead)
             except (psycopg2.Error, DatabaseAway, ValueError, TypeError) as error:
                 what = remedy(error)
-                if wants and what is Remedy.WAIT:
-                    self.claimant.doubt(wants)
-                wants = NOTHING
+                if ahead:
+                    self._not_claimed(in_doubt=what is Remedy.WAIT)
+                    ahead = NONE_AHEAD
                 if what is Remedy.REFUSE:
                     return await self._halve(batch, error)
                 if what is Remedy.WAIT:
@@ -176,14 +191,24 @@ class Writer:
             if written.claim is not None:
                 with self.log.failureHandler("Handing over what was claimed failed"):
                     self.claimant.claimed(written.claim)
-            for (_, d), verdict in zip(batch, written.verdicts, strict=True):
-                d.callback(verdict)
+            for (_, outcome), verdict in zip(batch, written.verdicts, strict=True):
+                try:
+                    outcome.callback(verdict)
+                except Exception:
+                    self.log.failure("Telling what became of an operation failed")
 
-    def _wants(self, batch: Batch) -> Wants:
+    def _not_claimed(self, in_doubt: bool) -> None:
+        with self.log.failureHandler("Telling that nothing was claimed failed"):
+            if in_doubt:
+                self.claimant.doubt()
+            else:
+                self.claimant.claimed(Claim([], contended=False))
+
+    def _wants(self, batch: Batch) -> Ahead:
         """What to claim beside *batch*, which is stored whatever the claimant does."""
         with self.log.failureHandler("Asking what to claim failed"):
             return self.claimant.wants(_endings(batch))
-        return NOTHING
+        return NONE_AHEAD
 
     async def _halve(self, batch: Batch, error: Exception) -> list[Committed]:
         if len(batch) == 1:
@@ -215,6 +240,7 @@ class Writer:
     def _broken(self, failure: Failure) -> None:
         self._running = None
         self.log.failure("The writer failed", failure)
+        self.claimant.doubt()
         if self._queue:
             self._running = Deferred.fromCoroutine(self._run())
             self._running.addErrback(self._broken)

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import ElementFault, Message
+from copilot_socket.core.promises import Promise
 from copilot_socket.core.replies import Error, Reply
 from copilot_socket.telling import ErrorsSent, MessagesHandled, Telling
 from copilot_socket.wire.codec import encode
@@ -40,7 +41,7 @@ class Handler(Protocol):
     """What answers messages."""
 
     def handle(self, link: Any, message: Message) -> Any:
-        """The reply, None, or a Deferred of either; :class:`ProtocolError` for an ``error`` instead."""
+        """The reply, None, or a Promise or Deferred of either; :class:`ProtocolError` for an ``error`` instead."""
 
     def bad_message(self, link: Any) -> None:
         """Something came that is no valid message."""
@@ -83,8 +84,8 @@ class CrawlerProtocol(LineReceiver):
         self._dealing = False
         self._begun = 0.0
         """When the messages at hand were read."""
-        self._handled: dict[tuple[str, str, float], int] = {}
-        """Messages that are answered: how many by type, outcome and when they were read."""
+        self._handled: dict[tuple[str, str], list[float]] = {}
+        """When the messages were read that are answered, by type and outcome."""
 
     # -- bytes in
 
@@ -139,17 +140,20 @@ class CrawlerProtocol(LineReceiver):
             self._refuse(_internal(message), message.type)
             return
         self.bad_in_a_row = 0
-        if result is not None and isinstance(result, Deferred):
+        if isinstance(result, Promise | Deferred):
             self._owe(result, message)
             return
         if result is not None or message.faults:
             self._outbox.answer(*self._replies(message, result))
         self._count(message.type, "ok", self._begun)
 
-    def _owe(self, result: "Deferred[Reply | None]", message: Message) -> None:
+    def _owe(self, result: "Promise | Deferred[Reply | None]", message: Message) -> None:
         """The answer to *message* comes later, and those behind it wait."""
         about = (self._outbox.slot(), message, self._begun)
-        result.addCallbacks(self._answered, self._failed, callbackArgs=about, errbackArgs=about)
+        if isinstance(result, Promise):
+            result.listen(self._answered, self._failed, *about)
+        else:
+            result.addCallbacks(self._answered, self._failed, callbackArgs=about, errbackArgs=about)
         if self._outbox.waiting >= MAX_OWED and not self._held_back:
             self._held_back = True
             self.pauseProducing()
@@ -169,9 +173,10 @@ class CrawlerProtocol(LineReceiver):
         self._telling.tell(ErrorsSent(ErrorCode.INVALID_MESSAGE, len(message.faults)))
         return (*map(partial(_fault, message), message.faults), *replies)
 
-    def _failed(self, failure: Failure, slot: Slot, message: Message, begun: float) -> None:
-        error = failure.value
+    def _failed(self, problem: Exception | Failure, slot: Slot, message: Message, begun: float) -> None:
+        error = problem.value if isinstance(problem, Failure) else problem
         if not isinstance(error, ProtocolError):
+            failure = problem if isinstance(problem, Failure) else Failure(problem)
             self.log.failure(_FAILED, failure, type=message.type, connection=self.id)
             error = _internal(message)
         self._outbox.fill(slot, _error(error))
@@ -210,8 +215,7 @@ class CrawlerProtocol(LineReceiver):
     def _count(self, type_: str, outcome: str, begun: float) -> None:
         """A message that was read when it was *begun* is answered."""
         self._schedule_flush()
-        key = type_, outcome, begun
-        self._handled[key] = self._handled.get(key, 0) + 1
+        self._handled.setdefault((type_, outcome), []).append(begun)
 
     def _catch_up(self) -> None:
         if self.closed_because is not None:
@@ -245,8 +249,8 @@ class CrawlerProtocol(LineReceiver):
         if self._handled:
             handled, self._handled = self._handled, {}
             now = self._reactor.seconds()
-            for (type_, outcome, begun), count in handled.items():
-                self._telling.tell(MessagesHandled(type_, outcome, now - begun, count))
+            for (type_, outcome), read in handled.items():
+                self._telling.tell(MessagesHandled(type_, outcome, [now - begun for begun in read]))
 
     # -- life
 

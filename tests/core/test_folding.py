@@ -11,6 +11,7 @@ from copilot_socket.core.reports import (
     Discovered,
     Failed,
     FoundJob,
+    Given,
     Progressed,
     Report,
     Started,
@@ -21,6 +22,7 @@ from tests.support import model
 
 _objects = st.dictionaries(st.sampled_from("abc"), st.integers(0, 9), max_size=3)
 _bodies: st.SearchStrategy[Body] = st.one_of(
+    st.just(Given()),
     st.just(Started()),
     st.builds(Progressed, _objects, st.none() | _objects),
     st.builds(Discovered, st.just(()), st.just((FoundJob("users", None, None),)), _objects),

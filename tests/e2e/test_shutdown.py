@@ -7,10 +7,9 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred
 
-from copilot_socket.core.folding import Verdict
 from copilot_socket.core.reports import Report
 from copilot_socket.store.batches import Operation
-from copilot_socket.store.writer import MAX_BATCH
+from copilot_socket.store.writer import MAX_BATCH, Outcome
 from tests.support.crawler import TestCrawler, in_reactor, reactor, until
 from tests.support.postgres import admin
 from tests.support.server import NodeTestCase, ServerProcess
@@ -71,14 +70,14 @@ class DrainingTests(NodeTestCase):
         """All that was read when the node began to stop, more than a batch of it, is committed and acknowledged."""
         node = await self.node()
         writer = node.node.writer
-        submit, accepted = writer.submit, []
+        enqueue, accepted = writer.enqueue, []
 
-        def count(operation: Operation) -> "Deferred[Verdict]":
+        def count(operation: Operation, outcome: Outcome) -> None:
             if isinstance(operation, Report):
                 accepted.append(operation)
-            return submit(operation)
+            enqueue(operation, outcome)
 
-        self.patch(writer, "submit", count)
+        self.patch(writer, "enqueue", count)
         self.add_jobs(4)
         crawlers = [await self.greeted(node, f"c{n}") for n in range(4)]
         held = [(await crawler.take_job())["id"] for crawler in crawlers]

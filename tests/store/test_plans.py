@@ -17,8 +17,8 @@ HOT_STATEMENTS = {
     "hand_out": hand_out._HAND_OUT,
 }
 NOTHING: dict[str, object] = {
-    **dict.fromkeys(("job", "assignment", "crawler", "started", "completed", "progress", "resume"), "{}"),
-    **{"key": "{c1}", "wanted": "{1}", "ending": "{0}", "command": arrays.of_texts(["issues"]), "node": "node"},
+    **dict.fromkeys(("job", "assignment", "crawler", "reported", "started", "completed", "progress", "resume"), "{}"),
+    **{"key": "{c1}", "wanted": "{1}", "number": 1, "command": arrays.of_texts(["issues"]), "node": "node"},
     **{"jobs": "[]", "id": ulids(0, 1)[0], "max_attempts": 3},
 }
 

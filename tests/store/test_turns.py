@@ -1,50 +1,56 @@
 """The turn: reports and claims in one statement."""
 
 from copilot_socket.core.folding import Verdict
-from copilot_socket.core.reports import Completed, Failed, Progressed, Report
-from copilot_socket.store.turns import Wants
+from copilot_socket.core.reports import Completed, Failed, Given, Report, Started
+from copilot_socket.store.turns import Ahead
 from tests.support.store import PLAIN_COMMANDS, StoreTestCase
 
-ONE = Wants({"c1": 1}, PLAIN_COMMANDS)
-IN_ITS_PLACE = Wants({"c1": 1}, PLAIN_COMMANDS, {"c1": 1})
+ONE = Ahead(1, PLAIN_COMMANDS)
 
 
 class TurnTests(StoreTestCase):
-    """Batches.write() with wants."""
+    """Batches.write() with claims ahead."""
 
     async def test_the_next_job_with_the_completion(self) -> None:
-        """A crawler that may hold one job is given the next in the statement that ends the first."""
+        """The statement that ends a job claims the next for the node; whose it becomes is put down by another."""
         first = await self.assigned("g/1")
-        await self.present("c1", max_jobs=1)
         [second] = self.add_jobs("g/2")
-        written = await self.batches.write([Report(first, "c1", Completed({}))], IN_ITS_PLACE)
+        written = await self.batches.write([Report(first, "c1", Completed({}))], ONE)
         self.assertEqual(written.verdicts, [Verdict.STORED])
         assert written.claim is not None
         [claimed] = written.claim.jobs
-        self.assertEqual((claimed.assignment.partition(".")[0], claimed.crawler), (second, "c1"))
+        self.assertEqual((claimed.assignment.partition(".")[0], claimed.crawler), (second, None))
         self.assertEqual(self.job(first.partition(".")[0], "status"), ("completed",))
         self.assertEqual(self.job(second, "status", "tries"), ("assigned", 1))
+        self.assertEqual([job.assignment for job in await self.claims.reserved()], [claimed.assignment])
+        await self.report(claimed.assignment, Given())
+        held = "SELECT crawler_key, reported_at FROM job_assignments WHERE completed_at IS NULL"
+        self.assertEqual(self.query(held), [("c1", None)])
+        self.assertEqual(await self.claims.reserved(), [])
 
-    async def test_no_room_without_a_completion(self) -> None:
-        """Progress makes no room, nor does a report on a try that has ended before."""
-        gone = await self.assigned("g/1")
-        await self.report(gone, Completed({}))
-        await self.present("c1", max_jobs=1)
-        held = await self.assigned("g/2")
-        await self.present("c1", max_jobs=1)
-        self.add_jobs("g/3")
-        reports = [Report(held, "c1", Progressed({"processed": 1})), Report(gone, "c1", Completed({}))]
-        written = await self.batches.write(reports, ONE)
-        self.assertEqual(written.verdicts, [Verdict.STORED, Verdict.STORED])
-        assert written.claim is not None
-        self.assertEqual(written.claim.jobs, [])
+    async def test_given_and_reported_in_one_batch(self) -> None:
+        """All of it is one change."""
+        assignment = await self.reserved()
+        reports = [Report(assignment, "c1", body) for body in (Given(), Started(), Completed({"n": 1}))]
+        self.assertEqual((await self.batches.write(reports)).verdicts, [Verdict.STORED] * 3)
+        self.assertEqual(self.query("SELECT crawler_key, outcome FROM job_tries"), [("c1", "completed")])
+
+    async def test_whoever_was_given_the_id(self) -> None:
+        """What a node handed out and could not put down is the crawler's that reports on it, and no other's then."""
+        assignment = await self.reserved()
+        await self.present("c2")
+        self.assertEqual(await self.report(assignment, Started()), [Verdict.STORED])
+        other = await self.batches.write([Report(assignment, "c2", Completed({}))])
+        self.assertEqual(other.verdicts, [Verdict.UNAUTHORIZED])
 
     async def test_nothing_beside_a_failure(self) -> None:
         """A failure takes more than one statement: nothing is claimed with it."""
         first = await self.assigned("g/1")
         self.add_jobs("g/2")
         written = await self.batches.write([Report(first, "c1", Failed("no", None, True))], ONE)
-        self.assertIsNone(written.claim)
+        assert written.claim is not None
+        self.assertEqual(written.claim.jobs, [])
+        self.assertEqual(await self.claims.reserved(), [])
 
     async def test_a_try_that_is_superseded_is_kept(self) -> None:
         """How a try ended stands beside the assignment until the next one takes its place; both are told as tries."""

@@ -1,6 +1,6 @@
 """The group commit: batches, halving, a database that goes away, and its queue."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
@@ -9,7 +9,7 @@ from twisted.internet.task import deferLater
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.reports import Completed, Progressed, Report, Started
 from copilot_socket.store import writer as writer_module
-from copilot_socket.store.turns import Claim, Wants
+from copilot_socket.store.turns import Ahead, Claim
 from copilot_socket.store.writer import NoClaimant, Unstorable
 from tests.support.postgres import execute
 from tests.support.store import PLAIN_COMMANDS, StoreTestCase
@@ -40,10 +40,10 @@ class WriterTests(StoreTestCase):
         """Whoever hands out jobs may fail: what is reported is stored and answered all the same."""
 
         class Failing(NoClaimant):
-            def wants(self, endings: Mapping[str, int]) -> Wants:
+            def wants(self, endings: Mapping[str, Collection[str]]) -> Ahead:
                 if len(endings) > 1:
                     raise RuntimeError("no idea")
-                return Wants({"c1": 1}, PLAIN_COMMANDS)
+                return Ahead(1, PLAIN_COMMANDS)
 
             def claimed(self, claim: Claim) -> None:
                 raise RuntimeError("no hands")

@@ -5,13 +5,14 @@ from typing import Any
 import attrs
 
 from copilot_socket.core.folding import Change, Verdict
-from copilot_socket.core.reports import Body, Completed, Discovered, Failed, Progressed, Started
+from copilot_socket.core.reports import Body, Completed, Discovered, Failed, Given, Progressed, Started
 
 
 @attrs.frozen
 class Model:
     """The stored side of one live try."""
 
+    reported: bool = False
     started: bool = False
     progress: dict[str, Any] = attrs.field(factory=dict)
     resume_state: dict[str, Any] | None = None
@@ -23,6 +24,9 @@ def report(model: Model, body: Body) -> tuple[Model, Verdict]:
     """Apply one report."""
     if model.ending is not None:
         return model, Verdict.STORED if type(body) is model.ending else Verdict.STALE
+    if isinstance(body, Given):
+        return model, Verdict.STORED
+    model = attrs.evolve(model, reported=True)
     match body:
         case Started():
             return attrs.evolve(model, started=True), Verdict.STORED
@@ -42,6 +46,7 @@ def change(model: Model, change: Change) -> Model:
     merged = _merge(model, change.progress, change.resume_state)
     return attrs.evolve(
         merged,
+        reported=model.reported or change.reported,
         started=model.started or change.started,
         ending=None if change.ending is None else type(change.ending),
         discoveries=(*model.discoveries, *change.discoveries),

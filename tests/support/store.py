@@ -6,7 +6,7 @@ from twisted.internet import reactor
 
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES, Event, Status, commands_for
-from copilot_socket.core.reports import Body, Report
+from copilot_socket.core.reports import Body, Completed, Report, Started
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.store.batches import Batches, Operation, Presence, Settings
 from copilot_socket.store.claims import Claims
@@ -14,7 +14,7 @@ from copilot_socket.store.connection import HOT, Limits
 from copilot_socket.store.database import Database
 from copilot_socket.store.leases import Leases
 from copilot_socket.store.transitions import Transitions
-from copilot_socket.store.turns import Wants
+from copilot_socket.store.turns import Ahead, Wants
 from copilot_socket.store.writer import Writer
 from copilot_socket.telling import Telling
 from tests.support.postgres import DatabaseTestCase
@@ -96,6 +96,20 @@ class StoreTestCase(DatabaseTestCase):
         [assignment] = await self.claim(key)
         return assignment
 
+    async def reserved(self, path: str = "g/p") -> str:
+        """A fresh job, claimed for the node beside the end of another one."""
+        ended = await self.assigned(f"{path}/before")
+        self.add_jobs(path)
+        report = Report(ended, "c1", Completed({}))
+        written = await self.batches.write([report], Ahead(1, PLAIN_COMMANDS))
+        assert written.claim is not None
+        self.query("DELETE FROM jobs WHERE id = %s RETURNING id", ended.partition(".")[0])
+        self.query(
+            "DELETE FROM job_assignments WHERE web_app_job_id = %s RETURNING web_app_job_id", ended.partition(".")[0]
+        )
+        [claimed] = written.claim.jobs
+        return claimed.assignment
+
     async def report(self, assignment: str, *bodies: Body, key: str = "c1") -> list[Verdict]:
         """Write reports in one batch."""
         operations: list[Operation] = [Report(assignment, key, body) for body in bodies]
@@ -103,8 +117,6 @@ class StoreTestCase(DatabaseTestCase):
 
     async def in_status(self, status: Status, path: str = "g/p") -> tuple[str, str]:
         """A job brought into *status* by the ways that lead there: its id and its last assignment's."""
-        from copilot_socket.core.reports import Completed, Started
-
         assignment = await self.assigned(path)
         job_id = assignment.partition(".")[0]
         match status:

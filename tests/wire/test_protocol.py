@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import Message
+from copilot_socket.core.promises import Promise
 from copilot_socket.core.replies import Ack, Shutdown
 from copilot_socket.telling import MessagesHandled, News, Telling
 from copilot_socket.wire.factory import CrawlerFactory
@@ -273,8 +274,8 @@ class TogetherTests(ProtocolTestCase):
 
         self.handler.answer = slow
         self.receive(beats(1, 2) + b"rubbish\n" + beats(3))
-        told = [(news.type, news.outcome, news.seconds, news.count) for news in self.news]
-        self.assertEqual(told, [("heartbeat", "ok", 1.5, 3), ("unknown", "invalid_json", 1.5, 1)])
+        told = [(news.type, news.outcome, news.seconds) for news in self.news]
+        self.assertEqual(told, [("heartbeat", "ok", [1.5] * 3), ("unknown", "invalid_json", [1.5])])
 
     def test_told_when_answered(self) -> None:
         """A message that is answered later is told then, with all the time that it took."""
@@ -284,7 +285,20 @@ class TogetherTests(ProtocolTestCase):
         self.clock.advance(2)
         owed["2"].callback(None)
         self.clock.advance(0)
-        self.assertEqual([(news.seconds, news.count) for news in self.news], [(2.0, 1)])
+        self.assertEqual([news.seconds for news in self.news], [[2.0]])
+
+    def test_promised(self) -> None:
+        """What a handler promises is answered like what it has a Deferred for, in its turn."""
+        promises = {ref: Promise() for ref in "1234"}
+        self.handler.answer = lambda message: promises[message.ref]
+        self.receive(beats(1, 2, 3, 4))
+        promises["3"].fail(ZeroDivisionError())
+        promises["2"].fail(ProtocolError(ErrorCode.UNAUTHORIZED, "no", ref="2"))
+        self.assertEqual(self.sent(), [])
+        promises["1"].keep(Ack("heartbeat", "1"))
+        promises["4"].keep(None)
+        self.assertEqual(self.sent(), ["1", "unauthorized 2", "internal 3"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
 
 class BadMessageTests(ProtocolTestCase):

@@ -1,0 +1,107 @@
+"""What crawlers report of their jobs: to the writer, and, once it is stored, back to the crawler."""
+
+from typing import Any
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+
+from copilot_socket.core.errors import ErrorCode, ProtocolError
+from copilot_socket.core.folding import Verdict
+from copilot_socket.core.messages import Message
+from copilot_socket.core.promises import Promise
+from copilot_socket.core.replies import Ack, Reply
+from copilot_socket.core.reports import Body, Completed, Discovered, Failed, Report
+from copilot_socket.handlers.crawlers import Crawler, Held, Link
+from copilot_socket.handlers.dispatcher import Dispatcher
+from copilot_socket.store.writer import Unstorable, Writer
+
+_REFUSALS = {
+    Verdict.STALE: (ErrorCode.STALE_ASSIGNMENT, "this try of the job has ended; what was reported changes nothing"),
+    Verdict.UNKNOWN: (ErrorCode.UNKNOWN_JOB, "no assignment of this server ever had this id"),
+    Verdict.UNAUTHORIZED: (ErrorCode.UNAUTHORIZED, "another crawler, which is connected, holds this assignment"),
+}
+
+
+class Reports:
+    """Submits reports."""
+
+    def __init__(self, writer: Writer, dispatcher: Dispatcher, reactor: IReactorTime) -> None:
+        self._writer = writer
+        self._dispatcher = dispatcher
+        self._reactor = reactor
+
+    def submit(self, link: Link, message: Message, body: Body) -> Promise:
+        """Have *body*, which *message* says of its job, stored; its answer comes when that is done."""
+        crawler = link.crawler
+        crawler.reported_since_request = True
+        crawler.begin()
+        assert message.job_id is not None  # the schema says so
+        if isinstance(body, Completed | Failed):
+            crawler.tell_ending(message.job_id, self._reactor.seconds())
+        told = _Told(self._dispatcher, link, crawler, message, body)
+        self._writer.enqueue(Report(message.job_id, crawler.key, body), told)
+        return told
+
+
+@attrs.define(eq=False)
+class _Told(Promise):
+    """A report on its way to the database."""
+
+    dispatcher: Dispatcher
+    link: Link
+    crawler: Crawler
+    message: Message
+    body: Body
+
+    def callback(self, verdict: Verdict) -> None:
+        """See :class:`copilot_socket.store.writer.Outcome`."""
+        try:
+            reply = self._stored(verdict)
+        except Exception as error:
+            self.fail(error)
+        else:
+            self.keep(reply)
+
+    def errback(self, error: Unstorable) -> None:
+        """See :class:`copilot_socket.store.writer.Outcome`."""
+        self.crawler.keep(self._assignment)
+        self.crawler.end()
+        self.fail(_refusal(ErrorCode.INTERNAL, "the database refuses to store this message; it is dropped", self))
+
+    @property
+    def _assignment(self) -> str:
+        return self.message.job_id or ""
+
+    def _stored(self, verdict: Verdict) -> Reply | None:
+        crawler, body = self.crawler, self.body
+        if verdict is not Verdict.STORED or isinstance(body, Completed | Failed):
+            if crawler.drop(self._assignment):
+                self.dispatcher.ended(crawler)
+        else:
+            self._heard()
+        crawler.end()
+        if isinstance(body, Discovered) and body.jobs:
+            self.dispatcher.wake()
+        if verdict is Verdict.STORED:
+            return ack(self.link, self.message)
+        code, text = _REFUSALS[verdict]
+        raise _refusal(code, text, self, path="/jobId")
+
+    def _heard(self) -> None:
+        """Its crawler has the job."""
+        held = self.crawler.held.get(self._assignment)
+        if held is not None:
+            held.reported = True
+        else:
+            self.crawler.held[self._assignment] = Held(None, reported=True)
+
+
+def ack(link: Link, message: Message) -> Reply | None:
+    """What says that *message* is dealt with, to a crawler that wants to hear it."""
+    if "ack" not in link.capabilities:
+        return None
+    return Ack(type=message.type, ref=message.ref, job_id=message.job_id)
+
+
+def _refusal(code: ErrorCode, text: str, told: _Told, **where: Any) -> ProtocolError:
+    return ProtocolError(code, text, ref=told.message.ref, job_id=told.message.job_id, **where)

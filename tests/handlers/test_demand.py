@@ -1,0 +1,186 @@
+"""How many jobs are claimed beside a batch of reports."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from copilot_socket.core.folding import Verdict
+from copilot_socket.handlers import reserve as reserve_module
+from copilot_socket.handlers.crawlers import QUICK, Crawler, Held, Registry
+from copilot_socket.handlers.demand import MAX_UNSTORED, Demand, runs_ahead
+from copilot_socket.handlers.reserve import Reserve
+from copilot_socket.handlers.standing import MAX_CLAIM, Standing
+from copilot_socket.store.batches import Operation
+from copilot_socket.store.turns import Claimed
+from copilot_socket.store.writer import Outcome
+
+TYPES = ("issue",)
+
+
+class FakeLink:
+    """A connection that hears acks, or does not."""
+
+    def __init__(self, crawler: Crawler, *, acks: bool = True) -> None:
+        self.crawler = crawler
+        self.capabilities = frozenset({"ack"} if acks else ())
+
+
+class FakeWriter:
+    """Remembers what is to be put down."""
+
+    def __init__(self) -> None:
+        self.queue: list[tuple[Operation, Outcome]] = []
+
+    def enqueue(self, operation: Operation, outcome: Outcome) -> None:
+        self.queue.append((operation, outcome))
+
+
+def claimed(number: int) -> Claimed:
+    """A job that the node has claimed."""
+    name = f"JOB{number}.1.x"
+    return Claimed(name, None, "7", "http://g", None, "issues", "g/p", None, None, 1, "a", "t", None, "valid", 0.0)
+
+
+class DemandTestCase(SynchronousTestCase):
+    """A crawler, what is kept, and what is wanted."""
+
+    def setUp(self) -> None:
+        self.clock, self.writer, self.registry = Clock(), FakeWriter(), Registry()
+        self.reserve = Reserve(self.writer, self.clock)  # type: ignore[arg-type]
+        self.demand = Demand(self.registry, self.reserve)
+        self.crawler = self.crawler_called("c1")
+
+    def crawler_called(self, key: str, types: Sequence[str] = TYPES) -> Crawler:
+        """One that is here, with a connection."""
+        crawler = Crawler(key, key, False, 1, tuple(types), present=True)
+        link: Any = FakeLink(crawler)
+        self.registry.join(link, crawler)
+        return crawler
+
+    def hungry(self, crawler: Crawler, **link: bool) -> Standing:
+        """It asks while its reports are on their way."""
+        standing = Standing(crawler, FakeLink(crawler, **link), 1)  # type: ignore[arg-type]
+        self.demand.hungry[crawler.key] = standing
+        return standing
+
+    def wanted(self, **endings: int) -> int:
+        """How many jobs are claimed beside so many ends of jobs."""
+        return self.demand.wants({key: [f"{key}.{n}" for n in range(count)] for key, count in endings.items()}).number
+
+
+class DemandTests(DemandTestCase):
+    """Demand.wants()."""
+
+    def test_nobody_asks(self) -> None:
+        """Nothing is claimed for a crawler that is not known to ask, or has gone."""
+        self.assertFalse(self.demand.wants({"c1": ["a"], "stranger": ["b"]}))
+        self.crawler.prompt, self.crawler.present = True, False
+        self.assertEqual(self.wanted(c1=1), 0)
+        self.assertFalse(self.demand.in_flight)
+
+    def test_one_for_one(self) -> None:
+        """A prompt crawler gets as many as it ended; one that has asked, no more than it asked for."""
+        self.crawler.prompt = True
+        self.assertEqual(self.wanted(c1=2), 2)
+        self.hungry(self.crawler)
+        self.assertEqual(self.wanted(c1=2), 1)
+
+    def test_more_for_a_quick_one(self) -> None:
+        """One that asked and found nothing gets another one, unless that is kept or on its way already."""
+        self.crawler.quick = True
+        self.hungry(self.crawler)
+        self.assertEqual(self.wanted(c1=1), 2)
+        self.assertEqual(self.wanted(c1=1), 1)
+        self.assertEqual(
+            (self.demand.came(), self.demand.came(), self.demand.came()), ((TYPES, 2), (TYPES, 1), ((), 0))
+        )
+        self.reserve.keep(TYPES, [claimed(1)])
+        self.assertEqual(self.wanted(c1=1), 1)
+
+    def test_one_statement_one_kind(self) -> None:
+        """Where crawlers take different commands, those of the most ends are served beside the batch."""
+        other = self.crawler_called("c2", ["branch"])
+        self.crawler.prompt = other.prompt = True
+        ahead = self.demand.wants({"c1": ["a"], "c2": ["b", "c"]})
+        self.assertEqual((ahead.number, ahead.commands), (2, ("branches",)))
+
+    def test_not_without_end(self) -> None:
+        """A claim has a bound."""
+        self.crawler.prompt = True
+        self.assertEqual(self.wanted(c1=MAX_CLAIM + 1), MAX_CLAIM)
+
+    def test_who_runs_ahead(self) -> None:
+        """Whoever hears acks, is no plain crawler, and has not told too many ends that are not stored."""
+        self.assertTrue(runs_ahead(self.hungry(self.crawler)))
+        self.assertFalse(runs_ahead(self.hungry(self.crawler, acks=False)))
+        self.crawler.ending = MAX_UNSTORED
+        self.assertFalse(runs_ahead(self.hungry(self.crawler)))
+        self.crawler.ending, self.crawler.plain = 0, True
+        self.assertFalse(runs_ahead(self.hungry(self.crawler)))
+
+
+class ReserveTests(DemandTestCase):
+    """Reserve."""
+
+    def test_first_in_first_out(self) -> None:
+        """What has been kept longest goes first; what nobody asked for in time goes back, and no sooner."""
+        back: list[Claimed] = []
+        self.reserve.on_unwanted = back.extend
+        self.reserve.keep(TYPES, [claimed(1), claimed(2)])
+        self.clock.advance(reserve_module.PATIENCE / 2)
+        self.reserve.keep(TYPES, [claimed(3)])
+        self.assertEqual(self.reserve.take(TYPES, 1), [claimed(1)])
+        self.assertEqual(self.reserve.take(("branch",), 1), [])
+        self.clock.advance(reserve_module.PATIENCE / 2)
+        self.assertEqual(back, [claimed(2)])
+        self.clock.advance(reserve_module.PATIENCE / 2)
+        self.assertEqual(back, [claimed(2), claimed(3)])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_put_down(self) -> None:
+        """A job is the node's until it is stored whose it is; a crawler does not hold one that was cancelled then."""
+        for verdict, held in ((Verdict.STORED, 1), (Verdict.STALE, 0)):
+            job = claimed(1)
+            self.reserve.keep(TYPES, [job])
+            self.reserve.take(TYPES, 1)
+            self.crawler.hold({job.assignment: Held(0.0, reported=False)})
+            self.reserve.give(job, self.crawler)
+            self.assertIn(job.assignment, self.reserve)
+            self.assertEqual(self.crawler.pending, 1)
+            self.writer.queue.pop()[1].callback(verdict)
+            self.assertNotIn(job.assignment, self.reserve)
+            self.assertEqual((self.crawler.pending, len(self.crawler.held)), (0, held))
+        self.reserve.stop()
+
+
+class CrawlerTests(DemandTestCase):
+    """What a crawler holds, and what it has said."""
+
+    def test_room(self) -> None:
+        """The end of a job makes room once, and none when it turns out that it was not over."""
+        crawler = self.crawler
+        crawler.hold({"a": Held(0.0, reported=True)})
+        self.assertEqual(crawler.room, 0)
+        for _ in range(2):
+            crawler.tell_ending("a", QUICK / 2)
+        self.assertEqual((crawler.room, crawler.quick), (1, True))
+        crawler.keep("a")
+        self.assertEqual(crawler.room, 0)
+        crawler.tell_ending("a", QUICK)
+        self.assertEqual((crawler.room, crawler.quick), (1, False))
+        self.assertEqual((crawler.drop("a"), crawler.drop("a"), crawler.room, crawler.ending), (True, False, 1, 0))
+
+    def test_settled(self) -> None:
+        """Whoever waits for what was said waits for that, and not for what is said later."""
+        done: list[str] = []
+        self.crawler.when_settled(lambda: done.append("nothing was said"))
+        self.crawler.begin()
+        self.crawler.when_settled(lambda: done.append("one"))
+        self.crawler.begin()
+        self.crawler.when_settled(lambda: done.append("two"))
+        self.crawler.end()
+        self.assertEqual(done, ["nothing was said", "one"])
+        self.crawler.end()
+        self.assertEqual(done, ["nothing was said", "one", "two"])
