@@ -3,7 +3,7 @@
 Liveness, leases and room belong to the crawler, never to a connection.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from typing import Protocol, cast
 
@@ -81,7 +81,8 @@ class Crawler:
     arriving: int = 0
     """Arrivals under way: meanwhile it is not known what it holds."""
     _begun: int = 0
-    _committed: int = 0
+    _under_way: OrderedDict[int, None] = attrs.field(factory=OrderedDict)
+    """What is on its way to the database, in the order in which it began; the oldest is taken out in no time."""
     _settling: deque[tuple[int, Callable[[], None]]] = attrs.field(factory=deque)
 
     @property
@@ -123,8 +124,8 @@ class Crawler:
             self.ending += 1
             self.quick = held.sent_at is not None and now - held.sent_at < QUICK
 
-    def keep(self, assignment: str) -> None:
-        """It was not over."""
+    def still_holds(self, assignment: str) -> None:
+        """*assignment* is not over: what it said could not be stored."""
         held = self.held.get(assignment)
         if held is not None and held.ending:
             held.ending = False
@@ -142,24 +143,26 @@ class Crawler:
     @property
     def pending(self) -> int:
         """How many reports and arrivals are not committed yet."""
-        return self._begun - self._committed
+        return len(self._under_way)
 
-    def begin(self) -> None:
-        """Something that bears on what it holds is on its way to the database."""
+    def begin(self) -> int:
+        """Something that bears on what it holds is on its way to the database; a number for :meth:`end`."""
         self._begun += 1
+        self._under_way[self._begun] = None
+        return self._begun
 
-    def end(self) -> None:
-        """And has arrived there."""
-        self._committed += 1
-        while self._settling and self._settling[0][0] <= self._committed:
+    def end(self, number: int) -> None:
+        """And has arrived there; it may have overtaken what began before it."""
+        del self._under_way[number]
+        while self._settling and self._settling[0][0] < next(iter(self._under_way), self._begun + 1):
             self._settling.popleft()[1]()
 
     def when_settled(self, work: Callable[[], None]) -> None:
-        """Call *work* once as much is committed as it has said so far; now, if it is."""
-        if self._begun == self._committed:
-            work()
-        else:
+        """Call *work* once everything that it has said so far is committed, whatever it says later; now, if it is."""
+        if self._under_way:
             self._settling.append((self._begun, work))
+        else:
+            work()
 
 
 class Registry:

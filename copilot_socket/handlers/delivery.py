@@ -101,7 +101,7 @@ class Delivery:
             elif live:
                 self._send(present, [job], [token])
             else:  # cancelled meanwhile
-                self._reserve.settled(job.assignment)
+                self._reserve.forget(job.assignment)
         finally:
             crawler.reserved -= 1
         self._on_room()
@@ -126,7 +126,7 @@ class Delivery:
                 self.log.warn("Giving back jobs failed and is tried again: {error}", error=error)
                 await deferLater(self._reactor, RETRY)
         for job in jobs:
-            self._reserve.settled(job.assignment)
+            self._reserve.forget(job.assignment)
 
     def _background(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
         d = Deferred.fromCoroutine(coroutine)

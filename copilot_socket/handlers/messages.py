@@ -119,16 +119,16 @@ class Messages:
         crawler.max_jobs = data.max_jobs or self.terms.max_jobs
         if data.entity_types is not None:
             crawler.entity_types = tuple(data.entity_types)
-        crawler.begin()
+        number = crawler.begin()
         self._presence.heard(crawler)
-        return Deferred.fromCoroutine(self._welcome(link, crawler, data))
+        return Deferred.fromCoroutine(self._welcome(link, crawler, data, number))
 
-    async def _welcome(self, link: Link, crawler: Crawler, data: Hello) -> Reply:
+    async def _welcome(self, link: Link, crawler: Crawler, data: Hello, number: int) -> Reply:
         try:
             await self._presence.arrive(crawler)
             await self._presence.keep_only(crawler, data.assignments)
         finally:
-            crawler.end()
+            crawler.end(number)
         return Welcome(
             connection_id=link.id,
             protocol_version=PROTOCOL_VERSION,

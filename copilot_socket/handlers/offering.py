@@ -31,7 +31,7 @@ class Offers:
             yield Offer()
             return
         offer = Offer(Wants({crawler.key: 1}, (command,)))
-        crawler.begin()
+        number = crawler.begin()
         crawler.offered = True
         try:
             yield offer
@@ -41,4 +41,4 @@ class Offers:
         finally:
             crawler.offered = False
             self._given(offer.jobs)
-            crawler.end()
+            crawler.end(number)

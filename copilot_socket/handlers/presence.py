@@ -102,14 +102,14 @@ class PresenceKeeper:
 
     async def arrive(self, crawler: Crawler) -> None:
         """Take the crawler's lease, and learn what it holds from before."""
-        crawler.begin()
+        number = crawler.begin()
         crawler.arriving += 1
         try:
             await self._writer.submit(_presence(crawler, present=True))
             await self.learn(crawler)
         finally:
             crawler.arriving -= 1
-            crawler.end()
+            crawler.end(number)
         self._on_room()
 
     async def learn(self, crawler: Crawler) -> None:

@@ -34,11 +34,11 @@ class Reports:
         """Have *body*, which *message* says of its job, stored; its answer comes when that is done."""
         crawler = link.crawler
         crawler.reported_since_request = True
-        crawler.begin()
+        number = crawler.begin()
         assert message.job_id is not None  # the schema says so
         if isinstance(body, Completed | Failed):
             crawler.tell_ending(message.job_id, self._reactor.seconds())
-        told = _Told(self._dispatcher, link, crawler, message, body)
+        told = _Told(self._dispatcher, link, crawler, message, body, number)
         self._writer.enqueue(Report(message.job_id, crawler.key, body), told)
         return told
 
@@ -52,6 +52,8 @@ class _Told(Promise):
     crawler: Crawler
     message: Message
     body: Body
+    number: int
+    """Of what is under way for the crawler."""
 
     def callback(self, verdict: Verdict) -> None:
         """See :class:`copilot_socket.store.writer.Outcome`."""
@@ -64,8 +66,8 @@ class _Told(Promise):
 
     def errback(self, error: Unstorable) -> None:
         """See :class:`copilot_socket.store.writer.Outcome`."""
-        self.crawler.keep(self._assignment)
-        self.crawler.end()
+        self.crawler.still_holds(self._assignment)
+        self.crawler.end(self.number)
         self.fail(_refusal(ErrorCode.INTERNAL, "the database refuses to store this message; it is dropped", self))
 
     @property
@@ -79,7 +81,7 @@ class _Told(Promise):
                 self.dispatcher.ended(crawler)
         else:
             self._heard()
-        crawler.end()
+        crawler.end(self.number)
         if isinstance(body, Discovered) and body.jobs:
             self.dispatcher.wake()
         if verdict is Verdict.STORED:

@@ -25,13 +25,15 @@ class _PutDown:
     reserve: "Reserve"
     assignment: str
     crawler: Crawler
+    number: int
+    """Of what is under way for the crawler."""
 
     def callback(self, verdict: Verdict) -> None:
         """See :class:`copilot_socket.store.writer.Outcome`."""
-        self.reserve.settled(self.assignment)
+        self.reserve.forget(self.assignment)
         if verdict is not Verdict.STORED:  # it was cancelled at that moment
             self.crawler.drop(self.assignment)
-        self.crawler.end()
+        self.crawler.end(self.number)
 
     def errback(self, error: Unstorable) -> None:
         """See :class:`copilot_socket.store.writer.Outcome`."""
@@ -83,16 +85,18 @@ class Reserve:
 
     def drop(self, assignment: str) -> None:
         """The try is over: somebody has cancelled the job, perhaps."""
-        self._known.discard(assignment)
+        if assignment not in self._known:
+            return
+        self.forget(assignment)
         for entity_types, kept in self._kept.items():
             self._kept[entity_types] = deque([each for each in kept if each[1].assignment != assignment])
 
     def give(self, job: Claimed, crawler: Crawler) -> None:
         """*job* is handed out to *crawler*: put it down to it."""
-        crawler.begin()
-        self._writer.enqueue(Report(job.assignment, crawler.key, _GIVEN), _PutDown(self, job.assignment, crawler))
+        put_down = _PutDown(self, job.assignment, crawler, crawler.begin())
+        self._writer.enqueue(Report(job.assignment, crawler.key, _GIVEN), put_down)
 
-    def settled(self, assignment: str) -> None:
+    def forget(self, assignment: str) -> None:
         """*assignment* is the node's no more."""
         self._known.discard(assignment)
 
