@@ -91,8 +91,8 @@ class Node(Service):
         self.dispatcher = Dispatcher(
             self.registry, self.writer, claims, tokens, self.transitions, reactor, self.telling
         )
-        self.writer.claimant = self.dispatcher
-        offers = Offers(idle=self.dispatcher.idle, given=self.dispatcher.offered, doubt=self.dispatcher.not_known)
+        self.writer.claimant = self.dispatcher.ahead
+        offers = Offers(idle=self.dispatcher.idle, given=self.dispatcher.offered, doubt=self.dispatcher.doubt)
         self._hand_out = HandOut(self.database, offers, self.id)
         self._due = DueJobs(claims, reactor, self.dispatcher.wake)
         self.transitions.on_delay = self._due.expect

@@ -2,11 +2,11 @@
 
 One round of claiming is in flight at a time; it serves everyone who stands at its start. For crawlers that end their
 jobs and ask at once the next ones are claimed for the node, in the transaction that stores the ends
-(:mod:`copilot_socket.handlers.demand`). One that waits while a job is put in gets it in the transaction that stores
+(:mod:`copilot_socket.handlers.ahead`). One that waits while a job is put in gets it in the transaction that stores
 that (:mod:`copilot_socket.handlers.offering`).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 
 import psycopg2
 from twisted.internet.defer import Deferred, succeed
@@ -16,9 +16,9 @@ from twisted.logger import Logger
 
 from copilot_socket.core.jobs import ENTITY_TYPES, Event, commands_for
 from copilot_socket.core.replies import JobResponse
+from copilot_socket.handlers.ahead import ClaimsAhead, EntityTypes, runs_ahead
 from copilot_socket.handlers.crawlers import Crawler, Link, Registry
 from copilot_socket.handlers.delivery import Delivery
-from copilot_socket.handlers.demand import Demand, runs_ahead
 from copilot_socket.handlers.doubts import Doubts
 from copilot_socket.handlers.reserve import Reserve
 from copilot_socket.handlers.standing import Standing, by_crawler, by_entity_types, fit, room_of
@@ -26,7 +26,7 @@ from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.transitions import Transitions
-from copilot_socket.store.turns import NONE_AHEAD, Ahead, Claim, Claimed, Wants
+from copilot_socket.store.turns import Claim, Claimed, Wants
 from copilot_socket.store.writer import Writer
 from copilot_socket.telling import Telling
 
@@ -58,7 +58,9 @@ class Dispatcher:
         self._reactor = reactor
         self._reserve = Reserve(writer, reactor)
         self._reserve.on_unwanted = self._unwanted
-        self._demand = Demand(registry, self._reserve)
+        self.ahead = ClaimsAhead(registry, self._reserve, claims)
+        self.ahead.on_kept = self._kept
+        self.ahead.on_more = self.wake
         self._registry = registry
         self._delivery = Delivery(
             claims,
@@ -68,7 +70,7 @@ class Dispatcher:
             reactor,
             telling,
             present=self._present,
-            on_sent=self._served,
+            on_sent=self.drop_request,
             on_room=self.wake,
         )
         self._standing: dict[str, Standing] = {}
@@ -77,9 +79,6 @@ class Dispatcher:
         self._again = False
         self._stopped = False
         self._doubts = Doubts(claims)
-        self._in_doubt = False
-        """Whether what was claimed ahead was committed is not known."""
-        self._looking = False
 
     @property
     def standing(self) -> int:
@@ -89,13 +88,13 @@ class Dispatcher:
     # -- requests
 
     def drop_request(self, crawler: Crawler) -> None:
-        """*crawler* asks anew: what it asked before stands no longer."""
-        self._served(crawler)
+        """What *crawler* has asked stands no longer: it is answered, or asked anew."""
+        self._drop(crawler.key)
 
     def request(self, link: Link, limit: int) -> None:
         """Let the crawler behind *link* stand for up to *limit* jobs; a later request replaces an earlier one."""
         crawler = link.crawler
-        self._served(crawler)
+        self.drop_request(crawler)
         crawler.prompt = crawler.pending > 0 or self._reactor.seconds() - crawler.ended_at < PROMPT
         standing = Standing(crawler, link, limit, settled=not crawler.pending)
         if self._serve(standing):
@@ -104,14 +103,14 @@ class Dispatcher:
         if standing.settled:
             self.wake()
         else:
-            self._demand.hungry[crawler.key] = standing
+            self.ahead.hungry[crawler.key] = standing
             crawler.when_settled(lambda: self._settled(standing))
 
     def withdraw(self, link: Link) -> None:
         """The connection is over, and the request made over it."""
         standing = self._standing.get(link.crawler.key)
         if standing is not None and standing.link is link:
-            self._served(link.crawler)
+            self.drop_request(link.crawler)
 
     def ended(self, crawler: Crawler) -> None:
         """That a job of *crawler*'s is over is stored: there is room."""
@@ -137,6 +136,7 @@ class Dispatcher:
     async def stop(self) -> None:
         """Claim no more; what is claimed and not sent goes back."""
         self._stopped = True
+        self.ahead.stop()
         await self._running
         await self._writer.drained()
         self._reserve.stop()
@@ -160,10 +160,8 @@ class Dispatcher:
         """Forget the requests of crawlers that have since asked at another node, and what was claimed unheard."""
         if self._standing:
             for key in await self._claims.not_ours(list(self._standing)):
-                crawler = self._standing[key].crawler if key in self._standing else None
-                if crawler is not None:
-                    self._served(crawler)
-        await self._look_for_unheard()
+                self._drop(key)
+        await self._give_back_unheard()
 
     def over(self, assignment: str) -> None:
         """The try has ended, by no report of its crawler's."""
@@ -171,40 +169,18 @@ class Dispatcher:
         if self._registry.ended(assignment) is not None:
             self.wake()
 
-    # -- claims ahead, for the writer
+    # -- jobs in reserve
 
-    def wants(self, endings: Mapping[str, Collection[str]]) -> Ahead:
-        """What to claim beside the completion of these assignments, by the keys of the crawlers that say so."""
-        return NONE_AHEAD if self._stopped or self._in_doubt or self._looking else self._demand.wants(endings)
-
-    def claimed(self, claim: Claim) -> None:
-        """Keep what was claimed, and serve those who have asked meanwhile."""
-        entity_types, asked = self._demand.came()
-        self._reserve.keep(entity_types, claim.jobs)
-        for standing in list(self._demand.hungry.values()):
+    def _kept(self, entity_types: EntityTypes, last: bool) -> None:
+        """Serve those who have asked meanwhile; with the *last* jobs of the queue everyone who waits."""
+        for standing in list(self.ahead.hungry.values()):
             self._serve(standing)
-        if len(claim.jobs) < asked and self._reserve.count(entity_types):
-            for standing in list(self._standing.values()):  # there are no more: nobody is to wait for what is kept
+        if last and self._reserve.count(entity_types):
+            for standing in list(self._standing.values()):
                 self._serve(standing)
-        if claim.contended:
-            self.wake()
 
-    def doubt(self) -> None:
-        """Whether what was to be claimed ahead is committed is not known; a look will tell."""
-        self._demand.came()
-        self._in_doubt = True
-        self.wake()
-
-    async def _look_for_unheard(self) -> None:
-        """Give back what is the node's by the database, and not known of here. Meanwhile nothing is claimed ahead."""
-        if self._demand.in_flight or self._looking:
-            return
-        self._looking = True
-        try:
-            jobs = [job for job in await self._claims.reserved() if job.assignment not in self._reserve]
-        finally:
-            self._looking = False
-        self._in_doubt = False
+    async def _give_back_unheard(self) -> None:
+        jobs = await self.ahead.unheard()
         if jobs:
             self._delivery.give_back(jobs, Event.RETURNED, "its claim was not heard of")
 
@@ -228,7 +204,7 @@ class Dispatcher:
         standing.settled = True
         key = standing.crawler.key
         if self._standing.get(key) is standing:
-            self._demand.hungry.pop(key, None)
+            self.ahead.hungry.pop(key, None)
             if not self._serve(standing):
                 self.wake()
 
@@ -245,7 +221,7 @@ class Dispatcher:
         """*jobs* are stored, and assigned to crawlers that stood by for them."""
         self._hand_over(jobs)
 
-    def not_known(self, wants: Wants) -> None:
+    def doubt(self, wants: Wants) -> None:
         """Whether jobs were assigned as in *wants* is not known; a look will tell."""
         self._doubts.add(wants.room)
         self.wake()
@@ -295,8 +271,8 @@ class Dispatcher:
         """Claim for all that stand; whether other nodes had everything that was there."""
         contended = False
         self._hand_over(await self._doubts.settle(self._standing))
-        if self._in_doubt:
-            await self._look_for_unheard()
+        if self.ahead.in_doubt:
+            await self._give_back_unheard()
         everyone = [standing for standing in self._standing.values() if standing.settled and standing.crawler.present]
         served: set[str] = set()
         for entity_types, group in by_entity_types(everyone).items():
@@ -315,7 +291,7 @@ class Dispatcher:
         try:
             return await self._claims.claim(wants)
         except DatabaseAway:  # perhaps it was committed all the same
-            self.not_known(wants)
+            self.doubt(wants)
             raise
 
     async def _answer_empty(self, fresh: Sequence[Standing]) -> None:
@@ -345,10 +321,9 @@ class Dispatcher:
                 served.add(key)
         return served
 
-    def _served(self, crawler: Crawler) -> None:
-        """The request of *crawler* stands no longer."""
-        self._standing.pop(crawler.key, None)
-        self._demand.hungry.pop(crawler.key, None)
+    def _drop(self, key: str) -> None:
+        self._standing.pop(key, None)
+        self.ahead.hungry.pop(key, None)
 
     def _present(self, standing: Standing) -> Standing | None:
         """The request that a job for *standing*'s crawler answers by now, if any can be sent."""

@@ -11,7 +11,7 @@ from copilot_socket.core.reports import Completed, Discovered, Failed, FoundArea
 from copilot_socket.store.connection import Connection, Row, Transaction
 from copilot_socket.store.sql import sql
 from copilot_socket.store.transitions import Ask, Transitions
-from copilot_socket.store.turns import NONE_AHEAD, Ahead, Claim, Stored, store
+from copilot_socket.store.turns import NONE_AHEAD, NOTHING_CLAIMED, Ahead, Claim, Stored, store
 from copilot_socket.telling import JobChanged, JobCreated, JobProgressed, News, Telling
 
 
@@ -52,11 +52,12 @@ class Settings:
 
 @attrs.frozen
 class Written:
-    """A committed batch: a verdict for each operation, what to tell, and the jobs claimed with it."""
+    """A committed batch: a verdict for each operation, what to tell, what was to be claimed with it, and what was."""
 
     verdicts: list[Verdict]
     news: list[News]
-    claim: Claim | None = None
+    ahead: Ahead
+    claim: Claim
 
 
 class Batches:
@@ -83,17 +84,19 @@ class Batches:
         changes = [item.change for item in folds]
         if len(reports) == len(operations) and all(map(_everyday, changes)):
             turn = await store(self._connection, self._settings.node, changes, ahead)
-            held, news, claim = turn.held, self._told(changes, turn.held), turn.claim if ahead else None
+            held, news, claim = turn.held, self._told(changes, turn.held), turn.claim
         else:
             held, news = await self._connection.transaction(lambda tx: self._everything(tx, operations, changes))
-            claim = Claim([], contended=False) if ahead else None
+            claim = NOTHING_CLAIMED
         verdicts = await self._verdicts(folds, held)
         by_report: list[Verdict] = [Verdict.STORED] * len(reports)
         for item, run in zip(folds, runs, strict=True):
             for index, verdict in zip(run, item.verdicts(verdicts[item.change.assignment]), strict=True):
                 by_report[index] = verdict
         left = iter(by_report)
-        return Written([next(left) if isinstance(op, Report) else Verdict.STORED for op in operations], news, claim)
+        return Written(
+            [next(left) if isinstance(op, Report) else Verdict.STORED for op in operations], news, ahead, claim
+        )
 
     async def _everything(
         self, tx: Transaction, operations: Sequence[Operation], changes: Sequence[Change]

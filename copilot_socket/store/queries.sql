@@ -99,8 +99,8 @@ assigned AS (
   SELECT id, assignment, account_id, user_id, tries, key, %(node)s, token_generation FROM claimed ORDER BY id
   ON CONFLICT (web_app_job_id) DO UPDATE SET
     crawler_job_id = excluded.crawler_job_id, try = excluded.try, crawler_key = excluded.crawler_key,
-    node_id = excluded.node_id, token_generation = excluded.token_generation, status = 'assigned', assigned_at = now(), completed_at = NULL,
-    outcome = NULL, reason = NULL, started_at = NULL, reported_at = NULL, confirm_by = NULL,
+    node_id = excluded.node_id, token_generation = excluded.token_generation, status = 'assigned', assigned_at = now(),
+    completed_at = NULL, outcome = NULL, reason = NULL, started_at = NULL, reported_at = NULL, confirm_by = NULL,
     credential_refused_at = NULL, metadata = '{}'
 )
 

@@ -7,7 +7,7 @@ import attrs
 import orjson
 
 from copilot_socket.core.folding import Change
-from copilot_socket.core.jobs import ENTITY_TYPES
+from copilot_socket.core.jobs import ENTITY_TYPES, commands_for
 from copilot_socket.core.records import record
 from copilot_socket.core.reports import Completed, job_of
 from copilot_socket.store import arrays
@@ -35,10 +35,15 @@ class Wants:
 
 @attrs.frozen
 class Ahead:
-    """How many jobs the node is to claim for crawlers that are about to ask, and what commands these take."""
+    """How many jobs the node is to claim for crawlers that are about to ask, and what entity types these take."""
 
     number: int
-    commands: Sequence[str]
+    entity_types: tuple[str, ...]
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What they may be given."""
+        return commands_for(self.entity_types)
 
     def __bool__(self) -> bool:
         return bool(self.number and self.commands)
@@ -85,6 +90,9 @@ class Claim:
     contended: bool
 
 
+NOTHING_CLAIMED = Claim([], contended=False)
+
+
 @record
 class Stored:
     """Of an assignment whose change was stored: whether it began with that, and whose it is."""
@@ -113,7 +121,7 @@ _BOTH = (
 async def store(on: Runs, node: str, changes: Sequence[Change], ahead: Ahead = NONE_AHEAD) -> Turn:
     """Store *changes*, and claim *ahead* for the node. Raises what the database raises."""
     if not ahead:
-        return Turn(_held(await on.hot_query("store", _STORE, _reports(changes))), Claim([], contended=False))
+        return Turn(_held(await on.hot_query("store", _STORE, _reports(changes))), NOTHING_CLAIMED)
     wanted = {"node": node, "number": ahead.number, "command": arrays.of_texts(ahead.commands)}
     rows = await on.hot_query("store_and_claim", _BOTH, _reports(changes) | wanted)
     stored = [row for row in rows if row[_FOUND] is None]

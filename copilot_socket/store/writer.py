@@ -15,7 +15,7 @@ from copilot_socket.core.folding import Verdict
 from copilot_socket.core.reports import Completed, Report
 from copilot_socket.store.batches import Batches, Operation, Written
 from copilot_socket.store.faults import DatabaseAway, Remedy, remedy
-from copilot_socket.store.turns import NONE_AHEAD, Ahead, Claim
+from copilot_socket.store.turns import NONE_AHEAD, NOTHING_CLAIMED, Ahead, Claim
 from copilot_socket.telling import Telling
 
 MAX_BATCH = 1000
@@ -50,11 +50,11 @@ class Claimant(Protocol):
     def wants(self, endings: Mapping[str, Collection[str]]) -> Ahead:
         """What to claim beside the completion of these assignments, by the keys of the crawlers that say so."""
 
-    def claimed(self, claim: Claim) -> None:
-        """What came of the wish: it is committed."""
+    def claimed(self, ahead: Ahead, claim: Claim) -> None:
+        """*claim* came of the wish *ahead*: it is committed."""
 
-    def doubt(self) -> None:
-        """Whether it was committed is not known."""
+    def doubt(self, ahead: Ahead) -> None:
+        """Whether anything came of the wish *ahead* is not known."""
 
 
 class NoClaimant:
@@ -64,10 +64,10 @@ class NoClaimant:
         """Nothing."""
         return NONE_AHEAD
 
-    def claimed(self, claim: Claim) -> None:
+    def claimed(self, ahead: Ahead, claim: Claim) -> None:
         """There is nothing."""
 
-    def doubt(self) -> None:
+    def doubt(self, ahead: Ahead) -> None:
         """There is none."""
 
 
@@ -169,15 +169,17 @@ class Writer:
                 written = await self._batches.write([operation for operation, _ in batch], ahead)
             except (psycopg2.Error, DatabaseAway, ValueError, TypeError) as error:
                 what = remedy(error)
-                if ahead:
-                    self._not_claimed(in_doubt=what is Remedy.WAIT)
-                    ahead = NONE_AHEAD
+                self._not_claimed(ahead, in_doubt=what is Remedy.WAIT)
+                ahead = NONE_AHEAD
                 if what is Remedy.REFUSE:
                     return await self._halve(batch, error)
                 if what is Remedy.WAIT:
                     self._lost(error)
                     await deferLater(self._reactor, wait)
                     wait = min(wait * 2, WAIT_MOST)
+            except Exception:
+                self._not_claimed(ahead, in_doubt=True)
+                raise
             else:
                 break
         self._found()
@@ -188,21 +190,23 @@ class Writer:
         for batch, written in committed:
             for news in written.news:
                 self._telling.tell(news)
-            if written.claim is not None:
+            if written.ahead:
                 with self.log.failureHandler("Handing over what was claimed failed"):
-                    self.claimant.claimed(written.claim)
+                    self.claimant.claimed(written.ahead, written.claim)
             for (_, outcome), verdict in zip(batch, written.verdicts, strict=True):
                 try:
                     outcome.callback(verdict)
                 except Exception:
                     self.log.failure("Telling what became of an operation failed")
 
-    def _not_claimed(self, in_doubt: bool) -> None:
+    def _not_claimed(self, ahead: Ahead, in_doubt: bool) -> None:
+        if not ahead:
+            return
         with self.log.failureHandler("Telling that nothing was claimed failed"):
             if in_doubt:
-                self.claimant.doubt()
+                self.claimant.doubt(ahead)
             else:
-                self.claimant.claimed(Claim([], contended=False))
+                self.claimant.claimed(ahead, NOTHING_CLAIMED)
 
     def _wants(self, batch: Batch) -> Ahead:
         """What to claim beside *batch*, which is stored whatever the claimant does."""
@@ -240,7 +244,6 @@ class Writer:
     def _broken(self, failure: Failure) -> None:
         self._running = None
         self.log.failure("The writer failed", failure)
-        self.claimant.doubt()
         if self._queue:
             self._running = Deferred.fromCoroutine(self._run())
             self._running.addErrback(self._broken)

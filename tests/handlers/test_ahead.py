@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred
 
-from copilot_socket.core.jobs import Event
+from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES, Event
 from copilot_socket.handlers import reserve as reserve_module
 from copilot_socket.store.batches import Batches
 from copilot_socket.store.claims import Claims
@@ -12,6 +13,14 @@ from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.turns import Wants
 from tests.handlers.support import Crawler, NodeTestCase
 from tests.support.crawler import until
+
+
+async def wait(gate: "Deferred[None]") -> None:
+    """Until *gate* is opened; any number may wait."""
+    waiter: Deferred[None] = Deferred()
+    gate.addCallback(lambda _: waiter.callback(None))
+    await waiter
+
 
 DONE: dict[str, Any] = {"success": True, "finalCounts": {}}
 
@@ -27,10 +36,21 @@ class AheadTestCase(NodeTestCase):
 
     async def prompt(self) -> tuple[Crawler, str]:
         """A crawler that has been seen to ask at once, and the job that it holds."""
-        await self.node()
+        if not self.nodes:
+            await self.node()
         crawler, job = await self.working(maxJobs=1)
         self.add_jobs("g/2")
         return crawler, await self.next_job(crawler, job)
+
+    async def kept(self, patience: float = 60.0) -> tuple[Crawler, str]:
+        """A crawler that has ended its job and not asked for another, and the job that was claimed for that."""
+        self.patch(reserve_module, "PATIENCE", patience)
+        crawler, job = await self.prompt()
+        [kept] = self.add_jobs("g/3")
+        crawler.say("job_completed", job, **DONE)
+        await crawler.expect("ack")
+        self.assertEqual(self.status(kept), "assigned")
+        return crawler, kept
 
 
 class AheadTests(AheadTestCase):
@@ -55,45 +75,39 @@ class AheadTests(AheadTestCase):
 
     async def test_asked_a_moment_later(self) -> None:
         """What was claimed for a crawler that is about to ask is there when it does."""
-        crawler, job = await self.prompt()
-        self.add_jobs("g/3")
+        crawler, kept = await self.kept()
         self.forbid_rounds()
-        crawler.say("job_completed", job, **DONE)
-        await crawler.expect("ack")
-        self.assertEqual(self.status(self.query("SELECT id FROM jobs WHERE full_path = 'g/3'")[0][0]), "assigned")
-        self.assertEqual([each["fullPath"] for each in await crawler.ask()], ["g/3"])
+        self.assertEqual([each["id"][:26] for each in await crawler.ask()], [kept])
 
     async def test_not_asked_for(self) -> None:
         """It goes back if the crawler does not ask, spends no try, and is not claimed ahead of need again."""
-        crawler, job = await self.prompt()
-        [kept] = self.add_jobs("g/3")
-        crawler.say("job_completed", job, **DONE)
+        crawler, kept = await self.kept(reserve_module.PATIENCE)
         await until(lambda: self.tries(kept) == ["returned"], "it is back")
         self.assertEqual(self.row(kept, "status", "attempts", "releases"), ("queued", 0, 0))
         known = self.nodes[0].registry.get("hello:one")
         assert known is not None
-        self.assertFalse(known.prompt)
-        self.assertEqual(known.reserved, 0)
+        self.assertEqual((known.prompt, known.quick, known.reserved), (False, False, 0))
         self.assertEqual([each["id"][:26] for each in await crawler.ask()], [kept])
 
     async def test_its_crawler_leaves(self) -> None:
         """It goes back when the crawler has gone."""
-        crawler, job = await self.prompt()
-        [kept] = self.add_jobs("g/3")
-        crawler.say("job_completed", job, **DONE)
-        await crawler.expect("ack")
+        crawler, kept = await self.kept(reserve_module.PATIENCE)
         await crawler.leave()
         await until(lambda: self.tries(kept) == ["returned"], "it is back")
 
     async def test_the_node_stops(self) -> None:
         """It goes back when the node stops."""
-        self.patch(reserve_module, "PATIENCE", 60.0)
-        crawler, job = await self.prompt()
-        [kept] = self.add_jobs("g/3")
-        crawler.say("job_completed", job, **DONE)
-        await crawler.expect("ack")
+        _crawler, kept = await self.kept()
         await self.nodes[0].stopService()
         self.assertEqual((self.tries(kept), self.status(kept)), (["returned"], "queued"))
+
+    async def test_cancelled(self) -> None:
+        """A job that is cancelled before anybody asks is handed to nobody."""
+        crawler, kept = await self.kept()
+        await self.nodes[0].transitions.apply([kept], Event.CANCELLED)
+        reserve = self.nodes[0].dispatcher._reserve
+        await until(lambda: reserve.count(PLAIN_ENTITY_TYPES) == 0, "it is forgotten")
+        self.assertEqual(await crawler.ask(), [])
 
     async def test_unknown_outcome(self) -> None:
         """A job that was claimed when the connection was lost during COMMIT still reaches its crawler, once."""
@@ -116,43 +130,72 @@ class AheadTests(AheadTestCase):
 
 
 class RunningAheadTests(AheadTestCase):
-    """A crawler whose jobs are over in a moment is given the next ones before it is stored that they are."""
+    """A crawler that is given the next job before it is stored that its last one is over."""
 
-    async def held_up(self, **hello: Any) -> tuple[Crawler, str, "Deferred[None]"]:
-        """A quick crawler that has a job, jobs that are claimed ahead, and batches that wait to be let go."""
-        await self.node()
-        crawler, job = await self.working(**{"maxJobs": 1, **hello})
-        self.add_jobs(*(f"g/{number}" for number in range(30)))
-        for _ in range(3):
-            crawler.raw(crawler.form("job_completed", job, **DONE) + crawler.form("job_request"))
-            job = str((await crawler.job())["id"])
+    async def while_nothing_is_stored(self, **hello: Any) -> tuple[Crawler, str, str, "Deferred[None]"]:
+        """A crawler and its job, another job that is in reserve, and what lets batches be written again."""
+        node = await self.node()
+        two = await self.crawler("two", **hello)
+        job = await self.given(two, "g/0")
+        _one, kept = await self.kept()
+        await until(lambda: node.writer.waiting == 0, "all is stored")
         write, gate = Batches.write, Deferred[None]()
 
         async def when_let(batches: Batches, operations: Any, ahead: Any) -> Any:
-            if not gate.called:
-                waiter: Deferred[None] = Deferred()
-                gate.chainDeferred(waiter)
-                await waiter
+            await wait(gate)
             return await write(batches, operations, ahead)
 
-        self.patch(reserve_module, "PATIENCE", 60.0)
         self.patch(Batches, "write", when_let)
-        return crawler, job, gate
+        return two, job, kept, gate
+
+    def holds(self, name: str) -> list[str]:
+        """The jobs that a crawler holds and has not ended, as far as the node knows."""
+        known = self.nodes[0].registry.get(f"hello:{name}")
+        assert known is not None
+        return [assignment[:26] for assignment, held in known.held.items() if not held.ending]
+
+    async def test_before_the_end_is_stored(self) -> None:
+        """It has the next job while the end of the last one is on its way; then the acks come, and all is stored."""
+        two, job, kept, gate = await self.while_nothing_is_stored(maxJobs=1)
+        two.raw(two.form("job_completed", job, **DONE) + two.form("job_request"))
+        next_ = await two.job()
+        self.assertEqual(next_["id"][:26], kept)
+        self.assertEqual(
+            self.query("SELECT crawler_key FROM job_assignments WHERE web_app_job_id = %s", kept), [(None,)]
+        )
+        two.say("job_started", next_["id"])
+        self.assertEqual([each for each in two.unread if each["type"] == "ack"], [])
+        gate.callback(None)
+        for kind in ("job_completed", "job_started"):
+            self.assertEqual((await two.expect("ack"))["data"]["type"], kind)
+        self.assertEqual(
+            self.query("SELECT crawler_key, status FROM job_assignments WHERE web_app_job_id = %s", kept),
+            [("hello:two", "running")],
+        )
 
     async def test_not_more_than_it_may_hold(self) -> None:
-        """The end of a job makes room before it is stored, once, however often it is told."""
-        crawler, job, gate = await self.held_up()
-        known = self.nodes[0].registry.get("hello:one")
-        assert known is not None
+        """The end of a job makes room for one, however often it is told."""
+        two, job, kept, gate = await self.while_nothing_is_stored(maxJobs=1)
+        reserve, types = self.nodes[0].dispatcher._reserve, PLAIN_ENTITY_TYPES
+        [spare] = reserve.take(types, 1)
+        reserve.keep(types, [spare, attrs.evolve(spare, assignment="X.1.x")])
         for _ in range(3):
-            crawler.raw(crawler.form("job_completed", job, **DONE) + crawler.form("job_request"))
-        await until(lambda: self.nodes[0].writer.waiting >= 3, "all is read")
-        self.assertLessEqual(len(known.held) - known.ending, 1)
+            two.raw(two.form("job_completed", job, **DONE) + two.form("job_request"))
+        await until(lambda: self.nodes[0].writer.waiting >= 4, "all is read")  # one says whose the next job is
+        self.assertEqual((self.holds("two"), reserve.count(types)), ([kept], 1))
+        reserve.drop("X.1.x")
         gate.callback(None)
-        await crawler.sync()
-        self.assertEqual((known.ending, len(known.held) <= 1), (0, True))
-        theirs = "SELECT count(*) FROM job_assignments WHERE crawler_key = 'hello:one' AND completed_at IS NULL"
-        self.assertLessEqual(self.query(theirs)[0][0], 1)
+        await two.sync()
+        self.assertEqual(self.holds("two"), [kept])
+
+    async def test_without_acks(self) -> None:
+        """To a crawler that hears no acks, the next job says that the end of the one before is stored."""
+        two, job, kept, gate = await self.while_nothing_is_stored(maxJobs=1, capabilities=[])
+        two.raw(two.form("job_completed", job, **DONE) + two.form("job_request"))
+        await until(lambda: "hello:two" in self.nodes[0].dispatcher._standing, "it has asked")
+        self.assertEqual(self.holds("two"), [])
+        gate.callback(None)
+        self.assertEqual((await two.job())["id"][:26], kept)
 
     async def test_everything_is_stored(self) -> None:
         """Each job is handed out once and done once; what was claimed in vain goes back."""
@@ -171,29 +214,6 @@ class RunningAheadTests(AheadTestCase):
         done = self.query("SELECT crawler_job_id FROM job_assignments WHERE outcome = 'completed'")
         self.assertEqual({name for (name,) in done}, set(seen))
         self.assertEqual(self.query("SELECT DISTINCT status FROM jobs"), [("completed",)])
-
-    async def test_without_acks(self) -> None:
-        """To a crawler that hears no acks, the next job says that the end of the one before is stored."""
-        crawler, job, gate = await self.held_up(capabilities=[])
-        crawler.raw(crawler.form("job_completed", job, **DONE) + crawler.form("job_request"))
-        await until(lambda: self.nodes[0].writer.waiting > 0, "it is read")
-        self.assertNotIn("job_response", [message["type"] for message in crawler.unread])
-        gate.callback(None)
-        self.assertNotEqual((await crawler.job())["id"], job)
-
-    async def test_cancelled_while_it_is_kept(self) -> None:
-        """A job that is cancelled before anybody asks is handed to nobody."""
-        self.patch(reserve_module, "PATIENCE", 60.0)
-        crawler, job = await self.prompt()
-        [kept] = self.add_jobs("g/3")
-        crawler.say("job_completed", job, **DONE)
-        await crawler.expect("ack")
-        await self.nodes[0].transitions.apply([kept], Event.CANCELLED)
-        types = self.nodes[0].registry.get("hello:one")
-        assert types is not None
-        reserve = self.nodes[0].dispatcher._reserve
-        await until(lambda: reserve.count(types.entity_types) == 0, "it is forgotten")
-        self.assertEqual(await crawler.ask(), [])
 
     async def test_no_room_left(self) -> None:
         """A job that was claimed for a crawler by name goes back if the crawler has been given others meanwhile."""

@@ -1,11 +1,12 @@
 """The turn: reports and claims in one statement."""
 
 from copilot_socket.core.folding import Verdict
+from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES
 from copilot_socket.core.reports import Completed, Failed, Given, Report, Started
 from copilot_socket.store.turns import Ahead
-from tests.support.store import PLAIN_COMMANDS, StoreTestCase
+from tests.support.store import StoreTestCase
 
-ONE = Ahead(1, PLAIN_COMMANDS)
+ONE = Ahead(1, PLAIN_ENTITY_TYPES)
 
 
 class TurnTests(StoreTestCase):
@@ -17,7 +18,6 @@ class TurnTests(StoreTestCase):
         [second] = self.add_jobs("g/2")
         written = await self.batches.write([Report(first, "c1", Completed({}))], ONE)
         self.assertEqual(written.verdicts, [Verdict.STORED])
-        assert written.claim is not None
         [claimed] = written.claim.jobs
         self.assertEqual((claimed.assignment.partition(".")[0], claimed.crawler), (second, None))
         self.assertEqual(self.job(first.partition(".")[0], "status"), ("completed",))
@@ -48,7 +48,6 @@ class TurnTests(StoreTestCase):
         first = await self.assigned("g/1")
         self.add_jobs("g/2")
         written = await self.batches.write([Report(first, "c1", Failed("no", None, True))], ONE)
-        assert written.claim is not None
         self.assertEqual(written.claim.jobs, [])
         self.assertEqual(await self.claims.reserved(), [])
 

@@ -7,12 +7,13 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
 from copilot_socket.core.folding import Verdict
+from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES
 from copilot_socket.core.reports import Completed, Progressed, Report, Started
 from copilot_socket.store import writer as writer_module
 from copilot_socket.store.turns import Ahead, Claim
 from copilot_socket.store.writer import NoClaimant, Unstorable
 from tests.support.postgres import execute
-from tests.support.store import PLAIN_COMMANDS, StoreTestCase
+from tests.support.store import StoreTestCase
 
 
 class WriterTests(StoreTestCase):
@@ -43,9 +44,9 @@ class WriterTests(StoreTestCase):
             def wants(self, endings: Mapping[str, Collection[str]]) -> Ahead:
                 if len(endings) > 1:
                     raise RuntimeError("no idea")
-                return Ahead(1, PLAIN_COMMANDS)
+                return Ahead(1, PLAIN_ENTITY_TYPES)
 
-            def claimed(self, claim: Claim) -> None:
+            def claimed(self, ahead: Ahead, claim: Claim) -> None:
                 raise RuntimeError("no hands")
 
         self.add_jobs("g/1", "g/2", "g/3")

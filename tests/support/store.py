@@ -14,7 +14,7 @@ from copilot_socket.store.connection import HOT, Limits
 from copilot_socket.store.database import Database
 from copilot_socket.store.leases import Leases
 from copilot_socket.store.transitions import Transitions
-from copilot_socket.store.turns import Ahead, Wants
+from copilot_socket.store.turns import Ahead, Wants, store
 from copilot_socket.store.writer import Writer
 from copilot_socket.telling import Telling
 from tests.support.postgres import DatabaseTestCase
@@ -97,17 +97,11 @@ class StoreTestCase(DatabaseTestCase):
         return assignment
 
     async def reserved(self, path: str = "g/p") -> str:
-        """A fresh job, claimed for the node beside the end of another one."""
-        ended = await self.assigned(f"{path}/before")
+        """A fresh job, claimed for the node."""
         self.add_jobs(path)
-        report = Report(ended, "c1", Completed({}))
-        written = await self.batches.write([report], Ahead(1, PLAIN_COMMANDS))
-        assert written.claim is not None
-        self.query("DELETE FROM jobs WHERE id = %s RETURNING id", ended.partition(".")[0])
-        self.query(
-            "DELETE FROM job_assignments WHERE web_app_job_id = %s RETURNING web_app_job_id", ended.partition(".")[0]
-        )
-        [claimed] = written.claim.jobs
+        await self.present("c1")
+        on, node = self.batches._connection, self.batches._settings.node
+        [claimed] = (await store(on, node, (), Ahead(1, PLAIN_ENTITY_TYPES))).claim.jobs
         return claimed.assignment
 
     async def report(self, assignment: str, *bodies: Body, key: str = "c1") -> list[Verdict]:

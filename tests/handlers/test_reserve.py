@@ -1,19 +1,20 @@
-"""How many jobs are claimed beside a batch of reports."""
+"""How many jobs are claimed ahead, where they are kept, and what a crawler has room for."""
 
 from collections.abc import Sequence
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.core.folding import Verdict
 from copilot_socket.handlers import reserve as reserve_module
+from copilot_socket.handlers.ahead import MAX_UNSTORED, ClaimsAhead, runs_ahead
 from copilot_socket.handlers.crawlers import QUICK, Crawler, Held, Registry
-from copilot_socket.handlers.demand import MAX_UNSTORED, Demand, runs_ahead
 from copilot_socket.handlers.reserve import Reserve
 from copilot_socket.handlers.standing import MAX_CLAIM, Standing
 from copilot_socket.store.batches import Operation
-from copilot_socket.store.turns import Claimed
+from copilot_socket.store.turns import NOTHING_CLAIMED, Ahead, Claim, Claimed
 from copilot_socket.store.writer import Outcome
 
 TYPES = ("issue",)
@@ -25,6 +26,18 @@ class FakeLink:
     def __init__(self, crawler: Crawler, *, acks: bool = True) -> None:
         self.crawler = crawler
         self.capabilities = frozenset({"ack"} if acks else ())
+
+
+class FakeClaims:
+    """What stands in the database as the node's."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Claimed] = []
+        self.answer: Deferred[None] = succeed(None)
+
+    async def reserved(self) -> list[Claimed]:
+        await self.answer
+        return self.jobs
 
 
 class FakeWriter:
@@ -43,13 +56,14 @@ def claimed(number: int) -> Claimed:
     return Claimed(name, None, "7", "http://g", None, "issues", "g/p", None, None, 1, "a", "t", None, "valid", 0.0)
 
 
-class DemandTestCase(SynchronousTestCase):
+class ReserveTestCase(SynchronousTestCase):
     """A crawler, what is kept, and what is wanted."""
 
     def setUp(self) -> None:
         self.clock, self.writer, self.registry = Clock(), FakeWriter(), Registry()
         self.reserve = Reserve(self.writer, self.clock)  # type: ignore[arg-type]
-        self.demand = Demand(self.registry, self.reserve)
+        self.claims: Any = FakeClaims()
+        self.ahead = ClaimsAhead(self.registry, self.reserve, self.claims)
         self.crawler = self.crawler_called("c1")
 
     def crawler_called(self, key: str, types: Sequence[str] = TYPES) -> Crawler:
@@ -62,23 +76,22 @@ class DemandTestCase(SynchronousTestCase):
     def hungry(self, crawler: Crawler, **link: bool) -> Standing:
         """It asks while its reports are on their way."""
         standing = Standing(crawler, FakeLink(crawler, **link), 1)  # type: ignore[arg-type]
-        self.demand.hungry[crawler.key] = standing
+        self.ahead.hungry[crawler.key] = standing
         return standing
 
     def wanted(self, **endings: int) -> int:
         """How many jobs are claimed beside so many ends of jobs."""
-        return self.demand.wants({key: [f"{key}.{n}" for n in range(count)] for key, count in endings.items()}).number
+        return self.ahead.wants({key: [f"{key}.{n}" for n in range(count)] for key, count in endings.items()}).number
 
 
-class DemandTests(DemandTestCase):
-    """Demand.wants()."""
+class WantsTests(ReserveTestCase):
+    """ClaimsAhead.wants()."""
 
     def test_nobody_asks(self) -> None:
         """Nothing is claimed for a crawler that is not known to ask, or has gone."""
-        self.assertFalse(self.demand.wants({"c1": ["a"], "stranger": ["b"]}))
+        self.assertFalse(self.ahead.wants({"c1": ["a"], "stranger": ["b"]}))
         self.crawler.prompt, self.crawler.present = True, False
         self.assertEqual(self.wanted(c1=1), 0)
-        self.assertFalse(self.demand.in_flight)
 
     def test_one_for_one(self) -> None:
         """A prompt crawler gets as many as it ended; one that has asked, no more than it asked for."""
@@ -93,17 +106,19 @@ class DemandTests(DemandTestCase):
         self.hungry(self.crawler)
         self.assertEqual(self.wanted(c1=1), 2)
         self.assertEqual(self.wanted(c1=1), 1)
-        self.assertEqual(
-            (self.demand.came(), self.demand.came(), self.demand.came()), ((TYPES, 2), (TYPES, 1), ((), 0))
-        )
+        for number in (2, 1):
+            self.ahead.claimed(Ahead(number, TYPES), NOTHING_CLAIMED)
         self.reserve.keep(TYPES, [claimed(1)])
         self.assertEqual(self.wanted(c1=1), 1)
+        self.reserve.take(TYPES, 1)
+        self.ahead.claimed(Ahead(1, TYPES), NOTHING_CLAIMED)
+        self.assertEqual(self.wanted(c1=1), 2)
 
     def test_one_statement_one_kind(self) -> None:
         """Where crawlers take different commands, those of the most ends are served beside the batch."""
         other = self.crawler_called("c2", ["branch"])
         self.crawler.prompt = other.prompt = True
-        ahead = self.demand.wants({"c1": ["a"], "c2": ["b", "c"]})
+        ahead = self.ahead.wants({"c1": ["a"], "c2": ["b", "c"]})
         self.assertEqual((ahead.number, ahead.commands), (2, ("branches",)))
 
     def test_not_without_end(self) -> None:
@@ -121,7 +136,57 @@ class DemandTests(DemandTestCase):
         self.assertFalse(runs_ahead(self.hungry(self.crawler)))
 
 
-class ReserveTests(DemandTestCase):
+class ClaimedTests(ReserveTestCase):
+    """What comes of claims ahead."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.kept: list[object] = []
+        self.ahead.on_kept = lambda types, last: self.kept.append((types, self.reserve.count(types), last))
+        self.ahead.on_more = lambda: self.kept.append("more")
+        self.crawler.prompt = True
+
+    def look(self) -> list[Claimed]:
+        """What nobody has heard of."""
+        return list(self.successResultOf(Deferred.fromCoroutine(self.ahead.unheard())))
+
+    def test_kept_for_whom_it_was_claimed(self) -> None:
+        """In whatever order the outcomes of several wishes come."""
+        other = self.crawler_called("c2", ["branch"])
+        other.prompt = True
+        first, second = self.ahead.wants({"c1": ["a"]}), self.ahead.wants({"c2": ["b", "c"]})
+        self.ahead.claimed(second, Claim([claimed(2)], contended=True))
+        self.ahead.claimed(first, Claim([claimed(1)], contended=False))
+        self.assertEqual(self.kept, [(("branch",), 1, True), "more", (TYPES, 1, False)])
+        self.assertEqual(self.reserve.take(TYPES, 9), [claimed(1)])
+        self.reserve.stop()
+
+    def test_in_doubt(self) -> None:
+        """Nothing more is claimed until a look has told what the node has and does not know of."""
+        ahead = self.ahead.wants({"c1": ["a"]})
+        self.ahead.doubt(ahead)
+        self.assertEqual((self.kept, self.wanted(c1=1)), (["more"], 0))
+        self.reserve.keep(TYPES, [claimed(1)])
+        self.claims.jobs = [claimed(1), claimed(2)]
+        self.assertEqual(self.look(), [claimed(2)])
+        self.assertEqual(self.wanted(c1=1), 1)
+        self.reserve.stop()
+
+    def test_no_look_while_claims_are_on_their_way(self) -> None:
+        """Nor claims during a look: what it found could be what one of them has just brought."""
+        ahead = self.ahead.wants({"c1": ["a"]})
+        self.claims.jobs = [claimed(1)]
+        self.assertEqual(self.look(), [])
+        self.ahead.claimed(ahead, NOTHING_CLAIMED)
+        self.claims.answer = Deferred()
+        looking = Deferred.fromCoroutine(self.ahead.unheard())
+        self.assertEqual((self.wanted(c1=1), self.look()), (0, []))
+        self.claims.answer.callback(None)
+        self.assertEqual(self.successResultOf(looking), [claimed(1)])
+        self.assertEqual(self.wanted(c1=1), 1)
+
+
+class ReserveTests(ReserveTestCase):
     """Reserve."""
 
     def test_first_in_first_out(self) -> None:
@@ -155,7 +220,7 @@ class ReserveTests(DemandTestCase):
         self.reserve.stop()
 
 
-class CrawlerTests(DemandTestCase):
+class CrawlerTests(ReserveTestCase):
     """What a crawler holds, and what it has said."""
 
     def test_room(self) -> None:
@@ -166,21 +231,23 @@ class CrawlerTests(DemandTestCase):
         for _ in range(2):
             crawler.tell_ending("a", QUICK / 2)
         self.assertEqual((crawler.room, crawler.quick), (1, True))
-        crawler.keep("a")
+        crawler.still_holds("a")
         self.assertEqual(crawler.room, 0)
         crawler.tell_ending("a", QUICK)
         self.assertEqual((crawler.room, crawler.quick), (1, False))
         self.assertEqual((crawler.drop("a"), crawler.drop("a"), crawler.room, crawler.ending), (True, False, 1, 0))
 
     def test_settled(self) -> None:
-        """Whoever waits for what was said waits for that, and not for what is said later."""
-        done: list[str] = []
-        self.crawler.when_settled(lambda: done.append("nothing was said"))
-        self.crawler.begin()
-        self.crawler.when_settled(lambda: done.append("one"))
-        self.crawler.begin()
-        self.crawler.when_settled(lambda: done.append("two"))
-        self.crawler.end()
-        self.assertEqual(done, ["nothing was said", "one"])
-        self.crawler.end()
-        self.assertEqual(done, ["nothing was said", "one", "two"])
+        """Whoever waits for what was said waits for all of that, and not for what is said later."""
+        crawler, done = self.crawler, list[str]()
+        crawler.when_settled(lambda: done.append("nothing was said"))
+        first = crawler.begin()
+        crawler.when_settled(lambda: done.append("one"))
+        second, third = crawler.begin(), crawler.begin()
+        crawler.when_settled(lambda: done.append("three"))
+        crawler.end(third)  # it may overtake others: an arrival takes longer than a report
+        self.assertEqual((done, crawler.pending), (["nothing was said"], 2))
+        crawler.end(first)
+        self.assertEqual(done[1:], ["one"])
+        crawler.end(second)
+        self.assertEqual((done[2:], crawler.pending), (["three"], 0))
