@@ -101,7 +101,7 @@ class Metrics:
 
     def _sent(self, news: telling.JobSent) -> None:
         if news.waited is not None:
-            self._dispatch.add_all((news.waited,))
+            self._dispatch.add_all([(news.waited, 1)])
 
     def _connection(self, news: telling.ConnectionChanged) -> None:
         if news.event == "opened":
@@ -111,7 +111,7 @@ class Metrics:
         self._crawlers.add(news.event)
 
     def _message(self, news: telling.MessagesHandled) -> None:
-        count = len(news.seconds)
+        count = news.count
         self._messages.add(news.type, news.outcome, count=count)
         self._seconds.add_all(news.seconds, news.type)
         if news.outcome != "ok":

@@ -61,16 +61,13 @@ class Durations(Collector):
             self._histograms[()]
         registry.register(self)
 
-    def add_all(self, durations: Iterable[float], *values: str) -> None:
-        """So many things took so many seconds; below zero counts as zero."""
+    def add_all(self, durations: Iterable[tuple[float, int]], *values: str) -> None:
+        """So many seconds were taken so many times, for each of *durations*; below zero counts as zero."""
         histogram = self._histograms[values]
-        bucket, last = 0, -1.0
-        for seconds in durations:
-            seconds = max(seconds, 0.0)  # noqa: PLW2901
-            if seconds != last:  # messages of one read all took the same time
-                bucket, last = bisect_left(self._bounds, seconds), seconds
-            histogram.counts[bucket] += 1
-            histogram.sum += seconds
+        for taken, count in durations:
+            seconds = max(taken, 0.0)
+            histogram.counts[bisect_left(self._bounds, seconds)] += count
+            histogram.sum += seconds * count
 
     def collect(self) -> list[Metric]:
         """See :class:`prometheus_client.registry.Collector`."""

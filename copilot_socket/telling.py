@@ -92,11 +92,19 @@ class CrawlerChanged:
 
 @record
 class MessagesHandled:
-    """Messages of one type were dealt with, each in so many ``seconds``; ``outcome`` is ``ok`` or an error code."""
+    """Messages of one type were dealt with; ``outcome`` is ``ok`` or an error code.
+
+    ``seconds``: how long they took, and how many took that long.
+    """
 
     type: str
     outcome: str
-    seconds: list[float]
+    seconds: list[tuple[float, int]]
+
+    @property
+    def count(self) -> int:
+        """How many they were."""
+        return sum(count for _, count in self.seconds)
 
 
 @record

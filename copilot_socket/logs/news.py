@@ -78,8 +78,8 @@ class NewsLog:
     def _handled(self, news: telling.MessagesHandled) -> None:
         _messages.debug(
             "{count} {type}: {outcome} within {seconds:.6f} s",
-            count=len(news.seconds),
+            count=news.count,
             type=news.type,
             outcome=news.outcome,
-            seconds=max(news.seconds),
+            seconds=max(news.seconds)[0],
         )

@@ -37,6 +37,9 @@ _BAD = frozenset(
 )
 
 
+_LATER = (Promise, Deferred)
+
+
 class Handler(Protocol):
     """What answers messages."""
 
@@ -84,8 +87,8 @@ class CrawlerProtocol(LineReceiver):
         self._dealing = False
         self._begun = 0.0
         """When the messages at hand were read."""
-        self._handled: dict[tuple[str, str], list[float]] = {}
-        """When the messages were read that are answered, by type and outcome."""
+        self._handled: dict[tuple[str, str, float], int] = {}
+        """Messages that are answered: how many by type, outcome and when they were read."""
 
     # -- bytes in
 
@@ -140,7 +143,7 @@ class CrawlerProtocol(LineReceiver):
             self._refuse(_internal(message), message.type)
             return
         self.bad_in_a_row = 0
-        if isinstance(result, Promise | Deferred):
+        if result is not None and isinstance(result, _LATER):
             self._owe(result, message)
             return
         if result is not None or message.faults:
@@ -215,7 +218,8 @@ class CrawlerProtocol(LineReceiver):
     def _count(self, type_: str, outcome: str, begun: float) -> None:
         """A message that was read when it was *begun* is answered."""
         self._schedule_flush()
-        self._handled.setdefault((type_, outcome), []).append(begun)
+        key = type_, outcome, begun
+        self._handled[key] = self._handled.get(key, 0) + 1
 
     def _catch_up(self) -> None:
         if self.closed_because is not None:
@@ -249,8 +253,11 @@ class CrawlerProtocol(LineReceiver):
         if self._handled:
             handled, self._handled = self._handled, {}
             now = self._reactor.seconds()
-            for (type_, outcome), read in handled.items():
-                self._telling.tell(MessagesHandled(type_, outcome, [now - begun for begun in read]))
+            alike: dict[tuple[str, str], list[tuple[float, int]]] = {}
+            for (type_, outcome, begun), count in handled.items():
+                alike.setdefault((type_, outcome), []).append((now - begun, count))
+            for (type_, outcome), seconds in alike.items():
+                self._telling.tell(MessagesHandled(type_, outcome, seconds))
 
     # -- life
 

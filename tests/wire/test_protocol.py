@@ -275,7 +275,7 @@ class TogetherTests(ProtocolTestCase):
         self.handler.answer = slow
         self.receive(beats(1, 2) + b"rubbish\n" + beats(3))
         told = [(news.type, news.outcome, news.seconds) for news in self.news]
-        self.assertEqual(told, [("heartbeat", "ok", [1.5] * 3), ("unknown", "invalid_json", [1.5])])
+        self.assertEqual(told, [("heartbeat", "ok", [(1.5, 3)]), ("unknown", "invalid_json", [(1.5, 1)])])
 
     def test_told_when_answered(self) -> None:
         """A message that is answered later is told then, with all the time that it took."""
@@ -285,7 +285,7 @@ class TogetherTests(ProtocolTestCase):
         self.clock.advance(2)
         owed["2"].callback(None)
         self.clock.advance(0)
-        self.assertEqual([news.seconds for news in self.news], [[2.0]])
+        self.assertEqual([news.seconds for news in self.news], [[(2.0, 1)]])
 
     def test_promised(self) -> None:
         """What a handler promises is answered like what it has a Deferred for, in its turn."""
