@@ -111,7 +111,7 @@ class Delivery:
         for job in jobs:
             crawler.held[job.assignment] = Held(now, reported=False)
             if job.crawler is None:
-                self._reserve.give(job, crawler)
+                self._reserve.give(job, crawler, now)
             self._telling.tell(_sent(job, crawler))
         crawler.sent_at = now
         self._on_sent(crawler)

@@ -56,9 +56,9 @@ class Dispatcher:
         self._writer = writer
         self._claims = claims
         self._reactor = reactor
-        self._reserve = Reserve(writer, reactor)
-        self._reserve.on_unwanted = self._unwanted
-        self.ahead = ClaimsAhead(registry, self._reserve, claims)
+        self.reserve = Reserve(writer, reactor)
+        self.reserve.on_unwanted = self._unwanted
+        self.ahead = ClaimsAhead(registry, self.reserve, claims)
         self.ahead.on_kept = self._kept
         self.ahead.on_more = self.wake
         self._registry = registry
@@ -66,7 +66,7 @@ class Dispatcher:
             claims,
             tokens,
             transitions,
-            self._reserve,
+            self.reserve,
             reactor,
             telling,
             present=self._present,
@@ -139,7 +139,8 @@ class Dispatcher:
         self.ahead.stop()
         await self._running
         await self._writer.drained()
-        self._reserve.stop()
+        self.reserve.stop()
+        await self._writer.drained()
         await self._delivery.stop()
 
     async def resend(self, link: Link) -> bool:
@@ -165,7 +166,7 @@ class Dispatcher:
 
     def over(self, assignment: str) -> None:
         """The try has ended, by no report of its crawler's."""
-        self._reserve.drop(assignment)
+        self.reserve.drop(assignment)
         if self._registry.ended(assignment) is not None:
             self.wake()
 
@@ -175,7 +176,7 @@ class Dispatcher:
         """Serve those who have asked meanwhile; with the *last* jobs of the queue everyone who waits."""
         for standing in list(self.ahead.hungry.values()):
             self._serve(standing)
-        if last and self._reserve.count(entity_types):
+        if last and self.reserve.count(entity_types):
             for standing in list(self._standing.values()):
                 self._serve(standing)
 
@@ -196,7 +197,7 @@ class Dispatcher:
             or self._stopped
         ):
             return False
-        jobs = self._reserve.take(crawler.entity_types, max(0, min(standing.limit, crawler.room)))
+        jobs = self.reserve.take(crawler.entity_types, max(0, min(standing.limit, crawler.room)))
         return bool(jobs) and self._delivery.deliver(standing, jobs)
 
     def _settled(self, standing: Standing) -> None:

@@ -13,6 +13,7 @@ from copilot_socket.core.replies import Ack, Reply
 from copilot_socket.core.reports import Body, Completed, Discovered, Failed, Report
 from copilot_socket.handlers.crawlers import Crawler, Held, Link
 from copilot_socket.handlers.dispatcher import Dispatcher
+from copilot_socket.handlers.reserve import PutDown
 from copilot_socket.store.writer import Unstorable, Writer
 
 _REFUSALS = {
@@ -28,6 +29,7 @@ class Reports:
     def __init__(self, writer: Writer, dispatcher: Dispatcher, reactor: IReactorTime) -> None:
         self._writer = writer
         self._dispatcher = dispatcher
+        self._reserve = dispatcher.reserve
         self._reactor = reactor
 
     def submit(self, link: Link, message: Message, body: Body) -> Promise:
@@ -38,7 +40,8 @@ class Reports:
         assert message.job_id is not None  # the schema says so
         if isinstance(body, Completed | Failed):
             crawler.tell_ending(message.job_id, self._reactor.seconds())
-        told = _Told(self._dispatcher, link, crawler, message, body, number)
+        put_down = self._reserve.reported(message.job_id, crawler)
+        told = _Told(self._dispatcher, link, crawler, message, body, number, put_down)
         self._writer.enqueue(Report(message.job_id, crawler.key, body), told)
         return told
 
@@ -54,6 +57,8 @@ class _Told(Promise):
     body: Body
     number: int
     """Of what is under way for the crawler."""
+    put_down: PutDown | None
+    """It is the first thing that the crawler says of the job: with it is stored whose that is."""
 
     def callback(self, verdict: Verdict) -> None:
         """See :class:`copilot_socket.store.writer.Outcome`."""
@@ -66,6 +71,8 @@ class _Told(Promise):
 
     def errback(self, error: Unstorable) -> None:
         """See :class:`copilot_socket.store.writer.Outcome`."""
+        if self.put_down is not None:
+            self.put_down.begin()
         self.crawler.still_holds(self._assignment)
         self.crawler.end(self.number)
         self.fail(_refusal(ErrorCode.INTERNAL, "the database refuses to store this message; it is dropped", self))
@@ -81,6 +88,8 @@ class _Told(Promise):
                 self.dispatcher.ended(crawler)
         else:
             self._heard()
+        if self.put_down is not None:
+            self.put_down.callback(verdict)
         crawler.end(self.number)
         if isinstance(body, Discovered) and body.jobs:
             self.dispatcher.wake()

@@ -14,19 +14,26 @@ from copilot_socket.store.writer import Unstorable, Writer
 
 PATIENCE = 0.1
 """Seconds that a job waits for somebody to ask; then it goes back."""
+HESITATION = 0.02
+"""Seconds that whose a job has become waits for the crawler's first report, which puts it down without a row more."""
 
 _GIVEN = Given()
 
 
 @attrs.define(eq=False)
-class _PutDown:
-    """That *crawler* has *assignment* is on its way to the database."""
+class PutDown:
+    """That *crawler* has *assignment*, since *since* in reactor seconds, is to be stored."""
 
     reserve: "Reserve"
     assignment: str
     crawler: Crawler
+    since: float
     number: int
     """Of what is under way for the crawler."""
+
+    def begin(self) -> None:
+        """Send it to the database by itself."""
+        self.reserve.writer.enqueue(Report(self.assignment, self.crawler.key, _GIVEN), self)
 
     def callback(self, verdict: Verdict) -> None:
         """See :class:`copilot_socket.store.writer.Outcome`."""
@@ -51,11 +58,14 @@ class Reserve:
     """
 
     def __init__(self, writer: Writer, reactor: IReactorTime) -> None:
-        self._writer = writer
+        self.writer = writer
         self._reactor = reactor
         self._kept: dict[tuple[str, ...], deque[Kept]] = {}
         self._known: set[str] = set()
         self._timer: IDelayedCall | None = None
+        self._given: dict[str, PutDown] = {}
+        """Handed out and not put down, by assignment, in that order."""
+        self._given_timer: IDelayedCall | None = None
         self.on_unwanted: Callable[[Sequence[Claimed]], None] = lambda _jobs: None
 
     def __contains__(self, assignment: str) -> bool:
@@ -91,21 +101,40 @@ class Reserve:
         for entity_types, kept in self._kept.items():
             self._kept[entity_types] = deque([each for each in kept if each[1].assignment != assignment])
 
-    def give(self, job: Claimed, crawler: Crawler) -> None:
-        """*job* is handed out to *crawler*: put it down to it."""
-        put_down = _PutDown(self, job.assignment, crawler, crawler.begin())
-        self._writer.enqueue(Report(job.assignment, crawler.key, _GIVEN), put_down)
+    def give(self, job: Claimed, crawler: Crawler, now: float) -> None:
+        """*job* is handed out to *crawler*: put it down to it, with the first thing that it says of the job or alone."""
+        self._given[job.assignment] = PutDown(self, job.assignment, crawler, now, crawler.begin())
+        if self._given_timer is None:
+            self._given_timer = self._reactor.callLater(HESITATION, self._put_down)
+
+    def reported(self, assignment: str, crawler: Crawler) -> PutDown | None:
+        """*crawler* says something of *assignment*: what that puts down as well, if it is the first thing it says."""
+        given = self._given.get(assignment)
+        return self._given.pop(assignment) if given is not None and given.crawler is crawler else None
 
     def forget(self, assignment: str) -> None:
         """*assignment* is the node's no more."""
         self._known.discard(assignment)
 
     def stop(self) -> None:
-        """Give everything back."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """Give everything back, and put everything down."""
+        for timer in (self._timer, self._given_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._given_timer = None
         self._give_back(lambda _since: True)
+        while self._given:
+            self._given.pop(next(iter(self._given))).begin()
+
+    def _put_down(self) -> None:
+        self._given_timer = None
+        now = self._reactor.seconds()
+        while self._given:
+            first = next(iter(self._given.values()))
+            if now - first.since < HESITATION:
+                self._given_timer = self._reactor.callLater(HESITATION + first.since - now, self._put_down)
+                break
+            self._given.pop(first.assignment).begin()
 
     def _look(self) -> None:
         self._timer = None

@@ -31,8 +31,8 @@ input AS (
     AND (a.crawler_key = i.crawler
          OR coalesce((SELECT c.lease_expires_at FROM crawlers c WHERE c.key = a.crawler_key), '-infinity') <= now())
   RETURNING a.web_app_job_id AS job_id, a.crawler_job_id, a.crawler_key, a.account_id, a.started_at,
-            i.started, i.completed, i.progress, i.resume_state
-), job AS (
+            i.reported, i.started, i.completed, i.progress, i.resume_state
+), job AS (  -- whose it is alone changes nothing of the job
   UPDATE jobs j SET
     status = CASE WHEN h.completed THEN 'completed' WHEN h.started THEN 'running' ELSE j.status END,
     started_at = CASE WHEN h.started AND j.status = 'assigned' THEN now() ELSE j.started_at END,
@@ -40,7 +40,7 @@ input AS (
     updated_at = now(),
     progress = CASE WHEN h.progress IS NULL THEN j.progress ELSE j.progress || h.progress END,
     resume_state = coalesce(h.resume_state, j.resume_state)
-  FROM held h WHERE j.id = ANY (ARRAY[h.job_id])
+  FROM held h WHERE j.id = ANY (ARRAY[h.job_id]) AND h.reported
 )
 
 -- name: turn_room

@@ -105,7 +105,7 @@ class AheadTests(AheadTestCase):
         """A job that is cancelled before anybody asks is handed to nobody."""
         crawler, kept = await self.kept()
         await self.nodes[0].transitions.apply([kept], Event.CANCELLED)
-        reserve = self.nodes[0].dispatcher._reserve
+        reserve = self.nodes[0].dispatcher.reserve
         await until(lambda: reserve.count(PLAIN_ENTITY_TYPES) == 0, "it is forgotten")
         self.assertEqual(await crawler.ask(), [])
 
@@ -176,7 +176,7 @@ class RunningAheadTests(AheadTestCase):
     async def test_not_more_than_it_may_hold(self) -> None:
         """The end of a job makes room for one, however often it is told."""
         two, job, kept, gate = await self.while_nothing_is_stored(maxJobs=1)
-        reserve, types = self.nodes[0].dispatcher._reserve, PLAIN_ENTITY_TYPES
+        reserve, types = self.nodes[0].dispatcher.reserve, PLAIN_ENTITY_TYPES
         [spare] = reserve.take(types, 1)
         reserve.keep(types, [spare, attrs.evolve(spare, assignment="X.1.x")])
         for _ in range(3):
