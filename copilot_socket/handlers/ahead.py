@@ -59,22 +59,26 @@ class ClaimsAhead:
         """What to claim beside the end of these assignments, by the keys of the crawlers that tell it."""
         if self._stopped or self.in_doubt or self._looking:
             return NONE_AHEAD
-        wanted: dict[EntityTypes, int] = {}
-        more: dict[EntityTypes, int] = {}
+        wanted: Counter[EntityTypes] = Counter()
+        missing: Counter[EntityTypes] = Counter()
+        hungry: Counter[EntityTypes] = Counter()
         for key, assignments in endings.items():
             crawler = self._registry.get(key)
             if crawler is None or not crawler.present:
                 continue
             types, standing = crawler.entity_types, self.hungry.get(key)
-            wanted[types] = wanted.get(types, 0) + _next(crawler, standing, len(assignments))
+            wanted[types] += _next(crawler, standing, len(assignments))
             if standing is not None and crawler.quick and runs_ahead(standing):
-                more[types] = more.get(types, 0) + min(standing.limit, max(0, crawler.room))
+                missing[types] += min(standing.limit, max(0, crawler.room))
+                hungry[types] += 1
         if not wanted:
             return NONE_AHEAD
         # All in one statement take the same commands; who takes others is served by a round of claiming.
         types = max(wanted, key=lambda each: wanted[each])
-        there = self._coming[types] + self._reserve.count(types)
-        ahead = Ahead(min(wanted[types] + max(0, more.get(types, 0) - there), MAX_CLAIM), types)
+        kept = self._reserve.count(types)
+        # Whoever is hungry though jobs were claimed for it has done all that it had: so one more each time.
+        more = max(0, missing[types] - self._coming[types] - kept, hungry[types] - kept)
+        ahead = Ahead(min(wanted[types] + more, MAX_CLAIM), types)
         if ahead:
             self._coming[types] += ahead.number
         return ahead

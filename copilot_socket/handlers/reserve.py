@@ -102,7 +102,7 @@ class Reserve:
             self._kept[entity_types] = deque([each for each in kept if each[1].assignment != assignment])
 
     def give(self, job: Claimed, crawler: Crawler, now: float) -> None:
-        """*job* is handed out to *crawler*: put it down to it, with the first thing that it says of the job or alone."""
+        """*job* is handed out to *crawler*, to whom it is put down with the first word of the job, or alone."""
         self._given[job.assignment] = PutDown(self, job.assignment, crawler, now, crawler.begin())
         if self._given_timer is None:
             self._given_timer = self._reactor.callLater(HESITATION, self._put_down)
