@@ -38,14 +38,14 @@ class Heartbeat:
     uptime: float | None = None
 
 
-@attrs.frozen
+@record
 class JobRequest:
     """A request for work."""
 
     limit: int | None = None
 
 
-@attrs.frozen
+@record
 class JobStarted:
     """The crawler has begun."""
 
@@ -70,7 +70,7 @@ class JobProgress:
     items: tuple[Any, ...] | None = attrs.field(default=None, repr=False)
 
 
-@attrs.frozen
+@record
 class JobCompleted:
     """It is done."""
 

@@ -77,19 +77,18 @@ def _without_braces(string: str) -> str:
 
 
 class _Now:
-    """The present time as text, which is made once a millisecond."""
+    """The present time as text, of which all but the milliseconds is made once a second."""
 
     def __init__(self) -> None:
-        self._milliseconds = 0
+        self._second = 0
         self._text = ""
 
     def __call__(self) -> str:
-        milliseconds = time_ns() // 1_000_000
-        if milliseconds != self._milliseconds:
-            moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-            self._text = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            self._milliseconds = milliseconds
-        return self._text
+        second, milliseconds = divmod(time_ns() // 1_000_000, 1000)
+        if second != self._second:
+            self._text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            self._second = second
+        return f"{self._text}.{milliseconds:03d}Z"
 
 
 _now = _Now()

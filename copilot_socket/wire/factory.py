@@ -11,7 +11,7 @@ from copilot_socket.core.replies import Error, Reply
 from copilot_socket.telling import ErrorsSent, Telling
 from copilot_socket.wire.peer import Peer, read_peer
 from copilot_socket.wire.protocol import CrawlerProtocol, Handler
-from copilot_socket.wire.sending import Flusher
+from copilot_socket.wire.sending import Flusher, Handled
 from copilot_socket.wire.validators import Decoder
 
 REFUSAL_LASTS = 5.0
@@ -49,6 +49,7 @@ class CrawlerFactory(ServerFactory):
         self._doorkeeper = doorkeeper
         self._reactor = reactor
         self._flusher = Flusher(reactor)
+        self._handled = Handled(self._flusher, reactor, telling)
         self._telling = telling
         self._max_connections = max_connections
         self._max_message_size = max_message_size
@@ -61,7 +62,13 @@ class CrawlerFactory(ServerFactory):
     def buildProtocol(self, addr: IAddress | None) -> CrawlerProtocol:
         """A protocol for a new connection."""
         protocol = CrawlerProtocol(
-            self._decoder, self._handler, self._reactor, self._flusher, self._telling, self._max_message_size
+            self._decoder,
+            self._handler,
+            self._reactor,
+            self._flusher,
+            self._handled,
+            self._telling,
+            self._max_message_size,
         )
         protocol.factory = self
         return protocol

@@ -15,12 +15,12 @@ from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import ElementFault, Message
 from copilot_socket.core.promises import Promise
 from copilot_socket.core.replies import Error, Reply
-from copilot_socket.telling import ErrorsSent, MessagesHandled, Telling
+from copilot_socket.telling import ErrorsSent, Telling
 from copilot_socket.wire.codec import encode
 from copilot_socket.wire.framing import Framer
 from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Overrun, TooLarge
 from copilot_socket.wire.outbox import Outbox, Slot
-from copilot_socket.wire.sending import Flusher
+from copilot_socket.wire.sending import Flusher, Handled
 from copilot_socket.wire.validators import Decoder
 
 MAX_BAD_MESSAGES = 20
@@ -61,6 +61,7 @@ class CrawlerProtocol(LineReceiver):
         handler: Handler,
         reactor: IReactorTime,
         flusher: Flusher,
+        handled: Handled,
         telling: Telling,
         max_size: int,
     ) -> None:
@@ -78,6 +79,7 @@ class CrawlerProtocol(LineReceiver):
         self._handler = handler
         self._reactor = reactor
         self._flusher = flusher
+        self._handled = handled
         self._telling = telling
         self._framer = Framer(max_size)
         self._max_size = max_size
@@ -87,8 +89,6 @@ class CrawlerProtocol(LineReceiver):
         self._dealing = False
         self._begun = 0.0
         """When the messages at hand were read."""
-        self._handled: dict[tuple[str, str, float], int] = {}
-        """Messages that are answered: how many by type, outcome and when they were read."""
 
     # -- bytes in
 
@@ -148,7 +148,7 @@ class CrawlerProtocol(LineReceiver):
             return
         if result is not None or message.faults:
             self._outbox.answer(*self._replies(message, result))
-        self._count(message.type, "ok", self._begun)
+        self._handled.count(message.type, "ok", self._begun)
 
     def _owe(self, result: "Promise | Deferred[Reply | None]", message: Message) -> None:
         """The answer to *message* comes later, and those behind it wait."""
@@ -165,7 +165,7 @@ class CrawlerProtocol(LineReceiver):
 
     def _answered(self, reply: Reply | None, slot: Slot, message: Message, begun: float) -> None:
         self._outbox.fill(slot, *self._replies(message, reply))
-        self._count(message.type, "ok", begun)
+        self._handled.count(message.type, "ok", begun)
         self._catch_up()
 
     def _replies(self, message: Message, reply: Reply | None) -> tuple[Reply, ...]:
@@ -184,7 +184,7 @@ class CrawlerProtocol(LineReceiver):
             error = _internal(message)
         self._outbox.fill(slot, _error(error))
         self._note(error, message.type)
-        self._count(message.type, error.code, begun)
+        self._handled.count(message.type, error.code, begun)
         self._catch_up()
 
     def _refuse(self, error: ProtocolError, type_: str) -> None:
@@ -203,7 +203,7 @@ class CrawlerProtocol(LineReceiver):
 
     def _answer_with(self, error: ProtocolError, type_: str) -> None:
         self._outbox.answer(_error(error))
-        self._count(type_, error.code, self._begun)
+        self._handled.count(type_, error.code, self._begun)
         self._note(error, type_)
 
     def _note(self, error: ProtocolError, type_: str) -> None:
@@ -214,12 +214,6 @@ class CrawlerProtocol(LineReceiver):
             code=error.code,
             error=error.message,
         )
-
-    def _count(self, type_: str, outcome: str, begun: float) -> None:
-        """A message that was read when it was *begun* is answered."""
-        self._schedule_flush()
-        key = type_, outcome, begun
-        self._handled[key] = self._handled.get(key, 0) + 1
 
     def _catch_up(self) -> None:
         if self.closed_because is not None:
@@ -236,28 +230,17 @@ class CrawlerProtocol(LineReceiver):
             self.flush()
 
     def _write(self, reply: Reply) -> None:
-        self._schedule_flush()
+        """What a read or a turn of the reactor brings goes together."""
+        if not self._unsent and not self._dealing:
+            self._flusher.soon(self.flush)
         self._unsent.append(reply)
 
-    def _schedule_flush(self) -> None:
-        """Something is about to be sent or told: what a read or a turn of the reactor brings goes together."""
-        if not self._dealing and not self._unsent and not self._handled:
-            self._flusher.soon(self.flush)
-
     def flush(self) -> None:
-        """Send what is to be sent, and tell which messages that answers."""
+        """Send what is to be sent."""
         if self._unsent:
             unsent, self._unsent = self._unsent, []
             if self.transport is not None and self.connected:
                 self.transport.write(encode(*unsent))
-        if self._handled:
-            handled, self._handled = self._handled, {}
-            now = self._reactor.seconds()
-            alike: dict[tuple[str, str], list[tuple[float, int]]] = {}
-            for (type_, outcome, begun), count in handled.items():
-                alike.setdefault((type_, outcome), []).append((now - begun, count))
-            for (type_, outcome), seconds in alike.items():
-                self._telling.tell(MessagesHandled(type_, outcome, seconds))
 
     # -- life
 

@@ -1,8 +1,10 @@
-"""Bytes out: what one connection is sent in one turn of the reactor goes in one write."""
+"""Once a turn of the reactor: one write for what a connection is sent, and one piece of news for what was handled."""
 
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
+
+from copilot_socket.telling import MessagesHandled, Telling
 
 
 class Flusher:
@@ -22,3 +24,30 @@ class Flusher:
         flushes, self._flushes = self._flushes, []
         for flush in flushes:
             flush()
+
+
+class Handled:
+    """The messages of all connections that were answered in the present turn, counted and told together."""
+
+    def __init__(self, flusher: Flusher, reactor: IReactorTime, telling: Telling) -> None:
+        self._flusher = flusher
+        self._reactor = reactor
+        self._telling = telling
+        self._counts: dict[tuple[str, str, float], int] = {}
+        """How many, by type, outcome and when they were read."""
+
+    def count(self, type_: str, outcome: str, begun: float) -> None:
+        """A message that was read when it was *begun* is answered."""
+        if not self._counts:
+            self._flusher.soon(self._tell)
+        key = type_, outcome, begun
+        self._counts[key] = self._counts.get(key, 0) + 1
+
+    def _tell(self) -> None:
+        counts, self._counts = self._counts, {}
+        now = self._reactor.seconds()
+        alike: dict[tuple[str, str], list[tuple[float, int]]] = {}
+        for (type_, outcome, begun), count in counts.items():
+            alike.setdefault((type_, outcome), []).append((now - begun, count))
+        for (type_, outcome), seconds in alike.items():
+            self._telling.tell(MessagesHandled(type_, outcome, seconds))

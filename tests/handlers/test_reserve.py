@@ -102,18 +102,29 @@ class WantsTests(ReserveTestCase):
         self.assertEqual(self.wanted(c1=2), 1)
 
     def test_more_for_a_quick_one(self) -> None:
-        """One that asked and found nothing gets another one, unless that is kept or on its way already."""
+        """One that asked and found nothing gets one more each time, unless there is one in reserve."""
         self.crawler.quick = True
         self.hungry(self.crawler)
-        self.assertEqual(self.wanted(c1=1), 2)
-        self.assertEqual(self.wanted(c1=1), 1)
-        for number in (2, 1):
-            self.ahead.claimed(Ahead(number, TYPES), NOTHING_CLAIMED)
+        for _ in range(2):
+            self.assertEqual(self.wanted(c1=1), 2)
+        for _ in range(2):
+            self.ahead.claimed(Ahead(2, TYPES), NOTHING_CLAIMED)
         self.reserve.keep(TYPES, [claimed(1)])
         self.assertEqual(self.wanted(c1=1), 1)
         self.reserve.take(TYPES, 1)
         self.ahead.claimed(Ahead(1, TYPES), NOTHING_CLAIMED)
         self.assertEqual(self.wanted(c1=1), 2)
+        self.reserve.stop()
+
+    def test_all_that_a_quick_one_has_room_for(self) -> None:
+        """It asked for several: what is kept and on its way for it is not claimed again, but for one more."""
+        self.crawler.quick, self.crawler.max_jobs = True, 5
+        self.hungry(self.crawler).limit = 5
+        self.assertEqual([self.wanted(c1=1) for _ in range(2)], [6, 2])
+        self.reserve.keep(TYPES, [claimed(number) for number in range(2)])
+        self.ahead.claimed(Ahead(6, TYPES), NOTHING_CLAIMED)
+        self.assertEqual(self.wanted(c1=1), 2)
+        self.reserve.stop()
 
     def test_one_statement_one_kind(self) -> None:
         """Where crawlers take different commands, those of the most ends are served beside the batch."""

@@ -140,8 +140,9 @@ class ProtocolTestCase(SynchronousTestCase):
         return owed
 
     def outcomes(self) -> list[str]:
-        """What has been told of the messages."""
-        return [news.outcome for news in self.news if isinstance(news, MessagesHandled)]
+        """What has been told of the messages, one by one."""
+        told = [news for news in self.news if isinstance(news, MessagesHandled)]
+        return [news.outcome for news in told for _ in range(news.count)]
 
 
 class AnswerTests(ProtocolTestCase):
@@ -266,16 +267,21 @@ class TogetherTests(ProtocolTestCase):
         self.assertEqual((self.transport.writes, self.transport.disconnecting), (1, True))
 
     def test_told_with_their_number(self) -> None:
-        """Messages of one read are told together, by type and outcome, with the time from read to answer."""
+        """Messages that are answered in one turn are told together, each with the time from its being read."""
 
         def slow(message: Message) -> Ack:
-            self.clock.advance(0.5)
+            self.clock.rightNow += 0.5
             return acked(message)
 
+        other = self.factory.buildProtocol(None)
+        other.makeConnection(Transport())
         self.handler.answer = slow
         self.receive(beats(1, 2) + b"rubbish\n" + beats(3))
-        told = [(news.type, news.outcome, news.seconds) for news in self.news]
-        self.assertEqual(told, [("heartbeat", "ok", [(1.5, 3)]), ("unknown", "invalid_json", [(1.5, 1)])])
+        other.dataReceived(beats(4))
+        self.assertEqual(self.news, [])
+        self.clock.advance(0)
+        told = [(news.type, news.outcome, news.seconds) for news in self.news]  # type: ignore[union-attr]
+        self.assertEqual(told, [("heartbeat", "ok", [(2.0, 3), (0.5, 1)]), ("unknown", "invalid_json", [(2.0, 1)])])
 
     def test_told_when_answered(self) -> None:
         """A message that is answered later is told then, with all the time that it took."""
