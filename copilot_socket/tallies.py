@@ -64,10 +64,12 @@ class Durations(Collector):
     def add_all(self, durations: Iterable[tuple[float, int]], *values: str) -> None:
         """So many seconds were taken so many times, for each of *durations*; below zero counts as zero."""
         histogram = self._histograms[values]
+        counts, bounds, total = histogram.counts, self._bounds, 0.0
         for taken, count in durations:
-            seconds = max(taken, 0.0)
-            histogram.counts[bisect_left(self._bounds, seconds)] += count
-            histogram.sum += seconds * count
+            counts[bisect_left(bounds, taken)] += count
+            if taken > 0:
+                total += taken * count
+        histogram.sum += total
 
     def collect(self) -> list[Metric]:
         """See :class:`prometheus_client.registry.Collector`."""

@@ -104,7 +104,7 @@ class MessagesHandled:
     @property
     def count(self) -> int:
         """How many they were."""
-        return sum(count for _, count in self.seconds)
+        return sum([count for _, count in self.seconds])
 
 
 @record

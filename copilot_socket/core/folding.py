@@ -66,7 +66,8 @@ def fold(reports: Sequence[Report]) -> Fold:
     ending: Completed | Failed | None = None
     discoveries: list[Discovered] = []
     places = []
-    for body in (report.body for report in reports):
+    for report in reports:
+        body = report.body
         if ending is not None:
             places.append(Place.AGAIN if type(body) is type(ending) else Place.LATE)
             continue

@@ -5,9 +5,9 @@ from typing import Any
 
 from copilot_socket.core.replies import Reply
 
-Kept = Callable[..., None]
+Kept = Callable[[Reply | None, Any], None]
 """Called with the reply, or None where nothing is to be said, and what was given to :meth:`Promise.listen`."""
-Broken = Callable[..., None]
+Broken = Callable[[Exception, Any], None]
 """Called with the exception in the place of the reply, and the same."""
 
 
@@ -16,14 +16,14 @@ class Promise:
 
     __slots__ = ("_about", "_broken", "_kept")
 
-    def listen(self, kept: Kept, broken: Broken, *about: Any) -> None:
+    def listen(self, kept: Kept, broken: Broken, about: Any) -> None:
         """Have *kept* or *broken* called, with *about* behind the first argument."""
         self._kept, self._broken, self._about = kept, broken, about
 
     def keep(self, reply: Reply | None) -> None:
         """This is the reply."""
-        self._kept(reply, *self._about)
+        self._kept(reply, self._about)
 
     def fail(self, error: Exception) -> None:
         """There is none; *error* says why."""
-        self._broken(error, *self._about)
+        self._broken(error, self._about)

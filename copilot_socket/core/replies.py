@@ -51,30 +51,33 @@ class Job:
     entity_id: str
     gitlab_url: str
     access_token: str = attrs.field(repr=False)
+    command: str
+    try_: int
     resume_state: Json | None = None
-    command: str | None = None
     full_path: str | None = None
     area_type: str | None = None
     branch: str | None = None
-    try_: int | None = None
 
     def data(self) -> Json:
         """As it goes over the wire."""
-        return _given(
-            {
-                "id": self.id,
-                "entityType": self.entity_type,
-                "entityId": self.entity_id,
-                "gitlabUrl": self.gitlab_url,
-                "accessToken": self.access_token,
-                "resumeState": self.resume_state,
-                "command": self.command,
-                "fullPath": self.full_path,
-                "areaType": self.area_type,
-                "branch": self.branch,
-                "try": self.try_,
-            }
-        )
+        data: Json = {
+            "id": self.id,
+            "entityType": self.entity_type,
+            "entityId": self.entity_id,
+            "gitlabUrl": self.gitlab_url,
+            "accessToken": self.access_token,
+            "command": self.command,
+            "try": self.try_,
+        }
+        if self.resume_state is not None:
+            data["resumeState"] = self.resume_state
+        if self.full_path is not None:
+            data["fullPath"] = self.full_path
+        if self.area_type is not None:
+            data["areaType"] = self.area_type
+        if self.branch is not None:
+            data["branch"] = self.branch
+        return data
 
 
 @record

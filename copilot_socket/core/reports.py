@@ -80,6 +80,9 @@ class Discovered:
 
 Body = Given | Started | Progressed | Completed | Failed | Discovered
 
+ENDINGS = (Completed, Failed)
+"""What ends a try. To ``isinstance`` a tuple: a union would be made anew each time."""
+
 
 @record
 class Report:

@@ -323,8 +323,8 @@ class Dispatcher:
         return served
 
     def _drop(self, key: str) -> None:
-        self._standing.pop(key, None)
-        self.ahead.hungry.pop(key, None)
+        if self._standing.pop(key, None) is not None:
+            self.ahead.hungry.pop(key, None)
 
     def _present(self, standing: Standing) -> Standing | None:
         """The request that a job for *standing*'s crawler answers by now, if any can be sent."""

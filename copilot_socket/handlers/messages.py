@@ -149,11 +149,11 @@ class Messages:
     def _job_request(self, link: Link, message: Message) -> "Deferred[None] | None":
         crawler, limit = link.crawler, cast(JobRequest, message.data).limit
         link.requests += 1
-        self._dispatcher.drop_request(crawler)
         idle, crawler.reported_since_request = not crawler.reported_since_request, False
         most = self.terms.plain_jobs if crawler.plain else crawler.max_jobs
         wanted = most if limit is None else min(limit, most)
         if link.requests == 1 or crawler.plain:
+            self._dispatcher.drop_request(crawler)
             return Deferred.fromCoroutine(self._serve_with_care(link, wanted, idle))
         self._dispatcher.request(link, wanted)
         return None

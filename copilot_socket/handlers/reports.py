@@ -10,7 +10,7 @@ from copilot_socket.core.folding import Verdict
 from copilot_socket.core.messages import Message
 from copilot_socket.core.promises import Promise
 from copilot_socket.core.replies import Ack, Reply
-from copilot_socket.core.reports import Body, Completed, Discovered, Failed, Report
+from copilot_socket.core.reports import ENDINGS, Body, Discovered, Report
 from copilot_socket.handlers.crawlers import Crawler, Held, Link
 from copilot_socket.handlers.dispatcher import Dispatcher
 from copilot_socket.handlers.reserve import PutDown
@@ -38,7 +38,7 @@ class Reports:
         crawler.reported_since_request = True
         number = crawler.begin()
         assert message.job_id is not None  # the schema says so
-        if isinstance(body, Completed | Failed):
+        if isinstance(body, ENDINGS):
             crawler.tell_ending(message.job_id, self._reactor.seconds())
         put_down = self._reserve.reported(message.job_id, crawler)
         told = _Told(self._dispatcher, link, crawler, message, body, number, put_down)
@@ -83,7 +83,7 @@ class _Told(Promise):
 
     def _stored(self, verdict: Verdict) -> Reply | None:
         crawler, body = self.crawler, self.body
-        if verdict is not Verdict.STORED or isinstance(body, Completed | Failed):
+        if verdict is not Verdict.STORED or isinstance(body, ENDINGS):
             if crawler.drop(self._assignment):
                 self.dispatcher.ended(crawler)
         else:

@@ -25,12 +25,12 @@ def of_optional_texts(values: Sequence[str | None]) -> str:
     given = [value for value in values if value is not None]
     if len(given) == len(values):
         return of_texts(given)
-    return "{" + ",".join("NULL" if value is None else of_texts([value])[1:-1] for value in values) + "}"
+    return "{" + ",".join(["NULL" if value is None else of_texts([value])[1:-1] for value in values]) + "}"
 
 
 def of_booleans(values: Sequence[bool]) -> str:
     """A ``boolean[]``."""
-    return "{" + ",".join("t" if value else "f" for value in values) + "}"
+    return "{" + ",".join(["t" if value else "f" for value in values]) + "}"
 
 
 def of_integers(values: Sequence[int]) -> str:

@@ -151,15 +151,15 @@ class Writer:
         """
         batch: Batch = []
         owners: dict[str, str] = {}
-        most = min(max(MIN_BATCH, len(self._queue) // 2), MAX_BATCH)
-        while self._queue and len(batch) < most:
-            operation = self._queue[0][0]
+        queue = self._queue
+        for _ in range(min(len(queue), max(MIN_BATCH, len(queue) // 2), MAX_BATCH)):
+            operation = queue[0][0]
             if (
                 isinstance(operation, Report)
                 and owners.setdefault(operation.assignment, operation.crawler) != operation.crawler
             ):
                 break
-            batch.append(self._queue.popleft())
+            batch.append(queue.popleft())
         return batch
 
     async def _commit(self, batch: Batch, ahead: Ahead = NONE_AHEAD) -> list[Committed]:

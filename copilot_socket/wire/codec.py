@@ -5,6 +5,7 @@ characters that are cut between two reads. Both are spared to it here.
 """
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from json import JSONEncoder
 from json.encoder import encode_basestring_ascii
@@ -20,7 +21,7 @@ _NEITHER_QUOTE_NOR_BRACE = bytes(set(range(256)) - set(b'"{}'))
 _PLAIN_TYPES = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 
-def encode(*replies: Reply) -> bytes:
+def encode(replies: Iterable[Reply]) -> bytes:
     """*replies* as they go over the wire, one after another, all of the present time."""
     now = _now()
     return b"".join([_encode_ack(each, now) if type(each) is Ack else _encode_reply(each, now) for each in replies])
@@ -42,7 +43,8 @@ def _encode_reply(reply: Reply, now: str) -> bytes:
 
 
 def _string(text: str) -> str:
-    return _without_braces(encode_basestring_ascii(text))
+    string = encode_basestring_ascii(text)
+    return _without_braces(string) if "{" in string or "}" in string else string
 
 
 def encode_object(message: dict[str, object]) -> bytes:
@@ -71,9 +73,7 @@ def _escape_braces(text: str) -> str:
 
 
 def _without_braces(string: str) -> str:
-    if "{" in string or "}" in string:
-        return string.replace("{", "\\u007b").replace("}", "\\u007d")
-    return string
+    return string.replace("{", "\\u007b").replace("}", "\\u007d")
 
 
 class _Now:

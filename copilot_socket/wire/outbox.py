@@ -1,7 +1,7 @@
 """Answers in the order of the questions: acks and errors wait for those before them, pushes do not."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from copilot_socket.core.replies import Reply
 
@@ -13,7 +13,7 @@ class Slot:
 
     def __init__(self) -> None:
         self.done = False
-        self.replies: tuple[Reply, ...] = ()
+        self.replies: Sequence[Reply] = ()
 
 
 class Outbox:
@@ -34,17 +34,18 @@ class Outbox:
         self._slots.append(slot)
         return slot
 
-    def fill(self, slot: Slot, *replies: Reply) -> None:
+    def fill(self, slot: Slot, replies: Sequence[Reply]) -> None:
         """The answer for *slot*: any number of replies, sent once all earlier ones are."""
         slot.done, slot.replies = True, replies
-        while self._slots and self._slots[0].done:
-            for reply in self._slots.popleft().replies:
+        slots = self._slots
+        while slots and slots[0].done:
+            for reply in slots.popleft().replies:
                 self._write(reply)
 
-    def answer(self, *replies: Reply) -> None:
+    def answer(self, replies: Sequence[Reply]) -> None:
         """An answer that is known at once, in its turn."""
         if self._slots:
-            self.fill(self.slot(), *replies)
+            self.fill(self.slot(), replies)
         else:
             for reply in replies:
                 self._write(reply)

@@ -38,6 +38,8 @@ _BAD = frozenset(
 
 
 _LATER = (Promise, Deferred)
+Owed = tuple[Slot, Message, float]
+"""The place of an answer, the message that it answers, and when that was read."""
 
 
 class Handler(Protocol):
@@ -147,24 +149,25 @@ class CrawlerProtocol(LineReceiver):
             self._owe(result, message)
             return
         if result is not None or message.faults:
-            self._outbox.answer(*self._replies(message, result))
+            self._outbox.answer(self._replies(message, result))
         self._handled.count(message.type, "ok", self._begun)
 
     def _owe(self, result: "Promise | Deferred[Reply | None]", message: Message) -> None:
         """The answer to *message* comes later, and those behind it wait."""
-        about = (self._outbox.slot(), message, self._begun)
+        owed = self._outbox.slot(), message, self._begun
         if isinstance(result, Promise):
-            result.listen(self._answered, self._failed, *about)
+            result.listen(self._answered, self._failed, owed)
         else:
-            result.addCallbacks(self._answered, self._failed, callbackArgs=about, errbackArgs=about)
+            result.addCallbacks(self._answered, self._failed, callbackArgs=(owed,), errbackArgs=(owed,))
         if self._outbox.waiting >= MAX_OWED and not self._held_back:
             self._held_back = True
             self.pauseProducing()
 
     # -- replies out
 
-    def _answered(self, reply: Reply | None, slot: Slot, message: Message, begun: float) -> None:
-        self._outbox.fill(slot, *self._replies(message, reply))
+    def _answered(self, reply: Reply | None, owed: Owed) -> None:
+        slot, message, begun = owed
+        self._outbox.fill(slot, self._replies(message, reply))
         self._handled.count(message.type, "ok", begun)
         self._catch_up()
 
@@ -176,13 +179,14 @@ class CrawlerProtocol(LineReceiver):
         self._telling.tell(ErrorsSent(ErrorCode.INVALID_MESSAGE, len(message.faults)))
         return (*map(partial(_fault, message), message.faults), *replies)
 
-    def _failed(self, problem: Exception | Failure, slot: Slot, message: Message, begun: float) -> None:
+    def _failed(self, problem: Exception | Failure, owed: Owed) -> None:
+        slot, message, begun = owed
         error = problem.value if isinstance(problem, Failure) else problem
         if not isinstance(error, ProtocolError):
             failure = problem if isinstance(problem, Failure) else Failure(problem)
             self.log.failure(_FAILED, failure, type=message.type, connection=self.id)
             error = _internal(message)
-        self._outbox.fill(slot, _error(error))
+        self._outbox.fill(slot, (_error(error),))
         self._note(error, message.type)
         self._handled.count(message.type, error.code, begun)
         self._catch_up()
@@ -202,7 +206,7 @@ class CrawlerProtocol(LineReceiver):
             self._give_up(f"{MAX_BAD_MESSAGES} bad messages in a row")
 
     def _answer_with(self, error: ProtocolError, type_: str) -> None:
-        self._outbox.answer(_error(error))
+        self._outbox.answer((_error(error),))
         self._handled.count(type_, error.code, self._begun)
         self._note(error, type_)
 
@@ -240,7 +244,7 @@ class CrawlerProtocol(LineReceiver):
         if self._unsent:
             unsent, self._unsent = self._unsent, []
             if self.transport is not None and self.connected:
-                self.transport.write(encode(*unsent))
+                self.transport.write(encode(unsent))
 
     # -- life
 

@@ -70,10 +70,10 @@ class EncodeTests(SynchronousTestCase):
 
     def test_envelope(self) -> None:
         """Type, time, job and data; no jobId where there is none."""
-        message = json.loads(encode(Ack("job_started", "m-1", "J.1.x")))
+        message = json.loads(encode([Ack("job_started", "m-1", "J.1.x")]))
         self.assertRegex(message.pop("timestamp"), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
         self.assertEqual(message, {"type": "ack", "jobId": "J.1.x", "data": {"type": "job_started", "ref": "m-1"}})
-        self.assertNotIn("jobId", json.loads(encode(JobResponse())))
+        self.assertNotIn("jobId", json.loads(encode([JobResponse()])))
 
     @given(_texts | st.from_regex(r"[\w:.+-]*", fullmatch=True), st.none() | _texts | st.just("J.1.x"))
     @settings(deadline=None)
@@ -81,7 +81,7 @@ class EncodeTests(SynchronousTestCase):
         """Any ack is a message like any other: it reads back the same, in ASCII, and brace counting finds its end."""
         ack = Ack("job_started", ref, job)
         type_, job_id, data = ack.wire()
-        written = encode(ack)
+        written = encode([ack])
         read = json.loads(written)
         message = {"type": type_, "timestamp": read["timestamp"], "data": data}
         self.assertEqual(read, message if job_id is None else {**message, "jobId": job_id})
@@ -90,7 +90,7 @@ class EncodeTests(SynchronousTestCase):
 
     def test_job(self) -> None:
         """A job with awkward names arrives whole."""
-        job = Job("J.1.x", "issue", "42", "https://gitlab", "t", {"a{": "}\\"}, full_path="größe/{x}", try_=2)
-        data = encode(JobResponse((job,)))
+        job = Job("J.1.x", "issue", "42", "https://gitlab", "t", "issues", 2, {"a{": "}\\"}, "größe/{x}")
+        data = encode([JobResponse((job,))])
         self.assertEqual(json.loads(data)["data"]["jobs"], [job.data()])
         self.assertEqual(naive_end(data), len(data) - 1)

@@ -27,24 +27,24 @@ class OutboxTests(SynchronousTestCase):
 
     def test_at_once(self) -> None:
         """With nothing owed an answer goes out at once."""
-        self.outbox.answer(ack(1), ack(2))
+        self.outbox.answer([ack(1), ack(2)])
         self.assertEqual((self.refs(), self.outbox.waiting), (["1", "2"], 0))
 
     def test_waits_for_earlier_ones(self) -> None:
         """An answer that is ready waits for those before it."""
         first, second = self.outbox.slot(), self.outbox.slot()
-        self.outbox.answer(ack(3))
-        self.outbox.fill(second, ack(2))
+        self.outbox.answer([ack(3)])
+        self.outbox.fill(second, [ack(2)])
         self.assertEqual((self.refs(), self.outbox.waiting), ([], 3))
-        self.outbox.fill(first, ack(1))
+        self.outbox.fill(first, [ack(1)])
         self.assertEqual((self.refs(), self.outbox.waiting), (["1", "2", "3"], 0))
 
     def test_nothing_and_several(self) -> None:
         """An answer may be nothing at all, or several replies that stay together."""
         slots = [self.outbox.slot() for _ in range(3)]
-        self.outbox.fill(slots[2], ack(3))
-        self.outbox.fill(slots[1])
-        self.outbox.fill(slots[0], Error(ErrorCode.INTERNAL, "no", ref="a"), Error(ErrorCode.INTERNAL, "no", ref="b"))
+        self.outbox.fill(slots[2], [ack(3)])
+        self.outbox.fill(slots[1], [])
+        self.outbox.fill(slots[0], [Error(ErrorCode.INTERNAL, "no", ref=ref) for ref in "ab"])
         self.assertEqual(self.refs(), ["a", "b", "3"])
 
     def test_pushes_overtake(self) -> None:
@@ -52,7 +52,7 @@ class OutboxTests(SynchronousTestCase):
         slot = self.outbox.slot()
         self.outbox.push(Shutdown("node", True, 8.0))
         self.assertEqual((self.refs(), self.outbox.waiting), (["pushed"], 1))
-        self.outbox.fill(slot, ack(1))
+        self.outbox.fill(slot, [ack(1)])
         self.assertEqual(self.refs(), ["pushed", "1"])
 
     @settings(deadline=None)
@@ -64,7 +64,7 @@ class OutboxTests(SynchronousTestCase):
         slots = [outbox.slot() for _ in order]
         known: set[int] = set()
         for index in order:
-            outbox.fill(slots[index], ack(index))
+            outbox.fill(slots[index], [ack(index)])
             known.add(index)
             ready = next((place for place in range(len(order)) if place not in known), len(order))
             self.assertEqual([reply.wire()[2]["ref"] for reply in written], list(map(str, range(ready))))

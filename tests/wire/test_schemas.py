@@ -18,7 +18,7 @@ from copilot_socket.wire.explaining import explaining
 from copilot_socket.wire.schemas import deciding, load
 from tests.wire.examples import RESUME, Json, full, minimal
 
-JOB = replies.Job("J.1.x", "issue", "42", "https://gitlab", "t", RESUME, "issues", "a/b", "project", "main", 1)
+JOB = replies.Job("J.1.x", "issue", "42", "https://gitlab", "t", "issues", 1, RESUME, "a/b", "project", "main")
 SENT: list[replies.Reply] = [
     replies.Welcome("c1", "1", 10_000, 1 << 20, 2),
     replies.JobResponse((JOB,)),
@@ -192,7 +192,7 @@ class FieldTests(SynchronousTestCase):
     def test_nothing_is_sent_as_null(self) -> None:
         """Fields without a value are left out, and what is left is valid."""
         bare: list[replies.Reply] = [
-            replies.JobResponse((replies.Job("J.1.x", "issue", "42", "u", "t"),)),
+            replies.JobResponse((replies.Job("J.1.x", "issue", "42", "u", "t", "issues", 1),)),
             replies.JobResponse(),
             replies.Ack("heartbeat", "t"),
             replies.Error(ErrorCode.INTERNAL, "no"),
