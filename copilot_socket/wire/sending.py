@@ -1,5 +1,6 @@
 """Once a turn of the reactor: one write for what a connection is sent, and one piece of news for what was handled."""
 
+from collections import Counter, defaultdict
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
@@ -33,21 +34,18 @@ class Handled:
         self._flusher = flusher
         self._reactor = reactor
         self._telling = telling
-        self._counts: dict[tuple[str, str, float], int] = {}
-        """How many, by type, outcome and when they were read."""
+        self._begun: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+        """When they were read, by type and outcome."""
 
     def count(self, type_: str, outcome: str, begun: float) -> None:
         """A message that was read when it was *begun* is answered."""
-        if not self._counts:
+        if not self._begun:
             self._flusher.soon(self._tell)
-        key = type_, outcome, begun
-        self._counts[key] = self._counts.get(key, 0) + 1
+        self._begun[type_, outcome].append(begun)
 
     def _tell(self) -> None:
-        counts, self._counts = self._counts, {}
+        alike, self._begun = self._begun, defaultdict(list)
         now = self._reactor.seconds()
-        alike: dict[tuple[str, str], list[tuple[float, int]]] = {}
-        for (type_, outcome, begun), count in counts.items():
-            alike.setdefault((type_, outcome), []).append((now - begun, count))
-        for (type_, outcome), seconds in alike.items():
+        for (type_, outcome), times in alike.items():
+            seconds = [(now - begun, count) for begun, count in Counter(times).items()]
             self._telling.tell(MessagesHandled(type_, outcome, seconds))
