@@ -80,12 +80,12 @@ class TargetTests(SynchronousTestCase):
 
 def said(*replies: Reply) -> bytes:
     """As the server writes it."""
-    return b"".join(map(encode, replies))
+    return encode(replies)
 
 
 def job(name: str) -> Job:
     """A job as it goes over the wire."""
-    return Job(id=name, entity_type="issue", entity_id="7", gitlab_url="http://gitlab", access_token="secret")
+    return Job(name, "issue", "7", "http://gitlab", "secret", "issues", 1)
 
 
 def acks(name: str) -> tuple[Ack, Ack]:

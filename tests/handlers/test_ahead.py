@@ -11,7 +11,7 @@ from copilot_socket.store.batches import Batches
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.turns import Wants
-from tests.handlers.support import Crawler, NodeTestCase
+from tests.handlers.support import PROGRESS, Crawler, NodeTestCase
 from tests.support.crawler import until
 
 
@@ -127,6 +127,19 @@ class AheadTests(AheadTestCase):
         self.assertEqual((next_[:26], len(lost)), (kept, 1))
         await crawler.sync()
         self.assertEqual(crawler.unread, [])
+
+    async def test_put_down_beside_a_report_that_is_refused(self) -> None:
+        """A crawler's first word of a job, which the database refuses for its data: whose the job is is stored."""
+        self.patch(reserve_module, "HESITATION", 60.0)
+        crawler, job = await self.prompt()
+        self.add_jobs("g/3")
+        self.query("ALTER TABLE jobs ADD CHECK (progress::text NOT LIKE '%poison%')")
+        held = "SELECT crawler_key, reported_at FROM job_assignments WHERE completed_at IS NULL"
+        mine = await self.next_job(crawler, job)
+        self.assertEqual(self.query(held), [(None, None)])
+        crawler.say("job_progress", mine, **{**PROGRESS, "message": "poison"})
+        self.assertEqual((await crawler.error())["code"], "internal")
+        await until(lambda: self.query(held) == [("hello:one", None)], "it is put down")
 
 
 class RunningAheadTests(AheadTestCase):

@@ -23,7 +23,9 @@ class TurnTests(StoreTestCase):
         self.assertEqual(self.job(first.partition(".")[0], "status"), ("completed",))
         self.assertEqual(self.job(second, "status", "tries"), ("assigned", 1))
         self.assertEqual([job.assignment for job in await self.claims.reserved()], [claimed.assignment])
+        before = self.job(second, "updated_at")
         await self.report(claimed.assignment, Given())
+        self.assertEqual(self.job(second, "updated_at"), before)
         held = "SELECT crawler_key, reported_at FROM job_assignments WHERE completed_at IS NULL"
         self.assertEqual(self.query(held), [("c1", None)])
         self.assertEqual(await self.claims.reserved(), [])
