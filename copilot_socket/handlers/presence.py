@@ -40,6 +40,7 @@ class PresenceKeeper:
         *,
         heartbeat_timeout: float,
         connection_timeout: float,
+        put_down: Callable[[Crawler], None],
         on_room: Callable[[], None],
     ) -> None:
         self._registry = registry
@@ -50,6 +51,8 @@ class PresenceKeeper:
         self._telling = telling
         self._heartbeat_timeout = heartbeat_timeout
         self._connection_timeout = connection_timeout
+        self._put_down = put_down
+        """Has it stored first what the crawler has been given."""
         self._on_room = on_room
         self._healthy_since: float | None = None
         self._renewed_at = 0.0
@@ -71,6 +74,7 @@ class PresenceKeeper:
         crawler = self._registry.leave(link)
         if self._stopping:
             return
+        self._put_down(crawler)
         self._note(link, active=False)
         self._telling.tell(ConnectionChanged(link.id, crawler.crawler_id, "closed", reason))
         if not any(other.spoken for other in crawler.links) and crawler.present:
@@ -104,6 +108,7 @@ class PresenceKeeper:
         """Take the crawler's lease, and learn what it holds from before."""
         number = crawler.begin()
         crawler.arriving += 1
+        self._put_down(crawler)
         try:
             await self._writer.submit(_presence(crawler, present=True))
             await self.learn(crawler)

@@ -105,12 +105,17 @@ class Reserve:
         """*job* is handed out to *crawler*, to whom it is put down with the first word of the job, or alone."""
         self._given[job.assignment] = PutDown(self, job.assignment, crawler, now, crawler.begin())
         if self._given_timer is None:
-            self._given_timer = self._reactor.callLater(HESITATION, self._put_down)
+            self._given_timer = self._reactor.callLater(HESITATION, self._look_at_given)
 
     def reported(self, assignment: str, crawler: Crawler) -> PutDown | None:
         """*crawler* says something of *assignment*: what that puts down as well, if it is the first thing it says."""
         given = self._given.get(assignment)
         return self._given.pop(assignment) if given is not None and given.crawler is crawler else None
+
+    def put_down(self, crawler: Crawler) -> None:
+        """Store now what *crawler* has been given: before it is stored that it came or went, which bears on that."""
+        for given in [each for each in self._given.values() if each.crawler is crawler]:
+            self._given.pop(given.assignment).begin()
 
     def forget(self, assignment: str) -> None:
         """*assignment* is the node's no more."""
@@ -123,16 +128,17 @@ class Reserve:
                 timer.cancel()
         self._timer = self._given_timer = None
         self._give_back(lambda _since: True)
-        while self._given:
-            self._given.pop(next(iter(self._given))).begin()
+        given, self._given = self._given, {}
+        for each in given.values():
+            each.begin()
 
-    def _put_down(self) -> None:
+    def _look_at_given(self) -> None:
         self._given_timer = None
         now = self._reactor.seconds()
         while self._given:
             first = next(iter(self._given.values()))
             if now - first.since < HESITATION:
-                self._given_timer = self._reactor.callLater(HESITATION + first.since - now, self._put_down)
+                self._given_timer = self._reactor.callLater(HESITATION + first.since - now, self._look_at_given)
                 break
             self._given.pop(first.assignment).begin()
 

@@ -128,18 +128,43 @@ class AheadTests(AheadTestCase):
         await crawler.sync()
         self.assertEqual(crawler.unread, [])
 
-    async def test_put_down_beside_a_report_that_is_refused(self) -> None:
-        """A crawler's first word of a job, which the database refuses for its data: whose the job is is stored."""
+
+class PutDownTests(AheadTestCase):
+    """A crawler that was given a job from the reserve, of which it has said nothing yet."""
+
+    held = "SELECT crawler_key, reported_at FROM job_assignments WHERE completed_at IS NULL"
+
+    async def given_and_not_put_down(self) -> tuple[Crawler, str]:
+        """The crawler and its job; nothing but what happens to them has it stored whose that is."""
         self.patch(reserve_module, "HESITATION", 60.0)
         crawler, job = await self.prompt()
         self.add_jobs("g/3")
-        self.query("ALTER TABLE jobs ADD CHECK (progress::text NOT LIKE '%poison%')")
-        held = "SELECT crawler_key, reported_at FROM job_assignments WHERE completed_at IS NULL"
         mine = await self.next_job(crawler, job)
-        self.assertEqual(self.query(held), [(None, None)])
-        crawler.say("job_progress", mine, **{**PROGRESS, "message": "poison"})
+        self.assertEqual(self.query(self.held), [(None, None)])
+        return crawler, mine
+
+    async def test_a_report_that_is_refused(self) -> None:
+        """A crawler's first word of a job, which the database refuses for its data: whose the job is is stored."""
+        crawler, job = await self.given_and_not_put_down()
+        self.query("ALTER TABLE jobs ADD CHECK (progress::text NOT LIKE '%poison%')")
+        crawler.say("job_progress", job, **{**PROGRESS, "message": "poison"})
         self.assertEqual((await crawler.error())["code"], "internal")
-        await until(lambda: self.query(held) == [("hello:one", None)], "it is put down")
+        await until(lambda: self.query(self.held) == [("hello:one", None)], "it is put down")
+
+    async def test_back_without_it(self) -> None:
+        """A crawler that leaves and comes back without the job loses it at once."""
+        crawler, job = await self.given_and_not_put_down()
+        await crawler.leave()
+        await self.crawler("one", assignments=[])
+        self.assertEqual((self.status(job[:26]), self.tries(job[:26])), ("queued", ["released"]))
+
+    async def test_another_connection(self) -> None:
+        """What a crawler holds is known when it says hello once more, and stays what it was."""
+        crawler, job = await self.given_and_not_put_down()
+        await self.crawler("one", assignments=[job])
+        self.assertEqual(self.query(self.held), [("hello:one", None)])
+        crawler.say("job_completed", job, **DONE)
+        self.assertEqual((await crawler.expect("ack"))["data"]["type"], "job_completed")
 
 
 class RunningAheadTests(AheadTestCase):
