@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from copilot_socket.handlers.crawlers import Crawler, Registry
 from copilot_socket.handlers.reserve import Reserve
+from copilot_socket.handlers.rivals import Rivals
 from copilot_socket.handlers.standing import MAX_CLAIM, Standing
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.turns import NONE_AHEAD, Ahead, Claim, Claimed
@@ -35,9 +36,10 @@ class ClaimsAhead:
     ``on_kept`` is told the entity types that there is something for, and whether the queue has no more.
     """
 
-    def __init__(self, registry: Registry, reserve: Reserve, claims: Claims) -> None:
+    def __init__(self, registry: Registry, reserve: Reserve, rivals: Rivals, claims: Claims) -> None:
         self._registry = registry
         self._reserve = reserve
+        self._rivals = rivals
         self._claims = claims
         self._coming: Counter[EntityTypes] = Counter()
         """How many jobs are being claimed."""
@@ -78,7 +80,8 @@ class ClaimsAhead:
         kept = self._reserve.count(types)
         # Whoever is hungry though jobs were claimed for it has done all that it had: so one more each time.
         more = max(0, missing[types] - self._coming[types] - kept, hungry[types] - kept)
-        ahead = Ahead(min(wanted[types] + more, MAX_CLAIM), types)
+        number = min(wanted[types] + more, MAX_CLAIM)
+        ahead = Ahead(number, types, self._rivals.spare(number))
         if ahead:
             self._coming[types] += ahead.number
         return ahead
@@ -89,6 +92,7 @@ class ClaimsAhead:
         self._reserve.keep(ahead.entity_types, claim.jobs)
         self.on_kept(ahead.entity_types, len(claim.jobs) < ahead.number)
         if claim.contended:
+            self._rivals.met()
             self.on_more()
 
     def doubt(self, ahead: Ahead) -> None:

@@ -21,6 +21,7 @@ from copilot_socket.handlers.crawlers import Crawler, Link, Registry
 from copilot_socket.handlers.delivery import Delivery
 from copilot_socket.handlers.doubts import Doubts
 from copilot_socket.handlers.reserve import Reserve
+from copilot_socket.handlers.rivals import Rivals
 from copilot_socket.handlers.standing import Standing, by_crawler, by_entity_types, fit, room_of
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.store.claims import Claims
@@ -58,7 +59,8 @@ class Dispatcher:
         self._reactor = reactor
         self.reserve = Reserve(writer, reactor)
         self.reserve.on_unwanted = self._unwanted
-        self.ahead = ClaimsAhead(registry, self.reserve, claims)
+        self._rivals = Rivals(reactor)
+        self.ahead = ClaimsAhead(registry, self.reserve, self._rivals, claims)
         self.ahead.on_kept = self._kept
         self.ahead.on_more = self.wake
         self._registry = registry
@@ -277,7 +279,8 @@ class Dispatcher:
         everyone = [standing for standing in self._standing.values() if standing.settled and standing.crawler.present]
         served: set[str] = set()
         for entity_types, group in by_entity_types(everyone).items():
-            wants = Wants(room_of(group), commands_for(entity_types))
+            room = room_of(group)
+            wants = Wants(room, commands_for(entity_types), self._rivals.spare(sum(room.values())))
             if not wants:
                 continue
             claim = await self._claim(wants)
@@ -290,10 +293,13 @@ class Dispatcher:
 
     async def _claim(self, wants: Wants) -> Claim:
         try:
-            return await self._claims.claim(wants)
+            claim = await self._claims.claim(wants)
         except DatabaseAway:  # perhaps it was committed all the same
             self.doubt(wants)
             raise
+        if claim.contended:
+            self._rivals.met()
+        return claim
 
     async def _answer_empty(self, fresh: Sequence[Standing]) -> None:
         """Say that there is nothing for now; but a crawler that stood at another node is served here first."""

@@ -59,19 +59,20 @@ turns AS MATERIALIZED (
 turns AS MATERIALIZED (SELECT array_fill(NULL::text, ARRAY[%(number)s::integer]) AS keys)
 
 -- name: turn_claims
--- The best jobs first. SKIP LOCKED: another node may be claiming the same ones.
+-- The best jobs first. SKIP LOCKED: another node may be claiming the same ones; where that was seen, more are looked at
+-- than are wanted.
 candidates AS MATERIALIZED (
   SELECT best.id FROM unnest(%(command)s::text[]) AS lane CROSS JOIN LATERAL (
     SELECT j.id, j.priority FROM jobs j
     WHERE j.command = lane AND j.status = 'queued' AND j.ready
-    ORDER BY j.priority DESC, j.id LIMIT (SELECT cardinality(keys) FROM turns)) AS best
-  ORDER BY best.priority DESC, best.id LIMIT (SELECT cardinality(keys) FROM turns)
+    ORDER BY j.priority DESC, j.id LIMIT (SELECT cardinality(keys) FROM turns) + %(spare)s::integer) AS best
+  ORDER BY best.priority DESC, best.id LIMIT (SELECT cardinality(keys) FROM turns) + %(spare)s::integer
 ), locked AS MATERIALIZED (
   -- coalesce keeps the planner from walking an index of all that is queued to find a handful of ids.
   SELECT j.id, j.priority, j.account_id, j.full_path FROM jobs j
   WHERE j.id = ANY (ARRAY(SELECT id FROM candidates)) AND coalesce(j.status, '') = 'queued'
     AND coalesce(j.ready, false)
-  ORDER BY j.id FOR UPDATE SKIP LOCKED
+  ORDER BY j.priority DESC, j.id LIMIT (SELECT cardinality(keys) FROM turns) FOR UPDATE SKIP LOCKED
 ), claimed AS (
   UPDATE jobs j SET status = 'assigned', updated_at = now(), tries = j.tries + 1, finished_at = NULL
   FROM (SELECT l.*, row_number() OVER (ORDER BY priority DESC, id) AS nth FROM locked l) AS p
@@ -118,11 +119,12 @@ SELECT crawler_job_id, started AND started_at = now() AS began, account_id, NULL
 FROM held
 
 -- name: turn_claimed
--- What was claimed. One row at least: how many jobs there were is also told where another node had them all.
+-- What was claimed. One row at least: how many jobs could have been is also told where another node had them all.
 SELECT c.assignment, NULL::boolean AS began, c.key, c.entity_id, c.gitlab_url, c.resume_state, c.command, c.full_path,
        c.area_type, c.branch, c.tries, c.account_id, c.access_token, extract(epoch FROM c.token_expires_at - now())::float8,
        c.credential_status, extract(epoch FROM now() - c.scheduled_at)::float8, found.count, c.nth
-FROM (SELECT count(*) FROM candidates) AS found LEFT JOIN claimed c ON true
+FROM (SELECT least(count(*), (SELECT cardinality(keys) FROM turns)) AS count FROM candidates) AS found
+  LEFT JOIN claimed c ON true
 ORDER BY nth
 
 -- name: hand_out_new

@@ -24,10 +24,14 @@ class Runs(Protocol):
 
 @attrs.frozen
 class Wants:
-    """How many jobs each crawler (by its key) is to be given, and what commands it takes."""
+    """How many jobs each crawler (by its key) is to be given, and what commands it takes.
+
+    ``spare``: how many more jobs are looked at, since other nodes are claiming as well.
+    """
 
     room: Mapping[str, int]
     commands: Sequence[str]
+    spare: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.room and self.commands)
@@ -35,10 +39,14 @@ class Wants:
 
 @attrs.frozen
 class Ahead:
-    """How many jobs the node is to claim for crawlers that are about to ask, and what entity types these take."""
+    """How many jobs the node is to claim for crawlers that are about to ask, and what entity types these take.
+
+    ``spare`` as in :class:`Wants`.
+    """
 
     number: int
     entity_types: tuple[str, ...]
+    spare: int = 0
 
     @property
     def commands(self) -> tuple[str, ...]:
@@ -84,7 +92,7 @@ class Claimed:
 
 @attrs.frozen
 class Claim:
-    """What a round of claiming brought; ``contended`` says that another node was faster for some of it."""
+    """What a round of claiming brought; ``contended`` says that other nodes were faster for some of it."""
 
     jobs: list[Claimed]
     contended: bool
@@ -122,7 +130,12 @@ async def store(on: Runs, node: str, changes: Sequence[Change], ahead: Ahead = N
     """Store *changes*, and claim *ahead* for the node. Raises what the database raises."""
     if not ahead:
         return Turn(_held(await on.hot_query("store", _STORE, _reports(changes))), NOTHING_CLAIMED)
-    wanted = {"node": node, "number": ahead.number, "command": arrays.of_texts(ahead.commands)}
+    wanted = {
+        "node": node,
+        "number": ahead.number,
+        "command": arrays.of_texts(ahead.commands),
+        "spare": ahead.spare,
+    }
     rows = await on.hot_query("store_and_claim", _BOTH, _reports(changes) | wanted)
     stored = [row for row in rows if row[_FOUND] is None]
     return Turn(_held(stored), _claim([row for row in rows if row[_FOUND] is not None]))
@@ -130,9 +143,8 @@ async def store(on: Runs, node: str, changes: Sequence[Change], ahead: Ahead = N
 
 async def claim(on: Runs, node: str, wants: Wants) -> Claim:
     """Claim for *wants*. Raises what the database raises."""
-    return _claim(
-        await on.hot_query("claim", _CLAIM, {**asked(wants, node), "command": arrays.of_texts(wants.commands)})
-    )
+    more = {"command": arrays.of_texts(wants.commands), "spare": wants.spare}
+    return _claim(await on.hot_query("claim", _CLAIM, {**asked(wants, node), **more}))
 
 
 def asked(wants: Wants, node: str) -> dict[str, str]:

@@ -159,7 +159,7 @@ class PutDownTests(AheadTestCase):
         self.assertEqual((self.status(job[:26]), self.tries(job[:26])), ("queued", ["released"]))
 
     async def test_another_connection(self) -> None:
-        """What a crawler holds is known when it says hello once more, over another connection, and counts from then."""
+        """What a crawler holds is known when it says hello once more, over another connection, and counts."""
         _crawler, job = await self.given_and_not_put_down()
         await self.crawler("one", assignments=[])
         self.assertEqual((self.status(job[:26]), self.tries(job[:26])), ("queued", ["released"]))

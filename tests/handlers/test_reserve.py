@@ -13,6 +13,7 @@ from copilot_socket.handlers import reserve as reserve_module
 from copilot_socket.handlers.ahead import MAX_UNSTORED, ClaimsAhead, runs_ahead
 from copilot_socket.handlers.crawlers import QUICK, Crawler, Held, Registry
 from copilot_socket.handlers.reserve import HESITATION, Reserve
+from copilot_socket.handlers.rivals import MEMORY, SHARE, Rivals
 from copilot_socket.handlers.standing import MAX_CLAIM, Standing
 from copilot_socket.store.batches import Operation
 from copilot_socket.store.turns import NOTHING_CLAIMED, Ahead, Claim, Claimed
@@ -64,7 +65,7 @@ class ReserveTestCase(SynchronousTestCase):
         self.clock, self.writer, self.registry = Clock(), FakeWriter(), Registry()
         self.reserve = Reserve(self.writer, self.clock)  # type: ignore[arg-type]
         self.claims: Any = FakeClaims()
-        self.ahead = ClaimsAhead(self.registry, self.reserve, self.claims)
+        self.ahead = ClaimsAhead(self.registry, self.reserve, Rivals(self.clock), self.claims)
         self.crawler = self.crawler_called("c1")
 
     def crawler_called(self, key: str, types: Sequence[str] = TYPES) -> Crawler:
@@ -196,6 +197,15 @@ class ClaimedTests(ReserveTestCase):
         self.claims.answer.callback(None)
         self.assertEqual(self.successResultOf(looking), [claimed(1)])
         self.assertEqual(self.wanted(c1=1), 1)
+
+    def test_rivals(self) -> None:
+        """Once another node was faster, more are looked at than are wanted, for a while."""
+        ahead = self.ahead.wants({"c1": ["a", "b"]})
+        self.assertEqual((ahead.number, ahead.spare), (2, 0))
+        self.ahead.claimed(ahead, Claim([], contended=True))
+        self.assertEqual(self.ahead.wants({"c1": ["c", "d"]}).spare, 2 * SHARE)
+        self.clock.advance(MEMORY)
+        self.assertEqual(self.ahead.wants({"c1": ["e"]}).spare, 0)
 
 
 class ReserveTests(ReserveTestCase):

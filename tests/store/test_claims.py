@@ -1,5 +1,6 @@
 """Claims: order, room, entity types, and two nodes at once."""
 
+import psycopg2
 from twisted.internet.defer import Deferred, gatherResults
 
 from copilot_socket.core.jobs import Event
@@ -82,6 +83,19 @@ class ClaimTests(StoreTestCase):
                 got += [job.assignment for job in claim.jobs]
         self.assertEqual(len(got), 40)
         self.assertEqual(len({name[:26] for name in got}), 40)
+
+    async def test_past_what_another_node_is_claiming(self) -> None:
+        """With some to spare, the best jobs of those that nobody has locked; without, none, and that is told."""
+        jobs = self.add_jobs(*[f"p{number}" for number in range(9)])
+        await self.present("c1")
+        with psycopg2.connect(self.database_url) as rival, rival.cursor() as cursor:
+            cursor.execute("SELECT FROM jobs WHERE id = ANY (%s) FOR UPDATE", (jobs[:3],))
+            for spare, found, contended in ((0, [], True), (2, jobs[3:4], True), (4, jobs[4:6], False)):
+                claim = await self.claims.claim(Wants({"c1": 2}, PLAIN_COMMANDS, spare))
+                names = [job.assignment[:26] for job in claim.jobs]
+                self.assertEqual((names, claim.contended), (found, contended), f"{spare} to spare")
+        rival.close()
+        self.assertEqual([name[:26] for name in await self.claim(count=9)], [*jobs[:3], *jobs[6:]])
 
     async def test_pushes_go_where_it_last_asked(self) -> None:
         """A node claims only for crawlers that asked there last."""

@@ -18,7 +18,14 @@ HOT_STATEMENTS = {
 }
 NOTHING: dict[str, object] = {
     **dict.fromkeys(("job", "assignment", "crawler", "reported", "started", "completed", "progress", "resume"), "{}"),
-    **{"key": "{c1}", "wanted": "{1}", "number": 1, "command": arrays.of_texts(["issues"]), "node": "node"},
+    **{
+        "key": "{c1}",
+        "wanted": "{1}",
+        "number": 1,
+        "spare": 2,
+        "command": arrays.of_texts(["issues"]),
+        "node": "node",
+    },
     **{"jobs": "[]", "id": ulids(0, 1)[0], "max_attempts": 3},
 }
 
