@@ -149,15 +149,15 @@ def _sent(job: Claimed, crawler: Crawler) -> JobSent:
 
 def _wire(job: Claimed, token: str) -> Job:
     return Job(
-        job.assignment,
-        job.entity_type,
-        job.entity_id,
-        job.gitlab_url,
-        token,
-        job.command,
-        job.try_,
-        job.resume_state,
-        job.full_path,
-        job.area_type,
-        job.branch,
+        id=job.assignment,
+        entity_type=job.entity_type,
+        entity_id=job.entity_id,
+        gitlab_url=job.gitlab_url,
+        access_token=token,
+        command=job.command,
+        try_=job.try_,
+        resume_state=job.resume_state,
+        full_path=job.full_path,
+        area_type=job.area_type,
+        branch=job.branch,
     )

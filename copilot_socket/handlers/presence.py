@@ -106,9 +106,9 @@ class PresenceKeeper:
 
     async def arrive(self, crawler: Crawler) -> None:
         """Take the crawler's lease, and learn what it holds from before."""
+        self._put_down(crawler)
         number = crawler.begin()
         crawler.arriving += 1
-        self._put_down(crawler)
         try:
             await self._writer.submit(_presence(crawler, present=True))
             await self.learn(crawler)

@@ -235,6 +235,10 @@ class ReserveTests(ReserveTestCase):
         self.reserve.give(job, self.crawler, self.clock.seconds())
         return job
 
+    def put_down(self) -> list[str]:
+        """The jobs of which it is on its way to the database whose they are."""
+        return [operation.job_id for operation, _ in self.writer.queue if isinstance(operation, Report)]
+
     def test_put_down(self) -> None:
         """A job is the node's until it is stored whose it is; a crawler does not hold one that was cancelled then."""
         for verdict, held in ((Verdict.STORED, 1), (Verdict.STALE, 0)):
@@ -256,9 +260,9 @@ class ReserveTests(ReserveTestCase):
         for number in (2, 3):
             self.clock.advance(HESITATION / 2)
             self.given(number)
-        self.assertEqual([operation.job_id for operation, _ in self.writer.queue], ["JOB1"])  # type: ignore[union-attr]
+        self.assertEqual(self.put_down(), ["JOB1"])
         self.reserve.stop()
-        self.assertEqual(len(self.writer.queue), 3)
+        self.assertEqual(self.put_down(), ["JOB1", "JOB2", "JOB3"])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_put_down_by_the_first_report(self) -> None:
