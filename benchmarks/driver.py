@@ -50,7 +50,10 @@ class Fleet:
         await self._until(lambda: self.welcomed == count)
 
     async def work(self, wanted: int) -> float:
-        """Request, started, completed, acknowledged, until *wanted* jobs are done; seconds it took."""
+        """Request, started, completed, acknowledged, until *wanted* jobs are done; seconds it took.
+
+        Nobody asks once so many are handed out: whoever comes next finds the rest of the queue.
+        """
         self.wanted = wanted
         begun = time.perf_counter()
         for crawler in self.crawlers:
@@ -120,7 +123,7 @@ class Crawler(asyncio.Protocol):
         if jobs:
             fleet.handed_out += len(jobs)
             reports = fleet.reports.about(jobs)
-            self.transport.write(reports if fleet.completed >= fleet.wanted else reports + self._request)
+            self.transport.write(reports if fleet.handed_out >= fleet.wanted else reports + self._request)
         completed = data.count(wire.COMPLETION_ACKED)
         if completed:
             fleet.completed += completed

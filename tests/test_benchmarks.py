@@ -168,11 +168,13 @@ class DriverTests(SynchronousTestCase):
             self.assertEqual(b"".join(fleet.heard), data)
 
     def test_asks_no_more_in_the_end(self) -> None:
-        """What comes when all that was wanted is done is completed, and nothing further is asked for."""
-        fleet, crawler, transport = self.crawler()
-        fleet.completed = 3
-        crawler.data_received(said(JobResponse((job("a"),))))
-        self.assertEqual(transport.data, wire.LIFECYCLE.about([b"a"]))
+        """Once as many are handed out as were wanted nothing further is asked for, however late the acks are."""
+        _, crawler, transport = self.crawler()
+        crawler.data_received(said(JobResponse((job("a"), job("b")))))
+        self.assertEqual(transport.data, wire.LIFECYCLE.about([b"a", b"b"]) + wire.request(2))
+        transport.data = b""
+        crawler.data_received(said(JobResponse((job("c"),))))
+        self.assertEqual(transport.data, wire.LIFECYCLE.about([b"c"]))
 
     def test_an_error_ends_the_measurement(self) -> None:
         """A figure that was measured over errors says nothing."""
