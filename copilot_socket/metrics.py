@@ -59,6 +59,7 @@ class Metrics:
         )
         self.listeners: Mapping[type[telling.News], Callable[[Any], None]] = {
             telling.JobChanged: self._job,
+            telling.JobsReported: self._reported,
             telling.JobSent: self._sent,
             telling.ConnectionChanged: self._connection,
             telling.CrawlerChanged: self._crawler,
@@ -99,9 +100,15 @@ class Metrics:
             if news.outcome == Outcome.RELEASED and news.reason is not None:
                 self._releases.add(news.reason)
 
+    def _reported(self, news: telling.JobsReported) -> None:
+        count = len(news.tries)
+        self._changes.add(news.status, news.event, count=count)
+        if news.outcome is not None:
+            self._tries.add(news.outcome, count=count)
+
     def _sent(self, news: telling.JobSent) -> None:
         if news.waited is not None:
-            self._dispatch.add_all([(news.waited, 1)])
+            self._dispatch.add(news.waited)
 
     def _connection(self, news: telling.ConnectionChanged) -> None:
         if news.event == "opened":
@@ -113,7 +120,8 @@ class Metrics:
     def _message(self, news: telling.MessagesHandled) -> None:
         count = news.count
         self._messages.add(news.type, news.outcome, count=count)
-        self._seconds.add_all(news.seconds, news.type)
+        for seconds, times in news.seconds:
+            self._seconds.add(seconds, news.type, times=times)
         if news.outcome != "ok":
             self._errors.add(news.outcome, count=count)
 

@@ -61,15 +61,12 @@ class Durations(Collector):
             self._histograms[()]
         registry.register(self)
 
-    def add_all(self, durations: Iterable[tuple[float, int]], *values: str) -> None:
-        """So many seconds were taken so many times, for each of *durations*; below zero counts as zero."""
+    def add(self, seconds: float, *values: str, times: int = 1) -> None:
+        """So many *seconds* were taken so many *times*; below zero counts as zero."""
         histogram = self._histograms[values]
-        counts, bounds, total = histogram.counts, self._bounds, 0.0
-        for taken, count in durations:
-            counts[bisect_left(bounds, taken)] += count
-            if taken > 0:
-                total += taken * count
-        histogram.sum += total
+        histogram.counts[bisect_left(self._bounds, seconds)] += times
+        if seconds > 0:
+            histogram.sum += seconds * times
 
     def collect(self) -> list[Metric]:
         """See :class:`prometheus_client.registry.Collector`."""

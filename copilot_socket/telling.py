@@ -1,11 +1,12 @@
 """The one place where changes of state are told. Metrics, logs and live events listen here."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, get_args
 
 from twisted.logger import Logger
 
 from copilot_socket.core.records import record
+from copilot_socket.core.reports import job_of
 
 
 @record
@@ -23,6 +24,26 @@ class JobChanged:
     reason: str | None = None
     outcome: str | None = None
     account: str | None = None
+
+
+@record
+class JobsReported:
+    """Jobs entered *status* as their crawlers reported, and that is committed: told together, for they are many.
+
+    ``tries``: the assignment of each, its crawler's identity and its account.
+    """
+
+    status: str
+    event: str
+    tries: Sequence[tuple[str, str, str]]
+    outcome: str | None = None
+
+    def each(self) -> list[JobChanged]:
+        """The same as one change after the other."""
+        return [
+            JobChanged(job_of(assignment), self.status, self.event, assignment, crawler, None, self.outcome, account)
+            for assignment, crawler, account in self.tries
+        ]
 
 
 @record
@@ -125,6 +146,7 @@ class TokenRefreshed:
 
 News = (
     JobChanged
+    | JobsReported
     | JobSent
     | JobCreated
     | JobProgressed
@@ -140,6 +162,11 @@ ON_DEMAND = frozenset({JobCreated, JobProgressed, HeartbeatHeard})
 """So frequent, and of use to so few, that they are told only while someone has asked for them by name."""
 
 Listener = Callable[[News], None]
+
+
+def one_by_one(news: News) -> Sequence[News]:
+    """*news*, taken apart where it tells of several jobs."""
+    return news.each() if isinstance(news, JobsReported) else (news,)
 
 
 class Telling:

@@ -18,6 +18,7 @@ from copilot_socket.telling import (
     HeartbeatHeard,
     JobChanged,
     JobSent,
+    JobsReported,
     MessagesHandled,
     Telling,
     TokenRefreshed,
@@ -35,6 +36,7 @@ NEWS = (
     JobChanged("JOB", "queued", "release", "JOB.2.x", "c1", "its crawler is gone", "released"),
     ErrorsSent("invalid_message", 4),
     ErrorsSent("too_many_connections"),
+    JobsReported("completed", "job_completed", [("A.1.x", "c1", "acct"), ("B.1.x", "c2", "acct")], "completed"),
 )
 
 
@@ -101,6 +103,8 @@ class TellingTests(SynchronousTestCase):
             'copilot_job_changes_total{event="job_failed",status="failed"} 1.0',
             'copilot_tries_total{outcome="failed"} 1.0',
             'copilot_token_refreshes_total{outcome="refreshed"} 1.0',
+            'copilot_job_changes_total{event="job_completed",status="completed"} 2.0',
+            'copilot_tries_total{outcome="completed"} 2.0',
         ):
             self.assertIn(line, page)
 
@@ -124,7 +128,8 @@ class TellingTests(SynchronousTestCase):
     def test_logs(self) -> None:
         """What is told of jobs, crawlers and connections is logged with their ids."""
         lines = self.logged("debug")
-        self.assertEqual(len(lines), 10)
+        self.assertEqual(len(lines), 12)
+        self.assertIn("job B is completed after job_completed (assignment B.1.x, crawler c2, None)", lines)
         self.assertIn("job JOB is failed after job_failed (assignment JOB.1.x, crawler c1, broke)", lines)
         self.assertIn("connection conn of crawler c1 opened (None)", lines)
         self.assertIn("3 heartbeat: ok within 0.001000 s", lines)
@@ -132,7 +137,7 @@ class TellingTests(SynchronousTestCase):
     def test_logs_of_one_part(self) -> None:
         """DEBUG has the debug lines of the part that it names made, and no others."""
         common = len(self.logged("info"))
-        for part, more in (("wire", 3), ("handlers", 1), ("store", 2), ("http", 0), ("*", 6)):
+        for part, more in (("wire", 3), ("handlers", 1), ("store", 4), ("http", 0), ("*", 6)):
             self.assertEqual(len(self.logged("info", f"socket:{part}")), common + more, part)
 
 

@@ -37,25 +37,18 @@ class Change:
     discoveries: tuple[Discovered, ...] = ()
 
 
-class Place(Enum):
-    """Where a report of the fold stands in relation to the change."""
-
-    IN = "part of the change"
-    AGAIN = "the ending once more"
-    LATE = "after the ending"
-
-
 @record
 class Fold:
-    """A change, and for each report, in order, how it stands to it."""
+    """A change, how many reports are part of it, and whether each of those behind says its ending once more."""
 
     change: Change
-    places: tuple[Place, ...]
+    within: int
+    behind: tuple[bool, ...] = ()
 
     def verdicts(self, of_change: Verdict) -> list[Verdict]:
         """What became of each report, given what became of the change."""
         late = Verdict.STALE if of_change is Verdict.STORED else of_change
-        return [late if place is Place.LATE else of_change for place in self.places]
+        return [of_change] * self.within + [of_change if again else late for again in self.behind]
 
 
 def fold(reports: Sequence[Report]) -> Fold:
@@ -65,13 +58,12 @@ def fold(reports: Sequence[Report]) -> Fold:
     resume_state: Json | None = None
     ending: Completed | Failed | None = None
     discoveries: list[Discovered] = []
-    places = []
+    within = 0
     for report in reports:
-        body = report.body
         if ending is not None:
-            places.append(Place.AGAIN if type(body) is type(ending) else Place.LATE)
-            continue
-        places.append(Place.IN)
+            break
+        within += 1
+        body = report.body
         if isinstance(body, Given):
             continue
         reported = True
@@ -90,7 +82,7 @@ def fold(reports: Sequence[Report]) -> Fold:
     change = Change(
         first.assignment, first.crawler, reported, started, progress, resume_state, ending, tuple(discoveries)
     )
-    return Fold(change, tuple(places))
+    return Fold(change, within, tuple([type(report.body) is type(ending) for report in reports[within:]]))
 
 
 def split_runs(reports: Sequence[Report]) -> list[list[int]]:

@@ -11,10 +11,11 @@ from copilot_socket.core.jobs import Event as JobEvent
 from copilot_socket.core.jobs import Status
 from copilot_socket.telling import News
 
+_CHANGES = (telling.JobChanged, telling.JobsReported)
 KINDS: Mapping[str, frozenset[type[News]]] = {
     "connection": frozenset({telling.ConnectionChanged, telling.CrawlerChanged}),
     "heartbeat": frozenset({telling.HeartbeatHeard}),
-    "job": frozenset({telling.JobCreated, telling.JobSent, telling.JobChanged, telling.JobProgressed}),
+    "job": frozenset({telling.JobCreated, telling.JobSent, *_CHANGES, telling.JobProgressed}),
 }
 """The news behind each type of event."""
 
@@ -79,9 +80,9 @@ class Renderer:
             telling.HeartbeatHeard: _heartbeat,
         }
 
-    def __call__(self, news: News) -> Event:
-        """The event that *news* of one of the :data:`KINDS` is."""
-        return self._rendering[type(news)](news)
+    def __call__(self, news: News) -> list[Event]:
+        """The events that *news* of one of the :data:`KINDS` are."""
+        return [self._rendering[type(each)](each) for each in telling.one_by_one(news)]
 
     def _changed(self, news: telling.JobChanged) -> Event:
         return _job(

@@ -12,7 +12,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from copilot_socket.http.events import Renderer, Wanted
+from copilot_socket.http.events import Event, Renderer, Wanted
 from copilot_socket.telling import News, Telling
 
 MAX_STREAMS = 100
@@ -155,7 +155,10 @@ class Feed:
 
     def hear(self, news: News) -> None:
         """Send *news* to whoever wants it."""
-        event = self._render(news)
+        for event in self._render(news):
+            self._send(event)
+
+    def _send(self, event: Event) -> None:
         number = next(self._numbers)
         encoded = None
         for stream in tuple(self._streams):

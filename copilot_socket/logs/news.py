@@ -23,6 +23,7 @@ class NewsLog:
     def __init__(self, levels: Levels) -> None:
         self.listeners: dict[type[telling.News], Callable[[Any], None]] = {
             telling.JobChanged: self._job,
+            telling.JobsReported: self._reported,
             telling.ConnectionChanged: self._connection,
             telling.CrawlerChanged: self._crawler,
             telling.TokenRefreshed: self._token,
@@ -50,6 +51,11 @@ class NewsLog:
             reason=news.reason,
             outcome=news.outcome,
         )
+
+    def _reported(self, news: telling.JobsReported) -> None:
+        if self._all_changes:
+            for each in news.each():
+                self._job(each)
 
     def _sent(self, news: telling.JobSent) -> None:
         _delivery.debug(

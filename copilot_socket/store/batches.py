@@ -12,7 +12,7 @@ from copilot_socket.store.connection import Connection, Row, Transaction
 from copilot_socket.store.sql import sql
 from copilot_socket.store.transitions import Ask, Transitions
 from copilot_socket.store.turns import NONE_AHEAD, NOTHING_CLAIMED, Ahead, Claim, Stored, store
-from copilot_socket.telling import JobChanged, JobCreated, JobProgressed, News, Telling
+from copilot_socket.telling import JobCreated, JobProgressed, JobsReported, News, Telling
 
 
 @attrs.frozen
@@ -188,17 +188,24 @@ class Batches:
 
     def _told(self, changes: Sequence[Change], held: Mapping[str, Stored]) -> list[News]:
         """What is to be told of everyday reports."""
-        news: list[News] = []
+        began: list[tuple[str, str, str]] = []
+        progressed: list[News] = []
+        completed: list[tuple[str, str, str]] = []
         for change in changes:
             stored = held.get(change.assignment)
             if stored is not None:
+                told = change.assignment, change.crawler, stored.account
                 if stored.began:
-                    news.append(_changed(change, "running", Event.STARTED, stored.account))
+                    began.append(told)
                 if self._progress_wanted and change.progress:
-                    news.append(_progressed(change, stored.account))
+                    progressed.append(_progressed(change, stored.account))
                 if isinstance(change.ending, Completed):
-                    news.append(_changed(change, "completed", Event.COMPLETED, stored.account, "completed"))
-        return news
+                    completed.append(told)
+        return [
+            *([JobsReported("running", Event.STARTED, began)] if began else ()),
+            *progressed,
+            *([JobsReported("completed", Event.COMPLETED, completed, "completed")] if completed else ()),
+        ]
 
     async def _verdicts(self, folds: Sequence[Fold], held: Collection[str]) -> dict[str, Verdict]:
         """What became of each change; a second look tells why some found nothing to change."""
@@ -241,11 +248,6 @@ def _ask(change: Change) -> Ask:
     assert isinstance(failure, Failed)
     event = Event.FAILED if failure.recoverable else Event.FAILED_FOR_GOOD
     return Ask(job_of(change.assignment), event, change.assignment, failure=failure)
-
-
-def _changed(change: Change, status: str, event: Event, account: str, outcome: str | None = None) -> JobChanged:
-    job_id = job_of(change.assignment)
-    return JobChanged(job_id, status, event, change.assignment, change.crawler, outcome=outcome, account=account)
 
 
 def _progressed(change: Change, account: str) -> JobProgressed:

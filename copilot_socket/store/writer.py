@@ -42,6 +42,8 @@ class Outcome(Protocol):
 
 Batch = list[tuple[Operation, Outcome]]
 Committed = tuple[Batch, Written]
+Endings = dict[str, set[str]]
+"""The assignments that each crawler says are completed."""
 
 
 class Claimant(Protocol):
@@ -127,9 +129,9 @@ class Writer:
         await deferLater(self._reactor, 0)
         committed: list[Committed] = []
         while self._queue:
-            batch = self._take()
+            batch, endings = self._take()
             self._in_flight = len(batch)
-            committing = Deferred.fromCoroutine(self._commit(batch, self._wants(batch)))
+            committing = Deferred.fromCoroutine(self._commit(batch, self._wants(endings)))
             # The statement is on its way: the answers to the batch before go out while the database works.
             self._answer(committed)
             committed = await committing
@@ -144,23 +146,25 @@ class Writer:
         for waiter in waiters:
             waiter.callback(None)
 
-    def _take(self) -> Batch:
+    def _take(self) -> tuple[Batch, Endings]:
         """The next batch: half of what waits, so that the database works on one half while the other is answered.
 
         Reports of two crawlers on one assignment never share a batch: they can't be folded.
         """
         batch: Batch = []
+        endings: Endings = {}
         owners: dict[str, str] = {}
         queue = self._queue
         for _ in range(min(len(queue), max(MIN_BATCH, len(queue) // 2), MAX_BATCH)):
             operation = queue[0][0]
-            if (
-                isinstance(operation, Report)
-                and owners.setdefault(operation.assignment, operation.crawler) != operation.crawler
-            ):
-                break
+            if isinstance(operation, Report):
+                assignment, crawler = operation.assignment, operation.crawler
+                if owners.setdefault(assignment, crawler) != crawler:
+                    break
+                if isinstance(operation.body, Completed):
+                    endings.setdefault(crawler, set()).add(assignment)
             batch.append(queue.popleft())
-        return batch
+        return batch, endings
 
     async def _commit(self, batch: Batch, ahead: Ahead = NONE_AHEAD) -> list[Committed]:
         wait = WAIT_FIRST
@@ -208,10 +212,10 @@ class Writer:
             else:
                 self.claimant.claimed(ahead, NOTHING_CLAIMED)
 
-    def _wants(self, batch: Batch) -> Ahead:
-        """What to claim beside *batch*, which is stored whatever the claimant does."""
+    def _wants(self, endings: Endings) -> Ahead:
+        """What to claim beside a batch with these *endings*, which is stored whatever the claimant does."""
         with self.log.failureHandler("Asking what to claim failed"):
-            return self.claimant.wants(_endings(batch))
+            return self.claimant.wants(endings)
         return NONE_AHEAD
 
     async def _halve(self, batch: Batch, error: Exception) -> list[Committed]:
@@ -247,12 +251,3 @@ class Writer:
         if self._queue:
             self._running = Deferred.fromCoroutine(self._run())
             self._running.addErrback(self._broken)
-
-
-def _endings(batch: Batch) -> dict[str, set[str]]:
-    """The assignments that each crawler says are completed."""
-    endings: dict[str, set[str]] = {}
-    for operation, _ in batch:
-        if isinstance(operation, Report) and isinstance(operation.body, Completed):
-            endings.setdefault(operation.crawler, set()).add(operation.assignment)
-    return endings

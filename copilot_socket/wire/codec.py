@@ -17,6 +17,7 @@ from copilot_socket.core.replies import Ack, Reply
 
 _encode = JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_BACKSLASH = ord("\\")
 _NEITHER_QUOTE_NOR_BRACE = bytes(set(range(256)) - set(b'"{}'))
 _PLAIN_TYPES = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 
@@ -29,9 +30,12 @@ def encode(replies: Iterable[Reply]) -> bytes:
 
 def _encode_ack(ack: Ack, now: str) -> bytes:
     """There is one for each report: a template takes a third of the time."""
-    job = "" if ack.job_id is None else f',"jobId":{_string(ack.job_id)}'
-    data = f'{{"type":"{ack.type}","ref":{_string(ack.ref)}}}'
-    return f'{{"type":"ack","timestamp":"{now}","data":{data}{job}}}\n'.encode()
+    ref = encode_basestring_ascii(ack.ref)
+    job = "" if ack.job_id is None else f',"jobId":{encode_basestring_ascii(ack.job_id)}'
+    both = ref + job
+    if "{" in both or "}" in both:
+        ref, job = _without_braces(ref), _without_braces(job)
+    return f'{{"type":"ack","timestamp":"{now}","data":{{"type":"{ack.type}","ref":{ref}}}{job}}}\n'.encode()
 
 
 def _encode_reply(reply: Reply, now: str) -> bytes:
@@ -40,11 +44,6 @@ def _encode_reply(reply: Reply, now: str) -> bytes:
     if job_id is not None:
         message["jobId"] = job_id
     return encode_object(message)
-
-
-def _string(text: str) -> str:
-    string = encode_basestring_ascii(text)
-    return _without_braces(string) if "{" in string or "}" in string else string
 
 
 def encode_object(message: dict[str, object]) -> bytes:
@@ -61,7 +60,7 @@ def _encode_plain(message: dict[str, object]) -> bytes | None:
         data = orjson.dumps(message, option=_PLAIN_TYPES)
     except orjson.JSONEncodeError:
         return None
-    if b"\\" in data or b"null" in data or not data.isascii():
+    if _BACKSLASH in data or data.find(b"null") >= 0 or not data.isascii():
         return None
     # Without escapes, quotes stand in pairs; a brace inside a string leaves an odd number of them on each side.
     skeleton = data.translate(None, _NEITHER_QUOTE_NOR_BRACE).replace(b'""', b"")

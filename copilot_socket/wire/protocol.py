@@ -79,7 +79,6 @@ class CrawlerProtocol(LineReceiver):
         self.closed_because: str | None = None
         self._decoder = decoder
         self._handler = handler
-        self._reactor = reactor
         self._flusher = flusher
         self._handled = handled
         self._telling = telling
@@ -105,7 +104,7 @@ class CrawlerProtocol(LineReceiver):
         if self._dealing:  # a handler had reading resumed: the message it handles comes first
             return
         self._dealing = True
-        self._begun = self._reactor.seconds()
+        self._begun = self._handled.begin()
         try:
             while not self.paused and self.closed_because is None:
                 item = self._framer.next()
@@ -169,7 +168,8 @@ class CrawlerProtocol(LineReceiver):
         slot, message, begun = owed
         self._outbox.fill(slot, self._replies(message, reply))
         self._handled.count(message.type, "ok", begun)
-        self._catch_up()
+        if self._held_back or self.closed_because is not None:
+            self._catch_up()
 
     def _replies(self, message: Message, reply: Reply | None) -> tuple[Reply, ...]:
         """*reply*, if there is one, behind what is to be said of the bad elements of *message*."""

@@ -1,6 +1,6 @@
 """Once a turn of the reactor: one write for what a connection is sent, and one piece of news for what was handled."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
@@ -28,24 +28,40 @@ class Flusher:
 
 
 class Handled:
-    """The messages of all connections that were answered in the present turn, counted and told together."""
+    """The messages of all connections that were answered in the present turn, counted and told together.
+
+    What is read in one turn counts as read at once, when the first of it was: a turn is what the reactor found ready.
+    """
 
     def __init__(self, flusher: Flusher, reactor: IReactorTime, telling: Telling) -> None:
         self._flusher = flusher
         self._reactor = reactor
         self._telling = telling
-        self._begun: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
-        """When they were read, by type and outcome."""
+        self._counts: defaultdict[tuple[str, str, float], int] = defaultdict(int)
+        """By type, outcome, and when they were read."""
+        self._turn: float | None = None
+
+    def begin(self) -> float:
+        """When what is being read counts as read, in reactor seconds."""
+        if self._turn is None:
+            self._turn = self._reactor.seconds()
+            self._flusher.soon(self._end)
+        return self._turn
 
     def count(self, type_: str, outcome: str, begun: float) -> None:
         """A message that was read when it was *begun* is answered."""
-        if not self._begun:
+        if not self._counts:
             self._flusher.soon(self._tell)
-        self._begun[type_, outcome].append(begun)
+        self._counts[type_, outcome, begun] += 1
+
+    def _end(self) -> None:
+        self._turn = None
 
     def _tell(self) -> None:
-        alike, self._begun = self._begun, defaultdict(list)
+        counts, self._counts = self._counts, defaultdict(int)
         now = self._reactor.seconds()
-        for (type_, outcome), times in alike.items():
-            seconds = [(now - begun, count) for begun, count in Counter(times).items()]
+        alike: defaultdict[tuple[str, str], list[tuple[float, int]]] = defaultdict(list)
+        for (type_, outcome, begun), count in counts.items():
+            alike[type_, outcome].append((now - begun, count))
+        for (type_, outcome), seconds in alike.items():
             self._telling.tell(MessagesHandled(type_, outcome, seconds))

@@ -24,6 +24,7 @@ class Decoder:
 
     def __init__(self) -> None:
         self._schemas = Schemas()
+        self._accepts = self._schemas.accepts
 
     def decode(self, data: bytes, value: Json | None = None, *, screened: bool = False) -> Message:
         """The message in *data*, of which *value* is the parsed form if that is known.
@@ -39,13 +40,14 @@ class Decoder:
             raise _wrong_type(value, type_)
         if len(data) > SHALLOW and too_deep(data, value):
             raise _invalid(value, "", _TOO_DEEP)
-        faults: dict[int, ElementFault] = {}
+        faults: dict[int, ElementFault] | None = None
         if exact or (not screened and suspicious(data)):
             value = value if exact else _parse_exactly(data)
             faults = _screen(type_, value)
         if type_ in ELEMENTS:
-            faults = {**_long_paths(type_, value), **faults}
-        if faults or not self._schemas.accepts[type_](value):
+            faults = {**_long_paths(type_, value), **(faults or {})}
+        if faults or not self._accepts[type_](value):
+            faults = faults or {}
             value = self._sift(type_, value, faults)
         return Message(
             type_,
@@ -61,7 +63,7 @@ class Decoder:
         """*value* without bad elements, which are added to *faults*; refuse it if more than they is wrong."""
         elements = _elements(type_, value)
         rest = value if elements is None else _with_elements(type_, value, [])
-        if elements is None or not self._schemas.accepts[type_](rest):
+        if elements is None or not self._accepts[type_](rest):
             raise _invalid(value, *explanations().explain(type_, rest))
         for index, element in enumerate(elements):
             if index not in faults and not self._schemas.accepts_element(type_, element):

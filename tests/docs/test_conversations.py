@@ -13,7 +13,7 @@ from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.telling import JobChanged, News
+from copilot_socket.telling import JobChanged, News, one_by_one
 from tests.docs.conversations import Bindings, Conversation, read
 from tests.docs.node import PATIENCE, Connection, NodeTestCase
 
@@ -74,10 +74,11 @@ class SmallestCrawlerTests(NodeTestCase):
         ids: list[str] = []
 
         def listener(news: News) -> None:
-            if isinstance(news, JobChanged) and news.status == "completed":
-                ids.append(news.job_id)
-                if len(ids) == 2:
-                    done.callback(None)
+            for each in one_by_one(news):
+                if isinstance(each, JobChanged) and each.status == "completed":
+                    ids.append(each.job_id)
+                    if len(ids) == 2:
+                        done.callback(None)
 
         self.node.telling.listen(listener)
         wanted = [self.put_in({"command": "issues", "full_path": path}) for path in ("acme/a", "acme/b")]

@@ -16,6 +16,7 @@ from copilot_socket.telling import (
     JobCreated,
     JobProgressed,
     JobSent,
+    JobsReported,
 )
 from tests.http.harness import SiteTestCase
 from tests.support.crawler import until
@@ -25,7 +26,7 @@ EVENTS = "/api/v1/events"
 NEWS = {
     "created": JobCreated("J1", "acme", "issues", "g/p"),
     "sent": JobSent("J1", "J1.1.x", "c1", 0.1, "acme", "issues", "g/p"),
-    "running": JobChanged("J1", "running", "job_started", "J1.1.x", "hello:c1", account="acme"),
+    "running": JobsReported("running", "job_started", [("J1.1.x", "hello:c1", "acme")]),
     "progress": JobProgressed("J1", "J1.1.x", "hello:c1", "acme", {"processed": 3}),
     "failed": JobChanged("J2", "failed", "job_failed", "J2.1.x", "hello:c2", "broke", "failed", "other"),
     "opened": ConnectionChanged("k1", "c1", "opened"),
@@ -78,8 +79,16 @@ class RenderingTests(SynchronousTestCase):
             ),
         }
         for name, news in NEWS.items():
-            event = render(news)
+            [event] = render(news)
             self.assertEqual((event.type, event.data), expected[name], name)
+
+    def test_jobs_told_together(self) -> None:
+        """They are an event each."""
+        tries = [("J1.1.x", "hello:c1", "acme"), ("J2.3.x", "hello:c2", "other")]
+        events = Renderer(name_of)(JobsReported("completed", "job_completed", tries, "completed"))
+        self.assertEqual([event.data["id"] for event in events], ["J1", "J2"])
+        self.assertEqual(events[1].data["crawler_id"], "c2")
+        self.assertEqual({event.data["outcome"] for event in events}, {"completed"})
 
     def test_every_kind_is_rendered(self) -> None:
         """What a stream may listen to can be made into an event; what is told on demand is of use to streams."""
@@ -105,7 +114,7 @@ class RenderingTests(SynchronousTestCase):
             (Wanted(types=frozenset({"heartbeat"}), job_id="J1"), set()),
         ):
             render = Renderer(name_of)
-            taken = {name for name, news in NEWS.items() if wanted.takes(render(news))}
+            taken = {name for name, news in NEWS.items() if all(map(wanted.takes, render(news)))}
             self.assertEqual(taken, expected, wanted)
             self.assertLessEqual({type(NEWS[name]) for name in taken}, wanted.kinds, wanted)
         self.assertEqual(Wanted(types=frozenset({"heartbeat"}), job_id="J1").kinds, frozenset())
@@ -185,7 +194,8 @@ class FeedTests(SiteTestCase):
             for name in expected:
                 seen = await reader.next()
                 data = {key: value for key, value in seen.data.items() if key != "timestamp"}
-                self.assertEqual(data, render(NEWS[name]).data, query)
+                [event] = render(NEWS[name])
+                self.assertEqual(data, event.data, query)
             await reader.leave()
 
     async def test_bad_queries(self) -> None:

@@ -267,7 +267,7 @@ class TogetherTests(ProtocolTestCase):
         self.assertEqual((self.transport.writes, self.transport.disconnecting), (1, True))
 
     def test_told_with_their_number(self) -> None:
-        """Messages that are answered in one turn are told together, each with the time from its being read."""
+        """Messages that are answered in one turn are told together, with the time since the turn began."""
 
         def slow(message: Message) -> Ack:
             self.clock.rightNow += 0.5
@@ -281,7 +281,10 @@ class TogetherTests(ProtocolTestCase):
         self.assertEqual(self.news, [])
         self.clock.advance(0)
         told = [(news.type, news.outcome, news.seconds) for news in self.news]  # type: ignore[union-attr]
-        self.assertEqual(told, [("heartbeat", "ok", [(2.0, 3), (0.5, 1)]), ("unknown", "invalid_json", [(2.0, 1)])])
+        self.assertEqual(told, [("heartbeat", "ok", [(2.0, 4)]), ("unknown", "invalid_json", [(2.0, 1)])])
+        self.receive(beats(5))
+        self.clock.advance(0)
+        self.assertEqual(self.news[-1], MessagesHandled("heartbeat", "ok", [(0.5, 1)]))
 
     def test_told_when_answered(self) -> None:
         """A message that is answered later is told then, with all the time that it took."""
