@@ -137,7 +137,7 @@ class TellingTests(SynchronousTestCase):
     def test_logs_of_one_part(self) -> None:
         """DEBUG has the debug lines of the part that it names made, and no others."""
         common = len(self.logged("info"))
-        for part, more in (("wire", 3), ("handlers", 1), ("store", 4), ("http", 0), ("*", 6)):
+        for part, more in (("wire", 3), ("handlers", 1), ("store", 4), ("http", 0), ("*", 8)):
             self.assertEqual(len(self.logged("info", f"socket:{part}")), common + more, part)
 
 
