@@ -83,11 +83,3 @@ def fold(reports: Sequence[Report]) -> Fold:
         first.assignment, first.crawler, reported, started, progress, resume_state, ending, tuple(discoveries)
     )
     return Fold(change, within, tuple([type(report.body) is type(ending) for report in reports[within:]]))
-
-
-def split_runs(reports: Sequence[Report]) -> list[list[int]]:
-    """The indices of *reports* by assignment, in order of first mention."""
-    runs: dict[str, list[int]] = {}
-    for index, report in enumerate(reports):
-        runs.setdefault(report.assignment, []).append(index)
-    return list(runs.values())

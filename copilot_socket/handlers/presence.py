@@ -12,9 +12,9 @@ from twisted.python.failure import Failure
 from copilot_socket.core.attention import Attention
 from copilot_socket.core.jobs import Loss
 from copilot_socket.handlers.crawlers import Crawler, Held, Link, Registry
-from copilot_socket.store.batches import ConnectionSeen, Presence
 from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.leases import ConnectionState, Leases
+from copilot_socket.store.operations import ConnectionSeen, Presence
 from copilot_socket.store.writer import Writer
 from copilot_socket.telling import ConnectionChanged, CrawlerChanged, Telling
 

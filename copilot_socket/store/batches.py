@@ -1,44 +1,19 @@
-"""One batch of what crawlers said, folded and written in a few statements of one transaction."""
+"""One batch of what crawlers said, written in a few statements of one transaction."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import attrs
 import orjson
 
-from copilot_socket.core.folding import Change, Fold, Verdict, fold, split_runs
+from copilot_socket.core.folding import Change, Verdict
 from copilot_socket.core.jobs import Event
-from copilot_socket.core.reports import Completed, Discovered, Failed, FoundArea, Report, job_of, try_of
+from copilot_socket.core.reports import Completed, Discovered, Failed, FoundArea, job_of, try_of
 from copilot_socket.store.connection import Connection, Row, Transaction
+from copilot_socket.store.operations import ConnectionSeen, Folded, Presence
 from copilot_socket.store.sql import sql
 from copilot_socket.store.transitions import Ask, Transitions
 from copilot_socket.store.turns import NONE_AHEAD, NOTHING_CLAIMED, Ahead, Claim, Stored, store
 from copilot_socket.telling import JobCreated, JobProgressed, JobsReported, News, Telling
-
-
-@attrs.frozen
-class Presence:
-    """A crawler that is here, or has gone (no connection left, or silent)."""
-
-    key: str
-    crawler_id: str
-    max_jobs: int
-    entity_types: tuple[str, ...]
-    plain: bool
-    present: bool
-
-
-@attrs.frozen
-class ConnectionSeen:
-    """A connection that opened, said who it is, or closed."""
-
-    id: str
-    crawler_key: str
-    crawler_id: str
-    active: bool
-    metadata: dict[str, object] = attrs.field(factory=dict)
-
-
-Operation = Report | Presence | ConnectionSeen
 
 
 @attrs.frozen
@@ -72,42 +47,38 @@ class Batches:
         self._progress_wanted = telling.audience(JobProgressed)
         self._creation_wanted = telling.audience(JobCreated)
 
-    async def write(self, operations: Sequence[Operation], ahead: Ahead = NONE_AHEAD) -> Written:
-        """Commit *operations* together, or raise with nothing committed (or, after a lost connection, unknown).
+    async def write(
+        self, batch: Folded, ahead: Ahead = NONE_AHEAD, on_stored: Callable[[], None] = lambda: None
+    ) -> Written:
+        """Commit *batch*, or raise with nothing committed (or, after a lost connection, unknown).
 
         Everyday reports and what is to be claimed *ahead* in the same transaction go by one statement; where it takes
-        more, nothing is claimed.
+        more, nothing is claimed. *on_stored* is called where that statement has stored everything: nothing more of
+        this batch will be asked of the database.
         """
-        reports = [op for op in operations if isinstance(op, Report)]
-        runs = split_runs(reports)
-        folds = [fold([reports[index] for index in run]) for run in runs]
-        changes = [item.change for item in folds]
-        if len(reports) == len(operations) and all(map(_everyday, changes)):
-            turn = await store(self._connection, self._settings.node, changes, ahead)
-            held, news, claim = turn.held, self._told(changes, turn.held), turn.claim
-        else:
-            held, news = await self._connection.transaction(lambda tx: self._everything(tx, operations, changes))
-            claim = NOTHING_CLAIMED
-        verdicts = await self._verdicts(folds, held)
-        by_report: list[Verdict] = [Verdict.STORED] * len(reports)
-        for item, run in zip(folds, runs, strict=True):
-            for index, verdict in zip(run, item.verdicts(verdicts[item.change.assignment]), strict=True):
-                by_report[index] = verdict
-        left = iter(by_report)
-        return Written(
-            [next(left) if isinstance(op, Report) else Verdict.STORED for op in operations], news, ahead, claim
-        )
+        if batch.everyday:
 
-    async def _everything(
-        self, tx: Transaction, operations: Sequence[Operation], changes: Sequence[Change]
-    ) -> tuple[dict[str, Stored], list[News]]:
+            def told(changes: int) -> None:
+                if changes == len(batch.changes):
+                    on_stored()
+
+            turn = await store(self._connection, self._settings.node, batch.parameters, ahead, told)
+            held, news, claim = turn.held, self._told(batch.changes, turn.held), turn.claim
+        else:
+            held, news = await self._connection.transaction(lambda tx: self._everything(tx, batch))
+            claim = NOTHING_CLAIMED
+        became = await self._verdicts(batch.changes, held)
+        return Written(batch.verdicts(became), news, ahead, claim)
+
+    async def _everything(self, tx: Transaction, batch: Folded) -> tuple[dict[str, Stored], list[News]]:
+        operations, changes = batch.operations, batch.changes
         presences = {op.key: op for op in operations if isinstance(op, Presence)}
         await self._presences(tx, [op for op in presences.values() if op.present])
         await self._connections(tx, {op.id: op for op in operations if isinstance(op, ConnectionSeen)})
         held: dict[str, Stored] = {}
         news: list[News] = []
         if changes:
-            held = (await store(tx, self._settings.node, changes)).held
+            held = (await store(tx, self._settings.node, batch.parameters)).held
             news = self._told(changes, held)
             kept = [change for change in changes if change.assignment in held]
             news += await self._discoveries(tx, kept)
@@ -207,10 +178,10 @@ class Batches:
             *([JobsReported("completed", Event.COMPLETED, completed, "completed")] if completed else ()),
         ]
 
-    async def _verdicts(self, folds: Sequence[Fold], held: Collection[str]) -> dict[str, Verdict]:
+    async def _verdicts(self, changes: Sequence[Change], held: Collection[str]) -> dict[str, Verdict]:
         """What became of each change; a second look tells why some found nothing to change."""
         verdicts = dict.fromkeys(held, Verdict.STORED)
-        refused = [item.change for item in folds if item.change.assignment not in held]
+        refused = [change for change in changes if change.assignment not in held]
         if refused:
             names = [change.assignment for change in refused]
             rows = await self._connection.query(
@@ -237,10 +208,6 @@ def why(change: Change, live: bool, outcome: str | None) -> Verdict:
     # A refused credential turns the failure that followed it into an outcome of its own.
     same = ended == outcome or (isinstance(change.ending, Failed) and outcome == "credential")
     return Verdict.STORED if same else Verdict.STALE
-
-
-def _everyday(change: Change) -> bool:
-    return not change.discoveries and not isinstance(change.ending, Failed)
 
 
 def _ask(change: Change) -> Ask:

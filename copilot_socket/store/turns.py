@@ -1,6 +1,6 @@
 """The turn: reports stored and jobs claimed by one statement, for the writer and for the dispatcher."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -126,18 +126,30 @@ _BOTH = (
 )
 
 
-async def store(on: Runs, node: str, changes: Sequence[Change], ahead: Ahead = NONE_AHEAD) -> Turn:
-    """Store *changes*, and claim *ahead* for the node. Raises what the database raises."""
+async def store(
+    on: Runs,
+    node: str,
+    reports: Mapping[str, Any],
+    ahead: Ahead = NONE_AHEAD,
+    on_stored: Callable[[int], None] = lambda _changes: None,
+) -> Turn:
+    """Store *reports*, made by :func:`reports_of`, and claim *ahead* for the node. Raises what the database raises.
+
+    *on_stored* is told how many changes were stored before anything is made of the rows: the connection is free then.
+    """
     if not ahead:
-        return Turn(_held(await on.hot_query("store", _STORE, _reports(changes))), NOTHING_CLAIMED)
+        rows = await on.hot_query("store", _STORE, reports)
+        on_stored(len(rows))
+        return Turn(_held(rows), NOTHING_CLAIMED)
     wanted = {
         "node": node,
         "number": ahead.number,
         "command": arrays.of_texts(ahead.commands),
         "spare": ahead.spare,
     }
-    rows = await on.hot_query("store_and_claim", _BOTH, _reports(changes) | wanted)
+    rows = await on.hot_query("store_and_claim", _BOTH, {**reports, **wanted})
     stored = [row for row in rows if row[_FOUND] is None]
+    on_stored(len(stored))
     return Turn(_held(stored), _claim([row for row in rows if row[_FOUND] is not None]))
 
 
@@ -170,7 +182,8 @@ def _claim(rows: Sequence[Row]) -> Claim:
     return Claim(jobs, contended=len(jobs) < rows[0][_FOUND])
 
 
-def _reports(changes: Sequence[Change]) -> dict[str, Any]:
+def reports_of(changes: Sequence[Change]) -> dict[str, Any]:
+    """The parameters of ``turn_reports``. Raises ``ValueError`` or ``TypeError`` for what no database takes."""
     # In one order, so that two batches can't wait for each other.
     changes = sorted(changes, key=lambda change: change.assignment)
     return {

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 import psycopg2
@@ -13,14 +14,20 @@ from twisted.python.failure import Failure
 
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.reports import Completed, Report
-from copilot_socket.store.batches import Batches, Operation, Written
+from copilot_socket.store.batches import Batches, Written
 from copilot_socket.store.faults import DatabaseAway, Remedy, remedy
+from copilot_socket.store.operations import Folded, Operation
 from copilot_socket.store.turns import NONE_AHEAD, NOTHING_CLAIMED, Ahead, Claim
 from copilot_socket.telling import Telling
 
 MAX_BATCH = 1000
 MIN_BATCH = 64
 """Operations that a batch takes at least, where so many wait: fewer are not worth a statement of their own."""
+FOLD_AHEAD = 200
+"""Operations that have to wait for the next batch to be folded, and sent at once, when the database has done one.
+
+To fold many takes as long as to write them. Of fewer it is worth more that others join them meanwhile.
+"""
 HIGH_WATER = 8000
 LOW_WATER = 2000
 WAIT_FIRST, WAIT_MOST = 0.05, 2.0
@@ -44,6 +51,7 @@ Batch = list[tuple[Operation, Outcome]]
 Committed = tuple[Batch, Written]
 Endings = dict[str, set[str]]
 """The assignments that each crawler says are completed."""
+Next = tuple[Batch, Endings, Folded | None]
 
 
 class Claimant(Protocol):
@@ -88,7 +96,11 @@ class Writer:
         self._telling = telling
         self._queue: deque[tuple[Operation, Outcome]] = deque()
         self._running: Deferred[None] | None = None
-        self._in_flight = 0
+        self._taken = 0
+        self._next: Next | None = None
+        """A batch that was folded while another is being written."""
+        self._following: Deferred[list[Committed]] | None = None
+        """The batch that is being written while another is answered."""
         self._flowing = True
         self._idle_waiters: list[Deferred[None]] = []
         self.away_since: float | None = None
@@ -98,7 +110,7 @@ class Writer:
     @property
     def waiting(self) -> int:
         """How many operations are not committed yet."""
-        return len(self._queue) + self._in_flight
+        return len(self._queue) + self._taken
 
     def submit(self, operation: Operation) -> "Deferred[Verdict]":
         """Queue *operation*; fires with its verdict after the commit, or fails with :class:`Unstorable`."""
@@ -127,24 +139,47 @@ class Writer:
     async def _run(self) -> None:
         # One turn of the reactor first: what one read brought goes into one batch.
         await deferLater(self._reactor, 0)
-        committed: list[Committed] = []
-        while self._queue:
-            batch, endings = self._take()
-            self._in_flight = len(batch)
-            committing = Deferred.fromCoroutine(self._commit(batch, self._wants(endings)))
+        while (writing := self._following or self._send()) is not None:
+            self._following = None
+            committed = await writing
             # The statement is on its way: the answers to the batch before go out while the database works.
-            self._answer(committed)
-            committed = await committing
-            self._in_flight = 0
+            if self._following is None:
+                self._following = self._send()
             if len(self._queue) <= LOW_WATER and self.away_since is None:
                 self._flow(True)
-            if not self._queue:
-                self._answer(committed)
-                committed = []
+            self._answer(committed)
+            if len(self._queue) >= FOLD_AHEAD and self._next is None:
+                self._next = self._prepare()
         self._running = None
         waiters, self._idle_waiters = self._idle_waiters, []
         for waiter in waiters:
             waiter.callback(None)
+
+    def _send(self) -> "Deferred[list[Committed]] | None":
+        """Have the next batch written, if there is something to write."""
+        if self._next is None and not self._queue:
+            return None
+        (batch, endings, folded), self._next = self._next or self._prepare(), None
+        return Deferred.fromCoroutine(self._write(batch, folded, self._wants(endings)))
+
+    def _prepare(self) -> Next:
+        """Take the next batch, and fold it."""
+        batch, endings = self._take()
+        self._taken += len(batch)
+        folded = None
+        with suppress(ValueError, TypeError):  # the same happens when it is written, and is dealt with there
+            folded = _folded(batch)
+        return batch, endings, folded
+
+    async def _write(self, batch: Batch, folded: Folded | None, ahead: Ahead) -> list[Committed]:
+        def on_stored() -> None:
+            if self._next is not None:
+                self._following = self._send()
+
+        try:
+            return await self._commit(batch, folded, ahead, on_stored)
+        finally:
+            self._taken -= len(batch)
 
     def _take(self) -> tuple[Batch, Endings]:
         """The next batch: half of what waits, so that the database works on one half while the other is answered.
@@ -166,11 +201,18 @@ class Writer:
             batch.append(queue.popleft())
         return batch, endings
 
-    async def _commit(self, batch: Batch, ahead: Ahead = NONE_AHEAD) -> list[Committed]:
+    async def _commit(
+        self,
+        batch: Batch,
+        folded: Folded | None = None,
+        ahead: Ahead = NONE_AHEAD,
+        on_stored: Callable[[], None] = lambda: None,
+    ) -> list[Committed]:
         wait = WAIT_FIRST
         while True:
             try:
-                written = await self._batches.write([operation for operation, _ in batch], ahead)
+                folded = folded or _folded(batch)
+                written = await self._batches.write(folded, ahead, on_stored)
             except (psycopg2.Error, DatabaseAway, ValueError, TypeError) as error:
                 what = remedy(error)
                 self._not_claimed(ahead, in_doubt=what is Remedy.WAIT)
@@ -248,6 +290,10 @@ class Writer:
     def _broken(self, failure: Failure) -> None:
         self._running = None
         self.log.failure("The writer failed", failure)
-        if self._queue:
+        if self.waiting or self._following is not None:
             self._running = Deferred.fromCoroutine(self._run())
             self._running.addErrback(self._broken)
+
+
+def _folded(batch: Batch) -> Folded:
+    return Folded([operation for operation, _ in batch])

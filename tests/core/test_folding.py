@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.core.folding import Verdict, fold, split_runs
+from copilot_socket.core.folding import Verdict, fold
 from copilot_socket.core.reports import (
     Body,
     Completed,
@@ -64,11 +64,6 @@ class FoldingTests(SynchronousTestCase):
         """What came after the ending shares the fate of the whole."""
         folded = fold(_reports([Completed({}), Started()]))
         self.assertEqual(folded.verdicts(Verdict.UNKNOWN), [Verdict.UNKNOWN, Verdict.UNKNOWN])
-
-    def test_runs_keep_their_order(self) -> None:
-        """Reports are told apart by assignment, in the order of first mention."""
-        reports = [Report(name, "c", Started()) for name in ("b", "a", "b")]
-        self.assertEqual(split_runs(reports), [[0, 2], [1]])
 
 
 class AssignmentIdTests(SynchronousTestCase):

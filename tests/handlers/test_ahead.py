@@ -115,8 +115,8 @@ class AheadTests(AheadTestCase):
         [kept] = self.add_jobs("g/3")
         write, lost = Batches.write, []
 
-        async def cut_short(batches: Batches, operations: Any, wants: Any) -> Any:
-            written = await write(batches, operations, wants)
+        async def cut_short(batches: Batches, operations: Any, wants: Any, *more: Any) -> Any:
+            written = await write(batches, operations, wants, *more)
             if wants and not lost:
                 lost.append(wants)
                 raise DatabaseAway("lost during COMMIT")
@@ -177,9 +177,9 @@ class RunningAheadTests(AheadTestCase):
         await until(lambda: node.writer.waiting == 0, "all is stored")
         write, gate = Batches.write, Deferred[None]()
 
-        async def when_let(batches: Batches, operations: Any, ahead: Any) -> Any:
+        async def when_let(batches: Batches, operations: Any, ahead: Any, *more: Any) -> Any:
             await wait(gate)
-            return await write(batches, operations, ahead)
+            return await write(batches, operations, ahead, *more)
 
         self.patch(Batches, "write", when_let)
         return two, job, kept, gate

@@ -15,7 +15,7 @@ from copilot_socket.handlers.crawlers import QUICK, Crawler, Held, Registry
 from copilot_socket.handlers.reserve import HESITATION, Reserve
 from copilot_socket.handlers.rivals import MEMORY, SHARE, Rivals
 from copilot_socket.handlers.standing import MAX_CLAIM, Standing
-from copilot_socket.store.batches import Operation
+from copilot_socket.store.operations import Operation
 from copilot_socket.store.turns import NOTHING_CLAIMED, Ahead, Claim, Claimed
 from copilot_socket.store.writer import Outcome
 

@@ -1,7 +1,7 @@
 """Leases: what is taken from crawlers that are gone, and when it is not."""
 
 from copilot_socket.core.reports import Started
-from copilot_socket.store.batches import ConnectionSeen, Presence
+from copilot_socket.store.operations import ConnectionSeen, Folded, Presence
 from tests.support.store import GRACE, StoreTestCase
 
 GONE = Presence("c1", "c1", 1, (), False, False)
@@ -16,7 +16,7 @@ class ReleaseTests(StoreTestCase):
     async def test_after_the_grace(self) -> None:
         """A crawler that left keeps its job for the grace, and no longer."""
         assignment = await self.assigned()
-        await self.batches.write([GONE])
+        await self.batches.write(Folded([GONE]))
         self.assertEqual(await self.leases.release_lost(others=False), 0)
         self._expire()
         await self.leases.renew([])
@@ -27,7 +27,7 @@ class ReleaseTests(StoreTestCase):
     async def test_back_in_time(self) -> None:
         """One that is back before that, on any node, keeps it."""
         await self.assigned()
-        await self.batches.write([GONE])
+        await self.batches.write(Folded([GONE]))
         self._expire()
         batches, _claims, _leases = self.make_node("other")
         await self.present("c1", batches=batches)
@@ -77,8 +77,8 @@ class ReleaseTests(StoreTestCase):
         await self.assigned()
         batches, _claims, other = self.make_node("other")
         await other.renew([])
-        await batches.write([ConnectionSeen("x", "c1", "c1", True)])
-        await self.batches.write([GONE])
+        await batches.write(Folded([ConnectionSeen("x", "c1", "c1", True)]))
+        await self.batches.write(Folded([GONE]))
         self.assertEqual(self.query("SELECT lease_expires_at > now() FROM crawlers"), [(True,)])
 
     async def test_must_confirm(self) -> None:
@@ -114,7 +114,7 @@ class ReleaseTests(StoreTestCase):
         """Its connections are over; its crawlers' leases are not."""
         await self.assigned()
         await self.leases.renew(["c1"])
-        await self.batches.write([ConnectionSeen("x", "c1", "c1", True)])
+        await self.batches.write(Folded([ConnectionSeen("x", "c1", "c1", True)]))
         await self.leases.leave()
         self.assertEqual(self.query("SELECT is_active FROM socket_connections"), [(False,)])
         self.assertEqual(self.query("SELECT lease_expires_at > now() FROM crawlers"), [(True,)])

@@ -12,7 +12,7 @@ from copilot_socket.core.reports import (
     Report,
     Started,
 )
-from copilot_socket.store.batches import Presence
+from copilot_socket.store.operations import Folded, Presence
 from tests.support.store import StoreTestCase
 
 FOUND = Discovered(
@@ -81,7 +81,7 @@ class FencingTests(StoreTestCase):
     async def test_an_orphan_is_adopted(self) -> None:
         """Once its holder is gone, a report of another crawler takes the assignment over."""
         assignment = await self.assigned()
-        await self.batches.write([Presence("c1", "c1", 1, (), False, False)])
+        await self.batches.write(Folded([Presence("c1", "c1", 1, (), False, False)]))
         await self.present("c2")
         self.assertEqual(await self.report(assignment, Progressed({"processed": 1}), key="c2"), [Verdict.STORED])
         self.assertEqual(self.query("SELECT crawler_key FROM job_assignments"), [("c2",)])
@@ -91,15 +91,14 @@ class FencingTests(StoreTestCase):
         self.add_jobs("a", "b", "c")
         await self.present("c1")
         first, second, third = await self.claim(count=3)
-        written = await self.batches.write(
-            [
-                Report(first, "c1", Started()),
-                Report("nonsense", "c1", Started()),
-                Report(second, "c1", Failed("broke", "E", True, resume_state={"currentPage": 3})),
-                Report(third, "c1", Completed({})),
-                Report(third, "c1", Progressed({})),
-            ]
-        )
+        reports = [
+            Report(first, "c1", Started()),
+            Report("nonsense", "c1", Started()),
+            Report(second, "c1", Failed("broke", "E", True, resume_state={"currentPage": 3})),
+            Report(third, "c1", Completed({})),
+            Report(third, "c1", Progressed({})),
+        ]
+        written = await self.batches.write(Folded(reports))
         self.assertEqual(
             written.verdicts, [Verdict.STORED, Verdict.UNKNOWN, Verdict.STORED, Verdict.STORED, Verdict.STALE]
         )

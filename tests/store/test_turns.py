@@ -3,6 +3,7 @@
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES
 from copilot_socket.core.reports import Completed, Failed, Given, Report, Started
+from copilot_socket.store.operations import Folded
 from copilot_socket.store.turns import Ahead
 from tests.support.store import StoreTestCase
 
@@ -16,7 +17,7 @@ class TurnTests(StoreTestCase):
         """The statement that ends a job claims the next for the node; whose it becomes is put down by another."""
         first = await self.assigned("g/1")
         [second] = self.add_jobs("g/2")
-        written = await self.batches.write([Report(first, "c1", Completed({}))], ONE)
+        written = await self.batches.write(Folded([Report(first, "c1", Completed({}))]), ONE)
         self.assertEqual(written.verdicts, [Verdict.STORED])
         [claimed] = written.claim.jobs
         self.assertEqual((claimed.assignment.partition(".")[0], claimed.crawler), (second, None))
@@ -34,7 +35,7 @@ class TurnTests(StoreTestCase):
         """All of it is one change."""
         assignment = await self.reserved()
         reports = [Report(assignment, "c1", body) for body in (Given(), Started(), Completed({"n": 1}))]
-        self.assertEqual((await self.batches.write(reports)).verdicts, [Verdict.STORED] * 3)
+        self.assertEqual((await self.batches.write(Folded(reports))).verdicts, [Verdict.STORED] * 3)
         self.assertEqual(self.query("SELECT crawler_key, outcome FROM job_tries"), [("c1", "completed")])
 
     async def test_whoever_was_given_the_id(self) -> None:
@@ -42,14 +43,14 @@ class TurnTests(StoreTestCase):
         assignment = await self.reserved()
         await self.present("c2")
         self.assertEqual(await self.report(assignment, Started()), [Verdict.STORED])
-        other = await self.batches.write([Report(assignment, "c2", Completed({}))])
+        other = await self.batches.write(Folded([Report(assignment, "c2", Completed({}))]))
         self.assertEqual(other.verdicts, [Verdict.UNAUTHORIZED])
 
     async def test_nothing_beside_a_failure(self) -> None:
         """A failure takes more than one statement: nothing is claimed with it."""
         first = await self.assigned("g/1")
         self.add_jobs("g/2")
-        written = await self.batches.write([Report(first, "c1", Failed("no", None, True))], ONE)
+        written = await self.batches.write(Folded([Report(first, "c1", Failed("no", None, True))]), ONE)
         self.assertEqual(written.claim.jobs, [])
         self.assertEqual(await self.claims.reserved(), [])
 

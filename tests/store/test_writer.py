@@ -8,8 +8,9 @@ from twisted.internet.task import deferLater
 
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES
-from copilot_socket.core.reports import Completed, Progressed, Report, Started
+from copilot_socket.core.reports import Body, Completed, Progressed, Report, Started
 from copilot_socket.store import writer as writer_module
+from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.turns import Ahead, Claim
 from copilot_socket.store.writer import NoClaimant, Unstorable
 from tests.support.postgres import execute
@@ -26,9 +27,9 @@ class WriterTests(StoreTestCase):
         batches = []
         write = self.batches.write
 
-        async def counted(operations, wants):  # type: ignore[no-untyped-def]
-            batches.append(len(operations))
-            return await write(operations, wants)
+        async def counted(batch, *more):  # type: ignore[no-untyped-def]
+            batches.append(len(batch.operations))
+            return await write(batch, *more)
 
         self.batches.write = counted  # type: ignore[method-assign]
         names = await self.claim(count=50)
@@ -81,6 +82,7 @@ class WriterTests(StoreTestCase):
 
     async def test_a_lost_connection_loses_nothing(self) -> None:
         """Backends killed under load: everything is acknowledged, and everything acknowledged is there."""
+        self.patch(writer_module, "FOLD_AHEAD", 10)
         self.add_jobs(*map(str, range(200)))
         await self.present("c1", max_jobs=1000)
         names = await self.claim(count=200)
@@ -130,3 +132,56 @@ class WriterTests(StoreTestCase):
         reports = [Report(assignment, key, Completed({})) for key in ("c2", "c1")]
         verdicts = await gatherResults([self.writer.submit(report) for report in reports])
         self.assertEqual(verdicts, [Verdict.UNAUTHORIZED, Verdict.STORED])
+
+
+class FoldingAheadTests(StoreTestCase):
+    """Where much waits, the next batch is folded while one is being written, and sent as soon as that is stored."""
+
+    async def play(self, *bodies: Body, fails: int | None = None, unknown: int | None = None) -> list[str]:
+        """Report *bodies* of one job, a batch each, and tell what happens to batches, one word for each event.
+
+        Batch number *fails* fails once, before anything is sent; *unknown* is about a job that nobody knows.
+        """
+        self.patch(writer_module, "FOLD_AHEAD", 1)
+        self.patch(writer_module, "MIN_BATCH", 1)
+        self.patch(writer_module, "MAX_BATCH", 1)
+        self.patch(writer_module, "WAIT_FIRST", 0.0)
+        assignment = await self.assigned()
+        events: list[str] = []
+        write, numbers, failed = self.batches.write, {}, []
+
+        async def watched(batch, *more):  # type: ignore[no-untyped-def]
+            number = numbers.setdefault(batch, len(numbers))
+            events.append(f"begin {number}")
+            if number == fails and not failed:
+                failed.append(number)
+                raise DatabaseAway("gone for a moment")
+            written = await write(batch, *more)
+            events.append(f"end {number}")
+            return written
+
+        self.batches.write = watched  # type: ignore[method-assign]
+        names = ["nonsense" if number == unknown else assignment for number in range(len(bodies))]
+        waiting = [self.writer.submit(Report(name, "c1", body)) for name, body in zip(names, bodies, strict=True)]
+        verdicts = await gatherResults(waiting)
+        expected = [Verdict.UNKNOWN if number == unknown else Verdict.STORED for number in range(len(bodies))]
+        self.assertEqual(verdicts, expected)
+        self.assertEqual(self.writer.waiting, 0)
+        return events
+
+    async def test_sent_before_the_last_is_answered(self) -> None:
+        """The database is given the next batch before anything is made of what it said of the last."""
+        events = await self.play(Started(), Progressed({"n": 1}), Progressed({"n": 2}), Completed({"n": 3}))
+        self.assertEqual(events.index("begin 2"), events.index("end 1") - 1)
+        self.assertEqual(self.query("SELECT status, progress FROM jobs"), [("completed", {"n": 3})])
+
+    async def test_never_before_what_came_first(self) -> None:
+        """A batch that fails is written again before the one behind it, which is folded already."""
+        events = await self.play(Started(), Progressed({"n": 1}), Progressed({"n": 2}), Completed({}), fails=1)
+        self.assertEqual(events[2:6], ["begin 1", "begin 1", "begin 2", "end 1"])
+        self.assertEqual(self.query("SELECT status, progress FROM jobs"), [("completed", {"n": 2})])
+
+    async def test_a_second_look_comes_first(self) -> None:
+        """Where something of a batch was refused, it is found out why before the next one is sent."""
+        events = await self.play(Started(), Progressed({}), Progressed({}), Completed({}), unknown=1)
+        self.assertEqual(events[2:5], ["begin 1", "end 1", "begin 2"])

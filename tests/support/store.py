@@ -8,13 +8,14 @@ from copilot_socket.core.folding import Verdict
 from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES, Event, Status, commands_for
 from copilot_socket.core.reports import Body, Completed, Report, Started
 from copilot_socket.core.retry import RetryPolicy
-from copilot_socket.store.batches import Batches, Operation, Presence, Settings
+from copilot_socket.store.batches import Batches, Settings
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.connection import HOT, Limits
 from copilot_socket.store.database import Database
 from copilot_socket.store.leases import Leases
+from copilot_socket.store.operations import Folded, Operation, Presence
 from copilot_socket.store.transitions import Transitions
-from copilot_socket.store.turns import Ahead, Wants, store
+from copilot_socket.store.turns import Ahead, Wants, reports_of, store
 from copilot_socket.store.writer import Writer
 from copilot_socket.telling import Telling
 from tests.support.postgres import DatabaseTestCase
@@ -83,7 +84,7 @@ class StoreTestCase(DatabaseTestCase):
     ) -> None:
         """Make crawlers present at a node."""
         operations = [Presence(key, key, max_jobs, entity_types, False, True) for key in keys]
-        await (batches or self.batches).write(operations)
+        await (batches or self.batches).write(Folded(operations))
 
     async def claim(self, key: str = "c1", count: int = 1) -> list[str]:
         """Claim for a crawler; the assignments."""
@@ -101,13 +102,13 @@ class StoreTestCase(DatabaseTestCase):
         self.add_jobs(path)
         await self.present("c1")
         on, node = self.batches._connection, self.batches._settings.node
-        [claimed] = (await store(on, node, (), Ahead(1, PLAIN_ENTITY_TYPES))).claim.jobs
+        [claimed] = (await store(on, node, reports_of(()), Ahead(1, PLAIN_ENTITY_TYPES))).claim.jobs
         return claimed.assignment
 
     async def report(self, assignment: str, *bodies: Body, key: str = "c1") -> list[Verdict]:
         """Write reports in one batch."""
         operations: list[Operation] = [Report(assignment, key, body) for body in bodies]
-        return (await self.batches.write(operations)).verdicts
+        return (await self.batches.write(Folded(operations))).verdicts
 
     async def in_status(self, status: Status, path: str = "g/p") -> tuple[str, str]:
         """A job brought into *status* by the ways that lead there: its id and its last assignment's."""

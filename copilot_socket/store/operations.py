@@ -1,0 +1,70 @@
+"""What the writer stores, and a batch of it, folded."""
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from copilot_socket.core.folding import Change, Fold, Verdict, fold
+from copilot_socket.core.reports import Failed, Report
+from copilot_socket.store.turns import reports_of
+
+
+@attrs.frozen
+class Presence:
+    """A crawler that is here, or has gone (no connection left, or silent)."""
+
+    key: str
+    crawler_id: str
+    max_jobs: int
+    entity_types: tuple[str, ...]
+    plain: bool
+    present: bool
+
+
+@attrs.frozen
+class ConnectionSeen:
+    """A connection that opened, said who it is, or closed."""
+
+    id: str
+    crawler_key: str
+    crawler_id: str
+    active: bool
+    metadata: dict[str, object] = attrs.field(factory=dict)
+
+
+Operation = Report | Presence | ConnectionSeen
+
+
+class Folded:
+    """*operations* as they are stored: one change for all reports of an assignment.
+
+    Nothing here needs the database, so a batch is folded while another is being written. Raises what the making of
+    parameters raises for values that no database takes: ``ValueError``, ``TypeError``.
+    """
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        self.operations = operations
+        reports: dict[str, list[Report]] = {}
+        others = False
+        for operation in operations:
+            if isinstance(operation, Report):
+                reports.setdefault(operation.assignment, []).append(operation)
+            else:
+                others = True
+        self._folds: list[Fold] = [fold(each) for each in reports.values()]
+        self.changes = [each.change for each in self._folds]
+        self.everyday = not others and all(map(_everyday, self.changes))
+        """Whether one statement stores it."""
+        self.parameters = reports_of(self.changes)
+
+    def verdicts(self, became: Mapping[str, Verdict]) -> list[Verdict]:
+        """What became of each operation, given what *became* of each change, by its assignment."""
+        left = {each.change.assignment: iter(each.verdicts(became[each.change.assignment])) for each in self._folds}
+        return [
+            next(left[operation.assignment]) if isinstance(operation, Report) else Verdict.STORED
+            for operation in self.operations
+        ]
+
+
+def _everyday(change: Change) -> bool:
+    return not change.discoveries and not isinstance(change.ending, Failed)

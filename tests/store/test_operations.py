@@ -1,0 +1,44 @@
+"""A batch, folded."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from copilot_socket.core.folding import Verdict
+from copilot_socket.core.reports import Completed, Discovered, Failed, Report, Started
+from copilot_socket.store.operations import ConnectionSeen, Folded
+
+SEEN = ConnectionSeen("k", "c1", "c1", True)
+
+
+class FoldedTests(SynchronousTestCase):
+    """Folded."""
+
+    def test_verdicts_in_the_order_of_the_operations(self) -> None:
+        """Each report shares the fate of its change, wherever it stood; what is no report is stored."""
+        operations = [
+            Report("b", "c1", Started()),
+            Report("a", "c2", Completed({})),
+            SEEN,
+            Report("b", "c1", Completed({})),
+            Report("b", "c1", Started()),
+        ]
+        batch = Folded(operations)
+        self.assertEqual([change.assignment for change in batch.changes], ["b", "a"])
+        verdicts = batch.verdicts({"b": Verdict.STORED, "a": Verdict.UNKNOWN})
+        stored = Verdict.STORED
+        self.assertEqual(verdicts, [stored, Verdict.UNKNOWN, stored, stored, Verdict.STALE])
+
+    def test_everyday(self) -> None:
+        """One statement does for what starts, goes on and completes; not for failures, discoveries and presence."""
+        started = Report("a", "c1", Started())
+        for other, everyday in (
+            (Report("b", "c1", Completed({})), True),
+            (Report("b", "c1", Failed("no", None, True)), False),
+            (Report("b", "c1", Discovered((), ())), False),
+            (SEEN, False),
+        ):
+            self.assertEqual(Folded([started, other]).everyday, everyday, other)
+
+    def test_what_no_database_takes(self) -> None:
+        """It is found out when it is folded."""
+        self.assertRaises(ValueError, Folded, [Report("a\0", "c1", Started())])
+        self.assertRaises(TypeError, Folded, [Report("a", "c1", Completed({"n": object()}))])
