@@ -115,7 +115,7 @@ class Node(Service):
             self.telling,
             heartbeat_timeout=config.heartbeat_timeout,
             connection_timeout=config.connection_timeout,
-            put_down=self.dispatcher.reserve.put_down,
+            put_down=self.dispatcher.ownership.put_down,
             on_room=self.dispatcher.wake,
         )
         self._build_wire(tokens)

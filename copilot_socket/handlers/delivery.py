@@ -14,6 +14,7 @@ from copilot_socket.core.replies import Job, JobResponse
 from copilot_socket.core.reports import job_of
 from copilot_socket.core.vault import VaultError
 from copilot_socket.handlers.crawlers import Crawler, Held
+from copilot_socket.handlers.ownership import Ownership
 from copilot_socket.handlers.reserve import Reserve
 from copilot_socket.handlers.standing import Standing
 from copilot_socket.handlers.tokens import Refused, Tokens, Unavailable
@@ -38,6 +39,7 @@ class Delivery:
         tokens: Tokens,
         transitions: Transitions,
         reserve: Reserve,
+        ownership: Ownership,
         reactor: IReactorTime,
         telling: Telling,
         *,
@@ -49,6 +51,7 @@ class Delivery:
         self._tokens = tokens
         self._transitions = transitions
         self._reserve = reserve
+        self._ownership = ownership
         self._reactor = reactor
         self._telling = telling
         self._present = present
@@ -111,7 +114,7 @@ class Delivery:
         for job in jobs:
             crawler.held[job.assignment] = Held(now, reported=False)
             if job.crawler is None:
-                self._reserve.give(job, crawler, now)
+                self._ownership.give(job.assignment, crawler, now)
             self._telling.tell(_sent(job, crawler))
         crawler.sent_at = now
         self._on_sent(crawler)

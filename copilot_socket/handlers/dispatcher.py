@@ -20,6 +20,7 @@ from copilot_socket.handlers.ahead import ClaimsAhead, EntityTypes, runs_ahead
 from copilot_socket.handlers.crawlers import Crawler, Link, Registry
 from copilot_socket.handlers.delivery import Delivery
 from copilot_socket.handlers.doubts import Doubts
+from copilot_socket.handlers.ownership import Ownership
 from copilot_socket.handlers.reserve import Reserve
 from copilot_socket.handlers.rivals import Rivals
 from copilot_socket.handlers.standing import Standing, by_crawler, by_entity_types, fit, room_of
@@ -57,8 +58,9 @@ class Dispatcher:
         self._writer = writer
         self._claims = claims
         self._reactor = reactor
-        self.reserve = Reserve(writer, reactor)
+        self.reserve = Reserve(reactor)
         self.reserve.on_unwanted = self._unwanted
+        self.ownership = Ownership(writer, self.reserve, reactor)
         self._rivals = Rivals(reactor)
         self.ahead = ClaimsAhead(registry, self.reserve, self._rivals, claims)
         self.ahead.on_kept = self._kept
@@ -69,6 +71,7 @@ class Dispatcher:
             tokens,
             transitions,
             self.reserve,
+            self.ownership,
             reactor,
             telling,
             present=self._present,
@@ -142,6 +145,7 @@ class Dispatcher:
         await self._running
         await self._writer.drained()
         self.reserve.stop()
+        self.ownership.stop()
         await self._writer.drained()
         await self._delivery.stop()
 

@@ -13,7 +13,7 @@ from copilot_socket.core.replies import Ack, Reply
 from copilot_socket.core.reports import ENDINGS, Body, Discovered, Report
 from copilot_socket.handlers.crawlers import Crawler, Held, Link
 from copilot_socket.handlers.dispatcher import Dispatcher
-from copilot_socket.handlers.reserve import PutDown
+from copilot_socket.handlers.ownership import PutDown
 from copilot_socket.store.writer import Unstorable, Writer
 
 _REFUSALS = {
@@ -29,7 +29,7 @@ class Reports:
     def __init__(self, writer: Writer, dispatcher: Dispatcher, reactor: IReactorTime) -> None:
         self._writer = writer
         self._dispatcher = dispatcher
-        self._reserve = dispatcher.reserve
+        self._ownership = dispatcher.ownership
         self._reactor = reactor
 
     def submit(self, link: Link, message: Message, body: Body) -> Promise:
@@ -40,7 +40,7 @@ class Reports:
         assert message.job_id is not None  # the schema says so
         if isinstance(body, ENDINGS):
             crawler.tell_ending(message.job_id, self._reactor.seconds())
-        put_down = self._reserve.reported(message.job_id, crawler)
+        put_down = self._ownership.reported(message.job_id, crawler)
         told = _Told(self._dispatcher, link, crawler, message, body, number, put_down)
         self._writer.enqueue(Report(message.job_id, crawler.key, body), told)
         return told
@@ -72,7 +72,7 @@ class _Told(Promise):
     def errback(self, error: Unstorable) -> None:
         """See :class:`copilot_socket.store.writer.Outcome`."""
         if self.put_down is not None:
-            self.put_down.begin()
+            self.put_down.alone()
         self.crawler.still_holds(self._assignment)
         self.crawler.end(self.number)
         self.fail(_refusal(ErrorCode.INTERNAL, "the database refuses to store this message; it is dropped", self))

@@ -6,6 +6,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES, Event
+from copilot_socket.handlers import ownership
 from copilot_socket.handlers import reserve as reserve_module
 from copilot_socket.store.batches import Batches
 from copilot_socket.store.claims import Claims
@@ -136,7 +137,7 @@ class PutDownTests(AheadTestCase):
 
     async def given_and_not_put_down(self) -> tuple[Crawler, str]:
         """The crawler and its job; nothing but what happens to them has it stored whose that is."""
-        self.patch(reserve_module, "HESITATION", 60.0)
+        self.patch(ownership, "HESITATION", 60.0)
         crawler, job = await self.prompt()
         self.add_jobs("g/3")
         mine = await self.next_job(crawler, job)

@@ -7,17 +7,13 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.core.folding import Verdict
-from copilot_socket.core.reports import Given, Report
 from copilot_socket.handlers import reserve as reserve_module
 from copilot_socket.handlers.ahead import MAX_UNSTORED, ClaimsAhead, runs_ahead
 from copilot_socket.handlers.crawlers import QUICK, Crawler, Held, Registry
-from copilot_socket.handlers.reserve import HESITATION, Reserve
+from copilot_socket.handlers.reserve import Reserve
 from copilot_socket.handlers.rivals import MEMORY, SHARE, Rivals
 from copilot_socket.handlers.standing import MAX_CLAIM, Standing
-from copilot_socket.store.operations import Operation
 from copilot_socket.store.turns import NOTHING_CLAIMED, Ahead, Claim, Claimed
-from copilot_socket.store.writer import Outcome
 
 TYPES = ("issue",)
 
@@ -42,16 +38,6 @@ class FakeClaims:
         return self.jobs
 
 
-class FakeWriter:
-    """Remembers what is to be put down."""
-
-    def __init__(self) -> None:
-        self.queue: list[tuple[Operation, Outcome]] = []
-
-    def enqueue(self, operation: Operation, outcome: Outcome) -> None:
-        self.queue.append((operation, outcome))
-
-
 def claimed(number: int) -> Claimed:
     """A job that the node has claimed."""
     name = f"JOB{number}.1.x"
@@ -62,8 +48,8 @@ class ReserveTestCase(SynchronousTestCase):
     """A crawler, what is kept, and what is wanted."""
 
     def setUp(self) -> None:
-        self.clock, self.writer, self.registry = Clock(), FakeWriter(), Registry()
-        self.reserve = Reserve(self.writer, self.clock)  # type: ignore[arg-type]
+        self.clock, self.registry = Clock(), Registry()
+        self.reserve = Reserve(self.clock)
         self.claims: Any = FakeClaims()
         self.ahead = ClaimsAhead(self.registry, self.reserve, Rivals(self.clock), self.claims)
         self.crawler = self.crawler_called("c1")
@@ -225,60 +211,6 @@ class ReserveTests(ReserveTestCase):
         self.clock.advance(reserve_module.PATIENCE / 2)
         self.assertEqual(back, [claimed(2), claimed(3)])
         self.assertEqual(self.clock.getDelayedCalls(), [])
-
-    def given(self, number: int = 1) -> Claimed:
-        """A job that was kept, and that the crawler has been given now."""
-        job = claimed(number)
-        self.reserve.keep(TYPES, [job])
-        self.reserve.take(TYPES, 1)
-        self.crawler.held[job.assignment] = Held(0.0, reported=False)
-        self.reserve.give(job, self.crawler, self.clock.seconds())
-        return job
-
-    def put_down(self) -> list[str]:
-        """The jobs of which it is on its way to the database whose they are."""
-        return [operation.job_id for operation, _ in self.writer.queue if isinstance(operation, Report)]
-
-    def test_put_down(self) -> None:
-        """A job is the node's until it is stored whose it is; a crawler does not hold one that was cancelled then."""
-        for verdict, held in ((Verdict.STORED, 1), (Verdict.STALE, 0)):
-            job = self.given()
-            self.assertIn(job.assignment, self.reserve)
-            self.assertEqual((self.crawler.pending, self.writer.queue), (1, []))
-            self.clock.advance(HESITATION)
-            [(operation, outcome)] = self.writer.queue
-            self.assertEqual(operation, Report(job.assignment, "c1", Given()))
-            self.writer.queue.clear()
-            outcome.callback(verdict)
-            self.assertNotIn(job.assignment, self.reserve)
-            self.assertEqual((self.crawler.pending, len(self.crawler.held)), (0, held))
-        self.reserve.stop()
-
-    def test_put_down_in_order(self) -> None:
-        """Each in its time; when the node stops, all that are left."""
-        self.given(1)
-        for number in (2, 3):
-            self.clock.advance(HESITATION / 2)
-            self.given(number)
-        self.assertEqual(self.put_down(), ["JOB1"])
-        self.reserve.stop()
-        self.assertEqual(self.put_down(), ["JOB1", "JOB2", "JOB3"])
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
-    def test_put_down_by_the_first_report(self) -> None:
-        """What the crawler says of the job says whose it is: nothing else is stored. Another's word is none."""
-        name = self.given().assignment
-        self.assertIsNone(self.reserve.reported(name, self.crawler_called("c2")))
-        put_down = self.reserve.reported(name, self.crawler)
-        assert put_down is not None
-        self.assertIsNone(self.reserve.reported(name, self.crawler))
-        self.clock.advance(HESITATION)
-        self.assertEqual(self.writer.queue, [])
-        self.assertIn(name, self.reserve)
-        put_down.callback(Verdict.STORED)
-        self.assertNotIn(name, self.reserve)
-        self.assertEqual((self.crawler.pending, list(self.crawler.held)), (0, [name]))
-        self.reserve.stop()
 
 
 class CrawlerTests(ReserveTestCase):
