@@ -15,7 +15,7 @@ Kept = tuple[float, Claimed]
 
 
 class Reserve:
-    """What is kept, by the entity types of the crawlers it is for. ``on_unwanted`` is told of what nobody asked for."""
+    """What is kept, by the entity types of those it is for. ``on_unwanted`` is told of jobs that nobody asked for."""
 
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
