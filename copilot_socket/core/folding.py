@@ -71,10 +71,10 @@ def fold(reports: Sequence[Report]) -> Fold:
             started = True
             continue
         progress.update(body.progress)
-        if isinstance(body, Discovered):
-            discoveries.append(body)
-        elif isinstance(body, Completed):
+        if isinstance(body, Completed):
             ending = body
+        elif isinstance(body, Discovered):
+            discoveries.append(body)
         else:
             resume_state = body.resume_state if body.resume_state is not None else resume_state
             ending = body if isinstance(body, Failed) else None
@@ -82,4 +82,5 @@ def fold(reports: Sequence[Report]) -> Fold:
     change = Change(
         first.assignment, first.crawler, reported, started, progress, resume_state, ending, tuple(discoveries)
     )
-    return Fold(change, within, tuple([type(report.body) is type(ending) for report in reports[within:]]))
+    behind = reports[within:]
+    return Fold(change, within, tuple([type(report.body) is type(ending) for report in behind]) if behind else ())
