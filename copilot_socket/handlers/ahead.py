@@ -15,8 +15,9 @@ from copilot_socket.handlers.standing import MAX_CLAIM, Standing
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.turns import NONE_AHEAD, Ahead, Claim, Claimed
 
-MAX_UNSTORED = 8
-"""Ends of jobs that a crawler may have told and not seen stored, to be given the next job all the same."""
+MAX_UNSTORED, TIMES_ITS_JOBS = 8, 2
+"""Ends of jobs that a crawler may have told and not seen stored, to be given the next job all the same: so many, or so
+many times the jobs that it may hold."""
 
 EntityTypes = tuple[str, ...]
 
@@ -27,7 +28,8 @@ def runs_ahead(standing: Standing) -> bool:
     It must hear of that by acks. To one that does not, the next job says that the end of the one before is stored.
     """
     crawler = standing.crawler
-    return "ack" in standing.link.capabilities and crawler.ending < MAX_UNSTORED and not crawler.plain
+    most = max(MAX_UNSTORED, TIMES_ITS_JOBS * crawler.max_jobs)
+    return "ack" in standing.link.capabilities and crawler.ending < most and not crawler.plain
 
 
 class ClaimsAhead:

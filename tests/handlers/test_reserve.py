@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.handlers import reserve as reserve_module
-from copilot_socket.handlers.ahead import MAX_UNSTORED, ClaimsAhead, runs_ahead
+from copilot_socket.handlers.ahead import MAX_UNSTORED, TIMES_ITS_JOBS, ClaimsAhead, runs_ahead
 from copilot_socket.handlers.crawlers import QUICK, Crawler, Held, Registry
 from copilot_socket.handlers.reserve import Reserve
 from copilot_socket.handlers.rivals import MEMORY, SHARE, Rivals
@@ -130,6 +130,10 @@ class WantsTests(ReserveTestCase):
         self.assertTrue(runs_ahead(self.hungry(self.crawler)))
         self.assertFalse(runs_ahead(self.hungry(self.crawler, acks=False)))
         self.crawler.ending = MAX_UNSTORED
+        self.assertFalse(runs_ahead(self.hungry(self.crawler)))
+        self.crawler.max_jobs = MAX_UNSTORED
+        self.assertTrue(runs_ahead(self.hungry(self.crawler)))
+        self.crawler.ending = TIMES_ITS_JOBS * MAX_UNSTORED
         self.assertFalse(runs_ahead(self.hungry(self.crawler)))
         self.crawler.ending, self.crawler.plain = 0, True
         self.assertFalse(runs_ahead(self.hungry(self.crawler)))
