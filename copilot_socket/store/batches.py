@@ -58,11 +58,11 @@ class Batches:
         """
         if batch.everyday:
 
-            def told(changes: int) -> None:
-                if changes == len(batch.changes):
+            def on_count(stored: int) -> None:
+                if stored == len(batch.changes):
                     on_stored()
 
-            turn = await store(self._connection, self._settings.node, batch.parameters, ahead, told)
+            turn = await store(self._connection, self._settings.node, batch.parameters, ahead, on_count)
             held, news, claim = turn.held, self._told(batch.changes, turn.held), turn.claim
         else:
             held, news = await self._connection.transaction(lambda tx: self._everything(tx, batch))

@@ -131,15 +131,15 @@ async def store(
     node: str,
     reports: Mapping[str, Any],
     ahead: Ahead = NONE_AHEAD,
-    on_stored: Callable[[int], None] = lambda _changes: None,
+    on_count: Callable[[int], None] = lambda _stored: None,
 ) -> Turn:
     """Store *reports*, made by :func:`reports_of`, and claim *ahead* for the node. Raises what the database raises.
 
-    *on_stored* is told how many changes were stored before anything is made of the rows: the connection is free then.
+    *on_count* is told how many changes were stored, before anything is made of the rows: the connection is free then.
     """
     if not ahead:
         rows = await on.hot_query("store", _STORE, reports)
-        on_stored(len(rows))
+        on_count(len(rows))
         return Turn(_held(rows), NOTHING_CLAIMED)
     wanted = {
         "node": node,
@@ -149,7 +149,7 @@ async def store(
     }
     rows = await on.hot_query("store_and_claim", _BOTH, {**reports, **wanted})
     stored = [row for row in rows if row[_FOUND] is None]
-    on_stored(len(stored))
+    on_count(len(stored))
     return Turn(_held(stored), _claim([row for row in rows if row[_FOUND] is not None]))
 
 

@@ -51,7 +51,7 @@ Batch = list[tuple[Operation, Outcome]]
 Committed = tuple[Batch, Written]
 Endings = dict[str, set[str]]
 """The assignments that each crawler says are completed."""
-Next = tuple[Batch, Endings, Folded | None]
+Prepared = tuple[Batch, Endings, Folded | None]
 
 
 class Claimant(Protocol):
@@ -97,10 +97,10 @@ class Writer:
         self._queue: deque[tuple[Operation, Outcome]] = deque()
         self._running: Deferred[None] | None = None
         self._taken = 0
-        self._next: Next | None = None
-        """A batch that was folded while another is being written."""
-        self._following: Deferred[list[Committed]] | None = None
-        """The batch that is being written while another is answered."""
+        self._prepared: Prepared | None = None
+        """The next batch, folded while another is being written; it waits for that."""
+        self._sent: Deferred[list[Committed]] | None = None
+        """The batch that is being written while the one before is answered."""
         self._flowing = True
         self._idle_waiters: list[Deferred[None]] = []
         self.away_since: float | None = None
@@ -139,17 +139,17 @@ class Writer:
     async def _run(self) -> None:
         # One turn of the reactor first: what one read brought goes into one batch.
         await deferLater(self._reactor, 0)
-        while (writing := self._following or self._send()) is not None:
-            self._following = None
+        while (writing := self._sent or self._send()) is not None:
+            self._sent = None
             committed = await writing
             # The statement is on its way: the answers to the batch before go out while the database works.
-            if self._following is None:
-                self._following = self._send()
+            if self._sent is None:
+                self._sent = self._send()
             if len(self._queue) <= LOW_WATER and self.away_since is None:
                 self._flow(True)
             self._answer(committed)
-            if len(self._queue) >= FOLD_AHEAD and self._next is None:
-                self._next = self._prepare()
+            if len(self._queue) >= FOLD_AHEAD and self._prepared is None:
+                self._prepared = self._prepare()
         self._running = None
         waiters, self._idle_waiters = self._idle_waiters, []
         for waiter in waiters:
@@ -157,12 +157,12 @@ class Writer:
 
     def _send(self) -> "Deferred[list[Committed]] | None":
         """Have the next batch written, if there is something to write."""
-        if self._next is None and not self._queue:
+        if self._prepared is None and not self._queue:
             return None
-        (batch, endings, folded), self._next = self._next or self._prepare(), None
+        (batch, endings, folded), self._prepared = self._prepared or self._prepare(), None
         return Deferred.fromCoroutine(self._write(batch, folded, self._wants(endings)))
 
-    def _prepare(self) -> Next:
+    def _prepare(self) -> Prepared:
         """Take the next batch, and fold it."""
         batch, endings = self._take()
         self._taken += len(batch)
@@ -173,8 +173,8 @@ class Writer:
 
     async def _write(self, batch: Batch, folded: Folded | None, ahead: Ahead) -> list[Committed]:
         def on_stored() -> None:
-            if self._next is not None:
-                self._following = self._send()
+            if self._prepared is not None:
+                self._sent = self._send()
 
         try:
             return await self._commit(batch, folded, ahead, on_stored)
@@ -290,7 +290,7 @@ class Writer:
     def _broken(self, failure: Failure) -> None:
         self._running = None
         self.log.failure("The writer failed", failure)
-        if self.waiting or self._following is not None:
+        if self.waiting or self._sent is not None:
             self._running = Deferred.fromCoroutine(self._run())
             self._running.addErrback(self._broken)
 

@@ -60,6 +60,7 @@ def _encode_plain(message: dict[str, object]) -> bytes | None:
         data = orjson.dumps(message, option=_PLAIN_TYPES)
     except orjson.JSONEncodeError:
         return None
+    # As a number, and by find: for bytes, "in" first tries whether they are one.
     if _BACKSLASH in data or data.find(b"null") >= 0 or not data.isascii():
         return None
     # Without escapes, quotes stand in pairs; a brace inside a string leaves an odd number of them on each side.
