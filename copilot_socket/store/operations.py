@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from copilot_socket.core.folding import Change, Fold, Verdict, fold
-from copilot_socket.core.reports import Failed, Report
+from copilot_socket.core.reports import Completed, Failed, Report
 from copilot_socket.store.turns import reports_of
 
 
@@ -55,10 +55,18 @@ class Folded:
         self.changes = [each.change for each in self._folds]
         self.everyday = not others and all(map(_everyday, self.changes))
         """Whether one statement stores it."""
+        self.endings: dict[str, list[str]] = {}
+        """The assignments that each crawler says are completed."""
+        for change in self.changes:
+            if isinstance(change.ending, Completed):
+                self.endings.setdefault(change.crawler, []).append(change.assignment)
+        self._said_once = not any([each.behind for each in self._folds])
         self.parameters = reports_of(self.changes)
 
     def verdicts(self, became: Mapping[str, Verdict]) -> list[Verdict]:
         """What became of each operation, given what *became* of each change, by its assignment."""
+        if self._said_once and list(became.values()).count(Verdict.STORED) == len(became):  # as nearly always
+            return [Verdict.STORED] * len(self.operations)
         left = {each.change.assignment: iter(each.verdicts(became[each.change.assignment])) for each in self._folds}
         return [
             next(left[operation.assignment]) if isinstance(operation, Report) else Verdict.STORED

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from copilot_socket.core.folding import Verdict
-from copilot_socket.core.reports import Completed, Report
+from copilot_socket.core.reports import Report
 from copilot_socket.store.batches import Batches, Written
 from copilot_socket.store.faults import DatabaseAway, Remedy, remedy
 from copilot_socket.store.operations import Folded, Operation
@@ -49,9 +49,7 @@ class Outcome(Protocol):
 
 Batch = list[tuple[Operation, Outcome]]
 Committed = tuple[Batch, Written]
-Endings = dict[str, set[str]]
-"""The assignments that each crawler says are completed."""
-Prepared = tuple[Batch, Endings, Folded | None]
+Prepared = tuple[Batch, Folded | None]
 
 
 class Claimant(Protocol):
@@ -159,17 +157,18 @@ class Writer:
         """Have the next batch written, if there is something to write."""
         if self._prepared is None and not self._queue:
             return None
-        (batch, endings, folded), self._prepared = self._prepared or self._prepare(), None
-        return Deferred.fromCoroutine(self._write(batch, folded, self._wants(endings)))
+        (batch, folded), self._prepared = self._prepared or self._prepare(), None
+        ahead = NONE_AHEAD if folded is None else self._wants(folded)
+        return Deferred.fromCoroutine(self._write(batch, folded, ahead))
 
     def _prepare(self) -> Prepared:
         """Take the next batch, and fold it."""
-        batch, endings = self._take()
+        batch = self._take()
         self._taken += len(batch)
         folded = None
         with suppress(ValueError, TypeError):  # the same happens when it is written, and is dealt with there
             folded = _folded(batch)
-        return batch, endings, folded
+        return batch, folded
 
     async def _write(self, batch: Batch, folded: Folded | None, ahead: Ahead) -> list[Committed]:
         def on_stored() -> None:
@@ -181,25 +180,22 @@ class Writer:
         finally:
             self._taken -= len(batch)
 
-    def _take(self) -> tuple[Batch, Endings]:
+    def _take(self) -> Batch:
         """The next batch: half of what waits, so that the database works on one half while the other is answered.
 
         Reports of two crawlers on one assignment never share a batch: they can't be folded.
         """
         batch: Batch = []
-        endings: Endings = {}
         owners: dict[str, str] = {}
         queue = self._queue
         for _ in range(min(len(queue), max(MIN_BATCH, len(queue) // 2), MAX_BATCH)):
             operation = queue[0][0]
             if isinstance(operation, Report):
-                assignment, crawler = operation.assignment, operation.crawler
-                if owners.setdefault(assignment, crawler) != crawler:
+                crawler = operation.crawler
+                if owners.setdefault(operation.assignment, crawler) != crawler:
                     break
-                if isinstance(operation.body, Completed):
-                    endings.setdefault(crawler, set()).add(assignment)
             batch.append(queue.popleft())
-        return batch, endings
+        return batch
 
     async def _commit(
         self,
@@ -254,10 +250,10 @@ class Writer:
             else:
                 self.claimant.claimed(ahead, NOTHING_CLAIMED)
 
-    def _wants(self, endings: Endings) -> Ahead:
-        """What to claim beside a batch with these *endings*, which is stored whatever the claimant does."""
+    def _wants(self, batch: Folded) -> Ahead:
+        """What to claim beside *batch*, which is stored whatever the claimant does."""
         with self.log.failureHandler("Asking what to claim failed"):
-            return self.claimant.wants(endings)
+            return self.claimant.wants(batch.endings)
         return NONE_AHEAD
 
     async def _halve(self, batch: Batch, error: Exception) -> list[Committed]:
