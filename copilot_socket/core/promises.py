@@ -1,29 +1,33 @@
 """A reply that comes later: what a Deferred is, for one listener and without a chain. Every report makes one."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from copilot_socket.core.replies import Reply
 
-Kept = Callable[[Reply | None, Any], None]
-"""Called with the reply, or None where nothing is to be said, and what was given to :meth:`Promise.listen`."""
-Broken = Callable[[Exception, Any], None]
-"""Called with the exception in the place of the reply, and the same."""
+
+class Listener(Protocol):
+    """Who waits for replies; *about* is what was given to :meth:`Promise.listen`."""
+
+    def answered(self, reply: Reply | None, about: Any) -> None:
+        """This is the reply; None: there is nothing to be said."""
+
+    def failed(self, problem: Exception, about: Any) -> None:
+        """There is none, for this reason."""
 
 
 class Promise:
     """Whoever makes it keeps or breaks it once, after somebody has begun to listen."""
 
-    __slots__ = ("_about", "_broken", "_kept")
+    __slots__ = ("_about", "_listener")
 
-    def listen(self, kept: Kept, broken: Broken, about: Any) -> None:
-        """Have *kept* or *broken* called, with *about* behind the first argument."""
-        self._kept, self._broken, self._about = kept, broken, about
+    def listen(self, listener: Listener, about: Any) -> None:
+        """Have *listener* told, with *about*."""
+        self._listener, self._about = listener, about
 
     def keep(self, reply: Reply | None) -> None:
         """This is the reply."""
-        self._kept(reply, self._about)
+        self._listener.answered(reply, self._about)
 
     def fail(self, error: Exception) -> None:
         """There is none; *error* says why."""
-        self._broken(error, self._about)
+        self._listener.failed(error, self._about)

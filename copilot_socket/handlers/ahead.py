@@ -15,7 +15,7 @@ from copilot_socket.handlers.standing import MAX_CLAIM, Standing
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.turns import NONE_AHEAD, Ahead, Claim, Claimed
 
-MAX_UNSTORED, TIMES_ITS_JOBS = 8, 2
+MAX_UNSTORED, TIMES_ITS_JOBS = 16, 2
 """Ends of jobs that a crawler may have told and not seen stored, to be given the next job all the same: so many, or
 so many times the jobs that it may hold."""
 

@@ -36,11 +36,11 @@ class Reports:
         """Have *body*, which *message* says of its job, stored; its answer comes when that is done."""
         crawler = link.crawler
         crawler.reported_since_request = True
-        number = crawler.begin()
         assert message.job_id is not None  # the schema says so
         if isinstance(body, ENDINGS):
             crawler.tell_ending(message.job_id, self._reactor.seconds())
         put_down = self._ownership.reported(message.job_id, crawler)
+        number = crawler.begin() if put_down is None else None
         told = _Told(self._dispatcher, link, crawler, message, body, number, put_down)
         self._writer.enqueue(Report(message.job_id, crawler.key, body), told)
         return told
@@ -55,8 +55,8 @@ class _Told(Promise):
     crawler: Crawler
     message: Message
     body: Body
-    number: int
-    """Of what is under way for the crawler."""
+    number: int | None
+    """Of what is under way for the crawler; None: that of ``put_down``."""
     put_down: PutDown | None
     """It is the first thing that the crawler says of the job: with it is stored whose that is."""
 
@@ -74,7 +74,8 @@ class _Told(Promise):
         if self.put_down is not None:
             self.put_down.alone()
         self.crawler.still_holds(self._assignment)
-        self.crawler.end(self.number)
+        if self.number is not None:
+            self.crawler.end(self.number)
         self.fail(_refusal(ErrorCode.INTERNAL, "the database refuses to store this message; it is dropped", self))
 
     @property
@@ -90,7 +91,8 @@ class _Told(Promise):
             self._heard()
         if self.put_down is not None:
             self.put_down.callback(verdict)
-        crawler.end(self.number)
+        if self.number is not None:
+            crawler.end(self.number)
         if isinstance(body, Discovered) and body.jobs:
             self.dispatcher.wake()
         if verdict is Verdict.STORED:

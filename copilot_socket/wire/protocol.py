@@ -155,16 +155,17 @@ class CrawlerProtocol(LineReceiver):
         """The answer to *message* comes later, and those behind it wait."""
         owed = self._outbox.slot(), message, self._begun
         if isinstance(result, Promise):
-            result.listen(self._answered, self._failed, owed)
+            result.listen(self, owed)
         else:
-            result.addCallbacks(self._answered, self._failed, callbackArgs=(owed,), errbackArgs=(owed,))
+            result.addCallbacks(self.answered, self.failed, callbackArgs=(owed,), errbackArgs=(owed,))
         if self._outbox.waiting >= MAX_OWED and not self._held_back:
             self._held_back = True
             self.pauseProducing()
 
     # -- replies out
 
-    def _answered(self, reply: Reply | None, owed: Owed) -> None:
+    def answered(self, reply: Reply | None, owed: Owed) -> None:
+        """See :class:`copilot_socket.core.promises.Listener`."""
         slot, message, begun = owed
         self._outbox.fill(slot, self._replies(message, reply))
         self._handled.count(message.type, "ok", begun)
@@ -179,7 +180,8 @@ class CrawlerProtocol(LineReceiver):
         self._telling.tell(ErrorsSent(ErrorCode.INVALID_MESSAGE, len(message.faults)))
         return (*map(partial(_fault, message), message.faults), *replies)
 
-    def _failed(self, problem: Exception | Failure, owed: Owed) -> None:
+    def failed(self, problem: Exception | Failure, owed: Owed) -> None:
+        """See :class:`copilot_socket.core.promises.Listener`."""
         slot, message, begun = owed
         error = problem.value if isinstance(problem, Failure) else problem
         if not isinstance(error, ProtocolError):
