@@ -60,7 +60,7 @@ class Folded:
         for change in self.changes:
             if isinstance(change.ending, Completed):
                 self.endings.setdefault(change.crawler, []).append(change.assignment)
-        self._said_once = not any([each.behind for each in self._folds])
+        self._said_once = not any(each.behind for each in self._folds)
         self.parameters = reports_of(self.changes)
 
     def verdicts(self, became: Mapping[str, Verdict]) -> list[Verdict]:

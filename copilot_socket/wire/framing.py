@@ -28,8 +28,8 @@ class Framer:
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
         self._scanner = Scanner(max_size)
-        self._ready: deque[Document] = deque()
-        """Documents that were found together and not asked for yet."""
+        self.ready: deque[Document] = deque()
+        """Documents that were found together and not asked for yet: who deals with all of them may take them here."""
         self._rest = b""
         """The beginning of a message that has no closing brace yet."""
         self._fresh = False
@@ -61,11 +61,11 @@ class Framer:
 
     def next(self) -> Item | None:
         """The next item, or None until more bytes come."""
-        if not self._ready and self._fresh and self._scanner.between:
+        if not self.ready and self._fresh and self._scanner.between:
             self._fresh = False
             self._cut(self._scanner.take())
-        if self._ready:
-            return self._ready.popleft()
+        if self.ready:
+            return self.ready.popleft()
         return self._scanner.next() if self._scanner.busy else None
 
     def _cut(self, text: bytes) -> None:
@@ -83,7 +83,7 @@ class Framer:
             if type(value) is not dict or len(piece) > self._max_size:
                 self._leave(text, pieces[number:])
                 return
-            self._ready.append(Document(piece, value, screened))
+            self.ready.append(Document(piece, value, screened))
 
     def _leave(self, text: bytes, pieces: list[bytes]) -> None:
         """Leave *pieces*, the last ones of *text*, to the scanner, or the very last one to bytes that come."""

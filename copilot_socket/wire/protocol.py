@@ -105,9 +105,10 @@ class CrawlerProtocol(LineReceiver):
             return
         self._dealing = True
         self._begun = self._handled.begin()
+        ready = self._framer.ready
         try:
             while not self.paused and self.closed_because is None:
-                item = self._framer.next()
+                item = ready.popleft() if ready else self._framer.next()
                 if item is None:
                     break
                 if isinstance(item, Document):
