@@ -17,7 +17,7 @@ from copilot_socket.core.replies import Ack, Reply
 
 _encode = JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
-_BACKSLASH = ord("\\")
+_BACKSLASH, _QUOTE = b'\\"'
 _NEITHER_QUOTE_NOR_BRACE = bytes(set(range(256)) - set(b'"{}'))
 _PLAIN_TYPES = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 
@@ -65,7 +65,7 @@ def _encode_plain(message: dict[str, object]) -> bytes | None:
         return None
     # Without escapes, quotes stand in pairs; a brace inside a string leaves an odd number of them on each side.
     skeleton = data.translate(None, _NEITHER_QUOTE_NOR_BRACE).replace(b'""', b"")
-    return None if b'"' in skeleton else data
+    return None if _QUOTE in skeleton else data
 
 
 def _escape_braces(text: str) -> str:

@@ -13,7 +13,7 @@ MAX_DEPTH = 500
 """Levels of lists and objects; far enough below where Python's own recursion ends to be safe anywhere."""
 MAX_DIGITS = 20
 _BACKSLASH = ord("\\")
-"""A number, for which looking costs a fifth."""
+"""A number, for which looking costs a fifth: "in" first tries whether bytes are one, and find does not."""
 _DIGITS = bytes(ord("0") if byte in b"0123456789" else ord(" ") for byte in range(256))
 _MANY_DIGITS = b"0" * len(str(MAX_INTEGER))
 _STRIDE = 4
@@ -29,7 +29,7 @@ def suspicious(data: bytes) -> bool:
     """
     if _BACKSLASH in data and b"\\u0000" in data:
         return True
-    return _SAMPLED in data[::_STRIDE].translate(_DIGITS) and _MANY_DIGITS in data.translate(_DIGITS)
+    return data[::_STRIDE].translate(_DIGITS).find(_SAMPLED) >= 0 and data.translate(_DIGITS).find(_MANY_DIGITS) >= 0
 
 
 def too_deep(data: bytes, value: Any) -> bool:
