@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,7 @@ def machine() -> dict[str, object]:
         "cpu": cpu[0].partition(":")[2].strip() if cpu else platform.machine(),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
         "system": platform.platform(),
-        "python": platform.python_version(),
+        "python": sys.version,  # builds of one version differ by a fifth
         "load_before": os.getloadavg()[0],
     }
 
