@@ -151,6 +151,8 @@ class PutDownTests(AheadTestCase):
         crawler.say("job_progress", job, **{**PROGRESS, "message": "poison"})
         self.assertEqual((await crawler.error())["code"], "internal")
         await until(lambda: self.query(self.held) == [("hello:one", None)], "it is put down")
+        [known] = self.nodes[0].registry
+        await until(lambda: known.pending == 0, "nothing of it is under way")
 
     async def test_back_without_it(self) -> None:
         """A crawler that leaves and comes back without the job loses it at once."""

@@ -27,6 +27,23 @@ class FoldedTests(SynchronousTestCase):
         stored = Verdict.STORED
         self.assertEqual(verdicts, [stored, Verdict.UNKNOWN, stored, stored, Verdict.STALE])
 
+    def test_said_after_the_end(self) -> None:
+        """What comes behind an ending is late, though everything else is stored."""
+        operations = [Report("a", "c1", Completed({})), Report("b", "c1", Started()), Report("a", "c1", Started())]
+        verdicts = Folded(operations).verdicts({"a": Verdict.STORED, "b": Verdict.STORED})
+        self.assertEqual(verdicts, [Verdict.STORED, Verdict.STORED, Verdict.STALE])
+        self.assertEqual(Folded(operations[:2]).verdicts({"a": Verdict.STORED, "b": Verdict.STORED}), verdicts[:2])
+
+    def test_endings(self) -> None:
+        """What each crawler completed, once for each assignment; failures are not among it."""
+        operations = [
+            *(Report(name, "c1", Completed({})) for name in ("a", "b", "a")),
+            Report("c", "c2", Failed("no", None, True)),
+            Report("d", "c3", Started()),
+            Report("e", "c4", Completed({})),
+        ]
+        self.assertEqual(Folded(operations).endings, {"c1": ["a", "b"], "c4": ["e"]})
+
     def test_everyday(self) -> None:
         """One statement does for what starts, goes on and completes; not for failures, discoveries and presence."""
         started = Report("a", "c1", Started())
