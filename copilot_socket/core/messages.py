@@ -4,7 +4,7 @@ On the wire the names are in camelCase (``crawlerId``), but for the few that the
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -187,25 +187,27 @@ class ElementFault:
 
 @record
 class Message:
-    """A valid message. ``fields`` is its data as they came; ``faults`` tells of elements that are not among them."""
+    """A valid message: *value*, as it came but for bad elements, of which ``faults`` tells.
+
+    What few ask for is made when they do: of most heartbeats nobody asks anything.
+    """
 
     type: str
-    timestamp: str
-    id: str | None
     job_id: str | None
-    fields: Json = attrs.field(repr=False)
+    value: Json = attrs.field(repr=False)
     structure: Callable[[Json], Data] = attrs.field(repr=False)
     faults: tuple[ElementFault, ...] = ()
 
     @property
     def data(self) -> Data:
-        """The data as an object of their class, made when asked for: of most heartbeats nobody asks."""
-        return self.structure(self.fields)
+        """Its data as an object of their class."""
+        return self.structure(self.value.get("data") or {})
 
     @property
     def ref(self) -> str:
         """What answers refer to it by."""
-        return self.timestamp if self.id is None else self.id
+        id_: str | None = self.value.get("id")
+        return cast(str, self.value["timestamp"]) if id_ is None else id_
 
 
 def wire_name(cls: type, field: str) -> str:

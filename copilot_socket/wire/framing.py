@@ -9,6 +9,7 @@ JSON parser confirms piece by piece. From the first piece on that is no object, 
 """
 
 from collections import deque
+from typing import Any
 
 import orjson
 
@@ -17,6 +18,9 @@ from copilot_socket.wire.scanning import Scanner
 from copilot_socket.wire.screening import suspicious
 
 _NEWLINE, _OPEN = b"\n{"
+
+Found = tuple[bytes, dict[str, Any], bool]
+"""The fields of a document."""
 
 
 class Framer:
@@ -28,12 +32,14 @@ class Framer:
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
         self._scanner = Scanner(max_size)
-        self.ready: deque[Document] = deque()
-        """Documents that were found together and not asked for yet: who deals with all of them may take them here."""
+        self.ready: deque[Found] = deque()
+        """What was found together and not asked for yet: who deals with all of it may take it here."""
         self._rest = b""
         """The beginning of a message that has no closing brace yet."""
+        self._scanning = False
+        """Whether the scanner may hold something."""
         self._fresh = False
-        """Whether the scanner has been given bytes that were never cut."""
+        """Whether that was never cut."""
         self._work = 0
 
     @property
@@ -48,42 +54,49 @@ class Framer:
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
-        if self._scanner.busy:
+        if self._scanning:
             self._scanner.feed(data)
             self._fresh = True
-            return
-        text, more = self._rest + data, len(data) >= len(self._rest)
-        self._rest = b""
-        if more:  # than has been cut before: so the cost stays linear
-            self._cut(text)
+        elif not self._rest:
+            self._cut(data)
         else:
-            self._scanner.feed(text)
+            text, more = self._rest + data, len(data) >= len(self._rest)
+            self._rest = b""
+            if more:  # than has been cut before: so the cost stays linear
+                self._cut(text)
+            else:
+                self._scan(text)
 
     def next(self) -> Item | None:
         """The next item, or None until more bytes come."""
-        if not self.ready and self._fresh and self._scanner.between:
-            self._fresh = False
+        if self._fresh and not self.ready and self._scanner.between:
+            self._fresh = self._scanning = False
             self._cut(self._scanner.take())
         if self.ready:
-            return self.ready.popleft()
-        return self._scanner.next() if self._scanner.busy else None
+            return Document(*self.ready.popleft())
+        if not self._scanning:
+            return None
+        item = self._scanner.next()
+        self._scanning = item is not None or self._scanner.busy
+        return item
 
     def _cut(self, text: bytes) -> None:
         """Make everything ready that comes before the first piece that is no object."""
         self._work += 3 * len(text)  # screened, cut and parsed
         screened = not suspicious(text)
         pieces = text.replace(b"}{", b"}\n{").split(b"\n")
+        parse, found, most = orjson.loads, self.ready.append, self._max_size
         for number, piece in enumerate(pieces):
             if not piece:
                 continue
             try:
-                value = orjson.loads(piece)
+                value = parse(piece)
             except orjson.JSONDecodeError:
                 value = None
-            if type(value) is not dict or len(piece) > self._max_size:
+            if type(value) is not dict or len(piece) > most:
                 self._leave(text, pieces[number:])
                 return
-            self.ready.append(Document(piece, value, screened))
+            found((piece, value, screened))
 
     def _leave(self, text: bytes, pieces: list[bytes]) -> None:
         """Leave *pieces*, the last ones of *text*, to the scanner, or the very last one to bytes that come."""
@@ -96,4 +109,8 @@ class Framer:
             begin -= len(piece)
             if text[begin - 1] == _NEWLINE:
                 begin -= 1
-        self._scanner.feed(text[begin - len(pieces[0]) :])
+        self._scan(text[begin - len(pieces[0]) :])
+
+    def _scan(self, text: bytes) -> None:
+        self._scanner.feed(text)
+        self._scanning = True

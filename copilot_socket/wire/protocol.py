@@ -108,11 +108,13 @@ class CrawlerProtocol(LineReceiver):
         ready = self._framer.ready
         try:
             while not self.paused and self.closed_because is None:
-                item = ready.popleft() if ready else self._framer.next()
-                if item is None:
+                if ready:
+                    data, value, screened = ready.popleft()
+                    self._document(data, value, screened)
+                elif (item := self._framer.next()) is None:
                     break
-                if isinstance(item, Document):
-                    self._document(item)
+                elif isinstance(item, Document):
+                    self._document(item.data, item.value, item.screened)
                 else:
                     self._no_document(item)
         finally:
@@ -129,9 +131,9 @@ class CrawlerProtocol(LineReceiver):
             case Overrun():
                 self._give_up(f"a message went on past {MAX_SKIP} times the limit")
 
-    def _document(self, document: Document) -> None:
+    def _document(self, data: bytes, value: dict[str, Any] | None, screened: bool) -> None:
         try:
-            message = self._decoder.decode(document.data, document.value, screened=document.screened)
+            message = self._decoder.decode(data, value, screened)
         except ProtocolError as error:
             self._bad(error)
             return
@@ -145,12 +147,12 @@ class CrawlerProtocol(LineReceiver):
             self._refuse(_internal(message), message.type)
             return
         self.bad_in_a_row = 0
-        if result is not None and isinstance(result, _LATER):
-            self._owe(result, message)
-            return
         if result is not None or message.faults:
+            if isinstance(result, _LATER):
+                self._owe(result, message)
+                return
             self._outbox.answer(self._replies(message, result))
-        self._handled.count(message.type, "ok", self._begun)
+        self._handled.at_once.append(message.type)
 
     def _owe(self, result: "Promise | Deferred[Reply | None]", message: Message) -> None:
         """The answer to *message* comes later, and those behind it wait."""

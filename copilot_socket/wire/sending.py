@@ -39,6 +39,8 @@ class Handled:
         self._telling = telling
         self._counts: defaultdict[tuple[str, str, float], int] = defaultdict(int)
         """By type, outcome, and when they were read."""
+        self.at_once: list[str] = []
+        """The types of what was answered as it was read in the present turn, and is not counted yet."""
         self._turn: float | None = None
 
     def begin(self) -> float:
@@ -55,7 +57,12 @@ class Handled:
         self._counts[type_, outcome, begun] += 1
 
     def _end(self) -> None:
+        assert self._turn is not None
+        for type_ in set(self.at_once):
+            self._counts[type_, "ok", self._turn] += self.at_once.count(type_)
+        self.at_once.clear()
         self._turn = None
+        self._tell()
 
     def _tell(self) -> None:
         counts, self._counts = self._counts, defaultdict(int)

@@ -1,12 +1,14 @@
 """Documents to messages: parse, look up the type, screen, validate by schema, structure."""
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import orjson
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
-from copilot_socket.core.messages import ELEMENTS, INCOMING, PATHS, ElementFault, Message
+from copilot_socket.core.messages import ELEMENTS, INCOMING, PATHS, Data, ElementFault, Message
+from copilot_socket.core.records import record
 from copilot_socket.wire.schemas import Schemas, pointer
 from copilot_socket.wire.screening import MAX_DEPTH, SHALLOW, forbidden, parse_exactly, suspicious, too_deep
 from copilot_socket.wire.structuring import STRUCTURES
@@ -19,14 +21,26 @@ MAX_PATH = 1024
 _TOO_DEEP = f"nested too deeply: at most {MAX_DEPTH} levels are allowed"
 
 
+@record
+class _Kind:
+    """What is to be known of one type of message; ``has_elements``: a bad element of its list costs only itself."""
+
+    accepts: Callable[[Any], bool]
+    structure: Callable[[Json], Data]
+    has_elements: bool
+
+
 class Decoder:
     """Makes messages of documents. The schemas are compiled when it is made, none later."""
 
     def __init__(self) -> None:
         self._schemas = Schemas()
-        self._accepts = self._schemas.accepts
+        self._kinds = {
+            type_: _Kind(accepts, STRUCTURES[type_], type_ in ELEMENTS)
+            for type_, accepts in self._schemas.accepts.items()
+        }
 
-    def decode(self, data: bytes, value: Json | None = None, *, screened: bool = False) -> Message:
+    def decode(self, data: bytes, value: Json | None = None, screened: bool = False) -> Message:
         """The message in *data*, of which *value* is the parsed form if that is known.
 
         *screened*: it is known too that nothing in it is suspicious. Raises :class:`ProtocolError` with
@@ -35,8 +49,9 @@ class Decoder:
         exact = False
         if value is None:
             value, exact = _parse(data)
-        type_ = value.get("type")
-        if not isinstance(type_, str) or type_ not in INCOMING:
+        type_: Any = value.get("type")
+        kind = self._kinds.get(type_) if isinstance(type_, str) else None
+        if kind is None:
             raise _wrong_type(value, type_)
         if len(data) > SHALLOW and too_deep(data, value):
             raise _invalid(value, "", _TOO_DEEP)
@@ -44,26 +59,20 @@ class Decoder:
         if exact or (not screened and suspicious(data)):
             value = value if exact else _parse_exactly(data)
             faults = _screen(type_, value)
-        if type_ in ELEMENTS:
+        if kind.has_elements:
             faults = {**_long_paths(type_, value), **(faults or {})}
-        if faults or not self._accepts[type_](value):
+        if faults or not kind.accepts(value):
             faults = faults or {}
             value = self._sift(type_, value, faults)
-        return Message(
-            type_,
-            value["timestamp"],
-            value.get("id"),
-            value.get("jobId"),
-            value.get("data") or {},
-            STRUCTURES[type_],
-            tuple(faults[index] for index in sorted(faults)) if faults else (),
-        )
+            in_order = tuple(faults[index] for index in sorted(faults))
+            return Message(type_, value.get("jobId"), value, kind.structure, in_order)
+        return Message(type_, value.get("jobId"), value, kind.structure)
 
     def _sift(self, type_: str, value: Json, faults: dict[int, ElementFault]) -> Json:
         """*value* without bad elements, which are added to *faults*; refuse it if more than they is wrong."""
         elements = _elements(type_, value)
         rest = value if elements is None else _with_elements(type_, value, [])
-        if elements is None or not self._accepts[type_](rest):
+        if elements is None or not self._kinds[type_].accepts(rest):
             raise _invalid(value, *explanations().explain(type_, rest))
         for index, element in enumerate(elements):
             if index not in faults and not self._schemas.accepts_element(type_, element):

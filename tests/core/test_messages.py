@@ -27,7 +27,8 @@ class MessageTests(SynchronousTestCase):
     def test_answers_refer_to_the_id_else_to_the_timestamp(self) -> None:
         """An id that is given is the reference, however short."""
         for id_, ref in (("m", "m"), ("", ""), (None, "t")):
-            self.assertEqual(Message("job_request", "t", id_, None, {}, lambda _: JobRequest()).ref, ref)
+            value = {"timestamp": "t", "id": id_}
+            self.assertEqual(Message("job_request", None, value, lambda _: JobRequest()).ref, ref)
 
     def test_frozen_and_slotted(self) -> None:
         """No value changes on its way, and none takes more room than its fields.
