@@ -9,9 +9,10 @@ from twisted.internet.protocol import ServerFactory
 from copilot_socket.core.errors import ErrorCode
 from copilot_socket.core.replies import Error, Reply
 from copilot_socket.telling import ErrorsSent, Telling
+from copilot_socket.wire.handled import Handled
 from copilot_socket.wire.peer import Peer, read_peer
 from copilot_socket.wire.protocol import CrawlerProtocol, Handler
-from copilot_socket.wire.sending import Flusher, Handled
+from copilot_socket.wire.stages import Stages
 from copilot_socket.wire.validators import Decoder
 
 REFUSAL_LASTS = 5.0
@@ -48,8 +49,8 @@ class CrawlerFactory(ServerFactory):
         self._handler = handler
         self._doorkeeper = doorkeeper
         self._reactor = reactor
-        self._flusher = Flusher(reactor)
-        self._handled = Handled(self._flusher, reactor, telling)
+        self._stages = Stages(reactor)
+        self._handled = Handled(self._stages, reactor, telling)
         self._telling = telling
         self._max_connections = max_connections
         self._max_message_size = max_message_size
@@ -65,7 +66,7 @@ class CrawlerFactory(ServerFactory):
             self._decoder,
             self._handler,
             self._reactor,
-            self._flusher,
+            self._stages,
             self._handled,
             self._telling,
             self._max_message_size,

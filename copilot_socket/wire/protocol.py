@@ -18,9 +18,10 @@ from copilot_socket.core.replies import Error, Reply
 from copilot_socket.telling import ErrorsSent, Telling
 from copilot_socket.wire.codec import encode
 from copilot_socket.wire.framing import Framer
+from copilot_socket.wire.handled import Handled
 from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Overrun, TooLarge
 from copilot_socket.wire.outbox import Outbox, Slot
-from copilot_socket.wire.sending import Flusher, Handled
+from copilot_socket.wire.stages import Stages
 from copilot_socket.wire.validators import Decoder
 
 MAX_BAD_MESSAGES = 20
@@ -62,7 +63,7 @@ class CrawlerProtocol(LineReceiver):
         decoder: Decoder,
         handler: Handler,
         reactor: IReactorTime,
-        flusher: Flusher,
+        stages: Stages,
         handled: Handled,
         telling: Telling,
         max_size: int,
@@ -79,7 +80,7 @@ class CrawlerProtocol(LineReceiver):
         self.closed_because: str | None = None
         self._decoder = decoder
         self._handler = handler
-        self._flusher = flusher
+        self._stages = stages
         self._handled = handled
         self._telling = telling
         self._framer = Framer(max_size)
@@ -87,39 +88,38 @@ class CrawlerProtocol(LineReceiver):
         self._unsent: list[Reply] = []
         self._outbox = Outbox(self._write)
         self._held_back = False
-        self._dealing = False
         self._begun = 0.0
         """When the messages at hand were read."""
 
     # -- bytes in
 
     def dataReceived(self, data: bytes) -> None:
-        """Take *data*, and deal with every message that is complete."""
-        if self.refused or self.closed_because is not None:
+        """Take *data*; every message that is complete is dealt with when the others have been read from."""
+        self._stages.deal(self._receive, data)
+
+    def _receive(self, data: bytes) -> None:
+        if self.refused or not self.connected or self.closed_because is not None:
             return
-        self._framer.feed(data)
-        self._deal()
+        try:
+            self._framer.feed(data)
+            self._deal()
+        except Exception:
+            self.log.failure("Dealing with connection {connection} failed, it is closed", connection=self.id)
+            self.close("the server failed")
 
     def _deal(self) -> None:
-        if self._dealing:  # a handler had reading resumed: the message it handles comes first
-            return
-        self._dealing = True
         self._begun = self._handled.begin()
         ready = self._framer.ready
-        try:
-            while not self.paused and self.closed_because is None:
-                if ready:
-                    data, value, screened = ready.popleft()
-                    self._document(data, value, screened)
-                elif (item := self._framer.next()) is None:
-                    break
-                elif isinstance(item, Document):
-                    self._document(item.data, item.value, item.screened)
-                else:
-                    self._no_document(item)
-        finally:
-            self._dealing = False
-            self.flush()
+        while not self.paused and self.closed_because is None:
+            if ready:
+                data, value, screened = ready.popleft()
+                self._document(data, value, screened)
+            elif (item := self._framer.next()) is None:
+                break
+            elif isinstance(item, Document):
+                self._document(item.data, item.value, item.screened)
+            else:
+                self._no_document(item)
 
     def _no_document(self, item: Broken | TooLarge | Overrun) -> None:
         match item:
@@ -235,13 +235,13 @@ class CrawlerProtocol(LineReceiver):
     def push(self, reply: Reply) -> None:
         """Send *reply* now, ahead of answers that wait for a commit. While any do, others of this turn join it."""
         self._outbox.push(reply)
-        if not self._dealing and not self._outbox.waiting:
+        if not self._stages.dealing and not self._outbox.waiting:
             self.flush()
 
     def _write(self, reply: Reply) -> None:
-        """What a read or a turn of the reactor brings goes together."""
-        if not self._unsent and not self._dealing:
-            self._flusher.soon(self.flush)
+        """What a turn of the reactor brings goes together."""
+        if not self._unsent:
+            self._stages.send(self.flush)
         self._unsent.append(reply)
 
     def flush(self) -> None:

@@ -110,8 +110,14 @@ class ProtocolTestCase(SynchronousTestCase):
         self.protocol.makeConnection(self.transport)
 
     def receive(self, data: bytes) -> None:
-        """Bytes come in."""
+        """Bytes come in, and the turn of the reactor is over."""
         self.protocol.dataReceived(data)
+        self.clock.advance(0)
+
+    def read(self, reading: bool) -> None:
+        """Reading from all crawlers stops or goes on, and the turn of the reactor is over."""
+        self.factory.read(reading)
+        self.clock.advance(0)
 
     def sent(self) -> list[str]:
         """What has gone out after the turn: refs of acks, codes of errors with their ref, types of the rest."""
@@ -218,7 +224,7 @@ class TogetherTests(ProtocolTestCase):
     """What is sent and told in one go."""
 
     def test_answers_of_a_read(self) -> None:
-        """They go out in one write, before anything else can happen."""
+        """They go out in one write."""
         self.receive(beats(1, 2) + b"rubbish\n" + beats(3))
         self.assertEqual((self.transport.value().count(b"\n"), self.transport.writes), (4, 1))
 
@@ -266,6 +272,55 @@ class TogetherTests(ProtocolTestCase):
         self.protocol.close("enough")
         self.assertEqual((self.transport.writes, self.transport.disconnecting), (1, True))
 
+    def test_all_is_read_first(self) -> None:
+        """What two connections say in one turn is dealt with before either of them is answered."""
+        transport = Transport()
+        other = self.factory.buildProtocol(None)
+        other.makeConnection(transport)
+        seen: list[tuple[str, int, int]] = []
+
+        def look(message: Message) -> Ack:
+            seen.append((message.ref, self.transport.writes, transport.writes))
+            return acked(message)
+
+        self.handler.answer = look
+        self.protocol.dataReceived(beats(1))
+        other.dataReceived(beats(2, 3))
+        self.protocol.dataReceived(beats(4))
+        self.assertEqual(seen, [])
+        self.clock.advance(0)
+        self.assertEqual(seen, [("1", 0, 0), ("2", 0, 0), ("3", 0, 0), ("4", 0, 0)])
+        self.assertEqual((self.sent(), self.transport.writes, transport.writes), (["1", "4"], 1, 1))
+
+    def test_a_push_while_messages_are_dealt_with(self) -> None:
+        """It goes out with the answers of its turn."""
+
+        def push(message: Message) -> Ack:
+            self.protocol.push(Shutdown("node", True, 8.0))
+            return acked(message)
+
+        self.handler.answer = push
+        self.receive(beats(1))
+        self.assertEqual((self.sent(), self.transport.writes), (["shutdown", "1"], 1))
+
+    def test_gone_before_the_turn_is_over(self) -> None:
+        """What a connection said that is lost meanwhile is dropped: it was never acked."""
+        self.protocol.dataReceived(beats(1))
+        self.protocol.connectionLost()
+        self.clock.advance(0)
+        self.assertEqual(self.handler.refs, [])
+
+    def test_a_fault_of_the_server(self) -> None:
+        """It ends its connection, and disturbs no other."""
+        other = self.factory.buildProtocol(None)
+        other.makeConnection(Transport())
+        self.patch(self.protocol._framer, "feed", lambda _data: 1 / 0)
+        self.protocol.dataReceived(beats(1))
+        other.dataReceived(beats(2))
+        self.clock.advance(0)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual((self.transport.disconnecting, self.handler.refs), (True, ["2"]))
+
     def test_told_with_their_number(self) -> None:
         """Messages that are answered in one turn are told together, with the time since the turn began."""
 
@@ -276,14 +331,13 @@ class TogetherTests(ProtocolTestCase):
         other = self.factory.buildProtocol(None)
         other.makeConnection(Transport())
         self.handler.answer = slow
-        self.receive(beats(1, 2) + b"rubbish\n" + beats(3))
+        self.protocol.dataReceived(beats(1, 2) + b"rubbish\n" + beats(3))
         other.dataReceived(beats(4))
         self.assertEqual(self.news, [])
         self.clock.advance(0)
         told = [(news.type, news.outcome, news.seconds) for news in self.news]  # type: ignore[union-attr]
         self.assertCountEqual(told, [("heartbeat", "ok", [(2.0, 4)]), ("unknown", "invalid_json", [(2.0, 1)])])
         self.receive(beats(5))
-        self.clock.advance(0)
         self.assertEqual(self.news[-1], MessagesHandled("heartbeat", "ok", [(0.5, 1)]))
 
     def test_told_when_answered(self) -> None:
@@ -407,10 +461,10 @@ class ReadingTests(ProtocolTestCase):
         self.handler.answer = stop
         self.receive(beats(1, 2, 3))
         self.assertEqual(self.handler.refs, ["1"])
-        self.factory.read(True)
+        self.read(True)
         self.assertEqual(self.handler.refs, ["1", "2"])
         self.handler.answer = acked
-        self.factory.read(True)
+        self.read(True)
         self.assertEqual((self.handler.refs, self.sent()), (["1", "2", "3"], ["1", "2", "3"]))
 
     def test_resumed_by_a_message(self) -> None:
@@ -434,6 +488,7 @@ class ReadingTests(ProtocolTestCase):
             owed[str(ref)].callback(Ack("heartbeat", str(ref)))
         self.assertEqual(self.transport.producerState, "paused")
         owed[str(MAX_OWED // 2)].callback(None)
+        self.clock.advance(0)
         self.assertEqual((len(self.handler.refs), self.transport.producerState), (MAX_OWED + 10, "producing"))
         self.assertEqual(self.handler.refs, list(map(str, range(MAX_OWED + 10))))
 
@@ -448,7 +503,7 @@ class ReadingTests(ProtocolTestCase):
         for ref in range(MAX_OWED):
             owed[str(ref)].callback(None)
         self.assertEqual((len(self.handler.refs), self.transport.producerState), (MAX_OWED, "paused"))
-        self.factory.read(True)
+        self.read(True)
         self.assertEqual((len(self.handler.refs), self.transport.producerState), (MAX_OWED + 1, "producing"))
 
     def test_closed_while_paused(self) -> None:
@@ -456,5 +511,5 @@ class ReadingTests(ProtocolTestCase):
         self.factory.read(False)
         self.receive(beat(1))
         self.protocol.close("enough")
-        self.factory.read(True)
+        self.read(True)
         self.assertEqual((self.handler.refs, self.transport.disconnecting), ([], True))

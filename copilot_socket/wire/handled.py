@@ -1,30 +1,11 @@
-"""Once a turn of the reactor: one write for what a connection is sent, and one piece of news for what was handled."""
+"""What was handled: one piece of news for all of it, once a turn of the reactor."""
 
 from collections import defaultdict
-from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
 from copilot_socket.telling import MessagesHandled, Telling
-
-
-class Flusher:
-    """Has everyone who asks flushed, once, after the present turn of the reactor; one timer for all of them."""
-
-    def __init__(self, reactor: IReactorTime) -> None:
-        self._reactor = reactor
-        self._flushes: list[Callable[[], None]] = []
-
-    def soon(self, flush: Callable[[], None]) -> None:
-        """Call *flush* when the turn is over."""
-        if not self._flushes:
-            self._reactor.callLater(0, self._run)
-        self._flushes.append(flush)
-
-    def _run(self) -> None:
-        flushes, self._flushes = self._flushes, []
-        for flush in flushes:
-            flush()
+from copilot_socket.wire.stages import Stages
 
 
 class Handled:
@@ -33,8 +14,8 @@ class Handled:
     What is read in one turn counts as read at once, when the first of it was: a turn is what the reactor found ready.
     """
 
-    def __init__(self, flusher: Flusher, reactor: IReactorTime, telling: Telling) -> None:
-        self._flusher = flusher
+    def __init__(self, stages: Stages, reactor: IReactorTime, telling: Telling) -> None:
+        self._stages = stages
         self._reactor = reactor
         self._telling = telling
         self._counts: defaultdict[tuple[str, str, float], int] = defaultdict(int)
@@ -47,13 +28,13 @@ class Handled:
         """When what is being read counts as read, in reactor seconds."""
         if self._turn is None:
             self._turn = self._reactor.seconds()
-            self._flusher.soon(self._end)
+            self._stages.send(self._end)
         return self._turn
 
     def count(self, type_: str, outcome: str, begun: float) -> None:
         """A message that was read when it was *begun* is answered."""
         if not self._counts:
-            self._flusher.soon(self._tell)
+            self._stages.send(self._tell)
         self._counts[type_, outcome, begun] += 1
 
     def _end(self) -> None:

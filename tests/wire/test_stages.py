@@ -1,0 +1,55 @@
+"""The stages of a turn."""
+
+from functools import partial
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from copilot_socket.wire.stages import Stages
+
+
+class StagesTests(SynchronousTestCase):
+    """Stages."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.stages = Stages(self.clock)
+        self.done: list[str] = []
+
+    def deal(self, data: bytes) -> None:
+        """Deal with *data*, which is to be sent."""
+        self.done.append(f"dealt {data.decode()}")
+        self.assertTrue(self.stages.dealing)
+        self.stages.send(partial(self.done.append, f"sent {data.decode()}"))
+
+    def test_one_after_the_other(self) -> None:
+        """Nothing is sent before all is dealt with, and nothing is dealt with before the turn is over."""
+        self.stages.send(partial(self.done.append, "sent 0"))
+        self.stages.deal(self.deal, b"1")
+        self.stages.deal(self.deal, b"2")
+        self.assertEqual((self.done, len(self.clock.getDelayedCalls())), ([], 1))
+        self.clock.advance(0)
+        self.assertEqual(self.done, ["dealt 1", "dealt 2", "sent 0", "sent 1", "sent 2"])
+        self.assertEqual((self.stages.dealing, self.clock.getDelayedCalls()), (False, []))
+
+    def test_what_comes_up_meanwhile(self) -> None:
+        """It is done in the next turn."""
+
+        def again(data: bytes) -> None:
+            self.deal(data)
+            self.stages.deal(self.deal, b"2")
+            self.stages.send(lambda: self.stages.send(partial(self.done.append, "sent later")))
+
+        self.stages.deal(again, b"1")
+        self.clock.advance(0)
+        self.assertEqual(self.done, ["dealt 1", "sent 1", "dealt 2", "sent later", "sent 2"])
+
+    def test_what_fails(self) -> None:
+        """It disturbs nothing else."""
+        self.stages.deal(lambda _data: 1 / 0, b"")  # type: ignore[arg-type, return-value]
+        self.stages.deal(self.deal, b"1")
+        self.stages.send(lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+        self.stages.deal(self.deal, b"2")
+        self.clock.advance(0)
+        self.assertEqual(self.done, ["dealt 1", "dealt 2", "sent 1", "sent 2"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
