@@ -1,0 +1,149 @@
+"""A connection over a fake transport, with a fake handler behind it."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from copilot_socket.core.messages import Message
+from copilot_socket.core.replies import Ack
+from copilot_socket.telling import MessagesHandled, News, Telling
+from copilot_socket.wire.factory import CrawlerFactory
+from copilot_socket.wire.protocol import CrawlerProtocol
+from tests.wire.decoding import DECODER
+
+LIMIT = 300
+Answer = Callable[[Message], Any]
+
+
+def beat(ref: object) -> bytes:
+    """A heartbeat that *ref* names, not delimited."""
+    data = {"activeJobs": 0, "totalProcessed": 0, "systemStatus": "idle"}
+    return json.dumps({"type": "heartbeat", "timestamp": "t", "id": str(ref), "data": data}).encode()
+
+
+def beats(*refs: object) -> bytes:
+    """Several of them, back to back."""
+    return b"".join(map(beat, refs))
+
+
+def acked(message: Message) -> Ack:
+    """An answer at once."""
+    return Ack(message.type, message.ref)
+
+
+def raising(error: Exception) -> Answer:
+    """No answer, but *error*."""
+
+    def answer(_message: Message) -> Any:
+        raise error
+
+    return answer
+
+
+class FakeHandler:
+    """Remembers messages; answers as the test says, at once if it says nothing."""
+
+    def __init__(self) -> None:
+        self.answer: Answer = acked
+        self.refs: list[str] = []
+        self.bad_messages = 0
+
+    def handle(self, link: Any, message: Message) -> Any:
+        self.refs.append(message.ref)
+        return self.answer(message)
+
+    def bad_message(self, link: Any) -> None:
+        self.bad_messages += 1
+
+
+class FakeDoorkeeper:
+    """Remembers who came and why they left."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def opened(self, link: Any, peer: Any) -> None:
+        self.told.append("opened")
+
+    def closed(self, link: Any, reason: str) -> None:
+        self.told.append(reason)
+
+
+class Transport(StringTransport):
+    """One that may be paused and resumed as often as one likes, as a real one, and counts writes."""
+
+    writes = 0
+
+    def write(self, data: bytes) -> None:
+        self.writes += 1
+        super().write(data)
+
+    def pauseProducing(self) -> None:
+        self.producerState = "paused"
+
+    def resumeProducing(self) -> None:
+        self.producerState = "producing"
+
+
+class ProtocolTestCase(SynchronousTestCase):
+    """A connection with a fake handler behind it."""
+
+    def setUp(self) -> None:
+        self.handler = FakeHandler()
+        self.doorkeeper = FakeDoorkeeper()
+        self.news: list[News] = []
+        telling = Telling()
+        telling.listen(self.news.append)
+        self.clock = Clock()
+        self.factory = CrawlerFactory(
+            DECODER, self.handler, self.doorkeeper, self.clock, telling, max_connections=10, max_message_size=LIMIT
+        )
+        self.transport = Transport()
+        self.protocol: CrawlerProtocol = self.factory.buildProtocol(None)
+        self.protocol.makeConnection(self.transport)
+
+    def receive(self, data: bytes) -> None:
+        """Bytes come in, and the turn of the reactor is over."""
+        self.protocol.dataReceived(data)
+        self.clock.advance(0)
+
+    def read(self, reading: bool) -> None:
+        """Reading from all crawlers stops or goes on, and the turn of the reactor is over."""
+        self.factory.read(reading)
+        self.clock.advance(0)
+
+    def sent(self) -> list[str]:
+        """What has gone out after the turn: refs of acks, codes of errors with their ref, types of the rest."""
+        self.clock.advance(0)
+        found = []
+        for line in self.transport.value().splitlines():
+            message = json.loads(line)
+            data = message["data"]
+            match message["type"]:
+                case "ack":
+                    found.append(data["ref"])
+                case "error":
+                    found.append(" ".join(filter(None, (data["code"], data.get("ref")))))
+                case other:
+                    found.append(other)
+        return found
+
+    def owe(self) -> dict[str, "Deferred[Any]"]:
+        """From now on answers come later; gives them by ref."""
+        owed: dict[str, Deferred[Any]] = {}
+
+        def later(message: Message) -> "Deferred[Any]":
+            return owed.setdefault(message.ref, Deferred())
+
+        self.handler.answer = later
+        return owed
+
+    def outcomes(self) -> list[str]:
+        """What has been told of the messages, one by one."""
+        told = [news for news in self.news if isinstance(news, MessagesHandled)]
+        return [news.outcome for news in told for _ in range(news.count)]

@@ -1,0 +1,86 @@
+"""When a connection is read from, and when not."""
+
+from copilot_socket.core.messages import Message
+from copilot_socket.core.replies import Ack
+from copilot_socket.wire.protocol import MAX_OWED
+from tests.wire.connection import ProtocolTestCase, acked, beat, beats
+
+
+class ReadingTests(ProtocolTestCase):
+    """Reading stops and goes on."""
+
+    def test_paused(self) -> None:
+        """What has been read while paused is handled when reading goes on, once, and in order."""
+        self.factory.read(False)
+        self.assertEqual(self.transport.producerState, "paused")
+        self.receive(beats(1, 2) + beat(3)[:20])
+        self.receive(beat(3)[20:])
+        self.assertEqual(self.handler.refs, [])
+        self.factory.read(True)
+        self.factory.read(True)
+        self.receive(beat(4))
+        self.assertEqual(self.handler.refs, ["1", "2", "3", "4"])
+        self.assertEqual(self.transport.producerState, "producing")
+
+    def test_paused_by_a_message(self) -> None:
+        """A handler that has reading stopped gets no further message of what has come already."""
+
+        def stop(message: Message) -> Ack:
+            self.factory.read(False)
+            return acked(message)
+
+        self.handler.answer = stop
+        self.receive(beats(1, 2, 3))
+        self.assertEqual(self.handler.refs, ["1"])
+        self.read(True)
+        self.assertEqual(self.handler.refs, ["1", "2"])
+        self.handler.answer = acked
+        self.read(True)
+        self.assertEqual((self.handler.refs, self.sent()), (["1", "2", "3"], ["1", "2", "3"]))
+
+    def test_resumed_by_a_message(self) -> None:
+        """A handler that has reading stopped and resumed is still answered before the messages behind."""
+
+        def stop_and_go(message: Message) -> Ack:
+            self.factory.read(False)
+            self.factory.read(True)
+            return acked(message)
+
+        self.handler.answer = stop_and_go
+        self.receive(beats(1, 2, 3))
+        self.assertEqual((self.handler.refs, self.sent()), (["1", "2", "3"], ["1", "2", "3"]))
+
+    def test_too_much_owed(self) -> None:
+        """A connection that is owed very many answers is not read from until it has had half of them."""
+        owed = self.owe()
+        self.receive(beats(*range(MAX_OWED + 10)))
+        self.assertEqual((len(self.handler.refs), self.transport.producerState), (MAX_OWED, "paused"))
+        for ref in range(MAX_OWED // 2):
+            owed[str(ref)].callback(Ack("heartbeat", str(ref)))
+        self.assertEqual(self.transport.producerState, "paused")
+        owed[str(MAX_OWED // 2)].callback(None)
+        self.clock.advance(0)
+        self.assertEqual((len(self.handler.refs), self.transport.producerState), (MAX_OWED + 10, "producing"))
+        self.assertEqual(self.handler.refs, list(map(str, range(MAX_OWED + 10))))
+
+    def test_too_much_owed_and_paused(self) -> None:
+        """Of two reasons not to read, the end of one does not end the other."""
+        owed = self.owe()
+        self.receive(beats(*range(MAX_OWED + 1)))
+        self.factory.read(False)
+        self.factory.read(True)
+        self.assertEqual((len(self.handler.refs), self.transport.producerState), (MAX_OWED, "paused"))
+        self.factory.read(False)
+        for ref in range(MAX_OWED):
+            owed[str(ref)].callback(None)
+        self.assertEqual((len(self.handler.refs), self.transport.producerState), (MAX_OWED, "paused"))
+        self.read(True)
+        self.assertEqual((len(self.handler.refs), self.transport.producerState), (MAX_OWED + 1, "producing"))
+
+    def test_closed_while_paused(self) -> None:
+        """A connection that was closed is not dealt with any more."""
+        self.factory.read(False)
+        self.receive(beat(1))
+        self.protocol.close("enough")
+        self.read(True)
+        self.assertEqual((self.handler.refs, self.transport.disconnecting), ([], True))
