@@ -25,9 +25,9 @@ class Handled:
         self._turn: float | None = None
 
     def begin(self) -> float:
-        """When what is being read counts as read, in reactor seconds."""
+        """When what is being dealt with counts as read, in reactor seconds."""
         if self._turn is None:
-            self._turn = self._reactor.seconds()
+            self._turn = self._stages.read_at
             self._stages.send(self._end)
         return self._turn
 

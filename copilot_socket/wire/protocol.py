@@ -104,8 +104,7 @@ class CrawlerProtocol(LineReceiver):
             self._framer.feed(data)
             self._deal()
         except Exception:
-            self.log.failure("Dealing with connection {connection} failed, it is closed", connection=self.id)
-            self.close("the server failed")
+            self._broken()
 
     def _deal(self) -> None:
         self._begun = self._handled.begin()
@@ -248,8 +247,12 @@ class CrawlerProtocol(LineReceiver):
         """Send what is to be sent."""
         if self._unsent:
             unsent, self._unsent = self._unsent, []
-            if self.transport is not None and self.connected:
+            if self.transport is None or not self.connected:
+                return
+            try:
                 self.transport.write(encode(unsent))
+            except Exception:
+                self._broken()
 
     # -- life
 
@@ -274,6 +277,11 @@ class CrawlerProtocol(LineReceiver):
         self.flush()
         if self.transport is not None:
             self.transport.loseConnection()
+
+    def _broken(self) -> None:
+        """Something is wrong here; the crawler comes back, and says again what was not acked."""
+        self.log.failure("The server failed on connection {connection}, which is closed", connection=self.id)
+        self.close("the server failed")
 
     def _give_up(self, reason: str) -> None:
         """Read no more, and end the connection once all that is owed is out: it says why."""

@@ -20,11 +20,15 @@ class Stages:
         self._to_deal: list[tuple[Callable[[bytes], None], bytes]] = []
         self._to_send: list[Callable[[], None]] = []
         self._due = False
+        self.read_at = 0.0
+        """When the first of what is to be dealt with was read, in reactor seconds."""
         self.dealing = False
         """Whether what was read is being dealt with: what is to be sent now comes after all of it."""
 
     def deal(self, work: Callable[[bytes], None], data: bytes) -> None:
         """Have *work* deal with *data*, once everything is read."""
+        if not self._to_deal:
+            self.read_at = self._reactor.seconds()
         self._to_deal.append((work, data))
         self._soon()
 

@@ -3,7 +3,7 @@
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import Message
 from copilot_socket.core.promises import Promise
-from copilot_socket.core.replies import Ack, Shutdown
+from copilot_socket.core.replies import Ack, Shutdown, TokenRefreshResponse
 from copilot_socket.telling import MessagesHandled
 from tests.wire.connection import ProtocolTestCase, Transport, acked, beats
 
@@ -108,6 +108,25 @@ class TogetherTests(ProtocolTestCase):
         self.clock.advance(0)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual((self.transport.disconnecting, self.handler.refs), (True, ["2"]))
+
+    def test_a_reply_that_cannot_be_sent(self) -> None:
+        """It ends its connection, for the replies beside it are lost with it; others are sent theirs."""
+        transport = Transport()
+        other = self.factory.buildProtocol(None)
+        other.makeConnection(transport)
+        self.handler.answer = lambda message: TokenRefreshResponse if message.ref == "1" else acked(message)
+        self.protocol.dataReceived(beats(1, 2))
+        other.dataReceived(beats(3))
+        self.clock.advance(0)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.assertEqual((self.transport.value(), self.transport.disconnecting), (b"", True))
+        self.assertEqual((transport.value().count(b"\n"), transport.disconnecting), (1, False))
+
+    def test_counted_from_reading(self) -> None:
+        """However long it takes until it is dealt with."""
+        self.protocol.dataReceived(beats(1))
+        self.clock.advance(0.25)
+        self.assertEqual(self.news, [MessagesHandled("heartbeat", "ok", [(0.25, 1)])])
 
     def test_told_with_their_number(self) -> None:
         """Messages that are answered in one turn are told together, with the time since the turn began."""
