@@ -4,20 +4,24 @@ Messages are JSON objects one after another, with a newline, other white space o
 pieces anywhere. A raw newline always ends a message.
 
 Bytes that parse as one object are one object: what has come is cut in one go at every newline and ``}{``, and the
-JSON parser confirms piece by piece. From the first piece on that is no object, the scanner takes over
-(:mod:`copilot_socket.wire.scanning`).
+JSON parser confirms piece by piece. The last piece waits for its rest where it can't be over yet. From the first other
+one that is no object, the scanner takes over (:mod:`copilot_socket.wire.scanning`).
 """
 
+import re
 from collections import deque
 from typing import Any
 
 import orjson
 
 from copilot_socket.wire.items import Document, Item
+from copilot_socket.wire.levels import levels
 from copilot_socket.wire.scanning import Scanner
 from copilot_socket.wire.screening import suspicious
 
 _NEWLINE, _OPEN = b"\n{"
+_MAY_END = re.compile(rb"\}(?![,\]}])")
+"""Where an object may be over: what closes one inside it has one of these behind it."""
 
 Found = tuple[bytes, dict[str, Any], bool]
 """The fields of a document."""
@@ -34,8 +38,10 @@ class Framer:
         self._scanner = Scanner(max_size)
         self.ready: deque[Found] = deque()
         """What was found together and not asked for yet: who deals with all of it may take it here."""
-        self._rest = b""
-        """The beginning of a message that has no closing brace yet."""
+        self._rest = bytearray()
+        """The beginning of a message, which is not over yet."""
+        self._depth = 0
+        """How many braces are open there."""
         self._scanning = False
         """Whether the scanner may hold something."""
         self._fresh = False
@@ -60,12 +66,11 @@ class Framer:
         elif not self._rest:
             self._cut(data)
         else:
-            text, more = self._rest + data, len(data) >= len(self._rest)
-            self._rest = b""
-            if more:  # than has been cut before: so the cost stays linear
+            self._rest += data
+            if len(self._rest) > self._max_size or not self._goes_on(data):
+                text = bytes(self._rest)
+                self._rest.clear()
                 self._cut(text)
-            else:
-                self._scan(text)
 
     def next(self) -> Item | None:
         """The next item, or None until more bytes come."""
@@ -101,15 +106,32 @@ class Framer:
     def _leave(self, text: bytes, pieces: list[bytes]) -> None:
         """Leave *pieces*, the last ones of *text*, to the scanner, or the very last one to bytes that come."""
         last = pieces[-1]
-        if len(pieces) == 1 and last[0] == _OPEN and b"}" not in last and len(last) <= self._max_size:
-            self._rest = last
-            return
+        if len(pieces) == 1 and last[0] == _OPEN and len(last) <= self._max_size:
+            self._depth = 1
+            if self._goes_on(last[1:]):
+                self._rest += last
+                return
         begin = len(text)
         for piece in reversed(pieces[1:]):
             begin -= len(piece)
             if text[begin - 1] == _NEWLINE:
                 begin -= 1
         self._scan(text[begin - len(pieces[0]) :])
+
+    def _goes_on(self, more: bytes) -> bool:
+        """Whether the message that has come so far, *more* at the last, is not over yet.
+
+        If this is wrong, braces in strings have misled it, and something that begins no message follows.
+        """
+        may_end = _MAY_END.search(more)
+        self._work += 2 * len(more) if may_end is None else may_end.end()
+        if may_end is not None or b"\n" in more:
+            return False
+        found = levels(more)
+        if found is None or found[0] >= self._depth:
+            return False
+        self._depth += found[1] - found[0]
+        return True
 
     def _scan(self, text: bytes) -> None:
         self._scanner.feed(text)

@@ -10,6 +10,7 @@ import re
 import orjson
 
 from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Item, Overrun, TooLarge
+from copilot_socket.wire.levels import levels
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _OUTSIDE = re.compile(rb'["{}\n]')
@@ -17,11 +18,8 @@ _INSIDE = re.compile(rb'["\\\n]')
 _BOUNDARY = re.compile(rb"\}[ \t\r]*\{")
 _RESYNC = re.compile(rb"[{\n]")
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
-_NO_BRACES = bytes(set(range(256)) - set(b"{}"))
 _STRETCH = 4096
 """Bytes that are worth it."""
-_MAX_LEVELS = 32
-"""Levels that a stretch may have within itself to be passed at once."""
 _QUOTE, _BACKSLASH, _NEWLINE, _OPEN, _CLOSE = b'"\\\n{}'
 
 
@@ -180,16 +178,13 @@ class Scanner:
         self.work += len(stretch)
         parts = _ESCAPE.sub(b"\\\\", stretch).split(b'"')
         outside = b"".join(parts[self._in_string :: 2])
-        levels = 0
-        braces = outside.translate(None, _NO_BRACES)
-        while b"{}" in braces and levels < _MAX_LEVELS:
-            braces, levels = braces.replace(b"{}", b""), levels + 1
-        if b"{}" in braces or b"\\" in outside:  # for the scanner
+        found = None if b"\\" in outside else levels(outside)
+        if found is None:  # for the scanner
             return False
-        closed = braces.count(b"}")
-        if closed >= self._depth:
+        ended, begun = found
+        if ended >= self._depth:
             return True
-        self._depth += len(braces) - 2 * closed
+        self._depth += begun - ended
         self._in_string ^= len(parts) % 2 == 0
         self._scanned += len(stretch)
         return False

@@ -14,8 +14,9 @@ from copilot_socket.wire.framing import Framer
 from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Item, Overrun, TooLarge
 
 PLENTY = 10_000
-WORK = 10
-"""How often a byte may be looked at: twice three times to cut it with others, and four times by itself."""
+WORK = 12
+"""How often a byte may be looked at: twice three times to cut it with others, twice to see whether its message goes
+on, and four times by itself."""
 HEARTBEAT = b'{"type":"heartbeat","timestamp":"t","data":{"activeJobs":1,"totalProcessed":2,"systemStatus":"idle"}}'
 
 _texts = st.text(alphabet=st.sampled_from('a{}"\\ \n\t,:[]é😀\x7f'), max_size=8)
@@ -28,7 +29,10 @@ _objects = st.dictionaries(_texts, _values, max_size=4)
 _separators = st.sampled_from([b"", b"", b"\n", b" ", b"\r\n", b" \t\r", b"\n\n "])
 _soup = st.lists(
     st.sampled_from(
-        [b"{", b"}", b'"', b"\\", b"\n", b" ", b"x", b"[", b'{"a":1}', b'{"a":"}{"}', b"}{", b"\xff", b'\\"']
+        [
+            *(b"{", b"}", b'"', b"\\", b"\n", b" ", b"x", b"[", b"]", b",", b"\xff"),
+            *(b"}{", b'\\"', b'{"a":1}', b'{"a":"}{"}', b'{"a":"{"}'),
+        ]
     ),
     max_size=40,
 ).map(b"".join)
@@ -149,6 +153,38 @@ class DocumentTests(SynchronousTestCase):
         ]
         stream = b"".join(data + part[2] for data, part in zip(written, parts, strict=True))
         self.assertEqual(told(frame(Framer(PLENTY), pieces(stream, cuts))), written)
+
+    @given(st.lists(st.tuples(_objects, _separators), max_size=6), _cuts)
+    @settings(deadline=None)
+    def test_each_is_told_with_its_last_byte(self, parts: list[tuple[Any, bytes]], cuts: list[int]) -> None:
+        """Whatever has come whole has been told; nothing waits for what may follow it."""
+        written = [json.dumps(value, separators=(",", ":")).encode() for value, _ in parts]
+        stream, ends = b"", []
+        for data, (_, separator) in zip(written, parts, strict=True):
+            stream += data
+            ends.append(len(stream))
+            stream += separator
+        framer, read, items = Framer(PLENTY), 0, []
+        for piece in pieces(stream, cuts):
+            read += len(piece)
+            items += frame(framer, [piece])
+            self.assertEqual(len(items), sum(end <= read for end in ends))
+
+    def test_waits_as_it_came(self) -> None:
+        """The beginning of a large message is not parsed before it may be over, however many objects are in it."""
+        framer = Framer(1 << 20)
+        message = b'{"items":[' + b'{"a":{"b":"c"}},' * 8_000 + b"{}]}"
+        chunks = [message[at : at + 4_096] for at in range(0, len(message), 4_096)]
+        self.assertEqual(told(frame(framer, chunks)), [message])
+        self.assertLess(framer.work, 6 * len(message))
+
+    def test_commas_between_objects_are_no_reason_to_wait(self) -> None:
+        """Who separates objects by commas is told so, and has each object dealt with as it comes."""
+        framer = Framer(PLENTY)
+        for _ in range(3):
+            self.assertEqual(told(frame(framer, [b'{"a":{}}'])), [b'{"a":{}}'])
+            self.assertEqual(told(frame(framer, [b","])), [Broken])
+        self.assertEqual(told(frame(framer, [b'{"a":{}},{"b":1},{"c"'])), [b'{"a":{}}', Broken, b'{"b":1}', Broken])
 
     def test_parsed_value_is_that_of_the_bytes(self) -> None:
         """Where the parsed form is given along, it is the form of these bytes."""
@@ -291,15 +327,17 @@ class ReferenceTests(SynchronousTestCase):
     @example(b'{"xxxxxxxxxxxxxx\\', [], 1)
     @settings(deadline=None, max_examples=400)
     def test_agrees_on_byte_soup(self, stream: bytes, cuts: list[int], limit: int) -> None:
-        """Any bytes, any cuts, any limit: the same items."""
-        self.assertEqual(told(frame(Framer(limit), pieces(stream, cuts))), Reference(limit).take(stream))
+        """Any bytes, any cuts, any limit: the same items, at the end of the line at the latest."""
+        line = stream + b"\n"
+        self.assertEqual(told(frame(Framer(limit), pieces(line, cuts))), Reference(limit).take(line))
 
     @given(_soup, st.sampled_from([3, PLENTY]))
     @settings(deadline=None)
     def test_agrees_byte_by_byte(self, stream: bytes, limit: int) -> None:
         """And so with every byte for itself."""
-        cuts = list(range(len(stream)))
-        self.assertEqual(told(frame(Framer(limit), pieces(stream, cuts))), Reference(limit).take(stream))
+        line = stream + b"\n"
+        cuts = list(range(len(line)))
+        self.assertEqual(told(frame(Framer(limit), pieces(line, cuts))), Reference(limit).take(line))
 
 
 class StretchTests(SynchronousTestCase):
@@ -313,8 +351,9 @@ class StretchTests(SynchronousTestCase):
     @example(b"{" * 40 + b"}" * 40, [1, 30], PLENTY)
     @settings(deadline=None, max_examples=400)
     def test_agrees_on_byte_soup(self, stream: bytes, cuts: list[int], limit: int) -> None:
-        """Any bytes, any cuts, any limit: the same items."""
-        self.assertEqual(told(frame(Framer(limit), pieces(stream, cuts))), Reference(limit).take(stream))
+        """Any bytes, any cuts, any limit: the same items, at the end of the line at the latest."""
+        line = stream + b"\n"
+        self.assertEqual(told(frame(Framer(limit), pieces(line, cuts))), Reference(limit).take(line))
 
     def test_a_large_message(self) -> None:
         """A message of many small objects and strings, in reads of every size."""
