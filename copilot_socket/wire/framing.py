@@ -4,8 +4,8 @@ Messages are JSON objects one after another, with a newline, other white space o
 pieces anywhere. A raw newline always ends a message.
 
 Bytes that parse as one object are one object: what has come is cut in one go at every newline and ``}{``, and the
-JSON parser confirms piece by piece. The last piece waits for its rest where it can't be over yet. From the first other
-one that is no object, the scanner takes over (:mod:`copilot_socket.wire.scanning`).
+JSON parser confirms piece by piece. The last piece waits for its rest where it can't be over yet. From the first
+other one that is no object, the scanner takes over (:mod:`copilot_socket.wire.scanning`).
 """
 
 import re
