@@ -37,13 +37,18 @@ class EventReader(Protocol):
     def __init__(self) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
-        self.raw = b""
+        self._read: list[bytes] = []
         self.blocks: list[str] = []
         """All that came, comments too, as the blank lines divide it."""
         self.ended: Deferred[None] = Deferred()
         self._buffer = b""
         self._events: deque[Seen] = deque()
         self._waiting: deque[Deferred[Seen]] = deque()
+
+    @property
+    def raw(self) -> bytes:
+        """All bytes that came."""
+        return b"".join(self._read)
 
     @classmethod
     async def watch(cls, port: int, query: str = "", **headers: str) -> "EventReader":
@@ -80,7 +85,7 @@ class EventReader(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Keep what is complete."""
-        self.raw += data
+        self._read.append(data)
         *blocks, self._buffer = (self._buffer + data).split(b"\n\n")
         for block in blocks:
             text = block.decode()

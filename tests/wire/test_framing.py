@@ -402,7 +402,7 @@ class CostTests(SynchronousTestCase):
             b"{\\",
         ]
         for pattern in patterns:
-            stream = pattern * (20_000 // len(pattern))
+            stream = pattern * (6_000 // len(pattern))
             for tail in (b"", b"}", b"\n", b"}\n" + b" " * 2000):
                 for size in (65536, 1000, 7):
                     self._assert_linear(stream + tail, size)
