@@ -1,49 +1,37 @@
 """Handing out work: standing requests are served as soon as there is a job and room.
 
-One round of claiming is in flight at a time; it serves everyone who stands at its start. For crawlers that end their
-jobs and ask at once the next ones are claimed for the node, in the transaction that stores the ends
+Jobs are claimed for all who wait, in rounds (:mod:`copilot_socket.handlers.rounds`). For crawlers that end their jobs
+and ask at once the next ones are claimed for the node, in the transaction that stores the ends
 (:mod:`copilot_socket.handlers.ahead`). One that waits while a job is put in gets it in the transaction that stores
 that (:mod:`copilot_socket.handlers.offering`).
 """
 
 from collections.abc import Sequence
 
-import psycopg2
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
-from twisted.logger import Logger
 
-from copilot_socket.core.jobs import ENTITY_TYPES, Event, commands_for
-from copilot_socket.core.replies import JobResponse
+from copilot_socket.core.jobs import ENTITY_TYPES, Event
 from copilot_socket.handlers.ahead import ClaimsAhead, EntityTypes, runs_ahead
 from copilot_socket.handlers.crawlers import Crawler, Link, Registry
 from copilot_socket.handlers.delivery import Delivery
-from copilot_socket.handlers.doubts import Doubts
 from copilot_socket.handlers.ownership import Ownership
 from copilot_socket.handlers.reserve import Reserve
 from copilot_socket.handlers.rivals import Rivals
-from copilot_socket.handlers.standing import Standing, by_crawler, by_entity_types, fit, room_of
+from copilot_socket.handlers.rounds import Rounds
+from copilot_socket.handlers.standing import Standing, by_crawler, fit
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.store.claims import Claims
-from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.transitions import Transitions
-from copilot_socket.store.turns import Claim, Claimed, Wants
+from copilot_socket.store.turns import Claimed, Wants
 from copilot_socket.store.writer import Writer
 from copilot_socket.telling import Telling
 
 PROMPT = 0.05
 """Seconds between the end of a job and the next request, for a crawler that is taken to ask at once."""
-RETRY = 0.2
-"""Seconds before a claim that failed is tried again."""
-BEATEN_FIRST, BEATEN_MOST = 0.002, 0.1
-"""Seconds before the next claim when other nodes had all that was wanted; doubled each time."""
 
 
 class Dispatcher:
     """Serves requests for work."""
-
-    log = Logger()
 
     def __init__(
         self,
@@ -61,8 +49,8 @@ class Dispatcher:
         self.reserve = Reserve(reactor)
         self.reserve.on_unwanted = self._unwanted
         self.ownership = Ownership(writer, self.reserve, reactor)
-        self._rivals = Rivals(reactor)
-        self.ahead = ClaimsAhead(registry, self.reserve, self._rivals, claims)
+        rivals = Rivals(reactor)
+        self.ahead = ClaimsAhead(registry, self.reserve, rivals, claims)
         self.ahead.on_kept = self._kept
         self.ahead.on_more = self.wake
         self._registry = registry
@@ -79,11 +67,10 @@ class Dispatcher:
             on_room=self.wake,
         )
         self._standing: dict[str, Standing] = {}
-        self._busy = False
-        self._running: Deferred[None] = succeed(None)
-        self._again = False
+        self._rounds = Rounds(
+            self._standing, claims, rivals, reactor, hand_over=self._hand_over, first=self._settle_doubts
+        )
         self._stopped = False
-        self._doubts = Doubts(claims)
 
     @property
     def standing(self) -> int:
@@ -125,24 +112,17 @@ class Dispatcher:
 
     def wake(self) -> None:
         """There may be room, or a request; those that arrive together with it are served together."""
-        self._look(gathering=True)
+        self._rounds.wake()
 
     def work_came(self) -> None:
         """There are new jobs: they go out at once."""
-        self._look(gathering=False)
-
-    def _look(self, gathering: bool) -> None:
-        self._again = True
-        if not self._busy and self._standing and not self._stopped:
-            self._busy = True
-            self._running = Deferred.fromCoroutine(self._run(gathering))
-            self._running.addErrback(lambda failure: self.log.failure("Dispatch failed", failure))
+        self._rounds.work_came()
 
     async def stop(self) -> None:
         """Claim no more; what is claimed and not sent goes back."""
         self._stopped = True
         self.ahead.stop()
-        await self._running
+        await self._rounds.stop()
         await self._writer.drained()
         self.reserve.stop()
         self.ownership.stop()
@@ -186,6 +166,10 @@ class Dispatcher:
             for standing in list(self._standing.values()):
                 self._serve(standing)
 
+    async def _settle_doubts(self) -> None:
+        if self.ahead.in_doubt:
+            await self._give_back_unheard()
+
     async def _give_back_unheard(self) -> None:
         jobs = await self.ahead.unheard()
         if jobs:
@@ -199,7 +183,7 @@ class Dispatcher:
             or not crawler.present
             or crawler.offered
             or crawler.arriving
-            or crawler.key in self._doubts
+            or self._rounds.doubtful(crawler.key)
             or self._stopped
         ):
             return False
@@ -230,12 +214,11 @@ class Dispatcher:
 
     def doubt(self, wants: Wants) -> None:
         """Whether jobs were assigned as in *wants* is not known; a look will tell."""
-        self._doubts.add(wants.room)
-        self.wake()
+        self._rounds.doubt(wants)
 
     def idle(self, command: str) -> Crawler | None:
         """A crawler that waits for a job with such a command, and for which nothing is under way."""
-        if self._stopped or self._busy:
+        if self._stopped or self._rounds.busy:
             return None
         for key, standing in self._standing.items():
             crawler = standing.crawler
@@ -244,78 +227,10 @@ class Dispatcher:
                 and crawler.present
                 and not crawler.pending
                 and crawler.room > 0
-                and key not in self._doubts
+                and not self._rounds.doubtful(key)
             ):
                 return crawler
         return None
-
-    # -- rounds
-
-    async def _run(self, gathering: bool) -> None:
-        try:
-            if gathering:
-                await deferLater(self._reactor, 0)
-            await self._rounds()
-        finally:
-            self._busy = False
-
-    async def _rounds(self) -> None:
-        pause = BEATEN_FIRST
-        while self._again and self._standing and not self._stopped:
-            self._again = False
-            try:
-                if not await self._round():
-                    pause = BEATEN_FIRST
-                    continue
-                await deferLater(self._reactor, pause)
-                pause = min(2 * pause, BEATEN_MOST)
-            except (DatabaseAway, psycopg2.Error) as error:
-                self.log.warn("Claiming failed and is tried again: {error}", error=error)
-                self._again = True
-                await deferLater(self._reactor, RETRY)
-
-    async def _round(self) -> bool:
-        """Claim for all that stand; whether other nodes had everything that was there."""
-        contended = False
-        self._hand_over(await self._doubts.settle(self._standing))
-        if self.ahead.in_doubt:
-            await self._give_back_unheard()
-        everyone = [standing for standing in self._standing.values() if standing.settled and standing.crawler.present]
-        served: set[str] = set()
-        for entity_types, group in by_entity_types(everyone).items():
-            room = room_of(group)
-            wants = Wants(room, commands_for(entity_types), self._rivals.spare(sum(room.values())))
-            if not wants:
-                continue
-            claim = await self._claim(wants)
-            contended = contended or claim.contended
-            served |= self._hand_over(claim.jobs)
-        fresh = [item for item in everyone if not item.answered and item.crawler.key not in served]
-        await self._answer_empty(fresh)
-        self._again = self._again or contended
-        return contended and not served
-
-    async def _claim(self, wants: Wants) -> Claim:
-        try:
-            claim = await self._claims.claim(wants)
-        except DatabaseAway:  # perhaps it was committed all the same
-            self.doubt(wants)
-            raise
-        if claim.contended:
-            self._rivals.met()
-        return claim
-
-    async def _answer_empty(self, fresh: Sequence[Standing]) -> None:
-        """Say that there is nothing for now; but a crawler that stood at another node is served here first."""
-        moved: set[str] = set()
-        if fresh:
-            moved = await self._claims.take_over([item.crawler.key for item in fresh])
-        for item in fresh:
-            if item.crawler.key in moved:
-                self._again = True
-            elif self._standing.get(item.crawler.key) is item:
-                item.answered = True
-                item.link.push(JobResponse(jobs=()))
 
     def _hand_over(self, jobs: Sequence[Claimed]) -> set[str]:
         """Give each crawler its jobs, or give them back where it has gone meanwhile."""
