@@ -1,11 +1,15 @@
 """Claims: order, room, entity types, and two nodes at once."""
 
+import threading
+
 import psycopg2
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.threads import deferToThread
 
 from copilot_socket.core.jobs import Event
-from copilot_socket.core.reports import Progressed, Started
+from copilot_socket.core.reports import Progressed, Started, job_of
 from copilot_socket.store.turns import Wants
+from tests.support.postgres import admin
 from tests.support.store import PLAIN_COMMANDS, StoreTestCase
 
 
@@ -96,6 +100,27 @@ class ClaimTests(StoreTestCase):
                 self.assertEqual((names, claim.contended), (found, contended), f"{spare} to spare")
         rival.close()
         self.assertEqual([name[:26] for name in await self.claim(count=9)], [*jobs[:3], *jobs[6:]])
+
+    async def test_while_another_program_writes_to_the_jobs(self) -> None:
+        """A job whose row is locked, or moves, at the moment of the claim is claimed later, and once."""
+        jobs = self.add_jobs(*(f"g/{number}" for number in range(30)))
+        await self.present("c1", max_jobs=len(jobs))
+        enough = threading.Event()
+
+        def write() -> None:
+            with admin(self.database_url) as connection, connection.cursor() as cursor:
+                while not enough.wait(0.001):
+                    cursor.execute("UPDATE jobs SET priority = 1 - priority WHERE status = 'queued'")
+
+        writing = deferToThread(write)
+        claimed: list[str] = []
+        try:
+            while len(claimed) < len(jobs):
+                claimed += [job_of(assignment) for assignment in await self.claim(count=2)]
+        finally:
+            enough.set()
+            await writing
+        self.assertEqual(sorted(claimed), sorted(jobs))
 
     async def test_pushes_go_where_it_last_asked(self) -> None:
         """A node claims only for crawlers that asked there last."""
