@@ -186,6 +186,15 @@ class DocumentTests(SynchronousTestCase):
             self.assertEqual(told(frame(framer, [b","])), [Broken])
         self.assertEqual(told(frame(framer, [b'{"a":{}},{"b":1},{"c"'])), [b'{"a":{}}', Broken, b'{"b":1}', Broken])
 
+    def test_misled_by_braces_in_strings(self) -> None:
+        """Unequal braces in strings make an object wait where no separator follows it, and then for a newline."""
+        for more, at_once in ((b'"}', True), (b'"}{', True), (b'"} ', True), (b'"}x', True), (b'"},', False)):
+            framer = Framer(PLENTY)
+            self.assertEqual(frame(framer, [b'{"a":"{']), [])
+            good = [b'{"a":"{"}']
+            self.assertEqual(told(frame(framer, [more]))[:1], good if at_once else [], more)
+            self.assertEqual(told(frame(framer, [b"\n"]))[:1] == good, not at_once, more)
+
     def test_parsed_value_is_that_of_the_bytes(self) -> None:
         """Where the parsed form is given along, it is the form of these bytes."""
         items = frame(Framer(PLENTY), [HEARTBEAT * 3 + b"\n" + HEARTBEAT])
