@@ -4,8 +4,9 @@ Messages are JSON objects one after another, with a newline, other white space o
 pieces anywhere. A raw newline always ends a message.
 
 Bytes that parse as one object are one object: what has come is cut in one go at every newline and ``}{``, and the
-JSON parser confirms piece by piece. The last piece waits for its rest where it can't be over yet. From the first
-other one that is no object, the scanner takes over (:mod:`copilot_socket.wire.scanning`).
+JSON parser confirms piece by piece. The last piece waits for its rest where it can't be over yet: one without a
+closing brace, or a large one. From the first other one that is no object, the scanner takes over
+(:mod:`copilot_socket.wire.scanning`).
 """
 
 import re
@@ -20,6 +21,8 @@ from copilot_socket.wire.scanning import Scanner
 from copilot_socket.wire.screening import suspicious
 
 _NEWLINE, _OPEN = b"\n{"
+_LARGE = 4096
+"""Bytes of a message from which on it is worth it to see whether it goes on."""
 _MAY_END = re.compile(rb"\}(?![,\]}])")
 """Where an object may be over: what closes one inside it has one of these behind it."""
 
@@ -66,11 +69,17 @@ class Framer:
         elif not self._rest:
             self._cut(data)
         else:
+            more = len(data) >= len(self._rest)
             self._rest += data
-            if len(self._rest) > self._max_size or not self._goes_on(data):
-                text = bytes(self._rest)
-                self._rest.clear()
+            large = len(self._rest) >= _LARGE
+            if large and len(self._rest) <= self._max_size and self._goes_on(data):
+                return
+            text = bytes(self._rest)
+            self._rest.clear()
+            if more or large:  # than has been cut before, or may be over at last: so the cost stays linear
                 self._cut(text)
+            else:
+                self._scan(text)
 
     def next(self) -> Item | None:
         """The next item, or None until more bytes come."""
@@ -108,7 +117,7 @@ class Framer:
         last = pieces[-1]
         if len(pieces) == 1 and last[0] == _OPEN and len(last) <= self._max_size:
             self._depth = 1
-            if self._goes_on(last[1:]):
+            if (b"}" not in last or len(last) >= _LARGE) and self._goes_on(last[1:]):
                 self._rest += last
                 return
         begin = len(text)

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.wire import scanning
+from copilot_socket.wire import framing, scanning
 from copilot_socket.wire.framing import Framer
 from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Item, Overrun, TooLarge
 
@@ -154,22 +154,6 @@ class DocumentTests(SynchronousTestCase):
         stream = b"".join(data + part[2] for data, part in zip(written, parts, strict=True))
         self.assertEqual(told(frame(Framer(PLENTY), pieces(stream, cuts))), written)
 
-    @given(st.lists(st.tuples(_objects, _separators), max_size=6), _cuts)
-    @settings(deadline=None)
-    def test_each_is_told_with_its_last_byte(self, parts: list[tuple[Any, bytes]], cuts: list[int]) -> None:
-        """Whatever has come whole has been told; nothing waits for what may follow it."""
-        written = [json.dumps(value, separators=(",", ":")).encode() for value, _ in parts]
-        stream, ends = b"", []
-        for data, (_, separator) in zip(written, parts, strict=True):
-            stream += data
-            ends.append(len(stream))
-            stream += separator
-        framer, read, items = Framer(PLENTY), 0, []
-        for piece in pieces(stream, cuts):
-            read += len(piece)
-            items += frame(framer, [piece])
-            self.assertEqual(len(items), sum(end <= read for end in ends))
-
     def test_waits_as_it_came(self) -> None:
         """The beginning of a large message is not parsed before it may be over, however many objects are in it."""
         framer = Framer(1 << 20)
@@ -185,15 +169,6 @@ class DocumentTests(SynchronousTestCase):
             self.assertEqual(told(frame(framer, [b'{"a":{}}'])), [b'{"a":{}}'])
             self.assertEqual(told(frame(framer, [b","])), [Broken])
         self.assertEqual(told(frame(framer, [b'{"a":{}},{"b":1},{"c"'])), [b'{"a":{}}', Broken, b'{"b":1}', Broken])
-
-    def test_misled_by_braces_in_strings(self) -> None:
-        """Unequal braces in strings make an object wait where no separator follows it, and then for a newline."""
-        for more, at_once in ((b'"}', True), (b'"}{', True), (b'"} ', True), (b'"}x', True), (b'"},', False)):
-            framer = Framer(PLENTY)
-            self.assertEqual(frame(framer, [b'{"a":"{']), [])
-            good = [b'{"a":"{"}']
-            self.assertEqual(told(frame(framer, [more]))[:1], good if at_once else [], more)
-            self.assertEqual(told(frame(framer, [b"\n"]))[:1] == good, not at_once, more)
 
     def test_parsed_value_is_that_of_the_bytes(self) -> None:
         """Where the parsed form is given along, it is the form of these bytes."""
@@ -336,17 +311,15 @@ class ReferenceTests(SynchronousTestCase):
     @example(b'{"xxxxxxxxxxxxxx\\', [], 1)
     @settings(deadline=None, max_examples=400)
     def test_agrees_on_byte_soup(self, stream: bytes, cuts: list[int], limit: int) -> None:
-        """Any bytes, any cuts, any limit: the same items, at the end of the line at the latest."""
-        line = stream + b"\n"
-        self.assertEqual(told(frame(Framer(limit), pieces(line, cuts))), Reference(limit).take(line))
+        """Any bytes, any cuts, any limit: the same items."""
+        self.assertEqual(told(frame(Framer(limit), pieces(stream, cuts))), Reference(limit).take(stream))
 
     @given(_soup, st.sampled_from([3, PLENTY]))
     @settings(deadline=None)
     def test_agrees_byte_by_byte(self, stream: bytes, limit: int) -> None:
         """And so with every byte for itself."""
-        line = stream + b"\n"
-        cuts = list(range(len(line)))
-        self.assertEqual(told(frame(Framer(limit), pieces(line, cuts))), Reference(limit).take(line))
+        cuts = list(range(len(stream)))
+        self.assertEqual(told(frame(Framer(limit), pieces(stream, cuts))), Reference(limit).take(stream))
 
 
 class StretchTests(SynchronousTestCase):
@@ -360,9 +333,8 @@ class StretchTests(SynchronousTestCase):
     @example(b"{" * 40 + b"}" * 40, [1, 30], PLENTY)
     @settings(deadline=None, max_examples=400)
     def test_agrees_on_byte_soup(self, stream: bytes, cuts: list[int], limit: int) -> None:
-        """Any bytes, any cuts, any limit: the same items, at the end of the line at the latest."""
-        line = stream + b"\n"
-        self.assertEqual(told(frame(Framer(limit), pieces(line, cuts))), Reference(limit).take(line))
+        """Any bytes, any cuts, any limit: the same items."""
+        self.assertEqual(told(frame(Framer(limit), pieces(stream, cuts))), Reference(limit).take(stream))
 
     def test_a_large_message(self) -> None:
         """A message of many small objects and strings, in reads of every size."""
@@ -373,6 +345,44 @@ class StretchTests(SynchronousTestCase):
                 chunks = [stream[at : at + size] for at in range(0, len(stream), size)]
                 expected = [message] + ([b"{}"] if end == b"{}" else [])
                 self.assertEqual(told(frame(Framer(len(message)), chunks)), expected, (size, end))
+
+
+class LargeTests(SynchronousTestCase):
+    """The same where messages wait as large ones do, however small."""
+
+    def setUp(self) -> None:
+        self.patch(framing, "_LARGE", 1)
+
+    @given(_soup | st.binary(max_size=60), _cuts, st.sampled_from([1, 3, 20, PLENTY]))
+    @settings(deadline=None, max_examples=400)
+    def test_agrees_at_the_end_of_a_line(self, stream: bytes, cuts: list[int], limit: int) -> None:
+        """Any bytes, any cuts, any limit: the same items, with the next newline at the latest."""
+        line = stream + b"\n"
+        self.assertEqual(told(frame(Framer(limit), pieces(line, cuts))), Reference(limit).take(line))
+
+    @given(st.lists(st.tuples(_objects, _separators), max_size=6), _cuts)
+    @settings(deadline=None)
+    def test_each_is_told_with_its_last_byte(self, parts: list[tuple[Any, bytes]], cuts: list[int]) -> None:
+        """Whatever has come whole has been told; nothing waits for what may follow it."""
+        stream, ends = b"", []
+        for value, separator in parts:
+            stream += json.dumps(value, separators=(",", ":")).encode()
+            ends.append(len(stream))
+            stream += separator
+        framer, read, items = Framer(PLENTY), 0, []
+        for piece in pieces(stream, cuts):
+            read += len(piece)
+            items += frame(framer, [piece])
+            self.assertEqual(len(items), sum(end <= read for end in ends))
+
+    def test_misled_by_braces_in_strings(self) -> None:
+        """Unequal braces in strings make an object wait where no separator follows it, and then for a newline."""
+        for more, at_once in ((b'"}', True), (b'"}{', True), (b'"} ', True), (b'"}x', True), (b'"},', False)):
+            framer = Framer(PLENTY)
+            self.assertEqual(frame(framer, [b'{"a":"{']), [])
+            good = [b'{"a":"{"}']
+            self.assertEqual(told(frame(framer, [more]))[:1], good if at_once else [], more)
+            self.assertEqual(told(frame(framer, [b"\n"]))[:1] == good, not at_once, more)
 
 
 class CostTests(SynchronousTestCase):
@@ -411,7 +421,7 @@ class CostTests(SynchronousTestCase):
             b"{\\",
         ]
         for pattern in patterns:
-            stream = pattern * (6_000 // len(pattern))
+            stream = pattern * (10_000 // len(pattern))
             for tail in (b"", b"}", b"\n", b"}\n" + b" " * 2000):
                 for size in (65536, 1000, 7):
                     self._assert_linear(stream + tail, size)
