@@ -10,7 +10,7 @@ from enum import Enum
 import attrs
 
 from copilot_socket.core.records import record
-from copilot_socket.core.reports import Completed, Discovered, Failed, Given, Json, Report, Started
+from copilot_socket.core.reports import Completed, Discovered, Encoded, Failed, Given, Json, Report, Started
 
 
 class Verdict(Enum):
@@ -32,7 +32,7 @@ class Change:
     """Its crawler has said something of it."""
     started: bool = False
     progress: Json = attrs.field(factory=dict)
-    resume_state: Json | None = None
+    resume_state: Encoded | None = None
     ending: Completed | Failed | None = None
     discoveries: tuple[Discovered, ...] = ()
 
@@ -55,7 +55,7 @@ def fold(reports: Sequence[Report]) -> Fold:
     """Fold *reports*, in the order received, all of one assignment and one crawler."""
     reported = started = False
     progress: Json = {}
-    resume_state: Json | None = None
+    resume_state: Encoded | None = None
     ending: Completed | Failed | None = None
     discoveries: list[Discovered] = []
     within = 0

@@ -100,8 +100,10 @@ SPAWNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """``job_type`` of a discovered job → the commands it becomes."""
 
-AREA_TYPES: Mapping[str, str] = MappingProxyType({"crawl_group": "group", "crawl_project": "project"})
-"""``job_type`` of a discovered job → the type of the area that it tells of."""
+AREA_TYPES: Mapping[str, str] = MappingProxyType(
+    {"crawl_group": "group", "crawl_project": "project", "group": "group", "project": "project"}
+)
+"""``job_type`` of a discovered job, or entity type of a discovered entity → the type of the area that it tells of."""
 
 
 class Event(StrEnum):

@@ -197,6 +197,8 @@ class Message:
     value: Json = attrs.field(repr=False)
     structure: Callable[[Json], Data] = attrs.field(repr=False)
     faults: tuple[ElementFault, ...] = ()
+    size: int = 0
+    """Bytes that it came in."""
 
     @property
     def data(self) -> Data:

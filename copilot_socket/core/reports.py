@@ -7,6 +7,8 @@ import attrs
 from copilot_socket.core.records import record
 
 Json = dict[str, Any]
+Encoded = bytes
+"""A JSON object as it is stored: what is only kept takes a twentieth of the room that it takes as Python objects."""
 
 
 @record
@@ -27,7 +29,7 @@ class Progressed:
     """How far it is. ``progress`` is merged into the job's, key by key; ``resume_state`` replaces the job's."""
 
     progress: Json
-    resume_state: Json | None = None
+    resume_state: Encoded | None = None
 
 
 @record
@@ -45,36 +47,31 @@ class Failed:
     error_type: str | None
     recoverable: bool
     progress: Json = attrs.field(factory=dict)
-    resume_state: Json | None = None
+    resume_state: Encoded | None = None
     stack_trace: str | None = None
-    context: Json | None = None
+    context: Encoded | None = None
 
 
 @record
-class FoundArea:
-    """A group or project that exists."""
+class Found:
+    """One thing that the crawler came across.
 
+    ``kind`` is a ``job_type`` (:data:`copilot_socket.core.jobs.SPAWNS`), or ``group`` or ``project`` for an area of
+    which no jobs are made. ``gitlab_id`` None: not known. ``priority`` None: that of the reporting job.
+    """
+
+    kind: str
     full_path: str
     name: str
-    type: str
-    gitlab_id: int | None
-
-
-@record
-class FoundJob:
-    """A job to be spawned, unless there is one already."""
-
-    command: str
-    full_path: str | None
-    priority: int | None
+    gitlab_id: int | None = None
+    priority: int | None = None
 
 
 @record
 class Discovered:
-    """Areas and jobs that the crawler came across; ``progress`` is kept beside the job's other progress."""
+    """What the crawler came across; ``progress`` is kept beside the job's other progress."""
 
-    areas: tuple[FoundArea, ...]
-    jobs: tuple[FoundJob, ...]
+    found: tuple[Found, ...]
     progress: Json = attrs.field(factory=dict)
 
 
@@ -91,6 +88,8 @@ class Report:
     assignment: str
     crawler: str
     body: Body
+    size: int = 0
+    """Bytes of the message that it came in."""
 
     @property
     def job_id(self) -> str:

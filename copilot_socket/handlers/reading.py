@@ -3,7 +3,8 @@
 import re
 from typing import Any
 
-from copilot_socket.core.jobs import AREA_TYPES, SPAWNS
+import orjson
+
 from copilot_socket.core.messages import (
     Discovery,
     JobCompleted,
@@ -12,7 +13,7 @@ from copilot_socket.core.messages import (
     JobsDiscovered,
     JobStarted,
 )
-from copilot_socket.core.reports import Completed, Discovered, Failed, FoundArea, FoundJob, Progressed, Started
+from copilot_socket.core.reports import Completed, Discovered, Encoded, Failed, Found, Progressed, Started
 
 _GLOBAL_ID = re.compile(r"^(?:gid://gitlab/\w+/)?([0-9]{1,18})$")
 
@@ -41,7 +42,7 @@ def progressed(data: JobProgress) -> Progressed:
         "processingRate": data.processing_rate,
         "estimatedTimeRemaining": data.estimated_time_remaining,
     }
-    return Progressed(_given(progress), data.resume_state)
+    return Progressed(_given(progress), _encoded(data.resume_state))
 
 
 def completed(data: JobCompleted) -> Completed | Failed:
@@ -61,40 +62,37 @@ def failed(data: JobFailed) -> Failed:
         data.error_type,
         data.is_recoverable,
         _given({"partialCounts": data.partial_counts}),
-        data.resume_state,
+        _encoded(data.resume_state),
         data.stack_trace,
-        data.context,
+        _encoded(data.context),
     )
 
 
 def jobs_discovered(data: JobsDiscovered) -> Discovered:
     """``jobs_discovered``: the areas that it tells of, and the jobs that they become."""
-    areas = tuple(
-        FoundArea(job.namespace_path, job.entity_name, AREA_TYPES[job.job_type], numeric_id(job.entity_id))
+    found = tuple(
+        Found(job.job_type, job.namespace_path, job.entity_name, numeric_id(job.entity_id), job.priority)
         for job in data.discovered_jobs
-        if job.job_type in AREA_TYPES
-    )
-    jobs = tuple(
-        FoundJob(command, job.namespace_path, job.priority)
-        for job in data.discovered_jobs
-        for command in SPAWNS[job.job_type]
     )
     summary = data.discovery_summary
-    return Discovered(areas, jobs, {"discoverySummary": summary} if summary is not None else {})
+    return Discovered(found, {"discoverySummary": summary} if summary is not None else {})
 
 
 def discovery(data: Discovery) -> Discovered:
     """``discovery``: areas, where the entity type is one of an area."""
     if data.entity_type not in ("group", "project"):
-        return Discovered((), ())
-    areas = tuple(
-        FoundArea(entity.path, entity.name, data.entity_type, numeric_id(entity.id)) for entity in data.entities
+        return Discovered(())
+    return Discovered(
+        tuple(Found(data.entity_type, entity.path, entity.name, numeric_id(entity.id)) for entity in data.entities)
     )
-    return Discovered(areas, ())
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _encoded(value: dict[str, Any] | None) -> Encoded | None:
+    return None if value is None else orjson.dumps(value)
 
 
 def _listed(value: tuple[str, ...] | None) -> list[str] | None:

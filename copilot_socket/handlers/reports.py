@@ -42,7 +42,7 @@ class Reports:
         put_down = self._ownership.reported(message.job_id, crawler)
         number = crawler.begin() if put_down is None else None
         told = _Told(self._dispatcher, link, crawler, message, body, number, put_down)
-        self._writer.enqueue(Report(message.job_id, crawler.key, body), told)
+        self._writer.enqueue(Report(message.job_id, crawler.key, body, message.size), told)
         return told
 
 
@@ -93,7 +93,7 @@ class _Told(Promise):
             self.put_down.callback(verdict)
         if self.number is not None:
             crawler.end(self.number)
-        if isinstance(body, Discovered) and body.jobs:
+        if isinstance(body, Discovered):
             self.dispatcher.wake()
         if verdict is Verdict.STORED:
             return ack(self.link, self.message)

@@ -6,8 +6,8 @@ import attrs
 import orjson
 
 from copilot_socket.core.folding import Change, Verdict
-from copilot_socket.core.jobs import Event
-from copilot_socket.core.reports import Completed, Discovered, Failed, FoundArea, job_of, try_of
+from copilot_socket.core.jobs import AREA_TYPES, SPAWNS, Event
+from copilot_socket.core.reports import Completed, Discovered, Failed, Found, job_of, try_of
 from copilot_socket.store.connection import Connection, Row, Transaction
 from copilot_socket.store.operations import ConnectionSeen, Folded, Presence
 from copilot_socket.store.sql import sql
@@ -122,7 +122,7 @@ class Batches:
 
     async def _discoveries(self, tx: Transaction, changes: Sequence[Change]) -> list[JobCreated]:
         """Store what was found; the jobs that came of it, if anyone wants to know."""
-        areas = _merged(area for change in changes for found in change.discoveries for area in found.areas)
+        areas = _merged(one for change in changes for found in change.discoveries for one in found.found)
         if areas:
             await tx.query(
                 sql("found_areas"),
@@ -130,7 +130,7 @@ class Batches:
                     "path": list(areas),
                     "gitlab_id": [area.gitlab_id for area in areas.values()],
                     "name": [area.name for area in areas.values()],
-                    "type": [area.type for area in areas.values()],
+                    "type": [AREA_TYPES[area.kind] for area in areas.values()],
                 },
             )
         created = []
@@ -140,18 +140,19 @@ class Batches:
         return created
 
     async def _discovery(self, tx: Transaction, job_id: str, found: Discovered) -> list[JobCreated]:
-        if found.areas:
-            paths = [area.full_path for area in found.areas]
+        paths = [one.full_path for one in found.found if one.kind in AREA_TYPES]
+        if paths:
             await tx.query(sql("authorize_areas"), {"job": job_id, "path": paths})
         rows: list[Row] = []
-        if found.jobs:
+        jobs = [(command, one) for one in found.found for command in SPAWNS.get(one.kind, ())]
+        if jobs:
             rows = await tx.query(
                 sql("spawn"),
                 {
                     "job": job_id,
-                    "command": [job.command for job in found.jobs],
-                    "path": [job.full_path for job in found.jobs],
-                    "priority": [job.priority for job in found.jobs],
+                    "command": [command for command, _ in jobs],
+                    "path": [one.full_path for _, one in jobs],
+                    "priority": [one.priority for _, one in jobs],
                     "max_attempts": self._settings.max_attempts,
                 },
             )
@@ -222,10 +223,12 @@ def _progressed(change: Change, account: str) -> JobProgressed:
     return JobProgressed(job_id, change.assignment, change.crawler, account, change.progress)
 
 
-def _merged(found: Iterable[FoundArea]) -> dict[str, FoundArea]:
+def _merged(found: Iterable[Found]) -> dict[str, Found]:
     """Areas by path, the last mention winning but for an id that only an earlier one had."""
-    areas: dict[str, FoundArea] = {}
+    areas: dict[str, Found] = {}
     for area in found:
+        if area.kind not in AREA_TYPES:
+            continue
         earlier = areas.get(area.full_path)
         if area.gitlab_id is None and earlier is not None:
             area = attrs.evolve(area, gitlab_id=earlier.gitlab_id)  # noqa: PLW2901

@@ -7,7 +7,6 @@ import random
 from collections.abc import Callable, Sequence
 
 import attrs
-import orjson
 import psycopg2.errors
 
 from copilot_socket.core.jobs import Event, Job, Refusal, Status, Transition, decide
@@ -162,10 +161,7 @@ class Transitions:
                 "error_type": [failure.error_type for *_, failure in logged],
                 "message": [failure.error for *_, failure in logged],
                 "stack": [failure.stack_trace for *_, failure in logged],
-                "context": [
-                    None if failure.context is None else orjson.dumps(failure.context).decode()
-                    for *_, failure in logged
-                ],
+                "context": [None if failure.context is None else failure.context.decode() for *_, failure in logged],
                 "retries": [job.attempts for _a, job, *_ in logged],
                 "recoverable": [failure.recoverable for *_, failure in logged],
                 "resolution": [answer.resolution for _a, _j, answer, _f in logged],

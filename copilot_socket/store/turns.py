@@ -9,7 +9,7 @@ import orjson
 from copilot_socket.core.folding import Change
 from copilot_socket.core.jobs import ENTITY_TYPES, commands_for
 from copilot_socket.core.records import record
-from copilot_socket.core.reports import Completed, job_of
+from copilot_socket.core.reports import Completed, Encoded, job_of
 from copilot_socket.store import arrays
 from copilot_socket.store.connection import Row
 from copilot_socket.store.sql import sql
@@ -194,9 +194,13 @@ def reports_of(changes: Sequence[Change]) -> dict[str, Any]:
         "started": arrays.of_booleans([change.started for change in changes]),
         "completed": arrays.of_booleans([isinstance(change.ending, Completed) for change in changes]),
         "progress": arrays.of_optional_texts([_json(change.progress or None) for change in changes]),
-        "resume": arrays.of_optional_texts([_json(change.resume_state) for change in changes]),
+        "resume": arrays.of_optional_texts([_text(change.resume_state) for change in changes]),
     }
 
 
 def _json(value: dict[str, Any] | None) -> str | None:
     return None if value is None else orjson.dumps(value).decode()
+
+
+def _text(value: Encoded | None) -> str | None:
+    return None if value is None else value.decode()

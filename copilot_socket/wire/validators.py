@@ -65,8 +65,8 @@ class Decoder:
             faults = faults or {}
             value = self._sift(type_, value, faults)
             in_order = tuple(faults[index] for index in sorted(faults))
-            return Message(type_, value.get("jobId"), value, kind.structure, in_order)
-        return Message(type_, value.get("jobId"), value, kind.structure)
+            return Message(type_, value.get("jobId"), value, kind.structure, in_order, len(data))
+        return Message(type_, value.get("jobId"), value, kind.structure, (), len(data))
 
     def _sift(self, type_: str, value: Json, faults: dict[int, ElementFault]) -> Json:
         """*value* without bad elements, which are added to *faults*; refuse it if more than they is wrong."""

@@ -10,7 +10,7 @@ from copilot_socket.core.reports import (
     Completed,
     Discovered,
     Failed,
-    FoundJob,
+    Found,
     Given,
     Progressed,
     Report,
@@ -24,10 +24,10 @@ _objects = st.dictionaries(st.sampled_from("abc"), st.integers(0, 9), max_size=3
 _bodies: st.SearchStrategy[Body] = st.one_of(
     st.just(Given()),
     st.just(Started()),
-    st.builds(Progressed, _objects, st.none() | _objects),
-    st.builds(Discovered, st.just(()), st.just((FoundJob("users", None, None),)), _objects),
+    st.builds(Progressed, _objects, st.none() | st.binary(max_size=3)),
+    st.builds(Discovered, st.just((Found("crawl_user", "u", "U"),)), _objects),
     st.builds(Completed, _objects),
-    st.builds(Failed, st.text(max_size=3), st.none(), st.booleans(), _objects, st.none() | _objects),
+    st.builds(Failed, st.text(max_size=3), st.none(), st.booleans(), _objects, st.none() | st.binary(max_size=3)),
 )
 
 

@@ -160,7 +160,7 @@ class ProtocolTests(SynchronousTestCase):
             for kind in re.findall(r"`(\w+)`", kinds):
                 spawns[kind] = tuple(re.findall(r"`(\w+)`", commands))
         self.assertEqual(spawns, dict(SPAWNS))
-        self.assertEqual(set(AREA_TYPES), {"crawl_group", "crawl_project"})
+        self.assertEqual(set(AREA_TYPES), {"crawl_group", "crawl_project", "group", "project"})
 
 
 class HttpTests(SynchronousTestCase):

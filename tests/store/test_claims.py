@@ -143,7 +143,7 @@ class ClaimTests(StoreTestCase):
     async def test_the_cursor_comes_along(self) -> None:
         """The next try begins with the last resume state."""
         assignment = await self.assigned()
-        await self.report(assignment, Started(), Progressed({}, {"currentPage": 7}))
+        await self.report(assignment, Started(), Progressed({}, b'{"currentPage": 7}'))
         await self.leases.release([assignment], "lost")
         claim = await self.claims.claim(Wants({"c1": 1}, PLAIN_COMMANDS))
         self.assertEqual([job.resume_state for job in claim.jobs], [{"currentPage": 7}])

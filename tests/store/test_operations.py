@@ -50,7 +50,7 @@ class FoldedTests(SynchronousTestCase):
         for other, everyday in (
             (Report("b", "c1", Completed({})), True),
             (Report("b", "c1", Failed("no", None, True)), False),
-            (Report("b", "c1", Discovered((), ())), False),
+            (Report("b", "c1", Discovered(())), False),
             (SEEN, False),
         ):
             self.assertEqual(Folded([started, other]).everyday, everyday, other)

@@ -1,13 +1,12 @@
 """Reports: fencing, folding, discovery, and the verdicts."""
 
 from copilot_socket.core.folding import Verdict
-from copilot_socket.core.jobs import Event
+from copilot_socket.core.jobs import SPAWNS, Event
 from copilot_socket.core.reports import (
     Completed,
     Discovered,
     Failed,
-    FoundArea,
-    FoundJob,
+    Found,
     Progressed,
     Report,
     Started,
@@ -16,8 +15,7 @@ from copilot_socket.store.operations import Folded, Presence
 from tests.support.store import StoreTestCase
 
 FOUND = Discovered(
-    (FoundArea("g", "G", "group", 7), FoundArea("g/p", "P", "project", 8)),
-    (FoundJob("group", "g", None), FoundJob("project", "g/p", 5)),
+    (Found("crawl_group", "g", "G", 7), Found("crawl_project", "g/p", "P", 8, 5)),
     {"discoverySummary": {"total_groups": 1}},
 )
 
@@ -31,8 +29,8 @@ class FencingTests(StoreTestCase):
         verdicts = await self.report(
             assignment,
             Started(),
-            Progressed({"processed": 1}, {"currentPage": 1}),
-            Progressed({"processed": 2}, {"currentPage": 2}),
+            Progressed({"processed": 1}, b'{"currentPage": 1}'),
+            Progressed({"processed": 2}, b'{"currentPage": 2}'),
             Completed({"finalCounts": {"issue": 2}}),
         )
         self.assertEqual(verdicts, [Verdict.STORED] * 4)
@@ -94,7 +92,7 @@ class FencingTests(StoreTestCase):
         reports = [
             Report(first, "c1", Started()),
             Report("nonsense", "c1", Started()),
-            Report(second, "c1", Failed("broke", "E", True, resume_state={"currentPage": 3})),
+            Report(second, "c1", Failed("broke", "E", True, resume_state=b'{"currentPage": 3}')),
             Report(third, "c1", Completed({})),
             Report(third, "c1", Progressed({})),
         ]
@@ -116,7 +114,7 @@ class DiscoveryTests(StoreTestCase):
 
     async def test_areas_authorisations_jobs_and_progress(self) -> None:
         """One discovery makes them all, with where they come from."""
-        assignment = await self.assigned()
+        assignment = await self.assigned("top")
         await self.report(assignment, Started(), FOUND)
         self.assertEqual(
             self.query("SELECT full_path, gitlab_id, name, type FROM areas ORDER BY 1"),
@@ -131,10 +129,11 @@ class DiscoveryTests(StoreTestCase):
                 "SELECT command, full_path, priority, spawned_from, provider FROM jobs "
                 "WHERE spawned_from IS NOT NULL ORDER BY 1"
             ),
-            [
-                ("group", "g", 0, assignment[:26], "gitlab-onprem"),
-                ("project", "g/p", 5, assignment[:26], "gitlab-onprem"),
-            ],
+            sorted(
+                (command, path, priority, assignment[:26], "gitlab-onprem")
+                for kind, path, priority in (("crawl_group", "g", 0), ("crawl_project", "g/p", 5))
+                for command in SPAWNS[kind]
+            ),
         )
 
     async def test_twice_changes_nothing(self) -> None:

@@ -15,7 +15,7 @@ class Model:
     reported: bool = False
     started: bool = False
     progress: dict[str, Any] = attrs.field(factory=dict)
-    resume_state: dict[str, Any] | None = None
+    resume_state: bytes | None = None
     ending: type | None = None
     discoveries: tuple[Discovered, ...] = ()
 
@@ -53,7 +53,7 @@ def change(model: Model, change: Change) -> Model:
     )
 
 
-def _merge(model: Model, progress: dict[str, Any], resume_state: dict[str, Any] | None) -> Model:
+def _merge(model: Model, progress: dict[str, Any], resume_state: bytes | None) -> Model:
     return attrs.evolve(
         model,
         progress={**model.progress, **progress},
