@@ -6,14 +6,15 @@ from typing import Any, TypeVar
 
 import attrs
 import psycopg2
+from twisted.internet import defer
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from txpostgres import txpostgres
 
+from copilot_socket.store.addresses import Address, Addresses
+from copilot_socket.store.driver import DriverConnection
 from copilot_socket.store.faults import DatabaseAway, Remedy, remedy
-from copilot_socket.store.prompt import PromptConnection
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -21,6 +22,11 @@ Params = Mapping[str, Any] | Sequence[Any] | None
 
 APPLICATION_NAME = "copilot-study"
 CONNECT_TIMEOUT = 10.0
+"""Seconds for all of connecting."""
+ADDRESS_TIMEOUT = 4.0
+"""Seconds for one of several addresses."""
+MARGIN = 1.0
+"""Seconds that PostgreSQL has to end a statement by its own time-out before its connection is given up."""
 CONFLICT_TRIES = 10
 
 
@@ -39,6 +45,8 @@ HOT = (
 """For connections that touch a few rows by their keys: plans that fit near-empty tables do not fit full ones."""
 
 _PARAMETER = re.compile(r"%\((\w+)\)s(::\w+(?:\[\])?)?")
+_STALE_PLAN = "0A000"
+"""SQLSTATE of a prepared statement whose tables have changed (a migration): a new connection prepares it anew."""
 _NOT_PREPARED = frozenset({"26000", "42P05"})
 """SQLSTATEs of a pooler that gives the next transaction another server: what was prepared is not there, or is."""
 
@@ -102,13 +110,17 @@ class Connection:
         reactor: IReactorTime,
         limits: Limits,
         settings: str = "",
+        addresses: Addresses | None = None,
     ) -> None:
         self._dsn = dsn
+        self._addresses = addresses or Addresses(dsn)
         self._reactor = reactor
         self._limits = limits
         self._lock = DeferredLock()
-        self._live: PromptConnection | None = None
-        self._making: PromptConnection | None = None
+        self._live: DriverConnection | None = None
+        self._making: DriverConnection | None = None
+        self._gave_up: str | None = None
+        """Why the connection was closed from here while it was in use."""
         self._settings = settings
         self._prepared = Prepared()
         self.on_lost: Callable[[], None] = lambda: None
@@ -162,7 +174,7 @@ class Connection:
             try:
                 result = await work(Transaction(cursor, self._prepared))
                 await cursor.execute("COMMIT")
-            except BaseException:
+            except Exception:
                 if self._live is not None and not self._live.closed:
                     await cursor.execute("ROLLBACK")
                 raise
@@ -184,49 +196,87 @@ class Connection:
         """Drop the connection, also one that is being made; the next use makes a new one."""
         both, self._live, self._making = (self._live, self._making), None, None
         for live in both:
-            if live is not None and live.pollable() is not None:
+            if live is not None:
                 live.close()
 
     async def _exclusively(self, run: Callable[[Any], Awaitable[T]], limit: float) -> T:
+        """Run *run* with a cursor, within *limit* seconds.
+
+        PostgreSQL ends a slow statement by itself. One that outlives that (the server stands still, or packets get
+        lost) costs its connection: nothing is known of what becomes of it, and libpq's way to cancel it blocks.
+        """
         await self._lock.acquire()
         try:
             live = await self._ensure()
-            d = Deferred.fromCoroutine(_coroutine(run, live.cursor()))
-            # The server ends a slow statement by itself; this ends one whose server stands still.
-            return await d.addTimeout(limit + 1.0, self._reactor)
-        except psycopg2.Error as error:
-            if self._live is None or self._live.closed:
+            timer = self._reactor.callLater(limit + MARGIN, self._give_up, live, f"no answer within {limit:g} s")
+            try:
+                return await run(live.cursor())
+            except CancelledError:
                 self._drop()
-                raise DatabaseAway(_first_line(error)) from error
-            raise
-        except ConnectionDone as error:
-            raise DatabaseAway("the connection was closed") from error
-        except (TimeoutError, CancelledError, txpostgres.RollbackFailed) as error:
-            self._drop()
-            raise DatabaseAway(f"no answer from the database within {limit:g} s") from error
+                raise
+            except Exception as error:
+                if live.usable and getattr(error, "pgcode", None) != _STALE_PLAN:
+                    raise  # an error of the statement or of *run*, with the connection as it was before
+                why, self._gave_up = self._gave_up or _one_line(error) or "the connection was closed", None
+                self._drop()
+                raise DatabaseAway(why) from error
+            finally:
+                if timer.active():
+                    timer.cancel()
         finally:
             self._lock.release()
 
-    async def _ensure(self) -> PromptConnection:
+    def _give_up(self, live: DriverConnection, why: str) -> None:
+        self._gave_up = why
+        live.close()
+
+    async def _ensure(self) -> DriverConnection:
         if self._live is not None and not self._live.closed:
             return self._live
         self._drop()
         self._prepared.forget()
-        self._making = live = PromptConnection(self._reactor, self._drop, self.on_notify)
+        self._gave_up = None
         try:
-            await live.connect(self._dsn, application_name=APPLICATION_NAME).addTimeout(
+            self._live = await self._connect()
+        finally:
+            if self._live is None:
+                self.close()
+        return self._live
+
+    async def _connect(self) -> DriverConnection:
+        """A connection to the first address that gives one. Raises :class:`DatabaseAway`."""
+        deadline = self._reactor.seconds() + CONNECT_TIMEOUT
+        problem: Exception | None = None
+        try:
+            addresses = await Deferred.fromCoroutine(self._addresses.find()).addTimeout(
                 CONNECT_TIMEOUT, self._reactor
             )
-            cursor = live.cursor()
-            await cursor.execute(
-                f"SET statement_timeout = {int(self._limits.query * 1000)};"
-                f"SET idle_in_transaction_session_timeout = {int(self._limits.transaction * 1000)};"
-                f"{self._settings}SET jit = off; SET timezone = 'UTC'"
-            )
-        except (psycopg2.Error, TimeoutError, ConnectionDone) as error:
-            self.close()
-            raise DatabaseAway(_first_line(error) or "no connection in time") from error
-        self._live, self._making = live, None
+        except defer.TimeoutError:
+            raise DatabaseAway(f"its name was not looked up within {CONNECT_TIMEOUT:g} s") from None
+        except OSError as error:
+            raise DatabaseAway(str(error)) from error
+        for address in addresses:
+            left = deadline - self._reactor.seconds()
+            limit = left if len(addresses) == 1 else min(left, ADDRESS_TIMEOUT)
+            try:
+                return await self._connect_to(address, max(limit, 0.0))
+            except defer.TimeoutError:
+                problem = TimeoutError(f"no connection within {limit:g} s")
+            except (psycopg2.Error, ConnectionDone, OSError) as error:
+                problem = error
+        raise DatabaseAway(_one_line(problem)) from problem
+
+    async def _connect_to(self, address: Address, limit: float) -> DriverConnection:
+        self.close()
+        self._making = live = DriverConnection(self._reactor, self._drop, self.on_notify)
+        await live.connect(self._dsn, application_name=APPLICATION_NAME, **address).addTimeout(limit, self._reactor)
+        setting = (
+            f"SET statement_timeout = {int(self._limits.query * 1000)};"
+            f"SET idle_in_transaction_session_timeout = {int(self._limits.transaction * 1000)};"
+            f"{self._settings}SET jit = off; SET timezone = 'UTC'"
+        )
+        await live.cursor().execute(setting).addTimeout(limit, self._reactor)
+        self._making = None
         return live
 
     def _drop(self) -> None:
@@ -234,10 +284,6 @@ class Connection:
         self.close()
         if was_live:
             self.on_lost()
-
-
-async def _coroutine(run: Callable[[Any], Awaitable[T]], cursor: Any) -> T:
-    return await run(cursor)
 
 
 async def _nothing(_cursor: Any) -> None:
@@ -260,5 +306,6 @@ def _rows(cursor: Any) -> list[Row]:
     return list(cursor.fetchall()) if cursor.description is not None else []
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0]
+def _one_line(error: BaseException | None) -> str:
+    """The text of *error*, of which libpq makes several lines."""
+    return " ".join(str(error or "").split())

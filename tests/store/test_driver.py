@@ -1,4 +1,4 @@
-"""The connection that tells at once: what it hands on, and what becomes of it when it is lost."""
+"""The driver's connection: what it hands on, and what becomes of it when it is lost."""
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
@@ -10,8 +10,8 @@ from tests.support.store import StoreTestCase
 END_THEM = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'copilot-study'"
 
 
-class PromptTests(StoreTestCase):
-    """PromptConnection, by the connection that uses it."""
+class DriverTests(StoreTestCase):
+    """DriverConnection, by the connection that uses it."""
 
     async def test_notified_while_idle(self) -> None:
         """What is announced arrives without a statement that fetches it."""

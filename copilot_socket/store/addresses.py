@@ -1,0 +1,94 @@
+"""Where a database may be reached: the addresses that a DSN names, found without blocking the reactor.
+
+libpq looks names up itself, and blocks meanwhile; and of several addresses it tries the next one on a new socket,
+without time-outs when it is used asynchronously. So names are looked up in a thread, and each address is tried by a
+connection of its own (libpq's manual, "Specifying Multiple Hosts").
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+from ipaddress import ip_address
+from itertools import zip_longest
+
+from psycopg2.extensions import parse_dsn
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
+
+Address = Mapping[str, str]
+"""Parameters of libpq that name one address and override those of the DSN."""
+
+
+class Addresses:
+    """The addresses of *dsn*. Look-ups of one name share one thread, however long it takes."""
+
+    def __init__(self, dsn: str) -> None:
+        self._hosts = hosts(dsn)
+        self._under_way: dict[str, list[Deferred[list[str]]]] = {}
+
+    async def find(self) -> list[Address]:
+        """Every address, in the order in which to try them. Raises ``OSError`` if no name has any."""
+        found: list[Address] = []
+        problem: OSError | None = None
+        for host in self._hosts:
+            name = host.get("host", "")
+            if "hostaddr" in host or not needs_lookup(name):
+                found.append(host)
+                continue
+            try:
+                found += [{**host, "hostaddr": address} for address in await self._look_up(name)]
+            except OSError as error:
+                problem = error
+        if not found and problem is not None:
+            raise problem
+        return found
+
+    def _look_up(self, name: str) -> "Deferred[list[str]]":
+        def cancelled(d: "Deferred[list[str]]") -> None:
+            waiting.remove(d)
+
+        d: Deferred[list[str]] = Deferred(cancelled)
+        begun = name in self._under_way
+        waiting = self._under_way.setdefault(name, [])
+        waiting.append(d)
+        if not begun:
+            deferToThread(_addresses_of, name).addBoth(self._found, name)
+        return d
+
+    def _found(self, result: "list[str] | Failure", name: str) -> None:
+        for d in self._under_way.pop(name):
+            d.callback(result)  # a failure makes it an errback
+
+
+def _addresses_of(name: str) -> list[str]:
+    """Looks *name* up; blocks. Raises ``OSError``."""
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        raise OSError(f'could not translate host name "{name}" to address: {error.strerror}') from None
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def hosts(dsn: str) -> list[Address]:
+    """Each host that *dsn* names, or libpq's environment where it names none, with its port."""
+    parts = parse_dsn(dsn)
+    given = {
+        name: str(parts.get(name) or os.environ.get(variable, "")).split(",")
+        for name, variable in (("host", "PGHOST"), ("hostaddr", "PGHOSTADDR"), ("port", "PGPORT"))
+    }
+    if len(given["port"]) == 1:  # one port does for all
+        given["port"] *= max(len(given["host"]), len(given["hostaddr"]))
+    rows = zip_longest(*given.values(), fillvalue="")
+    return [{name: value for name, value in zip(given, row, strict=True) if value} for row in rows]
+
+
+def needs_lookup(host: str) -> bool:
+    """Whether *host* is a name; not if it is an address, a directory of a UNIX socket, or nothing."""
+    if not host or host.startswith(("/", "@")):
+        return False
+    try:
+        ip_address(host)
+    except ValueError:
+        return True
+    return False
