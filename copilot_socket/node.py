@@ -39,6 +39,7 @@ from copilot_socket.store.claims import Claims
 from copilot_socket.store.cleanup import Cleanup
 from copilot_socket.store.connection import HOT, Limits
 from copilot_socket.store.database import Database
+from copilot_socket.store.discoveries import Discoveries
 from copilot_socket.store.hand_out import HandOut
 from copilot_socket.store.leases import Leases
 from copilot_socket.store.listener import Listener
@@ -81,7 +82,9 @@ class Node(Service):
         settings = Settings(self.id, config.lease, config.retry_attempts)
         self._write_connection = self.database.dedicated(settings=HOT)
         batches = Batches(self._write_connection, settings, self.transitions, self.telling)
-        self.writer = Writer(batches, reactor, self.telling)
+        self._discovery_connection = self.database.dedicated(settings=HOT)
+        discoveries = Discoveries(self._discovery_connection, settings, self.telling)
+        self.writer = Writer(batches, discoveries, reactor, self.telling)
         self._claim_connection = self.database.dedicated(settings=HOT)
         claims = Claims(self._claim_connection, self.id)
         vault = Vault(config.secret_keys)
@@ -279,6 +282,7 @@ class Node(Service):
         self.factory.close_all("the node stops")
         self._listener.stop()
         self._write_connection.close()
+        self._discovery_connection.close()
         self._hand_out.close()
         self.database.close()
 

@@ -17,6 +17,8 @@ class Verdict(Enum):
     """What became of a report."""
 
     STORED = "stored"
+    REPEATED = "repeated"
+    """Of a change only: the same ending has ended this try before. It is acknowledged again, nothing else is."""
     STALE = "stale"
     UNKNOWN = "unknown"
     UNAUTHORIZED = "unauthorized"
@@ -34,7 +36,6 @@ class Change:
     progress: Json = attrs.field(factory=dict)
     resume_state: Encoded | None = None
     ending: Completed | Failed | None = None
-    discoveries: tuple[Discovered, ...] = ()
 
 
 @record
@@ -46,18 +47,23 @@ class Fold:
     behind: tuple[bool, ...] = ()
 
     def verdicts(self, of_change: Verdict) -> list[Verdict]:
-        """What became of each report, given what became of the change."""
-        late = Verdict.STALE if of_change is Verdict.STORED else of_change
-        return [of_change] * self.within + [of_change if again else late for again in self.behind]
+        """What became of each report, given what became of the change: stored, stale, unknown or unauthorized."""
+        match of_change:
+            case Verdict.STORED:
+                within = [Verdict.STORED] * self.within
+            case Verdict.REPEATED:
+                within = [Verdict.STALE] * (self.within - 1) + [Verdict.STORED]
+            case _:
+                return [of_change] * (self.within + len(self.behind))
+        return within + [Verdict.STORED if again else Verdict.STALE for again in self.behind]
 
 
 def fold(reports: Sequence[Report]) -> Fold:
-    """Fold *reports*, in the order received, all of one assignment and one crawler."""
+    """Fold *reports*, in the order received, all of one assignment and one crawler; discoveries are none of them."""
     reported = started = False
     progress: Json = {}
     resume_state: Encoded | None = None
     ending: Completed | Failed | None = None
-    discoveries: list[Discovered] = []
     within = 0
     for report in reports:
         if ending is not None:
@@ -73,14 +79,10 @@ def fold(reports: Sequence[Report]) -> Fold:
         progress.update(body.progress)
         if isinstance(body, Completed):
             ending = body
-        elif isinstance(body, Discovered):
-            discoveries.append(body)
-        else:
+        elif not isinstance(body, Discovered):
             resume_state = body.resume_state if body.resume_state is not None else resume_state
             ending = body if isinstance(body, Failed) else None
     first = reports[0]
-    change = Change(
-        first.assignment, first.crawler, reported, started, progress, resume_state, ending, tuple(discoveries)
-    )
+    change = Change(first.assignment, first.crawler, reported, started, progress, resume_state, ending)
     behind = reports[within:]
     return Fold(change, within, tuple([type(report.body) is type(ending) for report in behind]) if behind else ())

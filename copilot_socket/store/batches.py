@@ -1,19 +1,19 @@
 """One batch of what crawlers said, written in a few statements of one transaction."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 import orjson
 
 from copilot_socket.core.folding import Change, Verdict
-from copilot_socket.core.jobs import AREA_TYPES, SPAWNS, Event
-from copilot_socket.core.reports import Completed, Discovered, Failed, Found, job_of, try_of
-from copilot_socket.store.connection import Connection, Row, Transaction
+from copilot_socket.core.jobs import Event
+from copilot_socket.core.reports import Completed, Failed, job_of, try_of
+from copilot_socket.store.connection import Connection, Transaction
 from copilot_socket.store.operations import ConnectionSeen, Folded, Presence
 from copilot_socket.store.sql import sql
 from copilot_socket.store.transitions import Ask, Transitions
 from copilot_socket.store.turns import NONE_AHEAD, NOTHING_CLAIMED, Ahead, Claim, Stored, store
-from copilot_socket.telling import JobCreated, JobProgressed, JobsReported, News, Telling
+from copilot_socket.telling import JobProgressed, JobsReported, News, Telling
 
 
 @attrs.frozen
@@ -45,7 +45,6 @@ class Batches:
         self._settings = settings
         self._transitions = transitions
         self._progress_wanted = telling.audience(JobProgressed)
-        self._creation_wanted = telling.audience(JobCreated)
 
     async def write(
         self, batch: Folded, ahead: Ahead = NONE_AHEAD, on_stored: Callable[[], None] = lambda: None
@@ -67,7 +66,10 @@ class Batches:
         else:
             held, news = await self._connection.transaction(lambda tx: self._everything(tx, batch))
             claim = NOTHING_CLAIMED
-        became = await self._verdicts(batch.changes, held)
+        became = dict.fromkeys(held, Verdict.STORED)
+        refused = [change for change in batch.changes if change.assignment not in held]
+        if refused:
+            became |= await explain(self._connection, refused)
         return Written(batch.verdicts(became), news, ahead, claim)
 
     async def _everything(self, tx: Transaction, batch: Folded) -> tuple[dict[str, Stored], list[News]]:
@@ -81,7 +83,6 @@ class Batches:
             held = (await store(tx, self._settings.node, batch.parameters)).held
             news = self._told(changes, held)
             kept = [change for change in changes if change.assignment in held]
-            news += await self._discoveries(tx, kept)
             asks = [_ask(change) for change in kept if isinstance(change.ending, Failed)]
             if asks:
                 _answers, told = await self._transitions.within(tx, asks)
@@ -120,44 +121,6 @@ class Batches:
                 },
             )
 
-    async def _discoveries(self, tx: Transaction, changes: Sequence[Change]) -> list[JobCreated]:
-        """Store what was found; the jobs that came of it, if anyone wants to know."""
-        areas = _merged(one for change in changes for found in change.discoveries for one in found.found)
-        if areas:
-            await tx.query(
-                sql("found_areas"),
-                {
-                    "path": list(areas),
-                    "gitlab_id": [area.gitlab_id for area in areas.values()],
-                    "name": [area.name for area in areas.values()],
-                    "type": [AREA_TYPES[area.kind] for area in areas.values()],
-                },
-            )
-        created = []
-        for change in changes:
-            for found in change.discoveries:
-                created += await self._discovery(tx, job_of(change.assignment), found)
-        return created
-
-    async def _discovery(self, tx: Transaction, job_id: str, found: Discovered) -> list[JobCreated]:
-        paths = [one.full_path for one in found.found if one.kind in AREA_TYPES]
-        if paths:
-            await tx.query(sql("authorize_areas"), {"job": job_id, "path": paths})
-        rows: list[Row] = []
-        jobs = [(command, one) for one in found.found for command in SPAWNS.get(one.kind, ())]
-        if jobs:
-            rows = await tx.query(
-                sql("spawn"),
-                {
-                    "job": job_id,
-                    "command": [command for command, _ in jobs],
-                    "path": [one.full_path for _, one in jobs],
-                    "priority": [one.priority for _, one in jobs],
-                    "max_attempts": self._settings.max_attempts,
-                },
-            )
-        return [JobCreated(*row) for row in rows] if self._creation_wanted else []
-
     def _told(self, changes: Sequence[Change], held: Mapping[str, Stored]) -> list[News]:
         """What is to be told of everyday reports."""
         began: list[tuple[str, str, str]] = []
@@ -179,24 +142,16 @@ class Batches:
             *([JobsReported("completed", Event.COMPLETED, completed, "completed")] if completed else ()),
         ]
 
-    async def _verdicts(self, changes: Sequence[Change], held: Collection[str]) -> dict[str, Verdict]:
-        """What became of each change; a second look tells why some found nothing to change."""
-        verdicts = dict.fromkeys(held, Verdict.STORED)
-        refused = [change for change in changes if change.assignment not in held]
-        if refused:
-            names = [change.assignment for change in refused]
-            rows = await self._connection.query(
-                sql("explain_refusals"),
-                {
-                    "job": [job_of(name) for name in names],
-                    "assignment": names,
-                    "try": [try_of(name) for name in names],
-                },
-            )
-            facts = {row[0]: (row[1], row[2]) for row in rows}
-            for change in refused:
-                verdicts[change.assignment] = why(change, *facts[change.assignment])
-        return verdicts
+
+async def explain(on: Connection, changes: Sequence[Change]) -> dict[str, Verdict]:
+    """Why each of *changes* found nothing to change, by its assignment."""
+    names = [change.assignment for change in changes]
+    rows = await on.query(
+        sql("explain_refusals"),
+        {"job": [job_of(name) for name in names], "assignment": names, "try": [try_of(name) for name in names]},
+    )
+    facts = {row[0]: (row[1], row[2]) for row in rows}
+    return {change.assignment: why(change, *facts[change.assignment]) for change in changes}
 
 
 def why(change: Change, live: bool, outcome: str | None) -> Verdict:
@@ -208,7 +163,7 @@ def why(change: Change, live: bool, outcome: str | None) -> Verdict:
     ended = {Completed: "completed", Failed: "failed"}.get(type(change.ending))
     # A refused credential turns the failure that followed it into an outcome of its own.
     same = ended == outcome or (isinstance(change.ending, Failed) and outcome == "credential")
-    return Verdict.STORED if same else Verdict.STALE
+    return Verdict.REPEATED if same else Verdict.STALE
 
 
 def _ask(change: Change) -> Ask:
@@ -221,16 +176,3 @@ def _ask(change: Change) -> Ask:
 def _progressed(change: Change, account: str) -> JobProgressed:
     job_id = job_of(change.assignment)
     return JobProgressed(job_id, change.assignment, change.crawler, account, change.progress)
-
-
-def _merged(found: Iterable[Found]) -> dict[str, Found]:
-    """Areas by path, the last mention winning but for an id that only an earlier one had."""
-    areas: dict[str, Found] = {}
-    for area in found:
-        if area.kind not in AREA_TYPES:
-            continue
-        earlier = areas.get(area.full_path)
-        if area.gitlab_id is None and earlier is not None:
-            area = attrs.evolve(area, gitlab_id=earlier.gitlab_id)  # noqa: PLW2901
-        areas[area.full_path] = area
-    return areas

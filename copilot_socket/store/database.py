@@ -11,6 +11,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from copilot_socket.store.addresses import Addresses
 from copilot_socket.store.connection import Connection, Limits, Params, Row, Transaction
 from copilot_socket.store.faults import DatabaseAway
 
@@ -18,8 +19,8 @@ __all__ = ["Database", "DatabaseAway", "PoolUse", "Transaction"]
 
 T = TypeVar("T")
 
-DEDICATED = 3
-"""Connections that a node has beside its pool: the writer's, that of claims (it listens too), and the hand-out's."""
+DEDICATED = 4
+"""Connections that a node has beside its pool: for reports, discoveries, claims (and listening), and handing out."""
 
 
 @attrs.frozen
@@ -39,7 +40,8 @@ class Database:
         self.reactor = reactor
         self.limits = limits
         self._size = size
-        self._all = [Connection(dsn, reactor, limits) for _ in range(size)]
+        self._addresses = Addresses(dsn)
+        self._all = [self.dedicated() for _ in range(size)]
         self._idle = list(self._all)
         self._waiting: deque[Deferred[Connection]] = deque()
 
@@ -74,7 +76,7 @@ class Database:
 
     def dedicated(self, settings: str = "") -> Connection:
         """A connection of its own, outside the pool, to the same database. *settings* is SQL run at its start."""
-        return Connection(self.dsn, self.reactor, self.limits, settings)
+        return Connection(self.dsn, self.reactor, self.limits, settings, self._addresses)
 
     def close(self) -> None:
         """Close every connection; whoever waits for one, or for an answer, is told :class:`DatabaseAway`."""

@@ -18,18 +18,24 @@ class Remedy(Enum):
 
 
 _CONFLICTS = frozenset({"40001", "40P01"})
-# Classes of SQLSTATE that speak of the data or of a rule of the schema (PostgreSQL manual, appendix A):
-# feature, cardinality, data, integrity, syntax and rights, program limits, raised by a trigger.
-_DATA_CLASSES = frozenset({"0A", "21", "22", "23", "42", "44", "54", "P0"})
+# Classes of SQLSTATE that speak of the data (PostgreSQL manual, appendix A): cardinality, data, integrity, WITH CHECK
+# OPTION, program limits, raised by a trigger. Not those of syntax and rights (42) or of features (0A): the statements
+# are right, and whoever has taken a right or a table away gives it back.
+_DATA_CLASSES = frozenset({"21", "22", "23", "44", "54", "P0"})
 
 
-def remedy(error: BaseException) -> Remedy:
-    """Which remedy *error* calls for. What is not known to be the data's fault is worth another try."""
-    code = getattr(error, "pgcode", None) or ""
+def remedy(error: Exception) -> Remedy:
+    """Which remedy *error* calls for: another try, unless PostgreSQL refuses the data or nothing was sent to it."""
+    if isinstance(error, DatabaseAway):
+        return Remedy.WAIT
+    if not isinstance(error, psycopg2.Error) or isinstance(error, psycopg2.DataError | psycopg2.IntegrityError):
+        return Remedy.REFUSE  # not PostgreSQL's: values that can't be sent to it, or a fault of ours
+    code = error.pgcode or ""
     if code in _CONFLICTS:
         return Remedy.REPEAT
-    if code[:2] in _DATA_CLASSES:
-        return Remedy.REFUSE
-    if isinstance(error, psycopg2.DataError | psycopg2.IntegrityError | ValueError | TypeError):
-        return Remedy.REFUSE
-    return Remedy.WAIT
+    return Remedy.REFUSE if code[:2] in _DATA_CLASSES else Remedy.WAIT
+
+
+def unknown_outcome(error: Exception) -> bool:
+    """Whether what failed with *error* may be committed all the same: not if it was PostgreSQL that said so."""
+    return getattr(error, "pgcode", None) is None

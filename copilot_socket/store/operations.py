@@ -19,6 +19,12 @@ class Presence:
     entity_types: tuple[str, ...]
     plain: bool
     present: bool
+    size = 0
+
+    @property
+    def crawler(self) -> str:
+        """Whose operation it is."""
+        return self.key
 
 
 @attrs.frozen
@@ -30,6 +36,12 @@ class ConnectionSeen:
     crawler_id: str
     active: bool
     metadata: dict[str, object] = attrs.field(factory=dict)
+    size = 0
+
+    @property
+    def crawler(self) -> str:
+        """Whose operation it is."""
+        return self.crawler_key
 
 
 Operation = Report | Presence | ConnectionSeen
@@ -75,4 +87,4 @@ class Folded:
 
 
 def _everyday(change: Change) -> bool:
-    return not change.discoveries and not isinstance(change.ending, Failed)
+    return not isinstance(change.ending, Failed)

@@ -313,33 +313,50 @@ WHERE account_id = %(account)s AND command = %(command)s AND coalesce(full_path,
   AND id <> %(job)s
 
 -- name: found_areas
--- An area's first numeric id is kept when a later mention has none.
-INSERT INTO areas AS a (full_path, gitlab_id, name, type)
-SELECT * FROM unnest(%(path)s::text[], %(gitlab_id)s::bigint[], %(name)s::text[], %(type)s::text[])
-  AS t (full_path, gitlab_id, name, type)
-ORDER BY full_path
-ON CONFLICT (full_path) DO UPDATE SET
-  gitlab_id = coalesce(excluded.gitlab_id, a.gitlab_id), name = excluded.name, type = excluded.type
-WHERE (a.gitlab_id, a.name, a.type) IS DISTINCT FROM
-      (coalesce(excluded.gitlab_id, a.gitlab_id), excluded.name, excluded.type)
-
--- name: authorize_areas
+-- What one slice of a discovery tells of areas, and that the job's account may see them. An area's first numeric id is
+-- kept when a later mention has none. What is known already is not written again, for even a conflict locks its row.
+WITH found AS MATERIALIZED (
+  SELECT * FROM unnest(%(path)s::text[], %(gitlab_id)s::bigint[], %(name)s::text[], %(type)s::text[])
+    AS t (full_path, gitlab_id, name, type)
+), area AS (
+  INSERT INTO areas AS a (full_path, gitlab_id, name, type)
+  SELECT f.full_path, f.gitlab_id, f.name, f.type FROM found f
+  WHERE (SELECT true FROM areas k WHERE k.full_path = f.full_path AND k.name = f.name AND k.type = f.type
+           AND k.gitlab_id IS NOT DISTINCT FROM coalesce(f.gitlab_id, k.gitlab_id) LIMIT 1) IS NULL
+  ORDER BY f.full_path
+  ON CONFLICT (full_path) DO UPDATE SET
+    gitlab_id = coalesce(excluded.gitlab_id, a.gitlab_id), name = excluded.name, type = excluded.type
+)
 INSERT INTO area_authorizations (account_id, full_path)
-SELECT j.account_id, path FROM jobs j CROSS JOIN unnest(%(path)s::text[]) AS path
-WHERE j.id = %(job)s ORDER BY path
+SELECT j.account_id, f.full_path FROM found f JOIN jobs j ON j.id = %(job)s::text
+WHERE (SELECT true FROM area_authorizations z
+       WHERE z.account_id = j.account_id AND z.full_path = f.full_path LIMIT 1) IS NULL
+ORDER BY f.full_path
 ON CONFLICT DO NOTHING
 
 -- name: spawn
--- Not again what this parent has spawned before, however that ended; not beside a live job of the same kind.
+-- The jobs that one slice of a discovery becomes. Not again what this parent has spawned before, however that ended; not
+-- beside a live job of the same kind. Scalar subqueries, since each is one look-up in an index whatever the planner
+-- knows of the tables; and by expressions that the indexes have: IS NOT DISTINCT FROM is none.
+WITH wanted AS MATERIALIZED (
+  SELECT DISTINCT ON (k.command, f.full_path) k.command, f.full_path, coalesce(f.priority, p.priority) AS priority,
+         p.id AS parent, p.account_id, p.user_id, p.provider, p.gitlab_url
+  FROM unnest(%(kind)s::text[], %(path)s::text[], %(priority)s::integer[])
+         WITH ORDINALITY AS f (kind, full_path, priority, ord)
+    JOIN unnest(%(spawning_kind)s::text[], %(spawned_command)s::text[]) AS k (kind, command) ON k.kind = f.kind
+    JOIN jobs p ON p.id = %(job)s::text
+  ORDER BY k.command, f.full_path, f.ord
+)
 INSERT INTO jobs (account_id, user_id, provider, gitlab_url, command, full_path, priority, spawned_from, max_attempts)
-SELECT p.account_id, p.user_id, p.provider, p.gitlab_url, f.command, f.full_path, coalesce(f.priority, p.priority), p.id,
-       %(max_attempts)s
-FROM unnest(%(command)s::text[], %(path)s::text[], %(priority)s::integer[])
-       WITH ORDINALITY AS f (command, full_path, priority, ord)
-CROSS JOIN jobs p
-WHERE p.id = %(job)s AND NOT EXISTS (
-  SELECT FROM jobs s WHERE s.spawned_from = p.id AND s.command = f.command AND s.full_path IS NOT DISTINCT FROM f.full_path)
-ORDER BY f.command, f.full_path
+SELECT w.account_id, w.user_id, w.provider, w.gitlab_url, w.command, w.full_path, w.priority, w.parent,
+       %(max_attempts)s::integer
+FROM wanted w
+WHERE (SELECT true FROM jobs s
+       WHERE s.spawned_from = w.parent AND s.command = w.command AND s.full_path = w.full_path LIMIT 1) IS NULL
+  AND (SELECT true FROM jobs l
+       WHERE l.account_id = w.account_id AND l.command = w.command AND coalesce(l.full_path, '') = w.full_path
+         AND coalesce(l.branch, '') = '' AND l.status NOT IN ('completed', 'failed', 'cancelled') LIMIT 1) IS NULL
+ORDER BY w.command, w.full_path
 ON CONFLICT (account_id, command, coalesce(full_path, ''), coalesce(branch, ''))
   WHERE status NOT IN ('completed', 'failed', 'cancelled') DO NOTHING
 RETURNING id, account_id, command, full_path

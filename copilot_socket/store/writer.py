@@ -1,9 +1,9 @@
 """The group commit: one queue, one batch in flight, everything that came in meanwhile in the next."""
 
-from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 import psycopg2
 from twisted.internet.defer import Deferred
@@ -13,42 +13,26 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from copilot_socket.core.folding import Verdict
-from copilot_socket.core.reports import Report
 from copilot_socket.store.batches import Batches, Written
-from copilot_socket.store.faults import DatabaseAway, Remedy, remedy
+from copilot_socket.store.discoveries import Discoveries, slices
+from copilot_socket.store.faults import Remedy, remedy, unknown_outcome
 from copilot_socket.store.operations import Folded, Operation
 from copilot_socket.store.turns import NONE_AHEAD, NOTHING_CLAIMED, Ahead, Claim
+from copilot_socket.store.write_queue import Batch, Discovery, Entry, Outcome, Unstorable, WriteQueue
 from copilot_socket.telling import Telling
 
-MAX_BATCH = 1000
-MIN_BATCH = 64
-"""Operations that a batch takes at least, where so many wait: fewer are not worth a statement of their own."""
+__all__ = ["NoClaimant", "Outcome", "Unstorable", "Writer"]
+
+T = TypeVar("T")
+
 FOLD_AHEAD = 200
 """Operations that have to wait for the next batch to be folded, and sent at once, when the database has done one.
 
 To fold many takes as long as to write them. Of fewer it is worth more that others join them meanwhile.
 """
-HIGH_WATER = 8000
-LOW_WATER = 2000
 WAIT_FIRST, WAIT_MOST = 0.05, 2.0
 
-
-class Unstorable(Exception):
-    """The database refuses this operation for its data; the rest of its batch is committed."""
-
-
-class Outcome(Protocol):
-    """Who waits for an operation: a Deferred, for example."""
-
-    def callback(self, verdict: Verdict) -> None:
-        """It is committed, with this verdict."""
-
-    def errback(self, error: Unstorable) -> None:
-        """The database refuses it."""
-
-
-Batch = list[tuple[Operation, Outcome]]
-Committed = tuple[Batch, Written]
+Committed = tuple[list[Entry], Written]
 Prepared = tuple[Batch, Folded | None]
 
 
@@ -88,13 +72,15 @@ class Writer:
 
     log = Logger()
 
-    def __init__(self, batches: Batches, reactor: IReactorTime, telling: Telling) -> None:
+    def __init__(self, batches: Batches, discoveries: Discoveries, reactor: IReactorTime, telling: Telling) -> None:
         self._batches = batches
+        self._discoveries = discoveries
         self._reactor = reactor
         self._telling = telling
-        self._queue: deque[tuple[Operation, Outcome]] = deque()
+        self._queue = WriteQueue()
         self._running: Deferred[None] | None = None
-        self._taken = 0
+        self._discovering = 0
+        """Discoveries that are being stored."""
         self._prepared: Prepared | None = None
         """The next batch, folded while another is being written; it waits for that."""
         self._sent: Deferred[list[Committed]] | None = None
@@ -108,7 +94,7 @@ class Writer:
     @property
     def waiting(self) -> int:
         """How many operations are not committed yet."""
-        return len(self._queue) + self._taken
+        return self._queue.count
 
     def submit(self, operation: Operation) -> "Deferred[Verdict]":
         """Queue *operation*; fires with its verdict after the commit, or fails with :class:`Unstorable`."""
@@ -117,22 +103,31 @@ class Writer:
         return d
 
     def enqueue(self, operation: Operation, outcome: Outcome) -> None:
-        """Queue *operation*; *outcome* is told what became of it."""
-        self._queue.append((operation, outcome))
+        """Queue *operation*; *outcome* is called back after commit or rejection."""
+        self._queue.put(operation, outcome)
         if self._running is None:
-            self._running = Deferred.fromCoroutine(self._run())
-            self._running.addErrback(self._broken)
-        elif len(self._queue) >= HIGH_WATER:
+            self._start()
+        if self._queue.full:
             self._flow(False)
 
     def drained(self) -> "Deferred[None]":
         """Fires once the queue is empty and nothing is in flight."""
         d: Deferred[None] = Deferred()
-        if self._running is None:
-            d.callback(None)
-        else:
-            self._idle_waiters.append(d)
+        self._idle_waiters.append(d)
+        self._tell_idle()
         return d
+
+    # -- batches
+
+    def _start(self) -> None:
+        if self._running is None and (self._queue or self._prepared is not None or self._sent is not None):
+            self._running = Deferred.fromCoroutine(self._run())
+            self._running.addErrback(self._broken)
+
+    def _broken(self, failure: Failure) -> None:
+        self._running = None
+        self.log.failure("The writer failed", failure)
+        self._start()
 
     async def _run(self) -> None:
         # One turn of the reactor first: what one read brought goes into one batch.
@@ -143,103 +138,150 @@ class Writer:
             # The statement is on its way: the answers to the batch before go out while the database works.
             if self._sent is None:
                 self._sent = self._send()
-            if len(self._queue) <= LOW_WATER and self.away_since is None:
-                self._flow(True)
             self._answer(committed)
             if len(self._queue) >= FOLD_AHEAD and self._prepared is None:
                 self._prepared = self._prepare()
         self._running = None
-        waiters, self._idle_waiters = self._idle_waiters, []
-        for waiter in waiters:
-            waiter.callback(None)
+        self._tell_idle()
+
+    def _tell_idle(self) -> None:
+        if self._running is None and not self._discovering:
+            waiters, self._idle_waiters = self._idle_waiters, []
+            for waiter in waiters:
+                waiter.callback(None)
 
     def _send(self) -> "Deferred[list[Committed]] | None":
         """Have the next batch written, if there is something to write."""
         if self._prepared is None and not self._queue:
             return None
         (batch, folded), self._prepared = self._prepared or self._prepare(), None
-        ahead = NONE_AHEAD if folded is None else self._wants(folded)
-        return Deferred.fromCoroutine(self._write(batch, folded, ahead))
+        return Deferred.fromCoroutine(self._write(batch, folded))
 
     def _prepare(self) -> Prepared:
         """Take the next batch, and fold it."""
-        batch = self._take()
-        self._taken += len(batch)
+        batch = self._queue.take()
         folded = None
-        with suppress(ValueError, TypeError):  # the same happens when it is written, and is dealt with there
-            folded = _folded(batch)
+        with suppress(Exception):  # the same happens when it is written, and is dealt with there
+            folded = _folded(batch.entries)
         return batch, folded
 
-    async def _write(self, batch: Batch, folded: Folded | None, ahead: Ahead) -> list[Committed]:
+    async def _write(self, batch: Batch, folded: Folded | None) -> list[Committed]:
         def on_stored() -> None:
             if self._prepared is not None:
                 self._sent = self._send()
 
-        try:
-            return await self._commit(batch, folded, ahead, on_stored)
-        finally:
-            self._taken -= len(batch)
-
-    def _take(self) -> Batch:
-        """The next batch: half of what waits, so that the database works on one half while the other is answered.
-
-        Reports of two crawlers on one assignment never share a batch: they can't be folded.
-        """
-        batch: Batch = []
-        owners: dict[str, str] = {}
-        queue = self._queue
-        for _ in range(min(len(queue), max(MIN_BATCH, len(queue) // 2), MAX_BATCH)):
-            operation = queue[0][0]
-            if isinstance(operation, Report):
-                crawler = operation.crawler
-                if owners.setdefault(operation.assignment, crawler) != crawler:
-                    break
-            batch.append(queue.popleft())
-        return batch
+        committed = []
+        if batch.entries:
+            ahead = NONE_AHEAD if folded is None else self._wants(folded)
+            committed = await self._commit(batch.entries, folded, ahead, on_stored)
+        for discovery in batch.discoveries:
+            self._discover(discovery)
+        return committed
 
     async def _commit(
         self,
-        batch: Batch,
+        entries: list[Entry],
         folded: Folded | None = None,
         ahead: Ahead = NONE_AHEAD,
         on_stored: Callable[[], None] = lambda: None,
     ) -> list[Committed]:
+        async def write() -> Written:
+            nonlocal folded, ahead
+            try:
+                folded = folded or _folded(entries)
+                return await self._batches.write(folded, ahead, on_stored)
+            except Exception as error:
+                self._not_claimed(ahead, in_doubt=unknown_outcome(error))
+                ahead = NONE_AHEAD
+                raise
+
+        try:
+            written = await self._until_stored(write, self._lost)
+        except Exception as error:
+            return await self._halve(entries, error)
+        self._found()
+        return [(entries, written)]
+
+    async def _until_stored(self, write: Callable[[], Awaitable[T]], lost: Callable[[Exception], None]) -> T:
+        """What *write* returns; again while the database is away, which *lost* is told. Raises what is refused."""
         wait = WAIT_FIRST
         while True:
             try:
-                folded = folded or _folded(batch)
-                written = await self._batches.write(folded, ahead, on_stored)
-            except (psycopg2.Error, DatabaseAway, ValueError, TypeError) as error:
+                return await write()
+            except Exception as error:
                 what = remedy(error)
-                self._not_claimed(ahead, in_doubt=what is Remedy.WAIT)
-                ahead = NONE_AHEAD
                 if what is Remedy.REFUSE:
-                    return await self._halve(batch, error)
+                    raise
                 if what is Remedy.WAIT:
-                    self._lost(error)
+                    lost(error)
                     await deferLater(self._reactor, wait)
                     wait = min(wait * 2, WAIT_MOST)
-            except Exception:
-                self._not_claimed(ahead, in_doubt=True)
-                raise
-            else:
-                break
-        self._found()
-        return [(batch, written)]
+
+    async def _halve(self, entries: list[Entry], error: Exception) -> list[Committed]:
+        if len(entries) > 1:
+            middle = len(entries) // 2
+            return [*await self._commit(entries[:middle]), *await self._commit(entries[middle:])]
+        self._refuse(entries[0], error)
+        return []
+
+    # -- discoveries
+
+    def _discover(self, discovery: Discovery) -> None:
+        """Store it beside the batches, which its crawler's further operations do not join before it is stored."""
+        self._discovering += 1
+        d = Deferred.fromCoroutine(self._store(discovery))
+        d.addErrback(lambda failure: self.log.failure("Storing a discovery failed", failure))
+        d.addBoth(self._discovered, discovery[0].crawler)
+
+    async def _store(self, discovery: Discovery) -> None:
+        report, outcome = discovery
+        verdict = Verdict.STORED
+        try:
+            for part in slices(report):
+                # Others' reports go on meanwhile: it may be this discovery alone that waits, for a lock perhaps.
+                verdict = await self._until_stored(partial(self._discoveries.store, part), self._put_off)
+                if verdict is not Verdict.STORED:
+                    break
+        except Exception as error:
+            self._refuse(discovery, error)
+            return
+        self._queue.done([report])
+        self._flow_if_low()
+        outcome.callback(verdict)
+
+    def _discovered(self, _result: None, crawler: str) -> None:
+        self._discovering -= 1
+        self._queue.go_on(crawler)
+        self._start()
+        self._tell_idle()
+
+    # -- answers
 
     def _answer(self, committed: list[Committed]) -> None:
         """Tell everyone what became of these batches."""
-        for batch, written in committed:
+        for entries, written in committed:
+            self._queue.done([operation for operation, _ in entries])
             for news in written.news:
                 self._telling.tell(news)
             if written.ahead:
                 with self.log.failureHandler("Handing over what was claimed failed"):
                     self.claimant.claimed(written.ahead, written.claim)
-            for (_, outcome), verdict in zip(batch, written.verdicts, strict=True):
+            for (_, outcome), verdict in zip(entries, written.verdicts, strict=True):
                 try:
                     outcome.callback(verdict)
                 except Exception:
                     self.log.failure("Telling what became of an operation failed")
+        self._flow_if_low()
+
+    def _refuse(self, entry: "Entry | Discovery", error: Exception) -> None:
+        operation, outcome = entry
+        self._queue.done([operation])
+        what, why = type(operation).__name__, str(error).split("\n", 1)[0]
+        if isinstance(error, psycopg2.Error):
+            self.log.error("The database refuses {operation}: {error}", operation=what, error=why)
+        else:
+            self.log.failure("{operation} could not be stored", Failure(error), operation=what)
+        outcome.errback(Unstorable(why))
 
     def _not_claimed(self, ahead: Ahead, in_doubt: bool) -> None:
         if not ahead:
@@ -256,21 +298,14 @@ class Writer:
             return self.claimant.wants(batch.endings)
         return NONE_AHEAD
 
-    async def _halve(self, batch: Batch, error: Exception) -> list[Committed]:
-        if len(batch) == 1:
-            self.log.error(
-                "The database refuses {operation}: {error}", operation=type(batch[0][0]).__name__, error=error
-            )
-            batch[0][1].errback(Unstorable(str(error).split("\n", 1)[0]))
-            return []
-        middle = len(batch) // 2
-        return [*await self._commit(batch[:middle]), *await self._commit(batch[middle:])]
-
     def _lost(self, error: Exception) -> None:
         if self.away_since is None:
             self.away_since = self._reactor.seconds()
             self.log.error("The database is away, reading from crawlers stops: {error}", error=error)
         self._flow(False)
+
+    def _put_off(self, error: Exception) -> None:
+        self.log.debug("A discovery can't be stored for now: {error}", error=error)
 
     def _found(self) -> None:
         if self.away_since is not None:
@@ -278,18 +313,15 @@ class Writer:
             self.away_since = None
             self.log.info("The database is back after {seconds:.1f} s", seconds=seconds)
 
+    def _flow_if_low(self) -> None:
+        if self._queue.low and self.away_since is None:
+            self._flow(True)
+
     def _flow(self, flowing: bool) -> None:
         if flowing != self._flowing:
             self._flowing = flowing
             self.on_flow(flowing)
 
-    def _broken(self, failure: Failure) -> None:
-        self._running = None
-        self.log.failure("The writer failed", failure)
-        if self.waiting or self._sent is not None:
-            self._running = Deferred.fromCoroutine(self._run())
-            self._running.addErrback(self._broken)
 
-
-def _folded(batch: Batch) -> Folded:
-    return Folded([operation for operation, _ in batch])
+def _folded(entries: list[Entry]) -> Folded:
+    return Folded([operation for operation, _ in entries])

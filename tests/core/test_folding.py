@@ -8,9 +8,7 @@ from copilot_socket.core.folding import Verdict, fold
 from copilot_socket.core.reports import (
     Body,
     Completed,
-    Discovered,
     Failed,
-    Found,
     Given,
     Progressed,
     Report,
@@ -25,7 +23,6 @@ _bodies: st.SearchStrategy[Body] = st.one_of(
     st.just(Given()),
     st.just(Started()),
     st.builds(Progressed, _objects, st.none() | st.binary(max_size=3)),
-    st.builds(Discovered, st.just((Found("crawl_user", "u", "U"),)), _objects),
     st.builds(Completed, _objects),
     st.builds(Failed, st.text(max_size=3), st.none(), st.booleans(), _objects, st.none() | st.binary(max_size=3)),
 )
@@ -59,6 +56,12 @@ class FoldingTests(SynchronousTestCase):
         if first.ending is None:
             state = model.change(state, second)
         self.assertEqual(state, model.change(model.Model(), whole))
+
+    def test_an_ending_repeated(self) -> None:
+        """Only what ended the try is acknowledged again; what is said beside it was not stored."""
+        folded = fold(_reports([Started(), Progressed({}), Completed({}), Completed({}), Started()]))
+        stale, stored = Verdict.STALE, Verdict.STORED
+        self.assertEqual(folded.verdicts(Verdict.REPEATED), [stale, stale, stored, stored, stale])
 
     def test_a_refused_change_refuses_all(self) -> None:
         """What came after the ending shares the fate of the whole."""

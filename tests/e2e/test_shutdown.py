@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from copilot_socket.core.reports import Report
 from copilot_socket.store.operations import Operation
-from copilot_socket.store.writer import MAX_BATCH, Outcome
+from copilot_socket.store.write_queue import MAX_BATCH, Outcome
 from tests.support.crawler import TestCrawler, in_reactor, reactor, until
 from tests.support.postgres import admin
 from tests.support.server import NodeTestCase, ServerProcess

@@ -3,7 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.core.folding import Verdict
-from copilot_socket.core.reports import Completed, Discovered, Failed, Report, Started
+from copilot_socket.core.reports import Completed, Failed, Report, Started
 from copilot_socket.store.operations import ConnectionSeen, Folded
 
 SEEN = ConnectionSeen("k", "c1", "c1", True)
@@ -45,12 +45,11 @@ class FoldedTests(SynchronousTestCase):
         self.assertEqual(Folded(operations).endings, {"c1": ["a", "b"], "c4": ["e"]})
 
     def test_everyday(self) -> None:
-        """One statement does for what starts, goes on and completes; not for failures, discoveries and presence."""
+        """One statement does for what starts, goes on and completes; not for failures and presence."""
         started = Report("a", "c1", Started())
         for other, everyday in (
             (Report("b", "c1", Completed({})), True),
             (Report("b", "c1", Failed("no", None, True)), False),
-            (Report("b", "c1", Discovered(())), False),
             (SEEN, False),
         ):
             self.assertEqual(Folded([started, other]).everyday, everyday, other)

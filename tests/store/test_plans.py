@@ -7,6 +7,7 @@ import psycopg2
 
 from copilot_socket.store import arrays, hand_out, turns
 from copilot_socket.store.connection import HOT, prepared_form
+from copilot_socket.store.sql import sql
 from copilot_socket.store.ulids import ulids
 from tests.support.store import StoreTestCase
 
@@ -15,6 +16,8 @@ HOT_STATEMENTS = {
     "claim": turns._CLAIM,
     "store_and_claim": turns._BOTH,
     "hand_out": hand_out._HAND_OUT,
+    "found_areas": sql("found_areas"),
+    "spawn": sql("spawn"),
 }
 NOTHING: dict[str, object] = {
     **dict.fromkeys(("job", "assignment", "crawler", "reported", "started", "completed", "progress", "resume"), "{}"),
@@ -27,6 +30,8 @@ NOTHING: dict[str, object] = {
         "node": "node",
     },
     **{"jobs": "[]", "id": ulids(0, 1)[0], "max_attempts": 3},
+    **dict.fromkeys(("path", "gitlab_id", "name", "type", "kind", "priority"), "{}"),
+    **dict.fromkeys(("spawning_kind", "spawned_command"), "{}"),
 }
 
 

@@ -1,23 +1,15 @@
 """Reports: fencing, folding, discovery, and the verdicts."""
 
 from copilot_socket.core.folding import Verdict
-from copilot_socket.core.jobs import SPAWNS, Event
 from copilot_socket.core.reports import (
     Completed,
-    Discovered,
     Failed,
-    Found,
     Progressed,
     Report,
     Started,
 )
 from copilot_socket.store.operations import Folded, Presence
 from tests.support.store import StoreTestCase
-
-FOUND = Discovered(
-    (Found("crawl_group", "g", "G", 7), Found("crawl_project", "g/p", "P", 8, 5)),
-    {"discoverySummary": {"total_groups": 1}},
-)
 
 
 class FencingTests(StoreTestCase):
@@ -107,58 +99,3 @@ class FencingTests(StoreTestCase):
             self.query("SELECT error_message, retry_count, resolution FROM job_error_log"),
             [("broke", 0, "queued again, try 2 of 3")],
         )
-
-
-class DiscoveryTests(StoreTestCase):
-    """jobs_discovered and discovery."""
-
-    async def test_areas_authorisations_jobs_and_progress(self) -> None:
-        """One discovery makes them all, with where they come from."""
-        assignment = await self.assigned("top")
-        await self.report(assignment, Started(), FOUND)
-        self.assertEqual(
-            self.query("SELECT full_path, gitlab_id, name, type FROM areas ORDER BY 1"),
-            [("g", 7, "G", "group"), ("g/p", 8, "P", "project")],
-        )
-        self.assertEqual(
-            self.query("SELECT account_id, full_path FROM area_authorizations ORDER BY 2"),
-            [("acct", "g"), ("acct", "g/p")],
-        )
-        self.assertEqual(
-            self.query(
-                "SELECT command, full_path, priority, spawned_from, provider FROM jobs "
-                "WHERE spawned_from IS NOT NULL ORDER BY 1"
-            ),
-            sorted(
-                (command, path, priority, assignment[:26], "gitlab-onprem")
-                for kind, path, priority in (("crawl_group", "g", 0), ("crawl_project", "g/p", 5))
-                for command in SPAWNS[kind]
-            ),
-        )
-
-    async def test_twice_changes_nothing(self) -> None:
-        """Sent again, alive or finished children are not spawned a second time."""
-        assignment = await self.assigned()
-        await self.report(assignment, FOUND)
-        self.query("UPDATE jobs SET status = 'completed' WHERE command = 'group'")
-        before = self.query("SELECT id FROM jobs ORDER BY id")
-        self.assertEqual(await self.report(assignment, FOUND, FOUND), [Verdict.STORED] * 2)
-        self.assertEqual(self.query("SELECT id FROM jobs ORDER BY id"), before)
-
-    async def test_completion_keeps_what_discovery_recorded(self) -> None:
-        """The summary is still there when the job is done."""
-        assignment = await self.assigned()
-        await self.report(assignment, FOUND)
-        await self.report(assignment, Completed({"finalCounts": {"areas": 2}}))
-        self.assertEqual(
-            self.job(assignment[:26], "progress"),
-            ({"discoverySummary": {"total_groups": 1}, "finalCounts": {"areas": 2}},),
-        )
-
-    async def test_a_stale_discovery_changes_nothing(self) -> None:
-        """No areas, no jobs."""
-        assignment = await self.assigned()
-        await self.transitions.apply([assignment[:26]], Event.CANCELLED)
-        self.assertEqual(await self.report(assignment, FOUND), [Verdict.STALE])
-        self.assertEqual(self.query("SELECT count(*) FROM areas"), [(0,)])
-        self.assertEqual(self.query("SELECT count(*) FROM jobs"), [(1,)])

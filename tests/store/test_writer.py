@@ -1,6 +1,8 @@
 """The group commit: batches, halving, a database that goes away, and its queue."""
 
 from collections.abc import Collection, Mapping
+from typing import Any
+from uuid import uuid4
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
@@ -9,10 +11,12 @@ from twisted.internet.task import deferLater
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES
 from copilot_socket.core.reports import Body, Completed, Progressed, Report, Started
+from copilot_socket.store import write_queue
 from copilot_socket.store import writer as writer_module
 from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.turns import Ahead, Claim
 from copilot_socket.store.writer import NoClaimant, Unstorable
+from tests.support.crawler import until
 from tests.support.postgres import execute
 from tests.support.store import StoreTestCase
 
@@ -111,8 +115,8 @@ class WriterTests(StoreTestCase):
 
     async def test_a_full_queue_stops_the_flow(self) -> None:
         """Past the high-water mark no more is asked for, until most of it is written."""
-        self.patch(writer_module, "HIGH_WATER", 10)
-        self.patch(writer_module, "LOW_WATER", 2)
+        self.patch(write_queue, "HIGH_WATER", 10)
+        self.patch(write_queue, "LOW_WATER", 2)
         assignment = await self.assigned()
         flows: list[bool] = []
         self.writer.on_flow = flows.append
@@ -124,6 +128,60 @@ class WriterTests(StoreTestCase):
         await self.writer.drained()
         self.assertEqual(flows, [False, True])
         self.assertEqual(self.job(assignment[:26], "progress"), ({"processed": 19},))
+
+    async def test_a_fault_of_ours(self) -> None:
+        """An operation that the server itself fails on is refused alone; the rest of its batch is stored."""
+        self.add_jobs(*map(str, range(5)))
+        await self.present("c1")
+        names = await self.claim(count=5)
+        write = self.batches.write
+
+        async def failing(batch, *more):  # type: ignore[no-untyped-def]
+            if any(change.assignment == names[3] for change in batch.changes):
+                raise RuntimeError("a fault of ours")
+            return await write(batch, *more)
+
+        self.batches.write = failing  # type: ignore[method-assign]
+        results = await gatherResults(
+            [self.writer.submit(Report(name, "c1", Completed({}))).addErrback(lambda f: f.value) for name in names]
+        )
+        self.assertEqual([n for n, result in enumerate(results) if result is not Verdict.STORED], [3])
+        self.assertIsInstance(results[3], Unstorable)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(self.writer.waiting, 0)
+
+    async def test_after_a_failure_of_the_writer_itself(self) -> None:
+        """What is submitted after it, and what waited meanwhile, is stored."""
+        self.add_jobs("a", "b")
+        await self.present("c1")
+        first, second = await self.claim(count=2)
+        answer, failures = self.writer._answer, [RuntimeError("once")]
+
+        def failing(committed: Any) -> None:
+            if failures:
+                raise failures.pop()
+            answer(committed)
+
+        self.writer._answer = failing  # type: ignore[method-assign]
+        self.writer.submit(Report(first, "c1", Started()))
+        await until(lambda: self.flushLoggedErrors(RuntimeError))
+        self.assertEqual(await self.writer.submit(Report(second, "c1", Completed({}))), Verdict.STORED)
+        await self.writer.drained()
+
+    async def test_rights_that_were_taken_away(self) -> None:
+        """Nothing is refused for want of them: it waits until they are back."""
+        self.patch(writer_module, "WAIT_MOST", 0.05)
+        role = f"without_rights_{uuid4().hex[:8]}"  # of its own name, since roles are the whole server's
+        self.query(f"CREATE ROLE {role}")
+        assignment = await self.assigned()
+        self.addCleanup(self.query, f"DROP OWNED BY {role}; DROP ROLE {role}")
+        on = self.batches._connection
+        await on.query(f"SET SESSION AUTHORIZATION {role}")
+        stored = self.writer.submit(Report(assignment, "c1", Completed({})))
+        await until(lambda: self.writer.away_since is not None)
+        self.query(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
+        self.query(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role}")
+        self.assertEqual(await stored, Verdict.STORED)
 
     async def test_two_crawlers_on_one_assignment(self) -> None:
         """Reports of two crawlers on one assignment are judged apart, in the order in which they came."""
@@ -143,8 +201,8 @@ class FoldingAheadTests(StoreTestCase):
         Batch number *fails* fails once, before anything is sent; *unknown* is about a job that nobody knows.
         """
         self.patch(writer_module, "FOLD_AHEAD", 1)
-        self.patch(writer_module, "MIN_BATCH", 1)
-        self.patch(writer_module, "MAX_BATCH", 1)
+        self.patch(write_queue, "MIN_BATCH", 1)
+        self.patch(write_queue, "MAX_BATCH", 1)
         self.patch(writer_module, "WAIT_FIRST", 0.0)
         assignment = await self.assigned()
         events: list[str] = []

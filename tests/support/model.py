@@ -5,7 +5,7 @@ from typing import Any
 import attrs
 
 from copilot_socket.core.folding import Change, Verdict
-from copilot_socket.core.reports import Body, Completed, Discovered, Failed, Given, Progressed, Started
+from copilot_socket.core.reports import Body, Completed, Failed, Given, Progressed, Started
 
 
 @attrs.frozen
@@ -17,7 +17,6 @@ class Model:
     progress: dict[str, Any] = attrs.field(factory=dict)
     resume_state: bytes | None = None
     ending: type | None = None
-    discoveries: tuple[Discovered, ...] = ()
 
 
 def report(model: Model, body: Body) -> tuple[Model, Verdict]:
@@ -32,9 +31,6 @@ def report(model: Model, body: Body) -> tuple[Model, Verdict]:
             return attrs.evolve(model, started=True), Verdict.STORED
         case Progressed():
             return _merge(model, body.progress, body.resume_state), Verdict.STORED
-        case Discovered():
-            merged = _merge(model, body.progress, None)
-            return attrs.evolve(merged, discoveries=(*model.discoveries, body)), Verdict.STORED
         case Completed():
             return attrs.evolve(_merge(model, body.progress, None), ending=Completed), Verdict.STORED
         case Failed():
@@ -49,7 +45,6 @@ def change(model: Model, change: Change) -> Model:
         reported=model.reported or change.reported,
         started=model.started or change.started,
         ending=None if change.ending is None else type(change.ending),
-        discoveries=(*model.discoveries, *change.discoveries),
     )
 
 

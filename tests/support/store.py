@@ -3,6 +3,7 @@
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import gatherResults
 
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES, Event, Status, commands_for
@@ -12,8 +13,9 @@ from copilot_socket.store.batches import Batches, Settings
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.connection import HOT, Limits
 from copilot_socket.store.database import Database
+from copilot_socket.store.discoveries import Discoveries
 from copilot_socket.store.leases import Leases
-from copilot_socket.store.operations import Folded, Operation, Presence
+from copilot_socket.store.operations import Folded, Presence
 from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.turns import Ahead, Wants, reports_of, store
 from copilot_socket.store.writer import Writer
@@ -40,7 +42,10 @@ class StoreTestCase(DatabaseTestCase):
         self.addCleanup(self.database.close)
         self.transitions = Transitions(self.database, RetryPolicy(base=5.0), self.telling, jitter=lambda: 0.5)
         self.batches, self.claims, self.leases = self.make_node("node")
-        self.writer = Writer(self.batches, reactor, self.telling)
+        discovering = self.database.dedicated(settings=HOT)
+        self.addCleanup(discovering.close)
+        self.discoveries = Discoveries(discovering, Settings("node", 30.0, 3), self.telling)
+        self.writer = Writer(self.batches, self.discoveries, reactor, self.telling)
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token, credential_status) "
             "VALUES ('acct', 'gitlab-onprem', 'http://gitlab.test', 'token', 'expired')"
@@ -106,9 +111,8 @@ class StoreTestCase(DatabaseTestCase):
         return claimed.assignment
 
     async def report(self, assignment: str, *bodies: Body, key: str = "c1") -> list[Verdict]:
-        """Write reports in one batch."""
-        operations: list[Operation] = [Report(assignment, key, body) for body in bodies]
-        return (await self.batches.write(Folded(operations))).verdicts
+        """Write reports together."""
+        return await gatherResults([self.writer.submit(Report(assignment, key, body)) for body in bodies])
 
     async def in_status(self, status: Status, path: str = "g/p") -> tuple[str, str]:
         """A job brought into *status* by the ways that lead there: its id and its last assignment's."""

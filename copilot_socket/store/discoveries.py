@@ -1,0 +1,113 @@
+"""Discoveries: areas and jobs that a crawler came across, stored in slices (docs/protocol.md, "Discovery").
+
+A discovery may bring 100,000 jobs. Each slice is a transaction of its own, which changes nothing when it is repeated:
+nobody's reports wait for a whole discovery, and a slice that is lost with its connection is written again.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+import attrs
+
+from copilot_socket.core.folding import Change, Verdict
+from copilot_socket.core.jobs import AREA_TYPES, SPAWNS
+from copilot_socket.core.reports import Discovered, Found, Report, job_of
+from copilot_socket.store import arrays
+from copilot_socket.store.batches import Settings, explain
+from copilot_socket.store.connection import Connection, Transaction
+from copilot_socket.store.sql import sql
+from copilot_socket.store.turns import reports_of, store
+from copilot_socket.telling import JobCreated, Telling
+
+SLICE = 500
+"""Elements of a slice: some 4,500 jobs, a quarter of a second's work for PostgreSQL."""
+
+_SPAWNS = [(kind, command) for kind, commands in SPAWNS.items() for command in commands]
+
+
+@attrs.frozen
+class Slice:
+    """A part of a discovery, and what its report changes of the assignment."""
+
+    change: Change
+    found: tuple[Found, ...]
+
+
+def slices(report: Report) -> Iterator[Slice]:
+    """The slices of *report*, whose body is a ``Discovered``; one at least."""
+    body = cast(Discovered, report.body)
+    for start in range(0, max(len(body.found), 1), SLICE):
+        change = Change(report.assignment, report.crawler, progress={} if start else body.progress)
+        yield Slice(change, body.found[start : start + SLICE])
+
+
+class Discoveries:
+    """Stores discoveries over *connection*."""
+
+    def __init__(self, connection: Connection, settings: Settings, telling: Telling) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._telling = telling
+        self._creation_wanted = telling.audience(JobCreated)
+
+    async def store(self, part: Slice) -> Verdict:
+        """Commit *part*, if its assignment is live and its crawler's.
+
+        Raises :class:`~copilot_socket.store.faults.DatabaseAway` or psycopg2's error.
+        """
+        created = await self._connection.transaction(lambda tx: self._store(tx, part))
+        if created is None:
+            return (await explain(self._connection, [part.change]))[part.change.assignment]
+        for news in created:
+            self._telling.tell(news)
+        return Verdict.STORED
+
+    async def _store(self, tx: Transaction, part: Slice) -> list[JobCreated] | None:
+        """The jobs that came of it, if anyone wants to know; None where nothing was stored."""
+        if not (await store(tx, self._settings.node, reports_of([part.change]))).held:
+            return None
+        found = part.found
+        job = job_of(part.change.assignment)
+        areas = list(_areas(found).values())
+        if areas:
+            await tx.hot_query(
+                "found_areas",
+                sql("found_areas"),
+                {
+                    "job": job,
+                    "path": arrays.of_texts([area.full_path for area in areas]),
+                    "gitlab_id": [area.gitlab_id for area in areas],
+                    "name": arrays.of_texts([area.name for area in areas]),
+                    "type": arrays.of_texts([AREA_TYPES[area.kind] for area in areas]),
+                },
+            )
+        jobs = [one for one in found if one.kind in SPAWNS]
+        if not jobs:
+            return []
+        rows = await tx.hot_query(
+            "spawn",
+            sql("spawn"),
+            {
+                "job": job,
+                "kind": arrays.of_texts([one.kind for one in jobs]),
+                "path": arrays.of_texts([one.full_path for one in jobs]),
+                "priority": [one.priority for one in jobs],
+                "spawning_kind": [kind for kind, _ in _SPAWNS],
+                "spawned_command": [command for _, command in _SPAWNS],
+                "max_attempts": self._settings.max_attempts,
+            },
+        )
+        return [JobCreated(*row) for row in rows] if self._creation_wanted else []
+
+
+def _areas(found: Iterable[Found]) -> dict[str, Found]:
+    """Areas by path, the last mention winning but for an id that only an earlier one had."""
+    areas: dict[str, Found] = {}
+    for area in found:
+        if area.kind not in AREA_TYPES:
+            continue
+        earlier = areas.get(area.full_path)
+        if area.gitlab_id is None and earlier is not None:
+            area = attrs.evolve(area, gitlab_id=earlier.gitlab_id)  # noqa: PLW2901
+        areas[area.full_path] = area
+    return areas

@@ -1,0 +1,158 @@
+"""What waits to be written: order, batches, discoveries, and when it is full."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from copilot_socket.core.reports import Discovered, Progressed, Report
+from copilot_socket.store import write_queue
+from copilot_socket.store.operations import ConnectionSeen, Operation
+from copilot_socket.store.write_queue import WriteQueue
+
+OUTCOME = None  # nobody is called back by a queue
+
+
+def _report(crawler: str, number: int = 0, size: int = 0) -> Report:
+    return Report(f"{crawler}-job.1.x", crawler, Progressed({"n": number}), size)
+
+
+def _discovery(crawler: str, size: int = 0) -> Report:
+    return Report(f"{crawler}-job.1.x", crawler, Discovered(()), size)
+
+
+class QueueTests(SynchronousTestCase):
+    """WriteQueue."""
+
+    def setUp(self) -> None:
+        self.queue = WriteQueue()
+
+    def put(self, *operations: Operation) -> None:
+        """Put them in."""
+        for operation in operations:
+            self.queue.put(operation, OUTCOME)  # type: ignore[arg-type]
+
+    def take(self) -> tuple[list[Operation], list[Report]]:
+        """The next batch's operations, and the discoveries that follow it."""
+        batch = self.queue.take()
+        return [each for each, _ in batch.entries], [each for each, _ in batch.discoveries]
+
+    def test_half_of_what_waits(self) -> None:
+        """But all of little, and no more than the most."""
+        self.patch(write_queue, "MIN_BATCH", 4)
+        self.patch(write_queue, "MAX_BATCH", 6)
+        self.put(*(_report(str(n)) for n in range(20)))
+        self.assertEqual([len(self.take()[0]) for _ in range(6)], [6, 6, 4, 4, 0, 0])
+
+    def test_no_more_than_so_many_bytes(self) -> None:
+        """A batch ends before the message that is too much for it; one alone may be of any size."""
+        self.patch(write_queue, "MAX_BATCH_SIZE", 100)
+        sizes = [60, 40, 1, 200, 100, 5]
+        self.put(*(_report(str(n), size=size) for n, size in enumerate(sizes)))
+        batches = [[each.size for each in self.take()[0]] for _ in range(5)]
+        self.assertEqual(batches, [[60, 40], [1], [200], [100], [5]])
+
+    def test_two_crawlers_on_one_assignment(self) -> None:
+        """Their reports never share a batch."""
+        first, second = _report("a"), Report("a-job.1.x", "b", Progressed({}))
+        self.put(first, second)
+        self.assertEqual([self.take()[0], self.take()[0]], [[first], [second]])
+
+    def test_behind_a_discovery(self) -> None:
+        """What its crawler says waits, wherever it stood; others go on; then all goes on in order."""
+        seen = ConnectionSeen("k", "a", "a", True)
+        operations = [_report("a", 1), _discovery("a"), _report("a", 2), _report("b", 1), seen]
+        self.put(*operations)
+        self.assertEqual(self.take(), ([operations[0], operations[3]], [operations[1]]))
+        later = [_report("a", 3), _report("b", 2), _discovery("a")]
+        self.put(*later)
+        self.assertEqual(self.take(), ([later[1]], []))
+        self.assertEqual(len(self.queue), 0)
+        self.queue.go_on("a")
+        self.assertEqual(self.take(), ([operations[2], seen, later[0]], [later[2]]))
+
+    def test_full_and_low(self) -> None:
+        """By number and by bytes: full from the high mark on, low only at the low one, whoever waits where."""
+        self.patch(write_queue, "HIGH_WATER", 4)
+        self.patch(write_queue, "LOW_WATER", 1)
+        self.patch(write_queue, "HIGH_SIZE", 100)
+        self.patch(write_queue, "LOW_SIZE", 10)
+        state = []
+
+        def note() -> None:
+            state.append((self.queue.full, self.queue.low))
+
+        note()
+        many = [_discovery("a"), *(_report("a", n) for n in range(3))]
+        for operation in many:
+            self.put(operation)
+            note()
+        self.take()
+        note()  # what was taken still counts
+        for operation in many:
+            self.queue.done([operation])
+            note()
+        self.queue.go_on("a")
+        self.take()
+        self.put(large := _report("b", size=101))
+        note()
+        self.queue.done([large])
+        self.put(_report("b", size=11))
+        note()
+        self.assertEqual(
+            state,
+            [
+                (False, True),
+                (False, True), (False, False), (False, False), (True, False),
+                (True, False),
+                (False, False), (False, False), (False, True), (False, True),
+                (True, False),
+                (False, False),
+            ],
+        )  # fmt: skip
+
+    @given(
+        st.lists(
+            st.one_of(
+                st.builds(_report, st.sampled_from("abc"), st.integers(0, 99)),
+                st.builds(_discovery, st.sampled_from("abc")),
+                st.sampled_from(["take", "go on"]),
+            )
+        )
+    )
+    def test_each_crawlers_order(self, steps: list[Report | str]) -> None:
+        """Whatever comes when: what a crawler said is written once each, in order, nothing beside its discovery."""
+        queue = WriteQueue()
+        written: list[Operation] = []
+        said: list[Operation] = []
+        discovering: list[Report] = []
+
+        def take() -> None:
+            batch = queue.take()
+            busy = {each.crawler for each in discovering}
+            for operation, _ in batch.entries:
+                self.assertNotIn(operation.crawler, busy)
+                written.append(operation)
+            for operation, _ in batch.discoveries:
+                self.assertNotIn(operation.crawler, busy)
+                written.append(operation)
+                discovering.append(operation)
+
+        def go_on() -> None:
+            if discovering:
+                queue.go_on(discovering.pop(0).crawler)
+
+        for step in steps:
+            if isinstance(step, Report):
+                said.append(step)
+                queue.put(step, OUTCOME)  # type: ignore[arg-type]
+            elif step == "take":
+                take()
+            else:
+                go_on()
+        while len(queue) or discovering:
+            take()
+            go_on()
+        for crawler in "abc":
+            mine = [id(each) for each in said if each.crawler == crawler]
+            self.assertEqual([id(each) for each in written if each.crawler == crawler], mine)
+        self.assertEqual(len(written), len(said))
