@@ -59,12 +59,13 @@ class Server:
 
 
 @contextmanager
-def configured_server(programs: Path | None, *, make: bool) -> Iterator[Server]:
-    """The database that a node with this environment would use; *make* the embedded one if there is none yet.
+def chosen_server(args: Namespace, *, make: bool) -> Iterator[Server]:
+    """The database that *args* name, or else the one of a node here; *make* the embedded one if there is none yet.
 
-    *programs* are used on it, or else those that fit. Raises ConfigFaults, EmbeddedError, Failed or psycopg2.Error.
+    Raises ConfigFaults, EmbeddedError, Failed or psycopg2.Error.
     """
-    config = from_environment()
+    programs: Path | None = args.programs
+    config = from_environment({"DATABASE_URL": args.database_url} if args.database_url else {})
     if config.database_url is not None:
         url, name = config.database_url, masked_url(config.database_url)
         yield Server(url, name, programs or _fitting_programs(_major(url)))
@@ -100,6 +101,12 @@ def _fitting_programs(major: int) -> Path:
         f"the server is PostgreSQL {major} and its pg_dump and pg_restore are not installed: install the client "
         f"programs of that version (postgresql-client-{major}), or name their directory with --programs"
     )
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """What both scripts may be told."""
+    parser.add_argument("--database-url", metavar="URL", help="the database, instead of DATABASE_URL's")
+    parser.add_argument("--programs", type=Path, help="directory of the pg_dump and pg_restore to use")
 
 
 @contextmanager

@@ -1,27 +1,34 @@
--- Once, as a superuser, in any database:   psql -f ops/postgres/1-roles.sql postgres
--- Then give each role that logs in a password (never in a file):   \password copilot_server
+-- Roles and the empty database. As a superuser, in any database:   psql -f ops/postgres/1-roles.sql postgres
+-- Safe to repeat: it makes what is missing. Another name for the database:   -v database=NAME
+-- Then give each role that logs in over TCP a password (docs/deployment.md).
 --
---   copilot_owner    owns the database and its tables; only `copilot-socket migrate` and backups use it
---   copilot_server   what a node runs as: rows, no tables
+--   copilot_owner    owns the database and its tables: `copilot-socket migrate`, 2-rights.sql, restoring a dump
+--   copilot_server   what a node and the nightly backup run as: reads and writes rows, makes no tables
 --   copilot_web      a web application that puts jobs in by itself, and watches them
 --   copilot_monitor  reads counts and states, never a token
 
-CREATE ROLE copilot_owner LOGIN;
-CREATE ROLE copilot_server LOGIN;
-CREATE ROLE copilot_web LOGIN CONNECTION LIMIT 20;
-CREATE ROLE copilot_monitor LOGIN CONNECTION LIMIT 5;
+\if :{?database}
+\else
+  \set database copilot
+\endif
+
+SELECT format('CREATE ROLE %I LOGIN CONNECTION LIMIT %s', name, connections)
+FROM (VALUES ('copilot_owner', -1), ('copilot_server', -1), ('copilot_web', 20), ('copilot_monitor', 5))
+  AS wanted (name, connections)
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \gexec
 
 -- What none of them waits for by accident. A node sets time-outs of its own.
 ALTER ROLE copilot_web SET statement_timeout = '30s';
 ALTER ROLE copilot_monitor SET statement_timeout = '30s';
 ALTER ROLE copilot_monitor SET default_transaction_read_only = on;
 
-CREATE DATABASE copilot OWNER copilot_owner ENCODING 'UTF8' TEMPLATE template0;
+SELECT format('CREATE DATABASE %I OWNER copilot_owner ENCODING ''UTF8'' TEMPLATE template0', :'database')
+WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
 
 -- Nobody else gets in, and who gets in makes no tables (PostgreSQL 14 would let everybody).
-REVOKE ALL ON DATABASE copilot FROM PUBLIC;
-GRANT CONNECT ON DATABASE copilot TO copilot_server, copilot_web, copilot_monitor;
-\connect copilot
+REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
+GRANT CONNECT ON DATABASE :"database" TO copilot_server, copilot_web, copilot_monitor;
+\connect :"database"
 ALTER SCHEMA public OWNER TO copilot_owner;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO copilot_server, copilot_web, copilot_monitor;

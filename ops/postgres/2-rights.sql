@@ -1,4 +1,4 @@
--- After every `copilot-socket migrate`, as the owner, in the database:   psql -f ops/postgres/2-rights.sql copilot
+-- After every `copilot-socket migrate` and every restore, as the owner:   psql -f ops/postgres/2-rights.sql copilot
 -- Safe to repeat. It takes everything back first, so that what stands here is all that there is.
 
 BEGIN;
@@ -7,13 +7,15 @@ REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC, copilot_server, copilot_w
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM PUBLIC, copilot_server, copilot_web, copilot_monitor;
 
 -- A node: all rows, but no TRUNCATE, no trigger, no table of its own. The version of the tables it only reads.
+-- It may also read every sequence, which is all that pg_dump needs beyond that: the nightly backup runs as this role.
 -- LISTEN, NOTIFY and the functions that the tables' defaults and triggers call need no right beyond these.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO copilot_server;
 REVOKE INSERT, UPDATE, DELETE ON alembic_version, job_tries FROM copilot_server;
+GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO copilot_server;
 GRANT USAGE ON SEQUENCE job_order TO copilot_server;
 -- The same for tables that a migration makes, until this file is run again.
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO copilot_server;
-ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE ON SEQUENCES TO copilot_server;
+ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, USAGE ON SEQUENCES TO copilot_server;
 
 -- The web application: put jobs in (what the server decides about a job is not its to say), and watch. Changing and
 -- ending jobs goes through the HTTP port. A new job takes its provider and URL from the account; no token is readable.

@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from unittest import skipUnless
+from unittest import SkipTest, skipUnless
 from urllib.request import urlopen
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -32,6 +32,9 @@ CHECKOUT = Path(os.environ.get("COPILOT_CHECKOUT", OPS.parent))
 MOMENT = "1700000000"
 """Seconds since the epoch."""
 PATIENCE = 30.0
+_SUITABLE = (
+    "import sys, importlib.util as u; print(sys.version_info >= (3, 11) and u.find_spec('ensurepip') is not None)"
+)
 
 buildable = skipUnless(
     (CHECKOUT / "setup.cfg").exists() and importlib.util.find_spec("build"),
@@ -159,6 +162,20 @@ class BuildTests(SynchronousTestCase):
         )
         [wheel] = into.glob("*.whl")
         self.assertEqual(wheel.read_bytes(), ours()["wheel"].read_bytes())
+
+    def test_distribution(self) -> None:
+        """The distribution's own Python, which may be an early 3.11, builds the same bytes."""
+        distribution = Path("/usr/bin/python3")
+        if not distribution.exists() or run(distribution, "-c", _SUITABLE).strip() != "True":
+            raise SkipTest("/usr/bin/python3 is not 3.11 or newer, or has no venv")
+        into = workshop() / "distribution"
+        run(distribution, "-m", "venv", into / "venv")
+        python = into / "venv" / "bin" / "python"
+        run(python, "-m", "pip", "install", "--quiet", "build")
+        run(python, ours()["sources"] / "ops" / "build", into / "made", environ=environment(SOURCE_DATE_EPOCH=MOMENT))
+        for kind in ("wheel", "sdist"):
+            made = into / "made" / ours()[kind].name
+            self.assertEqual(made.read_bytes(), ours()[kind].read_bytes(), kind)
 
     def test_version(self) -> None:
         """One version: the package's is the wheel's and the sdist's, and the change log's newest."""

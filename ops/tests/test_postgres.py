@@ -2,6 +2,8 @@
 
 import shutil
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -81,6 +83,13 @@ class RolesTests(TestCase):
         for words in (("check",), ("seed",), ("cleanup",)):
             status, said = await self.command(SERVER, *words)
             self.assertEqual(status, 0, said)
+        server = await self.a_job_is_done()
+        await self.use_the_api(server)
+        self.assertEqual(await server.stop(), 0)
+        self.assertNotIn("permission denied", server.log)
+
+    async def a_job_is_done(self) -> ServerProcess:
+        """A node, which has handed out a job of the web application's; it still runs."""
         server = ServerProcess(self.as_role(SERVER))
         self.addCleanup(lambda: Deferred.fromCoroutine(server.clean_up()))
         await server.start()
@@ -90,9 +99,42 @@ class RolesTests(TestCase):
         await crawler.hello(entityTypes=["issue"])
         crawler.complete((await crawler.take_job())["id"])
         await until(lambda: self.status_of(job_id) == "completed", "the job is completed", 10.0)
-        await self.use_the_api(server)
-        self.assertEqual(await server.stop(), 0)
-        self.assertNotIn("permission denied", server.log)
+        return server
+
+    async def script(self, role: str, name: str, *arguments: str) -> str:
+        """Run backup or restore as *role*; what it said."""
+        command = [sys.executable, str(OPS / "backup" / name), f"--database-url={self.as_role(role)}", *arguments]
+        program, _ = run_program(command, {}, Path("/"))
+        self.assertEqual(await program.ended, 0, program.err.decode())
+        return program.out.decode()
+
+    async def test_backup_and_restore(self) -> None:
+        """What a node's role has dumped, the owner restores into a new database, and a node works on it."""
+        await self.migrated()
+        status, said = await self.command(SERVER, "seed")
+        self.assertEqual(status, 0, said)
+        dumps = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, dumps)
+        self.assertIn(str(dumps), await self.script(SERVER, "backup", f"--directory={dumps}"))
+        [dump] = dumps.iterdir()
+        with admin(with_database(self.url, "template1")) as connection, connection.cursor() as cursor:
+            cursor.execute("ALTER DATABASE copilot RENAME TO copilot_old")
+        self.psql("1-roles.sql", with_database(self.url, "template1"))
+        self.assertIn("jobs: 2 queued", await self.script(OWNER, "restore", str(dump)))
+        self.psql("2-rights.sql", self.as_role(OWNER))
+        status, said = await self.command(SERVER, "check")
+        self.assertEqual(status, 0, said)
+        await self.a_job_is_done()
+
+    async def test_dumps_hold_everything(self) -> None:
+        """There is no table and no sequence that the dumping role may not read, nor would one of tomorrow be."""
+        await self.migrated()
+        await deferToThread(self.query, OWNER, "CREATE TABLE later (id bigint GENERATED ALWAYS AS IDENTITY)")
+        readable = "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'S', 'v') AND relnamespace = (%s)"
+        names = readable % "SELECT oid FROM pg_namespace WHERE nspname = 'public'"
+        self.assertGreater(len(self.query(SERVER, names)), 10)
+        forbidden = f"{names} AND NOT CASE relkind WHEN 'S' THEN has_sequence_privilege(oid, 'SELECT') ELSE "
+        self.assertEqual(self.query(SERVER, f"{forbidden} has_table_privilege(oid, 'SELECT') END"), [])
 
     async def use_the_api(self, server: ServerProcess) -> None:
         """Whatever writes, once."""
