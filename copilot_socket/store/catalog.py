@@ -87,7 +87,9 @@ CROSS JOIN LATERAL (
 
 _CRAWLER_COUNTS = """
 SELECT count(*) FILTER (WHERE lease_expires_at > now()), count(*) FILTER (WHERE lease_expires_at > now() AND plain),
-       count(*), (SELECT count(*) FROM job_assignments WHERE completed_at IS NULL)
+       count(*),
+       (SELECT count(*) FROM job_assignments
+        WHERE completed_at IS NULL AND coalesce(crawler_key, node_id) IS NOT NULL)
 FROM crawlers
 """
 

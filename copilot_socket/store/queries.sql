@@ -97,9 +97,9 @@ candidates AS MATERIALIZED (
 
 -- name: turn_assigned
 assigned AS (
-  INSERT INTO job_assignments (web_app_job_id, crawler_job_id, account_id, user_id, try, crawler_key, node_id,
+  INSERT INTO job_assignments (web_app_job_id, crawler_job_id, account_id, user_id, status, try, crawler_key, node_id,
                                token_generation)
-  SELECT id, assignment, account_id, user_id, tries, key, %(node)s, token_generation FROM claimed ORDER BY id
+  SELECT id, assignment, account_id, user_id, 'assigned', tries, key, %(node)s, token_generation FROM claimed ORDER BY id
   ON CONFLICT (web_app_job_id) DO UPDATE SET
     crawler_job_id = excluded.crawler_job_id, try = excluded.try, crawler_key = excluded.crawler_key,
     node_id = excluded.node_id, token_generation = excluded.token_generation, status = 'assigned', assigned_at = now(),
@@ -198,8 +198,9 @@ WHERE c.key = ANY (%(key)s) AND c.node_id = %(node)s AND c.lease_expires_at > no
     WHERE s.crawler_key = c.key AND s.is_active AND s.node_id <> %(node)s)
 
 -- name: connections_seen
-INSERT INTO socket_connections (id, crawler_id, crawler_key, node_id, is_active, metadata, ended_at)
-SELECT id, crawler_id, crawler_key, %(node)s, is_active, metadata, CASE WHEN NOT is_active THEN now() END
+INSERT INTO socket_connections (id, crawler_id, crawler_key, node_id, is_active, metadata, ended_at, last_heartbeat,
+                                system_status)
+SELECT id, crawler_id, crawler_key, %(node)s, is_active, metadata, CASE WHEN NOT is_active THEN now() END, NULL, NULL
 FROM unnest(%(id)s::text[], %(crawler_id)s::text[], %(crawler_key)s::text[], %(is_active)s::boolean[],
             %(metadata)s::jsonb[]) AS t (id, crawler_id, crawler_key, is_active, metadata)
 ORDER BY id
@@ -225,7 +226,7 @@ WHERE web_app_job_id = ANY (%(job)s) AND crawler_job_id = ANY (%(assignment)s) A
 -- A crawler names what a node gave it that is gone since, and could not put down to it.
 UPDATE job_assignments SET crawler_key = %(key)s
 WHERE web_app_job_id = ANY (%(job)s) AND crawler_job_id = ANY (%(assignment)s) AND completed_at IS NULL
-  AND crawler_key IS NULL
+  AND crawler_key IS NULL AND node_id IS NOT NULL
 RETURNING crawler_job_id
 
 -- name: take_over_pushes
@@ -401,9 +402,10 @@ ORDER BY a.web_app_job_id LIMIT %(limit)s
 
 -- name: lost_reservations
 -- What nodes have claimed that are gone. Who was given one of these and says nothing of it within a grace has lost it.
+-- A row without a node is no claim: another program put it in.
 SELECT a.crawler_job_id FROM job_assignments a
 WHERE EXISTS (SELECT FROM nodes n WHERE n.id = %(node)s AND n.lease_expires_at > now())
-  AND a.completed_at IS NULL AND a.crawler_key IS NULL AND NOT EXISTS (
+  AND a.completed_at IS NULL AND a.crawler_key IS NULL AND a.node_id IS NOT NULL AND NOT EXISTS (
     SELECT FROM nodes n WHERE n.id = a.node_id AND n.lease_expires_at > now() - %(grace)s * interval '1 second')
 ORDER BY a.web_app_job_id LIMIT %(limit)s
 
@@ -421,7 +423,8 @@ WHERE j.status = 'waiting_credential' AND t.credential_status = 'valid' ORDER BY
 
 -- name: timed_out_assignments
 SELECT crawler_job_id FROM job_assignments
-WHERE completed_at IS NULL AND coalesce(reported_at, assigned_at) <= now() - %(timeout)s * interval '1 second'
+WHERE completed_at IS NULL AND coalesce(crawler_key, node_id) IS NOT NULL
+  AND coalesce(reported_at, assigned_at) <= now() - %(timeout)s * interval '1 second'
 ORDER BY web_app_job_id LIMIT %(limit)s
 
 -- name: promote_due

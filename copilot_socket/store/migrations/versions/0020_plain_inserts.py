@@ -1,0 +1,11 @@
+"""Statements of a web application that knew these tables before run as they are."""
+
+from copilot_socket.store.migrations import run_sql_beside
+
+revision = "0020_plain_inserts"
+down_revision = "0004_reserve"
+
+
+def upgrade() -> None:
+    """Run 0020_plain_inserts.sql."""
+    run_sql_beside(__file__)
