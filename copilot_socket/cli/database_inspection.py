@@ -34,6 +34,11 @@ _GRANT = "as the owner of the tables run `psql -f ops/postgres/2-rights.sql`, or
 _HOLDERS = "see who holds them (`SELECT usename, count(*) FROM pg_stat_activity GROUP BY 1`)"
 # A refused connection has no code, only words.
 _CONNECTING = {
+    "root certificate file": "let sslrootcert in DATABASE_URL name the certificates to trust: "
+    "sslrootcert=/etc/ssl/certs/ca-certificates.crt, or the file of your own authority",
+    "certificate verify failed": "let sslrootcert in DATABASE_URL name the file of the authority that signed the "
+    "server's certificate",
+    "does not match host name": "let DATABASE_URL name the host as the server's certificate does",
     "password authentication failed": "correct user and password in DATABASE_URL, or set the role's password "
     "(`\\password` in psql)",
     "no password supplied": "put the password into DATABASE_URL, percent-encoded",
