@@ -235,8 +235,8 @@ class Node(Service):
         self.log.info("HTTP is on http://{host}:{port}/", **http)
         self.log.info("The database is {where}", where=where)
         self.log.info(
-            "Put a job in: copilot-socket jobs submit ACCOUNT GROUP_PROJECT_DISCOVERY "
-            "(or POST http://{host}:{port}/api/v1/jobs)",
+            "A first account and its jobs: copilot-socket seed. Further jobs: copilot-socket jobs submit ACCOUNT "
+            "COMMAND [PATH], or POST http://{host}:{port}/api/v1/jobs",
             **http,
         )
 

@@ -32,6 +32,8 @@ def run(args: Namespace) -> int:
 
 
 def _listed(answer: Any) -> list[str]:
+    if not answer["crawlers"]:
+        return ["No crawlers to list: none has connected to the node's socket (SOCKET_PATH)"]
     rows = [[printable(value) for value in _row(crawler)] for crawler in answer["crawlers"]]
     return table([_HEADINGS, *rows]) + ([f"more: --cursor {answer['next']}"] if answer["next"] else [])
 

@@ -113,9 +113,8 @@ def draw(picture: Picture) -> RenderableType:
         jobs.add_row(status, str(number))
     crawlers = Table("crawler", "jobs", "state", title="Crawlers")
     for crawler in picture.crawlers:
-        active = crawler.get("active_jobs") or ()
-        state = (crawler.get("system_status") or "") if crawler.get("is_active") else "gone"
-        crawlers.add_row(str(crawler.get("crawler_id")), str(len(active)), state)
+        state = (crawler["system_status"] or "connected") if crawler["connected"] else "gone"
+        crawlers.add_row(crawler["id"], str(len(crawler["active_jobs"])), state)
     entities = Table("entity type", "crawled", "of", title="Entities")
     for name, held in picture.held.items():
         entities.add_row(name, str(picture.crawled.get(name, 0)), str(held))

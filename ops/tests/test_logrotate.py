@@ -5,7 +5,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from twisted.internet.utils import getProcessOutputAndValue
 
 from ops.tests.support import OPS, needs
 from tests.support.crawler import in_reactor, until
-from tests.support.server import NodeTestCase, Program, ServerProcess, beside_python, run_program
+from tests.support.server import NodeTestCase, Program, ServerProcess, beside_python, run_for, run_program
 
 REFUSED = 400
 """Reports that the database refuses, each a numbered line of level error."""
@@ -30,57 +30,59 @@ REFUSE = """
 
 
 class _Node(ServerProcess):
-    """A node with a pid file and two log files."""
+    """A node with two log files, which *command* starts."""
+
+    command: Sequence[str] = ("twistd", "-n", "--pidfile=", "copilot-socket")
 
     def __init__(self, url: str) -> None:
         super().__init__(url, SOCKET_LOG_LEVEL="debug", SOCKET_LOG_FORMAT="json")
-        self.logs, self.run = self.directory / "logs", self.directory / "run"
+        self.logs = self.directory / "logs"
         self.logs.mkdir(mode=0o750)
-        self.run.mkdir()
         self.log_file, self.error_file = self.logs / "socket.log", self.logs / "socket-error.log"
         self.environ |= {"SOCKET_LOG_FILE": str(self.log_file), "SOCKET_ERROR_LOG_FILE": str(self.error_file)}
 
     def launch(self) -> Program:
-        """Start it with a pid file."""
-        pid_file = f"--pidfile={self.run / 'twistd.pid'}"
-        arguments = [beside_python("twistd"), "-n", pid_file, "copilot-socket"]
+        """Start it, and wait for nothing."""
+        program, *rest = self.command
+        arguments = [beside_python(program), *rest]
         self.program, self._process = run_program(arguments, self.environ, self.directory)
         return self.program
 
     def rotation(self) -> Path:
-        """The file of ops/ with the paths of this node."""
+        """The file of ops/ with the directory of this node."""
         text = (OPS / "logrotate" / "copilot-socket").read_text("utf-8")
-        for there, here in (("/var/log/copilot-study/", self.logs), ("/run/copilot-study/", self.run)):
-            assert there in text
-            text = text.replace(there, f"{here}/")
+        there = "/var/log/copilot-study/"
+        assert there in text
+        text = text.replace(there, f"{self.logs}/")
         path = self.directory / "logrotate.conf"
         path.write_text(text)
         path.chmod(0o644)
         return path
 
 
-@needs("logrotate", "ps")
+@needs("logrotate", "find")
 class LogrotateTests(NodeTestCase):
     """logrotate -f."""
 
-    async def running(self) -> _Node:
+    async def running(self, *command: str) -> _Node:
         """A node that is ready."""
         node = _Node(self.database_url)
+        node.command = command or node.command
         self.addCleanup(lambda: Deferred.fromCoroutine(node.clean_up()))
         await node.start()
         return node
 
-    async def rotate(self, node: _Node, path: str = os.environ["PATH"]) -> None:
+    async def rotate(self, node: _Node) -> None:
         """Run logrotate, which must have nothing to say."""
         state = str(node.directory / "logrotate.state")
         out, err, status = await getProcessOutputAndValue(
-            "/usr/bin/env", [f"PATH={path}", "logrotate", "-f", "-s", state, str(node.rotation())], os.environ
+            "/usr/bin/env", ["logrotate", "-f", "-s", state, str(node.rotation())], os.environ
         )
         self.assertEqual((out, err, status), (b"", b"", 0))
 
-    async def rotated(self, node: _Node, path: str = os.environ["PATH"]) -> None:
+    async def rotated(self, node: _Node) -> None:
         """Run logrotate and wait until the node writes to its new files."""
-        await self.rotate(node, path)
+        await self.rotate(node)
         again = f"{node.error_file} is opened anew"
         await until(lambda: node.log_file.exists() and again in node.log_file.read_text(), "the new files are in use")
 
@@ -145,28 +147,27 @@ class LogrotateTests(NodeTestCase):
         self.assertEqual((after.st_uid, after.st_gid, after.st_mode & 0o777), (before.st_uid, before.st_gid, 0o640))
 
     @in_reactor()
-    async def test_unit(self) -> None:
-        """A node that is an active unit is told through systemctl (here: a program that stands in for it)."""
+    async def test_run(self) -> None:
+        """A node that `copilot-socket run` started, with no pid file anywhere, is found as well."""
+        node = await self.running("copilot-socket", "run")
+        await self.rotated(node)
+        self.assertEqual(await node.stop(), 0)
+
+    @in_reactor()
+    async def test_readers(self) -> None:
+        """Whoever reads a log while it is rotated is not signalled."""
         node = await self.running()
-        (node.run / "twistd.pid").unlink()
-        tools, told = node.directory / "tools", node.directory / "told"
-        tools.mkdir()
-        systemctl = tools / "systemctl"
-        systemctl.write_text(f'#!/bin/sh\necho "$@" >>{told}\nif [ "$1" = kill ]; then kill -HUP {node.pid}; fi\n')
-        systemctl.chmod(0o755)
-        await self.rotated(node, f"{tools}:{os.environ['PATH']}")
-        unit = "copilot-socket.service"
-        expected = [f"--quiet is-active {unit}", f"kill --kill-who=main --signal=HUP {unit}"]
-        self.assertEqual(told.read_text().splitlines(), expected)
+        reading = "import sys; log = open(sys.argv[1]); print(flush=True); input()"
+        reader, process = run_for(self, [sys.executable, "-c", reading, str(node.log_file)], {}, node.directory)
+        await until(lambda: reader.out != b"", "the log is being read")
+        await self.rotated(node)
+        process.closeStdin()
+        self.assertGreaterEqual(await reader.ended, 0, "it was hung up on")
 
     @in_reactor()
     async def test_no_node(self) -> None:
-        """Where no node runs all is well, and whoever has the number of a dead one is left alone."""
+        """Where no node runs all is well."""
         node = await self.running()
         await node.kill()
-        other, process = run_program([sys.executable, "-c", "input()"], {}, node.directory)
-        (node.run / "twistd.pid").write_text(str(process.pid))
         await self.rotate(node)
         self.assertTrue(node.log_file.with_name("socket.log.1").exists())
-        process.closeStdin()
-        self.assertNotEqual(await other.ended, -1, "it was not hung up on")

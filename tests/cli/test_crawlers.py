@@ -50,6 +50,11 @@ class CrawlersCommandTests(SiteTestCase):
         *_, more = (await self.call("--limit", "1")).splitlines()
         self.assertIn("crawler -2", await self.call("--cursor", more.removeprefix("more: --cursor ")))
 
+    async def test_nothing_to_list(self) -> None:
+        """An empty list says where crawlers connect."""
+        self.query("DELETE FROM crawlers")
+        self.assertIn("SOCKET_PATH", await self.call())
+
     async def test_json(self) -> None:
         """The node's own answer."""
         answer = json.loads(await self.call("--json"))

@@ -75,6 +75,14 @@ class JobsCommandTests(SiteTestCase):
         shown = await self.call_json("show", job_id)
         self.assertEqual((shown["status"], shown["resume_state"]), ("queued", None))
 
+    async def test_nothing_to_list(self) -> None:
+        """An empty list says how jobs come into being."""
+        status, out, _ = await self.call("list")
+        self.assertEqual(status, 0)
+        for words in ("copilot-socket seed", "copilot-socket jobs submit ACCOUNT COMMAND [PATH]"):
+            self.assertIn(words, out)
+        self.assertEqual(await self.call_json("list"), {"jobs": [], "next": None})
+
     async def test_file(self) -> None:
         """Many jobs come from a file or from standard input."""
         items = [{"account_id": "acme", "command": "epics", "full_path": f"g/{i}"} for i in range(3)]

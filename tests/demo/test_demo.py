@@ -1,5 +1,6 @@
 """The demo as a command: its stage, its options, and one whole performance."""
 
+import io
 import json
 import os
 import signal
@@ -8,13 +9,17 @@ from argparse import ArgumentParser
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from rich.console import Console
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from copilot_socket.cli import demo
+from copilot_socket.demo.display import Picture, draw
 from copilot_socket.demo.stage import DemoFailed, Stage
+from tests.support.crawler import in_reactor, until
+from tests.support.server import NodeTestCase, get_json
 
 COMMAND = (
     "import argparse, sys; from copilot_socket.cli import demo; parser = argparse.ArgumentParser(); "
@@ -122,6 +127,23 @@ class StageTests(SynchronousTestCase):
         child.stop()
         self.assertEqual(child.status, -signal.SIGKILL)
         self.assertEqual(stage.heard.get(timeout=10), ("deaf", None))
+
+
+class CrawlersTests(NodeTestCase):
+    """What a node says of its crawlers."""
+
+    @in_reactor()
+    async def test_they_are_drawn(self) -> None:
+        """The picture shows a crawler by its name, and what it does."""
+        node = await self.node()
+        crawler = await self.greeted(node, "crawler-a")
+        await until(lambda: self.query("SELECT key FROM crawlers"), "the crawler is known")
+        status, answer = await get_json(node.port, "/api/v1/crawlers")
+        self.assertEqual(status, 200)
+        console = Console(file=io.StringIO(), width=120)
+        console.print(draw(Picture({}, answer["crawlers"], {}, {}, 1.0)))
+        self.assertRegex(console.file.getvalue(), r"crawler-a +│ 0 +│ connected +│")
+        await crawler.hang_up()
 
 
 class WholeTests(TestCase):

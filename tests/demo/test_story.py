@@ -128,7 +128,7 @@ class DisplayTests(SynchronousTestCase):
 
     def picture(self, seconds: float = 1.0, queued: int = 2) -> Picture:
         """Something to show."""
-        crawler = {"crawler_id": "a", "is_active": True, "active_jobs": ["x"], "system_status": "crawling"}
+        crawler = {"id": "a", "connected": True, "active_jobs": ["x"], "system_status": "crawling"}
         return Picture({"queued": queued, "failed": 0}, [crawler], {"issue": 1}, {"issue": 3}, seconds)
 
     def test_a_pipe_gets_lines(self) -> None:

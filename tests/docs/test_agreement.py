@@ -64,8 +64,8 @@ class LinkTests(SynchronousTestCase):
     """Links lead somewhere."""
 
     def test_links(self) -> None:
-        """Every relative link of docs/ names a file that exists, and a heading that it has."""
-        for page in DOCS.rglob("*.md"):
+        """Every relative link of README.md and docs/ names a file that exists, and a heading that it has."""
+        for page in (ROOT / "README.md", *DOCS.rglob("*.md")):
             for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
                 if "://" in target:
                     continue
