@@ -67,7 +67,7 @@ class Engine:
         """Make an image *tag* with Python and pip of this machine's Debian. Raises :class:`Unavailable`."""
         root = self._directory / "root"
         packages = "python3,python3-pip,python3-venv,ca-certificates"
-        command = ["debootstrap", "--variant=minbase", f"--include={packages}", _codename(), str(root), _mirror()]
+        command = ["debootstrap", "--variant=minbase", f"--include={packages}", _codename(), str(root), mirror()]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
         if done.returncode:
             raise Unavailable(f"debootstrap makes no Debian here: {done.stdout[-500:]}")
@@ -88,7 +88,7 @@ def _codename() -> str:
     return found[1]
 
 
-def _mirror() -> str:
+def mirror() -> str:
     """Where this machine gets its packages from."""
     folder = Path("/etc/apt")
     for path in [folder / "sources.list", *sorted((folder / "sources.list.d").glob("*"))]:

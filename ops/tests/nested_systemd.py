@@ -85,7 +85,7 @@ _SCRIPTS = {
 }
 
 
-def _cgroup() -> Path | None:
+def unified_cgroup() -> Path | None:
     """Where the unified hierarchy is mounted."""
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _, where, kind, *_ = line.split()
@@ -95,7 +95,7 @@ def _cgroup() -> Path | None:
 
 
 def _possible() -> bool:
-    if os.geteuid() != 0 or _cgroup() is None or not _SYSTEMD.exists():
+    if os.geteuid() != 0 or unified_cgroup() is None or not _SYSTEMD.exists():
         return False
     if any(shutil.which(program) is None for program in _PROGRAMS):
         return False
@@ -116,7 +116,7 @@ class NestedSystemd:
         self.directory.chmod(0o755)  # its copy is read by services
         self._environment = environment
         self._units = units
-        parent = _cgroup()
+        parent = unified_cgroup()
         assert parent is not None
         self._cgroup = parent / self.directory.name
         self._program: Program | None = None

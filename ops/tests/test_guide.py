@@ -60,7 +60,7 @@ class NameTests(SynchronousTestCase):
         seen = set()
         for text in code():
             for line in text.replace("\\\n", " ").splitlines():
-                for words in re.findall(r"(?:^|[\s/(])copilot-socket((?: +[^\s#;&|]+)*)", line):
+                for words in re.findall(r"(?:^|[\s/(])copilot-socket((?: +[^\s#;&|)]+)*)", line):
                     name, *rest = words.split() or [""]
                     if not re.fullmatch(r"[a-z]+", name) or "systemctl" in line:
                         continue

@@ -104,12 +104,6 @@ class FilesTests(SynchronousTestCase):
 
 
 HOME = "/opt/copilot-socket"
-AS_NODE = """
-set -a
-. /etc/copilot-study/environment
-cd /var/lib/copilot-study
-exec runuser -u copilot-study -- "$@"
-"""
 CRAWLER = """
 import json, socket, sys
 connection = socket.socket(socket.AF_UNIX)
@@ -347,4 +341,4 @@ class BootedTests(TestCase):
 
     async def as_node(self, systemd: NestedSystemd, *command: str) -> str:
         """Run *command* as the guide says."""
-        return await systemd.run("sh", "-c", AS_NODE, "sh", *command)
+        return await systemd.run(f"{HOME}/ops/as_node", *command)
