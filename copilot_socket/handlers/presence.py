@@ -160,6 +160,9 @@ class PresenceKeeper:
         """Find crawlers that have been silent for too long, and connections that never said a thing."""
         now = self._attention.tick(self._reactor.seconds())
         for crawler in self._registry:
+            if any(link.held_back for link in crawler.links):  # who isn't listened to is not silent
+                crawler.last_seen = now
+                continue
             silence = now - crawler.last_seen
             if crawler.present and silence > self._heartbeat_timeout:
                 crawler.silent_since = now
@@ -246,7 +249,9 @@ class PresenceKeeper:
     def _state(self, link: Link) -> ConnectionState:
         crawler = link.crawler
         silent = self._attention.now - crawler.last_seen if crawler.present and link.spoken else None
-        return ConnectionState(link.id, silent, list(crawler.held), crawler.system_status, crawler.activity)
+        activity = crawler.activity
+        status, details = (None, b"{}") if activity is None else (activity.system_status, activity.details)
+        return ConnectionState(link.id, silent, list(crawler.held), status, details)
 
     def _note(self, link: Link, active: bool) -> None:
         crawler = link.crawler
