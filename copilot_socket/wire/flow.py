@@ -69,7 +69,8 @@ class Flow(Protocol):
                 data = self._take_up() + data
             self._framer.feed(data)
             self._deal()
-            self._settle()
+            if self.paused or self.placed or not self._reading or self._framer.held > LARGE:
+                self._settle()
         except Exception:
             self._broken()
 

@@ -31,7 +31,6 @@ class Outbox:
     def __init__(self, owed: Owed) -> None:
         self._owed = owed
         self._slots: deque[Slot] = deque()
-        self._dropped = False
         self.waiting = 0
         """How many replies are owed, by weight."""
 
@@ -45,12 +44,18 @@ class Outbox:
 
     def fill(self, slot: Slot, replies: Sequence[Reply]) -> Sequence[Reply]:
         """The replies for *slot* are known, perhaps none; gives all that can be sent now."""
-        slot.replies = replies
-        if self._dropped:
-            self._owed.total -= slot.weight
-            return ()
         slots = self._slots
-        ready: list[Reply] = []
+        if slots and slots[0] is not slot:
+            slot.replies = replies
+            return ()
+        self._owed.total -= slot.weight
+        if not slots:  # they were dropped
+            return ()
+        slots.popleft()
+        self.waiting -= slot.weight
+        if not slots or slots[0].replies is None:  # as nearly always
+            return replies
+        ready = [*replies]
         while slots and slots[0].replies is not None:
             first = slots.popleft()
             self.waiting -= first.weight
@@ -65,6 +70,5 @@ class Outbox:
     def drop(self) -> None:
         """Nobody can be sent anything any more. What is being worked on counts until it is known."""
         slots, self._slots = self._slots, deque()
-        self._dropped = True
         self.waiting = 0
         self._owed.total -= sum(slot.weight for slot in slots if slot.replies is not None)

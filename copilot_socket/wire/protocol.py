@@ -137,8 +137,9 @@ class CrawlerProtocol(Flow):
         else:
             pending = self._outbox.slot(weight + DEFERRED), message.reference, self._begun
             result.addCallbacks(self.answered, self.failed, callbackArgs=(pending,), errbackArgs=(pending,))
-        if self._outbox.waiting >= FEW_OWED:
-            self._hold_back()
+        waiting = self._outbox.waiting
+        if waiting >= FEW_OWED and (waiting >= MAX_OWED or self._owed.total >= MAX_OWED_IN_ALL):
+            self.pause(Pause.OWED)
 
     # -- replies out
 
@@ -201,22 +202,18 @@ class CrawlerProtocol(Flow):
 
     def _answer(self, replies: Sequence[Reply]) -> None:
         self._send(self._outbox.answer(replies))
-        if self._outbox.waiting >= FEW_OWED:
-            self._hold_back()
-
-    def _hold_back(self) -> None:
-        if self._outbox.waiting >= self._most_owed():
+        waiting = self._outbox.waiting
+        if waiting >= FEW_OWED and (waiting >= MAX_OWED or self._owed.total >= MAX_OWED_IN_ALL):
             self.pause(Pause.OWED)
-
-    def _most_owed(self) -> int:
-        return MAX_OWED if self._owed.total < MAX_OWED_IN_ALL else FEW_OWED
 
     def _catch_up(self) -> None:
         if self.closed_because is not None:
             if not self._outbox.waiting:
                 self.close(self.closed_because)
-        elif Pause.OWED in self.paused and self._outbox.waiting < self._most_owed() // 2:
-            self.resume(Pause.OWED)
+        elif Pause.OWED in self.paused:
+            most = MAX_OWED if self._owed.total < MAX_OWED_IN_ALL else FEW_OWED
+            if self._outbox.waiting < most // 2:
+                self.resume(Pause.OWED)
 
     def _give_up(self, reason: str) -> None:
         """Read no more, and end the connection once all that is owed is out: it says why."""
