@@ -187,7 +187,7 @@ class ElementFault:
 
 @record
 class Reference:
-    """What is kept of a message while its reply is not known: the message itself may be large."""
+    """What is kept of a message while its reply is pending; the message itself may be large."""
 
     type: str
     job_id: str | None

@@ -1,4 +1,4 @@
-"""What crawlers say of themselves in heartbeats, as it is kept to be shown."""
+"""What is kept of a crawler's last heartbeat, for socket_connections and live events."""
 
 from typing import Any, cast
 
@@ -8,21 +8,21 @@ import orjson
 from copilot_socket.core.messages import Heartbeat, Message
 
 MAX_MEMORY_USAGE = 4096
-"""Bytes of ``memoryUsage`` as JSON that are shown: it may be anything, and one is kept for each crawler."""
+"""Bytes of JSON up to which ``memoryUsage``, which may be anything, is kept."""
 SMALL = 1024
-"""Bytes of a heartbeat that is kept as it came until it is looked at: of most of them nobody ever wants to know."""
+"""Bytes up to which a heartbeat is kept unencoded until its activity is read: most are replaced before that."""
 
 
 @attrs.frozen
 class Activity:
-    """How a crawler says it is; ``details`` is a JSON object of what else it said."""
+    """``systemStatus``, and the other fields of a heartbeat as a JSON object."""
 
     system_status: str
     details: bytes
 
 
 def activity_of(message: Message) -> Activity:
-    """What the heartbeat *message* says, in bounded memory and in a form that can be stored for sure."""
+    """The activity in the heartbeat *message*, bounded and always encodable."""
     data = cast(Heartbeat, message.data)
     details = {
         "activeJobs": data.active_jobs,
@@ -34,7 +34,7 @@ def activity_of(message: Message) -> Activity:
 
 
 def _bounded(value: Any) -> orjson.Fragment | None:
-    """*value* as JSON; None where it is too large, or so odd that it can't be written."""
+    """*value* as JSON; None if it is too large, or can't be encoded (nested too deeply)."""
     try:
         encoded = orjson.dumps(value)
     except orjson.JSONEncodeError:

@@ -28,7 +28,7 @@ class Link(Protocol):
 
     @property
     def held_back(self) -> bool:
-        """Whether the node does not read from it: it may have said something that nobody has heard."""
+        """Whether the node does not read from it, so that it may have sent something that is not known yet."""
 
     def push(self, reply: Reply) -> None:
         """Send *reply* now, ahead of answers that wait for a commit."""
@@ -82,7 +82,7 @@ class Crawler:
     sent_at: float = 0.0
     reported_since_request: bool = False
     _heartbeat: Message | Activity | None = None
-    """The last one: as it came if it is small, and until somebody wants to know."""
+    """The last one; a small one is encoded only when it is read."""
     arriving: int = 0
     """Arrivals under way: meanwhile it is not known what it holds."""
     _begun: int = 0
@@ -96,12 +96,12 @@ class Crawler:
         return self.max_jobs - len(self.held) + self.ending - self.reserved
 
     def hear_heartbeat(self, message: Message) -> None:
-        """Keep what the heartbeat *message* says, until the next one."""
+        """Replace the activity by that of the heartbeat *message*."""
         self._heartbeat = message if message.size <= SMALL else activity_of(message)
 
     @property
     def activity(self) -> Activity | None:
-        """What it said of itself in its last heartbeat, if there was one."""
+        """That of its last heartbeat, if there was one."""
         if isinstance(self._heartbeat, Message):
             self._heartbeat = activity_of(self._heartbeat)
         return self._heartbeat

@@ -119,7 +119,7 @@ class Messages:
         link.capabilities = CAPABILITIES.intersection(data.capabilities or ())
         crawler = self._presence.identify(link, crawler)
         crawler.max_jobs = data.max_jobs or self.terms.max_jobs
-        if data.entity_types is not None:  # those that nothing is known of would be kept in vain
+        if data.entity_types is not None:  # unknown ones match no command
             crawler.entity_types = tuple(dict.fromkeys(filter(KNOWN_ENTITY_TYPES.__contains__, data.entity_types)))
         number = crawler.begin()
         self._presence.heard(crawler)

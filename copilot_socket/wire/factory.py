@@ -32,7 +32,7 @@ class Doorkeeper(Protocol):
 
 
 class CrawlerFactory(ServerFactory):
-    """The listening side of the wire. *patience* in seconds: how long the other end may take nothing that is sent."""
+    """The listening side of the wire. *patience*: seconds for which a client may take nothing of what it is sent."""
 
     noisy = False
 
@@ -60,14 +60,14 @@ class CrawlerFactory(ServerFactory):
         self._owed = Owed()
         self._places = Places(places(max_message_size))
         self._unread = 0
-        """Bytes that were sent to connections while their other ends did not read."""
+        """Bytes sent to clients that do not read, in all."""
         self._max_connections = max_connections
         self._max_message_size = max_message_size
         self._patience = patience
         self._reading = True
         self.connections: dict[str, CrawlerProtocol] = {}
         self.refused: dict[CrawlerProtocol, IDelayedCall] = {}
-        """Connections past the limit, and when each of them is closed."""
+        """Connections over the limit, oldest first, and the timer that closes each."""
 
     def buildProtocol(self, addr: IAddress | None) -> CrawlerProtocol:
         """A protocol for a new connection."""
@@ -107,36 +107,36 @@ class CrawlerFactory(ServerFactory):
             closing.cancel()
 
     def find_place(self, protocol: CrawlerProtocol) -> bool:
-        """Whether *protocol* may hold a large part of a message; where it may not, it waits for that."""
+        """Whether *protocol* may hold more than :data:`LARGE` bytes of a message; otherwise it is queued."""
         protocol.placed = True
         return self._places.take(protocol, self.attention.now)
 
     def leave_place(self, protocol: CrawlerProtocol) -> None:
-        """*protocol* holds little again."""
+        """*protocol* needs no place any more."""
         protocol.placed = False
         self._places.leave(protocol, self.attention.now)
 
     def reads(self, protocol: CrawlerProtocol) -> None:
-        """*protocol* is read from again: until now it could not go on with its message."""
+        """Reading from *protocol* resumes: the time for its large message starts again."""
         if protocol in self._places.holders:
             self._places.holders[protocol] = self.attention.now
 
     def pile_up(self, protocol: CrawlerProtocol, size: int) -> None:
-        """Count *size* more bytes that wait for *protocol*'s other end, which does not read; negative: fewer.
+        """Add *size*, which may be negative, to the bytes that *protocol*'s client does not read.
 
-        Where it is too much in all, those who have taken nothing for the longest time are cut off.
+        Over :data:`MAX_UNREAD` in all, the client that has taken nothing for the longest time is cut off.
         """
         protocol.unread += size
         self._unread += size
         while self._unread > MAX_UNREAD:
             waiting = (each for each in self.connections.values() if each.unread)
             stalest = min(waiting, key=lambda each: each.taken_at or 0.0, default=protocol)
-            stalest.cut_off("too much waits for those who do not read what they are sent")
+            stalest.cut_off("unread replies of all connections reached their limit")
 
     # -- called from above
 
     def read(self, reading: bool) -> None:
-        """Stop reading from all crawlers, or go on. Time in which nobody is read from is no silence."""
+        """Stop reading from all crawlers, or resume. Silence is not counted meanwhile."""
         if reading == self._reading:
             return
         self._reading = reading
@@ -152,14 +152,14 @@ class CrawlerFactory(ServerFactory):
                 protocol.pause(Pause.NODE)
 
     def cut_off_stalled(self) -> None:
-        """Cut off who has taken nothing of what was sent for too long, or does not end a large message."""
+        """Cut off clients that have read nothing, or not completed a large message, within the time-out."""
         before = self.attention.now - self._patience
         for protocol in list(self.connections.values()):
             if protocol.taken_at is not None and protocol.taken_at < before:
-                protocol.cut_off("it has not read what it was sent for the heartbeat time-out")
+                protocol.cut_off("nothing read of what it was sent within the heartbeat time-out")
         for protocol, since in list(self._places.holders.items()):
             if since < before and not protocol.held_back:
-                protocol.cut_off(f"a message of more than {LARGE} bytes took longer than the heartbeat time-out")
+                protocol.cut_off(f"a message of more than {LARGE} bytes not complete within the heartbeat time-out")
 
     def tell_all(self, reply: Reply) -> None:
         """Send *reply* over every connection."""
@@ -193,7 +193,7 @@ class CrawlerFactory(ServerFactory):
         return False
 
     def _refuse(self, protocol: CrawlerProtocol) -> None:
-        """Say so, and close it after a while. Nobody reads from it, so that it costs next to nothing meanwhile."""
+        """Send the error, and close later. Nothing is read from *protocol* meanwhile."""
         protocol.pause(Pause.CLOSING)
         text = f"this server takes {self._max_connections} connections (SOCKET_MAX_CONNECTIONS); come back later"
         protocol.push(Error(ErrorCode.TOO_MANY_CONNECTIONS, text))

@@ -1,4 +1,4 @@
-"""One connection's two directions: read from while nothing speaks against it, sent no more than it takes."""
+"""Flow control of one connection: it is read from unless there is a reason not to, and sent no more than is read."""
 
 import secrets
 from collections.abc import Sequence
@@ -20,9 +20,10 @@ from copilot_socket.wire.stages import Stages
 
 @implementer(IPushProducer)
 class Flow(Protocol):
-    """A connection, as far as bytes go. It produces replies for its transport, which says when nobody reads them.
+    """Bytes in and replies out. A push producer of its own transport, which reports when the client does not read.
 
-    While it is not read from, what has come already is kept as bytes. Whatever it keeps is let go of when it is over.
+    What has arrived and cannot be handled during a pause is kept as bytes. Every buffer is released when the
+    connection is lost. A subclass handles what is framed, in :meth:`_deal`.
     """
 
     log = Logger()
@@ -35,27 +36,27 @@ class Flow(Protocol):
         self.paused: set[Pause] = set()
         """Why it is not read from."""
         self.placed = False
-        """It has one of the places for large messages, or waits for one."""
+        """It has a place for a large message, or is queued for one."""
         self.unread = 0
-        """Bytes that were sent while the other end did not read."""
+        """Bytes sent since the client stopped reading."""
         self.taken_at: float | None = None
-        """When the other end last took bytes, in seconds of attention; None: nothing waits for it."""
+        """When the client last took bytes, in seconds of attention; None: nothing waits for it."""
         self._stages = stages
         self._framer = Framer(max_size)
         self._max_size = max_size
         self._outbox = Outbox(owed)
         self._unsent: list[Reply] = []
         self._reading = True
-        """Whether the transport reads: not before what has come already is dealt with."""
+        """Whether the transport reads: after a pause not before everything that had arrived is handled."""
         self._complete = b""
-        """Messages that had come when reading stopped and were not dealt with, a newline between two of them."""
+        """Complete messages that were not handled when the pause began, separated by newlines."""
         self._unframed = b""
-        """What came in the turn in which reading stopped."""
+        """What arrived in the turn in which the pause began."""
 
     # -- bytes in
 
     def dataReceived(self, data: bytes) -> None:
-        """Take *data*; every message that is complete is dealt with when the others have been read from."""
+        """Take *data*; complete messages are handled once all connections have been read from in this turn."""
         self._stages.deal(self._receive, data)
 
     def _receive(self, data: bytes) -> None:
@@ -66,7 +67,7 @@ class Flow(Protocol):
             return
         try:
             if self._complete or self._unframed:
-                data = self._take_up() + data
+                data = self._restore() + data
             self._framer.feed(data)
             self._deal()
             if self.paused or self.placed or not self._reading or self._framer.held > LARGE:
@@ -75,13 +76,13 @@ class Flow(Protocol):
             self._broken()
 
     def _deal(self) -> None:
-        """Deal with what is framed, until reading stops."""
+        """Handle what is framed, until there is a reason to pause."""
         raise NotImplementedError
 
-    # -- when it is read from
+    # -- pausing
 
     def pause(self, why: Pause) -> None:
-        """Don't read from it, for this reason as well."""
+        """Stop reading, for this reason too."""
         self.paused.add(why)
         if self._reading:
             self._reading = False
@@ -89,7 +90,7 @@ class Flow(Protocol):
                 self.transport.pauseProducing()
 
     def resume(self, why: Pause) -> None:
-        """This is no reason any more. Where there is no other one, what has come already is dealt with first."""
+        """Remove a reason. When none is left, what has already arrived is handled, and then reading resumes."""
         if why in self.paused:
             self.paused.remove(why)
             if not self.paused:
@@ -97,11 +98,11 @@ class Flow(Protocol):
 
     @property
     def held_back(self) -> bool:
-        """Whether the node does not read from it: it may have said something that nobody has heard."""
+        """Whether the node does not read from it, so that it may have sent something that is not known yet."""
         return not self._reading
 
     def _settle(self) -> None:
-        """What has come is dealt with, or reading has stopped: keep what is left as bytes, and see how much it is."""
+        """Keep what is not handled as bytes, take a place for it if it is large, else resume reading if possible."""
         if self.closed_because is not None:
             return
         if self.paused and self._framer.ready:
@@ -117,8 +118,8 @@ class Flow(Protocol):
             self.factory.reads(self)
             self.transport.resumeProducing()
 
-    def _take_up(self) -> bytes:
-        """Have what was left when reading stopped dealt with; what has not been framed is given back."""
+    def _restore(self) -> bytes:
+        """Put back the complete messages; returns the bytes that are not framed yet."""
         if self._complete:
             left = [(data, None, False) for data in self._complete.split(b"\n")]
             self._framer.ready.extend(left)  # type: ignore[arg-type]
@@ -126,34 +127,34 @@ class Flow(Protocol):
         return data
 
     def pauseProducing(self) -> None:
-        """The transport holds more than it should: the other end does not read."""
+        """Called by the transport when its send buffer is full: the client does not read."""
         if Pause.UNREAD not in self.paused:
             self.taken()
             self.pause(Pause.UNREAD)
 
     def resumeProducing(self) -> None:
-        """The other end has taken everything."""
+        """Called by the transport when its send buffer is empty."""
         self.factory.pile_up(self, -self.unread)
         self.taken_at = None
         self.resume(Pause.UNREAD)
 
     def stopProducing(self) -> None:
-        """The connection is lost, of which it is told by :meth:`connectionLost`."""
+        """Called by the transport when it is closed; :meth:`connectionLost` follows."""
 
     def taken(self) -> None:
-        """The other end has taken bytes of those that wait for it."""
+        """Called by the transport when the client has taken bytes of the send buffer."""
         self.taken_at = self.factory.attention.now
 
     # -- replies out
 
     def push(self, reply: Reply) -> None:
-        """Send *reply* now, ahead of answers that wait for a commit. While any do, others of this turn join it."""
+        """Send *reply* ahead of pending replies; at once, unless the present turn may bring more to send."""
         self._send((reply,))
         if not self._stages.dealing and not self._outbox.waiting:
             self.flush()
 
     def _send(self, replies: Sequence[Reply]) -> None:
-        """What a turn of the reactor brings goes together, unless it is much."""
+        """Write *replies* at the end of the turn, or when there are many."""
         if not replies or not self.connected:
             return
         if not self._unsent:
@@ -163,7 +164,7 @@ class Flow(Protocol):
             self.flush()
 
     def flush(self) -> None:
-        """Send what is to be sent."""
+        """Write what is to be sent."""
         if self._unsent:
             unsent, self._unsent = self._unsent, []
             if self.transport is None or not self.connected:
@@ -180,12 +181,12 @@ class Flow(Protocol):
     # -- life
 
     def connectionMade(self) -> None:
-        """Hand the connection to the factory, which knows whether there is room."""
+        """Register with the factory, which refuses the connection if there is no room."""
         self.transport.registerProducer(self, True)
         self.factory.opened(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection is over. What was kept for it is let go of now, not when the garbage collector comes by."""
+        """Release all buffers now: pending replies may keep this object alive for a while."""
         self.connected = 0
         self._drop_input()
         self._outbox.drop()
@@ -194,7 +195,7 @@ class Flow(Protocol):
         self.transport = None
 
     def close(self, reason: str) -> None:
-        """End the connection once all that was sent is out."""
+        """Close the connection once everything sent is written. What is received is ignored."""
         if self.closed_because is None:
             self.closed_because = reason
         self._drop_input()
@@ -206,7 +207,7 @@ class Flow(Protocol):
             self.transport.loseConnection()
 
     def cut_off(self, reason: str) -> None:
-        """End the connection at once, whatever has not been sent."""
+        """Close the connection at once, whatever is not written yet."""
         if self.closed_because is None:
             self.closed_because = reason
         self._drop_input()
@@ -221,6 +222,6 @@ class Flow(Protocol):
             self.factory.leave_place(self)
 
     def _broken(self) -> None:
-        """Something is wrong here; the crawler comes back, and says again what was not acked."""
+        """Close the connection after an internal error; its crawler reconnects and repeats what was not acked."""
         self.log.failure("The server failed on connection {connection}, which is closed", connection=self.id)
         self.close("the server failed")

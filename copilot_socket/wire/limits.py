@@ -1,65 +1,68 @@
-"""What connections may keep in memory, and why one is not read from. ``copilot_socket.memory`` adds all of it up."""
+"""Bounds of what connections keep in memory, and the reasons for not reading from one.
+
+:mod:`copilot_socket.memory` adds all of them up.
+"""
 
 from enum import Enum
 from typing import Any
 
 MAX_OWED = 1000
-"""Replies that a connection may wait for before it is not read from; it is again at half of that."""
-MAX_OWED_IN_ALL = 20_000
-FEW_OWED = 20
-"""While more than that are owed to all connections together, each of them may wait for only so many."""
+"""Pending replies at which a connection is no longer read from; reading resumes below half of that."""
+MAX_OWED_IN_ALL = 10_000
+"""Pending replies of all connections beyond which each connection may only have :data:`FEW_OWED`."""
+FEW_OWED = 10
 DEFERRED = 4
-"""A reply that a coroutine works on takes as much memory as so many that only wait for a commit."""
+"""Additional weight of a pending reply that a coroutine works on: it takes more memory than waiting for a commit."""
 MAX_UNSENT = 100
-"""Replies that are kept for one write at the end of a turn; more than that are written at once."""
+"""Replies collected for one write at the end of a turn; at this number they are written at once."""
 MAX_POINTER = 512
-"""Characters of the JSON pointer in an error: names of fields may be as long as a message."""
-MAX_UNREAD = 64 * 1024 * 1024
-"""Bytes of replies that clients don't read, in all, beyond the 64 KiB at which one is not read from any more."""
+"""Characters of the JSON pointer in an error: a field's name may be as long as a message."""
+MAX_UNREAD = 32 * 1024 * 1024
+"""Bytes sent to clients that do not read, in all, beyond the 64 KiB at which reading from such a client stops."""
 LARGE = 64 * 1024
-"""Bytes of an incomplete message that any connection may hold."""
-MAX_LARGE = 64 * 1024 * 1024
-"""Bytes of incomplete messages of those connections that may hold more, in all."""
+"""Bytes of an incomplete message that every connection may hold."""
+MAX_LARGE = 32 * 1024 * 1024
+"""Bytes of incomplete messages of the connections that may hold more, in all."""
 MAX_REFUSED = 100
-"""Connections past the limit that are kept for a moment; of more than that the oldest is closed at once."""
+"""Connections over SOCKET_MAX_CONNECTIONS that stay open until their time is up; beyond that the oldest is closed."""
 
 
 class Pause(Enum):
     """Why a connection is not read from. It is read from while there is no reason not to."""
 
-    NODE = "the node takes no messages: it starts or stops, or its queue of reports is full, or the database is away"
-    OWED = "too many replies are owed to it"
-    UNREAD = "it does not read what it is sent"
+    NODE = "the node starts, stops, or can't store what it would read"
+    OWED = "too many replies are pending"
+    UNREAD = "its client does not read what it is sent"
     CROWDED = "too many other connections are in the middle of a large message"
-    CLOSING = "it is about to be closed"
+    CLOSING = "it will be closed"
 
 
 class Places:
-    """Which connections may hold more than :data:`LARGE` bytes of a message; others wait in line, not read from.
+    """The connections that may hold more than :data:`LARGE` bytes of a message; others queue, and are not read from.
 
-    ``holders``: since when each has its place, in the caller's seconds.
+    ``holders`` gives the time at which each got its place, on the caller's clock.
     """
 
     def __init__(self, count: int) -> None:
         self._count = count
         self.holders: dict[Any, float] = {}
-        self._line: dict[Any, None] = {}
+        self._queue: dict[Any, None] = {}
 
     def take(self, connection: Any, now: float) -> bool:
-        """Whether *connection* has a place; where it has none it waits in line."""
+        """Whether *connection* has a place, now or since before; otherwise it is queued for one."""
         if connection not in self.holders:
             if len(self.holders) >= self._count:
-                self._line[connection] = None
+                self._queue[connection] = None
                 return False
             self.holders[connection] = now
         return True
 
     def leave(self, connection: Any, now: float) -> None:
-        """*connection* needs no place any more, nor one in line; the next one is read from."""
-        self._line.pop(connection, None)
-        if self.holders.pop(connection, None) is not None and self._line:
-            following = next(iter(self._line))
-            del self._line[following]
+        """Free the place of *connection*, or take it from the queue. The next one gets its place and is resumed."""
+        self._queue.pop(connection, None)
+        if self.holders.pop(connection, None) is not None and self._queue:
+            following = next(iter(self._queue))
+            del self._queue[following]
             self.holders[following] = now
             following.resume(Pause.CROWDED)
 

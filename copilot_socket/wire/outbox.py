@@ -7,7 +7,7 @@ from copilot_socket.core.replies import Reply
 
 
 class Owed:
-    """What all connections together wait for; ``total`` in replies."""
+    """The pending replies of all connections; ``total`` is the sum of their weights."""
 
     __slots__ = ("total",)
 
@@ -16,7 +16,7 @@ class Owed:
 
 
 class Slot:
-    """The place of the replies to one message; None: they are not known yet. *weight*: how many they count as."""
+    """The place of the replies to one message, None while they are pending. *weight*: how many they count as."""
 
     __slots__ = ("replies", "weight")
 
@@ -26,16 +26,16 @@ class Slot:
 
 
 class Outbox:
-    """The replies that one connection waits for, which count in *owed* as well."""
+    """The pending replies of one connection, and those that wait behind them. All of them count in *owed* too."""
 
     def __init__(self, owed: Owed) -> None:
         self._owed = owed
         self._slots: deque[Slot] = deque()
         self.waiting = 0
-        """How many replies are owed, by weight."""
+        """Their weight."""
 
     def slot(self, weight: int = 1) -> Slot:
-        """Keep a place for replies that are not known yet."""
+        """Reserve the next place for replies that are not known yet."""
         slot = Slot(weight)
         self._slots.append(slot)
         self.waiting += weight
@@ -43,13 +43,13 @@ class Outbox:
         return slot
 
     def fill(self, slot: Slot, replies: Sequence[Reply]) -> Sequence[Reply]:
-        """The replies for *slot* are known, perhaps none; gives all that can be sent now."""
+        """Set the replies of *slot*, perhaps none; returns what can be sent now."""
         slots = self._slots
         if slots and slots[0] is not slot:
             slot.replies = replies
             return ()
         self._owed.total -= slot.weight
-        if not slots:  # they were dropped
+        if not slots:  # the connection is lost
             return ()
         slots.popleft()
         self.waiting -= slot.weight
@@ -64,11 +64,11 @@ class Outbox:
         return ready
 
     def answer(self, replies: Sequence[Reply]) -> Sequence[Reply]:
-        """Replies to a message that are known at once; gives what can be sent now."""
+        """Add replies that are known at once; returns what can be sent now."""
         return self.fill(self.slot(len(replies)), replies) if self._slots else replies
 
     def drop(self) -> None:
-        """Nobody can be sent anything any more. What is being worked on counts until it is known."""
+        """Release everything, since the connection is lost. What is pending counts until it is resolved."""
         slots, self._slots = self._slots, deque()
         self.waiting = 0
         self._owed.total -= sum(slot.weight for slot in slots if slot.replies is not None)

@@ -22,7 +22,7 @@ class CrawlerTransport(unix.Server):
     writeSomeData = tcp.Connection.writeSomeData
 
     def doWrite(self) -> Any:
-        """See :class:`twisted.internet.interfaces.IWriteDescriptor`; the producer is told when bytes were taken."""
+        """See :class:`twisted.internet.interfaces.IWriteDescriptor`. Reports progress to the connection."""
         waiting, producer = self._waiting, self.producer
         result = super().doWrite()
         if producer is self.producer and isinstance(producer, Flow) and 0 < self._waiting < waiting:
@@ -34,7 +34,7 @@ class CrawlerTransport(unix.Server):
         return len(self.dataBuffer) - self.offset + self._tempDataLen
 
     def connectionLost(self, reason: Failure) -> None:
-        """Let go of what was not sent: somebody may hold on to this object for longer."""
+        """Release the send buffer."""
         super().connectionLost(reason)
         self.dataBuffer = b""
         self._tempDataBuffer = []

@@ -109,7 +109,7 @@ class UnreadTests(FlowTestCase):
         self.assertFalse(self.open())
         self.lose(self.protocol, self.transport)
         self.assertEqual(
-            self.doorkeeper.told, ["opened", "it has not read what it was sent for the heartbeat time-out"]
+            self.doorkeeper.told, ["opened", "nothing read of what it was sent within the heartbeat time-out"]
         )
 
     def test_not_cut_off(self) -> None:
@@ -187,7 +187,7 @@ class PlaceTests(FlowTestCase):
         self.end(self.other, "2")
         self.end(third, "3")
         self.assertEqual(self.handler.refs, ["4", "1", "2", "3"])
-        self.assertEqual((self.factory._places.holders, self.factory._places._line), ({}, {}))
+        self.assertEqual((self.factory._places.holders, self.factory._places._queue), ({}, {}))
 
     def test_freed_by_the_end_of_a_connection(self) -> None:
         """A connection that is over needs no place any more, nor one in line."""
