@@ -108,7 +108,7 @@ class TransportTests(TestCase):
         await self.server.lost
 
     async def test_progress(self) -> None:
-        """The connection hears when the send buffer is full, when the client takes some of it, and when it is empty."""
+        """The connection hears when the send buffer fills, when the client takes some of it, and when it is empty."""
         await self.connect()
         connection = Connection()
         self.transport.registerProducer(connection, True)
