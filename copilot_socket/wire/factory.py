@@ -10,7 +10,7 @@ from copilot_socket.core.errors import ErrorCode
 from copilot_socket.core.replies import Error, Reply
 from copilot_socket.telling import ErrorsSent, Telling
 from copilot_socket.wire.handled import Handled
-from copilot_socket.wire.limits import LARGE, MAX_REFUSED, MAX_UNREAD, Pause, Places, places
+from copilot_socket.wire.limits import HURRY, LARGE, MAX_REFUSED, MAX_UNREAD, Pause, Places, places
 from copilot_socket.wire.outbox import Owed
 from copilot_socket.wire.peer import Peer, read_peer
 from copilot_socket.wire.protocol import CrawlerProtocol, Handler
@@ -153,13 +153,14 @@ class CrawlerFactory(ServerFactory):
 
     def cut_off_stalled(self) -> None:
         """Cut off clients that have read nothing, or not completed a large message, within the time-out."""
-        before = self.attention.now - self._patience
+        now = self.attention.now
         for protocol in list(self.connections.values()):
-            if protocol.taken_at is not None and protocol.taken_at < before:
+            if protocol.taken_at is not None and now - protocol.taken_at > self._patience:
                 protocol.cut_off("nothing read of what it was sent within the heartbeat time-out")
+        patience = min(self._patience, HURRY) if self._places.contended else self._patience
         for protocol, since in list(self._places.holders.items()):
-            if since < before and not protocol.held_back:
-                protocol.cut_off(f"a message of more than {LARGE} bytes not complete within the heartbeat time-out")
+            if now - since > patience and not protocol.held_back:
+                protocol.cut_off(f"a message of more than {LARGE} bytes not complete within {patience:g} s")
 
     def tell_all(self, reply: Reply) -> None:
         """Send *reply* over every connection."""

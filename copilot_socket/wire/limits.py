@@ -23,6 +23,8 @@ LARGE = 64 * 1024
 """Bytes of an incomplete message that every connection may hold."""
 MAX_LARGE = 32 * 1024 * 1024
 """Bytes of incomplete messages of the connections that may hold more, in all."""
+HURRY = 10.0
+"""Seconds in which a large message must be complete while other connections are queued for a place."""
 MAX_REFUSED = 100
 """Connections over SOCKET_MAX_CONNECTIONS that stay open until their time is up; beyond that the oldest is closed."""
 
@@ -47,6 +49,11 @@ class Places:
         self._count = count
         self.holders: dict[Any, float] = {}
         self._queue: dict[Any, None] = {}
+
+    @property
+    def contended(self) -> bool:
+        """Whether a connection is queued."""
+        return bool(self._queue)
 
     def take(self, connection: Any, now: float) -> bool:
         """Whether *connection* has a place, now or since before; otherwise it is queued for one."""

@@ -13,7 +13,7 @@ from copilot_socket.core.replies import Ack, Shutdown
 from copilot_socket.wire import factory as factory_module
 from copilot_socket.wire import flow as flow_module
 from copilot_socket.wire.codec import encode
-from copilot_socket.wire.limits import MAX_REFUSED, MAX_UNSENT, Places
+from copilot_socket.wire.limits import HURRY, MAX_REFUSED, MAX_UNSENT, Places
 from copilot_socket.wire.protocol import CrawlerProtocol
 from tests.wire.connection import PATIENCE, ProtocolTestCase, Transport, acked, beat, beats
 
@@ -200,11 +200,19 @@ class PlaceTests(FlowTestCase):
         self.clock.advance(0)
         self.assertEqual(third_transport.producerState, "producing")
 
+    def test_alone(self) -> None:
+        """A connection that nobody waits for has the time-out to complete its message."""
+        self.begin(self.protocol, "1")
+        self.pass_by(PATIENCE)
+        self.assertTrue(self.open())
+        self.pass_by(1)
+        self.assertFalse(self.open())
+
     def test_cut_off(self) -> None:
-        """Who has a place and does not come to the end of its message is cut off; who waits for one is not."""
+        """While others are queued there is less time; who is queued is not cut off."""
         self.begin(self.protocol, "1")
         self.begin(self.other, "2")
-        self.pass_by(PATIENCE)
+        self.pass_by(HURRY)
         self.assertTrue(self.open())
         self.pass_by(1)
         self.assertEqual((self.open(), self.open(self.other)), (False, True))
