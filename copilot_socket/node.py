@@ -139,12 +139,13 @@ class Node(Service):
             messages,
             Door(self.presence, self.dispatcher, terms),
             self._reactor,
+            self.attention,
             self.telling,
             max_connections=config.max_connections,
             max_message_size=config.max_message_size,
+            patience=config.heartbeat_timeout,
         )
         self.writer.on_flow = self._flow
-        self.factory.on_reading = self._reading
 
     def _build_http(self, vault: Vault) -> None:
         config, reactor = self.config, self._reactor
@@ -177,6 +178,7 @@ class Node(Service):
         lease_round = config.lease / 3
         tasks = [
             Task("silence", self._silence_interval, self.presence.look_for_silence),
+            Task("stalled connections", self._silence_interval, self.factory.cut_off_stalled),
             Task("lease renewal", lease_round, self.presence.renew),
             Task("release of expired leases", min(5.0, lease_round), self.presence.release_lost),
             Task("job time-outs", min(60.0, config.job_timeout / 10, config.reconnect_grace), self.presence.time_out),
@@ -294,14 +296,6 @@ class Node(Service):
             self.presence.database_failed()
         if self._stopping is None:
             self.factory.read(flowing)
-
-    def _reading(self, reading: bool) -> None:
-        """Time in which the node does not read is no silence."""
-        now = self._reactor.seconds()
-        if reading:
-            self.attention.resume(now)
-        else:
-            self.attention.pause(now)
 
     async def _poll(self) -> None:
         await self._due.look()
