@@ -18,8 +18,8 @@ from copilot_socket.logs import Destination, Levels
 from copilot_socket.logs.files import LogFile, Output
 from copilot_socket.logs.lines import json_line, text_line
 from copilot_socket.node import Node
+from copilot_socket.notify import Notifier
 from copilot_socket.store.writer import Writer
-from copilot_socket.timers import Timers
 from copilot_socket.wire.protocol import CrawlerProtocol
 
 
@@ -179,7 +179,7 @@ class LevelTests(SynchronousTestCase):
             ("store", Writer.log),
             ("http", Application.log),
             ("node", Node.log),
-            ("node", Timers.log),
+            ("node", Notifier.log),
         ):
             self.assertEqual(
                 [part for part in (*PARTS, "node") if Levels("info", [f"socket:{part}"]).debugs(logger.namespace)],

@@ -10,25 +10,9 @@ from copilot_socket.config import Config, masked_url
 from copilot_socket.store import migrate
 from copilot_socket.store.database import DEDICATED
 from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres
+from copilot_socket.store.rights import FORBIDDEN, MISSING, NEEDED, TABLES
 
 _PATIENCE = 5  # seconds to connect
-TABLES = (
-    "accounts",
-    "area_authorizations",
-    "areas",
-    "audit_log",
-    "crawlers",
-    "idempotency_keys",
-    "job_assignments",
-    "job_error_log",
-    "job_past_tries",
-    "jobs",
-    "nodes",
-    "socket_connections",
-)
-"""Those that a node writes to."""
-VIEWS = ("job_tries",)
-SEQUENCES = ("job_order",)
 _MIGRATE = "run `copilot-socket migrate`, as the role that owns the tables"
 _GRANT = "as the owner of the tables run `psql -f ops/postgres/2-rights.sql`, or grant what is missing"
 _HOLDERS = "see who holds them (`SELECT usename, count(*) FROM pg_stat_activity GROUP BY 1`)"
@@ -46,21 +30,6 @@ _CONNECTING = {
     "does not exist": "make role and database (ops/postgres/1-roles.sql), or correct DATABASE_URL",
 }
 _UNREACHABLE = "start that PostgreSQL, or set DATABASE_URL to the right one"
-
-_MISSING = """
-SELECT name FROM unnest(%(tables)s || %(views)s || %(sequences)s) AS name WHERE to_regclass(name) IS NULL
-"""
-
-_FORBIDDEN = """
-SELECT name || ' (' || string_agg(kind, ', ' ORDER BY kind DESC) || ')' FROM (
-  SELECT name, kind FROM unnest(%(tables)s) AS name, unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) AS kind
-  WHERE NOT has_table_privilege(name, kind)
-  UNION ALL
-  SELECT name, 'SELECT' FROM unnest(%(views)s) AS name WHERE NOT has_table_privilege(name, 'SELECT')
-  UNION ALL
-  SELECT name, 'USAGE' FROM unnest(%(sequences)s) AS name WHERE NOT has_sequence_privilege(name, 'USAGE')
-) AS forbidden GROUP BY name ORDER BY name
-"""
 
 # -1 is no limit. Slots that are kept for superusers and pg_use_reserved_connections are not for a node.
 _ALLOWED_CONNECTIONS = """
@@ -156,15 +125,14 @@ def _schema(url: str, connection: Connection, *, embedded: bool) -> Iterator[Fin
 
 def _tables(connection: Connection) -> Iterator[Finding]:
     """Whether everything is there, and may be used by this role."""
-    names = {"tables": list(TABLES), "views": list(VIEWS), "sequences": list(SEQUENCES)}
     with connection.cursor() as cursor:
-        cursor.execute(_MISSING, names)
+        cursor.execute(MISSING, NEEDED)
         missing = [row[0] for row in cursor.fetchall()]
         if missing:
             yield Finding("tables", False, f"missing: {', '.join(missing)}", "restore them from a backup")
             return
         yield Finding("tables", True, f"all {len(TABLES)} are there")
-        cursor.execute(_FORBIDDEN, names)
+        cursor.execute(FORBIDDEN, NEEDED)
         forbidden = [row[0] for row in cursor.fetchall()]
     role = connection.info.user
     if forbidden:
