@@ -5,14 +5,16 @@ from collections.abc import Iterator
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
+from copilot_socket.cli.fitness_inspection import inspect_session, inspect_tokens, inspect_writing
 from copilot_socket.cli.inspection import Finding
 from copilot_socket.config import Config, masked_url
+from copilot_socket.core.vault import Vault
 from copilot_socket.store import migrate
 from copilot_socket.store.database import DEDICATED
 from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres
 from copilot_socket.store.rights import FORBIDDEN, MISSING, NEEDED, TABLES
 
-_PATIENCE = 5  # seconds to connect
+_PATIENCE = 5  # seconds to connect, and for each statement
 _MIGRATE = "run `copilot-socket migrate`, as the role that owns the tables"
 _GRANT = "as the owner of the tables run `psql -f ops/postgres/2-rights.sql`, or grant what is missing"
 _HOLDERS = "see who holds them (`SELECT usename, count(*) FROM pg_stat_activity GROUP BY 1`)"
@@ -42,11 +44,11 @@ SELECT least(
 """
 
 
-def inspect_database(config: Config) -> Iterator[Finding]:
-    """Whether the database can be reached and used."""
+def inspect_database(config: Config, vault: Vault | None) -> Iterator[Finding]:
+    """Whether the database can be reached and used, and stored tokens be read with the keys of *vault*, if given."""
     if config.database_url is not None:
         name = masked_url(config.database_url)
-        yield from _inspect_url(config.database_url, name, config.database_pool, embedded=False)
+        yield from _inspect_url(config.database_url, name, config.database_pool, vault, embedded=False)
         return
     embedded = EmbeddedPostgres(config.state_dir)
     name = f"embedded PostgreSQL in {config.state_dir}"
@@ -56,14 +58,14 @@ def inspect_database(config: Config) -> Iterator[Finding]:
             yield Finding("database", True, f"{name}: will be made when a node starts")
             return
         try:
-            yield from _inspect_url(embedded.start(), name, config.database_pool, embedded=True)
+            yield from _inspect_url(embedded.start(), name, config.database_pool, vault, embedded=True)
         finally:
             embedded.stop()  # it keeps running if a node uses it
     except EmbeddedError as error:
         yield Finding("database", False, str(error), "do what the message says, or set DATABASE_URL to a PostgreSQL")
 
 
-def _inspect_url(url: str, name: str, pool: int, *, embedded: bool) -> Iterator[Finding]:
+def _inspect_url(url: str, name: str, pool: int, vault: Vault | None, *, embedded: bool) -> Iterator[Finding]:
     try:
         connection = psycopg2.connect(url, connect_timeout=_PATIENCE, application_name=migrate.APPLICATION_NAME)
     except psycopg2.Error as error:
@@ -73,9 +75,19 @@ def _inspect_url(url: str, name: str, pool: int, *, embedded: bool) -> Iterator[
         return
     connection.autocommit = True
     try:
+        _have_patience(connection)
         yield _server(connection, name)
         yield _connections(connection, pool)
-        yield from _schema(url, connection, embedded=embedded)
+        unwritable = inspect_session(connection)
+        if unwritable is not None:
+            yield unwritable
+        findings = list(_schema(url, connection, embedded=embedded))
+        yield from findings
+        if findings[-1].subject == "rights" and findings[-1].good:
+            if unwritable is None:
+                yield inspect_writing(connection)
+            if vault is not None:
+                yield inspect_tokens(connection, vault)
     except migrate.RightsError as error:
         yield Finding("rights", False, f"{name}: {error}", _GRANT)
     except (psycopg2.Error, migrate.SchemaError) as error:
@@ -94,6 +106,12 @@ def _server(connection: Connection, name: str) -> Finding:
     if encoding != "UTF8":
         return Finding("database", False, detail, "make the database with ENCODING 'UTF8'")
     return Finding("database", True, detail)
+
+
+def _have_patience(connection: Connection) -> None:
+    """Have the server end a statement that takes too long, such as one that waits for a lock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = %s", (1000 * _PATIENCE,))
 
 
 def _connections(connection: Connection, pool: int) -> Finding:

@@ -27,10 +27,10 @@ ACCOUNTS = 10
 KEPT = 100
 """Accounts whose tokens can't be decrypted that are tried again at each look."""
 
-_STATE = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::bool"
+STATE = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::bool"
 
 # One row a page. Where autovacuum is off nobody gives the pages back, so there is an end to them.
-_WRITE = """
+WRITE = """
 INSERT INTO write_probe (payload) SELECT repeat('x', 8000) WHERE pg_relation_size('write_probe') < 64 * 1024 * 1024
 """
 
@@ -73,7 +73,7 @@ class Probe:
         latency = None
         try:
             begun = self._reactor.seconds()
-            [state] = await self._connection.query(_STATE)
+            [state] = await self._connection.query(STATE)
             latency = self._reactor.seconds() - begun
             _refuse(*state)
             if thorough:
@@ -109,7 +109,7 @@ class Probe:
 
     async def _write(self) -> None:
         async def write(tx: Transaction) -> None:
-            await tx.query(_WRITE)
+            await tx.query(WRITE)
             raise _Undo
 
         with suppress(_Undo):

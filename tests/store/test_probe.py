@@ -20,13 +20,15 @@ from copilot_socket.store.embedded import EmbeddedPostgres
 from copilot_socket.store.outage import Outages
 from copilot_socket.store.probe import ACCOUNTS, WRITE_EVERY, Probe
 from tests.support.crawler import reactor
-from tests.support.postgres import FAST, DatabaseTestCase, as_role, execute, reachable_directory, server_url
-
-NO_SPACE = """
-CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN RAISE EXCEPTION 'could not extend file "base/5/16384": No space left on device' USING ERRCODE = '53100'; END $$;
-CREATE TRIGGER refuse BEFORE INSERT ON write_probe FOR EACH ROW EXECUTE FUNCTION refuse()
-"""
+from tests.support.postgres import (
+    FAST,
+    NO_SPACE,
+    DatabaseTestCase,
+    as_role,
+    execute,
+    reachable_directory,
+    server_url,
+)
 
 
 class ProbeTestCase(DatabaseTestCase):
