@@ -6,9 +6,9 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
-from copilot_socket.store.outage import cause_of
+from copilot_socket.store.outage import level
 
 NEVER = float("inf")
 _log = Logger("copilot_socket.timers")
@@ -121,10 +121,8 @@ class _Loop:
         )
 
     def _explain(self, error: Exception) -> None:
-        # An outage of the database is told of by whoever meets it first (store/outage.py).
-        quiet = self._stopped or cause_of(error) is not None
-        report = _log.debug if quiet else _log.error
-        report("The round of {task} failed: {error!r}", task=self.task.name, error=error)
+        how_bad = LogLevel.debug if self._stopped else level(error, LogLevel.error)
+        _log.emit(how_bad, "The round of {task} failed: {error!r}", task=self.task.name, error=error)
 
     def _later(self, seconds: float, what: Callable[[], None]) -> IDelayedCall:
         def run() -> None:

@@ -1,10 +1,11 @@
 """What an error says of the database's state, and the log lines about an outage: a few, however long it lasts."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg2
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from copilot_socket.core.causes import Cause
 from copilot_socket.store.faults import DatabaseAway
@@ -67,7 +68,7 @@ class Unfit(Exception):
         self.cause = cause
 
 
-def cause_of(error: BaseException) -> Cause | None:
+def cause_of(error: BaseException | None) -> Cause | None:
     """Which state of the database *error* tells of; None for the fault of a statement or of its data."""
     for each in _chain(error):
         if isinstance(each, Unfit):
@@ -80,6 +81,11 @@ def cause_of(error: BaseException) -> Cause | None:
         text = str(error)
         return next((cause for words, cause in _BY_WORDS if words in text), Cause.UNREACHABLE)
     return None
+
+
+def level(error: BaseException, otherwise: Any) -> Any:
+    """At which ``LogLevel`` whoever meets *error* logs it: an outage is told of by :class:`Outages`, once for all."""
+    return otherwise if cause_of(error) is None else LogLevel.debug
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
