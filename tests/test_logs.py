@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from twisted.logger import ILogObserver, Logger, LogPublisher
+from twisted.python.failure import Failure
+from twisted.python.log import LogPublisher as OldPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.config import Config, ConfigFaults, load
@@ -156,6 +158,18 @@ class TextTests(SynchronousTestCase):
         text = text_line(_event_of(say)) or ""
         self.assertEqual(re.findall(r"\n(?!\t).", text), [])
         self.assertIn("\\x1b[1m", text)
+
+    def test_older_interface(self) -> None:
+        """Where Twisted logs by its older interface, the traceback is in the text: it is taken out of that."""
+        events: list[dict[str, Any]] = []
+        publisher = LogPublisher(events.append)  # type: ignore[arg-type]
+        old = OldPublisher(publishPublisher=publisher)
+        old.msg(failure=Failure(RuntimeError("no")), why=None, isError=1, system="connection")
+        line = text_line(events[0]) or ""
+        self.assertIn("[connection] Unhandled Error\n\tTraceback", line)
+        self.assertEqual(line.count("RuntimeError"), 1)
+        said = json.loads(json_line(events[0]))
+        self.assertEqual((said["message"], "RuntimeError: no" in said["traceback"]), ("Unhandled Error", True))
 
     def test_nothing_but_a_failure(self) -> None:
         """A Deferred's unhandled error comes without a text of its own."""

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from threading import Lock
 
 import attrs
-from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
+from twisted.logger import ILogObserver, LogEvent, LogLevel
 from zope.interface import implementer
 
 from copilot_socket.clock import steady
-from copilot_socket.logs.lines import failure_text, one_line
+from copilot_socket.logs.lines import failure_text, message, one_line
 
 PERIOD = 60.0
 """Seconds in which lines that are alike are written once."""
@@ -98,7 +98,7 @@ def _limited(event: LogEvent) -> bool:
 
 
 def _text(event: LogEvent) -> str:
-    return one_line(": ".join(filter(None, [formatEvent(event), failure_text(event)])))[:_LENGTH]
+    return ": ".join(filter(None, [message(event), one_line(failure_text(event))]))[:_LENGTH]
 
 
 def _summary(key: Key, alike: _Alike, event: LogEvent) -> LogEvent:

@@ -19,7 +19,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 def text_line(event: LogEvent) -> str | None:
     """For people: ``<local time> [namespace#level] message``, on one line. Those of a traceback follow, indented."""
-    line = eventAsText(_with_text(event), includeTraceback=False)
+    event = _plain_event(event)
+    line = eventAsText(event, includeTraceback=False)
     if not line:
         return None
     traceback = _traceback(event).splitlines() if "log_failure" in event else []
@@ -28,11 +29,12 @@ def text_line(event: LogEvent) -> str | None:
 
 def json_line(event: LogEvent) -> str:
     """For programs: one compact JSON object; ``traceback`` is there for failures only."""
+    event = _plain_event(event)
     line = {
         "timestamp": _iso(event["log_time"]),
         "level": event["log_level"].name,
         "namespace": event.get("log_namespace", ""),
-        "message": one_line(formatEvent(_with_text(event))),
+        "message": message(event),
     }
     line |= {name: value for name, value in _fields(event).items() if name not in line}
     if "log_failure" in event:
@@ -43,11 +45,19 @@ def json_line(event: LogEvent) -> str:
 LINES: Mapping[str, Callable[[LogEvent], str | None]] = {"text": text_line, "json": json_line}
 
 
-def _with_text(event: LogEvent) -> LogEvent:
-    """*event*, which may say nothing but that it is about a failure."""
-    if event.get("log_format") or "log_failure" not in event:
-        return event
-    return {**event, "log_format": "{log_text}", "log_text": failure_text(event)}
+def message(event: LogEvent) -> str:
+    """What *event* says, on one line and without a traceback."""
+    return one_line(formatEvent(_plain_event(event)))
+
+
+def _plain_event(event: LogEvent) -> LogEvent:
+    """*event*, its failure apart from its text. Twisted's older interface puts the traceback into the text."""
+    if "failure" in event and event.get("log_namespace") == "log_legacy":
+        first, *_ = event.get("log_text", "").split("\n", 1)
+        return {**event, "log_failure": event["failure"], "log_text": first, "log_format": "{log_text}"}
+    if "log_failure" in event and not event.get("log_format"):
+        return {**event, "log_text": failure_text(event), "log_format": "{log_text}"}
+    return event
 
 
 def one_line(text: str) -> str:
@@ -57,7 +67,7 @@ def one_line(text: str) -> str:
 
 def failure_text(event: LogEvent) -> str:
     """Type and text of the failure that *event* is about; empty if there is none."""
-    failure = event.get("log_failure")
+    failure = event.get("log_failure", event.get("failure"))
     return "" if failure is None else f"{failure.type.__name__}: {safe_str(failure.value)}"
 
 
