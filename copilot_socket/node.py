@@ -90,7 +90,7 @@ class Node(Service):
         self._claim_connection = self.database.dedicated(settings=HOT)
         claims = Claims(self._claim_connection, self.id)
         vault = Vault(config.secret_keys)
-        self._probe = Probe(self.dsn, vault, self.outages, reactor)
+        self._probe = Probe(self.dsn, vault, self.outages, reactor, limits)
         grant = GitLabGrant(reactor, config.gitlab_client_id, config.gitlab_client_secret)
         tokens = Tokens(self.database, vault, grant, self.id, reactor, self.telling)
         self.registry = Registry()

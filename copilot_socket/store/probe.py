@@ -27,6 +27,9 @@ ACCOUNTS = 10
 KEPT = 100
 """Accounts whose tokens can't be decrypted that are tried again at each look."""
 
+_IMPATIENT = "SET LOCAL statement_timeout = %(patience)s; "
+"""For this transaction only: a pooler may give the session to others."""
+
 STATE = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::bool"
 
 # One row a page. Where autovacuum is off nobody gives the pages back, so there is an end to them.
@@ -52,8 +55,8 @@ class Probe:
 
     log = Logger()
 
-    def __init__(self, dsn: str, vault: Vault, outages: Outages, reactor: IReactorTime) -> None:
-        self._connection = Connection(dsn, reactor, Limits(PATIENCE, PATIENCE))
+    def __init__(self, dsn: str, vault: Vault, outages: Outages, reactor: IReactorTime, limits: Limits) -> None:
+        self._connection = Connection(dsn, reactor, limits)
         self._outages = outages
         self._reactor = reactor
         self._keys = _Keys(vault)
@@ -70,26 +73,37 @@ class Probe:
         thorough = in_doubt or self._looks % WRITE_EVERY == 0
         self._looks += 1
         late = self._reactor.callLater(PATIENCE, self._connection.close)
-        latency = None
+        answered: list[float] = []
         try:
-            begun = self._reactor.seconds()
-            [state] = await self._connection.query(STATE)
-            latency = self._reactor.seconds() - begun
-            _refuse(*state)
-            if thorough:
-                await self._rights()
-                await self._write()
-            rows = await self._connection.query(_TOKENS, self._keys.next)
+            with suppress(_Undo):
+                await self._connection.transaction(lambda tx: self._look(tx, thorough, answered))
         except (DatabaseAway, psycopg2.Error, Unfit) as error:
             self._failed(error if late.active() else Unfit(Cause.NO_ANSWER, f"no answer within {PATIENCE:g} s"))
         else:
             self._outages.worked()
-            self._keys.tried(rows, self._undecryptable)
             self.cause = Cause.SECRET_KEY if self._keys.wrong else None
         finally:
-            self.latency = latency
+            self.latency = answered[0] if answered else None
             if late.active():
                 late.cancel()
+
+    async def _look(self, tx: Transaction, thorough: bool, answered: list[float]) -> None:
+        """Ask all that there is to ask; *answered* is given the seconds that the first answer took. Always raises."""
+        begun = self._reactor.seconds()
+        [(recovering, read_only)] = await tx.query(_IMPATIENT + STATE, {"patience": int(PATIENCE * 1000)})
+        answered.append(self._reactor.seconds() - begun)
+        if recovering:
+            raise Unfit(Cause.STANDBY, "pg_is_in_recovery() is true")
+        if read_only:
+            raise Unfit(Cause.READ_ONLY, "transaction_read_only is on")
+        if thorough:
+            for statement, cause in ((MISSING, Cause.TABLES), (FORBIDDEN, Cause.RIGHTS)):
+                names = [str(row[0]) for row in await tx.query(statement, NEEDED)]
+                if names:
+                    raise Unfit(cause, ", ".join(names))
+            await tx.query(WRITE)
+        self._keys.tried(await tx.query(_TOKENS, self._keys.next), self._undecryptable)
+        raise _Undo
 
     def close(self) -> None:
         """Close the connection; what is under way fails, and nobody is told."""
@@ -100,20 +114,6 @@ class Probe:
     def answers(self) -> bool:
         """Whether the database answered at the last look."""
         return self.latency is not None
-
-    async def _rights(self) -> None:
-        for statement, cause in ((MISSING, Cause.TABLES), (FORBIDDEN, Cause.RIGHTS)):
-            names = [str(row[0]) for row in await self._connection.query(statement, NEEDED)]
-            if names:
-                raise Unfit(cause, ", ".join(names))
-
-    async def _write(self) -> None:
-        async def write(tx: Transaction) -> None:
-            await tx.query(WRITE)
-            raise _Undo
-
-        with suppress(_Undo):
-            await self._connection.transaction(write)
 
     def _failed(self, error: Exception) -> None:
         cause = cause_of(error)
@@ -130,14 +130,6 @@ class Probe:
             "encrypted with, or renew the account's credential",
             account=account,
         )
-
-
-def _refuse(recovering: bool, read_only: bool) -> None:
-    """Raise :class:`Unfit` unless such a session can write."""
-    if recovering:
-        raise Unfit(Cause.STANDBY, "pg_is_in_recovery() is true")
-    if read_only:
-        raise Unfit(Cause.READ_ONLY, "transaction_read_only is on")
 
 
 class _Keys:

@@ -16,6 +16,7 @@ from copilot_socket.core.causes import Cause
 from copilot_socket.core.vault import Vault
 from copilot_socket.store import migrate
 from copilot_socket.store import probe as probe_module
+from copilot_socket.store.connection import Limits
 from copilot_socket.store.embedded import EmbeddedPostgres
 from copilot_socket.store.outage import Outages
 from copilot_socket.store.probe import ACCOUNTS, WRITE_EVERY, Probe
@@ -40,7 +41,7 @@ class ProbeTestCase(DatabaseTestCase):
 
     def make(self, url: str, *keys: str) -> Probe:
         """A probe of the database at *url*."""
-        probe = Probe(url, Vault(keys), Outages(reactor), reactor)
+        probe = Probe(url, Vault(keys), Outages(reactor), reactor, Limits())
         self.addCleanup(probe.close)
         return probe
 
@@ -147,6 +148,12 @@ class StateTests(ProbeTestCase):
         cause, lines = await self.look()
         self.assertIs(cause, Cause.REFUSES)
         self.assertIn("PostgreSQL refuses statements: new row for relation", lines[0])
+
+    async def test_time_outs_of_its_own(self) -> None:
+        """Its time-out holds for its transactions only: a pooler may give the session to somebody else."""
+        await self.looks(WRITE_EVERY + 1)
+        left = await self.probe._connection.query("SHOW statement_timeout")
+        self.assertEqual(left, [(f"{Limits().query:g}s",)])
 
 
 class KeyTests(ProbeTestCase):
