@@ -134,7 +134,7 @@ class Outages:
             cause=cause.label,
             error=error,
             count=count,
-            limited=True,
+            log_limited=True,  # see logs/limiter.py
         )
 
     def worked(self) -> None:
