@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from copilot_socket.config import Config
 from copilot_socket.handlers.activity import MAX_MEMORY_USAGE, SMALL
 from copilot_socket.http.feed import MAX_STREAMS, MAX_WAITING
+from copilot_socket.store.database import DEDICATED
 from copilot_socket.wire.limits import (
     FEW_OWED,
     LARGE,
@@ -35,8 +36,6 @@ HTTP = 64 * MIB
 """Bodies of HTTP requests and their answers."""
 DATABASE_CONNECTION = 1 * MIB
 """A connection to the database, and a result on its way."""
-DEDICATED = 3
-"""Connections to the database beside the pool: for the writer, for claims and for new jobs."""
 
 
 def parts(config: Config) -> Mapping[str, int]:
