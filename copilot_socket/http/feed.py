@@ -1,6 +1,7 @@
 """The feed of live events: who watches, and what each is sent. Nobody who watches can hold up or fill up the node."""
 
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -109,9 +110,16 @@ class Feed:
 
     log = Logger()
 
-    def __init__(self, telling: Telling, clock: IReactorTime, node: str, name_of: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        telling: Telling,
+        clock: IReactorTime,
+        node: str,
+        name_of: Callable[[str], str],
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
         self._telling = telling
-        self._clock = clock
+        self._wall_clock = wall_clock
         self._node = node
         self._render = Renderer(name_of)
         self._numbers = itertools.count(1)
@@ -129,9 +137,9 @@ class Feed:
     def refusal(self) -> str | None:
         """Why no stream can be opened now, if none can."""
         if self._closed:
-            return "the node is stopping"
+            return "Node is stopping"
         if len(self._streams) >= MAX_STREAMS:
-            return f"{MAX_STREAMS} streams of events are open, and no more may be"
+            return f"At most {MAX_STREAMS} event streams may be open"
         return None
 
     def open(self, wanted: Wanted, watcher: Watcher) -> None:
@@ -184,5 +192,5 @@ class Feed:
             stream.keep_alive()
 
     def _now(self) -> str:
-        moment = datetime.fromtimestamp(self._clock.seconds(), UTC)
+        moment = datetime.fromtimestamp(self._wall_clock(), UTC)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
