@@ -6,7 +6,6 @@
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web import http
@@ -23,7 +22,7 @@ class Channel(http.HTTPChannel):
     """One HTTP connection."""
 
     factory: "Connections"
-    transport: ITCPTransport
+    transport: Any
     answering = False
     """Whether a complete request waits for its answer, or the answer for its reader."""
     _arriving = False
@@ -40,9 +39,25 @@ class Channel(http.HTTPChannel):
         super().connectionLost(reason)
 
     def dataReceived(self, data: bytes) -> None:
-        """More of a request; of one that was refused before its end, the rest is thrown away unparsed."""
-        if not (self.requests and self.requests[-1].refused):
+        """More of a request.
+
+        Thrown away unparsed is what follows a request that was refused before its end, or the last one of this
+        connection, which a stream of events never finishes.
+        """
+        refused = self.requests and self.requests[-1].refused
+        if not refused and (self.persistent or not self.answering):
             super().dataReceived(data)
+
+    def pauseProducing(self) -> None:
+        """The client does not read. Nothing is read from it either, or further requests would pile up."""
+        super().pauseProducing()
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """The client has read what it was sent."""
+        super().resumeProducing()
+        if self.answering and not self.persistent:
+            self.transport.resumeProducing()  # only to notice that a stream's client has gone
 
     def resetTimeout(self) -> None:
         """Only the first byte of a request starts its time, so that none comes byte by byte for ever."""
@@ -70,6 +85,8 @@ class Channel(http.HTTPChannel):
         """*request* is answered; what came after it, if anything, is dealt with now."""
         self.answering = False
         super().requestDone(request)
+        if not self.persistent:
+            self.setTimeout(REQUEST_TIMEOUT)  # for the client to take what is left of the answer
 
 
 class Connections:

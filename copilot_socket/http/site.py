@@ -185,17 +185,17 @@ class _Site(Connections, Site):
             timeout=REQUEST_TIMEOUT,
             reactor=application.reactor,
         )
-        self._application = application
+        self.application = application
 
     def _request(self, *args: object, **kwargs: object) -> Request:
         request = Request(*args, **kwargs)
-        request.application = self._application
+        request.application = self.application
         return request
 
     def log(self, request: http.Request) -> None:
         """One line a request."""
         method, uri = request.method.decode("latin-1"), request.uri.decode("latin-1")
-        self._application.log.debug("{method} {uri} {status}", method=method, uri=uri, status=request.code)
+        self.application.log.debug("{method} {uri} {status}", method=method, uri=uri, status=request.code)
 
 
 def _parameters(query: str) -> list[tuple[str, str]]:
