@@ -33,9 +33,6 @@ class Application(Protocol):
     reactor: IReactorTime
     slices: Slices
 
-    def body_share(self) -> Share:
-        """A share, still empty, of the memory for request bodies."""
-
     def answer_share(self) -> Share:
         """A share, still empty, of the memory for answers."""
 
@@ -53,6 +50,8 @@ class Request(server.Request):
     """Collects at most 16 MiB of body. A request that is too large or not let in is answered before its end."""
 
     application: Application
+    share: Share
+    """Of the memory for request bodies."""
     content: BytesIO
     refused = False
     _finished = False
@@ -63,7 +62,6 @@ class Request(server.Request):
     def gotLength(self, length: int | None) -> None:
         """The headers are complete; *length* is None for a chunked body."""
         self.content = BytesIO()
-        self._share = self.application.body_share()
         if length == 0:
             return
         problem = self.application.refuse_early(self.knock("")) or self._room(length or 0)
@@ -88,7 +86,7 @@ class Request(server.Request):
         """Why there is no room for a body of *size* bytes."""
         if size > MAX_BODY:
             return Problem(413, f"Request body must be at most {MAX_BODY} bytes")
-        if not self._share.grow(size):
+        if not self.share.grow(size):
             busy = f"Request bodies of {MAX_BODIES} bytes are being processed; try again later"
             return Problem(503, busy, headers={"Retry-After": "1"})
         return None
@@ -106,7 +104,7 @@ class Request(server.Request):
         """The client has gone."""
         super().connectionLost(reason)
         if not self._answering:
-            self._share.free()
+            self.share.free()
 
     def knock(self, method: str) -> Knock:
         """What is known before the body; *method* is not, to Twisted, until the end of it."""
@@ -130,7 +128,7 @@ class Request(server.Request):
 
     def reply(self, reply: Reply | Streaming) -> None:
         """Send *reply*, or begin to, unless the client is gone. The request's body is no longer needed."""
-        self._share.free()
+        self.share.free()
         if self._finished:
             return
         if isinstance(reply, Streaming):
@@ -186,7 +184,7 @@ class Request(server.Request):
         """
         self.refused = True
         self.content = BytesIO()
-        self._share.free()
+        self.share.free()
         # Asked to go on with the body, the client would send it.
         self.requestHeaders.removeHeader(b"expect")
         reply = problem.reply()

@@ -109,10 +109,6 @@ class Application:
         self._gate = Gate(parts.token, parts.origins)
         self._origins = Origins(parts.origins)
 
-    def body_share(self) -> Share:
-        """A share, still empty, of the memory for request bodies."""
-        return Share(self.bodies)
-
     def answer_share(self) -> Share:
         """A share, still empty, of the memory for answers."""
         return Share(self.answers)
@@ -190,6 +186,7 @@ class _Site(Connections, Site):
     def _request(self, *args: object, **kwargs: object) -> Request:
         request = Request(*args, **kwargs)
         request.application = self.application
+        request.share = Share(self.application.bodies)
         return request
 
     def log(self, request: http.Request) -> None:

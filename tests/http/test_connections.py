@@ -12,7 +12,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.http import channel, site
+from copilot_socket.http import channel, job_handlers, site
 from copilot_socket.http.channel import READ, REQUEST_TIMEOUT
 from copilot_socket.http.requests import ANSWER_TIMEOUT, LINGER, MANY_CHUNKS, SMALL_CHUNK
 from copilot_socket.http.shares import UNCOUNTED
@@ -155,6 +155,22 @@ class ConnectionTestCase(SynchronousTestCase):
     def answer_bytes(self) -> int:
         """Bytes of answers that are counted."""
         return int(self.site.application.answers.used)
+
+
+class EndTests(ConnectionTestCase):
+    """Clients that go away."""
+
+    def test_at_any_time(self) -> None:
+        """Wherever a request ends, nothing of it is left, and nothing is logged."""
+        request = POST + b"Content-Length: 100000\r\n\r\n" + b"[1,2]" + b" " * 99_995 + LARGE
+        for length in (*range(0, 150, 7), 50_000, 100_100, len(request)):
+            client = self.connect()
+            client.send(request[:length])
+            client.leave()
+            self.reactor.turn()
+            self.reactor.turn()
+            self.assertEqual((self.body_bytes, self.answer_bytes, self.site.channels), (0, 0, {}), length)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
 
 
 class TimeTests(ConnectionTestCase):
@@ -402,6 +418,35 @@ class BodyTests(ConnectionTestCase):
         self.assertEqual((self.store.submitted, self.body_bytes), ([1], 300_000))
         self.store.answer()
         self.assertEqual(self.body_bytes, 0)
+
+    def test_a_few_at_a_time(self) -> None:
+        """Of large submissions a few are worked on, the others wait as bytes; small ones do not wait."""
+        self.patch(job_handlers, "LARGE_SUBMISSIONS", 2)
+        self.make()
+        clients = [self.post(100_000, self.jobs(100_000)) for _ in range(3)]
+        for _ in range(20):
+            self.reactor.turn()
+        self.assertEqual(len(self.store.submitted), 2)
+        self.post(UNCOUNTED, self.jobs(UNCOUNTED))
+        self.assertEqual(len(self.store.submitted), 3)
+        self.store.answer()
+        for _ in range(20):
+            self.reactor.turn()
+        self.assertEqual(len(self.store.submitted), 4)
+        self.assertEqual([client.statuses for client in clients], [[201], [], []])
+
+    def test_gone_while_it_waits(self) -> None:
+        """Nobody begins with a large submission whose client has gone meanwhile."""
+        self.patch(job_handlers, "LARGE_SUBMISSIONS", 1)
+        self.make()
+        first, second = (self.post(100_000, self.jobs(100_000)) for _ in range(2))
+        for _ in range(20):
+            self.reactor.turn()
+        second.leave()
+        self.store.answer()
+        for _ in range(20):
+            self.reactor.turn()
+        self.assertEqual((first.statuses, len(self.store.submitted), self.body_bytes), ([201], 1, 0))
 
     def test_small_chunks(self) -> None:
         """A body in very many very small chunks is refused; as many of a fair size are not."""
