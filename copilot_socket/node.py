@@ -160,7 +160,7 @@ class Node(Service):
                     self.database, config.retry_attempts, self.telling, slices.next, self._hand_out
                 ),
                 catalog=Catalog(self.database),
-                accounts=Accounts(self.database, vault, self.transitions, self.telling, wake),
+                accounts=Accounts(self.database, vault, self.transitions, wake),
                 transitions=self.transitions,
                 feed=self.feed,
                 health=self.status,

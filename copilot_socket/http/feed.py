@@ -116,10 +116,10 @@ class Feed:
         clock: IReactorTime,
         node: str,
         name_of: Callable[[str], str],
-        wall_clock: Callable[[], float] = time.time,
+        time_of_day: Callable[[], float] = time.time,
     ) -> None:
         self._telling = telling
-        self._wall_clock = wall_clock
+        self._time_of_day = time_of_day
         self._node = node
         self._render = Renderer(name_of)
         self._numbers = itertools.count(1)
@@ -192,5 +192,5 @@ class Feed:
             stream.keep_alive()
 
     def _now(self) -> str:
-        moment = datetime.fromtimestamp(self._wall_clock(), UTC)
+        moment = datetime.fromtimestamp(self._time_of_day(), UTC)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -44,7 +44,7 @@ MAX_PARAMETERS = 50
 class Parts:
     """What the HTTP port is made of. *token* None: loopback only. *registry* None: no metrics.
 
-    *slices* are for the work of large requests; *wall_clock* tells the time of day, in seconds since 1970.
+    *slices* are for the work of large requests; *time_of_day* tells the time of day, in seconds since 1970.
     """
 
     submission: Submission
@@ -57,14 +57,14 @@ class Parts:
     reactor: IReactorTime
     slices: Slices
     wake: Callable[[], None]
-    wall_clock: Callable[[], float] = time.time
+    time_of_day: Callable[[], float] = time.time
     token: str | None = attrs.field(repr=False)
     origins: frozenset[str] = frozenset()
 
 
 def routes(parts: Parts) -> tuple[Route, ...]:
     """All resources."""
-    health = HealthHandlers(parts.health, parts.registry, parts.wall_clock)
+    health = HealthHandlers(parts.health, parts.registry, parts.time_of_day)
     jobs = JobHandlers(parts.submission, parts.catalog, parts.transitions, parts.wake)
     rest = CatalogHandlers(parts.catalog, parts.accounts)
     events = EventHandlers(parts.feed)
@@ -102,7 +102,7 @@ class Application:
     def __init__(self, parts: Parts) -> None:
         self.reactor = parts.reactor
         self.slices = parts.slices
-        self.wall_clock = parts.wall_clock
+        self.time_of_day = parts.time_of_day
         self.bodies = Budget(MAX_BODIES)
         self.answers = Budget(MAX_ANSWERS)
         self._routes = routes(parts)
