@@ -128,7 +128,7 @@ class SiteTestCase(DatabaseTestCase):
         self.health = FakeHealth()
         self.registry: CollectorRegistry | None = CollectorRegistry()
         self.telling = Telling()
-        self.clock = Clock()
+        self.clock = Turns()
         self.telling.listen(self.news.append)
         self.database = Database(self.database_url, reactor, Limits(), 4)
         self.transitions = Transitions(self.database, RetryPolicy(), self.telling)
