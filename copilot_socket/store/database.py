@@ -20,7 +20,7 @@ __all__ = ["Database", "DatabaseAway", "PoolUse", "Transaction"]
 T = TypeVar("T")
 
 DEDICATED = 5
-"""Connections beside its pool: for reports, discoveries, claims (and listening), handing out, and the health probe."""
+"""Connections beside its pool: for reports, discoveries, claims (and listening), handing out, and the probe."""
 
 
 @attrs.frozen
