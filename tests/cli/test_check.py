@@ -161,8 +161,8 @@ class CheckTests(CommandTestCase):
         self.addCleanup(execute, server_url(), f"DROP ROLE {role}")
         self.addCleanup(execute, url, f"DROP OWNED BY {role}")
         self.environ |= {"DATABASE_URL": as_role(url, role), "DATABASE_CONNECTION_POOL": "7"}
-        self.assert_fault("connections", "up to 10", "allows 9", "DATABASE_CONNECTION_POOL to 6")
-        self.environ["DATABASE_CONNECTION_POOL"] = "6"
+        self.assert_fault("connections", "up to 12", "allows 9", "DATABASE_CONNECTION_POOL to 4")
+        self.environ["DATABASE_CONNECTION_POOL"] = "4"
         self.assertEqual(self.check()[0], 0)
 
     def test_how_to_be_let_in(self) -> None:
