@@ -5,8 +5,10 @@ pieces anywhere. A raw newline always ends a message.
 
 Bytes that parse as one object are one object: what has come is cut in one go at every newline and ``}{``, and the
 JSON parser confirms piece by piece. The last piece waits for its rest where it can't be over yet: one without a
-closing brace, or a large one. From the first other one that is no object, the scanner takes over
-(:mod:`copilot_socket.wire.scanning`).
+closing brace, or a long one. From the first other one that is no object, and for a message that is too large to be
+parsed in one go, the scanner takes over (:mod:`copilot_socket.wire.scanning`).
+
+Of a long read only a portion is cut at a time: what has been parsed takes many times the room of its text.
 """
 
 import re
@@ -15,14 +17,16 @@ from typing import Any
 
 import orjson
 
-from copilot_socket.wire.items import Document, Item
-from copilot_socket.wire.levels import levels
+from copilot_socket.wire.items import LARGE, Document, Item
+from copilot_socket.wire.levels import BRACES
 from copilot_socket.wire.scanning import Scanner
 from copilot_socket.wire.screening import suspicious
 
 _NEWLINE, _OPEN = b"\n{"
-_LARGE = 4096
+_LONG = 4096
 """Bytes of a message from which on it is worth it to see whether it goes on."""
+_PORTION = 1 << 14
+"""Bytes that are cut together."""
 _MAY_END = re.compile(rb"\}(?![,\]}])")
 """Where an object may be over: what closes one inside it has one of these behind it."""
 
@@ -41,6 +45,8 @@ class Framer:
         self._scanner = Scanner(max_size)
         self.ready: deque[Found] = deque()
         """What was found together and not asked for yet: who deals with all of it may take it here."""
+        self._unread = bytearray()
+        """What came and has not been looked at."""
         self._rest = bytearray()
         """The beginning of a message, which is not over yet."""
         self._depth = 0
@@ -54,7 +60,7 @@ class Framer:
     @property
     def held(self) -> int:
         """Bytes of messages that are under way."""
-        return len(self._rest) + self._scanner.held
+        return len(self._rest) + self._scanner.held + len(self._unread)
 
     @property
     def work(self) -> int:
@@ -63,6 +69,40 @@ class Framer:
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
+        if self._unread:
+            self._unread += data
+        elif len(data) <= _PORTION:
+            self._take(data)
+        else:
+            self._unread += data
+            self._take_portion()
+
+    def next(self) -> Item | None:
+        """The next item, or None until more bytes come."""
+        while True:
+            if self._fresh and not self.ready and self._scanner.between:
+                self._fresh = self._scanning = False
+                self._cut(self._scanner.take())
+            if self.ready:
+                return Document(*self.ready.popleft())
+            if self._scanning:
+                item = self._scanner.next()
+                self._scanning = item is not None or self._scanner.busy
+                if item is not None:
+                    return item
+            if not self._unread:
+                return None
+            self._take_portion()
+
+    def _take_portion(self) -> None:
+        """Take what came to a place where a message may end."""
+        unread = self._unread
+        end = max(unread.rfind(b"\n", 0, _PORTION), unread.rfind(b"}{", 0, _PORTION)) + 1 or _PORTION
+        portion = bytes(unread[:end])
+        del unread[:end]
+        self._take(portion)
+
+    def _take(self, data: bytes) -> None:
         if self._scanning:
             self._scanner.feed(data)
             self._fresh = True
@@ -71,28 +111,16 @@ class Framer:
         else:
             more = len(data) >= len(self._rest)
             self._rest += data
-            large = len(self._rest) >= _LARGE
-            if large and len(self._rest) <= self._max_size and self._goes_on(data):
+            long = len(self._rest) >= _LONG
+            large = len(self._rest) > min(LARGE, self._max_size)
+            if long and not large and self._goes_on(data):
                 return
             text = bytes(self._rest)
             self._rest.clear()
-            if more or large:  # than has been cut before, or may be over at last: so the cost stays linear
+            if not large and (more or long):  # than was cut before, or may be over at last: so the cost stays linear
                 self._cut(text)
             else:
                 self._scan(text)
-
-    def next(self) -> Item | None:
-        """The next item, or None until more bytes come."""
-        if self._fresh and not self.ready and self._scanner.between:
-            self._fresh = self._scanning = False
-            self._cut(self._scanner.take())
-        if self.ready:
-            return Document(*self.ready.popleft())
-        if not self._scanning:
-            return None
-        item = self._scanner.next()
-        self._scanning = item is not None or self._scanner.busy
-        return item
 
     def _cut(self, text: bytes) -> None:
         """Make everything ready that comes before the first piece that is no object."""
@@ -117,7 +145,7 @@ class Framer:
         last = pieces[-1]
         if len(pieces) == 1 and last[0] == _OPEN and len(last) <= self._max_size:
             self._depth = 1
-            if (b"}" not in last or len(last) >= _LARGE) and self._goes_on(last[1:]):
+            if (b"}" not in last or len(last) >= _LONG) and self._goes_on(last[1:]):
                 self._rest += last
                 return
         begin = len(text)
@@ -136,10 +164,10 @@ class Framer:
         self._work += 2 * len(more) if may_end is None else may_end.end()
         if may_end is not None or b"\n" in more:
             return False
-        found = levels(more)
-        if found is None or found[0] >= self._depth:
+        ended, begun, _ = BRACES.levels(more)
+        if ended >= self._depth:
             return False
-        self._depth += found[1] - found[0]
+        self._depth += begun - ended
         return True
 
     def _scan(self, text: bytes) -> None:

@@ -1,6 +1,7 @@
 """One connection of a crawler: bytes in, messages to the handlers, replies out."""
 
 import secrets
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
-from copilot_socket.core.messages import ElementFault, Message
+from copilot_socket.core.messages import Fault, Message
 from copilot_socket.core.promises import Promise
 from copilot_socket.core.replies import Error, Reply
 from copilot_socket.telling import ErrorsSent, Telling
@@ -27,6 +28,10 @@ from copilot_socket.wire.validators import Decoder
 MAX_BAD_MESSAGES = 20
 MAX_OWED = 1000
 """Answers that a connection may be waiting for before it is not read from."""
+AT_ONCE = 500
+"""Messages of a connection that are dealt with before others have their turn."""
+BAD_COSTS = 10
+"""So many of them does a bad one count for."""
 _FAILED = "Handling {type} on connection {connection} failed"
 _BAD = frozenset(
     {
@@ -88,6 +93,8 @@ class CrawlerProtocol(LineReceiver):
         self._unsent: list[Reply] = []
         self._outbox = Outbox(self._write)
         self._held_back = False
+        self._slow: Iterator[None] | None = None
+        """What was read, if it is dealt with in more than one turn; meanwhile no more is read."""
         self._begun = 0.0
         """When the messages at hand were read."""
 
@@ -102,23 +109,65 @@ class CrawlerProtocol(LineReceiver):
             return
         try:
             self._framer.feed(data)
-            self._deal()
+            if self._slow is None:
+                self._deal()
         except Exception:
             self._broken()
 
     def _deal(self) -> None:
         self._begun = self._handled.begin()
-        ready = self._framer.ready
+        messages = self._messages()
+        if next(messages, self) is None:
+            self._slow = messages
+            transport: Any = self.transport
+            transport.pauseProducing()
+            self._stages.slowly(self._deal_further)
+
+    def _deal_further(self) -> bool:
+        """One step more of what takes long; whether there are others."""
+        assert self._slow is not None
+        if self.connected:
+            self._begun = self._handled.begin()
+            try:
+                if next(self._slow, self) is None:
+                    return True
+            except Exception:
+                self._broken()
+        self._slow = None
+        if not self._held_back and self.connected:
+            self.factory.resume(self)
+        return False
+
+    def _messages(self) -> Iterator[None]:
+        """Deal with all that was read; stops where it has been enough for others to have their turn."""
+        ready, quick = self._framer.ready, self._decoder.quick
+        left = AT_ONCE
+        value: dict[str, Any] | None
         while not self.paused and self.closed_because is None:
+            if left <= 0:
+                yield
+                left = AT_ONCE
+            left -= 1
             if ready:
                 data, value, screened = ready.popleft()
-                self._document(data, value, screened)
             elif (item := self._framer.next()) is None:
                 break
             elif isinstance(item, Document):
-                self._document(item.data, item.value, item.screened)
+                data, value, screened = item.data, item.value, item.screened
             else:
                 self._no_document(item)
+                left -= BAD_COSTS
+                continue
+            message = quick(data, value, screened)
+            if message is None:
+                left -= BAD_COSTS
+                try:
+                    message = yield from self._decoder.steps(data)
+                except ProtocolError as error:
+                    self._bad(error)
+                    continue
+                left -= len(message.faults)
+            self._handle(message)
 
     def _no_document(self, item: Broken | TooLarge | Overrun) -> None:
         match item:
@@ -130,12 +179,7 @@ class CrawlerProtocol(LineReceiver):
             case Overrun():
                 self._give_up(f"a message went on past {MAX_SKIP} times the limit")
 
-    def _document(self, data: bytes, value: dict[str, Any] | None, screened: bool) -> None:
-        try:
-            message = self._decoder.decode(data, value, screened)
-        except ProtocolError as error:
-            self._bad(error)
-            return
+    def _handle(self, message: Message) -> None:
         try:
             result = self._handler.handle(self, message)
         except ProtocolError as error:
@@ -229,7 +273,8 @@ class CrawlerProtocol(LineReceiver):
                 self.close(self.closed_because)
         elif self._held_back and self._outbox.waiting < MAX_OWED // 2:
             self._held_back = False
-            self.factory.resume(self)
+            if self._slow is None:
+                self.factory.resume(self)
 
     def push(self, reply: Reply) -> None:
         """Send *reply* now, ahead of answers that wait for a commit. While any do, others of this turn join it."""
@@ -258,8 +303,8 @@ class CrawlerProtocol(LineReceiver):
 
     @property
     def held_back(self) -> bool:
-        """Not read from until it has had more of its answers."""
-        return self._held_back
+        """Not read from until it has had more of its answers, or what was read has been dealt with."""
+        return self._held_back or self._slow is not None
 
     def connectionMade(self) -> None:
         """Hand the connection to the factory, which knows whether there is room."""
@@ -289,7 +334,7 @@ class CrawlerProtocol(LineReceiver):
         self._catch_up()
 
 
-def _fault(message: Message, fault: ElementFault) -> Error:
+def _fault(message: Message, fault: Fault) -> Error:
     return Error(ErrorCode.INVALID_MESSAGE, fault.message, path=fault.path, ref=message.ref, job_id=message.job_id)
 
 

@@ -351,7 +351,7 @@ class LargeTests(SynchronousTestCase):
     """The same where messages wait as large ones do, however small."""
 
     def setUp(self) -> None:
-        self.patch(framing, "_LARGE", 1)
+        self.patch(framing, "_LONG", 1)
 
     @given(_soup | st.binary(max_size=60), _cuts, st.sampled_from([1, 3, 20, PLENTY]))
     @settings(deadline=None, max_examples=400)
