@@ -56,7 +56,7 @@ class JobStarted:
 
 @attrs.frozen
 class JobProgress:
-    """How far it is."""
+    """How far it is. ``items``, which the schema has too, are not kept."""
 
     stage: str
     entity_type: str
@@ -68,7 +68,6 @@ class JobProgress:
     current_page: int | None = None
     processing_rate: float | None = None
     estimated_time_remaining: float | None = None
-    items: tuple[Any, ...] | None = attrs.field(default=None, repr=False)
 
 
 @record

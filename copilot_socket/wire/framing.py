@@ -8,11 +8,12 @@ JSON parser confirms piece by piece. The last piece waits for its rest where it 
 closing brace, or a long one. From the first other one that is no object, and for a message that is too large to be
 parsed in one go, the scanner takes over (:mod:`copilot_socket.wire.scanning`).
 
-Of a long read only a portion is cut at a time: what has been parsed takes many times the room of its text.
+Of a read with very many messages a part is parsed at a time: what is parsed takes many times the room of its text.
 """
 
 import re
 from collections import deque
+from itertools import islice, pairwise
 from typing import Any
 
 import orjson
@@ -25,8 +26,9 @@ from copilot_socket.wire.screening import suspicious
 _NEWLINE, _OPEN = b"\n{"
 _LONG = 4096
 """Bytes of a message from which on it is worth it to see whether it goes on."""
-_PORTION = 1 << 14
-"""Bytes that are cut together."""
+_MANY = 1000
+"""Messages that are parsed together."""
+_BOUNDARY = re.compile(rb"\n|\}(?=\{)")
 _MAY_END = re.compile(rb"\}(?![,\]}])")
 """Where an object may be over: what closes one inside it has one of these behind it."""
 
@@ -45,7 +47,7 @@ class Framer:
         self._scanner = Scanner(max_size)
         self.ready: deque[Found] = deque()
         """What was found together and not asked for yet: who deals with all of it may take it here."""
-        self._unread = bytearray()
+        self._unread: deque[bytes] = deque()
         """What came and has not been looked at."""
         self._rest = bytearray()
         """The beginning of a message, which is not over yet."""
@@ -60,7 +62,7 @@ class Framer:
     @property
     def held(self) -> int:
         """Bytes of messages that are under way."""
-        return len(self._rest) + self._scanner.held + len(self._unread)
+        return len(self._rest) + self._scanner.held + sum(map(len, self._unread))
 
     @property
     def work(self) -> int:
@@ -70,12 +72,9 @@ class Framer:
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
         if self._unread:
-            self._unread += data
-        elif len(data) <= _PORTION:
-            self._take(data)
+            self._unread.append(data)
         else:
-            self._unread += data
-            self._take_portion()
+            self._take(data)
 
     def next(self) -> Item | None:
         """The next item, or None until more bytes come."""
@@ -92,15 +91,7 @@ class Framer:
                     return item
             if not self._unread:
                 return None
-            self._take_portion()
-
-    def _take_portion(self) -> None:
-        """Take what came to a place where a message may end."""
-        unread = self._unread
-        end = max(unread.rfind(b"\n", 0, _PORTION), unread.rfind(b"}{", 0, _PORTION)) + 1 or _PORTION
-        portion = bytes(unread[:end])
-        del unread[:end]
-        self._take(portion)
+            self._take(self._unread.popleft())
 
     def _take(self, data: bytes) -> None:
         if self._scanning:
@@ -110,10 +101,10 @@ class Framer:
             self._cut(data)
         else:
             more = len(data) >= len(self._rest)
+            large = len(self._rest) > LARGE
             self._rest += data
             long = len(self._rest) >= _LONG
-            large = len(self._rest) > min(LARGE, self._max_size)
-            if long and not large and self._goes_on(data):
+            if long and not large and len(self._rest) <= self._max_size and self._goes_on(data):
                 return
             text = bytes(self._rest)
             self._rest.clear()
@@ -125,8 +116,13 @@ class Framer:
     def _cut(self, text: bytes) -> None:
         """Make everything ready that comes before the first piece that is no object."""
         self._work += 3 * len(text)  # screened, cut and parsed
-        screened = not suspicious(text)
         pieces = text.replace(b"}{", b"}\n{").split(b"\n")
+        if len(pieces) > _MANY:
+            first, *others = _divided(text)
+            self._unread.extendleft(reversed(others))
+            self._cut(first)
+            return
+        screened = not suspicious(text)
         parse, found, most = orjson.loads, self.ready.append, self._max_size
         for number, piece in enumerate(pieces):
             if not piece:
@@ -173,3 +169,10 @@ class Framer:
     def _scan(self, text: bytes) -> None:
         self._scanner.feed(text)
         self._scanning = True
+
+
+def _divided(text: bytes) -> list[bytes]:
+    """*text*, which has many pieces, in parts of half as many as are parsed together."""
+    boundaries = islice(_BOUNDARY.finditer(text), _MANY // 2, None, _MANY // 2)
+    ends = [0, *[found.end() for found in boundaries], len(text)]
+    return [text[begin:end] for begin, end in pairwise(ends)]

@@ -155,10 +155,12 @@ class Inspection:
         size = end - begin
         if _DATA + levels > MAX_DEPTH:
             return self._over(kind, name, bound, too_nested(_DATA + levels))
-        if size > bound.size and (size > MAX_SPREAD * bound.size or least_size(self._text[begin:end]) > bound.size):
-            return self._over(kind, name, bound, too_big(size, bound.size))
-        value = self._parsed(begin, end, f"/data/{name}")
-        if (size := len(orjson.dumps(value))) > bound.size:
+        if bound.size < size <= MAX_SPREAD * bound.size:
+            size = least_size(self._text[begin:end])
+        if size <= bound.size:
+            value = self._parsed(begin, end, f"/data/{name}")
+            size = len(orjson.dumps(value))
+        if size > bound.size:
             return self._over(kind, name, bound, too_big(size, bound.size))
         if bound.items is not None and len(value) > bound.items:
             return self._over(kind, name, bound, too_long(len(value), bound.items))

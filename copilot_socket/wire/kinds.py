@@ -32,9 +32,10 @@ class Elements:
 
 @record
 class Kind:
-    """One type of message. ``ends``: it ends a try."""
+    """One type of message. ``accepts`` is its schema's; ``ends``: it ends a try."""
 
     schema: Schema
+    accepts: Callable[[Any], bool]
     structure: Callable[[Json], Data]
     bounds: Mapping[str, Bound | None]
     elements: Elements | None
@@ -48,10 +49,12 @@ class Kind:
 
 def kinds() -> dict[str, Kind]:
     """Message type → its kind."""
-    return {
-        type_: Kind(of_type(type_), STRUCTURES[type_], bounds(type_), _elements(type_), type_ in ENDINGS)
-        for type_ in INCOMING
-    }
+    found = {}
+    for type_ in INCOMING:
+        schema = of_type(type_)
+        structure, elements = STRUCTURES[type_], _elements(type_)
+        found[type_] = Kind(schema, schema.accepts, structure, bounds(type_), elements, type_ in ENDINGS)
+    return found
 
 
 def _elements(type_: str) -> Elements | None:

@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Iterator
-from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -13,11 +12,12 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
-from copilot_socket.core.messages import Fault, Message
+from copilot_socket.core.messages import Message
 from copilot_socket.core.promises import Promise
-from copilot_socket.core.replies import Error, Reply
+from copilot_socket.core.replies import Reply
 from copilot_socket.telling import ErrorsSent, Telling
 from copilot_socket.wire.codec import encode
+from copilot_socket.wire.errors import internal, of_fault, of_problem
 from copilot_socket.wire.framing import Framer
 from copilot_socket.wire.handled import Handled
 from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Overrun, TooLarge
@@ -54,8 +54,8 @@ class Handler(Protocol):
     def handle(self, link: Any, message: Message) -> Any:
         """The reply, None, or a Promise or Deferred of either; :class:`ProtocolError` for an ``error`` instead."""
 
-    def bad_message(self, link: Any) -> None:
-        """Something came that is no valid message."""
+    def lives(self, link: Any) -> None:
+        """Something came over *link* that is no valid message, or is still being looked at."""
 
 
 class CrawlerProtocol(LineReceiver):
@@ -126,20 +126,21 @@ class CrawlerProtocol(LineReceiver):
     def _deal_further(self) -> bool:
         """One step more of what takes long; whether there are others."""
         assert self._slow is not None
-        if self.connected:
-            self._begun = self._handled.begin()
+        if self.connected and self.closed_because is None:
+            self._handled.begin()
+            self._handler.lives(self)
             try:
                 if next(self._slow, self) is None:
                     return True
             except Exception:
                 self._broken()
         self._slow = None
-        if not self._held_back and self.connected:
+        if not self._held_back:
             self.factory.resume(self)
         return False
 
     def _messages(self) -> Iterator[None]:
-        """Deal with all that was read; stops where it has been enough for others to have their turn."""
+        """Deal with all that was read, with a pause where others should have their turn."""
         ready, quick = self._framer.ready, self._decoder.quick
         left = AT_ONCE
         value: dict[str, Any] | None
@@ -187,7 +188,7 @@ class CrawlerProtocol(LineReceiver):
             return
         except Exception:
             self.log.failure(_FAILED, type=message.type, connection=self.id)
-            self._refuse(_internal(message), message.type)
+            self._refuse(internal(message), message.type)
             return
         self.bad_in_a_row = 0
         if result is not None or message.faults:
@@ -224,7 +225,7 @@ class CrawlerProtocol(LineReceiver):
         if not message.faults:
             return replies
         self._telling.tell(ErrorsSent(ErrorCode.INVALID_MESSAGE, len(message.faults)))
-        return (*map(partial(_fault, message), message.faults), *replies)
+        return (*[of_fault(message, fault) for fault in message.faults], *replies)
 
     def failed(self, problem: Exception | Failure, owed: Owed) -> None:
         """See :class:`copilot_socket.core.promises.Listener`."""
@@ -233,8 +234,8 @@ class CrawlerProtocol(LineReceiver):
         if not isinstance(error, ProtocolError):
             failure = problem if isinstance(problem, Failure) else Failure(problem)
             self.log.failure(_FAILED, failure, type=message.type, connection=self.id)
-            error = _internal(message)
-        self._outbox.fill(slot, (_error(error),))
+            error = internal(message)
+        self._outbox.fill(slot, (of_problem(error),))
         self._note(error, message.type)
         self._handled.count(message.type, error.code, begun)
         self._catch_up()
@@ -247,14 +248,14 @@ class CrawlerProtocol(LineReceiver):
             self._answer_with(error, type_)
 
     def _bad(self, error: ProtocolError, type_: str = "unknown") -> None:
-        self._handler.bad_message(self)
+        self._handler.lives(self)
         self._answer_with(error, type_)
         self.bad_in_a_row += 1
         if self.bad_in_a_row >= MAX_BAD_MESSAGES:
             self._give_up(f"{MAX_BAD_MESSAGES} bad messages in a row")
 
     def _answer_with(self, error: ProtocolError, type_: str) -> None:
-        self._outbox.answer((_error(error),))
+        self._outbox.answer((of_problem(error),))
         self._handled.count(type_, error.code, self._begun)
         self._note(error, type_)
 
@@ -332,20 +333,3 @@ class CrawlerProtocol(LineReceiver):
         """Read no more, and end the connection once all that is owed is out: it says why."""
         self.closed_because = reason
         self._catch_up()
-
-
-def _fault(message: Message, fault: Fault) -> Error:
-    return Error(ErrorCode.INVALID_MESSAGE, fault.message, path=fault.path, ref=message.ref, job_id=message.job_id)
-
-
-def _error(error: ProtocolError) -> Error:
-    return Error(error.code, error.message, path=error.path, ref=error.ref, job_id=error.job_id)
-
-
-def _internal(message: Message) -> ProtocolError:
-    return ProtocolError(
-        ErrorCode.INTERNAL,
-        "the server failed on this message; its log says more",
-        ref=message.ref,
-        job_id=message.job_id,
-    )

@@ -98,7 +98,9 @@ def _names(path: list[str | int], value: Any) -> list[str | int]:
     for part in path:
         name: Any = part
         if isinstance(value, dict) and isinstance(part, int):
-            name = next((key for key in value if key.isdecimal() and key.lstrip("0") == (str(part) if part else "")), "")
+            name = next(
+                (key for key in value if key.isdecimal() and key.lstrip("0") == (str(part) if part else "")), ""
+            )
         names.append(name)
         value = value.get(name) if isinstance(value, dict) else value[name]
     return names

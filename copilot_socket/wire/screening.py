@@ -53,6 +53,43 @@ def too_deep(data: bytes) -> bool:
     return outside is None or BRACKETS.levels(outside[0])[2] > MAX_DEPTH
 
 
+def parsed_too_deep(data: bytes, value: Any) -> bool:
+    """Whether *value*, parsed from *data*, has more than ``MAX_DEPTH`` levels. Takes a tenth of the time."""
+    return data.count(b"{") + data.count(b"[") > MAX_DEPTH and not _WRAPPED.can_be_written(value)
+
+
+class _Wrapped:
+    """Lists around a value: with them, orjson refuses what is too deep, for it writes so many levels and no more."""
+
+    def __init__(self) -> None:
+        self._innermost: list[Any] = []
+        self._lists: list[Any] = self._innermost
+        while self.can_be_written(self._levels(MAX_DEPTH)):
+            self._lists = [self._lists]
+        [self._lists] = self._lists
+
+    def can_be_written(self, value: Any) -> bool:
+        """Whether that is possible with *value* in the innermost of the lists."""
+        self._innermost[:] = [value]
+        try:
+            orjson.dumps(self._lists)
+        except orjson.JSONEncodeError:
+            return False
+        finally:
+            self._innermost.clear()
+        return True
+
+    @staticmethod
+    def _levels(number: int) -> list[Any]:
+        value: list[Any] = []
+        for _ in range(number - 1):
+            value = [value]
+        return value
+
+
+_WRAPPED = _Wrapped()
+
+
 def least_size(text: bytes) -> int:
     """The bytes that *text*, with its numbers as they are, takes at least without spaces and needless escapes."""
     found = outside_strings(text, in_string=False)

@@ -80,8 +80,8 @@ class Stages:
     def _slice(self) -> None:
         """Do what there is time for of one of the slow works."""
         step, until = self._slow.popleft(), self._reactor.seconds() + SLICE
-        more = True
         try:
+            more = step()
             while more and self._reactor.seconds() < until:
                 more = step()
         except Exception:

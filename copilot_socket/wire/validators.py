@@ -8,7 +8,7 @@ from copilot_socket.core.messages import Json, Message
 from copilot_socket.wire.inspection import Inspection, Steps
 from copilot_socket.wire.items import LARGE
 from copilot_socket.wire.kinds import Kind, kinds
-from copilot_socket.wire.screening import SHALLOW, suspicious, too_deep
+from copilot_socket.wire.screening import SHALLOW, parsed_too_deep, suspicious
 
 MIN_ELEMENTS = 20_000
 """Elements of a list that can do without bad ones which are taken in any case."""
@@ -36,9 +36,11 @@ class Decoder:
                 return None
         type_: Any = value.get("type")
         kind = self._kinds.get(type_) if isinstance(type_, str) else None
-        if kind is None or not (screened or not suspicious(data)) or (len(data) > SHALLOW and too_deep(data)):
+        if kind is None or not (screened or not suspicious(data)):
             return None
-        if not kind.schema.accepts(value) or (len(data) > _WITHIN_BOUNDS and not _fits(kind, value)):
+        if len(data) > SHALLOW and parsed_too_deep(data, value):
+            return None
+        if not kind.accepts(value) or (len(data) > _WITHIN_BOUNDS and not _fits(kind, value)):
             return None
         if kind.elements is not None and any(map(kind.elements.has_long_path, value["data"][kind.elements.name])):
             return None

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.wire.cutting import NotJson
-from copilot_socket.wire.screening import MAX_DEPTH, MAX_INTEGER, forbidden, least_size, parse, suspicious, too_deep
+from copilot_socket.wire.screening import (
+    MAX_DEPTH,
+    MAX_INTEGER,
+    forbidden,
+    least_size,
+    parse,
+    parsed_too_deep,
+    suspicious,
+    too_deep,
+)
 
 _texts = st.text(max_size=4) | st.sampled_from(["\x00", "a\x00", "\\u0000", "\ud800", "\udc00x", "0" * 16])
 _integers = st.integers() | st.sampled_from(
@@ -185,10 +194,15 @@ class DepthTests(SynchronousTestCase):
         """So many levels are allowed, and not one more."""
         for opening, closing in ((b"[", b"]"), (b'{"a":', b"}"), (b'{"]}":', b"}")):
             for levels, deep in ((MAX_DEPTH, False), (MAX_DEPTH + 1, True), (100_000, True)):
-                self.assertEqual(too_deep(self.nested(levels, opening, closing)), deep)
+                data = self.nested(levels, opening, closing)
+                self.assertEqual(too_deep(data), deep)
+                if levels <= MAX_DEPTH + 1:
+                    self.assertEqual(parsed_too_deep(data, json.loads(data)), deep)
 
     def test_wide_is_not_deep(self) -> None:
         """Many brackets side by side, or in strings, are no depth."""
         values: list[dict[str, Any]] = [{"a": [[]] * 2000}, {"a": "[{" * 2000}, {"a": ["]", "["] * 2000}]
         for value in values:
-            self.assertFalse(too_deep(json.dumps(value).encode()))
+            data = json.dumps(value).encode()
+            self.assertFalse(too_deep(data))
+            self.assertFalse(parsed_too_deep(data, value))

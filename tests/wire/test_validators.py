@@ -85,7 +85,6 @@ class AcceptedTests(DecoderCase):
         """Every field of a full report has its value, lists as tuples."""
         expected = JobProgress(
             "discovering", "issue", 10, 20, "half {way} é", RESUME, {"issue": 10, "note": 2.5}, 2, 1.5, 9,
-            ({"id": 1}, None, 3),
         )  # fmt: skip
         self.assertEqual(self.decode(full("job_progress")).data, expected)
 
