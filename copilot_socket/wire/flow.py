@@ -52,6 +52,8 @@ class Flow(Protocol):
         """Complete messages that were not handled when the pause began, separated by newlines."""
         self._unframed = b""
         """What arrived in the turn in which the pause began."""
+        self._decoding = 0
+        """Bytes of a message that is being decoded over several turns."""
 
     # -- bytes in
 
@@ -108,7 +110,7 @@ class Flow(Protocol):
         if self.paused and self._framer.ready:
             self._complete = b"\n".join([document[0] for document in self._framer.ready])
             self._framer.ready.clear()
-        if self._framer.held + len(self._complete) > LARGE:
+        if self._framer.held + len(self._complete) + self._decoding > LARGE:
             if not self.factory.find_place(self):
                 self.pause(Pause.CROWDED)
         elif self.placed:
