@@ -96,7 +96,8 @@ class CrawlerProtocol(Flow):
         value: dict[str, Any] | None
         while not self.paused and self.closed_because is None:
             if left <= 0:
-                self._go_on_later(None)
+                if ready or self._framer.held:
+                    self._go_on_later(None)
                 return
             left -= 1
             if ready:

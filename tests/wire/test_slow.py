@@ -9,6 +9,7 @@ from copilot_socket.core.replies import Ack
 from copilot_socket.wire import stages
 from copilot_socket.wire.inspection import MAX_FAULTS
 from copilot_socket.wire.items import LARGE
+from copilot_socket.wire.limits import DEFERRED, MAX_OWED
 from copilot_socket.wire.protocol import AT_ONCE, BAD_COSTS, MAX_BAD_MESSAGES, CrawlerProtocol
 from tests.wire.connection import ProtocolTestCase, Transport, acked, beat, beats, turn
 
@@ -131,17 +132,18 @@ class LargeTests(SlowTestCase):
     def test_enough_answers_in_between(self) -> None:
         """A connection that was owed much and has had it is still not read from before the message is done."""
         owed = self.owe()
-        self.receive(beats(*range(1000)))
+        most = MAX_OWED // (1 + DEFERRED)
+        self.receive(beats(*range(most)))
         for _ in range(10):
             turn(self.clock)
-        self.assertEqual((len(self.handler.refs), self.transport.producerState), (1000, "paused"))
-        for ref in range(600):
+        self.assertEqual((len(self.handler.refs), self.transport.producerState), (most, "paused"))
+        for ref in range(most * 3 // 5):
             owed[str(ref)].callback(None)
         self.handler.answer = acked
         turn(self.clock)
         self.assertEqual(self.transport.producerState, "producing")
         self.read_all(DISCOVERED)
-        for ref in range(600, 1000):
+        for ref in range(most * 3 // 5, most):
             owed[str(ref)].callback(None)
         self.assertEqual(self.transport.producerState, "paused")
 
@@ -209,10 +211,10 @@ class ManyTests(SlowTestCase):
         return counts
 
     def test_good_ones(self) -> None:
-        """So many are dealt with before others have their turn; the first turn has its slice, too."""
+        """So many are dealt with before others have their turn."""
         number = 3 * AT_ONCE + 100
         counts = self.handled(beats(*range(number)))
-        self.assertEqual([count for count in counts if count], [2 * AT_ONCE, AT_ONCE, 100])
+        self.assertEqual([count for count in counts if count], [AT_ONCE, AT_ONCE, AT_ONCE, 100])
         self.assertEqual(self.handler.refs, list(map(str, range(number))))
 
     def test_as_many_as_are_dealt_with_at_once(self) -> None:
