@@ -33,8 +33,8 @@ OWED = 2560
 """A pending reply, with the report or the coroutine that it waits for, but not the contents of that."""
 PARSED = 64
 """Times its size that the one message being dealt with takes: of ``{},`` 3 bytes are a dict of 80 and its place."""
-WRITER = 2 * HIGH_SIZE
-"""Contents of reports that wait for their commit, and the statement that is made of them."""
+WRITER = 8 * HIGH_SIZE
+"""Contents of reports that wait for their commit."""
 HTTP = MAX_BODIES + MAX_ANSWERS + MAX_CONNECTIONS * (UNCOUNTED + BUFFER)
 """Bodies of HTTP requests and their answers, and what each connection has beside these."""
 DATABASE_CONNECTION = 1 * MIB
