@@ -1,4 +1,4 @@
-"""The feed of live events: who watches, and what each is sent. Nobody who watches can hold up or fill up the node."""
+"""The feed of live events: its streams, and what each is sent, in bounded time and memory."""
 
 import itertools
 import time

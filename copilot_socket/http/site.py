@@ -115,18 +115,18 @@ class Application:
         return Share(self.answers)
 
     def refuse_early(self, knock: Knock) -> Problem | None:
-        """No route that is open to all takes a body, so whoever sends one must be let in."""
+        """Public routes take no body, so a request with one needs access."""
         problem = self._gate.check(knock)
         if problem is not None:
             problem.headers = {**problem.headers, **self._origins.headers(knock)}
         return problem
 
     def answer(self, request: Request) -> None:
-        """Answer *request* when its handler is done; whatever goes wrong becomes a problem document."""
+        """Answer *request* when its handler is done; errors become problem documents."""
         d = Deferred.fromCoroutine(self._answer(request))
         d.addErrback(self._explain)
         d.addCallback(request.reply)
-        d.addErrback(lambda failure: self.log.failure("An answer could not be sent", failure))
+        d.addErrback(lambda failure: self.log.failure("A response could not be sent", failure))
 
     async def _answer(self, request: Request) -> Reply | Streaming:
         method = request.method.decode("latin-1")
