@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
 from twisted.python import usage
 
 from copilot_socket import logs
@@ -56,6 +57,8 @@ class Options(usage.Options):
 
 class Application(MultiService):
     """The database, then the node; signals, the service manager, and the exit status."""
+
+    log = Logger()
 
     def __init__(self, options: Options, reactor: Any, sockets: Inherited) -> None:
         super().__init__()
@@ -117,7 +120,8 @@ class Application(MultiService):
             return config.database_url
         self._embedded = EmbeddedPostgres(config.state_dir)
         dsn = self._embedded.start()
-        require_current(dsn, upgrade=True)
+        for notice in require_current(dsn, upgrade=True).notices:
+            self.log.warn("The database was upgraded: {notice}", notice=notice)
         return dsn
 
     def _stop_embedded(self) -> None:

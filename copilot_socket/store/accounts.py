@@ -38,15 +38,16 @@ VALUES (%(id)s, %(provider)s, %(gitlab_url)s, %(access)s, %(refresh)s, %(expires
 ON CONFLICT (id) DO UPDATE SET
   provider = excluded.provider, gitlab_url = excluded.gitlab_url, access_token = excluded.access_token,
   refresh_token = excluded.refresh_token, token_expires_at = excluded.token_expires_at, credential_status = 'valid',
-  token_generation = a.token_generation + 1, refresh_node = NULL, refresh_until = NULL, updated_at = now()
+  token_generation = least(a.token_generation + 1, 1000000000), refresh_node = NULL, refresh_until = NULL,
+  updated_at = now()
 RETURNING xmax = 0
 """
 
 _RENEW = """
 UPDATE accounts SET
   access_token = %(access)s, refresh_token = %(refresh)s, token_expires_at = %(expires)s::timestamptz,
-  credential_status = 'valid', token_generation = token_generation + 1, refresh_node = NULL, refresh_until = NULL,
-  updated_at = now()
+  credential_status = 'valid', token_generation = least(token_generation + 1, 1000000000), refresh_node = NULL,
+  refresh_until = NULL, updated_at = now()
 WHERE id = %(id)s RETURNING true
 """
 

@@ -66,6 +66,16 @@ class AccountsTests(DatabaseTestCase):
         await self.accounts.renew("a", Credential("new"))
         self.assertEqual(self.query("SELECT access_token, refresh_token FROM accounts"), [("new", None)])
 
+    async def test_last_generation(self) -> None:
+        """The count of token pairs stops at its end; renewals and replacements go on."""
+        await self.accounts.put(Account("a", "gitlab-cloud", "https://g", PAIR))
+        self.query("UPDATE accounts SET token_generation = 1000000000")
+        await self.accounts.renew("a", Credential("new"))
+        await self.accounts.put(Account("a", "gitlab-cloud", "https://g", Credential("newer")))
+        self.assertEqual(
+            self.query("SELECT access_token, token_generation::int FROM accounts"), [("newer", 1_000_000_000)]
+        )
+
     async def test_nobody(self) -> None:
         """No account, no renewal, and nothing is told."""
         self.assertFalse(await self.accounts.renew("nobody", PAIR))
