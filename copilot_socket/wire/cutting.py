@@ -17,7 +17,7 @@ _NEAR = 2048
 _STRIDE = 1 << 15
 """Bytes that are passed at once from there on."""
 
-# A possessive group that fails halfway leaves Python 3.11 in the middle of it (gh-101955), so none of these can: what
+# A possessive group that fails halfway leaves Python 3.11.2 in the middle of it (gh-101955), so none of these can: what
 # is repeated begins with a character that decides, and a string that the text cuts off goes to the end of the text.
 _SPACE = rb"[ \t\r\n]*+"
 _STRING = rb'"[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+"'
@@ -29,7 +29,7 @@ _FIELD = re.compile(
 _ELEMENT = re.compile(rb"()" + _SPACE + rb"(?:" + _SCALAR + _SPACE + rb"([,\]]))?", re.DOTALL)
 """Both with what comes behind a string or a scalar; an object or a list has to be followed to its end first."""
 _BEHIND = re.compile(_SPACE + rb"([,}\]])")
-_END = re.compile(_SPACE + rb"[}\]]")
+_END = re.compile(_SPACE + rb"([}\]])")
 _REST_OF_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _BRACKET = re.compile(rb'[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)[^"{}\[\]]*+)*+([{}\[\]])', re.DOTALL)
 """To the next bracket outside of strings."""
@@ -54,9 +54,11 @@ def elements(text: bytes, begin: int, end: int) -> Iterator[Part | None]:
 
 
 def _parts(text: bytes, begin: int, end: int, part: re.Pattern[bytes]) -> Iterator[Part | None]:
-    closing = text[end - 1 : end]
+    closing = b"}" if part is _FIELD else b"]"
     at = begin + 1
-    if (empty := _END.match(text, at, end)) is not None and empty.end() == end:
+    if (empty := _END.match(text, at, end)) is not None:
+        if empty[1] != closing or empty.end() != end:
+            raise _unexpected(at)
         return
     behind = b","
     while behind == b",":

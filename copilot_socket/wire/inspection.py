@@ -36,8 +36,8 @@ _TOGETHER = 64
 _TOGETHER_BYTES = 1 << 15
 """Bytes of elements that are parsed in one step, or one more element than that."""
 _LIST, _OBJECT = ord("["), ord("{")
-_MESSAGE, _DATA = 1, 2
-"""The levels of these."""
+_DATA = 2
+"""The level of a message's data."""
 _ENVELOPE = ("type", "timestamp", "id", "jobId", "data")
 
 

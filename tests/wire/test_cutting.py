@@ -78,7 +78,24 @@ class CutTests(SynchronousTestCase):
     def test_no_json(self) -> None:
         """What is wrong between parts, and in scalars and strings, is found."""
         for text in (
-            *(b"{", b"[1", b"[1}", b"[1,]", b"[,1]", b"[1 2]", b"[1]]", b'{"a":1,}', b'{"a"}', b'{"a" 1}'),
+            *(
+                b"{",
+                b"[1",
+                b"[1}",
+                b"[[1]}",
+                b'{"a":{}]',
+                b"[}",
+                b"{]",
+                b"{}}",
+                b"[]]",
+                b"[1,]",
+                b"[,1]",
+                b"[1 2]",
+                b"[1]]",
+                b'{"a":1,}',
+                b'{"a"}',
+                b'{"a" 1}',
+            ),
             *(
                 b"{a:1}",
                 b"{1:1}",

@@ -212,6 +212,16 @@ class DocumentTests(SynchronousTestCase):
         framer.feed(b":3}")
         self.assertEqual(told(frame(framer, [b""])), [b'{"a":2}', b'{"a":3}'])
 
+    def test_more_comes_while_many_wait(self) -> None:
+        """Of very many messages some are parsed; what comes meanwhile is behind them all."""
+        framer = Framer(PLENTY)
+        framer.feed(b"".join(b'{"a":%d}' % number for number in range(5000)))
+        first = [framer.next() for _ in range(10)]
+        self.assertLess(len(framer.ready), framing._MANY)
+        framer.feed(b'{"a":5000}{"a"')
+        numbers = [json.loads(item.data)["a"] for item in (*first, *frame(framer, [b":5001}"])) if item]  # type: ignore[union-attr]
+        self.assertEqual(numbers, list(range(5002)))
+
     def test_together_and_one_by_one(self) -> None:
         """Good messages around a bad one come out alike, wherever in a read the bad one stands."""
         good = [b'{"a":%d}' % number for number in range(6)]
@@ -449,6 +459,21 @@ class DepthTests(SynchronousTestCase):
             chunks = [stream[at : at + size] for at in range(0, len(stream), size)]
             self.assertEqual(told(frame(Framer(1 << 20), chunks)), messages, size)
 
+    def test_a_comma_behind_a_long_one(self) -> None:
+        """A long object that has come in pieces is over where its depth says so, whatever stands behind it."""
+        message = b'{"a":[{"b"' + b':1},{"b"' * 700 + b':{"c":1}}]}'
+        for cuts in ([2000, 4200, 4500], list(range(4500, 4530)), [5, 4300, 5000], [4203, 4204, 4209, 5600]):
+            framer = Framer(PLENTY)
+            self.assertEqual(told(frame(framer, pieces(message[:-1], cuts))), [], cuts)
+            self.assertEqual(told(frame(framer, [b"},"])), [message, Broken], cuts)
+
+    def test_a_string_behind_a_large_one(self) -> None:
+        """What stands behind the end of an object belongs to it no more, even if it ends like one."""
+        message = self.message(3, 140_000)
+        for rubbish in (b'"x}', b'"x"}', b'" }', b"]}"):
+            chunks = [message[:70_000], message[70_000:130_000], message[130_000:] + rubbish]
+            self.assertEqual(told(frame(Framer(1 << 20), chunks)), [message, Broken], rubbish)
+
     def test_broken_behind(self) -> None:
         """An object that a newline cuts leaves no depth behind, however deep it was."""
         for begun in (b'{"a":' * 50, b'{"a":"' + b"{" * 5000, b"{" * 70_000, b'{"a":[' + b"{}," * 30_000):
@@ -461,9 +486,13 @@ class DepthTests(SynchronousTestCase):
     def test_large_ones_are_not_parsed(self) -> None:
         """What is too large is told without its parsed form, a smaller one with it."""
         for size, parsed in ((1000, True), (60_000, True), (200_000, False)):
-            [item] = frame(Framer(1 << 20), pieces(self.message(3, size), list(range(0, size, 65_536))))
-            assert isinstance(item, Document)
-            self.assertEqual(item.value is not None, parsed, size)
+            for message in (self.message(3, size), b'{"a":[' + b'{"b":1},' * (size // 8) + b"1]}"):
+                [item] = frame(Framer(1 << 20), pieces(message, list(range(0, size, 65_536))))
+                scanner = scanning.Scanner(1 << 20)
+                scanner.feed(message + b"\n")
+                for found in (item, scanner.next()):
+                    assert isinstance(found, Document)
+                    self.assertEqual((found.data, found.value is not None), (message, parsed))
 
 
 class CostTests(SynchronousTestCase):
