@@ -94,7 +94,7 @@ class CrawlerProtocol(Flow):
         ready, quick = self._framer.ready, self._decoder.quick
         left = AT_ONCE
         value: dict[str, Any] | None
-        while not self.paused and self.closed_because is None:
+        while not self.pauses and self.closed_because is None:
             if left <= 0:
                 if ready or self._framer.held:
                     self._go_on_later(None)
@@ -199,7 +199,7 @@ class CrawlerProtocol(Flow):
         slot, reference, begun = pending
         self._send(self._outbox.fill(slot, self._replies(reference, reply)))
         self._handled.count(reference.type, "ok", begun)
-        if self.paused or self.closed_because is not None:
+        if self.pauses or self.closed_because is not None:
             self._catch_up()
 
     def _replies(self, message: Message | Reference, reply: Reply | None) -> tuple[Reply, ...]:
@@ -261,7 +261,7 @@ class CrawlerProtocol(Flow):
         if self.closed_because is not None:
             if not self._outbox.waiting:
                 self.close(self.closed_because)
-        elif Pause.OWED in self.paused:
+        elif Pause.OWED in self.pauses:
             most = MAX_OWED if self._owed.total < MAX_OWED_IN_ALL else FEW_OWED
             if self._outbox.waiting < most // 2:
                 self.resume(Pause.OWED)
