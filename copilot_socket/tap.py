@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
 from twisted.python import usage
 
 from copilot_socket import logs
 from copilot_socket.activation import Inherited, inherited
+from copilot_socket.clock import make_steady
 from copilot_socket.config import Config, ConfigFaults, from_environment, option_names
 from copilot_socket.notify import ServiceManager
 from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres
@@ -55,6 +57,8 @@ class Options(usage.Options):
 
 class Application(MultiService):
     """The database, then the node; signals, the service manager, and the exit status."""
+
+    log = Logger()
 
     def __init__(self, options: Options, reactor: Any, sockets: Inherited) -> None:
         super().__init__()
@@ -116,7 +120,8 @@ class Application(MultiService):
             return config.database_url
         self._embedded = EmbeddedPostgres(config.state_dir)
         dsn = self._embedded.start()
-        require_current(dsn, upgrade=True)
+        for notice in require_current(dsn, upgrade=True).notices:
+            self.log.warn("The database was upgraded: {notice}", notice=notice)
         return dsn
 
     def _stop_embedded(self) -> None:
@@ -165,5 +170,6 @@ def makeService(options: Options) -> IService:
         _give_up(str(error))
     from twisted.internet import reactor  # noqa: PLC0415 - twistd may install another one first
 
+    make_steady(reactor)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     return Application(options, reactor, sockets)
