@@ -167,7 +167,6 @@ class CrawlerProtocol(LineReceiver):
                 except ProtocolError as error:
                     self._bad(error)
                     continue
-                left -= len(message.faults)
             self._handle(message)
 
     def _no_document(self, item: Broken | TooLarge | Overrun) -> None:
@@ -274,8 +273,7 @@ class CrawlerProtocol(LineReceiver):
                 self.close(self.closed_because)
         elif self._held_back and self._outbox.waiting < MAX_OWED // 2:
             self._held_back = False
-            if self._slow is None:
-                self.factory.resume(self)
+            self.factory.resume(self)
 
     def push(self, reply: Reply) -> None:
         """Send *reply* now, ahead of answers that wait for a commit. While any do, others of this turn join it."""
