@@ -1,11 +1,14 @@
 """One node: all the parts, wired together and run."""
 
 import secrets
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import psycopg2
 from prometheus_client import CollectorRegistry
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -30,7 +33,7 @@ from copilot_socket.http.feed import Feed
 from copilot_socket.http.site import Parts, make_site
 from copilot_socket.logs import Levels, NewsLog
 from copilot_socket.metrics import Metrics
-from copilot_socket.ports import Ports
+from copilot_socket.ports import LOOK, Ports
 from copilot_socket.status import NodeStatus
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.batches import Batches, Settings
@@ -40,6 +43,7 @@ from copilot_socket.store.cleanup import Cleanup
 from copilot_socket.store.connection import HOT, Limits
 from copilot_socket.store.database import Database
 from copilot_socket.store.discoveries import Discoveries
+from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.hand_out import HandOut
 from copilot_socket.store.leases import Leases
 from copilot_socket.store.listener import Listener
@@ -53,6 +57,8 @@ from copilot_socket.wire.validators import Decoder, explanations
 
 POLL = 1.0
 """Seconds between looks for work that no notification told of."""
+LEAVING = 1.0
+"""Seconds for which a stopping node tries to give up its lease."""
 SILENCE_CHECKS = 30
 """How often within a heartbeat time-out silence is looked for."""
 
@@ -177,6 +183,7 @@ class Node(Service):
         lease_round = config.lease / 3
         tasks = [
             Task("silence", self._silence_interval, self.presence.look_for_silence),
+            Task("the crawlers' socket", LOOK, self.ports.look),
             Task("lease renewal", lease_round, self.presence.renew),
             Task("release of expired leases", min(5.0, lease_round), self.presence.release_lost),
             Task("job time-outs", min(60.0, config.job_timeout / 10, config.reconnect_grace), self.presence.time_out),
@@ -257,34 +264,65 @@ class Node(Service):
         return waiter
 
     async def _stop(self) -> None:
-        limit = self.config.shutdown_timeout
         self.log.info("Stopping: no new work, everything accepted is still committed")
-        self.status.stopping()
-        self.feed.close()
+        for step in (
+            self.status.stopping,
+            self.feed.close,
+            self._cancel_start,
+            self.timers.stop,
+            self._due.stop,
+            self.presence.stop,
+            self._say_goodbye,
+            self.ports.close,
+            partial(self.factory.read, False),
+            self._drain,
+            self._leave,
+            partial(self.factory.close_all, "the node stops"),
+            self._listener.stop,
+            self._write_connection.close,
+            self._discovery_connection.close,
+            self._hand_out.close,
+            self.database.close,
+        ):
+            await self._take(step)
+
+    async def _take(self, step: Callable[[], Any]) -> None:
+        """Do *step* of stopping; those that follow are done whatever comes of it."""
+        try:
+            result = step()
+            if hasattr(result, "__await__"):
+                await result
+        except Exception:
+            self.log.failure("A step of stopping failed: {step}", step=repr(step))
+
+    def _cancel_start(self) -> None:
         if self._starting is not None:
             self._starting.cancel()
-        self.timers.stop()
-        self._due.stop()
-        self.presence.stop()
+
+    def _say_goodbye(self) -> None:
+        limit = self.config.shutdown_timeout
         self.factory.tell_all(
             Shutdown(scope="node", graceful=True, timeout_seconds=limit, reason="the node stops; reconnect")
         )
-        await self.ports.close()
-        self.factory.read(False)
-        settled = gatherResults([Deferred.fromCoroutine(self.dispatcher.stop()), self.writer.drained()])
+
+    async def _drain(self) -> None:
+        """Wait until everything accepted is committed, for so long as the configuration grants."""
+        waits = (Deferred.fromCoroutine(self.dispatcher.stop()), self.writer.drained())
+        for wait in waits:
+            wait.addTimeout(self.config.shutdown_timeout, self._reactor)
+        outcomes: list[tuple[bool, Any]] = await DeferredList(waits, consumeErrors=True)
+        for succeeded, failure in outcomes:
+            if not succeeded and not isinstance(failure.value, TimeoutError):
+                self.log.failure("The node could not be drained", failure)
+        if self.writer.waiting:
+            self.log.error("{count} reports were not committed in time", count=self.writer.waiting)
+
+    async def _leave(self) -> None:
+        """Give up this node's own lease, if the database answers soon."""
         try:
-            await settled.addTimeout(limit, self._reactor)
-            await Deferred.fromCoroutine(self._leases.leave()).addTimeout(1.0, self._reactor)
-        except Exception as error:
-            self.log.error(
-                "{count} reports were not committed in time: {error!r}", count=self.writer.waiting, error=error
-            )
-        self.factory.close_all("the node stops")
-        self._listener.stop()
-        self._write_connection.close()
-        self._discovery_connection.close()
-        self._hand_out.close()
-        self.database.close()
+            await Deferred.fromCoroutine(self._leases.leave()).addTimeout(LEAVING, self._reactor)
+        except (DatabaseAway, TimeoutError, psycopg2.Error) as error:
+            self.log.warn("This node's lease runs out by itself: {error!r}", error=error)
 
     # -- between the parts
 

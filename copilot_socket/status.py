@@ -59,7 +59,7 @@ class NodeStatus:
             return "the node is starting"
         if self._database_error is not None:
             return f"database: {self._database_error}"
-        return None
+        return self._node.ports.error
 
     @property
     def summary(self) -> str:
@@ -70,7 +70,7 @@ class NodeStatus:
         database = "answers" if self._database_error is None else f"is away: {self._database_error}"
         return (
             f"crawlers: {present} ({self.standing} waiting for work), connections: {self.connections}; "
-            f"the database {database}"
+            f"the database {database}" + (f"; {self._node.ports.error}" if self._node.ports.error else "")
         )
 
     @property
