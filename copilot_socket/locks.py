@@ -1,4 +1,4 @@
-"""Locks between processes, as files that no other user can open. The kernel releases a lock when its holder dies."""
+"""Waiting for other processes: with an end, and not without a word. Locks are files that no other user can open."""
 
 import contextlib
 import fcntl
@@ -9,12 +9,42 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _POLL = 0.02  # seconds
-_SILENT = 1.0  # seconds of waiting before it is reported
+_SILENT = 2.0  # seconds of waiting before it is reported
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+Tell = Callable[[str], None]
+"""Who is told what is being waited for."""
 
 
 class LockError(Exception):
     """A lock can't be had; says why."""
+
+
+class Patience:
+    """A wait of at most *seconds*. *tell* is told *what* is waited for when it takes longer than a moment."""
+
+    def __init__(self, seconds: float, tell: Tell, what: str) -> None:
+        self._seconds = seconds
+        self._tell = tell
+        self._what = what
+        self._begun = time.monotonic()
+        self._told = False
+
+    @property
+    def waited(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self._begun
+
+    def wait(self, pause: float = _POLL) -> bool:
+        """Wait for *pause* seconds; False, at once, when patience is at an end. Blocks."""
+        waited = self.waited
+        if waited >= self._seconds:
+            return False
+        if waited >= _SILENT and not self._told:
+            self._told = True
+            self._tell(f"waiting for {self._what}, for up to {self._seconds:.0f} s")
+        time.sleep(pause)
+        return True
 
 
 def open_private(path: Path) -> int:
@@ -46,20 +76,16 @@ def try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
 
 
 @contextlib.contextmanager
-def exclusive(path: Path, patience: float, tell: Callable[[str], None], *, keep: bool = True) -> Iterator[None]:
-    """Hold the lock file *path* alone; wait up to *patience* seconds, and *tell* what for after the first.
+def exclusive(path: Path, seconds: float, tell: Tell, *, keep: bool = True) -> Iterator[None]:
+    """Hold the lock file *path* alone; wait up to *seconds* for another process that does.
 
     Without *keep* the file is removed in the end. Raises :class:`LockError` or ``OSError``.
     """
-    begun, told = time.monotonic(), False
+    patience = Patience(seconds, tell, f"{path}, which another process holds (fuser {path} shows which)")
     while (descriptor := _take(path)) is None:
-        waited = time.monotonic() - begun
-        if waited >= patience:
-            raise LockError(f"another process holds {path}, and has for {waited:.0f} s (fuser {path} shows which)")
-        if waited >= _SILENT and not told:
-            told = True
-            tell(f"Waiting up to {patience:.0f} s for {path}, which another process holds (fuser {path} shows which)")
-        time.sleep(_POLL)
+        if not patience.wait():
+            waited = f"{patience.waited:.0f} s"
+            raise LockError(f"another process holds {path}, and has for {waited} (fuser {path} shows which)")
     try:
         yield
     finally:
