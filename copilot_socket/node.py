@@ -34,7 +34,7 @@ from copilot_socket.http.site import Parts, make_site
 from copilot_socket.logs import Levels, NewsLog
 from copilot_socket.metrics import Metrics
 from copilot_socket.ports import LOOK, Ports
-from copilot_socket.status import NodeStatus
+from copilot_socket.status import CHECK, RENEWAL, NodeStatus
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.batches import Batches, Settings
 from copilot_socket.store.catalog import Catalog
@@ -47,6 +47,8 @@ from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.hand_out import HandOut
 from copilot_socket.store.leases import Leases
 from copilot_socket.store.listener import Listener
+from copilot_socket.store.outage import Outages
+from copilot_socket.store.probe import PATIENCE, Probe
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.writer import Writer
@@ -59,6 +61,8 @@ POLL = 1.0
 """Seconds between looks for work that no notification told of."""
 LEAVING = 1.0
 """Seconds for which a stopping node tries to give up its lease."""
+CHECK_LIMIT = PATIENCE + 2.0
+"""Seconds that a check of the database takes at the most."""
 SILENCE_CHECKS = 30
 """How often within a heartbeat time-out silence is looked for."""
 
@@ -83,6 +87,7 @@ class Node(Service):
         self.telling = Telling()
         policy = RetryPolicy(base=config.retry_delay)
         limits = Limits(config.query_timeout, config.transaction_timeout)
+        self.outages = Outages(reactor)
         self.database = Database(self.dsn, reactor, limits, config.database_pool)
         self.transitions = Transitions(self.database, policy, self.telling)
         settings = Settings(self.id, config.lease, config.retry_attempts)
@@ -94,6 +99,7 @@ class Node(Service):
         self._claim_connection = self.database.dedicated(settings=HOT)
         claims = Claims(self._claim_connection, self.id)
         vault = Vault(config.secret_keys)
+        self._probe = Probe(self.dsn, vault, self.outages, reactor, limits)
         grant = GitLabGrant(reactor, config.gitlab_client_id, config.gitlab_client_secret)
         tokens = Tokens(self.database, vault, grant, self.id, reactor, self.telling)
         self.registry = Registry()
@@ -154,7 +160,7 @@ class Node(Service):
 
     def _build_http(self, vault: Vault) -> None:
         config, reactor = self.config, self._reactor
-        self.status = NodeStatus(self, self._reactor)
+        self.status = NodeStatus(self, self._probe, reactor)
         self.metrics = Metrics(CollectorRegistry())
         gauges.show(self.status, self.metrics.registry)
         self.telling.listen_by_kind(self.metrics.listeners)
@@ -181,17 +187,19 @@ class Node(Service):
         """Every periodic task of the node."""
         config = self.config
         lease_round = config.lease / 3
+        limit = 2 * config.transaction_timeout  # for a few statements, each of which ends within its own
+        time_outs = min(60.0, config.job_timeout / 10, config.reconnect_grace)
         tasks = [
             Task("silence", self._silence_interval, self.presence.look_for_silence),
             Task("the crawlers' socket", LOOK, self.ports.look),
-            Task("lease renewal", lease_round, self.presence.renew),
-            Task("release of expired leases", min(5.0, lease_round), self.presence.release_lost),
-            Task("job time-outs", min(60.0, config.job_timeout / 10, config.reconnect_grace), self.presence.time_out),
-            Task("poll", POLL, self._poll),
-            Task("lost requests and claims", lease_round, self.dispatcher.look_after),
+            Task(RENEWAL, lease_round, self.presence.renew, retry=1.0, limit=config.lease),
+            Task("release of expired leases", min(5.0, lease_round), self.presence.release_lost, limit=limit),
+            Task("job time-outs", time_outs, self.presence.time_out, limit=limit),
+            Task("poll", POLL, self._poll, limit=limit),
+            Task("lost requests and claims", lease_round, self.dispatcher.look_after, limit=limit),
             Task("dead nodes", config.lease, self._leases.forget_dead),
             Task("cleanup", config.cleanup_interval, self._cleanup().run),
-            Task("database check", 1.0, self.status.check_database),
+            Task(CHECK, 1.0, self.status.check_database, limit=CHECK_LIMIT),
         ]
         if config.enable_metrics:
             tasks.append(Task("gauges", config.metrics_interval, lambda: self.metrics.refresh_in_time(self.database)))
@@ -217,9 +225,10 @@ class Node(Service):
         self._starting.addErrback(self._not_started)
 
     async def _start(self) -> None:
-        await self.timers.run_once("lease renewal")
+        await self.timers.run_once(CHECK)
+        self.timers.start(CHECK)  # so that whoever asks learns why the node does not start
         await self._listener.start()
-        await self.timers.run_once("database check")
+        await self.timers.run_once(RENEWAL)
         if self.config.enable_metrics:
             await self.timers.run_once("gauges")
         self.timers.start()
@@ -282,6 +291,7 @@ class Node(Service):
             self._write_connection.close,
             self._discovery_connection.close,
             self._hand_out.close,
+            self._probe.close,
             self.database.close,
         ):
             await self._take(step)

@@ -17,8 +17,6 @@ from copilot_socket.wire.listening import SocketError, adopt, listen
 
 LOOK = 2.0
 """Seconds between looks whether crawlers still find the socket."""
-_REMOVED = "crawlers can't connect: the socket's file was removed"
-_TAKEN = "crawlers can't connect: the socket's file was removed, and no new one could be made"
 
 
 class Ports:
@@ -34,8 +32,8 @@ class Ports:
         self._crawlers: CrawlerPort | None = None
         self._http: HTTPPort | None = None
         self._told = ""
-        self.error: str | None = None
-        """Why no crawler can connect, for everyone to read; None if all can."""
+        self.reachable = True
+        """Whether crawlers find the socket, as far as is known."""
 
     def open(self, crawlers: Factory, http: IProtocolFactory) -> None:
         """Listen. Raises ``SocketError`` or ``CannotListenError`` for what is in the way, and then leaves nothing."""
@@ -61,7 +59,6 @@ class Ports:
                 f"The file of the socket {port.path} was removed, and whoever passed the socket on has to make a new "
                 "one: systemctl stop copilot-socket.socket copilot-socket.service, and start both again"
             )
-            self.error = _REMOVED
         else:
             self._replace(port)
 
@@ -69,7 +66,6 @@ class Ports:
         try:
             self._crawlers = self._listen(patience=0.0)
         except SocketError as error:
-            self.error = _TAKEN
             self._tell(f"The file of the crawlers' socket was removed, and there can't be a new one: {error}")
             return
         self.log.warn("The file of the socket {path} was removed: it is made anew", path=str(port.path))
@@ -78,14 +74,15 @@ class Ports:
 
     def _tell(self, text: str) -> None:
         """Log *text*, once for as long as it stays true."""
+        self.reachable = False
         if text != self._told:
             self._told = text
             self.log.error("{text}", text=text)
 
     def _all_is_well(self) -> None:
-        if self.error is not None:
+        if not self.reachable:
             self.log.info("Crawlers can connect again")
-        self.error, self._told = None, ""
+        self.reachable, self._told = True, ""
 
     def close(self) -> "Deferred[Any]":
         """Take no more connections; those that are open stay. Fires when that is done, and never with a failure."""

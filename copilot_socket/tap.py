@@ -16,6 +16,7 @@ from twisted.python import usage
 
 from copilot_socket import logs
 from copilot_socket.activation import Inherited, inherited
+from copilot_socket.clock import make_steady
 from copilot_socket.config import Config, ConfigFaults, from_environment, option_names
 from copilot_socket.notify import ServiceManager
 from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres
@@ -165,5 +166,6 @@ def makeService(options: Options) -> IService:
         _give_up(str(error))
     from twisted.internet import reactor  # noqa: PLC0415 - twistd may install another one first
 
+    make_steady(reactor)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     return Application(options, reactor, sockets)

@@ -7,7 +7,7 @@ import psycopg2
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.replies import Job, JobResponse
@@ -20,6 +20,7 @@ from copilot_socket.handlers.standing import Standing
 from copilot_socket.handlers.tokens import Refused, Tokens, Unavailable
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.faults import DatabaseAway
+from copilot_socket.store.outage import level
 from copilot_socket.store.transitions import Transitions, by_assignment
 from copilot_socket.store.turns import Claimed
 from copilot_socket.telling import JobSent, Telling
@@ -126,7 +127,8 @@ class Delivery:
                 await self._transitions.run(by_assignment([job.assignment for job in jobs], event, reason))
                 break
             except (DatabaseAway, psycopg2.Error) as error:
-                self.log.warn("Giving back jobs failed and is tried again: {error}", error=error)
+                how_bad = level(error, LogLevel.warn)
+                self.log.emit(how_bad, "Giving back jobs failed and is tried again: {error}", error=error)
                 await deferLater(self._reactor, RETRY)
         for job in jobs:
             self._reserve.forget(job.assignment)

@@ -181,7 +181,7 @@ class Messages:
             try:
                 return await self._dispatcher.resend(link)
             except DatabaseAway as error:
-                self.log.info("Whether a crawler missed its jobs is looked up again: {error}", error=error)
+                self.log.debug("Whether a crawler missed its jobs is looked up again: {error}", error=error)
                 await deferLater(self._reactor, RETRY)
         return True
 

@@ -9,13 +9,14 @@ import psycopg2
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from copilot_socket.core.reports import job_of
 from copilot_socket.core.vault import Vault, VaultError
 from copilot_socket.handlers.oauth import Grant, Pair, Refused, Unavailable
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import DatabaseAway
+from copilot_socket.store.outage import level
 from copilot_socket.store.sql import sql
 from copilot_socket.store.turns import Claimed
 from copilot_socket.telling import Telling, TokenRefreshed
@@ -179,7 +180,12 @@ class Tokens:
                 rows = await self._database.query(sql("store_refreshed"), parameters)
                 break
             except (DatabaseAway, psycopg2.Error) as error:
-                self.log.error("A new token can't be stored yet: {error}", error=type(error).__name__)
+                # Its text may quote the row.
+                self.log.emit(
+                    level(error, LogLevel.error),
+                    "A new token can't be stored yet: {error}",
+                    error=type(error).__name__,
+                )
                 await deferLater(self._reactor, 0.5)
         self._telling.tell(TokenRefreshed(names["account"], "refreshed"))
         if not rows:  # renewed by hand meanwhile, or stored by the attempt that looked lost

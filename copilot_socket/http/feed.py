@@ -1,6 +1,7 @@
 """The feed of live events: who watches, and what each is sent. Nobody who watches can hold up or fill up the node."""
 
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -109,9 +110,16 @@ class Feed:
 
     log = Logger()
 
-    def __init__(self, telling: Telling, clock: IReactorTime, node: str, name_of: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        telling: Telling,
+        clock: IReactorTime,
+        node: str,
+        name_of: Callable[[str], str],
+        time_of_day: Callable[[], float] = time.time,
+    ) -> None:
         self._telling = telling
-        self._clock = clock
+        self._time_of_day = time_of_day
         self._node = node
         self._render = Renderer(name_of)
         self._numbers = itertools.count(1)
@@ -184,5 +192,5 @@ class Feed:
             stream.keep_alive()
 
     def _now(self) -> str:
-        moment = datetime.fromtimestamp(self._clock.seconds(), UTC)
+        moment = datetime.fromtimestamp(self._time_of_day(), UTC)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -11,7 +11,7 @@ import psycopg2
 from prometheus_client import CollectorRegistry
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.resource import Resource
@@ -30,6 +30,7 @@ from copilot_socket.http.routes import Route, find
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.faults import DatabaseAway, Remedy, remedy
+from copilot_socket.store.outage import level
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
 
@@ -141,7 +142,8 @@ class Application:
         if isinstance(error, DatabaseAway) or (
             isinstance(error, psycopg2.Error) and remedy(error) is not Remedy.REFUSE
         ):
-            self.log.warn("A request found the database away: {error}", error=str(error))
+            how_bad = level(error, LogLevel.warn)
+            self.log.emit(how_bad, "A request found the database away: {error}", error=str(error))
             away = Problem(503, "the database can't be reached at the moment", headers={"Retry-After": "1"})
             return away.reply()
         self.log.failure("A request failed", failure)

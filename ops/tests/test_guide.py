@@ -203,7 +203,7 @@ class MessageTests(NodeTestCase):
         """A running node says it, is not ready, and goes on when the database is back."""
         server = await self.running()
         self.shut_database()
-        told = re.compile(r"The round of poll failed: DatabaseAway\('FATAL.*")
+        told = re.compile(r"PostgreSQL refuses this node's login: FATAL.*")
         await until(lambda: told.search(server.log) is not None, "the node has noticed", 15.0)
         [line, *_] = told.findall(server.log)
         name = self.database_url.partition("?")[0].rpartition("/")[2]
@@ -215,6 +215,13 @@ class MessageTests(NodeTestCase):
             return (await get_json(self.http, "/health/ready"))[0] == 200
 
         await until(ready, "the node is ready again", 15.0)
+
+    async def test_read_only_database(self) -> None:
+        """What check says of it."""
+        name = self.database_url.partition("?")[0].rpartition("/")[2]
+        execute(server_url(), f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        said = await self.said("check")
+        self.assert_in_guide("\n".join(said[said.index("FAULT writing") :].splitlines()[:2]))
 
     def role(self, limit: int = -1) -> None:
         """A role that may do nothing yet."""
@@ -250,10 +257,10 @@ class MessageTests(NodeTestCase):
 
     async def test_another_key(self) -> None:
         """Tokens that were stored with a key that the node does not have."""
+        server = await self.running(COPILOT_SECRET_KEY=Fernet.generate_key().decode())
         token = Vault([Fernet.generate_key().decode()]).encrypt("token")
         self.query("UPDATE accounts SET access_token = %s", token)
         self.add_jobs()
-        server = await self.running(COPILOT_SECRET_KEY=Fernet.generate_key().decode())
         crawler = await self.greeted(server)
         crawler.say("job_request")
         await until(lambda: "can't be sent" in server.log, "the node complains", 10.0)

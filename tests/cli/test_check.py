@@ -7,9 +7,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from copilot_socket.cli import database_inspection
 from copilot_socket.store import migrate
 from copilot_socket.store.embedded import EmbeddedPostgres
+from copilot_socket.store.rights import TABLES
 from tests.cli.support import CommandTestCase
 from tests.support.postgres import (
     FAST,
@@ -132,7 +132,7 @@ class CheckTests(CommandTestCase):
         with admin(url) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
             made = {row[0] for row in cursor.fetchall()}
-        self.assertEqual(set(database_inspection.TABLES), made - {"alembic_version"})
+        self.assertEqual(set(TABLES), made - {"alembic_version"})
 
     def test_rights(self) -> None:
         """A role without the rights of a node: which ones it lacks, and what gives them."""

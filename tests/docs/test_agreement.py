@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import copilot_socket
 from copilot_socket import gauges
+from copilot_socket.core.causes import Cause
 from copilot_socket.core.errors import ErrorCode
 from copilot_socket.core.jobs import (
     AREA_TYPES,
@@ -182,6 +183,12 @@ class HttpTests(SynchronousTestCase):
         for family in registry.collect():
             if not family.name.startswith("process_"):
                 self.assertIn(f"`{family.name}{endings.get(family.type, '')}", text)
+
+    def test_causes(self) -> None:
+        """Every cause of a node's not being ready is told of, with its sentence."""
+        rows = list(_rows(_section(_text("http.md"), "Causes")))[1:]
+        told = {row[0].strip("`"): row[1] for row in rows}
+        self.assertEqual(told, {cause.label: cause.sentence for cause in Cause})
 
 
 class ArchitectureTests(SynchronousTestCase):

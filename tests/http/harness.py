@@ -112,7 +112,7 @@ class SiteTestCase(DatabaseTestCase):
     def listen(self) -> None:
         """Listen, with the parts as they are now."""
         vault = Vault(self.keys)
-        self.feed = Feed(self.telling, self.clock, "node", str.upper)
+        self.feed = Feed(self.telling, self.clock, "node", str.upper, time_of_day=self.clock.seconds)
         parts = Parts(
             submission=Submission(self.database, 4, self.telling),
             catalog=Catalog(self.database),

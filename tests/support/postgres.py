@@ -34,6 +34,12 @@ FAST: Mapping[str, str] = {
     "autovacuum": "off",
     "max_wal_size": "256MB",
 }
+NO_SPACE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'could not extend file "base/5/16384": No space left on device' USING ERRCODE = '53100'; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON write_probe FOR EACH ROW EXECUTE FUNCTION refuse()
+"""
+"""Makes a database behave as if its disk were full, for whoever tries a write beforehand."""
 
 
 def reachable_directory(prefix: str = "copilot-test-") -> Path:

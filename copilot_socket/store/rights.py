@@ -1,0 +1,41 @@
+"""What a node needs in the database, and statements that say what of it is missing or may not be used."""
+
+from collections.abc import Mapping
+
+TABLES = (
+    "accounts",
+    "area_authorizations",
+    "areas",
+    "audit_log",
+    "crawlers",
+    "idempotency_keys",
+    "job_assignments",
+    "job_error_log",
+    "job_past_tries",
+    "jobs",
+    "nodes",
+    "socket_connections",
+    "write_probe",
+)
+"""Those that a node writes to."""
+VIEWS = ("job_tries",)
+SEQUENCES = ("job_order",)
+NEEDED: Mapping[str, list[str]] = {"tables": list(TABLES), "views": list(VIEWS), "sequences": list(SEQUENCES)}
+"""Parameters of the statements."""
+
+MISSING = """
+SELECT name FROM unnest(%(tables)s || %(views)s || %(sequences)s) AS name WHERE to_regclass(name) IS NULL
+"""
+"""The names of what is not there."""
+
+FORBIDDEN = """
+SELECT name || ' (' || string_agg(kind, ', ' ORDER BY kind DESC) || ')' FROM (
+  SELECT name, kind FROM unnest(%(tables)s) AS name, unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) AS kind
+  WHERE NOT has_table_privilege(name, kind)
+  UNION ALL
+  SELECT name, 'SELECT' FROM unnest(%(views)s) AS name WHERE NOT has_table_privilege(name, 'SELECT')
+  UNION ALL
+  SELECT name, 'USAGE' FROM unnest(%(sequences)s) AS name WHERE NOT has_sequence_privilege(name, 'USAGE')
+) AS forbidden GROUP BY name ORDER BY name
+"""
+"""What this role may not use, each with the rights that it lacks: ``jobs (UPDATE, DELETE)``. All must be there."""
