@@ -5,10 +5,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import psycopg2
 from prometheus_client import CollectorRegistry
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -35,6 +34,7 @@ from copilot_socket.logs import Levels, NewsLog
 from copilot_socket.metrics import Metrics
 from copilot_socket.ports import LOOK, Ports
 from copilot_socket.status import CHECK, RENEWAL, NodeStatus
+from copilot_socket.stopping import drain, leave, take_all
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.batches import Batches, Settings
 from copilot_socket.store.catalog import Catalog
@@ -43,7 +43,6 @@ from copilot_socket.store.cleanup import Cleanup
 from copilot_socket.store.connection import HOT, Limits
 from copilot_socket.store.database import Database
 from copilot_socket.store.discoveries import Discoveries
-from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.hand_out import HandOut
 from copilot_socket.store.leases import Leases
 from copilot_socket.store.listener import Listener
@@ -59,8 +58,6 @@ from copilot_socket.wire.validators import Decoder, explanations
 
 POLL = 1.0
 """Seconds between looks for work that no notification told of."""
-LEAVING = 1.0
-"""Seconds for which a stopping node tries to give up its lease."""
 CHECK_LIMIT = PATIENCE + 2.0
 """Seconds that a check of the database takes at the most."""
 SILENCE_CHECKS = 30
@@ -164,7 +161,9 @@ class Node(Service):
         self.metrics = Metrics(CollectorRegistry())
         gauges.show(self.status, self.metrics.registry)
         self.telling.listen_by_kind(self.metrics.listeners)
-        self.telling.listen_by_kind(NewsLog(Levels(config.log_level, config.debug)).listeners)
+        levels = Levels(config.log_level, config.debug)
+        self._news_log = NewsLog(levels, self.registry.name_of, reactor)
+        self.telling.listen_by_kind(self._news_log.listeners)
         self.feed = Feed(self.telling, reactor, self.id, self.registry.name_of)
         wake = self.dispatcher.work_came
         self.site = make_site(
@@ -274,7 +273,8 @@ class Node(Service):
 
     async def _stop(self) -> None:
         self.log.info("Stopping: no new work, everything accepted is still committed")
-        for step in (
+        reactor = self._reactor
+        steps: tuple[Callable[[], Any], ...] = (
             self.status.stopping,
             self.feed.close,
             self._cancel_start,
@@ -284,8 +284,8 @@ class Node(Service):
             self._say_goodbye,
             self.ports.close,
             partial(self.factory.read, False),
-            self._drain,
-            self._leave,
+            partial(drain, self.dispatcher, self.writer, self.config.shutdown_timeout, reactor),
+            partial(leave, self._leases, reactor),
             partial(self.factory.close_all, "the node stops"),
             self._listener.stop,
             self._write_connection.close,
@@ -293,17 +293,10 @@ class Node(Service):
             self._hand_out.close,
             self._probe.close,
             self.database.close,
-        ):
-            await self._take(step)
-
-    async def _take(self, step: Callable[[], Any]) -> None:
-        """Do *step* of stopping; those that follow are done whatever comes of it."""
-        try:
-            result = step()
-            if hasattr(result, "__await__"):
-                await result
-        except Exception:
-            self.log.failure("A step of stopping failed: {step}", step=repr(step))
+            self._news_log.stop,
+        )
+        await take_all(steps)
+        self.log.info("Stopped")
 
     def _cancel_start(self) -> None:
         if self._starting is not None:
@@ -314,25 +307,6 @@ class Node(Service):
         self.factory.tell_all(
             Shutdown(scope="node", graceful=True, timeout_seconds=limit, reason="the node stops; reconnect")
         )
-
-    async def _drain(self) -> None:
-        """Wait until everything accepted is committed, for so long as the configuration grants."""
-        waits = (Deferred.fromCoroutine(self.dispatcher.stop()), self.writer.drained())
-        for wait in waits:
-            wait.addTimeout(self.config.shutdown_timeout, self._reactor)
-        outcomes: list[tuple[bool, Any]] = await DeferredList(waits, consumeErrors=True)
-        for succeeded, failure in outcomes:
-            if not succeeded and not isinstance(failure.value, TimeoutError):
-                self.log.failure("The node could not be drained", failure)
-        if self.writer.waiting:
-            self.log.error("{count} reports were not committed in time", count=self.writer.waiting)
-
-    async def _leave(self) -> None:
-        """Give up this node's own lease, if the database answers soon."""
-        try:
-            await Deferred.fromCoroutine(self._leases.leave()).addTimeout(LEAVING, self._reactor)
-        except (DatabaseAway, TimeoutError, psycopg2.Error) as error:
-            self.log.warn("This node's lease runs out by itself: {error!r}", error=error)
 
     # -- between the parts
 

@@ -38,6 +38,7 @@ class Ports:
     def open(self, crawlers: Factory, http: IProtocolFactory) -> None:
         """Listen. Raises ``SocketError`` or ``CannotListenError`` for what is in the way, and then leaves nothing."""
         self._factory = crawlers
+        http.noisy = False  # type: ignore[attr-defined]  # the node logs where it listens
         given = self._inherited.crawlers
         self._crawlers = self._listen() if given is None else adopt(self._reactor, given, crawlers)
         try:

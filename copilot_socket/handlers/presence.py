@@ -15,7 +15,7 @@ from copilot_socket.handlers.crawlers import Crawler, Held, Link, Registry
 from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.leases import ConnectionState, Leases
 from copilot_socket.store.operations import ConnectionSeen, Presence
-from copilot_socket.store.outage import is_outage
+from copilot_socket.store.outage import cause_of
 from copilot_socket.store.writer import Writer
 from copilot_socket.telling import ConnectionChanged, CrawlerChanged, Telling
 
@@ -65,6 +65,7 @@ class PresenceKeeper:
     def opened(self, link: Link, crawler: Crawler) -> None:
         """A connection that speaks for *crawler* until it says otherwise."""
         crawler = self._registry.join(link, crawler)
+        link.awaited_since = self._attention.now
         if len(crawler.links) == 1:
             crawler.last_seen = self._attention.now
         self._note(link, active=True)
@@ -168,7 +169,9 @@ class PresenceKeeper:
             elif crawler.silent_since is not None and now - crawler.silent_since > self._leases.grace:
                 self._close_all(crawler, "silent past the heartbeat time-out")
             elif not crawler.present and crawler.silent_since is None and silence > self._connection_timeout:
-                self._close_all(crawler, "no valid message within the connection time-out")
+                for link in list(crawler.links):
+                    if not link.spoken and now - link.awaited_since > self._connection_timeout:
+                        link.close("no valid message within the connection time-out")
 
     async def renew(self) -> None:
         """Renew the leases of all live crawlers, and show in ``socket_connections`` how they are."""
@@ -222,10 +225,10 @@ class PresenceKeeper:
 
     def _failed(self, failure: Failure) -> None:
         """A database that is away, or that a stopping node has left, is no fault here: the next round looks again."""
-        if is_outage(failure.value):
-            self.log.debug("Keeping presence is left to the next round: {error}", error=failure.value)
-        else:
+        if cause_of(failure.value) is None:
             self.log.failure("Keeping presence failed", failure)
+        else:
+            self.log.debug("Keeping presence is left to the next round: {error}", error=failure.value)
 
     def _may_judge(self) -> bool:
         """Only after its own renewals have worked for one whole lease may a node take others' leases for lost."""

@@ -15,7 +15,7 @@ from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import ElementFault, Message
 from copilot_socket.core.promises import Promise
 from copilot_socket.core.replies import Error, Reply
-from copilot_socket.telling import ErrorsSent, Telling
+from copilot_socket.telling import ErrorsSent, MessageRefused, Telling
 from copilot_socket.wire.codec import encode
 from copilot_socket.wire.framing import Framer
 from copilot_socket.wire.handled import Handled
@@ -72,6 +72,7 @@ class CrawlerProtocol(LineReceiver):
         self.crawler: Any = None
         self.capabilities: frozenset[str] = frozenset()
         self.opened_at = reactor.seconds()
+        self.awaited_since = 0.0
         self.spoken = False
         self.requests = 0
         self.bad_in_a_row = 0
@@ -215,13 +216,10 @@ class CrawlerProtocol(LineReceiver):
         self._note(error, type_)
 
     def _note(self, error: ProtocolError, type_: str) -> None:
-        self.log.debug(
-            "{type} on connection {connection} is refused, {code}: {error}",
-            type=type_,
-            connection=self.id,
-            code=error.code,
-            error=error.message,
-        )
+        crawler = "" if self.crawler is None else self.crawler.crawler_id
+        # What is said of a bad message may quote it.
+        detail = error.path if error.code in _BAD else error.message
+        self._telling.tell(MessageRefused(self.id, crawler, type_, error.code, detail))
 
     def _catch_up(self) -> None:
         if self.closed_because is not None:

@@ -7,11 +7,9 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.task import deferLater
-
 from copilot_socket.core.messages import INCOMING
-from tests.support.crawler import in_reactor, reactor, until
-from tests.support.server import NodeTestCase, ServerProcess, beside_python, get_json, run_program
+from tests.support.crawler import in_reactor, until
+from tests.support.server import NodeTestCase, ServerProcess, beside_python, run_program
 
 
 class LogTests(NodeTestCase):
@@ -66,30 +64,6 @@ class LogTests(NodeTestCase):
         self.assertTrue({"hello", "job_request", "job_started", "job_completed"} <= types <= {*INCOMING, "unknown"})
 
     @in_reactor()
-    async def test_outage(self) -> None:
-        """However many parts of a node find the database away, and however often: a line or two, and its end."""
-        server = await self.process(SOCKET_LOG_FORMAT="json").start()
-        assert server.program is not None
-        program = server.program
-        crawler = await self.greeted(server)
-        self.add_jobs()
-        job = (await crawler.take_job())["id"]
-        before = len(program.out)
-        self.shut_database()
-        ref = crawler.complete(job)
-        crawler.say("job_request")
-        for _ in range(30):  # each finds the database away
-            status, _ = await get_json(server.port, "/api/v1/stats")
-            self.assertEqual(status, 503)
-        await deferLater(reactor, 2.0)  # how much is written meanwhile is what is tested
-        self.open_database()
-        await crawler.answer(ref)
-        await until(lambda: program.out.count(b"store.outage.Outages") == 2, "the end is told of")
-        bad = [line for line in self.lines(program.out[before:].decode()) if line["level"] not in ("debug", "info")]
-        self.assertEqual([line["cause"] for line in bad if "cause" in line], ["login"])
-        self.assertLessEqual(len(bad), 2, bad)
-
-    @in_reactor()
     async def test_full_disk(self) -> None:
         """A node whose log can't be written works on, and says so on standard error."""
         server = self.process(SOCKET_LOG_LEVEL="debug", SOCKET_LOG_FILE="/dev/full")
@@ -117,7 +91,7 @@ class LogTests(NodeTestCase):
         await until(lambda: log.exists() and "Crawlers connect to" in log.read_text(), "the node runs", 20)
         os.kill(int(pid_file.read_text()), signal.SIGTERM)
         await until(lambda: not pid_file.exists(), "the daemon has ended")
-        self.assertIn("Server Shut Down.", [line["message"] for line in self.lines(log.read_text())])
+        self.assertIn("Stopped", [line["message"] for line in self.lines(log.read_text())])
 
     @in_reactor()
     async def test_log_that_cannot_be_opened(self) -> None:
