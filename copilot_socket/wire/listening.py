@@ -69,7 +69,7 @@ def probe(path: Path) -> str:
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
             return "other"
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return "free"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probing:
         try:
