@@ -48,7 +48,7 @@ class CrawlersCommandTests(SiteTestCase):
         self.assertEqual(lines[1].split(), ["crawler\\x1b-1", "yes", "no", "-", "0/5", "-", "n1"])
         self.assertEqual(len(lines), 3)
         *_, more = (await self.call("--limit", "1")).splitlines()
-        self.assertIn("crawler -2", await self.call("--cursor", more.removeprefix("more: --cursor ")))
+        self.assertIn("crawler\\x1b-2", await self.call("--cursor", more.removeprefix("more: --cursor ")))
 
     async def test_json(self) -> None:
         """The node's own answer."""
