@@ -30,6 +30,7 @@ from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.site import Parts, make_site
+from copilot_socket.http.slices import Slices
 from copilot_socket.logs import Levels, NewsLog
 from copilot_socket.metrics import Metrics
 from copilot_socket.ports import LOOK, Ports
@@ -166,9 +167,12 @@ class Node(Service):
         self.telling.listen_by_kind(self._news_log.listeners)
         self.feed = Feed(self.telling, reactor, self.id, self.registry.name_of)
         wake = self.dispatcher.work_came
+        slices = Slices(reactor)
         self.site = make_site(
             Parts(
-                submission=Submission(self.database, config.retry_attempts, self.telling, self._hand_out),
+                submission=Submission(
+                    self.database, config.retry_attempts, self.telling, slices.next, self._hand_out
+                ),
                 catalog=Catalog(self.database),
                 accounts=Accounts(self.database, vault, self.transitions, self.telling, wake),
                 transitions=self.transitions,
@@ -176,6 +180,7 @@ class Node(Service):
                 health=self.status,
                 registry=self.metrics.registry if config.enable_metrics else None,
                 reactor=reactor,
+                slices=slices,
                 wake=wake,
                 token=config.http_token,
                 origins=frozenset(config.allowed_origins),

@@ -116,10 +116,10 @@ class Feed:
         clock: IReactorTime,
         node: str,
         name_of: Callable[[str], str],
-        time_of_day: Callable[[], float] = time.time,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._telling = telling
-        self._time_of_day = time_of_day
+        self._wall_clock = wall_clock
         self._node = node
         self._render = Renderer(name_of)
         self._numbers = itertools.count(1)
@@ -137,9 +137,9 @@ class Feed:
     def refusal(self) -> str | None:
         """Why no stream can be opened now, if none can."""
         if self._closed:
-            return "the node is stopping"
+            return "Node is stopping"
         if len(self._streams) >= MAX_STREAMS:
-            return f"{MAX_STREAMS} streams of events are open, and no more may be"
+            return f"At most {MAX_STREAMS} event streams may be open"
         return None
 
     def open(self, wanted: Wanted, watcher: Watcher) -> None:
@@ -192,5 +192,5 @@ class Feed:
             stream.keep_alive()
 
     def _now(self) -> str:
-        moment = datetime.fromtimestamp(self._time_of_day(), UTC)
+        moment = datetime.fromtimestamp(self._wall_clock(), UTC)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

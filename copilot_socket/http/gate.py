@@ -1,4 +1,4 @@
-"""Who is let in: by bearer token, or, where there is none, only from this very machine."""
+"""Access to the port: by bearer token, or, where none is set, from this machine only."""
 
 import hmac
 import re
@@ -48,7 +48,7 @@ class Gate:
             return None
         return Problem(
             401,
-            f"this needs the bearer token that {VARIABLE} holds",
+            f"Bearer token required ({VARIABLE})",
             headers={"WWW-Authenticate": 'Bearer realm="copilot-socket"'},
         )
 
@@ -60,7 +60,7 @@ class Gate:
         ours = host is not None and origin in (f"http://{host}".lower(), f"https://{host}".lower())
         if ours or origin in self.origins:
             return None
-        return Problem(403, "pages of another origin may not write here, unless SOCKET_ALLOWED_ORIGINS names it")
+        return Problem(403, "Cross-origin request refused; SOCKET_ALLOWED_ORIGINS lists the origins that may write")
 
 
 def _of_loopback(knock: Knock) -> Problem | None:
@@ -70,8 +70,8 @@ def _of_loopback(knock: Knock) -> Problem | None:
         return None
     return Problem(
         403,
-        f"without {VARIABLE} only this machine is answered, under a loopback name and with no proxy between: "
-        f"set {VARIABLE} and send it as a bearer token",
+        f"Only requests from this machine are served while {VARIABLE} is unset, under a loopback host name and "
+        f"without a proxy; set {VARIABLE} and send it as a bearer token",
     )
 
 

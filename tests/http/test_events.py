@@ -162,7 +162,7 @@ class FeedTests(SiteTestCase):
         self.assertEqual([event.type for event in seen], ["connection", "heartbeat", "job"])
         self.assertEqual([event.id for event in seen], ["node-1", "node-2", "node-3"])
         self.assertEqual(await second.next(), seen[1])
-        self.assertEqual(seen[1].data["timestamp"], "1970-01-01T00:00:00.000Z")
+        self.assertEqual(seen[1].data["timestamp"], "2026-01-05T10:00:00.000Z")
 
     async def test_jobs_over_http(self) -> None:
         """Jobs put in, cancelled and retried over HTTP are told of; a live twin or a repetition is no new job."""
@@ -255,7 +255,7 @@ class FeedTests(SiteTestCase):
         reader = await self.watch()
         answer = await self.get(EVENTS)
         self.assertEqual((answer.status, answer.header("Retry-After")), (503, "5"))
-        self.assertIn("1 streams of events are open", answer.document["detail"])
+        self.assertIn("At most 1 event streams", answer.document["detail"])
         await reader.leave()
         await until(lambda: self.feed.refusal is None, "there is room")
         self.assertEqual((await self.watch()).status, 200)
@@ -317,7 +317,7 @@ class FeedTests(SiteTestCase):
         slow.transport.resumeProducing()  # type: ignore[union-attr]
         await slow.ended
         answer = await self.get(EVENTS)
-        self.assertEqual((answer.status, answer.document["detail"]), (503, "the node is stopping"))
+        self.assertEqual((answer.status, answer.document["detail"]), (503, "Node is stopping"))
 
 
 class TokenTests(SiteTestCase):

@@ -9,6 +9,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import SynchronousTestCase
 
+from copilot_socket.http.slices import Slices
 from copilot_socket.store.connection import Limits, Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.submission import Key, NewJob, Submission, UnknownAccounts
@@ -25,7 +26,7 @@ class StoreTestCase(DatabaseTestCase):
         super().setUp()
         self.database = Database(self.database_url, reactor, Limits(), 4)
         self.addCleanup(self.database.close)
-        self.submission = Submission(self.database, 3, Telling())
+        self.submission = Submission(self.database, 3, Telling(), Slices(reactor).next)
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
             " VALUES ('acme', 'gitlab-cloud', 'https://gitlab.example', 'x')"
