@@ -149,12 +149,13 @@ class Node(Service):
             messages,
             Door(self.presence, self.dispatcher, terms),
             self._reactor,
+            self.attention,
             self.telling,
             max_connections=config.max_connections,
             max_message_size=config.max_message_size,
+            patience=config.heartbeat_timeout,
         )
         self.writer.on_flow = self._flow
-        self.factory.on_reading = self._reading
 
     def _build_http(self, vault: Vault) -> None:
         config, reactor = self.config, self._reactor
@@ -195,6 +196,7 @@ class Node(Service):
         time_outs = min(60.0, config.job_timeout / 10, config.reconnect_grace)
         tasks = [
             Task("silence", self._silence_interval, self.presence.look_for_silence),
+            Task("stalled connections", self._silence_interval, self.factory.cut_off_stalled),
             Task("the crawlers' socket", LOOK, self.ports.look),
             Task(RENEWAL, lease_round, self.presence.renew, retry=1.0, limit=config.lease),
             Task("release of expired leases", min(5.0, lease_round), self.presence.release_lost, limit=limit),
@@ -321,14 +323,6 @@ class Node(Service):
             self.presence.database_failed()
         if self._stopping is None:
             self.factory.read(flowing)
-
-    def _reading(self, reading: bool) -> None:
-        """Time in which the node does not read is no silence."""
-        now = self._reactor.seconds()
-        if reading:
-            self.attention.resume(now)
-        else:
-            self.attention.pause(now)
 
     async def _poll(self) -> None:
         await self._due.look()

@@ -186,6 +186,16 @@ class ElementFault:
 
 
 @record
+class Reference:
+    """What is kept of a message while its reply is pending; the message itself may be large."""
+
+    type: str
+    job_id: str | None
+    ref: str
+    faults: tuple[ElementFault, ...]
+
+
+@record
 class Message:
     """A valid message: *value*, as it came but for bad elements, of which ``faults`` tells.
 
@@ -210,6 +220,11 @@ class Message:
         """What answers refer to it by."""
         id_: str | None = self.value.get("id")
         return cast(str, self.value["timestamp"]) if id_ is None else id_
+
+    @property
+    def reference(self) -> Reference:
+        """What its reply needs of it."""
+        return Reference(self.type, self.job_id, self.ref, self.faults)
 
 
 def wire_name(cls: type, field: str) -> str:

@@ -22,7 +22,7 @@ KEEP_ALIVE = 15.0
 PATIENCE = 4
 """Keep-alives that a client may be too slow to take, one after another, before it is cut off."""
 MAX_WAITING = 256 * 1024
-"""Bytes that wait for a slow client; beyond what the transport holds, and but for a single event that is larger."""
+"""Bytes that wait for a slow client, beyond what the transport holds."""
 GREETING = b"retry: 2000\n: live events\n\n"
 
 
@@ -60,7 +60,7 @@ class Stream:
         """Send one event, keep it until the client has read others, or count it as lost."""
         if not self._paused:
             self._watcher.write(data)
-        elif self._lost or (self._waiting and self._size + len(data) > MAX_WAITING):
+        elif self._lost or self._size + len(data) > MAX_WAITING:
             self._lost += 1
         else:
             self._waiting.append(data)

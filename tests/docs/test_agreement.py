@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry
 from twisted.trial.unittest import SynchronousTestCase
 
 import copilot_socket
-from copilot_socket import gauges
+from copilot_socket import gauges, memory
+from copilot_socket.config import load
 from copilot_socket.core.causes import Cause
 from copilot_socket.core.errors import ErrorCode
 from copilot_socket.core.jobs import (
@@ -77,6 +78,26 @@ class LinkTests(SynchronousTestCase):
                     headings = re.findall(r"^#+ (.+)$", file.read_text("utf-8"), re.MULTILINE)
                     anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
                     self.assertIn(anchor, anchors, f"{page.name}: {target}")
+
+
+class MemoryTests(SynchronousTestCase):
+    """The section "Memory" of docs/configuration.md."""
+
+    def test_table(self) -> None:
+        """Each part, in MiB, is what the code calculates for both environments' defaults, and so is the sum."""
+        rows = list(_rows(_section(_text("configuration.md"), "Memory")))
+        shown = {row[0]: (int(row[2]), int(row[3])) for row in rows[1:]}
+        configs = [load({"COPILOT_ENV": name}, {}, {}, uid=1000) for name in rows[0][2:]]
+        development, production = ({**memory.parts(each), "total": memory.most(each)} for each in configs)
+        expected = {part: (development[part], production[part]) for part in development}
+        rounded = {part: tuple(round(size / memory.MIB) for size in sizes) for part, sizes in expected.items()}
+        self.assertEqual(shown, rounded)
+
+    def test_prerequisites(self) -> None:
+        """The guide names the same sums."""
+        sums = [memory.most(load({"COPILOT_ENV": name}, {}, {}, uid=1000)) for name in ("development", "production")]
+        text = "[{} MiB with development's defaults, {} MiB with production's]"
+        self.assertIn(text.format(*(round(each / memory.MIB) for each in sums)), _text("deployment.md"))
 
 
 class ProtocolTests(SynchronousTestCase):

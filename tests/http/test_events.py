@@ -308,6 +308,19 @@ class FeedTests(SiteTestCase):
         self.telling.tell(HeartbeatHeard("k", "c", "idle", {"memoryUsage": "x" * 3 * MAX_WAITING}))
         self.assertEqual(len((await reader.next()).data["metadata"]["memoryUsage"]), 3 * MAX_WAITING)
 
+    async def test_one_large_event_for_a_slow_client(self) -> None:
+        """It is lost: what waits for a client is bounded, whatever the events are like."""
+        reader = await self.stalled(64 * 1024, 400)
+        [stream] = self.feed._streams
+        stream._waiting.clear()
+        stream._size = stream._lost = 0
+        stream.send(b"x" * (MAX_WAITING + 1))
+        self.assertEqual((stream._size, stream._lost), (0, 1))
+        stream._lost = 0
+        stream.send(b"x" * MAX_WAITING)
+        self.assertEqual((stream._size, stream._lost), (MAX_WAITING, 0))
+        await reader.leave()
+
     async def test_close(self) -> None:
         """A node that stops ends streams at once, those of clients that do not read too, and opens no other."""
         good = await self.watch()
