@@ -19,6 +19,7 @@ from copilot_socket.core.attention import Attention
 from copilot_socket.core.replies import Shutdown
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.vault import Vault
+from copilot_socket.descriptors import Shares
 from copilot_socket.handlers.crawlers import Registry
 from copilot_socket.handlers.dispatcher import Dispatcher
 from copilot_socket.handlers.door import Door
@@ -66,12 +67,23 @@ SILENCE_CHECKS = 30
 
 
 class Node(Service):
-    """A running copilot-socket. *dsn* names a database whose schema is up to date; *inherited* sockets are served."""
+    """A running copilot-socket. *dsn* names a database whose schema is up to date; *inherited* sockets are served.
+
+    *shares* are as many connections as there is room for; None: for as many as *config* asks for.
+    """
 
     log = Logger()
 
-    def __init__(self, config: Config, dsn: str, reactor: Any, inherited: Inherited | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        dsn: str,
+        reactor: Any,
+        inherited: Inherited | None = None,
+        shares: Shares | None = None,
+    ) -> None:
         self.config = config
+        self.shares = shares or Shares(config.max_connections)
         self.dsn = dsn
         self.id = secrets.token_hex(8)
         self._reactor = reactor
@@ -151,7 +163,8 @@ class Node(Service):
             self._reactor,
             self.attention,
             self.telling,
-            max_connections=config.max_connections,
+            max_connections=self.shares.crawlers,
+            max_refused=self.shares.refused,
             max_message_size=config.max_message_size,
             patience=config.heartbeat_timeout,
         )
@@ -183,6 +196,7 @@ class Node(Service):
                 reactor=reactor,
                 slices=slices,
                 wake=wake,
+                max_connections=self.shares.http,
                 token=config.http_token,
                 origins=frozenset(config.allowed_origins),
             )

@@ -112,7 +112,7 @@ class NodeStatus:
     @property
     def max_connections(self) -> int:
         """As many as there may be."""
-        return self._node.config.max_connections
+        return self._node.shares.crawlers
 
     @property
     def crawlers(self) -> Mapping[str, int]:

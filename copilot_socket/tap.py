@@ -88,7 +88,7 @@ class Application(MultiService):
             self._service_manager.setServiceParent(self)
             node.status.on_running = self._service_manager.tell
             super().privilegedStartService()
-        except (EmbeddedError, SchemaError, SocketError, CannotListenError) as error:
+        except (EmbeddedError, SchemaError, SocketError, CannotListenError, ConfigFaults) as error:
             self._stop_embedded()
             _give_up(_explain(error))
         except SystemExit:  # a signal, see above
@@ -122,9 +122,15 @@ class Application(MultiService):
         """The database takes its time to start, and so does importing a node: both at once."""
         with ThreadPoolExecutor(1) as beside:
             dsn = beside.submit(self._database, config)
-            from copilot_socket.node import Node  # noqa: PLC0415 - see above
+            from copilot_socket import descriptors  # noqa: PLC0415 - see above
+            from copilot_socket.node import Node  # noqa: PLC0415
 
-            return Node(config, dsn.result(), self._reactor, self._sockets)
+            limit = descriptors.raise_limit()
+            shares = descriptors.shares(config, limit)
+            shortage = descriptors.shortage(config, limit, shares)
+            if shortage is not None:
+                self.log.warn("{shortage}", shortage=shortage)
+            return Node(config, dsn.result(), self._reactor, self._sockets, shares)
 
     def _database(self, config: Config) -> str:
         if config.database_url is not None:

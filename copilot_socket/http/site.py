@@ -19,7 +19,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from copilot_socket.http.catalog_handlers import CatalogHandlers
-from copilot_socket.http.channel import REQUEST_TIMEOUT, Channel, Connections
+from copilot_socket.http.channel import MAX_CONNECTIONS, REQUEST_TIMEOUT, Channel, Connections
 from copilot_socket.http.event_handlers import EventHandlers
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.gate import Gate, Knock
@@ -59,6 +59,7 @@ class Parts:
     slices: Slices
     wake: Callable[[], None]
     wall_clock: Callable[[], float] = time.time
+    max_connections: int = MAX_CONNECTIONS
     token: str | None = attrs.field(repr=False)
     origins: frozenset[str] = frozenset()
 
@@ -92,7 +93,9 @@ def routes(parts: Parts) -> tuple[Route, ...]:
 
 def make_site(parts: Parts) -> Site:
     """The factory to listen with."""
-    return _Site(Application(parts))
+    site = _Site(Application(parts))
+    site.max_connections = parts.max_connections
+    return site
 
 
 class Application:

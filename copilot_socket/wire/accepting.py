@@ -14,8 +14,8 @@ from twisted.python.failure import Failure
 
 from copilot_socket.wire.transport import CrawlerTransport
 
-ACCEPTS = 100
-"""Connections that are accepted in one turn of the reactor."""
+ACCEPTS = 5
+"""Connections that are accepted in one turn of the reactor: those for whom there is no room go in the next."""
 RETRY = 0.5
 """Seconds before the next attempt where the system had no descriptor or memory for a connection."""
 REPORTS = 60.0

@@ -1,10 +1,14 @@
 """What surrounds a node: signals, the umask, descriptors that are closed, users of whom nothing is known."""
 
+import contextlib
 import os
 import shutil
 import signal
+import socket
 import stat
 from pathlib import Path
+
+from twisted.internet.threads import deferToThread
 
 from copilot_socket.store.embedded import EmbeddedPostgres
 from tests.support.crawler import in_reactor, until
@@ -105,6 +109,67 @@ class SurroundingsTests(NodeTestCase):
             server.launch()
             self.assertNotEqual(await server.exit_status(), 0)
             self.assertIn("not recognized", server.log)
+
+
+class DescriptorTests(NodeTestCase):
+    """Few descriptors."""
+
+    def limited(self, descriptors: int, **environ: str) -> ServerProcess:
+        """A node with so many of them, not started yet."""
+        server = self.process(**environ)
+        server.wrapper = in_shell(f'ulimit -n {descriptors}; exec "$@"')
+        return server
+
+    def crowd(self, count: int, family: int, address: object) -> list[socket.socket]:
+        """So many connections that say nothing, as far as they can be made."""
+        crowd = []
+        for _ in range(count):
+            each = socket.socket(family)
+            self.addCleanup(each.close)
+            each.settimeout(0.1)
+            with contextlib.suppress(OSError):
+                each.connect(address)  # type: ignore[arg-type]
+            crowd.append(each)
+        return crowd
+
+    @in_reactor()
+    async def test_crowd_of_crawlers(self) -> None:
+        """More crawlers than there is room for shut out neither HTTP nor the database; what is missing is said."""
+        server = await self.limited(64, SOCKET_MAX_CONNECTIONS="1000").start()
+        self.assertIn("RLIMIT_NOFILE is 64, too low for SOCKET_MAX_CONNECTIONS=1000", server.log)
+        crowd = await deferToThread(self.crowd, 100, socket.AF_UNIX, server.socket_path)
+        self.assertEqual((await get_json(server.port, "/health/live"))[0], 200)
+        self.shut_database()
+        self.open_database()
+        for each in crowd:
+            each.close()
+
+        async def ready() -> bool:
+            return (await get_json(server.port, "/health/ready"))[0] == 200
+
+        await until(ready, "the node is ready")
+        self.add_jobs()
+        crawler = await self.greeted(server)
+        await crawler.take_job()
+        self.assertNotIn("Too many open files", server.log)
+        self.assertEqual(await server.stop(), 0)
+
+    @in_reactor()
+    async def test_crowd_of_clients(self) -> None:
+        """Idle HTTP connections shut out neither crawlers nor other clients."""
+        server = await self.limited(128).start()
+        await deferToThread(self.crowd, 300, socket.AF_INET, ("127.0.0.1", server.port))
+        await self.greeted(server)
+        self.assertEqual((await get_json(server.port, "/health/live"))[0], 200)
+
+    @in_reactor()
+    async def test_too_few(self) -> None:
+        """Where a node would be of no use, it does not start, and says how many it needs."""
+        server = self.limited(40)
+        server.launch()
+        self.assertEqual(await server.exit_status(), 1)
+        self.assertIn("copilot-socket can't start: RLIMIT_NOFILE is 40: a node with", server.log)
+        self.assertNotIn("Traceback", server.log)
 
 
 def _environment(pid: int) -> dict[str, str]:
