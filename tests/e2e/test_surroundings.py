@@ -11,7 +11,7 @@ from pathlib import Path
 from twisted.internet.threads import deferToThread
 
 from copilot_socket.store.embedded import EmbeddedPostgres
-from tests.support.crawler import in_reactor, until
+from tests.support.crawler import TestCrawler, Waited, in_reactor, until
 from tests.support.postgres import reachable_directory
 from tests.support.server import NodeTestCase, ServerProcess, get_json
 
@@ -147,9 +147,15 @@ class DescriptorTests(NodeTestCase):
         async def ready() -> bool:
             return (await get_json(server.port, "/health/ready"))[0] == 200
 
+        async def let_in() -> TestCrawler | None:
+            try:
+                return await self.greeted(server)
+            except Waited:  # those that have gone are still being accepted
+                return None
+
         await until(ready, "the node is ready")
         self.add_jobs()
-        crawler = await self.greeted(server)
+        crawler = await until(let_in, "a crawler is let in")
         await crawler.take_job()
         self.assertNotIn("Too many open files", server.log)
         self.assertEqual(await server.stop(), 0)
