@@ -64,6 +64,8 @@ CHECK_LIMIT = PATIENCE + 2.0
 """Seconds that a check of the database takes at the most."""
 SILENCE_CHECKS = 30
 """How often within a heartbeat time-out silence is looked for."""
+TICK, LOOKS = 0.01, 0.1
+"""The shortest seconds between looks for silence, and between looks for time-outs, which ask the database."""
 
 
 class Node(Service):
@@ -129,7 +131,7 @@ class Node(Service):
             grace=config.reconnect_grace,
             job_timeout=config.job_timeout,
         )
-        self._silence_interval = min(1.0, config.heartbeat_timeout / SILENCE_CHECKS)
+        self._silence_interval = max(TICK, min(1.0, config.heartbeat_timeout / SILENCE_CHECKS))
         self.attention = Attention(self._silence_interval)
         self.presence = PresenceKeeper(
             self.registry,
@@ -207,7 +209,7 @@ class Node(Service):
         config = self.config
         lease_round = config.lease / 3
         limit = 2 * config.transaction_timeout  # for a few statements, each of which ends within its own
-        time_outs = min(60.0, config.job_timeout / 10, config.reconnect_grace)
+        time_outs = max(LOOKS, min(60.0, config.job_timeout / 10, config.reconnect_grace))
         tasks = [
             Task("silence", self._silence_interval, self.presence.look_for_silence),
             Task("stalled connections", self._silence_interval, self.factory.cut_off_stalled),
