@@ -182,6 +182,7 @@ class Node(Service):
         self._news_log = NewsLog(levels, self.registry.name_of, reactor)
         self.telling.listen_by_kind(self._news_log.listeners)
         self.feed = Feed(self.telling, reactor, self.id, self.registry.name_of)
+        self.feed.max_streams = min(self.feed.max_streams, self.shares.http // 2)  # others want to ask, too
         wake = self.dispatcher.work_came
         slices = Slices(reactor)
         self.site = make_site(

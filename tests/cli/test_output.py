@@ -51,6 +51,7 @@ class ShellTestCase(SynchronousTestCase):
             subprocess.run(
                 ["/bin/bash", "-c", script],
                 env={**kept, "PATH": path, "URL": self.url, "HOME": "/nonexistent"},
+                stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=60,
                 check=False,

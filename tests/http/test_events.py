@@ -4,7 +4,6 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.http import feed as feed_module
 from copilot_socket.http.events import KINDS, Renderer, Wanted
 from copilot_socket.http.feed import GREETING, KEEP_ALIVE, MAX_WAITING, PATIENCE
 from copilot_socket.telling import (
@@ -251,7 +250,7 @@ class FeedTests(SiteTestCase):
 
     async def test_limit(self) -> None:
         """Past the limit the answer says to come back, and who leaves makes room."""
-        self.patch(feed_module, "MAX_STREAMS", 1)
+        self.feed.max_streams = 1
         reader = await self.watch()
         answer = await self.get(EVENTS)
         self.assertEqual((answer.status, answer.header("Retry-After")), (503, "5"))
