@@ -91,7 +91,7 @@ class NodeStatus:
         present = len(self._node.registry.present())
         return (
             f"crawlers: {present} ({self.standing} waiting for work), connections: {self.connections}; "
-            f"{self.error or 'all is well'}"
+            f"{self.error or 'the database answers'}"
         )
 
     @property

@@ -95,7 +95,7 @@ class LimiterTests(SynchronousTestCase):
         for number in range(100):
             self.log.info("connection opened")
             self.log.warn("job {job} is failed", job=f"J{number}")
-            self.log.error("The database is unreachable", limited=True)
+            self.log.error("The database is unreachable", log_limited=True)
         self.assertEqual(len(self.lines), 300)
 
     def test_a_failure_in_full(self) -> None:

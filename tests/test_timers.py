@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import psycopg2
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
@@ -140,12 +141,13 @@ class TimersTests(SynchronousTestCase):
 
     def test_an_outage_is_told_elsewhere(self) -> None:
         """That the database is away is worth no line of each task; anything else is."""
-        errors = iter([DatabaseAway("away"), RuntimeError("broken")])
+        missing = type("Missing", (psycopg2.ProgrammingError,), {"pgcode": "42703"})("a fault of ours, perhaps")
+        errors = iter([DatabaseAway("away"), RuntimeError("broken"), missing])
 
         def work() -> None:
             raise next(errors)
 
         self._start(work)
         with capturedLogs() as events:
-            self.clock.pump([1.0] * 4)
-        self.assertEqual([event["log_level"] for event in events], [LogLevel.debug, LogLevel.error])
+            self.clock.pump([1.0] * 6)
+        self.assertEqual([event["log_level"] for event in events], [LogLevel.debug, LogLevel.error, LogLevel.error])

@@ -16,7 +16,7 @@ from copilot_socket.handlers.crawlers import Crawler, Held, Link, Registry
 from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.leases import ConnectionState, Leases
 from copilot_socket.store.operations import ConnectionSeen, Presence
-from copilot_socket.store.outage import cause_of
+from copilot_socket.store.outage import is_outage
 from copilot_socket.store.writer import Writer
 from copilot_socket.telling import ConnectionChanged, CrawlerChanged, Telling
 
@@ -233,10 +233,10 @@ class PresenceKeeper:
 
     def _failed(self, failure: Failure) -> None:
         """A database that is away, or that a stopping node has left, is no fault here: the next round looks again."""
-        if cause_of(failure.value) is None:
-            self.log.failure("Keeping presence failed", failure)
-        else:
+        if is_outage(failure.value):
             self.log.debug("Keeping presence is left to the next round: {error}", error=failure.value)
+        else:
+            self.log.failure("Keeping presence failed", failure)
 
     def _may_judge(self) -> bool:
         """Only after its own renewals have worked for one whole lease may a node take others' leases for lost."""

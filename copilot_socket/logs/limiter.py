@@ -94,7 +94,7 @@ class Limiter:
 
 def _limited(event: LogEvent) -> bool:
     level = event.get("log_level")
-    return level is not None and level >= LogLevel.warn and "job" not in event and not event.get("limited")
+    return level is not None and level >= LogLevel.warn and "job" not in event and not event.get("log_limited")
 
 
 def _text(event: LogEvent) -> str:

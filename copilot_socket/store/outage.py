@@ -83,9 +83,17 @@ def cause_of(error: BaseException | None) -> Cause | None:
     return None
 
 
+def is_outage(error: BaseException | None) -> bool:
+    """Whether *error* tells of an outage: :class:`Outages` logs that, once for everybody.
+
+    What is missing in the schema may also be a statement's fault, of which nobody else knows.
+    """
+    return cause_of(error) not in (None, Cause.TABLES, Cause.RIGHTS)
+
+
 def level(error: BaseException, otherwise: Any) -> Any:
-    """At which ``LogLevel`` whoever meets *error* logs it: an outage is told of by :class:`Outages`, once for all."""
-    return otherwise if cause_of(error) is None else LogLevel.debug
+    """At which ``LogLevel`` whoever meets *error* logs it: at debug level where it tells of an outage."""
+    return LogLevel.debug if is_outage(error) else otherwise
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -134,7 +142,7 @@ class Outages:
             cause=cause.label,
             error=error,
             count=count,
-            limited=True,
+            log_limited=True,  # see logs/limiter.py
         )
 
     def worked(self) -> None:

@@ -62,8 +62,7 @@ class Probe:
         self._keys = _Keys(vault)
         self._looks = 0
         self._closed = False
-        self.cause: Cause | None = Cause.NO_ANSWER
-        """Until the first look nothing is known."""
+        self.cause: Cause | None = None
         self.latency: float | None = None
         """Seconds that the first answer took at the last look; None: there was none."""
 

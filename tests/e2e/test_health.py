@@ -111,6 +111,18 @@ class HealthTests(NodeTestCase):
         await self._becomes(node, 200, None)
 
     @in_reactor()
+    async def test_stuck(self) -> None:
+        """A round of a periodic task that never comes back is no silent end of that task."""
+        node = await self.node(SOCKET_TRANSACTION_TIMEOUT="1000", SOCKET_QUERY_TIMEOUT="1000")
+        under_way: Deferred[None] = Deferred()
+        real = node.node._due.look
+        self.patch(node.node._due, "look", lambda: under_way)
+        await self._becomes(node, 503, "a periodic task has not come back")
+        self.patch(node.node._due, "look", real)
+        under_way.callback(None)
+        await self._becomes(node, 200, None)
+
+    @in_reactor()
     async def test_pool(self) -> None:
         """Slow requests that use up the pool are no fault of the database's, until they do so for too long."""
         node = await self.node(SOCKET_QUERY_TIMEOUT="1500", DATABASE_CONNECTION_POOL="1")

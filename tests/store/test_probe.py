@@ -64,7 +64,7 @@ class StateTests(ProbeTestCase):
 
     async def test_all_is_well(self) -> None:
         """Nothing is known before the first look; then nothing is wrong."""
-        self.assertEqual((self.probe.cause, self.probe.answers), (Cause.NO_ANSWER, False))
+        self.assertEqual((self.probe.cause, self.probe.answers), (None, False))
         self.assertEqual(await self.look(), (None, []))
         self.assertTrue(self.probe.answers)
 
