@@ -50,6 +50,7 @@ _WORKLOADS = (
     Workload("idle", "1,000 connected crawlers, a heartbeat each 5 s"),
     Workload("recovery", "SIGKILL of a crawler: its job with another one"),
     Workload("start", "A node starts on an existing embedded database"),
+    Workload("worst", "What a neighbour waits beside one message of 1 MiB at its worst"),
     Workload("crawlers", "Lifecycles by number of crawlers, one job each", "crawlers", "crawlers", "curves"),
     Workload("size", "Lifecycles by size of a progress report, 8 crawlers", "bytes", "size", "curves"),
     Workload("queue", "Lifecycles by length of the queue, 32 crawlers", "jobs queued", "queue", "curves"),

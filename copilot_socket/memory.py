@@ -4,7 +4,11 @@ from collections.abc import Mapping
 
 from copilot_socket.config import Config
 from copilot_socket.handlers.activity import MAX_MEMORY_USAGE, SMALL
+from copilot_socket.http.channel import MAX_CONNECTIONS
 from copilot_socket.http.feed import MAX_STREAMS, MAX_WAITING
+from copilot_socket.http.shares import MAX_ANSWERS, MAX_BODIES, UNCOUNTED
+from copilot_socket.store.database import DEDICATED
+from copilot_socket.store.write_queue import HIGH_SIZE
 from copilot_socket.wire.limits import (
     FEW_OWED,
     LARGE,
@@ -29,14 +33,12 @@ OWED = 2560
 """A pending reply, with the report or the coroutine that it waits for, but not the contents of that."""
 PARSED = 64
 """Times its size that the one message being dealt with takes: of ``{},`` 3 bytes are a dict of 80 and its place."""
-WRITER = 64 * MIB
+WRITER = 8 * HIGH_SIZE
 """Contents of reports that wait for their commit."""
-HTTP = 64 * MIB
-"""Bodies of HTTP requests and their answers."""
+HTTP = MAX_BODIES + MAX_ANSWERS + MAX_CONNECTIONS * (UNCOUNTED + BUFFER)
+"""Bodies of HTTP requests and their answers, and what each connection has beside these."""
 DATABASE_CONNECTION = 1 * MIB
 """A connection to the database, and a result on its way."""
-DEDICATED = 3
-"""Connections to the database beside the pool: for the writer, for claims and for new jobs."""
 
 
 def parts(config: Config) -> Mapping[str, int]:

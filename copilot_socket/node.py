@@ -8,7 +8,6 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -56,7 +55,7 @@ from copilot_socket.store.writer import Writer
 from copilot_socket.telling import Telling
 from copilot_socket.timers import Task, Timers
 from copilot_socket.wire.factory import CrawlerFactory
-from copilot_socket.wire.validators import Decoder, explanations
+from copilot_socket.wire.validators import Decoder
 
 POLL = 1.0
 """Seconds between looks for work that no notification told of."""
@@ -159,7 +158,7 @@ class Node(Service):
         )
         messages = Messages(self.writer, self.dispatcher, self.presence, tokens, self._reactor, self.telling, terms)
         self.factory = CrawlerFactory(
-            Decoder(),
+            Decoder(config.max_message_size),
             messages,
             Door(self.presence, self.dispatcher, terms),
             self._reactor,
@@ -191,7 +190,7 @@ class Node(Service):
                     self.database, config.retry_attempts, self.telling, slices.next, self._hand_out
                 ),
                 catalog=Catalog(self.database),
-                accounts=Accounts(self.database, vault, self.transitions, self.telling, wake),
+                accounts=Accounts(self.database, vault, self.transitions, wake),
                 transitions=self.transitions,
                 feed=self.feed,
                 health=self.status,
@@ -258,8 +257,6 @@ class Node(Service):
         self.factory.read(True)
         self.status.started()
         self._introduce()
-        # Before the first faulty message comes, which would have to wait for it, and everybody with it.
-        await deferToThread(explanations)
 
     def _not_started(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:

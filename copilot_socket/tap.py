@@ -138,7 +138,8 @@ class Application(MultiService):
             return config.database_url
         self._embedded = EmbeddedPostgres(config.state_dir)
         dsn = self._embedded.start()
-        require_current(dsn, upgrade=True)
+        for notice in require_current(dsn, upgrade=True).notices:
+            self.log.warn("The database was upgraded: {notice}", notice=notice)
         return dsn
 
     def _stop_embedded(self) -> None:

@@ -10,7 +10,7 @@ from copilot_socket.cli.inspection import Finding
 from copilot_socket.cli.output import complain
 from copilot_socket.config import Config, masked_url
 from copilot_socket.core.vault import Vault
-from copilot_socket.store import migrate
+from copilot_socket.store import migrate, version_table
 from copilot_socket.store.database import DEDICATED
 from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres
 from copilot_socket.store.rights import FORBIDDEN, MISSING, NEEDED, TABLES
@@ -19,6 +19,7 @@ _PATIENCE = 5  # seconds to connect, and for each statement
 _MIGRATE = "run `copilot-socket migrate`, as the role that owns the tables"
 _GRANT = "as the owner of the tables run `psql -f ops/postgres/2-rights.sql`, or grant what is missing"
 _HOLDERS = "see who holds them (`SELECT usename, count(*) FROM pg_stat_activity GROUP BY 1`)"
+_UNREACHABLE = "start that PostgreSQL, or set DATABASE_URL to the right one"
 # A refused connection has no code, only words.
 _CONNECTING = {
     "password authentication failed": "correct user and password in DATABASE_URL, or set the role's password "
@@ -31,8 +32,11 @@ _CONNECTING = {
     "too many clients": f"{_HOLDERS}; lower DATABASE_CONNECTION_POOL, or raise max_connections in postgresql.conf",
     "permission denied for database": "`GRANT CONNECT ON DATABASE … TO …`, as ops/postgres/1-roles.sql does",
     "does not exist": "make role and database (ops/postgres/1-roles.sql), or correct DATABASE_URL",
+    "Is the server running": _UNREACHABLE,
+    "timeout expired": _UNREACHABLE,
+    "could not translate host name": _UNREACHABLE,
 }
-_UNREACHABLE = "start that PostgreSQL, or set DATABASE_URL to the right one"
+_REFUSED = "see what the server says here, and in its log"  # perhaps in its own language
 
 # -1 is no limit. Slots that are kept for superusers and pg_use_reserved_connections are not for a node.
 _ALLOWED_CONNECTIONS = """
@@ -68,16 +72,24 @@ def inspect_database(config: Config, vault: Vault | None) -> Iterator[Finding]:
 
 def _inspect_url(url: str, name: str, pool: int, vault: Vault | None, *, embedded: bool) -> Iterator[Finding]:
     try:
-        connection = psycopg2.connect(url, connect_timeout=_PATIENCE, application_name=migrate.APPLICATION_NAME)
+        connection = psycopg2.connect(
+            url,
+            connect_timeout=_PATIENCE,
+            application_name=migrate.APPLICATION_NAME,
+            client_encoding=migrate.ENCODING,
+        )
     except psycopg2.Error as error:
         reason = " ".join(str(error).split())
-        remedy = next((mends for words, mends in _CONNECTING.items() if words in reason), _UNREACHABLE)
+        remedy = next((mends for words, mends in _CONNECTING.items() if words in reason), _REFUSED)
         yield Finding("database", False, f"{name}: {reason}", remedy)
         return
     connection.autocommit = True
     try:
         _have_patience(connection)
-        yield _server(connection, name)
+        server = _server(connection, name)
+        yield server
+        if not server.good:
+            return
         yield _connections(connection, pool)
         unwritable = inspect_session(connection)
         if unwritable is not None:
@@ -91,7 +103,9 @@ def _inspect_url(url: str, name: str, pool: int, vault: Vault | None, *, embedde
                 yield inspect_tokens(connection, vault)
     except migrate.RightsError as error:
         yield Finding("rights", False, f"{name}: {error}", _GRANT)
-    except (psycopg2.Error, migrate.SchemaError) as error:
+    except migrate.SchemaError as error:
+        yield Finding("schema", False, f"{name}: {error}", "do what the message says")
+    except psycopg2.Error as error:
         yield Finding(
             "database", False, f"{name}: {' '.join(str(error).split())}", "run this again, then see its log"
         )
@@ -104,8 +118,8 @@ def _server(connection: Connection, name: str) -> Finding:
     detail = f"{name}: PostgreSQL {major}, {encoding}"
     if major < migrate.OLDEST_SERVER:
         return Finding("database", False, detail, f"use PostgreSQL {migrate.OLDEST_SERVER} or newer")
-    if encoding != "UTF8":
-        return Finding("database", False, detail, "make the database with ENCODING 'UTF8'")
+    if encoding != migrate.ENCODING:
+        return Finding("database", False, detail, f"make the database with ENCODING '{migrate.ENCODING}'")
     return Finding("database", True, detail)
 
 
@@ -131,6 +145,8 @@ def _connections(connection: Connection, pool: int) -> Finding:
 def _schema(url: str, connection: Connection, *, embedded: bool) -> Iterator[Finding]:
     state = migrate.check(url)
     detail = f"revision {state.current or 'none'}, ours is {state.head}"
+    if state.standing is migrate.Standing.EMPTY and (others := version_table.elsewhere(connection)):
+        detail += f" (search_path lacks the schema {', '.join(others)}, which has tables)"
     if state.standing is migrate.Standing.AHEAD:
         yield Finding("schema", False, detail, "upgrade copilot-socket: the database is ahead of it")
     elif state.standing is migrate.Standing.UP_TO_DATE:

@@ -62,19 +62,25 @@ class Delivery:
 
     def deliver(self, standing: Standing, jobs: Sequence[Claimed]) -> bool:
         """Send what can be sent at once, if anything; the rest waits for a token."""
-        ready = [job for job in jobs if self._tokens.good(job)]
-        try:
-            tokens = [self._tokens.reveal(job.access_token) for job in ready]
-        except VaultError as error:
-            self.log.error("Jobs can't be sent: {error}", error=error)
-            self.give_back(jobs, Event.PUT_OFF, str(error))
-            return False
+        ready, tokens = [], []
+        late, sealed = [], []
+        for job in jobs:
+            if not self._tokens.good(job):
+                late.append(job)
+                continue
+            try:
+                tokens.append(self._tokens.reveal(job.access_token))
+                ready.append(job)
+            except VaultError as error:
+                sealed.append(job)
+                why = str(error)
+        if sealed:  # one account's token must not keep other accounts' jobs
+            self.log.error("Jobs can't be sent: {error}", error=why)
+            self.give_back(sealed, Event.PUT_OFF, why)
         if ready:
             self._send(standing, ready, tokens)
-        if len(ready) < len(jobs):
-            for job in jobs:
-                if not self._tokens.good(job):
-                    self._background(self._deliver_later(standing, job))
+        for job in late:
+            self._background(self._deliver_later(standing, job))
         return bool(ready)
 
     def give_back(self, jobs: Sequence[Claimed], event: Event, reason: str) -> None:

@@ -101,8 +101,8 @@ class Messages:
         link.spoken = True
         return self._table[message.type](link, message)
 
-    def bad_message(self, link: Link) -> None:
-        """Something came that is no valid message."""
+    def lives(self, link: Link) -> None:
+        """Something came over *link* that is no valid message, or is still being looked at."""
         self._presence.lives(link.crawler)
 
     # -- who and how

@@ -1,11 +1,18 @@
 """The refresh-token grant against GitLab (RFC 6749, section 6)."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
+from math import isnan
 from typing import Any, Protocol
 
 import attrs
 from twisted.internet.threads import deferToThread
+
+_TOKEN = re.compile("[!-~]{1,8192}")
+"""What can be stored, and fits into a header."""
+_SHORTEST, _LONGEST = 60.0, 31_536_000.0
+"""Bounds of a token's lifetime: a minute and a year, in seconds."""
 
 
 class Refused(Exception):
@@ -75,10 +82,15 @@ def read_answer(gitlab_url: str, status: int, body: bytes) -> Pair:
     if status != 200 or not isinstance(answer, dict):
         raise Unavailable(f"{gitlab_url} answered {status} to the request for a new token")
     access, refresh, lifetime = (answer.get(name) for name in ("access_token", "refresh_token", "expires_in"))
-    if not isinstance(access, str) or not access:
-        raise Unavailable(f"{gitlab_url} answered without a token")
+    if not isinstance(access, str) or not _TOKEN.fullmatch(access):
+        raise Unavailable(f"{gitlab_url} answered without a token that can be used")
     return Pair(
-        access,
-        refresh if isinstance(refresh, str) and refresh else None,
-        float(lifetime) if isinstance(lifetime, int | float) and not isinstance(lifetime, bool) else None,
+        access, refresh if isinstance(refresh, str) and _TOKEN.fullmatch(refresh) else None, _lifetime(lifetime)
     )
+
+
+def _lifetime(given: object) -> float | None:
+    """*given* within bounds; None where it is no number."""
+    if isinstance(given, bool) or not isinstance(given, int | float) or (isinstance(given, float) and isnan(given)):
+        return None
+    return float(min(max(given, _SHORTEST), _LONGEST))

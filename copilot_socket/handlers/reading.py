@@ -1,6 +1,5 @@
 """What messages say, in terms of the job logic: wire data in, report bodies out."""
 
-import re
 from typing import Any
 
 import orjson
@@ -13,15 +12,7 @@ from copilot_socket.core.messages import (
     JobsDiscovered,
     JobStarted,
 )
-from copilot_socket.core.reports import Completed, Discovered, Encoded, Failed, Found, Progressed, Started
-
-_GLOBAL_ID = re.compile(r"^(?:gid://gitlab/\w+/)?([0-9]{1,18})$")
-
-
-def numeric_id(value: str | int | None) -> int | None:
-    """GitLab's numeric id in *value*: a number, digits, or a global id (``gid://gitlab/Group/7``); else None."""
-    match = _GLOBAL_ID.match(str(value)) if value is not None else None
-    return int(match[1]) if match else None
+from copilot_socket.core.reports import Completed, Discovered, Encoded, Failed, Progressed, Started
 
 
 def started(data: JobStarted) -> Started:
@@ -70,21 +61,13 @@ def failed(data: JobFailed) -> Failed:
 
 def jobs_discovered(data: JobsDiscovered) -> Discovered:
     """``jobs_discovered``: the areas that it tells of, and the jobs that they become."""
-    found = tuple(
-        Found(job.job_type, job.namespace_path, job.entity_name, numeric_id(job.entity_id), job.priority)
-        for job in data.discovered_jobs
-    )
     summary = data.discovery_summary
-    return Discovered(found, {"discoverySummary": summary} if summary is not None else {})
+    return Discovered(data.discovered_jobs, {"discoverySummary": summary} if summary is not None else {})
 
 
 def discovery(data: Discovery) -> Discovered:
     """``discovery``: areas, where the entity type is one of an area."""
-    if data.entity_type not in ("group", "project"):
-        return Discovered(())
-    return Discovered(
-        tuple(Found(data.entity_type, entity.path, entity.name, numeric_id(entity.id)) for entity in data.entities)
-    )
+    return Discovered(data.entities if data.entity_type in ("group", "project") else ())
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,8 @@ MAX_CONNECTIONS = 200
 """HTTP connections at once, event streams included. Beyond it, one that is not waiting for an answer is closed."""
 READ = 8 * 1024
 """Bytes that are read at once, but of a body whose length is known: headers and chunks cost much for each byte."""
+_LONGEST_LENGTH = 100
+"""Characters of a Content-Length."""
 REQUEST_TIMEOUT = 60.0
 """Seconds from the first byte of a request to its last; also how long a connection may be idle between requests."""
 
@@ -64,6 +66,15 @@ class Channel(http.HTTPChannel):
         if not (self._arriving or self.answering):
             self._arriving = True
             super().resetTimeout()
+
+    def headerReceived(self, line: bytes) -> bool:
+        """One header. An absurd length is refused here: Twisted can't parse it, and would log a crash."""
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length" and len(value) > _LONGEST_LENGTH:
+            self.transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            self.loseConnection()
+            return False
+        return bool(super().headerReceived(line))
 
     def allHeadersReceived(self) -> None:
         """The body comes next; None is the length of a chunked one."""

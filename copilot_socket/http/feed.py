@@ -1,4 +1,4 @@
-"""The feed of live events: who watches, and what each is sent. Nobody who watches can hold up or fill up the node."""
+"""The feed of live events: its streams, and what each is sent, in bounded time and memory."""
 
 import itertools
 import time
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 import orjson
-from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -23,6 +23,12 @@ PATIENCE = 4
 """Keep-alives that a client may be too slow to take, one after another, before it is cut off."""
 MAX_WAITING = 256 * 1024
 """Bytes that wait for a slow client, beyond what the transport holds."""
+MAX_HEARD = 20_000
+"""News that wait to be sent; what comes beyond is lost to everyone."""
+TURN = 5000
+"""Steps in one turn of the reactor: some milliseconds."""
+EVENT = 10
+"""Steps that the making of an event takes; holding it against a stream's filters, and sending it, takes one."""
 GREETING = b"retry: 2000\n: live events\n\n"
 
 
@@ -59,12 +65,17 @@ class Stream:
     def send(self, data: bytes) -> None:
         """Send one event, keep it until the client has read others, or count it as lost."""
         if not self._paused:
+            self._tell_lost()
             self._watcher.write(data)
         elif self._lost or self._size + len(data) > MAX_WAITING:
             self._lost += 1
         else:
             self._waiting.append(data)
             self._size += len(data)
+
+    def lose(self) -> None:
+        """Count one event as lost."""
+        self._lost += 1
 
     def keep_alive(self) -> None:
         """Show that the stream lives; cut off who has not read for too long."""
@@ -93,7 +104,11 @@ class Stream:
             data = self._waiting.popleft()
             self._size -= len(data)
             self._watcher.write(data)
-        if self._lost and not self._paused:
+        if not self._paused:
+            self._tell_lost()
+
+    def _tell_lost(self) -> None:
+        if self._lost:
             lost, self._lost = self._lost, 0
             self._watcher.write(b"event: lost\ndata: %s\n\n" % orjson.dumps({"lost": lost}))
 
@@ -116,14 +131,18 @@ class Feed:
         clock: IReactorTime,
         node: str,
         name_of: Callable[[str], str],
-        wall_clock: Callable[[], float] = time.time,
+        time_of_day: Callable[[], float] = time.time,
     ) -> None:
         self._telling = telling
-        self._wall_clock = wall_clock
+        self._time_of_day = time_of_day
         self._node = node
         self._render = Renderer(name_of)
         self._numbers = itertools.count(1)
         self._streams: dict[Stream, None] = {}
+        self._clock = clock
+        self._heard: deque[News] = deque()
+        self._steps = 0
+        self._turn: IDelayedCall | None = None
         self._closed = False
         self.max_streams = MAX_STREAMS
         self._keeping_alive = LoopingCall(self._keep_alive)
@@ -163,8 +182,28 @@ class Feed:
             stream.end()
 
     def hear(self, news: News) -> None:
-        """Send *news* to whoever wants it."""
+        """Send *news* to whoever wants it: at once, or in later turns of the reactor if there is very much."""
+        if self._turn is None:
+            self._turn = self._clock.callLater(0, self._next_turn)
+        if not self._heard and self._steps < TURN:
+            self._tell(news)
+        elif len(self._heard) < MAX_HEARD:
+            self._heard.append(news)
+        else:
+            for stream in self._streams:
+                stream.lose()
+
+    def _next_turn(self) -> None:
+        self._turn, self._steps = None, 0
+        while self._heard and self._steps < TURN:
+            with self.log.failureHandler("Events could not be sent"):
+                self._tell(self._heard.popleft())
+        if self._heard:
+            self._turn = self._clock.callLater(0, self._next_turn)
+
+    def _tell(self, news: News) -> None:
         for event in self._render(news):
+            self._steps += EVENT + len(self._streams)
             self._send(event)
 
     def _send(self, event: Event) -> None:
@@ -185,7 +224,12 @@ class Feed:
         self._telling.ignore(self.hear)
         if self._streams:
             self._telling.listen(self.hear, frozenset().union(*(stream.wanted.kinds for stream in self._streams)))
-        elif self._keeping_alive.running:
+            return
+        self._heard.clear()
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn, self._steps = None, 0
+        if self._keeping_alive.running:
             self._keeping_alive.stop()
 
     def _keep_alive(self) -> None:
@@ -193,5 +237,5 @@ class Feed:
             stream.keep_alive()
 
     def _now(self) -> str:
-        moment = datetime.fromtimestamp(self._wall_clock(), UTC)
+        moment = datetime.fromtimestamp(self._time_of_day(), UTC)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -25,8 +25,8 @@ MAX_LEVELS = 100
 MAX_INTEGER = 2**53
 """Integers beyond it lose digits in many JSON parsers."""
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-_SUSPICIOUS = re.compile(rb"\\u0000|[0-9]{16}")
-"""What the JSON of a value shows that has U+0000 or too large an integer in it, and nearly no other."""
+_SUSPICIOUS = re.compile(rb"\\u0000|[0-9]{16}|[0-9]e[-+0-9]")
+"""What the JSON of a value shows that has U+0000, a very large integer or an exponent in it, and few others."""
 _MENTIONED = 200
 """Characters of an unknown name that an error repeats."""
 _NOT_STORABLE = "must not contain U+0000 or lone surrogates"
@@ -122,10 +122,9 @@ def json_object(value: Any) -> bytes:
     if _deeper(value, encoded):
         raise ValueError(f"must be nested at most {MAX_LEVELS} levels deep")
     # In this order, since the encoder refuses lone surrogates and integers past 64 bits, and says little of it.
-    if encoded is None or _SUSPICIOUS.search(encoded):
-        _refuse_unstorable(value)
-    if encoded is None or len(encoded) > MAX_STATE:
-        raise ValueError(f"must be at most {MAX_STATE} bytes of JSON")
+    zeros = _zeros(value) if encoded is None or _SUSPICIOUS.search(encoded) else 0
+    if encoded is None or len(encoded) + zeros > MAX_STATE:
+        raise ValueError(f"must be at most {MAX_STATE} bytes of JSON, with numbers written without exponents")
     return bytes(memoryview(encoded))  # a copy, since the encoder's own bytes keep 8 KiB of memory, however short
 
 
@@ -141,8 +140,12 @@ def _deeper(value: Any, encoded: bytes | None) -> bool:
     return True
 
 
-def _refuse_unstorable(value: Any) -> None:
-    """Raise ValueError for a string or an integer in *value* that not everybody can read."""
+def _zeros(value: Any) -> int:
+    """How many zeros PostgreSQL, which has no exponents, adds to the numbers in *value*.
+
+    Raises ValueError for a string or an integer that not everybody can read.
+    """
+    zeros = 0
     left = [value]
     while left:
         each = left.pop()
@@ -153,6 +156,9 @@ def _refuse_unstorable(value: Any) -> None:
             raise ValueError(_NOT_STORABLE)
         elif isinstance(each, int) and abs(each) > MAX_INTEGER:
             raise ValueError("must not contain integers beyond ±2^53")
+        elif isinstance(each, float):
+            zeros += abs(int(repr(each).partition("e")[2] or 0))
+    return zeros
 
 
 def _parts(value: Any) -> Collection[Any]:

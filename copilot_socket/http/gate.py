@@ -30,14 +30,14 @@ class Knock:
 
 @attrs.frozen
 class Gate:
-    """With *token* set the API asks for it; without, it answers loopback only."""
+    """With *token* set every request needs it; without, only loopback is served."""
 
     token: str | None = attrs.field(repr=False)
     origins: frozenset[str] = frozenset()
-    """Whose pages may write, beside our own."""
+    """Origins whose pages may write, beside our own."""
 
     def check(self, knock: Knock) -> Problem | None:
-        """Why *knock* is not let in; None if it is."""
+        """Why *knock* is refused; None if it is not."""
         refused = self._of_token(knock) if self.token is not None else _of_loopback(knock)
         return refused or self._of_origin(knock)
 
@@ -53,7 +53,7 @@ class Gate:
         )
 
     def _of_origin(self, knock: Knock) -> Problem | None:
-        """A browser says which page makes it write; only our own and those that are allowed may."""
+        """A browser names the origin of the page that makes it write; only ours and those in *origins* may."""
         if knock.method not in WRITING or "origin" not in knock.headers:
             return None
         host, origin = knock.one("host"), (knock.one("origin") or "").lower()
@@ -64,7 +64,7 @@ class Gate:
 
 
 def _of_loopback(knock: Knock) -> Problem | None:
-    # A proxy on this machine makes everyone look local, and a page in a browser can give any name our address.
+    # A proxy on this machine makes every client look local, and DNS rebinding gives any name our address.
     proxied = any(name == "forwarded" or name.startswith("x-forwarded-") for name in knock.headers)
     if not proxied and _is_loopback(knock.peer) and _is_loopback(host_name(knock.one("host"))):
         return None

@@ -42,12 +42,12 @@ class Health(Protocol):
 class HealthHandlers:
     """Answers under ``/health`` and ``/metrics``. Without a *registry* there are no metrics.
 
-    *wall_clock* tells the time of day, in seconds since 1970.
+    *time_of_day* tells the time of day, in seconds since 1970.
     """
 
     health: Health
     registry: CollectorRegistry | None
-    wall_clock: Callable[[], float]
+    time_of_day: Callable[[], float]
 
     async def socket(self, _call: Call) -> Reply:
         """The state of the node, in full: 200, or 503 while it can't do its work."""
@@ -63,7 +63,7 @@ class HealthHandlers:
                     "uptime": self.health.uptime,
                 },
                 "database": self.health.database,
-                "timestamp": datetime.fromtimestamp(self.wall_clock(), UTC),
+                "timestamp": datetime.fromtimestamp(self.time_of_day(), UTC),
             },
             200 if healthy else 503,
         )

@@ -18,8 +18,11 @@ from copilot_socket.store.transitions import Transitions, TwinExists
 _ID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _KEY = re.compile("[ -~]{1,255}")
 
-LARGE_SUBMISSIONS = 4
-"""Submissions of more than ``UNCOUNTED`` bytes that are worked on at once; the others wait, as bytes."""
+LARGE_SUBMISSIONS = 2
+"""Submissions of more than ``UNCOUNTED`` bytes that are worked on at once; the others wait, as bytes.
+
+A job takes up to 1 KiB and its resume state while it is worked on, which can be ten times what it took in the body.
+"""
 
 FILTERS: dict[str, Check] = {
     "status": one_of(*(str(status) for status in Status)),

@@ -36,7 +36,7 @@ class Application(Protocol):
     def answer_share(self) -> Share:
         """A share, still empty, of the memory for answers."""
 
-    def wall_clock(self) -> float:
+    def time_of_day(self) -> float:
         """The time of day, in seconds since 1970."""
 
     def refuse_early(self, knock: Knock) -> Problem | None:
@@ -159,7 +159,7 @@ class Request(server.Request):
     def _head(self, status: int, reply: Reply | Streaming) -> None:
         self.setResponseCode(status, HTTPStatus(status).phrase.encode())
         self.setHeader(b"Server", b"copilot-socket")
-        self.setHeader(b"Date", http.datetimeToString(self.application.wall_clock()))
+        self.setHeader(b"Date", http.datetimeToString(self.application.time_of_day()))
         self.setHeader(b"Content-Type", reply.content_type)
         self.setHeader(b"Cache-Control", b"no-store")
         self.setHeader(b"X-Content-Type-Options", b"nosniff")

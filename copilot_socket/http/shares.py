@@ -1,10 +1,10 @@
 """Memory that all HTTP connections share: large request bodies on one side, large unread answers on the other."""
 
 MAX_BODIES = 64 * 1024 * 1024
-"""Bytes of request bodies at once, over all connections; a handler needs up to twice as much while it works."""
-MAX_ANSWERS = 64 * 1024 * 1024
+"""Bytes of request bodies at once, over all connections, from their arrival to their answer."""
+MAX_ANSWERS = 32 * 1024 * 1024
 """Bytes of answers that their clients have not read yet, over all connections."""
-UNCOUNTED = 64 * 1024
+UNCOUNTED = 16 * 1024
 """Bytes: what is no larger is not counted, so that large requests leave small ones their place."""
 
 

@@ -46,7 +46,7 @@ MAX_PARAMETERS = 50
 class Parts:
     """What the HTTP port is made of. *token* None: loopback only. *registry* None: no metrics.
 
-    *slices* are for the work of large requests; *wall_clock* tells the time of day, in seconds since 1970.
+    *slices* are for the work of large requests; *time_of_day* tells the time of day, in seconds since 1970.
     """
 
     submission: Submission
@@ -59,7 +59,7 @@ class Parts:
     reactor: IReactorTime
     slices: Slices
     wake: Callable[[], None]
-    wall_clock: Callable[[], float] = time.time
+    time_of_day: Callable[[], float] = time.time
     max_connections: int = MAX_CONNECTIONS
     token: str | None = attrs.field(repr=False)
     origins: frozenset[str] = frozenset()
@@ -67,7 +67,7 @@ class Parts:
 
 def routes(parts: Parts) -> tuple[Route, ...]:
     """All resources."""
-    health = HealthHandlers(parts.health, parts.registry, parts.wall_clock)
+    health = HealthHandlers(parts.health, parts.registry, parts.time_of_day)
     jobs = JobHandlers(parts.submission, parts.catalog, parts.transitions, parts.wake)
     rest = CatalogHandlers(parts.catalog, parts.accounts)
     events = EventHandlers(parts.feed)
@@ -107,7 +107,7 @@ class Application:
     def __init__(self, parts: Parts) -> None:
         self.reactor = parts.reactor
         self.slices = parts.slices
-        self.wall_clock = parts.wall_clock
+        self.time_of_day = parts.time_of_day
         self.bodies = Budget(MAX_BODIES)
         self.answers = Budget(MAX_ANSWERS)
         self._routes = routes(parts)
@@ -120,18 +120,18 @@ class Application:
         return Share(self.answers)
 
     def refuse_early(self, knock: Knock) -> Problem | None:
-        """No route that is open to all takes a body, so whoever sends one must be let in."""
+        """Public routes take no body, so a request with one needs access."""
         problem = self._gate.check(knock)
         if problem is not None:
             problem.headers = {**problem.headers, **self._origins.headers(knock)}
         return problem
 
     def answer(self, request: Request) -> None:
-        """Answer *request* when its handler is done; whatever goes wrong becomes a problem document."""
+        """Answer *request* when its handler is done; errors become problem documents."""
         d = Deferred.fromCoroutine(self._answer(request))
         d.addErrback(self._explain)
         d.addCallback(request.reply)
-        d.addErrback(lambda failure: self.log.failure("An answer could not be sent", failure))
+        d.addErrback(lambda failure: self.log.failure("A response could not be sent", failure))
 
     async def _answer(self, request: Request) -> Reply | Streaming:
         method = request.method.decode("latin-1")

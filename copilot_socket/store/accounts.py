@@ -7,12 +7,10 @@ import psycopg2
 
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.vault import Vault
-from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
-from copilot_socket.store.transitions import Ask, Transitions
-from copilot_socket.telling import JobChanged, Telling
+from copilot_socket.store.transitions import Transitions
 
-BATCH = 1000
+BATCH = 500
 
 
 @attrs.frozen
@@ -40,36 +38,32 @@ VALUES (%(id)s, %(provider)s, %(gitlab_url)s, %(access)s, %(refresh)s, %(expires
 ON CONFLICT (id) DO UPDATE SET
   provider = excluded.provider, gitlab_url = excluded.gitlab_url, access_token = excluded.access_token,
   refresh_token = excluded.refresh_token, token_expires_at = excluded.token_expires_at, credential_status = 'valid',
-  token_generation = a.token_generation + 1, refresh_node = NULL, refresh_until = NULL, updated_at = now()
+  token_generation = least(a.token_generation + 1, 1000000000), refresh_node = NULL, refresh_until = NULL,
+  updated_at = now()
 RETURNING xmax = 0
 """
 
 _RENEW = """
 UPDATE accounts SET
   access_token = %(access)s, refresh_token = %(refresh)s, token_expires_at = %(expires)s::timestamptz,
-  credential_status = 'valid', token_generation = token_generation + 1, refresh_node = NULL, refresh_until = NULL,
-  updated_at = now()
+  credential_status = 'valid', token_generation = least(token_generation + 1, 1000000000), refresh_node = NULL,
+  refresh_until = NULL, updated_at = now()
 WHERE id = %(id)s RETURNING true
 """
 
-_WAITING = "SELECT id FROM jobs WHERE account_id = %(id)s AND status = 'waiting_credential' ORDER BY id"
+_WAITING = """
+SELECT id FROM jobs WHERE account_id = %(id)s AND status = 'waiting_credential' AND id > %(after)s
+ORDER BY id LIMIT %(limit)s
+"""
 
 
 class Accounts:
-    """Puts and renews accounts. A renewal queues the account's waiting jobs in the same transaction."""
+    """Puts and renews accounts. After a renewal the account's waiting jobs are queued."""
 
-    def __init__(
-        self,
-        database: Database,
-        vault: Vault,
-        transitions: Transitions,
-        telling: Telling,
-        wake: Callable[[], None],
-    ) -> None:
+    def __init__(self, database: Database, vault: Vault, transitions: Transitions, wake: Callable[[], None]) -> None:
         self._database = database
         self._vault = vault
         self._transitions = transitions
-        self._telling = telling
         self._wake = wake
 
     async def put(self, account: Account) -> bool:
@@ -94,25 +88,22 @@ class Accounts:
     async def _change(
         self, account_id: str, sql: str, params: Mapping[str, str | None]
     ) -> Sequence[tuple[object, ...]]:
-        async def work(tx: Transaction) -> tuple[list[tuple[object, ...]], list[JobChanged]]:
-            rows = await tx.query(sql, {**params, "id": account_id})
-            return rows, await self._queue_waiting(tx, account_id)
-
         try:
-            rows, news = await self._database.transaction(work)
+            rows = await self._database.query(sql, {**params, "id": account_id})
         except (psycopg2.IntegrityError, psycopg2.DataError) as error:
             # Such an error quotes the row it refuses, tokens included: it must not travel on to a log.
             raise ValueError(f"account {account_id!r} can't be stored: {error.diag.message_primary}") from None
-        for item in news:
-            self._telling.tell(item)
-        if news:
+        if rows and await self._queue_waiting(account_id):
             self._wake()
         return rows
 
-    async def _queue_waiting(self, tx: Transaction, account_id: str) -> list[JobChanged]:
-        waiting = [row[0] for row in await tx.query(_WAITING, {"id": account_id})]
-        news: list[JobChanged] = []
-        for start in range(0, len(waiting), BATCH):
-            asks = [Ask(job_id, Event.RENEWED) for job_id in waiting[start : start + BATCH]]
-            news += (await self._transitions.within(tx, asks))[1]
-        return news
+    async def _queue_waiting(self, account_id: str) -> bool:
+        """Queue the account's waiting jobs, so many at a time as one turn of the reactor can bear; if there are any.
+
+        What is left behind if the node ends meanwhile is queued with the next release of expired leases.
+        """
+        after = ""
+        while waiting := await self._database.query(_WAITING, {"id": account_id, "after": after, "limit": BATCH}):
+            await self._transitions.apply([row[0] for row in waiting], Event.RENEWED)
+            after = waiting[-1][0]
+        return after != ""

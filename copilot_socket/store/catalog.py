@@ -136,8 +136,7 @@ SELECT id, job_id, timestamp, error_type,
          CASE WHEN NOT shown AND context IS NOT NULL THEN 'context' END], NULL),
        (SELECT count(*) FROM job_error_log WHERE job_id = %(id)s)
 FROM (SELECT l.*, sum(size) OVER (ORDER BY id DESC) - size < {ERROR_BYTES} AS shown
-      FROM (SELECT e.*, octet_length(error_message) + coalesce(octet_length(stack_trace), 0)
-                        + coalesce(octet_length(context::text), 0) AS size
+      FROM (SELECT e.*, octet_length(row_to_json(e)::text) AS size
             FROM job_error_log e WHERE job_id = %(id)s ORDER BY id DESC LIMIT {LATEST}) AS l) AS sized
 ORDER BY id DESC
 """

@@ -16,8 +16,6 @@ MAX_JOBS = 10_000
 CHUNK_ROWS = 1000
 CHUNK_CHARACTERS = 256 * 1024
 """What one statement stores at most, so that making it and reading its answer take a few milliseconds."""
-SLICE = 250
-"""Jobs that are announced in one turn of the reactor."""
 
 
 class NewJob(TypedDict, total=False):
@@ -145,11 +143,8 @@ class Submission:
             if at_once is not None:
                 return at_once
         submitted = await self._database.transaction(lambda tx: self._submit(tx, jobs, key))
-        if not submitted.repeated and self._telling.audience(JobCreated):
-            for start in range(0, len(jobs), SLICE):
-                if start:
-                    await self._next_slice()
-                self._announce(jobs, submitted, slice(start, start + SLICE))
+        if not submitted.repeated:
+            self._announce(jobs, submitted)
         return submitted
 
     async def _at_once(self, job: NewJob) -> Submitted | None:
@@ -158,7 +153,7 @@ class Submission:
 
         def stored(job_id: str) -> None:
             made.append(Submitted([job_id], [True]))
-            self._announce([job], made[0], slice(1))
+            self._announce([job], made[0])
 
         parameters = self._parameters([_row(job)])
         due = "scheduled_at" not in job
@@ -170,9 +165,9 @@ class Submission:
             stored(row[0])
         return made[0] if made else None
 
-    def _announce(self, jobs: Sequence[NewJob], submitted: Submitted, part: slice) -> None:
+    def _announce(self, jobs: Sequence[NewJob], submitted: Submitted) -> None:
         if self._telling.audience(JobCreated):
-            for job_id, created, job in zip(submitted.ids[part], submitted.created[part], jobs[part], strict=True):
+            for job_id, created, job in zip(submitted.ids, submitted.created, jobs, strict=True):
                 if created:
                     self._telling.tell(JobCreated(job_id, job["account_id"], job["command"], job.get("full_path")))
 

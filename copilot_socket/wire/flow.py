@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
+from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -19,11 +20,12 @@ from copilot_socket.wire.stages import Stages
 
 
 @implementer(IPushProducer)
-class Flow(Protocol):
-    """Bytes in and replies out. A push producer of its own transport, which reports when the client does not read.
+class Flow(LineReceiver):
+    """Bytes in and replies out: a LineReceiver whose framing rules are its own.
 
-    What has arrived and cannot be handled during a pause is kept as bytes. Every buffer is released when the
-    connection is lost. A subclass handles what is framed, in :meth:`_deal`.
+    A push producer of its own transport, which reports when the client does not read. What has arrived and cannot be
+    handled during a pause is kept as bytes. Every buffer is released when the connection is lost. A subclass handles
+    what is framed, in :meth:`_deal`.
     """
 
     log = Logger()
@@ -33,7 +35,7 @@ class Flow(Protocol):
     def __init__(self, stages: Stages, owed: Owed, max_size: int) -> None:
         self.id = secrets.token_hex(8)
         self.closed_because: str | None = None
-        self.paused: set[Pause] = set()
+        self.pauses: set[Pause] = set()
         """Why it is not read from."""
         self.placed = False
         """It has a place for a large message, or is queued for one."""
@@ -52,6 +54,8 @@ class Flow(Protocol):
         """Complete messages that were not handled when the pause began, separated by newlines."""
         self._unframed = b""
         """What arrived in the turn in which the pause began."""
+        self._decoding = 0
+        """Bytes of a message that is being decoded over several turns."""
 
     # -- bytes in
 
@@ -62,7 +66,7 @@ class Flow(Protocol):
     def _receive(self, data: bytes) -> None:
         if not self.connected or self.closed_because is not None:
             return
-        if self.paused:
+        if self.pauses:
             self._unframed += data
             return
         try:
@@ -70,7 +74,7 @@ class Flow(Protocol):
                 data = self._restore() + data
             self._framer.feed(data)
             self._deal()
-            if self.paused or self.placed or not self._reading or self._framer.held > LARGE:
+            if self.pauses or self.placed or not self._reading or self._framer.held > LARGE:
                 self._settle()
         except Exception:
             self._broken()
@@ -83,7 +87,7 @@ class Flow(Protocol):
 
     def pause(self, why: Pause) -> None:
         """Stop reading, for this reason too."""
-        self.paused.add(why)
+        self.pauses.add(why)
         if self._reading:
             self._reading = False
             if self.transport is not None:
@@ -91,9 +95,9 @@ class Flow(Protocol):
 
     def resume(self, why: Pause) -> None:
         """Remove a reason. When none is left, what has already arrived is handled, and then reading resumes."""
-        if why in self.paused:
-            self.paused.remove(why)
-            if not self.paused:
+        if why in self.pauses:
+            self.pauses.remove(why)
+            if not self.pauses:
                 self._stages.deal(self._receive, b"")
 
     @property
@@ -105,15 +109,15 @@ class Flow(Protocol):
         """Keep what is not handled as bytes, take a place for it if it is large, else resume reading if possible."""
         if self.closed_because is not None:
             return
-        if self.paused and self._framer.ready:
+        if self.pauses and self._framer.ready:
             self._complete = b"\n".join([document[0] for document in self._framer.ready])
             self._framer.ready.clear()
-        if self._framer.held + len(self._complete) > LARGE:
+        if self._framer.held + len(self._complete) + self._decoding > LARGE:
             if not self.factory.find_place(self):
                 self.pause(Pause.CROWDED)
         elif self.placed:
             self.factory.leave_place(self)
-        if not self._reading and not self.paused and self.transport is not None:
+        if not self._reading and not self.pauses and self.transport is not None:
             self._reading = True
             self.factory.reads(self)
             self.transport.resumeProducing()
@@ -128,7 +132,7 @@ class Flow(Protocol):
 
     def pauseProducing(self) -> None:
         """Called by the transport when its send buffer is full: the client does not read."""
-        if Pause.UNREAD not in self.paused:
+        if Pause.UNREAD not in self.pauses:
             self.taken()
             self.pause(Pause.UNREAD)
 
@@ -175,7 +179,7 @@ class Flow(Protocol):
             except Exception:
                 self._broken()
             else:
-                if self.paused and Pause.UNREAD in self.paused:
+                if self.pauses and Pause.UNREAD in self.pauses:
                     self.factory.pile_up(self, len(data))
 
     # -- life

@@ -15,8 +15,6 @@ DEFERRED = 4
 """Additional weight of a pending reply that a coroutine works on: it takes more memory than waiting for a commit."""
 MAX_UNSENT = 100
 """Replies collected for one write at the end of a turn; at this number they are written at once."""
-MAX_POINTER = 512
-"""Characters of the JSON pointer in an error: a field's name may be as long as a message."""
 MAX_UNREAD = 32 * 1024 * 1024
 """Bytes sent to clients that do not read, in all, beyond the 64 KiB at which reading from such a client stops."""
 LARGE = 64 * 1024
@@ -36,6 +34,7 @@ class Pause(Enum):
     OWED = "too many replies are pending"
     UNREAD = "its client does not read what it is sent"
     CROWDED = "too many other connections are in the middle of a large message"
+    SLOW = "what was read takes several turns of the reactor"
     CLOSING = "it will be closed"
 
 

@@ -1,7 +1,6 @@
 """One connection of a crawler: bytes in, messages to the handlers, replies out."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Generator, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -10,19 +9,24 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
-from copilot_socket.core.messages import ElementFault, Message, Reference
+from copilot_socket.core.messages import Message, Reference
 from copilot_socket.core.promises import Promise
-from copilot_socket.core.replies import Error, Reply
+from copilot_socket.core.replies import Reply
 from copilot_socket.telling import ErrorsSent, MessageRefused, Telling
+from copilot_socket.wire.errors import internal, of_fault, of_problem
 from copilot_socket.wire.flow import Flow
 from copilot_socket.wire.handled import Handled
 from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Overrun, TooLarge
-from copilot_socket.wire.limits import DEFERRED, FEW_OWED, MAX_OWED, MAX_OWED_IN_ALL, MAX_POINTER, Pause
+from copilot_socket.wire.limits import DEFERRED, FEW_OWED, MAX_OWED, MAX_OWED_IN_ALL, Pause
 from copilot_socket.wire.outbox import Owed, Slot
 from copilot_socket.wire.stages import Stages
 from copilot_socket.wire.validators import Decoder
 
 MAX_BAD_MESSAGES = 20
+AT_ONCE = 500
+"""Messages of a connection that are handled before others have their turn."""
+BAD_COSTS = 10
+"""Messages that a bad one counts for."""
 _FAILED = "Handling {type} on connection {connection} failed"
 _BAD = frozenset(
     {
@@ -45,8 +49,8 @@ class Handler(Protocol):
     def handle(self, link: Any, message: Message) -> Any:
         """The reply, None, or a Promise or Deferred of either; :class:`ProtocolError` for an ``error`` instead."""
 
-    def bad_message(self, link: Any) -> None:
-        """Something came that is no valid message."""
+    def lives(self, link: Any) -> None:
+        """Something came over *link* that is no valid message, or is still being looked at."""
 
 
 class CrawlerProtocol(Flow):
@@ -78,24 +82,76 @@ class CrawlerProtocol(Flow):
         self._handled = handled
         self._telling = telling
         self._owed = owed
+        self._slow: Generator[None, None, Message] | None = None
+        """A message that is decoded in more than one turn; meanwhile the connection is not read from."""
         self._begun = 0.0
         """When the messages at hand were read."""
 
     # -- bytes in
 
     def _deal(self) -> None:
+        """Handle what was read, until there is a reason to pause. What takes long goes on in later turns."""
         self._begun = self._handled.begin()
-        ready = self._framer.ready
-        while not self.paused and self.closed_because is None:
+        ready, quick = self._framer.ready, self._decoder.quick
+        left = AT_ONCE
+        value: dict[str, Any] | None
+        while not self.pauses and self.closed_because is None:
+            if left <= 0:
+                if ready or self._framer.held:
+                    self._go_on_later(None)
+                return
+            left -= 1
             if ready:
                 data, value, screened = ready.popleft()
-                self._document(data, value, screened)
             elif (item := self._framer.next()) is None:
-                break
+                return
             elif isinstance(item, Document):
-                self._document(item.data, item.value, item.screened)
+                data, value, screened = item.data, item.value, item.screened
             else:
                 self._no_document(item)
+                left -= BAD_COSTS
+                continue
+            message = quick(data, value, screened)
+            if message is not None:
+                self._handle(message)
+                continue
+            left -= BAD_COSTS
+            steps = self._decoder.steps(data)
+            if not self._decode(steps):
+                self._decoding = len(data)
+                self._go_on_later(steps)
+
+    def _decode(self, steps: "Generator[None, None, Message]") -> bool:
+        """Take the next of *steps*, and handle the message if it was the last. Whether it was."""
+        try:
+            next(steps)
+        except StopIteration as end:
+            self._handle(end.value)
+        except ProtocolError as error:
+            self._bad(error)
+        else:
+            return False
+        return True
+
+    def _go_on_later(self, steps: "Generator[None, None, Message] | None") -> None:
+        """Take further *steps*, if there are any, and handle what comes behind them, once others had their turn."""
+        self._slow = steps
+        self.pause(Pause.SLOW)
+        self._stages.slowly(self._go_on)
+
+    def _go_on(self) -> bool:
+        """One step of a message that is decoded in several turns; whether there are more."""
+        if self.connected and self.closed_because is None and self._slow is not None:
+            self._handled.begin()
+            self._handler.lives(self)
+            try:
+                if not self._decode(self._slow):
+                    return True
+            except Exception:
+                self._broken()
+        self._slow, self._decoding = None, 0
+        self.resume(Pause.SLOW)
+        return False
 
     def _no_document(self, item: Broken | TooLarge | Overrun) -> None:
         match item:
@@ -107,12 +163,7 @@ class CrawlerProtocol(Flow):
             case Overrun():
                 self._give_up(f"a message went on past {MAX_SKIP} times the limit")
 
-    def _document(self, data: bytes, value: dict[str, Any] | None, screened: bool) -> None:
-        try:
-            message = self._decoder.decode(data, value, screened)
-        except ProtocolError as error:
-            self._bad(error)
-            return
+    def _handle(self, message: Message) -> None:
         try:
             result = self._handler.handle(self, message)
         except ProtocolError as error:
@@ -120,7 +171,7 @@ class CrawlerProtocol(Flow):
             return
         except Exception:
             self.log.failure(_FAILED, type=message.type, connection=self.id)
-            self._refuse(_internal(message), message.type)
+            self._refuse(internal(message), message.type)
             return
         self.bad_in_a_row = 0
         if result is not None or message.faults:
@@ -149,7 +200,7 @@ class CrawlerProtocol(Flow):
         slot, reference, begun = pending
         self._send(self._outbox.fill(slot, self._replies(reference, reply)))
         self._handled.count(reference.type, "ok", begun)
-        if self.paused or self.closed_because is not None:
+        if self.pauses or self.closed_because is not None:
             self._catch_up()
 
     def _replies(self, message: Message | Reference, reply: Reply | None) -> tuple[Reply, ...]:
@@ -158,7 +209,7 @@ class CrawlerProtocol(Flow):
         if not message.faults:
             return replies
         self._telling.tell(ErrorsSent(ErrorCode.INVALID_MESSAGE, len(message.faults)))
-        return (*map(partial(_fault, message), message.faults), *replies)
+        return (*[of_fault(message, fault) for fault in message.faults], *replies)
 
     def failed(self, problem: Exception | Failure, pending: Pending) -> None:
         """See :class:`copilot_socket.core.promises.Listener`."""
@@ -167,8 +218,8 @@ class CrawlerProtocol(Flow):
         if not isinstance(error, ProtocolError):
             failure = problem if isinstance(problem, Failure) else Failure(problem)
             self.log.failure(_FAILED, failure, type=reference.type, connection=self.id)
-            error = _internal(reference)
-        self._send(self._outbox.fill(slot, (_error(error),)))
+            error = internal(reference)
+        self._send(self._outbox.fill(slot, (of_problem(error),)))
         self._note(error, reference.type)
         self._handled.count(reference.type, error.code, begun)
         self._catch_up()
@@ -181,14 +232,14 @@ class CrawlerProtocol(Flow):
             self._answer_with(error, type_)
 
     def _bad(self, error: ProtocolError, type_: str = "unknown") -> None:
-        self._handler.bad_message(self)
+        self._handler.lives(self)
         self._answer_with(error, type_)
         self.bad_in_a_row += 1
         if self.bad_in_a_row >= MAX_BAD_MESSAGES:
             self._give_up(f"{MAX_BAD_MESSAGES} bad messages in a row")
 
     def _answer_with(self, error: ProtocolError, type_: str) -> None:
-        self._answer((_error(error),))
+        self._answer((of_problem(error),))
         self._handled.count(type_, error.code, self._begun)
         self._note(error, type_)
 
@@ -208,7 +259,7 @@ class CrawlerProtocol(Flow):
         if self.closed_because is not None:
             if not self._outbox.waiting:
                 self.close(self.closed_because)
-        elif Pause.OWED in self.paused:
+        elif Pause.OWED in self.pauses:
             most = MAX_OWED if self._owed.total < MAX_OWED_IN_ALL else FEW_OWED
             if self._outbox.waiting < most // 2:
                 self.resume(Pause.OWED)
@@ -219,22 +270,3 @@ class CrawlerProtocol(Flow):
         self.pause(Pause.CLOSING)
         self._drop_input()
         self._catch_up()
-
-
-def _fault(message: Message | Reference, fault: ElementFault) -> Error:
-    path = fault.path[:MAX_POINTER]
-    return Error(ErrorCode.INVALID_MESSAGE, fault.message, path=path, ref=message.ref, job_id=message.job_id)
-
-
-def _error(error: ProtocolError) -> Error:
-    path = None if error.path is None else error.path[:MAX_POINTER]
-    return Error(error.code, error.message, path=path, ref=error.ref, job_id=error.job_id)
-
-
-def _internal(message: Message | Reference) -> ProtocolError:
-    return ProtocolError(
-        ErrorCode.INTERNAL,
-        "the server failed on this message; its log says more",
-        ref=message.ref,
-        job_id=message.job_id,
-    )

@@ -22,7 +22,15 @@ from copilot_socket.core.vault import Vault
 from copilot_socket.wire.listening import SocketError, listen
 from ops.tests.support import OPS
 from tests.support.crawler import until
-from tests.support.postgres import as_role, drop_database, execute, fresh_database, reachable_directory, server_url
+from tests.support.postgres import (
+    as_role,
+    drop_database,
+    execute,
+    fresh_database,
+    reachable_directory,
+    server_url,
+    with_search_path,
+)
 from tests.support.server import NodeTestCase, ServerProcess, beside_python, free_port, get_json, run_program
 
 GUIDE = (OPS.parent / "docs" / "deployment.md").read_text("utf-8")
@@ -186,17 +194,21 @@ class MessageTests(NodeTestCase):
         self.assert_in_guide(await self.said("run"))
 
     async def test_database_at_start(self) -> None:
-        """Away, without tables, without rights, ahead."""
+        """Away, without tables, behind another program's tables, without rights, ahead."""
         nowhere = f"postgresql://copilot_server@127.0.0.1:{free_port()}/copilot"
         said = await self.said("run", DATABASE_URL=nowhere)
         self.assert_in_guide(re.sub(r"port \d+", "port 5432", said))
         empty = fresh_database(migrated=False)
         self.addCleanup(drop_database, empty)
         self.assert_in_guide(await self.said("run", DATABASE_URL=empty))
+        self.query("ALTER SCHEMA public RENAME TO crawling; CREATE SCHEMA public; CREATE TABLE public.accounts ()")
+        behind = with_search_path(self.database_url, "public,crawling")
+        self.assert_in_guide(await self.said("run", DATABASE_URL=behind))
+        self.query("DROP SCHEMA public CASCADE; ALTER SCHEMA crawling RENAME TO public")
         self.role()
         url = as_role(self.database_url, ROLE)
         self.assert_in_guide(await self.said("run", DATABASE_URL=url), **{ROLE: "copilot_server"})
-        self.query("UPDATE alembic_version SET version_num = '9999_later'")
+        self.query("UPDATE copilot_socket_version SET version_num = '9999_later'")
         self.assert_in_guide(await self.said("run"))
 
     async def test_database_goes_away(self) -> None:

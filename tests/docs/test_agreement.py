@@ -27,14 +27,27 @@ from copilot_socket.core.jobs import (
 )
 from copilot_socket.core.messages import INCOMING
 from copilot_socket.core.retry import RetryPolicy
+from copilot_socket.http import (
+    channel,
+    documents,
+    feed,
+    fields,
+    job_handlers,
+    messages,
+    requests,
+    shares,
+    site,
+)
 from copilot_socket.http.site import Parts, routes
 from copilot_socket.metrics import Metrics
+from copilot_socket.store import catalog, submission
 from copilot_socket.store.database import PoolUse
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PACKAGE = Path(copilot_socket.__file__).parent
 REFUSED = "\u2013"
+MIB = 1024 * 1024
 
 
 def _text(name: str) -> str:
@@ -193,6 +206,33 @@ class HttpTests(SynchronousTestCase):
         parts = cast(Parts, _Anything())
         there = {f"{route.method} {route.pattern}" for route in routes(parts)}
         self.assertEqual(set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`]*)`", _text("http.md"))), there)
+
+    def test_limits(self) -> None:
+        """The limits are those of the code."""
+        text = _section(_text("http.md"), "Limits")
+        for number, unit in (
+            (requests.MAX_BODY / MIB, "MiB"),
+            (submission.MAX_JOBS, "jobs"),
+            (documents.MAX_VALUE, "characters"),
+            (fields.MAX_STATE, "bytes"),
+            (fields.MAX_LEVELS, "levels"),
+            (shares.MAX_BODIES / MIB, "MiB"),
+            (shares.MAX_ANSWERS / MIB, "MiB"),
+            (shares.UNCOUNTED / 1024, "KiB"),
+            (job_handlers.LARGE_SUBMISSIONS, "|"),
+            (requests.SMALL_CHUNK, "bytes"),
+            (catalog.PAGE_BYTES / MIB, "MiB"),
+            (channel.MAX_CONNECTIONS, ","),
+            (feed.MAX_STREAMS, "of them"),
+            (channel.REQUEST_TIMEOUT, "s"),
+            (requests.ANSWER_TIMEOUT, "s"),
+            (channel.Channel.totalHeadersSize / 1024, "KiB"),
+            (channel.Channel.maxHeaders, "headers"),
+            (site.MAX_PARAMETERS, "query parameters"),
+        ):
+            self.assertIn(f" {number:,.0f}{'' if unit == ',' else ' '}{unit}", text)
+        self.assertIn(f"first {messages.MAX_FAULTS}", _text("http.md"))
+        self.assertIn(f"latest {catalog.LATEST}", _text("http.md"))
 
     def test_metrics(self) -> None:
         """Every metric is told of under the name that is scraped."""

@@ -67,7 +67,7 @@ class UnreadTests(NodeTestCase):
             while True:
                 client.send((BAD * 19 + BEAT) * 10)
                 await other.sync()
-        hogs = [each for each in node.factory.connections.values() if Pause.UNREAD in each.paused]
+        hogs = [each for each in node.factory.connections.values() if Pause.UNREAD in each.pauses]
         self.assertEqual(len(hogs), 1)
         self.assertEqual([each.held_back for each in hogs], [True])
         await other.sync()
@@ -82,10 +82,10 @@ class UnreadTests(NodeTestCase):
         for ref in range(count):
             crawler.say("heartbeat", id=str(ref), **ALIVE)
         [protocol] = self.nodes[0].factory.connections.values()
-        await until(lambda: Pause.UNREAD in protocol.paused, "it is not read from")
+        await until(lambda: Pause.UNREAD in protocol.pauses, "it is not read from")
         transport.resumeProducing()
         self.assertEqual([await crawler.acked() for _ in range(count)], [str(ref) for ref in range(count)])
-        self.assertEqual((protocol.paused, protocol.held_back), (set(), False))
+        self.assertEqual((protocol.pauses, protocol.held_back), (set(), False))
 
 
 class HeldBackTests(NodeTestCase):

@@ -128,7 +128,7 @@ class SiteTestCase(DatabaseTestCase):
         self.health = FakeHealth()
         self.registry: CollectorRegistry | None = CollectorRegistry()
         self.telling = Telling()
-        self.clock = Clock()
+        self.clock = Turns()
         self.telling.listen(self.news.append)
         self.database = Database(self.database_url, reactor, Limits(), 4)
         self.transitions = Transitions(self.database, RetryPolicy(), self.telling)
@@ -142,14 +142,14 @@ class SiteTestCase(DatabaseTestCase):
         parts = Parts(
             submission=Submission(self.database, 4, self.telling, self.slices.next),
             catalog=Catalog(self.database),
-            accounts=Accounts(self.database, vault, self.transitions, self.telling, self.wake),
+            accounts=Accounts(self.database, vault, self.transitions, self.wake),
             transitions=self.transitions,
             feed=self.feed,
             health=self.health,
             registry=self.registry,
             reactor=reactor,
             slices=self.slices,
-            wall_clock=lambda: NOW,
+            time_of_day=lambda: NOW,
             wake=self.wake,
             token=self.token,
             origins=self.origins,

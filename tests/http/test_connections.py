@@ -158,7 +158,15 @@ class ConnectionTestCase(SynchronousTestCase):
 
 
 class EndTests(ConnectionTestCase):
-    """Clients that go away."""
+    """Connections that end, and how."""
+
+    def test_absurd_length(self) -> None:
+        """A length of thousands of digits is refused without a crash, as the last header or before others."""
+        for more in (b"", b"X: y\r\n"):
+            client = self.connect()
+            client.send(POST + b"Content-Length: " + b"9" * 5000 + b"\r\n" + more + b"\r\n")
+            self.assertEqual((client.statuses, client.transport.disconnecting), ([400], True))
+            self.assertEqual(self.body_bytes, 0)
 
     def test_at_any_time(self) -> None:
         """Wherever a request ends, nothing of it is left, and nothing is logged."""

@@ -1,11 +1,13 @@
 """Live events: who is sent what, how streams end, and that nobody who watches can harm the node."""
+import re
 
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
+from copilot_socket.http import feed as feed_module
 from copilot_socket.http.events import KINDS, Renderer, Wanted
-from copilot_socket.http.feed import GREETING, KEEP_ALIVE, MAX_WAITING, PATIENCE
+from copilot_socket.http.feed import GREETING, KEEP_ALIVE, MAX_WAITING, PATIENCE, Feed, Stream
 from copilot_socket.telling import (
     ON_DEMAND,
     ConnectionChanged,
@@ -16,8 +18,9 @@ from copilot_socket.telling import (
     JobProgressed,
     JobSent,
     JobsReported,
+    Telling,
 )
-from tests.http.harness import SiteTestCase
+from tests.http.harness import SiteTestCase, Turns
 from tests.support.crawler import until
 from tests.support.events import EventReader
 
@@ -330,6 +333,90 @@ class FeedTests(SiteTestCase):
         await slow.ended
         answer = await self.get(EVENTS)
         self.assertEqual((answer.status, answer.document["detail"]), (503, "Node is stopping"))
+
+
+class MuchNewsTests(SynchronousTestCase):
+    """Very much news in one turn of the reactor."""
+
+    def setUp(self) -> None:
+        """Have a feed that does three events of one stream in a turn, and keeps ten more."""
+        self.patch(feed_module, "TURN", 3 * (feed_module.EVENT + 1))
+        self.patch(feed_module, "MAX_HEARD", 10)
+        self.clock, self.telling = Turns(), Telling()
+        self.feed = Feed(self.telling, self.clock, "node", str.upper)
+        self.read: list[str] = []
+
+    def registerProducer(self, producer: Stream, streaming: bool) -> None:
+        """What comes first."""
+        self.producer = producer
+
+    def write(self, data: bytes) -> None:
+        """Take note of what comes."""
+        self.read += re.findall(r'"id":"(\w+)"|("lost":\d+)', data.decode())
+
+    def end(self) -> None:
+        """The feed closes."""
+
+    abort = end
+
+    def taken(self) -> str:
+        """What has come since this was asked before."""
+        read, self.read = self.read, []
+        return " ".join("".join(each) for each in read)
+
+    def tell(self, first: int, last: int) -> None:
+        """Tell of jobs."""
+        for number in range(first, last + 1):
+            self.telling.tell(JobCreated(f"J{number}", "acme", "users", None))
+
+    def test_turns(self) -> None:
+        """It is sent a bounded part in a turn, and in its order, whatever comes meanwhile."""
+        self.feed.open(Wanted(), self)
+        self.tell(1, 7)
+        self.assertEqual(self.taken(), "J1 J2 J3")
+        self.clock.turn()
+        self.assertEqual(self.taken(), "J4 J5 J6")
+        self.tell(8, 8)
+        self.assertEqual(self.taken(), "")
+        self.clock.turn()
+        self.assertEqual(self.taken(), "J7 J8")
+        self.clock.turn()
+        self.tell(9, 9)
+        self.assertEqual(self.taken(), "J9")
+
+    def test_streams_count(self) -> None:
+        """Many streams take as much time in a turn as few."""
+        for _ in range(2 * feed_module.EVENT + 1):
+            self.feed.open(Wanted(job_id="J0"), self)
+        self.feed.open(Wanted(), self)
+        self.tell(1, 3)
+        self.assertEqual(self.taken(), "J1 J2")
+
+    def test_too_much(self) -> None:
+        """What is beyond the bound is lost, and each stream is told how much before it is sent more."""
+        self.feed.open(Wanted(), self)
+        self.tell(1, 15)
+        for expected in ("J1 J2 J3", '"lost":2 J4 J5 J6', "J7 J8 J9", "J10 J11 J12", "J13", ""):
+            self.assertEqual(self.taken(), expected)
+            self.clock.turn()
+
+    def test_nobody_left(self) -> None:
+        """Nothing waits for who has gone, and no timer runs."""
+        self.feed.open(Wanted(), self)
+        self.tell(1, 8)
+        self.producer.stopProducing()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.feed.open(Wanted(), self)
+        self.taken()
+        self.tell(9, 9)
+        self.assertEqual(self.taken(), "J9")
+
+    def test_close(self) -> None:
+        """A feed that closes leaves nothing behind."""
+        self.feed.open(Wanted(), self)
+        self.tell(1, 8)
+        self.feed.close()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class TokenTests(SiteTestCase):

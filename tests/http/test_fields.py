@@ -45,6 +45,13 @@ class ObjectTests(SynchronousTestCase):
             self.assertLessEqual(len(json_object({"s": longest})), MAX_STATE)
             self.assertIn(str(MAX_STATE), self.refused({"s": longest + character}))
 
+    def test_exponents(self) -> None:
+        """A number with an exponent counts as what PostgreSQL makes of it; digits in a string do not."""
+        json_object({"x": [1e300] * (MAX_STATE // 310)})
+        for number in (1e300, -1.5e-300):
+            self.assertIn("exponents", self.refused({"x": [number] * (MAX_STATE // 290)}))
+        json_object({"x": ["9e99"] * 1000})
+
     def test_levels(self) -> None:
         """It may be nested so deeply, and not one level more; far deeper is refused likewise."""
         json_object(nested(MAX_LEVELS))

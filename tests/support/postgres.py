@@ -64,6 +64,16 @@ def as_role(url: str, role: str) -> str:
     return re.sub(r"^(postgres(?:ql)?://)(?:[^@/?]*@)?", rf"\g<1>{role}@", url)
 
 
+def with_search_path(url: str, path: str) -> str:
+    """The same database's URL for sessions with this search_path, which has no blanks."""
+    return f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{path}"
+
+
+def name_of(url: str) -> str:
+    """The name of the database."""
+    return urlsplit(url).path.removeprefix("/")
+
+
 @contextlib.contextmanager
 def admin(url: str) -> Iterator[Connection]:
     """An autocommitting connection, closed at the end."""
@@ -175,7 +185,7 @@ def fresh_database(*, migrated: bool = True) -> str:
 
 def drop_database(url: str) -> None:
     """Drop a database, whoever is still connected."""
-    name = urlsplit(url).path.removeprefix("/")
+    name = name_of(url)
     execute(server_url(), f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 

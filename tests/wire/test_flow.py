@@ -141,7 +141,7 @@ class UnreadTests(FlowTestCase):
         for each in (first, second, third):
             each.push(STOPS)
         self.assertEqual([self.open(each) for each in (first, second, third)], [True] * 3)
-        for _ in range(2):
+        for _ in range(3):
             third.push(STOPS)
         self.assertEqual([self.open(each) for each in (first, second, third)], [True, False, True])
         second.connectionLost()
