@@ -12,8 +12,6 @@ from copilot_socket.wire.limits import MAX_REFUSED
 
 RESERVE = 24
 """Descriptors for the process itself (13 when it is idle), its files and its requests to GitLab."""
-PROBE = 1
-"""Connections to the database that are made beside the pool and the dedicated ones."""
 A_DATABASE_CONNECTION = 2
 """Descriptors of one: its own and the reactor's duplicate."""
 HTTP_AT_LEAST, REFUSED_AT_LEAST = 16, 4
@@ -80,4 +78,4 @@ def raise_limit() -> int:
 
 
 def _own(config: Config) -> int:
-    return RESERVE + A_DATABASE_CONNECTION * (config.database_pool + DEDICATED + PROBE)
+    return RESERVE + A_DATABASE_CONNECTION * (config.database_pool + DEDICATED)
