@@ -106,7 +106,7 @@ def url(value: Any) -> str:
     except ValueError:
         parts = urlsplit("")
     right = parts.scheme in ("http", "https") and parts.hostname and parts.username is None
-    if not right or parts.query or parts.fragment or not re.fullmatch("[!-~]+", value):
+    if not right or "?" in value or "#" in value or not re.fullmatch("[!-~]+", value):
         raise ValueError("must be an http or https URL with a host and without user name, query or fragment")
     return f"{parts.scheme}{value[len(parts.scheme) :]}".rstrip("/")
 

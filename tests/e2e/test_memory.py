@@ -11,7 +11,8 @@ from twisted.internet.threads import deferToThread
 
 from copilot_socket.config import load
 from copilot_socket.http.feed import MAX_STREAMS
-from copilot_socket.memory import KIB, MIB, WRITER, most
+from copilot_socket.memory import KIB, MIB, most
+from copilot_socket.store.write_queue import HIGH_SIZE
 from tests.support.crawler import in_reactor
 from tests.support.server import NodeTestCase, ServerProcess
 
@@ -97,7 +98,7 @@ class MemoryTests(NodeTestCase):
             locked.cursor().execute("LOCK TABLE jobs, job_assignments")
             beat = BEAT % (b',"memoryUsage":' + fat(MESSAGE - len(BEAT) - 20))
             await deferToThread(push, beaters, beat)
-            state, each = fat(60 * KIB), WRITER // GROUP // (60 * KIB)
+            state, each = fat(60 * KIB), HIGH_SIZE // GROUP // (60 * KIB)
             for reporter, job in zip(reporters, jobs, strict=True):
                 report = (
                     b'{"type":"job_progress","timestamp":"t","jobId":"%b","data":'

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import psycopg2
 
+from copilot_socket.core.causes import Cause
 from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES, commands_for
 from copilot_socket.store import migrate
 from copilot_socket.store.rights import TABLES
@@ -179,5 +180,8 @@ class OddRowsTests(NodeTestCase):
             after = answer["next"] and f"&cursor={answer['next']}"
         for path in (*paths, *lists, "/health/ready", "/health/socket", "/metrics", "/api/v1/stats"):
             status, answer = await get_json(node.port, path)
-            self.assertEqual(status, 200, f"{path}: {answer}")
+            if path.startswith("/health/") and status == 503:  # one of the odd tokens looks encrypted, and is not
+                self.assertEqual(answer["error"], Cause.SECRET_KEY.sentence)
+            else:
+                self.assertEqual(status, 200, f"{path}: {answer}")
             self.assertTrue(answer or path == "/metrics", f"{path}: no JSON that Python reads")
