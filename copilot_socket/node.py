@@ -1,11 +1,13 @@
 """One node: all the parts, wired together and run."""
 
 import secrets
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -16,6 +18,7 @@ from copilot_socket.core.attention import Attention
 from copilot_socket.core.replies import Shutdown
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.vault import Vault
+from copilot_socket.descriptors import Shares
 from copilot_socket.handlers.crawlers import Registry
 from copilot_socket.handlers.dispatcher import Dispatcher
 from copilot_socket.handlers.door import Door
@@ -30,8 +33,9 @@ from copilot_socket.http.site import Parts, make_site
 from copilot_socket.http.slices import Slices
 from copilot_socket.logs import Levels, NewsLog
 from copilot_socket.metrics import Metrics
-from copilot_socket.ports import Ports
+from copilot_socket.ports import LOOK, Ports
 from copilot_socket.status import CHECK, RENEWAL, NodeStatus
+from copilot_socket.stopping import drain, leave, take_all
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.batches import Batches, Settings
 from copilot_socket.store.catalog import Catalog
@@ -59,15 +63,28 @@ CHECK_LIMIT = PATIENCE + 2.0
 """Seconds that a check of the database takes at the most."""
 SILENCE_CHECKS = 30
 """How often within a heartbeat time-out silence is looked for."""
+TICK, LOOKS = 0.01, 0.1
+"""The shortest seconds between looks for silence, and between looks for time-outs, which ask the database."""
 
 
 class Node(Service):
-    """A running copilot-socket. *dsn* names a database whose schema is up to date; *inherited* sockets are served."""
+    """A running copilot-socket. *dsn* names a database whose schema is up to date; *inherited* sockets are served.
+
+    *shares* are as many connections as there is room for; None: for as many as *config* asks for.
+    """
 
     log = Logger()
 
-    def __init__(self, config: Config, dsn: str, reactor: Any, inherited: Inherited | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        dsn: str,
+        reactor: Any,
+        inherited: Inherited | None = None,
+        shares: Shares | None = None,
+    ) -> None:
         self.config = config
+        self.shares = shares or Shares(config.max_connections)
         self.dsn = dsn
         self.id = secrets.token_hex(8)
         self._reactor = reactor
@@ -113,7 +130,7 @@ class Node(Service):
             grace=config.reconnect_grace,
             job_timeout=config.job_timeout,
         )
-        self._silence_interval = min(1.0, config.heartbeat_timeout / SILENCE_CHECKS)
+        self._silence_interval = max(TICK, min(1.0, config.heartbeat_timeout / SILENCE_CHECKS))
         self.attention = Attention(self._silence_interval)
         self.presence = PresenceKeeper(
             self.registry,
@@ -147,7 +164,8 @@ class Node(Service):
             self._reactor,
             self.attention,
             self.telling,
-            max_connections=config.max_connections,
+            max_connections=self.shares.crawlers,
+            max_refused=self.shares.refused,
             max_message_size=config.max_message_size,
             patience=config.heartbeat_timeout,
         )
@@ -159,8 +177,11 @@ class Node(Service):
         self.metrics = Metrics(CollectorRegistry())
         gauges.show(self.status, self.metrics.registry)
         self.telling.listen_by_kind(self.metrics.listeners)
-        self.telling.listen_by_kind(NewsLog(Levels(config.log_level, config.debug)).listeners)
+        levels = Levels(config.log_level, config.debug)
+        self._news_log = NewsLog(levels, self.registry.name_of, reactor)
+        self.telling.listen_by_kind(self._news_log.listeners)
         self.feed = Feed(self.telling, reactor, self.id, self.registry.name_of)
+        self.feed.max_streams = min(self.feed.max_streams, self.shares.http // 2)  # others want to ask, too
         wake = self.dispatcher.work_came
         slices = Slices(reactor)
         self.site = make_site(
@@ -177,6 +198,7 @@ class Node(Service):
                 reactor=reactor,
                 slices=slices,
                 wake=wake,
+                max_connections=self.shares.http,
                 token=config.http_token,
                 origins=frozenset(config.allowed_origins),
             )
@@ -187,10 +209,11 @@ class Node(Service):
         config = self.config
         lease_round = config.lease / 3
         limit = 2 * config.transaction_timeout  # for a few statements, each of which ends within its own
-        time_outs = min(60.0, config.job_timeout / 10, config.reconnect_grace)
+        time_outs = max(LOOKS, min(60.0, config.job_timeout / 10, config.reconnect_grace))
         tasks = [
             Task("silence", self._silence_interval, self.presence.look_for_silence),
             Task("stalled connections", self._silence_interval, self.factory.cut_off_stalled),
+            Task("the crawlers' socket", LOOK, self.ports.look),
             Task(RENEWAL, lease_round, self.presence.renew, retry=1.0, limit=config.lease),
             Task("release of expired leases", min(5.0, lease_round), self.presence.release_lost, limit=limit),
             Task("job time-outs", time_outs, self.presence.time_out, limit=limit),
@@ -270,35 +293,41 @@ class Node(Service):
         return waiter
 
     async def _stop(self) -> None:
-        limit = self.config.shutdown_timeout
         self.log.info("Stopping: no new work, everything accepted is still committed")
-        self.status.stopping()
-        self.feed.close()
+        reactor = self._reactor
+        steps: tuple[Callable[[], Any], ...] = (
+            self.status.stopping,
+            self.feed.close,
+            self._cancel_start,
+            self.timers.stop,
+            self._due.stop,
+            self.presence.stop,
+            self._say_goodbye,
+            self.ports.close,
+            partial(self.factory.read, False),
+            partial(drain, self.dispatcher, self.writer, self.config.shutdown_timeout, reactor),
+            partial(leave, self._leases, reactor),
+            partial(self.factory.close_all, "the node stops"),
+            self._listener.stop,
+            self._write_connection.close,
+            self._discovery_connection.close,
+            self._hand_out.close,
+            self._probe.close,
+            self.database.close,
+            self._news_log.stop,
+        )
+        await take_all(steps)
+        self.log.info("Stopped")
+
+    def _cancel_start(self) -> None:
         if self._starting is not None:
             self._starting.cancel()
-        self.timers.stop()
-        self._due.stop()
-        self.presence.stop()
+
+    def _say_goodbye(self) -> None:
+        limit = self.config.shutdown_timeout
         self.factory.tell_all(
             Shutdown(scope="node", graceful=True, timeout_seconds=limit, reason="the node stops; reconnect")
         )
-        await self.ports.close()
-        self.factory.read(False)
-        settled = gatherResults([Deferred.fromCoroutine(self.dispatcher.stop()), self.writer.drained()])
-        try:
-            await settled.addTimeout(limit, self._reactor)
-            await Deferred.fromCoroutine(self._leases.leave()).addTimeout(1.0, self._reactor)
-        except Exception as error:
-            self.log.error(
-                "{count} reports were not committed in time: {error!r}", count=self.writer.waiting, error=error
-            )
-        self.factory.close_all("the node stops")
-        self._listener.stop()
-        self._write_connection.close()
-        self._discovery_connection.close()
-        self._hand_out.close()
-        self._probe.close()
-        self.database.close()
 
     # -- between the parts
 

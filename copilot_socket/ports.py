@@ -1,42 +1,105 @@
 """Where a node listens: the crawlers' socket and the HTTP port, made here or inherited from the service manager."""
 
-import os
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from copilot_socket.activation import Inherited
 from copilot_socket.config import Config
-from copilot_socket.wire.listening import adopt, listen
+from copilot_socket.wire.accepting import CrawlerPort, HTTPPort, InheritedPort
+from copilot_socket.wire.listening import SocketError, adopt, listen
+
+LOOK = 2.0
+"""Seconds between looks whether crawlers still find the socket."""
 
 
 class Ports:
     """Both of a node's ports. Those of *inherited* are taken as they are; others are as *config* says."""
 
+    log = Logger()
+
     def __init__(self, config: Config, inherited: Inherited, reactor: Any) -> None:
         self._config = config
         self._inherited = inherited
         self._reactor = reactor
-        self._crawlers: IListeningPort | None = None
-        self._http: IListeningPort | None = None
+        self._factory: Factory | None = None
+        self._crawlers: CrawlerPort | None = None
+        self._http: HTTPPort | None = None
+        self._told = ""
+        self.reachable = True
+        """Whether crawlers find the socket, as far as is known."""
 
     def open(self, crawlers: Factory, http: IProtocolFactory) -> None:
-        """Listen. Raises ``SocketError`` or ``CannotListenError`` for what is in the way."""
-        self._crawlers = self._listen_to_crawlers(crawlers)
-        self._http = self._listen_to_http(http)
+        """Listen. Raises ``SocketError`` or ``CannotListenError`` for what is in the way, and then leaves nothing."""
+        self._factory = crawlers
+        http.noisy = False  # type: ignore[attr-defined]  # the node logs where it listens
+        given = self._inherited.crawlers
+        self._crawlers = self._listen() if given is None else adopt(self._reactor, given, crawlers)
+        try:
+            self._http = self._listen_to_http(http)
+        except CannotListenError:
+            self._crawlers.connectionLost(Failure())  # at once: nobody waits for the reactor
+            self._crawlers = None
+            raise
+
+    def look(self) -> None:
+        """Listen anew where the crawlers' socket has lost its file. To be called every :data:`LOOK` seconds."""
+        port = self._crawlers
+        if port is None or port.disconnecting:
+            return
+        if port.in_place:
+            self._all_is_well()
+        elif isinstance(port, InheritedPort):
+            self._tell(
+                f"The file of the socket {port.path} was removed, and whoever passed the socket on has to make a new "
+                "one: systemctl stop copilot-socket.socket copilot-socket.service, and start both again"
+            )
+        else:
+            self._replace(port)
+
+    def _replace(self, port: CrawlerPort) -> None:
+        try:
+            self._crawlers = self._listen(patience=0.0)
+        except SocketError as error:
+            self._tell(f"The file of the crawlers' socket was removed, and there can't be a new one: {error}")
+            return
+        self.log.warn("The file of the socket {path} was removed: it is made anew", path=str(port.path))
+        maybeDeferred(port.stopListening).addErrback(self._not_closed)
+        self._all_is_well()
+
+    def _tell(self, text: str) -> None:
+        """Log *text*, once for as long as it stays true."""
+        self.reachable = False
+        if text != self._told:
+            self._told = text
+            self.log.error("{text}", text=text)
+
+    def _all_is_well(self) -> None:
+        if not self.reachable:
+            self.log.info("Crawlers can connect again")
+        self.reachable, self._told = True, ""
 
     def close(self) -> "Deferred[Any]":
-        """Take no more connections; those that are open stay. Fires when that is done."""
+        """Take no more connections; those that are open stay. Fires when that is done, and never with a failure."""
         ports = [port for port in (self._crawlers, self._http) if port is not None]
-        return gatherResults([maybeDeferred(port.stopListening) for port in ports])
+        closed = [maybeDeferred(port.stopListening) for port in ports]
+        for each in closed:
+            each.addErrback(self._not_closed)
+        return DeferredList(closed)
+
+    def _not_closed(self, failure: Failure) -> None:
+        self.log.failure("A port could not be closed", failure)
 
     @property
     def crawler_path(self) -> str:
         """The path of the crawlers' socket."""
-        return os.fsdecode(self._crawlers.getHost().name)  # type: ignore[union-attr]
+        return str(self._crawlers.path)  # type: ignore[union-attr]
 
     @property
     def http_host(self) -> str:
@@ -48,17 +111,17 @@ class Ports:
         """The number of the HTTP port, which the configuration may leave to the system."""
         return int(self._http.getHost().port)  # type: ignore[union-attr]
 
-    def _listen_to_crawlers(self, factory: Factory) -> IListeningPort:
-        given = self._inherited.crawlers
-        if given is not None:
-            return adopt(self._reactor, given, factory)
-        return listen(self._reactor, Path(self._config.socket_path), self._config.socket_mode, factory)
+    def _listen(self, **patience: float) -> CrawlerPort:
+        config = self._config
+        assert self._factory is not None
+        return listen(self._reactor, Path(config.socket_path), config.socket_mode, self._factory, **patience)
 
-    def _listen_to_http(self, factory: IProtocolFactory) -> IListeningPort:
+    def _listen_to_http(self, factory: IProtocolFactory) -> HTTPPort:
         given = self._inherited.http
-        if given is not None:
+        if given is None:
+            port = HTTPPort(self._config.http_port, factory, interface=self._config.http_host, reactor=self._reactor)
+        else:
             with given:  # the port has a duplicate
-                port: IListeningPort = self._reactor.adoptStreamPort(given.fileno(), given.family, factory)
-                return port
-        port = self._reactor.listenTCP(self._config.http_port, factory, interface=self._config.http_host)
+                port = HTTPPort._fromListeningDescriptor(self._reactor, given.fileno(), given.family, factory)
+        port.startListening()
         return port

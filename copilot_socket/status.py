@@ -71,7 +71,7 @@ class NodeStatus:
         waits_since = self._pool_waits_since
         if waits_since is not None and now - waits_since > self._node.config.query_timeout:
             return Cause.POOL
-        return None
+        return None if self._node.ports.reachable else Cause.SOCKET
 
     @property
     def error(self) -> str | None:
@@ -112,7 +112,7 @@ class NodeStatus:
     @property
     def max_connections(self) -> int:
         """As many as there may be."""
-        return self._node.config.max_connections
+        return self._node.shares.crawlers
 
     @property
     def crawlers(self) -> Mapping[str, int]:

@@ -19,6 +19,7 @@ from copilot_socket import logs
 from copilot_socket.activation import Inherited, inherited
 from copilot_socket.clock import make_steady
 from copilot_socket.config import Config, ConfigFaults, from_environment, option_names
+from copilot_socket.core.printing import printable
 from copilot_socket.notify import ServiceManager
 from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres
 from copilot_socket.store.migrate import SchemaError, require_current
@@ -74,6 +75,12 @@ class Application(MultiService):
         config = self._options.config
         # First of all: whoever rotates logs does not wait until a node has started, and the signal would end it.
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._reload))
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, _ignore)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop_early)
+        for warning in config.warnings:
+            self.log.warn("{warning}", warning=warning)
         try:
             node = self._node(config)
             node.setServiceParent(self)
@@ -81,9 +88,12 @@ class Application(MultiService):
             self._service_manager.setServiceParent(self)
             node.status.on_running = self._service_manager.tell
             super().privilegedStartService()
-        except (EmbeddedError, SchemaError, SocketError, CannotListenError) as error:
+        except (EmbeddedError, SchemaError, SocketError, CannotListenError, ConfigFaults) as error:
             self._stop_embedded()
             _give_up(_explain(error))
+        except SystemExit:  # a signal, see above
+            self._stop_embedded()
+            raise
 
     def startService(self) -> None:
         """Start the node and listen to signals."""
@@ -101,18 +111,26 @@ class Application(MultiService):
         return d
 
     async def _stop_all(self) -> None:
-        stopped = super().stopService()
-        if stopped is not None:
-            await stopped
-        self._stop_embedded()
+        try:
+            stopped = super().stopService()
+            if stopped is not None:
+                await stopped
+        finally:
+            self._stop_embedded()
 
     def _node(self, config: Config) -> "Node":
         """The database takes its time to start, and so does importing a node: both at once."""
         with ThreadPoolExecutor(1) as beside:
             dsn = beside.submit(self._database, config)
-            from copilot_socket.node import Node  # noqa: PLC0415 - see above
+            from copilot_socket import descriptors  # noqa: PLC0415 - see above
+            from copilot_socket.node import Node  # noqa: PLC0415
 
-            return Node(config, dsn.result(), self._reactor, self._sockets)
+            limit = descriptors.raise_limit()
+            shares = descriptors.shares(config, limit)
+            shortage = descriptors.shortage(config, limit, shares)
+            if shortage is not None:
+                self.log.warn("{shortage}", shortage=shortage)
+            return Node(config, dsn.result(), self._reactor, self._sockets, shares)
 
     def _database(self, config: Config) -> str:
         if config.database_url is not None:
@@ -126,12 +144,21 @@ class Application(MultiService):
 
     def _stop_embedded(self) -> None:
         if self._embedded is not None:
-            with contextlib.suppress(EmbeddedError):
+            try:
                 self._embedded.stop()
+            except EmbeddedError as error:
+                self.log.error("The database keeps running: {error}", error=error)
 
     def _take_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop_signal)
+
+    def _stop_early(self, number: int, _frame: Any) -> None:
+        """Asked to stop while starting: nothing was accepted yet. A second signal waits for nothing."""
+        if self._stopping:
+            os._exit(128 + number)
+        self._stopping = True
+        raise SystemExit(0)
 
     def _on_stop_signal(self, number: int, _frame: Any) -> None:
         """The first stops in order; a second one stops at once."""
@@ -150,9 +177,16 @@ class Application(MultiService):
         self._service_manager.tell()
 
 
+def _ignore(_number: int, _frame: Any) -> None:
+    """For signals that mean nothing here. Programs that are started would inherit SIG_IGN, not this."""
+
+
 def _give_up(why: str) -> NoReturn:
     """Exit with status 1. Past twistd's capture of standard error, which would swallow the reason."""
-    sys.__stderr__.write(f"copilot-socket can't start: {why}\n")  # type: ignore[union-attr]
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or full: then the status has to do
+        lines = "\n".join(map(printable, f"copilot-socket can't start: {why}".splitlines()))
+        sys.__stderr__.write(f"{lines}\n")  # type: ignore[union-attr]
+        sys.__stderr__.flush()  # type: ignore[union-attr]
     raise SystemExit(1)
 
 
@@ -171,5 +205,6 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor  # noqa: PLC0415 - twistd may install another one first
 
     make_steady(reactor)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    if sys.__stdout__ is not None:  # closed
+        sys.__stdout__.reconfigure(line_buffering=True)
     return Application(options, reactor, sockets)

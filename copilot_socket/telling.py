@@ -13,7 +13,7 @@ from copilot_socket.core.reports import job_of
 class JobChanged:
     """A job entered *status*, and that is committed. ``assignment`` is the try concerned, if there is one.
 
-    ``crawler`` is its crawler's identity, as leases name it.
+    ``crawler`` is its crawler's identity, as leases name it; ``error`` what the crawler said of a failure.
     """
 
     job_id: str
@@ -24,6 +24,34 @@ class JobChanged:
     reason: str | None = None
     outcome: str | None = None
     account: str | None = None
+    command: str | None = None
+    full_path: str | None = None
+    error: str | None = None
+
+
+@record
+class DiscoveryStored:
+    """What a crawler discovered is committed, or a part of it: so many areas, and so many jobs that are new.
+
+    ``crawler`` is its identity, as leases name it.
+    """
+
+    job_id: str
+    assignment: str
+    crawler: str
+    areas: int
+    jobs: int
+
+
+@record
+class MessageRefused:
+    """A crawler's message was answered with an error of *code*. ``error`` says more, but nothing of the message."""
+
+    connection: str
+    crawler: str
+    type: str
+    code: str
+    error: str | None
 
 
 @record
@@ -154,6 +182,8 @@ News = (
     | HeartbeatHeard
     | CrawlerChanged
     | MessagesHandled
+    | MessageRefused
+    | DiscoveryStored
     | ErrorsSent
     | TokenRefreshed
 )

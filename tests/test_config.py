@@ -52,7 +52,16 @@ VALUES: dict[str, tuple[str, object, list[str]]] = {
     "DATABASE_URL": (
         f"postgres://a:{SECRET}@h/d",
         f"postgres://a:{SECRET}@h/d",
-        [f"mysql://a:{SECRET}@h", f"host={SECRET}", f"postgresql://a:{SECRET}@h:0/d", f"postgresql://{SECRET}@[h/d"],
+        [
+            f"mysql://a:{SECRET}@h",
+            f"host={SECRET}",
+            f"postgresql://a:{SECRET}@h:0/d",
+            f"postgresql://{SECRET}@[h/d",
+            *(f"postgresql://a:1{mark}{SECRET}@h/d" for mark in "@/?"),
+            f"postgresql://h/{SECRET}@/d",
+            f"postgresql://h?password={SECRET}@x/d",
+            f"postgresql:///d?host={SECRET}@h",
+        ],
     ),
     "DATABASE_CONNECTION_POOL": ("12", 12, ["0", "151"]),
     "SOCKET_QUERY_TIMEOUT": ("500", 0.5, ["0", "x"]),
@@ -117,10 +126,11 @@ class TableTests(SynchronousTestCase):
 
     def test_complete(self) -> None:
         """Rows, fields of Config, options, and the values tried below belong together one to one."""
-        fields = [field.name for field in attrs.fields(Config) if field.name != "settings"]
+        fields = [field.name for field in attrs.fields(Config) if field.name not in ("settings", "warnings")]
         self.assertEqual(sorted(fields), sorted(variable.field for variable in VARIABLES))
         self.assertEqual(list(VALUES), [variable.name for variable in VARIABLES])
-        self.assertEqual([option.variable for option in option_names()], list(VALUES))
+        secret = {variable.name for variable in VARIABLES if variable.secret} - {"DATABASE_URL"}
+        self.assertEqual([option.variable for option in option_names()], [x for x in VALUES if x not in secret])
         self.assertEqual(option_names()[1].name, "socket-path")
 
     def test_documented(self) -> None:
@@ -134,8 +144,20 @@ class TableTests(SynchronousTestCase):
         for variable in VARIABLES:
             text, value, _ = VALUES[variable.name]
             given = {**NEEDED_WITH.get(variable.name, {}), variable.name: text}
-            for config in (load({**HOME, **given}, NONE, NONE, uid=1000), load(HOME, NONE, given, uid=1000)):
+            configs = [load({**HOME, **given}, NONE, NONE, uid=1000)]
+            if not variable.secret:
+                configs.append(load(HOME, NONE, given, uid=1000))
+            for config in configs:
                 self.assertEqual(getattr(config, variable.field), value, variable.name)
+
+    def test_password_as_an_option(self) -> None:
+        """A database URL may be an option, where everybody sees it; one with a password in it may not."""
+        given = {"DATABASE_URL": "postgresql://me@h/d"}
+        self.assertEqual(load(HOME, NONE, given, uid=1000).database_url, given["DATABASE_URL"])
+        for url in (f"postgresql://me:{SECRET}@h/d", f"postgresql://h/d?password={SECRET}"):
+            error = self.assertRaises(ConfigFaults, load, HOME, NONE, {"DATABASE_URL": url}, uid=1000)
+            self.assertIn("DATABASE_URL_FILE", str(error))
+            self.assertNotIn(SECRET, str(error))
 
     def test_faulty_values(self) -> None:
         """Any other value is one fault that names the variable, the value unless secret, and what is allowed."""
@@ -254,6 +276,23 @@ class LoadTests(SynchronousTestCase):
         ):
             self.assertEqual([fault.variable for fault in faults_of(values)], [variable], values)
 
+    def test_unknown_names(self) -> None:
+        """A name that looks like ours and is none is a fault in our file, where others' are none of our business."""
+        for name, nearest in (
+            ("SOCKET_MAX_CONNECTION", "SOCKET_MAX_CONNECTIONS"),
+            ("COPILOT_HTTP_TOKEN_FIL", "COPILOT_HTTP_TOKEN_FILE"),
+            ("SOCKET_PATH_FILE", "SOCKET_PATH"),
+            ("COPILOT_NONSENSE", None),
+        ):
+            told = f"{name} (.env.development) is no variable of copilot-socket"
+            told += f": is {nearest} meant?" if nearest else ""
+            error = self.assertRaises(ConfigFaults, load, HOME, {name: SECRET}, NONE, uid=1000)
+            self.assertEqual(str(error), told)
+            config = load({**HOME, name: SECRET}, NONE, NONE, uid=1000)
+            self.assertEqual(config.warnings, (told.replace(".env.development", "environment"),))
+        known = {"SOCKET_DATABASE_CONNECTION_POOL": "5", "COPILOT_ENV": "test", "NODE_ENV": "x", "GITLAB_X": "x"}
+        self.assertEqual(load(HOME, known, NONE, uid=1000).warnings, ())
+
     def test_key_not_needed(self) -> None:
         """Without DATABASE_URL, and outside production, there need be no key."""
         self.assertEqual(faults_of({"COPILOT_ENV": "production"}), [])
@@ -318,7 +357,7 @@ class EdgeTests(SynchronousTestCase):
 
     def test_file_of_the_environment(self) -> None:
         """The file named after the environment is read, and no other; a dollar sign in it is a dollar sign."""
-        (self.directory / ".env.development").write_text("SOCKET_LEASE=1000\nCOPILOT_HTTP_TOKEN='a$HOME'\nexport\n")
+        (self.directory / ".env.development").write_text("SOCKET_LEASE=1000\nCOPILOT_HTTP_TOKEN='a$HOME'\n# x\n")
         (self.directory / ".env.production").write_text("SOCKET_LEASE=2000\n")
         self.assertEqual((self.load().lease, self.load().http_token), (1.0, "a$HOME"))
         self.assertEqual(self.load(COPILOT_ENV="production").lease, 2.0)
@@ -344,3 +383,19 @@ class EdgeTests(SynchronousTestCase):
         """Without HOME the user database says where the state directory is."""
         os.environ.clear()
         self.assertTrue(self.load().state_dir.is_absolute())
+
+    def test_no_home_at_all(self) -> None:
+        """A user of whom nothing is known, as in a container under any number, has the system's state directory."""
+        os.environ.clear()
+        self.patch(os, "geteuid", lambda: 54321)
+        self.patch(os, "getuid", lambda: 54321)
+        for home in ({}, {"HOME": ""}, {"HOME": "/"}):
+            self.patch(os, "environ", home)
+            self.assertEqual(self.load().state_dir, Path("/var/lib/copilot-study"))
+
+    def test_removed_working_directory(self) -> None:
+        """A working directory that somebody removed has no file."""
+        self.addCleanup(os.chdir, Path.cwd())
+        os.chdir(self.directory)
+        Path.cwd().rmdir()
+        self.assertEqual(from_environment().lease, 30.0)

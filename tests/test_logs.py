@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.logger import ILogObserver, Logger, LogPublisher
+from twisted.logger import ILogObserver, Logger, LogLevel, LogPublisher
 from twisted.python.failure import Failure
 from twisted.python.log import LogPublisher as OldPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from copilot_socket import __version__
 from copilot_socket.config import Config, ConfigFaults, load
 from copilot_socket.config.parsers import PARTS
 from copilot_socket.handlers.rounds import Rounds
@@ -50,7 +51,8 @@ class JsonTests(SynchronousTestCase):
         self.assertEqual(text.count("\n"), 1)
         self.assertTrue(text.endswith("}\n"))
         read: dict[str, Any] = json.loads(text)
-        self.assertEqual(json.dumps(read, ensure_ascii=False, separators=(",", ":")) + "\n", text, "compact")
+        self.assertTrue(text[:-1].isprintable())
+        self.assertNotIn('": ', text, "compact")
         return read
 
     def test_fields(self) -> None:
@@ -105,7 +107,8 @@ class JsonTests(SynchronousTestCase):
 
     def test_awkward_text(self) -> None:
         """Line ends, lone surrogates and numbers that JSON does not have stay in one readable line."""
-        self.assertEqual(self.line(lambda log: log.info("{a}", a="x\r\ny\u2028"))["a"], "x\r\ny\u2028")
+        for text in ("x\r\ny\u2028", "\x1b[2J\x9b31m\u202e\u200f\x7f", "\U000e0041 🏳\ufe0f Größe 1\xa0€ 👍"):
+            self.assertEqual(self.line(lambda log, text=text: log.info("{a}", a=text))["a"], text)
         self.assertEqual(self.line(lambda log: log.info("{a}", a=float("inf")))["a"], "inf")
         path = Path(self.mktemp())
         file = LogFile(path)
@@ -201,6 +204,12 @@ class LevelTests(SynchronousTestCase):
         self.assertEqual(self.written(Levels("debug"), "x"), ["debug", "info", "warn", "error", "critical"])
         self.assertEqual(self.written(Levels("warn"), "x"), ["warn", "error", "critical"])
         self.assertEqual(self.written(Levels("error"), "x"), ["error", "critical"])
+        self.assertEqual(self.written(Levels("info"), "copilot_socket.x"), ["info", "warn", "error", "critical"])
+
+    def test_what_twisted_has_to_inform_of(self) -> None:
+        """Ports and factories that start and stop, a cache that can't be written: at info it is not written."""
+        for namespace in ("twisted.internet", "log_legacy"):
+            self.assertEqual(self.written(Levels("info"), namespace), ["warn", "error", "critical"])
 
     def test_debug_of_a_part(self) -> None:
         """A part is opened with all below it, and nothing beside it; all is open with socket:*, but not Twisted."""
@@ -214,7 +223,7 @@ class LevelTests(SynchronousTestCase):
             (all_, "twisted.web", False),
         ):
             self.assertEqual("debug" in self.written(levels, namespace), expected, namespace)
-            self.assertEqual(levels.debugs(namespace), expected, namespace)
+            self.assertEqual(levels.writes(namespace, LogLevel.debug), expected, namespace)
 
     def test_debug_of_the_rest(self) -> None:
         """socket:node is what belongs to no other part."""
@@ -226,7 +235,7 @@ class LevelTests(SynchronousTestCase):
             ("copilot_socket.wire.protocol", False),
             ("twisted.web", False),
         ):
-            self.assertEqual(levels.debugs(namespace), expected, namespace)
+            self.assertEqual(levels.writes(namespace, LogLevel.debug), expected, namespace)
 
     def test_loggers_lie_in_their_parts(self) -> None:
         """The loggers that there are have the namespaces that DEBUG opens."""
@@ -239,9 +248,14 @@ class LevelTests(SynchronousTestCase):
             ("node", Notifier.log),
         ):
             self.assertEqual(
-                [part for part in (*PARTS, "node") if Levels("info", [f"socket:{part}"]).debugs(logger.namespace)],
+                [part for part in (*PARTS, "node") if _opens(part, logger.namespace)],
                 [name],
             )
+
+
+def _opens(part: str, namespace: str) -> bool:
+    """Whether DEBUG with *part* has debug lines of *namespace* written."""
+    return Levels("info", [f"socket:{part}"]).writes(namespace, LogLevel.debug)
 
 
 class FileTests(SynchronousTestCase):
@@ -352,6 +366,10 @@ class DestinationTests(SynchronousTestCase):
         destination.open(self.config(**environ))
         observer: ILogObserver = destination.observer()
         destination.log = Logger("copilot_socket.node", observer=observer)  # type: ignore[misc]
+        self.first = self.log.read_text() if self.log.exists() else ""
+        for file in (self.log, self.errors):
+            if file.exists():
+                os.truncate(file, 0)
         return destination, Logger("copilot_socket.http", observer=observer)
 
     def messages(self, path: Path) -> list[str]:
@@ -370,6 +388,13 @@ class DestinationTests(SynchronousTestCase):
             say(say.__name__)
         self.assertEqual(self.messages(self.log), ["debug", "info", "warn", "error", "critical"])
         self.assertEqual(self.messages(self.errors), ["error", "critical"])
+
+    def test_first_line(self) -> None:
+        """The first line of a log says which program writes it; a log of errors has no such line."""
+        self.opened_with_errors()
+        first = json.loads(self.first)
+        self.assertEqual(first["message"].split(" (")[0], f"copilot-socket {__version__}")
+        self.assertEqual((first["version"], first["pid"]), (__version__, os.getpid()))
 
     def test_text(self) -> None:
         """Text for those who ask for it."""

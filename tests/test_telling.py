@@ -5,10 +5,8 @@ from typing import cast
 from prometheus_client import CollectorRegistry, generate_latest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.logs import Levels, NewsLog
 from copilot_socket.metrics import Metrics
 from copilot_socket.store.database import Database
 from copilot_socket.telling import (
@@ -107,38 +105,6 @@ class TellingTests(SynchronousTestCase):
             'copilot_tries_total{outcome="completed"} 2.0',
         ):
             self.assertIn(line, page)
-
-    def logged(self, level: str, *debug: str) -> list[str]:
-        """The lines of a log of *level*, with DEBUG, told all the news."""
-        events: list[dict[str, object]] = []
-        globalLogPublisher.addObserver(events.append)
-        self.addCleanup(globalLogPublisher.removeObserver, events.append)
-        telling = Telling()
-        telling.listen_by_kind(NewsLog(Levels(level, debug)).listeners)
-        for news in (*NEWS, JobChanged("JOB", "running", "job_started", "JOB.1.x", "c1")):
-            telling.tell(news)
-        return [formatEvent(event) for event in events]
-
-    def test_logs_what_will_be_written(self) -> None:
-        """Above debug, of jobs only failures."""
-        lines = self.logged("info")
-        self.assertEqual(len(lines), 4)
-        self.assertEqual([line[:17] for line in lines if line.startswith("job ")], ["job JOB is failed"])
-
-    def test_logs(self) -> None:
-        """What is told of jobs, crawlers and connections is logged with their ids."""
-        lines = self.logged("debug")
-        self.assertEqual(len(lines), 12)
-        self.assertIn("job B is completed after job_completed (assignment B.1.x, crawler c2, None)", lines)
-        self.assertIn("job JOB is failed after job_failed (assignment JOB.1.x, crawler c1, broke)", lines)
-        self.assertIn("connection conn of crawler c1 opened (None)", lines)
-        self.assertIn("3 heartbeat: ok within 0.001000 s", lines)
-
-    def test_logs_of_one_part(self) -> None:
-        """DEBUG has the debug lines of the part that it names made, and no others."""
-        common = len(self.logged("info"))
-        for part, more in (("wire", 3), ("handlers", 1), ("store", 4), ("http", 0), ("*", 8)):
-            self.assertEqual(len(self.logged("info", f"socket:{part}")), common + more, part)
 
 
 class SlowDatabase:

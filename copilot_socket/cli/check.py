@@ -48,9 +48,11 @@ def run(args: Namespace) -> int:
 
 def _findings(config: Config, faults: tuple[Fault, ...]) -> Iterator[Finding]:
     """All there is to say; what depends on a faulty variable is not looked at."""
-    faulty = {fault.variable for fault in faults}
+    faulty = {fault.variable.removesuffix("_FILE") for fault in faults}
     for fault in faults:
-        yield Finding("configuration", False, str(fault), f"set or unset {fault.variable}")
+        yield Finding("configuration", False, str(fault), fault.remedy)
+    for warning in config.warnings:
+        yield Finding("configuration", True, warning, "unset it, unless it is another program's")
     if not faults:
         yield Finding("configuration", True, f"{config.environment}, all values are allowed")
     if not faulty & _DATABASE_VARIABLES:
@@ -75,7 +77,8 @@ def _report(config: Config, findings: list[Finding]) -> None:
         if setting.origin != "default":
             say(f"  {setting.name} = {setting.value}   ({setting.origin})")
     for finding in findings:
-        say(f"{'ok   ' if finding.good else 'FAULT'} {finding.subject}: {finding.detail}")
+        verdict = "FAULT" if not finding.good else "ok   " if finding.remedy is None else "note "
+        say(f"{verdict} {finding.subject}: {finding.detail}")
         if finding.remedy:
             say(f"      → {finding.remedy}")
     wrong = sum(not finding.good for finding in findings)

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from copilot_socket.cli.node import Node, add_url_option, tell
 from copilot_socket.cli.options import add_examples
-from copilot_socket.cli.output import add_json_option, printable, table
+from copilot_socket.cli.output import add_json_option, cell, table
 
 CRAWLERS = "/api/v1/crawlers"
 _HEADINGS = ("id", "connected", "plain", "status", "jobs", "last_heartbeat", "node_id")
@@ -34,7 +34,7 @@ def run(args: Namespace) -> int:
 def _listed(answer: Any) -> list[str]:
     if not answer["crawlers"]:
         return ["No crawlers to list: none has connected to the node's socket (SOCKET_PATH)"]
-    rows = [[printable(value) for value in _row(crawler)] for crawler in answer["crawlers"]]
+    rows = [[cell(value) for value in _row(crawler)] for crawler in answer["crawlers"]]
     return table([_HEADINGS, *rows]) + ([f"more: --cursor {answer['next']}"] if answer["next"] else [])
 
 

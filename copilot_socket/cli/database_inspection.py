@@ -7,6 +7,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 
 from copilot_socket.cli.fitness_inspection import inspect_session, inspect_tokens, inspect_writing
 from copilot_socket.cli.inspection import Finding
+from copilot_socket.cli.output import complain
 from copilot_socket.config import Config, masked_url
 from copilot_socket.core.vault import Vault
 from copilot_socket.store import migrate, version_table
@@ -59,7 +60,7 @@ def inspect_database(config: Config, vault: Vault | None) -> Iterator[Finding]:
         name = masked_url(config.database_url)
         yield from _inspect_url(config.database_url, name, config.database_pool, vault, embedded=False)
         return
-    embedded = EmbeddedPostgres(config.state_dir)
+    embedded = EmbeddedPostgres(config.state_dir, tell=complain)
     name = f"embedded PostgreSQL in {config.state_dir}"
     try:
         embedded.preflight()

@@ -2,16 +2,16 @@
 
 import os
 import signal
-import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from types import FrameType
+from typing import TextIO, cast
 
 from rich.console import Console
 
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.options import add_examples
-from copilot_socket.cli.output import add_json_option, complain, emit
+from copilot_socket.cli.output import add_json_option, complain, emit, standard_output
 from copilot_socket.demo.display import Silence, for_console
 from copilot_socket.demo.outcome import Outcome
 from copilot_socket.demo.run import Options, play
@@ -32,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Play it; 0 only if everything was crawled and the killed crawler's job went on from its cursor."""
-    console = Console()
+    console = Console(file=cast(TextIO, standard_output))
     display = Silence() if args.json else for_console(console)
     options = Options(groups=args.groups, size=args.size, seed=args.seed, keep=args.keep)
     signal.signal(signal.SIGTERM, _leave)
@@ -57,7 +57,7 @@ def _tell(console: Console, outcome: Outcome) -> None:
     _say(console, f"{completed} jobs completed ({done}); tokens refreshed: {outcome.refreshes}; {seconds} in all")
     if outcome.directory:
         _say(console, f"Everything is in {outcome.directory}")
-    sys.stdout.flush()
+    standard_output.flush()
     for fault in outcome.faults():
         complain(fault)
 

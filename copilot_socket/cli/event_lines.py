@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from copilot_socket.cli.output import printable
+from copilot_socket.cli.output import cell
 from copilot_socket.cli.sse import Event
 
 Data = Mapping[str, Any]
@@ -38,6 +38,7 @@ class EventLines:
     def __call__(self, event: Event) -> None:
         """Print *event*."""
         self._console.print(line(event), soft_wrap=True)
+        self._console.file.flush()
 
 
 def line(event: Event) -> Text:
@@ -45,9 +46,9 @@ def line(event: Event) -> Text:
     state, details = _TOLD.get(event.type, _anything)(event.data)
     return Text.assemble(
         (f"{_time(event.data)}  ", "dim"),
-        f"{printable(event.type):<{_TYPES}}  ",
-        (f"{printable(state):<{_STATES}}  ", _COLOURS.get(state, "")),
-        printable(details).rstrip(),
+        f"{cell(event.type):<{_TYPES}}  ",
+        (f"{cell(state):<{_STATES}}  ", _COLOURS.get(state, "")),
+        cell(details).rstrip(),
     )
 
 
@@ -94,7 +95,7 @@ def _lost(data: Data) -> tuple[str, str]:
 
 
 def _anything(data: Data) -> tuple[str, str]:
-    return "", printable(data)
+    return "", cell(data)
 
 
 _TOLD: Mapping[str, Callable[[Data], tuple[str, str]]] = {

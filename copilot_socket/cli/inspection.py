@@ -1,19 +1,16 @@
 """What `check` looks at outside the process: here the socket, the HTTP port and the log files. Nothing is changed."""
 
 import errno
-import getpass
 import os
 import shlex
 import socket
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 
 from copilot_socket.config import Config
-
-_PATIENCE = 5  # seconds to connect
+from copilot_socket.wire.listening import probe
 
 
 @attrs.frozen
@@ -36,31 +33,23 @@ class SocketFinding:
 
 def inspect_socket(path: str) -> SocketFinding:
     """Whether a node could listen on `path`, and whether one does."""
-    if not _exists(path):
+    try:
+        found = probe(Path(path))
+    except OSError as error:
+        fault = Finding("socket", False, f"{path}: {error.strerror}", "set SOCKET_PATH to another path")
+        return SocketFinding(fault, live=False)
+    if found == "free":
         return SocketFinding(_directory(Path(path).parent, path), live=False)
-    if not stat.S_ISSOCK(os.lstat(path).st_mode):
+    if found == "other":
         remedy = f"move it away (mv {shlex.quote(path)} …), or set SOCKET_PATH to another path"
         fault = Finding("socket", False, f"{path} is there and is not a socket", remedy)
         return SocketFinding(fault, live=False)
-    try:
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(_PATIENCE)
-            probe.connect(path)
-    except ConnectionRefusedError:
+    if found == "stale":
         return SocketFinding(_directory(Path(path).parent, f"{path} (left by a node that died)"), live=False)
-    except OSError as error:
+    if not os.access(path, os.W_OK):
         remedy = f"run as the user whose node it is ({_owner(path)}), or set SOCKET_PATH to another path"
-        fault = Finding("socket", False, f"{path}: {error.strerror or error}", remedy)
-        return SocketFinding(fault, live=False)
+        return SocketFinding(Finding("socket", False, f"{path}: no right to connect to it", remedy), live=False)
     return SocketFinding(Finding("socket", True, f"a node is listening on {path}"), live=True)
-
-
-def _exists(path: str) -> bool:
-    try:
-        os.lstat(path)
-    except OSError:
-        return False
-    return True
 
 
 def _owner(path: str) -> str:
@@ -78,7 +67,7 @@ def _directory(directory: Path, path: str) -> Finding:
     if not there.is_dir():
         return Finding("socket", False, f"{path}: {there} is not a directory", "set SOCKET_PATH to another path")
     if not os.access(there, os.W_OK | os.X_OK):
-        command = f"install -d -o {getpass.getuser()} -m 755 {shlex.quote(str(directory))}"
+        command = f"install -d -o {os.geteuid()} -m 755 {shlex.quote(str(directory))}"
         remedy = f"as root run `{command}`, or set SOCKET_PATH to another path"
         return Finding("socket", False, f"{path}: no right to write to {there}", remedy)
     made = "" if there == directory else f" ({directory} will be made)"

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from copilot_socket.cli.node import Node, Refused, add_url_option, tell
 from copilot_socket.cli.options import add_action, add_examples
-from copilot_socket.cli.output import add_json_option, printable, table
+from copilot_socket.cli.output import add_json_option, cell, table
 
 JOBS = "/api/v1/jobs"
 _SHOWN = ("id", "status", "command", "full_path", "branch", "account_id", "attempts", "updated_at")
@@ -102,6 +102,8 @@ def _submit(node: Node, args: argparse.Namespace) -> Any:
 def _read(name: str) -> Any:
     try:
         return json.loads(sys.stdin.read() if name == "-" else Path(name).read_text("utf-8"))
+    except AttributeError:
+        raise Refused("standard input is closed") from None
     except (OSError, ValueError) as error:
         raise Refused(f"{name}: {error}") from None
 
@@ -134,17 +136,17 @@ def _listed(answer: Any) -> list[str]:
             "No jobs to list. Put one in: copilot-socket jobs submit ACCOUNT COMMAND [PATH]; "
             "a first account and its jobs: copilot-socket seed"
         ]
-    rows = [[printable(job[name]) for name in _SHOWN] for job in answer["jobs"]]
+    rows = [[cell(job[name]) for name in _SHOWN] for job in answer["jobs"]]
     return table([list(_SHOWN), *rows]) + ([f"more: --cursor {answer['next']}"] if answer["next"] else [])
 
 
 def _shown(answer: Any) -> list[str]:
-    lines = [f"{name}: {printable(value)}" for name, value in answer.items() if not isinstance(value, list)]
+    lines = [f"{name}: {cell(value)}" for name, value in answer.items() if not isinstance(value, list)]
     for item in answer["tries"]:
         lines.append(
-            f"try {item['try']}: {item['outcome']} at {item['ended_at']} {printable(item['reason'])}".rstrip(" -")
+            f"try {item['try']}: {item['outcome']} at {item['ended_at']} {cell(item['reason'])}".rstrip(" -")
         )
-    lines += [f"error at {item['timestamp']}: {printable(item['error_message'])}" for item in answer["errors"]]
+    lines += [f"error at {item['timestamp']}: {cell(item['error_message'])}" for item in answer["errors"]]
     return lines
 
 

@@ -12,7 +12,16 @@ import attrs
 
 from copilot_socket import __version__
 from copilot_socket.cli.errors import CommandError
-from copilot_socket.cli.output import add_json_option, complain, emit
+from copilot_socket.cli.output import (
+    NobodyReads,
+    Unwritable,
+    abandon,
+    add_json_option,
+    complain,
+    emit,
+    standard_output,
+    write_anything,
+)
 
 _INTERRUPTED = 130  # as a shell has it: 128 + SIGINT
 
@@ -63,20 +72,33 @@ def parser_for(argv: Sequence[str]) -> ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; 0 only when it worked. Exits through SystemExit for a wrong command line."""
     words = sys.argv[1:] if argv is None else list(argv)
-    args = parser_for(words).parse_args(words)
+    write_anything()
     try:
-        status = importlib.import_module(COMMANDS[args.command].module).run(args)
-        sys.stdout.flush()
+        try:
+            return _command(words)
+        finally:
+            standard_output.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except BrokenPipeError:  # `copilot-socket … | head`
-        sys.stdout = None  # nothing is left to flush at exit
+    except NobodyReads:
+        abandon(sys.stdout)
         return 1
+    except Unwritable as error:
+        abandon(sys.stdout)
+        complain(str(error))
+        return 1
+
+
+def _command(words: Sequence[str]) -> int:
+    args = parser_for(words).parse_args(words)
+    try:
+        return int(importlib.import_module(COMMANDS[args.command].module).run(args))
+    except Unwritable:
+        raise
     except Exception as error:
         if not isinstance(error, _expected()):
             raise
         return _failed(error, as_json=args.json)
-    return int(status)
 
 
 def _expected() -> tuple[type[Exception], ...]:
@@ -89,7 +111,7 @@ def _expected() -> tuple[type[Exception], ...]:
 
 
 def _failed(error: Exception, *, as_json: bool) -> int:
-    lines = str(error).splitlines()
+    lines = str(error).split("\n")
     if as_json:
         emit({"error": lines})
     else:

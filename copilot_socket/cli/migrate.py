@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from copilot_socket.cli.options import add_config_options, add_examples, config_from
-from copilot_socket.cli.output import add_json_option, emit, say
+from copilot_socket.cli.output import add_json_option, complain, emit, say
 from copilot_socket.config import Config
 from copilot_socket.store import migrate
 from copilot_socket.store.embedded import EmbeddedPostgres
@@ -37,7 +37,7 @@ def run(args: Namespace) -> int:
 def _upgrade(config: Config) -> migrate.SchemaState:
     if config.database_url is not None:
         return migrate.upgrade(config.database_url)
-    embedded = EmbeddedPostgres(config.state_dir)
+    embedded = EmbeddedPostgres(config.state_dir, tell=complain)
     try:
         return migrate.upgrade(embedded.start())
     finally:

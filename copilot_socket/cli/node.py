@@ -2,20 +2,21 @@
 
 import argparse
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPException, HTTPResponse
 from typing import Any, cast
 from urllib.error import HTTPError, URLError
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 import attrs
 
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.output import emit, say
-from copilot_socket.config import from_environment
+from copilot_socket.config import ConfigFaults, from_environment
+from copilot_socket.core.printing import printable
 
 TIMEOUT = 60.0
+_REDIRECTIONS = range(300, 400)
 
 
 class Refused(CommandError):
@@ -25,6 +26,13 @@ class Refused(CommandError):
         super().__init__(text)
         self.document = document
         self.status = status
+
+
+class _NoRedirection(HTTPRedirectHandler):
+    """Has an answer that leads elsewhere count as an error."""
+
+    def redirect_request(self, *_args: Any) -> None:
+        """Go nowhere."""
 
 
 @attrs.frozen
@@ -51,8 +59,8 @@ class Node:
     ) -> HTTPResponse:
         try:
             request = self._request(method, path, document, headers)
-            # No proxy: it would make a loopback request a stranger's.
-            opener = build_opener(ProxyHandler({}))
+            # No proxy: it would make a loopback request a stranger's. No redirection: it would take the token along.
+            opener = build_opener(ProxyHandler({}), _NoRedirection)
             return cast(HTTPResponse, opener.open(request, timeout=timeout))
         except HTTPError as error:
             raise _refusal(error) from None
@@ -76,10 +84,16 @@ class Node:
 
 
 def _refusal(error: HTTPError) -> Refused:
+    if error.code in _REDIRECTIONS:
+        elsewhere = error.headers.get("Location", "another address")
+        return Refused(
+            f"HTTP {error.code}: {elsewhere} should be asked instead, which is not done: set --url", None, 400
+        )
     try:
         document = json.load(error)
         lines = [f"{document['title']}: {document['detail']}"]
         lines += [f"  {fault['path'] or '/'}: {fault['message']}" for fault in document.get("errors", [])]
+        lines = list(map(printable, lines))
     except (ValueError, KeyError, TypeError):
         return Refused(f"HTTP {error.code} {error.reason}", status=error.code)
     return Refused("\n".join(lines), document, error.code)
@@ -93,11 +107,21 @@ def add_url_option(parser: argparse.ArgumentParser) -> None:
 def node_from(args: argparse.Namespace) -> Node:
     """The node that *args* name, or else the configuration. Raises ConfigFaults."""
     if args.url is not None:
-        # Whoever names another node need not have a configuration that one could run on.
-        return Node(args.url, os.environ.get("COPILOT_HTTP_TOKEN") or None)
+        return Node(args.url, _token())
     config = from_environment()
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.http_host, config.http_host)
     return Node(f"http://{f'[{host}]' if ':' in host else host}:{config.http_port}", config.http_token)
+
+
+def _token() -> str | None:
+    """The token alone: whoever names another node need not have a configuration that one could run on."""
+    try:
+        return from_environment().http_token
+    except ConfigFaults as error:
+        of_token = [fault for fault in error.faults if fault.variable.startswith("COPILOT_HTTP_TOKEN")]
+        if of_token or error.usable is None:
+            raise ConfigFaults(of_token or error.faults) from None
+        return error.usable.http_token
 
 
 def tell(args: argparse.Namespace, ask: Callable[[Node], Any], lines: Callable[[Any], Sequence[str]]) -> int:

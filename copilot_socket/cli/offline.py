@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import psycopg2
 
 from copilot_socket.cli.errors import CommandError
+from copilot_socket.cli.output import complain
 from copilot_socket.config import Config
 from copilot_socket.store.embedded import EmbeddedPostgres
 from copilot_socket.store.migrate import require_current
@@ -20,7 +21,7 @@ def ready_database(config: Config) -> Iterator[str]:
 
     Raises SchemaError or EmbeddedError when it can't be used, CommandError when it refuses a statement.
     """
-    embedded = None if config.database_url is not None else EmbeddedPostgres(config.state_dir)
+    embedded = None if config.database_url is not None else EmbeddedPostgres(config.state_dir, tell=complain)
     try:
         url = config.database_url if embedded is None else embedded.start()
         assert url is not None

@@ -1,25 +1,124 @@
 """What the command says: to people in lines, to programs in JSON. The only place that writes."""
 
+import contextlib
 import json
+import os
+import select
+import signal
 import sys
+import threading
 from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
+
+from copilot_socket.cli.errors import CommandError
+from copilot_socket.core.printing import printable
+
+
+class Unwritable(CommandError):
+    """Standard output can't be written to."""
+
+
+class NobodyReads(Exception):
+    """Whoever read standard output has gone: `copilot-socket … | head`."""
+
+
+class StandardOutput:
+    """Standard output, whatever has become of it, as a file for others to print to."""
+
+    def write(self, text: str) -> int:
+        """Raises :class:`Unwritable` or :class:`NobodyReads`."""
+        if sys.stdout is None:
+            raise Unwritable("standard output is closed")
+        with _explained():
+            return sys.stdout.write(text)
+
+    def flush(self) -> None:
+        """Raises the same."""
+        if sys.stdout is not None:
+            with _explained():
+                sys.stdout.flush()
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return sys.stdout is not None and sys.stdout.isatty()
+
+    @property
+    def encoding(self) -> str:
+        """Of a stream that has none, as little as possible."""
+        return getattr(sys.stdout, "encoding", None) or "ascii"
+
+
+@contextlib.contextmanager
+def _explained() -> Any:
+    try:
+        yield
+    except BrokenPipeError:
+        raise NobodyReads from None
+    except (OSError, ValueError) as error:
+        raise Unwritable(f"can't write to standard output: {getattr(error, 'strerror', None) or error}") from None
+
+
+standard_output = StandardOutput()
 
 
 def say(text: str) -> None:
-    """A line of the answer."""
-    sys.stdout.write(f"{text}\n")
+    """A line of the answer. What others wrote in it does nothing to a terminal."""
+    standard_output.write(f"{printable(text)}\n")
 
 
 def complain(text: str) -> None:
-    """A line about what went wrong."""
-    sys.stderr.write(f"copilot-socket: {text}\n")
+    """A line about what went wrong; where even that can't be written, the exit status has to do."""
+    try:
+        sys.stderr.write(f"copilot-socket: {printable(text)}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        abandon(sys.stderr)
 
 
 def emit(answer: Any) -> None:
     """The whole answer, for programs."""
-    sys.stdout.write(json.dumps(answer, indent=2) + "\n")
+    standard_output.write(json.dumps(answer, indent=2) + "\n")
+
+
+def emit_line(answer: Any) -> None:
+    """One of many answers, on a line of its own and at once."""
+    standard_output.write(json.dumps(answer, separators=(",", ":")) + "\n")
+    standard_output.flush()
+
+
+def write_anything() -> None:
+    """Have characters that a stream's encoding does not know written out, instead of failing on them."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def abandon(stream: TextIO | None) -> None:
+    """*stream* takes nothing any more: have nothing left that would be written to it at exit."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())  # type: ignore[union-attr]
+        os.close(nowhere)
+
+
+def end_with_reader() -> None:
+    """Have the main thread raise :class:`NobodyReads` as soon as nobody reads standard output, even as it waits."""
+
+    def gone(_number: int, _frame: Any) -> None:
+        raise NobodyReads
+
+    def watch() -> None:
+        waiting = select.poll()
+        waiting.register(descriptor, 0)  # errors and hang-ups are always told; nothing else is wanted
+        waiting.poll()
+        signal.pthread_kill(main, signal.SIGUSR1)  # interrupts whatever system call it is in
+
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # it is closed, or no file
+        descriptor = sys.stdout.fileno()
+        main = threading.main_thread().ident or 0
+        signal.signal(signal.SIGUSR1, gone)
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def add_json_option(parser: ArgumentParser) -> None:
@@ -27,21 +126,14 @@ def add_json_option(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", default=SUPPRESS, help="answer in JSON, for programs")
 
 
-def emit_line(answer: Any) -> None:
-    """One of many answers, on a line of its own and at once."""
-    sys.stdout.write(json.dumps(answer, separators=(",", ":")) + "\n")
-    sys.stdout.flush()
-
-
-def printable(value: Any) -> str:
-    """*value* on one line, in characters that do nothing to a terminal."""
+def cell(value: Any) -> str:
+    """*value* in a line or column: text as it is, a dash for nothing, everything else as JSON."""
     if value is None:
         return "-"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return "".join(character if character.isprintable() else " " for character in text)
+    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """*rows*, the first one the headings, in columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

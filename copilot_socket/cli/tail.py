@@ -4,6 +4,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPException
+from typing import TextIO, cast
 from urllib.parse import urlencode
 
 import attrs
@@ -12,7 +13,7 @@ from rich.console import Console
 from copilot_socket.cli.event_lines import EventLines
 from copilot_socket.cli.node import Node, Refused, add_url_option, node_from
 from copilot_socket.cli.options import add_examples
-from copilot_socket.cli.output import add_json_option, complain, emit_line
+from copilot_socket.cli.output import add_json_option, complain, emit_line, end_with_reader, standard_output
 from copilot_socket.cli.sse import Event, events
 
 EVENTS = "/api/v1/events"
@@ -47,7 +48,9 @@ def run(args: argparse.Namespace) -> int:
     """Show events until Ctrl-C, which is how this ends well. Raises CommandError or ConfigFaults."""
     names = [name.replace("-", "_") for name in FILTERS]
     query = {name: value for name in names if (value := getattr(args, name)) is not None}
-    show = _as_json if getattr(args, "json", False) else EventLines(Console())
+    as_json = getattr(args, "json", False)
+    show = _as_json if as_json else EventLines(Console(file=cast(TextIO, standard_output)))
+    end_with_reader()
     try:
         for event in follow(node_from(args), EVENTS + (f"?{urlencode(query)}" if query else "")):
             show(event)

@@ -4,7 +4,9 @@ table     every variable: name, parser, defaults, meaning (a new variable is one
 parsers   what a value may look like
 model     Config, and how faults are told
 loading   pure: mappings in, Config or ConfigFaults out
-edge      the only part that reads the process's environment and the .env file
+dotenv    the .env file
+secret_files  secrets in files of their own
+edge      the only part that reads the process's environment; it brings all of these together
 """
 
 from copilot_socket.config.edge import from_environment

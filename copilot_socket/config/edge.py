@@ -1,51 +1,44 @@
-"""The only part of the configuration that reads the process's environment and a file."""
+"""The only part of the configuration that reads the process's environment and files."""
 
-import io
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from dotenv import dotenv_values
-
-from copilot_socket.config.loading import environment_name, load
-from copilot_socket.config.model import Config, ConfigFaults, Fault
+from copilot_socket.config.dotenv import read_dotenv
+from copilot_socket.config.loading import Layer, environment_name, load_layers
+from copilot_socket.config.model import Config
+from copilot_socket.config.secret_files import DIRECTORY, SecretFiles
 
 _NO_OVERRIDES: Mapping[str, str] = {}
 
 
 def from_environment(overrides: Mapping[str, str] = _NO_OVERRIDES, *, directory: Path | None = None) -> Config:
     """The configuration of this process: os.environ, `.env.<COPILOT_ENV>` in `directory` (the working
-    directory), and `overrides` (options of the command line, by variable name). Raises ConfigFaults.
+    directory), the files that these name, systemd's credentials, and `overrides` (options of the command line, by
+    variable name). Raises ConfigFaults.
     """
     environ = dict(os.environ)
-    environ.setdefault("HOME", str(Path("~").expanduser()))  # from the user database
-    name = f".env.{environment_name(environ, overrides)}"
+    with contextlib.suppress(RuntimeError):  # a user without an entry in the user database
+        environ.setdefault("HOME", str(Path("~").expanduser()))
+    environment = environment_name(environ, overrides)
+    name = f".env.{environment}"
+    dotenv, faults = read_dotenv((directory or _working_directory()) / name)
+    given = environ.get(DIRECTORY, "").strip()
+    files = SecretFiles(Path(given) if given else None)
+    layers = (
+        Layer("option", overrides),
+        Layer("environment", environ, foreign_names=True),
+        Layer("a file that the environment names", files.named_in(environ, "environment")),
+        Layer(f"a file in {DIRECTORY}", files.given_by_systemd()),
+        Layer(name, dotenv),
+        Layer(f"a file that {name} names", files.named_in(dotenv, name)),
+    )
+    return load_layers(layers, environment, environ, uid=os.geteuid(), faults=(*faults, *files.faults))
+
+
+def _working_directory() -> Path:
     try:
-        dotenv = _read_dotenv((directory or Path.cwd()) / name)
-    except (OSError, ValueError) as error:
-        raise _with_file_fault(name, error, environ, overrides) from error
-    return load(environ, dotenv, overrides, uid=os.geteuid())
-
-
-def _read_dotenv(path: Path) -> dict[str, str]:
-    """The file's variables; none when there is no file. Raises OSError, or ValueError when it isn't UTF-8."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return {}
-    # No interpolation: a password may hold a dollar sign.
-    values = dotenv_values(stream=io.StringIO(text), interpolate=False)
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def _with_file_fault(
-    name: str, error: Exception, environ: Mapping[str, str], overrides: Mapping[str, str]
-) -> ConfigFaults:
-    """The unreadable file together with whatever else is wrong."""
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else "not UTF-8"
-    fault = Fault(name, reason, "a readable file in UTF-8, or none", "working directory")
-    try:
-        usable = load(environ, {}, overrides, uid=os.geteuid())
-    except ConfigFaults as others:
-        return ConfigFaults((fault, *others.faults), others.usable)
-    return ConfigFaults((fault,), usable)
+        return Path.cwd()
+    except OSError:  # somebody removed it
+        return Path("/nonexistent")

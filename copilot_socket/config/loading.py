@@ -1,13 +1,18 @@
 """Mappings in, Config out: no environment, no file, no clock is read here."""
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 
-from copilot_socket.config.model import MASK, Config, ConfigFaults, Fault, Setting, masked_url
+from copilot_socket.config.model import MASK, Config, ConfigFaults, Fault, Setting, holds_password, masked_url
 from copilot_socket.config.table import BY_NAME, ENVIRONMENT, VARIABLES, Variable
 
+OPTION = "option"
+PREFIXES = ("SOCKET_", "COPILOT_")
+"""Of names that are ours."""
+_SEEN = "a URL without a password, as a command line is there for all to see: set DATABASE_URL or DATABASE_URL_FILE"
 _NOT_YET = "nothing but its default ({default}): not supported by this version yet"
 _ROOT_STATE_DIR = "/var/lib/copilot-study"
 
@@ -22,19 +27,28 @@ class _Given:
 
 
 @attrs.frozen
+class Layer:
+    """Values by name, and where they come from. ``foreign_names``: it is there for other programs as well."""
+
+    origin: str
+    values: Mapping[str, str]
+    foreign_names: bool = False
+
+
+@attrs.frozen
 class _Layers:
     """Where values come from, the strongest first. Empty and blank values count as unset."""
 
-    layers: Sequence[tuple[str, Mapping[str, str]]]
+    layers: Sequence[Layer]
 
     def find(self, name: str) -> _Given | None:
         return next(self._all(name), None)
 
     def _all(self, name: str) -> Iterator[_Given]:
-        for origin, values in self.layers:
-            text = values.get(name, "").strip()
+        for layer in self.layers:
+            text = layer.values.get(name, "").strip()
             if text:
-                yield _Given(name, text, origin)
+                yield _Given(name, text, layer.origin)
 
     def find_either(self, name: str, synonym: str) -> tuple[_Given | None, _Given | None]:
         """The value in the strongest layer that has one, and what contradicts it in that same layer."""
@@ -61,6 +75,7 @@ class _Loader:
         self.values: dict[str, Any] = {}
         self.settings: list[Setting] = []
         self.faults: list[Fault] = []
+        self.warnings: list[str] = []
 
     def take(self, variable: Variable) -> None:
         given = self._find(variable)
@@ -95,6 +110,9 @@ class _Loader:
         except ValueError:
             self._fault(variable, given, variable.parser.allowed)
             return None
+        if given.origin == OPTION and variable.field == "database_url" and holds_password(text):
+            self._fault(variable, given, _SEEN)
+            return None
         same = bool(default) and value == variable.parser.parse(default)
         if not variable.acted_on and not same:
             self._fault(variable, given, _NOT_YET.format(default=default or "none"))
@@ -120,7 +138,7 @@ class _Loader:
     def _default_state_dir(self) -> str:
         if self._uid == 0:
             return _ROOT_STATE_DIR
-        base, home = self._home.get("XDG_STATE_HOME", ""), self._home.get("HOME", "")
+        base, home = self._home.get("XDG_STATE_HOME", ""), self._home.get("HOME", "").rstrip("/")
         if base.startswith("/"):  # the XDG rules have a relative one ignored
             return f"{base}/copilot-socket"
         if home.startswith("/"):
@@ -148,6 +166,19 @@ class _Loader:
             keys = BY_NAME["COPILOT_SECRET_KEY"].parser.allowed
             self._clash("COPILOT_SECRET_KEY", f"{keys}; required in production with", "DATABASE_URL")
 
+    def look_for_unknown_names(self) -> None:
+        """What looks like a variable of ours and is none is a fault, or a warning where it may be somebody else's."""
+        for layer in self._layers.layers:
+            for name in layer.values:
+                if name.startswith(PREFIXES) and name not in _KNOWN:
+                    nearest = difflib.get_close_matches(name, _KNOWN, 1, cutoff=0.8)
+                    text = f"{name} ({layer.origin}) is no variable of copilot-socket"
+                    text += f": is {nearest[0]} meant?" if nearest else ""
+                    if layer.foreign_names:
+                        self.warnings.append(text)
+                    else:
+                        self.faults.append(Fault(name, "", "", layer.origin, text=text, remedy=f"remove {name}"))
+
     def _clash(self, name: str, relation: str, other: str) -> None:
         """The fault of `name` that it is not in this `relation` to `other`."""
         if {name, other} & {fault.variable for fault in self.faults}:
@@ -159,6 +190,17 @@ class _Loader:
             self.faults.append(Fault(name, "", f"{relation} {other}", given.origin))
 
 
+_KNOWN = sorted(
+    name
+    for variable in VARIABLES
+    for name in (
+        variable.name,
+        variable.or_else,
+        variable.synonym,
+        f"{variable.name}_FILE" if variable.secret else None,
+    )
+    if name is not None
+)
 _LISTS = frozenset({"allowed_origins", "crawler_uids", "secret_keys", "debug", "listen"})
 
 
@@ -176,7 +218,7 @@ def _shown(variable: Variable, given: _Given | None) -> Setting:
 
 def environment_name(environ: Mapping[str, str], overrides: Mapping[str, str]) -> str:
     """Which environment is asked for: `development` when none is, or when its name is not one of ours."""
-    layers = _Layers([("option", overrides), ("environment", environ)])
+    layers = _Layers([Layer(OPTION, overrides), Layer("environment", environ)])
     given = layers.find(ENVIRONMENT.name) or layers.find(ENVIRONMENT.or_else or "")
     if given is None:
         return ENVIRONMENT.default
@@ -198,15 +240,45 @@ def load(
     All three are variables by name. `uid` is who the node runs as. Raises ConfigFaults, with every fault.
     """
     environment = environment_name(environ, overrides)
+    layers = (
+        Layer(OPTION, overrides),
+        Layer("environment", environ, foreign_names=True),
+        Layer(f".env.{environment}", dotenv),
+    )
+    return load_layers(layers, environment, environ, uid=uid)
+
+
+def load_layers(
+    layers: Sequence[Layer],
+    environment: str,
+    home: Mapping[str, str],
+    *,
+    uid: int,
+    faults: Sequence[Fault] = (),
+) -> Config:
+    """Make the configuration for *environment* from *layers*, the strongest first; *faults* are told with its own.
+
+    *home* says where the user's directories are, as HOME and XDG_STATE_HOME. Raises ConfigFaults.
+    """
     # The .env file is chosen by COPILOT_ENV, so it cannot choose it.
-    file = {name: value for name, value in dotenv.items() if name not in ("COPILOT_ENV", "NODE_ENV")}
-    layers = _Layers([("option", overrides), ("environment", environ), (f".env.{environment}", file)])
-    loader = _Loader(layers, environment, environ, uid)
+    chosen = [
+        layer
+        if layer.foreign_names or layer.origin == OPTION
+        else attrs.evolve(layer, values=_unchosen(layer.values))
+        for layer in layers
+    ]
+    loader = _Loader(_Layers(chosen), environment, home, uid)
     for variable in VARIABLES:
         loader.take(variable)
     loader.values["environment"] = environment
     loader.check_together()
-    config = Config(**loader.values, settings=tuple(loader.settings))
-    if loader.faults:
-        raise ConfigFaults(loader.faults, config)
+    loader.look_for_unknown_names()
+    warnings = tuple(loader.warnings)
+    config = Config(**loader.values, settings=tuple(loader.settings), warnings=warnings)
+    if faults or loader.faults:
+        raise ConfigFaults([*faults, *loader.faults], config)
     return config
+
+
+def _unchosen(values: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if name not in ("COPILOT_ENV", "NODE_ENV")}

@@ -28,8 +28,18 @@ class Fault:
     value: str
     allowed: str
     origin: str = "environment"
+    text: str | None = attrs.field(default=None, kw_only=True)
+    """The whole of what is to be said, where it is not about a value."""
+    remedy: str = attrs.field(kw_only=True)
+    """What to do about it."""
+
+    @remedy.default
+    def _remedy(self) -> str:
+        return f"set or unset {self.variable}"
 
     def __str__(self) -> str:
+        if self.text is not None:
+            return self.text
         given = f"{self.variable} is {self.value!r} ({self.origin})" if self.value else f"{self.variable} is not set"
         return f"{given}: allowed is {self.allowed}"
 
@@ -96,10 +106,16 @@ class Config:
     gitlab_client_id: str | None
     gitlab_client_secret: str | None = attrs.field(repr=False)
     settings: tuple[Setting, ...] = attrs.field(repr=False, eq=False, default=())
+    warnings: tuple[str, ...] = attrs.field(repr=False, eq=False, default=())  # what is no fault, but no good either
 
     def describe(self) -> list[Setting]:
         """Every variable with the value in force (secrets masked) and its origin, in the table's order."""
         return list(self.settings)
+
+
+def holds_password(url: str) -> bool:
+    """Whether a database URL that libpq can read has a password in it."""
+    return bool({"password", "sslpassword"} & parse_dsn(url).keys())
 
 
 def masked_url(url: str) -> str:

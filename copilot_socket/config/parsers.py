@@ -14,6 +14,7 @@ from psycopg2.extensions import parse_dsn
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
 _FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
+_DATABASE_URL = re.compile(r"postgres(ql)?://([^@/?]*@)?[^@/?]*(/[^@/?]*(\?.*)?|\?[^@]*)?", re.DOTALL)
 _SOCKET_PATH_BYTES = 107  # sun_path holds 108 with its closing zero
 _OWNER_READS_AND_WRITES = 0o600
 PARTS = ("wire", "handlers", "store", "http")
@@ -105,13 +106,16 @@ def _parse_log_file(text: str) -> Path | None:
 
 
 def _parse_database_url(text: str) -> str:
-    if not text.startswith(("postgresql://", "postgres://")):
-        raise ValueError("scheme")
+    # A password with an @, / or ? of its own would be taken for host, port or database in part, and shown as such.
+    if _DATABASE_URL.fullmatch(text) is None:
+        raise ValueError("not encoded")
     try:
         parts = parse_dsn(text)
     except psycopg2.ProgrammingError:
         # Not chained: the text of the error quotes the URL, password and all.
         raise ValueError("unreadable") from None
+    if "@" in str(parts.get("host", ""))[1:]:  # the first is an abstract socket's
+        raise ValueError("host")
     for port in filter(None, str(parts.get("port", "")).split(",")):
         _whole_number(port, 1, 65535)
     return text
@@ -174,7 +178,7 @@ absolute_path = Parser("an absolute path", _parse_absolute_path)
 path = Parser("a path", _parse_path)
 log_file = Parser("a path, or - for standard output", _parse_log_file)
 database_url = Parser(
-    "a URL postgresql://user:password@host:port/database (the special characters in it percent-encoded)",
+    "a URL postgresql://user:password@host:port/database (special characters percent-encoded: @ is %40, / is %2F)",
     _parse_database_url,
 )
 host = Parser("an IP address or localhost", _parse_host)

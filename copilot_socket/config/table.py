@@ -330,6 +330,9 @@ VARIABLES: tuple[Variable, ...] = (
 )
 
 BY_NAME: Mapping[str, Variable] = {variable.name: variable for variable in VARIABLES}
+SECRETS: tuple[str, ...] = tuple(variable.name for variable in VARIABLES if variable.secret)
+"""Those that may be given as files, too: NAME_FILE."""
+_NOT_ALL_SECRET = "DATABASE_URL"
 
 
 @attrs.frozen
@@ -342,5 +345,9 @@ class Option:
 
 
 def option_names() -> tuple[Option, ...]:
-    """One option for each variable, in the table's order."""
-    return tuple(Option(variable.option, variable.name, variable.help) for variable in VARIABLES)
+    """One option for each variable but the secrets, in the table's order: a command line is there for all to see."""
+    return tuple(
+        Option(variable.option, variable.name, variable.help)
+        for variable in VARIABLES
+        if not variable.secret or variable.name == _NOT_ALL_SECRET
+    )

@@ -23,6 +23,7 @@ class Cause(Enum):
     LEASE = "lease", "this node's lease could not be renewed"
     STUCK = "stuck", "a periodic task has not come back"
     POOL = "pool", "the pool of database connections is exhausted"
+    SOCKET = "socket", "crawlers can't connect: the socket's file was removed"
 
     def __init__(self, label: str, sentence: str) -> None:
         self.label = label

@@ -21,6 +21,8 @@ class Link(Protocol):
     crawler: "Crawler"
     capabilities: frozenset[str]
     opened_at: float
+    awaited_since: float
+    """When its first message began to be waited for, in seconds of attention."""
     spoken: bool
     """Whether a valid message has come over it."""
     requests: int
@@ -35,6 +37,18 @@ class Link(Protocol):
 
     def close(self, reason: str) -> None:
         """End the connection once all that was sent is out."""
+
+
+def name_of(key: str) -> str:
+    """What people are shown for the crawler with identity *key*, everywhere: its ``crawlerId``, or else its process.
+
+    Where the process can't be told, it is the connection.
+    """
+    kind, _, rest = key.partition(":")
+    if kind != "pid":
+        return rest if kind == "hello" else f"{kind} {rest}"
+    _boot, _namespace, pid, _start_time, uid = rest.rsplit(":", 4)
+    return f"pid {pid} (uid {uid})"
 
 
 QUICK = 0.05
@@ -180,9 +194,8 @@ class Registry:
         return self._crawlers.get(key)
 
     def name_of(self, key: str) -> str:
-        """The ``crawler_id`` of the crawler with identity *key*; of a plain one that is not here any more, *key*."""
-        crawler = self._crawlers.get(key)
-        return key.removeprefix("hello:") if crawler is None else crawler.crawler_id
+        """The ``crawler_id`` of the crawler with identity *key*, whether it is still here or not."""
+        return name_of(key)
 
     def present(self) -> list[Crawler]:
         """Those whose leases this node renews."""

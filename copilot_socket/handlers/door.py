@@ -26,5 +26,5 @@ class Door:
 
     def _crawler(self, link: Link, peer: Peer | None) -> Crawler:
         if peer is None:
-            return plain_crawler(f"connection:{link.id}", f"connection-{link.id}", self._terms)
-        return plain_crawler(peer.key, peer.name, self._terms)
+            return plain_crawler(f"connection:{link.id}", self._terms)
+        return plain_crawler(peer.key, self._terms)

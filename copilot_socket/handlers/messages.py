@@ -18,7 +18,7 @@ from copilot_socket.core.promises import Promise
 from copilot_socket.core.replies import Reply, TokenRefreshResponse, Welcome
 from copilot_socket.core.reports import Body
 from copilot_socket.handlers import reading
-from copilot_socket.handlers.crawlers import Crawler, Link
+from copilot_socket.handlers.crawlers import Crawler, Link, name_of
 from copilot_socket.handlers.dispatcher import Dispatcher
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.handlers.reports import Reports, ack
@@ -46,9 +46,9 @@ class Terms:
     plain_jobs: int
 
 
-def plain_crawler(key: str, crawler_id: str, terms: Terms) -> Crawler:
+def plain_crawler(key: str, terms: Terms) -> Crawler:
     """A crawler that has not said who it is."""
-    return Crawler(key, crawler_id, True, terms.plain_jobs, PLAIN_ENTITY_TYPES)
+    return Crawler(key, name_of(key), True, terms.plain_jobs, PLAIN_ENTITY_TYPES)
 
 
 class Messages:

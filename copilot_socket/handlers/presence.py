@@ -70,6 +70,7 @@ class PresenceKeeper:
     def opened(self, link: Link, crawler: Crawler) -> None:
         """A connection that speaks for *crawler* until it says otherwise."""
         crawler = self._registry.join(link, crawler)
+        link.awaited_since = self._attention.now
         if len(crawler.links) == 1:
             crawler.last_seen = self._attention.now
         self._note(link, active=True)
@@ -176,7 +177,9 @@ class PresenceKeeper:
             elif crawler.silent_since is not None and now - crawler.silent_since > self._leases.grace:
                 self._close_all(crawler, "silent past the heartbeat time-out")
             elif not crawler.present and crawler.silent_since is None and silence > self._connection_timeout:
-                self._close_all(crawler, "no valid message within the connection time-out")
+                for link in list(crawler.links):
+                    if not link.spoken and now - link.awaited_since > self._connection_timeout:
+                        link.close("no valid message within the connection time-out")
 
     async def renew(self) -> None:
         """Renew the leases of all live crawlers, and show in ``socket_connections`` how they are."""

@@ -101,7 +101,9 @@ class Channel(http.HTTPChannel):
 
 
 class Connections:
-    """A factory's open channels, at most :data:`MAX_CONNECTIONS`."""
+    """A factory's open channels, at most ``max_connections``."""
+
+    max_connections = MAX_CONNECTIONS
 
     def __init__(self) -> None:
         self.channels: dict[Channel, None] = {}
@@ -109,8 +111,9 @@ class Connections:
     def opened(self, channel: Channel) -> None:
         """Let *channel* in; at the limit the oldest one that is not waiting for an answer has to go."""
         self.channels[channel] = None
-        if len(self.channels) > MAX_CONNECTIONS:
+        if len(self.channels) > self.max_connections:
             leaving = next(each for each in self.channels if each is channel or not each.answering)
+            del self.channels[leaving]  # which takes until the next turn; others may come in this one
             leaving.transport.abortConnection()
 
     def closed(self, channel: Channel) -> None:

@@ -144,6 +144,7 @@ class Feed:
         self._steps = 0
         self._turn: IDelayedCall | None = None
         self._closed = False
+        self.max_streams = MAX_STREAMS
         self._keeping_alive = LoopingCall(self._keep_alive)
         self._keeping_alive.clock = clock
 
@@ -157,8 +158,8 @@ class Feed:
         """Why no stream can be opened now, if none can."""
         if self._closed:
             return "Node is stopping"
-        if len(self._streams) >= MAX_STREAMS:
-            return f"At most {MAX_STREAMS} event streams may be open"
+        if len(self._streams) >= self.max_streams:
+            return f"At most {self.max_streams} event streams may be open"
         return None
 
     def open(self, wanted: Wanted, watcher: Watcher) -> None:

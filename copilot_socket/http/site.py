@@ -19,7 +19,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from copilot_socket.http.catalog_handlers import CatalogHandlers
-from copilot_socket.http.channel import REQUEST_TIMEOUT, Channel, Connections
+from copilot_socket.http.channel import MAX_CONNECTIONS, REQUEST_TIMEOUT, Channel, Connections
 from copilot_socket.http.event_handlers import EventHandlers
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.gate import Gate, Knock
@@ -31,6 +31,7 @@ from copilot_socket.http.requests import Request
 from copilot_socket.http.routes import Route, find
 from copilot_socket.http.shares import MAX_ANSWERS, MAX_BODIES, Budget, Share
 from copilot_socket.http.slices import Slices
+from copilot_socket.http.targets import target
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.faults import DatabaseAway, Remedy, remedy
@@ -59,6 +60,7 @@ class Parts:
     slices: Slices
     wake: Callable[[], None]
     time_of_day: Callable[[], float] = time.time
+    max_connections: int = MAX_CONNECTIONS
     token: str | None = attrs.field(repr=False)
     origins: frozenset[str] = frozenset()
 
@@ -92,7 +94,9 @@ def routes(parts: Parts) -> tuple[Route, ...]:
 
 def make_site(parts: Parts) -> Site:
     """The factory to listen with."""
-    return _Site(Application(parts))
+    site = _Site(Application(parts))
+    site.max_connections = parts.max_connections
+    return site
 
 
 class Application:
@@ -107,6 +111,7 @@ class Application:
         self.bodies = Budget(MAX_BODIES)
         self.answers = Budget(MAX_ANSWERS)
         self._routes = routes(parts)
+        self._methods = ", ".join(sorted({route.method for route in self._routes} | {"HEAD", "OPTIONS"}))
         self._gate = Gate(parts.token, parts.origins)
         self._origins = Origins(parts.origins)
 
@@ -130,25 +135,29 @@ class Application:
 
     async def _answer(self, request: Request) -> Reply | Streaming:
         method = request.method.decode("latin-1")
+        asked = target(method, request.uri.decode("latin-1"))
         knock = request.knock(method)
+        if asked.host is not None:
+            knock = attrs.evolve(knock, headers={**knock.headers, "host": [asked.host]})
         for name, value in self._origins.headers(knock).items():
             request.setHeader(name.encode(), value.encode())
         preflight = self._origins.preflight(knock)
         if preflight is not None:
             return preflight
-        path, _, query = request.uri.decode("latin-1").partition("?")
+        if asked.path == "*":
+            return Reply(204, b"", headers={"Allow": self._methods})
         try:
-            route, params = find(self._routes, method, path)
+            route, params = find(self._routes, method, asked.path)
         except Problem:
             # Whether a path exists is not public either.
-            self._let_in(request, method)
+            self._let_in(knock)
             raise
         if not route.public:
-            self._let_in(request, method)
-        return await route.handler(request.call(params, _parameters(query)))
+            self._let_in(knock)
+        return await route.handler(request.call(params, _parameters(asked.query)))
 
-    def _let_in(self, request: Request, method: str) -> None:
-        problem = self._gate.check(request.knock(method))
+    def _let_in(self, knock: Knock) -> None:
+        problem = self._gate.check(knock)
         if problem is not None:
             raise problem
 

@@ -1,6 +1,7 @@
 """Which lines are written."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from twisted.logger import LogLevel, LogLevelFilterPredicate
 
@@ -22,11 +23,12 @@ class Levels:
 
     def __init__(self, level: str, debug: Iterable[str] = ()) -> None:
         names = frozenset(debug)
-        self.predicate = LogLevelFilterPredicate(defaultLogLevel=_LEVELS[level])
+        # What Twisted has to inform of (ports, factories, its own start) the node says in its own words.
+        self.predicate = LogLevelFilterPredicate(LogLevel.warn if level == "info" else _LEVELS[level])
         for namespace, opened_by in _OPENED_BY.items():
             opened = not names.isdisjoint(opened_by)
             self.predicate.setLogLevelForNamespace(namespace, LogLevel.debug if opened else _LEVELS[level])
 
-    def debugs(self, namespace: str) -> bool:
-        """Whether debug lines of *namespace* are written: what is thrown away in the end need not be made."""
-        return bool(self.predicate.logLevelForNamespace(namespace) <= LogLevel.debug)
+    def writes(self, namespace: str, level: Any) -> bool:
+        """Whether lines of *namespace* and *level* are written: what is thrown away in the end need not be made."""
+        return bool(self.predicate.logLevelForNamespace(namespace) <= level)

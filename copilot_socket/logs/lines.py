@@ -10,11 +10,10 @@ from typing import Any
 from twisted.logger import LogEvent, eventAsText, formatEvent
 from twisted.python.reflect import safe_str
 
+from copilot_socket.core.printing import printable
 from copilot_socket.logs.levels import ROOT
 
 _BREAK = re.compile(r"\s*[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]\s*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Those that end no line, and those that turn the direction of writing."""
 
 
 def text_line(event: LogEvent) -> str | None:
@@ -24,7 +23,7 @@ def text_line(event: LogEvent) -> str | None:
     if not line:
         return None
     traceback = _traceback(event).splitlines() if "log_failure" in event else []
-    return "\n\t".join([one_line(line), *map(_escaped, traceback)]) + "\n"
+    return "\n\t".join([one_line(line), *map(printable, traceback)]) + "\n"
 
 
 def json_line(event: LogEvent) -> str:
@@ -39,7 +38,10 @@ def json_line(event: LogEvent) -> str:
     line |= {name: value for name, value in _fields(event).items() if name not in line}
     if "log_failure" in event:
         line["traceback"] = _traceback(event)
-    return json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
+    text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+    if not text.isprintable():  # in UTF-8, but without what does something to a terminal
+        text = "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
+    return text + "\n"
 
 
 LINES: Mapping[str, Callable[[LogEvent], str | None]] = {"text": text_line, "json": json_line}
@@ -62,17 +64,13 @@ def _plain_event(event: LogEvent) -> LogEvent:
 
 def one_line(text: str) -> str:
     """*text* on one line, its control characters written out: nothing that a crawler sends can pass for a line."""
-    return _escaped(_BREAK.sub(" ", text.strip()))
+    return printable(_BREAK.sub(" ", text.strip()))
 
 
 def failure_text(event: LogEvent) -> str:
     """Type and text of the failure that *event* is about; empty if there is none."""
     failure = event.get("log_failure", event.get("failure"))
     return "" if failure is None else f"{failure.type.__name__}: {safe_str(failure.value)}"
-
-
-def _escaped(text: str) -> str:
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _iso(seconds: float) -> str:

@@ -3,10 +3,20 @@
 from collections.abc import Callable
 from typing import Any
 
-from twisted.logger import Logger
+import attrs
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger, LogLevel
 
 from copilot_socket import telling
+from copilot_socket.core.jobs import Event, Status
 from copilot_socket.logs.levels import Levels
+from copilot_socket.logs.rates import Burst, OncePerMinute
+
+JOBS_A_SECOND = 10
+"""Lines about completed jobs, about failures and about discoveries; the others of the second are one line."""
+CONNECTIONS_A_SECOND = 100
+
+_FAILURES = frozenset({Event.FAILED, Event.FAILED_FOR_GOOD, Event.TIMED_OUT})
 
 # Not attributes of the class: Twisted would name those after it.
 _jobs = Logger("copilot_socket.store.jobs")
@@ -18,44 +28,81 @@ _messages = Logger("copilot_socket.wire.messages")
 
 
 class NewsLog:
-    """Writes what is told as log lines, in the namespace of the part that tells it."""
+    """Writes what is told as log lines, in the namespace of the part that tells it.
 
-    def __init__(self, levels: Levels) -> None:
-        self.listeners: dict[type[telling.News], Callable[[Any], None]] = {
-            telling.JobChanged: self._job,
-            telling.JobsReported: self._reported,
-            telling.ConnectionChanged: self._connection,
-            telling.CrawlerChanged: self._crawler,
-            telling.TokenRefreshed: self._token,
-        }
-        """Who logs which kind of news."""
+    *name_of* gives the name of the crawler with an identity, as leases have it.
+    """
+
+    def __init__(self, levels: Levels, name_of: Callable[[str], str], reactor: IReactorTime) -> None:
+        self._name_of = name_of
         # A line that is thrown away in the end costs several microseconds all the same, and there are many a job.
-        self._all_changes = levels.debugs(_jobs.namespace)
-        if levels.debugs(_delivery.namespace):
-            self.listeners[telling.JobSent] = self._sent
-        if levels.debugs(_messages.namespace):
-            self.listeners[telling.MessagesHandled] = self._handled
+        self._all_changes = levels.writes(_jobs.namespace, LogLevel.debug)
+        self._all_refused = levels.writes(_messages.namespace, LogLevel.debug)
+        self._completed = Burst(JOBS_A_SECOND, reactor, _sum(_jobs, "jobs completed"))
+        self._failed = Burst(JOBS_A_SECOND, reactor, _sum(_jobs, "jobs failed"))
+        self._found = Burst(JOBS_A_SECOND, reactor, _sum(_jobs, "parts of discoveries were stored"))
+        self._came = Burst(CONNECTIONS_A_SECOND, reactor, _sum(_connections, "changes of connections and crawlers"))
+        self._refused = OncePerMinute(reactor.seconds)
+        self.listeners: dict[type[telling.News], Callable[[Any], None]] = {telling.JobChanged: self._job}
+        """Who logs which kind of news."""
+        for logger, level, kind, listener in (
+            (_jobs, LogLevel.info, telling.JobsReported, self._reported),
+            (_jobs, LogLevel.info, telling.DiscoveryStored, self._discovery),
+            (_connections, LogLevel.info, telling.ConnectionChanged, self._connection),
+            (_crawlers, LogLevel.info, telling.CrawlerChanged, self._crawler),
+            (_tokens, LogLevel.info, telling.TokenRefreshed, self._token),
+            (_messages, LogLevel.info, telling.MessageRefused, self._refusal),
+            (_messages, LogLevel.debug, telling.MessagesHandled, self._handled),
+            (_delivery, LogLevel.debug, telling.JobSent, self._sent),
+        ):
+            if levels.writes(logger.namespace, level):
+                self.listeners[kind] = listener
+
+    def stop(self) -> None:
+        """Write what is still to be summed up."""
+        for burst in (self._completed, self._failed, self._found, self._came):
+            burst.over()
 
     def _job(self, news: telling.JobChanged) -> None:
-        failed = news.status == "failed"
-        if not failed and not self._all_changes:
-            return
-        emit = _jobs.warn if failed else _jobs.debug
-        emit(
-            "job {job} is {status} after {event} (assignment {assignment}, crawler {crawler}, {reason})",
-            job=news.job_id,
-            status=news.status,
-            event=news.event,
-            assignment=news.assignment,
-            crawler=news.crawler,
-            reason=news.reason,
-            outcome=news.outcome,
-        )
+        if news.status == Status.FAILED or news.event in _FAILURES:
+            if self._all_changes or self._failed.room():
+                self._write(LogLevel.warn if news.status == Status.FAILED else LogLevel.info, news)
+        elif self._all_changes:
+            self._write(LogLevel.debug, news)
 
     def _reported(self, news: telling.JobsReported) -> None:
-        if self._all_changes:
-            for each in news.each():
-                self._job(each)
+        completed = news.status == Status.COMPLETED
+        tries = news.tries
+        if not self._all_changes:
+            tries = tries[: self._completed.room(len(tries))] if completed else ()
+        for each in attrs.evolve(news, tries=tries).each() if tries else ():
+            self._write(LogLevel.info if completed else LogLevel.debug, each)
+
+    def _write(self, level: Any, news: telling.JobChanged) -> None:
+        """One change of a job; what is not known of it is left out."""
+        fields = {
+            "what": " ".join(filter(None, (news.command, news.full_path))),
+            "assignment": news.assignment,
+            "crawler": None if news.crawler is None else self._name_of(news.crawler),
+            "outcome": news.outcome,
+            "reason": news.error or news.reason,
+        }
+        known = {name: value for name, value in fields.items() if value}
+        shown = [_SHOWN[name] for name in _SHOWN if name in known]
+        text = "job {job} is {status} after {event}" + (": {reason}" if "reason" in known else "")
+        text += f" ({', '.join(shown)})" if shown else ""
+        _jobs.emit(level, text, job=news.job_id, status=str(news.status), event=str(news.event), **known)
+
+    def _discovery(self, news: telling.DiscoveryStored) -> None:
+        if self._all_changes or self._found.room():
+            _jobs.info(
+                "job {job} discovered {areas} areas, {jobs} new jobs (assignment {assignment}, crawler {crawler})",
+                job=news.job_id,
+                areas=news.areas,
+                jobs=news.jobs,
+                assignment=news.assignment,
+                crawler=self._name_of(news.crawler),
+            )
 
     def _sent(self, news: telling.JobSent) -> None:
         _delivery.debug(
@@ -67,19 +114,38 @@ class NewsLog:
         )
 
     def _connection(self, news: telling.ConnectionChanged) -> None:
-        _connections.info(
-            "connection {connection} of crawler {crawler} {event} ({reason})",
-            connection=news.connection,
-            crawler=news.crawler,
-            event=news.event,
-            reason=news.reason,
-        )
+        if self._came.room():
+            _connections.info(
+                "connection {connection} {event}: crawler {crawler}" + (", {reason}" if news.reason else ""),
+                connection=news.connection,
+                crawler=news.crawler,
+                event=news.event,
+                reason=news.reason,
+            )
 
     def _crawler(self, news: telling.CrawlerChanged) -> None:
-        _crawlers.info("crawler {crawler} {event}", crawler=news.crawler, event=news.event)
+        if self._came.room():
+            _crawlers.info("crawler {crawler} {event}", crawler=news.crawler, event=news.event)
 
     def _token(self, news: telling.TokenRefreshed) -> None:
         _tokens.info("token of account {account}: {outcome}", account=news.account, outcome=news.outcome)
+
+    def _refusal(self, news: telling.MessageRefused) -> None:
+        more = 0 if self._all_refused else self._refused.counted(news.crawler)
+        if more is None:
+            return
+        text = "{type} of crawler {crawler} is refused, {code}" + (": {error}" if news.error else "")
+        text += " ({more} more of its messages since the last such line)" if more else ""
+        emit = _messages.debug if self._all_refused else _messages.info
+        emit(
+            text,
+            type=news.type,
+            crawler=news.crawler,
+            connection=news.connection,
+            code=str(news.code),
+            error=news.error,
+            more=more or None,
+        )
 
     def _handled(self, news: telling.MessagesHandled) -> None:
         _messages.debug(
@@ -89,3 +155,15 @@ class NewsLog:
             outcome=news.outcome,
             seconds=max(news.seconds)[0],
         )
+
+
+_SHOWN = {"what": "{what}", "assignment": "assignment {assignment}", "crawler": "crawler {crawler}"}
+
+
+def _sum(logger: Logger, what: str) -> Callable[[int], None]:
+    """Says how many more of *what* there were in a second."""
+
+    def say(count: int) -> None:
+        logger.info("{count} more {what} in the last second", count=count, what=what)
+
+    return say

@@ -1,5 +1,7 @@
 """The log of this process."""
 
+import os
+import platform
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -11,6 +13,8 @@ from twisted.logger import (
     LogPublisher,
 )
 
+import twisted
+from copilot_socket import __version__
 from copilot_socket.config import Config, ConfigFaults, Fault
 from copilot_socket.logs.files import LogFile, Output, standard_output
 from copilot_socket.logs.levels import Levels
@@ -54,8 +58,16 @@ class Destination:
             self._files.append(out)
 
     def observer(self) -> ILogObserver:
-        """The observer that twistd logs to."""
-        return Limiter(LogPublisher(*self._observers))
+        """The observer that twistd logs to; the first line says what program this is."""
+        publisher = LogPublisher(*self._observers)
+        Logger("copilot_socket.node", observer=publisher).info(
+            "copilot-socket {version} (process {pid}, Python {python}, Twisted {twisted})",
+            version=__version__,
+            pid=os.getpid(),
+            python=platform.python_version(),
+            twisted=twisted.__version__,
+        )
+        return Limiter(publisher)
 
     def reopen(self) -> None:
         """Follow the names of the log files after they were moved away, and log that."""

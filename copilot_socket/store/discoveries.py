@@ -14,10 +14,10 @@ from copilot_socket.core.jobs import AREA_TYPES, SPAWNS
 from copilot_socket.core.reports import Discovered, Found, Report, job_of
 from copilot_socket.store import arrays
 from copilot_socket.store.batches import Settings, explain
-from copilot_socket.store.connection import Connection, Transaction
+from copilot_socket.store.connection import Connection, Row, Transaction
 from copilot_socket.store.sql import sql
 from copilot_socket.store.turns import reports_of, store
-from copilot_socket.telling import JobCreated, Telling
+from copilot_socket.telling import DiscoveryStored, JobCreated, Telling
 
 SLICE = 500
 """Elements of a slice: some 4,500 jobs, a quarter of a second's work for PostgreSQL."""
@@ -55,15 +55,21 @@ class Discoveries:
 
         Raises :class:`~copilot_socket.store.faults.DatabaseAway` or psycopg2's error.
         """
-        created = await self._connection.transaction(lambda tx: self._store(tx, part))
-        if created is None:
-            return (await explain(self._connection, [part.change]))[part.change.assignment]
-        for news in created:
-            self._telling.tell(news)
+        change = part.change
+        stored = await self._connection.transaction(lambda tx: self._store(tx, part))
+        if stored is None:
+            return (await explain(self._connection, [change]))[change.assignment]
+        areas, created = stored
+        if self._creation_wanted:
+            for row in created:
+                self._telling.tell(JobCreated(*row))
+        if part.found:
+            job = job_of(change.assignment)
+            self._telling.tell(DiscoveryStored(job, change.assignment, change.crawler, areas, len(created)))
         return Verdict.STORED
 
-    async def _store(self, tx: Transaction, part: Slice) -> list[JobCreated] | None:
-        """The jobs that came of it, if anyone wants to know; None where nothing was stored."""
+    async def _store(self, tx: Transaction, part: Slice) -> tuple[int, list[Row]] | None:
+        """How many areas it named, and the jobs that came of it; None where nothing was stored."""
         if not (await store(tx, self._settings.node, reports_of([part.change]))).held:
             return None
         found = part.found
@@ -83,7 +89,7 @@ class Discoveries:
             )
         jobs = [one for one in found if one.kind in SPAWNS]
         if not jobs:
-            return []
+            return len(areas), []
         rows = await tx.hot_query(
             "spawn",
             sql("spawn"),
@@ -97,7 +103,7 @@ class Discoveries:
                 "max_attempts": self._settings.max_attempts,
             },
         )
-        return [JobCreated(*row) for row in rows] if self._creation_wanted else []
+        return len(areas), rows
 
 
 def _areas(found: Iterable[Found]) -> dict[str, Found]:

@@ -117,6 +117,9 @@ class Transitions:
                 ask.reason or answer.resolution,
                 answer.outcome,
                 rows[ask.job_id][6],
+                rows[ask.job_id][7],
+                rows[ask.job_id][8],
+                None if ask.failure is None else ask.failure.error,
             )
             for ask, _job, answer, assignment, crawler in changes
         ]

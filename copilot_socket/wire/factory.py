@@ -48,6 +48,7 @@ class CrawlerFactory(ServerFactory):
         max_connections: int,
         max_message_size: int,
         patience: float,
+        max_refused: int = MAX_REFUSED,
     ) -> None:
         self._decoder = decoder
         self._handler = handler
@@ -64,6 +65,7 @@ class CrawlerFactory(ServerFactory):
         self._max_connections = max_connections
         self._max_message_size = max_message_size
         self._patience = patience
+        self._max_refused = max_refused
         self._reading = True
         self.connections: dict[str, CrawlerProtocol] = {}
         self.refused: dict[CrawlerProtocol, IDelayedCall] = {}
@@ -200,7 +202,7 @@ class CrawlerFactory(ServerFactory):
         protocol.push(Error(ErrorCode.TOO_MANY_CONNECTIONS, text))
         self._telling.tell(ErrorsSent(ErrorCode.TOO_MANY_CONNECTIONS))
         self.refused[protocol] = self._reactor.callLater(REFUSAL_LASTS, protocol.close, "too many connections")
-        if len(self.refused) > MAX_REFUSED:
+        if len(self.refused) > self._max_refused:
             oldest = next(iter(self.refused))
             self.refused.pop(oldest).cancel()
             oldest.close("too many connections")

@@ -25,11 +25,6 @@ class Peer:
         """The identity under which the process's leases are kept."""
         return f"pid:{self.boot}:{self.namespace}:{self.pid}:{self.start_time}:{self.uid}"
 
-    @property
-    def name(self) -> str:
-        """What people are shown."""
-        return f"pid-{self.pid}"
-
 
 def read_peer(connection: socket.socket) -> Peer | None:
     """The process at the other end, as it is at this moment; None where that can't be read."""

@@ -12,7 +12,7 @@ from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import Message, Reference
 from copilot_socket.core.promises import Promise
 from copilot_socket.core.replies import Reply
-from copilot_socket.telling import ErrorsSent, Telling
+from copilot_socket.telling import ErrorsSent, MessageRefused, Telling
 from copilot_socket.wire.errors import internal, of_fault, of_problem
 from copilot_socket.wire.flow import Flow
 from copilot_socket.wire.handled import Handled
@@ -73,6 +73,7 @@ class CrawlerProtocol(Flow):
         self.crawler: Any = None
         self.capabilities: frozenset[str] = frozenset()
         self.opened_at = reactor.seconds()
+        self.awaited_since = 0.0
         self.spoken = False
         self.requests = 0
         self.bad_in_a_row = 0
@@ -243,13 +244,10 @@ class CrawlerProtocol(Flow):
         self._note(error, type_)
 
     def _note(self, error: ProtocolError, type_: str) -> None:
-        self.log.debug(
-            "{type} on connection {connection} is refused, {code}: {error}",
-            type=type_,
-            connection=self.id,
-            code=error.code,
-            error=error.message,
-        )
+        crawler = "" if self.crawler is None else self.crawler.crawler_id
+        # What is said of a bad message may quote it.
+        detail = error.path if error.code in _BAD else error.message
+        self._telling.tell(MessageRefused(self.id, crawler, type_, error.code, detail))
 
     def _answer(self, replies: Sequence[Reply]) -> None:
         self._send(self._outbox.answer(replies))

@@ -1,11 +1,8 @@
 """The transport of a crawler's connection: Twisted's, with two shortcuts for small messages."""
 
-import socket
 from typing import Any
 
 from twisted.internet import tcp, unix
-from twisted.internet.interfaces import IReactorUNIX
-from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from copilot_socket.wire.flow import Flow
@@ -49,35 +46,3 @@ class CrawlerTransport(unix.Server):
                 data = data[sent:]
         # What is left waits for the reactor; where the other end has gone, the reactor finds out and closes.
         super().write(data)
-
-
-class CrawlerPort(unix.Port):
-    """Listens for crawlers."""
-
-    transport = CrawlerTransport
-
-
-class InheritedPort(CrawlerPort):
-    """Listens for crawlers on a socket that another process made and keeps.
-
-    Its path and mode are that process's. Shutting it down would have crawlers refused before the next node is up.
-    """
-
-    _shouldShutdown = False
-
-    def __init__(self, listening: socket.socket, factory: Factory, reactor: IReactorUNIX) -> None:
-        super().__init__(listening.getsockname(), factory, reactor=reactor)
-        self._listening = listening
-
-    def startListening(self) -> None:
-        """See :class:`twisted.internet.interfaces.IListeningPort`."""
-        self.factory.doStart()  # type: ignore[union-attr]
-        self.socket = self._listening
-        self.fileno = self.socket.fileno  # type: ignore[method-assign]
-        self.connected = True
-        self.numberAccepts = 100  # as Twisted's ports begin
-        self.startReading()
-
-    def connectionLost(self, reason: Failure) -> None:
-        """Close this process's descriptor, and nothing else."""
-        tcp.Port.connectionLost(self, reason)

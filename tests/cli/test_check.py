@@ -78,6 +78,27 @@ class CheckTests(CommandTestCase):
             self.assertIn(words, outcome.output)
         self.assertIn("4 faults to mend.", outcome.output)
 
+    def test_unknown_names(self) -> None:
+        """A name that is almost one of ours is told of, with the nearest one, and is no fault."""
+        self.use_database()
+        self.environ["SOCKET_MAX_CONNECTION"] = "5"
+        outcome = self.run_command("check")
+        self.assertEqual(outcome.status, 0)
+        self.assertIn("note  configuration: SOCKET_MAX_CONNECTION (environment) is no variable", outcome.output)
+        self.assertIn("is SOCKET_MAX_CONNECTIONS meant?", outcome.output)
+
+    def test_faulty_files(self) -> None:
+        """A line of the .env file, and a secret's file, are told of with what mends them."""
+        Path(".env.development").write_text("nonsense\n")
+        self.addCleanup(Path(".env.development").unlink)
+        self.environ["DATABASE_URL_FILE"] = "/nowhere"
+        findings = self.run_command("check", "--json").answer["findings"]
+        self.assertEqual({finding["subject"] for finding in findings} & {"database", "schema"}, set())
+        faults = [(finding["detail"], finding["remedy"]) for finding in findings if not finding["good"]]
+        self.assertEqual(faults[0][0], ".env.development, line 1: expected NAME=value")
+        self.assertIn("correct or remove", faults[0][1])
+        self.assertEqual(faults[1][1], "set or unset DATABASE_URL_FILE")
+
     def test_faulty_variables_are_not_looked_into(self) -> None:
         """What depends on a faulty variable is not inspected by its default instead."""
         self.environ |= {"DATABASE_URL": "nonsense", "SOCKET_PATH": "nonsense", "COPILOT_HTTP_PORT": "nonsense"}

@@ -45,10 +45,10 @@ class CrawlersCommandTests(SiteTestCase):
         self.assertEqual(
             lines[0].split(), ["id", "connected", "plain", "status", "jobs", "last_heartbeat", "node_id"]
         )
-        self.assertEqual(lines[1].split(), ["crawler", "-1", "yes", "no", "-", "0/5", "-", "n1"])
+        self.assertEqual(lines[1].split(), ["crawler\\x1b-1", "yes", "no", "-", "0/5", "-", "n1"])
         self.assertEqual(len(lines), 3)
         *_, more = (await self.call("--limit", "1")).splitlines()
-        self.assertIn("crawler -2", await self.call("--cursor", more.removeprefix("more: --cursor ")))
+        self.assertIn("crawler\\x1b-2", await self.call("--cursor", more.removeprefix("more: --cursor ")))
 
     async def test_nothing_to_list(self) -> None:
         """An empty list says where crawlers connect."""

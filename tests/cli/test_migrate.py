@@ -76,7 +76,8 @@ class MigrateTests(CommandTestCase):
 
     def test_unreachable(self) -> None:
         """A database that is not there is told without the password."""
-        outcome = self.run_command("migrate", "--database-url", "postgresql://a:hush@127.0.0.1:1/none")
+        self.environ["DATABASE_URL"] = "postgresql://a:hush@127.0.0.1:1/none"
+        outcome = self.run_command("migrate")
         self.assertEqual(outcome.status, 1)
         self.assertIn("cannot connect", outcome.errors)
         self.assertNotIn("hush", outcome.errors)

@@ -144,7 +144,7 @@ class TailTests(SiteTestCase):
         self.telling.tell(FAILED)
         sent, failed = await self.lines(program, 2)
         self.assertEqual(sent[8:], "  job         assigned            J1  sent  crawler c1  issues g/p")
-        self.assertEqual(failed[8:], "  job         failed              J1  job_failed  crawler C1  it broke [2J")
+        self.assertEqual(failed[8:], "  job         failed              J1  job_failed  crawler C1  it broke\\x1b[2J")
 
     async def test_comes_back(self) -> None:
         """When the connection ends, it says so and connects again."""

@@ -11,8 +11,8 @@ import copilot_socket
 ROOT = Path(copilot_socket.__file__).parent
 ALLOWED = {
     "core": {"core"},
-    "wire": {"wire", "core", "telling"},
-    "store": {"store", "core", "telling"},
+    "wire": {"wire", "core", "telling", "locks"},
+    "store": {"store", "core", "telling", "locks"},
     "handlers": {"handlers", "core", "store", "wire", "telling"},
     "client": {"client", "core"},
     "config": {"config"},

@@ -1,6 +1,7 @@
 """Live events of whole nodes: what a crawl tells, and how streams end with their node."""
 
 import os
+from urllib.parse import quote
 
 from tests.support.crawler import in_reactor
 from tests.support.events import EventReader
@@ -52,8 +53,8 @@ class NodeTests(NodeTestCase):
     async def test_a_plain_crawler(self) -> None:
         """It has the name under which lists show it, whichever part of the node tells."""
         node = await self.node()
-        name = f"pid-{os.getpid()}"
-        reader = await self.watch(node.port, f"?crawler={name}")
+        name = f"pid {os.getpid()} (uid {os.getuid()})"
+        reader = await self.watch(node.port, f"?crawler={quote(name)}")
         crawler = await self.crawler(node)
         self.add_jobs(1)
         job = (await crawler.take_job())["id"]

@@ -117,7 +117,7 @@ class LogTests(NodeTestCase):
         await until(lambda: log.exists() and "Crawlers connect to" in log.read_text(), "the node runs", 20)
         os.kill(int(pid_file.read_text()), signal.SIGTERM)
         await until(lambda: not pid_file.exists(), "the daemon has ended")
-        self.assertIn("Server Shut Down.", [line["message"] for line in self.lines(log.read_text())])
+        self.assertIn("Stopped", [line["message"] for line in self.lines(log.read_text())])
 
     @in_reactor()
     async def test_log_that_cannot_be_opened(self) -> None:

@@ -100,7 +100,7 @@ class ActivationTests(NodeTestCase):
         crawler = await TestCrawler.connect(str(self.path))
         self.addCleanup(crawler.hang_up)
         crawler.heartbeat()
-        named = f"pid-{os.getpid()}"
+        named = f"pid {os.getpid()} (uid {os.getuid()})"
         await until(lambda: (named,) in self.query("SELECT crawler_id FROM crawlers"), "it is known", 5)
         [(key,)] = self.query("SELECT key FROM crawlers WHERE crawler_id = %s", named)
         self.assertRegex(str(key), rf"^pid:.*:{os.getpid()}:\d+:{os.getuid()}$")

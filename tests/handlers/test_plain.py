@@ -105,6 +105,17 @@ class ConnectionTests(PlainTestCase):
         self.assertEqual(mute.received, [])
         self.assertTrue(live.open)
 
+    async def test_each_has_its_own_time(self) -> None:
+        """The connection time-out runs for each connection from its own beginning, whoever else its process is."""
+        node = await self.node(SOCKET_CONNECTION_TIMEOUT=300, **ATTENTIVE)
+        first, begun = await self.plain(), node.attention.now
+        await until(lambda: node.attention.now > begun + 0.2)
+        second, begun = await self.plain(), node.attention.now
+        await first.closed
+        self.assertTrue(second.open)
+        await second.closed
+        self.assertGreater(node.attention.now - begun, 0.25)
+
     async def test_closed_once_its_sibling_is_gone(self) -> None:
         """When the live connection ends, the mute one has the connection time-out to become one."""
         await self.node(SOCKET_CONNECTION_TIMEOUT=150, **ATTENTIVE)

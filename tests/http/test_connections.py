@@ -496,7 +496,7 @@ class LimitTests(ConnectionTestCase):
     def setUp(self) -> None:
         """Three may be open."""
         super().setUp()
-        self.patch(channel, "MAX_CONNECTIONS", 3)
+        self.site.max_connections = 3
 
     def aborted(self, clients: list[Client]) -> list[bool]:
         """Which of *clients* were cut off."""
@@ -512,6 +512,11 @@ class LimitTests(ConnectionTestCase):
         clients[1].leave()
         clients.append(self.connect())
         self.assertEqual(self.aborted(clients), [False, True, True, False, False])
+
+    def test_several_at_once(self) -> None:
+        """Each that comes in the same turn costs another one its connection, before any of these is over."""
+        clients = [self.connect() for _ in range(6)]
+        self.assertEqual(self.aborted(clients), [True] * 3 + [False] * 3)
 
     def test_all_wait(self) -> None:
         """Where all wait for answers the new one has to go, whatever they send meanwhile."""

@@ -254,7 +254,7 @@ class FeedTests(SiteTestCase):
 
     async def test_limit(self) -> None:
         """Past the limit the answer says to come back, and who leaves makes room."""
-        self.patch(feed_module, "MAX_STREAMS", 1)
+        self.feed.max_streams = 1
         reader = await self.watch()
         answer = await self.get(EVENTS)
         self.assertEqual((answer.status, answer.header("Retry-After")), (503, "5"))

@@ -3,6 +3,8 @@
 import atexit
 import contextlib
 import os
+import platform
+import pwd
 import shutil
 import signal
 import stat
@@ -15,8 +17,17 @@ from pathlib import Path
 import psycopg2
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres, binaries, directories, postmaster
-from copilot_socket.store.embedded.account import Account
+from copilot_socket import locks
+from copilot_socket.store.embedded import (
+    EmbeddedError,
+    EmbeddedPostgres,
+    binaries,
+    directories,
+    postmaster,
+    supervisor,
+)
+from copilot_socket.store.embedded.account import Account, database_account
+from copilot_socket.store.embedded.nameless import with_a_name
 from tests.support.postgres import FAST, execute, reachable_directory
 
 STRANGER = Account(uid=54321, gid=54321, lent=True)
@@ -138,6 +149,53 @@ class ServerTests(SynchronousTestCase):
         pid_file.write_bytes(b"\n".join([b"%d" % os.getpid(), *lines[1:]]))
         self.assertIsNone(self.server.pid())
         self.assertEqual(fetch(self.server.start(), "SELECT 1"), 1)
+
+    def test_a_postgres_that_serves_something_else(self) -> None:
+        """A PostgreSQL that was started by hand, without -D, is this database's only if it works in its directory."""
+        self.server.start()
+        self.server.stop()
+        with subprocess.Popen(["postgres", "60"], executable="/bin/sleep", cwd="/") as other:
+            self.addCleanup(other.kill)
+            pid_file = self.server.data_dir / "postmaster.pid"
+            pid_file.write_text(f"{other.pid}\n")
+            self.assertIsNone(self.server.pid())
+            self.assertEqual(fetch(self.server.start(), "SELECT 1"), 1)
+            other.kill()
+
+    def test_remains_without_a_pid_file(self) -> None:
+        """A socket's lock that a dead server left does not keep a new one from it, whoever has its pid by now."""
+        self.server.start()
+        self.server.stop()
+        account = database_account()
+        with subprocess.Popen(["/bin/sleep", "60"], **account.process_options()) as other:
+            self.addCleanup(other.kill)
+            lock = self.server.data_dir / ".s.PGSQL.5432.lock"
+            lock.write_text(f"{other.pid}\n{self.server.data_dir}\n0\n5432\n{self.server.data_dir}\n")
+            account.own(lock)
+            self.assertEqual(fetch(self.server.start(), "SELECT 1"), 1)
+            other.kill()
+
+    def test_a_lock_that_is_held(self) -> None:
+        """Somebody who holds the lock is waited for with a word, and not for ever."""
+        told: list[str] = []
+        server = EmbeddedPostgres(self.server.state_dir, FAST, told.append)
+        self.server.start()
+        self.server.stop()
+        self.patch(supervisor, "_LOCK_PATIENCE", 0.1)
+        self.patch(locks, "_SILENT", 0.05)
+        with locks.exclusive(self.server.state_dir / "postgres.lock", 0.0, told.append):
+            error = self.assertRaises(EmbeddedError, server.start)
+        self.assertIn("another process holds", str(error))
+        self.assertEqual(len(told), 1)
+
+    def test_no_space(self) -> None:
+        """A server that could not even log that there was no space left is told for."""
+        self.server.start()
+        self.server.stop()
+        full = os.statvfs_result([4096, 4096, 1000, 0, 0, 10, 10, 10, 0, 255])
+        self.patch(postmaster.os, "statvfs", lambda _: full)  # type: ignore[attr-defined]
+        wrong = EmbeddedPostgres(self.server.state_dir, {"shared_buffers": "plenty"})
+        self.assertIn("no space is left in", str(self.assertRaises(EmbeddedError, wrong.start)))
 
     def test_an_empty_pid_file(self) -> None:
         """A pid file cut short by a crash of the machine is neither a running server nor in the way of one."""
@@ -357,6 +415,39 @@ class BinariesTests(SynchronousTestCase):
         """Without the package the error says what to do."""
         self.patch(binaries, "_PACKAGE", "copilot_no_such_package")
         self.assertIn("DATABASE_URL", str(self.assertRaises(EmbeddedError, binaries.packaged_programs)))
+
+
+class NamelessTests(SynchronousTestCase):
+    """A user without an entry in the user database."""
+
+    def run_as(self, account: Account) -> str:
+        """The name that programs find for *account*."""
+        with with_a_name(account) as options:
+            return subprocess.run(["id", "-un"], check=True, capture_output=True, text=True, **options).stdout.strip()
+
+    def test_a_name_is_found(self) -> None:
+        """Programs find a name where there is none, and the true one where there is one."""
+        me = Account(os.geteuid(), os.getegid(), lent=False)
+        self.assertEqual(self.run_as(me), pwd.getpwuid(me.uid).pw_name)
+        self.patch(pwd, "getpwuid", {}.__getitem__)
+        self.assertEqual(self.run_as(me), "copilot")
+
+    def test_a_database_can_be_made(self) -> None:
+        """PostgreSQL makes a database for such a user."""
+        server = EmbeddedPostgres(shared_directory() / "nameless", FAST)
+        self.addCleanup(server.stop, only_if_unused=False)
+        account = database_account()
+        self.patch(supervisor, "database_account", lambda: account)
+        self.patch(pwd, "getpwuid", {}.__getitem__)
+        self.assertEqual(fetch(server.start(), "SELECT 1"), 1)
+
+    def test_other_machines(self) -> None:
+        """Where there is no code for the machine, the error says what to do instead."""
+        self.patch(pwd, "getpwuid", {}.__getitem__)
+        self.patch(platform, "machine", lambda: "riscv64")
+        error = self.assertRaises(EmbeddedError, self.run_as, STRANGER)
+        self.assertIn("user 54321 has no entry", str(error))
+        self.assertIn("DATABASE_URL", str(error))
 
 
 class ProcessTests(SynchronousTestCase):

@@ -167,6 +167,8 @@ class ServerProcess:
         self.program: Program | None = None
         self.wrapper: list[str] = []
         """A command that twistd's command line is given to, and that becomes twistd."""
+        self.options: list[str] = []
+        """Options of the node's."""
         self.inherited: Sequence[socket.socket] = ()
         """Sockets that it inherits, from descriptor 3 on."""
         self._process: Any = None
@@ -189,7 +191,7 @@ class ServerProcess:
 
     def launch(self) -> Program:
         """Start it and wait for nothing."""
-        arguments = [*self.wrapper, beside_python("twistd"), "-n", "--pidfile=", "copilot-socket"]
+        arguments = [*self.wrapper, beside_python("twistd"), "-n", "--pidfile=", "copilot-socket", *self.options]
         self.program, self._process = run_program(arguments, self.environ, self.directory, self.inherited)
         return self.program
 

@@ -11,8 +11,10 @@ from unittest import mock
 
 from twisted.internet import reactor
 from twisted.internet.defer import maybeDeferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from copilot_socket.wire.listening import SocketError, listen, probe
@@ -58,8 +60,19 @@ class ProbeTests(PathTestCase):
             listening.bind(str(self.path))
             listening.listen(0)
             self.assertEqual(probe(self.path), "live")
-            with mock.patch("copilot_socket.wire.listening.PROBE_TIMEOUT", 0.05):
-                self.assertEqual(probe(self.path), "live")  # the first probe waits in the backlog still, and fills it
+            with socket.socket(socket.AF_UNIX) as filling:
+                filling.connect(str(self.path))
+                self.assertEqual(probe(self.path), "live")
+
+    def test_nobody_notices(self) -> None:
+        """Whoever listens gets no connection by being looked at, and one that only begins to listen is live."""
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(self.path))
+            self.assertEqual(probe(self.path), "live")
+            listening.listen()
+            listening.setblocking(False)
+            self.assertEqual(probe(self.path), "live")
+            self.assertRaises(BlockingIOError, listening.accept)
 
     def test_other(self) -> None:
         """A file, a directory, a link to a socket: not ours to judge."""
@@ -141,22 +154,42 @@ class ListenTests(TestCase):
         self.assertEqual(self.path.read_text(), "precious")
 
     def test_one_starter_at_a_time(self) -> None:
-        """While one server looks whether the socket is stale, and replaces it, no other one may."""
+        """While one server replaces a stale socket, no other one may; the lock leaves nothing behind."""
         self.directory.mkdir()
-        tried = []
+        leave_stale(self.path)
+        refused = []
 
-        def look_from_elsewhere(_path: Path) -> None:
-            elsewhere = os.open(self.directory, os.O_RDONLY)
-            try:
-                fcntl.flock(elsewhere, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                tried.append("locked")
-            finally:
-                os.close(elsewhere)
+        def remove(path: Path) -> None:
+            refused.append(str(self.assertRaises(SocketError, listen, reactor, path, 0o660, Factory(), patience=0.0)))
+            path.unlink()
 
-        with mock.patch("copilot_socket.wire.listening._remove_stale", look_from_elsewhere):
+        with mock.patch("copilot_socket.wire.listening._remove", remove):
             self.listen()
-        self.assertEqual(tried, ["locked"])
+        self.assertIn(f"another process holds {self.path}.lock", refused[0])
+        self.assertEqual(list(self.directory.iterdir()), [self.path])
+
+    def test_lock_of_somebody_else(self) -> None:
+        """A lock on the directory, which anyone can hold, is no obstacle; a lock file that others can open is one."""
+        self.directory.mkdir()
+        descriptor = os.open(self.directory, os.O_RDONLY)
+        self.addCleanup(os.close, descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock = self.directory / "s.lock"
+        lock.touch(0o644)
+        self.assertIn(f"{lock} is not a lock file of this user's alone", self.refusal())
+        lock.unlink()
+        self.listen()
+
+    def test_directories_whatever_the_umask(self) -> None:
+        """Directories that are made are for their owner to write to and for everyone to pass through."""
+        self.path = self.directory / "a" / "s"
+        for umask in (0o000, 0o077):
+            self.addCleanup(os.umask, os.umask(umask))
+            port = listen(reactor, self.path, 0o660, Factory())
+            port.connectionLost(Failure(ConnectionDone()))
+            for made in (self.path.parent, self.directory):
+                self.assertEqual(stat.S_IMODE(made.stat().st_mode), 0o755)
+                made.rmdir()
 
     def test_impossible_directory(self) -> None:
         """Where a directory can't be made the error names it and the variable."""
@@ -176,3 +209,15 @@ class ListenTests(TestCase):
         port = listen(reactor, self.path, 0o660, Factory.forProtocol(Protocol))
         await maybeDeferred(port.stopListening)
         self.assertEqual(probe(self.path), "free")
+
+    async def test_stops_without_its_file(self) -> None:
+        """A file that was removed does not keep the port from stopping, and a successor's is left alone."""
+        for successor in (False, True):
+            port = listen(reactor, self.path, 0o660, Factory.forProtocol(Protocol))
+            self.assertTrue(port.in_place)
+            self.path.unlink()
+            self.assertFalse(port.in_place)
+            if successor:
+                self.listen()
+            await maybeDeferred(port.stopListening)
+            self.assertEqual(probe(self.path), "live" if successor else "free")

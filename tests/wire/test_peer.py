@@ -36,7 +36,6 @@ class ReadPeerTests(SynchronousTestCase):
         self.assertEqual((peer.pid, peer.uid), (os.getpid(), os.geteuid()))
         self.assertEqual(peer.start_time, start_time_of(os.getpid()))
         self.assertEqual(peer.namespace, Path("/proc/self/ns/pid").readlink().name)
-        self.assertEqual(peer.name, f"pid-{os.getpid()}")
 
     def test_accepted(self) -> None:
         """A real connection shows its process, and again the same key on the next one."""

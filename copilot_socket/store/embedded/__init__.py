@@ -5,7 +5,8 @@ postmaster  one server process: starting it, finding it again, asking it to stop
 binaries    where the programs are, and a copy where the database user can reach them
 account     who PostgreSQL runs as; it refuses to run as root
 directories the state directory, the sockets' directory, what others may do there
-locks       what keeps two nodes of one machine out of each other's way
+locks       which processes of this machine use the database
+nameless    initdb for a user without an entry in the user database
 """
 
 from copilot_socket.store.embedded.errors import EmbeddedError

@@ -56,7 +56,7 @@ def _make(directory: Path, mode: int) -> None:
     except FileExistsError:
         return
     except OSError:
-        if directory.is_dir():  # "/" of a read-only file system and the like
+        if os.path.isdir(directory):  # noqa: PTH112 - Path.is_dir raises where it may not look; "/" that is read-only
             return
         raise
     directory.chmod(mode)  # whatever the umask says

@@ -4,12 +4,12 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
 
+from copilot_socket.locks import Patience, Tell
 from copilot_socket.store.embedded.account import Account
 from copilot_socket.store.embedded.binaries import Programs
 from copilot_socket.store.embedded.directories import SOCKET_NAME
@@ -18,6 +18,7 @@ from copilot_socket.store.embedded.errors import EmbeddedError
 _POLL = 0.005  # seconds
 _START_PATIENCE = 300.0  # seconds; a recovery after a crash takes its time
 _STOP_PATIENCE = 60.0
+_LITTLE_SPACE = 2**20  # bytes
 _BEYOND_ANY_PID = 2**31 - 1  # Linux ends at 2**22
 _OVER = frozenset("ZX")  # states of a process: zombie, dead (proc_pid_stat(5))
 # What its fields mean is PostgreSQL's own convention (LOCK_FILE_LINE_*).
@@ -61,10 +62,13 @@ def _serves(pid: int, data_dir: Path) -> bool:
         return False
     if Path(os.fsdecode(arguments[0])).name != "postgres":
         return False  # a zombie has no command line at all
-    if b"-D" not in arguments[:-1]:
-        return True  # started by hand; its own file names it
-    served = Path(os.fsdecode(arguments[arguments.index(b"-D") + 1]))
-    return served.exists() and served.samefile(data_dir)
+    # Without -D it was started by hand; a server works in its data directory.
+    by_hand = b"-D" not in arguments[:-1]
+    served = Path(f"/proc/{pid}/cwd" if by_hand else os.fsdecode(arguments[arguments.index(b"-D") + 1]))
+    try:
+        return served.samefile(data_dir)
+    except OSError:
+        return False
 
 
 def clear_remains(data_dir: Path) -> Path | None:
@@ -76,6 +80,8 @@ def clear_remains(data_dir: Path) -> Path | None:
     """
     stale = PidFile.read(data_dir)
     path = data_dir / "postmaster.pid"
+    for name in (SOCKET_NAME, f"{SOCKET_NAME}.lock"):
+        (data_dir / name).unlink(missing_ok=True)
     if stale is None:
         path.unlink(missing_ok=True)  # cut short by a crash of the machine, it says nothing worth keeping
         return None
@@ -83,12 +89,12 @@ def clear_remains(data_dir: Path) -> Path | None:
     descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
     with os.fdopen(descriptor, "wb") as file:
         file.write(b"%d\n" % _BEYOND_ANY_PID + rest)
-    for name in (SOCKET_NAME, f"{SOCKET_NAME}.lock"):
-        (data_dir / name).unlink(missing_ok=True)
     return stale.socket_dir
 
 
-def launch(programs: Programs, data_dir: Path, settings: Mapping[str, str], account: Account, log: Path) -> PidFile:
+def launch(
+    programs: Programs, data_dir: Path, settings: Mapping[str, str], account: Account, log: Path, tell: Tell
+) -> PidFile:
     """Start a server in a session of its own (no Ctrl-C of ours reaches it) and wait until it is ready.
 
     Raises EmbeddedError with the last lines of the log.
@@ -111,45 +117,53 @@ def launch(programs: Programs, data_dir: Path, settings: Mapping[str, str], acco
         raise EmbeddedError(f"PostgreSQL could not be started: {error}") from error
     finally:
         os.close(descriptor)
-    return _wait_ready(int(shell.stdout), data_dir, log)
+    return _wait_ready(int(shell.stdout), data_dir, log, tell)
 
 
-def _wait_ready(pid: int, data_dir: Path, log: Path) -> PidFile:
-    deadline = time.monotonic() + _START_PATIENCE
-    while time.monotonic() < deadline:
+def _wait_ready(pid: int, data_dir: Path, log: Path, tell: Tell) -> PidFile:
+    patience = Patience(_START_PATIENCE, tell, f"PostgreSQL (pid {pid}) to start; see {log}")
+    while True:
         found = PidFile.read(data_dir)
         if found is not None and found.pid == pid and found.status == "ready":
             return found
         if not _exists(pid):
-            raise EmbeddedError(f"PostgreSQL stopped while starting; {log} ends with:\n{tail(log)}")
-        time.sleep(_POLL)
-    raise EmbeddedError(f"PostgreSQL is not ready after {_START_PATIENCE:.0f} s; {log} ends with:\n{tail(log)}")
+            raise EmbeddedError(
+                f"PostgreSQL stopped while starting; {log} ends with:\n{tail(log)}{_full(log.parent)}"
+            )
+        if not patience.wait(_POLL):
+            raise EmbeddedError(
+                f"PostgreSQL is not ready after {_START_PATIENCE:.0f} s; {log} ends with:\n{tail(log)}"
+            )
 
 
-def wait_settled(data_dir: Path) -> PidFile | None:
+def _full(directory: Path) -> str:
+    """What to add where PostgreSQL could not even say that it had no room."""
+    free = os.statvfs(directory)
+    return f"\nno space is left in {directory}" if free.f_bavail * free.f_frsize < _LITTLE_SPACE else ""
+
+
+def wait_settled(data_dir: Path, tell: Tell) -> PidFile | None:
     """The running server once it is ready, None once it is gone. Raises EmbeddedError if it stays in between."""
-    deadline = time.monotonic() + _START_PATIENCE
+    patience = Patience(_START_PATIENCE, tell, f"the PostgreSQL on {data_dir}, which is starting or stopping")
     while (found := running(data_dir)) is not None:
         if found.status == "ready":
             return found
-        if time.monotonic() > deadline:
+        if not patience.wait(_POLL):
             raise EmbeddedError(f"the PostgreSQL on {data_dir} (pid {found.pid}) stays {found.status or 'silent'}")
-        time.sleep(_POLL)
     return None
 
 
-def terminate(data_dir: Path) -> None:
+def terminate(data_dir: Path, tell: Tell) -> None:
     """Stop the server: clients are disconnected, everything committed is on disk. Raises EmbeddedError."""
     found = running(data_dir)
     if found is None:
         return
     with contextlib.suppress(ProcessLookupError):
         os.kill(found.pid, signal.SIGINT)
-    deadline = time.monotonic() + _STOP_PATIENCE
+    patience = Patience(_STOP_PATIENCE, tell, f"PostgreSQL (pid {found.pid}) to stop")
     while _exists(found.pid):
-        if time.monotonic() > deadline:
+        if not patience.wait(_POLL):
             raise EmbeddedError(f"PostgreSQL (pid {found.pid}) has not stopped after {_STOP_PATIENCE:.0f} s")
-        time.sleep(_POLL)
 
 
 def _exists(pid: int) -> bool:

@@ -3,14 +3,15 @@
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg2
+from twisted.logger import Logger
 
+from copilot_socket.locks import LockError, Patience, Tell, exclusive
 from copilot_socket.store.embedded import postmaster
 from copilot_socket.store.embedded.account import Account, database_account, expected_account
 from copilot_socket.store.embedded.binaries import Programs, packaged_programs, reachable_programs
@@ -22,13 +23,16 @@ from copilot_socket.store.embedded.directories import (
     socket_directory,
 )
 from copilot_socket.store.embedded.errors import EmbeddedError
-from copilot_socket.store.embedded.locks import Presence, exclusive
+from copilot_socket.store.embedded.locks import Presence
+from copilot_socket.store.embedded.nameless import with_a_name
 
 DATABASE = "copilot"
 SUPERUSER = "copilot"
 _LOCK_PATIENCE = 330.0  # seconds; longer than a start of the other node may take
 _ORPHANS_PATIENCE = 10.0  # seconds for the backends of a killed server to notice
 _ANSWER_PATIENCE = 60.0  # seconds for a server to recover that runs already
+_log = Logger("copilot_socket.store.embedded")
+_LEAVING_PATIENCE = 1.0  # seconds for the server to notice that connections were closed
 _RECOVERING = "the database system is "  # … starting up, in recovery mode, shutting down
 _NO_SETTINGS: Mapping[str, str] = {}
 # Everyone who can open the socket is trusted, so only the database's own user (and root) can.
@@ -64,11 +68,13 @@ class EmbeddedPostgres:
     """A durable PostgreSQL with its data in `<state_dir>/postgres`, reached through a UNIX socket only.
 
     All methods block: call them before the reactor runs, or in a thread. `settings` override the server's.
-    A server that runs already, of another node or left by a killed one, is used as it is.
+    A server that runs already, of another node or left by a killed one, is used as it is. `tell` is told what is
+    being waited for; without it the log is.
     """
 
-    def __init__(self, state_dir: Path, settings: Mapping[str, str] = _NO_SETTINGS) -> None:
+    def __init__(self, state_dir: Path, settings: Mapping[str, str] = _NO_SETTINGS, tell: Tell | None = None) -> None:
         self.state_dir = state_dir.absolute()
+        self._tell: Tell = tell or (lambda text: _log.warn("{text}", text=text))
         self._settings = {**_SETTINGS, **settings}
         self._presence = Presence(self.state_dir / "postgres.users")
 
@@ -106,7 +112,7 @@ class EmbeddedPostgres:
                 found = self._answering(account)
                 self._presence.enter()
                 return _url(found.socket_dir or self.data_dir, DATABASE)
-        except OSError as error:
+        except (LockError, OSError) as error:
             raise EmbeddedError(f"the embedded PostgreSQL in {self.state_dir} cannot be used: {error}") from error
 
     def stop(self, only_if_unused: bool = True) -> bool:
@@ -125,28 +131,27 @@ class EmbeddedPostgres:
                     return True
                 if only_if_unused and (self._presence.others() or self._has_clients(found)):
                     return False
-                postmaster.terminate(self.data_dir)
+                postmaster.terminate(self.data_dir, self._tell)
                 if found.socket_dir is not None:
                     remove_short(found.socket_dir, database_account())
                 return True
-        except OSError as error:
+        except (LockError, OSError) as error:
             raise EmbeddedError(f"the embedded PostgreSQL in {self.state_dir} cannot be stopped: {error}") from error
 
     def _lock(self) -> AbstractContextManager[None]:
-        return exclusive(self.state_dir / "postgres.lock", _LOCK_PATIENCE)
+        return exclusive(self.state_dir / "postgres.lock", _LOCK_PATIENCE, self._tell)
 
     def _answering(self, account: Account) -> postmaster.PidFile:
         """A server that runs and has our database; one that dies just now gets a successor."""
-        deadline = time.monotonic() + _ANSWER_PATIENCE
+        patience = Patience(_ANSWER_PATIENCE, self._tell, f"the PostgreSQL in {self.data_dir} to let us in")
         while True:
-            found = postmaster.wait_settled(self.data_dir) or self._launch(account)
+            found = postmaster.wait_settled(self.data_dir, self._tell) or self._launch(account)
             try:
                 _ensure_database(_url(found.socket_dir or self.data_dir, "postgres"))
             except psycopg2.OperationalError as error:
                 alive = postmaster.running(self.data_dir) == found and _RECOVERING not in str(error)
-                if alive or time.monotonic() > deadline:
+                if alive or not patience.wait():
                     raise EmbeddedError(f"PostgreSQL runs but does not let us in: {error}") from error
-                time.sleep(0.02)
             else:
                 return found
 
@@ -156,10 +161,16 @@ class EmbeddedPostgres:
         except psycopg2.OperationalError as error:
             raise EmbeddedError(f"cannot ask PostgreSQL who is connected: {error}") from error
         try:
+            patience = Patience(_LEAVING_PATIENCE, self._tell, "clients to leave")
             with connection.cursor() as cursor:
-                cursor.execute(_OTHER_CLIENTS)
-                row = cursor.fetchone()
-                return row is not None and row[0] > 0
+                while True:
+                    cursor.execute(_OTHER_CLIENTS)
+                    [(count,)] = cursor.fetchall()
+                    if count == 0:
+                        return False
+                    connection.rollback()  # or the next look would find the same
+                    if not patience.wait():
+                        return True
         finally:
             connection.close()
 
@@ -184,14 +195,13 @@ class EmbeddedPostgres:
         self, programs: Programs, settings: Mapping[str, str], account: Account
     ) -> postmaster.PidFile:
         """Backends of a killed server hold its memory for a moment; PostgreSQL refuses to start beside them."""
-        deadline = time.monotonic() + _ORPHANS_PATIENCE
+        patience = Patience(_ORPHANS_PATIENCE, self._tell, "processes of a PostgreSQL that was killed")
         while True:
             try:
-                return postmaster.launch(programs, self.data_dir, settings, account, self.log_file)
+                return postmaster.launch(programs, self.data_dir, settings, account, self.log_file, self._tell)
             except EmbeddedError as error:
-                if "still in use" not in str(error) or time.monotonic() > deadline:
+                if "still in use" not in str(error) or not patience.wait(0.1):
                     raise
-            time.sleep(0.1)
 
     def _initialise(self, programs: Programs, account: Account) -> None:
         """Make the data directory under another name, then rename: half a database is never taken for one."""
@@ -201,7 +211,8 @@ class EmbeddedPostgres:
         command = [programs["initdb"], f"--pgdata={partial}", *_INITDB]
         if self._settings["fsync"] == "off":
             command.append("--no-sync")
-        result = subprocess.run(command, capture_output=True, text=True, check=False, **account.process_options())
+        with with_a_name(account) as options:
+            result = subprocess.run(command, capture_output=True, text=True, check=False, **options)
         if result.returncode != 0:
             shutil.rmtree(partial, ignore_errors=True)
             raise EmbeddedError(f"the database could not be made:\n{result.stdout}{result.stderr}".strip())

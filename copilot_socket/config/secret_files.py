@@ -1,0 +1,73 @@
+"""Secrets in files: those that a variable `…_FILE` names, and systemd's credentials (systemd.exec(5))."""
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from copilot_socket.config.model import Fault
+from copilot_socket.config.table import SECRETS
+
+SUFFIX = "_FILE"
+DIRECTORY = "CREDENTIALS_DIRECTORY"
+_LONGEST = 64 * 1024  # bytes
+
+
+@attrs.define
+class SecretFiles:
+    """Secrets by variable, and what is wrong with their files. *credentials* is a directory, or None."""
+
+    credentials: Path | None
+    faults: list[Fault] = attrs.field(factory=list)
+
+    def named_in(self, values: Mapping[str, str], origin: str) -> dict[str, str]:
+        """The secrets whose files *values* names. A relative path is one in the directory of credentials, if any."""
+        found = {}
+        for name in SECRETS:
+            variable = name + SUFFIX
+            given = values.get(variable, "").strip()
+            if not given:
+                continue
+            if values.get(name, "").strip():
+                self._fault(variable, given, f"only one of {name} and {variable}", origin)
+            else:
+                path = Path(given) if self.credentials is None else self.credentials / given
+                found[name] = self._read(variable, path, origin)
+        return found
+
+    def given_by_systemd(self) -> dict[str, str]:
+        """The secrets among the credentials; ``copilot-http-token`` is as good a name as ``COPILOT_HTTP_TOKEN``."""
+        if self.credentials is None:
+            return {}
+        try:
+            files = {path.name.upper().replace("-", "_"): path for path in sorted(self.credentials.iterdir())}
+        except OSError as error:
+            reason = f"a directory that can be read ({error.strerror})"
+            self._fault(DIRECTORY, str(self.credentials), reason, "environment")
+            return {}
+        return {name: self._read(name, files[name], DIRECTORY) for name in SECRETS if name in files}
+
+    def _read(self, variable: str, path: Path, origin: str) -> str:
+        """What is in the file, without space around it; empty, with a fault, when it will not do."""
+        reason = "it is empty"
+        try:
+            # Not to wait where nobody is at the other end of a pipe.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+            with os.fdopen(descriptor, "rb") as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    reason = "it is not a plain file"
+                elif len(data := file.read(_LONGEST + 1)) > _LONGEST:
+                    reason = f"it has more than {_LONGEST} bytes"
+                elif text := data.decode().strip():
+                    return text
+        except OSError as error:
+            reason = error.strerror or str(error)
+        except ValueError:  # of a path with a zero, too
+            reason = "it is not in UTF-8"
+        self._fault(variable, str(path), f"the path of a file that holds the secret ({reason})", origin)
+        return ""
+
+    def _fault(self, variable: str, value: str, allowed: str, origin: str) -> None:
+        self.faults.append(Fault(variable, value, allowed, origin))

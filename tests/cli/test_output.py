@@ -1,0 +1,218 @@
+"""What becomes of a command whose output can't be written, or is read by somebody who leaves."""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from copilot_socket.cli.node import Node, Refused
+from copilot_socket.cli.output import cell, table
+from tests.cli.support import CommandTestCase
+from tests.support.server import beside_python
+
+EVIL = "a\x1b]0;owned\x07\r\x9b31m\u202e\nb"
+SHOWN = "a\\x1b]0;owned\\x07\\r\\x9b31m\\u202e\\nb"
+
+
+class Told:
+    """How a command in a shell ended."""
+
+    def __init__(self, process: "subprocess.CompletedProcess[bytes]") -> None:
+        *errors, status = process.stderr.decode().splitlines()
+        self.status = int(status)
+        self.errors = errors
+        self.output = process.stdout
+
+
+class ShellTestCase(SynchronousTestCase):
+    """Commands in a shell, against a server that answers what the test says."""
+
+    def setUp(self) -> None:
+        self.documents: dict[str, Any] = {}
+        self.asked: list[tuple[str, str | None]] = []
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+        self.addCleanup(self.server.server_close)
+        self.addCleanup(self.server.shutdown)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def shell(self, line: str, environ: Mapping[str, str] = os.environ) -> Told:
+        """Run *line*, in which `copilot-socket` is ours; its first program's exit status is told."""
+        path = f"{Path(beside_python('copilot-socket')).parent}:/usr/bin:/bin"
+        kept = {name: environ[name] for name in ("LANG", "LC_ALL", "PYTHONIOENCODING") if name in environ}
+        script = f"{line}; echo ${{PIPESTATUS[0]}} >&2"
+        return Told(
+            subprocess.run(
+                ["/bin/bash", "-c", script],
+                env={**kept, "PATH": path, "URL": self.url, "HOME": "/nonexistent"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=60,
+                check=False,
+                cwd=Path.cwd(),
+            )
+        )
+
+
+def _handler(test: ShellTestCase) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            test.asked.append((self.path, self.headers.get("Authorization")))
+            status, headers, body = test.documents[self.path.partition("?")[0]]
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+            self.wfile.flush()
+            while status == 200 and self.path.startswith("/api/v1/events"):
+                if test.server._BaseServer__shutdown_request:  # type: ignore[attr-defined]
+                    return
+                self.connection.settimeout(0.05)
+                try:
+                    if not self.connection.recv(1):
+                        return
+                except TimeoutError:
+                    continue
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    return Handler
+
+
+class UnwritableTests(ShellTestCase):
+    """Standard output that takes nothing."""
+
+    def test_full_or_closed(self) -> None:
+        """One line says why, and the exit status is 1, for people, for programs and for help."""
+        for command in ("keys new", "keys new --json", "--help", "keys new --help", "--version"):
+            told = self.shell(f"copilot-socket {command} >/dev/full")
+            self.assertEqual(told.status, 1, command)
+            self.assertEqual(
+                told.errors, ["copilot-socket: can't write to standard output: No space left on device"], command
+            )
+        for command in ("keys new", "keys new --json"):
+            told = self.shell(f"copilot-socket {command} >&-")
+            self.assertEqual((told.status, told.errors), (1, ["copilot-socket: standard output is closed"]), command)
+
+    def test_errors_that_cannot_be_told(self) -> None:
+        """Where standard error can't be written to either, there is still the exit status."""
+        for redirections in (">&- 2>&-", ">/dev/full 2>/dev/full", "2>/dev/full <&-"):
+            told = self.shell(f"(copilot-socket jobs submit --file - --url $URL {redirections})")
+            self.assertEqual(told.errors, [], redirections)
+            self.assertEqual(told.status, 1, redirections)
+
+    def test_reader_that_leaves(self) -> None:
+        """`… | head` is silent, however much there was to say."""
+        jobs = [dict.fromkeys(_JOB, "x" * 200) for _ in range(2000)]
+        self.documents["/api/v1/jobs"] = (200, {}, _json({"jobs": jobs, "next": None}))
+        for option in ("", "--json"):
+            told = self.shell(f"copilot-socket jobs list --url $URL {option} | head -1")
+            self.assertEqual((told.status, told.errors), (1, []))
+            self.assertEqual(len(told.output.splitlines()), 1)
+
+    def test_tail_ends_with_its_reader(self) -> None:
+        """`tail | head -1` ends after its line, without another event, in the foreground and in the background."""
+        event = b'id: n-1\nevent: job\ndata: {"id": "J1", "status": "failed"}\n\n'
+        self.documents["/api/v1/events"] = (200, {}, event)
+        for line in (
+            "copilot-socket tail --url $URL | head -1",
+            "copilot-socket tail --json --url $URL | head -1",
+            "(copilot-socket tail --url $URL | head -1) & wait",
+        ):
+            told = self.shell(line)
+            self.assertEqual(told.errors, [], line)
+            self.assertIn(b"J1", told.output)
+
+    def test_ascii(self) -> None:
+        """Where the terminal knows only ASCII, the rest is written out."""
+        job = dict.fromkeys(_JOB, "Größe →")
+        self.documents["/api/v1/jobs"] = (200, {}, _json({"jobs": [job], "next": None}))
+        event = 'id: n-1\nevent: job\ndata: {"id": "Größe →", "status": "failed"}\n\n'.encode()
+        self.documents["/api/v1/events"] = (200, {}, event)
+        environ = {"LANG": "C", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
+        for line in ("jobs list --url $URL", "tail --url $URL | head -1"):
+            told = self.shell(f"copilot-socket {line}", environ)
+            self.assertEqual(told.errors, [])
+            self.assertIn(b"Gr\\xf6\\xdfe \\u2192", told.output)
+
+
+_JOB = ("id", "status", "command", "full_path", "branch", "account_id", "attempts", "updated_at")
+
+
+def _json(document: Any) -> bytes:
+    """A document in UTF-8."""
+    return json.dumps(document, ensure_ascii=False).encode()
+
+
+class EscapedTests(ShellTestCase):
+    """What strangers wrote."""
+
+    def test_lines(self) -> None:
+        """Nothing of it reaches a terminal raw: not in tables, not in errors, not in live events; JSON stays JSON."""
+        job = dict.fromkeys(_JOB, EVIL)
+        self.documents["/api/v1/jobs"] = (200, {}, _json({"jobs": [job], "next": EVIL}))
+        self.documents["/api/v1/jobs/x"] = (404, {}, _json({"title": EVIL, "detail": EVIL}))
+        self.documents["/api/v1/jobs/y"] = (500, {}, b"no JSON")
+        event = b"id: n-1\nevent: job\ndata: " + _json({"id": EVIL, "status": EVIL, "reason": EVIL}) + b"\n\n"
+        self.documents["/api/v1/events"] = (200, {}, event)
+        for line in ("jobs list", "jobs list --json", "jobs show x", "jobs show y", "tail | head -1"):
+            told = self.shell(
+                f"copilot-socket {line.replace(' |', ' --url $URL |') if '|' in line else line + ' --url $URL'}"
+            )
+            raw = told.output.decode() + "\n".join(told.errors)
+            self.assertFalse({"\x1b", "\x07", "\r", "\x9b", "\u202e"} & set(raw), line)
+            if line in ("jobs list", "jobs show x"):
+                self.assertIn(SHOWN, raw)
+
+    def test_cells(self) -> None:
+        """Columns are as wide as what is shown."""
+        rows = [["a", "b"], [cell(EVIL), cell(None)], [cell({"ä": 1}), cell(7)]]
+        self.assertEqual(
+            table(rows), [f"a{' ' * (len(SHOWN) - 1)}  b", f"{SHOWN}  -", f'{{"ä": 1}}{" " * (len(SHOWN) - 8)}  7']
+        )
+
+
+class TokenTests(ShellTestCase):
+    """Where the token goes."""
+
+    def test_redirections(self) -> None:
+        """A node that sends elsewhere is not followed: the token would go along."""
+        for status in (301, 302, 303, 307, 308):
+            self.documents["/api/v1/jobs"] = (status, {"Location": f"{self.url}/elsewhere"}, b"")
+            error = self.assertRaises(Refused, Node(self.url, "t0ken").ask, "GET", "/api/v1/jobs")
+            self.assertIn(f"{self.url}/elsewhere", str(error))
+        self.assertEqual(self.asked, [("/api/v1/jobs", "Bearer t0ken")] * 5)
+
+    def test_planted_file(self) -> None:
+        """A .env file that somebody else may write to neither names the node nor lends its token."""
+        Path(".env.development").write_text(
+            f"COPILOT_HTTP_PORT={self.server.server_port}\nCOPILOT_HTTP_TOKEN=t0ken\n"
+        )
+        self.addCleanup(Path(".env.development").unlink)
+        Path(".env.development").chmod(0o666)
+        told = self.shell("copilot-socket jobs list")
+        self.assertEqual((told.status, self.asked), (1, []))
+        self.assertIn("everyone may write to it", told.errors[0])
+
+
+class TokenOfTests(CommandTestCase):
+    """Which token is used with --url."""
+
+    def test_other_faults_do_not_matter(self) -> None:
+        """With --url the configuration may be faulty, but for the token, which may be in a file."""
+        Path("token").write_text("t0ken\n")
+        self.environ |= {"SOCKET_MODE": "9", "COPILOT_HTTP_TOKEN_FILE": "token"}
+        outcome = self.run_command("jobs", "list", "--url", "http://127.0.0.1:1")
+        self.assertIn("no answer from http://127.0.0.1:1", outcome.errors)
+        self.environ["COPILOT_HTTP_TOKEN_FILE"] = "/nowhere"
+        outcome = self.run_command("jobs", "list", "--url", "http://127.0.0.1:1")
+        self.assertIn("COPILOT_HTTP_TOKEN_FILE is '/nowhere'", outcome.errors)
+        self.assertNotIn("SOCKET_MODE", outcome.errors)

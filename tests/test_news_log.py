@@ -1,0 +1,189 @@
+"""Log lines about jobs, crawlers and connections: what they say, and how many of them there are."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from copilot_socket.handlers.crawlers import name_of
+from copilot_socket.logs import Levels, NewsLog
+from copilot_socket.logs.news import CONNECTIONS_A_SECOND, JOBS_A_SECOND
+from copilot_socket.logs.rates import MAX_KEYS, OncePerMinute
+from copilot_socket.telling import (
+    ConnectionChanged,
+    CrawlerChanged,
+    DiscoveryStored,
+    JobChanged,
+    JobsReported,
+    MessageRefused,
+    News,
+    Telling,
+)
+
+
+def completed(*numbers: int) -> JobsReported:
+    """So many jobs of the crawler c1 are completed."""
+    tries = [(f"J{number}.1.x", "hello:c1", "acct") for number in numbers]
+    return JobsReported("completed", "job_completed", tries, "completed")
+
+
+def refused(crawler: str = "c1", code: str = "stale_assignment") -> MessageRefused:
+    """A report that came too late."""
+    return MessageRefused("conn", crawler, "job_progress", code, "this try has ended")
+
+
+class NewsLogTests(SynchronousTestCase):
+    """On a clock that is moved by hand."""
+
+    def setUp(self) -> None:
+        """A log of level info."""
+        self.clock = Clock()
+        self.events: list[dict[str, Any]] = []
+        globalLogPublisher.addObserver(self.events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
+        self.open("info")
+
+    def open(self, level: str, *debug: str) -> None:
+        """Log at *level*."""
+        self.levels = Levels(level, debug)
+        self.telling = Telling()
+        self.log = NewsLog(self.levels, name_of, self.clock)
+        self.telling.listen_by_kind(self.log.listeners)
+
+    def tell(self, *news: News) -> list[str]:
+        """The lines that are written of *news*, with their levels."""
+        self.events.clear()
+        for each in news:
+            self.telling.tell(each)
+        return self.lines()
+
+    def lines(self) -> list[str]:
+        """What was written since the last look."""
+        written = [event for event in self.events if self.levels.predicate(event).name == "maybe"]
+        lines = [f"{event['log_level'].name}: {formatEvent(event)}" for event in written]
+        self.events.clear()
+        return lines
+
+    def test_failures(self) -> None:
+        """A failure names command, path, error, assignment and crawler, whether it is the last one or not."""
+        failed: dict[str, Any] = {"command": "issues", "full_path": "g/p", "error": "404 {not} found"}
+        again = JobChanged("J", "queued", "job_failed", "J.1.x", "hello:c1", "queued again", "failed", "a", **failed)
+        last = JobChanged("J", "failed", "job_failed", "J.3.x", "pid:b:n:7:9:1000", None, "failed", "a", **failed)
+        lost = JobChanged("J", "queued", "time-out", "J.1.x", None, "no report", "timed_out", "a", "users", None)
+        self.assertEqual(
+            self.tell(again, last, lost),
+            [
+                "info: job J is queued after job_failed: 404 {not} found (issues g/p, assignment J.1.x, crawler c1)",
+                "warn: job J is failed after job_failed: 404 {not} found "
+                "(issues g/p, assignment J.3.x, crawler pid 7 (uid 1000))",
+                "info: job J is queued after time-out: no report (users, assignment J.1.x)",
+            ],
+        )
+
+    def test_completions(self) -> None:
+        """A line each; of many in a second the first ones, and then one that sums the others up."""
+        self.assertEqual(
+            self.tell(completed(1)),
+            ["info: job J1 is completed after job_completed (assignment J1.1.x, crawler c1)"],
+        )
+        lines = self.tell(completed(*range(500)), completed(*range(500)))
+        self.assertEqual(len(lines), JOBS_A_SECOND - 1)
+        self.clock.advance(1.0)
+        self.assertEqual(self.lines(), [f"info: {1000 - JOBS_A_SECOND + 1} more jobs completed in the last second"])
+        self.assertEqual(len(self.tell(completed(1))), 1)
+        self.clock.advance(10.0)
+        self.assertEqual(self.lines(), [])
+
+    def test_everything_else_in_a_burst(self) -> None:
+        """Failures, discoveries, connections and crawlers that come thick and fast are summed up as well."""
+        for news, most, what in (
+            (JobChanged("J", "failed", "job_failed"), JOBS_A_SECOND, "jobs failed"),
+            (DiscoveryStored("J", "J.1.x", "hello:c1", 2, 7), JOBS_A_SECOND, "parts of discoveries were stored"),
+            (CrawlerChanged("c1", "came"), CONNECTIONS_A_SECOND, "changes of connections and crawlers"),
+        ):
+            self.assertEqual(len(self.tell(*[news] * (most + 7))), most, what)
+            self.clock.advance(1.0)
+            self.assertEqual(self.lines(), [f"info: 7 more {what} in the last second"])
+
+    def test_stop(self) -> None:
+        """What is still to be summed up is, when the node stops; no call is left behind."""
+        self.tell(completed(*range(20)))
+        self.log.stop()
+        self.assertEqual(self.lines(), ["info: 10 more jobs completed in the last second"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_discoveries(self) -> None:
+        """A discovery is a line with what came of it."""
+        self.assertEqual(
+            self.tell(DiscoveryStored("J", "J.1.x", "hello:c1", 2, 7)),
+            ["info: job J discovered 2 areas, 7 new jobs (assignment J.1.x, crawler c1)"],
+        )
+
+    def test_connections(self) -> None:
+        """Nothing is written where there is no reason."""
+        self.assertEqual(
+            self.tell(
+                ConnectionChanged("conn", "c1", "opened"), ConnectionChanged("conn", "c1", "closed", "it left")
+            ),
+            ["info: connection conn opened: crawler c1", "info: connection conn closed: crawler c1, it left"],
+        )
+
+    def test_refused_messages(self) -> None:
+        """One line a minute for each crawler, with the number of those that were not written."""
+        line = "info: job_progress of crawler c1 is refused, stale_assignment: this try has ended"
+        self.assertEqual(self.tell(*[refused()] * 50), [line])
+        self.assertEqual(len(self.tell(refused("c2"))), 1)
+        self.clock.advance(60.0)
+        self.assertEqual(
+            self.tell(refused(), refused()), [f"{line} (49 more of its messages since the last such line)"]
+        )
+        self.clock.advance(60.0)
+        self.clock.advance(60.0)
+        self.assertEqual(len(self.tell(refused())), 1)
+
+    def test_debug(self) -> None:
+        """Every change and every refusal is a line where debug lines are asked for."""
+        self.open("info", "socket:wire", "socket:store")
+        lines = self.tell(completed(*range(50)), *[refused()] * 50, JobChanged("J", "running", "job_started"))
+        self.assertEqual(len(lines), 101)
+        self.assertEqual(lines[-1], "debug: job J is running after job_started")
+
+    def test_quiet(self) -> None:
+        """What would not be written is not made."""
+        self.open("warn")
+        self.assertEqual(list(self.log.listeners), [JobChanged])
+
+
+class OncePerMinuteTests(SynchronousTestCase):
+    """Many crawlers."""
+
+    def counts(self, keys: Iterable[str]) -> list[int | None]:
+        """What comes of lines with these keys."""
+        return [self.limit.counted(key) for key in keys]
+
+    def test_bounded(self) -> None:
+        """Past so many crawlers within a minute the others count as one, and nothing more is kept."""
+        clock = Clock()
+        self.limit = OncePerMinute(clock.seconds)
+        self.assertEqual(set(self.counts(map(str, range(MAX_KEYS)))), {0})
+        self.assertEqual(self.counts(["x", "y", "z"]), [0, None, None])
+        self.assertEqual(len(self.limit._kept), MAX_KEYS + 1)
+        clock.advance(60.0)
+        self.assertEqual(self.counts(["x", "y"]), [0, 0])
+        self.assertEqual(len(self.limit._kept), 2)
+
+
+class NameTests(SynchronousTestCase):
+    """Crawlers have one name everywhere."""
+
+    def test_names(self) -> None:
+        """The crawlerId, or the process, or the connection; a crawlerId may look like anything."""
+        for key, name in (
+            ("hello:c1", "c1"),
+            ("hello:pid:a:b", "pid:a:b"),
+            ("pid:boot-id:pid:[4026531836]:4711:99:1000", "pid 4711 (uid 1000)"),
+            ("connection:abc", "connection abc"),
+        ):
+            self.assertEqual(name_of(key), name)
