@@ -1,0 +1,118 @@
+-- The scheme, host and port of a URL, written in one way; NULL for what is no http or https URL with a host, or has a
+-- user name, a query, a fragment or a backslash. The same as origin() in core/origins.py. The body is bound to what it
+-- calls when it is made, whatever the search_path is later.
+CREATE FUNCTION copilot_origin(url text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN (
+  SELECT lower((part[1] || '://' || part[2]) COLLATE "C")
+         || CASE WHEN part[3]::integer <> CASE part[1] WHEN 'http' THEN 80 ELSE 443 END
+              THEN ':' || part[3]::integer ELSE '' END
+  FROM regexp_match(
+    url, '^(https?)://([A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?(?:/[!"$->@-\[\]-~]*)?$') AS part
+  WHERE coalesce(part[3]::integer, 1) BETWEEN 1 AND 65535
+);
+
+ALTER TABLE accounts
+  -- Why the last refresh brought no token, and when that was; no reason after one that did, neither for a new credential.
+  ADD COLUMN credential_error text,
+  ADD COLUMN credential_checked_at timestamptz,
+  -- How many refreshes in a row have failed, and when GitLab may be asked again.
+  ADD COLUMN refresh_failures integer NOT NULL DEFAULT 0,
+  ADD COLUMN refresh_after timestamptz;
+
+-- What this server is to the GitLab at an origin; GITLAB_CLIENT_ID says it for that of GITLAB_URL. client_secret is
+-- encrypted like the tokens of accounts.
+CREATE TABLE oauth_clients (
+  origin        text PRIMARY KEY CHECK (coalesce(copilot_origin(origin) = origin, false)),
+  client_id     text NOT NULL CHECK (octet_length(client_id) BETWEEN 1 AND 1024),
+  client_secret text,
+  redirect_uri  text CHECK (octet_length(redirect_uri) BETWEEN 1 AND 2048),
+  created_at    timestamptz NOT NULL DEFAULT now(),
+  updated_at    timestamptz NOT NULL DEFAULT now()
+);
+
+DO $$
+DECLARE
+  changed bigint;
+BEGIN
+  UPDATE accounts SET gitlab_url = regexp_replace(gitlab_url, '^(https?://)[^/?#]*@', '\1')
+    WHERE gitlab_url ~ '^https?://[^/?#]*@';
+  GET DIAGNOSTICS changed = ROW_COUNT;
+  IF changed > 0 THEN
+    RAISE NOTICE 'user name and password were removed from gitlab_url of % accounts', changed;
+  END IF;
+  UPDATE jobs SET gitlab_url = regexp_replace(gitlab_url, '^(https?://)[^/?#]*@', '\1')
+    WHERE gitlab_url ~ '^https?://[^/?#]*@';
+  -- A job's own URL was taken as it came, and stayed when its account moved. The work is still wanted, of the GitLab
+  -- that the account's token is for.
+  UPDATE jobs j SET gitlab_url = a.gitlab_url FROM accounts a
+    WHERE a.id = j.account_id AND j.status NOT IN ('completed', 'failed', 'cancelled') AND j.gitlab_url <> a.gitlab_url
+      AND (copilot_origin(j.gitlab_url) = copilot_origin(a.gitlab_url)) IS NOT TRUE;
+  GET DIAGNOSTICS changed = ROW_COUNT;
+  IF changed > 0 THEN
+    RAISE NOTICE 'gitlab_url of % live jobs named another origin than that of their accounts and is now the accounts''',
+      changed;
+  END IF;
+END
+$$;
+
+-- A job's crawler is given its account's token, and takes it to the job's gitlab_url. By the right of the tables' owner,
+-- like the check of a foreign key: whoever may insert jobs need not be allowed to lock accounts.
+CREATE FUNCTION copilot_keep_job_origin() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+  account_url text;
+BEGIN
+  -- Locked as its foreign key locks it in a moment, so that the account doesn't move meanwhile.
+  SELECT gitlab_url INTO account_url FROM accounts WHERE id = NEW.account_id FOR KEY SHARE;
+  IF account_url <> NEW.gitlab_url
+     AND (copilot_origin(account_url) = copilot_origin(NEW.gitlab_url)) IS NOT TRUE THEN
+    RAISE check_violation USING
+      MESSAGE = format('gitlab_url of a job must have the origin of its account, %s, not %s',
+                       coalesce(copilot_origin(account_url), 'which has no valid one'),
+                       coalesce(copilot_origin(NEW.gitlab_url), 'none')),
+      HINT = 'Leave gitlab_url out to take that of the account.',
+      TABLE = 'jobs', COLUMN = 'gitlab_url', CONSTRAINT = 'jobs_origin';
+  END IF;
+  RETURN NEW;
+END
+$$;
+
+-- After jobs_complete_new: triggers run in the order of their names.
+CREATE TRIGGER jobs_origin BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION copilot_keep_job_origin();
+-- Not BEFORE: that would lock each row of each update once more.
+CREATE TRIGGER jobs_origin_kept AFTER UPDATE OF account_id, gitlab_url ON jobs FOR EACH ROW
+  EXECUTE FUNCTION copilot_keep_job_origin();
+
+CREATE FUNCTION copilot_keep_account_origin() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF copilot_origin(NEW.gitlab_url) IS NULL THEN
+    RAISE check_violation USING
+      MESSAGE = 'gitlab_url of an account must be an http or https URL with a host, without user name, query or fragment',
+      TABLE = 'accounts', COLUMN = 'gitlab_url', CONSTRAINT = 'accounts_origin';
+  END IF;
+  IF TG_OP = 'UPDATE' AND copilot_origin(NEW.gitlab_url) IS DISTINCT FROM copilot_origin(OLD.gitlab_url) THEN
+    -- Whoever inserts a job of this account is waited for, or waits and then sees the new URL.
+    PERFORM FROM accounts WHERE id = OLD.id FOR UPDATE;
+    IF EXISTS (SELECT FROM jobs WHERE account_id = OLD.id AND status NOT IN ('completed', 'failed', 'cancelled')) THEN
+      RAISE object_in_use USING
+        MESSAGE = format('account %L has live jobs and can''t move to another origin', OLD.id),
+        HINT = 'Cancel its jobs, or wait for their end.',
+        TABLE = 'accounts', COLUMN = 'gitlab_url', CONSTRAINT = 'accounts_origin';
+    END IF;
+  END IF;
+  RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER accounts_origin BEFORE INSERT OR UPDATE OF gitlab_url ON accounts FOR EACH ROW
+  EXECUTE FUNCTION copilot_keep_account_origin();
+
+-- The tables of this schema, whatever the caller's search_path is, and no temporary ones of the same names.
+DO $$
+DECLARE
+  name text;
+BEGIN
+  FOREACH name IN ARRAY '{copilot_keep_job_origin,copilot_keep_account_origin}'::text[] LOOP
+    EXECUTE format('ALTER FUNCTION %I() SET search_path = %I, pg_temp', name, current_schema());
+  END LOOP;
+END
+$$;
