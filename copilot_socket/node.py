@@ -43,6 +43,7 @@ from copilot_socket.store.discoveries import Discoveries
 from copilot_socket.store.hand_out import HandOut
 from copilot_socket.store.leases import Leases
 from copilot_socket.store.listener import Listener
+from copilot_socket.store.oauth_clients import OAuthClient, OAuthClients
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.writer import Writer
@@ -53,6 +54,8 @@ from copilot_socket.wire.validators import Decoder, explanations
 
 POLL = 1.0
 """Seconds between looks for work that no notification told of."""
+TOKEN_PATIENCE = 30.0
+"""Seconds that a stopping node waits for GitLab's answer to a refresh: a pair that nobody stores is lost for good."""
 SILENCE_CHECKS = 30
 """How often within a heartbeat time-out silence is looked for."""
 
@@ -88,8 +91,8 @@ class Node(Service):
         self._claim_connection = self.database.dedicated(settings=HOT)
         claims = Claims(self._claim_connection, self.id)
         vault = Vault(config.secret_keys)
-        grant = GitLabGrant(reactor, config.gitlab_client_id, config.gitlab_client_secret)
-        tokens = Tokens(self.database, vault, grant, self.id, reactor, self.telling)
+        grant = GitLabGrant(reactor, OAuthClients(self.database, vault, _configured_clients(config)))
+        self._tokens = tokens = Tokens(self.database, vault, grant, self.id, reactor, self.telling)
         self.registry = Registry()
         self.dispatcher = Dispatcher(
             self.registry, self.writer, claims, tokens, self.transitions, reactor, self.telling
@@ -271,6 +274,7 @@ class Node(Service):
         )
         await self.ports.close()
         self.factory.read(False)
+        finishing = Deferred.fromCoroutine(self._tokens.stop(max(limit, TOKEN_PATIENCE)))
         settled = gatherResults([Deferred.fromCoroutine(self.dispatcher.stop()), self.writer.drained()])
         try:
             await settled.addTimeout(limit, self._reactor)
@@ -280,6 +284,7 @@ class Node(Service):
                 "{count} reports were not committed in time: {error!r}", count=self.writer.waiting, error=error
             )
         self.factory.close_all("the node stops")
+        await finishing
         self._listener.stop()
         self._write_connection.close()
         self._discovery_connection.close()
@@ -306,3 +311,9 @@ class Node(Service):
     async def _poll(self) -> None:
         await self._due.look()
         self.dispatcher.wake()
+
+
+def _configured_clients(config: Config) -> dict[str, OAuthClient]:
+    if config.gitlab_url is None or config.gitlab_client_id is None:
+        return {}
+    return {config.gitlab_url: OAuthClient(config.gitlab_client_id, config.gitlab_client_secret)}

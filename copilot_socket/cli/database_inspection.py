@@ -24,6 +24,7 @@ TABLES = (
     "job_past_tries",
     "jobs",
     "nodes",
+    "oauth_clients",
     "socket_connections",
 )
 """Those that a node writes to."""

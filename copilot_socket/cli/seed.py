@@ -45,7 +45,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         parser.add_argument(
             f"--{name.replace('_', '-')}", dest=f"seed_{name}", metavar="VALUE", help=f"{meaning} (or {variable})"
         )
-    add_config_options(parser)
+    add_config_options(parser, taken=("gitlab-url",))
     add_examples(
         parser,
         "copilot-socket seed",

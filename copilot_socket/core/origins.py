@@ -24,6 +24,11 @@ def origin(url: str) -> str | None:
     return f"{scheme}://{host.lower()}:{int(port)}" if 0 < int(port) < 65536 else None
 
 
+def same_origin(one: str, other: str) -> bool:
+    """Whether what may be sent to *one* may be sent to *other*."""
+    return one == other or (origin(one) is not None and origin(one) == origin(other))
+
+
 def token_endpoint(gitlab_url: str) -> str:
     """Where the GitLab at *gitlab_url*, which may be the address of its API, gives out new tokens."""
     base = gitlab_url.rstrip("/")

@@ -8,11 +8,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 import orjson
 
+from copilot_socket.core.origins import origin
 from copilot_socket.http.messages import Fault
 
 Check = Callable[[Any], Any]
@@ -88,15 +88,11 @@ def timestamp(value: Any) -> str:
 
 def url(value: Any) -> str:
     """The address of a GitLab: http or https, a host, no user name, query or fragment; without a slash at the end."""
-    try:
-        parts = urlsplit(text(2048)(value))
-        _ = parts.port
-    except ValueError:
-        parts = urlsplit("")
-    right = parts.scheme in ("http", "https") and parts.hostname and parts.username is None
-    if not right or parts.query or parts.fragment or not re.fullmatch("[!-~]+", value):
+    scheme, colon, rest = text(2048)(value).partition(":")
+    found = f"{scheme.lower()}{colon}{rest}".rstrip("/")
+    if origin(found) is None:
         raise ValueError("must be an http or https URL with a host and without user name, query or fragment")
-    return f"{parts.scheme}{value[len(parts.scheme) :]}".rstrip("/")
+    return found
 
 
 def json_object(value: Any) -> Any:

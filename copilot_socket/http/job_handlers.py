@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -11,12 +11,21 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from copilot_socket.core.jobs import COMMANDS, Event, Refusal, Status
+from copilot_socket.core.origins import origin
 from copilot_socket.http import bodies, queries
 from copilot_socket.http.fields import one_of, text
 from copilot_socket.http.messages import Call, Fault, Problem, Reply, invalid, reply
 from copilot_socket.store.catalog import Catalog
-from copilot_socket.store.submission import MAX_JOBS, Key, KeyReused, NewJob, Submission, UnknownAccounts
-from copilot_socket.store.transitions import Transitions, TwinExists
+from copilot_socket.store.submission import (
+    MAX_JOBS,
+    ForeignOrigins,
+    Key,
+    KeyReused,
+    NewJob,
+    Submission,
+    UnknownAccounts,
+)
+from copilot_socket.store.transitions import AccountMoved, Transitions, TwinExists
 
 SLICE = 250
 """So many jobs are validated before the reactor gets its turn: a few milliseconds."""
@@ -53,6 +62,8 @@ class JobHandlers:
             submitted = await self.submission.submit(jobs, key)
         except UnknownAccounts as error:
             raise invalid(_unknown(error, documents, paths)) from None
+        except ForeignOrigins as error:
+            raise invalid(_foreign(error, jobs, paths)) from None
         except KeyReused:
             fault = "this Idempotency-Key came with another body before"
             raise Problem(422, fault, errors=[{"path": "", "message": fault}]) from None
@@ -106,6 +117,8 @@ class JobHandlers:
             answer = (await self.transitions.apply([job_id], event))[job_id]
         except TwinExists as error:
             raise Problem(409, str(error), twin=error.twin) from None
+        except AccountMoved as error:
+            raise Problem(409, str(error)) from None
         if answer is None:
             raise _no_job()
         if isinstance(answer, Refusal):
@@ -144,6 +157,16 @@ def _unknown(error: UnknownAccounts, documents: list[Any], paths: list[str]) -> 
         Fault(f"{path}/account_id", f"there is no account {item['account_id']!r}")
         for item, path in zip(documents, paths, strict=True)
         if item["account_id"] in error.accounts
+    ]
+
+
+def _foreign(error: ForeignOrigins, jobs: Sequence[NewJob], paths: list[str]) -> list[Fault]:
+    return [
+        Fault(
+            f"{paths[index]}/gitlab_url",
+            f"is at {origin(jobs[index]['gitlab_url'])}: must be at {allowed}, like its account's, or left out",
+        )
+        for index, allowed in error.allowed.items()
     ]
 
 

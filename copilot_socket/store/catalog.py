@@ -54,8 +54,8 @@ _ERROR = (
     "is_recoverable", "resolution",
 )  # fmt: skip
 _ACCOUNT = (
-    "id", "provider", "gitlab_url", "has_refresh_token", "token_expires_at", "credential_status", "created_at",
-    "updated_at",
+    "id", "provider", "gitlab_url", "has_refresh_token", "token_expires_at", "credential_status", "credential_error",
+    "credential_checked_at", "created_at", "updated_at",
 )  # fmt: skip
 _AREA = ("full_path", "gitlab_id", "name", "type", "created_at")
 _CRAWLER = (
@@ -66,8 +66,8 @@ _NO_FILTERS: Mapping[str, str] = MappingProxyType({})
 _JSONB = frozenset({"resume_state", "progress", "metadata", "context"})
 
 _ACCOUNTS = """
-SELECT id, provider, gitlab_url, refresh_token IS NOT NULL, token_expires_at, credential_status, created_at,
-       updated_at
+SELECT id, provider, gitlab_url, refresh_token IS NOT NULL, token_expires_at, credential_status, credential_error,
+       credential_checked_at, created_at, updated_at
 FROM accounts
 """
 

@@ -5,7 +5,9 @@ from typing import Any, Required, TypedDict
 
 import attrs
 import orjson
+import psycopg2.errors
 
+from copilot_socket.core.origins import origin, same_origin
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.hand_out import HandOut
@@ -62,11 +64,23 @@ class UnknownAccounts(Exception):
         self.accounts = accounts
 
 
+class ForeignOrigins(Exception):
+    """Jobs name a GitLab that their accounts' tokens are not for; nothing was stored.
+
+    ``allowed``: for the index of each such job, the origin of its account, None where that has none.
+    """
+
+    def __init__(self, allowed: Mapping[int, str | None]) -> None:
+        super().__init__(f"{len(allowed)} jobs have another origin than their accounts")
+        self.allowed = allowed
+
+
 class KeyReused(Exception):
     """The Idempotency-Key was used before, for another request."""
 
 
-_ACCOUNTS = "SELECT id FROM accounts WHERE id = ANY (%(ids)s)"
+# Locked as the jobs' foreign key locks them in a moment, so that none moves meanwhile.
+_ACCOUNTS = "SELECT id, gitlab_url FROM accounts WHERE id = ANY (%(ids)s) ORDER BY id FOR KEY SHARE"
 
 _NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
@@ -127,7 +141,8 @@ class Submission:
     async def submit(self, jobs: Sequence[NewJob], key: Key | None = None) -> Submitted:
         """Store *jobs* in one transaction. With *key*, a repetition gets the first answer again.
 
-        Raises :class:`UnknownAccounts`, :class:`KeyReused`, or what the database raises; nothing is stored then.
+        Raises :class:`UnknownAccounts`, :class:`ForeignOrigins`, :class:`KeyReused`, or what the database raises;
+        nothing is stored then.
         """
         if key is None and len(jobs) == 1:
             at_once = await self._at_once(jobs[0])
@@ -151,7 +166,11 @@ class Submission:
             given = await self._hand_out.submit(job["command"], parameters, stored)
             if made:
                 return attrs.evolve(made[0], handed_out=given)
-        for row in await self._database.hot_query("submit_one", _INSERT, parameters):
+        try:
+            rows = await self._database.hot_query("submit_one", _INSERT, parameters)
+        except psycopg2.errors.CheckViolation:
+            return None  # the ordinary way says what is wrong
+        for row in rows:
             stored(row[0])
         return made[0] if made else None
 
@@ -181,7 +200,7 @@ class Submission:
     async def _store(self, tx: Transaction, jobs: Sequence[NewJob]) -> Submitted:
         if not jobs:
             return Submitted([], [])
-        await _refuse_unknown_accounts(tx, jobs)
+        await _check_accounts(tx, jobs)
         [(milliseconds,)] = await tx.query(_NOW)
         ids = ulids(milliseconds, len(jobs))
         rows = {job_id: {"id": job_id, **job} for job_id, job in zip(ids, jobs, strict=True)}
@@ -213,8 +232,16 @@ async def _take(tx: Transaction, key: Key) -> Submitted | None:
     return None
 
 
-async def _refuse_unknown_accounts(tx: Transaction, jobs: Sequence[NewJob]) -> None:
+async def _check_accounts(tx: Transaction, jobs: Sequence[NewJob]) -> None:
+    """Each job's account exists, and is at the GitLab that the job names."""
     named = frozenset(job["account_id"] for job in jobs)
-    known = {row[0] for row in await tx.query(_ACCOUNTS, {"ids": sorted(named)})}
-    if named - known:
-        raise UnknownAccounts(named - known)
+    urls: dict[str, str] = dict(await tx.query(_ACCOUNTS, {"ids": sorted(named)}))
+    if named - urls.keys():
+        raise UnknownAccounts(named - urls.keys())
+    foreign = {
+        index: origin(own)
+        for index, job in enumerate(jobs)
+        if not same_origin(job.get("gitlab_url", own := urls[job["account_id"]]), own)
+    }
+    if foreign:
+        raise ForeignOrigins(foreign)

@@ -68,7 +68,7 @@ PIECES = st.one_of(
     st.sampled_from(["private-token", "token", "glpat-", "Bearer ", "://", OWN, OWN[:9], "\\u00", "\\"]),
 )
 TEXTS = st.lists(PIECES, max_size=8).map("".join)
-TOKENS = st.sampled_from([None, OWN, "short", "12345678", "1f1f1f1f", "nabcdefg"])
+TOKENS = st.sampled_from(["", OWN, "short", "12345678", "1f1f1f1f", "nabcdefg"])
 DOCUMENTS = st.recursive(
     st.one_of(TEXTS, st.integers(-(10**9), 10**9), st.booleans(), st.none(), st.just(12345678)),
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(TEXTS, inner, max_size=4)),
@@ -119,8 +119,8 @@ class TextTests(SynchronousTestCase):
         self.assertIs(masked(text, OWN), text)
 
     @given(TEXTS, TOKENS)
-    @example("private_token=glpat-aaaaaaaa***", None)
-    def test_idempotent_and_never_longer(self, text: str, token: str | None) -> None:
+    @example("private_token=glpat-aaaaaaaa***", "")
+    def test_idempotent_and_never_longer(self, text: str, token: str) -> None:
         """Masking twice is masking once, and makes nothing longer."""
         once = masked(text, token)
         self.assertEqual(masked(once, token), once)
@@ -163,8 +163,8 @@ class JsonTests(SynchronousTestCase):
             self.assertEqual(result, [value.replace(token, "***")])
 
     @given(DOCUMENTS, TOKENS)
-    @example({"private-token\\": 1234}, None)
-    def test_json_stays_json(self, value: Any, token: str | None) -> None:
+    @example({"private-token\\": 1234}, "")
+    def test_json_stays_json(self, value: Any, token: str) -> None:
         """Whatever the document and the token, the result is JSON, no longer than before, and masked for good."""
         document = orjson.dumps(value)
         once = masked_json(document, token)
@@ -175,7 +175,7 @@ class JsonTests(SynchronousTestCase):
             self.assertIs(once, document)
 
     @given(st.lists(st.one_of(TEXTS, st.integers(-(10**9), 10**9), st.none()), max_size=6), TOKENS)
-    def test_only_strings_change(self, values: list[Any], token: str | None) -> None:
+    def test_only_strings_change(self, values: list[Any], token: str) -> None:
         """Each element of a list is what it was, or a string whose secrets are masked."""
         after = orjson.loads(masked_json(orjson.dumps(values), token))
         self.assertEqual(shape(after), shape(values))
