@@ -9,7 +9,7 @@ from copilot_socket.cli.inspection import Finding
 from copilot_socket.config import Config, masked_url
 from copilot_socket.store import migrate
 from copilot_socket.store.database import DEDICATED
-from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres
+from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres, secret_key
 
 _PATIENCE = 5  # seconds to connect
 TABLES = (
@@ -80,6 +80,7 @@ def inspect_database(config: Config) -> Iterator[Finding]:
         name = masked_url(config.database_url)
         yield from _inspect_url(config.database_url, name, config.database_pool, embedded=False)
         return
+    yield from _secret_key(config)
     embedded = EmbeddedPostgres(config.state_dir)
     name = f"embedded PostgreSQL in {config.state_dir}"
     try:
@@ -93,6 +94,20 @@ def inspect_database(config: Config) -> Iterator[Finding]:
             embedded.stop()  # it keeps running if a node uses it
     except EmbeddedError as error:
         yield Finding("database", False, str(error), "do what the message says, or set DATABASE_URL to a PostgreSQL")
+
+
+def _secret_key(config: Config) -> Iterator[Finding]:
+    """Whether the embedded database's own key can be used, where it counts."""
+    path = config.state_dir / secret_key.NAME
+    try:
+        secret_key.read(path)
+    except FileNotFoundError:
+        if not config.secret_keys:
+            yield Finding("secret key", True, f"{path}: will be made when a node starts")
+    except (OSError, EmbeddedError) as error:
+        yield Finding("secret key", False, str(error), "do what the message says, as the user whom nodes run as")
+    else:
+        yield Finding("secret key", True, f"{path}: keep a copy of it elsewhere")
 
 
 def _inspect_url(url: str, name: str, pool: int, *, embedded: bool) -> Iterator[Finding]:

@@ -6,9 +6,11 @@ binaries    where the programs are, and a copy where the database user can reach
 account     who PostgreSQL runs as; it refuses to run as root
 directories the state directory, the sockets' directory, what others may do there
 locks       what keeps two nodes of one machine out of each other's way
+secret_key  the key that tokens are encrypted with
 """
 
 from copilot_socket.store.embedded.errors import EmbeddedError
+from copilot_socket.store.embedded.secret_key import keys_in_use
 from copilot_socket.store.embedded.supervisor import EmbeddedPostgres
 
-__all__ = ["EmbeddedError", "EmbeddedPostgres"]
+__all__ = ["EmbeddedError", "EmbeddedPostgres", "keys_in_use"]
