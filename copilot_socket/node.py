@@ -54,7 +54,7 @@ from copilot_socket.wire.validators import Decoder, explanations
 
 POLL = 1.0
 """Seconds between looks for work that no notification told of."""
-TOKEN_PATIENCE = 30.0
+TOKEN_PATIENCE = 20.0
 """Seconds that a stopping node waits for GitLab's answer to a refresh: a pair that nobody stores is lost for good."""
 SILENCE_CHECKS = 30
 """How often within a heartbeat time-out silence is looked for."""
