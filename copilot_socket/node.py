@@ -121,6 +121,7 @@ class Node(Service):
             self.telling,
             heartbeat_timeout=config.heartbeat_timeout,
             connection_timeout=config.connection_timeout,
+            reveal=tokens.reveal_or_nothing,
             put_down=self.dispatcher.ownership.put_down,
             on_room=self.dispatcher.wake,
         )

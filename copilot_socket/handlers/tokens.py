@@ -126,6 +126,13 @@ class Tokens:
         """The token behind its stored form."""
         return self._vault.decrypt(stored)
 
+    def reveal_or_nothing(self, stored: str) -> str:
+        """The same, or nothing where no key fits."""
+        try:
+            return self.reveal(stored)
+        except VaultError:
+            return ""
+
     def good(self, job: Claimed) -> bool:
         """Whether *job* can be sent with the token that its account has now."""
         return job.credential_status == "valid" and (job.expires_in is None or job.expires_in > MIN_LIFETIME)
@@ -134,12 +141,12 @@ class Tokens:
         """A token of *account* that lives long enough. Raises :class:`Refused` or :class:`Unavailable`."""
         return await self._in_time(self._fresh(account))
 
-    async def for_assignment(self, assignment: str, crawler: str) -> Granted:
-        """A token newer than the one that *crawler* was given for *assignment*.
+    async def for_assignment(self, assignment: str, crawler: str, confirmed: "Deferred[None]") -> Granted:
+        """A token newer than the one that *crawler* was given for *assignment*, once that is *confirmed* to be its.
 
         Raises :class:`Refused` (also for assignments that are not this crawler's) or :class:`Unavailable`.
         """
-        return await self._in_time(self._for_assignment(assignment, crawler))
+        return await self._in_time(self._for_assignment(assignment, crawler, confirmed))
 
     async def stop(self, limit: float) -> None:
         """Begin no refresh any more; wait up to *limit* seconds until the pairs that are on their way are stored."""
@@ -168,7 +175,8 @@ class Tokens:
             return self.reveal(credential.access_token)
         return (await self._refresh(account, credential.generation)).access_token
 
-    async def _for_assignment(self, assignment: str, crawler: str) -> Granted:
+    async def _for_assignment(self, assignment: str, crawler: str, confirmed: "Deferred[None]") -> Granted:
+        await confirmed
         names = {"job": job_of(assignment), "assignment": assignment}
         rows = await self._database.query(sql("account_of_assignment"), names)
         if not rows:

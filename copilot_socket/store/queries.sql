@@ -209,8 +209,9 @@ ON CONFLICT (id) DO UPDATE SET
   metadata = socket_connections.metadata || excluded.metadata, ended_at = excluded.ended_at
 
 -- name: held_by
-SELECT crawler_job_id, reported_at IS NOT NULL FROM job_assignments
-WHERE crawler_key = %(key)s AND completed_at IS NULL ORDER BY web_app_job_id
+SELECT a.crawler_job_id, a.reported_at IS NOT NULL, t.access_token
+FROM job_assignments a JOIN accounts t ON t.id = a.account_id
+WHERE a.crawler_key = %(key)s AND a.completed_at IS NULL ORDER BY a.web_app_job_id
 
 -- name: must_confirm
 UPDATE job_assignments SET confirm_by = now() + %(grace)s * interval '1 second'

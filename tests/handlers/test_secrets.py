@@ -192,13 +192,17 @@ class SecretTests(NodeTestCase):
                 resumeState=leaks["resumeState"],
             )
             await crawler.sync()
+        await crawler.leave()
+        back = await self.crawler()
+        back.say("job_failed", first, error=f"<{MARK}-access-2>", isRecoverable=False)
+        await back.sync()
         await self.ask_everything()
         for name, content in self.answers.items():
             self.assertNotIn(MARK.encode(), content, name)
         self.assertEqual([item for item in [*map(str, news), *self.events] if MARK in item], [])
-        self.assertEqual(self.query("SELECT count(*)::int FROM job_error_log"), [(6,)])
+        self.assertEqual(self.query("SELECT count(*)::int FROM job_error_log"), [(7,)])
         self.assertEqual(
-            self.query("SELECT count(*)::int FROM job_error_log WHERE error_message LIKE '%***%'"), [(6,)]
+            self.query("SELECT count(*)::int FROM job_error_log WHERE error_message LIKE '%***%'"), [(7,)]
         )
 
 

@@ -171,7 +171,7 @@ class RefreshTests(TokenTestCase):
             await until(lambda queued=queued: self.tries(queued) == ["returned"])
             self.assertEqual(self.status(queued), "queued")
         self.assertEqual(self.account("credential_status"), ("valid",))
-        self.assertEqual(sum(item.reserved for item in node.registry), 0)
+        await until(lambda: sum(item.reserved for item in node.registry) == 0)
 
     async def test_two_at_once(self) -> None:
         """Two crawlers of one account that ask at once share one refresh and get the same token."""
@@ -203,6 +203,26 @@ class RefreshTests(TokenTestCase):
         back = await self.crawler("two")
         self.assertEqual([item["accessToken"] for item in await back.ask()], ["access-2"])
         self.granted(await self.refreshed(back, job), "access-3")
+
+    async def test_it_is_a_report(self) -> None:
+        """A request names the assignment: its crawler has that, need not confirm it, and is not sent it again."""
+        await self.node()
+        crawler, job = await self.at_work()
+        self.query("UPDATE job_assignments SET confirm_by = now() + interval '1 hour'")
+        self.granted(await self.refreshed(crawler, job), "access-2")
+        self.assertEqual(
+            self.query("SELECT confirm_by, reported_at IS NOT NULL FROM job_assignments"), [(None, True)]
+        )
+        await crawler.leave()
+        self.assertEqual(await (await self.crawler("one")).ask(), [])
+
+    async def test_behind_what_came_before(self) -> None:
+        """A request behind the end of its own try finds that ended: there is no token."""
+        await self.node()
+        crawler, job = await self.at_work()
+        crawler.raw(crawler.form("job_completed", job, success=True, finalCounts={}))
+        self.refused(await self.refreshed(crawler, job))
+        self.assertEqual(self.gitlab.asked, 0)
 
     async def test_lifetime_unknown(self) -> None:
         """Where GitLab does not say how long a token lives, the crawler is told its usual two hours."""
