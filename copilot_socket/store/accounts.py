@@ -40,19 +40,23 @@ class LiveJobs(Exception):
 
 # What PostgreSQL may refuse stands in a statement without tokens: a failed one is written to its log, row and all.
 _PUT = """
-INSERT INTO accounts (id, provider, gitlab_url, access_token, token_expires_at, token_generation)
-VALUES (%(id)s, %(provider)s, %(gitlab_url)s, '', %(expires)s::timestamptz, 0)
+INSERT INTO accounts AS a (id, provider, gitlab_url, access_token, token_expires_at)
+VALUES (%(id)s, %(provider)s, %(gitlab_url)s, '-', %(expires)s::timestamptz)
 ON CONFLICT (id) DO UPDATE SET
-  provider = excluded.provider, gitlab_url = excluded.gitlab_url, token_expires_at = excluded.token_expires_at
+  provider = excluded.provider, gitlab_url = excluded.gitlab_url, token_expires_at = excluded.token_expires_at,
+  token_generation = a.token_generation + 1
 RETURNING xmax = 0
 """
 
-_RENEW = "UPDATE accounts SET token_expires_at = %(expires)s::timestamptz WHERE id = %(id)s RETURNING true"
+_RENEW = """
+UPDATE accounts SET token_expires_at = %(expires)s::timestamptz, token_generation = token_generation + 1
+WHERE id = %(id)s RETURNING true
+"""
 
 _CREDENTIAL = """
 UPDATE accounts SET
   access_token = %(access)s, refresh_token = %(refresh)s, credential_status = 'valid', credential_error = NULL,
-  credential_checked_at = NULL, token_generation = token_generation + 1, refresh_failures = 0, refresh_after = NULL,
+  credential_checked_at = NULL, refresh_failures = 0, refresh_after = NULL,
   refresh_node = NULL, refresh_until = NULL, updated_at = now()
 WHERE id = %(id)s
 """

@@ -12,7 +12,7 @@ from copilot_socket.store.migrate import APPLICATION_NAME
 # What PostgreSQL may refuse stands in a statement without tokens: a failed one is written to its log.
 _ACCOUNT = """
 INSERT INTO accounts (id, provider, gitlab_url, access_token, token_expires_at)
-VALUES (%(id)s, %(provider)s, %(gitlab_url)s, '', %(expires)s::timestamptz)
+VALUES (%(id)s, %(provider)s, %(gitlab_url)s, '-', %(expires)s::timestamptz)
 ON CONFLICT (id) DO NOTHING RETURNING id
 """
 

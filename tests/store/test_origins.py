@@ -91,6 +91,28 @@ class OriginTests(SynchronousDatabaseTestCase):
             self.assertRaises(psycopg2.errors.CheckViolation, self.run_, f"UPDATE jobs SET {change}")
         self.run_("UPDATE jobs SET gitlab_url = 'https://gitlab.example.org/other'")
 
+    def test_what_has_ended(self) -> None:
+        """A job that has ended may be of any GitLab: that is history, and a dump may hold it."""
+        self.add_job("g/1")
+        self.run_("UPDATE jobs SET status = 'completed'; UPDATE jobs SET gitlab_url = 'https://old.example'")
+        insert = "INSERT INTO jobs (account_id, command, status, gitlab_url) VALUES ('a', 'users', %s, 'https://old.example')"
+        self.run_(insert, "failed")
+        self.assertRaises(psycopg2.errors.CheckViolation, self.run_, insert, "paused")
+
+    def test_anywhere(self) -> None:
+        """The checks hold on for the tables in another schema, for sessions that do not look there."""
+        self.run_("ALTER SCHEMA public RENAME TO elsewhere; SET search_path = pg_catalog")
+        insert = (
+            "INSERT INTO elsewhere.jobs (id, account_id, command, full_path, provider, gitlab_url)"
+            " VALUES ('01ARZ3NDEKTSV4RRFFQ69G5FAV', 'a', 'issues', 'g', 'gitlab-onprem', %s)"
+        )
+        self.assertRaises(psycopg2.errors.CheckViolation, self.run_, insert, "https://evil.example")
+        move = "UPDATE elsewhere.accounts SET gitlab_url = 'https://new.example'"
+        self.run_(move)
+        self.assertRaises(
+            psycopg2.errors.CheckViolation, self.run_, "UPDATE elsewhere.accounts SET gitlab_url = 'https://u@h'"
+        )
+
     def test_no_table_of_the_callers(self) -> None:
         """A temporary table called accounts tells the check nothing."""
         self.run_(

@@ -55,64 +55,77 @@ BEGIN
 END
 $$;
 
--- A job's crawler is given its account's token, and takes it to the job's gitlab_url. By the right of the tables' owner,
--- like the check of a foreign key: whoever may insert jobs need not be allowed to lock accounts.
-CREATE FUNCTION copilot_keep_job_origin() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+-- A job's crawler is given its account's token, and takes it to the job's gitlab_url.
+--
+-- What is looked at for each row stands in WHEN and in functions with a body of standard SQL: both are bound to the tables
+-- when they are made, wherever these are later, whatever the caller's search_path is, and whichever temporary tables
+-- there are; and a function that is called for nothing costs nothing.
+
+-- By the right of the tables' owner, like the check of a foreign key: whoever may insert jobs need not be allowed to
+-- lock accounts. Locked as the foreign key locks it in a moment, so that the account doesn't move meanwhile.
+CREATE FUNCTION copilot_foreign_origin(account text, url text) RETURNS boolean LANGUAGE sql VOLATILE SECURITY DEFINER
+BEGIN ATOMIC
+  SELECT a.gitlab_url <> url AND (copilot_origin(a.gitlab_url) = copilot_origin(url)) IS NOT TRUE
+  FROM accounts a WHERE a.id = account FOR KEY SHARE;
+END;
+
+CREATE FUNCTION copilot_refuse_foreign_job() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-  account_url text;
+  own_origin text;
+  other_origin text;
 BEGIN
-  -- Locked as its foreign key locks it in a moment, so that the account doesn't move meanwhile.
-  SELECT gitlab_url INTO account_url FROM accounts WHERE id = NEW.account_id FOR KEY SHARE;
-  IF account_url <> NEW.gitlab_url
-     AND (copilot_origin(account_url) = copilot_origin(NEW.gitlab_url)) IS NOT TRUE THEN
-    RAISE check_violation USING
-      MESSAGE = format('gitlab_url of a job must have the origin of its account, %s, not %s',
-                       coalesce(copilot_origin(account_url), 'which has no valid one'),
-                       coalesce(copilot_origin(NEW.gitlab_url), 'none')),
-      HINT = 'Leave gitlab_url out to take that of the account.',
-      TABLE = 'jobs', COLUMN = 'gitlab_url', CONSTRAINT = 'jobs_origin';
-  END IF;
-  RETURN NEW;
+  EXECUTE format('SELECT %1$I.copilot_origin(gitlab_url), %1$I.copilot_origin($1) FROM %1$I.accounts WHERE id = $2',
+                 TG_TABLE_SCHEMA)
+    INTO own_origin, other_origin USING NEW.gitlab_url, NEW.account_id;
+  RAISE check_violation USING
+    MESSAGE = format('gitlab_url of a job must have the origin of its account''s, %s, not %s',
+                     coalesce(own_origin, 'which has none'), coalesce(other_origin, 'none')),
+    HINT = 'Leave gitlab_url out to take that of the account.',
+    TABLE = 'jobs', COLUMN = 'gitlab_url', CONSTRAINT = 'jobs_origin';
 END
 $$;
 
--- After jobs_complete_new: triggers run in the order of their names.
-CREATE TRIGGER jobs_origin BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION copilot_keep_job_origin();
+-- After jobs_complete_new: triggers run in the order of their names. What has ended may be of any GitLab.
+CREATE TRIGGER jobs_origin BEFORE INSERT ON jobs FOR EACH ROW
+  WHEN (NEW.status NOT IN ('completed', 'failed', 'cancelled')
+        AND copilot_foreign_origin(NEW.account_id, NEW.gitlab_url))
+  EXECUTE FUNCTION copilot_refuse_foreign_job();
 -- Not BEFORE: that would lock each row of each update once more.
 CREATE TRIGGER jobs_origin_kept AFTER UPDATE OF account_id, gitlab_url ON jobs FOR EACH ROW
-  EXECUTE FUNCTION copilot_keep_job_origin();
+  WHEN (NEW.status NOT IN ('completed', 'failed', 'cancelled')
+        AND copilot_foreign_origin(NEW.account_id, NEW.gitlab_url))
+  EXECUTE FUNCTION copilot_refuse_foreign_job();
 
-CREATE FUNCTION copilot_keep_account_origin() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION copilot_refuse_account_url() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF copilot_origin(NEW.gitlab_url) IS NULL THEN
-    RAISE check_violation USING
-      MESSAGE = 'gitlab_url of an account must be an http or https URL with a host, without user name, query or fragment',
-      TABLE = 'accounts', COLUMN = 'gitlab_url', CONSTRAINT = 'accounts_origin';
-  END IF;
-  IF TG_OP = 'UPDATE' AND copilot_origin(NEW.gitlab_url) IS DISTINCT FROM copilot_origin(OLD.gitlab_url) THEN
-    -- Whoever inserts a job of this account is waited for, or waits and then sees the new URL.
-    PERFORM FROM accounts WHERE id = OLD.id FOR UPDATE;
-    IF EXISTS (SELECT FROM jobs WHERE account_id = OLD.id AND status NOT IN ('completed', 'failed', 'cancelled')) THEN
-      RAISE object_in_use USING
-        MESSAGE = format('account %L has live jobs and can''t move to another origin', OLD.id),
-        HINT = 'Cancel its jobs, or wait for their end.',
-        TABLE = 'accounts', COLUMN = 'gitlab_url', CONSTRAINT = 'accounts_origin';
-    END IF;
-  END IF;
-  RETURN NEW;
+  RAISE check_violation USING
+    MESSAGE = 'gitlab_url of an account must be an http or https URL with a host, without user name, query or fragment',
+    TABLE = 'accounts', COLUMN = 'gitlab_url', CONSTRAINT = 'accounts_origin';
 END
 $$;
 
 CREATE TRIGGER accounts_origin BEFORE INSERT OR UPDATE OF gitlab_url ON accounts FOR EACH ROW
-  EXECUTE FUNCTION copilot_keep_account_origin();
+  WHEN (copilot_origin(NEW.gitlab_url) IS NULL) EXECUTE FUNCTION copilot_refuse_account_url();
 
--- The tables of this schema, whatever the caller's search_path is, and no temporary ones of the same names.
-DO $$
+CREATE FUNCTION copilot_refuse_move() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-  name text;
+  live boolean;
 BEGIN
-  FOREACH name IN ARRAY '{copilot_keep_job_origin,copilot_keep_account_origin}'::text[] LOOP
-    EXECUTE format('ALTER FUNCTION %I() SET search_path = %I, pg_temp', name, current_schema());
-  END LOOP;
+  -- Whoever inserts a job of this account is waited for, or waits and then sees the new URL.
+  EXECUTE format('SELECT FROM %I.accounts WHERE id = $1 FOR UPDATE', TG_TABLE_SCHEMA) USING OLD.id;
+  EXECUTE format('SELECT EXISTS (SELECT FROM %I.jobs WHERE account_id = $1
+                                 AND status NOT IN (''completed'', ''failed'', ''cancelled''))', TG_TABLE_SCHEMA)
+    INTO live USING OLD.id;
+  IF live THEN
+    RAISE object_in_use USING
+      MESSAGE = format('account %L has live jobs and can''t move to another origin', OLD.id),
+      HINT = 'Cancel its jobs, or wait for their end.',
+      TABLE = 'accounts', COLUMN = 'gitlab_url', CONSTRAINT = 'accounts_moved';
+  END IF;
+  RETURN NEW;
 END
 $$;
+
+CREATE TRIGGER accounts_moved BEFORE UPDATE OF gitlab_url ON accounts FOR EACH ROW
+  WHEN (copilot_origin(NEW.gitlab_url) IS DISTINCT FROM copilot_origin(OLD.gitlab_url))
+  EXECUTE FUNCTION copilot_refuse_move();
