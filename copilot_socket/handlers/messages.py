@@ -15,7 +15,7 @@ from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES, Loss
 from copilot_socket.core.messages import Hello, JobRequest, Message
 from copilot_socket.core.promises import Promise
 from copilot_socket.core.replies import Reply, TokenRefreshResponse, Welcome
-from copilot_socket.core.reports import Body, Progressed
+from copilot_socket.core.reports import Body
 from copilot_socket.handlers import reading
 from copilot_socket.handlers.crawlers import Crawler, Link
 from copilot_socket.handlers.dispatcher import Dispatcher
@@ -47,18 +47,6 @@ class Terms:
 def plain_crawler(key: str, crawler_id: str, terms: Terms) -> Crawler:
     """A crawler that has not said who it is."""
     return Crawler(key, crawler_id, True, terms.plain_jobs, PLAIN_ENTITY_TYPES)
-
-
-class _Stored:
-    """Listens for the outcome of a report, for a Deferred."""
-
-    def answered(self, _reply: Reply | None, about: "Deferred[None]") -> None:
-        """It is stored."""
-        about.callback(None)
-
-    def failed(self, problem: Exception, about: "Deferred[None]") -> None:
-        """It is not; the assignment is over, or never was."""
-        about.errback(Refused(str(problem)))
 
 
 class Messages:
@@ -222,15 +210,13 @@ class Messages:
     # -- tokens
 
     def _token_refresh(self, link: Link, message: Message) -> "Deferred[Reply]":
-        """A report that says nothing but that its crawler has the job; its answer waits until that is stored."""
-        stored: Deferred[None] = Deferred()
-        self._reports.submit(link, message, Progressed({})).listen(_Stored(), stored)
-        return Deferred.fromCoroutine(self._refresh(link.crawler, message, stored))
+        return Deferred.fromCoroutine(self._refresh(link.crawler, message))
 
-    async def _refresh(self, crawler: Crawler, message: Message, stored: "Deferred[None]") -> Reply:
+    async def _refresh(self, crawler: Crawler, message: Message) -> Reply:
+        crawler.reported_since_request = True
         assert message.job_id is not None
         try:
-            granted = await self._tokens.for_assignment(message.job_id, crawler.key, stored)
+            granted = await self._tokens.for_assignment(message.job_id, crawler.key)
         except (Refused, Unavailable) as problem:
             self.log.info("No token for {assignment}: {why}", assignment=message.job_id, why=problem)
             granted = Granted("", None)

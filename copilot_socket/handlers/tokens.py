@@ -141,12 +141,12 @@ class Tokens:
         """A token of *account* that lives long enough. Raises :class:`Refused` or :class:`Unavailable`."""
         return await self._in_time(self._fresh(account))
 
-    async def for_assignment(self, assignment: str, crawler: str, confirmed: "Deferred[None]") -> Granted:
-        """A token newer than the one that *crawler* was given for *assignment*, once that is *confirmed* to be its.
+    async def for_assignment(self, assignment: str, crawler: str) -> Granted:
+        """A token newer than the one that *crawler* was given for *assignment*.
 
         Raises :class:`Refused` (also for assignments that are not this crawler's) or :class:`Unavailable`.
         """
-        return await self._in_time(self._for_assignment(assignment, crawler, confirmed))
+        return await self._in_time(self._for_assignment(assignment, crawler))
 
     async def stop(self, limit: float) -> None:
         """Begin no refresh any more; wait up to *limit* seconds until the pairs that are on their way are stored."""
@@ -175,8 +175,7 @@ class Tokens:
             return self.reveal(credential.access_token)
         return (await self._refresh(account, credential.generation)).access_token
 
-    async def _for_assignment(self, assignment: str, crawler: str, confirmed: "Deferred[None]") -> Granted:
-        await confirmed
+    async def _for_assignment(self, assignment: str, crawler: str) -> Granted:
         names = {"job": job_of(assignment), "assignment": assignment}
         rows = await self._database.query(sql("account_of_assignment"), names)
         if not rows:

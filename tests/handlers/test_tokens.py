@@ -204,26 +204,6 @@ class RefreshTests(TokenTestCase):
         self.assertEqual([item["accessToken"] for item in await back.ask()], ["access-2"])
         self.granted(await self.refreshed(back, job), "access-3")
 
-    async def test_it_is_a_report(self) -> None:
-        """A request names the assignment: its crawler has that, need not confirm it, and is not sent it again."""
-        await self.node()
-        crawler, job = await self.at_work()
-        self.query("UPDATE job_assignments SET confirm_by = now() + interval '1 hour'")
-        self.granted(await self.refreshed(crawler, job), "access-2")
-        self.assertEqual(
-            self.query("SELECT confirm_by, reported_at IS NOT NULL FROM job_assignments"), [(None, True)]
-        )
-        await crawler.leave()
-        self.assertEqual(await (await self.crawler("one")).ask(), [])
-
-    async def test_behind_what_came_before(self) -> None:
-        """A request behind the end of its own try finds that ended: there is no token."""
-        await self.node()
-        crawler, job = await self.at_work()
-        crawler.raw(crawler.form("job_completed", job, success=True, finalCounts={}))
-        self.refused(await self.refreshed(crawler, job))
-        self.assertEqual(self.gitlab.asked, 0)
-
     async def test_lifetime_unknown(self) -> None:
         """Where GitLab does not say how long a token lives, the crawler is told its usual two hours."""
         self.gitlab.token.lifetime = None
