@@ -9,6 +9,7 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from copilot_socket import __version__
+from copilot_socket.core.causes import Cause
 from copilot_socket.store.database import PoolUse
 
 
@@ -48,6 +49,10 @@ class Live(Protocol):
         """Whether the database answered when it was last asked."""
 
     @property
+    def cause(self) -> Cause | None:
+        """Why the node can't do its work; None if it can."""
+
+    @property
     def pool(self) -> PoolUse:
         """How the pool is used."""
 
@@ -78,6 +83,13 @@ class _LiveCollector(Collector):
         )
         yield GaugeMetricFamily("copilot_event_streams", "Open streams of live events", value=live.event_streams)
         yield GaugeMetricFamily("copilot_database_up", "Whether the database answers", value=live.database_up)
+        unready = GaugeMetricFamily(
+            "copilot_node_unready", "Whether this is why the node can't do its work", labels=["cause"]
+        )
+        why = live.cause
+        for cause in Cause:
+            unready.add_metric([cause.label], cause is why)
+        yield unready
         yield GaugeMetricFamily("copilot_database_pool_size", "Connections that the pool may have", value=pool.size)
         yield GaugeMetricFamily("copilot_database_pool_in_use", "Connections of the pool in use", value=pool.in_use)
         yield GaugeMetricFamily("copilot_database_pool_waiting", "Requests that wait for one", value=pool.waiting)

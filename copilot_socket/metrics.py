@@ -91,7 +91,7 @@ class Metrics:
         accounts: dict[str, int] = dict(await database.query(sql("count_accounts")))
         for credential in _CREDENTIALS:
             self._accounts.labels(credential).set(accounts.get(credential, 0))
-        self._read_at.set(database.reactor.seconds())
+        self._read_at.set_to_current_time()
 
     def _job(self, news: telling.JobChanged) -> None:
         self._changes.add(news.status, news.event)

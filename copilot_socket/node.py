@@ -6,7 +6,6 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
-from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -28,10 +27,11 @@ from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.site import Parts, make_site
+from copilot_socket.http.slices import Slices
 from copilot_socket.logs import Levels, NewsLog
 from copilot_socket.metrics import Metrics
 from copilot_socket.ports import Ports
-from copilot_socket.status import NodeStatus
+from copilot_socket.status import CHECK, RENEWAL, NodeStatus
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.batches import Batches, Settings
 from copilot_socket.store.catalog import Catalog
@@ -44,18 +44,22 @@ from copilot_socket.store.hand_out import HandOut
 from copilot_socket.store.leases import Leases
 from copilot_socket.store.listener import Listener
 from copilot_socket.store.oauth_clients import OAuthClient, OAuthClients
+from copilot_socket.store.outage import Outages
+from copilot_socket.store.probe import PATIENCE, Probe
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.writer import Writer
 from copilot_socket.telling import Telling
 from copilot_socket.timers import Task, Timers
 from copilot_socket.wire.factory import CrawlerFactory
-from copilot_socket.wire.validators import Decoder, explanations
+from copilot_socket.wire.validators import Decoder
 
 POLL = 1.0
 """Seconds between looks for work that no notification told of."""
 TOKEN_PATIENCE = 20.0
 """Seconds that a stopping node waits for GitLab's answer to a refresh: a pair that nobody stores is lost for good."""
+CHECK_LIMIT = PATIENCE + 2.0
+"""Seconds that a check of the database takes at the most."""
 SILENCE_CHECKS = 30
 """How often within a heartbeat time-out silence is looked for."""
 
@@ -80,6 +84,7 @@ class Node(Service):
         self.telling = Telling()
         policy = RetryPolicy(base=config.retry_delay)
         limits = Limits(config.query_timeout, config.transaction_timeout)
+        self.outages = Outages(reactor)
         self.database = Database(self.dsn, reactor, limits, config.database_pool)
         self.transitions = Transitions(self.database, policy, self.telling)
         settings = Settings(self.id, config.lease, config.retry_attempts)
@@ -91,6 +96,7 @@ class Node(Service):
         self._claim_connection = self.database.dedicated(settings=HOT)
         claims = Claims(self._claim_connection, self.id)
         vault = Vault(config.secret_keys)
+        self._probe = Probe(self.dsn, vault, self.outages, reactor, limits)
         grant = GitLabGrant(reactor, OAuthClients(self.database, vault, _configured_clients(config)))
         self._tokens = tokens = Tokens(self.database, vault, grant, self.id, reactor, self.telling)
         self.registry = Registry()
@@ -139,36 +145,41 @@ class Node(Service):
         )
         messages = Messages(self.writer, self.dispatcher, self.presence, tokens, self._reactor, self.telling, terms)
         self.factory = CrawlerFactory(
-            Decoder(),
+            Decoder(config.max_message_size),
             messages,
             Door(self.presence, self.dispatcher, terms),
             self._reactor,
+            self.attention,
             self.telling,
             max_connections=config.max_connections,
             max_message_size=config.max_message_size,
+            patience=config.heartbeat_timeout,
         )
         self.writer.on_flow = self._flow
-        self.factory.on_reading = self._reading
 
     def _build_http(self, vault: Vault) -> None:
         config, reactor = self.config, self._reactor
-        self.status = NodeStatus(self, self._reactor)
+        self.status = NodeStatus(self, self._probe, reactor)
         self.metrics = Metrics(CollectorRegistry())
         gauges.show(self.status, self.metrics.registry)
         self.telling.listen_by_kind(self.metrics.listeners)
         self.telling.listen_by_kind(NewsLog(Levels(config.log_level, config.debug)).listeners)
         self.feed = Feed(self.telling, reactor, self.id, self.registry.name_of)
         wake = self.dispatcher.work_came
+        slices = Slices(reactor)
         self.site = make_site(
             Parts(
-                submission=Submission(self.database, config.retry_attempts, self.telling, self._hand_out),
+                submission=Submission(
+                    self.database, config.retry_attempts, self.telling, slices.next, self._hand_out
+                ),
                 catalog=Catalog(self.database),
-                accounts=Accounts(self.database, vault, self.transitions, self.telling, wake),
+                accounts=Accounts(self.database, vault, self.transitions, wake),
                 transitions=self.transitions,
                 feed=self.feed,
                 health=self.status,
                 registry=self.metrics.registry if config.enable_metrics else None,
                 reactor=reactor,
+                slices=slices,
                 wake=wake,
                 token=config.http_token,
                 origins=frozenset(config.allowed_origins),
@@ -179,16 +190,19 @@ class Node(Service):
         """Every periodic task of the node."""
         config = self.config
         lease_round = config.lease / 3
+        limit = 2 * config.transaction_timeout  # for a few statements, each of which ends within its own
+        time_outs = min(60.0, config.job_timeout / 10, config.reconnect_grace)
         tasks = [
             Task("silence", self._silence_interval, self.presence.look_for_silence),
-            Task("lease renewal", lease_round, self.presence.renew),
-            Task("release of expired leases", min(5.0, lease_round), self.presence.release_lost),
-            Task("job time-outs", min(60.0, config.job_timeout / 10, config.reconnect_grace), self.presence.time_out),
-            Task("poll", POLL, self._poll),
-            Task("lost requests and claims", lease_round, self.dispatcher.look_after),
+            Task("stalled connections", self._silence_interval, self.factory.cut_off_stalled),
+            Task(RENEWAL, lease_round, self.presence.renew, retry=1.0, limit=config.lease),
+            Task("release of expired leases", min(5.0, lease_round), self.presence.release_lost, limit=limit),
+            Task("job time-outs", time_outs, self.presence.time_out, limit=limit),
+            Task("poll", POLL, self._poll, limit=limit),
+            Task("lost requests and claims", lease_round, self.dispatcher.look_after, limit=limit),
             Task("dead nodes", config.lease, self._leases.forget_dead),
             Task("cleanup", config.cleanup_interval, self._cleanup().run),
-            Task("database check", 1.0, self.status.check_database),
+            Task(CHECK, 1.0, self.status.check_database, limit=CHECK_LIMIT),
         ]
         if config.enable_metrics:
             tasks.append(Task("gauges", config.metrics_interval, lambda: self.metrics.refresh_in_time(self.database)))
@@ -214,17 +228,16 @@ class Node(Service):
         self._starting.addErrback(self._not_started)
 
     async def _start(self) -> None:
-        await self.timers.run_once("lease renewal")
+        await self.timers.run_once(CHECK)
+        self.timers.start(CHECK)  # so that whoever asks learns why the node does not start
         await self._listener.start()
-        await self.timers.run_once("database check")
+        await self.timers.run_once(RENEWAL)
         if self.config.enable_metrics:
             await self.timers.run_once("gauges")
         self.timers.start()
         self.factory.read(True)
         self.status.started()
         self._introduce()
-        # Before the first faulty message comes, which would have to wait for it, and everybody with it.
-        await deferToThread(explanations)
 
     def _not_started(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:
@@ -290,6 +303,7 @@ class Node(Service):
         self._write_connection.close()
         self._discovery_connection.close()
         self._hand_out.close()
+        self._probe.close()
         self.database.close()
 
     # -- between the parts
@@ -300,14 +314,6 @@ class Node(Service):
             self.presence.database_failed()
         if self._stopping is None:
             self.factory.read(flowing)
-
-    def _reading(self, reading: bool) -> None:
-        """Time in which the node does not read is no silence."""
-        now = self._reactor.seconds()
-        if reading:
-            self.attention.resume(now)
-        else:
-            self.attention.pause(now)
 
     async def _poll(self) -> None:
         await self._due.look()

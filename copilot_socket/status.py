@@ -3,26 +3,31 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import psycopg2
 from twisted.internet.interfaces import IReactorTime
 
+from copilot_socket.core.causes import Cause
 from copilot_socket.store.database import PoolUse
-from copilot_socket.store.faults import DatabaseAway
+from copilot_socket.store.probe import Probe
 
 if TYPE_CHECKING:
     from copilot_socket.node import Node
+
+CHECK, RENEWAL = "database check", "lease renewal"
+"""Names of periodic tasks without which a node can't do its work."""
+WRITER_PATIENCE = 2.0
+"""Seconds for which the writer may be without its connection: it makes a new one by itself."""
 
 
 class NodeStatus:
     """Read by ``/health/*`` and by the gauges of ``/metrics``."""
 
-    def __init__(self, node: "Node", reactor: IReactorTime) -> None:
+    def __init__(self, node: "Node", probe: Probe, reactor: IReactorTime) -> None:
         self._node = node
+        self._probe = probe
         self._reactor = reactor
         self._started_at: float | None = None
         self._stopping = False
-        self._database_error: str | None = "not asked yet"
-        self._latency: float | None = None
+        self._pool_waits_since: float | None = None
         self.on_running: Callable[[], None] = lambda: None
 
     def started(self) -> None:
@@ -35,15 +40,15 @@ class NodeStatus:
         self._stopping = True
 
     async def check_database(self) -> None:
-        """Ask the database for a sign of life."""
-        begun = self._reactor.seconds()
-        try:
-            await self._node.database.query("SELECT 1")
-        except (DatabaseAway, psycopg2.Error) as error:
-            self._database_error, self._latency = str(error).split("\n", 1)[0], None
+        """Find out whether the node can work with its database; to be called every second."""
+        now = self._reactor.seconds()
+        if not self.pool.waiting:
+            self._pool_waits_since = None
+        elif self._pool_waits_since is None:
+            self._pool_waits_since = now
+        await self._probe.look()
+        if self._probe.cause not in (None, Cause.SECRET_KEY):
             self._node.presence.database_failed()
-        else:
-            self._database_error, self._latency = None, self._reactor.seconds() - begun
 
     @property
     def running(self) -> bool:
@@ -51,15 +56,32 @@ class NodeStatus:
         return self._started_at is not None and not self._stopping
 
     @property
+    def cause(self) -> Cause | None:
+        """Why the node can't do its work although it runs; None if it can."""
+        if self._probe.cause is not None:
+            return self._probe.cause
+        now, timers = self._reactor.seconds(), self._node.timers
+        away_since = self._node.writer.away_since
+        if away_since is not None and now - away_since > WRITER_PATIENCE:
+            return Cause.WRITES
+        if timers.failing(RENEWAL):
+            return Cause.LEASE
+        if any(timers.overdue):
+            return Cause.STUCK
+        waits_since = self._pool_waits_since
+        if waits_since is not None and now - waits_since > self._node.config.query_timeout:
+            return Cause.POOL
+        return None
+
+    @property
     def error(self) -> str | None:
-        """What is wrong, if anything."""
+        """What is wrong, if anything, for everyone to read."""
         if self._stopping:
             return "the node is stopping"
+        cause = self.cause
         if self._started_at is None:
-            return "the node is starting"
-        if self._database_error is not None:
-            return f"database: {self._database_error}"
-        return None
+            return "the node is starting" + ("" if cause is None else f": {cause.sentence}")
+        return None if cause is None else cause.sentence
 
     @property
     def summary(self) -> str:
@@ -67,10 +89,9 @@ class NodeStatus:
         if not self.running:
             return self.error or ""
         present = len(self._node.registry.present())
-        database = "answers" if self._database_error is None else f"is away: {self._database_error}"
         return (
             f"crawlers: {present} ({self.standing} waiting for work), connections: {self.connections}; "
-            f"the database {database}"
+            f"{self.error or 'the database answers'}"
         )
 
     @property
@@ -113,7 +134,7 @@ class NodeStatus:
     @property
     def database_up(self) -> bool:
         """Whether the database answered when it was last asked."""
-        return self._database_error is None
+        return self._probe.answers
 
     @property
     def event_streams(self) -> int:
@@ -131,6 +152,6 @@ class NodeStatus:
         pool = self.pool
         return {
             "connected": self.database_up,
-            "latency_seconds": self._latency,
+            "latency_seconds": self._probe.latency,
             "pool": {"size": pool.size, "in_use": pool.in_use, "waiting": pool.waiting},
         }

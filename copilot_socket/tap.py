@@ -13,10 +13,12 @@ import attrs
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
 from twisted.python import usage
 
 from copilot_socket import logs
 from copilot_socket.activation import Inherited, inherited
+from copilot_socket.clock import make_steady
 from copilot_socket.config import Config, ConfigFaults, from_environment, option_names
 from copilot_socket.core.vault import Vault
 from copilot_socket.notify import ServiceManager
@@ -58,6 +60,8 @@ class Options(usage.Options):
 
 class Application(MultiService):
     """The database, then the node; signals, the service manager, and the exit status."""
+
+    log = Logger()
 
     def __init__(self, options: Options, reactor: Any, sockets: Inherited) -> None:
         super().__init__()
@@ -121,7 +125,8 @@ class Application(MultiService):
             return config.database_url, config.secret_keys
         self._embedded = EmbeddedPostgres(config.state_dir)
         dsn = self._embedded.start()
-        require_current(dsn, upgrade=True)
+        for notice in require_current(dsn, upgrade=True).notices:
+            self.log.warn("The database was upgraded: {notice}", notice=notice)
         keys = keys_in_use(config.state_dir, config.secret_keys)
         seal(dsn, Vault(keys))
         return dsn, keys
@@ -172,5 +177,6 @@ def makeService(options: Options) -> IService:
         _give_up(str(error))
     from twisted.internet import reactor  # noqa: PLC0415 - twistd may install another one first
 
+    make_steady(reactor)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     return Application(options, reactor, sockets)

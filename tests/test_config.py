@@ -44,7 +44,7 @@ VALUES: dict[str, tuple[str, object, list[str]]] = {
     "SOCKET_SHUTDOWN_TIMEOUT": ("0", 0.0, ["-1", "x"]),
     "SOCKET_MAX_CONCURRENT_JOBS": ("9", 9, ["0", "1001"]),
     "SOCKET_PLAIN_JOBS": ("2", 2, ["0", "3"]),
-    "SOCKET_MAX_MESSAGE_SIZE": ("4096", 4096, ["0", "1023", "1MB"]),
+    "SOCKET_MAX_MESSAGE_SIZE": ("4096", 4096, ["0", "1023", "8388609", "1MB"]),
     "SOCKET_MESSAGE_RATE": ("0", 0, ["5", "-1"]),
     "SOCKET_JOB_TIMEOUT": ("60000", 60.0, ["0", "x"]),
     "SOCKET_RETRY_ATTEMPTS": ("1", 1, ["0", "101"]),

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from twisted.logger import ILogObserver, Logger, LogPublisher
+from twisted.python.failure import Failure
+from twisted.python.log import LogPublisher as OldPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.config import Config, ConfigFaults, load
@@ -18,8 +20,8 @@ from copilot_socket.logs import Destination, Levels
 from copilot_socket.logs.files import LogFile, Output
 from copilot_socket.logs.lines import json_line, text_line
 from copilot_socket.node import Node
+from copilot_socket.notify import Notifier
 from copilot_socket.store.writer import Writer
-from copilot_socket.timers import Timers
 from copilot_socket.wire.protocol import CrawlerProtocol
 
 
@@ -122,10 +124,65 @@ class TextTests(SynchronousTestCase):
     """Lines for people."""
 
     def test_line(self) -> None:
-        """Time, namespace, level, message; a traceback follows, and nobody's newline begins a new entry."""
-        line = text_line(_event_of(lambda log: log.warn("{a}", a="x\n[fake#info] y"))) or ""
-        self.assertRegex(line, r"^\d{4}-\d\d-\d\dT\S+ \[copilot_socket\.test#warn\] x\n\t\[fake#info\] y\n$")
-        self.assertIn("\tbuiltins.RuntimeError: out of order", text_line(_event_of(_fail)) or "")
+        """Time, namespace, level and message; a traceback follows, indented."""
+        line = text_line(_event_of(lambda log: log.warn("{a}", a="x"))) or ""
+        self.assertRegex(line, r"^\d{4}-\d\d-\d\dT\S+ \[copilot_socket\.test#warn\] x\n$")
+        lines = (text_line(_event_of(_fail)) or "").splitlines()
+        self.assertTrue(lines[0].endswith("#critical] The writer failed"), lines[0])
+        self.assertEqual([line[0] for line in lines[1:]], ["\t"] * (len(lines) - 1))
+        self.assertEqual(lines[-1], "\tbuiltins.RuntimeError: out of order")
+
+    def test_one_line(self) -> None:
+        """Whatever a message holds, it is one line, and nothing in it moves the cursor or turns the text around."""
+        libpq = "connection failed: Connection refused\n\tIs the server running on that host?\n"
+        for said, written in (
+            (libpq, "connection failed: Connection refused Is the server running on that host?"),
+            ("x\n[fake#info] y", "x [fake#info] y"),
+            ("a\r\n\x0b\x85\u2028b\tc", "a b c"),
+            ("\x1b[2J\x00\x9b1m\u202eevil", "\\x1b[2J\\x00\\x9b1m\\u202eevil"),
+            ("Größe 1\u00a0€ 👍", "Größe 1\u00a0€ 👍"),
+        ):
+            event = _event_of(lambda log, said=said: log.warn("{a}", a=said))  # type: ignore[misc]
+            self.assertTrue((text_line(event) or "").endswith(f"#warn] {written}\n"), text_line(event))
+            self.assertEqual(json.loads(json_line(event))["message"], written)
+
+    def test_a_traceback_with_strange_characters(self) -> None:
+        """Lines of a traceback are lines of a traceback, whatever the text of the exception holds."""
+
+        def say(log: Logger) -> None:
+            try:
+                raise RuntimeError("a\r\n2026-01-01T00:00:00+0000 [fake#info] b\x1b[1m")
+            except RuntimeError:
+                log.failure("Failed")
+
+        text = text_line(_event_of(say)) or ""
+        self.assertEqual(re.findall(r"\n(?!\t).", text), [])
+        self.assertIn("\\x1b[1m", text)
+
+    def test_older_interface(self) -> None:
+        """Where Twisted logs by its older interface, the traceback is in the text: it is taken out of that."""
+        events: list[dict[str, Any]] = []
+        publisher = LogPublisher(events.append)  # type: ignore[arg-type]
+        old = OldPublisher(publishPublisher=publisher)
+        old.msg(failure=Failure(RuntimeError("no")), why=None, isError=1, system="connection")
+        line = text_line(events[0]) or ""
+        self.assertIn("[connection] Unhandled Error\n\tTraceback", line)
+        self.assertEqual(line.count("RuntimeError"), 1)
+        said = json.loads(json_line(events[0]))
+        self.assertEqual((said["message"], "RuntimeError: no" in said["traceback"]), ("Unhandled Error", True))
+
+    def test_nothing_but_a_failure(self) -> None:
+        """A Deferred's unhandled error comes without a text of its own."""
+
+        def say(log: Logger) -> None:
+            try:
+                raise RuntimeError("out of order")
+            except RuntimeError:
+                log.failure("")
+
+        event = _event_of(say)
+        self.assertIn("#critical] RuntimeError: out of order\n\tTraceback", text_line(event) or "")
+        self.assertEqual(json.loads(json_line(event))["message"], "RuntimeError: out of order")
 
 
 class LevelTests(SynchronousTestCase):
@@ -179,7 +236,7 @@ class LevelTests(SynchronousTestCase):
             ("store", Writer.log),
             ("http", Application.log),
             ("node", Node.log),
-            ("node", Timers.log),
+            ("node", Notifier.log),
         ):
             self.assertEqual(
                 [part for part in (*PARTS, "node") if Levels("info", [f"socket:{part}"]).debugs(logger.namespace)],

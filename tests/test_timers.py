@@ -1,10 +1,14 @@
 """Periodic tasks."""
 
+from collections.abc import Callable
+
+import psycopg2
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import LogLevel, capturedLogs
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.timers import Task, Timers
 
 
@@ -14,9 +18,10 @@ class TimersTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.rounds: list[float] = []
+        self.names: list[str] = []
 
-    def _start(self, work) -> Timers:  # type: ignore[no-untyped-def]
-        timers = Timers([Task("a task", 2.0, work)], self.clock)
+    def _start(self, work, **more: float) -> Timers:  # type: ignore[no-untyped-def]
+        timers = Timers([Task("a task", 2.0, work, **more)], self.clock)
         timers.start()
         self.addCleanup(timers.stop)
         return timers
@@ -77,3 +82,72 @@ class TimersTests(SynchronousTestCase):
         timers = self._start(lambda: self.rounds.append(self.clock.seconds()))
         self.successResultOf(Deferred.fromCoroutine(timers.run_once("a task")))
         self.assertEqual(self.rounds, [0.0])
+
+    def test_only_some(self) -> None:
+        """Some tasks may be started before the others, and are not started twice."""
+        timers = Timers([Task(name, 2.0, lambda name=name: self.names.append(name)) for name in "ab"], self.clock)
+        self.addCleanup(timers.stop)
+        timers.start("b")
+        self.clock.advance(2.0)
+        timers.start()
+        self.clock.advance(2.0)
+        self.assertEqual(self.names, ["b", "b", "a"])
+
+    def _failing(self, times: int) -> Callable[[], None]:
+        """Work that fails so many times."""
+        outcomes = iter([RuntimeError("broken")] * times)
+
+        def work() -> None:
+            self.rounds.append(self.clock.seconds())
+            for error in outcomes:
+                raise error
+
+        return work
+
+    def test_retry(self) -> None:
+        """What failed is tried again sooner, until it works."""
+        timers = self._start(self._failing(2), retry=0.5)
+        self.clock.advance(2.0)
+        self.assertTrue(timers.failing("a task"))
+        self.clock.pump([0.5] * 7)
+        self.assertEqual(self.rounds, [2.0, 2.5, 3.0, 5.0])
+        self.assertFalse(timers.failing("a task"))
+
+    def test_no_later_than_usual(self) -> None:
+        """A task that is done more often than that is not tried again later for having failed."""
+        self._start(self._failing(2), retry=60.0)
+        self.clock.pump([1.0] * 6)
+        self.assertEqual(self.rounds, [2.0, 4.0, 6.0])
+
+    def test_overdue(self) -> None:
+        """A round that does not come back is reported, once, until it does."""
+        under_way: Deferred[None] = Deferred()
+        timers = self._start(lambda: under_way, limit=5.0)
+        with capturedLogs() as events:
+            self.clock.pump([1.0] * 6)
+            self.assertEqual(list(timers.overdue), [])
+            self.clock.pump([1.0] * 60)
+        self.assertEqual([formatEvent(event) for event in events], ["The round of a task has not come back for 5 s"])
+        self.assertEqual((list(timers.overdue), timers.failing("a task")), (["a task"], True))
+        under_way.callback(None)
+        self.assertEqual((list(timers.overdue), timers.failing("a task")), ([], False))
+
+    def test_nothing_is_left(self) -> None:
+        """After the end nothing waits for a round that never comes back."""
+        timers = self._start(Deferred, limit=5.0)
+        self.clock.advance(2.0)
+        timers.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_an_outage_is_told_elsewhere(self) -> None:
+        """That the database is away is worth no line of each task; anything else is."""
+        missing = type("Missing", (psycopg2.ProgrammingError,), {"pgcode": "42703"})("a fault of ours, perhaps")
+        errors = iter([DatabaseAway("away"), RuntimeError("broken"), missing])
+
+        def work() -> None:
+            raise next(errors)
+
+        self._start(work)
+        with capturedLogs() as events:
+            self.clock.pump([1.0] * 6)
+        self.assertEqual([event["log_level"] for event in events], [LogLevel.debug, LogLevel.error, LogLevel.error])

@@ -10,6 +10,7 @@ from copilot_socket.cli.inspection import Finding, inspect_http_port, inspect_lo
 from copilot_socket.cli.options import add_config_options, add_examples, config_from
 from copilot_socket.cli.output import add_json_option, emit, say
 from copilot_socket.config import Config, ConfigFaults, Fault
+from copilot_socket.core.vault import Vault
 
 _DATABASE_VARIABLES = frozenset({"DATABASE_URL", "COPILOT_STATE_DIR"})
 _SOCKET_VARIABLES = frozenset({"SOCKET_PATH"})
@@ -53,7 +54,8 @@ def _findings(config: Config, faults: tuple[Fault, ...]) -> Iterator[Finding]:
     if not faults:
         yield Finding("configuration", True, f"{config.environment}, all values are allowed")
     if not faulty & _DATABASE_VARIABLES:
-        yield from inspect_database(config)
+        vault = None if "COPILOT_SECRET_KEY" in faulty else Vault(config.secret_keys)
+        yield from inspect_database(config, vault)
     live = False
     if not faulty & _SOCKET_VARIABLES:
         socket = inspect_socket(config.socket_path)

@@ -13,11 +13,12 @@ from copilot_socket.store.connection import Limits
 from copilot_socket.store.database import Database, DatabaseAway
 
 _KINDS = {
-    "clean_jobs": "finished jobs",
-    "clean_errors": "logged errors",
-    "clean_connections": "closed connections",
-    "clean_crawlers": "crawlers not seen for a day",
-    "clean_keys": "idempotency keys",
+    "clean_inconsistent": "jobs and assignments that did not match: {} repaired",
+    "clean_jobs": "finished jobs: {} removed",
+    "clean_errors": "logged errors: {} removed",
+    "clean_connections": "closed connections: {} removed",
+    "clean_crawlers": "crawlers not seen for a day: {} removed",
+    "clean_keys": "idempotency keys: {} removed",
 }
 
 
@@ -41,10 +42,12 @@ def run(args: Namespace) -> int:
         except DatabaseAway as error:
             raise CommandError(f"the database went away: {error}; run this again") from error
     if args.json:
-        emit({"removed": {name.removeprefix("clean_"): count for name, count in removed.items()}})
+        repaired = removed.pop("clean_inconsistent")
+        counts = {name.removeprefix("clean_"): count for name, count in removed.items()}
+        emit({"removed": counts, "repaired": repaired})
     else:
         for name, count in removed.items():
-            say(f"{_KINDS[name]}: {count} removed")
+            say(_KINDS[name].format(count))
     return 0
 
 

@@ -5,34 +5,20 @@ from collections.abc import Iterator
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
+from copilot_socket.cli.fitness_inspection import inspect_session, inspect_tokens, inspect_writing
 from copilot_socket.cli.inspection import Finding
 from copilot_socket.config import Config, masked_url
-from copilot_socket.store import migrate
+from copilot_socket.core.vault import Vault
+from copilot_socket.store import migrate, version_table
 from copilot_socket.store.database import DEDICATED
-from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres, secret_key
+from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres, keys_in_use, secret_key
+from copilot_socket.store.rights import FORBIDDEN, MISSING, NEEDED, TABLES
 
-_PATIENCE = 5  # seconds to connect
-TABLES = (
-    "accounts",
-    "area_authorizations",
-    "areas",
-    "audit_log",
-    "crawlers",
-    "idempotency_keys",
-    "job_assignments",
-    "job_error_log",
-    "job_past_tries",
-    "jobs",
-    "nodes",
-    "oauth_clients",
-    "socket_connections",
-)
-"""Those that a node writes to."""
-VIEWS = ("job_tries",)
-SEQUENCES = ("job_order",)
+_PATIENCE = 5  # seconds to connect, and for each statement
 _MIGRATE = "run `copilot-socket migrate`, as the role that owns the tables"
 _GRANT = "as the owner of the tables run `psql -f ops/postgres/2-rights.sql`, or grant what is missing"
 _HOLDERS = "see who holds them (`SELECT usename, count(*) FROM pg_stat_activity GROUP BY 1`)"
+_UNREACHABLE = "start that PostgreSQL, or set DATABASE_URL to the right one"
 # A refused connection has no code, only words.
 _CONNECTING = {
     "password authentication failed": "correct user and password in DATABASE_URL, or set the role's password "
@@ -45,23 +31,11 @@ _CONNECTING = {
     "too many clients": f"{_HOLDERS}; lower DATABASE_CONNECTION_POOL, or raise max_connections in postgresql.conf",
     "permission denied for database": "`GRANT CONNECT ON DATABASE … TO …`, as ops/postgres/1-roles.sql does",
     "does not exist": "make role and database (ops/postgres/1-roles.sql), or correct DATABASE_URL",
+    "Is the server running": _UNREACHABLE,
+    "timeout expired": _UNREACHABLE,
+    "could not translate host name": _UNREACHABLE,
 }
-_UNREACHABLE = "start that PostgreSQL, or set DATABASE_URL to the right one"
-
-_MISSING = """
-SELECT name FROM unnest(%(tables)s || %(views)s || %(sequences)s) AS name WHERE to_regclass(name) IS NULL
-"""
-
-_FORBIDDEN = """
-SELECT name || ' (' || string_agg(kind, ', ' ORDER BY kind DESC) || ')' FROM (
-  SELECT name, kind FROM unnest(%(tables)s) AS name, unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) AS kind
-  WHERE NOT has_table_privilege(name, kind)
-  UNION ALL
-  SELECT name, 'SELECT' FROM unnest(%(views)s) AS name WHERE NOT has_table_privilege(name, 'SELECT')
-  UNION ALL
-  SELECT name, 'USAGE' FROM unnest(%(sequences)s) AS name WHERE NOT has_sequence_privilege(name, 'USAGE')
-) AS forbidden GROUP BY name ORDER BY name
-"""
+_REFUSED = "see what the server says here, and in its log"  # perhaps in its own language
 
 # -1 is no limit. Slots that are kept for superusers and pg_use_reserved_connections are not for a node.
 _ALLOWED_CONNECTIONS = """
@@ -74,13 +48,16 @@ SELECT least(
 """
 
 
-def inspect_database(config: Config) -> Iterator[Finding]:
-    """Whether the database can be reached and used."""
+def inspect_database(config: Config, vault: Vault | None) -> Iterator[Finding]:
+    """Whether the database can be reached and used, and stored tokens be read with the keys of *vault*, if given."""
     if config.database_url is not None:
         name = masked_url(config.database_url)
-        yield from _inspect_url(config.database_url, name, config.database_pool, embedded=False)
+        yield from _inspect_url(config.database_url, name, config.database_pool, vault, embedded=False)
         return
-    yield from _secret_key(config)
+    keys = _secret_key(config)
+    yield keys
+    if vault is not None:
+        vault = Vault(keys_in_use(config.state_dir, config.secret_keys, make=False)) if keys.good else None
     embedded = EmbeddedPostgres(config.state_dir)
     name = f"embedded PostgreSQL in {config.state_dir}"
     try:
@@ -89,43 +66,62 @@ def inspect_database(config: Config) -> Iterator[Finding]:
             yield Finding("database", True, f"{name}: will be made when a node starts")
             return
         try:
-            yield from _inspect_url(embedded.start(), name, config.database_pool, embedded=True)
+            yield from _inspect_url(embedded.start(), name, config.database_pool, vault, embedded=True)
         finally:
             embedded.stop()  # it keeps running if a node uses it
     except EmbeddedError as error:
         yield Finding("database", False, str(error), "do what the message says, or set DATABASE_URL to a PostgreSQL")
 
 
-def _secret_key(config: Config) -> Iterator[Finding]:
-    """Whether the embedded database's own key can be used, where it counts."""
+def _secret_key(config: Config) -> Finding:
+    """Whether the embedded database's own key can be used."""
     path = config.state_dir / secret_key.NAME
     try:
         secret_key.read(path)
     except FileNotFoundError:
-        if not config.secret_keys:
-            yield Finding("secret key", True, f"{path}: will be made when a node starts")
+        there = "COPILOT_SECRET_KEY" if config.secret_keys else f"{path}: will be made when a node starts"
+        return Finding("secret key", True, there)
     except (OSError, EmbeddedError) as error:
-        yield Finding("secret key", False, str(error), "do what the message says, as the user whom nodes run as")
-    else:
-        yield Finding("secret key", True, f"{path}: keep a copy of it elsewhere")
+        return Finding("secret key", False, str(error), "do what the message says, as the user whom nodes run as")
+    return Finding("secret key", True, f"{path}: keep a copy of it elsewhere")
 
 
-def _inspect_url(url: str, name: str, pool: int, *, embedded: bool) -> Iterator[Finding]:
+def _inspect_url(url: str, name: str, pool: int, vault: Vault | None, *, embedded: bool) -> Iterator[Finding]:
     try:
-        connection = psycopg2.connect(url, connect_timeout=_PATIENCE, application_name=migrate.APPLICATION_NAME)
+        connection = psycopg2.connect(
+            url,
+            connect_timeout=_PATIENCE,
+            application_name=migrate.APPLICATION_NAME,
+            client_encoding=migrate.ENCODING,
+        )
     except psycopg2.Error as error:
         reason = " ".join(str(error).split())
-        remedy = next((mends for words, mends in _CONNECTING.items() if words in reason), _UNREACHABLE)
+        remedy = next((mends for words, mends in _CONNECTING.items() if words in reason), _REFUSED)
         yield Finding("database", False, f"{name}: {reason}", remedy)
         return
     connection.autocommit = True
     try:
-        yield _server(connection, name)
+        _have_patience(connection)
+        server = _server(connection, name)
+        yield server
+        if not server.good:
+            return
         yield _connections(connection, pool)
-        yield from _schema(url, connection, embedded=embedded)
+        unwritable = inspect_session(connection)
+        if unwritable is not None:
+            yield unwritable
+        findings = list(_schema(url, connection, embedded=embedded))
+        yield from findings
+        if findings[-1].subject == "rights" and findings[-1].good:
+            if unwritable is None:
+                yield inspect_writing(connection)
+            if vault is not None:
+                yield inspect_tokens(connection, vault)
     except migrate.RightsError as error:
         yield Finding("rights", False, f"{name}: {error}", _GRANT)
-    except (psycopg2.Error, migrate.SchemaError) as error:
+    except migrate.SchemaError as error:
+        yield Finding("schema", False, f"{name}: {error}", "do what the message says")
+    except psycopg2.Error as error:
         yield Finding(
             "database", False, f"{name}: {' '.join(str(error).split())}", "run this again, then see its log"
         )
@@ -138,9 +134,15 @@ def _server(connection: Connection, name: str) -> Finding:
     detail = f"{name}: PostgreSQL {major}, {encoding}"
     if major < migrate.OLDEST_SERVER:
         return Finding("database", False, detail, f"use PostgreSQL {migrate.OLDEST_SERVER} or newer")
-    if encoding != "UTF8":
-        return Finding("database", False, detail, "make the database with ENCODING 'UTF8'")
+    if encoding != migrate.ENCODING:
+        return Finding("database", False, detail, f"make the database with ENCODING '{migrate.ENCODING}'")
     return Finding("database", True, detail)
+
+
+def _have_patience(connection: Connection) -> None:
+    """Have the server end a statement that takes too long, such as one that waits for a lock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = %s", (1000 * _PATIENCE,))
 
 
 def _connections(connection: Connection, pool: int) -> Finding:
@@ -159,6 +161,8 @@ def _connections(connection: Connection, pool: int) -> Finding:
 def _schema(url: str, connection: Connection, *, embedded: bool) -> Iterator[Finding]:
     state = migrate.check(url)
     detail = f"revision {state.current or 'none'}, ours is {state.head}"
+    if state.standing is migrate.Standing.EMPTY and (others := version_table.elsewhere(connection)):
+        detail += f" (search_path lacks the schema {', '.join(others)}, which has tables)"
     if state.standing is migrate.Standing.AHEAD:
         yield Finding("schema", False, detail, "upgrade copilot-socket: the database is ahead of it")
     elif state.standing is migrate.Standing.UP_TO_DATE:
@@ -172,15 +176,14 @@ def _schema(url: str, connection: Connection, *, embedded: bool) -> Iterator[Fin
 
 def _tables(connection: Connection) -> Iterator[Finding]:
     """Whether everything is there, and may be used by this role."""
-    names = {"tables": list(TABLES), "views": list(VIEWS), "sequences": list(SEQUENCES)}
     with connection.cursor() as cursor:
-        cursor.execute(_MISSING, names)
+        cursor.execute(MISSING, NEEDED)
         missing = [row[0] for row in cursor.fetchall()]
         if missing:
             yield Finding("tables", False, f"missing: {', '.join(missing)}", "restore them from a backup")
             return
         yield Finding("tables", True, f"all {len(TABLES)} are there")
-        cursor.execute(_FORBIDDEN, names)
+        cursor.execute(FORBIDDEN, NEEDED)
         forbidden = [row[0] for row in cursor.fetchall()]
     role = connection.info.user
     if forbidden:

@@ -24,10 +24,12 @@ def run(args: Namespace) -> int:
     """Upgrade, and say from where to where."""
     before = _upgrade(config_from(args))
     if args.json:
-        emit({"before": before.current, "now": before.head})
+        emit({"before": before.current, "now": before.head, "notices": before.notices})
     elif before.standing is migrate.Standing.UP_TO_DATE:
         say(f"The database is up to date (revision {before.head}); there was nothing to do.")
     else:
+        for notice in before.notices:
+            say(f"  {notice}")
         say(f"The database is up to date: revision {before.head} (before: {before.current or 'no tables'}).")
     return 0
 

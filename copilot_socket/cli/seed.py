@@ -14,7 +14,7 @@ from copilot_socket.cli.output import add_json_option, emit, say
 from copilot_socket.config import Config
 from copilot_socket.http.bodies import ACCOUNT
 from copilot_socket.http.fields import Field, read, text
-from copilot_socket.http.messages import Fault
+from copilot_socket.http.messages import Faults
 from copilot_socket.store.accounts import Account, Credential
 from copilot_socket.store.seeding import seed
 
@@ -96,10 +96,10 @@ def _demo(config: Config) -> dict[str, str]:
 
 def _account(given: Mapping[str, str]) -> Account:
     """The account, by the rules of the HTTP port. Raises CommandError with every fault, by its variable."""
-    faults: list[Fault] = []
+    faults = Faults()
     values = read(dict(given), {"account_id": Field(text(255), required=True), **ACCOUNT}, "", faults)
-    if faults:
+    if faults.count:
         variables = {name: variable for name, (variable, _) in OPTIONS.items()} | SECRETS
-        raise CommandError("\n".join(f"{variables[fault.path[1:]]} {fault.message}" for fault in faults))
+        raise CommandError("\n".join(f"{variables[fault.path[1:]]} {fault.message}" for fault in faults.listed))
     pair = {name: values[name] for name in ("access_token", "refresh_token", "token_expires_at") if name in values}
     return Account(values["account_id"], values["provider"], values["gitlab_url"], Credential(**pair))

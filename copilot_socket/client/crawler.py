@@ -98,7 +98,7 @@ class Crawler(Service):
         return answered
 
     def _encode(self, pending: Pending) -> bytes:
-        return encode(pending.kind, self._reactor.seconds(), pending.data, job=pending.job, ref=pending.ref)
+        return encode(pending.kind, pending.data, job=pending.job, ref=pending.ref)
 
     def _deliver(self, pending: Pending) -> None:
         """Send now, if there is a connection; otherwise the next one starts with it."""
@@ -110,7 +110,7 @@ class Crawler(Service):
 
     def _send(self, kind: str, data: Mapping[str, Any]) -> None:
         if self._connection is not None:
-            self._connection.send(encode(kind, self._reactor.seconds(), data))
+            self._connection.send(encode(kind, data))
 
     # What the connection tells.
 

@@ -45,11 +45,10 @@ def present(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def encode(
-    kind: str, now: float, data: Mapping[str, Any], *, job: str | None = None, ref: str | None = None
-) -> bytes:
-    """One message, without the newline; *now* is in seconds since the epoch."""
-    timestamp = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def encode(kind: str, data: Mapping[str, Any], *, job: str | None = None, ref: str | None = None) -> bytes:
+    """One message with the present time of day, without the newline."""
+    # Not the reactor's clock: that may be one that says nothing of the time of day.
+    timestamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     envelope = {"type": kind, "timestamp": timestamp, **present(id=ref, jobId=job), "data": data}
     return json.dumps(envelope, separators=(",", ":"), allow_nan=False).encode("ascii")
 

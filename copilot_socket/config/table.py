@@ -164,7 +164,7 @@ VARIABLES: tuple[Variable, ...] = (
     V(
         "SOCKET_MAX_MESSAGE_SIZE",
         "max_message_size",
-        parsers.integer(1024, 64 * 1024 * 1024),
+        parsers.integer(1024, 8 * 1024 * 1024),
         "1048576",
         "2097152",
         help="bytes of the longest message",

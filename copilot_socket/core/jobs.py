@@ -52,6 +52,7 @@ ENTITY_TYPES: Mapping[str, str] = MappingProxyType(
 """Command → the entity type that a crawler must know to be given it."""
 
 COMMANDS = tuple(ENTITY_TYPES)
+KNOWN_ENTITY_TYPES = frozenset(ENTITY_TYPES.values())
 
 _BY_ENTITY_TYPE: Mapping[str, str] = MappingProxyType({entity: command for command, entity in ENTITY_TYPES.items()})
 

@@ -5,14 +5,17 @@ parameters and members whose names say that they hold a token; passwords in URLs
 given for its job, wherever it stands. In JSON only the inside of strings changes, so that it remains JSON.
 
 Each pattern begins with a literal that is searched for, and goes on through classes of characters that exclude what
-follows them: the work is linear in the length of the text, whatever that is. A mask is no longer than what it
+follows them: the work is linear in the length of the text, whatever that is, and small where there is no secret. What
+holds more than :data:`MOST` of one form is masked as a whole. A mask takes no more bytes than what it
 replaces.
 """
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 MASK = b"***"
+MOST = 1000
 SHORTEST = 8
 """Letters. No known form is shorter; a job's token that is shorter is not looked for: it may well be a word."""
 
@@ -78,16 +81,17 @@ def masked(text: str, token: str = "") -> str:
     """*text* without the secrets in it. *token* is the one that its crawler was given."""
     if len(text) < SHORTEST or not _suspicious(text, token):
         return text
-    given = text.encode(errors="surrogatepass")
-    return _mask(given, _TEXT, token.encode(), b"").decode(errors="surrogatepass")
+    result = _mask(text.encode(errors="surrogatepass"), _TEXT, token.encode(), b"")
+    return (MASK if result is None else result).decode(errors="surrogatepass")
 
 
 def masked_json(document: bytes, token: str = "") -> bytes:
-    """The same of a JSON document without white space between its parts, as orjson writes it."""
+    """The same of a JSON object without white space between its parts, as orjson writes it; masked, it is ``{}``."""
     if not _suspicious(document.decode(), token):
         return document
     exact = token.encode()
-    return _mask(document, _JSON, exact if _EXACT.fullmatch(exact) else b"", rb"\\(?:u[0-9a-f]{4}|.)|")
+    result = _mask(document, _JSON, exact if _EXACT.fullmatch(exact) else b"", rb"\\(?:u[0-9a-f]{4}|.)|")
+    return b"{}" if result is None else result
 
 
 def _suspicious(text: str, token: str) -> bool:
@@ -106,12 +110,21 @@ def _suspicious(text: str, token: str) -> bool:
     )
 
 
-def _mask(text: bytes, patterns: _Patterns, token: bytes, skipped: bytes) -> bytes:
-    """*text* itself where there is nothing to mask. *skipped*: what *token* does not begin in the middle of."""
+def _mask(text: bytes, patterns: _Patterns, token: bytes, skipped: bytes) -> bytes | None:
+    """*text* itself where there is nothing to mask, None where there is too much.
+
+    *skipped*: what *token* does not begin in the middle of.
+    """
     low = text.lower()
-    spans = [span for literal, pattern in patterns if literal in low for span in _spans(pattern, low)]
+    searches = [(pattern, low) for literal, pattern in patterns if literal in low]
     if len(token) >= SHORTEST and token in text:
-        spans += _spans(re.compile(skipped + b"(?P<secret>" + re.escape(token) + b")"), text)
+        searches.append((re.compile(skipped + b"(?P<secret>" + re.escape(token) + b")"), text))
+    spans: list[tuple[int, int]] = []
+    for pattern, where in searches:
+        found = list(islice(_spans(pattern, where), MOST + 1))
+        if len(found) > MOST:
+            return None
+        spans += found
     if not spans:
         return text
     parts, end = [], 0

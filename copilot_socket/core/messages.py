@@ -9,6 +9,7 @@ from typing import Any, cast
 import attrs
 
 from copilot_socket.core.records import record
+from copilot_socket.core.reports import Found
 
 Counts = dict[str, float]
 Json = dict[str, Any]
@@ -55,7 +56,7 @@ class JobStarted:
 
 @attrs.frozen
 class JobProgress:
-    """How far it is."""
+    """How far it is. ``items``, which the schema has too, are not kept."""
 
     stage: str
     entity_type: str
@@ -67,7 +68,6 @@ class JobProgress:
     current_page: int | None = None
     processing_rate: float | None = None
     estimated_time_remaining: float | None = None
-    items: tuple[Any, ...] | None = attrs.field(default=None, repr=False)
 
 
 @record
@@ -94,41 +94,19 @@ class JobFailed:
 
 
 @attrs.frozen
-class DiscoveredJob:
-    """A job that discovery found."""
-
-    job_type: str
-    entity_id: str
-    namespace_path: str
-    entity_name: str
-    priority: int | None = None
-    estimated_size: Counts | None = None
-
-
-@attrs.frozen
 class JobsDiscovered:
     """What the crawler came across, and what it becomes."""
 
-    discovered_jobs: tuple[DiscoveredJob, ...]
+    discovered_jobs: tuple[Found, ...]
     discovery_summary: Json | None = None
 
 
 @attrs.frozen
-class Entity:
-    """A group or project that exists."""
-
-    id: str | int
-    name: str
-    path: str
-    parent_id: str | int | None = None
-
-
-@attrs.frozen
 class Discovery:
-    """Areas for the job's account."""
+    """Areas for the job's account: ``entity_type`` is the kind of each, and need not be one of an area."""
 
     entity_type: str
-    entities: tuple[Entity, ...]
+    entities: tuple[Found, ...]
 
 
 @attrs.frozen
@@ -167,27 +145,38 @@ INCOMING: dict[str, type] = {
 }
 """Message type → the class of its data."""
 
-SNAKE_CASE = frozenset({JobsDiscovered, DiscoveredJob, TokenRefreshRequest})
+SNAKE_CASE = frozenset({JobsDiscovered, TokenRefreshRequest})
 """The classes whose fields have on the wire the names that they have here."""
 
 ELEMENTS = {"jobs_discovered": "discovered_jobs", "discovery": "entities"}
 """Message type → the list of which a bad element costs only itself."""
 PATHS = {"jobs_discovered": "namespace_path", "discovery": "path"}
 """Message type → the field of such an element that is a path."""
+ENDINGS = frozenset({"job_completed", "job_failed"})
+"""The types that end a try: they are stored without an object or a list that is over its bound."""
 
 
 @attrs.frozen
-class ElementFault:
-    """What was wrong with one element; ``path`` is a JSON pointer that names its index."""
+class Fault:
+    """What was wrong with a part of a message that the rest can do without; ``path`` is a JSON pointer to it."""
 
-    index: int
     path: str
     message: str
 
 
 @record
+class Reference:
+    """What is kept of a message while its reply is pending; the message itself may be large."""
+
+    type: str
+    job_id: str | None
+    ref: str
+    faults: tuple[Fault, ...]
+
+
+@record
 class Message:
-    """A valid message: *value*, as it came but for bad elements, of which ``faults`` tells.
+    """A valid message: *value*, as it came but for the parts that ``faults`` tells of.
 
     What few ask for is made when they do: of most heartbeats nobody asks anything.
     """
@@ -196,7 +185,7 @@ class Message:
     job_id: str | None
     value: Json = attrs.field(repr=False)
     structure: Callable[[Json], Data] = attrs.field(repr=False)
-    faults: tuple[ElementFault, ...] = ()
+    faults: tuple[Fault, ...] = ()
     size: int = 0
     """Bytes that it came in."""
 
@@ -210,6 +199,11 @@ class Message:
         """What answers refer to it by."""
         id_: str | None = self.value.get("id")
         return cast(str, self.value["timestamp"]) if id_ is None else id_
+
+    @property
+    def reference(self) -> Reference:
+        """What its reply needs of it."""
+        return Reference(self.type, self.job_id, self.ref, self.faults)
 
 
 def wire_name(cls: type, field: str) -> str:

@@ -42,6 +42,14 @@ class Vault:
             return self._decrypted(stored)
         return stored.removeprefix(PLAIN)
 
+    def opens(self, stored: str) -> bool:
+        """Whether the token that was stored as *stored* can be decrypted. It does not stay in memory."""
+        try:
+            self._decrypt(stored)
+        except VaultError:
+            return False
+        return True
+
     def _decrypt(self, stored: str) -> str:
         if self._fernet is None:
             raise VaultError("a stored token is encrypted, but COPILOT_SECRET_KEY is not set")

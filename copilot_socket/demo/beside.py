@@ -23,6 +23,7 @@ from twisted.logger import Logger, globalLogBeginner, textFileLogObserver
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
+from copilot_socket.clock import make_steady
 from copilot_socket.demo.asking import NoAnswer, ask
 from copilot_socket.demo.crawler import make_crawler
 from copilot_socket.demo.gitlab import GitLab
@@ -80,7 +81,7 @@ class Demo:
         self._server = server
         self._out = out
         self._every = every
-        self._tokens = TokenBook(reactor.seconds)
+        self._tokens = TokenBook(time.time)
         self._gitlab = GitLab(generate(groups=1, size=size), self._tokens, reactor)
 
     async def run(self, socket: str) -> None:
@@ -130,6 +131,7 @@ def main() -> None:
     server = Server(arguments.server, os.environ.get(TOKEN) or None)
 
     def run(reactor: Any) -> "Deferred[None]":
+        make_steady(reactor)
         demo = Demo(reactor, server, out, arguments.size, arguments.every)
         return Deferred.fromCoroutine(demo.run(arguments.socket)).addErrback(_give_up)
 

@@ -21,6 +21,7 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
 
 from copilot_socket.client import Crawler, DiscoveredJob, Hello, Job, JobFailure
+from copilot_socket.clock import make_steady
 from copilot_socket.demo.crawling import COLLECTIONS, SINGLE, Response, Trouble, crawl
 from copilot_socket.demo.events import tell
 from copilot_socket.demo.files import write_page
@@ -122,6 +123,7 @@ def main() -> None:
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
 
     def run(reactor: Any) -> "Deferred[None]":
+        make_steady(reactor)
         crawler = make_crawler(reactor, arguments.socket, arguments.out, arguments.id, arguments.max_jobs)
         reactor.addSystemEventTrigger("before", "shutdown", crawler.stopService)
         crawler.startService()

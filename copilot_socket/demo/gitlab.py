@@ -8,6 +8,7 @@ SIGTERM. ``/demo/counts`` says, without a token, what it holds.
 import argparse
 import json
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from copilot_socket.clock import make_steady
 from copilot_socket.demo.api import Answer, answer
 from copilot_socket.demo.oauth import TokenBook
 from copilot_socket.demo.world import SHAPES, World, generate
@@ -157,7 +159,8 @@ def main() -> None:
     world = generate(arguments.seed, arguments.groups, arguments.size)
 
     async def serve(reactor: Any) -> None:
-        tokens = TokenBook(reactor.seconds, arguments.seed)
+        make_steady(reactor)
+        tokens = TokenBook(time.time, arguments.seed)
         site = Site(GitLab(world, tokens, reactor, arguments.latency))
         port = reactor.listenTCP(arguments.port, site, interface="127.0.0.1")
         pair = tokens.issue(expired=True)

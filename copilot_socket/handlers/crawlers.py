@@ -5,12 +5,13 @@ Liveness, leases and room belong to the crawler, never to a connection.
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from typing import Protocol, cast
+from typing import Protocol
 
 import attrs
 
-from copilot_socket.core.messages import Heartbeat, Message
+from copilot_socket.core.messages import Message
 from copilot_socket.core.replies import Reply
+from copilot_socket.handlers.activity import SMALL, Activity, activity_of
 
 
 class Link(Protocol):
@@ -24,6 +25,10 @@ class Link(Protocol):
     """Whether a valid message has come over it."""
     requests: int
     """How many ``job_request``s have come over it."""
+
+    @property
+    def held_back(self) -> bool:
+        """Whether the node does not read from it, so that it may have sent something that is not known yet."""
 
     def push(self, reply: Reply) -> None:
         """Send *reply* now, ahead of answers that wait for a commit."""
@@ -78,8 +83,8 @@ class Crawler:
     """When it last told the end of a job, in reactor seconds."""
     sent_at: float = 0.0
     reported_since_request: bool = False
-    heartbeat: Message | None = None
-    """The last one."""
+    _heartbeat: Message | Activity | None = None
+    """The last one; a small one is encoded only when it is read."""
     arriving: int = 0
     """Arrivals under way: meanwhile it is not known what it holds."""
     _begun: int = 0
@@ -92,23 +97,16 @@ class Crawler:
         """How many more jobs it may be given."""
         return self.max_jobs - len(self.held) + self.ending - self.reserved
 
-    @property
-    def system_status(self) -> str | None:
-        """How it says it is."""
-        return None if self.heartbeat is None else cast(Heartbeat, self.heartbeat.data).system_status
+    def hear_heartbeat(self, message: Message) -> None:
+        """Replace the activity by that of the heartbeat *message*."""
+        self._heartbeat = message if message.size <= SMALL else activity_of(message)
 
     @property
-    def activity(self) -> dict[str, object]:
-        """What else it said of itself, for people."""
-        if self.heartbeat is None:
-            return {}
-        data = cast(Heartbeat, self.heartbeat.data)
-        return {
-            "activeJobs": data.active_jobs,
-            "totalProcessed": data.total_processed,
-            "memoryUsage": data.memory_usage,
-            "uptime": data.uptime,
-        }
+    def activity(self) -> Activity | None:
+        """That of its last heartbeat, if there was one."""
+        if isinstance(self._heartbeat, Message):
+            self._heartbeat = activity_of(self._heartbeat)
+        return self._heartbeat
 
     # -- what it holds
 

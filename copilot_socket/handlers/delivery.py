@@ -7,7 +7,7 @@ import psycopg2
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.replies import Job, JobResponse
@@ -20,6 +20,7 @@ from copilot_socket.handlers.standing import Standing
 from copilot_socket.handlers.tokens import Refused, Tokens, Unavailable
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.faults import DatabaseAway
+from copilot_socket.store.outage import level
 from copilot_socket.store.transitions import Transitions, by_assignment
 from copilot_socket.store.turns import Claimed
 from copilot_socket.telling import JobSent, Telling
@@ -61,19 +62,25 @@ class Delivery:
 
     def deliver(self, standing: Standing, jobs: Sequence[Claimed]) -> bool:
         """Send what can be sent at once, if anything; the rest waits for a token."""
-        ready = [job for job in jobs if self._tokens.good(job)]
-        try:
-            tokens = [self._tokens.reveal(job.access_token) for job in ready]
-        except VaultError as error:
-            self.log.error("Jobs can't be sent: {error}", error=error)
-            self.give_back(jobs, Event.PUT_OFF, str(error))
-            return False
+        ready, tokens = [], []
+        late, sealed = [], []
+        for job in jobs:
+            if not self._tokens.good(job):
+                late.append(job)
+                continue
+            try:
+                tokens.append(self._tokens.reveal(job.access_token))
+                ready.append(job)
+            except VaultError as error:
+                sealed.append(job)
+                why = str(error)
+        if sealed:  # one account's token must not keep other accounts' jobs
+            self.log.error("Jobs can't be sent: {error}", error=why)
+            self.give_back(sealed, Event.PUT_OFF, why)
         if ready:
             self._send(standing, ready, tokens)
-        if len(ready) < len(jobs):
-            for job in jobs:
-                if not self._tokens.good(job):
-                    self._background(self._deliver_later(standing, job))
+        for job in late:
+            self._background(self._deliver_later(standing, job))
         return bool(ready)
 
     def give_back(self, jobs: Sequence[Claimed], event: Event, reason: str) -> None:
@@ -129,7 +136,8 @@ class Delivery:
                 await self._transitions.run(asks)
                 break
             except (DatabaseAway, psycopg2.Error) as error:
-                self.log.warn("Giving back jobs failed and is tried again: {error}", error=error)
+                how_bad = level(error, LogLevel.warn)
+                self.log.emit(how_bad, "Giving back jobs failed and is tried again: {error}", error=error)
                 await deferLater(self._reactor, RETRY)
         for job in jobs:
             self._reserve.forget(job.assignment)

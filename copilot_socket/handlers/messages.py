@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import attrs
+import orjson
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
-from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES, Loss
+from copilot_socket.core.jobs import KNOWN_ENTITY_TYPES, PLAIN_ENTITY_TYPES, Loss
 from copilot_socket.core.messages import Hello, JobRequest, Message
 from copilot_socket.core.promises import Promise
 from copilot_socket.core.replies import Reply, TokenRefreshResponse, Welcome
@@ -27,6 +28,7 @@ from copilot_socket.store.writer import Writer
 from copilot_socket.telling import HeartbeatHeard, Telling
 
 PROTOCOL_VERSION = "1"
+CAPABILITIES = frozenset({"ack", "commands"})
 PLAIN_PATIENCE = 3.0
 """Seconds after which a plain crawler that asks again, without a report, says that it runs nothing."""
 
@@ -99,8 +101,8 @@ class Messages:
         link.spoken = True
         return self._table[message.type](link, message)
 
-    def bad_message(self, link: Link) -> None:
-        """Something came that is no valid message."""
+    def lives(self, link: Link) -> None:
+        """Something came over *link* that is no valid message, or is still being looked at."""
         self._presence.lives(link.crawler)
 
     # -- who and how
@@ -112,21 +114,21 @@ class Messages:
             data.crawler_id,
             False,
             data.max_jobs or self.terms.max_jobs,
-            PLAIN_ENTITY_TYPES if data.entity_types is None else tuple(data.entity_types),
+            PLAIN_ENTITY_TYPES,
         )
-        link.capabilities = frozenset(data.capabilities or ())
+        link.capabilities = CAPABILITIES.intersection(data.capabilities or ())
         crawler = self._presence.identify(link, crawler)
         crawler.max_jobs = data.max_jobs or self.terms.max_jobs
-        if data.entity_types is not None:
-            crawler.entity_types = tuple(data.entity_types)
+        if data.entity_types is not None:  # unknown ones match no command
+            crawler.entity_types = tuple(dict.fromkeys(filter(KNOWN_ENTITY_TYPES.__contains__, data.entity_types)))
         number = crawler.begin()
         self._presence.heard(crawler)
-        return Deferred.fromCoroutine(self._welcome(link, crawler, data, number))
+        return Deferred.fromCoroutine(self._welcome(link, crawler, data.assignments, number))
 
-    async def _welcome(self, link: Link, crawler: Crawler, data: Hello, number: int) -> Reply:
+    async def _welcome(self, link: Link, crawler: Crawler, assignments: tuple[str, ...] | None, number: int) -> Reply:
         try:
             await self._presence.arrive(crawler)
-            await self._presence.keep_only(crawler, data.assignments)
+            await self._presence.keep_only(crawler, assignments)
         finally:
             crawler.end(number)
         return Welcome(
@@ -139,9 +141,10 @@ class Messages:
 
     def _heartbeat(self, link: Link, message: Message) -> Reply | None:
         crawler = link.crawler
-        crawler.heartbeat = message
-        if self._heartbeats_wanted:
-            self._telling.tell(HeartbeatHeard(link.id, crawler.crawler_id, crawler.system_status, crawler.activity))
+        crawler.hear_heartbeat(message)
+        if self._heartbeats_wanted and (activity := crawler.activity) is not None:
+            details = orjson.loads(activity.details)
+            self._telling.tell(HeartbeatHeard(link.id, crawler.crawler_id, activity.system_status, details))
         return ack(link, message)
 
     # -- work
@@ -181,7 +184,7 @@ class Messages:
             try:
                 return await self._dispatcher.resend(link)
             except DatabaseAway as error:
-                self.log.info("Whether a crawler missed its jobs is looked up again: {error}", error=error)
+                self.log.debug("Whether a crawler missed its jobs is looked up again: {error}", error=error)
                 await deferLater(self._reactor, RETRY)
         return True
 
@@ -210,24 +213,24 @@ class Messages:
     # -- tokens
 
     def _token_refresh(self, link: Link, message: Message) -> "Deferred[Reply]":
-        return Deferred.fromCoroutine(self._refresh(link.crawler, message))
-
-    async def _refresh(self, crawler: Crawler, message: Message) -> Reply:
-        crawler.reported_since_request = True
         assert message.job_id is not None
+        return Deferred.fromCoroutine(self._refresh(link.crawler, message.job_id))
+
+    async def _refresh(self, crawler: Crawler, assignment: str) -> Reply:
+        crawler.reported_since_request = True
         try:
-            granted = await self._tokens.for_assignment(message.job_id, crawler.key)
+            granted = await self._tokens.for_assignment(assignment, crawler.key)
         except (Refused, Unavailable) as problem:
-            self.log.info("No token for {assignment}: {why}", assignment=message.job_id, why=problem)
+            self.log.info("No token for {assignment}: {why}", assignment=assignment, why=problem)
             granted = Granted("", None)
         else:
-            if message.job_id in crawler.held:
-                crawler.held[message.job_id].token = granted.access_token
+            if assignment in crawler.held:
+                crawler.held[assignment].token = granted.access_token
         now = datetime.now(UTC).timestamp()
         lifetime = ASSUMED_LIFETIME if granted.access_token else 0.0
         expires = granted.expires_at if granted.expires_at is not None else now + lifetime
         return TokenRefreshResponse(
-            job_id=message.job_id,
+            job_id=assignment,
             access_token=granted.access_token,
             expires_at=datetime.fromtimestamp(expires, UTC).isoformat(timespec="milliseconds"),
             refresh_successful=bool(granted.access_token),

@@ -1,11 +1,12 @@
 """Crawlers come, speak, fall silent and go: presence, and the leases that hang on it (docs/protocol.md, "Leases")."""
 
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 import psycopg2
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -15,6 +16,7 @@ from copilot_socket.handlers.crawlers import Crawler, Held, Link, Registry
 from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.leases import ConnectionState, Leases
 from copilot_socket.store.operations import ConnectionSeen, Presence
+from copilot_socket.store.outage import is_outage
 from copilot_socket.store.writer import Writer
 from copilot_socket.telling import ConnectionChanged, CrawlerChanged, Telling
 
@@ -22,6 +24,9 @@ MARGIN = 0.002
 DRIFT = 0.0005
 """Seconds, and a share of it, added to a grace before looking, so that the database's clock agrees that it is over:
 one that is being set right runs slower by no more than that share."""
+
+TOGETHER = 0.02
+"""Seconds: graces that end within the same unit share one timer and one query, however many crawlers leave."""
 
 
 class PresenceKeeper:
@@ -59,7 +64,8 @@ class PresenceKeeper:
         self._healthy_since: float | None = None
         self._renewed_at = 0.0
         self._stopping = False
-        self._timers: set[Any] = set()
+        self._timers: dict[int, IDelayedCall] = {}
+        """By when they are due, in units of :data:`TOGETHER`."""
 
     # -- connections
 
@@ -167,6 +173,9 @@ class PresenceKeeper:
         """Find crawlers that have been silent for too long, and connections that never said a thing."""
         now = self._attention.tick(self._reactor.seconds())
         for crawler in self._registry:
+            if any(link.held_back for link in crawler.links):  # it may have spoken, unread
+                crawler.last_seen = now
+                continue
             silence = now - crawler.last_seen
             if crawler.present and silence > self._heartbeat_timeout:
                 crawler.silent_since = now
@@ -217,7 +226,7 @@ class PresenceKeeper:
     def stop(self) -> None:
         """Running assignments keep their leases: nobody is taken for dead because this node goes."""
         self._stopping = True
-        for timer in list(self._timers):
+        for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
 
@@ -228,10 +237,10 @@ class PresenceKeeper:
 
     def _failed(self, failure: Failure) -> None:
         """A database that is away, or that a stopping node has left, is no fault here: the next round looks again."""
-        if failure.check(DatabaseAway) is None:
-            self.log.failure("Keeping presence failed", failure)
+        if is_outage(failure.value):
+            self.log.debug("Keeping presence is left to the next round: {error}", error=failure.value)
         else:
-            self.log.warn("Keeping presence is left to the next round: {error}", error=failure.value)
+            self.log.failure("Keeping presence failed", failure)
 
     def _may_judge(self) -> bool:
         """Only after its own renewals have worked for one whole lease may a node take others' leases for lost."""
@@ -253,7 +262,9 @@ class PresenceKeeper:
     def _state(self, link: Link) -> ConnectionState:
         crawler = link.crawler
         silent = self._attention.now - crawler.last_seen if crawler.present and link.spoken else None
-        return ConnectionState(link.id, silent, list(crawler.held), crawler.system_status, crawler.activity)
+        activity = crawler.activity
+        status, details = (None, b"{}") if activity is None else (activity.system_status, activity.details)
+        return ConnectionState(link.id, silent, list(crawler.held), status, details)
 
     def _note(self, link: Link, active: bool) -> None:
         crawler = link.crawler
@@ -266,13 +277,13 @@ class PresenceKeeper:
 
     def _release_after_grace(self) -> None:
         def run() -> None:
-            self._timers.discard(timer)
+            del self._timers[due]
             self.background(self.release_lost())
 
-        if self._stopping:
-            return
-        timer = self._reactor.callLater(self._leases.grace * (1 + DRIFT) + MARGIN, run)
-        self._timers.add(timer)
+        now = self._reactor.seconds()
+        due = ceil((now + self._leases.grace * (1 + DRIFT) + MARGIN) / TOGETHER)
+        if not self._stopping and due not in self._timers:
+            self._timers[due] = self._reactor.callLater(due * TOGETHER - now, run)
 
 
 def _presence(crawler: Crawler, present: bool) -> Presence:

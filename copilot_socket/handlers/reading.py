@@ -4,7 +4,6 @@ Secrets in what is free to say are masked here, before anybody sees it: *token* 
 for the job, where this node knows it.
 """
 
-import re
 from typing import Any
 
 import orjson
@@ -19,15 +18,7 @@ from copilot_socket.core.messages import (
     JobsDiscovered,
     JobStarted,
 )
-from copilot_socket.core.reports import Completed, Discovered, Encoded, Failed, Found, Progressed, Started
-
-_GLOBAL_ID = re.compile(r"^(?:gid://gitlab/\w+/)?([0-9]{1,18})$")
-
-
-def numeric_id(value: str | int | None) -> int | None:
-    """GitLab's numeric id in *value*: a number, digits, or a global id (``gid://gitlab/Group/7``); else None."""
-    match = _GLOBAL_ID.match(str(value)) if value is not None else None
-    return int(match[1]) if match else None
+from copilot_socket.core.reports import Completed, Discovered, Encoded, Failed, Progressed, Started
 
 
 def started(data: JobStarted, _token: str) -> Started:
@@ -58,7 +49,7 @@ def completed(data: JobCompleted, token: str) -> Completed | Failed:
         {
             "finalCounts": _counts(data.final_counts, token),
             "message": message,
-            "outputFiles": None if data.output_files is None else [masked(name, token) for name in data.output_files],
+            "outputFiles": _listed(data.output_files, token),
         }
     )
     if data.success:
@@ -81,21 +72,13 @@ def failed(data: JobFailed, token: str) -> Failed:
 
 def jobs_discovered(data: JobsDiscovered, _token: str) -> Discovered:
     """``jobs_discovered``: the areas that it tells of, and the jobs that they become."""
-    found = tuple(
-        Found(job.job_type, job.namespace_path, job.entity_name, numeric_id(job.entity_id), job.priority)
-        for job in data.discovered_jobs
-    )
     summary = data.discovery_summary
-    return Discovered(found, {"discoverySummary": summary} if summary is not None else {})
+    return Discovered(data.discovered_jobs, {"discoverySummary": summary} if summary is not None else {})
 
 
 def discovery(data: Discovery) -> Discovered:
     """``discovery``: areas, where the entity type is one of an area."""
-    if data.entity_type not in ("group", "project"):
-        return Discovered(())
-    return Discovered(
-        tuple(Found(data.entity_type, entity.path, entity.name, numeric_id(entity.id)) for entity in data.entities)
-    )
+    return Discovered(data.entities if data.entity_type in ("group", "project") else ())
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:
@@ -110,7 +93,15 @@ def _counts(counts: Counts | None, token: str) -> Counts | None:
     """Their names are free; most are so short that no secret is among them."""
     if not counts or len(max(counts, key=len)) < SHORTEST:
         return counts
-    return {masked(name, token): count for name, count in counts.items()}
+    found: Counts = orjson.loads(masked_json(orjson.dumps(counts), token))
+    return found
+
+
+def _listed(names: tuple[str, ...] | None, token: str) -> list[str] | None:
+    if names is None:
+        return None
+    found: list[str] = orjson.loads(masked_json(orjson.dumps({"names": names}), token)).get("names", [])
+    return found
 
 
 def _encoded(value: dict[str, Any] | None, token: str) -> Encoded | None:

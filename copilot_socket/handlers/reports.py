@@ -41,24 +41,27 @@ class Reports:
             crawler.tell_ending(message.job_id, self._reactor.seconds())
         put_down = self._ownership.reported(message.job_id, crawler)
         number = crawler.begin() if put_down is None else None
-        told = _Told(self._dispatcher, link, crawler, message, body, number, put_down)
+        told = _Told(
+            self._dispatcher, crawler, message.job_id, message.ref, body, number, put_down, ack(link, message)
+        )
         self._writer.enqueue(Report(message.job_id, crawler.key, body, message.size), told)
         return told
 
 
 @attrs.define(eq=False)
 class _Told(Promise):
-    """A report on its way to the database."""
+    """A report on its way to the database, without the message that it came in, and without its connection."""
 
     dispatcher: Dispatcher
-    link: Link
     crawler: Crawler
-    message: Message
+    assignment: str
+    ref: str
     body: Body
     number: int | None
     """Of what is under way for the crawler; None: that of ``put_down``."""
     put_down: PutDown | None
     """It is the first thing that the crawler says of the job: with it is stored whose that is."""
+    acknowledgement: Reply | None
 
     def callback(self, verdict: Verdict) -> None:
         """See :class:`copilot_socket.store.writer.Outcome`."""
@@ -73,19 +76,15 @@ class _Told(Promise):
         """See :class:`copilot_socket.store.writer.Outcome`."""
         if self.put_down is not None:
             self.put_down.alone()
-        self.crawler.still_holds(self._assignment)
+        self.crawler.still_holds(self.assignment)
         if self.number is not None:
             self.crawler.end(self.number)
         self.fail(_refusal(ErrorCode.INTERNAL, "the database refuses to store this message; it is dropped", self))
 
-    @property
-    def _assignment(self) -> str:
-        return self.message.job_id or ""
-
     def _stored(self, verdict: Verdict) -> Reply | None:
         crawler, body = self.crawler, self.body
         if verdict is not Verdict.STORED or isinstance(body, ENDINGS):
-            if crawler.drop(self._assignment):
+            if crawler.drop(self.assignment):
                 self.dispatcher.ended(crawler)
         else:
             self._heard()
@@ -96,17 +95,17 @@ class _Told(Promise):
         if isinstance(body, Discovered):
             self.dispatcher.wake()
         if verdict is Verdict.STORED:
-            return ack(self.link, self.message)
+            return self.acknowledgement
         code, text = _REFUSALS[verdict]
         raise _refusal(code, text, self, path="/jobId")
 
     def _heard(self) -> None:
         """Its crawler has the job."""
-        held = self.crawler.held.get(self._assignment)
+        held = self.crawler.held.get(self.assignment)
         if held is not None:
             held.reported = True
         else:
-            self.crawler.held[self._assignment] = Held(None, reported=True)
+            self.crawler.held[self.assignment] = Held(None, reported=True)
 
 
 def ack(link: Link, message: Message) -> Reply | None:
@@ -117,4 +116,4 @@ def ack(link: Link, message: Message) -> Reply | None:
 
 
 def _refusal(code: ErrorCode, text: str, told: _Told, **where: Any) -> ProtocolError:
-    return ProtocolError(code, text, ref=told.message.ref, job_id=told.message.job_id, **where)
+    return ProtocolError(code, text, ref=told.ref, job_id=told.assignment, **where)

@@ -6,7 +6,7 @@ import psycopg2
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from copilot_socket.core.jobs import commands_for
 from copilot_socket.core.replies import JobResponse
@@ -15,6 +15,7 @@ from copilot_socket.handlers.rivals import Rivals
 from copilot_socket.handlers.standing import Standing, by_entity_types, room_of
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.faults import DatabaseAway
+from copilot_socket.store.outage import level
 from copilot_socket.store.turns import Claim, Claimed, Wants
 
 RETRY = 0.2
@@ -101,7 +102,7 @@ class Rounds:
                 await deferLater(self._reactor, pause)
                 pause = min(2 * pause, BEATEN_MOST)
             except (DatabaseAway, psycopg2.Error) as error:
-                self.log.warn("Claiming failed and is tried again: {error}", error=error)
+                self.log.emit(level(error, LogLevel.warn), "Claiming failed and is tried again: {error}", error=error)
                 self._again = True
                 await deferLater(self._reactor, RETRY)
 

@@ -15,7 +15,7 @@ import psycopg2
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from copilot_socket.core.reports import job_of
@@ -25,6 +25,7 @@ from copilot_socket.handlers.oauth import Grant, Pair, Refused, Unavailable
 from copilot_socket.store.connection import Row
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import DatabaseAway, Remedy, remedy
+from copilot_socket.store.outage import level
 from copilot_socket.store.sql import sql
 from copilot_socket.store.turns import Claimed
 from copilot_socket.telling import Telling, TokenRefreshed
@@ -317,5 +318,10 @@ class Tokens:
             except (DatabaseAway, psycopg2.Error) as error:
                 if remedy(error) is Remedy.REFUSE:
                     raise
-                self.log.error("What a refresh brought can't be stored yet: {error}", error=type(error).__name__)
+                # Its text may quote the row.
+                self.log.emit(
+                    level(error, LogLevel.error),
+                    "What a refresh brought can't be stored yet: {error}",
+                    error=type(error).__name__,
+                )
                 await deferLater(self._reactor, STORE_AGAIN)

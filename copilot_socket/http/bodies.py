@@ -1,12 +1,14 @@
-"""Request bodies: from bytes to jobs, accounts and credentials, with every fault found at once."""
+"""Request bodies: from JSON to jobs, accounts and credentials, with every fault reported at once."""
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, cast
+import hashlib
+from collections.abc import Mapping
+from typing import Any, cast
 
+import attrs
 import orjson
 
 from copilot_socket.core.jobs import COMMANDS, WITHOUT_PATH
+from copilot_socket.http.documents import Document
 from copilot_socket.http.fields import (
     PROVIDERS,
     Field,
@@ -19,9 +21,9 @@ from copilot_socket.http.fields import (
     token,
     url,
 )
-from copilot_socket.http.messages import Call, Fault, Problem, invalid
+from copilot_socket.http.messages import Call, Faults, Problem, invalid
 from copilot_socket.store.accounts import Account, Credential
-from copilot_socket.store.submission import NewJob
+from copilot_socket.store.submission import MAX_JOBS, NewJob
 
 JOB: Mapping[str, Field] = {
     "account_id": Field(text(255), required=True),
@@ -49,76 +51,100 @@ ACCOUNT: Mapping[str, Field] = {
 }
 
 
-def document(call: Call) -> Any:
-    """The JSON value in *call*'s body. Raises :class:`Problem` 415 or 400."""
-    media_type = call.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise Problem(415, "the body must be application/json", headers={"Accept": "application/json"})
-    try:
-        return orjson.loads(call.body)
-    except orjson.JSONDecodeError as error:
-        fault = str(error)
-    try:
-        # The stricter parser also refuses lone surrogates; these are JSON, and the field is to be named.
-        return json.loads(call.body.decode("utf-8"), parse_constant=_refuse, parse_float=_finite)
-    except (ValueError, RecursionError):
-        raise Problem(400, f"the body is not JSON: {fault}") from None
+@attrs.frozen
+class Jobs:
+    """The jobs of a request body; ``is_list``: whether they came as a list.
+
+    ``fingerprint``, where it was asked for, is the SHA-256 of the body's canonical JSON: compact, with sorted keys.
+    """
+
+    jobs: list[NewJob]
+    is_list: bool
+    fingerprint: str
+
+    def path(self, number: int) -> str:
+        """The JSON pointer of the job with that index."""
+        return f"/{number}" if self.is_list else ""
 
 
-def _refuse(_constant: str) -> NoReturn:
-    raise ValueError
+async def jobs(call: Call, *, fingerprint: bool) -> Jobs:
+    """The job or jobs in *call*'s body, read slice by slice. Raises :class:`Problem`."""
+    document = _document(call)
+    faults = Faults()
+    found: list[NewJob] = []
+    seen = 0
+    canonical = hashlib.sha256()
+    async for item in document:
+        if seen == MAX_JOBS:
+            raise invalid("", f"must contain at most {MAX_JOBS} jobs")
+        job = _job(item, f"/{seen}" if document.is_list else "", faults)
+        if job is not None:
+            found.append(job)
+            if fingerprint:
+                canonical.update(b"," if seen else b"[" if document.is_list else b"")
+                canonical.update(orjson.dumps(item, option=orjson.OPT_SORT_KEYS))
+        seen += 1
+        del item  # not to be kept while others have their turn
+    if faults.count:
+        raise faults.problem()
+    if document.is_list:
+        canonical.update(b"]" if seen else b"[]")
+    return Jobs(found, document.is_list, canonical.hexdigest())
 
 
-def _finite(number: str) -> float:
-    value = float(number)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError(number)
-    return value
-
-
-def nothing(call: Call) -> None:
-    """For actions that take no body: none, or an empty object. Raises :class:`Problem`."""
-    if call.body:
-        faults: list[Fault] = []
-        read(document(call), {}, "", faults)
-        if faults:
-            raise Problem(422, "this takes no body", errors=[{"path": "", "message": "must be empty or {}"}])
-
-
-def jobs(documents: Sequence[Any], paths: Sequence[str], faults: list[Fault]) -> list[NewJob]:
-    """The jobs in *documents*, each with its JSON pointer in *paths*; of a faulty one only *faults* tells."""
-    return [job for item, path in zip(documents, paths, strict=True) if (job := _job(item, path, faults)) is not None]
-
-
-def _job(item: Any, path: str, faults: list[Fault]) -> NewJob | None:
-    before = len(faults)
+def _job(item: Any, path: str, faults: Faults) -> NewJob | None:
+    before = faults.count
     values = read(item, JOB, path, faults)
     command = values.get("command")
     if command is not None and command not in WITHOUT_PATH and item.get("full_path") is None:
-        without = " and ".join(sorted(WITHOUT_PATH))
-        faults.append(Fault(f"{path}/full_path", f"is missing: only {without} need none"))
-    return cast(NewJob, values) if len(faults) == before else None
+        faults.add(f"{path}/full_path", f"is required, except for {' and '.join(sorted(WITHOUT_PATH))}")
+    return cast(NewJob, values) if faults.count == before else None
 
 
-def credential(call: Call) -> Credential:
+async def credential(call: Call) -> Credential:
     """The token pair in *call*'s body. Raises :class:`Problem`."""
-    faults: list[Fault] = []
-    values = read(document(call), CREDENTIAL, "", faults)
-    if faults:
-        raise invalid(faults)
+    faults = Faults()
+    values = read(await _single(call), CREDENTIAL, "", faults)
+    if faults.count:
+        raise faults.problem()
     return Credential(**values)
 
 
-def account(call: Call) -> Account:
+async def account(call: Call) -> Account:
     """The account that *call* puts. Raises :class:`Problem`."""
-    faults: list[Fault] = []
+    faults = Faults()
     account_id = call.params["id"]
     try:
         text(255)(account_id)
     except ValueError as error:
-        faults.append(Fault("/id", str(error)))
-    values = read(document(call), ACCOUNT, "", faults)
-    if faults:
-        raise invalid(faults)
+        faults.add("/id", str(error))
+    values = read(await _single(call), ACCOUNT, "", faults)
+    if faults.count:
+        raise faults.problem()
     pair = Credential(**{name: value for name, value in values.items() if name in CREDENTIAL})
     return Account(account_id, values["provider"], values["gitlab_url"], pair)
+
+
+async def nothing(call: Call) -> None:
+    """For actions without parameters: no body, or an empty object. Raises :class:`Problem`."""
+    if call.body and await _single(call) != {}:
+        raise invalid("", "must be empty or {}")
+
+
+async def _single(call: Call) -> Any:
+    """The body's JSON value; of a list only that it is one."""
+    document = _document(call)
+    single: Any = []
+    async for value in document:
+        if document.is_list:
+            break
+        single = value
+    return single
+
+
+def _document(call: Call) -> Document:
+    """The JSON in *call*'s body. Raises :class:`Problem` 415; iterating raises 400 or 413."""
+    media_type = call.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise Problem(415, "Content-Type must be application/json", headers={"Accept": "application/json"})
+    return Document(call.body, call.next_slice)

@@ -13,7 +13,7 @@ AREA_CHECKS: dict[str, Check] = {"type": one_of("group", "project"), "account_id
 
 @attrs.frozen
 class CatalogHandlers:
-    """Answers under ``/api/v1`` for everything but jobs."""
+    """Answers under ``/api/v1`` for accounts, areas, crawlers and counts."""
 
     catalog: Catalog
     accounts: Accounts
@@ -32,7 +32,7 @@ class CatalogHandlers:
     async def put_account(self, call: Call) -> Reply:
         """Create an account, or replace all of it."""
         queries.read(call, {})
-        account = bodies.account(call)
+        account = await bodies.account(call)
         try:
             created = await self.accounts.put(account)
         except LiveJobs as error:
@@ -42,7 +42,7 @@ class CatalogHandlers:
     async def renew_credential(self, call: Call) -> Reply:
         """Replace an account's token pair; its waiting jobs are queued again."""
         queries.read(call, {})
-        credential = bodies.credential(call)
+        credential = await bodies.credential(call)
         account_id = _storable(call.params["id"])
         if not await self.accounts.renew(account_id, credential):
             raise _no_account()
@@ -55,7 +55,7 @@ class CatalogHandlers:
         return reply({"areas": listing.rows, "next": listing.next})
 
     async def list_crawlers(self, call: Call) -> Reply:
-        """Crawlers, connected or lately so."""
+        """Crawlers, connected now or lately."""
         page, _ = queries.listing(call, {})
         listing = await self.catalog.crawlers(page)
         return reply({"crawlers": listing.rows, "next": listing.next})
@@ -81,4 +81,4 @@ def _storable(account_id: str) -> str:
 
 
 def _no_account() -> Problem:
-    return Problem(404, "there is no such account")
+    return Problem(404, "No such account")

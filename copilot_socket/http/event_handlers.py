@@ -1,7 +1,5 @@
 """Live events over HTTP."""
 
-from collections.abc import Callable
-
 import attrs
 
 from copilot_socket.core.jobs import Status
@@ -11,25 +9,12 @@ from copilot_socket.http.feed import Feed
 from copilot_socket.http.fields import Check, text
 from copilot_socket.http.messages import Call, Problem, Streaming
 
-
-def _some_of(*names: str) -> Callable[[str], frozenset[str]]:
-    """A list of a few names, separated by commas."""
-
-    def check(value: str) -> frozenset[str]:
-        given = frozenset(value.split(","))
-        if not given <= set(names):
-            raise ValueError(f"must be some of {','.join(names)}, separated by commas")
-        return given
-
-    return check
-
-
 FILTERS: dict[str, Check] = {
-    "types": _some_of(*KINDS),
+    "types": queries.some_of(*KINDS),
     "job_id": text(255),
     "account_id": text(255),
     "crawler": text(255),
-    "status": _some_of(*(str(status) for status in Status)),
+    "status": queries.some_of(*(str(status) for status in Status)),
 }
 
 

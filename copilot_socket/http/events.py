@@ -1,4 +1,4 @@
-"""What is told, as events for people and programs that watch: their names, their data, and who asked for which."""
+"""News as events for event streams: their names, their data, and each stream's filters."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -37,7 +37,7 @@ class Event:
 
 @attrs.frozen
 class Wanted:
-    """Which events a client asked for. An event that lacks what is asked for is not wanted."""
+    """The filters of a stream. An event without a field that a filter names does not match."""
 
     types: frozenset[str] = frozenset(KINDS)
     job_id: str | None = None

@@ -1,13 +1,14 @@
-"""The feed of live events: who watches, and what each is sent. Nobody who watches can hold up or fill up the node."""
+"""The feed of live events: its streams, and what each is sent, in bounded time and memory."""
 
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
 import orjson
-from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -21,7 +22,13 @@ KEEP_ALIVE = 15.0
 PATIENCE = 4
 """Keep-alives that a client may be too slow to take, one after another, before it is cut off."""
 MAX_WAITING = 256 * 1024
-"""Bytes that wait for a slow client; beyond what the transport holds, and but for a single event that is larger."""
+"""Bytes that wait for a slow client, beyond what the transport holds."""
+MAX_HEARD = 20_000
+"""News that wait to be sent; what comes beyond is lost to everyone."""
+TURN = 5000
+"""Steps in one turn of the reactor: some milliseconds."""
+EVENT = 10
+"""Steps that the making of an event takes; holding it against a stream's filters, and sending it, takes one."""
 GREETING = b"retry: 2000\n: live events\n\n"
 
 
@@ -58,12 +65,17 @@ class Stream:
     def send(self, data: bytes) -> None:
         """Send one event, keep it until the client has read others, or count it as lost."""
         if not self._paused:
+            self._tell_lost()
             self._watcher.write(data)
-        elif self._lost or (self._waiting and self._size + len(data) > MAX_WAITING):
+        elif self._lost or self._size + len(data) > MAX_WAITING:
             self._lost += 1
         else:
             self._waiting.append(data)
             self._size += len(data)
+
+    def lose(self) -> None:
+        """Count one event as lost."""
+        self._lost += 1
 
     def keep_alive(self) -> None:
         """Show that the stream lives; cut off who has not read for too long."""
@@ -92,7 +104,11 @@ class Stream:
             data = self._waiting.popleft()
             self._size -= len(data)
             self._watcher.write(data)
-        if self._lost and not self._paused:
+        if not self._paused:
+            self._tell_lost()
+
+    def _tell_lost(self) -> None:
+        if self._lost:
             lost, self._lost = self._lost, 0
             self._watcher.write(b"event: lost\ndata: %s\n\n" % orjson.dumps({"lost": lost}))
 
@@ -109,13 +125,24 @@ class Feed:
 
     log = Logger()
 
-    def __init__(self, telling: Telling, clock: IReactorTime, node: str, name_of: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        telling: Telling,
+        clock: IReactorTime,
+        node: str,
+        name_of: Callable[[str], str],
+        time_of_day: Callable[[], float] = time.time,
+    ) -> None:
         self._telling = telling
-        self._clock = clock
+        self._time_of_day = time_of_day
         self._node = node
         self._render = Renderer(name_of)
         self._numbers = itertools.count(1)
         self._streams: dict[Stream, None] = {}
+        self._clock = clock
+        self._heard: deque[News] = deque()
+        self._steps = 0
+        self._turn: IDelayedCall | None = None
         self._closed = False
         self._keeping_alive = LoopingCall(self._keep_alive)
         self._keeping_alive.clock = clock
@@ -129,9 +156,9 @@ class Feed:
     def refusal(self) -> str | None:
         """Why no stream can be opened now, if none can."""
         if self._closed:
-            return "the node is stopping"
+            return "Node is stopping"
         if len(self._streams) >= MAX_STREAMS:
-            return f"{MAX_STREAMS} streams of events are open, and no more may be"
+            return f"At most {MAX_STREAMS} event streams may be open"
         return None
 
     def open(self, wanted: Wanted, watcher: Watcher) -> None:
@@ -154,8 +181,28 @@ class Feed:
             stream.end()
 
     def hear(self, news: News) -> None:
-        """Send *news* to whoever wants it."""
+        """Send *news* to whoever wants it: at once, or in later turns of the reactor if there is very much."""
+        if self._turn is None:
+            self._turn = self._clock.callLater(0, self._next_turn)
+        if not self._heard and self._steps < TURN:
+            self._tell(news)
+        elif len(self._heard) < MAX_HEARD:
+            self._heard.append(news)
+        else:
+            for stream in self._streams:
+                stream.lose()
+
+    def _next_turn(self) -> None:
+        self._turn, self._steps = None, 0
+        while self._heard and self._steps < TURN:
+            with self.log.failureHandler("Events could not be sent"):
+                self._tell(self._heard.popleft())
+        if self._heard:
+            self._turn = self._clock.callLater(0, self._next_turn)
+
+    def _tell(self, news: News) -> None:
         for event in self._render(news):
+            self._steps += EVENT + len(self._streams)
             self._send(event)
 
     def _send(self, event: Event) -> None:
@@ -176,7 +223,12 @@ class Feed:
         self._telling.ignore(self.hear)
         if self._streams:
             self._telling.listen(self.hear, frozenset().union(*(stream.wanted.kinds for stream in self._streams)))
-        elif self._keeping_alive.running:
+            return
+        self._heard.clear()
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn, self._steps = None, 0
+        if self._keeping_alive.running:
             self._keeping_alive.stop()
 
     def _keep_alive(self) -> None:
@@ -184,5 +236,5 @@ class Feed:
             stream.keep_alive()
 
     def _now(self) -> str:
-        moment = datetime.fromtimestamp(self._clock.seconds(), UTC)
+        moment = datetime.fromtimestamp(self._time_of_day(), UTC)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

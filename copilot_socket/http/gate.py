@@ -1,4 +1,4 @@
-"""Who is let in: by bearer token, or, where there is none, only from this very machine."""
+"""Access to the port: by bearer token, or, where none is set, from this machine only."""
 
 import hmac
 import re
@@ -30,14 +30,14 @@ class Knock:
 
 @attrs.frozen
 class Gate:
-    """With *token* set the API asks for it; without, it answers loopback only."""
+    """With *token* set every request needs it; without, only loopback is served."""
 
     token: str | None = attrs.field(repr=False)
     origins: frozenset[str] = frozenset()
-    """Whose pages may write, beside our own."""
+    """Origins whose pages may write, beside our own."""
 
     def check(self, knock: Knock) -> Problem | None:
-        """Why *knock* is not let in; None if it is."""
+        """Why *knock* is refused; None if it is not."""
         refused = self._of_token(knock) if self.token is not None else _of_loopback(knock)
         return refused or self._of_origin(knock)
 
@@ -48,30 +48,30 @@ class Gate:
             return None
         return Problem(
             401,
-            f"this needs the bearer token that {VARIABLE} holds",
+            f"Bearer token required ({VARIABLE})",
             headers={"WWW-Authenticate": 'Bearer realm="copilot-socket"'},
         )
 
     def _of_origin(self, knock: Knock) -> Problem | None:
-        """A browser says which page makes it write; only our own and those that are allowed may."""
+        """A browser names the origin of the page that makes it write; only ours and those in *origins* may."""
         if knock.method not in WRITING or "origin" not in knock.headers:
             return None
         host, origin = knock.one("host"), (knock.one("origin") or "").lower()
         ours = host is not None and origin in (f"http://{host}".lower(), f"https://{host}".lower())
         if ours or origin in self.origins:
             return None
-        return Problem(403, "pages of another origin may not write here, unless SOCKET_ALLOWED_ORIGINS names it")
+        return Problem(403, "Cross-origin request refused; SOCKET_ALLOWED_ORIGINS lists the origins that may write")
 
 
 def _of_loopback(knock: Knock) -> Problem | None:
-    # A proxy on this machine makes everyone look local, and a page in a browser can give any name our address.
+    # A proxy on this machine makes every client look local, and DNS rebinding gives any name our address.
     proxied = any(name == "forwarded" or name.startswith("x-forwarded-") for name in knock.headers)
     if not proxied and _is_loopback(knock.peer) and _is_loopback(host_name(knock.one("host"))):
         return None
     return Problem(
         403,
-        f"without {VARIABLE} only this machine is answered, under a loopback name and with no proxy between: "
-        f"set {VARIABLE} and send it as a bearer token",
+        f"Only requests from this machine are served while {VARIABLE} is unset, under a loopback host name and "
+        f"without a proxy; set {VARIABLE} and send it as a bearer token",
     )
 
 

@@ -1,12 +1,11 @@
 """Health and metrics."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import attrs
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from twisted.internet.interfaces import IReactorTime
 
 from copilot_socket.http.messages import Call, Problem, Reply, reply
 
@@ -41,11 +40,14 @@ class Health(Protocol):
 
 @attrs.frozen
 class HealthHandlers:
-    """Answers under ``/health`` and ``/metrics``. Without a *registry* there are no metrics."""
+    """Answers under ``/health`` and ``/metrics``. Without a *registry* there are no metrics.
+
+    *time_of_day* tells the time of day, in seconds since 1970.
+    """
 
     health: Health
     registry: CollectorRegistry | None
-    clock: IReactorTime
+    time_of_day: Callable[[], float]
 
     async def socket(self, _call: Call) -> Reply:
         """The state of the node, in full: 200, or 503 while it can't do its work."""
@@ -61,7 +63,7 @@ class HealthHandlers:
                     "uptime": self.health.uptime,
                 },
                 "database": self.health.database,
-                "timestamp": datetime.fromtimestamp(self.clock.seconds(), UTC),
+                "timestamp": datetime.fromtimestamp(self.time_of_day(), UTC),
             },
             200 if healthy else 503,
         )
@@ -79,11 +81,11 @@ class HealthHandlers:
     async def metrics(self, _call: Call) -> Reply:
         """Prometheus' text format."""
         if self.registry is None:
-            raise Problem(404, "metrics are off: SOCKET_ENABLE_METRICS")
+            raise Problem(404, "Metrics are disabled (SOCKET_ENABLE_METRICS)")
         return Reply(200, generate_latest(self.registry), CONTENT_TYPE_LATEST.encode())
 
     def _healthy(self) -> bool:
         return self.health.running and self.health.error is None
 
     def _error(self) -> str:
-        return self.health.error or "crawlers are not being listened to"
+        return self.health.error or "not listening for crawlers"

@@ -1,6 +1,6 @@
 """What a handler gets and gives: a call, a reply, or a problem (RFC 9457)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
@@ -10,6 +10,8 @@ import orjson
 
 JSON = b"application/json"
 PROBLEM = b"application/problem+json"
+MAX_FAULTS = 100
+"""Errors that a 422 lists; one more says how many were left out."""
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
@@ -22,6 +24,12 @@ class Call:
     headers: Mapping[str, str]
     """By name in lower case; of a header that came twice, the first."""
     body: bytes
+    next_slice: Callable[[], Awaitable[object]]
+    """Awaited between two slices of long work. Raises :class:`ClientGone`."""
+
+
+class ClientGone(Exception):
+    """The client closed the connection; nobody waits for the answer."""
 
 
 @attrs.frozen
@@ -49,6 +57,34 @@ class Fault:
 
     path: str
     message: str
+
+
+class Faults:
+    """What is wrong with a request: the first :data:`MAX_FAULTS` faults, and the number of all."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.listed: list[Fault] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether further faults are only counted; their texts need not be made."""
+        return len(self.listed) >= MAX_FAULTS
+
+    def add(self, path: str, message: str) -> None:
+        """List one more fault, or count it."""
+        self.count += 1
+        if not self.full:
+            self.listed.append(Fault(path, message))
+
+    def problem(self) -> "Problem":
+        """422 with the faults."""
+        errors = [attrs.asdict(fault) for fault in self.listed]
+        omitted = self.count - len(errors)
+        if omitted:
+            errors.append({"path": "", "message": f"{omitted} more errors are not listed"})
+        count = "1 error" if self.count == 1 else f"{self.count} errors"
+        return Problem(422, f"Request is invalid: {count}", errors=errors)
 
 
 class Problem(Exception):
@@ -80,10 +116,11 @@ class Problem(Exception):
         return Reply(self.status, orjson.dumps(document), PROBLEM, self.headers)
 
 
-def invalid(faults: Sequence[Fault]) -> Problem:
-    """422 with every fault that was found."""
-    count = "one thing is" if len(faults) == 1 else f"{len(faults)} things are"
-    return Problem(422, f"{count} wrong with the request", errors=[attrs.asdict(fault) for fault in faults])
+def invalid(path: str, message: str) -> Problem:
+    """422 with a single fault."""
+    faults = Faults()
+    faults.add(path, message)
+    return faults.problem()
 
 
 def reply(document: Any, status: int = 200, **headers: str) -> Reply:

@@ -1,6 +1,6 @@
-"""Which pages of other origins may call this port from a browser: SOCKET_ALLOWED_ORIGINS (the Fetch standard's CORS).
+"""Cross-origin requests from browsers: SOCKET_ALLOWED_ORIGINS (CORS, in the Fetch standard).
 
-A page still needs what everybody needs to be let in; no cookie of its user is sent along.
+A page needs the same access as any other client; no cookie of its user is sent along.
 """
 
 from collections.abc import Mapping

@@ -1,19 +1,32 @@
 """Query parameters: filters and pages of lists."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from copilot_socket.core import cursor
 from copilot_socket.http.fields import Check, names
-from copilot_socket.http.messages import Call, Fault, invalid
+from copilot_socket.http.messages import Call, Faults
 from copilot_socket.store.catalog import Page
 
 MAX_LIMIT = 1000
 
 
+def some_of(*allowed: str) -> Callable[[str], frozenset[str]]:
+    """A list of some of *allowed*, separated by commas."""
+
+    def check(value: str) -> frozenset[str]:
+        given = frozenset(value.split(","))
+        if not given <= set(allowed):
+            raise ValueError(f"must be a comma-separated list of {', '.join(allowed)}")
+        return given
+
+    return check
+
+
 def _limit(value: str) -> int:
     if not (value.isascii() and value.isdigit() and len(value) <= 4 and 1 <= int(value) <= MAX_LIMIT):
-        raise ValueError(f"must be a whole number from 1 to {MAX_LIMIT}")
+        raise ValueError(f"must be an integer from 1 to {MAX_LIMIT}")
     return int(value)
 
 
@@ -21,36 +34,41 @@ def _cursor(value: str) -> str:
     try:
         return cursor.decode(value)
     except ValueError:
-        raise ValueError("must be what an earlier answer gave as next") from None
+        raise ValueError("must be the value of next in an earlier answer") from None
 
 
-_PAGING: Mapping[str, Callable[[str], Any]] = {"limit": _limit, "cursor": _cursor}
+PAGING: Mapping[str, Check] = MappingProxyType({"limit": _limit, "cursor": _cursor})
+"""The parameters of every list."""
+
+
+def page(given: dict[str, Any]) -> Page:
+    """The page that *given* parameters ask for; they are taken out of it, and what is left are filters."""
+    return Page(given.pop("limit", Page().limit), given.pop("cursor", None))
 
 
 def listing(call: Call, filters: Mapping[str, Check]) -> tuple[Page, dict[str, str]]:
     """The page and the filters that *call* asks for. Raises :class:`Problem` 422."""
-    given = read(call, {**filters, **_PAGING})
-    page = Page(given.pop("limit", Page().limit), given.pop("cursor", None))
-    return page, given
+    given = read(call, {**filters, **PAGING})
+    return page(given), given
 
 
 def read(call: Call, checks: Mapping[str, Check]) -> dict[str, Any]:
     """The query parameters of *call*, each at most once. Raises :class:`Problem` 422 with every fault."""
-    faults: list[Fault] = []
+    faults = Faults()
     values: dict[str, Any] = {}
     seen: set[str] = set()
     for name, given in call.query:
         check = checks.get(name)
         if check is None:
-            faults.append(Fault(f"?{name[:200]}", f"is unknown: allowed are {names(list(checks))}"))
+            faults.add(f"?{name[:200]}", f"unknown parameter; allowed: {names(checks)}")
         elif name in seen:
-            faults.append(Fault(f"?{name}", "may be given only once"))
+            faults.add(f"?{name}", "must be given only once")
         else:
             try:
                 values[name] = check(given)
             except ValueError as error:
-                faults.append(Fault(f"?{name}", str(error)))
+                faults.add(f"?{name}", str(error))
         seen.add(name)
-    if faults:
-        raise invalid(faults)
+    if faults.count:
+        raise faults.problem()
     return values

@@ -42,10 +42,10 @@ def find(routes: Sequence[Route], method: str, path: str) -> tuple[Route, dict[s
         # Split first: an encoded slash belongs to a part.
         parts = [unquote(part, errors="strict") for part in path.split("/")]
     except UnicodeDecodeError:
-        raise Problem(404, "there is nothing here") from None
+        raise _not_found() from None
     matches = [(route, params) for route in routes if (params := route.match(parts)) is not None]
     if not matches:
-        raise Problem(404, "there is nothing here")
+        raise _not_found()
     asked = "GET" if method == "HEAD" else method
     for route, params in matches:
         if route.method == asked:
@@ -53,4 +53,8 @@ def find(routes: Sequence[Route], method: str, path: str) -> tuple[Route, dict[s
     allowed = {route.method for route, _ in matches}
     allowed |= {"HEAD"} if "GET" in allowed else set()
     allow = ", ".join(sorted(allowed))
-    raise Problem(405, f"only {allow} can be asked for here", headers={"Allow": allow})
+    raise Problem(405, f"Method not allowed; use {allow}", headers={"Allow": allow})
+
+
+def _not_found() -> Problem:
+    return Problem(404, "No such resource")

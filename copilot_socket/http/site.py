@@ -1,9 +1,10 @@
-"""The HTTP port: which path leads where, who is let in, and what becomes of errors."""
+"""The HTTP port: its routes, access, and what errors become."""
 
 # twisted.web's methods have no annotations.
 # mypy: allow-untyped-calls
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
 from urllib.parse import parse_qsl
 
 import attrs
@@ -11,25 +12,29 @@ import psycopg2
 from prometheus_client import CollectorRegistry
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from copilot_socket.http.catalog_handlers import CatalogHandlers
+from copilot_socket.http.channel import REQUEST_TIMEOUT, Channel, Connections
 from copilot_socket.http.event_handlers import EventHandlers
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.gate import Gate, Knock
 from copilot_socket.http.health import Health, HealthHandlers
 from copilot_socket.http.job_handlers import JobHandlers
-from copilot_socket.http.messages import Problem, Reply, Streaming
+from copilot_socket.http.messages import ClientGone, Problem, Reply, Streaming
 from copilot_socket.http.origins import Origins
 from copilot_socket.http.requests import Request
 from copilot_socket.http.routes import Route, find
+from copilot_socket.http.shares import MAX_ANSWERS, MAX_BODIES, Budget, Share
+from copilot_socket.http.slices import Slices
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.faults import DatabaseAway, Remedy, remedy
+from copilot_socket.store.outage import level
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
 
@@ -38,7 +43,10 @@ MAX_PARAMETERS = 50
 
 @attrs.frozen(kw_only=True)
 class Parts:
-    """What the HTTP port is made of. *token* None: loopback only. *registry* None: no metrics."""
+    """What the HTTP port is made of. *token* None: loopback only. *registry* None: no metrics.
+
+    *slices* are for the work of large requests; *time_of_day* tells the time of day, in seconds since 1970.
+    """
 
     submission: Submission
     catalog: Catalog
@@ -48,15 +56,17 @@ class Parts:
     health: Health
     registry: CollectorRegistry | None
     reactor: IReactorTime
+    slices: Slices
     wake: Callable[[], None]
+    time_of_day: Callable[[], float] = time.time
     token: str | None = attrs.field(repr=False)
     origins: frozenset[str] = frozenset()
 
 
 def routes(parts: Parts) -> tuple[Route, ...]:
-    """Everything that can be asked for."""
-    health = HealthHandlers(parts.health, parts.registry, parts.reactor)
-    jobs = JobHandlers(parts.submission, parts.catalog, parts.transitions, parts.reactor, parts.wake)
+    """All resources."""
+    health = HealthHandlers(parts.health, parts.registry, parts.time_of_day)
+    jobs = JobHandlers(parts.submission, parts.catalog, parts.transitions, parts.wake)
     rest = CatalogHandlers(parts.catalog, parts.accounts)
     events = EventHandlers(parts.feed)
     return (
@@ -82,33 +92,41 @@ def routes(parts: Parts) -> tuple[Route, ...]:
 
 def make_site(parts: Parts) -> Site:
     """The factory to listen with."""
-    return _Site(Application(routes(parts), Gate(parts.token, parts.origins), Origins(parts.origins), parts.reactor))
+    return _Site(Application(parts))
 
 
 class Application:
-    """Answers requests by the table *routes*."""
+    """Answers requests by their routes."""
 
     log = Logger()
 
-    def __init__(self, routes: Sequence[Route], gate: Gate, origins: Origins, reactor: IReactorTime) -> None:
-        self.reactor = reactor
-        self._routes = routes
-        self._gate = gate
-        self._origins = origins
+    def __init__(self, parts: Parts) -> None:
+        self.reactor = parts.reactor
+        self.slices = parts.slices
+        self.time_of_day = parts.time_of_day
+        self.bodies = Budget(MAX_BODIES)
+        self.answers = Budget(MAX_ANSWERS)
+        self._routes = routes(parts)
+        self._gate = Gate(parts.token, parts.origins)
+        self._origins = Origins(parts.origins)
+
+    def answer_share(self) -> Share:
+        """A share, still empty, of the memory for answers."""
+        return Share(self.answers)
 
     def refuse_early(self, knock: Knock) -> Problem | None:
-        """No route that is open to all takes a body, so whoever sends one must be let in."""
+        """Public routes take no body, so a request with one needs access."""
         problem = self._gate.check(knock)
         if problem is not None:
             problem.headers = {**problem.headers, **self._origins.headers(knock)}
         return problem
 
     def answer(self, request: Request) -> None:
-        """Answer *request* when its handler is done; whatever goes wrong becomes a problem document."""
+        """Answer *request* when its handler is done; errors become problem documents."""
         d = Deferred.fromCoroutine(self._answer(request))
         d.addErrback(self._explain)
         d.addCallback(request.reply)
-        d.addErrback(lambda failure: self.log.failure("An answer could not be sent", failure))
+        d.addErrback(lambda failure: self.log.failure("A response could not be sent", failure))
 
     async def _answer(self, request: Request) -> Reply | Streaming:
         method = request.method.decode("latin-1")
@@ -122,7 +140,7 @@ class Application:
         try:
             route, params = find(self._routes, method, path)
         except Problem:
-            # What exists is not told to everyone either.
+            # Whether a path exists is not public either.
             self._let_in(request, method)
             raise
         if not route.public:
@@ -138,32 +156,45 @@ class Application:
         error = failure.value
         if isinstance(error, Problem):
             return error.reply()
+        if isinstance(error, ClientGone):  # the reply goes nowhere
+            return Problem(400, "Client closed the connection").reply()
         if isinstance(error, DatabaseAway) or (
             isinstance(error, psycopg2.Error) and remedy(error) is not Remedy.REFUSE
         ):
-            self.log.warn("A request found the database away: {error}", error=str(error))
-            away = Problem(503, "the database can't be reached at the moment", headers={"Retry-After": "1"})
-            return away.reply()
+            how_bad = level(error, LogLevel.warn)
+            self.log.emit(how_bad, "A request failed, database unavailable: {error}", error=str(error))
+            return Problem(503, "Database unavailable; try again later", headers={"Retry-After": "1"}).reply()
         self.log.failure("A request failed", failure)
-        return Problem(500, "an error of the server, which has been logged").reply()
+        return Problem(500, "Internal server error; the server's log has the details").reply()
 
 
-class _Site(Site):
-    """Twisted's site with our requests, which find their way without a tree of resources."""
+class _Site(Connections, Site):
+    """Twisted's site with our requests and connections; it has routes in place of a tree of resources."""
+
+    protocol = Channel  # type: ignore[assignment] # which is all that Twisted's wrapper does without HTTP/2
 
     def __init__(self, application: Application) -> None:
-        super().__init__(Resource(), requestFactory=self._request, parsePOSTFormSubmission=False)
-        self._application = application
+        Connections.__init__(self)
+        Site.__init__(
+            self,
+            Resource(),
+            requestFactory=self._request,
+            parsePOSTFormSubmission=False,
+            timeout=REQUEST_TIMEOUT,
+            reactor=application.reactor,
+        )
+        self.application = application
 
     def _request(self, *args: object, **kwargs: object) -> Request:
         request = Request(*args, **kwargs)
-        request.application = self._application
+        request.application = self.application
+        request.share = Share(self.application.bodies)
         return request
 
     def log(self, request: http.Request) -> None:
         """One line a request."""
         method, uri = request.method.decode("latin-1"), request.uri.decode("latin-1")
-        self._application.log.debug("{method} {uri} {status}", method=method, uri=uri, status=request.code)
+        self.application.log.debug("{method} {uri} {status}", method=method, uri=uri, status=request.code)
 
 
 def _parameters(query: str) -> list[tuple[str, str]]:
@@ -172,4 +203,4 @@ def _parameters(query: str) -> list[tuple[str, str]]:
             query, keep_blank_values=True, strict_parsing=bool(query), errors="strict", max_num_fields=MAX_PARAMETERS
         )
     except ValueError:
-        raise Problem(400, "the query is not name=value&… in UTF-8") from None
+        raise Problem(400, f"Query string must be at most {MAX_PARAMETERS} name=value pairs in UTF-8") from None

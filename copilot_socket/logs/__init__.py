@@ -2,6 +2,7 @@
 
 levels     which lines: a lowest level, and the namespaces that DEBUG opens
 lines      one event as a line: text, or JSON
+limiter    what is repeated is written once a minute
 files      where lines go; a full disk costs lines, never the node
 process    the destination of this process, as configured; SIGHUP reopens its files
 news       what is told of jobs, crawlers and connections, as lines

@@ -14,6 +14,7 @@ from twisted.logger import (
 from copilot_socket.config import Config, ConfigFaults, Fault
 from copilot_socket.logs.files import LogFile, Output, standard_output
 from copilot_socket.logs.levels import Levels
+from copilot_socket.logs.limiter import Limiter
 from copilot_socket.logs.lines import LINES
 
 ERRORS = Levels("error")
@@ -54,7 +55,7 @@ class Destination:
 
     def observer(self) -> ILogObserver:
         """The observer that twistd logs to."""
-        return LogPublisher(*self._observers)
+        return Limiter(LogPublisher(*self._observers))
 
     def reopen(self) -> None:
         """Follow the names of the log files after they were moved away, and log that."""

@@ -9,10 +9,9 @@ from copilot_socket.core.jobs import Event
 from copilot_socket.core.vault import Vault
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
-from copilot_socket.store.transitions import Ask, Transitions
-from copilot_socket.telling import JobChanged, Telling
+from copilot_socket.store.transitions import Transitions
 
-BATCH = 1000
+BATCH = 500
 
 
 @attrs.frozen
@@ -44,41 +43,37 @@ INSERT INTO accounts AS a (id, provider, gitlab_url, access_token, token_expires
 VALUES (%(id)s, %(provider)s, %(gitlab_url)s, '-', %(expires)s::timestamptz)
 ON CONFLICT (id) DO UPDATE SET
   provider = excluded.provider, gitlab_url = excluded.gitlab_url, token_expires_at = excluded.token_expires_at,
-  token_generation = a.token_generation + 1
+  token_generation = least(a.token_generation + 1, 1000000000)
 RETURNING xmax = 0
 """
 
 _RENEW = """
-UPDATE accounts SET token_expires_at = %(expires)s::timestamptz, token_generation = token_generation + 1
+UPDATE accounts SET token_expires_at = %(expires)s::timestamptz,
+  token_generation = least(token_generation + 1, 1000000000)
 WHERE id = %(id)s RETURNING true
 """
 
 _CREDENTIAL = """
 UPDATE accounts SET
   access_token = %(access)s, refresh_token = %(refresh)s, credential_status = 'valid', credential_error = NULL,
-  credential_checked_at = NULL, refresh_failures = 0, refresh_after = NULL,
-  refresh_node = NULL, refresh_until = NULL, updated_at = now()
+  credential_checked_at = NULL, refresh_failures = 0, refresh_after = NULL, refresh_node = NULL, refresh_until = NULL,
+  updated_at = now()
 WHERE id = %(id)s
 """
 
-_WAITING = "SELECT id FROM jobs WHERE account_id = %(id)s AND status = 'waiting_credential' ORDER BY id"
+_WAITING = """
+SELECT id FROM jobs WHERE account_id = %(id)s AND status = 'waiting_credential' AND id > %(after)s
+ORDER BY id LIMIT %(limit)s
+"""
 
 
 class Accounts:
-    """Puts and renews accounts. A renewal queues the account's waiting jobs in the same transaction."""
+    """Puts and renews accounts. After a renewal the account's waiting jobs are queued."""
 
-    def __init__(
-        self,
-        database: Database,
-        vault: Vault,
-        transitions: Transitions,
-        telling: Telling,
-        wake: Callable[[], None],
-    ) -> None:
+    def __init__(self, database: Database, vault: Vault, transitions: Transitions, wake: Callable[[], None]) -> None:
         self._database = database
         self._vault = vault
         self._transitions = transitions
-        self._telling = telling
         self._wake = wake
 
     async def put(self, account: Account) -> bool:
@@ -104,28 +99,29 @@ class Accounts:
             "refresh": None if refresh is None else self._vault.encrypt(refresh),
         }
 
-        async def work(tx: Transaction) -> tuple[list[tuple[object, ...]], list[JobChanged]]:
+        async def work(tx: Transaction) -> Sequence[tuple[object, ...]]:
             rows = await tx.query(sql, {**params, "expires": credential.token_expires_at})
             await tx.query(_CREDENTIAL, sealed)
-            return rows, await self._queue_waiting(tx, account_id)
+            return rows
 
         try:
-            rows, news = await self._database.transaction(work)
+            rows = await self._database.transaction(work)
         except psycopg2.errors.ObjectInUse as error:
             raise LiveJobs(error.diag.message_primary) from None
         except (psycopg2.IntegrityError, psycopg2.DataError) as error:
             # Such an error quotes the row it refuses, tokens included: it must not travel on to a log.
             raise ValueError(f"account {account_id!r} can't be stored: {error.diag.message_primary}") from None
-        for item in news:
-            self._telling.tell(item)
-        if news:
+        if rows and await self._queue_waiting(account_id):
             self._wake()
         return rows
 
-    async def _queue_waiting(self, tx: Transaction, account_id: str) -> list[JobChanged]:
-        waiting = [row[0] for row in await tx.query(_WAITING, {"id": account_id})]
-        news: list[JobChanged] = []
-        for start in range(0, len(waiting), BATCH):
-            asks = [Ask(job_id, Event.RENEWED) for job_id in waiting[start : start + BATCH]]
-            news += (await self._transitions.within(tx, asks))[1]
-        return news
+    async def _queue_waiting(self, account_id: str) -> bool:
+        """Queue the account's waiting jobs, so many at a time as one turn of the reactor can bear; if there are any.
+
+        What is left behind if the node ends meanwhile is queued with the next release of expired leases.
+        """
+        after = ""
+        while waiting := await self._database.query(_WAITING, {"id": account_id, "after": after, "limit": BATCH}):
+            await self._transitions.apply([row[0] for row in waiting], Event.RENEWED)
+            after = waiting[-1][0]
+        return after != ""

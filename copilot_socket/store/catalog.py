@@ -1,14 +1,16 @@
-"""What may be looked at from outside: jobs, accounts, areas, crawlers, counts. Reads only, and never a token.
+"""What can be read over HTTP: jobs, accounts, areas, crawlers, counts. Reads only, and never a token.
 
-Rows become JSON objects with the names of the columns; times are aware datetimes in UTC, jsonb stays JSON text.
+Rows become JSON objects with the names of the columns; times are aware datetimes in UTC, jsonb stays JSON text. What
+one call returns is bounded in bytes, by the database, so that no more than that is ever sent here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import attrs
 import orjson
+from twisted.internet.defer import DeferredSemaphore
 
 from copilot_socket.core import cursor
 from copilot_socket.core.jobs import Status
@@ -16,9 +18,23 @@ from copilot_socket.store.database import Database
 from copilot_socket.store.sql import ROUTES, sql
 
 Record = dict[str, Any]
-LATEST_ERRORS = 100
+LARGE_PAGE = 100
+LARGE_READS = 2
+"""Pages of more than ``LARGE_PAGE`` rows that are read at once: each takes some milliseconds when it arrives."""
+LATEST = 100
+"""Tries and errors that are shown with a job."""
+PAGE_BYTES = 4 * 1024 * 1024
+"""A page of a list ends with the row that reaches this."""
+ERROR_BYTES = 1024 * 1024
+"""A job's errors are complete, newest first, up to the one that reaches this; the others come without details."""
+VALUE_BYTES = 1024 * 1024
+"""The largest jsonb that is shown."""
+MESSAGE_CHARACTERS = 1000
+"""What is left of an error message without details."""
 JOB_FILTERS = ("status", "account_id", "command", "full_path")
 AREA_FILTERS = ("type", "account_id")
+LARGE_JOB_COLUMNS = ("resume_state", "progress")
+"""In lists only where they are asked for."""
 
 
 @attrs.frozen
@@ -37,44 +53,49 @@ class Listing:
     next: str | None
 
 
-_JOB = (
+def _same(*names: str) -> dict[str, str]:
+    return {name: f'"{name}"' for name in names}
+
+
+_JOB = _same(
     "id", "created_at", "updated_at", "started_at", "finished_at", "scheduled_at", "status", "command",
     "full_path", "branch", "account_id", "user_id", "provider", "gitlab_url", "spawned_from", "priority", "attempts",
     "max_attempts", "releases", "resume_state", "progress",
 )  # fmt: skip
-_ASSIGNMENT = (
+_ASSIGNMENT = _same(
     "web_app_job_id", "crawler_job_id", "account_id", "user_id", "created_at", "assigned_at", "completed_at",
     "status", "metadata", "try", "crawler_key", "started_at", "reported_at",
 )  # fmt: skip
-_TRY = (
+_TRY = _same(
     "job_id", "try", "crawler_job_id", "crawler_key", "assigned_at", "started_at", "ended_at", "outcome", "reason",
 )  # fmt: skip
-_ERROR = (
+_ERROR = _same(
     "id", "job_id", "timestamp", "error_type", "error_message", "stack_trace", "context", "retry_count",
     "is_recoverable", "resolution",
 )  # fmt: skip
-_ACCOUNT = (
-    "id", "provider", "gitlab_url", "has_refresh_token", "token_expires_at", "credential_status", "credential_error",
-    "credential_checked_at", "created_at", "updated_at",
-)  # fmt: skip
-_AREA = ("full_path", "gitlab_id", "name", "type", "created_at")
-_CRAWLER = (
-    "id", "key", "node_id", "plain", "connected", "max_jobs", "entity_types", "active_jobs", "last_heartbeat",
-    "system_status", "connections", "first_seen",
-)  # fmt: skip
-_NO_FILTERS: Mapping[str, str] = MappingProxyType({})
-_JSONB = frozenset({"resume_state", "progress", "metadata", "context"})
-
-_ACCOUNTS = """
-SELECT id, provider, gitlab_url, refresh_token IS NOT NULL, token_expires_at, credential_status, credential_error,
-       credential_checked_at, created_at, updated_at
-FROM accounts
-"""
-
+_ACCOUNT = {
+    **_same("id", "provider", "gitlab_url"),
+    "has_refresh_token": "refresh_token IS NOT NULL",
+    **_same("token_expires_at", "credential_status", "credential_error", "credential_checked_at"),
+    **_same("created_at", "updated_at"),
+}
+_AREA = _same("full_path", "gitlab_id", "name", "type", "created_at")
+_CRAWLER = {
+    "id": "c.crawler_id",
+    "key": "c.key",
+    "node_id": "c.node_id",
+    "plain": "c.plain",
+    "connected": "c.lease_expires_at > now()",
+    "max_jobs": "c.max_jobs",
+    "entity_types": "c.entity_types",
+    "active_jobs": "held.jobs",
+    "last_heartbeat": "seen.last_heartbeat",
+    "system_status": "seen.system_status",
+    "connections": "seen.connections",
+    "first_seen": "c.first_seen",
+}
 _CRAWLERS = """
-SELECT c.crawler_id, c.key, c.node_id, c.plain, c.lease_expires_at > now(), c.max_jobs, c.entity_types, held.jobs,
-       seen.last_heartbeat, seen.system_status, seen.connections, c.first_seen
-FROM crawlers c
+crawlers c
 CROSS JOIN LATERAL (
   SELECT coalesce(array_agg(a.crawler_job_id ORDER BY a.web_app_job_id), '{}') AS jobs FROM job_assignments a
   WHERE a.crawler_key = c.key AND a.completed_at IS NULL) AS held
@@ -83,6 +104,42 @@ CROSS JOIN LATERAL (
          (array_agg(s.system_status ORDER BY s.last_heartbeat DESC NULLS LAST)
             FILTER (WHERE s.system_status IS NOT NULL))[1] AS system_status
   FROM socket_connections s WHERE s.crawler_key = c.key AND s.is_active) AS seen
+"""
+_NO_FILTERS: Mapping[str, str] = MappingProxyType({})
+_JSONB = frozenset({"resume_state", "progress", "metadata", "context"})
+
+# The sizes first, of at most a page and one row more; then only the rows that fit.
+_LIST = """
+WITH page AS (
+  SELECT r.page_key, octet_length(row_to_json(r)::text) AS size
+  FROM (SELECT {key} AS page_key, {raw} FROM {tables} {where} ORDER BY {key} {direction} LIMIT %(limit)s + 1) AS r
+), fitting AS (
+  SELECT page_key, sum(size) OVER (ORDER BY page_key {direction}) - size AS before, count(*) OVER () AS found
+  FROM page
+)
+SELECT {columns}, fitting.found FROM {tables} JOIN fitting ON fitting.page_key = {key}
+WHERE fitting.before < %(bytes)s ORDER BY {key} {direction} LIMIT %(limit)s
+"""
+
+_TRIES = f"""
+SELECT {", ".join(_TRY.values())}, count(*) OVER () FROM job_tries WHERE job_id = %(id)s ORDER BY try DESC
+LIMIT {LATEST}
+"""
+
+_ERRORS = f"""
+SELECT id, job_id, timestamp, error_type,
+       CASE WHEN shown THEN error_message ELSE left(error_message, {MESSAGE_CHARACTERS}) END,
+       CASE WHEN shown THEN stack_trace END, CASE WHEN shown THEN context::text END, retry_count, is_recoverable,
+       resolution,
+       array_remove(ARRAY[
+         CASE WHEN NOT shown AND length(error_message) > {MESSAGE_CHARACTERS} THEN 'error_message' END,
+         CASE WHEN NOT shown AND stack_trace IS NOT NULL THEN 'stack_trace' END,
+         CASE WHEN NOT shown AND context IS NOT NULL THEN 'context' END], NULL),
+       (SELECT count(*) FROM job_error_log WHERE job_id = %(id)s)
+FROM (SELECT l.*, sum(size) OVER (ORDER BY id DESC) - size < {ERROR_BYTES} AS shown
+      FROM (SELECT e.*, octet_length(row_to_json(e)::text) AS size
+            FROM job_error_log e WHERE job_id = %(id)s ORDER BY id DESC LIMIT {LATEST}) AS l) AS sized
+ORDER BY id DESC
 """
 
 _CRAWLER_COUNTS = """
@@ -101,43 +158,48 @@ class Catalog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._large_reads = DeferredSemaphore(LARGE_READS)
 
-    async def jobs(self, page: Page, filters: Mapping[str, str]) -> Listing:
-        """Jobs, newest first. *filters*: by :data:`JOB_FILTERS`."""
+    async def jobs(self, page: Page, filters: Mapping[str, str], include: Collection[str] = frozenset()) -> Listing:
+        """Jobs, newest first. *filters*: by :data:`JOB_FILTERS`; *include*: of :data:`LARGE_JOB_COLUMNS`."""
         conditions = [f"{name} = %({name})s" for name in JOB_FILTERS if name in filters]
-        select = f"SELECT {_columns(_JOB)} FROM jobs"
-        return await self._list(select, _JOB, page, key="id", conditions=conditions, filters=filters, descending=True)
+        columns = {name: given for name, given in _JOB.items() if name not in LARGE_JOB_COLUMNS or name in include}
+        return await self._list(
+            "jobs", columns, page, key="id", conditions=conditions, filters=filters, descending=True
+        )
 
     async def job(self, job_id: str) -> Record | None:
-        """One job with its current or last ``assignment``, the ``tries`` that ended and its latest ``errors``."""
-        params = {"id": job_id, "limit": LATEST_ERRORS}
-        rows = await self._database.query(f"SELECT {_columns(_JOB)} FROM jobs WHERE id = %(id)s", params)
+        """One job with its current or last ``assignment``, its latest ended ``tries`` and ``errors``.
+
+        ``tries_total`` and ``errors_total`` say how many there are. ``truncated`` names fields that are too large to
+        be shown: they are null, or shortened.
+        """
+        params = {"id": job_id}
+        rows = await self._database.query(f"SELECT {_bounded(_JOB)} FROM jobs WHERE id = %(id)s", params)
         if not rows:
             return None
         assignments = await self._database.query(
-            f"SELECT {_columns(_ASSIGNMENT)} FROM job_assignments WHERE web_app_job_id = %(id)s", params
+            f"SELECT {_bounded(_ASSIGNMENT)} FROM job_assignments WHERE web_app_job_id = %(id)s", params
         )
-        tries = await self._database.query(
-            f"SELECT {_columns(_TRY)} FROM job_tries WHERE job_id = %(id)s ORDER BY try", params
-        )
-        errors = await self._database.query(
-            f"SELECT {_columns(_ERROR)} FROM job_error_log WHERE job_id = %(id)s ORDER BY id DESC LIMIT %(limit)s",
-            params,
-        )
-        return _record(_JOB, rows[0]) | {
-            "assignment": _record(_ASSIGNMENT, assignments[0]) if assignments else None,
-            "tries": [_record(_TRY, row) for row in tries],
-            "errors": [_record(_ERROR, row) for row in reversed(errors)],
+        tries = await self._database.query(_TRIES, params)
+        errors = await self._database.query(_ERRORS, params)
+        return _record([*_JOB, "truncated"], rows[0]) | {
+            "assignment": _record([*_ASSIGNMENT, "truncated"], assignments[0]) if assignments else None,
+            "tries": [_record(list(_TRY), row[:-1]) for row in reversed(tries)],
+            "tries_total": tries[0][-1] if tries else 0,
+            "errors": [_record([*_ERROR, "truncated"], row[:-1]) for row in reversed(errors)],
+            "errors_total": errors[0][-1] if errors else 0,
         }
 
     async def accounts(self, page: Page) -> Listing:
         """Accounts by id, without their tokens."""
-        return await self._list(_ACCOUNTS, _ACCOUNT, page, key="id")
+        return await self._list("accounts", _ACCOUNT, page, key="id")
 
     async def account(self, account_id: str) -> Record | None:
         """One account, without its tokens."""
-        rows = await self._database.query(f"{_ACCOUNTS} WHERE id = %(id)s", {"id": account_id})
-        return _record(_ACCOUNT, rows[0]) if rows else None
+        columns = ", ".join(_ACCOUNT.values())
+        rows = await self._database.query(f"SELECT {columns} FROM accounts WHERE id = %(id)s", {"id": account_id})
+        return _record(list(_ACCOUNT), rows[0]) if rows else None
 
     async def areas(self, page: Page, filters: Mapping[str, str]) -> Listing:
         """Areas by path. *filters*: ``type``, and ``account_id`` for those that this account may see."""
@@ -147,12 +209,11 @@ class Catalog:
                 "EXISTS (SELECT FROM area_authorizations z"
                 " WHERE z.full_path = areas.full_path AND z.account_id = %(account_id)s)"
             )
-        select = f"SELECT {_columns(_AREA)} FROM areas"
-        return await self._list(select, _AREA, page, key="full_path", conditions=conditions, filters=filters)
+        return await self._list("areas", _AREA, page, key="full_path", conditions=conditions, filters=filters)
 
     async def crawlers(self, page: Page) -> Listing:
         """Crawlers by key, with what each holds and how it was last seen."""
-        return await self._list(_CRAWLERS, _CRAWLER, page, key="key")
+        return await self._list(_CRAWLERS, _CRAWLER, page, key="c.key")
 
     async def stats(self) -> Record:
         """How many jobs stand in each state, how the queue is, how many crawlers there are."""
@@ -175,8 +236,8 @@ class Catalog:
 
     async def _list(
         self,
-        select: str,
-        columns: Sequence[str],
+        tables: str,
+        columns: Mapping[str, str],
         page: Page,
         *,
         key: str,
@@ -186,18 +247,38 @@ class Catalog:
     ) -> Listing:
         after = [] if page.after is None else [f"{key} {'<' if descending else '>'} %(after)s"]
         where = " AND ".join([*conditions, *after])
-        rows = await self._database.query(
-            f"{select}{' WHERE ' + where if where else ''}"
-            f" ORDER BY {key}{' DESC' if descending else ''} LIMIT %(limit)s",
-            {**filters, "after": page.after, "limit": page.limit + 1},
+        large = [name for name in columns if name in _JSONB]
+        statement = _LIST.format(
+            key=key,
+            raw=", ".join(f'{given} AS "{name}"' for name, given in columns.items()),
+            columns=_bounded(columns) if large else ", ".join(columns.values()),
+            tables=tables,
+            where=f"WHERE {where}" if where else "",
+            direction="DESC" if descending else "",
         )
-        records = [_record(columns, row) for row in rows[: page.limit]]
-        more = len(rows) > page.limit
-        return Listing(records, cursor.encode(records[-1][key]) if more else None)
+        parameters = {**filters, "after": page.after, "limit": page.limit, "bytes": PAGE_BYTES}
+        if page.limit > LARGE_PAGE:
+            await self._large_reads.acquire()
+        try:
+            rows = await self._database.query(statement, parameters)
+        finally:
+            if page.limit > LARGE_PAGE:
+                self._large_reads.release()
+        names = [*columns, "truncated"] if large else list(columns)
+        records = [_record(names, row[:-1]) for row in rows]
+        more = bool(rows) and rows[0][-1] > len(rows)
+        return Listing(records, cursor.encode(records[-1][key.rpartition(".")[2]]) if more else None)
 
 
-def _columns(names: Sequence[str]) -> str:
-    return ", ".join(f"{name}::text" if name in _JSONB else f'"{name}"' for name in names)
+def _bounded(columns: Mapping[str, str]) -> str:
+    """*columns* with their jsonb as text, or null where that is too large, and the names of those that are."""
+    large = [name for name in columns if name in _JSONB]
+    shown = [
+        f"CASE WHEN octet_length({given}::text) <= {VALUE_BYTES} THEN {given}::text END" if name in large else given
+        for name, given in columns.items()
+    ]
+    truncated = [f"CASE WHEN octet_length({columns[name]}::text) > {VALUE_BYTES} THEN '{name}' END" for name in large]
+    return ", ".join([*shown, f"array_remove(ARRAY[{', '.join(truncated)}], NULL)"])
 
 
 def _record(names: Sequence[str], row: Sequence[Any]) -> Record:

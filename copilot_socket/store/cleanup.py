@@ -1,4 +1,4 @@
-"""Throwing away what is old, in batches that hold no lock for long."""
+"""Deletes old rows, in batches that hold no lock for long, and repairs what other programs left inconsistent."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,10 @@ PAUSE = 0.05
 
 
 class Cleanup:
-    """Deletes jobs and errors older than their age (seconds), and rows of connections that are long gone."""
+    """Deletes jobs and errors older than their age (seconds), and rows of connections that are long gone.
+
+    A live assignment whose job nobody holds is ended, and a job without its assignment is queued again.
+    """
 
     def __init__(
         self, database: Database, reactor: IReactorTime, *, max_job_age: float, max_error_age: float
@@ -21,6 +24,7 @@ class Cleanup:
         self._database = database
         self._reactor = reactor
         self._ages: Mapping[str, float | None] = {
+            "clean_inconsistent": None,
             "clean_jobs": max_job_age,
             "clean_errors": max_error_age,
             "clean_connections": None,
@@ -29,7 +33,7 @@ class Cleanup:
         }
 
     async def run(self) -> dict[str, int]:
-        """One whole round; how many rows of each kind went."""
+        """One whole round; how many rows of each kind were deleted or repaired."""
         return {name: await self._all_of(name, age) for name, age in self._ages.items()}
 
     async def _all_of(self, name: str, age: float | None) -> int:

@@ -19,8 +19,8 @@ __all__ = ["Database", "DatabaseAway", "PoolUse", "Transaction"]
 
 T = TypeVar("T")
 
-DEDICATED = 4
-"""Connections that a node has beside its pool: for reports, discoveries, claims (and listening), and handing out."""
+DEDICATED = 5
+"""Connections beside its pool: for reports, discoveries, claims (and listening), handing out, and the probe."""
 
 
 @attrs.frozen

@@ -1,5 +1,6 @@
 """A new job for a crawler that waits for one: stored and handed out by one statement, in one commit."""
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -45,7 +46,6 @@ class HandOut:
 
     def __init__(self, database: Database, idle: Idle, node: str) -> None:
         self._connection = database.dedicated(HOT + _IMPATIENT)
-        self._seconds = database.reactor.seconds
         self._idle = idle
         self._node = node
 
@@ -64,7 +64,7 @@ class HandOut:
         with self._idle.offer(command) as offer:
             if not offer.wants:
                 return False
-            [new_id] = ulids(int(self._seconds() * 1000), 1)
+            [new_id] = ulids(time.time_ns() // 1_000_000, 1)
             parameters = {**parameters, **asked(offer.wants, self._node), "id": new_id}
             try:
                 rows = await self._connection.hot_query("hand_out", _HAND_OUT, parameters)

@@ -5,7 +5,6 @@ import socket
 from collections.abc import Sequence
 
 import attrs
-import orjson
 
 from copilot_socket.core.jobs import Event, Loss
 from copilot_socket.core.reports import job_of
@@ -18,13 +17,16 @@ RELEASE_LIMIT = 500
 
 @attrs.frozen
 class ConnectionState:
-    """What ``socket_connections`` shows of one connection. ``silent`` in seconds; None: nothing said yet."""
+    """What ``socket_connections`` shows of one connection. ``silent`` in seconds; None: nothing said yet.
+
+    ``metadata`` is a JSON object: what can't be written must have been left out, or it would cost all the others.
+    """
 
     id: str
     silent: float | None
     held: Sequence[str]
     system_status: str | None
-    metadata: dict[str, object]
+    metadata: bytes
 
 
 class Leases:
@@ -93,7 +95,7 @@ class Leases:
                     "silent": [item.silent for item in connections],
                     "jobs": [",".join(item.held) for item in connections],
                     "system_status": [item.system_status for item in connections],
-                    "metadata": [orjson.dumps(item.metadata).decode() for item in connections],
+                    "metadata": [item.metadata.decode() for item in connections],
                 },
             )
 

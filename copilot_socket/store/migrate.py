@@ -9,10 +9,24 @@ import attrs
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
+from copilot_socket.store import version_table
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 OLDEST_SERVER = 14
+ENCODING = "UTF8"
 APPLICATION_NAME = "copilot-study"
 _CONNECT_TIMEOUT = 10  # seconds
+# What a role or a database may have set otherwise. A migration may take its time; of two that run at once, the second
+# must see what the first has done; and the steps are written for standard strings.
+_SESSION = """
+SET default_transaction_isolation = 'read committed'; SET standard_conforming_strings = on;
+SET client_min_messages = notice; SET lock_timeout = 0; SET statement_timeout = 0;
+SET idle_in_transaction_session_timeout = 0
+"""
+_OWN_SCHEMA = (
+    "give copilot-socket a schema of its own (CREATE SCHEMA copilot), and name it in the database's URL "
+    "(?options=-csearch_path%3Dcopilot)"
+)
 
 
 class SchemaError(Exception):
@@ -34,11 +48,15 @@ class Standing(enum.Enum):
 
 @attrs.frozen
 class SchemaState:
-    """`current` is the database's revision (None when empty), `head` is ours."""
+    """`current` is the database's revision (None when empty), `head` is ours.
+
+    `notices` are what an upgrade said of rows that it repaired.
+    """
 
     standing: Standing
     current: str | None
     head: str
+    notices: tuple[str, ...] = ()
 
 
 def revisions(directory: Path = MIGRATIONS) -> list[str]:
@@ -51,25 +69,30 @@ def head(directory: Path = MIGRATIONS) -> str:
     return revisions(directory)[-1]
 
 
-def current(url: str) -> str | None:
+def current(url: str, directory: Path = MIGRATIONS) -> str | None:
     """The database's revision, None when it has none of ours. Raises SchemaError when it cannot be asked."""
-    with _connected(url) as connection:
-        return _current(connection)
+    return check(url, directory).current
 
 
 def check(url: str, directory: Path = MIGRATIONS) -> SchemaState:
-    """Compare the database's schema with ours. Raises SchemaError when the database cannot be asked."""
-    return _compare(current(url), revisions(directory))
+    """Compare the database's schema with ours.
+
+    Raises SchemaError when the database cannot be asked, is none that we can use, or holds other programs' tables in
+    the place of ours.
+    """
+    with _connected(url) as connection:
+        _refuse_unfit(connection)
+        return _state(connection, directory)
 
 
 def upgrade(url: str, directory: Path = MIGRATIONS) -> SchemaState:
     """Bring the schema to our newest revision, in one transaction, and return how it stood before.
 
-    Of several processes that upgrade at once one does it and the others wait and find it done. Raises
-    SchemaError for a database that is ahead, too old or out of reach, and for statements that it refuses.
+    Of several processes that upgrade at once one does it and the others wait and find it done. Raises SchemaError
+    for a database that is ahead, too old, not in UTF-8 or out of reach, and for statements that it refuses.
     """
     with _connected(url) as connection:
-        _refuse_old_server(connection)
+        _refuse_unfit(connection)
     return _upgrade(url, directory)
 
 
@@ -79,15 +102,17 @@ def require_current(url: str, upgrade: bool, directory: Path = MIGRATIONS) -> Sc
     Raises SchemaError, whose message names the command that mends it.
     """
     with _connected(url) as connection:
-        _refuse_old_server(connection)
-        state = _compare(_current(connection), revisions(directory))
+        _refuse_unfit(connection)
+        state = _state(connection, directory)
+        others = version_table.elsewhere(connection) if state.standing is Standing.EMPTY else []
     if state.standing is Standing.UP_TO_DATE:
         return state
     if state.standing is Standing.AHEAD:
         raise _ahead(state)
     if not upgrade:
         stands = "has no tables yet" if state.current is None else f"is at revision {state.current}"
-        raise SchemaError(f"the database {stands}, {state.head} is needed: run `copilot-socket migrate`")
+        where = f" (search_path lacks the schema {', '.join(others)}, which has some)" if others else ""
+        raise SchemaError(f"the database {stands}{where}, {state.head} is needed: run `copilot-socket migrate`")
     return _upgrade(url, directory)
 
 
@@ -113,7 +138,14 @@ def _one_line(error: Exception) -> str:
 
 
 def _connect(url: str) -> Connection:
-    return psycopg2.connect(url, application_name=APPLICATION_NAME, connect_timeout=_CONNECT_TIMEOUT)
+    connection = psycopg2.connect(
+        url, application_name=APPLICATION_NAME, connect_timeout=_CONNECT_TIMEOUT, client_encoding=ENCODING
+    )
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(_SESSION)
+    connection.autocommit = False
+    return connection
 
 
 @contextmanager
@@ -128,26 +160,30 @@ def _connected(url: str) -> Iterator[Connection]:
         connection.close()
 
 
-def _current(connection: Connection) -> str | None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('alembic_version')")
-        if cursor.fetchone() == (None,):
-            return None
-        try:
-            cursor.execute("SELECT version_num FROM alembic_version")
-        except psycopg2.errors.InsufficientPrivilege as error:
-            raise RightsError(
-                f"{_one_line(error)} for {connection.info.user}: as the owner of the tables run "
-                "`psql -f ops/postgres/2-rights.sql`"
-            ) from error
-        row = cursor.fetchone()
-        return None if row is None else str(row[0])
+def _state(connection: Connection, directory: Path) -> SchemaState:
+    ours = revisions(directory)
+    try:
+        found = version_table.revision(connection, ours)
+    except psycopg2.errors.InsufficientPrivilege as error:
+        raise RightsError(
+            f"{_one_line(error)} for {connection.info.user}: as the owner of the tables run "
+            "`psql -f ops/postgres/2-rights.sql`"
+        ) from error
+    if found is not None and (hidden := version_table.hidden(connection)):
+        what = ", ".join(f"{schema}.{name}" for name, schema in hidden.items())
+        raise SchemaError(f"search_path finds {what} before the tables of copilot-socket: put their schema first")
+    return _compare(found, ours)
 
 
-def _refuse_old_server(connection: Connection) -> None:
-    major = connection.server_version // 10000
+def _refuse_unfit(connection: Connection) -> None:
+    major, encoding = connection.server_version // 10000, connection.info.parameter_status("server_encoding")
     if major < OLDEST_SERVER:
         raise SchemaError(f"the database is PostgreSQL {major}: {OLDEST_SERVER} or newer is needed")
+    if encoding != ENCODING:
+        raise SchemaError(
+            f"the database is encoded in {encoding}, which can't hold all text: make one with ENCODING '{ENCODING}' "
+            f"(CREATE DATABASE … ENCODING '{ENCODING}' TEMPLATE template0)"
+        )
 
 
 def _upgrade(url: str, directory: Path) -> SchemaState:
@@ -156,14 +192,19 @@ def _upgrade(url: str, directory: Path) -> SchemaState:
     states: list[SchemaState] = []
 
     def wanted(connection: Connection) -> bool:
-        state = _compare(_current(connection), revisions(directory))
+        version_table.take_over(connection, revisions(directory))
+        state = _state(connection, directory)
         if state.standing is Standing.AHEAD:
             raise _ahead(state)
         states.append(state)
         return state.standing is not Standing.UP_TO_DATE
 
     try:
-        run(lambda: _connect(url), wanted, directory)
+        notices = run(lambda: _connect(url), wanted, directory)
     except psycopg2.Error as error:
-        raise SchemaError(f"the database refused a migration, nothing was changed: {_one_line(error)}") from error
-    return states[0]
+        taken = isinstance(error, psycopg2.errors.DuplicateTable | psycopg2.errors.DuplicateObject)
+        remedy = f"; if that is another program's, {_OWN_SCHEMA}" if taken else ""
+        raise SchemaError(
+            f"the database refused a migration, nothing was changed: {_one_line(error)}{remedy}"
+        ) from error
+    return attrs.evolve(states[0], notices=tuple(notices))

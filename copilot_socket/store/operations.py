@@ -74,11 +74,15 @@ class Folded:
                 self.endings.setdefault(change.crawler, []).append(change.assignment)
         self._said_once = not any(each.behind for each in self._folds)
         self.parameters = reports_of(self.changes)
+        self.in_doubt = False
+        """It was written before, and whether that was committed is not known: an ending repeated may be its own."""
 
     def verdicts(self, became: Mapping[str, Verdict]) -> list[Verdict]:
         """What became of each operation, given what *became* of each change, by its assignment."""
         if self._said_once and list(became.values()).count(Verdict.STORED) == len(became):  # as nearly always
             return [Verdict.STORED] * len(self.operations)
+        if self.in_doubt:
+            became = {name: Verdict.STORED if each is Verdict.REPEATED else each for name, each in became.items()}
         left = {each.change.assignment: iter(each.verdicts(became[each.change.assignment])) for each in self._folds}
         return [
             next(left[operation.assignment]) if isinstance(operation, Report) else Verdict.STORED

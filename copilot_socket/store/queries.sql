@@ -39,8 +39,9 @@ input AS (
     started_at = CASE WHEN h.started AND j.status = 'assigned' THEN now() ELSE j.started_at END,
     finished_at = CASE WHEN h.completed THEN now() END,
     updated_at = now(),
-    progress = CASE WHEN h.progress IS NULL THEN j.progress ELSE j.progress || h.progress END,
-    resume_state = coalesce(h.resume_state, j.resume_state)
+    -- A value that stays has its column's domain, and is not judged again.
+    progress = CASE WHEN h.progress IS NULL THEN j.progress ELSE (j.progress || h.progress)::jsonb_mapping END,
+    resume_state = CASE WHEN h.resume_state IS NULL THEN j.resume_state ELSE h.resume_state::resume_state END
   FROM held h WHERE j.id BETWEEN h.job_id AND h.job_id AND h.reported
 )
 
@@ -75,7 +76,7 @@ candidates AS MATERIALIZED (
     AND coalesce(j.ready, false)
   ORDER BY j.priority DESC, j.id LIMIT (SELECT cardinality(keys) FROM turns) FOR UPDATE SKIP LOCKED
 ), claimed AS (
-  UPDATE jobs j SET status = 'assigned', updated_at = now(), tries = j.tries + 1, finished_at = NULL
+  UPDATE jobs j SET status = 'assigned', updated_at = now(), tries = least(j.tries + 1, 1000000000), finished_at = NULL
   FROM (SELECT l.*, row_number() OVER (ORDER BY priority DESC, id) AS nth FROM locked l) AS p
     JOIN accounts t ON t.id BETWEEN p.account_id AND p.account_id
     LEFT JOIN areas r ON r.full_path BETWEEN p.full_path AND p.full_path
@@ -104,7 +105,7 @@ assigned AS (
     crawler_job_id = excluded.crawler_job_id, try = excluded.try, crawler_key = excluded.crawler_key,
     node_id = excluded.node_id, token_generation = excluded.token_generation, status = 'assigned', assigned_at = now(),
     completed_at = NULL, outcome = NULL, reason = NULL, started_at = NULL, reported_at = NULL, confirm_by = NULL,
-    credential_refused_at = NULL, metadata = '{}'
+    credential_refused_at = NULL
 )
 
 -- name: turn_stored
@@ -131,8 +132,7 @@ ORDER BY nth
 
 -- name: hand_out_new
 -- A new job for a crawler that waits: the claim of a job which nobody else can see yet.
--- A setting of this transaction tells the table that it is no program of somebody else that makes an assigned job, and
--- that nobody need be told of it.
+-- A setting of this transaction keeps its insertion from being announced.
 recipient AS MATERIALIZED (
   SELECT keys[1] AS key, CASE WHEN cardinality(keys) > 0 THEN set_config('copilot.hands_out', 'on', true) END FROM turns
 ), new AS (
@@ -283,7 +283,8 @@ WITH input AS (
     AS t (job_id, status, attempts, releases, delay, outcome, reason)
 ), job AS (
   UPDATE jobs j SET
-    status = i.status, attempts = i.attempts, releases = i.releases, updated_at = now(),
+    status = i.status, attempts = least(i.attempts, 1000000000), releases = least(i.releases, 1000000000),
+    updated_at = now(),
     scheduled_at = CASE WHEN i.status = 'queued' THEN now() + i.delay * interval '1 second' ELSE j.scheduled_at END,
     ready = i.delay <= 0,
     finished_at = CASE WHEN i.status IN ('completed', 'failed', 'cancelled') THEN now() END
@@ -439,7 +440,7 @@ WITH due AS (
 )
 SELECT (SELECT count(*) FROM promoted), (
   SELECT extract(epoch FROM min(scheduled_at) - now())::float8 FROM jobs
-  WHERE status = 'queued' AND NOT ready AND scheduled_at > now() AND scheduled_at < 'infinity')
+  WHERE status = 'queued' AND NOT ready AND scheduled_at > now())
 
 -- name: account_of_assignment
 -- For a token request: the live assignment, who holds it, the token that it was given, and its account.
@@ -465,7 +466,7 @@ FROM accounts WHERE id = %(account)s
 -- Not bound to the claim on the refresh: a pair that GitLab gave out late is still the only one that works.
 UPDATE accounts SET access_token = %(access)s, refresh_token = coalesce(%(refresh)s, refresh_token),
   token_expires_at = CASE WHEN %(lifetime)s IS NULL THEN NULL ELSE now() + %(lifetime)s * interval '1 second' END,
-  token_generation = token_generation + 1, credential_status = 'valid', credential_error = NULL,
+  token_generation = least(token_generation + 1, 1000000000), credential_status = 'valid', credential_error = NULL,
   credential_checked_at = now(), refresh_failures = 0, refresh_after = NULL, refresh_node = NULL, refresh_until = NULL,
   updated_at = now()
 WHERE id = %(account)s AND token_generation = %(generation)s
@@ -480,7 +481,7 @@ WHERE id = %(account)s AND refresh_node = %(node)s AND token_generation = %(gene
 -- name: put_off_refresh
 -- There is no new token for now.
 UPDATE accounts SET credential_error = %(error)s, credential_checked_at = now(),
-  refresh_failures = refresh_failures + 1, refresh_after = now() + %(wait)s * interval '1 second',
+  refresh_failures = least(refresh_failures + 1, 1000000000), refresh_after = now() + %(wait)s * interval '1 second',
   refresh_node = NULL, refresh_until = NULL, updated_at = now()
 WHERE id = %(account)s AND refresh_node = %(node)s AND token_generation = %(generation)s
 
@@ -503,15 +504,29 @@ WITH dead AS (
 UPDATE socket_connections s SET is_active = false, active_jobs = '{}', ended_at = now()
 WHERE s.is_active AND NOT EXISTS (SELECT FROM nodes n WHERE n.id = s.node_id AND n.lease_expires_at > now())
 
+-- name: clean_inconsistent
+-- Repairs what other programs left by changing jobs themselves: a live assignment whose job is not held would occupy its
+-- crawler's room for ever, and a held job without a live assignment would never be given out again.
+WITH ended AS (
+  UPDATE job_assignments a SET completed_at = now(), status = 'cancelled', outcome = 'cancelled',
+    reason = 'another program has changed the job'
+  WHERE a.completed_at IS NULL
+    AND NOT EXISTS (SELECT FROM jobs j WHERE j.id = a.web_app_job_id AND j.status IN ('assigned', 'running'))
+  RETURNING a.web_app_job_id
+), queued AS (
+  UPDATE jobs j SET status = 'queued', ready = j.scheduled_at <= now(), updated_at = now()
+  WHERE j.status IN ('assigned', 'running')
+    AND NOT EXISTS (SELECT FROM job_assignments a WHERE a.web_app_job_id = j.id AND a.completed_at IS NULL)
+  RETURNING j.id
+)
+SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM queued)
+
 -- name: clean_jobs
+-- Their assignments and tries go with them, by a trigger.
 WITH old AS (
   SELECT id FROM jobs WHERE status IN ('completed', 'failed', 'cancelled')
     AND updated_at <= now() - %(age)s * interval '1 second'
   ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-), assignments AS (
-  DELETE FROM job_assignments a USING old WHERE a.web_app_job_id = old.id
-), tries AS (
-  DELETE FROM job_past_tries t USING old WHERE t.job_id = old.id
 ), gone AS (
   DELETE FROM jobs j USING old WHERE j.id = old.id RETURNING j.id
 )

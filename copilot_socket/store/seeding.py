@@ -52,7 +52,7 @@ def seed(url: str, account: Account, commands: Sequence[str], max_attempts: int,
         "refresh": None if refresh is None else vault.encrypt(refresh),
         "expires": credential.token_expires_at,
     }
-    connection = psycopg2.connect(url, application_name=APPLICATION_NAME)
+    connection = psycopg2.connect(url, application_name=APPLICATION_NAME, client_encoding="UTF8")
     try:
         with connection, connection.cursor() as cursor:
             try:

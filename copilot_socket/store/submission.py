@@ -1,7 +1,7 @@
-"""New jobs, many at a time: one statement for the whole list, all or nothing, and never a second live twin."""
+"""Submitted jobs, many at a time: all or nothing, in statements of bounded size, and never a second live twin."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Required, TypedDict
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Required, TypedDict
 
 import attrs
 import orjson
@@ -15,12 +15,15 @@ from copilot_socket.store.ulids import ulids
 from copilot_socket.telling import JobCreated, Telling
 
 MAX_JOBS = 10_000
+CHUNK_ROWS = 1000
+CHUNK_CHARACTERS = 256 * 1024
+"""What one statement stores at most, so that making it and reading its answer take a few milliseconds."""
 
 
 class NewJob(TypedDict, total=False):
-    """A job that is asked for, in the form in which it goes to the database. What is left out takes its default.
+    """A submitted job, in the form in which it goes to the database. What is left out takes its default.
 
-    ``scheduled_at`` is ISO-8601 with its zone.
+    ``scheduled_at`` is ISO-8601 with its zone, ``resume_state`` a JSON object.
     """
 
     account_id: Required[str]
@@ -32,14 +35,14 @@ class NewJob(TypedDict, total=False):
     priority: int
     scheduled_at: str
     max_attempts: int
-    resume_state: Mapping[str, Any]
+    resume_state: bytes
 
 
 @attrs.frozen
 class Submitted:
     """The ids in the order of the list, and which of them are new: the others were live already.
 
-    ``repeated``: this is the first answer once more, and nothing was stored. ``handed_out``: a crawler has them.
+    ``repeated``: this is the stored answer of an earlier request. ``handed_out``: a crawler has the jobs.
     """
 
     ids: Sequence[str]
@@ -60,7 +63,7 @@ class UnknownAccounts(Exception):
     """Jobs name accounts that do not exist; nothing was stored."""
 
     def __init__(self, accounts: frozenset[str]) -> None:
-        super().__init__(f"there is no account {', '.join(sorted(accounts))}")
+        super().__init__(f"{len(accounts)} accounts do not exist")
         self.accounts = accounts
 
 
@@ -84,8 +87,7 @@ _ACCOUNTS = "SELECT id, gitlab_url FROM accounts WHERE id = ANY (%(ids)s) ORDER 
 
 _NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
-# In the order of the unique index, so that two bulk insertions can't wait for each other; of twins in one list the
-# first stays.
+# Every list goes in by this order, so that no two can wait for each other; of twins in one list the first stays.
 _INSERT = """
 INSERT INTO jobs (id, account_id, command, full_path, branch, user_id, provider, gitlab_url, priority, scheduled_at,
                   max_attempts, resume_state)
@@ -96,7 +98,8 @@ FROM json_to_recordset(%(jobs)s::json) AS t (
   id text, account_id text, command text, full_path text, branch text, user_id text, gitlab_url text,
   priority integer, scheduled_at timestamptz, max_attempts integer, resume_state jsonb)
 JOIN accounts a ON a.id = t.account_id
-ORDER BY t.account_id, t.command, coalesce(t.full_path, ''), coalesce(t.branch, ''), t.id
+ORDER BY t.account_id COLLATE "C", t.command COLLATE "C", coalesce(t.full_path, '') COLLATE "C",
+         coalesce(t.branch, '') COLLATE "C", t.id
 ON CONFLICT (account_id, command, coalesce(full_path, ''), coalesce(branch, ''))
   WHERE status NOT IN ('completed', 'failed', 'cancelled') DO NOTHING
 RETURNING id
@@ -128,14 +131,20 @@ UPDATE idempotency_keys SET status = %(status)s, answer = %(answer)s::jsonb WHER
 
 
 class Submission:
-    """Puts jobs into *database*; *max_attempts* for those that do not say."""
+    """Stores jobs in *database*; *max_attempts* for those that do not say. *next_slice* is awaited in long work."""
 
     def __init__(
-        self, database: Database, max_attempts: int, telling: Telling, hand_out: HandOut | None = None
+        self,
+        database: Database,
+        max_attempts: int,
+        telling: Telling,
+        next_slice: Callable[[], Awaitable[object]],
+        hand_out: HandOut | None = None,
     ) -> None:
         self._database = database
         self._max_attempts = max_attempts
         self._telling = telling
+        self._next_slice = next_slice
         self._hand_out = hand_out
 
     async def submit(self, jobs: Sequence[NewJob], key: Key | None = None) -> Submitted:
@@ -149,18 +158,19 @@ class Submission:
             if at_once is not None:
                 return at_once
         submitted = await self._database.transaction(lambda tx: self._submit(tx, jobs, key))
-        self._tell(jobs, submitted)
+        if not submitted.repeated:
+            self._announce(jobs, submitted)
         return submitted
 
     async def _at_once(self, job: NewJob) -> Submitted | None:
-        """What is put in most: a single new job, by a single statement. None where it takes more than that."""
+        """The most frequent submission: a single new job, by a single statement. None where that is not enough."""
         made: list[Submitted] = []
 
         def stored(job_id: str) -> None:
             made.append(Submitted([job_id], [True]))
-            self._tell([job], made[0])
+            self._announce([job], made[0])
 
-        parameters = self._parameters([job])
+        parameters = self._parameters([_row(job)])
         due = "scheduled_at" not in job
         if due and self._hand_out is not None:
             given = await self._hand_out.submit(job["command"], parameters, stored)
@@ -174,8 +184,8 @@ class Submission:
             stored(row[0])
         return made[0] if made else None
 
-    def _tell(self, jobs: Sequence[NewJob], submitted: Submitted) -> None:
-        if self._telling.audience(JobCreated) and not submitted.repeated:
+    def _announce(self, jobs: Sequence[NewJob], submitted: Submitted) -> None:
+        if self._telling.audience(JobCreated):
             for job_id, created, job in zip(submitted.ids, submitted.created, jobs, strict=True):
                 if created:
                     self._telling.tell(JobCreated(job_id, job["account_id"], job["command"], job.get("full_path")))
@@ -200,12 +210,21 @@ class Submission:
     async def _store(self, tx: Transaction, jobs: Sequence[NewJob]) -> Submitted:
         if not jobs:
             return Submitted([], [])
-        await _check_accounts(tx, jobs)
+        await self._check_accounts(tx, jobs)
         [(milliseconds,)] = await tx.query(_NOW)
         ids = ulids(milliseconds, len(jobs))
-        rows = {job_id: {"id": job_id, **job} for job_id, job in zip(ids, jobs, strict=True)}
         inserted: set[str] = set()
         twins: dict[str, str] = {}
+        order = sorted(range(len(jobs)), key=lambda number: _uniqueness(jobs[number]))
+        for chunk in _chunks([(ids[number], jobs[number]) for number in order]):
+            await self._next_slice()
+            await self._store_chunk(tx, chunk, inserted, twins)
+        return Submitted([twins.get(job_id, job_id) for job_id in ids], [job_id in inserted for job_id in ids])
+
+    async def _store_chunk(
+        self, tx: Transaction, rows: Mapping[str, str], inserted: set[str], twins: dict[str, str]
+    ) -> None:
+        """Store *rows* by id: each is inserted, or has a live twin."""
         missing = list(rows)
         # Once is enough, unless a twin that was in the way ends before it can be read.
         while missing:
@@ -213,35 +232,64 @@ class Submission:
             inserted.update(row[0] for row in new)
             missing = [job_id for job_id in missing if job_id not in inserted]
             if missing:
-                left = orjson.dumps([rows[job_id] for job_id in missing]).decode()
-                twins.update(await tx.query(_TWINS, {"jobs": left}))
+                twins.update(await tx.query(_TWINS, self._parameters([rows[job_id] for job_id in missing])))
                 missing = [job_id for job_id in missing if job_id not in twins]
-        return Submitted([twins.get(job_id, job_id) for job_id in ids], [job_id in inserted for job_id in ids])
 
-    def _parameters(self, jobs: "Sequence[NewJob | dict[str, Any]]") -> dict[str, object]:
-        return {"jobs": orjson.dumps(jobs).decode(), "max_attempts": self._max_attempts}
+    async def _check_accounts(self, tx: Transaction, jobs: Sequence[NewJob]) -> None:
+        """Each job's account exists, and is at the GitLab that the job names, if it names one."""
+        named = sorted({job["account_id"] for job in jobs})
+        urls: dict[str, str] = {}
+        for start in range(0, len(named), CHUNK_ROWS):
+            await self._next_slice()
+            urls.update(await tx.query(_ACCOUNTS, {"ids": named[start : start + CHUNK_ROWS]}))
+        if len(urls) < len(named):
+            raise UnknownAccounts(frozenset(named) - urls.keys())
+        foreign: dict[int, str | None] = {}
+        for number, job in enumerate(jobs):
+            if number % CHUNK_ROWS == 0:
+                await self._next_slice()
+            own = urls[job["account_id"]]
+            if not same_origin(job.get("gitlab_url", own), own):
+                foreign[number] = origin(own)
+        if foreign:
+            raise ForeignOrigins(foreign)
+
+    def _parameters(self, rows: Sequence[str]) -> dict[str, object]:
+        return {"jobs": f"[{','.join(rows)}]", "max_attempts": self._max_attempts}
+
+
+def _uniqueness(job: NewJob) -> tuple[str, str, str, str]:
+    """What a live job is unique by; compared as COLLATE "C" does."""
+    return job["account_id"], job["command"], job.get("full_path", ""), job.get("branch", "")
+
+
+def _row(job: NewJob, **more: str) -> str:
+    row: dict[str, object] = {**more, **job}
+    if "resume_state" in job:
+        row["resume_state"] = orjson.Fragment(job["resume_state"])
+    return orjson.dumps(row).decode()
+
+
+def _chunks(jobs: Sequence[tuple[str, NewJob]]) -> Iterator[dict[str, str]]:
+    """*jobs* in their order, as rows by id, so many at a time as one statement takes."""
+    chunk: dict[str, str] = {}
+    size = 0
+    for job_id, job in jobs:
+        row = _row(job, id=job_id)
+        if chunk and (len(chunk) >= CHUNK_ROWS or size + len(row) > CHUNK_CHARACTERS):
+            yield chunk
+            chunk, size = {}, 0
+        chunk[job_id] = row
+        size += len(row)
+    if chunk:
+        yield chunk
 
 
 async def _take(tx: Transaction, key: Key) -> Submitted | None:
-    """Make *key* ours, or the answer that it has been given. A key may be cleaned away between the two looks."""
+    """Make *key* ours, or the answer that was given to it. A key may be cleaned away between the two looks."""
     while not await tx.query(_TAKE_KEY, attrs.asdict(key) | {"key": key.name}):
         for fingerprint, answer in await tx.query(_READ_KEY, {"key": key.name}):
             if fingerprint != key.fingerprint:
                 raise KeyReused
             return Submitted(answer["ids"], answer["created"], repeated=True)
     return None
-
-
-async def _check_accounts(tx: Transaction, jobs: Sequence[NewJob]) -> None:
-    """Each job's account exists, and is at the GitLab that the job names."""
-    named = frozenset(job["account_id"] for job in jobs)
-    urls: dict[str, str] = dict(await tx.query(_ACCOUNTS, {"ids": sorted(named)}))
-    if named - urls.keys():
-        raise UnknownAccounts(named - urls.keys())
-    foreign = {
-        index: origin(own)
-        for index, job in enumerate(jobs)
-        if not same_origin(job.get("gitlab_url", own := urls[job["account_id"]]), own)
-    }
-    if foreign:
-        raise ForeignOrigins(foreign)

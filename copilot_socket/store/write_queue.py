@@ -22,8 +22,8 @@ MAX_BATCH_SIZE = 4 << 20
 """Bytes of the messages of a batch, from which on it takes no more: so large a statement is written in 0.1 s."""
 HIGH_WATER, LOW_WATER = 8000, 2000
 """Operations from which on the queue is full, and down to which it has to be written then."""
-HIGH_SIZE, LOW_SIZE = 32 << 20, 8 << 20
-"""The same in bytes of their messages."""
+HIGH_SIZE, LOW_SIZE = 8 << 20, 2 << 20
+"""The same in bytes of their messages, of which counts take up to eight times as much as Python objects."""
 
 
 class Unstorable(Exception):

@@ -192,6 +192,8 @@ class Writer:
                 return await self._batches.write(folded, ahead, on_stored)
             except Exception as error:
                 self._not_claimed(ahead, in_doubt=unknown_outcome(error))
+                if folded is not None and unknown_outcome(error):
+                    folded.in_doubt = True
                 ahead = NONE_AHEAD
                 raise
 

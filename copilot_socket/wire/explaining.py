@@ -1,91 +1,64 @@
-"""What is wrong with a message that the schemas refuse. Slow to import and to ask: only for what is refused."""
+"""What a validator found wrong, in words: what was given, and what is allowed."""
 
 import json
-from functools import cache
-from typing import Any, cast
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
-from referencing import Registry, Resource
-
-from copilot_socket.wire.schemas import element, load, pointer
+from collections.abc import Callable, Sequence
+from typing import Any
 
 SECRETS = frozenset({"token", "accessToken", "refreshToken"})
 MAX_SHOWN = 60
+"""Characters of a value that are repeated."""
+
+_Text = Callable[[Any, str, dict[str, Any]], str]
 
 
-@cache
-def explaining(type_: str) -> Draft202012Validator:
-    """The validator for *type_* that says what is wrong."""
-    return _validator(load()[type_])
+def explain(kind: Any, path: Sequence[str | int], value: Any) -> str:
+    """What is wrong with *value*, which is at *path*; *kind* is that of a ``jsonschema_rs.ValidationError``."""
+    shown = "the value" if any(part in SECRETS for part in path) else _shown(value)
+    text = _TEXTS.get(kind.name)
+    return f"{shown} does not satisfy {kind.name}" if text is None else text(value, shown, kind.as_dict())
 
 
-@cache
-def explaining_element(type_: str) -> Draft202012Validator:
-    """The same for one element of the list of *type_* that can do without bad ones."""
-    return _validator(element(type_))
+def _shown(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    if not isinstance(value, str) or len(value) <= MAX_SHOWN:
+        return json.dumps(value)
+    return f"{json.dumps(value[:MAX_SHOWN])}… ({len(value)} characters)"
 
 
-def explain(type_: str, message: Any) -> tuple[str, str]:
-    """JSON pointer and text of what is most wrong."""
-    return _describe(best_match(explaining(type_).iter_errors(message)))
+def _wrong_type(_value: Any, shown: str, rule: dict[str, Any]) -> str:
+    types = sorted(rule["types"], key="null".__eq__)
+    return f"{shown} is not allowed here: it must be of type {' or '.join(types)}"
 
 
-def explain_element(type_: str, value: Any) -> tuple[str, str]:
-    """The same of one element; the pointer begins in the element."""
-    return _describe(best_match(explaining_element(type_).iter_errors(value)))
+def _not_one_of(_value: Any, shown: str, rule: dict[str, Any]) -> str:
+    return f"{shown} is not allowed here: it must be one of {', '.join(map(str, rule['options']))}"
 
 
-def _validator(schema: dict[str, Any]) -> Draft202012Validator:
-    resources = [(each["$id"], Resource.from_contents(each)) for each in load().values()]
-    return Draft202012Validator(schema, registry=Registry().with_resources(resources))
+def _too_long(value: Any, _shown: str, rule: dict[str, Any]) -> str:
+    return too_long(len(value), rule["limit"])
 
 
-def _describe(error: ValidationError) -> tuple[str, str]:
-    """JSON pointer and text of *error*: what was wrong, and what is allowed."""
-    kinds: list[str] = []
-    while error.context:  # of several alternatives none fits: tell of the nearest
-        kinds = [str(each.validator_value) for each in error.context if each.validator == "type"]
-        error = best_match(error.context)
-    path = list(error.absolute_path)
-    hidden = any(part in SECRETS for part in path)
-    shown = "the value" if hidden else _shown(error.instance)
-    if error.validator == "type" and len(kinds) > 1:
-        return pointer(path), _wrong_type(shown, kinds)
-    return pointer(path), _text(error, shown)
+def too_long(given: int, limit: int) -> str:
+    """*given* characters, elements or names are too many."""
+    return f"too long: at most {limit} are allowed, {given} were given"
 
 
-def _shown(instance: Any) -> str:
-    if isinstance(instance, dict | list):
-        return "an object" if isinstance(instance, dict) else "a list"
-    text = json.dumps(instance)
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}… ({len(text)} characters)"
+def _too_short(_value: Any, _shown: str, rule: dict[str, Any]) -> str:
+    return f"too short: at least {rule['limit']} needed"
 
 
-def _text(error: ValidationError, shown: str) -> str:
-    rule, wanted = error.validator, cast(Any, error.validator_value)
-    instance = cast(Any, error.instance)
-    match rule:
-        case "type":
-            return _wrong_type(shown, [wanted] if isinstance(wanted, str) else wanted)
-        case "required":
-            missing = [name for name in wanted if name not in instance]
-            return f"required and missing: {', '.join(missing)}"
-        case "enum":
-            return f"{shown} is not allowed here: it must be one of {', '.join(map(str, wanted))}"
-        case "const":
-            return f"{shown} is not allowed here: it must be {wanted}"
-        case "minimum" | "maximum":
-            return f"{shown} is out of range: {'at least' if rule == 'minimum' else 'at most'} {wanted}"
-        case "maxLength" | "maxItems" | "maxProperties":
-            return f"too long: at most {wanted} are allowed, {len(instance)} were given"
-        case "minLength" | "minItems":
-            return f"too short: at least {wanted} needed"
-        case "pattern":
-            return "a string must not hold U+0000"
-        case _:
-            return f"{shown} does not satisfy {rule}"
-
-
-def _wrong_type(shown: str, kinds: list[str]) -> str:
-    return f"{shown} is not allowed here: it must be of type {' or '.join(kinds)}"
+_TEXTS: dict[str, _Text] = {
+    "type": _wrong_type,
+    "required": lambda _value, _shown, rule: f"required and missing: {rule['property']}",
+    "enum": _not_one_of,
+    "const": lambda _value, shown, rule: f"{shown} is not allowed here: it must be {rule['expected_value']}",
+    "minimum": lambda _value, shown, rule: f"{shown} is out of range: at least {rule['limit']}",
+    "maximum": lambda _value, shown, rule: f"{shown} is out of range: at most {rule['limit']}",
+    "maxLength": _too_long,
+    "maxItems": _too_long,
+    "maxProperties": _too_long,
+    "minLength": _too_short,
+    "minItems": _too_short,
+    "pattern": lambda _value, _shown, _rule: "a string must not hold U+0000",
+}

@@ -1,15 +1,17 @@
-"""Builds a protocol for each connection, keeps the limit on their number, and stops and starts reading."""
+"""Builds a protocol for each connection, bounds their number and what they hold, and stops and starts reading."""
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import ServerFactory
 
+from copilot_socket.core.attention import Attention
 from copilot_socket.core.errors import ErrorCode
 from copilot_socket.core.replies import Error, Reply
 from copilot_socket.telling import ErrorsSent, Telling
 from copilot_socket.wire.handled import Handled
+from copilot_socket.wire.limits import HURRY, LARGE, MAX_REFUSED, MAX_UNREAD, Pause, Places, places
+from copilot_socket.wire.outbox import Owed
 from copilot_socket.wire.peer import Peer, read_peer
 from copilot_socket.wire.protocol import CrawlerProtocol, Handler
 from copilot_socket.wire.stages import Stages
@@ -30,7 +32,7 @@ class Doorkeeper(Protocol):
 
 
 class CrawlerFactory(ServerFactory):
-    """The listening side of the wire."""
+    """The listening side of the wire. *patience*: seconds for which a client may take nothing of what it is sent."""
 
     noisy = False
 
@@ -40,25 +42,32 @@ class CrawlerFactory(ServerFactory):
         handler: Handler,
         doorkeeper: Doorkeeper,
         reactor: IReactorTime,
+        attention: Attention,
         telling: Telling,
         *,
         max_connections: int,
         max_message_size: int,
+        patience: float,
     ) -> None:
         self._decoder = decoder
         self._handler = handler
         self._doorkeeper = doorkeeper
         self._reactor = reactor
+        self.attention = attention
         self._stages = Stages(reactor)
         self._handled = Handled(self._stages, reactor, telling)
         self._telling = telling
+        self._owed = Owed()
+        self._places = Places(places(max_message_size))
+        self._unread = 0
+        """Bytes sent to clients that do not read, in all."""
         self._max_connections = max_connections
         self._max_message_size = max_message_size
+        self._patience = patience
         self._reading = True
         self.connections: dict[str, CrawlerProtocol] = {}
-        self.refused: dict[str, IDelayedCall] = {}
-        """Connections past the limit, and when each of them is closed."""
-        self.on_reading: Callable[[bool], None] = lambda _reading: None
+        self.refused: dict[CrawlerProtocol, IDelayedCall] = {}
+        """Connections over the limit, oldest first, and the timer that closes each."""
 
     def buildProtocol(self, addr: IAddress | None) -> CrawlerProtocol:
         """A protocol for a new connection."""
@@ -69,6 +78,7 @@ class CrawlerFactory(ServerFactory):
             self._stages,
             self._handled,
             self._telling,
+            self._owed,
             self._max_message_size,
         )
         protocol.factory = self
@@ -85,34 +95,72 @@ class CrawlerFactory(ServerFactory):
         transport: Any = protocol.transport
         self._doorkeeper.opened(protocol, read_peer(transport.socket) if hasattr(transport, "socket") else None)
         if not self._reading:
-            protocol.pauseProducing()
+            protocol.pause(Pause.NODE)
 
     def closed(self, protocol: CrawlerProtocol, reason: str) -> None:
         """*protocol* is over."""
+        self.pile_up(protocol, -protocol.unread)
         if self.connections.pop(protocol.id, None) is not None:
             self._doorkeeper.closed(protocol, reason)
-        closing = self.refused.pop(protocol.id, None)
+        closing = self.refused.pop(protocol, None)
         if closing is not None and closing.active():
             closing.cancel()
 
-    def resume(self, protocol: CrawlerProtocol) -> None:
-        """*protocol* has had its answers and may be read from again, if anyone may."""
-        if self._reading:
-            protocol.resumeProducing()
+    def find_place(self, protocol: CrawlerProtocol) -> bool:
+        """Whether *protocol* may hold more than :data:`LARGE` bytes of a message; otherwise it is queued."""
+        protocol.placed = True
+        return self._places.take(protocol, self.attention.now)
+
+    def leave_place(self, protocol: CrawlerProtocol) -> None:
+        """*protocol* needs no place any more."""
+        protocol.placed = False
+        self._places.leave(protocol, self.attention.now)
+
+    def reads(self, protocol: CrawlerProtocol) -> None:
+        """Reading from *protocol* resumes: the time for its large message starts again."""
+        if protocol in self._places.holders:
+            self._places.holders[protocol] = self.attention.now
+
+    def pile_up(self, protocol: CrawlerProtocol, size: int) -> None:
+        """Add *size*, which may be negative, to the bytes that *protocol*'s client does not read.
+
+        Over :data:`MAX_UNREAD` in all, the client that has taken nothing for the longest time is cut off.
+        """
+        protocol.unread += size
+        self._unread += size
+        while self._unread > MAX_UNREAD:
+            waiting = (each for each in self.connections.values() if each.unread)
+            stalest = min(waiting, key=lambda each: each.taken_at or 0.0, default=protocol)
+            stalest.cut_off("unread replies of all connections reached their limit")
 
     # -- called from above
 
     def read(self, reading: bool) -> None:
-        """Stop reading from all crawlers, or go on."""
+        """Stop reading from all crawlers, or resume. Silence is not counted meanwhile."""
         if reading == self._reading:
             return
         self._reading = reading
-        self.on_reading(reading)
+        now = self._reactor.seconds()
+        if reading:
+            self.attention.resume(now)
+        else:
+            self.attention.pause(now)
         for protocol in list(self.connections.values()):
-            if not reading:
-                protocol.pauseProducing()
-            elif not protocol.held_back:
-                protocol.resumeProducing()
+            if reading:
+                protocol.resume(Pause.NODE)
+            else:
+                protocol.pause(Pause.NODE)
+
+    def cut_off_stalled(self) -> None:
+        """Cut off clients that have read nothing, or not completed a large message, within the time-out."""
+        now = self.attention.now
+        for protocol in list(self.connections.values()):
+            if protocol.taken_at is not None and now - protocol.taken_at > self._patience:
+                protocol.cut_off("nothing read of what it was sent within the heartbeat time-out")
+        patience = min(self._patience, HURRY) if self._places.contended else self._patience
+        for protocol, since in list(self._places.holders.items()):
+            if now - since > patience and not protocol.held_back:
+                protocol.cut_off(f"a message of more than {LARGE} bytes not complete within {patience:g} s")
 
     def tell_all(self, reply: Reply) -> None:
         """Send *reply* over every connection."""
@@ -146,8 +194,13 @@ class CrawlerFactory(ServerFactory):
         return False
 
     def _refuse(self, protocol: CrawlerProtocol) -> None:
-        protocol.refused = True
+        """Send the error, and close later. Nothing is read from *protocol* meanwhile."""
+        protocol.pause(Pause.CLOSING)
         text = f"this server takes {self._max_connections} connections (SOCKET_MAX_CONNECTIONS); come back later"
         protocol.push(Error(ErrorCode.TOO_MANY_CONNECTIONS, text))
         self._telling.tell(ErrorsSent(ErrorCode.TOO_MANY_CONNECTIONS))
-        self.refused[protocol.id] = self._reactor.callLater(REFUSAL_LASTS, protocol.close, "too many connections")
+        self.refused[protocol] = self._reactor.callLater(REFUSAL_LASTS, protocol.close, "too many connections")
+        if len(self.refused) > MAX_REFUSED:
+            oldest = next(iter(self.refused))
+            self.refused.pop(oldest).cancel()
+            oldest.close("too many connections")

@@ -5,24 +5,30 @@ pieces anywhere. A raw newline always ends a message.
 
 Bytes that parse as one object are one object: what has come is cut in one go at every newline and ``}{``, and the
 JSON parser confirms piece by piece. The last piece waits for its rest where it can't be over yet: one without a
-closing brace, or a large one. From the first other one that is no object, the scanner takes over
-(:mod:`copilot_socket.wire.scanning`).
+closing brace, or a long one. From the first other one that is no object, and for a message that is too large to be
+parsed in one go, the scanner takes over (:mod:`copilot_socket.wire.scanning`).
+
+Of a read with very many messages a part is parsed at a time: what is parsed takes many times the room of its text.
 """
 
 import re
 from collections import deque
+from itertools import islice, pairwise
 from typing import Any
 
 import orjson
 
-from copilot_socket.wire.items import Document, Item
-from copilot_socket.wire.levels import levels
+from copilot_socket.wire.items import LARGE, Document, Item
+from copilot_socket.wire.levels import BRACES
 from copilot_socket.wire.scanning import Scanner
 from copilot_socket.wire.screening import suspicious
 
 _NEWLINE, _OPEN = b"\n{"
-_LARGE = 4096
+_LONG = 4096
 """Bytes of a message from which on it is worth it to see whether it goes on."""
+_MANY = 1000
+"""Messages that are parsed together."""
+_BOUNDARY = re.compile(rb"\n|\}(?=\{)")
 _MAY_END = re.compile(rb"\}(?![,\]}])")
 """Where an object may be over: what closes one inside it has one of these behind it."""
 
@@ -41,6 +47,8 @@ class Framer:
         self._scanner = Scanner(max_size)
         self.ready: deque[Found] = deque()
         """What was found together and not asked for yet: who deals with all of it may take it here."""
+        self._unread: deque[bytes] = deque()
+        """What came and has not been looked at."""
         self._rest = bytearray()
         """The beginning of a message, which is not over yet."""
         self._depth = 0
@@ -54,7 +62,7 @@ class Framer:
     @property
     def held(self) -> int:
         """Bytes of messages that are under way."""
-        return len(self._rest) + self._scanner.held
+        return len(self._rest) + self._scanner.held + sum(map(len, self._unread))
 
     @property
     def work(self) -> int:
@@ -63,6 +71,29 @@ class Framer:
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
+        if self._unread:
+            self._unread.append(data)
+        else:
+            self._take(data)
+
+    def next(self) -> Item | None:
+        """The next item, or None until more bytes come."""
+        while True:
+            if self._fresh and not self.ready and self._scanner.between:
+                self._fresh = self._scanning = False
+                self._cut(self._scanner.take())
+            if self.ready:
+                return Document(*self.ready.popleft())
+            if self._scanning:
+                item = self._scanner.next()
+                self._scanning = item is not None or self._scanner.busy
+                if item is not None:
+                    return item
+            if not self._unread:
+                return None
+            self._take(self._unread.popleft())
+
+    def _take(self, data: bytes) -> None:
         if self._scanning:
             self._scanner.feed(data)
             self._fresh = True
@@ -70,35 +101,28 @@ class Framer:
             self._cut(data)
         else:
             more = len(data) >= len(self._rest)
+            large = len(self._rest) > LARGE
             self._rest += data
-            large = len(self._rest) >= _LARGE
-            if large and len(self._rest) <= self._max_size and self._goes_on(data):
+            long = len(self._rest) >= _LONG
+            if long and not large and len(self._rest) <= self._max_size and self._goes_on(data):
                 return
             text = bytes(self._rest)
             self._rest.clear()
-            if more or large:  # than has been cut before, or may be over at last: so the cost stays linear
+            if not large and (more or long):  # than was cut before, or may be over at last: so the cost stays linear
                 self._cut(text)
             else:
                 self._scan(text)
 
-    def next(self) -> Item | None:
-        """The next item, or None until more bytes come."""
-        if self._fresh and not self.ready and self._scanner.between:
-            self._fresh = self._scanning = False
-            self._cut(self._scanner.take())
-        if self.ready:
-            return Document(*self.ready.popleft())
-        if not self._scanning:
-            return None
-        item = self._scanner.next()
-        self._scanning = item is not None or self._scanner.busy
-        return item
-
     def _cut(self, text: bytes) -> None:
         """Make everything ready that comes before the first piece that is no object."""
         self._work += 3 * len(text)  # screened, cut and parsed
-        screened = not suspicious(text)
         pieces = text.replace(b"}{", b"}\n{").split(b"\n")
+        if len(pieces) > _MANY:
+            first, *others = _divided(text)
+            self._unread.extendleft(reversed(others))
+            self._cut(first)
+            return
+        screened = not suspicious(text)
         parse, found, most = orjson.loads, self.ready.append, self._max_size
         for number, piece in enumerate(pieces):
             if not piece:
@@ -117,7 +141,7 @@ class Framer:
         last = pieces[-1]
         if len(pieces) == 1 and last[0] == _OPEN and len(last) <= self._max_size:
             self._depth = 1
-            if (b"}" not in last or len(last) >= _LARGE) and self._goes_on(last[1:]):
+            if (b"}" not in last or len(last) >= _LONG) and self._goes_on(last[1:]):
                 self._rest += last
                 return
         begin = len(text)
@@ -136,12 +160,19 @@ class Framer:
         self._work += 2 * len(more) if may_end is None else may_end.end()
         if may_end is not None or b"\n" in more:
             return False
-        found = levels(more)
-        if found is None or found[0] >= self._depth:
+        ended, begun, _ = BRACES.levels(more)
+        if ended >= self._depth:
             return False
-        self._depth += found[1] - found[0]
+        self._depth += begun - ended
         return True
 
     def _scan(self, text: bytes) -> None:
         self._scanner.feed(text)
         self._scanning = True
+
+
+def _divided(text: bytes) -> list[bytes]:
+    """*text*, which has many pieces, in parts of half as many as are parsed together."""
+    boundaries = islice(_BOUNDARY.finditer(text), _MANY // 2, None, _MANY // 2)
+    ends = [0, *[found.end() for found in boundaries], len(text)]
+    return [text[begin:end] for begin, end in pairwise(ends)]

@@ -1,55 +1,74 @@
-"""Answers in the order of the questions: acks and errors wait for those before them, pushes do not."""
+"""Replies in the order of the messages: acks and errors wait for those before them."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from copilot_socket.core.replies import Reply
 
 
-class Slot:
-    """The place of one answer."""
+class Owed:
+    """The pending replies of all connections; ``total`` is the sum of their weights."""
 
-    __slots__ = ("done", "replies")
+    __slots__ = ("total",)
 
     def __init__(self) -> None:
-        self.done = False
-        self.replies: Sequence[Reply] = ()
+        self.total = 0
+
+
+class Slot:
+    """The place of the replies to one message, None while they are pending. *weight*: how many they count as."""
+
+    __slots__ = ("replies", "weight")
+
+    def __init__(self, weight: int) -> None:
+        self.weight = weight
+        self.replies: Sequence[Reply] | None = None
 
 
 class Outbox:
-    """Sends through *write*."""
+    """The pending replies of one connection, and those that wait behind them. All of them count in *owed* too."""
 
-    def __init__(self, write: Callable[[Reply], None]) -> None:
-        self._write = write
+    def __init__(self, owed: Owed) -> None:
+        self._owed = owed
         self._slots: deque[Slot] = deque()
+        self.waiting = 0
+        """Their weight."""
 
-    @property
-    def waiting(self) -> int:
-        """How many answers are still owed."""
-        return len(self._slots)
-
-    def slot(self) -> Slot:
-        """Keep a place for an answer that is not known yet."""
-        slot = Slot()
+    def slot(self, weight: int = 1) -> Slot:
+        """Reserve the next place for replies that are not known yet."""
+        slot = Slot(weight)
         self._slots.append(slot)
+        self.waiting += weight
+        self._owed.total += weight
         return slot
 
-    def fill(self, slot: Slot, replies: Sequence[Reply]) -> None:
-        """The answer for *slot*: any number of replies, sent once all earlier ones are."""
-        slot.done, slot.replies = True, replies
+    def fill(self, slot: Slot, replies: Sequence[Reply]) -> Sequence[Reply]:
+        """Set the replies of *slot*, perhaps none; returns what can be sent now."""
         slots = self._slots
-        while slots and slots[0].done:
-            for reply in slots.popleft().replies:
-                self._write(reply)
+        if slots and slots[0] is not slot:
+            slot.replies = replies
+            return ()
+        self._owed.total -= slot.weight
+        if not slots:  # the connection is lost
+            return ()
+        slots.popleft()
+        self.waiting -= slot.weight
+        if not slots or slots[0].replies is None:  # as nearly always
+            return replies
+        ready = [*replies]
+        while slots and slots[0].replies is not None:
+            first = slots.popleft()
+            self.waiting -= first.weight
+            self._owed.total -= first.weight
+            ready += first.replies  # type: ignore[arg-type]
+        return ready
 
-    def answer(self, replies: Sequence[Reply]) -> None:
-        """An answer that is known at once, in its turn."""
-        if self._slots:
-            self.fill(self.slot(), replies)
-        else:
-            for reply in replies:
-                self._write(reply)
+    def answer(self, replies: Sequence[Reply]) -> Sequence[Reply]:
+        """Add replies that are known at once; returns what can be sent now."""
+        return self.fill(self.slot(len(replies)), replies) if self._slots else replies
 
-    def push(self, reply: Reply) -> None:
-        """Send *reply* now, whatever else waits."""
-        self._write(reply)
+    def drop(self) -> None:
+        """Release everything, since the connection is lost. What is pending counts until it is resolved."""
+        slots, self._slots = self._slots, deque()
+        self.waiting = 0
+        self._owed.total -= sum(slot.weight for slot in slots if slot.replies is not None)

@@ -1,32 +1,32 @@
 """One connection of a crawler: bytes in, messages to the handlers, replies out."""
 
-import secrets
-from functools import partial
+from collections.abc import Generator, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
-from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
-from copilot_socket.core.messages import ElementFault, Message
+from copilot_socket.core.messages import Message, Reference
 from copilot_socket.core.promises import Promise
-from copilot_socket.core.replies import Error, Reply
+from copilot_socket.core.replies import Reply
 from copilot_socket.telling import ErrorsSent, Telling
-from copilot_socket.wire.codec import encode
-from copilot_socket.wire.framing import Framer
+from copilot_socket.wire.errors import internal, of_fault, of_problem
+from copilot_socket.wire.flow import Flow
 from copilot_socket.wire.handled import Handled
 from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Overrun, TooLarge
-from copilot_socket.wire.outbox import Outbox, Slot
+from copilot_socket.wire.limits import DEFERRED, FEW_OWED, MAX_OWED, MAX_OWED_IN_ALL, Pause
+from copilot_socket.wire.outbox import Owed, Slot
 from copilot_socket.wire.stages import Stages
 from copilot_socket.wire.validators import Decoder
 
 MAX_BAD_MESSAGES = 20
-MAX_OWED = 1000
-"""Answers that a connection may be waiting for before it is not read from."""
+AT_ONCE = 500
+"""Messages of a connection that are handled before others have their turn."""
+BAD_COSTS = 10
+"""Messages that a bad one counts for."""
 _FAILED = "Handling {type} on connection {connection} failed"
 _BAD = frozenset(
     {
@@ -39,8 +39,8 @@ _BAD = frozenset(
 
 
 _LATER = (Promise, Deferred)
-Owed = tuple[Slot, Message, float]
-"""The place of an answer, the message that it answers, and when that was read."""
+Pending = tuple[Slot, Reference, float]
+"""The place of a reply, what it refers to, and when that was read."""
 
 
 class Handler(Protocol):
@@ -49,12 +49,12 @@ class Handler(Protocol):
     def handle(self, link: Any, message: Message) -> Any:
         """The reply, None, or a Promise or Deferred of either; :class:`ProtocolError` for an ``error`` instead."""
 
-    def bad_message(self, link: Any) -> None:
-        """Something came that is no valid message."""
+    def lives(self, link: Any) -> None:
+        """Something came over *link* that is no valid message, or is still being looked at."""
 
 
-class CrawlerProtocol(LineReceiver):
-    """A LineReceiver for its pausing; its framing rules are others."""
+class CrawlerProtocol(Flow):
+    """Handles the messages of its connection and sends their replies, in order."""
 
     log = Logger()
 
@@ -66,59 +66,91 @@ class CrawlerProtocol(LineReceiver):
         stages: Stages,
         handled: Handled,
         telling: Telling,
+        owed: Owed,
         max_size: int,
     ) -> None:
-        self.id = secrets.token_hex(8)
+        super().__init__(stages, owed, max_size)
         self.crawler: Any = None
         self.capabilities: frozenset[str] = frozenset()
         self.opened_at = reactor.seconds()
         self.spoken = False
         self.requests = 0
         self.bad_in_a_row = 0
-        self.refused = False
-        """Connected past the limit: it is told so and not listened to."""
-        self.closed_because: str | None = None
         self._decoder = decoder
         self._handler = handler
-        self._stages = stages
         self._handled = handled
         self._telling = telling
-        self._framer = Framer(max_size)
-        self._max_size = max_size
-        self._unsent: list[Reply] = []
-        self._outbox = Outbox(self._write)
-        self._held_back = False
+        self._owed = owed
+        self._slow: Generator[None, None, Message] | None = None
+        """A message that is decoded in more than one turn; meanwhile the connection is not read from."""
         self._begun = 0.0
         """When the messages at hand were read."""
 
     # -- bytes in
 
-    def dataReceived(self, data: bytes) -> None:
-        """Take *data*; every message that is complete is dealt with when the others have been read from."""
-        self._stages.deal(self._receive, data)
-
-    def _receive(self, data: bytes) -> None:
-        if self.refused or not self.connected or self.closed_because is not None:
-            return
-        try:
-            self._framer.feed(data)
-            self._deal()
-        except Exception:
-            self._broken()
-
     def _deal(self) -> None:
+        """Handle what was read, until there is a reason to pause. What takes long goes on in later turns."""
         self._begun = self._handled.begin()
-        ready = self._framer.ready
-        while not self.paused and self.closed_because is None:
+        ready, quick = self._framer.ready, self._decoder.quick
+        left = AT_ONCE
+        value: dict[str, Any] | None
+        while not self.pauses and self.closed_because is None:
+            if left <= 0:
+                if ready or self._framer.held:
+                    self._go_on_later(None)
+                return
+            left -= 1
             if ready:
                 data, value, screened = ready.popleft()
-                self._document(data, value, screened)
             elif (item := self._framer.next()) is None:
-                break
+                return
             elif isinstance(item, Document):
-                self._document(item.data, item.value, item.screened)
+                data, value, screened = item.data, item.value, item.screened
             else:
                 self._no_document(item)
+                left -= BAD_COSTS
+                continue
+            message = quick(data, value, screened)
+            if message is not None:
+                self._handle(message)
+                continue
+            left -= BAD_COSTS
+            steps = self._decoder.steps(data)
+            if not self._decode(steps):
+                self._decoding = len(data)
+                self._go_on_later(steps)
+
+    def _decode(self, steps: "Generator[None, None, Message]") -> bool:
+        """Take the next of *steps*, and handle the message if it was the last. Whether it was."""
+        try:
+            next(steps)
+        except StopIteration as end:
+            self._handle(end.value)
+        except ProtocolError as error:
+            self._bad(error)
+        else:
+            return False
+        return True
+
+    def _go_on_later(self, steps: "Generator[None, None, Message] | None") -> None:
+        """Take further *steps*, if there are any, and handle what comes behind them, once others had their turn."""
+        self._slow = steps
+        self.pause(Pause.SLOW)
+        self._stages.slowly(self._go_on)
+
+    def _go_on(self) -> bool:
+        """One step of a message that is decoded in several turns; whether there are more."""
+        if self.connected and self.closed_because is None and self._slow is not None:
+            self._handled.begin()
+            self._handler.lives(self)
+            try:
+                if not self._decode(self._slow):
+                    return True
+            except Exception:
+                self._broken()
+        self._slow, self._decoding = None, 0
+        self.resume(Pause.SLOW)
+        return False
 
     def _no_document(self, item: Broken | TooLarge | Overrun) -> None:
         match item:
@@ -130,12 +162,7 @@ class CrawlerProtocol(LineReceiver):
             case Overrun():
                 self._give_up(f"a message went on past {MAX_SKIP} times the limit")
 
-    def _document(self, data: bytes, value: dict[str, Any] | None, screened: bool) -> None:
-        try:
-            message = self._decoder.decode(data, value, screened)
-        except ProtocolError as error:
-            self._bad(error)
-            return
+    def _handle(self, message: Message) -> None:
         try:
             result = self._handler.handle(self, message)
         except ProtocolError as error:
@@ -143,56 +170,57 @@ class CrawlerProtocol(LineReceiver):
             return
         except Exception:
             self.log.failure(_FAILED, type=message.type, connection=self.id)
-            self._refuse(_internal(message), message.type)
+            self._refuse(internal(message), message.type)
             return
         self.bad_in_a_row = 0
         if result is not None or message.faults:
             if isinstance(result, _LATER):
                 self._owe(result, message)
                 return
-            self._outbox.answer(self._replies(message, result))
+            self._answer(self._replies(message, result))
         self._handled.at_once.append(message.type)
 
     def _owe(self, result: "Promise | Deferred[Reply | None]", message: Message) -> None:
-        """The answer to *message* comes later, and those behind it wait."""
-        owed = self._outbox.slot(), message, self._begun
+        """The reply to *message* comes later, and those behind it wait."""
+        weight = 1 + len(message.faults)
         if isinstance(result, Promise):
-            result.listen(self, owed)
+            result.listen(self, (self._outbox.slot(weight), message.reference, self._begun))
         else:
-            result.addCallbacks(self.answered, self.failed, callbackArgs=(owed,), errbackArgs=(owed,))
-        if self._outbox.waiting >= MAX_OWED and not self._held_back:
-            self._held_back = True
-            self.pauseProducing()
+            pending = self._outbox.slot(weight + DEFERRED), message.reference, self._begun
+            result.addCallbacks(self.answered, self.failed, callbackArgs=(pending,), errbackArgs=(pending,))
+        waiting = self._outbox.waiting
+        if waiting >= FEW_OWED and (waiting >= MAX_OWED or self._owed.total >= MAX_OWED_IN_ALL):
+            self.pause(Pause.OWED)
 
     # -- replies out
 
-    def answered(self, reply: Reply | None, owed: Owed) -> None:
+    def answered(self, reply: Reply | None, pending: Pending) -> None:
         """See :class:`copilot_socket.core.promises.Listener`."""
-        slot, message, begun = owed
-        self._outbox.fill(slot, self._replies(message, reply))
-        self._handled.count(message.type, "ok", begun)
-        if self._held_back or self.closed_because is not None:
+        slot, reference, begun = pending
+        self._send(self._outbox.fill(slot, self._replies(reference, reply)))
+        self._handled.count(reference.type, "ok", begun)
+        if self.pauses or self.closed_because is not None:
             self._catch_up()
 
-    def _replies(self, message: Message, reply: Reply | None) -> tuple[Reply, ...]:
+    def _replies(self, message: Message | Reference, reply: Reply | None) -> tuple[Reply, ...]:
         """*reply*, if there is one, behind what is to be said of the bad elements of *message*."""
         replies = () if reply is None else (reply,)
         if not message.faults:
             return replies
         self._telling.tell(ErrorsSent(ErrorCode.INVALID_MESSAGE, len(message.faults)))
-        return (*map(partial(_fault, message), message.faults), *replies)
+        return (*[of_fault(message, fault) for fault in message.faults], *replies)
 
-    def failed(self, problem: Exception | Failure, owed: Owed) -> None:
+    def failed(self, problem: Exception | Failure, pending: Pending) -> None:
         """See :class:`copilot_socket.core.promises.Listener`."""
-        slot, message, begun = owed
+        slot, reference, begun = pending
         error = problem.value if isinstance(problem, Failure) else problem
         if not isinstance(error, ProtocolError):
             failure = problem if isinstance(problem, Failure) else Failure(problem)
-            self.log.failure(_FAILED, failure, type=message.type, connection=self.id)
-            error = _internal(message)
-        self._outbox.fill(slot, (_error(error),))
-        self._note(error, message.type)
-        self._handled.count(message.type, error.code, begun)
+            self.log.failure(_FAILED, failure, type=reference.type, connection=self.id)
+            error = internal(reference)
+        self._send(self._outbox.fill(slot, (of_problem(error),)))
+        self._note(error, reference.type)
+        self._handled.count(reference.type, error.code, begun)
         self._catch_up()
 
     def _refuse(self, error: ProtocolError, type_: str) -> None:
@@ -203,14 +231,14 @@ class CrawlerProtocol(LineReceiver):
             self._answer_with(error, type_)
 
     def _bad(self, error: ProtocolError, type_: str = "unknown") -> None:
-        self._handler.bad_message(self)
+        self._handler.lives(self)
         self._answer_with(error, type_)
         self.bad_in_a_row += 1
         if self.bad_in_a_row >= MAX_BAD_MESSAGES:
             self._give_up(f"{MAX_BAD_MESSAGES} bad messages in a row")
 
     def _answer_with(self, error: ProtocolError, type_: str) -> None:
-        self._outbox.answer((_error(error),))
+        self._answer((of_problem(error),))
         self._handled.count(type_, error.code, self._begun)
         self._note(error, type_)
 
@@ -223,84 +251,24 @@ class CrawlerProtocol(LineReceiver):
             error=error.message,
         )
 
+    def _answer(self, replies: Sequence[Reply]) -> None:
+        self._send(self._outbox.answer(replies))
+        waiting = self._outbox.waiting
+        if waiting >= FEW_OWED and (waiting >= MAX_OWED or self._owed.total >= MAX_OWED_IN_ALL):
+            self.pause(Pause.OWED)
+
     def _catch_up(self) -> None:
         if self.closed_because is not None:
             if not self._outbox.waiting:
                 self.close(self.closed_because)
-        elif self._held_back and self._outbox.waiting < MAX_OWED // 2:
-            self._held_back = False
-            self.factory.resume(self)
-
-    def push(self, reply: Reply) -> None:
-        """Send *reply* now, ahead of answers that wait for a commit. While any do, others of this turn join it."""
-        self._outbox.push(reply)
-        if not self._stages.dealing and not self._outbox.waiting:
-            self.flush()
-
-    def _write(self, reply: Reply) -> None:
-        """What a turn of the reactor brings goes together."""
-        if not self._unsent:
-            self._stages.send(self.flush)
-        self._unsent.append(reply)
-
-    def flush(self) -> None:
-        """Send what is to be sent."""
-        if self._unsent:
-            unsent, self._unsent = self._unsent, []
-            if self.transport is None or not self.connected:
-                return
-            try:
-                self.transport.write(encode(unsent))
-            except Exception:
-                self._broken()
-
-    # -- life
-
-    @property
-    def held_back(self) -> bool:
-        """Not read from until it has had more of its answers."""
-        return self._held_back
-
-    def connectionMade(self) -> None:
-        """Hand the connection to the factory, which knows whether there is room."""
-        self.factory.opened(self)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The other end has gone, or this one closed."""
-        self.connected = 0
-        self.factory.closed(self, self.closed_because or reason.getErrorMessage())
-
-    def close(self, reason: str) -> None:
-        """End the connection once all that was sent is out."""
-        if self.closed_because is None:
-            self.closed_because = reason
-        self.flush()
-        if self.transport is not None:
-            self.transport.loseConnection()
-
-    def _broken(self) -> None:
-        """Something is wrong here; the crawler comes back, and says again what was not acked."""
-        self.log.failure("The server failed on connection {connection}, which is closed", connection=self.id)
-        self.close("the server failed")
+        elif Pause.OWED in self.pauses:
+            most = MAX_OWED if self._owed.total < MAX_OWED_IN_ALL else FEW_OWED
+            if self._outbox.waiting < most // 2:
+                self.resume(Pause.OWED)
 
     def _give_up(self, reason: str) -> None:
         """Read no more, and end the connection once all that is owed is out: it says why."""
         self.closed_because = reason
+        self.pause(Pause.CLOSING)
+        self._drop_input()
         self._catch_up()
-
-
-def _fault(message: Message, fault: ElementFault) -> Error:
-    return Error(ErrorCode.INVALID_MESSAGE, fault.message, path=fault.path, ref=message.ref, job_id=message.job_id)
-
-
-def _error(error: ProtocolError) -> Error:
-    return Error(error.code, error.message, path=error.path, ref=error.ref, job_id=error.job_id)
-
-
-def _internal(message: Message) -> ProtocolError:
-    return ProtocolError(
-        ErrorCode.INTERNAL,
-        "the server failed on this message; its log says more",
-        ref=message.ref,
-        job_id=message.job_id,
-    )

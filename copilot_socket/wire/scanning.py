@@ -1,23 +1,23 @@
 """The careful way to the end of a message: one after the other, however its bytes come. No reactor.
 
-The end is guessed (a newline, or ``}{``) and the JSON parser confirms it. Where the guess fails, braces and strings
-are followed, whole stretches at a time where the object can't end in them, and nothing is guessed again before the
-end has been passed. So every byte is looked at a bounded number of times, however it arrives.
+The end is guessed (a newline, or ``}{``) and the JSON parser confirms it, unless the object is large. Where the guess
+fails, braces and strings are followed, whole stretches at a time where the object can't end in them, and nothing is
+guessed again before the end has been passed. So every byte is looked at a bounded number of times, however it comes.
 """
 
 import re
 
 import orjson
 
-from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Item, Overrun, TooLarge
-from copilot_socket.wire.levels import levels
+from copilot_socket.wire.items import LARGE, MAX_SKIP, Broken, Document, Item, Overrun, TooLarge
+from copilot_socket.wire.levels import BRACES, outside_strings, whole_escapes
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _OUTSIDE = re.compile(rb'["{}\n]')
 _INSIDE = re.compile(rb'["\\\n]')
 _BOUNDARY = re.compile(rb"\}[ \t\r]*\{")
 _RESYNC = re.compile(rb"[{\n]")
-_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+_BLANK = b" \t\r"
 _STRETCH = 4096
 """Bytes that are worth it."""
 _QUOTE, _BACKSLASH, _NEWLINE, _OPEN, _CLOSE = b'"\\\n{}'
@@ -111,9 +111,9 @@ class Scanner:
         if self._start < self._misjudged:
             return None
         end = self._likely_end()
-        data = bytes(self._buffer[self._start : end]).rstrip(b" \t\r")
+        data = bytes(self._buffer[self._start : end]).rstrip(_BLANK)
         self.work += len(data)
-        if data[-1] == _CLOSE and len(data) <= self._max_size:
+        if data[-1] == _CLOSE and len(data) <= min(self._max_size, LARGE):
             try:
                 value = orjson.loads(data)
             except orjson.JSONDecodeError:
@@ -145,11 +145,9 @@ class Scanner:
 
     def _go_on(self) -> "Item | _Nothing | None":
         """Follow braces and strings, and mind the limit."""
-        if self._stride() and self._skipped is None:
-            document = self._confirm()
-            if document is not None:
-                return document
-        end = self._scan()
+        end = self._stride()
+        if end is None:
+            end = self._scan()
         if self._skipped is not None:
             return self._skip(end)
         if end is None:
@@ -165,43 +163,30 @@ class Scanner:
             return Broken("a newline ended the message before its object was complete")
         return Document(bytes(self._buffer[begin:end]))
 
-    def _stride(self) -> bool:
-        """Pass over everything up to the next newline if the object does not end there; whether it does."""
+    def _stride(self) -> int | None:
+        """Pass over everything up to the next newline if the object does not end there; its end, if that is there."""
         if self._scanned < self._strode or len(self._buffer) - self._scanned < _STRETCH:
-            return False
+            return None
         if self._depth == 0:  # at the brace that begins it
             self._depth, self._scanned = 1, self._scanned + 1
         self._strode = self._line_end()
-        stretch = bytes(memoryview(self._buffer)[self._scanned : self._strode])
-        if (len(stretch) - len(stretch.rstrip(b"\\"))) % 2:  # what the last one escapes has not come yet
-            stretch = stretch[:-1]
+        stretch = whole_escapes(bytes(memoryview(self._buffer)[self._scanned : self._strode]))
         self.work += len(stretch)
-        parts = _ESCAPE.sub(b"\\\\", stretch).split(b'"')
-        outside = b"".join(parts[self._in_string :: 2])
-        found = None if b"\\" in outside else levels(outside)
+        found = outside_strings(stretch, self._in_string)
         if found is None:  # for the scanner
-            return False
-        ended, begun = found
-        if ended >= self._depth:
-            return True
-        self._depth += begun - ended
-        self._in_string ^= len(parts) % 2 == 0
-        self._scanned += len(stretch)
-        return False
-
-    def _confirm(self) -> Document | None:
-        """The object, if it ends where the stretch does."""
-        end = self._strode
-        data = bytes(self._buffer[self._start : end]).rstrip(b" \t\r")
-        self.work += len(data)
-        if data[-1] == _CLOSE and len(data) <= self._max_size:
-            try:
-                value = orjson.loads(data)
-            except orjson.JSONDecodeError:
-                return None
-            self._finish(end)
-            return Document(data, value)
-        return None
+            return None
+        outside, in_string = found
+        ended, begun, _ = BRACES.levels(outside)
+        if ended < self._depth:
+            self._depth += begun - ended
+            self._in_string = in_string
+            self._scanned += len(stretch)
+            return None
+        last = stretch.rstrip(_BLANK)
+        if in_string or last[-1] != _CLOSE or BRACES.levels(outside.rstrip(_BLANK)[:-1])[0] >= self._depth:
+            return None  # it ends before others begin
+        self._scanned += len(last)
+        return self._scanned
 
     def _line_end(self) -> int:
         newline = self._buffer.find(b"\n", self._scanned)

@@ -1,16 +1,19 @@
-"""The JSON Schemas, and the validators that decide by them: one a type, compiled once."""
+"""The JSON Schemas: what is valid, what is wrong with what is not, and what a field may hold at most."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import jsonschema_rs
 
-from copilot_socket.core.messages import ELEMENTS, INCOMING
+from copilot_socket.core.messages import ELEMENTS
+from copilot_socket.core.records import record
+from copilot_socket.wire.explaining import explain
 
-MAX_POINTER = 1024
+MAX_POINTER = 128
+"""Characters of a JSON pointer that is sent."""
 
 
 @cache
@@ -24,20 +27,64 @@ def load() -> dict[str, dict[str, Any]]:
     }
 
 
-def deciding(type_: str) -> jsonschema_rs.Draft202012Validator:
-    """The fast validator for *type_*."""
-    return _deciding(load()[type_])
+class Schema:
+    """One schema, compiled."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        # The mask keeps values, which may be long, out of the validator's own messages, which nobody reads.
+        self._validator = jsonschema_rs.Draft202012Validator(schema, registry=_registry(), mask="")
+        self.accepts = self._validator.is_valid
+        """Whether a value is valid."""
+
+    def explain(self, value: Any) -> tuple[str, str]:
+        """JSON pointer and text of what is wrong with *value*, which is not valid: the first thing that is found."""
+        try:
+            self._validator.validate(value)
+        except jsonschema_rs.ValidationError as error:
+            path = _names(error.instance_path, value)
+            return pointer(path), explain(error.kind, path, error.instance)
+        return "", "not valid"
 
 
-def element(type_: str) -> dict[str, Any]:
+def of_type(type_: str) -> Schema:
+    """The schema of messages of *type_*."""
+    return Schema(load()[type_])
+
+
+def of_element(type_: str) -> Schema:
     """The schema of one element of the list of *type_* that can do without bad ones."""
     schema = load()[type_]
     items = schema["properties"]["data"]["properties"][ELEMENTS[type_]]["items"]
-    return {"$schema": schema["$schema"], "$id": f"{schema['$id']}.element", **items}
+    return Schema({"$schema": schema["$schema"], "$id": f"{schema['$id']}.element", **items})
 
 
-def _deciding(schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
-    return jsonschema_rs.Draft202012Validator(schema, registry=_registry())
+@record
+class Bound:
+    """What a field of ``data`` may hold at most, if it may be an object or a list.
+
+    ``types``: which of ``object``, ``array`` and ``scalar`` has the bound. ``size``: bytes as JSON; None for a list.
+    ``items``: elements or names of an object; None: as many as there is room for. ``required``: it can't be left out.
+    """
+
+    types: frozenset[str]
+    size: int | None
+    items: int | None
+    required: bool
+
+
+def bounds(type_: str) -> Mapping[str, Bound | None]:
+    """The bound of each field of the data of *type_*; None for fields that are neither object nor list."""
+    data = load()[type_]["properties"]["data"]
+    return {name: _bound(schema, name in data.get("required", ())) for name, schema in data["properties"].items()}
+
+
+def _bound(schema: Mapping[str, Any], required: bool) -> Bound | None:
+    if "$ref" in schema:
+        schema = load()["defs"]["$defs"][schema["$ref"].rpartition("/")[2]]
+    types = schema.get("type", () if "enum" in schema else ("object", "array", "scalar"))
+    bounded = frozenset({types} if isinstance(types, str) else types) & {"object", "array", "scalar"}
+    items = schema.get("maxItems", schema.get("maxProperties"))
+    return Bound(bounded, schema.get("x-maxBytes"), items, required) if bounded else None
 
 
 @cache
@@ -45,20 +92,21 @@ def _registry() -> jsonschema_rs.Registry:
     return jsonschema_rs.Registry([(each["$id"], each) for each in load().values()])
 
 
-class Schemas:
-    """The schemas of what crawlers say."""
-
-    def __init__(self) -> None:
-        self.accepts: dict[str, Callable[[Any], bool]] = {type_: deciding(type_).is_valid for type_ in INCOMING}
-        """Message type → what says whether a message is a valid one."""
-        self._deciding_element = {type_: _deciding(element(type_)).is_valid for type_ in ELEMENTS}
-
-    def accepts_element(self, type_: str, value: Any) -> bool:
-        """Whether *value* may stand in the list of *type_* that can do without bad elements."""
-        return self._deciding_element[type_](value)
+def _names(path: list[str | int], value: Any) -> list[str | int]:
+    """*path* in *value* with the names of fields as they are: the validator takes digits for an index everywhere."""
+    names: list[str | int] = []
+    for part in path:
+        name: Any = part
+        if isinstance(value, dict) and isinstance(part, int):
+            name = next(
+                (key for key in value if key.isdecimal() and key.lstrip("0") == (str(part) if part else "")), ""
+            )
+        names.append(name)
+        value = value.get(name) if isinstance(value, dict) else value[name]
+    return names
 
 
 def pointer(path: "list[str | int] | tuple[str | int, ...]") -> str:
     """*path* as a JSON pointer (RFC 6901); cut where a name in it is very long."""
-    whole = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    whole = "".join("/" + str(part)[:MAX_POINTER].replace("~", "~0").replace("/", "~1") for part in path)
     return whole if len(whole) <= MAX_POINTER else whole[:MAX_POINTER] + "…"

@@ -1,84 +1,164 @@
-"""What JSON allows and this protocol does not: U+0000, lone surrogates, integers past ±2^53, bottomless nesting."""
+"""What JSON allows and the protocol does not: U+0000, lone surrogates, integers past ±2^53, bottomless nesting."""
 
-import json
+import re
 from collections.abc import Iterator
-from math import isinf
 from typing import Any
 
 import orjson
+
+from copilot_socket.wire.cutting import NotJson
+from copilot_socket.wire.levels import BRACKETS, outside_strings, whole_escapes
 
 Path = tuple[str | int, ...]
 _Chain = tuple[Any, str | int] | None
 
 MAX_INTEGER = 2**53
-MAX_DEPTH = 500
-"""Levels of lists and objects; far enough below where Python's own recursion ends to be safe anywhere."""
-MAX_DIGITS = 20
+MAX_DEPTH = 100
+"""Levels of lists and objects in a message, the message itself and its data being two of them."""
+SHALLOW = 2 * MAX_DEPTH
+"""So many bytes can't be nested too deeply."""
+BAD_STRING = "a string must not hold U+0000 or a lone surrogate"
 _BACKSLASH = ord("\\")
 """A number, for which looking costs a fifth: "in" first tries whether bytes are one, and find does not."""
 _DIGITS = bytes(ord("0") if byte in b"0123456789" else ord(" ") for byte in range(256))
-_MANY_DIGITS = b"0" * len(str(MAX_INTEGER))
+_MANY = len(str(MAX_INTEGER))
+_MANY_DIGITS = b"0" * _MANY
 _STRIDE = 4
-_SAMPLED = b"0" * (len(_MANY_DIGITS) // _STRIDE)
-SHALLOW = 2 * MAX_DEPTH
-"""So many bytes can't be nested too deeply."""
+_SAMPLED = b"0" * (_MANY // _STRIDE)
+
+_LONE_SURROGATE = re.compile(
+    rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F][0-9a-fA-F]{2})"
+)
+"""Where no backslash is escaped: each one then begins an escape."""
+_LONG_NUMBER = re.compile(rb"[0-9]{%d,}" % _MANY)
+_TOO_LARGE = str(MAX_INTEGER + 1).encode()
 
 
 def suspicious(data: bytes) -> bool:
     """Whether *data* might hold a forbidden value; nearly always not, and then nothing else is looked at.
 
     *data* may be many messages. So many digits in a row show in every fourth byte too, which is quicker to look at.
+    Lone surrogates don't count: the parser refuses them.
     """
     if _BACKSLASH in data and b"\\u0000" in data:
         return True
     return data[::_STRIDE].translate(_DIGITS).find(_SAMPLED) >= 0 and data.translate(_DIGITS).find(_MANY_DIGITS) >= 0
 
 
-def too_deep(data: bytes, value: Any) -> bool:
-    """Whether *value*, parsed from *data*, has more than ``MAX_DEPTH`` levels."""
-    if data.count(b"{") + data.count(b"[") <= MAX_DEPTH or _encodable(value):
+def too_deep(data: bytes) -> bool:
+    """Whether *data* has more than ``MAX_DEPTH`` levels, or is no JSON whose levels could be told."""
+    if data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
         return False
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            inner
-            for item in level
-            for inner in (item.values() if isinstance(item, dict) else item)
-            if isinstance(inner, dict | list)
-        ]
-        if not level:
+    outside = outside_strings(whole_escapes(data), in_string=False)
+    return outside is None or BRACKETS.levels(outside[0])[2] > MAX_DEPTH
+
+
+def parsed_too_deep(data: bytes, value: Any) -> bool:
+    """Whether *value*, parsed from *data*, has more than ``MAX_DEPTH`` levels. Takes a tenth of the time."""
+    return data.count(b"{") + data.count(b"[") > MAX_DEPTH and not _WRAPPED.can_be_written(value)
+
+
+class _Wrapped:
+    """Lists around a value: with them, orjson refuses what is too deep, for it writes so many levels and no more."""
+
+    def __init__(self) -> None:
+        self._innermost: list[Any] = []
+        self._lists: list[Any] = self._innermost
+        while self.can_be_written(self._levels(MAX_DEPTH)):
+            self._lists = [self._lists]
+        [self._lists] = self._lists
+
+    def can_be_written(self, value: Any) -> bool:
+        """Whether that is possible with *value* in the innermost of the lists."""
+        self._innermost[:] = [value]
+        try:
+            orjson.dumps(self._lists)
+        except orjson.JSONEncodeError:
             return False
-    return True
+        finally:
+            self._innermost.clear()
+        return True
+
+    @staticmethod
+    def _levels(number: int) -> list[Any]:
+        value: list[Any] = []
+        for _ in range(number - 1):
+            value = [value]
+        return value
 
 
-def _encodable(value: Any) -> bool:
-    """Whether orjson can write *value*: 254 levels at the most. Takes a tenth of the time of going through it."""
-    try:
-        orjson.dumps(value)
-    except orjson.JSONEncodeError:
-        return False
-    return True
+_WRAPPED = _Wrapped()
 
 
-def parse_exactly(data: bytes) -> Any:
-    """*data* parsed with integers kept whole.
+def least_size(text: bytes) -> int:
+    """The bytes that *text*, with its numbers as they are, takes at least without spaces and needless escapes."""
+    found = outside_strings(text, in_string=False)
+    spaces = 0 if found is None else len(found[0]) - len(found[0].translate(None, b" \t\r\n"))
+    return len(text) - spaces - 5 * text.count(b"\\u") - text.count(b"\\/")
 
-    Raises ``ValueError`` for what is no JSON (NaN is none), and ``RecursionError`` for what is nested very deeply.
+
+def parse(text: bytes, suspect: bool) -> tuple[Any, bool]:
+    """*text* parsed, and whether it may hold something forbidden; *suspect*: it is :func:`suspicious`.
+
+    What has a lone surrogate comes with U+0000 in its place (and perhaps other strings spoilt), an integer that is
+    too large for the parser as another one that is too large. Raises :class:`NotJson`.
     """
-    return json.loads(data.decode("utf-8"), parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
+    if suspect:
+        text = _with_large_integers(text)
+    try:
+        return orjson.loads(text), suspect
+    except orjson.JSONDecodeError as error:
+        spoilt, lone = _LONE_SURROGATE.subn(rb"\\u0000", text.replace(rb"\\", b"__"))
+        if lone:
+            return parse_plainly(spoilt), True
+        raise NotJson(str(error)) from None
+
+
+def parse_plainly(text: bytes) -> Any:
+    """*text* parsed as it is. Raises :class:`NotJson`."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise NotJson(str(error)) from None
+
+
+def _with_large_integers(text: bytes) -> bytes:
+    """*text* with 2^53 + 1 in the place of every larger integer: the parser makes floats of very large ones."""
+    parts: list[bytes] = []
+    at, in_string = 0, False
+    plain = text.replace(rb"\\", b"__").replace(rb"\"", b"__")  # as long, and each quote begins or ends a string
+    for found in _LONG_NUMBER.finditer(plain):
+        begin, end = found.span()
+        in_string ^= plain.count(b'"', at, begin) % 2 == 1
+        large = not in_string and _is_large_integer(plain, begin, end)
+        parts += (text[at:begin], _TOO_LARGE if large else found[0])
+        at = end
+    return b"".join((*parts, text[at:]))
+
+
+def _is_large_integer(text: bytes, begin: int, end: int) -> bool:
+    """Whether the digits of ``text[begin:end]`` are an integer that is too large, and not part of a fraction."""
+    before, behind = text[max(0, begin - 2) : begin], text[end : end + 1]
+    if before[-1:] in (b".", b"+", b"e", b"E") or before in (b"e-", b"E-") or behind in (b".", b"e", b"E"):
+        return False
+    return end - begin > _MANY or int(text[begin:end]) > MAX_INTEGER
 
 
 def forbidden(value: Any) -> Iterator[tuple[Path, str]]:
-    """Path and complaint for each forbidden value in *value*, which is an object."""
+    """Path and complaint for each forbidden value in *value*."""
     # The way to each container is a chain, not a path: many wide lists deep down would take up gigabytes.
-    stack: list[tuple[_Chain, Any]] = [(None, value)]
+    stack: list[tuple[_Chain, Any]] = []
+    complaint = _scalar(value)
+    if complaint is not None:
+        yield (), complaint
+    elif isinstance(value, dict | list):
+        stack.append((None, value))
     while stack:
         chain, container = stack.pop()
         inside = container.items() if isinstance(container, dict) else enumerate(container)
         for key, inner in inside:
-            complaint = _string(key) if isinstance(key, str) else None
-            if complaint is not None:
-                yield _path(chain), f"in the name of a field, {complaint}"
+            if isinstance(key, str) and "\0" in key:
+                yield _path(chain), f"in the name of a field, {BAD_STRING}"
             if isinstance(inner, dict | list):
                 stack.append(((chain, key), inner))
                 continue
@@ -97,33 +177,7 @@ def _path(chain: _Chain) -> Path:
 
 def _scalar(value: Any) -> str | None:
     if isinstance(value, str):
-        return _string(value)
-    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        return BAD_STRING if "\0" in value else None
+    if isinstance(value, int) and not -MAX_INTEGER <= value <= MAX_INTEGER:
         return f"an integer must be within ±2^53 ({MAX_INTEGER})"
     return None
-
-
-def _string(text: str) -> str | None:
-    if "\x00" in text:
-        return "a string must not hold U+0000"
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return "a string must not hold a lone surrogate"
-    return None
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if isinf(number):
-        raise ValueError(f"the number {text[:20]} is too large")
-    return number
-
-
-def _whole(text: str) -> int:
-    # Turning digits into an int costs the square of their number; any that is too large is as good as another.
-    return int(text) if len(text) <= MAX_DIGITS else MAX_INTEGER + 1

@@ -1,5 +1,6 @@
 """From validated JSON to the classes of :mod:`copilot_socket.core.messages`, mostly by cattrs."""
 
+import re
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -10,13 +11,17 @@ from cattrs.gen import make_dict_structure_fn, override
 from copilot_socket.core.messages import (
     INCOMING,
     Data,
-    DiscoveredJob,
-    Entity,
+    Discovery,
     JobCompleted,
     JobRequest,
+    JobsDiscovered,
     JobStarted,
+    Json,
     wire_name,
 )
+from copilot_socket.core.reports import Found
+
+_GLOBAL_ID = re.compile(r"(?:gid://gitlab/\w+/)?([0-9]{1,18})", re.ASCII)
 
 
 def _converter() -> Converter:
@@ -26,19 +31,13 @@ def _converter() -> Converter:
     converter.register_structure_hook(int, lambda value, _: int(value))
     converter.register_structure_hook(bool, lambda value, _: value)
     converter.register_structure_hook(float, lambda value, _: value)
-    converter.register_structure_hook(str | int, lambda value, _: _identifier(value))
-    converter.register_structure_hook(str | int | None, lambda value, _: _identifier(value))
-    for cls in (DiscoveredJob, Entity, *INCOMING.values()):
+    for cls in INCOMING.values():
         names = {field.name: override(rename=wire_name(cls, field.name)) for field in attrs.fields(cls)}
         converter.register_structure_hook(
             cls,
             make_dict_structure_fn(cls, converter, _cattrs_detailed_validation=False, **names),  # type: ignore[arg-type]
         )
     return converter
-
-
-def _identifier(value: Any) -> Any:
-    return int(value) if isinstance(value, float) else value
 
 
 def by_cattrs(cls: type) -> Callable[[dict[str, Any]], Data]:
@@ -63,6 +62,38 @@ def _job_completed(data: dict[str, Any]) -> JobCompleted:
     )
 
 
+def found_job(element: Json) -> Found:
+    """What an element of ``discovered_jobs`` tells of."""
+    priority = element.get("priority")
+    return Found(
+        element["job_type"],
+        element["namespace_path"],
+        element["entity_name"],
+        numeric_id(element["entity_id"]),
+        None if priority is None else int(priority),
+    )
+
+
+def found_entity(entity_type: str, element: Json) -> Found:
+    """What an element of ``entities`` tells of, in a ``discovery`` of *entity_type*."""
+    return Found(entity_type, element["path"], element["name"], numeric_id(element["id"]))
+
+
+def numeric_id(value: str | float) -> int | None:
+    """GitLab's numeric id in *value*: a number, digits, or a global id (``gid://gitlab/Group/7``); else None."""
+    match = _GLOBAL_ID.fullmatch(value if isinstance(value, str) else str(int(value)))
+    return int(match[1]) if match else None
+
+
+def _jobs_discovered(data: Json) -> JobsDiscovered:
+    return JobsDiscovered(tuple(map(found_job, data["discovered_jobs"])), data.get("discovery_summary"))
+
+
+def _discovery(data: Json) -> Discovery:
+    entity_type = data["entityType"]
+    return Discovery(entity_type, tuple([found_entity(entity_type, element) for element in data["entities"]]))
+
+
 _CONVERTER = _converter()
 
 BY_HAND: dict[str, Callable[[dict[str, Any]], Data]] = {
@@ -72,5 +103,10 @@ BY_HAND: dict[str, Callable[[dict[str, Any]], Data]] = {
 }
 """What comes with every job, in a fifth of the time that cattrs takes."""
 
-STRUCTURES = {type_: by_cattrs(cls) for type_, cls in INCOMING.items()} | BY_HAND
+STRUCTURES: dict[str, Callable[[Json], Data]] = {
+    **{type_: by_cattrs(cls) for type_, cls in INCOMING.items() if cls not in (JobsDiscovered, Discovery)},
+    **BY_HAND,
+    "jobs_discovered": _jobs_discovered,
+    "discovery": _discovery,
+}
 """Message type → what makes its data, once its schema has accepted them."""

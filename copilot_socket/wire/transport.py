@@ -8,6 +8,8 @@ from twisted.internet.interfaces import IReactorUNIX
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
+from copilot_socket.wire.flow import Flow
+
 
 class CrawlerTransport(unix.Server):
     """Sends at once what the socket takes, and never looks for file descriptors in what it receives.
@@ -18,6 +20,24 @@ class CrawlerTransport(unix.Server):
 
     doRead = tcp.Connection.doRead  # type: ignore[assignment]
     writeSomeData = tcp.Connection.writeSomeData
+
+    def doWrite(self) -> Any:
+        """See :class:`twisted.internet.interfaces.IWriteDescriptor`. Reports progress to the connection."""
+        waiting, producer = self._waiting, self.producer
+        result = super().doWrite()
+        if producer is self.producer and isinstance(producer, Flow) and 0 < self._waiting < waiting:
+            producer.taken()
+        return result
+
+    @property
+    def _waiting(self) -> int:
+        return len(self.dataBuffer) - self.offset + self._tempDataLen
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Release the send buffer."""
+        super().connectionLost(reason)
+        self.dataBuffer = b""
+        self._tempDataBuffer = []
 
     def write(self, data: bytes) -> None:
         """See :class:`twisted.internet.interfaces.ITransport`."""

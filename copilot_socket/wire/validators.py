@@ -1,182 +1,71 @@
-"""Documents to messages: parse, look up the type, screen, validate by schema, structure."""
+"""Documents to messages: parse, look up the type, screen, hold against bounds and schema."""
 
-from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import orjson
 
-from copilot_socket.core.errors import ErrorCode, ProtocolError
-from copilot_socket.core.messages import ELEMENTS, INCOMING, PATHS, Data, ElementFault, Message
-from copilot_socket.core.records import record
-from copilot_socket.wire.schemas import Schemas, pointer
-from copilot_socket.wire.screening import MAX_DEPTH, SHALLOW, forbidden, parse_exactly, suspicious, too_deep
-from copilot_socket.wire.structuring import STRUCTURES
+from copilot_socket.core.messages import Json, Message
+from copilot_socket.wire.inspection import Inspection, Steps
+from copilot_socket.wire.items import LARGE
+from copilot_socket.wire.kinds import Kind, kinds
+from copilot_socket.wire.screening import SHALLOW, parsed_too_deep, suspicious
 
-Json = dict[str, Any]
-MAX_EXPLAINED = 100
-"""Bad elements of one message of which it is told what is wrong with them; of the others only that they are bad."""
-MAX_PATH = 1024
-"""Bytes of a path in UTF-8."""
-_TOO_DEEP = f"nested too deeply: at most {MAX_DEPTH} levels are allowed"
-
-
-@record
-class _Kind:
-    """What is to be known of one type of message; ``has_elements``: a bad element of its list costs only itself."""
-
-    accepts: Callable[[Any], bool]
-    structure: Callable[[Json], Data]
-    has_elements: bool
+MIN_ELEMENTS = 20_000
+"""Elements of a list that can do without bad ones which are taken in any case."""
+_PER_ELEMENT = 100
+"""Bytes of the limit of a message for each such element beyond that."""
+_WITHIN_BOUNDS = 1 << 14
+"""Bytes of a message in which nothing is over a bound in bytes: written anew, JSON takes at most 4 times the room."""
 
 
 class Decoder:
-    """Makes messages of documents. The schemas are compiled when it is made, none later."""
+    """Makes messages of documents, of at most *max_size* bytes. The schemas are compiled when it is made."""
 
-    def __init__(self) -> None:
-        self._schemas = Schemas()
-        self._kinds = {
-            type_: _Kind(accepts, STRUCTURES[type_], type_ in ELEMENTS)
-            for type_, accepts in self._schemas.accepts.items()
-        }
+    def __init__(self, max_size: int) -> None:
+        self._kinds = kinds()
+        self._most_elements = max(MIN_ELEMENTS, max_size // _PER_ELEMENT)
 
-    def decode(self, data: bytes, value: Json | None = None, screened: bool = False) -> Message:
-        """The message in *data*, of which *value* is the parsed form if that is known.
+    def quick(self, data: bytes, value: Json | None = None, screened: bool = False) -> Message | None:
+        """The message in *data* if that is seen at once; None where it has to be looked at in :meth:`steps`.
 
-        *screened*: it is known too that nothing in it is suspicious. Raises :class:`ProtocolError` with
-        ``invalid_json``, ``unknown_type`` or ``invalid_message``.
+        *value* is the parsed form of *data*, if that is known; *screened*: nothing in it is suspicious.
         """
-        exact = False
         if value is None:
-            value, exact = _parse(data)
+            value = _parsed(data)
+            if value is None:
+                return None
         type_: Any = value.get("type")
         kind = self._kinds.get(type_) if isinstance(type_, str) else None
-        if kind is None:
-            raise _wrong_type(value, type_)
-        if len(data) > SHALLOW and too_deep(data, value):
-            raise _invalid(value, "", _TOO_DEEP)
-        faults: dict[int, ElementFault] | None = None
-        if exact or (not screened and suspicious(data)):
-            value = value if exact else _parse_exactly(data)
-            faults = _screen(type_, value)
-        if kind.has_elements:
-            faults = {**_long_paths(type_, value), **(faults or {})}
-        if faults or not kind.accepts(value):
-            faults = faults or {}
-            value = self._sift(type_, value, faults)
-            in_order = tuple(faults[index] for index in sorted(faults))
-            return Message(type_, value.get("jobId"), value, kind.structure, in_order, len(data))
+        if kind is None or not (screened or not suspicious(data)):
+            return None
+        if len(data) > SHALLOW and parsed_too_deep(data, value):
+            return None
+        if not kind.accepts(value) or (len(data) > _WITHIN_BOUNDS and not _fits(kind, value)):
+            return None
+        if kind.elements is not None and any(map(kind.elements.has_long_path, value["data"][kind.elements.name])):
+            return None
         return Message(type_, value.get("jobId"), value, kind.structure, (), len(data))
 
-    def _sift(self, type_: str, value: Json, faults: dict[int, ElementFault]) -> Json:
-        """*value* without bad elements, which are added to *faults*; refuse it if more than they is wrong."""
-        elements = _elements(type_, value)
-        rest = value if elements is None else _with_elements(type_, value, [])
-        if elements is None or not self._kinds[type_].accepts(rest):
-            raise _invalid(value, *explanations().explain(type_, rest))
-        for index, element in enumerate(elements):
-            if index not in faults and not self._schemas.accepts_element(type_, element):
-                faults[index] = self._fault(type_, index, element, explain=len(faults) < MAX_EXPLAINED)
-        return _with_elements(type_, value, [each for index, each in enumerate(elements) if index not in faults])
+    def steps(self, data: bytes) -> Steps[Message]:
+        """Make the message in *data* step by step, however large it is and whatever is wrong with it.
 
-    def _fault(self, type_: str, index: int, element: Any, *, explain: bool) -> ElementFault:
-        # An explanation costs a hundred times what the decision does, and after so many alike no one reads it.
-        inside, text = (
-            explanations().explain_element(type_, element) if explain else ("", "not valid, like others before")
-        )
-        return ElementFault(index, f"/data/{ELEMENTS[type_]}/{index}{inside}", text)
+        No step takes more than some milliseconds. Raises :class:`ProtocolError` with ``invalid_json``,
+        ``unknown_type`` or ``invalid_message``.
+        """
+        return Inspection(self._kinds, data, self._most_elements).message()
 
 
-def explanations() -> ModuleType:
-    """What explains faults. It takes a tenth of a node's start to import, so that is left until it runs."""
-    from copilot_socket.wire import explaining  # noqa: PLC0415 - see above
-
-    return explaining
-
-
-def _screen(type_: str, value: Json) -> dict[int, ElementFault]:
-    """Refuse forbidden values; one in an element of a list costs only that element."""
-    faults: dict[int, ElementFault] = {}
-    for path, complaint in forbidden(value):
-        index = _element(type_, path)
-        if index is None:
-            raise _invalid(value, pointer(path), complaint)
-        if index not in faults:
-            faults[index] = ElementFault(index, pointer(path), complaint)
-    return faults
-
-
-def _long_paths(type_: str, value: Json) -> dict[int, ElementFault]:
-    """Elements with paths that the database has no room for: the schema counts characters, an index counts bytes."""
-    name = PATHS[type_]
-    faults: dict[int, ElementFault] = {}
-    for index, element in enumerate(_elements(type_, value) or ()):
-        path = element.get(name) if isinstance(element, dict) else None
-        if isinstance(path, str) and len(path) > MAX_PATH // 4 and len(path.encode("utf-8", "replace")) > MAX_PATH:
-            where = f"/data/{ELEMENTS[type_]}/{index}/{name}"
-            faults[index] = ElementFault(index, where, f"a path may have {MAX_PATH} bytes")
-    return faults
-
-
-def _parse(data: bytes) -> tuple[Json, bool]:
-    """The document, and whether it had to be parsed the slow and exact way."""
-    try:
-        value, exact = orjson.loads(data), False
-    except orjson.JSONDecodeError:
-        value, exact = _parse_exactly(data), True
-    if not isinstance(value, dict):
-        raise ProtocolError(ErrorCode.INVALID_MESSAGE, "a message is an object", path="")
-    return value, exact
-
-
-def _parse_exactly(data: bytes) -> Any:
-    try:
-        return parse_exactly(data)
-    except RecursionError:
-        raise ProtocolError(ErrorCode.INVALID_MESSAGE, _TOO_DEEP, path="") from None
-    except ValueError as error:
-        raise ProtocolError(ErrorCode.INVALID_JSON, f"this is no JSON: {error}"[:300]) from None
-
-
-def _wrong_type(value: Json, type_: Any) -> ProtocolError:
-    if not isinstance(type_, str):
-        return _invalid(value, "/type", "a message has a type, which is a string")
-    text = f"there is no type {type_[:64]!r} from crawler to server; there is {', '.join(INCOMING)}"
-    return _error(ErrorCode.UNKNOWN_TYPE, value, "/type", text)
-
-
-def _element(type_: str, path: tuple[str | int, ...]) -> int | None:
-    """The index of the element that *path* leads into, if its list can do without it."""
-    if len(path) >= 3 and path[0] == "data" and path[1] == ELEMENTS.get(type_) and isinstance(path[2], int):
-        return path[2]
-    return None
-
-
-def _elements(type_: str, value: Json) -> list[Any] | None:
-    """That list, if it is there."""
-    data = value.get("data")
-    elements = data.get(ELEMENTS.get(type_)) if isinstance(data, dict) else None
-    return elements if isinstance(elements, list) else None
-
-
-def _with_elements(type_: str, value: Json, elements: list[Any]) -> Json:
-    return {**value, "data": {**value["data"], ELEMENTS[type_]: elements}}
-
-
-def _invalid(value: Json, path: str, text: str) -> ProtocolError:
-    return _error(ErrorCode.INVALID_MESSAGE, value, path, text)
-
-
-def _error(code: ErrorCode, value: Json, path: str, text: str) -> ProtocolError:
-    """With what can be read of the message's own references."""
-    ref = _readable(value.get("id"), 128)
-    if ref is None:
-        ref = _readable(value.get("timestamp"), 128)
-    return ProtocolError(code, text, path=path, ref=ref, job_id=_readable(value.get("jobId"), 255))
-
-
-def _readable(value: Any, most: int) -> str | None:
-    """*value* if it is a string that can be sent back."""
-    if not isinstance(value, str) or len(value) > most or "\x00" in value:
+def _parsed(data: bytes) -> Json | None:
+    if len(data) > LARGE:
         return None
-    return value if value.isascii() or value.encode("utf-8", "replace").decode("utf-8") == value else None
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _fits(kind: Kind, value: Json) -> bool:
+    """Whether no field of *value* takes more bytes as JSON than it may."""
+    data = value.get("data") or {}
+    return all(data.get(name) is None or len(orjson.dumps(data[name])) <= size for name, size in kind.sized)

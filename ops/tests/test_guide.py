@@ -22,7 +22,15 @@ from copilot_socket.core.vault import Vault
 from copilot_socket.wire.listening import SocketError, listen
 from ops.tests.support import OPS
 from tests.support.crawler import until
-from tests.support.postgres import as_role, drop_database, execute, fresh_database, reachable_directory, server_url
+from tests.support.postgres import (
+    as_role,
+    drop_database,
+    execute,
+    fresh_database,
+    reachable_directory,
+    server_url,
+    with_search_path,
+)
 from tests.support.server import NodeTestCase, ServerProcess, beside_python, free_port, get_json, run_program
 
 GUIDE = (OPS.parent / "docs" / "deployment.md").read_text("utf-8")
@@ -186,24 +194,28 @@ class MessageTests(NodeTestCase):
         self.assert_in_guide(await self.said("run"))
 
     async def test_database_at_start(self) -> None:
-        """Away, without tables, without rights, ahead."""
+        """Away, without tables, behind another program's tables, without rights, ahead."""
         nowhere = f"postgresql://copilot_server@127.0.0.1:{free_port()}/copilot"
         said = await self.said("run", DATABASE_URL=nowhere)
         self.assert_in_guide(re.sub(r"port \d+", "port 5432", said))
         empty = fresh_database(migrated=False)
         self.addCleanup(drop_database, empty)
         self.assert_in_guide(await self.said("run", DATABASE_URL=empty))
+        self.query("ALTER SCHEMA public RENAME TO crawling; CREATE SCHEMA public; CREATE TABLE public.accounts ()")
+        behind = with_search_path(self.database_url, "public,crawling")
+        self.assert_in_guide(await self.said("run", DATABASE_URL=behind))
+        self.query("DROP SCHEMA public CASCADE; ALTER SCHEMA crawling RENAME TO public")
         self.role()
         url = as_role(self.database_url, ROLE)
         self.assert_in_guide(await self.said("run", DATABASE_URL=url), **{ROLE: "copilot_server"})
-        self.query("UPDATE alembic_version SET version_num = '9999_later'")
+        self.query("UPDATE copilot_socket_version SET version_num = '9999_later'")
         self.assert_in_guide(await self.said("run"))
 
     async def test_database_goes_away(self) -> None:
         """A running node says it, is not ready, and goes on when the database is back."""
         server = await self.running()
         self.shut_database()
-        told = re.compile(r"The round of poll failed: DatabaseAway\('FATAL.*")
+        told = re.compile(r"PostgreSQL refuses this node's login: FATAL.*")
         await until(lambda: told.search(server.log) is not None, "the node has noticed", 15.0)
         [line, *_] = told.findall(server.log)
         name = self.database_url.partition("?")[0].rpartition("/")[2]
@@ -215,6 +227,13 @@ class MessageTests(NodeTestCase):
             return (await get_json(self.http, "/health/ready"))[0] == 200
 
         await until(ready, "the node is ready again", 15.0)
+
+    async def test_read_only_database(self) -> None:
+        """What check says of it."""
+        name = self.database_url.partition("?")[0].rpartition("/")[2]
+        execute(server_url(), f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        said = await self.said("check")
+        self.assert_in_guide("\n".join(said[said.index("FAULT writing") :].splitlines()[:2]))
 
     def role(self, limit: int = -1) -> None:
         """A role that may do nothing yet."""
@@ -250,10 +269,10 @@ class MessageTests(NodeTestCase):
 
     async def test_another_key(self) -> None:
         """Tokens that were stored with a key that the node does not have."""
+        server = await self.running(COPILOT_SECRET_KEY=Fernet.generate_key().decode())
         token = Vault([Fernet.generate_key().decode()]).encrypt("token")
         self.query("UPDATE accounts SET access_token = %s", token)
         self.add_jobs()
-        server = await self.running(COPILOT_SECRET_KEY=Fernet.generate_key().decode())
         crawler = await self.greeted(server)
         crawler.say("job_request")
         await until(lambda: "can't be sent" in server.log, "the node complains", 10.0)

@@ -44,10 +44,10 @@ class RolesTests(TestCase):
             cursor.execute("DROP DATABASE copilot")  # the embedded server's own, which no other PostgreSQL has
         self.psql("1-roles.sql", with_database(self.url, "template1"))
 
-    def psql(self, script: str, url: str) -> None:
+    def psql(self, script: str, url: str, *options: str) -> None:
         """Run a script as its first lines say; the first error ends it."""
         psql = packaged_programs()["psql"]
-        command = [psql, "-X", "-v", "ON_ERROR_STOP=1", "-f", str(OPS / "postgres" / script), url]
+        command = [psql, "-X", "-v", "ON_ERROR_STOP=1", *options, "-f", str(OPS / "postgres" / script), url]
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
         self.assertEqual((answer.returncode, answer.stderr), (0, ""))
 
@@ -103,6 +103,23 @@ class RolesTests(TestCase):
         self.assertEqual(await server.stop(), 0)
         self.assertNotIn("permission denied", server.log)
 
+    async def test_in_a_schema_of_their_own(self) -> None:
+        """The tables in another schema, found by search_path: the same rights, also where PUBLIC may call nothing."""
+        for statement in (
+            "CREATE SCHEMA crawling",
+            "ALTER DATABASE copilot SET search_path = crawling",
+            "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC",
+        ):
+            await deferToThread(self.query, OWNER, statement)
+        status, said = await self.command(OWNER, "migrate")
+        self.assertEqual(status, 0, said)
+        await deferToThread(self.psql, "2-rights.sql", self.as_role(OWNER), "-v", "schema=crawling")
+        for words in (("check",), ("seed",), ("cleanup",)):
+            status, said = await self.command(SERVER, *words)
+            self.assertEqual(status, 0, said)
+        self.assertEqual(len(self.query(WEB, NEW_JOB)), 1)
+        self.assertEqual(self.query(MONITOR, "SELECT count(*)::int FROM jobs"), [(3,)])
+
     async def use_the_api(self, server: ServerProcess) -> None:
         """Whatever writes, once."""
         account = {"provider": "gitlab-onprem", "gitlab_url": "https://gitlab.example", "access_token": "t"}
@@ -140,7 +157,7 @@ class RolesTests(TestCase):
                 "ALTER TABLE jobs ADD mine integer",
                 "DROP TABLE jobs",
                 "TRUNCATE audit_log",
-                "UPDATE alembic_version SET version_num = 'mine'",
+                "UPDATE copilot_socket_version SET version_num = 'mine'",
                 "CREATE ROLE mine",
             )
         for role in (WEB, MONITOR):

@@ -7,9 +7,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from copilot_socket.cli import database_inspection
 from copilot_socket.store import migrate
 from copilot_socket.store.embedded import EmbeddedPostgres, keys_in_use
+from copilot_socket.store.rights import TABLES, VERSION_TABLE
 from tests.cli.support import CommandTestCase
 from tests.support.postgres import (
     FAST,
@@ -21,6 +21,7 @@ from tests.support.postgres import (
     reachable_directory,
     server_url,
     with_database,
+    with_search_path,
 )
 
 
@@ -107,7 +108,6 @@ class CheckTests(CommandTestCase):
             url, "CREATE DATABASE check_latin1 TEMPLATE template0 ENCODING LATIN1 LOCALE 'C' LOCALE_PROVIDER libc"
         )
         self.addCleanup(drop_database, other)
-        migrate.upgrade(other)
         self.environ["DATABASE_URL"] = other
         self.assert_fault("database", "LATIN1", "UTF8")
 
@@ -118,8 +118,24 @@ class CheckTests(CommandTestCase):
 
     def test_schema_ahead(self) -> None:
         """A database that a newer version migrated."""
-        execute(self.use_database(), "UPDATE alembic_version SET version_num = '9999_later'")
+        execute(self.use_database(), "UPDATE copilot_socket_version SET version_num = '9999_later'")
         self.assert_fault("schema", "9999_later", "upgrade copilot-socket")
+
+    def test_schema_in_another_place(self) -> None:
+        """Tables that search_path does not find, and those of another program that it finds first."""
+        url = self.use_database()
+        execute(url, "ALTER SCHEMA public RENAME TO crawling; CREATE SCHEMA public")
+        self.assert_fault("schema", "search_path lacks the schema crawling", "copilot-socket migrate")
+        execute(url, "CREATE TABLE public.accounts ()")
+        self.environ["DATABASE_URL"] = with_search_path(url, "public,crawling")
+        self.assert_fault("schema", "finds public.accounts before the tables of copilot-socket")
+        self.environ["DATABASE_URL"] = with_search_path(url, "crawling,public")
+        self.assertEqual(self.check()[0], 0)
+
+    def test_function_missing(self) -> None:
+        """A function that someone dropped."""
+        execute(self.use_database(), "ALTER FUNCTION copilot_ulid() RENAME TO other")
+        self.assert_fault("tables", "copilot_ulid()")
 
     def test_table_missing(self) -> None:
         """A table that someone dropped."""
@@ -132,7 +148,7 @@ class CheckTests(CommandTestCase):
         with admin(url) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
             made = {row[0] for row in cursor.fetchall()}
-        self.assertEqual(set(database_inspection.TABLES), made - {"alembic_version"})
+        self.assertEqual(set(TABLES), made - {VERSION_TABLE})
 
     def test_rights(self) -> None:
         """A role without the rights of a node: which ones it lacks, and what gives them."""
@@ -142,7 +158,7 @@ class CheckTests(CommandTestCase):
         self.addCleanup(execute, server_url(), f"DROP ROLE {role}")
         self.addCleanup(execute, url, f"DROP OWNED BY {role}")
         self.environ["DATABASE_URL"] = as_role(url, role)
-        self.assert_fault("rights", "alembic_version", "2-rights.sql")
+        self.assert_fault("rights", VERSION_TABLE, "2-rights.sql")
         execute(url, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
         execute(url, f"GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
         execute(url, f"REVOKE UPDATE, DELETE ON jobs FROM {role}")
@@ -161,8 +177,8 @@ class CheckTests(CommandTestCase):
         self.addCleanup(execute, server_url(), f"DROP ROLE {role}")
         self.addCleanup(execute, url, f"DROP OWNED BY {role}")
         self.environ |= {"DATABASE_URL": as_role(url, role), "DATABASE_CONNECTION_POOL": "7"}
-        self.assert_fault("connections", "up to 10", "allows 9", "DATABASE_CONNECTION_POOL to 6")
-        self.environ["DATABASE_CONNECTION_POOL"] = "6"
+        self.assert_fault("connections", "up to 12", "allows 9", "DATABASE_CONNECTION_POOL to 4")
+        self.environ["DATABASE_CONNECTION_POOL"] = "4"
         self.assertEqual(self.check()[0], 0)
 
     def test_how_to_be_let_in(self) -> None:

@@ -94,9 +94,9 @@ class JobsCommandTests(SiteTestCase):
         status, out, err = await self.call("submit", "acme", "nonsense", "g/p", "--max-attempts", "0")
         self.assertEqual((status, out), (1, ""))
         self.assertIn("/command: must be one of GROUP_PROJECT_DISCOVERY", err)
-        self.assertIn("/max_attempts: must be a whole number from 1 to 100", err)
+        self.assertIn("/max_attempts: must be an integer from 1 to 100", err)
         status, _, err = await self.call("show", "x/../../stats")
-        self.assertEqual((status, err), (1, "Not Found: there is no such job"))
+        self.assertEqual((status, err), (1, "Not Found: No such job"))
         self.assertEqual((await self.call_json("cancel", "x"))["status"], 404)
 
     async def test_bad_usage(self) -> None:

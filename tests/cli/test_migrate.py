@@ -6,6 +6,7 @@ from copilot_socket.store import migrate
 from copilot_socket.store.embedded import EmbeddedPostgres
 from tests.cli.support import CommandTestCase
 from tests.support.postgres import drop_database, execute, fresh_database, reachable_directory
+from tests.support.revisions import upgrade_to
 
 
 class MigrateTests(CommandTestCase):
@@ -24,8 +25,19 @@ class MigrateTests(CommandTestCase):
         self.assertEqual(second.status, 0)
         self.assertIn("nothing to do", second.output)
         self.assertEqual(
-            self.run_command("migrate", "--json").answer, {"before": migrate.head(), "now": migrate.head()}
+            self.run_command("migrate", "--json").answer,
+            {"before": migrate.head(), "now": migrate.head(), "notices": []},
         )
+
+    def test_what_is_repaired(self) -> None:
+        """Rows that earlier versions accepted and ours does not are repaired, and that is reported."""
+        url = fresh_database(migrated=False)
+        self.addCleanup(drop_database, url)
+        upgrade_to(url, "0004")
+        execute(url, "INSERT INTO areas (full_path, name, type, created_at) VALUES ('g', 'g', 'group', 'infinity')")
+        told = self.run_command("migrate", "--database-url", url).output
+        self.assertIn("areas.created_at: changed in 1 row(s)", told)
+        self.assertIn("(before: 0004_reserve)", told)
 
     def test_option(self) -> None:
         """--database-url beats the environment."""
@@ -41,14 +53,14 @@ class MigrateTests(CommandTestCase):
         self.addCleanup(shutil.rmtree, directory)
         self.environ["COPILOT_STATE_DIR"] = str(directory)
         outcome = self.run_command("migrate", "--json")
-        self.assertEqual(outcome.answer, {"before": None, "now": migrate.head()})
+        self.assertEqual(outcome.answer, {"before": None, "now": migrate.head(), "notices": []})
         self.assertIsNone(EmbeddedPostgres(directory).pid())
 
     def test_ahead(self) -> None:
         """A database that is ahead is status 1, and the message says to upgrade copilot-socket."""
         url = fresh_database()
         self.addCleanup(drop_database, url)
-        execute(url, "UPDATE alembic_version SET version_num = '9999_later'")
+        execute(url, "UPDATE copilot_socket_version SET version_num = '9999_later'")
         outcome = self.run_command("migrate", "--database-url", url)
         self.assertEqual((outcome.status, outcome.output), (1, ""))
         self.assertIn("upgrade copilot-socket", outcome.errors)

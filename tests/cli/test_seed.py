@@ -79,7 +79,12 @@ class SeedTests(CommandTestCase, SynchronousDatabaseTestCase):
         self.environ |= {"SEED_PROVIDER": "github", "SEED_ACCESS_TOKEN": "hush hush"}
         outcome = self.run_command("seed")
         self.assertEqual((outcome.status, outcome.output), (1, ""))
-        for words in ("SEED_ACCOUNT_ID is missing", "SEED_PROVIDER must be one of", "SEED_GITLAB_URL", "SEED_ACCESS"):
+        for words in (
+            "SEED_ACCOUNT_ID is required",
+            "SEED_PROVIDER must be one of",
+            "SEED_GITLAB_URL",
+            "SEED_ACCESS",
+        ):
             self.assertIn(words, outcome.errors)
         self.assertNotIn("hush", outcome.errors)
         self.assertEqual(self.query("SELECT count(*)::int FROM accounts"), [(0,)])

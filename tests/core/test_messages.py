@@ -8,9 +8,7 @@ from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import (
     ELEMENTS,
     INCOMING,
-    DiscoveredJob,
-    ElementFault,
-    Entity,
+    Fault,
     Hello,
     JobCompleted,
     JobRequest,
@@ -36,7 +34,7 @@ class MessageTests(SynchronousTestCase):
         Those that come with every job are frozen to the type checker only.
         """
         with_every_job = {JobRequest, JobStarted, JobCompleted}
-        for cls in {ElementFault, DiscoveredJob, Entity, *INCOMING.values()}:
+        for cls in {Fault, *INCOMING.values()}:
             self.assertNotIn("__dict__", vars(cls), cls)
             self.assertEqual(cls.__setattr__ is Hello.__setattr__, cls not in with_every_job, cls)
         self.assertRaises(attrs.exceptions.FrozenInstanceError, setattr, Hello("c"), "crawler_id", "d")
@@ -44,9 +42,7 @@ class MessageTests(SynchronousTestCase):
     def test_names_on_the_wire(self) -> None:
         """Camel case, but where the protocol has it otherwise."""
         self.assertEqual(wire_name(Hello, "crawler_id"), "crawlerId")
-        self.assertEqual(wire_name(Entity, "parent_id"), "parentId")
         self.assertEqual(wire_name(JobsDiscovered, "discovered_jobs"), "discovered_jobs")
-        self.assertEqual(wire_name(DiscoveredJob, "namespace_path"), "namespace_path")
 
     def test_lists_that_can_do_without_elements_exist(self) -> None:
         """They are fields of their class."""

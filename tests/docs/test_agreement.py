@@ -10,7 +10,9 @@ from prometheus_client import CollectorRegistry
 from twisted.trial.unittest import SynchronousTestCase
 
 import copilot_socket
-from copilot_socket import gauges
+from copilot_socket import gauges, memory
+from copilot_socket.config import load
+from copilot_socket.core.causes import Cause
 from copilot_socket.core.errors import ErrorCode
 from copilot_socket.core.jobs import (
     AREA_TYPES,
@@ -25,14 +27,27 @@ from copilot_socket.core.jobs import (
 )
 from copilot_socket.core.messages import INCOMING
 from copilot_socket.core.retry import RetryPolicy
+from copilot_socket.http import (
+    channel,
+    documents,
+    feed,
+    fields,
+    job_handlers,
+    messages,
+    requests,
+    shares,
+    site,
+)
 from copilot_socket.http.site import Parts, routes
 from copilot_socket.metrics import Metrics
+from copilot_socket.store import catalog, submission
 from copilot_socket.store.database import PoolUse
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PACKAGE = Path(copilot_socket.__file__).parent
 REFUSED = "\u2013"
+MIB = 1024 * 1024
 
 
 def _text(name: str) -> str:
@@ -76,6 +91,26 @@ class LinkTests(SynchronousTestCase):
                     headings = re.findall(r"^#+ (.+)$", file.read_text("utf-8"), re.MULTILINE)
                     anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
                     self.assertIn(anchor, anchors, f"{page.name}: {target}")
+
+
+class MemoryTests(SynchronousTestCase):
+    """The section "Memory" of docs/configuration.md."""
+
+    def test_table(self) -> None:
+        """Each part, in MiB, is what the code calculates for both environments' defaults, and so is the sum."""
+        rows = list(_rows(_section(_text("configuration.md"), "Memory")))
+        shown = {row[0]: (int(row[2]), int(row[3])) for row in rows[1:]}
+        configs = [load({"COPILOT_ENV": name}, {}, {}, uid=1000) for name in rows[0][2:]]
+        development, production = ({**memory.parts(each), "total": memory.most(each)} for each in configs)
+        expected = {part: (development[part], production[part]) for part in development}
+        rounded = {part: tuple(round(size / memory.MIB) for size in sizes) for part, sizes in expected.items()}
+        self.assertEqual(shown, rounded)
+
+    def test_prerequisites(self) -> None:
+        """The guide names the same sums."""
+        sums = [memory.most(load({"COPILOT_ENV": name}, {}, {}, uid=1000)) for name in ("development", "production")]
+        text = "[{} MiB with development's defaults, {} MiB with production's]"
+        self.assertIn(text.format(*(round(each / memory.MIB) for each in sums)), _text("deployment.md"))
 
 
 class ProtocolTests(SynchronousTestCase):
@@ -172,6 +207,33 @@ class HttpTests(SynchronousTestCase):
         there = {f"{route.method} {route.pattern}" for route in routes(parts)}
         self.assertEqual(set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`]*)`", _text("http.md"))), there)
 
+    def test_limits(self) -> None:
+        """The limits are those of the code."""
+        text = _section(_text("http.md"), "Limits")
+        for number, unit in (
+            (requests.MAX_BODY / MIB, "MiB"),
+            (submission.MAX_JOBS, "jobs"),
+            (documents.MAX_VALUE, "characters"),
+            (fields.MAX_STATE, "bytes"),
+            (fields.MAX_LEVELS, "levels"),
+            (shares.MAX_BODIES / MIB, "MiB"),
+            (shares.MAX_ANSWERS / MIB, "MiB"),
+            (shares.UNCOUNTED / 1024, "KiB"),
+            (job_handlers.LARGE_SUBMISSIONS, "|"),
+            (requests.SMALL_CHUNK, "bytes"),
+            (catalog.PAGE_BYTES / MIB, "MiB"),
+            (channel.MAX_CONNECTIONS, ","),
+            (feed.MAX_STREAMS, "of them"),
+            (channel.REQUEST_TIMEOUT, "s"),
+            (requests.ANSWER_TIMEOUT, "s"),
+            (channel.Channel.totalHeadersSize / 1024, "KiB"),
+            (channel.Channel.maxHeaders, "headers"),
+            (site.MAX_PARAMETERS, "query parameters"),
+        ):
+            self.assertIn(f" {number:,.0f}{'' if unit == ',' else ' '}{unit}", text)
+        self.assertIn(f"first {messages.MAX_FAULTS}", _text("http.md"))
+        self.assertIn(f"latest {catalog.LATEST}", _text("http.md"))
+
     def test_metrics(self) -> None:
         """Every metric is told of under the name that is scraped."""
         text = _text("http.md")
@@ -182,6 +244,12 @@ class HttpTests(SynchronousTestCase):
         for family in registry.collect():
             if not family.name.startswith("process_"):
                 self.assertIn(f"`{family.name}{endings.get(family.type, '')}", text)
+
+    def test_causes(self) -> None:
+        """Every cause of a node's not being ready is told of, with its sentence."""
+        rows = list(_rows(_section(_text("http.md"), "Causes")))[1:]
+        told = {row[0].strip("`"): row[1] for row in rows}
+        self.assertEqual(told, {cause.label: cause.sentence for cause in Cause})
 
 
 class ArchitectureTests(SynchronousTestCase):

@@ -7,9 +7,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.task import deferLater
+
 from copilot_socket.core.messages import INCOMING
-from tests.support.crawler import in_reactor, until
-from tests.support.server import NodeTestCase, ServerProcess, beside_python, run_program
+from tests.support.crawler import in_reactor, reactor, until
+from tests.support.server import NodeTestCase, ServerProcess, beside_python, get_json, run_program
 
 
 class LogTests(NodeTestCase):
@@ -62,6 +64,30 @@ class LogTests(NodeTestCase):
         self.assertEqual({line["namespace"].split(".")[1] for line in lines}, {"wire"})
         types = {line["type"] for line in lines if "count" in line}
         self.assertTrue({"hello", "job_request", "job_started", "job_completed"} <= types <= {*INCOMING, "unknown"})
+
+    @in_reactor()
+    async def test_outage(self) -> None:
+        """However many parts of a node find the database away, and however often: a line or two, and its end."""
+        server = await self.process(SOCKET_LOG_FORMAT="json").start()
+        assert server.program is not None
+        program = server.program
+        crawler = await self.greeted(server)
+        self.add_jobs()
+        job = (await crawler.take_job())["id"]
+        before = len(program.out)
+        self.shut_database()
+        ref = crawler.complete(job)
+        crawler.say("job_request")
+        for _ in range(30):  # each finds the database away
+            status, _ = await get_json(server.port, "/api/v1/stats")
+            self.assertEqual(status, 503)
+        await deferLater(reactor, 2.0)  # how much is written meanwhile is what is tested
+        self.open_database()
+        await crawler.answer(ref)
+        await until(lambda: program.out.count(b"store.outage.Outages") == 2, "the end is told of")
+        bad = [line for line in self.lines(program.out[before:].decode()) if line["level"] not in ("debug", "info")]
+        self.assertEqual([line["cause"] for line in bad if "cause" in line], ["login"])
+        self.assertLessEqual(len(bad), 2, bad)
 
     @in_reactor()
     async def test_full_disk(self) -> None:

@@ -170,7 +170,7 @@ class DatabaseTests(_StartTestCase):
     @in_reactor()
     async def test_ahead(self) -> None:
         """A schema that a newer version made."""
-        execute(self.database_url, "UPDATE alembic_version SET version_num = '9999_later'")
+        execute(self.database_url, "UPDATE copilot_socket_version SET version_num = '9999_later'")
         said = await self._refused_for(self.database_url)
         self.assertIn("9999_later", said)
         self.assertIn(migrate.head(), said)

@@ -30,6 +30,14 @@ class GraceTests(NodeTestCase):
         self.assertEqual((await late.error())["code"], "stale_assignment")
         self.assertEqual(self.status(job), "assigned")
 
+    async def test_many_at_once(self) -> None:
+        """Graces of any number of crawlers that end together take one timer, which is gone when it has run."""
+        node = await self.node(SOCKET_RECONNECT_GRACE=100)
+        for _ in range(100):
+            node.presence._release_after_grace()
+        self.assertLessEqual(len(node.presence._timers), 2)
+        await until(lambda: not node.presence._timers)
+
     async def test_in_time(self) -> None:
         """A crawler that is back before the grace is over, and says what it holds, keeps it for good."""
         node = await self.node(SOCKET_RECONNECT_GRACE=200)

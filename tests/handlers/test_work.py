@@ -101,7 +101,7 @@ class PushTests(NodeTestCase):
         """A job that is scheduled is sent, and not before its time."""
         await self.node(poll=0.1)
         crawler = await self.crawler()
-        self.add_jobs("g/later", scheduled_at="infinity")
+        self.add_jobs("g/later", scheduled_at="2199-12-31")
         [job] = self.add_jobs("g/p")
         self.query("UPDATE jobs SET ready = false, scheduled_at = now() + interval '0.4 s' WHERE id = %s", job)
         self.assertEqual(await crawler.ask(), [])

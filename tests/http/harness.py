@@ -1,6 +1,7 @@
 """A real site on 127.0.0.1 with a real database behind it, and a client for it."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import attrs
@@ -19,6 +20,7 @@ from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.vault import Vault
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.site import Parts, make_site
+from copilot_socket.http.slices import Slices
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.connection import Limits
@@ -28,6 +30,7 @@ from copilot_socket.store.transitions import Transitions
 from copilot_socket.telling import Telling
 from tests.support.postgres import DatabaseTestCase
 
+NOW = datetime(2026, 1, 5, 10, tzinfo=UTC).timestamp()
 ACCOUNT = {"provider": "gitlab-onprem", "gitlab_url": "https://gitlab.example", "access_token": "glpat-secret"}
 
 
@@ -55,6 +58,28 @@ class Answer:
     def header(self, name: str) -> str | None:
         """The first value of a header."""
         return (self.headers.getRawHeaders(name) or [None])[0]
+
+
+class Turns(Clock):
+    """A clock that tells the turns of a reactor apart: what is asked for in one, at once, happens in the next."""
+
+    def turn(self) -> None:
+        """One turn."""
+        for call in [call for call in self.calls if call.getTime() <= self.seconds()]:
+            self.calls.remove(call)
+            call.called = 1
+            call.func(*call.args, **call.kw)
+
+
+class CountedSlices(Slices):
+    """Slices that are counted."""
+
+    count = 0
+
+    def next(self) -> Deferred[None]:
+        """Count, and hand out a turn."""
+        self.count += 1
+        return super().next()
 
 
 class Connections:
@@ -103,7 +128,7 @@ class SiteTestCase(DatabaseTestCase):
         self.health = FakeHealth()
         self.registry: CollectorRegistry | None = CollectorRegistry()
         self.telling = Telling()
-        self.clock = Clock()
+        self.clock = Turns()
         self.telling.listen(self.news.append)
         self.database = Database(self.database_url, reactor, Limits(), 4)
         self.transitions = Transitions(self.database, RetryPolicy(), self.telling)
@@ -112,16 +137,19 @@ class SiteTestCase(DatabaseTestCase):
     def listen(self) -> None:
         """Listen, with the parts as they are now."""
         vault = Vault(self.keys)
-        self.feed = Feed(self.telling, self.clock, "node", str.upper)
+        self.slices = CountedSlices(reactor)
+        self.feed = Feed(self.telling, self.clock, "node", str.upper, lambda: NOW)
         parts = Parts(
-            submission=Submission(self.database, 4, self.telling),
+            submission=Submission(self.database, 4, self.telling, self.slices.next),
             catalog=Catalog(self.database),
-            accounts=Accounts(self.database, vault, self.transitions, self.telling, self.wake),
+            accounts=Accounts(self.database, vault, self.transitions, self.wake),
             transitions=self.transitions,
             feed=self.feed,
             health=self.health,
             registry=self.registry,
             reactor=reactor,
+            slices=self.slices,
+            time_of_day=lambda: NOW,
             wake=self.wake,
             token=self.token,
             origins=self.origins,

@@ -1,12 +1,14 @@
 """Live events: who is sent what, how streams end, and that nobody who watches can harm the node."""
 
+import re
+
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.http import feed as feed_module
 from copilot_socket.http.events import KINDS, Renderer, Wanted
-from copilot_socket.http.feed import GREETING, KEEP_ALIVE, MAX_WAITING, PATIENCE
+from copilot_socket.http.feed import GREETING, KEEP_ALIVE, MAX_WAITING, PATIENCE, Feed, Stream
 from copilot_socket.telling import (
     ON_DEMAND,
     ConnectionChanged,
@@ -17,8 +19,9 @@ from copilot_socket.telling import (
     JobProgressed,
     JobSent,
     JobsReported,
+    Telling,
 )
-from tests.http.harness import SiteTestCase
+from tests.http.harness import SiteTestCase, Turns
 from tests.support.crawler import until
 from tests.support.events import EventReader
 
@@ -162,7 +165,7 @@ class FeedTests(SiteTestCase):
         self.assertEqual([event.type for event in seen], ["connection", "heartbeat", "job"])
         self.assertEqual([event.id for event in seen], ["node-1", "node-2", "node-3"])
         self.assertEqual(await second.next(), seen[1])
-        self.assertEqual(seen[1].data["timestamp"], "1970-01-01T00:00:00.000Z")
+        self.assertEqual(seen[1].data["timestamp"], "2026-01-05T10:00:00.000Z")
 
     async def test_jobs_over_http(self) -> None:
         """Jobs put in, cancelled and retried over HTTP are told of; a live twin or a repetition is no new job."""
@@ -255,7 +258,7 @@ class FeedTests(SiteTestCase):
         reader = await self.watch()
         answer = await self.get(EVENTS)
         self.assertEqual((answer.status, answer.header("Retry-After")), (503, "5"))
-        self.assertIn("1 streams of events are open", answer.document["detail"])
+        self.assertIn("At most 1 event streams", answer.document["detail"])
         await reader.leave()
         await until(lambda: self.feed.refusal is None, "there is room")
         self.assertEqual((await self.watch()).status, 200)
@@ -308,6 +311,19 @@ class FeedTests(SiteTestCase):
         self.telling.tell(HeartbeatHeard("k", "c", "idle", {"memoryUsage": "x" * 3 * MAX_WAITING}))
         self.assertEqual(len((await reader.next()).data["metadata"]["memoryUsage"]), 3 * MAX_WAITING)
 
+    async def test_one_large_event_for_a_slow_client(self) -> None:
+        """It is lost: what waits for a client is bounded, whatever the events are like."""
+        reader = await self.stalled(64 * 1024, 400)
+        [stream] = self.feed._streams
+        stream._waiting.clear()
+        stream._size = stream._lost = 0
+        stream.send(b"x" * (MAX_WAITING + 1))
+        self.assertEqual((stream._size, stream._lost), (0, 1))
+        stream._lost = 0
+        stream.send(b"x" * MAX_WAITING)
+        self.assertEqual((stream._size, stream._lost), (MAX_WAITING, 0))
+        await reader.leave()
+
     async def test_close(self) -> None:
         """A node that stops ends streams at once, those of clients that do not read too, and opens no other."""
         good = await self.watch()
@@ -317,7 +333,91 @@ class FeedTests(SiteTestCase):
         slow.transport.resumeProducing()  # type: ignore[union-attr]
         await slow.ended
         answer = await self.get(EVENTS)
-        self.assertEqual((answer.status, answer.document["detail"]), (503, "the node is stopping"))
+        self.assertEqual((answer.status, answer.document["detail"]), (503, "Node is stopping"))
+
+
+class MuchNewsTests(SynchronousTestCase):
+    """Very much news in one turn of the reactor."""
+
+    def setUp(self) -> None:
+        """Have a feed that does three events of one stream in a turn, and keeps ten more."""
+        self.patch(feed_module, "TURN", 3 * (feed_module.EVENT + 1))
+        self.patch(feed_module, "MAX_HEARD", 10)
+        self.clock, self.telling = Turns(), Telling()
+        self.feed = Feed(self.telling, self.clock, "node", str.upper)
+        self.read: list[str] = []
+
+    def registerProducer(self, producer: Stream, streaming: bool) -> None:
+        """What comes first."""
+        self.producer = producer
+
+    def write(self, data: bytes) -> None:
+        """Take note of what comes."""
+        self.read += re.findall(r'"id":"(\w+)"|("lost":\d+)', data.decode())
+
+    def end(self) -> None:
+        """The feed closes."""
+
+    abort = end
+
+    def taken(self) -> str:
+        """What has come since this was asked before."""
+        read, self.read = self.read, []
+        return " ".join("".join(each) for each in read)
+
+    def tell(self, first: int, last: int) -> None:
+        """Tell of jobs."""
+        for number in range(first, last + 1):
+            self.telling.tell(JobCreated(f"J{number}", "acme", "users", None))
+
+    def test_turns(self) -> None:
+        """It is sent a bounded part in a turn, and in its order, whatever comes meanwhile."""
+        self.feed.open(Wanted(), self)
+        self.tell(1, 7)
+        self.assertEqual(self.taken(), "J1 J2 J3")
+        self.clock.turn()
+        self.assertEqual(self.taken(), "J4 J5 J6")
+        self.tell(8, 8)
+        self.assertEqual(self.taken(), "")
+        self.clock.turn()
+        self.assertEqual(self.taken(), "J7 J8")
+        self.clock.turn()
+        self.tell(9, 9)
+        self.assertEqual(self.taken(), "J9")
+
+    def test_streams_count(self) -> None:
+        """Many streams take as much time in a turn as few."""
+        for _ in range(2 * feed_module.EVENT + 1):
+            self.feed.open(Wanted(job_id="J0"), self)
+        self.feed.open(Wanted(), self)
+        self.tell(1, 3)
+        self.assertEqual(self.taken(), "J1 J2")
+
+    def test_too_much(self) -> None:
+        """What is beyond the bound is lost, and each stream is told how much before it is sent more."""
+        self.feed.open(Wanted(), self)
+        self.tell(1, 15)
+        for expected in ("J1 J2 J3", '"lost":2 J4 J5 J6', "J7 J8 J9", "J10 J11 J12", "J13", ""):
+            self.assertEqual(self.taken(), expected)
+            self.clock.turn()
+
+    def test_nobody_left(self) -> None:
+        """Nothing waits for who has gone, and no timer runs."""
+        self.feed.open(Wanted(), self)
+        self.tell(1, 8)
+        self.producer.stopProducing()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.feed.open(Wanted(), self)
+        self.taken()
+        self.tell(9, 9)
+        self.assertEqual(self.taken(), "J9")
+
+    def test_close(self) -> None:
+        """A feed that closes leaves nothing behind."""
+        self.feed.open(Wanted(), self)
+        self.tell(1, 8)
+        self.feed.close()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class TokenTests(SiteTestCase):

@@ -64,7 +64,7 @@ class RouteTests(SiteTestCase):
             answer = await self.get(path)
             self.assertEqual(answer.status, 404, path)
             self.assertEqual(answer.header("content-type"), "application/problem+json")
-            self.assertEqual(answer.document["title"], "Not Found")
+            self.assertEqual((answer.document["title"], answer.document["detail"]), ("Not Found", "No such resource"))
 
     async def test_methods(self) -> None:
         """Another method is 405 and names what is allowed."""
@@ -81,6 +81,7 @@ class RouteTests(SiteTestCase):
                 self.assertIn(b" 405 ", received)
                 continue
             self.assertEqual((answer.status, answer.header("Allow")), (405, allow), path)
+            self.assertEqual(answer.document["detail"], f"Method not allowed; use {allow}")
 
     async def test_head(self) -> None:
         """HEAD is GET without the body."""
@@ -112,8 +113,8 @@ class HealthTests(SiteTestCase):
         """The exact shape while all is well."""
         answer = await self.get("/health/socket")
         stamp = answer.document.pop("timestamp")
-        self.assertTrue(stamp.endswith("Z"))
-        self.assertEqual(answer.status, 200)
+        self.assertEqual((answer.status, stamp), (200, "2026-01-05T10:00:00Z"))
+        self.assertEqual(answer.header("Date"), "Mon, 05 Jan 2026 10:00:00 GMT")
         self.assertEqual(
             answer.document,
             {
@@ -129,7 +130,7 @@ class HealthTests(SiteTestCase):
             self.health.running, self.health.error = running, error
             answer = await self.get("/health/socket")
             self.assertEqual((answer.status, answer.document["status"]), (503, "unhealthy"))
-            self.assertEqual(answer.document["error"], error or "crawlers are not being listened to")
+            self.assertEqual(answer.document["error"], error or "not listening for crawlers")
             self.assertEqual((await self.get("/health/ready")).status, 503)
             self.assertEqual((await self.get("/health/live")).status, 200)
 

@@ -1,8 +1,12 @@
 """Accounts, at the level of the store."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
+from copilot_socket.core.jobs import Event
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.vault import Vault
 from copilot_socket.store import accounts as module
@@ -29,15 +33,23 @@ class AccountsTests(DatabaseTestCase):
         telling.listen(self.news.append)
         transitions = Transitions(self.database, RetryPolicy(), telling)
         self.woken = 0
-        self.accounts = Accounts(self.database, Vault(), transitions, telling, self.wake)
+        self.accounts = Accounts(self.database, Vault(), transitions, self.wake)
 
     def wake(self) -> None:
         """Count."""
         self.woken += 1
 
     async def test_many_waiting(self) -> None:
-        """More waiting jobs than one batch holds are all queued again, and the dispatcher is woken once."""
+        """However many jobs wait, they are queued a bounded number at a time, and the dispatcher is woken once."""
         self.patch(module, "BATCH", 2)
+        batches: list[int] = []
+        apply = Transitions.apply
+
+        def applied(transitions: Transitions, job_ids: Sequence[str], event: Event) -> Any:
+            batches.append(len(job_ids))
+            return apply(transitions, job_ids, event)
+
+        self.patch(Transitions, "apply", applied)
         await self.accounts.put(Account("a", "gitlab-cloud", "https://g", PAIR))
         self.query(
             "INSERT INTO jobs (account_id, command, full_path)"
@@ -46,13 +58,23 @@ class AccountsTests(DatabaseTestCase):
         self.query("UPDATE jobs SET status = 'waiting_credential'")
         self.assertTrue(await self.accounts.renew("a", Credential("new")))
         self.assertEqual(self.query("SELECT status, ready, count(*) FROM jobs GROUP BY 1, 2"), [("queued", True, 5)])
-        self.assertEqual((len(self.news), self.woken), (5, 1))
+        self.assertEqual((len(self.news), self.woken, batches), (5, 1, [2, 2, 1]))
 
     async def test_whole_pair(self) -> None:
         """A renewal replaces the whole pair: a refresh token left out may have been another user's."""
         await self.accounts.put(Account("a", "gitlab-cloud", "https://g", PAIR))
         await self.accounts.renew("a", Credential("new"))
         self.assertEqual(self.query("SELECT access_token, refresh_token FROM accounts"), [("new", None)])
+
+    async def test_last_generation(self) -> None:
+        """The count of token pairs stops at its end; renewals and replacements go on."""
+        await self.accounts.put(Account("a", "gitlab-cloud", "https://g", PAIR))
+        self.query("UPDATE accounts SET token_generation = 1000000000")
+        await self.accounts.renew("a", Credential("new"))
+        await self.accounts.put(Account("a", "gitlab-cloud", "https://g", Credential("newer")))
+        self.assertEqual(
+            self.query("SELECT access_token, token_generation::int FROM accounts"), [("newer", 1_000_000_000)]
+        )
 
     async def test_nobody(self) -> None:
         """No account, no renewal, and nothing is told."""

@@ -5,7 +5,9 @@ from typing import Any
 import orjson
 from twisted.internet import reactor
 
+from copilot_socket.core import cursor
 from copilot_socket.core.jobs import Status
+from copilot_socket.store import catalog
 from copilot_socket.store.catalog import Catalog, Page
 from copilot_socket.store.connection import Limits
 from copilot_socket.store.database import Database
@@ -66,18 +68,126 @@ class CatalogTests(DatabaseTestCase):
         self.assertEqual([row["full_path"] for row in second.rows], ["3", "4"])
         self.assertIsNone(second.next)
 
-    async def test_latest_errors(self) -> None:
-        """Of very many errors the latest are shown, oldest of these first."""
+    async def test_pages_by_bytes(self) -> None:
+        """A page ends with the row that reaches its bytes; the next one goes on there, and nothing is left out."""
+        self.patch(catalog, "PAGE_BYTES", 5000)
+        self.query(
+            "INSERT INTO areas (full_path, name, type)"
+            " SELECT i::text, repeat('\u0001', CASE i WHEN 3 THEN 9000 ELSE 100 END), 'group'"
+            " FROM generate_series(1, 9) i"
+        )
+        pages, after = list[list[str]](), None
+        while True:
+            listing = await self.catalog.areas(Page(limit=6, after=after), {})
+            pages.append([row["full_path"] for row in listing.rows])
+            if listing.next is None:
+                break
+            after = cursor.decode(listing.next)
+        # A control character takes six bytes of JSON; the row that is larger than a page still comes.
+        self.assertEqual(pages, [["1", "2", "3"], ["4", "5", "6", "7", "8", "9"]])
+
+    async def test_every_list_by_bytes(self) -> None:
+        """Jobs, accounts and crawlers end their pages likewise."""
+        self.patch(catalog, "PAGE_BYTES", 1)
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
-            " VALUES ('a', 'gitlab-cloud', 'https://g', 't')"
+            " SELECT i::text, 'gitlab-cloud', 'https://g', 't' FROM generate_series(1, 3) i"
         )
-        [(job_id,)] = self.query("INSERT INTO jobs (account_id, command) VALUES ('a', 'users') RETURNING id")
+        self.query("INSERT INTO jobs (account_id, command) SELECT i::text, 'users' FROM generate_series(1, 3) i")
+        self.query(
+            "INSERT INTO crawlers (key, crawler_id, node_id, lease_expires_at, max_jobs, entity_types, plain)"
+            " SELECT i::text, 'c', 'n', now(), 2, '{}', false FROM generate_series(1, 3) i"
+        )
+        for read in (lambda page: self.catalog.jobs(page, {}), self.catalog.accounts, self.catalog.crawlers):
+            after, rows = None, 0
+            for left in (2, 1, 0):
+                listing = await read(Page(after=after))
+                rows += len(listing.rows)
+                self.assertEqual(listing.next is None, left == 0)
+                after = listing.next and cursor.decode(listing.next)
+            self.assertEqual(rows, 3)
+
+    async def test_included(self) -> None:
+        """Large columns of jobs are listed where they are asked for; what is too large even so is named."""
+        await self.a_job()
+        self.query(
+            "UPDATE jobs SET resume_state = jsonb_build_object('s', repeat('x', %s)), progress = '{\"p\": 1}'",
+            catalog.VALUE_BYTES,
+        )
+        [plain] = (await self.catalog.jobs(Page(), {})).rows
+        [one] = (await self.catalog.jobs(Page(), {}, {"progress"})).rows
+        [both] = (await self.catalog.jobs(Page(), {}, {"progress", "resume_state"})).rows
+        self.assertFalse({"progress", "resume_state", "truncated"} & set(plain))
+        self.assertEqual((self.shown(one)["progress"], one["truncated"]), ({"p": 1}, []))
+        self.assertEqual((both["resume_state"], both["truncated"]), (None, ["resume_state"]))
+        job = await self.catalog.job(plain["id"])
+        assert job is not None
+        self.assertEqual((job["resume_state"], job["truncated"]), (None, ["resume_state"]))
+
+    async def test_latest_errors(self) -> None:
+        """Of very many errors the latest are shown, oldest of these first, and how many there are."""
+        job_id = await self.a_job()
         self.query(
             "INSERT INTO job_error_log (job_id, error_message, is_recoverable)"
             " SELECT %s, i::text, true FROM generate_series(1, 150) i",
             job_id,
         )
-        job = await self.catalog.job(str(job_id))
+        job = await self.catalog.job(job_id)
         assert job is not None
         self.assertEqual([error["error_message"] for error in job["errors"]], [str(i) for i in range(51, 151)])
+        self.assertEqual((job["errors_total"], job["tries_total"]), (150, 0))
+
+    async def test_large_errors(self) -> None:
+        """Of very large errors the latest are complete; the others come without details, and say which."""
+        job_id = await self.a_job()
+        self.query(
+            "INSERT INTO job_error_log (job_id, error_message, is_recoverable, stack_trace, context)"
+            " SELECT %s, repeat(i::text, 5000), true, repeat('s', 262000),"
+            " CASE WHEN i %% 2 = 0 THEN jsonb_build_object('c', repeat('c', 250000)) END"
+            " FROM generate_series(0, 9) i",
+            job_id,
+        )
+        job = await self.catalog.job(job_id)
+        assert job is not None
+        complete = [not error["truncated"] for error in job["errors"]]
+        self.assertEqual(complete, [False] * 7 + [True] * 3)
+        self.assertLess(len(orjson.dumps(job)), catalog.ERROR_BYTES + 600_000)
+        newest, older = self.shown(job["errors"][-2]), self.shown(job["errors"][0])
+        self.assertEqual((newest["error_message"], len(newest["context"]["c"])), ("8" * 5000, 250_000))
+        self.assertEqual((older["error_message"], older["stack_trace"], older["context"]), ("0" * 1000, None, None))
+        self.assertEqual(older["truncated"], ["error_message", "stack_trace", "context"])
+        self.assertEqual(job["errors"][1]["truncated"], ["error_message", "stack_trace"])
+
+    async def test_one_enormous_error(self) -> None:
+        """The newest error is complete, however large it is."""
+        job_id = await self.a_job()
+        self.query(
+            "INSERT INTO job_error_log (job_id, error_message, is_recoverable, stack_trace)"
+            " VALUES (%s, 'old', true, 'trace'), (%s, 'new', true, repeat('s', 2000000))",
+            job_id, job_id,
+        )  # fmt: skip
+        job = await self.catalog.job(job_id)
+        assert job is not None
+        self.assertEqual([error["truncated"] for error in job["errors"]], [["stack_trace"], []])
+
+    async def test_many_tries(self) -> None:
+        """Of very many tries the latest are shown, in their order, and how many there are."""
+        job_id = await self.a_job()
+        self.query(
+            "INSERT INTO job_past_tries (job_id, try, crawler_job_id, crawler_key, assigned_at, outcome)"
+            " SELECT %s, i, i::text, 'k', now(), 'released' FROM generate_series(1, 250) i",
+            job_id,
+        )
+        job = await self.catalog.job(job_id)
+        assert job is not None
+        self.assertEqual([each["try"] for each in job["tries"]], list(range(151, 251)))
+        self.assertEqual(job["tries_total"], 250)
+
+    async def a_job(self) -> str:
+        """Have a job, and its id."""
+        self.query(
+            "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
+            " VALUES ('a', 'gitlab-cloud', 'https://g', 't')"
+        )
+        [(job_id,)] = self.query("INSERT INTO jobs (account_id, command) VALUES ('a', 'users') RETURNING id")
+        return str(job_id)

@@ -3,6 +3,7 @@
 from twisted.internet import reactor
 
 from copilot_socket.core.jobs import Status
+from copilot_socket.core.reports import Completed
 from copilot_socket.store import cleanup
 from copilot_socket.store.cleanup import Cleanup
 from tests.support.store import StoreTestCase
@@ -42,6 +43,29 @@ class CleanupTests(StoreTestCase):
         self.add_jobs(*map(str, range(25)))
         self.query("UPDATE jobs SET status = 'completed', updated_at = now() - interval '2 hours'")
         self.assertEqual((await self.cleanup.run())["clean_jobs"], 25)
+
+    async def test_crawlers_that_hold_jobs(self) -> None:
+        """A crawler that holds a job stays, however long ago it was seen; without one it goes."""
+        assignment = await self.assigned()
+        await self.present("idle")
+        self.query("UPDATE crawlers SET lease_expires_at = now() - interval '2 days'")
+        self.assertEqual((await self.cleanup.run())["clean_crawlers"], 1)
+        self.assertEqual(self.query("SELECT key FROM crawlers"), [("c1",)])
+        await self.report(assignment, Completed({}))
+        self.assertEqual((await self.cleanup.run())["clean_crawlers"], 1)
+
+    async def test_inconsistent(self) -> None:
+        """A live assignment of a job that another program ended is over, and a job without one is queued again."""
+        ended, _ = await self.in_status(Status.RUNNING, "ended")
+        lost, _ = await self.in_status(Status.RUNNING, "lost")
+        fine = [(await self.in_status(status, status))[0] for status in (Status.RUNNING, Status.ASSIGNED)]
+        self.query("UPDATE jobs SET status = 'cancelled' WHERE id = %s", ended)
+        self.query("DELETE FROM job_assignments WHERE web_app_job_id = %s", lost)
+        self.assertEqual((await self.cleanup.run())["clean_inconsistent"], 2)
+        self.assertEqual((self.job(ended, "status"), self.job(lost, "status")), (("cancelled",), ("queued",)))
+        held = self.query("SELECT web_app_job_id FROM job_assignments WHERE completed_at IS NULL ORDER BY 1")
+        self.assertEqual(held, [(job_id,) for job_id in sorted(fine)])
+        self.assertEqual((await self.cleanup.run())["clean_inconsistent"], 0)
 
     async def test_errors_and_connections(self) -> None:
         """Old errors, connections, crawlers and keys go too."""

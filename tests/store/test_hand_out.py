@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 
+from copilot_socket.http.slices import Slices
 from copilot_socket.store.hand_out import HandOut, Offer
 from copilot_socket.store.submission import NewJob, Submission
 from copilot_socket.store.turns import Claimed, Wants
@@ -22,7 +24,7 @@ EVERYTHING: NewJob = {
     "gitlab_url": "http://gitlab.test:80/sub",
     "priority": 5,
     "max_attempts": 7,
-    "resume_state": {"page": 3},
+    "resume_state": b'{"page":3}',
 }
 
 
@@ -50,7 +52,7 @@ class HandOutTestCase(StoreTestCase):
         self.idle = OneIdle(self.told)
         self.hand_out = HandOut(self.database, self.idle, "node")
         self.addCleanup(self.hand_out.close)
-        self.submission = Submission(self.database, 3, self.telling, self.hand_out)
+        self.submission = Submission(self.database, 3, self.telling, Slices(reactor).next, self.hand_out)
         self.telling.listen(self.told.append, {JobCreated})
 
     def given(self) -> list[Claimed]:
@@ -69,7 +71,7 @@ class HandOutTests(HandOutTestCase):
         """It is assigned from the start, as if it had been claimed, and told of before its crawler has it."""
         await self.present("c1", max_jobs=1)
         self.query("INSERT INTO areas (full_path, gitlab_id, name, type) VALUES ('g/p', 7, 'P', 'project')")
-        given: NewJob = {**JOB, "branch": "main", "priority": 5, "resume_state": {"page": 3}}
+        given: NewJob = {**JOB, "branch": "main", "priority": 5, "resume_state": b'{"page":3}'}
         submitted = await self.submission.submit([given])
         self.assertEqual((submitted.created, submitted.handed_out), ([True], True))
         created, claimed = self.told

@@ -2,33 +2,50 @@
 
 from copilot_socket.core.reports import Started
 from copilot_socket.store.operations import ConnectionSeen, Folded, Presence
-from tests.support.store import GRACE, StoreTestCase
+from tests.support.store import GRACE, LEASE, StoreTestCase
 
+A_WHILE = 20.0
+"""Seconds that no test lasts for, less than lease and grace."""
 GONE = Presence("c1", "c1", 1, (), False, False)
 
 
 class ReleaseTests(StoreTestCase):
     """Leases.release_lost()."""
 
-    def _expire(self, seconds: float = GRACE) -> None:
+    def _later(self, seconds: float) -> None:
+        """Let so much time pass for crawlers and their leases."""
         self.query("UPDATE crawlers SET lease_expires_at = lease_expires_at - %s * interval '1 second'", seconds)
 
     async def test_after_the_grace(self) -> None:
         """A crawler that left keeps its job for the grace, and no longer."""
         assignment = await self.assigned()
-        await self.batches.write(Folded([GONE]))
-        self.assertEqual(await self.leases.release_lost(others=False), 0)
-        self._expire()
         await self.leases.renew([])
+        await self.batches.write(Folded([GONE]))
+        self._later(GRACE - A_WHILE)
+        self.assertEqual(await self.leases.release_lost(others=False), 0)
+        self._later(A_WHILE)
         self.assertEqual(await self.leases.release_lost(others=False), 1)
         self.assertEqual(self.job(assignment[:26], "status", "releases", "attempts"), ("queued", 1, 0))
+        self.assertEqual(self.query("SELECT outcome, reason FROM job_tries"), [("released", "its crawler is gone")])
+
+    async def test_of_a_dead_node(self) -> None:
+        """What crawlers of a node held that died is taken a grace after their leases, not before."""
+        await self.leases.renew([])
+        await self.assigned()
+        _batches, _claims, other = self.make_node("other")
+        await other.renew([])
+        self.query("UPDATE nodes SET lease_expires_at = now() - interval '1 hour' WHERE id <> 'other'")
+        for passed, released in ((LEASE - A_WHILE, 0), (GRACE, 0), (A_WHILE, 1)):
+            self._later(passed)
+            self.assertEqual(await other.release_lost(others=True), released)
         self.assertEqual(self.query("SELECT outcome, reason FROM job_tries"), [("released", "its crawler is gone")])
 
     async def test_back_in_time(self) -> None:
         """One that is back before that, on any node, keeps it."""
         await self.assigned()
+        await self.leases.renew([])
         await self.batches.write(Folded([GONE]))
-        self._expire()
+        self._later(GRACE)
         batches, _claims, _leases = self.make_node("other")
         await self.present("c1", batches=batches)
         self.assertEqual(await self.leases.release_lost(others=True), 0)
@@ -36,7 +53,7 @@ class ReleaseTests(StoreTestCase):
     async def test_others_only_when_allowed(self) -> None:
         """Crawlers of another node are judged only by a node that may."""
         await self.assigned()
-        self._expire(31.0)
+        self._later(LEASE + GRACE)
         _batches, _claims, other = self.make_node("other")
         await other.renew([])
         self.assertEqual(await other.release_lost(others=False), 0)
@@ -45,7 +62,7 @@ class ReleaseTests(StoreTestCase):
     async def test_a_live_crawler_keeps_its_job(self) -> None:
         """A renewal keeps the lease of everyone named."""
         await self.assigned()
-        self._expire(31.0)
+        self._later(LEASE + GRACE)
         await self.leases.renew(["c1"])
         self.assertEqual(await self.leases.release_lost(others=True), 0)
 
@@ -55,7 +72,12 @@ class ReleaseTests(StoreTestCase):
         await self.leases.renew([])
         _batches, _claims, other = self.make_node("other")
         await other.renew([])
-        self.assertEqual(await other.release_lost(others=True), 0)
+        for passed in (0.0, LEASE, GRACE - A_WHILE):
+            self.query(
+                "UPDATE nodes SET lease_expires_at = lease_expires_at - %s * interval '1 second' WHERE id <> 'other'",
+                passed,
+            )
+            self.assertEqual(await other.release_lost(others=True), 0)
         self.query("UPDATE nodes SET lease_expires_at = now() - %s * interval '1 second' WHERE id <> 'other'", GRACE)
         self.assertEqual(await other.release_lost(others=False), 0)
         self.assertEqual(await other.release_lost(others=True), 1)
@@ -66,7 +88,7 @@ class ReleaseTests(StoreTestCase):
         """A node whose own lease is over stood still, and judges nobody before it has renewed that."""
         await self.assigned()
         await self.leases.renew([])
-        self._expire(31.0)
+        self._later(LEASE + GRACE)
         self.query("UPDATE nodes SET lease_expires_at = now()")
         self.assertEqual(await self.leases.release_lost(others=True), 0)
         await self.leases.renew([])
@@ -103,11 +125,13 @@ class ReleaseTests(StoreTestCase):
     async def test_a_refused_credential_parks_the_job(self) -> None:
         """At the grace, without a word from its crawler, it waits for the credential."""
         assignment = await self.assigned()
-        self.query(
-            "UPDATE job_assignments SET credential_refused_at = now() - interval '1 minute', "
-            "assigned_at = now() - interval '2 minutes'"
-        )
-        self.assertEqual(await self.leases.settle_refused(), 1)
+        for passed, parked in ((GRACE - A_WHILE, 0), (GRACE, 1)):
+            self.query(
+                "UPDATE job_assignments SET credential_refused_at = now() - %s * interval '1 second', "
+                "assigned_at = now() - interval '1 hour'",
+                passed,
+            )
+            self.assertEqual(await self.leases.settle_refused(), parked)
         self.assertEqual(self.job(assignment[:26], "status", "attempts"), ("waiting_credential", 0))
 
     async def test_a_node_leaves(self) -> None:

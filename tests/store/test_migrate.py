@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+import uuid
 from pathlib import Path
 
 from alembic.config import Config
@@ -10,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.store import migrate
 from copilot_socket.store.migrate import SchemaError, SchemaState, Standing
-from tests.support.postgres import drop_database, execute, fresh_database
+from tests.support.postgres import drop_database, execute, fresh_database, name_of, with_database
 
 STEP = """
 from copilot_socket.store.migrations import run_sql_beside
@@ -140,9 +141,19 @@ class MigrateTests(SynchronousTestCase):
     def test_old_server(self) -> None:
         """A PostgreSQL that is too old is refused before anything is changed."""
         self.patch(migrate, "OLDEST_SERVER", 99)
-        for function in (migrate.upgrade, lambda url: migrate.require_current(url, upgrade=True)):
+        for function in (migrate.check, migrate.upgrade, lambda url: migrate.require_current(url, upgrade=True)):
             self.assertIn("99 or newer", str(self.assertRaises(SchemaError, function, self.url)))
+        self.patch(migrate, "OLDEST_SERVER", 14)
         self.assertIsNone(migrate.current(self.url))
+
+    def test_encoding(self) -> None:
+        """A database that can't hold every character is refused, and nothing is changed."""
+        other = with_database(self.url, f"latin1_{uuid.uuid4().hex}")
+        execute(self.url, f'CREATE DATABASE "{name_of(other)}" TEMPLATE template0 ENCODING LATIN1 LOCALE "C"')
+        self.addCleanup(drop_database, other)
+        for function in (migrate.check, migrate.upgrade, lambda url: migrate.require_current(url, upgrade=True)):
+            self.assertIn("encoded in LATIN1", str(self.assertRaises(SchemaError, function, other)))
+        execute(other, "SELECT 1 / (to_regclass('jobs') IS NULL)::int")
 
 
 class OurStepsTests(SynchronousTestCase):

@@ -34,6 +34,14 @@ class FoldedTests(SynchronousTestCase):
         self.assertEqual(verdicts, [Verdict.STORED, Verdict.STORED, Verdict.STALE])
         self.assertEqual(Folded(operations[:2]).verdicts({"a": Verdict.STORED, "b": Verdict.STORED}), verdicts[:2])
 
+    def test_written_again(self) -> None:
+        """An ending repeated may be that of the same batch, whose outcome was unknown: then all of it is stored."""
+        batch = Folded([Report("a", "c1", Started()), Report("a", "c1", Completed({})), Report("a", "c1", Started())])
+        stored, stale = Verdict.STORED, Verdict.STALE
+        self.assertEqual(batch.verdicts({"a": Verdict.REPEATED}), [stale, stored, stale])
+        batch.in_doubt = True
+        self.assertEqual(batch.verdicts({"a": Verdict.REPEATED}), [stored, stored, stale])
+
     def test_endings(self) -> None:
         """What each crawler completed, once for each assignment; failures are not among it."""
         operations = [

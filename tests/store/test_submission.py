@@ -1,6 +1,8 @@
 """Putting jobs in, at the level of the store: concurrency, and the order of ids."""
 
+import json
 from collections.abc import Awaitable, Callable
+from itertools import groupby
 from typing import Any, cast
 
 from hypothesis import given, settings
@@ -9,9 +11,17 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import SynchronousTestCase
 
+from copilot_socket.http.slices import Slices
 from copilot_socket.store.connection import Limits, Transaction
 from copilot_socket.store.database import Database
-from copilot_socket.store.submission import Key, NewJob, Submission, UnknownAccounts
+from copilot_socket.store.submission import (
+    CHUNK_CHARACTERS,
+    CHUNK_ROWS,
+    Key,
+    NewJob,
+    Submission,
+    UnknownAccounts,
+)
 from copilot_socket.store.ulids import ulids
 from copilot_socket.telling import Telling
 from tests.support.postgres import DatabaseTestCase
@@ -25,7 +35,7 @@ class StoreTestCase(DatabaseTestCase):
         super().setUp()
         self.database = Database(self.database_url, reactor, Limits(), 4)
         self.addCleanup(self.database.close)
-        self.submission = Submission(self.database, 3, Telling())
+        self.submission = Submission(self.database, 3, Telling(), Slices(reactor).next)
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
             " VALUES ('acme', 'gitlab-cloud', 'https://gitlab.example', 'x')"
@@ -115,6 +125,52 @@ class SubmissionTests(StoreTestCase):
             self.assertEqual(list(answer.ids)[::order], list(answers[0].ids))
         [(deadlocks,)] = self.query("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
         self.assertEqual(deadlocks, 0)
+
+    async def test_slices(self) -> None:
+        """A long list is looked up and stored in bounded steps, each in a slice of its own."""
+        log: list[tuple[str, int, int]] = []
+        original = Transaction.query
+
+        def query(tx: Transaction, sql: str, params: Any = None) -> Awaitable[Any]:
+            if params and "jobs" in params:
+                log.append(("rows", len(json.loads(params["jobs"])), len(params["jobs"])))
+            elif params and "ids" in params:
+                log.append(("accounts", len(params["ids"]), 0))
+            return original(tx, sql, params)
+
+        async def next_slice() -> None:
+            log.append(("slice", 0, 0))
+
+        self.patch(Transaction, "query", query)
+        submission = Submission(self.database, 3, Telling(), next_slice)
+        self.query(
+            "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
+            " SELECT 'acme' || i, 'gitlab-cloud', 'https://gitlab.example', 'x' FROM generate_series(1, 2500) i"
+        )
+        small = [job(f"g/{i}", account_id=f"acme{i}") for i in range(1, 2501)]
+        large = [job(f"h/{i}", resume_state=b'{"x":"%s"}' % (b"y" * 60_000)) for i in range(10)]
+        again = await submission.submit(small + large + small)
+        self.assertEqual(sum(again.created), 2510)
+        steps = [list(step) for slice_, step in groupby(log, lambda entry: entry[0] == "slice") if not slice_]
+        kinds = {
+            kind: [mine for step in steps if (mine := [entry for entry in step if entry[0] == kind])]
+            for kind in ("accounts", "rows")
+        }
+        self.assertEqual([step[0][1] for step in kinds["accounts"]], [1000, 1000, 501])
+        self.assertGreaterEqual(len(kinds["rows"]), 5 + 3)
+        for [(_, rows, characters), *twins] in kinds["rows"]:
+            self.assertLessEqual(rows, CHUNK_ROWS)
+            self.assertLessEqual(characters, CHUNK_CHARACTERS + 2 * CHUNK_ROWS)
+            self.assertLessEqual(len(twins), 1)
+
+    async def test_a_single_job_takes_no_slice(self) -> None:
+        """The most frequent submission waits for nobody's turn."""
+
+        async def next_slice() -> None:
+            raise AssertionError
+
+        submission = Submission(self.database, 3, Telling(), next_slice)
+        self.assertEqual((await submission.submit([job()])).created, [True])
 
     def meanwhile(self, before: str, act: Callable[[], object]) -> None:
         """Do *act* once, right before the first statement that contains *before*."""

@@ -34,6 +34,12 @@ FAST: Mapping[str, str] = {
     "autovacuum": "off",
     "max_wal_size": "256MB",
 }
+NO_SPACE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'could not extend file "base/5/16384": No space left on device' USING ERRCODE = '53100'; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON write_probe FOR EACH ROW EXECUTE FUNCTION refuse()
+"""
+"""Makes a database behave as if its disk were full, for whoever tries a write beforehand."""
 
 
 def reachable_directory(prefix: str = "copilot-test-") -> Path:
@@ -56,6 +62,16 @@ def with_database(url: str, name: str) -> str:
 def as_role(url: str, role: str) -> str:
     """The same database's URL for another role, which the tests' server lets in without a password."""
     return re.sub(r"^(postgres(?:ql)?://)(?:[^@/?]*@)?", rf"\g<1>{role}@", url)
+
+
+def with_search_path(url: str, path: str) -> str:
+    """The same database's URL for sessions with this search_path, which has no blanks."""
+    return f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{path}"
+
+
+def name_of(url: str) -> str:
+    """The name of the database."""
+    return urlsplit(url).path.removeprefix("/")
 
 
 @contextlib.contextmanager
@@ -169,7 +185,7 @@ def fresh_database(*, migrated: bool = True) -> str:
 
 def drop_database(url: str) -> None:
     """Drop a database, whoever is still connected."""
-    name = urlsplit(url).path.removeprefix("/")
+    name = name_of(url)
     execute(server_url(), f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 

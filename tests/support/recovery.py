@@ -13,8 +13,6 @@ SHORT = {
     "SOCKET_HEARTBEAT_TIMEOUT": "1200",
 }
 LEASE, GRACE = 0.9, 0.3
-SLACK = 3.0
-"""Seconds that the rounds of timers and a busy machine may add."""
 
 
 class RecoveryTestCase(NodeTestCase):

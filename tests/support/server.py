@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from copilot_socket.config import Config, load
+from copilot_socket.core.jobs import Loss
 from copilot_socket.node import Node
 from tests.support.crawler import TestCrawler, Waited, reactor, until
 from tests.support.postgres import DatabaseTestCase, execute, server_url
@@ -365,6 +366,16 @@ class NodeTestCase(DatabaseTestCase):
         """The state of a job, or of the job of an assignment."""
         [(status,)] = self.query("SELECT status FROM jobs WHERE id = %s", job_id.partition(".")[0])
         return str(status)
+
+    def assert_released_in_time(self, grace: float) -> list[str]:
+        """Assignments were released since their crawlers were gone, none before lease and *grace* were over."""
+        rows = self.query(
+            "SELECT t.crawler_job_id, t.reason, t.ended_at >= c.lease_expires_at + %s * interval '1 second'"
+            " FROM job_tries t JOIN crawlers c ON c.key = t.crawler_key WHERE t.outcome = 'released' ORDER BY 1",
+            grace,
+        )
+        self.assertEqual({row[1:] for row in rows}, {(str(Loss.GONE), True)})
+        return [str(row[0]) for row in rows]
 
     def count(self, status: str) -> int:
         """How many jobs are in a state."""

@@ -22,7 +22,8 @@ from copilot_socket.store.writer import Writer
 from copilot_socket.telling import Telling
 from tests.support.postgres import DatabaseTestCase
 
-GRACE = 0.2
+LEASE, GRACE = 30.0, 60.0
+"""Seconds that no test lasts for: a test that is to be later moves the times that are stored."""
 
 PLAIN_COMMANDS = commands_for(PLAIN_ENTITY_TYPES)
 
@@ -56,9 +57,9 @@ class StoreTestCase(DatabaseTestCase):
         writing, claiming = self.database.dedicated(settings=HOT), self.database.dedicated(settings=HOT)
         self.addCleanup(writing.close)
         self.addCleanup(claiming.close)
-        leases = Leases(self.database, self.transitions, node, lease=30.0, grace=GRACE, job_timeout=3600.0)
+        leases = Leases(self.database, self.transitions, node, lease=LEASE, grace=GRACE, job_timeout=3600.0)
         return (
-            Batches(writing, Settings(node, 30.0, 3), self.transitions, self.telling),
+            Batches(writing, Settings(node, LEASE, 3), self.transitions, self.telling),
             Claims(claiming, node),
             leases,
         )

@@ -9,7 +9,9 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from copilot_socket.core.attention import Attention
 from copilot_socket.core.messages import Message
+from copilot_socket.core.promises import Promise
 from copilot_socket.core.replies import Ack
 from copilot_socket.telling import MessagesHandled, News, Telling
 from copilot_socket.wire.factory import CrawlerFactory
@@ -17,6 +19,7 @@ from copilot_socket.wire.protocol import CrawlerProtocol
 from tests.wire.decoding import DECODER
 
 LIMIT = 300
+PATIENCE = 30.0
 Answer = Callable[[Message], Any]
 
 
@@ -51,14 +54,14 @@ class FakeHandler:
     def __init__(self) -> None:
         self.answer: Answer = acked
         self.refs: list[str] = []
-        self.bad_messages = 0
+        self.lived = 0
 
     def handle(self, link: Any, message: Message) -> Any:
         self.refs.append(message.ref)
         return self.answer(message)
 
-    def bad_message(self, link: Any) -> None:
-        self.bad_messages += 1
+    def lives(self, link: Any) -> None:
+        self.lived += 1
 
 
 class FakeDoorkeeper:
@@ -75,13 +78,19 @@ class FakeDoorkeeper:
 
 
 class Transport(StringTransport):
-    """One that may be paused and resumed as often as one likes, as a real one, and counts writes."""
+    """One that may be paused and resumed as often as one likes, as a real one, and counts writes.
+
+    Where it has *room* bytes it asks its producer for a pause when they are used up.
+    """
 
     writes = 0
+    room: int | None = None
 
     def write(self, data: bytes) -> None:
         self.writes += 1
         super().write(data)
+        if self.room is not None and len(self.value()) > self.room:
+            self.producer.pauseProducing()  # type: ignore[attr-defined]
 
     def pauseProducing(self) -> None:
         self.producerState = "paused"
@@ -90,8 +99,19 @@ class Transport(StringTransport):
         self.producerState = "producing"
 
 
+def turn(clock: Clock) -> None:
+    """One turn of a reactor: what is due now is called, and not what that has called soon."""
+    for call in [call for call in clock.calls if call.getTime() <= clock.seconds()]:
+        if call in clock.calls:
+            clock.calls.remove(call)
+            call.called = 1
+            call.func(*call.args, **call.kw)
+
+
 class ProtocolTestCase(SynchronousTestCase):
     """A connection with a fake handler behind it."""
+
+    limit = LIMIT
 
     def setUp(self) -> None:
         self.handler = FakeHandler()
@@ -100,12 +120,25 @@ class ProtocolTestCase(SynchronousTestCase):
         telling = Telling()
         telling.listen(self.news.append)
         self.clock = Clock()
+        self.attention = Attention(1.0)
         self.factory = CrawlerFactory(
-            DECODER, self.handler, self.doorkeeper, self.clock, telling, max_connections=10, max_message_size=LIMIT
+            DECODER,
+            self.handler,
+            self.doorkeeper,
+            self.clock,
+            self.attention,
+            telling,
+            max_connections=10,
+            max_message_size=self.limit,
+            patience=PATIENCE,
         )
-        self.transport = Transport()
-        self.protocol: CrawlerProtocol = self.factory.buildProtocol(None)
-        self.protocol.makeConnection(self.transport)
+        self.protocol, self.transport = self.connect()
+
+    def connect(self) -> tuple[CrawlerProtocol, Transport]:
+        """Another connection."""
+        protocol, transport = self.factory.buildProtocol(None), Transport()
+        protocol.makeConnection(transport)
+        return protocol, transport
 
     def receive(self, data: bytes) -> None:
         """Bytes come in, and the turn of the reactor is over."""
@@ -142,6 +175,16 @@ class ProtocolTestCase(SynchronousTestCase):
 
         self.handler.answer = later
         return owed
+
+    def promise(self) -> dict[str, Promise]:
+        """From now on answers come after a commit; gives them by ref."""
+        promised: dict[str, Promise] = {}
+
+        def later(message: Message) -> Promise:
+            return promised.setdefault(message.ref, Promise())
+
+        self.handler.answer = later
+        return promised
 
     def outcomes(self) -> list[str]:
         """What has been told of the messages, one by one."""

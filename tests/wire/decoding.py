@@ -10,7 +10,24 @@ from copilot_socket.core.messages import Message
 from copilot_socket.wire.validators import Decoder
 from tests.wire.examples import Json, with_data
 
-DECODER = Decoder()
+LIMIT = 1 << 20
+DECODER = Decoder(LIMIT)
+
+
+def inspected(data: bytes, decoder: Decoder = DECODER) -> tuple[Message, int]:
+    """The message in *data*, made step by step, and the number of pauses. Raises what the steps raise."""
+    steps, pauses = decoder.steps(data), 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value, pauses
+        pauses += 1
+
+
+def decoded(data: bytes, value: Any = None, *, screened: bool = False) -> Message:
+    """The message in *data*, as a connection decodes it."""
+    return DECODER.quick(data, value, screened) or inspected(data)[0]
 
 
 class DecoderCase(SynchronousTestCase):
@@ -18,12 +35,12 @@ class DecoderCase(SynchronousTestCase):
 
     def decode(self, message: Any) -> Message:
         """*message*, written and decoded."""
-        return DECODER.decode(json.dumps(message).encode())
+        return decoded(json.dumps(message).encode())
 
     def refused(self, data: bytes | Json, code: ErrorCode = ErrorCode.INVALID_MESSAGE) -> ProtocolError:
         """What *data* is refused with."""
         raw = data if isinstance(data, bytes) else json.dumps(data).encode()
-        error = self.assertRaises(ProtocolError, DECODER.decode, raw)
+        error = self.assertRaises(ProtocolError, decoded, raw)
         assert isinstance(error, ProtocolError)
         self.assertEqual(error.code, code, error)
         return error

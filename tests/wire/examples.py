@@ -110,3 +110,21 @@ def with_data(type_: str, **fields: Any) -> Json:
     """The minimal message with other *fields* in its data."""
     message = minimal(type_)
     return {**message, "data": {**message.get("data", {}), **fields}}
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Every place in *value*: container and key."""
+    found: list[tuple[Any, Any]] = []
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in inside:
+        found += [(value, key), *places(inner)]
+    return found
+
+
+NASTY: list[Any] = [
+    None, True, False, 0, 1, -1, 5.0, 5.5, 1e300, -0.0, 2**53, 2**53 + 1, -(2**53) - 1, 2**31, 10_001,
+    "", "x", "é\n", "\x00", "a\x00b", "x" * 65, "x" * 129, "x" * 256, "é" * 1025, "x" * 2049, "x" * 65_537,
+    [], [None], ["x"], [""], [1], {}, {"a": 1}, {"a": "x"}, {"a": None}, {"currentPage": "x"},
+    "idle", "fetching", "node",
+]  # fmt: skip
+"""Values that belong nowhere, or only in some places."""

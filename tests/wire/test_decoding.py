@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
-from copilot_socket.core.messages import DiscoveredJob, Discovery, Entity, Heartbeat, Hello, JobsDiscovered
+from copilot_socket.core.messages import Discovery, Heartbeat, Hello, JobsDiscovered
+from copilot_socket.core.reports import Found
 from copilot_socket.wire.framing import Framer
+from copilot_socket.wire.inspection import MAX_FAULTS
 from copilot_socket.wire.items import Document
 from copilot_socket.wire.screening import MAX_DEPTH
-from copilot_socket.wire.validators import MAX_EXPLAINED
-from tests.wire.decoding import DECODER, DecoderCase
+from tests.wire.decoding import DecoderCase, decoded
 from tests.wire.examples import DISCOVERED, ENTITY, with_data
 
 _free = st.recursive(
@@ -27,7 +28,7 @@ _free = st.recursive(
 def outcome(data: bytes, value: Any = None, *, screened: bool = False) -> Any:
     """The message, or what it is refused with."""
     try:
-        return DECODER.decode(data, value, screened=screened)
+        return decoded(data, value, screened=screened)
     except ProtocolError as error:
         return error.code, error.path, error.message
 
@@ -71,7 +72,7 @@ class JsonTests(DecoderCase):
         """Escaped backslashes, proper pairs, long numbers in strings, long fractions, the largest integers."""
         for written in (r'"\\u0000"', r'"\ud83d\ude00"', '"9999999999999999999"', "0.12345678901234567", str(2**53),
                         str(-(2**53)), "1e300", '"\\u0001"'):  # fmt: skip
-            data = DECODER.decode(self.heartbeat(written)).data
+            data = decoded(self.heartbeat(written)).data
             assert isinstance(data, Heartbeat)
             self.assertEqual(data.memory_usage, json.loads(written))
 
@@ -87,16 +88,16 @@ class JsonTests(DecoderCase):
                 error = self.refused(self.heartbeat("[" * levels + inner + "]" * levels))
                 self.assertIn("nested too deeply", error.message)
         levels = MAX_DEPTH - 2
-        self.assertIsInstance(DECODER.decode(self.heartbeat("[" * levels + "]" * levels)).data, Heartbeat)
+        self.assertIsInstance(decoded(self.heartbeat("[" * levels + "]" * levels)).data, Heartbeat)
         wide = "[" + "[]," * 5000 + "[]]"
-        self.assertIsInstance(DECODER.decode(self.heartbeat(wide)).data, Heartbeat)
+        self.assertIsInstance(decoded(self.heartbeat(wide)).data, Heartbeat)
 
     @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
     @settings(deadline=None)
     def test_any_bytes(self, data: bytes) -> None:
         """Bytes that are no message are refused in order, whatever they are."""
         try:
-            DECODER.decode(data)
+            decoded(data)
         except ProtocolError as error:
             self.assertIn(error.code, (ErrorCode.INVALID_JSON, ErrorCode.INVALID_MESSAGE, ErrorCode.UNKNOWN_TYPE))
 
@@ -111,9 +112,9 @@ class JsonTests(DecoderCase):
         if bad:
             self.assertTrue((self.refused(data).path or "").startswith("/data"))
         else:
-            decoded = DECODER.decode(data).data
-            assert isinstance(decoded, Heartbeat)
-            self.assertEqual(decoded.memory_usage, value)
+            heard = decoded(data).data
+            assert isinstance(heard, Heartbeat)
+            self.assertEqual(heard.memory_usage, value)
 
     @given(st.lists(_free, min_size=1, max_size=5), st.sampled_from([b"", b"\n", b" "]))
     @settings(deadline=None)
@@ -148,16 +149,9 @@ class ElementTests(DecoderCase):
         ]
         message = self.decode(with_data("jobs_discovered", discovered_jobs=elements))
         assert isinstance(message.data, JobsDiscovered)
-        self.assertEqual([job.entity_id for job in message.data.discovered_jobs], ["7", "8", "9"])
-        told = [(fault.index, fault.path.removeprefix("/data/discovered_jobs")) for fault in message.faults]
-        expected = [
-            (1, "/1/job_type"),
-            (2, "/2/entity_name"),
-            (4, "/4"),
-            (5, "/5/estimated_size/a"),
-            (6, "/6/entity_name"),
-            (7, "/7"),
-        ]
+        self.assertEqual([job.gitlab_id for job in message.data.discovered_jobs], [7, 8, 9])
+        told = [fault.path.removeprefix("/data/discovered_jobs") for fault in message.faults]
+        expected = ["/1/job_type", "/2/entity_name", "/4", "/5/estimated_size/a", "/6/entity_name", "/7"]
         self.assertEqual(told, expected)
         self.assertEqual(message.faults[-1].message, "required and missing: namespace_path")
 
@@ -167,9 +161,9 @@ class ElementTests(DecoderCase):
         elements = [{**DISCOVERED, "namespace_path": path} for path in (too_long, fits)]
         message = self.decode(with_data("jobs_discovered", discovered_jobs=elements))
         assert isinstance(message.data, JobsDiscovered)
-        self.assertEqual([job.namespace_path for job in message.data.discovered_jobs], [fits])
+        self.assertEqual([job.full_path for job in message.data.discovered_jobs], [fits])
         [fault] = message.faults
-        self.assertEqual((fault.index, fault.path), (0, "/data/discovered_jobs/0/namespace_path"))
+        self.assertEqual(fault.path, "/data/discovered_jobs/0/namespace_path")
         self.assertEqual(fault.message, "a path may have 1024 bytes")
         message = self.decode(with_data("discovery", entities=[{**ENTITY, "path": too_long}, ENTITY]))
         self.assertEqual([fault.path for fault in message.faults], ["/data/entities/0/path"])
@@ -180,7 +174,7 @@ class ElementTests(DecoderCase):
         message = self.decode(with_data("discovery", entities=elements))
         self.assertEqual(
             message.data,
-            Discovery("group", (Entity(7, "Sub", "top/sub"), Entity("x", "Sub", "top/sub"))),
+            Discovery("group", (Found("group", "top/sub", "Sub", 7), Found("group", "top/sub", "Sub"))),
         )
         self.assertEqual(
             [fault.path for fault in message.faults], ["/data/entities/1/id", "/data/entities/3/parentId"]
@@ -200,13 +194,17 @@ class ElementTests(DecoderCase):
         self.assertEqual(self.refused(no_job).message, "required and missing: jobId")
 
     def test_very_many(self) -> None:
-        """Each is told of; past a hundred, without an explanation."""
-        good = {**DISCOVERED, "entity_id": "good"}
-        message = self.decode(with_data("jobs_discovered", discovered_jobs=[{}] * 500 + [good]))
-        self.assertEqual(message.data, JobsDiscovered((DiscoveredJob("crawl_group", "good", "top/sub", "Sub"),)))
-        self.assertEqual([fault.index for fault in message.faults], list(range(500)))
-        explained = [fault for fault in message.faults if "required and missing" in fault.message]
-        self.assertEqual(len(explained), MAX_EXPLAINED)
+        """A hundred are told of one by one, and then their number; the good ones among them are there."""
+        good = {**DISCOVERED, "entity_id": "9"}
+        for number in (MAX_FAULTS, MAX_FAULTS + 1, 500):
+            message = self.decode(with_data("jobs_discovered", discovered_jobs=[{}] * number + [good]))
+            self.assertEqual(message.data, JobsDiscovered((Found("crawl_group", "top/sub", "Sub", 9),)))
+            told = [fault.path.removeprefix("/data/discovered_jobs/") for fault in message.faults[:MAX_FAULTS]]
+            self.assertEqual(told, list(map(str, range(MAX_FAULTS))))
+            self.assertTrue(all("required and missing" in fault.message for fault in message.faults[:MAX_FAULTS]))
+            behind = [(fault.path, fault.message.partition(" elements")[0]) for fault in message.faults[MAX_FAULTS:]]
+            expected = [("/data/discovered_jobs", f"{number} of {number + 1}")] if number > MAX_FAULTS else []
+            self.assertEqual(behind, expected)
 
     def test_other_lists_are_not_sifted(self) -> None:
         """A bad element of any other list costs the message."""

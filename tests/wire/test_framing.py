@@ -212,6 +212,16 @@ class DocumentTests(SynchronousTestCase):
         framer.feed(b":3}")
         self.assertEqual(told(frame(framer, [b""])), [b'{"a":2}', b'{"a":3}'])
 
+    def test_more_comes_while_many_wait(self) -> None:
+        """Of very many messages some are parsed; what comes meanwhile is behind them all."""
+        framer = Framer(PLENTY)
+        framer.feed(b"".join(b'{"a":%d}' % number for number in range(5000)))
+        first = [framer.next() for _ in range(10)]
+        self.assertLess(len(framer.ready), framing._MANY)
+        framer.feed(b'{"a":5000}{"a"')
+        numbers = [json.loads(item.data)["a"] for item in (*first, *frame(framer, [b":5001}"])) if item]  # type: ignore[union-attr]
+        self.assertEqual(numbers, list(range(5002)))
+
     def test_together_and_one_by_one(self) -> None:
         """Good messages around a bad one come out alike, wherever in a read the bad one stands."""
         good = [b'{"a":%d}' % number for number in range(6)]
@@ -351,7 +361,7 @@ class LargeTests(SynchronousTestCase):
     """The same where messages wait as large ones do, however small."""
 
     def setUp(self) -> None:
-        self.patch(framing, "_LARGE", 1)
+        self.patch(framing, "_LONG", 1)
 
     @given(_soup | st.binary(max_size=60), _cuts, st.sampled_from([1, 3, 20, PLENTY]))
     @settings(deadline=None, max_examples=400)
@@ -383,6 +393,106 @@ class LargeTests(SynchronousTestCase):
             good = [b'{"a":"{"}']
             self.assertEqual(told(frame(framer, [more]))[:1], good if at_once else [], more)
             self.assertEqual(told(frame(framer, [b"\n"]))[:1] == good, not at_once, more)
+
+
+class SmallTests(SynchronousTestCase):
+    """The same where few messages are parsed together, and small ones count as too large to be parsed in one go."""
+
+    def setUp(self) -> None:
+        self.patch(framing, "_MANY", 6)
+        self.patch(framing, "_LONG", 4)
+        self.patch(framing, "LARGE", 6)
+        self.patch(scanning, "LARGE", 6)
+        self.patch(scanning, "_STRETCH", 3)
+
+    @given(_soup | _objects.map(json.dumps).map(str.encode), _cuts, st.sampled_from([1, 3, 20, PLENTY]))
+    @example(b"{" * 9 + b"{}" * 9, [], PLENTY)
+    @example(b"{}" * 9 + b'{"a":"xxxxxxxxxxxxxxxxxxx"}', [40], PLENTY)
+    @example(b'{"a":"}{}{}{}{}{"}{}', [5], PLENTY)
+    @settings(deadline=None, max_examples=400)
+    def test_agrees_at_the_end_of_a_line(self, stream: bytes, cuts: list[int], limit: int) -> None:
+        """Any bytes, any cuts, any limit: the same items, with the next newline at the latest."""
+        line = stream + b"\n"
+        self.assertEqual(told(frame(Framer(limit), pieces(line, cuts))), Reference(limit).take(line))
+
+    @given(st.lists(st.tuples(_objects, _separators), max_size=8), _cuts)
+    @settings(deadline=None)
+    def test_any_objects(self, parts: list[tuple[Any, bytes]], cuts: list[int]) -> None:
+        """Objects come out as they went in, with their last byte."""
+        written = [json.dumps(value, separators=(",", ":")).encode() for value, _ in parts]
+        stream = b"".join(data + separator for data, (_, separator) in zip(written, parts, strict=True))
+        self.assertEqual(told(frame(Framer(PLENTY), pieces(stream, cuts))), written)
+
+
+class DepthTests(SynchronousTestCase):
+    """How deep a message is in braces: counted right over every cut, and from none again for the next."""
+
+    def message(self, levels: int, size: int) -> bytes:
+        """An object of so many levels and at least *size* bytes, with braces in its strings."""
+        filler = b'"x":"{{{","y":"}",' * (size // 18)
+        return b'{"a":' * (levels - 1) + b"{" + filler + b'"z":"\\"}"' + b"}" * levels
+
+    def _assert_one_by_one(self, messages: list[bytes], size: int, between: bytes) -> None:
+        """Each is told with its last byte, read in pieces of *size* bytes, and not before."""
+        framer = Framer(1 << 20)
+        for message in messages:
+            stream = message + between
+            chunks = [stream[at : at + size] for at in range(0, len(message) - 1, size)]
+            chunks[-1] = chunks[-1][: (len(message) - 2) % size + 1]
+            self.assertEqual(frame(framer, chunks), [], (message[:30], size))
+            self.assertEqual(told(frame(framer, [message[-1:] + between])), [message], (message[:30], size))
+        self.assertFalse(framer._scanner.busy)
+
+    def test_every_way(self) -> None:
+        """Small, long, and too large to be parsed in one go; one after the other, shallow behind deep."""
+        for sizes in ((10, 10), (5000, 10), (5000, 5000), (70_000, 10), (140_000, 5000), (70_000, 140_000)):
+            messages = [self.message(levels, size) for levels in (1, 40, 2, 3) for size in sizes]
+            for size in (997, 5003, 65_536):
+                for between in (b"", b"\n"):
+                    self._assert_one_by_one(messages, size, between)
+
+    def test_behind_others(self) -> None:
+        """Where a read has the end of one and the beginning of the next, both are told."""
+        messages = [self.message(levels, 70_000) for levels in (40, 1, 3)]
+        stream = b"".join(messages)
+        for size in (4099, 30_011, 65_536):
+            chunks = [stream[at : at + size] for at in range(0, len(stream), size)]
+            self.assertEqual(told(frame(Framer(1 << 20), chunks)), messages, size)
+
+    def test_a_comma_behind_a_long_one(self) -> None:
+        """A long object that has come in pieces is over where its depth says so, whatever stands behind it."""
+        message = b'{"a":[{"b"' + b':1},{"b"' * 700 + b':{"c":1}}]}'
+        for cuts in ([2000, 4200, 4500], list(range(4500, 4530)), [5, 4300, 5000], [4203, 4204, 4209, 5600]):
+            framer = Framer(PLENTY)
+            self.assertEqual(told(frame(framer, pieces(message[:-1], cuts))), [], cuts)
+            self.assertEqual(told(frame(framer, [b"},"])), [message, Broken], cuts)
+
+    def test_a_string_behind_a_large_one(self) -> None:
+        """What stands behind the end of an object belongs to it no more, even if it ends like one."""
+        message = self.message(3, 140_000)
+        for rubbish in (b'"x}', b'"x"}', b'" }', b"]}"):
+            chunks = [message[:70_000], message[70_000:130_000], message[130_000:] + rubbish]
+            self.assertEqual(told(frame(Framer(1 << 20), chunks)), [message, Broken], rubbish)
+
+    def test_broken_behind(self) -> None:
+        """An object that a newline cuts leaves no depth behind, however deep it was."""
+        for begun in (b'{"a":' * 50, b'{"a":"' + b"{" * 5000, b"{" * 70_000, b'{"a":[' + b"{}," * 30_000):
+            stream = begun + b"\n" + self.message(2, 70_000) + self.message(1, 10)
+            for size in (1000, 65_536):
+                chunks = [stream[at : at + size] for at in range(0, len(stream), size)]
+                expected = [Broken, self.message(2, 70_000), self.message(1, 10)]
+                self.assertEqual(told(frame(Framer(1 << 20), chunks)), expected, (begun[:9], size))
+
+    def test_large_ones_are_not_parsed(self) -> None:
+        """What is too large is told without its parsed form, a smaller one with it."""
+        for size, parsed in ((1000, True), (60_000, True), (200_000, False)):
+            for message in (self.message(3, size), b'{"a":[' + b'{"b":1},' * (size // 8) + b"1]}"):
+                [item] = frame(Framer(1 << 20), pieces(message, list(range(0, size, 65_536))))
+                scanner = scanning.Scanner(1 << 20)
+                scanner.feed(message + b"\n")
+                for found in (item, scanner.next()):
+                    assert isinstance(found, Document)
+                    self.assertEqual((found.data, found.value is not None), (message, parsed))
 
 
 class CostTests(SynchronousTestCase):
@@ -422,6 +532,6 @@ class CostTests(SynchronousTestCase):
         ]
         for pattern in patterns:
             stream = pattern * (10_000 // len(pattern))
-            for tail in (b"", b"}", b"\n", b"}\n" + b" " * 2000):
+            for tail in (b"", b"}", b"\n", b"}\n" + b" " * 2000, b"{}" * 2000):
                 for size in (65536, 1000, 7):
                     self._assert_linear(stream + tail, size)

@@ -1,23 +1,26 @@
-"""Depth by braces alone."""
+"""Depth by brackets alone, and what of a text is outside of strings."""
 
-from hypothesis import given
+import json
+
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.wire.levels import levels
+from copilot_socket.wire.levels import BRACES, BRACKETS, outside_strings, whole_escapes
 
 
-def one_by_one(stretch: bytes) -> tuple[int, int]:
-    """The same, brace by brace."""
-    ended = begun = 0
+def one_by_one(stretch: bytes, opening: bytes, closing: bytes) -> tuple[int, int, int]:
+    """The same as levels(), bracket by bracket."""
+    ended = begun = deepest = 0
     for byte in stretch:
-        if byte == ord("{"):
+        if byte in opening:
             begun += 1
-        elif byte == ord("}") and begun:
+            deepest = max(deepest, begun - ended)
+        elif byte in closing and begun:
             begun -= 1
-        elif byte == ord("}"):
+        elif byte in closing:
             ended += 1
-    return ended, begun
+    return ended, begun, deepest
 
 
 class LevelTests(SynchronousTestCase):
@@ -26,21 +29,44 @@ class LevelTests(SynchronousTestCase):
     def test_examples(self) -> None:
         """What closes comes before what opens, and pairs are neither."""
         for stretch, expected in (
-            (b"", (0, 0)),
-            (b'"a":[1,2],', (0, 0)),
-            (b'{"a":{}}', (0, 0)),
-            (b'1}},{"a":{"b":', (2, 2)),
-            (b"}{", (1, 1)),
-            (b"{" * 1000, (0, 1000)),
+            (b"", (0, 0, 0)),
+            (b'"a":[1,2],', (0, 0, 0)),
+            (b'{"a":{}}', (0, 0, 2)),
+            (b'1}},{"a":{"b":', (2, 2, 0)),
+            (b"}{", (1, 1, 0)),
+            (b"}{{", (1, 2, 1)),
+            (b"{" * 1000, (0, 1000, 1000)),
+            (b"{" * 1000 + b"}" * 1001, (1, 0, 1000)),
         ):
-            self.assertEqual(levels(stretch), expected, stretch)
+            self.assertEqual(BRACES.levels(stretch), expected, stretch)
+        self.assertEqual(BRACKETS.levels(b'{"a":[[1,{"b":2}]]},['), (0, 1, 4))
 
-    @given(st.text(alphabet="{}x", max_size=40).map(str.encode))
+    @given(st.text(alphabet="{}[]x", max_size=40).map(str.encode))
     def test_as_one_by_one(self, stretch: bytes) -> None:
         """However they are nested."""
-        self.assertEqual(levels(stretch), one_by_one(stretch))
+        self.assertEqual(BRACES.levels(stretch), one_by_one(stretch, b"{", b"}"))
+        self.assertEqual(BRACKETS.levels(stretch), one_by_one(stretch, b"{[", b"}]"))
 
-    def test_gives_up(self) -> None:
-        """On so many levels that taking pairs out would cost more than following them."""
-        self.assertEqual(levels(b"{" * 31 + b"}" * 31), (0, 0))
-        self.assertIsNone(levels(b"{" * 40 + b"}" * 40))
+
+class StringTests(SynchronousTestCase):
+    """outside_strings() and whole_escapes()."""
+
+    @given(st.lists(st.text(alphabet='a"\\{}[]\n\0é', max_size=8), max_size=5), st.integers(0, 80))
+    @example(['\\"', "\\"], 7)
+    def test_cut_anywhere(self, strings: list[str], cut: int) -> None:
+        """Wherever a text is cut, both parts together give what is between its strings."""
+        text = json.dumps(strings, ensure_ascii=False).encode()
+        first = whole_escapes(text[:cut])
+        begun = outside_strings(first, in_string=False)
+        assert begun is not None
+        rest = outside_strings(text[len(first) :], in_string=begun[1])
+        assert rest is not None
+        between = b"[" + b", ".join([b""] * len(strings)) + b"]"
+        self.assertEqual((begun[0] + rest[0], rest[1]), (between, False))
+        self.assertGreaterEqual(len(first), len(text[:cut]) - 1)
+
+    def test_no_json(self) -> None:
+        """Backslashes outside of strings are none, and nothing is said of such a text."""
+        for text in (b'{\\"a":1}', b'{"a":1}\\', b'{"a":\\\\"b"}', b"\0"):
+            self.assertIsNone(outside_strings(text, in_string=False), text)
+        self.assertEqual(outside_strings(b'a\\"}"{', in_string=True), (b"{", False))

@@ -2,7 +2,8 @@
 
 from copilot_socket.core.messages import Message
 from copilot_socket.core.replies import Ack
-from copilot_socket.wire.protocol import MAX_OWED
+from copilot_socket.wire import protocol as protocol_module
+from copilot_socket.wire.limits import DEFERRED, FEW_OWED, MAX_OWED
 from tests.wire.connection import ProtocolTestCase, acked, beat, beats
 
 
@@ -52,30 +53,67 @@ class ReadingTests(ProtocolTestCase):
 
     def test_too_much_owed(self) -> None:
         """A connection that is owed very many answers is not read from until it has had half of them."""
-        owed = self.owe()
+        promised = self.promise()
         self.receive(beats(*range(MAX_OWED + 10)))
         self.assertEqual((len(self.handler.refs), self.transport.producerState), (MAX_OWED, "paused"))
         for ref in range(MAX_OWED // 2):
-            owed[str(ref)].callback(Ack("heartbeat", str(ref)))
+            promised[str(ref)].keep(Ack("heartbeat", str(ref)))
         self.assertEqual(self.transport.producerState, "paused")
-        owed[str(MAX_OWED // 2)].callback(None)
+        promised[str(MAX_OWED // 2)].keep(None)
         self.clock.advance(0)
         self.assertEqual((len(self.handler.refs), self.transport.producerState), (MAX_OWED + 10, "producing"))
         self.assertEqual(self.handler.refs, list(map(str, range(MAX_OWED + 10))))
 
     def test_too_much_owed_and_paused(self) -> None:
         """Of two reasons not to read, the end of one does not end the other."""
-        owed = self.owe()
+        promised = self.promise()
         self.receive(beats(*range(MAX_OWED + 1)))
-        self.factory.read(False)
-        self.factory.read(True)
+        self.read(False)
+        self.read(True)
         self.assertEqual((len(self.handler.refs), self.transport.producerState), (MAX_OWED, "paused"))
-        self.factory.read(False)
+        self.read(False)
         for ref in range(MAX_OWED):
-            owed[str(ref)].callback(None)
+            promised[str(ref)].keep(None)
+        self.clock.advance(0)
         self.assertEqual((len(self.handler.refs), self.transport.producerState), (MAX_OWED, "paused"))
         self.read(True)
         self.assertEqual((len(self.handler.refs), self.transport.producerState), (MAX_OWED + 1, "producing"))
+
+    def test_coroutines_weigh_more(self) -> None:
+        """What takes more than a commit takes more memory: fewer such answers are owed at once."""
+        owed = self.owe()
+        self.receive(beats(*range(MAX_OWED)))
+        self.assertEqual((len(owed), self.transport.producerState), (MAX_OWED // (1 + DEFERRED), "paused"))
+
+    def test_answers_behind_one_that_is_owed(self) -> None:
+        """They count too: whoever waits for one answer can't have any number of others kept behind it."""
+        promised = self.promise()
+        self.receive(beat("first"))
+        self.handler.answer = acked
+        self.receive(beats(*range(2 * MAX_OWED)))
+        self.assertEqual((len(self.handler.refs), self.transport.producerState), (MAX_OWED, "paused"))
+        promised["first"].keep(None)
+        self.assertEqual(len(self.sent()), 2 * MAX_OWED)
+
+    def test_much_owed_to_all(self) -> None:
+        """While very much is owed to all connections together, each one may be owed only a little."""
+        self.patch(protocol_module, "MAX_OWED_IN_ALL", 50)
+        promised = self.promise()
+        self.receive(beats(*range(60)))
+        self.assertEqual(len(self.handler.refs), 50)
+        for name in "abc":
+            other, transport = self.connect()
+            other.dataReceived(beats(*(f"{name}{number}" for number in range(FEW_OWED - 1))))
+            self.clock.advance(0)
+            self.assertEqual(transport.producerState, "producing")
+            other.dataReceived(beats(f"{name} one more", f"{name} two more"))
+            self.clock.advance(0)
+            self.assertEqual(transport.producerState, "paused")
+        self.assertEqual(len(self.handler.refs), 50 + 3 * FEW_OWED)
+        for promise in list(promised.values()):
+            promise.keep(None)
+        self.clock.advance(0)
+        self.assertEqual(self.transport.producerState, "producing")
 
     def test_closed_while_paused(self) -> None:
         """A connection that was closed is not dealt with any more."""

@@ -5,7 +5,8 @@ from functools import partial
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.wire.stages import Stages
+from copilot_socket.wire.stages import SLICE, Stages
+from tests.wire.connection import turn
 
 
 class StagesTests(SynchronousTestCase):
@@ -43,6 +44,36 @@ class StagesTests(SynchronousTestCase):
         self.stages.deal(again, b"1")
         self.clock.advance(0)
         self.assertEqual(self.done, ["dealt 1", "sent 1", "dealt 2", "sent later", "sent 2"])
+
+    def test_what_takes_long(self) -> None:
+        """Beside all else, one slice a turn: as many steps as there is time for, at least one, and then the next."""
+        left = {"a": 3, "b": 2, "c": 1}
+
+        def step(name: str) -> bool:
+            left[name] -= 1
+            self.done.append(name)
+            self.clock.rightNow += SLICE / 2
+            self.assertTrue(self.stages.dealing)
+            return left[name] > 0
+
+        for name in left:
+            self.stages.slowly(partial(step, name))
+        for number in range(5):
+            self.stages.deal(self.deal, str(number).encode())
+            turn(self.clock)
+        expected = ["aa", "bb", "c", "a", ""]
+        turns = [[f"dealt {number}", *steps, f"sent {number}"] for number, steps in enumerate(expected)]
+        self.assertEqual(self.done, [done for turn in turns for done in turn])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_what_takes_long_and_fails(self) -> None:
+        """It is given up, and disturbs nothing else."""
+        self.stages.slowly(lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+        self.stages.slowly(lambda: self.done.append("other") is not None)
+        self.clock.advance(0)
+        self.clock.advance(0)
+        self.assertEqual((self.done, self.clock.getDelayedCalls()), (["other"], []))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_what_fails(self) -> None:
         """It disturbs nothing else."""

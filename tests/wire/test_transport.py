@@ -10,7 +10,9 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
+from copilot_socket.wire.flow import Flow
 from copilot_socket.wire.listening import listen
+from tests.support.crawler import until
 from tests.wire.test_listening import short_directory
 
 MUCH = b"".join(b"%07d\n" % number for number in range(500_000))
@@ -33,6 +35,22 @@ class Server(Protocol):
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         self.lost.callback(None)
+
+
+class Connection(Flow):
+    """Remembers what the transport says of its send buffer."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def pauseProducing(self) -> None:
+        self.heard.append("full")
+
+    def resumeProducing(self) -> None:
+        self.heard.append("empty")
+
+    def taken(self) -> None:
+        self.heard.append("taken")
 
 
 class TransportTests(TestCase):
@@ -88,6 +106,24 @@ class TransportTests(TestCase):
         self.transport.loseConnection()
         self.assertEqual(await self.read_to_the_end(), MUCH + b"later")
         await self.server.lost
+
+    async def test_progress(self) -> None:
+        """The connection hears when the send buffer fills, when the client takes some of it, and when it is empty."""
+        await self.connect()
+        connection = Connection()
+        self.transport.registerProducer(connection, True)
+        self.transport.write(MUCH)
+        await until(lambda: self.transport in reactor.getWriters() and connection.heard == ["full"])
+        await deferToThread(self.client.recv, 1 << 20)
+        await until(lambda: "taken" in connection.heard)
+        read = self.read_to_the_end()
+        await until(lambda: connection.heard[-1] == "empty")
+        self.assertEqual(connection.heard, ["full", *["taken"] * (len(connection.heard) - 2), "empty"])
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+        await read
+        await self.server.lost
+        self.assertEqual((self.transport.dataBuffer, self.transport._tempDataBuffer), (b"", []))
 
     async def test_small_writes_on_a_full_socket(self) -> None:
         """Many of them keep their order across the moment when the socket is full."""

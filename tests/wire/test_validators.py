@@ -3,9 +3,9 @@
 import json
 
 from copilot_socket.core.errors import ErrorCode
-from copilot_socket.core.messages import INCOMING, Discovery, JobProgress, JobRequest
-from tests.wire.decoding import DECODER, DecoderCase
-from tests.wire.examples import ENTITY, JOB, RESUME, Json, full, minimal, with_data
+from copilot_socket.core.messages import INCOMING, Discovery, JobProgress, JobRequest, JobsDiscovered
+from tests.wire.decoding import DecoderCase, decoded
+from tests.wire.examples import DISCOVERED, ENTITY, JOB, RESUME, Json, full, minimal, with_data
 
 REFUSED: list[tuple[str, Json, str]] = [
     ("hello", {"crawlerId": ""}, "/data/crawlerId"),
@@ -71,19 +71,20 @@ class AcceptedTests(DecoderCase):
                 message = self.decode(example)
                 self.assertIsInstance(message.data, cls)
                 self.assertEqual((message.type, message.faults), (type_, ()))
-                self.assertEqual((message.value, message.job_id), (example, example.get("jobId")))
+                self.assertEqual(message.job_id, example.get("jobId"))
+                self.assertEqual(message.size, len(json.dumps(example)))
 
     def test_parsed_form_given_along(self) -> None:
         """With the parsed form or without, the message is the same."""
         for type_ in INCOMING:
             data = json.dumps(full(type_)).encode()
-            self.assertEqual(DECODER.decode(data, json.loads(data)), DECODER.decode(data))
+            given = decoded(data, json.loads(data))
+            self.assertEqual((given.data, given.ref, given.size), (decoded(data).data, "m-1", len(data)))
 
     def test_fields_arrive(self) -> None:
         """Every field of a full report has its value, lists as tuples."""
         expected = JobProgress(
             "discovering", "issue", 10, 20, "half {way} é", RESUME, {"issue": 10, "note": 2.5}, 2, 1.5, 9,
-            ({"id": 1}, None, 3),
         )  # fmt: skip
         self.assertEqual(self.decode(full("job_progress")).data, expected)
 
@@ -107,7 +108,10 @@ class AcceptedTests(DecoderCase):
         self.assertEqual(repr(limit.limit), "5")
         areas = self.decode(with_data("discovery", entities=[{**ENTITY, "id": 7.0, "parentId": 8.0}])).data
         assert isinstance(areas, Discovery)
-        self.assertEqual(repr((areas.entities[0].id, areas.entities[0].parent_id)), "(7, 8)")
+        self.assertEqual(repr(areas.entities[0].gitlab_id), "7")
+        jobs = self.decode(with_data("jobs_discovered", discovered_jobs=[{**DISCOVERED, "priority": 3.0}])).data
+        assert isinstance(jobs, JobsDiscovered)
+        self.assertEqual(repr(jobs.discovered_jobs[0].priority), "3")
 
     def test_timestamp_is_any_string(self) -> None:
         """It decides nothing."""

@@ -13,14 +13,15 @@ NAME = "secret-key"
 _OTHERS = 0o077
 
 
-def keys_in_use(state_dir: Path, given: Sequence[str]) -> tuple[str, ...]:
-    """The keys that count, newest first: those *given*, then those of the file, which is made where neither is there.
+def keys_in_use(state_dir: Path, given: Sequence[str], *, make: bool = True) -> tuple[str, ...]:
+    """The keys that count, newest first: those *given*, then those of the file.
 
-    Raises EmbeddedError for a file that can't be used. The state directory must be there.
+    With *make* the file is made where there would be none; the state directory must be there. Raises EmbeddedError
+    for a file that can't be used.
     """
     path = state_dir / NAME
     try:
-        if not given and not path.exists():
+        if make and not given and not path.exists():
             _make(path)
         return (*given, *read(path)) if path.exists() else tuple(given)
     except OSError as error:

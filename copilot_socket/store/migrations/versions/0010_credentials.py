@@ -3,7 +3,7 @@
 from copilot_socket.store.migrations import run_sql_beside
 
 revision = "0010_credentials"
-down_revision = "0004_reserve"
+down_revision = "0007_write_probe"
 
 
 def upgrade() -> None:

@@ -14,10 +14,10 @@ RETURN (
 ALTER TABLE accounts
   -- Why the last refresh brought no token, and when that was; no reason after one that did, neither for a new credential.
   ADD COLUMN credential_error text,
-  ADD COLUMN credential_checked_at timestamptz,
+  ADD COLUMN credential_checked_at bounded_timestamptz,
   -- How many refreshes in a row have failed, and when GitLab may be asked again.
-  ADD COLUMN refresh_failures integer NOT NULL DEFAULT 0,
-  ADD COLUMN refresh_after timestamptz;
+  ADD COLUMN refresh_failures natural_number NOT NULL DEFAULT 0,
+  ADD COLUMN refresh_after bounded_timestamptz;
 
 -- What this server is to the GitLab at an origin; GITLAB_CLIENT_ID says it for that of GITLAB_URL. client_secret is
 -- encrypted like the tokens of accounts.
@@ -26,22 +26,14 @@ CREATE TABLE oauth_clients (
   client_id     text NOT NULL CHECK (octet_length(client_id) BETWEEN 1 AND 1024),
   client_secret text,
   redirect_uri  text CHECK (octet_length(redirect_uri) BETWEEN 1 AND 2048),
-  created_at    timestamptz NOT NULL DEFAULT now(),
-  updated_at    timestamptz NOT NULL DEFAULT now()
+  created_at    bounded_timestamptz NOT NULL DEFAULT now(),
+  updated_at    bounded_timestamptz NOT NULL DEFAULT now()
 );
 
 DO $$
 DECLARE
   changed bigint;
 BEGIN
-  UPDATE accounts SET gitlab_url = regexp_replace(gitlab_url, '^(https?://)[^/?#]*@', '\1')
-    WHERE gitlab_url ~ '^https?://[^/?#]*@';
-  GET DIAGNOSTICS changed = ROW_COUNT;
-  IF changed > 0 THEN
-    RAISE NOTICE 'user name and password were removed from gitlab_url of % accounts', changed;
-  END IF;
-  UPDATE jobs SET gitlab_url = regexp_replace(gitlab_url, '^(https?://)[^/?#]*@', '\1')
-    WHERE gitlab_url ~ '^https?://[^/?#]*@';
   -- A job's own URL was taken as it came, and stayed when its account moved. The work is still wanted, of the GitLab
   -- that the account's token is for.
   UPDATE jobs j SET gitlab_url = a.gitlab_url FROM accounts a

@@ -1,0 +1,70 @@
+"""What `check` tries in a database that is up to date: writing, and decrypting what is stored. Nothing is changed."""
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+
+from copilot_socket.cli.inspection import Finding
+from copilot_socket.core.causes import Cause
+from copilot_socket.core.vault import ENCRYPTED, Vault
+from copilot_socket.store.outage import cause_of
+from copilot_socket.store.probe import STATE, WRITE
+
+_NAMED = 3
+"""Accounts that are named where there are more."""
+_REMEDIES = {
+    Cause.READ_ONLY: "`ALTER DATABASE … SET default_transaction_read_only = off` (or of the role, or for the whole "
+    "server in postgresql.conf); or set DATABASE_URL to the server that is written to",
+    Cause.STANDBY: "set DATABASE_URL to the primary, or promote this server (`SELECT pg_promote()`)",
+    Cause.DISK_FULL: "make room on the disks that hold PostgreSQL's files (never by deleting any of them)",
+}
+_TOKENS = "SELECT id, access_token, refresh_token FROM accounts WHERE credential_status = 'valid' ORDER BY id"
+
+
+def inspect_session(connection: Connection) -> Finding | None:
+    """What keeps every session from writing, if anything does. Raises psycopg2.Error."""
+    with connection.cursor() as cursor:
+        cursor.execute(STATE)
+        [(recovering, read_only)] = cursor.fetchall()
+    if recovering or read_only:
+        return _refused(Cause.STANDBY if recovering else Cause.READ_ONLY)
+    return None
+
+
+def inspect_writing(connection: Connection) -> Finding:
+    """Whether a row that needs a new page on the disk can be written; it is rolled back. Raises psycopg2.Error."""
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        try:
+            cursor.execute(WRITE)
+        except psycopg2.Error as error:
+            return _refused(cause_of(error) or Cause.REFUSES, " ".join(str(error).split()))
+        finally:
+            cursor.execute("ROLLBACK")
+    return Finding("writing", True, "a row was written, and rolled back")
+
+
+def _refused(cause: Cause, detail: str = "") -> Finding:
+    text = cause.sentence + (f": {detail}" if detail else "")
+    return Finding("writing", False, text, _REMEDIES.get(cause, "see PostgreSQL's log"))
+
+
+def inspect_tokens(connection: Connection, vault: Vault) -> Finding:
+    """Whether the keys decrypt the tokens of every account. Raises psycopg2.Error."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TOKENS)
+        rows = cursor.fetchall()
+    encrypted = {
+        row[0]: [token for token in row[1:] if token is not None and token.startswith(ENCRYPTED)] for row in rows
+    }
+    lost = [account for account, tokens in encrypted.items() if not all(map(vault.opens, tokens))]
+    if not lost:
+        return Finding("tokens", True, f"those of {len(rows)} accounts can be read")
+    more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+    return Finding(
+        "tokens",
+        False,
+        f"COPILOT_SECRET_KEY does not decrypt the stored tokens of {len(lost)} of {len(rows)} accounts: "
+        f"{', '.join(lost[:_NAMED])}{more}",
+        "put the key that they were encrypted with into COPILOT_SECRET_KEY (several, newest first, separated by "
+        "commas), or renew the credentials: POST /api/v1/accounts/ID/credential",
+    )

@@ -1,0 +1,65 @@
+"""How much memory a node takes at the most, from its settings (docs/configuration.md, "Memory")."""
+
+from collections.abc import Mapping
+
+from copilot_socket.config import Config
+from copilot_socket.handlers.activity import MAX_MEMORY_USAGE, SMALL
+from copilot_socket.http.channel import MAX_CONNECTIONS
+from copilot_socket.http.feed import MAX_STREAMS, MAX_WAITING
+from copilot_socket.http.shares import MAX_ANSWERS, MAX_BODIES, UNCOUNTED
+from copilot_socket.store.database import DEDICATED
+from copilot_socket.store.write_queue import HIGH_SIZE
+from copilot_socket.wire.limits import (
+    FEW_OWED,
+    LARGE,
+    MAX_OWED_IN_ALL,
+    MAX_REFUSED,
+    MAX_UNREAD,
+    MAX_UNSENT,
+    places,
+)
+
+KIB, MIB = 1024, 1024 * 1024
+
+BASE = 96 * MIB
+"""A node that has just started takes 72 MiB; the rest is what it imports when first needed."""
+OBJECTS = 16 * KIB
+"""A connection and its crawler, a plain heartbeat included."""
+BUFFER = 64 * KIB
+"""What Twisted reads at once, and what may wait to be sent before it asks for a pause."""
+REPLY = 1 * KIB
+"""A reply that is not written yet."""
+OWED = 2560
+"""A pending reply, with the report or the coroutine that it waits for, but not the contents of that."""
+PARSED = 64
+"""Times its size that the one message being dealt with takes: of ``{},`` 3 bytes are a dict of 80 and its place."""
+WRITER = 8 * HIGH_SIZE
+"""Contents of reports that wait for their commit."""
+HTTP = MAX_BODIES + MAX_ANSWERS + MAX_CONNECTIONS * (UNCOUNTED + BUFFER)
+"""Bodies of HTTP requests and their answers, and what each connection has beside these."""
+DATABASE_CONNECTION = 1 * MIB
+"""A connection to the database, and a result on its way."""
+
+
+def parts(config: Config) -> Mapping[str, int]:
+    """The most bytes that each part of a node with *config* takes, by what it is."""
+    connections, message = config.max_connections, config.max_message_size
+    heartbeat = max(MAX_MEMORY_USAGE, SMALL * PARSED // 2)
+    connection = OBJECTS + heartbeat + BUFFER + min(message, LARGE) + BUFFER + MAX_UNSENT * REPLY
+    return {
+        "process": BASE,
+        "connections": connections * connection + MAX_REFUSED * OBJECTS,
+        "large messages that are not complete": min(places(message), connections) * message,
+        "message being handled": PARSED * message,
+        "pending replies": (MAX_OWED_IN_ALL + FEW_OWED * connections) * OWED,
+        "unread replies": MAX_UNREAD,
+        "reports that wait for their commit": WRITER,
+        "HTTP requests": HTTP,
+        "live events": MAX_STREAMS * (MAX_WAITING + BUFFER),
+        "database connections": (config.database_pool + DEDICATED) * DATABASE_CONNECTION,
+    }
+
+
+def most(config: Config) -> int:
+    """The most bytes that a node with *config* takes, an embedded database and the kernel's buffers apart."""
+    return sum(parts(config).values())

@@ -1,0 +1,158 @@
+"""What an error says of the database's state, and the log lines about an outage: a few, however long it lasts."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg2
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger, LogLevel
+
+from copilot_socket.core.causes import Cause
+from copilot_socket.store.faults import DatabaseAway
+
+REPEAT = 60.0
+"""Seconds before the same cause is logged again."""
+QUIET = 3.0
+"""Seconds without a failure after which an outage is over. While a disk is full, reads work and writes fail."""
+
+_BY_CODE = {
+    "25006": Cause.READ_ONLY,
+    "42501": Cause.RIGHTS,
+    "42P01": Cause.TABLES,
+    "42703": Cause.TABLES,
+    "42883": Cause.TABLES,
+    "53100": Cause.DISK_FULL,
+    "53300": Cause.CONNECTIONS,
+    "57P03": Cause.STARTING,
+}
+_BY_CLASS = {
+    "08": Cause.UNREACHABLE,
+    "28": Cause.LOGIN,
+    "3D": Cause.LOGIN,
+    "3F": Cause.TABLES,
+    "53": Cause.RESOURCES,
+    "58": Cause.RESOURCES,
+}
+"""SQLSTATEs, and classes of them (PostgreSQL manual, appendix A), that speak of the database, not of a statement."""
+
+_BY_WORDS = (
+    ("the database system is", Cause.STARTING),
+    ("in a read-only transaction", Cause.READ_ONLY),
+    ("session is read-only", Cause.READ_ONLY),
+    ("server is in hot standby mode", Cause.STANDBY),
+    ("during recovery", Cause.STANDBY),
+    ("No space left on device", Cause.DISK_FULL),
+    ("connection slots", Cause.CONNECTIONS),
+    ("too many connections", Cause.CONNECTIONS),
+    ("too many clients", Cause.CONNECTIONS),
+    ("authentication failed", Cause.LOGIN),
+    ("no password supplied", Cause.LOGIN),
+    ("pg_hba.conf", Cause.LOGIN),
+    ("permission denied for database", Cause.LOGIN),
+    ("not permitted to log in", Cause.LOGIN),
+    ("not currently accepting connections", Cause.LOGIN),
+    ("does not exist", Cause.LOGIN),
+    ("no answer", Cause.NO_ANSWER),
+)
+"""The errors of a connection that can't be made have no SQLSTATE, only words."""
+
+
+_LOST = (DatabaseAway, psycopg2.OperationalError, psycopg2.InterfaceError)
+
+
+class Unfit(Exception):
+    """The database answers, but a node can't work with it; the message has the details, for the log."""
+
+    def __init__(self, cause: Cause, detail: str) -> None:
+        super().__init__(detail)
+        self.cause = cause
+
+
+def cause_of(error: BaseException | None) -> Cause | None:
+    """Which state of the database *error* tells of; None for the fault of a statement or of its data."""
+    for each in _chain(error):
+        if isinstance(each, Unfit):
+            return each.cause
+        code = getattr(each, "pgcode", None) or ""
+        cause = _BY_CODE.get(code) or _BY_CLASS.get(code[:2])
+        if cause is not None:
+            return cause
+    if getattr(error, "pgcode", None) is None and (isinstance(error, _LOST) or type(error) is psycopg2.DatabaseError):
+        text = str(error)
+        return next((cause for words, cause in _BY_WORDS if words in text), Cause.UNREACHABLE)
+    return None
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Whether *error* tells of an outage: :class:`Outages` logs that, once for everybody.
+
+    What is missing in the schema may also be a statement's fault, of which nobody else knows.
+    """
+    return cause_of(error) not in (None, Cause.TABLES, Cause.RIGHTS)
+
+
+def level(error: BaseException, otherwise: Any) -> Any:
+    """At which ``LogLevel`` whoever meets *error* logs it: at debug level where it tells of an outage."""
+    return LogLevel.debug if is_outage(error) else otherwise
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """*error*, and what it was raised from."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+class Outages:
+    """Told of each failure and success of the database, logs its outages.
+
+    The first failure of a cause is logged at once, the same cause again after a minute, with how often it was met
+    meanwhile; and the end.
+    """
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._since: float | None = None
+        self._failed_at = 0.0
+        self._worked_at: float | None = None
+        self._told = False
+        self._due: dict[Cause, float] = {}
+        self._untold: dict[Cause, int] = {}
+
+    def failed(self, error: BaseException) -> None:
+        """*error* was met. One that says nothing of the database's state is none of ours (:func:`cause_of`)."""
+        cause = cause_of(error)
+        if cause is None:
+            return
+        now = self._clock.seconds()
+        self._failed_at, self._worked_at = now, None
+        if self._since is None:
+            self._since, self._told = now, False
+        if now < self._due.get(cause, now):
+            self._untold[cause] = self._untold.get(cause, 0) + 1
+            return
+        count = self._untold.pop(cause, 0)
+        self._due[cause] = now + REPEAT
+        self._told = True
+        self.log.error(
+            "{what}: {error}" + (" ({count} more like it)" if count else ""),
+            what=cause.sentence[0].upper() + cause.sentence[1:],
+            cause=cause.label,
+            error=error,
+            count=count,
+            log_limited=True,  # see logs/limiter.py
+        )
+
+    def worked(self) -> None:
+        """The database did what it was asked for."""
+        if self._since is None:
+            return
+        now = self._clock.seconds()
+        if self._worked_at is None:
+            self._worked_at = now
+        if now - self._failed_at >= QUIET:
+            if self._told:
+                self.log.info("The database is back after {seconds:.1f} s", seconds=self._worked_at - self._since)
+            self._since = None

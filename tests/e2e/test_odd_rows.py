@@ -1,0 +1,183 @@
+"""Rows that other programs write: whatever the tables accept, a node reads, shows and hands out."""
+
+from collections.abc import Iterable, Mapping
+
+import psycopg2
+
+from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES, commands_for
+from copilot_socket.store import migrate
+from copilot_socket.store.rights import TABLES
+from tests.support.crawler import TestCrawler, in_reactor
+from tests.support.postgres import admin, drop_database, fresh_database
+from tests.support.revisions import upgrade_to
+from tests.support.server import InProcessNode, NodeTestCase, get_json
+
+
+def _nested(levels: int) -> str:
+    return '{"a":' * (levels - 1) + "{}" + "}" * (levels - 1)
+
+
+def _long(elements: int) -> str:
+    return f'{{"a": [{",".join("7" * elements)}]}}'
+
+
+_TIMES = (
+    "-infinity", "infinity", "0044-03-15 BC", "1999-12-31 23:59:59+00", "2000-01-01 00:00:00+00",
+    "2199-12-31 23:59:59.999999+00", "2200-01-01 00:00:00+00", "20000-01-01", "294276-12-31",
+)  # fmt: skip
+_NUMBERS = (-(2**63), -(2**31), -1, 0, 1, 10**9, 10**9 + 1, 2**31 - 1, 2**53, 2**63 - 1)
+_TEXTS = (
+    "", " ", "a\nb\r\x01\x1b[2J", "\u202e\u2028\ufeff", "ünï😀", "{}}{", "%s %(id)s '\"\\", "a" * 255, "a" * 256,
+    "ü" * 1024, "a" * 5000, "a" * 200_000, "fernet:x", "fernet:ü", "plain:", "http://", "https://x", "https://x\n",
+    "https://u:p@x", "https://x:99999", "https://[::1", "https://x/?a#b", "https://x/y z", "HTTP://X", "9" * 30,
+)  # fmt: skip
+_JSON = (
+    "{}", "[]", "1", "null", '"x"', '{"a": 1e300}', '{"a": 1e308}', '{"a": 1e309}', '{"a": -1e5000}',
+    '{"a": 1.5e400}', '{"a": 1e-5000}', '{"a": 18446744073709551616}', '{"a": "{}}{\\u001f\\u2028"}', '{"": null}',
+    '{"currentPage": "x", "lastEntityId": []}', *map(_nested, (99, 100, 102, 400, 3000)),
+    *map(_long, (32_000, 70_000)),
+)  # fmt: skip
+
+VALUES: Mapping[str, Iterable[object]] = {
+    "timestamptz": _TIMES,
+    "int4": [number for number in _NUMBERS if abs(number) <= 2**31],
+    "int8": _NUMBERS,
+    "text": _TEXTS,
+    "varchar": _TEXTS,
+    "bool": (True, False),
+    "jsonb": _JSON,
+    "_text": ("{}", "{NULL}", "{{a,b},{c,d}}", "{issue,NULL,}"),
+}
+"""By the type of a column: odd values, and the first and last of those that are not."""
+
+_OF_THE_JOB = "(SELECT id FROM jobs WHERE full_path = 'g/#')"
+ROWS: Mapping[str, tuple[str, str]] = {
+    "accounts": (
+        "INSERT INTO accounts (id, provider, gitlab_url, access_token) VALUES ('#', 'gitlab-cloud', 'http://x', 'x')",
+        "id = '#'",
+    ),
+    "areas": ("INSERT INTO areas (full_path, name, type) VALUES ('g/#', 'n', 'project')", "full_path = 'g/#'"),
+    "area_authorizations": (
+        "INSERT INTO areas (full_path, name, type) VALUES ('h/#', 'n', 'group');"
+        "INSERT INTO area_authorizations (account_id, full_path) VALUES ('acct', 'h/#')",
+        "full_path = 'h/#'",
+    ),
+    "audit_log": ("INSERT INTO audit_log (actor, action, target) VALUES ('x', 'x', '#')", "target = '#'"),
+    "crawlers": (
+        "INSERT INTO crawlers VALUES ('#', 'c', 'n', now() + interval '1 hour', 1, '{issue}', false)",
+        "key = '#'",
+    ),
+    "idempotency_keys": (
+        """INSERT INTO idempotency_keys VALUES ('#', 'f', 200, '{"ids": [], "created": []}')""",
+        "key = '#'",
+    ),
+    "job_assignments": (
+        "INSERT INTO job_assignments (web_app_job_id, crawler_job_id, account_id, try, completed_at)"
+        f" VALUES ({_OF_THE_JOB}, 'x', 'acct', 1, now())",
+        f"web_app_job_id = {_OF_THE_JOB}",
+    ),
+    "job_error_log": (
+        f"INSERT INTO job_error_log (job_id, error_message, is_recoverable) VALUES ({_OF_THE_JOB}, 'x', true)",
+        f"job_id = {_OF_THE_JOB}",
+    ),
+    "job_past_tries": (
+        "INSERT INTO job_past_tries (job_id, try, crawler_job_id, assigned_at, outcome)"
+        f" VALUES ({_OF_THE_JOB}, 1, 'x', now(), 'released')",
+        f"job_id = {_OF_THE_JOB}",
+    ),
+    "jobs": ("SELECT", "full_path = 'g/#'"),
+    "nodes": ("INSERT INTO nodes VALUES ('#', 'h', 1, now(), now() + interval '1 hour')", "id = '#'"),
+    "socket_connections": (
+        "INSERT INTO socket_connections (id, crawler_key, node_id) VALUES ('#', 'c', 'n')",
+        "id = '#'",
+    ),
+}
+"""For each table how a row number # is made, beside a job with the path g/#, and how it is found."""
+
+
+class OddRowsTests(NodeTestCase):
+    """A row for each odd value of each column of all tables."""
+
+    def _write(self) -> Mapping[str, int]:
+        """Write them. How many each table accepted."""
+        self.assertEqual(set(ROWS), set(TABLES) - {"write_probe"})  # whose rows are never kept
+        accepted = dict.fromkeys(ROWS, 0)
+        with admin(self.database_url) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT a.attrelid::regclass::text, a.attname, coalesce(b.typname, t.typname) FROM pg_attribute a"
+                " JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON b.oid = t.typbasetype"
+                " WHERE a.attrelid = ANY (%s::text[]::regclass[]) AND a.attnum > 0 AND NOT a.attisdropped"
+                " AND a.attidentity = '' ORDER BY 1, 2",
+                (list(ROWS),),
+            )
+            columns = [(table, column, value) for table, column, kind in cursor.fetchall() for value in VALUES[kind]]
+            for number, (table, column, value) in enumerate(columns):
+                made, found = (sql.replace("#", str(number)) for sql in ROWS[table])
+                new_job = f"INSERT INTO jobs (account_id, command, full_path) VALUES ('%s', 'issues', 'g/{number}')"
+                if table == "accounts":
+                    cursor.execute(f"{made}; {new_job % number}")
+                else:
+                    cursor.execute(f"{new_job % 'acct'}; {made}")
+                try:
+                    cursor.execute(f'UPDATE {table} SET "{column}" = %s WHERE {found}', (value,))
+                    accepted[table] += cursor.rowcount
+                except psycopg2.Error:
+                    continue
+        return accepted
+
+    @in_reactor(120)
+    async def test_all_of_them(self) -> None:
+        """They are shown, jobs are handed out and reported on, old rows are deleted, and the node stays ready."""
+        await self._live_with_them()
+
+    @in_reactor(120)
+    async def test_those_of_an_earlier_version(self) -> None:
+        """The same after an upgrade of tables that took nearly everything."""
+        self.database_url = fresh_database(migrated=False)
+        self.addCleanup(drop_database, self.database_url)
+        upgrade_to(self.database_url, "0004")
+        self.add_account()
+        await self._live_with_them()
+
+    async def _live_with_them(self) -> None:
+        accepted = self._write()
+        self.assertEqual([table for table, count in accepted.items() if count == 0], [])
+        migrate.upgrade(self.database_url)
+        node = await self.node()
+        logged = "SELECT job_id FROM job_tries UNION SELECT job_id FROM job_error_log"
+        jobs = self.query(f"SELECT id FROM jobs WHERE id IN ({logged})")
+        await self._read(node, *[f"/api/v1/jobs/{row[0]}" for row in jobs])
+        crawler = await self.greeted(node, maxJobs=100)
+        while await self._work(crawler):
+            pass
+        left = self.query(
+            "SELECT full_path FROM jobs"
+            " WHERE status = 'queued' AND ready AND account_id = 'acct' AND command = ANY (%s)",
+            list(commands_for(PLAIN_ENTITY_TYPES)),
+        )
+        self.assertEqual(left, [])
+        await node.node.timers.run_once("cleanup")
+        await node.node.timers.run_once("gauges")
+        await self._read(node)
+
+    async def _work(self, crawler: TestCrawler) -> bool:
+        """Take as many jobs as there are room for, and finish them. False when there are none."""
+        crawler.say("job_request", limit=100)
+        jobs = (await crawler.expect("job_response"))["data"]["jobs"]
+        for job in jobs:
+            crawler.progress(job["id"], 1, resumeState={"currentPage": 1})
+            self.assertEqual((await crawler.answer(crawler.complete(job["id"])))["type"], "ack")
+        return bool(jobs)
+
+    async def _read(self, node: InProcessNode, *paths: str) -> None:
+        """Ask for *paths*, and for everything that is not about one job."""
+        lists = [f"/api/v1/{name}?limit=1000" for name in ("accounts", "areas", "crawlers")]
+        after = ""
+        while after is not None:
+            status, answer = await get_json(node.port, f"/api/v1/jobs?limit=1000{after}")
+            self.assertEqual(status, 200)
+            after = answer["next"] and f"&cursor={answer['next']}"
+        for path in (*paths, *lists, "/health/ready", "/health/socket", "/metrics", "/api/v1/stats"):
+            status, answer = await get_json(node.port, path)
+            self.assertEqual(status, 200, f"{path}: {answer}")
+            self.assertTrue(answer or path == "/metrics", f"{path}: no JSON that Python reads")

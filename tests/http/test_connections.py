@@ -1,0 +1,537 @@
+"""Connections, request bodies and answers that take too much time or memory, without a network."""
+
+import json
+import re
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from copilot_socket.http import channel, job_handlers, site
+from copilot_socket.http.channel import READ, REQUEST_TIMEOUT
+from copilot_socket.http.requests import ANSWER_TIMEOUT, LINGER, MANY_CHUNKS, SMALL_CHUNK
+from copilot_socket.http.shares import UNCOUNTED
+from copilot_socket.http.site import Parts, make_site
+from copilot_socket.store.catalog import Listing
+from copilot_socket.store.submission import Submitted
+from tests.http.harness import FakeHealth, Turns
+
+LIVE = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LARGE = b"GET /health/socket HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LIST = b"GET /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n"
+POST = b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+JOB = {"account_id": "acme", "command": "users"}
+
+
+class Transport(StringTransport):
+    """A transport on loopback, whose client does not read while ``full``."""
+
+    bufferSize = 65536
+    aborted = False
+    full = False
+
+    def __init__(self) -> None:
+        super().__init__(peerAddress=IPv4Address("TCP", "127.0.0.1", 5))
+
+    def write(self, data: bytes) -> None:
+        """Take *data*, and complain if it will not be read."""
+        super().write(data)
+        if self.full:
+            self.producer.pauseProducing()
+
+    def read(self) -> None:
+        """The client has read everything."""
+        self.full = False
+        self.producer.resumeProducing()
+
+    def unregisterProducer(self) -> None:
+        """As often as Twisted likes, as its own transports allow."""
+        if self.producer is not None:
+            super().unregisterProducer()
+
+    def loseWriteConnection(self) -> None:
+        """Nothing more is sent."""
+
+    def abortConnection(self) -> None:
+        """Take note."""
+        self.aborted = True
+
+
+class Store:
+    """Stands for the database: what is asked for comes when the test says so."""
+
+    def __init__(self) -> None:
+        self.submitted: list[int] = []
+        self.asked: list[Deferred[Any]] = []
+
+    async def submit(self, jobs: list[Any], _key: object) -> Submitted:
+        """Submission."""
+        self.submitted.append(len(jobs))
+        return await self._ask(Submitted(["id"] * len(jobs), [True] * len(jobs)))
+
+    async def jobs(self, *_args: object) -> Listing:
+        """Catalog."""
+        return await self._ask(Listing([], None))
+
+    def answer(self) -> None:
+        """Answer who asked first."""
+        self.asked.pop(0).callback(None)
+
+    async def _ask(self, answer: Any) -> Any:
+        d: Deferred[None] = Deferred()
+        self.asked.append(d)
+        await d
+        return answer
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, factory: Any) -> None:
+        self.transport = Transport()
+        self.protocol = factory.buildProtocol(None)
+        self.protocol.makeConnection(self.transport)
+
+    def send(self, data: bytes) -> None:
+        """Send *data* at once."""
+        self.protocol.dataReceived(data)
+
+    def leave(self) -> None:
+        """Close the connection."""
+        self.protocol.connectionLost(Failure(ConnectionLost()))
+
+    @property
+    def statuses(self) -> list[int]:
+        """The statuses of the answers so far."""
+        return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+) ", self.transport.value())]
+
+
+class ConnectionTestCase(SynchronousTestCase):
+    """A site without a network and without a database."""
+
+    def setUp(self) -> None:
+        """Make the site."""
+        self.reactor = Turns()
+        self.store: Any = Store()
+        self.health = FakeHealth()
+        self.make()
+
+    def make(self) -> None:
+        """Make it, by the limits as they are now."""
+        unused: Any = None
+        self.slices = site.Slices(self.reactor)
+        self.site: Any = make_site(
+            Parts(
+                submission=self.store,
+                catalog=self.store,
+                accounts=unused,
+                transitions=unused,
+                feed=unused,
+                health=self.health,
+                registry=CollectorRegistry(),
+                reactor=self.reactor,
+                slices=self.slices,
+                wake=lambda: None,
+                token=None,
+            )
+        )
+
+    def connect(self) -> Client:
+        """One more connection."""
+        return Client(self.site)
+
+    @property
+    def body_bytes(self) -> int:
+        """Bytes of bodies that are counted."""
+        return int(self.site.application.bodies.used)
+
+    @property
+    def answer_bytes(self) -> int:
+        """Bytes of answers that are counted."""
+        return int(self.site.application.answers.used)
+
+
+class EndTests(ConnectionTestCase):
+    """Connections that end, and how."""
+
+    def test_absurd_length(self) -> None:
+        """A length of thousands of digits is refused without a crash, as the last header or before others."""
+        for more in (b"", b"X: y\r\n"):
+            client = self.connect()
+            client.send(POST + b"Content-Length: " + b"9" * 5000 + b"\r\n" + more + b"\r\n")
+            self.assertEqual((client.statuses, client.transport.disconnecting), ([400], True))
+            self.assertEqual(self.body_bytes, 0)
+
+    def test_at_any_time(self) -> None:
+        """Wherever a request ends, nothing of it is left, and nothing is logged."""
+        request = POST + b"Content-Length: 100000\r\n\r\n" + b"[1,2]" + b" " * 99_995 + LARGE
+        for length in (*range(0, 150, 7), 50_000, 100_100, len(request)):
+            client = self.connect()
+            client.send(request[:length])
+            client.leave()
+            self.reactor.turn()
+            self.reactor.turn()
+            self.assertEqual((self.body_bytes, self.answer_bytes, self.site.channels), (0, 0, {}), length)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+
+class TimeTests(ConnectionTestCase):
+    """Requests that take long to arrive."""
+
+    def trickle(self, client: Client, data: bytes, every: float) -> float:
+        """Send *data* byte by byte; after how many seconds the connection was closed."""
+        passed = 0.0
+        for place in range(len(data)):
+            client.send(data[place : place + 1])
+            self.reactor.advance(every)
+            passed += every
+            if client.transport.disconnecting:
+                return passed
+        return 0.0
+
+    def test_slow_head(self) -> None:
+        """A head that comes byte by byte ends its connection, its first line or a later one, in time."""
+        for begin in (b"", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\n"):
+            client = self.connect()
+            client.send(begin) if begin else None
+            closed = self.trickle(client, b"X-Filler" * 20, 0.5)
+            self.assertEqual(closed, REQUEST_TIMEOUT)
+
+    def test_slow_body(self) -> None:
+        """So does a body, of a known length or chunked, and then its memory is free."""
+        for begin in (POST + b"Content-Length: 1000000\r\n\r\n", CHUNKED + b"F4240\r\n"):
+            client = self.connect()
+            client.send(begin)
+            self.assertEqual(self.trickle(client, b" " * 200, 0.5), REQUEST_TIMEOUT)
+            client.leave()
+            self.assertEqual(self.body_bytes, 0)
+
+    def test_idle(self) -> None:
+        """A connection on which nothing comes is closed likewise, also between two requests."""
+        client = self.connect()
+        for _ in range(5):
+            self.reactor.advance(REQUEST_TIMEOUT - 1)
+            client.send(LIVE)
+            self.reactor.turn()
+            self.assertFalse(client.transport.disconnecting)
+        self.assertEqual(client.statuses, [200] * 5)
+        self.reactor.advance(REQUEST_TIMEOUT)
+        self.assertTrue(client.transport.disconnecting)
+
+    def test_a_whole_minute_for_each(self) -> None:
+        """The time of a request begins with its first byte, however long the connection was idle."""
+        client = self.connect()
+        self.reactor.advance(REQUEST_TIMEOUT - 1)
+        client.send(LIVE[:10])
+        self.reactor.advance(REQUEST_TIMEOUT - 1)
+        client.send(LIVE[10:])
+        self.assertEqual(client.statuses, [200])
+
+    def test_the_server_takes_its_time(self) -> None:
+        """The time that an answer takes is not the client's, whatever it sends meanwhile."""
+        client = self.connect()
+        client.send(LIST)
+        for _ in range(5):
+            self.reactor.advance(REQUEST_TIMEOUT)
+            client.send(b"G")
+        self.assertFalse(client.transport.disconnecting)
+        self.store.answer()
+        self.assertEqual(client.statuses, [200])
+
+
+class AnswerTests(ConnectionTestCase):
+    """Answers that pile up."""
+
+    def setUp(self) -> None:
+        """Have a large answer."""
+        super().setUp()
+        self.health.database = {"filler": "x" * 100_000}
+
+    def test_pipelined(self) -> None:
+        """Of requests that come together one is answered in a turn."""
+        client = self.connect()
+        client.send(LIVE * 4)
+        for answers in (1, 2, 3, 4, 4):
+            self.assertEqual(len(client.statuses), answers)
+            self.reactor.turn()
+
+    def test_unread(self) -> None:
+        """While an answer is not read, no further request is answered, nor are many read; then they are."""
+        client = self.connect()
+        client.transport.full = True
+        client.send(LARGE * 2)
+        for _ in range(50):
+            self.reactor.turn()
+            client.send(LIVE * 20)
+        self.assertEqual(client.statuses, [200])
+        self.assertEqual(client.transport.producerState, "paused")
+        client.transport.read()
+        self.reactor.turn()
+        self.assertEqual(client.statuses, [200, 200])
+
+    def test_never_read(self) -> None:
+        """An answer that is not read in time ends its connection, and its memory is free."""
+        client = self.connect()
+        client.transport.full = True
+        client.send(LARGE)
+        self.assertGreater(self.answer_bytes, 100_000)
+        self.reactor.advance(ANSWER_TIMEOUT - 1)
+        self.assertFalse(client.transport.aborted)
+        self.reactor.advance(1)
+        self.assertTrue(client.transport.aborted)
+        client.leave()
+        self.assertEqual((self.answer_bytes, self.reactor.getDelayedCalls()[1:]), (0, []))
+
+    def test_read_in_time(self) -> None:
+        """One that is read in time leaves its connection as it was."""
+        client = self.connect()
+        client.transport.full = True
+        client.send(LARGE)
+        self.reactor.advance(ANSWER_TIMEOUT - 1)
+        client.transport.read()
+        self.reactor.turn()
+        self.assertEqual(self.answer_bytes, 0)
+        self.reactor.advance(REQUEST_TIMEOUT - 1)
+        client.send(LIVE)
+        self.assertEqual(client.statuses, [200, 200])
+        self.assertFalse(client.transport.aborted)
+
+    def test_last_answer(self) -> None:
+        """The rest of the last answer has to be read in time, too."""
+        client = self.connect()
+        client.send(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        self.reactor.turn()
+        self.assertTrue(client.transport.disconnecting)
+        self.reactor.pump([REQUEST_TIMEOUT, channel.Channel.abortTimeout - 1])
+        self.assertFalse(client.transport.aborted)
+        self.reactor.advance(1)
+        self.assertTrue(client.transport.aborted)
+
+    def test_stream(self) -> None:
+        """What the client of a stream sends is thrown away, however much it is and whether it reads or not."""
+        client = self.connect()
+        client.send(LIST.replace(b"localhost", b"localhost\r\nConnection: close"))
+        for _ in range(100):
+            client.send(b"x" * 10_000)
+        self.assertEqual(client.transport.producerState, "producing")
+        client.protocol.pauseProducing()
+        self.assertEqual(client.transport.producerState, "paused")
+        client.protocol.resumeProducing()
+        self.assertEqual(client.transport.producerState, "producing")
+        self.assertEqual(client.protocol._dataBuffer, [])
+
+    def test_all_together(self) -> None:
+        """Unread answers are bounded over all connections: a further large one is refused, a small one is not."""
+        self.patch(site, "MAX_ANSWERS", 250_000)
+        self.make()
+        slow = [self.connect() for _ in range(2)]
+        for client in slow:
+            client.transport.full = True
+            client.send(LARGE)
+        other = self.connect()
+        other.send(LARGE)
+        self.reactor.turn()
+        other.send(LIVE)
+        self.assertEqual(other.statuses, [503, 200])
+        self.assertIn(b"Retry-After: 1\r\n", other.transport.value())
+        slow[0].leave()
+        self.reactor.turn()
+        other.send(LARGE)
+        self.reactor.turn()
+        self.assertEqual(other.statuses, [503, 200, 200])
+
+
+class BodyTests(ConnectionTestCase):
+    """Bodies in flight."""
+
+    def setUp(self) -> None:
+        """Have room for less than four large ones."""
+        super().setUp()
+        self.patch(site, "MAX_BODIES", 350_000)
+        self.make()
+
+    def post(self, length: int, sent: bytes = b"") -> Client:
+        """A connection that says how long its body is, and sends *sent* of it."""
+        client = self.connect()
+        client.send(POST + b"Content-Length: %d\r\n\r\n" % length + sent)
+        return client
+
+    def jobs(self, size: int) -> bytes:
+        """A list of one job in *size* bytes."""
+        body = json.dumps([JOB]).encode()
+        return body + b" " * (size - len(body))
+
+    def test_declared(self) -> None:
+        """What does not fit is refused before its body is read; what is small is not counted."""
+        for _ in range(3):
+            self.assertEqual(self.post(100_000).statuses, [])
+        refused = self.post(100_000)
+        self.assertEqual(refused.statuses, [503])
+        self.assertIn(b"Retry-After: 1\r\n", refused.transport.value())
+        self.assertEqual(self.body_bytes, 300_000)
+        small = self.post(UNCOUNTED, self.jobs(UNCOUNTED))
+        self.store.answer()
+        self.assertEqual(small.statuses, [201])
+
+    def test_chunked(self) -> None:
+        """A chunked body counts as it grows, and is refused when there is no more room."""
+        self.post(100_000)
+        client = self.connect()
+        client.send(CHUNKED)
+        for size in range(50_000, 400_000, 50_000):
+            client.send(b"C350\r\n" + b" " * 50_000 + b"\r\n")
+            expected = size if UNCOUNTED < size <= 250_000 else 0
+            self.assertEqual(self.body_bytes, 100_000 + expected)
+        self.assertEqual(client.statuses, [503])
+
+    def test_freed(self) -> None:
+        """The room is free at once when the client goes away, is refused, or has its answer."""
+        self.post(300_000, b" " * 1000).leave()
+        self.assertEqual(self.body_bytes, 0)
+        client = self.connect()
+        client.send(CHUNKED + b"30D40\r\n" + b" " * 200_000 + b"\r\nnonsense\r\n")
+        client.leave()
+        self.assertEqual(self.body_bytes, 0)
+        client = self.post(300_000, self.jobs(300_000))
+        for _ in range(20):
+            self.reactor.turn()
+        self.assertEqual((client.statuses, self.body_bytes), ([], 300_000))
+        self.store.answer()
+        self.assertEqual((client.statuses, self.body_bytes), ([201], 0))
+
+    def test_gone_while_it_is_read(self) -> None:
+        """Nobody goes on with a body whose client has gone, and its room is free."""
+        body = b"[" + b"{}," * 30_000 + b"{}]"
+        client = self.post(len(body), body)
+        self.reactor.turn()
+        client.leave()
+        self.assertEqual(self.body_bytes, len(body))
+        for _ in range(3):
+            self.reactor.turn()
+        self.assertEqual((self.body_bytes, self.store.submitted), (0, []))
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_gone_while_it_is_stored(self) -> None:
+        """What a handler still works with stays counted until it is done."""
+        client = self.post(300_000, self.jobs(300_000))
+        for _ in range(20):
+            self.reactor.turn()
+        client.leave()
+        self.assertEqual((self.store.submitted, self.body_bytes), ([1], 300_000))
+        self.store.answer()
+        self.assertEqual(self.body_bytes, 0)
+
+    def test_a_few_at_a_time(self) -> None:
+        """Of large submissions a few are worked on, the others wait as bytes; small ones do not wait."""
+        self.patch(job_handlers, "LARGE_SUBMISSIONS", 2)
+        self.make()
+        clients = [self.post(100_000, self.jobs(100_000)) for _ in range(3)]
+        for _ in range(20):
+            self.reactor.turn()
+        self.assertEqual(len(self.store.submitted), 2)
+        self.post(UNCOUNTED, self.jobs(UNCOUNTED))
+        self.assertEqual(len(self.store.submitted), 3)
+        self.store.answer()
+        for _ in range(20):
+            self.reactor.turn()
+        self.assertEqual(len(self.store.submitted), 4)
+        self.assertEqual([client.statuses for client in clients], [[201], [], []])
+
+    def test_gone_while_it_waits(self) -> None:
+        """Nobody begins with a large submission whose client has gone meanwhile."""
+        self.patch(job_handlers, "LARGE_SUBMISSIONS", 1)
+        self.make()
+        first, second = (self.post(100_000, self.jobs(100_000)) for _ in range(2))
+        for _ in range(20):
+            self.reactor.turn()
+        second.leave()
+        self.store.answer()
+        for _ in range(20):
+            self.reactor.turn()
+        self.assertEqual((first.statuses, len(self.store.submitted), self.body_bytes), ([201], 1, 0))
+
+    def test_small_chunks(self) -> None:
+        """A body in very many very small chunks is refused; as many of a fair size are not."""
+        for size, statuses in ((1, [400]), (SMALL_CHUNK - 1, [400]), (SMALL_CHUNK, [])):
+            client = self.connect()
+            client.send(CHUNKED + (b"%x\r\n" % size + b" " * size + b"\r\n") * (MANY_CHUNKS + 1))
+            self.assertEqual(client.statuses, statuses, size)
+            client.leave()
+
+    def test_after_a_refusal(self) -> None:
+        """What comes after a refusal is thrown away unparsed, and the client has a moment to read why."""
+        for begin in (POST + b"Content-Length: 999999999\r\n\r\n", CHUNKED + b"1\r\nx\r\n" * MANY_CHUNKS):
+            client = self.connect()
+            client.send(begin)
+            said = client.transport.value()
+            self.assertEqual(len(client.statuses), 1)
+            client.send(b"nonsense, which no decoder would take\r\n" * 1000)
+            self.assertEqual(client.transport.value(), said)
+            self.assertFalse(client.transport.disconnecting)
+            self.reactor.advance(LINGER)
+            self.assertTrue(client.transport.aborted)
+            client.leave()
+
+    def test_reading(self) -> None:
+        """Little is read at once of what takes time for each byte: heads and chunks."""
+        client = self.connect()
+        self.assertEqual(client.transport.bufferSize, READ)
+        client.send(CHUNKED)
+        self.assertEqual(client.transport.bufferSize, READ)
+        client = self.post(300_000)
+        self.assertEqual(client.transport.bufferSize, 65536)
+        client.send(self.jobs(300_000))
+        self.assertEqual(client.transport.bufferSize, READ)
+
+
+class LimitTests(ConnectionTestCase):
+    """The number of connections."""
+
+    def setUp(self) -> None:
+        """Three may be open."""
+        super().setUp()
+        self.patch(channel, "MAX_CONNECTIONS", 3)
+
+    def aborted(self, clients: list[Client]) -> list[bool]:
+        """Which of *clients* were cut off."""
+        return [client.transport.aborted for client in clients]
+
+    def test_the_oldest_goes(self) -> None:
+        """One more than there may be costs the oldest that waits for no answer its connection."""
+        clients = [self.connect() for _ in range(3)]
+        clients[0].send(LIST)
+        clients[1].send(LIST[:20])
+        clients.append(self.connect())
+        self.assertEqual(self.aborted(clients), [False, True, False, False])
+        clients[1].leave()
+        clients.append(self.connect())
+        self.assertEqual(self.aborted(clients), [False, True, True, False, False])
+
+    def test_all_wait(self) -> None:
+        """Where all wait for answers the new one has to go, whatever they send meanwhile."""
+        clients = [self.connect() for _ in range(3)]
+        for client in clients:
+            client.send(LIST)
+            client.send(LIST)
+        late = self.connect()
+        self.assertEqual(self.aborted([*clients, late]), [False, False, False, True])
+        late.leave()
+        self.store.answer()
+        self.reactor.turn()
+        clients[0].leave()
+        clients.append(self.connect())
+        self.assertEqual(self.aborted(clients), [False] * 4)
+
+    def test_answered(self) -> None:
+        """A connection whose answer is out may go again."""
+        clients = [self.connect() for _ in range(3)]
+        clients[0].send(LIVE)
+        self.reactor.turn()
+        clients.append(self.connect())
+        self.assertEqual(self.aborted(clients), [True, False, False, False])

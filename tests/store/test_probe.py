@@ -1,0 +1,310 @@
+"""Every state of a database that a node can't work with, on a real PostgreSQL."""
+
+import os
+import shutil
+import signal
+import socket
+import uuid
+from typing import Any
+
+from cryptography.fernet import Fernet
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import LogLevel, capturedLogs, formatEvent
+
+from copilot_socket.core.causes import Cause
+from copilot_socket.core.vault import Vault
+from copilot_socket.store import migrate
+from copilot_socket.store import probe as probe_module
+from copilot_socket.store.connection import Limits
+from copilot_socket.store.embedded import EmbeddedPostgres
+from copilot_socket.store.outage import Outages
+from copilot_socket.store.probe import ACCOUNTS, WRITE_EVERY, Probe
+from tests.support.crawler import reactor
+from tests.support.postgres import (
+    FAST,
+    NO_SPACE,
+    DatabaseTestCase,
+    as_role,
+    execute,
+    reachable_directory,
+    server_url,
+)
+
+
+class ProbeTestCase(DatabaseTestCase):
+    """``await self.look()`` gives the cause, and what was logged as errors."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.probe = self.make(self.database_url)
+
+    def make(self, url: str, *keys: str) -> Probe:
+        """A probe of the database at *url*."""
+        probe = Probe(url, Vault(keys), Outages(reactor), reactor, Limits())
+        self.addCleanup(probe.close)
+        return probe
+
+    async def look(self, probe: Probe | None = None) -> tuple[Cause | None, list[str]]:
+        """One look."""
+        probe = probe or self.probe
+        with capturedLogs() as events:
+            await probe.look()
+        return probe.cause, [formatEvent(event) for event in events if event["log_level"] >= LogLevel.error]
+
+    async def looks(self, count: int) -> Cause | None:
+        """Several."""
+        for _ in range(count):
+            await self.probe.look()
+        return self.probe.cause
+
+
+class StateTests(ProbeTestCase):
+    """Sessions, tables and rights."""
+
+    async def test_all_is_well(self) -> None:
+        """Nothing is known before the first look; then nothing is wrong."""
+        self.assertEqual((self.probe.cause, self.probe.answers), (None, False))
+        self.assertEqual(await self.look(), (None, []))
+        self.assertTrue(self.probe.answers)
+
+    async def test_writing(self) -> None:
+        """Now and then a page is written that was not there before; no row of it is ever seen."""
+        sizes = []
+        for _ in range(2 * WRITE_EVERY + 1):
+            self.assertEqual(await self.look(), (None, []))
+            [(size, rows)] = self.query(
+                "SELECT pg_relation_size('write_probe')::int / 8192, count(*) FROM write_probe"
+            )
+            sizes.append(size)
+            self.assertEqual(rows, 0)
+        self.assertEqual(sizes, [1] * WRITE_EVERY + [2] * WRITE_EVERY + [3])
+
+    async def test_no_pages_without_end(self) -> None:
+        """Where nobody gives the pages back, there is an end to them."""
+        self.query("INSERT INTO write_probe SELECT repeat('x', 8000) FROM generate_series(1, 64 * 128)")
+        self.assertEqual(await self.look(), (None, []))
+        self.assertEqual(self.query("SELECT pg_relation_size('write_probe') / 1048576"), [(64,)])
+
+    async def test_nothing_in_the_log_of_changes(self) -> None:
+        """The table is unlogged: a write costs the WAL some bytes, not a page."""
+        self.assertEqual(self.query("SELECT relpersistence FROM pg_class WHERE relname = 'write_probe'"), [("u",)])
+
+    async def test_read_only(self) -> None:
+        """A database that was made read-only answers, and is none to work with; it is looked for at once again."""
+        name = self.query("SELECT current_database()")[0][0]
+        for setting in ("on", "off"):
+            execute(server_url(), f'ALTER DATABASE "{name}" SET default_transaction_read_only = {setting}')
+            self.probe.close()
+            self.probe = self.make(self.database_url)
+            cause, lines = await self.look()
+            expected = [] if setting == "off" else ["The database is read-only: transaction_read_only is on"]
+            self.assertEqual((cause, lines), (Cause.READ_ONLY if setting == "on" else None, expected))
+            self.assertTrue(self.probe.answers)
+
+    async def test_full_disk(self) -> None:
+        """A disk that takes no new page shows at the next write; that it has room again, at the next look."""
+        await self.look()
+        self.query(NO_SPACE)
+        self.assertIs(await self.looks(WRITE_EVERY - 1), None)
+        cause, lines = await self.look()
+        self.assertIs(cause, Cause.DISK_FULL)
+        self.assertEqual(len(lines), 1)
+        self.assertIn("Disk full: PostgreSQL has no space left: could not extend file", lines[0])
+        self.assertEqual(await self.look(), (Cause.DISK_FULL, []), "told once")
+        self.query("DROP TRIGGER refuse ON write_probe")
+        self.assertEqual(await self.look(), (None, []))
+
+    async def test_tables(self) -> None:
+        """A table that has gone is named in the log."""
+        await self.look()
+        self.query("ALTER TABLE idempotency_keys RENAME TO gone")
+        self.assertIs(await self.looks(WRITE_EVERY), Cause.TABLES)
+        self.query("ALTER TABLE gone RENAME TO idempotency_keys; ALTER TABLE write_probe RENAME TO gone")
+        probe = self.make(self.database_url)
+        self.assertEqual(
+            await self.look(probe), (Cause.TABLES, ["Tables or columns of the database are missing: write_probe"])
+        )
+
+    async def test_rights(self) -> None:
+        """Rights that were revoked, and those that are granted again."""
+        role = f"probe_{uuid.uuid4().hex}"
+        self.query(
+            f"CREATE ROLE {role} LOGIN; GRANT USAGE ON SEQUENCE job_order TO {role}; "
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
+        )
+        self.addCleanup(execute, server_url(), f"DROP ROLE {role}")
+        self.addCleanup(self.query, f"DROP OWNED BY {role}")
+        self.probe = self.make(as_role(self.database_url, role))
+        self.assertEqual(await self.look(), (None, []))
+        self.query(f"REVOKE UPDATE ON jobs FROM {role}")
+        self.assertIs(await self.looks(WRITE_EVERY), Cause.RIGHTS)
+        self.query(f"GRANT UPDATE ON jobs TO {role}")
+        self.assertEqual(await self.look(), (None, []))
+
+    async def test_whatever_else(self) -> None:
+        """An error of which nobody has thought is one all the same."""
+        self.query("ALTER TABLE write_probe ADD CHECK (payload <> repeat('x', 8000))")
+        cause, lines = await self.look()
+        self.assertIs(cause, Cause.REFUSES)
+        self.assertIn("PostgreSQL refuses statements: new row for relation", lines[0])
+
+    async def test_time_outs_of_its_own(self) -> None:
+        """Its time-out holds for its transactions only: a pooler may give the session to somebody else."""
+        await self.looks(WRITE_EVERY + 1)
+        left = await self.probe._connection.query("SHOW statement_timeout")
+        self.assertEqual(left, [(f"{Limits().query:g}s",)])
+
+
+class KeyTests(ProbeTestCase):
+    """Tokens of accounts, and the keys of this node."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.key, self.other = (Fernet.generate_key().decode() for _ in range(2))
+
+    def put(self, account: str, access: str, refresh: str | None = None) -> None:
+        """An account whose tokens stand so in the database."""
+        self.query(
+            "INSERT INTO accounts (id, provider, gitlab_url, access_token, refresh_token) "
+            "VALUES (%s, 'gitlab-onprem', 'http://gitlab.test', %s, %s) "
+            "ON CONFLICT (id) DO UPDATE SET access_token = excluded.access_token",
+            account,
+            access,
+            refresh,
+        )
+
+    def sealed(self, *keys: str) -> str:
+        """A token, encrypted with the first of *keys*."""
+        return Vault(keys).encrypt("token")
+
+    async def test_the_right_keys(self) -> None:
+        """Any of several keys will do; a token in clear needs none."""
+        self.put("new", self.sealed(self.key), self.sealed(self.other))
+        self.put("plain", "token")
+        self.assertEqual(await self.look(self.make(self.database_url, self.other, self.key)), (None, []))
+
+    async def test_a_wrong_key(self) -> None:
+        """A key that decrypts nothing is told of with the account, once; so is a key that is not set."""
+        self.put("a", self.sealed(self.key))
+        self.put("plain", "token")
+        for keys in ((self.other,), ()):
+            probe = self.make(self.database_url, *keys)
+            cause, lines = await self.look(probe)
+            self.assertIs(cause, Cause.SECRET_KEY)
+            self.assertEqual(len(lines), 1)
+            self.assertIn("COPILOT_SECRET_KEY does not decrypt the stored tokens of account a:", lines[0])
+            self.assertEqual(await self.look(probe), (Cause.SECRET_KEY, []))
+            self.assertTrue(probe.answers)
+
+    async def test_a_refresh_token_only(self) -> None:
+        """The token that gets the next one counts as well."""
+        self.put("a", "token", self.sealed(self.key))
+        self.assertIs((await self.look(self.make(self.database_url, self.other)))[0], Cause.SECRET_KEY)
+
+    async def test_renewed(self) -> None:
+        """Once the account has tokens of this key all is well, at the next look."""
+        self.put("a", self.sealed(self.key))
+        probe = self.make(self.database_url, self.other)
+        await self.look(probe)
+        self.put("a", self.sealed(self.other))
+        self.assertEqual(await self.look(probe), (None, []))
+
+    async def test_expired(self) -> None:
+        """Tokens that nobody uses any more are none to stop for."""
+        self.put("a", self.sealed(self.key))
+        self.query("UPDATE accounts SET credential_status = 'expired'")
+        self.assertEqual(await self.look(self.make(self.database_url, self.other)), (None, []))
+
+    async def test_one_of_many(self) -> None:
+        """An account with another key stops no node; it is found wherever it stands, and told of once."""
+        for number in range(2 * ACCOUNTS + 5):
+            self.put(f"{number:03}", self.sealed(self.key))
+        self.put("010a", self.sealed(self.other))
+        self.put("024a", self.sealed(self.other))
+        probe = self.make(self.database_url, self.key)
+        lines = [line for _ in range(7) for line in (await self.look(probe))[1]]
+        self.assertIs(probe.cause, None)
+        self.assertEqual([line.split()[9] for line in lines], ["010a:", "024a:"])
+
+
+class ServerTests(ProbeTestCase):
+    """A server of the test's own: one that stops, stands still, or follows another."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        directory = reachable_directory()
+        self.postgres = EmbeddedPostgres(directory, FAST)
+        self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
+        self.addCleanup(self.postgres.stop, only_if_unused=False)
+        url = self.postgres.start()
+        migrate.upgrade(url)
+        self.probe = self.make(url)
+        self.data = directory / "postgres"
+
+    async def test_a_standby(self) -> None:
+        """A standby answers, and is none to work with."""
+        self.postgres.stop(only_if_unused=False)
+        (self.data / "standby.signal").touch()
+        self.postgres.start()
+        cause, lines = await self.look()
+        self.assertEqual((cause, self.probe.answers), (Cause.STANDBY, True))
+        self.assertEqual(lines, ["PostgreSQL is in recovery (a standby): pg_is_in_recovery() is true"])
+
+    async def test_stopped(self) -> None:
+        """A server that is not there, and then is again."""
+        self.assertEqual(await self.look(), (None, []))
+        self.postgres.stop(only_if_unused=False)
+        causes = [(await self.look())[0] for _ in range(2)]
+        self.assertEqual((causes, self.probe.answers), ([Cause.UNREACHABLE] * 2, False))
+        self.postgres.start()
+        self.assertEqual(await self.look(), (None, []))
+
+    async def test_standing_still(self) -> None:
+        """A server that does not answer is given up, and asked over a new connection from then on."""
+        self.patch(probe_module, "PATIENCE", 0.2)
+        self.probe = self.make(self.probe._connection._dsn)
+        await self.look()
+        [(backend,)] = await self.probe._connection.query("SELECT pg_backend_pid()")
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            cause, lines = await self.look()
+            self.assertEqual((cause, self.probe.answers), (Cause.NO_ANSWER, False))
+            self.assertEqual(lines, ["The database does not answer: no answer within 0.2 s"])
+            await deferLater(reactor, 0)  # the next look comes in another turn of the reactor
+            self.assertEqual(await self.look(), (None, []))
+        finally:
+            os.kill(backend, signal.SIGCONT)
+
+
+class SilenceTests(ProbeTestCase):
+    """Something that takes connections and says nothing."""
+
+    async def test_while_connecting(self) -> None:
+        """It is given up like a server that stands still."""
+        self.patch(probe_module, "PATIENCE", 0.2)
+        with socket.socket() as mute:
+            mute.bind(("127.0.0.1", 0))
+            mute.listen()
+            probe = self.make(f"postgresql://a@127.0.0.1:{mute.getsockname()[1]}/d")
+            self.assertEqual((await self.look(probe))[0], Cause.NO_ANSWER)
+
+    async def test_a_lock(self) -> None:
+        """Nor does a table that is locked keep it waiting for long."""
+        self.patch(probe_module, "PATIENCE", 0.2)
+        probe = self.make(self.database_url)
+        await self.look(probe)
+
+        async def locked(tx: Any) -> None:
+            await tx.query("LOCK TABLE accounts")
+            self.assertEqual((await self.look(probe))[0], Cause.NO_ANSWER)
+            self.assertTrue(probe.answers)
+
+        await self.probe._connection.transaction(locked)
+        self.assertEqual(await self.look(probe), (None, []))
+
+    async def test_the_end(self) -> None:
+        """A look that is under way when the node stops ends, and is worth no line."""
+        looking = Deferred.fromCoroutine(self.look())
+        self.probe.close()
+        self.assertEqual((await looking)[1], [])

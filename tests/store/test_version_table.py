@@ -1,0 +1,139 @@
+"""Which revision a database is at: a table of our own, where there was one that others use too."""
+
+import threading
+import uuid
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from copilot_socket.store import migrate
+from copilot_socket.store.migrate import RightsError, SchemaError, Standing
+from tests.support.postgres import (
+    admin,
+    as_role,
+    drop_database,
+    execute,
+    fresh_database,
+    name_of,
+    server_url,
+    with_search_path,
+)
+from tests.support.revisions import upgrade_to
+
+
+class VersionTableTests(SynchronousTestCase):
+    """Each test has a database of its own."""
+
+    def setUp(self) -> None:
+        """An empty database."""
+        self.url = fresh_database(migrated=False)
+        self.addCleanup(drop_database, self.url)
+
+    def query(self, statement: str) -> list[tuple[object, ...]]:
+        """Its rows."""
+        with admin(self.url) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall()
+
+    def role(self) -> str:
+        """A new role that may use the schema public."""
+        role = f"versions_{uuid.uuid4().hex}"
+        execute(self.url, f"CREATE ROLE {role} LOGIN; GRANT ALL ON SCHEMA public TO {role}")
+        self.addCleanup(execute, server_url(), f"DROP ROLE {role}")
+        self.addCleanup(execute, self.url, f"DROP OWNED BY {role}")
+        return role
+
+    def foreign(self, revision: str = "a1b2c3d4") -> None:
+        """What another program's Alembic has written down."""
+        execute(
+            self.url,
+            "CREATE TABLE IF NOT EXISTS alembic_version (version_num varchar(32) PRIMARY KEY);"
+            f"INSERT INTO alembic_version VALUES ('{revision}')",
+        )
+
+    def assert_ours(self) -> None:
+        """The table is ours, and says that everything is up to date."""
+        self.assertEqual(self.query("SELECT version_num FROM copilot_socket_version"), [(migrate.head(),)])
+        self.assertEqual(migrate.check(self.url).standing, Standing.UP_TO_DATE)
+        self.assertEqual(migrate.upgrade(self.url).standing, Standing.UP_TO_DATE)
+
+    def test_beside_another_alembic(self) -> None:
+        """Another program's table is no revision of ours, and stays as it is."""
+        self.foreign()
+        self.assertEqual(migrate.check(self.url).standing, Standing.EMPTY)
+        self.assertEqual(migrate.upgrade(self.url).standing, Standing.EMPTY)
+        self.assertEqual(self.query("TABLE alembic_version"), [("a1b2c3d4",)])
+        self.assert_ours()
+
+    def test_what_nobody_else_uses_is_renamed(self) -> None:
+        """An older installation's table keeps its rights under its new name, and alembic_version is gone."""
+        upgrade_to(self.url, "0004")
+        role = self.role()
+        execute(self.url, f"GRANT SELECT ON alembic_version TO {role}")
+        state = migrate.check(self.url)
+        self.assertEqual((state.standing, state.current), (Standing.BEHIND, "0004_reserve"))
+        with self.assertRaisesRegex(SchemaError, "is at revision 0004_reserve"):
+            migrate.require_current(self.url, upgrade=False)
+        self.assertEqual(migrate.upgrade(self.url).current, "0004_reserve")
+        self.assertEqual(self.query("SELECT to_regclass('alembic_version')"), [(None,)])
+        self.assertEqual(migrate.check(as_role(self.url, role)).standing, Standing.UP_TO_DATE)
+        self.assert_ours()
+
+    def test_shared_with_another_alembic(self) -> None:
+        """Only our row moves out of a table that is shared."""
+        upgrade_to(self.url, "0004")
+        self.foreign()
+        self.assertEqual(migrate.check(self.url).current, "0004_reserve")
+        migrate.upgrade(self.url)
+        self.assertEqual(self.query("TABLE alembic_version"), [("a1b2c3d4",)])
+        self.assert_ours()
+
+    def test_of_another_owner(self) -> None:
+        """A table that another role has made is left, without our row."""
+        upgrade_to(self.url, "0004")
+        execute(self.url, f"ALTER TABLE alembic_version OWNER TO {self.role()}")
+        migrate.upgrade(self.url)
+        self.assertEqual(self.query("TABLE alembic_version"), [])
+        self.assert_ours()
+
+    def test_in_another_schema(self) -> None:
+        """Where ours were made in one schema and the version was written into another, the table goes to ours."""
+        self.foreign()
+        execute(self.url, "CREATE SCHEMA crawling; DELETE FROM alembic_version")
+        url, public = with_search_path(self.url, "crawling,public"), self.url
+        upgrade_to(url, "0004")
+        self.foreign()
+        self.assertEqual(self.query("SELECT count(*)::int FROM public.alembic_version"), [(2,)])
+        migrate.upgrade(url)
+        self.assertEqual(self.query("TABLE public.alembic_version"), [("a1b2c3d4",)])
+        self.assertEqual(self.query("TABLE crawling.copilot_socket_version"), [(migrate.head(),)])
+        self.assertEqual(migrate.check(public).standing, Standing.EMPTY)
+
+    def test_that_may_not_be_read(self) -> None:
+        """Another program's table need not be readable; ours must be."""
+        role = self.role()
+        self.foreign()
+        self.assertEqual(migrate.check(as_role(self.url, role)).standing, Standing.EMPTY)
+        migrate.upgrade(self.url)
+        with self.assertRaisesRegex(RightsError, "copilot_socket_version"):
+            migrate.check(as_role(self.url, role))
+
+    def test_two_at_once(self) -> None:
+        """Of several that upgrade an older installation together one does it, whatever their default; none fails."""
+        upgrade_to(self.url, "0004")
+        setting = "default_transaction_isolation = 'serializable'"
+        execute(self.url, f'ALTER DATABASE "{name_of(self.url)}" SET {setting}')
+        found: list[object] = []
+
+        def upgrade() -> None:
+            try:
+                found.append(migrate.upgrade(self.url).standing)
+            except Exception as error:  # told in the assertion
+                found.append(error)
+
+        threads = [threading.Thread(target=upgrade) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertCountEqual(found, [Standing.BEHIND, Standing.UP_TO_DATE, Standing.UP_TO_DATE])
+        self.assert_ours()

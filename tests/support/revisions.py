@@ -1,0 +1,30 @@
+"""Databases as earlier versions left them."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from copilot_socket.store import migrate
+
+_FORMER_ENV = """
+from alembic import context
+
+context.configure(connection=context.config.attributes["connection"])
+with context.begin_transaction():
+    context.run_migrations()
+"""
+"""How the steps up to 0004 were run: with Alembic's own name for the table of versions."""
+
+
+def upgrade_to(url: str, number: str) -> None:
+    """Bring the database to our revision *number* (four digits, up to 0004), as the version of that time did."""
+    directory = Path(tempfile.mkdtemp())
+    try:
+        (directory / "versions").mkdir()
+        for path in (migrate.MIGRATIONS / "versions").glob("[0-9]*"):
+            if path.name[:4] <= number:
+                shutil.copy(path, directory / "versions")
+        (directory / "env.py").write_text(_FORMER_ENV)
+        migrate.upgrade(url, directory)
+    finally:
+        shutil.rmtree(directory)
