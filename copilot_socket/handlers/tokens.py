@@ -241,7 +241,8 @@ class Tokens:
             if credential.status != "valid":
                 raise Refused(credential.error or "the account's credential has expired")
             if credential.wait is not None and credential.wait > 0:
-                raise Unavailable(f"{credential.error}; GitLab is asked again later", credential.wait)
+                why = credential.error or "the last refresh failed"
+                raise Unavailable(f"{why}; GitLab is asked again later", min(credential.wait, LONGEST_WAIT))
             if self._stopping:
                 raise Unavailable("the node stops")
             if not credential.being_refreshed:

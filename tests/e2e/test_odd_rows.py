@@ -87,6 +87,10 @@ ROWS: Mapping[str, tuple[str, str]] = {
     ),
     "jobs": ("SELECT", "full_path = 'g/#'"),
     "nodes": ("INSERT INTO nodes VALUES ('#', 'h', 1, now(), now() + interval '1 hour')", "id = '#'"),
+    "oauth_clients": (
+        "INSERT INTO oauth_clients (origin, client_id) VALUES ('https://h#.test', 'x')",
+        "origin = 'https://h#.test'",
+    ),
     "socket_connections": (
         "INSERT INTO socket_connections (id, crawler_key, node_id) VALUES ('#', 'c', 'n')",
         "id = '#'",

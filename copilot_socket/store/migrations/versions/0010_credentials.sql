@@ -13,7 +13,7 @@ RETURN (
 
 ALTER TABLE accounts
   -- Why the last refresh brought no token, and when that was; no reason after one that did, neither for a new credential.
-  ADD COLUMN credential_error text,
+  ADD COLUMN credential_error text CHECK (octet_length(credential_error) <= 1024),
   ADD COLUMN credential_checked_at bounded_timestamptz,
   -- How many refreshes in a row have failed, and when GitLab may be asked again.
   ADD COLUMN refresh_failures natural_number NOT NULL DEFAULT 0,
@@ -24,7 +24,7 @@ ALTER TABLE accounts
 CREATE TABLE oauth_clients (
   origin        text PRIMARY KEY CHECK (coalesce(copilot_origin(origin) = origin, false)),
   client_id     text NOT NULL CHECK (octet_length(client_id) BETWEEN 1 AND 1024),
-  client_secret text,
+  client_secret stored_token,
   redirect_uri  text CHECK (octet_length(redirect_uri) BETWEEN 1 AND 2048),
   created_at    bounded_timestamptz NOT NULL DEFAULT now(),
   updated_at    bounded_timestamptz NOT NULL DEFAULT now()
