@@ -6,8 +6,11 @@ from copilot_socket.config import Config
 from copilot_socket.handlers.activity import MAX_MEMORY_USAGE, SMALL
 from copilot_socket.http.channel import MAX_CONNECTIONS
 from copilot_socket.http.feed import MAX_STREAMS, MAX_WAITING
+from copilot_socket.http.job_handlers import LARGE_SUBMISSIONS
+from copilot_socket.http.requests import MAX_BODY
 from copilot_socket.http.shares import MAX_ANSWERS, MAX_BODIES, UNCOUNTED
 from copilot_socket.store.database import DEDICATED
+from copilot_socket.store.submission import MAX_JOBS
 from copilot_socket.store.write_queue import HIGH_SIZE
 from copilot_socket.wire.limits import (
     FEW_OWED,
@@ -35,7 +38,12 @@ PARSED = 64
 """Times its size that the one message being dealt with takes: of ``{},`` 3 bytes are a dict of 80 and its place."""
 WRITER = 8 * HIGH_SIZE
 """Contents of reports that wait for their commit."""
-HTTP = MAX_BODIES + MAX_ANSWERS + MAX_CONNECTIONS * (UNCOUNTED + BUFFER)
+HTTP = (
+    MAX_BODIES
+    + MAX_ANSWERS
+    + LARGE_SUBMISSIONS * (MAX_BODY + MAX_JOBS * 3 * KIB // 2)
+    + MAX_CONNECTIONS * (16 * UNCOUNTED + BUFFER)
+)
 """Bodies of HTTP requests and their answers, and what each connection has beside these."""
 DATABASE_CONNECTION = 1 * MIB
 """A connection to the database, and a result on its way."""

@@ -105,4 +105,5 @@ def _listed(names: tuple[str, ...] | None, token: str) -> list[str] | None:
 
 
 def _encoded(value: dict[str, Any] | None, token: str) -> Encoded | None:
-    return None if value is None else masked_json(orjson.dumps(value), token)
+    # A copy, since what orjson returns holds 8 KiB, however short it is.
+    return None if value is None else masked_json(bytes(memoryview(orjson.dumps(value))), token)

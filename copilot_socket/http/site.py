@@ -164,6 +164,9 @@ class Application:
             how_bad = level(error, LogLevel.warn)
             self.log.emit(how_bad, "A request failed, database unavailable: {error}", error=str(error))
             return Problem(503, "Database unavailable; try again later", headers={"Retry-After": "1"}).reply()
+        if isinstance(error, psycopg2.errors.CheckViolation):
+            text = f"The database refuses this: {error.diag.message_primary}"
+            return Problem(422, text, errors=[{"path": "", "message": text}]).reply()
         self.log.failure("A request failed", failure)
         return Problem(500, "Internal server error; the server's log has the details").reply()
 

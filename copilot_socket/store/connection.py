@@ -44,6 +44,12 @@ HOT = (
 )
 """For connections that touch a few rows by their keys: plans that fit near-empty tables do not fit full ones."""
 
+_SESSION = (
+    "SET jit = off; SET timezone = 'UTC'; SET array_nulls = on; SET lock_timeout = 0; SET idle_session_timeout = 0; "
+    "SET default_transaction_isolation = 'read committed'; SET extra_float_digits = 1;"
+)
+"""What a role or a database may have set otherwise, and the statements rely on."""
+
 _PARAMETER = re.compile(r"%\((\w+)\)s(::\w+(?:\[\])?)?")
 _STALE_PLAN = "0A000"
 """SQLSTATE of a prepared statement whose tables have changed (a migration): a new connection prepares it anew."""
@@ -269,11 +275,12 @@ class Connection:
     async def _connect_to(self, address: Address, limit: float) -> DriverConnection:
         self.close()
         self._making = live = DriverConnection(self._reactor, self._drop, self.on_notify)
-        await live.connect(self._dsn, application_name=APPLICATION_NAME, **address).addTimeout(limit, self._reactor)
+        named = {"application_name": APPLICATION_NAME, "client_encoding": "UTF8", **address}
+        await live.connect(self._dsn, **named).addTimeout(limit, self._reactor)
         setting = (
             f"SET statement_timeout = {int(self._limits.query * 1000)};"
             f"SET idle_in_transaction_session_timeout = {int(self._limits.transaction * 1000)};"
-            f"{self._settings}SET jit = off; SET timezone = 'UTC'"
+            f"{_SESSION}{self._settings}"
         )
         await live.cursor().execute(setting).addTimeout(limit, self._reactor)
         self._making = None

@@ -11,7 +11,8 @@ from twisted.internet.threads import deferToThread
 
 from copilot_socket.config import load
 from copilot_socket.http.feed import MAX_STREAMS
-from copilot_socket.memory import KIB, MIB, WRITER, most
+from copilot_socket.memory import KIB, MIB, most
+from copilot_socket.store.write_queue import HIGH_SIZE
 from tests.support.crawler import in_reactor
 from tests.support.server import NodeTestCase, ServerProcess
 
@@ -97,13 +98,15 @@ class MemoryTests(NodeTestCase):
             locked.cursor().execute("LOCK TABLE jobs, job_assignments")
             beat = BEAT % (b',"memoryUsage":' + fat(MESSAGE - len(BEAT) - 20))
             await deferToThread(push, beaters, beat)
-            state, each = fat(60 * KIB), WRITER // GROUP // (60 * KIB)
+            state, each = fat(60 * KIB), HIGH_SIZE // GROUP // (60 * KIB)
+            sent: list[int] = []
             for reporter, job in zip(reporters, jobs, strict=True):
                 report = (
                     b'{"type":"job_progress","timestamp":"t","jobId":"%b","data":'
                     b'{"stage":"fetching","entityType":"i","processed":1,"resumeState":{"p":%b}}}\n'
                 )
-                await deferToThread(push, [reporter], report % (job.encode(), state) * each)
+                large = report % (job.encode(), state)
+                sent.append(await deferToThread(push, [reporter], large * each) // len(large))
                 await deferToThread(push, [reporter], report % (job.encode(), b"0") * 1000)
             half = b'{"type":"heartbeat","data":"'
             await deferToThread(push, halves, half + b"x" * (MESSAGE - len(half)))
@@ -111,9 +114,10 @@ class MemoryTests(NodeTestCase):
             taken = await deferToThread(push, hogs, bad * (HOG // len(bad)))
             self.assertLess(taken, GROUP * HOG // 4, "who does not read is read from")
             self.assertLess(self.peak(server), SLACK * bound)
-        for reporter in reporters:
+        self.assertGreater(sum(sent) * 60 * KIB, HIGH_SIZE // 2, "few reports were taken")
+        for reporter, number in zip(reporters, sent, strict=True):
             reporter.settimeout(20)
             acks = 0
-            while acks < each:
+            while acks < number:
                 acks += (await deferToThread(reporter.recv, MIB)).count(b'"ack"')
         self.assertLess(self.peak(server), SLACK * bound)

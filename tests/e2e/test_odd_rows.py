@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import psycopg2
 
+from copilot_socket.core.causes import Cause
 from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES, commands_for
 from copilot_socket.store import migrate
 from copilot_socket.store.rights import TABLES
@@ -105,14 +106,18 @@ class OddRowsTests(NodeTestCase):
     def _write(self) -> Mapping[str, int]:
         """Write them. How many each table accepted."""
         self.assertEqual(set(ROWS), set(TABLES) - {"write_probe"})  # whose rows are never kept
-        accepted = dict.fromkeys(ROWS, 0)
         with admin(self.database_url) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL", (list(ROWS),)
+            )
+            tables = [row[0] for row in cursor.fetchall()]  # of an earlier version, those that it had
+            accepted = dict.fromkeys(tables, 0)
             cursor.execute(
                 "SELECT a.attrelid::regclass::text, a.attname, coalesce(b.typname, t.typname) FROM pg_attribute a"
                 " JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON b.oid = t.typbasetype"
                 " WHERE a.attrelid = ANY (%s::text[]::regclass[]) AND a.attnum > 0 AND NOT a.attisdropped"
                 " AND a.attidentity = '' ORDER BY 1, 2",
-                (list(ROWS),),
+                (tables,),
             )
             columns = [(table, column, value) for table, column, kind in cursor.fetchall() for value in VALUES[kind]]
             for number, (table, column, value) in enumerate(columns):
@@ -183,5 +188,8 @@ class OddRowsTests(NodeTestCase):
             after = answer["next"] and f"&cursor={answer['next']}"
         for path in (*paths, *lists, "/health/ready", "/health/socket", "/metrics", "/api/v1/stats"):
             status, answer = await get_json(node.port, path)
-            self.assertEqual(status, 200, f"{path}: {answer}")
+            if path.startswith("/health/") and status == 503:  # one of the odd tokens looks encrypted, and is not
+                self.assertEqual(answer["error"], Cause.SECRET_KEY.sentence)
+            else:
+                self.assertEqual(status, 200, f"{path}: {answer}")
             self.assertTrue(answer or path == "/metrics", f"{path}: no JSON that Python reads")

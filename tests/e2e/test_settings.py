@@ -9,14 +9,19 @@ from tests.support.postgres import drop_database, execute, fresh_database, name_
 from tests.support.server import NodeTestCase, get_json
 
 SETTINGS: Mapping[str, str] = {
+    "array_nulls": "off",
     "backslash_quote": "off",
     "bytea_output": "escape",
+    "client_encoding": "SQL_ASCII",
     "client_min_messages": "debug1",
     "DateStyle": "SQL, DMY",
     "default_transaction_deferrable": "on",
     "default_transaction_isolation": "serializable",
     "enable_indexscan": "off",
+    "extra_float_digits": "-15",
+    "idle_session_timeout": "50",
     "IntervalStyle": "sql_standard",
+    "lock_timeout": "1",
     "quote_all_identifiers": "on",
     "row_security": "off",
     "search_path": "pg_catalog, public",

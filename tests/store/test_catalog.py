@@ -73,7 +73,7 @@ class CatalogTests(DatabaseTestCase):
         self.patch(catalog, "PAGE_BYTES", 5000)
         self.query(
             "INSERT INTO areas (full_path, name, type)"
-            " SELECT i::text, repeat('\u0001', CASE i WHEN 3 THEN 9000 ELSE 100 END), 'group'"
+            " SELECT i::text, repeat('\u0001', CASE i WHEN 3 THEN 4000 ELSE 100 END), 'group'"
             " FROM generate_series(1, 9) i"
         )
         pages, after = list[list[str]](), None
@@ -111,18 +111,18 @@ class CatalogTests(DatabaseTestCase):
         """Large columns of jobs are listed where they are asked for; what is too large even so is named."""
         await self.a_job()
         self.query(
-            "UPDATE jobs SET resume_state = jsonb_build_object('s', repeat('x', %s)), progress = '{\"p\": 1}'",
+            "UPDATE jobs SET progress = jsonb_build_object('s', repeat('x', %s)), resume_state = '{\"p\": 1}'",
             catalog.VALUE_BYTES,
         )
         [plain] = (await self.catalog.jobs(Page(), {})).rows
-        [one] = (await self.catalog.jobs(Page(), {}, {"progress"})).rows
+        [one] = (await self.catalog.jobs(Page(), {}, {"resume_state"})).rows
         [both] = (await self.catalog.jobs(Page(), {}, {"progress", "resume_state"})).rows
         self.assertFalse({"progress", "resume_state", "truncated"} & set(plain))
-        self.assertEqual((self.shown(one)["progress"], one["truncated"]), ({"p": 1}, []))
-        self.assertEqual((both["resume_state"], both["truncated"]), (None, ["resume_state"]))
+        self.assertEqual((self.shown(one)["resume_state"], one["truncated"]), ({"p": 1}, []))
+        self.assertEqual((both["progress"], both["truncated"]), (None, ["progress"]))
         job = await self.catalog.job(plain["id"])
         assert job is not None
-        self.assertEqual((job["resume_state"], job["truncated"]), (None, ["resume_state"]))
+        self.assertEqual((job["progress"], job["truncated"]), (None, ["progress"]))
 
     async def test_latest_errors(self) -> None:
         """Of very many errors the latest are shown, oldest of these first, and how many there are."""

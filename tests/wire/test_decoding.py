@@ -50,6 +50,9 @@ class JsonTests(DecoderCase):
         ):
             error = self.refused(data, ErrorCode.INVALID_JSON)
             self.assertEqual((error.path, error.ref), (None, None))
+        for unknown in ("[1,,2]", "[1}", "tru", '{"a"}', '"\\x"'):
+            text = json.dumps(with_data("job_started", unknown="HERE")).replace('"HERE"', unknown)
+            self.refused(text.encode(), ErrorCode.INVALID_JSON)
         for number in ("NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1" * 400 + ".5", "01", "+1", ".5", "tru"):
             self.refused(self.heartbeat(number), ErrorCode.INVALID_JSON)
 

@@ -400,10 +400,19 @@ class WorstTests(DecoderCase):
             self.assertGreater(many[name], 3 * pauses, name)
 
     def test_memory(self) -> None:
-        """A message of bad elements takes little more memory than its text."""
-        data = dict(worst(LIMIT, "J.1.x"))["jobs_discovered: good and then {},"]
-        tracemalloc.start()
-        self.addCleanup(tracemalloc.stop)
-        message, _ = inspected(data)
-        self.assertLess(tracemalloc.get_traced_memory()[1], 2 * LIMIT)
-        self.assertEqual(len(message.data.discovered_jobs), 1)  # type: ignore[union-attr]
+        """A message takes little more memory than its text, of whatever it has too many."""
+        messages = dict(worst(LIMIT, "J.1.x"))
+        for name in ("jobs_discovered: good and then {},", "job_completed: outputFiles of strings"):
+            tracemalloc.start()
+            message, _ = inspected(messages[name])
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            self.assertLess(peak, 3 * LIMIT, name)
+            self.assertNotEqual(message.faults, ())
+
+    def test_large_elements(self) -> None:
+        """However large elements are, few of them are parsed in one step."""
+        for size in (20_000, MAX_ELEMENT - 200):
+            element = {**DISCOVERED, "unknown": "x" * size}
+            data = json.dumps(with_data("jobs_discovered", discovered_jobs=[element] * 20)).encode()
+            self.assertLess(self.parsed(data)[0], 2 * MAX_ELEMENT)

@@ -188,7 +188,7 @@ class DepthTests(SynchronousTestCase):
 
     def nested(self, levels: int, opening: bytes, closing: bytes) -> bytes:
         """An object of so many levels."""
-        return b'{"a":' + opening * (levels - 1) + b"1" + closing * (levels - 1) + b"}"
+        return b'{"b":[[],{}],"a":' + opening * (levels - 1) + b"1" + closing * (levels - 1) + b"}"
 
     def test_limit(self) -> None:
         """So many levels are allowed, and not one more."""
