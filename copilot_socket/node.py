@@ -7,7 +7,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -47,6 +47,7 @@ from copilot_socket.store.discoveries import Discoveries
 from copilot_socket.store.hand_out import HandOut
 from copilot_socket.store.leases import Leases
 from copilot_socket.store.listener import Listener
+from copilot_socket.store.oauth_clients import OAuthClient, OAuthClients
 from copilot_socket.store.outage import Outages
 from copilot_socket.store.probe import PATIENCE, Probe
 from copilot_socket.store.submission import Submission
@@ -59,6 +60,8 @@ from copilot_socket.wire.validators import Decoder
 
 POLL = 1.0
 """Seconds between looks for work that no notification told of."""
+TOKEN_PATIENCE = 20.0
+"""Seconds that a stopping node waits for GitLab's answer to a refresh: a pair that nobody stores is lost for good."""
 CHECK_LIMIT = PATIENCE + 2.0
 """Seconds that a check of the database takes at the most."""
 SILENCE_CHECKS = 30
@@ -91,6 +94,8 @@ class Node(Service):
         self.ports = Ports(config, inherited or Inherited(), reactor)
         self._starting: Deferred[None] | None = None
         self._stopping: Deferred[None] | None = None
+        self._refreshes: Deferred[None] = succeed(None)
+        """Refreshes of tokens that a stopping node waits for."""
         self._build()
 
     def _build(self) -> None:
@@ -111,8 +116,8 @@ class Node(Service):
         claims = Claims(self._claim_connection, self.id)
         vault = Vault(config.secret_keys)
         self._probe = Probe(self.dsn, vault, self.outages, reactor, limits)
-        grant = GitLabGrant(reactor, config.gitlab_client_id, config.gitlab_client_secret)
-        tokens = Tokens(self.database, vault, grant, self.id, reactor, self.telling)
+        grant = GitLabGrant(reactor, OAuthClients(self.database, vault, _configured_clients(config)))
+        self._tokens = tokens = Tokens(self.database, vault, grant, self.id, reactor, self.telling)
         self.registry = Registry()
         self.dispatcher = Dispatcher(
             self.registry, self.writer, claims, tokens, self.transitions, reactor, self.telling
@@ -141,6 +146,7 @@ class Node(Service):
             self.telling,
             heartbeat_timeout=config.heartbeat_timeout,
             connection_timeout=config.connection_timeout,
+            reveal=tokens.reveal_or_nothing,
             put_down=self.dispatcher.ownership.put_down,
             on_room=self.dispatcher.wake,
         )
@@ -305,9 +311,11 @@ class Node(Service):
             self._say_goodbye,
             self.ports.close,
             partial(self.factory.read, False),
+            self._finish_refreshes,
             partial(drain, self.dispatcher, self.writer, self.config.shutdown_timeout, reactor),
             partial(leave, self._leases, reactor),
             partial(self.factory.close_all, "the node stops"),
+            lambda: self._refreshes,
             self._listener.stop,
             self._write_connection.close,
             self._discovery_connection.close,
@@ -318,6 +326,11 @@ class Node(Service):
         )
         await take_all(steps)
         self.log.info("Stopped")
+
+    def _finish_refreshes(self) -> None:
+        """Begin to wait for the pairs of tokens that GitLab is about to answer with; everything else goes on."""
+        patience = max(self.config.shutdown_timeout, TOKEN_PATIENCE)
+        self._refreshes = Deferred.fromCoroutine(self._tokens.stop(patience))
 
     def _cancel_start(self) -> None:
         if self._starting is not None:
@@ -341,3 +354,9 @@ class Node(Service):
     async def _poll(self) -> None:
         await self._due.look()
         self.dispatcher.wake()
+
+
+def _configured_clients(config: Config) -> dict[str, OAuthClient]:
+    if config.gitlab_url is None or config.gitlab_client_id is None:
+        return {}
+    return {config.gitlab_url: OAuthClient(config.gitlab_client_id, config.gitlab_client_secret)}

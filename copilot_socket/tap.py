@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import attrs
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
@@ -20,9 +21,11 @@ from copilot_socket.activation import Inherited, inherited
 from copilot_socket.clock import make_steady
 from copilot_socket.config import Config, ConfigFaults, from_environment, option_names
 from copilot_socket.core.printing import printable
+from copilot_socket.core.vault import Vault
 from copilot_socket.notify import ServiceManager
-from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres
+from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres, keys_in_use
 from copilot_socket.store.migrate import SchemaError, require_current
+from copilot_socket.store.sealing import seal
 from copilot_socket.wire.listening import SocketError
 
 if TYPE_CHECKING:
@@ -121,7 +124,7 @@ class Application(MultiService):
     def _node(self, config: Config) -> "Node":
         """The database takes its time to start, and so does importing a node: both at once."""
         with ThreadPoolExecutor(1) as beside:
-            dsn = beside.submit(self._database, config)
+            database = beside.submit(self._database, config)
             from copilot_socket import descriptors  # noqa: PLC0415 - see above
             from copilot_socket.node import Node  # noqa: PLC0415
 
@@ -130,17 +133,21 @@ class Application(MultiService):
             shortage = descriptors.shortage(config, limit, shares)
             if shortage is not None:
                 self.log.warn("{shortage}", shortage=shortage)
-            return Node(config, dsn.result(), self._reactor, self._sockets, shares)
+            dsn, keys = database.result()
+            return Node(attrs.evolve(config, secret_keys=keys), dsn, self._reactor, self._sockets, shares)
 
-    def _database(self, config: Config) -> str:
+    def _database(self, config: Config) -> tuple[str, tuple[str, ...]]:
+        """Its URL, and the keys of its tokens."""
         if config.database_url is not None:
             require_current(config.database_url, upgrade=False)
-            return config.database_url
+            return config.database_url, config.secret_keys
         self._embedded = EmbeddedPostgres(config.state_dir)
         dsn = self._embedded.start()
         for notice in require_current(dsn, upgrade=True).notices:
             self.log.warn("The database was upgraded: {notice}", notice=notice)
-        return dsn
+        keys = keys_in_use(config.state_dir, config.secret_keys)
+        seal(dsn, Vault(keys))
+        return dsn, keys
 
     def _stop_embedded(self) -> None:
         if self._embedded is not None:

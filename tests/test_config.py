@@ -89,10 +89,18 @@ VALUES: dict[str, tuple[str, object, list[str]]] = {
         ["socket:wires", "socket:", "socket:wire,-socket:store", "socket:Wire", "socket:store.*"],
     ),
     "COPILOT_LISTEN": ("", (), ["tcp:1234"]),
+    "GITLAB_URL": (
+        "https://GitLab.example.org:443/api/v4",
+        "https://gitlab.example.org",
+        ["gitlab.example.org", "ftp://h", "https://", "https://h?x", "https://h#x", "https://h/\\x", "https://h:x"],
+    ),
     "GITLAB_CLIENT_ID": ("id", "id", ["i d"]),
     "GITLAB_CLIENT_SECRET": (SECRET, SECRET, [f"{SECRET} x"]),
 }
-NEEDED_WITH = {"GITLAB_CLIENT_SECRET": {"GITLAB_CLIENT_ID": "id"}}
+NEEDED_WITH = {
+    "GITLAB_CLIENT_ID": {"GITLAB_URL": "https://h"},
+    "GITLAB_CLIENT_SECRET": {"GITLAB_URL": "https://h", "GITLAB_CLIENT_ID": "id"},
+}
 
 
 def one_line(variable: Variable) -> str:
@@ -270,7 +278,8 @@ class LoadTests(SynchronousTestCase):
             ({"SOCKET_QUERY_TIMEOUT": "70000"}, "SOCKET_TRANSACTION_TIMEOUT"),
             ({"SOCKET_MAX_CONCURRENT_JOBS": "3", "SOCKET_PLAIN_JOBS": "4"}, "SOCKET_PLAIN_JOBS"),
             ({"SOCKET_LOG_FILE": "./log", "SOCKET_ERROR_LOG_FILE": "log"}, "SOCKET_ERROR_LOG_FILE"),
-            ({"GITLAB_CLIENT_SECRET": SECRET}, "GITLAB_CLIENT_ID"),
+            ({"GITLAB_CLIENT_SECRET": SECRET, "GITLAB_URL": "http://h"}, "GITLAB_CLIENT_ID"),
+            ({"GITLAB_CLIENT_ID": "id"}, "GITLAB_URL"),
             ({"COPILOT_ENV": "production", "DATABASE_URL": "postgresql://h/d"}, "COPILOT_SECRET_KEY"),
             ({"SOCKET_HEARTBEAT_INTERVAL": "x", "SOCKET_HEARTBEAT_TIMEOUT": "60"}, "SOCKET_HEARTBEAT_INTERVAL"),
         ):
@@ -326,6 +335,7 @@ class LoadTests(SynchronousTestCase):
             "DATABASE_URL": f"postgresql://user:{SECRET}@h:5/d?sslpassword={SECRET}",
             "COPILOT_HTTP_TOKEN": SECRET,
             "COPILOT_SECRET_KEY": KEY,
+            "GITLAB_URL": "https://h",
             "GITLAB_CLIENT_ID": "id",
             "GITLAB_CLIENT_SECRET": SECRET,
         }
@@ -334,6 +344,13 @@ class LoadTests(SynchronousTestCase):
         self.assertNotIn(SECRET, shown)
         self.assertNotIn(KEY, shown)
         self.assertIn("postgresql://user:***@h:5/d", shown)
+
+    def test_a_password_in_the_url_of_gitlab(self) -> None:
+        """A GITLAB_URL with a password is refused, and not repeated."""
+        [fault] = faults_of({"GITLAB_URL": f"https://me:{SECRET}@h"})
+        self.assertEqual(fault.variable, "GITLAB_URL")
+        self.assertNotIn(SECRET, str(fault))
+        self.assertIn("https://***@h", str(fault))
 
     def test_masked_url(self) -> None:
         """A masked URL names user, host, port and database and nothing else."""

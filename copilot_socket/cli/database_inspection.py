@@ -12,7 +12,7 @@ from copilot_socket.config import Config, masked_url
 from copilot_socket.core.vault import Vault
 from copilot_socket.store import migrate, version_table
 from copilot_socket.store.database import DEDICATED
-from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres
+from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres, keys_in_use, secret_key
 from copilot_socket.store.rights import FORBIDDEN, MISSING, NEEDED, TABLES
 
 _PATIENCE = 5  # seconds to connect, and for each statement
@@ -60,6 +60,10 @@ def inspect_database(config: Config, vault: Vault | None) -> Iterator[Finding]:
         name = masked_url(config.database_url)
         yield from _inspect_url(config.database_url, name, config.database_pool, vault, embedded=False)
         return
+    keys = _secret_key(config)
+    yield keys
+    if vault is not None:
+        vault = Vault(keys_in_use(config.state_dir, config.secret_keys, make=False)) if keys.good else None
     embedded = EmbeddedPostgres(config.state_dir, tell=complain)
     name = f"embedded PostgreSQL in {config.state_dir}"
     try:
@@ -73,6 +77,19 @@ def inspect_database(config: Config, vault: Vault | None) -> Iterator[Finding]:
             embedded.stop()  # it keeps running if a node uses it
     except EmbeddedError as error:
         yield Finding("database", False, str(error), "do what the message says, or set DATABASE_URL to a PostgreSQL")
+
+
+def _secret_key(config: Config) -> Finding:
+    """Whether the embedded database's own key can be used."""
+    path = config.state_dir / secret_key.NAME
+    try:
+        secret_key.read(path)
+    except FileNotFoundError:
+        there = "COPILOT_SECRET_KEY" if config.secret_keys else f"{path}: will be made when a node starts"
+        return Finding("secret key", True, there)
+    except (OSError, EmbeddedError) as error:
+        return Finding("secret key", False, str(error), "do what the message says, as the user whom nodes run as")
+    return Finding("secret key", True, f"{path}: keep a copy of it elsewhere")
 
 
 def _inspect_url(url: str, name: str, pool: int, vault: Vault | None, *, embedded: bool) -> Iterator[Finding]:

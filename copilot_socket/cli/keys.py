@@ -1,32 +1,65 @@
-"""`copilot-socket keys new`: a key that encrypts tokens at rest."""
+"""`copilot-socket keys`: what encrypts tokens at rest."""
 
 from argparse import ArgumentParser, Namespace
 
-from copilot_socket.cli.options import add_examples
+from copilot_socket.cli.errors import CommandError
+from copilot_socket.cli.options import add_config_options, add_examples, config_from
 from copilot_socket.cli.output import add_json_option, emit, say
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """`keys new`."""
+    """`keys new` and `keys rotate`."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     new = actions.add_parser(
         "new",
         help="print a new key",
         description="Print a new key for COPILOT_SECRET_KEY. To change keys, put the new one in front of the old "
-        "ones, separated by a comma.",
+        "ones, separated by a comma, restart the nodes, and run `copilot-socket keys rotate`.",
     )
-    add_json_option(new)
-    for each in (parser, new):
-        add_examples(each, "copilot-socket keys new")
+    rotate = actions.add_parser(
+        "rotate",
+        help="encrypt all stored tokens with the newest key",
+        description="Encrypt all stored tokens, plain ones too, with the newest key. After that older keys may go. "
+        "Nodes may run meanwhile, if all of them know the newest key.",
+    )
+    for each in (new, rotate):
+        add_json_option(each)
+    add_config_options(rotate)
+    add_examples(new, "copilot-socket keys new")
+    add_examples(rotate, "copilot-socket keys rotate")
+    add_examples(parser, "copilot-socket keys new", "copilot-socket keys rotate")
 
 
 def run(args: Namespace) -> int:
-    """Print a new Fernet key."""
-    from cryptography.fernet import Fernet  # noqa: PLC0415 - slow to import, and --help needs none of it
+    """Do it."""
+    return _rotate(args) if args.action == "rotate" else _new(args)
 
-    key = Fernet.generate_key().decode("ascii")
+
+def _new(args: Namespace) -> int:
+    from copilot_socket.core.vault import new_key  # noqa: PLC0415 - not for --help
+
+    key = new_key()
     if args.json:
         emit({"key": key})
     else:
         say(key)
     return 0
+
+
+def _rotate(args: Namespace) -> int:
+    """0 only when nothing is left that an older key is needed for."""
+    from copilot_socket.cli.offline import ready_database, vault  # noqa: PLC0415 - not for `keys new`
+    from copilot_socket.store.sealing import seal  # noqa: PLC0415
+
+    config = config_from(args)
+    with ready_database(config) as url:
+        if config.database_url is not None and not config.secret_keys:
+            raise CommandError("there is no key: set COPILOT_SECRET_KEY (`copilot-socket keys new` prints one)")
+        sealed = seal(url, vault(config), everything=True)
+    if args.json:
+        emit({"encrypted": sealed.rows, "unreadable": list(sealed.unreadable)})
+    else:
+        say(f"{sealed.rows} accounts and OAuth clients are encrypted with the newest key")
+        for name in sealed.unreadable:
+            say(f"{name}: no key decrypts it; put its credential in anew")
+    return 1 if sealed.unreadable else 0

@@ -44,7 +44,10 @@ COMMANDS: dict[str, Command] = {
     "tail": Command("copilot_socket.cli.tail", "watch jobs, crawlers and connections live"),
     "cleanup": Command("copilot_socket.cli.cleanup", "remove old jobs, errors and connections now"),
     "demo": Command("copilot_socket.cli.demo", "a whole crawl on this machine, with a made-up GitLab"),
-    "keys": Command("copilot_socket.cli.keys", "make keys for COPILOT_SECRET_KEY"),
+    "oauth-clients": Command(
+        "copilot_socket.cli.oauth_clients", "say what this server is to further GitLabs when it refreshes tokens"
+    ),
+    "keys": Command("copilot_socket.cli.keys", "make keys for COPILOT_SECRET_KEY, and put a new one to use"),
 }
 
 

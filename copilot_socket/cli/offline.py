@@ -9,7 +9,8 @@ import psycopg2
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.output import complain
 from copilot_socket.config import Config
-from copilot_socket.store.embedded import EmbeddedPostgres
+from copilot_socket.core.vault import Vault
+from copilot_socket.store.embedded import EmbeddedPostgres, keys_in_use
 from copilot_socket.store.migrate import require_current
 
 T = TypeVar("T")
@@ -32,6 +33,12 @@ def ready_database(config: Config) -> Iterator[str]:
     finally:
         if embedded is not None:
             embedded.stop()  # it keeps running if a node uses it
+
+
+def vault(config: Config) -> Vault:
+    """What encrypts the tokens of the configuration's database, which is ready."""
+    given = config.secret_keys
+    return Vault(given if config.database_url is not None else keys_in_use(config.state_dir, given))
 
 
 def run_in_reactor(work: Callable[[Any], Awaitable[T]]) -> T:

@@ -2,6 +2,7 @@
 
 import textwrap
 from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Collection
 from typing import Any
 
 from copilot_socket.config import Config, from_environment, option_names
@@ -25,11 +26,16 @@ def add_action(actions: Any, name: str, text: str, *parents: ArgumentParser) -> 
     return parser
 
 
-def add_config_options(parser: ArgumentParser) -> None:
-    """One option for each environment variable, such as `--database-url`; it beats the environment."""
+def add_config_options(parser: ArgumentParser, taken: Collection[str] = ()) -> None:
+    """One option for each environment variable, such as `--database-url`; it beats the environment.
+
+    Not for those *taken*, which mean something else to this command.
+    """
     parser.usage = f"{parser.prog} [options]"  # there are too many to list them twice
     group = parser.add_argument_group("configuration", "each option stands for the environment variable of its name")
     for option in option_names():
+        if option.name in taken:
+            continue
         group.add_argument(
             f"--{option.name}",
             dest=_PREFIX + option.variable,

@@ -8,11 +8,10 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 
 from copilot_socket.cli.errors import CommandError
-from copilot_socket.cli.offline import ready_database
+from copilot_socket.cli.offline import ready_database, vault
 from copilot_socket.cli.options import add_config_options, add_examples, config_from
 from copilot_socket.cli.output import add_json_option, emit, say
 from copilot_socket.config import Config
-from copilot_socket.core.vault import Vault
 from copilot_socket.http.bodies import ACCOUNT
 from copilot_socket.http.fields import Field, read, text
 from copilot_socket.http.messages import Faults
@@ -45,7 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         parser.add_argument(
             f"--{name.replace('_', '-')}", dest=f"seed_{name}", metavar="VALUE", help=f"{meaning} (or {variable})"
         )
-    add_config_options(parser)
+    add_config_options(parser, taken=("gitlab-url",))
     add_examples(
         parser,
         "copilot-socket seed",
@@ -65,7 +64,7 @@ def run(args: Namespace) -> int:
     account = _account(_given(args, os.environ) or _demo(config))
     with ready_database(config) as url:
         try:
-            seeded = seed(url, account, FIRST_COMMANDS, config.retry_attempts, Vault(config.secret_keys))
+            seeded = seed(url, account, FIRST_COMMANDS, config.retry_attempts, vault(config))
         except ValueError as error:
             raise CommandError(str(error)) from None
     if args.json:

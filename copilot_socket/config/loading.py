@@ -1,6 +1,7 @@
 """Mappings in, Config out: no environment, no file, no clock is read here."""
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -146,7 +147,7 @@ class _Loader:
         return _ROOT_STATE_DIR
 
     def _fault(self, variable: Variable, given: _Given, allowed: str) -> None:
-        value = MASK if variable.secret else given.text
+        value = MASK if variable.secret else _USER.sub(f"//{MASK}@", given.text)
         self.faults.append(Fault(given.name, value, allowed, given.origin))
 
     def check_together(self) -> None:
@@ -162,6 +163,8 @@ class _Loader:
             self._clash("SOCKET_ERROR_LOG_FILE", "another file than that of", "SOCKET_LOG_FILE")
         if values["gitlab_client_secret"] and not values["gitlab_client_id"]:
             self._clash("GITLAB_CLIENT_ID", "the id that belongs to", "GITLAB_CLIENT_SECRET")
+        if values["gitlab_client_id"] and not values["gitlab_url"]:
+            self._clash("GITLAB_URL", "the URL of the GitLab that knows", "GITLAB_CLIENT_ID")
         if self._environment == "production" and values["database_url"] and not values["secret_keys"]:
             keys = BY_NAME["COPILOT_SECRET_KEY"].parser.allowed
             self._clash("COPILOT_SECRET_KEY", f"{keys}; required in production with", "DATABASE_URL")
@@ -201,6 +204,8 @@ _KNOWN = sorted(
     )
     if name is not None
 )
+_USER = re.compile("//[^/]*:[^/]*@")
+"""The user and password in a URL."""
 _LISTS = frozenset({"allowed_origins", "crawler_uids", "secret_keys", "debug", "listen"})
 
 

@@ -103,6 +103,7 @@ class Config:
     state_dir: Path
     debug: tuple[str, ...]  # socket:* and names of parts: socket:wire
     listen: tuple[str, ...]
+    gitlab_url: str | None  # its origin: scheme, host and port
     gitlab_client_id: str | None
     gitlab_client_secret: str | None = attrs.field(repr=False)
     settings: tuple[Setting, ...] = attrs.field(repr=False, eq=False, default=())

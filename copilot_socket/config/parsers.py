@@ -161,12 +161,20 @@ def _parse_origins(text: str) -> tuple[str, ...]:
 
 def _origin(word: str) -> str:
     """As a browser writes it: in lower case, without the port that its scheme has anyway."""
-    found = re.fullmatch(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", word.lower(), re.ASCII)
+    found = re.fullmatch(r"(https?)://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", word.lower(), re.ASCII)
     if found is None:
         raise ValueError(word)
     scheme, host, port = found.groups()
     own = {"http": 80, "https": 443}[scheme]
     return f"{scheme}://{host}" if port is None or int(port) == own else f"{scheme}://{host}:{int(port)}"
+
+
+def _parse_gitlab_origin(text: str) -> str:
+    """The origin of a GitLab's URL, which may have a path."""
+    found = re.fullmatch(r"(https?://[^/?#\\]+)(/[!-\"$->@-\[\]-~]*)?", text, re.ASCII)
+    if found is None:
+        raise ValueError("URL")  # it may hold a password
+    return _origin(found[1])
 
 
 boolean = Parser("one of true, false, yes, no, on, off, 1, 0", _parse_boolean)
@@ -186,6 +194,9 @@ token = Parser("visible ASCII characters without spaces", _parse_token)
 text = Parser("any text", str)
 secret_keys = Parser("Fernet keys as `copilot-socket keys new` makes them, separated by commas", _parse_secret_keys)
 uids = Parser("user ids separated by commas", _parse_uids)
+gitlab_origin = Parser(
+    "an http or https URL with a host and without user name, query or fragment", _parse_gitlab_origin
+)
 origins = Parser("origins such as https://app.example.org, separated by commas", _parse_origins)
 endpoints = Parser("Twisted endpoint strings, one a line or separated by ;", lambda text: _words(text, "\n;"))
 namespaces = Parser(

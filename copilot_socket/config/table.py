@@ -318,7 +318,20 @@ VARIABLES: tuple[Variable, ...] = (
         acted_on=False,
         help="further endpoints for crawlers",
     ),
-    V("GITLAB_CLIENT_ID", "gitlab_client_id", parsers.token, "", help="OAuth application for token refresh"),
+    V(
+        "GITLAB_URL",
+        "gitlab_url",
+        parsers.gitlab_origin,
+        "",
+        help="the GitLab that GITLAB_CLIENT_ID belongs to; only its scheme, host and port count",
+    ),
+    V(
+        "GITLAB_CLIENT_ID",
+        "gitlab_client_id",
+        parsers.token,
+        "",
+        help="OAuth application that refreshes tokens; needs GITLAB_URL",
+    ),
     V(
         "GITLAB_CLIENT_SECRET",
         "gitlab_client_secret",

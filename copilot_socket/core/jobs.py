@@ -253,7 +253,7 @@ def _released(job: Job, policy: RetryPolicy, jitter: float) -> Transition:
 
 def _put_off(job: Job, policy: RetryPolicy, _jitter: float) -> Transition:
     """Something that every job of its kind needs can't be had for the moment."""
-    return Transition(Status.QUEUED, job.attempts, job.releases, policy.base, Outcome.RETURNED)
+    return Transition(Status.QUEUED, job.attempts, job.releases, max(policy.base, policy.put_off), Outcome.RETURNED)
 
 
 def _no_credential(job: Job, _policy: RetryPolicy, _jitter: float) -> Transition:

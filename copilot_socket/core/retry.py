@@ -18,6 +18,8 @@ class RetryPolicy:
 
     base: float = 5.0
     cap: float = 600.0
+    put_off: float = 1.0
+    """The shortest wait of a job that can't be sent for now, lest it be claimed again at once."""
     max_releases: int = 10
 
     def after_failure(self, attempts: int, jitter: float) -> float:

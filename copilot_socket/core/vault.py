@@ -61,6 +61,20 @@ class Vault:
             raise VaultError("no key in COPILOT_SECRET_KEY decrypts a stored token") from None
 
 
+def new_key() -> str:
+    """A key for a :class:`Vault`."""
+    from cryptography.fernet import Fernet  # noqa: PLC0415 - see below
+
+    return Fernet.generate_key().decode("ascii")
+
+
+def check_keys(keys: Sequence[str]) -> None:
+    """Raises :class:`VaultError` unless *keys* are Fernet keys, one at least."""
+    if not keys:
+        raise VaultError("there is no key")
+    _cipher(keys)
+
+
 def _cipher(keys: Sequence[str]) -> "MultiFernet":
     from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415 - slow to import, and needed only with keys
 

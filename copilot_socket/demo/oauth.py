@@ -34,6 +34,7 @@ class TokenBook:
         self._lifetime = lifetime
         self._access: dict[str, _Access] = {}
         self._refresh: dict[str, str] = {}
+        self._successors: dict[str, Pair] = {}
         self.refreshes = 0
 
     def issue(self, expired: bool = False) -> Pair:
@@ -55,13 +56,23 @@ class TokenBook:
         return "expired" if access.expires_at <= self._now() else "valid"
 
     def refresh(self, refresh_token: str) -> Pair | None:
-        """Replace both tokens, or None when *refresh_token* is not good any more."""
+        """Replace both tokens, or None when *refresh_token* is not good any more.
+
+        To use one a second time revokes what it was replaced by, as with GitLab: somebody has stolen it.
+        """
         access_token = self._refresh.pop(refresh_token, None)
         if access_token is None:
+            if refresh_token in self._successors:
+                self._withdraw(self._successors[refresh_token])
             return None
         self._access[access_token].revoked = True
         self.refreshes += 1
-        return self.issue()
+        pair = self._successors[refresh_token] = self.issue()
+        return pair
+
+    def _withdraw(self, pair: Pair) -> None:
+        self._refresh.pop(pair.refresh_token, None)
+        self._access[pair.access_token].revoked = True
 
     def revoke(self, access_token: str) -> None:
         """Make this access token worthless; its refresh token still works."""

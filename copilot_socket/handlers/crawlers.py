@@ -63,6 +63,8 @@ class Held:
     reported: bool
     ending: bool = False
     """Its end has been told, and is not committed yet."""
+    token: str = attrs.field(default="", repr=False)
+    """The token that it was given, if that was here: no report may repeat it."""
 
 
 @attrs.define(eq=False)

@@ -102,8 +102,10 @@ class Delivery:
         except Refused as refusal:
             await self._return([job], Event.NO_CREDENTIAL, str(refusal))
         except Exception as problem:  # whatever it is, a job that is claimed and not sent must go back
-            known = isinstance(problem, Unavailable | VaultError)
-            await self._return([job], Event.PUT_OFF, str(problem) if known else type(problem).__name__)
+            why, wait = type(problem).__name__, None
+            if isinstance(problem, Unavailable):
+                why, wait = str(problem), problem.retry_after
+            await self._return([job], Event.PUT_OFF, why, wait or 0.0)
         else:
             present = self._present(standing)
             if present is None:
@@ -118,8 +120,8 @@ class Delivery:
 
     def _send(self, standing: Standing, jobs: Sequence[Claimed], tokens: Sequence[str]) -> None:
         crawler, now = standing.crawler, self._reactor.seconds()
-        for job in jobs:
-            crawler.held[job.assignment] = Held(now, reported=False)
+        for job, token in zip(jobs, tokens, strict=True):
+            crawler.held[job.assignment] = Held(now, reported=False, token=token)
             if job.crawler is None:
                 self._ownership.give(job.assignment, crawler, now)
             self._telling.tell(_sent(job, crawler))
@@ -127,10 +129,11 @@ class Delivery:
         self._on_sent(crawler)
         standing.link.push(JobResponse(jobs=tuple(map(_wire, jobs, tokens))))
 
-    async def _return(self, jobs: Sequence[Claimed], event: Event, reason: str) -> None:
+    async def _return(self, jobs: Sequence[Claimed], event: Event, reason: str, delay: float = 0.0) -> None:
+        asks = by_assignment([job.assignment for job in jobs], event, reason, delay)
         while True:
             try:
-                await self._transitions.run(by_assignment([job.assignment for job in jobs], event, reason))
+                await self._transitions.run(asks)
                 break
             except (DatabaseAway, psycopg2.Error) as error:
                 how_bad = level(error, LogLevel.warn)

@@ -190,9 +190,10 @@ class Messages:
 
     # -- reports
 
-    def _report(self, read: Callable[[Any], Body]) -> Callable[[Link, Message], Promise]:
+    def _report(self, read: Callable[[Any, str], Body]) -> Callable[[Link, Message], Promise]:
         def handle(link: Link, message: Message) -> Promise:
-            return self._reports.submit(link, message, read(message.data))
+            held = link.crawler.held.get(message.job_id or "")
+            return self._reports.submit(link, message, read(message.data, "" if held is None else held.token))
 
         return handle
 
@@ -222,6 +223,9 @@ class Messages:
         except (Refused, Unavailable) as problem:
             self.log.info("No token for {assignment}: {why}", assignment=assignment, why=problem)
             granted = Granted("", None)
+        else:
+            if assignment in crawler.held:
+                crawler.held[assignment].token = granted.access_token
         now = datetime.now(UTC).timestamp()
         lifetime = ASSUMED_LIFETIME if granted.access_token else 0.0
         expires = granted.expires_at if granted.expires_at is not None else now + lifetime

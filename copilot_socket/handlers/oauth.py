@@ -1,26 +1,48 @@
-"""The refresh-token grant against GitLab (RFC 6749, section 6)."""
+"""The refresh-token grant against GitLab (RFC 6749, section 6): what is asked, and what an answer means."""
 
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from math import isnan
-from typing import Any, Protocol
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol, TypeGuard
 
 import attrs
 from twisted.internet.threads import deferToThread
 
+from copilot_socket.core.origins import origin, token_endpoint
+from copilot_socket.store.oauth_clients import OAuthClients
+
+SHORTEST_LIFETIME = 60.0
+LONGEST_LIFETIME = 365 * 86400.0
+
 _TOKEN = re.compile("[!-~]{1,8192}")
-"""What can be stored, and fits into a header."""
-_SHORTEST, _LONGEST = 60.0, 31_536_000.0
-"""Bounds of a token's lifetime: a minute and a year, in seconds."""
+_REFUSED = "invalid_grant"
+_ERRORS: Mapping[str, str] = {
+    "invalid_client": "GitLab does not accept this server's OAuth client: see GITLAB_CLIENT_ID and oauth_clients",
+    "unauthorized_client": "GitLab does not let this server's OAuth client refresh tokens",
+    "invalid_request": "GitLab does not understand the request for a new token",
+    "invalid_scope": "GitLab does not give the scope of this token any more",
+    "unsupported_grant_type": "GitLab does not refresh tokens",
+    "access_denied": "GitLab denies access",
+    "server_error": "GitLab has failed",
+    "temporarily_unavailable": "GitLab is overloaded",
+}
+"""The error codes that are repeated to people; of an answer's own words nothing is."""
 
 
 class Refused(Exception):
-    """There will be no new token for this account until someone renews its credential."""
+    """There will be no new token for this account until someone renews its credential. The message says why."""
 
 
 class Unavailable(Exception):
-    """No new token could be had at the moment; later may be different."""
+    """No new token could be had at the moment; the message says why. Neither this nor ``Refused`` holds a token.
+
+    ``retry_after``: seconds for which another attempt is in vain, None where that is not known.
+    """
+
+    def __init__(self, why: str, retry_after: float | None = None) -> None:
+        super().__init__(why)
+        self.retry_after = retry_after
 
 
 class NoAnswer(Exception):
@@ -28,11 +50,20 @@ class NoAnswer(Exception):
 
 
 @attrs.frozen
-class Pair:
-    """What GitLab gave; ``lifetime`` in seconds."""
+class Answer:
+    """An HTTP answer. ``retry_after`` in seconds, as the server tells."""
 
-    access_token: str
-    refresh_token: str | None
+    status: int
+    body: bytes = attrs.field(repr=False)
+    retry_after: float | None = None
+
+
+@attrs.frozen
+class Pair:
+    """What GitLab gave. ``lifetime`` in seconds, None: it did not say. ``refresh_token`` None: the old one stays."""
+
+    access_token: str = attrs.field(repr=False)
+    refresh_token: str | None = attrs.field(repr=False)
     lifetime: float | None
 
 
@@ -40,57 +71,95 @@ class Grant(Protocol):
     """Anything that can exchange a refresh token for a new pair."""
 
     async def refresh(self, gitlab_url: str, refresh_token: str) -> Pair:
-        """The new pair. Raises :class:`Refused` or :class:`Unavailable`; neither message holds a token."""
+        """The new pair. Raises :class:`Refused` or :class:`Unavailable`."""
 
 
 class GitLabGrant:
-    """The real one."""
+    """The real one. The secret of an OAuth client goes to no other origin than its own."""
 
-    def __init__(self, reactor: Any, client_id: str | None, client_secret: str | None) -> None:
+    def __init__(self, reactor: Any, clients: OAuthClients) -> None:
         self._reactor = reactor
-        self._client = {
-            name: value for name, value in (("client_id", client_id), ("client_secret", client_secret)) if value
-        }
+        self._clients = clients
 
     async def refresh(self, gitlab_url: str, refresh_token: str) -> Pair:
-        """See :class:`Grant`."""
+        """See :class:`Grant`. Also raises what the look-up of the client raises."""
+        where = origin(gitlab_url)
+        if where is None:
+            raise Unavailable("the account's gitlab_url is not the URL of a GitLab")
+        client = await self._clients.find(where)
+        form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         post_form = await deferToThread(_http_client)
-        form = {"grant_type": "refresh_token", "refresh_token": refresh_token, **self._client}
         try:
-            status, body = await post_form(self._reactor, gitlab_url.rstrip("/") + "/oauth/token", form)
+            answer = await post_form(
+                self._reactor, token_endpoint(gitlab_url), form | (client.form() if client is not None else {})
+            )
         except NoAnswer as error:
-            raise Unavailable(f"{gitlab_url} {error}") from None
-        return read_answer(gitlab_url, status, body)
+            raise Unavailable(f"GitLab {error}") from None
+        return read_answer(answer)
 
 
-def _http_client() -> "Callable[[Any, str, Mapping[str, str]], Awaitable[tuple[int, bytes]]]":
+def _http_client() -> "Callable[[Any, str, Mapping[str, str]], Awaitable[Answer]]":
     """The client, imported at the first refresh and beside the reactor: with TLS it takes a node's start again."""
     from copilot_socket.handlers.posting import post_form  # noqa: PLC0415 - see above
 
     return post_form
 
 
-def read_answer(gitlab_url: str, status: int, body: bytes) -> Pair:
-    """What GitLab's answer to the grant says."""
+def read_answer(answer: Answer) -> Pair:
+    """What GitLab's *answer* says. Only ``invalid_grant`` is about the refresh token; nothing else condemns it.
+
+    Raises :class:`Refused` or :class:`Unavailable`.
+    """
+    document = _object(answer.body)
+    if answer.status != 200:
+        raise _problem(answer, document.get("error"))
+    access, refresh = document.get("access_token"), document.get("refresh_token") or None
+    if not _usable(access) or not (refresh is None or _usable(refresh)):
+        raise Unavailable("GitLab's answer holds no token that can be used")
+    return Pair(access, refresh, lifetime(document.get("expires_in")))
+
+
+def _problem(answer: Answer, error: object) -> Exception:
+    about_us = 400 <= answer.status < 500 and answer.status != 429
+    if about_us and error == _REFUSED:
+        return Refused(f"{_REFUSED}: the refresh token is revoked, used up or another client's")
+    if about_us and isinstance(error, str) and error in _ERRORS:
+        return Unavailable(f"{error}: {_ERRORS[error]}", answer.retry_after)
+    redirect = ", which leads elsewhere: correct the account's gitlab_url" if 300 <= answer.status < 400 else ""
+    return Unavailable(f"GitLab answered {answer.status}{redirect}", answer.retry_after)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    """The JSON object in *body*, or an empty one. Integers come as floats: one of them may have 5,000 digits."""
     try:
-        answer = json.loads(body)
-    except ValueError:
-        answer = None
-    if status in (400, 401, 403):
-        why = answer.get("error") if isinstance(answer, dict) else None
-        raise Refused(f"{gitlab_url} refuses a new token ({status}{f', {why}' if isinstance(why, str) else ''})")
-    if status != 200 or not isinstance(answer, dict):
-        raise Unavailable(f"{gitlab_url} answered {status} to the request for a new token")
-    access, refresh, lifetime = (answer.get(name) for name in ("access_token", "refresh_token", "expires_in"))
-    if not isinstance(access, str) or not _TOKEN.fullmatch(access):
-        raise Unavailable(f"{gitlab_url} answered without a token that can be used")
-    return Pair(
-        access, refresh if isinstance(refresh, str) and _TOKEN.fullmatch(refresh) else None, _lifetime(lifetime)
-    )
+        document = json.loads(body, parse_int=float)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
-def _lifetime(given: object) -> float | None:
-    """*given* within bounds; None where it is no number."""
-    if isinstance(given, bool) or not isinstance(given, int | float) or (isinstance(given, float) and isnan(given)):
+def _usable(token: object) -> TypeGuard[str]:
+    return isinstance(token, str) and _TOKEN.fullmatch(token) is not None
+
+
+def lifetime(given: object) -> float | None:
+    """Seconds that a token lives, of what GitLab says of that; None where it says nothing that is a number."""
+    if isinstance(given, bool) or not isinstance(given, int | float | str):
         return None
-    return float(min(max(given, _SHORTEST), _LONGEST))
+    try:
+        seconds = float(given)
+    except (ValueError, OverflowError):
+        return None
+    return None if seconds != seconds else min(max(seconds, SHORTEST_LIFETIME), LONGEST_LIFETIME)  # noqa: PLR0124 - NaN
+
+
+def retry_after(field: str | None, date: str | None) -> float | None:
+    """Seconds in a ``Retry-After``, which may be a time; *date* is then the answer's own."""
+    if field is None:
+        return None
+    if re.fullmatch("[0-9]{1,9}", field.strip(), re.ASCII):
+        return float(field)
+    try:
+        return max(0.0, (parsedate_to_datetime(field) - parsedate_to_datetime(date or "")).total_seconds())
+    except (ValueError, TypeError):
+        return None

@@ -1,52 +1,175 @@
-"""A form sent over HTTP: all that the refresh of tokens needs of a client. Slow to import."""
+"""A form sent over HTTP: all that the refresh of tokens needs of a client. Slow to import.
+
+Whatever the other end does, it costs bounded time and memory: an exchange is over after :data:`TIME_LIMIT`, and a
+connection over which more than :data:`MAX_RECEIVED` bytes came is cut. Redirects are not followed.
+"""
 
 from collections.abc import Mapping
-from typing import Any
+from io import BytesIO
+from typing import Any, cast
+from urllib.parse import urlencode
 
-import treq
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectError, TimeoutError
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
+from OpenSSL import SSL
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
+from twisted.web.client import (
+    URI,
+    Agent,
+    BrowserLikePolicyForHTTPS,
+    FileBodyProducer,
+    HTTPConnectionPool,
+    ResponseDone,
+)
+from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgentEndpointFactory, IResponse
+from zope.interface import implementer
 
-from copilot_socket.handlers.oauth import NoAnswer
+from copilot_socket.handlers.oauth import Answer, NoAnswer, retry_after
 
 CONNECT_LIMIT = 5.0
-TIME_LIMIT = 9.0
-"""Seconds to the head of the answer, and again to its end."""
-MAX_ANSWER = 65536
+TIME_LIMIT = 90.0
+"""Seconds for all of an exchange. GitLab itself gives up a request after 60; to hang up earlier may lose a pair."""
+MAX_RECEIVED = 131072
+"""Bytes of heads and body together; an answer with a pair has some 300."""
 
 
-async def post_form(reactor: Any, url: str, form: Mapping[str, str]) -> tuple[int, bytes]:
-    """The status and body of the answer, without following redirects. Raises :class:`NoAnswer`."""
-    agent = Agent(reactor, connectTimeout=CONNECT_LIMIT, pool=HTTPConnectionPool(reactor, persistent=False))
-    d = treq.request(
-        "POST",
-        url,
-        data=dict(form),
-        headers=Headers({"Accept": ["application/json"]}),
-        agent=agent,
-        allow_redirects=False,
-        timeout=TIME_LIMIT,
-        reactor=reactor,
-    )
+async def post_form(reactor: Any, url: str, form: Mapping[str, str]) -> Answer:
+    """What the server at *url* answers to *form*. Raises :class:`NoAnswer`."""
+    connections = _Connections(reactor)
+    exchange = Deferred.fromCoroutine(_exchange(reactor, connections, url.encode("ascii"), urlencode(form).encode()))
     try:
-        response = await d
-        return response.code, await _bounded(response).addTimeout(TIME_LIMIT, reactor)
-    except (ConnectError, TimeoutError, ResponseFailed, OSError, ValueError) as error:
-        raise NoAnswer(f"did not answer: {type(error).__name__}") from None
+        answer = await exchange.addTimeout(TIME_LIMIT, reactor)
+    except CancelledError:
+        raise
     except Exception as error:
-        raise NoAnswer(f"can't be asked: {type(error).__name__}") from None
+        raise NoAnswer(connections.too_much() or _why(error)) from None
+    finally:
+        connections.abort()
+    if connections.too_much():  # where a body has no length, its end is no sign
+        raise NoAnswer(connections.too_much())
+    return answer
 
 
-def _bounded(response: "treq.response._Response") -> "Deferred[bytes]":
-    """The body, or a ``ValueError`` when it grows past all reason."""
-    parts: list[bytes] = []
+async def _exchange(reactor: Any, connections: "_Connections", url: bytes, form: bytes) -> Answer:
+    agent = Agent.usingEndpointFactory(reactor, connections, HTTPConnectionPool(reactor, persistent=False))
+    headers = {"Accept": ["application/json"], "Content-Type": ["application/x-www-form-urlencoded"]}
+    body = _Body()
+    try:
+        response: IResponse = await agent.request(b"POST", url, Headers(headers), FileBodyProducer(BytesIO(form)))
+        response.deliverBody(body)
+        received = await body.complete
+    except Exception as error:
+        raise _innermost(error) from None
+    wait = retry_after(_header(response, b"Retry-After"), _header(response, b"Date"))
+    return Answer(response.code, received, wait)
 
-    def collect(data: bytes) -> None:
-        parts.append(data)
-        if sum(map(len, parts)) > MAX_ANSWER:
-            raise ValueError("answer too large")
 
-    d: Deferred[bytes] = treq.collect(response, collect).addCallback(lambda _: b"".join(parts))
-    return d
+def _header(response: IResponse, name: bytes) -> str | None:
+    values = response.headers.getRawHeaders(name)
+    return values[0].decode("latin-1") if values else None
+
+
+def _innermost(error: Exception) -> Exception:
+    """What twisted.web has wrapped in *error*."""
+    while reasons := getattr(error, "reasons", None):
+        error = reasons[0].value
+    return error
+
+
+def _why(error: Exception) -> str:
+    """What went wrong, in words of ours and of the TLS library: an error's text may quote the other end."""
+    if isinstance(error, TimeoutError):
+        return f"did not answer within {TIME_LIMIT:g} s"
+    if isinstance(error, SSL.Error):
+        told = error.args[0] if error.args else ()
+        return f"did not answer: TLS: {told[-1][-1] if told else 'failed'}"
+    return f"did not answer: {type(error).__name__}"
+
+
+class _Body(Protocol):
+    """Collects a body, whose length the connection bounds."""
+
+    def __init__(self) -> None:
+        self.complete: Deferred[bytes] = Deferred()
+        self._parts: list[bytes] = []
+
+    def dataReceived(self, data: bytes) -> None:
+        """Keep *data*."""
+        self._parts.append(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """That was all."""
+        if self.complete.called:
+            return
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self.complete.callback(b"".join(self._parts))
+        else:
+            self.complete.errback(reason)
+
+
+class _Counted(ProtocolWrapper):
+    """One connection: cut when too much has come."""
+
+    received = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        """Count."""
+        self.received += len(data)
+        if self.received > MAX_RECEIVED:
+            self.abort()
+        else:
+            super().dataReceived(data)
+
+    def abort(self) -> None:
+        """Cut it."""
+        cast(Any, self.transport).abortConnection()
+
+
+@implementer(IAgentEndpointFactory)
+class _Connections:
+    """The connection of one exchange."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._made: list[_Counted] = []
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """See :class:`IAgentEndpointFactory`."""
+        endpoint: IStreamClientEndpoint = HostnameEndpoint(self._reactor, uri.host, uri.port, CONNECT_LIMIT)
+        if uri.scheme == b"https":
+            endpoint = wrapClientTLS(BrowserLikePolicyForHTTPS().creatorForNetloc(uri.host, uri.port), endpoint)
+        return _Endpoint(endpoint, self._made)
+
+    def too_much(self) -> str:
+        """That the other end sent too much, if it did."""
+        excess = any(connection.received > MAX_RECEIVED for connection in self._made)
+        return f"sent more than {MAX_RECEIVED} bytes" if excess else ""
+
+    def abort(self) -> None:
+        """Leave nothing open."""
+        for connection in self._made:
+            connection.abort()
+
+
+@implementer(IStreamClientEndpoint)
+class _Endpoint:
+    """*inner*, whose connections are counted and put into *made*."""
+
+    def __init__(self, inner: IStreamClientEndpoint, made: list[_Counted]) -> None:
+        self._inner = inner
+        self._made = made
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Any:
+        """See :class:`IStreamClientEndpoint`."""
+        factory = WrappingFactory(cast(Factory, protocolFactory))
+        factory.protocol = _Counted
+        return self._inner.connect(factory).addCallback(self._connected)
+
+    def _connected(self, connection: Any) -> Any:
+        self._made.append(connection)
+        return connection.wrappedProtocol

@@ -45,6 +45,7 @@ class PresenceKeeper:
         *,
         heartbeat_timeout: float,
         connection_timeout: float,
+        reveal: Callable[[str], str],
         put_down: Callable[[Crawler], None],
         on_room: Callable[[], None],
     ) -> None:
@@ -56,6 +57,7 @@ class PresenceKeeper:
         self._telling = telling
         self._heartbeat_timeout = heartbeat_timeout
         self._connection_timeout = connection_timeout
+        self._reveal = reveal
         self._put_down = put_down
         """Has it stored first what the crawler has been given."""
         self._on_room = on_room
@@ -126,9 +128,14 @@ class PresenceKeeper:
 
     async def learn(self, crawler: Crawler) -> None:
         """Bring what is known of the crawler's assignments in line with the database."""
-        held = await self._leases.held_by(crawler.key)
+        rows = await self._leases.held_by(crawler.key)
         known = crawler.held
-        crawler.hold({name: known.get(name, Held(None, reported)) for name, reported in held})
+        crawler.hold(
+            {
+                name: known.get(name) or Held(None, reported, token=self._reveal(stored))
+                for name, reported, stored in rows
+            }
+        )
 
     async def keep_only(self, crawler: Crawler, assignments: tuple[str, ...] | None) -> None:
         """What a crawler that came back still holds: *assignments*, or those that it names within one more grace."""

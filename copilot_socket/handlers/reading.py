@@ -1,10 +1,16 @@
-"""What messages say, in terms of the job logic: wire data in, report bodies out."""
+"""What messages say, in terms of the job logic: wire data in, report bodies out.
+
+Secrets in what is free to say are masked here, before anybody sees it: *token* is the one that the crawler was given
+for the job, where this node knows it.
+"""
 
 from typing import Any
 
 import orjson
 
+from copilot_socket.core.masking import SHORTEST, masked, masked_json
 from copilot_socket.core.messages import (
+    Counts,
     Discovery,
     JobCompleted,
     JobFailed,
@@ -15,51 +21,56 @@ from copilot_socket.core.messages import (
 from copilot_socket.core.reports import Completed, Discovered, Encoded, Failed, Progressed, Started
 
 
-def started(data: JobStarted) -> Started:
+def started(data: JobStarted, _token: str) -> Started:
     """``job_started``."""
     return Started(data.entity_type, data.entity_id)
 
 
-def progressed(data: JobProgress) -> Progressed:
+def progressed(data: JobProgress, token: str) -> Progressed:
     """``job_progress``; ``items`` are not stored."""
     progress = {
         "stage": data.stage,
-        "entityType": data.entity_type,
+        "entityType": masked(data.entity_type, token),
         "processed": data.processed,
         "total": data.total,
-        "message": data.message,
-        "itemCounts": data.item_counts,
+        "message": _text(data.message, token),
+        "itemCounts": _counts(data.item_counts, token),
         "currentPage": data.current_page,
         "processingRate": data.processing_rate,
         "estimatedTimeRemaining": data.estimated_time_remaining,
     }
-    return Progressed(_given(progress), _encoded(data.resume_state))
+    return Progressed(_given(progress), _encoded(data.resume_state, token))
 
 
-def completed(data: JobCompleted) -> Completed | Failed:
+def completed(data: JobCompleted, token: str) -> Completed | Failed:
     """``job_completed``; without success it is a failure that may be tried again."""
+    message = _text(data.message, token)
     progress = _given(
-        {"finalCounts": data.final_counts, "message": data.message, "outputFiles": _listed(data.output_files)}
+        {
+            "finalCounts": _counts(data.final_counts, token),
+            "message": message,
+            "outputFiles": _listed(data.output_files, token),
+        }
     )
     if data.success:
         return Completed(progress)
-    return Failed(data.message or "completed without success", "unsuccessful", True, progress)
+    return Failed(message or "completed without success", "unsuccessful", True, progress)
 
 
-def failed(data: JobFailed) -> Failed:
+def failed(data: JobFailed, token: str) -> Failed:
     """``job_failed``."""
     return Failed(
-        data.error,
-        data.error_type,
+        masked(data.error, token),
+        _text(data.error_type, token),
         data.is_recoverable,
-        _given({"partialCounts": data.partial_counts}),
-        _encoded(data.resume_state),
-        data.stack_trace,
-        _encoded(data.context),
+        _given({"partialCounts": _counts(data.partial_counts, token)}),
+        _encoded(data.resume_state, token),
+        _text(data.stack_trace, token),
+        _encoded(data.context, token),
     )
 
 
-def jobs_discovered(data: JobsDiscovered) -> Discovered:
+def jobs_discovered(data: JobsDiscovered, _token: str) -> Discovered:
     """``jobs_discovered``: the areas that it tells of, and the jobs that they become."""
     summary = data.discovery_summary
     return Discovered(data.discovered_jobs, {"discoverySummary": summary} if summary is not None else {})
@@ -74,10 +85,25 @@ def _given(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _encoded(value: dict[str, Any] | None) -> Encoded | None:
+def _text(value: str | None, token: str) -> str | None:
+    return None if value is None else masked(value, token)
+
+
+def _counts(counts: Counts | None, token: str) -> Counts | None:
+    """Their names are free; most are so short that no secret is among them."""
+    if not counts or len(max(counts, key=len)) < SHORTEST:
+        return counts
+    found: Counts = orjson.loads(masked_json(orjson.dumps(counts), token))
+    return found
+
+
+def _listed(names: tuple[str, ...] | None, token: str) -> list[str] | None:
+    if names is None:
+        return None
+    found: list[str] = orjson.loads(masked_json(orjson.dumps({"names": names}), token)).get("names", [])
+    return found
+
+
+def _encoded(value: dict[str, Any] | None, token: str) -> Encoded | None:
     # A copy, since what orjson returns holds 8 KiB, however short it is.
-    return None if value is None else bytes(memoryview(orjson.dumps(value)))
-
-
-def _listed(value: tuple[str, ...] | None) -> list[str] | None:
-    return None if value is None else list(value)
+    return None if value is None else masked_json(bytes(memoryview(orjson.dumps(value))), token)

@@ -5,7 +5,7 @@ import attrs
 from copilot_socket.http import bodies, queries
 from copilot_socket.http.fields import Check, one_of, text
 from copilot_socket.http.messages import Call, Problem, Reply, reply
-from copilot_socket.store.accounts import Accounts
+from copilot_socket.store.accounts import Accounts, LiveJobs
 from copilot_socket.store.catalog import Catalog, Record
 
 AREA_CHECKS: dict[str, Check] = {"type": one_of("group", "project"), "account_id": text(255)}
@@ -33,7 +33,10 @@ class CatalogHandlers:
         """Create an account, or replace all of it."""
         queries.read(call, {})
         account = await bodies.account(call)
-        created = await self.accounts.put(account)
+        try:
+            created = await self.accounts.put(account)
+        except LiveJobs as error:
+            raise Problem(409, str(error)) from None
         return reply(await self._account(account.id), 201 if created else 200)
 
     async def renew_credential(self, call: Call) -> Reply:

@@ -7,13 +7,14 @@ import attrs
 from twisted.internet.defer import DeferredSemaphore
 
 from copilot_socket.core.jobs import COMMANDS, Event, Refusal, Status
+from copilot_socket.core.origins import origin
 from copilot_socket.http import bodies, queries
 from copilot_socket.http.fields import Check, one_of, text
 from copilot_socket.http.messages import Call, Faults, Problem, Reply, reply
 from copilot_socket.http.shares import UNCOUNTED
 from copilot_socket.store.catalog import LARGE_JOB_COLUMNS, Catalog
-from copilot_socket.store.submission import Key, KeyReused, Submission, UnknownAccounts
-from copilot_socket.store.transitions import Transitions, TwinExists
+from copilot_socket.store.submission import ForeignOrigins, Key, KeyReused, Submission, UnknownAccounts
+from copilot_socket.store.transitions import AccountMoved, Transitions, TwinExists
 
 _ID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _KEY = re.compile("[ -~]{1,255}")
@@ -62,6 +63,8 @@ class JobHandlers:
             submitted = await self.submission.submit(asked.jobs, key)
         except UnknownAccounts as error:
             raise _unknown(error, asked) from None
+        except ForeignOrigins as error:
+            raise _foreign(error, asked) from None
         except KeyReused:
             fault = "Idempotency-Key was already used with a different request body"
             raise Problem(422, fault, errors=[{"path": "", "message": fault}]) from None
@@ -105,6 +108,8 @@ class JobHandlers:
             answer = (await self.transitions.apply([job_id], event))[job_id]
         except TwinExists as error:
             raise Problem(409, str(error), twin=error.twin) from None
+        except AccountMoved as error:
+            raise Problem(409, str(error)) from None
         if answer is None:
             raise _no_job()
         if isinstance(answer, Refusal):
@@ -124,6 +129,15 @@ def _unknown(error: UnknownAccounts, asked: bodies.Jobs) -> Problem:
     for number, job in enumerate(asked.jobs):
         if job["account_id"] in error.accounts:
             faults.add(f"{asked.path(number)}/account_id", f"no such account: {job['account_id']!r}")
+    return faults.problem()
+
+
+def _foreign(error: ForeignOrigins, asked: bodies.Jobs) -> Problem:
+    faults = Faults()
+    for number, allowed in error.allowed.items():
+        given = origin(asked.jobs[number]["gitlab_url"])
+        message = f"names {given}: must be at {allowed}, like the job's account, or left out"
+        faults.add(f"{asked.path(number)}/gitlab_url", message)
     return faults.problem()
 
 

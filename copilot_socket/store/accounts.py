@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import attrs
-import psycopg2
+import psycopg2.errors
 
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.vault import Vault
+from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.transitions import Transitions
 
@@ -32,23 +33,32 @@ class Account:
     credential: Credential
 
 
+class LiveJobs(Exception):
+    """The account can't move to another origin: its token would go where its live jobs are, or they where it is."""
+
+
+# What PostgreSQL may refuse stands in a statement without tokens: a failed one is written to its log, row and all.
 _PUT = """
-INSERT INTO accounts AS a (id, provider, gitlab_url, access_token, refresh_token, token_expires_at)
-VALUES (%(id)s, %(provider)s, %(gitlab_url)s, %(access)s, %(refresh)s, %(expires)s::timestamptz)
+INSERT INTO accounts AS a (id, provider, gitlab_url, access_token, token_expires_at)
+VALUES (%(id)s, %(provider)s, %(gitlab_url)s, '-', %(expires)s::timestamptz)
 ON CONFLICT (id) DO UPDATE SET
-  provider = excluded.provider, gitlab_url = excluded.gitlab_url, access_token = excluded.access_token,
-  refresh_token = excluded.refresh_token, token_expires_at = excluded.token_expires_at, credential_status = 'valid',
-  token_generation = least(a.token_generation + 1, 1000000000), refresh_node = NULL, refresh_until = NULL,
-  updated_at = now()
+  provider = excluded.provider, gitlab_url = excluded.gitlab_url, token_expires_at = excluded.token_expires_at,
+  token_generation = least(a.token_generation + 1, 1000000000)
 RETURNING xmax = 0
 """
 
 _RENEW = """
-UPDATE accounts SET
-  access_token = %(access)s, refresh_token = %(refresh)s, token_expires_at = %(expires)s::timestamptz,
-  credential_status = 'valid', token_generation = least(token_generation + 1, 1000000000), refresh_node = NULL,
-  refresh_until = NULL, updated_at = now()
+UPDATE accounts SET token_expires_at = %(expires)s::timestamptz,
+  token_generation = least(token_generation + 1, 1000000000)
 WHERE id = %(id)s RETURNING true
+"""
+
+_CREDENTIAL = """
+UPDATE accounts SET
+  access_token = %(access)s, refresh_token = %(refresh)s, credential_status = 'valid', credential_error = NULL,
+  credential_checked_at = NULL, refresh_failures = 0, refresh_after = NULL, refresh_node = NULL, refresh_until = NULL,
+  updated_at = now()
+WHERE id = %(id)s
 """
 
 _WAITING = """
@@ -67,29 +77,37 @@ class Accounts:
         self._wake = wake
 
     async def put(self, account: Account) -> bool:
-        """Create *account* or replace all of it; whether it is new. A token pair left out is gone."""
-        params = self._sealed(account.credential)
-        params |= {"provider": account.provider, "gitlab_url": account.gitlab_url}
-        [(created,)] = await self._change(account.id, _PUT, params)
+        """Create *account* or replace all of it; whether it is new. A token pair left out is gone.
+
+        Raises :class:`LiveJobs`, or ``ValueError`` for what the table does not take.
+        """
+        params = {"id": account.id, "provider": account.provider, "gitlab_url": account.gitlab_url}
+        [(created,)] = await self._change(_PUT, params, account.credential)
         return bool(created)
 
     async def renew(self, account_id: str, credential: Credential) -> bool:
         """Replace the whole token pair of an account; False if there is no such account."""
-        return bool(await self._change(account_id, _RENEW, self._sealed(credential)))
-
-    def _sealed(self, credential: Credential) -> dict[str, str | None]:
-        refresh = credential.refresh_token
-        return {
-            "access": self._vault.encrypt(credential.access_token),
-            "refresh": None if refresh is None else self._vault.encrypt(refresh),
-            "expires": credential.token_expires_at,
-        }
+        return bool(await self._change(_RENEW, {"id": account_id}, credential))
 
     async def _change(
-        self, account_id: str, sql: str, params: Mapping[str, str | None]
+        self, sql: str, params: Mapping[str, str], credential: Credential
     ) -> Sequence[tuple[object, ...]]:
+        account_id, refresh = params["id"], credential.refresh_token
+        sealed = {
+            "id": account_id,
+            "access": self._vault.encrypt(credential.access_token),
+            "refresh": None if refresh is None else self._vault.encrypt(refresh),
+        }
+
+        async def work(tx: Transaction) -> Sequence[tuple[object, ...]]:
+            rows = await tx.query(sql, {**params, "expires": credential.token_expires_at})
+            await tx.query(_CREDENTIAL, sealed)
+            return rows
+
         try:
-            rows = await self._database.query(sql, {**params, "id": account_id})
+            rows = await self._database.transaction(work)
+        except psycopg2.errors.ObjectInUse as error:
+            raise LiveJobs(error.diag.message_primary) from None
         except (psycopg2.IntegrityError, psycopg2.DataError) as error:
             # Such an error quotes the row it refuses, tokens included: it must not travel on to a log.
             raise ValueError(f"account {account_id!r} can't be stored: {error.diag.message_primary}") from None

@@ -76,7 +76,8 @@ _ERROR = _same(
 _ACCOUNT = {
     **_same("id", "provider", "gitlab_url"),
     "has_refresh_token": "refresh_token IS NOT NULL",
-    **_same("token_expires_at", "credential_status", "created_at", "updated_at"),
+    **_same("token_expires_at", "credential_status", "credential_error", "credential_checked_at"),
+    **_same("created_at", "updated_at"),
 }
 _AREA = _same("full_path", "gitlab_id", "name", "type", "created_at")
 _CRAWLER = {

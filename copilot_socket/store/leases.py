@@ -66,9 +66,9 @@ class Leases:
         """The live assignments of each of *keys* that holds any."""
         return {row[0]: row[1] for row in await self._database.query(sql("held_by_all"), {"key": list(keys)})}
 
-    async def held_by(self, key: str) -> list[tuple[str, bool]]:
-        """The live assignments of one crawler, and whether each was ever reported on."""
-        return [(row[0], row[1]) for row in await self._database.query(sql("held_by"), {"key": key})]
+    async def held_by(self, key: str) -> list[tuple[str, bool, str]]:
+        """The live assignments of one crawler, whether each was ever reported on, and its account's stored token."""
+        return [(row[0], row[1], row[2]) for row in await self._database.query(sql("held_by"), {"key": key})]
 
     async def must_confirm(self, key: str) -> None:
         """Give the crawler *key* one more grace to name, in reports, what it still holds."""

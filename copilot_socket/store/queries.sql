@@ -210,8 +210,9 @@ ON CONFLICT (id) DO UPDATE SET
   metadata = socket_connections.metadata || excluded.metadata, ended_at = excluded.ended_at
 
 -- name: held_by
-SELECT crawler_job_id, reported_at IS NOT NULL FROM job_assignments
-WHERE crawler_key = %(key)s AND completed_at IS NULL ORDER BY web_app_job_id
+SELECT a.crawler_job_id, a.reported_at IS NOT NULL, t.access_token
+FROM job_assignments a JOIN accounts t ON t.id = a.account_id
+WHERE a.crawler_key = %(key)s AND a.completed_at IS NULL ORDER BY a.web_app_job_id
 
 -- name: must_confirm
 UPDATE job_assignments SET confirm_by = now() + %(grace)s * interval '1 second'
@@ -267,8 +268,8 @@ SELECT FROM job_assignments WHERE web_app_job_id = ANY (%(job)s) AND completed_a
 ORDER BY web_app_job_id FOR UPDATE
 
 -- name: lock_jobs
-SELECT j.id, j.status, j.attempts, j.max_attempts, j.releases, t.credential_status = 'valid', j.account_id, j.command,
-       j.full_path, j.branch
+SELECT j.id, j.status, j.attempts, j.max_attempts, j.releases, t.credential_status = 'valid', t.credential_error,
+       j.account_id, j.command, j.full_path, j.branch
 FROM jobs j JOIN accounts t ON t.id = j.account_id
 WHERE j.id = ANY (%(job)s) ORDER BY j.id FOR UPDATE OF j
 
@@ -307,6 +308,11 @@ SELECT pg_notify('copilot_ended', assignment) FROM unnest(%(assignment)s::text[]
 INSERT INTO job_error_log (job_id, error_type, error_message, stack_trace, context, retry_count, is_recoverable, resolution)
 SELECT * FROM unnest(%(job)s::text[], %(error_type)s::text[], %(message)s::text[], %(stack)s::text[],
                      %(context)s::jsonb[], %(retries)s::integer[], %(recoverable)s::boolean[], %(resolution)s::text[])
+
+-- name: urls_of_job
+-- Of a job that is to live again, and of its account, which must not move meanwhile.
+SELECT j.gitlab_url, t.gitlab_url FROM jobs j JOIN accounts t ON t.id = j.account_id
+WHERE j.id = %(job)s FOR KEY SHARE OF t
 
 -- name: live_twin
 SELECT id FROM jobs
@@ -440,35 +446,46 @@ SELECT (SELECT count(*) FROM promoted), (
   WHERE status = 'queued' AND NOT ready AND scheduled_at > now())
 
 -- name: account_of_assignment
--- For a token request: the live assignment, who holds it, and its account's credential.
-SELECT a.crawler_key, c.lease_expires_at > now(), a.token_generation, t.id, t.token_generation, t.access_token,
-       extract(epoch FROM t.token_expires_at)::float8, extract(epoch FROM t.token_expires_at - now())::float8
-FROM job_assignments a JOIN accounts t ON t.id = a.account_id LEFT JOIN crawlers c ON c.key = a.crawler_key
+-- For a token request: the live assignment, who holds it, the token that it was given, and its account.
+SELECT a.crawler_key, c.lease_expires_at > now(), a.token_generation, a.account_id
+FROM job_assignments a LEFT JOIN crawlers c ON c.key = a.crawler_key
 WHERE a.web_app_job_id = %(job)s AND a.crawler_job_id = %(assignment)s AND a.completed_at IS NULL
 
 -- name: begin_refresh
 -- Single flight across nodes: whoever gets a row does the refresh.
-UPDATE accounts SET refresh_node = %(node)s, refresh_until = now() + %(limit)s * interval '1 second'
+UPDATE accounts SET refresh_node = %(node)s, refresh_until = now() + %(claim)s * interval '1 second'
 WHERE id = %(account)s AND token_generation = %(generation)s AND (refresh_until IS NULL OR refresh_until <= now())
+  AND credential_status = 'valid' AND (refresh_after IS NULL OR refresh_after <= now())
 RETURNING gitlab_url, refresh_token
 
 -- name: account_token
 SELECT token_generation, access_token, extract(epoch FROM token_expires_at)::float8,
-       extract(epoch FROM token_expires_at - now())::float8, refresh_until > now(), credential_status
+       extract(epoch FROM token_expires_at - now())::float8, refresh_until > now(), credential_status, credential_error,
+       refresh_failures, extract(epoch FROM refresh_after - now())::float8,
+       CASE WHEN credential_error IS NULL THEN extract(epoch FROM now() - credential_checked_at)::float8 END
 FROM accounts WHERE id = %(account)s
 
 -- name: store_refreshed
 -- Not bound to the claim on the refresh: a pair that GitLab gave out late is still the only one that works.
 UPDATE accounts SET access_token = %(access)s, refresh_token = coalesce(%(refresh)s, refresh_token),
   token_expires_at = CASE WHEN %(lifetime)s IS NULL THEN NULL ELSE now() + %(lifetime)s * interval '1 second' END,
-  token_generation = least(token_generation + 1, 1000000000), credential_status = 'valid', refresh_node = NULL, refresh_until = NULL,
+  token_generation = least(token_generation + 1, 1000000000), credential_status = 'valid', credential_error = NULL,
+  credential_checked_at = now(), refresh_failures = 0, refresh_after = NULL, refresh_node = NULL, refresh_until = NULL,
   updated_at = now()
 WHERE id = %(account)s AND token_generation = %(generation)s
-RETURNING token_generation, extract(epoch FROM token_expires_at)::float8
+RETURNING extract(epoch FROM token_expires_at)::float8
 
--- name: give_up_refresh
-UPDATE accounts SET refresh_node = NULL, refresh_until = NULL,
-  credential_status = CASE WHEN %(refused)s THEN 'expired' ELSE credential_status END, updated_at = now()
+-- name: refuse_refresh
+-- GitLab has said for good that there is no new token.
+UPDATE accounts SET credential_status = 'expired', credential_error = %(error)s, credential_checked_at = now(),
+  refresh_node = NULL, refresh_until = NULL, updated_at = now()
+WHERE id = %(account)s AND refresh_node = %(node)s AND token_generation = %(generation)s
+
+-- name: put_off_refresh
+-- There is no new token for now.
+UPDATE accounts SET credential_error = %(error)s, credential_checked_at = now(),
+  refresh_failures = least(refresh_failures + 1, 1000000000), refresh_after = now() + %(wait)s * interval '1 second',
+  refresh_node = NULL, refresh_until = NULL, updated_at = now()
 WHERE id = %(account)s AND refresh_node = %(node)s AND token_generation = %(generation)s
 
 -- name: refuse_credential

@@ -16,6 +16,7 @@ TABLES = (
     "job_past_tries",
     "jobs",
     "nodes",
+    "oauth_clients",
     "socket_connections",
     "write_probe",
 )
@@ -23,7 +24,9 @@ TABLES = (
 VIEWS = ("job_tries",)
 SEQUENCES = ("job_order",)
 FUNCTIONS = (
+    "copilot_foreign_origin(text, text)",
     "copilot_hands_out()",
+    "copilot_origin(text)",
     "copilot_server_url(text)",
     "copilot_storable(jsonb, integer)",
     "copilot_ulid()",

@@ -9,11 +9,14 @@ from copilot_socket.core.vault import Vault
 from copilot_socket.store.accounts import Account
 from copilot_socket.store.migrate import APPLICATION_NAME
 
+# What PostgreSQL may refuse stands in a statement without tokens: a failed one is written to its log.
 _ACCOUNT = """
-INSERT INTO accounts (id, provider, gitlab_url, access_token, refresh_token, token_expires_at)
-VALUES (%(id)s, %(provider)s, %(gitlab_url)s, %(access)s, %(refresh)s, %(expires)s::timestamptz)
+INSERT INTO accounts (id, provider, gitlab_url, access_token, token_expires_at)
+VALUES (%(id)s, %(provider)s, %(gitlab_url)s, '-', %(expires)s::timestamptz)
 ON CONFLICT (id) DO NOTHING RETURNING id
 """
+
+_TOKENS = "UPDATE accounts SET access_token = %(access)s, refresh_token = %(refresh)s WHERE id = %(id)s"
 
 # Locked, so that of two that seed at once the second finds the jobs of the first.
 _LOCK = "SELECT FROM accounts WHERE id = %(id)s FOR UPDATE"
@@ -55,9 +58,10 @@ def seed(url: str, account: Account, commands: Sequence[str], max_attempts: int,
             try:
                 cursor.execute(_ACCOUNT, params)
             except (psycopg2.IntegrityError, psycopg2.DataError) as error:
-                # Such an error quotes the row it refuses, tokens included.
                 raise ValueError(f"account {account.id!r} can't be stored: {error.diag.message_primary}") from None
             created = cursor.fetchone() is not None
+            if created:
+                cursor.execute(_TOKENS, params)
             cursor.execute(_LOCK, params)
             cursor.execute(_JOBS, {"id": account.id, "commands": list(commands), "max_attempts": max_attempts})
             return Seeded(created, [row[0] for row in cursor.fetchall()])

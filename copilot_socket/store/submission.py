@@ -5,7 +5,9 @@ from typing import Required, TypedDict
 
 import attrs
 import orjson
+import psycopg2.errors
 
+from copilot_socket.core.origins import origin, same_origin
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.hand_out import HandOut
@@ -65,11 +67,23 @@ class UnknownAccounts(Exception):
         self.accounts = accounts
 
 
+class ForeignOrigins(Exception):
+    """Jobs name a GitLab that their accounts' tokens are not for; nothing was stored.
+
+    ``allowed``: for the index of each such job, the origin of its account, None where that has none.
+    """
+
+    def __init__(self, allowed: Mapping[int, str | None]) -> None:
+        super().__init__(f"{len(allowed)} jobs have another origin than their accounts")
+        self.allowed = allowed
+
+
 class KeyReused(Exception):
     """The Idempotency-Key was used before, for another request."""
 
 
-_ACCOUNTS = "SELECT id FROM accounts WHERE id = ANY (%(ids)s)"
+# Locked as the jobs' foreign key locks them in a moment, so that none moves meanwhile.
+_ACCOUNTS = "SELECT id, gitlab_url FROM accounts WHERE id = ANY (%(ids)s) ORDER BY id FOR KEY SHARE"
 
 _NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
@@ -136,7 +150,8 @@ class Submission:
     async def submit(self, jobs: Sequence[NewJob], key: Key | None = None) -> Submitted:
         """Store *jobs* in one transaction. With *key*, a repetition gets the first answer again.
 
-        Raises :class:`UnknownAccounts`, :class:`KeyReused`, or what the database raises; nothing is stored then.
+        Raises :class:`UnknownAccounts`, :class:`ForeignOrigins`, :class:`KeyReused`, or what the database raises;
+        nothing is stored then.
         """
         if key is None and len(jobs) == 1:
             at_once = await self._at_once(jobs[0])
@@ -161,7 +176,11 @@ class Submission:
             given = await self._hand_out.submit(job["command"], parameters, stored)
             if made:
                 return attrs.evolve(made[0], handed_out=given)
-        for row in await self._database.hot_query("submit_one", _INSERT, parameters):
+        try:
+            rows = await self._database.hot_query("submit_one", _INSERT, parameters)
+        except psycopg2.errors.CheckViolation:
+            return None  # the ordinary way says what is wrong
+        for row in rows:
             stored(row[0])
         return made[0] if made else None
 
@@ -191,7 +210,7 @@ class Submission:
     async def _store(self, tx: Transaction, jobs: Sequence[NewJob]) -> Submitted:
         if not jobs:
             return Submitted([], [])
-        await self._refuse_unknown_accounts(tx, jobs)
+        await self._check_accounts(tx, jobs)
         [(milliseconds,)] = await tx.query(_NOW)
         ids = ulids(milliseconds, len(jobs))
         inserted: set[str] = set()
@@ -216,15 +235,24 @@ class Submission:
                 twins.update(await tx.query(_TWINS, self._parameters([rows[job_id] for job_id in missing])))
                 missing = [job_id for job_id in missing if job_id not in twins]
 
-    async def _refuse_unknown_accounts(self, tx: Transaction, jobs: Sequence[NewJob]) -> None:
+    async def _check_accounts(self, tx: Transaction, jobs: Sequence[NewJob]) -> None:
+        """Each job's account exists, and is at the GitLab that the job names, if it names one."""
         named = sorted({job["account_id"] for job in jobs})
-        unknown = set(named)
+        urls: dict[str, str] = {}
         for start in range(0, len(named), CHUNK_ROWS):
             await self._next_slice()
-            rows = await tx.query(_ACCOUNTS, {"ids": named[start : start + CHUNK_ROWS]})
-            unknown.difference_update(row[0] for row in rows)
-        if unknown:
-            raise UnknownAccounts(frozenset(unknown))
+            urls.update(await tx.query(_ACCOUNTS, {"ids": named[start : start + CHUNK_ROWS]}))
+        if len(urls) < len(named):
+            raise UnknownAccounts(frozenset(named) - urls.keys())
+        foreign: dict[int, str | None] = {}
+        for number, job in enumerate(jobs):
+            if number % CHUNK_ROWS == 0:
+                await self._next_slice()
+            own = urls[job["account_id"]]
+            if not same_origin(job.get("gitlab_url", own), own):
+                foreign[number] = origin(own)
+        if foreign:
+            raise ForeignOrigins(foreign)
 
     def _parameters(self, rows: Sequence[str]) -> dict[str, object]:
         return {"jobs": f"[{','.join(rows)}]", "max_attempts": self._max_attempts}

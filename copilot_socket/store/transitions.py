@@ -10,6 +10,7 @@ import attrs
 import psycopg2.errors
 
 from copilot_socket.core.jobs import Event, Job, Refusal, Status, Transition, decide
+from copilot_socket.core.origins import origin, same_origin
 from copilot_socket.core.reports import Failed, job_of
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.store.connection import Transaction
@@ -27,6 +28,13 @@ class TwinExists(Exception):
         self.twin = twin
 
 
+class AccountMoved(Exception):
+    """The job can't live again: its account is at another GitLab now, which the token is for."""
+
+    def __init__(self, now_at: str | None) -> None:
+        super().__init__(f"the job's account has moved to {now_at}; put in a new job there")
+
+
 @attrs.frozen
 class Ask:
     """What is asked for one job. With ``assignment`` it holds only while that try is the live one."""
@@ -36,6 +44,8 @@ class Ask:
     assignment: str | None = None
     reason: str | None = None
     failure: Failed | None = None
+    delay: float = 0.0
+    """Seconds that the job waits at least, where it is queued again."""
 
 
 Answer = Transition | Refusal | None
@@ -64,7 +74,11 @@ class Transitions:
         """Told the seconds after which a job that was put off falls due."""
 
     async def apply(self, job_ids: Sequence[str], event: Event, *, reason: str | None = None) -> dict[str, Answer]:
-        """Apply *event* to jobs by id. Raises :class:`TwinExists` if a retry would make a second live job."""
+        """Apply *event* to jobs by id.
+
+        Raises :class:`TwinExists` if a retry would make a second live job, :class:`AccountMoved` if it would take an
+        account's token to the GitLab where the account was before.
+        """
         answers = await self.run([Ask(job_id, event, reason=reason) for job_id in job_ids])
         return dict(zip(job_ids, answers, strict=True))
 
@@ -100,10 +114,13 @@ class Transitions:
             job = Job(Status(row[1]), row[2], row[3], row[4], held is not None and held[3], row[5])
             answer = decide(job, ask.event, self._policy, self._jitter())
             if isinstance(answer, Transition):
+                if answer.status is Status.QUEUED and answer.delay < ask.delay:
+                    answer = attrs.evolve(answer, delay=ask.delay)
                 if ask.event is Event.RETRIED:
+                    await _refuse_moved(tx, ask.job_id)
                     await _refuse_twin(tx, row)
                 assignment, crawler = (held[1], held[2]) if held is not None else (None, None)
-                changes.append((ask, job, answer, assignment, crawler))
+                changes.append((_explained(ask, answer, row[6]), job, answer, assignment, crawler))
             answers.append(answer)
         if changes:
             await self._write(tx, changes)
@@ -116,9 +133,9 @@ class Transitions:
                 crawler,
                 ask.reason or answer.resolution,
                 answer.outcome,
-                rows[ask.job_id][6],
                 rows[ask.job_id][7],
                 rows[ask.job_id][8],
+                rows[ask.job_id][9],
                 None if ask.failure is None else ask.failure.error,
             )
             for ask, _job, answer, assignment, crawler in changes
@@ -172,8 +189,22 @@ class Transitions:
         )
 
 
+def _explained(ask: Ask, answer: Transition, credential_error: str | None) -> Ask:
+    """*ask*; of a job that is to wait for a credential with the reason why its account has none."""
+    if answer.status is not Status.WAITING_CREDENTIAL:
+        return ask
+    return attrs.evolve(ask, reason=f"no new token: {credential_error or 'the credential has expired'}")
+
+
 def _reason(ask: Ask) -> str | None:
-    return ask.failure.error[:1000] if ask.failure is not None else ask.reason
+    """Why the try ended; what its crawler said of a failure, unless there is a better reason."""
+    return ask.failure.error[:1000] if ask.reason is None and ask.failure is not None else ask.reason
+
+
+async def _refuse_moved(tx: Transaction, job_id: str) -> None:
+    [(job_url, account_url)] = await tx.query(sql("urls_of_job"), {"job": job_id})
+    if not same_origin(job_url, account_url):
+        raise AccountMoved(origin(account_url))
 
 
 async def _refuse_twin(tx: Transaction, row: tuple[object, ...]) -> None:
@@ -186,9 +217,12 @@ async def _refuse_twin(tx: Transaction, row: tuple[object, ...]) -> None:
         raise TwinExists(twin[0][0])
 
 
-def by_assignment(assignments: Sequence[str], event: Event, reason: str | Sequence[str] | None = None) -> list[Ask]:
+def by_assignment(
+    assignments: Sequence[str], event: Event, reason: str | Sequence[str] | None = None, delay: float = 0.0
+) -> list[Ask]:
     """Asks for live tries, named by assignment id; *reason* for all, or one each."""
     reasons = [reason] * len(assignments) if reason is None or isinstance(reason, str) else reason
     return [
-        Ask(job_of(assignment), event, assignment, why) for assignment, why in zip(assignments, reasons, strict=True)
+        Ask(job_of(assignment), event, assignment, why, delay=delay)
+        for assignment, why in zip(assignments, reasons, strict=True)
     ]

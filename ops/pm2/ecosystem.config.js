@@ -21,9 +21,10 @@ module.exports = {
       max_memory_restart: "1792M",
 
       // Stopping: SIGINT to the node alone, which stores what it has taken and ends its embedded database itself.
-      // PM2 kills it after kill_timeout, which must be longer than SOCKET_SHUTDOWN_TIMEOUT (8000).
+      // PM2 kills it after kill_timeout, which must be longer than SOCKET_SHUTDOWN_TIMEOUT (8000) and than the 20 s for
+      // which a node waits for a token that GitLab is renewing.
       treekill: false,
-      kill_timeout: 15000,
+      kill_timeout: 30000,
 
       // PM2's sign of being ready (wait_ready) is a message of Node's own: ask /health/ready instead.
       wait_ready: false,

@@ -22,6 +22,17 @@ ALTER ROLE copilot_web SET statement_timeout = '30s';
 ALTER ROLE copilot_monitor SET statement_timeout = '30s';
 ALTER ROLE copilot_monitor SET default_transaction_read_only = on;
 
+-- What a node stores holds tokens, in plain text where COPILOT_SECRET_KEY is not set: the server's log shows neither a
+-- failed statement of these roles, nor a slow one, nor the row that was refused. Only a superuser can say so.
+ALTER ROLE copilot_server SET log_min_error_statement = 'panic';
+ALTER ROLE copilot_server SET log_error_verbosity = 'terse';
+ALTER ROLE copilot_server SET log_statement = 'none';
+ALTER ROLE copilot_server SET log_min_duration_statement = -1;
+ALTER ROLE copilot_server SET log_min_duration_sample = -1;
+ALTER ROLE copilot_server SET log_transaction_sample_rate = 0;
+ALTER ROLE copilot_owner SET log_min_error_statement = 'panic';
+ALTER ROLE copilot_owner SET log_error_verbosity = 'terse';
+
 SELECT format('CREATE DATABASE %I OWNER copilot_owner ENCODING ''UTF8'' TEMPLATE template0', :'database')
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
 

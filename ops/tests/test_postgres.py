@@ -23,6 +23,15 @@ OWNER, SERVER, WEB, MONITOR = "copilot_owner", "copilot_server", "copilot_web", 
 NEW_JOB = "INSERT INTO jobs (account_id, command, full_path) VALUES ('demo', 'issues', 'acme/shop') RETURNING id"
 
 
+TALKATIVE = {
+    "log_min_error_statement": "error",
+    "log_error_verbosity": "default",
+    "log_statement": "all",
+    "log_min_duration_statement": "0",
+}
+"""A server that writes everything to its log."""
+
+
 class RolesTests(TestCase):
     """A cluster of its own for each test: roles belong to all of a cluster's databases."""
 
@@ -30,7 +39,7 @@ class RolesTests(TestCase):
         """A fresh cluster, and the roles and the database in it."""
         directory = reachable_directory()
         self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
-        server = EmbeddedPostgres(directory, FAST)
+        self.server = server = EmbeddedPostgres(directory, {**FAST, **TALKATIVE})
         self.addCleanup(server.stop, only_if_unused=False)
         self.url = with_database(server.start(), "copilot")
         with admin(with_database(self.url, "template1")) as connection, connection.cursor() as cursor:
@@ -212,6 +221,20 @@ class RolesTests(TestCase):
         self.assertEqual(len(self.query(WEB, NEW_JOB)), 1)
         self.assertEqual(self.query(MONITOR, "SELECT count(*)::int FROM jobs WHERE status = 'queued'"), [(3,)])
         self.assertEqual(self.query(WEB, "SELECT id, credential_status FROM accounts"), [("demo", "valid")])
+
+    async def test_the_log_of_the_server(self) -> None:
+        """What a node stores does not get into PostgreSQL's log, whether it is stored or refused."""
+        await self.migrated()
+        status, said = await self.command(SERVER, "seed")
+        self.assertEqual(status, 0, said)
+        self.query(OWNER, "ALTER TABLE accounts ADD CHECK (access_token NOT LIKE '%-refused')")
+        self.query(SERVER, "UPDATE accounts SET access_token = 'MARKED-stored'")
+        for change in ("access_token = 'MARKED-refused'", "id = repeat('x', 999), refresh_token = 'MARKED'"):
+            with self.assertRaises(psycopg2.errors.CheckViolation):
+                self.query(SERVER, f"UPDATE accounts SET {change}")
+        logged = self.server.log_file.read_text()
+        self.assertIn("violates check constraint", logged)
+        self.assertNotIn("MARKED", logged)
 
     def test_other_roles(self) -> None:
         """A role that the script does not name can't even connect."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from copilot_socket.store import migrate
-from copilot_socket.store.embedded import EmbeddedPostgres
+from copilot_socket.store.embedded import EmbeddedPostgres, keys_in_use
 from copilot_socket.store.rights import TABLES, VERSION_TABLE
 from tests.cli.support import CommandTestCase
 from tests.support.postgres import (
@@ -219,6 +219,7 @@ class CheckTests(CommandTestCase):
         status, findings = self.check()
         self.assertEqual(status, 0)
         self.assertIn("will be made", findings["database"]["detail"])
+        self.assertIn("will be made", findings["secret key"]["detail"])
         self.assertFalse(state.exists())
         server = EmbeddedPostgres(state, FAST)
         self.addCleanup(server.stop, only_if_unused=False)
@@ -228,6 +229,10 @@ class CheckTests(CommandTestCase):
         server.stop()
         self.assertEqual(self.check()[0], 0)
         self.assertIsNone(server.pid())
+        keys_in_use(state, ())
+        self.assertIn(str(state / "secret-key"), self.check()[1]["secret key"]["detail"])
+        (state / "secret-key").chmod(0o644)
+        self.assert_fault("secret key", "chmod 600")
 
     def test_embedded_database_impossible(self) -> None:
         """An embedded database that cannot be used is told with what to do."""

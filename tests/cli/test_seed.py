@@ -43,11 +43,11 @@ class SeedTests(CommandTestCase, SynchronousDatabaseTestCase):
     def test_what_is_there_stays(self) -> None:
         """Neither a token that was renewed since nor jobs that are over are touched or made again."""
         self.run_command("seed")
-        self.query("UPDATE accounts SET access_token = 'renewed', gitlab_url = 'https://other.example'")
+        self.query("UPDATE accounts SET access_token = 'renewed', gitlab_url = 'http://gitlab.example.org/x'")
         self.query("UPDATE jobs SET status = 'completed', finished_at = now()")
         self.assertIn("left as it is", self.run_command("seed").output)
         self.assertEqual(
-            self.query("SELECT access_token, gitlab_url FROM accounts"), [("renewed", "https://other.example")]
+            self.query("SELECT access_token, gitlab_url FROM accounts"), [("renewed", "http://gitlab.example.org/x")]
         )
         self.assertEqual(self.query("SELECT count(*)::int FROM jobs"), [(2,)])
 

@@ -51,6 +51,12 @@ class TriesTests(SynchronousTestCase):
         answer = decide(Job(Status.RUNNING), Event.TIMED_OUT, POLICY, 0.5)
         self.assertEqual((answer.status, answer.attempts, answer.outcome), (Status.QUEUED, 1, Outcome.TIMED_OUT))
 
+    def test_put_off_is_never_at_once(self) -> None:
+        """A job that can't be sent for now spends nothing, and is not claimed again in the same moment."""
+        for base, delay in ((0.0, 1.0), (5.0, 5.0)):
+            answer = decide(Job(Status.ASSIGNED, attempts=1, releases=2), Event.PUT_OFF, RetryPolicy(base), 0.0)
+            self.assertEqual(answer, Transition(Status.QUEUED, 1, 2, delay, Outcome.RETURNED))
+
     def test_a_release_spends_none(self) -> None:
         """Losing the crawler is counted apart."""
         answer = decide(Job(Status.RUNNING, attempts=2, max_attempts=3), Event.RELEASED, POLICY, 0.5)

@@ -65,14 +65,15 @@ class GitLabTests(TestCase):
 
     @in_deferred
     async def test_the_refresh_token_grant(self) -> None:
-        """A refresh token gives a pair once; after that, and for nonsense, it is an invalid grant."""
+        """A refresh token gives a pair once; after that it is an invalid grant, and so is what it gave."""
         old = self.gitlab.tokens.issue(expired=True)
         code, pair = await self.grant(grant_type="refresh_token", refresh_token=old.refresh_token)
         self.assertEqual((code, pair["token_type"], pair["expires_in"]), (200, "Bearer", 7200))
         self.assertEqual((await self.get("/api/v4/user", str(pair["access_token"])))[0], 200)
-        for refused in (old.refresh_token, "nonsense"):
+        for refused in ("nonsense", old.refresh_token, str(pair["refresh_token"])):
             code, problem = await self.grant(grant_type="refresh_token", refresh_token=refused)
             self.assertEqual((code, problem["error"]), (400, "invalid_grant"))
+        self.assertEqual((await self.get("/api/v4/user", str(pair["access_token"])))[0], 401)
         code, problem = await self.grant(grant_type="password")
         self.assertEqual((code, problem["error"]), (400, "unsupported_grant_type"))
         self.assertEqual(self.gitlab.tokens.refreshes, 1)

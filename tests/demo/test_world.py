@@ -133,14 +133,23 @@ class TokenBookTests(SynchronousTestCase):
         self.assertEqual(self.book.state("made up"), "unknown")
 
     def test_both_tokens_rotate(self) -> None:
-        """A refresh gives a new pair, revokes the old access token, and works once."""
+        """A refresh gives a new pair and revokes the old access token."""
         old = self.book.issue()
         new = self.book.refresh(old.refresh_token)
         assert new is not None
         self.assertEqual((self.book.state(old.access_token), self.book.state(new.access_token)), ("revoked", "valid"))
-        self.assertIsNone(self.book.refresh(old.refresh_token))
-        self.assertEqual(self.book.refreshes, 1)
         self.assertIsNotNone(self.book.refresh(new.refresh_token))
+        self.assertEqual(self.book.refreshes, 2)
+
+    def test_used_twice(self) -> None:
+        """A refresh token that is used a second time is refused, and what it was replaced by is revoked."""
+        old = self.book.issue()
+        new = self.book.refresh(old.refresh_token)
+        assert new is not None
+        self.assertIsNone(self.book.refresh(old.refresh_token))
+        self.assertEqual(self.book.state(new.access_token), "revoked")
+        self.assertIsNone(self.book.refresh(new.refresh_token))
+        self.assertEqual(self.book.refreshes, 1)
 
 
 class FilesTests(SynchronousTestCase):

@@ -24,6 +24,7 @@ class Token(Resource):
         """The form of every request."""
         self.answer: tuple[int, Any] | None = None
         """What is answered instead of a pair."""
+        self.retry_after: str | None = None
         self.slow = False
         self.lifetime: float | None = 7200
         self._numbers = itertools.count(2)
@@ -49,6 +50,8 @@ class Token(Resource):
 
     def _respond(self, request: Request, form: dict[str, list[str]]) -> bytes:
         request.setHeader("Content-Type", "application/json")
+        if self.retry_after is not None:
+            request.setHeader("Retry-After", self.retry_after)
         status, body = self.answer or self._grant(form)
         request.setResponseCode(status)
         return body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -54,6 +54,7 @@ class JudgingTests(SynchronousTestCase):
             Telling(),
             heartbeat_timeout=30.0,
             connection_timeout=30.0,
+            reveal=str,
             put_down=lambda _crawler: None,
             on_room=lambda: None,
         )

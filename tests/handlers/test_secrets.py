@@ -2,13 +2,14 @@
 
 import io
 import json
-from typing import Any
+from typing import Any, get_args
 
 import treq
 from twisted.logger import FileLogObserver, LogLevel, eventAsText, globalLogPublisher
 from twisted.web.client import Agent, HTTPConnectionPool
 
 from copilot_socket.logs.lines import LINES
+from copilot_socket.telling import News
 from tests.handlers.gitlab import FakeGitLab
 from tests.handlers.support import ALIVE, PROGRESS, Crawler, NodeTestCase
 from tests.support.crawler import Message, reactor, until
@@ -46,7 +47,8 @@ class SecretTests(NodeTestCase):
     async def test_no_token_anywhere(self) -> None:
         """In no log, no error, no metric, no answer of the port, and no table but that of the accounts."""
         self.answers: dict[str, bytes] = {}
-        await self.node(SOCKET_LOG_LEVEL="debug", GITLAB_CLIENT_ID="id", GITLAB_CLIENT_SECRET=f"{MARK}-secret")
+        client = {"GITLAB_CLIENT_ID": "id", "GITLAB_CLIENT_SECRET": f"{MARK}-secret", "GITLAB_URL": self.gitlab.url}
+        await self.node(SOCKET_LOG_LEVEL="debug", **client)
         await self.accounts()
         crawler = await self.crawler(token=f"{MARK}-hello", maxJobs=3)
         await self.everyday_work(crawler)
@@ -100,6 +102,7 @@ class SecretTests(NodeTestCase):
             self.gitlab.token.answer = answer
             crawler.say("token_refresh_request", job)
             await crawler.expect("token_refresh_response")
+            self.query("UPDATE accounts SET refresh_after = NULL")
         self.gitlab.token.answer = (400, {"error": "invalid_grant", "error_description": f"{MARK}-refresh-2"})
         crawler.say("token_refresh_request", job)
         await crawler.expect("token_refresh_response")
@@ -153,11 +156,54 @@ class SecretTests(NodeTestCase):
         job = await self.given(crawler, account_id="lab")
         self.query("ALTER TABLE accounts ADD CONSTRAINT no CHECK (access_token NOT LIKE '%-access-2')")
         crawler.say("token_refresh_request", job)
-        await until(lambda: "can't be stored yet" in self.text.getvalue())
-        self.query("ALTER TABLE accounts DROP CONSTRAINT no")
         answer = await crawler.expect("token_refresh_response")
-        self.assertTrue(answer["data"]["refreshSuccessful"])
+        self.assertFalse(answer["data"]["refreshSuccessful"])
+        self.assertIn("refuses a new token", self.text.getvalue())
         self.assertEqual([event for event in self.events if MARK in event], [])
+
+    async def test_what_crawlers_repeat(self) -> None:
+        """A token in what a crawler reports gets no further: not into a table, an answer, an event or the log."""
+        self.answers: dict[str, bytes] = {}
+        node = await self.node(SOCKET_LOG_LEVEL="debug", SOCKET_RETRY_ATTEMPTS=1)
+        news: list[object] = []
+        node.telling.listen(news.append, get_args(News))
+        self.add_account("lab", self.gitlab.url, access_token=f"{MARK}-1", refresh_token=f"{MARK}-refresh-1")
+        crawler = await self.crawler(maxJobs=9)
+        first = await self.given(crawler, "g/0", account_id="lab")
+        for number, token in enumerate((f"{MARK}-1", f"{MARK}-access-2", f"glpat-{MARK}-other-token"), 1):
+            if token == f"{MARK}-access-2":
+                crawler.say("token_refresh_request", first)
+                await crawler.expect("token_refresh_response")
+            leaks = {"message": f"no {token}", "resumeState": {"a": token, token: {"PRIVATE-TOKEN": token}}}
+            jobs = [await self.given(crawler, f"g/{number}{n}", account_id="lab") for n in range(3)]
+            crawler.say("job_progress", first, **PROGRESS, **leaks)
+            crawler.say("job_progress", jobs[0], **PROGRESS, **leaks, itemCounts={token: 1})
+            crawler.say("job_completed", jobs[0], success=True, finalCounts={token: 1}, outputFiles=[f"/x/{token}"])
+            crawler.say("job_completed", jobs[1], success=False, finalCounts={token: 1}, message=f"x{token}")
+            crawler.say(
+                "job_failed",
+                jobs[2],
+                error=f"401 for https://oauth2:{token}@host",
+                isRecoverable=False,
+                errorType=token,
+                stackTrace=f"at x?private_token={token}\n",
+                partialCounts={token: 1},
+                context={"headers": {"Authorization": f"Bearer {token}"}, "list": [token]},
+                resumeState=leaks["resumeState"],
+            )
+            await crawler.sync()
+        await crawler.leave()
+        back = await self.crawler()
+        back.say("job_failed", first, error=f"<{MARK}-access-2>", isRecoverable=False)
+        await back.sync()
+        await self.ask_everything()
+        for name, content in self.answers.items():
+            self.assertNotIn(MARK.encode(), content, name)
+        self.assertEqual([item for item in [*map(str, news), *self.events] if MARK in item], [])
+        self.assertEqual(self.query("SELECT count(*)::int FROM job_error_log"), [(7,)])
+        self.assertEqual(
+            self.query("SELECT count(*)::int FROM job_error_log WHERE error_message LIKE '%***%'"), [(7,)]
+        )
 
 
 class MetricTests(NodeTestCase):

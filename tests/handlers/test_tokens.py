@@ -6,14 +6,21 @@ from typing import Any
 from cryptography.fernet import Fernet
 from twisted.internet.defer import Deferred, gatherResults
 
+from copilot_socket import node as node_module
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.vault import Vault
+from copilot_socket.handlers import posting
 from copilot_socket.handlers import tokens as tokens_module
+from copilot_socket.handlers.tokens import Unavailable
 from copilot_socket.node import Node
 from copilot_socket.store.accounts import Accounts, Credential
+from copilot_socket.store.faults import DatabaseAway
+from copilot_socket.store.sql import sql
 from tests.handlers.gitlab import FakeGitLab
 from tests.handlers.support import PROGRESS, Crawler, NodeTestCase
 from tests.support.crawler import Message, until
+
+CLIENT = ("client_id", "client_secret", "redirect_uri")
 
 
 class TokenTestCase(NodeTestCase):
@@ -57,6 +64,14 @@ class TokenTestCase(NodeTestCase):
         """The account's token expires in so many seconds."""
         self.query("UPDATE accounts SET token_expires_at = now() + %s * interval '1 s' WHERE id = 'lab'", seconds)
 
+    def at_once(self) -> None:
+        """Let GitLab be asked again at once."""
+        self.query("UPDATE accounts SET refresh_after = NULL WHERE id = 'lab'")
+
+    def wait(self) -> float:
+        """Seconds until GitLab may be asked again."""
+        return float(self.account("extract(epoch FROM refresh_after - now())::float8")[0])
+
     async def renew(self, node: Node, token: str = "renewed") -> None:
         """Someone renews the account's credential."""
         accounts = Accounts(node.database, Vault(), node.transitions, node.dispatcher.wake)
@@ -73,7 +88,7 @@ class RefreshTests(TokenTestCase):
 
     async def test_a_new_pair(self) -> None:
         """The new pair is stored before the crawler sees it; the grant is asked for as GitLab wants it."""
-        await self.node(GITLAB_CLIENT_ID="an-id", GITLAB_CLIENT_SECRET="a-secret")
+        await self.node(GITLAB_URL=self.gitlab.url, GITLAB_CLIENT_ID="an-id", GITLAB_CLIENT_SECRET="a-secret")
         crawler, job = await self.at_work()
         self.granted(await self.refreshed(crawler, job), "access-2")
         stored = self.account("access_token", "refresh_token", "credential_status")
@@ -89,6 +104,39 @@ class RefreshTests(TokenTestCase):
             },
         )
         self.granted(await self.refreshed(crawler, job), "access-3")
+
+    async def test_a_client_of_another_origin(self) -> None:
+        """The secret of an OAuth client goes to no other GitLab than its own."""
+        await self.node(GITLAB_URL="http://127.0.0.1:9", GITLAB_CLIENT_ID="an-id", GITLAB_CLIENT_SECRET="a-secret")
+        self.granted(await self.refreshed(*await self.at_work()), "access-2")
+        self.assertEqual(self.gitlab.token.asked, [{"grant_type": ["refresh_token"], "refresh_token": ["refresh-1"]}])
+
+    async def test_a_client_of_the_table(self) -> None:
+        """Further GitLabs have their clients in a table, their secrets encrypted; a row beats the variables."""
+        key = Fernet.generate_key().decode()
+        await self.node(
+            COPILOT_SECRET_KEY=key, GITLAB_URL=self.gitlab.url, GITLAB_CLIENT_ID="x", GITLAB_CLIENT_SECRET="y"
+        )
+        self.query(
+            "INSERT INTO oauth_clients (origin, client_id, client_secret, redirect_uri) VALUES (%s, 'a', %s, 'http://r')",
+            self.gitlab.url.removesuffix("/sub"),
+            Vault([key]).encrypt("b"),
+        )
+        crawler, job = await self.at_work()
+        self.granted(await self.refreshed(crawler, job), "access-2")
+        self.query("UPDATE oauth_clients SET client_secret = NULL, redirect_uri = NULL")
+        self.granted(await self.refreshed(crawler, job), "access-3")
+        first, second = ({name: form.get(name) for name in CLIENT} for form in self.gitlab.token.asked)
+        self.assertEqual(first, {"client_id": ["a"], "client_secret": ["b"], "redirect_uri": ["http://r"]})
+        self.assertEqual(second, {"client_id": ["a"], "client_secret": None, "redirect_uri": None})
+
+    async def test_the_address_of_an_api(self) -> None:
+        """An account whose URL is that of an API is refreshed at its GitLab."""
+        await self.node()
+        crawler, job = await self.at_work()
+        for number, path in enumerate(("/api/v4", "/api/graphql/"), 2):
+            self.query("UPDATE accounts SET gitlab_url = %s WHERE id = 'lab'", self.gitlab.url + path)
+            self.granted(await self.refreshed(crawler, job), f"access-{number}")
 
     async def test_encrypted(self) -> None:
         """With a key, what is stored is not the token, and what is sent is."""
@@ -187,6 +235,19 @@ class RefreshTests(TokenTestCase):
         self.assertEqual(await plain.ask(), [])
         self.assertEqual(self.status(job), "assigned")
 
+    async def test_short_lives(self) -> None:
+        """Where tokens live for less than a minute, jobs are sent all the same, and one refresh does for a while."""
+        self.gitlab.token.lifetime = 5
+        await self.node()
+        self.expires(5)
+        crawler = await self.crawler(maxJobs=9)
+        for path in ("g/1", "g/2", "g/3"):
+            self.add_jobs(path, account_id="lab")
+            crawler.say("job_request")
+            self.assertEqual((await crawler.job())["accessToken"], "access-2")
+        self.assertEqual(self.gitlab.asked, 1)
+        self.assertLess(self.account("extract(epoch FROM token_expires_at - now())::float8")[0], 60.1)
+
 
 class RefusedTests(TokenTestCase):
     """GitLab says no."""
@@ -199,6 +260,26 @@ class RefusedTests(TokenTestCase):
         self.refused(await self.refreshed(crawler, job))
         self.assertEqual(self.account("credential_status", "access_token"), ("expired", "access-1"))
         return node, crawler, job
+
+    async def test_why(self) -> None:
+        """Account, try and error log say why there is no token; a renewed account says nothing of it any more."""
+        node, crawler, job = await self.refused_job()
+        error, checked = self.account("credential_error", "credential_checked_at > now() - interval '1 minute'")
+        self.assertIn("invalid_grant", error)
+        self.assertTrue(checked)
+        await crawler.fail(job)
+        [(reason,)] = self.query("SELECT reason FROM job_tries")
+        self.assertEqual(reason, f"no new token: {error}")
+        [(message, resolution)] = self.query("SELECT error_message, resolution FROM job_error_log")
+        self.assertEqual((message, "credential" in resolution), ("no", True))
+        [unsent] = self.add_jobs("g/other", account_id="lab")
+        await crawler.ask()
+        await self.becomes(unsent, "waiting_credential")
+        self.assertEqual(
+            self.query("SELECT reason FROM job_tries WHERE job_id = %s", unsent), [(f"no new token: {error}",)]
+        )
+        await self.renew(node)
+        self.assertEqual(self.account("credential_error", "credential_checked_at"), (None, None))
 
     async def test_then_a_failure(self) -> None:
         """The failure that follows parks the job without spending a try; a renewal queues it, and it is pushed."""
@@ -299,6 +380,9 @@ class RefusedTests(TokenTestCase):
         self.query("UPDATE accounts SET refresh_token = NULL WHERE id = 'lab'")
         self.refused(await self.refreshed(crawler, job))
         self.assertEqual((self.gitlab.asked, self.account("credential_status")), (0, ("expired",)))
+        self.assertEqual(self.account("credential_error"), ("no refresh token",))
+        await crawler.fail(job)
+        self.assertEqual(self.query("SELECT reason FROM job_tries"), [("no new token: no refresh token",)])
 
 
 class TroubleTests(TokenTestCase):
@@ -318,6 +402,25 @@ class TroubleTests(TokenTestCase):
         self.granted(await self.refreshed(crawler, job), "access-2")
         self.assertEqual((self.gitlab.asked, self.account("credential_status")), (1, ("valid",)))
 
+    async def test_asked_once(self) -> None:
+        """While GitLab takes its time nobody asks it again, here or at another node, whoever has given up waiting."""
+        self.patch(tokens_module, "ANSWER_WITHIN", 0.2)
+        first, second = await self.node(), await self.node()
+        one, two = await self.at_work("one", first, "g/1"), await self.at_work("two", second, "g/2")
+        self.gitlab.token.slow = True
+        for who in (one, two, one):
+            self.refused(await self.refreshed(*who))
+        self.assertEqual(self.gitlab.asked, 1)
+        self.gitlab.token.release()
+        await until(lambda: self.account("refresh_token") == ("refresh-2",))
+        for who in (one, two):
+            self.granted(await self.refreshed(*who), "access-2")
+        self.assertEqual(self.gitlab.asked, 1)
+
+    async def test_the_claim_outlives_the_answer(self) -> None:
+        """A claim on a refresh holds for longer than the slowest answer takes that is still stored."""
+        self.assertGreater(tokens_module.CLAIM, posting.TIME_LIMIT + 30)
+
     async def test_under_fifteen_seconds(self) -> None:
         """The longest wait is under the fifteen seconds after which a plain crawler gives up."""
         self.assertLess(tokens_module.ANSWER_WITHIN, 15)
@@ -328,6 +431,11 @@ class TroubleTests(TokenTestCase):
         crawler, job = await self.at_work()
         answers: list[tuple[int, Any]] = [
             (500, {"error": "oops"}),
+            (400, {"error": "invalid_client"}),
+            (401, {"error": "invalid_client"}),
+            (403, b"<html>blocked</html>"),
+            (400, b"<html>invalid_grant</html>"),
+            (200, {"access_token": "a", "refresh_token": "b\n"}),
             (429, {}),
             (302, b""),
             (200, b"<html>"),
@@ -340,17 +448,134 @@ class TroubleTests(TokenTestCase):
             self.gitlab.token.answer = answer
             self.refused(await self.refreshed(crawler, job))
             self.assertEqual(self.account("credential_status", "access_token"), ("valid", "access-1"))
+            self.assertIn("GitLab", self.account("credential_error")[0])
+            self.at_once()
         self.gitlab.token.answer = None
         self.granted(await self.refreshed(crawler, job), "access-2")
 
     async def test_down(self) -> None:
         """A GitLab that can't be reached is no refusal: the failure that follows spends a try as usual."""
         await self.node()
-        crawler, job = await self.at_work()
         self.query("UPDATE accounts SET gitlab_url = 'http://127.0.0.1:9' WHERE id = 'lab'")
+        crawler, job = await self.at_work()
         self.refused(await self.refreshed(crawler, job))
         await crawler.fail(job)
         self.assertEqual((self.row(job, "attempts"), self.account("credential_status")), (1, ("valid",)))
+
+    async def test_back_off(self) -> None:
+        """After a failure the account is left alone for a while, longer each time; a success ends that."""
+        node = await self.node(SOCKET_RETRY_DELAY=0)
+        self.patch(node._tokens, "_jitter", lambda: 0.5)
+        crawler, job = await self.at_work()
+        self.gitlab.token.answer = (500, {})
+        for failures, wait in ((1, 1.0), (2, 2.0), (3, 4.0)):
+            for _ in range(3):
+                self.refused(await self.refreshed(crawler, job))
+            self.assertEqual(self.gitlab.asked, failures)
+            self.assertTrue(wait - 0.5 < self.wait() <= wait, self.wait())
+            self.at_once()
+        self.query("UPDATE accounts SET refresh_failures = 100 WHERE id = 'lab'")
+        self.refused(await self.refreshed(crawler, job))
+        self.assertLessEqual(self.wait(), 150.0)
+        self.at_once()
+        self.gitlab.token.answer = None
+        self.granted(await self.refreshed(crawler, job), "access-2")
+        self.assertEqual(self.account("refresh_failures", "refresh_after", "credential_error"), (0, None, None))
+
+    async def test_retry_after(self) -> None:
+        """GitLab is left alone for as long as it asks, but not for ever."""
+        await self.node()
+        crawler, job = await self.at_work()
+        self.gitlab.token.answer = (429, {})
+        for told, waits in (("45", 45.0), ("999999", 600.0)):
+            self.gitlab.token.retry_after = told
+            self.refused(await self.refreshed(crawler, job))
+            self.assertTrue(waits - 1 < self.wait() <= waits, self.wait())
+            self.at_once()
+
+    async def test_jobs_wait_as_long(self) -> None:
+        """A job that can't be sent falls due when GitLab may be asked again, not before."""
+        await self.node(SOCKET_RETRY_DELAY=0)
+        self.expires(5)
+        self.gitlab.token.answer, self.gitlab.token.retry_after = (503, {}), "30"
+        [job] = self.add_jobs("g/1", account_id="lab")
+        crawler = await self.crawler()
+        await crawler.ask()
+        await until(lambda: self.tries(job) == ["returned"])
+        due = "extract(epoch FROM scheduled_at - now())::float8"
+        self.assertTrue(29 < self.row(job, due) <= 30)
+        [later] = self.add_jobs("g/2", account_id="lab")
+        await until(lambda: self.tries(later) == ["returned"])
+        self.assertTrue(28 < self.row(later, due) <= 31)
+        self.assertEqual(self.gitlab.asked, 1)
+
+    async def test_a_pair_the_database_refuses(self) -> None:
+        """A pair that PostgreSQL refuses is given up, not stored for ever; the account may be refreshed again."""
+        await self.node()
+        crawler, job = await self.at_work()
+        self.query("ALTER TABLE accounts ADD CONSTRAINT no CHECK (access_token <> 'access-2')")
+        self.refused(await self.refreshed(crawler, job))
+        self.assertEqual(
+            self.account("credential_error", "refresh_until"), ("the database refuses the new token", None)
+        )
+
+    async def test_the_database_goes_away(self) -> None:
+        """A pair that came while the database was away is stored when that is back."""
+        self.patch(tokens_module, "STORE_AGAIN", 0.05)
+        node = await self.node()
+        crawler, job = await self.at_work()
+        query, failing = node.database.query, ["store_refreshed", "store_refreshed"]
+
+        async def fail(statement: str, params: Any = None) -> Any:
+            if failing and statement == sql(failing[0]):
+                failing.pop()
+                raise DatabaseAway("gone")
+            return await query(statement, params)
+
+        self.patch(node.database, "query", fail)
+        self.granted(await self.refreshed(crawler, job), "access-2")
+        self.assertEqual((failing, self.account("refresh_token")), ([], ("refresh-2",)))
+
+
+class StoppingTests(TokenTestCase):
+    """A node stops while GitLab renews a token."""
+
+    async def asking(self, **settings: object) -> Node:
+        """A node that has asked GitLab, which takes its time."""
+        node = await self.node(**settings)
+        crawler, job = await self.at_work()
+        self.gitlab.token.slow = True
+        crawler.say("token_refresh_request", job)
+        await until(lambda: self.gitlab.asked)
+        return node
+
+    async def test_it_waits(self) -> None:
+        """The pair is stored before the node is gone, also past SOCKET_SHUTDOWN_TIMEOUT."""
+        node = await self.asking(SOCKET_SHUTDOWN_TIMEOUT=1)
+        stopped = node.stopService()
+        await until(lambda: node.database.use.in_use == 0)
+        self.assertFalse(stopped.called)
+        self.gitlab.token.release()
+        await stopped
+        self.assertEqual(self.account("access_token", "refresh_token"), ("access-2", "refresh-2"))
+
+    async def test_not_for_ever(self) -> None:
+        """A GitLab that does not answer keeps no node from stopping; nobody asks it while it may still answer."""
+        self.patch(node_module, "TOKEN_PATIENCE", 0.2)
+        node = await self.asking(SOCKET_SHUTDOWN_TIMEOUT=1)
+        await node.stopService()
+        self.assertEqual(self.account("access_token", "refresh_until > now()"), ("access-1", True))
+        self.assertEqual(self.gitlab.asked, 1)
+
+    async def test_nothing_new(self) -> None:
+        """A stopping node begins no refresh."""
+        node = await self.asking()
+        self.add_account("other", self.gitlab.url, refresh_token="x", token_expires_at=datetime.now(UTC))
+        stopped = node.stopService()
+        await self.assertFailure(Deferred.fromCoroutine(node._tokens.fresh("other")), Unavailable)
+        self.gitlab.token.release()
+        await stopped
+        self.assertEqual(self.gitlab.asked, 1)
 
 
 class BeforeSendingTests(TokenTestCase):

@@ -91,6 +91,39 @@ class AccountTests(SiteTestCase):
         self.assertEqual(told, [(mine, Status.QUEUED, Event.RENEWED)])
         self.assertNotIn(theirs, [news[0] for news in told])
 
+    async def test_a_move(self) -> None:
+        """An account changes its origin only while none of its jobs is live; nothing is replaced where it may not."""
+        await self.account()
+        job = await self.job()
+        moved = ACCOUNT | {"gitlab_url": "https://new.example", "access_token": "glpat-new"}
+        answer = await self.request("PUT", f"{ACCOUNTS}/acme", json=moved)
+        self.assertEqual(answer.status, 409)
+        self.assertIn("live jobs", answer.document["detail"])
+        stored = "SELECT gitlab_url, access_token, token_generation FROM accounts"
+        self.assertEqual(self.query(stored), [(ACCOUNT["gitlab_url"], ACCOUNT["access_token"], 1)])
+        within = ACCOUNT | {"gitlab_url": f"{ACCOUNT['gitlab_url']}:443/sub"}
+        self.assertEqual((await self.request("PUT", f"{ACCOUNTS}/acme", json=within)).status, 200)
+        await self.post(f"/api/v1/jobs/{job}/cancel")
+        answer = await self.request("PUT", f"{ACCOUNTS}/acme", json=moved)
+        self.assertEqual((answer.status, answer.document["gitlab_url"]), (200, "https://new.example"))
+
+    async def test_why_a_credential_fails(self) -> None:
+        """What kept the last refresh from working is shown, and when that was, until the credential is renewed."""
+        await self.account()
+        for field in ("credential_error", "credential_checked_at"):
+            self.assertIsNone((await self.get(f"{ACCOUNTS}/acme")).document[field])
+        self.query(
+            "UPDATE accounts SET credential_error = 'invalid_client: x', refresh_failures = 3,"
+            " credential_checked_at = '2026-01-05T10:00:00Z', refresh_after = now() + interval '1 hour'"
+        )
+        shown = (await self.get(ACCOUNTS)).document["accounts"][0]
+        self.assertEqual(
+            (shown["credential_error"], shown["credential_checked_at"]), ("invalid_client: x", "2026-01-05T10:00:00Z")
+        )
+        renewed = (await self.post(f"{ACCOUNTS}/acme/credential", PAIR)).document
+        self.assertEqual((renewed["credential_error"], renewed["credential_checked_at"]), (None, None))
+        self.assertEqual(self.query("SELECT refresh_failures, refresh_after FROM accounts"), [(0, None)])
+
     async def test_put_renews_too(self) -> None:
         """Putting an account again also queues what waited for its credential."""
         await self.account()

@@ -45,7 +45,7 @@ class SubmitTests(SiteTestCase):
             "full_path": "g/ä",
             "branch": "main",
             "user_id": "u1",
-            "gitlab_url": "http://other.example:8080/git",
+            "gitlab_url": "https://gitlab.example:443/git",
             "priority": -5,
             "scheduled_at": "2031-01-01T01:00:00+01:00",
             "max_attempts": 7,
@@ -54,6 +54,39 @@ class SubmitTests(SiteTestCase):
         shown = (await self.get(f"{JOBS}/{await self.job(**given)}")).document
         given["scheduled_at"] = "2031-01-01T00:00:00Z"
         self.assertEqual({name: shown[name] for name in given}, given)
+
+    async def test_foreign_origins(self) -> None:
+        """A job for another GitLab than its account's is refused: which job, what it names and what it may name."""
+        await self.account()
+        job = {"account_id": "acme", "command": "issues", "full_path": "g/1"}
+        urls = (
+            "https://evil.example/x",
+            "http://gitlab.example",
+            "https://gitlab.example:8443",
+            "https://gitlab.example/y",
+        )
+        answer = await self.post(JOBS, [{**job, "full_path": f"g/{url}", "gitlab_url": url} for url in urls])
+        self.assertEqual(self.paths(answer), ["/0/gitlab_url", "/1/gitlab_url", "/2/gitlab_url"])
+        [first, *_] = answer.document["errors"]
+        for said in ("https://evil.example:", "https://gitlab.example,"):
+            self.assertIn(said, first["message"])
+        for keyed in ({}, {"headers": {"Idempotency-Key": "k"}}):
+            answer = await self.post(JOBS, {**job, "gitlab_url": "https://evil.example"}, **keyed)
+            self.assertEqual(self.paths(answer), ["/gitlab_url"])
+        self.assertEqual(self.query("SELECT count(*)::int FROM jobs"), [(0,)])
+        self.assertEqual((await self.post(JOBS, {**job, "gitlab_url": urls[-1]})).status, 201)
+
+    async def test_retry_after_a_move(self) -> None:
+        """A job of the GitLab where its account was before is not retried: the account's token is not for it."""
+        await self.account()
+        job = await self.job()
+        await self.post(f"{JOBS}/{job}/cancel")
+        self.query("UPDATE accounts SET gitlab_url = 'https://new.example'")
+        answer = await self.post(f"{JOBS}/{job}/retry")
+        self.assertEqual(answer.status, 409)
+        self.assertIn("https://new.example", answer.document["detail"])
+        self.query("UPDATE accounts SET gitlab_url = 'https://GITLAB.example/moved'")
+        self.assertEqual((await self.post(f"{JOBS}/{job}/retry")).status, 200)
 
     async def test_list_with_twins(self) -> None:
         """Jobs that are live already, in the database or earlier in the list, give those ids, in the list's order."""

@@ -62,9 +62,9 @@ class InsertTests(_SchemaTestCase):
     def test_default_without_a_path(self) -> None:
         """Ids need none either, also for a job that lacks nothing else."""
         complete = JOB.replace("full_path)", "full_path, provider, gitlab_url)").replace(
-            "'g/p')", "'g/p', 'gitlab-cloud', 'https://own.test')"
+            "'g/p')", f"'g/p', 'gitlab-cloud', '{URL}/own')"
         )
-        self.assertEqual(self.query(f"SET search_path = ''; {complete}"), [("https://own.test",)])
+        self.assertEqual(self.query(f"SET search_path = ''; {complete}"), [(f"{URL}/own",)])
 
     def test_ids_without_a_path(self) -> None:
         """Ids come in the order in which they are made."""

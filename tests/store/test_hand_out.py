@@ -21,7 +21,7 @@ EVERYTHING: NewJob = {
     **JOB,
     "branch": "main",
     "user_id": "u",
-    "gitlab_url": "https://other.test",
+    "gitlab_url": "http://gitlab.test:80/sub",
     "priority": 5,
     "max_attempts": 7,
     "resume_state": b'{"page":3}',

@@ -47,6 +47,9 @@ _SETTINGS = {
     "autovacuum": "on",
     "jit": "off",  # statements here are short; compiling them costs more than it saves
     "log_checkpoints": "off",
+    # A failed statement holds what was to be stored, and the detail of an error the row that was refused.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
     "log_line_prefix": "%m [%p] %a ",
     "cluster_name": "copilot",
 }

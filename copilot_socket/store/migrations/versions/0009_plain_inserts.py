@@ -2,10 +2,10 @@
 
 from copilot_socket.store.migrations import run_sql_beside
 
-revision = "0020_plain_inserts"
-down_revision = "0007_write_probe"
+revision = "0009_plain_inserts"
+down_revision = "0008_credentials"
 
 
 def upgrade() -> None:
-    """Run 0020_plain_inserts.sql."""
+    """Run 0009_plain_inserts.sql."""
     run_sql_beside(__file__)

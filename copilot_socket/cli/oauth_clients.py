@@ -1,0 +1,97 @@
+"""`copilot-socket oauth-clients`: what this server is to which GitLab when it refreshes tokens.
+
+For GitLabs beside that of GITLAB_URL. A secret is read from standard input: a command line is there for all of the
+machine to see.
+"""
+
+import getpass
+import re
+import sys
+from argparse import ArgumentParser, Namespace
+
+from copilot_socket.cli.errors import CommandError
+from copilot_socket.cli.offline import ready_database, vault
+from copilot_socket.cli.options import add_action, add_config_options, add_examples, config_from
+from copilot_socket.cli.output import add_json_option, emit, say, table
+from copilot_socket.core.origins import origin
+from copilot_socket.store import registering
+from copilot_socket.store.oauth_clients import OAuthClient
+
+_LONGEST = 8192
+_VISIBLE = re.compile(rf"[!-~]{{1,{_LONGEST}}}")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Its actions, each with the configuration's options."""
+    where = ArgumentParser(add_help=False)
+    where.add_argument("gitlab", metavar="URL", help="a GitLab; its scheme, host and port count")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    put = add_action(actions, "put", "store a client, its secret from standard input (none: a public one)", where)
+    put.add_argument("--client-id", required=True, metavar="ID", help="the application's id")
+    put.add_argument("--redirect-uri", metavar="URI", help="where one is registered for the application")
+    listing = add_action(actions, "list", "list the clients, without their secrets")
+    remove = add_action(actions, "remove", "remove a client", where)
+    for each in (put, listing, remove):
+        add_json_option(each)
+        add_config_options(each)
+    add_examples(put, "copilot-socket oauth-clients put https://gitlab.example.org --client-id abc")
+    add_examples(listing, "copilot-socket oauth-clients list --json")
+    add_examples(remove, "copilot-socket oauth-clients remove https://gitlab.example.org")
+    add_examples(
+        parser,
+        "copilot-socket oauth-clients put https://gitlab.example.org --client-id abc",
+        "copilot-socket oauth-clients list",
+    )
+
+
+def run(args: Namespace) -> int:
+    """Do it; raises CommandError, ConfigFaults, SchemaError or EmbeddedError."""
+    config = config_from(args)
+    if args.action == "list":
+        with ready_database(config) as url:
+            _show(registering.listed(url), as_json=args.json)
+        return 0
+    where = origin(args.gitlab)
+    if where is None:
+        raise CommandError("URL must be an http or https URL with a host and without user name, query or fragment")
+    if args.action == "put":
+        client = OAuthClient(_visible(args.client_id, "--client-id"), _secret(), args.redirect_uri)
+        with ready_database(config) as url:
+            registering.put(url, where, client, vault(config))
+        _tell({"origin": where, "client_id": client.id}, f"{where}: client {client.id} is stored", as_json=args.json)
+        return 0
+    with ready_database(config) as url:
+        if not registering.remove(url, where):
+            raise CommandError(f"there is no client for {where}")
+    _tell({"origin": where, "removed": True}, f"{where}: removed", as_json=args.json)
+    return 0
+
+
+def _secret() -> str | None:
+    if sys.stdin.isatty():
+        given = getpass.getpass("Secret (none: a public client): ")
+    else:
+        given = sys.stdin.read(_LONGEST + 2)
+    return _visible(given.strip(), "the secret") if given.strip() else None
+
+
+def _visible(given: str, what: str) -> str:
+    if not _VISIBLE.fullmatch(given):
+        raise CommandError(f"{what} must be 1 to {_LONGEST} visible ASCII characters without spaces")
+    return given
+
+
+def _show(clients: list[dict[str, object]], *, as_json: bool) -> None:
+    if as_json:
+        emit({"oauth_clients": clients})
+        return
+    rows = [[str(client[name] or "-") for name in client] for client in clients]
+    for line in table([["ORIGIN", "CLIENT", "REDIRECT URI", "SECRET"], *rows]):
+        say(line)
+
+
+def _tell(answer: dict[str, object], text: str, *, as_json: bool) -> None:
+    if as_json:
+        emit(answer)
+    else:
+        say(text)

@@ -1,0 +1,60 @@
+"""Encrypting what is stored already: tokens of before there was a key, or all of them with a newer one. Blocks."""
+
+from collections.abc import Sequence
+
+import attrs
+import psycopg2
+
+from copilot_socket.core.vault import Vault, VaultError
+from copilot_socket.store.migrate import APPLICATION_NAME
+
+BATCH = 500
+
+_SECRETS = {"accounts": ("id", ("access_token", "refresh_token")), "oauth_clients": ("origin", ("client_secret",))}
+"""Table → its key, and the columns that are encrypted."""
+
+
+@attrs.frozen
+class Sealed:
+    """How many rows were encrypted, and which could not be, since no key decrypts them: ``table key``."""
+
+    rows: int
+    unreadable: Sequence[str]
+
+
+def seal(url: str, vault: Vault, *, everything: bool = False) -> Sealed:
+    """Encrypt the plain tokens in the database with the newest key of *vault*; with *everything* the others again.
+
+    Nodes may run meanwhile, if they know the key. No plain token stands in a statement. Raises psycopg2.Error.
+    """
+    rows = 0
+    unreadable: list[str] = []
+    connection = psycopg2.connect(url, application_name=APPLICATION_NAME)
+    try:
+        for table, (key, columns) in _SECRETS.items():
+            plain = " OR ".join(f"{column} NOT LIKE 'fernet:%%'" for column in columns)
+            wanted = "true" if everything else plain
+            select = (
+                f"SELECT {key}, {', '.join(columns)} FROM {table} WHERE {key} > %s AND ({wanted})"
+                f" ORDER BY {key} LIMIT {BATCH} FOR UPDATE"
+            )
+            update = f"UPDATE {table} SET {', '.join(f'{column} = %s' for column in columns)} WHERE {key} = %s"
+            after = ""
+            while True:
+                with connection, connection.cursor() as cursor:
+                    cursor.execute(select, (after,))
+                    found = cursor.fetchall()
+                    for name, *stored in found:
+                        try:
+                            sealed = [None if text is None else vault.encrypt(vault.decrypt(text)) for text in stored]
+                        except VaultError:
+                            unreadable.append(f"{table} {name}")
+                            continue
+                        cursor.execute(update, (*sealed, name))
+                        rows += 1
+                if not found:
+                    break
+                after = found[-1][0]
+    finally:
+        connection.close()
+    return Sealed(rows, unreadable)
