@@ -112,20 +112,21 @@ class Messages:
             data.crawler_id,
             False,
             data.max_jobs or self.terms.max_jobs,
-            PLAIN_ENTITY_TYPES if data.entity_types is None else tuple(data.entity_types),
+            PLAIN_ENTITY_TYPES if data.entity_types is None else tuple(dict.fromkeys(data.entity_types)),
         )
         link.capabilities = frozenset(data.capabilities or ())
         crawler = self._presence.identify(link, crawler)
         crawler.max_jobs = data.max_jobs or self.terms.max_jobs
         if data.entity_types is not None:
-            crawler.entity_types = tuple(data.entity_types)
+            crawler.entity_types = tuple(dict.fromkeys(data.entity_types))
         number = crawler.begin()
         self._presence.heard(crawler)
         return Deferred.fromCoroutine(self._welcome(link, crawler, data, number))
 
     async def _welcome(self, link: Link, crawler: Crawler, data: Hello, number: int) -> Reply:
         try:
-            await self._presence.arrive(crawler)
+            alone = len(crawler.links) == 1
+            await self._presence.arrive(crawler, must_confirm=data.assignments is None and alone)
             await self._presence.keep_only(crawler, data.assignments)
         finally:
             crawler.end(number)
