@@ -1,11 +1,12 @@
 """The dispatch table: what each type of message does. No SQL and no bytes here."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -29,6 +30,9 @@ from copilot_socket.telling import HeartbeatHeard, Telling
 PROTOCOL_VERSION = "1"
 PLAIN_PATIENCE = 3.0
 """Seconds after which a plain crawler that asks again, without a report, says that it runs nothing."""
+
+MENTIONED_WITHIN = 2.0
+"""Seconds that the answer to a token request waits until it is stored that its crawler has the job."""
 
 RETRY = 0.2
 """Seconds before a look-up that failed is tried again."""
@@ -210,13 +214,14 @@ class Messages:
     # -- tokens
 
     def _token_refresh(self, link: Link, message: Message) -> "Deferred[Reply]":
-        return Deferred.fromCoroutine(self._refresh(link.crawler, message))
+        return Deferred.fromCoroutine(self._refresh(link, message))
 
-    async def _refresh(self, crawler: Crawler, message: Message) -> Reply:
-        crawler.reported_since_request = True
+    async def _refresh(self, link: Link, message: Message) -> Reply:
         assert message.job_id is not None
+        with suppress(TimeoutError):
+            await self._reports.mention(link, message).addTimeout(MENTIONED_WITHIN, self._reactor)
         try:
-            granted = await self._tokens.for_assignment(message.job_id, crawler.key)
+            granted = await self._tokens.for_assignment(message.job_id, link.crawler.key)
         except (Refused, Unavailable) as problem:
             self.log.info("No token for {assignment}: {why}", assignment=message.job_id, why=problem)
             granted = Granted("", None)

@@ -106,12 +106,6 @@ class GraceTests(NodeTestCase):
         [(resolution,)] = self.query("SELECT resolution FROM job_error_log")
         self.assertIn("10 times", resolution)
 
-    async def past_a_grace(self, node: Any) -> None:
-        """Wait until whatever hangs on the grace that began just now has been done."""
-        end = self.now() + node.config.reconnect_grace + 0.05
-        await until(lambda: self.now() > end)
-        await node.presence.release_lost()
-
 
 class ComeBackTests(NodeTestCase):
     """``hello`` of a crawler that was here before."""
