@@ -1,12 +1,13 @@
 """The dispatch table: what each type of message does. No SQL and no bytes here."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import attrs
 import orjson
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -31,6 +32,9 @@ PROTOCOL_VERSION = "1"
 CAPABILITIES = frozenset({"ack", "commands"})
 PLAIN_PATIENCE = 3.0
 """Seconds after which a plain crawler that asks again, without a report, says that it runs nothing."""
+
+MENTIONED_WITHIN = 2.0
+"""Seconds that the answer to a token request waits until it is stored that its crawler has the job."""
 
 RETRY = 0.2
 """Seconds before a look-up that failed is tried again."""
@@ -127,7 +131,8 @@ class Messages:
 
     async def _welcome(self, link: Link, crawler: Crawler, assignments: tuple[str, ...] | None, number: int) -> Reply:
         try:
-            await self._presence.arrive(crawler)
+            alone = len(crawler.links) == 1
+            await self._presence.arrive(crawler, must_confirm=assignments is None and alone)
             await self._presence.keep_only(crawler, assignments)
         finally:
             crawler.end(number)
@@ -214,10 +219,12 @@ class Messages:
 
     def _token_refresh(self, link: Link, message: Message) -> "Deferred[Reply]":
         assert message.job_id is not None
-        return Deferred.fromCoroutine(self._refresh(link.crawler, message.job_id))
+        mentioned = self._reports.mention(link, message)
+        return Deferred.fromCoroutine(self._refresh(link.crawler, message.job_id, mentioned))
 
-    async def _refresh(self, crawler: Crawler, assignment: str) -> Reply:
-        crawler.reported_since_request = True
+    async def _refresh(self, crawler: Crawler, assignment: str, mentioned: "Deferred[None]") -> Reply:
+        with suppress(TimeoutError):
+            await mentioned.addTimeout(MENTIONED_WITHIN, self._reactor)
         try:
             granted = await self._tokens.for_assignment(assignment, crawler.key)
         except (Refused, Unavailable) as problem:

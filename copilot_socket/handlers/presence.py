@@ -113,13 +113,18 @@ class PresenceKeeper:
         if crawler.present:
             crawler.last_seen = self._attention.now
 
-    async def arrive(self, crawler: Crawler) -> None:
-        """Take the crawler's lease, and learn what it holds from before."""
+    async def arrive(self, crawler: Crawler, *, must_confirm: bool = False) -> None:
+        """Take the crawler's lease, and learn what it holds from before.
+
+        *must_confirm*: what it holds is released unless its reports name it within one more grace, those that come
+        in the same read as its ``hello`` among them.
+        """
         self._put_down(crawler)
         number = crawler.begin()
         crawler.arriving += 1
         try:
-            await self._writer.submit(_presence(crawler, present=True))
+            within = self._leases.grace if must_confirm else None
+            await self._writer.submit(_presence(crawler, present=True, confirm_within=within))
             await self.learn(crawler)
         finally:
             crawler.arriving -= 1
@@ -140,8 +145,7 @@ class PresenceKeeper:
     async def keep_only(self, crawler: Crawler, assignments: tuple[str, ...] | None) -> None:
         """What a crawler that came back still holds: *assignments*, or those that it names within one more grace."""
         if assignments is None:
-            if crawler.held and len(crawler.links) == 1:
-                await self._leases.must_confirm(crawler.key)
+            if crawler.held:
                 self._release_after_grace()
             return
         if any(name not in crawler.held for name in assignments):
@@ -289,5 +293,13 @@ class PresenceKeeper:
             self._timers[due] = self._reactor.callLater(due * TOGETHER - now, run)
 
 
-def _presence(crawler: Crawler, present: bool) -> Presence:
-    return Presence(crawler.key, crawler.crawler_id, crawler.max_jobs, crawler.entity_types, crawler.plain, present)
+def _presence(crawler: Crawler, *, present: bool, confirm_within: float | None = None) -> Presence:
+    return Presence(
+        crawler.key,
+        crawler.crawler_id,
+        crawler.max_jobs,
+        crawler.entity_types,
+        crawler.plain,
+        present,
+        confirm_within,
+    )

@@ -3,6 +3,7 @@
 from typing import Any
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
@@ -10,7 +11,7 @@ from copilot_socket.core.folding import Verdict
 from copilot_socket.core.messages import Message
 from copilot_socket.core.promises import Promise
 from copilot_socket.core.replies import Ack, Reply
-from copilot_socket.core.reports import ENDINGS, Body, Discovered, Report
+from copilot_socket.core.reports import ENDINGS, Body, Discovered, Progressed, Report
 from copilot_socket.handlers.crawlers import Crawler, Held, Link
 from copilot_socket.handlers.dispatcher import Dispatcher
 from copilot_socket.handlers.ownership import PutDown
@@ -46,6 +47,28 @@ class Reports:
         )
         self._writer.enqueue(Report(message.job_id, crawler.key, body, message.size), told)
         return told
+
+    def mention(self, link: Link, message: Message) -> "Deferred[None]":
+        """*message* names its job without reporting anything of it; that its crawler has it counts like a report.
+
+        Fires once that is stored or refused: the message has an answer of its own.
+        """
+        mentioned = _Mention()
+        self.submit(link, message, Progressed({})).listen(mentioned, None)
+        return mentioned
+
+
+class _Mention(Deferred[None]):
+    """See :class:`copilot_socket.core.promises.Listener`. Whoever waits for it may cease to."""
+
+    def answered(self, reply: Reply | None, about: None) -> None:
+        """It is stored."""
+        if not self.called:
+            self.callback(None)
+
+    def failed(self, problem: Exception, about: None) -> None:
+        """It is refused, perhaps since its try has ended."""
+        self.answered(None, about)
 
 
 @attrs.define(eq=False)

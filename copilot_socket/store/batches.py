@@ -76,6 +76,7 @@ class Batches:
         operations, changes = batch.operations, batch.changes
         presences = {op.key: op for op in operations if isinstance(op, Presence)}
         await self._presences(tx, [op for op in presences.values() if op.present])
+        await self._must_confirm(tx, {op.key: op.confirm_within for op in operations if isinstance(op, Presence)})
         await self._connections(tx, {op.id: op for op in operations if isinstance(op, ConnectionSeen)})
         held: dict[str, Stored] = {}
         news: list[News] = []
@@ -102,10 +103,16 @@ class Batches:
                     "key": [op.key for op in present],
                     "crawler_id": [op.crawler_id for op in present],
                     "max_jobs": [op.max_jobs for op in present],
-                    "entity_types": [",".join(op.entity_types) for op in present],
+                    "entity_types": [orjson.dumps(op.entity_types).decode() for op in present],
                     "plain": [op.plain for op in present],
                 },
             )
+
+    async def _must_confirm(self, tx: Transaction, within: Mapping[str, float | None]) -> None:
+        """Before the reports of the same batch, which may name what has to be named."""
+        keys = {key: seconds for key, seconds in within.items() if seconds is not None}
+        if keys:
+            await tx.query(sql("must_confirm"), {"key": list(keys), "within": list(keys.values())})
 
     async def _connections(self, tx: Transaction, seen: dict[str, ConnectionSeen]) -> None:
         if seen:

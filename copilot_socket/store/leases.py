@@ -70,10 +70,6 @@ class Leases:
         """The live assignments of one crawler, whether each was ever reported on, and its account's stored token."""
         return [(row[0], row[1], row[2]) for row in await self._database.query(sql("held_by"), {"key": key})]
 
-    async def must_confirm(self, key: str) -> None:
-        """Give the crawler *key* one more grace to name, in reports, what it still holds."""
-        await self._database.query(sql("must_confirm"), {"key": key, "grace": self.grace})
-
     async def adopt(self, key: str, assignments: Sequence[str]) -> None:
         """*key* names *assignments*: those that a node gave it, and could not put down to it, are its own."""
         jobs = [job_of(assignment) for assignment in assignments]

@@ -19,6 +19,8 @@ class Presence:
     entity_types: tuple[str, ...]
     plain: bool
     present: bool
+    confirm_within: float | None = None
+    """Seconds in which reports have to name what it holds, or it is released; None: nothing need be named."""
     size = 0
 
     @property

@@ -180,7 +180,7 @@ LEFT JOIN job_past_tries p ON p.job_id = i.job_id AND p.try = i.try AND p.crawle
 -- name: crawlers_present
 INSERT INTO crawlers (key, crawler_id, node_id, lease_expires_at, max_jobs, entity_types, plain)
 SELECT key, crawler_id, %(node)s, now() + %(lease)s * interval '1 second', max_jobs,
-       string_to_array(entity_types, ','), plain
+       ARRAY(SELECT json_array_elements_text(entity_types::json)), plain
 FROM unnest(%(key)s::text[], %(crawler_id)s::text[], %(max_jobs)s::integer[], %(entity_types)s::text[],
             %(plain)s::boolean[]) AS t (key, crawler_id, max_jobs, entity_types, plain)
 ORDER BY key
@@ -215,8 +215,9 @@ FROM job_assignments a JOIN accounts t ON t.id = a.account_id
 WHERE a.crawler_key = %(key)s AND a.completed_at IS NULL ORDER BY a.web_app_job_id
 
 -- name: must_confirm
-UPDATE job_assignments SET confirm_by = now() + %(grace)s * interval '1 second'
-WHERE crawler_key = %(key)s AND completed_at IS NULL AND confirm_by IS NULL
+UPDATE job_assignments a SET confirm_by = now() + t.within * interval '1 second'
+FROM unnest(%(key)s::text[], %(within)s::float8[]) AS t (key, within)
+WHERE a.crawler_key = t.key AND a.completed_at IS NULL AND a.confirm_by IS NULL
 
 -- name: confirm
 UPDATE job_assignments SET confirm_by = NULL

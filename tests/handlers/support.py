@@ -182,6 +182,12 @@ class NodeTestCase(DatabaseTestCase):
         crawler.say("job_request")
         return str((await crawler.job(PATIENCE))["id"])
 
+    async def past_a_grace(self, node: Any) -> None:
+        """Wait until whatever hangs on the grace that began just now has been done."""
+        end = self.now() + node.config.reconnect_grace + 0.05
+        await until(lambda: self.now() > end)
+        await node.presence.release_lost()
+
     # -- the database
 
     def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:

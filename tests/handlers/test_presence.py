@@ -66,6 +66,19 @@ class GraceTests(NodeTestCase):
         former.say("job_progress", job, **PROGRESS)
         self.assertEqual((await former.error())["code"], "unauthorized")
 
+    async def test_named_in_the_same_write(self) -> None:
+        """A report that comes right behind the hello, in one write, names what it names."""
+        node = await self.node(SOCKET_RECONNECT_GRACE=200)
+        crawler, job = await self.working()
+        await crawler.leave()
+        back = await self.connect()
+        hello = back.form("hello", crawlerId="one", capabilities=["ack"])
+        back.raw(hello + back.form("job_progress", job, id="p", **PROGRESS))
+        self.assertEqual([(await back.next())["type"] for _ in range(2)], ["welcome", "ack"])
+        self.assertEqual(self.query("SELECT confirm_by FROM job_assignments"), [(None,)])
+        await self.past_a_grace(node)
+        self.assertEqual((self.status(job), self.tries(job)), ("assigned", []))
+
     async def test_a_list_after_none(self) -> None:
         """What a later hello lists need not be named by a report any more."""
         node = await self.node(SOCKET_RECONNECT_GRACE=200)
@@ -100,12 +113,6 @@ class GraceTests(NodeTestCase):
         self.assertEqual(self.row(job, "attempts", "releases"), (0, 10))
         [(resolution,)] = self.query("SELECT resolution FROM job_error_log")
         self.assertIn("10 times", resolution)
-
-    async def past_a_grace(self, node: Any) -> None:
-        """Wait until whatever hangs on the grace that began just now has been done."""
-        end = self.now() + node.config.reconnect_grace + 0.05
-        await until(lambda: self.now() > end)
-        await node.presence.release_lost()
 
 
 class ComeBackTests(NodeTestCase):

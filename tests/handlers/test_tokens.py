@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from copilot_socket import node as node_module
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.vault import Vault
+from copilot_socket.handlers import messages as messages_module
 from copilot_socket.handlers import posting
 from copilot_socket.handlers import tokens as tokens_module
 from copilot_socket.handlers.tokens import Unavailable
@@ -19,6 +20,7 @@ from copilot_socket.store.sql import sql
 from tests.handlers.gitlab import FakeGitLab
 from tests.handlers.support import PROGRESS, Crawler, NodeTestCase
 from tests.support.crawler import Message, until
+from tests.support.postgres import admin
 
 CLIENT = ("client_id", "client_secret", "redirect_uri")
 
@@ -247,6 +249,31 @@ class RefreshTests(TokenTestCase):
             self.assertEqual((await crawler.job())["accessToken"], "access-2")
         self.assertEqual(self.gitlab.asked, 1)
         self.assertLess(self.account("extract(epoch FROM token_expires_at - now())::float8")[0], 60.1)
+
+
+class MentionTests(TokenTestCase):
+    """A request for a token names the job: it counts as a report."""
+
+    async def test_it_keeps_the_job(self) -> None:
+        """A crawler that is back without saying what it holds keeps what it asks a token for."""
+        node = await self.node(SOCKET_RECONNECT_GRACE=200)
+        crawler, job = await self.at_work()
+        await crawler.leave()
+        back = await self.crawler()
+        self.granted(await self.refreshed(back, job), "access-2")
+        self.assertEqual(self.query("SELECT confirm_by, reported_at IS NULL FROM job_assignments"), [(None, False)])
+        await self.past_a_grace(node)
+        self.assertEqual((self.status(job), self.tries(job)), ("assigned", []))
+
+    async def test_the_database_is_slow(self) -> None:
+        """The answer does not wait for that for ever."""
+        self.patch(messages_module, "MENTIONED_WITHIN", 0.05)
+        node = await self.node()
+        crawler, job = await self.at_work()
+        with admin(self.database_url) as connection, connection.cursor() as cursor:
+            cursor.execute("BEGIN; LOCK TABLE jobs")
+            self.granted(await self.refreshed(crawler, job), "access-2")
+        await node.writer.drained()
 
 
 class RefusedTests(TokenTestCase):

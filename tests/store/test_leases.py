@@ -1,6 +1,6 @@
 """Leases: what is taken from crawlers that are gone, and when it is not."""
 
-from copilot_socket.core.reports import Started
+from copilot_socket.core.reports import Report, Started
 from copilot_socket.store.operations import ConnectionSeen, Folded, Presence
 from tests.support.store import GRACE, LEASE, StoreTestCase
 
@@ -107,8 +107,8 @@ class ReleaseTests(StoreTestCase):
         """Back without a list: what is not named within one more grace is released, what is named stays."""
         first = await self.assigned("a")
         second = await self.assigned("b")
-        await self.leases.must_confirm("c1")
-        await self.report(second, Started())
+        back = Presence("c1", "c1", 1, (), False, True, confirm_within=60.0)
+        await self.batches.write(Folded([back, Report(second, "c1", Started())]))
         self.query("UPDATE job_assignments SET confirm_by = now() WHERE confirm_by IS NOT NULL")
         await self.leases.renew([])
         self.assertEqual(await self.leases.release_lost(others=False), 1)
