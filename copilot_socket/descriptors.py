@@ -52,7 +52,7 @@ def shares(config: Config, limit: int) -> Shares:
         http = min(MAX_CONNECTIONS, max(HTTP_AT_LEAST, spare * 2 // 3))
         return Shares(wanted, min(MAX_REFUSED, spare - http), http)
     http, refused = min(HTTP_AT_LEAST, room // 4), min(REFUSED_AT_LEAST, room // 8)
-    return Shares(room - http - refused, refused, http)
+    return Shares(min(wanted, room - http - refused), refused, http)
 
 
 def shortage(config: Config, limit: int, granted: Shares) -> str | None:
