@@ -1,6 +1,7 @@
 """Waiting for other processes: with an end, and not without a word. Locks are files that no other user can open."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -54,7 +55,13 @@ def open_private(path: Path) -> int:
     can open: whoever can open a file can lock it. Raises ``OSError`` where it can't be opened.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY
-    descriptor = os.open(path, flags, 0o600)
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        # A link, or another user's file; where nothing is there, it is the directory that can't be written to.
+        if error.errno in (errno.EACCES, errno.EPERM, errno.ELOOP) and os.path.lexists(path):
+            raise LockError(f"{path} is not a lock file of this user's alone: remove it") from error
+        raise
     try:
         status = os.fstat(descriptor)
         ours = status.st_uid in (os.geteuid(), path.parent.stat().st_uid)

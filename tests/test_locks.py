@@ -1,5 +1,6 @@
 """Locks between processes, and waits with an end."""
 
+import errno
 import fcntl
 import os
 import subprocess
@@ -81,7 +82,7 @@ class LockTests(SynchronousTestCase):
         target = self.directory / "target"
         target.touch(0o600)
         self.path.symlink_to(target)
-        self.assertRaises(OSError, self.take)
+        self.assertIn(f"{self.path} is not a lock file", str(self.assertRaises(LockError, self.take)))
         self.path.unlink()
         self.path.hardlink_to(target)
         self.assertRaises(LockError, self.take)
@@ -94,6 +95,18 @@ class LockTests(SynchronousTestCase):
             self.take()  # the directory's owner may do as he likes
             with mock.patch.object(Path, "stat", lambda _: os.stat_result([0] * 4 + [12345] + [0] * 5)):
                 self.assertRaises(LockError, self.take)
+
+    def test_that_can_not_be_opened(self) -> None:
+        """Another user's lock file is named; where there is none, it is the directory that is in the way."""
+
+        def refuse(*_args: object) -> int:
+            raise PermissionError(errno.EACCES, "no")
+
+        self.path.touch(0o600)
+        with mock.patch.object(os, "open", refuse):
+            self.assertIn(f"{self.path} is not a lock file", str(self.assertRaises(LockError, self.take)))
+            self.path.unlink()
+            self.assertRaises(PermissionError, self.take)
 
     def test_held(self) -> None:
         """While another process holds it nobody else does; that is told, and given up in the end."""
