@@ -107,8 +107,9 @@ def _fill(node: Node, jobs: int, errors: int) -> str:
         (large, 8_000, 8_000, errors),
     )
     execute(
-        "INSERT INTO areas (full_path, gitlab_id, name, type)"
-        " SELECT repeat('x', 1000) || n, n, repeat('y', 255), 'group' FROM generate_series(1, 10000) AS n"
+        "INSERT INTO areas (gitlab_origin, full_path, gitlab_id, name, type)"
+        " SELECT 'http://gitlab.test', repeat('x', 1000) || n, n, repeat('y', 255), 'group'"
+        " FROM generate_series(1, 10000) AS n"
     )
     execute(
         "INSERT INTO crawlers (key, crawler_id, node_id, lease_expires_at, max_jobs, entity_types, plain)"

@@ -8,7 +8,11 @@ from copilot_socket.http.messages import Call, Problem, Reply, reply
 from copilot_socket.store.accounts import Accounts, LiveJobs
 from copilot_socket.store.catalog import Catalog, Record
 
-AREA_CHECKS: dict[str, Check] = {"type": one_of("group", "project"), "account_id": text(255)}
+AREA_CHECKS: dict[str, Check] = {
+    "type": one_of("group", "project"),
+    "gitlab_origin": text(300),
+    "account_id": text(255),
+}
 
 
 @attrs.frozen

@@ -79,7 +79,7 @@ _ACCOUNT = {
     **_same("token_expires_at", "credential_status", "credential_error", "credential_checked_at"),
     **_same("created_at", "updated_at"),
 }
-_AREA = _same("full_path", "gitlab_id", "name", "type", "created_at")
+_AREA = _same("gitlab_origin", "full_path", "gitlab_id", "name", "type", "created_at")
 _CRAWLER = {
     "id": "c.crawler_id",
     "key": "c.key",
@@ -111,14 +111,13 @@ _JSONB = frozenset({"resume_state", "progress", "metadata", "context"})
 # The sizes first, of at most a page and one row more; then only the rows that fit.
 _LIST = """
 WITH page AS (
-  SELECT r.page_key, octet_length(row_to_json(r)::text) AS size
-  FROM (SELECT {key} AS page_key, {raw} FROM {tables} {where} ORDER BY {key} {direction} LIMIT %(limit)s + 1) AS r
+  SELECT {names}, octet_length(row_to_json(r)::text) AS size
+  FROM (SELECT {keys}, {raw} FROM {tables} {where} ORDER BY {order} LIMIT %(limit)s + 1) AS r
 ), fitting AS (
-  SELECT page_key, sum(size) OVER (ORDER BY page_key {direction}) - size AS before, count(*) OVER () AS found
-  FROM page
+  SELECT {names}, sum(size) OVER (ORDER BY {order_of_names}) - size AS before, count(*) OVER () AS found FROM page
 )
-SELECT {columns}, fitting.found FROM {tables} JOIN fitting ON fitting.page_key = {key}
-WHERE fitting.before < %(bytes)s ORDER BY {key} {direction} LIMIT %(limit)s
+SELECT {columns}, fitting.found FROM {tables} JOIN fitting ON ({names}) = ({key})
+WHERE fitting.before < %(bytes)s ORDER BY {order} LIMIT %(limit)s
 """
 
 _TRIES = f"""
@@ -167,7 +166,7 @@ class Catalog:
         conditions = [f"{name} = %({name})s" for name in JOB_FILTERS if name in filters]
         columns = {name: given for name, given in _JOB.items() if name not in LARGE_JOB_COLUMNS or name in include}
         return await self._list(
-            "jobs", columns, page, key="id", conditions=conditions, filters=filters, descending=True
+            "jobs", columns, page, key=["id"], conditions=conditions, filters=filters, descending=True
         )
 
     async def job(self, job_id: str) -> Record | None:
@@ -195,7 +194,7 @@ class Catalog:
 
     async def accounts(self, page: Page) -> Listing:
         """Accounts by id, without their tokens."""
-        return await self._list("accounts", _ACCOUNT, page, key="id")
+        return await self._list("accounts", _ACCOUNT, page, key=["id"])
 
     async def account(self, account_id: str) -> Record | None:
         """One account, without its tokens."""
@@ -204,18 +203,24 @@ class Catalog:
         return _record(list(_ACCOUNT), rows[0]) if rows else None
 
     async def areas(self, page: Page, filters: Mapping[str, str]) -> Listing:
-        """Areas by path. *filters*: ``type``, and ``account_id`` for those that this account may see."""
-        conditions = ["type = %(type)s"] if "type" in filters else []
+        """Areas by GitLab and path.
+
+        *filters*: ``type``, ``gitlab_origin``, and ``account_id`` for those that this account may see at its GitLab.
+        """
+        conditions = [f"{name} = %({name})s" for name in ("type", "gitlab_origin") if name in filters]
         if "account_id" in filters:
-            conditions.append(
-                "EXISTS (SELECT FROM area_authorizations z"
-                " WHERE z.full_path = areas.full_path AND z.account_id = %(account_id)s)"
-            )
-        return await self._list("areas", _AREA, page, key="full_path", conditions=conditions, filters=filters)
+            conditions += [
+                "gitlab_origin = (SELECT t.gitlab_origin FROM accounts t WHERE t.id = %(account_id)s)",
+                "EXISTS (SELECT FROM area_authorizations z WHERE z.gitlab_origin = areas.gitlab_origin"
+                " AND z.full_path = areas.full_path AND z.account_id = %(account_id)s)",
+            ]
+        return await self._list(
+            "areas", _AREA, page, key=["gitlab_origin", "full_path"], conditions=conditions, filters=filters
+        )
 
     async def crawlers(self, page: Page) -> Listing:
         """Crawlers by key, with what each holds and how it was last seen."""
-        return await self._list(_CRAWLERS, _CRAWLER, page, key="c.key")
+        return await self._list(_CRAWLERS, _CRAWLER, page, key=["c.key"])
 
     async def stats(self) -> Record:
         """How many jobs stand in each state, how the queue is, how many crawlers there are."""
@@ -242,23 +247,31 @@ class Catalog:
         columns: Mapping[str, str],
         page: Page,
         *,
-        key: str,
+        key: Sequence[str],
         conditions: Sequence[str] = (),
         filters: Mapping[str, str] = _NO_FILTERS,
         descending: bool = False,
     ) -> Listing:
-        after = [] if page.after is None else [f"{key} {'<' if descending else '>'} %(after)s"]
-        where = " AND ".join([*conditions, *after])
+        after = {} if page.after is None else _parts(page.after, len(key))
+        if after:
+            marks = ", ".join(f"%({name})s" for name in after)
+            conditions = [*conditions, f"({', '.join(key)}) {'<' if descending else '>'} ({marks})"]
+        where = " AND ".join(conditions)
+        names = [f"page_key_{number}" for number in range(len(key))]
+        direction = " DESC" if descending else ""
         large = [name for name in columns if name in _JSONB]
         statement = _LIST.format(
-            key=key,
+            key=", ".join(key),
+            keys=", ".join(f"{given} AS {name}" for given, name in zip(key, names, strict=True)),
+            names=", ".join(names),
+            order=", ".join(given + direction for given in key),
+            order_of_names=", ".join(name + direction for name in names),
             raw=", ".join(f'{given} AS "{name}"' for name, given in columns.items()),
             columns=_bounded(columns) if large else ", ".join(columns.values()),
             tables=tables,
             where=f"WHERE {where}" if where else "",
-            direction="DESC" if descending else "",
         )
-        parameters = {**filters, "after": page.after, "limit": page.limit, "bytes": PAGE_BYTES}
+        parameters = {**filters, **after, "limit": page.limit, "bytes": PAGE_BYTES}
         if page.limit > LARGE_PAGE:
             await self._large_reads.acquire()
         try:
@@ -266,10 +279,17 @@ class Catalog:
         finally:
             if page.limit > LARGE_PAGE:
                 self._large_reads.release()
-        names = [*columns, "truncated"] if large else list(columns)
-        records = [_record(names, row[:-1]) for row in rows]
+        shown = [*columns, "truncated"] if large else list(columns)
+        records = [_record(shown, row[:-1]) for row in rows]
         more = bool(rows) and rows[0][-1] > len(rows)
-        return Listing(records, cursor.encode(records[-1][key.rpartition(".")[2]]) if more else None)
+        last = "\n".join(records[-1][given.rpartition(".")[2]] for given in key) if more else None
+        return Listing(records, last and cursor.encode(last))
+
+
+def _parts(after: str, count: int) -> dict[str, str]:
+    """The parts of a key; whatever list it came from, there are *count* of them."""
+    parts = after.split("\n", count - 1)
+    return {f"after_{number}": part for number, part in enumerate(parts + [""] * (count - len(parts)))}
 
 
 def _bounded(columns: Mapping[str, str]) -> str:

@@ -5,9 +5,11 @@ nobody's reports wait for a whole discovery, and a slice that is lost with its c
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import cast
 
 import attrs
+import psycopg2.errors
 
 from copilot_socket.core.folding import Change, Verdict
 from copilot_socket.core.jobs import AREA_TYPES, SPAWNS
@@ -21,6 +23,9 @@ from copilot_socket.telling import DiscoveryStored, JobCreated, Telling
 
 SLICE = 500
 """Elements of a slice: some 4,500 jobs, a quarter of a second's work for PostgreSQL."""
+
+MOVE_TRIES = 3
+"""How often a slice is tried whose areas move at the same time in what other nodes store."""
 
 _SPAWNS = [(kind, command) for kind, commands in SPAWNS.items() for command in commands]
 
@@ -56,7 +61,7 @@ class Discoveries:
         Raises :class:`~copilot_socket.store.faults.DatabaseAway` or psycopg2's error.
         """
         change = part.change
-        stored = await self._connection.transaction(lambda tx: self._store(tx, part))
+        stored = await self._commit(part)
         if stored is None:
             return (await explain(self._connection, [change]))[change.assignment]
         areas, created = stored
@@ -68,25 +73,30 @@ class Discoveries:
             self._telling.tell(DiscoveryStored(job, change.assignment, change.crawler, areas, len(created)))
         return Verdict.STORED
 
+    async def _commit(self, part: Slice) -> tuple[int, list[Row]] | None:
+        for _ in range(MOVE_TRIES - 1):
+            # Another node has stored one of these areas at another path meanwhile; now that is seen.
+            with suppress(psycopg2.errors.UniqueViolation):
+                return await self._connection.transaction(lambda tx: self._store(tx, part))
+        return await self._connection.transaction(lambda tx: self._store(tx, part))
+
     async def _store(self, tx: Transaction, part: Slice) -> tuple[int, list[Row]] | None:
         """How many areas it named, and the jobs that came of it; None where nothing was stored."""
         if not (await store(tx, self._settings.node, reports_of([part.change]))).held:
             return None
         found = part.found
         job = job_of(part.change.assignment)
-        areas = list(_areas(found).values())
+        areas = _areas(found)
         if areas:
-            await tx.hot_query(
-                "found_areas",
-                sql("found_areas"),
-                {
-                    "job": job,
-                    "path": arrays.of_texts([area.full_path for area in areas]),
-                    "gitlab_id": [area.gitlab_id for area in areas],
-                    "name": arrays.of_texts([area.name for area in areas]),
-                    "type": arrays.of_texts([AREA_TYPES[area.kind] for area in areas]),
-                },
-            )
+            parameters = {
+                "job": job,
+                "path": arrays.of_texts([area.full_path for area in areas]),
+                "gitlab_id": [area.gitlab_id for area in areas],
+                "name": arrays.of_texts([area.name for area in areas]),
+                "type": arrays.of_texts([AREA_TYPES[area.kind] for area in areas]),
+            }
+            await tx.hot_query("moved_areas", sql("moved_areas"), parameters)
+            await tx.hot_query("found_areas", sql("found_areas"), parameters)
         jobs = [one for one in found if one.kind in SPAWNS]
         if not jobs:
             return len(areas), []
@@ -106,14 +116,22 @@ class Discoveries:
         return len(areas), rows
 
 
-def _areas(found: Iterable[Found]) -> dict[str, Found]:
-    """Areas by path, the last mention winning but for an id that only an earlier one had."""
-    areas: dict[str, Found] = {}
+def _areas(found: Iterable[Found]) -> list[Found]:
+    """One area a path, and one a numeric id: the last mention is true, but for an id that only an earlier one had."""
+    by_path: dict[str, Found] = {}
+    by_id: dict[tuple[str, int], str] = {}
     for area in found:
         if area.kind not in AREA_TYPES:
             continue
-        earlier = areas.get(area.full_path)
-        if area.gitlab_id is None and earlier is not None:
+        earlier = by_path.get(area.full_path)
+        if area.gitlab_id is None and earlier is not None and earlier.kind == area.kind:
             area = attrs.evolve(area, gitlab_id=earlier.gitlab_id)  # noqa: PLW2901
-        areas[area.full_path] = area
-    return areas
+        by_path[area.full_path] = area
+        if area.gitlab_id is not None:
+            by_id[area.kind, area.gitlab_id] = area.full_path
+    return [
+        area
+        if area.gitlab_id is None or by_id[area.kind, area.gitlab_id] == area.full_path
+        else attrs.evolve(area, gitlab_id=None)
+        for area in by_path.values()
+    ]

@@ -79,7 +79,8 @@ candidates AS MATERIALIZED (
   UPDATE jobs j SET status = 'assigned', updated_at = now(), tries = least(j.tries + 1, 1000000000), finished_at = NULL
   FROM (SELECT l.*, row_number() OVER (ORDER BY priority DESC, id) AS nth FROM locked l) AS p
     JOIN accounts t ON t.id BETWEEN p.account_id AND p.account_id
-    LEFT JOIN areas r ON r.full_path BETWEEN p.full_path AND p.full_path
+    LEFT JOIN LATERAL (SELECT gitlab_id, type FROM areas
+      WHERE gitlab_origin = t.gitlab_origin AND full_path = p.full_path LIMIT 1) AS r ON true
   WHERE j.ctid = p.place
   -- One random part does for all: the job's id and the try tell them apart, and no try is claimed twice.
   RETURNING j.id, j.id || '.' || j.tries || '.' || (SELECT substr(gen_random_uuid()::text, 25)) AS assignment,
@@ -156,7 +157,8 @@ claimed AS (
          coalesce(r.gitlab_id::text, j.full_path, j.account_id) AS entity_id, r.type AS area_type, t.token_generation,
          t.access_token, t.token_expires_at, t.credential_status
   FROM new j JOIN accounts t ON t.id BETWEEN j.account_id AND j.account_id CROSS JOIN recipient c
-    LEFT JOIN areas r ON r.full_path BETWEEN j.full_path AND j.full_path
+    LEFT JOIN LATERAL (SELECT gitlab_id, type FROM areas
+      WHERE gitlab_origin = t.gitlab_origin AND full_path = j.full_path LIMIT 1) AS r ON true
   WHERE j.status = 'assigned'
 )
 
@@ -243,7 +245,7 @@ SELECT a.crawler_job_id, a.crawler_key, coalesce(r.gitlab_id::text, j.full_path,
        j.resume_state, j.command, j.full_path, r.type, j.branch, a.try, j.account_id, t.access_token,
        extract(epoch FROM t.token_expires_at - now())::float8, t.credential_status, NULL::float8
 FROM job_assignments a JOIN jobs j ON j.id = a.web_app_job_id JOIN accounts t ON t.id = j.account_id
-LEFT JOIN areas r ON r.full_path = j.full_path
+LEFT JOIN areas r ON r.gitlab_origin = t.gitlab_origin AND r.full_path = j.full_path
 WHERE a.crawler_key = ANY (%(key)s) AND a.completed_at IS NULL AND a.reported_at IS NULL
 ORDER BY a.web_app_job_id
 
@@ -254,7 +256,7 @@ SELECT a.crawler_job_id, a.crawler_key, coalesce(r.gitlab_id::text, j.full_path,
        extract(epoch FROM t.token_expires_at - now())::float8, t.credential_status,
        extract(epoch FROM now() - j.scheduled_at)::float8
 FROM job_assignments a JOIN jobs j ON j.id = a.web_app_job_id JOIN accounts t ON t.id = j.account_id
-LEFT JOIN areas r ON r.full_path = j.full_path
+LEFT JOIN areas r ON r.gitlab_origin = t.gitlab_origin AND r.full_path = j.full_path
 WHERE a.crawler_key IS NULL AND a.completed_at IS NULL AND a.node_id = %(node)s
 ORDER BY a.web_app_job_id
 
@@ -321,26 +323,44 @@ WHERE account_id = %(account)s AND command = %(command)s AND coalesce(full_path,
   AND coalesce(branch, '') = coalesce(%(branch)s, '') AND status NOT IN ('completed', 'failed', 'cancelled')
   AND id <> %(job)s
 
+-- name: moved_areas
+-- Of one slice of a discovery: a numeric id that is known at another path is there no more. That path stays, without a
+-- number: jobs may be under way for it, and GitLab redirects them.
+WITH found AS MATERIALIZED (
+  SELECT (SELECT k.ctid FROM areas k
+          WHERE k.gitlab_origin = t.gitlab_origin AND k.gitlab_id = f.gitlab_id AND k.type = f.type
+            AND k.full_path <> f.full_path LIMIT 1) AS place
+  FROM jobs j JOIN accounts t ON t.id BETWEEN j.account_id AND j.account_id
+    CROSS JOIN unnest(%(path)s::text[], %(gitlab_id)s::bigint[], %(type)s::text[]) AS f (full_path, gitlab_id, type)
+  WHERE j.id BETWEEN %(job)s::text AND %(job)s::text AND f.gitlab_id IS NOT NULL
+)
+UPDATE areas SET gitlab_id = NULL WHERE ctid = ANY (ARRAY(SELECT place FROM found))
+
 -- name: found_areas
 -- What one slice of a discovery tells of areas, and that the job's account may see them. An area's first numeric id is
 -- kept when a later mention has none. What is known already is not written again, for even a conflict locks its row.
 WITH found AS MATERIALIZED (
-  SELECT * FROM unnest(%(path)s::text[], %(gitlab_id)s::bigint[], %(name)s::text[], %(type)s::text[])
-    AS t (full_path, gitlab_id, name, type)
+  SELECT t.id AS account_id, t.gitlab_origin, f.full_path, f.gitlab_id, f.name, f.type
+  FROM jobs j JOIN accounts t ON t.id BETWEEN j.account_id AND j.account_id
+    CROSS JOIN unnest(%(path)s::text[], %(gitlab_id)s::bigint[], %(name)s::text[], %(type)s::text[])
+      AS f (full_path, gitlab_id, name, type)
+  WHERE j.id BETWEEN %(job)s::text AND %(job)s::text
 ), area AS (
-  INSERT INTO areas AS a (full_path, gitlab_id, name, type)
-  SELECT f.full_path, f.gitlab_id, f.name, f.type FROM found f
-  WHERE (SELECT true FROM areas k WHERE k.full_path = f.full_path AND k.name = f.name AND k.type = f.type
+  INSERT INTO areas AS a (gitlab_origin, full_path, gitlab_id, name, type)
+  SELECT f.gitlab_origin, f.full_path, f.gitlab_id, f.name, f.type FROM found f
+  WHERE (SELECT true FROM areas k WHERE k.gitlab_origin = f.gitlab_origin AND k.full_path = f.full_path
+           AND k.name = f.name AND k.type = f.type
            AND k.gitlab_id IS NOT DISTINCT FROM coalesce(f.gitlab_id, k.gitlab_id) LIMIT 1) IS NULL
-  ORDER BY f.full_path
-  ON CONFLICT (full_path) DO UPDATE SET
-    gitlab_id = coalesce(excluded.gitlab_id, a.gitlab_id), name = excluded.name, type = excluded.type
+  ORDER BY f.full_path COLLATE "C"
+  ON CONFLICT (gitlab_origin, full_path) DO UPDATE SET
+    gitlab_id = coalesce(excluded.gitlab_id, CASE WHEN a.type = excluded.type THEN a.gitlab_id END),
+    name = excluded.name, type = excluded.type
 )
-INSERT INTO area_authorizations (account_id, full_path)
-SELECT j.account_id, f.full_path FROM found f JOIN jobs j ON j.id = %(job)s::text
-WHERE (SELECT true FROM area_authorizations z
-       WHERE z.account_id = j.account_id AND z.full_path = f.full_path LIMIT 1) IS NULL
-ORDER BY f.full_path
+INSERT INTO area_authorizations (account_id, gitlab_origin, full_path)
+SELECT f.account_id, f.gitlab_origin, f.full_path FROM found f
+WHERE (SELECT true FROM area_authorizations z WHERE z.account_id = f.account_id
+         AND z.gitlab_origin = f.gitlab_origin AND z.full_path = f.full_path LIMIT 1) IS NULL
+ORDER BY f.full_path COLLATE "C"
 ON CONFLICT DO NOTHING
 
 -- name: spawn
@@ -365,7 +385,7 @@ WHERE (SELECT true FROM jobs s
   AND (SELECT true FROM jobs l
        WHERE l.account_id = w.account_id AND l.command = w.command AND coalesce(l.full_path, '') = w.full_path
          AND coalesce(l.branch, '') = '' AND l.status NOT IN ('completed', 'failed', 'cancelled') LIMIT 1) IS NULL
-ORDER BY w.command, w.full_path
+ORDER BY w.command COLLATE "C", w.full_path COLLATE "C"  -- the order of submissions
 ON CONFLICT (account_id, command, coalesce(full_path, ''), coalesce(branch, ''))
   WHERE status NOT IN ('completed', 'failed', 'cancelled') DO NOTHING
 RETURNING id, account_id, command, full_path

@@ -57,10 +57,14 @@ ROWS: Mapping[str, tuple[str, str]] = {
         "INSERT INTO accounts (id, provider, gitlab_url, access_token) VALUES ('#', 'gitlab-cloud', 'http://x', 'x')",
         "id = '#'",
     ),
-    "areas": ("INSERT INTO areas (full_path, name, type) VALUES ('g/#', 'n', 'project')", "full_path = 'g/#'"),
+    "areas": (
+        "INSERT INTO areas (gitlab_origin, full_path, name, type)"
+        " SELECT gitlab_origin, 'g/#', 'n', 'project' FROM accounts WHERE id = 'acct'",
+        "full_path = 'g/#'",
+    ),
     "area_authorizations": (
-        "INSERT INTO areas (full_path, name, type) VALUES ('h/#', 'n', 'group');"
-        "INSERT INTO area_authorizations (account_id, full_path) VALUES ('acct', 'h/#')",
+        "INSERT INTO areas (gitlab_origin, full_path, name, type) VALUES ('http://h', 'h/#', 'n', 'group');"
+        "INSERT INTO area_authorizations (account_id, gitlab_origin, full_path) VALUES ('acct', 'http://h', 'h/#')",
         "full_path = 'h/#'",
     ),
     "audit_log": ("INSERT INTO audit_log (actor, action, target) VALUES ('x', 'x', '#')", "target = '#'"),
@@ -98,6 +102,15 @@ ROWS: Mapping[str, tuple[str, str]] = {
     ),
 }
 """For each table how a row number # is made, beside a job with the path g/#, and how it is found."""
+_FORMER_AREAS: Mapping[str, tuple[str, str]] = {
+    "areas": ("INSERT INTO areas (full_path, name, type) VALUES ('g/#', 'n', 'project')", "full_path = 'g/#'"),
+    "area_authorizations": (
+        "INSERT INTO areas (full_path, name, type) VALUES ('h/#', 'n', 'group');"
+        "INSERT INTO area_authorizations (account_id, full_path) VALUES ('acct', 'h/#')",
+        "full_path = 'h/#'",
+    ),
+}
+"""The same before areas had origins."""
 
 
 class OddRowsTests(NodeTestCase):
@@ -111,6 +124,10 @@ class OddRowsTests(NodeTestCase):
                 "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL", (list(ROWS),)
             )
             tables = [row[0] for row in cursor.fetchall()]  # of an earlier version, those that it had
+            cursor.execute(
+                "SELECT FROM pg_attribute WHERE attrelid = 'areas'::regclass AND attname = 'gitlab_origin'"
+            )
+            rows = ROWS if cursor.fetchall() else {**ROWS, **_FORMER_AREAS}
             accepted = dict.fromkeys(tables, 0)
             cursor.execute(
                 "SELECT a.attrelid::regclass::text, a.attname, coalesce(b.typname, t.typname) FROM pg_attribute a"
@@ -121,7 +138,7 @@ class OddRowsTests(NodeTestCase):
             )
             columns = [(table, column, value) for table, column, kind in cursor.fetchall() for value in VALUES[kind]]
             for number, (table, column, value) in enumerate(columns):
-                made, found = (sql.replace("#", str(number)) for sql in ROWS[table])
+                made, found = (sql.replace("#", str(number)) for sql in rows[table])
                 new_job = f"INSERT INTO jobs (account_id, command, full_path) VALUES ('%s', 'issues', 'g/{number}')"
                 if table == "accounts":
                     cursor.execute(f"{made}; {new_job % number}")

@@ -377,7 +377,10 @@ class ElementTests(ErrorTestCase):
         await crawler.job()
         good = {"id": 7, "name": "A", "path": "g/a"}
         crawler.say(
-            "discovery", id="e", entityType="group", entities=[good, {"id": 8, "name": "B"}, {**good, "path": "g/c"}]
+            "discovery",
+            id="e",
+            entityType="group",
+            entities=[good, {"id": 8, "name": "B"}, {**good, "id": 9, "path": "g/c"}],
         )
         error = await crawler.error()
         self.assertEqual((error["code"], error["path"], error["ref"]), ("invalid_message", "/data/entities/1", "e"))
@@ -386,7 +389,7 @@ class ElementTests(ErrorTestCase):
             "SELECT full_path, gitlab_id, type, account_id FROM areas "
             "JOIN area_authorizations USING (full_path) ORDER BY full_path"
         )
-        self.assertEqual(rows, [("g/a", 7, "group", "acct"), ("g/c", 7, "group", "acct")])
+        self.assertEqual(rows, [("g/a", 7, "group", "acct"), ("g/c", 9, "group", "acct")])
         await self.unnoticed()
 
     async def test_discovery_of_no_job(self) -> None:

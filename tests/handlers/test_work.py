@@ -254,8 +254,11 @@ class RoutingTests(NodeTestCase):
     async def test_entity_id(self) -> None:
         """The area's numeric id where it is known, else the path, else the account."""
         await self.node()
-        self.query("INSERT INTO areas (full_path, gitlab_id, name, type) VALUES ('g/known', 42, 'K', 'project')")
-        self.query("INSERT INTO areas (full_path, gitlab_id, name, type) VALUES ('g/half', NULL, 'H', 'group')")
+        self.query(
+            "INSERT INTO areas (gitlab_origin, full_path, gitlab_id, name, type) SELECT gitlab_origin, a.*"
+            " FROM accounts, (VALUES ('g/known', 42, 'K', 'project'), ('g/half', NULL, 'H', 'group')) AS a"
+            " WHERE id = 'acct'"
+        )
         self.add_jobs("g/known", "g/half", "g/new")
         self.query("INSERT INTO jobs (account_id, command) VALUES ('acct', 'users')")
         crawler = await self.crawler(maxJobs=9)

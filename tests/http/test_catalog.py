@@ -170,16 +170,22 @@ class AreaTests(SiteTestCase):
     """GET /api/v1/areas."""
 
     async def test_areas(self) -> None:
-        """Areas come by path; filters narrow them to a type, or to what an account may see."""
+        """Areas come by GitLab and path; filters narrow them to a type, a GitLab, or what an account may see."""
         await self.account()
         self.query(
-            "INSERT INTO areas (full_path, gitlab_id, name, type) VALUES"
-            " ('g', 1, 'G', 'group'), ('g/p', 2, 'P', 'project'), ('h', NULL, 'H', 'group')"
+            "INSERT INTO areas (gitlab_origin, full_path, gitlab_id, name, type)"
+            " SELECT gitlab_origin, a.* FROM (VALUES ('g', 1, 'G', 'group'), ('g/p', 2, 'P', 'project'),"
+            " ('h', NULL, 'H', 'group')) AS a, accounts"
         )
-        self.query("INSERT INTO area_authorizations (account_id, full_path) VALUES ('acme', 'g'), ('acme', 'g/p')")
+        self.query("INSERT INTO areas (gitlab_origin, full_path, name, type) VALUES ('https://x', 'x', 'X', 'group')")
+        self.query(
+            "INSERT INTO area_authorizations (account_id, gitlab_origin, full_path)"
+            " SELECT 'acme', gitlab_origin, full_path FROM areas WHERE full_path <> 'h'"
+        )
         for query, expected in (
-            ("", ["g", "g/p", "h"]),
-            ("?type=group", ["g", "h"]),
+            ("", ["g", "g/p", "h", "x"]),
+            ("?type=group", ["g", "h", "x"]),
+            ("?gitlab_origin=https://x", ["x"]),
             ("?account_id=acme", ["g", "g/p"]),
             ("?account_id=acme&type=project", ["g/p"]),
             ("?account_id=none", []),

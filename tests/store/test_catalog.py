@@ -60,20 +60,24 @@ class CatalogTests(DatabaseTestCase):
     async def test_exact_page(self) -> None:
         """A list that ends with its page has no next one."""
         self.query(
-            "INSERT INTO areas (full_path, name, type) SELECT i::text, 'n', 'group' FROM generate_series(1, 4) i"
+            "INSERT INTO areas (gitlab_origin, full_path, name, type)"
+            " SELECT 'https://' || (i + 1) / 2, i % 2, 'n', 'group' FROM generate_series(1, 4) i"
         )
         first = await self.catalog.areas(Page(limit=2), {})
-        self.assertIsNotNone(first.next)
-        second = await self.catalog.areas(Page(limit=2, after="2"), {})
-        self.assertEqual([row["full_path"] for row in second.rows], ["3", "4"])
+        assert first.next is not None
+        second = await self.catalog.areas(Page(limit=2, after=cursor.decode(first.next)), {})
+        self.assertEqual(
+            [(row["gitlab_origin"], row["full_path"]) for row in (*first.rows, *second.rows)],
+            [(f"https://{n}", path) for n in (1, 2) for path in "01"],
+        )
         self.assertIsNone(second.next)
 
     async def test_pages_by_bytes(self) -> None:
         """A page ends with the row that reaches its bytes; the next one goes on there, and nothing is left out."""
         self.patch(catalog, "PAGE_BYTES", 5000)
         self.query(
-            "INSERT INTO areas (full_path, name, type)"
-            " SELECT i::text, repeat('\u0001', CASE i WHEN 3 THEN 4000 ELSE 100 END), 'group'"
+            "INSERT INTO areas (gitlab_origin, full_path, name, type)"
+            " SELECT 'https://g', i::text, repeat('\u0001', CASE i WHEN 3 THEN 4000 ELSE 100 END), 'group'"
             " FROM generate_series(1, 9) i"
         )
         pages, after = list[list[str]](), None

@@ -61,8 +61,12 @@ class ClaimTests(StoreTestCase):
         self.assertEqual(len(await self.claim()), 1)
 
     async def test_the_entity_id(self) -> None:
-        """The area's numeric id where it is known, else the path, else the account."""
-        self.query("INSERT INTO areas (full_path, gitlab_id, name, type) VALUES ('a', 42, 'A', 'project')")
+        """The area's numeric id where it is known for the account's GitLab, else the path, else the account."""
+        self.query(
+            "INSERT INTO areas (gitlab_origin, full_path, gitlab_id, name, type) VALUES "
+            "('http://gitlab.test', 'a', 42, 'A', 'project'), ('http://other.test', 'a', 7, 'O', 'group'), "
+            "('http://other.test', 'b', 8, 'O', 'group')"
+        )
         self.add_jobs("a", "b")
         self.query("INSERT INTO jobs (account_id, command) VALUES ('acct', 'users')")
         await self.present("c1")

@@ -30,8 +30,8 @@ class DiscoveryTests(StoreTestCase):
         assignment = await self.assigned("top")
         await self.report(assignment, Started(), FOUND)
         self.assertEqual(
-            self.query("SELECT full_path, gitlab_id, name, type FROM areas ORDER BY 1"),
-            [("g", 7, "G", "group"), ("g/p", 8, "P", "project")],
+            self.query("SELECT gitlab_origin, full_path, gitlab_id, name, type FROM areas ORDER BY 2"),
+            [("http://gitlab.test", "g", 7, "G", "group"), ("http://gitlab.test", "g/p", 8, "P", "project")],
         )
         self.assertEqual(
             self.query("SELECT account_id, full_path FROM area_authorizations ORDER BY 2"),

@@ -70,7 +70,10 @@ class HandOutTests(HandOutTestCase):
     async def test_a_job_for_who_waits(self) -> None:
         """It is assigned from the start, as if it had been claimed, and told of before its crawler has it."""
         await self.present("c1", max_jobs=1)
-        self.query("INSERT INTO areas (full_path, gitlab_id, name, type) VALUES ('g/p', 7, 'P', 'project')")
+        self.query(
+            "INSERT INTO areas (gitlab_origin, full_path, gitlab_id, name, type) VALUES "
+            "('http://gitlab.test', 'g/p', 7, 'P', 'project'), ('http://other.test', 'g/p', 8, 'P', 'project')"
+        )
         given: NewJob = {**JOB, "branch": "main", "priority": 5, "resume_state": b'{"page":3}'}
         submitted = await self.submission.submit([given])
         self.assertEqual((submitted.created, submitted.handed_out), ([True], True))

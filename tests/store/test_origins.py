@@ -1,9 +1,7 @@
 """Tokens are bound to the origin of their account's GitLab, by the database itself."""
 
-import shutil
 import uuid
 from datetime import UTC, datetime
-from pathlib import Path
 
 import psycopg2
 from hypothesis import given, settings
@@ -14,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from copilot_socket.core.origins import origin
 from copilot_socket.store import migrate
 from tests.support.postgres import SynchronousDatabaseTestCase, admin, drop_database, execute, fresh_database
+from tests.support.revisions import upgrade_to
 
 URLS = st.one_of(
     st.text("htps:/.@\\?#[]0189aZ-_ \n", max_size=24),
@@ -183,12 +182,7 @@ class MigrationTests(SynchronousTestCase):
         """Live jobs go to their accounts' GitLab, of which a notice tells, and what has ended stays as it was."""
         url = fresh_database(migrated=False)
         self.addCleanup(drop_database, url)
-        earlier = Path(self.mktemp())
-        shutil.copytree(migrate.MIGRATIONS, earlier)
-        for path in (earlier / "versions").glob("0*"):
-            if path.stem >= "0008_credentials":
-                path.unlink()
-        migrate.upgrade(url, earlier)
+        upgrade_to(url, "0007")
         execute(
             url,
             """

@@ -16,6 +16,7 @@ HOT_STATEMENTS = {
     "claim": turns._CLAIM,
     "store_and_claim": turns._BOTH,
     "hand_out": hand_out._HAND_OUT,
+    "moved_areas": sql("moved_areas"),
     "found_areas": sql("found_areas"),
     "spawn": sql("spawn"),
 }

@@ -15,16 +15,21 @@ with context.begin_transaction():
 """
 """How the steps up to 0004 were run: with Alembic's own name for the table of versions."""
 
+_LAST_FORMER = "0004"
+
 
 def upgrade_to(url: str, number: str) -> None:
-    """Bring the database to our revision *number* (four digits, up to 0004), as the version of that time did."""
+    """Bring the database to our revision *number* (four digits), as the version of that time did."""
     directory = Path(tempfile.mkdtemp())
     try:
         (directory / "versions").mkdir()
         for path in (migrate.MIGRATIONS / "versions").glob("[0-9]*"):
             if path.name[:4] <= number:
                 shutil.copy(path, directory / "versions")
-        (directory / "env.py").write_text(_FORMER_ENV)
+        if number <= _LAST_FORMER:
+            (directory / "env.py").write_text(_FORMER_ENV)
+        else:
+            shutil.copy(migrate.MIGRATIONS / "env.py", directory)
         migrate.upgrade(url, directory)
     finally:
         shutil.rmtree(directory)
