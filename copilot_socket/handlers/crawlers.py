@@ -100,7 +100,7 @@ class Crawler:
     _heartbeat: Message | Activity | None = None
     """The last one; a small one is encoded only when it is read."""
     arriving: int = 0
-    """Arrivals under way: meanwhile it is not known what it holds."""
+    """Arrivals and hellos under way: meanwhile it is not known what it holds."""
     _begun: int = 0
     _under_way: OrderedDict[int, None] = attrs.field(factory=OrderedDict)
     """What is on its way to the database, in the order in which it began; the oldest is taken out in no time."""

@@ -1,6 +1,7 @@
 """One connection of a crawler: bytes in, messages to the handlers, replies out."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -10,7 +11,7 @@ from twisted.python.failure import Failure
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import Message, Reference
-from copilot_socket.core.promises import Promise
+from copilot_socket.core.promises import NotYet, Promise
 from copilot_socket.core.replies import Reply
 from copilot_socket.telling import ErrorsSent, MessageRefused, Telling
 from copilot_socket.wire.errors import internal, of_fault, of_problem
@@ -47,7 +48,10 @@ class Handler(Protocol):
     """What answers messages."""
 
     def handle(self, link: Any, message: Message) -> Any:
-        """The reply, None, or a Promise or Deferred of either; :class:`ProtocolError` for an ``error`` instead."""
+        """The reply, None, or a Promise or Deferred of either.
+
+        Raises :class:`ProtocolError` for an ``error`` instead, :class:`NotYet` for a message that has to wait.
+        """
 
     def lives(self, link: Any) -> None:
         """Something came over *link* that is no valid message, or is still being looked at."""
@@ -84,6 +88,8 @@ class CrawlerProtocol(Flow):
         self._owed = owed
         self._slow: Generator[None, None, Message] | None = None
         """A message that is decoded in more than one turn; meanwhile the connection is not read from."""
+        self._waiting: Callable[[], None] | None = None
+        """What is to be done first when the connection is read from again: handling a message that had to wait."""
         self._begun = 0.0
         """When the messages at hand were read."""
 
@@ -92,8 +98,11 @@ class CrawlerProtocol(Flow):
     def _deal(self) -> None:
         """Handle what was read, until there is a reason to pause. What takes long goes on in later turns."""
         self._begun = self._handled.begin()
-        ready, quick = self._framer.ready, self._decoder.quick
+        ready, quick, handle = self._framer.ready, self._decoder.quick, self._handler.handle
         left = AT_ONCE
+        if self._waiting is not None:
+            waiting, self._waiting, self._decoding = self._waiting, None, 0
+            waiting()
         value: dict[str, Any] | None
         while not self.pauses and self.closed_because is None:
             if left <= 0:
@@ -113,7 +122,7 @@ class CrawlerProtocol(Flow):
                 continue
             message = quick(data, value, screened)
             if message is not None:
-                self._handle(message)
+                self._handle(message, handle)
                 continue
             left -= BAD_COSTS
             steps = self._decoder.steps(data)
@@ -126,7 +135,7 @@ class CrawlerProtocol(Flow):
         try:
             next(steps)
         except StopIteration as end:
-            self._handle(end.value)
+            self._handle(end.value, self._handler.handle)
         except ProtocolError as error:
             self._bad(error)
         else:
@@ -149,7 +158,9 @@ class CrawlerProtocol(Flow):
                     return True
             except Exception:
                 self._broken()
-        self._slow, self._decoding = None, 0
+        self._slow = None
+        if self._waiting is None:
+            self._decoding = 0
         self.resume(Pause.SLOW)
         return False
 
@@ -163,9 +174,14 @@ class CrawlerProtocol(Flow):
             case Overrun():
                 self._give_up(f"a message went on past {MAX_SKIP} times the limit")
 
-    def _handle(self, message: Message) -> None:
+    def _handle(self, message: Message, handle: Callable[[Any, Message], Any]) -> None:
+        """Answer *message* with what *handle* makes of it."""
         try:
-            result = self._handler.handle(self, message)
+            result = handle(self, message)
+        except NotYet as wait:
+            self._decoding = message.size
+            self._wait(wait.when, partial(self._handle, message, wait.handle))
+            return
         except ProtocolError as error:
             self._refuse(error, message.type)
             return
@@ -180,6 +196,16 @@ class CrawlerProtocol(Flow):
                 return
             self._answer(self._replies(message, result))
         self._handled.at_once.append(message.type)
+
+    def _wait(self, when: Callable[[Callable[[], None]], None], work: Callable[[], None]) -> None:
+        """Do *work* once *when* calls back, and handle what comes behind it after that."""
+        self._waiting = work
+        self.pause(Pause.UNSETTLED)
+        when(partial(self.resume, Pause.UNSETTLED))
+
+    def _drop_input(self) -> None:
+        self._waiting = None
+        super()._drop_input()
 
     def _owe(self, result: "Promise | Deferred[Reply | None]", message: Message) -> None:
         """The reply to *message* comes later, and those behind it wait."""
