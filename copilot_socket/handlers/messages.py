@@ -223,6 +223,25 @@ class Messages:
             message = attrs.evolve(message, job_id=next(iter(link.crawler.held)))
         return self._reports.submit(link, message, reading.discovery(cast(Any, message.data)))
 
+    def refused(self, link: Link, error: ProtocolError) -> None:
+        """See :class:`copilot_socket.wire.protocol.Handler`."""
+        crawler = link.crawler
+        self._presence.heard(crawler)
+        if crawler.pending and (error.job_id is None or crawler.arriving):
+            raise NotYet(crawler.when_settled, self._refused)
+        self._refused(link, error)
+
+    def _refused(self, link: Link, error: ProtocolError) -> None:
+        """Its job is told, or the one job that the crawler holds; where neither is known nobody is."""
+        held, job_id = link.crawler.held, error.job_id
+        if job_id is None:
+            if len(held) != 1:
+                return
+            job_id = next(iter(held))
+        token = held[job_id].token if job_id in held else ""
+        body = reading.refused(error, token, known="ack" in link.capabilities)
+        self._reports.refused(link.crawler, job_id, body)
+
     # -- tokens
 
     def _token_refresh(self, link: Link, message: Message) -> "Deferred[Reply]":

@@ -10,11 +10,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
-from copilot_socket.core.messages import Message, Reference
+from copilot_socket.core.messages import ELEMENTS, Message, Reference
 from copilot_socket.core.promises import NotYet, Promise
 from copilot_socket.core.replies import Reply
 from copilot_socket.telling import ErrorsSent, MessageRefused, Telling
-from copilot_socket.wire.errors import internal, of_fault, of_problem
+from copilot_socket.wire.beginning import beginning
+from copilot_socket.wire.errors import internal, of_fault, of_problem, refusal
 from copilot_socket.wire.flow import Flow
 from copilot_socket.wire.handled import Handled
 from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Overrun, TooLarge
@@ -52,6 +53,9 @@ class Handler(Protocol):
 
         Raises :class:`ProtocolError` for an ``error`` instead, :class:`NotYet` for a message that has to wait.
         """
+
+    def refused(self, link: Any, error: ProtocolError) -> None:
+        """A discovery was refused as a whole, with *error*, which has been sent. May raise :class:`NotYet`."""
 
     def lives(self, link: Any) -> None:
         """Something came over *link* that is no valid message, or is still being looked at."""
@@ -158,19 +162,20 @@ class CrawlerProtocol(Flow):
                     return True
             except Exception:
                 self._broken()
-        self._slow = None
-        if self._waiting is None:
-            self._decoding = 0
+        self._slow, self._decoding = None, 0
         self.resume(Pause.SLOW)
         return False
 
     def _no_document(self, item: Broken | TooLarge | Overrun) -> None:
         match item:
             case Broken():
-                self._bad(ProtocolError(ErrorCode.INVALID_JSON, item.reason))
+                self._bad(refusal(beginning(item.beginning), None, item.reason, ErrorCode.INVALID_JSON))
             case TooLarge():
-                text = f"a message may have {self._max_size} bytes; this one has more, and its rest is skipped"
-                self._bad(ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, text))
+                text = (
+                    f"too long: at most {self._max_size} bytes are allowed (SOCKET_MAX_MESSAGE_SIZE), "
+                    f"{item.size} or more were sent"
+                )
+                self._bad(refusal(beginning(item.beginning), None, text, ErrorCode.MESSAGE_TOO_LARGE))
             case Overrun():
                 self._give_up(f"a message went on past {MAX_SKIP} times the limit")
 
@@ -261,8 +266,19 @@ class CrawlerProtocol(Flow):
         self._handler.lives(self)
         self._answer_with(error, type_)
         self.bad_in_a_row += 1
+        if error.message_type in ELEMENTS:
+            self._refused(error, self._handler.refused)
         if self.bad_in_a_row >= MAX_BAD_MESSAGES:
             self._give_up(f"{MAX_BAD_MESSAGES} bad messages in a row")
+
+    def _refused(self, error: ProtocolError, handle: Callable[[Any, ProtocolError], None]) -> None:
+        """A discovery is refused as a whole, and its sender has been told."""
+        try:
+            handle(self, error)
+        except NotYet as wait:
+            self._wait(wait.when, partial(self._refused, error, wait.handle))
+        except Exception:
+            self.log.failure(_FAILED, type=error.message_type, connection=self.id)
 
     def _answer_with(self, error: ProtocolError, type_: str) -> None:
         self._answer((of_problem(error),))
