@@ -204,9 +204,9 @@ class Messages:
         return handle
 
     def _discovery(self, link: Link, message: Message) -> Promise:
-        """What it means without a job id is only known once all that its crawler has said before is stored."""
+        """What it means without a job id is known once all is stored that bears on what its crawler holds."""
         crawler = link.crawler
-        if crawler.pending and (message.job_id is None or crawler.arriving):
+        if crawler.arriving or (message.job_id is None and not crawler.sure):
             raise NotYet(crawler.when_settled, self._discovered)
         return self._discovered(link, message)
 
@@ -227,7 +227,7 @@ class Messages:
         """See :class:`copilot_socket.wire.protocol.Handler`."""
         crawler = link.crawler
         self._presence.heard(crawler)
-        if crawler.pending and (error.job_id is None or crawler.arriving):
+        if crawler.arriving or (error.job_id is None and not crawler.sure):
             raise NotYet(crawler.when_settled, self._refused)
         self._refused(link, error)
 

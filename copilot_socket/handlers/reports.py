@@ -45,7 +45,11 @@ class Reports:
         if isinstance(body, ENDINGS):
             crawler.tell_ending(assignment, self._reactor.seconds())
         put_down = self._ownership.reported(assignment, crawler)
-        number = crawler.begin() if put_down is None else None
+        number = None
+        if put_down is None:
+            number = crawler.begin()
+            if assignment not in crawler.held:
+                crawler.last_unknown = number
         told = _Told(self._dispatcher, crawler, assignment, ref, body, number, put_down, acknowledgement)
         self._writer.enqueue(Report(assignment, crawler.key, body, size), told)
         return told

@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 from copilot_socket.store.faults import DatabaseAway
 from tests.handlers.support import ALIVE, Crawler, NodeTestCase
 from tests.support.crawler import until
+from tests.support.postgres import admin
 
 
 def areas(*paths: str) -> dict[str, Any]:
@@ -96,6 +97,22 @@ class DiscoveryTests(ArrivalTestCase):
         successor = await self.connect()
         successor.raw(successor.form("job_started", job) + successor.form("discovery", **areas("a")))
         await self.finds("a")
+
+    async def test_nothing_to_wait_for(self) -> None:
+        """It does not wait for reports of the job that its crawler holds, be it a discovery that takes long."""
+        node = await self.node()
+        crawler, job = await self.working()
+        crawler.say("job_started", job, id="s")
+        self.assertEqual(await crawler.acked(), "s")
+        [link] = node.factory.connections.values()
+        with admin(self.database_url) as connection, connection.cursor() as cursor:
+            cursor.execute("BEGIN; LOCK TABLE areas")
+            for path in ("a", "b"):
+                crawler.say("discovery", id=path, **areas(path))
+            await until(lambda: link.crawler.pending == 2)
+            self.assertFalse(link.held_back)
+            cursor.execute("COMMIT")
+        self.assertEqual([await crawler.acked() for _ in range(2)], ["a", "b"])
 
 
 class OrderTests(ArrivalTestCase):
