@@ -19,7 +19,10 @@ class ErrorCode(StrEnum):
 
 
 class ProtocolError(Exception):
-    """A message is answered with an ``error``. *path* is a JSON pointer (RFC 6901) to what was wrong."""
+    """A message is answered with an ``error``. *path* is a JSON pointer (RFC 6901) to what was wrong.
+
+    *message_type*: of a message that is refused as a whole, where its type is known.
+    """
 
     def __init__(
         self,
@@ -29,6 +32,7 @@ class ProtocolError(Exception):
         path: str | None = None,
         ref: str | None = None,
         job_id: str | None = None,
+        message_type: str | None = None,
     ) -> None:
         super().__init__(code, message)
         self.code = code
@@ -36,6 +40,7 @@ class ProtocolError(Exception):
         self.path = path
         self.ref = ref
         self.job_id = job_id
+        self.message_type = message_type
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"

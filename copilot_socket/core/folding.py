@@ -10,7 +10,18 @@ from enum import Enum
 import attrs
 
 from copilot_socket.core.records import record
-from copilot_socket.core.reports import Completed, Discovered, Encoded, Failed, Given, Json, Report, Started
+from copilot_socket.core.reports import (
+    Completed,
+    Discovered,
+    Encoded,
+    Failed,
+    Given,
+    Json,
+    Refused,
+    Report,
+    Started,
+    incomplete,
+)
 
 
 class Verdict(Enum):
@@ -36,6 +47,8 @@ class Change:
     progress: Json = attrs.field(factory=dict)
     resume_state: Encoded | None = None
     ending: Completed | Failed | None = None
+    refused: tuple[Refused, ...] = ()
+    """Discoveries of it that were refused before it ended."""
 
 
 @record
@@ -64,6 +77,7 @@ def fold(reports: Sequence[Report]) -> Fold:
     progress: Json = {}
     resume_state: Encoded | None = None
     ending: Completed | Failed | None = None
+    refused: tuple[Refused, ...] = ()
     within = 0
     for report in reports:
         if ending is not None:
@@ -76,6 +90,9 @@ def fold(reports: Sequence[Report]) -> Fold:
         if isinstance(body, Started):
             started = True
             continue
+        if isinstance(body, Refused):
+            refused += (body,)
+            continue
         progress.update(body.progress)
         if isinstance(body, Completed):
             ending = body
@@ -83,6 +100,15 @@ def fold(reports: Sequence[Report]) -> Fold:
             resume_state = body.resume_state if body.resume_state is not None else resume_state
             ending = body if isinstance(body, Failed) else None
     first = reports[0]
-    change = Change(first.assignment, first.crawler, reported, started, progress, resume_state, ending)
     behind = reports[within:]
-    return Fold(change, within, tuple([type(report.body) is type(ending) for report in behind]) if behind else ())
+    again = tuple([type(report.body) is type(ending) for report in behind]) if behind else ()
+    if refused and isinstance(ending, Completed):
+        ending = judged(ending, refused)
+    change = Change(first.assignment, first.crawler, reported, started, progress, resume_state, ending, refused)
+    return Fold(change, within, again)
+
+
+def judged(ending: Completed, refused: Sequence[Refused]) -> Completed | Failed:
+    """What *ending* comes to after the discoveries that were *refused*."""
+    unknown = next((each for each in refused if not each.known), None)
+    return ending if unknown is None else incomplete(unknown.error)

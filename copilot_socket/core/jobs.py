@@ -108,13 +108,14 @@ AREA_TYPES: Mapping[str, str] = MappingProxyType(
 
 
 class Event(StrEnum):
-    """Everything that can happen to a job. The first five are reports of its crawler."""
+    """Everything that can happen to a job. The first six are reports of its crawler."""
 
     STARTED = "job_started"
     PROGRESSED = "job_progress"
     COMPLETED = "job_completed"
     FAILED = "job_failed"
     FAILED_FOR_GOOD = "job_failed (not recoverable)"
+    INCOMPLETE = "job_completed (a discovery was refused)"
     CLAIMED = "claim"
     RELEASED = "release"
     RETURNED = "return"
@@ -234,6 +235,12 @@ def _failed_for_good(job: Job, policy: RetryPolicy, jitter: float) -> Transition
     )
 
 
+def _incomplete(job: Job, _policy: RetryPolicy, _jitter: float) -> Transition:
+    """Another try would have the same discovery refused, until someone raises the limit."""
+    resolution = "dead letter: a discovery was refused"
+    return Transition(Status.FAILED, job.attempts + 1, job.releases, outcome=Outcome.FAILED, resolution=resolution)
+
+
 def _released(job: Job, policy: RetryPolicy, jitter: float) -> Transition:
     """Losing its crawler is not the job's fault: it spends no try, but not without end."""
     if job.credential_refused:
@@ -281,6 +288,7 @@ _ALLOWED: Mapping[Event, frozenset[Status]] = {
     Event.COMPLETED: HELD,
     Event.FAILED: HELD,
     Event.FAILED_FOR_GOOD: HELD,
+    Event.INCOMPLETE: HELD,
     Event.CLAIMED: frozenset({Status.QUEUED}),
     Event.RELEASED: HELD,
     Event.RETURNED: frozenset({Status.ASSIGNED}),
@@ -298,6 +306,7 @@ _RULES: Mapping[Event, Callable[[Job, RetryPolicy, float], Transition]] = {
     Event.COMPLETED: lambda job, _p, _j: _to(job, Status.COMPLETED, Outcome.COMPLETED),
     Event.FAILED: _failed,
     Event.FAILED_FOR_GOOD: _failed_for_good,
+    Event.INCOMPLETE: _incomplete,
     Event.CLAIMED: lambda job, _p, _j: _to(job, Status.ASSIGNED),
     Event.RELEASED: _released,
     Event.RETURNED: lambda job, _p, _j: _to(job, Status.QUEUED, Outcome.RETURNED),

@@ -1,5 +1,6 @@
 """A reply that comes later: what a Deferred is, for one listener and without a chain. Every report makes one."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from copilot_socket.core.replies import Reply
@@ -31,3 +32,16 @@ class Promise:
     def fail(self, error: Exception) -> None:
         """There is none; *error* says why."""
         self._listener.failed(error, self._about)
+
+
+class NotYet(Exception):
+    """A message can't be handled before something else is settled, and those behind it wait with it.
+
+    *when* calls what it is given at that time, which is not now. *handle* is called then with the connection and the
+    message, and has the same results as the handler that has raised this.
+    """
+
+    def __init__(self, when: Callable[[Callable[[], None]], None], handle: Callable[[Any, Any], Any]) -> None:
+        super().__init__()
+        self.when = when
+        self.handle = handle

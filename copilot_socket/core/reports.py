@@ -75,7 +75,24 @@ class Discovered:
     progress: Json = attrs.field(factory=dict)
 
 
-Body = Given | Started | Progressed | Completed | Failed | Discovered
+@record
+class Refused:
+    """A discovery of it was refused as a whole, for the reason *error*.
+
+    ``known``: its crawler hears acks, so it knows, and may send it again in parts. Else the job can't be completed.
+    """
+
+    error: str
+    error_type: str
+    known: bool
+
+
+@record
+class Incomplete(Failed):
+    """It is done, but for a discovery that was refused without its crawler's knowledge. No crawler reports this."""
+
+
+Body = Given | Started | Progressed | Completed | Failed | Discovered | Refused
 
 ENDINGS = (Completed, Failed)
 """What ends a try. To ``isinstance`` a tuple: a union would be made anew each time."""
@@ -106,3 +123,8 @@ def try_of(assignment: str) -> int:
     """The number of the try in an assignment id; 0 where there is none."""
     number = assignment.split(".")[1] if assignment.count(".") == 2 else ""
     return int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 0
+
+
+def incomplete(error: str) -> Incomplete:
+    """What a completion comes to behind a discovery that was refused with *error*."""
+    return Incomplete(f"completed without a discovery that was refused: {error}", "discovery_refused", False)

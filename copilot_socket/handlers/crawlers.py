@@ -100,7 +100,9 @@ class Crawler:
     _heartbeat: Message | Activity | None = None
     """The last one; a small one is encoded only when it is read."""
     arriving: int = 0
-    """Arrivals under way: meanwhile it is not known what it holds."""
+    """Arrivals and hellos under way: meanwhile it is not known what it holds."""
+    last_unknown: int = 0
+    """The number, as of :meth:`begin`, of the last report that named an assignment which it was not known to hold."""
     _begun: int = 0
     _under_way: OrderedDict[int, None] = attrs.field(factory=OrderedDict)
     """What is on its way to the database, in the order in which it began; the oldest is taken out in no time."""
@@ -158,6 +160,13 @@ class Crawler:
     def pending(self) -> int:
         """How many reports and arrivals are not committed yet."""
         return len(self._under_way)
+
+    @property
+    def sure(self) -> bool:
+        """Whether nothing that it has said so far can change what it holds."""
+        if not self._under_way:
+            return True
+        return not self.arriving and not self.ending and next(iter(self._under_way)) > self.last_unknown
 
     def begin(self) -> int:
         """Something that bears on what it holds is on its way to the database; a number for :meth:`end`."""

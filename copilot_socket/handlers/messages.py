@@ -15,13 +15,13 @@ from twisted.logger import Logger
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.jobs import KNOWN_ENTITY_TYPES, PLAIN_ENTITY_TYPES, Loss
 from copilot_socket.core.messages import Hello, JobRequest, Message
-from copilot_socket.core.promises import Promise
+from copilot_socket.core.promises import NotYet, Promise
 from copilot_socket.core.replies import Reply, TokenRefreshResponse, Welcome
 from copilot_socket.core.reports import Body
 from copilot_socket.handlers import reading
 from copilot_socket.handlers.crawlers import Crawler, Link, name_of
 from copilot_socket.handlers.dispatcher import Dispatcher
-from copilot_socket.handlers.presence import PresenceKeeper
+from copilot_socket.handlers.presence import RETRY, PresenceKeeper
 from copilot_socket.handlers.reports import Reports, ack
 from copilot_socket.handlers.tokens import ASSUMED_LIFETIME, Granted, Refused, Tokens, Unavailable
 from copilot_socket.store.faults import DatabaseAway
@@ -35,9 +35,6 @@ PLAIN_PATIENCE = 3.0
 
 MENTIONED_WITHIN = 2.0
 """Seconds that the answer to a token request waits until it is stored that its crawler has the job."""
-
-RETRY = 0.2
-"""Seconds before a look-up that failed is tried again."""
 
 
 @attrs.frozen
@@ -122,6 +119,7 @@ class Messages:
         )
         link.capabilities = CAPABILITIES.intersection(data.capabilities or ())
         crawler = self._presence.identify(link, crawler)
+        crawler.arriving += 1
         crawler.max_jobs = data.max_jobs or self.terms.max_jobs
         if data.entity_types is not None:  # unknown ones match no command
             crawler.entity_types = tuple(dict.fromkeys(filter(KNOWN_ENTITY_TYPES.__contains__, data.entity_types)))
@@ -135,6 +133,7 @@ class Messages:
             await self._presence.arrive(crawler, must_confirm=assignments is None and alone)
             await self._presence.keep_only(crawler, assignments)
         finally:
+            crawler.arriving -= 1
             crawler.end(number)
         return Welcome(
             connection_id=link.id,
@@ -197,12 +196,21 @@ class Messages:
 
     def _report(self, read: Callable[[Any, str], Body]) -> Callable[[Link, Message], Promise]:
         def handle(link: Link, message: Message) -> Promise:
+            if link.crawler.arriving:  # which token it must not repeat is not known yet
+                raise NotYet(link.crawler.when_settled, handle)
             held = link.crawler.held.get(message.job_id or "")
             return self._reports.submit(link, message, read(message.data, "" if held is None else held.token))
 
         return handle
 
     def _discovery(self, link: Link, message: Message) -> Promise:
+        """What it means without a job id is known once all is stored that bears on what its crawler holds."""
+        crawler = link.crawler
+        if crawler.arriving or (message.job_id is None and not crawler.sure):
+            raise NotYet(crawler.when_settled, self._discovered)
+        return self._discovered(link, message)
+
+    def _discovered(self, link: Link, message: Message) -> Promise:
         """Without a job id it is about the one job that the crawler holds."""
         if message.job_id is None:
             if len(link.crawler.held) != 1:
@@ -215,10 +223,31 @@ class Messages:
             message = attrs.evolve(message, job_id=next(iter(link.crawler.held)))
         return self._reports.submit(link, message, reading.discovery(cast(Any, message.data)))
 
+    def refused(self, link: Link, error: ProtocolError) -> None:
+        """See :class:`copilot_socket.wire.protocol.Handler`."""
+        crawler = link.crawler
+        self._presence.heard(crawler)
+        if crawler.arriving or (error.job_id is None and not crawler.sure):
+            raise NotYet(crawler.when_settled, self._refused)
+        self._refused(link, error)
+
+    def _refused(self, link: Link, error: ProtocolError) -> None:
+        """Its job is told, or the one job that the crawler holds; where neither is known nobody is."""
+        held, job_id = link.crawler.held, error.job_id
+        if job_id is None:
+            if len(held) != 1:
+                return
+            job_id = next(iter(held))
+        token = held[job_id].token if job_id in held else ""
+        body = reading.refused(error, token, known="ack" in link.capabilities)
+        self._reports.refused(link.crawler, job_id, body)
+
     # -- tokens
 
     def _token_refresh(self, link: Link, message: Message) -> "Deferred[Reply]":
         assert message.job_id is not None
+        if link.crawler.arriving:
+            raise NotYet(link.crawler.when_settled, self._token_refresh)
         mentioned = self._reports.mention(link, message)
         return Deferred.fromCoroutine(self._refresh(link.crawler, message.job_id, mentioned))
 

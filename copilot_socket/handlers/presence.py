@@ -7,6 +7,7 @@ from typing import Any
 import psycopg2
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -27,6 +28,9 @@ one that is being set right runs slower by no more than that share."""
 
 TOGETHER = 0.02
 """Seconds: graces that end within the same unit share one timer and one query, however many crawlers leave."""
+
+RETRY = 0.2
+"""Seconds before a look-up that failed is tried again."""
 
 
 class PresenceKeeper:
@@ -133,7 +137,7 @@ class PresenceKeeper:
 
     async def learn(self, crawler: Crawler) -> None:
         """Bring what is known of the crawler's assignments in line with the database."""
-        rows = await self._leases.held_by(crawler.key)
+        rows = await self._held_by(crawler)
         known = crawler.held
         crawler.hold(
             {
@@ -141,6 +145,16 @@ class PresenceKeeper:
                 for name, reported, stored in rows
             }
         )
+
+    async def _held_by(self, crawler: Crawler) -> list[tuple[str, bool, str]]:
+        """What the database says, once it is there: messages wait for it as long as the crawler is connected."""
+        while True:
+            try:
+                return await self._leases.held_by(crawler.key)
+            except DatabaseAway:
+                if self._stopping or not crawler.links:
+                    raise
+            await deferLater(self._reactor, RETRY)
 
     async def keep_only(self, crawler: Crawler, assignments: tuple[str, ...] | None) -> None:
         """What a crawler that came back still holds: *assignments*, or those that it names within one more grace."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from copilot_socket.core.errors import ProtocolError
 from copilot_socket.core.masking import SHORTEST, masked, masked_json
 from copilot_socket.core.messages import (
     Counts,
@@ -18,7 +19,7 @@ from copilot_socket.core.messages import (
     JobsDiscovered,
     JobStarted,
 )
-from copilot_socket.core.reports import Completed, Discovered, Encoded, Failed, Progressed, Started
+from copilot_socket.core.reports import Completed, Discovered, Encoded, Failed, Progressed, Refused, Started
 
 
 def started(data: JobStarted, _token: str) -> Started:
@@ -79,6 +80,12 @@ def jobs_discovered(data: JobsDiscovered, _token: str) -> Discovered:
 def discovery(data: Discovery) -> Discovered:
     """``discovery``: areas, where the entity type is one of an area."""
     return Discovered(data.entities if data.entity_type in ("group", "project") else ())
+
+
+def refused(error: ProtocolError, token: str, *, known: bool) -> Refused:
+    """A discovery that was refused as a whole, with an *error* that may quote it."""
+    where = "" if not error.path else f" at {error.path}"
+    return Refused(masked(f"{error.message} ({error.message_type}{where})", token), str(error.code), known)
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:

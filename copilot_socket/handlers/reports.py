@@ -11,7 +11,7 @@ from copilot_socket.core.folding import Verdict
 from copilot_socket.core.messages import Message
 from copilot_socket.core.promises import Promise
 from copilot_socket.core.replies import Ack, Reply
-from copilot_socket.core.reports import ENDINGS, Body, Discovered, Progressed, Report
+from copilot_socket.core.reports import ENDINGS, Body, Discovered, Progressed, Refused, Report
 from copilot_socket.handlers.crawlers import Crawler, Held, Link
 from copilot_socket.handlers.dispatcher import Dispatcher
 from copilot_socket.handlers.ownership import PutDown
@@ -35,18 +35,28 @@ class Reports:
 
     def submit(self, link: Link, message: Message, body: Body) -> Promise:
         """Have *body*, which *message* says of its job, stored; its answer comes when that is done."""
-        crawler = link.crawler
-        crawler.reported_since_request = True
         assert message.job_id is not None  # the schema says so
+        return self._submit(link.crawler, message.job_id, body, message.size, message.ref, ack(link, message))
+
+    def _submit(
+        self, crawler: Crawler, assignment: str, body: Body, size: int, ref: str, acknowledgement: Reply | None
+    ) -> Promise:
+        crawler.reported_since_request = True
         if isinstance(body, ENDINGS):
-            crawler.tell_ending(message.job_id, self._reactor.seconds())
-        put_down = self._ownership.reported(message.job_id, crawler)
-        number = crawler.begin() if put_down is None else None
-        told = _Told(
-            self._dispatcher, crawler, message.job_id, message.ref, body, number, put_down, ack(link, message)
-        )
-        self._writer.enqueue(Report(message.job_id, crawler.key, body, message.size), told)
+            crawler.tell_ending(assignment, self._reactor.seconds())
+        put_down = self._ownership.reported(assignment, crawler)
+        number = None
+        if put_down is None:
+            number = crawler.begin()
+            if assignment not in crawler.held:
+                crawler.last_unknown = number
+        told = _Told(self._dispatcher, crawler, assignment, ref, body, number, put_down, acknowledgement)
+        self._writer.enqueue(Report(assignment, crawler.key, body, size), told)
         return told
+
+    def refused(self, crawler: Crawler, assignment: str, body: Refused) -> None:
+        """Have it stored that a discovery of *assignment* was refused, if that is *crawler*'s."""
+        self._submit(crawler, assignment, body, len(body.error), "", None).listen(_Mention(), None)
 
     def mention(self, link: Link, message: Message) -> "Deferred[None]":
         """*message* names its job without reporting anything of it; that its crawler has it counts like a report.

@@ -16,7 +16,7 @@ JOBS_A_SECOND = 10
 """Lines about completed jobs, about failures and about discoveries; the others of the second are one line."""
 CONNECTIONS_A_SECOND = 100
 
-_FAILURES = frozenset({Event.FAILED, Event.FAILED_FOR_GOOD, Event.TIMED_OUT})
+_FAILURES = frozenset({Event.FAILED, Event.FAILED_FOR_GOOD, Event.INCOMPLETE, Event.TIMED_OUT})
 
 # Not attributes of the class: Twisted would name those after it.
 _jobs = Logger("copilot_socket.store.jobs")

@@ -1,19 +1,23 @@
 """One batch of what crawlers said, written in a few statements of one transaction."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import attrs
 import orjson
 
 from copilot_socket.core.folding import Change, Verdict
 from copilot_socket.core.jobs import Event
-from copilot_socket.core.reports import Completed, Failed, job_of, try_of
+from copilot_socket.core.reports import Completed, Failed, Incomplete, Refused, incomplete, job_of, try_of
 from copilot_socket.store.connection import Connection, Transaction
 from copilot_socket.store.operations import ConnectionSeen, Folded, Presence
 from copilot_socket.store.sql import sql
 from copilot_socket.store.transitions import Ask, Transitions
-from copilot_socket.store.turns import NONE_AHEAD, NOTHING_CLAIMED, Ahead, Claim, Stored, store
+from copilot_socket.store.turns import NONE_AHEAD, NOTHING_CLAIMED, Ahead, Claim, Stored, reports_of, store
 from copilot_socket.telling import JobProgressed, JobsReported, News, Telling
+
+MOST_ERRORS = 100
+"""Errors of a job at which no more refused discoveries are added to them."""
 
 
 @attrs.frozen
@@ -69,8 +73,30 @@ class Batches:
         became = dict.fromkeys(held, Verdict.STORED)
         refused = [change for change in batch.changes if change.assignment not in held]
         if refused:
-            became |= await explain(self._connection, refused)
+            became |= await self._refused(refused, news)
         return Written(batch.verdicts(became), news, ahead, claim)
+
+    async def _refused(self, changes: Sequence[Change], news: list[News]) -> dict[str, Verdict]:
+        """What becomes of *changes*, which nothing was found for: completions that are none are stored as such.
+
+        Adds to *news* what is to be told of these.
+        """
+        facts = await _facts(self._connection, changes)
+        became = {each.assignment: why(each, facts[each.assignment]) for each in changes}
+        failed = [
+            attrs.evolve(each, ending=incomplete(error))
+            for each in changes
+            if facts[each.assignment].live
+            and isinstance(each.ending, Completed)
+            and (error := facts[each.assignment].refused) is not None
+        ]
+        if failed:
+            parameters = reports_of(failed)
+            stored, more = await self._connection.transaction(lambda tx: self._changes(tx, failed, parameters))
+            news += more
+            became |= dict.fromkeys(stored, Verdict.STORED)
+            became |= await explain(self._connection, [each for each in failed if each.assignment not in stored])
+        return became
 
     async def _everything(self, tx: Transaction, batch: Folded) -> tuple[dict[str, Stored], list[News]]:
         operations, changes = batch.operations, batch.changes
@@ -81,17 +107,41 @@ class Batches:
         held: dict[str, Stored] = {}
         news: list[News] = []
         if changes:
-            held = (await store(tx, self._settings.node, batch.parameters)).held
-            news = self._told(changes, held)
-            kept = [change for change in changes if change.assignment in held]
-            asks = [_ask(change) for change in kept if isinstance(change.ending, Failed)]
-            if asks:
-                _answers, told = await self._transitions.within(tx, asks)
-                news += told
+            held, news = await self._changes(tx, changes, batch.parameters)
         gone = sorted(op.key for op in presences.values() if not op.present)
         if gone:
             await tx.query(sql("crawlers_absent"), {"key": gone, "node": self._settings.node})
         return held, news
+
+    async def _changes(
+        self, tx: Transaction, changes: Sequence[Change], parameters: Mapping[str, Any]
+    ) -> tuple[dict[str, Stored], list[News]]:
+        """Store *changes*, whose reports are *parameters* too: what was, and what to tell."""
+        held = (await store(tx, self._settings.node, parameters)).held
+        news = self._told(changes, held)
+        kept = [change for change in changes if change.assignment in held]
+        refused = [(change.assignment, each) for change in kept for each in change.refused[:MOST_ERRORS]]
+        if refused:
+            await self._refusals(tx, refused)
+        asks = [_ask(change) for change in kept if isinstance(change.ending, Failed)]
+        if asks:
+            _answers, told = await self._transitions.within(tx, asks)
+            news += told
+        return held, news
+
+    async def _refusals(self, tx: Transaction, refused: Sequence[tuple[str, Refused]]) -> None:
+        await tx.query(
+            sql("discoveries_refused"),
+            {
+                "job": [job_of(assignment) for assignment, _ in refused],
+                "assignment": [assignment for assignment, _ in refused],
+                "error_type": [each.error_type for _, each in refused],
+                "message": [each.error for _, each in refused],
+                "known": [each.known for _, each in refused],
+                "resolution": [_KNOWN if each.known else _UNKNOWN for _, each in refused],
+                "most": MOST_ERRORS,
+            },
+        )
 
     async def _presences(self, tx: Transaction, present: Sequence[Presence]) -> None:
         if present:
@@ -150,26 +200,46 @@ class Batches:
         ]
 
 
+_KNOWN = "its crawler was told, and may send it again in parts"
+_UNKNOWN = "its crawler can't know: the job fails when that says it is complete"
+
+
+@attrs.frozen
+class Facts:
+    """What stands of a try: whether it is live, how it ended, and a discovery of it that was refused unknown."""
+
+    live: bool
+    outcome: str | None
+    refused: str | None
+
+
 async def explain(on: Connection, changes: Sequence[Change]) -> dict[str, Verdict]:
     """Why each of *changes* found nothing to change, by its assignment."""
+    facts = await _facts(on, changes) if changes else {}
+    return {change.assignment: why(change, facts[change.assignment]) for change in changes}
+
+
+async def _facts(on: Connection, changes: Sequence[Change]) -> dict[str, Facts]:
+    """By assignment."""
     names = [change.assignment for change in changes]
     rows = await on.query(
         sql("explain_refusals"),
         {"job": [job_of(name) for name in names], "assignment": names, "try": [try_of(name) for name in names]},
     )
-    facts = {row[0]: (row[1], row[2]) for row in rows}
-    return {change.assignment: why(change, *facts[change.assignment]) for change in changes}
+    return {row[0]: Facts(*row[1:]) for row in rows}
 
 
-def why(change: Change, live: bool, outcome: str | None) -> Verdict:
+def why(change: Change, facts: Facts) -> Verdict:
     """Why *change* found nothing to change: another's live try, the same ending again, an ended try, no try."""
-    if live:
+    if facts.live:
         return Verdict.UNAUTHORIZED
-    if outcome is None:
+    if facts.outcome is None:
         return Verdict.UNKNOWN
-    ended = {Completed: "completed", Failed: "failed"}.get(type(change.ending))
+    ended = {Completed: "completed", Failed: "failed", Incomplete: "failed"}.get(type(change.ending))
+    if ended == "completed" and facts.refused is not None:
+        ended = "failed"
     # A refused credential turns the failure that followed it into an outcome of its own.
-    same = ended == outcome or (isinstance(change.ending, Failed) and outcome == "credential")
+    same = ended == facts.outcome or (isinstance(change.ending, Failed) and facts.outcome == "credential")
     return Verdict.REPEATED if same else Verdict.STALE
 
 
@@ -177,6 +247,8 @@ def _ask(change: Change) -> Ask:
     failure = change.ending
     assert isinstance(failure, Failed)
     event = Event.FAILED if failure.recoverable else Event.FAILED_FOR_GOOD
+    if isinstance(failure, Incomplete):
+        event = Event.INCOMPLETE
     return Ask(job_of(change.assignment), event, change.assignment, failure=failure)
 
 

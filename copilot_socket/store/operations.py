@@ -93,4 +93,4 @@ class Folded:
 
 
 def _everyday(change: Change) -> bool:
-    return not isinstance(change.ending, Failed)
+    return not isinstance(change.ending, Failed) and not change.refused

@@ -29,6 +29,8 @@ input AS (
   FROM input i
   WHERE a.web_app_job_id BETWEEN i.job_id AND i.job_id AND a.crawler_job_id = i.assignment
     AND coalesce(a.completed_at, 'infinity') = 'infinity'  -- IS NULL, but by the primary key: not all that is held
+    -- A completion that follows a refused discovery is a failure, which the transitions store.
+    AND NOT (i.completed AND coalesce(a.metadata #>> '{refused_discovery,assignment}', '') = a.crawler_job_id)
     AND (a.crawler_key = i.crawler
          OR coalesce((SELECT c.lease_expires_at FROM crawlers c WHERE c.key = a.crawler_key), '-infinity') <= now())
   RETURNING a.web_app_job_id AS job_id, a.crawler_job_id, a.crawler_key, a.account_id, a.started_at,
@@ -170,11 +172,14 @@ SELECT n.id, c.assignment, c.key, c.entity_id, c.gitlab_url, c.resume_state, c.c
 FROM new n LEFT JOIN claimed c ON c.id = n.id
 
 -- name: explain_refusals
--- Why reports found no live assignment of theirs: the assignment as it stands, and how the try ended if it has.
+-- Why reports found no live assignment of theirs: the assignment as it stands, how the try ended if it has, and the error
+-- of a discovery of it that was refused without its crawler's knowledge.
 -- Not by the view job_tries, whose second half no join reaches through an index.
 SELECT i.assignment,
        a.crawler_job_id IS NOT NULL AND a.completed_at IS NULL AS live,
-       coalesce(a.outcome, p.outcome)
+       coalesce(a.outcome, p.outcome),
+       CASE WHEN a.metadata #>> '{refused_discovery,assignment}' = i.assignment
+            THEN a.metadata #>> '{refused_discovery,error}' END
 FROM unnest(%(job)s::text[], %(assignment)s::text[], %(try)s::integer[]) AS i (job_id, assignment, try)
 LEFT JOIN job_assignments a ON a.web_app_job_id = i.job_id AND a.crawler_job_id = i.assignment
 LEFT JOIN job_past_tries p ON p.job_id = i.job_id AND p.try = i.try AND p.crawler_job_id = i.assignment
@@ -311,6 +316,27 @@ SELECT pg_notify('copilot_ended', assignment) FROM unnest(%(assignment)s::text[]
 INSERT INTO job_error_log (job_id, error_type, error_message, stack_trace, context, retry_count, is_recoverable, resolution)
 SELECT * FROM unnest(%(job)s::text[], %(error_type)s::text[], %(message)s::text[], %(stack)s::text[],
                      %(context)s::jsonb[], %(retries)s::integer[], %(recoverable)s::boolean[], %(resolution)s::text[])
+
+-- name: discoveries_refused
+-- Discoveries of live tries that were refused; the same error of a try once, so that it changes nothing when it is
+-- repeated. Where the crawler does not know, that is kept with the assignment until its completion comes; the id says of
+-- which try, since the row is used for the next one, too.
+WITH input AS (
+  SELECT DISTINCT * FROM unnest(%(job)s::text[], %(assignment)s::text[], %(error_type)s::text[], %(message)s::text[],
+                       %(known)s::boolean[], %(resolution)s::text[])
+    AS t (job_id, assignment, error_type, message, known, resolution)
+), unknown AS (
+  UPDATE job_assignments a SET metadata = a.metadata || jsonb_build_object('refused_discovery',
+    jsonb_build_object('assignment', i.assignment, 'error', i.message))
+  FROM (SELECT DISTINCT ON (job_id) * FROM input WHERE NOT known ORDER BY job_id) AS i
+  WHERE a.web_app_job_id = i.job_id AND a.crawler_job_id = i.assignment
+)
+INSERT INTO job_error_log (job_id, error_type, error_message, retry_count, is_recoverable, resolution)
+SELECT i.job_id, i.error_type, i.message, j.attempts, i.known, i.resolution
+FROM input i JOIN jobs j ON j.id = i.job_id JOIN job_assignments a ON a.web_app_job_id = i.job_id
+WHERE (SELECT count(*) FROM (SELECT FROM job_error_log e WHERE e.job_id = i.job_id LIMIT %(most)s) AS e) < %(most)s
+  AND NOT EXISTS (SELECT FROM job_error_log e WHERE e.job_id = i.job_id AND e.timestamp >= a.assigned_at
+                    AND e.error_type = i.error_type AND e.error_message = i.message)
 
 -- name: urls_of_job
 -- Of a job that is to live again, and of its account, which must not move meanwhile.

@@ -1,7 +1,9 @@
 """What a crawler is told of a message that something is wrong with."""
 
+from typing import Any
+
 from copilot_socket.core.errors import ErrorCode, ProtocolError
-from copilot_socket.core.messages import Fault, Message, Reference
+from copilot_socket.core.messages import Fault, Json, Message, Reference
 from copilot_socket.core.replies import Error
 
 
@@ -19,3 +21,17 @@ def internal(message: Message | Reference) -> ProtocolError:
     """The server failed on *message*; why is for its log only."""
     text = "the server failed on this message; its log says more"
     return ProtocolError(ErrorCode.INTERNAL, text, ref=message.ref, job_id=message.job_id)
+
+
+def refusal(value: Json, path: str | None, text: str, code: ErrorCode = ErrorCode.INVALID_MESSAGE) -> ProtocolError:
+    """Why the message *value* is refused as a whole, with what can be read of its type and references."""
+    ref = _readable(value.get("id"), 128)
+    if ref is None:
+        ref = _readable(value.get("timestamp"), 128)
+    job_id, type_ = _readable(value.get("jobId"), 255), _readable(value.get("type"), 64)
+    return ProtocolError(code, text, path=path, ref=ref, job_id=job_id, message_type=type_)
+
+
+def _readable(value: Any, most: int) -> str | None:
+    """*value* if it is a string that can be sent back."""
+    return value if isinstance(value, str) and len(value) <= most and "\0" not in value else None

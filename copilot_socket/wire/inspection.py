@@ -14,7 +14,9 @@ import orjson
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import INCOMING, Discovery, Fault, JobsDiscovered, Json, Message
 from copilot_socket.core.reports import Found
+from copilot_socket.wire.beginning import beginning
 from copilot_socket.wire.cutting import NotJson, Part, elements, fields
+from copilot_socket.wire.errors import refusal
 from copilot_socket.wire.explaining import too_long
 from copilot_socket.wire.items import LARGE
 from copilot_socket.wire.kinds import MAX_PATH, Elements, Kind
@@ -35,6 +37,9 @@ _TOGETHER = 64
 """Parts that are dealt with in one step."""
 _TOGETHER_BYTES = 1 << 15
 """Bytes of elements that are parsed in one step, or one more element than that."""
+_MANY_ELEMENTS = (
+    "send them in several messages, or raise SOCKET_MAX_MESSAGE_SIZE, which allows one for each 100 bytes"
+)
 _LIST, _OBJECT = ord("["), ord("{")
 _DATA = 2
 """The level of a message's data."""
@@ -62,7 +67,8 @@ class Inspection:
         try:
             return (yield from self._message())
         except NotJson as error:
-            raise ProtocolError(ErrorCode.INVALID_JSON, f"this is no JSON: {error}"[:300]) from None
+            text = f"this is no JSON: {error}"[:300]
+            raise refusal(beginning(self._text), None, text, ErrorCode.INVALID_JSON) from None
 
     def _message(self) -> Steps[Message]:
         text, value = self._text, self._value
@@ -214,7 +220,7 @@ class Inspection:
                 inside, text = found
                 self._faults.append(Fault(f"{where}/{count - 1}{inside}", text))
         if len(good) > most:
-            self._refuse(where, f"{too_long(count, most)}; send them in several messages")
+            self._refuse(where, f"{too_long(count, most)}; {_MANY_ELEMENTS}")
         if bad > MAX_FAULTS:
             text = f"{bad} of {count} elements are bad and are left out; the first {MAX_FAULTS} were told of"
             self._faults.append(Fault(where, text))
@@ -264,16 +270,3 @@ def too_big(size: int, limit: int) -> str:
 def too_nested(levels: int) -> str:
     """A message has *levels* levels, which are too many."""
     return f"nested too deeply: at most {MAX_DEPTH} levels are allowed, {levels} were given"
-
-
-def refusal(value: Json, path: str, text: str, code: ErrorCode = ErrorCode.INVALID_MESSAGE) -> ProtocolError:
-    """Why the message *value* is refused, with what can be read of its own references."""
-    ref = _readable(value.get("id"), 128)
-    if ref is None:
-        ref = _readable(value.get("timestamp"), 128)
-    return ProtocolError(code, text, path=path, ref=ref, job_id=_readable(value.get("jobId"), 255))
-
-
-def _readable(value: Any, most: int) -> str | None:
-    """*value* if it is a string that can be sent back."""
-    return value if isinstance(value, str) and len(value) <= most and "\0" not in value else None

@@ -26,14 +26,21 @@ class Document:
 
 @attrs.frozen
 class Broken:
-    """Something that is no complete object."""
+    """Something that is no complete object. ``beginning``: its first bytes, where it began as one."""
 
     reason: str
+    beginning: bytes = b""
 
 
 @attrs.frozen
 class TooLarge:
-    """An object past the limit; told once, the rest of it is skipped."""
+    """An object past the limit; told once, the rest of it is skipped.
+
+    ``size``: how many bytes of it have come so far. ``beginning``: the first of them.
+    """
+
+    size: int
+    beginning: bytes
 
 
 @attrs.frozen

@@ -35,6 +35,7 @@ class Pause(Enum):
     UNREAD = "its client does not read what it is sent"
     CROWDED = "too many other connections are in the middle of a large message"
     SLOW = "what was read takes several turns of the reactor"
+    UNSETTLED = "what its next message means depends on what is being read from or written to the database"
     CLOSING = "it will be closed"
 
 

@@ -1,6 +1,7 @@
 """One connection of a crawler: bytes in, messages to the handlers, replies out."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -9,11 +10,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
-from copilot_socket.core.messages import Message, Reference
-from copilot_socket.core.promises import Promise
+from copilot_socket.core.messages import ELEMENTS, Message, Reference
+from copilot_socket.core.promises import NotYet, Promise
 from copilot_socket.core.replies import Reply
 from copilot_socket.telling import ErrorsSent, MessageRefused, Telling
-from copilot_socket.wire.errors import internal, of_fault, of_problem
+from copilot_socket.wire.beginning import beginning
+from copilot_socket.wire.errors import internal, of_fault, of_problem, refusal
 from copilot_socket.wire.flow import Flow
 from copilot_socket.wire.handled import Handled
 from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Overrun, TooLarge
@@ -47,7 +49,13 @@ class Handler(Protocol):
     """What answers messages."""
 
     def handle(self, link: Any, message: Message) -> Any:
-        """The reply, None, or a Promise or Deferred of either; :class:`ProtocolError` for an ``error`` instead."""
+        """The reply, None, or a Promise or Deferred of either.
+
+        Raises :class:`ProtocolError` for an ``error`` instead, :class:`NotYet` for a message that has to wait.
+        """
+
+    def refused(self, link: Any, error: ProtocolError) -> None:
+        """A discovery was refused as a whole, with *error*, which has been sent. May raise :class:`NotYet`."""
 
     def lives(self, link: Any) -> None:
         """Something came over *link* that is no valid message, or is still being looked at."""
@@ -84,6 +92,8 @@ class CrawlerProtocol(Flow):
         self._owed = owed
         self._slow: Generator[None, None, Message] | None = None
         """A message that is decoded in more than one turn; meanwhile the connection is not read from."""
+        self._waiting: Callable[[], None] | None = None
+        """What is to be done first when the connection is read from again: handling a message that had to wait."""
         self._begun = 0.0
         """When the messages at hand were read."""
 
@@ -92,8 +102,11 @@ class CrawlerProtocol(Flow):
     def _deal(self) -> None:
         """Handle what was read, until there is a reason to pause. What takes long goes on in later turns."""
         self._begun = self._handled.begin()
-        ready, quick = self._framer.ready, self._decoder.quick
+        ready, quick, handle = self._framer.ready, self._decoder.quick, self._handler.handle
         left = AT_ONCE
+        if self._waiting is not None:
+            waiting, self._waiting, self._decoding = self._waiting, None, 0
+            waiting()
         value: dict[str, Any] | None
         while not self.pauses and self.closed_because is None:
             if left <= 0:
@@ -113,7 +126,7 @@ class CrawlerProtocol(Flow):
                 continue
             message = quick(data, value, screened)
             if message is not None:
-                self._handle(message)
+                self._handle(message, handle)
                 continue
             left -= BAD_COSTS
             steps = self._decoder.steps(data)
@@ -126,7 +139,7 @@ class CrawlerProtocol(Flow):
         try:
             next(steps)
         except StopIteration as end:
-            self._handle(end.value)
+            self._handle(end.value, self._handler.handle)
         except ProtocolError as error:
             self._bad(error)
         else:
@@ -156,16 +169,24 @@ class CrawlerProtocol(Flow):
     def _no_document(self, item: Broken | TooLarge | Overrun) -> None:
         match item:
             case Broken():
-                self._bad(ProtocolError(ErrorCode.INVALID_JSON, item.reason))
+                self._bad(refusal(beginning(item.beginning), None, item.reason, ErrorCode.INVALID_JSON))
             case TooLarge():
-                text = f"a message may have {self._max_size} bytes; this one has more, and its rest is skipped"
-                self._bad(ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, text))
+                text = (
+                    f"too long: at most {self._max_size} bytes are allowed (SOCKET_MAX_MESSAGE_SIZE), "
+                    f"{item.size} or more were sent"
+                )
+                self._bad(refusal(beginning(item.beginning), None, text, ErrorCode.MESSAGE_TOO_LARGE))
             case Overrun():
                 self._give_up(f"a message went on past {MAX_SKIP} times the limit")
 
-    def _handle(self, message: Message) -> None:
+    def _handle(self, message: Message, handle: Callable[[Any, Message], Any]) -> None:
+        """Answer *message* with what *handle* makes of it."""
         try:
-            result = self._handler.handle(self, message)
+            result = handle(self, message)
+        except NotYet as wait:
+            self._decoding = message.size
+            self._wait(wait.when, partial(self._handle, message, wait.handle))
+            return
         except ProtocolError as error:
             self._refuse(error, message.type)
             return
@@ -180,6 +201,16 @@ class CrawlerProtocol(Flow):
                 return
             self._answer(self._replies(message, result))
         self._handled.at_once.append(message.type)
+
+    def _wait(self, when: Callable[[Callable[[], None]], None], work: Callable[[], None]) -> None:
+        """Do *work* once *when* calls back, and handle what comes behind it after that."""
+        self._waiting = work
+        self.pause(Pause.UNSETTLED)
+        when(partial(self.resume, Pause.UNSETTLED))
+
+    def _drop_input(self) -> None:
+        self._waiting = None
+        super()._drop_input()
 
     def _owe(self, result: "Promise | Deferred[Reply | None]", message: Message) -> None:
         """The reply to *message* comes later, and those behind it wait."""
@@ -235,8 +266,19 @@ class CrawlerProtocol(Flow):
         self._handler.lives(self)
         self._answer_with(error, type_)
         self.bad_in_a_row += 1
+        if error.message_type in ELEMENTS:
+            self._refused(error, self._handler.refused)
         if self.bad_in_a_row >= MAX_BAD_MESSAGES:
             self._give_up(f"{MAX_BAD_MESSAGES} bad messages in a row")
+
+    def _refused(self, error: ProtocolError, handle: Callable[[Any, ProtocolError], None]) -> None:
+        """A discovery is refused as a whole, and its sender has been told."""
+        try:
+            handle(self, error)
+        except NotYet as wait:
+            self._wait(wait.when, partial(self._refused, error, wait.handle))
+        except Exception:
+            self.log.failure(_FAILED, type=error.message_type, connection=self.id)
 
     def _answer_with(self, error: ProtocolError, type_: str) -> None:
         self._answer((of_problem(error),))

@@ -9,6 +9,7 @@ import re
 
 import orjson
 
+from copilot_socket.wire.beginning import KEPT
 from copilot_socket.wire.items import LARGE, MAX_SKIP, Broken, Document, Item, Overrun, TooLarge
 from copilot_socket.wire.levels import BRACES, outside_strings, whole_escapes
 
@@ -158,9 +159,9 @@ class Scanner:
         self._finish(end)
         if end - begin > self._max_size:
             self._overrun = end - begin > MAX_SKIP * self._max_size
-            return TooLarge()
+            return TooLarge(end - begin, self._kept(begin, end))
         if cut:
-            return Broken("a newline ended the message before its object was complete")
+            return Broken("a newline ended the message before its object was complete", self._kept(begin, end))
         return Document(bytes(self._buffer[begin:end]))
 
     def _stride(self) -> int | None:
@@ -229,9 +230,13 @@ class Scanner:
 
     def _too_large(self) -> Item:
         """Throw away what has come of it, and what will."""
+        begin, size = self._start, len(self._buffer) - self._start
         self._skipped = self._scanned - self._start
         self._start = self._scanned
-        return TooLarge()
+        return TooLarge(size, self._kept(begin, begin + size))
+
+    def _kept(self, begin: int, end: int) -> bytes:
+        return bytes(self._buffer[begin : min(end, begin + KEPT)])
 
     def _skip(self, end: int | None) -> "Item | _Nothing | None":
         assert self._skipped is not None

@@ -10,7 +10,9 @@ from copilot_socket.core.reports import (
     Completed,
     Failed,
     Given,
+    Incomplete,
     Progressed,
+    Refused,
     Report,
     Started,
     job_of,
@@ -24,6 +26,7 @@ _bodies: st.SearchStrategy[Body] = st.one_of(
     st.just(Started()),
     st.builds(Progressed, _objects, st.none() | st.binary(max_size=3)),
     st.builds(Completed, _objects),
+    st.builds(Refused, st.text(max_size=3), st.just("message_too_large"), st.booleans()),
     st.builds(Failed, st.text(max_size=3), st.none(), st.booleans(), _objects, st.none() | st.binary(max_size=3)),
 )
 
@@ -67,6 +70,35 @@ class FoldingTests(SynchronousTestCase):
         """What came after the ending shares the fate of the whole."""
         folded = fold(_reports([Completed({}), Started()]))
         self.assertEqual(folded.verdicts(Verdict.UNKNOWN), [Verdict.UNKNOWN, Verdict.UNKNOWN])
+
+
+class RefusedTests(SynchronousTestCase):
+    """Discoveries that were refused."""
+
+    def test_unknown_to_its_crawler(self) -> None:
+        """What the crawler takes for a completion is none, and says which limit it was; said again it is the same."""
+        reports = [
+            Refused("first", "code", True),
+            Refused("limit", "code", False),
+            Completed({"a": 1}),
+            Completed({}),
+        ]
+        folded = fold(_reports(reports))
+        assert isinstance(folded.change.ending, Incomplete)
+        self.assertIn("limit", folded.change.ending.error)
+        self.assertEqual((folded.change.progress, folded.change.refused), ({"a": 1}, tuple(reports[:2])))
+        self.assertEqual(folded.verdicts(Verdict.STORED), [Verdict.STORED] * 4)
+
+    def test_known_to_its_crawler(self) -> None:
+        """A crawler that knows of it may complete the job."""
+        folded = fold(_reports([Refused("limit", "code", True), Completed({})]))
+        self.assertEqual(folded.change.ending, Completed({}))
+
+    def test_behind_the_end(self) -> None:
+        """What is refused behind the end of a try changes nothing of that."""
+        folded = fold(_reports([Completed({}), Refused("limit", "code", False)]))
+        self.assertEqual((folded.change.ending, folded.change.refused), (Completed({}), ()))
+        self.assertEqual(folded.verdicts(Verdict.STORED), [Verdict.STORED, Verdict.STALE])
 
 
 class AssignmentIdTests(SynchronousTestCase):

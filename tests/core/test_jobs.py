@@ -46,6 +46,11 @@ class TriesTests(SynchronousTestCase):
         answer = decide(Job(Status.RUNNING, max_attempts=9), Event.FAILED_FOR_GOOD, POLICY, 0.5)
         self.assertEqual((answer.status, answer.attempts), (Status.FAILED, 1))
 
+    def test_incomplete_fails_at_once(self) -> None:
+        """A discovery would be refused in another try, too, also where a token was refused."""
+        answer = decide(Job(Status.RUNNING, max_attempts=9, credential_refused=True), Event.INCOMPLETE, POLICY, 0.5)
+        self.assertEqual((answer.status, answer.attempts, answer.outcome), (Status.FAILED, 1, Outcome.FAILED))
+
     def test_a_time_out_spends_a_try(self) -> None:
         """Silence about a job counts like a failure."""
         answer = decide(Job(Status.RUNNING), Event.TIMED_OUT, POLICY, 0.5)

@@ -2,7 +2,7 @@
 
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.jobs import HELD, Event, Status, Transition
-from copilot_socket.core.reports import Body, Completed, Failed, Progressed, Started
+from copilot_socket.core.reports import Body, Completed, Failed, Progressed, Refused, Started
 from tests.support.matrix import MATRIX
 from tests.support.store import StoreTestCase
 
@@ -12,10 +12,12 @@ _BODIES: dict[Event, Body] = {
     Event.COMPLETED: Completed({}),
     Event.FAILED: Failed("broke", None, True),
     Event.FAILED_FOR_GOOD: Failed("broke", None, False),
+    Event.INCOMPLETE: Completed({}),
 }
 # A try that ended so acknowledges the report that ended it once more.
 _SAME_ENDING = {
     (Event.COMPLETED, Status.COMPLETED),
+    (Event.INCOMPLETE, Status.COMPLETED),
     (Event.FAILED, Status.FAILED),
     (Event.FAILED_FOR_GOOD, Status.FAILED),
 }
@@ -29,6 +31,8 @@ class MatrixTests(StoreTestCase):
             job_id, assignment = await self.in_status(status, path=f"g/{number}")
             before = self.job(job_id, "status", "attempts", "releases")
             expected = MATRIX[event, status]
+            if event is Event.INCOMPLETE:
+                await self.report(assignment, Refused("too long", "message_too_large", known=False))
             if event in _BODIES:
                 [verdict] = await self.report(assignment, _BODIES[event])
                 happened = verdict is Verdict.STORED and status in HELD

@@ -3,7 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.core.folding import Verdict
-from copilot_socket.core.reports import Completed, Failed, Report, Started
+from copilot_socket.core.reports import Completed, Failed, Refused, Report, Started
 from copilot_socket.store.operations import ConnectionSeen, Folded
 
 SEEN = ConnectionSeen("k", "c1", "c1", True)
@@ -58,6 +58,7 @@ class FoldedTests(SynchronousTestCase):
         for other, everyday in (
             (Report("b", "c1", Completed({})), True),
             (Report("b", "c1", Failed("no", None, True)), False),
+            (Report("b", "c1", Refused("limit", "code", True)), False),
             (SEEN, False),
         ):
             self.assertEqual(Folded([started, other]).everyday, everyday, other)

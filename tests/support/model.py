@@ -5,7 +5,7 @@ from typing import Any
 import attrs
 
 from copilot_socket.core.folding import Change, Verdict
-from copilot_socket.core.reports import Body, Completed, Failed, Given, Progressed, Started
+from copilot_socket.core.reports import Body, Completed, Failed, Given, Incomplete, Progressed, Refused, Started
 
 
 @attrs.frozen
@@ -17,12 +17,15 @@ class Model:
     progress: dict[str, Any] = attrs.field(factory=dict)
     resume_state: bytes | None = None
     ending: type | None = None
+    lost: bool = False
+    """A discovery was refused without its crawler's knowledge."""
 
 
 def report(model: Model, body: Body) -> tuple[Model, Verdict]:
     """Apply one report."""
     if model.ending is not None:
-        return model, Verdict.STORED if type(body) is model.ending else Verdict.STALE
+        ended_by = Completed if model.ending is Incomplete else model.ending
+        return model, Verdict.STORED if type(body) is ended_by else Verdict.STALE
     if isinstance(body, Given):
         return model, Verdict.STORED
     model = attrs.evolve(model, reported=True)
@@ -32,7 +35,10 @@ def report(model: Model, body: Body) -> tuple[Model, Verdict]:
         case Progressed():
             return _merge(model, body.progress, body.resume_state), Verdict.STORED
         case Completed():
-            return attrs.evolve(_merge(model, body.progress, None), ending=Completed), Verdict.STORED
+            ending = Incomplete if model.lost else Completed
+            return attrs.evolve(_merge(model, body.progress, None), ending=ending), Verdict.STORED
+        case Refused():
+            return attrs.evolve(model, lost=model.lost or not body.known), Verdict.STORED
         case Failed():
             return attrs.evolve(_merge(model, body.progress, body.resume_state), ending=Failed), Verdict.STORED
 
@@ -40,11 +46,13 @@ def report(model: Model, body: Body) -> tuple[Model, Verdict]:
 def change(model: Model, change: Change) -> Model:
     """Apply a whole change at once, as the store does."""
     merged = _merge(model, change.progress, change.resume_state)
+    ending = None if change.ending is None else type(change.ending)
     return attrs.evolve(
         merged,
         reported=model.reported or change.reported,
         started=model.started or change.started,
-        ending=None if change.ending is None else type(change.ending),
+        ending=Incomplete if ending is Completed and model.lost else ending,
+        lost=model.lost or not all(each.known for each in change.refused),
     )
 
 

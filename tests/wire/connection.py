@@ -10,6 +10,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.core.attention import Attention
+from copilot_socket.core.errors import ProtocolError
 from copilot_socket.core.messages import Message
 from copilot_socket.core.promises import Promise
 from copilot_socket.core.replies import Ack
@@ -55,10 +56,15 @@ class FakeHandler:
         self.answer: Answer = acked
         self.refs: list[str] = []
         self.lived = 0
+        self.refusals: list[ProtocolError] = []
+        """Of discoveries."""
 
     def handle(self, link: Any, message: Message) -> Any:
         self.refs.append(message.ref)
         return self.answer(message)
+
+    def refused(self, link: Any, error: ProtocolError) -> None:
+        self.refusals.append(error)
 
     def lives(self, link: Any) -> None:
         self.lived += 1

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.wire import framing, scanning
+from copilot_socket.wire.beginning import KEPT
 from copilot_socket.wire.framing import Framer
 from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Item, Overrun, TooLarge
 
@@ -285,7 +286,7 @@ class LimitTests(SynchronousTestCase):
         """The crawler hears of it while it is still sending, and hears it once."""
         framer = Framer(100)
         self.assertEqual(frame(framer, [b'{"a":"' + b"x" * 94]), [])
-        self.assertEqual(frame(framer, [b"x"]), [TooLarge()])
+        self.assertEqual(frame(framer, [b"x"]), [TooLarge(101, b'{"a":"' + b"x" * 95)])
         self.assertEqual(frame(framer, [b"x" * 100] * 5), [])
 
     def test_rest_is_skipped_to_brace_or_newline(self) -> None:
@@ -295,10 +296,30 @@ class LimitTests(SynchronousTestCase):
             for cuts in ([], list(range(150))):
                 self.assertEqual(told(frame(Framer(50), pieces(stream, cuts))), [TooLarge, b'{"b":1}'], (rest, cuts))
 
+    def test_its_beginning_is_kept(self) -> None:
+        """So much of it that it can be told what it was, however it comes; of one that a newline cuts as well."""
+        message = b'{"type":"discovery","x":"' + b"x" * 3 * KEPT
+        for cuts in ([], [5], [5, 2000], list(range(len(message)))):
+            for limit, end in ((2 * KEPT, b'"}'), (2 * KEPT, b""), (9 * KEPT, b"\n")):
+                [item] = frame(Framer(limit), pieces(message + end, cuts))
+                assert isinstance(item, TooLarge | Broken)
+                self.assertEqual(item.beginning, message[:KEPT], (cuts, limit, end))
+                if isinstance(item, TooLarge):
+                    self.assertTrue(limit < item.size <= len(message) + 2)
+
+    def test_its_beginning_is_its_own(self) -> None:
+        """Nothing of what comes behind a short one is taken for it."""
+        for message, end in ((b'{"a":"' + b"x" * 100, b'"}'), (b'{"a":"', b"\n")):
+            for cuts in ([], list(range(120))):
+                item, behind = frame(Framer(50), pieces(message + end + b'{"b":1}', cuts))
+                assert isinstance(item, TooLarge | Broken)
+                self.assertTrue((message + end).startswith(item.beginning), item)
+                self.assertEqual(told([behind]), [b'{"b":1}'])
+
     def test_gives_up_far_past_the_limit(self) -> None:
         """After 16 times the limit the connection is to be closed, and not before."""
         framer = Framer(50)
-        self.assertEqual(frame(framer, [b'{"' + b"x" * (16 * 50 - 2)]), [TooLarge()])
+        self.assertEqual(told(frame(framer, [b'{"' + b"x" * (16 * 50 - 2)])), [TooLarge])
         self.assertEqual(frame(framer, [b"x"]), [Overrun()])
 
     @given(st.lists(st.binary(max_size=50) | _soup | st.just(b'{"' + b"x" * 60), max_size=20))

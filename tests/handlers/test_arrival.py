@@ -1,0 +1,209 @@
+"""Messages that depend on what their crawler holds wait until that is known: one write is dealt with in its order."""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from copilot_socket.store.faults import DatabaseAway
+from tests.handlers.support import ALIVE, Crawler, NodeTestCase
+from tests.support.crawler import until
+from tests.support.postgres import admin
+
+
+def areas(*paths: str) -> dict[str, Any]:
+    """The data of a discovery."""
+    return {"entityType": "group", "entities": [{"id": 1, "name": "n", "path": path} for path in paths]}
+
+
+class ArrivalTestCase(NodeTestCase):
+    """Shorthand."""
+
+    def found(self) -> list[str]:
+        """The paths of all areas."""
+        return [path for (path,) in self.query("SELECT full_path FROM areas ORDER BY 1")]
+
+    async def finds(self, *paths: str) -> None:
+        """Wait until these are recorded."""
+        await until(lambda: self.found() == sorted(paths), f"areas {paths}")
+
+    async def left(self, *, name: str | None = None, jobs: int = 1) -> list[str]:
+        """A crawler, plain unless it has a *name*, was given jobs, reported on them, and has gone."""
+        crawler = await self.connect() if name is None else await self.crawler(name, maxJobs=jobs)
+        self.add_jobs(*[f"g/{number}" for number in range(jobs)])
+        given = [str(job["id"]) for job in await crawler.ask()]
+        for job in given:
+            crawler.say("job_started", job)
+            await self.becomes(job, "running")
+        await crawler.leave()
+        await until(lambda: not self.nodes[0].factory.connections)
+        return given
+
+
+class DiscoveryTests(ArrivalTestCase):
+    """``discovery`` without a jobId is about the one job that its crawler holds."""
+
+    async def test_a_plain_crawler_comes_back(self) -> None:
+        """Its first words are about the job that it had."""
+        await self.node()
+        await self.left()
+        (await self.connect()).say("discovery", **areas("a"))
+        await self.finds("a")
+
+    async def test_after_hello(self) -> None:
+        """In one write with the hello, and with the job's end behind it."""
+        await self.node()
+        [job] = await self.left(name="one")
+        again = await self.connect()
+        again.raw(
+            again.form("hello", crawlerId="one", capabilities=["ack"])
+            + again.form("discovery", id="d", **areas("a"))
+            + again.form("job_completed", job, id="c", success=True, finalCounts={})
+            + again.form("heartbeat", id="h", **ALIVE)
+        )
+        self.assertEqual((await again.next())["type"], "welcome")
+        self.assertEqual([await again.acked() for _ in range(3)], ["d", "c", "h"])
+        self.assertEqual((self.found(), self.status(job)), (["a"], "completed"))
+
+    async def test_one_of_two_has_ended(self) -> None:
+        """Where the end of the other one came before it in the same write, it is about the one that is left."""
+        await self.node()
+        crawler = await self.crawler(maxJobs=2)
+        self.add_jobs("g/1", "g/2")
+        first, second = [job["id"] for job in await crawler.ask()]
+        crawler.raw(
+            crawler.form("job_completed", first, id="c", success=True, finalCounts={})
+            + crawler.form("discovery", id="d", **areas("a"))
+        )
+        self.assertEqual([await crawler.acked() for _ in range(2)], ["c", "d"])
+        self.assertEqual(self.status(second), "assigned")
+
+    async def test_the_only_one_has_ended(self) -> None:
+        """Behind the end of its crawler's only job it is about none."""
+        await self.node()
+        crawler, job = await self.working()
+        crawler.raw(
+            crawler.form("job_completed", job, id="c", success=True, finalCounts={})
+            + crawler.form("discovery", id="d", **areas("a"))
+        )
+        self.assertEqual(await crawler.acked(), "c")
+        error = await crawler.error()
+        self.assertEqual((error["code"], error["path"], error["ref"]), ("invalid_message", "/jobId", "d"))
+
+    async def test_of_a_job_that_it_takes_over(self) -> None:
+        """It holds what its report in the same write names."""
+        await self.node()
+        self.each_its_own_process()
+        [job] = await self.left()
+        successor = await self.connect()
+        successor.raw(successor.form("job_started", job) + successor.form("discovery", **areas("a")))
+        await self.finds("a")
+
+    async def test_nothing_to_wait_for(self) -> None:
+        """It does not wait for reports of the job that its crawler holds, be it a discovery that takes long."""
+        node = await self.node()
+        crawler, job = await self.working()
+        crawler.say("job_started", job, id="s")
+        self.assertEqual(await crawler.acked(), "s")
+        [link] = node.factory.connections.values()
+        with admin(self.database_url) as connection, connection.cursor() as cursor:
+            cursor.execute("BEGIN; LOCK TABLE areas")
+            for path in ("a", "b"):
+                crawler.say("discovery", id=path, **areas(path))
+            await until(lambda: link.crawler.pending == 2)
+            self.assertFalse(link.held_back)
+            cursor.execute("COMMIT")
+        self.assertEqual([await crawler.acked() for _ in range(2)], ["a", "b"])
+
+
+class OrderTests(ArrivalTestCase):
+    """While it is looked up what a crawler holds."""
+
+    def hold_up(self) -> "Deferred[None]":
+        """From now on such look-ups wait for this."""
+        release: Deferred[None] = Deferred()
+        real = self.nodes[0].presence._leases.held_by
+
+        async def held_by(key: str) -> Any:
+            if not release.called:
+                waits: Deferred[None] = Deferred()
+                release.addCallback(waits.callback)
+                await waits
+            return await real(key)
+
+        self.patch(self.nodes[0].presence._leases, "held_by", held_by)
+        return release
+
+    async def test_others_go_on(self) -> None:
+        """Its messages wait; those of another crawler don't."""
+        await self.node()
+        [job] = await self.left(name="one")
+        other = await self.crawler("other")
+        release = self.hold_up()
+        again: Crawler = await self.connect()
+        again.raw(
+            again.form("hello", crawlerId="one", capabilities=["ack"])
+            + again.form("job_progress", job, id="p", stage="fetching", entityType="issue", processed=1)
+        )
+        await until(lambda: any(link.held_back for link in self.nodes[0].factory.connections.values()))
+        await other.sync()
+        self.assertEqual((again.unread, self.row(job, "progress")), ([], {}))
+        release.callback(None)
+        self.assertEqual((await again.next())["type"], "welcome")
+        self.assertEqual(await again.acked(), "p")
+
+    async def test_released_by_the_hello_before(self) -> None:
+        """A report behind a hello that no longer lists its job is late, as it would be in a later write."""
+        await self.node()
+        [job] = await self.left(name="one")
+        again = await self.connect()
+        again.raw(
+            again.form("hello", crawlerId="one", capabilities=["ack"], assignments=[])
+            + again.form("job_completed", job, id="c", success=True, finalCounts={})
+        )
+        self.assertEqual((await again.next())["type"], "welcome")
+        self.assertEqual((await again.error())["code"], "stale_assignment")
+        self.assertEqual(self.tries(job), ["released"])
+
+    async def test_gone_at_once(self) -> None:
+        """A crawler that comes back, reports the end of its job and leaves in the same moment has reported it."""
+        await self.node()
+        [job] = await self.left()
+        release = self.hold_up()
+        again = await self.connect()
+        again.say("job_completed", job, success=True, finalCounts={})
+        await again.leave()
+        await until(lambda: any(link.held_back for link in self.nodes[0].factory.connections.values()))
+        release.callback(None)
+        await self.becomes(job, "completed")
+
+    async def test_its_token_is_known(self) -> None:
+        """The token of a job is masked in the first report of a crawler that came back, too."""
+        self.query("UPDATE accounts SET access_token = 'a-token-of-no-known-form'")
+        await self.node()
+        for name in (None, "one"):
+            [job] = await self.left(name=name)
+            again = await self.connect()
+            hello = b"" if name is None else again.form("hello", crawlerId=name)
+            failed = again.form("job_failed", job, error="a-token-of-no-known-form!", isRecoverable=False)
+            again.raw(hello + failed)
+            await self.becomes(job, "failed")
+            self.assertEqual(self.query("DELETE FROM job_error_log RETURNING error_message"), [("***!",)])
+            await again.leave()
+            self.query("DELETE FROM jobs")
+            await until(lambda: not self.nodes[0].factory.connections)
+
+    async def test_the_database_is_away(self) -> None:
+        """What a crawler holds is looked up again, and its messages wait for that."""
+        await self.node()
+        await self.left()
+        real = self.nodes[0].presence._leases.held_by
+        failures = [DatabaseAway("gone"), DatabaseAway("gone")]
+
+        async def held_by(key: str) -> Any:
+            if failures:
+                raise failures.pop()
+            return await real(key)
+
+        self.patch(self.nodes[0].presence._leases, "held_by", held_by)
+        (await self.connect()).say("discovery", **areas("a"))
+        await self.finds("a")

@@ -1,0 +1,162 @@
+"""Discoveries that were refused as a whole: in the error log, and what becomes of their jobs."""
+
+from copilot_socket.core.folding import Verdict
+from copilot_socket.core.jobs import Event
+from copilot_socket.core.reports import Completed, Discovered, Failed, Refused, Report, Started
+from copilot_socket.store.batches import MOST_ERRORS
+from copilot_socket.telling import JobChanged
+from tests.support.store import StoreTestCase
+
+UNKNOWN = Refused("at most 5 bytes (SOCKET_MAX_MESSAGE_SIZE)", "message_too_large", known=False)
+KNOWN = Refused("at most 5 bytes (SOCKET_MAX_MESSAGE_SIZE)", "message_too_large", known=True)
+STORED = Verdict.STORED
+
+
+class RefusedTestCase(StoreTestCase):
+    """Shorthand."""
+
+    def errors(self) -> list[tuple[str, str, bool]]:
+        """Type, text and whether it may be mended, of all errors."""
+        found = self.query("SELECT error_type, error_message, is_recoverable FROM job_error_log ORDER BY id")
+        return [(row[0], row[1], row[2]) for row in found]
+
+    def outcome(self, assignment: str) -> tuple[object, ...]:
+        """How its job and its try ended."""
+        columns = "j.status, j.attempts, j.progress, a.status, a.outcome, a.reason"
+        where = "WHERE j.id = a.web_app_job_id AND a.crawler_job_id = %s"
+        return self.query(f"SELECT {columns} FROM jobs j, job_assignments a {where}", assignment)[0]
+
+    def assert_failed(self, assignment: str, progress: object) -> None:
+        """Its completion was none, and says why."""
+        status, attempts, stored, held, outcome, reason = self.outcome(assignment)
+        self.assertEqual((status, attempts, stored), ("failed", 1, progress))
+        self.assertEqual((held, outcome), ("failed", "failed"))
+        self.assertIn("SOCKET_MAX_MESSAGE_SIZE", str(reason))
+        first, *_, last = self.errors()
+        self.assertEqual(first, ("message_too_large", UNKNOWN.error, False))
+        self.assertEqual((last[0], last[2]), ("discovery_refused", False))
+        self.assertIn(UNKNOWN.error, last[1])
+        [told] = [each for each in self.told if isinstance(each, JobChanged)]
+        self.assertEqual((told.status, told.event), ("failed", Event.INCOMPLETE))
+
+
+class UnknownTests(RefusedTestCase):
+    """The crawler can't know."""
+
+    async def test_then_completed(self) -> None:
+        """In a later batch, in which others' jobs are completed as ever."""
+        assignment, other = await self.assigned("g/p"), await self.assigned("g/q", "c2")
+        self.assertEqual(await self.report(assignment, Started(), UNKNOWN), [STORED, STORED])
+        self.assertEqual(self.job(assignment[:26], "status"), ("running",))
+        both = [
+            self.writer.submit(Report(name, key, Completed({"finalCounts": {}})))
+            for name, key in ((assignment, "c1"), (other, "c2"))
+        ]
+        self.assertEqual([await each for each in both], [STORED, STORED])
+        self.assert_failed(assignment, {"finalCounts": {}})
+        self.assertEqual(self.job(other[:26], "status"), ("completed",))
+
+    async def test_completed_at_once(self) -> None:
+        """In the same batch."""
+        assignment = await self.assigned()
+        verdicts = await self.report(assignment, UNKNOWN, Completed({"a": 1}), Completed({}), Started())
+        self.assertEqual(verdicts, [STORED, STORED, STORED, Verdict.STALE])
+        self.assert_failed(assignment, {"a": 1})
+
+    async def test_behind_a_discovery(self) -> None:
+        """In order with those that are stored beside the batches."""
+        assignment = await self.assigned()
+        self.assertEqual(await self.report(assignment, UNKNOWN, Discovered(()), Completed({})), [STORED] * 3)
+        self.assert_failed(assignment, {})
+
+    async def test_completed_again(self) -> None:
+        """The completion that ended the try is acknowledged again."""
+        assignment = await self.assigned()
+        await self.report(assignment, UNKNOWN)
+        for _ in range(2):
+            self.assertEqual(await self.report(assignment, Completed({})), [STORED])
+        self.assertEqual(await self.report(assignment, Started()), [Verdict.STALE])
+        self.assertEqual(len(self.errors()), 2)
+
+    async def test_failed(self) -> None:
+        """A failure that its crawler reports is one like any other."""
+        assignment = await self.assigned()
+        await self.report(assignment, UNKNOWN, Failed("why", None, True))
+        self.assertEqual(self.outcome(assignment)[0], "queued")
+        self.assertEqual([error[1] for error in self.errors()], [UNKNOWN.error, "why"])
+
+    async def test_the_next_try(self) -> None:
+        """Another try of the job may be completed."""
+        assignment = await self.assigned()
+        await self.report(assignment, UNKNOWN, Completed({}))
+        await self.transitions.apply([assignment[:26]], Event.RETRIED)
+        [again] = await self.claim()
+        self.assertEqual(await self.report(again, Completed({})), [STORED])
+        self.assertEqual(self.job(assignment[:26], "status"), ("completed",))
+
+    async def test_another_crawler_completes(self) -> None:
+        """Only the crawler that holds it can end it."""
+        assignment = await self.assigned()
+        await self.present("c2")
+        await self.report(assignment, UNKNOWN)
+        self.assertEqual(await self.report(assignment, Completed({}), key="c2"), [Verdict.UNAUTHORIZED])
+        self.assertEqual(self.job(assignment[:26], "status"), ("assigned",))
+
+    async def test_what_else_is_in_the_metadata(self) -> None:
+        """What others keep there stays."""
+        assignment = await self.assigned()
+        self.query("""UPDATE job_assignments SET metadata = '{"theirs": 1}'""")
+        await self.report(assignment, UNKNOWN, UNKNOWN)
+        [(metadata,)] = self.query("SELECT metadata FROM job_assignments")
+        mark = {"assignment": assignment, "error": UNKNOWN.error}
+        self.assertEqual(metadata, {"theirs": 1, "refused_discovery": mark})
+
+
+class KnownTests(RefusedTestCase):
+    """The crawler knows, and may send it again."""
+
+    async def test_then_completed(self) -> None:
+        """Its job is completed, in the same batch or later; the error stays."""
+        for path, batches in (("g/p", [[KNOWN], [Completed({})]]), ("g/q", [[KNOWN, Completed({})]])):
+            assignment = await self.assigned(path)
+            for bodies in batches:
+                self.assertEqual(await self.report(assignment, *bodies), [STORED] * len(bodies))
+            self.assertEqual(self.outcome(assignment)[0], "completed")
+        self.assertEqual(self.errors(), [("message_too_large", KNOWN.error, True)] * 2)
+
+    async def test_a_bounded_number(self) -> None:
+        """However many are refused, a job has so many errors of it."""
+        assignment = await self.assigned()
+        for begin in range(3):
+            texts = [f"{number} of {begin}" for number in range(MOST_ERRORS // 2 + 1)]
+            await self.report(assignment, *[Refused(text, "message_too_large", known=True) for text in texts])
+        self.assertTrue(MOST_ERRORS <= len(self.errors()) < 2 * MOST_ERRORS)
+
+    async def test_written_again(self) -> None:
+        """The same error of one try is there once, also where the first commit's outcome was not known."""
+        self.add_jobs("g/p")
+        await self.present("c1")
+        for number in (1, 2):
+            [assignment] = await self.claim()
+            await self.report(assignment, KNOWN, KNOWN)
+            await self.report(assignment, KNOWN)
+            self.assertEqual(len(self.errors()), number)
+            await self.transitions.apply([assignment[:26]], Event.RELEASED)
+
+
+class FenceTests(RefusedTestCase):
+    """Nobody writes errors of others' jobs."""
+
+    async def test_not_its_own(self) -> None:
+        """Neither of another crawler's job, nor of one that has ended, nor of one that never was."""
+        assignment, ended = await self.assigned(), await self.assigned("g/q", "c2")
+        await self.report(ended, Completed({}), key="c2")
+        for name, verdict in (
+            (assignment, Verdict.UNAUTHORIZED),
+            (ended, Verdict.STALE),
+            (assignment[:26], Verdict.UNKNOWN),
+        ):
+            self.assertEqual(await self.report(name, UNKNOWN, key="c2"), [verdict], name)
+        self.assertEqual(self.errors(), [])
+        self.assertEqual(await self.report(assignment, Completed({})), [STORED])
+        self.assertEqual(self.job(assignment[:26], "status"), ("completed",))
