@@ -7,6 +7,7 @@ import orjson
 
 from copilot_socket.core.folding import Change, Verdict
 from copilot_socket.core.jobs import Event
+from copilot_socket.core.refusals import Known, refusal
 from copilot_socket.core.reports import Completed, Failed, job_of, try_of
 from copilot_socket.store.connection import Connection, Transaction
 from copilot_socket.store.operations import ConnectionSeen, Folded, Presence
@@ -18,11 +19,12 @@ from copilot_socket.telling import JobProgressed, JobsReported, News, Telling
 
 @attrs.frozen
 class Settings:
-    """What the statements need to know of this node. ``lease`` in seconds."""
+    """What the statements need to know of this node. ``lease`` and ``max_job_age`` in seconds."""
 
     node: str
     lease: float
     max_attempts: int
+    max_job_age: float
 
 
 @attrs.frozen
@@ -69,7 +71,7 @@ class Batches:
         became = dict.fromkeys(held, Verdict.STORED)
         refused = [change for change in batch.changes if change.assignment not in held]
         if refused:
-            became |= await explain(self._connection, refused)
+            became |= await explain(self._connection, refused, self._settings.max_job_age)
         return Written(batch.verdicts(became), news, ahead, claim)
 
     async def _everything(self, tx: Transaction, batch: Folded) -> tuple[dict[str, Stored], list[News]]:
@@ -150,27 +152,19 @@ class Batches:
         ]
 
 
-async def explain(on: Connection, changes: Sequence[Change]) -> dict[str, Verdict]:
-    """Why each of *changes* found nothing to change, by its assignment."""
+async def explain(on: Connection, changes: Sequence[Change], max_job_age: float) -> dict[str, Verdict]:
+    """Why each of *changes* was not applied, by its assignment. *max_job_age* as in :func:`refusal`."""
     names = [change.assignment for change in changes]
     rows = await on.query(
         sql("explain_refusals"),
         {"job": [job_of(name) for name in names], "assignment": names, "try": [try_of(name) for name in names]},
     )
-    facts = {row[0]: (row[1], row[2]) for row in rows}
-    return {change.assignment: why(change, *facts[change.assignment]) for change in changes}
-
-
-def why(change: Change, live: bool, outcome: str | None) -> Verdict:
-    """Why *change* found nothing to change: another's live try, the same ending again, an ended try, no try."""
-    if live:
-        return Verdict.UNAUTHORIZED
-    if outcome is None:
-        return Verdict.UNKNOWN
-    ended = {Completed: "completed", Failed: "failed"}.get(type(change.ending))
-    # A refused credential turns the failure that followed it into an outcome of its own.
-    same = ended == outcome or (isinstance(change.ending, Failed) and outcome == "credential")
-    return Verdict.REPEATED if same else Verdict.STALE
+    known = {name: (Known(live, outcome, job_exists), now) for name, live, outcome, job_exists, now in rows}
+    verdicts: dict[str, Verdict] = {}
+    for change in changes:
+        facts, now = known[change.assignment]
+        verdicts[change.assignment] = refusal(change, facts, now=now, max_job_age=max_job_age)
+    return verdicts
 
 
 def _ask(change: Change) -> Ask:

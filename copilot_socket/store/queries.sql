@@ -168,11 +168,12 @@ SELECT n.id, c.assignment, c.key, c.entity_id, c.gitlab_url, c.resume_state, c.c
 FROM new n LEFT JOIN claimed c ON c.id = n.id
 
 -- name: explain_refusals
--- Why reports found no live assignment of theirs: the assignment as it stands, and how the try ended if it has.
--- Not by the view job_tries, whose second half no join reaches through an index.
+-- Why reports found no live assignment of theirs: the assignment as it stands, how the try ended if it has, whether its
+-- job is still there, and the time. Not by the view job_tries, whose second half no join reaches through an index.
 SELECT i.assignment,
        a.crawler_job_id IS NOT NULL AND a.completed_at IS NULL AS live,
-       coalesce(a.outcome, p.outcome)
+       coalesce(a.outcome, p.outcome),
+       EXISTS (SELECT FROM jobs j WHERE j.id = i.job_id), extract(epoch FROM now())::float8
 FROM unnest(%(job)s::text[], %(assignment)s::text[], %(try)s::integer[]) AS i (job_id, assignment, try)
 LEFT JOIN job_assignments a ON a.web_app_job_id = i.job_id AND a.crawler_job_id = i.assignment
 LEFT JOIN job_past_tries p ON p.job_id = i.job_id AND p.try = i.try AND p.crawler_job_id = i.assignment

@@ -1,11 +1,15 @@
 """Throwing away what is old."""
 
+import time
+
 from twisted.internet import reactor
 
+from copilot_socket.core.folding import Verdict
 from copilot_socket.core.jobs import Status
-from copilot_socket.core.reports import Completed
+from copilot_socket.core.reports import Completed, Discovered, Failed, Started
 from copilot_socket.store import cleanup
 from copilot_socket.store.cleanup import Cleanup
+from copilot_socket.store.ulids import ulids
 from tests.support.store import StoreTestCase
 
 
@@ -36,6 +40,23 @@ class CleanupTests(StoreTestCase):
         self.query("UPDATE jobs SET updated_at = now() - interval '2 hours' WHERE id = %s", parent)
         await self.cleanup.run()
         self.assertEqual(self.query("SELECT id, spawned_from FROM jobs"), [(child, None)])
+
+    async def test_late_reports(self) -> None:
+        """A report on what was cleaned is stale, whatever it says; ids that are too young are unknown."""
+        [old] = ulids(time.time_ns() // 1_000_000 - 7_200_000, 1)
+        self.query("INSERT INTO jobs (id, account_id, command, full_path) VALUES (%s, 'acct', 'issues', 'old')", old)
+        await self.present("c1")
+        [assignment] = await self.claim()
+        never = f"{old}.7.0123456789ab"
+        self.assertEqual(await self.report(never, Started()), [Verdict.UNKNOWN])
+        await self.report(assignment, Completed({}))
+        self.query("UPDATE jobs SET updated_at = now() - interval '90 minutes'")
+        self.assertEqual((await self.cleanup.run())["clean_jobs"], 1)
+        for body in (Started(), Completed({}), Failed("no", None, True), Discovered(())):
+            self.assertEqual(await self.report(assignment, body), [Verdict.STALE], body)
+        [young] = ulids(time.time_ns() // 1_000_000 - 1_800_000, 1)
+        self.assertEqual(await self.report(f"{young}.1.0123456789ab", Started()), [Verdict.UNKNOWN])
+        self.assertEqual(await self.report(f"{old}.1", Started()), [Verdict.UNKNOWN])
 
     async def test_in_batches(self) -> None:
         """A backlog larger than a batch goes in one run."""
