@@ -16,7 +16,7 @@ _ASSIGNMENT = re.compile(rf"([0-7][{_DIGITS}]{{9}})[{_DIGITS}]{{16}}\.[1-9][0-9]
 class Known:
     """What the database knows of an attempt, by its assignment id.
 
-    ``live``: it is under way. ``outcome``: how it ended. ``job_exists``: its job has a row, and so have all its attempts.
+    ``live``: it is under way. ``outcome``: how it ended. ``job_exists``: its job, with all its attempts, is stored.
     """
 
     live: bool
