@@ -526,14 +526,68 @@ WITH ended AS (
 )
 SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM queued)
 
+-- name: age_ago
+SELECT now() - %(age)s * interval '1 second'
+
+-- name: old_roots
+-- Finished jobs that were not spawned, the oldest first, from a place on: by idx_jobs_finished_roots alone.
+SELECT id, updated_at FROM jobs
+WHERE spawned_from IS NULL AND status IN ('completed', 'failed', 'cancelled') AND updated_at <= %(until)s
+  AND (updated_at, id) > (%(updated_at)s::timestamptz, %(id)s)
+ORDER BY updated_at, id LIMIT %(limit)s
+
+-- name: old_trees
+-- The jobs of trees, one tree after the other, and whether each job is finished and old. Up to "most" of each tree and up
+-- to "limit" in all: what is beyond is not read. Hence the LIMIT of a job's children, which has these looked up job by
+-- job, and "key BETWEEN x AND x", which has that done in an index however many children most parents have.
+SELECT root.number, t.id, t.finished
+FROM unnest(%(roots)s::text[]) WITH ORDINALITY AS root (id, number) CROSS JOIN LATERAL (
+  WITH RECURSIVE tree AS (
+    SELECT j.id, j.status IN ('completed', 'failed', 'cancelled') AND j.updated_at <= %(until)s AS finished
+    FROM jobs j WHERE j.id BETWEEN root.id AND root.id
+    UNION ALL
+    SELECT child.id, child.finished FROM tree p CROSS JOIN LATERAL (
+      SELECT j.id, j.status IN ('completed', 'failed', 'cancelled') AND j.updated_at <= %(until)s AS finished
+      FROM jobs j WHERE j.spawned_from BETWEEN p.id AND p.id LIMIT %(most)s) AS child
+  )
+  SELECT id, finished FROM tree LIMIT %(most)s) AS t
+LIMIT %(limit)s
+
+-- name: open_tree
+-- The same of one tree, however large it is.
+DECLARE tree NO SCROLL CURSOR FOR
+WITH RECURSIVE tree AS (
+  SELECT j.id, j.status IN ('completed', 'failed', 'cancelled') AND j.updated_at <= %(until)s AS finished
+  FROM jobs j WHERE j.id BETWEEN %(root)s AND %(root)s
+  UNION ALL
+  SELECT child.id, child.finished FROM tree p CROSS JOIN LATERAL (
+    SELECT j.id, j.status IN ('completed', 'failed', 'cancelled') AND j.updated_at <= %(until)s AS finished
+    FROM jobs j WHERE j.spawned_from BETWEEN p.id AND p.id OFFSET 0) AS child
+)
+SELECT finished FROM tree
+
+-- name: children
+SELECT child.id FROM unnest(%(parents)s::text[]) AS p (id) CROSS JOIN LATERAL (
+  SELECT j.id FROM jobs j WHERE j.spawned_from BETWEEN p.id AND p.id LIMIT %(limit)s) AS child
+LIMIT %(limit)s
+
 -- name: clean_jobs
--- Their assignments and tries go with them, by a trigger.
-WITH old AS (
-  SELECT id FROM jobs WHERE status IN ('completed', 'failed', 'cancelled')
-    AND updated_at <= now() - %(age)s * interval '1 second'
-  ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+-- Of these trees (or parts of one) those whose jobs are all finished and old still and nobody else has locked; nothing
+-- unless all of "above" are finished and old, too. Assignments and tries go with their jobs, by a trigger.
+WITH asked AS MATERIALIZED (
+  SELECT * FROM unnest(%(job)s::text[], %(tree)s::integer[]) AS t (id, tree)
+), locked AS MATERIALIZED (
+  SELECT j.id, a.tree FROM asked a JOIN jobs j ON j.id = a.id
+  WHERE j.status IN ('completed', 'failed', 'cancelled') AND j.updated_at <= %(until)s
+  ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
+), whole AS (
+  SELECT a.tree FROM asked a LEFT JOIN locked l ON l.id = a.id GROUP BY a.tree HAVING count(l.id) = count(*)
 ), gone AS (
-  DELETE FROM jobs j USING old WHERE j.id = old.id RETURNING j.id
+  DELETE FROM jobs j USING locked l JOIN whole w ON w.tree = l.tree
+  WHERE j.id = l.id AND NOT EXISTS (
+    SELECT FROM unnest(%(above)s::text[]) AS above (id) LEFT JOIN jobs p ON p.id = above.id
+    WHERE (p.status IN ('completed', 'failed', 'cancelled') AND p.updated_at <= %(until)s) IS NOT TRUE)
+  RETURNING j.id
 )
 SELECT count(*) FROM gone
 

@@ -5,9 +5,9 @@ import time
 from twisted.internet import reactor
 
 from copilot_socket.core.folding import Verdict
-from copilot_socket.core.jobs import Status
-from copilot_socket.core.reports import Completed, Discovered, Failed, Started
-from copilot_socket.store import cleanup
+from copilot_socket.core.jobs import Event, Status
+from copilot_socket.core.reports import Completed, Discovered, Failed, Found, Started
+from copilot_socket.store import cleanup, job_trees
 from copilot_socket.store.cleanup import Cleanup
 from copilot_socket.store.ulids import ulids
 from tests.support.store import StoreTestCase
@@ -32,14 +32,21 @@ class CleanupTests(StoreTestCase):
         self.assertEqual(self.query("SELECT count(*) FROM job_assignments WHERE web_app_job_id = %s", old), [(0,)])
         self.assertEqual(self.query("SELECT count(*) FROM job_tries WHERE job_id = %s", old), [(0,)])
 
-    async def test_children_of_a_removed_job(self) -> None:
-        """They stay, and no longer say where they come from."""
-        parent, _ = await self.in_status(Status.COMPLETED, "parent")
-        [child] = self.add_jobs("child")
-        self.query("UPDATE jobs SET spawned_from = %s WHERE id = %s", parent, child)
-        self.query("UPDATE jobs SET updated_at = now() - interval '2 hours' WHERE id = %s", parent)
-        await self.cleanup.run()
-        self.assertEqual(self.query("SELECT id, spawned_from FROM jobs"), [(child, None)])
+    async def test_whole_trees(self) -> None:
+        """A job that lives keeps the one that spawned it, and all else of its tree."""
+        found = Discovered((Found("crawl_project", "g/p", "P"),))
+        parent = await self.assigned("parent")
+        await self.report(parent, found, Completed({}))
+        [(count,)] = self.query("SELECT count(*)::int FROM jobs")
+        self.query(
+            "UPDATE jobs SET updated_at = now() - interval '2 hours',"
+            " status = CASE command WHEN 'commits' THEN 'failed' ELSE 'completed' END"
+        )
+        [(failed,)] = self.query("SELECT id FROM jobs WHERE status = 'failed'")
+        await self.transitions.apply([str(failed)], Event.RETRIED)
+        self.assertEqual((await self.cleanup.run())["clean_jobs"], 0)
+        self.query("UPDATE jobs SET status = 'completed', updated_at = now() - interval '2 hours'")
+        self.assertEqual((await self.cleanup.run())["clean_jobs"], count)
 
     async def test_late_reports(self) -> None:
         """A report on what was cleaned is stale, whatever it says; ids that are too young are unknown."""
@@ -61,6 +68,8 @@ class CleanupTests(StoreTestCase):
     async def test_in_batches(self) -> None:
         """A backlog larger than a batch goes in one run."""
         self.patch(cleanup, "BATCH", 10)
+        for name in ("SMALL", "ROOTS"):
+            self.patch(job_trees, name, 10)
         self.add_jobs(*map(str, range(25)))
         self.query("UPDATE jobs SET status = 'completed', updated_at = now() - interval '2 hours'")
         self.assertEqual((await self.cleanup.run())["clean_jobs"], 25)

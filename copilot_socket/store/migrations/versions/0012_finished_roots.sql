@@ -1,0 +1,4 @@
+-- The jobs at which cleanup begins: those that were not spawned, once they are finished. Old jobs of a large tree that still
+-- lives are not among them. One that is finished now is appended at the index's end, the cheapest place.
+CREATE INDEX idx_jobs_finished_roots ON jobs (updated_at, id)
+  WHERE spawned_from IS NULL AND status IN ('completed', 'failed', 'cancelled');
