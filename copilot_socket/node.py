@@ -313,7 +313,7 @@ class Node(Service):
             partial(self.factory.read, False),
             self._finish_refreshes,
             partial(drain, self.dispatcher, self.writer, self.config.shutdown_timeout, reactor),
-            partial(leave, self._leases, reactor),
+            partial(leave, self.presence, reactor),
             partial(self.factory.close_all, "the node stops"),
             lambda: self._refreshes,
             self._listener.stop,

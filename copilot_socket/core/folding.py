@@ -79,6 +79,7 @@ def fold(reports: Sequence[Report]) -> Fold:
         progress.update(body.progress)
         if isinstance(body, Completed):
             ending = body
+            progress["stage"] = "completed"
         elif not isinstance(body, Discovered):
             resume_state = body.resume_state if body.resume_state is not None else resume_state
             ending = body if isinstance(body, Failed) else None

@@ -126,7 +126,9 @@ class Batches:
                     "crawler_id": [op.crawler_id for op in seen.values()],
                     "crawler_key": [op.crawler_key for op in seen.values()],
                     "is_active": [op.active for op in seen.values()],
-                    "metadata": [orjson.dumps(op.metadata).decode() for op in seen.values()],
+                    "silent": [op.silent for op in seen.values()],
+                    "system_status": [op.system_status for op in seen.values()],
+                    "metadata": [op.metadata.decode() for op in seen.values()],
                 },
             )
 

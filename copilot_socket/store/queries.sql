@@ -201,14 +201,18 @@ WHERE c.key = ANY (%(key)s) AND c.node_id = %(node)s AND c.lease_expires_at > no
 -- name: connections_seen
 INSERT INTO socket_connections (id, crawler_id, crawler_key, node_id, is_active, metadata, ended_at, last_heartbeat,
                                 system_status)
-SELECT id, crawler_id, crawler_key, %(node)s, is_active, metadata, CASE WHEN NOT is_active THEN now() END, NULL, NULL
+SELECT id, crawler_id, crawler_key, %(node)s, is_active, metadata, CASE WHEN NOT is_active THEN now() END,
+       now() - silent * interval '1 second', system_status
 FROM unnest(%(id)s::text[], %(crawler_id)s::text[], %(crawler_key)s::text[], %(is_active)s::boolean[],
-            %(metadata)s::jsonb[]) AS t (id, crawler_id, crawler_key, is_active, metadata)
+            %(silent)s::float8[], %(system_status)s::text[], %(metadata)s::jsonb[])
+  AS t (id, crawler_id, crawler_key, is_active, silent, system_status, metadata)
 ORDER BY id
 ON CONFLICT (id) DO UPDATE SET
   crawler_id = excluded.crawler_id, crawler_key = excluded.crawler_key, is_active = excluded.is_active,
   active_jobs = CASE WHEN excluded.is_active THEN socket_connections.active_jobs ELSE '{}' END,
-  metadata = socket_connections.metadata || excluded.metadata, ended_at = excluded.ended_at
+  metadata = socket_connections.metadata || excluded.metadata, ended_at = excluded.ended_at,
+  last_heartbeat = coalesce(excluded.last_heartbeat, socket_connections.last_heartbeat),
+  system_status = coalesce(excluded.system_status, socket_connections.system_status)
 
 -- name: held_by
 SELECT a.crawler_job_id, a.reported_at IS NOT NULL, t.access_token

@@ -135,7 +135,7 @@ class CatalogTests(DatabaseTestCase):
         job = await self.catalog.job(job_id)
         assert job is not None
         self.assertEqual([error["error_message"] for error in job["errors"]], [str(i) for i in range(51, 151)])
-        self.assertEqual((job["errors_total"], job["tries_total"]), (150, 0))
+        self.assertEqual((job["errors_total"], job["history_total"]), (150, 0))
 
     async def test_large_errors(self) -> None:
         """Of very large errors the latest are complete; the others come without details, and say which."""
@@ -180,8 +180,8 @@ class CatalogTests(DatabaseTestCase):
         )
         job = await self.catalog.job(job_id)
         assert job is not None
-        self.assertEqual([each["try"] for each in job["tries"]], list(range(151, 251)))
-        self.assertEqual(job["tries_total"], 250)
+        self.assertEqual([each["try"] for each in job["history"]], list(range(151, 251)))
+        self.assertEqual(job["history_total"], 250)
 
     async def a_job(self) -> str:
         """Have a job, and its id."""

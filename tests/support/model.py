@@ -32,7 +32,8 @@ def report(model: Model, body: Body) -> tuple[Model, Verdict]:
         case Progressed():
             return _merge(model, body.progress, body.resume_state), Verdict.STORED
         case Completed():
-            return attrs.evolve(_merge(model, body.progress, None), ending=Completed), Verdict.STORED
+            progress = {**body.progress, "stage": "completed"}
+            return attrs.evolve(_merge(model, progress, None), ending=Completed), Verdict.STORED
         case Failed():
             return attrs.evolve(_merge(model, body.progress, body.resume_state), ending=Failed), Verdict.STORED
 

@@ -2,3 +2,6 @@
 -- lives are not among them. One that is finished now is appended at the index's end, the cheapest place.
 CREATE INDEX idx_jobs_finished_roots ON jobs (updated_at, id)
   WHERE spawned_from IS NULL AND status IN ('completed', 'failed', 'cancelled');
+
+-- When a crawler was last heard, also one that is gone.
+CREATE INDEX idx_socket_connections_heard ON socket_connections (crawler_key, last_heartbeat);
