@@ -19,8 +19,6 @@ from copilot_socket.store.sql import sql
 
 SMALL = 1000
 """Jobs of a tree that is deleted as a whole, and jobs that one statement deletes at most."""
-ROOTS = 1000
-"""Roots that one statement looks up."""
 READ = 5000
 """Jobs that one statement reads; more than ``SMALL``, so that each gets at least one small tree to its end."""
 
@@ -57,16 +55,15 @@ class JobTrees:
         [(until,)] = await self._database.query(sql("age_ago"), {"age": age})
         total = 0
         large: list[str] = []
-        after = {"updated_at": "-infinity", "id": ""}
-        while roots := await self._query("old_roots", until, **after, limit=ROOTS):
-            left = [root for root, _ in roots]
-            while left:
-                trees, left = await self._trees(left, until)
+        after: str | None = ""
+        while after is not None:
+            [(after, roots)] = await self._query("old_roots", until, after=after, limit=READ)
+            while roots:
+                trees, roots = await self._trees(roots, until)
                 large += [tree.jobs[0] for tree in trees if tree.large and tree.finished]
                 small = [tree.jobs for tree in trees if tree.finished and not tree.large]
                 for together in _packed(small):
                     total += await self._delete(together, until)
-            after = {"id": roots[-1][0], "updated_at": roots[-1][1]}
         for root in large:
             total += await self._clean_large(root, until)
         return total

@@ -68,8 +68,8 @@ class CleanupTests(StoreTestCase):
     async def test_in_batches(self) -> None:
         """A backlog larger than a batch goes in one run."""
         self.patch(cleanup, "BATCH", 10)
-        for name in ("SMALL", "ROOTS"):
-            self.patch(job_trees, name, 10)
+        for name, number in (("SMALL", 3), ("READ", 10)):
+            self.patch(job_trees, name, number)
         self.add_jobs(*map(str, range(25)))
         self.query("UPDATE jobs SET status = 'completed', updated_at = now() - interval '2 hours'")
         self.assertEqual((await self.cleanup.run())["clean_jobs"], 25)
