@@ -283,6 +283,7 @@ class PresenceKeeper:
         crawler = link.crawler
         seen = ConnectionSeen(link.id, crawler.key, crawler.crawler_id, active)
         if not active:  # what was heard since the leases were last renewed is stored nowhere
+            self._attention.tick(self._reactor.seconds())  # so that it is never said to be later than it was
             state = self._state(link)
             seen = attrs.evolve(seen, silent=state.silent, system_status=state.system_status, metadata=state.metadata)
         d = self._writer.submit(seen)
