@@ -37,6 +37,11 @@ class Change:
     resume_state: Encoded | None = None
     ending: Completed | Failed | None = None
 
+    @property
+    def merged(self) -> Json:
+        """What is merged into the job's progress: all that was reported, and the stage of a completed job."""
+        return {**self.progress, "stage": "completed"} if isinstance(self.ending, Completed) else self.progress
+
 
 @record
 class Fold:
@@ -79,7 +84,6 @@ def fold(reports: Sequence[Report]) -> Fold:
         progress.update(body.progress)
         if isinstance(body, Completed):
             ending = body
-            progress["stage"] = "completed"
         elif not isinstance(body, Discovered):
             resume_state = body.resume_state if body.resume_state is not None else resume_state
             ending = body if isinstance(body, Failed) else None

@@ -143,7 +143,7 @@ class Batches:
                 told = change.assignment, change.crawler, stored.account
                 if stored.began:
                     began.append(told)
-                if self._progress_wanted and change.progress:
+                if self._progress_wanted and change.merged:
                     progressed.append(_progressed(change, stored.account))
                 if isinstance(change.ending, Completed):
                     completed.append(told)
@@ -178,4 +178,4 @@ def _ask(change: Change) -> Ask:
 
 def _progressed(change: Change, account: str) -> JobProgressed:
     job_id = job_of(change.assignment)
-    return JobProgressed(job_id, change.assignment, change.crawler, account, change.progress)
+    return JobProgressed(job_id, change.assignment, change.crawler, account, change.merged)

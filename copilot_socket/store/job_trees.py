@@ -25,14 +25,14 @@ READ = 5000
 
 @attrs.frozen
 class Tree:
-    """The jobs of one tree, root first, as far as they were read, and whether all these are finished and old."""
+    """The jobs of one tree that were read, root first; ``finished``: all of these are finished and old."""
 
     jobs: list[str]
     finished: bool
 
     @property
     def large(self) -> bool:
-        """Whether there may be more jobs."""
+        """Whether there may be more jobs than were read."""
         return len(self.jobs) > SMALL
 
 
@@ -48,9 +48,9 @@ class JobTrees:
         self._longest_read = database.limits.transaction / 2
 
     async def clean(self, age: float) -> int:
-        """Delete the trees all of whose jobs are finished and have not changed for *age* seconds; how many jobs went.
+        """Delete each tree whose jobs are all finished and unchanged for *age* seconds; the number of deleted jobs.
 
-        Each tree that may be due is looked at once: those that stay keep nobody else's from being deleted.
+        Every tree is examined at most once, so that trees that stay neither prolong the round nor hold up others.
         """
         [(until,)] = await self._database.query(sql("age_ago"), {"age": age})
         total = 0
@@ -69,9 +69,9 @@ class JobTrees:
         return total
 
     async def _trees(self, roots: Sequence[str], until: datetime) -> tuple[list[Tree], list[str]]:
-        """The trees of the first of *roots*, as far as :data:`READ` jobs go, and the roots that are left."""
+        """The trees of the first of *roots*, :data:`READ` jobs at most, and the roots that were not reached."""
         rows = await self._query("old_trees", until, roots=list(roots), most=SMALL + 1, limit=READ)
-        reached = len(roots) if len(rows) < READ else rows[-1][0] - 1  # the last one may go on
+        reached = len(roots) if len(rows) < READ else rows[-1][0] - 1  # the last tree may be cut off
         found: dict[int, Tree] = {}
         for number, job, finished in rows:
             if number > reached:
@@ -82,7 +82,7 @@ class JobTrees:
         return list(found.values()), list(roots[reached:])
 
     async def _clean_large(self, root: str, until: datetime) -> int:
-        """Delete the tree of *root* in parts, if all of it is finished, and until one of its jobs is retried."""
+        """Delete the tree of *root* in parts, if all of it is finished; stop where a part can't be deleted."""
         if not await self._finished(root, until):
             return 0
         total = 0
@@ -116,13 +116,13 @@ class JobTrees:
                     return False
                 if len(rows) < READ:
                     return True
-            self.log.warn("The old jobs below {root} are too many to be looked at in time; they stay", root=root)
+            self.log.warn("Job {root} has too many descendants to read in time; they are not deleted", root=root)
             return False
 
         return await self._database.transaction(read)
 
     async def _delete(self, trees: Sequence[Sequence[str]], until: datetime, above: Sequence[str] = ()) -> int:
-        """Delete those of *trees* whose jobs are all finished and old, if all of *above* are; how many jobs went."""
+        """Delete those of *trees* whose jobs are all finished and old, if all of *above* are; the number of jobs."""
         jobs = [(job, number) for number, tree in enumerate(trees) for job in tree]
         [(count,)] = await self._query(
             "clean_jobs", until, job=[job for job, _ in jobs], tree=[number for _, number in jobs], above=list(above)

@@ -17,7 +17,6 @@ from copilot_socket.node import Node
 from copilot_socket.store.accounts import Accounts, Credential
 from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.sql import sql
-from copilot_socket.store.ulids import ulids
 from tests.handlers.gitlab import FakeGitLab
 from tests.handlers.support import PROGRESS, Crawler, NodeTestCase
 from tests.support.crawler import Message, until
@@ -399,9 +398,6 @@ class RefusedTests(TokenTestCase):
         crawler.say("job_completed", job, id="c", success=True, finalCounts={})
         await crawler.answer("c")
         self.refused(await self.refreshed(crawler, job))
-        self.refused(
-            await self.refreshed(crawler, f"{ulids(0, 1)[0]}.1.0123456789ab")
-        )  # as of a job that was cleaned
         self.assertEqual(self.gitlab.asked, 0)
 
     async def test_no_refresh_token(self) -> None:

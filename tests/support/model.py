@@ -32,8 +32,7 @@ def report(model: Model, body: Body) -> tuple[Model, Verdict]:
         case Progressed():
             return _merge(model, body.progress, body.resume_state), Verdict.STORED
         case Completed():
-            progress = {**body.progress, "stage": "completed"}
-            return attrs.evolve(_merge(model, progress, None), ending=Completed), Verdict.STORED
+            return attrs.evolve(_merge(model, body.progress, None), ending=Completed), Verdict.STORED
         case Failed():
             return attrs.evolve(_merge(model, body.progress, body.resume_state), ending=Failed), Verdict.STORED
 
