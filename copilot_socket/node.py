@@ -106,7 +106,7 @@ class Node(Service):
         self.outages = Outages(reactor)
         self.database = Database(self.dsn, reactor, limits, config.database_pool)
         self.transitions = Transitions(self.database, policy, self.telling)
-        settings = Settings(self.id, config.lease, config.retry_attempts)
+        settings = Settings(self.id, config.lease, config.retry_attempts, config.max_job_age)
         self._write_connection = self.database.dedicated(settings=HOT)
         batches = Batches(self._write_connection, settings, self.transitions, self.telling)
         self._discovery_connection = self.database.dedicated(settings=HOT)
@@ -313,7 +313,7 @@ class Node(Service):
             partial(self.factory.read, False),
             self._finish_refreshes,
             partial(drain, self.dispatcher, self.writer, self.config.shutdown_timeout, reactor),
-            partial(leave, self._leases, reactor),
+            partial(leave, self.presence, reactor),
             partial(self.factory.close_all, "the node stops"),
             lambda: self._refreshes,
             self._listener.stop,

@@ -9,8 +9,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from copilot_socket.handlers.dispatcher import Dispatcher
+from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.store.faults import DatabaseAway
-from copilot_socket.store.leases import Leases
 from copilot_socket.store.writer import Writer
 
 LEAVING = 1.0
@@ -43,9 +43,9 @@ async def drain(dispatcher: Dispatcher, writer: Writer, limit: float, reactor: I
         _log.error("{count} reports were not committed in time", count=writer.waiting)
 
 
-async def leave(leases: Leases, reactor: IReactorTime) -> None:
+async def leave(presence: PresenceKeeper, reactor: IReactorTime) -> None:
     """Give up this node's own lease, if the database answers soon."""
     try:
-        await Deferred.fromCoroutine(leases.leave()).addTimeout(LEAVING, reactor)
+        await Deferred.fromCoroutine(presence.leave()).addTimeout(LEAVING, reactor)
     except (DatabaseAway, TimeoutError, psycopg2.Error) as error:
         _log.warn("This node's lease runs out by itself: {error!r}", error=error)

@@ -12,7 +12,7 @@ from copilot_socket.cli.options import add_action, add_examples
 from copilot_socket.cli.output import add_json_option, cell, table
 
 JOBS = "/api/v1/jobs"
-_SHOWN = ("id", "status", "command", "full_path", "branch", "account_id", "attempts", "updated_at")
+_SHOWN = ("id", "status", "command", "full_path", "branch", "account_id", "tries", "failures", "updated_at")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -142,7 +142,7 @@ def _listed(answer: Any) -> list[str]:
 
 def _shown(answer: Any) -> list[str]:
     lines = [f"{name}: {cell(value)}" for name, value in answer.items() if not isinstance(value, list)]
-    for item in answer["tries"]:
+    for item in answer["history"]:
         lines.append(
             f"try {item['try']}: {item['outcome']} at {item['ended_at']} {cell(item['reason'])}".rstrip(" -")
         )

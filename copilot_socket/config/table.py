@@ -235,7 +235,7 @@ VARIABLES: tuple[Variable, ...] = (
         "max_job_age",
         parsers.milliseconds(_SECOND, _TEN_YEARS),
         "604800000",
-        help="finished jobs older than this are removed",
+        help="trees of jobs that are all finished and unchanged for this long are removed",
     ),
     V(
         "SOCKET_MAX_ERROR_LOG_AGE",

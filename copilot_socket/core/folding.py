@@ -50,6 +50,11 @@ class Change:
     refused: tuple[Refused, ...] = ()
     """Discoveries of it that were refused before it ended."""
 
+    @property
+    def merged(self) -> Json:
+        """What is merged into the job's progress: all that was reported, and the stage of a completed job."""
+        return {**self.progress, "stage": "completed"} if isinstance(self.ending, Completed) else self.progress
+
 
 @record
 class Fold:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from math import ceil
 from typing import Any
 
+import attrs
 import psycopg2
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -251,6 +252,11 @@ class PresenceKeeper:
             timer.cancel()
         self._timers.clear()
 
+    async def leave(self) -> None:
+        """Store when crawlers were last heard, and give up the node's lease."""
+        await self._leases.show([self._state(link) for link in self._registry.links()])
+        await self._leases.leave()
+
     def background(self, coroutine: Any) -> None:
         """Run *coroutine* and log its failure."""
         d = Deferred.fromCoroutine(coroutine)
@@ -282,14 +288,19 @@ class PresenceKeeper:
 
     def _state(self, link: Link) -> ConnectionState:
         crawler = link.crawler
-        silent = self._attention.now - crawler.last_seen if crawler.present and link.spoken else None
+        silent = self._attention.now - crawler.last_seen if link.spoken else None
         activity = crawler.activity
         status, details = (None, b"{}") if activity is None else (activity.system_status, activity.details)
         return ConnectionState(link.id, silent, list(crawler.held), status, details)
 
     def _note(self, link: Link, active: bool) -> None:
         crawler = link.crawler
-        d = self._writer.submit(ConnectionSeen(link.id, crawler.key, crawler.crawler_id, active))
+        seen = ConnectionSeen(link.id, crawler.key, crawler.crawler_id, active)
+        if not active:  # what was heard since the leases were last renewed is stored nowhere
+            self._attention.tick(self._reactor.seconds())  # so that it is never said to be later than it was
+            state = self._state(link)
+            seen = attrs.evolve(seen, silent=state.silent, system_status=state.system_status, metadata=state.metadata)
+        d = self._writer.submit(seen)
         d.addErrback(lambda failure: self.log.failure("Noting a connection failed", failure))
 
     def _close_all(self, crawler: Crawler, reason: str) -> None:

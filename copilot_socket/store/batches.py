@@ -8,6 +8,7 @@ import orjson
 
 from copilot_socket.core.folding import Change, Verdict
 from copilot_socket.core.jobs import Event
+from copilot_socket.core.refusals import Known, refusal
 from copilot_socket.core.reports import Completed, Failed, Incomplete, Refused, incomplete, job_of, try_of
 from copilot_socket.store.connection import Connection, Transaction
 from copilot_socket.store.operations import ConnectionSeen, Folded, Presence
@@ -22,11 +23,12 @@ MOST_ERRORS = 100
 
 @attrs.frozen
 class Settings:
-    """What the statements need to know of this node. ``lease`` in seconds."""
+    """What the statements need to know of this node. ``lease`` and ``max_job_age`` in seconds."""
 
     node: str
     lease: float
     max_attempts: int
+    max_job_age: float
 
 
 @attrs.frozen
@@ -81,21 +83,22 @@ class Batches:
 
         Adds to *news* what is to be told of these.
         """
-        facts = await _facts(self._connection, changes)
-        became = {each.assignment: why(each, facts[each.assignment]) for each in changes}
+        explained = await _explained(self._connection, changes, self._settings.max_job_age)
+        became = {name: verdict for name, (verdict, _) in explained.items()}
         failed = [
-            attrs.evolve(each, ending=incomplete(error))
+            attrs.evolve(each, ending=incomplete(known.refused))
             for each in changes
-            if facts[each.assignment].live
+            if (known := explained[each.assignment][1]).live
             and isinstance(each.ending, Completed)
-            and (error := facts[each.assignment].refused) is not None
+            and known.refused is not None
         ]
         if failed:
             parameters = reports_of(failed)
             stored, more = await self._connection.transaction(lambda tx: self._changes(tx, failed, parameters))
             news += more
             became |= dict.fromkeys(stored, Verdict.STORED)
-            became |= await explain(self._connection, [each for each in failed if each.assignment not in stored])
+            missing = [each for each in failed if each.assignment not in stored]
+            became |= await explain(self._connection, missing, self._settings.max_job_age)
         return became
 
     async def _everything(self, tx: Transaction, batch: Folded) -> tuple[dict[str, Stored], list[News]]:
@@ -174,7 +177,9 @@ class Batches:
                     "crawler_id": [op.crawler_id for op in seen.values()],
                     "crawler_key": [op.crawler_key for op in seen.values()],
                     "is_active": [op.active for op in seen.values()],
-                    "metadata": [orjson.dumps(op.metadata).decode() for op in seen.values()],
+                    "silent": [op.silent for op in seen.values()],
+                    "system_status": [op.system_status for op in seen.values()],
+                    "metadata": [op.metadata.decode() for op in seen.values()],
                 },
             )
 
@@ -189,7 +194,7 @@ class Batches:
                 told = change.assignment, change.crawler, stored.account
                 if stored.began:
                     began.append(told)
-                if self._progress_wanted and change.progress:
+                if self._progress_wanted and change.merged:
                     progressed.append(_progressed(change, stored.account))
                 if isinstance(change.ending, Completed):
                     completed.append(told)
@@ -204,43 +209,27 @@ _KNOWN = "its crawler was told, and may send it again in parts"
 _UNKNOWN = "its crawler can't know: the job fails when that says it is complete"
 
 
-@attrs.frozen
-class Facts:
-    """What stands of a try: whether it is live, how it ended, and a discovery of it that was refused unknown."""
-
-    live: bool
-    outcome: str | None
-    refused: str | None
+async def explain(on: Connection, changes: Sequence[Change], max_job_age: float) -> dict[str, Verdict]:
+    """Why each of *changes* was not applied, by its assignment. *max_job_age* as in :func:`refusal`."""
+    return {name: verdict for name, (verdict, _) in (await _explained(on, changes, max_job_age)).items()}
 
 
-async def explain(on: Connection, changes: Sequence[Change]) -> dict[str, Verdict]:
-    """Why each of *changes* found nothing to change, by its assignment."""
-    facts = await _facts(on, changes) if changes else {}
-    return {change.assignment: why(change, facts[change.assignment]) for change in changes}
-
-
-async def _facts(on: Connection, changes: Sequence[Change]) -> dict[str, Facts]:
-    """By assignment."""
+async def _explained(
+    on: Connection, changes: Sequence[Change], max_job_age: float
+) -> dict[str, tuple[Verdict, Known]]:
+    if not changes:
+        return {}
     names = [change.assignment for change in changes]
     rows = await on.query(
         sql("explain_refusals"),
         {"job": [job_of(name) for name in names], "assignment": names, "try": [try_of(name) for name in names]},
     )
-    return {row[0]: Facts(*row[1:]) for row in rows}
-
-
-def why(change: Change, facts: Facts) -> Verdict:
-    """Why *change* found nothing to change: another's live try, the same ending again, an ended try, no try."""
-    if facts.live:
-        return Verdict.UNAUTHORIZED
-    if facts.outcome is None:
-        return Verdict.UNKNOWN
-    ended = {Completed: "completed", Failed: "failed", Incomplete: "failed"}.get(type(change.ending))
-    if ended == "completed" and facts.refused is not None:
-        ended = "failed"
-    # A refused credential turns the failure that followed it into an outcome of its own.
-    same = ended == facts.outcome or (isinstance(change.ending, Failed) and facts.outcome == "credential")
-    return Verdict.REPEATED if same else Verdict.STALE
+    by_name = {change.assignment: change for change in changes}
+    explained: dict[str, tuple[Verdict, Known]] = {}
+    for name, live, outcome, refused, job_exists, now in rows:
+        known = Known(live, outcome, job_exists, refused)
+        explained[name] = refusal(by_name[name], known, now=now, max_job_age=max_job_age), known
+    return explained
 
 
 def _ask(change: Change) -> Ask:
@@ -254,4 +243,4 @@ def _ask(change: Change) -> Ask:
 
 def _progressed(change: Change, account: str) -> JobProgressed:
     job_id = job_of(change.assignment)
-    return JobProgressed(job_id, change.assignment, change.crawler, account, change.progress)
+    return JobProgressed(job_id, change.assignment, change.crawler, account, change.merged)

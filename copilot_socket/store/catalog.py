@@ -57,11 +57,15 @@ def _same(*names: str) -> dict[str, str]:
     return {name: f'"{name}"' for name in names}
 
 
-_JOB = _same(
-    "id", "created_at", "updated_at", "started_at", "finished_at", "scheduled_at", "status", "command",
-    "full_path", "branch", "account_id", "user_id", "provider", "gitlab_url", "spawned_from", "priority", "attempts",
-    "max_attempts", "releases", "resume_state", "progress",
-)  # fmt: skip
+_JOB = {
+    **_same(
+        "id", "created_at", "updated_at", "started_at", "finished_at", "scheduled_at", "status", "command",
+        "full_path", "branch", "account_id", "user_id", "provider", "gitlab_url", "spawned_from", "priority",
+        "attempts", "max_attempts", "releases", "tries",
+    ),
+    "failures": '"attempts"',
+    **_same("resume_state", "progress"),
+}  # fmt: skip
 _ASSIGNMENT = _same(
     "web_app_job_id", "crawler_job_id", "account_id", "user_id", "created_at", "assigned_at", "completed_at",
     "status", "metadata", "try", "crawler_key", "started_at", "reported_at",
@@ -100,10 +104,11 @@ CROSS JOIN LATERAL (
   SELECT coalesce(array_agg(a.crawler_job_id ORDER BY a.web_app_job_id), '{}') AS jobs FROM job_assignments a
   WHERE a.crawler_key = c.key AND a.completed_at IS NULL) AS held
 CROSS JOIN LATERAL (
-  SELECT count(*) AS connections, max(s.last_heartbeat) AS last_heartbeat,
-         (array_agg(s.system_status ORDER BY s.last_heartbeat DESC NULLS LAST)
-            FILTER (WHERE s.system_status IS NOT NULL))[1] AS system_status
-  FROM socket_connections s WHERE s.crawler_key = c.key AND s.is_active) AS seen
+  SELECT (SELECT count(*) FROM socket_connections s WHERE s.crawler_key = c.key AND s.is_active) AS connections,
+         (SELECT max(s.last_heartbeat) FROM socket_connections s WHERE s.crawler_key = c.key) AS last_heartbeat,
+         (SELECT s.system_status FROM socket_connections s
+          WHERE s.crawler_key = c.key AND s.system_status IS NOT NULL AND s.last_heartbeat IS NOT NULL
+          ORDER BY s.last_heartbeat DESC LIMIT 1) AS system_status) AS seen
 """
 _NO_FILTERS: Mapping[str, str] = MappingProxyType({})
 _JSONB = frozenset({"resume_state", "progress", "metadata", "context"})
@@ -170,10 +175,10 @@ class Catalog:
         )
 
     async def job(self, job_id: str) -> Record | None:
-        """One job with its current or last ``assignment``, its latest ended ``tries`` and ``errors``.
+        """One job with its current or last ``assignment``, the ``history`` of its latest ended tries, and ``errors``.
 
-        ``tries_total`` and ``errors_total`` say how many there are. ``truncated`` names fields that are too large to
-        be shown: they are null, or shortened.
+        ``history_total`` and ``errors_total`` say how many there are. ``truncated`` names fields that are too large
+        to be shown: they are null, or shortened.
         """
         params = {"id": job_id}
         rows = await self._database.query(f"SELECT {_bounded(_JOB)} FROM jobs WHERE id = %(id)s", params)
@@ -186,8 +191,8 @@ class Catalog:
         errors = await self._database.query(_ERRORS, params)
         return _record([*_JOB, "truncated"], rows[0]) | {
             "assignment": _record([*_ASSIGNMENT, "truncated"], assignments[0]) if assignments else None,
-            "tries": [_record(list(_TRY), row[:-1]) for row in reversed(tries)],
-            "tries_total": tries[0][-1] if tries else 0,
+            "history": [_record(list(_TRY), row[:-1]) for row in reversed(tries)],
+            "history_total": tries[0][-1] if tries else 0,
             "errors": [_record([*_ERROR, "truncated"], row[:-1]) for row in reversed(errors)],
             "errors_total": errors[0][-1] if errors else 0,
         }

@@ -6,6 +6,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from copilot_socket.store.database import Database
+from copilot_socket.store.job_trees import JobTrees
 from copilot_socket.store.sql import sql
 
 BATCH = 1000
@@ -13,7 +14,7 @@ PAUSE = 0.05
 
 
 class Cleanup:
-    """Deletes jobs and errors older than their age (seconds), and rows of connections that are long gone.
+    """Deletes trees of jobs, and errors, older than their age (seconds), and rows of connections that are long gone.
 
     A live assignment whose job nobody holds is ended, and a job without its assignment is queued again.
     """
@@ -23,9 +24,9 @@ class Cleanup:
     ) -> None:
         self._database = database
         self._reactor = reactor
+        self._trees = JobTrees(database, reactor, PAUSE)
+        self._max_job_age = max_job_age
         self._ages: Mapping[str, float | None] = {
-            "clean_inconsistent": None,
-            "clean_jobs": max_job_age,
             "clean_errors": max_error_age,
             "clean_connections": None,
             "clean_crawlers": None,
@@ -34,7 +35,11 @@ class Cleanup:
 
     async def run(self) -> dict[str, int]:
         """One whole round; how many rows of each kind were deleted or repaired."""
-        return {name: await self._all_of(name, age) for name, age in self._ages.items()}
+        return {
+            "clean_inconsistent": await self._all_of("clean_inconsistent", None),
+            "clean_jobs": await self._trees.clean(self._max_job_age),
+            **{name: await self._all_of(name, age) for name, age in self._ages.items()},
+        }
 
     async def _all_of(self, name: str, age: float | None) -> int:
         total = 0

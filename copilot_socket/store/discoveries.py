@@ -63,7 +63,8 @@ class Discoveries:
         change = part.change
         stored = await self._commit(part)
         if stored is None:
-            return (await explain(self._connection, [change]))[change.assignment]
+            verdicts = await explain(self._connection, [change], self._settings.max_job_age)
+            return verdicts[change.assignment]
         areas, created = stored
         if self._creation_wanted:
             for row in created:

@@ -31,13 +31,18 @@ class Presence:
 
 @attrs.frozen
 class ConnectionSeen:
-    """A connection that opened, said who it is, or closed."""
+    """A connection that opened, said who it is, or closed; one that closed with what was last heard of its crawler.
+
+    ``silent`` in seconds since then; None: nothing was heard. ``metadata`` is a JSON object.
+    """
 
     id: str
     crawler_key: str
     crawler_id: str
     active: bool
-    metadata: dict[str, object] = attrs.field(factory=dict)
+    silent: float | None = None
+    system_status: str | None = None
+    metadata: bytes = b"{}"
     size = 0
 
     @property

@@ -172,14 +172,15 @@ SELECT n.id, c.assignment, c.key, c.entity_id, c.gitlab_url, c.resume_state, c.c
 FROM new n LEFT JOIN claimed c ON c.id = n.id
 
 -- name: explain_refusals
--- Why reports found no live assignment of theirs: the assignment as it stands, how the try ended if it has, and the error
--- of a discovery of it that was refused without its crawler's knowledge.
+-- Why reports found no live assignment of theirs: the assignment as it stands, how the try ended if it has, the error of
+-- a discovery of it that was refused without its crawler's knowledge, whether its job is still there, and the time.
 -- Not by the view job_tries, whose second half no join reaches through an index.
 SELECT i.assignment,
        a.crawler_job_id IS NOT NULL AND a.completed_at IS NULL AS live,
        coalesce(a.outcome, p.outcome),
        CASE WHEN a.metadata #>> '{refused_discovery,assignment}' = i.assignment
-            THEN a.metadata #>> '{refused_discovery,error}' END
+            THEN a.metadata #>> '{refused_discovery,error}' END,
+       EXISTS (SELECT FROM jobs j WHERE j.id = i.job_id), extract(epoch FROM now())::float8
 FROM unnest(%(job)s::text[], %(assignment)s::text[], %(try)s::integer[]) AS i (job_id, assignment, try)
 LEFT JOIN job_assignments a ON a.web_app_job_id = i.job_id AND a.crawler_job_id = i.assignment
 LEFT JOIN job_past_tries p ON p.job_id = i.job_id AND p.try = i.try AND p.crawler_job_id = i.assignment
@@ -207,14 +208,18 @@ WHERE c.key = ANY (%(key)s) AND c.node_id = %(node)s AND c.lease_expires_at > no
 -- name: connections_seen
 INSERT INTO socket_connections (id, crawler_id, crawler_key, node_id, is_active, metadata, ended_at, last_heartbeat,
                                 system_status)
-SELECT id, crawler_id, crawler_key, %(node)s, is_active, metadata, CASE WHEN NOT is_active THEN now() END, NULL, NULL
+SELECT id, crawler_id, crawler_key, %(node)s, is_active, metadata, CASE WHEN NOT is_active THEN now() END,
+       now() - silent * interval '1 second', system_status
 FROM unnest(%(id)s::text[], %(crawler_id)s::text[], %(crawler_key)s::text[], %(is_active)s::boolean[],
-            %(metadata)s::jsonb[]) AS t (id, crawler_id, crawler_key, is_active, metadata)
+            %(silent)s::float8[], %(system_status)s::text[], %(metadata)s::jsonb[])
+  AS t (id, crawler_id, crawler_key, is_active, silent, system_status, metadata)
 ORDER BY id
 ON CONFLICT (id) DO UPDATE SET
   crawler_id = excluded.crawler_id, crawler_key = excluded.crawler_key, is_active = excluded.is_active,
   active_jobs = CASE WHEN excluded.is_active THEN socket_connections.active_jobs ELSE '{}' END,
-  metadata = socket_connections.metadata || excluded.metadata, ended_at = excluded.ended_at
+  metadata = socket_connections.metadata || excluded.metadata, ended_at = excluded.ended_at,
+  last_heartbeat = coalesce(excluded.last_heartbeat, socket_connections.last_heartbeat),
+  system_status = coalesce(excluded.system_status, socket_connections.system_status)
 
 -- name: held_by
 SELECT a.crawler_job_id, a.reported_at IS NOT NULL, t.access_token
@@ -571,14 +576,70 @@ WITH ended AS (
 )
 SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM queued)
 
+-- name: age_ago
+SELECT now() - %(age)s * interval '1 second'
+
+-- name: old_roots
+-- Of so many jobs in the order of their ids the last one's id, and the old finished ones that were not spawned. An index
+-- of these alone would take longer for each job that is finished than this takes for each job in an hour.
+WITH page AS (
+  SELECT id::text, spawned_from IS NULL AND status IN ('completed', 'failed', 'cancelled') AND updated_at <= %(until)s AS due
+  FROM jobs WHERE id > %(after)s ORDER BY id LIMIT %(limit)s
+)
+SELECT max(id), coalesce(array_agg(id) FILTER (WHERE due), '{}') FROM page
+
+-- name: old_trees
+-- The jobs of trees, one tree after the other, and whether each job is finished and old. Up to "most" of each tree and up
+-- to "limit" in all: what is beyond is not read. Hence the LIMIT of a job's children, which has these looked up job by
+-- job, and "key BETWEEN x AND x", which has that done in an index however many children most parents have.
+SELECT root.number, t.id, t.finished
+FROM unnest(%(roots)s::text[]) WITH ORDINALITY AS root (id, number) CROSS JOIN LATERAL (
+  WITH RECURSIVE tree AS (
+    SELECT j.id, j.status IN ('completed', 'failed', 'cancelled') AND j.updated_at <= %(until)s AS finished
+    FROM jobs j WHERE j.id BETWEEN root.id AND root.id
+    UNION ALL
+    SELECT child.id, child.finished FROM tree p CROSS JOIN LATERAL (
+      SELECT j.id, j.status IN ('completed', 'failed', 'cancelled') AND j.updated_at <= %(until)s AS finished
+      FROM jobs j WHERE j.spawned_from BETWEEN p.id AND p.id LIMIT %(most)s) AS child
+  )
+  SELECT id, finished FROM tree LIMIT %(most)s) AS t
+LIMIT %(limit)s
+
+-- name: open_tree
+-- The same of one tree, however large it is.
+DECLARE tree NO SCROLL CURSOR FOR
+WITH RECURSIVE tree AS (
+  SELECT j.id, j.status IN ('completed', 'failed', 'cancelled') AND j.updated_at <= %(until)s AS finished
+  FROM jobs j WHERE j.id BETWEEN %(root)s AND %(root)s
+  UNION ALL
+  SELECT child.id, child.finished FROM tree p CROSS JOIN LATERAL (
+    SELECT j.id, j.status IN ('completed', 'failed', 'cancelled') AND j.updated_at <= %(until)s AS finished
+    FROM jobs j WHERE j.spawned_from BETWEEN p.id AND p.id OFFSET 0) AS child
+)
+SELECT finished FROM tree
+
+-- name: children
+SELECT child.id FROM unnest(%(parents)s::text[]) AS p (id) CROSS JOIN LATERAL (
+  SELECT j.id FROM jobs j WHERE j.spawned_from BETWEEN p.id AND p.id LIMIT %(limit)s) AS child
+LIMIT %(limit)s
+
 -- name: clean_jobs
--- Their assignments and tries go with them, by a trigger.
-WITH old AS (
-  SELECT id FROM jobs WHERE status IN ('completed', 'failed', 'cancelled')
-    AND updated_at <= now() - %(age)s * interval '1 second'
-  ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+-- Of these trees (or parts of one) those whose jobs are all finished and old still and nobody else has locked; nothing
+-- unless all of "above" are finished and old, too. Assignments and tries go with their jobs, by a trigger.
+WITH asked AS MATERIALIZED (
+  SELECT * FROM unnest(%(job)s::text[], %(tree)s::integer[]) AS t (id, tree)
+), locked AS MATERIALIZED (
+  SELECT j.id, a.tree FROM asked a JOIN jobs j ON j.id = a.id
+  WHERE j.status IN ('completed', 'failed', 'cancelled') AND j.updated_at <= %(until)s
+  ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
+), whole AS (
+  SELECT a.tree FROM asked a LEFT JOIN locked l ON l.id = a.id GROUP BY a.tree HAVING count(l.id) = count(*)
 ), gone AS (
-  DELETE FROM jobs j USING old WHERE j.id = old.id RETURNING j.id
+  DELETE FROM jobs j USING locked l JOIN whole w ON w.tree = l.tree
+  WHERE j.id = l.id AND NOT EXISTS (
+    SELECT FROM unnest(%(above)s::text[]) AS above (id) LEFT JOIN jobs p ON p.id = above.id
+    WHERE (p.status IN ('completed', 'failed', 'cancelled') AND p.updated_at <= %(until)s) IS NOT TRUE)
+  RETURNING j.id
 )
 SELECT count(*) FROM gone
 

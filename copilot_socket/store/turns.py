@@ -193,7 +193,7 @@ def reports_of(changes: Sequence[Change]) -> dict[str, Any]:
         "reported": arrays.of_booleans([change.reported for change in changes]),
         "started": arrays.of_booleans([change.started for change in changes]),
         "completed": arrays.of_booleans([isinstance(change.ending, Completed) for change in changes]),
-        "progress": arrays.of_optional_texts([_json(change.progress or None) for change in changes]),
+        "progress": arrays.of_optional_texts([_json(change.merged or None) for change in changes]),
         "resume": arrays.of_optional_texts([_text(change.resume_state) for change in changes]),
     }
 

@@ -75,6 +75,25 @@ class JobsCommandTests(SiteTestCase):
         shown = await self.call_json("show", job_id)
         self.assertEqual((shown["status"], shown["resume_state"]), ("queued", None))
 
+    async def test_tries_and_failures(self) -> None:
+        """How often a job was assigned and how many failures count are told apart, and how its tries ended."""
+        _status, out, _ = await self.call("submit", "acme", "issues", "g/p")
+        job_id = out.split()[0]
+        self.query("UPDATE jobs SET tries = 3, attempts = 1")
+        self.query(
+            "INSERT INTO job_past_tries (job_id, try, crawler_job_id, crawler_key, assigned_at, outcome, reason)"
+            " VALUES (%s, 1, 'x', 'key', now(), 'failed', 'broke')",
+            job_id,
+        )
+        heading, row = (await self.call("list"))[1].splitlines()
+        cells = dict(zip(heading.split(), row.split(), strict=True))
+        self.assertEqual((cells["tries"], cells["failures"]), ("3", "1"))
+        lines = (await self.call("show", job_id))[1].splitlines()
+        self.assertLess({"tries: 3", "failures: 1", "attempts: 1"}, set(lines))
+        self.assertEqual([line for line in lines if line.startswith("try 1: failed") and "broke" in line], lines[-1:])
+        for job in (await self.call_json("show", job_id), (await self.call_json("list"))["jobs"][0]):
+            self.assertEqual((job["tries"], job["failures"], job["attempts"]), (3, 1, 1))
+
     async def test_nothing_to_list(self) -> None:
         """An empty list says how jobs come into being."""
         status, out, _ = await self.call("list")

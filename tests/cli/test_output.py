@@ -144,7 +144,7 @@ class UnwritableTests(ShellTestCase):
             self.assertIn(b"Gr\\xf6\\xdfe \\u2192", told.output)
 
 
-_JOB = ("id", "status", "command", "full_path", "branch", "account_id", "attempts", "updated_at")
+_JOB = ("id", "status", "command", "full_path", "branch", "account_id", "tries", "failures", "updated_at")
 
 
 def _json(document: Any) -> bytes:

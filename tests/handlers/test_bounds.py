@@ -65,7 +65,10 @@ class EndTests(BoundsTestCase):
         )
         self.assertEqual([(await crawler.error())["path"] for _ in "12"], ["/data/finalCounts", "/data/outputFiles"])
         self.assertEqual(await crawler.acked(), "c")
-        self.assertEqual(self.row(job, "status", "progress"), ("completed", {"finalCounts": {}, "message": "m"}))
+        self.assertEqual(
+            self.row(job, "status", "progress"),
+            ("completed", {"finalCounts": {}, "message": "m", "stage": "completed"}),
+        )
         await self.unnoticed()
 
     async def test_without_acks(self) -> None:

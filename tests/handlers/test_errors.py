@@ -2,6 +2,7 @@
 
 import json
 
+from copilot_socket.store.ulids import ulids
 from copilot_socket.wire import factory as factory_module
 from tests.handlers.support import ALIVE, PROGRESS, Crawler, NodeTestCase, found
 from tests.support.crawler import until
@@ -191,6 +192,19 @@ class RefusalTests(ErrorTestCase):
             crawler.say("job_completed", name, id="r", success=True, finalCounts={})
             error = await crawler.error()
             self.assertEqual((error["code"], error["jobId"], error["ref"]), ("unknown_job", name, "r"))
+        await self.unnoticed()
+
+    async def test_deleted_for_its_age(self) -> None:
+        """A report on a job that cleanup may have deleted is stale, and a token request about it gets no token."""
+        crawler = await self.begin()
+        name = f"{ulids(0, 1)[0]}.1.0123456789ab"
+        crawler.say("job_completed", name, id="r", success=True, finalCounts={})
+        error = await crawler.error()
+        self.assertEqual((error["code"], error["jobId"], error["ref"]), ("stale_assignment", name, "r"))
+        crawler.say("token_refresh_request", name)
+        answer = await crawler.next()
+        self.assertEqual((answer["type"], answer["jobId"]), ("token_refresh_response", name))
+        self.assertEqual((answer["data"]["accessToken"], answer["data"]["refreshSuccessful"]), ("", False))
         await self.unnoticed()
 
     async def test_stale_assignment(self) -> None:

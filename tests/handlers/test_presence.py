@@ -286,3 +286,65 @@ class SilenceTests(NodeTestCase):
         self.assertEqual(rows, [("one", True, [job], "crawling", True, {"rss": 3})])
         await crawler.leave()
         await until(lambda: self.query("SELECT is_active, active_jobs FROM socket_connections") == [(False, [])])
+
+
+class LastHeartbeatTests(NodeTestCase):
+    """When a crawler that is gone was last heard."""
+
+    def shown(self) -> Any:
+        """What is stored of the only connection, and how old its last heartbeat is, in seconds."""
+        [row] = self.query(
+            "SELECT is_active, system_status, metadata->'totalProcessed',"
+            " extract(epoch FROM now() - last_heartbeat)::float8 FROM socket_connections"
+        )
+        return row
+
+    async def heard(self, node: Any) -> Crawler:
+        """A crawler that said how it is, ten seconds of attention ago, without a renewal since."""
+        crawler = await self.crawler()
+        crawler.say("heartbeat", activeJobs=0, totalProcessed=2, systemStatus="crawling")
+        await crawler.acked()
+        node.attention.now += 10.0
+        return crawler
+
+    async def test_it_leaves(self) -> None:
+        """What was heard since the last renewal is stored when the connection ends: then, not at its end."""
+        node = await self.node()
+        crawler = await self.heard(node)
+        await crawler.leave()
+        await until(lambda: not self.shown()[0])
+        active, status, processed, age = self.shown()
+        self.assertEqual((active, status, processed), (False, "crawling", 2))
+        self.assertGreater(age, 9.0)
+        self.assertLess(age, 20.0)
+
+    async def test_it_falls_silent(self) -> None:
+        """A renewal after it fell silent stores when it was heard before, and the end of its connection, too."""
+        node = await self.node()
+        crawler = await self.heard(node)
+        node.attention.now += 60.0
+        node.presence.look_for_silence()
+        self.assertFalse(next(iter(node.registry)).present)
+        await node.presence.renew()
+        self.assertEqual(self.shown()[:3], (True, "crawling", 2))
+        self.assertGreater(self.shown()[3], 69.0)
+        await crawler.leave()
+        await until(lambda: not self.shown()[0])
+        self.assertGreater(self.shown()[3], 69.0)
+
+    async def test_the_node_stops(self) -> None:
+        """What was heard is stored when the node stops, too."""
+        node = await self.node()
+        await self.heard(node)
+        await node.stopService()
+        self.assertEqual(self.shown()[:3], (False, "crawling", 2))
+        self.assertGreater(self.shown()[3], 9.0)
+
+    async def test_nothing_heard(self) -> None:
+        """A connection over which nothing was heard has no last heartbeat."""
+        await self.node()
+        mute = await self.connect()
+        await until(lambda: self.query("SELECT is_active FROM socket_connections") == [(True,)])
+        await mute.leave()
+        await until(lambda: not self.shown()[0])
+        self.assertEqual(self.shown(), (False, None, None, None))

@@ -121,6 +121,26 @@ class PushTests(NodeTestCase):
         self.assertNotEqual(job["id"], first)
         self.assertEqual(self.row(first, "attempts"), 1)
 
+    async def test_stage_of_a_completed_job(self) -> None:
+        """A completion makes the stage completed, beside what was reported before; a failure leaves the stage."""
+        await self.node()
+        crawler = await self.crawler()
+        unreported = await self.given(crawler, "g/1")
+        crawler.say("job_completed", unreported, id="c1", success=True, finalCounts={"issue": 3})
+        await crawler.answer("c1")
+        expected = {"stage": "completed", "finalCounts": {"issue": 3}}
+        self.assertEqual(self.row(unreported, "progress"), expected)
+        reported = await self.given(crawler, "g/2")
+        crawler.say("job_progress", reported, **PROGRESS)
+        crawler.say("job_completed", reported, id="c2", success=True, finalCounts={"issue": 3})
+        await crawler.answer("c2")
+        self.assertEqual(self.row(reported, "progress"), PROGRESS | expected)
+        failed = await self.given(crawler, "g/3")
+        crawler.say("job_progress", failed, **PROGRESS)
+        crawler.say("job_completed", failed, id="c3", success=False, finalCounts={}, message="no")
+        await crawler.answer("c3")
+        self.assertEqual(self.row(failed, "progress")["stage"], PROGRESS["stage"])
+
     async def quiet(self, *crawlers: Crawler) -> None:
         """Nothing was pushed, and nothing will be: two rounds of dispatch have gone by."""
         other = await self.crawler("quiet", entityTypes=["none"])

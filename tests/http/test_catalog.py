@@ -221,7 +221,8 @@ class CrawlerTests(SiteTestCase):
             "INSERT INTO socket_connections (id, crawler_key, node_id, is_active, system_status, last_heartbeat)"
             " VALUES ('1', 'a', 'n1', true, 'idle', '2026-01-01Z'),"
             " ('2', 'a', 'n1', true, 'crawling', '2026-01-02Z'),"
-            " ('3', 'a', 'n1', true, NULL, NULL), ('4', 'a', 'n1', false, 'error', '2026-01-03Z')"
+            " ('3', 'a', 'n1', true, NULL, NULL), ('4', 'a', 'n1', false, 'error', '2026-01-03Z'),"
+            " ('5', 'b', 'n1', false, 'idle', '2026-01-01Z'), ('6', 'b', 'n1', false, NULL, '2026-01-02Z')"
         )
         first, second = (await self.get("/api/v1/crawlers")).document["crawlers"]
         first.pop("first_seen")
@@ -229,13 +230,14 @@ class CrawlerTests(SiteTestCase):
             first,
             {
                 "id": "id-a", "key": "a", "node_id": "n1", "plain": False, "connected": True, "max_jobs": 2,
-                "entity_types": ["issue"], "active_jobs": ["held"], "last_heartbeat": "2026-01-02T00:00:00Z",
-                "system_status": "crawling", "connections": 3,
+                "entity_types": ["issue"], "active_jobs": ["held"], "last_heartbeat": "2026-01-03T00:00:00Z",
+                "system_status": "error", "connections": 3,
             },
         )  # fmt: skip
         self.assertEqual(
             (second["connected"], second["plain"], second["active_jobs"], second["connections"]), (False, True, [], 0)
         )
+        self.assertEqual((second["last_heartbeat"], second["system_status"]), ("2026-01-02T00:00:00Z", "idle"))
 
     async def test_stats(self) -> None:
         """Every state is counted, also those that no job is in."""

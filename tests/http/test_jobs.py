@@ -31,7 +31,11 @@ class SubmitTests(SiteTestCase):
             "progress": {},
             "resume_state": None,
             "assignment": None,
-            "tries": [],
+            "attempts": 0,
+            "tries": 0,
+            "failures": 0,
+            "history": [],
+            "history_total": 0,
             "errors": [],
         }
         self.assertEqual({name: shown[name] for name in expected}, expected)
@@ -313,7 +317,7 @@ class ReadTests(SiteTestCase):
         )
         shown = (await self.get(f"{JOBS}/{job_id}")).document
         self.assertEqual(shown["assignment"]["crawler_job_id"], f"{job_id}.2.x")
-        self.assertEqual([(item["try"], item["reason"]) for item in shown["tries"]], [(1, "broke")])
+        self.assertEqual([(item["try"], item["reason"]) for item in shown["history"]], [(1, "broke")])
         self.assertEqual([error["error_message"] for error in shown["errors"]], ["one", "two"])
         self.assertEqual(shown["errors"][0]["context"], {"a": 1})
 

@@ -6,12 +6,14 @@ import orjson
 from twisted.internet import reactor
 
 from copilot_socket.core import cursor
-from copilot_socket.core.jobs import Status
+from copilot_socket.core.jobs import Loss, Status
+from copilot_socket.core.reports import Completed, Failed
 from copilot_socket.store import catalog
 from copilot_socket.store.catalog import Catalog, Page
 from copilot_socket.store.connection import Limits
 from copilot_socket.store.database import Database
 from tests.support.postgres import DatabaseTestCase
+from tests.support.store import StoreTestCase
 
 
 class CatalogTests(DatabaseTestCase):
@@ -139,7 +141,7 @@ class CatalogTests(DatabaseTestCase):
         job = await self.catalog.job(job_id)
         assert job is not None
         self.assertEqual([error["error_message"] for error in job["errors"]], [str(i) for i in range(51, 151)])
-        self.assertEqual((job["errors_total"], job["tries_total"]), (150, 0))
+        self.assertEqual((job["errors_total"], job["history_total"]), (150, 0))
 
     async def test_large_errors(self) -> None:
         """Of very large errors the latest are complete; the others come without details, and say which."""
@@ -184,8 +186,8 @@ class CatalogTests(DatabaseTestCase):
         )
         job = await self.catalog.job(job_id)
         assert job is not None
-        self.assertEqual([each["try"] for each in job["tries"]], list(range(151, 251)))
-        self.assertEqual(job["tries_total"], 250)
+        self.assertEqual([each["try"] for each in job["history"]], list(range(151, 251)))
+        self.assertEqual(job["history_total"], 250)
 
     async def a_job(self) -> str:
         """Have a job, and its id."""
@@ -195,3 +197,35 @@ class CatalogTests(DatabaseTestCase):
         )
         [(job_id,)] = self.query("INSERT INTO jobs (account_id, command) VALUES ('a', 'users') RETURNING id")
         return str(job_id)
+
+
+class CountTests(StoreTestCase):
+    """How often a job was begun, and how often it failed."""
+
+    async def test_apart(self) -> None:
+        """Failures and lost crawlers begin further tries; only failures count as such."""
+        catalog = Catalog(self.database)
+
+        async def counts() -> tuple[int, int, int, list[str]]:
+            job = await catalog.job(job_id)
+            [listed] = (await catalog.jobs(Page(), {})).rows
+            assert job is not None
+            self.assertEqual(
+                [job[name] for name in ("tries", "failures", "attempts")],
+                [listed[name] for name in ("tries", "failures", "attempts")],
+            )
+            return job["tries"], job["failures"], job["attempts"], [each["outcome"] for each in job["history"]]
+
+        [job_id] = self.add_jobs("g/p")
+        await self.present("c1")
+        self.assertEqual(await counts(), (0, 0, 0, []))
+        [first] = await self.claim()
+        self.assertEqual(await counts(), (1, 0, 0, []))
+        await self.report(first, Failed("no", None, True))
+        self.query("UPDATE jobs SET ready = true")
+        [second] = await self.claim()
+        await self.leases.release([second], Loss.GONE)
+        [third] = await self.claim()
+        self.assertEqual(await counts(), (3, 1, 1, ["failed", "released"]))
+        await self.report(third, Completed({}))
+        self.assertEqual(await counts(), (3, 1, 1, ["failed", "released", "completed"]))

@@ -1,11 +1,15 @@
 """Throwing away what is old."""
 
+import time
+
 from twisted.internet import reactor
 
-from copilot_socket.core.jobs import Status
-from copilot_socket.core.reports import Completed
-from copilot_socket.store import cleanup
+from copilot_socket.core.folding import Verdict
+from copilot_socket.core.jobs import Event, Status
+from copilot_socket.core.reports import Completed, Discovered, Failed, Found, Started
+from copilot_socket.store import cleanup, job_trees
 from copilot_socket.store.cleanup import Cleanup
+from copilot_socket.store.ulids import ulids
 from tests.support.store import StoreTestCase
 
 
@@ -28,18 +32,44 @@ class CleanupTests(StoreTestCase):
         self.assertEqual(self.query("SELECT count(*) FROM job_assignments WHERE web_app_job_id = %s", old), [(0,)])
         self.assertEqual(self.query("SELECT count(*) FROM job_tries WHERE job_id = %s", old), [(0,)])
 
-    async def test_children_of_a_removed_job(self) -> None:
-        """They stay, and no longer say where they come from."""
-        parent, _ = await self.in_status(Status.COMPLETED, "parent")
-        [child] = self.add_jobs("child")
-        self.query("UPDATE jobs SET spawned_from = %s WHERE id = %s", parent, child)
-        self.query("UPDATE jobs SET updated_at = now() - interval '2 hours' WHERE id = %s", parent)
-        await self.cleanup.run()
-        self.assertEqual(self.query("SELECT id, spawned_from FROM jobs"), [(child, None)])
+    async def test_whole_trees(self) -> None:
+        """A job that lives keeps the one that spawned it, and all else of its tree."""
+        found = Discovered((Found("crawl_project", "g/p", "P"),))
+        parent = await self.assigned("parent")
+        await self.report(parent, found, Completed({}))
+        [(count,)] = self.query("SELECT count(*)::int FROM jobs")
+        self.query(
+            "UPDATE jobs SET updated_at = now() - interval '2 hours',"
+            " status = CASE command WHEN 'commits' THEN 'failed' ELSE 'completed' END"
+        )
+        [(failed,)] = self.query("SELECT id FROM jobs WHERE status = 'failed'")
+        await self.transitions.apply([str(failed)], Event.RETRIED)
+        self.assertEqual((await self.cleanup.run())["clean_jobs"], 0)
+        self.query("UPDATE jobs SET status = 'completed', updated_at = now() - interval '2 hours'")
+        self.assertEqual((await self.cleanup.run())["clean_jobs"], count)
+
+    async def test_late_reports(self) -> None:
+        """A report on what was cleaned is stale, whatever it says; ids that are too young are unknown."""
+        [old] = ulids(time.time_ns() // 1_000_000 - 7_200_000, 1)
+        self.query("INSERT INTO jobs (id, account_id, command, full_path) VALUES (%s, 'acct', 'issues', 'old')", old)
+        await self.present("c1")
+        [assignment] = await self.claim()
+        never = f"{old}.7.0123456789ab"
+        self.assertEqual(await self.report(never, Started()), [Verdict.UNKNOWN])
+        await self.report(assignment, Completed({}))
+        self.query("UPDATE jobs SET updated_at = now() - interval '90 minutes'")
+        self.assertEqual((await self.cleanup.run())["clean_jobs"], 1)
+        for body in (Started(), Completed({}), Failed("no", None, True), Discovered(())):
+            self.assertEqual(await self.report(assignment, body), [Verdict.STALE], body)
+        [young] = ulids(time.time_ns() // 1_000_000 - 1_800_000, 1)
+        self.assertEqual(await self.report(f"{young}.1.0123456789ab", Started()), [Verdict.UNKNOWN])
+        self.assertEqual(await self.report(f"{old}.1", Started()), [Verdict.UNKNOWN])
 
     async def test_in_batches(self) -> None:
         """A backlog larger than a batch goes in one run."""
         self.patch(cleanup, "BATCH", 10)
+        for name, number in (("SMALL", 3), ("READ", 10)):
+            self.patch(job_trees, name, number)
         self.add_jobs(*map(str, range(25)))
         self.query("UPDATE jobs SET status = 'completed', updated_at = now() - interval '2 hours'")
         self.assertEqual((await self.cleanup.run())["clean_jobs"], 25)

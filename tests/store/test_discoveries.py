@@ -65,7 +65,13 @@ class DiscoveryTests(StoreTestCase):
         await self.report(assignment, Completed({"finalCounts": {"areas": 2}}))
         self.assertEqual(
             self.job(assignment[:26], "progress"),
-            ({"discoverySummary": {"total_groups": 1}, "finalCounts": {"areas": 2}},),
+            (
+                {
+                    "discoverySummary": {"total_groups": 1},
+                    "finalCounts": {"areas": 2},
+                    "stage": "completed",
+                },
+            ),
         )
 
     async def test_a_stale_discovery_changes_nothing(self) -> None:

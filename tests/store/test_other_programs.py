@@ -103,7 +103,7 @@ class RowsTests(StoreTestCase):
         shown = await Catalog(self.database).job(job_id)
         assert shown is not None
         self.assertEqual((shown["status"], shown["assignment"]["crawler_job_id"]), ("completed", assignment))
-        self.assertEqual([each["try"] for each in shown["tries"]], [1])
+        self.assertEqual([each["try"] for each in shown["history"]], [1])
 
     async def test_their_jobs_are_cancelled(self) -> None:
         """Such a job can be cancelled before anybody has had it, and be retried."""

@@ -27,7 +27,10 @@ class FencingTests(StoreTestCase):
         )
         self.assertEqual(verdicts, [Verdict.STORED] * 4)
         job = self.job(assignment[:26], "status", "progress", "resume_state", "started_at", "finished_at")
-        self.assertEqual(job[:3], ("completed", {"processed": 2, "finalCounts": {"issue": 2}}, {"currentPage": 2}))
+        self.assertEqual(
+            job[:3],
+            ("completed", {"processed": 2, "finalCounts": {"issue": 2}, "stage": "completed"}, {"currentPage": 2}),
+        )
         self.assertNotIn(None, job)
 
     async def test_a_lost_try_can_not_finish_the_job(self) -> None:

@@ -231,13 +231,17 @@ class FoldingAheadTests(StoreTestCase):
         """The database is given the next batch before anything is made of what it said of the last."""
         events = await self.play(Started(), Progressed({"n": 1}), Progressed({"n": 2}), Completed({"n": 3}))
         self.assertEqual(events.index("begin 2"), events.index("end 1") - 1)
-        self.assertEqual(self.query("SELECT status, progress FROM jobs"), [("completed", {"n": 3})])
+        self.assertEqual(
+            self.query("SELECT status, progress FROM jobs"), [("completed", {"n": 3, "stage": "completed"})]
+        )
 
     async def test_never_before_what_came_first(self) -> None:
         """A batch that fails is written again before the one behind it, which is folded already."""
         events = await self.play(Started(), Progressed({"n": 1}), Progressed({"n": 2}), Completed({}), fails=1)
         self.assertEqual(events[2:6], ["begin 1", "begin 1", "begin 2", "end 1"])
-        self.assertEqual(self.query("SELECT status, progress FROM jobs"), [("completed", {"n": 2})])
+        self.assertEqual(
+            self.query("SELECT status, progress FROM jobs"), [("completed", {"n": 2, "stage": "completed"})]
+        )
 
     async def test_a_second_look_comes_first(self) -> None:
         """Where something of a batch was refused, it is found out why before the next one is sent."""

@@ -24,6 +24,8 @@ from tests.support.postgres import DatabaseTestCase
 
 LEASE, GRACE = 30.0, 60.0
 """Seconds that no test lasts for: a test that is to be later moves the times that are stored."""
+MAX_JOB_AGE = 3600.0
+"""Seconds after which finished jobs may be gone."""
 
 PLAIN_COMMANDS = commands_for(PLAIN_ENTITY_TYPES)
 
@@ -45,7 +47,7 @@ class StoreTestCase(DatabaseTestCase):
         self.batches, self.claims, self.leases = self.make_node("node")
         discovering = self.database.dedicated(settings=HOT)
         self.addCleanup(discovering.close)
-        self.discoveries = Discoveries(discovering, Settings("node", 30.0, 3), self.telling)
+        self.discoveries = Discoveries(discovering, Settings("node", LEASE, 3, MAX_JOB_AGE), self.telling)
         self.writer = Writer(self.batches, self.discoveries, reactor, self.telling)
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token, credential_status) "
@@ -59,7 +61,7 @@ class StoreTestCase(DatabaseTestCase):
         self.addCleanup(claiming.close)
         leases = Leases(self.database, self.transitions, node, lease=LEASE, grace=GRACE, job_timeout=3600.0)
         return (
-            Batches(writing, Settings(node, LEASE, 3), self.transitions, self.telling),
+            Batches(writing, Settings(node, LEASE, 3, MAX_JOB_AGE), self.transitions, self.telling),
             Claims(claiming, node),
             leases,
         )
