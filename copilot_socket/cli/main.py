@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 import attrs
 
-from copilot_socket import __version__
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.output import (
     NobodyReads,
+    Parser,
+    ShowVersion,
     Unwritable,
     abandon,
     add_json_option,
@@ -53,12 +54,12 @@ COMMANDS: dict[str, Command] = {
 
 def parser_for(argv: Sequence[str]) -> ArgumentParser:
     """The parser for this command line: every command is listed, only the one that is named is imported."""
-    parser = ArgumentParser(
+    parser = Parser(
         prog="copilot-socket",
         description="The job server for GitLab crawlers.",
         epilog="Each command has a --help with examples. `twistd -n copilot-socket` runs a node too.",
     )
-    parser.add_argument("--version", action="version", version=f"copilot-socket {__version__}")
+    parser.add_argument("--version", action=ShowVersion, nargs=0, help="show the version and exit")
     parser.set_defaults(json=False)
     add_json_option(parser)
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
