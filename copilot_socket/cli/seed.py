@@ -1,6 +1,6 @@
 """`copilot-socket seed`: the first account and its first jobs, straight into the database; safe to repeat.
 
-Tokens come from the environment only: a command line is there for all of the machine to see.
+Tokens come from the environment or files that it names: a command line is there for all of the machine to see.
 """
 
 import os
@@ -11,7 +11,7 @@ from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.offline import ready_database, vault
 from copilot_socket.cli.options import add_config_options, add_examples, config_from
 from copilot_socket.cli.output import add_json_option, emit, say
-from copilot_socket.config import Config
+from copilot_socket.config import Config, secrets_from_environment
 from copilot_socket.http.bodies import ACCOUNT
 from copilot_socket.http.fields import Field, read, text
 from copilot_socket.http.messages import Faults
@@ -53,8 +53,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.description = (
         "Store an account and its first jobs, unless they are there: an account that exists is left\n"
         "as it is, and jobs are put in only while it has none. The tokens are read from\n"
-        f"{' and '.join(SECRETS.values())}. With nothing given the account is a made-up\n"
-        "one, except in production."
+        f"{' and '.join(SECRETS.values())}, or from the files named by\n"
+        f"{' and '.join(f'{name}_FILE' for name in SECRETS.values())}. With nothing given\n"
+        "the account is a made-up one, except in production."
     )
 
 
@@ -83,7 +84,9 @@ def _given(args: Namespace, environ: Mapping[str, str]) -> dict[str, str]:
     texts = {
         name: getattr(args, f"seed_{name}") or environ.get(variable, "").strip()
         for name, (variable, _) in OPTIONS.items()
-    } | {name: environ.get(variable, "").strip() for name, variable in SECRETS.items()}
+    }
+    secrets = secrets_from_environment(tuple(SECRETS.values()))
+    texts |= {name: secrets[variable] for name, variable in SECRETS.items() if variable in secrets}
     return {name: text for name, text in texts.items() if text}
 
 

@@ -9,7 +9,7 @@ secret_files  secrets in files of their own
 edge      the only part that reads the process's environment; it brings all of these together
 """
 
-from copilot_socket.config.edge import from_environment
+from copilot_socket.config.edge import from_environment, secrets_from_environment
 from copilot_socket.config.loading import load
 from copilot_socket.config.model import Config, ConfigFaults, Fault, Setting, masked_url
 from copilot_socket.config.table import VARIABLES, Option, Variable, option_names
@@ -26,4 +26,5 @@ __all__ = [
     "load",
     "masked_url",
     "option_names",
+    "secrets_from_environment",
 ]

@@ -2,12 +2,12 @@
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from copilot_socket.config.dotenv import read_dotenv
 from copilot_socket.config.loading import Layer, environment_name, load_layers
-from copilot_socket.config.model import Config
+from copilot_socket.config.model import Config, ConfigFaults
 from copilot_socket.config.secret_files import DIRECTORY, SecretFiles
 
 _NO_OVERRIDES: Mapping[str, str] = {}
@@ -24,8 +24,7 @@ def from_environment(overrides: Mapping[str, str] = _NO_OVERRIDES, *, directory:
     environment = environment_name(environ, overrides)
     name = f".env.{environment}"
     dotenv, faults = read_dotenv((directory or _working_directory()) / name)
-    given = environ.get(DIRECTORY, "").strip()
-    files = SecretFiles(Path(given) if given else None)
+    files = SecretFiles(_credentials(environ))
     layers = (
         Layer("option", overrides),
         Layer("environment", environ, foreign_names=True),
@@ -35,6 +34,24 @@ def from_environment(overrides: Mapping[str, str] = _NO_OVERRIDES, *, directory:
         Layer(f"a file that {name} names", files.named_in(dotenv, name)),
     )
     return load_layers(layers, environment, environ, uid=os.geteuid(), faults=(*faults, *files.faults))
+
+
+def secrets_from_environment(names: Sequence[str]) -> dict[str, str]:
+    """Those of the secrets *names* that are set: variables, or files as any secret's. Raises ConfigFaults.
+
+    For secrets of a single command, which are no part of the configuration.
+    """
+    environ = dict(os.environ)
+    files = SecretFiles(_credentials(environ), names)
+    layers = (files.given_by_systemd(), files.named_in(environ, "environment"), environ)  # the strongest last
+    if files.faults:
+        raise ConfigFaults(files.faults)
+    return {name: layer[name].strip() for layer in layers for name in names if layer.get(name, "").strip()}
+
+
+def _credentials(environ: Mapping[str, str]) -> Path | None:
+    given = environ.get(DIRECTORY, "").strip()
+    return Path(given) if given else None
 
 
 def _working_directory() -> Path:
