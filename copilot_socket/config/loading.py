@@ -8,7 +8,8 @@ from typing import Any
 import attrs
 
 from copilot_socket.config.model import MASK, Config, ConfigFaults, Fault, Setting, holds_password, masked_url
-from copilot_socket.config.table import BY_NAME, ENVIRONMENT, VARIABLES, Variable
+from copilot_socket.config.table import BY_NAME, ENVIRONMENT, VARIABLES
+from copilot_socket.config.variable import Variable
 
 OPTION = "option"
 PREFIXES = ("SOCKET_", "COPILOT_")
