@@ -299,6 +299,11 @@ class LoadTests(SynchronousTestCase):
             self.assertEqual(str(error), told)
             config = load({**HOME, name: SECRET}, NONE, NONE, uid=1000)
             self.assertEqual(config.warnings, (told.replace(".env.development", "environment"),))
+        for name, nearest in (("DATABASE_URLL", "DATABASE_URL"), ("socket_path", "SOCKET_PATH")):
+            for environ, dotenv in (({**HOME, name: "x"}, NONE), (HOME, {name: "x"})):
+                [warning] = load(environ, dotenv, NONE, uid=1000).warnings
+                self.assertIn(f"is no variable of copilot-socket: is {nearest} meant?", warning)
+        self.assertEqual(load(HOME, {"GITLAB_URLS": "x", "GITLAB_URL": "https://x"}, NONE, uid=1000).warnings, ())
         known = {"SOCKET_DATABASE_CONNECTION_POOL": "5", "COPILOT_ENV": "test", "NODE_ENV": "x", "GITLAB_X": "x"}
         self.assertEqual(load(HOME, known, NONE, uid=1000).warnings, ())
 

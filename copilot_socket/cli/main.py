@@ -29,14 +29,15 @@ _INTERRUPTED = 130  # as a shell has it: 128 + SIGINT
 
 @attrs.frozen
 class Command:
-    """Where a command is, and what it is good for."""
+    """Where a command is, and what it is good for. Its answer goes to standard output, if there is one."""
 
     module: str
     help: str
+    answers: bool = True
 
 
 COMMANDS: dict[str, Command] = {
-    "run": Command("copilot_socket.cli.run", "run a node in the foreground"),
+    "run": Command("copilot_socket.cli.run", "run a node in the foreground", answers=False),
     "check": Command("copilot_socket.cli.check", "look at configuration, database and socket directory"),
     "migrate": Command("copilot_socket.cli.migrate", "bring the database's tables up to date"),
     "seed": Command("copilot_socket.cli.seed", "store a first account and its first jobs"),
@@ -95,8 +96,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _command(words: Sequence[str]) -> int:
     args = parser_for(words).parse_args(words)
+    command = COMMANDS[args.command]
+    if command.answers:
+        standard_output.require()
     try:
-        return int(importlib.import_module(COMMANDS[args.command].module).run(args))
+        return int(importlib.import_module(command.module).run(args))
     except Unwritable:
         raise
     except Exception as error:

@@ -30,8 +30,7 @@ class StandardOutput:
 
     def write(self, text: str) -> int:
         """Raises :class:`Unwritable` or :class:`NobodyReads`."""
-        if sys.stdout is None:
-            raise Unwritable("standard output is closed")
+        self.require()
         with _explained():
             return sys.stdout.write(text)
 
@@ -40,6 +39,11 @@ class StandardOutput:
         if sys.stdout is not None:
             with _explained():
                 sys.stdout.flush()
+
+    def require(self) -> None:
+        """Raises :class:`Unwritable` if it is closed: a command that can't answer should do nothing."""
+        if sys.stdout is None:
+            raise Unwritable("standard output is closed")
 
     def isatty(self) -> bool:
         """Whether it is a terminal."""

@@ -11,7 +11,7 @@ secret_files  secrets in files of their own
 edge      the only part that reads the process's environment; it brings all of these together
 """
 
-from copilot_socket.config.edge import from_environment, secrets_from_environment
+from copilot_socket.config.edge import from_environment, further_variables
 from copilot_socket.config.loading import load
 from copilot_socket.config.model import Config, ConfigFaults, Fault, Setting, masked_url
 from copilot_socket.config.options import Option, option_names
@@ -27,8 +27,8 @@ __all__ = [
     "Setting",
     "Variable",
     "from_environment",
+    "further_variables",
     "load",
     "masked_url",
     "option_names",
-    "secrets_from_environment",
 ]

@@ -2,15 +2,28 @@
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
+import attrs
+
 from copilot_socket.config.dotenv import read_dotenv
-from copilot_socket.config.loading import Layer, environment_name, load_layers
-from copilot_socket.config.model import Config, ConfigFaults
+from copilot_socket.config.loading import Layer, environment_name, first, load_layers
+from copilot_socket.config.model import Config, ConfigFaults, Fault
 from copilot_socket.config.secret_files import DIRECTORY, SecretFiles
+from copilot_socket.config.table import SECRETS
 
 _NO_OVERRIDES: Mapping[str, str] = {}
+
+
+@attrs.frozen
+class _Found:
+    """Where variables may be set, the strongest first, and what is wrong with the files among these."""
+
+    environment: str
+    environ: Mapping[str, str]
+    layers: tuple[Layer, ...]
+    faults: tuple[Fault, ...]
 
 
 def from_environment(overrides: Mapping[str, str] = _NO_OVERRIDES, *, directory: Path | None = None) -> Config:
@@ -18,13 +31,32 @@ def from_environment(overrides: Mapping[str, str] = _NO_OVERRIDES, *, directory:
     directory), the files that these name, systemd's credentials, and `overrides` (options of the command line, by
     variable name). Raises ConfigFaults.
     """
+    found = _find(overrides, SECRETS, directory)
+    return load_layers(found.layers, found.environment, found.environ, uid=os.geteuid(), faults=found.faults)
+
+
+def further_variables(
+    names: Collection[str], secrets: Collection[str], overrides: Mapping[str, str]
+) -> dict[str, str]:
+    """Variables of a single command, which are no part of the configuration: those of *names* that are set anywhere.
+
+    They are looked for in the same places; those that are among *secrets* may be in files. Raises ConfigFaults.
+    """
+    found = _find(overrides, secrets, None)
+    if found.faults:
+        raise ConfigFaults(found.faults)
+    return {name: text for name in names if (text := first(found.layers, name))}
+
+
+def _find(overrides: Mapping[str, str], secrets: Collection[str], directory: Path | None) -> _Found:
     environ = dict(os.environ)
     with contextlib.suppress(RuntimeError):  # a user without an entry in the user database
         environ.setdefault("HOME", str(Path("~").expanduser()))
     environment = environment_name(environ, overrides)
     name = f".env.{environment}"
     dotenv, faults = read_dotenv((directory or _working_directory()) / name)
-    files = SecretFiles(_credentials(environ))
+    given = environ.get(DIRECTORY, "").strip()
+    files = SecretFiles(Path(given) if given else None, secrets)
     layers = (
         Layer("option", overrides),
         Layer("environment", environ, foreign_names=True),
@@ -33,25 +65,7 @@ def from_environment(overrides: Mapping[str, str] = _NO_OVERRIDES, *, directory:
         Layer(name, dotenv),
         Layer(f"a file that {name} names", files.named_in(dotenv, name)),
     )
-    return load_layers(layers, environment, environ, uid=os.geteuid(), faults=(*faults, *files.faults))
-
-
-def secrets_from_environment(names: Sequence[str]) -> dict[str, str]:
-    """Those of the secrets *names* that are set: variables, or files as any secret's. Raises ConfigFaults.
-
-    For secrets of a single command, which are no part of the configuration.
-    """
-    environ = dict(os.environ)
-    files = SecretFiles(_credentials(environ), names)
-    layers = (files.given_by_systemd(), files.named_in(environ, "environment"), environ)  # the strongest last
-    if files.faults:
-        raise ConfigFaults(files.faults)
-    return {name: layer[name].strip() for layer in layers for name in names if layer.get(name, "").strip()}
-
-
-def _credentials(environ: Mapping[str, str]) -> Path | None:
-    given = environ.get(DIRECTORY, "").strip()
-    return Path(given) if given else None
+    return _Found(environment, environ, layers, (*faults, *files.faults))
 
 
 def _working_directory() -> Path:

@@ -2,13 +2,12 @@
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import attrs
 
 from copilot_socket.config.model import Fault
-from copilot_socket.config.table import SECRETS
 
 SUFFIX = "_FILE"
 DIRECTORY = "CREDENTIALS_DIRECTORY"
@@ -20,7 +19,7 @@ class SecretFiles:
     """Secrets by variable, and what is wrong with their files. *credentials* is a directory, or None."""
 
     credentials: Path | None
-    secrets: Sequence[str] = SECRETS
+    secrets: Collection[str]
     """The variables that may be given as files."""
     faults: list[Fault] = attrs.field(factory=list)
 

@@ -103,6 +103,13 @@ class UnwritableTests(ShellTestCase):
                     line = f"{command} {redirection} {environ}"
                     self.assertEqual((told.status, told.errors), (1, [f"copilot-socket: {said}"]), line)
 
+    def test_closed_beforehand(self) -> None:
+        """Where standard output is closed, no command does anything: a node is not even asked."""
+        for command in ("tail", "jobs list", "jobs submit demo issues a/b"):
+            told = self.shell(f"copilot-socket {command} --url $URL >&-")
+            self.assertEqual((told.status, told.errors), (1, ["copilot-socket: standard output is closed"]), command)
+        self.assertEqual(self.asked, [])
+
     def test_help_that_nobody_reads(self) -> None:
         """Where the reader has gone before the help is written, the exit status is 1, and nothing is said."""
         reader, writer = os.pipe()

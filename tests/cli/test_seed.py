@@ -90,6 +90,18 @@ class SeedTests(CommandTestCase, SynchronousDatabaseTestCase):
         [tokens] = self.query("SELECT access_token, refresh_token FROM accounts")
         self.assertEqual([Vault([key]).decrypt(str(each)) for each in tokens], ["hush-hush", "hush-again"])
 
+    def test_the_env_file(self) -> None:
+        """Account and tokens may stand in the .env file, as settings may; the environment beats it."""
+        key = Fernet.generate_key().decode()
+        lines = ["SEED_ACCOUNT_ID=me", "SEED_PROVIDER=gitlab-cloud", "SEED_GITLAB_URL=https://gitlab.com"]
+        Path(".env.development").write_text(
+            "\n".join([*lines, "SEED_ACCESS_TOKEN=hush", f"COPILOT_SECRET_KEY={key}"])
+        )
+        self.environ["SEED_ACCOUNT_ID"] = "you"
+        self.assertEqual(self.run_command("seed", "--json").answer["account"], "you")
+        [(token,)] = self.query("SELECT access_token FROM accounts")
+        self.assertEqual(Vault([key]).decrypt(str(token)), "hush")
+
     def test_files_that_will_not_do(self) -> None:
         """All that is wrong with the files of tokens is told, by variable, without any token; nothing is stored."""
         self.give_account()
