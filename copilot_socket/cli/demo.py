@@ -57,6 +57,7 @@ def _tell(console: Console, outcome: Outcome) -> None:
     _say(console, f"{completed} jobs completed ({done}); tokens refreshed: {outcome.refreshes}; {seconds} in all")
     if outcome.directory:
         _say(console, f"Everything is in {outcome.directory}")
+    _say(console, "A node of your own: copilot-socket run; its first account and jobs: copilot-socket seed")
     standard_output.flush()
     for fault in outcome.faults():
         complain(fault)

@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from copilot_socket.cli import demo
 from copilot_socket.demo.display import Picture, draw
+from copilot_socket.demo.outcome import Line, Outcome
 from copilot_socket.demo.stage import DemoFailed, Stage
 from tests.support.crawler import in_reactor, until
 from tests.support.server import NodeTestCase, get_json
@@ -144,6 +145,20 @@ class CrawlersTests(NodeTestCase):
         console.print(draw(Picture({}, answer["crawlers"], {}, {}, 1.0)))
         self.assertRegex(console.file.getvalue(), r"crawler-a +│ 0 +│ connected +│")
         await crawler.hang_up()
+
+
+class TellTests(SynchronousTestCase):
+    """What is said at the end."""
+
+    def test_what_comes_next(self) -> None:
+        """After the result comes the command to go on with."""
+        out = io.StringIO()
+        self.patch(sys, "stdout", out)
+        console = Console(file=out, width=120)
+        demo._tell(console, Outcome([Line("issue", 5, 5)], None, {"completed": 1}, {"crawler-a": 1}, 1, 2.0, None))
+        *_, result, following = out.getvalue().splitlines()
+        self.assertIn("1 jobs completed (1 by crawler-a)", result)
+        self.assertRegex(following, "copilot-socket run.*copilot-socket seed")
 
 
 class WholeTests(TestCase):
