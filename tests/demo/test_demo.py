@@ -8,6 +8,7 @@ import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TextIO, cast
 
 from rich.console import Console
 from twisted.internet import reactor
@@ -16,7 +17,8 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from copilot_socket.cli import demo
-from copilot_socket.demo.display import Picture, draw
+from copilot_socket.cli.output import standard_output
+from copilot_socket.demo.display import Picture, Pictures, draw, for_console
 from copilot_socket.demo.outcome import Line, Outcome
 from copilot_socket.demo.stage import DemoFailed, Stage
 from tests.support.crawler import in_reactor, until
@@ -145,6 +147,23 @@ class CrawlersTests(NodeTestCase):
         console.print(draw(Picture({}, answer["crawlers"], {}, {}, 1.0)))
         self.assertRegex(console.file.getvalue(), r"crawler-a +│ 0 +│ connected +│")
         await crawler.hang_up()
+
+
+class TerminalTests(SynchronousTestCase):
+    """A picture that changes in place."""
+
+    def test_what_is_written(self) -> None:
+        """On a terminal everything goes to standard output, which stays what it is."""
+        out = io.StringIO()
+        self.patch(sys, "stdout", out)
+        display = for_console(Console(file=cast(TextIO, standard_output), force_terminal=True, width=120))
+        self.assertIsInstance(display, Pictures)
+        with display:
+            self.assertIs(sys.stdout, out, "what the console writes would come back to it, without end")
+            display.say("something happened")
+            display.show(Picture({"queued": 7}, [], {}, {}, 1.0))
+        self.assertEqual(out.getvalue().count("something happened"), 1)
+        self.assertRegex(out.getvalue(), r"queued \| 7")
 
 
 class TellTests(SynchronousTestCase):
