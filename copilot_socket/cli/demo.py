@@ -35,7 +35,8 @@ def run(args: Namespace) -> int:
     console = Console(file=cast(TextIO, standard_output))
     display = Silence() if args.json else for_console(console)
     options = Options(groups=args.groups, size=args.size, seed=args.seed, keep=args.keep)
-    signal.signal(signal.SIGTERM, _leave)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
     try:
         outcome = play(options, display, os.environ)
     except DemoFailed as error:

@@ -22,7 +22,7 @@ from copilot_socket.demo.display import Picture, Pictures, draw, for_console
 from copilot_socket.demo.outcome import Line, Outcome
 from copilot_socket.demo.stage import DemoFailed, Stage
 from tests.support.crawler import in_reactor, until
-from tests.support.server import NodeTestCase, get_json
+from tests.support.server import NodeTestCase, get_json, run_for
 
 COMMAND = (
     "import argparse, sys; from copilot_socket.cli import demo; parser = argparse.ArgumentParser(); "
@@ -184,6 +184,19 @@ class WholeTests(TestCase):
     """The real thing."""
 
     timeout = 120
+
+    @in_reactor(60)
+    async def test_ended_from_outside(self) -> None:
+        """Asked to end, or left by its terminal, a demo stops all that it has started."""
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            with TemporaryDirectory() as temporary:
+                Path(temporary).chmod(0o711)  # root's embedded PostgreSQL runs as another user
+                command = [sys.executable, "-c", COMMAND, "--groups", "1"]
+                program, process = run_for(self, command, {"TMPDIR": temporary}, Path(temporary))
+                await until(lambda said=program: b"A node listens" in said.out, "it is under way", 30)
+                process.signalProcess(number)
+                self.assertEqual(await program.ended, 128 + number, program.err)
+                self.assertEqual(list(Path(temporary).iterdir()), [])
 
     def test_a_whole_performance(self) -> "Deferred[None]":
         """A small demo crawls everything, loses a crawler, goes on from the cursor, and leaves nothing behind."""
