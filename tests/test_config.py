@@ -78,7 +78,7 @@ VALUES: dict[str, tuple[str, object, list[str]]] = {
     ),
     "COPILOT_HTTP_HOST": ("::1", "::1", ["example.org", "300.1.1.1"]),
     "COPILOT_HTTP_PORT": ("0", 0, ["65536", "http"]),
-    "COPILOT_HTTP_TOKEN": (SECRET, SECRET, [f"{SECRET} {SECRET}", f"{SECRET}é"]),
+    "COPILOT_HTTP_TOKEN": (SECRET, SECRET, [f"{SECRET} {SECRET}", f"{SECRET}é", SECRET * 800]),
     "COPILOT_CRAWLER_TOKEN": ("", None, [SECRET]),
     "COPILOT_CRAWLER_UIDS": ("", (), ["1000", "root"]),
     "COPILOT_SECRET_KEY": (f"{KEY}, {KEY}", (KEY, KEY), [SECRET, f"{KEY},{SECRET}", "A" * 44, ","]),

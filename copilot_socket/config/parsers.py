@@ -11,6 +11,8 @@ import attrs
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
+LONGEST_TOKEN = 4096
+"""Characters that fit into a header of a request, here and in proxies."""
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
 _FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
@@ -128,7 +130,7 @@ def _parse_host(text: str) -> str:
 
 
 def _parse_token(text: str) -> str:
-    if not re.fullmatch(r"[!-~]+", text, re.ASCII):
+    if len(text) > LONGEST_TOKEN or not re.fullmatch(r"[!-~]+", text, re.ASCII):
         raise ValueError("token")
     return text
 
@@ -190,7 +192,7 @@ database_url = Parser(
     _parse_database_url,
 )
 host = Parser("an IP address or localhost", _parse_host)
-token = Parser("visible ASCII characters without spaces", _parse_token)
+token = Parser(f"1 to {LONGEST_TOKEN} visible ASCII characters without spaces", _parse_token)
 text = Parser("any text", str)
 secret_keys = Parser("Fernet keys as `copilot-socket keys new` makes them, separated by commas", _parse_secret_keys)
 uids = Parser("user ids separated by commas", _parse_uids)
