@@ -97,6 +97,10 @@ class Application(MultiService):
         except SystemExit:  # a signal, see above
             self._stop_embedded()
             raise
+        except Exception as error:
+            self._stop_embedded()
+            self.log.failure("The node can't start")
+            _give_up(f"{type(error).__name__}: {error} (the log says where this was found)")
 
     def startService(self) -> None:
         """Start the node and listen to signals."""

@@ -82,7 +82,7 @@ VALUES: dict[str, tuple[str, object, list[str]]] = {
     "COPILOT_CRAWLER_TOKEN": ("", None, [SECRET]),
     "COPILOT_CRAWLER_UIDS": ("", (), ["1000", "root"]),
     "COPILOT_SECRET_KEY": (f"{KEY}, {KEY}", (KEY, KEY), [SECRET, f"{KEY},{SECRET}", "A" * 44, ","]),
-    "COPILOT_STATE_DIR": ("~/state", Path("/home/someone/state"), ["relative"]),
+    "COPILOT_STATE_DIR": ("~/state", Path("/home/someone/state"), ["relative", f"/{'a/' * 450}b", "/a\nb"]),
     "DEBUG": (
         "express:*, socket:wire websocket:x,socket:*",
         ("socket:wire", "socket:*"),
@@ -333,6 +333,10 @@ class LoadTests(SynchronousTestCase):
             ({**HOME, "COPILOT_STATE_DIR": "/mine"}, 0, "/mine"),
         ):
             self.assertEqual(load(environ, NONE, NONE, uid=uid).state_dir, Path(expected))
+        [fault] = faults_of({"XDG_STATE_HOME": "/" + "x" * 900})
+        self.assertRegex(
+            str(fault), r"^COPILOT_STATE_DIR is '/x*/copilot-socket' \(default\): allowed is an absolute"
+        )
 
     def test_secrets_are_masked(self) -> None:
         """Neither the configuration's repr nor its description shows a secret."""

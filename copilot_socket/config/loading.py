@@ -83,9 +83,8 @@ class _Loader:
         if given is not None:
             given = self._accept(variable, given, default)
         if given is None and default:
-            given = _Given(variable.name, default, "default")
-            self.values[variable.field] = variable.parser.parse(default)
-        elif given is None:
+            given = self._accept(variable, _Given(variable.name, default, "default"), default)
+        if given is None:
             self.values[variable.field] = () if variable.field in _LISTS else None
         self._texts[variable.name] = given.text if given else ""
         self.settings.append(_shown(variable, given))
