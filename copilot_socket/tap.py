@@ -157,7 +157,7 @@ class Application(MultiService):
         if self._embedded is not None:
             try:
                 self._embedded.stop()
-            except EmbeddedError as error:
+            except Exception as error:  # it must not hide why the node ends
                 self.log.error("The database keeps running: {error}", error=error)
 
     def _take_signals(self) -> None:

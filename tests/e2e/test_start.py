@@ -168,6 +168,15 @@ class DatabaseTests(_StartTestCase):
         self.assertIn("copilot-socket migrate", said)
 
     @in_reactor()
+    async def test_no_place_for_one(self) -> None:
+        """A state directory that can't be made."""
+        server = self.process()
+        server.directory.chmod(0o711)  # root's embedded PostgreSQL runs as another user
+        del server.environ["DATABASE_URL"]
+        server.environ["COPILOT_STATE_DIR"] = str(server.directory / ("x" * 256))
+        self.assertIn("File name too long", await self.refused(server))
+
+    @in_reactor()
     async def test_ahead(self) -> None:
         """A schema that a newer version made."""
         execute(self.database_url, "UPDATE copilot_socket_version SET version_num = '9999_later'")
