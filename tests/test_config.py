@@ -82,7 +82,11 @@ VALUES: dict[str, tuple[str, object, list[str]]] = {
     "COPILOT_CRAWLER_TOKEN": ("", None, [SECRET]),
     "COPILOT_CRAWLER_UIDS": ("", (), ["1000", "root"]),
     "COPILOT_SECRET_KEY": (f"{KEY}, {KEY}", (KEY, KEY), [SECRET, f"{KEY},{SECRET}", "A" * 44, ","]),
-    "COPILOT_STATE_DIR": ("~/state", Path("/home/someone/state"), ["relative", f"/{'a/' * 450}b", "/a\nb"]),
+    "COPILOT_STATE_DIR": (
+        "~/state",
+        Path("/home/someone/state"),
+        ["relative", f"/{'a/' * 450}b", f"/{'a' * 256}", "/a\nb"],
+    ),
     "DEBUG": (
         "express:*, socket:wire websocket:x,socket:*",
         ("socket:wire", "socket:*"),

@@ -19,6 +19,7 @@ _FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
 _DATABASE_URL = re.compile(r"postgres(ql)?://([^@/?]*@)?[^@/?]*(/[^@/?]*(\?.*)?|\?[^@]*)?", re.DOTALL)
 _SOCKET_PATH_BYTES = 107  # sun_path holds 108 with its closing zero
 _PATH_BYTES = 900  # PostgreSQL's paths hold 1024, those of files below included; its files have a path a line
+_NAME_BYTES = 255  # NAME_MAX
 _OWNER_READS_AND_WRITES = 0o600
 PARTS = ("wire", "handlers", "store", "http")
 """The parts of the package whose debug lines DEBUG can ask for."""
@@ -93,7 +94,9 @@ def _parse_socket_path(text: str) -> str:
 
 def _parse_absolute_path(text: str) -> Path:
     path = Path(text)
-    if not path.is_absolute() or len(os.fsencode(path)) > _PATH_BYTES or not text.isprintable():
+    if not path.is_absolute() or not text.isprintable():
+        raise ValueError(text)
+    if len(os.fsencode(path)) > _PATH_BYTES or any(len(os.fsencode(name)) > _NAME_BYTES for name in path.parts):
         raise ValueError(text)
     return path
 
@@ -186,7 +189,8 @@ socket_path = Parser(
     f"an absolute path of at most {_SOCKET_PATH_BYTES} bytes that does not end in /", _parse_socket_path
 )
 absolute_path = Parser(
-    f"an absolute path of at most {_PATH_BYTES} bytes, without control characters", _parse_absolute_path
+    f"an absolute path of at most {_PATH_BYTES} bytes ({_NAME_BYTES} a name), without control characters",
+    _parse_absolute_path,
 )
 path = Parser("a path", _parse_path)
 log_file = Parser("a path, or - for standard output", _parse_log_file)
