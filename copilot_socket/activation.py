@@ -2,9 +2,12 @@
 
 import os
 import socket
+import sys
 from collections.abc import MutableMapping
+from typing import Any
 
 import attrs
+from twisted.python.systemd import ListenFDs
 
 from copilot_socket.wire.listening import SocketError
 
@@ -25,8 +28,9 @@ class Inherited:
 def inherited(environ: MutableMapping[str, str]) -> Inherited:
     """Take over the sockets that *environ* announces, and what announces them, so that nobody takes them twice.
 
-    To be called before anything imports :mod:`twisted.internet.endpoints`, which does the same. Its ``systemd:``
-    endpoint won't do for UNIX sockets: it changes their mode, and in the end shuts them down and unlinks them.
+    :mod:`twisted.internet.endpoints` takes them over when it is imported, which may have happened already: without a
+    cache of its plugins twistd imports all of them. Then they are taken from there. Twisted's ``systemd:`` endpoint
+    itself won't do for UNIX sockets: it changes their mode, and in the end shuts them down and unlinks them.
     A socket named ``http`` is the HTTP port, a UNIX socket is for crawlers. Raises :class:`SocketError` for any
     other: nobody would ever answer there.
     """
@@ -47,7 +51,7 @@ def inherited(environ: MutableMapping[str, str]) -> Inherited:
 def _announced(environ: MutableMapping[str, str]) -> list[tuple[int, str]]:
     """Descriptors and their names. What is announced to another process, our parent maybe, is not for us."""
     if environ.get("LISTEN_PID") != str(os.getpid()):
-        return []
+        return _taken_by_twisted(environ)
     del environ["LISTEN_PID"]
     text = environ.pop("LISTEN_FDS", "")
     names = environ.pop("LISTEN_FDNAMES", "")
@@ -59,6 +63,17 @@ def _announced(environ: MutableMapping[str, str]) -> list[tuple[int, str]]:
     if len(given) != count:
         raise SocketError(f"LISTEN_FDNAMES is {names!r}: allowed is one name for each of the {count} of LISTEN_FDS")
     return [(FIRST_DESCRIPTOR + index, name) for index, name in enumerate(given)]
+
+
+def _taken_by_twisted(environ: MutableMapping[str, str]) -> list[tuple[int, str]]:
+    """What :mod:`twisted.internet.endpoints` has taken over, if it was imported: as many as there are names."""
+    parser: Any = getattr(sys.modules.get("twisted.internet.endpoints"), "_SystemdParser", None)
+    taken: ListenFDs | None = getattr(parser, "_sddaemon", None)
+    if taken is None or not (descriptors := taken.inheritedDescriptors()):
+        return []
+    parser._sddaemon = ListenFDs([])
+    names = environ.pop("LISTEN_FDNAMES", "").split(":")  # Twisted leaves this one there
+    return list(zip(descriptors, names, strict=True))
 
 
 def _socket(descriptor: int, name: str) -> socket.socket:

@@ -33,7 +33,8 @@ from copilot_socket.http.site import Parts, make_site
 from copilot_socket.http.slices import Slices
 from copilot_socket.logs import Levels, NewsLog
 from copilot_socket.metrics import Metrics
-from copilot_socket.ports import LOOK, Ports
+from copilot_socket.periodic import Workers, periodic_tasks, silence_interval
+from copilot_socket.ports import Ports
 from copilot_socket.status import CHECK, RENEWAL, NodeStatus
 from copilot_socket.stopping import drain, leave, take_all
 from copilot_socket.store.accounts import Accounts
@@ -49,25 +50,17 @@ from copilot_socket.store.leases import Leases
 from copilot_socket.store.listener import Listener
 from copilot_socket.store.oauth_clients import OAuthClient, OAuthClients
 from copilot_socket.store.outage import Outages
-from copilot_socket.store.probe import PATIENCE, Probe
+from copilot_socket.store.probe import Probe
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.writer import Writer
 from copilot_socket.telling import Telling
-from copilot_socket.timers import Task, Timers
+from copilot_socket.timers import Timers
 from copilot_socket.wire.factory import CrawlerFactory
 from copilot_socket.wire.validators import Decoder
 
-POLL = 1.0
-"""Seconds between looks for work that no notification told of."""
 TOKEN_PATIENCE = 20.0
 """Seconds that a stopping node waits for GitLab's answer to a refresh: a pair that nobody stores is lost for good."""
-CHECK_LIMIT = PATIENCE + 2.0
-"""Seconds that a check of the database takes at the most."""
-SILENCE_CHECKS = 30
-"""How often within a heartbeat time-out silence is looked for."""
-TICK, LOOKS = 0.01, 0.1
-"""The shortest seconds between looks for silence, and between looks for time-outs, which ask the database."""
 
 
 class Node(Service):
@@ -135,8 +128,7 @@ class Node(Service):
             grace=config.reconnect_grace,
             job_timeout=config.job_timeout,
         )
-        self._silence_interval = max(TICK, min(1.0, config.heartbeat_timeout / SILENCE_CHECKS))
-        self.attention = Attention(self._silence_interval)
+        self.attention = Attention(silence_interval(config))
         self.presence = PresenceKeeper(
             self.registry,
             self.writer,
@@ -155,7 +147,7 @@ class Node(Service):
         self._listener = Listener(
             self._claim_connection, reactor, on_jobs=self.dispatcher.work_came, on_ended=self.dispatcher.over
         )
-        self.timers = Timers(self._tasks(), reactor)
+        self.timers = Timers(periodic_tasks(config, self._workers()), reactor)
 
     def _build_wire(self, tokens: Tokens) -> None:
         config = self.config
@@ -210,33 +202,22 @@ class Node(Service):
             )
         )
 
-    def _tasks(self) -> list[Task]:
-        """Every periodic task of the node."""
+    def _workers(self) -> Workers:
         config = self.config
-        lease_round = config.lease / 3
-        limit = 2 * config.transaction_timeout  # for a few statements, each of which ends within its own
-        time_outs = max(LOOKS, min(60.0, config.job_timeout / 10, config.reconnect_grace))
-        tasks = [
-            Task("silence", self._silence_interval, self.presence.look_for_silence),
-            Task("stalled connections", self._silence_interval, self.factory.cut_off_stalled),
-            Task("the crawlers' socket", LOOK, self.ports.look),
-            Task(RENEWAL, lease_round, self.presence.renew, retry=1.0, limit=config.lease),
-            Task("release of expired leases", min(5.0, lease_round), self.presence.release_lost, limit=limit),
-            Task("job time-outs", time_outs, self.presence.time_out, limit=limit),
-            Task("poll", POLL, self._poll, limit=limit),
-            Task("lost requests and claims", lease_round, self.dispatcher.look_after, limit=limit),
-            Task("dead nodes", config.lease, self._leases.forget_dead),
-            Task("cleanup", config.cleanup_interval, self._cleanup().run),
-            Task(CHECK, 1.0, self.status.check_database, limit=CHECK_LIMIT),
-        ]
-        if config.enable_metrics:
-            tasks.append(Task("gauges", config.metrics_interval, lambda: self.metrics.refresh_in_time(self.database)))
-        return tasks
-
-    def _cleanup(self) -> Cleanup:
-        config = self.config
-        return Cleanup(
+        cleanup = Cleanup(
             self.database, self._reactor, max_job_age=config.max_job_age, max_error_age=config.max_error_log_age
+        )
+        return Workers(
+            self.factory,
+            self.ports,
+            self.presence,
+            self.dispatcher,
+            self._leases,
+            cleanup,
+            self.database,
+            self.status,
+            self.metrics,
+            self._poll,
         )
 
     # -- start

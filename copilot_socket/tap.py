@@ -97,6 +97,10 @@ class Application(MultiService):
         except SystemExit:  # a signal, see above
             self._stop_embedded()
             raise
+        except Exception as error:
+            self._stop_embedded()
+            self.log.failure("The node can't start")
+            _give_up(f"{type(error).__name__}: {error} (the log says where this was found)")
 
     def startService(self) -> None:
         """Start the node and listen to signals."""
@@ -153,7 +157,7 @@ class Application(MultiService):
         if self._embedded is not None:
             try:
                 self._embedded.stop()
-            except EmbeddedError as error:
+            except Exception as error:  # it must not hide why the node ends
                 self.log.error("The database keeps running: {error}", error=error)
 
     def _take_signals(self) -> None:

@@ -1,4 +1,4 @@
-"""Every periodic task and its interval, in one list."""
+"""Runs periodic tasks: a round that fails is logged, one that does not come back is reported."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any

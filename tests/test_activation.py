@@ -4,6 +4,8 @@ import os
 import shutil
 import socket
 
+from twisted.internet.endpoints import _SystemdParser
+from twisted.python.systemd import ListenFDs
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket import activation
@@ -60,6 +62,18 @@ class InheritedTests(SynchronousTestCase):
         others = {"LISTEN_PID": str(os.getppid()), "LISTEN_FDS": "1"}
         self.assertEqual(inherited(others), Inherited())
         self.assertEqual(others["LISTEN_FDS"], "1")
+
+    def test_taken_by_twisted(self) -> None:
+        """What Twisted took when its endpoints were imported before us is found there, once."""
+        descriptor = self.unix()
+        environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "crawlers"}
+        self.patch(_SystemdParser, "_sddaemon", ListenFDs.fromEnvironment(environ, descriptor))
+        found = inherited(environ)
+        assert found.crawlers is not None
+        self.addCleanup(found.crawlers.close)
+        self.assertEqual(found.crawlers.fileno(), descriptor)
+        self.assertEqual(environ, {})
+        self.assertEqual(inherited(environ), Inherited())
 
     def test_misfits(self) -> None:
         """What a node can't serve is refused, each with what would do."""

@@ -78,11 +78,15 @@ VALUES: dict[str, tuple[str, object, list[str]]] = {
     ),
     "COPILOT_HTTP_HOST": ("::1", "::1", ["example.org", "300.1.1.1"]),
     "COPILOT_HTTP_PORT": ("0", 0, ["65536", "http"]),
-    "COPILOT_HTTP_TOKEN": (SECRET, SECRET, [f"{SECRET} {SECRET}", f"{SECRET}é"]),
+    "COPILOT_HTTP_TOKEN": (SECRET, SECRET, [f"{SECRET} {SECRET}", f"{SECRET}é", SECRET * 800]),
     "COPILOT_CRAWLER_TOKEN": ("", None, [SECRET]),
     "COPILOT_CRAWLER_UIDS": ("", (), ["1000", "root"]),
     "COPILOT_SECRET_KEY": (f"{KEY}, {KEY}", (KEY, KEY), [SECRET, f"{KEY},{SECRET}", "A" * 44, ","]),
-    "COPILOT_STATE_DIR": ("~/state", Path("/home/someone/state"), ["relative"]),
+    "COPILOT_STATE_DIR": (
+        "~/state",
+        Path("/home/someone/state"),
+        ["relative", f"/{'a/' * 450}b", f"/{'a' * 256}", "/a\nb"],
+    ),
     "DEBUG": (
         "express:*, socket:wire websocket:x,socket:*",
         ("socket:wire", "socket:*"),
@@ -299,6 +303,11 @@ class LoadTests(SynchronousTestCase):
             self.assertEqual(str(error), told)
             config = load({**HOME, name: SECRET}, NONE, NONE, uid=1000)
             self.assertEqual(config.warnings, (told.replace(".env.development", "environment"),))
+        for name, nearest in (("DATABASE_URLL", "DATABASE_URL"), ("socket_path", "SOCKET_PATH")):
+            for environ, dotenv in (({**HOME, name: "x"}, NONE), (HOME, {name: "x"})):
+                [warning] = load(environ, dotenv, NONE, uid=1000).warnings
+                self.assertIn(f"is no variable of copilot-socket: is {nearest} meant?", warning)
+        self.assertEqual(load(HOME, {"GITLAB_URLS": "x", "GITLAB_URL": "https://x"}, NONE, uid=1000).warnings, ())
         known = {"SOCKET_DATABASE_CONNECTION_POOL": "5", "COPILOT_ENV": "test", "NODE_ENV": "x", "GITLAB_X": "x"}
         self.assertEqual(load(HOME, known, NONE, uid=1000).warnings, ())
 
@@ -328,6 +337,10 @@ class LoadTests(SynchronousTestCase):
             ({**HOME, "COPILOT_STATE_DIR": "/mine"}, 0, "/mine"),
         ):
             self.assertEqual(load(environ, NONE, NONE, uid=uid).state_dir, Path(expected))
+        [fault] = faults_of({"XDG_STATE_HOME": "/" + "x" * 900})
+        self.assertRegex(
+            str(fault), r"^COPILOT_STATE_DIR is '/x*/copilot-socket' \(default\): allowed is an absolute"
+        )
 
     def test_secrets_are_masked(self) -> None:
         """Neither the configuration's repr nor its description shows a secret."""

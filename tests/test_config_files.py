@@ -44,6 +44,12 @@ class DotenvTests(FilesTestCase):
         assert error.usable is not None
         self.assertEqual(error.usable.lease, 1.0)
 
+    def test_a_pipe(self) -> None:
+        """A named pipe to which nobody writes is an empty file, and nothing to wait for."""
+        self.use()
+        os.mkfifo(self.dotenv, 0o600)
+        self.assertEqual(from_environment(directory=self.directory).lease, 30.0)
+
     def test_whose_file(self) -> None:
         """A file that somebody else can have written is not read, and that is a fault."""
         self.use()

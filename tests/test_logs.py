@@ -441,6 +441,13 @@ class DestinationTests(SynchronousTestCase):
             "allowed is a file that can be written to (Is a directory)",
         )
 
+    def test_a_pipe_that_nobody_reads(self) -> None:
+        """A named pipe is opened without waiting for its reader: without one it is a fault, as other files are."""
+        pipe = self.directory / "pipe"
+        os.mkfifo(pipe)
+        faults = self.assertRaises(ConfigFaults, Destination().open, self.config(SOCKET_LOG_FILE=str(pipe)))
+        self.assertIn("allowed is a file that can be written to (No such device or address)", str(faults))
+
     def test_closed_standard_output(self) -> None:
         """A process without standard output does not take another file for it."""
         self.patch(os.sys, "__stdout__", None)  # type: ignore[attr-defined]

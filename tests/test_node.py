@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.config import VARIABLES, Config, load
 from copilot_socket.node import Node
+from copilot_socket.periodic import periodic_tasks
 
 ENDS: dict[str, dict[str, str]] = {
     "SOCKET_HEARTBEAT_INTERVAL=3600000": {"SOCKET_HEARTBEAT_TIMEOUT": "86400000"},
@@ -45,6 +46,6 @@ class EndsTests(SynchronousTestCase):
         for end, config in ends():
             reactor: Any = Clock()
             node = Node(config, "postgresql://nowhere/", reactor)
-            for task in node._tasks():
+            for task in periodic_tasks(config, node._workers()):
                 self.assertGreaterEqual(task.interval, SHORTEST.get(task.name, 0.1), f"{end}: {task.name}")
             self.assertEqual(reactor.getDelayedCalls(), [], end)

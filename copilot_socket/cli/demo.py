@@ -35,7 +35,8 @@ def run(args: Namespace) -> int:
     console = Console(file=cast(TextIO, standard_output))
     display = Silence() if args.json else for_console(console)
     options = Options(groups=args.groups, size=args.size, seed=args.seed, keep=args.keep)
-    signal.signal(signal.SIGTERM, _leave)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
     try:
         outcome = play(options, display, os.environ)
     except DemoFailed as error:
@@ -57,6 +58,7 @@ def _tell(console: Console, outcome: Outcome) -> None:
     _say(console, f"{completed} jobs completed ({done}); tokens refreshed: {outcome.refreshes}; {seconds} in all")
     if outcome.directory:
         _say(console, f"Everything is in {outcome.directory}")
+    _say(console, "A node of your own: copilot-socket run; its first account and jobs: copilot-socket seed")
     standard_output.flush()
     for fault in outcome.faults():
         complain(fault)

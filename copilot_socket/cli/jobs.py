@@ -133,8 +133,8 @@ def _submitted(answer: Any) -> list[str]:
 def _listed(answer: Any) -> list[str]:
     if not answer["jobs"]:
         return [
-            "No jobs to list. Put one in: copilot-socket jobs submit ACCOUNT COMMAND [PATH]; "
-            "a first account and its jobs: copilot-socket seed"
+            "No jobs to list. A first account and its jobs: copilot-socket seed; "
+            "further jobs: copilot-socket jobs submit ACCOUNT COMMAND [PATH]"
         ]
     rows = [[cell(job[name]) for name in _SHOWN] for job in answer["jobs"]]
     return table([list(_SHOWN), *rows]) + ([f"more: --cursor {answer['next']}"] if answer["next"] else [])

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 import attrs
 
-from copilot_socket import __version__
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.output import (
     NobodyReads,
+    Parser,
+    ShowVersion,
     Unwritable,
     abandon,
     add_json_option,
@@ -28,14 +29,15 @@ _INTERRUPTED = 130  # as a shell has it: 128 + SIGINT
 
 @attrs.frozen
 class Command:
-    """Where a command is, and what it is good for."""
+    """Where a command is, and what it is good for. Its answer goes to standard output, if there is one."""
 
     module: str
     help: str
+    answers: bool = True
 
 
 COMMANDS: dict[str, Command] = {
-    "run": Command("copilot_socket.cli.run", "run a node in the foreground"),
+    "run": Command("copilot_socket.cli.run", "run a node in the foreground", answers=False),
     "check": Command("copilot_socket.cli.check", "look at configuration, database and socket directory"),
     "migrate": Command("copilot_socket.cli.migrate", "bring the database's tables up to date"),
     "seed": Command("copilot_socket.cli.seed", "store a first account and its first jobs"),
@@ -53,12 +55,12 @@ COMMANDS: dict[str, Command] = {
 
 def parser_for(argv: Sequence[str]) -> ArgumentParser:
     """The parser for this command line: every command is listed, only the one that is named is imported."""
-    parser = ArgumentParser(
+    parser = Parser(
         prog="copilot-socket",
         description="The job server for GitLab crawlers.",
         epilog="Each command has a --help with examples. `twistd -n copilot-socket` runs a node too.",
     )
-    parser.add_argument("--version", action="version", version=f"copilot-socket {__version__}")
+    parser.add_argument("--version", action=ShowVersion, nargs=0, help="show the version and exit")
     parser.set_defaults(json=False)
     add_json_option(parser)
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -94,8 +96,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _command(words: Sequence[str]) -> int:
     args = parser_for(words).parse_args(words)
+    command = COMMANDS[args.command]
+    if command.answers:
+        standard_output.require()
     try:
-        return int(importlib.import_module(COMMANDS[args.command].module).run(args))
+        return int(importlib.import_module(command.module).run(args))
     except Unwritable:
         raise
     except Exception as error:

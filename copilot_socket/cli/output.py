@@ -1,16 +1,18 @@
 """What the command says: to people in lines, to programs in JSON. The only place that writes."""
 
 import contextlib
+import io
 import json
 import os
 import select
 import signal
 import sys
 import threading
-from argparse import SUPPRESS, ArgumentParser
+from argparse import SUPPRESS, Action, ArgumentParser
 from collections.abc import Sequence
 from typing import Any, TextIO
 
+from copilot_socket import __version__
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.core.printing import printable
 
@@ -28,8 +30,7 @@ class StandardOutput:
 
     def write(self, text: str) -> int:
         """Raises :class:`Unwritable` or :class:`NobodyReads`."""
-        if sys.stdout is None:
-            raise Unwritable("standard output is closed")
+        self.require()
         with _explained():
             return sys.stdout.write(text)
 
@@ -38,6 +39,11 @@ class StandardOutput:
         if sys.stdout is not None:
             with _explained():
                 sys.stdout.flush()
+
+    def require(self) -> None:
+        """Raises :class:`Unwritable` if it is closed: a command that can't answer should do nothing."""
+        if sys.stdout is None:
+            raise Unwritable("standard output is closed")
 
     def isatty(self) -> bool:
         """Whether it is a terminal."""
@@ -88,10 +94,17 @@ def emit_line(answer: Any) -> None:
 
 
 def write_anything() -> None:
-    """Have characters that a stream's encoding does not know written out, instead of failing on them."""
+    """Have characters that a stream's encoding does not know written out, instead of failing on them.
+
+    And have everything written, or an error raised: with PYTHONUNBUFFERED what a short write leaves would be dropped.
+    """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    raw = getattr(sys.stdout, "buffer", None)
+    if isinstance(raw, io.RawIOBase):
+        buffered: Any = io.BufferedWriter(raw)
+        sys.stdout = io.TextIOWrapper(buffered, sys.stdout.encoding, "backslashreplace", line_buffering=True)
 
 
 def abandon(stream: TextIO | None) -> None:
@@ -119,6 +132,26 @@ def end_with_reader() -> None:
         main = threading.main_thread().ident or 0
         signal.signal(signal.SIGUSR1, gone)
         threading.Thread(target=watch, daemon=True).start()
+
+
+class Parser(ArgumentParser):
+    """A parser whose help is written like any other answer; argparse's own ignores that it can't be written.
+
+    Its subparsers are of this class, too.
+    """
+
+    def print_help(self, file: Any = None) -> None:
+        """Write the help. Raises :class:`Unwritable` or :class:`NobodyReads`."""
+        (file or standard_output).write(self.format_help())
+
+
+class ShowVersion(Action):
+    """The action of `--version`. Raises the same."""
+
+    def __call__(self, parser: ArgumentParser, *_: Any) -> None:
+        """Write the version, and exit."""
+        say(f"copilot-socket {__version__}")
+        parser.exit()
 
 
 def add_json_option(parser: ArgumentParser) -> None:

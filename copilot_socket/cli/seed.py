@@ -1,17 +1,16 @@
 """`copilot-socket seed`: the first account and its first jobs, straight into the database; safe to repeat.
 
-Tokens come from the environment only: a command line is there for all of the machine to see.
+Tokens are no options: a command line is there for all of the machine to see.
 """
 
-import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.offline import ready_database, vault
-from copilot_socket.cli.options import add_config_options, add_examples, config_from
+from copilot_socket.cli.options import add_config_options, add_examples, config_from, options_given
 from copilot_socket.cli.output import add_json_option, emit, say
-from copilot_socket.config import Config
+from copilot_socket.config import Config, further_variables
 from copilot_socket.http.bodies import ACCOUNT
 from copilot_socket.http.fields import Field, read, text
 from copilot_socket.http.messages import Faults
@@ -26,6 +25,7 @@ OPTIONS = {
 }
 """What may be said on the command line, or else by the variable."""
 SECRETS = {"access_token": "SEED_ACCESS_TOKEN", "refresh_token": "SEED_REFRESH_TOKEN"}
+_VARIABLES = {name: variable for name, (variable, _) in OPTIONS.items()} | SECRETS
 DEMO = {
     "account_id": "demo",
     "provider": "gitlab-onprem",
@@ -53,15 +53,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.description = (
         "Store an account and its first jobs, unless they are there: an account that exists is left\n"
         "as it is, and jobs are put in only while it has none. The tokens are read from\n"
-        f"{' and '.join(SECRETS.values())}. With nothing given the account is a made-up\n"
-        "one, except in production."
+        f"{' and '.join(SECRETS.values())}, or from the files named by\n"
+        f"{' and '.join(f'{name}_FILE' for name in SECRETS.values())}. With nothing given\n"
+        "the account is a made-up one, except in production."
     )
 
 
 def run(args: Namespace) -> int:
     """Seed, and say what is new. Raises CommandError, ConfigFaults, SchemaError or EmbeddedError."""
     config = config_from(args)
-    account = _account(_given(args, os.environ) or _demo(config))
+    account = _account(_given(args) or _demo(config))
     with ready_database(config) as url:
         try:
             seeded = seed(url, account, FIRST_COMMANDS, config.retry_attempts, vault(config))
@@ -78,13 +79,11 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def _given(args: Namespace, environ: Mapping[str, str]) -> dict[str, str]:
+def _given(args: Namespace) -> dict[str, str]:
     """What was said of the account; an option beats its variable, and an empty value counts as none."""
-    texts = {
-        name: getattr(args, f"seed_{name}") or environ.get(variable, "").strip()
-        for name, (variable, _) in OPTIONS.items()
-    } | {name: environ.get(variable, "").strip() for name, variable in SECRETS.items()}
-    return {name: text for name, text in texts.items() if text}
+    options = {variable: getattr(args, f"seed_{name}") or "" for name, (variable, _) in OPTIONS.items()}
+    found = further_variables(_VARIABLES.values(), SECRETS.values(), options_given(args) | options)
+    return {name: found[variable] for name, variable in _VARIABLES.items() if variable in found}
 
 
 def _demo(config: Config) -> dict[str, str]:
@@ -99,7 +98,6 @@ def _account(given: Mapping[str, str]) -> Account:
     faults = Faults()
     values = read(dict(given), {"account_id": Field(text(255), required=True), **ACCOUNT}, "", faults)
     if faults.count:
-        variables = {name: variable for name, (variable, _) in OPTIONS.items()} | SECRETS
-        raise CommandError("\n".join(f"{variables[fault.path[1:]]} {fault.message}" for fault in faults.listed))
+        raise CommandError("\n".join(f"{_VARIABLES[fault.path[1:]]} {fault.message}" for fault in faults.listed))
     pair = {name: values[name] for name in ("access_token", "refresh_token", "token_expires_at") if name in values}
     return Account(values["account_id"], values["provider"], values["gitlab_url"], Credential(**pair))

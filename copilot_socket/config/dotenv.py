@@ -16,7 +16,7 @@ _ORIGIN = "working directory"
 def read_dotenv(path: Path) -> tuple[dict[str, str], Sequence[Fault]]:
     """The file's variables, and what is wrong with it; neither where there is no file."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_at_once) as file:
             why = distrusted(path.parent.stat(), "its directory") or distrusted(os.fstat(file.fileno()), "it")
             if why is not None:
                 return {}, [_fault(path, f"{path.name} in {path.parent} is not read: {why}")]
@@ -28,6 +28,11 @@ def read_dotenv(path: Path) -> tuple[dict[str, str], Sequence[Fault]]:
     except OSError as error:
         return {}, [_fault(path, f"{path.name} in {path.parent} can't be read: {error.strerror}")]
     return _parse(path, text)
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without waiting for whoever may write to a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def distrusted(status: os.stat_result, what: str) -> str | None:

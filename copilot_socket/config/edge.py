@@ -2,15 +2,28 @@
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
+import attrs
+
 from copilot_socket.config.dotenv import read_dotenv
-from copilot_socket.config.loading import Layer, environment_name, load_layers
-from copilot_socket.config.model import Config
+from copilot_socket.config.loading import Layer, environment_name, first, load_layers
+from copilot_socket.config.model import Config, ConfigFaults, Fault
 from copilot_socket.config.secret_files import DIRECTORY, SecretFiles
+from copilot_socket.config.table import SECRETS
 
 _NO_OVERRIDES: Mapping[str, str] = {}
+
+
+@attrs.frozen
+class _Found:
+    """Where variables may be set, the strongest first, and what is wrong with the files among these."""
+
+    environment: str
+    environ: Mapping[str, str]
+    layers: tuple[Layer, ...]
+    faults: tuple[Fault, ...]
 
 
 def from_environment(overrides: Mapping[str, str] = _NO_OVERRIDES, *, directory: Path | None = None) -> Config:
@@ -18,6 +31,24 @@ def from_environment(overrides: Mapping[str, str] = _NO_OVERRIDES, *, directory:
     directory), the files that these name, systemd's credentials, and `overrides` (options of the command line, by
     variable name). Raises ConfigFaults.
     """
+    found = _find(overrides, SECRETS, directory)
+    return load_layers(found.layers, found.environment, found.environ, uid=os.geteuid(), faults=found.faults)
+
+
+def further_variables(
+    names: Collection[str], secrets: Collection[str], overrides: Mapping[str, str]
+) -> dict[str, str]:
+    """Variables of a single command, which are no part of the configuration: those of *names* that are set anywhere.
+
+    They are looked for in the same places; those that are among *secrets* may be in files. Raises ConfigFaults.
+    """
+    found = _find(overrides, secrets, None)
+    if found.faults:
+        raise ConfigFaults(found.faults)
+    return {name: text for name in names if (text := first(found.layers, name))}
+
+
+def _find(overrides: Mapping[str, str], secrets: Collection[str], directory: Path | None) -> _Found:
     environ = dict(os.environ)
     with contextlib.suppress(RuntimeError):  # a user without an entry in the user database
         environ.setdefault("HOME", str(Path("~").expanduser()))
@@ -25,7 +56,7 @@ def from_environment(overrides: Mapping[str, str] = _NO_OVERRIDES, *, directory:
     name = f".env.{environment}"
     dotenv, faults = read_dotenv((directory or _working_directory()) / name)
     given = environ.get(DIRECTORY, "").strip()
-    files = SecretFiles(Path(given) if given else None)
+    files = SecretFiles(Path(given) if given else None, secrets)
     layers = (
         Layer("option", overrides),
         Layer("environment", environ, foreign_names=True),
@@ -34,7 +65,7 @@ def from_environment(overrides: Mapping[str, str] = _NO_OVERRIDES, *, directory:
         Layer(name, dotenv),
         Layer(f"a file that {name} names", files.named_in(dotenv, name)),
     )
-    return load_layers(layers, environment, environ, uid=os.geteuid(), faults=(*faults, *files.faults))
+    return _Found(environment, environ, layers, (*faults, *files.faults))
 
 
 def _working_directory() -> Path:

@@ -2,13 +2,14 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from copilot_socket.config.model import MASK, Config, ConfigFaults, Fault, Setting, holds_password, masked_url
-from copilot_socket.config.table import BY_NAME, ENVIRONMENT, VARIABLES, Variable
+from copilot_socket.config.table import BY_NAME, ENVIRONMENT, VARIABLES
+from copilot_socket.config.variable import Variable
 
 OPTION = "option"
 PREFIXES = ("SOCKET_", "COPILOT_")
@@ -43,13 +44,11 @@ class _Layers:
     layers: Sequence[Layer]
 
     def find(self, name: str) -> _Given | None:
-        return next(self._all(name), None)
-
-    def _all(self, name: str) -> Iterator[_Given]:
         for layer in self.layers:
             text = layer.values.get(name, "").strip()
             if text:
-                yield _Given(name, text, layer.origin)
+                return _Given(name, text, layer.origin)
+        return None
 
     def find_either(self, name: str, synonym: str) -> tuple[_Given | None, _Given | None]:
         """The value in the strongest layer that has one, and what contradicts it in that same layer."""
@@ -84,9 +83,8 @@ class _Loader:
         if given is not None:
             given = self._accept(variable, given, default)
         if given is None and default:
-            given = _Given(variable.name, default, "default")
-            self.values[variable.field] = variable.parser.parse(default)
-        elif given is None:
+            given = self._accept(variable, _Given(variable.name, default, "default"), default)
+        if given is None:
             self.values[variable.field] = () if variable.field in _LISTS else None
         self._texts[variable.name] = given.text if given else ""
         self.settings.append(_shown(variable, given))
@@ -172,15 +170,18 @@ class _Loader:
     def look_for_unknown_names(self) -> None:
         """What looks like a variable of ours and is none is a fault, or a warning where it may be somebody else's."""
         for layer in self._layers.layers:
-            for name in layer.values:
-                if name.startswith(PREFIXES) and name not in _KNOWN:
-                    nearest = difflib.get_close_matches(name, _KNOWN, 1, cutoff=0.8)
-                    text = f"{name} ({layer.origin}) is no variable of copilot-socket"
-                    text += f": is {nearest[0]} meant?" if nearest else ""
-                    if layer.foreign_names:
-                        self.warnings.append(text)
-                    else:
-                        self.faults.append(Fault(name, "", "", layer.origin, text=text, remedy=f"remove {name}"))
+            for name in sorted(layer.values.keys() - _KNOWN):
+                ours = name.startswith(PREFIXES)
+                near = difflib.get_close_matches(name.upper(), _KNOWN, 1, cutoff=0.8 if ours else 0.9)
+                nearest = near[0] if near else None
+                if not ours and (nearest is None or self._layers.find(nearest)):
+                    continue
+                text = f"{name} ({layer.origin}) is no variable of copilot-socket"
+                text += f": is {nearest} meant?" if nearest else ""
+                if layer.foreign_names or not ours:
+                    self.warnings.append(text)
+                else:
+                    self.faults.append(Fault(name, "", "", layer.origin, text=text, remedy=f"remove {name}"))
 
     def _clash(self, name: str, relation: str, other: str) -> None:
         """The fault of `name` that it is not in this `relation` to `other`."""
@@ -219,6 +220,12 @@ def _shown(variable: Variable, given: _Given | None) -> Setting:
         shown = MASK
     origin = given.origin if given.name == variable.name else f"{given.origin}, as {given.name}"
     return Setting(variable.name, shown, origin)
+
+
+def first(layers: Sequence[Layer], name: str) -> str:
+    """The value of the variable *name* in the strongest layer that has one; empty if none has."""
+    given = _Layers(layers).find(name)
+    return given.text if given else ""
 
 
 def environment_name(environ: Mapping[str, str], overrides: Mapping[str, str]) -> str:

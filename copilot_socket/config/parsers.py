@@ -11,11 +11,15 @@ import attrs
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
+LONGEST_TOKEN = 4096
+"""Characters that fit into a header of a request, here and in proxies."""
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
 _FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
 _DATABASE_URL = re.compile(r"postgres(ql)?://([^@/?]*@)?[^@/?]*(/[^@/?]*(\?.*)?|\?[^@]*)?", re.DOTALL)
 _SOCKET_PATH_BYTES = 107  # sun_path holds 108 with its closing zero
+_PATH_BYTES = 900  # PostgreSQL's paths hold 1024, those of files below included; its files have a path a line
+_NAME_BYTES = 255  # NAME_MAX
 _OWNER_READS_AND_WRITES = 0o600
 PARTS = ("wire", "handlers", "store", "http")
 """The parts of the package whose debug lines DEBUG can ask for."""
@@ -90,7 +94,9 @@ def _parse_socket_path(text: str) -> str:
 
 def _parse_absolute_path(text: str) -> Path:
     path = Path(text)
-    if not path.is_absolute():
+    if not path.is_absolute() or not text.isprintable():
+        raise ValueError(text)
+    if len(os.fsencode(path)) > _PATH_BYTES or any(len(os.fsencode(name)) > _NAME_BYTES for name in path.parts):
         raise ValueError(text)
     return path
 
@@ -128,7 +134,7 @@ def _parse_host(text: str) -> str:
 
 
 def _parse_token(text: str) -> str:
-    if not re.fullmatch(r"[!-~]+", text, re.ASCII):
+    if len(text) > LONGEST_TOKEN or not re.fullmatch(r"[!-~]+", text, re.ASCII):
         raise ValueError("token")
     return text
 
@@ -182,7 +188,10 @@ mode = Parser("an octal mode that lets its owner read and write, such as 660", _
 socket_path = Parser(
     f"an absolute path of at most {_SOCKET_PATH_BYTES} bytes that does not end in /", _parse_socket_path
 )
-absolute_path = Parser("an absolute path", _parse_absolute_path)
+absolute_path = Parser(
+    f"an absolute path of at most {_PATH_BYTES} bytes ({_NAME_BYTES} a name), without control characters",
+    _parse_absolute_path,
+)
 path = Parser("a path", _parse_path)
 log_file = Parser("a path, or - for standard output", _parse_log_file)
 database_url = Parser(
@@ -190,7 +199,7 @@ database_url = Parser(
     _parse_database_url,
 )
 host = Parser("an IP address or localhost", _parse_host)
-token = Parser("visible ASCII characters without spaces", _parse_token)
+token = Parser(f"1 to {LONGEST_TOKEN} visible ASCII characters without spaces", _parse_token)
 text = Parser("any text", str)
 secret_keys = Parser("Fernet keys as `copilot-socket keys new` makes them, separated by commas", _parse_secret_keys)
 uids = Parser("user ids separated by commas", _parse_uids)

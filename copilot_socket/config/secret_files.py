@@ -2,13 +2,12 @@
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import attrs
 
 from copilot_socket.config.model import Fault
-from copilot_socket.config.table import SECRETS
 
 SUFFIX = "_FILE"
 DIRECTORY = "CREDENTIALS_DIRECTORY"
@@ -20,12 +19,14 @@ class SecretFiles:
     """Secrets by variable, and what is wrong with their files. *credentials* is a directory, or None."""
 
     credentials: Path | None
+    secrets: Collection[str]
+    """The variables that may be given as files."""
     faults: list[Fault] = attrs.field(factory=list)
 
     def named_in(self, values: Mapping[str, str], origin: str) -> dict[str, str]:
         """The secrets whose files *values* names. A relative path is one in the directory of credentials, if any."""
         found = {}
-        for name in SECRETS:
+        for name in self.secrets:
             variable = name + SUFFIX
             given = values.get(variable, "").strip()
             if not given:
@@ -47,7 +48,7 @@ class SecretFiles:
             reason = f"a directory that can be read ({error.strerror})"
             self._fault(DIRECTORY, str(self.credentials), reason, "environment")
             return {}
-        return {name: self._read(name, files[name], DIRECTORY) for name in SECRETS if name in files}
+        return {name: self._read(name, files[name], DIRECTORY) for name in self.secrets if name in files}
 
     def _read(self, variable: str, path: Path, origin: str) -> str:
         """What is in the file, without space around it; empty, with a fault, when it will not do."""

@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 
-import attrs
-
 from copilot_socket.config import parsers
-from copilot_socket.config.parsers import Parser
+from copilot_socket.config.variable import Variable
 
 ENVIRONMENTS = ("development", "production", "test")
 
@@ -13,39 +11,6 @@ _SECOND = 1000
 _HOUR = 3600 * _SECOND
 _DAY = 24 * _HOUR
 _TEN_YEARS = 3650 * _DAY
-
-
-@attrs.frozen
-class Variable:
-    """One row.
-
-    `field` is the attribute of Config. Defaults are texts, parsed like any value; "" is none; `production`
-    None means the same as `default`; a default in angle brackets is computed in `loading`. `or_else` names a
-    variable that counts when this one is set nowhere; `synonym` one that says the same and must not differ.
-    `acted_on` False refuses everything but the default.
-    """
-
-    name: str
-    field: str
-    parser: Parser
-    default: str
-    production: str | None = None
-    help: str = attrs.field(kw_only=True)
-    secret: bool = False
-    acted_on: bool = True
-    or_else: str | None = None
-    synonym: str | None = None
-
-    def default_in(self, environment: str) -> str:
-        """The default's text in `environment`; "" when there is none."""
-        if environment == "production" and self.production is not None:
-            return self.production
-        return self.default
-
-    @property
-    def option(self) -> str:
-        """The command-line option without its dashes: `socket-path`."""
-        return self.name.lower().replace("_", "-")
 
 
 V = Variable
@@ -345,22 +310,3 @@ VARIABLES: tuple[Variable, ...] = (
 BY_NAME: Mapping[str, Variable] = {variable.name: variable for variable in VARIABLES}
 SECRETS: tuple[str, ...] = tuple(variable.name for variable in VARIABLES if variable.secret)
 """Those that may be given as files, too: NAME_FILE."""
-_NOT_ALL_SECRET = "DATABASE_URL"
-
-
-@attrs.frozen
-class Option:
-    """A command-line option for a variable: `name` without dashes, `variable` for `load`'s overrides."""
-
-    name: str
-    variable: str
-    help: str
-
-
-def option_names() -> tuple[Option, ...]:
-    """One option for each variable but the secrets, in the table's order: a command line is there for all to see."""
-    return tuple(
-        Option(variable.option, variable.name, variable.help)
-        for variable in VARIABLES
-        if not variable.secret or variable.name == _NOT_ALL_SECRET
-    )

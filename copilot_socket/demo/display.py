@@ -84,7 +84,10 @@ class Pictures(Silence):
     """A picture that changes in place, with the happenings above it."""
 
     def __init__(self, console: Console) -> None:
-        self._live = Live(console=console, auto_refresh=False, transient=True)
+        # Redirected, standard output would lead back to the console, which writes there: without end.
+        self._live = Live(
+            console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+        )
 
     def __enter__(self) -> Self:
         """Begin."""

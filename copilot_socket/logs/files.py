@@ -74,7 +74,9 @@ class LogFile(Output):
         os.close(self._fd)
 
     def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY, _MODE)
+        # A pipe that nobody reads is an error; one that is read too slowly costs lines.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_NONBLOCK
+        return os.open(self._path, flags, _MODE)
 
 
 def standard_output() -> Output:

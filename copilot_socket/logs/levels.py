@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from twisted.logger import LogLevel, LogLevelFilterPredicate
+from twisted.logger import LogEvent, LogLevel, LogLevelFilterPredicate, PredicateResult
 
 from copilot_socket.config.parsers import PARTS
 
@@ -18,13 +18,23 @@ _OPENED_BY = {
 """
 
 
+class _Predicate(LogLevelFilterPredicate):
+    """Drops Twisted's line about a plugin cache that it can't write, which needs nobody's attention."""
+
+    def __call__(self, event: LogEvent) -> Any:
+        """Whether *event* is written."""
+        if str(event.get("format", "")).startswith("Unable to write to plugin cache"):
+            return PredicateResult.no
+        return super().__call__(event)
+
+
 class Levels:
     """Lines of *level* and above, and all lines of the namespaces in *debug* (``socket:*``, ``socket:wire``, …)."""
 
     def __init__(self, level: str, debug: Iterable[str] = ()) -> None:
         names = frozenset(debug)
         # What Twisted has to inform of (ports, factories, its own start) the node says in its own words.
-        self.predicate = LogLevelFilterPredicate(LogLevel.warn if level == "info" else _LEVELS[level])
+        self.predicate = _Predicate(LogLevel.warn if level == "info" else _LEVELS[level])
         for namespace, opened_by in _OPENED_BY.items():
             opened = not names.isdisjoint(opened_by)
             self.predicate.setLogLevelForNamespace(namespace, LogLevel.debug if opened else _LEVELS[level])

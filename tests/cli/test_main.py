@@ -10,6 +10,7 @@ from cryptography.fernet import Fernet
 
 from copilot_socket.cli import main as main_module
 from copilot_socket.cli.errors import CommandError
+from copilot_socket.cli.output import Parser
 from tests.cli.support import CommandTestCase
 
 
@@ -55,6 +56,14 @@ class MainTests(CommandTestCase):
                 self.assertTrue(" ".join(words).startswith(name.split()[0]))
                 if "--help" not in words:
                     main_module.parser_for(words).parse_args(words)
+
+    def test_help_of_every_parser_is_written(self) -> None:
+        """No command has a parser of argparse's own, which would ignore that its help can't be written."""
+        pending = [main_module.parser_for([name]) for name in main_module.COMMANDS]
+        while pending:
+            parser = pending.pop()
+            self.assertIsInstance(parser, Parser, parser.prog)
+            pending += _subparsers(parser).values()
 
     def test_wrong_command_lines(self) -> None:
         """No command, an unknown one, or an unknown option is status 2, with the usage."""

@@ -45,7 +45,8 @@ class ShellTestCase(SynchronousTestCase):
     def shell(self, line: str, environ: Mapping[str, str] = os.environ) -> Told:
         """Run *line*, in which `copilot-socket` is ours; its first program's exit status is told."""
         path = f"{Path(beside_python('copilot-socket')).parent}:/usr/bin:/bin"
-        kept = {name: environ[name] for name in ("LANG", "LC_ALL", "PYTHONIOENCODING") if name in environ}
+        known = ("LANG", "LC_ALL", "PYTHONIOENCODING", "PYTHONUNBUFFERED")
+        kept = {name: environ[name] for name in known if name in environ}
         script = f"{line}; echo ${{PIPESTATUS[0]}} >&2"
         return Told(
             subprocess.run(
@@ -91,16 +92,33 @@ class UnwritableTests(ShellTestCase):
     """Standard output that takes nothing."""
 
     def test_full_or_closed(self) -> None:
-        """One line says why, and the exit status is 1, for people, for programs and for help."""
-        for command in ("keys new", "keys new --json", "--help", "keys new --help", "--version"):
-            told = self.shell(f"copilot-socket {command} >/dev/full")
-            self.assertEqual(told.status, 1, command)
-            self.assertEqual(
-                told.errors, ["copilot-socket: can't write to standard output: No space left on device"], command
-            )
-        for command in ("keys new", "keys new --json"):
-            told = self.shell(f"copilot-socket {command} >&-")
+        """One line says why, and the exit status is 1, for answers and for help, buffered or not."""
+        for command in ("keys new", "keys new --json", "--help", "keys --help", "keys new --help", "--version"):
+            for redirection, said in (
+                (">/dev/full", "can't write to standard output: No space left on device"),
+                (">&-", "standard output is closed"),
+            ):
+                for environ in ({}, {"PYTHONUNBUFFERED": "1"}):
+                    told = self.shell(f"copilot-socket {command} {redirection}", environ)
+                    line = f"{command} {redirection} {environ}"
+                    self.assertEqual((told.status, told.errors), (1, [f"copilot-socket: {said}"]), line)
+
+    def test_closed_beforehand(self) -> None:
+        """Where standard output is closed, no command does anything: a node is not even asked."""
+        for command in ("tail", "jobs list", "jobs submit demo issues a/b"):
+            told = self.shell(f"copilot-socket {command} --url $URL >&-")
             self.assertEqual((told.status, told.errors), (1, ["copilot-socket: standard output is closed"]), command)
+        self.assertEqual(self.asked, [])
+
+    def test_help_that_nobody_reads(self) -> None:
+        """Where the reader has gone before the help is written, the exit status is 1, and nothing is said."""
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, writer)
+        os.close(reader)
+        for command in ("--help", "keys new --help", "--version"):
+            line = [beside_python("copilot-socket"), *command.split()]
+            told = subprocess.run(line, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+            self.assertEqual((told.returncode, told.stderr), (1, b""), command)
 
     def test_errors_that_cannot_be_told(self) -> None:
         """Where standard error can't be written to either, there is still the exit status."""
@@ -114,9 +132,10 @@ class UnwritableTests(ShellTestCase):
         jobs = [dict.fromkeys(_JOB, "x" * 200) for _ in range(2000)]
         self.documents["/api/v1/jobs"] = (200, {}, _json({"jobs": jobs, "next": None}))
         for option in ("", "--json"):
-            told = self.shell(f"copilot-socket jobs list --url $URL {option} | head -1")
-            self.assertEqual((told.status, told.errors), (1, []))
-            self.assertEqual(len(told.output.splitlines()), 1)
+            for environ in ({}, {"PYTHONUNBUFFERED": "1"}):
+                told = self.shell(f"copilot-socket jobs list --url $URL {option} | head -1", environ)
+                self.assertEqual((told.status, told.errors), (1, []), f"{option} {environ}")
+                self.assertEqual(len(told.output.splitlines()), 1)
 
     def test_tail_ends_with_its_reader(self) -> None:
         """`tail | head -1` ends after its line, without another event, in the foreground and in the background."""

@@ -10,11 +10,8 @@ from tests.support.server import NodeTestCase, ServerProcess, beside_python, get
 class RunTests(NodeTestCase):
     """A node without a twistd on the path."""
 
-    async def test_a_node(self) -> None:
-        """The node runs, with options that beat the environment, and its end is the command's end."""
-        server: ServerProcess = self.process(COPILOT_HTTP_PORT="1")
-        port = str(server.port)
-        arguments = [beside_python("copilot-socket"), "run", "--copilot-http-port", port]
+    async def assert_runs(self, server: ServerProcess, arguments: list[str]) -> None:
+        """A node started by *arguments* becomes ready on the port of *server*, and ends well."""
         program, process = run_program(arguments, server.environ, server.directory)
         self.addCleanup(lambda: process.signalProcess("KILL") if program.running else None)
 
@@ -24,6 +21,20 @@ class RunTests(NodeTestCase):
         await until(ready, "the node is ready", 20.0)
         process.signalProcess(signal.SIGTERM)
         self.assertEqual(await program.ended, 0, program.err)
+
+    async def test_a_node(self) -> None:
+        """The node runs, with options that beat the environment, and its end is the command's end."""
+        server = self.process(COPILOT_HTTP_PORT="1")
+        await self.assert_runs(
+            server, [beside_python("copilot-socket"), "run", "--copilot-http-port", str(server.port)]
+        )
+
+    async def test_closed_standard_output(self) -> None:
+        """A node that logs to a file needs no standard output."""
+        server = self.process()
+        server.environ["SOCKET_LOG_FILE"] = str(server.directory / "log")
+        await self.assert_runs(server, ["/bin/sh", "-c", 'exec "$0" run >&-', beside_python("copilot-socket")])
+        self.assertIn("Stopped", (server.directory / "log").read_text())
 
     async def test_faults(self) -> None:
         """A faulty option is told by its variable, with status 1."""

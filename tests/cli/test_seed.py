@@ -1,5 +1,7 @@
 """`copilot-socket seed`."""
 
+from pathlib import Path
+
 from cryptography.fernet import Fernet
 
 from copilot_socket.core.vault import Vault
@@ -73,6 +75,50 @@ class SeedTests(CommandTestCase, SynchronousDatabaseTestCase):
         self.assertEqual([vault.decrypt(str(each)) for each in (access, refresh)], ["hush-hush", "hush-again"])
         self.assertNotIn("hush", f"{outcome.output}{access}{refresh}")
         self.assertEqual(self.query("SELECT DISTINCT max_attempts FROM jobs"), [(7,)])
+
+    def test_tokens_in_files(self) -> None:
+        """Each token may be in a file that its variable with _FILE names, or in one of systemd's credentials."""
+        key = Fernet.generate_key().decode()
+        self.give_account()
+        del self.environ["SEED_ACCESS_TOKEN"], self.environ["SEED_REFRESH_TOKEN"]
+        Path("access").write_text("hush-hush\n")
+        Path("seed-refresh-token").write_text("hush-again\n")
+        self.environ |= {"COPILOT_SECRET_KEY": key, "SEED_ACCESS_TOKEN_FILE": str(Path("access").absolute())}
+        self.environ["CREDENTIALS_DIRECTORY"] = str(Path.cwd())
+        outcome = self.run_command("seed")
+        self.assertEqual((outcome.status, outcome.errors), (0, ""))
+        [tokens] = self.query("SELECT access_token, refresh_token FROM accounts")
+        self.assertEqual([Vault([key]).decrypt(str(each)) for each in tokens], ["hush-hush", "hush-again"])
+
+    def test_the_env_file(self) -> None:
+        """Account and tokens may stand in the .env file, as settings may; the environment beats it."""
+        key = Fernet.generate_key().decode()
+        lines = ["SEED_ACCOUNT_ID=me", "SEED_PROVIDER=gitlab-cloud", "SEED_GITLAB_URL=https://gitlab.com"]
+        Path(".env.development").write_text(
+            "\n".join([*lines, "SEED_ACCESS_TOKEN=hush", f"COPILOT_SECRET_KEY={key}"])
+        )
+        self.environ["SEED_ACCOUNT_ID"] = "you"
+        self.assertEqual(self.run_command("seed", "--json").answer["account"], "you")
+        [(token,)] = self.query("SELECT access_token FROM accounts")
+        self.assertEqual(Vault([key]).decrypt(str(token)), "hush")
+
+    def test_files_that_will_not_do(self) -> None:
+        """All that is wrong with the files of tokens is told, by variable, without any token; nothing is stored."""
+        self.give_account()
+        del self.environ["SEED_REFRESH_TOKEN"]
+        self.environ |= {"SEED_ACCESS_TOKEN_FILE": "/dev/null", "SEED_REFRESH_TOKEN_FILE": "/nonexistent"}
+        outcome = self.run_command("seed")
+        self.assertEqual((outcome.status, outcome.output), (1, ""))
+        self.assertEqual(
+            outcome.errors.splitlines(),
+            [
+                "copilot-socket: SEED_ACCESS_TOKEN_FILE is '/dev/null' (environment): "
+                "allowed is only one of SEED_ACCESS_TOKEN and SEED_ACCESS_TOKEN_FILE",
+                "copilot-socket: SEED_REFRESH_TOKEN_FILE is '/nonexistent' (environment): "
+                "allowed is the path of a file that holds the secret (No such file or directory)",
+            ],
+        )
+        self.assertEqual(self.query("SELECT count(*)::int FROM accounts"), [(0,)])
 
     def test_faults(self) -> None:
         """Everything that is missing or wrong is told at once, by its variable, and nothing is stored."""

@@ -8,6 +8,7 @@ import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TextIO, cast
 
 from rich.console import Console
 from twisted.internet import reactor
@@ -16,10 +17,12 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from copilot_socket.cli import demo
-from copilot_socket.demo.display import Picture, draw
+from copilot_socket.cli.output import standard_output
+from copilot_socket.demo.display import Picture, Pictures, draw, for_console
+from copilot_socket.demo.outcome import Line, Outcome
 from copilot_socket.demo.stage import DemoFailed, Stage
 from tests.support.crawler import in_reactor, until
-from tests.support.server import NodeTestCase, get_json
+from tests.support.server import NodeTestCase, get_json, run_for
 
 COMMAND = (
     "import argparse, sys; from copilot_socket.cli import demo; parser = argparse.ArgumentParser(); "
@@ -146,10 +149,54 @@ class CrawlersTests(NodeTestCase):
         await crawler.hang_up()
 
 
+class TerminalTests(SynchronousTestCase):
+    """A picture that changes in place."""
+
+    def test_what_is_written(self) -> None:
+        """On a terminal everything goes to standard output, which stays what it is."""
+        out = io.StringIO()
+        self.patch(sys, "stdout", out)
+        display = for_console(Console(file=cast(TextIO, standard_output), force_terminal=True, width=120))
+        self.assertIsInstance(display, Pictures)
+        with display:
+            self.assertIs(sys.stdout, out, "what the console writes would come back to it, without end")
+            display.say("something happened")
+            display.show(Picture({"queued": 7}, [], {}, {}, 1.0))
+        self.assertEqual(out.getvalue().count("something happened"), 1)
+        self.assertRegex(out.getvalue(), r"queued \| 7")
+
+
+class TellTests(SynchronousTestCase):
+    """What is said at the end."""
+
+    def test_what_comes_next(self) -> None:
+        """After the result comes the command to go on with."""
+        out = io.StringIO()
+        self.patch(sys, "stdout", out)
+        console = Console(file=out, width=120)
+        demo._tell(console, Outcome([Line("issue", 5, 5)], None, {"completed": 1}, {"crawler-a": 1}, 1, 2.0, None))
+        *_, result, following = out.getvalue().splitlines()
+        self.assertIn("1 jobs completed (1 by crawler-a)", result)
+        self.assertRegex(following, "copilot-socket run.*copilot-socket seed")
+
+
 class WholeTests(TestCase):
     """The real thing."""
 
     timeout = 120
+
+    @in_reactor(60)
+    async def test_ended_from_outside(self) -> None:
+        """Asked to end, or left by its terminal, a demo stops all that it has started."""
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            with TemporaryDirectory() as temporary:
+                Path(temporary).chmod(0o711)  # root's embedded PostgreSQL runs as another user
+                command = [sys.executable, "-c", COMMAND, "--groups", "1"]
+                program, process = run_for(self, command, {"TMPDIR": temporary}, Path(temporary))
+                await until(lambda said=program: b"A node listens" in said.out, "it is under way", 30)
+                process.signalProcess(number)
+                self.assertEqual(await program.ended, 128 + number, program.err)
+                self.assertEqual(list(Path(temporary).iterdir()), [])
 
     def test_a_whole_performance(self) -> "Deferred[None]":
         """A small demo crawls everything, loses a crawler, goes on from the cursor, and leaves nothing behind."""

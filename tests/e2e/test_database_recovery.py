@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from copilot_socket import node as node_module
+from copilot_socket import periodic
 from copilot_socket.store import migrate
 from copilot_socket.store.embedded import EmbeddedPostgres
 from copilot_socket.store.faults import DatabaseAway
@@ -186,7 +186,7 @@ class DatabaseTests(RecoveryTestCase):
     @in_reactor()
     async def test_lost_listener(self) -> None:
         """The backend that listens, and serves claims, is terminated: it comes back by itself, and pushes go on."""
-        self.patch(node_module, "POLL", 3600.0)
+        self.patch(periodic, "POLL", 3600.0)
         node = await self.node()
         crawler = await self.greeted(node, maxJobs=5)
         crawler.say("job_request")
@@ -214,7 +214,7 @@ class DatabaseTests(RecoveryTestCase):
     @in_reactor()
     async def test_announced_while_deaf(self) -> None:
         """What was announced while the listener was away is found as soon as it is back, without a poll."""
-        self.patch(node_module, "POLL", 3600.0)
+        self.patch(periodic, "POLL", 3600.0)
         node = await self.node()
         crawler = await self.greeted(node)
         crawler.say("job_request")
@@ -232,4 +232,4 @@ class DatabaseTests(RecoveryTestCase):
         await crawler.expect("job_response")
         self.query("ALTER TABLE jobs DISABLE TRIGGER jobs_announce")
         self.add_jobs()
-        await crawler.job(patience=node_module.POLL + 1.0)
+        await crawler.job(patience=periodic.POLL + 1.0)

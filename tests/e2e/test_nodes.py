@@ -5,7 +5,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
-from copilot_socket import node as node_module
+from copilot_socket import periodic
 from tests.support.crawler import TestCrawler, in_reactor, reactor, until
 from tests.support.load import Load
 from tests.support.postgres import admin, drop_database, fresh_database
@@ -55,7 +55,7 @@ class SharingTests(NodeTestCase):
     @in_reactor()
     async def test_beaten_to_a_job(self) -> None:
         """A node that finds all it wanted locked by another's claim looks again at once, not at the next poll."""
-        self.patch(node_module, "POLL", 3600.0)
+        self.patch(periodic, "POLL", 3600.0)
         node = await self.node()
         crawler = await self.greeted(node)
         self.add_jobs(2)

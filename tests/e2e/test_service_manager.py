@@ -94,6 +94,21 @@ class ActivationTests(NodeTestCase):
         self.assertIn(f"Crawlers connect to {self.path}", server.log)
 
     @in_reactor()
+    async def test_plugins_not_cached(self) -> None:
+        """A twistd that can't cache its plugins imports all, Twisted's endpoints too: the socket is inherited."""
+        server = self.activated()
+        server.environ["SOCKET_LOG_LEVEL"] = "debug"
+        plugins = server.directory / "path" / "twisted" / "plugins"
+        (plugins / "dropin.cache").mkdir(parents=True)  # so that it can't be written
+        (plugins / "early.py").write_text("import twisted.internet.endpoints\nopen('imported', 'w').close()\n")
+        server.environ["PYTHONPATH"] = f"{Path(__file__).parents[2]}:{plugins.parents[1]}"
+        await server.start()
+        self.assertTrue((server.directory / "imported").exists())
+        await (await self.asking("early")).expect("welcome")
+        await server.stop()
+        self.assertNotIn("plugin cache", server.log)
+
+    @in_reactor()
     async def test_peer(self) -> None:
         """A plain crawler at an inherited socket is known by its process as well."""
         server = await self.activated().start()

@@ -20,6 +20,15 @@ class RemovedTests(NodeTestCase):
         _, health = await get_json(node.port, "/health/socket")
         return status, health.get("error", "")
 
+    async def displaced(self) -> tuple[InProcessNode, InProcessNode]:
+        """A node whose socket was removed, and the one that listens at that path instead."""
+        node = await self.node()
+        path = Path(node.socket_path)
+        path.unlink()
+        other = InProcessNode(self.database_url, SOCKET_PATH=str(path))
+        self.addCleanup(other.clean_up)
+        return node, await other.start()
+
     @in_reactor()
     async def test_made_anew(self) -> None:
         """The node listens there again, with its directory if need be; crawlers that are connected stay."""
@@ -41,12 +50,7 @@ class RemovedTests(NodeTestCase):
     @in_reactor()
     async def test_taken_by_another_node(self) -> None:
         """Where another node listens meanwhile, this one is not ready until that has gone; it takes nothing away."""
-        node = await self.node()
-        path = Path(node.socket_path)
-        path.unlink()
-        other = InProcessNode(self.database_url, SOCKET_PATH=str(path))
-        self.addCleanup(other.clean_up)
-        await other.start()
+        node, other = await self.displaced()
         for _ in range(2):
             node.node.ports.look()
             status, error = await self.ready(node)
@@ -61,12 +65,7 @@ class RemovedTests(NodeTestCase):
     @in_reactor()
     async def test_stop_leaves_a_successor_alone(self) -> None:
         """A stopping node does not remove the socket of another one."""
-        node = await self.node()
-        path = Path(node.socket_path)
-        path.unlink()
-        other = InProcessNode(self.database_url, SOCKET_PATH=str(path))
-        self.addCleanup(other.clean_up)
-        await other.start()
+        node, other = await self.displaced()
         await node.stop()
         await self.greeted(other)
 

@@ -168,6 +168,14 @@ class DatabaseTests(_StartTestCase):
         self.assertIn("copilot-socket migrate", said)
 
     @in_reactor()
+    async def test_no_place_for_one(self) -> None:
+        """A state directory that can't be made."""
+        server = self.process()
+        del server.environ["DATABASE_URL"]
+        server.environ["COPILOT_STATE_DIR"] = "/proc/none"
+        self.assertIn("cannot make the state directory /proc/none", await self.refused(server))
+
+    @in_reactor()
     async def test_ahead(self) -> None:
         """A schema that a newer version made."""
         execute(self.database_url, "UPDATE copilot_socket_version SET version_num = '9999_later'")

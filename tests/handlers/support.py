@@ -9,7 +9,7 @@ import psycopg2
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
 
-from copilot_socket import node as node_module
+from copilot_socket import periodic
 from copilot_socket.node import Node
 from copilot_socket.wire import factory as factory_module
 from copilot_socket.wire.peer import Peer
@@ -131,7 +131,7 @@ class NodeTestCase(DatabaseTestCase):
 
     async def node(self, *, poll: float = 3600.0, **settings: object) -> Node:
         """Start a node. *settings* are variables of the environment; it looks for work every *poll* seconds."""
-        self.patch(node_module, "POLL", poll)
+        self.patch(periodic, "POLL", poll)
         environ = {**QUIET, **{name: str(value) for name, value in settings.items()}}
         node = InProcessNode(self.database_url, **environ)
         self.addCleanup(lambda: Deferred.fromCoroutine(node.clean_up()))

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from copilot_socket.config.parsers import LONGEST_TOKEN
 from copilot_socket.http.gate import Gate, Knock, host_name
 from tests.http.harness import ACCOUNT, SiteTestCase
 
@@ -102,6 +103,17 @@ class TokenTests(SiteTestCase):
         received = await self.raw(b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
         self.assertTrue(received.startswith(b"HTTP/1.1 401 "), received)
         self.assertIn(b"WWW-Authenticate: Bearer", received)
+
+
+class LongTokenTests(SiteTestCase):
+    """The longest token that the configuration allows."""
+
+    token = "t" * LONGEST_TOKEN
+
+    async def test_token(self) -> None:
+        """It opens as well."""
+        answer = await self.get(STATS, headers={"Authorization": f"Bearer {self.token}"})
+        self.assertEqual(answer.status, 200)
 
 
 class HostTests(SynchronousTestCase):

@@ -354,10 +354,10 @@ class DirectoryTests(SynchronousTestCase):
         self.assertIn("anyone may write", str(error))
         self.assertEqual(stat.S_IMODE(shared.stat().st_mode), 0o777)
 
-    def test_state_directory_is_a_file(self) -> None:
-        """A file where the state directory should be is told as such."""
+    def test_no_state_directory(self) -> None:
+        """A file where the state directory should be, or a name that can't be one, is told as such."""
         (self.parent / "file").touch()
-        for path in (self.parent / "file", self.parent / "file" / "state"):
+        for path in (self.parent / "file", self.parent / "file" / "state", self.parent / ("x" * 256)):
             self.assertIn("COPILOT_STATE_DIR", str(self.assertRaises(EmbeddedError, EmbeddedPostgres(path).start)))
 
     def test_only_our_short_directories_are_removed(self) -> None:

@@ -1,7 +1,6 @@
 """Migrations: made-up steps for the mechanism, and our own steps once, on a real database."""
 
 import shutil
-import threading
 import uuid
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from copilot_socket.store import migrate
 from copilot_socket.store.migrate import SchemaError, SchemaState, Standing
 from tests.support.postgres import drop_database, execute, fresh_database, name_of, with_database
+from tests.support.revisions import upgraded_at_once
 
 STEP = """
 from copilot_socket.store.migrations import run_sql_beside
@@ -114,19 +114,7 @@ class MigrateTests(SynchronousTestCase):
     def test_two_at_once(self) -> None:
         """Of several that upgrade together one does it, and none fails."""
         self.add_step("0002_second", "0001_first", "SELECT pg_sleep(0.05); CREATE TABLE second ();")
-        found: list[object] = []
-
-        def upgrade() -> None:
-            try:
-                found.append(migrate.upgrade(self.url, self.directory).standing)
-            except Exception as error:  # told in the assertion
-                found.append(error)
-
-        threads = [threading.Thread(target=upgrade) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        found = upgraded_at_once(3, self.url, self.directory)
         self.assertCountEqual(found, [Standing.EMPTY, Standing.UP_TO_DATE, Standing.UP_TO_DATE])
 
     def test_out_of_reach(self) -> None:

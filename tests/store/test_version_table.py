@@ -1,6 +1,5 @@
 """Which revision a database is at: a table of our own, where there was one that others use too."""
 
-import threading
 import uuid
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,7 +16,7 @@ from tests.support.postgres import (
     server_url,
     with_search_path,
 )
-from tests.support.revisions import upgrade_to
+from tests.support.revisions import upgrade_to, upgraded_at_once
 
 
 class VersionTableTests(SynchronousTestCase):
@@ -122,18 +121,6 @@ class VersionTableTests(SynchronousTestCase):
         upgrade_to(self.url, "0004")
         setting = "default_transaction_isolation = 'serializable'"
         execute(self.url, f'ALTER DATABASE "{name_of(self.url)}" SET {setting}')
-        found: list[object] = []
-
-        def upgrade() -> None:
-            try:
-                found.append(migrate.upgrade(self.url).standing)
-            except Exception as error:  # told in the assertion
-                found.append(error)
-
-        threads = [threading.Thread(target=upgrade) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        found = upgraded_at_once(3, self.url)
         self.assertCountEqual(found, [Standing.BEHIND, Standing.UP_TO_DATE, Standing.UP_TO_DATE])
         self.assert_ours()

@@ -1,8 +1,9 @@
-"""Databases as earlier versions left them."""
+"""Databases as earlier versions left them, and their upgrades."""
 
 import shutil
 import tempfile
 from pathlib import Path
+from threading import Thread
 
 from copilot_socket.store import migrate
 
@@ -33,3 +34,24 @@ def upgrade_to(url: str, number: str) -> None:
         migrate.upgrade(url, directory)
     finally:
         shutil.rmtree(directory)
+
+
+def upgraded_at_once(count: int, url: str, directory: Path = migrate.MIGRATIONS) -> list[object]:
+    """What each of *count* threads finds that upgrade the database together, by the steps in *directory*.
+
+    That is the standing before its upgrade, or what it failed with.
+    """
+    found: list[object] = []
+
+    def upgrade() -> None:
+        try:
+            found.append(migrate.upgrade(url, directory).standing)
+        except Exception as error:  # for the caller's assertion
+            found.append(error)
+
+    threads = [Thread(target=upgrade) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found

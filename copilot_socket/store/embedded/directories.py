@@ -21,7 +21,7 @@ def first_closed(path: Path, account: Account) -> Path | None:
     """The topmost directory on the way to `path` (itself included, if it exists) that `account` cannot pass."""
     resolved = path.resolve()
     for directory in [*reversed(resolved.parents), resolved]:
-        if directory.is_dir() and not account.may(os.X_OK, directory):
+        if os.path.isdir(directory) and not account.may(os.X_OK, directory):  # noqa: PTH112 - Path.is_dir may raise
             return directory
     return None
 

@@ -1,0 +1,142 @@
+"""Accounts whose GitLab refuses a new token: what becomes of their jobs, and of a renewal."""
+
+from copilot_socket.node import Node
+from tests.handlers.support import PROGRESS, Crawler
+from tests.handlers.token_account import TokenTestCase
+from tests.support.crawler import until
+
+
+class RefusedTests(TokenTestCase):
+    """GitLab says no."""
+
+    async def refused_job(self, **settings: object) -> tuple[Node, Crawler, str]:
+        """A crawler that was refused a token."""
+        node = await self.node(**settings)
+        crawler, job = await self.at_work()
+        self.gitlab.token.valid = "another"
+        self.refused(await self.refreshed(crawler, job))
+        self.assertEqual(self.account("credential_status", "access_token"), ("expired", "access-1"))
+        return node, crawler, job
+
+    async def test_why(self) -> None:
+        """Account, try and error log say why there is no token; a renewed account says nothing of it any more."""
+        node, crawler, job = await self.refused_job()
+        error, checked = self.account("credential_error", "credential_checked_at > now() - interval '1 minute'")
+        self.assertIn("invalid_grant", error)
+        self.assertTrue(checked)
+        await crawler.fail(job)
+        [(reason,)] = self.query("SELECT reason FROM job_tries")
+        self.assertEqual(reason, f"no new token: {error}")
+        [(message, resolution)] = self.query("SELECT error_message, resolution FROM job_error_log")
+        self.assertEqual((message, "credential" in resolution), ("no", True))
+        [unsent] = self.add_jobs("g/other", account_id="lab")
+        await crawler.ask()
+        await self.becomes(unsent, "waiting_credential")
+        self.assertEqual(
+            self.query("SELECT reason FROM job_tries WHERE job_id = %s", unsent), [(f"no new token: {error}",)]
+        )
+        await self.renew(node)
+        self.assertEqual(self.account("credential_error", "credential_checked_at"), (None, None))
+
+    async def test_then_a_failure(self) -> None:
+        """The failure that follows parks the job without spending a try; a renewal queues it, and it is pushed."""
+        await self.parked_and_renewed(recoverable=True)
+
+    async def test_then_one_for_good(self) -> None:
+        """So does a failure that the crawler holds to be final."""
+        await self.parked_and_renewed(recoverable=False)
+
+    async def parked_and_renewed(self, recoverable: bool) -> None:
+        """A refusal, a failure, a renewal, a second try."""
+        node, crawler, job = await self.refused_job()
+        await crawler.fail(job, recoverable)
+        self.assertEqual((self.status(job), self.row(job, "attempts", "releases")), ("waiting_credential", (0, 0)))
+        self.assertEqual(self.tries(job), ["credential"])
+        self.assertEqual(await crawler.ask(), [])
+        await self.renew(node)
+        again = await crawler.job()
+        self.assertEqual((again["accessToken"], again["try"]), ("renewed", 2))
+        crawler.say("job_completed", again["id"], id="c", success=True, finalCounts={})
+        self.assertEqual((await crawler.answer("c"))["type"], "ack")
+
+    async def test_then_nothing(self) -> None:
+        """A crawler that says nothing more about the job has it parked at the grace."""
+        _, _, job = await self.refused_job(SOCKET_RECONNECT_GRACE=200)
+        await self.becomes(job, "waiting_credential")
+        self.assertEqual((self.tries(job), self.row(job, "attempts")), (["credential"], 0))
+
+    async def test_then_progress(self) -> None:
+        """A crawler that goes on reporting keeps the job, and may complete it."""
+        node, crawler, job = await self.refused_job(SOCKET_RECONNECT_GRACE=150)
+        crawler.say("job_progress", job, id="p", **PROGRESS)
+        await crawler.answer("p")
+        end = self.now() + 0.2
+        await until(lambda: self.now() > end)
+        await node.presence.time_out()
+        crawler.say("job_completed", job, id="c", success=True, finalCounts={})
+        self.assertEqual((await crawler.answer("c"))["type"], "ack")
+
+    async def test_then_gone(self) -> None:
+        """A crawler that goes away after it was refused costs the job neither a try nor a release."""
+        _, crawler, job = await self.refused_job(SOCKET_RECONNECT_GRACE=100)
+        await crawler.leave()
+        await self.becomes(job, "waiting_credential")
+        self.assertEqual(self.row(job, "attempts", "releases"), (0, 0))
+
+    async def test_asked_again(self) -> None:
+        """A second request is refused without asking GitLab, and so are other jobs of the account, which wait too."""
+        _, crawler, job = await self.refused_job()
+        asked = self.gitlab.asked
+        self.refused(await self.refreshed(crawler, job))
+        [other] = self.add_jobs("g/other", account_id="lab")
+        self.assertEqual(await crawler.ask(), [])
+        await self.becomes(other, "waiting_credential")
+        self.assertEqual(self.gitlab.asked, asked)
+
+    async def test_renewed_before_the_failure(self) -> None:
+        """A renewal between refusal and failure leaves nothing waiting: the job is queued again at once."""
+        node, crawler, job = await self.refused_job()
+        await self.renew(node)
+        await crawler.fail(job)
+        self.assertEqual((self.status(job), self.row(job, "attempts")), ("queued", 0))
+
+    async def test_renewed_at_the_same_moment(self) -> None:
+        """A renewal that did not see the failure's commit leaves nothing waiting either: the next round queues it."""
+        node, crawler, job = await self.refused_job()
+        await crawler.fail(job)
+        self.assertEqual(self.status(job), "waiting_credential")
+        self.query("UPDATE accounts SET credential_status = 'valid', token_generation = token_generation + 1")
+        await node.presence.time_out()
+        self.assertEqual(self.status(job), "queued")
+
+    async def test_granted_after_all(self) -> None:
+        """Once a crawler got a token after all, a failure is an ordinary one again."""
+        node, crawler, job = await self.refused_job()
+        await self.renew(node)
+        self.assertEqual((await self.refreshed(crawler, job))["accessToken"], "renewed")
+        await crawler.fail(job)
+        self.assertEqual((self.tries(job), self.row(job, "attempts")), (["failed"], 1))
+
+    async def test_never_a_token(self) -> None:
+        """Unknown jobs, ended tries and jobs of another crawler get an answer without a token, and mark nothing."""
+        await self.node()
+        crawler, job = await self.at_work()
+        thief = await self.crawler("thief")
+        self.refused(await self.refreshed(thief, job))
+        self.refused(await self.refreshed(thief, "made.1.up"))
+        self.assertEqual(self.query("SELECT credential_refused_at FROM job_assignments"), [(None,)])
+        crawler.say("job_completed", job, id="c", success=True, finalCounts={})
+        await crawler.answer("c")
+        self.refused(await self.refreshed(crawler, job))
+        self.assertEqual(self.gitlab.asked, 0)
+
+    async def test_no_refresh_token(self) -> None:
+        """An account without a refresh token is refused without asking."""
+        await self.node()
+        crawler, job = await self.at_work()
+        self.query("UPDATE accounts SET refresh_token = NULL WHERE id = 'lab'")
+        self.refused(await self.refreshed(crawler, job))
+        self.assertEqual((self.gitlab.asked, self.account("credential_status")), (0, ("expired",)))
+        self.assertEqual(self.account("credential_error"), ("no refresh token",))
+        await crawler.fail(job)
+        self.assertEqual(self.query("SELECT reason FROM job_tries"), [("no new token: no refresh token",)])

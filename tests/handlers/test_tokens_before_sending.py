@@ -1,0 +1,116 @@
+"""Tokens that are refreshed before a job is sent."""
+
+from copilot_socket.core.jobs import Event
+from tests.handlers.support import Crawler
+from tests.handlers.token_account import TokenTestCase
+from tests.support.crawler import Message, until
+
+
+class BeforeSendingTests(TokenTestCase):
+    """No job is handed out with a token that is about to expire."""
+
+    async def test_refreshed_first(self) -> None:
+        """A job whose token expires within 60 s is sent with a new one; one that lives longer is sent as it is."""
+        await self.node()
+        self.expires(65)
+        self.add_jobs("g/1", account_id="lab")
+        crawler = await self.crawler(maxJobs=9)
+        self.assertEqual([job["accessToken"] for job in await crawler.ask()], ["access-1"])
+        self.expires(55)
+        self.add_jobs("g/2", "g/3", account_id="lab")
+        crawler.say("job_request")
+        jobs = await self.two_jobs(crawler)
+        self.assertEqual({job["accessToken"] for job in jobs}, {"access-2"})
+        self.assertEqual(self.gitlab.asked, 1)
+        self.granted(await self.refreshed(crawler, jobs[0]["id"]), "access-3")
+
+    async def two_jobs(self, crawler: Crawler) -> list[Message]:
+        """Two jobs, however they come."""
+        jobs: list[Message] = []
+        while len(jobs) < 2:
+            jobs += await crawler.answered()
+        return jobs
+
+    async def test_answered_meanwhile(self) -> None:
+        """While GitLab takes its time the request has its empty answer, and the job is pushed when it can be."""
+        await self.node()
+        self.expires(5)
+        self.gitlab.token.slow = True
+        [job] = self.add_jobs("g/1", account_id="lab")
+        crawler = await self.crawler(maxJobs=1)
+        self.assertEqual(await crawler.ask(), [])
+        self.add_jobs("g/2")
+        self.assertEqual(await crawler.ask(), [])
+        self.gitlab.token.release()
+        sent = await crawler.job()
+        self.assertEqual((sent["fullPath"], sent["accessToken"]), ("g/1", "access-2"))
+        self.assertEqual(self.tries(job), [])
+
+    async def test_cancelled_meanwhile(self) -> None:
+        """A job that is cancelled while it waits for a token is not sent, and its room is free."""
+        node = await self.node()
+        self.expires(5)
+        self.gitlab.token.slow = True
+        [job] = self.add_jobs("g/1", account_id="lab")
+        crawler = await self.crawler(maxJobs=1)
+        self.assertEqual(await crawler.ask(), [])
+        await node.transitions.apply([job], Event.CANCELLED)
+        self.gitlab.token.release()
+        await until(lambda: self.account("access_token") == ("access-2",))
+        self.add_jobs("g/2")
+        self.assertEqual((await crawler.job())["fullPath"], "g/2")
+        self.assertEqual([name.partition(".")[0] == job for name in crawler.jobs()], [False])
+
+    async def test_what_nobody_thought_of(self) -> None:
+        """Whatever goes wrong with the token, the job goes back."""
+        await self.node(SOCKET_RETRY_DELAY=3_600_000)
+        self.expires(5)
+        self.gitlab.token.answer = (200, {"access_token": "nul\0"})
+        [job] = self.add_jobs("g/1", account_id="lab")
+        crawler = await self.crawler()
+        self.assertEqual(await crawler.ask(), [])
+        await until(lambda: self.tries(job) == ["returned"])
+        self.assertEqual(self.status(job), "queued")
+
+    async def test_its_crawler_left_meanwhile(self) -> None:
+        """A crawler that leaves while its job waits for a token costs nothing: another one gets the job."""
+        await self.node()
+        self.expires(5)
+        self.gitlab.token.slow = True
+        [job] = self.add_jobs("g/1", account_id="lab")
+        crawler, other = await self.crawler(), await self.crawler("other")
+        await crawler.ask()
+        await crawler.leave()
+        self.assertEqual(await other.ask(), [])
+        self.gitlab.token.release()
+        sent = await other.job()
+        self.assertEqual((sent["fullPath"], sent["try"]), ("g/1", 2))
+        self.assertEqual((self.tries(job), self.row(job, "attempts", "releases")), (["returned"], (0, 0)))
+
+    async def test_refused(self) -> None:
+        """Where a new token is refused the job waits for its credential, unsent; its crawler gets other work."""
+        node = await self.node()
+        self.expires(5)
+        self.gitlab.token.valid = "another"
+        [job] = self.add_jobs("g/1", account_id="lab", priority=5)
+        self.add_jobs("g/2")
+        crawler = await self.crawler(maxJobs=1)
+        crawler.say("job_request")
+        self.assertEqual((await crawler.job())["fullPath"], "g/2")
+        self.assertEqual((self.status(job), self.tries(job)), ("waiting_credential", ["credential"]))
+        self.assertEqual(self.row(job, "attempts", "releases"), (0, 0))
+        await self.renew(node)
+        await self.becomes(job, "queued")
+
+    async def test_impossible_for_now(self) -> None:
+        """Where GitLab is down the job is put off, unsent, and comes when it is up again."""
+        await self.node(SOCKET_RETRY_DELAY=300)
+        self.expires(5)
+        self.gitlab.token.answer = (503, {})
+        [job] = self.add_jobs("g/1", account_id="lab")
+        crawler = await self.crawler()
+        self.assertEqual(await crawler.ask(), [])
+        await until(lambda: self.tries(job) == ["returned"])
+        self.assertEqual((self.status(job), self.row(job, "attempts", "releases")), ("queued", (0, 0)))
+        self.gitlab.token.answer = None
+        self.assertEqual((await crawler.job())["accessToken"], "access-2")
