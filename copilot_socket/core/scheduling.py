@@ -1,0 +1,212 @@
+"""Which accounts' jobs the next claim takes, and for which crawlers: deficit round robin over lanes.
+
+A *lane* is the queued jobs of one account and command. The scheduler knows which lanes have work, not how much: the
+claim statement takes the best jobs of an account's lanes, and what it finds is told to :meth:`Scheduler.settle`.
+
+Crawlers that take the same commands share a *ring* of the accounts that have work for them. Accounts take turns, each
+of as many jobs as its weight. One that gets work enters at the head, once a round: a single job of a new account is
+next whatever the others have queued (M. Shreedhar and G. Varghese, "Efficient Fair Queuing Using Deficit Round-
+Robin", 1996; here every job costs 1).
+
+No I/O, and no clock: a plan costs O(jobs planned).
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+MAX_PLANNED = 500
+"""Jobs that one claim takes, for all crawlers together."""
+
+Commands = frozenset[str]
+
+
+@attrs.frozen
+class Request:
+    """A crawler, by its key, that wants up to ``wanted`` jobs, and the commands that it may be given."""
+
+    crawler: str
+    commands: Commands
+    wanted: int
+
+
+@attrs.frozen
+class Allotment:
+    """Jobs to claim from one account's lanes: one for each of ``crawlers`` (keys), in this order.
+
+    ``takes``: what these crawlers take; ``seen``: the state of the lanes that this was planned from.
+    """
+
+    account: str
+    commands: tuple[str, ...]
+    crawlers: Sequence[str]
+    takes: Commands
+    seen: int
+
+
+class _Ring:
+    """The accounts that have work for crawlers with certain commands, those not yet served in this round first."""
+
+    def __init__(self, commands: Commands) -> None:
+        self.commands = commands
+        self._accounts: OrderedDict[str, None] = OrderedDict()
+        self._served: set[str] = set()
+        """Who has had its turn in this round, though it may have left the ring since."""
+        self._left: dict[str, int] = {}
+        """What is left of turns that have begun, in jobs."""
+
+    def __len__(self) -> int:
+        return len(self._accounts)
+
+    def enter(self, account: str) -> None:
+        """*account* has work."""
+        if account not in self._accounts:
+            self._accounts[account] = None
+            if account not in self._served:
+                self._accounts.move_to_end(account, last=False)
+
+    def leave(self, account: str) -> None:
+        """*account* has no more work."""
+        self._accounts.pop(account, None)
+        self._left.pop(account, None)
+
+    def undo(self, account: str) -> None:
+        """*account* had a turn that brought it nothing: it is the next one again."""
+        if account in self._accounts:
+            self._served.discard(account)
+            self._accounts.move_to_end(account, last=False)
+
+    def take(self, jobs: int, weights: dict[str, int], apart: Iterable[str]) -> list[str]:
+        """The accounts whose jobs the next *jobs* are, one entry a job; none of those *apart*, whose turn stays."""
+        held = [account for account in apart if account in self._accounts]
+        for account in held:
+            del self._accounts[account]
+        taken: list[str] = []
+        while self._accounts and len(taken) < jobs:
+            account = next(iter(self._accounts))
+            if account in self._served:  # so has everybody here: the next round begins
+                self._served.clear()
+            left = self._left.pop(account, weights.get(account, 1))
+            number = min(left, jobs - len(taken))
+            taken += [account] * number
+            if number < left:
+                self._left[account] = left - number
+            else:
+                self._served.add(account)
+                self._accounts.move_to_end(account)
+        for account in reversed(held):
+            self._accounts[account] = None
+            self._accounts.move_to_end(account, last=False)
+        return taken
+
+
+class Scheduler:
+    """Which lanes have work, and whose turn it is."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[str, dict[str, int]] = {}
+        """By account and command: when it was last said that there is work."""
+        self._rings: dict[Commands, _Ring] = {}
+        self._weights: dict[str, int] = {}
+        """Of accounts with another weight than 1."""
+        self._told = 0
+        self._first = 0
+
+    def __len__(self) -> int:
+        """How many lanes have work, as far as is known."""
+        return sum(map(len, self._lanes.values()))
+
+    def has_work(self, commands: Commands) -> bool:
+        """Whether there may be a job with one of *commands*."""
+        return len(self._ring(commands)) > 0
+
+    def lanes(self) -> list[tuple[str, str]]:
+        """Account and command of every lane that has work."""
+        return [(account, command) for account, commands in self._lanes.items() for command in commands]
+
+    def add(self, account: str, command: str, weight: int | None = None) -> None:
+        """There may be queued jobs in this lane. *weight* of the account, where it is known."""
+        if weight is not None:
+            self._weights[account] = weight
+            if weight == 1:
+                del self._weights[account]
+        self._told += 1
+        lanes = self._lanes.setdefault(account, {})
+        new = command not in lanes
+        lanes[command] = self._told
+        if new:
+            for commands, ring in self._rings.items():
+                if command in commands:
+                    ring.enter(account)
+
+    def keep_rings(self, wanted: Iterable[Commands]) -> None:
+        """Forget the turns of crawlers of which none is here any more; *wanted* are the sets that some take."""
+        for commands in self._rings.keys() - set(wanted):
+            del self._rings[commands]
+
+    def plan(self, requests: Sequence[Request]) -> list[Allotment]:
+        """What to claim for *requests*, which get one job each before any gets its second, in their order.
+
+        Nothing is allotted twice from one lane: one account's jobs go to crawlers that take the same commands. Where
+        there are several such sets, they take turns in being planned first.
+        """
+        groups: dict[Commands, list[Request]] = {}
+        for request in requests:
+            if request.wanted > 0:
+                groups.setdefault(request.commands, []).append(request)
+        order = list(groups)
+        self._first = (self._first + 1) % max(1, len(order))
+        allotted: dict[str, tuple[_Ring, list[str]]] = {}
+        left = MAX_PLANNED
+        for commands in order[self._first :] + order[: self._first]:
+            ring = self._ring(commands)
+            slots = _in_turn(groups[commands], left)
+            accounts = ring.take(len(slots), self._weights, list(allotted))
+            left -= len(accounts)
+            for account, crawler in zip(accounts, slots, strict=False):
+                allotted.setdefault(account, (ring, []))[1].append(crawler)
+        return [
+            Allotment(account, self._commands(account, ring.commands), crawlers, ring.commands, self._told)
+            for account, (ring, crawlers) in allotted.items()
+        ]
+
+    def settle(self, allotment: Allotment, *, tried: bool, exhausted: bool) -> None:
+        """What became of *allotment*.
+
+        *tried*: at least one of its crawlers had room. *exhausted*: all that its lanes held was claimed.
+        """
+        account, lanes = allotment.account, self._lanes.get(allotment.account, {})
+        if exhausted:
+            for command in allotment.commands:
+                if lanes.get(command, allotment.seen + 1) <= allotment.seen:  # nothing was added meanwhile
+                    del lanes[command]
+            for commands, ring in self._rings.items():
+                if commands.isdisjoint(lanes):
+                    ring.leave(account)
+            if not lanes:
+                self._lanes.pop(account, None)
+        elif not tried and allotment.takes in self._rings:
+            self._rings[allotment.takes].undo(account)
+
+    def _ring(self, commands: Commands) -> _Ring:
+        ring = self._rings.get(commands)
+        if ring is None:
+            ring = self._rings[commands] = _Ring(commands)
+            for account, lanes in self._lanes.items():
+                if not commands.isdisjoint(lanes):
+                    ring.enter(account)
+        return ring
+
+    def _commands(self, account: str, among: Commands) -> tuple[str, ...]:
+        return tuple(command for command in self._lanes[account] if command in among)
+
+
+def _in_turn(requests: Sequence[Request], most: int) -> list[str]:
+    """Their crawlers, each as often as it wants jobs: everyone's first, then everyone's second, *most* in all."""
+    slots: list[str] = []
+    turn = 0
+    while len(slots) < most and (still := [each for each in requests if each.wanted > turn]):
+        slots += [each.crawler for each in still[: most - len(slots)]]
+        turn += 1
+    return slots

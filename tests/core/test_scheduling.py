@@ -1,0 +1,244 @@
+"""Scheduling: whose turn it is, whatever the queues hold."""
+
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from copilot_socket.core.scheduling import MAX_PLANNED, Allotment, Request, Scheduler
+
+ALL = frozenset({"issues", "commits", "users"})
+SOME = frozenset({"issues"})
+
+
+class Queues:
+    """Queued jobs by lane, which a scheduler's plans are carried out on."""
+
+    def __init__(self) -> None:
+        self.scheduler = Scheduler()
+        self.jobs: Counter[tuple[str, str]] = Counter()
+
+    def put(self, account: str, number: int = 1, command: str = "issues", weight: int | None = None) -> None:
+        """Jobs come, and are told of."""
+        self.jobs[account, command] += number
+        self.scheduler.add(account, command, weight)
+
+    def claim(self, *requests: Request) -> list[tuple[str, str]]:
+        """Plan once and claim what is there: account and crawler of each job, an account's together."""
+        taken: list[tuple[str, str]] = []
+        for allotment in self.scheduler.plan(requests):
+            lanes = [(allotment.account, command) for command in allotment.commands]
+            there = sum(self.jobs[lane] for lane in lanes)
+            claimed = min(there, len(allotment.crawlers))
+            for crawler in allotment.crawlers[:claimed]:
+                self.jobs[max(lanes, key=lambda lane: self.jobs[lane])] -= 1
+                taken.append((allotment.account, crawler))
+            self.scheduler.settle(allotment, tried=True, exhausted=claimed == there)
+        return taken
+
+    def serve(self, jobs: int, commands: frozenset[str] = ALL) -> list[str]:
+        """The accounts of so many jobs, for one crawler that asks for one at a time."""
+        return [account for _ in range(jobs) for account, _ in self.claim(Request("c", commands, 1))]
+
+
+class TurnTests(SynchronousTestCase):
+    """By example."""
+
+    def setUp(self) -> None:
+        self.queues = Queues()
+
+    def test_accounts_take_turns(self) -> None:
+        """However many jobs each has."""
+        self.queues.put("c", 2)
+        self.queues.put("b", 1000)
+        self.queues.put("a", 1000)
+        self.assertEqual("".join(self.queues.serve(9)), "abcabcaba")
+
+    def test_a_new_account_is_next(self) -> None:
+        """Whatever the others have queued."""
+        self.queues.put("a", 1000)
+        self.queues.put("b", 1000)
+        self.queues.serve(5)
+        self.queues.put("new", 2)
+        self.assertEqual(self.queues.serve(4), ["new", "a", "b", "new"])
+
+    def test_once_a_round(self) -> None:
+        """One that ran out and comes again does not pass those who have not had their turns."""
+        for account in "cba":
+            self.queues.put(account, 10)
+        self.queues.put("busy", 1)
+        served = []
+        for _ in range(8):
+            served += self.queues.serve(1)
+            self.queues.put("busy", 1)
+        self.assertEqual(served, ["busy", "a", "b", "c", "busy", "a", "b", "c"])
+
+    def test_by_weight(self) -> None:
+        """A turn is so many jobs, in one plan or in several."""
+        self.queues.put("b", 100, weight=1)
+        self.queues.put("a", 100, weight=3)
+        self.assertEqual("".join(self.queues.serve(8)), "aaabaaab")
+        [a, b] = self.queues.scheduler.plan([Request("c", ALL, 8)])
+        self.assertEqual((a.account, len(a.crawlers), b.account, len(b.crawlers)), ("a", 6, "b", 2))
+
+    def test_a_weight_is_kept(self) -> None:
+        """Also while the account has no work; until it is told anew."""
+        self.queues.put("a", 1, weight=2)
+        self.queues.serve(1)
+        self.queues.put("a", 9)
+        self.queues.put("b", 9)
+        self.assertEqual("".join(self.queues.serve(6)), "baabaa")
+        self.queues.put("a", 9, weight=1)
+        self.assertEqual("".join(self.queues.serve(4)), "baba")
+
+    def test_crawlers_take_turns(self) -> None:
+        """Everyone gets one before anyone gets a second."""
+        self.queues.put("a", 100)
+        [allotment] = self.queues.scheduler.plan([Request("c", ALL, 3), Request("d", ALL, 1), Request("e", ALL, 2)])
+        self.assertEqual(allotment.crawlers, ["c", "d", "e", "c", "e", "c"])
+
+    def test_a_plan_is_bounded(self) -> None:
+        """However many crawlers ask for however much."""
+        self.queues.put("a", 1)
+        [allotment] = self.queues.scheduler.plan([Request(f"c{n}", ALL, 100) for n in range(100)])
+        self.assertEqual(len(allotment.crawlers), MAX_PLANNED)
+
+    def test_a_shortfall(self) -> None:
+        """What one account did not have is another's in the next plan."""
+        self.queues.put("a", 1000)
+        self.queues.put("b", 1)
+        request = Request("c", ALL, 10)
+        self.assertEqual(Counter(account for account, _ in self.queues.claim(request)), {"a": 5, "b": 1})
+        self.assertEqual(Counter(account for account, _ in self.queues.claim(request)), {"a": 10})
+
+    def test_only_what_is_taken(self) -> None:
+        """Lanes that nobody present takes cost no plan, and are served once somebody does."""
+        self.queues.put("a", 5, "users")
+        self.queues.put("b", 5, "issues")
+        self.assertEqual(self.queues.serve(2, SOME), ["b", "b"])
+        self.assertFalse(self.queues.scheduler.has_work(frozenset({"commits"})))
+        self.assertCountEqual(self.queues.serve(2, ALL), ["a", "b"])
+
+    def test_kinds_of_crawlers(self) -> None:
+        """Where crawlers that take different commands want the same account's jobs, all of them get some."""
+        self.queues.put("a", 100)
+        got = Counter(
+            crawler
+            for _ in range(10)
+            for _, crawler in self.queues.claim(Request("c", ALL, 1), Request("d", SOME, 1))
+        )
+        self.assertEqual(got, {"c": 5, "d": 5})
+
+    def test_told_meanwhile(self) -> None:
+        """A lane that is found empty, and was told of while the claim was under way, is looked at again."""
+        scheduler = Scheduler()
+        scheduler.add("a", "issues")
+        [allotment] = scheduler.plan([Request("c", ALL, 1)])
+        scheduler.add("a", "issues")
+        scheduler.settle(allotment, tried=True, exhausted=True)
+        [allotment] = scheduler.plan([Request("c", ALL, 1)])
+        scheduler.settle(allotment, tried=True, exhausted=True)
+        self.assertEqual((scheduler.plan([Request("c", ALL, 1)]), len(scheduler)), ([], 0))
+
+    def test_a_turn_that_was_none(self) -> None:
+        """An account whose job no crawler had room for is the next one again."""
+        scheduler = Scheduler()
+        for account in "cba":
+            scheduler.add(account, "issues")
+        [first] = scheduler.plan([Request("x", ALL, 1)])
+        scheduler.settle(first, tried=False, exhausted=False)
+        [again] = scheduler.plan([Request("x", ALL, 1)])
+        self.assertEqual((first.account, again.account), ("a", "a"))
+
+    def test_crawlers_that_have_gone(self) -> None:
+        """The turns of a kind of crawler are forgotten with the last of it, not the lanes."""
+        self.queues.put("a", 5)
+        self.queues.serve(1)
+        self.queues.scheduler.keep_rings([SOME])
+        self.assertEqual(self.queues.scheduler.lanes(), [("a", "issues")])
+        self.assertEqual(self.queues.serve(1), ["a"])
+
+
+ACCOUNTS = st.sampled_from("abcde")
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), ACCOUNTS, st.integers(1, 5)),
+        st.tuples(st.just("claim"), st.integers(1, 4), st.integers(1, 3)),
+    ),
+    max_size=60,
+)
+WEIGHTS = st.fixed_dictionaries({account: st.integers(1, 3) for account in "abcde"})
+
+
+class FairnessTests(SynchronousTestCase):
+    """Whatever comes in whatever order."""
+
+    @settings(deadline=None)
+    @given(STEPS, WEIGHTS)
+    def test_nobody_waits_for_more_than_a_round(
+        self, steps: list[tuple[str, object, int]], weights: dict[str, int]
+    ) -> None:
+        """While an account waits, another gets the rest of this round's turn and one of the next at the most."""
+        queues = Queues()
+        waiting: dict[str, Counter[str]] = {}
+        for kind, what, number in steps:
+            if kind == "put":
+                account = str(what)
+                queues.put(account, number, weight=weights[account])
+                waiting.setdefault(account, Counter())
+                continue
+            requests = [Request(f"c{n}", ALL, number) for n in range(int(str(what)))]
+            served = Counter(account for account, _ in queues.claim(*requests))
+            for account, others in waiting.items():
+                others.update({} if account in served else served)
+            waiting.update({account: Counter() for account in served})
+            waiting = {account: others for account, others in waiting.items() if queues.jobs[account, "issues"]}
+            for account, others in waiting.items():
+                for other, jobs in others.items():
+                    self.assertLessEqual(jobs, 2 * weights[other], (account, other))
+
+    @settings(deadline=None)
+    @given(STEPS)
+    def test_nothing_is_left(self, steps: list[tuple[str, object, int]]) -> None:
+        """While there are jobs, each plan for a crawler that takes them brings one; at the end no lane is left."""
+        queues = Queues()
+        for kind, what, number in steps:
+            if kind == "put":
+                queues.put(str(what), number, "users" if number % 2 else "issues")
+            else:
+                queues.serve(number, SOME if number % 2 else ALL)
+        left = queues.jobs.total()
+        self.assertEqual(len(queues.serve(left)), left)
+        self.assertEqual((queues.scheduler.plan([Request("c", ALL, 1)]), len(queues.scheduler)), ([], 0))
+
+    @settings(deadline=None)
+    @given(WEIGHTS, st.integers(1, 7))
+    def test_shares(self, weights: dict[str, int], at_once: int) -> None:
+        """Accounts that always have work get jobs by their weights."""
+        queues = Queues()
+        for account, weight in weights.items():
+            queues.put(account, 10_000, weight=weight)
+        rounds = 20 * at_once
+        served: Counter[str] = Counter()
+        for _ in range(rounds * sum(weights.values()) // at_once):
+            served.update(account for account, _ in queues.claim(Request("c", ALL, at_once)))
+        self.assertEqual(served, {account: rounds * weight for account, weight in weights.items()})
+
+    @settings(deadline=None)
+    @given(st.lists(st.tuples(st.sampled_from([ALL, SOME]), st.integers(0, 4)), max_size=8), st.integers(1, 30))
+    def test_as_asked(self, asked: list[tuple[frozenset[str], int]], jobs: int) -> None:
+        """Nobody gets more than it wants, nor what it doesn't take; no lane is allotted twice."""
+        queues = Queues()
+        queues.put("a", jobs, "users")
+        queues.put("b", jobs, "issues")
+        requests = [Request(f"c{n}", commands, wanted) for n, (commands, wanted) in enumerate(asked)]
+        plan: list[Allotment] = queues.scheduler.plan(requests)
+        self.assertEqual(len({each.account for each in plan}), len(plan))
+        got = Counter(crawler for each in plan for crawler in each.crawlers)
+        for request in requests:
+            self.assertLessEqual(got[request.crawler], request.wanted)
+        takes = {request.crawler: request.commands for request in requests}
+        for each in plan:
+            for crawler in each.crawlers:
+                self.assertLessEqual(set(each.commands), takes[crawler])
