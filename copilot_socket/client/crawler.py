@@ -46,6 +46,8 @@ class Crawler(Service):
         self._reactor = reactor
         self._connection: Connection | None = None
         self._limit = 1024 * 1024
+        self._granted = hello.max_jobs
+        """How many jobs the server lets it hold."""
         self._finishing = False
         self._outbox = Outbox()
         self._runs = Runs(handler, self, self._on_room)
@@ -145,6 +147,7 @@ class Crawler(Service):
             return
         connection.welcomed = True
         self._limit = data.get("maxMessageSize") or self._limit
+        self._granted = min(data.get("maxConcurrentJobs") or self.hello.max_jobs, self.hello.max_jobs)
         connection.start_beating((data.get("heartbeatInterval") or 30_000) / 1000)
         for pending in self._outbox:
             self._deliver(pending)
@@ -210,7 +213,7 @@ class Crawler(Service):
         self._leave_if_done()
 
     def _ask_for_work(self) -> None:
-        room = self.hello.max_jobs - self._runs.active
+        room = self._granted - self._runs.active
         if room > 0 and not self._finishing and self._connection is not None and self._connection.ready:
             self._send("job_request", {"limit": room})
 

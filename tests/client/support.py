@@ -55,10 +55,17 @@ class Peer(LineOnlyReceiver):
         self.acknowledge(message)
         return message
 
-    async def greet(self, heartbeat: int = 60_000, limit: int = 1_000_000) -> Message:
-        """Take the hello and welcome the crawler."""
+    async def greet(self, heartbeat: int = 60_000, limit: int = 1_000_000, jobs: int | None = None) -> Message:
+        """Take the hello and welcome the crawler, which may hold so many *jobs*; None: as many as it said."""
         hello = await self.expect("hello")
-        self.send("welcome", heartbeatInterval=heartbeat, maxMessageSize=limit, protocolVersion="1")
+        granted = hello["data"]["maxJobs"] if jobs is None else jobs
+        self.send(
+            "welcome",
+            heartbeatInterval=heartbeat,
+            maxMessageSize=limit,
+            maxConcurrentJobs=granted,
+            protocolVersion="1",
+        )
         return hello
 
     def give(self, *jobs: Message) -> None:

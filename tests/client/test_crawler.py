@@ -120,6 +120,15 @@ class ConversationTests(CrawlerTestCase):
         self.assertEqual(runs, ["j.1.x"])
 
     @in_deferred
+    async def test_no_more_than_it_may(self) -> None:
+        """It asks for as many jobs as the server's welcome says, and for no more than it wants."""
+        for granted, asked in ((2, 2), (9, 3)):
+            self.crawl(one_page, max_jobs=3)
+            peer = await self.server.peers.get()
+            await peer.greet(jobs=granted)
+            self.assertEqual((await peer.expect("job_request"))["data"], {"limit": asked})
+
+    @in_deferred
     async def test_heartbeats(self) -> None:
         """Heartbeats come at the interval of the welcome and say what goes on."""
 
