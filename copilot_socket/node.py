@@ -20,12 +20,11 @@ from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.vault import Vault
 from copilot_socket.descriptors import Shares
 from copilot_socket.handlers.crawlers import Registry
-from copilot_socket.handlers.dispatcher import Dispatcher
+from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
+from copilot_socket.handlers.dispatch.schedule import DueJobs
 from copilot_socket.handlers.door import Door
-from copilot_socket.handlers.due import DueJobs
 from copilot_socket.handlers.messages import Messages, Terms
 from copilot_socket.handlers.oauth import GitLabGrant
-from copilot_socket.handlers.offering import Offers
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.http.feed import Feed
@@ -45,7 +44,6 @@ from copilot_socket.store.cleanup import Cleanup
 from copilot_socket.store.connection import HOT, Limits
 from copilot_socket.store.database import Database
 from copilot_socket.store.discoveries import Discoveries
-from copilot_socket.store.hand_out import HandOut
 from copilot_socket.store.leases import Leases
 from copilot_socket.store.listener import Listener
 from copilot_socket.store.oauth_clients import OAuthClient, OAuthClients
@@ -54,7 +52,7 @@ from copilot_socket.store.probe import Probe
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.writer import Writer
-from copilot_socket.telling import Telling
+from copilot_socket.telling import JobChanged, Telling
 from copilot_socket.timers import Timers
 from copilot_socket.wire.factory import CrawlerFactory
 from copilot_socket.wire.validators import Decoder
@@ -105,8 +103,7 @@ class Node(Service):
         self._discovery_connection = self.database.dedicated(settings=HOT)
         discoveries = Discoveries(self._discovery_connection, settings, self.telling)
         self.writer = Writer(batches, discoveries, reactor, self.telling)
-        self._claim_connection = self.database.dedicated(settings=HOT)
-        claims = Claims(self._claim_connection, self.id)
+        claims = Claims(self.database, self.id)
         vault = Vault(config.secret_keys)
         self._probe = Probe(self.dsn, vault, self.outages, reactor, limits)
         grant = GitLabGrant(reactor, OAuthClients(self.database, vault, _configured_clients(config)))
@@ -115,11 +112,9 @@ class Node(Service):
         self.dispatcher = Dispatcher(
             self.registry, self.writer, claims, tokens, self.transitions, reactor, self.telling
         )
-        self.writer.claimant = self.dispatcher.ahead
-        offers = Offers(idle=self.dispatcher.idle, given=self.dispatcher.offered, doubt=self.dispatcher.doubt)
-        self._hand_out = HandOut(self.database, offers, self.id)
-        self._due = DueJobs(claims, reactor, self.dispatcher.wake)
+        self._due = DueJobs(claims, reactor, self.dispatcher.work_came)
         self.transitions.on_delay = self._due.expect
+        self.telling.listen_by_kind({JobChanged: self.dispatcher.job_changed})
         self._leases = Leases(
             self.database,
             self.transitions,
@@ -139,20 +134,23 @@ class Node(Service):
             heartbeat_timeout=config.heartbeat_timeout,
             connection_timeout=config.connection_timeout,
             reveal=tokens.reveal_or_nothing,
-            put_down=self.dispatcher.ownership.put_down,
             on_room=self.dispatcher.wake,
         )
         self._build_wire(tokens)
         self._build_http(vault)
         self._listener = Listener(
-            self._claim_connection, reactor, on_jobs=self.dispatcher.work_came, on_ended=self.dispatcher.over
+            self.database.dedicated(), reactor, on_jobs=self.dispatcher.told, on_ended=self.dispatcher.over
         )
         self.timers = Timers(periodic_tasks(config, self._workers()), reactor)
 
     def _build_wire(self, tokens: Tokens) -> None:
         config = self.config
         terms = Terms(
-            config.heartbeat_interval, config.max_message_size, config.max_concurrent_jobs, config.plain_jobs
+            config.heartbeat_interval,
+            config.max_message_size,
+            config.max_concurrent_jobs,
+            config.plain_jobs,
+            config.max_jobs_limit,
         )
         messages = Messages(self.writer, self.dispatcher, self.presence, tokens, self._reactor, self.telling, terms)
         self.factory = CrawlerFactory(
@@ -180,22 +178,19 @@ class Node(Service):
         self.telling.listen_by_kind(self._news_log.listeners)
         self.feed = Feed(self.telling, reactor, self.id, self.registry.name_of)
         self.feed.max_streams = min(self.feed.max_streams, self.shares.http // 2)  # others want to ask, too
-        wake = self.dispatcher.work_came
         slices = Slices(reactor)
         self.site = make_site(
             Parts(
-                submission=Submission(
-                    self.database, config.retry_attempts, self.telling, slices.next, self._hand_out
-                ),
+                submission=Submission(self.database, config.retry_attempts, self.telling, slices.next),
                 catalog=Catalog(self.database),
-                accounts=Accounts(self.database, vault, self.transitions, wake),
+                accounts=Accounts(self.database, vault, self.transitions),
                 transitions=self.transitions,
                 feed=self.feed,
                 health=self.status,
                 registry=self.metrics.registry if config.enable_metrics else None,
                 reactor=reactor,
                 slices=slices,
-                wake=wake,
+                work_came=self.dispatcher.work_came,
                 max_connections=self.shares.http,
                 token=config.http_token,
                 origins=frozenset(config.allowed_origins),
@@ -300,7 +295,6 @@ class Node(Service):
             self._listener.stop,
             self._write_connection.close,
             self._discovery_connection.close,
-            self._hand_out.close,
             self._probe.close,
             self.database.close,
             self._news_log.stop,
@@ -334,7 +328,7 @@ class Node(Service):
 
     async def _poll(self) -> None:
         await self._due.look()
-        self.dispatcher.wake()
+        self.dispatcher.look_for_unknown()
 
 
 def _configured_clients(config: Config) -> dict[str, OAuthClient]:

@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 
 from copilot_socket.config import Config
-from copilot_socket.handlers.dispatcher import Dispatcher
+from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.metrics import Metrics
 from copilot_socket.ports import LOOK, Ports
@@ -19,6 +19,8 @@ from copilot_socket.timers import Task
 from copilot_socket.wire.factory import CrawlerFactory
 
 POLL = 1.0
+"""Seconds between looks for jobs that fall due."""
+LANES = 30.0
 """Seconds between looks for work that no notification told of."""
 CHECK_LIMIT = PATIENCE + 2.0
 """Seconds that a check of the database takes at the most."""
@@ -64,6 +66,7 @@ def periodic_tasks(config: Config, workers: Workers) -> list[Task]:
         Task("release of expired leases", min(5.0, lease_round), presence.release_lost, limit=limit),
         Task("job time-outs", time_outs, presence.time_out, limit=limit),
         Task("poll", POLL, workers.poll, limit=limit),
+        Task("lanes", LANES, workers.dispatcher.read_lanes, limit=limit),
         Task("lost requests and claims", lease_round, workers.dispatcher.look_after, limit=limit),
         Task("dead nodes", config.lease, workers.leases.forget_dead),
         Task("cleanup", config.cleanup_interval, workers.cleanup.run),

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from copilot_socket import __version__
 from copilot_socket.config import Config, ConfigFaults, load
 from copilot_socket.config.parsers import PARTS
-from copilot_socket.handlers.rounds import Rounds
+from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
 from copilot_socket.http.site import Application
 from copilot_socket.logs import Destination, Levels
 from copilot_socket.logs.files import LogFile, Output
@@ -241,7 +241,7 @@ class LevelTests(SynchronousTestCase):
         """The loggers that there are have the namespaces that DEBUG opens."""
         for name, logger in (
             ("wire", CrawlerProtocol.log),
-            ("handlers", Rounds.log),
+            ("handlers", Dispatcher.log),
             ("store", Writer.log),
             ("http", Application.log),
             ("node", Node.log),

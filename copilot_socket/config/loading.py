@@ -157,6 +157,8 @@ class _Loader:
             self._clash("SOCKET_TRANSACTION_TIMEOUT", "no less than", "SOCKET_QUERY_TIMEOUT")
         if values["plain_jobs"] > values["max_concurrent_jobs"]:
             self._clash("SOCKET_PLAIN_JOBS", "no more than", "SOCKET_MAX_CONCURRENT_JOBS")
+        if values["max_jobs_limit"] < values["max_concurrent_jobs"]:
+            self._clash("SOCKET_MAX_JOBS_LIMIT", "no less than", "SOCKET_MAX_CONCURRENT_JOBS")
         if values["error_log_file"] and values["error_log_file"] == values["log_file"]:
             self._clash("SOCKET_ERROR_LOG_FILE", "another file than that of", "SOCKET_LOG_FILE")
         if values["gitlab_client_secret"] and not values["gitlab_client_id"]:

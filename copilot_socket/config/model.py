@@ -79,6 +79,7 @@ class Config:
     shutdown_timeout: float
     max_concurrent_jobs: int
     plain_jobs: int
+    max_jobs_limit: int
     max_message_size: int
     message_rate: int
     job_timeout: float

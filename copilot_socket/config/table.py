@@ -127,6 +127,13 @@ VARIABLES: tuple[Variable, ...] = (
         help="the same for a crawler that never says hello; at most SOCKET_MAX_CONCURRENT_JOBS",
     ),
     V(
+        "SOCKET_MAX_JOBS_LIMIT",
+        "max_jobs_limit",
+        parsers.integer(1, 1000),
+        "100",
+        help="the most that a crawler's maxJobs is taken for; at least SOCKET_MAX_CONCURRENT_JOBS",
+    ),
+    V(
         "SOCKET_MAX_MESSAGE_SIZE",
         "max_message_size",
         parsers.integer(1024, 8 * 1024 * 1024),

@@ -15,7 +15,6 @@ from copilot_socket.core.reports import (
     Discovered,
     Encoded,
     Failed,
-    Given,
     Json,
     Refused,
     Report,
@@ -41,8 +40,6 @@ class Change:
 
     assignment: str
     crawler: str
-    reported: bool = True
-    """Its crawler has said something of it."""
     started: bool = False
     progress: Json = attrs.field(factory=dict)
     resume_state: Encoded | None = None
@@ -78,7 +75,7 @@ class Fold:
 
 def fold(reports: Sequence[Report]) -> Fold:
     """Fold *reports*, in the order received, all of one assignment and one crawler; discoveries are none of them."""
-    reported = started = False
+    started = False
     progress: Json = {}
     resume_state: Encoded | None = None
     ending: Completed | Failed | None = None
@@ -89,9 +86,6 @@ def fold(reports: Sequence[Report]) -> Fold:
             break
         within += 1
         body = report.body
-        if isinstance(body, Given):
-            continue
-        reported = True
         if isinstance(body, Started):
             started = True
             continue
@@ -109,7 +103,7 @@ def fold(reports: Sequence[Report]) -> Fold:
     again = tuple([type(report.body) is type(ending) for report in behind]) if behind else ()
     if refused and isinstance(ending, Completed):
         ending = judged(ending, refused)
-    change = Change(first.assignment, first.crawler, reported, started, progress, resume_state, ending, refused)
+    change = Change(first.assignment, first.crawler, started, progress, resume_state, ending, refused)
     return Fold(change, within, again)
 
 

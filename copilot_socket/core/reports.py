@@ -12,11 +12,6 @@ Encoded = bytes
 
 
 @record
-class Given:
-    """It was handed out: the node's own word for whose it is, of a job that was reserved before."""
-
-
-@record
 class Started:
     """The crawler has begun."""
 
@@ -92,7 +87,7 @@ class Incomplete(Failed):
     """It is done, but for a discovery that was refused without its crawler's knowledge. No crawler reports this."""
 
 
-Body = Given | Started | Progressed | Completed | Failed | Discovered | Refused
+Body = Started | Progressed | Completed | Failed | Discovered | Refused
 
 ENDINGS = (Completed, Failed)
 """What ends a try. To ``isinstance`` a tuple: a union would be made anew each time."""
@@ -100,7 +95,7 @@ ENDINGS = (Completed, Failed)
 
 @record
 class Report:
-    """One event about one assignment, as told by the crawler with identity ``crawler`` (but for ``Given``)."""
+    """One event about one assignment, as told by the crawler with identity ``crawler``."""
 
     assignment: str
     crawler: str

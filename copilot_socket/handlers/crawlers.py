@@ -51,18 +51,14 @@ def name_of(key: str) -> str:
     return f"pid {pid} (uid {uid})"
 
 
-QUICK = 0.05
-"""Seconds from the sending of a job to its end, with a crawler that is to have the next one before that is stored."""
-
-
 @attrs.define
 class Held:
-    """An assignment that the crawler holds, as far as this node knows. ``sent_at`` in reactor seconds."""
+    """An assignment that the crawler holds, as far as is known here. ``sent_at`` in reactor seconds, or not yet."""
 
     sent_at: float | None
     reported: bool
-    ending: bool = False
-    """Its end has been told, and is not committed yet."""
+    over: bool = False
+    """Its end is committed, which the crawler is about to be told."""
     token: str = attrs.field(default="", repr=False)
     """The token that it was given, if that was here: no report may repeat it."""
 
@@ -83,26 +79,22 @@ class Crawler:
     silent_since: float | None = None
     links: list[Link] = attrs.field(factory=list)
     held: dict[str, Held] = attrs.field(factory=dict)
-    ending: int = 0
-    """How many of those are ending."""
-    reserved: int = 0
-    """Jobs claimed for it that wait for their tokens."""
-    offered: bool = False
-    """It stands by for a job that is being stored."""
-    prompt: bool = False
-    """It asks for the next job as soon as one has ended."""
-    quick: bool = False
-    """Its last job was over in a moment."""
-    ended_at: float = float("-inf")
-    """When it last told the end of a job, in reactor seconds."""
+    fenced: set[str] = attrs.field(factory=set)
+    """Assignments whose attempts were ended here while a plain crawler was at work on them, as it may be still."""
+    asked_on: Link | None = None
+    """The connection over which it last asked for work."""
+    asked: int = 0
+    """How often it has asked."""
     sent_at: float = 0.0
     reported_since_request: bool = False
     _heartbeat: Message | Activity | None = None
     """The last one; a small one is encoded only when it is read."""
     arriving: int = 0
     """Arrivals and hellos under way: meanwhile it is not known what it holds."""
-    last_unknown: int = 0
-    """The number, as of :meth:`begin`, of the last report that named an assignment which it was not known to hold."""
+    last_change: int = 0
+    """The number, as of :meth:`begin`, of the last report that may change what it holds."""
+    _over: int = 0
+    """How many of those that it holds are over."""
     _begun: int = 0
     _under_way: OrderedDict[int, None] = attrs.field(factory=OrderedDict)
     """What is on its way to the database, in the order in which it began; the oldest is taken out in no time."""
@@ -111,7 +103,7 @@ class Crawler:
     @property
     def room(self) -> int:
         """How many more jobs it may be given."""
-        return self.max_jobs - len(self.held) + self.ending - self.reserved
+        return self.max_jobs - len(self.held) + self._over - len(self.fenced)
 
     def hear_heartbeat(self, message: Message) -> None:
         """Replace the activity by that of the heartbeat *message*."""
@@ -129,30 +121,31 @@ class Crawler:
     def hold(self, held: dict[str, Held]) -> None:
         """It holds *held*, and nothing else."""
         self.held = held
-        self.ending = sum(each.ending for each in held.values())
+        self._over = sum(each.over for each in held.values())
 
-    def tell_ending(self, assignment: str, now: float) -> None:
-        """It says that *assignment* is over, which makes room, once."""
-        self.ended_at = now
+    def over(self, assignment: str) -> None:
+        """That *assignment* has ended is committed, which makes room."""
         held = self.held.get(assignment)
-        if held is not None and not held.ending:
-            held.ending = True
-            self.ending += 1
-            self.quick = held.sent_at is not None and now - held.sent_at < QUICK
-
-    def still_holds(self, assignment: str) -> None:
-        """*assignment* is not over: what it said could not be stored."""
-        held = self.held.get(assignment)
-        if held is not None and held.ending:
-            held.ending = False
-            self.ending -= 1
+        if held is not None and not held.over:
+            held.over = True
+            self._over += 1
 
     def drop(self, assignment: str) -> bool:
         """Forget *assignment*, which is over or another's; whether it held that."""
         held = self.held.pop(assignment, None)
-        if held is not None and held.ending:
-            self.ending -= 1
+        if held is not None and held.over:
+            self._over -= 1
         return held is not None
+
+    def fence(self, assignment: str) -> bool:
+        """Forget *assignment*, whose attempt was not ended by the crawler; whether it held that.
+
+        One that can't be told may be at work on it still, and is given nothing else meanwhile.
+        """
+        held = self.held.get(assignment)
+        if held is not None and self.plain and held.sent_at is not None and not held.over:
+            self.fenced.add(assignment)
+        return self.drop(assignment)
 
     # -- what is on its way to the database
 
@@ -166,7 +159,7 @@ class Crawler:
         """Whether nothing that it has said so far can change what it holds."""
         if not self._under_way:
             return True
-        return not self.arriving and not self.ending and next(iter(self._under_way)) > self.last_unknown
+        return not self.arriving and next(iter(self._under_way)) > self.last_change
 
     def begin(self) -> int:
         """Something that bears on what it holds is on its way to the database; a number for :meth:`end`."""
@@ -232,8 +225,8 @@ class Registry:
         return crawler
 
     def ended(self, assignment: str) -> Crawler | None:
-        """Forget *assignment*, which is over; the crawler that held it here."""
+        """Forget *assignment*, whose attempt was ended; the crawler that held it here."""
         for crawler in self._crawlers.values():
-            if crawler.drop(assignment):
+            if crawler.fence(assignment):
                 return crawler
         return None

@@ -1,7 +1,7 @@
 """Who a new connection speaks for until it says so itself, and what hangs on its end."""
 
 from copilot_socket.handlers.crawlers import Crawler, Link
-from copilot_socket.handlers.dispatcher import Dispatcher
+from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
 from copilot_socket.handlers.messages import Terms, plain_crawler
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.wire.peer import Peer

@@ -20,7 +20,7 @@ from copilot_socket.core.replies import Reply, TokenRefreshResponse, Welcome
 from copilot_socket.core.reports import Body
 from copilot_socket.handlers import reading
 from copilot_socket.handlers.crawlers import Crawler, Link, name_of
-from copilot_socket.handlers.dispatcher import Dispatcher
+from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
 from copilot_socket.handlers.presence import RETRY, PresenceKeeper
 from copilot_socket.handlers.reports import Reports, ack
 from copilot_socket.handlers.tokens import ASSUMED_LIFETIME, Granted, Refused, Tokens, Unavailable
@@ -45,6 +45,8 @@ class Terms:
     max_message_size: int
     max_jobs: int
     plain_jobs: int
+    max_jobs_limit: int
+    """What no crawler may exceed, whatever it asks for."""
 
 
 def plain_crawler(key: str, terms: Terms) -> Crawler:
@@ -67,7 +69,7 @@ class Messages:
         telling: Telling,
         terms: Terms,
     ) -> None:
-        self._reports = Reports(writer, dispatcher, reactor)
+        self._reports = Reports(writer, dispatcher)
         self._dispatcher = dispatcher
         self._presence = presence
         self._tokens = tokens
@@ -110,17 +112,12 @@ class Messages:
 
     def _hello(self, link: Link, message: Message) -> "Deferred[Reply]":
         data = cast(Hello, message.data)
-        crawler = Crawler(
-            f"hello:{data.crawler_id}",
-            data.crawler_id,
-            False,
-            data.max_jobs or self.terms.max_jobs,
-            PLAIN_ENTITY_TYPES,
-        )
+        most = min(data.max_jobs or self.terms.max_jobs, self.terms.max_jobs_limit)
+        crawler = Crawler(f"hello:{data.crawler_id}", data.crawler_id, False, most, PLAIN_ENTITY_TYPES)
         link.capabilities = CAPABILITIES.intersection(data.capabilities or ())
         crawler = self._presence.identify(link, crawler)
         crawler.arriving += 1
-        crawler.max_jobs = data.max_jobs or self.terms.max_jobs
+        crawler.max_jobs = most
         if data.entity_types is not None:  # unknown ones match no command
             crawler.entity_types = tuple(dict.fromkeys(filter(KNOWN_ENTITY_TYPES.__contains__, data.entity_types)))
         number = crawler.begin()
@@ -157,30 +154,28 @@ class Messages:
         crawler, limit = link.crawler, cast(JobRequest, message.data).limit
         link.requests += 1
         idle, crawler.reported_since_request = not crawler.reported_since_request, False
-        most = self.terms.plain_jobs if crawler.plain else crawler.max_jobs
-        wanted = most if limit is None else min(limit, most)
+        wanted = crawler.max_jobs if limit is None else min(limit, crawler.max_jobs)
+        crawler.asked += 1
         if link.requests == 1 or crawler.plain:
             self._dispatcher.drop_request(crawler)
             return Deferred.fromCoroutine(self._serve_with_care(link, wanted, idle))
         self._dispatcher.request(link, wanted)
         return None
 
-    def _stand(self, link: Link, wanted: int) -> None:
-        if link in link.crawler.links:
-            self._dispatcher.request(link, wanted)
-
     async def _serve_with_care(self, link: Link, wanted: int, idle: bool) -> None:
         """Where a request may say more than that: that jobs sent before have not arrived, or are lost."""
-        crawler, number = link.crawler, link.requests
+        crawler, number, asked = link.crawler, link.requests, link.crawler.asked
         settled: Deferred[None] = Deferred()
         crawler.when_settled(lambda: settled.callback(None))
         await settled
         if number == 1 and await self._resent(link):
             return
         waited = self._reactor.seconds() - crawler.sent_at
-        if crawler.plain and number > 1 and idle and crawler.held and waited > PLAIN_PATIENCE:
+        if crawler.plain and number > 1 and idle and waited > PLAIN_PATIENCE:
+            crawler.fenced.clear()
             await self._presence.release(crawler, list(crawler.held), Loss.IDLE)
-        self._stand(link, wanted)
+        if crawler.asked == asked and link in crawler.links:  # a later request takes the place of this one
+            self._dispatcher.request(link, wanted)
 
     async def _resent(self, link: Link) -> bool:
         """Whether jobs sent before were sent again; known only once the database is there."""

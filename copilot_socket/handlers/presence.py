@@ -51,7 +51,6 @@ class PresenceKeeper:
         heartbeat_timeout: float,
         connection_timeout: float,
         reveal: Callable[[str], str],
-        put_down: Callable[[Crawler], None],
         on_room: Callable[[], None],
     ) -> None:
         self._registry = registry
@@ -63,8 +62,6 @@ class PresenceKeeper:
         self._heartbeat_timeout = heartbeat_timeout
         self._connection_timeout = connection_timeout
         self._reveal = reveal
-        self._put_down = put_down
-        """Has it stored first what the crawler has been given."""
         self._on_room = on_room
         self._healthy_since: float | None = None
         self._renewed_at = 0.0
@@ -88,7 +85,6 @@ class PresenceKeeper:
         crawler = self._registry.leave(link)
         if self._stopping:
             return
-        self._put_down(crawler)
         self._note(link, active=False)
         self._telling.tell(ConnectionChanged(link.id, crawler.crawler_id, "closed", reason))
         if not any(other.spoken for other in crawler.links) and crawler.present:
@@ -124,7 +120,6 @@ class PresenceKeeper:
         *must_confirm*: what it holds is released unless its reports name it within one more grace, those that come
         in the same read as its ``hello`` among them.
         """
-        self._put_down(crawler)
         number = crawler.begin()
         crawler.arriving += 1
         try:
@@ -163,9 +158,6 @@ class PresenceKeeper:
             if crawler.held:
                 self._release_after_grace()
             return
-        if any(name not in crawler.held for name in assignments):
-            await self._leases.adopt(crawler.key, assignments)
-            await self.learn(crawler)
         await self._leases.confirm([name for name in crawler.held if name in assignments])
         lost = [name for name in crawler.held if name not in assignments]
         await self.release(crawler, lost, Loss.WITHOUT_IT)
@@ -173,9 +165,9 @@ class PresenceKeeper:
     async def release(self, crawler: Crawler, assignments: list[str], reason: Loss) -> None:
         """Queue again what *crawler* is known not to hold any more."""
         if assignments:
-            await self._leases.release(assignments, reason)
-            for name in assignments:
+            for name in assignments:  # first: else the notification would fence them
                 crawler.drop(name)
+            await self._leases.release(assignments, reason)
             self._on_room()
 
     def _gone(self, crawler: Crawler, how: str) -> None:
@@ -276,14 +268,14 @@ class PresenceKeeper:
 
     async def _correct(self, crawlers: list[Crawler]) -> None:
         """Another node may have ended what a crawler here held."""
-        settled = [crawler for crawler in crawlers if crawler.pending == 0 and crawler.reserved == 0 and crawler.held]
+        settled = [crawler for crawler in crawlers if crawler.pending == 0 and crawler.held]
         if not settled:
             return
         before = {crawler.key: set(crawler.held) for crawler in settled}
         held = await self._leases.held([crawler.key for crawler in settled])
         for crawler in settled:
             for name in before[crawler.key].difference(held.get(crawler.key, ())):
-                crawler.drop(name)
+                crawler.fence(name)
                 self._on_room()
 
     def _state(self, link: Link) -> ConnectionState:

@@ -4,17 +4,15 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.messages import Message
 from copilot_socket.core.promises import Promise
 from copilot_socket.core.replies import Ack, Reply
-from copilot_socket.core.reports import ENDINGS, Body, Discovered, Progressed, Refused, Report
+from copilot_socket.core.reports import ENDINGS, Body, Progressed, Refused, Report
 from copilot_socket.handlers.crawlers import Crawler, Held, Link
-from copilot_socket.handlers.dispatcher import Dispatcher
-from copilot_socket.handlers.ownership import PutDown
+from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
 from copilot_socket.store.writer import Unstorable, Writer
 
 _REFUSALS = {
@@ -27,30 +25,30 @@ _REFUSALS = {
 class Reports:
     """Submits reports."""
 
-    def __init__(self, writer: Writer, dispatcher: Dispatcher, reactor: IReactorTime) -> None:
+    def __init__(self, writer: Writer, dispatcher: Dispatcher) -> None:
         self._writer = writer
         self._dispatcher = dispatcher
-        self._ownership = dispatcher.ownership
-        self._reactor = reactor
 
     def submit(self, link: Link, message: Message, body: Body) -> Promise:
         """Have *body*, which *message* says of its job, stored; its answer comes when that is done."""
         assert message.job_id is not None  # the schema says so
-        return self._submit(link.crawler, message.job_id, body, message.size, message.ref, ack(link, message))
+        told = self._submit(link.crawler, message.job_id, body, message.size, message.ref, ack(link, message))
+        if link.crawler.plain and isinstance(body, ENDINGS):
+            link.crawler.fenced.discard(message.job_id)
+            self._dispatcher.next_job(link, link.crawler.max_jobs)
+        return told
 
     def _submit(
         self, crawler: Crawler, assignment: str, body: Body, size: int, ref: str, acknowledgement: Reply | None
     ) -> Promise:
         crawler.reported_since_request = True
-        if isinstance(body, ENDINGS):
-            crawler.tell_ending(assignment, self._reactor.seconds())
-        put_down = self._ownership.reported(assignment, crawler)
-        number = None
-        if put_down is None:
-            number = crawler.begin()
-            if assignment not in crawler.held:
-                crawler.last_unknown = number
-        told = _Told(self._dispatcher, crawler, assignment, ref, body, number, put_down, acknowledgement)
+        number = crawler.begin()
+        held = crawler.held.get(assignment)
+        if held is not None:
+            held.reported = True
+        if held is None or isinstance(body, ENDINGS):
+            crawler.last_change = number
+        told = _Told(self._dispatcher, crawler, assignment, ref, body, number, acknowledgement)
         self._writer.enqueue(Report(assignment, crawler.key, body, size), told)
         return told
 
@@ -90,10 +88,8 @@ class _Told(Promise):
     assignment: str
     ref: str
     body: Body
-    number: int | None
-    """Of what is under way for the crawler; None: that of ``put_down``."""
-    put_down: PutDown | None
-    """It is the first thing that the crawler says of the job: with it is stored whose that is."""
+    number: int
+    """Of what is under way for the crawler."""
     acknowledgement: Reply | None
 
     def callback(self, verdict: Verdict) -> None:
@@ -107,26 +103,17 @@ class _Told(Promise):
 
     def errback(self, error: Unstorable) -> None:
         """See :class:`copilot_socket.store.writer.Outcome`."""
-        if self.put_down is not None:
-            self.put_down.alone()
-        self.crawler.still_holds(self.assignment)
-        if self.number is not None:
-            self.crawler.end(self.number)
+        self.crawler.end(self.number)
         self.fail(_refusal(ErrorCode.INTERNAL, "the database refuses to store this message; it is dropped", self))
 
     def _stored(self, verdict: Verdict) -> Reply | None:
         crawler, body = self.crawler, self.body
         if verdict is not Verdict.STORED or isinstance(body, ENDINGS):
             if crawler.drop(self.assignment):
-                self.dispatcher.ended(crawler)
+                self.dispatcher.wake()
         else:
             self._heard()
-        if self.put_down is not None:
-            self.put_down.callback(verdict)
-        if self.number is not None:
-            crawler.end(self.number)
-        if isinstance(body, Discovered):
-            self.dispatcher.wake()
+        crawler.end(self.number)
         if verdict is Verdict.STORED:
             return self.acknowledgement
         code, text = _REFUSALS[verdict]
@@ -134,10 +121,7 @@ class _Told(Promise):
 
     def _heard(self) -> None:
         """Its crawler has the job."""
-        held = self.crawler.held.get(self.assignment)
-        if held is not None:
-            held.reported = True
-        else:
+        if self.assignment not in self.crawler.held:
             self.crawler.held[self.assignment] = Held(None, reported=True)
 
 

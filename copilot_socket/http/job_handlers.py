@@ -1,7 +1,7 @@
 """Jobs over HTTP: submit, list, show, cancel, retry."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import attrs
 from twisted.internet.defer import DeferredSemaphore
@@ -35,12 +35,12 @@ FILTERS: dict[str, Check] = {
 
 @attrs.frozen
 class JobHandlers:
-    """Answers under ``/api/v1/jobs``. *wake* is called when there may be new jobs to dispatch."""
+    """Answers under ``/api/v1/jobs``. *work_came* is told the lanes of jobs that were put in."""
 
     submission: Submission
     catalog: Catalog
     transitions: Transitions
-    wake: Callable[[], None]
+    work_came: Callable[[Iterable[tuple[str, str]]], None]
     _large: DeferredSemaphore = attrs.field(factory=lambda: DeferredSemaphore(LARGE_SUBMISSIONS), init=False)
 
     async def submit(self, call: Call) -> Reply:
@@ -69,8 +69,8 @@ class JobHandlers:
             fault = "Idempotency-Key was already used with a different request body"
             raise Problem(422, fault, errors=[{"path": "", "message": fault}]) from None
         anything_new = any(submitted.created)
-        if anything_new and not submitted.handed_out:
-            self.wake()
+        if anything_new:  # sooner than the notification
+            self.work_came({(job["account_id"], job["command"]) for job in asked.jobs})
         single = {} if asked.is_list else {"id": submitted.ids[0]}
         answer = {**single, "ids": submitted.ids, "created": submitted.created}
         return reply(answer, 201 if anything_new else 200)
@@ -96,9 +96,7 @@ class JobHandlers:
 
     async def retry(self, call: Call) -> Reply:
         """Queue a failed or cancelled job again."""
-        answer = await self._change(call, Event.RETRIED)
-        self.wake()
-        return answer
+        return await self._change(call, Event.RETRIED)
 
     async def _change(self, call: Call, event: Event) -> Reply:
         queries.read(call, {})

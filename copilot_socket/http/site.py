@@ -4,7 +4,7 @@
 # mypy: allow-untyped-calls
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from urllib.parse import parse_qsl
 
 import attrs
@@ -58,7 +58,7 @@ class Parts:
     registry: CollectorRegistry | None
     reactor: IReactorTime
     slices: Slices
-    wake: Callable[[], None]
+    work_came: Callable[[Iterable[tuple[str, str]]], None]
     time_of_day: Callable[[], float] = time.time
     max_connections: int = MAX_CONNECTIONS
     token: str | None = attrs.field(repr=False)
@@ -68,7 +68,7 @@ class Parts:
 def routes(parts: Parts) -> tuple[Route, ...]:
     """All resources."""
     health = HealthHandlers(parts.health, parts.registry, parts.time_of_day)
-    jobs = JobHandlers(parts.submission, parts.catalog, parts.transitions, parts.wake)
+    jobs = JobHandlers(parts.submission, parts.catalog, parts.transitions, parts.work_came)
     rest = CatalogHandlers(parts.catalog, parts.accounts)
     events = EventHandlers(parts.feed)
     return (

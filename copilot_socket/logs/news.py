@@ -20,7 +20,7 @@ _FAILURES = frozenset({Event.FAILED, Event.FAILED_FOR_GOOD, Event.INCOMPLETE, Ev
 
 # Not attributes of the class: Twisted would name those after it.
 _jobs = Logger("copilot_socket.store.jobs")
-_delivery = Logger("copilot_socket.handlers.delivery")
+_delivery = Logger("copilot_socket.handlers.dispatch.delivery")
 _crawlers = Logger("copilot_socket.handlers.presence")
 _tokens = Logger("copilot_socket.handlers.tokens")
 _connections = Logger("copilot_socket.wire.connections")

@@ -1,6 +1,6 @@
 """Accounts and their credentials. Tokens come in here and never go out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 import psycopg2.errors
@@ -70,11 +70,10 @@ ORDER BY id LIMIT %(limit)s
 class Accounts:
     """Puts and renews accounts. After a renewal the account's waiting jobs are queued."""
 
-    def __init__(self, database: Database, vault: Vault, transitions: Transitions, wake: Callable[[], None]) -> None:
+    def __init__(self, database: Database, vault: Vault, transitions: Transitions) -> None:
         self._database = database
         self._vault = vault
         self._transitions = transitions
-        self._wake = wake
 
     async def put(self, account: Account) -> bool:
         """Create *account* or replace all of it; whether it is new. A token pair left out is gone.
@@ -111,12 +110,12 @@ class Accounts:
         except (psycopg2.IntegrityError, psycopg2.DataError) as error:
             # Such an error quotes the row it refuses, tokens included: it must not travel on to a log.
             raise ValueError(f"account {account_id!r} can't be stored: {error.diag.message_primary}") from None
-        if rows and await self._queue_waiting(account_id):
-            self._wake()
+        if rows:
+            await self._queue_waiting(account_id)
         return rows
 
-    async def _queue_waiting(self, account_id: str) -> bool:
-        """Queue the account's waiting jobs, so many at a time as one turn of the reactor can bear; if there are any.
+    async def _queue_waiting(self, account_id: str) -> None:
+        """Queue the account's waiting jobs, so many at a time as one turn of the reactor can bear.
 
         What is left behind if the node ends meanwhile is queued with the next release of expired leases.
         """
@@ -124,4 +123,3 @@ class Accounts:
         while waiting := await self._database.query(_WAITING, {"id": account_id, "after": after, "limit": BATCH}):
             await self._transitions.apply([row[0] for row in waiting], Event.RENEWED)
             after = waiting[-1][0]
-        return after != ""

@@ -1,6 +1,6 @@
 """One batch of what crawlers said, written in a few statements of one transaction."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -14,7 +14,7 @@ from copilot_socket.store.connection import Connection, Transaction
 from copilot_socket.store.operations import ConnectionSeen, Folded, Presence
 from copilot_socket.store.sql import sql
 from copilot_socket.store.transitions import Ask, Transitions
-from copilot_socket.store.turns import NONE_AHEAD, NOTHING_CLAIMED, Ahead, Claim, Stored, reports_of, store
+from copilot_socket.store.turns import NO_PLAN, Claim, Plan, Stored, claim, reports_of, store
 from copilot_socket.telling import JobProgressed, JobsReported, News, Telling
 
 MOST_ERRORS = 100
@@ -37,7 +37,7 @@ class Written:
 
     verdicts: list[Verdict]
     news: list[News]
-    ahead: Ahead
+    plan: Plan
     claim: Claim
 
 
@@ -52,31 +52,25 @@ class Batches:
         self._transitions = transitions
         self._progress_wanted = telling.audience(JobProgressed)
 
-    async def write(
-        self, batch: Folded, ahead: Ahead = NONE_AHEAD, on_stored: Callable[[], None] = lambda: None
-    ) -> Written:
-        """Commit *batch*, or raise with nothing committed (or, after a lost connection, unknown).
+    async def claim(self, plan: Plan) -> Claim:
+        """Claim by *plan* where there is nothing to write, or raise (and then the outcome may be unknown)."""
+        return await claim(self._connection, self._settings.node, plan)
 
-        Everyday reports and what is to be claimed *ahead* in the same transaction go by one statement; where it takes
-        more, nothing is claimed. *on_stored* is called where that statement has stored everything: nothing more of
-        this batch will be asked of the database.
+    async def write(self, batch: Folded, plan: Plan = NO_PLAN) -> Written:
+        """Commit *batch* and what is claimed by *plan*, or raise with nothing committed.
+
+        After a lost connection the outcome is unknown. Everyday reports and claims go by one statement.
         """
         if batch.everyday:
-
-            def on_count(stored: int) -> None:
-                if stored == len(batch.changes):
-                    on_stored()
-
-            turn = await store(self._connection, self._settings.node, batch.parameters, ahead, on_count)
-            held, news, claim = turn.held, self._told(batch.changes, turn.held), turn.claim
+            turn = await store(self._connection, self._settings.node, batch.parameters, plan)
+            held, news, claimed = turn.held, self._told(batch.changes, turn.held), turn.claim
         else:
-            held, news = await self._connection.transaction(lambda tx: self._everything(tx, batch))
-            claim = NOTHING_CLAIMED
+            held, news, claimed = await self._connection.transaction(lambda tx: self._everything(tx, batch, plan))
         became = dict.fromkeys(held, Verdict.STORED)
         refused = [change for change in batch.changes if change.assignment not in held]
         if refused:
             became |= await self._refused(refused, news)
-        return Written(batch.verdicts(became), news, ahead, claim)
+        return Written(batch.verdicts(became), news, plan, claimed)
 
     async def _refused(self, changes: Sequence[Change], news: list[News]) -> dict[str, Verdict]:
         """What becomes of *changes*, which nothing was found for: completions that are none are stored as such.
@@ -101,7 +95,9 @@ class Batches:
             became |= await explain(self._connection, missing, self._settings.max_job_age)
         return became
 
-    async def _everything(self, tx: Transaction, batch: Folded) -> tuple[dict[str, Stored], list[News]]:
+    async def _everything(
+        self, tx: Transaction, batch: Folded, plan: Plan
+    ) -> tuple[dict[str, Stored], list[News], Claim]:
         operations, changes = batch.operations, batch.changes
         presences = {op.key: op for op in operations if isinstance(op, Presence)}
         await self._presences(tx, [op for op in presences.values() if op.present])
@@ -114,7 +110,7 @@ class Batches:
         gone = sorted(op.key for op in presences.values() if not op.present)
         if gone:
             await tx.query(sql("crawlers_absent"), {"key": gone, "node": self._settings.node})
-        return held, news
+        return held, news, await claim(tx, self._settings.node, plan)
 
     async def _changes(
         self, tx: Transaction, changes: Sequence[Change], parameters: Mapping[str, Any]

@@ -149,8 +149,7 @@ ORDER BY id DESC
 _CRAWLER_COUNTS = """
 SELECT count(*) FILTER (WHERE lease_expires_at > now()), count(*) FILTER (WHERE lease_expires_at > now() AND plain),
        count(*),
-       (SELECT count(*) FROM job_assignments
-        WHERE completed_at IS NULL AND coalesce(crawler_key, node_id) IS NOT NULL)
+       (SELECT count(*) FROM job_assignments WHERE completed_at IS NULL AND crawler_key IS NOT NULL)
 FROM crawlers
 """
 

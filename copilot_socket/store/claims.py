@@ -1,50 +1,49 @@
-"""Handing out jobs: claims in batches, assignments that were never reported on, and jobs that fall due."""
+"""What dispatch needs beside the claims themselves: assignments to send again, lanes, jobs that fall due."""
 
 from collections.abc import Sequence
 
-from copilot_socket.store.connection import Connection
+from copilot_socket.core.reports import job_of
+from copilot_socket.store.database import Database
 from copilot_socket.store.sql import sql
-from copilot_socket.store.turns import Claim, Claimed, Wants, claim
+from copilot_socket.store.turns import Claimed
+
+LANES = 1000
+"""Lanes that one statement reads: some 2 ms."""
 
 
 class Claims:
-    """Claims over a connection of its own, for the crawlers of one node."""
+    """Reads over the pool, for the crawlers of one node."""
 
-    def __init__(self, connection: Connection, node: str) -> None:
-        self._connection = connection
+    def __init__(self, database: Database, node: str) -> None:
+        self._database = database
         self._node = node
-
-    async def claim(self, wants: Wants) -> Claim:
-        """Claim for each crawler key as many jobs as it wants and has room for; the best jobs first, in turns."""
-        return await claim(self._connection, self._node, wants)
 
     async def unreported(self, keys: Sequence[str]) -> list[Claimed]:
         """The live assignments of *keys* that were never reported on."""
-        rows = await self._connection.query(sql("unreported"), {"key": list(keys)})
-        return [Claimed(*row) for row in rows]
-
-    async def reserved(self) -> list[Claimed]:
-        """What this node has claimed, and nobody has been put down for yet."""
-        rows = await self._connection.query(sql("reserved"), {"node": self._node})
-        return [Claimed(*row) for row in rows]
-
-    async def take_over(self, keys: Sequence[str]) -> set[str]:
-        """From now on this node pushes to *keys*, it is where they asked last; those that another node had."""
-        rows = await self._connection.query(sql("take_over_pushes"), {"key": list(keys), "node": self._node})
-        return {row[0] for row in rows}
+        return [Claimed(*row) for row in await self._database.query(sql("unreported"), {"key": list(keys)})]
 
     async def not_ours(self, keys: Sequence[str]) -> set[str]:
         """Those of *keys* that asked last at another node."""
-        rows = await self._connection.query(sql("not_ours"), {"key": list(keys), "node": self._node})
+        rows = await self._database.query(sql("not_ours"), {"key": list(keys), "node": self._node})
         return {row[0] for row in rows}
 
     async def handed_token(self, assignments: Sequence[str]) -> list[str]:
         """Note that the crawlers of *assignments* were given their account's present token; those that still live."""
-        jobs = [assignment.partition(".")[0] for assignment in assignments]
-        rows = await self._connection.query(sql("handed_token"), {"job": jobs})
+        jobs = [job_of(assignment) for assignment in assignments]
+        rows = await self._database.query(sql("handed_token"), {"job": jobs})
         return [row[0] for row in rows if row[0] in assignments]
 
-    async def promote_due(self) -> tuple[int, float | None]:
-        """Make jobs claimable whose time has come: how many, and the seconds until the next."""
-        [(count, until)] = await self._connection.query(sql("promote_due"))
-        return count, until
+    async def lanes(self, after: tuple[str, str] = ("", "")) -> list[tuple[str, str, int]]:
+        """Account, command and the account's weight of the next ``LANES`` lanes that have work."""
+        account, command = after
+        rows = await self._database.query(sql("lanes"), {"account": account, "command": command, "limit": LANES})
+        return [(row[0], row[1], row[2]) for row in rows]
+
+    async def promote_due(self) -> list[tuple[str, str]]:
+        """Make jobs claimable whose time has come; their lanes."""
+        return [(row[0], row[1]) for row in await self._database.query(sql("promote_due"))]
+
+    async def next_due(self) -> float | None:
+        """The seconds until the next job falls due."""
+        [(seconds,)] = await self._database.query(sql("next_due"))
+        return None if seconds is None else float(seconds)

@@ -1,6 +1,6 @@
 """The pool of general connections: for the HTTP port, timers and rare writes.
 
-The hot paths (writer, claims, listener) have connections of their own and never wait for this pool.
+The hot paths (writer, discoveries, listener) have connections of their own and never wait for this pool.
 """
 
 from collections import deque
@@ -19,8 +19,8 @@ __all__ = ["Database", "DatabaseAway", "PoolUse", "Transaction"]
 
 T = TypeVar("T")
 
-DEDICATED = 5
-"""Connections beside its pool: for reports, discoveries, claims (and listening), handing out, and the probe."""
+DEDICATED = 4
+"""Connections beside its pool: for reports and claims, for discoveries, for listening, and for the probe."""
 
 
 @attrs.frozen

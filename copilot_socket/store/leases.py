@@ -70,11 +70,6 @@ class Leases:
         """The live assignments of one crawler, whether each was ever reported on, and its account's stored token."""
         return [(row[0], row[1], row[2]) for row in await self._database.query(sql("held_by"), {"key": key})]
 
-    async def adopt(self, key: str, assignments: Sequence[str]) -> None:
-        """*key* names *assignments*: those that a node gave it, and could not put down to it, are its own."""
-        jobs = [job_of(assignment) for assignment in assignments]
-        await self._database.query(sql("adopt"), {"key": key, "job": jobs, "assignment": list(assignments)})
-
     async def confirm(self, assignments: Sequence[str]) -> None:
         """Their crawler says that it still holds *assignments*."""
         if assignments:
@@ -108,14 +103,7 @@ class Leases:
                 "without_it": Loss.WITHOUT_IT,
             },
         )
-        count = await self._apply([row[0] for row in rows], Event.RELEASED, [row[1] for row in rows])
-        return count + await self._return_lost() if others else count
-
-    async def _return_lost(self) -> int:
-        rows = await self._database.query(
-            sql("lost_reservations"), {"node": self._node, "grace": self.grace, "limit": RELEASE_LIMIT}
-        )
-        return await self._apply([row[0] for row in rows], Event.RETURNED, "the node that had claimed it is gone")
+        return await self._apply([row[0] for row in rows], Event.RELEASED, [row[1] for row in rows])
 
     async def release(self, assignments: Sequence[str], reason: Loss) -> list[Answer]:
         """Queue again the jobs of *assignments*, which their crawler no longer holds."""

@@ -18,7 +18,7 @@ RETRY = 0.5
 class Listener:
     """Keeps *connection* listening, and makes it anew whenever it is lost.
 
-    It is that of claims as well: whoever has just told of a new job is awake to hand it out.
+    *on_jobs* is told which lanes have work, as the notification says it, and the empty string where there may be any.
     """
 
     log = Logger()
@@ -28,7 +28,7 @@ class Listener:
         connection: Connection,
         reactor: IReactorTime,
         *,
-        on_jobs: Callable[[], None],
+        on_jobs: Callable[[str], None],
         on_ended: Callable[[str], None],
     ) -> None:
         self._connection = connection
@@ -68,7 +68,7 @@ class Listener:
                 await deferLater(self._reactor, RETRY)
         self._running = None
         # Whatever was announced while nobody listened.
-        self._on_jobs()
+        self._on_jobs("")
 
     def _lost(self) -> None:
         if not self._stopped and self._running is None:
@@ -77,7 +77,7 @@ class Listener:
 
     def _notified(self, channel: str, payload: str) -> None:
         if channel == "copilot_jobs":
-            self._on_jobs()
+            self._on_jobs(payload)
         else:
             self._on_ended(payload)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from copilot_socket.core.folding import Change, Fold, Verdict, fold
-from copilot_socket.core.reports import Completed, Failed, Report
+from copilot_socket.core.reports import Failed, Report
 from copilot_socket.store.turns import reports_of
 
 
@@ -75,9 +75,9 @@ class Folded:
         self.everyday = not others and all(map(_everyday, self.changes))
         """Whether one statement stores it."""
         self.endings: dict[str, list[str]] = {}
-        """The assignments that each crawler says are completed."""
+        """The assignments that each crawler says are over."""
         for change in self.changes:
-            if isinstance(change.ending, Completed):
+            if change.ending is not None:
                 self.endings.setdefault(change.crawler, []).append(change.assignment)
         self._said_once = not any(each.behind for each in self._folds)
         self.parameters = reports_of(self.changes)

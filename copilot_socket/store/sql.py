@@ -1,4 +1,4 @@
-"""Statements by name, read once from ``queries.sql`` (``-- name: <name>`` begins each)."""
+"""Statements by name, read once from the files of ``sql/``, one a topic (``-- name: <name>`` begins each)."""
 
 import re
 from functools import cache
@@ -14,8 +14,11 @@ _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 @cache
 def _statements() -> dict[str, str]:
-    parts = _NAME.split((files("copilot_socket.store") / "queries.sql").read_text("utf-8"))
-    return dict(zip(parts[1::2], (text.strip() for text in parts[2::2]), strict=True))
+    statements: dict[str, str] = {}
+    for topic in (files("copilot_socket.store") / "sql").iterdir():
+        parts = _NAME.split(topic.read_text("utf-8"))
+        statements.update(zip(parts[1::2], (text.strip() for text in parts[2::2]), strict=True))
+    return statements
 
 
 def sql(name: str) -> str:

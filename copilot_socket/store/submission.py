@@ -10,7 +10,6 @@ import psycopg2.errors
 from copilot_socket.core.origins import origin, same_origin
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
-from copilot_socket.store.hand_out import HandOut
 from copilot_socket.store.ulids import ulids
 from copilot_socket.telling import JobCreated, Telling
 
@@ -42,13 +41,12 @@ class NewJob(TypedDict, total=False):
 class Submitted:
     """The ids in the order of the list, and which of them are new: the others were live already.
 
-    ``repeated``: this is the stored answer of an earlier request. ``handed_out``: a crawler has the jobs.
+    ``repeated``: this is the stored answer of an earlier request.
     """
 
     ids: Sequence[str]
     created: Sequence[bool]
     repeated: bool = attrs.field(default=False, eq=False)
-    handed_out: bool = attrs.field(default=False, eq=False)
 
 
 @attrs.frozen
@@ -139,13 +137,11 @@ class Submission:
         max_attempts: int,
         telling: Telling,
         next_slice: Callable[[], Awaitable[object]],
-        hand_out: HandOut | None = None,
     ) -> None:
         self._database = database
         self._max_attempts = max_attempts
         self._telling = telling
         self._next_slice = next_slice
-        self._hand_out = hand_out
 
     async def submit(self, jobs: Sequence[NewJob], key: Key | None = None) -> Submitted:
         """Store *jobs* in one transaction. With *key*, a repetition gets the first answer again.
@@ -164,25 +160,15 @@ class Submission:
 
     async def _at_once(self, job: NewJob) -> Submitted | None:
         """The most frequent submission: a single new job, by a single statement. None where that is not enough."""
-        made: list[Submitted] = []
-
-        def stored(job_id: str) -> None:
-            made.append(Submitted([job_id], [True]))
-            self._announce([job], made[0])
-
-        parameters = self._parameters([_row(job)])
-        due = "scheduled_at" not in job
-        if due and self._hand_out is not None:
-            given = await self._hand_out.submit(job["command"], parameters, stored)
-            if made:
-                return attrs.evolve(made[0], handed_out=given)
         try:
-            rows = await self._database.hot_query("submit_one", _INSERT, parameters)
+            rows = await self._database.hot_query("submit_one", _INSERT, self._parameters([_row(job)]))
         except psycopg2.errors.CheckViolation:
             return None  # the ordinary way says what is wrong
-        for row in rows:
-            stored(row[0])
-        return made[0] if made else None
+        if not rows:
+            return None
+        submitted = Submitted([rows[0][0]], [True])
+        self._announce([job], submitted)
+        return submitted
 
     def _announce(self, jobs: Sequence[NewJob], submitted: Submitted) -> None:
         if self._telling.audience(JobCreated):

@@ -1,4 +1,4 @@
-"""The turn: reports stored and jobs claimed by one statement, for the writer and for the dispatcher."""
+"""The turn: reports stored and jobs claimed by one statement."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -7,9 +7,10 @@ import attrs
 import orjson
 
 from copilot_socket.core.folding import Change
-from copilot_socket.core.jobs import ENTITY_TYPES, commands_for
+from copilot_socket.core.jobs import ENTITY_TYPES
 from copilot_socket.core.records import record
 from copilot_socket.core.reports import Completed, Encoded, job_of
+from copilot_socket.core.scheduling import Allotment
 from copilot_socket.store import arrays
 from copilot_socket.store.connection import Row
 from copilot_socket.store.sql import sql
@@ -23,42 +24,26 @@ class Runs(Protocol):
 
 
 @attrs.frozen
-class Wants:
-    """How many jobs each crawler (by its key) is to be given, and what commands it takes.
+class Plan:
+    """What to claim: ``allotments`` for the crawlers that they name.
 
-    ``spare``: how many more jobs are looked at, since other nodes are claiming as well.
+    ``asking``: keys of crawlers that have just asked at this node, with or without an allotment. From now on they are
+    served here.
     """
 
-    room: Mapping[str, int]
-    commands: Sequence[str]
-    spare: int = 0
+    allotments: Sequence[Allotment] = ()
+    asking: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.room and self.commands)
-
-
-@attrs.frozen
-class Ahead:
-    """How many jobs the node is to claim for crawlers that are about to ask, and what entity types these take.
-
-    ``spare`` as in :class:`Wants`.
-    """
-
-    number: int
-    entity_types: tuple[str, ...]
-    spare: int = 0
+        return bool(self.allotments or self.asking)
 
     @property
-    def commands(self) -> tuple[str, ...]:
-        """What they may be given."""
-        return commands_for(self.entity_types)
-
-    def __bool__(self) -> bool:
-        return bool(self.number and self.commands)
+    def crawlers(self) -> frozenset[str]:
+        """The keys of all crawlers that it bears on."""
+        return self.asking.union(*(each.crawlers for each in self.allotments))
 
 
-NONE_WANTED = Wants({}, ())
-NONE_AHEAD = Ahead(0, ())
+NO_PLAN = Plan()
 
 
 @record
@@ -66,8 +51,8 @@ class Claimed:
     """An assignment to be sent to a crawler. ``access_token`` is as stored; times are in seconds."""
 
     assignment: str
-    crawler: str | None
-    """Whose it is; None: the node's, which will give it to someone."""
+    crawler: str
+    """The key of its owner."""
     entity_id: str
     gitlab_url: str
     resume_state: dict[str, Any] | None
@@ -91,14 +76,34 @@ class Claimed:
 
 
 @attrs.frozen
+class Settled:
+    """What became of an allotment.
+
+    ``tried``: some crawler of it had room. ``exhausted``: its lanes hold no more than was claimed. ``beaten``:
+    nothing was claimed, since others had all jobs locked that were looked at.
+    """
+
+    allotment: Allotment
+    tried: bool
+    exhausted: bool
+    beaten: bool
+
+
+@attrs.frozen
 class Claim:
-    """What a round of claiming brought; ``contended`` says that other nodes were faster for some of it."""
+    """What came of a plan.
 
-    jobs: list[Claimed]
-    contended: bool
+    ``full``: the keys of crawlers that had no room. ``unavailable``: those whose rows were locked, or which another
+    node serves.
+    """
+
+    jobs: Sequence[Claimed] = ()
+    settled: Sequence[Settled] = ()
+    full: frozenset[str] = frozenset()
+    unavailable: frozenset[str] = frozenset()
 
 
-NOTHING_CLAIMED = Claim([], contended=False)
+NOTHING_CLAIMED = Claim()
 
 
 @record
@@ -117,69 +122,95 @@ class Turn:
     claim: Claim
 
 
-_CLAIMING = f"{sql('turn_claims')}, {sql('turn_assigned')}"
-_CLAIM = f"WITH {sql('turn_room')}, {_CLAIMING} {sql('turn_claimed')}"
+_CLAIMING = f"{sql('turn_room')}, {sql('turn_claims')}"
 _STORE = f"WITH {sql('turn_reports')} {sql('turn_stored')}"
-_BOTH = (
-    f"WITH {sql('turn_reports')}, {sql('turn_reserve')}, {_CLAIMING} "
-    f"{sql('turn_stored_beside')} UNION ALL {sql('turn_claimed')}"
-)
+_CLAIM = f"WITH {sql('turn_no_reports')}, {_CLAIMING} {sql('turn_claimed')}"
+_BOTH = f"WITH {sql('turn_reports')}, {_CLAIMING} {sql('turn_stored_beside')} UNION ALL {sql('turn_claimed')}"
 
 
 async def store(
     on: Runs,
     node: str,
     reports: Mapping[str, Any],
-    ahead: Ahead = NONE_AHEAD,
+    plan: Plan = NO_PLAN,
     on_count: Callable[[int], None] = lambda _stored: None,
 ) -> Turn:
-    """Store *reports*, made by :func:`reports_of`, and claim *ahead* for the node. Raises what the database raises.
+    """Store *reports*, made by :func:`reports_of`, and claim by *plan*. Raises what the database raises.
 
     *on_count* is told how many changes were stored, before anything is made of the rows: the connection is free then.
     """
-    if not ahead:
+    if not plan:
         rows = await on.hot_query("store", _STORE, reports)
         on_count(len(rows))
         return Turn(_held(rows), NOTHING_CLAIMED)
-    wanted = {
-        "node": node,
-        "number": ahead.number,
-        "command": arrays.of_texts(ahead.commands),
-        "spare": ahead.spare,
-    }
-    rows = await on.hot_query("store_and_claim", _BOTH, {**reports, **wanted})
-    stored = [row for row in rows if row[_FOUND] is None]
+    rows = await on.hot_query("store_and_claim", _BOTH, {**reports, **_planned(plan, node)})
+    stored = [row[1:] for row in rows if row[0] is None]
     on_count(len(stored))
-    return Turn(_held(stored), _claim([row for row in rows if row[_FOUND] is not None]))
+    return Turn(_held(stored), _claim(plan, [row for row in rows if row[0] is not None]))
 
 
-async def claim(on: Runs, node: str, wants: Wants) -> Claim:
-    """Claim for *wants*. Raises what the database raises."""
-    more = {"command": arrays.of_texts(wants.commands), "spare": wants.spare}
-    return _claim(await on.hot_query("claim", _CLAIM, {**asked(wants, node), **more}))
+async def claim(on: Runs, node: str, plan: Plan) -> Claim:
+    """Claim by *plan* alone. Raises what the database raises."""
+    if not plan:
+        return NOTHING_CLAIMED
+    return _claim(plan, await on.hot_query("claim", _CLAIM, _planned(plan, node)))
 
 
-def asked(wants: Wants, node: str) -> dict[str, str]:
-    """The parameters of ``turn_room``."""
+def _planned(plan: Plan, node: str) -> dict[str, str]:
+    keys = sorted(plan.crawlers)
+    numbers = {key: number for number, key in enumerate(keys, 1)}
+    slots = [(number, numbers[key]) for number, each in enumerate(plan.allotments, 1) for key in each.crawlers]
     return {
         "node": node,
-        "key": arrays.of_texts(list(wants.room)),
-        "wanted": arrays.of_integers(list(wants.room.values())),
+        "key": arrays.of_texts(keys),
+        "asks": arrays.of_booleans([key in plan.asking for key in keys]),
+        "slot_allotment": arrays.of_integers([number for number, _ in slots]),
+        "slot_crawler": arrays.of_integers([number for _, number in slots]),
+        "account": arrays.of_texts([each.account for each in plan.allotments]),
+        "commands": arrays.of_texts([",".join(each.commands) for each in plan.allotments]),
     }
 
 
-_FOUND = -2
-"""Where a row says how many jobs there were to be claimed."""
-
-
-def _held(rows: Sequence[Row]) -> dict[str, Stored]:
+def _held(rows: Sequence[Sequence[Any]]) -> dict[str, Stored]:
     return {assignment: Stored(began, account) for assignment, began, account, *_ in rows}
 
 
-def _claim(rows: Sequence[Row]) -> Claim:
-    """What was claimed: a row each, or a single one without a job."""
-    jobs = [Claimed(row[0], *row[2:_FOUND]) for row in rows if row[0] is not None]
-    return Claim(jobs, contended=len(jobs) < rows[0][_FOUND])
+def _claim(plan: Plan, rows: Sequence[Row]) -> Claim:
+    """Rows of ``turn_claimed``."""
+    jobs: list[Claimed] = []
+    claimed = [0] * (len(plan.allotments) + 1)
+    looked_at: dict[int, tuple[int, int]] = {}
+    full: set[str] = set()
+    unavailable: set[str] = set()
+    for row in rows:
+        number, assignment, key = row[0], row[1], row[3]
+        if number == 0:
+            (unavailable if row[-2] is None else full).add(key)
+            continue
+        looked_at[number] = row[-2], row[-1]
+        if assignment is not None:
+            claimed[number] += 1
+            account = plan.allotments[number - 1].account
+            jobs.append(Claimed(*(assignment, key, *row[4:12], account, *row[12:-2])))
+    return Claim(
+        jobs,
+        [
+            _settled(allotment, claimed[number], *looked_at.get(number, (0, 0)))
+            for number, allotment in enumerate(plan.allotments, 1)
+        ],
+        frozenset(full),
+        frozenset(unavailable),
+    )
+
+
+def _settled(allotment: Allotment, claimed: int, wanted: int, found: int) -> Settled:
+    """Twice as many jobs were looked at as *wanted*, if there were so many."""
+    return Settled(
+        allotment,
+        tried=wanted > 0,
+        exhausted=wanted > 0 and claimed == found < 2 * wanted,
+        beaten=claimed == 0 < min(wanted, found),
+    )
 
 
 def reports_of(changes: Sequence[Change]) -> dict[str, Any]:
@@ -190,7 +221,6 @@ def reports_of(changes: Sequence[Change]) -> dict[str, Any]:
         "job": arrays.of_texts([job_of(change.assignment) for change in changes]),
         "assignment": arrays.of_texts([change.assignment for change in changes]),
         "crawler": arrays.of_texts([change.crawler for change in changes]),
-        "reported": arrays.of_booleans([change.reported for change in changes]),
         "started": arrays.of_booleans([change.started for change in changes]),
         "completed": arrays.of_booleans([isinstance(change.ending, Completed) for change in changes]),
         "progress": arrays.of_optional_texts([_json(change.merged or None) for change in changes]),

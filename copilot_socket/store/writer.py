@@ -9,7 +9,7 @@ import psycopg2
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from copilot_socket.core.folding import Verdict
@@ -17,7 +17,8 @@ from copilot_socket.store.batches import Batches, Written
 from copilot_socket.store.discoveries import Discoveries, slices
 from copilot_socket.store.faults import Remedy, remedy, unknown_outcome
 from copilot_socket.store.operations import Folded, Operation
-from copilot_socket.store.turns import NONE_AHEAD, NOTHING_CLAIMED, Ahead, Claim
+from copilot_socket.store.outage import level
+from copilot_socket.store.turns import NO_PLAN, NOTHING_CLAIMED, Claim, Plan
 from copilot_socket.store.write_queue import Batch, Discovery, Entry, Outcome, Unstorable, WriteQueue
 from copilot_socket.telling import Telling
 
@@ -31,36 +32,50 @@ FOLD_AHEAD = 200
 To fold many takes as long as to write them. Of fewer it is worth more that others join them meanwhile.
 """
 WAIT_FIRST, WAIT_MOST = 0.05, 2.0
+CLAIM_RETRY = 0.2
+"""Seconds before the next claim after one that failed."""
 
-Committed = tuple[list[Entry], Written]
 Prepared = tuple[Batch, Folded | None]
 
 
+Endings = Mapping[str, Collection[str]]
+"""The assignments that a batch says are over, by the keys of the crawlers that say so."""
+
+
 class Claimant(Protocol):
-    """Who hands out jobs: for crawlers that end theirs the next are claimed in the same transaction."""
+    """Who dispatches jobs: they are claimed in the transaction that stores reports."""
 
-    def wants(self, endings: Mapping[str, Collection[str]]) -> Ahead:
-        """What to claim beside the completion of these assignments, by the keys of the crawlers that say so."""
+    def plan(self, endings: Endings) -> Plan:
+        """What to claim with a batch that holds *endings*."""
 
-    def claimed(self, ahead: Ahead, claim: Claim) -> None:
-        """*claim* came of the wish *ahead*: it is committed."""
+    def book(self, plan: Plan, claim: Claim, endings: Endings) -> None:
+        """*claim* came of *plan* and is committed: note it before the next plan is made."""
 
-    def doubt(self, ahead: Ahead) -> None:
-        """Whether anything came of the wish *ahead* is not known."""
+    def deliver(self, plan: Plan, claim: Claim) -> None:
+        """Send what was claimed."""
+
+    def unknown(self, plan: Plan) -> None:
+        """Whether anything came of *plan* is not known."""
 
 
 class NoClaimant:
     """Claims nothing."""
 
-    def wants(self, endings: Mapping[str, Collection[str]]) -> Ahead:
+    def plan(self, endings: Endings) -> Plan:
         """Nothing."""
-        return NONE_AHEAD
+        return NO_PLAN
 
-    def claimed(self, ahead: Ahead, claim: Claim) -> None:
+    def book(self, plan: Plan, claim: Claim, endings: Endings) -> None:
         """There is nothing."""
 
-    def doubt(self, ahead: Ahead) -> None:
+    def deliver(self, plan: Plan, claim: Claim) -> None:
+        """There is nothing."""
+
+    def unknown(self, plan: Plan) -> None:
         """There is none."""
+
+
+Committed = tuple[list[Entry], Written, Endings]
 
 
 class Writer:
@@ -83,6 +98,8 @@ class Writer:
         """Discoveries that are being stored."""
         self._prepared: Prepared | None = None
         """The next batch, folded while another is being written; it waits for that."""
+        self._awake = False
+        """There may be something to claim."""
         self._sent: Deferred[list[Committed]] | None = None
         """The batch that is being written while the one before is answered."""
         self._flowing = True
@@ -117,10 +134,15 @@ class Writer:
         self._tell_idle()
         return d
 
+    def wake(self) -> None:
+        """There may be something to claim, with what is to be written next or alone."""
+        self._awake = True
+        self._start()
+
     # -- batches
 
     def _start(self) -> None:
-        if self._running is None and (self._queue or self._prepared is not None or self._sent is not None):
+        if self._running is None and (self._queue or self._prepared or self._sent or self._awake):
             self._running = Deferred.fromCoroutine(self._run())
             self._running.addErrback(self._broken)
 
@@ -135,9 +157,9 @@ class Writer:
         while (writing := self._sent or self._send()) is not None:
             self._sent = None
             committed = await writing
-            # The statement is on its way: the answers to the batch before go out while the database works.
-            if self._sent is None:
-                self._sent = self._send()
+            self._book(committed)
+            # The next statement is on its way: the answers to the batch before go out while the database works.
+            self._sent = self._send()
             self._answer(committed)
             if len(self._queue) >= FOLD_AHEAD and self._prepared is None:
                 self._prepared = self._prepare()
@@ -151,9 +173,11 @@ class Writer:
                 waiter.callback(None)
 
     def _send(self) -> "Deferred[list[Committed]] | None":
-        """Have the next batch written, if there is something to write."""
+        """Have the next batch written, or jobs claimed, if there is something to do."""
+        self._awake = False
         if self._prepared is None and not self._queue:
-            return None
+            plan = self._plan({})
+            return Deferred.fromCoroutine(self._claim(plan)) if plan else None
         (batch, folded), self._prepared = self._prepared or self._prepare(), None
         return Deferred.fromCoroutine(self._write(batch, folded))
 
@@ -166,35 +190,38 @@ class Writer:
         return batch, folded
 
     async def _write(self, batch: Batch, folded: Folded | None) -> list[Committed]:
-        def on_stored() -> None:
-            if self._prepared is not None:
-                self._sent = self._send()
-
         committed = []
         if batch.entries:
-            ahead = NONE_AHEAD if folded is None else self._wants(folded)
-            committed = await self._commit(batch.entries, folded, ahead, on_stored)
+            plan = NO_PLAN if folded is None else self._plan(folded.endings)
+            committed = await self._commit(batch.entries, folded, plan)
         for discovery in batch.discoveries:
             self._discover(discovery)
         return committed
 
+    async def _claim(self, plan: Plan) -> list[Committed]:
+        """Claim alone. What fails is planned anew after a moment; reports find out whether the database is away."""
+        try:
+            claim = await self._batches.claim(plan)
+        except Exception as error:
+            self._not_claimed(plan, error)
+            self.log.emit(level(error, LogLevel.warn), "Claiming failed and is tried again: {error}", error=error)
+            await deferLater(self._reactor, CLAIM_RETRY)
+            return []
+        return [([], Written([], [], plan, claim), {})]
+
     async def _commit(
-        self,
-        entries: list[Entry],
-        folded: Folded | None = None,
-        ahead: Ahead = NONE_AHEAD,
-        on_stored: Callable[[], None] = lambda: None,
+        self, entries: list[Entry], folded: Folded | None = None, plan: Plan = NO_PLAN
     ) -> list[Committed]:
         async def write() -> Written:
-            nonlocal folded, ahead
+            nonlocal folded, plan
             try:
                 folded = folded or _folded(entries)
-                return await self._batches.write(folded, ahead, on_stored)
+                return await self._batches.write(folded, plan)
             except Exception as error:
-                self._not_claimed(ahead, in_doubt=unknown_outcome(error))
+                self._not_claimed(plan, error)
                 if folded is not None and unknown_outcome(error):
                     folded.in_doubt = True
-                ahead = NONE_AHEAD
+                plan = NO_PLAN
                 raise
 
         try:
@@ -202,7 +229,8 @@ class Writer:
         except Exception as error:
             return await self._halve(entries, error)
         self._found()
-        return [(entries, written)]
+        assert folded is not None
+        return [(entries, written, folded.endings)]
 
     async def _until_stored(self, write: Callable[[], Awaitable[T]], lost: Callable[[Exception], None]) -> T:
         """What *write* returns; again while the database is away, which *lost* is told. Raises what is refused."""
@@ -259,20 +287,25 @@ class Writer:
 
     # -- answers
 
+    def _book(self, committed: list[Committed]) -> None:
+        for _entries, written, endings in committed:
+            with self.log.failureHandler("Noting what was claimed failed"):
+                self.claimant.book(written.plan, written.claim, endings)
+
     def _answer(self, committed: list[Committed]) -> None:
         """Tell everyone what became of these batches."""
-        for entries, written in committed:
+        for entries, written, _endings in committed:
             self._queue.done([operation for operation, _ in entries])
             for news in written.news:
                 self._telling.tell(news)
-            if written.ahead:
-                with self.log.failureHandler("Handing over what was claimed failed"):
-                    self.claimant.claimed(written.ahead, written.claim)
             for (_, outcome), verdict in zip(entries, written.verdicts, strict=True):
                 try:
                     outcome.callback(verdict)
                 except Exception:
                     self.log.failure("Telling what became of an operation failed")
+            if written.plan:
+                with self.log.failureHandler("Delivering what was claimed failed"):
+                    self.claimant.deliver(written.plan, written.claim)
         self._flow_if_low()
 
     def _refuse(self, entry: "Entry | Discovery", error: Exception) -> None:
@@ -285,20 +318,19 @@ class Writer:
             self.log.failure("{operation} could not be stored", Failure(error), operation=what)
         outcome.errback(Unstorable(why))
 
-    def _not_claimed(self, ahead: Ahead, in_doubt: bool) -> None:
-        if not ahead:
+    def _not_claimed(self, plan: Plan, error: Exception) -> None:
+        if not plan:
             return
         with self.log.failureHandler("Telling that nothing was claimed failed"):
-            if in_doubt:
-                self.claimant.doubt(ahead)
-            else:
-                self.claimant.claimed(ahead, NOTHING_CLAIMED)
+            if unknown_outcome(error):
+                self.claimant.unknown(plan)
+            self.claimant.book(plan, NOTHING_CLAIMED, {})
 
-    def _wants(self, batch: Folded) -> Ahead:
-        """What to claim beside *batch*, which is stored whatever the claimant does."""
-        with self.log.failureHandler("Asking what to claim failed"):
-            return self.claimant.wants(batch.endings)
-        return NONE_AHEAD
+    def _plan(self, endings: Endings) -> Plan:
+        """What to claim beside a batch, which is stored whatever the claimant does."""
+        with self.log.failureHandler("Planning what to claim failed"):
+            return self.claimant.plan(endings)
+        return NO_PLAN
 
     def _lost(self, error: Exception) -> None:
         if self.away_since is None:

@@ -134,7 +134,7 @@ class BuildTests(SynchronousTestCase):
         files += [package / "schemas" / path.name for path in (sources / "schemas").glob("*.json")]
         wanted = {str(path.relative_to(sources)) for path in files} | {"twisted/plugins/copilot_socket_plugin.py"}
         self.assertEqual(wanted, {name for name in there if ".dist-info/" not in name})
-        for name in ("copilot_socket/store/queries.sql", "copilot_socket/schemas/hello.json"):
+        for name in ("copilot_socket/store/sql/turns.sql", "copilot_socket/schemas/hello.json"):
             self.assertIn(name, there)
 
     def test_sdist(self) -> None:

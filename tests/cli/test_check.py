@@ -198,7 +198,7 @@ class CheckTests(CommandTestCase):
         self.addCleanup(execute, server_url(), f"DROP ROLE {role}")
         self.addCleanup(execute, url, f"DROP OWNED BY {role}")
         self.environ |= {"DATABASE_URL": as_role(url, role), "DATABASE_CONNECTION_POOL": "7"}
-        self.assert_fault("connections", "up to 12", "allows 9", "DATABASE_CONNECTION_POOL to 4")
+        self.assert_fault("connections", "up to 11", "allows 9", "DATABASE_CONNECTION_POOL to 5")
         self.environ["DATABASE_CONNECTION_POOL"] = "4"
         self.assertEqual(self.check()[0], 0)
 

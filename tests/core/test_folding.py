@@ -9,7 +9,6 @@ from copilot_socket.core.reports import (
     Body,
     Completed,
     Failed,
-    Given,
     Incomplete,
     Progressed,
     Refused,
@@ -22,7 +21,6 @@ from tests.support import model
 
 _objects = st.dictionaries(st.sampled_from("abc"), st.integers(0, 9), max_size=3)
 _bodies: st.SearchStrategy[Body] = st.one_of(
-    st.just(Given()),
     st.just(Started()),
     st.builds(Progressed, _objects, st.none() | st.binary(max_size=3)),
     st.builds(Completed, _objects),

@@ -44,7 +44,7 @@ class LogTests(NodeTestCase):
         lines = self.lines(program.out.decode())
         states = [line["status"] for line in lines if line.get("job") == job and "status" in line]
         self.assertEqual(states, ["running", "completed"])
-        sent = next(line for line in lines if line["namespace"] == "copilot_socket.handlers.delivery")
+        sent = next(line for line in lines if line["namespace"] == "copilot_socket.handlers.dispatch.delivery")
         self.assertEqual((sent["job"], sent["crawler"], sent["level"]), (job, "c1", "debug"))
         self.assertTrue(sent["assignment"].startswith(f"{job}.1."))
         refused = next(line for line in lines if line.get("code") == "unknown_type" and "connection" in line)

@@ -4,14 +4,11 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
-from typing import Any
 
-from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
 from twisted.internet.task import deferLater
 
 from tests.support.crawler import in_reactor, reactor, until
-from tests.support.load import HastyCrawler, Load
+from tests.support.load import Load
 from tests.support.recovery import GRACE, LEASE, SHORT, RecoveryTestCase
 from tests.support.server import ServerProcess, run_program, short_directory
 
@@ -46,47 +43,6 @@ class NodeTests(RecoveryTestCase):
         self.assert_nothing_acknowledged_is_lost(load)
         self.assert_done_once(jobs)
         self.assertEqual(load.refused, [])
-
-    @in_reactor(60)
-    async def test_killed_with_jobs_in_reserve(self) -> None:
-        """The same where crawlers run ahead of commits; and what was in reserve is done by others."""
-        server = await self.process(**SHORT).start()
-        jobs = self.add_jobs(1500)
-        first = await self._hasty(server, 4)
-        await until(lambda: sum(len(crawler.completed) for crawler in first) >= 300, "they run", 20)
-        await server.kill()
-        for crawler in first:
-            await crawler.closed
-        self.assertTrue(self.query("SELECT 1 FROM job_assignments WHERE crawler_key IS NULL"), "some were in reserve")
-        done = {name for crawler in first for name in crawler.completed}
-        self.assertEqual(done - self._completed(), set())
-        self.assertLess(len(done), len(jobs), "it was killed in the midst of it")
-        await server.start()
-        second = await self._hasty(server, 2, first[:2])  # the others never come back
-        await until(lambda: self.count("completed") == len(jobs), "all jobs are completed", 30)
-        done |= {name for crawler in second for name in crawler.completed}
-        self.assertEqual(done - self._completed(), set())
-        self.assert_done_once(jobs)
-        self.assertEqual([each for crawler in second for each in crawler.of_type("error")], [])
-
-    async def _hasty(self, server: Any, count: int, former: Sequence[HastyCrawler] = ()) -> list[HastyCrawler]:
-        """Crawlers that run ahead, or come back: they tell every end that was not acknowledged to *former*."""
-        crawlers = []
-        for number in range(count):
-            crawler = HastyCrawler(f"c{number}")
-            await connectProtocol(UNIXClientEndpoint(reactor, server.socket_path), crawler)
-            self.addCleanup(crawler.hang_up)
-            left = [name for name in former[number].jobs() if name not in former[number].completed] if former else []
-            await crawler.hello(assignments=left)
-            for name in left:
-                crawler.complete(name)
-            crawler.say("job_request", limit=1)
-            crawlers.append(crawler)
-        return crawlers
-
-    def _completed(self) -> set[str]:
-        rows = self.query("SELECT crawler_job_id FROM job_tries WHERE outcome = 'completed'")
-        return {str(row[0]) for row in rows}
 
     def _held(self) -> dict[str, list[str]]:
         rows = self.query(

@@ -176,6 +176,13 @@ class NodeTestCase(DatabaseTestCase):
         crawler = await self.crawler(name, **hello)
         return crawler, await self.given(crawler, path)
 
+    async def quiet(self, *crawlers: Crawler) -> None:
+        """Nothing was pushed, and nothing will be: two rounds of dispatch have gone by."""
+        other = await self.crawler("quiet", entityTypes=["none"])
+        for _ in range(2):
+            self.assertEqual(await other.ask(), [])
+        self.assertEqual([crawler.unread for crawler in crawlers], [[] for _ in crawlers])
+
     async def given(self, crawler: Crawler, path: str = "g/p", **columns: object) -> str:
         """Make a job and have it given to *crawler*; the assignment."""
         self.add_jobs(path, **columns)
@@ -203,12 +210,15 @@ class NodeTestCase(DatabaseTestCase):
         self.query(f"INSERT INTO accounts ({', '.join(columns)}) VALUES ({places})", *columns.values())
 
     def add_jobs(self, *paths: str, **columns: object) -> list[str]:
-        """Insert queued jobs as another program would; their ids."""
+        """Insert queued jobs as another program would; their ids. The nodes know at once, before the notification."""
         columns = {"account_id": "acct", "command": "issues"} | columns
         names = ", ".join(["full_path", *columns])
         places = ", ".join(["%s"] * (len(columns) + 1))
         statement = f"INSERT INTO jobs ({names}) VALUES ({places}) RETURNING id"
-        return [str(self.query(statement, path, *columns.values())[0][0]) for path in paths]
+        ids = [str(self.query(statement, path, *columns.values())[0][0]) for path in paths]
+        for node in self.nodes:
+            node.dispatcher.work_came([(str(columns["account_id"]), str(columns["command"]))])
+        return ids
 
     def row(self, job: str, *columns: str) -> Any:
         """Columns of the job that *job*, an assignment or the job itself, names; a single one as it is."""

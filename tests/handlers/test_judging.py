@@ -55,7 +55,6 @@ class JudgingTests(SynchronousTestCase):
             heartbeat_timeout=30.0,
             connection_timeout=30.0,
             reveal=str,
-            put_down=lambda _crawler: None,
             on_room=lambda: None,
         )
 

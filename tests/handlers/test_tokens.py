@@ -98,7 +98,7 @@ class RefreshTests(TokenTestCase):
             await until(lambda queued=queued: self.tries(queued) == ["returned"])
             self.assertEqual(self.status(queued), "queued")
         self.assertEqual(self.account("credential_status"), ("valid",))
-        await until(lambda: not any(item.reserved for item in node.registry), "no room is reserved any more")
+        await until(lambda: [list(item.held) for item in node.registry] == [[job]], "nothing waits for a token")
 
     async def test_two_at_once(self) -> None:
         """Two crawlers of one account that ask at once share one refresh and get the same token."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.handlers.support import ALIVE, PROGRESS, Crawler, NodeTestCase
+from tests.handlers.support import ALIVE, PROGRESS, NodeTestCase
 from tests.support.crawler import until
 
 
@@ -140,13 +140,6 @@ class PushTests(NodeTestCase):
         crawler.say("job_completed", failed, id="c3", success=False, finalCounts={}, message="no")
         await crawler.answer("c3")
         self.assertEqual(self.row(failed, "progress")["stage"], PROGRESS["stage"])
-
-    async def quiet(self, *crawlers: Crawler) -> None:
-        """Nothing was pushed, and nothing will be: two rounds of dispatch have gone by."""
-        other = await self.crawler("quiet", entityTypes=["none"])
-        for _ in range(2):
-            self.assertEqual(await other.ask(), [])
-        self.assertEqual([crawler.unread for crawler in crawlers], [[] for _ in crawlers])
 
 
 class RoomTests(NodeTestCase):

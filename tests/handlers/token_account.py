@@ -64,7 +64,7 @@ class TokenTestCase(NodeTestCase):
 
     async def renew(self, node: Node, token: str = "renewed") -> None:
         """Someone renews the account's credential."""
-        accounts = Accounts(node.database, Vault(), node.transitions, node.dispatcher.wake)
+        accounts = Accounts(node.database, Vault(), node.transitions)
         self.assertTrue(await accounts.renew("lab", Credential(token, "refresh-renewed")))
 
 

@@ -123,7 +123,7 @@ class SiteTestCase(DatabaseTestCase):
     def setUp(self) -> None:
         """Listen."""
         super().setUp()
-        self.woken = 0
+        self.lanes: list[tuple[str, str]] = []
         self.news: list[object] = []
         self.health = FakeHealth()
         self.registry: CollectorRegistry | None = CollectorRegistry()
@@ -142,7 +142,7 @@ class SiteTestCase(DatabaseTestCase):
         parts = Parts(
             submission=Submission(self.database, 4, self.telling, self.slices.next),
             catalog=Catalog(self.database),
-            accounts=Accounts(self.database, vault, self.transitions, self.wake),
+            accounts=Accounts(self.database, vault, self.transitions),
             transitions=self.transitions,
             feed=self.feed,
             health=self.health,
@@ -150,7 +150,7 @@ class SiteTestCase(DatabaseTestCase):
             reactor=reactor,
             slices=self.slices,
             time_of_day=lambda: NOW,
-            wake=self.wake,
+            work_came=self.lanes.extend,
             token=self.token,
             origins=self.origins,
         )
@@ -163,10 +163,6 @@ class SiteTestCase(DatabaseTestCase):
         self.number = self.port.getHost().port
         pool = HTTPConnectionPool(reactor, persistent=False)
         self.client = treq.client.HTTPClient(Agent(reactor, pool=pool))
-
-    def wake(self) -> None:
-        """Count the calls."""
-        self.woken += 1
 
     async def request(self, method: str, path: str, **kwargs: Any) -> Answer:
         """One request; ``json=`` or ``data=`` and ``headers=`` as in treq."""

@@ -137,7 +137,7 @@ class ConnectionTestCase(SynchronousTestCase):
                 registry=CollectorRegistry(),
                 reactor=self.reactor,
                 slices=self.slices,
-                wake=lambda: None,
+                work_came=lambda _lanes: None,
                 token=None,
             )
         )

@@ -32,15 +32,10 @@ class AccountsTests(DatabaseTestCase):
         telling = Telling()
         telling.listen(self.news.append)
         transitions = Transitions(self.database, RetryPolicy(), telling)
-        self.woken = 0
-        self.accounts = Accounts(self.database, Vault(), transitions, self.wake)
-
-    def wake(self) -> None:
-        """Count."""
-        self.woken += 1
+        self.accounts = Accounts(self.database, Vault(), transitions)
 
     async def test_many_waiting(self) -> None:
-        """However many jobs wait, they are queued a bounded number at a time, and the dispatcher is woken once."""
+        """However many jobs wait, they are queued a bounded number at a time."""
         self.patch(module, "BATCH", 2)
         batches: list[int] = []
         apply = Transitions.apply
@@ -58,7 +53,7 @@ class AccountsTests(DatabaseTestCase):
         self.query("UPDATE jobs SET status = 'waiting_credential'")
         self.assertTrue(await self.accounts.renew("a", Credential("new")))
         self.assertEqual(self.query("SELECT status, ready, count(*) FROM jobs GROUP BY 1, 2"), [("queued", True, 5)])
-        self.assertEqual((len(self.news), self.woken, batches), (5, 1, [2, 2, 1]))
+        self.assertEqual((len(self.news), batches), (5, [2, 2, 1]))
 
     async def test_whole_pair(self) -> None:
         """A renewal replaces the whole pair: a refresh token left out may have been another user's."""
@@ -79,7 +74,7 @@ class AccountsTests(DatabaseTestCase):
     async def test_nobody(self) -> None:
         """No account, no renewal, and nothing is told."""
         self.assertFalse(await self.accounts.renew("nobody", PAIR))
-        self.assertEqual((self.news, self.woken), ([], 0))
+        self.assertEqual(self.news, [])
 
     async def test_no_token_in_errors(self) -> None:
         """What the database says of a row that it refuses, tokens included, stays here."""

@@ -10,7 +10,7 @@ from copilot_socket.store import migrate
 from copilot_socket.store.discoveries import Discoveries, _areas
 from tests.support.postgres import admin, drop_database, execute, fresh_database
 from tests.support.revisions import upgrade_to
-from tests.support.store import StoreTestCase
+from tests.support.store import StoreTestCase, planned
 
 HERE, OTHER = "http://gitlab.test", "http://other.test"
 
@@ -59,7 +59,7 @@ class MoveTests(StoreTestCase):
         """What *account*'s crawl finds."""
         self.query("INSERT INTO jobs (account_id, command) VALUES (%s, 'GROUP_PROJECT_DISCOVERY')", account)
         await self.present("c1")
-        [assignment] = await self.claim()
+        [assignment] = [job.assignment for job in (await self.batches.claim(planned("c1", account=account))).jobs]
         verdicts = await self.report(assignment, Discovered(mentions, {}), Completed({}))
         self.assertEqual(verdicts, [Verdict.STORED] * 2)
 

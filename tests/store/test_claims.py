@@ -1,4 +1,4 @@
-"""Claims: order, room, entity types, and two nodes at once."""
+"""Claims: order, room, what is told of lanes, and two nodes at once."""
 
 import threading
 
@@ -6,44 +6,100 @@ import psycopg2
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 
+from copilot_socket.core.folding import Verdict
 from copilot_socket.core.jobs import Event
-from copilot_socket.core.reports import Progressed, Started, job_of
-from copilot_socket.store.turns import Wants
+from copilot_socket.core.reports import Completed, Failed, Progressed, Report, Started, job_of
+from copilot_socket.store import claims
+from copilot_socket.store.operations import Folded
+from copilot_socket.store.turns import Plan
 from tests.support.postgres import admin
-from tests.support.store import PLAIN_COMMANDS, StoreTestCase
+from tests.support.store import StoreTestCase, planned
+
+ENDED = ("completed", "failed", "assigned", "queued")
 
 
 class ClaimTests(StoreTestCase):
-    """Claims.claim()."""
+    """Batches.claim()."""
 
     async def test_best_first(self) -> None:
-        """Higher priority first, then the order of submission."""
+        """Of an account's lanes: discoveries, then higher priority, then the order of submission."""
         self.add_jobs("a", "b", "c")
+        self.add_jobs("d", command="commits")
+        self.add_jobs("e", command="GROUP_PROJECT_DISCOVERY")
         self.query("UPDATE jobs SET priority = 9 WHERE full_path = 'c'")
+        self.query("UPDATE jobs SET priority = -9 WHERE full_path = 'e'")
         await self.present("c1")
-        claim = await self.claims.claim(Wants({"c1": 3}, PLAIN_COMMANDS))
-        self.assertEqual([job.full_path for job in claim.jobs], ["c", "a", "b"])
+        claim = await self.claims_of(*["c1"] * 5)
+        self.assertEqual([job.full_path for job in claim.jobs], ["e", "c", "a", "b", "d"])
 
     async def test_taking_turns(self) -> None:
-        """Slots are served in their order, one job each."""
+        """The best job is the first crawler's, and so on."""
         self.add_jobs("a", "b", "c")
         await self.present("c1", "c2")
-        claim = await self.claims.claim(Wants({"c1": 2, "c2": 1}, PLAIN_COMMANDS))
-        self.assertEqual([job.crawler for job in claim.jobs], ["c1", "c2", "c1"])
+        claim = await self.claims_of("c2", "c1", "c2")
+        self.assertEqual(
+            [(job.crawler, job.full_path) for job in claim.jobs], [("c2", "a"), ("c1", "b"), ("c2", "c")]
+        )
+
+    async def test_several_accounts(self) -> None:
+        """Each allotment takes the jobs of its own account, and of its commands alone."""
+        self.query(
+            "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
+            " VALUES ('second', 'gitlab-onprem', 'http://g', 'other')"
+        )
+        self.add_jobs("a", "b")
+        self.query("INSERT INTO jobs (account_id, command, full_path) VALUES ('second', 'issues', 'c')")
+        self.query("INSERT INTO jobs (account_id, command, full_path) VALUES ('second', 'commits', 'd')")
+        await self.present("c1", "c2")
+        allotments = [
+            *planned("c1", account="second", commands=["commits"]).allotments,
+            *planned("c2", "c1").allotments,
+        ]
+        claim = await self.batches.claim(Plan(allotments))
+        self.assertCountEqual(
+            [(job.crawler, job.account, job.full_path, job.access_token) for job in claim.jobs],
+            [("c1", "second", "d", "other"), ("c2", "acct", "a", "token"), ("c1", "acct", "b", "token")],
+        )
+
+    async def test_what_is_told_of_lanes(self) -> None:
+        """Whether more is there, whether anybody had room, and who had none."""
+        self.add_jobs("a", "b", "c", "d")
+        await self.present("c1", "c2", max_jobs=2)
+        for crawlers, jobs, tried, exhausted, full in (
+            (["c1"], 1, True, False, set()),
+            (["c1"], 1, True, False, set()),
+            (["c1"], 0, False, False, {"c1"}),
+            (["c1", "c2", "c2"], 2, True, True, {"c1"}),
+            (["c2"], 0, False, False, {"c2"}),
+        ):
+            claim = await self.claims_of(*crawlers)
+            [settled] = claim.settled
+            found = len(claim.jobs), settled.tried, settled.exhausted, settled.beaten, claim.full
+            self.assertEqual(found, (jobs, tried, exhausted, False, full), crawlers)
+        await self.present("c3")
+        [settled] = (await self.claims_of("c3")).settled
+        self.assertEqual((settled.tried, settled.exhausted), (True, True))
 
     async def test_room_is_counted_in_the_database(self) -> None:
-        """However many wants are asked for, a crawler holds no more than it may."""
+        """However many jobs are planned for it, a crawler holds no more than it may."""
         self.add_jobs("a", "b", "c")
         await self.present("c1", max_jobs=2)
         self.assertEqual(len(await self.claim(count=3)), 2)
         self.assertEqual(await self.claim(), [])
 
-    async def test_only_known_entity_types(self) -> None:
-        """A job whose type the crawler does not list stays."""
-        self.add_jobs("g", command="epics")
-        await self.present("c1")
-        self.assertEqual(await self.claim(), [])
-        self.assertEqual(len((await self.claims.claim(Wants({"c1": 1}, ["epics"]))).jobs), 1)
+    async def test_room_with_what_is_ending(self) -> None:
+        """A job that ends in the same transaction makes room, whichever way it ends."""
+        self.add_jobs("a", "b", "c", "d")
+        await self.present("c1", max_jobs=1)
+        [first] = await self.claim()
+        written = await self.batches.write(Folded([Report(first, "c1", Started())]), planned("c1"))
+        self.assertEqual((written.claim.jobs, written.claim.full), ([], {"c1"}))
+        for ending in (Completed({}), Failed("no", None, False)):
+            reports = [Report(first, "c1", ending), Report("nonsense", "c1", ending)]
+            written = await self.batches.write(Folded(reports), planned("c1", "c1"))
+            self.assertEqual(written.verdicts, [Verdict.STORED, Verdict.UNKNOWN])
+            [first] = [job.assignment for job in written.claim.jobs]
+        self.assertEqual(self.query("SELECT status FROM jobs ORDER BY id"), [(s,) for s in ENDED])
 
     async def test_not_before_its_time(self) -> None:
         """A scheduled job is claimable once it is due and promoted."""
@@ -53,11 +109,12 @@ class ClaimTests(StoreTestCase):
         )
         await self.present("c1")
         self.assertEqual(await self.claim(), [])
-        count, until = await self.claims.promote_due()
-        self.assertEqual(count, 0)
-        self.assertTrue(3500 < until <= 3600)
+        self.assertEqual(await self.claims.promote_due(), [])
+        until = await self.claims.next_due()
+        self.assertTrue(3500 < (until or 0) <= 3600)
         self.query("UPDATE jobs SET scheduled_at = now()")
-        self.assertEqual(await self.claims.promote_due(), (1, None))
+        self.assertEqual(await self.claims.promote_due(), [("acct", "issues")])
+        self.assertEqual(await self.claims.next_due(), None)
         self.assertEqual(len(await self.claim()), 1)
 
     async def test_the_entity_id(self) -> None:
@@ -70,7 +127,7 @@ class ClaimTests(StoreTestCase):
         self.add_jobs("a", "b")
         self.query("INSERT INTO jobs (account_id, command) VALUES ('acct', 'users')")
         await self.present("c1")
-        claim = await self.claims.claim(Wants({"c1": 3}, PLAIN_COMMANDS))
+        claim = await self.claims_of(*["c1"] * 3)
         self.assertEqual(
             [(job.entity_id, job.area_type) for job in claim.jobs], [("42", "project"), ("b", None), ("acct", None)]
         )
@@ -78,32 +135,30 @@ class ClaimTests(StoreTestCase):
     async def test_two_nodes_never_share_a_job(self) -> None:
         """Nodes that claim at the same time get different jobs, and together all of them."""
         self.add_jobs(*[f"p{number}" for number in range(40)])
-        batches, other, _leases = self.make_node("other")
+        batches, _other, _leases = self.make_node("other")
         await self.present("c1")
         await self.present("c2", batches=batches)
         got: list[str] = []
         for _ in range(10):
-            claims = [
-                self.claims.claim(Wants({"c1": 5}, PLAIN_COMMANDS)),
-                other.claim(Wants({"c2": 5}, PLAIN_COMMANDS)),
-            ]
-            for claim in await gatherResults([Deferred.fromCoroutine(item) for item in claims]):
+            both = [self.claims_of(*["c1"] * 5), self.claims_of(*["c2"] * 5, batches=batches)]
+            for claim in await gatherResults([Deferred.fromCoroutine(item) for item in both]):
                 got += [job.assignment for job in claim.jobs]
         self.assertEqual(len(got), 40)
         self.assertEqual(len({name[:26] for name in got}), 40)
 
     async def test_past_what_another_node_is_claiming(self) -> None:
-        """With some to spare, the best jobs of those that nobody has locked; without, none, and that is told."""
+        """The best jobs of those that nobody has locked, if there are some near the head; and that is told."""
         jobs = self.add_jobs(*[f"p{number}" for number in range(9)])
         await self.present("c1")
         with psycopg2.connect(self.database_url) as rival, rival.cursor() as cursor:
             cursor.execute("SELECT FROM jobs WHERE id = ANY (%s) FOR UPDATE", (jobs[:3],))
-            for spare, found, contended in ((0, [], True), (2, jobs[3:4], True), (4, jobs[4:6], False)):
-                claim = await self.claims.claim(Wants({"c1": 2}, PLAIN_COMMANDS, spare))
+            for wanted, found, beaten in ((1, [], True), (2, jobs[3:4], False), (4, jobs[4:8], False)):
+                claim = await self.claims_of(*["c1"] * wanted)
                 names = [job.assignment[:26] for job in claim.jobs]
-                self.assertEqual((names, claim.contended), (found, contended), f"{spare} to spare")
+                self.assertEqual((names, claim.settled[0].beaten), (found, beaten), f"{wanted} wanted")
+                self.assertFalse(claim.settled[0].exhausted)
         rival.close()
-        self.assertEqual([name[:26] for name in await self.claim(count=9)], [*jobs[:3], *jobs[6:]])
+        self.assertEqual([name[:26] for name in await self.claim(count=9)], [*jobs[:3], *jobs[8:]])
 
     async def test_while_another_program_writes_to_the_jobs(self) -> None:
         """A job whose row is locked, or moves, at the moment of the claim is claimed later, and once."""
@@ -126,16 +181,50 @@ class ClaimTests(StoreTestCase):
             await writing
         self.assertEqual(sorted(claimed), sorted(jobs))
 
-    async def test_pushes_go_where_it_last_asked(self) -> None:
-        """A node claims only for crawlers that asked there last."""
-        self.add_jobs("a")
+    async def test_where_it_last_asked(self) -> None:
+        """A node claims only for crawlers that asked there last, and takes over those that have just asked there."""
+        self.add_jobs("a", "b", "c")
         batches, _other, _leases = self.make_node("other")
+        await self.present("c1", max_jobs=2, batches=batches)
         await self.present("c1")
-        await self.present("c1", batches=batches)
-        self.assertEqual(await self.claim(), [])
+        self.assertEqual((await self.claims_of("c1")).unavailable, {"c1"})
         self.assertEqual(await self.claims.not_ours(["c1"]), {"c1"})
-        self.assertEqual(await self.claims.take_over(["c1"]), {"c1"})
-        self.assertEqual(len(await self.claim()), 1)
+        claim = await self.batches.claim(planned("c1", asking=["c1"]))
+        self.assertEqual((len(claim.jobs), await self.claims.not_ours(["c1"])), (1, set()))
+        await batches.claim(planned(asking=["c1"]))
+        self.assertEqual(await self.claims.not_ours(["c1"]), {"c1"})
+
+    async def test_two_nodes_and_one_crawler(self) -> None:
+        """While one node is claiming for a crawler, another gives it nothing: its room is counted once."""
+        self.add_jobs("a", "b")
+        batches, _other, _leases = self.make_node("other")
+        await self.present("c1", max_jobs=1)
+        with psycopg2.connect(self.database_url) as rival, rival.cursor() as cursor:
+            cursor.execute("SELECT FROM crawlers WHERE key = 'c1' FOR NO KEY UPDATE")
+            claim = await batches.claim(planned("c1", asking=["c1"]))
+            self.assertEqual((claim.jobs, claim.unavailable), ([], {"c1"}))
+        rival.close()
+        self.assertEqual(len(await self.claim(count=2)), 1)
+
+    async def test_lanes(self) -> None:
+        """What has work, by account and command, page by page; what is held, paused or not due is none."""
+        self.patch(claims, "LANES", 2)
+        self.query(
+            "INSERT INTO accounts (id, provider, gitlab_url, access_token, weight)"
+            " VALUES ('b', 'gitlab-onprem', 'http://g', 't', 7)"
+        )
+        self.add_jobs("1", "2")
+        self.add_jobs("3", command="commits")
+        self.add_jobs("4", command="branches")
+        self.query("UPDATE jobs SET status = 'paused' WHERE command = 'branches'")
+        self.query("INSERT INTO jobs (account_id, command) VALUES ('b', 'users')")
+        self.query(
+            "INSERT INTO jobs (account_id, command, full_path, scheduled_at)"
+            " VALUES ('b', 'epics', 'e', now() + interval '1 hour')"
+        )
+        self.assertEqual(await self.claims.lanes(), [("acct", "commits", 1), ("acct", "issues", 1)])
+        self.assertEqual(await self.claims.lanes(("acct", "issues")), [("b", "users", 7)])
+        self.assertEqual(await self.claims.lanes(("b", "users")), [])
 
     async def test_unreported(self) -> None:
         """What was handed out and never reported on, with the same id."""
@@ -149,7 +238,7 @@ class ClaimTests(StoreTestCase):
         assignment = await self.assigned()
         await self.report(assignment, Started(), Progressed({}, b'{"currentPage": 7}'))
         await self.leases.release([assignment], "lost")
-        claim = await self.claims.claim(Wants({"c1": 1}, PLAIN_COMMANDS))
+        claim = await self.claims_of("c1")
         self.assertEqual([job.resume_state for job in claim.jobs], [{"currentPage": 7}])
 
     async def test_a_cancelled_job_is_not_claimed(self) -> None:

@@ -66,24 +66,6 @@ class ReleaseTests(StoreTestCase):
         await self.leases.renew(["c1"])
         self.assertEqual(await self.leases.release_lost(others=True), 0)
 
-    async def test_what_a_dead_node_had_claimed(self) -> None:
-        """It goes back a grace after the node's lease, and that is no release; a living node keeps its own."""
-        assignment = await self.reserved()
-        await self.leases.renew([])
-        _batches, _claims, other = self.make_node("other")
-        await other.renew([])
-        for passed in (0.0, LEASE, GRACE - A_WHILE):
-            self.query(
-                "UPDATE nodes SET lease_expires_at = lease_expires_at - %s * interval '1 second' WHERE id <> 'other'",
-                passed,
-            )
-            self.assertEqual(await other.release_lost(others=True), 0)
-        self.query("UPDATE nodes SET lease_expires_at = now() - %s * interval '1 second' WHERE id <> 'other'", GRACE)
-        self.assertEqual(await other.release_lost(others=False), 0)
-        self.assertEqual(await other.release_lost(others=True), 1)
-        self.assertEqual(self.job(assignment[:26], "status", "releases"), ("queued", 0))
-        self.assertEqual(self.query("SELECT outcome FROM job_tries"), [("returned",)])
-
     async def test_a_late_node_takes_nothing(self) -> None:
         """A node whose own lease is over stood still, and judges nobody before it has renewed that."""
         await self.assigned()

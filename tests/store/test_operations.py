@@ -43,14 +43,14 @@ class FoldedTests(SynchronousTestCase):
         self.assertEqual(batch.verdicts({"a": Verdict.REPEATED}), [stored, stored, stale])
 
     def test_endings(self) -> None:
-        """What each crawler completed, once for each assignment; failures are not among it."""
+        """What each crawler says is over, once for each assignment."""
         operations = [
             *(Report(name, "c1", Completed({})) for name in ("a", "b", "a")),
             Report("c", "c2", Failed("no", None, True)),
             Report("d", "c3", Started()),
             Report("e", "c4", Completed({})),
         ]
-        self.assertEqual(Folded(operations).endings, {"c1": ["a", "b"], "c4": ["e"]})
+        self.assertEqual(Folded(operations).endings, {"c1": ["a", "b"], "c2": ["c"], "c4": ["e"]})
 
     def test_everyday(self) -> None:
         """One statement does for what starts, goes on and completes; not for failures and presence."""

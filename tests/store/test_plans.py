@@ -5,32 +5,23 @@ from typing import Any
 
 import psycopg2
 
-from copilot_socket.store import arrays, hand_out, turns
+from copilot_socket.store import turns
 from copilot_socket.store.connection import HOT, prepared_form
 from copilot_socket.store.sql import sql
-from copilot_socket.store.ulids import ulids
 from tests.support.store import StoreTestCase
 
 HOT_STATEMENTS = {
     "store": turns._STORE,
     "claim": turns._CLAIM,
     "store_and_claim": turns._BOTH,
-    "hand_out": hand_out._HAND_OUT,
     "moved_areas": sql("moved_areas"),
     "found_areas": sql("found_areas"),
     "spawn": sql("spawn"),
 }
 NOTHING: dict[str, object] = {
-    **dict.fromkeys(("job", "assignment", "crawler", "reported", "started", "completed", "progress", "resume"), "{}"),
-    **{
-        "key": "{c1}",
-        "wanted": "{1}",
-        "number": 1,
-        "spare": 2,
-        "command": arrays.of_texts(["issues"]),
-        "node": "node",
-    },
-    **{"jobs": "[]", "id": ulids(0, 1)[0], "max_attempts": 3},
+    **dict.fromkeys(("job", "assignment", "crawler", "started", "completed", "progress", "resume"), "{}"),
+    **{"key": "{c1}", "asks": "{t}", "slot_allotment": "{1}", "slot_crawler": "{1}"},
+    **{"account": "{a1}", "commands": '{"issues,commits"}', "node": "node", "max_attempts": 3},
     **dict.fromkeys(("path", "gitlab_id", "name", "type", "kind", "priority"), "{}"),
     **dict.fromkeys(("spawning_kind", "spawned_command"), "{}"),
 }

@@ -149,10 +149,12 @@ class TestCrawler(Protocol):
         )
 
     async def job(self, patience: float = PATIENCE) -> Message:
-        """The first job of the next ``job_response`` that has any."""
+        """The first job of the next ``job_response`` that has any; those that have none before it are passed over."""
         found = await self._next(
             lambda message: message["type"] == "job_response" and bool(message["data"]["jobs"]), "a job", patience
         )
+        for empty in [each for each in self._unread if each["type"] == "job_response" and not each["data"]["jobs"]]:
+            self._unread.remove(empty)
         job: Message = found["data"]["jobs"][0]
         return job
 

@@ -61,23 +61,3 @@ class Load:
         if answer["type"] == "error":
             self.refused.append(answer)
         return bool(answer["type"] == "ack")
-
-
-class HastyCrawler(TestCrawler):
-    """Completes every job in the moment in which it is given, and asks for the next in the same write."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.completed: set[str] = set()
-        """Assignments whose end was acknowledged."""
-
-    def dataReceived(self, data: bytes) -> None:
-        before = len(self.received)
-        super().dataReceived(data)
-        for message in self.received[before:]:
-            if message["type"] == "ack" and message["data"]["type"] == "job_completed":
-                self.completed.add(message["jobId"])
-            for job in message["data"].get("jobs", ()):
-                self.say("job_started", job["id"])
-                self.complete(job["id"])
-                self.say("job_request", limit=1)

@@ -5,14 +5,13 @@ from typing import Any
 import attrs
 
 from copilot_socket.core.folding import Change, Verdict
-from copilot_socket.core.reports import Body, Completed, Failed, Given, Incomplete, Progressed, Refused, Started
+from copilot_socket.core.reports import Body, Completed, Failed, Incomplete, Progressed, Refused, Started
 
 
 @attrs.frozen
 class Model:
     """The stored side of one live try."""
 
-    reported: bool = False
     started: bool = False
     progress: dict[str, Any] = attrs.field(factory=dict)
     resume_state: bytes | None = None
@@ -26,9 +25,6 @@ def report(model: Model, body: Body) -> tuple[Model, Verdict]:
     if model.ending is not None:
         ended_by = Completed if model.ending is Incomplete else model.ending
         return model, Verdict.STORED if type(body) is ended_by else Verdict.STALE
-    if isinstance(body, Given):
-        return model, Verdict.STORED
-    model = attrs.evolve(model, reported=True)
     match body:
         case Started():
             return attrs.evolve(model, started=True), Verdict.STORED
@@ -49,7 +45,6 @@ def change(model: Model, change: Change) -> Model:
     ending = None if change.ending is None else type(change.ending)
     return attrs.evolve(
         merged,
-        reported=model.reported or change.reported,
         started=model.started or change.started,
         ending=Incomplete if ending is Completed and model.lost else ending,
         lost=model.lost or not all(each.known for each in change.refused),

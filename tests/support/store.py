@@ -1,14 +1,16 @@
 """The store's parts on a fresh database, with shorthand for putting jobs into any state."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 
 from copilot_socket.core.folding import Verdict
-from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES, Event, Status, commands_for
+from copilot_socket.core.jobs import COMMANDS, PLAIN_ENTITY_TYPES, Event, Status, commands_for
 from copilot_socket.core.reports import Body, Completed, Report, Started
 from copilot_socket.core.retry import RetryPolicy
+from copilot_socket.core.scheduling import Allotment
 from copilot_socket.store.batches import Batches, Settings
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.connection import HOT, Limits
@@ -17,7 +19,7 @@ from copilot_socket.store.discoveries import Discoveries
 from copilot_socket.store.leases import Leases
 from copilot_socket.store.operations import Folded, Presence
 from copilot_socket.store.transitions import Transitions
-from copilot_socket.store.turns import Ahead, Wants, reports_of, store
+from copilot_socket.store.turns import Claim, Plan
 from copilot_socket.store.writer import Writer
 from copilot_socket.telling import Telling
 from tests.support.postgres import DatabaseTestCase
@@ -28,6 +30,14 @@ MAX_JOB_AGE = 3600.0
 """Seconds after which finished jobs may be gone."""
 
 PLAIN_COMMANDS = commands_for(PLAIN_ENTITY_TYPES)
+
+
+def planned(
+    *crawlers: str, account: str = "acct", commands: Sequence[str] = COMMANDS, asking: Iterable[str] = ()
+) -> Plan:
+    """One allotment: a job of *account* for each of *crawlers*, in this order."""
+    allotments = [Allotment(account, tuple(commands), crawlers, frozenset(commands), 0)] if crawlers else []
+    return Plan(allotments, frozenset(asking))
 
 
 class StoreTestCase(DatabaseTestCase):
@@ -56,13 +66,12 @@ class StoreTestCase(DatabaseTestCase):
 
     def make_node(self, node: str) -> tuple[Batches, Claims, Leases]:
         """The parts of a further node on the same database."""
-        writing, claiming = self.database.dedicated(settings=HOT), self.database.dedicated(settings=HOT)
+        writing = self.database.dedicated(settings=HOT)
         self.addCleanup(writing.close)
-        self.addCleanup(claiming.close)
         leases = Leases(self.database, self.transitions, node, lease=LEASE, grace=GRACE, job_timeout=3600.0)
         return (
             Batches(writing, Settings(node, LEASE, 3, MAX_JOB_AGE), self.transitions, self.telling),
-            Claims(claiming, node),
+            Claims(self.database, node),
             leases,
         )
 
@@ -94,9 +103,15 @@ class StoreTestCase(DatabaseTestCase):
         operations = [Presence(key, key, max_jobs, entity_types, False, True) for key in keys]
         await (batches or self.batches).write(Folded(operations))
 
+    async def claims_of(
+        self, *crawlers: str, batches: Batches | None = None, commands: Sequence[str] = COMMANDS
+    ) -> Claim:
+        """Claim a job of ``acct`` for each of *crawlers*, in this order."""
+        return await (batches or self.batches).claim(planned(*crawlers, commands=commands))
+
     async def claim(self, key: str = "c1", count: int = 1) -> list[str]:
         """Claim for a crawler; the assignments."""
-        return [job.assignment for job in (await self.claims.claim(Wants({key: count}, PLAIN_COMMANDS))).jobs]
+        return [job.assignment for job in (await self.claims_of(*[key] * count)).jobs]
 
     async def assigned(self, path: str = "g/p", key: str = "c1") -> str:
         """A fresh job, claimed."""
@@ -104,14 +119,6 @@ class StoreTestCase(DatabaseTestCase):
         await self.present(key)
         [assignment] = await self.claim(key)
         return assignment
-
-    async def reserved(self, path: str = "g/p") -> str:
-        """A fresh job, claimed for the node."""
-        self.add_jobs(path)
-        await self.present("c1")
-        on, node = self.batches._connection, self.batches._settings.node
-        [claimed] = (await store(on, node, reports_of(()), Ahead(1, PLAIN_ENTITY_TYPES))).claim.jobs
-        return claimed.assignment
 
     async def report(self, assignment: str, *bodies: Body, key: str = "c1") -> list[Verdict]:
         """Write reports together."""

@@ -1,4 +1,4 @@
-"""Sending what was claimed: with a token that works, or back to the queue."""
+"""Sends what was claimed: with a token that works, or back to the queue."""
 
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -14,9 +14,7 @@ from copilot_socket.core.replies import Job, JobResponse
 from copilot_socket.core.reports import job_of
 from copilot_socket.core.vault import VaultError
 from copilot_socket.handlers.crawlers import Crawler, Held
-from copilot_socket.handlers.ownership import Ownership
-from copilot_socket.handlers.reserve import Reserve
-from copilot_socket.handlers.standing import Standing
+from copilot_socket.handlers.dispatch.requests import PendingRequest, Requests
 from copilot_socket.handlers.tokens import Refused, Tokens, Unavailable
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.faults import DatabaseAway
@@ -30,7 +28,7 @@ RETRY = 0.2
 
 
 class Delivery:
-    """Sends jobs. *on_sent* is told of the request that a job answered, *on_room* when there may be room again."""
+    """Sends jobs in answer to *requests*. *wake* is called when there may be room again."""
 
     log = Logger()
 
@@ -39,34 +37,33 @@ class Delivery:
         claims: Claims,
         tokens: Tokens,
         transitions: Transitions,
-        reserve: Reserve,
-        ownership: Ownership,
+        requests: Requests,
         reactor: IReactorTime,
         telling: Telling,
-        *,
-        present: Callable[[Standing], Standing | None],
-        on_sent: Callable[[Crawler], None],
-        on_room: Callable[[], None],
+        wake: Callable[[], None],
     ) -> None:
         self._claims = claims
         self._tokens = tokens
         self._transitions = transitions
-        self._reserve = reserve
-        self._ownership = ownership
+        self._requests = requests
         self._reactor = reactor
         self._telling = telling
-        self._present = present
-        self._on_sent = on_sent
-        self._on_room = on_room
+        self._wake = wake
         self._returns: set[Deferred[None]] = set()
+        self._stopped = False
 
-    def deliver(self, standing: Standing, jobs: Sequence[Claimed]) -> bool:
-        """Send what can be sent at once, if anything; the rest waits for a token."""
-        ready, tokens = [], []
-        late, sealed = [], []
+    def deliver(self, request: PendingRequest | None, jobs: Sequence[Claimed]) -> bool:
+        """Send those of *jobs*, all of one crawler, that can be sent at once, if any; the rest waits for a token.
+
+        Without a *request* they go back: the crawler has gone, or asked elsewhere.
+        """
+        if request is None or self._stopped or request.link not in request.crawler.links:
+            self.give_back(jobs, Event.RETURNED, "its crawler has gone")
+            return False
+        ready, tokens, sealed = [], [], []
         for job in jobs:
             if not self._tokens.good(job):
-                late.append(job)
+                self._background(self._deliver_later(request, job))
                 continue
             try:
                 tokens.append(self._tokens.reveal(job.access_token))
@@ -76,11 +73,10 @@ class Delivery:
                 why = str(error)
         if sealed:  # one account's token must not keep other accounts' jobs
             self.log.error("Jobs can't be sent: {error}", error=why)
+            self._forget(sealed, request.crawler)
             self.give_back(sealed, Event.PUT_OFF, why)
         if ready:
-            self._send(standing, ready, tokens)
-        for job in late:
-            self._background(self._deliver_later(standing, job))
+            self._send(request, ready, tokens)
         return bool(ready)
 
     def give_back(self, jobs: Sequence[Claimed], event: Event, reason: str) -> None:
@@ -88,46 +84,49 @@ class Delivery:
         self._background(self._return(jobs, event, reason))
 
     async def stop(self) -> None:
-        """Wait until everything that goes back is back."""
+        """Send nothing more; wait until everything that goes back is back."""
+        self._stopped = True
         while self._returns:
             await next(iter(self._returns))
 
-    async def _deliver_later(self, standing: Standing, job: Claimed) -> None:
-        """Meanwhile its crawler's request is answered and stands; the job takes up room all the same."""
-        crawler = standing.crawler
-        crawler.reserved += 1
+    async def _deliver_later(self, request: PendingRequest, job: Claimed) -> None:
+        """Meanwhile its crawler's request is answered and waits; the job takes up room all the same."""
+        crawler = request.crawler
         try:
             token = await self._tokens.fresh(job.account)
             live = await self._claims.handed_token([job.assignment])
         except Refused as refusal:
+            self._forget([job], crawler)
             await self._return([job], Event.NO_CREDENTIAL, str(refusal))
         except Exception as problem:  # whatever it is, a job that is claimed and not sent must go back
             why, wait = type(problem).__name__, None
             if isinstance(problem, Unavailable):
                 why, wait = str(problem), problem.retry_after
+            self._forget([job], crawler)
             await self._return([job], Event.PUT_OFF, why, wait or 0.0)
         else:
-            present = self._present(standing)
-            if present is None:
+            present = self._requests.get(crawler.key) or request
+            if not live:  # cancelled meanwhile
+                self._forget([job], crawler)
+            elif self._stopped or present.link not in crawler.links:
+                self._forget([job], crawler)
                 await self._return([job], Event.RETURNED, "its crawler has gone, or the node stops")
-            elif live:
+            else:
+                self._requests.drop(crawler.key)
                 self._send(present, [job], [token])
-            else:  # cancelled meanwhile
-                self._reserve.forget(job.assignment)
-        finally:
-            crawler.reserved -= 1
-        self._on_room()
+        self._wake()
 
-    def _send(self, standing: Standing, jobs: Sequence[Claimed], tokens: Sequence[str]) -> None:
-        crawler, now = standing.crawler, self._reactor.seconds()
+    def _send(self, request: PendingRequest, jobs: Sequence[Claimed], tokens: Sequence[str]) -> None:
+        crawler, now = request.crawler, self._reactor.seconds()
         for job, token in zip(jobs, tokens, strict=True):
             crawler.held[job.assignment] = Held(now, reported=False, token=token)
-            if job.crawler is None:
-                self._ownership.give(job.assignment, crawler, now)
             self._telling.tell(_sent(job, crawler))
         crawler.sent_at = now
-        self._on_sent(crawler)
-        standing.link.push(JobResponse(jobs=tuple(map(_wire, jobs, tokens))))
+        request.link.push(JobResponse(jobs=tuple(map(_wire, jobs, tokens))))
+
+    def _forget(self, jobs: Sequence[Claimed], crawler: Crawler) -> None:
+        for job in jobs:
+            crawler.drop(job.assignment)
 
     async def _return(self, jobs: Sequence[Claimed], event: Event, reason: str, delay: float = 0.0) -> None:
         asks = by_assignment([job.assignment for job in jobs], event, reason, delay)
@@ -139,8 +138,6 @@ class Delivery:
                 how_bad = level(error, LogLevel.warn)
                 self.log.emit(how_bad, "Giving back jobs failed and is tried again: {error}", error=error)
                 await deferLater(self._reactor, RETRY)
-        for job in jobs:
-            self._reserve.forget(job.assignment)
 
     def _background(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
         d = Deferred.fromCoroutine(coroutine)

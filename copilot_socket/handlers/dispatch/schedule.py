@@ -1,6 +1,6 @@
 """Jobs that were put off, made claimable when their time comes rather than at the next poll."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import psycopg2
 from twisted.internet.defer import Deferred
@@ -20,10 +20,12 @@ class DueJobs:
 
     log = Logger()
 
-    def __init__(self, claims: Claims, reactor: IReactorTime, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, claims: Claims, reactor: IReactorTime, work_came: Callable[[Iterable[tuple[str, str]]], None]
+    ) -> None:
         self._claims = claims
         self._reactor = reactor
-        self._wake = wake
+        self._work_came = work_came
         self._timer: IDelayedCall | None = None
         self._stopped = False
 
@@ -40,9 +42,10 @@ class DueJobs:
 
     async def look(self) -> None:
         """Promote what is due, and set the timer for what comes next."""
-        count, until = await self._claims.promote_due()
-        if count:
-            self._wake()
+        lanes = await self._claims.promote_due()
+        if lanes:
+            self._work_came(lanes)
+        until = await self._claims.next_due()
         if until is not None:
             self.expect(until)
 

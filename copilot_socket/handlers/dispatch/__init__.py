@@ -1,0 +1,1 @@
+"""Dispatch: who waits for jobs, what is claimed for whom, and how it gets there."""

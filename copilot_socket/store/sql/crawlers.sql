@@ -1,0 +1,77 @@
+-- Crawlers, their connections, and what each holds.
+
+-- name: crawlers_present
+-- A crawler is served by the node where it last asked for work, which a hello or a report elsewhere does not change.
+INSERT INTO crawlers (key, crawler_id, node_id, lease_expires_at, max_jobs, entity_types, plain)
+SELECT key, crawler_id, %(node)s, now() + %(lease)s * interval '1 second', max_jobs,
+       ARRAY(SELECT json_array_elements_text(entity_types::json)), plain
+FROM unnest(%(key)s::text[], %(crawler_id)s::text[], %(max_jobs)s::integer[], %(entity_types)s::text[],
+            %(plain)s::boolean[]) AS t (key, crawler_id, max_jobs, entity_types, plain)
+ORDER BY key
+ON CONFLICT (key) DO UPDATE SET
+  crawler_id = excluded.crawler_id, lease_expires_at = excluded.lease_expires_at,
+  max_jobs = excluded.max_jobs, entity_types = excluded.entity_types, plain = excluded.plain
+
+-- name: crawlers_absent
+-- The lease of a crawler that is gone ends now; the grace counts from here. One that is connected to another
+-- living node keeps its lease, which that node renews.
+UPDATE crawlers c SET lease_expires_at = now()
+WHERE c.key = ANY (%(key)s) AND c.lease_expires_at > now()
+  AND NOT EXISTS (
+    SELECT FROM socket_connections s JOIN nodes n ON n.id = s.node_id AND n.lease_expires_at > now()
+    WHERE s.crawler_key = c.key AND s.is_active AND s.node_id <> %(node)s)
+
+-- name: connections_seen
+-- A connection that opened, said whose it is, or ended.
+INSERT INTO socket_connections (id, crawler_id, crawler_key, node_id, is_active, metadata, ended_at, last_heartbeat,
+                                system_status)
+SELECT id, crawler_id, crawler_key, %(node)s, is_active, metadata, CASE WHEN NOT is_active THEN now() END,
+       now() - silent * interval '1 second', system_status
+FROM unnest(%(id)s::text[], %(crawler_id)s::text[], %(crawler_key)s::text[], %(is_active)s::boolean[],
+            %(silent)s::float8[], %(system_status)s::text[], %(metadata)s::jsonb[])
+  AS t (id, crawler_id, crawler_key, is_active, silent, system_status, metadata)
+ORDER BY id
+ON CONFLICT (id) DO UPDATE SET
+  crawler_id = excluded.crawler_id, crawler_key = excluded.crawler_key, is_active = excluded.is_active,
+  active_jobs = CASE WHEN excluded.is_active THEN socket_connections.active_jobs ELSE '{}' END,
+  metadata = socket_connections.metadata || excluded.metadata, ended_at = excluded.ended_at,
+  last_heartbeat = coalesce(excluded.last_heartbeat, socket_connections.last_heartbeat),
+  system_status = coalesce(excluded.system_status, socket_connections.system_status)
+
+-- name: connections_alive
+-- How connections are, as people see them in socket_connections; what was not heard stays.
+UPDATE socket_connections s SET
+  last_heartbeat = coalesce(now() - t.silent * interval '1 second', s.last_heartbeat),
+  active_jobs = coalesce(string_to_array(nullif(t.jobs, ''), ','), '{}'),
+  system_status = coalesce(t.system_status, s.system_status),
+  metadata = s.metadata || t.metadata
+FROM unnest(%(id)s::text[], %(silent)s::float8[], %(jobs)s::text[], %(system_status)s::text[], %(metadata)s::jsonb[])
+  AS t (id, silent, jobs, system_status, metadata)
+WHERE s.id = t.id
+
+-- name: held_by
+-- The live assignments of one crawler, whether each was ever reported on, and its account's token.
+SELECT a.crawler_job_id, a.reported_at IS NOT NULL, t.access_token
+FROM job_assignments a JOIN accounts t ON t.id = a.account_id
+WHERE a.crawler_key = %(key)s AND a.completed_at IS NULL ORDER BY a.web_app_job_id
+
+-- name: held_by_all
+-- The live assignments of these crawlers.
+SELECT crawler_key, array_agg(crawler_job_id ORDER BY web_app_job_id) FROM job_assignments
+WHERE crawler_key = ANY (%(key)s) AND completed_at IS NULL GROUP BY crawler_key
+
+-- name: must_confirm
+-- What a crawler that came back held is released, unless its reports name it within so many seconds.
+UPDATE job_assignments a SET confirm_by = now() + t.within * interval '1 second'
+FROM unnest(%(key)s::text[], %(within)s::float8[]) AS t (key, within)
+WHERE a.crawler_key = t.key AND a.completed_at IS NULL AND a.confirm_by IS NULL
+
+-- name: confirm
+-- Its crawler has named it.
+UPDATE job_assignments SET confirm_by = NULL
+WHERE web_app_job_id = ANY (%(job)s) AND crawler_job_id = ANY (%(assignment)s) AND completed_at IS NULL
+  AND confirm_by IS NOT NULL
+
+-- name: not_ours
+-- Those of these crawlers that asked last at another node.
+SELECT key FROM crawlers WHERE key = ANY (%(key)s) AND node_id <> %(node)s

@@ -1,0 +1,47 @@
+-- What dispatch reads beside the claims: assignments to send again, lanes, jobs that fall due.
+
+-- name: unreported
+-- Assignments of these crawlers that were never reported on, in the form in which claims come.
+SELECT a.crawler_job_id, a.crawler_key, coalesce(r.gitlab_id::text, j.full_path, j.account_id), j.gitlab_url,
+       j.resume_state, j.command, j.full_path, r.type, j.branch, a.try, j.account_id, t.access_token,
+       extract(epoch FROM t.token_expires_at - now())::float8, t.credential_status, NULL::float8
+FROM job_assignments a JOIN jobs j ON j.id = a.web_app_job_id JOIN accounts t ON t.id = j.account_id
+LEFT JOIN areas r ON r.gitlab_origin = t.gitlab_origin AND r.full_path = j.full_path
+WHERE a.crawler_key = ANY (%(key)s) AND a.completed_at IS NULL AND a.reported_at IS NULL
+ORDER BY a.web_app_job_id
+
+-- name: handed_token
+-- Crawlers were given their accounts' present tokens; which of the assignments still live.
+UPDATE job_assignments a SET token_generation = t.token_generation, credential_refused_at = NULL
+FROM accounts t WHERE t.id = a.account_id AND a.web_app_job_id = ANY (%(job)s) AND a.completed_at IS NULL
+RETURNING a.crawler_job_id
+
+-- name: lanes
+-- Lanes that have work, after the one given, each found by one look into their index.
+WITH RECURSIVE lane AS (
+  (SELECT account_id, command FROM jobs
+   WHERE status = 'queued' AND ready AND (account_id, command) > (%(account)s, %(command)s)
+   ORDER BY account_id, command LIMIT 1)
+  UNION ALL
+  SELECT n.account_id, n.command FROM lane l CROSS JOIN LATERAL (
+    SELECT j.account_id, j.command FROM jobs j
+    WHERE j.status = 'queued' AND j.ready AND (j.account_id, j.command) > (l.account_id, l.command)
+    ORDER BY j.account_id, j.command LIMIT 1) AS n
+)
+SELECT l.account_id, l.command, t.weight FROM (SELECT * FROM lane LIMIT %(limit)s) AS l
+JOIN accounts t ON t.id = l.account_id ORDER BY l.account_id, l.command
+
+-- name: promote_due
+-- The lanes of jobs whose time has come.
+WITH due AS (
+  SELECT id FROM jobs WHERE status = 'queued' AND NOT ready AND scheduled_at <= now()
+  ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
+), promoted AS (
+  UPDATE jobs j SET ready = true FROM due WHERE j.id = due.id RETURNING j.account_id, j.command
+)
+SELECT DISTINCT account_id, command FROM promoted
+
+-- name: next_due
+-- Seconds until the next job falls due.
+SELECT extract(epoch FROM min(scheduled_at) - now())::float8 FROM jobs
+WHERE status = 'queued' AND NOT ready AND scheduled_at > now()

@@ -1,0 +1,88 @@
+-- Changes of a job's state that are no everyday reports (core/jobs.py decides).
+
+-- name: lock_live_assignments
+-- First the assignments, then the jobs, each in id order: the order in which reports lock them.
+SELECT FROM job_assignments WHERE web_app_job_id = ANY (%(job)s) AND completed_at IS NULL
+ORDER BY web_app_job_id FOR UPDATE
+
+-- name: lock_jobs
+-- The jobs, with what the state machine needs of them and of their accounts.
+SELECT j.id, j.status, j.attempts, j.max_attempts, j.releases, t.credential_status = 'valid', t.credential_error,
+       j.account_id, j.command, j.full_path, j.branch
+FROM jobs j JOIN accounts t ON t.id = j.account_id
+WHERE j.id = ANY (%(job)s) ORDER BY j.id FOR UPDATE OF j
+
+-- name: live_assignments
+-- Read once they are locked.
+SELECT web_app_job_id, crawler_job_id, crawler_key, credential_refused_at IS NOT NULL FROM job_assignments
+WHERE web_app_job_id = ANY (%(job)s) AND completed_at IS NULL
+
+-- name: apply_transitions
+-- What was decided. Lanes that have work again are told of.
+WITH input AS (
+  SELECT * FROM unnest(%(job)s::text[], %(status)s::text[], %(attempts)s::integer[], %(releases)s::integer[],
+                       %(delay)s::float8[], %(outcome)s::text[], %(reason)s::text[])
+    AS t (job_id, status, attempts, releases, delay, outcome, reason)
+), job AS (
+  UPDATE jobs j SET
+    status = i.status, attempts = least(i.attempts, 1000000000), releases = least(i.releases, 1000000000),
+    updated_at = now(),
+    scheduled_at = CASE WHEN i.status = 'queued' THEN now() + i.delay * interval '1 second' ELSE j.scheduled_at END,
+    ready = i.delay <= 0,
+    finished_at = CASE WHEN i.status IN ('completed', 'failed', 'cancelled') THEN now() END
+  FROM input i WHERE j.id = i.job_id
+), ended AS (
+  UPDATE job_assignments a SET
+    completed_at = coalesce(a.completed_at, now()),
+    status = CASE WHEN i.status IN ('completed', 'failed', 'cancelled') THEN i.status ELSE 'pending' END,
+    outcome = coalesce(i.outcome, a.outcome),
+    reason = CASE WHEN i.outcome IS NULL THEN a.reason ELSE i.reason END
+  FROM input i
+  WHERE a.web_app_job_id = i.job_id AND (a.completed_at IS NULL OR i.outcome IS NULL)
+)
+SELECT copilot_tell_lanes(array_agg(DISTINCT json_build_array(j.account_id, j.command)::text))
+FROM input i JOIN jobs j ON j.id = i.job_id WHERE i.status = 'queued' AND i.delay <= 0
+HAVING count(*) > 0
+
+-- name: tell_ended
+-- To the nodes whose crawlers hold them.
+SELECT pg_notify('copilot_ended', assignment) FROM unnest(%(assignment)s::text[]) AS assignment
+
+-- name: log_errors
+-- One row a failure.
+INSERT INTO job_error_log (job_id, error_type, error_message, stack_trace, context, retry_count, is_recoverable, resolution)
+SELECT * FROM unnest(%(job)s::text[], %(error_type)s::text[], %(message)s::text[], %(stack)s::text[],
+                     %(context)s::jsonb[], %(retries)s::integer[], %(recoverable)s::boolean[], %(resolution)s::text[])
+
+-- name: discoveries_refused
+-- Discoveries of live tries that were refused; the same error of a try once, so that it changes nothing when it is
+-- repeated. Where the crawler does not know, that is kept with the assignment until its completion comes; the id says of
+-- which try, since the row is used for the next one, too.
+WITH input AS (
+  SELECT DISTINCT * FROM unnest(%(job)s::text[], %(assignment)s::text[], %(error_type)s::text[], %(message)s::text[],
+                       %(known)s::boolean[], %(resolution)s::text[])
+    AS t (job_id, assignment, error_type, message, known, resolution)
+), unknown AS (
+  UPDATE job_assignments a SET metadata = a.metadata || jsonb_build_object('refused_discovery',
+    jsonb_build_object('assignment', i.assignment, 'error', i.message))
+  FROM (SELECT DISTINCT ON (job_id) * FROM input WHERE NOT known ORDER BY job_id) AS i
+  WHERE a.web_app_job_id = i.job_id AND a.crawler_job_id = i.assignment
+)
+INSERT INTO job_error_log (job_id, error_type, error_message, retry_count, is_recoverable, resolution)
+SELECT i.job_id, i.error_type, i.message, j.attempts, i.known, i.resolution
+FROM input i JOIN jobs j ON j.id = i.job_id JOIN job_assignments a ON a.web_app_job_id = i.job_id
+WHERE (SELECT count(*) FROM (SELECT FROM job_error_log e WHERE e.job_id = i.job_id LIMIT %(most)s) AS e) < %(most)s
+  AND NOT EXISTS (SELECT FROM job_error_log e WHERE e.job_id = i.job_id AND e.timestamp >= a.assigned_at
+                    AND e.error_type = i.error_type AND e.error_message = i.message)
+
+-- name: urls_of_job
+-- Of a job that is to live again, and of its account, which must not move meanwhile.
+SELECT j.gitlab_url, t.gitlab_url FROM jobs j JOIN accounts t ON t.id = j.account_id
+WHERE j.id = %(job)s FOR KEY SHARE OF t
+
+-- name: live_twin
+-- Another live job for the same piece of work.
+SELECT id FROM jobs
+WHERE account_id = %(account)s AND command = %(command)s AND coalesce(full_path, '') = coalesce(%(path)s, '')
+  AND coalesce(branch, '') = coalesce(%(branch)s, '') AND status NOT IN ('completed', 'failed', 'cancelled')
+  AND id <> %(job)s

@@ -1,0 +1,302 @@
+"""Dispatch: turns of accounts, a plain crawler's next job, room, and requests that nothing makes lost."""
+
+import json
+
+from copilot_socket import periodic
+from copilot_socket.core.jobs import Event
+from copilot_socket.handlers import messages
+from copilot_socket.handlers.dispatch import planner as planner_module
+from copilot_socket.node import Node
+from tests.handlers.support import PROGRESS, Crawler, NodeTestCase
+from tests.support.crawler import until
+from tests.support.postgres import admin
+
+
+class TurnTests(NodeTestCase):
+    """Whose job is next."""
+
+    async def in_turn(self, crawler: Crawler, jobs: int) -> str:
+        """The accounts of so many jobs, one after another, by the first letters of their paths."""
+        paths = []
+        for _ in range(jobs):
+            crawler.say("job_request")
+            job = await crawler.job()
+            paths.append(job["fullPath"] or "")
+            crawler.say("job_completed", job["id"], success=True, finalCounts={})
+        return "".join(path[:1] for path in paths)
+
+    async def test_accounts_take_turns(self) -> None:
+        """A single job of a new account is next, whatever the others have queued and however high its priority is."""
+        self.add_account("b")
+        self.add_account("new")
+        self.add_jobs(*(f"a{n}" for n in range(30)), priority=9)
+        self.add_jobs(*(f"b{n}" for n in range(3)), account_id="b")
+        await self.node()
+        crawler = await self.crawler(maxJobs=1)
+        first = await self.in_turn(crawler, 4)
+        self.assertIn(first, ("abab", "baba"))
+        self.add_jobs("new", account_id="new", priority=-9)
+        self.assertEqual((await self.in_turn(crawler, 1)), "n")
+        self.assertEqual(sorted(await self.in_turn(crawler, 2)), ["a", "b"])
+        self.assertEqual(await self.in_turn(crawler, 3), "aaa")
+
+    async def test_by_weight(self) -> None:
+        """An account with weight 3 gets three jobs for another's one."""
+        self.add_account("heavy", weight=3)
+        self.add_jobs(*(f"a{n}" for n in range(9)))
+        self.add_jobs(*(f"h{n}" for n in range(9)), account_id="heavy")
+        await self.node()
+        crawler = await self.crawler(maxJobs=1)
+        self.assertEqual(sorted(await self.in_turn(crawler, 8)), list("aahhhhhh"))
+
+    async def test_discoveries_first(self) -> None:
+        """Within an account, then by priority."""
+        self.add_jobs("i", priority=9)
+        self.add_jobs("c", command="commits", priority=10)
+        self.add_jobs("d", command="GROUP_PROJECT_DISCOVERY", priority=-9)
+        await self.node()
+        self.assertEqual(await self.in_turn(await self.crawler(maxJobs=1), 3), "dci")
+
+
+class PlainTests(NodeTestCase):
+    """A plain crawler's report of an end is its next request."""
+
+    async def plain(self) -> Crawler:
+        """It writes its messages back to back."""
+        return await self.connect(delimiter=b"")
+
+    async def test_the_next_job_follows(self) -> None:
+        """One at a time, on one request, each over the connection that brought the end of the last."""
+        await self.node()
+        self.add_jobs(*(f"g/{n}" for n in range(6)))
+        crawler, sibling = await self.plain(), await self.plain()
+        crawler.say("job_request")
+        paths, given_to = [], crawler
+        for reporting in (crawler, sibling, crawler, sibling, crawler, sibling):
+            job = await given_to.job()
+            paths.append(job["fullPath"])
+            reporting.say("job_started", job["id"])
+            reporting.say("job_completed", job["id"], success=True, finalCounts={})
+            given_to = reporting
+        self.assertEqual(paths, [f"g/{n}" for n in range(6)])
+        await until(lambda: self.query("SELECT DISTINCT status FROM jobs") == [("completed",)])
+        self.assertEqual(len(crawler.of_type("job_response")) + len(sibling.of_type("job_response")), 6)
+
+    async def test_after_a_failure(self) -> None:
+        """Whichever way it ends; and a job that comes later is pushed."""
+        await self.node()
+        [job] = self.add_jobs("g/1")
+        crawler = await self.plain()
+        crawler.say("job_request")
+        first = await crawler.job()
+        crawler.say("job_failed", first["id"], error="no", isRecoverable=False)
+        await self.becomes(job, "failed")
+        self.add_jobs("g/2")
+        self.assertEqual((await crawler.job())["fullPath"], "g/2")
+
+    async def test_an_attempt_that_was_ended_here(self) -> None:
+        """It may still be at work on a cancelled job: it gets no other one before it has told the end of that."""
+        node = await self.node()
+        crawler, job = await self.cancelled(node)
+        await self.quiet(crawler)
+        crawler.say("job_completed", job, success=True, finalCounts={})
+        self.assertEqual((await crawler.error())["code"], "stale_assignment")
+        self.assertEqual((await crawler.job())["fullPath"], "g/2")
+
+    async def test_an_idle_poll(self) -> None:
+        """Nor before it asks as one that runs nothing."""
+        self.patch(messages, "PLAIN_PATIENCE", 0.0)
+        node = await self.node()
+        crawler, job = await self.cancelled(node)
+        crawler.say("job_progress", job, **PROGRESS)
+        self.assertEqual((await crawler.error())["code"], "stale_assignment")
+        self.assertEqual(await crawler.ask(), [])
+        self.assertEqual([each["fullPath"] for each in await crawler.ask()], ["g/2"])
+
+    async def cancelled(self, node: Node) -> tuple[Crawler, str]:
+        """A plain crawler, and the assignment that was cancelled while it was at work; another job waits."""
+        self.add_jobs("g/1")
+        crawler = await self.plain()
+        crawler.say("job_request")
+        job = str((await crawler.job())["id"])
+        crawler.say("job_started", job)
+        await self.becomes(job, "running")
+        await node.transitions.apply([job.partition(".")[0]], Event.CANCELLED)
+        await until(lambda: any(each.fenced for each in node.registry), "the node knows")
+        self.add_jobs("g/2")
+        return crawler, job
+
+
+class RoomTests(NodeTestCase):
+    """How many jobs a crawler holds."""
+
+    async def test_the_server_s_limit(self) -> None:
+        """maxJobs is taken for SOCKET_MAX_JOBS_LIMIT at the most, and welcome says so."""
+        await self.node(SOCKET_MAX_JOBS_LIMIT=3)
+        self.add_jobs(*(f"g/{n}" for n in range(9)))
+        crawler = await self.connect()
+        crawler.say("hello", crawlerId="greedy", maxJobs=10_000)
+        self.assertEqual((await crawler.expect("welcome"))["data"]["maxConcurrentJobs"], 3)
+        self.assertEqual(len(await crawler.ask()), 3)
+
+    async def test_two_nodes(self) -> None:
+        """A crawler that holds what it may from one node gets nothing from another one."""
+        first, second = await self.node(), await self.node()
+        self.add_jobs("g/1", "g/2")
+        one = await self.crawler("c", first, maxJobs=1)
+        [job] = await one.ask()
+        one.say("job_started", job["id"], id="s")
+        self.assertEqual(await one.acked(), "s")
+        other = await self.crawler("c", second, maxJobs=1)
+        self.assertEqual(await other.ask(), [])
+        one.say("job_completed", job["id"], id="e", success=True, finalCounts={})
+        self.assertEqual(await one.acked(), "e")
+        self.assertEqual([each["fullPath"] for each in await other.ask()], ["g/2"])
+
+    async def test_the_next_with_the_end(self) -> None:
+        """A crawler that tells an end and asks in one write is given the next job in the same transaction."""
+        await self.node()
+        self.add_jobs("g/1", "g/2")
+        crawler = await self.crawler(maxJobs=1)
+        [job] = await crawler.ask()
+        crawler.raw(
+            crawler.form("job_completed", job["id"], success=True, finalCounts={}) + crawler.form("job_request")
+        )
+        self.assertEqual((await crawler.job())["fullPath"], "g/2")
+        rows = self.query(
+            "SELECT (SELECT finished_at FROM jobs WHERE status = 'completed') = assigned_at"
+            " FROM job_assignments WHERE completed_at IS NULL"
+        )
+        self.assertEqual(rows, [(True,)])
+
+
+class RequestTests(NodeTestCase):
+    """A request is answered, and waits, whatever else happens."""
+
+    async def test_a_hello_elsewhere(self) -> None:
+        """Jobs are pushed where the crawler last asked."""
+        first, second = await self.node(), await self.node()
+        asked = await self.crawler("c", first)
+        self.assertEqual(await asked.ask(), [])
+        silent = await self.crawler("c", second)
+        self.add_jobs("g/1")
+        self.assertEqual((await asked.job())["fullPath"], "g/1")
+        await self.quiet(silent)
+
+    async def test_it_asks_elsewhere(self) -> None:
+        """The last request counts."""
+        first, second = await self.node(), await self.node()
+        one, other = await self.crawler("c", first), await self.crawler("c", second)
+        self.assertEqual(await one.ask(), [])
+        self.assertEqual(await other.ask(), [])
+        self.add_jobs("g/1")
+        self.assertEqual((await other.job())["fullPath"], "g/1")
+        await self.quiet(one)
+
+    async def test_its_row_is_locked(self) -> None:
+        """While another transaction has the crawler's row locked it waits, and is not told that there is nothing."""
+        await self.node()
+        crawler = await self.crawler()
+        self.add_jobs("g/1")
+        self.patch(planner_module, "PATIENCE", 60.0)
+        with admin(self.database_url) as connection, connection.cursor() as cursor:
+            cursor.execute("BEGIN; SELECT FROM crawlers FOR UPDATE")
+            crawler.say("job_request")
+            await self.quiet(crawler)
+            cursor.execute("COMMIT")
+        self.assertEqual([job["fullPath"] for job in await crawler.answered()], ["g/1"])
+
+    async def test_jobs_that_are_locked(self) -> None:
+        """An account whose jobs another program has locked keeps nobody from those of other accounts."""
+        await self.node()
+        self.add_account("other")
+        crawler = await self.crawler(maxJobs=1)
+        self.add_jobs("g/locked")
+        with admin(self.database_url) as connection, connection.cursor() as cursor:
+            cursor.execute("BEGIN; SELECT FROM jobs FOR UPDATE")
+            self.assertEqual(await crawler.ask(), [])
+            self.add_jobs("g/free", account_id="other")
+            job = await crawler.job()
+            self.assertEqual(job["fullPath"], "g/free")
+            crawler.say("job_completed", job["id"], success=True, finalCounts={})
+            crawler.say("job_request")
+            cursor.execute("COMMIT")
+        self.assertEqual((await crawler.job())["fullPath"], "g/locked")
+
+    async def test_not_for_ever(self) -> None:
+        """After a while it is answered all the same, and the job is pushed."""
+        await self.node()
+        crawler = await self.crawler()
+        self.add_jobs("g/1")
+        self.patch(planner_module, "PATIENCE", 0.0)
+        with admin(self.database_url) as connection, connection.cursor() as cursor:
+            cursor.execute("BEGIN; SELECT FROM crawlers FOR UPDATE")
+            self.assertEqual(await crawler.ask(), [])
+            cursor.execute("COMMIT")
+        self.assertEqual((await crawler.job())["fullPath"], "g/1")
+
+    async def test_an_end_meanwhile(self) -> None:
+        """What a crawler has told the end of, while it is looked up what it missed, is not sent again."""
+        await self.node()
+        crawler, job = await self.working(maxJobs=1)
+        await crawler.leave()
+        self.add_jobs("g/next")
+        again = await self.crawler(maxJobs=1)
+        with admin(self.database_url) as connection, connection.cursor() as cursor:
+            cursor.execute("BEGIN; SELECT FROM job_assignments FOR UPDATE")
+            again.say("job_request")
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            await until(lambda: self.query(waiting) == [(1,)], "the look-up waits")
+            again.say("job_completed", job, id="e", success=True, finalCounts={})
+            await until(lambda: self.query(waiting) == [(2,)], "and so does the end")
+            cursor.execute("COMMIT")
+        self.assertEqual((await again.job())["fullPath"], "g/next")
+
+
+class LaneTests(NodeTestCase):
+    """What is known of work."""
+
+    async def test_notifications_name_lanes(self) -> None:
+        """As many lanes as fit into each, and only those of jobs that are due."""
+        self.query(
+            "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
+            " SELECT repeat('é', 100) || n, 'gitlab-onprem', 'http://g', 't' FROM generate_series(1, 99) n"
+        )
+        with admin(self.database_url) as listening:
+            listening.cursor().execute("LISTEN copilot_jobs")
+            self.query(
+                "INSERT INTO jobs (account_id, command, full_path, scheduled_at)"
+                " SELECT id, c, 'p', CASE c WHEN 'epics' THEN '2100-01-01' ELSE now() END"
+                " FROM accounts, unnest('{issues,epics}'::text[]) c"
+            )
+            await until(lambda: listening.poll() or len(listening.notifies) > 2, "they are announced")
+            payloads = [notice.payload for notice in listening.notifies]
+        self.assertTrue(all(len(payload.encode()) < 8000 for payload in payloads))
+        lanes = [tuple(lane) for payload in payloads for lane in json.loads(payload)]
+        self.assertCountEqual(lanes, self.query("SELECT account_id, command FROM jobs WHERE ready"))
+
+    async def test_whatever_is_announced(self) -> None:
+        """A notification that names no lanes makes the node read all of them."""
+        self.patch(periodic, "LANES", 3600.0)
+        await self.node()
+        crawler = await self.crawler()
+        self.assertEqual(await crawler.ask(), [])
+        self.query("ALTER TABLE jobs DISABLE TRIGGER jobs_announce")
+        self.query("INSERT INTO jobs (account_id, command, full_path) VALUES ('acct', 'issues', 'g/p')")
+        for payload in ("", "]", "[1]", '{"a": 1}', '[["acct"]]', "[[1, 2, 3]]"):
+            self.query("SELECT pg_notify('copilot_jobs', %s)", payload)
+        self.assertEqual((await crawler.job())["fullPath"], "g/p")
+
+    async def test_renewed_leases_lose_nothing(self) -> None:
+        """What was just claimed is not taken by the periodic look for claims that were not heard of."""
+        node = await self.node()
+        self.add_jobs(*(f"g/{n}" for n in range(40)))
+        crawler = await self.crawler(maxJobs=1)
+        for _ in range(40):
+            crawler.say("job_request")
+            job = await crawler.job()
+            await node.dispatcher.look_after()
+            crawler.say("job_completed", job["id"], success=True, finalCounts={})
+        await until(lambda: self.query("SELECT DISTINCT status FROM jobs") == [("completed",)])
+        self.assertEqual(self.query("SELECT DISTINCT tries FROM jobs"), [(1,)])
+        self.assertEqual(len(crawler.jobs()), 40)
