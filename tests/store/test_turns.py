@@ -1,8 +1,13 @@
 """The turn: reports and claims in one statement."""
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.reports import Completed, Report
+from copilot_socket.store import migrate
 from copilot_socket.store.operations import Folded
+from tests.support.postgres import admin, drop_database, execute, fresh_database
+from tests.support.revisions import upgrade_to
 from tests.support.store import StoreTestCase, planned
 
 
@@ -32,3 +37,43 @@ class TurnTests(StoreTestCase):
         self.assertEqual(self.query(tries), [(first, "released", "lost")])
         await self.report(second, Completed({}))
         self.assertEqual(self.query(tries), [(first, "released", "lost"), (second, "completed", None)])
+
+
+class MigrationTests(SynchronousTestCase):
+    """What a node of before had claimed for nobody yet."""
+
+    def test_it_goes_back(self) -> None:
+        """Its job is queued again and no try is spent; what crawlers hold stays theirs."""
+        url = fresh_database(migrated=False)
+        self.addCleanup(drop_database, url)
+        upgrade_to(url, "0011")
+        execute(
+            url,
+            """
+            INSERT INTO accounts (id, provider, gitlab_url, access_token)
+              VALUES ('a', 'gitlab-onprem', 'http://g', 't');
+            INSERT INTO jobs (account_id, command, full_path)
+              SELECT 'a', 'issues', unnest('{held,nobody,other}'::text[]);
+            UPDATE jobs SET status = 'assigned', tries = 1 WHERE full_path IN ('held', 'nobody');
+            INSERT INTO job_assignments
+                (web_app_job_id, crawler_job_id, account_id, status, try, crawler_key, node_id)
+              SELECT id, id || '.1.x', 'a', 'assigned', 1, CASE full_path WHEN 'held' THEN 'c' END, 'n'
+              FROM jobs WHERE full_path IN ('held', 'nobody');
+            INSERT INTO job_assignments (web_app_job_id, crawler_job_id, account_id)
+              SELECT id, 'what another program calls it', 'a' FROM jobs WHERE full_path = 'other'
+            """,
+        )
+        migrate.upgrade(url)
+        with admin(url) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT full_path, j.status, ready, attempts, a.status, outcome, a.completed_at IS NULL"
+                " FROM jobs j JOIN job_assignments a ON web_app_job_id = j.id ORDER BY 1"
+            )
+            self.assertEqual(
+                cursor.fetchall(),
+                [
+                    ("held", "assigned", True, 0, "assigned", None, True),
+                    ("nobody", "queued", True, 0, "pending", "returned", False),
+                    ("other", "queued", True, 0, "pending", None, True),
+                ],
+            )
