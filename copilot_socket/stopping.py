@@ -3,16 +3,16 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import psycopg2
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
 from copilot_socket.handlers.presence import PresenceKeeper
-from copilot_socket.store.faults import DatabaseAway
+from copilot_socket.store.faults import DATABASE_ERRORS
 from copilot_socket.store.writer import Writer
 
+_NOT_NOW: tuple[type[Exception], ...] = (TimeoutError, *DATABASE_ERRORS)
 LEAVING = 1.0
 """Seconds for which a stopping node tries to give up its lease."""
 
@@ -47,5 +47,5 @@ async def leave(presence: PresenceKeeper, reactor: IReactorTime) -> None:
     """Give up this node's own lease, if the database answers soon."""
     try:
         await Deferred.fromCoroutine(presence.leave()).addTimeout(LEAVING, reactor)
-    except (DatabaseAway, TimeoutError, psycopg2.Error) as error:
+    except _NOT_NOW as error:
         _log.warn("This node's lease runs out by itself: {error!r}", error=error)

@@ -5,7 +5,6 @@ from math import ceil
 from typing import Any
 
 import attrs
-import psycopg2
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
@@ -15,7 +14,7 @@ from twisted.python.failure import Failure
 from copilot_socket.core.attention import Attention
 from copilot_socket.core.jobs import Loss
 from copilot_socket.handlers.crawlers import Crawler, Held, Link, Registry
-from copilot_socket.store.faults import DatabaseAway
+from copilot_socket.store.faults import DATABASE_ERRORS, DatabaseAway
 from copilot_socket.store.leases import ConnectionState, Leases
 from copilot_socket.store.operations import ConnectionSeen, Presence
 from copilot_socket.store.outage import is_outage
@@ -204,7 +203,7 @@ class PresenceKeeper:
         present = self._registry.present()
         try:
             await self._leases.renew([crawler.key for crawler in present])
-        except (DatabaseAway, psycopg2.Error):
+        except DATABASE_ERRORS:
             self._healthy_since = None
             raise
         now = self._reactor.seconds()

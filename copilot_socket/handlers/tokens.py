@@ -11,7 +11,6 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import attrs
-import psycopg2
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -24,7 +23,7 @@ from copilot_socket.core.vault import Vault, VaultError
 from copilot_socket.handlers.oauth import Grant, Pair, Refused, Unavailable
 from copilot_socket.store.connection import Row
 from copilot_socket.store.database import Database
-from copilot_socket.store.faults import DatabaseAway, Remedy, remedy
+from copilot_socket.store.faults import DATABASE_ERRORS, DatabaseAway, Remedy, remedy, sqlstate
 from copilot_socket.store.outage import level
 from copilot_socket.store.sql import sql
 from copilot_socket.store.turns import Claimed
@@ -199,7 +198,7 @@ class Tokens:
     async def _credential(self, account: str) -> _Credential:
         try:
             rows = await self._database.query(sql("account_token"), {"account": account})
-        except (DatabaseAway, psycopg2.Error) as error:
+        except DATABASE_ERRORS as error:
             raise Unavailable("the database is away") from error
         if not rows:
             raise Refused("no such account")
@@ -302,8 +301,8 @@ class Tokens:
         except CancelledError:
             self.log.error("The node stops, and a new token of account {account} could not be stored", **names)
             raise
-        except psycopg2.Error as error:  # its text would quote the row
-            self.log.error("PostgreSQL refuses a new token ({code})", code=error.pgcode)
+        except DATABASE_ERRORS as error:  # its text would quote the row
+            self.log.error("PostgreSQL refuses a new token ({code})", code=sqlstate(error))
             raise await self._failed(names, failures, "the database refuses the new token") from None
         self._telling.tell(TokenRefreshed(names["account"], "refreshed"))
         if not rows:  # renewed by hand meanwhile, or stored by the attempt that looked lost
@@ -316,7 +315,7 @@ class Tokens:
         while True:
             try:
                 return await self._database.query(sql(statement), parameters)
-            except (DatabaseAway, psycopg2.Error) as error:
+            except DATABASE_ERRORS as error:
                 if remedy(error) is Remedy.REFUSE:
                     raise
                 # Its text may quote the row.

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from urllib.parse import parse_qsl
 
 import attrs
-import psycopg2
 from prometheus_client import CollectorRegistry
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -34,7 +33,7 @@ from copilot_socket.http.slices import Slices
 from copilot_socket.http.targets import target
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.catalog import Catalog
-from copilot_socket.store.faults import DatabaseAway, Remedy, remedy
+from copilot_socket.store.faults import DATABASE_ERRORS, Remedy, broken_check, remedy
 from copilot_socket.store.outage import level
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
@@ -167,14 +166,12 @@ class Application:
             return error.reply()
         if isinstance(error, ClientGone):  # the reply goes nowhere
             return Problem(400, "Client closed the connection").reply()
-        if isinstance(error, DatabaseAway) or (
-            isinstance(error, psycopg2.Error) and remedy(error) is not Remedy.REFUSE
-        ):
+        if isinstance(error, DATABASE_ERRORS) and remedy(error) is not Remedy.REFUSE:
             how_bad = level(error, LogLevel.warn)
             self.log.emit(how_bad, "A request failed, database unavailable: {error}", error=str(error))
             return Problem(503, "Database unavailable; try again later", headers={"Retry-After": "1"}).reply()
-        if isinstance(error, psycopg2.errors.CheckViolation):
-            text = f"The database refuses this: {error.diag.message_primary}"
+        if (broken := broken_check(error)) is not None:
+            text = f"The database refuses this: {broken}"
             return Problem(422, text, errors=[{"path": "", "message": text}]).reply()
         self.log.failure("A request failed", failure)
         return Problem(500, "Internal server error; the server's log has the details").reply()

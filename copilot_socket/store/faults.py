@@ -2,11 +2,15 @@
 
 from enum import Enum
 
-import psycopg2
+import psycopg2.errors
 
 
 class DatabaseAway(Exception):
     """PostgreSQL can't be reached or the connection was lost; what was under way may or may not be committed."""
+
+
+DATABASE_ERRORS: tuple[type[Exception], ...] = (DatabaseAway, psycopg2.Error)
+"""What a statement may raise. Outside this package nobody looks closer than the functions here."""
 
 
 class Remedy(Enum):
@@ -38,4 +42,15 @@ def remedy(error: Exception) -> Remedy:
 
 def unknown_outcome(error: Exception) -> bool:
     """Whether what failed with *error* may be committed all the same: not if it was PostgreSQL that said so."""
-    return getattr(error, "pgcode", None) is None
+    return sqlstate(error) is None
+
+
+def sqlstate(error: Exception) -> str | None:
+    """PostgreSQL's code of *error* (its manual, appendix A); None if it said nothing."""
+    code: str | None = getattr(error, "pgcode", None)
+    return code
+
+
+def broken_check(error: BaseException | None) -> str | None:
+    """What a CHECK, or a trigger in its place, says of the data; None where *error* is of another kind."""
+    return error.diag.message_primary if isinstance(error, psycopg2.errors.CheckViolation) else None

@@ -42,6 +42,13 @@ class ImportTests(SynchronousTestCase):
                     if name.startswith("copilot_socket."):
                         self.assertIn(name.split(".")[1], allowed, f"{path} imports {name}")
 
+    def test_the_driver(self) -> None:
+        """Who speaks to PostgreSQL by its driver: the store, commands that run without a node, readers of DSNs."""
+        for path in ROOT.rglob("*.py"):
+            if path.relative_to(ROOT).parts[0] not in ("store", "cli", "config"):
+                for name in _imports(path):
+                    self.assertNotIn(name.split(".")[0], ("psycopg2", "txpostgres"), f"{path} imports {name}")
+
     def test_the_core_is_pure(self) -> None:
         """No reactor, no clock, no I/O in core."""
         for path in (ROOT / "core").rglob("*.py"):

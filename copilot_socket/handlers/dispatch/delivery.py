@@ -3,7 +3,6 @@
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-import psycopg2
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -17,7 +16,7 @@ from copilot_socket.handlers.crawlers import Crawler, Held
 from copilot_socket.handlers.dispatch.requests import PendingRequest, Requests
 from copilot_socket.handlers.tokens import Refused, Tokens, Unavailable
 from copilot_socket.store.claims import Claims
-from copilot_socket.store.faults import DatabaseAway
+from copilot_socket.store.faults import DATABASE_ERRORS
 from copilot_socket.store.outage import level
 from copilot_socket.store.transitions import Transitions, by_assignment
 from copilot_socket.store.turns import Claimed
@@ -134,7 +133,7 @@ class Delivery:
             try:
                 await self._transitions.run(asks)
                 break
-            except (DatabaseAway, psycopg2.Error) as error:
+            except DATABASE_ERRORS as error:
                 how_bad = level(error, LogLevel.warn)
                 self.log.emit(how_bad, "Giving back jobs failed and is tried again: {error}", error=error)
                 await deferLater(self._reactor, RETRY)

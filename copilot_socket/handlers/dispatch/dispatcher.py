@@ -8,7 +8,6 @@ planned (:mod:`.planner`), claimed by the writer in the transaction that stores 
 import json
 from collections.abc import Iterable
 
-import psycopg2
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -22,7 +21,7 @@ from copilot_socket.handlers.dispatch.planner import Planner
 from copilot_socket.handlers.dispatch.requests import PendingRequest, Requests
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.store.claims import LANES, Claims
-from copilot_socket.store.faults import DatabaseAway
+from copilot_socket.store.faults import DATABASE_ERRORS
 from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.writer import Writer
 from copilot_socket.telling import JobChanged, Telling
@@ -124,7 +123,7 @@ class Dispatcher:
             lanes = [(str(account), str(command)) for account, command in json.loads(payload)]
         except (ValueError, TypeError):
             d = Deferred.fromCoroutine(self.read_lanes())
-            d.addErrback(lambda failure: failure.trap(DatabaseAway, psycopg2.Error) and None)
+            d.addErrback(lambda failure: failure.trap(*DATABASE_ERRORS) and None)
             d.addErrback(lambda failure: self.log.failure("Reading lanes failed", failure))
         else:
             self.work_came(lanes)
@@ -174,7 +173,7 @@ class Dispatcher:
                 try:
                     await self._find_unheard(keys)
                     self.planner.in_doubt.difference_update(keys)
-                except (DatabaseAway, psycopg2.Error) as error:
+                except DATABASE_ERRORS as error:
                     self.log.debug("Claims can't be read back yet: {error}", error=error)
                     await deferLater(self._reactor, RETRY)
         finally:

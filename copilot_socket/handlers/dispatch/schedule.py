@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Iterable
 
-import psycopg2
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from copilot_socket.store.claims import Claims
-from copilot_socket.store.faults import DatabaseAway
+from copilot_socket.store.faults import DATABASE_ERRORS
 
 MARGIN = 0.005
 """Seconds past the due time, so that the database's clock agrees."""
@@ -62,4 +61,4 @@ class DueJobs:
 
 
 def _next_poll_looks_again(failure: Failure) -> None:
-    failure.trap(DatabaseAway, psycopg2.Error)
+    failure.trap(*DATABASE_ERRORS)
