@@ -14,15 +14,15 @@ from twisted.python.failure import Failure
 from copilot_socket import gauges
 from copilot_socket.activation import Inherited
 from copilot_socket.config import Config, masked_url
-from copilot_socket.core.attention import Attention
+from copilot_socket.core.reading_clock import ReadingClock
 from copilot_socket.core.replies import Shutdown
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.vault import Vault
 from copilot_socket.descriptors import Shares
+from copilot_socket.handlers.connections import Connections
 from copilot_socket.handlers.crawlers import Registry
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
 from copilot_socket.handlers.dispatch.schedule import DueJobs
-from copilot_socket.handlers.door import Door
 from copilot_socket.handlers.messages import Messages, Terms
 from copilot_socket.handlers.oauth import GitLabGrant
 from copilot_socket.handlers.presence import PresenceKeeper
@@ -123,12 +123,12 @@ class Node(Service):
             grace=config.reconnect_grace,
             job_timeout=config.job_timeout,
         )
-        self.attention = Attention(silence_interval(config))
+        self.reading_clock = ReadingClock(silence_interval(config))
         self.presence = PresenceKeeper(
             self.registry,
             self.writer,
             self._leases,
-            self.attention,
+            self.reading_clock,
             reactor,
             self.telling,
             heartbeat_timeout=config.heartbeat_timeout,
@@ -156,9 +156,9 @@ class Node(Service):
         self.factory = CrawlerFactory(
             Decoder(config.max_message_size),
             messages,
-            Door(self.presence, self.dispatcher, terms),
+            Connections(self.presence, self.dispatcher, terms),
             self._reactor,
-            self.attention,
+            self.reading_clock,
             self.telling,
             max_connections=self.shares.crawlers,
             max_refused=self.shares.refused,

@@ -22,7 +22,7 @@ class Link(Protocol):
     capabilities: frozenset[str]
     opened_at: float
     awaited_since: float
-    """When its first message began to be waited for, in seconds of attention."""
+    """When its first message began to be waited for, in seconds of the reading clock."""
     spoken: bool
     """Whether a valid message has come over it."""
     requests: int
@@ -73,7 +73,7 @@ class Crawler:
     max_jobs: int
     entity_types: tuple[str, ...]
     last_seen: float = 0.0
-    """In seconds of attention (:mod:`copilot_socket.core.attention`)."""
+    """In seconds of the reading clock (:mod:`copilot_socket.core.reading_clock`)."""
     present: bool = False
     """It has spoken and is not silent: its lease is being renewed."""
     silent_since: float | None = None

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.jobs import KNOWN_ENTITY_TYPES, PLAIN_ENTITY_TYPES, Loss
 from copilot_socket.core.messages import Hello, JobRequest, Message
-from copilot_socket.core.promises import NotYet, Promise
+from copilot_socket.core.pending import NotYet, PendingReply
 from copilot_socket.core.replies import Reply, TokenRefreshResponse, Welcome
 from copilot_socket.core.reports import Body
 from copilot_socket.handlers import reading
@@ -55,7 +55,7 @@ def plain_crawler(key: str, terms: Terms) -> Crawler:
 
 
 class Messages:
-    """Handles messages. Each handler returns the reply, None, or a Deferred or a Promise of either."""
+    """Handles messages. Each handler returns the reply, None, or a Deferred or a PendingReply of either."""
 
     log = Logger()
 
@@ -189,8 +189,8 @@ class Messages:
 
     # -- reports
 
-    def _report(self, read: Callable[[Any, str], Body]) -> Callable[[Link, Message], Promise]:
-        def handle(link: Link, message: Message) -> Promise:
+    def _report(self, read: Callable[[Any, str], Body]) -> Callable[[Link, Message], PendingReply]:
+        def handle(link: Link, message: Message) -> PendingReply:
             if link.crawler.arriving:  # which token it must not repeat is not known yet
                 raise NotYet(link.crawler.when_settled, handle)
             held = link.crawler.held.get(message.job_id or "")
@@ -198,14 +198,14 @@ class Messages:
 
         return handle
 
-    def _discovery(self, link: Link, message: Message) -> Promise:
+    def _discovery(self, link: Link, message: Message) -> PendingReply:
         """What it means without a job id is known once all is stored that bears on what its crawler holds."""
         crawler = link.crawler
         if crawler.arriving or (message.job_id is None and not crawler.sure):
             raise NotYet(crawler.when_settled, self._discovered)
         return self._discovered(link, message)
 
-    def _discovered(self, link: Link, message: Message) -> Promise:
+    def _discovered(self, link: Link, message: Message) -> PendingReply:
         """Without a job id it is about the one job that the crawler holds."""
         if message.job_id is None:
             if len(link.crawler.held) != 1:

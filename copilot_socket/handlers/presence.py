@@ -11,8 +11,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from copilot_socket.core.attention import Attention
 from copilot_socket.core.jobs import Loss
+from copilot_socket.core.reading_clock import ReadingClock
 from copilot_socket.handlers.crawlers import Crawler, Held, Link, Registry
 from copilot_socket.store.faults import DATABASE_ERRORS, DatabaseAway
 from copilot_socket.store.leases import ConnectionState, Leases
@@ -43,7 +43,7 @@ class PresenceKeeper:
         registry: Registry,
         writer: Writer,
         leases: Leases,
-        attention: Attention,
+        reading_clock: ReadingClock,
         reactor: IReactorTime,
         telling: Telling,
         *,
@@ -55,7 +55,7 @@ class PresenceKeeper:
         self._registry = registry
         self._writer = writer
         self._leases = leases
-        self._attention = attention
+        self._reading_clock = reading_clock
         self._reactor = reactor
         self._telling = telling
         self._heartbeat_timeout = heartbeat_timeout
@@ -73,9 +73,9 @@ class PresenceKeeper:
     def opened(self, link: Link, crawler: Crawler) -> None:
         """A connection that speaks for *crawler* until it says otherwise."""
         crawler = self._registry.join(link, crawler)
-        link.awaited_since = self._attention.now
+        link.awaited_since = self._reading_clock.now
         if len(crawler.links) == 1:
-            crawler.last_seen = self._attention.now
+            crawler.last_seen = self._reading_clock.now
         self._note(link, active=True)
         self._telling.tell(ConnectionChanged(link.id, crawler.crawler_id, "opened"))
 
@@ -101,7 +101,7 @@ class PresenceKeeper:
 
     def heard(self, crawler: Crawler) -> None:
         """Any valid message is a sign of life."""
-        crawler.last_seen = self._attention.now
+        crawler.last_seen = self._reading_clock.now
         crawler.silent_since = None
         if not crawler.present:
             crawler.present = True
@@ -111,7 +111,7 @@ class PresenceKeeper:
     def lives(self, crawler: Crawler) -> None:
         """Something came of *crawler* that is no valid message: where it is here, it lives, whatever it says."""
         if crawler.present:
-            crawler.last_seen = self._attention.now
+            crawler.last_seen = self._reading_clock.now
 
     async def arrive(self, crawler: Crawler, *, must_confirm: bool = False) -> None:
         """Take the crawler's lease, and learn what it holds from before.
@@ -182,7 +182,7 @@ class PresenceKeeper:
 
     def look_for_silence(self) -> None:
         """Find crawlers that have been silent for too long, and connections that never said a thing."""
-        now = self._attention.tick(self._reactor.seconds())
+        now = self._reading_clock.tick(self._reactor.seconds())
         for crawler in self._registry:
             if any(link.held_back for link in crawler.links):  # it may have spoken, unread
                 crawler.last_seen = now
@@ -279,7 +279,7 @@ class PresenceKeeper:
 
     def _state(self, link: Link) -> ConnectionState:
         crawler = link.crawler
-        silent = self._attention.now - crawler.last_seen if link.spoken else None
+        silent = self._reading_clock.now - crawler.last_seen if link.spoken else None
         activity = crawler.activity
         status, details = (None, b"{}") if activity is None else (activity.system_status, activity.details)
         return ConnectionState(link.id, silent, list(crawler.held), status, details)
@@ -288,7 +288,7 @@ class PresenceKeeper:
         crawler = link.crawler
         seen = ConnectionSeen(link.id, crawler.key, crawler.crawler_id, active)
         if not active:  # what was heard since the leases were last renewed is stored nowhere
-            self._attention.tick(self._reactor.seconds())  # so that it is never said to be later than it was
+            self._reading_clock.tick(self._reactor.seconds())  # so that it is never said to be later than it was
             state = self._state(link)
             seen = attrs.evolve(seen, silent=state.silent, system_status=state.system_status, metadata=state.metadata)
         d = self._writer.submit(seen)

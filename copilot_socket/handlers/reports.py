@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.messages import Message
-from copilot_socket.core.promises import Promise
+from copilot_socket.core.pending import PendingReply
 from copilot_socket.core.replies import Ack, Reply
 from copilot_socket.core.reports import ENDINGS, Body, Progressed, Refused, Report
 from copilot_socket.handlers.crawlers import Crawler, Held, Link
@@ -29,7 +29,7 @@ class Reports:
         self._writer = writer
         self._dispatcher = dispatcher
 
-    def submit(self, link: Link, message: Message, body: Body) -> Promise:
+    def submit(self, link: Link, message: Message, body: Body) -> PendingReply:
         """Have *body*, which *message* says of its job, stored; its answer comes when that is done."""
         assert message.job_id is not None  # the schema says so
         told = self._submit(link.crawler, message.job_id, body, message.size, message.ref, ack(link, message))
@@ -40,7 +40,7 @@ class Reports:
 
     def _submit(
         self, crawler: Crawler, assignment: str, body: Body, size: int, ref: str, acknowledgement: Reply | None
-    ) -> Promise:
+    ) -> PendingReply:
         crawler.reported_since_request = True
         number = crawler.begin()
         held = crawler.held.get(assignment)
@@ -67,7 +67,7 @@ class Reports:
 
 
 class _Mention(Deferred[None]):
-    """See :class:`copilot_socket.core.promises.Listener`. Whoever waits for it may cease to."""
+    """See :class:`copilot_socket.core.pending.Listener`. Whoever waits for it may cease to."""
 
     def answered(self, reply: Reply | None, about: None) -> None:
         """It is stored."""
@@ -80,7 +80,7 @@ class _Mention(Deferred[None]):
 
 
 @attrs.define(eq=False)
-class _Told(Promise):
+class _Told(PendingReply):
     """A report on its way to the database, without the message that it came in, and without its connection."""
 
     dispatcher: Dispatcher
@@ -97,14 +97,14 @@ class _Told(Promise):
         try:
             reply = self._stored(verdict)
         except Exception as error:
-            self.fail(error)
+            self.reject(error)
         else:
-            self.keep(reply)
+            self.resolve(reply)
 
     def errback(self, error: Unstorable) -> None:
         """See :class:`copilot_socket.store.writer.Outcome`."""
         self.crawler.end(self.number)
-        self.fail(_refusal(ErrorCode.INTERNAL, "the database refuses to store this message; it is dropped", self))
+        self.reject(_refusal(ErrorCode.INTERNAL, "the database refuses to store this message; it is dropped", self))
 
     def _stored(self, verdict: Verdict) -> Reply | None:
         crawler, body = self.crawler, self.body

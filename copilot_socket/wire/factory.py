@@ -5,8 +5,8 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import ServerFactory
 
-from copilot_socket.core.attention import Attention
 from copilot_socket.core.errors import ErrorCode
+from copilot_socket.core.reading_clock import ReadingClock
 from copilot_socket.core.replies import Error, Reply
 from copilot_socket.telling import ErrorsSent, Telling
 from copilot_socket.wire.handled import Handled
@@ -42,7 +42,7 @@ class CrawlerFactory(ServerFactory):
         handler: Handler,
         doorkeeper: Doorkeeper,
         reactor: IReactorTime,
-        attention: Attention,
+        reading_clock: ReadingClock,
         telling: Telling,
         *,
         max_connections: int,
@@ -54,7 +54,7 @@ class CrawlerFactory(ServerFactory):
         self._handler = handler
         self._doorkeeper = doorkeeper
         self._reactor = reactor
-        self.attention = attention
+        self.reading_clock = reading_clock
         self._stages = Stages(reactor)
         self._handled = Handled(self._stages, reactor, telling)
         self._telling = telling
@@ -111,17 +111,17 @@ class CrawlerFactory(ServerFactory):
     def find_place(self, protocol: CrawlerProtocol) -> bool:
         """Whether *protocol* may hold more than :data:`LARGE` bytes of a message; otherwise it is queued."""
         protocol.placed = True
-        return self._places.take(protocol, self.attention.now)
+        return self._places.take(protocol, self.reading_clock.now)
 
     def leave_place(self, protocol: CrawlerProtocol) -> None:
         """*protocol* needs no place any more."""
         protocol.placed = False
-        self._places.leave(protocol, self.attention.now)
+        self._places.leave(protocol, self.reading_clock.now)
 
     def reads(self, protocol: CrawlerProtocol) -> None:
         """Reading from *protocol* resumes: the time for its large message starts again."""
         if protocol in self._places.holders:
-            self._places.holders[protocol] = self.attention.now
+            self._places.holders[protocol] = self.reading_clock.now
 
     def pile_up(self, protocol: CrawlerProtocol, size: int) -> None:
         """Add *size*, which may be negative, to the bytes that *protocol*'s client does not read.
@@ -144,9 +144,9 @@ class CrawlerFactory(ServerFactory):
         self._reading = reading
         now = self._reactor.seconds()
         if reading:
-            self.attention.resume(now)
+            self.reading_clock.resume(now)
         else:
-            self.attention.pause(now)
+            self.reading_clock.pause(now)
         for protocol in list(self.connections.values()):
             if reading:
                 protocol.resume(Pause.NODE)
@@ -155,7 +155,7 @@ class CrawlerFactory(ServerFactory):
 
     def cut_off_stalled(self) -> None:
         """Cut off clients that have read nothing, or not completed a large message, within the time-out."""
-        now = self.attention.now
+        now = self.reading_clock.now
         for protocol in list(self.connections.values()):
             if protocol.taken_at is not None and now - protocol.taken_at > self._patience:
                 protocol.cut_off("nothing read of what it was sent within the heartbeat time-out")

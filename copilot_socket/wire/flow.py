@@ -42,7 +42,7 @@ class Flow(LineReceiver):
         self.unread = 0
         """Bytes sent since the client stopped reading."""
         self.taken_at: float | None = None
-        """When the client last took bytes, in seconds of attention; None: nothing waits for it."""
+        """When the client last took bytes, in seconds of the reading clock; None: nothing waits for it."""
         self._stages = stages
         self._framer = Framer(max_size)
         self._max_size = max_size
@@ -147,7 +147,7 @@ class Flow(LineReceiver):
 
     def taken(self) -> None:
         """Called by the transport when the client has taken bytes of the send buffer."""
-        self.taken_at = self.factory.attention.now
+        self.taken_at = self.factory.reading_clock.now
 
     # -- replies out
 

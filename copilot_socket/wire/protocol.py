@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import ELEMENTS, Message, Reference
-from copilot_socket.core.promises import NotYet, Promise
+from copilot_socket.core.pending import NotYet, PendingReply
 from copilot_socket.core.replies import Reply
 from copilot_socket.telling import ErrorsSent, MessageRefused, Telling
 from copilot_socket.wire.beginning import beginning
@@ -40,7 +40,7 @@ _BAD = frozenset(
 )
 
 
-_LATER = (Promise, Deferred)
+_LATER = (PendingReply, Deferred)
 Pending = tuple[Slot, Reference, float]
 """The place of a reply, what it refers to, and when that was read."""
 
@@ -49,7 +49,7 @@ class Handler(Protocol):
     """What answers messages."""
 
     def handle(self, link: Any, message: Message) -> Any:
-        """The reply, None, or a Promise or Deferred of either.
+        """The reply, None, or a PendingReply or Deferred of either.
 
         Raises :class:`ProtocolError` for an ``error`` instead, :class:`NotYet` for a message that has to wait.
         """
@@ -212,10 +212,10 @@ class CrawlerProtocol(Flow):
         self._waiting = None
         super()._drop_input()
 
-    def _owe(self, result: "Promise | Deferred[Reply | None]", message: Message) -> None:
+    def _owe(self, result: "PendingReply | Deferred[Reply | None]", message: Message) -> None:
         """The reply to *message* comes later, and those behind it wait."""
         weight = 1 + len(message.faults)
-        if isinstance(result, Promise):
+        if isinstance(result, PendingReply):
             result.listen(self, (self._outbox.slot(weight), message.reference, self._begun))
         else:
             pending = self._outbox.slot(weight + DEFERRED), message.reference, self._begun
@@ -227,7 +227,7 @@ class CrawlerProtocol(Flow):
     # -- replies out
 
     def answered(self, reply: Reply | None, pending: Pending) -> None:
-        """See :class:`copilot_socket.core.promises.Listener`."""
+        """See :class:`copilot_socket.core.pending.Listener`."""
         slot, reference, begun = pending
         self._send(self._outbox.fill(slot, self._replies(reference, reply)))
         self._handled.count(reference.type, "ok", begun)
@@ -243,7 +243,7 @@ class CrawlerProtocol(Flow):
         return (*[of_fault(message, fault) for fault in message.faults], *replies)
 
     def failed(self, problem: Exception | Failure, pending: Pending) -> None:
-        """See :class:`copilot_socket.core.promises.Listener`."""
+        """See :class:`copilot_socket.core.pending.Listener`."""
         slot, reference, begun = pending
         error = problem.value if isinstance(problem, Failure) else problem
         if not isinstance(error, ProtocolError):

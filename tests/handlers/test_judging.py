@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.core.attention import Attention
+from copilot_socket.core.reading_clock import ReadingClock
 from copilot_socket.handlers.crawlers import Registry
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.store.faults import DatabaseAway
@@ -49,7 +49,7 @@ class JudgingTests(SynchronousTestCase):
             Registry(),
             nobody,
             self.leases,
-            Attention(1.0),
+            ReadingClock(1.0),
             self.clock,
             Telling(),
             heartbeat_timeout=30.0,

@@ -85,8 +85,8 @@ class ConnectionTests(PlainTestCase):
         node = await self.node(SOCKET_CONNECTION_TIMEOUT=100, **ATTENTIVE)
         mute, live = await self.plain(), await self.plain()
         live.say("heartbeat", **ALIVE)
-        begun = node.attention.now
-        await until(lambda: node.attention.now > begun + 0.4)
+        begun = node.reading_clock.now
+        await until(lambda: node.reading_clock.now > begun + 0.4)
         self.assertTrue(mute.open)
         mute.say("job_request")
         self.assertEqual(await mute.answered(), [])
@@ -96,25 +96,25 @@ class ConnectionTests(PlainTestCase):
         self.each_its_own_process()
         node = await self.node(SOCKET_CONNECTION_TIMEOUT=200, **ATTENTIVE)
         mute, babbler, live = await self.plain(), await self.plain(), await self.plain()
-        begun = node.attention.now
+        begun = node.reading_clock.now
         live.say("heartbeat", **ALIVE)
         babbler.raw(b"{]\n")
         await mute.closed
         await babbler.closed
-        self.assertGreater(node.attention.now - begun, 0.15)
+        self.assertGreater(node.reading_clock.now - begun, 0.15)
         self.assertEqual(mute.received, [])
         self.assertTrue(live.open)
 
     async def test_each_has_its_own_time(self) -> None:
         """The connection time-out runs for each connection from its own beginning, whoever else its process is."""
         node = await self.node(SOCKET_CONNECTION_TIMEOUT=300, **ATTENTIVE)
-        first, begun = await self.plain(), node.attention.now
-        await until(lambda: node.attention.now > begun + 0.2)
-        second, begun = await self.plain(), node.attention.now
+        first, begun = await self.plain(), node.reading_clock.now
+        await until(lambda: node.reading_clock.now > begun + 0.2)
+        second, begun = await self.plain(), node.reading_clock.now
         await first.closed
         self.assertTrue(second.open)
         await second.closed
-        self.assertGreater(node.attention.now - begun, 0.25)
+        self.assertGreater(node.reading_clock.now - begun, 0.25)
 
     async def test_closed_once_its_sibling_is_gone(self) -> None:
         """When the live connection ends, the mute one has the connection time-out to become one."""

@@ -212,8 +212,8 @@ class SilenceTests(NodeTestCase):
             (crawler, "job_request", {}),
         ]
         for number in range(9):
-            due = node.attention.now + 0.12
-            await until(lambda due=due: node.attention.now > due)
+            due = node.reading_clock.now + 0.12
+            await until(lambda due=due: node.reading_clock.now > due)
             who, type_, data = sayings[number % 3]
             who.say(type_, **data)
         other.say("job_completed", job, id="c", success=True, finalCounts={})
@@ -225,8 +225,8 @@ class SilenceTests(NodeTestCase):
         node = await self.node(**SOON, SOCKET_RECONNECT_GRACE=50)
         crawler, job = await self.working()
         for _ in range(6):
-            due = node.attention.now + 0.12
-            await until(lambda due=due: node.attention.now > due)
+            due = node.reading_clock.now + 0.12
+            await until(lambda due=due: node.reading_clock.now > due)
             crawler.transport.write(b"nonsense\n")  # type: ignore[union-attr]
             await crawler.error()
         crawler.say("job_completed", job, id="c", success=True, finalCounts={})
@@ -300,11 +300,11 @@ class LastHeartbeatTests(NodeTestCase):
         return row
 
     async def heard(self, node: Any) -> Crawler:
-        """A crawler that said how it is, ten seconds of attention ago, without a renewal since."""
+        """A crawler that said how it is, ten seconds of the reading clock ago, without a renewal since."""
         crawler = await self.crawler()
         crawler.say("heartbeat", activeJobs=0, totalProcessed=2, systemStatus="crawling")
         await crawler.acked()
-        node.attention.now += 10.0
+        node.reading_clock.now += 10.0
         return crawler
 
     async def test_it_leaves(self) -> None:
@@ -322,7 +322,7 @@ class LastHeartbeatTests(NodeTestCase):
         """A renewal after it fell silent stores when it was heard before, and the end of its connection, too."""
         node = await self.node()
         crawler = await self.heard(node)
-        node.attention.now += 60.0
+        node.reading_clock.now += 60.0
         node.presence.look_for_silence()
         self.assertFalse(next(iter(node.registry)).present)
         await node.presence.renew()

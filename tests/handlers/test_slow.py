@@ -107,8 +107,8 @@ class HeldBackTests(NodeTestCase):
                 crawler.say("job_progress", job, id=str(number), **PROGRESS)
             [link] = node.factory.connections.values()
             await until(lambda: link.held_back, "it is held back")
-            due = node.attention.now + 1.0
-            await until(lambda: node.attention.now > due, "three time-outs are over")
+            due = node.reading_clock.now + 1.0
+            await until(lambda: node.reading_clock.now > due, "three time-outs are over")
             self.assertEqual([each.crawler_id for each in node.registry.present()], ["one"])
         self.assertEqual(
             [await crawler.acked() for _ in range(MAX_OWED + 100)], list(map(str, range(MAX_OWED + 100)))
@@ -121,8 +121,8 @@ class HeldBackTests(NodeTestCase):
         crawler, job = await self.working()
         [link] = node.factory.connections.values()
         link.pause(Pause.OWED)
-        due = node.attention.now + 1.0
-        await until(lambda: node.attention.now > due, "three time-outs are over")
+        due = node.reading_clock.now + 1.0
+        await until(lambda: node.reading_clock.now > due, "three time-outs are over")
         self.assertTrue(crawler.open)
         link.resume(Pause.OWED)
         await crawler.closed

@@ -9,10 +9,10 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.core.attention import Attention
 from copilot_socket.core.errors import ProtocolError
 from copilot_socket.core.messages import Message
-from copilot_socket.core.promises import Promise
+from copilot_socket.core.pending import PendingReply
+from copilot_socket.core.reading_clock import ReadingClock
 from copilot_socket.core.replies import Ack
 from copilot_socket.telling import MessagesHandled, News, Telling
 from copilot_socket.wire.factory import CrawlerFactory
@@ -126,13 +126,13 @@ class ProtocolTestCase(SynchronousTestCase):
         telling = Telling()
         telling.listen(self.news.append)
         self.clock = Clock()
-        self.attention = Attention(1.0)
+        self.reading_clock = ReadingClock(1.0)
         self.factory = CrawlerFactory(
             DECODER,
             self.handler,
             self.doorkeeper,
             self.clock,
-            self.attention,
+            self.reading_clock,
             telling,
             max_connections=10,
             max_message_size=self.limit,
@@ -182,15 +182,15 @@ class ProtocolTestCase(SynchronousTestCase):
         self.handler.answer = later
         return owed
 
-    def promise(self) -> dict[str, Promise]:
+    def owe_replies(self) -> dict[str, PendingReply]:
         """From now on answers come after a commit; gives them by ref."""
-        promised: dict[str, Promise] = {}
+        pending: dict[str, PendingReply] = {}
 
-        def later(message: Message) -> Promise:
-            return promised.setdefault(message.ref, Promise())
+        def later(message: Message) -> PendingReply:
+            return pending.setdefault(message.ref, PendingReply())
 
         self.handler.answer = later
-        return promised
+        return pending
 
     def outcomes(self) -> list[str]:
         """What has been told of the messages, one by one."""

@@ -25,8 +25,8 @@ class FlowTestCase(ProtocolTestCase):
     """Shorthand."""
 
     def pass_by(self, seconds: float) -> None:
-        """So much time of attention goes by, and those who are overdue are cut off."""
-        self.attention.now += seconds
+        """The reading clock goes on by so much, and those who are overdue are cut off."""
+        self.reading_clock.now += seconds
         self.factory.cut_off_stalled()
 
     def open(self, protocol: CrawlerProtocol | None = None) -> bool:
@@ -135,7 +135,7 @@ class UnreadTests(FlowTestCase):
         self.patch(factory_module, "MAX_UNREAD", 5 * size)
         first, second, third = [self.protocol, *(self.connect()[0] for _ in range(2))]
         for each in (first, second, third):
-            self.attention.now += 1
+            self.reading_clock.now += 1
             each.pauseProducing()
         first.taken()  # so now the second is the one
         for each in (first, second, third):

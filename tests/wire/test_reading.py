@@ -53,27 +53,27 @@ class ReadingTests(ProtocolTestCase):
 
     def test_too_much_owed(self) -> None:
         """A connection that is owed very many answers is not read from until it has had half of them."""
-        promised = self.promise()
+        pending = self.owe_replies()
         self.receive(beats(*range(MAX_OWED + 10)))
         self.assertEqual((len(self.handler.refs), self.transport.producerState), (MAX_OWED, "paused"))
         for ref in range(MAX_OWED // 2):
-            promised[str(ref)].keep(Ack("heartbeat", str(ref)))
+            pending[str(ref)].resolve(Ack("heartbeat", str(ref)))
         self.assertEqual(self.transport.producerState, "paused")
-        promised[str(MAX_OWED // 2)].keep(None)
+        pending[str(MAX_OWED // 2)].resolve(None)
         self.clock.advance(0)
         self.assertEqual((len(self.handler.refs), self.transport.producerState), (MAX_OWED + 10, "producing"))
         self.assertEqual(self.handler.refs, list(map(str, range(MAX_OWED + 10))))
 
     def test_too_much_owed_and_paused(self) -> None:
         """Of two reasons not to read, the end of one does not end the other."""
-        promised = self.promise()
+        pending = self.owe_replies()
         self.receive(beats(*range(MAX_OWED + 1)))
         self.read(False)
         self.read(True)
         self.assertEqual((len(self.handler.refs), self.transport.producerState), (MAX_OWED, "paused"))
         self.read(False)
         for ref in range(MAX_OWED):
-            promised[str(ref)].keep(None)
+            pending[str(ref)].resolve(None)
         self.clock.advance(0)
         self.assertEqual((len(self.handler.refs), self.transport.producerState), (MAX_OWED, "paused"))
         self.read(True)
@@ -87,18 +87,18 @@ class ReadingTests(ProtocolTestCase):
 
     def test_answers_behind_one_that_is_owed(self) -> None:
         """They count too: whoever waits for one answer can't have any number of others kept behind it."""
-        promised = self.promise()
+        pending = self.owe_replies()
         self.receive(beat("first"))
         self.handler.answer = acked
         self.receive(beats(*range(2 * MAX_OWED)))
         self.assertEqual((len(self.handler.refs), self.transport.producerState), (MAX_OWED, "paused"))
-        promised["first"].keep(None)
+        pending["first"].resolve(None)
         self.assertEqual(len(self.sent()), 2 * MAX_OWED)
 
     def test_much_owed_to_all(self) -> None:
         """While very much is owed to all connections together, each one may be owed only a little."""
         self.patch(protocol_module, "MAX_OWED_IN_ALL", 50)
-        promised = self.promise()
+        pending = self.owe_replies()
         self.receive(beats(*range(60)))
         self.assertEqual(len(self.handler.refs), 50)
         for name in "abc":
@@ -110,8 +110,8 @@ class ReadingTests(ProtocolTestCase):
             self.clock.advance(0)
             self.assertEqual(transport.producerState, "paused")
         self.assertEqual(len(self.handler.refs), 50 + 3 * FEW_OWED)
-        for promise in list(promised.values()):
-            promise.keep(None)
+        for pending_reply in list(pending.values()):
+            pending_reply.resolve(None)
         self.clock.advance(0)
         self.assertEqual(self.transport.producerState, "producing")
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
-from copilot_socket.core.promises import NotYet
+from copilot_socket.core.pending import NotYet
 from tests.wire.connection import ProtocolTestCase, beat
 
 JOBS = {"type": "jobs_discovered", "timestamp": "t", "id": "m", "jobId": "J", "data": {"discovered_jobs": []}}

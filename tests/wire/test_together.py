@@ -2,7 +2,7 @@
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import Message
-from copilot_socket.core.promises import Promise
+from copilot_socket.core.pending import PendingReply
 from copilot_socket.core.replies import Ack, Shutdown, TokenRefreshResponse
 from copilot_socket.telling import MessagesHandled
 from tests.wire.connection import ProtocolTestCase, Transport, acked, beats
@@ -159,14 +159,14 @@ class TogetherTests(ProtocolTestCase):
         self.assertEqual([news.seconds for news in self.news], [[(2.0, 1)]])
 
     def test_promised(self) -> None:
-        """What a handler promises is answered like what it has a Deferred for, in its turn."""
-        promises = {ref: Promise() for ref in "1234"}
-        self.handler.answer = lambda message: promises[message.ref]
+        """A pending reply is answered in its turn, like a Deferred."""
+        pending = {ref: PendingReply() for ref in "1234"}
+        self.handler.answer = lambda message: pending[message.ref]
         self.receive(beats(1, 2, 3, 4))
-        promises["3"].fail(ZeroDivisionError())
-        promises["2"].fail(ProtocolError(ErrorCode.UNAUTHORIZED, "no", ref="2"))
+        pending["3"].reject(ZeroDivisionError())
+        pending["2"].reject(ProtocolError(ErrorCode.UNAUTHORIZED, "no", ref="2"))
         self.assertEqual(self.sent(), [])
-        promises["1"].keep(Ack("heartbeat", "1"))
-        promises["4"].keep(None)
+        pending["1"].resolve(Ack("heartbeat", "1"))
+        pending["4"].resolve(None)
         self.assertEqual(self.sent(), ["1", "unauthorized 2", "internal 3"])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

@@ -6,7 +6,7 @@ from typing import Any
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import Message
-from copilot_socket.core.promises import NotYet
+from copilot_socket.core.pending import NotYet
 from copilot_socket.core.replies import Ack
 from copilot_socket.wire import flow as flow_module
 from copilot_socket.wire import inspection, validators

@@ -7,7 +7,7 @@ from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.wire.peer import Peer
 
 
-class Door:
+class Connections:
     """Told by the listening side of connections that come and go."""
 
     def __init__(self, presence: PresenceKeeper, dispatcher: Dispatcher, terms: Terms) -> None:

@@ -8,7 +8,7 @@ import attrs
 
 
 @attrs.define
-class Attention:
+class ReadingClock:
     """Counts the seconds in which the node was reading, from ticks that come every *interval* seconds."""
 
     interval: float
@@ -17,7 +17,7 @@ class Attention:
     _last: float | None = None
 
     def tick(self, clock: float) -> float:
-        """Take note of *clock* (monotonic seconds) and return the time of attention.
+        """Take note of *clock* (monotonic seconds) and return this clock's time.
 
         A tick that comes late says that the node stood still in between: at most two intervals count.
         """

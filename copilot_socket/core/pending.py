@@ -1,4 +1,4 @@
-"""A reply that comes later: what a Deferred is, for one listener and without a chain. Every report makes one."""
+"""Replies that wait for a commit: lighter than a Deferred, with one listener and no chain. Every report makes one."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -7,30 +7,30 @@ from copilot_socket.core.replies import Reply
 
 
 class Listener(Protocol):
-    """Who waits for replies; *about* is what was given to :meth:`Promise.listen`."""
+    """Who waits for a reply; *about* is what was given to :meth:`PendingReply.listen`."""
 
     def answered(self, reply: Reply | None, about: Any) -> None:
-        """This is the reply; None: there is nothing to be said."""
+        """The reply; None if none is due."""
 
     def failed(self, problem: Exception, about: Any) -> None:
-        """There is none, for this reason."""
+        """Rejected, for this reason."""
 
 
-class Promise:
-    """Whoever makes it keeps or breaks it once, after somebody has begun to listen."""
+class PendingReply:
+    """Resolved or rejected once, by whoever made it, after somebody has begun to listen."""
 
     __slots__ = ("_about", "_listener")
 
     def listen(self, listener: Listener, about: Any) -> None:
-        """Have *listener* told, with *about*."""
+        """Call *listener* back, with *about*."""
         self._listener, self._about = listener, about
 
-    def keep(self, reply: Reply | None) -> None:
-        """This is the reply."""
+    def resolve(self, reply: Reply | None) -> None:
+        """Answer with *reply*."""
         self._listener.answered(reply, self._about)
 
-    def fail(self, error: Exception) -> None:
-        """There is none; *error* says why."""
+    def reject(self, error: Exception) -> None:
+        """Answer with *error*."""
         self._listener.failed(error, self._about)
 
 
