@@ -27,7 +27,7 @@ class Done:
     def per_job(self) -> dict[str, float]:
         """CPU in µs a job, by who spent it, and of all together."""
         spent = attrs.asdict(self.spent)
-        return {name: value / self.jobs * 1e6 for name, value in (*spent.items(), ("all", sum(spent.values())))}
+        return {name: value / self.jobs * 1e6 for name, value in (*spent.items(), ("CPU", sum(spent.values())))}
 
 
 class Contestant(Protocol):

@@ -32,7 +32,7 @@ class Span:
 
 def measure(run: Run, result: Result) -> None:
     """The demo's plain crawler as it is, and a GitLab in which every list is empty."""
-    jobs = run.size(full=60, quick=3)
+    jobs = run.size(full=60, quick=2)
     with run.bench.another_node("plain-crawler", run.bench.database("plain-crawler")) as node, _gitlab() as url:
         add_account(node, url)
         for number in range(run.rounds):
