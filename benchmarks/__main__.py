@@ -78,7 +78,7 @@ def _draw(results: Mapping[str, Result], directory: Path, console: Console) -> N
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="everything once and small, in under a minute")
+    parser.add_argument("--quick", action="store_true", help="everything once and small, in about a minute")
     parser.add_argument("--only", type=_names, metavar="NAME,…", help="these workloads (see --list)")
     parser.add_argument("--rounds", type=int, help="of every contestant; 3, or 1 with --quick")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")

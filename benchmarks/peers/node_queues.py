@@ -108,22 +108,31 @@ def install() -> str | None:
         with tempfile.TemporaryDirectory(dir=installed.parent) as directory:
             whole = _npm_ci(Path(directory, "whole"))
             whole.rename(installed)
-    except (OSError, RuntimeError, subprocess.TimeoutExpired) as problem:
+    except (OSError, RuntimeError) as problem:
         return None if installed.exists() else f"npm could not install it: {problem}"
     return None
 
 
 def _npm_ci(directory: Path) -> Path:
-    """Install into *directory*, which is made; raises RuntimeError with the first line of what npm says."""
+    """Install into *directory*, which is made; raises RuntimeError with the first line of npm's error."""
     directory.mkdir()
     for name in LISTS:
         shutil.copy(PROGRAMS / name, directory)
     # Not npm itself, which would run with whichever node comes first in the PATH.
     npm = [_node() / "bin/node", _node() / "lib/node_modules/npm/bin/npm-cli.js"]
-    options = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--prefer-offline"]
-    done = subprocess.run(
-        [*npm, *options], cwd=directory, check=False, capture_output=True, text=True, timeout=_INSTALL_WITHIN
-    )
+    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--prefer-offline"]
+    retries = ["--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
+    try:
+        done = subprocess.run(
+            [*npm, "ci", *options, *retries],
+            cwd=directory,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=_INSTALL_WITHIN,
+        )
+    except subprocess.TimeoutExpired as late:
+        raise RuntimeError(f"it takes longer than {_INSTALL_WITHIN:.0f} s") from late
     if done.returncode:
         raise RuntimeError(done.stderr.partition("\n")[0])
     return directory
