@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(width=None if sys.stdout.isatty() else 200)
     if options.list:
         for workload in WORKLOADS.values():
-            console.print(f"{workload.name:12} {workload.title}")
+            console.print(f"{workload.name:13} {workload.title}")
         return 0
     if options.show:
         _show(report.read_json(options.show), options, console)
@@ -78,7 +78,7 @@ def _draw(results: Mapping[str, Result], directory: Path, console: Console) -> N
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="everything once and small, in under a minute")
+    parser.add_argument("--quick", action="store_true", help="everything once and small, in about a minute")
     parser.add_argument("--only", type=_names, metavar="NAME,…", help="these workloads (see --list)")
     parser.add_argument("--rounds", type=int, help="of every contestant; 3, or 1 with --quick")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")

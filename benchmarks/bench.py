@@ -167,9 +167,9 @@ def is_ready(port: int) -> bool:
     return False
 
 
-def add_account(node: Node) -> None:
-    """Make the account ``bench``, or renew it."""
-    account = {"provider": "gitlab-onprem", "gitlab_url": "http://127.0.0.1:9", "access_token": "bench"}
+def add_account(node: Node, gitlab_url: str = "http://127.0.0.1:9") -> None:
+    """Make the account ``bench``, or renew it; nobody is at the URL that it has unless another one is given."""
+    account = {"provider": "gitlab-onprem", "gitlab_url": gitlab_url, "access_token": "bench"}
     request = urllib.request.Request(
         f"{node.http}/api/v1/accounts/bench",
         json.dumps(account).encode(),

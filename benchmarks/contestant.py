@@ -25,8 +25,9 @@ class Done:
         return self.jobs / self.seconds
 
     def per_job(self) -> dict[str, float]:
-        """CPU in µs a job, by who spent it."""
-        return {name: value / self.jobs * 1e6 for name, value in attrs.asdict(self.spent).items()}
+        """CPU in µs a job, by who spent it, and of all together."""
+        spent = attrs.asdict(self.spent)
+        return {name: value / self.jobs * 1e6 for name, value in (*spent.items(), ("CPU", sum(spent.values())))}
 
 
 class Contestant(Protocol):

