@@ -52,7 +52,7 @@ from copilot_socket.store.probe import Probe
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.writer import Writer
-from copilot_socket.telling import JobChanged, Telling
+from copilot_socket.telling import Telling
 from copilot_socket.timers import Timers
 from copilot_socket.wire.factory import CrawlerFactory
 from copilot_socket.wire.validators import Decoder
@@ -114,7 +114,7 @@ class Node(Service):
         )
         self._due = DueJobs(claims, reactor, self.dispatcher.work_came)
         self.transitions.on_delay = self._due.expect
-        self.telling.listen_by_kind({JobChanged: self.dispatcher.job_changed})
+        self.telling.listen_by_kind(self.dispatcher.listeners)
         self._leases = Leases(
             self.database,
             self.transitions,

@@ -33,7 +33,7 @@ class JobChanged:
 class DiscoveryStored:
     """What a crawler discovered is committed, or a part of it: so many areas, and so many jobs that are new.
 
-    ``crawler`` is its identity, as leases name it.
+    ``crawler`` is its identity, as leases name it; ``lanes``: accounts and commands of the jobs.
     """
 
     job_id: str
@@ -41,6 +41,7 @@ class DiscoveryStored:
     crawler: str
     areas: int
     jobs: int
+    lanes: frozenset[tuple[str, str]] = frozenset()
 
 
 @record

@@ -71,7 +71,9 @@ class Discoveries:
                 self._telling.tell(JobCreated(*row))
         if part.found:
             job = job_of(change.assignment)
-            self._telling.tell(DiscoveryStored(job, change.assignment, change.crawler, areas, len(created)))
+            lanes = frozenset((row[1], row[2]) for row in created)
+            news = DiscoveryStored(job, change.assignment, change.crawler, areas, len(created), lanes)
+            self._telling.tell(news)
         return Verdict.STORED
 
     async def _commit(self, part: Slice) -> tuple[int, list[Row]] | None:

@@ -6,7 +6,8 @@ planned (:mod:`.planner`), claimed by the writer in the transaction that stores 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -24,7 +25,7 @@ from copilot_socket.store.claims import LANES, Claims
 from copilot_socket.store.faults import DATABASE_ERRORS
 from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.writer import Writer
-from copilot_socket.telling import JobChanged, Telling
+from copilot_socket.telling import DiscoveryStored, JobChanged, Telling
 
 RETRY = 0.2
 """Seconds before claims whose outcome is unknown are looked for again, while the database fails."""
@@ -112,10 +113,15 @@ class Dispatcher:
             self._scheduler.add(account, command)
         self.wake()
 
-    def job_changed(self, news: JobChanged) -> None:
-        """A job is queued again, which the notification says a moment later."""
-        if news.status == Status.QUEUED and news.account and news.command:
-            self.work_came([(news.account, news.command)])
+    @property
+    def listeners(self) -> Mapping[type, Callable[[Any], None]]:
+        """For what this node itself does: notifications say the same, a moment later."""
+        return {JobChanged: self._job_changed, DiscoveryStored: lambda stored: self.work_came(stored.lanes)}
+
+    def _job_changed(self, changed: JobChanged) -> None:
+        """A job may be queued again."""
+        if changed.status == Status.QUEUED and changed.account and changed.command:
+            self.work_came([(changed.account, changed.command)])
 
     def told(self, payload: str) -> None:
         """A notification names lanes that have work, as JSON; one that names none says that there may be any."""
