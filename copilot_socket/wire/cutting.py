@@ -17,7 +17,7 @@ _NEAR = 2048
 _STRIDE = 1 << 15
 """Bytes that are passed at once from there on."""
 
-# A possessive group that fails halfway leaves Python 3.11.2 in the middle of it (gh-101955), so none of these can: it
+# A possessive group that fails halfway leaves Python 3.11.2 in the middle of it (gh-100061), so none of these can: it
 # begins with a character that decides, and a string that the text cuts off goes to the end of the text.
 _SPACE = rb"[ \t\r\n]*+"
 _STRING = rb'"[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+"'

@@ -23,6 +23,8 @@ from copilot_socket.wire.screening import suspicious
 
 _NEWLINE, _OPEN = b"\n{"
 _ENDS = b"}", b"\n"
+_SHORT = 4096
+"""Bytes of the beginning of a message up to which it is split again with the next read."""
 _MANY = 1000
 """Messages that are parsed together, at most."""
 _BOUNDARY = re.compile(rb"\n|\}(?=\{)")
@@ -129,7 +131,7 @@ class Framer:
 
     def _wait(self, rest: bytes) -> None:
         """Keep *rest*, the end of a read, for the next one, if it can only be the beginning of a message."""
-        if rest[0] == _OPEN and rest.find(b"}") < 0 and len(rest) <= self._most:
+        if rest[0] == _OPEN and rest.find(b"}") < 0 and len(rest) <= min(_SHORT, self._most):
             self._rest = rest
         else:
             self._scan(rest)
