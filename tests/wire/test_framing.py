@@ -567,3 +567,12 @@ class CostTests(SynchronousTestCase):
             for tail in (b"", b"}", b"\n", b"}\n" + b" " * 2000, b"{}" * 2000):
                 for size in (65536, 1000, 7):
                     self._assert_linear(stream + tail, size)
+
+    def test_no_read_costs_much_more_than_its_own_bytes(self) -> None:
+        """The beginning of a large message is scanned as it comes, not all at once when no end has come for long."""
+        for pattern in (b"{", b'{"a":', b'{"a":"b","'):
+            framer = Framer(1 << 20)
+            for _ in range(4):
+                before, read = framer.work, pattern * (65_536 // len(pattern))
+                frame(framer, [read])
+                self.assertLess(framer.work - before, 5 * len(read), pattern)
