@@ -138,7 +138,7 @@ class Framer:
 
     def _scan(self, text: bytes) -> None:
         self._scanner.feed(text)
-        self._scanning = True
+        self._scanning, self._fresh = True, False
 
 
 def _begin(text: bytes, pieces: list[bytes]) -> int:
