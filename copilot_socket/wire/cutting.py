@@ -7,7 +7,7 @@ Strings and scalars are checked as they are cut; of an object or a list only the
 import re
 from collections.abc import Generator, Iterator
 
-from copilot_socket.wire.levels import BRACKETS, outside_strings, whole_escapes
+from copilot_socket.wire.levels import nesting, outside_strings, whole_escapes
 
 Part = tuple[bytes, int, int, int]
 """Its name as it is written, quotes included (empty for an element), where it begins and ends, and its levels."""
@@ -17,7 +17,7 @@ _NEAR = 2048
 _STRIDE = 1 << 15
 """Bytes that are passed at once from there on."""
 
-# A possessive group that fails halfway leaves Python 3.11.2 in the middle of it (gh-101955), so none of these can: it
+# A possessive group that fails halfway leaves Python 3.11.2 in the middle of it (gh-100061), so none of these can: it
 # begins with a character that decides, and a string that the text cuts off goes to the end of the text.
 _SPACE = rb"[ \t\r\n]*+"
 _STRING = rb'"[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+"'
@@ -93,7 +93,7 @@ def _follow(text: bytes, at: int, end: int) -> Generator[None, None, tuple[int, 
         outside = outside_strings(stretch, in_string)
         if not stretch or outside is None:
             raise _unexpected(at)
-        ended, begun, peak = BRACKETS.levels(outside[0])
+        ended, begun, peak = nesting(outside[0])
         if ended >= depth:
             break
         deepest = max(deepest, depth + peak)

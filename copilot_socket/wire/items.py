@@ -6,8 +6,8 @@ import attrs
 
 from copilot_socket.core.records import record
 
-LARGE = 1 << 16
-"""Bytes of a message from which on it is not parsed in one go."""
+LARGE = 1 << 17
+"""Bytes of a message up to which it is parsed in one go."""
 MAX_SKIP = 16
 """Times the limit that a message which is too large is skipped, before its connection is given up."""
 

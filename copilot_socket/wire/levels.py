@@ -6,31 +6,20 @@ _ESCAPED = b"\0"
 """Stands for an escape that might mislead whoever looks for quotes; no JSON text has it."""
 
 
-class Brackets:
-    """The brackets that count, given as a bytes of pairs: ``b"{}"``."""
-
-    def __init__(self, pairs: bytes) -> None:
-        self._steps = bytearray(256)
-        for opening, closing in zip(pairs[::2], pairs[1::2], strict=True):
-            self._steps[opening], self._steps[closing] = 1, 255  # as signed bytes 1 and -1
-        self._others = bytes(set(range(256)) - set(pairs))
-
-    def levels(self, stretch: bytes) -> tuple[int, int, int]:
-        """How many levels *stretch* ends of those it begins in, how many it then begins, and how deep it leads.
-
-        The last one is relative to where it begins. Every bracket counts, also those in strings
-        (:func:`outside_strings` takes these out). Linear in the length of *stretch*, however it is nested.
-        """
-        steps = stretch.translate(self._steps, self._others)
-        depths = list(accumulate(memoryview(steps).cast("b"), initial=0))
-        ended = -min(depths)
-        return ended, depths[-1] + ended, max(depths)
+_STEPS = bytes.maketrans(b"{[}]", b"\x01\x01\xff\xff")
+"""One level more or less, as signed bytes."""
+_OTHERS = bytes(set(range(256)) - set(b"{}[]"))
 
 
-BRACES = Brackets(b"{}")
-"""Objects: what the framing goes by."""
-BRACKETS = Brackets(b"{}[]")
-"""Objects and lists: what the depth of a message counts."""
+def nesting(stretch: bytes) -> tuple[int, int, int]:
+    """How many levels *stretch* ends of those it begins in, how many it then begins, and how deep it leads.
+
+    The last one is relative to where it begins. Every bracket counts, also those in strings
+    (:func:`outside_strings` takes these out). Linear in the length of *stretch*, however it is nested.
+    """
+    depths = list(accumulate(memoryview(stretch.translate(_STEPS, _OTHERS)).cast("b"), initial=0))
+    ended = -min(depths)
+    return ended, depths[-1] + ended, max(depths)
 
 
 def outside_strings(stretch: bytes, in_string: bool) -> tuple[bytes, bool] | None:

@@ -1,27 +1,30 @@
-"""The careful way to the end of a message: one after the other, however its bytes come. No reactor.
+"""The scanner: finds the end of a message by following its braces and strings. No reactor.
 
-The end is guessed (a newline, or ``}{``) and the JSON parser confirms it, unless the object is large. Where the guess
-fails, braces and strings are followed, whole stretches at a time where the object can't end in them, and nothing is
-guessed again before the end has been passed. So every byte is looked at a bounded number of times, however it comes.
+It resumes where it stopped, so each byte is looked at a bounded number of times, however the bytes are cut. Regular
+expressions skip everything that cannot end the message; Python code runs once for each brace that is left.
 """
 
 import re
 
-import orjson
-
 from copilot_socket.wire.beginning import KEPT
-from copilot_socket.wire.items import LARGE, MAX_SKIP, Broken, Document, Item, Overrun, TooLarge
-from copilot_socket.wire.levels import BRACES, outside_strings, whole_escapes
+from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Item, Overrun, TooLarge
 
-_SPACE = re.compile(rb"[ \t\r\n]*")
-_OUTSIDE = re.compile(rb'["{}\n]')
-_INSIDE = re.compile(rb'["\\\n]')
-_BOUNDARY = re.compile(rb"\}[ \t\r]*\{")
+# A repetition whose body can fail after its first character must not be possessive: Python 3.11.2 then continues in
+# the middle of that body (see cutting.py).
+_PLAIN = rb'[^"{}\n]*+'
+_STRING = rb'"[^"\\\n]*+(?:\\[^\n]?+[^"\\\n]*+)*+"'
+_SPACE = re.compile(rb"[ \t\r\n]*+")
+_OUTERMOST = re.compile(_PLAIN + rb"(?:" + _STRING + _PLAIN + rb")*")
+"""Skips to a brace, a newline, the quote of an incomplete string, or the end of the bytes."""
+_SKIPPED = _STRING
+for _ in range(4):  # so many levels are enough for the elements of most lists
+    _SKIPPED = _STRING + rb"|\{" + _PLAIN + rb"(?:(?:" + _SKIPPED + rb")" + _PLAIN + rb")*\}"
+_NESTED = re.compile(_PLAIN + rb"(?:(?:" + _SKIPPED + rb")" + _PLAIN + rb")*")
+"""The same, but whole objects of few levels are skipped, too. Not at the first level: there they are long."""
+_IN_STRING = re.compile(rb'[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*')
+"""Skips to the closing quote, a newline, a backslash before a newline or at the end of the bytes, or that end."""
 _RESYNC = re.compile(rb"[{\n]")
-_BLANK = b" \t\r"
-_STRETCH = 4096
-"""Bytes that are worth it."""
-_QUOTE, _BACKSLASH, _NEWLINE, _OPEN, _CLOSE = b'"\\\n{}'
+_QUOTE, _NEWLINE, _OPEN, _CLOSE = b'"\n{}'
 
 
 class Scanner:
@@ -31,244 +34,139 @@ class Scanner:
         self._max_size = max_size
         self._buffer = bytearray()
         self._start = 0
-        """Where the message under way begins, or what has not been looked at."""
+        """Where the current message, or what has not been scanned yet, begins in the buffer."""
         self._scanned = 0
-        """How far the scanner has come; equal to the start while it has not begun."""
+        """Where scanning of the current message resumes."""
         self._depth = 0
+        """Open braces of the current message; 0 between messages."""
         self._in_string = False
-        self._cut = False
-        """The object under way was ended by a newline."""
-        self._newline = -1
-        """The next newline, where it is known; before the start it is out of date."""
-        self._looked = 0
-        """Up to here there is no other newline."""
-        self._misjudged = 0
-        """An end that was guessed wrongly; what begins before it is left to the scanner."""
-        self._strode = 0
-        """Up to here it has been looked at in stretches."""
+        self._skipped = 0
+        """Bytes of the current message that were discarded because it is too large."""
         self._in_rubbish = False
-        self._skipped: int | None = None
-        """Bytes of a too large message thrown away so far."""
         self._overrun = False
-        """A message that came whole was so large that the connection is given up."""
+        """The next item is an Overrun."""
         self.work = 0
-        """Bytes looked at, for the test that the cost is linear."""
+        """Bytes scanned, for the test that the cost is linear. The expressions try each one six times at most."""
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
         if self._start:
             del self._buffer[: self._start]
             self._scanned -= self._start
-            self._newline -= self._start
-            self._looked = max(0, self._looked - self._start)
-            self._misjudged = max(0, self._misjudged - self._start)
-            self._strode = max(0, self._strode - self._start)
             self._start = 0
         self._buffer += data
 
     def take(self) -> bytes:
-        """Give back what has not been looked at."""
-        data = bytes(memoryview(self._buffer)[self._start :])
-        self._empty()
+        """Remove and return what has not been scanned, without leading white space; only :attr:`between` messages."""
+        begin = _SPACE.match(self._buffer, self._start).end()  # type: ignore[union-attr]
+        data = bytes(memoryview(self._buffer)[begin:])
+        self._buffer.clear()
+        self._start = 0
         return data
 
     @property
     def held(self) -> int:
-        """Bytes that nothing has been made of yet."""
+        """Bytes that belong to no item yet."""
         return len(self._buffer) - self._start
 
     @property
     def busy(self) -> bool:
-        """Whether it holds anything, or is in the middle of something."""
-        return bool(self._buffer) or self._in_rubbish or self._skipped is not None or self._overrun
+        """Whether it holds bytes or is inside a message or rubbish."""
+        return self._start < len(self._buffer) or not self.between
 
     @property
     def between(self) -> bool:
-        """Whether what it holds, if anything, is the beginning of a message that it has not looked into."""
-        return not self._in_rubbish and self._skipped is None and not self._overrun and self._scanned == self._start
+        """Whether it is at the end of a message, with nothing scanned behind it."""
+        return not (self._depth or self._in_rubbish or self._overrun)
 
     def next(self) -> Item | None:
         """The next item, or None until more bytes come."""
-        if self._overrun:
-            self._overrun = False
-            return Overrun()
-        while True:
-            item = self._begin() if self._skipped is None and self._depth == 0 else self._go_on()
-            if not isinstance(item, _Nothing):
+        while not self._overrun:
+            if not self._depth:
+                broken = self._begin()
+                if broken is not None or not self._depth:
+                    return broken
+            item = self._go_on()
+            if item is not None or self._depth:
                 return item
+        self._overrun = False
+        return Overrun()
 
-    def _begin(self) -> "Item | _Nothing | None":
-        """Find the beginning of the next message, and guess its end."""
-        if not self._in_rubbish:
-            self._start = self._scanned = _SPACE.match(self._buffer, self._start).end()  # type: ignore[union-attr]
+    def _begin(self) -> Broken | None:
+        """Go to the opening brace of the next message, if it has come. Broken for what precedes it, once a run."""
+        if self._in_rubbish:
+            self._resync()
+        self._start = _SPACE.match(self._buffer, self._start).end()  # type: ignore[union-attr]
         if self._start == len(self._buffer):
-            self._empty()
+            self.take()
             return None
-        if self._in_rubbish or self._buffer[self._start] != _OPEN:
-            return self._rubbish()
-        return self._guess() or self._go_on()
-
-    def _guess(self) -> Item | None:
-        if self._start < self._misjudged:
-            return None
-        end = self._likely_end()
-        data = bytes(self._buffer[self._start : end]).rstrip(_BLANK)
-        self.work += len(data)
-        if data[-1] == _CLOSE and len(data) <= min(self._max_size, LARGE):
-            try:
-                value = orjson.loads(data)
-            except orjson.JSONDecodeError:
-                pass
-            else:
-                self._start = self._scanned = end
-                return Document(data, value)
-        self._misjudged = end
+        if self._buffer[self._start] != _OPEN:
+            self._resync()
+            return Broken("expected an object, which begins with a brace")
+        self._depth, self._scanned = 1, self._start + 1
         return None
 
-    def _likely_end(self) -> int:
-        """The end of this line or of the buffer, or a brace that another one follows, whichever comes first."""
-        newline = self._next_newline()
-        end = len(self._buffer) if newline < 0 else newline
-        boundary = _BOUNDARY.search(self._buffer, self._start, end)
-        if boundary is not None:
-            end = boundary.start() + 1
+    def _resync(self) -> None:
+        """Skip to the next opening brace or newline."""
+        found = _RESYNC.search(self._buffer, self._start)
+        end = len(self._buffer) if found is None else found.start()
         self.work += end - self._start
-        return end
+        self._start, self._in_rubbish = end, found is None
 
-    def _next_newline(self) -> int:
-        """Looked for once a stretch of bytes, not once a message."""
-        if self._newline < self._start:
-            begin = max(self._start, self._looked)
-            self._newline = self._buffer.find(b"\n", begin)
-            self._looked = len(self._buffer) if self._newline < 0 else self._newline
-            self.work += self._looked - begin
-        return self._newline
-
-    def _go_on(self) -> "Item | _Nothing | None":
-        """Follow braces and strings, and mind the limit."""
-        end = self._stride()
-        if end is None:
-            end = self._scan()
-        if self._skipped is not None:
-            return self._skip(end)
-        if end is None:
-            if len(self._buffer) - self._start > self._max_size:
-                return self._too_large()
-            return None
-        begin, cut = self._start, self._cut
-        self._finish(end)
-        if end - begin > self._max_size:
-            self._overrun = end - begin > MAX_SKIP * self._max_size
-            return TooLarge(end - begin, self._kept(begin, end))
-        if cut:
-            return Broken("a newline ended the message before its object was complete", self._kept(begin, end))
-        return Document(bytes(self._buffer[begin:end]))
-
-    def _stride(self) -> int | None:
-        """Pass over everything up to the next newline if the object does not end there; its end, if that is there."""
-        if self._scanned < self._strode or len(self._buffer) - self._scanned < _STRETCH:
-            return None
-        if self._depth == 0:  # at the brace that begins it
-            self._depth, self._scanned = 1, self._scanned + 1
-        self._strode = self._line_end()
-        stretch = whole_escapes(bytes(memoryview(self._buffer)[self._scanned : self._strode]))
-        self.work += len(stretch)
-        found = outside_strings(stretch, self._in_string)
-        if found is None:  # for the scanner
-            return None
-        outside, in_string = found
-        ended, begun, _ = BRACES.levels(outside)
-        if ended < self._depth:
-            self._depth += begun - ended
-            self._in_string = in_string
-            self._scanned += len(stretch)
-            return None
-        last = stretch.rstrip(_BLANK)
-        if in_string or last[-1] != _CLOSE or BRACES.levels(outside.rstrip(_BLANK)[:-1])[0] >= self._depth:
-            return None  # it ends before others begin
-        self._scanned += len(last)
-        return self._scanned
-
-    def _line_end(self) -> int:
-        newline = self._buffer.find(b"\n", self._scanned)
-        return len(self._buffer) if newline < 0 else newline
+    def _go_on(self) -> Item | None:
+        """Scan the current message, and enforce the limit. None if its end has not arrived or it is skipped."""
+        found = self._scan()
+        begin, end = self._start, len(self._buffer) if found is None else found
+        size = self._skipped + end - begin
+        item: Item | None = None
+        if size > self._max_size:
+            if not self._skipped:
+                item = TooLarge(size, self._kept(begin, end))
+            self._skipped += self._scanned - begin
+            self._start = self._scanned
+            self._overrun = size > MAX_SKIP * self._max_size
+        elif found is not None and self._depth:
+            item = Broken("a newline ended the message before its object was complete", self._kept(begin, end))
+        elif found is not None:
+            item = Document(bytes(self._buffer[begin:end]))
+        if found is not None or self._overrun:
+            self._start, self._depth, self._in_string, self._skipped = end, 0, False, 0
+        return item
 
     def _scan(self) -> int | None:
-        """The end of the object, or the newline that cuts it; None if neither has come yet."""
+        """The end of the object, or of the line if that comes first; None if neither has arrived.
+
+        The depth is not 0 at the end of a line.
+        """
         buffer, at, size = self._buffer, self._scanned, len(self._buffer)
-        before = at
+        depth, in_string = self._depth, self._in_string
         found: int | None = None
+        outermost, nested = _OUTERMOST.match, _NESTED.match
         while found is None:
-            match = (_INSIDE if self._in_string else _OUTSIDE).search(buffer, at)
-            if match is None:
-                at = size
+            match = _IN_STRING.match if in_string else nested if depth > 1 else outermost
+            at = match(buffer, at).end()  # type: ignore[union-attr]
+            if at == size:
                 break
-            at, byte = match.end(), buffer[match.start()]
-            if byte == _NEWLINE:
-                found, self._cut = match.start(), True
-            elif byte == _QUOTE:
-                self._in_string = not self._in_string
-            elif byte == _BACKSLASH:
-                if at == size:  # what it escapes has not come yet
-                    at -= 1
-                    break
-                if buffer[at] != _NEWLINE:
-                    at += 1
-            elif byte == _OPEN:
-                self._depth += 1
-            else:
-                self._depth -= 1
-                if self._depth == 0:
+            byte = buffer[at]
+            at += 1
+            if byte == _OPEN:
+                depth += 1
+            elif byte == _CLOSE:
+                depth -= 1
+                if not depth:
                     found = at
-        self.work += at - before
-        self._scanned = at if found is None else found
+            elif byte == _QUOTE:
+                in_string = not in_string
+            elif byte == _NEWLINE:
+                found = at - 1
+            elif at < size:  # a backslash before a newline
+                found = at
+            else:  # a backslash whose character has not arrived
+                at -= 1
+                break
+        self.work += at - self._scanned
+        self._scanned, self._depth, self._in_string = at, depth, in_string
         return found
-
-    def _finish(self, end: int) -> None:
-        self._start = self._scanned = end
-        self._depth, self._in_string, self._cut, self._skipped = 0, False, False, None
-
-    def _too_large(self) -> Item:
-        """Throw away what has come of it, and what will."""
-        begin, size = self._start, len(self._buffer) - self._start
-        self._skipped = self._scanned - self._start
-        self._start = self._scanned
-        return TooLarge(size, self._kept(begin, begin + size))
 
     def _kept(self, begin: int, end: int) -> bytes:
         return bytes(self._buffer[begin : min(end, begin + KEPT)])
-
-    def _skip(self, end: int | None) -> "Item | _Nothing | None":
-        assert self._skipped is not None
-        stop = self._scanned if end is None else end
-        self._skipped += stop - self._start
-        self._start = stop
-        unscanned = 0 if end is not None else len(self._buffer) - stop
-        if self._skipped + unscanned > MAX_SKIP * self._max_size:
-            self._finish(stop)
-            return Overrun()
-        if end is None:
-            return None
-        self._finish(stop)
-        return _NOTHING
-
-    def _rubbish(self) -> "Item | _Nothing | None":
-        """Pass over what begins no object, to the next brace or newline; told once a run."""
-        match = _RESYNC.search(self._buffer, self._start)
-        end = len(self._buffer) if match is None else match.start()
-        self.work += end - self._start
-        told, self._in_rubbish = self._in_rubbish, match is None
-        self._start = self._scanned = end
-        return _NOTHING if told else Broken("expected an object, which begins with a brace")
-
-    def _empty(self) -> None:
-        self._buffer.clear()
-        self._start = self._scanned = self._looked = self._misjudged = self._strode = 0
-        self._newline = -1
-
-
-class _Nothing:
-    """Bytes were consumed and there is nothing to tell of them."""
-
-
-_NOTHING = _Nothing()

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from copilot_socket.wire.cutting import NotJson
-from copilot_socket.wire.levels import BRACKETS, outside_strings, whole_escapes
+from copilot_socket.wire.levels import nesting, outside_strings, whole_escapes
 
 Path = tuple[str | int, ...]
 _Chain = tuple[Any, str | int] | None
@@ -50,7 +50,7 @@ def too_deep(data: bytes) -> bool:
     if data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
         return False
     outside = outside_strings(whole_escapes(data), in_string=False)
-    return outside is None or BRACKETS.levels(outside[0])[2] > MAX_DEPTH
+    return outside is None or nesting(outside[0])[2] > MAX_DEPTH
 
 
 def parsed_too_deep(data: bytes, value: Any) -> bool:

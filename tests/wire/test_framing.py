@@ -9,15 +9,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.wire import framing, scanning
+from copilot_socket.wire import framing
 from copilot_socket.wire.beginning import KEPT
 from copilot_socket.wire.framing import Framer
-from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Item, Overrun, TooLarge
+from copilot_socket.wire.items import LARGE, MAX_SKIP, Broken, Document, Item, Overrun, TooLarge
 
 PLENTY = 10_000
-WORK = 12
-"""How often a byte may be looked at: twice three times to cut it with others, twice to see whether its message goes
-on, and four times by itself."""
+WORK = 10
+"""How often a byte may be looked at: three times each to split a read, its parts, and it with the next one, and once
+to scan it."""
 HEARTBEAT = b'{"type":"heartbeat","timestamp":"t","data":{"activeJobs":1,"totalProcessed":2,"systemStatus":"idle"}}'
 
 _texts = st.text(alphabet=st.sampled_from('a{}"\\ \n\t,:[]é😀\x7f'), max_size=8)
@@ -37,6 +37,28 @@ _soup = st.lists(
     ),
     max_size=40,
 ).map(b"".join)
+_nested = st.lists(
+    st.sampled_from(
+        [
+            *(
+                b'{"a":',
+                b'{"b":[{"c":',
+                b"{",
+                b"[{",
+                b"}",
+                b"}}",
+                b"}]}",
+                b"1},{",
+                b"}, {",
+                b"},  {",
+                b"},{}",
+                b"{},",
+            ),
+            *(b'"x"', b'"{"', b'"}"', b'"},{"', b'"\\""', b'"\\\\"', b'"', b"\\", b",", b"\n", b"7"),
+        ]
+    ),
+    max_size=30,
+).map(lambda parts: b'{"a":[' + b"".join(parts))
 _cuts = st.lists(st.integers(0, 400), max_size=6)
 
 
@@ -155,13 +177,13 @@ class DocumentTests(SynchronousTestCase):
         stream = b"".join(data + part[2] for data, part in zip(written, parts, strict=True))
         self.assertEqual(told(frame(Framer(PLENTY), pieces(stream, cuts))), written)
 
-    def test_waits_as_it_came(self) -> None:
-        """The beginning of a large message is not parsed before it may be over, however many objects are in it."""
+    def test_only_scanned_as_it_comes(self) -> None:
+        """The reads that a large message arrives in are not parsed, however many objects are in it."""
         framer = Framer(1 << 20)
         message = b'{"items":[' + b'{"a":{"b":"c"}},' * 8_000 + b"{}]}"
         chunks = [message[at : at + 4_096] for at in range(0, len(message), 4_096)]
         self.assertEqual(told(frame(framer, chunks)), [message])
-        self.assertLess(framer.work, 6 * len(message))
+        self.assertLess(framer.work, 1.5 * len(message))
 
     def test_commas_between_objects_are_no_reason_to_wait(self) -> None:
         """Who separates objects by commas is told so, and has each object dealt with as it comes."""
@@ -180,14 +202,24 @@ class DocumentTests(SynchronousTestCase):
             self.assertEqual(item.value, json.loads(item.data))
 
     def test_quick_way_comes_back(self) -> None:
-        """After bytes that only the scanner could read, the next messages are parsed on the way again."""
+        """Behind a message that only the scanner finds, the messages of the next read are parsed together again."""
+        for before in (b"{}x" * 1000 + HEARTBEAT[:9], HEARTBEAT[:-1]):
+            for between in (b"", b"\n", b"\r\n"):
+                framer = Framer(PLENTY)
+                frame(framer, [before])
+                stream = between.join([HEARTBEAT] * 5) + between
+                scanned, *others = frame(framer, [stream[len(before[before.rfind(b"x") + 1 :]) :]])
+                self.assertEqual((scanned, len(others)), (Document(HEARTBEAT), 4))
+                for item in others:
+                    assert isinstance(item, Document)
+                    self.assertIsNotNone(item.value)
+
+    def test_beginning_is_split_with_the_rest(self) -> None:
+        """The beginning of a small message is parsed with the read that completes it, and not scanned."""
         framer = Framer(PLENTY)
-        frame(framer, [b"{}x" * 1000 + HEARTBEAT[:9]])
-        scanned, *others = frame(framer, [HEARTBEAT[9:] + HEARTBEAT * 3])
-        self.assertEqual((scanned, len(others)), (Document(HEARTBEAT), 3))
-        for item in others:
-            assert isinstance(item, Document)
-            self.assertIsNotNone(item.value)
+        for cut in range(1, HEARTBEAT.index(b"}")):
+            items = frame(framer, pieces(HEARTBEAT * 2, [cut]))
+            self.assertEqual(items, [Document(HEARTBEAT, json.loads(HEARTBEAT), screened=True)] * 2, cut)
 
     def test_last_byte_completes_it(self) -> None:
         """An undelimited message is there with its closing brace, not with the byte after it."""
@@ -333,6 +365,13 @@ class LimitTests(SynchronousTestCase):
             framer.feed(b"")
             self.assertLessEqual(len(framer._rest) + len(framer._scanner._buffer), 40)
 
+    def test_nothing_is_kept_of_what_is_complete(self) -> None:
+        """A connection that is between two messages holds no bytes of those before."""
+        for stream in (HEARTBEAT[:-1], b"{}x", b'{"a":"}{"}'):
+            framer = Framer(PLENTY)
+            frame(framer, [stream, HEARTBEAT[-1:], b"\n"])
+            self.assertEqual((framer.held, framer._scanner._buffer), (0, b""), stream)
+
 
 class ReferenceTests(SynchronousTestCase):
     """The same as the reference, on anything."""
@@ -345,26 +384,10 @@ class ReferenceTests(SynchronousTestCase):
         """Any bytes, any cuts, any limit: the same items."""
         self.assertEqual(told(frame(Framer(limit), pieces(stream, cuts))), Reference(limit).take(stream))
 
-    @given(_soup, st.sampled_from([3, PLENTY]))
-    @settings(deadline=None)
-    def test_agrees_byte_by_byte(self, stream: bytes, limit: int) -> None:
-        """And so with every byte for itself."""
-        cuts = list(range(len(stream)))
-        self.assertEqual(told(frame(Framer(limit), pieces(stream, cuts))), Reference(limit).take(stream))
-
-
-class StretchTests(SynchronousTestCase):
-    """The same where stretches that a scanner would follow are passed at once, however short."""
-
-    def setUp(self) -> None:
-        self.patch(scanning, "_STRETCH", 1)
-
-    @given(_soup | _objects.map(json.dumps).map(str.encode), _cuts, st.sampled_from([3, 20, PLENTY]))
-    @example(b'{"a":"\\\\\\""}{}', [7, 8, 9], PLENTY)
-    @example(b"{" * 40 + b"}" * 40, [1, 30], PLENTY)
+    @given(_nested, _cuts, st.sampled_from([20, 100, PLENTY]))
     @settings(deadline=None, max_examples=400)
-    def test_agrees_on_byte_soup(self, stream: bytes, cuts: list[int], limit: int) -> None:
-        """Any bytes, any cuts, any limit: the same items."""
+    def test_agrees_on_nested_objects(self, stream: bytes, cuts: list[int], limit: int) -> None:
+        """The same for what looks like lists of objects, with and without what JSON asks for."""
         self.assertEqual(told(frame(Framer(limit), pieces(stream, cuts))), Reference(limit).take(stream))
 
     def test_a_large_message(self) -> None:
@@ -376,20 +399,6 @@ class StretchTests(SynchronousTestCase):
                 chunks = [stream[at : at + size] for at in range(0, len(stream), size)]
                 expected = [message] + ([b"{}"] if end == b"{}" else [])
                 self.assertEqual(told(frame(Framer(len(message)), chunks)), expected, (size, end))
-
-
-class LargeTests(SynchronousTestCase):
-    """The same where messages wait as large ones do, however small."""
-
-    def setUp(self) -> None:
-        self.patch(framing, "_LONG", 1)
-
-    @given(_soup | st.binary(max_size=60), _cuts, st.sampled_from([1, 3, 20, PLENTY]))
-    @settings(deadline=None, max_examples=400)
-    def test_agrees_at_the_end_of_a_line(self, stream: bytes, cuts: list[int], limit: int) -> None:
-        """Any bytes, any cuts, any limit: the same items, with the next newline at the latest."""
-        line = stream + b"\n"
-        self.assertEqual(told(frame(Framer(limit), pieces(line, cuts))), Reference(limit).take(line))
 
     @given(st.lists(st.tuples(_objects, _separators), max_size=6), _cuts)
     @settings(deadline=None)
@@ -406,14 +415,22 @@ class LargeTests(SynchronousTestCase):
             items += frame(framer, [piece])
             self.assertEqual(len(items), sum(end <= read for end in ends))
 
-    def test_misled_by_braces_in_strings(self) -> None:
-        """Unequal braces in strings make an object wait where no separator follows it, and then for a newline."""
-        for more, at_once in ((b'"}', True), (b'"}{', True), (b'"} ', True), (b'"}x', True), (b'"},', False)):
-            framer = Framer(PLENTY)
-            self.assertEqual(frame(framer, [b'{"a":"{']), [])
-            good = [b'{"a":"{"}']
-            self.assertEqual(told(frame(framer, [more]))[:1], good if at_once else [], more)
-            self.assertEqual(told(frame(framer, [b"\n"]))[:1] == good, not at_once, more)
+    def test_not_misled_by_braces_in_strings(self) -> None:
+        """An object with unequal braces in its strings is told with its last byte, whatever follows."""
+        for size in (0, 5000, 70_000):
+            message = b'{"b":[{"a":"{"}],"c":"' + b"{" * size + b'"}'
+            for behind in (b"", b"{", b" ", b"x", b",", b"]"):
+                for cut in (3, 15, len(message) - 2):
+                    chunks = pieces(message + behind, [cut])
+                    items = told(frame(Framer(1 << 20), chunks))
+                    self.assertEqual(items, Reference(1 << 20).take(message + behind), (size, behind))
+
+    @given(_soup, st.sampled_from([3, PLENTY]))
+    @settings(deadline=None)
+    def test_agrees_byte_by_byte(self, stream: bytes, limit: int) -> None:
+        """And so with every byte for itself."""
+        cuts = list(range(len(stream)))
+        self.assertEqual(told(frame(Framer(limit), pieces(stream, cuts))), Reference(limit).take(stream))
 
 
 class SmallTests(SynchronousTestCase):
@@ -421,25 +438,21 @@ class SmallTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.patch(framing, "_MANY", 6)
-        self.patch(framing, "_LONG", 4)
         self.patch(framing, "LARGE", 6)
-        self.patch(scanning, "LARGE", 6)
-        self.patch(scanning, "_STRETCH", 3)
 
     @given(_soup | _objects.map(json.dumps).map(str.encode), _cuts, st.sampled_from([1, 3, 20, PLENTY]))
     @example(b"{" * 9 + b"{}" * 9, [], PLENTY)
     @example(b"{}" * 9 + b'{"a":"xxxxxxxxxxxxxxxxxxx"}', [40], PLENTY)
     @example(b'{"a":"}{}{}{}{}{"}{}', [5], PLENTY)
     @settings(deadline=None, max_examples=400)
-    def test_agrees_at_the_end_of_a_line(self, stream: bytes, cuts: list[int], limit: int) -> None:
-        """Any bytes, any cuts, any limit: the same items, with the next newline at the latest."""
-        line = stream + b"\n"
-        self.assertEqual(told(frame(Framer(limit), pieces(line, cuts))), Reference(limit).take(line))
+    def test_agrees_on_byte_soup(self, stream: bytes, cuts: list[int], limit: int) -> None:
+        """Any bytes, any cuts, any limit: the same items."""
+        self.assertEqual(told(frame(Framer(limit), pieces(stream, cuts))), Reference(limit).take(stream))
 
     @given(st.lists(st.tuples(_objects, _separators), max_size=8), _cuts)
     @settings(deadline=None)
     def test_any_objects(self, parts: list[tuple[Any, bytes]], cuts: list[int]) -> None:
-        """Objects come out as they went in, with their last byte."""
+        """Objects come out as they went in."""
         written = [json.dumps(value, separators=(",", ":")).encode() for value, _ in parts]
         stream = b"".join(data + separator for data, (_, separator) in zip(written, parts, strict=True))
         self.assertEqual(told(frame(Framer(PLENTY), pieces(stream, cuts))), written)
@@ -505,15 +518,13 @@ class DepthTests(SynchronousTestCase):
                 self.assertEqual(told(frame(Framer(1 << 20), chunks)), expected, (begun[:9], size))
 
     def test_large_ones_are_not_parsed(self) -> None:
-        """What is too large is told without its parsed form, a smaller one with it."""
-        for size, parsed in ((1000, True), (60_000, True), (200_000, False)):
+        """What is too large is returned without its parsed form, a smaller one that arrives at once with it."""
+        for size, parsed in ((1000, True), (LARGE - 1000, True), (LARGE + 1, False), (3 * LARGE, False)):
             for message in (self.message(3, size), b'{"a":[' + b'{"b":1},' * (size // 8) + b"1]}"):
-                [item] = frame(Framer(1 << 20), pieces(message, list(range(0, size, 65_536))))
-                scanner = scanning.Scanner(1 << 20)
-                scanner.feed(message + b"\n")
-                for found in (item, scanner.next()):
-                    assert isinstance(found, Document)
-                    self.assertEqual((found.data, found.value is not None), (message, parsed))
+                for chunks in ([message], [message + b"\n"], [message * 2]):
+                    item, *_ = frame(Framer(1 << 20), chunks)
+                    assert isinstance(item, Document)
+                    self.assertEqual((item.data == message, item.value is not None), (True, parsed), size)
 
 
 class CostTests(SynchronousTestCase):
@@ -556,3 +567,12 @@ class CostTests(SynchronousTestCase):
             for tail in (b"", b"}", b"\n", b"}\n" + b" " * 2000, b"{}" * 2000):
                 for size in (65536, 1000, 7):
                     self._assert_linear(stream + tail, size)
+
+    def test_no_read_costs_much_more_than_its_own_bytes(self) -> None:
+        """The beginning of a large message is scanned as it comes, not all at once when no end has come for long."""
+        for pattern in (b"{", b'{"a":', b'{"a":"b","'):
+            framer = Framer(1 << 20)
+            for _ in range(4):
+                before, read = framer.work, pattern * (65_536 // len(pattern))
+                frame(framer, [read])
+                self.assertLess(framer.work - before, 5 * len(read), pattern)

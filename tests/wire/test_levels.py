@@ -6,31 +6,32 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.wire.levels import BRACES, BRACKETS, outside_strings, whole_escapes
+from copilot_socket.wire.levels import nesting, outside_strings, whole_escapes
 
 
-def one_by_one(stretch: bytes, opening: bytes, closing: bytes) -> tuple[int, int, int]:
-    """The same as levels(), bracket by bracket."""
+def one_by_one(stretch: bytes) -> tuple[int, int, int]:
+    """The same as nesting(), bracket by bracket."""
     ended = begun = deepest = 0
     for byte in stretch:
-        if byte in opening:
+        if byte in b"{[":
             begun += 1
             deepest = max(deepest, begun - ended)
-        elif byte in closing and begun:
+        elif byte in b"}]" and begun:
             begun -= 1
-        elif byte in closing:
+        elif byte in b"}]":
             ended += 1
     return ended, begun, deepest
 
 
 class LevelTests(SynchronousTestCase):
-    """levels()."""
+    """nesting()."""
 
     def test_examples(self) -> None:
         """What closes comes before what opens, and pairs are neither."""
         for stretch, expected in (
             (b"", (0, 0, 0)),
-            (b'"a":[1,2],', (0, 0, 0)),
+            (b'"a":[1,2],', (0, 0, 1)),
+            (b'{"a":[[1,{"b":2}]]},[', (0, 1, 4)),
             (b'{"a":{}}', (0, 0, 2)),
             (b'1}},{"a":{"b":', (2, 2, 0)),
             (b"}{", (1, 1, 0)),
@@ -38,14 +39,12 @@ class LevelTests(SynchronousTestCase):
             (b"{" * 1000, (0, 1000, 1000)),
             (b"{" * 1000 + b"}" * 1001, (1, 0, 1000)),
         ):
-            self.assertEqual(BRACES.levels(stretch), expected, stretch)
-        self.assertEqual(BRACKETS.levels(b'{"a":[[1,{"b":2}]]},['), (0, 1, 4))
+            self.assertEqual(nesting(stretch), expected, stretch)
 
     @given(st.text(alphabet="{}[]x", max_size=40).map(str.encode))
     def test_as_one_by_one(self, stretch: bytes) -> None:
         """However they are nested."""
-        self.assertEqual(BRACES.levels(stretch), one_by_one(stretch, b"{", b"}"))
-        self.assertEqual(BRACKETS.levels(stretch), one_by_one(stretch, b"{[", b"}]"))
+        self.assertEqual(nesting(stretch), one_by_one(stretch))
 
 
 class StringTests(SynchronousTestCase):
