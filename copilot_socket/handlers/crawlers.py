@@ -57,6 +57,8 @@ class Held:
 
     sent_at: float | None
     reported: bool
+    waits: bool = False
+    """It is claimed and not sent yet: for a token, perhaps."""
     over: bool = False
     """Its end is committed, which the crawler is about to be told."""
     token: str = attrs.field(default="", repr=False)

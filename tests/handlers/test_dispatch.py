@@ -49,6 +49,20 @@ class TurnTests(NodeTestCase):
         crawler = await self.crawler(maxJobs=1)
         self.assertEqual(sorted(await self.in_turn(crawler, 8)), list("aahhhhhh"))
 
+    async def test_turns_go_on(self) -> None:
+        """They do not begin anew when all lanes are read while nobody asks."""
+        for name in "bcd":
+            self.add_account(name)
+            self.add_jobs(*(f"{name}{n}" for n in range(9)), account_id=name)
+        self.add_jobs(*(f"a{n}" for n in range(9)))
+        node = await self.node()
+        crawler = await self.crawler(maxJobs=1)
+        served = ""
+        for _ in range(8):
+            served += await self.in_turn(crawler, 1)
+            await node.dispatcher.read_lanes()
+        self.assertEqual(sorted(served), list("aabbccdd"))
+
     async def test_discoveries_first(self) -> None:
         """Within an account, then by priority."""
         self.add_jobs("i", priority=9)
@@ -205,6 +219,22 @@ class RequestTests(NodeTestCase):
             await self.quiet(crawler)
             cursor.execute("COMMIT")
         self.assertEqual([job["fullPath"] for job in await crawler.answered()], ["g/1"])
+
+    async def test_not_forgotten_before_it_is_taken_over(self) -> None:
+        """A request at another node than before is kept until this node serves its crawler."""
+        first, second = await self.node(), await self.node()
+        self.assertEqual(await (await self.crawler("c", first)).ask(), [])
+        other = await self.crawler("c", second)
+        self.add_jobs("g/1")
+        self.patch(planner_module, "PATIENCE", 60.0)
+        with admin(self.database_url) as connection, connection.cursor() as cursor:
+            cursor.execute("UPDATE jobs SET status = 'paused'; BEGIN; SELECT FROM crawlers FOR UPDATE")
+            other.say("job_request")
+            await until(lambda: second.dispatcher.standing == 1, "it waits")
+            await second.dispatcher.look_after()
+            self.assertEqual(second.dispatcher.standing, 1)
+            cursor.execute("COMMIT")
+        await until(lambda: not second.dispatcher._requests.asking, "it is served here")
 
     async def test_jobs_that_are_locked(self) -> None:
         """An account whose jobs another program has locked keeps nobody from those of other accounts."""

@@ -87,6 +87,20 @@ class BeforeSendingTests(TokenTestCase):
         self.assertEqual((sent["fullPath"], sent["try"]), ("g/1", 2))
         self.assertEqual((self.tries(job), self.row(job, "attempts", "releases")), (["returned"], (0, 0)))
 
+    async def test_a_second_connection_meanwhile(self) -> None:
+        """What waits for a token was not missed: it is sent once, where the crawler asked last."""
+        await self.node()
+        self.expires(5)
+        self.gitlab.token.slow = True
+        self.add_jobs("g/1", account_id="lab")
+        crawler = await self.crawler(maxJobs=1)
+        self.assertEqual(await crawler.ask(), [])
+        again = await self.crawler(maxJobs=1)
+        self.assertEqual(await again.ask(), [])
+        self.gitlab.token.release()
+        self.assertEqual((await again.job())["fullPath"], "g/1")
+        await self.quiet(crawler, again)
+
     async def test_refused(self) -> None:
         """Where a new token is refused the job waits for its credential, unsent; its crawler gets other work."""
         node = await self.node()

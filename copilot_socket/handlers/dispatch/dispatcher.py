@@ -19,7 +19,7 @@ from copilot_socket.core.scheduling import Scheduler
 from copilot_socket.handlers.crawlers import Crawler, Held, Link, Registry
 from copilot_socket.handlers.dispatch.delivery import Delivery
 from copilot_socket.handlers.dispatch.planner import Planner
-from copilot_socket.handlers.dispatch.requests import PendingRequest, Requests
+from copilot_socket.handlers.dispatch.requests import PendingRequest, Requests, commands_of
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.store.claims import LANES, Claims
 from copilot_socket.store.faults import DATABASE_ERRORS
@@ -93,9 +93,13 @@ class Dispatcher:
         if not any(_missed(held, link) for held in crawler.held.values()):
             return False
         jobs = await self._claims.unreported([crawler.key])
-        await self._claims.handed_token([job.assignment for job in jobs])
+        live = await self._claims.handed_token([job.assignment for job in jobs])
         missed = [
-            job for job in jobs if job.assignment in crawler.held and _missed(crawler.held[job.assignment], link)
+            job
+            for job in jobs
+            if job.assignment in live
+            and (held := crawler.held.get(job.assignment)) is not None
+            and _missed(held, link)
         ]
         request = PendingRequest(crawler, link, len(missed))
         return bool(missed) and link in crawler.links and self._delivery.deliver(request, missed)
@@ -136,7 +140,8 @@ class Dispatcher:
 
     async def read_lanes(self) -> None:
         """Read all lanes that have work, a page at a time: no notification is missed for ever."""
-        self._scheduler.keep_rings([request.commands for request in self._requests])
+        if len(self._registry):  # else all of them may come back, and go on with their turns
+            self._scheduler.keep_rings([commands_of(crawler) for crawler in self._registry])
         page, after = await self._claims.lanes(), ("", "")
         while page:
             for account, command, weight in page:
@@ -154,9 +159,11 @@ class Dispatcher:
 
     async def look_after(self) -> None:
         """Forget the requests of crawlers that have since asked at another node, and find claims not heard of."""
-        if self._requests:
-            for key in await self._claims.not_ours([request.crawler.key for request in self._requests]):
-                self._requests.drop(key)
+        requests = {request.crawler.key: request for request in self._requests if not request.asks}
+        if requests:
+            for key in await self._claims.not_ours(list(requests)):
+                if self._requests.get(key) is requests[key]:
+                    self._requests.drop(key)
         await self._find_unheard([crawler.key for crawler in self._registry.present()])
 
     def look_for_unknown(self) -> None:
@@ -203,7 +210,7 @@ class Dispatcher:
                 or job.crawler in self.planner.in_flight  # it may be of a claim that is being heard of
             ):
                 continue
-            crawler.held[job.assignment] = Held(None, reported=False)
+            crawler.held[job.assignment] = Held(None, reported=False, waits=True)
             self._delivery.deliver(self._requests.get(job.crawler) or _anew(crawler), [job])
 
 
@@ -215,4 +222,4 @@ def _anew(crawler: Crawler) -> PendingRequest | None:
 
 def _missed(held: Held, link: Link) -> bool:
     """Whether its crawler was sent it before *link* was opened, and has never reported on it."""
-    return not held.reported and (held.sent_at or 0.0) < link.opened_at
+    return not held.reported and not held.waits and (held.sent_at or 0.0) < link.opened_at

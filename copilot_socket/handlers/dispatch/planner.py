@@ -122,7 +122,7 @@ class Planner:
         for job in claim.jobs:
             crawler = self._registry.get(job.crawler)
             if crawler is not None:
-                crawler.held[job.assignment] = Held(None, reported=False)
+                crawler.held[job.assignment] = Held(None, reported=False, waits=True)
             request = self._requests.get(job.crawler)
             if request is not None:
                 self._served[job.crawler] = request

@@ -9,6 +9,11 @@ from copilot_socket.core.scheduling import Commands
 from copilot_socket.handlers.crawlers import Crawler, Link
 
 
+def commands_of(crawler: Crawler) -> Commands:
+    """What *crawler* may be given."""
+    return frozenset(commands_for(crawler.entity_types))
+
+
 @attrs.define(eq=False)
 class PendingRequest:
     """A crawler's request for up to ``limit`` jobs, to be answered over ``link``.
@@ -26,7 +31,7 @@ class PendingRequest:
     commands: Commands = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.commands = frozenset(commands_for(self.crawler.entity_types))
+        self.commands = commands_of(self.crawler)
 
 
 class Requests:
