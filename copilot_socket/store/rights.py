@@ -25,7 +25,6 @@ VIEWS = ("job_tries",)
 SEQUENCES = ("job_order",)
 FUNCTIONS = (
     "copilot_foreign_origin(text, text)",
-    "copilot_tell_lanes(text[])",
     "copilot_origin(text)",
     "copilot_server_url(text)",
     "copilot_storable(jsonb, integer)",

@@ -23,7 +23,7 @@ GRANT SELECT ON ALL SEQUENCES IN SCHEMA :"schema" TO copilot_server;
 GRANT USAGE ON SEQUENCE job_order TO copilot_server;
 -- Called by defaults, domains and conditions of triggers, with the rights of whoever writes a row.
 GRANT EXECUTE ON FUNCTION copilot_foreign_origin(text, text), copilot_origin(text),
-                          copilot_server_url(text), copilot_storable(jsonb, integer), copilot_tell_lanes(text[]), copilot_ulid(),
+                          copilot_server_url(text), copilot_storable(jsonb, integer), copilot_ulid(),
                           copilot_ulid(bigint) TO copilot_server, copilot_web;
 -- The same for what a migration makes, until this file is run again.
 ALTER DEFAULT PRIVILEGES IN SCHEMA :"schema" GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO copilot_server;

@@ -40,9 +40,13 @@ WITH input AS (
   FROM input i
   WHERE a.web_app_job_id = i.job_id AND (a.completed_at IS NULL OR i.outcome IS NULL)
 )
-SELECT copilot_tell_lanes(array_agg(DISTINCT json_build_array(j.account_id, j.command)::text))
-FROM input i JOIN jobs j ON j.id = i.job_id WHERE i.status = 'queued' AND i.delay <= 0
-HAVING count(*) > 0
+-- As copilot_announce_jobs() does.
+SELECT pg_notify('copilot_jobs', '[' || string_agg(lane, ',') || ']')
+FROM (
+  SELECT lane, sum(octet_length(lane) + 1) OVER (ORDER BY lane) / 4000 AS part
+  FROM (SELECT DISTINCT json_build_array(j.account_id, j.command)::text AS lane
+        FROM input i JOIN jobs j ON j.id = i.job_id WHERE i.status = 'queued' AND i.delay <= 0) AS lanes) AS parts
+GROUP BY part
 
 -- name: tell_ended
 -- To the nodes whose crawlers hold them.
