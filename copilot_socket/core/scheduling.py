@@ -19,6 +19,9 @@ import attrs
 MAX_PLANNED = 500
 """Jobs that one claim takes, for all crawlers together."""
 
+DEPTH, DEEPEST = 2, 512
+"""Jobs that are looked at for each that is wanted: four times as many each time others have all of them locked."""
+
 Commands = frozenset[str]
 
 
@@ -35,7 +38,8 @@ class Request:
 class Allotment:
     """Jobs to claim from one account's lanes: one for each of ``crawlers`` (keys), in this order.
 
-    ``takes``: what these crawlers take; ``seen``: the state of the lanes that this was planned from.
+    ``takes``: what these crawlers take; ``seen``: the state of the lanes that this was planned from; ``depth``: how
+    many jobs are looked at for each that is wanted.
     """
 
     account: str
@@ -43,6 +47,7 @@ class Allotment:
     crawlers: Sequence[str]
     takes: Commands
     seen: int
+    depth: int = DEPTH
 
 
 class _Ring:
@@ -110,6 +115,9 @@ class Scheduler:
         self._rings: dict[Commands, _Ring] = {}
         self._weights: dict[str, int] = {}
         """Of accounts with another weight than 1."""
+        self._depths: dict[str, int] = {}
+        """Of accounts whose first jobs are locked by others."""
+        self._parked: set[str] = set()
         self._told = 0
         self._first = 0
 
@@ -128,17 +136,35 @@ class Scheduler:
     def add(self, account: str, command: str, weight: int | None = None) -> None:
         """There may be queued jobs in this lane. *weight* of the account, where it is known."""
         if weight is not None:
-            self._weights[account] = weight
-            if weight == 1:
-                del self._weights[account]
+            self.weigh(account, weight)
         self._told += 1
         lanes = self._lanes.setdefault(account, {})
         new = command not in lanes
         lanes[command] = self._told
-        if new:
+        if new and account not in self._parked:
             for commands, ring in self._rings.items():
                 if command in commands:
                     ring.enter(account)
+
+    def weigh(self, account: str, weight: int) -> None:
+        """*account* has this weight."""
+        self._weights[account] = weight
+        if weight == 1:
+            del self._weights[account]
+
+    def park(self, account: str) -> None:
+        """Nothing of *account* is planned until :meth:`unpark`, whatever lanes are added."""
+        self._parked.add(account)
+        for ring in self._rings.values():
+            ring.leave(account)
+
+    def unpark(self, account: str) -> None:
+        """*account* takes part again."""
+        self._parked.discard(account)
+        lanes = self._lanes.get(account, {})
+        for commands, ring in self._rings.items():
+            if not commands.isdisjoint(lanes):
+                ring.enter(account)
 
     def keep_rings(self, wanted: Iterable[Commands]) -> None:
         """Forget the turns of crawlers of which none is here any more; *wanted* are the sets that some take."""
@@ -167,17 +193,30 @@ class Scheduler:
             for account, crawler in zip(accounts, slots, strict=False):
                 allotted.setdefault(account, (ring, []))[1].append(crawler)
         return [
-            Allotment(account, self._commands(account, ring.commands), crawlers, ring.commands, self._told)
+            Allotment(
+                account,
+                self._commands(account, ring.commands),
+                crawlers,
+                ring.commands,
+                self._told,
+                self._depths.get(account, DEPTH),
+            )
             for account, (ring, crawlers) in allotted.items()
         ]
 
-    def settle(self, allotment: Allotment, *, tried: bool, exhausted: bool) -> None:
+    def settle(self, allotment: Allotment, *, tried: bool, exhausted: bool, beaten: bool = False) -> None:
         """What became of *allotment*.
 
-        *tried*: at least one of its crawlers had room. *exhausted*: all that its lanes held was claimed.
+        *tried*: at least one of its crawlers had room. *exhausted*: all that its lanes held was claimed. *beaten*:
+        others had locked all that was looked at; its lanes are left out until they are added again, and then looked
+        at deeper.
         """
         account, lanes = allotment.account, self._lanes.get(allotment.account, {})
-        if exhausted:
+        if beaten:
+            self._depths[account] = min(4 * allotment.depth, DEEPEST)
+        elif tried:
+            self._depths.pop(account, None)
+        if exhausted or beaten:
             for command in allotment.commands:
                 if lanes.get(command, allotment.seen + 1) <= allotment.seen:  # nothing was added meanwhile
                     del lanes[command]
@@ -194,7 +233,7 @@ class Scheduler:
         if ring is None:
             ring = self._rings[commands] = _Ring(commands)
             for account, lanes in self._lanes.items():
-                if not commands.isdisjoint(lanes):
+                if account not in self._parked and not commands.isdisjoint(lanes):
                     ring.enter(account)
         return ring
 

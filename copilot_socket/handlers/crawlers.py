@@ -93,6 +93,8 @@ class Crawler:
     """The last one; a small one is encoded only when it is read."""
     arriving: int = 0
     """Arrivals and hellos under way: meanwhile it is not known what it holds."""
+    adopting: int = 0
+    """How many of its reports that are under way name assignments which it was not known to hold."""
     last_change: int = 0
     """The number, as of :meth:`begin`, of the last report that may change what it holds."""
     _over: int = 0

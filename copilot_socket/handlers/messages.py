@@ -132,6 +132,7 @@ class Messages:
         finally:
             crawler.arriving -= 1
             crawler.end(number)
+            self._dispatcher.wake()
         return Welcome(
             connection_id=link.id,
             protocol_version=PROTOCOL_VERSION,
@@ -173,7 +174,8 @@ class Messages:
         waited = self._reactor.seconds() - crawler.sent_at
         if crawler.plain and number > 1 and idle and waited > PLAIN_PATIENCE:
             crawler.fenced.clear()
-            await self._presence.release(crawler, list(crawler.held), Loss.IDLE)
+            sent = [name for name, held in crawler.held.items() if not held.waits]
+            await self._presence.release(crawler, sent, Loss.IDLE)
         if crawler.asked == asked and link in crawler.links:  # a later request takes the place of this one
             self._dispatcher.request(link, wanted)
 

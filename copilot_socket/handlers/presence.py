@@ -164,9 +164,14 @@ class PresenceKeeper:
     async def release(self, crawler: Crawler, assignments: list[str], reason: Loss) -> None:
         """Queue again what *crawler* is known not to hold any more."""
         if assignments:
-            for name in assignments:  # first: else the notification would fence them
+            held = {name: crawler.held[name] for name in assignments if name in crawler.held}
+            for name in held:  # first: else the notification would fence them
                 crawler.drop(name)
-            await self._leases.release(assignments, reason)
+            try:
+                await self._leases.release(assignments, reason)
+            except Exception:
+                crawler.hold({**held, **crawler.held})
+                raise
             self._on_room()
 
     def _gone(self, crawler: Crawler, how: str) -> None:

@@ -48,7 +48,8 @@ class Reports:
             held.reported = True
         if held is None or isinstance(body, ENDINGS):
             crawler.last_change = number
-        told = _Told(self._dispatcher, crawler, assignment, ref, body, number, acknowledgement)
+        crawler.adopting += held is None
+        told = _Told(self._dispatcher, crawler, assignment, ref, body, number, held is None, acknowledgement)
         self._writer.enqueue(Report(assignment, crawler.key, body, size), told)
         return told
 
@@ -90,6 +91,8 @@ class _Told(PendingReply):
     body: Body
     number: int
     """Of what is under way for the crawler."""
+    adopting: bool
+    """The crawler was not known to hold it."""
     acknowledgement: Reply | None
 
     def callback(self, verdict: Verdict) -> None:
@@ -103,6 +106,7 @@ class _Told(PendingReply):
 
     def errback(self, error: Unstorable) -> None:
         """See :class:`copilot_socket.store.writer.Outcome`."""
+        self.crawler.adopting -= self.adopting
         self.crawler.end(self.number)
         self.reject(_refusal(ErrorCode.INTERNAL, "the database refuses to store this message; it is dropped", self))
 
@@ -113,7 +117,10 @@ class _Told(PendingReply):
                 self.dispatcher.wake()
         else:
             self._heard()
+        crawler.adopting -= self.adopting
         crawler.end(self.number)
+        if self.adopting:
+            self.dispatcher.wake()
         if verdict is Verdict.STORED:
             return self.acknowledgement
         code, text = _REFUSALS[verdict]

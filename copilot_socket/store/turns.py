@@ -42,6 +42,10 @@ class Plan:
         """The keys of all crawlers that it bears on."""
         return self.asking.union(*(each.crawlers for each in self.allotments))
 
+    def apart(self) -> list["Plan"]:
+        """The same in parts of one allotment each, and one for those who only ask."""
+        return [Plan([each]) for each in self.allotments] + ([Plan((), self.asking)] if self.asking else [])
+
 
 NO_PLAN = Plan()
 
@@ -94,13 +98,15 @@ class Claim:
     """What came of a plan.
 
     ``full``: the keys of crawlers that had no room. ``unavailable``: those whose rows were locked, or which another
-    node serves.
+    node served; ``taken_over``: of these those that had asked here. ``weights``: of accounts.
     """
 
     jobs: Sequence[Claimed] = ()
     settled: Sequence[Settled] = ()
     full: frozenset[str] = frozenset()
     unavailable: frozenset[str] = frozenset()
+    taken_over: frozenset[str] = frozenset()
+    weights: Mapping[str, int] = attrs.field(factory=dict)
 
 
 NOTHING_CLAIMED = Claim()
@@ -167,6 +173,7 @@ def _planned(plan: Plan, node: str) -> dict[str, str]:
         "slot_allotment": arrays.of_integers([number for number, _ in slots]),
         "slot_crawler": arrays.of_integers([number for _, number in slots]),
         "account": arrays.of_texts([each.account for each in plan.allotments]),
+        "depth": arrays.of_integers([each.depth for each in plan.allotments]),
         "commands": arrays.of_texts([",".join(each.commands) for each in plan.allotments]),
     }
 
@@ -182,16 +189,21 @@ def _claim(plan: Plan, rows: Sequence[Row]) -> Claim:
     looked_at: dict[int, tuple[int, int]] = {}
     full: set[str] = set()
     unavailable: set[str] = set()
+    taken_over: set[str] = set()
+    weights: dict[str, int] = {}
     for row in rows:
         number, assignment, key = row[0], row[1], row[3]
         if number == 0:
             (unavailable if row[-2] is None else full).add(key)
+            if row[2] is False and key in plan.asking:
+                taken_over.add(key)
             continue
         looked_at[number] = row[-2], row[-1]
         if assignment is not None:
             claimed[number] += 1
             account = plan.allotments[number - 1].account
-            jobs.append(Claimed(*(assignment, key, *row[4:12], account, *row[12:-2])))
+            jobs.append(Claimed(*(assignment, key, *row[4:12], account, *row[12:-3])))
+            weights[account] = row[-3]
     return Claim(
         jobs,
         [
@@ -200,15 +212,17 @@ def _claim(plan: Plan, rows: Sequence[Row]) -> Claim:
         ],
         frozenset(full),
         frozenset(unavailable),
+        frozenset(taken_over),
+        weights,
     )
 
 
 def _settled(allotment: Allotment, claimed: int, wanted: int, found: int) -> Settled:
-    """Twice as many jobs were looked at as *wanted*, if there were so many."""
+    """``depth`` times as many jobs were looked at as *wanted*, if there were so many."""
     return Settled(
         allotment,
         tried=wanted > 0,
-        exhausted=wanted > 0 and claimed == found < 2 * wanted,
+        exhausted=wanted > 0 and claimed == found < allotment.depth * wanted,
         beaten=claimed == 0 < min(wanted, found),
     )
 

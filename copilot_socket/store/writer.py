@@ -18,7 +18,7 @@ from copilot_socket.store.discoveries import Discoveries, slices
 from copilot_socket.store.faults import Remedy, remedy, unknown_outcome
 from copilot_socket.store.operations import Folded, Operation
 from copilot_socket.store.outage import level
-from copilot_socket.store.turns import NO_PLAN, NOTHING_CLAIMED, Claim, Plan
+from copilot_socket.store.turns import NO_PLAN, NOTHING_CLAIMED, Claim, Plan, Settled
 from copilot_socket.store.write_queue import Batch, Discovery, Entry, Outcome, Unstorable, WriteQueue
 from copilot_socket.telling import Telling
 
@@ -100,6 +100,8 @@ class Writer:
         """The next batch, folded while another is being written; it waits for that."""
         self._awake = False
         """There may be something to claim."""
+        self._refused_claim = ""
+        """What was said last of a job that can't be claimed."""
         self._sent: Deferred[list[Committed]] | None = None
         """The batch that is being written while the one before is answered."""
         self._flowing = True
@@ -203,10 +205,27 @@ class Writer:
         try:
             claim = await self._batches.claim(plan)
         except Exception as error:
+            if remedy(error) is Remedy.REFUSE and plan.allotments:
+                return [each for one in plan.apart() for each in await self._claim_one(one)]
             self._not_claimed(plan, error)
             self.log.emit(level(error, LogLevel.warn), "Claiming failed and is tried again: {error}", error=error)
             await deferLater(self._reactor, CLAIM_RETRY)
             return []
+        return [([], Written([], [], plan, claim), {})]
+
+    async def _claim_one(self, plan: Plan) -> list[Committed]:
+        """Claim a part of what PostgreSQL has refused: a job that can't be claimed keeps nobody from others."""
+        try:
+            claim = await self._batches.claim(plan)
+        except Exception as error:
+            if remedy(error) is not Remedy.REFUSE:
+                self._not_claimed(plan, error)
+                return []
+            why = str(error).split("\n", 1)[0]
+            if why != self._refused_claim:
+                self.log.error("The database refuses a claim: {error}", error=why)
+            self._refused_claim = why
+            claim = Claim(settled=[Settled(each, True, False, True) for each in plan.allotments])
         return [([], Written([], [], plan, claim), {})]
 
     async def _commit(
@@ -221,7 +240,9 @@ class Writer:
                 self._not_claimed(plan, error)
                 if folded is not None and unknown_outcome(error):
                     folded.in_doubt = True
-                plan = NO_PLAN
+                planned, plan = plan, NO_PLAN
+                if planned and folded is not None and remedy(error) is Remedy.REFUSE:
+                    return await self._batches.write(folded)  # it may have been a job that can't be claimed
                 raise
 
         try:

@@ -151,6 +151,36 @@ class TurnTests(SynchronousTestCase):
         [again] = scheduler.plan([Request("x", ALL, 1)])
         self.assertEqual((first.account, again.account), ("a", "a"))
 
+    def test_locked_by_others(self) -> None:
+        """An account whose first jobs others have locked is left out until it is added, then looked at deeper."""
+        scheduler = Scheduler()
+        depths = []
+        for _ in range(6):
+            scheduler.add("a", "issues")
+            [allotment] = scheduler.plan([Request("c", ALL, 1)])
+            depths.append(allotment.depth)
+            scheduler.settle(allotment, tried=True, exhausted=False, beaten=True)
+            self.assertEqual(scheduler.plan([Request("c", ALL, 1)]), [])
+        self.assertEqual(depths, [2, 8, 32, 128, 512, 512])
+        scheduler.add("a", "issues")
+        [allotment] = scheduler.plan([Request("c", ALL, 1)])
+        scheduler.settle(allotment, tried=True, exhausted=False)
+        [allotment] = scheduler.plan([Request("c", ALL, 1)])
+        self.assertEqual(allotment.depth, 2)
+
+    def test_parked(self) -> None:
+        """A parked account is in no plan, whatever is added and whoever comes; then it is next."""
+        self.queues.put("a", 5)
+        self.queues.put("b", 5)
+        self.queues.serve(2)
+        self.queues.scheduler.park("a")
+        self.queues.put("a", 1, "users")
+        self.assertEqual(self.queues.serve(2), ["b", "b"])
+        self.assertEqual(self.queues.serve(2, frozenset({"users"})), [])
+        self.queues.scheduler.unpark("a")
+        self.assertEqual(sorted(self.queues.serve(2)), ["a", "b"])
+        self.assertEqual(self.queues.serve(1, frozenset({"users"})), ["a"])
+
     def test_crawlers_that_have_gone(self) -> None:
         """The turns of a kind of crawler are forgotten with the last of it, not the lanes."""
         self.queues.put("a", 5)

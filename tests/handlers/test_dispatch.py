@@ -167,6 +167,23 @@ class RoomTests(NodeTestCase):
         self.assertEqual(await one.acked(), "e")
         self.assertEqual([each["fullPath"] for each in await other.ask()], ["g/2"])
 
+    async def test_what_it_takes_over(self) -> None:
+        """A crawler that takes over another's job and asks in the same write gets no more than it may."""
+        await self.node()
+        gone, job = await self.working(path="g/1", name="gone")
+        await gone.leave()
+        leases = "SELECT bool_and(lease_expires_at <= now()) FROM crawlers"
+        await until(lambda: self.query(leases) == [(True,)])
+        self.add_jobs("g/2", "g/3")
+        for kind, data, held in (("job_started", {}, 1), ("job_completed", {"success": True, "finalCounts": {}}, 1)):
+            crawler = await self.crawler(kind, maxJobs=1)
+            crawler.raw(crawler.form(kind, job, **data) + crawler.form("job_request"))
+            await crawler.answered()
+            live = "SELECT count(*) FROM job_assignments WHERE completed_at IS NULL AND crawler_key = %s"
+            self.assertEqual(self.query(live, f"hello:{kind}"), [(held,)])
+            await crawler.leave()
+            await until(lambda: self.query(leases) == [(True,)])
+
     async def test_the_next_with_the_end(self) -> None:
         """A crawler that tells an end and asks in one write is given the next job in the same transaction."""
         await self.node()
@@ -235,6 +252,17 @@ class RequestTests(NodeTestCase):
             self.assertEqual(second.dispatcher.standing, 1)
             cursor.execute("COMMIT")
         await until(lambda: not second.dispatcher._requests.asking, "it is served here")
+
+    async def test_behind_jobs_that_are_locked(self) -> None:
+        """However many an account's jobs are locked at the head, one behind them is found soon."""
+        await self.node()
+        crawler = await self.crawler(maxJobs=1)
+        self.add_jobs(*(f"g/{n}" for n in range(20)))
+        with admin(self.database_url) as connection, connection.cursor() as cursor:
+            cursor.execute("BEGIN; SELECT FROM jobs ORDER BY id LIMIT 19 FOR UPDATE")
+            crawler.say("job_request")
+            self.assertEqual((await crawler.job())["fullPath"], "g/19")
+            cursor.execute("COMMIT")
 
     async def test_jobs_that_are_locked(self) -> None:
         """An account whose jobs another program has locked keeps nobody from those of other accounts."""

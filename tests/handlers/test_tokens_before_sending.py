@@ -87,6 +87,22 @@ class BeforeSendingTests(TokenTestCase):
         self.assertEqual((sent["fullPath"], sent["try"]), ("g/1", 2))
         self.assertEqual((self.tries(job), self.row(job, "attempts", "releases")), (["returned"], (0, 0)))
 
+    async def test_its_other_jobs_stay(self) -> None:
+        """An account whose token can't be had for now is left out for a while, not claimed for again and again."""
+        node = await self.node()
+        self.expires(5)
+        self.gitlab.token.answer = (503, {})
+        self.add_jobs(*(f"g/{n}" for n in range(20)), account_id="lab")
+        self.add_jobs("own")
+        crawler = await self.crawler(maxJobs=2)
+        crawler.say("job_request")
+        self.assertEqual((await crawler.job())["fullPath"], "own")
+        crawler.say("job_request")
+        await until(lambda: node.dispatcher.planner._parked, "the account is left out")
+        self.assertEqual(await crawler.answered(), [])
+        await self.quiet(crawler)
+        self.assertLessEqual(self.query("SELECT count(*) FROM jobs WHERE tries > 0 AND account_id = 'lab'")[0][0], 3)
+
     async def test_a_second_connection_meanwhile(self) -> None:
         """What waits for a token was not missed: it is sent once, where the crawler asked last."""
         await self.node()

@@ -68,6 +68,38 @@ class WriterTests(StoreTestCase):
         logged = [str(failure.value) for failure in self.flushLoggedErrors(RuntimeError)]
         self.assertEqual(logged, ["no memory", "no hands", "no idea"])
 
+    async def test_a_job_that_can_t_be_claimed(self) -> None:
+        """It keeps neither reports from being stored nor others' jobs from being claimed."""
+        execute(
+            self.database_url,
+            "ALTER TABLE jobs ADD CONSTRAINT poison CHECK (full_path <> 'poison' OR status <> 'assigned')",
+        )
+        self.query(
+            "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
+            " VALUES ('b', 'gitlab-onprem', 'http://g', 't')"
+        )
+        self.add_jobs("g/1")
+        await self.present("c1")
+        [first] = await self.claim()
+        self.add_jobs("poison")
+        self.query("INSERT INTO jobs (account_id, command, full_path) VALUES ('b', 'issues', 'g/2')")
+        plans = [Plan([*planned("c1").allotments, *planned("c1", account="b").allotments])] * 2
+        claims: list[Claim] = []
+
+        class Planning(NoClaimant):
+            def plan(self, endings: Endings) -> Plan:
+                return plans.pop() if plans else NO_PLAN
+
+            def book(self, plan: Plan, claim: Claim, endings: Endings) -> None:
+                claims.append(claim)
+
+        self.writer.claimant = Planning()
+        self.assertEqual(await self.writer.submit(Report(first, "c1", Completed({}))), Verdict.STORED)
+        self.writer.wake()
+        await self.writer.drained()
+        self.assertEqual([job.full_path for claim in claims for job in claim.jobs], ["g/2"])
+        self.assertEqual([each.beaten for claim in claims for each in claim.settled], [True, False])
+
     async def test_the_guilty_one_stands_alone(self) -> None:
         """A report that the database refuses fails by itself; the rest of its batch is stored."""
         execute(self.database_url, "ALTER TABLE jobs ADD CHECK (progress ->> 'processed' <> '13')")

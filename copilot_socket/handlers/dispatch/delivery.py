@@ -48,6 +48,8 @@ class Delivery:
         self._reactor = reactor
         self._telling = telling
         self._wake = wake
+        self.on_unavailable: Callable[[str, float], None] = lambda _account, _seconds: None
+        """Told the account whose token can't be renewed for now, and for how long."""
         self._returns: set[Deferred[None]] = set()
         self._stopped = False
 
@@ -101,6 +103,7 @@ class Delivery:
             why, wait = type(problem).__name__, None
             if isinstance(problem, Unavailable):
                 why, wait = str(problem), problem.retry_after
+                self.on_unavailable(job.account, wait or RETRY)
             self._forget([job], crawler)
             await self._return([job], Event.PUT_OFF, why, wait or 0.0)
         else:

@@ -54,6 +54,7 @@ class Dispatcher:
         self._scheduler = Scheduler()
         self._delivery = Delivery(claims, tokens, transitions, self._requests, reactor, telling, writer.wake)
         self.planner = Planner(registry, self._requests, self._scheduler, self._delivery, writer, reactor)
+        self._delivery.on_unavailable = self.planner.park
         writer.claimant = self.planner
         self._looking: Deferred[None] | None = None
         self._stopped = False
@@ -197,15 +198,16 @@ class Dispatcher:
         """Send what was claimed for the crawlers with *keys*, by this node, without its hearing of the commit."""
         if not keys:
             return
-        known = {name for crawler in self._registry for name in crawler.held}  # some may end meanwhile
-        jobs = await self._claims.unreported(keys)
-        others = await self._claims.not_ours(keys) if jobs else set()
+        known = {name for crawler in self._registry for name in crawler.held}
+        with self.planner.watch() as booked:  # what is claimed, and perhaps ended, meanwhile
+            jobs = await self._claims.unreported(keys)
+            others = await self._claims.not_ours(keys) if jobs else set()
         for job in jobs:
             crawler = self._registry.get(job.crawler)
             if (
                 crawler is None
                 or job.assignment in known
-                or job.assignment in crawler.held
+                or job.assignment in booked
                 or job.crawler in others
                 or job.crawler in self.planner.in_flight  # it may be of a claim that is being heard of
             ):

@@ -1,6 +1,7 @@
 """What is claimed with each batch of reports: the writer's :class:`~copilot_socket.store.writer.Claimant`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -17,6 +18,8 @@ AGAIN = 0.05
 account of which others had locked all jobs that were looked at."""
 PATIENCE = 0.25
 """Seconds that a request for which there is work and room may wait for its answer, while others are faster."""
+PARKED_MOST = 10.0
+"""Seconds that an account is left out at the most whose token can't be renewed for now: it may be renewed by hand."""
 
 
 class Planner:
@@ -48,6 +51,8 @@ class Planner:
         self._aside: list[tuple[str, str]] = []
         """Lanes of which others have the jobs locked."""
         self._timer: IDelayedCall | None = None
+        self._parked: dict[str, IDelayedCall] = {}
+        self._watching: list[set[str]] = []
         self._stopped = False
 
     def stop(self) -> None:
@@ -56,12 +61,17 @@ class Planner:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        for timer in self._parked.values():
+            timer.cancel()
+        self._parked.clear()
 
     def eligible(self, request: PendingRequest, ended: int = 0) -> int:
         """How many jobs *request* may be given now, where *ended* of its crawler's are ending."""
         crawler = request.crawler
         if not crawler.present or crawler.arriving or crawler.key in self.in_doubt or crawler.key in self._held_up:
             return 0
+        if crawler.adopting:
+            return 0  # the database counts what it takes over only afterwards
         room = crawler.room + ended
         if request.asks and not crawler.fenced:
             room = max(room, 1)  # another node may have heard of ends; the database knows
@@ -103,11 +113,7 @@ class Planner:
 
     def book(self, plan: Plan, claim: Claim, endings: Endings) -> None:
         """Note what is committed, before the next plan is made."""
-        for key, assignments in endings.items():
-            crawler = self._registry.get(key)
-            if crawler is not None:
-                for assignment in assignments:
-                    crawler.over(assignment)
+        self._book_endings(endings)
         if not plan:
             return
         self.in_flight = frozenset()
@@ -119,18 +125,32 @@ class Planner:
             return
         for key in plan.asking - claim.unavailable:
             self._requests.asked(key)
+        for account, weight in claim.weights.items():
+            self._scheduler.weigh(account, weight)
         for job in claim.jobs:
-            crawler = self._registry.get(job.crawler)
-            if crawler is not None:
-                crawler.held[job.assignment] = Held(None, reported=False, waits=True)
-            request = self._requests.get(job.crawler)
-            if request is not None:
-                self._served[job.crawler] = request
-                self._requests.drop(job.crawler)
-        self._held_up |= claim.unavailable
+            self._book_job(job)
+        self._held_up |= claim.unavailable - claim.taken_over
         self._held_up |= claim.full.intersection(key for each in plan.allotments for key in each.crawlers)
         if (self._held_up or self._aside) and self._timer is None and not self._stopped:
             self._timer = self._reactor.callLater(AGAIN, self._look_again)
+
+    def _book_endings(self, endings: Endings) -> None:
+        for key, assignments in endings.items():
+            crawler = self._registry.get(key)
+            if crawler is not None:
+                for assignment in assignments:
+                    crawler.over(assignment)
+
+    def _book_job(self, job: Claimed) -> None:
+        for booked in self._watching:
+            booked.add(job.assignment)
+        crawler = self._registry.get(job.crawler)
+        if crawler is not None:
+            crawler.held[job.assignment] = Held(None, reported=False, waits=True)
+        request = self._requests.get(job.crawler)
+        if request is not None:
+            self._served[job.crawler] = request
+            self._requests.drop(job.crawler)
 
     def deliver(self, plan: Plan, claim: Claim) -> None:
         """Send what was claimed, and say where there was nothing."""
@@ -146,8 +166,30 @@ class Planner:
             if not may_get or self._reactor.seconds() - request.since > PATIENCE:
                 request.answered = True
                 request.link.push(JobResponse(jobs=()))
-        if plan.allotments:
+        if plan.allotments or claim.taken_over:
             self._writer.wake()  # a shortfall is planned anew, and who is left over comes next
+
+    @contextmanager
+    def watch(self) -> Iterator[set[str]]:
+        """The assignments that are booked within the context."""
+        booked: set[str] = set()
+        self._watching.append(booked)
+        try:
+            yield booked
+        finally:
+            self._watching.remove(booked)
+
+    def park(self, account: str, seconds: float) -> None:
+        """Plan nothing of *account* for so long: its jobs can't be sent."""
+        if self._stopped or account in self._parked:
+            return
+        self._scheduler.park(account)
+        self._parked[account] = self._reactor.callLater(min(seconds, PARKED_MOST), self._unpark, account)
+
+    def _unpark(self, account: str) -> None:
+        del self._parked[account]
+        self._scheduler.unpark(account)
+        self._writer.wake()
 
     def unknown(self, plan: Plan) -> None:
         """Whether anything came of *plan* is not known."""
@@ -163,7 +205,7 @@ class Planner:
     def _settle(self, settled: Settled) -> None:
         """An account whose jobs others had locked is left aside for a moment, so that others' are served."""
         allotment = settled.allotment
-        self._scheduler.settle(allotment, tried=settled.tried, exhausted=settled.exhausted or settled.beaten)
+        self._scheduler.settle(allotment, tried=settled.tried, exhausted=settled.exhausted, beaten=settled.beaten)
         if settled.beaten:
             self._aside += [(allotment.account, command) for command in allotment.commands]
 

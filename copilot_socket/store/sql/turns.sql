@@ -52,11 +52,12 @@ held AS (SELECT NULL::text AS crawler_key, false AS completed WHERE false)
 -- name: turn_room
 -- How many more jobs each crawler may be given, counted where every node's claims are seen, and with what these reports
 -- end. A crawler is served by the node where it asked last: the lock makes sure that no other node does so meanwhile. It
--- is waited for by nobody: a crawler that is locked has no room (NULL) for a moment.
+-- is waited for by nobody: a crawler that is locked has no room (NULL) for a moment. Nor has one that is taken over: this
+-- statement may not see what the other node has claimed last; the next one does.
 room AS MATERIALIZED (
-  SELECT array_agg(c.jobs ORDER BY i.ord) AS left
+  SELECT array_agg(CASE WHEN c.ours THEN c.jobs END ORDER BY i.ord) AS left, array_agg(c.ours ORDER BY i.ord) AS ours
   FROM unnest(%(key)s::text[], %(asks)s::boolean[]) WITH ORDINALITY AS i (key, asks, ord) LEFT JOIN LATERAL (
-    SELECT c.max_jobs
+    SELECT c.node_id = %(node)s AS ours, c.max_jobs
            - (SELECT count(*) FROM job_assignments a WHERE a.crawler_key = i.key AND a.completed_at IS NULL)
            + (SELECT count(*) FROM held h WHERE h.crawler_key = i.key AND h.completed) AS jobs
     FROM crawlers c WHERE c.key BETWEEN i.key AND i.key AND (c.node_id = %(node)s OR i.asks)
@@ -65,13 +66,13 @@ room AS MATERIALIZED (
   UPDATE crawlers c SET node_id = %(node)s
   FROM unnest(%(key)s::text[], %(asks)s::boolean[]) WITH ORDINALITY AS i (key, asks, ord)
   WHERE i.asks AND c.key BETWEEN i.key AND i.key AND c.node_id <> %(node)s
-    AND (SELECT r.left FROM room r)[i.ord] IS NOT NULL
+    AND NOT (SELECT r.ours FROM room r)[i.ord]
 )
 
 -- name: turn_claims
 -- The plan (core/scheduling.py) says from which accounts jobs are taken, an allotment each, and for which crawlers. Of an
--- account's lanes the best jobs are taken: discoveries, then by priority, then by age. Twice as many are looked at as
--- are wanted, since other nodes are claiming as well, whose jobs are passed over.
+-- account's lanes the best jobs are taken: discoveries, then by priority, then by age. More are looked at than are wanted
+-- ("depth" times as many), since others lock some of them, which are passed over.
 wanted AS MATERIALIZED (
   SELECT s.allotment, array_agg(s.crawler ORDER BY s.ord) AS crawlers, count(*) AS jobs
   FROM (SELECT allotment, crawler, ord, row_number() OVER (PARTITION BY crawler ORDER BY ord) AS nth
@@ -87,8 +88,9 @@ wanted AS MATERIALIZED (
         SELECT i.ctid AS place, i.command, i.priority, i.id FROM jobs i
         WHERE i.account_id = (%(account)s::text[])[w.allotment] AND i.command = l.command
           AND i.status = 'queued' AND i.ready
-        ORDER BY i.priority DESC, i.id LIMIT 2 * w.jobs) AS j
-    ORDER BY j.command <> 'GROUP_PROJECT_DISCOVERY', j.priority DESC, j.id LIMIT 2 * w.jobs) AS j) AS best
+        ORDER BY i.priority DESC, i.id LIMIT (%(depth)s::integer[])[w.allotment] * w.jobs) AS j
+    ORDER BY j.command <> 'GROUP_PROJECT_DISCOVERY', j.priority DESC, j.id
+    LIMIT (%(depth)s::integer[])[w.allotment] * w.jobs) AS j) AS best
 ), claimed AS (
   UPDATE jobs j SET status = 'assigned', updated_at = now(), tries = least(j.tries + 1, 1000000000), finished_at = NULL
   FROM (
@@ -109,7 +111,7 @@ wanted AS MATERIALIZED (
             (%(key)s::text[])[p.crawlers[p.nth]] AS key, p.allotment, j.tries, j.account_id, j.user_id, j.scheduled_at,
             coalesce(r.gitlab_id::text, j.full_path, j.account_id) AS entity_id, j.gitlab_url, j.resume_state,
             j.command, j.full_path, r.type AS area_type, j.branch, t.token_generation, t.access_token,
-            t.token_expires_at, t.credential_status
+            t.token_expires_at, t.credential_status, t.weight
 ), superseded AS (
   INSERT INTO job_past_tries (job_id, try, crawler_job_id, crawler_key, assigned_at, started_at, ended_at, outcome, reason)
   SELECT a.web_app_job_id, a.try, a.crawler_job_id, a.crawler_key, a.assigned_at, a.started_at, a.completed_at,
@@ -136,20 +138,21 @@ SELECT crawler_job_id, started AND started_at = now() AS began, account_id FROM 
 -- The same, as wide as what was claimed.
 SELECT NULL::integer, crawler_job_id, started AND started_at = now() AS began, account_id, NULL::text, NULL::text,
        NULL::jsonb, NULL::text, NULL::text, NULL::text, NULL::text, NULL::integer, NULL::text, NULL::float8, NULL::text,
-       NULL::float8, NULL::bigint, NULL::integer
+       NULL::float8, NULL::integer, NULL::bigint, NULL::integer
 FROM held
 
 -- name: turn_claimed
 -- What was claimed, by allotments: how many jobs each was for, and how many were looked at. One row at least for an
 -- allotment of which some crawler had room; and as allotment 0 a row for each crawler that had none, or is not to be had
--- (NULL jobs): its row is locked, or it asked last at another node.
+-- (NULL jobs): its row is locked, or it asked last at another node ("began" false), from which it may be taken over now.
 SELECT w.allotment, c.assignment, NULL::boolean, c.key, c.entity_id, c.gitlab_url, c.resume_state, c.command, c.full_path,
        c.area_type, c.branch, c.tries, c.access_token, date_part('epoch', c.token_expires_at - now()),
-       c.credential_status, date_part('epoch', now() - c.scheduled_at), w.jobs, coalesce(cardinality(w.places), 0)
+       c.credential_status, date_part('epoch', now() - c.scheduled_at), c.weight, w.jobs,
+       coalesce(cardinality(w.places), 0)
 FROM candidates w LEFT JOIN claimed c ON c.allotment = w.allotment
 UNION ALL
-SELECT 0, NULL, NULL, i.key, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-       (SELECT r.left FROM room r)[i.ord], NULL
+SELECT 0, NULL, (SELECT r.ours FROM room r)[i.ord], i.key, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+       NULL, NULL, NULL, (SELECT r.left FROM room r)[i.ord], NULL
 FROM unnest(%(key)s::text[]) WITH ORDINALITY AS i (key, ord) WHERE coalesce((SELECT r.left FROM room r)[i.ord], 0) <= 0
 
 -- name: explain_refusals
