@@ -187,13 +187,16 @@ class _Loader:
 
     def _clash(self, name: str, relation: str, other: str) -> None:
         """The fault of `name` that it is not in this `relation` to `other`."""
+        relation = f"{relation} {other}"
+        if not BY_NAME[other].secret and self._texts[other]:
+            relation += f" ({self._texts[other]})"
         if {name, other} & {fault.variable for fault in self.faults}:
             return
         given = self.given.get(name) or _Given(name, self._texts[name], "default")
         if given.text:
-            self._fault(BY_NAME[name], given, f"{relation} {other}")
+            self._fault(BY_NAME[name], given, relation)
         else:
-            self.faults.append(Fault(name, "", f"{relation} {other}", given.origin))
+            self.faults.append(Fault(name, "", relation, given.origin))
 
 
 _KNOWN = sorted(

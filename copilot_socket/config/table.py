@@ -131,7 +131,7 @@ VARIABLES: tuple[Variable, ...] = (
         "max_jobs_limit",
         parsers.integer(1, 1000),
         "100",
-        help="the most that a crawler's maxJobs is taken for; at least SOCKET_MAX_CONCURRENT_JOBS",
+        help="upper bound of a crawler's maxJobs; at least SOCKET_MAX_CONCURRENT_JOBS",
     ),
     V(
         "SOCKET_MAX_MESSAGE_SIZE",
@@ -154,9 +154,15 @@ VARIABLES: tuple[Variable, ...] = (
         "job_timeout",
         parsers.milliseconds(100, 30 * _DAY),
         "3600000",
-        help="no report on an assignment for so long ends its try",
+        help="an assignment without a report for this long is ended",
     ),
-    V("SOCKET_RETRY_ATTEMPTS", "retry_attempts", parsers.integer(1, 100), "3", help="tries of a job in all"),
+    V(
+        "SOCKET_RETRY_ATTEMPTS",
+        "retry_attempts",
+        parsers.integer(1, 100),
+        "3",
+        help="failures after which a job has failed for good",
+    ),
     V(
         "SOCKET_RETRY_DELAY",
         "retry_delay",

@@ -3,14 +3,14 @@
 import attrs
 
 from copilot_socket.http import bodies, queries
-from copilot_socket.http.fields import Check, one_of, text
+from copilot_socket.http.fields import Check, gitlab_origin, one_of, text
 from copilot_socket.http.messages import Call, Problem, Reply, reply
 from copilot_socket.store.accounts import Accounts, LiveJobs
 from copilot_socket.store.catalog import Catalog, Record
 
 AREA_CHECKS: dict[str, Check] = {
     "type": one_of("group", "project"),
-    "gitlab_origin": text(300),
+    "gitlab_origin": gitlab_origin,
     "account_id": text(255),
 }
 

@@ -107,6 +107,11 @@ def url(value: Any) -> str:
     return found
 
 
+def gitlab_origin(value: Any) -> str | None:
+    """The origin of a GitLab, of any URL there."""
+    return origin(url(value))
+
+
 def json_object(value: Any) -> bytes:
     """A JSON object that PostgreSQL can store and any crawler can read; returned as compact JSON."""
     if not isinstance(value, dict):

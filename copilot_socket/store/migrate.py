@@ -119,7 +119,7 @@ def require_current(url: str, upgrade: bool, directory: Path = MIGRATIONS) -> Sc
 def _ahead(state: SchemaState) -> SchemaError:
     return SchemaError(
         f"the database is at revision {state.current}, which this copilot-socket (newest: {state.head}) does not "
-        "know: upgrade copilot-socket (pip install --upgrade copilot-socket)"
+        "know: upgrade copilot-socket, to a version that does"
     )
 
 

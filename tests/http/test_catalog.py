@@ -185,6 +185,7 @@ class AreaTests(SiteTestCase):
             ("", ["g", "g/p", "h", "x"]),
             ("?type=group", ["g", "h", "x"]),
             ("?gitlab_origin=https://x", ["x"]),
+            ("?gitlab_origin=HTTPS://X:443/api/v4/", ["x"]),
             ("?account_id=acme", ["g", "g/p"]),
             ("?account_id=acme&type=project", ["g/p"]),
             ("?account_id=none", []),
