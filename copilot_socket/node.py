@@ -42,6 +42,7 @@ from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.cleanup import Cleanup
 from copilot_socket.store.connection import HOT, Limits
+from copilot_socket.store.credentials import Credentials
 from copilot_socket.store.database import Database
 from copilot_socket.store.discoveries import Discoveries
 from copilot_socket.store.leases import Leases
@@ -106,8 +107,9 @@ class Node(Service):
         claims = Claims(self.database, self.id)
         vault = Vault(config.secret_keys)
         self._probe = Probe(self.dsn, vault, self.outages, reactor, limits)
+        credentials = Credentials(self.database, vault, self.id)
         grant = GitLabGrant(reactor, OAuthClients(self.database, vault, _configured_clients(config)))
-        self._tokens = tokens = Tokens(self.database, vault, grant, self.id, reactor, self.telling)
+        self._tokens = tokens = Tokens(credentials, grant, reactor, self.telling)
         self.registry = Registry()
         self.dispatcher = Dispatcher(
             self.registry, self.writer, claims, tokens, self.transitions, reactor, self.telling

@@ -7,25 +7,21 @@ begun is waited for and its pair stored, whoever still waits for it, and nobody 
 
 import contextlib
 import random
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from copilot_socket.core.reports import job_of
 from copilot_socket.core.retry import full_jitter
-from copilot_socket.core.vault import Vault, VaultError
+from copilot_socket.core.vault import VaultError
 from copilot_socket.handlers.oauth import Grant, Pair, Refused, Unavailable
-from copilot_socket.store.connection import Row
-from copilot_socket.store.database import Database
-from copilot_socket.store.faults import DATABASE_ERRORS, DatabaseAway, Remedy, remedy, sqlstate
-from copilot_socket.store.outage import level
-from copilot_socket.store.sql import sql
+from copilot_socket.store.credentials import LEASE, MIN_LIFETIME, Credentials, PairRefused, Refresh, StoredToken
+from copilot_socket.store.faults import DATABASE_ERRORS, DatabaseAway
 from copilot_socket.store.turns import Claimed
 from copilot_socket.telling import Telling, TokenRefreshed
 
@@ -33,12 +29,6 @@ __all__ = ["Granted", "Refused", "Tokens", "Unavailable"]
 
 T = TypeVar("T")
 
-MIN_LIFETIME = 60.0
-"""Seconds that a token must still live when it is handed out."""
-JUST_REFRESHED = 30.0
-"""Seconds after a refresh in which its token is handed out though it lives for less: GitLab gives no longer ones."""
-CLAIM = 150.0
-"""Seconds for which a node's claim on refreshing an account holds: longer than an exchange, and storing its pair."""
 ANSWER_WITHIN = 12.0
 """Seconds that anybody waits for a token."""
 ASSUMED_LIFETIME = 7200.0
@@ -50,8 +40,6 @@ LONGEST_WAIT = 600.0
 """Seconds that GitLab may ask for by ``Retry-After``."""
 POLL = 0.2
 """Seconds between looks whether another node has refreshed an account."""
-STORE_AGAIN = 0.5
-"""Seconds before what a refresh brought is stored again, where the database was away."""
 
 
 @attrs.frozen
@@ -63,32 +51,6 @@ class Granted:
 
 
 @attrs.frozen
-class _Credential:
-    """An account's row, as ``account_token`` reads it. Times in seconds from now, but for ``expires_at``."""
-
-    generation: int
-    access_token: str = attrs.field(repr=False)
-    expires_at: float | None
-    expires_in: float | None
-    being_refreshed: bool | None
-    status: str
-    error: str | None
-    failures: int
-    wait: float | None
-    """Until GitLab may be asked again."""
-    refreshed: float | None
-    """Since the last refresh, if that worked."""
-
-    def lives(self) -> bool:
-        """Whether the token may be handed out."""
-        return self.expires_in is None or self.expires_in > MIN_LIFETIME
-
-    def just_refreshed(self) -> bool:
-        """Whether the token may be handed out since there is no better one."""
-        return self.refreshed is not None and self.refreshed < JUST_REFRESHED and (self.expires_in or 0.0) > 0.0
-
-
-@attrs.frozen
 class _Flight:
     """The refresh of the token that an account has at the moment."""
 
@@ -97,24 +59,20 @@ class _Flight:
 
 
 class Tokens:
-    """Tokens of accounts, over the pool."""
+    """Tokens of accounts, refreshed where they are about to expire or a crawler's was refused."""
 
     log = Logger()
 
     def __init__(
         self,
-        database: Database,
-        vault: Vault,
+        credentials: Credentials,
         grant: Grant,
-        node: str,
         reactor: IReactorTime,
         telling: Telling,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._database = database
-        self._vault = vault
+        self._credentials = credentials
         self._grant = grant
-        self._node = node
         self._reactor = reactor
         self._telling = telling
         self._jitter = jitter
@@ -124,7 +82,7 @@ class Tokens:
 
     def reveal(self, stored: str) -> str:
         """The token behind its stored form."""
-        return self._vault.decrypt(stored)
+        return self._credentials.reveal(stored)
 
     def reveal_or_nothing(self, stored: str) -> str:
         """The same, or nothing where no key fits."""
@@ -148,6 +106,10 @@ class Tokens:
         """
         return await self._in_time(self._for_assignment(assignment, crawler))
 
+    async def handed(self, *assignments: str) -> list[str]:
+        """Note that the crawlers of *assignments* are given their account's present token; those that still live."""
+        return await self._credentials.handed(*assignments)
+
     async def stop(self, limit: float) -> None:
         """Begin no refresh any more; wait up to *limit* seconds until the pairs that are on their way are stored."""
         self._stopping = True
@@ -170,39 +132,40 @@ class Tokens:
             raise Unavailable(f"no token in time: {type(error).__name__}") from None
 
     async def _fresh(self, account: str) -> str:
-        credential = await self._credential(account)
-        if credential.status == "valid" and (credential.lives() or credential.just_refreshed()):
-            return self.reveal(credential.access_token)
-        return (await self._refresh(account, credential.generation)).access_token
+        stored = await self._stored(account)
+        if stored.status == "valid" and (stored.lives() or stored.just_refreshed()):
+            return self.reveal(stored.sealed)
+        return (await self._refresh(account, stored.generation)).access_token
 
     async def _for_assignment(self, assignment: str, crawler: str) -> Granted:
-        names = {"job": job_of(assignment), "assignment": assignment}
-        rows = await self._database.query(sql("account_of_assignment"), names)
-        if not rows:
+        holding = await self._credentials.holding(assignment)
+        if holding is None:
             raise Refused("no such assignment")
-        [(holder, held, given, account)] = rows
-        if holder != crawler and held:
+        if holding.crawler != crawler and holding.present:
             raise Refused("another crawler's assignment")
-        credential = await self._credential(account)
+        stored = await self._stored(holding.account)
         try:
-            if credential.generation > given and credential.lives():
-                granted = Granted(self.reveal(credential.access_token), credential.expires_at)
+            if stored.generation > holding.generation and stored.lives():
+                granted = self._granted(stored)
             else:
-                granted = await self._refresh(account, credential.generation)
+                granted = await self._refresh(holding.account, stored.generation)
         except Refused:
-            await self._database.query(sql("refuse_credential"), names)
+            await self._credentials.refused(assignment)
             raise
-        await self._database.query(sql("handed_token"), {"job": [names["job"]]})
+        await self._credentials.handed(assignment)
         return granted
 
-    async def _credential(self, account: str) -> _Credential:
+    async def _stored(self, account: str) -> StoredToken:
         try:
-            rows = await self._database.query(sql("account_token"), {"account": account})
+            stored = await self._credentials.token(account)
         except DATABASE_ERRORS as error:
             raise Unavailable("the database is away") from error
-        if not rows:
+        if stored is None:
             raise Refused("no such account")
-        return _Credential(*rows[0])
+        return stored
+
+    def _granted(self, stored: StoredToken) -> Granted:
+        return Granted(self.reveal(stored.sealed), stored.expires_at)
 
     # -- one refresh at a time
 
@@ -232,96 +195,75 @@ class Tokens:
 
     async def _fly(self, flight: "_Flight") -> Granted:
         """Refresh the account, or wait for the node that does."""
-        account, give_up = flight.account, self._reactor.seconds() + CLAIM
+        account, give_up = flight.account, self._reactor.seconds() + LEASE
         while self._reactor.seconds() < give_up:
-            credential = await self._credential(account)
-            if credential.generation > flight.generation and credential.lives():
-                return Granted(self.reveal(credential.access_token), credential.expires_at)
-            if credential.status != "valid":
-                raise Refused(credential.error or "the account's credential has expired")
-            if credential.wait is not None and credential.wait > 0:
-                why = credential.error or "the last refresh failed"
-                raise Unavailable(f"{why}; GitLab is asked again later", min(credential.wait, LONGEST_WAIT))
+            stored = await self._stored(account)
+            if stored.generation > flight.generation and stored.lives():
+                return self._granted(stored)
+            if stored.status != "valid":
+                raise Refused(stored.error or "the account's credential has expired")
+            if stored.wait is not None and stored.wait > 0:
+                why = stored.error or "the last refresh failed"
+                raise Unavailable(f"{why}; GitLab is asked again later", min(stored.wait, LONGEST_WAIT))
             if self._stopping:
                 raise Unavailable("the node stops")
-            if not credential.being_refreshed:
-                names = {"account": account, "node": self._node, "generation": credential.generation}
-                rows = await self._database.query(sql("begin_refresh"), {**names, "claim": CLAIM})
-                if rows:
-                    return await self._exchange(names, credential.failures, *rows[0])
+            if not stored.being_refreshed:
+                refresh = await self._credentials.begin(account, stored.generation)
+                if refresh is not None:
+                    return await self._exchange(refresh, stored.failures)
             await deferLater(self._reactor, POLL)
         raise Unavailable("another node's refresh of this account takes too long")
 
-    async def _exchange(
-        self, names: Mapping[str, Any], failures: int, gitlab_url: str, refresh_token: str | None
-    ) -> Granted:
-        """Have GitLab exchange *refresh_token*, and store what comes of it, however long the database is away."""
+    async def _exchange(self, refresh: Refresh, failures: int) -> Granted:
+        """Have GitLab exchange the refresh token, and store what comes of it, however long the database is away."""
+        account = refresh.account
         try:
-            if refresh_token is None:
+            if refresh.sealed is None:
                 raise Refused("no refresh token")
-            pair = await self._grant.refresh(gitlab_url, self.reveal(refresh_token))
+            pair = await self._grant.refresh(refresh.gitlab_url, self.reveal(refresh.sealed))
         except CancelledError:
             self.log.error(
-                "The node stops and GitLab has not answered: a new token of account {account} may be lost", **names
+                "The node stops and GitLab has not answered: a new token of account {account} may be lost",
+                account=account,
             )
             raise
         except Refused as refusal:
-            self.log.warn("No new token for account {account}: {why}", why=refusal, **names)
-            await self._store("refuse_refresh", {**names, "error": str(refusal)})
-            self._telling.tell(TokenRefreshed(names["account"], "refused"))
+            self.log.warn("No new token for account {account}: {why}", account=account, why=refusal)
+            await self._credentials.refuse(refresh, str(refusal))
+            self._telling.tell(TokenRefreshed(account, "refused"))
             raise
         except Exception as error:
             if not isinstance(error, Unavailable | VaultError | DatabaseAway):
-                self.log.failure("The refresh of account {account} failed", **names)
+                self.log.failure("The refresh of account {account} failed", account=account)
             why = str(error) if isinstance(error, Unavailable | VaultError) else type(error).__name__
-            raise await self._failed(names, failures, why, getattr(error, "retry_after", None)) from None
-        return await self._keep(pair, names, failures)
+            raise await self._failed(refresh, failures, why, getattr(error, "retry_after", None)) from None
+        return await self._keep(refresh, pair, failures)
 
     async def _failed(
-        self, names: Mapping[str, Any], failures: int, why: str, retry_after: float | None = None
+        self, refresh: Refresh, failures: int, why: str, retry_after: float | None = None
     ) -> Unavailable:
-        """Put down that there is no new token for now; the exception to raise."""
-        self.log.warn("No new token for account {account} for now: {why}", why=why, **names)
+        """Store that there is no new token for now; the exception to raise."""
+        self.log.warn("No new token for account {account} for now: {why}", account=refresh.account, why=why)
         wait = full_jitter(failures, BACK_OFF, LONGEST_BACK_OFF, self._jitter())
         wait = max(wait, min(retry_after or 0.0, LONGEST_WAIT))
-        await self._store("put_off_refresh", {**names, "error": why, "wait": wait})
-        self._telling.tell(TokenRefreshed(names["account"], "failed"))
+        await self._credentials.put_off(refresh, why, wait)
+        self._telling.tell(TokenRefreshed(refresh.account, "failed"))
         return Unavailable(why, wait)
 
-    async def _keep(self, pair: Pair, names: Mapping[str, Any], failures: int) -> Granted:
+    async def _keep(self, refresh: Refresh, pair: Pair, failures: int) -> Granted:
         """Store *pair*: GitLab has revoked the old one, this is all there is."""
-        parameters = {
-            **names,
-            "access": self._vault.encrypt(pair.access_token),
-            "refresh": pair.refresh_token and self._vault.encrypt(pair.refresh_token),
-            "lifetime": pair.lifetime,
-        }
+        account = refresh.account
         try:
-            rows = await self._store("store_refreshed", parameters)
+            rows = await self._credentials.keep(refresh, pair.access_token, pair.refresh_token, pair.lifetime)
         except CancelledError:
-            self.log.error("The node stops, and a new token of account {account} could not be stored", **names)
+            self.log.error(
+                "The node stops, and a new token of account {account} could not be stored", account=account
+            )
             raise
-        except DATABASE_ERRORS as error:  # its text would quote the row
-            self.log.error("PostgreSQL refuses a new token ({code})", code=sqlstate(error))
-            raise await self._failed(names, failures, "the database refuses the new token") from None
-        self._telling.tell(TokenRefreshed(names["account"], "refreshed"))
+        except PairRefused as refusal:
+            self.log.error("PostgreSQL refuses a new token ({code})", code=refusal)
+            raise await self._failed(refresh, failures, "the database refuses the new token") from None
+        self._telling.tell(TokenRefreshed(account, "refreshed"))
         if not rows:  # renewed by hand meanwhile, or stored by the attempt that looked lost
-            credential = await self._credential(names["account"])
-            return Granted(self.reveal(credential.access_token), credential.expires_at)
+            return self._granted(await self._stored(account))
         return Granted(pair.access_token, rows[0][0])
-
-    async def _store(self, statement: str, parameters: Mapping[str, Any]) -> list[Row]:
-        """Run *statement*, however long the database is away. Raises what PostgreSQL says of the data."""
-        while True:
-            try:
-                return await self._database.query(sql(statement), parameters)
-            except DATABASE_ERRORS as error:
-                if remedy(error) is Remedy.REFUSE:
-                    raise
-                # Its text may quote the row.
-                self.log.emit(
-                    level(error, LogLevel.error),
-                    "What a refresh brought can't be stored yet: {error}",
-                    error=type(error).__name__,
-                )
-                await deferLater(self._reactor, STORE_AGAIN)

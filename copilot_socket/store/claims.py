@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from copilot_socket.core.reports import job_of
 from copilot_socket.store.database import Database
 from copilot_socket.store.sql import sql
 from copilot_socket.store.turns import Claimed
@@ -26,12 +25,6 @@ class Claims:
         """Those of *keys* that asked last at another node."""
         rows = await self._database.query(sql("not_ours"), {"key": list(keys), "node": self._node})
         return {row[0] for row in rows}
-
-    async def handed_token(self, assignments: Sequence[str]) -> list[str]:
-        """Note that the crawlers of *assignments* were given their account's present token; those that still live."""
-        jobs = [job_of(assignment) for assignment in assignments]
-        rows = await self._database.query(sql("handed_token"), {"job": jobs})
-        return [row[0] for row in rows if row[0] in assignments]
 
     async def lanes(self, after: tuple[str, str] = ("", "")) -> list[tuple[str, str, int]]:
         """Account, command and the account's weight of the next ``LANES`` lanes that have work."""

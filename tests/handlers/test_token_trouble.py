@@ -10,6 +10,7 @@ from copilot_socket.handlers import posting
 from copilot_socket.handlers import tokens as tokens_module
 from copilot_socket.handlers.tokens import Unavailable
 from copilot_socket.node import Node
+from copilot_socket.store import credentials
 from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.sql import sql
 from tests.handlers.token_account import TokenTestCase
@@ -50,7 +51,7 @@ class TroubleTests(TokenTestCase):
 
     async def test_the_claim_outlives_the_answer(self) -> None:
         """A claim on a refresh holds for longer than the slowest answer takes that is still stored."""
-        self.assertGreater(tokens_module.CLAIM, posting.TIME_LIMIT + 30)
+        self.assertGreater(credentials.LEASE, posting.TIME_LIMIT + 30)
 
     async def test_under_fifteen_seconds(self) -> None:
         """The longest wait is under the fifteen seconds after which a plain crawler gives up."""
@@ -149,7 +150,7 @@ class TroubleTests(TokenTestCase):
 
     async def test_the_database_goes_away(self) -> None:
         """A pair that came while the database was away is stored when that is back."""
-        self.patch(tokens_module, "STORE_AGAIN", 0.05)
+        self.patch(credentials, "STORE_AGAIN", 0.05)
         node = await self.node()
         crawler, job = await self.at_work()
         query, failing = node.database.query, ["store_refreshed", "store_refreshed"]

@@ -15,7 +15,6 @@ from copilot_socket.core.vault import VaultError
 from copilot_socket.handlers.crawlers import Crawler, Held
 from copilot_socket.handlers.dispatch.requests import PendingRequest, Requests
 from copilot_socket.handlers.tokens import Refused, Tokens, Unavailable
-from copilot_socket.store.claims import Claims
 from copilot_socket.store.faults import DATABASE_ERRORS
 from copilot_socket.store.outage import level
 from copilot_socket.store.transitions import Transitions, by_assignment
@@ -33,7 +32,6 @@ class Delivery:
 
     def __init__(
         self,
-        claims: Claims,
         tokens: Tokens,
         transitions: Transitions,
         requests: Requests,
@@ -41,7 +39,6 @@ class Delivery:
         telling: Telling,
         wake: Callable[[], None],
     ) -> None:
-        self._claims = claims
         self._tokens = tokens
         self._transitions = transitions
         self._requests = requests
@@ -95,7 +92,7 @@ class Delivery:
         crawler = request.crawler
         try:
             token = await self._tokens.fresh(job.account)
-            live = await self._claims.handed_token([job.assignment])
+            live = await self._tokens.handed(job.assignment)
         except Refused as refusal:
             self._forget([job], crawler)
             await self._return([job], Event.NO_CREDENTIAL, str(refusal))

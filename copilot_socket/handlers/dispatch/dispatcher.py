@@ -49,10 +49,11 @@ class Dispatcher:
         self._registry = registry
         self._writer = writer
         self._claims = claims
+        self._tokens = tokens
         self._reactor = reactor
         self._requests = Requests()
         self._scheduler = Scheduler()
-        self._delivery = Delivery(claims, tokens, transitions, self._requests, reactor, telling, writer.wake)
+        self._delivery = Delivery(tokens, transitions, self._requests, reactor, telling, writer.wake)
         self.planner = Planner(registry, self._requests, self._scheduler, self._delivery, writer, reactor)
         self._delivery.on_unavailable = self.planner.park
         writer.claimant = self.planner
@@ -94,7 +95,7 @@ class Dispatcher:
         if not any(_missed(held, link) for held in crawler.held.values()):
             return False
         jobs = await self._claims.unreported([crawler.key])
-        live = await self._claims.handed_token([job.assignment for job in jobs])
+        live = await self._tokens.handed(*(job.assignment for job in jobs))
         missed = [
             job
             for job in jobs

@@ -1,14 +1,14 @@
 -- Tokens of accounts, and the refresh of one at a time.
 
--- name: account_of_assignment
--- For a token request: the live assignment, who holds it, the token that it was given, and its account.
+-- name: holding
+-- For a token request: who holds the live assignment, the token that it was given, and its account.
 SELECT a.crawler_key, c.lease_expires_at > now(), a.token_generation, a.account_id
 FROM job_assignments a LEFT JOIN crawlers c ON c.key = a.crawler_key
 WHERE a.web_app_job_id = %(job)s AND a.crawler_job_id = %(assignment)s AND a.completed_at IS NULL
 
 -- name: begin_refresh
--- Single flight across nodes: whoever gets a row does the refresh.
-UPDATE accounts SET refresh_node = %(node)s, refresh_until = now() + %(claim)s * interval '1 second'
+-- Single flight across nodes: the node that gets a row does the refresh.
+UPDATE accounts SET refresh_node = %(node)s, refresh_until = now() + %(lease)s * interval '1 second'
 WHERE id = %(account)s AND token_generation = %(generation)s AND (refresh_until IS NULL OR refresh_until <= now())
   AND credential_status = 'valid' AND (refresh_after IS NULL OR refresh_after <= now())
 RETURNING gitlab_url, refresh_token
@@ -22,7 +22,7 @@ SELECT token_generation, access_token, extract(epoch FROM token_expires_at)::flo
 FROM accounts WHERE id = %(account)s
 
 -- name: store_refreshed
--- Not bound to the claim on the refresh: a pair that GitLab gave out late is still the only one that works.
+-- Not bound to the lease on the refresh: a pair that GitLab gave out late is still the only one that works.
 UPDATE accounts SET access_token = %(access)s, refresh_token = coalesce(%(refresh)s, refresh_token),
   token_expires_at = CASE WHEN %(lifetime)s IS NULL THEN NULL ELSE now() + %(lifetime)s * interval '1 second' END,
   token_generation = least(token_generation + 1, 1000000000), credential_status = 'valid', credential_error = NULL,
@@ -48,3 +48,9 @@ WHERE id = %(account)s AND refresh_node = %(node)s AND token_generation = %(gene
 -- This crawler was refused a new token: its failure, or its silence, will be no fault of the job.
 UPDATE job_assignments SET credential_refused_at = now()
 WHERE web_app_job_id = %(job)s AND crawler_job_id = %(assignment)s AND completed_at IS NULL
+
+-- name: handed_token
+-- Crawlers were given their accounts' present tokens; which of the assignments still live.
+UPDATE job_assignments a SET token_generation = t.token_generation, credential_refused_at = NULL
+FROM accounts t WHERE t.id = a.account_id AND a.web_app_job_id = ANY (%(job)s) AND a.completed_at IS NULL
+RETURNING a.crawler_job_id

@@ -10,12 +10,6 @@ LEFT JOIN areas r ON r.gitlab_origin = t.gitlab_origin AND r.full_path = j.full_
 WHERE a.crawler_key = ANY (%(key)s) AND a.completed_at IS NULL AND a.reported_at IS NULL
 ORDER BY a.web_app_job_id
 
--- name: handed_token
--- Crawlers were given their accounts' present tokens; which of the assignments still live.
-UPDATE job_assignments a SET token_generation = t.token_generation, credential_refused_at = NULL
-FROM accounts t WHERE t.id = a.account_id AND a.web_app_job_id = ANY (%(job)s) AND a.completed_at IS NULL
-RETURNING a.crawler_job_id
-
 -- name: lanes
 -- Lanes that have work, after the one given, each found by one look into their index.
 WITH RECURSIVE lane AS (
