@@ -7,14 +7,13 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from copilot_socket import telling
 from copilot_socket.core.errors import ErrorCode
-from copilot_socket.core.jobs import Loss, Outcome, Status
+from copilot_socket.core.jobs import Loss, Outcome
+from copilot_socket.store.counts import count_accounts, count_jobs
 from copilot_socket.store.database import Database
-from copilot_socket.store.sql import ROUTES, sql
 from copilot_socket.tallies import Durations, Tally
 
 _FAST = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _DISPATCH = (*_FAST, 30, 60, 300, 1800)
-_CREDENTIALS = ("valid", "expired")
 _COMING = ("came", "left", "fell silent")
 SHARE, LONGEST = 50, 300.0
 """Reading the database's side takes one part in so many of the time, unless it is so many seconds ago."""
@@ -80,17 +79,13 @@ class Metrics:
 
     async def refresh(self, database: Database) -> None:
         """Read the gauges that the database holds."""
-        rows = await database.query(sql("count_jobs"))
-        counts: dict[str, int] = {status: count for status, count in rows}  # noqa: C416 - typed
-        for status in Status:
-            self._jobs.labels(status).set(counts.get(status, 0))
-        [(oldest,)] = await database.query(sql("queue_age"))
-        self._oldest.set(oldest)
-        [(unroutable,)] = await database.query(sql("unroutable"), ROUTES)
-        self._unroutable.set(unroutable)
-        accounts: dict[str, int] = dict(await database.query(sql("count_accounts")))
-        for credential in _CREDENTIALS:
-            self._accounts.labels(credential).set(accounts.get(credential, 0))
+        jobs = await count_jobs(database)
+        for status, count in jobs.by_status.items():
+            self._jobs.labels(status).set(count)
+        self._oldest.set(jobs.oldest)
+        self._unroutable.set(jobs.unroutable)
+        for state, count in (await count_accounts(database)).items():
+            self._accounts.labels(state).set(count)
         self._read_at.set_to_current_time()
 
     def _job(self, news: telling.JobChanged) -> None:

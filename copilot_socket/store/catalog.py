@@ -13,9 +13,8 @@ import orjson
 from twisted.internet.defer import DeferredSemaphore
 
 from copilot_socket.core import cursor
-from copilot_socket.core.jobs import Status
+from copilot_socket.store.counts import count_jobs
 from copilot_socket.store.database import Database
-from copilot_socket.store.sql import ROUTES, sql
 
 Record = dict[str, Any]
 LARGE_PAGE = 100
@@ -229,18 +228,16 @@ class Catalog:
     async def stats(self) -> Record:
         """How many jobs stand in each state, how the queue is, how many crawlers there are."""
         query = self._database.query
-        counted: dict[str, int] = dict(await query(sql("count_jobs")))
+        jobs = await count_jobs(self._database)
         [(ready, scheduled)] = await query(_QUEUE_COUNTS)
-        [(oldest,)] = await query(sql("queue_age"))
-        [(unroutable,)] = await query(sql("unroutable"), ROUTES)
         [(connected, plain, known, held)] = await query(_CRAWLER_COUNTS)
         return {
-            "jobs": {str(status): counted.get(str(status), 0) for status in Status},
+            "jobs": {str(status): count for status, count in jobs.by_status.items()},
             "queue": {
                 "ready": ready,
                 "scheduled": scheduled,
-                "oldest_seconds": max(oldest, 0.0),
-                "unroutable": unroutable,
+                "oldest_seconds": jobs.oldest,
+                "unroutable": jobs.unroutable,
             },
             "crawlers": {"connected": connected, "plain": plain, "known": known, "assignments": held},
         }
