@@ -1,11 +1,11 @@
-"""Every metric, on a registry that is passed in, fed by what is told (:mod:`copilot_socket.telling`)."""
+"""Every metric, on a registry that is passed in, fed by state events (:mod:`copilot_socket.event_bus`)."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from copilot_socket import telling
+from copilot_socket import event_bus
 from copilot_socket.core.errors import ErrorCode
 from copilot_socket.core.jobs import Loss, Outcome
 from copilot_socket.store.counts import count_accounts, count_jobs
@@ -56,17 +56,17 @@ class Metrics:
             "When the counts of jobs and accounts were last read from the database",
             registry=registry,
         )
-        self.listeners: Mapping[type[telling.News], Callable[[Any], None]] = {
-            telling.JobChanged: self._job,
-            telling.JobsReported: self._reported,
-            telling.JobSent: self._sent,
-            telling.ConnectionChanged: self._connection,
-            telling.CrawlerChanged: self._crawler,
-            telling.MessagesHandled: self._message,
-            telling.ErrorsSent: self._error,
-            telling.TokenRefreshed: self._token,
+        self.subscriptions: Mapping[type[event_bus.StateEvent], Callable[[Any], None]] = {
+            event_bus.JobChanged: self._job,
+            event_bus.JobsReported: self._reported,
+            event_bus.JobSent: self._sent,
+            event_bus.ConnectionChanged: self._connection,
+            event_bus.CrawlerChanged: self._crawler,
+            event_bus.MessagesHandled: self._message,
+            event_bus.ErrorsSent: self._error,
+            event_bus.TokenRefreshed: self._token,
         }
-        """Who counts which kind of news."""
+        """Who counts which state events."""
         self._not_before = float("-inf")
 
     async def refresh_in_time(self, database: Database) -> None:
@@ -88,40 +88,40 @@ class Metrics:
             self._accounts.labels(state).set(count)
         self._read_at.set_to_current_time()
 
-    def _job(self, news: telling.JobChanged) -> None:
-        self._changes.add(news.status, news.event)
-        if news.outcome is not None:
-            self._tries.add(news.outcome)
-            if news.outcome == Outcome.RELEASED and news.reason is not None:
-                self._releases.add(news.reason)
+    def _job(self, change: event_bus.JobChanged) -> None:
+        self._changes.add(change.status, change.event)
+        if change.outcome is not None:
+            self._tries.add(change.outcome)
+            if change.outcome == Outcome.RELEASED and change.reason is not None:
+                self._releases.add(change.reason)
 
-    def _reported(self, news: telling.JobsReported) -> None:
-        count = len(news.tries)
-        self._changes.add(news.status, news.event, count=count)
-        if news.outcome is not None:
-            self._tries.add(news.outcome, count=count)
+    def _reported(self, change: event_bus.JobsReported) -> None:
+        count = len(change.tries)
+        self._changes.add(change.status, change.event, count=count)
+        if change.outcome is not None:
+            self._tries.add(change.outcome, count=count)
 
-    def _sent(self, news: telling.JobSent) -> None:
-        if news.waited is not None:
-            self._dispatch.add(news.waited)
+    def _sent(self, change: event_bus.JobSent) -> None:
+        if change.waited is not None:
+            self._dispatch.add(change.waited)
 
-    def _connection(self, news: telling.ConnectionChanged) -> None:
-        if news.event == "opened":
+    def _connection(self, change: event_bus.ConnectionChanged) -> None:
+        if change.event == "opened":
             self._connections.add()
 
-    def _crawler(self, news: telling.CrawlerChanged) -> None:
-        self._crawlers.add(news.event)
+    def _crawler(self, change: event_bus.CrawlerChanged) -> None:
+        self._crawlers.add(change.event)
 
-    def _message(self, news: telling.MessagesHandled) -> None:
-        count = news.count
-        self._messages.add(news.type, news.outcome, count=count)
-        for seconds, times in news.seconds:
-            self._seconds.add(seconds, news.type, times=times)
-        if news.outcome != "ok":
-            self._errors.add(news.outcome, count=count)
+    def _message(self, change: event_bus.MessagesHandled) -> None:
+        count = change.count
+        self._messages.add(change.type, change.outcome, count=count)
+        for seconds, times in change.seconds:
+            self._seconds.add(seconds, change.type, times=times)
+        if change.outcome != "ok":
+            self._errors.add(change.outcome, count=count)
 
-    def _error(self, news: telling.ErrorsSent) -> None:
-        self._errors.add(news.code, count=news.count)
+    def _error(self, change: event_bus.ErrorsSent) -> None:
+        self._errors.add(change.code, count=change.count)
 
-    def _token(self, news: telling.TokenRefreshed) -> None:
-        self._tokens.add(news.outcome)
+    def _token(self, change: event_bus.TokenRefreshed) -> None:
+        self._tokens.add(change.outcome)

@@ -19,6 +19,7 @@ from copilot_socket.core.replies import Shutdown
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.vault import Vault
 from copilot_socket.descriptors import Shares
+from copilot_socket.event_bus import EventBus
 from copilot_socket.handlers.connections import Connections
 from copilot_socket.handlers.crawlers import Registry
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
@@ -30,7 +31,7 @@ from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.site import Parts, make_site
 from copilot_socket.http.slices import Slices
-from copilot_socket.logs import Levels, NewsLog
+from copilot_socket.logs import EventLog, Levels
 from copilot_socket.metrics import Metrics
 from copilot_socket.periodic import Workers, periodic_tasks, silence_interval
 from copilot_socket.ports import Ports
@@ -53,7 +54,6 @@ from copilot_socket.store.probe import Probe
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.writer import Writer
-from copilot_socket.telling import Telling
 from copilot_socket.timers import Timers
 from copilot_socket.wire.factory import CrawlerFactory
 from copilot_socket.wire.validators import Decoder
@@ -92,31 +92,29 @@ class Node(Service):
 
     def _build(self) -> None:
         config, reactor = self.config, self._reactor
-        self.telling = Telling()
+        self.bus = EventBus()
         policy = RetryPolicy(base=config.retry_delay)
         limits = Limits(config.query_timeout, config.transaction_timeout)
         self.outages = Outages(reactor)
         self.database = Database(self.dsn, reactor, limits, config.database_pool)
-        self.transitions = Transitions(self.database, policy, self.telling)
+        self.transitions = Transitions(self.database, policy, self.bus)
         settings = Settings(self.id, config.lease, config.retry_attempts, config.max_job_age)
         self._write_connection = self.database.dedicated(settings=HOT)
-        batches = Batches(self._write_connection, settings, self.transitions, self.telling)
+        batches = Batches(self._write_connection, settings, self.transitions, self.bus)
         self._discovery_connection = self.database.dedicated(settings=HOT)
-        discoveries = Discoveries(self._discovery_connection, settings, self.telling)
-        self.writer = Writer(batches, discoveries, reactor, self.telling)
+        discoveries = Discoveries(self._discovery_connection, settings, self.bus)
+        self.writer = Writer(batches, discoveries, reactor, self.bus)
         claims = Claims(self.database, self.id)
         vault = Vault(config.secret_keys)
         self._probe = Probe(self.dsn, vault, self.outages, reactor, limits)
         credentials = Credentials(self.database, vault, self.id)
         grant = GitLabGrant(reactor, OAuthClients(self.database, vault, _configured_clients(config)))
-        self._tokens = tokens = Tokens(credentials, grant, reactor, self.telling)
+        self._tokens = tokens = Tokens(credentials, grant, reactor, self.bus)
         self.registry = Registry()
-        self.dispatcher = Dispatcher(
-            self.registry, self.writer, claims, tokens, self.transitions, reactor, self.telling
-        )
+        self.dispatcher = Dispatcher(self.registry, self.writer, claims, tokens, self.transitions, reactor, self.bus)
         self._due = DueJobs(claims, reactor, self.dispatcher.work_came)
         self.transitions.on_delay = self._due.expect
-        self.telling.listen_by_kind(self.dispatcher.listeners)
+        self.bus.subscribe_by_type(self.dispatcher.subscriptions)
         self._leases = Leases(
             self.database,
             self.transitions,
@@ -132,7 +130,7 @@ class Node(Service):
             self._leases,
             self.reading_clock,
             reactor,
-            self.telling,
+            self.bus,
             heartbeat_timeout=config.heartbeat_timeout,
             connection_timeout=config.connection_timeout,
             reveal=tokens.reveal_or_nothing,
@@ -154,14 +152,14 @@ class Node(Service):
             config.plain_jobs,
             config.max_jobs_limit,
         )
-        messages = Messages(self.writer, self.dispatcher, self.presence, tokens, self._reactor, self.telling, terms)
+        messages = Messages(self.writer, self.dispatcher, self.presence, tokens, self._reactor, self.bus, terms)
         self.factory = CrawlerFactory(
             Decoder(config.max_message_size),
             messages,
             Connections(self.presence, self.dispatcher, terms),
             self._reactor,
             self.reading_clock,
-            self.telling,
+            self.bus,
             max_connections=self.shares.crawlers,
             max_refused=self.shares.refused,
             max_message_size=config.max_message_size,
@@ -174,16 +172,16 @@ class Node(Service):
         self.status = NodeStatus(self, self._probe, reactor)
         self.metrics = Metrics(CollectorRegistry())
         gauges.show(self.status, self.metrics.registry)
-        self.telling.listen_by_kind(self.metrics.listeners)
+        self.bus.subscribe_by_type(self.metrics.subscriptions)
         levels = Levels(config.log_level, config.debug)
-        self._news_log = NewsLog(levels, self.registry.name_of, reactor)
-        self.telling.listen_by_kind(self._news_log.listeners)
-        self.feed = Feed(self.telling, reactor, self.id, self.registry.name_of)
+        self._event_log = EventLog(levels, self.registry.name_of, reactor)
+        self.bus.subscribe_by_type(self._event_log.subscriptions)
+        self.feed = Feed(self.bus, reactor, self.id, self.registry.name_of)
         self.feed.max_streams = min(self.feed.max_streams, self.shares.http // 2)  # others want to ask, too
         slices = Slices(reactor)
         self.site = make_site(
             Parts(
-                submission=Submission(self.database, config.retry_attempts, self.telling, slices.next),
+                submission=Submission(self.database, config.retry_attempts, self.bus, slices.next),
                 catalog=Catalog(self.database),
                 accounts=Accounts(self.database, vault, self.transitions),
                 transitions=self.transitions,
@@ -299,7 +297,7 @@ class Node(Service):
             self._discovery_connection.close,
             self._probe.close,
             self.database.close,
-            self._news_log.stop,
+            self._event_log.stop,
         )
         await take_all(steps)
         self.log.info("Stopped")

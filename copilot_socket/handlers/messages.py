@@ -18,6 +18,7 @@ from copilot_socket.core.messages import Hello, JobRequest, Message
 from copilot_socket.core.pending import NotYet, PendingReply
 from copilot_socket.core.replies import Reply, TokenRefreshResponse, Welcome
 from copilot_socket.core.reports import Body
+from copilot_socket.event_bus import EventBus, HeartbeatHeard
 from copilot_socket.handlers import reading
 from copilot_socket.handlers.crawlers import Crawler, Link, name_of
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
@@ -26,7 +27,6 @@ from copilot_socket.handlers.reports import Reports, ack
 from copilot_socket.handlers.tokens import ASSUMED_LIFETIME, Granted, Refused, Tokens, Unavailable
 from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.writer import Writer
-from copilot_socket.telling import HeartbeatHeard, Telling
 
 PROTOCOL_VERSION = "1"
 CAPABILITIES = frozenset({"ack", "commands"})
@@ -66,7 +66,7 @@ class Messages:
         presence: PresenceKeeper,
         tokens: Tokens,
         reactor: IReactorTime,
-        telling: Telling,
+        bus: EventBus,
         terms: Terms,
     ) -> None:
         self._reports = Reports(writer, dispatcher)
@@ -74,8 +74,8 @@ class Messages:
         self._presence = presence
         self._tokens = tokens
         self._reactor = reactor
-        self._telling = telling
-        self._heartbeats_wanted = telling.audience(HeartbeatHeard)
+        self._bus = bus
+        self._heartbeats_wanted = bus.subscribers(HeartbeatHeard)
         self.terms = terms
         self._table: dict[str, Callable[[Link, Message], Any]] = {
             "hello": self._hello,
@@ -146,7 +146,7 @@ class Messages:
         crawler.hear_heartbeat(message)
         if self._heartbeats_wanted and (activity := crawler.activity) is not None:
             details = orjson.loads(activity.details)
-            self._telling.tell(HeartbeatHeard(link.id, crawler.crawler_id, activity.system_status, details))
+            self._bus.publish(HeartbeatHeard(link.id, crawler.crawler_id, activity.system_status, details))
         return ack(link, message)
 
     # -- work

@@ -13,13 +13,13 @@ from twisted.python.failure import Failure
 
 from copilot_socket.core.jobs import Loss
 from copilot_socket.core.reading_clock import ReadingClock
+from copilot_socket.event_bus import ConnectionChanged, CrawlerChanged, EventBus
 from copilot_socket.handlers.crawlers import Crawler, Held, Link, Registry
 from copilot_socket.store.faults import DATABASE_ERRORS, DatabaseAway
 from copilot_socket.store.leases import ConnectionState, Leases
 from copilot_socket.store.operations import ConnectionSeen, Presence
 from copilot_socket.store.outage import is_outage
 from copilot_socket.store.writer import Writer
-from copilot_socket.telling import ConnectionChanged, CrawlerChanged, Telling
 
 MARGIN = 0.002
 DRIFT = 0.0005
@@ -45,7 +45,7 @@ class PresenceKeeper:
         leases: Leases,
         reading_clock: ReadingClock,
         reactor: IReactorTime,
-        telling: Telling,
+        bus: EventBus,
         *,
         heartbeat_timeout: float,
         connection_timeout: float,
@@ -57,7 +57,7 @@ class PresenceKeeper:
         self._leases = leases
         self._reading_clock = reading_clock
         self._reactor = reactor
-        self._telling = telling
+        self._bus = bus
         self._heartbeat_timeout = heartbeat_timeout
         self._connection_timeout = connection_timeout
         self._reveal = reveal
@@ -77,7 +77,7 @@ class PresenceKeeper:
         if len(crawler.links) == 1:
             crawler.last_seen = self._reading_clock.now
         self._note(link, active=True)
-        self._telling.tell(ConnectionChanged(link.id, crawler.crawler_id, "opened"))
+        self._bus.publish(ConnectionChanged(link.id, crawler.crawler_id, "opened"))
 
     def closed(self, link: Link, reason: str) -> None:
         """The connection is over; a crawler without another one has a grace to come back."""
@@ -85,7 +85,7 @@ class PresenceKeeper:
         if self._stopping:
             return
         self._note(link, active=False)
-        self._telling.tell(ConnectionChanged(link.id, crawler.crawler_id, "closed", reason))
+        self._bus.publish(ConnectionChanged(link.id, crawler.crawler_id, "closed", reason))
         if not any(other.spoken for other in crawler.links) and crawler.present:
             self._gone(crawler, "left")
 
@@ -94,7 +94,7 @@ class PresenceKeeper:
         self._registry.leave(link)
         crawler = self._registry.join(link, crawler)
         self._note(link, active=True)
-        self._telling.tell(ConnectionChanged(link.id, crawler.crawler_id, "identified"))
+        self._bus.publish(ConnectionChanged(link.id, crawler.crawler_id, "identified"))
         return crawler
 
     # -- crawlers
@@ -105,7 +105,7 @@ class PresenceKeeper:
         crawler.silent_since = None
         if not crawler.present:
             crawler.present = True
-            self._telling.tell(CrawlerChanged(crawler.crawler_id, "came"))
+            self._bus.publish(CrawlerChanged(crawler.crawler_id, "came"))
             self.background(self.arrive(crawler))
 
     def lives(self, crawler: Crawler) -> None:
@@ -176,7 +176,7 @@ class PresenceKeeper:
 
     def _gone(self, crawler: Crawler, how: str) -> None:
         crawler.present = False
-        self._telling.tell(CrawlerChanged(crawler.crawler_id, how))
+        self._bus.publish(CrawlerChanged(crawler.crawler_id, how))
         self.background(self._depart(crawler))
 
     async def _depart(self, crawler: Crawler) -> None:

@@ -19,11 +19,11 @@ from twisted.python.failure import Failure
 
 from copilot_socket.core.retry import full_jitter
 from copilot_socket.core.vault import VaultError
+from copilot_socket.event_bus import EventBus, TokenRefreshed
 from copilot_socket.handlers.oauth import Grant, Pair, Refused, Unavailable
 from copilot_socket.store.credentials import LEASE, MIN_LIFETIME, Credentials, PairRefused, Refresh, StoredToken
 from copilot_socket.store.faults import DATABASE_ERRORS, DatabaseAway
 from copilot_socket.store.turns import Claimed
-from copilot_socket.telling import Telling, TokenRefreshed
 
 __all__ = ["Granted", "Refused", "Tokens", "Unavailable"]
 
@@ -68,13 +68,13 @@ class Tokens:
         credentials: Credentials,
         grant: Grant,
         reactor: IReactorTime,
-        telling: Telling,
+        bus: EventBus,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._credentials = credentials
         self._grant = grant
         self._reactor = reactor
-        self._telling = telling
+        self._bus = bus
         self._jitter = jitter
         self._waiting: dict[_Flight, list[Deferred[Granted]]] = {}
         self._under_way: set[Deferred[None]] = set()
@@ -230,7 +230,7 @@ class Tokens:
         except Refused as refusal:
             self.log.warn("No new token for account {account}: {why}", account=account, why=refusal)
             await self._credentials.refuse(refresh, str(refusal))
-            self._telling.tell(TokenRefreshed(account, "refused"))
+            self._bus.publish(TokenRefreshed(account, "refused"))
             raise
         except Exception as error:
             if not isinstance(error, Unavailable | VaultError | DatabaseAway):
@@ -247,7 +247,7 @@ class Tokens:
         wait = full_jitter(failures, BACK_OFF, LONGEST_BACK_OFF, self._jitter())
         wait = max(wait, min(retry_after or 0.0, LONGEST_WAIT))
         await self._credentials.put_off(refresh, why, wait)
-        self._telling.tell(TokenRefreshed(refresh.account, "failed"))
+        self._bus.publish(TokenRefreshed(refresh.account, "failed"))
         return Unavailable(why, wait)
 
     async def _keep(self, refresh: Refresh, pair: Pair, failures: int) -> Granted:
@@ -263,7 +263,7 @@ class Tokens:
         except PairRefused as refusal:
             self.log.error("PostgreSQL refuses a new token ({code})", code=refusal)
             raise await self._failed(refresh, failures, "the database refuses the new token") from None
-        self._telling.tell(TokenRefreshed(account, "refreshed"))
+        self._bus.publish(TokenRefreshed(account, "refreshed"))
         if not rows:  # renewed by hand meanwhile, or stored by the attempt that looked lost
             return self._granted(await self._stored(account))
         return Granted(pair.access_token, rows[0][0])

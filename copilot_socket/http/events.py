@@ -1,4 +1,4 @@
-"""News as events for event streams: their names, their data, and each stream's filters."""
+"""StateEvent as events for event streams: their names, their data, and each stream's filters."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,18 +6,18 @@ from typing import Any
 import attrs
 import orjson
 
-from copilot_socket import telling
+from copilot_socket import event_bus
 from copilot_socket.core.jobs import Event as JobEvent
 from copilot_socket.core.jobs import Status
-from copilot_socket.telling import News
+from copilot_socket.event_bus import StateEvent
 
-_CHANGES = (telling.JobChanged, telling.JobsReported)
-KINDS: Mapping[str, frozenset[type[News]]] = {
-    "connection": frozenset({telling.ConnectionChanged, telling.CrawlerChanged}),
-    "heartbeat": frozenset({telling.HeartbeatHeard}),
-    "job": frozenset({telling.JobCreated, telling.JobSent, *_CHANGES, telling.JobProgressed}),
+_CHANGES = (event_bus.JobChanged, event_bus.JobsReported)
+KINDS: Mapping[str, frozenset[type[StateEvent]]] = {
+    "connection": frozenset({event_bus.ConnectionChanged, event_bus.CrawlerChanged}),
+    "heartbeat": frozenset({event_bus.HeartbeatHeard}),
+    "job": frozenset({event_bus.JobCreated, event_bus.JobSent, *_CHANGES, event_bus.JobProgressed}),
 }
-"""The news behind each type of event."""
+"""The state events behind each type of event."""
 
 Data = dict[str, Any]
 
@@ -46,12 +46,12 @@ class Wanted:
     statuses: frozenset[str] | None = None
 
     @property
-    def kinds(self) -> frozenset[type[News]]:
-        """The news that may bring such events."""
+    def kinds(self) -> frozenset[type[StateEvent]]:
+        """The state events that may bring such events."""
         of_jobs = (self.job_id, self.account_id, self.statuses) != (None, None, None)
         types = self.types & {"job"} if of_jobs else self.types
-        kinds: frozenset[type[News]] = frozenset().union(*(KINDS[name] for name in types))
-        return kinds if self.statuses is None else kinds - {telling.JobProgressed}
+        kinds: frozenset[type[StateEvent]] = frozenset().union(*(KINDS[name] for name in types))
+        return kinds if self.statuses is None else kinds - {event_bus.JobProgressed}
 
     def takes(self, event: Event) -> bool:
         """Whether *event* is one of them."""
@@ -66,44 +66,44 @@ class Wanted:
 
 
 class Renderer:
-    """Makes events of news. *name_of* gives the ``crawler_id`` of the identity that leases name."""
+    """Makes events of state events. *name_of* gives the ``crawler_id`` of the identity that leases name."""
 
     def __init__(self, name_of: Callable[[str], str]) -> None:
         self._name_of = name_of
-        self._rendering: Mapping[type[News], Callable[[Any], Event]] = {
-            telling.JobCreated: _created,
-            telling.JobSent: _sent,
-            telling.JobChanged: self._changed,
-            telling.JobProgressed: self._progressed,
-            telling.ConnectionChanged: _connection,
-            telling.CrawlerChanged: _crawler,
-            telling.HeartbeatHeard: _heartbeat,
+        self._rendering: Mapping[type[StateEvent], Callable[[Any], Event]] = {
+            event_bus.JobCreated: _created,
+            event_bus.JobSent: _sent,
+            event_bus.JobChanged: self._changed,
+            event_bus.JobProgressed: self._progressed,
+            event_bus.ConnectionChanged: _connection,
+            event_bus.CrawlerChanged: _crawler,
+            event_bus.HeartbeatHeard: _heartbeat,
         }
 
-    def __call__(self, news: News) -> list[Event]:
-        """The events that *news* of one of the :data:`KINDS` are."""
-        return [self._rendering[type(each)](each) for each in telling.one_by_one(news)]
+    def __call__(self, change: StateEvent) -> list[Event]:
+        """What is sent for *change*, which is of one of the :data:`KINDS`."""
+        return [self._rendering[type(each)](each) for each in event_bus.one_by_one(change)]
 
-    def _changed(self, news: telling.JobChanged) -> Event:
+    def _changed(self, change: event_bus.JobChanged) -> Event:
         return _job(
-            news.job_id,
-            event=str(news.event),
-            status=str(news.status),
-            crawler_job_id=news.assignment,
-            crawler_id=None if news.crawler is None else self._name_of(news.crawler),
-            account_id=news.account,
-            outcome=None if news.outcome is None else str(news.outcome),
-            reason=news.reason,
+            change.job_id,
+            event=str(change.event),
+            status=str(change.status),
+            crawler_job_id=change.assignment,
+            crawler_id=None if change.crawler is None else self._name_of(change.crawler),
+            account_id=change.account,
+            outcome=None if change.outcome is None else str(change.outcome),
+            reason=change.reason,
         )
 
-    def _progressed(self, news: telling.JobProgressed) -> Event:
+    def _progressed(self, change: event_bus.JobProgressed) -> Event:
         return _job(
-            news.job_id,
+            change.job_id,
             event=str(JobEvent.PROGRESSED),
-            crawler_job_id=news.assignment,
-            crawler_id=self._name_of(news.crawler),
-            account_id=news.account,
-            progress=news.progress,
+            crawler_job_id=change.assignment,
+            crawler_id=self._name_of(change.crawler),
+            account_id=change.account,
+            progress=change.progress,
         )
 
 
@@ -111,43 +111,47 @@ def _job(job_id: str, **fields: Any) -> Event:
     return Event("job", {"id": job_id, **_given(fields)})
 
 
-def _created(news: telling.JobCreated) -> Event:
+def _created(change: event_bus.JobCreated) -> Event:
     return _job(
-        news.job_id,
+        change.job_id,
         event="created",
         status=str(Status.QUEUED),
-        account_id=news.account,
-        command=news.command,
-        full_path=news.full_path,
+        account_id=change.account,
+        command=change.command,
+        full_path=change.full_path,
     )
 
 
-def _sent(news: telling.JobSent) -> Event:
+def _sent(change: event_bus.JobSent) -> Event:
     return _job(
-        news.job_id,
+        change.job_id,
         event="sent",
         status=str(Status.ASSIGNED),
-        crawler_job_id=news.assignment,
-        crawler_id=news.crawler,
-        account_id=news.account,
-        command=news.command,
-        full_path=news.full_path,
+        crawler_job_id=change.assignment,
+        crawler_id=change.crawler,
+        account_id=change.account,
+        command=change.command,
+        full_path=change.full_path,
     )
 
 
-def _connection(news: telling.ConnectionChanged) -> Event:
-    active = news.event != "closed"
-    fields = {"crawler_id": news.crawler, "event": news.event, "is_active": active, "reason": news.reason}
-    return Event("connection", {"id": news.connection, **_given(fields)})
+def _connection(change: event_bus.ConnectionChanged) -> Event:
+    active = change.event != "closed"
+    fields = {"crawler_id": change.crawler, "event": change.event, "is_active": active, "reason": change.reason}
+    return Event("connection", {"id": change.connection, **_given(fields)})
 
 
-def _crawler(news: telling.CrawlerChanged) -> Event:
-    return Event("connection", {"crawler_id": news.crawler, "event": news.event})
+def _crawler(change: event_bus.CrawlerChanged) -> Event:
+    return Event("connection", {"crawler_id": change.crawler, "event": change.event})
 
 
-def _heartbeat(news: telling.HeartbeatHeard) -> Event:
-    fields = {"crawler_id": news.crawler, "system_status": news.system_status, "metadata": _given(news.activity)}
-    return Event("heartbeat", {"id": news.connection, **_given(fields)})
+def _heartbeat(change: event_bus.HeartbeatHeard) -> Event:
+    fields = {
+        "crawler_id": change.crawler,
+        "system_status": change.system_status,
+        "metadata": _given(change.activity),
+    }
+    return Event("heartbeat", {"id": change.connection, **_given(fields)})
 
 
 def _given(fields: Mapping[str, Any]) -> Data:

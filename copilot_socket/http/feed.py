@@ -13,8 +13,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from copilot_socket.event_bus import EventBus, StateEvent
 from copilot_socket.http.events import Event, Renderer, Wanted
-from copilot_socket.telling import News, Telling
 
 MAX_STREAMS = 100
 KEEP_ALIVE = 15.0
@@ -24,7 +24,7 @@ PATIENCE = 4
 MAX_WAITING = 256 * 1024
 """Bytes that wait for a slow client, beyond what the transport holds."""
 MAX_HEARD = 20_000
-"""News that wait to be sent; what comes beyond is lost to everyone."""
+"""StateEvent that wait to be sent; what comes beyond is lost to everyone."""
 TURN = 5000
 """Steps in one turn of the reactor: some milliseconds."""
 EVENT = 10
@@ -118,7 +118,7 @@ class Stream:
 
 
 class Feed:
-    """Sends to each stream the events that it wants, of what *telling* tells.
+    """Sends to each stream the events that it wants, of those on *bus*.
 
     An event's id is ``<node>-<number>``: the number grows by the event, and *node* is another after each start.
     """
@@ -127,20 +127,20 @@ class Feed:
 
     def __init__(
         self,
-        telling: Telling,
+        bus: EventBus,
         clock: IReactorTime,
         node: str,
         name_of: Callable[[str], str],
         time_of_day: Callable[[], float] = time.time,
     ) -> None:
-        self._telling = telling
+        self._bus = bus
         self._time_of_day = time_of_day
         self._node = node
         self._render = Renderer(name_of)
         self._numbers = itertools.count(1)
         self._streams: dict[Stream, None] = {}
         self._clock = clock
-        self._heard: deque[News] = deque()
+        self._heard: deque[StateEvent] = deque()
         self._steps = 0
         self._turn: IDelayedCall | None = None
         self._closed = False
@@ -181,14 +181,14 @@ class Feed:
         for stream in streams:
             stream.end()
 
-    def hear(self, news: News) -> None:
-        """Send *news* to whoever wants it: at once, or in later turns of the reactor if there is very much."""
+    def hear(self, state_event: StateEvent) -> None:
+        """Send *state_event* to whoever wants it: at once, or in later turns of the reactor if there is very much."""
         if self._turn is None:
             self._turn = self._clock.callLater(0, self._next_turn)
         if not self._heard and self._steps < TURN:
-            self._tell(news)
+            self._tell(state_event)
         elif len(self._heard) < MAX_HEARD:
-            self._heard.append(news)
+            self._heard.append(state_event)
         else:
             for stream in self._streams:
                 stream.lose()
@@ -201,8 +201,8 @@ class Feed:
         if self._heard:
             self._turn = self._clock.callLater(0, self._next_turn)
 
-    def _tell(self, news: News) -> None:
-        for event in self._render(news):
+    def _tell(self, state_event: StateEvent) -> None:
+        for event in self._render(state_event):
             self._steps += EVENT + len(self._streams)
             self._send(event)
 
@@ -221,9 +221,9 @@ class Feed:
 
     def _listen(self) -> None:
         """Listen to what some stream may want and to nothing else, so that nothing else need be told."""
-        self._telling.ignore(self.hear)
+        self._bus.unsubscribe(self.hear)
         if self._streams:
-            self._telling.listen(self.hear, frozenset().union(*(stream.wanted.kinds for stream in self._streams)))
+            self._bus.subscribe(self.hear, frozenset().union(*(stream.wanted.kinds for stream in self._streams)))
             return
         self._heard.clear()
         if self._turn is not None:

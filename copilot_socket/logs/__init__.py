@@ -5,11 +5,11 @@ lines      one event as a line: text, or JSON
 limiter    what is repeated is written once a minute
 files      where lines go; a full disk costs lines, never the node
 process    the destination of this process, as configured; SIGHUP reopens its files
-news       what is told of jobs, crawlers and connections, as lines
+events     state events of jobs, crawlers and connections, as lines
 """
 
+from copilot_socket.logs.events import EventLog
 from copilot_socket.logs.levels import Levels
-from copilot_socket.logs.news import NewsLog
 from copilot_socket.logs.process import Destination, destination
 
-__all__ = ["Destination", "Levels", "NewsLog", "destination"]
+__all__ = ["Destination", "EventLog", "Levels", "destination"]

@@ -10,12 +10,12 @@ from copilot_socket.core.folding import Change, Verdict
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.refusals import Known, refusal
 from copilot_socket.core.reports import Completed, Failed, Incomplete, Refused, incomplete, job_of, try_of
+from copilot_socket.event_bus import EventBus, JobProgressed, JobsReported, StateEvent
 from copilot_socket.store.connection import Connection, Transaction
 from copilot_socket.store.operations import ConnectionSeen, Folded, Presence
 from copilot_socket.store.sql import sql
 from copilot_socket.store.transitions import Ask, Transitions
 from copilot_socket.store.turns import NO_PLAN, Claim, Plan, Stored, claim, reports_of, store
-from copilot_socket.telling import JobProgressed, JobsReported, News, Telling
 
 MOST_ERRORS = 100
 """Errors of a job at which no more refused discoveries are added to them."""
@@ -36,7 +36,7 @@ class Written:
     """A committed batch: a verdict for each operation, what to tell, what was to be claimed with it, and what was."""
 
     verdicts: list[Verdict]
-    news: list[News]
+    events: list[StateEvent]
     plan: Plan
     claim: Claim
 
@@ -44,13 +44,11 @@ class Written:
 class Batches:
     """Writes batches over one connection."""
 
-    def __init__(
-        self, connection: Connection, settings: Settings, transitions: Transitions, telling: Telling
-    ) -> None:
+    def __init__(self, connection: Connection, settings: Settings, transitions: Transitions, bus: EventBus) -> None:
         self._connection = connection
         self._settings = settings
         self._transitions = transitions
-        self._progress_wanted = telling.audience(JobProgressed)
+        self._progress_wanted = bus.subscribers(JobProgressed)
 
     async def claim(self, plan: Plan) -> Claim:
         """Claim by *plan* where there is nothing to write, or raise (and then the outcome may be unknown)."""
@@ -63,19 +61,19 @@ class Batches:
         """
         if batch.everyday:
             turn = await store(self._connection, self._settings.node, batch.parameters, plan)
-            held, news, claimed = turn.held, self._told(batch.changes, turn.held), turn.claim
+            held, events, claimed = turn.held, self._events(batch.changes, turn.held), turn.claim
         else:
-            held, news, claimed = await self._connection.transaction(lambda tx: self._everything(tx, batch, plan))
+            held, events, claimed = await self._connection.transaction(lambda tx: self._everything(tx, batch, plan))
         became = dict.fromkeys(held, Verdict.STORED)
         refused = [change for change in batch.changes if change.assignment not in held]
         if refused:
-            became |= await self._refused(refused, news)
-        return Written(batch.verdicts(became), news, plan, claimed)
+            became |= await self._refused(refused, events)
+        return Written(batch.verdicts(became), events, plan, claimed)
 
-    async def _refused(self, changes: Sequence[Change], news: list[News]) -> dict[str, Verdict]:
+    async def _refused(self, changes: Sequence[Change], events: list[StateEvent]) -> dict[str, Verdict]:
         """What becomes of *changes*, which nothing was found for: completions that are none are stored as such.
 
-        Adds to *news* what is to be told of these.
+        Adds to *events* those of these changes.
         """
         explained = await _explained(self._connection, changes, self._settings.max_job_age)
         became = {name: verdict for name, (verdict, _) in explained.items()}
@@ -89,7 +87,7 @@ class Batches:
         if failed:
             parameters = reports_of(failed)
             stored, more = await self._connection.transaction(lambda tx: self._changes(tx, failed, parameters))
-            news += more
+            events += more
             became |= dict.fromkeys(stored, Verdict.STORED)
             missing = [each for each in failed if each.assignment not in stored]
             became |= await explain(self._connection, missing, self._settings.max_job_age)
@@ -97,27 +95,27 @@ class Batches:
 
     async def _everything(
         self, tx: Transaction, batch: Folded, plan: Plan
-    ) -> tuple[dict[str, Stored], list[News], Claim]:
+    ) -> tuple[dict[str, Stored], list[StateEvent], Claim]:
         operations, changes = batch.operations, batch.changes
         presences = {op.key: op for op in operations if isinstance(op, Presence)}
         await self._presences(tx, [op for op in presences.values() if op.present])
         await self._must_confirm(tx, {op.key: op.confirm_within for op in operations if isinstance(op, Presence)})
         await self._connections(tx, {op.id: op for op in operations if isinstance(op, ConnectionSeen)})
         held: dict[str, Stored] = {}
-        news: list[News] = []
+        events: list[StateEvent] = []
         if changes:
-            held, news = await self._changes(tx, changes, batch.parameters)
+            held, events = await self._changes(tx, changes, batch.parameters)
         gone = sorted(op.key for op in presences.values() if not op.present)
         if gone:
             await tx.query(sql("crawlers_absent"), {"key": gone, "node": self._settings.node})
-        return held, news, await claim(tx, self._settings.node, plan)
+        return held, events, await claim(tx, self._settings.node, plan)
 
     async def _changes(
         self, tx: Transaction, changes: Sequence[Change], parameters: Mapping[str, Any]
-    ) -> tuple[dict[str, Stored], list[News]]:
+    ) -> tuple[dict[str, Stored], list[StateEvent]]:
         """Store *changes*, whose reports are *parameters* too: what was, and what to tell."""
         held = (await store(tx, self._settings.node, parameters)).held
-        news = self._told(changes, held)
+        events = self._events(changes, held)
         kept = [change for change in changes if change.assignment in held]
         refused = [(change.assignment, each) for change in kept for each in change.refused[:MOST_ERRORS]]
         if refused:
@@ -125,8 +123,8 @@ class Batches:
         asks = [_ask(change) for change in kept if isinstance(change.ending, Failed)]
         if asks:
             _answers, told = await self._transitions.within(tx, asks)
-            news += told
-        return held, news
+            events += told
+        return held, events
 
     async def _refusals(self, tx: Transaction, refused: Sequence[tuple[str, Refused]]) -> None:
         await tx.query(
@@ -179,10 +177,10 @@ class Batches:
                 },
             )
 
-    def _told(self, changes: Sequence[Change], held: Mapping[str, Stored]) -> list[News]:
-        """What is to be told of everyday reports."""
+    def _events(self, changes: Sequence[Change], held: Mapping[str, Stored]) -> list[StateEvent]:
+        """The state events of everyday reports."""
         began: list[tuple[str, str, str]] = []
-        progressed: list[News] = []
+        progressed: list[StateEvent] = []
         completed: list[tuple[str, str, str]] = []
         for change in changes:
             stored = held.get(change.assignment)

@@ -14,12 +14,12 @@ import psycopg2.errors
 from copilot_socket.core.folding import Change, Verdict
 from copilot_socket.core.jobs import AREA_TYPES, SPAWNS
 from copilot_socket.core.reports import Discovered, Found, Report, job_of
+from copilot_socket.event_bus import DiscoveryStored, EventBus, JobCreated
 from copilot_socket.store import arrays
 from copilot_socket.store.batches import Settings, explain
 from copilot_socket.store.connection import Connection, Row, Transaction
 from copilot_socket.store.sql import sql
 from copilot_socket.store.turns import reports_of, store
-from copilot_socket.telling import DiscoveryStored, JobCreated, Telling
 
 SLICE = 500
 """Elements of a slice: some 4,500 jobs, a quarter of a second's work for PostgreSQL."""
@@ -49,11 +49,11 @@ def slices(report: Report) -> Iterator[Slice]:
 class Discoveries:
     """Stores discoveries over *connection*."""
 
-    def __init__(self, connection: Connection, settings: Settings, telling: Telling) -> None:
+    def __init__(self, connection: Connection, settings: Settings, bus: EventBus) -> None:
         self._connection = connection
         self._settings = settings
-        self._telling = telling
-        self._creation_wanted = telling.audience(JobCreated)
+        self._bus = bus
+        self._creation_wanted = bus.subscribers(JobCreated)
 
     async def store(self, part: Slice) -> Verdict:
         """Commit *part*, if its assignment is live and its crawler's.
@@ -68,12 +68,12 @@ class Discoveries:
         areas, created = stored
         if self._creation_wanted:
             for row in created:
-                self._telling.tell(JobCreated(*row))
+                self._bus.publish(JobCreated(*row))
         if part.found:
             job = job_of(change.assignment)
             lanes = frozenset((row[1], row[2]) for row in created)
-            news = DiscoveryStored(job, change.assignment, change.crawler, areas, len(created), lanes)
-            self._telling.tell(news)
+            event = DiscoveryStored(job, change.assignment, change.crawler, areas, len(created), lanes)
+            self._bus.publish(event)
         return Verdict.STORED
 
     async def _commit(self, part: Slice) -> tuple[int, list[Row]] | None:

@@ -8,10 +8,10 @@ import orjson
 import psycopg2.errors
 
 from copilot_socket.core.origins import origin, same_origin
+from copilot_socket.event_bus import EventBus, JobCreated
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.ulids import ulids
-from copilot_socket.telling import JobCreated, Telling
 
 MAX_JOBS = 10_000
 CHUNK_ROWS = 1000
@@ -135,12 +135,12 @@ class Submission:
         self,
         database: Database,
         max_attempts: int,
-        telling: Telling,
+        bus: EventBus,
         next_slice: Callable[[], Awaitable[object]],
     ) -> None:
         self._database = database
         self._max_attempts = max_attempts
-        self._telling = telling
+        self._bus = bus
         self._next_slice = next_slice
 
     async def submit(self, jobs: Sequence[NewJob], key: Key | None = None) -> Submitted:
@@ -171,10 +171,10 @@ class Submission:
         return submitted
 
     def _announce(self, jobs: Sequence[NewJob], submitted: Submitted) -> None:
-        if self._telling.audience(JobCreated):
+        if self._bus.subscribers(JobCreated):
             for job_id, created, job in zip(submitted.ids, submitted.created, jobs, strict=True):
                 if created:
-                    self._telling.tell(JobCreated(job_id, job["account_id"], job["command"], job.get("full_path")))
+                    self._bus.publish(JobCreated(job_id, job["account_id"], job["command"], job.get("full_path")))
 
     async def _submit(self, tx: Transaction, jobs: Sequence[NewJob], key: Key | None) -> Submitted:
         if key is None:

@@ -13,11 +13,11 @@ from copilot_socket.core.jobs import Event, Job, Refusal, Status, Transition, de
 from copilot_socket.core.origins import origin, same_origin
 from copilot_socket.core.reports import Failed, job_of
 from copilot_socket.core.retry import RetryPolicy
+from copilot_socket.event_bus import EventBus, JobChanged
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.sql import sql
-from copilot_socket.telling import JobChanged, Telling
 
 
 class TwinExists(Exception):
@@ -63,12 +63,12 @@ class Transitions:
         self,
         database: Database,
         policy: RetryPolicy,
-        telling: Telling,
+        bus: EventBus,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._database = database
         self._policy = policy
-        self._telling = telling
+        self._bus = bus
         self._jitter = jitter
         self.on_delay: Callable[[float], None] = lambda _seconds: None
         """Told the seconds after which a job that was put off falls due."""
@@ -88,14 +88,14 @@ class Transitions:
             return []
         for _ in range(TWIN_TRIES):
             try:
-                answers, news = await self._database.transaction(lambda tx: self.within(tx, asks))
+                answers, events = await self._database.transaction(lambda tx: self.within(tx, asks))
                 break
             except psycopg2.errors.UniqueViolation:
                 continue  # a twin was committed after the look for one; the next look finds it
         else:
             raise DatabaseAway("twins of these jobs come and go too fast")
-        for item in news:
-            self._telling.tell(item)
+        for event in events:
+            self._bus.publish(event)
         return answers
 
     async def within(self, tx: Transaction, asks: Sequence[Ask]) -> tuple[list[Answer], list[JobChanged]]:

@@ -13,6 +13,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from copilot_socket.core.folding import Verdict
+from copilot_socket.event_bus import EventBus
 from copilot_socket.store.batches import Batches, Written
 from copilot_socket.store.discoveries import Discoveries, slices
 from copilot_socket.store.faults import Remedy, remedy, unknown_outcome
@@ -20,7 +21,6 @@ from copilot_socket.store.operations import Folded, Operation
 from copilot_socket.store.outage import level
 from copilot_socket.store.turns import NO_PLAN, NOTHING_CLAIMED, Claim, Plan, Settled
 from copilot_socket.store.write_queue import Batch, Discovery, Entry, Outcome, Unstorable, WriteQueue
-from copilot_socket.telling import Telling
 
 __all__ = ["NoClaimant", "Outcome", "Unstorable", "Writer"]
 
@@ -87,11 +87,11 @@ class Writer:
 
     log = Logger()
 
-    def __init__(self, batches: Batches, discoveries: Discoveries, reactor: IReactorTime, telling: Telling) -> None:
+    def __init__(self, batches: Batches, discoveries: Discoveries, reactor: IReactorTime, bus: EventBus) -> None:
         self._batches = batches
         self._discoveries = discoveries
         self._reactor = reactor
-        self._telling = telling
+        self._bus = bus
         self._queue = WriteQueue()
         self._running: Deferred[None] | None = None
         self._discovering = 0
@@ -317,13 +317,13 @@ class Writer:
         """Tell everyone what became of these batches."""
         for entries, written, _endings in committed:
             self._queue.done([operation for operation, _ in entries])
-            for news in written.news:
-                self._telling.tell(news)
+            for event in written.events:
+                self._bus.publish(event)
             for (_, outcome), verdict in zip(entries, written.verdicts, strict=True):
                 try:
                     outcome.callback(verdict)
                 except Exception:
-                    self.log.failure("Telling what became of an operation failed")
+                    self.log.failure("EventBus what became of an operation failed")
             if written.plan:
                 with self.log.failureHandler("Delivering what was claimed failed"):
                     self.claimant.deliver(written.plan, written.claim)
@@ -342,7 +342,7 @@ class Writer:
     def _not_claimed(self, plan: Plan, error: Exception) -> None:
         if not plan:
             return
-        with self.log.failureHandler("Telling that nothing was claimed failed"):
+        with self.log.failureHandler("EventBus that nothing was claimed failed"):
             if unknown_outcome(error):
                 self.claimant.unknown(plan)
             self.claimant.book(plan, NOTHING_CLAIMED, {})

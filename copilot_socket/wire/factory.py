@@ -8,7 +8,7 @@ from twisted.internet.protocol import ServerFactory
 from copilot_socket.core.errors import ErrorCode
 from copilot_socket.core.reading_clock import ReadingClock
 from copilot_socket.core.replies import Error, Reply
-from copilot_socket.telling import ErrorsSent, Telling
+from copilot_socket.event_bus import ErrorsSent, EventBus
 from copilot_socket.wire.handled import Handled
 from copilot_socket.wire.limits import HURRY, LARGE, MAX_REFUSED, MAX_UNREAD, Pause, Places, places
 from copilot_socket.wire.outbox import Owed
@@ -43,7 +43,7 @@ class CrawlerFactory(ServerFactory):
         doorkeeper: Doorkeeper,
         reactor: IReactorTime,
         reading_clock: ReadingClock,
-        telling: Telling,
+        bus: EventBus,
         *,
         max_connections: int,
         max_message_size: int,
@@ -56,8 +56,8 @@ class CrawlerFactory(ServerFactory):
         self._reactor = reactor
         self.reading_clock = reading_clock
         self._stages = Stages(reactor)
-        self._handled = Handled(self._stages, reactor, telling)
-        self._telling = telling
+        self._handled = Handled(self._stages, reactor, bus)
+        self._bus = bus
         self._owed = Owed()
         self._places = Places(places(max_message_size))
         self._unread = 0
@@ -79,7 +79,7 @@ class CrawlerFactory(ServerFactory):
             self._reactor,
             self._stages,
             self._handled,
-            self._telling,
+            self._bus,
             self._owed,
             self._max_message_size,
         )
@@ -200,7 +200,7 @@ class CrawlerFactory(ServerFactory):
         protocol.pause(Pause.CLOSING)
         text = f"this server takes {self._max_connections} connections (SOCKET_MAX_CONNECTIONS); come back later"
         protocol.push(Error(ErrorCode.TOO_MANY_CONNECTIONS, text))
-        self._telling.tell(ErrorsSent(ErrorCode.TOO_MANY_CONNECTIONS))
+        self._bus.publish(ErrorsSent(ErrorCode.TOO_MANY_CONNECTIONS))
         self.refused[protocol] = self._reactor.callLater(REFUSAL_LASTS, protocol.close, "too many connections")
         if len(self.refused) > self._max_refused:
             oldest = next(iter(self.refused))

@@ -1,10 +1,10 @@
-"""What was handled: one piece of news for all of it, once a turn of the reactor."""
+"""What was handled: one state event for all messages of a type, once a turn of the reactor."""
 
 from collections import defaultdict
 
 from twisted.internet.interfaces import IReactorTime
 
-from copilot_socket.telling import MessagesHandled, Telling
+from copilot_socket.event_bus import EventBus, MessagesHandled
 from copilot_socket.wire.stages import Stages
 
 
@@ -14,10 +14,10 @@ class Handled:
     What is read in one turn counts as read at once, when the first of it was: a turn is what the reactor found ready.
     """
 
-    def __init__(self, stages: Stages, reactor: IReactorTime, telling: Telling) -> None:
+    def __init__(self, stages: Stages, reactor: IReactorTime, bus: EventBus) -> None:
         self._stages = stages
         self._reactor = reactor
-        self._telling = telling
+        self._bus = bus
         self._counts: defaultdict[tuple[str, str, float], int] = defaultdict(int)
         """By type, outcome, and when they were read."""
         self.at_once: list[str] = []
@@ -52,4 +52,4 @@ class Handled:
         for (type_, outcome, begun), count in counts.items():
             alike[type_, outcome].append((now - begun, count))
         for (type_, outcome), seconds in alike.items():
-            self._telling.tell(MessagesHandled(type_, outcome, seconds))
+            self._bus.publish(MessagesHandled(type_, outcome, seconds))

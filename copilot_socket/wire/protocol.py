@@ -13,7 +13,7 @@ from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import ELEMENTS, Message, Reference
 from copilot_socket.core.pending import NotYet, PendingReply
 from copilot_socket.core.replies import Reply
-from copilot_socket.telling import ErrorsSent, MessageRefused, Telling
+from copilot_socket.event_bus import ErrorsSent, EventBus, MessageRefused
 from copilot_socket.wire.beginning import beginning
 from copilot_socket.wire.errors import internal, of_fault, of_problem, refusal
 from copilot_socket.wire.flow import Flow
@@ -73,7 +73,7 @@ class CrawlerProtocol(Flow):
         reactor: IReactorTime,
         stages: Stages,
         handled: Handled,
-        telling: Telling,
+        bus: EventBus,
         owed: Owed,
         max_size: int,
     ) -> None:
@@ -88,7 +88,7 @@ class CrawlerProtocol(Flow):
         self._decoder = decoder
         self._handler = handler
         self._handled = handled
-        self._telling = telling
+        self._bus = bus
         self._owed = owed
         self._slow: Generator[None, None, Message] | None = None
         """A message that is decoded in more than one turn; meanwhile the connection is not read from."""
@@ -239,7 +239,7 @@ class CrawlerProtocol(Flow):
         replies = () if reply is None else (reply,)
         if not message.faults:
             return replies
-        self._telling.tell(ErrorsSent(ErrorCode.INVALID_MESSAGE, len(message.faults)))
+        self._bus.publish(ErrorsSent(ErrorCode.INVALID_MESSAGE, len(message.faults)))
         return (*[of_fault(message, fault) for fault in message.faults], *replies)
 
     def failed(self, problem: Exception | Failure, pending: Pending) -> None:
@@ -289,7 +289,7 @@ class CrawlerProtocol(Flow):
         crawler = "" if self.crawler is None else self.crawler.crawler_id
         # What is said of a bad message may quote it.
         detail = error.path if error.code in _BAD else error.message
-        self._telling.tell(MessageRefused(self.id, crawler, type_, error.code, detail))
+        self._bus.publish(MessageRefused(self.id, crawler, type_, error.code, detail))
 
     def _answer(self, replies: Sequence[Reply]) -> None:
         self._send(self._outbox.answer(replies))

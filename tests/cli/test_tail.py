@@ -22,7 +22,7 @@ from copilot_socket.cli import tail
 from copilot_socket.cli.event_lines import EventLines, line
 from copilot_socket.cli.node import Node, Refused
 from copilot_socket.cli.sse import Event, events
-from copilot_socket.telling import HeartbeatHeard, JobChanged, JobProgressed, JobSent
+from copilot_socket.event_bus import HeartbeatHeard, JobChanged, JobProgressed, JobSent
 from tests.http.harness import SiteTestCase
 from tests.support.crawler import until
 from tests.support.server import Program, beside_python, free_port, run_program
@@ -127,7 +127,7 @@ class TailTests(SiteTestCase):
         program, process = self.start("--json", "--types", "job,heartbeat", "--crawler", "C1")
         await until(lambda: self.feed.streams, "it watches")
         for news in (FAILED, HeartbeatHeard("k", "c2", "idle", {}), HeartbeatHeard("k", "C1", "idle", {})):
-            self.telling.tell(news)
+            self.bus.publish(news)
         first, second = map(json.loads, await self.lines(program, 2))
         self.assertEqual((first["id"], first["type"], first["data"]["status"]), ("node-1", "job", "failed"))
         self.assertEqual((second["id"], second["type"]), ("node-3", "heartbeat"))
@@ -139,9 +139,9 @@ class TailTests(SiteTestCase):
         """For people: a line each, that can do nothing to the terminal."""
         program, _ = self.start("--account-id", "acme", "--status", "failed,assigned")
         await until(lambda: self.feed.streams, "it watches")
-        self.telling.tell(JobSent("J1", "J1.1.x", "c1", 0.1, "acme", "issues", "g/p"))
-        self.telling.tell(JobProgressed("J1", "J1.1.x", "c1", "acme", {"processed": 1}))
-        self.telling.tell(FAILED)
+        self.bus.publish(JobSent("J1", "J1.1.x", "c1", 0.1, "acme", "issues", "g/p"))
+        self.bus.publish(JobProgressed("J1", "J1.1.x", "c1", "acme", {"processed": 1}))
+        self.bus.publish(FAILED)
         sent, failed = await self.lines(program, 2)
         self.assertEqual(sent[8:], "  job         assigned            J1  sent  crawler c1  issues g/p")
         self.assertEqual(failed[8:], "  job         failed              J1  job_failed  crawler C1  it broke\\x1b[2J")
@@ -154,7 +154,7 @@ class TailTests(SiteTestCase):
             stream.end()
             self.feed._gone(stream)
         await until(lambda: self.feed.streams, "it watches again")
-        self.telling.tell(FAILED)
+        self.bus.publish(FAILED)
         await self.lines(program, 1)
         self.assertIn("the node ended the stream; trying again in 1 s", program.err.decode())
 

@@ -11,9 +11,9 @@ import copilot_socket
 ROOT = Path(copilot_socket.__file__).parent
 ALLOWED = {
     "core": {"core"},
-    "wire": {"wire", "core", "telling", "locks"},
-    "store": {"store", "core", "telling", "locks"},
-    "handlers": {"handlers", "core", "store", "wire", "telling"},
+    "wire": {"wire", "core", "event_bus", "locks"},
+    "store": {"store", "core", "event_bus", "locks"},
+    "handlers": {"handlers", "core", "store", "wire", "event_bus"},
     "client": {"client", "core"},
     "config": {"config"},
 }

@@ -13,7 +13,7 @@ from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.telling import JobChanged, News, one_by_one
+from copilot_socket.event_bus import JobChanged, StateEvent, one_by_one
 from tests.docs.conversations import Bindings, Conversation, read
 from tests.docs.node import PATIENCE, Connection, NodeTestCase
 
@@ -73,14 +73,14 @@ class SmallestCrawlerTests(NodeTestCase):
         done: Deferred[None] = Deferred()
         ids: list[str] = []
 
-        def listener(news: News) -> None:
-            for each in one_by_one(news):
+        def listener(change: StateEvent) -> None:
+            for each in one_by_one(change):
                 if isinstance(each, JobChanged) and each.status == "completed":
                     ids.append(each.job_id)
                     if len(ids) == 2:
                         done.callback(None)
 
-        self.node.telling.listen(listener)
+        self.node.bus.subscribe(listener)
         wanted = [self.put_in({"command": "issues", "full_path": path}) for path in ("acme/a", "acme/b")]
         [program] = re.findall(r"```python\n(.*?)```", PROTOCOL.read_text("utf-8"), re.DOTALL)
         process = _Process(program, str(self.socket_path))

@@ -7,10 +7,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.core.reading_clock import ReadingClock
+from copilot_socket.event_bus import EventBus
 from copilot_socket.handlers.crawlers import Registry
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.store.faults import DatabaseAway
-from copilot_socket.telling import Telling
 
 LEASE = 30.0
 
@@ -51,7 +51,7 @@ class JudgingTests(SynchronousTestCase):
             self.leases,
             ReadingClock(1.0),
             self.clock,
-            Telling(),
+            EventBus(),
             heartbeat_timeout=30.0,
             connection_timeout=30.0,
             reveal=str,

@@ -8,8 +8,8 @@ import treq
 from twisted.logger import FileLogObserver, LogLevel, eventAsText, globalLogPublisher
 from twisted.web.client import Agent, HTTPConnectionPool
 
+from copilot_socket.event_bus import StateEvent
 from copilot_socket.logs.lines import LINES
-from copilot_socket.telling import News
 from tests.handlers.gitlab import FakeGitLab
 from tests.handlers.support import ALIVE, PROGRESS, Crawler, NodeTestCase
 from tests.support.crawler import Message, reactor, until
@@ -165,8 +165,8 @@ class SecretTests(NodeTestCase):
         """A token in what a crawler reports gets no further: not into a table, an answer, an event or the log."""
         self.answers: dict[str, bytes] = {}
         node = await self.node(SOCKET_LOG_LEVEL="debug", SOCKET_RETRY_ATTEMPTS=1)
-        news: list[object] = []
-        node.telling.listen(news.append, get_args(News))
+        changes: list[object] = []
+        node.bus.subscribe(changes.append, get_args(StateEvent))
         self.add_account("lab", self.gitlab.url, access_token=f"{MARK}-1", refresh_token=f"{MARK}-refresh-1")
         crawler = await self.crawler(maxJobs=9)
         first = await self.given(crawler, "g/0", account_id="lab")
@@ -199,7 +199,7 @@ class SecretTests(NodeTestCase):
         await self.ask_everything()
         for name, content in self.answers.items():
             self.assertNotIn(MARK.encode(), content, name)
-        self.assertEqual([item for item in [*map(str, news), *self.events] if MARK in item], [])
+        self.assertEqual([item for item in [*map(str, changes), *self.events] if MARK in item], [])
         self.assertEqual(self.query("SELECT count(*)::int FROM job_error_log"), [(7,)])
         self.assertEqual(
             self.query("SELECT count(*)::int FROM job_error_log WHERE error_message LIKE '%***%'"), [(7,)]

@@ -18,6 +18,7 @@ from twisted.web.server import Site
 
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.vault import Vault
+from copilot_socket.event_bus import EventBus
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.site import Parts, make_site
 from copilot_socket.http.slices import Slices
@@ -27,7 +28,6 @@ from copilot_socket.store.connection import Limits
 from copilot_socket.store.database import Database
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
-from copilot_socket.telling import Telling
 from tests.support.postgres import DatabaseTestCase
 
 NOW = datetime(2026, 1, 5, 10, tzinfo=UTC).timestamp()
@@ -124,23 +124,23 @@ class SiteTestCase(DatabaseTestCase):
         """Listen."""
         super().setUp()
         self.lanes: list[tuple[str, str]] = []
-        self.news: list[object] = []
+        self.events: list[object] = []
         self.health = FakeHealth()
         self.registry: CollectorRegistry | None = CollectorRegistry()
-        self.telling = Telling()
+        self.bus = EventBus()
         self.clock = Turns()
-        self.telling.listen(self.news.append)
+        self.bus.subscribe(self.events.append)
         self.database = Database(self.database_url, reactor, Limits(), 4)
-        self.transitions = Transitions(self.database, RetryPolicy(), self.telling)
+        self.transitions = Transitions(self.database, RetryPolicy(), self.bus)
         self.listen()
 
     def listen(self) -> None:
         """Listen, with the parts as they are now."""
         vault = Vault(self.keys)
         self.slices = CountedSlices(reactor)
-        self.feed = Feed(self.telling, self.clock, "node", str.upper, lambda: NOW)
+        self.feed = Feed(self.bus, self.clock, "node", str.upper, lambda: NOW)
         parts = Parts(
-            submission=Submission(self.database, 4, self.telling, self.slices.next),
+            submission=Submission(self.database, 4, self.bus, self.slices.next),
             catalog=Catalog(self.database),
             accounts=Accounts(self.database, vault, self.transitions),
             transitions=self.transitions,

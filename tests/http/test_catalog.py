@@ -1,7 +1,7 @@
 """Accounts, areas, crawlers and stats over HTTP."""
 
 from copilot_socket.core.jobs import Event, Status
-from copilot_socket.telling import JobChanged
+from copilot_socket.event_bus import JobChanged
 from tests.http.harness import ACCOUNT, SiteTestCase
 
 ACCOUNTS = "/api/v1/accounts"
@@ -74,7 +74,7 @@ class AccountTests(SiteTestCase):
         self.query("UPDATE jobs SET status = 'waiting_credential' WHERE id <> %s", running)
         self.query("UPDATE jobs SET status = 'running' WHERE id = %s", running)
         self.query("UPDATE accounts SET credential_status = 'expired', refresh_node = 'n', refresh_until = now()")
-        self.news.clear()
+        self.events.clear()
         answer = await self.post(f"{ACCOUNTS}/acme/credential", PAIR)
         self.assertEqual((answer.status, answer.document["credential_status"]), (200, "valid"))
         self.assertEqual(answer.document["token_expires_at"], "2031-01-01T00:00:00Z")
@@ -86,9 +86,11 @@ class AccountTests(SiteTestCase):
             self.query("SELECT token_generation, refresh_node, refresh_until FROM accounts WHERE id = 'acme'"),
             [(2, None, None)],
         )
-        told = [(news.job_id, news.status, news.event) for news in self.news if isinstance(news, JobChanged)]
+        told = [
+            (change.job_id, change.status, change.event) for change in self.events if isinstance(change, JobChanged)
+        ]
         self.assertEqual(told, [(mine, Status.QUEUED, Event.RENEWED)])
-        self.assertNotIn(theirs, [news[0] for news in told])
+        self.assertNotIn(theirs, [change[0] for change in told])
 
     async def test_a_move(self) -> None:
         """An account changes its origin only while none of its jobs is live; nothing is replaced where it may not."""

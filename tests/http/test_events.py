@@ -6,27 +6,27 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.http import feed as feed_module
-from copilot_socket.http.events import KINDS, Renderer, Wanted
-from copilot_socket.http.feed import GREETING, KEEP_ALIVE, MAX_WAITING, PATIENCE, Feed, Stream
-from copilot_socket.telling import (
+from copilot_socket.event_bus import (
     ON_DEMAND,
     ConnectionChanged,
     CrawlerChanged,
+    EventBus,
     HeartbeatHeard,
     JobChanged,
     JobCreated,
     JobProgressed,
     JobSent,
     JobsReported,
-    Telling,
 )
+from copilot_socket.http import feed as feed_module
+from copilot_socket.http.events import KINDS, Renderer, Wanted
+from copilot_socket.http.feed import GREETING, KEEP_ALIVE, MAX_WAITING, PATIENCE, Feed, Stream
 from tests.http.harness import SiteTestCase, Turns
 from tests.support.crawler import until
 from tests.support.events import EventReader
 
 EVENTS = "/api/v1/events"
-NEWS = {
+STATE_EVENTS = {
     "created": JobCreated("J1", "acme", "issues", "g/p"),
     "sent": JobSent("J1", "J1.1.x", "c1", 0.1, "acme", "issues", "g/p"),
     "running": JobsReported("running", "job_started", [("J1.1.x", "hello:c1", "acme")]),
@@ -45,7 +45,7 @@ def name_of(key: str) -> str:
 
 
 class RenderingTests(SynchronousTestCase):
-    """What becomes of news."""
+    """What becomes of state events."""
 
     def test_each_kind(self) -> None:
         """Data has the names of columns, and nothing that does not apply."""
@@ -81,8 +81,8 @@ class RenderingTests(SynchronousTestCase):
                 {"id": "k1", "crawler_id": "c1", "system_status": "idle", "metadata": {"activeJobs": 1}},
             ),
         }
-        for name, news in NEWS.items():
-            [event] = render(news)
+        for name, change in STATE_EVENTS.items():
+            [event] = render(change)
             self.assertEqual((event.type, event.data), expected[name], name)
 
     def test_jobs_told_together(self) -> None:
@@ -96,14 +96,14 @@ class RenderingTests(SynchronousTestCase):
     def test_every_kind_is_rendered(self) -> None:
         """What a stream may listen to can be made into an event; what is told on demand is of use to streams."""
         kinds = frozenset().union(*KINDS.values())
-        self.assertEqual({type(news) for news in NEWS.values()}, kinds)
+        self.assertEqual({type(change) for change in STATE_EVENTS.values()}, kinds)
         self.assertLessEqual(ON_DEMAND, kinds)
 
     def test_filters(self) -> None:
-        """Filters hold together; what lacks what is asked for is not sent, and its news not listened to."""
+        """Filters hold together; what lacks what is asked for is not sent, and its state events not subscribed to."""
         jobs = {"created", "sent", "running", "progress", "failed"}
         for wanted, expected in (
-            (Wanted(), set(NEWS)),
+            (Wanted(), set(STATE_EVENTS)),
             (Wanted(types=frozenset({"job"})), jobs),
             (Wanted(types=frozenset({"connection"})), {"opened", "closed", "silent"}),
             (Wanted(types=frozenset({"heartbeat", "connection"})), {"opened", "closed", "silent", "beat"}),
@@ -117,9 +117,9 @@ class RenderingTests(SynchronousTestCase):
             (Wanted(types=frozenset({"heartbeat"}), job_id="J1"), set()),
         ):
             render = Renderer(name_of)
-            taken = {name for name, news in NEWS.items() if all(map(wanted.takes, render(news)))}
+            taken = {name for name, change in STATE_EVENTS.items() if all(map(wanted.takes, render(change)))}
             self.assertEqual(taken, expected, wanted)
-            self.assertLessEqual({type(NEWS[name]) for name in taken}, wanted.kinds, wanted)
+            self.assertLessEqual({type(STATE_EVENTS[name]) for name in taken}, wanted.kinds, wanted)
         self.assertEqual(Wanted(types=frozenset({"heartbeat"}), job_id="J1").kinds, frozenset())
         self.assertNotIn(JobProgressed, Wanted(statuses=frozenset({"failed"})).kinds)
         self.assertNotIn(HeartbeatHeard, Wanted(job_id="J1").kinds)
@@ -136,10 +136,10 @@ class FeedTests(SiteTestCase):
         self.addCleanup(reader.leave)
         return reader
 
-    def tell(self, *names: str) -> None:
-        """Tell news of the table, by name."""
+    def publish(self, *names: str) -> None:
+        """Publish events of the table, by name."""
         for name in names:
-            self.telling.tell(NEWS[name])
+            self.bus.publish(STATE_EVENTS[name])
 
     async def test_headers(self) -> None:
         """Neither caches nor proxies hold a stream back, and the client is told when to come back."""
@@ -160,7 +160,7 @@ class FeedTests(SiteTestCase):
         """Ids name the node and grow; an event has one id, whoever is sent it."""
         first = await self.watch()
         second = await self.watch("?types=heartbeat")
-        self.tell("opened", "beat", "failed")
+        self.publish("opened", "beat", "failed")
         seen = [await first.next() for _ in range(3)]
         self.assertEqual([event.type for event in seen], ["connection", "heartbeat", "job"])
         self.assertEqual([event.id for event in seen], ["node-1", "node-2", "node-3"])
@@ -192,12 +192,12 @@ class FeedTests(SiteTestCase):
             ("?job_id=J2", ["failed"]),
         ):
             reader = await self.watch(query)
-            self.tell("opened", "running", "beat", "failed")
+            self.publish("opened", "running", "beat", "failed")
             render = Renderer(str.upper)
             for name in expected:
                 seen = await reader.next()
                 data = {key: value for key, value in seen.data.items() if key != "timestamp"}
-                [event] = render(NEWS[name])
+                [event] = render(STATE_EVENTS[name])
                 self.assertEqual(data, event.data, query)
             await reader.leave()
 
@@ -234,10 +234,10 @@ class FeedTests(SiteTestCase):
         await until(lambda: len(reader.blocks) == 3, "another one has come")
 
     async def test_only_what_is_wanted_is_told(self) -> None:
-        """Frequent news is made only while a stream wants it, and no timer runs without one."""
+        """Frequent events are made only while a stream wants it, and no timer runs without one."""
 
         def audiences() -> set[type]:
-            return {kind for kind in ON_DEMAND if self.telling.audience(kind)}
+            return {kind for kind in ON_DEMAND if self.bus.subscribers(kind)}
 
         self.assertEqual(audiences(), set())
         jobs = await self.watch("?types=job")
@@ -269,7 +269,7 @@ class FeedTests(SiteTestCase):
         await until(lambda: reader.blocks, "the greeting is there")
         reader.transport.pauseProducing()  # type: ignore[union-attr]
         for _ in range(told):
-            self.telling.tell(HeartbeatHeard("k", "c", "idle", {"memoryUsage": "x" * size}))
+            self.bus.publish(HeartbeatHeard("k", "c", "idle", {"memoryUsage": "x" * size}))
             await _turn()
         return reader
 
@@ -281,7 +281,7 @@ class FeedTests(SiteTestCase):
         self.assertLessEqual(stream._size, MAX_WAITING)
         self.assertGreater(stream._lost, 0)
         other = await self.watch()
-        self.tell("opened")
+        self.publish("opened")
         self.assertEqual((await other.next()).type, "connection")
         reader.transport.resumeProducing()  # type: ignore[union-attr]
         numbers = []
@@ -291,7 +291,7 @@ class FeedTests(SiteTestCase):
         self.assertIsNone(seen.id)
         self.assertEqual(numbers, list(range(1, len(numbers) + 1)))
         self.assertEqual(seen.data["lost"], told - len(numbers))
-        self.tell("beat")
+        self.publish("beat")
         self.assertEqual((await reader.next()).number, told + 2)
 
     async def test_client_that_never_reads(self) -> None:
@@ -308,7 +308,7 @@ class FeedTests(SiteTestCase):
     async def test_one_large_event(self) -> None:
         """An event over the bound reaches a client that keeps up."""
         reader = await self.watch()
-        self.telling.tell(HeartbeatHeard("k", "c", "idle", {"memoryUsage": "x" * 3 * MAX_WAITING}))
+        self.bus.publish(HeartbeatHeard("k", "c", "idle", {"memoryUsage": "x" * 3 * MAX_WAITING}))
         self.assertEqual(len((await reader.next()).data["metadata"]["memoryUsage"]), 3 * MAX_WAITING)
 
     async def test_one_large_event_for_a_slow_client(self) -> None:
@@ -337,14 +337,14 @@ class FeedTests(SiteTestCase):
 
 
 class MuchNewsTests(SynchronousTestCase):
-    """Very much news in one turn of the reactor."""
+    """Very many events in one turn of the reactor."""
 
     def setUp(self) -> None:
         """Have a feed that does three events of one stream in a turn, and keeps ten more."""
         self.patch(feed_module, "TURN", 3 * (feed_module.EVENT + 1))
         self.patch(feed_module, "MAX_HEARD", 10)
-        self.clock, self.telling = Turns(), Telling()
-        self.feed = Feed(self.telling, self.clock, "node", str.upper)
+        self.clock, self.bus = Turns(), EventBus()
+        self.feed = Feed(self.bus, self.clock, "node", str.upper)
         self.read: list[str] = []
 
     def registerProducer(self, producer: Stream, streaming: bool) -> None:
@@ -365,24 +365,24 @@ class MuchNewsTests(SynchronousTestCase):
         read, self.read = self.read, []
         return " ".join("".join(each) for each in read)
 
-    def tell(self, first: int, last: int) -> None:
+    def publish(self, first: int, last: int) -> None:
         """Tell of jobs."""
         for number in range(first, last + 1):
-            self.telling.tell(JobCreated(f"J{number}", "acme", "users", None))
+            self.bus.publish(JobCreated(f"J{number}", "acme", "users", None))
 
     def test_turns(self) -> None:
         """It is sent a bounded part in a turn, and in its order, whatever comes meanwhile."""
         self.feed.open(Wanted(), self)
-        self.tell(1, 7)
+        self.publish(1, 7)
         self.assertEqual(self.taken(), "J1 J2 J3")
         self.clock.turn()
         self.assertEqual(self.taken(), "J4 J5 J6")
-        self.tell(8, 8)
+        self.publish(8, 8)
         self.assertEqual(self.taken(), "")
         self.clock.turn()
         self.assertEqual(self.taken(), "J7 J8")
         self.clock.turn()
-        self.tell(9, 9)
+        self.publish(9, 9)
         self.assertEqual(self.taken(), "J9")
 
     def test_streams_count(self) -> None:
@@ -390,13 +390,13 @@ class MuchNewsTests(SynchronousTestCase):
         for _ in range(2 * feed_module.EVENT + 1):
             self.feed.open(Wanted(job_id="J0"), self)
         self.feed.open(Wanted(), self)
-        self.tell(1, 3)
+        self.publish(1, 3)
         self.assertEqual(self.taken(), "J1 J2")
 
     def test_too_much(self) -> None:
         """What is beyond the bound is lost, and each stream is told how much before it is sent more."""
         self.feed.open(Wanted(), self)
-        self.tell(1, 15)
+        self.publish(1, 15)
         for expected in ("J1 J2 J3", '"lost":2 J4 J5 J6', "J7 J8 J9", "J10 J11 J12", "J13", ""):
             self.assertEqual(self.taken(), expected)
             self.clock.turn()
@@ -404,18 +404,18 @@ class MuchNewsTests(SynchronousTestCase):
     def test_nobody_left(self) -> None:
         """Nothing waits for who has gone, and no timer runs."""
         self.feed.open(Wanted(), self)
-        self.tell(1, 8)
+        self.publish(1, 8)
         self.producer.stopProducing()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.feed.open(Wanted(), self)
         self.taken()
-        self.tell(9, 9)
+        self.publish(9, 9)
         self.assertEqual(self.taken(), "J9")
 
     def test_close(self) -> None:
         """A feed that closes leaves nothing behind."""
         self.feed.open(Wanted(), self)
-        self.tell(1, 8)
+        self.publish(1, 8)
         self.feed.close()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 

@@ -9,12 +9,12 @@ from twisted.internet.defer import Deferred
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.vault import Vault
+from copilot_socket.event_bus import EventBus
 from copilot_socket.store import accounts as module
 from copilot_socket.store.accounts import Account, Accounts, Credential
 from copilot_socket.store.connection import Limits
 from copilot_socket.store.database import Database
 from copilot_socket.store.transitions import Transitions
-from copilot_socket.telling import Telling
 from tests.support.postgres import DatabaseTestCase
 
 PAIR = Credential("glpat-secret", "refresh-secret")
@@ -28,10 +28,10 @@ class AccountsTests(DatabaseTestCase):
         super().setUp()
         self.database = Database(self.database_url, reactor, Limits(), 2)
         self.addCleanup(self.database.close)
-        self.news: list[object] = []
-        telling = Telling()
-        telling.listen(self.news.append)
-        transitions = Transitions(self.database, RetryPolicy(), telling)
+        self.events: list[object] = []
+        bus = EventBus()
+        bus.subscribe(self.events.append)
+        transitions = Transitions(self.database, RetryPolicy(), bus)
         self.accounts = Accounts(self.database, Vault(), transitions)
 
     async def test_many_waiting(self) -> None:
@@ -53,7 +53,7 @@ class AccountsTests(DatabaseTestCase):
         self.query("UPDATE jobs SET status = 'waiting_credential'")
         self.assertTrue(await self.accounts.renew("a", Credential("new")))
         self.assertEqual(self.query("SELECT status, ready, count(*) FROM jobs GROUP BY 1, 2"), [("queued", True, 5)])
-        self.assertEqual((len(self.news), batches), (5, [2, 2, 1]))
+        self.assertEqual((len(self.events), batches), (5, [2, 2, 1]))
 
     async def test_whole_pair(self) -> None:
         """A renewal replaces the whole pair: a refresh token left out may have been another user's."""
@@ -74,7 +74,7 @@ class AccountsTests(DatabaseTestCase):
     async def test_nobody(self) -> None:
         """No account, no renewal, and nothing is told."""
         self.assertFalse(await self.accounts.renew("nobody", PAIR))
-        self.assertEqual(self.news, [])
+        self.assertEqual(self.events, [])
 
     async def test_no_token_in_errors(self) -> None:
         """What the database says of a row that it refuses, tokens included, stays here."""

@@ -7,11 +7,11 @@ from twisted.internet.defer import gatherResults
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.jobs import SPAWNS, Event
 from copilot_socket.core.reports import Completed, Discovered, Found, Report, Started
+from copilot_socket.event_bus import JobCreated
 from copilot_socket.store import discoveries
 from copilot_socket.store import writer as writer_module
 from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.write_queue import Unstorable
-from copilot_socket.telling import JobCreated
 from tests.support.crawler import until
 from tests.support.postgres import admin
 from tests.support.store import StoreTestCase
@@ -115,7 +115,7 @@ class SliceTests(StoreTestCase):
 
     async def test_slice_by_slice(self) -> None:
         """Everything is there at the end, with one verdict, and is told as it comes."""
-        self.telling.listen_by_kind({JobCreated: self.told.append})
+        self.bus.subscribe_by_type({JobCreated: self.told.append})
         assignment = await self.assigned("top")
         self.assertEqual(await self.report(assignment, projects(5)), [Verdict.STORED])
         self.assertEqual(self.stored, [2, 2, 1])

@@ -11,6 +11,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import SynchronousTestCase
 
+from copilot_socket.event_bus import EventBus
 from copilot_socket.http.slices import Slices
 from copilot_socket.store.connection import Limits, Transaction
 from copilot_socket.store.database import Database
@@ -23,7 +24,6 @@ from copilot_socket.store.submission import (
     UnknownAccounts,
 )
 from copilot_socket.store.ulids import ulids
-from copilot_socket.telling import Telling
 from tests.support.postgres import DatabaseTestCase
 
 
@@ -35,7 +35,7 @@ class StoreTestCase(DatabaseTestCase):
         super().setUp()
         self.database = Database(self.database_url, reactor, Limits(), 4)
         self.addCleanup(self.database.close)
-        self.submission = Submission(self.database, 3, Telling(), Slices(reactor).next)
+        self.submission = Submission(self.database, 3, EventBus(), Slices(reactor).next)
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
             " VALUES ('acme', 'gitlab-cloud', 'https://gitlab.example', 'x')"
@@ -142,7 +142,7 @@ class SubmissionTests(StoreTestCase):
             log.append(("slice", 0, 0))
 
         self.patch(Transaction, "query", query)
-        submission = Submission(self.database, 3, Telling(), next_slice)
+        submission = Submission(self.database, 3, EventBus(), next_slice)
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
             " SELECT 'acme' || i, 'gitlab-cloud', 'https://gitlab.example', 'x' FROM generate_series(1, 2500) i"
@@ -169,7 +169,7 @@ class SubmissionTests(StoreTestCase):
         async def next_slice() -> None:
             raise AssertionError
 
-        submission = Submission(self.database, 3, Telling(), next_slice)
+        submission = Submission(self.database, 3, EventBus(), next_slice)
         self.assertEqual((await submission.submit([job()])).created, [True])
 
     def meanwhile(self, before: str, act: Callable[[], object]) -> None:

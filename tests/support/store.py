@@ -11,6 +11,7 @@ from copilot_socket.core.jobs import COMMANDS, PLAIN_ENTITY_TYPES, Event, Status
 from copilot_socket.core.reports import Body, Completed, Report, Started
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.scheduling import Allotment
+from copilot_socket.event_bus import EventBus
 from copilot_socket.store.batches import Batches, Settings
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.connection import HOT, Limits
@@ -21,7 +22,6 @@ from copilot_socket.store.operations import Folded, Presence
 from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.turns import Claim, Plan
 from copilot_socket.store.writer import Writer
-from copilot_socket.telling import Telling
 from tests.support.postgres import DatabaseTestCase
 
 LEASE, GRACE = 30.0, 60.0
@@ -49,16 +49,16 @@ class StoreTestCase(DatabaseTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.told: list[Any] = []
-        self.telling = Telling()
-        self.telling.listen(self.told.append)
+        self.bus = EventBus()
+        self.bus.subscribe(self.told.append)
         self.database = Database(self.database_url, reactor, Limits(), 3)
         self.addCleanup(self.database.close)
-        self.transitions = Transitions(self.database, RetryPolicy(base=5.0), self.telling, jitter=lambda: 0.5)
+        self.transitions = Transitions(self.database, RetryPolicy(base=5.0), self.bus, jitter=lambda: 0.5)
         self.batches, self.claims, self.leases = self.make_node("node")
         discovering = self.database.dedicated(settings=HOT)
         self.addCleanup(discovering.close)
-        self.discoveries = Discoveries(discovering, Settings("node", LEASE, 3, MAX_JOB_AGE), self.telling)
-        self.writer = Writer(self.batches, self.discoveries, reactor, self.telling)
+        self.discoveries = Discoveries(discovering, Settings("node", LEASE, 3, MAX_JOB_AGE), self.bus)
+        self.writer = Writer(self.batches, self.discoveries, reactor, self.bus)
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token, credential_status) "
             "VALUES ('acct', 'gitlab-onprem', 'http://gitlab.test', 'token', 'expired')"
@@ -70,7 +70,7 @@ class StoreTestCase(DatabaseTestCase):
         self.addCleanup(writing.close)
         leases = Leases(self.database, self.transitions, node, lease=LEASE, grace=GRACE, job_timeout=3600.0)
         return (
-            Batches(writing, Settings(node, LEASE, 3, MAX_JOB_AGE), self.transitions, self.telling),
+            Batches(writing, Settings(node, LEASE, 3, MAX_JOB_AGE), self.transitions, self.bus),
             Claims(self.database, node),
             leases,
         )

@@ -14,7 +14,7 @@ from copilot_socket.core.messages import Message
 from copilot_socket.core.pending import PendingReply
 from copilot_socket.core.reading_clock import ReadingClock
 from copilot_socket.core.replies import Ack
-from copilot_socket.telling import MessagesHandled, News, Telling
+from copilot_socket.event_bus import EventBus, MessagesHandled, StateEvent
 from copilot_socket.wire.factory import CrawlerFactory
 from copilot_socket.wire.protocol import CrawlerProtocol
 from tests.wire.decoding import DECODER
@@ -122,9 +122,9 @@ class ProtocolTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.handler = FakeHandler()
         self.doorkeeper = FakeDoorkeeper()
-        self.news: list[News] = []
-        telling = Telling()
-        telling.listen(self.news.append)
+        self.events: list[StateEvent] = []
+        bus = EventBus()
+        bus.subscribe(self.events.append)
         self.clock = Clock()
         self.reading_clock = ReadingClock(1.0)
         self.factory = CrawlerFactory(
@@ -133,7 +133,7 @@ class ProtocolTestCase(SynchronousTestCase):
             self.doorkeeper,
             self.clock,
             self.reading_clock,
-            telling,
+            bus,
             max_connections=10,
             max_message_size=self.limit,
             patience=PATIENCE,
@@ -194,5 +194,5 @@ class ProtocolTestCase(SynchronousTestCase):
 
     def outcomes(self) -> list[str]:
         """What has been told of the messages, one by one."""
-        told = [news for news in self.news if isinstance(news, MessagesHandled)]
-        return [news.outcome for news in told for _ in range(news.count)]
+        told = [change for change in self.events if isinstance(change, MessagesHandled)]
+        return [change.outcome for change in told for _ in range(change.count)]

@@ -4,7 +4,7 @@ from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import Message
 from copilot_socket.core.pending import PendingReply
 from copilot_socket.core.replies import Ack, Shutdown, TokenRefreshResponse
-from copilot_socket.telling import MessagesHandled
+from copilot_socket.event_bus import MessagesHandled
 from tests.wire.connection import ProtocolTestCase, Transport, acked, beats
 
 
@@ -126,7 +126,7 @@ class TogetherTests(ProtocolTestCase):
         """However long it takes until it is dealt with."""
         self.protocol.dataReceived(beats(1))
         self.clock.advance(0.25)
-        self.assertEqual(self.news, [MessagesHandled("heartbeat", "ok", [(0.25, 1)])])
+        self.assertEqual(self.events, [MessagesHandled("heartbeat", "ok", [(0.25, 1)])])
 
     def test_told_with_their_number(self) -> None:
         """Messages that are answered in one turn are told together, with the time since the turn began."""
@@ -140,23 +140,23 @@ class TogetherTests(ProtocolTestCase):
         self.handler.answer = slow
         self.protocol.dataReceived(beats(1, 2) + b"rubbish\n" + beats(3))
         other.dataReceived(beats(4))
-        self.assertEqual(self.news, [])
+        self.assertEqual(self.events, [])
         self.clock.advance(0)
-        handled = [news for news in self.news if isinstance(news, MessagesHandled)]
-        told = [(news.type, news.outcome, news.seconds) for news in handled]
+        handled = [change for change in self.events if isinstance(change, MessagesHandled)]
+        told = [(change.type, change.outcome, change.seconds) for change in handled]
         self.assertCountEqual(told, [("heartbeat", "ok", [(2.0, 4)]), ("unknown", "invalid_json", [(2.0, 1)])])
         self.receive(beats(5))
-        self.assertEqual(self.news[-1], MessagesHandled("heartbeat", "ok", [(0.5, 1)]))
+        self.assertEqual(self.events[-1], MessagesHandled("heartbeat", "ok", [(0.5, 1)]))
 
     def test_told_when_answered(self) -> None:
         """A message that is answered later is told then, with all the time that it took."""
         owed = self.owe()
         self.receive(beats(1, 2))
-        self.assertEqual(self.news, [])
+        self.assertEqual(self.events, [])
         self.clock.advance(2)
         owed["2"].callback(None)
         self.clock.advance(0)
-        self.assertEqual([news.seconds for news in self.news], [[(2.0, 1)]])
+        self.assertEqual([change.seconds for change in self.events], [[(2.0, 1)]])
 
     def test_promised(self) -> None:
         """A pending reply is answered in its turn, like a Deferred."""

@@ -12,6 +12,7 @@ from copilot_socket.core.jobs import Event
 from copilot_socket.core.replies import Job, JobResponse
 from copilot_socket.core.reports import job_of
 from copilot_socket.core.vault import VaultError
+from copilot_socket.event_bus import EventBus, JobSent
 from copilot_socket.handlers.crawlers import Crawler, Held
 from copilot_socket.handlers.dispatch.requests import PendingRequest, Requests
 from copilot_socket.handlers.tokens import Refused, Tokens, Unavailable
@@ -19,7 +20,6 @@ from copilot_socket.store.faults import DATABASE_ERRORS
 from copilot_socket.store.outage import level
 from copilot_socket.store.transitions import Transitions, by_assignment
 from copilot_socket.store.turns import Claimed
-from copilot_socket.telling import JobSent, Telling
 
 RETRY = 0.2
 """Seconds before giving back is tried again when the database fails."""
@@ -36,14 +36,14 @@ class Delivery:
         transitions: Transitions,
         requests: Requests,
         reactor: IReactorTime,
-        telling: Telling,
+        bus: EventBus,
         wake: Callable[[], None],
     ) -> None:
         self._tokens = tokens
         self._transitions = transitions
         self._requests = requests
         self._reactor = reactor
-        self._telling = telling
+        self._bus = bus
         self._wake = wake
         self.on_unavailable: Callable[[str, float], None] = lambda _account, _seconds: None
         """Told the account whose token can't be renewed for now, and for how long."""
@@ -119,7 +119,7 @@ class Delivery:
         crawler, now = request.crawler, self._reactor.seconds()
         for job, token in zip(jobs, tokens, strict=True):
             crawler.held[job.assignment] = Held(now, reported=False, token=token)
-            self._telling.tell(_sent(job, crawler))
+            self._bus.publish(_sent(job, crawler))
         crawler.sent_at = now
         request.link.push(JobResponse(jobs=tuple(map(_wire, jobs, tokens))))
 

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from copilot_socket.core.jobs import Status
 from copilot_socket.core.scheduling import Scheduler
+from copilot_socket.event_bus import DiscoveryStored, EventBus, JobChanged
 from copilot_socket.handlers.crawlers import Crawler, Held, Link, Registry
 from copilot_socket.handlers.dispatch.delivery import Delivery
 from copilot_socket.handlers.dispatch.planner import Planner
@@ -25,7 +26,6 @@ from copilot_socket.store.claims import LANES, Claims
 from copilot_socket.store.faults import DATABASE_ERRORS
 from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.writer import Writer
-from copilot_socket.telling import DiscoveryStored, JobChanged, Telling
 
 RETRY = 0.2
 """Seconds before claims whose outcome is unknown are looked for again, while the database fails."""
@@ -44,7 +44,7 @@ class Dispatcher:
         tokens: Tokens,
         transitions: Transitions,
         reactor: IReactorTime,
-        telling: Telling,
+        bus: EventBus,
     ) -> None:
         self._registry = registry
         self._writer = writer
@@ -53,7 +53,7 @@ class Dispatcher:
         self._reactor = reactor
         self._requests = Requests()
         self._scheduler = Scheduler()
-        self._delivery = Delivery(tokens, transitions, self._requests, reactor, telling, writer.wake)
+        self._delivery = Delivery(tokens, transitions, self._requests, reactor, bus, writer.wake)
         self.planner = Planner(registry, self._requests, self._scheduler, self._delivery, writer, reactor)
         self._delivery.on_unavailable = self.planner.park
         writer.claimant = self.planner
@@ -120,7 +120,7 @@ class Dispatcher:
         self.wake()
 
     @property
-    def listeners(self) -> Mapping[type, Callable[[Any], None]]:
+    def subscriptions(self) -> Mapping[type, Callable[[Any], None]]:
         """For what this node itself does: notifications say the same, a moment later."""
         return {JobChanged: self._job_changed, DiscoveryStored: lambda stored: self.work_came(stored.lanes)}
 

@@ -7,20 +7,20 @@ from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.handlers.crawlers import name_of
-from copilot_socket.logs import Levels, NewsLog
-from copilot_socket.logs.news import CONNECTIONS_A_SECOND, JOBS_A_SECOND
-from copilot_socket.logs.rates import MAX_KEYS, OncePerMinute
-from copilot_socket.telling import (
+from copilot_socket.event_bus import (
     ConnectionChanged,
     CrawlerChanged,
     DiscoveryStored,
+    EventBus,
     JobChanged,
     JobsReported,
     MessageRefused,
-    News,
-    Telling,
+    StateEvent,
 )
+from copilot_socket.handlers.crawlers import name_of
+from copilot_socket.logs import EventLog, Levels
+from copilot_socket.logs.events import CONNECTIONS_A_SECOND, JOBS_A_SECOND
+from copilot_socket.logs.rates import MAX_KEYS, OncePerMinute
 
 
 def completed(*numbers: int) -> JobsReported:
@@ -48,15 +48,15 @@ class NewsLogTests(SynchronousTestCase):
     def open(self, level: str, *debug: str) -> None:
         """Log at *level*."""
         self.levels = Levels(level, debug)
-        self.telling = Telling()
-        self.log = NewsLog(self.levels, name_of, self.clock)
-        self.telling.listen_by_kind(self.log.listeners)
+        self.bus = EventBus()
+        self.log = EventLog(self.levels, name_of, self.clock)
+        self.bus.subscribe_by_type(self.log.subscriptions)
 
-    def tell(self, *news: News) -> list[str]:
-        """The lines that are written of *news*, with their levels."""
+    def publish(self, *change: StateEvent) -> list[str]:
+        """The lines that are written of *change*, with their levels."""
         self.events.clear()
-        for each in news:
-            self.telling.tell(each)
+        for each in change:
+            self.bus.publish(each)
         return self.lines()
 
     def lines(self) -> list[str]:
@@ -73,7 +73,7 @@ class NewsLogTests(SynchronousTestCase):
         last = JobChanged("J", "failed", "job_failed", "J.3.x", "pid:b:n:7:9:1000", None, "failed", "a", **failed)
         lost = JobChanged("J", "queued", "time-out", "J.1.x", None, "no report", "timed_out", "a", "users", None)
         self.assertEqual(
-            self.tell(again, last, lost),
+            self.publish(again, last, lost),
             [
                 "info: job J is queued after job_failed: 404 {not} found (issues g/p, assignment J.1.x, crawler c1)",
                 "warn: job J is failed after job_failed: 404 {not} found "
@@ -85,31 +85,31 @@ class NewsLogTests(SynchronousTestCase):
     def test_completions(self) -> None:
         """A line each; of many in a second the first ones, and then one that sums the others up."""
         self.assertEqual(
-            self.tell(completed(1)),
+            self.publish(completed(1)),
             ["info: job J1 is completed after job_completed (assignment J1.1.x, crawler c1)"],
         )
-        lines = self.tell(completed(*range(500)), completed(*range(500)))
+        lines = self.publish(completed(*range(500)), completed(*range(500)))
         self.assertEqual(len(lines), JOBS_A_SECOND - 1)
         self.clock.advance(1.0)
         self.assertEqual(self.lines(), [f"info: {1000 - JOBS_A_SECOND + 1} more jobs completed in the last second"])
-        self.assertEqual(len(self.tell(completed(1))), 1)
+        self.assertEqual(len(self.publish(completed(1))), 1)
         self.clock.advance(10.0)
         self.assertEqual(self.lines(), [])
 
     def test_everything_else_in_a_burst(self) -> None:
         """Failures, discoveries, connections and crawlers that come thick and fast are summed up as well."""
-        for news, most, what in (
+        for change, most, what in (
             (JobChanged("J", "failed", "job_failed"), JOBS_A_SECOND, "jobs failed"),
             (DiscoveryStored("J", "J.1.x", "hello:c1", 2, 7), JOBS_A_SECOND, "parts of discoveries were stored"),
             (CrawlerChanged("c1", "came"), CONNECTIONS_A_SECOND, "changes of connections and crawlers"),
         ):
-            self.assertEqual(len(self.tell(*[news] * (most + 7))), most, what)
+            self.assertEqual(len(self.publish(*[change] * (most + 7))), most, what)
             self.clock.advance(1.0)
             self.assertEqual(self.lines(), [f"info: 7 more {what} in the last second"])
 
     def test_stop(self) -> None:
         """What is still to be summed up is, when the node stops; no call is left behind."""
-        self.tell(completed(*range(20)))
+        self.publish(completed(*range(20)))
         self.log.stop()
         self.assertEqual(self.lines(), ["info: 10 more jobs completed in the last second"])
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -117,14 +117,14 @@ class NewsLogTests(SynchronousTestCase):
     def test_discoveries(self) -> None:
         """A discovery is a line with what came of it."""
         self.assertEqual(
-            self.tell(DiscoveryStored("J", "J.1.x", "hello:c1", 2, 7)),
+            self.publish(DiscoveryStored("J", "J.1.x", "hello:c1", 2, 7)),
             ["info: job J discovered 2 areas, 7 new jobs (assignment J.1.x, crawler c1)"],
         )
 
     def test_connections(self) -> None:
         """Nothing is written where there is no reason."""
         self.assertEqual(
-            self.tell(
+            self.publish(
                 ConnectionChanged("conn", "c1", "opened"), ConnectionChanged("conn", "c1", "closed", "it left")
             ),
             ["info: connection conn opened: crawler c1", "info: connection conn closed: crawler c1, it left"],
@@ -133,27 +133,27 @@ class NewsLogTests(SynchronousTestCase):
     def test_refused_messages(self) -> None:
         """One line a minute for each crawler, with the number of those that were not written."""
         line = "info: job_progress of crawler c1 is refused, stale_assignment: this try has ended"
-        self.assertEqual(self.tell(*[refused()] * 50), [line])
-        self.assertEqual(len(self.tell(refused("c2"))), 1)
+        self.assertEqual(self.publish(*[refused()] * 50), [line])
+        self.assertEqual(len(self.publish(refused("c2"))), 1)
         self.clock.advance(60.0)
         self.assertEqual(
-            self.tell(refused(), refused()), [f"{line} (49 more of its messages since the last such line)"]
+            self.publish(refused(), refused()), [f"{line} (49 more of its messages since the last such line)"]
         )
         self.clock.advance(60.0)
         self.clock.advance(60.0)
-        self.assertEqual(len(self.tell(refused())), 1)
+        self.assertEqual(len(self.publish(refused())), 1)
 
     def test_debug(self) -> None:
         """Every change and every refusal is a line where debug lines are asked for."""
         self.open("info", "socket:wire", "socket:store")
-        lines = self.tell(completed(*range(50)), *[refused()] * 50, JobChanged("J", "running", "job_started"))
+        lines = self.publish(completed(*range(50)), *[refused()] * 50, JobChanged("J", "running", "job_started"))
         self.assertEqual(len(lines), 101)
         self.assertEqual(lines[-1], "debug: job J is running after job_started")
 
     def test_quiet(self) -> None:
         """What would not be written is not made."""
         self.open("warn")
-        self.assertEqual(list(self.log.listeners), [JobChanged])
+        self.assertEqual(list(self.log.subscriptions), [JobChanged])
 
 
 class OncePerMinuteTests(SynchronousTestCase):

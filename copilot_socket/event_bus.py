@@ -1,4 +1,4 @@
-"""The one place where changes of state are told. Metrics, logs and live events listen here."""
+"""In-process event bus: state events are published after their commit; metrics, logs and live events subscribe."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, get_args
@@ -57,7 +57,7 @@ class MessageRefused:
 
 @record
 class JobsReported:
-    """Jobs entered *status* as their crawlers reported, and that is committed: told together, for they are many.
+    """Jobs entered *status* as their crawlers reported, and that is committed: one event for all, for they are many.
 
     ``tries``: the assignment of each, its crawler's identity and its account.
     """
@@ -173,7 +173,7 @@ class TokenRefreshed:
     outcome: str
 
 
-News = (
+StateEvent = (
     JobChanged
     | JobsReported
     | JobSent
@@ -190,48 +190,48 @@ News = (
 )
 
 ON_DEMAND = frozenset({JobCreated, JobProgressed, HeartbeatHeard})
-"""So frequent, and of use to so few, that they are told only while someone has asked for them by name."""
+"""So frequent, and of use to so few, that they are published only while somebody subscribes to them by name."""
 
-Listener = Callable[[News], None]
-
-
-def one_by_one(news: News) -> Sequence[News]:
-    """*news*, taken apart where it tells of several jobs."""
-    return news.each() if isinstance(news, JobsReported) else (news,)
+Subscriber = Callable[[StateEvent], None]
 
 
-class Telling:
-    """Hands each piece of news to its listeners; one that fails disturbs neither the others nor the teller."""
+def one_by_one(event: StateEvent) -> Sequence[StateEvent]:
+    """*event*, taken apart where it is about several jobs."""
+    return event.each() if isinstance(event, JobsReported) else (event,)
+
+
+class EventBus:
+    """Hands each event to its subscribers; one that fails disturbs neither the others nor the publisher."""
 
     log = Logger()
 
     def __init__(self) -> None:
-        self._audiences: dict[type[News], list[Listener]] = {kind: [] for kind in get_args(News)}
+        self._subscribers: dict[type[StateEvent], list[Subscriber]] = {kind: [] for kind in get_args(StateEvent)}
 
-    def listen(self, listener: Listener, kinds: Collection[type[News]] | None = None) -> None:
-        """Have *listener* called with the news of *kinds* that is told from now on; None: all but that on demand."""
-        for kind in self._audiences.keys() - ON_DEMAND if kinds is None else kinds:
-            self._audiences[kind].append(listener)
+    def subscribe(self, subscriber: Subscriber, kinds: Collection[type[StateEvent]] | None = None) -> None:
+        """Call *subscriber* with events of *kinds* from now on; None: all but those on demand."""
+        for kind in self._subscribers.keys() - ON_DEMAND if kinds is None else kinds:
+            self._subscribers[kind].append(subscriber)
 
-    def listen_by_kind(self, listeners: Mapping[type[News], Callable[[Any], None]]) -> None:
-        """Have each of *listeners* called with the news of its kind that is told from now on."""
-        for kind, listener in listeners.items():
-            self._audiences[kind].append(listener)
+    def subscribe_by_type(self, subscribers: Mapping[type[StateEvent], Callable[[Any], None]]) -> None:
+        """Call each of *subscribers* with events of its type from now on."""
+        for kind, subscriber in subscribers.items():
+            self._subscribers[kind].append(subscriber)
 
-    def ignore(self, listener: Listener) -> None:
-        """Call *listener* no more. Not to be used while it is called."""
-        for audience in self._audiences.values():
-            if listener in audience:
-                audience.remove(listener)
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Call *subscriber* no more. Not to be used while it is called."""
+        for subscribers in self._subscribers.values():
+            if subscriber in subscribers:
+                subscribers.remove(subscriber)
 
-    def audience(self, kind: type[News]) -> Collection[Listener]:
-        """Who listens to news of *kind*, now and later: empty while making it would be in vain."""
-        return self._audiences[kind]
+    def subscribers(self, kind: type[StateEvent]) -> Collection[Subscriber]:
+        """Who subscribes to events of *kind*, now and later: while it is empty none need be made."""
+        return self._subscribers[kind]
 
-    def tell(self, news: News) -> None:
-        """Tell *news* to everyone who listens to its kind."""
-        for listener in self._audiences[type(news)]:
+    def publish(self, event: StateEvent) -> None:
+        """Call everyone who subscribes to events of this kind."""
+        for subscriber in self._subscribers[type(event)]:
             try:
-                listener(news)
+                subscriber(event)
             except Exception:
-                self.log.failure("A listener failed on {news}", news=news)
+                self.log.failure("A subscriber failed on {event}", event=event)

@@ -7,7 +7,7 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
-from copilot_socket import telling
+from copilot_socket import event_bus
 from copilot_socket.core.jobs import Event, Status
 from copilot_socket.logs.levels import Levels
 from copilot_socket.logs.rates import Burst, OncePerMinute
@@ -27,7 +27,7 @@ _connections = Logger("copilot_socket.wire.connections")
 _messages = Logger("copilot_socket.wire.messages")
 
 
-class NewsLog:
+class EventLog:
     """Writes what is told as log lines, in the namespace of the part that tells it.
 
     *name_of* gives the name of the crawler with an identity, as leases have it.
@@ -43,117 +43,119 @@ class NewsLog:
         self._found = Burst(JOBS_A_SECOND, reactor, _sum(_jobs, "parts of discoveries were stored"))
         self._came = Burst(CONNECTIONS_A_SECOND, reactor, _sum(_connections, "changes of connections and crawlers"))
         self._refused = OncePerMinute(reactor.seconds)
-        self.listeners: dict[type[telling.News], Callable[[Any], None]] = {telling.JobChanged: self._job}
-        """Who logs which kind of news."""
+        self.subscriptions: dict[type[event_bus.StateEvent], Callable[[Any], None]] = {
+            event_bus.JobChanged: self._job
+        }
+        """Who logs which kind of change."""
         for logger, level, kind, listener in (
-            (_jobs, LogLevel.info, telling.JobsReported, self._reported),
-            (_jobs, LogLevel.info, telling.DiscoveryStored, self._discovery),
-            (_connections, LogLevel.info, telling.ConnectionChanged, self._connection),
-            (_crawlers, LogLevel.info, telling.CrawlerChanged, self._crawler),
-            (_tokens, LogLevel.info, telling.TokenRefreshed, self._token),
-            (_messages, LogLevel.info, telling.MessageRefused, self._refusal),
-            (_messages, LogLevel.debug, telling.MessagesHandled, self._handled),
-            (_delivery, LogLevel.debug, telling.JobSent, self._sent),
+            (_jobs, LogLevel.info, event_bus.JobsReported, self._reported),
+            (_jobs, LogLevel.info, event_bus.DiscoveryStored, self._discovery),
+            (_connections, LogLevel.info, event_bus.ConnectionChanged, self._connection),
+            (_crawlers, LogLevel.info, event_bus.CrawlerChanged, self._crawler),
+            (_tokens, LogLevel.info, event_bus.TokenRefreshed, self._token),
+            (_messages, LogLevel.info, event_bus.MessageRefused, self._refusal),
+            (_messages, LogLevel.debug, event_bus.MessagesHandled, self._handled),
+            (_delivery, LogLevel.debug, event_bus.JobSent, self._sent),
         ):
             if levels.writes(logger.namespace, level):
-                self.listeners[kind] = listener
+                self.subscriptions[kind] = listener
 
     def stop(self) -> None:
         """Write what is still to be summed up."""
         for burst in (self._completed, self._failed, self._found, self._came):
             burst.over()
 
-    def _job(self, news: telling.JobChanged) -> None:
-        if news.status == Status.FAILED or news.event in _FAILURES:
+    def _job(self, change: event_bus.JobChanged) -> None:
+        if change.status == Status.FAILED or change.event in _FAILURES:
             if self._all_changes or self._failed.room():
-                self._write(LogLevel.warn if news.status == Status.FAILED else LogLevel.info, news)
+                self._write(LogLevel.warn if change.status == Status.FAILED else LogLevel.info, change)
         elif self._all_changes:
-            self._write(LogLevel.debug, news)
+            self._write(LogLevel.debug, change)
 
-    def _reported(self, news: telling.JobsReported) -> None:
-        completed = news.status == Status.COMPLETED
-        tries = news.tries
+    def _reported(self, change: event_bus.JobsReported) -> None:
+        completed = change.status == Status.COMPLETED
+        tries = change.tries
         if not self._all_changes:
             tries = tries[: self._completed.room(len(tries))] if completed else ()
-        for each in attrs.evolve(news, tries=tries).each() if tries else ():
+        for each in attrs.evolve(change, tries=tries).each() if tries else ():
             self._write(LogLevel.info if completed else LogLevel.debug, each)
 
-    def _write(self, level: Any, news: telling.JobChanged) -> None:
+    def _write(self, level: Any, change: event_bus.JobChanged) -> None:
         """One change of a job; what is not known of it is left out."""
         fields = {
-            "what": " ".join(filter(None, (news.command, news.full_path))),
-            "assignment": news.assignment,
-            "crawler": None if news.crawler is None else self._name_of(news.crawler),
-            "outcome": news.outcome,
-            "reason": news.error or news.reason,
+            "what": " ".join(filter(None, (change.command, change.full_path))),
+            "assignment": change.assignment,
+            "crawler": None if change.crawler is None else self._name_of(change.crawler),
+            "outcome": change.outcome,
+            "reason": change.error or change.reason,
         }
         known = {name: value for name, value in fields.items() if value}
         shown = [_SHOWN[name] for name in _SHOWN if name in known]
         text = "job {job} is {status} after {event}" + (": {reason}" if "reason" in known else "")
         text += f" ({', '.join(shown)})" if shown else ""
-        _jobs.emit(level, text, job=news.job_id, status=str(news.status), event=str(news.event), **known)
+        _jobs.emit(level, text, job=change.job_id, status=str(change.status), event=str(change.event), **known)
 
-    def _discovery(self, news: telling.DiscoveryStored) -> None:
+    def _discovery(self, change: event_bus.DiscoveryStored) -> None:
         if self._all_changes or self._found.room():
             _jobs.info(
                 "job {job} discovered {areas} areas, {jobs} new jobs (assignment {assignment}, crawler {crawler})",
-                job=news.job_id,
-                areas=news.areas,
-                jobs=news.jobs,
-                assignment=news.assignment,
-                crawler=self._name_of(news.crawler),
+                job=change.job_id,
+                areas=change.areas,
+                jobs=change.jobs,
+                assignment=change.assignment,
+                crawler=self._name_of(change.crawler),
             )
 
-    def _sent(self, news: telling.JobSent) -> None:
+    def _sent(self, change: event_bus.JobSent) -> None:
         _delivery.debug(
             "job {job} goes to crawler {crawler} as {assignment}",
-            job=news.job_id,
-            crawler=news.crawler,
-            assignment=news.assignment,
-            waited=news.waited,
+            job=change.job_id,
+            crawler=change.crawler,
+            assignment=change.assignment,
+            waited=change.waited,
         )
 
-    def _connection(self, news: telling.ConnectionChanged) -> None:
+    def _connection(self, change: event_bus.ConnectionChanged) -> None:
         if self._came.room():
             _connections.info(
-                "connection {connection} {event}: crawler {crawler}" + (", {reason}" if news.reason else ""),
-                connection=news.connection,
-                crawler=news.crawler,
-                event=news.event,
-                reason=news.reason,
+                "connection {connection} {event}: crawler {crawler}" + (", {reason}" if change.reason else ""),
+                connection=change.connection,
+                crawler=change.crawler,
+                event=change.event,
+                reason=change.reason,
             )
 
-    def _crawler(self, news: telling.CrawlerChanged) -> None:
+    def _crawler(self, change: event_bus.CrawlerChanged) -> None:
         if self._came.room():
-            _crawlers.info("crawler {crawler} {event}", crawler=news.crawler, event=news.event)
+            _crawlers.info("crawler {crawler} {event}", crawler=change.crawler, event=change.event)
 
-    def _token(self, news: telling.TokenRefreshed) -> None:
-        _tokens.info("token of account {account}: {outcome}", account=news.account, outcome=news.outcome)
+    def _token(self, change: event_bus.TokenRefreshed) -> None:
+        _tokens.info("token of account {account}: {outcome}", account=change.account, outcome=change.outcome)
 
-    def _refusal(self, news: telling.MessageRefused) -> None:
-        more = 0 if self._all_refused else self._refused.counted(news.crawler)
+    def _refusal(self, change: event_bus.MessageRefused) -> None:
+        more = 0 if self._all_refused else self._refused.counted(change.crawler)
         if more is None:
             return
-        text = "{type} of crawler {crawler} is refused, {code}" + (": {error}" if news.error else "")
+        text = "{type} of crawler {crawler} is refused, {code}" + (": {error}" if change.error else "")
         text += " ({more} more of its messages since the last such line)" if more else ""
         emit = _messages.debug if self._all_refused else _messages.info
         emit(
             text,
-            type=news.type,
-            crawler=news.crawler,
-            connection=news.connection,
-            code=str(news.code),
-            error=news.error,
+            type=change.type,
+            crawler=change.crawler,
+            connection=change.connection,
+            code=str(change.code),
+            error=change.error,
             more=more or None,
         )
 
-    def _handled(self, news: telling.MessagesHandled) -> None:
+    def _handled(self, change: event_bus.MessagesHandled) -> None:
         _messages.debug(
             "{count} {type}: {outcome} within {seconds:.6f} s",
-            count=news.count,
-            type=news.type,
-            outcome=news.outcome,
-            seconds=max(news.seconds)[0],
+            count=change.count,
+            type=change.type,
+            outcome=change.outcome,
+            seconds=max(change.seconds)[0],
         )
 
 

@@ -7,22 +7,22 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.metrics import Metrics
-from copilot_socket.store.database import Database
-from copilot_socket.telling import (
+from copilot_socket.event_bus import (
     ConnectionChanged,
     CrawlerChanged,
     ErrorsSent,
+    EventBus,
     HeartbeatHeard,
     JobChanged,
     JobSent,
     JobsReported,
     MessagesHandled,
-    Telling,
     TokenRefreshed,
 )
+from copilot_socket.metrics import Metrics
+from copilot_socket.store.database import Database
 
-NEWS = (
+STATE_EVENTS = (
     JobChanged("JOB", "failed", "job_failed", "JOB.1.x", "c1", "broke", "failed"),
     JobSent("JOB", "JOB.1.x", "c1", 0.25, "acct", "issues", "g/p"),
     ConnectionChanged("conn", "c1", "opened"),
@@ -38,8 +38,8 @@ NEWS = (
 )
 
 
-class TellingTests(SynchronousTestCase):
-    """Telling.tell()."""
+class EventBusTests(SynchronousTestCase):
+    """EventBus.tell()."""
 
     def test_a_listener_that_fails(self) -> None:
         """It disturbs neither the others nor the teller, and is logged."""
@@ -48,40 +48,40 @@ class TellingTests(SynchronousTestCase):
         def broken(_news: object) -> None:
             raise RuntimeError("broken")
 
-        telling = Telling()
-        telling.listen(broken)
-        telling.listen(heard.append)
-        telling.tell(NEWS[0])
-        self.assertEqual(heard, [NEWS[0]])
+        bus = EventBus()
+        bus.subscribe(broken)
+        bus.subscribe(heard.append)
+        bus.publish(STATE_EVENTS[0])
+        self.assertEqual(heard, [STATE_EVENTS[0]])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_on_demand(self) -> None:
-        """Frequent news reaches who asked for it by name, and nobody is to make it for nobody."""
+        """Frequent events reach who subscribes to them by name, and are not made for nobody."""
         everyday: list[object] = []
         asked: list[object] = []
-        telling = Telling()
-        telling.listen(everyday.append)
-        audience = telling.audience(HeartbeatHeard)
+        bus = EventBus()
+        bus.subscribe(everyday.append)
+        audience = bus.subscribers(HeartbeatHeard)
         beat = HeartbeatHeard("conn", "c1", "idle", {})
         self.assertFalse(audience)
-        telling.listen(asked.append, {HeartbeatHeard, CrawlerChanged})
+        bus.subscribe(asked.append, {HeartbeatHeard, CrawlerChanged})
         self.assertTrue(audience)
-        for news in (beat, *NEWS):
-            telling.tell(news)
-        self.assertEqual(everyday, list(NEWS))
+        for change in (beat, *STATE_EVENTS):
+            bus.publish(change)
+        self.assertEqual(everyday, list(STATE_EVENTS))
         self.assertEqual(asked, [beat, CrawlerChanged("c1", "left")])
-        telling.ignore(asked.append)
-        telling.tell(beat)
+        bus.unsubscribe(asked.append)
+        bus.publish(beat)
         self.assertFalse(audience)
         self.assertEqual(len(asked), 2)
 
     def test_metrics(self) -> None:
-        """Each piece of news moves its metric, by the names that dashboards rely on."""
+        """Each state event moves its metric, by the names that dashboards rely on."""
         registry = CollectorRegistry()
-        telling = Telling()
-        telling.listen_by_kind(Metrics(registry).listeners)
-        for news in NEWS:
-            telling.tell(news)
+        bus = EventBus()
+        bus.subscribe_by_type(Metrics(registry).subscriptions)
+        for change in STATE_EVENTS:
+            bus.publish(change)
         page = generate_latest(registry).decode()
         for line in (
             "socket_connections_total 1.0",
