@@ -1,16 +1,23 @@
 """How the node is: what health checks and gauges read."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
+from copilot_socket.config import Config
 from copilot_socket.core.causes import Cause
-from copilot_socket.store.database import PoolUse
+from copilot_socket.descriptors import Shares
+from copilot_socket.handlers.crawlers import Registry
+from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
+from copilot_socket.handlers.presence import PresenceKeeper
+from copilot_socket.http.feed import Feed
+from copilot_socket.ports import Ports
+from copilot_socket.store.database import Database, PoolUse
 from copilot_socket.store.probe import Probe
-
-if TYPE_CHECKING:
-    from copilot_socket.node import Node
+from copilot_socket.store.writer import Writer
+from copilot_socket.timers import Timers
+from copilot_socket.wire.factory import CrawlerFactory
 
 CHECK, RENEWAL = "database check", "lease renewal"
 """Names of periodic tasks without which a node can't do its work."""
@@ -18,10 +25,26 @@ WRITER_PATIENCE = 2.0
 """Seconds for which the writer may be without its connection: it makes a new one by itself."""
 
 
+class Parts(Protocol):
+    """The parts of a node whose state is read."""
+
+    config: Config
+    database: Database
+    dispatcher: Dispatcher
+    factory: CrawlerFactory
+    feed: Feed
+    ports: Ports
+    presence: PresenceKeeper
+    registry: Registry
+    shares: Shares
+    timers: Timers
+    writer: Writer
+
+
 class NodeStatus:
     """Read by ``/health/*`` and by the gauges of ``/metrics``."""
 
-    def __init__(self, node: "Node", probe: Probe, reactor: IReactorTime) -> None:
+    def __init__(self, node: Parts, probe: Probe, reactor: IReactorTime) -> None:
         self._node = node
         self._probe = probe
         self._reactor = reactor

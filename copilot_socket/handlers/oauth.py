@@ -3,13 +3,13 @@
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeGuard
 
 import attrs
 from twisted.internet.threads import deferToThread
 
 from copilot_socket.core.origins import origin, token_endpoint
+from copilot_socket.handlers.answers import Answer, NoAnswer
 from copilot_socket.store.oauth_clients import OAuthClients
 
 SHORTEST_LIFETIME = 60.0
@@ -43,19 +43,6 @@ class Unavailable(Exception):
     def __init__(self, why: str, retry_after: float | None = None) -> None:
         super().__init__(why)
         self.retry_after = retry_after
-
-
-class NoAnswer(Exception):
-    """A request brought no answer that could be read. Never holds what was sent."""
-
-
-@attrs.frozen
-class Answer:
-    """An HTTP answer. ``retry_after`` in seconds, as the server tells."""
-
-    status: int
-    body: bytes = attrs.field(repr=False)
-    retry_after: float | None = None
 
 
 @attrs.frozen
@@ -151,15 +138,3 @@ def lifetime(given: object) -> float | None:
     except (ValueError, OverflowError):
         return None
     return None if seconds != seconds else min(max(seconds, SHORTEST_LIFETIME), LONGEST_LIFETIME)  # noqa: PLR0124 - NaN
-
-
-def retry_after(field: str | None, date: str | None) -> float | None:
-    """Seconds in a ``Retry-After``, which may be a time; *date* is then the answer's own."""
-    if field is None:
-        return None
-    if re.fullmatch("[0-9]{1,9}", field.strip(), re.ASCII):
-        return float(field)
-    try:
-        return max(0.0, (parsedate_to_datetime(field) - parsedate_to_datetime(date or "")).total_seconds())
-    except (ValueError, TypeError):
-        return None

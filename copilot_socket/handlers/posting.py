@@ -29,7 +29,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
-from copilot_socket.handlers.oauth import Answer, NoAnswer, retry_after
+from copilot_socket.handlers.answers import Answer, NoAnswer, retry_after
 
 CONNECT_LIMIT = 5.0
 TIME_LIMIT = 90.0

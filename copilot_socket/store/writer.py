@@ -1,28 +1,28 @@
 """The group commit: one queue, one batch in flight, everything that came in meanwhile in the next."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import psycopg2
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from copilot_socket.core.folding import Verdict
 from copilot_socket.event_bus import EventBus
 from copilot_socket.store.batches import Batches, Written
+from copilot_socket.store.claiming import Claimant, Claiming, Endings
 from copilot_socket.store.discoveries import Discoveries, slices
 from copilot_socket.store.faults import Remedy, remedy, unknown_outcome
 from copilot_socket.store.operations import Folded, Operation
-from copilot_socket.store.outage import level
-from copilot_socket.store.turns import NO_PLAN, NOTHING_CLAIMED, Claim, Plan, Settled
+from copilot_socket.store.turns import NO_PLAN, Plan
 from copilot_socket.store.write_queue import Batch, Discovery, Entry, Outcome, Unstorable, WriteQueue
 
-__all__ = ["NoClaimant", "Outcome", "Unstorable", "Writer"]
+__all__ = ["Outcome", "Unstorable", "Writer"]
 
 T = TypeVar("T")
 
@@ -32,49 +32,8 @@ FOLD_AHEAD = 200
 To fold many takes as long as to write them. Of fewer it is worth more that others join them meanwhile.
 """
 WAIT_FIRST, WAIT_MOST = 0.05, 2.0
-CLAIM_RETRY = 0.2
-"""Seconds before the next claim after one that failed."""
 
 Prepared = tuple[Batch, Folded | None]
-
-
-Endings = Mapping[str, Collection[str]]
-"""The assignments that a batch says are over, by the keys of the crawlers that say so."""
-
-
-class Claimant(Protocol):
-    """Who dispatches jobs: they are claimed in the transaction that stores reports."""
-
-    def plan(self, endings: Endings) -> Plan:
-        """What to claim with a batch that holds *endings*."""
-
-    def book(self, plan: Plan, claim: Claim, endings: Endings) -> None:
-        """*claim* came of *plan* and is committed: note it before the next plan is made."""
-
-    def deliver(self, plan: Plan, claim: Claim) -> None:
-        """Send what was claimed."""
-
-    def unknown(self, plan: Plan) -> None:
-        """Whether anything came of *plan* is not known."""
-
-
-class NoClaimant:
-    """Claims nothing."""
-
-    def plan(self, endings: Endings) -> Plan:
-        """Nothing."""
-        return NO_PLAN
-
-    def book(self, plan: Plan, claim: Claim, endings: Endings) -> None:
-        """There is nothing."""
-
-    def deliver(self, plan: Plan, claim: Claim) -> None:
-        """There is nothing."""
-
-    def unknown(self, plan: Plan) -> None:
-        """There is none."""
-
-
 Committed = tuple[list[Entry], Written, Endings]
 
 
@@ -89,6 +48,7 @@ class Writer:
 
     def __init__(self, batches: Batches, discoveries: Discoveries, reactor: IReactorTime, bus: EventBus) -> None:
         self._batches = batches
+        self._claiming = Claiming(batches, reactor)
         self._discoveries = discoveries
         self._reactor = reactor
         self._bus = bus
@@ -100,14 +60,11 @@ class Writer:
         """The next batch, folded while another is being written; it waits for that."""
         self._awake = False
         """There may be something to claim."""
-        self._refused_claim = ""
-        """What was said last of a job that can't be claimed."""
         self._sent: Deferred[list[Committed]] | None = None
         """The batch that is being written while the one before is answered."""
         self._flowing = True
         self._idle_waiters: list[Deferred[None]] = []
         self.away_since: float | None = None
-        self.claimant: Claimant = NoClaimant()
         self.on_flow: Callable[[bool], None] = lambda _flowing: None
 
     @property
@@ -135,6 +92,10 @@ class Writer:
         self._idle_waiters.append(d)
         self._tell_idle()
         return d
+
+    def claim_for(self, claimant: Claimant) -> None:
+        """From now on claim jobs as *claimant* plans."""
+        self._claiming.claimant = claimant
 
     def wake(self) -> None:
         """There may be something to claim, with what is to be written next or alone."""
@@ -178,7 +139,7 @@ class Writer:
         """Have the next batch written, or jobs claimed, if there is something to do."""
         self._awake = False
         if self._prepared is None and not self._queue:
-            plan = self._plan({})
+            plan = self._claiming.plan({})
             return Deferred.fromCoroutine(self._claim(plan)) if plan else None
         (batch, folded), self._prepared = self._prepared or self._prepare(), None
         return Deferred.fromCoroutine(self._write(batch, folded))
@@ -194,39 +155,14 @@ class Writer:
     async def _write(self, batch: Batch, folded: Folded | None) -> list[Committed]:
         committed = []
         if batch.entries:
-            plan = NO_PLAN if folded is None else self._plan(folded.endings)
+            plan = NO_PLAN if folded is None else self._claiming.plan(folded.endings)
             committed = await self._commit(batch.entries, folded, plan)
         for discovery in batch.discoveries:
             self._discover(discovery)
         return committed
 
     async def _claim(self, plan: Plan) -> list[Committed]:
-        """Claim alone. What fails is planned anew after a moment; reports find out whether the database is away."""
-        try:
-            claim = await self._batches.claim(plan)
-        except Exception as error:
-            if remedy(error) is Remedy.REFUSE and plan.allotments:
-                return [each for one in plan.apart() for each in await self._claim_one(one)]
-            self._not_claimed(plan, error)
-            self.log.emit(level(error, LogLevel.warn), "Claiming failed and is tried again: {error}", error=error)
-            await deferLater(self._reactor, CLAIM_RETRY)
-            return []
-        return [([], Written([], [], plan, claim), {})]
-
-    async def _claim_one(self, plan: Plan) -> list[Committed]:
-        """Claim a part of what PostgreSQL has refused: a job that can't be claimed keeps nobody from others."""
-        try:
-            claim = await self._batches.claim(plan)
-        except Exception as error:
-            if remedy(error) is not Remedy.REFUSE:
-                self._not_claimed(plan, error)
-                return []
-            why = str(error).split("\n", 1)[0]
-            if why != self._refused_claim:
-                self.log.error("The database refuses a claim: {error}", error=why)
-            self._refused_claim = why
-            claim = Claim(settled=[Settled(each, True, False, True) for each in plan.allotments])
-        return [([], Written([], [], plan, claim), {})]
+        return [([], written, {}) for written in await self._claiming.alone(plan)]
 
     async def _commit(
         self, entries: list[Entry], folded: Folded | None = None, plan: Plan = NO_PLAN
@@ -237,7 +173,7 @@ class Writer:
                 folded = folded or _folded(entries)
                 return await self._batches.write(folded, plan)
             except Exception as error:
-                self._not_claimed(plan, error)
+                self._claiming.failed(plan, error)
                 if folded is not None and unknown_outcome(error):
                     folded.in_doubt = True
                 planned, plan = plan, NO_PLAN
@@ -310,8 +246,7 @@ class Writer:
 
     def _book(self, committed: list[Committed]) -> None:
         for _entries, written, endings in committed:
-            with self.log.failureHandler("Noting what was claimed failed"):
-                self.claimant.book(written.plan, written.claim, endings)
+            self._claiming.book(written, endings)
 
     def _answer(self, committed: list[Committed]) -> None:
         """Tell everyone what became of these batches."""
@@ -323,10 +258,8 @@ class Writer:
                 try:
                     outcome.callback(verdict)
                 except Exception:
-                    self.log.failure("EventBus what became of an operation failed")
-            if written.plan:
-                with self.log.failureHandler("Delivering what was claimed failed"):
-                    self.claimant.deliver(written.plan, written.claim)
+                    self.log.failure("Calling back the outcome of an operation failed")
+            self._claiming.deliver(written)
         self._flow_if_low()
 
     def _refuse(self, entry: "Entry | Discovery", error: Exception) -> None:
@@ -338,20 +271,6 @@ class Writer:
         else:
             self.log.failure("{operation} could not be stored", Failure(error), operation=what)
         outcome.errback(Unstorable(why))
-
-    def _not_claimed(self, plan: Plan, error: Exception) -> None:
-        if not plan:
-            return
-        with self.log.failureHandler("EventBus that nothing was claimed failed"):
-            if unknown_outcome(error):
-                self.claimant.unknown(plan)
-            self.claimant.book(plan, NOTHING_CLAIMED, {})
-
-    def _plan(self, endings: Endings) -> Plan:
-        """What to claim beside a batch, which is stored whatever the claimant does."""
-        with self.log.failureHandler("Planning what to claim failed"):
-            return self.claimant.plan(endings)
-        return NO_PLAN
 
     def _lost(self, error: Exception) -> None:
         if self.away_since is None:

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,6 +19,8 @@ ALLOWED = {
     "config": {"config"},
 }
 """Part → the parts of ours that it may import. Those not named here (tap, node, cli, http, …) may import all."""
+LONGEST = 350
+"""Lines of a module."""
 PURE = ("twisted", "psycopg2", "txpostgres", "time", "socket", "os")
 
 
@@ -27,6 +30,22 @@ def _imports(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
             yield node.module
+
+
+def _modules() -> dict[str, Path]:
+    """Our modules by name, without packages, whose own imports are for those outside."""
+    parts = {path: path.relative_to(ROOT.parent).with_suffix("").parts for path in ROOT.rglob("*.py")}
+    return {".".join(names): path for path, names in parts.items() if names[-1] != "__init__"}
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """Every name that *path* imports, anywhere in it, as it would be called if it were a module."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 class ImportTests(SynchronousTestCase):
@@ -54,3 +73,14 @@ class ImportTests(SynchronousTestCase):
         for path in (ROOT / "core").rglob("*.py"):
             for name in _imports(path):
                 self.assertNotIn(name.split(".")[0], PURE, f"{path} imports {name}")
+
+    def test_no_circle(self) -> None:
+        """No two modules need each other, not even by way of others."""
+        modules = _modules()
+        needed = {name: modules.keys() & set(_imported(path)) for name, path in modules.items()}
+        self.assertEqual(len(list(TopologicalSorter(needed).static_order())), len(modules))
+
+    def test_length(self) -> None:
+        """No module is so long that it has several reasons to change."""
+        for name, path in _modules().items():
+            self.assertLessEqual(len(path.read_text("utf-8").splitlines()), LONGEST, name)

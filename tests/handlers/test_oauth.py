@@ -7,16 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from copilot_socket.handlers.answers import Answer, retry_after
 from copilot_socket.handlers.oauth import (
     LONGEST_LIFETIME,
     SHORTEST_LIFETIME,
-    Answer,
     Pair,
     Refused,
     Unavailable,
     lifetime,
     read_answer,
-    retry_after,
 )
 
 PAIR = {"access_token": "access", "refresh_token": "refresh", "expires_in": 7200, "token_type": "Bearer"}

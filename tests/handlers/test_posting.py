@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from copilot_socket.handlers import posting
-from copilot_socket.handlers.oauth import Answer, NoAnswer
+from copilot_socket.handlers.answers import Answer, NoAnswer
 from tests.support.crawler import reactor, until
 
 FORM = {"grant_type": "refresh_token", "refresh_token": "MARKED"}

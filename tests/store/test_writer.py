@@ -11,9 +11,10 @@ from copilot_socket.core.folding import Verdict
 from copilot_socket.core.reports import Body, Completed, Progressed, Report, Started
 from copilot_socket.store import write_queue
 from copilot_socket.store import writer as writer_module
+from copilot_socket.store.claiming import Endings, NoClaimant
 from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.turns import NO_PLAN, Claim, Plan
-from copilot_socket.store.writer import Endings, NoClaimant, Unstorable
+from copilot_socket.store.writer import Unstorable
 from tests.support.crawler import until
 from tests.support.postgres import execute
 from tests.support.store import StoreTestCase, planned
@@ -58,7 +59,7 @@ class WriterTests(StoreTestCase):
 
         self.add_jobs("g/1", "g/2", "g/3")
         await self.present("c1", "c2")
-        self.writer.claimant = Failing()
+        self.writer.claim_for(Failing())
         [first] = await self.claim("c1")
         self.assertEqual(await self.writer.submit(Report(first, "c1", Completed({}))), Verdict.STORED)
         [(second,)] = self.query("SELECT crawler_job_id FROM job_assignments WHERE outcome IS NULL")
@@ -93,7 +94,7 @@ class WriterTests(StoreTestCase):
             def book(self, plan: Plan, claim: Claim, endings: Endings) -> None:
                 claims.append(claim)
 
-        self.writer.claimant = Planning()
+        self.writer.claim_for(Planning())
         self.assertEqual(await self.writer.submit(Report(first, "c1", Completed({}))), Verdict.STORED)
         self.writer.wake()
         await self.writer.drained()

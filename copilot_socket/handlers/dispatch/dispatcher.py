@@ -56,7 +56,7 @@ class Dispatcher:
         self._delivery = Delivery(tokens, transitions, self._requests, reactor, bus, writer.wake)
         self.planner = Planner(registry, self._requests, self._scheduler, self._delivery, writer, reactor)
         self._delivery.on_unavailable = self.planner.park
-        writer.claimant = self.planner
+        writer.claim_for(self.planner)
         self._looking: Deferred[None] | None = None
         self._stopped = False
 

@@ -1,4 +1,4 @@
-"""What is claimed with each batch of reports: the writer's :class:`~copilot_socket.store.writer.Claimant`."""
+"""What is claimed with each batch of reports: the writer's :class:`~copilot_socket.store.claiming.Claimant`."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,8 +10,9 @@ from copilot_socket.core.scheduling import MAX_PLANNED, Request, Scheduler
 from copilot_socket.handlers.crawlers import Held, Registry
 from copilot_socket.handlers.dispatch.delivery import Delivery
 from copilot_socket.handlers.dispatch.requests import PendingRequest, Requests
+from copilot_socket.store.claiming import Endings
 from copilot_socket.store.turns import NO_PLAN, NOTHING_CLAIMED, Claim, Claimed, Plan, Settled
-from copilot_socket.store.writer import Endings, Writer
+from copilot_socket.store.writer import Writer
 
 AGAIN = 0.05
 """Seconds before the next claim for a crawler whose row was locked, or that has no room by the database; and for an
