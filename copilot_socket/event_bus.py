@@ -13,7 +13,8 @@ from copilot_socket.core.reports import job_of
 class JobChanged:
     """A job entered *status*, and that is committed. ``assignment`` is the try concerned, if there is one.
 
-    ``crawler`` is its crawler's identity, as leases name it; ``error`` what the crawler said of a failure.
+    ``crawler`` is its crawler's identity, as leases name it; ``error`` what the crawler said of a failure; ``delay``
+    the seconds until the job falls due.
     """
 
     job_id: str
@@ -27,6 +28,7 @@ class JobChanged:
     command: str | None = None
     full_path: str | None = None
     error: str | None = None
+    delay: float = 0.0
 
 
 @record

@@ -113,7 +113,7 @@ class Node(Service):
         self.registry = Registry()
         self.dispatcher = Dispatcher(self.registry, self.writer, claims, tokens, self.transitions, reactor, self.bus)
         self._due = DueJobs(claims, reactor, self.dispatcher.work_came)
-        self.transitions.on_delay = self._due.expect
+        self.bus.subscribe_by_type(self._due.subscriptions)
         self.bus.subscribe_by_type(self.dispatcher.subscriptions)
         self._leases = Leases(
             self.database,

@@ -70,8 +70,6 @@ class Transitions:
         self._policy = policy
         self._bus = bus
         self._jitter = jitter
-        self.on_delay: Callable[[float], None] = lambda _seconds: None
-        """Told the seconds after which a job that was put off falls due."""
 
     async def apply(self, job_ids: Sequence[str], event: Event, *, reason: str | None = None) -> dict[str, Answer]:
         """Apply *event* to jobs by id.
@@ -137,6 +135,7 @@ class Transitions:
                 rows[ask.job_id][8],
                 rows[ask.job_id][9],
                 None if ask.failure is None else ask.failure.error,
+                answer.delay,
             )
             for ask, _job, answer, assignment, crawler in changes
         ]
@@ -160,9 +159,6 @@ class Transitions:
         if ended:
             await tx.query(sql("tell_ended"), {"assignment": ended})
         await self._log_errors(tx, changes)
-        for _ask, _job, answer, *_ in changes:
-            if answer.delay > 0:
-                self.on_delay(answer.delay)
 
     async def _log_errors(
         self, tx: Transaction, changes: Sequence[tuple[Ask, Job, Transition, str | None, str | None]]

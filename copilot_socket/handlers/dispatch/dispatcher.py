@@ -125,8 +125,8 @@ class Dispatcher:
         return {JobChanged: self._job_changed, DiscoveryStored: lambda stored: self.work_came(stored.lanes)}
 
     def _job_changed(self, changed: JobChanged) -> None:
-        """A job may be queued again."""
-        if changed.status == Status.QUEUED and changed.account and changed.command:
+        """A job may be queued again, and due."""
+        if changed.status == Status.QUEUED and not changed.delay and changed.account and changed.command:
             self.work_came([(changed.account, changed.command)])
 
     def told(self, payload: str) -> None:

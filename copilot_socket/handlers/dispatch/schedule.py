@@ -1,12 +1,14 @@
 """Jobs that were put off, made claimable when their time comes rather than at the next poll."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from copilot_socket.event_bus import JobChanged
 from copilot_socket.store.claims import Claims
 from copilot_socket.store.faults import DATABASE_ERRORS
 
@@ -27,6 +29,15 @@ class DueJobs:
         self._work_came = work_came
         self._timer: IDelayedCall | None = None
         self._stopped = False
+
+    @property
+    def subscriptions(self) -> Mapping[type, Callable[[Any], None]]:
+        """Jobs that this node puts off."""
+        return {JobChanged: self._job_changed}
+
+    def _job_changed(self, changed: JobChanged) -> None:
+        if changed.delay > 0:
+            self.expect(changed.delay)
 
     def expect(self, seconds: float) -> None:
         """A job falls due in *seconds*."""
