@@ -14,7 +14,7 @@ from copilot_socket.wire.limits import HURRY, LARGE, MAX_REFUSED, MAX_UNREAD, Pa
 from copilot_socket.wire.outbox import Owed
 from copilot_socket.wire.peer import Peer, read_peer
 from copilot_socket.wire.protocol import CrawlerProtocol, Handler
-from copilot_socket.wire.stages import Stages
+from copilot_socket.wire.turn import TurnBatcher
 from copilot_socket.wire.validators import Decoder
 
 REFUSAL_LASTS = 5.0
@@ -55,8 +55,8 @@ class CrawlerFactory(ServerFactory):
         self._doorkeeper = doorkeeper
         self._reactor = reactor
         self.reading_clock = reading_clock
-        self._stages = Stages(reactor)
-        self._handled = Handled(self._stages, reactor, bus)
+        self._batcher = TurnBatcher(reactor)
+        self._handled = Handled(self._batcher, reactor, bus)
         self._bus = bus
         self._owed = Owed()
         self._places = Places(places(max_message_size))
@@ -77,7 +77,7 @@ class CrawlerFactory(ServerFactory):
             self._decoder,
             self._handler,
             self._reactor,
-            self._stages,
+            self._batcher,
             self._handled,
             self._bus,
             self._owed,

@@ -16,7 +16,7 @@ from copilot_socket.wire.codec import encode
 from copilot_socket.wire.framing import Framer
 from copilot_socket.wire.limits import LARGE, MAX_UNSENT, Pause
 from copilot_socket.wire.outbox import Outbox, Owed
-from copilot_socket.wire.stages import Stages
+from copilot_socket.wire.turn import TurnBatcher
 
 
 @implementer(IPushProducer)
@@ -32,7 +32,7 @@ class Flow(LineReceiver):
     factory: Any
     transport: Any
 
-    def __init__(self, stages: Stages, owed: Owed, max_size: int) -> None:
+    def __init__(self, batcher: TurnBatcher, owed: Owed, max_size: int) -> None:
         self.id = secrets.token_hex(8)
         self.closed_because: str | None = None
         self.pauses: set[Pause] = set()
@@ -43,7 +43,7 @@ class Flow(LineReceiver):
         """Bytes sent since the client stopped reading."""
         self.taken_at: float | None = None
         """When the client last took bytes, in seconds of the reading clock; None: nothing waits for it."""
-        self._stages = stages
+        self._batcher = batcher
         self._framer = Framer(max_size)
         self._max_size = max_size
         self._outbox = Outbox(owed)
@@ -61,7 +61,7 @@ class Flow(LineReceiver):
 
     def dataReceived(self, data: bytes) -> None:
         """Take *data*; complete messages are handled once all connections have been read from in this turn."""
-        self._stages.deal(self._receive, data)
+        self._batcher.handle(self._receive, data)
 
     def _receive(self, data: bytes) -> None:
         if not self.connected or self.closed_because is not None:
@@ -98,7 +98,7 @@ class Flow(LineReceiver):
         if why in self.pauses:
             self.pauses.remove(why)
             if not self.pauses:
-                self._stages.deal(self._receive, b"")
+                self._batcher.handle(self._receive, b"")
 
     @property
     def held_back(self) -> bool:
@@ -154,7 +154,7 @@ class Flow(LineReceiver):
     def push(self, reply: Reply) -> None:
         """Send *reply* ahead of pending replies; at once, unless the present turn may bring more to send."""
         self._send((reply,))
-        if not self._stages.dealing and not self._outbox.waiting:
+        if not self._batcher.handling and not self._outbox.waiting:
             self.flush()
 
     def _send(self, replies: Sequence[Reply]) -> None:
@@ -162,7 +162,7 @@ class Flow(LineReceiver):
         if not replies or not self.connected:
             return
         if not self._unsent:
-            self._stages.send(self.flush)
+            self._batcher.write(self.flush)
         self._unsent += replies
         if len(self._unsent) >= MAX_UNSENT:
             self.flush()

@@ -5,7 +5,7 @@ from collections import defaultdict
 from twisted.internet.interfaces import IReactorTime
 
 from copilot_socket.event_bus import EventBus, MessagesHandled
-from copilot_socket.wire.stages import Stages
+from copilot_socket.wire.turn import TurnBatcher
 
 
 class Handled:
@@ -14,8 +14,8 @@ class Handled:
     What is read in one turn counts as read at once, when the first of it was: a turn is what the reactor found ready.
     """
 
-    def __init__(self, stages: Stages, reactor: IReactorTime, bus: EventBus) -> None:
-        self._stages = stages
+    def __init__(self, batcher: TurnBatcher, reactor: IReactorTime, bus: EventBus) -> None:
+        self._batcher = batcher
         self._reactor = reactor
         self._bus = bus
         self._counts: defaultdict[tuple[str, str, float], int] = defaultdict(int)
@@ -27,14 +27,14 @@ class Handled:
     def begin(self) -> float:
         """When what is being dealt with counts as read, in reactor seconds."""
         if self._turn is None:
-            self._turn = self._stages.read_at
-            self._stages.send(self._end)
+            self._turn = self._batcher.read_at
+            self._batcher.write(self._end)
         return self._turn
 
     def count(self, type_: str, outcome: str, begun: float) -> None:
         """A message that was read when it was *begun* is answered."""
         if not self._counts:
-            self._stages.send(self._tell)
+            self._batcher.write(self._tell)
         self._counts[type_, outcome, begun] += 1
 
     def _end(self) -> None:

@@ -21,7 +21,7 @@ from copilot_socket.wire.handled import Handled
 from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Overrun, TooLarge
 from copilot_socket.wire.limits import DEFERRED, FEW_OWED, MAX_OWED, MAX_OWED_IN_ALL, Pause
 from copilot_socket.wire.outbox import Owed, Slot
-from copilot_socket.wire.stages import Stages
+from copilot_socket.wire.turn import TurnBatcher
 from copilot_socket.wire.validators import Decoder
 
 MAX_BAD_MESSAGES = 20
@@ -71,13 +71,13 @@ class CrawlerProtocol(Flow):
         decoder: Decoder,
         handler: Handler,
         reactor: IReactorTime,
-        stages: Stages,
+        batcher: TurnBatcher,
         handled: Handled,
         bus: EventBus,
         owed: Owed,
         max_size: int,
     ) -> None:
-        super().__init__(stages, owed, max_size)
+        super().__init__(batcher, owed, max_size)
         self.crawler: Any = None
         self.capabilities: frozenset[str] = frozenset()
         self.opened_at = reactor.seconds()
@@ -150,7 +150,7 @@ class CrawlerProtocol(Flow):
         """Take further *steps*, if there are any, and handle what comes behind them, once others had their turn."""
         self._slow = steps
         self.pause(Pause.SLOW)
-        self._stages.slowly(self._go_on)
+        self._batcher.slowly(self._go_on)
 
     def _go_on(self) -> bool:
         """One step of a message that is decoded in several turns; whether there are more."""

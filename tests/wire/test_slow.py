@@ -6,7 +6,7 @@ from typing import Any
 from benchmarks.worst import GOOD, message, worst
 from copilot_socket.core.messages import JobsDiscovered, Message
 from copilot_socket.core.replies import Ack
-from copilot_socket.wire import stages
+from copilot_socket.wire import turn as turn_module
 from copilot_socket.wire.inspection import MAX_FAULTS
 from copilot_socket.wire.items import LARGE
 from copilot_socket.wire.limits import DEFERRED, MAX_OWED
@@ -32,7 +32,7 @@ class SlowTestCase(ProtocolTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.patch(stages, "SLICE", 0.0)
+        self.patch(turn_module, "SLICE", 0.0)
         self.other_transport = Transport()
         self.other: CrawlerProtocol = self.factory.buildProtocol(None)
         self.other.makeConnection(self.other_transport)
@@ -183,7 +183,7 @@ class LargeTests(SlowTestCase):
             return acked(message)
 
         self.handler.answer = made
-        self.patch(stages, "SLICE", 1.0)
+        self.patch(turn_module, "SLICE", 1.0)
         for name, data in worst(LARGE + 4096, "J.1.x"):
             self.transport.clear()
             for at in range(0, len(data), READ):

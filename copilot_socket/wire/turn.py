@@ -1,7 +1,7 @@
-"""The stages of a turn of the reactor: all is read, then all of it is dealt with, then all that this brings is sent.
+"""One turn of the reactor: everything is read, then everything is handled, then everything is written.
 
-Like with like is a fifth faster than one connection after the other: each stage finds the caches warm, and who is
-sent something is woken when there is no more to come. What takes long is done beside that, a slice a turn.
+That is a fifth faster than one connection after the other: each step finds the caches warm, and a peer is woken when
+there is no more to come. What takes long is done beside that, a slice a turn.
 """
 
 from collections import deque
@@ -14,39 +14,39 @@ SLICE = 0.01
 """Seconds of a turn for what takes long."""
 
 
-class Stages:
-    """Does what it is asked to do when the present turn of the reactor is over; one timer for everybody."""
+class TurnBatcher:
+    """Handles and writes when the present turn of the reactor is over; one timer for all connections."""
 
     log = Logger()
 
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
-        self._to_deal: list[tuple[Callable[[bytes], None], bytes]] = []
-        self._to_send: list[Callable[[], None]] = []
+        self._to_handle: list[tuple[Callable[[bytes], None], bytes]] = []
+        self._to_write: list[Callable[[], None]] = []
         self._slow: deque[Callable[[], bool]] = deque()
         self._due = False
         self.read_at = 0.0
-        """When the first of what is to be dealt with was read, in reactor seconds."""
-        self.dealing = False
-        """Whether what was read is being dealt with: what is to be sent now comes after all of it."""
+        """When the first of what is to be handled was read, in reactor seconds."""
+        self.handling = False
+        """Whether what was read is being handled: what is to be written now comes after all of it."""
 
-    def deal(self, work: Callable[[bytes], None], data: bytes) -> None:
-        """Have *work* deal with *data*, once everything is read."""
-        if not self._to_deal:
+    def handle(self, work: Callable[[bytes], None], data: bytes) -> None:
+        """Have *work* handle *data*, once everything is read."""
+        if not self._to_handle:
             self.read_at = self._reactor.seconds()
-        self._to_deal.append((work, data))
+        self._to_handle.append((work, data))
         self._soon()
 
-    def send(self, work: Callable[[], None]) -> None:
-        """Have *work* send something, once everything is dealt with."""
-        self._to_send.append(work)
+    def write(self, work: Callable[[], None]) -> None:
+        """Have *work* write something, once everything is handled."""
+        self._to_write.append(work)
         self._soon()
 
     def slowly(self, step: Callable[[], bool]) -> None:
         """Have *step* called again and again, in as many turns as it takes, until it returns False.
 
         A call should take no more than some milliseconds. A turn has one slice of time for one of those who ask, in
-        turns, after it has dealt with everybody else.
+        turns, after everybody else was handled.
         """
         self._slow.append(step)
         self._soon()
@@ -57,24 +57,24 @@ class Stages:
             self._reactor.callLater(0, self._run)
 
     def _run(self) -> None:
-        to_deal, self._to_deal = self._to_deal, []
-        self.dealing = True
-        for deal, data in to_deal:
+        to_handle, self._to_handle = self._to_handle, []
+        self.handling = True
+        for handle, data in to_handle:
             try:
-                deal(data)
+                handle(data)
             except Exception:
-                self.log.failure("Dealing with what was read failed")
+                self.log.failure("Handling what was read failed")
         if self._slow:
             self._slice()
-        self.dealing = False
-        to_send, self._to_send = self._to_send, []
-        for send in to_send:
+        self.handling = False
+        to_write, self._to_write = self._to_write, []
+        for write in to_write:
             try:
-                send()
+                write()
             except Exception:
-                self.log.failure("Sending failed")
+                self.log.failure("Writing failed")
         self._due = False
-        if self._to_deal or self._to_send or self._slow:
+        if self._to_handle or self._to_write or self._slow:
             self._soon()
 
     def _slice(self) -> None:
