@@ -38,6 +38,10 @@ def filled(piece: bytes) -> bytes:
     return b"[" + piece * ((MAX_BODY - 4) // len(piece)) + b"1]"
 
 
+TURNS = 10
+"""More turns of the reactor than a neighbour's request takes here."""
+
+
 class WorstTestCase(SiteTestCase):
     """Requests beside which a neighbour asks all the time."""
 
@@ -66,7 +70,7 @@ class BodyTests(WorstTestCase):
         answer, served = await self.beside(self.submit(body))
         self.assertEqual(answer.status, status, answer.body[:500])
         self.assertGreaterEqual(self.slices.count - before, least)
-        if least > 1:
+        if least > TURNS:
             self.assertGreater(served, 0)
         self.assertLess(len(answer.body), 64 * 1024)
         return answer
