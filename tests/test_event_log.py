@@ -31,7 +31,7 @@ def completed(*numbers: int) -> JobsReported:
 
 def refused(crawler: str = "c1", code: str = "stale_assignment") -> MessageRefused:
     """A report that came too late."""
-    return MessageRefused("conn", crawler, "job_progress", code, "this try has ended")
+    return MessageRefused("conn", crawler, "job_progress", code, "This attempt has already ended")
 
 
 class NewsLogTests(SynchronousTestCase):
@@ -132,7 +132,7 @@ class NewsLogTests(SynchronousTestCase):
 
     def test_refused_messages(self) -> None:
         """One line a minute for each crawler, with the number of those that were not written."""
-        line = "info: job_progress of crawler c1 is refused, stale_assignment: this try has ended"
+        line = "info: job_progress of crawler c1 is refused, stale_assignment: This attempt has already ended"
         self.assertEqual(self.publish(*[refused()] * 50), [line])
         self.assertEqual(len(self.publish(refused("c2"))), 1)
         self.clock.advance(60.0)

@@ -97,7 +97,7 @@ class Messages:
         elif link.spoken:
             raise ProtocolError(
                 ErrorCode.INVALID_MESSAGE,
-                "hello comes once, and before any other message of its connection",
+                "hello must be the first message of a connection",
                 path="/type",
                 ref=message.ref,
             )
@@ -213,7 +213,7 @@ class Messages:
             if len(link.crawler.held) != 1:
                 raise ProtocolError(
                     ErrorCode.INVALID_MESSAGE,
-                    f"jobId is needed: this crawler holds {len(link.crawler.held)} jobs, not one",
+                    f"jobId is required: this crawler holds {len(link.crawler.held)} jobs",
                     path="/jobId",
                     ref=message.ref,
                 )

@@ -16,9 +16,9 @@ from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
 from copilot_socket.store.writer import Unstorable, Writer
 
 _REFUSALS = {
-    Verdict.STALE: (ErrorCode.STALE_ASSIGNMENT, "this try of the job has ended; what was reported changes nothing"),
-    Verdict.UNKNOWN: (ErrorCode.UNKNOWN_JOB, "no assignment of this server ever had this id"),
-    Verdict.UNAUTHORIZED: (ErrorCode.UNAUTHORIZED, "another crawler, which is connected, holds this assignment"),
+    Verdict.STALE: (ErrorCode.STALE_ASSIGNMENT, "This attempt has already ended; report ignored"),
+    Verdict.UNKNOWN: (ErrorCode.UNKNOWN_JOB, "No assignment has ever had this id"),
+    Verdict.UNAUTHORIZED: (ErrorCode.UNAUTHORIZED, "Another connected crawler holds this assignment"),
 }
 
 
@@ -108,7 +108,7 @@ class _Told(PendingReply):
         """See :class:`copilot_socket.store.writer.Outcome`."""
         self.crawler.adopting -= self.adopting
         self.crawler.end(self.number)
-        self.reject(_refusal(ErrorCode.INTERNAL, "the database refuses to store this message; it is dropped", self))
+        self.reject(_refusal(ErrorCode.INTERNAL, "The database rejected this message; it was discarded", self))
 
     def _stored(self, verdict: Verdict) -> Reply | None:
         crawler, body = self.crawler, self.body

@@ -19,7 +19,7 @@ def of_problem(error: ProtocolError) -> Error:
 
 def internal(message: Message | Reference) -> ProtocolError:
     """The server failed on *message*; why is for its log only."""
-    text = "the server failed on this message; its log says more"
+    text = "Internal server error; the server's log has the details"
     return ProtocolError(ErrorCode.INTERNAL, text, ref=message.ref, job_id=message.job_id)
 
 

@@ -28,11 +28,11 @@ def _shown(value: Any) -> str:
 
 def _wrong_type(_value: Any, shown: str, rule: dict[str, Any]) -> str:
     types = sorted(rule["types"], key="null".__eq__)
-    return f"{shown} is not allowed here: it must be of type {' or '.join(types)}"
+    return f"{shown} must be of type {' or '.join(types)}"
 
 
 def _not_one_of(_value: Any, shown: str, rule: dict[str, Any]) -> str:
-    return f"{shown} is not allowed here: it must be one of {', '.join(map(str, rule['options']))}"
+    return f"{shown} must be one of {', '.join(map(str, rule['options']))}"
 
 
 def _too_long(value: Any, _shown: str, rule: dict[str, Any]) -> str:
@@ -52,7 +52,7 @@ _TEXTS: dict[str, _Text] = {
     "type": _wrong_type,
     "required": lambda _value, _shown, rule: f"required and missing: {rule['property']}",
     "enum": _not_one_of,
-    "const": lambda _value, shown, rule: f"{shown} is not allowed here: it must be {rule['expected_value']}",
+    "const": lambda _value, shown, rule: f"{shown} must be {rule['expected_value']}",
     "minimum": lambda _value, shown, rule: f"{shown} is out of range: at least {rule['limit']}",
     "maximum": lambda _value, shown, rule: f"{shown} is out of range: at most {rule['limit']}",
     "maxLength": _too_long,

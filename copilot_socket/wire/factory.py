@@ -198,7 +198,7 @@ class CrawlerFactory(ServerFactory):
     def _refuse(self, protocol: CrawlerProtocol) -> None:
         """Send the error, and close later. Nothing is read from *protocol* meanwhile."""
         protocol.pause(Pause.CLOSING)
-        text = f"this server takes {self._max_connections} connections (SOCKET_MAX_CONNECTIONS); come back later"
+        text = f"At most {self._max_connections} connections are allowed (SOCKET_MAX_CONNECTIONS); try again later"
         protocol.push(Error(ErrorCode.TOO_MANY_CONNECTIONS, text))
         self._bus.publish(ErrorsSent(ErrorCode.TOO_MANY_CONNECTIONS))
         self.refused[protocol] = self._reactor.callLater(REFUSAL_LASTS, protocol.close, "too many connections")

@@ -67,7 +67,7 @@ class Inspection:
         try:
             return (yield from self._message())
         except NotJson as error:
-            text = f"this is no JSON: {error}"[:300]
+            text = f"Message is not valid JSON: {error}"[:300]
             raise refusal(beginning(self._text), None, text, ErrorCode.INVALID_JSON) from None
 
     def _message(self) -> Steps[Message]:
@@ -77,7 +77,7 @@ class Inspection:
         begin, end = len(text) - len(text.lstrip()), len(text.rstrip())
         if begin == len(text) or text[begin] != _OBJECT:
             parse(text, self._suspect)
-            raise ProtocolError(ErrorCode.INVALID_MESSAGE, "a message is an object", path="")
+            raise ProtocolError(ErrorCode.INVALID_MESSAGE, "Message must be a JSON object", path="")
         found = yield from self._parts(begin, end, _ENVELOPE)
         data = found.pop("data", None)
         for name, part in found.items():
@@ -97,10 +97,10 @@ class Inspection:
     def _kind(self) -> Kind:
         type_ = self._value.get("type")
         if not isinstance(type_, str):
-            self._refuse("/type", "a message has a type, which is a string")
+            self._refuse("/type", "type is required and must be a string")
         kind = self._kinds.get(type_)
         if kind is None:
-            text = f"there is no type {type_[:64]!r} from crawler to server; there is {', '.join(INCOMING)}"
+            text = f"Unknown message type {type_[:64]!r}; the types are {', '.join(INCOMING)}"
             raise refusal(self._value, "/type", text, ErrorCode.UNKNOWN_TYPE)
         return kind
 
@@ -222,7 +222,7 @@ class Inspection:
         if len(good) > most:
             self._refuse(where, f"{too_long(count, most)}; {_MANY_ELEMENTS}")
         if bad > MAX_FAULTS:
-            text = f"{bad} of {count} elements are bad and are left out; the first {MAX_FAULTS} were told of"
+            text = f"{bad} of {count} elements are invalid and were left out; the first {MAX_FAULTS} are listed"
             self._faults.append(Fault(where, text))
         return partial(_DATA_OF[self._value["type"]], tuple(good))
 

@@ -102,7 +102,7 @@ class Scanner:
             return None
         if self._buffer[self._start] != _OPEN:
             self._resync()
-            return Broken("expected an object, which begins with a brace")
+            return Broken("Message must be a JSON object")
         self._depth, self._scanned = 1, self._start + 1
         return None
 
@@ -126,7 +126,7 @@ class Scanner:
             self._start = self._scanned
             self._overrun = size > MAX_SKIP * self._max_size
         elif found is not None and self._depth:
-            item = Broken("a newline ended the message before its object was complete", self._kept(begin, end))
+            item = Broken("Newline before the end of the JSON object", self._kept(begin, end))
         elif found is not None:
             item = Document(bytes(self._buffer[begin:end]))
         if found is not None or self._overrun:

@@ -298,7 +298,7 @@ class RoomTests(ErrorTestCase):
         extra.say("hello", crawlerId="extra")
         error = await extra.error()
         self.assertEqual(error["code"], "too_many_connections")
-        self.assertIn("2 connections", error["message"])
+        self.assertIn("At most 2 ", error["message"])
         sample = self.nodes[0].metrics.registry.get_sample_value
         self.assertEqual(sample("socket_errors_total", {"code": "too_many_connections"}), 1)
         self.assertEqual(sample("socket_connections_limit"), 2)

@@ -163,12 +163,12 @@ class RefusedTests(DecoderCase):
         for fields, wanted in [
             (
                 {"stage": "begun"},
-                '"begun" is not allowed here: it must be one of discovering, fetching, completed, failed',
+                '"begun" must be one of discovering, fetching, completed, failed',
             ),
             ({"processed": -1}, "-1 is out of range: at least 0"),
-            ({"processed": "1"}, '"1" is not allowed here: it must be of type integer'),
-            ({"total": "1"}, '"1" is not allowed here: it must be of type integer or null'),
-            ({"resumeState": 5}, "5 is not allowed here: it must be of type object or null"),
+            ({"processed": "1"}, '"1" must be of type integer'),
+            ({"total": "1"}, '"1" must be of type integer or null'),
+            ({"resumeState": 5}, "5 must be of type object or null"),
             ({"entityType": "x" * 65}, "too long: at most 64 are allowed, 65 were given"),
         ]:
             self.assertEqual(self.refused(with_data("job_progress", **fields)).message, wanted)
