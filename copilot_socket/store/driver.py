@@ -115,9 +115,13 @@ class DriverConnection(txpostgres.Connection):  # type: ignore[misc]
             self._step = _Step(self.reactor, self._connection.fileno(), state, self.continuePolling)
 
     def _end_connecting(self, how: str, what: Any) -> None:
+        # In a turn of its own. Whoever closes the connection before that ends it.
+        self.reactor.callLater(0, self._connecting_ended, how, what)
+
+    def _connecting_ended(self, how: str, what: Any) -> None:
         d, self._pollingD = self._pollingD, None
         if d is not None:
-            self.reactor.callLater(0, getattr(d, how), what)
+            getattr(d, how)(what)
 
     def _cancel(self, _d: Deferred[Any]) -> None:
         self._pollingD = None

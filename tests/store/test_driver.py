@@ -2,7 +2,9 @@
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.error import ConnectionDone
 
+from copilot_socket.store.driver import DriverConnection
 from copilot_socket.store.faults import DatabaseAway
 from tests.support.postgres import execute
 from tests.support.store import StoreTestCase
@@ -39,6 +41,19 @@ class DriverTests(StoreTestCase):
         execute(self.database_url, "NOTIFY here, 'bad'; NOTIFY here, 'good'")
         self.assertEqual(await heard.addTimeout(10, reactor), "good")
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    async def test_closed_as_it_is_made(self) -> None:
+        """One that is closed in the turn in which it was made is told to whoever waits for it as closed."""
+        live = DriverConnection(reactor, lambda: None)
+        go_on = live.continuePolling
+
+        def then_close(*args: object) -> None:
+            go_on(*args)
+            if live.fileno() != -1:
+                live.close()
+
+        live.continuePolling = then_close
+        await self.assertFailure(live.connect(self.database_url), ConnectionDone)
 
     async def test_lost_while_idle(self) -> None:
         """The owner is told once; the next statement has a new connection."""
