@@ -266,7 +266,7 @@ class MessageTests(NodeTestCase):
         second = await self.crawler(server, "c2")
         data = (await second.expect("error"))["data"]
         self.assertIn(f'"code":"{data["code"]}"', GUIDE)
-        self.assert_in_guide(data["message"].replace("takes 1 ", "takes 10 "))
+        self.assert_in_guide(data["message"].replace("At most 1 ", "At most 10 "))
 
     async def test_configuration(self) -> None:
         """Production without the key."""
