@@ -236,4 +236,4 @@ class EventBus:
             try:
                 subscriber(event)
             except Exception:
-                self.log.failure("A subscriber failed on {event}", event=event)
+                self.log.failure("A subscriber failed on {kind}", kind=type(event).__name__)

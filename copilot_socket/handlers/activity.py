@@ -1,10 +1,11 @@
-"""What is kept of a crawler's last heartbeat, for socket_connections and live events."""
+"""What is kept of a crawler's last heartbeat, for socket_connections and live events. Secrets in it are masked."""
 
 from typing import Any, cast
 
 import attrs
 import orjson
 
+from copilot_socket.core.masking import masked_json
 from copilot_socket.core.messages import Heartbeat, Message
 
 MAX_MEMORY_USAGE = 4096
@@ -39,4 +40,7 @@ def _bounded(value: Any) -> orjson.Fragment | None:
         encoded = orjson.dumps(value)
     except orjson.JSONEncodeError:
         return None
-    return orjson.Fragment(encoded) if len(encoded) <= MAX_MEMORY_USAGE else None
+    if len(encoded) > MAX_MEMORY_USAGE:
+        return None
+    found = orjson.loads(masked_json(b'{"value":%b}' % encoded))
+    return orjson.Fragment(orjson.dumps(found.get("value")))

@@ -71,10 +71,9 @@ def failed(data: JobFailed, token: str) -> Failed:
     )
 
 
-def jobs_discovered(data: JobsDiscovered, _token: str) -> Discovered:
+def jobs_discovered(data: JobsDiscovered, token: str) -> Discovered:
     """``jobs_discovered``: the areas that it tells of, and the jobs that they become."""
-    summary = data.discovery_summary
-    return Discovered(data.discovered_jobs, {"discoverySummary": summary} if summary is not None else {})
+    return Discovered(data.discovered_jobs, _given({"discoverySummary": _object(data.discovery_summary, token)}))
 
 
 def discovery(data: Discovery) -> Discovered:
@@ -100,15 +99,19 @@ def _counts(counts: Counts | None, token: str) -> Counts | None:
     """Their names are free; most are so short that no secret is among them."""
     if not counts or len(max(counts, key=len)) < SHORTEST:
         return counts
-    found: Counts = orjson.loads(masked_json(orjson.dumps(counts), token))
+    return _object(counts, token)
+
+
+def _object(value: dict[str, Any] | None, token: str) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    found: dict[str, Any] = orjson.loads(masked_json(orjson.dumps(value), token))
     return found
 
 
 def _listed(names: tuple[str, ...] | None, token: str) -> list[str] | None:
-    if names is None:
-        return None
-    found: list[str] = orjson.loads(masked_json(orjson.dumps({"names": names}), token)).get("names", [])
-    return found
+    found = None if names is None else _object({"names": names}, token)
+    return None if found is None else found.get("names", [])
 
 
 def _encoded(value: dict[str, Any] | None, token: str) -> Encoded | None:

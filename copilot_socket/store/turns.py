@@ -66,7 +66,7 @@ class Claimed:
     branch: str | None
     try_: int
     account: str
-    access_token: str
+    access_token: str = attrs.field(repr=False)
     expires_in: float | None
     """Until the token expires; None where that is not known."""
     credential_status: str

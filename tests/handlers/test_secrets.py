@@ -176,6 +176,8 @@ class SecretTests(NodeTestCase):
                 await crawler.expect("token_refresh_response")
             leaks = {"message": f"no {token}", "resumeState": {"a": token, token: {"PRIVATE-TOKEN": token}}}
             jobs = [await self.given(crawler, f"g/{number}{n}", account_id="lab") for n in range(3)]
+            crawler.say("heartbeat", **ALIVE, memoryUsage={"PRIVATE-TOKEN": token})
+            crawler.say("jobs_discovered", first, discovered_jobs=[], discovery_summary={"a": token, token: 1})
             crawler.say("job_progress", first, **PROGRESS, **leaks)
             crawler.say("job_progress", jobs[0], **PROGRESS, **leaks, itemCounts={token: 1})
             crawler.say("job_completed", jobs[0], success=True, finalCounts={token: 1}, outputFiles=[f"/x/{token}"])
