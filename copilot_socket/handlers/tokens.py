@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 ANSWER_WITHIN = 12.0
 """Seconds that anybody waits for a token."""
+_LATE: tuple[type[Exception], ...] = (TimeoutError, *DATABASE_ERRORS)
 ASSUMED_LIFETIME = 7200.0
 """What GitLab gives by default, for tokens whose end is not known."""
 BACK_OFF = 2.0
@@ -128,8 +129,11 @@ class Tokens:
             raise
         except VaultError as error:
             raise Unavailable(str(error)) from None
-        except Exception as error:
+        except _LATE as error:
             raise Unavailable(f"no token in time: {type(error).__name__}") from None
+        except Exception:
+            self.log.failure("Getting a token failed")
+            raise Unavailable("the server failed; its log has the details") from None
 
     async def _fresh(self, account: str) -> str:
         stored = await self._stored(account)

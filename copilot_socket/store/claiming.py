@@ -109,11 +109,14 @@ class Claiming:
             claim = await self._batches.claim(plan)
         except Exception as error:
             if remedy(error) is not Remedy.REFUSE:
-                self.failed(plan, error)
-                return []
+                if unknown_outcome(error):
+                    self.claimant.unknown(plan)
+                return [Written([], [], plan, NOTHING_CLAIMED)]  # noted after the parts before it
             why = str(error).split("\n", 1)[0]
             if why != self._refused:
                 self.log.error("The database refuses a claim: {error}", error=why)
             self._refused = why
-            claim = Claim(settled=[Settled(each, True, False, True) for each in plan.allotments])
+            claim = Claim(
+                settled=[Settled(each, tried=True, exhausted=False, beaten=True) for each in plan.allotments]
+            )
         return [Written([], [], plan, claim)]

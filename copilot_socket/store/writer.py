@@ -32,6 +32,7 @@ FOLD_AHEAD = 200
 To fold many takes as long as to write them. Of fewer it is worth more that others join them meanwhile.
 """
 WAIT_FIRST, WAIT_MOST = 0.05, 2.0
+_CALLING_BACK_FAILED = "Calling back the outcome of an operation failed"
 
 Prepared = tuple[Batch, Folded | None]
 Committed = tuple[list[Entry], Written, Endings]
@@ -255,10 +256,8 @@ class Writer:
             for event in written.events:
                 self._bus.publish(event)
             for (_, outcome), verdict in zip(entries, written.verdicts, strict=True):
-                try:
+                with self.log.failureHandler(_CALLING_BACK_FAILED):
                     outcome.callback(verdict)
-                except Exception:
-                    self.log.failure("Calling back the outcome of an operation failed")
             self._claiming.deliver(written)
         self._flow_if_low()
 
@@ -270,7 +269,8 @@ class Writer:
             self.log.error("The database refuses {operation}: {error}", operation=what, error=why)
         else:
             self.log.failure("{operation} could not be stored", Failure(error), operation=what)
-        outcome.errback(Unstorable(why))
+        with self.log.failureHandler(_CALLING_BACK_FAILED):
+            outcome.errback(Unstorable(why))
 
     def _lost(self, error: Exception) -> None:
         if self.away_since is None:

@@ -21,6 +21,7 @@ from copilot_socket.handlers.crawlers import Crawler, Held, Link, Registry
 from copilot_socket.handlers.dispatch.delivery import Delivery
 from copilot_socket.handlers.dispatch.planner import Planner
 from copilot_socket.handlers.dispatch.requests import PendingRequest, Requests, commands_of
+from copilot_socket.handlers.dispatch.schedule import next_poll_looks_again
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.store.claims import LANES, Claims
 from copilot_socket.store.faults import DATABASE_ERRORS
@@ -135,7 +136,7 @@ class Dispatcher:
             lanes = [(str(account), str(command)) for account, command in json.loads(payload)]
         except (ValueError, TypeError):
             d = Deferred.fromCoroutine(self.read_lanes())
-            d.addErrback(lambda failure: failure.trap(*DATABASE_ERRORS) and None)
+            d.addErrback(next_poll_looks_again)
             d.addErrback(lambda failure: self.log.failure("Reading lanes failed", failure))
         else:
             self.work_came(lanes)

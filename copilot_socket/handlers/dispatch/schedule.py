@@ -67,9 +67,10 @@ class DueJobs:
 
     def _fire(self) -> None:
         d = Deferred.fromCoroutine(self.look())
-        d.addErrback(_next_poll_looks_again)
+        d.addErrback(next_poll_looks_again)
         d.addErrback(lambda failure: self.log.failure("Looking for due jobs failed", failure))
 
 
-def _next_poll_looks_again(failure: Failure) -> None:
+def next_poll_looks_again(failure: Failure) -> None:
+    """An errback for looks that are repeated anyway: the database may be away for this one."""
     failure.trap(*DATABASE_ERRORS)
