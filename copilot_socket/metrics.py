@@ -21,7 +21,7 @@ _REFRESHES = ("refreshed", "refused", "failed")
 
 
 class Metrics:
-    """Counts what is told; :meth:`refresh` reads the database's side; :mod:`copilot_socket.gauges` shows the rest."""
+    """Counts state events; :meth:`refresh` reads the database's side; :mod:`copilot_socket.gauges` shows the rest."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry

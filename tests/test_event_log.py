@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from copilot_socket.core.jobs import Event
 from copilot_socket.event_bus import (
     ConnectionChanged,
     CrawlerChanged,
@@ -154,6 +155,17 @@ class NewsLogTests(SynchronousTestCase):
         """What would not be written is not made."""
         self.open("warn")
         self.assertEqual(list(self.log.subscriptions), [JobChanged])
+
+    def test_unwritten_failures_take_up_no_room(self) -> None:
+        """Where only warnings are written, a job that has failed for good is one, whatever failed before it."""
+        self.open("warn")
+        again = JobChanged("J", "queued", Event.FAILED)
+        self.assertEqual(self.publish(*[again] * 50), [])
+        self.assertEqual(len(self.publish(JobChanged("J", "failed", "job_failed"))), 1)
+        self.publish(*[JobChanged("J", "failed", "job_failed")] * (JOBS_A_SECOND + 6))
+        self.events.clear()
+        self.clock.advance(1.0)
+        self.assertEqual(self.lines(), ["warn: 7 more jobs failed in the last second"])
 
 
 class OncePerMinuteTests(SynchronousTestCase):

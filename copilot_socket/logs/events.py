@@ -1,6 +1,7 @@
-"""What is told, as log lines with the ids of connections, crawlers, jobs and assignments."""
+"""State events as log lines, with the ids of connections, crawlers, jobs and assignments."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -28,7 +29,7 @@ _messages = Logger("copilot_socket.wire.messages")
 
 
 class EventLog:
-    """Writes what is told as log lines, in the namespace of the part that tells it.
+    """Writes state events as log lines, in the namespace of the part that publishes them.
 
     *name_of* gives the name of the crawler with an identity, as leases have it.
     """
@@ -36,18 +37,19 @@ class EventLog:
     def __init__(self, levels: Levels, name_of: Callable[[str], str], reactor: IReactorTime) -> None:
         self._name_of = name_of
         # A line that is thrown away in the end costs several microseconds all the same, and there are many a job.
-        self._all_changes = levels.writes(_jobs.namespace, LogLevel.debug)
+        self._writes = partial(levels.writes, _jobs.namespace)
+        self._all_changes = self._writes(LogLevel.debug)
+        lowest = LogLevel.info if self._writes(LogLevel.info) else LogLevel.warn
         self._all_refused = levels.writes(_messages.namespace, LogLevel.debug)
         self._completed = Burst(JOBS_A_SECOND, reactor, _sum(_jobs, "jobs completed"))
-        self._failed = Burst(JOBS_A_SECOND, reactor, _sum(_jobs, "jobs failed"))
+        self._failed = Burst(JOBS_A_SECOND, reactor, _sum(_jobs, "jobs failed", lowest))
         self._found = Burst(JOBS_A_SECOND, reactor, _sum(_jobs, "parts of discoveries were stored"))
         self._came = Burst(CONNECTIONS_A_SECOND, reactor, _sum(_connections, "changes of connections and crawlers"))
         self._refused = OncePerMinute(reactor.seconds)
-        self.subscriptions: dict[type[event_bus.StateEvent], Callable[[Any], None]] = {
-            event_bus.JobChanged: self._job
-        }
-        """Who logs which kind of change."""
-        for logger, level, kind, listener in (
+        self.subscriptions: dict[type[event_bus.StateEvent], Callable[[Any], None]] = {}
+        """Who logs which state events."""
+        for logger, level, kind, subscriber in (
+            (_jobs, LogLevel.warn, event_bus.JobChanged, self._job),
             (_jobs, LogLevel.info, event_bus.JobsReported, self._reported),
             (_jobs, LogLevel.info, event_bus.DiscoveryStored, self._discovery),
             (_connections, LogLevel.info, event_bus.ConnectionChanged, self._connection),
@@ -58,7 +60,7 @@ class EventLog:
             (_delivery, LogLevel.debug, event_bus.JobSent, self._sent),
         ):
             if levels.writes(logger.namespace, level):
-                self.subscriptions[kind] = listener
+                self.subscriptions[kind] = subscriber
 
     def stop(self) -> None:
         """Write what is still to be summed up."""
@@ -66,11 +68,11 @@ class EventLog:
             burst.over()
 
     def _job(self, change: event_bus.JobChanged) -> None:
-        if change.status == Status.FAILED or change.event in _FAILURES:
-            if self._all_changes or self._failed.room():
-                self._write(LogLevel.warn if change.status == Status.FAILED else LogLevel.info, change)
-        elif self._all_changes:
-            self._write(LogLevel.debug, change)
+        failed = change.status == Status.FAILED
+        level = LogLevel.warn if failed else LogLevel.info if change.event in _FAILURES else LogLevel.debug
+        # Only what is written takes up room: lines of failures are not left out for others that nobody sees.
+        if self._writes(level) and (self._all_changes or self._failed.room()):
+            self._write(level, change)
 
     def _reported(self, change: event_bus.JobsReported) -> None:
         completed = change.status == Status.COMPLETED
@@ -162,10 +164,10 @@ class EventLog:
 _SHOWN = {"what": "{what}", "assignment": "assignment {assignment}", "crawler": "crawler {crawler}"}
 
 
-def _sum(logger: Logger, what: str) -> Callable[[int], None]:
+def _sum(logger: Logger, what: str, level: Any = LogLevel.info) -> Callable[[int], None]:
     """Says how many more of *what* there were in a second."""
 
     def say(count: int) -> None:
-        logger.info("{count} more {what} in the last second", count=count, what=what)
+        logger.emit(level, "{count} more {what} in the last second", count=count, what=what, log_limited=True)
 
     return say
