@@ -1,5 +1,6 @@
 """What the tests of ``ops/`` share."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TypeVar
 from unittest import skipUnless
 
 OPS = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(os.environ.get("COPILOT_CHECKOUT", OPS.parent))
 """The directory ``ops/`` that is tested."""
 
 T = TypeVar("T")

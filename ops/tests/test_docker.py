@@ -20,13 +20,12 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from ops.tests.docker import FILES, UID, Dockerfile, Sandbox, copy_sources
-from ops.tests.support import OPS, needs
+from ops.tests.support import CHECKOUT, OPS, needs
 from tests.support.crawler import TestCrawler, in_reactor, until
 from tests.support.postgres import drop_database, fresh_database, reachable_directory
 from tests.support.server import Program, beside_python, free_port, get_json, run_for, short_directory
 
 DOCKERFILE = Dockerfile(FILES / "Dockerfile")
-CHECKOUT = Path(os.environ.get("COPILOT_CHECKOUT", OPS.parent))
 """What is built: tox runs tests out of the checkout's way, and says where it is."""
 HEALTHY = "/usr/local/lib/healthy.py"
 SECRETS = ("POSTGRES_PASSWORD", "COPILOT_SECRET_KEY", "COPILOT_HTTP_TOKEN", "GRAFANA_PASSWORD")

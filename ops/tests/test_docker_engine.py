@@ -14,8 +14,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from ops.tests.docker import FILES, Dockerfile
 from ops.tests.engine import Engine, Unavailable
-from ops.tests.support import needs
-from ops.tests.test_docker import CHECKOUT
+from ops.tests.support import CHECKOUT, needs
 from tests.support.server import ask_json, free_port, short_directory
 
 TOKEN = "secret"

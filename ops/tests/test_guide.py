@@ -5,7 +5,6 @@ import re
 import shutil
 import socket
 import sys
-from argparse import ArgumentParser, _SubParsersAction
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from copilot_socket.core.vault import Vault
 from copilot_socket.store import migrate
 from copilot_socket.wire.listening import SocketError, listen
 from ops.tests.support import OPS
+from tests.cli.support import subcommands
 from tests.support.crawler import until
 from tests.support.postgres import (
     as_role,
@@ -56,12 +56,6 @@ def plain(text: str) -> str:
     return " ".join(text.split())
 
 
-def subcommands(parser: ArgumentParser) -> dict[str, ArgumentParser]:
-    """What may follow on the command line."""
-    found = [action for action in parser._actions if isinstance(action, _SubParsersAction)]
-    return dict(found[0].choices) if found else {}
-
-
 class NameTests(SynchronousTestCase):
     """What the guide names exists."""
 
@@ -93,13 +87,16 @@ class NameTests(SynchronousTestCase):
     def test_variables(self) -> None:
         """Every variable is one of ours."""
         names = set(re.findall(r"\b(?:SOCKET|COPILOT|DATABASE|SEED|GITLAB)_[A-Z_]+[A-Z]\b", GUIDE))
+        self.assertIn("DATABASE_URL", names)
         known = {variable.name for variable in VARIABLES} | NEWER | ALIASES
         known |= {f"{name}{suffix}" for name in SECRETS.values() for suffix in ("", "_FILE")}
         self.assertEqual(names - known - {variable for variable, _ in OPTIONS.values()}, set())
 
     def test_files(self) -> None:
         """Every file and directory of ops/ is there."""
-        for name in set(re.findall(r"\bops/[\w./*-]*[\w*/]", GUIDE)):
+        names = set(re.findall(r"\bops/[\w./*-]*[\w*/]", GUIDE))
+        self.assertTrue(names)
+        for name in names:
             self.assertTrue(list(OPS.parent.glob(name)), name)
 
 

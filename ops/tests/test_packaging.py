@@ -23,11 +23,10 @@ from urllib.request import urlopen
 from twisted.trial.unittest import SynchronousTestCase
 
 import copilot_socket
-from ops.tests.support import OPS
+from ops.tests.support import CHECKOUT
 from tests.support.postgres import drop_database, fresh_database
 from tests.support.server import free_port, short_directory
 
-CHECKOUT = Path(os.environ.get("COPILOT_CHECKOUT", OPS.parent))
 """What is built: tox runs tests out of the checkout's way, and says where it is."""
 MOMENT = "1700000000"
 """Seconds since the epoch."""

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+from argparse import ArgumentParser, _SubParsersAction
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,12 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.cli.main import main
+
+
+def subcommands(parser: ArgumentParser) -> dict[str, ArgumentParser]:
+    """The parsers of the commands below *parser*."""
+    found = [action for action in parser._actions if isinstance(action, _SubParsersAction)]
+    return dict(found[0].choices) if found else {}
 
 
 @attrs.frozen

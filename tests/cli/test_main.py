@@ -4,20 +4,13 @@ import importlib
 import shlex
 import subprocess
 import sys
-from argparse import ArgumentParser, _SubParsersAction
 
 from cryptography.fernet import Fernet
 
 from copilot_socket.cli import main as main_module
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.output import Parser
-from tests.cli.support import CommandTestCase
-
-
-def _subparsers(parser: ArgumentParser) -> dict[str, ArgumentParser]:
-    """The parsers of the commands below *parser*."""
-    found = [action for action in parser._actions if isinstance(action, _SubParsersAction)]
-    return dict(found[0].choices) if found else {}
+from tests.cli.support import CommandTestCase, subcommands
 
 
 class MainTests(CommandTestCase):
@@ -43,10 +36,10 @@ class MainTests(CommandTestCase):
     def test_examples(self) -> None:
         """The help of every command and subcommand says what it does, and its examples are right command lines."""
         pending = [(name, main_module.parser_for([name])) for name in main_module.COMMANDS]
-        pending = [(name, _subparsers(parser)[name]) for name, parser in pending]
+        pending = [(name, subcommands(parser)[name]) for name, parser in pending]
         while pending:
             name, parser = pending.pop()
-            pending += [(f"{name} {action}", each) for action, each in _subparsers(parser).items()]
+            pending += [(f"{name} {action}", each) for action, each in subcommands(parser).items()]
             self.assertTrue(parser.description, name)
             heading, *examples = (parser.epilog or "").splitlines()
             self.assertEqual(heading, "examples:", name)
@@ -63,7 +56,7 @@ class MainTests(CommandTestCase):
         while pending:
             parser = pending.pop()
             self.assertIsInstance(parser, Parser, parser.prog)
-            pending += _subparsers(parser).values()
+            pending += subcommands(parser).values()
 
     def test_wrong_command_lines(self) -> None:
         """No command, an unknown one, or an unknown option is status 2, with the usage."""

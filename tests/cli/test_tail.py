@@ -126,8 +126,8 @@ class TailTests(SiteTestCase):
         """For programs: an object a line, as soon as it happens; Ctrl-C ends it well."""
         program, process = self.start("--json", "--types", "job,heartbeat", "--crawler", "C1")
         await until(lambda: self.feed.streams, "it watches")
-        for news in (FAILED, HeartbeatHeard("k", "c2", "idle", {}), HeartbeatHeard("k", "C1", "idle", {})):
-            self.bus.publish(news)
+        for event in (FAILED, HeartbeatHeard("k", "c2", "idle", {}), HeartbeatHeard("k", "C1", "idle", {})):
+            self.bus.publish(event)
         first, second = map(json.loads, await self.lines(program, 2))
         self.assertEqual((first["id"], first["type"], first["data"]["status"]), ("node-1", "job", "failed"))
         self.assertEqual((second["id"], second["type"]), ("node-3", "heartbeat"))

@@ -16,7 +16,7 @@ ALLOWED = {
     "store": {"store", "core", "event_bus", "locks"},
     "handlers": {"handlers", "core", "store", "wire", "event_bus"},
     "client": {"client", "core"},
-    "config": {"config"},
+    "config": {"config", "core"},
 }
 """Part → the parts of ours that it may import. Those not named here (tap, node, cli, http, …) may import all."""
 LONGEST = 350

@@ -79,7 +79,7 @@ class TriesTests(SynchronousTestCase):
         self.assertEqual((first.delay, second.delay), (0.0, 2.5))
 
     def test_a_return_costs_nothing(self) -> None:
-        """What was reserved and not sent goes back as it was."""
+        """What was claimed and not sent goes back as it was."""
         answer = decide(Job(Status.ASSIGNED, attempts=1, releases=1), Event.RETURNED, POLICY, 0.5)
         self.assertEqual((answer.status, answer.attempts, answer.releases, answer.delay), (Status.QUEUED, 1, 1, 0.0))
 

@@ -252,15 +252,32 @@ class HttpTests(SynchronousTestCase):
         self.assertEqual(told, {cause.label: cause.sentence for cause in Cause})
 
 
+ABOUT_THE_CODE = [DOCS / name for name in ("architecture.md", "development.md", "glossary.md")]
+
+
 class ArchitectureTests(SynchronousTestCase):
     """docs/architecture.md and the records beside it."""
 
     def test_files_exist(self) -> None:
-        """Every file that docs/ name in backquotes is there."""
+        """Every file that these pages name in backquotes is there."""
         folders = (ROOT, PACKAGE, *(PACKAGE / part for part in ("handlers", "store", "core")))
-        for page in [DOCS / "architecture.md", DOCS / "development.md", *(DOCS / "adr").glob("*.md")]:
+        for page in [*ABOUT_THE_CODE, *(DOCS / "adr").glob("*.md")]:
             for name in re.findall(r"`([\w/]+(?:\.(?:py|sql|md|json)|/))`", page.read_text("utf-8")):
                 self.assertTrue(any((folder / name).exists() for folder in folders), f"{page.name}: {name}")
+
+    def test_members_exist(self) -> None:
+        """So is every member of a class of ours, in the module of its class."""
+        modules = [path.read_text("utf-8") for path in PACKAGE.rglob("*.py")]
+        members = {
+            each
+            for page in ABOUT_THE_CODE
+            for each in re.findall(r"`([A-Z]\w+)\.([a-z]\w+)`", page.read_text("utf-8"))
+        }
+        self.assertIn(("TurnBatcher", "slowly"), members)
+        for class_, member in members:
+            theirs = [text for text in modules if f"class {class_}" in text]
+            if theirs:
+                self.assertTrue(any(re.search(rf"\b{member}\b", text) for text in theirs), f"{class_}.{member}")
 
 
 class _Idle:

@@ -6,6 +6,7 @@ import psycopg2
 
 from copilot_socket.core.causes import Cause
 from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES, commands_for
+from copilot_socket.periodic import GAUGES
 from copilot_socket.store import migrate
 from copilot_socket.store.rights import TABLES
 from tests.support.crawler import TestCrawler, in_reactor
@@ -183,7 +184,7 @@ class OddRowsTests(NodeTestCase):
         )
         self.assertEqual(left, [])
         await node.node.timers.run_once("cleanup")
-        await node.node.timers.run_once("gauges")
+        await node.node.timers.run_once(GAUGES)
         await self._read(node)
 
     async def _work(self, crawler: TestCrawler) -> bool:

@@ -122,14 +122,18 @@ class RefusedTests(BoundsTestCase):
             "context",
             "good and then",
         )
+        seen = set()
         for name, data in worst(LARGE + 4096, job):
-            if name.partition(": ")[2].startswith(fields):
+            field = next((each for each in fields if name.partition(": ")[2].startswith(each)), None)
+            if field is not None:
+                seen.add(field)
                 crawler.raw(data)
                 await crawler.sync()
                 answers = [message for message in crawler.unread if message["type"] in ("ack", "error")]
                 crawler.forget()
                 self.assertNotEqual(answers, [], name)
                 self.assertNotIn("internal", [answer["data"].get("code") for answer in answers], name)
+        self.assertEqual(seen, set(fields))
         await self.unnoticed()
 
 

@@ -236,11 +236,11 @@ class TwoNodesTests(TokenTestCase):
         self.granted(await answer, "access-2")
 
     async def test_the_refreshing_node_dies(self) -> None:
-        """A claim on the refresh that is left behind by a dead node holds only for its time."""
+        """A lease on the refresh that is left behind by a dead node holds only for its time."""
         self.patch(tokens_module, "ANSWER_WITHIN", 5.0)
         await self.node()
         crawler, job = await self.at_work()
-        self.query("UPDATE accounts SET refresh_node = 'dead', refresh_until = now() + interval '0.3 s'")
         begun = datetime.now(UTC)
+        self.query("UPDATE accounts SET refresh_node = 'dead', refresh_until = now() + interval '0.3 s'")
         self.granted(await self.refreshed(crawler, job), "access-2")
-        self.assertGreater(datetime.now(UTC) - begun, timedelta(seconds=0.25))
+        self.assertGreaterEqual(datetime.now(UTC) - begun, timedelta(seconds=0.3))

@@ -357,9 +357,12 @@ class WorstTests(DecoderCase):
             nonlocal calls
             calls += event in ("call", "c_call")
 
+        kinds, seen = ("job_failed: context", "hello: assignments", "discovery: ", "heartbeat: many"), set()
         for name, data in worst(WORST, "J.1.x"):
-            if not name.startswith(("job_failed: context", "hello: assignments", "discovery: ", "heartbeat: many")):
+            kind = next((each for each in kinds if name.startswith(each)), None)
+            if kind is None:
                 continue
+            seen.add(kind)
             steps = DECODER.steps(data)
             going = True
             while going:
@@ -372,6 +375,7 @@ class WorstTests(DecoderCase):
                 finally:
                     sys.setprofile(None)
                 self.assertLess(calls, CALLS, name)
+        self.assertEqual(seen, set(kinds))
 
     def _assert_storable(self, message: Message, name: str) -> None:
         """It can be written as JSON, and what is written is bounded."""
@@ -379,14 +383,16 @@ class WorstTests(DecoderCase):
 
     def test_an_end_of_a_try_is_never_lost_to_its_size(self) -> None:
         """Whatever its free fields hold, it is stored if the rest is right."""
-        lost = []
+        lost, seen = [], set()
         for name, data in worst(WORST, "J.1.x"):
             type_, _, rest = name.partition(": ")
             field, _, filling = rest.partition(" of ")
             if type_ in ENDINGS and field in ("context", "resumeState", "partialCounts", "finalCounts", "unknown"):
+                seen.add(field)
                 result = outcome(data)
                 if isinstance(result, ProtocolError):
                     lost.append((field, filling, result.message.partition(":")[0]))
+        self.assertLessEqual({"context", "resumeState", "unknown"}, seen)
         wrong = {text for _, _, text in lost}
         self.assertEqual({each for each in wrong if each.startswith(("too", "nested"))}, set(), lost)
 
@@ -396,6 +402,7 @@ class WorstTests(DecoderCase):
             {name: inspected(data)[1] for name, data in worst(size, "J.1.x") if "good and then" in name}
             for size in (WORST, 4 * WORST)
         )
+        self.assertTrue(few)
         for name, pauses in few.items():
             self.assertGreater(pauses, 2, name)
             self.assertGreater(many[name], 3 * pauses, name)
