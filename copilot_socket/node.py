@@ -33,7 +33,7 @@ from copilot_socket.http.site import Parts, make_site
 from copilot_socket.http.slices import Slices
 from copilot_socket.logs import EventLog, Levels
 from copilot_socket.metrics import Metrics
-from copilot_socket.periodic import Workers, periodic_tasks, silence_interval
+from copilot_socket.periodic import GAUGES, Workers, periodic_tasks, silence_interval
 from copilot_socket.ports import Ports
 from copilot_socket.status import CHECK, RENEWAL, NodeStatus
 from copilot_socket.stopping import drain, leave, take_all
@@ -234,7 +234,7 @@ class Node(Service):
         await self._listener.start()
         await self.timers.run_once(RENEWAL)
         if self.config.enable_metrics:
-            await self.timers.run_once("gauges")
+            await self.timers.run_once(GAUGES)
         self.timers.start()
         self.factory.read(True)
         self.status.started()

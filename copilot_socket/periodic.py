@@ -18,6 +18,8 @@ from copilot_socket.store.probe import PATIENCE
 from copilot_socket.timers import Task
 from copilot_socket.wire.factory import CrawlerFactory
 
+GAUGES = "gauges"
+"""The name of the task that counts for the metrics."""
 POLL = 1.0
 """Seconds between looks for jobs that fall due."""
 LANES = 30.0
@@ -74,5 +76,5 @@ def periodic_tasks(config: Config, workers: Workers) -> list[Task]:
     ]
     if config.enable_metrics:
         metrics, database = workers.metrics, workers.database
-        tasks.append(Task("gauges", config.metrics_interval, lambda: metrics.refresh_in_time(database)))
+        tasks.append(Task(GAUGES, config.metrics_interval, lambda: metrics.refresh_in_time(database)))
     return tasks

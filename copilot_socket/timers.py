@@ -48,9 +48,8 @@ class Timers:
 
     async def run_once(self, name: str) -> None:
         """One round of the task called *name*, out of turn."""
-        for loop in self._loops:
-            if loop.task.name == name:
-                await loop.round()
+        [loop] = [loop for loop in self._loops if loop.task.name == name]
+        await loop.round()
 
     def failing(self, name: str) -> bool:
         """Whether the last round of the task called *name* failed, or is overdue."""

@@ -11,6 +11,8 @@ import attrs
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
+from copilot_socket.core.origins import origin
+
 LONGEST_TOKEN = 4096
 """Characters that fit into a header of a request, here and in proxies."""
 _TRUE = frozenset({"true", "1", "yes", "on"})
@@ -167,20 +169,18 @@ def _parse_origins(text: str) -> tuple[str, ...]:
 
 def _origin(word: str) -> str:
     """As a browser writes it: in lower case, without the port that its scheme has anyway."""
-    found = re.fullmatch(r"(https?)://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", word.lower(), re.ASCII)
+    found = None if "/" in word.partition("://")[2] else origin(word.lower())
     if found is None:
         raise ValueError(word)
-    scheme, host, port = found.groups()
-    own = {"http": 80, "https": 443}[scheme]
-    return f"{scheme}://{host}" if port is None or int(port) == own else f"{scheme}://{host}:{int(port)}"
+    return found
 
 
 def _parse_gitlab_origin(text: str) -> str:
     """The origin of a GitLab's URL, which may have a path."""
-    found = re.fullmatch(r"(https?://[^/?#\\]+)(/[!-\"$->@-\[\]-~]*)?", text, re.ASCII)
+    found = origin(text)
     if found is None:
         raise ValueError("URL")  # it may hold a password
-    return _origin(found[1])
+    return found
 
 
 boolean = Parser("one of true, false, yes, no, on, off, 1, 0", _parse_boolean)

@@ -1,4 +1,4 @@
-"""StateEvent as events for event streams: their names, their data, and each stream's filters."""
+"""State events as events for event streams: their names, their data, and each stream's filters."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

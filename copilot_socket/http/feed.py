@@ -24,7 +24,7 @@ PATIENCE = 4
 MAX_WAITING = 256 * 1024
 """Bytes that wait for a slow client, beyond what the transport holds."""
 MAX_HEARD = 20_000
-"""StateEvent that wait to be sent; what comes beyond is lost to everyone."""
+"""State events that wait to be sent; what comes beyond is lost to everyone."""
 TURN = 5000
 """Steps in one turn of the reactor: some milliseconds."""
 EVENT = 10
@@ -220,7 +220,7 @@ class Feed:
             self._listen()
 
     def _listen(self) -> None:
-        """Listen to what some stream may want and to nothing else, so that nothing else need be told."""
+        """Listen to what some stream may want and to nothing else, so that nothing else need be published."""
         self._bus.unsubscribe(self.hear)
         if self._streams:
             self._bus.subscribe(self.hear, frozenset().union(*(stream.wanted.kinds for stream in self._streams)))

@@ -77,9 +77,9 @@ class JobHandlers:
 
     async def list(self, call: Call) -> Reply:
         """Jobs, newest first."""
-        given = queries.read(call, {**FILTERS, **queries.PAGING, "include": queries.some_of(*LARGE_JOB_COLUMNS)})
+        page, given = queries.listing(call, {**FILTERS, "include": queries.some_of(*LARGE_JOB_COLUMNS)})
         include = given.pop("include", frozenset())
-        listing = await self.catalog.jobs(queries.page(given), given, include)
+        listing = await self.catalog.jobs(page, given, include)
         return reply({"jobs": listing.rows, "next": listing.next})
 
     async def show(self, call: Call) -> Reply:

@@ -37,19 +37,15 @@ def _cursor(value: str) -> str:
         raise ValueError("must be the value of next in an earlier answer") from None
 
 
-PAGING: Mapping[str, Check] = MappingProxyType({"limit": _limit, "cursor": _cursor})
+_PAGING: Mapping[str, Check] = MappingProxyType({"limit": _limit, "cursor": _cursor})
 """The parameters of every list."""
 
 
-def page(given: dict[str, Any]) -> Page:
-    """The page that *given* parameters ask for; they are taken out of it, and what is left are filters."""
-    return Page(given.pop("limit", Page().limit), given.pop("cursor", None))
-
-
-def listing(call: Call, filters: Mapping[str, Check]) -> tuple[Page, dict[str, str]]:
+def listing(call: Call, filters: Mapping[str, Check]) -> tuple[Page, dict[str, Any]]:
     """The page and the filters that *call* asks for. Raises :class:`Problem` 422."""
-    given = read(call, {**filters, **PAGING})
-    return page(given), given
+    given = read(call, {**filters, **_PAGING})
+    page = Page(given.pop("limit", Page().limit), given.pop("cursor", None))
+    return page, given
 
 
 def read(call: Call, checks: Mapping[str, Check]) -> dict[str, Any]:

@@ -31,7 +31,6 @@ VALUE_BYTES = 1024 * 1024
 MESSAGE_CHARACTERS = 1000
 """What is left of an error message without details."""
 JOB_FILTERS = ("status", "account_id", "command", "full_path")
-AREA_FILTERS = ("type", "account_id")
 LARGE_JOB_COLUMNS = ("resume_state", "progress")
 """In lists only where they are asked for."""
 

@@ -9,7 +9,7 @@ from copilot_socket.wire.turn import TurnBatcher
 
 
 class Handled:
-    """The messages of all connections that were answered in the present turn, counted and told together.
+    """The messages of all connections that were answered in the present turn, counted and published together.
 
     What is read in one turn counts as read at once, when the first of it was: a turn is what the reactor found ready.
     """
@@ -34,7 +34,7 @@ class Handled:
     def count(self, type_: str, outcome: str, begun: float) -> None:
         """A message that was read when it was *begun* is answered."""
         if not self._counts:
-            self._batcher.write(self._tell)
+            self._batcher.write(self._publish)
         self._counts[type_, outcome, begun] += 1
 
     def _end(self) -> None:
@@ -43,9 +43,9 @@ class Handled:
             self._counts[type_, "ok", self._turn] += self.at_once.count(type_)
         self.at_once.clear()
         self._turn = None
-        self._tell()
+        self._publish()
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         counts, self._counts = self._counts, defaultdict(int)
         now = self._reactor.seconds()
         alike: defaultdict[tuple[str, str], list[tuple[float, int]]] = defaultdict(list)

@@ -220,9 +220,7 @@ class CrawlerProtocol(Flow):
         else:
             pending = self._outbox.slot(weight + DEFERRED), message.reference, self._begun
             result.addCallbacks(self.answered, self.failed, callbackArgs=(pending,), errbackArgs=(pending,))
-        waiting = self._outbox.waiting
-        if waiting >= FEW_OWED and (waiting >= MAX_OWED or self._owed.total >= MAX_OWED_IN_ALL):
-            self.pause(Pause.OWED)
+        self._pause_if_owed()
 
     # -- replies out
 
@@ -293,6 +291,9 @@ class CrawlerProtocol(Flow):
 
     def _answer(self, replies: Sequence[Reply]) -> None:
         self._send(self._outbox.answer(replies))
+        self._pause_if_owed()
+
+    def _pause_if_owed(self) -> None:
         waiting = self._outbox.waiting
         if waiting >= FEW_OWED and (waiting >= MAX_OWED or self._owed.total >= MAX_OWED_IN_ALL):
             self.pause(Pause.OWED)

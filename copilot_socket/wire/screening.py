@@ -110,11 +110,11 @@ def parse(text: bytes, suspect: bool) -> tuple[Any, bool]:
     except orjson.JSONDecodeError as error:
         spoilt, lone = _LONE_SURROGATE.subn(rb"\\u0000", text.replace(rb"\\", b"__"))
         if lone:
-            return parse_plainly(spoilt), True
+            return _parse_plainly(spoilt), True
         raise NotJson(str(error)) from None
 
 
-def parse_plainly(text: bytes) -> Any:
+def _parse_plainly(text: bytes) -> Any:
     """*text* parsed as it is. Raises :class:`NotJson`."""
     try:
         return orjson.loads(text)
