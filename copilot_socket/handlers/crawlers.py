@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import attrs
+from twisted.internet.defer import DeferredLock
 
 from copilot_socket.core.messages import Message
 from copilot_socket.core.replies import Reply
@@ -93,6 +94,8 @@ class Crawler:
     """The last one; a small one is encoded only when it is read."""
     arriving: int = 0
     """Arrivals and hellos under way: meanwhile it is not known what it holds."""
+    held_lock: DeferredLock = attrs.field(factory=DeferredLock)
+    """Serialises reading what it holds and releasing it: an older answer must not undo what a newer one led to."""
     adopting: int = 0
     """How many of its reports that are under way name assignments which it was not known to hold."""
     last_change: int = 0

@@ -121,7 +121,7 @@ class Messages:
         if data.entity_types is not None:  # unknown ones match no command
             crawler.entity_types = tuple(dict.fromkeys(filter(KNOWN_ENTITY_TYPES.__contains__, data.entity_types)))
         number = crawler.begin()
-        self._presence.heard(crawler)
+        self._presence.came(crawler)
         return Deferred.fromCoroutine(self._welcome(link, crawler, data.assignments, number))
 
     async def _welcome(self, link: Link, crawler: Crawler, assignments: tuple[str, ...] | None, number: int) -> Reply:

@@ -101,12 +101,18 @@ class PresenceKeeper:
 
     def heard(self, crawler: Crawler) -> None:
         """Any valid message is a sign of life."""
+        if self.came(crawler):
+            self.background(self.arrive(crawler))
+
+    def came(self, crawler: Crawler) -> bool:
+        """Note a sign of life; whether it is the first one, after which the crawler has yet to :meth:`arrive`."""
         crawler.last_seen = self._reading_clock.now
         crawler.silent_since = None
-        if not crawler.present:
-            crawler.present = True
-            self._bus.publish(CrawlerChanged(crawler.crawler_id, "came"))
-            self.background(self.arrive(crawler))
+        if crawler.present:
+            return False
+        crawler.present = True
+        self._bus.publish(CrawlerChanged(crawler.crawler_id, "came"))
+        return True
 
     def lives(self, crawler: Crawler) -> None:
         """Something came of *crawler* that is no valid message: where it is here, it lives, whatever it says."""
@@ -132,14 +138,18 @@ class PresenceKeeper:
 
     async def learn(self, crawler: Crawler) -> None:
         """Bring what is known of the crawler's assignments in line with the database."""
+        await crawler.held_lock.run(lambda: Deferred.fromCoroutine(self._learn(crawler)))
+
+    async def _learn(self, crawler: Crawler) -> None:
+        before = set(crawler.held)
         rows = await self._held_by(crawler)
         known = crawler.held
-        crawler.hold(
-            {
-                name: known.get(name) or Held(None, reported, token=self._reveal(stored))
-                for name, reported, stored in rows
-            }
-        )
+        # The database was read before what the crawler has been given, or has lost, meanwhile.
+        held = {name: each for name, each in known.items() if name not in before}
+        for name, reported, stored in rows:
+            if name in known or name not in before:
+                held[name] = known.get(name) or Held(None, reported, token=self._reveal(stored))
+        crawler.hold(held)
 
     async def _held_by(self, crawler: Crawler) -> list[tuple[str, bool, str]]:
         """What the database says, once it is there: messages wait for it as long as the crawler is connected."""
@@ -164,15 +174,18 @@ class PresenceKeeper:
     async def release(self, crawler: Crawler, assignments: list[str], reason: Loss) -> None:
         """Queue again what *crawler* is known not to hold any more."""
         if assignments:
-            held = {name: crawler.held[name] for name in assignments if name in crawler.held}
-            for name in held:  # first: else the notification would fence them
-                crawler.drop(name)
-            try:
-                await self._leases.release(assignments, reason)
-            except Exception:
-                crawler.hold({**held, **crawler.held})
-                raise
+            await crawler.held_lock.run(lambda: Deferred.fromCoroutine(self._release(crawler, assignments, reason)))
             self._on_room()
+
+    async def _release(self, crawler: Crawler, assignments: list[str], reason: Loss) -> None:
+        held = {name: crawler.held[name] for name in assignments if name in crawler.held}
+        for name in held:  # first: else the notification would fence them
+            crawler.drop(name)
+        try:
+            await self._leases.release(assignments, reason)
+        except Exception:
+            crawler.hold({**held, **crawler.held})
+            raise
 
     def _gone(self, crawler: Crawler, how: str) -> None:
         crawler.present = False

@@ -1,8 +1,11 @@
 """Messages that depend on what their crawler holds wait until that is known: one write is dealt with in its order."""
 
-from typing import Any
+from typing import Any, cast
 
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from copilot_socket.store.faults import DatabaseAway
 from tests.handlers.support import ALIVE, Crawler, NodeTestCase
@@ -163,6 +166,38 @@ class OrderTests(ArrivalTestCase):
         self.assertEqual((await again.next())["type"], "welcome")
         self.assertEqual((await again.error())["code"], "stale_assignment")
         self.assertEqual(self.tries(job), ["released"])
+
+    async def test_two_hellos_at_once(self) -> None:
+        """What one releases is not taken for held because the other one has read it before: all of it comes again."""
+        await self.node()
+        await self.left(name="one", jobs=3)
+        leases = self.nodes[0].presence._leases
+        real, release = leases.held_by, leases.release
+        begun: Deferred[None] = Deferred()
+        answered: Deferred[None] = Deferred()
+
+        async def held_by(key: str) -> Any:
+            rows = await real(key)
+            if begun.called:  # the second one's answer comes late
+                await answered
+            return rows
+
+        async def slow_release(assignments: Any, reason: Any) -> Any:
+            begun.callback(None)
+            await deferLater(cast(IReactorTime, reactor), 0.1)
+            answers = await release(assignments, reason)
+            deferLater(cast(IReactorTime, reactor), 0.1, answered.callback, None)
+            return answers
+
+        self.patch(leases, "held_by", held_by)
+        self.patch(leases, "release", slow_release)
+        first, second = await self.connect(), await self.connect()
+        first.say("hello", crawlerId="one", maxJobs=3, capabilities=["ack"], assignments=[])
+        await begun
+        second.say("hello", crawlerId="one", maxJobs=3, capabilities=["ack"])
+        for crawler in (first, second):
+            self.assertEqual((await crawler.next())["type"], "welcome")
+        self.assertEqual(len(await second.ask()), 3)
 
     async def test_gone_at_once(self) -> None:
         """A crawler that comes back, reports the end of its job and leaves in the same moment has reported it."""
