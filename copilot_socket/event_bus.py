@@ -11,7 +11,7 @@ from copilot_socket.core.reports import job_of
 
 @record
 class JobChanged:
-    """A job entered *status*, and that is committed. ``assignment`` is the try concerned, if there is one.
+    """A job entered *status*, and that is committed. ``assignment`` is the attempt concerned, if there is one.
 
     ``crawler`` is its crawler's identity, as leases name it; ``error`` what the crawler said of a failure; ``delay``
     the seconds until the job falls due.
@@ -61,19 +61,19 @@ class MessageRefused:
 class JobsReported:
     """Jobs entered *status* as their crawlers reported, and that is committed: one event for all, for they are many.
 
-    ``tries``: the assignment of each, its crawler's identity and its account.
+    ``attempts``: the assignment of each, its crawler's identity and its account.
     """
 
     status: str
     event: str
-    tries: Sequence[tuple[str, str, str]]
+    attempts: Sequence[tuple[str, str, str]]
     outcome: str | None = None
 
     def each(self) -> list[JobChanged]:
         """The same as one change after the other."""
         return [
             JobChanged(job_of(assignment), self.status, self.event, assignment, crawler, None, self.outcome, account)
-            for assignment, crawler, account in self.tries
+            for assignment, crawler, account in self.attempts
         ]
 
 
@@ -102,7 +102,7 @@ class JobCreated:
 
 @record
 class JobProgressed:
-    """What a crawler reported of its try of a job is committed: ``progress``, as merged into the job's.
+    """What a crawler reported of its attempt of a job is committed: ``progress``, as merged into the job's.
 
     ``crawler`` is its identity, as leases name it.
     """
@@ -175,6 +175,18 @@ class TokenRefreshed:
     outcome: str
 
 
+@record
+class FlowChanged:
+    """The writer takes operations, or, as its queue is full or the database away, should be given no more for now."""
+
+    flowing: bool
+
+
+@record
+class NodeStarted:
+    """The node reads from crawlers."""
+
+
 StateEvent = (
     JobChanged
     | JobsReported
@@ -189,6 +201,8 @@ StateEvent = (
     | DiscoveryStored
     | ErrorsSent
     | TokenRefreshed
+    | FlowChanged
+    | NodeStarted
 )
 
 ON_DEMAND = frozenset({JobCreated, JobProgressed, HeartbeatHeard})

@@ -33,7 +33,7 @@ class Live(Protocol):
         """How many crawlers are connected, by kind: ``hello`` or ``plain``."""
 
     @property
-    def standing(self) -> int:
+    def pending_requests(self) -> int:
         """Crawlers that wait for work."""
 
     @property
@@ -77,7 +77,9 @@ class _LiveCollector(Collector):
         for kind, number in live.crawlers.items():
             crawlers.add_metric([kind], number)
         yield crawlers
-        yield GaugeMetricFamily("copilot_crawlers_standing", "Crawlers that wait for work", value=live.standing)
+        yield GaugeMetricFamily(
+            "copilot_crawlers_standing", "Crawlers that wait for work", value=live.pending_requests
+        )
         yield GaugeMetricFamily(
             "copilot_writes_queued", "Reports that wait for their commit", value=live.queued_writes
         )

@@ -96,7 +96,7 @@ class Metrics:
                 self._releases.add(change.reason)
 
     def _reported(self, change: event_bus.JobsReported) -> None:
-        count = len(change.tries)
+        count = len(change.attempts)
         self._changes.add(change.status, change.event, count=count)
         if change.outcome is not None:
             self._tries.add(change.outcome, count=count)

@@ -19,7 +19,7 @@ from copilot_socket.core.replies import Shutdown
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.vault import Vault
 from copilot_socket.descriptors import Shares
-from copilot_socket.event_bus import EventBus
+from copilot_socket.event_bus import EventBus, FlowChanged, NodeStarted
 from copilot_socket.handlers.connections import Connections
 from copilot_socket.handlers.crawlers import Registry
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
@@ -40,12 +40,12 @@ from copilot_socket.stopping import drain, leave, take_all
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.batches import Batches, Settings
 from copilot_socket.store.catalog import Catalog
-from copilot_socket.store.claims import Claims
 from copilot_socket.store.cleanup import Cleanup
 from copilot_socket.store.connection import HOT, Limits
 from copilot_socket.store.credentials import Credentials
 from copilot_socket.store.database import Database
 from copilot_socket.store.discoveries import Discoveries
+from copilot_socket.store.dispatch_reads import DispatchReads
 from copilot_socket.store.leases import Leases
 from copilot_socket.store.listener import Listener
 from copilot_socket.store.oauth_clients import OAuthClient, OAuthClients
@@ -104,15 +104,15 @@ class Node(Service):
         self._discovery_connection = self.database.dedicated(settings=HOT)
         discoveries = Discoveries(self._discovery_connection, settings, self.bus)
         self.writer = Writer(batches, discoveries, reactor, self.bus)
-        claims = Claims(self.database, self.id)
+        reads = DispatchReads(self.database, self.id)
         vault = Vault(config.secret_keys)
         self._probe = Probe(self.dsn, vault, self.outages, reactor, limits)
         credentials = Credentials(self.database, vault, self.id)
         grant = GitLabGrant(reactor, OAuthClients(self.database, vault, _configured_clients(config)))
         self._tokens = tokens = Tokens(credentials, grant, reactor, self.bus)
         self.registry = Registry()
-        self.dispatcher = Dispatcher(self.registry, self.writer, claims, tokens, self.transitions, reactor, self.bus)
-        self._due = DueJobs(claims, reactor, self.dispatcher.work_came)
+        self.dispatcher = Dispatcher(self.registry, self.writer, reads, tokens, self.transitions, reactor, self.bus)
+        self._due = DueJobs(reads, reactor, self.dispatcher.work_came)
         self.bus.subscribe_by_type(self._due.subscriptions)
         self.bus.subscribe_by_type(self.dispatcher.subscriptions)
         self._leases = Leases(
@@ -165,7 +165,7 @@ class Node(Service):
             max_message_size=config.max_message_size,
             patience=config.heartbeat_timeout,
         )
-        self.writer.on_flow = self._flow
+        self.bus.subscribe_by_type({FlowChanged: self._flow})
 
     def _build_http(self, vault: Vault) -> None:
         config, reactor = self.config, self._reactor
@@ -238,6 +238,7 @@ class Node(Service):
         self.timers.start()
         self.factory.read(True)
         self.status.started()
+        self.bus.publish(NodeStarted())
         self._introduce()
 
     def _not_started(self, failure: Failure) -> None:
@@ -319,12 +320,12 @@ class Node(Service):
 
     # -- between the parts
 
-    def _flow(self, flowing: bool) -> None:
+    def _flow(self, changed: FlowChanged) -> None:
         """The writer is full or the database away: stop reading; or go on."""
-        if not flowing:
+        if not changed.flowing:
             self.presence.database_failed()
         if self._stopping is None:
-            self.factory.read(flowing)
+            self.factory.read(changed.flowing)
 
     async def _poll(self) -> None:
         await self._due.look()

@@ -1,6 +1,6 @@
 """How the node is: what health checks and gauges read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -51,12 +51,10 @@ class NodeStatus:
         self._started_at: float | None = None
         self._stopping = False
         self._pool_waits_since: float | None = None
-        self.on_running: Callable[[], None] = lambda: None
 
     def started(self) -> None:
         """The node reads from crawlers."""
         self._started_at = self._reactor.seconds()
-        self.on_running()
 
     def stopping(self) -> None:
         """It will soon not."""
@@ -113,7 +111,7 @@ class NodeStatus:
             return self.error or ""
         present = len(self._node.registry.present())
         return (
-            f"crawlers: {present} ({self.standing} waiting for work), connections: {self.connections}; "
+            f"crawlers: {present} ({self.pending_requests} waiting for work), connections: {self.connections}; "
             f"{self.error or 'the database answers'}"
         )
 
@@ -145,9 +143,9 @@ class NodeStatus:
         return {"hello": len(present) - plain, "plain": plain}
 
     @property
-    def standing(self) -> int:
+    def pending_requests(self) -> int:
         """Crawlers that wait for work."""
-        return self._node.dispatcher.standing
+        return self._node.dispatcher.pending_requests
 
     @property
     def queued_writes(self) -> int:

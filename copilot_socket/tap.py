@@ -22,6 +22,7 @@ from copilot_socket.clock import make_steady
 from copilot_socket.config import Config, ConfigFaults, from_environment, option_names
 from copilot_socket.core.printing import printable
 from copilot_socket.core.vault import Vault
+from copilot_socket.event_bus import NodeStarted
 from copilot_socket.notify import ServiceManager
 from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres, keys_in_use
 from copilot_socket.store.migrate import SchemaError, require_current
@@ -87,9 +88,9 @@ class Application(MultiService):
         try:
             node = self._node(config)
             node.setServiceParent(self)
-            self._service_manager = ServiceManager(node.status, self._reactor, os.environ)
+            self._service_manager = service_manager = ServiceManager(node.status, self._reactor, os.environ)
             self._service_manager.setServiceParent(self)
-            node.status.on_running = self._service_manager.tell
+            node.bus.subscribe_by_type({NodeStarted: lambda _: service_manager.tell()})
             super().privilegedStartService()
         except (EmbeddedError, SchemaError, SocketError, CannotListenError, ConfigFaults) as error:
             self._stop_embedded()

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_submit(submit)
     _add_list(add_action(actions, "list", "list jobs, newest first", common))
     for action, text in (
-        ("show", "show a job with its tries and errors"),
+        ("show", "show a job with its attempts and errors"),
         ("cancel", "end a job that is not over"),
         ("retry", "queue a failed or cancelled job again"),
     ):

@@ -65,7 +65,7 @@ class Crawler(Service):
         self._client.startService()
 
     def stopService(self) -> "Deferred[None]":
-        """Cancel the handlers, disconnect. The server gives their jobs to others; no try is spent."""
+        """Cancel the handlers, disconnect. The server gives their jobs to others; no attempt is spent."""
         super().stopService()
         self._finishing = True
         self._runs.cancel_all()

@@ -39,7 +39,7 @@ class DiscoveredJob:
 
 @attrs.define(eq=False)
 class Job:
-    """One try of a job: what to crawl, and the way to report on it. ``attempt`` counts tries from 1."""
+    """One attempt of a job: what to crawl, and the way to report on it. ``attempt`` counts attempts from 1."""
 
     id: str
     entity_type: str
@@ -76,7 +76,7 @@ class Job:
 
     @property
     def next_page(self) -> int:
-        """The page after the last one that an earlier try reported, or 1."""
+        """The page after the last one that an earlier attempt reported, or 1."""
         page = (self.resume_state or {}).get("currentPage")
         return page + 1 if isinstance(page, int) else 1
 
@@ -90,7 +90,7 @@ class Job:
         item_counts: Mapping[str, float] | None = None,
         message: str | None = None,
     ) -> "Deferred[Mapping[str, Any]]":
-        """Report how far the job is; a later try starts from the last *resume_state*."""
+        """Report how far the job is; a later attempt starts from the last *resume_state*."""
         self.processed = processed
         page = (resume_state or {}).get("currentPage")
         data = present(

@@ -28,7 +28,7 @@ class Verdict(Enum):
 
     STORED = "stored"
     REPEATED = "repeated"
-    """Of a change only: the same ending has ended this try before. It is acknowledged again, nothing else is."""
+    """Of a change only: the same ending has ended this attempt before. It is acknowledged again, nothing else is."""
     STALE = "stale"
     UNKNOWN = "unknown"
     UNAUTHORIZED = "unauthorized"

@@ -128,7 +128,7 @@ class Event(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a try ended (``job_tries.outcome``)."""
+    """How an attempt ended (``job_tries.outcome``)."""
 
     COMPLETED = "completed"
     FAILED = "failed"
@@ -163,7 +163,7 @@ class Job:
 
 @attrs.frozen
 class Transition:
-    """What becomes of a job. ``delay`` in seconds until it may be claimed again; ``outcome`` ends the try."""
+    """What becomes of a job. ``delay`` in seconds until it may be claimed again; ``outcome`` ends the attempt."""
 
     status: Status
     attempts: int
@@ -204,13 +204,13 @@ def _timed_out(job: Job, policy: RetryPolicy, jitter: float) -> Transition:
 
 
 def _spend(job: Job, policy: RetryPolicy, jitter: float, outcome: Outcome) -> Transition:
-    """A failure uses up one of the tries; a refused credential is nobody's failure and uses none."""
+    """A failure uses up one of the attempts; a refused credential is nobody's failure and uses none."""
     if job.credential_refused:
         return _no_credential(job, policy, jitter)
     attempts = job.attempts + 1
     if attempts >= job.max_attempts:
         return Transition(
-            Status.FAILED, attempts, job.releases, outcome=outcome, resolution="dead letter: no tries left"
+            Status.FAILED, attempts, job.releases, outcome=outcome, resolution="dead letter: no attempts left"
         )
     delay = policy.after_failure(attempts, jitter)
     return Transition(
@@ -219,7 +219,7 @@ def _spend(job: Job, policy: RetryPolicy, jitter: float, outcome: Outcome) -> Tr
         job.releases,
         delay,
         outcome,
-        f"queued again, try {attempts + 1} of {job.max_attempts}",
+        f"queued again, attempt {attempts + 1} of {job.max_attempts}",
     )
 
 
@@ -236,13 +236,13 @@ def _failed_for_good(job: Job, policy: RetryPolicy, jitter: float) -> Transition
 
 
 def _incomplete(job: Job, _policy: RetryPolicy, _jitter: float) -> Transition:
-    """Another try would have the same discovery refused, until someone raises the limit."""
+    """Another attempt would have the same discovery refused, until someone raises the limit."""
     resolution = "dead letter: a discovery was refused"
     return Transition(Status.FAILED, job.attempts + 1, job.releases, outcome=Outcome.FAILED, resolution=resolution)
 
 
 def _released(job: Job, policy: RetryPolicy, jitter: float) -> Transition:
-    """Losing its crawler is not the job's fault: it spends no try, but not without end."""
+    """Losing its crawler is not the job's fault: it spends no attempt, but not without end."""
     if job.credential_refused:
         return _no_credential(job, policy, jitter)
     releases = job.releases + 1

@@ -90,7 +90,7 @@ class Incomplete(Failed):
 Body = Started | Progressed | Completed | Failed | Discovered | Refused
 
 ENDINGS = (Completed, Failed)
-"""What ends a try. To ``isinstance`` a tuple: a union would be made anew each time."""
+"""What ends an attempt. To ``isinstance`` a tuple: a union would be made anew each time."""
 
 
 @record
@@ -115,7 +115,7 @@ def job_of(assignment: str) -> str:
 
 
 def try_of(assignment: str) -> int:
-    """The number of the try in an assignment id; 0 where there is none."""
+    """The number of the attempt in an assignment id; 0 where there is none."""
     number = assignment.split(".")[1] if assignment.count(".") == 2 else ""
     return int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 0
 

@@ -23,7 +23,7 @@ class RetryPolicy:
     max_releases: int = 10
 
     def after_failure(self, attempts: int, jitter: float) -> float:
-        """The wait after the *attempts*-th failed try."""
+        """The wait after the *attempts*-th failed attempt."""
         return full_jitter(attempts - 1, self.base, self.cap, jitter)
 
     def after_release(self, releases: int, jitter: float) -> float:

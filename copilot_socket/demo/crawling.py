@@ -33,7 +33,7 @@ SINGLE: Mapping[str, str] = {"group": "/groups/{area}", "project": "/projects/{a
 
 
 class Trouble(Exception):
-    """The job can't be done; *recoverable* when a later try may succeed."""
+    """The job can't be done; *recoverable* when a later attempt may succeed."""
 
     def __init__(self, message: str, recoverable: bool) -> None:
         super().__init__(message)
@@ -71,7 +71,7 @@ class Desk(Protocol):
 
     @property
     def resume_state(self) -> Mapping[str, Any]:
-        """The last cursor of an earlier try, or nothing."""
+        """The last cursor of an earlier attempt, or nothing."""
 
     def get(self, path: str) -> Awaitable[Response]:
         """Ask GitLab. Raises :class:`Trouble` when it does not answer."""

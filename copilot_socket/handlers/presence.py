@@ -240,7 +240,7 @@ class PresenceKeeper:
             self._on_room()
 
     async def time_out(self) -> None:
-        """End tries without a report, and those whose crawlers were refused a token.
+        """End attempts without a report, and those whose crawlers were refused a token.
 
         While the database is away nobody can report: time-outs wait until this node may judge.
         """

@@ -76,7 +76,7 @@ class _Mention(Deferred[None]):
             self.callback(None)
 
     def failed(self, problem: Exception, about: None) -> None:
-        """It is refused, perhaps since its try has ended."""
+        """It is refused, perhaps since its attempt has ended."""
         self.answered(None, about)
 
 

@@ -76,10 +76,10 @@ class EventLog:
 
     def _reported(self, change: event_bus.JobsReported) -> None:
         completed = change.status == Status.COMPLETED
-        tries = change.tries
+        attempts = change.attempts
         if not self._all_changes:
-            tries = tries[: self._completed.room(len(tries))] if completed else ()
-        for each in attrs.evolve(change, tries=tries).each() if tries else ():
+            attempts = attempts[: self._completed.room(len(attempts))] if completed else ()
+        for each in attrs.evolve(change, attempts=attempts).each() if attempts else ():
             self._write(LogLevel.info if completed else LogLevel.debug, each)
 
     def _write(self, level: Any, change: event_bus.JobChanged) -> None:

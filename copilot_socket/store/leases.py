@@ -117,7 +117,7 @@ class Leases:
         return parked + len(await self._transitions.apply([row[0] for row in late], Event.RENEWED))
 
     async def time_out(self) -> int:
-        """End the tries that have not been reported on for too long."""
+        """End the attempts that have not been reported on for too long."""
         rows = await self._database.query(
             sql("timed_out_assignments"), {"timeout": self._job_timeout, "limit": RELEASE_LIMIT}
         )

@@ -37,7 +37,7 @@ class AccountMoved(Exception):
 
 @attrs.frozen
 class Ask:
-    """What is asked for one job. With ``assignment`` it holds only while that try is the live one."""
+    """What is asked for one job. With ``assignment`` it holds only while that attempt is the live one."""
 
     job_id: str
     event: Event
@@ -49,7 +49,7 @@ class Ask:
 
 
 Answer = Transition | Refusal | None
-"""None: there is no such job, or the try has ended."""
+"""None: there is no such job, or the attempt has ended."""
 
 TWIN_TRIES = 5
 
@@ -193,7 +193,7 @@ def _explained(ask: Ask, answer: Transition, credential_error: str | None) -> As
 
 
 def _reason(ask: Ask) -> str | None:
-    """Why the try ended; what its crawler said of a failure, unless there is a better reason."""
+    """Why the attempt ended; what its crawler said of a failure, unless there is a better reason."""
     return ask.failure.error[:1000] if ask.reason is None and ask.failure is not None else ask.reason
 
 
@@ -216,7 +216,7 @@ async def _refuse_twin(tx: Transaction, row: tuple[object, ...]) -> None:
 def by_assignment(
     assignments: Sequence[str], event: Event, reason: str | Sequence[str] | None = None, delay: float = 0.0
 ) -> list[Ask]:
-    """Asks for live tries, named by assignment id; *reason* for all, or one each."""
+    """Asks for live attempts, named by assignment id; *reason* for all, or one each."""
     reasons = [reason] * len(assignments) if reason is None or isinstance(reason, str) else reason
     return [
         Ask(job_of(assignment), event, assignment, why, delay=delay)

@@ -27,24 +27,24 @@ class Runs(Protocol):
 class Plan:
     """What to claim: ``allotments`` for the crawlers that they name.
 
-    ``asking``: keys of crawlers that have just asked at this node, with or without an allotment. From now on they are
-    served here.
+    ``taking_over``: keys of crawlers that have just asked at this node, with or without an allotment, and are served
+    here from now on.
     """
 
     allotments: Sequence[Allotment] = ()
-    asking: frozenset[str] = frozenset()
+    taking_over: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.allotments or self.asking)
+        return bool(self.allotments or self.taking_over)
 
     @property
     def crawlers(self) -> frozenset[str]:
         """The keys of all crawlers that it bears on."""
-        return self.asking.union(*(each.crawlers for each in self.allotments))
+        return self.taking_over.union(*(each.crawlers for each in self.allotments))
 
     def apart(self) -> list["Plan"]:
         """The same in parts of one allotment each, and one for those who only ask."""
-        return [Plan([each]) for each in self.allotments] + ([Plan((), self.asking)] if self.asking else [])
+        return [Plan([each]) for each in self.allotments] + ([Plan((), self.taking_over)] if self.taking_over else [])
 
 
 NO_PLAN = Plan()
@@ -169,7 +169,7 @@ def _planned(plan: Plan, node: str) -> dict[str, str]:
     return {
         "node": node,
         "key": arrays.of_texts(keys),
-        "asks": arrays.of_booleans([key in plan.asking for key in keys]),
+        "takes_over": arrays.of_booleans([key in plan.taking_over for key in keys]),
         "slot_allotment": arrays.of_integers([number for number, _ in slots]),
         "slot_crawler": arrays.of_integers([number for _, number in slots]),
         "account": arrays.of_texts([each.account for each in plan.allotments]),
@@ -195,7 +195,7 @@ def _claim(plan: Plan, rows: Sequence[Row]) -> Claim:
         number, assignment, key = row[0], row[1], row[3]
         if number == 0:
             (unavailable if row[-2] is None else full).add(key)
-            if row[2] is False and key in plan.asking:
+            if row[2] is False and key in plan.taking_over:
                 taken_over.add(key)
             continue
         looked_at[number] = row[-2], row[-1]

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from copilot_socket.core.folding import Verdict
-from copilot_socket.event_bus import EventBus
+from copilot_socket.event_bus import EventBus, FlowChanged
 from copilot_socket.store.batches import Batches, Written
 from copilot_socket.store.claiming import Claimant, Claiming, Endings
 from copilot_socket.store.discoveries import Discoveries, slices
@@ -41,8 +41,8 @@ Committed = tuple[list[Entry], Written, Endings]
 class Writer:
     """Stores operations in the order submitted. Never drops one: while the database is away it waits.
 
-    ``on_flow`` is told ``False`` when no more should be submitted (the queue is full, or the database is away), and
-    ``True`` when there is room again.
+    Publishes :class:`~copilot_socket.event_bus.FlowChanged` when no more should be submitted, and when there is room
+    again.
     """
 
     log = Logger()
@@ -66,7 +66,6 @@ class Writer:
         self._flowing = True
         self._idle_waiters: list[Deferred[None]] = []
         self.away_since: float | None = None
-        self.on_flow: Callable[[bool], None] = lambda _flowing: None
 
     @property
     def waiting(self) -> int:
@@ -294,7 +293,7 @@ class Writer:
     def _flow(self, flowing: bool) -> None:
         if flowing != self._flowing:
             self._flowing = flowing
-            self.on_flow(flowing)
+            self._bus.publish(FlowChanged(flowing))
 
 
 def _folded(entries: list[Entry]) -> Folded:

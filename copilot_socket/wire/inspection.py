@@ -188,7 +188,7 @@ class Inspection:
         return values if count <= bound.items else self._over(kind, name, bound, too_long(count, bound.items))
 
     def _over(self, kind: Kind, name: str, bound: Bound, text: str) -> Any:
-        """Something is over its bound: a report that ends a try is stored without it, all else is refused."""
+        """Something is over its bound: a report that ends an attempt is stored without it, all else is refused."""
         if not kind.ends:
             self._refuse(f"/data/{name}", text)
         self._faults.append(Fault(f"/data/{name}", f"{text}; the report is stored without it"))

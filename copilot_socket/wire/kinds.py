@@ -32,7 +32,7 @@ class Elements:
 
 @record
 class Kind:
-    """One type of message. ``accepts`` is its schema's; ``ends``: it ends a try."""
+    """One type of message. ``accepts`` is its schema's; ``ends``: it ends an attempt."""
 
     schema: Schema
     accepts: Callable[[Any], bool]

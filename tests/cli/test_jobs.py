@@ -76,7 +76,7 @@ class JobsCommandTests(SiteTestCase):
         self.assertEqual((shown["status"], shown["resume_state"]), ("queued", None))
 
     async def test_tries_and_failures(self) -> None:
-        """How often a job was assigned and how many failures count are told apart, and how its tries ended."""
+        """How often a job was assigned and how many failures count are told apart, and how its attempts ended."""
         _status, out, _ = await self.call("submit", "acme", "issues", "g/p")
         job_id = out.split()[0]
         self.query("UPDATE jobs SET tries = 3, attempts = 1")

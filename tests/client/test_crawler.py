@@ -204,7 +204,7 @@ class FailureTests(CrawlerTestCase):
 
     @in_deferred
     async def test_a_failure_for_good(self) -> None:
-        """A JobFailure says for itself whether another try makes sense."""
+        """A JobFailure says for itself whether another attempt makes sense."""
         problem = JobFailure("gone", recoverable=False, resume_state={"currentPage": 2}, partial_counts={"issue": 4})
         self.assertEqual(
             await self._failure(problem),

@@ -59,7 +59,7 @@ class FoldingTests(SynchronousTestCase):
         self.assertEqual(state, model.change(model.Model(), whole))
 
     def test_an_ending_repeated(self) -> None:
-        """Only what ended the try is acknowledged again; what is said beside it was not stored."""
+        """Only what ended the attempt is acknowledged again; what is said beside it was not stored."""
         folded = fold(_reports([Started(), Progressed({}), Completed({}), Completed({}), Started()]))
         stale, stored = Verdict.STALE, Verdict.STORED
         self.assertEqual(folded.verdicts(Verdict.REPEATED), [stale, stale, stored, stored, stale])
@@ -93,7 +93,7 @@ class RefusedTests(SynchronousTestCase):
         self.assertEqual(folded.change.ending, Completed({}))
 
     def test_behind_the_end(self) -> None:
-        """What is refused behind the end of a try changes nothing of that."""
+        """What is refused behind the end of an attempt changes nothing of that."""
         folded = fold(_reports([Completed({}), Refused("limit", "code", False)]))
         self.assertEqual((folded.change.ending, folded.change.refused), (Completed({}), ()))
         self.assertEqual(folded.verdicts(Verdict.STORED), [Verdict.STORED, Verdict.STALE])
@@ -108,6 +108,6 @@ class AssignmentIdTests(SynchronousTestCase):
 
     @given(st.text())
     def test_rubbish(self, text: str) -> None:
-        """Anything may come over the wire; the number of a try always fits the database's integer."""
+        """Anything may come over the wire; the number of an attempt always fits the database's integer."""
         self.assertIsInstance(job_of(text), str)
         self.assertTrue(0 <= try_of(text) < 2**31)

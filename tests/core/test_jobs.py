@@ -37,7 +37,7 @@ class TriesTests(SynchronousTestCase):
     """What spends tries and what does not."""
 
     def test_the_last_try_is_a_dead_letter(self) -> None:
-        """A recoverable failure with no tries left fails the job."""
+        """A recoverable failure with no attempts left fails the job."""
         answer = decide(Job(Status.RUNNING, attempts=2, max_attempts=3), Event.FAILED, POLICY, 0.5)
         self.assertEqual((answer.status, answer.attempts), (Status.FAILED, 3))
 
@@ -47,7 +47,7 @@ class TriesTests(SynchronousTestCase):
         self.assertEqual((answer.status, answer.attempts), (Status.FAILED, 1))
 
     def test_incomplete_fails_at_once(self) -> None:
-        """A discovery would be refused in another try, too, also where a token was refused."""
+        """A discovery would be refused in another attempt, too, also where a token was refused."""
         answer = decide(Job(Status.RUNNING, max_attempts=9, credential_refused=True), Event.INCOMPLETE, POLICY, 0.5)
         self.assertEqual((answer.status, answer.attempts, answer.outcome), (Status.FAILED, 1, Outcome.FAILED))
 
@@ -84,7 +84,7 @@ class TriesTests(SynchronousTestCase):
         self.assertEqual((answer.status, answer.attempts, answer.releases, answer.delay), (Status.QUEUED, 1, 1, 0.0))
 
     def test_a_refused_credential_is_no_failure(self) -> None:
-        """Failure, release and time-out all park a job whose crawler was refused a token; no try is spent."""
+        """Failure, release and time-out all park a job whose crawler was refused a token; no attempt is spent."""
         for event in (Event.FAILED, Event.FAILED_FOR_GOOD, Event.RELEASED, Event.TIMED_OUT):
             answer = decide(Job(Status.RUNNING, attempts=2, credential_refused=True), event, POLICY, 0.5)
             self.assertEqual((answer.status, answer.attempts), (Status.WAITING_CREDENTIAL, 2), event)

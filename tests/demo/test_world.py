@@ -156,7 +156,7 @@ class FilesTests(SynchronousTestCase):
     """Counting what crawlers wrote."""
 
     def test_a_page_written_twice_counts_once(self) -> None:
-        """A page that another try fetches again replaces itself, and an entity on two pages is one."""
+        """A page that another attempt fetches again replaces itself, and an entity on two pages is one."""
         out = Path(self.mktemp())
         write_page(out, "issue", "job.1.aa", 1, [{"id": 1}, {"id": 2}])
         write_page(out, "issue", "job.2.bb", 1, [{"id": 1}, {"id": 2}])

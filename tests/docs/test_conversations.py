@@ -62,7 +62,7 @@ class ConversationTests(NodeTestCase):
         )
 
     async def test_failure(self) -> None:
-        """A job that failed comes again with its cursor, and its first try is fenced."""
+        """A job that failed comes again with its cursor, and its first attempt is fenced."""
         await self.play("A failure and its retry")
         self.assertEqual(self.query("SELECT status, attempts, tries FROM jobs"), [("completed", 1, 2)])
 

@@ -62,7 +62,9 @@ class NodeTests(NodeTestCase):
         seen = await reader.until("job_failed")
         self.assertEqual([event.data["event"] for event in seen], ["opened", "came", "sent", "job_failed"])
         self.assertEqual({event.data["crawler_id"] for event in seen}, {name})
-        self.assertEqual((seen[-1].data["account_id"], seen[-1].data["reason"]), ("acct", "queued again, try 2 of 3"))
+        self.assertEqual(
+            (seen[-1].data["account_id"], seen[-1].data["reason"]), ("acct", "queued again, attempt 2 of 3")
+        )
 
     @in_reactor()
     async def test_what_is_found(self) -> None:

@@ -135,7 +135,7 @@ class SharingTests(NodeTestCase):
             second.say("job_request")
             await second.expect("job_response")
         self.assertEqual(first.jobs(), [])
-        await until(lambda: a.node.dispatcher.standing == 0, "the first node forgets the request")
+        await until(lambda: a.node.dispatcher.pending_requests == 0, "the first node forgets the request")
 
     @in_reactor()
     async def test_cancel_elsewhere_frees_room(self) -> None:

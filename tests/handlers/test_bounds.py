@@ -36,7 +36,7 @@ class BoundsTestCase(NodeTestCase):
 
 
 class EndTests(BoundsTestCase):
-    """Reports that end a try."""
+    """Reports that end an attempt."""
 
     async def test_failed(self) -> None:
         """It is stored without what is over its bound: an error for each, then the ack; and the cursor stays."""

@@ -248,11 +248,11 @@ class RequestTests(NodeTestCase):
         with admin(self.database_url) as connection, connection.cursor() as cursor:
             cursor.execute("UPDATE jobs SET status = 'paused'; BEGIN; SELECT FROM crawlers FOR UPDATE")
             other.say("job_request")
-            await until(lambda: second.dispatcher.standing == 1, "it waits")
+            await until(lambda: second.dispatcher.pending_requests == 1, "it waits")
             await second.dispatcher.look_after()
-            self.assertEqual(second.dispatcher.standing, 1)
+            self.assertEqual(second.dispatcher.pending_requests, 1)
             cursor.execute("COMMIT")
-        await until(lambda: not second.dispatcher._requests.asking, "it is served here")
+        await until(lambda: not second.dispatcher._requests.taking_over, "it is served here")
 
     async def test_behind_jobs_that_are_locked(self) -> None:
         """However many an account's jobs are locked at the head, one behind them is found soon."""

@@ -185,7 +185,7 @@ class RefusalTests(ErrorTestCase):
     """What is right as a message, and not for this crawler to say."""
 
     async def test_unknown_job(self) -> None:
-        """Ids that no try ever had are unknown: made up, the job's own id, or a wrong random part."""
+        """Ids that no attempt ever had are unknown: made up, the job's own id, or a wrong random part."""
         crawler = await self.begin()
         job, number, _ = self.held.split(".")
         for name in ("x", "a.b.c", job, f"{job}.{number}.000000000000", f"{job}.2.0", "🦀.1.x"):
@@ -208,7 +208,7 @@ class RefusalTests(ErrorTestCase):
         await self.unnoticed()
 
     async def test_stale_assignment(self) -> None:
-        """A report on an ended try changes nothing, but the ending said again is acked again."""
+        """A report on an ended attempt changes nothing, but the ending said again is acked again."""
         crawler = await self.begin()
         self.add_jobs("g/stale")
         crawler.say("job_request")

@@ -12,7 +12,7 @@ class GraceTests(NodeTestCase):
     """A connection ends."""
 
     async def test_too_late(self) -> None:
-        """After the grace the job goes to another crawler with its last cursor, and no try is spent."""
+        """After the grace the job goes to another crawler with its last cursor, and no attempt is spent."""
         await self.node(SOCKET_RECONNECT_GRACE=150)
         crawler, job = await self.working()
         crawler.say("job_progress", job, resumeState={"lastEntityId": "41"}, **PROGRESS)
@@ -103,7 +103,7 @@ class GraceTests(NodeTestCase):
         self.assertEqual(await other.acked(), "c")
 
     async def test_ten_times(self) -> None:
-        """A job that loses its crawler again and again ends after ten times, its tries untouched."""
+        """A job that loses its crawler again and again ends after ten times, its attempts untouched."""
         await self.node()
         crawler, job = await self.working()
         self.query("UPDATE jobs SET releases = 9")
@@ -256,7 +256,7 @@ class SilenceTests(NodeTestCase):
         self.assertEqual((self.status(job), self.tries(job)), ("assigned", []))
 
     async def test_not_reported_on_for_too_long(self) -> None:
-        """A crawler that lives but does not report on a job loses it at the job time-out, which spends a try."""
+        """A crawler that lives but does not report on a job loses it at the job time-out, which spends an attempt."""
         await self.node(SOCKET_JOB_TIMEOUT=500, SOCKET_LEASE=300, SOCKET_RETRY_DELAY=3_600_000)
         crawler, job = await self.working()
         await self.becomes(job, "queued")

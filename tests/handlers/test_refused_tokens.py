@@ -39,7 +39,7 @@ class RefusedTests(TokenTestCase):
         self.assertEqual(self.account("credential_error", "credential_checked_at"), (None, None))
 
     async def test_then_a_failure(self) -> None:
-        """The failure that follows parks the job without spending a try; a renewal queues it, and it is pushed."""
+        """The failure that follows parks the job and spends no attempt; a renewal queues it, and it is pushed."""
         await self.parked_and_renewed(recoverable=True)
 
     async def test_then_one_for_good(self) -> None:
@@ -47,7 +47,7 @@ class RefusedTests(TokenTestCase):
         await self.parked_and_renewed(recoverable=False)
 
     async def parked_and_renewed(self, recoverable: bool) -> None:
-        """A refusal, a failure, a renewal, a second try."""
+        """A refusal, a failure, a renewal, a second attempt."""
         node, crawler, job = await self.refused_job()
         await crawler.fail(job, recoverable)
         self.assertEqual((self.status(job), self.row(job, "attempts", "releases")), ("waiting_credential", (0, 0)))
@@ -77,7 +77,7 @@ class RefusedTests(TokenTestCase):
         self.assertEqual((await crawler.answer("c"))["type"], "ack")
 
     async def test_then_gone(self) -> None:
-        """A crawler that goes away after it was refused costs the job neither a try nor a release."""
+        """A crawler that goes away after it was refused costs the job neither an attempt nor a release."""
         _, crawler, job = await self.refused_job(SOCKET_RECONNECT_GRACE=100)
         await crawler.leave()
         await self.becomes(job, "waiting_credential")
@@ -118,7 +118,7 @@ class RefusedTests(TokenTestCase):
         self.assertEqual((self.tries(job), self.row(job, "attempts")), (["failed"], 1))
 
     async def test_never_a_token(self) -> None:
-        """Unknown jobs, ended tries and jobs of another crawler get an answer without a token, and mark nothing."""
+        """Unknown jobs, ended attempts and another crawler's jobs get an answer without a token, and mark nothing."""
         await self.node()
         crawler, job = await self.at_work()
         thief = await self.crawler("thief")

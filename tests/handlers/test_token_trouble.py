@@ -86,7 +86,7 @@ class TroubleTests(TokenTestCase):
         self.granted(await self.refreshed(crawler, job), "access-2")
 
     async def test_down(self) -> None:
-        """A GitLab that can't be reached is no refusal: the failure that follows spends a try as usual."""
+        """A GitLab that can't be reached is no refusal: the failure that follows spends an attempt as usual."""
         await self.node()
         self.query("UPDATE accounts SET gitlab_url = 'http://127.0.0.1:9' WHERE id = 'lab'")
         crawler, job = await self.at_work()

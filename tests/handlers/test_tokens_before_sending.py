@@ -98,7 +98,7 @@ class BeforeSendingTests(TokenTestCase):
         crawler.say("job_request")
         self.assertEqual((await crawler.job())["fullPath"], "own")
         crawler.say("job_request")
-        await until(lambda: node.dispatcher.planner._parked, "the account is left out")
+        await until(lambda: node.dispatcher._parking.accounts, "the account is left out")
         self.assertEqual(await crawler.answered(), [])
         await self.quiet(crawler)
         self.assertLessEqual(self.query("SELECT count(*) FROM jobs WHERE tries > 0 AND account_id = 'lab'")[0][0], 3)

@@ -63,7 +63,7 @@ class PushTests(NodeTestCase):
         second = await self.crawler()
         await first.ask()
         await first.leave()
-        await until(lambda: self.nodes[0].dispatcher.standing == 0)
+        await until(lambda: self.nodes[0].dispatcher.pending_requests == 0)
         [job] = self.add_jobs("g/p")
         await self.quiet(second)
         self.assertEqual(self.status(job), "queued")
@@ -110,7 +110,7 @@ class PushTests(NodeTestCase):
         self.assertGreaterEqual(late, 0)
 
     async def test_after_a_back_off(self) -> None:
-        """A failed job comes back, with its cursor and a try of its own, as soon as its back-off is over."""
+        """A failed job comes back, with its cursor and an attempt of its own, as soon as its back-off is over."""
         await self.node(SOCKET_RETRY_DELAY=200)
         crawler, first = await self.working()
         crawler.say("job_failed", first, error="e", isRecoverable=True, resumeState={"currentPage": 9})

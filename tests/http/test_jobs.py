@@ -294,7 +294,7 @@ class ReadTests(SiteTestCase):
             self.assertEqual((await self.get(JOBS + query)).status, 400, query)
 
     async def test_show(self) -> None:
-        """A job is shown with its assignment, its tries and its errors."""
+        """A job is shown with its assignment, its attempts and its errors."""
         await self.account()
         job_id = await self.job()
         self.query(

@@ -84,7 +84,7 @@ class InsertTests(_SchemaTestCase):
             self.query(JOB.replace("'acct'", "'theirs'"))
 
     def test_deleted(self) -> None:
-        """Whoever deletes a job deletes its assignment and its tries, and no others."""
+        """Whoever deletes a job deletes its assignment and its attempts, and no others."""
         self.query(f"{JOB}; {JOB.replace('g/p', 'g/q')}")
         for table, key in (("job_assignments", "web_app_job_id"), ("job_past_tries", "job_id")):
             more = "account_id, " if table == "job_assignments" else ""

@@ -10,7 +10,7 @@ from twisted.internet.threads import deferToThread
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.reports import Completed, Failed, Progressed, Report, Started, job_of
-from copilot_socket.store import claims
+from copilot_socket.store import dispatch_reads
 from copilot_socket.store.operations import Folded
 from copilot_socket.store.turns import Plan
 from tests.support.postgres import admin
@@ -110,12 +110,12 @@ class ClaimTests(StoreTestCase):
         )
         await self.present("c1")
         self.assertEqual(await self.claim(), [])
-        self.assertEqual(await self.claims.promote_due(), [])
-        until = await self.claims.next_due()
+        self.assertEqual(await self.reads.promote_due(), [])
+        until = await self.reads.next_due()
         self.assertTrue(3500 < (until or 0) <= 3600)
         self.query("UPDATE jobs SET scheduled_at = now()")
-        self.assertEqual(await self.claims.promote_due(), [("acct", "issues")])
-        self.assertEqual(await self.claims.next_due(), None)
+        self.assertEqual(await self.reads.promote_due(), [("acct", "issues")])
+        self.assertEqual(await self.reads.next_due(), None)
         self.assertEqual(len(await self.claim()), 1)
 
     async def test_the_entity_id(self) -> None:
@@ -200,14 +200,14 @@ class ClaimTests(StoreTestCase):
         await self.present("c1", max_jobs=2, batches=batches)
         await self.present("c1")
         self.assertEqual((await self.claims_of("c1")).unavailable, {"c1"})
-        self.assertEqual(await self.claims.not_ours(["c1"]), {"c1"})
-        plan = planned("c1", asking=["c1"])
+        self.assertEqual(await self.reads.not_ours(["c1"]), {"c1"})
+        plan = planned("c1", taking_over=["c1"])
         claim = await self.batches.claim(plan)  # which may not see what the other node has claimed last
         self.assertEqual((len(claim.jobs), claim.unavailable, claim.taken_over), (0, {"c1"}, {"c1"}))
-        self.assertEqual(await self.claims.not_ours(["c1"]), set())
+        self.assertEqual(await self.reads.not_ours(["c1"]), set())
         self.assertEqual(len((await self.batches.claim(plan)).jobs), 1)
-        await batches.claim(planned(asking=["c1"]))
-        self.assertEqual(await self.claims.not_ours(["c1"]), {"c1"})
+        await batches.claim(planned(taking_over=["c1"]))
+        self.assertEqual(await self.reads.not_ours(["c1"]), {"c1"})
 
     async def test_two_nodes_and_one_crawler(self) -> None:
         """While one node is claiming for a crawler, another gives it nothing: its room is counted once."""
@@ -216,14 +216,14 @@ class ClaimTests(StoreTestCase):
         await self.present("c1", max_jobs=1)
         with psycopg2.connect(self.database_url) as rival, rival.cursor() as cursor:
             cursor.execute("SELECT FROM crawlers WHERE key = 'c1' FOR NO KEY UPDATE")
-            claim = await batches.claim(planned("c1", asking=["c1"]))
+            claim = await batches.claim(planned("c1", taking_over=["c1"]))
             self.assertEqual((claim.jobs, claim.unavailable), ([], {"c1"}))
         rival.close()
         self.assertEqual(len(await self.claim(count=2)), 1)
 
     async def test_lanes(self) -> None:
         """What has work, by account and command, page by page; what is held, paused or not due is none."""
-        self.patch(claims, "LANES", 2)
+        self.patch(dispatch_reads, "LANES", 2)
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token, weight)"
             " VALUES ('b', 'gitlab-onprem', 'http://g', 't', 7)"
@@ -237,19 +237,19 @@ class ClaimTests(StoreTestCase):
             "INSERT INTO jobs (account_id, command, full_path, scheduled_at)"
             " VALUES ('b', 'epics', 'e', now() + interval '1 hour')"
         )
-        self.assertEqual(await self.claims.lanes(), [("acct", "commits", 1), ("acct", "issues", 1)])
-        self.assertEqual(await self.claims.lanes(("acct", "issues")), [("b", "users", 7)])
-        self.assertEqual(await self.claims.lanes(("b", "users")), [])
+        self.assertEqual(await self.reads.lanes(), [("acct", "commits", 1), ("acct", "issues", 1)])
+        self.assertEqual(await self.reads.lanes(("acct", "issues")), [("b", "users", 7)])
+        self.assertEqual(await self.reads.lanes(("b", "users")), [])
 
     async def test_unreported(self) -> None:
         """What was handed out and never reported on, with the same id."""
         first = await self.assigned("a")
         second = await self.assigned("b")
         await self.report(second, Progressed({}))
-        self.assertEqual([job.assignment for job in await self.claims.unreported(["c1"])], [first])
+        self.assertEqual([job.assignment for job in await self.reads.unreported(["c1"])], [first])
 
     async def test_the_cursor_comes_along(self) -> None:
-        """The next try begins with the last resume state."""
+        """The next attempt begins with the last resume state."""
         assignment = await self.assigned()
         await self.report(assignment, Started(), Progressed({}, b'{"currentPage": 7}'))
         await self.leases.release([assignment], "lost")

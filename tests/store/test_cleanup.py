@@ -21,7 +21,7 @@ class CleanupTests(StoreTestCase):
         self.cleanup = Cleanup(self.database, reactor, max_job_age=3600.0, max_error_age=7200.0)
 
     async def test_old_and_finished(self) -> None:
-        """Jobs that ended long ago go with their assignments and tries; live and recent ones stay."""
+        """Jobs that ended long ago go with their assignments and attempts; live and recent ones stay."""
         old, _ = await self.in_status(Status.COMPLETED, "old")
         recent, _ = await self.in_status(Status.FAILED, "recent")
         live, _ = await self.in_status(Status.RUNNING, "live")

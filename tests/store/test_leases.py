@@ -97,7 +97,7 @@ class ReleaseTests(StoreTestCase):
         self.assertEqual([self.job(name[:26], "status") for name in (first, second)], [("queued",), ("running",)])
 
     async def test_time_out(self) -> None:
-        """An hour without a report ends the try and spends one."""
+        """An hour without a report ends the attempt and spends one."""
         assignment = await self.assigned()
         self.assertEqual(await self.leases.time_out(), 0)
         self.query("UPDATE job_assignments SET assigned_at = now() - interval '2 hours'")

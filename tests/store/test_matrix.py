@@ -14,7 +14,7 @@ _BODIES: dict[Event, Body] = {
     Event.FAILED_FOR_GOOD: Failed("broke", None, False),
     Event.INCOMPLETE: Completed({}),
 }
-# A try that ended so acknowledges the report that ended it once more.
+# An attempt that ended so acknowledges the report that ended it once more.
 _SAME_ENDING = {
     (Event.COMPLETED, Status.COMPLETED),
     (Event.INCOMPLETE, Status.COMPLETED),
@@ -55,7 +55,7 @@ class MatrixTests(StoreTestCase):
             self.query("UPDATE job_assignments SET completed_at = now() WHERE web_app_job_id = %s", job_id)
 
     def _consistent(self, job_id: str) -> None:
-        """A job is held exactly while its assignment is live, and every ended try has its row."""
+        """A job is held exactly while its assignment is live, and every ended attempt has its row."""
         [(status, live, tries, rows)] = self.query(
             """SELECT j.status, a.completed_at IS NULL AND a.web_app_job_id IS NOT NULL, j.tries,
                       (SELECT count(*) FROM job_tries t WHERE t.job_id = j.id)

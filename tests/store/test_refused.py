@@ -21,7 +21,7 @@ class RefusedTestCase(StoreTestCase):
         return [(row[0], row[1], row[2]) for row in found]
 
     def outcome(self, assignment: str) -> tuple[object, ...]:
-        """How its job and its try ended."""
+        """How its job and its attempt ended."""
         columns = "j.status, j.attempts, j.progress, a.status, a.outcome, a.reason"
         where = "WHERE j.id = a.web_app_job_id AND a.crawler_job_id = %s"
         return self.query(f"SELECT {columns} FROM jobs j, job_assignments a {where}", assignment)[0]
@@ -70,7 +70,7 @@ class UnknownTests(RefusedTestCase):
         self.assert_failed(assignment, {})
 
     async def test_completed_again(self) -> None:
-        """The completion that ended the try is acknowledged again."""
+        """The completion that ended the attempt is acknowledged again."""
         assignment = await self.assigned()
         await self.report(assignment, UNKNOWN)
         for _ in range(2):
@@ -86,7 +86,7 @@ class UnknownTests(RefusedTestCase):
         self.assertEqual([error[1] for error in self.errors()], [UNKNOWN.error, "why"])
 
     async def test_the_next_try(self) -> None:
-        """Another try of the job may be completed."""
+        """Another attempt of the job may be completed."""
         assignment = await self.assigned()
         await self.report(assignment, UNKNOWN, Completed({}))
         await self.transitions.apply([assignment[:26]], Event.RETRIED)
@@ -133,7 +133,7 @@ class KnownTests(RefusedTestCase):
         self.assertTrue(MOST_ERRORS <= len(self.errors()) < 2 * MOST_ERRORS)
 
     async def test_written_again(self) -> None:
-        """The same error of one try is there once, also where the first commit's outcome was not known."""
+        """The same error of one attempt is there once, also where the first commit's outcome was not known."""
         self.add_jobs("g/p")
         await self.present("c1")
         for number in (1, 2):

@@ -34,7 +34,7 @@ class FencingTests(StoreTestCase):
         self.assertNotIn(None, job)
 
     async def test_a_lost_try_can_not_finish_the_job(self) -> None:
-        """After a release the old id is stale, and the new try is untouched by it."""
+        """After a release the old id is stale, and the new attempt is untouched by it."""
         assignment = await self.assigned()
         await self.leases.release([assignment], "lost")
         [again] = await self.claim()
@@ -43,7 +43,7 @@ class FencingTests(StoreTestCase):
         self.assertEqual([assignment.split(".")[1], again.split(".")[1]], ["1", "2"])
 
     async def test_completion_is_idempotent(self) -> None:
-        """The same completion is acknowledged again, also after a later try; a late failure is stale."""
+        """The same completion is acknowledged again, also after a later attempt; a late failure is stale."""
         assignment = await self.assigned()
         await self.report(assignment, Completed({}))
         self.assertEqual(await self.report(assignment, Completed({})), [Verdict.STORED])
@@ -51,7 +51,7 @@ class FencingTests(StoreTestCase):
         self.assertEqual(self.query("SELECT count(*) FROM job_tries"), [(1,)])
 
     async def test_unknown_ids(self) -> None:
-        """Ids that no try ever had, however odd, are unknown."""
+        """Ids that no attempt ever had, however odd, are unknown."""
         assignment = await self.assigned()
         for name in (
             "",
@@ -100,5 +100,5 @@ class FencingTests(StoreTestCase):
         )
         self.assertEqual(
             self.query("SELECT error_message, retry_count, resolution FROM job_error_log"),
-            [("broke", 0, "queued again, try 2 of 3")],
+            [("broke", 0, "queued again, attempt 2 of 3")],
         )

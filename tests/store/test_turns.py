@@ -28,7 +28,7 @@ class TurnTests(StoreTestCase):
         self.assertEqual(self.query(held), [("c1", None)])
 
     async def test_a_try_that_is_superseded_is_kept(self) -> None:
-        """How a try ended stands beside the assignment until the next one takes its place; both are told as tries."""
+        """How an attempt ended stands beside the assignment until the next one replaces it; `job_tries` has both."""
         first = await self.assigned("g/1")
         await self.leases.release([first], "lost")
         tries = "SELECT crawler_job_id, outcome, reason FROM job_tries ORDER BY try"
@@ -43,7 +43,7 @@ class MigrationTests(SynchronousTestCase):
     """What a node of before had claimed for nobody yet."""
 
     def test_it_goes_back(self) -> None:
-        """Its job is queued again and no try is spent; what crawlers hold stays theirs."""
+        """Its job is queued again and no attempt is spent; what crawlers hold stays theirs."""
         url = fresh_database(migrated=False)
         self.addCleanup(drop_database, url)
         upgrade_to(url, "0011")

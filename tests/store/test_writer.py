@@ -9,6 +9,7 @@ from twisted.internet.task import deferLater
 
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.reports import Body, Completed, Progressed, Report, Started
+from copilot_socket.event_bus import FlowChanged
 from copilot_socket.store import write_queue
 from copilot_socket.store import writer as writer_module
 from copilot_socket.store.claiming import Endings, NoClaimant
@@ -126,7 +127,7 @@ class WriterTests(StoreTestCase):
         await self.present("c1", max_jobs=1000)
         names = await self.claim(count=200)
         flows: list[bool] = []
-        self.writer.on_flow = flows.append
+        self.bus.subscribe_by_type({FlowChanged: lambda changed: flows.append(changed.flowing)})
         waiting = []
         for number, name in enumerate(names):
             waiting += [
@@ -154,7 +155,7 @@ class WriterTests(StoreTestCase):
         self.patch(write_queue, "LOW_WATER", 2)
         assignment = await self.assigned()
         flows: list[bool] = []
-        self.writer.on_flow = flows.append
+        self.bus.subscribe_by_type({FlowChanged: lambda changed: flows.append(changed.flowing)})
         waiting: list[Deferred[Verdict]] = [
             self.writer.submit(Report(assignment, "c1", Progressed({"processed": number}))) for number in range(20)
         ]

@@ -1,6 +1,6 @@
 """What each event makes of a job in each state: the table that the rules and the store are both held against.
 
-None: the event does not fit the state and nothing changes. The job has its first of three tries.
+None: the event does not fit the state and nothing changes. The job has its first of three attempts.
 """
 
 from copilot_socket.core.jobs import Event, Status

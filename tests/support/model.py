@@ -10,7 +10,7 @@ from copilot_socket.core.reports import Body, Completed, Failed, Incomplete, Pro
 
 @attrs.frozen
 class Model:
-    """The stored side of one live try."""
+    """The stored side of one live attempt."""
 
     started: bool = False
     progress: dict[str, Any] = attrs.field(factory=dict)

@@ -30,7 +30,7 @@ class RecoveryTestCase(NodeTestCase):
         self.assertEqual({job.partition(".")[0] for job in load.started} - {str(row[0]) for row in rows}, set())
 
     def assert_done_once(self, jobs: list[str]) -> None:
-        """Every job was completed, and by one try."""
+        """Every job was completed, and by one attempt."""
         rows = self.query("SELECT job_id FROM job_tries WHERE outcome = 'completed' ORDER BY job_id")
         self.assertEqual([row[0] for row in rows], sorted(jobs))
         self.assertEqual(self.count("completed"), len(jobs))

@@ -13,10 +13,10 @@ from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.scheduling import Allotment
 from copilot_socket.event_bus import EventBus
 from copilot_socket.store.batches import Batches, Settings
-from copilot_socket.store.claims import Claims
 from copilot_socket.store.connection import HOT, Limits
 from copilot_socket.store.database import Database
 from copilot_socket.store.discoveries import Discoveries
+from copilot_socket.store.dispatch_reads import DispatchReads
 from copilot_socket.store.leases import Leases
 from copilot_socket.store.operations import Folded, Presence
 from copilot_socket.store.transitions import Transitions
@@ -33,11 +33,11 @@ PLAIN_COMMANDS = commands_for(PLAIN_ENTITY_TYPES)
 
 
 def planned(
-    *crawlers: str, account: str = "acct", commands: Sequence[str] = COMMANDS, asking: Iterable[str] = ()
+    *crawlers: str, account: str = "acct", commands: Sequence[str] = COMMANDS, taking_over: Iterable[str] = ()
 ) -> Plan:
     """One allotment: a job of *account* for each of *crawlers*, in this order."""
     allotments = [Allotment(account, tuple(commands), crawlers, frozenset(commands), 0)] if crawlers else []
-    return Plan(allotments, frozenset(asking))
+    return Plan(allotments, frozenset(taking_over))
 
 
 class StoreTestCase(DatabaseTestCase):
@@ -54,7 +54,7 @@ class StoreTestCase(DatabaseTestCase):
         self.database = Database(self.database_url, reactor, Limits(), 3)
         self.addCleanup(self.database.close)
         self.transitions = Transitions(self.database, RetryPolicy(base=5.0), self.bus, jitter=lambda: 0.5)
-        self.batches, self.claims, self.leases = self.make_node("node")
+        self.batches, self.reads, self.leases = self.make_node("node")
         discovering = self.database.dedicated(settings=HOT)
         self.addCleanup(discovering.close)
         self.discoveries = Discoveries(discovering, Settings("node", LEASE, 3, MAX_JOB_AGE), self.bus)
@@ -64,14 +64,14 @@ class StoreTestCase(DatabaseTestCase):
             "VALUES ('acct', 'gitlab-onprem', 'http://gitlab.test', 'token', 'expired')"
         )
 
-    def make_node(self, node: str) -> tuple[Batches, Claims, Leases]:
+    def make_node(self, node: str) -> tuple[Batches, DispatchReads, Leases]:
         """The parts of a further node on the same database."""
         writing = self.database.dedicated(settings=HOT)
         self.addCleanup(writing.close)
         leases = Leases(self.database, self.transitions, node, lease=LEASE, grace=GRACE, job_timeout=3600.0)
         return (
             Batches(writing, Settings(node, LEASE, 3, MAX_JOB_AGE), self.transitions, self.bus),
-            Claims(self.database, node),
+            DispatchReads(self.database, node),
             leases,
         )
 

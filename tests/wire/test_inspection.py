@@ -129,7 +129,7 @@ class SameTests(DecoderCase):
 
 
 class BoundTests(DecoderCase):
-    """What is over a bound is refused, and an end of a try is stored without it."""
+    """What is over a bound is refused, and an end of an attempt is stored without it."""
 
     def _assert_bound(self, type_: str, field: str, fits: Any, over: Any, text: str, *, instead: Any = None) -> None:
         """*fits* is taken as it is, *over* is over its bound."""
@@ -230,7 +230,7 @@ class BoundTests(DecoderCase):
                         self.assertIsNone(found.value["data"][field])
 
     def test_all_at_once(self) -> None:
-        """An end of a try loses all that is over its bound, and nothing else."""
+        """An end of an attempt loses all that is over its bound, and nothing else."""
         big = {str(number): number for number in range(2000)}
         message = with_data("job_failed", error="e", resumeState=free(70_000), partialCounts=big, stackTrace="s")
         text = json.dumps(message)[:-2] + ', "context": ' + "[" * 500 + "]" * 500 + "}}"

@@ -14,6 +14,7 @@ from copilot_socket.core.reports import job_of
 from copilot_socket.core.vault import VaultError
 from copilot_socket.event_bus import EventBus, JobSent
 from copilot_socket.handlers.crawlers import Crawler, Held
+from copilot_socket.handlers.dispatch.parking import Parking
 from copilot_socket.handlers.dispatch.requests import PendingRequest, Requests
 from copilot_socket.handlers.tokens import Refused, Tokens, Unavailable
 from copilot_socket.store.faults import DATABASE_ERRORS
@@ -35,6 +36,7 @@ class Delivery:
         tokens: Tokens,
         transitions: Transitions,
         requests: Requests,
+        parking: Parking,
         reactor: IReactorTime,
         bus: EventBus,
         wake: Callable[[], None],
@@ -42,11 +44,10 @@ class Delivery:
         self._tokens = tokens
         self._transitions = transitions
         self._requests = requests
+        self._parking = parking
         self._reactor = reactor
         self._bus = bus
         self._wake = wake
-        self.on_unavailable: Callable[[str, float], None] = lambda _account, _seconds: None
-        """Told the account whose token can't be renewed for now, and for how long."""
         self._returns: set[Deferred[None]] = set()
         self._stopped = False
 
@@ -100,7 +101,7 @@ class Delivery:
             why, wait = type(problem).__name__, None
             if isinstance(problem, Unavailable):
                 why, wait = str(problem), problem.retry_after
-                self.on_unavailable(job.account, wait or RETRY)
+                self._parking.park(job.account, wait or RETRY)
             self._forget([job], crawler)
             await self._return([job], Event.PUT_OFF, why, wait or 0.0)
         else:

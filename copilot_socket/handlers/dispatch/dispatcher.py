@@ -19,11 +19,12 @@ from copilot_socket.core.scheduling import Scheduler
 from copilot_socket.event_bus import DiscoveryStored, EventBus, JobChanged
 from copilot_socket.handlers.crawlers import Crawler, Held, Link, Registry
 from copilot_socket.handlers.dispatch.delivery import Delivery
+from copilot_socket.handlers.dispatch.parking import Parking
 from copilot_socket.handlers.dispatch.planner import Planner
 from copilot_socket.handlers.dispatch.requests import PendingRequest, Requests, commands_of
 from copilot_socket.handlers.dispatch.schedule import next_poll_looks_again
 from copilot_socket.handlers.tokens import Tokens
-from copilot_socket.store.claims import LANES, Claims
+from copilot_socket.store.dispatch_reads import LANES, DispatchReads
 from copilot_socket.store.faults import DATABASE_ERRORS
 from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.writer import Writer
@@ -41,7 +42,7 @@ class Dispatcher:
         self,
         registry: Registry,
         writer: Writer,
-        claims: Claims,
+        reads: DispatchReads,
         tokens: Tokens,
         transitions: Transitions,
         reactor: IReactorTime,
@@ -49,20 +50,20 @@ class Dispatcher:
     ) -> None:
         self._registry = registry
         self._writer = writer
-        self._claims = claims
+        self._reads = reads
         self._tokens = tokens
         self._reactor = reactor
         self._requests = Requests()
         self._scheduler = Scheduler()
-        self._delivery = Delivery(tokens, transitions, self._requests, reactor, bus, writer.wake)
+        self._parking = Parking(self._scheduler, reactor, writer.wake)
+        self._delivery = Delivery(tokens, transitions, self._requests, self._parking, reactor, bus, writer.wake)
         self.planner = Planner(registry, self._requests, self._scheduler, self._delivery, writer, reactor)
-        self._delivery.on_unavailable = self.planner.park
         writer.claim_for(self.planner)
         self._looking: Deferred[None] | None = None
         self._stopped = False
 
     @property
-    def standing(self) -> int:
+    def pending_requests(self) -> int:
         """How many crawlers wait for work."""
         return len(self._requests)
 
@@ -71,14 +72,14 @@ class Dispatcher:
     def request(self, link: Link, limit: int) -> None:
         """Let the crawler behind *link* wait for up to *limit* jobs; a later request replaces an earlier one."""
         link.crawler.asked_on = link
-        self.planner.asks(PendingRequest(link.crawler, link, limit, self._reactor.seconds()))
+        self.planner.put(PendingRequest(link.crawler, link, limit, self._reactor.seconds()))
 
     def next_job(self, link: Link, limit: int) -> None:
         """The plain crawler behind *link* has told the end of a job, which asks for the next; no answer is owed."""
         link.crawler.asked_on = link
         earlier = self._requests.get(link.crawler.key)
         answered = earlier is None or earlier.answered
-        self.planner.asks(PendingRequest(link.crawler, link, limit, self._reactor.seconds(), answered))
+        self.planner.put(PendingRequest(link.crawler, link, limit, self._reactor.seconds(), answered))
 
     def drop_request(self, crawler: Crawler) -> None:
         """*crawler* asks anew: its earlier request is over."""
@@ -95,7 +96,7 @@ class Dispatcher:
         crawler = link.crawler
         if not any(_missed(held, link) for held in crawler.held.values()):
             return False
-        jobs = await self._claims.unreported([crawler.key])
+        jobs = await self._reads.unreported([crawler.key])
         live = await self._tokens.handed(*(job.assignment for job in jobs))
         missed = [
             job
@@ -145,13 +146,13 @@ class Dispatcher:
         """Read all lanes that have work, a page at a time: no notification is missed for ever."""
         if len(self._registry):  # else all of them may come back, and go on with their turns
             self._scheduler.keep_rings([commands_of(crawler) for crawler in self._registry])
-        page, after = await self._claims.lanes(), ("", "")
+        page, after = await self._reads.lanes(), ("", "")
         while page:
             for account, command, weight in page:
                 self._scheduler.add(account, command, weight)
                 after = account, command
             self.wake()
-            page = await self._claims.lanes(after) if len(page) == LANES else []
+            page = await self._reads.lanes(after) if len(page) == LANES else []
 
     # -- assignments
 
@@ -162,9 +163,9 @@ class Dispatcher:
 
     async def look_after(self) -> None:
         """Forget the requests of crawlers that have since asked at another node, and find claims not heard of."""
-        requests = {request.crawler.key: request for request in self._requests if not request.asks}
+        requests = {request.crawler.key: request for request in self._requests if not request.takes_over}
         if requests:
-            for key in await self._claims.not_ours(list(requests)):
+            for key in await self._reads.not_ours(list(requests)):
                 if self._requests.get(key) is requests[key]:
                     self._requests.drop(key)
         await self._find_unheard([crawler.key for crawler in self._registry.present()])
@@ -179,6 +180,7 @@ class Dispatcher:
         """Claim no more; what is claimed and not sent goes back."""
         self._stopped = True
         self.planner.stop()
+        self._parking.stop()
         await self._writer.drained()
         await self._delivery.stop()
 
@@ -202,8 +204,8 @@ class Dispatcher:
             return
         known = {name for crawler in self._registry for name in crawler.held}
         with self.planner.watch() as booked:  # what is claimed, and perhaps ended, meanwhile
-            jobs = await self._claims.unreported(keys)
-            others = await self._claims.not_ours(keys) if jobs else set()
+            jobs = await self._reads.unreported(keys)
+            others = await self._reads.not_ours(keys) if jobs else set()
         for job in jobs:
             crawler = self._registry.get(job.crawler)
             if (

@@ -19,8 +19,6 @@ AGAIN = 0.05
 account of which others had locked all jobs that were looked at."""
 PATIENCE = 0.25
 """Seconds that a request for which there is work and room may wait for its answer, while others are faster."""
-PARKED_MOST = 10.0
-"""Seconds that an account is left out at the most whose token can't be renewed for now: it may be renewed by hand."""
 
 
 class Planner:
@@ -52,7 +50,6 @@ class Planner:
         self._aside: list[tuple[str, str]] = []
         """Lanes of which others have the jobs locked."""
         self._timer: IDelayedCall | None = None
-        self._parked: dict[str, IDelayedCall] = {}
         self._watching: list[set[str]] = []
         self._stopped = False
 
@@ -62,9 +59,6 @@ class Planner:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for timer in self._parked.values():
-            timer.cancel()
-        self._parked.clear()
 
     def eligible(self, request: PendingRequest, ended: int = 0) -> int:
         """How many jobs *request* may be given now, where *ended* of its crawler's are ending."""
@@ -74,11 +68,11 @@ class Planner:
         if crawler.adopting:
             return 0  # the database counts what it takes over only afterwards
         room = crawler.room + ended
-        if request.asks and not crawler.fenced:
+        if request.takes_over and not crawler.fenced:
             room = max(room, 1)  # another node may have heard of ends; the database knows
         return max(0, min(request.limit, room))
 
-    def asks(self, request: PendingRequest) -> None:
+    def put(self, request: PendingRequest) -> None:
         """*request* takes the place of its crawler's earlier one, and is tried at once."""
         self._held_up.discard(request.crawler.key)
         self._requests.put(request)
@@ -100,12 +94,12 @@ class Planner:
                     left -= number
                     if left <= 0:
                         break
-        asking = [each.crawler for each in self._requests.asking]
+        candidates = [each.crawler for each in self._requests.taking_over]
         plan = Plan(
             self._scheduler.plan(wanted) if wanted else (),
             frozenset(
                 crawler.key
-                for crawler in asking
+                for crawler in candidates
                 if crawler.present and not crawler.arriving and crawler.key not in self._held_up
             ),
         )
@@ -124,8 +118,8 @@ class Planner:
             for allotment in plan.allotments:
                 self._scheduler.settle(allotment, tried=False, exhausted=False)
             return
-        for key in plan.asking - claim.unavailable:
-            self._requests.asked(key)
+        for key in plan.taking_over - claim.unavailable:
+            self._requests.taken_over(key)
         for account, weight in claim.weights.items():
             self._scheduler.weigh(account, weight)
         for job in claim.jobs:
@@ -179,18 +173,6 @@ class Planner:
             yield booked
         finally:
             self._watching.remove(booked)
-
-    def park(self, account: str, seconds: float) -> None:
-        """Plan nothing of *account* for so long: its jobs can't be sent."""
-        if self._stopped or account in self._parked:
-            return
-        self._scheduler.park(account)
-        self._parked[account] = self._reactor.callLater(min(seconds, PARKED_MOST), self._unpark, account)
-
-    def _unpark(self, account: str) -> None:
-        del self._parked[account]
-        self._scheduler.unpark(account)
-        self._writer.wake()
 
     def unknown(self, plan: Plan) -> None:
         """Whether anything came of *plan* is not known."""

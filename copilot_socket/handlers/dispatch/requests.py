@@ -18,8 +18,8 @@ def commands_of(crawler: Crawler) -> Commands:
 class PendingRequest:
     """A crawler's request for up to ``limit`` jobs, to be answered over ``link``.
 
-    ``asks``: this node has yet to become the one that serves the crawler. ``answered``: an empty response is not owed
-    (any more). ``since`` when it waits, in reactor seconds.
+    ``takes_over``: this node has yet to become the one that serves the crawler. ``answered``: no empty response is
+    owed any more. ``since`` when it waits, in reactor seconds.
     """
 
     crawler: Crawler
@@ -27,7 +27,7 @@ class PendingRequest:
     limit: int
     since: float = 0.0
     answered: bool = False
-    asks: bool = True
+    takes_over: bool = True
     commands: Commands = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -40,7 +40,7 @@ class Requests:
     def __init__(self) -> None:
         self._all: dict[str, PendingRequest] = {}
         self._groups: dict[Commands, dict[str, PendingRequest]] = {}
-        self._asking: dict[str, PendingRequest] = {}
+        self._taking_over: dict[str, PendingRequest] = {}
 
     def __len__(self) -> int:
         return len(self._all)
@@ -58,29 +58,29 @@ class Requests:
         self.drop(key)
         self._all[key] = request
         self._groups.setdefault(request.commands, {})[key] = request
-        if request.asks:
-            self._asking[key] = request
+        if request.takes_over:
+            self._taking_over[key] = request
 
     def drop(self, key: str) -> None:
         """The request of the crawler with *key* is over."""
         request = self._all.pop(key, None)
         if request is not None:
-            self._asking.pop(key, None)
+            self._taking_over.pop(key, None)
             group = self._groups[request.commands]
             del group[key]
             if not group:
                 del self._groups[request.commands]
 
-    def asked(self, key: str) -> None:
+    def taken_over(self, key: str) -> None:
         """This node serves the crawler with *key* now."""
-        request = self._asking.pop(key, None)
+        request = self._taking_over.pop(key, None)
         if request is not None:
-            request.asks = False
+            request.takes_over = False
 
     @property
-    def asking(self) -> list[PendingRequest]:
+    def taking_over(self) -> list[PendingRequest]:
         """Those of crawlers that this node has yet to take over."""
-        return list(self._asking.values())
+        return list(self._taking_over.values())
 
     @property
     def groups(self) -> dict[Commands, dict[str, PendingRequest]]:

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from copilot_socket.event_bus import JobChanged
-from copilot_socket.store.claims import Claims
+from copilot_socket.store.dispatch_reads import DispatchReads
 from copilot_socket.store.faults import DATABASE_ERRORS
 
 MARGIN = 0.005
@@ -22,9 +22,9 @@ class DueJobs:
     log = Logger()
 
     def __init__(
-        self, claims: Claims, reactor: IReactorTime, work_came: Callable[[Iterable[tuple[str, str]]], None]
+        self, reads: DispatchReads, reactor: IReactorTime, work_came: Callable[[Iterable[tuple[str, str]]], None]
     ) -> None:
-        self._claims = claims
+        self._reads = reads
         self._reactor = reactor
         self._work_came = work_came
         self._timer: IDelayedCall | None = None
@@ -52,10 +52,10 @@ class DueJobs:
 
     async def look(self) -> None:
         """Promote what is due, and set the timer for what comes next."""
-        lanes = await self._claims.promote_due()
+        lanes = await self._reads.promote_due()
         if lanes:
             self._work_came(lanes)
-        until = await self._claims.next_due()
+        until = await self._reads.next_due()
         if until is not None:
             self.expect(until)
 

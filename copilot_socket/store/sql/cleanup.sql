@@ -68,7 +68,7 @@ LIMIT %(limit)s
 
 -- name: clean_jobs
 -- Of these trees (or parts of one) those whose jobs are all finished and old still and nobody else has locked; nothing
--- unless all of "above" are finished and old, too. Assignments and tries go with their jobs, by a trigger.
+-- unless all of "above" are finished and old, too. Assignments and attempts go with their jobs, by a trigger.
 WITH asked AS MATERIALIZED (
   SELECT * FROM unnest(%(job)s::text[], %(tree)s::integer[]) AS t (id, tree)
 ), locked AS MATERIALIZED (

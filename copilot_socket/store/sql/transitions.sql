@@ -59,9 +59,9 @@ SELECT * FROM unnest(%(job)s::text[], %(error_type)s::text[], %(message)s::text[
                      %(context)s::jsonb[], %(retries)s::integer[], %(recoverable)s::boolean[], %(resolution)s::text[])
 
 -- name: discoveries_refused
--- Discoveries of live tries that were refused; the same error of a try once, so that it changes nothing when it is
+-- Discoveries of live attempts that were refused; the same error of an attempt once, so that it changes nothing when it is
 -- repeated. Where the crawler does not know, that is kept with the assignment until its completion comes; the id says of
--- which try, since the row is used for the next one, too.
+-- which attempt, since the row is used for the next one, too.
 WITH input AS (
   SELECT DISTINCT * FROM unnest(%(job)s::text[], %(assignment)s::text[], %(error_type)s::text[], %(message)s::text[],
                        %(known)s::boolean[], %(resolution)s::text[])

@@ -56,16 +56,16 @@ held AS (SELECT NULL::text AS crawler_key, false AS completed WHERE false)
 -- statement may not see what the other node has claimed last; the next one does.
 room AS MATERIALIZED (
   SELECT array_agg(CASE WHEN c.ours THEN c.jobs END ORDER BY i.ord) AS left, array_agg(c.ours ORDER BY i.ord) AS ours
-  FROM unnest(%(key)s::text[], %(asks)s::boolean[]) WITH ORDINALITY AS i (key, asks, ord) LEFT JOIN LATERAL (
+  FROM unnest(%(key)s::text[], %(takes_over)s::boolean[]) WITH ORDINALITY AS i (key, takes_over, ord) LEFT JOIN LATERAL (
     SELECT c.node_id = %(node)s AS ours, c.max_jobs
            - (SELECT count(*) FROM job_assignments a WHERE a.crawler_key = i.key AND a.completed_at IS NULL)
            + (SELECT count(*) FROM held h WHERE h.crawler_key = i.key AND h.completed) AS jobs
-    FROM crawlers c WHERE c.key BETWEEN i.key AND i.key AND (c.node_id = %(node)s OR i.asks)
+    FROM crawlers c WHERE c.key BETWEEN i.key AND i.key AND (c.node_id = %(node)s OR i.takes_over)
     LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) AS c ON true
 ), taken_over AS (
   UPDATE crawlers c SET node_id = %(node)s
-  FROM unnest(%(key)s::text[], %(asks)s::boolean[]) WITH ORDINALITY AS i (key, asks, ord)
-  WHERE i.asks AND c.key BETWEEN i.key AND i.key AND c.node_id <> %(node)s
+  FROM unnest(%(key)s::text[], %(takes_over)s::boolean[]) WITH ORDINALITY AS i (key, takes_over, ord)
+  WHERE i.takes_over AND c.key BETWEEN i.key AND i.key AND c.node_id <> %(node)s
     AND NOT (SELECT r.ours FROM room r)[i.ord]
 )
 
@@ -106,7 +106,7 @@ wanted AS MATERIALIZED (
     LEFT JOIN LATERAL (SELECT gitlab_id, type FROM areas
       WHERE gitlab_origin = t.gitlab_origin AND full_path = p.full_path LIMIT 1) AS r ON true
   WHERE j.ctid = p.place
-  -- One random part does for all: the job's id and the try tell them apart, and no try is claimed twice.
+  -- One random part does for all: the job's id and the attempt tell them apart, and no attempt is claimed twice.
   RETURNING j.id, j.id || '.' || j.tries || '.' || (SELECT substr(gen_random_uuid()::text, 25)) AS assignment,
             (%(key)s::text[])[p.crawlers[p.nth]] AS key, p.allotment, j.tries, j.account_id, j.user_id, j.scheduled_at,
             coalesce(r.gitlab_id::text, j.full_path, j.account_id) AS entity_id, j.gitlab_url, j.resume_state,
@@ -156,7 +156,7 @@ SELECT 0, NULL, (SELECT r.ours FROM room r)[i.ord], i.key, NULL, NULL, NULL, NUL
 FROM unnest(%(key)s::text[]) WITH ORDINALITY AS i (key, ord) WHERE coalesce((SELECT r.left FROM room r)[i.ord], 0) <= 0
 
 -- name: explain_refusals
--- Why reports found no live assignment of theirs: the assignment as it stands, how the try ended if it has, the error of
+-- Why reports found no live assignment of theirs: the assignment as it stands, how the attempt ended if it has, the error of
 -- a discovery of it that was refused without its crawler's knowledge, whether its job is still there, and the time.
 -- Not by the view job_tries, whose second half no join reaches through an index.
 SELECT i.assignment,

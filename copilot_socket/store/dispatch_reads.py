@@ -10,7 +10,7 @@ LANES = 1000
 """Lanes that one statement reads: some 2 ms."""
 
 
-class Claims:
+class DispatchReads:
     """Reads over the pool, for the crawlers of one node."""
 
     def __init__(self, database: Database, node: str) -> None:
