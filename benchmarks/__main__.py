@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measure this server and its peers on the same work, in turns, in one run."""
+"""``python -m benchmarks``: measures this server and its peers with the same work, alternately, in one run."""
 
 import argparse
 import signal
@@ -17,7 +17,7 @@ from benchmarks.wire import Broken
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; the exit status is 1 where a count was wrong or a workload broke down."""
+    """Measure and print; the exit status is 1 if a count was wrong or a workload failed."""
     options = _parser().parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else 200)
     if options.list:
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.json:
             report.write_json(results, {"rounds": rounds, "quick": options.quick}, where, options.json)
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything is stopped that was started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that context managers stop what they started
     results, whole = _measure(options.only or list(WORKLOADS), rounds, options.quick, console, keep)
     _show(results, options, console)
     return 0 if whole else 1
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measure(
     names: Sequence[str], rounds: int, quick: bool, console: Console, keep: Callable[[Mapping[str, Result]], None]
 ) -> tuple[dict[str, Result], bool]:
-    """The results of the workloads that worked, given to *keep* after each, and whether all of them did."""
+    """The results of the successful workloads, passed to *keep* after each; and whether all succeeded."""
     results: dict[str, Result] = {}
     begun = time.monotonic()
     with open_bench() as bench:
@@ -55,7 +55,7 @@ def _measure(
                 keep(results)
             except Broken as problem:
                 console.print(f"[bold red]{name}: {problem}[/bold red]")
-            except Exception:  # the others can be measured all the same
+            except Exception:  # the other workloads go on
                 console.print_exception()
     return results, len(results) == len(names)
 
@@ -78,12 +78,14 @@ def _draw(results: Mapping[str, Result], directory: Path, console: Console) -> N
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="everything once and small, in about a minute")
+    parser.add_argument("--quick", action="store_true", help="run everything once and small, in about a minute")
     parser.add_argument("--only", type=_names, metavar="NAME,…", help="these workloads (see --list)")
-    parser.add_argument("--rounds", type=int, help="of every contestant; 3, or 1 with --quick")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    parser.add_argument("--plots", type=Path, metavar="DIR", help="draw the plots there")
-    parser.add_argument("--show", type=Path, metavar="FILE", help="measure nothing, show what --json wrote")
+    parser.add_argument("--rounds", type=int, help="rounds of each contestant (default: 3, or 1 with --quick)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="write the plots to DIR")
+    parser.add_argument(
+        "--show", type=Path, metavar="FILE", help="show the figures that --json wrote, without measuring"
+    )
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     parser.add_argument("--list", action="store_true", help="list the workloads")
     return parser

@@ -1,4 +1,4 @@
-"""What is measured on: one PostgreSQL for everyone, and a node of ours, both started when they are first needed."""
+"""The environment of measurements: one shared PostgreSQL and one node, both started on first use."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ OURS = "copilot"  # the database that an embedded PostgreSQL starts with
 
 @attrs.frozen
 class Database:
-    """One database of the PostgreSQL that everybody shares. Durable: nothing about fsync is changed."""
+    """A database of the shared PostgreSQL. Durable: fsync is on."""
 
     dsn: str
     postmaster: int
@@ -47,7 +47,7 @@ class Database:
 
 @attrs.frozen
 class Node:
-    """A node of ours: where it is, and the database that it serves."""
+    """A running node of this server, and its database."""
 
     socket_path: str
     port: int
@@ -59,11 +59,11 @@ class Node:
         return f"http://127.0.0.1:{self.port}"
 
     def clear(self) -> None:
-        """Forget all jobs, so that a measurement starts from the same state as the one before."""
+        """Delete all jobs, so that each measurement starts from the same state."""
         self.database.execute("TRUNCATE jobs, job_assignments, job_past_tries")
 
     def queue(self, name: str, jobs: int) -> None:
-        """Queue *jobs* whose paths begin with *name*, and let PostgreSQL know how full its tables are."""
+        """Queue *jobs* whose paths begin with *name*, and update the statistics of the table."""
         self.database.execute(
             "INSERT INTO jobs (account_id, command, full_path) "
             "SELECT 'bench', 'issues', %s || '/' || n FROM generate_series(1, %s) AS n",
@@ -72,14 +72,14 @@ class Node:
         self.database.execute("VACUUM ANALYZE jobs")
 
     def get(self, path: str) -> bytes:
-        """What its HTTP port answers."""
+        """The body of a response of its HTTP port."""
         with urllib.request.urlopen(self.http + path, timeout=30) as answer:
             return bytes(answer.read())
 
 
 @attrs.define
 class Bench:
-    """A directory, and what runs in it until ``close``."""
+    """A directory, and the processes that run in it while :func:`open_bench` is open."""
 
     directory: Path
     _closing: contextlib.ExitStack
@@ -88,11 +88,11 @@ class Bench:
 
     @property
     def postmaster(self) -> int:
-        """The process of PostgreSQL, which is started if it does not run."""
+        """The process id of PostgreSQL, which is started if necessary."""
         return self.database().postmaster
 
     def database(self, name: str = OURS) -> Database:
-        """The database *name*, made if it is missing."""
+        """The database *name*, created if it is missing."""
         own = Database(self._embedded.start(), self._embedded.pid() or 0)
         if name == OURS:
             return own
@@ -102,7 +102,7 @@ class Bench:
 
     @staticmethod
     def environment(**variables: str) -> dict[str, str]:
-        """For programs of ours that run in the bench's directory."""
+        """The environment for programs of this repository that run in the bench's directory."""
         here = str(Path(__file__).parents[1])
         return {
             **os.environ,
@@ -118,7 +118,7 @@ class Bench:
 
     @contextlib.contextmanager
     def another_node(self, name: str, database: Database | None = None, **environment: str) -> Iterator[Node]:
-        """A node with settings of its own, on our database unless another one is given."""
+        """A node with its own settings, on the bench's database unless another one is given."""
         database = database or self.database()
         require_current(database.dsn, upgrade=True)
         path, port = self.directory / f"{name}.sock", free_port()
@@ -139,9 +139,9 @@ class Bench:
 
 @contextlib.contextmanager
 def open_bench() -> Iterator[Bench]:
-    """A bench in a temporary directory; everything is stopped and deleted in the end, whatever happens."""
+    """A bench in a temporary directory; at the end everything is stopped and deleted."""
     directory = Path(tempfile.mkdtemp(prefix="copilot-bench-"))
-    directory.chmod(0o711)  # the database's user has to get through
+    directory.chmod(0o711)  # the database's user needs access to subdirectories
     embedded = EmbeddedPostgres(directory / "state")
     try:
         with contextlib.ExitStack() as closing:
@@ -159,7 +159,7 @@ def twistd() -> list[str]:
 
 
 def is_ready(port: int) -> bool:
-    """Whether a node says that it is ready, on its HTTP port."""
+    """Whether the node at this HTTP port is ready."""
     with contextlib.suppress(OSError):
         address = f"http://127.0.0.1:{port}/health/ready"
         with urllib.request.urlopen(address, timeout=1) as answer:
@@ -168,7 +168,7 @@ def is_ready(port: int) -> bool:
 
 
 def add_account(node: Node, gitlab_url: str = "http://127.0.0.1:9") -> None:
-    """Make the account ``bench``, or renew it; nobody is at the URL that it has unless another one is given."""
+    """Create or update the account ``bench``; nothing listens at the default URL."""
     account = {"provider": "gitlab-onprem", "gitlab_url": gitlab_url, "access_token": "bench"}
     request = urllib.request.Request(
         f"{node.http}/api/v1/accounts/bench",
@@ -180,7 +180,7 @@ def add_account(node: Node, gitlab_url: str = "http://127.0.0.1:9") -> None:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses at the moment."""
+    """A free TCP port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

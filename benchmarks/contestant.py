@@ -1,4 +1,4 @@
-"""Whoever does jobs: the one interface of this server, its peers and the limits."""
+"""The interface of everything that is measured doing jobs: this server, its peers and the limits."""
 
 from typing import Protocol
 
@@ -8,12 +8,12 @@ from benchmarks.bench import Bench
 from benchmarks.processes import Usage
 
 WORKERS = 8
-"""How many workers, processes or connections every peer has."""
+"""Workers, processes or connections of each peer."""
 
 
 @attrs.frozen
 class Done:
-    """One round of one contestant."""
+    """The result of one round of a contestant."""
 
     jobs: int
     seconds: float
@@ -25,19 +25,19 @@ class Done:
         return self.jobs / self.seconds
 
     def per_job(self) -> dict[str, float]:
-        """CPU in µs a job, by who spent it, and of all together."""
+        """CPU in µs per job, by process group and in total."""
         spent = attrs.asdict(self.spent)
         return {name: value / self.jobs * 1e6 for name, value in (*spent.items(), ("CPU", sum(spent.values())))}
 
 
 class Contestant(Protocol):
-    """Does jobs, each of them durable before it counts as done."""
+    """Does jobs, each of which is durable before it counts as done."""
 
     @property
     def name(self) -> str: ...
 
     def missing(self) -> str | None:
-        """What has to be installed, None where everything is there."""
+        """What has to be installed; None if nothing is missing."""
 
     def round(self, bench: Bench, quick: bool) -> Done:
-        """Do a round of jobs. Raises wire.Broken where the count of them is wrong in the end."""
+        """Do a round of jobs. Raises wire.Broken if their number is wrong at the end."""

@@ -1,4 +1,4 @@
-"""What a measurement brought, and the little arithmetic that is done with it."""
+"""The results of measurements, and arithmetic on them."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -7,17 +7,17 @@ import attrs
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest of *values* that at least *share* (0 to 1) of them do not exceed. Raises ValueError for none."""
+    """The nearest-rank percentile: *share* is 0 to 1. Raises ValueError if *values* is empty."""
     if not values:
         raise ValueError("no values")
     ordered = sorted(values)
-    # The subtraction keeps 0.99 * 100 from being taken for more than 99.
+    # The subtraction compensates rounding: 0.99 * 100 must not exceed 99.
     return ordered[max(0, -int(-(share * len(ordered) - 1e-9) // 1) - 1)]
 
 
 @attrs.define
 class Figure:
-    """One measured quantity of one contestant, a value a round; ``detail`` is further values by round."""
+    """One measured quantity of one contestant, with a value per round; ``detail``: further values per round."""
 
     name: str
     unit: str
@@ -29,7 +29,7 @@ class Figure:
         return statistics.median(self.rounds)
 
     def add(self, value: float, **detail: float) -> None:
-        """One more round."""
+        """Add a round."""
         self.rounds.append(value)
         for name, further in detail.items():
             self.detail.setdefault(name, []).append(further)
@@ -41,21 +41,21 @@ class Figure:
 
 @attrs.define
 class Result:
-    """All figures of one workload, and who was left out and why."""
+    """All figures of one workload, and the contestants skipped, with reasons."""
 
     workload: str
     title: str
     figures: dict[str, Figure] = attrs.field(factory=dict)
     skipped: dict[str, str] = attrs.field(factory=dict)
     curve: str | None = None
-    """What the names of the figures count, where they are points of a curve."""
+    """The quantity on the x axis, if the figures' names are points of a curve."""
 
     def add(self, name: str, unit: str, value: float, **detail: float) -> None:
-        """One more round of the figure *name*."""
+        """Add a round to the figure *name*."""
         self.figures.setdefault(name, Figure(name, unit)).add(value, **detail)
 
     def skip(self, name: str, why: str) -> None:
-        """Leave a contestant out."""
+        """Skip a contestant."""
         self.skipped[name] = why
 
 

@@ -1,4 +1,4 @@
-"""A round of lifecycles with a node of ours, counted in the database afterwards."""
+"""A round of lifecycles with a node, verified in the database afterwards."""
 
 import itertools
 
@@ -11,13 +11,13 @@ _numbers = itertools.count(1)
 
 
 def lifecycles(node: Node, crawlers: int, jobs_each: int, jobs: int, reports: wire.Reports = wire.LIFECYCLE) -> Done:
-    """Queue jobs, have them done, and count them. Raises wire.Broken."""
+    """Queue jobs, run them, and verify their number. Raises wire.Broken."""
     node.queue(f"round-{next(_numbers)}", jobs)
     return work_off(node, crawlers, jobs_each, jobs, reports)
 
 
 def work_off(node: Node, crawlers: int, jobs_each: int, jobs: int, reports: wire.Reports = wire.LIFECYCLE) -> Done:
-    """Have *jobs* of those that are queued done by new crawlers, and count them. Raises wire.Broken."""
+    """Run *jobs* of the queued ones with new crawlers, and verify their number. Raises wire.Broken."""
     return driver.run(_work(node, driver.Fleet(node.socket_path, jobs_each, reports), crawlers, jobs))
 
 
@@ -32,9 +32,9 @@ async def _work(node: Node, fleet: driver.Fleet, crawlers: int, jobs: int) -> Do
 
 
 def check(node: Node, heard: wire.Heard) -> None:
-    """Every job was handed out once, and all that was acknowledged is in the database. Raises wire.Broken."""
-    if len({one.partition(".")[0] for one in heard.handed_out}) != len(heard.handed_out):
-        raise wire.Broken("a job was handed out again although its first try went well")
+    """Verify that each job was sent once, and that acknowledged completions are stored. Raises wire.Broken."""
+    if len({one.partition(".")[0] for one in heard.sent}) != len(heard.sent):
+        raise wire.Broken("a job was sent again although its first attempt succeeded")
     [(stored,)] = node.database.execute(
         "SELECT count(DISTINCT j.id) FROM unnest(%s::text[]) AS a (id) "
         "JOIN job_assignments t ON t.web_app_job_id = split_part(a.id, '.', 1) AND t.crawler_job_id = a.id "

@@ -1,4 +1,4 @@
-"""The figures as pictures (SVG): needs matplotlib, from the extra ``bench``."""
+"""Plots of the figures (SVG); needs matplotlib, from the extra ``bench``."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 OURS, THEIRS = "#2b6cb0", "#a0aec0"
 _PARTS = {"driver": "#cbd5e0", "server": OURS, "postgresql": "#2f855a"}
-# Text stays text, and the same figures give the same file.
+# Keep text as text, and make the files reproducible.
 mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "benchmarks", "font.size": 9, "axes.axisbelow": True})
 mpl.use("svg")
 
 
 def draw(results: Mapping[str, Result], directory: Path) -> list[Path]:
-    """One file for each picture that the results are enough for."""
+    """Write a file for each plot for which there are results; returns the paths."""
     directory.mkdir(parents=True, exist_ok=True)
     written = []
     for name, result in results.items():
@@ -45,7 +45,7 @@ def _picture(path: Path, title: str, paint: Any, result: Result) -> Path:
 
 
 def _rates(axes: "Axes", result: Result) -> None:
-    """Medians as bars, from the least to the most; the lines are the slowest and the fastest round."""
+    """Medians as bars in ascending order; the error bars extend to the slowest and fastest round."""
     figures = sorted(result.figures.values(), key=lambda figure: figure.median)
     middle = [figure.median for figure in figures]
     bars = axes.barh(
@@ -64,7 +64,7 @@ def _rates(axes: "Axes", result: Result) -> None:
 
 
 def _cpu(axes: "Axes", result: Result) -> None:
-    """Who spends it."""
+    """CPU by process group."""
     figures = [figure for figure in result.figures.values() if figure.detail]
     names = [figure.name for figure in figures]
     left = [0.0] * len(figures)

@@ -1,4 +1,4 @@
-"""Programs under measurement: starting and stopping them, their CPU time and memory, from /proc (Linux)."""
+"""Starts and stops the measured programs, and reads their CPU time and memory from /proc (Linux)."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ _STOP_WITHIN = 20.0
 
 @attrs.frozen
 class Usage:
-    """CPU seconds, by who spent them."""
+    """CPU seconds by process group."""
 
     driver: float = 0.0
     server: float = 0.0
@@ -32,7 +32,7 @@ class Usage:
 
 
 def usage(server: int | None, postgresql: int | None, children: bool = False) -> Usage:
-    """What was spent so far; with *children* the driver is a program that we waited for, not this process."""
+    """The CPU time so far. With *children* the driver is an ended child process, not this one."""
     spent = resource.getrusage(resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF)
     return Usage(
         spent.ru_utime + spent.ru_stime,
@@ -42,10 +42,10 @@ def usage(server: int | None, postgresql: int | None, children: bool = False) ->
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process and of all its children, ended ones included; ticks of 10 ms."""
+    """User and system time of a process and all its children, including ended ones; resolution 10 ms."""
     with contextlib.suppress(OSError):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        # utime, stime, and of children that ended: cutime, cstime.
+        # utime, stime, and cutime, cstime of ended children.
         return sum(map(int, fields[11:15])) / _TICKS + sum(map(cpu_seconds, _children(pid)))
     return 0.0
 
@@ -56,7 +56,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def peak_bytes(pid: int) -> int:
-    """The most memory that one process has had."""
+    """Peak memory of one process."""
     return int(Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
 
 
@@ -85,7 +85,7 @@ def program(
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
-    """SIGTERM, and SIGKILL for one that does not listen."""
+    """Send SIGTERM, and SIGKILL if the process does not end in time."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
@@ -98,7 +98,7 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
 def wait_until(
     ready: Callable[[], bool], what: str, process: "subprocess.Popen[bytes]", within: float = 20.0
 ) -> None:
-    """Return once *ready* says so; raises RuntimeError when *process* ends or takes longer than *within* seconds."""
+    """Wait until *ready* returns True. Raises RuntimeError if *process* ends or after *within* seconds."""
     give_up = time.monotonic() + within
     while time.monotonic() < give_up and process.poll() is None:
         if ready():

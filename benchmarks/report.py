@@ -27,7 +27,7 @@ def tables(results: Mapping[str, Result], console: Console, markdown: bool = Fal
     for result in results.values():
         _print(console, result.title, *_workload(result), markdown=markdown)
         for name, why in result.skipped.items():
-            console.print(f"{name} was left out: {why}", style="yellow", markup=False)
+            console.print(f"{name} was skipped: {why}", style="yellow", markup=False)
     found = medians(results)
     judged = [row for target in TARGETS if (row := _target(target, found))]
     if judged:
@@ -80,7 +80,7 @@ def _target(target: Target, found: Medians) -> list[str] | None:
 
 
 def _verdict(verdict: Verdict) -> str:
-    """How much of the bound is reached: 1.00 and more is good."""
+    """The verdict as text, with the share of the bound that is reached; 1.00 and more meets it."""
     return f"{number(verdict.amount)} ({bound_text(verdict.bound)}): {verdict.reached:.2f}"
 
 
@@ -90,14 +90,14 @@ def bound_text(bound: Bound) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits or more, thousands set apart."""
+    """*value* with at least three digits and thousands separators."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def write_json(
     results: Mapping[str, Result], options: Mapping[str, Any], where: Mapping[str, object], path: Path
 ) -> None:
-    """All figures with all their rounds, and where they come from (``machine()`` as it was before the run)."""
+    """Write all figures with all rounds, and *where* they were measured (``machine()`` from before the run)."""
     document = {
         "options": options,
         "machine": where,
@@ -117,7 +117,7 @@ def _json(result: Result) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict[str, Result]:
-    """The results that ``write_json`` wrote."""
+    """Read the results that ``write_json`` wrote."""
     return {
         name: Result(
             name,
@@ -134,7 +134,7 @@ def read_json(path: Path) -> dict[str, Result]:
 
 
 def machine() -> dict[str, object]:
-    """What the figures were measured on."""
+    """The machine and its load."""
     cpu = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return {
         "cores": os.cpu_count(),
@@ -147,7 +147,7 @@ def machine() -> dict[str, object]:
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:
-    """Of those *packages* that are installed."""
+    """The versions of those *packages* that are installed."""
     found = {}
     for package in packages:
         try:

@@ -1,4 +1,4 @@
-"""The workloads by name, and the run that takes them one after another."""
+"""The workloads by name, and the parameters of a run."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from benchmarks.figures import Result
 
 @attrs.frozen
 class Run:
-    """What a workload needs to know."""
+    """The parameters of a run."""
 
     bench: Bench
     rounds: int
@@ -19,13 +19,13 @@ class Run:
     say: Callable[[str], None]
 
     def size(self, full: int, quick: int) -> int:
-        """How much to do: a quick run only shows that everything works."""
+        """The amount of work: a quick run only shows that everything works."""
         return quick if self.quick else full
 
 
 @attrs.frozen
 class Workload:
-    """One subject; ``measure`` is found in the module of the same name."""
+    """One workload: ``function`` in ``benchmarks.workloads.<module>``, by default the module of its name."""
 
     name: str
     title: str

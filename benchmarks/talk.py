@@ -1,4 +1,4 @@
-"""A crawler that blocks: for what takes one crawler, and where its own delay must be as small as it can be."""
+"""A blocking crawler, for measurements with one crawler whose own delay must be minimal."""
 
 import socket
 from typing import Any, Self
@@ -9,17 +9,17 @@ _PATIENCE = 60.0
 
 
 class Talk:
-    """One connection of one crawler; it has said hello and was welcomed."""
+    """One connection of one crawler, after hello and welcome."""
 
     def __init__(self, path: str, name: str, *, acks: bool = True, entity_types: list[str] | None = None) -> None:
         self._rest = b""
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(_PATIENCE)
         self.socket.connect(path)
-        said: dict[str, Any] = {"crawlerId": name, "maxJobs": 1, "capabilities": ["ack"] if acks else []}
+        hello: dict[str, Any] = {"crawlerId": name, "maxJobs": 1, "capabilities": ["ack"] if acks else []}
         if entity_types is not None:
-            said["entityTypes"] = entity_types
-        self.send(wire.message("hello", **said))
+            hello["entityTypes"] = entity_types
+        self.send(wire.message("hello", **hello))
         self.until(wire.WELCOME)
 
     def __enter__(self) -> Self:
@@ -29,11 +29,11 @@ class Talk:
         self.socket.close()
 
     def send(self, data: bytes) -> None:
-        """Everything, before it returns."""
+        """Send all of *data*. Blocks."""
         self.socket.sendall(data)
 
     def until(self, sign: bytes) -> bytes:
-        """The next message with *sign* in it; those before it are dropped. Raises wire.Broken for an error."""
+        """The next message that contains *sign*; earlier ones are dropped. Raises wire.Broken for an error."""
         while True:
             line = self._line()
             if wire.ERROR in line:
@@ -41,14 +41,14 @@ class Talk:
             if sign in line:
                 return line
 
-    def ask(self) -> bytes | None:
-        """Ask for work: the id of the job, None where there is none for now."""
+    def request(self) -> bytes | None:
+        """Request a job: its id, or None if none is available now."""
         self.send(wire.request())
         found = wire.JOB_ID.search(self.until(b'"type":"job_response"'))
         return found[1] if found else None
 
     def wait_for_job(self) -> bytes:
-        """The id of the job that comes for a request that stands."""
+        """Wait for the job for a pending request; its id."""
         found = None
         while found is None:
             found = wire.JOB_ID.search(self.until(b'"type":"job_response"'))
@@ -63,7 +63,7 @@ class Talk:
         while b"\n" not in self._rest:
             data = self.socket.recv(65536)
             if not data:
-                raise wire.Broken("the server hung up")
+                raise wire.Broken("the server closed the connection")
             self._rest += data
         line, _, self._rest = self._rest.partition(b"\n")
         return line

@@ -1,4 +1,4 @@
-"""What the figures are held against: what the machine that measures has no part in, or as little as can be."""
+"""Targets for the figures, as independent of the measuring machine as possible."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,13 +13,13 @@ Medians = Mapping[tuple[str, str], float]
 
 @attrs.frozen
 class Bound:
-    """A number; or, with a figure, so many times that figure."""
+    """A number; or, with a figure, a multiple of that figure."""
 
     value: float
     figure: tuple[str, str] | None = None
 
     def amount(self, found: Medians) -> float | None:
-        """The bound as a number, None where what it refers to was not measured."""
+        """The bound as a number; None if its figure was not measured."""
         if self.figure is None:
             return self.value
         return self.value * found[self.figure] if self.figure in found else None
@@ -27,7 +27,7 @@ class Bound:
 
 @attrs.frozen
 class Target:
-    """A figure and the bounds that it must reach; ``least`` says that more is better."""
+    """A figure and its bounds: lower bounds with ``least``, else upper bounds."""
 
     figure: tuple[str, str]
     bounds: Sequence[Bound]
@@ -36,7 +36,7 @@ class Target:
 
 @attrs.frozen
 class Verdict:
-    """How far a figure is from a bound: from 1.0 on it is met."""
+    """The share of a bound that a figure reaches: from 1.0 on it is met."""
 
     bound: Bound
     amount: float
@@ -44,7 +44,7 @@ class Verdict:
 
 
 def verdicts(target: Target, found: Medians) -> list[Verdict]:
-    """For each bound that can be told."""
+    """A verdict for each bound whose figures were measured."""
     measured = found.get(target.figure)
     if measured is None:
         return []
@@ -61,7 +61,7 @@ def _times(workload: str, factors: Mapping[str, float], detail: str = "") -> lis
 
 
 def _lifecycles(name: str, rate: Mapping[str, float], cpu: Mapping[str, float]) -> tuple[Target, Target]:
-    """At least so many times the rate of others, and at most so many times the CPU of them and their workers."""
+    """At least *rate* times the rate of others, and at most *cpu* times the CPU of them and their workers."""
     return (
         Target(("lifecycles", name), _times("lifecycles", rate)),
         Target(("lifecycles", f"{name}: CPU"), _times("lifecycles", cpu, ": CPU"), least=False),
@@ -77,7 +77,7 @@ def _as_near_empty(name: str) -> tuple[Target, Target]:
 
 
 TARGETS: tuple[Target, ...] = (
-    # What was measured, with a third to spare.
+    # The measured values, with a margin of a third.
     *_lifecycles(
         "copilot-socket, 32 crawlers x 1",
         rate={"plain server": 4.5, "Graphile Worker": 0.21, "pg-boss": 0.24},

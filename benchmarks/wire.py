@@ -1,4 +1,4 @@
-"""The crawlers' messages as bytes, and what is looked for in the server's: no JSON on the way of a measurement."""
+"""Crawlers' messages as bytes, and patterns for the server's, so that measurements need no JSON parser."""
 
 import json
 import re
@@ -10,13 +10,13 @@ TIMESTAMP = "2026-01-01T00:00:00.000Z"
 JOB_ID = re.compile(rb'\{"id":"([^"]+)"')
 """In a ``job_response``: every job begins so."""
 COMPLETION_ACKED = b'"type":"job_completed"'
-"""Only an ``ack`` says this; from a server, a report's type stands nowhere else."""
+"""Occurs in an ``ack`` only."""
 WELCOME = b'"type":"welcome"'
 ERROR = b'"type":"error"'
 
 
 class Broken(Exception):
-    """The server did what it must not: this is no matter of speed."""
+    """The server violated the protocol or lost data, whatever its speed."""
 
 
 def message(type_: str, job: str | None = None, **data: object) -> bytes:
@@ -28,13 +28,13 @@ def message(type_: str, job: str | None = None, **data: object) -> bytes:
 
 
 def request(limit: int = 1) -> bytes:
-    """Ask for up to *limit* jobs."""
+    """A request for up to *limit* jobs."""
     return message("job_request", limit=limit)
 
 
 @attrs.frozen
 class Reports:
-    """What a crawler says about one job from start to end, with gaps for its id."""
+    """A crawler's reports on one job, with gaps for its id."""
 
     _pieces: tuple[bytes, ...]
 
@@ -55,26 +55,26 @@ LIFECYCLE = Reports.of(
 
 @attrs.frozen
 class Heard:
-    """What the server said to all crawlers of a measurement, read with care once it is over."""
+    """The ids of jobs that a server sent and whose completion it acknowledged, parsed after the measurement."""
 
-    handed_out: list[str]
+    sent: list[str]
     completed: list[str]
 
 
 def read(chunks: Iterable[bytes]) -> Heard:
-    """Parse everything. Raises Broken for errors and for a job that was handed out twice in one try."""
-    handed_out: list[str] = []
+    """Parse everything. Raises Broken for errors, and for assignments or acks that occur twice."""
+    sent: list[str] = []
     completed: list[str] = []
     for line in b"".join(chunks).splitlines():
         said = json.loads(line)
         if said["type"] == "job_response":
-            handed_out += [job["id"] for job in said["data"]["jobs"]]
+            sent += [job["id"] for job in said["data"]["jobs"]]
         elif said["type"] == "ack" and said["data"]["type"] == "job_completed":
             completed.append(said["jobId"])
         elif said["type"] == "error":
             raise Broken(f"the server answered {said}")
-    if len(set(handed_out)) != len(handed_out):
-        raise Broken(f"{len(handed_out) - len(set(handed_out))} assignments were handed out twice")
-    if len(set(completed)) != len(completed) or not set(completed) <= set(handed_out):
-        raise Broken("an acknowledgement came twice, or for what nobody was given")
-    return Heard(handed_out, completed)
+    if len(set(sent)) != len(sent):
+        raise Broken(f"{len(sent) - len(set(sent))} assignments were sent twice")
+    if len(set(completed)) != len(completed) or not set(completed) <= set(sent):
+        raise Broken("an acknowledgement came twice, or for a job that was not sent")
+    return Heard(sent, completed)

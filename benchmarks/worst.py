@@ -1,4 +1,4 @@
-"""Messages at their worst: every type, with each field as large, as deep and as wrong as it can be."""
+"""Worst-case messages: every type, with each field as large, as deep and as invalid as possible."""
 
 from collections.abc import Iterator
 
@@ -17,14 +17,14 @@ DATA: dict[str, dict[str, bytes]] = {
     "discovery": {"entityType": b'"group"', "entities": b"[]"},
     "token_refresh_request": {},
 }
-"""What is needed of the data of each type, as JSON."""
+"""The required fields of each type, as JSON."""
 GOOD = {
     "jobs_discovered": b'{"job_type":"crawl_user","entity_id":"7","namespace_path":"worst","entity_name":"n"}',
     "discovery": b'{"id":7,"name":"n","path":"worst"}',
 }
-"""A valid element of each list that can do without bad ones."""
+"""A valid element of each list whose invalid elements are skipped."""
 _ENVELOPE = 400
-"""Bytes that are left to the rest of a message."""
+"""Bytes reserved for the rest of a message."""
 
 
 def message(type_: str, job: str, fields: dict[str, bytes], around: bytes = b"") -> bytes:
@@ -35,7 +35,7 @@ def message(type_: str, job: str, fields: dict[str, bytes], around: bytes = b"")
 
 
 def values(size: int) -> dict[str, bytes]:
-    """What a field may be filled with, some *size* bytes of JSON each."""
+    """Values for a field, each about *size* bytes of JSON."""
     lists = _repeated(b"[],", size)
     return {
         "lists": b"[%s]" % lists,
@@ -70,5 +70,5 @@ def worst(size: int, job: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _repeated(part: bytes, size: int, last: bytes = b"1") -> bytes:
-    """*part* as often as it fits in *size* bytes, and *last* behind it."""
+    """*part* repeated up to *size* bytes, followed by *last*."""
     return part * ((size - len(last)) // len(part)) + last

@@ -1,4 +1,4 @@
-"""Sockets that the service manager made and passed on (sd_listen_fds(3)): a restart of the node refuses nobody."""
+"""Sockets inherited from the service manager (sd_listen_fds(3)), which keep accepting while the node restarts."""
 
 import os
 import socket
@@ -14,25 +14,25 @@ from copilot_socket.wire.listening import SocketError
 FIRST_DESCRIPTOR = 3
 CRAWLERS, HTTP = "crawlers", "http"
 """Names that the socket unit may give its descriptors (FileDescriptorName=)."""
-_NAMELESS = "unknown"  # as sd_listen_fds_with_names(3) has it
+_NAMELESS = "unknown"  # as in sd_listen_fds_with_names(3)
 
 
 @attrs.frozen
 class Inherited:
-    """Listening sockets to serve instead of making our own; None where there is none."""
+    """Listening sockets that the node serves instead of creating its own; None: not inherited."""
 
     crawlers: socket.socket | None = None
     http: socket.socket | None = None
 
 
 def inherited(environ: MutableMapping[str, str]) -> Inherited:
-    """Take over the sockets that *environ* announces, and what announces them, so that nobody takes them twice.
+    """Take over the sockets that *environ* announces, and remove the variables, so that they are taken only once.
 
-    :mod:`twisted.internet.endpoints` takes them over when it is imported, which may have happened already: without a
-    cache of its plugins twistd imports all of them. Then they are taken from there. Twisted's ``systemd:`` endpoint
-    itself won't do for UNIX sockets: it changes their mode, and in the end shuts them down and unlinks them.
+    :mod:`twisted.internet.endpoints` takes them over on import, which may have happened already: without a plugin
+    cache twistd imports all plugins. Then they are taken from there. Twisted's ``systemd:`` endpoint is no good for
+    UNIX sockets: it changes their mode, and when it closes, shuts them down and unlinks them.
     A socket named ``http`` is the HTTP port, a UNIX socket is for crawlers. Raises :class:`SocketError` for any
-    other: nobody would ever answer there.
+    other, on which clients would wait for ever.
     """
     found: dict[str, socket.socket] = {}
     for descriptor, name in _announced(environ):
@@ -49,7 +49,7 @@ def inherited(environ: MutableMapping[str, str]) -> Inherited:
 
 
 def _announced(environ: MutableMapping[str, str]) -> list[tuple[int, str]]:
-    """Descriptors and their names. What is announced to another process, our parent maybe, is not for us."""
+    """Descriptors and their names. LISTEN_PID must be this process: variables are inherited from a parent, too."""
     if environ.get("LISTEN_PID") != str(os.getpid()):
         return _taken_by_twisted(environ)
     del environ["LISTEN_PID"]
@@ -66,13 +66,13 @@ def _announced(environ: MutableMapping[str, str]) -> list[tuple[int, str]]:
 
 
 def _taken_by_twisted(environ: MutableMapping[str, str]) -> list[tuple[int, str]]:
-    """What :mod:`twisted.internet.endpoints` has taken over, if it was imported: as many as there are names."""
+    """The descriptors that :mod:`twisted.internet.endpoints` has taken over if it was imported, and their names."""
     parser: Any = getattr(sys.modules.get("twisted.internet.endpoints"), "_SystemdParser", None)
     taken: ListenFDs | None = getattr(parser, "_sddaemon", None)
     if taken is None or not (descriptors := taken.inheritedDescriptors()):
         return []
     parser._sddaemon = ListenFDs([])
-    names = environ.pop("LISTEN_FDNAMES", "").split(":")  # Twisted leaves this one there
+    names = environ.pop("LISTEN_FDNAMES", "").split(":")  # Twisted removes the others only
     return list(zip(descriptors, names, strict=True))
 
 

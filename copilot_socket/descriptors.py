@@ -1,4 +1,4 @@
-"""How many descriptors a node may open (RLIMIT_NOFILE), and how many connections of each kind there is room for."""
+"""Divides the descriptors that a node may open (RLIMIT_NOFILE) among its kinds of connections."""
 
 import contextlib
 import resource
@@ -13,19 +13,19 @@ from copilot_socket.wire.limits import MAX_REFUSED
 RESERVE = 24
 """Descriptors for the process itself (13 when it is idle), its files and its requests to GitLab."""
 A_DATABASE_CONNECTION = 2
-"""Descriptors of one: its own and the reactor's duplicate."""
+"""Descriptors per database connection: its own and the reactor's duplicate."""
 HTTP_AT_LEAST, REFUSED_AT_LEAST = 16, 4
-"""Connections that are kept free for HTTP, and for refusals, before crawlers get fewer than they may have."""
+"""Connections reserved for HTTP and for refusals before crawlers get fewer than SOCKET_MAX_CONNECTIONS."""
 LEAST = 8
-"""Connections of all kinds without which a node is of no use."""
+"""The least number of connections of all kinds with which a node starts."""
 _HOW = "(ulimit -n, LimitNOFILE= in systemd, --ulimit nofile= in Docker)"
 _MOST = 2**20
-"""No process needs more, and some that are started look at each one that there might be."""
+"""Upper bound for an unlimited RLIMIT_NOFILE: some child processes iterate over every possible descriptor."""
 
 
 @attrs.frozen
 class Shares:
-    """The most connections at once: of crawlers, of crawlers that are being refused, and of HTTP clients."""
+    """The most simultaneous connections: of crawlers, of crawlers that are being refused, and of HTTP clients."""
 
     crawlers: int
     refused: int = MAX_REFUSED
@@ -33,12 +33,12 @@ class Shares:
 
 
 def needed(config: Config) -> int:
-    """Descriptors with which nothing has to be lessened."""
+    """Descriptors that suffice for all connections of *config*."""
     return _own(config) + config.max_connections + MAX_REFUSED + MAX_CONNECTIONS
 
 
 def shares(config: Config, limit: int) -> Shares:
-    """What *limit* descriptors leave room for. Raises ``ConfigFaults`` if that is next to nothing."""
+    """The shares of *limit* descriptors. Raises ``ConfigFaults`` if fewer than :data:`LEAST` connections remain."""
     wanted, room = config.max_connections, limit - _own(config)
     if room < LEAST:
         text = (
@@ -56,7 +56,7 @@ def shares(config: Config, limit: int) -> Shares:
 
 
 def shortage(config: Config, limit: int, granted: Shares) -> str | None:
-    """What to tell the administrator where crawlers get fewer connections than the configuration says."""
+    """The warning to log if crawlers get fewer connections than configured, else None."""
     if granted.crawlers >= config.max_connections:
         return None
     return (
@@ -67,7 +67,7 @@ def shortage(config: Config, limit: int, granted: Shares) -> str | None:
 
 
 def raise_limit() -> int:
-    """Make the soft limit as high as the hard one allows; the limit that is in force then."""
+    """Raise the soft limit to the hard limit, and return the limit then in force."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = _MOST if hard == resource.RLIM_INFINITY else min(hard, _MOST)
     if soft != resource.RLIM_INFINITY and soft < highest:

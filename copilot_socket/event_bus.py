@@ -11,10 +11,10 @@ from copilot_socket.core.reports import job_of
 
 @record
 class JobChanged:
-    """A job entered *status*, and that is committed. ``assignment`` is the attempt concerned, if there is one.
+    """A job entered *status*; the change is committed. ``assignment``: the attempt concerned, if there is one.
 
-    ``crawler`` is its crawler's identity, as leases name it; ``error`` what the crawler said of a failure; ``delay``
-    the seconds until the job falls due.
+    ``crawler`` is the identity of its crawler, as leases name it; ``error`` the error that the crawler reported;
+    ``delay`` the seconds until the job falls due.
     """
 
     job_id: str
@@ -33,9 +33,9 @@ class JobChanged:
 
 @record
 class DiscoveryStored:
-    """What a crawler discovered is committed, or a part of it: so many areas, and so many jobs that are new.
+    """A discovery, or a part of one, is committed. ``areas`` and ``jobs`` are counts, ``jobs`` of new jobs only.
 
-    ``crawler`` is its identity, as leases name it; ``lanes``: accounts and commands of the jobs.
+    ``crawler`` is its identity, as leases name it; ``lanes`` are the accounts and commands of the new jobs.
     """
 
     job_id: str
@@ -48,7 +48,7 @@ class DiscoveryStored:
 
 @record
 class MessageRefused:
-    """A crawler's message was answered with an error of *code*. ``error`` says more, but nothing of the message."""
+    """A crawler's message was answered with an error. ``error`` has details, but quotes nothing of the message."""
 
     connection: str
     crawler: str
@@ -59,9 +59,9 @@ class MessageRefused:
 
 @record
 class JobsReported:
-    """Jobs entered *status* as their crawlers reported, and that is committed: one event for all, for they are many.
+    """Jobs entered *status* by reports of a committed batch: one event for all of them, since they are frequent.
 
-    ``attempts``: the assignment of each, its crawler's identity and its account.
+    ``attempts``: assignment, crawler's identity and account of each.
     """
 
     status: str
@@ -70,7 +70,7 @@ class JobsReported:
     outcome: str | None = None
 
     def each(self) -> list[JobChanged]:
-        """The same as one change after the other."""
+        """The same as single changes, in order."""
         return [
             JobChanged(job_of(assignment), self.status, self.event, assignment, crawler, None, self.outcome, account)
             for assignment, crawler, account in self.attempts
@@ -79,7 +79,7 @@ class JobsReported:
 
 @record
 class JobSent:
-    """A job went out to a crawler, ``waited`` seconds after it was due (None: sent before)."""
+    """A job was sent to a crawler, ``waited`` seconds after it was due; None if it had been sent before."""
 
     job_id: str
     assignment: str
@@ -92,7 +92,7 @@ class JobSent:
 
 @record
 class JobCreated:
-    """A job was put in, over HTTP or by a crawler's discovery, and that is committed."""
+    """A job was created, over HTTP or by a crawler's discovery; the change is committed."""
 
     job_id: str
     account: str
@@ -102,7 +102,7 @@ class JobCreated:
 
 @record
 class JobProgressed:
-    """What a crawler reported of its attempt of a job is committed: ``progress``, as merged into the job's.
+    """A progress report is committed. ``progress``: what was merged into the job's progress.
 
     ``crawler`` is its identity, as leases name it.
     """
@@ -116,7 +116,7 @@ class JobProgressed:
 
 @record
 class ConnectionChanged:
-    """A connection opened, said who it is, or closed."""
+    """A connection was ``opened``, ``identified`` (by ``hello``) or ``closed``."""
 
     connection: str
     crawler: str
@@ -126,7 +126,7 @@ class ConnectionChanged:
 
 @record
 class HeartbeatHeard:
-    """A crawler said how it is, over one of its connections; ``activity`` is what else it said of itself."""
+    """A crawler sent a heartbeat over one of its connections. ``activity``: its other fields, masked and bounded."""
 
     connection: str
     crawler: str
@@ -136,7 +136,7 @@ class HeartbeatHeard:
 
 @record
 class CrawlerChanged:
-    """A crawler came, came back, fell silent or left."""
+    """A crawler ``came`` (perhaps again), ``fell silent`` or ``left``."""
 
     crawler: str
     event: str
@@ -144,9 +144,9 @@ class CrawlerChanged:
 
 @record
 class MessagesHandled:
-    """Messages of one type were dealt with; ``outcome`` is ``ok`` or an error code.
+    """Messages of one type were handled; ``outcome`` is ``ok`` or an error code.
 
-    ``seconds``: how long they took, and how many took that long.
+    ``seconds``: pairs of a duration in seconds and the number of messages that took it.
     """
 
     type: str
@@ -155,13 +155,13 @@ class MessagesHandled:
 
     @property
     def count(self) -> int:
-        """How many they were."""
+        """The number of messages."""
         return sum([count for _, count in self.seconds])
 
 
 @record
 class ErrorsSent:
-    """``count`` errors of one code were sent that are no message's outcome: to bad elements, and past the limit."""
+    """``count`` errors of one code were sent that are no message's outcome, e.g. for bad elements of a list."""
 
     code: str
     count: int = 1
@@ -177,14 +177,14 @@ class TokenRefreshed:
 
 @record
 class FlowChanged:
-    """The writer takes operations, or, as its queue is full or the database away, should be given no more for now."""
+    """Whether the writer takes operations; not ``flowing`` while its queue is full or the database is unavailable."""
 
     flowing: bool
 
 
 @record
 class NodeStarted:
-    """The node reads from crawlers."""
+    """The node has started to read from crawlers."""
 
 
 StateEvent = (
@@ -206,18 +206,18 @@ StateEvent = (
 )
 
 ON_DEMAND = frozenset({JobCreated, JobProgressed, HeartbeatHeard})
-"""So frequent, and of use to so few, that they are published only while somebody subscribes to them by name."""
+"""Frequent events with few uses: published only while there is a subscriber that names their type."""
 
 Subscriber = Callable[[StateEvent], None]
 
 
 def one_by_one(event: StateEvent) -> Sequence[StateEvent]:
-    """*event*, taken apart where it is about several jobs."""
+    """*event*, split into one event per job where it is about several."""
     return event.each() if isinstance(event, JobsReported) else (event,)
 
 
 class EventBus:
-    """Hands each event to its subscribers; one that fails disturbs neither the others nor the publisher."""
+    """Calls the subscribers of each event; one that fails is logged and affects neither others nor the publisher."""
 
     log = Logger()
 
@@ -225,7 +225,7 @@ class EventBus:
         self._subscribers: dict[type[StateEvent], list[Subscriber]] = {kind: [] for kind in get_args(StateEvent)}
 
     def subscribe(self, subscriber: Subscriber, kinds: Collection[type[StateEvent]] | None = None) -> None:
-        """Call *subscriber* with events of *kinds* from now on; None: all but those on demand."""
+        """Call *subscriber* with events of *kinds* from now on; None: all but :data:`ON_DEMAND`."""
         for kind in self._subscribers.keys() - ON_DEMAND if kinds is None else kinds:
             self._subscribers[kind].append(subscriber)
 
@@ -235,17 +235,17 @@ class EventBus:
             self._subscribers[kind].append(subscriber)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
-        """Call *subscriber* no more. Not to be used while it is called."""
+        """Stop calling *subscriber*. Must not be called from within a subscriber."""
         for subscribers in self._subscribers.values():
             if subscriber in subscribers:
                 subscribers.remove(subscriber)
 
     def subscribers(self, kind: type[StateEvent]) -> Collection[Subscriber]:
-        """Who subscribes to events of *kind*, now and later: while it is empty none need be made."""
+        """The subscribers to events of *kind*, a live view: while it is empty, no event need be made."""
         return self._subscribers[kind]
 
     def publish(self, event: StateEvent) -> None:
-        """Call everyone who subscribes to events of this kind."""
+        """Call the subscribers to events of this type, in the order of subscription."""
         for subscriber in self._subscribers[type(event)]:
             try:
                 subscriber(event)

@@ -1,4 +1,4 @@
-"""What is read at the moment of a scrape: how the node is, its process, and which version runs."""
+"""Gauges read at each scrape: the state of the node, its process, and the version."""
 
 import platform
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ class Live(Protocol):
 
     @property
     def max_connections(self) -> int:
-        """As many as there may be."""
+        """The most connections accepted."""
 
     @property
     def crawlers(self) -> Mapping[str, int]:
@@ -34,11 +34,11 @@ class Live(Protocol):
 
     @property
     def pending_requests(self) -> int:
-        """Crawlers that wait for work."""
+        """Pending requests of crawlers."""
 
     @property
     def queued_writes(self) -> int:
-        """Reports that wait for their commit."""
+        """Reports waiting to be committed."""
 
     @property
     def event_streams(self) -> int:
@@ -46,19 +46,19 @@ class Live(Protocol):
 
     @property
     def database_up(self) -> bool:
-        """Whether the database answered when it was last asked."""
+        """Whether the last check of the database was answered."""
 
     @property
     def cause(self) -> Cause | None:
-        """Why the node can't do its work; None if it can."""
+        """Why the node is not ready; None if it is."""
 
     @property
     def pool(self) -> PoolUse:
-        """How the pool is used."""
+        """Use of the connection pool."""
 
 
-def show(live: Live, registry: CollectorRegistry) -> None:
-    """Have *registry* show *live*, this process and this version at each scrape."""
+def register(live: Live, registry: CollectorRegistry) -> None:
+    """Register collectors for *live*, this process and this version with *registry*."""
     registry.register(_LiveCollector(live))
     registry.register(_BuildCollector())
     ProcessCollector(registry=registry)
@@ -72,32 +72,32 @@ class _LiveCollector(Collector):
         live, pool = self._live, self._live.pool
         yield GaugeMetricFamily("copilot_node_running", "Whether crawlers are served", value=live.running)
         yield GaugeMetricFamily("socket_connections_active", "Open connections", value=live.connections)
-        yield GaugeMetricFamily("socket_connections_limit", "As many as there may be", value=live.max_connections)
-        crawlers = GaugeMetricFamily("copilot_crawlers_connected", "Crawlers that are connected", labels=["kind"])
+        yield GaugeMetricFamily("socket_connections_limit", "Most connections accepted", value=live.max_connections)
+        crawlers = GaugeMetricFamily("copilot_crawlers_connected", "Connected crawlers", labels=["kind"])
         for kind, number in live.crawlers.items():
             crawlers.add_metric([kind], number)
         yield crawlers
         yield GaugeMetricFamily(
-            "copilot_crawlers_standing", "Crawlers that wait for work", value=live.pending_requests
+            "copilot_crawlers_standing", "Pending requests of crawlers", value=live.pending_requests
         )
-        yield GaugeMetricFamily(
-            "copilot_writes_queued", "Reports that wait for their commit", value=live.queued_writes
-        )
+        yield GaugeMetricFamily("copilot_writes_queued", "Reports waiting to be committed", value=live.queued_writes)
         yield GaugeMetricFamily("copilot_event_streams", "Open streams of live events", value=live.event_streams)
         yield GaugeMetricFamily("copilot_database_up", "Whether the database answers", value=live.database_up)
         unready = GaugeMetricFamily(
-            "copilot_node_unready", "Whether this is why the node can't do its work", labels=["cause"]
+            "copilot_node_unready", "Whether this is why the node is not ready", labels=["cause"]
         )
         why = live.cause
         for cause in Cause:
             unready.add_metric([cause.label], cause is why)
         yield unready
-        yield GaugeMetricFamily("copilot_database_pool_size", "Connections that the pool may have", value=pool.size)
+        yield GaugeMetricFamily("copilot_database_pool_size", "Size of the connection pool", value=pool.size)
         yield GaugeMetricFamily("copilot_database_pool_in_use", "Connections of the pool in use", value=pool.in_use)
-        yield GaugeMetricFamily("copilot_database_pool_waiting", "Requests that wait for one", value=pool.waiting)
+        yield GaugeMetricFamily(
+            "copilot_database_pool_waiting", "Requests waiting for a connection of the pool", value=pool.waiting
+        )
 
 
 class _BuildCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         versions = {"version": __version__, "python": platform.python_version()}
-        yield InfoMetricFamily("copilot_build", "Which version runs", value=versions)
+        yield InfoMetricFamily("copilot_build", "Version of copilot-socket and Python", value=versions)

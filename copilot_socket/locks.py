@@ -1,4 +1,4 @@
-"""Waiting for other processes: with an end, and not without a word. Locks are files that no other user can open."""
+"""Waiting for other processes, with a timeout and a message. Locks are files that no other user can open."""
 
 import contextlib
 import errno
@@ -14,51 +14,51 @@ _SILENT = 2.0  # seconds of waiting before it is reported
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 Tell = Callable[[str], None]
-"""Who is told what is being waited for."""
+"""Called with a message about what is being waited for."""
 
 
 class LockError(Exception):
-    """A lock can't be had; says why."""
+    """A lock can't be acquired, for the reason in the message."""
 
 
 class Patience:
-    """A wait of at most *seconds*. *tell* is told *what* is waited for when it takes longer than a moment."""
+    """A wait of at most *seconds*. After 2 s *tell* is called, once, with a message about *what* is waited for."""
 
     def __init__(self, seconds: float, tell: Tell, what: str) -> None:
         self._seconds = seconds
         self._tell = tell
         self._what = what
         self._begun = time.monotonic()
-        self._told = False
+        self._reported = False
 
     @property
     def waited(self) -> float:
-        """Seconds since the beginning."""
+        """Seconds since the start of the wait."""
         return time.monotonic() - self._begun
 
     def wait(self, pause: float = _POLL) -> bool:
-        """Wait for *pause* seconds; False, at once, when patience is at an end. Blocks."""
+        """Block for *pause* seconds and return True, or return False immediately after the timeout."""
         waited = self.waited
         if waited >= self._seconds:
             return False
-        if waited >= _SILENT and not self._told:
-            self._told = True
+        if waited >= _SILENT and not self._reported:
+            self._reported = True
             self._tell(f"waiting for {self._what}, for up to {self._seconds:.0f} s")
         time.sleep(pause)
         return True
 
 
 def open_private(path: Path) -> int:
-    """A descriptor of the lock file *path*, which is made with mode 600 if it is missing.
+    """A descriptor of the lock file *path*, which is created with mode 600 if it is missing.
 
-    Raises :class:`LockError` unless it is a plain file, of this user or of the directory's owner, that nobody else
-    can open: whoever can open a file can lock it. Raises ``OSError`` where it can't be opened.
+    Raises :class:`LockError` unless it is a regular file, owned by this user or the directory's owner, that no other
+    user can open and thereby lock. Raises ``OSError`` if it can't be opened.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY
     try:
         descriptor = os.open(path, flags, 0o600)
     except OSError as error:
-        # A link, or another user's file; where nothing is there, it is the directory that can't be written to.
+        # A symbolic link, or another user's file. If nothing exists, the directory is not writable.
         if error.errno in (errno.EACCES, errno.EPERM, errno.ELOOP) and os.path.lexists(path):
             raise LockError(f"{path} is not a lock file of this user's alone: remove it") from error
         raise
@@ -74,7 +74,7 @@ def open_private(path: Path) -> int:
 
 
 def try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
-    """Lock an open file at once, exclusively or with LOCK_SH; whether that worked."""
+    """Lock an open file, exclusively or with LOCK_SH, without waiting; return whether that worked."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -84,9 +84,9 @@ def try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
 
 @contextlib.contextmanager
 def exclusive(path: Path, seconds: float, tell: Tell, *, keep: bool = True) -> Iterator[None]:
-    """Hold the lock file *path* alone; wait up to *seconds* for another process that does.
+    """Hold the lock file *path* exclusively; wait up to *seconds* for another process to release it.
 
-    Without *keep* the file is removed in the end. Raises :class:`LockError` or ``OSError``.
+    Without *keep* the file is removed at the end. Raises :class:`LockError` or ``OSError``.
     """
     patience = Patience(seconds, tell, f"{path}, which another process holds (fuser {path} shows which)")
     while (descriptor := _take(path)) is None:
@@ -102,7 +102,7 @@ def exclusive(path: Path, seconds: float, tell: Tell, *, keep: bool = True) -> I
 
 
 def _take(path: Path) -> int | None:
-    """The descriptor of the lock, None while another process has it."""
+    """The descriptor of the lock; None while another process holds it."""
     descriptor = open_private(path)
     held = False
     try:
@@ -114,7 +114,7 @@ def _take(path: Path) -> int | None:
 
 
 def _names(path: Path, descriptor: int) -> bool:
-    """Whether *path* still is the open file: the holder before may have removed it."""
+    """Whether *path* still names the open file: the previous holder may have removed it."""
     try:
         return os.path.samestat(path.lstat(), os.fstat(descriptor))
     except FileNotFoundError:

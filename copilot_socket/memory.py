@@ -1,4 +1,4 @@
-"""How much memory a node takes at the most, from its settings (docs/configuration.md, "Memory")."""
+"""Upper bound of a node's memory, from its settings (docs/configuration.md, "Memory")."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ from copilot_socket.store.submission import MAX_JOBS
 from copilot_socket.store.write_queue import HIGH_SIZE
 from copilot_socket.wire.limits import (
     FEW_OWED,
-    LARGE,
+    HELD_WITHOUT_PLACE,
     MAX_OWED_IN_ALL,
     MAX_REFUSED,
     MAX_UNREAD,
@@ -25,35 +25,35 @@ from copilot_socket.wire.limits import (
 KIB, MIB = 1024, 1024 * 1024
 
 BASE = 96 * MIB
-"""A node that has just started takes 72 MiB; the rest is what it imports when first needed."""
+"""A node that has just started takes 72 MiB; the rest is for modules imported on first use."""
 OBJECTS = 16 * KIB
-"""A connection and its crawler, a plain heartbeat included."""
+"""A connection and its crawler, including a plain heartbeat."""
 BUFFER = 64 * KIB
-"""What Twisted reads at once, and what may wait to be sent before it asks for a pause."""
+"""What Twisted reads in one call, and may buffer for sending before it pauses the producer."""
 REPLY = 1 * KIB
-"""A reply that is not written yet."""
+"""A reply that is not sent yet."""
 OWED = 2560
-"""A pending reply, with the report or the coroutine that it waits for, but not the contents of that."""
+"""A pending reply, with the report or coroutine that it waits for, without that report's content."""
 PARSED = 64
-"""Times its size that the one message being dealt with takes: of ``{},`` 3 bytes are a dict of 80 and its place."""
+"""A decoded message, in multiples of its size: ``{},`` has 3 bytes and becomes a dict of 80 and a pointer."""
 WRITER = 8 * HIGH_SIZE
-"""Contents of reports that wait for their commit."""
+"""Content of reports that wait for their commit."""
 HTTP = (
     MAX_BODIES
     + MAX_ANSWERS
     + LARGE_SUBMISSIONS * (MAX_BODY + MAX_JOBS * 3 * KIB // 2)
     + MAX_CONNECTIONS * (16 * UNCOUNTED + BUFFER)
 )
-"""Bodies of HTTP requests and their answers, and what each connection has beside these."""
+"""Bodies of HTTP requests and responses, and the other buffers of each connection."""
 DATABASE_CONNECTION = 1 * MIB
-"""A connection to the database, and a result on its way."""
+"""A connection to the database, including a result being read."""
 
 
 def parts(config: Config) -> Mapping[str, int]:
-    """The most bytes that each part of a node with *config* takes, by what it is."""
+    """The most bytes that each part of a node with *config* takes, by its name."""
     connections, message = config.max_connections, config.max_message_size
     heartbeat = max(MAX_MEMORY_USAGE, SMALL * PARSED // 2)
-    connection = OBJECTS + heartbeat + BUFFER + min(message, LARGE) + BUFFER + MAX_UNSENT * REPLY
+    connection = OBJECTS + heartbeat + BUFFER + min(message, HELD_WITHOUT_PLACE) + BUFFER + MAX_UNSENT * REPLY
     return {
         "process": BASE,
         "connections": connections * connection + MAX_REFUSED * OBJECTS,
@@ -61,7 +61,7 @@ def parts(config: Config) -> Mapping[str, int]:
         "message being handled": PARSED * message,
         "pending replies": (MAX_OWED_IN_ALL + FEW_OWED * connections) * OWED,
         "unread replies": MAX_UNREAD,
-        "reports that wait for their commit": WRITER,
+        "reports waiting for their commit": WRITER,
         "HTTP requests": HTTP,
         "live events": MAX_STREAMS * (MAX_WAITING + BUFFER),
         "database connections": (config.database_pool + DEDICATED) * DATABASE_CONNECTION,
@@ -69,5 +69,5 @@ def parts(config: Config) -> Mapping[str, int]:
 
 
 def most(config: Config) -> int:
-    """The most bytes that a node with *config* takes, an embedded database and the kernel's buffers apart."""
+    """The most bytes that a node with *config* takes, without an embedded database and kernel buffers."""
     return sum(parts(config).values())

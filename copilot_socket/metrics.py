@@ -1,4 +1,4 @@
-"""Every metric, on a registry that is passed in, fed by state events (:mod:`copilot_socket.event_bus`)."""
+"""Metrics counted from state events (:mod:`copilot_socket.event_bus`) and read from the database."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,36 +14,46 @@ from copilot_socket.tallies import Durations, Tally
 
 _FAST = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _DISPATCH = (*_FAST, 30, 60, 300, 1800)
-_COMING = ("came", "left", "fell silent")
+_PRESENCE = ("came", "left", "fell silent")
 SHARE, LONGEST = 50, 300.0
-"""Reading the database's side takes one part in so many of the time, unless it is so many seconds ago."""
+"""Reading the gauges takes at most 1/:data:`SHARE` of the time, but the interval is at most :data:`LONGEST` s."""
 _REFRESHES = ("refreshed", "refused", "failed")
 
 
 class Metrics:
-    """Counts state events; :meth:`refresh` reads the database's side; :mod:`copilot_socket.gauges` shows the rest."""
+    """Counts state events and reads gauges from the database; :mod:`copilot_socket.gauges` has the others."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self._connections = Tally("socket_connections", "Connections taken", [], registry)
-        self._messages = Tally("socket_messages_processed", "Messages dealt with", ["type", "outcome"], registry)
+        self._connections = Tally("socket_connections", "Connections accepted", [], registry)
+        self._messages = Tally("socket_messages_processed", "Messages handled", ["type", "outcome"], registry)
         self._errors = Tally("socket_errors", "Error replies, by code", ["code"], registry, ErrorCode)
         self._seconds = Durations(
-            "socket_processing_duration_seconds", "From reading a message to its answer", ["type"], _FAST, registry
+            "socket_processing_duration_seconds",
+            "Seconds from reading a message to its reply",
+            ["type"],
+            _FAST,
+            registry,
         )
         self._dispatch = Durations(
-            "copilot_dispatch_seconds", "From a job's being due to its being sent", [], _DISPATCH, registry
+            "copilot_dispatch_seconds",
+            "Seconds from the time when a job is due until it is sent",
+            [],
+            _DISPATCH,
+            registry,
         )
         self._changes = Tally("copilot_job_changes", "Changes of a job's state", ["status", "event"], registry)
-        self._tries = Tally("copilot_tries", "Tries that ended", ["outcome"], registry, Outcome)
-        self._releases = Tally(
-            "copilot_releases", "Tries that were taken from their crawler, by reason", ["reason"], registry, Loss
+        self._tries = Tally("copilot_tries", "Attempts that ended", ["outcome"], registry, Outcome)
+        self._releases = Tally("copilot_releases", "Attempts released, by reason", ["reason"], registry, Loss)
+        self._crawlers = Tally(
+            "copilot_crawler_changes", "Crawlers that connected, left or fell silent", ["event"], registry, _PRESENCE
         )
-        self._crawlers = Tally("copilot_crawler_changes", "Crawlers that came and went", ["event"], registry, _COMING)
         self._tokens = Tally("copilot_token_refreshes", "Token refreshes", ["outcome"], registry, _REFRESHES)
         self._jobs = Gauge("copilot_jobs", "Jobs by status", ["status"], registry=registry)
         self._oldest = Gauge(
-            "copilot_queue_oldest_seconds", "How long the oldest claimable job has been due", registry=registry
+            "copilot_queue_oldest_seconds",
+            "Seconds for which the oldest claimable job has been due",
+            registry=registry,
         )
         self._unroutable = Gauge(
             "copilot_jobs_unroutable", "Claimable jobs that no connected crawler takes", registry=registry
@@ -66,11 +76,11 @@ class Metrics:
             event_bus.ErrorsSent: self._error,
             event_bus.TokenRefreshed: self._token,
         }
-        """Who counts which state events."""
+        """State event → the method that counts it."""
         self._not_before = float("-inf")
 
     async def refresh_in_time(self, database: Database) -> None:
-        """:meth:`refresh`, unless too much of the time would go into it: full tables take seconds to count."""
+        """:meth:`refresh`, limited to :data:`SHARE` of the time: counting full tables takes seconds."""
         begun = database.reactor.seconds()
         if begun >= self._not_before:
             await self.refresh(database)
@@ -78,7 +88,7 @@ class Metrics:
             self._not_before = begun + min(took * SHARE, LONGEST)
 
     async def refresh(self, database: Database) -> None:
-        """Read the gauges that the database holds."""
+        """Read the gauges from the database."""
         jobs = await count_jobs(database)
         for status, count in jobs.by_status.items():
             self._jobs.labels(status).set(count)

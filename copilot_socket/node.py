@@ -1,4 +1,4 @@
-"""One node: all the parts, wired together and run."""
+"""One node: the composition root, which creates, connects, starts and stops its parts."""
 
 import secrets
 from collections.abc import Callable
@@ -59,13 +59,13 @@ from copilot_socket.wire.factory import CrawlerFactory
 from copilot_socket.wire.validators import Decoder
 
 TOKEN_PATIENCE = 20.0
-"""Seconds that a stopping node waits for GitLab's answer to a refresh: a pair that nobody stores is lost for good."""
+"""Seconds that a stopping node waits for token refreshes under way: a pair that is not stored is lost for good."""
 
 
 class Node(Service):
-    """A running copilot-socket. *dsn* names a database whose schema is up to date; *inherited* sockets are served.
+    """A copilot-socket node. The schema of the database *dsn* must be up to date. *inherited* sockets are served.
 
-    *shares* are as many connections as there is room for; None: for as many as *config* asks for.
+    *shares* limits connections by the available descriptors; None: *config* alone limits them.
     """
 
     log = Logger()
@@ -87,7 +87,7 @@ class Node(Service):
         self._starting: Deferred[None] | None = None
         self._stopping: Deferred[None] | None = None
         self._refreshes: Deferred[None] = succeed(None)
-        """Refreshes of tokens that a stopping node waits for."""
+        """Fires when the token refreshes that a stopping node waits for are over."""
         self._build()
 
     def _build(self) -> None:
@@ -139,7 +139,7 @@ class Node(Service):
         self._build_wire(tokens)
         self._build_http(vault)
         self._listener = Listener(
-            self.database.dedicated(), reactor, on_jobs=self.dispatcher.told, on_ended=self.dispatcher.over
+            self.database.dedicated(), reactor, on_jobs=self.dispatcher.lanes_notified, on_ended=self.dispatcher.over
         )
         self.timers = Timers(periodic_tasks(config, self._workers()), reactor)
 
@@ -171,13 +171,13 @@ class Node(Service):
         config, reactor = self.config, self._reactor
         self.status = NodeStatus(self, self._probe, reactor)
         self.metrics = Metrics(CollectorRegistry())
-        gauges.show(self.status, self.metrics.registry)
+        gauges.register(self.status, self.metrics.registry)
         self.bus.subscribe_by_type(self.metrics.subscriptions)
         levels = Levels(config.log_level, config.debug)
         self._event_log = EventLog(levels, self.registry.name_of, reactor)
         self.bus.subscribe_by_type(self._event_log.subscriptions)
         self.feed = Feed(self.bus, reactor, self.id, self.registry.name_of)
-        self.feed.max_streams = min(self.feed.max_streams, self.shares.http // 2)  # others want to ask, too
+        self.feed.max_streams = min(self.feed.max_streams, self.shares.http // 2)  # leave connections for requests
         slices = Slices(reactor)
         self.site = make_site(
             Parts(
@@ -218,11 +218,11 @@ class Node(Service):
     # -- start
 
     def privilegedStartService(self) -> None:
-        """Take the socket and the HTTP port; what is in the way is found before anything runs."""
+        """Listen on socket and HTTP port, before anything else starts. Raises SocketError or CannotListenError."""
         self.ports.open(self.factory, self.site)
 
     def startService(self) -> None:
-        """Read from crawlers as soon as this node has a lease."""
+        """Start the timers; crawlers are read from once this node has its lease."""
         super().startService()
         self.factory.read(False)
         self._starting = Deferred.fromCoroutine(self._start())
@@ -230,7 +230,7 @@ class Node(Service):
 
     async def _start(self) -> None:
         await self.timers.run_once(CHECK)
-        self.timers.start(CHECK)  # so that whoever asks learns why the node does not start
+        self.timers.start(CHECK)  # /health says why the node does not start
         await self._listener.start()
         await self.timers.run_once(RENEWAL)
         if self.config.enable_metrics:
@@ -239,13 +239,13 @@ class Node(Service):
         self.factory.read(True)
         self.status.started()
         self.bus.publish(NodeStarted())
-        self._introduce()
+        self._log_addresses()
 
     def _not_started(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:
             self.log.failure("The node can't start", failure)
 
-    def _introduce(self) -> None:
+    def _log_addresses(self) -> None:
         config = self.config
         embedded = config.database_url is None
         where = f"embedded PostgreSQL in {config.state_dir}" if embedded else masked_url(self.dsn)
@@ -262,7 +262,7 @@ class Node(Service):
     # -- stop
 
     def stopService(self) -> "Deferred[None]":
-        """Stop as the protocol says: nothing that was accepted is lost. A second call joins the first."""
+        """Commit everything accepted, then stop (docs/protocol.md, "shutdown"). A second call waits for the first."""
         if self._stopping is None:
             super().stopService()
             self._stopping = Deferred.fromCoroutine(self._stop())
@@ -276,7 +276,7 @@ class Node(Service):
         return waiter
 
     async def _stop(self) -> None:
-        self.log.info("Stopping: no new work, everything accepted is still committed")
+        self.log.info("Stopping: no new jobs are sent, everything accepted is committed")
         reactor = self._reactor
         steps: tuple[Callable[[], Any], ...] = (
             self.status.stopping,
@@ -285,7 +285,7 @@ class Node(Service):
             self.timers.stop,
             self._due.stop,
             self.presence.stop,
-            self._say_goodbye,
+            self._announce_shutdown,
             self.ports.close,
             partial(self.factory.read, False),
             self._finish_refreshes,
@@ -304,7 +304,7 @@ class Node(Service):
         self.log.info("Stopped")
 
     def _finish_refreshes(self) -> None:
-        """Begin to wait for the pairs of tokens that GitLab is about to answer with; everything else goes on."""
+        """Start waiting for token refreshes under way; the next steps of stopping do not wait for them."""
         patience = max(self.config.shutdown_timeout, TOKEN_PATIENCE)
         self._refreshes = Deferred.fromCoroutine(self._tokens.stop(patience))
 
@@ -312,16 +312,16 @@ class Node(Service):
         if self._starting is not None:
             self._starting.cancel()
 
-    def _say_goodbye(self) -> None:
+    def _announce_shutdown(self) -> None:
         limit = self.config.shutdown_timeout
         self.factory.tell_all(
             Shutdown(scope="node", graceful=True, timeout_seconds=limit, reason="the node stops; reconnect")
         )
 
-    # -- between the parts
+    # -- connections between the parts
 
     def _flow(self, changed: FlowChanged) -> None:
-        """The writer is full or the database away: stop reading; or go on."""
+        """Stop or resume reading from crawlers, as the writer accepts operations or not."""
         if not changed.flowing:
             self.presence.database_failed()
         if self._stopping is None:

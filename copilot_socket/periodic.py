@@ -1,4 +1,4 @@
-"""The periodic tasks of a node: what is done, how often, and how long a round may take."""
+"""The periodic tasks of a node, with their intervals and time limits."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,22 +19,22 @@ from copilot_socket.timers import Task
 from copilot_socket.wire.factory import CrawlerFactory
 
 GAUGES = "gauges"
-"""The name of the task that counts for the metrics."""
+"""The name of the task that reads the gauges from the database."""
 POLL = 1.0
-"""Seconds between looks for jobs that fall due."""
+"""Seconds between checks for due jobs."""
 LANES = 30.0
-"""Seconds between looks for work that no notification told of."""
+"""Seconds between reads of all lanes, for jobs without a notification."""
 CHECK_LIMIT = PATIENCE + 2.0
-"""Seconds that a check of the database takes at the most."""
+"""Seconds after which a check of the database is overdue."""
 SILENCE_CHECKS = 30
-"""How often within a heartbeat time-out silence is looked for."""
-TICK, LOOKS = 0.01, 0.1
-"""The shortest seconds between looks for silence, and between looks for time-outs, which ask the database."""
+"""Checks for silent crawlers per heartbeat time-out."""
+SHORTEST_SILENCE, SHORTEST_TIME_OUTS = 0.01, 0.1
+"""The shortest intervals, in seconds, between checks for silence, and for time-outs, which query the database."""
 
 
 @attrs.frozen
 class Workers:
-    """The parts of a node that have something to do from time to time. *poll* looks for work."""
+    """The parts of a node with periodic tasks. *poll* checks for due jobs."""
 
     factory: CrawlerFactory
     ports: Ports
@@ -49,8 +49,8 @@ class Workers:
 
 
 def silence_interval(config: Config) -> float:
-    """Seconds between looks for silent crawlers."""
-    return max(TICK, min(1.0, config.heartbeat_timeout / SILENCE_CHECKS))
+    """Seconds between checks for silent crawlers."""
+    return max(SHORTEST_SILENCE, min(1.0, config.heartbeat_timeout / SILENCE_CHECKS))
 
 
 def periodic_tasks(config: Config, workers: Workers) -> list[Task]:
@@ -58,8 +58,8 @@ def periodic_tasks(config: Config, workers: Workers) -> list[Task]:
     presence, factory = workers.presence, workers.factory
     silence = silence_interval(config)
     lease_round = config.lease / 3
-    limit = 2 * config.transaction_timeout  # for a few statements, each of which ends within its own
-    time_outs = max(LOOKS, min(60.0, config.job_timeout / 10, config.reconnect_grace))
+    limit = 2 * config.transaction_timeout  # for a few transactions, each with its own time-out
+    time_outs = max(SHORTEST_TIME_OUTS, min(60.0, config.job_timeout / 10, config.reconnect_grace))
     tasks = [
         Task("silence", silence, presence.look_for_silence),
         Task("stalled connections", silence, factory.cut_off_stalled),

@@ -1,4 +1,4 @@
-"""Where a node listens: the crawlers' socket and the HTTP port, made here or inherited from the service manager."""
+"""The listening ports of a node: the crawlers' socket and the HTTP port, created or inherited."""
 
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ from copilot_socket.wire.accepting import CrawlerPort, HTTPPort, InheritedPort
 from copilot_socket.wire.listening import SocketError, adopt, listen
 
 LOOK = 2.0
-"""Seconds between looks whether crawlers still find the socket."""
+"""Seconds between checks whether the socket file still exists."""
 
 
 class Ports:
-    """Both of a node's ports. Those of *inherited* are taken as they are; others are as *config* says."""
+    """Both ports of a node. Sockets in *inherited* are used as they are; the others are created from *config*."""
 
     log = Logger()
 
@@ -31,12 +31,12 @@ class Ports:
         self._factory: Factory | None = None
         self._crawlers: CrawlerPort | None = None
         self._http: HTTPPort | None = None
-        self._told = ""
+        self._reported = ""
         self.reachable = True
-        """Whether crawlers find the socket, as far as is known."""
+        """Whether crawlers can connect to the socket, as of the last check."""
 
     def open(self, crawlers: Factory, http: IProtocolFactory) -> None:
-        """Listen. Raises ``SocketError`` or ``CannotListenError`` for what is in the way, and then leaves nothing."""
+        """Listen on both. Raises ``SocketError`` or ``CannotListenError``, and then listens on neither."""
         self._factory = crawlers
         http.noisy = False  # type: ignore[attr-defined]  # the node logs where it listens
         given = self._inherited.crawlers
@@ -44,21 +44,21 @@ class Ports:
         try:
             self._http = self._listen_to_http(http)
         except CannotListenError:
-            self._crawlers.connectionLost(Failure())  # at once: nobody waits for the reactor
+            self._crawlers.connectionLost(Failure())  # immediately: the reactor may not be running
             self._crawlers = None
             raise
 
     def look(self) -> None:
-        """Listen anew where the crawlers' socket has lost its file. To be called every :data:`LOOK` seconds."""
+        """Listen again if the file of the crawlers' socket was removed. Call this every :data:`LOOK` seconds."""
         port = self._crawlers
         if port is None or port.disconnecting:
             return
         if port.in_place:
-            self._all_is_well()
+            self._reachable_again()
         elif isinstance(port, InheritedPort):
-            self._tell(
-                f"The file of the socket {port.path} was removed, and whoever passed the socket on has to make a new "
-                "one: systemctl stop copilot-socket.socket copilot-socket.service, and start both again"
+            self._report(
+                f"The file of the socket {port.path} was removed, and only the service manager can make a new one: "
+                "systemctl stop copilot-socket.socket copilot-socket.service, and start both again"
             )
         else:
             self._replace(port)
@@ -67,26 +67,26 @@ class Ports:
         try:
             self._crawlers = self._listen(patience=0.0)
         except SocketError as error:
-            self._tell(f"The file of the crawlers' socket was removed, and there can't be a new one: {error}")
+            self._report(f"The file of the crawlers' socket was removed, and there can't be a new one: {error}")
             return
         self.log.warn("The file of the socket {path} was removed: it is made anew", path=str(port.path))
         maybeDeferred(port.stopListening).addErrback(self._not_closed)
-        self._all_is_well()
+        self._reachable_again()
 
-    def _tell(self, text: str) -> None:
-        """Log *text*, once for as long as it stays true."""
+    def _report(self, text: str) -> None:
+        """Log *text*, unless it is the last one that was logged."""
         self.reachable = False
-        if text != self._told:
-            self._told = text
+        if text != self._reported:
+            self._reported = text
             self.log.error("{text}", text=text)
 
-    def _all_is_well(self) -> None:
+    def _reachable_again(self) -> None:
         if not self.reachable:
             self.log.info("Crawlers can connect again")
-        self.reachable, self._told = True, ""
+        self.reachable, self._reported = True, ""
 
     def close(self) -> "Deferred[Any]":
-        """Take no more connections; those that are open stay. Fires when that is done, and never with a failure."""
+        """Stop listening; open connections stay. The Deferred fires when that is done, and never fails."""
         ports = [port for port in (self._crawlers, self._http) if port is not None]
         closed = [maybeDeferred(port.stopListening) for port in ports]
         for each in closed:
@@ -94,7 +94,7 @@ class Ports:
         return DeferredList(closed)
 
     def _not_closed(self, failure: Failure) -> None:
-        self.log.failure("A port could not be closed", failure)
+        self.log.failure("Closing a port failed", failure)
 
     @property
     def crawler_path(self) -> str:
@@ -121,7 +121,7 @@ class Ports:
         if given is None:
             port = HTTPPort(self._config.http_port, factory, interface=self._config.http_host, reactor=self._reactor)
         else:
-            with given:  # the port has a duplicate
+            with given:  # the port duplicates the descriptor
                 port = HTTPPort._fromListeningDescriptor(self._reactor, given.fileno(), given.family, factory)
         port.startListening()
         return port

@@ -1,4 +1,4 @@
-"""How the node is: what health checks and gauges read."""
+"""The state of the node, for health checks and gauges."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -20,13 +20,13 @@ from copilot_socket.timers import Timers
 from copilot_socket.wire.factory import CrawlerFactory
 
 CHECK, RENEWAL = "database check", "lease renewal"
-"""Names of periodic tasks without which a node can't do its work."""
+"""Names of the periodic tasks that decide whether the node is ready."""
 WRITER_PATIENCE = 2.0
-"""Seconds for which the writer may be without its connection: it makes a new one by itself."""
+"""Seconds for which the writer may be without a connection, in which it reconnects."""
 
 
 class Parts(Protocol):
-    """The parts of a node whose state is read."""
+    """The parts of a node whose state is read here."""
 
     config: Config
     database: Database
@@ -42,7 +42,7 @@ class Parts(Protocol):
 
 
 class NodeStatus:
-    """Read by ``/health/*`` and by the gauges of ``/metrics``."""
+    """The state that ``/health/*`` and the gauges of ``/metrics`` show."""
 
     def __init__(self, node: Parts, probe: Probe, reactor: IReactorTime) -> None:
         self._node = node
@@ -53,15 +53,15 @@ class NodeStatus:
         self._pool_waits_since: float | None = None
 
     def started(self) -> None:
-        """The node reads from crawlers."""
+        """The node has started to read from crawlers."""
         self._started_at = self._reactor.seconds()
 
     def stopping(self) -> None:
-        """It will soon not."""
+        """The node has begun to stop."""
         self._stopping = True
 
     async def check_database(self) -> None:
-        """Find out whether the node can work with its database; to be called every second."""
+        """Check whether the node can work with its database. Call this every second."""
         now = self._reactor.seconds()
         if not self.pool.waiting:
             self._pool_waits_since = None
@@ -78,7 +78,7 @@ class NodeStatus:
 
     @property
     def cause(self) -> Cause | None:
-        """Why the node can't do its work although it runs; None if it can."""
+        """Why the node is not ready although it runs; None if it is."""
         if self._probe.cause is not None:
             return self._probe.cause
         now, timers = self._reactor.seconds(), self._node.timers
@@ -96,7 +96,7 @@ class NodeStatus:
 
     @property
     def error(self) -> str | None:
-        """What is wrong, if anything, for everyone to read."""
+        """Why the node is not ready, in a public sentence; None if it is."""
         if self._stopping:
             return "the node is stopping"
         cause = self.cause
@@ -106,7 +106,7 @@ class NodeStatus:
 
     @property
     def summary(self) -> str:
-        """How things are, in one line for people."""
+        """The state in one line for people."""
         if not self.running:
             return self.error or ""
         present = len(self._node.registry.present())
@@ -117,7 +117,7 @@ class NodeStatus:
 
     @property
     def uptime(self) -> float:
-        """Seconds since crawlers are served."""
+        """Seconds since the node started to read from crawlers."""
         return 0.0 if self._started_at is None else self._reactor.seconds() - self._started_at
 
     @property
@@ -127,34 +127,34 @@ class NodeStatus:
 
     @property
     def active_connections(self) -> int:
-        """Those over which a valid message has come."""
+        """Connections on which a valid message has arrived."""
         return self._node.factory.active
 
     @property
     def max_connections(self) -> int:
-        """As many as there may be."""
+        """The most connections accepted."""
         return self._node.shares.crawlers
 
     @property
     def crawlers(self) -> Mapping[str, int]:
-        """How many crawlers are connected here, by kind."""
+        """How many crawlers are connected to this node, by kind: ``hello`` or ``plain``."""
         present = self._node.registry.present()
         plain = sum(crawler.plain for crawler in present)
         return {"hello": len(present) - plain, "plain": plain}
 
     @property
     def pending_requests(self) -> int:
-        """Crawlers that wait for work."""
+        """Pending requests of crawlers."""
         return self._node.dispatcher.pending_requests
 
     @property
     def queued_writes(self) -> int:
-        """Reports that wait for their commit."""
+        """Reports waiting to be committed."""
         return self._node.writer.waiting
 
     @property
     def database_up(self) -> bool:
-        """Whether the database answered when it was last asked."""
+        """Whether the last check of the database was answered."""
         return self._probe.answers
 
     @property
@@ -164,12 +164,12 @@ class NodeStatus:
 
     @property
     def pool(self) -> PoolUse:
-        """How the pool is used."""
+        """Use of the connection pool."""
         return self._node.database.use
 
     @property
     def database(self) -> dict[str, Any]:
-        """What is known of the database."""
+        """The state of the database, as in ``/health``."""
         pool = self.pool
         return {
             "connected": self.database_up,

@@ -1,4 +1,4 @@
-"""How a node stops: everything accepted is committed, and no step is left out because of another."""
+"""How a node stops: everything accepted is committed, and a failed step does not prevent the next ones."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,15 +12,15 @@ from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.store.faults import DATABASE_ERRORS
 from copilot_socket.store.writer import Writer
 
-_NOT_NOW: tuple[type[Exception], ...] = (TimeoutError, *DATABASE_ERRORS)
+_UNAVAILABLE: tuple[type[Exception], ...] = (TimeoutError, *DATABASE_ERRORS)
 LEAVING = 1.0
-"""Seconds for which a stopping node tries to give up its lease."""
+"""Seconds within which a stopping node tries to give up its lease."""
 
 _log = Logger("copilot_socket.node")
 
 
 async def take_all(steps: Iterable[Callable[[], Any]]) -> None:
-    """Call *steps* in turn and await what they return. One that fails is logged, and the next one follows."""
+    """Call *steps* in turn and await their results. Exceptions are logged, and the next step follows."""
     for step in steps:
         try:
             result = step()
@@ -31,21 +31,21 @@ async def take_all(steps: Iterable[Callable[[], Any]]) -> None:
 
 
 async def drain(dispatcher: Dispatcher, writer: Writer, limit: float, reactor: IReactorTime) -> None:
-    """Wait until everything accepted is committed, for *limit* seconds at the most."""
+    """Wait until everything accepted is committed, for at most *limit* seconds."""
     waits = (Deferred.fromCoroutine(dispatcher.stop()), writer.drained())
     for wait in waits:
         wait.addTimeout(limit, reactor)
     outcomes: list[tuple[bool, Any]] = await DeferredList(waits, consumeErrors=True)
     for succeeded, failure in outcomes:
         if not succeeded and not isinstance(failure.value, TimeoutError):
-            _log.failure("The node could not be drained", failure)
+            _log.failure("Draining failed", failure)
     if writer.waiting:
         _log.error("{count} reports were not committed in time", count=writer.waiting)
 
 
 async def leave(presence: PresenceKeeper, reactor: IReactorTime) -> None:
-    """Give up this node's own lease, if the database answers soon."""
+    """Give up this node's lease, if the database answers within :data:`LEAVING` seconds."""
     try:
         await Deferred.fromCoroutine(presence.leave()).addTimeout(LEAVING, reactor)
-    except _NOT_NOW as error:
-        _log.warn("This node's lease runs out by itself: {error!r}", error=error)
+    except _UNAVAILABLE as error:
+        _log.warn("The node's lease could not be given up and will expire: {error!r}", error=error)

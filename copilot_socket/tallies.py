@@ -1,7 +1,7 @@
-"""Counters and histograms in plain numbers, put into Prometheus' form only when somebody looks.
+"""Counters and histograms as plain numbers, which become Prometheus metrics only at a scrape.
 
-Those of ``prometheus_client`` look labels up and take locks each time, which costs more than validating a message;
-everything here happens in the reactor's thread.
+Those of ``prometheus_client`` look up labels and take locks for each event, which costs more than validating a
+message. These are used in the reactor's thread only.
 """
 
 from bisect import bisect_left
@@ -18,8 +18,8 @@ from prometheus_client.utils import floatToGoString
 class Tally(Collector):
     """A counter for each combination of *labels*.
 
-    Those that have the values *known* of their one label are there from the start: who looks at the growth of a
-    counter that appears with its first event misses that event.
+    Counters for the values *known* of the only label exist from the start: of a counter that appears with its first
+    event, Prometheus' increase() misses that event.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Durations(Collector):
         registry.register(self)
 
     def add(self, seconds: float, *values: str, times: int = 1) -> None:
-        """So many *seconds* were taken so many *times*; below zero counts as zero."""
+        """Record *seconds*, which occurred so many *times*; negative values count as zero."""
         histogram = self._histograms[values]
         histogram.counts[bisect_left(self._bounds, seconds)] += times
         if seconds > 0:

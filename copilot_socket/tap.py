@@ -1,4 +1,4 @@
-"""``twistd copilot-socket``: options, and the service that puts a process together around one node."""
+"""``twistd copilot-socket``: options, and the service that runs one node in this process."""
 
 import contextlib
 import gc
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
 
 class Options(usage.Options):
-    """One option for each variable of the environment; an option wins over the variable."""
+    """An option for each environment variable, which takes precedence over it."""
 
     synopsis = "[options]"
-    longdesc = "Runs a node. Without any option or variable it works, with an embedded PostgreSQL."
+    longdesc = "Runs a node. Without any option or variable it uses an embedded PostgreSQL."
     optParameters = [[option.name, None, None, option.help] for option in option_names()]
     config: Config
 
     def postOptions(self) -> None:
-        """Read the configuration; all faults are told together, and nothing is started."""
+        """Read the configuration. All faults are printed together, and the process exits with status 1."""
         given = {option.variable: self[option.name] for option in option_names() if self[option.name] is not None}
         try:
             self.config = from_environment(given)
@@ -51,17 +51,17 @@ class Options(usage.Options):
             _give_up(f"the configuration is at fault:\n{faults}")
 
     def _log_as_configured(self, twistd: usage.Options | None) -> None:
-        """Have *twistd* log as configured, unless an option of its own says otherwise. Raises ``ConfigFaults``."""
+        """Make *twistd* log as configured, unless it has a logging option of its own. Raises ``ConfigFaults``."""
         if twistd is None or any(twistd.get(option) for option in ("logger", "logfile", "syslog")):
             return
-        # A daemon has no standard output; twistd's own log would then be of this name.
+        # A daemon has no standard output; twistd's own log has this name.
         beside = None if twistd.get("nodaemon") else Path(twistd.get("rundir", "."), "twistd.log")
         logs.destination.open(self.config, instead_of_stdout=beside)
         twistd["logger"] = "copilot_socket.logs.destination.observer"
 
 
 class Application(MultiService):
-    """The database, then the node; signals, the service manager, and the exit status."""
+    """Starts the database and the node; handles signals, the service manager and the exit status."""
 
     log = Logger()
 
@@ -75,9 +75,9 @@ class Application(MultiService):
         self._stopping = False
 
     def privilegedStartService(self) -> None:
-        """Everything that can be in the way is found here, before the reactor runs: a clear line, exit status 1."""
+        """Create the node and listen, before the reactor runs: errors are printed, with exit status 1."""
         config = self._options.config
-        # First of all: whoever rotates logs does not wait until a node has started, and the signal would end it.
+        # First: logs may be rotated while a node starts, and SIGHUP would end the process.
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._reload))
         for number in (signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, _ignore)
@@ -90,7 +90,7 @@ class Application(MultiService):
             node.setServiceParent(self)
             self._service_manager = service_manager = ServiceManager(node.status, self._reactor, os.environ)
             self._service_manager.setServiceParent(self)
-            node.bus.subscribe_by_type({NodeStarted: lambda _: service_manager.tell()})
+            node.bus.subscribe_by_type({NodeStarted: lambda _: service_manager.notify()})
             super().privilegedStartService()
         except (EmbeddedError, SchemaError, SocketError, CannotListenError, ConfigFaults) as error:
             self._stop_embedded()
@@ -101,20 +101,20 @@ class Application(MultiService):
         except Exception as error:
             self._stop_embedded()
             self.log.failure("The node can't start")
-            _give_up(f"{type(error).__name__}: {error} (the log says where this was found)")
+            _give_up(f"{type(error).__name__}: {error} (see the log for a traceback)")
 
     def startService(self) -> None:
-        """Start the node and listen to signals."""
+        """Start the node and handle signals."""
         super().startService()
-        # After the reactor has installed its own handlers, which end the process by the signal.
+        # After the reactor has installed its own handlers, which re-raise the signal at exit.
         self._reactor.callWhenRunning(self._take_signals)
-        # What starting has made stays: a full collection would go through it each time, and stand still for 25 ms.
+        # Objects from the start are permanent: each full collection would traverse them, which blocks for 25 ms.
         self._reactor.callWhenRunning(gc.freeze)
-        # What a message makes is no cycle: to look for some after each 700 objects took 5 % of the time.
+        # Messages make no reference cycles: a collection after each 700 objects took 5 % of the time.
         gc.set_threshold(10_000, 20, 20)
 
     def stopService(self) -> "Deferred[Any]":
-        """Stop the node, then the embedded database if nobody else uses it."""
+        """Stop the node, then the embedded database unless another process uses it."""
         d: Deferred[Any] = Deferred.fromCoroutine(self._stop_all())
         return d
 
@@ -127,7 +127,7 @@ class Application(MultiService):
             self._stop_embedded()
 
     def _node(self, config: Config) -> "Node":
-        """The database takes its time to start, and so does importing a node: both at once."""
+        """Start the database in a thread while the node's modules are imported: each takes about as long."""
         with ThreadPoolExecutor(1) as beside:
             database = beside.submit(self._database, config)
             from copilot_socket import descriptors  # noqa: PLC0415 - see above
@@ -142,7 +142,7 @@ class Application(MultiService):
             return Node(attrs.evolve(config, secret_keys=keys), dsn, self._reactor, self._sockets, shares)
 
     def _database(self, config: Config) -> tuple[str, tuple[str, ...]]:
-        """Its URL, and the keys of its tokens."""
+        """Start or check the database; its URL, and the keys of its tokens. Raises EmbeddedError or SchemaError."""
         if config.database_url is not None:
             require_current(config.database_url, upgrade=False)
             return config.database_url, config.secret_keys
@@ -158,44 +158,46 @@ class Application(MultiService):
         if self._embedded is not None:
             try:
                 self._embedded.stop()
-            except Exception as error:  # it must not hide why the node ends
-                self.log.error("The database keeps running: {error}", error=error)
+            except Exception as error:  # must not hide why the node ends
+                self.log.error("The embedded database could not be stopped: {error}", error=error)
 
     def _take_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop_signal)
 
     def _stop_early(self, number: int, _frame: Any) -> None:
-        """Asked to stop while starting: nothing was accepted yet. A second signal waits for nothing."""
+        """A signal while starting, before anything is accepted: exit with status 0. A second one: immediately."""
         if self._stopping:
             os._exit(128 + number)
         self._stopping = True
         raise SystemExit(0)
 
     def _on_stop_signal(self, number: int, _frame: Any) -> None:
-        """The first stops in order; a second one stops at once."""
+        """The first signal stops the node gracefully; a second one exits immediately."""
         if self._stopping:
             os._exit(128 + number)
         self._stopping = True
         self._reactor.callFromThread(self._reactor.stop)
 
     def _reload(self) -> None:
-        """What SIGHUP asks for."""
+        """SIGHUP: reopen the log files."""
         if self._service_manager is None:
             logs.destination.reopen()
             return
         self._service_manager.reloading()
         logs.destination.reopen()
-        self._service_manager.tell()
+        self._service_manager.notify()
 
 
 def _ignore(_number: int, _frame: Any) -> None:
-    """For signals that mean nothing here. Programs that are started would inherit SIG_IGN, not this."""
+    """Ignore a signal. Child processes would inherit SIG_IGN, but not a handler."""
 
 
 def _give_up(why: str) -> NoReturn:
-    """Exit with status 1. Past twistd's capture of standard error, which would swallow the reason."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or full: then the status has to do
+    """Print *why* and exit with status 1, bypassing twistd's redirection of standard error, which would lose it."""
+    with contextlib.suppress(
+        OSError, ValueError, AttributeError
+    ):  # closed, or the disk is full: the exit status remains
         lines = "\n".join(map(printable, f"copilot-socket can't start: {why}".splitlines()))
         sys.__stderr__.write(f"{lines}\n")  # type: ignore[union-attr]
         sys.__stderr__.flush()  # type: ignore[union-attr]
@@ -214,9 +216,9 @@ def makeService(options: Options) -> IService:
         sockets = inherited(os.environ)
     except SocketError as error:
         _give_up(str(error))
-    from twisted.internet import reactor  # noqa: PLC0415 - twistd may install another one first
+    from twisted.internet import reactor  # noqa: PLC0415 - twistd may install another reactor first
 
     make_steady(reactor)
-    if sys.__stdout__ is not None:  # closed
+    if sys.__stdout__ is not None:  # None: closed
         sys.__stdout__.reconfigure(line_buffering=True)
     return Application(options, reactor, sockets)

@@ -1,4 +1,4 @@
-"""Runs periodic tasks: a round that fails is logged, one that does not come back is reported."""
+"""Runs periodic tasks; rounds that fail or do not end in time are logged."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -16,10 +16,10 @@ _log = Logger("copilot_socket.timers")
 
 @attrs.frozen
 class Task:
-    """Something done every *interval* seconds. ``work`` may return an awaitable; rounds never overlap.
+    """Calls ``work``, which may return an awaitable, every *interval* seconds; rounds never overlap.
 
-    A round that failed is followed by the next one after *retry* seconds, if that is sooner. One that is still under
-    way after *limit* seconds is reported: it may never come back, and no other begins before it does.
+    After a failed round the next one follows after *retry* seconds, if that is sooner. A round that has not ended
+    after *limit* seconds is logged and counts as overdue; no other starts before it ends.
     """
 
     name: str
@@ -30,24 +30,24 @@ class Task:
 
 
 class Timers:
-    """Runs tasks. A round that fails is logged and the next one runs: a timer that dies would be noticed too late."""
+    """Runs tasks. A failed round is logged, and the next one runs as usual."""
 
     def __init__(self, tasks: Sequence[Task], reactor: IReactorTime) -> None:
         self._loops = [_Loop(task, reactor) for task in tasks]
 
     def start(self, *names: str) -> None:
-        """Start the tasks called *names*, or all that do not run yet; each waits for its first interval."""
+        """Start the tasks called *names*, or all that do not run yet; the first round follows after one interval."""
         for loop in self._loops:
             if not loop.running and (not names or loop.task.name in names):
                 loop.start()
 
     def stop(self) -> None:
-        """Begin no further round; what becomes of one under way is of no more interest."""
+        """Start no further round; failures of one under way are logged at debug level."""
         for loop in self._loops:
             loop.stop()
 
     async def run_once(self, name: str) -> None:
-        """One round of the task called *name*, out of turn."""
+        """Run one extra round of the task called *name* now."""
         [loop] = [loop for loop in self._loops if loop.task.name == name]
         await loop.round()
 
@@ -57,12 +57,12 @@ class Timers:
 
     @property
     def overdue(self) -> Iterator[str]:
-        """The names of tasks with a round that has been under way for longer than its limit."""
+        """The names of the tasks whose current round has exceeded its limit."""
         return (loop.task.name for loop in self._loops if loop.overdue)
 
 
 class _Loop:
-    """One task, again and again. ``failed`` says whether its last round did."""
+    """Repeats one task. ``failed``: whether its last round failed."""
 
     def __init__(self, task: Task, reactor: IReactorTime) -> None:
         self.task = task
@@ -87,7 +87,7 @@ class _Loop:
             self._cancel(call)
 
     async def round(self) -> None:
-        """One round, whatever comes of it."""
+        """Run one round; never raises."""
         late = None if self.task.limit == NEVER else self._later(self.task.limit, self._late)
         try:
             result = self.task.work()
@@ -107,7 +107,7 @@ class _Loop:
         begun = self._reactor.seconds()
         d = Deferred.fromCoroutine(self.round())
         d.addCallback(self._again, begun)
-        d.addErrback(lambda failure: _log.failure("{task} is done no more", failure, task=self.task.name))
+        d.addErrback(lambda failure: _log.failure("{task} will not run again", failure, task=self.task.name))
 
     def _again(self, _: None, begun: float) -> None:
         if not self._stopped:

@@ -1,4 +1,4 @@
-"""Which inherited descriptors a node takes, and what it says of others."""
+"""Which inherited descriptors a node accepts, and its errors for others."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ class InheritedTests(SynchronousTestCase):
         self.addCleanup(shutil.rmtree, self.directory)
 
     def inherit(self, descriptor: int, name: str = "crawlers", **more: str) -> Inherited:
-        """What is made of *descriptor*."""
+        """The result for *descriptor*."""
         self.patch(activation, "FIRST_DESCRIPTOR", descriptor)
         environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": name, **more}
         found = inherited(environ)
@@ -33,7 +33,7 @@ class InheritedTests(SynchronousTestCase):
         return found
 
     def unix(self) -> int:
-        """A descriptor of a listening UNIX socket, left to whoever takes it."""
+        """A descriptor of a listening UNIX socket, owned by the caller."""
         return listening(self.directory / "s").detach()
 
     def tcp(self) -> int:
@@ -64,7 +64,7 @@ class InheritedTests(SynchronousTestCase):
         self.assertEqual(others["LISTEN_FDS"], "1")
 
     def test_taken_by_twisted(self) -> None:
-        """What Twisted took when its endpoints were imported before us is found there, once."""
+        """Descriptors that Twisted's endpoints took over on import are found there, once."""
         descriptor = self.unix()
         environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "crawlers"}
         self.patch(_SystemdParser, "_sddaemon", ListenFDs.fromEnvironment(environ, descriptor))
@@ -76,7 +76,7 @@ class InheritedTests(SynchronousTestCase):
         self.assertEqual(inherited(environ), Inherited())
 
     def test_misfits(self) -> None:
-        """What a node can't serve is refused, each with what would do."""
+        """Descriptors that a node can't serve are refused, with a remedy."""
         file = os.open(self.directory, os.O_RDONLY)
         self.addCleanup(os.close, file)
         for descriptor, name, said in (
@@ -91,7 +91,7 @@ class InheritedTests(SynchronousTestCase):
             self.assertIn(f"inherited descriptor {descriptor} ({name})", str(error))
 
     def test_announcement(self) -> None:
-        """An announcement that makes no sense is told with variable, value and what is allowed."""
+        """An invalid announcement is reported with variable, value and allowed values."""
         for variable, value, allowed in (
             ("LISTEN_FDS", "many", "number of inherited descriptors"),
             ("LISTEN_FDNAMES", "crawlers:http", "one name for each of the 1"),

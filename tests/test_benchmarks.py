@@ -1,4 +1,4 @@
-"""The parts of the benchmarks that decide what a figure says. No time is asserted anywhere."""
+"""The parts of the benchmarks that the figures depend on. No time is asserted."""
 
 import asyncio
 import importlib.util
@@ -35,12 +35,12 @@ class PercentileTests(SynchronousTestCase):
         self.assertEqual([percentile(values, share) for share in (0.0, 0.5, 0.99, 1.0)], [1, 50, 99, 100])
 
     def test_few_values(self) -> None:
-        """With few values it is one of them, never something in between."""
+        """With few values it is one of them, never interpolated."""
         self.assertEqual(percentile([3.0], 0.5), 3.0)
         self.assertEqual(percentile([1.0, 2.0, 9.0], 0.99), 9.0)
 
     def test_no_value(self) -> None:
-        """There is no percentile of nothing."""
+        """An empty list has no percentile."""
         self.assertRaises(ValueError, percentile, [], 0.5)
 
 
@@ -57,7 +57,7 @@ class FigureTests(SynchronousTestCase):
         )
 
     def test_cpu_of_a_job(self) -> None:
-        """By who spent it, and together."""
+        """By process group, and in total."""
         done = Done(1_000, 1.0, Usage(driver=0.001, server=0.002, postgresql=0.003))
         self.assertEqual(done.per_job(), {"driver": 1.0, "server": 2.0, "postgresql": 3.0, "CPU": 6.0})
 
@@ -66,19 +66,19 @@ class TargetTests(SynchronousTestCase):
     """Bounds, fixed and relative."""
 
     def test_more_is_better(self) -> None:
-        """Twice the yardstick is asked for, three times as much was measured."""
+        """The bound is twice the yardstick, three times the yardstick was measured."""
         target = Target(("a", "ours"), [Bound(2, ("a", "yardstick"))])
         [verdict] = verdicts(target, {("a", "ours"): 300, ("a", "yardstick"): 100})
         self.assertEqual((verdict.amount, verdict.reached), (200, 1.5))
 
     def test_less_is_better(self) -> None:
-        """Two where one is allowed is half of what is asked for."""
+        """Twice an upper bound reaches half of it."""
         target = Target(("a", "wait"), [Bound(1)], least=False)
         [verdict] = verdicts(target, {("a", "wait"): 2})
         self.assertEqual(verdict.reached, 0.5)
 
     def test_what_was_not_measured(self) -> None:
-        """A bound that refers to a peer that was left out is not judged."""
+        """A bound that refers to a skipped peer is not judged."""
         target = Target(("a", "ours"), [Bound(2, ("a", "gone")), Bound(1)])
         self.assertEqual([verdict.amount for verdict in verdicts(target, {("a", "ours"): 3})], [1])
         self.assertEqual(verdicts(target, {}), [])
@@ -94,7 +94,7 @@ class TargetTests(SynchronousTestCase):
         )
 
     def test_targets_compare_within_one_run(self) -> None:
-        """Only what a plain crawler waits is bound by a number: polls and commits make it, hardly the machine."""
+        """Only the wait of a plain crawler has a fixed bound: it consists of polls and commits, hardly of CPU."""
         fixed = {target.figure[0] for target in TARGETS if not all(bound.figure for bound in target.bounds)}
         self.assertEqual(fixed, {"plain_crawler"})
 
@@ -132,7 +132,7 @@ class NodeTests(SynchronousTestCase):
         self.assertEqual([path for path, one in installed.items() if path and not one.get("integrity")], [])
 
     def test_installed_once(self) -> None:
-        """npm runs where the packages are not in the cache yet."""
+        """npm runs if the packages are not in the cache yet."""
         runs = []
 
         def npm(directory: Path) -> Path:
@@ -145,7 +145,7 @@ class NodeTests(SynchronousTestCase):
         self.assertEqual((len(runs), node_queues.packages().is_dir()), (1, True))
 
     def test_can_not_be_installed(self) -> None:
-        """The reason is what npm says, and nothing is left that could be taken for the packages."""
+        """The reason is npm's message, and no incomplete directory remains in the cache."""
 
         def npm(directory: Path) -> Path:
             directory.mkdir()
@@ -168,7 +168,7 @@ class NodeTests(SynchronousTestCase):
 
 
 class PlainCrawlerTests(SynchronousTestCase):
-    """What a plain crawler's figure consists of."""
+    """The figures of a plain crawler."""
 
     def test_beside_its_own_work(self) -> None:
         """The waits between jobs, one poll among them, and not the work."""
@@ -180,7 +180,7 @@ class WireTests(SynchronousTestCase):
     """Bytes that are made and read without a JSON parser are the same as with one."""
 
     def test_messages_are_valid(self) -> None:
-        """What the crawlers of a measurement say passes the schemas."""
+        """The messages of the simulated crawlers pass the schemas."""
         decoder = Decoder(1 << 20)
         lines = [wire.request(3), *wire.LIFECYCLE.about([b"a.1.b", b"c.1.d"]).splitlines()]
         for line in lines:
@@ -200,10 +200,10 @@ class WireTests(SynchronousTestCase):
         """Cut anywhere, it is read as a whole."""
         data = said(JobResponse((job("a"), job("b"))), *acks("a"), *acks("b"), JobResponse())
         heard = wire.read([data[:100], data[100:]])
-        self.assertEqual((heard.handed_out, heard.completed), (["a", "b"], ["a", "b"]))
+        self.assertEqual((heard.sent, heard.completed), (["a", "b"], ["a", "b"]))
 
     def test_faults_are_found(self) -> None:
-        """A job given twice, an ack for nothing, an ack twice, an error."""
+        """A job sent twice, an ack without a job, an ack twice, an error."""
         given = said(JobResponse((job("a"),)))
         for fault in (
             given + given,
@@ -246,12 +246,12 @@ class DriverTests(SynchronousTestCase):
             fleet, crawler, transport = self.crawler()
             crawler.data_received(data[:cut])
             crawler.data_received(data[cut:])
-            self.assertEqual((fleet.welcomed, fleet.handed_out, fleet.completed), (1, 2, 2))
+            self.assertEqual((fleet.welcomed, fleet.sent, fleet.completed), (1, 2, 2))
             self.assertEqual(transport.data, wire.LIFECYCLE.about([b"a", b"b"]) + wire.request(2))
             self.assertEqual(b"".join(fleet.heard), data)
 
     def test_asks_no_more_in_the_end(self) -> None:
-        """Once as many are handed out as were wanted nothing further is asked for, however late the acks are."""
+        """Once as many jobs are sent as are wanted, no more are requested, even before the acks."""
         _, crawler, transport = self.crawler()
         crawler.data_received(said(JobResponse((job("a"), job("b")))))
         self.assertEqual(transport.data, wire.LIFECYCLE.about([b"a", b"b"]) + wire.request(2))
@@ -260,7 +260,7 @@ class DriverTests(SynchronousTestCase):
         self.assertEqual(transport.data, wire.LIFECYCLE.about([b"c"]))
 
     def test_an_error_ends_the_measurement(self) -> None:
-        """A figure that was measured over errors says nothing."""
+        """An error of the server ends the measurement."""
         fleet, crawler, _ = self.crawler()
         crawler.data_received(said(Error(ErrorCode.INTERNAL, "no")))
         self.assertIn("internal", fleet.failure or "")
@@ -278,7 +278,7 @@ class ReportTests(SynchronousTestCase):
         self.results = {"lifecycles": ours, "size": curve}
 
     def test_tables(self) -> None:
-        """Medians, details, ratios, and who was left out and why."""
+        """Medians, details, ratios, and the skipped contestants with reasons."""
         yardstick = ("lifecycles", "pgbench one by one")
         bounds = [Bound(2, yardstick), Bound(4, yardstick)]
         self.patch(report, "TARGETS", [Target(("lifecycles", "copilot-socket, 32 crawlers x 1"), bounds)])

@@ -37,7 +37,7 @@ class ClockTests(SynchronousTestCase):
         return done.stdout.strip()
 
     def test_set_back_and_forward(self) -> None:
-        """A call waits for as long as it was told to, whatever is made of the time of day meanwhile."""
+        """A call fires after its delay, whatever the time of day is set to meanwhile."""
         for reactor in ("epoll", "poll", "select", "asyncio"):
             for set_by in (-3600.0, 3600.0):
                 self.assertEqual(self._fired(reactor, set_by), "['soon']", f"{reactor}, set by {set_by:g} s")

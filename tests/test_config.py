@@ -1,4 +1,4 @@
-"""The configuration: every variable's good and bad values, who beats whom, and that the documentation agrees."""
+"""The configuration: valid and invalid values of each variable, precedence, agreement with the documentation."""
 
 import os
 from collections.abc import Mapping
@@ -242,7 +242,7 @@ class LoadTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=60)
     @given(st.lists(st.sampled_from(["", "  ", "1", "2", "3"]), min_size=3, max_size=3))
     def test_precedence(self, texts: list[str]) -> None:
-        """Option beats environment beats .env file beats default; empty and blank are as good as unset."""
+        """Precedence is option, environment, .env file, default; empty and blank values count as unset."""
         option, environment, file = ({"SOCKET_RETRY_ATTEMPTS": text} for text in texts)
         config = load({**HOME, **environment}, file, option, uid=1000)
         winner = next((text for text in texts if text.strip()), "3")
@@ -253,7 +253,7 @@ class LoadTests(SynchronousTestCase):
         self.assertEqual((setting.value, setting.origin), (winner, origin))
 
     def test_file_does_not_choose_itself(self) -> None:
-        """COPILOT_ENV in the .env file, which was chosen by it, counts for nothing."""
+        """COPILOT_ENV has no effect in the .env file, which it selects."""
         self.assertEqual(load(HOME, {"COPILOT_ENV": "production"}, NONE, uid=1000).environment, "development")
 
     def test_timeout_follows_interval(self) -> None:
@@ -292,23 +292,23 @@ class LoadTests(SynchronousTestCase):
             self.assertEqual([fault.variable for fault in faults_of(values)], [variable], values)
 
     def test_unknown_names(self) -> None:
-        """A name that looks like ours and is none is a fault in our file, where others' are none of our business."""
+        """A misspelt variable is a fault in the .env file; other programs' variables are ignored."""
         for name, nearest in (
             ("SOCKET_MAX_CONNECTION", "SOCKET_MAX_CONNECTIONS"),
             ("COPILOT_HTTP_TOKEN_FIL", "COPILOT_HTTP_TOKEN_FILE"),
             ("SOCKET_PATH_FILE", "SOCKET_PATH"),
             ("COPILOT_NONSENSE", None),
         ):
-            told = f"{name} (.env.development) is no variable of copilot-socket"
-            told += f": is {nearest} meant?" if nearest else ""
+            text = f"{name} (.env.development) is not a variable of copilot-socket"
+            text += f": is {nearest} meant?" if nearest else ""
             error = self.assertRaises(ConfigFaults, load, HOME, {name: SECRET}, NONE, uid=1000)
-            self.assertEqual(str(error), told)
+            self.assertEqual(str(error), text)
             config = load({**HOME, name: SECRET}, NONE, NONE, uid=1000)
-            self.assertEqual(config.warnings, (told.replace(".env.development", "environment"),))
+            self.assertEqual(config.warnings, (text.replace(".env.development", "environment"),))
         for name, nearest in (("DATABASE_URLL", "DATABASE_URL"), ("socket_path", "SOCKET_PATH")):
             for environ, dotenv in (({**HOME, name: "x"}, NONE), (HOME, {name: "x"})):
                 [warning] = load(environ, dotenv, NONE, uid=1000).warnings
-                self.assertIn(f"is no variable of copilot-socket: is {nearest} meant?", warning)
+                self.assertIn(f"is not a variable of copilot-socket: is {nearest} meant?", warning)
         self.assertEqual(load(HOME, {"GITLAB_URLS": "x", "GITLAB_URL": "https://x"}, NONE, uid=1000).warnings, ())
         known = {"SOCKET_DATABASE_CONNECTION_POOL": "5", "COPILOT_ENV": "test", "NODE_ENV": "x", "GITLAB_X": "x"}
         self.assertEqual(load(HOME, known, NONE, uid=1000).warnings, ())
@@ -319,7 +319,7 @@ class LoadTests(SynchronousTestCase):
         self.assertEqual(faults_of({"DATABASE_URL": "postgresql://h/d"}), [])
 
     def test_all_faults_at_once(self) -> None:
-        """Every fault is told, and the configuration without them is there for reports."""
+        """Every fault is reported, and the configuration without them is available for reports."""
         given = {"SOCKET_MODE": "9", "DATABASE_URL": "x", "PORT": "x", "SOCKET_LEASE": "250"}
         error = self.assertRaises(ConfigFaults, load, {**HOME, **given}, NONE, NONE, uid=1000)
         self.assertEqual({fault.variable for fault in error.faults}, {"SOCKET_MODE", "DATABASE_URL", "PORT"})
@@ -401,7 +401,7 @@ class EdgeTests(SynchronousTestCase):
         self.assertEqual(self.load().lease, 30.0)
 
     def test_unreadable_file(self) -> None:
-        """A file that cannot be read is a fault, told together with the others."""
+        """An unreadable file is a fault, reported together with the others."""
         os.environ["SOCKET_MODE"] = "9"
         (self.directory / ".env.development").write_bytes(b"\xff\xfe")
         error = self.assertRaises(ConfigFaults, self.load)

@@ -1,4 +1,4 @@
-"""The one place where changes are told, and what listens there."""
+"""The event bus, and metrics as its subscriber."""
 
 from typing import cast
 
@@ -39,10 +39,10 @@ STATE_EVENTS = (
 
 
 class EventBusTests(SynchronousTestCase):
-    """EventBus.tell()."""
+    """EventBus.publish()."""
 
-    def test_a_listener_that_fails(self) -> None:
-        """It disturbs neither the others nor the teller, and is logged."""
+    def test_a_subscriber_that_fails(self) -> None:
+        """It affects neither the others nor the publisher, and is logged."""
         heard: list[object] = []
 
         def broken(_news: object) -> None:
@@ -56,7 +56,7 @@ class EventBusTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_on_demand(self) -> None:
-        """Frequent events reach who subscribes to them by name, and are not made for nobody."""
+        """Frequent events reach only subscribers that name their type."""
         everyday: list[object] = []
         asked: list[object] = []
         bus = EventBus()
@@ -76,7 +76,7 @@ class EventBusTests(SynchronousTestCase):
         self.assertEqual(len(asked), 2)
 
     def test_metrics(self) -> None:
-        """Each state event moves its metric, by the names that dashboards rely on."""
+        """Each state event changes its metric, with the names that dashboards use."""
         registry = CollectorRegistry()
         bus = EventBus()
         bus.subscribe_by_type(Metrics(registry).subscriptions)
@@ -108,7 +108,7 @@ class EventBusTests(SynchronousTestCase):
 
 
 class SlowDatabase:
-    """Counts nothing, and takes *seconds* over each of its four answers."""
+    """A database that answers each of four queries with zero after *seconds*."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         self.reactor = clock
@@ -125,7 +125,7 @@ class RefreshTests(SynchronousTestCase):
     """Metrics.refresh_in_time()."""
 
     def rounds(self, seconds: float, every: float, count: int) -> int:
-        """How many of *count* rounds read a database that takes *seconds* for an answer."""
+        """The number of *count* rounds that query a database that answers after *seconds*."""
         clock = Clock()
         database = SlowDatabase(clock, seconds)
         metrics = Metrics(CollectorRegistry())
@@ -136,13 +136,13 @@ class RefreshTests(SynchronousTestCase):
         return database.asked // 4
 
     def test_quick(self) -> None:
-        """Where counting is quick, every round counts."""
+        """If the query is quick, every round refreshes."""
         self.assertEqual(self.rounds(0.01, every=30, count=10), 10)
 
     def test_slow(self) -> None:
-        """Where it takes 2 s, once in 100 s."""
+        """If it takes 2 s, once in 100 s."""
         self.assertEqual(self.rounds(0.5, every=30, count=9), 3)
 
     def test_very_slow(self) -> None:
-        """However long it takes, it is done every few minutes."""
+        """However long it takes, every few minutes."""
         self.assertEqual(self.rounds(30.0, every=290, count=6), 6)

@@ -25,7 +25,7 @@ from copilot_socket.logs.rates import MAX_KEYS, OncePerMinute
 
 
 def completed(*numbers: int) -> JobsReported:
-    """So many jobs of the crawler c1 are completed."""
+    """The completion of *count* jobs of the crawler c1."""
     tries = [(f"J{number}.1.x", "hello:c1", "acct") for number in numbers]
     return JobsReported("completed", "job_completed", tries, "completed")
 
@@ -98,7 +98,7 @@ class NewsLogTests(SynchronousTestCase):
         self.assertEqual(self.lines(), [])
 
     def test_everything_else_in_a_burst(self) -> None:
-        """Failures, discoveries, connections and crawlers that come thick and fast are summed up as well."""
+        """Frequent failures, discoveries, connections and crawlers are summed up as well."""
         for change, most, what in (
             (JobChanged("J", "failed", "job_failed"), JOBS_A_SECOND, "jobs failed"),
             (DiscoveryStored("J", "J.1.x", "hello:c1", 2, 7), JOBS_A_SECOND, "parts of discoveries were stored"),
@@ -109,14 +109,14 @@ class NewsLogTests(SynchronousTestCase):
             self.assertEqual(self.lines(), [f"info: 7 more {what} in the last second"])
 
     def test_stop(self) -> None:
-        """What is still to be summed up is, when the node stops; no call is left behind."""
+        """Outstanding summaries are written when the node stops; no delayed call is left."""
         self.publish(completed(*range(20)))
         self.log.stop()
         self.assertEqual(self.lines(), ["info: 10 more jobs completed in the last second"])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_discoveries(self) -> None:
-        """A discovery is a line with what came of it."""
+        """A discovery is a line with the number of areas and new jobs."""
         self.assertEqual(
             self.publish(DiscoveryStored("J", "J.1.x", "hello:c1", 2, 7)),
             ["info: job J discovered 2 areas, 7 new jobs (assignment J.1.x, crawler c1)"],
@@ -133,7 +133,7 @@ class NewsLogTests(SynchronousTestCase):
 
     def test_refused_messages(self) -> None:
         """One line a minute for each crawler, with the number of those that were not written."""
-        line = "info: job_progress of crawler c1 is refused, stale_assignment: This attempt has already ended"
+        line = "info: job_progress of crawler c1 refused, stale_assignment: This attempt has already ended"
         self.assertEqual(self.publish(*[refused()] * 50), [line])
         self.assertEqual(len(self.publish(refused("c2"))), 1)
         self.clock.advance(60.0)
@@ -152,7 +152,7 @@ class NewsLogTests(SynchronousTestCase):
         self.assertEqual(lines[-1], "debug: job J is running after job_started")
 
     def test_quiet(self) -> None:
-        """What would not be written is not made."""
+        """Lines that would not be written are not built."""
         self.open("warn")
         self.assertEqual(list(self.log.subscriptions), [JobChanged])
 
@@ -172,11 +172,11 @@ class OncePerMinuteTests(SynchronousTestCase):
     """Many crawlers."""
 
     def counts(self, keys: Iterable[str]) -> list[int | None]:
-        """What comes of lines with these keys."""
+        """The results for lines with these keys."""
         return [self.limit.counted(key) for key in keys]
 
     def test_bounded(self) -> None:
-        """Past so many crawlers within a minute the others count as one, and nothing more is kept."""
+        """Past the limit of keys within a minute the others count as one, and nothing more is kept."""
         clock = Clock()
         self.limit = OncePerMinute(clock.seconds)
         self.assertEqual(set(self.counts(map(str, range(MAX_KEYS)))), {0})

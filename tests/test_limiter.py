@@ -49,8 +49,8 @@ class LimiterTests(SynchronousTestCase):
             ],
         )
 
-    def test_told_with_the_next_line(self) -> None:
-        """What was not written is told of with whatever is logged next, at any level, and then no more."""
+    def test_summary_with_the_next_line(self) -> None:
+        """Suppressed lines are summed up before the next event of any level, once."""
         for _ in range(3):
             self.log.error("broken")
         self.assertEqual(self.messages, ["broken"])
@@ -91,7 +91,7 @@ class LimiterTests(SynchronousTestCase):
         self.assertEqual(self.messages, [f"failed: {texts[-1]} ({199 - TEXTS} more like it)", "failed: aa"])
 
     def test_what_is_never_limited(self) -> None:
-        """Lines that only inform, those about a job, and those of whoever limits them itself."""
+        """Info lines, lines about a job, and lines that are limited elsewhere always pass."""
         for number in range(100):
             self.log.info("connection opened")
             self.log.warn("job {job} is failed", job=f"J{number}")

@@ -35,23 +35,23 @@ class PatienceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.time = Time()
         self.patch(locks, "time", self.time)
-        self.told: list[str] = []
+        self.reported: list[str] = []
 
     def test_an_end_and_a_word(self) -> None:
-        """It is told once, after a moment, what is waited for; then the wait ends when it was to end."""
-        patience = Patience(10.0, self.told.append, "Godot")
+        """After 2 s a message about the wait is reported, once; the wait ends after its timeout."""
+        patience = Patience(10.0, self.reported.append, "Godot")
         waits = 0
         while patience.wait(0.5):
             waits += 1
-            self.assertEqual(bool(self.told), waits * 0.5 > 2.0, waits)
-        self.assertEqual((waits, self.told), (20, ["waiting for Godot, for up to 10 s"]))
+            self.assertEqual(bool(self.reported), waits * 0.5 > 2.0, waits)
+        self.assertEqual((waits, self.reported), (20, ["waiting for Godot, for up to 10 s"]))
 
     def test_no_word_about_a_moment(self) -> None:
-        """A short wait is nobody's business."""
-        patience = Patience(1.0, self.told.append, "Godot")
+        """A short wait is not reported."""
+        patience = Patience(1.0, self.reported.append, "Godot")
         while patience.wait(0.1):
             pass
-        self.assertEqual(self.told, [])
+        self.assertEqual(self.reported, [])
 
 
 class LockTests(SynchronousTestCase):
@@ -61,11 +61,11 @@ class LockTests(SynchronousTestCase):
         self.directory = Path(self.mktemp()).absolute()
         self.directory.mkdir()
         self.path = self.directory / "lock"
-        self.told: list[str] = []
+        self.reported: list[str] = []
 
     def take(self, seconds: float = 0.0, keep: bool = True) -> None:
-        """Hold the lock for a moment."""
-        with exclusive(self.path, seconds, self.told.append, keep=keep):
+        """Take the lock and release it."""
+        with exclusive(self.path, seconds, self.reported.append, keep=keep):
             pass
 
     def test_nobody_else_can_open_it(self) -> None:
@@ -109,7 +109,7 @@ class LockTests(SynchronousTestCase):
             self.assertRaises(PermissionError, self.take)
 
     def test_held(self) -> None:
-        """While another process holds it nobody else does; that is told, and given up in the end."""
+        """While another process holds it, the wait is reported, and fails after its timeout."""
         holder = subprocess.Popen(
             [
                 sys.executable,
@@ -127,18 +127,18 @@ class LockTests(SynchronousTestCase):
         self.patch(locks, "time", Time())
         error = self.assertRaises(LockError, self.take, 10.0)
         self.assertIn(f"another process holds {self.path}", str(error))
-        self.assertEqual(len(self.told), 1)
-        self.assertIn(f"waiting for {self.path}, which another process holds", self.told[0])
+        self.assertEqual(len(self.reported), 1)
+        self.assertIn(f"waiting for {self.path}, which another process holds", self.reported[0])
         holder.kill()
         holder.wait()
         self.take()
 
     def test_removed(self) -> None:
-        """A holder that removes its file leaves no second lock beside it: who waited takes the new file."""
-        with exclusive(self.path, 0.0, self.told.append, keep=False):
+        """After a holder removes its file, a waiting process locks the new file."""
+        with exclusive(self.path, 0.0, self.reported.append, keep=False):
             waiting = open_private(self.path)
         self.addCleanup(os.close, waiting)
         self.assertFalse(self.path.exists())
-        with exclusive(self.path, 0.0, self.told.append):
+        with exclusive(self.path, 0.0, self.reported.append):
             fcntl.flock(waiting, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of a file that no name leads to any more
             self.assertRaises(LockError, self.take)

@@ -1,4 +1,4 @@
-"""Log lines: which, in which shape, and where to."""
+"""Log lines: levels, formats and destinations."""
 
 import json
 import os
@@ -80,7 +80,7 @@ class JsonTests(SynchronousTestCase):
         self.assertIn("RuntimeError: out of order\n", said["traceback"])
 
     def test_failure_without_a_text(self) -> None:
-        """Even an exception that can't be made into text is told."""
+        """An exception whose __str__ fails is logged, too."""
 
         class Silent(Exception):
             def __str__(self) -> str:
@@ -299,7 +299,7 @@ class FileTests(SynchronousTestCase):
         self.assertFalse(os.get_inheritable(file._fd))
 
     def test_full_disk(self) -> None:
-        """Nothing is raised; once there is room again, writing goes on, and what is missing is told of."""
+        """Nothing is raised; once there is room again, writing goes on, and the number of lost lines is logged."""
         said: list[str] = []
         self.patch(
             Output, "log", Logger("x", observer=LogPublisher(lambda event: said.append(text_line(event) or "")))
@@ -430,7 +430,7 @@ class DestinationTests(SynchronousTestCase):
         self.assertIn("opened anew", self.log.read_text())
 
     def test_what_cannot_be_opened(self) -> None:
-        """It is a fault of its variable, told with all others of the kind, and with the reason."""
+        """It is a fault of its variable, reported together with others, and with the reason."""
         config = self.config(SOCKET_LOG_FILE="/nowhere/log", SOCKET_ERROR_LOG_FILE=str(self.directory))
         faults = self.assertRaises(ConfigFaults, Destination().open, config)
         self.assertEqual(

@@ -1,4 +1,4 @@
-"""What the service manager is told, at a real datagram socket."""
+"""Notifications to the service manager, at a real datagram socket."""
 
 import os
 import secrets
@@ -35,29 +35,29 @@ class ServiceManagerTests(TestCase):
         self.clock, self.node = Clock(), FakeNode()
 
     def started(self, **environ: str) -> ServiceManager:
-        """What keeps the service manager up to date, started."""
-        told = ServiceManager(self.node, self.clock, {"NOTIFY_SOCKET": self.address, **environ})
-        told.startService()
-        self.addCleanup(lambda: told.stopService() if told.running else None)
-        return told
+        """A started ServiceManager."""
+        manager = ServiceManager(self.node, self.clock, {"NOTIFY_SOCKET": self.address, **environ})
+        manager.startService()
+        self.addCleanup(lambda: manager.stopService() if manager.running else None)
+        return manager
 
     async def message(self) -> dict[str, str]:
         """The next message."""
-        await until(lambda: self.heard.messages, "the service manager is told something")
+        await until(lambda: self.heard.messages, "the service manager receives a message")
         return self.heard.messages.pop(0)
 
     @in_reactor()
     async def test_ready(self) -> None:
         """READY comes with the status once the node runs, not before."""
-        told = self.started()
+        manager = self.started()
         self.assertEqual(await self.message(), {"STATUS": "starting"})
         self.node.running, self.node.summary = True, "fine"
-        told.tell()
+        manager.notify()
         self.assertEqual(await self.message(), {"READY": "1", "STATUS": "fine"})
 
     @in_reactor()
     async def test_status(self) -> None:
-        """How things are is said again and again."""
+        """The status is sent periodically."""
         self.node.running = True
         self.started()
         await self.message()
@@ -79,10 +79,10 @@ class ServiceManagerTests(TestCase):
 
     @in_reactor()
     async def test_stopping(self) -> None:
-        """STOPPING is said once, and nothing after it."""
-        told = self.started(WATCHDOG_USEC="1000000")
+        """STOPPING is sent once, and nothing after it."""
+        manager = self.started(WATCHDOG_USEC="1000000")
         await self.message()
-        told.stopService()
+        manager.stopService()
         self.assertEqual((await self.message())["STOPPING"], "1")
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -90,10 +90,10 @@ class ServiceManagerTests(TestCase):
     async def test_reload(self) -> None:
         """RELOADING carries the time of the system's monotonic clock, and READY ends it."""
         self.node.running = True
-        told = self.started()
+        manager = self.started()
         await self.message()
-        told.reloading()
-        told.tell()
+        manager.reloading()
+        manager.notify()
         begun = await self.message()
         self.assertEqual(begun["RELOADING"], "1")
         self.assertGreater(int(begun["MONOTONIC_USEC"]), 0)
@@ -105,16 +105,16 @@ class ServiceManagerTests(TestCase):
         address = f"@copilot-test-{secrets.token_hex(8)}"
         heard = NotifySocket.at(address)
         self.addCleanup(heard.close)
-        Notifier(address).tell(READY=1)
+        Notifier(address).send(READY=1)
         await until(lambda: heard.messages == [{"READY": "1"}], "the message arrives")
 
     def test_nobody_listens(self) -> None:
-        """Without a service manager, or with one that is gone, life goes on."""
+        """Without a service manager, or with one that is gone, nothing is raised."""
         for address in ("", "/nonexistent/notify", "vsock:2:1"):
-            Notifier(address).tell(READY=1)
+            Notifier(address).send(READY=1)
 
     def test_watchdog_timeout(self) -> None:
-        """Only what is meant for this process counts."""
+        """Only a watchdog for this process counts."""
         ours, others = str(os.getpid()), str(os.getppid())
         for environ, expected in (
             ({}, None),

@@ -1,4 +1,4 @@
-"""What twistd is given."""
+"""The service that twistd runs."""
 
 import io
 import signal
@@ -17,7 +17,7 @@ class StartTests(SynchronousTestCase):
     """The start of a process."""
 
     def test_what_nobody_thought_of(self) -> None:
-        """An error that is no fault of the surroundings is told in a line as well, and logged with its traceback."""
+        """An unexpected error is printed in a line, too, and logged with its traceback."""
 
         def fail(_config: Config) -> Node:
             raise FileNotFoundError("no such thing")
@@ -31,6 +31,6 @@ class StartTests(SynchronousTestCase):
         said = io.StringIO()
         self.patch(sys, "__stderr__", said)
         self.assertEqual(self.assertRaises(SystemExit, application.privilegedStartService).code, 1)
-        line = "copilot-socket can't start: FileNotFoundError: no such thing (the log says where this was found)\n"
+        line = "copilot-socket can't start: FileNotFoundError: no such thing (see the log for a traceback)\n"
         self.assertEqual(said.getvalue(), line)
         self.assertEqual(len(self.flushLoggedErrors(FileNotFoundError)), 1)

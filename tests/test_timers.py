@@ -44,7 +44,7 @@ class TimersTests(SynchronousTestCase):
         self.assertEqual(self.rounds, [2.0, 4.0])
 
     def test_a_round_cut_off_by_the_end_is_no_error(self) -> None:
-        """What fails because everything stops is not worth a line."""
+        """Failures after the stop are not logged."""
         under_way: Deferred[None] = Deferred()
         timers = self._start(lambda: under_way)
         with capturedLogs() as events:
@@ -78,7 +78,7 @@ class TimersTests(SynchronousTestCase):
         self.assertEqual((self.rounds, self.clock.getDelayedCalls()), ([], []))
 
     def test_out_of_turn(self) -> None:
-        """One round at once, by name."""
+        """One extra round, by name."""
         timers = self._start(lambda: self.rounds.append(self.clock.seconds()))
         self.successResultOf(Deferred.fromCoroutine(timers.run_once("a task")))
         self.assertEqual(self.rounds, [0.0])
@@ -94,7 +94,7 @@ class TimersTests(SynchronousTestCase):
         self.assertEqual(self.names, ["b", "b", "a"])
 
     def _failing(self, times: int) -> Callable[[], None]:
-        """Work that fails so many times."""
+        """Work that fails a number of times."""
         outcomes = iter([RuntimeError("broken")] * times)
 
         def work() -> None:
@@ -140,7 +140,7 @@ class TimersTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_an_outage_is_told_elsewhere(self) -> None:
-        """That the database is away is worth no line of each task; anything else is."""
+        """An outage of the database is not logged by each task; other failures are."""
         missing = type("Missing", (psycopg2.ProgrammingError,), {"pgcode": "42703"})("a fault of ours, perhaps")
         errors = iter([DatabaseAway("away"), RuntimeError("broken"), missing])
 

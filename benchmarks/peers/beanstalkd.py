@@ -18,12 +18,12 @@ from benchmarks.wire import Broken
 
 BODY = b'{"command":"issues","full_path":"group/project"}'
 _RESERVED = re.compile(rb"RESERVED (\d+) \d+\r\n[^\r]*\r\n")
-_CHUNK = 500  # jobs put in one write, so that neither side's buffers fill
+_CHUNK = 500  # jobs per write, so that the buffers of neither side fill
 
 
 @attrs.frozen
 class Beanstalkd:
-    """Reserve and delete: there is no message in between."""
+    """Reserve and delete; there is no message for the start of a job."""
 
     name: str = "beanstalkd"
 
@@ -31,7 +31,7 @@ class Beanstalkd:
         return None if shutil.which("beanstalkd") else "apt install beanstalkd"
 
     def round(self, bench: Bench, quick: bool) -> Done:
-        """Raises wire.Broken where a job was reserved twice or is left."""
+        """Raises wire.Broken if a job was reserved twice or is left."""
         jobs = 500 if quick else 20_000
         directory = Path(tempfile.mkdtemp(dir=bench.directory, prefix="beanstalkd-"))
         path = directory / "socket"
@@ -62,7 +62,7 @@ def _fill(path: str, jobs: int) -> None:
 
 
 class _Worker(asyncio.Protocol):
-    """Reserves, deletes, and reserves again in the same write, as our crawlers do."""
+    """Reserves, deletes, and reserves again in the same write, like the simulated crawlers."""
 
     def __init__(self, crew: "_Crew") -> None:
         self._crew = crew
@@ -106,5 +106,5 @@ async def _work(path: str, jobs: int) -> float:
     for worker in workers:
         worker.transport.close()
     if not len(set(crew.reserved)) == len(crew.reserved) == crew.deleted == jobs:
-        raise Broken(f"beanstalkd handed out {len(crew.reserved)} and deleted {crew.deleted} of {jobs} jobs")
+        raise Broken(f"beanstalkd reserved {len(crew.reserved)} and deleted {crew.deleted} of {jobs} jobs")
     return seconds

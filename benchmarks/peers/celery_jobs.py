@@ -1,4 +1,4 @@
-"""The jobs for Celery: imported by its worker and by whoever queues them."""
+"""The jobs for Celery: imported by its worker and by the process that queues them."""
 
 import os
 
@@ -8,7 +8,7 @@ from benchmarks.peers import ledger
 
 app = Celery("benchmarks", broker=f"redis+socket://{os.environ['BENCHMARK_REDIS']}")
 app.conf.update(
-    task_acks_late=True,  # a job is over when it has run, not when it is handed out
+    task_acks_late=True,  # acknowledge a job when it has run, not when it is sent
     worker_prefetch_multiplier=1,
     task_ignore_result=True,
     broker_connection_retry_on_startup=True,
@@ -17,7 +17,7 @@ app.conf.update(
 
 @app.task
 def crawl(number: int, path: str) -> None:
-    """Nothing but the note that it ran."""
+    """Only record that it ran."""
     ledger.note(number)
 
 

@@ -1,4 +1,4 @@
-"""The jobs for dramatiq: imported by its workers and by whoever queues them."""
+"""The jobs for dramatiq: imported by its workers and by the process that queues them."""
 
 import os
 
@@ -12,7 +12,7 @@ dramatiq.set_broker(RedisBroker(url=f"unix://{os.environ['BENCHMARK_REDIS']}"))
 
 @dramatiq.actor
 def crawl(number: int, path: str) -> None:
-    """Nothing but the note that it ran."""
+    """Only record that it ran."""
     ledger.note(number)
 
 

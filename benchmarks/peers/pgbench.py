@@ -1,4 +1,4 @@
-"""What PostgreSQL itself does with claims and completions, by its own pgbench: the limits."""
+"""Claims and completions in PostgreSQL alone, with pgbench: the limits."""
 
 import functools
 import operator
@@ -43,9 +43,8 @@ UPDATE yardstick SET status = 'completed' WHERE id = ANY (:ids::bigint[]);
 class Limit:
     """8 clients that do nothing but claim and complete, *batch* jobs at a time, each statement durable.
 
-    In legs, each on a fresh table: entries of jobs that are done stay at the front of an index until it is vacuumed,
-    and every claim steps over them; and once autovacuum has seen that hardly a job is queued, plans become bad ones.
-    A limit must not depend on how long it is measured.
+    In legs, each on a new table, so that the limit does not depend on the duration: index entries of finished jobs
+    stay until a vacuum and slow down every claim; and statistics from a nearly empty queue lead to bad plans.
     """
 
     name: str
@@ -59,7 +58,7 @@ class Limit:
         return None
 
     def round(self, bench: Bench, quick: bool) -> Done:
-        """Raises wire.Broken where fewer jobs were completed than there were transactions for."""
+        """Raises wire.Broken if fewer jobs were completed than expected."""
         legs = [self._leg(bench) for _ in range(1 if quick else self._legs)]
         spent = functools.reduce(operator.add, (leg.spent for leg in legs))
         return Done(sum(leg.jobs for leg in legs), sum(leg.seconds for leg in legs), spent)
@@ -79,7 +78,7 @@ class Limit:
 
 
 def _run(script: str, transactions: int, dsn: str) -> float:
-    """Transactions a second, once everyone is connected."""
+    """Transactions a second, without the time to connect."""
     program = packaged_programs()["pgbench"]
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(script)

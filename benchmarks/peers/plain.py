@@ -1,4 +1,4 @@
-"""The plain server (``plain_server``) as a contestant: the same crawlers, the same wire."""
+"""The plain server (``plain_server``) as a contestant: with the same crawlers and protocol."""
 
 import sys
 
@@ -15,7 +15,7 @@ CRAWLERS = 32
 
 @attrs.frozen
 class Plain:
-    """A node that runs one statement a message."""
+    """A server that runs one statement per message."""
 
     name: str = "plain server"
 
@@ -23,7 +23,7 @@ class Plain:
         return None
 
     def round(self, bench: Bench, quick: bool) -> Done:
-        """Raises wire.Broken where a job was done twice or is not stored."""
+        """Raises wire.Broken if a job was done twice or is not stored."""
         jobs = 500 if quick else 10_000
         database = bench.database("plain")
         for statement in ("DROP TABLE IF EXISTS jobs", plain_server.TABLE):
@@ -41,7 +41,7 @@ class Plain:
             seconds, spent = driver.run(_work(fleet, jobs, process.pid, database.postmaster))
         heard = wire.read(fleet.heard)
         [(stored,)] = database.execute("SELECT count(*) FROM jobs WHERE status = 'completed'")
-        if not len(heard.completed) == len(heard.handed_out) == stored == jobs:
+        if not len(heard.completed) == len(heard.sent) == stored == jobs:
             raise wire.Broken(f"the plain server completed {stored} of {jobs} jobs")
         return Done(jobs, seconds, spent)
 

@@ -1,7 +1,7 @@
-"""The obvious server: one durable SQL statement a message, on a pool of 8 connections, nothing joined or kept.
+"""The obvious server, for comparison: one durable SQL statement per message, a pool of 8 connections, no cache.
 
-A program: ``python -m benchmarks.peers.plain_server SOCKET DSN``. It speaks the part of the wire that a lifecycle
-needs, and trusts whoever connects; it is here to be compared with.
+A program: ``python -m benchmarks.peers.plain_server SOCKET DSN``. It implements the part of the protocol that a
+lifecycle needs, without access control.
 """
 
 import sys
@@ -34,7 +34,7 @@ UPDATE jobs SET status = 'completed', completed_at = now(), counts = %s WHERE id
 
 
 class Plain(LineReceiver):
-    """One crawler's connection; its messages are taken one after another."""
+    """One crawler's connection; its messages are handled one after another."""
 
     delimiter = b"\n"
 
@@ -44,14 +44,14 @@ class Plain(LineReceiver):
         self._last: Deferred[Any] = succeed(None)
 
     def lineReceived(self, line: bytes) -> None:
-        """Queue the message behind the one before."""
+        """Handle the message after the previous one."""
         message = orjson.loads(line)
         self._last.addCallback(lambda _: getattr(self, "do_" + message["type"])(message))
         self._last.addErrback(self._failed, message)
 
     def do_hello(self, message: dict[str, Any]) -> None:
         self._name = message["data"]["crawlerId"]
-        self._say("welcome", protocolVersion="1")
+        self._send("welcome", protocolVersion="1")
 
     def do_job_request(self, message: dict[str, Any]) -> Any:
         return self._pool.runQuery(CLAIM, (self._name,)).addCallback(self._claimed)
@@ -66,24 +66,24 @@ class Plain(LineReceiver):
         return d.addCallback(self._stored, message)
 
     def _claimed(self, rows: list[tuple[int, str]]) -> None:
-        self._say(
+        self._send(
             "job_response", jobs=[{"id": str(id_), "entityType": "issue", "entityId": path} for id_, path in rows]
         )
 
     def _stored(self, rows: list[tuple[int]], message: dict[str, Any]) -> None:
         if rows:
-            self._say("ack", message["jobId"], type=message["type"], ref=message["timestamp"])
+            self._send("ack", message["jobId"], type=message["type"], ref=message["timestamp"])
         else:
-            self._say("error", message["jobId"], code="stale_assignment")
+            self._send("error", message["jobId"], code="stale_assignment")
 
     def _failed(self, failure: Any, message: dict[str, Any]) -> None:
-        self._say("error", message.get("jobId"), code="internal", message=failure.getErrorMessage())
+        self._send("error", message.get("jobId"), code="internal", message=failure.getErrorMessage())
 
-    def _say(self, type_: str, job: str | None = None, **data: object) -> None:
-        said: dict[str, object] = {"type": type_, "timestamp": TIMESTAMP, "data": data}
+    def _send(self, type_: str, job: str | None = None, **data: object) -> None:
+        message: dict[str, object] = {"type": type_, "timestamp": TIMESTAMP, "data": data}
         if job is not None:
-            said["jobId"] = job
-        self.sendLine(orjson.dumps(said))
+            message["jobId"] = job
+        self.sendLine(orjson.dumps(message))
 
 
 def main(path: str, dsn: str) -> None:

@@ -1,4 +1,4 @@
-"""The jobs for procrastinate: imported by its worker and by whoever makes its tables and queues them."""
+"""The jobs for procrastinate: imported by its worker and by the process that queues them."""
 
 import os
 
@@ -12,12 +12,12 @@ app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=DSN, m
 
 @app.task(name="crawl")
 async def crawl(number: int, path: str) -> None:
-    """Nothing but the note that it ran."""
+    """Only record that it ran."""
     ledger.note(number)
 
 
 def queue(count: int) -> None:
-    """Make the tables and queue *count* jobs."""
+    """Create the tables and queue *count* jobs."""
     with app.replace_connector(procrastinate.SyncPsycopgConnector(conninfo=DSN)) as sync, sync.open():
         sync.schema_manager.apply_schema()
         jobs = sync.configure_task("crawl")

@@ -1,4 +1,4 @@
-"""Task queues in Python as contestants: their own workers, which do nothing but note that they did."""
+"""Task queues in Python as contestants: their own workers run jobs that only record that they ran."""
 
 import importlib.util
 import subprocess
@@ -18,7 +18,7 @@ from benchmarks.processes import Usage, cpu_seconds, program
 
 @attrs.frozen
 class OnRedis:
-    """Celery and dramatiq: the queue is in Redis, which counts as the server here, the workers as the driver."""
+    """Celery and dramatiq: the queue is in Redis, which counts as the server, and the workers as the driver."""
 
     name: str
     _package: str
@@ -30,7 +30,7 @@ class OnRedis:
         return redis.missing() or _not_installed(self._package)
 
     def round(self, bench: Bench, quick: bool) -> Done:
-        """Raises wire.Broken where a job ran twice or not at all."""
+        """Raises wire.Broken if a job ran twice or not at all."""
         with redis.running(bench) as server:
             return _round(
                 bench,
@@ -44,7 +44,7 @@ class OnRedis:
 
 @attrs.frozen
 class Procrastinate:
-    """The queue is in the PostgreSQL that everybody shares; one worker process runs 8 jobs at a time."""
+    """The queue is in the shared PostgreSQL; one worker process runs 8 jobs at a time."""
 
     name: str = "procrastinate"
 
@@ -52,7 +52,7 @@ class Procrastinate:
         return _not_installed("procrastinate")
 
     def round(self, bench: Bench, quick: bool) -> Done:
-        """Raises wire.Broken where a job ran twice or not at all."""
+        """Raises wire.Broken if a job ran twice or not at all."""
         database = bench.database("procrastinate")
         database.execute("DROP SCHEMA public CASCADE")
         database.execute("CREATE SCHEMA public")

@@ -1,4 +1,4 @@
-"""A Redis that syncs its log at every write, for the task queues that need one."""
+"""A Redis that syncs its log at every write, for task queues."""
 
 import contextlib
 import shutil
@@ -22,7 +22,7 @@ class Redis:
 
 
 def missing() -> str | None:
-    """What to install where there is no Redis."""
+    """What to install if there is no Redis; else None."""
     return None if shutil.which("redis-server") else "apt install redis-server"
 
 

@@ -1,1 +1,1 @@
-"""What is measured: one module a subject, each with a function that takes a ``Run``."""
+"""The workloads: one module each, with a function that takes a ``Run`` and a ``Result``."""

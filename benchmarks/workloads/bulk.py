@@ -1,4 +1,4 @@
-"""Bulk submission over HTTP, 10,000 jobs a request, beside COPY of the same columns into the same table."""
+"""Bulk submission over HTTP, 10,000 jobs a request, compared with COPY of the same columns into the same table."""
 
 import http.client
 import io
@@ -21,7 +21,7 @@ COPY jobs (id, account_id, command, full_path, provider, gitlab_url, priority, s
 
 
 def measure(run: Run, result: Result) -> None:
-    """POST and COPY, in turns, into an empty table."""
+    """POST and COPY, alternately, into an empty table."""
     node = run.bench.node()
     size = run.size(full=10_000, quick=1_000)
     ways: dict[str, Callable[[Node, list[list[str]]], float]] = {"HTTP": _post, "COPY": _copy}
@@ -50,14 +50,14 @@ def _post(node: Node, bodies: list[list[str]]) -> float:
         answer = connection.getresponse()
         answer.read()
         if answer.status != http.client.CREATED:
-            raise RuntimeError(f"submitting was answered with {answer.status}")
+            raise RuntimeError(f"submitting returned {answer.status}")
     seconds = time.perf_counter() - begun
     connection.close()
     return seconds
 
 
 def _copy(node: Node, bodies: list[list[str]]) -> float:
-    """What the server writes for a POST, ids and all, so that no default has to be computed and no trigger to run."""
+    """Copy the columns that the server writes for a POST, with ids, so that no defaults are computed."""
     connection = psycopg2.connect(node.database.dsn)
     connection.autocommit = True
     now = datetime.now(UTC).isoformat()

@@ -1,4 +1,4 @@
-"""Lifecycles a second against what grows: crawlers, the queue, the messages."""
+"""Lifecycles a second by number of crawlers, length of the queue and size of messages."""
 
 import json
 
@@ -26,7 +26,7 @@ def crawlers(run: Run, result: Result) -> None:
 
 
 def queue(run: Run, result: Result) -> None:
-    """32 crawlers, and a queue that holds so many jobs at the start of each round."""
+    """32 crawlers; the depth is the length of the queue at the start of each round."""
     database = run.bench.database("curve")
     jobs = run.size(full=5_000, quick=200)
     with run.bench.another_node("curve", database) as node:
@@ -42,7 +42,7 @@ def queue(run: Run, result: Result) -> None:
 
 
 def size(run: Run, result: Result) -> None:
-    """8 crawlers, which report progress once a job with items of so many bytes: checked, and not stored."""
+    """8 crawlers with one progress report per job, whose items of this size are validated and not stored."""
     node = run.bench.node()
     for _ in range(run.rounds):
         for length in (100, 100_000) if run.quick else SIZES:

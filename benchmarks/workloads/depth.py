@@ -1,4 +1,4 @@
-"""Claims when the tables are full: three databases of one PostgreSQL, a node each, in turns."""
+"""Claims with full tables: three databases of one PostgreSQL, a node each, measured alternately."""
 
 import contextlib
 import time
@@ -38,7 +38,9 @@ def measure(run: Run, result: Result) -> None:
             named[name] = nodes.enter_context(run.bench.another_node(database, run.bench.database(database)))
         fill_finished(named[FULL].database, finished, run)
         fill_queued(named[FULL].database, "queued", queued)
-        fill_queued(named[UNWANTED].database, "unwanted", unwanted, "epics", priority=10)  # first, and nobody's
+        fill_queued(
+            named[UNWANTED].database, "unwanted", unwanted, "epics", priority=10
+        )  # first in order, and no crawler takes them
         for node in named.values():
             settle(node.database)
         for number in range(run.rounds):
@@ -57,7 +59,7 @@ def measure(run: Run, result: Result) -> None:
 
 
 def fill_finished(database: Database, jobs: int, run: Run) -> None:
-    """*jobs* that are over, with their assignments."""
+    """Insert *jobs* finished jobs, with their assignments."""
     for start in range(1, jobs + 1, _CHUNK):
         end = min(jobs, start + _CHUNK - 1)
         database.execute(_FINISHED, {"start": start, "end": end})
@@ -66,13 +68,13 @@ def fill_finished(database: Database, jobs: int, run: Run) -> None:
 
 
 def fill_queued(database: Database, name: str, jobs: int, command: str = "issues", priority: int = 0) -> None:
-    """*jobs* more that wait, whose paths begin with *name*."""
+    """Insert *jobs* queued jobs whose paths begin with *name*."""
     for start in range(1, jobs + 1, _CHUNK):
         database.execute(_QUEUED, (command, name, priority, start, min(jobs, start + _CHUNK - 1)))
 
 
 def settle(database: Database) -> None:
-    """Do now what autovacuum and the checkpointer would do while we measure."""
+    """Vacuum and checkpoint now, so that they do not run during the measurement."""
     for table in ("jobs", "job_assignments"):
         database.execute(f"VACUUM ANALYZE {table}")
     database.execute("CHECKPOINT")
@@ -84,7 +86,7 @@ def _waits(node: Node, name: str, count: int) -> float:
     with Talk(node.socket_path, name) as crawler:
         for _ in range(count):
             begun = time.perf_counter()
-            job = crawler.ask() or crawler.wait_for_job()
+            job = crawler.request() or crawler.wait_for_job()
             times.append(time.perf_counter() - begun)
             crawler.complete(job)
     return percentile(times, 0.5) * 1000

@@ -1,4 +1,4 @@
-"""How long until an idle crawler has a job: from the POST, and from an INSERT of another program."""
+"""Latency until an idle crawler has a job: from a POST, and from an INSERT by another program."""
 
 import http.client
 import json
@@ -12,12 +12,12 @@ from benchmarks.figures import Result, percentile
 from benchmarks.suite import Run
 from benchmarks.talk import Talk
 
-_PAUSE = 0.003  # seconds, so that everyone is idle again
+_PAUSE = 0.003  # seconds, in which everything becomes idle again
 _INSERT = "INSERT INTO jobs (account_id, command, full_path) VALUES ('bench', 'issues', %s)"
 
 
 def measure(run: Run, result: Result) -> None:
-    """Both ways, in turns."""
+    """Both ways, alternately."""
     node = run.bench.node()
     node.clear()
     count = run.size(full=400, quick=40)
@@ -41,7 +41,7 @@ def _by_http(node: Node, name: str, count: int) -> list[float]:
         answer = connection.getresponse()
         answer.read()
         if answer.status != http.client.CREATED:
-            raise RuntimeError(f"submitting was answered with {answer.status}")
+            raise RuntimeError(f"submitting returned {answer.status}")
 
     try:
         return _times(node, name, count, submit, answered)
@@ -66,8 +66,8 @@ def _times(
     times = []
     with Talk(node.socket_path, name) as crawler:
         for number in range(count):
-            if (left := crawler.ask()) is not None:
-                raise RuntimeError(f"there was work already: {left!r}")
+            if (left := crawler.request()) is not None:
+                raise RuntimeError(f"a job was queued already: {left!r}")
             time.sleep(_PAUSE)
             begun = time.perf_counter()
             submit(f"{name}/{number}")

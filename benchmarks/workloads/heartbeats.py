@@ -1,4 +1,4 @@
-"""Valid heartbeats in bursts, through the socket: a second of the server's CPU, which is what one core can do."""
+"""Valid heartbeats in bursts through the socket, per CPU second of the server."""
 
 import re
 import time
@@ -18,7 +18,7 @@ _COUNTED = re.compile(rb"^socket_messages_processed_total\{([^}]*)\} ([0-9.e+]+)
 
 
 def measure(run: Run, result: Result) -> None:
-    """Newline-ended and undelimited, in turns."""
+    """Newline-terminated and undelimited, alternately."""
     node = run.bench.node()
     node.clear()
     bursts = run.size(full=1_000, quick=40)
@@ -30,14 +30,14 @@ def measure(run: Run, result: Result) -> None:
 
 
 def _bursts(node: Node, crawler: str, burst: bytes, bursts: int) -> tuple[float, float]:
-    """Heartbeats a CPU second of the server, and a second of the clock. Raises wire.Broken for a wrong count."""
-    # Of a kind that no job is of: the answer to the request is empty, and comes behind all heartbeats.
+    """Heartbeats per CPU second of the server, and per second. Raises wire.Broken for a wrong count."""
+    # No job has this entity type: the reply to the request is empty, and comes after all heartbeats.
     with Talk(node.socket_path, crawler, acks=False, entity_types=["none"]) as talk:
         counted = _counted(node)
         spent, begun = cpu_seconds(node.pid), time.perf_counter()
         for _ in range(bursts):
             talk.send(burst)
-        talk.ask()
+        talk.request()
         wall, spent = time.perf_counter() - begun, cpu_seconds(node.pid) - spent
         counted = _counted(node) - counted
     if counted != bursts * _BURST:

@@ -1,4 +1,4 @@
-"""The worst HTTP requests, several at once, and the longest wait of a neighbour that asks GET /health/live."""
+"""Worst-case HTTP requests, several concurrently, and the longest wait of another client for GET /health/live."""
 
 import contextlib
 import http.client
@@ -14,14 +14,14 @@ from benchmarks.figures import Result
 from benchmarks.suite import Run
 from benchmarks.wire import Broken
 
-AT_ONCE = 12
+CLIENTS = 12
 JOBS = 10_000
-_UNREAD = 3.0  # seconds in which a client does not read
+_UNREAD = 3.0  # seconds for which a client does not read
 Client = Callable[[Node], None]
 
 
 def measure(run: Run, result: Result) -> None:
-    """One kind of request after the other, all against one node."""
+    """One kind of request after the other, on one node."""
     largest = run.size(full=16 * 1024 * 1024, quick=1024 * 1024)
     with run.bench.another_node("http_worst", run.bench.database("http_worst")) as node:
         jobs, errors = run.size(full=1_000, quick=50), run.size(full=100, quick=10)
@@ -39,7 +39,7 @@ def measure(run: Run, result: Result) -> None:
 
 
 def _bodies(largest: int, count: int) -> dict[str, Client]:
-    """Request bodies of *largest* bytes; the lists of *count* jobs."""
+    """Clients that send bodies of *largest* bytes, or lists of *count* jobs."""
     job = {
         "account_id": "bench", "command": "mergeRequests", "branch": "main", "user_id": "u-17", "priority": 5,
         "gitlab_url": "https://gitlab.example.org", "scheduled_at": "2031-01-01T01:00:00+01:00", "max_attempts": 5,
@@ -90,7 +90,7 @@ def _queries(large: str) -> dict[str, Client]:
 
 
 def _fill(node: Node, jobs: int, errors: int) -> str:
-    """Have rows as large as they may be; the id of the job with the errors."""
+    """Insert rows of the largest sizes allowed; the id of the job with the errors."""
     execute = node.database.execute
     filler = "(SELECT string_agg(md5(n::text || k::text), '') FROM generate_series(1, %s) AS k)"
     execute("TRUNCATE jobs, job_assignments, job_past_tries, job_error_log, areas, crawlers CASCADE")
@@ -141,7 +141,7 @@ def _ask(
         answer = connection.getresponse()
         answer.read()
         if answer.status >= http.client.INTERNAL_SERVER_ERROR and answer.status != http.client.SERVICE_UNAVAILABLE:
-            raise Broken(f"{method} {path} was answered with {answer.status}")
+            raise Broken(f"{method} {path} returned {answer.status}")
 
 
 def _chunked(body: bytes, size: int) -> Client:
@@ -155,7 +155,7 @@ def _pieces(body: bytes, size: int) -> list[bytes]:
 
 
 def _raw(data: bytes, *, read: bool) -> Client:
-    """Send *data*, and read, or wait without reading."""
+    """A client that sends *data*, then reads, or waits without reading."""
 
     def client(node: Node) -> None:
         with (
@@ -184,16 +184,16 @@ def _send(connection: socket.socket, data: bytes) -> None:
 
 
 def _disturbed(node: Node, client: Client) -> tuple[float, int]:
-    """The longest wait of the neighbour while *client* is at work ``AT_ONCE`` times, and how often it asked."""
+    """The longest wait of the neighbour while *client* runs ``CLIENTS`` times, and the number of its requests."""
     failures: list[Exception] = []
 
     def run() -> None:
         try:
             client(node)
-        except Exception as error:  # told once all are over
+        except Exception as error:  # raised when all have ended
             failures.append(error)
 
-    clients = [threading.Thread(target=run) for _ in range(AT_ONCE)]
+    clients = [threading.Thread(target=run) for _ in range(CLIENTS)]
     neighbour = http.client.HTTPConnection("127.0.0.1", node.port, timeout=120)
     with contextlib.closing(neighbour):
         _live(neighbour)
@@ -217,7 +217,7 @@ def _live(connection: http.client.HTTPConnection) -> float:
 
 
 def _peak(node: Node) -> int:
-    """The most memory that the node's process has had, in bytes."""
+    """Peak memory of the node's process, in bytes."""
     for line in Path(f"/proc/{node.pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""1,000 connected crawlers that only send heartbeats: what the node costs while nothing happens."""
+"""1,000 connected crawlers that only send heartbeats: CPU and memory of an idle node."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ INTERVAL = 5.0  # seconds between two heartbeats of one crawler
 
 
 def measure(run: Run, result: Result) -> None:
-    """A node of its own, so that its memory is that of these crawlers."""
+    """A separate node, so that its memory is that of these crawlers."""
     crawlers = run.size(full=1_000, quick=100)
     for number in range(run.rounds):
         with run.bench.another_node("idle", run.bench.database("idle")) as node:
@@ -39,7 +39,7 @@ async def _beat(node: Node, crawlers: int, seconds: int) -> tuple[float, float, 
 
 
 async def _for(fleet: driver.Fleet, seconds: float) -> None:
-    """One crawler's heartbeat after the other, evenly, all of them once each interval."""
+    """Send each crawler's heartbeat once per interval, evenly distributed."""
     begun = time.perf_counter()
     sent = 0
     while (passed := time.perf_counter() - begun) < seconds:

@@ -1,4 +1,4 @@
-"""Durable lifecycles a second: this server, its peers, and what PostgreSQL itself does, round by round."""
+"""Durable lifecycles a second: this server, its peers, and PostgreSQL alone, alternately."""
 
 import attrs
 
@@ -14,7 +14,7 @@ from benchmarks.suite import Run
 
 @attrs.frozen
 class Ours:
-    """A node of ours with so many crawlers, which hold so many jobs each."""
+    """This server with a number of crawlers, each of which holds *jobs_each* jobs."""
 
     crawlers: int
     jobs_each: int
@@ -48,7 +48,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
 
 
 def measure(run: Run, result: Result) -> None:
-    """All contestants, in turns. A peer that does not work here is left out; we have to."""
+    """All contestants, alternately. A peer that fails is skipped; this server must not fail."""
     for number in range(run.rounds):
         for contestant in CONTESTANTS:
             if contestant.name in result.skipped:

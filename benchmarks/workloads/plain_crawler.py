@@ -1,4 +1,4 @@
-"""What a plain crawler, which asks each 5 s while it is idle, loses between two short jobs."""
+"""The time that a plain crawler, which requests a job each 5 s while idle, loses between two short jobs."""
 
 import itertools
 import json
@@ -17,8 +17,8 @@ from benchmarks.figures import Result
 from benchmarks.processes import stop, wait_until
 from benchmarks.suite import Run
 
-_WORK = 0.1  # seconds that GitLab takes to answer, once a job
-_ENOUGH = 45.0  # seconds after which the mean is clear, however few jobs were done: with a poll before each, nine
+_WORK = 0.1  # seconds that GitLab takes for its one response per job
+_ENOUGH = 45.0  # seconds that suffice for a mean: nine jobs with a poll before each
 _PATIENCE = 90.0
 
 
@@ -31,7 +31,7 @@ class Span:
 
 
 def measure(run: Run, result: Result) -> None:
-    """The demo's plain crawler as it is, and a GitLab in which every list is empty."""
+    """The demo's plain crawler, and a GitLab in which every list is empty."""
     jobs = run.size(full=60, quick=2)
     with run.bench.another_node("plain-crawler", run.bench.database("plain-crawler")) as node, _gitlab() as url:
         add_account(node, url)
@@ -44,18 +44,18 @@ def measure(run: Run, result: Result) -> None:
 
 
 def beside_work(spans: list[Span]) -> float:
-    """Seconds from the end of a job to the start of the next one: the mean, so that one poll shows."""
+    """Mean seconds from the end of a job to the start of the next one."""
     between = [later.started - earlier.completed for earlier, later in itertools.pairwise(spans)]
     return sum(between) / len(between)
 
 
 def own_work(spans: list[Span]) -> float:
-    """Seconds that the crawler works for a job: the mean."""
+    """Mean seconds that the crawler works on a job."""
     return sum(span.completed - span.started for span in spans) / len(spans)
 
 
 def _crawl(bench: Bench, node: Node, jobs: int) -> list[Span]:
-    """All *jobs*, or as many as there is time for. Raises RuntimeError where one is not stored as completed."""
+    """Run *jobs*, or as many as there is time for. Raises RuntimeError if one is not stored as completed."""
 
     def completed() -> int:
         [(stored,)] = node.database.execute("SELECT count(*) FROM jobs WHERE status = 'completed'")
@@ -73,7 +73,7 @@ def _crawl(bench: Bench, node: Node, jobs: int) -> list[Span]:
             spans.append(span)
             if len(spans) == jobs or span.completed - spans[0].started > _ENOUGH:
                 break
-        # The last report is still on its way to the database.
+        # The last report may not be committed yet.
         wait_until(lambda: completed() - before >= len(spans), "the last completion", process)
     finally:
         impatience.cancel()
@@ -82,7 +82,7 @@ def _crawl(bench: Bench, node: Node, jobs: int) -> list[Span]:
 
 
 def _spans(lines: Iterable[bytes]) -> Iterator[Span]:
-    """From what a crawler prints, as it prints it: one for each job."""
+    """A span for each job, from the crawler's events as it prints them."""
     started = 0.0
     for line in lines:
         event = json.loads(line)["event"]
@@ -93,7 +93,7 @@ def _spans(lines: Iterable[bytes]) -> Iterator[Span]:
 
 
 class _Empty(BaseHTTPRequestHandler):
-    """A GitLab that takes its time, and has nothing."""
+    """A slow GitLab without entities."""
 
     protocol_version = "HTTP/1.1"
 
@@ -106,7 +106,7 @@ class _Empty(BaseHTTPRequestHandler):
         self.wfile.write(b"[]")
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @contextmanager

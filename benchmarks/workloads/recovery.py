@@ -1,4 +1,4 @@
-"""SIGKILL of a crawler: how long after the grace its job is with another one."""
+"""SIGKILL of a crawler: seconds from the end of the grace until another crawler has its job."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ import sys
 from benchmarks import wire
 from benchmarks.talk import Talk
 talk = Talk(sys.argv[1], sys.argv[2])
-job = talk.ask()
+job = talk.request()
 talk.send(wire.message("job_started", job.decode()))
 talk.until(b'"type":"ack"')
 print(job.decode(), flush=True)
@@ -25,7 +25,7 @@ sys.stdin.read()
 
 
 def measure(run: Run, result: Result) -> None:
-    """One crawler after another is killed."""
+    """Kill one crawler after another."""
     kills = run.size(full=5, quick=2)
     with run.bench.another_node("recovery", SOCKET_RECONNECT_GRACE=str(GRACE)) as node:
         node.clear()
@@ -46,8 +46,8 @@ def _kill(run: Run, node: Node, name: str) -> float:
         lost = victim.stdout.readline().strip()
         try:
             with Talk(node.socket_path, f"heir-{name}") as heir:
-                if heir.ask() is not None:
-                    raise Broken("the job was handed out while its crawler lived")
+                if heir.request() is not None:
+                    raise Broken("the job was sent to another crawler while its own lived")
                 begun = time.perf_counter()
                 victim.kill()
                 job = heir.wait_for_job()
@@ -56,5 +56,5 @@ def _kill(run: Run, node: Node, name: str) -> float:
         finally:
             victim.kill()
     if job.decode().partition(".")[0] != lost.partition(".")[0]:
-        raise Broken(f"{lost} was lost, {job!r} came")
+        raise Broken(f"{lost} was lost, but {job!r} was sent")
     return seconds

@@ -1,4 +1,4 @@
-"""The start of a node on an existing embedded database, to the moment in which it says that it is ready."""
+"""The start of a node on an existing embedded database, until it is ready."""
 
 import time
 from pathlib import Path
@@ -10,7 +10,7 @@ from benchmarks.suite import Run
 
 
 def measure(run: Run, result: Result) -> None:
-    """The first start, which makes the database, is not counted."""
+    """The first start, which creates the database, is not counted."""
     state = run.bench.directory / "own-state"
     run.say(f"a new database: {_start(run.bench, state):.2f} s")
     for number in range(run.rounds):

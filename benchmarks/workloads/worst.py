@@ -1,4 +1,4 @@
-"""What a neighbour waits for its acks while a crawler sends each kind of message at its worst."""
+"""How long another crawler waits for its acks while one sends each kind of worst-case message."""
 
 import contextlib
 import socket
@@ -14,7 +14,7 @@ from benchmarks.worst import worst
 
 _SIZE = 1 << 20
 _SHOWN = ("lists", "names", "chains", "one string", "a list nested")
-"""What of the fillings is sent in a field; all of them are in ``context``."""
+"""The fillings sent in each field; in ``context`` all are sent."""
 _FIELDS = (
     *("hello: assignments", "heartbeat: memoryUsage", "job_progress: resumeState", "job_progress: items"),
     *("job_completed: finalCounts", "job_completed: outputFiles", "job_failed: unknown", "job_failed: stackTrace"),
@@ -25,7 +25,7 @@ _PATIENCE = 30.0
 
 
 def measure(run: Run, result: Result) -> None:
-    """One message after the other, each on a connection of its own, and one that is honest for comparison."""
+    """One message after the other, each on its own connection, and a normal one for comparison."""
     size = run.size(full=_SIZE, quick=_SIZE // 8)
     with run.bench.another_node("worst", run.bench.database("worst")) as node:
         messages = [("a heartbeat", wire.message("heartbeat", activeJobs=0, totalProcessed=0, systemStatus="idle"))]
@@ -52,9 +52,9 @@ def _is_shown(name: str) -> bool:
 
 
 def _waits(node: Node, data: bytes) -> tuple[list[float], float, int]:
-    """How long each heartbeat's ack took while *data* was dealt with, seconds of the server's CPU, bytes of answers.
+    """Seconds until each heartbeat's ack while *data* is handled, CPU seconds of the server, bytes of replies.
 
-    The message is over with the ack of a heartbeat behind it.
+    The message has been handled when the heartbeat sent after it is acknowledged.
     """
     waits: list[float] = []
     heard = b""
@@ -74,7 +74,7 @@ def _waits(node: Node, data: bytes) -> tuple[list[float], float, int]:
             neighbour.until(b'"type":"heartbeat"')
             waits.append(time.perf_counter() - asked)
             if time.perf_counter() - begun > _PATIENCE:
-                raise wire.Broken(f"no answer after {_PATIENCE:.0f} s to {data[:200]!r}")
+                raise wire.Broken(f"no reply after {_PATIENCE:.0f} s to {data[:200]!r}")
             time.sleep(_WAIT)
         return waits, cpu_seconds(node.pid) - spent, len(heard)
 
@@ -82,5 +82,5 @@ def _waits(node: Node, data: bytes) -> tuple[list[float], float, int]:
 def _read(hog: socket.socket) -> bytes:
     data = hog.recv(1 << 20)
     if not data:
-        raise wire.Broken("the server hung up")
+        raise wire.Broken("the server closed the connection")
     return data

@@ -1,4 +1,4 @@
-"""`copilot-socket check`: says everything that would keep a node from running."""
+"""`copilot-socket check`: reports everything that would prevent a node from running."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Report; 0 only when a node could run."""
+    """Print the findings; exit status 0 only if a node could run."""
     faults: tuple[Fault, ...] = ()
     try:
         config = config_from(args)
@@ -47,7 +47,7 @@ def run(args: Namespace) -> int:
 
 
 def _findings(config: Config, faults: tuple[Fault, ...]) -> Iterator[Finding]:
-    """All there is to say; what depends on a faulty variable is not looked at."""
+    """Every finding; checks that depend on a faulty variable are skipped."""
     faulty = {fault.variable.removesuffix("_FILE") for fault in faults}
     for fault in faults:
         yield Finding("configuration", False, str(fault), fault.remedy)
@@ -82,4 +82,4 @@ def _report(config: Config, findings: list[Finding]) -> None:
         if finding.remedy:
             say(f"      → {finding.remedy}")
     wrong = sum(not finding.good for finding in findings)
-    say("A node can run here." if wrong == 0 else f"{wrong} fault{'s' if wrong > 1 else ''} to mend.")
+    say("A node can run here." if wrong == 0 else f"{wrong} fault{'s' if wrong > 1 else ''} found.")

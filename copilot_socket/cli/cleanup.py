@@ -1,4 +1,4 @@
-"""`copilot-socket cleanup`: one round of what a node does every SOCKET_CLEANUP_INTERVAL, now."""
+"""`copilot-socket cleanup`: runs one cleanup now, as a node does every SOCKET_CLEANUP_INTERVAL."""
 
 from argparse import ArgumentParser, Namespace
 from typing import Any
@@ -23,7 +23,7 @@ _KINDS = {
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """The configuration's options, the ages among them."""
+    """The configuration's options, including the ages."""
     add_json_option(parser)
     add_config_options(parser)
     add_examples(
@@ -34,13 +34,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Remove what is old, and say how many rows of each kind went."""
+    """Remove expired rows and print how many of each kind were removed. Raises CommandError."""
     config = config_from(args)
     with ready_database(config) as url:
         try:
             removed = run_in_reactor(lambda reactor: _clean(reactor, url, config))
         except DatabaseAway as error:
-            raise CommandError(f"the database went away: {error}; run this again") from error
+            raise CommandError(f"the database is no longer available: {error}; run this command again") from error
     if args.json:
         repaired = removed.pop("clean_inconsistent")
         counts = {name.removeprefix("clean_"): count for name, count in removed.items()}

@@ -1,4 +1,4 @@
-"""What `check` looks at in the database. Nothing is changed; an embedded one is started for the moment."""
+"""The database checks of `check`. They change nothing; an embedded database is started if necessary, then stopped."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ _MIGRATE = "run `copilot-socket migrate`, as the role that owns the tables"
 _GRANT = "as the owner of the tables run `psql -f ops/postgres/2-rights.sql`, or grant what is missing"
 _HOLDERS = "see who holds them (`SELECT usename, count(*) FROM pg_stat_activity GROUP BY 1`)"
 _UNREACHABLE = "start that PostgreSQL, or set DATABASE_URL to the right one"
-# A refused connection has no code, only words.
+# libpq gives no error code for a refused connection, only its message.
 _CONNECTING = {
     "root certificate file": "let sslrootcert in DATABASE_URL name the certificates to trust: "
     "sslrootcert=/etc/ssl/certs/ca-certificates.crt, or the file of your own authority",
@@ -41,9 +41,9 @@ _CONNECTING = {
     "timeout expired": _UNREACHABLE,
     "could not translate host name": _UNREACHABLE,
 }
-_REFUSED = "see what the server says here, and in its log"  # perhaps in its own language
+_REFUSED = "see the server's message above, and its log"  # messages may be localized
 
-# -1 is no limit. Slots that are kept for superusers and pg_use_reserved_connections are not for a node.
+# -1 means no limit. A node cannot use the slots reserved for superusers and pg_use_reserved_connections.
 _ALLOWED_CONNECTIONS = """
 SELECT least(
   (SELECT setting::int FROM pg_settings WHERE name = 'max_connections')
@@ -55,7 +55,7 @@ SELECT least(
 
 
 def inspect_database(config: Config, vault: Vault | None) -> Iterator[Finding]:
-    """Whether the database can be reached and used, and stored tokens be read with the keys of *vault*, if given."""
+    """Whether the database can be reached and used; with *vault*, also whether it decrypts the stored tokens."""
     if config.database_url is not None:
         name = masked_url(config.database_url)
         yield from _inspect_url(config.database_url, name, config.database_pool, vault, embedded=False)
@@ -74,13 +74,13 @@ def inspect_database(config: Config, vault: Vault | None) -> Iterator[Finding]:
         try:
             yield from _inspect_url(embedded.start(), name, config.database_pool, vault, embedded=True)
         finally:
-            embedded.stop()  # it keeps running if a node uses it
+            embedded.stop()  # no effect while a node uses it
     except EmbeddedError as error:
         yield Finding("database", False, str(error), "do what the message says, or set DATABASE_URL to a PostgreSQL")
 
 
 def _secret_key(config: Config) -> Finding:
-    """Whether the embedded database's own key can be used."""
+    """Whether the key file of the embedded database is readable and valid."""
     path = config.state_dir / secret_key.NAME
     try:
         secret_key.read(path)
@@ -107,7 +107,7 @@ def _inspect_url(url: str, name: str, pool: int, vault: Vault | None, *, embedde
         return
     connection.autocommit = True
     try:
-        _have_patience(connection)
+        _limit_statements(connection)
         server = _server(connection, name)
         yield server
         if not server.good:
@@ -129,7 +129,10 @@ def _inspect_url(url: str, name: str, pool: int, vault: Vault | None, *, embedde
         yield Finding("schema", False, f"{name}: {error}", "do what the message says")
     except psycopg2.Error as error:
         yield Finding(
-            "database", False, f"{name}: {' '.join(str(error).split())}", "run this again, then see its log"
+            "database",
+            False,
+            f"{name}: {' '.join(str(error).split())}",
+            "run this command again, then see the server's log",
         )
     finally:
         connection.close()
@@ -145,14 +148,14 @@ def _server(connection: Connection, name: str) -> Finding:
     return Finding("database", True, detail)
 
 
-def _have_patience(connection: Connection) -> None:
-    """Have the server end a statement that takes too long, such as one that waits for a lock."""
+def _limit_statements(connection: Connection) -> None:
+    """Set a statement timeout, for example against a lock that is never granted."""
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = %s", (1000 * _PATIENCE,))
 
 
 def _connections(connection: Connection, pool: int) -> Finding:
-    """Whether the server has room for all the connections of one node."""
+    """Whether the server allows all the connections of one node."""
     with connection.cursor() as cursor:
         cursor.execute(_ALLOWED_CONNECTIONS)
         [(allowed,)] = cursor.fetchall()
@@ -170,7 +173,7 @@ def _schema(url: str, connection: Connection, *, embedded: bool) -> Iterator[Fin
     if state.standing is migrate.Standing.EMPTY and (others := version_table.elsewhere(connection)):
         detail += f" (search_path lacks the schema {', '.join(others)}, which has tables)"
     if state.standing is migrate.Standing.AHEAD:
-        yield Finding("schema", False, detail, "upgrade copilot-socket: the database is ahead of it")
+        yield Finding("schema", False, detail, "upgrade copilot-socket: the schema is newer than this version")
     elif state.standing is migrate.Standing.UP_TO_DATE:
         yield Finding("schema", True, detail)
         yield from _tables(connection)
@@ -181,18 +184,18 @@ def _schema(url: str, connection: Connection, *, embedded: bool) -> Iterator[Fin
 
 
 def _tables(connection: Connection) -> Iterator[Finding]:
-    """Whether everything is there, and may be used by this role."""
+    """Whether all objects exist and this role has the privileges on them that a node needs."""
     with connection.cursor() as cursor:
         cursor.execute(MISSING, NEEDED)
         missing = [row[0] for row in cursor.fetchall()]
         if missing:
             yield Finding("tables", False, f"missing: {', '.join(missing)}", "restore them from a backup")
             return
-        yield Finding("tables", True, f"all {len(TABLES)} are there")
+        yield Finding("tables", True, f"all {len(TABLES)} exist")
         cursor.execute(FORBIDDEN, NEEDED)
         forbidden = [row[0] for row in cursor.fetchall()]
     role = connection.info.user
     if forbidden:
         yield Finding("rights", False, f"{role} lacks: {', '.join(forbidden)}", _GRANT)
     else:
-        yield Finding("rights", True, f"{role} has those that a node needs")
+        yield Finding("rights", True, f"{role} has all that a node needs")

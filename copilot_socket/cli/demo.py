@@ -1,4 +1,4 @@
-"""``copilot-socket demo``: a whole crawl on this machine, from discovery to the final account."""
+"""``copilot-socket demo``: a whole crawl on this machine, from discovery to the comparison with GitLab."""
 
 import os
 import signal
@@ -23,20 +23,20 @@ SIZES = ("small", "medium")
 def add_arguments(parser: ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("--groups", type=_groups, default=3, metavar="N", help="top-level groups (default: 3)")
-    parser.add_argument("--size", choices=SIZES, default="small", help="how much is in them (default: small)")
-    parser.add_argument("--seed", type=int, default=1, help="what the made-up GitLab grows from (default: 1)")
-    parser.add_argument("--keep", type=_new, metavar="DIR", help="work in DIR, which must be new, and leave it there")
+    parser.add_argument("--size", choices=SIZES, default="small", help="size of each group (default: small)")
+    parser.add_argument("--seed", type=int, default=1, help="random seed of the made-up GitLab (default: 1)")
+    parser.add_argument("--keep", type=_new, metavar="DIR", help="work in DIR, which must not exist, and keep it")
     add_json_option(parser)
     add_examples(parser, "copilot-socket demo", "copilot-socket demo --groups 10 --size medium --keep /tmp/demo")
 
 
 def run(args: Namespace) -> int:
-    """Play it; 0 only if everything was crawled and the killed crawler's job went on from its cursor."""
+    """Run the demo; 0 only if everything was crawled and the killed crawler's job resumed from its cursor."""
     console = Console(file=cast(TextIO, standard_output))
     display = Silence() if args.json else for_console(console)
     options = Options(groups=args.groups, size=args.size, seed=args.seed, keep=args.keep)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+        signal.signal(number, _exit_on_signal)
     try:
         outcome = play(options, display, os.environ)
     except DemoFailed as error:
@@ -44,11 +44,11 @@ def run(args: Namespace) -> int:
     if args.json:
         emit(outcome.document())
     else:
-        _tell(console, outcome)
+        _print(console, outcome)
     return 1 if outcome.faults() else 0
 
 
-def _tell(console: Console, outcome: Outcome) -> None:
+def _print(console: Console, outcome: Outcome) -> None:
     console.print(outcome.table())
     if outcome.loss is not None:
         _say(console, str(outcome.loss))
@@ -81,6 +81,6 @@ def _new(text: str) -> Path:
     return path
 
 
-def _leave(number: int, _frame: FrameType | None) -> None:
-    """As an exception, so that everything that was started is stopped."""
+def _exit_on_signal(number: int, _frame: FrameType | None) -> None:
+    """Raise SystemExit, so that all context managers stop what they started."""
     raise SystemExit(128 + number)

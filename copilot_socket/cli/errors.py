@@ -1,5 +1,5 @@
-"""How a command says that it did not work."""
+"""The error that commands raise."""
 
 
 class CommandError(Exception):
-    """A command did not work; the message is for the person who typed it."""
+    """A command failed; the message is shown to the user."""

@@ -1,4 +1,4 @@
-"""An event as a line for people: aligned, and coloured where the terminal has colours."""
+"""Formats live events as aligned lines, with colours on a terminal that has them."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -26,7 +26,7 @@ _COLOURS = {
 }
 _TYPES = 10
 _STATES = 18
-"""Columns of the widest name."""
+"""Widths of the columns, in characters."""
 
 
 class EventLines:
@@ -42,8 +42,8 @@ class EventLines:
 
 
 def line(event: Event) -> Text:
-    """Time, type, what it has come to, and what else there is to say."""
-    state, details = _TOLD.get(event.type, _anything)(event.data)
+    """Time, type, state and details of *event*."""
+    state, details = _FORMATS.get(event.type, _anything)(event.data)
     return Text.assemble(
         (f"{_time(event.data)}  ", "dim"),
         f"{cell(event.type):<{_TYPES}}  ",
@@ -53,7 +53,7 @@ def line(event: Event) -> Text:
 
 
 def _time(data: Data) -> str:
-    """The time of day, here."""
+    """The local time of day; blank if there is none."""
     try:
         return f"{datetime.fromisoformat(data['timestamp']).astimezone():%H:%M:%S}"
     except (KeyError, TypeError, ValueError):
@@ -62,9 +62,9 @@ def _time(data: Data) -> str:
 
 def _job(data: Data) -> tuple[str, str]:
     progress = data.get("progress")
-    told = _progress(progress) if isinstance(progress, dict) else data.get("event")
+    happened = _progress(progress) if isinstance(progress, dict) else data.get("event")
     what = " ".join(str(data[name]) for name in ("command", "full_path") if name in data)
-    details = [data.get("id"), told, _named("crawler", data.get("crawler_id")), what, data.get("reason")]
+    details = [data.get("id"), happened, _named("crawler", data.get("crawler_id")), what, data.get("reason")]
     return str(data.get("status") or "progress"), _joined(details)
 
 
@@ -82,23 +82,25 @@ def _connection(data: Data) -> tuple[str, str]:
 
 
 def _heartbeat(data: Data) -> tuple[str, str]:
-    said = data.get("metadata")
+    metadata = data.get("metadata")
     activity = {"activeJobs": "active", "totalProcessed": "processed"}
     counts = (
-        [f"{said[name]} {word}" for name, word in activity.items() if name in said] if isinstance(said, dict) else []
+        [f"{metadata[name]} {word}" for name, word in activity.items() if name in metadata]
+        if isinstance(metadata, dict)
+        else []
     )
     return str(data.get("system_status")), _joined([_named("crawler", data.get("crawler_id")), ", ".join(counts)])
 
 
 def _lost(data: Data) -> tuple[str, str]:
-    return "lost", f"{data.get('lost')} events: they came faster than they were read"
+    return "lost", f"{data.get('lost')} events: they arrived faster than they were read"
 
 
 def _anything(data: Data) -> tuple[str, str]:
     return "", cell(data)
 
 
-_TOLD: Mapping[str, Callable[[Data], tuple[str, str]]] = {
+_FORMATS: Mapping[str, Callable[[Data], tuple[str, str]]] = {
     "job": _job,
     "connection": _connection,
     "heartbeat": _heartbeat,

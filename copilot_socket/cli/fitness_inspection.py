@@ -1,4 +1,4 @@
-"""What `check` tries in a database that is up to date: writing, and decrypting what is stored. Nothing is changed."""
+"""The checks of `check` on a migrated database: a test write, rolled back, and decryption of the stored tokens."""
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
@@ -10,18 +10,18 @@ from copilot_socket.store.outage import cause_of
 from copilot_socket.store.probe import STATE, WRITE
 
 _NAMED = 3
-"""Accounts that are named where there are more."""
+"""Accounts listed by name; of the others only the number is shown."""
 _REMEDIES = {
     Cause.READ_ONLY: "`ALTER DATABASE … SET default_transaction_read_only = off` (or of the role, or for the whole "
-    "server in postgresql.conf); or set DATABASE_URL to the server that is written to",
+    "server in postgresql.conf); or set DATABASE_URL to a writable server",
     Cause.STANDBY: "set DATABASE_URL to the primary, or promote this server (`SELECT pg_promote()`)",
-    Cause.DISK_FULL: "make room on the disks that hold PostgreSQL's files (never by deleting any of them)",
+    Cause.DISK_FULL: "free space on the disks that hold PostgreSQL's files (never by deleting any of those)",
 }
 _TOKENS = "SELECT id, access_token, refresh_token FROM accounts WHERE credential_status = 'valid' ORDER BY id"
 
 
 def inspect_session(connection: Connection) -> Finding | None:
-    """What keeps every session from writing, if anything does. Raises psycopg2.Error."""
+    """A finding if the server is a standby or sessions are read-only, else None. Raises psycopg2.Error."""
     with connection.cursor() as cursor:
         cursor.execute(STATE)
         [(recovering, read_only)] = cursor.fetchall()
@@ -31,7 +31,7 @@ def inspect_session(connection: Connection) -> Finding | None:
 
 
 def inspect_writing(connection: Connection) -> Finding:
-    """Whether a row that needs a new page on the disk can be written; it is rolled back. Raises psycopg2.Error."""
+    """Whether a row that needs a new disk page can be written; it is rolled back. Raises psycopg2.Error."""
     with connection.cursor() as cursor:
         cursor.execute("BEGIN")
         try:
@@ -49,7 +49,7 @@ def _refused(cause: Cause, detail: str = "") -> Finding:
 
 
 def inspect_tokens(connection: Connection, vault: Vault) -> Finding:
-    """Whether the keys decrypt the tokens of every account. Raises psycopg2.Error."""
+    """Whether the keys of *vault* decrypt the tokens of every account. Raises psycopg2.Error."""
     with connection.cursor() as cursor:
         cursor.execute(_TOKENS)
         rows = cursor.fetchall()

@@ -1,4 +1,4 @@
-"""What `check` looks at outside the process: here the socket, the HTTP port and the log files. Nothing is changed."""
+"""The checks of `check` on the socket, the HTTP port and the log files. They change nothing."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ from copilot_socket.wire.listening import probe
 
 @attrs.frozen
 class Finding:
-    """One thing that was looked at; `remedy` says what mends it when it is not `good`."""
+    """The result of one check. `remedy`: how to fix it if it is not `good`, or a hint if it is."""
 
     subject: str
     good: bool
@@ -25,14 +25,14 @@ class Finding:
 
 @attrs.frozen
 class SocketFinding:
-    """What is to say about the socket, and whether a node listens on it right now."""
+    """The finding about the socket, and whether a node listens on it."""
 
     finding: Finding
     live: bool
 
 
 def inspect_socket(path: str) -> SocketFinding:
-    """Whether a node could listen on `path`, and whether one does."""
+    """Whether a node could listen on `path`, or already does."""
     try:
         found = probe(Path(path))
     except OSError as error:
@@ -42,7 +42,7 @@ def inspect_socket(path: str) -> SocketFinding:
         return SocketFinding(_directory(Path(path).parent, path), live=False)
     if found == "other":
         remedy = f"move it away (mv {shlex.quote(path)} …), or set SOCKET_PATH to another path"
-        fault = Finding("socket", False, f"{path} is there and is not a socket", remedy)
+        fault = Finding("socket", False, f"{path} exists and is not a socket", remedy)
         return SocketFinding(fault, live=False)
     if found == "stale":
         return SocketFinding(_directory(Path(path).parent, f"{path} (left by a node that died)"), live=False)
@@ -60,7 +60,7 @@ def _owner(path: str) -> str:
 
 
 def _directory(directory: Path, path: str) -> Finding:
-    """Whether the socket's directory can be written to, or made."""
+    """Whether the socket's directory is writable, or can be created."""
     there = directory
     while not there.exists() and there != there.parent:
         there = there.parent
@@ -92,7 +92,7 @@ def inspect_http_port(host: str, port: int) -> Finding:
 
 
 def inspect_log_files(config: Config) -> Iterator[Finding]:
-    """Whether the log files that are asked for can be written to, or made."""
+    """Whether the configured log files are writable, or can be created."""
     for variable, path in (("SOCKET_LOG_FILE", config.log_file), ("SOCKET_ERROR_LOG_FILE", config.error_log_file)):
         if path is not None:
             yield _log_file(variable, path)

@@ -1,13 +1,13 @@
-"""``copilot-socket jobs``: put jobs in, look at them, cancel and retry them, through the HTTP port of a node."""
+"""``copilot-socket jobs``: submits, lists, shows, cancels and retries jobs through the HTTP port of a node."""
 
 import argparse
 import json
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
-from copilot_socket.cli.node import Node, Refused, add_url_option, tell
+from copilot_socket.cli.node import Node, Refused, add_url_option, print_answer, with_query
 from copilot_socket.cli.options import add_action, add_examples
 from copilot_socket.cli.output import add_json_option, cell, table
 
@@ -21,12 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_url_option(common)
     add_json_option(common)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    submit = add_action(actions, "submit", "put jobs in: one that the arguments say, or many from a file", common)
+    submit = add_action(actions, "submit", "submit a job given by arguments, or many from a file", common)
     _add_submit(submit)
     _add_list(add_action(actions, "list", "list jobs, newest first", common))
     for action, text in (
         ("show", "show a job with its attempts and errors"),
-        ("cancel", "end a job that is not over"),
+        ("cancel", "cancel a job that has not finished"),
         ("retry", "queue a failed or cancelled job again"),
     ):
         changing = add_action(actions, action, text, common)
@@ -42,9 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
     for name in ("status", "account-id", "command", "full-path", "cursor"):
-        # The command line's own command is args.command already.
+        # args.command is the subcommand of copilot-socket.
         parser.add_argument(f"--{name}", dest=f"job_{name.replace('-', '_')}", metavar=name.upper())
-    parser.add_argument("--limit", dest="job_limit", type=int, metavar="N", help="at most so many (default 100)")
+    parser.add_argument(
+        "--limit", dest="job_limit", type=int, metavar="N", help="maximum number of jobs (default 100)"
+    )
     add_examples(
         parser,
         "copilot-socket jobs list",
@@ -61,15 +63,23 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--branch", dest="job_branch")
     parser.add_argument("--user-id", dest="job_user_id")
     parser.add_argument("--gitlab-url", dest="job_gitlab_url", metavar="URL")
-    parser.add_argument("--priority", dest="job_priority", type=int, metavar="N", help="higher is sooner (default 0)")
     parser.add_argument(
-        "--scheduled-at", dest="job_scheduled_at", metavar="TIME", help="not before, ISO-8601 with zone"
+        "--priority", dest="job_priority", type=int, metavar="N", help="higher runs sooner (default 0)"
     )
-    parser.add_argument("--max-attempts", dest="job_max_attempts", type=int, metavar="N", help="tries in all")
     parser.add_argument(
-        "--resume-state", dest="job_resume_state", type=json.loads, metavar="JSON", help="where to go on from"
+        "--scheduled-at", dest="job_scheduled_at", metavar="TIME", help="earliest start, ISO-8601 with zone"
     )
-    parser.add_argument("--idempotency-key", metavar="KEY", help="makes it safe to repeat this very request")
+    parser.add_argument(
+        "--max-attempts",
+        dest="job_max_attempts",
+        type=int,
+        metavar="N",
+        help="failures after which the job has failed for good",
+    )
+    parser.add_argument(
+        "--resume-state", dest="job_resume_state", type=json.loads, metavar="JSON", help="cursor to start from"
+    )
+    parser.add_argument("--idempotency-key", metavar="KEY", help="makes it safe to repeat this request")
     add_examples(
         parser,
         "copilot-socket jobs submit me GROUP_PROJECT_DISCOVERY",
@@ -85,8 +95,8 @@ _FIELDS = (
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what *args* say; the exit status. Raises CommandError or ConfigFaults."""
-    return tell(args, lambda node: _ACTIONS[args.action](node, args), _PRINTED[args.action])
+    """Run the action and return the exit status. Raises CommandError or ConfigFaults."""
+    return print_answer(args, lambda node: _ACTIONS[args.action](node, args), _PRINTED[args.action])
 
 
 def _submit(node: Node, args: argparse.Namespace) -> Any:
@@ -96,7 +106,7 @@ def _submit(node: Node, args: argparse.Namespace) -> Any:
     if args.file is None and ("account_id" not in given or "command" not in given):
         raise Refused("a job needs ACCOUNT and COMMAND, or --file")
     key = {} if args.idempotency_key is None else {"Idempotency-Key": args.idempotency_key}
-    return node.ask("POST", JOBS, given if args.file is None else _read(args.file), key)
+    return node.request("POST", JOBS, given if args.file is None else _read(args.file), key)
 
 
 def _read(name: str) -> Any:
@@ -110,16 +120,15 @@ def _read(name: str) -> Any:
 
 def _list(node: Node, args: argparse.Namespace) -> Any:
     names = ("status", "account_id", "command", "full_path", "cursor", "limit")
-    query = {name: value for name in names if (value := getattr(args, f"job_{name}")) is not None}
-    return node.ask("GET", JOBS + (f"?{urlencode(query)}" if query else ""))
+    return node.request("GET", with_query(JOBS, {name: getattr(args, f"job_{name}") for name in names}))
 
 
 def _show(node: Node, args: argparse.Namespace) -> Any:
-    return node.ask("GET", f"{JOBS}/{quote(args.id, safe='')}")
+    return node.request("GET", f"{JOBS}/{quote(args.id, safe='')}")
 
 
 def _change(node: Node, args: argparse.Namespace) -> Any:
-    return node.ask("POST", f"{JOBS}/{quote(args.id, safe='')}/{args.action}")
+    return node.request("POST", f"{JOBS}/{quote(args.id, safe='')}/{args.action}")
 
 
 _ACTIONS = {"submit": _submit, "list": _list, "show": _show, "cancel": _change, "retry": _change}
@@ -127,13 +136,13 @@ _ACTIONS = {"submit": _submit, "list": _list, "show": _show, "cancel": _change, 
 
 def _submitted(answer: Any) -> list[str]:
     pairs = zip(answer["ids"], answer["created"], strict=True)
-    return [f"{job_id}  {'created' if created else 'live already'}" for job_id, created in pairs]
+    return [f"{job_id}  {'created' if created else 'already live'}" for job_id, created in pairs]
 
 
 def _listed(answer: Any) -> list[str]:
     if not answer["jobs"]:
         return [
-            "No jobs to list. A first account and its jobs: copilot-socket seed; "
+            "No jobs. First account and jobs: copilot-socket seed; "
             "further jobs: copilot-socket jobs submit ACCOUNT COMMAND [PATH]"
         ]
     rows = [[cell(job[name]) for name in _SHOWN] for job in answer["jobs"]]

@@ -1,4 +1,4 @@
-"""`copilot-socket keys`: what encrypts tokens at rest."""
+"""`copilot-socket keys`: creates and rotates the keys that encrypt tokens at rest."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -19,8 +19,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     rotate = actions.add_parser(
         "rotate",
         help="encrypt all stored tokens with the newest key",
-        description="Encrypt all stored tokens, plain ones too, with the newest key. After that older keys may go. "
-        "Nodes may run meanwhile, if all of them know the newest key.",
+        description="Encrypt all stored tokens, plain ones too, with the newest key. After that older keys can be "
+        "removed. Nodes may run meanwhile if all of them have the newest key.",
     )
     for each in (new, rotate):
         add_json_option(each)
@@ -31,7 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Do it."""
+    """Run the action. Raises CommandError, ConfigFaults, SchemaError or EmbeddedError."""
     return _rotate(args) if args.action == "rotate" else _new(args)
 
 
@@ -47,19 +47,19 @@ def _new(args: Namespace) -> int:
 
 
 def _rotate(args: Namespace) -> int:
-    """0 only when nothing is left that an older key is needed for."""
+    """Exit status 0 only if no stored value needs an older key any more."""
     from copilot_socket.cli.offline import ready_database, vault  # noqa: PLC0415 - not for `keys new`
     from copilot_socket.store.sealing import seal  # noqa: PLC0415
 
     config = config_from(args)
     with ready_database(config) as url:
         if config.database_url is not None and not config.secret_keys:
-            raise CommandError("there is no key: set COPILOT_SECRET_KEY (`copilot-socket keys new` prints one)")
+            raise CommandError("no key: set COPILOT_SECRET_KEY (`copilot-socket keys new` prints one)")
         sealed = seal(url, vault(config), everything=True)
     if args.json:
         emit({"encrypted": sealed.rows, "unreadable": list(sealed.unreadable)})
     else:
-        say(f"{sealed.rows} accounts and OAuth clients are encrypted with the newest key")
+        say(f"{sealed.rows} accounts and OAuth clients encrypted with the newest key")
         for name in sealed.unreadable:
-            say(f"{name}: no key decrypts it; put its credential in anew")
+            say(f"{name}: no key decrypts it; store its credential again")
     return 1 if sealed.unreadable else 0

@@ -1,6 +1,6 @@
-"""`copilot-socket`: finds the command, imports only that one, and turns what it raises into an exit status.
+"""`copilot-socket`: imports the module of the command, runs it, and maps its exceptions to an exit status.
 
-A command is a module with `add_arguments(parser)` and `run(args) -> int`; a new one is a row in COMMANDS.
+A command is a module with `add_arguments(parser)` and `run(args) -> int`; register new ones in COMMANDS.
 """
 
 import importlib
@@ -12,24 +12,24 @@ import attrs
 
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.output import (
-    NobodyReads,
     Parser,
+    ReaderGone,
     ShowVersion,
     Unwritable,
     abandon,
     add_json_option,
     complain,
     emit,
+    escape_unencodable,
     standard_output,
-    write_anything,
 )
 
-_INTERRUPTED = 130  # as a shell has it: 128 + SIGINT
+_INTERRUPTED = 130  # the shell's convention: 128 + SIGINT
 
 
 @attrs.frozen
 class Command:
-    """Where a command is, and what it is good for. Its answer goes to standard output, if there is one."""
+    """The module of a command and its help. *answers*: it needs standard output for its result."""
 
     module: str
     help: str
@@ -38,23 +38,23 @@ class Command:
 
 COMMANDS: dict[str, Command] = {
     "run": Command("copilot_socket.cli.run", "run a node in the foreground", answers=False),
-    "check": Command("copilot_socket.cli.check", "look at configuration, database and socket directory"),
+    "check": Command("copilot_socket.cli.check", "check configuration, database, socket, HTTP port and log files"),
     "migrate": Command("copilot_socket.cli.migrate", "bring the database's tables up to date"),
     "seed": Command("copilot_socket.cli.seed", "store a first account and its first jobs"),
-    "jobs": Command("copilot_socket.cli.jobs", "put jobs in, look at them, cancel and retry them"),
-    "crawlers": Command("copilot_socket.cli.crawlers", "list the crawlers, what each holds and when it was heard"),
+    "jobs": Command("copilot_socket.cli.jobs", "submit, list, show, cancel and retry jobs"),
+    "crawlers": Command("copilot_socket.cli.crawlers", "list the crawlers, their jobs and last heartbeats"),
     "tail": Command("copilot_socket.cli.tail", "watch jobs, crawlers and connections live"),
     "cleanup": Command("copilot_socket.cli.cleanup", "remove old jobs, errors and connections now"),
-    "demo": Command("copilot_socket.cli.demo", "a whole crawl on this machine, with a made-up GitLab"),
+    "demo": Command("copilot_socket.cli.demo", "run a whole crawl on this machine, with a made-up GitLab"),
     "oauth-clients": Command(
-        "copilot_socket.cli.oauth_clients", "say what this server is to further GitLabs when it refreshes tokens"
+        "copilot_socket.cli.oauth_clients", "manage the OAuth clients that refresh tokens of further GitLabs"
     ),
-    "keys": Command("copilot_socket.cli.keys", "make keys for COPILOT_SECRET_KEY, and put a new one to use"),
+    "keys": Command("copilot_socket.cli.keys", "create keys for COPILOT_SECRET_KEY, and re-encrypt with a new one"),
 }
 
 
 def parser_for(argv: Sequence[str]) -> ArgumentParser:
-    """The parser for this command line: every command is listed, only the one that is named is imported."""
+    """The parser for this command line. It lists every command, and imports only the one in *argv*."""
     parser = Parser(
         prog="copilot-socket",
         description="The job server for GitLab crawlers.",
@@ -75,9 +75,9 @@ def parser_for(argv: Sequence[str]) -> ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; 0 only when it worked. Exits through SystemExit for a wrong command line."""
+    """Run a command and return its exit status. Raises SystemExit for a wrong command line."""
     words = sys.argv[1:] if argv is None else list(argv)
-    write_anything()
+    escape_unencodable()
     try:
         try:
             return _command(words)
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             standard_output.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except NobodyReads:
+    except ReaderGone:
         abandon(sys.stdout)
         return 1
     except Unwritable as error:
@@ -110,7 +110,7 @@ def _command(words: Sequence[str]) -> int:
 
 
 def _expected() -> tuple[type[Exception], ...]:
-    """What a command may raise for something that its user can mend; asked for late, as it imports much."""
+    """The exceptions that are reported without a traceback. Imported late: --help needs none of them."""
     from copilot_socket.config import ConfigFaults  # noqa: PLC0415
     from copilot_socket.store.embedded import EmbeddedError  # noqa: PLC0415
     from copilot_socket.store.migrate import SchemaError  # noqa: PLC0415

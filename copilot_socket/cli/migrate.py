@@ -1,4 +1,4 @@
-"""`copilot-socket migrate`: brings the tables of DATABASE_URL, or of the embedded database, up to date."""
+"""`copilot-socket migrate`: upgrades the schema of DATABASE_URL, or of the embedded database."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -21,12 +21,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Upgrade, and say from where to where."""
+    """Upgrade the schema and print both revisions. Raises ConfigFaults, SchemaError or EmbeddedError."""
     before = _upgrade(config_from(args))
     if args.json:
         emit({"before": before.current, "now": before.head, "notices": before.notices})
     elif before.standing is migrate.Standing.UP_TO_DATE:
-        say(f"The database is up to date (revision {before.head}); there was nothing to do.")
+        say(f"The database is up to date (revision {before.head}); nothing to do.")
     else:
         for notice in before.notices:
             say(f"  {notice}")
@@ -41,4 +41,4 @@ def _upgrade(config: Config) -> migrate.SchemaState:
     try:
         return migrate.upgrade(embedded.start())
     finally:
-        embedded.stop()  # it keeps running if a node uses it
+        embedded.stop()  # no effect while a node uses it

@@ -1,4 +1,4 @@
-"""The HTTP port of a node, for commands that go by it."""
+"""A blocking client of a node's HTTP port, for commands."""
 
 import argparse
 import json
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPException, HTTPResponse
 from typing import Any, cast
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 import attrs
@@ -20,7 +21,7 @@ _REDIRECTIONS = range(300, 400)
 
 
 class Refused(CommandError):
-    """The node can't be reached (*status* None) or said no; *document* is what it answered."""
+    """The node can't be reached (*status* None) or refused a request; *document* is the body of its response."""
 
     def __init__(self, text: str, document: Any = None, status: int | None = None) -> None:
         super().__init__(text)
@@ -29,10 +30,10 @@ class Refused(CommandError):
 
 
 class _NoRedirection(HTTPRedirectHandler):
-    """Has an answer that leads elsewhere count as an error."""
+    """Treats a redirection as an error."""
 
     def redirect_request(self, *_args: Any) -> None:
-        """Go nowhere."""
+        """See :class:`urllib.request.HTTPRedirectHandler`."""
 
 
 @attrs.frozen
@@ -42,8 +43,8 @@ class Node:
     url: str
     token: str | None = attrs.field(default=None, repr=False)
 
-    def ask(self, method: str, path: str, document: Any = None, headers: Mapping[str, str] | None = None) -> Any:
-        """The JSON that comes back. Raises :class:`Refused`."""
+    def request(self, method: str, path: str, document: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+        """The body of the response, from JSON. Raises :class:`Refused`."""
         try:
             with self._open(method, path, document, headers or {}, TIMEOUT) as answer:
                 return json.load(answer)
@@ -51,15 +52,15 @@ class Node:
             raise self._no_answer(error) from None
 
     def stream(self, path: str, timeout: float) -> HTTPResponse:
-        """An answer that goes on; a silence of *timeout* seconds ends it. Raises :class:`Refused`."""
+        """A streaming response, which fails after *timeout* seconds without data. Raises :class:`Refused`."""
         return self._open("GET", path, None, {}, timeout)
 
     def _open(
         self, method: str, path: str, document: Any, headers: Mapping[str, str], timeout: float
     ) -> HTTPResponse:
         try:
-            request = self._request(method, path, document, headers)
-            # No proxy: it would make a loopback request a stranger's. No redirection: it would take the token along.
+            request = self._build(method, path, document, headers)
+            # A proxy would send requests from another address than loopback; a redirection would leak the token.
             opener = build_opener(ProxyHandler({}), _NoRedirection)
             return cast(HTTPResponse, opener.open(request, timeout=timeout))
         except HTTPError as error:
@@ -71,7 +72,7 @@ class Node:
         reason = getattr(error, "reason", error)
         return Refused(f"no answer from {self.url}: {reason}. Is a node running there? (--url)")
 
-    def _request(self, method: str, path: str, document: Any, headers: Mapping[str, str]) -> Request:
+    def _build(self, method: str, path: str, document: Any, headers: Mapping[str, str]) -> Request:
         if not self.url.lower().startswith(("http://", "https://")):
             raise ValueError("not an http or https URL")
         request = Request(self.url.rstrip("/") + path, method=method, headers=dict(headers))
@@ -86,9 +87,7 @@ class Node:
 def _refusal(error: HTTPError) -> Refused:
     if error.code in _REDIRECTIONS:
         elsewhere = error.headers.get("Location", "another address")
-        return Refused(
-            f"HTTP {error.code}: {elsewhere} should be asked instead, which is not done: set --url", None, 400
-        )
+        return Refused(f"HTTP {error.code}: redirected to {elsewhere}, which is not followed: set --url", None, 400)
     try:
         document = json.load(error)
         lines = [f"{document['title']}: {document['detail']}"]
@@ -100,12 +99,12 @@ def _refusal(error: HTTPError) -> Refused:
 
 
 def add_url_option(parser: argparse.ArgumentParser) -> None:
-    """`--url`, which :func:`node_from` reads."""
+    """Add `--url`, which :func:`node_from` reads."""
     parser.add_argument("--url", help="address of the node's HTTP port (default: from the configuration)")
 
 
 def node_from(args: argparse.Namespace) -> Node:
-    """The node that *args* name, or else the configuration. Raises ConfigFaults."""
+    """The node at `--url`, or else the one of the configuration. Raises ConfigFaults."""
     if args.url is not None:
         return Node(args.url, _token())
     config = from_environment()
@@ -114,7 +113,7 @@ def node_from(args: argparse.Namespace) -> Node:
 
 
 def _token() -> str | None:
-    """The token alone: whoever names another node need not have a configuration that one could run on."""
+    """The token alone: with --url, the rest of the configuration may be faulty."""
     try:
         return from_environment().http_token
     except ConfigFaults as error:
@@ -124,20 +123,27 @@ def _token() -> str | None:
         return error.usable.http_token
 
 
-def tell(args: argparse.Namespace, ask: Callable[[Node], Any], lines: Callable[[Any], Sequence[str]]) -> int:
-    """*ask* the node and show its answer, in *lines* or as JSON; the exit status.
+def with_query(path: str, fields: Mapping[str, Any]) -> str:
+    """*path* with those of *fields* that are not None as its query string."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    return f"{path}?{urlencode(given)}" if given else path
 
-    Raises CommandError and ConfigFaults; a refusal is shown as the node put it where JSON is asked for.
+
+def print_answer(
+    args: argparse.Namespace, request: Callable[[Node], Any], lines: Callable[[Any], Sequence[str]]
+) -> int:
+    """Call *request* with the node, print its answer as *lines* or, with --json, as JSON; return the exit status.
+
+    With --json, the document of an error response is printed as it is. Raises CommandError and ConfigFaults.
     """
-    as_json = getattr(args, "json", False)
     try:
-        answer = ask(node_from(args))
+        answer = request(node_from(args))
     except Refused as error:
-        if not as_json or error.document is None:
+        if not args.json or error.document is None:
             raise
         emit(error.document)
         return 1
-    if as_json:
+    if args.json:
         emit(answer)
     else:
         for line in lines(answer):

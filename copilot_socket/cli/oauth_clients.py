@@ -1,7 +1,7 @@
-"""`copilot-socket oauth-clients`: what this server is to which GitLab when it refreshes tokens.
+"""`copilot-socket oauth-clients`: the OAuth clients with which this server refreshes tokens.
 
-For GitLabs beside that of GITLAB_URL. A secret is read from standard input: a command line is there for all of the
-machine to see.
+For GitLabs other than that of GITLAB_URL. Secrets are read from standard input: every user of the machine can read
+command lines.
 """
 
 import getpass
@@ -22,13 +22,15 @@ _VISIBLE = re.compile(rf"[!-~]{{1,{_LONGEST}}}")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Its actions, each with the configuration's options."""
+    """The actions, each with the configuration's options."""
     where = ArgumentParser(add_help=False)
-    where.add_argument("gitlab", metavar="URL", help="a GitLab; its scheme, host and port count")
+    where.add_argument("gitlab", metavar="URL", help="URL of a GitLab; only scheme, host and port count")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    put = add_action(actions, "put", "store a client, its secret from standard input (none: a public one)", where)
+    put = add_action(
+        actions, "put", "store a client, with its secret from standard input (empty: a public client)", where
+    )
     put.add_argument("--client-id", required=True, metavar="ID", help="the application's id")
-    put.add_argument("--redirect-uri", metavar="URI", help="where one is registered for the application")
+    put.add_argument("--redirect-uri", metavar="URI", help="redirect URI, if the application has one")
     listing = add_action(actions, "list", "list the clients, without their secrets")
     remove = add_action(actions, "remove", "remove a client", where)
     for each in (put, listing, remove):
@@ -45,7 +47,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Do it; raises CommandError, ConfigFaults, SchemaError or EmbeddedError."""
+    """Run the action. Raises CommandError, ConfigFaults, SchemaError or EmbeddedError."""
     config = config_from(args)
     if args.action == "list":
         with ready_database(config) as url:
@@ -58,18 +60,18 @@ def run(args: Namespace) -> int:
         client = OAuthClient(_visible(args.client_id, "--client-id"), _secret(), args.redirect_uri)
         with ready_database(config) as url:
             registering.put(url, where, client, vault(config))
-        _tell({"origin": where, "client_id": client.id}, f"{where}: client {client.id} is stored", as_json=args.json)
+        _print({"origin": where, "client_id": client.id}, f"{where}: client {client.id} stored", as_json=args.json)
         return 0
     with ready_database(config) as url:
         if not registering.remove(url, where):
-            raise CommandError(f"there is no client for {where}")
-    _tell({"origin": where, "removed": True}, f"{where}: removed", as_json=args.json)
+            raise CommandError(f"no client for {where}")
+    _print({"origin": where, "removed": True}, f"{where}: removed", as_json=args.json)
     return 0
 
 
 def _secret() -> str | None:
     if sys.stdin.isatty():
-        given = getpass.getpass("Secret (none: a public client): ")
+        given = getpass.getpass("Secret (empty: a public client): ")
     else:
         given = sys.stdin.read(_LONGEST + 2)
     return _visible(given.strip(), "the secret") if given.strip() else None
@@ -90,7 +92,7 @@ def _show(clients: list[dict[str, object]], *, as_json: bool) -> None:
         say(line)
 
 
-def _tell(answer: dict[str, object], text: str, *, as_json: bool) -> None:
+def _print(answer: dict[str, object], text: str, *, as_json: bool) -> None:
     if as_json:
         emit(answer)
     else:

@@ -1,4 +1,4 @@
-"""For commands that need no node: the database itself, made ready, and a reactor for what is asynchronous."""
+"""For commands that need no node: direct access to the database, and a reactor for asynchronous work."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -18,9 +18,9 @@ T = TypeVar("T")
 
 @contextmanager
 def ready_database(config: Config) -> Iterator[str]:
-    """The URL of the configuration's database, whose tables are up to date; an embedded one runs meanwhile.
+    """The URL of the configured database, with its schema up to date; an embedded one runs inside the block.
 
-    Raises SchemaError or EmbeddedError when it can't be used, CommandError when it refuses a statement.
+    Raises SchemaError or EmbeddedError if it can't be used, CommandError if a statement fails.
     """
     embedded = None if config.database_url is not None else EmbeddedPostgres(config.state_dir, tell=complain)
     try:
@@ -29,20 +29,20 @@ def ready_database(config: Config) -> Iterator[str]:
         require_current(url, upgrade=embedded is not None)
         yield url
     except psycopg2.Error as error:
-        raise CommandError(f"the database refused it: {' '.join(str(error).split())}") from error
+        raise CommandError(f"the database reported an error: {' '.join(str(error).split())}") from error
     finally:
         if embedded is not None:
-            embedded.stop()  # it keeps running if a node uses it
+            embedded.stop()  # no effect while a node uses it
 
 
 def vault(config: Config) -> Vault:
-    """What encrypts the tokens of the configuration's database, which is ready."""
+    """The vault for the tokens of the configured database. Call it inside :func:`ready_database`."""
     given = config.secret_keys
     return Vault(given if config.database_url is not None else keys_in_use(config.state_dir, given))
 
 
 def run_in_reactor(work: Callable[[Any], Awaitable[T]]) -> T:
-    """Run the reactor until *work*, which is given it, is done; what it returns or raises. Once a process."""
+    """Call *work* with the reactor, run that until the result is there, and return or raise it. Once a process."""
     from twisted.internet import reactor  # noqa: PLC0415 - not for commands that need none
     from twisted.internet.defer import Deferred, ensureDeferred  # noqa: PLC0415
     from twisted.python.failure import Failure  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""What commands share of their command lines: the configuration's variables as options, examples in the help."""
+"""Options that commands share: the configuration's variables, and examples in the help."""
 
 import textwrap
 from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
@@ -19,7 +19,7 @@ def add_examples(parser: ArgumentParser, *lines: str) -> None:
 
 
 def add_action(actions: Any, name: str, text: str, *parents: ArgumentParser) -> ArgumentParser:
-    """A subcommand in *actions*, as `add_subparsers` returned them; *text* says what it does."""
+    """Add a subcommand to *actions*, the result of `add_subparsers`; *text* is its help."""
     parser: ArgumentParser = actions.add_parser(
         name, help=text, description=f"{text[0].upper()}{text[1:]}.", parents=parents
     )
@@ -27,12 +27,14 @@ def add_action(actions: Any, name: str, text: str, *parents: ArgumentParser) -> 
 
 
 def add_config_options(parser: ArgumentParser, taken: Collection[str] = ()) -> None:
-    """One option for each environment variable, such as `--database-url`; it beats the environment.
+    """Add an option for each environment variable, such as `--database-url`, which overrides the variable.
 
-    Not for those *taken*, which mean something else to this command.
+    Options named in *taken* are left out: the command defines them itself.
     """
-    parser.usage = f"{parser.prog} [options]"  # there are too many to list them twice
-    group = parser.add_argument_group("configuration", "each option stands for the environment variable of its name")
+    parser.usage = f"{parser.prog} [options]"  # too many to list in the usage too
+    group = parser.add_argument_group(
+        "configuration", "each option overrides the environment variable of the same name"
+    )
     for option in option_names():
         if option.name in taken:
             continue
@@ -46,7 +48,7 @@ def add_config_options(parser: ArgumentParser, taken: Collection[str] = ()) -> N
 
 
 def options_given(args: Namespace) -> dict[str, str]:
-    """The variables that options in *args* set, by name."""
+    """The values of the configuration's options in *args*, by variable."""
     given = vars(args).items()
     return {name.removeprefix(_PREFIX): str(value) for name, value in given if name.startswith(_PREFIX)}
 

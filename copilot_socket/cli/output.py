@@ -1,4 +1,4 @@
-"""What the command says: to people in lines, to programs in JSON. The only place that writes."""
+"""Output of commands: lines for people, JSON for programs. Only this module writes to the standard streams."""
 
 import contextlib
 import io
@@ -21,27 +21,27 @@ class Unwritable(CommandError):
     """Standard output can't be written to."""
 
 
-class NobodyReads(Exception):
-    """Whoever read standard output has gone: `copilot-socket … | head`."""
+class ReaderGone(Exception):
+    """The reader of standard output has closed it: `copilot-socket … | head`."""
 
 
 class StandardOutput:
-    """Standard output, whatever has become of it, as a file for others to print to."""
+    """Standard output as a file, which may be closed or broken."""
 
     def write(self, text: str) -> int:
-        """Raises :class:`Unwritable` or :class:`NobodyReads`."""
+        """Raises :class:`Unwritable` or :class:`ReaderGone`."""
         self.require()
-        with _explained():
+        with _translated_errors():
             return sys.stdout.write(text)
 
     def flush(self) -> None:
-        """Raises the same."""
+        """Raises :class:`Unwritable` or :class:`ReaderGone`."""
         if sys.stdout is not None:
-            with _explained():
+            with _translated_errors():
                 sys.stdout.flush()
 
     def require(self) -> None:
-        """Raises :class:`Unwritable` if it is closed: a command that can't answer should do nothing."""
+        """Raise :class:`Unwritable` if it is closed: a command that can't print its result should do nothing."""
         if sys.stdout is None:
             raise Unwritable("standard output is closed")
 
@@ -51,16 +51,16 @@ class StandardOutput:
 
     @property
     def encoding(self) -> str:
-        """Of a stream that has none, as little as possible."""
+        """The stream's encoding, or ASCII if it has none."""
         return getattr(sys.stdout, "encoding", None) or "ascii"
 
 
 @contextlib.contextmanager
-def _explained() -> Any:
+def _translated_errors() -> Any:
     try:
         yield
     except BrokenPipeError:
-        raise NobodyReads from None
+        raise ReaderGone from None
     except (OSError, ValueError) as error:
         raise Unwritable(f"can't write to standard output: {getattr(error, 'strerror', None) or error}") from None
 
@@ -69,12 +69,12 @@ standard_output = StandardOutput()
 
 
 def say(text: str) -> None:
-    """A line of the answer. What others wrote in it does nothing to a terminal."""
+    """Print a line of the result. Control characters are escaped."""
     standard_output.write(f"{printable(text)}\n")
 
 
 def complain(text: str) -> None:
-    """A line about what went wrong; where even that can't be written, the exit status has to do."""
+    """Print a line to standard error; ignored if that can't be written, the exit status remains."""
     try:
         sys.stderr.write(f"copilot-socket: {printable(text)}\n")
         sys.stderr.flush()
@@ -83,20 +83,20 @@ def complain(text: str) -> None:
 
 
 def emit(answer: Any) -> None:
-    """The whole answer, for programs."""
+    """Print the whole result as JSON."""
     standard_output.write(json.dumps(answer, indent=2) + "\n")
 
 
 def emit_line(answer: Any) -> None:
-    """One of many answers, on a line of its own and at once."""
+    """Print one of several results as a line of JSON, and flush it."""
     standard_output.write(json.dumps(answer, separators=(",", ":")) + "\n")
     standard_output.flush()
 
 
-def write_anything() -> None:
-    """Have characters that a stream's encoding does not know written out, instead of failing on them.
+def escape_unencodable() -> None:
+    """Have the standard streams escape characters that their encoding lacks.
 
-    And have everything written, or an error raised: with PYTHONUNBUFFERED what a short write leaves would be dropped.
+    Also buffer standard output under PYTHONUNBUFFERED, where the rest after a short write would be lost silently.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -108,26 +108,26 @@ def write_anything() -> None:
 
 
 def abandon(stream: TextIO | None) -> None:
-    """*stream* takes nothing any more: have nothing left that would be written to it at exit."""
+    """Redirect *stream* to the null device: flushing a broken stream at exit would raise an error."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())  # type: ignore[union-attr]
         os.close(nowhere)
 
 
-def end_with_reader() -> None:
-    """Have the main thread raise :class:`NobodyReads` as soon as nobody reads standard output, even as it waits."""
+def exit_with_reader() -> None:
+    """Raise :class:`ReaderGone` in the main thread, even while it waits, once standard output has no reader."""
 
     def gone(_number: int, _frame: Any) -> None:
-        raise NobodyReads
+        raise ReaderGone
 
     def watch() -> None:
         waiting = select.poll()
-        waiting.register(descriptor, 0)  # errors and hang-ups are always told; nothing else is wanted
+        waiting.register(descriptor, 0)  # no events requested: POLLERR and POLLHUP are always reported
         waiting.poll()
-        signal.pthread_kill(main, signal.SIGUSR1)  # interrupts whatever system call it is in
+        signal.pthread_kill(main, signal.SIGUSR1)  # interrupts its blocking system call
 
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # it is closed, or no file
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or not a file
         descriptor = sys.stdout.fileno()
         main = threading.main_thread().ident or 0
         signal.signal(signal.SIGUSR1, gone)
@@ -135,18 +135,15 @@ def end_with_reader() -> None:
 
 
 class Parser(ArgumentParser):
-    """A parser whose help is written like any other answer; argparse's own ignores that it can't be written.
-
-    Its subparsers are of this class, too.
-    """
+    """A parser that reports errors when it writes the help, which argparse ignores. Subparsers inherit the class."""
 
     def print_help(self, file: Any = None) -> None:
-        """Write the help. Raises :class:`Unwritable` or :class:`NobodyReads`."""
+        """Write the help. Raises :class:`Unwritable` or :class:`ReaderGone`."""
         (file or standard_output).write(self.format_help())
 
 
 class ShowVersion(Action):
-    """The action of `--version`. Raises the same."""
+    """The action of `--version`. Raises :class:`Unwritable` or :class:`ReaderGone`."""
 
     def __call__(self, parser: ArgumentParser, *_: Any) -> None:
         """Write the version, and exit."""
@@ -155,18 +152,18 @@ class ShowVersion(Action):
 
 
 def add_json_option(parser: ArgumentParser) -> None:
-    """`--json`; `args.json` is True when it was given, here or before the command."""
-    parser.add_argument("--json", action="store_true", default=SUPPRESS, help="answer in JSON, for programs")
+    """Add `--json`. It may come before the command, too: the top-level parser sets the default."""
+    parser.add_argument("--json", action="store_true", default=SUPPRESS, help="print JSON")
 
 
 def cell(value: Any) -> str:
-    """*value* in a line or column: text as it is, a dash for nothing, everything else as JSON."""
+    """*value* for a line or column: text as it is, a dash for None, anything else as JSON."""
     if value is None:
         return "-"
     return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """*rows*, the first one the headings, in columns."""
+    """*rows*, the first of which holds the headings, as aligned lines."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

@@ -1,6 +1,6 @@
 """`copilot-socket run`: a node in the foreground, the same as `twistd -n --pidfile= copilot-socket`.
 
-For installations that put no `twistd` of their own on the path, as pipx and uv do.
+For installations without `twistd` on the PATH, such as those of pipx and uv.
 """
 
 import sys
@@ -22,8 +22,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> NoReturn:
-    """Become twistd; ends through SystemExit, with the node's exit status."""
-    from twisted.scripts.twistd import run as twistd  # noqa: PLC0415 - slow to import, and --help needs none of it
+    """Run twistd in this process. Raises SystemExit with the node's exit status."""
+    from twisted.scripts.twistd import run as twistd  # noqa: PLC0415 - slow to import, not for --help
 
     options = [f"--{BY_NAME[name].option}={value}" for name, value in options_given(args).items()]
     sys.argv = ["twistd", "-n", "--pidfile=", "copilot-socket", *options]

@@ -1,6 +1,6 @@
-"""`copilot-socket seed`: the first account and its first jobs, straight into the database; safe to repeat.
+"""`copilot-socket seed`: stores a first account and its first jobs directly in the database; safe to repeat.
 
-Tokens are no options: a command line is there for all of the machine to see.
+Tokens are not options: every user of the machine can read command lines.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -23,7 +23,7 @@ OPTIONS = {
     "gitlab_url": ("SEED_GITLAB_URL", "address of its GitLab"),
     "token_expires_at": ("SEED_TOKEN_EXPIRES_AT", "when the access token expires, ISO-8601 with zone"),
 }
-"""What may be said on the command line, or else by the variable."""
+"""Field → its variable and help. The option overrides the variable."""
 SECRETS = {"access_token": "SEED_ACCESS_TOKEN", "refresh_token": "SEED_REFRESH_TOKEN"}
 _VARIABLES = {name: variable for name, (variable, _) in OPTIONS.items()} | SECRETS
 DEMO = {
@@ -32,9 +32,9 @@ DEMO = {
     "gitlab_url": "http://gitlab.example.org",
     "access_token": "made-up-token",
 }
-"""The account that stands for one in development."""
+"""The account that is stored in development and test if none is given."""
 FIRST_COMMANDS = ("GROUP_PROJECT_DISCOVERY", "users")
-"""What needs no path: what is to be crawled is found by the first of them."""
+"""Commands without a path; the first one discovers groups and projects."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -51,8 +51,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "copilot-socket seed --account-id me --provider gitlab-cloud --gitlab-url https://gitlab.com",
     )
     parser.description = (
-        "Store an account and its first jobs, unless they are there: an account that exists is left\n"
-        "as it is, and jobs are put in only while it has none. The tokens are read from\n"
+        "Store an account and its first jobs, unless they exist: an existing account is left\n"
+        "unchanged, and jobs are added only if it has none. The tokens are read from\n"
         f"{' and '.join(SECRETS.values())}, or from the files named by\n"
         f"{' and '.join(f'{name}_FILE' for name in SECRETS.values())}. With nothing given\n"
         "the account is a made-up one, except in production."
@@ -60,7 +60,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Seed, and say what is new. Raises CommandError, ConfigFaults, SchemaError or EmbeddedError."""
+    """Store account and jobs, print what is new. Raises CommandError, ConfigFaults, SchemaError, EmbeddedError."""
     config = config_from(args)
     account = _account(_given(args) or _demo(config))
     with ready_database(config) as url:
@@ -71,16 +71,16 @@ def run(args: Namespace) -> int:
     if args.json:
         emit({"account": account.id, "account_created": seeded.account_created, "jobs": list(seeded.jobs)})
     else:
-        say(f"account {account.id}: {'created' if seeded.account_created else 'there already, left as it is'}")
+        say(f"account {account.id}: {'created' if seeded.account_created else 'exists, unchanged'}")
         for job_id in seeded.jobs:
             say(f"job {job_id}: created")
         if not seeded.jobs:
-            say("jobs: the account has some already, none added")
+            say("jobs: none added, the account has some")
     return 0
 
 
 def _given(args: Namespace) -> dict[str, str]:
-    """What was said of the account; an option beats its variable, and an empty value counts as none."""
+    """The given fields of the account. An option overrides its variable; an empty value counts as unset."""
     options = {variable: getattr(args, f"seed_{name}") or "" for name, (variable, _) in OPTIONS.items()}
     found = further_variables(_VARIABLES.values(), SECRETS.values(), options_given(args) | options)
     return {name: found[variable] for name, variable in _VARIABLES.items() if variable in found}
@@ -89,12 +89,14 @@ def _given(args: Namespace) -> dict[str, str]:
 def _demo(config: Config) -> dict[str, str]:
     if config.environment == "production":
         needed = ", ".join([OPTIONS[name][0] for name in ("account_id", "provider", "gitlab_url")])
-        raise CommandError(f"production gets no made-up account: set {needed} and {SECRETS['access_token']}")
+        raise CommandError(
+            f"no account given, and production has no default one: set {needed} and {SECRETS['access_token']}"
+        )
     return DEMO
 
 
 def _account(given: Mapping[str, str]) -> Account:
-    """The account, by the rules of the HTTP port. Raises CommandError with every fault, by its variable."""
+    """The account, validated as by the HTTP port. Raises CommandError that lists every fault by its variable."""
     faults = Faults()
     values = read(dict(given), {"account_id": Field(text(255), required=True), **ACCOUNT}, "", faults)
     if faults.count:

@@ -17,7 +17,7 @@ class Event:
 
 
 def events(lines: Iterable[bytes]) -> Iterator[Event]:
-    """The events that *lines* hold. Raises ``ValueError`` for data that is no JSON, and what reading raises."""
+    """The events in *lines*. Raises ``ValueError`` for data that is not JSON, and whatever reading raises."""
     id_: str | None = None
     type_ = "message"
     data: list[str] = []

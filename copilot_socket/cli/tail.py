@@ -1,24 +1,23 @@
-"""``copilot-socket tail``: what happens at a node, as it happens."""
+"""``copilot-socket tail``: prints a node's live events."""
 
 import argparse
 import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPException
 from typing import TextIO, cast
-from urllib.parse import urlencode
 
 import attrs
 from rich.console import Console
 
 from copilot_socket.cli.event_lines import EventLines
-from copilot_socket.cli.node import Node, Refused, add_url_option, node_from
+from copilot_socket.cli.node import Node, Refused, add_url_option, node_from, with_query
 from copilot_socket.cli.options import add_examples
-from copilot_socket.cli.output import add_json_option, complain, emit_line, end_with_reader, standard_output
+from copilot_socket.cli.output import add_json_option, complain, emit_line, exit_with_reader, standard_output
 from copilot_socket.cli.sse import Event, events
 
 EVENTS = "/api/v1/events"
 SILENCE = 45.0
-"""Seconds without even a keep-alive, of which there is one every 15 s, after which the connection counts as dead."""
+"""Seconds without data after which a connection counts as dead; keep-alives come every 15 s."""
 WAIT_FIRST, WAIT_MOST = 1.0, 30.0
 
 FILTERS = {
@@ -45,24 +44,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Show events until Ctrl-C, which is how this ends well. Raises CommandError or ConfigFaults."""
-    names = [name.replace("-", "_") for name in FILTERS]
-    query = {name: value for name in names if (value := getattr(args, name)) is not None}
-    as_json = getattr(args, "json", False)
-    show = _as_json if as_json else EventLines(Console(file=cast(TextIO, standard_output)))
-    end_with_reader()
+    """Print events until Ctrl-C, then return 0. Raises CommandError or ConfigFaults."""
+    path = with_query(EVENTS, {name: getattr(args, name) for name in (name.replace("-", "_") for name in FILTERS)})
+    show = _as_json if args.json else EventLines(Console(file=cast(TextIO, standard_output)))
+    exit_with_reader()
     try:
-        for event in follow(node_from(args), EVENTS + (f"?{urlencode(query)}" if query else "")):
+        for event in follow(node_from(args), path):
             show(event)
     except KeyboardInterrupt:
         return 0
-    return 1  # not reached: events have no end
+    return 1  # not reached: follow() never ends
 
 
 def follow(node: Node, path: str, sleep: Callable[[float], None] = time.sleep) -> Iterator[Event]:
-    """The events at *path*, for ever. What happens while the connection is lost is not among them.
+    """The events at *path*, without end, except those of times without a connection; it reconnects.
 
-    Raises :class:`Refused` when the node can't be reached at first, or refuses for good.
+    Raises :class:`Refused` if the first connection fails, or for a status below 500.
     """
     wait, reached = WAIT_FIRST, False
     while True:

@@ -21,13 +21,13 @@
     hello = Hello("crawler-1", entity_types=("issue", "commit"), max_jobs=2)
     crawler = Crawler.at("/var/run/copilot-study/crawler.sock", crawl, hello, reactor)
     crawler.startService()
-    crawler.finished.addCallback(lambda _: reactor.stop())  # when the server asks this crawler to exit
+    crawler.finished.addCallback(lambda _: reactor.stop())  # when the server has requested an exit
     reactor.run()
 
 What the handler returns are the job's final counts. What it raises becomes a ``job_failed``: recoverable, unless it
 is a :class:`JobFailure` that says otherwise. ``await job.progress(...)`` waits until the server has committed the
 report; a report that was not acknowledged when a connection ended is sent again on the next one. When a job is no
-longer this crawler's (cancelled, or given to another), its handler is cancelled and nothing more is reported.
+longer this crawler's (cancelled, or assigned to another), its handler is cancelled and nothing more is reported.
 """
 
 from copilot_socket.client.crawler import Crawler, Handler

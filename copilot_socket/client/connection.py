@@ -1,4 +1,4 @@
-"""The line protocol under a crawler: bytes to messages, and a heartbeat. It decides nothing."""
+"""The line protocol of a crawler: decodes messages and times heartbeats. It makes no decisions."""
 
 from typing import Protocol
 
@@ -13,19 +13,19 @@ from copilot_socket.client.messages import Message, decode
 
 
 class Listener(Protocol):
-    """Whoever uses the connection."""
+    """Receives the events of a connection."""
 
     def connected(self, connection: "Connection") -> None:
-        """It is up."""
+        """The connection is established."""
 
     def received(self, connection: "Connection", message: Message) -> None:
-        """A message came in."""
+        """A message arrived."""
 
     def disconnected(self, connection: "Connection") -> None:
-        """It is over."""
+        """The connection is lost."""
 
     def beat(self, connection: "Connection") -> None:
-        """It is time for a heartbeat."""
+        """A heartbeat is due."""
 
 
 class Connection(LineOnlyReceiver):
@@ -43,7 +43,7 @@ class Connection(LineOnlyReceiver):
         self._closing: IDelayedCall | None = None
         self.welcomed = False
         self.leaving = False
-        """Whether the node has said that it stops."""
+        """Whether the node has announced that it stops."""
 
     @property
     def ready(self) -> bool:
@@ -58,7 +58,7 @@ class Connection(LineOnlyReceiver):
         """See :class:`twisted.protocols.basic.LineOnlyReceiver`."""
         message = decode(line)
         if message is None:
-            self.log.warn("What the server sent is no message: {line!r}", line=line[:200])
+            self.log.warn("The server sent an invalid message: {line!r}", line=line[:200])
         else:
             self._listener.received(self, message)
 
@@ -72,7 +72,7 @@ class Connection(LineOnlyReceiver):
         self._listener.disconnected(self)
 
     def start_beating(self, interval: float) -> None:
-        """A heartbeat every *interval* seconds, the first after one."""
+        """Call ``beat`` every *interval* seconds, first after one interval."""
         if not self._beats.running:
             beating = self._beats.start(interval, now=False)
             beating.addErrback(lambda failure: self.log.failure("Heartbeats stopped", failure))
@@ -83,18 +83,18 @@ class Connection(LineOnlyReceiver):
             self.transport.write(line + self.delimiter)
 
     def leave(self, patience: float) -> None:
-        """Send nothing more, listen for *patience* seconds at most, then close."""
+        """Send nothing more; keep reading for at most *patience* seconds, then close."""
         self.leaving = True
         self._closing = self._clock.callLater(patience, self.close)
 
     def close(self) -> None:
-        """End it, after what is written."""
+        """Close the connection once everything written is sent."""
         if self.transport is not None:
             self.transport.loseConnection()
 
 
 class ConnectionFactory(Factory):
-    """Makes the connections of one crawler."""
+    """Creates the connections of one crawler."""
 
     noisy = False
 

@@ -1,4 +1,4 @@
-"""A crawler as a service: it connects, asks for work, runs a handler for each job and reports on it."""
+"""A crawler as a service: it connects, requests jobs, runs a handler for each and reports on it."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -21,14 +21,14 @@ from copilot_socket.client.runs import Handler, Runs
 __all__ = ["Crawler", "Handler"]
 
 DEFAULT_BACKOFF = backoffPolicy(initialDelay=0.1, maxDelay=10.0, factor=2.0, jitter=lambda: random.uniform(0.0, 0.4))
-"""Seconds before the next attempt to connect, by number of attempts."""
+"""Seconds before the next attempt to connect, by the number of failed attempts."""
 
 
 class Crawler(Service):
-    """Crawls for a server, until stopped or asked to exit.
+    """Crawls for a server until it is stopped or the server requests an exit.
 
-    *handler* is a coroutine function called with each :class:`Job`. ``finished`` fires with None when the server has
-    asked this crawler to exit, or :meth:`finish` was called, and its work is over.
+    *handler* is a coroutine function called with each :class:`Job`. ``finished`` fires with None when the service has
+    stopped: after :meth:`stopService`, or once the work is done after :meth:`finish` or the server's request to exit.
     """
 
     log = Logger()
@@ -47,7 +47,7 @@ class Crawler(Service):
         self._connection: Connection | None = None
         self._limit = 1024 * 1024
         self._granted = hello.max_jobs
-        """How many jobs the server lets it hold."""
+        """The number of jobs that the server allows this crawler to hold."""
         self._finishing = False
         self._outbox = Outbox()
         self._runs = Runs(handler, self, self._on_room)
@@ -65,15 +65,15 @@ class Crawler(Service):
         self._client.startService()
 
     def stopService(self) -> "Deferred[None]":
-        """Cancel the handlers, disconnect. The server gives their jobs to others; no attempt is spent."""
+        """Cancel the handlers and disconnect. The server releases their jobs, which spends no attempt."""
         super().stopService()
         self._finishing = True
         self._runs.cancel_all()
         stopped: Deferred[None] = self._client.stopService()
-        return stopped.addBoth(self._say_finished)
+        return stopped.addBoth(self._fire_finished)
 
     def finish(self, timeout: float | None = None) -> "Deferred[None]":
-        """Take no more work, wait up to *timeout* seconds for what is running, then stop; fires when stopped."""
+        """Request no more jobs, wait up to *timeout* seconds for the running ones, then stop; fires when stopped."""
         self._finishing = True
         if not self._runs.active and not len(self._outbox):
             return self.stopService()
@@ -84,16 +84,18 @@ class Crawler(Service):
         self.finished.addBoth(lambda _: done.callback(None))
         return done
 
-    # What jobs ask for.
+    # Called by jobs.
 
     def report(self, job: Job, kind: str, data: Mapping[str, Any]) -> "Deferred[Mapping[str, Any]]":
         """See :class:`copilot_socket.client.job.Reporter`."""
         pending = self._outbox.add(kind, job.id, data)
         answered = pending.answered
         if not self._runs.holds(job):
-            self._outbox.refuse(pending.ref, JobGone("stale_assignment", "the job is no longer this crawler's"))
+            self._outbox.refuse(
+                pending.ref, JobGone("stale_assignment", "the job is no longer assigned to this crawler")
+            )
         elif len(self._encode(pending)) > self._limit:
-            text = f"the server takes no message longer than {self._limit} bytes"
+            text = f"the server accepts no message longer than {self._limit} bytes"
             self._outbox.refuse(pending.ref, ReportRefused("message_too_large", text))
         else:
             self._deliver(pending)
@@ -103,7 +105,7 @@ class Crawler(Service):
         return encode(pending.kind, pending.data, job=pending.job, ref=pending.ref)
 
     def _deliver(self, pending: Pending) -> None:
-        """Send now, if there is a connection; otherwise the next one starts with it."""
+        """Send now if there is a connection; otherwise it is sent when the next one is welcomed."""
         if self._connection is None or not self._connection.ready:
             return
         self._connection.send(self._encode(pending))
@@ -114,20 +116,20 @@ class Crawler(Service):
         if self._connection is not None:
             self._connection.send(encode(kind, data))
 
-    # What the connection tells.
+    # Called by the connection.
 
     def connected(self, connection: Connection) -> None:
-        """Introduce ourselves, with what we hold: all that runs, and all that is not acknowledged yet."""
+        """Send ``hello`` with the assignments that run, or whose last report is not acknowledged yet."""
         self._connection = connection
         self._send("hello", self.hello.data(sorted(self._runs.ids())))
 
     def disconnected(self, connection: Connection) -> None:
-        """Handlers go on; their reports wait."""
+        """Handlers go on; their reports wait for the next connection."""
         if self._connection is connection:
             self._connection = None
 
     def beat(self, connection: Connection) -> None:
-        """Say that we live."""
+        """Send a heartbeat."""
         data = {
             "activeJobs": self._runs.active,
             "totalProcessed": self._runs.processed,
@@ -136,7 +138,7 @@ class Crawler(Service):
         self._send("heartbeat", data)
 
     def received(self, connection: Connection, message: Message) -> None:
-        """A message of a kind that we don't know is none of our business."""
+        """Dispatch *message*; unknown types are ignored."""
         receive = self._RECEIVERS.get(message["type"])
         if receive is not None:
             receive(self, message)
@@ -159,10 +161,10 @@ class Crawler(Service):
             try:
                 self._runs.start(Job.read(data, self))
             except (KeyError, TypeError):
-                self.log.warn("What the server sent as a job is none: {names}", names=sorted(data))
+                self.log.warn("The server sent an invalid job with the fields {names}", names=sorted(data))
         if jobs:
-            # A response with jobs in it has used up the standing request.
-            self._ask_for_work()
+            # A response with jobs settles the pending request; a new one covers the remaining room.
+            self._request_jobs()
 
     def _acknowledged(self, message: Message) -> None:
         self._outbox.acknowledge(str(message["data"].get("ref")))
@@ -183,7 +185,7 @@ class Crawler(Service):
         else:
             self._outbox.refuse(str(data.get("ref")), ReportRefused(code, text))
         if self._connection is not None and not self._connection.welcomed:
-            # Not even our hello was liked: try again later, on a new connection.
+            # The hello was refused: retry on a new connection, after the back-off.
             self._connection.close()
         self._leave_if_done()
 
@@ -194,7 +196,7 @@ class Crawler(Service):
         if data.get("scope") == "crawler":
             self.finish(timeout) if data.get("graceful") else self.stopService()
         elif self._connection is not None:
-            # The node stops: what it has committed it will still acknowledge, but not for ever.
+            # The node stops: it still acknowledges what it has committed, within the timeout.
             self._connection.leave(timeout)
 
     _RECEIVERS: Mapping[str, "Callable[[Crawler, Message], None]"] = {
@@ -206,13 +208,11 @@ class Crawler(Service):
         "shutdown": _shut_down,
     }
 
-    # What follows.
-
     def _on_room(self) -> None:
-        self._ask_for_work()
+        self._request_jobs()
         self._leave_if_done()
 
-    def _ask_for_work(self) -> None:
+    def _request_jobs(self) -> None:
         room = self._granted - self._runs.active
         if room > 0 and not self._finishing and self._connection is not None and self._connection.ready:
             self._send("job_request", {"limit": room})
@@ -221,7 +221,7 @@ class Crawler(Service):
         if self._finishing and self.running and not self._runs.active and not len(self._outbox):
             self.stopService()
 
-    def _say_finished(self, result: object) -> "Deferred[None]":
+    def _fire_finished(self, result: object) -> "Deferred[None]":
         if not self.finished.called:
             self.finished.callback(None)
         return succeed(None)

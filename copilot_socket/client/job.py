@@ -7,15 +7,15 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from copilot_socket.client.messages import present
-from copilot_socket.client.outbox import ASKS_FOR_TOKEN
+from copilot_socket.client.outbox import TOKEN_REQUEST
 from copilot_socket.client.problems import TokenRefused
 
 CHUNK = 200
-"""Discovered jobs in one message, so that it stays far below the server's limit."""
+"""Discovered jobs per message, which keeps messages far below the server's size limit."""
 
 
 class Reporter(Protocol):
-    """Whoever brings a job's messages to the server."""
+    """Sends a job's messages to the server."""
 
     def report(self, job: "Job", kind: str, data: Mapping[str, Any]) -> "Deferred[Mapping[str, Any]]":
         """Send; fires with the answer's data once the server has committed it, or fails with ``ReportRefused``."""
@@ -23,7 +23,7 @@ class Reporter(Protocol):
 
 @attrs.frozen
 class DiscoveredJob:
-    """Something more to crawl. *job_type* is ``crawl_group``, ``crawl_project``, ``crawl_user``, …"""
+    """A job to be created. *job_type* is ``crawl_group``, ``crawl_project``, ``crawl_user``, …"""
 
     job_type: str
     entity_id: str
@@ -33,13 +33,13 @@ class DiscoveredJob:
     estimated_size: Mapping[str, float] | None = None
 
     def data(self) -> dict[str, Any]:
-        """As it goes on the wire."""
+        """The element of ``discovered_jobs`` on the wire."""
         return present(**attrs.asdict(self, recurse=False))
 
 
 @attrs.define(eq=False)
 class Job:
-    """One attempt of a job: what to crawl, and the way to report on it. ``attempt`` counts attempts from 1."""
+    """One attempt of a job: what to crawl, and methods to report on it. ``attempt`` counts from 1."""
 
     id: str
     entity_type: str
@@ -58,7 +58,7 @@ class Job:
 
     @classmethod
     def read(cls, data: Mapping[str, Any], reporter: Reporter) -> "Job":
-        """The job in an element of a ``job_response``. Raises ``KeyError`` when it is no such element."""
+        """The job in an element of a ``job_response``. Raises ``KeyError`` if a field is missing."""
         return cls(
             id=data["id"],
             entity_type=data["entityType"],
@@ -106,7 +106,7 @@ class Job:
         return self._reporter.report(self, "job_progress", data)
 
     async def discovered(self, jobs: Iterable[DiscoveredJob], summary: Mapping[str, int] | None = None) -> None:
-        """Report what else there is to crawl, in as many messages as it takes; *summary* goes with the last."""
+        """Report discovered jobs, in messages of :data:`CHUNK` jobs; *summary* goes with the last."""
         elements = [job.data() for job in jobs]
         starts = range(0, len(elements) or 1, CHUNK)
         for start in starts:
@@ -121,24 +121,24 @@ class Job:
         return self._reporter.report(self, "discovery", {"entityType": entity_type, "entities": list(entities)})
 
     def refresh_token(self, error_details: str | None = None) -> "Deferred[str]":
-        """Get a new ``access_token`` (and set it). One request at a time; fails with :class:`TokenRefused`."""
+        """Request a new ``access_token`` and set it. Concurrent calls share it. Fails with :class:`TokenRefused`."""
         waiter: Deferred[str] = Deferred()
         self._refreshing.append(waiter)
         if len(self._refreshing) == 1:
-            asked = self._reporter.report(
-                self, ASKS_FOR_TOKEN, present(current_token_expired=True, error_details=error_details)
+            answered = self._reporter.report(
+                self, TOKEN_REQUEST, present(current_token_expired=True, error_details=error_details)
             )
-            asked.addCallback(self._take_token).addBoth(self._tell_waiters)
+            answered.addCallback(self._take_token).addBoth(self._resolve_waiters)
         return waiter
 
     def _take_token(self, data: Mapping[str, Any]) -> str:
         token = data.get("accessToken")
         if not data.get("refreshSuccessful") or not isinstance(token, str) or not token:
-            raise TokenRefused("there is no new token for this job's account")
+            raise TokenRefused("no new token for this job's account")
         self.access_token = token
         return token
 
-    def _tell_waiters(self, result: Any) -> None:
+    def _resolve_waiters(self, result: Any) -> None:
         waiters, self._refreshing = self._refreshing, []
         for waiter in waiters:
             if not waiter.called:

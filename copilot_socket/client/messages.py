@@ -1,4 +1,4 @@
-"""Building and reading messages: one JSON object a line, both ways."""
+"""Encodes and decodes messages: one JSON object per line."""
 
 import json
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ import attrs
 
 Message = dict[str, Any]
 JOB_IS_GONE = frozenset({"stale_assignment", "unknown_job", "unauthorized"})
-"""Error codes after which a report's job is not ours."""
+"""Error codes which mean that the job is no longer assigned to this crawler."""
 
 
 @attrs.frozen
 class Hello:
-    """How a crawler introduces itself. No *entity_types* means: those of a plain crawler.
+    """How a crawler introduces itself. Without *entity_types* it gets those of a plain crawler.
 
     With ``ack`` among the *capabilities* reports are kept until they are acknowledged; without it they count as
     delivered once they are written.
@@ -47,14 +47,14 @@ def present(**fields: Any) -> dict[str, Any]:
 
 def encode(kind: str, data: Mapping[str, Any], *, job: str | None = None, ref: str | None = None) -> bytes:
     """One message with the present time of day, without the newline."""
-    # Not the reactor's clock: that may be one that says nothing of the time of day.
+    # The reactor's clock may be monotonic, with no relation to the time of day.
     timestamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     envelope = {"type": kind, "timestamp": timestamp, **present(id=ref, jobId=job), "data": data}
     return json.dumps(envelope, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def decode(line: bytes) -> Message | None:
-    """The message in *line*, or None where there is none that anyone could understand."""
+    """The message in *line*, or None if it is not an object with a ``type``."""
     try:
         message = json.loads(line)
     except ValueError:

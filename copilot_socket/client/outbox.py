@@ -1,4 +1,4 @@
-"""Reports that are on their way: kept, in order, until the server has answered each."""
+"""Reports that the server has not answered yet, in order; they are sent again after a reconnect."""
 
 from collections.abc import Iterator, Mapping
 from itertools import count
@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 
-ASKS_FOR_TOKEN = "token_refresh_request"
+TOKEN_REQUEST = "token_refresh_request"
 
 
 @attrs.define(eq=False)
@@ -41,27 +41,27 @@ class Outbox:
         return pending
 
     def acknowledge(self, ref: str) -> None:
-        """The server has committed this report. (A request for a token is over only with its response.)"""
+        """The server has committed this report. (A token request is settled by its response only.)"""
         pending = self._pending.get(ref)
-        if pending is not None and pending.kind != ASKS_FOR_TOKEN:
+        if pending is not None and pending.kind != TOKEN_REQUEST:
             self._settle(pending, {})
 
     def give_token(self, job: str, data: Mapping[str, Any]) -> None:
-        """The answer to a request for a token has come."""
+        """The response to a token request has arrived."""
         for pending in self:
-            if pending.job == job and pending.kind == ASKS_FOR_TOKEN:
+            if pending.job == job and pending.kind == TOKEN_REQUEST:
                 self._settle(pending, data)
                 return
 
     def refuse(self, ref: str, problem: Exception) -> Pending | None:
-        """An error took the ack's place."""
+        """Fail the message *ref* with *problem*."""
         pending = self._pending.pop(ref, None)
         if pending is not None and not pending.answered.called:
             pending.answered.errback(problem)
         return pending
 
     def drop(self, job: str) -> None:
-        """Forget all about *job*; whoever waits for an answer is to be cancelled by the caller."""
+        """Drop the messages of *job*. Their Deferreds don't fire: the caller cancels what waits for them."""
         for pending in self:
             if pending.job == job:
                 del self._pending[pending.ref]

@@ -1,4 +1,4 @@
-"""What can go wrong with a job, from a crawler's point of view."""
+"""Exceptions about jobs and reports."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,8 +7,8 @@ from typing import Any
 class JobFailure(Exception):
     """Raised by a handler to end its job as failed.
 
-    A *recoverable* job is tried again, by this crawler or another, from *resume_state* (by default the last one that
-    was reported).
+    A *recoverable* job is attempted again, by this crawler or another, from *resume_state* (by default the last one
+    reported).
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class JobFailure(Exception):
 
 
 class TokenRefused(JobFailure):
-    """There is no new token. Let through by a handler, the job waits until someone renews the credential."""
+    """There is no new token. If a handler lets it through, the job waits until the credential is renewed."""
 
 
 class ReportRefused(Exception):
@@ -38,4 +38,4 @@ class ReportRefused(Exception):
 
 
 class JobGone(ReportRefused):
-    """The job is no longer this crawler's; nothing can be reported on it."""
+    """The job is no longer assigned to this crawler; nothing can be reported on it."""

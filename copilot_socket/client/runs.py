@@ -19,7 +19,7 @@ Handler = Callable[[Job], Coroutine["Deferred[Any]", Any, Mapping[str, float] | 
 
 @attrs.define(eq=False)
 class Run:
-    """A handler at work. ``ours`` is False once the job is another's, ``over`` is True after the last report."""
+    """A running handler. ``ours`` is False once the job is another's; ``over`` is True once the handler has ended."""
 
     job: Job
     ours: bool = True
@@ -41,7 +41,7 @@ class Runs:
 
     @property
     def active(self) -> int:
-        """How many handlers are at work."""
+        """How many handlers are running."""
         return sum(not run.over for run in self._runs.values())
 
     @property
@@ -58,7 +58,7 @@ class Runs:
         return "discovering" if "areas" in types else "crawling"
 
     def ids(self) -> set[str]:
-        """The assignments that run, or whose last report the server has not answered."""
+        """The assignments that run, or whose last report is not answered yet."""
         return set(self._runs)
 
     def holds(self, job: Job) -> bool:
@@ -67,15 +67,15 @@ class Runs:
         return run is not None and run.job is job and run.ours
 
     def start(self, job: Job) -> None:
-        """Run *job*, unless it runs already (the server repeats what it doubts that we got)."""
+        """Run *job* unless it runs already: the server repeats jobs after a lost connection."""
         if job.id in self._runs:
             return
         run = self._runs[job.id] = Run(job)
         run.running = Deferred.fromCoroutine(self._run(run))
-        run.running.addErrback(lambda failure: self.log.failure("A run went wrong", failure))
+        run.running.addErrback(lambda failure: self.log.failure("A run failed unexpectedly", failure))
 
     def end(self, job_id: str) -> None:
-        """The job is not ours any more: cancel its handler, say nothing."""
+        """The job is no longer assigned to this crawler: cancel its handler, report nothing."""
         run = self._runs.get(job_id)
         if run is not None:
             run.ours = False
@@ -91,25 +91,25 @@ class Runs:
 
     async def _run(self, run: Run) -> None:
         job = run.job
-        self._say(job, "job_started", present(entityType=job.entity_type, entityId=job.entity_id))
+        self._report(job, "job_started", present(entityType=job.entity_type, entityId=job.entity_id))
         kind, data = await self._outcome(run)
         run.over = True
         if run.ours:
-            # The answer is not waited for: there is room for the next job now.
-            self._say(job, kind, data).addCallback(self._insist, run, kind)
+            # Not awaited: there is room for the next job now.
+            self._report(job, kind, data).addCallback(self._on_answer, run, kind)
         else:
             self._forget(run)
         self._over()
 
-    def _insist(self, problem: ReportRefused | None, run: Run, kind: str) -> None:
-        """The last report was answered. A job whose completion could not be taken has failed."""
+    def _on_answer(self, problem: ReportRefused | None, run: Run, kind: str) -> None:
+        """The last report was answered. A job whose completion was refused is reported as failed."""
         if problem is not None and kind == "job_completed" and run.ours:
             data = {"error": f"the completion was refused: {problem}"[:500], "isRecoverable": True}
-            self._say(run.job, "job_failed", data)
+            self._report(run.job, "job_failed", data)
         self._forget(run)
 
     async def _outcome(self, run: Run) -> tuple[str, dict[str, Any]]:
-        """How the handler ended, as the last report says it."""
+        """Run the handler; the type and data of the last report."""
         try:
             counts = await self._handler(run.job)
         except JobGone:
@@ -124,8 +124,8 @@ class Runs:
             return "job_failed", _failed(error, JobFailure(str(error) or type(error).__name__))
         return "job_completed", {"success": True, "finalCounts": dict(counts or {})}
 
-    def _say(self, job: Job, kind: str, data: Mapping[str, Any]) -> "Deferred[ReportRefused | None]":
-        """Report; fires, never fails, with what the server found wrong."""
+    def _report(self, job: Job, kind: str, data: Mapping[str, Any]) -> "Deferred[ReportRefused | None]":
+        """Report; fires with None or the server's refusal, and never fails with one."""
 
         def refused(failure: Failure) -> ReportRefused:
             if not isinstance(failure.value, ReportRefused):

@@ -1,14 +1,14 @@
 """The environment, turned into one frozen `Config`.
 
-table     every variable: name, parser, defaults, meaning (a new variable is one row there, a field in model)
-variable  what such a row holds
-options   the command line's options for them
-parsers   what a value may look like
-model     Config, and how faults are told
+table     every variable: name, parser, defaults, help (a new variable is a row there, and a field in model)
+variable  the class of these rows
+options   the command-line options for them
+parsers   the syntax of values
+model     Config, and the faults that are reported
 loading   pure: mappings in, Config or ConfigFaults out
 dotenv    the .env file
-secret_files  secrets in files of their own
-edge      the only part that reads the process's environment; it brings all of these together
+secret_files  secrets in files
+edge      the only part that reads the process's environment; it combines all of these
 """
 
 from copilot_socket.config.edge import from_environment, further_variables

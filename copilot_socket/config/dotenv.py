@@ -1,4 +1,4 @@
-"""The file `.env.<COPILOT_ENV>`: read only where nobody else can have written it, and every line of it."""
+"""The file `.env.<COPILOT_ENV>`: read only if no other user can write it; every invalid line is a fault."""
 
 import io
 import os
@@ -14,9 +14,9 @@ _ORIGIN = "working directory"
 
 
 def read_dotenv(path: Path) -> tuple[dict[str, str], Sequence[Fault]]:
-    """The file's variables, and what is wrong with it; neither where there is no file."""
+    """The file's variables and its faults; both empty if there is no file."""
     try:
-        with open(path, "rb", opener=_at_once) as file:
+        with open(path, "rb", opener=_without_blocking) as file:
             why = distrusted(path.parent.stat(), "its directory") or distrusted(os.fstat(file.fileno()), "it")
             if why is not None:
                 return {}, [_fault(path, f"{path.name} in {path.parent} is not read: {why}")]
@@ -30,16 +30,16 @@ def read_dotenv(path: Path) -> tuple[dict[str, str], Sequence[Fault]]:
     return _parse(path, text)
 
 
-def _at_once(path: str, flags: int) -> int:
-    """Open without waiting for whoever may write to a pipe."""
+def _without_blocking(path: str, flags: int) -> int:
+    """Open without waiting for the writer if it is a named pipe."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
 def distrusted(status: os.stat_result, what: str) -> str | None:
-    """Why a file or directory of *status* is not to be trusted. Its settings say where secrets are sent."""
+    """Why a file or directory with *status* is not trusted, else None. Its settings decide where secrets are sent."""
     if status.st_uid not in (0, os.geteuid()):
         return f"{what} belongs to user {status.st_uid}"
-    # In a sticky directory nobody can take away or replace what is another's.
+    # In a sticky directory users cannot remove or replace files of others.
     if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
         return f"everyone may write to {what}"
     if status.st_mode & stat.S_IWGRP and status.st_gid not in (0, os.getegid()):
@@ -48,12 +48,12 @@ def distrusted(status: os.stat_result, what: str) -> str | None:
 
 
 def _parse(path: Path, text: str) -> tuple[dict[str, str], Sequence[Fault]]:
-    """Without interpolation: a password may hold a dollar sign."""
+    """Parse without interpolation: a password may contain a dollar sign."""
     values: dict[str, str] = {}
     faults = []
     for binding in parse_stream(io.StringIO(text)):
         if binding.error or (binding.key is not None and binding.value is None):
-            # Not with the line itself, which may hold a secret.
+            # Without the line itself, which may contain a secret.
             faults.append(_fault(path, f"{path.name}, line {binding.original.line}: expected NAME=value"))
         elif binding.key is not None and binding.value is not None:
             values[binding.key] = binding.value

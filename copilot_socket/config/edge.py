@@ -18,7 +18,7 @@ _NO_OVERRIDES: Mapping[str, str] = {}
 
 @attrs.frozen
 class _Found:
-    """Where variables may be set, the strongest first, and what is wrong with the files among these."""
+    """The places where variables may be set, highest precedence first, and the faults of files among them."""
 
     environment: str
     environ: Mapping[str, str]
@@ -27,9 +27,10 @@ class _Found:
 
 
 def from_environment(overrides: Mapping[str, str] = _NO_OVERRIDES, *, directory: Path | None = None) -> Config:
-    """The configuration of this process: os.environ, `.env.<COPILOT_ENV>` in `directory` (the working
-    directory), the files that these name, systemd's credentials, and `overrides` (options of the command line, by
-    variable name). Raises ConfigFaults.
+    """The configuration of this process. Raises ConfigFaults.
+
+    It comes from `overrides` (command-line options, by variable), os.environ, `.env.<COPILOT_ENV>` in `directory`
+    (None: the working directory), the secret files that these name, and systemd's credentials.
     """
     found = _find(overrides, SECRETS, directory)
     return load_layers(found.layers, found.environment, found.environ, uid=os.geteuid(), faults=found.faults)
@@ -38,9 +39,9 @@ def from_environment(overrides: Mapping[str, str] = _NO_OVERRIDES, *, directory:
 def further_variables(
     names: Collection[str], secrets: Collection[str], overrides: Mapping[str, str]
 ) -> dict[str, str]:
-    """Variables of a single command, which are no part of the configuration: those of *names* that are set anywhere.
+    """Variables that only one command uses: those of *names* that are set, from the same places as the configuration.
 
-    They are looked for in the same places; those that are among *secrets* may be in files. Raises ConfigFaults.
+    Those among *secrets* may be in files. Raises ConfigFaults.
     """
     found = _find(overrides, secrets, None)
     if found.faults:
@@ -71,5 +72,5 @@ def _find(overrides: Mapping[str, str], secrets: Collection[str], directory: Pat
 def _working_directory() -> Path:
     try:
         return Path.cwd()
-    except OSError:  # somebody removed it
+    except OSError:  # it was removed
         return Path("/nonexistent")

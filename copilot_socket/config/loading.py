@@ -1,4 +1,4 @@
-"""Mappings in, Config out: no environment, no file, no clock is read here."""
+"""Builds a Config from mappings. Pure: reads no environment, file or clock."""
 
 import difflib
 import re
@@ -13,7 +13,7 @@ from copilot_socket.config.variable import Variable
 
 OPTION = "option"
 PREFIXES = ("SOCKET_", "COPILOT_")
-"""Of names that are ours."""
+"""Prefixes of this program's variables."""
 _SEEN = "a URL without a password, as a command line is there for all to see: set DATABASE_URL or DATABASE_URL_FILE"
 _NOT_YET = "nothing but its default ({default}): not supported by this version yet"
 _ROOT_STATE_DIR = "/var/lib/copilot-study"
@@ -21,7 +21,7 @@ _ROOT_STATE_DIR = "/var/lib/copilot-study"
 
 @attrs.frozen
 class _Given:
-    """A value as it was found: under which name, where, what."""
+    """A value as found, with its variable and the place where it is set."""
 
     name: str
     text: str
@@ -30,7 +30,7 @@ class _Given:
 
 @attrs.frozen
 class Layer:
-    """Values by name, and where they come from. ``foreign_names``: it is there for other programs as well."""
+    """Values by name, and their origin. ``foreign_names``: other programs' variables are set there, too."""
 
     origin: str
     values: Mapping[str, str]
@@ -39,7 +39,7 @@ class Layer:
 
 @attrs.frozen
 class _Layers:
-    """Where values come from, the strongest first. Empty and blank values count as unset."""
+    """The layers, highest precedence first. Empty and blank values count as unset."""
 
     layers: Sequence[Layer]
 
@@ -51,7 +51,7 @@ class _Layers:
         return None
 
     def find_either(self, name: str, synonym: str) -> tuple[_Given | None, _Given | None]:
-        """The value in the strongest layer that has one, and what contradicts it in that same layer."""
+        """The value in the first layer that has one, and one that contradicts it in the same layer."""
         for layer in self.layers:
             here = _Layers([layer])
             one, other = here.find(name), here.find(synonym)
@@ -63,7 +63,7 @@ class _Layers:
 
 
 class _Loader:
-    """One pass over the table: values of what is right, faults of what is not."""
+    """One pass over the table, which collects values and faults."""
 
     def __init__(self, layers: _Layers, environment: str, home: Mapping[str, str], uid: int) -> None:
         self._layers = layers
@@ -102,7 +102,7 @@ class _Loader:
         return given
 
     def _accept(self, variable: Variable, given: _Given, default: str) -> _Given | None:
-        """Parse what was given; None, with a fault told, when it will not do."""
+        """Parse *given*; None if it is not allowed, which is recorded as a fault."""
         text = self._expanded(variable, given.text)
         try:
             value = variable.parser.parse(text)
@@ -123,7 +123,7 @@ class _Loader:
     def _expanded(self, variable: Variable, text: str) -> str:
         home = self._home.get("HOME", "")
         if variable.field == "state_dir" and text.startswith("~/") and home:
-            return home + text[1:]  # no shell expands it in a .env file
+            return home + text[1:]  # as in a .env file, where no shell expands it
         return text
 
     def _default(self, variable: Variable) -> str:
@@ -138,7 +138,7 @@ class _Loader:
         if self._uid == 0:
             return _ROOT_STATE_DIR
         base, home = self._home.get("XDG_STATE_HOME", ""), self._home.get("HOME", "").rstrip("/")
-        if base.startswith("/"):  # the XDG rules have a relative one ignored
+        if base.startswith("/"):  # the XDG specification has relative paths ignored
             return f"{base}/copilot-socket"
         if home.startswith("/"):
             return f"{home}/.local/state/copilot-socket"
@@ -149,7 +149,7 @@ class _Loader:
         self.faults.append(Fault(given.name, value, allowed, given.origin))
 
     def check_together(self) -> None:
-        """What only shows when several variables are looked at; skipped for those already faulty."""
+        """Check the relations between variables, except for those already faulty."""
         values = self.values
         if values["heartbeat_timeout"] <= values["heartbeat_interval"]:
             self._clash("SOCKET_HEARTBEAT_TIMEOUT", "more than", "SOCKET_HEARTBEAT_INTERVAL")
@@ -164,13 +164,13 @@ class _Loader:
         if values["gitlab_client_secret"] and not values["gitlab_client_id"]:
             self._clash("GITLAB_CLIENT_ID", "the id that belongs to", "GITLAB_CLIENT_SECRET")
         if values["gitlab_client_id"] and not values["gitlab_url"]:
-            self._clash("GITLAB_URL", "the URL of the GitLab that knows", "GITLAB_CLIENT_ID")
+            self._clash("GITLAB_URL", "the URL of the GitLab of", "GITLAB_CLIENT_ID")
         if self._environment == "production" and values["database_url"] and not values["secret_keys"]:
             keys = BY_NAME["COPILOT_SECRET_KEY"].parser.allowed
             self._clash("COPILOT_SECRET_KEY", f"{keys}; required in production with", "DATABASE_URL")
 
     def look_for_unknown_names(self) -> None:
-        """What looks like a variable of ours and is none is a fault, or a warning where it may be somebody else's."""
+        """Report misspelt variables: as a fault, or as a warning where it may belong to another program."""
         for layer in self._layers.layers:
             for name in sorted(layer.values.keys() - _KNOWN):
                 ours = name.startswith(PREFIXES)
@@ -178,7 +178,7 @@ class _Loader:
                 nearest = near[0] if near else None
                 if not ours and (nearest is None or self._layers.find(nearest)):
                     continue
-                text = f"{name} ({layer.origin}) is no variable of copilot-socket"
+                text = f"{name} ({layer.origin}) is not a variable of copilot-socket"
                 text += f": is {nearest} meant?" if nearest else ""
                 if layer.foreign_names or not ours:
                     self.warnings.append(text)
@@ -186,7 +186,7 @@ class _Loader:
                     self.faults.append(Fault(name, "", "", layer.origin, text=text, remedy=f"remove {name}"))
 
     def _clash(self, name: str, relation: str, other: str) -> None:
-        """The fault of `name` that it is not in this `relation` to `other`."""
+        """Record the fault that `name` violates its `relation` to `other`."""
         relation = f"{relation} {other}"
         if not BY_NAME[other].secret and self._texts[other]:
             relation += f" ({self._texts[other]})"
@@ -228,13 +228,13 @@ def _shown(variable: Variable, given: _Given | None) -> Setting:
 
 
 def first(layers: Sequence[Layer], name: str) -> str:
-    """The value of the variable *name* in the strongest layer that has one; empty if none has."""
+    """The value of the variable *name* in the first layer that has one; empty if none has."""
     given = _Layers(layers).find(name)
     return given.text if given else ""
 
 
 def environment_name(environ: Mapping[str, str], overrides: Mapping[str, str]) -> str:
-    """Which environment is asked for: `development` when none is, or when its name is not one of ours."""
+    """The selected environment; `development` if it is unset or unknown."""
     layers = _Layers([Layer(OPTION, overrides), Layer("environment", environ)])
     given = layers.find(ENVIRONMENT.name) or layers.find(ENVIRONMENT.or_else or "")
     if given is None:
@@ -252,9 +252,9 @@ def load(
     *,
     uid: int,
 ) -> Config:
-    """Make the configuration; `overrides` (options) beat `environ`, which beats `dotenv`, then the defaults.
+    """The configuration; `overrides` (options) take precedence over `environ`, that over `dotenv`, then the defaults.
 
-    All three are variables by name. `uid` is who the node runs as. Raises ConfigFaults, with every fault.
+    All three map variables to values. `uid` is the node's user. Raises ConfigFaults, with every fault.
     """
     environment = environment_name(environ, overrides)
     layers = (
@@ -273,15 +273,15 @@ def load_layers(
     uid: int,
     faults: Sequence[Fault] = (),
 ) -> Config:
-    """Make the configuration for *environment* from *layers*, the strongest first; *faults* are told with its own.
+    """The configuration for *environment* from *layers*, highest precedence first. Raises ConfigFaults.
 
-    *home* says where the user's directories are, as HOME and XDG_STATE_HOME. Raises ConfigFaults.
+    *home* has HOME and XDG_STATE_HOME. *faults* are raised together with the new ones.
     """
-    # The .env file is chosen by COPILOT_ENV, so it cannot choose it.
+    # COPILOT_ENV selects the .env file, so it has no effect there.
     chosen = [
         layer
         if layer.foreign_names or layer.origin == OPTION
-        else attrs.evolve(layer, values=_unchosen(layer.values))
+        else attrs.evolve(layer, values=_without_environment_name(layer.values))
         for layer in layers
     ]
     loader = _Loader(_Layers(chosen), environment, home, uid)
@@ -297,5 +297,5 @@ def load_layers(
     return config
 
 
-def _unchosen(values: Mapping[str, str]) -> dict[str, str]:
+def _without_environment_name(values: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in values.items() if name not in ("COPILOT_ENV", "NODE_ENV")}

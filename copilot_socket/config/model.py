@@ -1,4 +1,4 @@
-"""The frozen configuration, and how its faults are told."""
+"""The frozen configuration, and the faults that are reported."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ MASK = "***"
 
 @attrs.frozen
 class Setting:
-    """One variable as it is in force: `value` as text, secrets masked; `origin` says where it came from."""
+    """The value in force of one variable, as text with secrets masked, and its origin."""
 
     name: str
     value: str
@@ -22,16 +22,16 @@ class Setting:
 
 @attrs.frozen
 class Fault:
-    """What is wrong with one variable. `value` is masked if it is secret, `allowed` says what would do."""
+    """What is wrong with one variable. `value` is masked if secret; `allowed` describes the valid values."""
 
     variable: str
     value: str
     allowed: str
     origin: str = "environment"
     text: str | None = attrs.field(default=None, kw_only=True)
-    """The whole of what is to be said, where it is not about a value."""
+    """The whole message, for a fault that is not about a value."""
     remedy: str = attrs.field(kw_only=True)
-    """What to do about it."""
+    """How to fix it."""
 
     @remedy.default
     def _remedy(self) -> str:
@@ -45,9 +45,9 @@ class Fault:
 
 
 class ConfigFaults(Exception):
-    """Everything that is wrong with the configuration, all at once.
+    """All faults of the configuration.
 
-    `usable` is the configuration with defaults in the place of what is faulty: for reports, never to run on.
+    `usable` is the configuration with defaults in place of faulty values: for reports, never to run with.
     """
 
     def __init__(self, faults: Sequence[Fault], usable: "Config | None" = None) -> None:
@@ -61,7 +61,7 @@ class ConfigFaults(Exception):
 
 @attrs.frozen(kw_only=True)
 class Config:
-    """The whole configuration. Times are seconds (float), sizes bytes, whatever the environment says."""
+    """The whole configuration. Times are in seconds (float), sizes in bytes."""
 
     environment: str  # development, production or test
     socket_path: str
@@ -69,7 +69,7 @@ class Config:
     log_level: str  # debug, info, warn or error
     log_format: str  # text or json
     log_file: Path | None  # None: standard output
-    error_log_file: Path | None  # None: no file of their own for errors
+    error_log_file: Path | None  # None: no separate file for errors
     max_connections: int
     heartbeat_interval: float
     heartbeat_timeout: float
@@ -96,7 +96,7 @@ class Config:
     metrics_interval: float
     allowed_origins: tuple[str, ...]
     http_host: str
-    http_port: int  # 0: any free one
+    http_port: int  # 0: any free port
     http_token: str | None = attrs.field(repr=False)
     crawler_token: str | None = attrs.field(repr=False)
     crawler_uids: tuple[int, ...]
@@ -108,7 +108,7 @@ class Config:
     gitlab_client_id: str | None
     gitlab_client_secret: str | None = attrs.field(repr=False)
     settings: tuple[Setting, ...] = attrs.field(repr=False, eq=False, default=())
-    warnings: tuple[str, ...] = attrs.field(repr=False, eq=False, default=())  # what is no fault, but no good either
+    warnings: tuple[str, ...] = attrs.field(repr=False, eq=False, default=())
 
     def describe(self) -> list[Setting]:
         """Every variable with the value in force (secrets masked) and its origin, in the table's order."""
@@ -116,7 +116,7 @@ class Config:
 
 
 def holds_password(url: str) -> bool:
-    """Whether a database URL that libpq can read has a password in it."""
+    """Whether a database URL contains a password. Raises psycopg2.ProgrammingError if libpq can't parse it."""
     return bool({"password", "sslpassword"} & parse_dsn(url).keys())
 
 

@@ -1,10 +1,10 @@
-"""Which options a command line has for the variables."""
+"""The command-line options for the variables."""
 
 import attrs
 
 from copilot_socket.config.table import VARIABLES
 
-_NOT_ALL_SECRET = "DATABASE_URL"
+_ALSO_WITHOUT_SECRET = "DATABASE_URL"  # an option if it has no password
 
 
 @attrs.frozen
@@ -17,9 +17,9 @@ class Option:
 
 
 def option_names() -> tuple[Option, ...]:
-    """One option for each variable but the secrets, in the table's order: a command line is there for all to see."""
+    """An option for each variable except secrets, in the table's order: all users can read command lines."""
     return tuple(
         Option(variable.option, variable.name, variable.help)
         for variable in VARIABLES
-        if not variable.secret or variable.name == _NOT_ALL_SECRET
+        if not variable.secret or variable.name == _ALSO_WITHOUT_SECRET
     )

@@ -1,4 +1,4 @@
-"""What a value may look like. A parser turns text into a value, or raises ValueError."""
+"""The syntax of values. A parser converts text to a value, or raises ValueError."""
 
 import ipaddress
 import os
@@ -14,17 +14,17 @@ from psycopg2.extensions import parse_dsn
 from copilot_socket.core.origins import origin
 
 LONGEST_TOKEN = 4096
-"""Characters that fit into a header of a request, here and in proxies."""
+"""Characters; a longer one may not fit into a request header, here or in proxies."""
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
 _FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
 _DATABASE_URL = re.compile(r"postgres(ql)?://([^@/?]*@)?[^@/?]*(/[^@/?]*(\?.*)?|\?[^@]*)?", re.DOTALL)
-_SOCKET_PATH_BYTES = 107  # sun_path holds 108 with its closing zero
-_PATH_BYTES = 900  # PostgreSQL's paths hold 1024, those of files below included; its files have a path a line
+_SOCKET_PATH_BYTES = 107  # sun_path has 108, with the final zero byte
+_PATH_BYTES = 900  # MAXPGPATH is 1024, for files below it too; postmaster.pid has one path per line
 _NAME_BYTES = 255  # NAME_MAX
 _OWNER_READS_AND_WRITES = 0o600
 PARTS = ("wire", "handlers", "store", "http")
-"""The parts of the package whose debug lines DEBUG can ask for."""
+"""The parts of the package for which DEBUG can enable debug lines."""
 _NAMESPACES = ("socket:*", *(f"socket:{part}" for part in PARTS), "socket:node")
 
 
@@ -37,7 +37,7 @@ class Parser:
 
 
 def _whole_number(text: str, low: int, high: int) -> int:
-    # int() would also take "1_000", "+5" and digits of other scripts.
+    # int() also accepts "1_000", "+5" and digits of other scripts.
     if not re.fullmatch(r"[0-9]{1,18}", text, re.ASCII):
         raise ValueError(text)
     number = int(text)
@@ -52,7 +52,7 @@ def integer(low: int, high: int) -> Parser:
 
 
 def milliseconds(low: int, high: int) -> Parser:
-    """Milliseconds from `low` to `high` outside, seconds as a float inside."""
+    """A whole number of milliseconds from `low` to `high`; the value is in seconds (float)."""
     return Parser(
         f"milliseconds, a whole number from {low} to {high}",
         lambda text: _whole_number(text, low, high) / 1000,
@@ -60,7 +60,7 @@ def milliseconds(low: int, high: int) -> Parser:
 
 
 def choice(*names: str) -> Parser:
-    """One of a few names, in any case."""
+    """One of *names*, case-insensitively."""
 
     def parse(text: str) -> str:
         if text.lower() not in names:
@@ -84,7 +84,7 @@ def _parse_mode(text: str) -> int:
         raise ValueError(text)
     mode = int(text.removeprefix("0o"), 8)
     if mode & _OWNER_READS_AND_WRITES != _OWNER_READS_AND_WRITES:
-        raise ValueError(text)  # the node itself could not connect to find out whether a socket is alive
+        raise ValueError(text)  # the node connects to it to find out whether the socket is live
     return mode
 
 
@@ -114,15 +114,15 @@ def _parse_log_file(text: str) -> Path | None:
 
 
 def _parse_database_url(text: str) -> str:
-    # A password with an @, / or ? of its own would be taken for host, port or database in part, and shown as such.
+    # An unencoded @, / or ? in a password would be parsed as part of host, port or database, and shown as such.
     if _DATABASE_URL.fullmatch(text) is None:
         raise ValueError("not encoded")
     try:
         parts = parse_dsn(text)
     except psycopg2.ProgrammingError:
-        # Not chained: the text of the error quotes the URL, password and all.
+        # Not chained: the error quotes the URL, including the password.
         raise ValueError("unreadable") from None
-    if "@" in str(parts.get("host", ""))[1:]:  # the first is an abstract socket's
+    if "@" in str(parts.get("host", ""))[1:]:  # a leading @ means an abstract socket
         raise ValueError("host")
     for port in filter(None, str(parts.get("port", "")).split(",")):
         _whole_number(port, 1, 65535)
@@ -168,7 +168,7 @@ def _parse_origins(text: str) -> tuple[str, ...]:
 
 
 def _origin(word: str) -> str:
-    """As a browser writes it: in lower case, without the port that its scheme has anyway."""
+    """The origin as browsers send it: lower case, without the scheme's default port."""
     found = None if "/" in word.partition("://")[2] else origin(word.lower())
     if found is None:
         raise ValueError(word)
@@ -179,7 +179,7 @@ def _parse_gitlab_origin(text: str) -> str:
     """The origin of a GitLab's URL, which may have a path."""
     found = origin(text)
     if found is None:
-        raise ValueError("URL")  # it may hold a password
+        raise ValueError("URL")  # not the text, which may contain a password
     return found
 
 

@@ -1,4 +1,4 @@
-"""Secrets in files: those that a variable `…_FILE` names, and systemd's credentials (systemd.exec(5))."""
+"""Secrets in files: those named by variables `…_FILE`, and systemd's credentials (systemd.exec(5))."""
 
 import os
 import stat
@@ -16,7 +16,7 @@ _LONGEST = 64 * 1024  # bytes
 
 @attrs.define
 class SecretFiles:
-    """Secrets by variable, and what is wrong with their files. *credentials* is a directory, or None."""
+    """Reads secrets from files and collects their faults. *credentials* is systemd's directory, or None."""
 
     credentials: Path | None
     secrets: Collection[str]
@@ -24,7 +24,7 @@ class SecretFiles:
     faults: list[Fault] = attrs.field(factory=list)
 
     def named_in(self, values: Mapping[str, str], origin: str) -> dict[str, str]:
-        """The secrets whose files *values* names. A relative path is one in the directory of credentials, if any."""
+        """The secrets whose files *values* names. Relative paths start in the credentials directory, if any."""
         found = {}
         for name in self.secrets:
             variable = name + SUFFIX
@@ -39,7 +39,7 @@ class SecretFiles:
         return found
 
     def given_by_systemd(self) -> dict[str, str]:
-        """The secrets among the credentials; ``copilot-http-token`` is as good a name as ``COPILOT_HTTP_TOKEN``."""
+        """The secrets among the credentials, named ``copilot-http-token`` or ``COPILOT_HTTP_TOKEN``."""
         if self.credentials is None:
             return {}
         try:
@@ -51,10 +51,10 @@ class SecretFiles:
         return {name: self._read(name, files[name], DIRECTORY) for name in self.secrets if name in files}
 
     def _read(self, variable: str, path: Path, origin: str) -> str:
-        """What is in the file, without space around it; empty, with a fault, when it will not do."""
+        """The content of the file, stripped; empty if it is invalid, which is recorded as a fault."""
         reason = "it is empty"
         try:
-            # Not to wait where nobody is at the other end of a pipe.
+            # O_NONBLOCK: a named pipe without a writer must not block.
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
             with os.fdopen(descriptor, "rb") as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -65,7 +65,7 @@ class SecretFiles:
                     return text
         except OSError as error:
             reason = error.strerror or str(error)
-        except ValueError:  # of a path with a zero, too
+        except ValueError:  # also for a path with a zero byte
             reason = "it is not in UTF-8"
         self._fault(variable, str(path), f"the path of a file that holds the secret ({reason})", origin)
         return ""

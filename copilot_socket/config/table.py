@@ -322,4 +322,4 @@ VARIABLES: tuple[Variable, ...] = (
 
 BY_NAME: Mapping[str, Variable] = {variable.name: variable for variable in VARIABLES}
 SECRETS: tuple[str, ...] = tuple(variable.name for variable in VARIABLES if variable.secret)
-"""Those that may be given as files, too: NAME_FILE."""
+"""Variables that may also be given as a file: NAME_FILE."""

@@ -1,4 +1,4 @@
-"""What is known of an environment variable."""
+"""The description of an environment variable."""
 
 import attrs
 
@@ -9,10 +9,9 @@ from copilot_socket.config.parsers import Parser
 class Variable:
     """One row of the table.
 
-    `field` is the attribute of Config. Defaults are texts, parsed like any value; "" is none; `production`
-    None means the same as `default`; a default in angle brackets is computed in `loading`. `or_else` names a
-    variable that counts when this one is set nowhere; `synonym` one that says the same and must not differ.
-    `acted_on` False refuses everything but the default.
+    `field` is the attribute of Config. Defaults are texts, parsed like any value; "" means none; `production` None
+    means `default`; a default in angle brackets is computed in `loading`. `or_else` names a variable used if this one
+    is unset; `synonym` an alias whose value must not differ. `acted_on` False: only the default is accepted.
     """
 
     name: str
@@ -27,7 +26,7 @@ class Variable:
     synonym: str | None = None
 
     def default_in(self, environment: str) -> str:
-        """The default's text in `environment`; "" when there is none."""
+        """The default's text in `environment`; "" if there is none."""
         if environment == "production" and self.production is not None:
             return self.production
         return self.default

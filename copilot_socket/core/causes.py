@@ -1,4 +1,4 @@
-"""Why a node can't do its work. Each cause has a label, for metrics, and a sentence that strangers may read."""
+"""Why a node is not ready. Each cause has a label, for metrics, and a sentence without secrets, for anyone."""
 
 from enum import Enum
 

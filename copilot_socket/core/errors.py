@@ -1,4 +1,4 @@
-"""What can be wrong with a message, as crawlers are told (docs/protocol.md, "Errors")."""
+"""Errors that crawlers receive in answer to messages (docs/protocol.md, "Errors")."""
 
 from enum import StrEnum
 
@@ -19,9 +19,9 @@ class ErrorCode(StrEnum):
 
 
 class ProtocolError(Exception):
-    """A message is answered with an ``error``. *path* is a JSON pointer (RFC 6901) to what was wrong.
+    """A message is answered with an ``error``. *path* is a JSON pointer (RFC 6901) to the faulty part.
 
-    *message_type*: of a message that is refused as a whole, where its type is known.
+    *message_type* is given for a message that is refused as a whole, where its type is known.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Folding: the events of one assignment in one batch become one change.
 
-Folding and then applying equals applying one by one (a property test holds the two together), so a burst of
-progress costs the database one row, not many.
+Folding and then applying equals applying one by one (a property test compares the two), so a burst of progress costs
+the database one row, not many.
 """
 
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ from copilot_socket.core.reports import (
 
 
 class Verdict(Enum):
-    """What became of a report."""
+    """The result of a report."""
 
     STORED = "stored"
     REPEATED = "repeated"
-    """Of a change only: the same ending has ended this attempt before. It is acknowledged again, nothing else is."""
+    """Of a change only: the same ending has ended this attempt before. Only the ending is acknowledged again."""
     STALE = "stale"
     UNKNOWN = "unknown"
     UNAUTHORIZED = "unauthorized"
@@ -36,7 +36,7 @@ class Verdict(Enum):
 
 @record
 class Change:
-    """All that a batch says of one assignment."""
+    """What all reports of a batch on one assignment add up to."""
 
     assignment: str
     crawler: str
@@ -45,24 +45,24 @@ class Change:
     resume_state: Encoded | None = None
     ending: Completed | Failed | None = None
     refused: tuple[Refused, ...] = ()
-    """Discoveries of it that were refused before it ended."""
+    """Its discoveries that were refused before it ended."""
 
     @property
     def merged(self) -> Json:
-        """What is merged into the job's progress: all that was reported, and the stage of a completed job."""
+        """What is merged into the job's progress: the reported progress, and the stage of a completed job."""
         return {**self.progress, "stage": "completed"} if isinstance(self.ending, Completed) else self.progress
 
 
 @record
 class Fold:
-    """A change, how many reports are part of it, and whether each of those behind says its ending once more."""
+    """A change made of the first ``within`` reports; ``behind``: whether each later one repeats the ending."""
 
     change: Change
     within: int
     behind: tuple[bool, ...] = ()
 
     def verdicts(self, of_change: Verdict) -> list[Verdict]:
-        """What became of each report, given what became of the change: stored, stale, unknown or unauthorized."""
+        """The verdict on each report, in order, given the verdict on the change."""
         match of_change:
             case Verdict.STORED:
                 within = [Verdict.STORED] * self.within
@@ -74,7 +74,7 @@ class Fold:
 
 
 def fold(reports: Sequence[Report]) -> Fold:
-    """Fold *reports*, in the order received, all of one assignment and one crawler; discoveries are none of them."""
+    """Fold *reports*, in the order received: all of one assignment and one crawler, and without discoveries."""
     started = False
     progress: Json = {}
     resume_state: Encoded | None = None
@@ -108,6 +108,6 @@ def fold(reports: Sequence[Report]) -> Fold:
 
 
 def judged(ending: Completed, refused: Sequence[Refused]) -> Completed | Failed:
-    """What *ending* comes to after the discoveries that were *refused*."""
+    """*ending*, or a failure where a discovery was *refused* without its crawler's knowledge."""
     unknown = next((each for each in refused if not each.known), None)
     return ending if unknown is None else incomplete(unknown.error)

@@ -1,7 +1,7 @@
-"""The job: its states, its commands, and what each event makes of it (docs/protocol.md, "The life of a job").
+"""The job: its states, commands, events and transitions (docs/protocol.md, "The life of a job").
 
-:func:`decide` is the whole state machine. The store applies what it says; the store's fast path for reports
-(started, progress, completed) is written in SQL, and a test holds it against this module cell by cell.
+:func:`decide` is the whole state machine. The store applies its transitions; the store's fast path for reports
+(started, progress, completed) is written in SQL, and a test compares it with this module cell by cell.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from copilot_socket.core.retry import RetryPolicy
 
 
 class Status(StrEnum):
-    """What may stand in ``jobs.status``."""
+    """The values of ``jobs.status``."""
 
     QUEUED = "queued"
     ASSIGNED = "assigned"
@@ -49,7 +49,7 @@ ENTITY_TYPES: Mapping[str, str] = MappingProxyType(
         "mergeRequestNotes": "mergeRequestNotes",
     }
 )
-"""Command → the entity type that a crawler must know to be given it."""
+"""Command → the entity type that a crawler must support to be assigned its jobs."""
 
 COMMANDS = tuple(ENTITY_TYPES)
 KNOWN_ENTITY_TYPES = frozenset(ENTITY_TYPES.values())
@@ -59,7 +59,7 @@ _BY_ENTITY_TYPE: Mapping[str, str] = MappingProxyType({entity: command for comma
 
 @lru_cache
 def commands_for(entity_types: tuple[str, ...]) -> tuple[str, ...]:
-    """The commands that a crawler with *entity_types* may be given; types that nothing is known of give none."""
+    """The commands whose jobs a crawler with *entity_types* may be assigned; unknown types are ignored."""
     return tuple(_BY_ENTITY_TYPE[entity] for entity in entity_types if entity in _BY_ENTITY_TYPE)
 
 
@@ -78,7 +78,7 @@ PLAIN_ENTITY_TYPES = (
     "pipeline",
     "release",
 )
-"""What a crawler that names no entity types is taken to know."""
+"""The entity types of a crawler that names none."""
 
 SPAWNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -104,11 +104,11 @@ SPAWNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 AREA_TYPES: Mapping[str, str] = MappingProxyType(
     {"crawl_group": "group", "crawl_project": "project", "group": "group", "project": "project"}
 )
-"""``job_type`` of a discovered job, or entity type of a discovered entity → the type of the area that it tells of."""
+"""``job_type`` of a discovered job, or entity type of a discovered entity → the type of the area that it records."""
 
 
 class Event(StrEnum):
-    """Everything that can happen to a job. The first six are reports of its crawler."""
+    """The events of the state machine. The first six are reports of the job's crawler."""
 
     STARTED = "job_started"
     PROGRESSED = "job_progress"
@@ -149,21 +149,21 @@ class Loss(StrEnum):
 
 @attrs.frozen
 class Job:
-    """What the state machine needs to know of a job."""
+    """The state that transitions depend on."""
 
     status: Status
     attempts: int = 0
     max_attempts: int = 3
     releases: int = 0
     credential_refused: bool = False
-    """Its crawler asked for a new token and was refused one."""
+    """Its crawler requested a new token and was refused one."""
     credential_valid: bool = False
     """The account's credential works (again)."""
 
 
 @attrs.frozen
 class Transition:
-    """What becomes of a job. ``delay`` in seconds until it may be claimed again; ``outcome`` ends the attempt."""
+    """The new state of a job. ``delay``: seconds until it may be claimed again; an ``outcome`` ends the attempt."""
 
     status: Status
     attempts: int
@@ -175,7 +175,7 @@ class Transition:
 
 @attrs.frozen
 class Refusal:
-    """The event does not fit the state; nothing changes."""
+    """The event is not allowed in this state; nothing changes."""
 
     status: Status
     event: Event
@@ -185,7 +185,7 @@ class Refusal:
 
 
 def decide(job: Job, event: Event, policy: RetryPolicy, jitter: float) -> Transition | Refusal:
-    """What *event* makes of *job*; *jitter* in [0, 1) places a back-off within its range."""
+    """The transition that *event* causes in *job*; *jitter* in [0, 1) places a back-off within its range."""
     if job.status not in _ALLOWED[event]:
         return Refusal(job.status, event)
     return _RULES[event](job, policy, jitter)
@@ -204,7 +204,7 @@ def _timed_out(job: Job, policy: RetryPolicy, jitter: float) -> Transition:
 
 
 def _spend(job: Job, policy: RetryPolicy, jitter: float, outcome: Outcome) -> Transition:
-    """A failure uses up one of the attempts; a refused credential is nobody's failure and uses none."""
+    """A failure spends an attempt; a refused credential spends none."""
     if job.credential_refused:
         return _no_credential(job, policy, jitter)
     attempts = job.attempts + 1
@@ -236,13 +236,13 @@ def _failed_for_good(job: Job, policy: RetryPolicy, jitter: float) -> Transition
 
 
 def _incomplete(job: Job, _policy: RetryPolicy, _jitter: float) -> Transition:
-    """Another attempt would have the same discovery refused, until someone raises the limit."""
+    """Final: another attempt would have the same discovery refused, until someone raises the limit."""
     resolution = "dead letter: a discovery was refused"
     return Transition(Status.FAILED, job.attempts + 1, job.releases, outcome=Outcome.FAILED, resolution=resolution)
 
 
 def _released(job: Job, policy: RetryPolicy, jitter: float) -> Transition:
-    """Losing its crawler is not the job's fault: it spends no attempt, but not without end."""
+    """Losing its crawler spends no attempt, but the number of releases is limited."""
     if job.credential_refused:
         return _no_credential(job, policy, jitter)
     releases = job.releases + 1
@@ -259,12 +259,12 @@ def _released(job: Job, policy: RetryPolicy, jitter: float) -> Transition:
 
 
 def _put_off(job: Job, policy: RetryPolicy, _jitter: float) -> Transition:
-    """Something that every job of its kind needs can't be had for the moment."""
+    """Something that all such jobs need, such as a token, is temporarily unavailable."""
     return Transition(Status.QUEUED, job.attempts, job.releases, max(policy.base, policy.put_off), Outcome.RETURNED)
 
 
 def _no_credential(job: Job, _policy: RetryPolicy, _jitter: float) -> Transition:
-    """Wait for the credential; not for one that was renewed while its crawler still had the old token."""
+    """Wait for the credential to be renewed, unless it was already, while the crawler still had the old token."""
     if job.credential_valid:
         return _to(job, Status.QUEUED, Outcome.CREDENTIAL)
     return Transition(

@@ -1,13 +1,12 @@
-"""Secrets in what crawlers send, masked before it is stored, logged or shown.
+"""Masks secrets in crawlers' messages before they are stored, logged or shown.
 
-What is masked: GitLab's tokens, by their prefixes; ``Bearer`` and ``Basic`` credentials; the values of header fields,
+Masked are GitLab's tokens, by their prefixes; ``Bearer`` and ``Basic`` credentials; the values of header fields,
 parameters and members whose names say that they hold a token; passwords in URLs; and the token that the crawler was
-given for its job, wherever it stands. In JSON only the inside of strings changes, so that it remains JSON.
+given for its job, wherever it stands. In JSON only the contents of strings change, so that it remains valid JSON.
 
-Each pattern begins with a literal that is searched for, and goes on through classes of characters that exclude what
-follows them: the work is linear in the length of the text, whatever that is, and small where there is no secret. What
-holds more than :data:`MOST` of one form is masked as a whole. A mask takes no more bytes than what it
-replaces.
+Each pattern begins with a literal that is searched for, and continues with classes of characters that exclude what
+follows them: the work is linear in the length of any text, and small where there is no secret. A text with more than
+:data:`MOST` secrets of one form is masked as a whole. A mask is never longer, in bytes, than what it replaces.
 """
 
 import re
@@ -17,7 +16,7 @@ from itertools import islice
 MASK = b"***"
 MOST = 1000
 SHORTEST = 8
-"""Letters. No known form is shorter; a job's token that is shorter is not looked for: it may well be a word."""
+"""Characters. No known form is shorter; a shorter job's token is not searched for, since it may be a word."""
 
 # https://docs.gitlab.com/security/tokens/#token-prefixes
 # "glagent-" may also begin a name: what follows must be as long as in a token.
@@ -27,11 +26,11 @@ _VALUE = r"[^\s\"'\\,;&<>(){}\[\]]"
 _FORMS = {
     b"gl": rf"gl(?:(?:{_PREFIXES})-(?P<secret>{_WORD}{{6,}}+)|agent-(?P<other>{_WORD}{{20,}}+))",
     b"@": r"://[^\s/\"'\\@:?#]{0,256}+:(?P<secret>[^\s/\"'\\]{3,})(?=@)",
-    # With a digit, or long: "Bearer authentication" is none.
+    # With a digit, or long: "Bearer authentication" is no credential.
     b"bearer": rf"bearer\s{{1,8}}(?=[a-z._~+/=-]*+[0-9]|{_WORD}{{20}})(?P<secret>{_WORD}{{6,}}+)",
     b"basic": r"basic\s{1,8}(?=[a-z+/]*+[0-9=]|[a-z+/]{20})(?P<secret>[a-z0-9+/=]{8,}+)",
 }
-"""What must be in a text of this form, and the form."""
+"""Literal that every text of this form contains → pattern of the form."""
 
 _TOKEN = "|".join(
     [
@@ -47,7 +46,7 @@ _NAMES = {
 
 
 def _assigned(quote: str) -> str:
-    """A value behind its name, each perhaps with a *quote* on its inner side."""
+    """The pattern of a value behind its name, with an optional *quote* after the name and before the value."""
     return rf"(?:{quote})?\s{{0,8}}[:=]\s{{0,8}}(?:{quote})?(?P<secret>{_VALUE}{{3,}}+)"
 
 
@@ -74,11 +73,11 @@ _JSON: _Patterns = [
     *_compiled({**_NAMES, b"authorization": "authorization"}, _MEMBER),
 ]
 _EXACT = re.compile(rb"(?=.*[^0-9.eE+-])[\w.~+/=-]+")
-"""Tokens that stand in JSON as they are, and inside of strings only: nothing to be escaped, and no number."""
+"""Tokens that JSON contains unescaped and inside of strings only: no character to escape, and not a number."""
 
 
 def masked(text: str, token: str = "") -> str:
-    """*text* without the secrets in it. *token* is the one that its crawler was given."""
+    """*text* with its secrets masked. *token* is the one that the crawler was given for the job."""
     if len(text) < SHORTEST or not _suspicious(text, token):
         return text
     result = _mask(text.encode(errors="surrogatepass"), _TEXT, token.encode(), b"")
@@ -86,7 +85,7 @@ def masked(text: str, token: str = "") -> str:
 
 
 def masked_json(document: bytes, token: str = "") -> bytes:
-    """The same of a JSON object without white space between its parts, as orjson writes it; masked, it is ``{}``."""
+    """The same for a compact JSON object, as orjson encodes it; where all of it must be masked, ``{}``."""
     if not _suspicious(document.decode(), token):
         return document
     exact = token.encode()
@@ -95,7 +94,7 @@ def masked_json(document: bytes, token: str = "") -> bytes:
 
 
 def _suspicious(text: str, token: str) -> bool:
-    """Whether there may be a secret in *text*. Cheap, and for most texts all that there is to do."""
+    """Whether there may be a secret in *text*: a cheap check that settles most texts."""
     low = text.lower()
     return (
         "gl" in low
@@ -111,9 +110,9 @@ def _suspicious(text: str, token: str) -> bool:
 
 
 def _mask(text: bytes, patterns: _Patterns, token: bytes, skipped: bytes) -> bytes | None:
-    """*text* itself where there is nothing to mask, None where there is too much.
+    """*text* with its secrets masked; the same object where there are none, None where there are too many.
 
-    *skipped*: what *token* does not begin in the middle of.
+    *skipped*: a pattern within whose matches *token* can't begin.
     """
     low = text.lower()
     searches = [(pattern, low) for literal, pattern in patterns if literal in low]
@@ -135,14 +134,14 @@ def _mask(text: bytes, patterns: _Patterns, token: bytes, skipped: bytes) -> byt
 
 
 def _spans(pattern: "re.Pattern[bytes]", text: bytes) -> Iterator[tuple[int, int]]:
-    """Where secrets stand."""
+    """Start and end of each secret."""
     for match in pattern.finditer(text):
         if match.lastgroup is not None:
             yield match.span(match.lastgroup)
 
 
 def _merged(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """*spans*, which are in order, with those that touch made into one."""
+    """*spans*, which are sorted, with adjoining ones merged."""
     first, last = spans[0]
     for start, end in spans[1:]:
         if start <= last:

@@ -1,6 +1,6 @@
-"""What crawlers say. One class a message type, field by field as in the JSON Schemas of ``schemas/``.
+"""Messages from crawlers: a class per type, field by field as in the JSON Schemas of ``schemas/``.
 
-On the wire the names are in camelCase (``crawlerId``), but for the few that the protocol spells otherwise.
+Names on the wire are in camelCase (``crawlerId``), except those of :data:`SNAKE_CASE`.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 @attrs.frozen
 class Hello:
-    """Who the crawler is."""
+    """Identifies the crawler and its limits."""
 
     crawler_id: str
     version: str | None = None
@@ -48,7 +48,7 @@ class JobRequest:
 
 @record
 class JobStarted:
-    """The crawler has begun."""
+    """The crawler has started the job."""
 
     entity_type: str | None = None
     entity_id: str | None = None
@@ -56,7 +56,7 @@ class JobStarted:
 
 @attrs.frozen
 class JobProgress:
-    """How far it is. ``items``, which the schema has too, are not kept."""
+    """Progress of the job. ``items``, which the schema allows, are not kept."""
 
     stage: str
     entity_type: str
@@ -72,7 +72,7 @@ class JobProgress:
 
 @record
 class JobCompleted:
-    """It is done."""
+    """The job is done; without ``success`` it has failed."""
 
     success: bool
     final_counts: Counts
@@ -82,7 +82,7 @@ class JobCompleted:
 
 @attrs.frozen
 class JobFailed:
-    """It did not work."""
+    """The job has failed."""
 
     error: str
     is_recoverable: bool
@@ -95,7 +95,7 @@ class JobFailed:
 
 @attrs.frozen
 class JobsDiscovered:
-    """What the crawler came across, and what it becomes."""
+    """Jobs that the crawler discovered; those for groups and projects record areas, too."""
 
     discovered_jobs: tuple[Found, ...]
     discovery_summary: Json | None = None
@@ -103,7 +103,7 @@ class JobsDiscovered:
 
 @attrs.frozen
 class Discovery:
-    """Areas for the job's account: ``entity_type`` is the kind of each, and need not be one of an area."""
+    """Areas for the job's account, if ``entity_type``, which all entities share, is ``group`` or ``project``."""
 
     entity_type: str
     entities: tuple[Found, ...]
@@ -146,19 +146,19 @@ INCOMING: dict[str, type] = {
 """Message type → the class of its data."""
 
 SNAKE_CASE = frozenset({JobsDiscovered, TokenRefreshRequest})
-"""The classes whose fields have on the wire the names that they have here."""
+"""The classes whose fields have the same names on the wire."""
 
 ELEMENTS = {"jobs_discovered": "discovered_jobs", "discovery": "entities"}
-"""Message type → the list of which a bad element costs only itself."""
+"""Message type → the list of which bad elements are refused singly."""
 PATHS = {"jobs_discovered": "namespace_path", "discovery": "path"}
 """Message type → the field of such an element that is a path."""
 ENDINGS = frozenset({"job_completed", "job_failed"})
-"""The types that end a try: they are stored without an object or a list that is over its bound."""
+"""The types that end an attempt: an object or list that exceeds its bound is left out, the rest is stored."""
 
 
 @attrs.frozen
 class Fault:
-    """What was wrong with a part of a message that the rest can do without; ``path`` is a JSON pointer to it."""
+    """An error in a part of a message that is left out; the rest is valid. ``path`` is a JSON pointer to the part."""
 
     path: str
     message: str
@@ -166,7 +166,7 @@ class Fault:
 
 @record
 class Reference:
-    """What is kept of a message while its reply is pending; the message itself may be large."""
+    """The part of a message that is kept while its reply is pending, since the message itself may be large."""
 
     type: str
     job_id: str | None
@@ -176,9 +176,9 @@ class Reference:
 
 @record
 class Message:
-    """A valid message: *value*, as it came but for the parts that ``faults`` tells of.
+    """A valid message: ``value``, as received but without the parts that ``faults`` lists.
 
-    What few ask for is made when they do: of most heartbeats nobody asks anything.
+    ``data`` is structured on demand: most heartbeats are replaced before they are read.
     """
 
     type: str
@@ -187,27 +187,27 @@ class Message:
     structure: Callable[[Json], Data] = attrs.field(repr=False)
     faults: tuple[Fault, ...] = ()
     size: int = 0
-    """Bytes that it came in."""
+    """Bytes of the encoded message."""
 
     @property
     def data(self) -> Data:
-        """Its data as an object of their class."""
+        """Its data, structured as the class in :data:`INCOMING`."""
         return self.structure(self.value.get("data") or {})
 
     @property
     def ref(self) -> str:
-        """What answers refer to it by."""
+        """The ``ref`` of answers to it: its ``id``, or else its timestamp."""
         id_: str | None = self.value.get("id")
         return cast(str, self.value["timestamp"]) if id_ is None else id_
 
     @property
     def reference(self) -> Reference:
-        """What its reply needs of it."""
+        """See :class:`Reference`."""
         return Reference(self.type, self.job_id, self.ref, self.faults)
 
 
 def wire_name(cls: type, field: str) -> str:
-    """The name on the wire of *field* of *cls*."""
+    """The wire name of *field* of *cls*."""
     if cls in SNAKE_CASE:
         return field
     first, *rest = field.split("_")

@@ -1,8 +1,8 @@
-"""Where a token may go: the origin of a GitLab's URL, and where that GitLab gives out new tokens."""
+"""Where a token may be sent: the origin of a GitLab's URL, and its token endpoint."""
 
 import re
 
-# Also in SQL, as copilot_origin(); a test holds the two together. So strict that no program reads another host in it.
+# Also in SQL, as copilot_origin(); a test compares the two. So strict that no parser can read another host in it.
 _URL = re.compile(
     r"(https?)://([A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?(?:/[!\"$->@-\[\]-~]*)?", re.ASCII
 )
@@ -11,9 +11,9 @@ _API_PATHS = ("/api/v4", "/api/graphql")
 
 
 def origin(url: str) -> str | None:
-    """``scheme://host`` of *url* in lower case, with the port where that is not the scheme's own.
+    """``scheme://host`` of *url* in lower case, with the port unless it is the scheme's default.
 
-    None for what is no http or https URL with a host, or has a user name, a query, a fragment or a backslash.
+    None unless *url* is an http or https URL with a host, or if it has a user name, query, fragment or backslash.
     """
     found = _URL.fullmatch(url)
     if found is None:
@@ -25,12 +25,12 @@ def origin(url: str) -> str | None:
 
 
 def same_origin(one: str, other: str) -> bool:
-    """Whether what may be sent to *one* may be sent to *other*."""
+    """Whether URLs *one* and *other* have the same origin, or are equal."""
     return one == other or (origin(one) is not None and origin(one) == origin(other))
 
 
 def token_endpoint(gitlab_url: str) -> str:
-    """Where the GitLab at *gitlab_url*, which may be the address of its API, gives out new tokens."""
+    """The OAuth token endpoint of the GitLab at *gitlab_url*, which may be the URL of its API."""
     base = gitlab_url.rstrip("/")
     for path in _API_PATHS:
         base = base.removesuffix(path)

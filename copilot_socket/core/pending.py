@@ -1,4 +1,4 @@
-"""Replies that wait for a commit: lighter than a Deferred, with one listener and no chain. Every report makes one."""
+"""Pending replies: answers that wait for a commit. Lighter than a Deferred, since each report has one."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -7,22 +7,22 @@ from copilot_socket.core.replies import Reply
 
 
 class Listener(Protocol):
-    """Who waits for a reply; *about* is what was given to :meth:`PendingReply.listen`."""
+    """Called back with a reply; *about* is the argument of :meth:`PendingReply.listen`."""
 
     def answered(self, reply: Reply | None, about: Any) -> None:
-        """The reply; None if none is due."""
+        """The reply is *reply*; None if none is due."""
 
     def failed(self, problem: Exception, about: Any) -> None:
-        """Rejected, for this reason."""
+        """The reply was rejected with *problem*."""
 
 
 class PendingReply:
-    """Resolved or rejected once, by whoever made it, after somebody has begun to listen."""
+    """Resolved or rejected exactly once, after :meth:`listen`; has one listener and no callback chain."""
 
     __slots__ = ("_about", "_listener")
 
     def listen(self, listener: Listener, about: Any) -> None:
-        """Call *listener* back, with *about*."""
+        """Call *listener* back with the reply and *about*."""
         self._listener, self._about = listener, about
 
     def resolve(self, reply: Reply | None) -> None:
@@ -35,10 +35,10 @@ class PendingReply:
 
 
 class NotYet(Exception):
-    """A message can't be handled before something else is settled, and those behind it wait with it.
+    """A message can't be handled yet; it waits, and so do the messages behind it on its connection.
 
-    *when* calls what it is given at that time, which is not now. *handle* is called then with the connection and the
-    message, and has the same results as the handler that has raised this.
+    *when* takes a callable and calls it, later, when the message can be handled. Then *handle* is called with the
+    connection and the message; its results are those of the handler that raised this.
     """
 
     def __init__(self, when: Callable[[Callable[[], None]], None], handle: Callable[[Any, Any], Any]) -> None:

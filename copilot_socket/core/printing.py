@@ -1,4 +1,4 @@
-"""Text that others wrote, for terminals and logs."""
+"""Makes foreign text safe for terminals and logs."""
 
 import unicodedata
 
@@ -6,7 +6,7 @@ import unicodedata
 def printable(text: str) -> str:
     r"""*text* on one line and without effect on a terminal.
 
-    Line breaks, escapes, what turns the direction of writing or can't be seen: all is written out, as ``\u202e``.
+    Line breaks, control, bidirectional and invisible characters are written as escapes, such as ``\u202e``.
     """
     if text.isprintable():
         return text

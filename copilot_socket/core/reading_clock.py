@@ -1,7 +1,7 @@
-"""The clock that silence is measured with.
+"""The reading clock, which silence is measured with.
 
-A crawler is silent only while this node was reading. A node that was stopped, swamped or waiting for its
-database hears nothing either, and must not take that for the death of every crawler.
+It runs only while this node reads from crawlers: a node that was suspended, overloaded or waiting for its database
+received nothing, and must not conclude that every crawler is dead.
 """
 
 import attrs
@@ -9,7 +9,7 @@ import attrs
 
 @attrs.define
 class ReadingClock:
-    """Counts the seconds in which the node was reading, from ticks that come every *interval* seconds."""
+    """Counts the seconds in which the node was reading, by ticks that are due every *interval* seconds."""
 
     interval: float
     reading: bool = True
@@ -17,9 +17,9 @@ class ReadingClock:
     _last: float | None = None
 
     def tick(self, clock: float) -> float:
-        """Take note of *clock* (monotonic seconds) and return this clock's time.
+        """Advance to *clock* (monotonic seconds); return this clock's time.
 
-        A tick that comes late says that the node stood still in between: at most two intervals count.
+        A late tick means that the node was blocked in between: at most two intervals count.
         """
         if self._last is not None and self.reading:
             self.now += min(max(clock - self._last, 0.0), 2 * self.interval)

@@ -1,4 +1,4 @@
-"""The classes of which every message needs some: values that nobody changes."""
+"""Classes for immutable values that are made for every message."""
 
 from functools import partial
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ import attrs
 if TYPE_CHECKING:
     from attrs import frozen as record
 else:
-    # Frozen to the type checker only: what refuses changes at run time takes three times as long to make.
+    # Frozen for the type checker only: attrs' run-time check makes construction three times slower.
     record = partial(attrs.define, unsafe_hash=True)
 
 __all__ = ["record"]

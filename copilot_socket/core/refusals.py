@@ -1,4 +1,4 @@
-"""Why a report changes nothing: a pure decision on what the database knows of the attempt that it names."""
+"""Why a report was not applied, decided from what the database holds of the attempt that it names."""
 
 import re
 
@@ -14,7 +14,7 @@ _ASSIGNMENT = re.compile(rf"([0-7][{_DIGITS}]{{9}})[{_DIGITS}]{{16}}\.[1-9][0-9]
 
 @attrs.frozen
 class Known:
-    """What the database knows of an attempt, by its assignment id.
+    """What the database holds of an attempt, by its assignment id.
 
     ``live``: it is under way. ``outcome``: how it ended. ``job_exists``: its job, with all its attempts, is stored.
     ``refused``: the error of a discovery of it that was refused without its crawler's knowledge.
@@ -29,8 +29,8 @@ class Known:
 def refusal(change: Change, known: Known, *, now: float, max_job_age: float) -> Verdict:
     """Why *change* was not applied. *now* in seconds since the epoch, by the database's clock.
 
-    *max_job_age*: seconds after which cleanup deletes finished jobs together with their attempts. An id of the form
-    that this server gives out, made before that, may be of an attempt that was deleted: it is stale, not unknown.
+    *max_job_age*: seconds after which cleanup deletes finished jobs together with their attempts. An id in
+    this server's form that was made before that may name a deleted attempt: it is stale, not unknown.
     """
     if known.live:
         return Verdict.UNAUTHORIZED
@@ -46,7 +46,7 @@ def refusal(change: Change, known: Known, *, now: float, max_job_age: float) -> 
 
 
 def _made_before(assignment: str, time: float) -> bool:
-    """Whether *assignment* has the form of our ids and its job was made before *time*."""
+    """Whether *assignment* has this server's form and its job was created before *time* (seconds since the epoch)."""
     found = _ASSIGNMENT.fullmatch(assignment)
     if found is None:
         return False

@@ -1,4 +1,4 @@
-"""What the server says. ``wire()`` gives ``(type, jobId, data)`` with the names of the JSON Schemas."""
+"""Messages to crawlers. ``wire()`` returns ``(type, jobId, data)`` with the names of the JSON Schemas."""
 
 from typing import Any, ClassVar, Protocol
 
@@ -59,7 +59,7 @@ class Job:
     branch: str | None = None
 
     def data(self) -> Json:
-        """As it goes over the wire."""
+        """The job as it goes over the wire."""
         data: Json = {
             "id": self.id,
             "entityType": self.entity_type,
@@ -82,7 +82,7 @@ class Job:
 
 @record
 class JobResponse:
-    """Jobs, perhaps none."""
+    """Answers ``job_request``; may be empty."""
 
     jobs: tuple[Job, ...] = ()
 
@@ -92,7 +92,7 @@ class JobResponse:
 
 @record
 class TokenRefreshResponse:
-    """A token, or an empty one. ``expires_at`` in ISO 8601."""
+    """Answers ``token_refresh_request``; the token is empty if there is none. ``expires_at`` in ISO 8601."""
 
     job_id: str
     access_token: str = attrs.field(repr=False)
@@ -110,7 +110,7 @@ class TokenRefreshResponse:
 
 @record
 class Ack:
-    """What the message asked for is committed."""
+    """The effect of the message is committed."""
 
     type: str
     ref: str
@@ -122,7 +122,7 @@ class Ack:
 
 @record
 class Error:
-    """Something was wrong."""
+    """See :class:`~copilot_socket.core.errors.ProtocolError`."""
 
     code: ErrorCode
     message: str
@@ -137,7 +137,7 @@ class Error:
 
 @record
 class _Command:
-    """Tells a crawler what to do with a job that it holds; for crawlers with the capability ``commands``."""
+    """A command on a job that the crawler holds; sent only to crawlers with the capability ``commands``."""
 
     type: ClassVar[str]
 
@@ -157,14 +157,14 @@ class JobCancel(_Command):
 
 @record
 class JobPause(_Command):
-    """Stop for now."""
+    """Pause the job."""
 
     type = "job_pause"
 
 
 @record
 class JobResume(_Command):
-    """Go on."""
+    """Resume the job."""
 
     type = "job_resume"
 

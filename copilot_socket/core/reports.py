@@ -1,4 +1,4 @@
-"""What becomes of jobs in the hands of crawlers, stripped of the wire: the events that the writer stores."""
+"""Reports of crawlers, independent of the wire: what the writer stores."""
 
 from typing import Any
 
@@ -8,20 +8,17 @@ from copilot_socket.core.records import record
 
 Json = dict[str, Any]
 Encoded = bytes
-"""A JSON object as it is stored: what is only kept takes a twentieth of the room that it takes as Python objects."""
+"""An encoded JSON object, for what is only stored: it takes a twentieth of the memory of Python objects."""
 
 
 @record
 class Started:
-    """The crawler has begun."""
-
-    entity_type: str | None = None
-    entity_id: str | None = None
+    """The crawler has started the job."""
 
 
 @record
 class Progressed:
-    """How far it is. ``progress`` is merged into the job's, key by key; ``resume_state`` replaces the job's."""
+    """Progress. ``progress`` is merged into the job's, key by key; ``resume_state`` replaces the job's."""
 
     progress: Json
     resume_state: Encoded | None = None
@@ -29,14 +26,14 @@ class Progressed:
 
 @record
 class Completed:
-    """It is done."""
+    """The job is done."""
 
     progress: Json
 
 
 @record
 class Failed:
-    """It did not work."""
+    """The attempt has failed."""
 
     error: str
     error_type: str | None
@@ -49,10 +46,10 @@ class Failed:
 
 @record
 class Found:
-    """One thing that the crawler came across.
+    """A discovered job or area.
 
-    ``kind`` is a ``job_type`` (:data:`copilot_socket.core.jobs.SPAWNS`), or ``group`` or ``project`` for an area of
-    which no jobs are made. ``gitlab_id`` None: not known. ``priority`` None: that of the reporting job.
+    ``kind`` is a ``job_type`` (:data:`copilot_socket.core.jobs.SPAWNS`), or ``group`` or ``project`` for an area for
+    which no jobs are created. ``gitlab_id`` None: not known. ``priority`` None: that of the reporting job.
     """
 
     kind: str
@@ -64,7 +61,7 @@ class Found:
 
 @record
 class Discovered:
-    """What the crawler came across; ``progress`` is kept beside the job's other progress."""
+    """Jobs and areas that the crawler discovered; ``progress`` is merged into the job's, key by key."""
 
     found: tuple[Found, ...]
     progress: Json = attrs.field(factory=dict)
@@ -72,9 +69,10 @@ class Discovered:
 
 @record
 class Refused:
-    """A discovery of it was refused as a whole, for the reason *error*.
+    """A discovery of the job was refused as a whole, with *error*.
 
-    ``known``: its crawler hears acks, so it knows, and may send it again in parts. Else the job can't be completed.
+    ``known``: its crawler has the capability ``ack``, was notified, and may send the discovery again in parts.
+    Otherwise the job can't be completed.
     """
 
     error: str
@@ -84,42 +82,37 @@ class Refused:
 
 @record
 class Incomplete(Failed):
-    """It is done, but for a discovery that was refused without its crawler's knowledge. No crawler reports this."""
+    """Completed, but a discovery was refused without its crawler's knowledge. Made by the server from reports."""
 
 
 Body = Started | Progressed | Completed | Failed | Discovered | Refused
 
 ENDINGS = (Completed, Failed)
-"""What ends an attempt. To ``isinstance`` a tuple: a union would be made anew each time."""
+"""The reports that end an attempt. A tuple, for ``isinstance``: a union would be built anew each time."""
 
 
 @record
 class Report:
-    """One event about one assignment, as told by the crawler with identity ``crawler``."""
+    """A report on an assignment from the crawler with identity ``crawler``."""
 
     assignment: str
     crawler: str
     body: Body
     size: int = 0
-    """Bytes of the message that it came in."""
-
-    @property
-    def job_id(self) -> str:
-        """The job that the assignment's id names."""
-        return job_of(self.assignment)
+    """Bytes of the message that contained it."""
 
 
 def job_of(assignment: str) -> str:
-    """The job id in an assignment id ``<job id>.<try>.<random>``; of anything else, what stands before a dot."""
+    """The job id in an assignment id ``<job id>.<try>.<random>``; of other text, the part before the first dot."""
     return assignment.partition(".")[0]
 
 
 def try_of(assignment: str) -> int:
-    """The number of the attempt in an assignment id; 0 where there is none."""
+    """The attempt's number in an assignment id; 0 where there is none."""
     number = assignment.split(".")[1] if assignment.count(".") == 2 else ""
     return int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 0
 
 
 def incomplete(error: str) -> Incomplete:
-    """What a completion comes to behind a discovery that was refused with *error*."""
+    """What a completion turns into where a discovery was refused with *error*."""
     return Incomplete(f"completed without a discovery that was refused: {error}", "discovery_refused", False)

@@ -1,12 +1,12 @@
 """Which accounts' jobs the next claim takes, and for which crawlers: deficit round robin over lanes.
 
-A *lane* is the queued jobs of one account and command. The scheduler knows which lanes have work, not how much: the
-claim statement takes the best jobs of an account's lanes, and what it finds is told to :meth:`Scheduler.settle`.
+A *lane* is the queued jobs of one account and command that are due. The scheduler records which lanes have work, not
+how much: the claim statement takes the best jobs of an account's lanes; :meth:`Scheduler.settle` records its result.
 
 Crawlers that take the same commands share a *ring* of the accounts that have work for them. Accounts take turns, each
-of as many jobs as its weight. One that gets work enters at the head, once a round: a single job of a new account is
-next whatever the others have queued (M. Shreedhar and G. Varghese, "Efficient Fair Queuing Using Deficit Round-
-Robin", 1996; here every job costs 1).
+of as many jobs as its weight. An account that gets work enters at the head, once a round: a single job of a new
+account is next whatever the others have queued (M. Shreedhar and G. Varghese, "Efficient Fair Queuing Using Deficit
+Round-Robin", 1996; here every job costs 1).
 
 No I/O, and no clock: a plan costs O(jobs planned).
 """
@@ -20,14 +20,14 @@ MAX_PLANNED = 500
 """Jobs that one claim takes, for all crawlers together."""
 
 DEPTH, DEEPEST = 2, 512
-"""Jobs that are looked at for each that is wanted: four times as many each time others have all of them locked."""
+"""Rows that a claim examines for each job wanted: four times as many each time all of them are locked."""
 
 Commands = frozenset[str]
 
 
 @attrs.frozen
 class Request:
-    """A crawler, by its key, that wants up to ``wanted`` jobs, and the commands that it may be given."""
+    """A request for up to ``wanted`` jobs with one of ``commands``; ``crawler`` is the crawler's key."""
 
     crawler: str
     commands: Commands
@@ -38,8 +38,8 @@ class Request:
 class Allotment:
     """Jobs to claim from one account's lanes: one for each of ``crawlers`` (keys), in this order.
 
-    ``takes``: what these crawlers take; ``seen``: the state of the lanes that this was planned from; ``depth``: how
-    many jobs are looked at for each that is wanted.
+    ``commands``: the lanes; ``takes``: the commands that these crawlers take; ``seen``: the sequence number of the
+    last lane added before this was planned; ``depth``: rows to examine for each job wanted.
     """
 
     account: str
@@ -57,9 +57,9 @@ class _Ring:
         self.commands = commands
         self._accounts: OrderedDict[str, None] = OrderedDict()
         self._served: set[str] = set()
-        """Who has had its turn in this round, though it may have left the ring since."""
+        """Accounts that have had their turn in this round; they may have left the ring since."""
         self._left: dict[str, int] = {}
-        """What is left of turns that have begun, in jobs."""
+        """Jobs left of turns that have begun, by account."""
 
     def __len__(self) -> int:
         return len(self._accounts)
@@ -77,20 +77,20 @@ class _Ring:
         self._left.pop(account, None)
 
     def undo(self, account: str) -> None:
-        """*account* had a turn that brought it nothing: it is the next one again."""
+        """Nothing was claimed in the turn of *account*: it is next again."""
         if account in self._accounts:
             self._served.discard(account)
             self._accounts.move_to_end(account, last=False)
 
     def take(self, jobs: int, weights: dict[str, int], apart: Iterable[str]) -> list[str]:
-        """The accounts whose jobs the next *jobs* are, one entry a job; none of those *apart*, whose turn stays."""
+        """The accounts of the next *jobs* jobs, one entry per job, without those *apart*, which keep their turn."""
         held = [account for account in apart if account in self._accounts]
         for account in held:
             del self._accounts[account]
         taken: list[str] = []
         while self._accounts and len(taken) < jobs:
             account = next(iter(self._accounts))
-            if account in self._served:  # so has everybody here: the next round begins
+            if account in self._served:  # so have all others: the next round begins
                 self._served.clear()
             left = self._left.pop(account, weights.get(account, 1))
             number = min(left, jobs - len(taken))
@@ -107,59 +107,51 @@ class _Ring:
 
 
 class Scheduler:
-    """Which lanes have work, and whose turn it is."""
+    """Records which lanes have work, and whose turn it is."""
 
     def __init__(self) -> None:
         self._lanes: dict[str, dict[str, int]] = {}
-        """By account and command: when it was last said that there is work."""
+        """By account and command: the sequence number of the lane's last :meth:`add`."""
         self._rings: dict[Commands, _Ring] = {}
         self._weights: dict[str, int] = {}
-        """Of accounts with another weight than 1."""
+        """Of accounts with a weight other than 1."""
         self._depths: dict[str, int] = {}
-        """Of accounts whose first jobs are locked by others."""
+        """Of accounts whose first jobs are locked by other transactions."""
         self._parked: set[str] = set()
-        self._told = 0
+        self._added = 0
         self._first = 0
-
-    def __len__(self) -> int:
-        """How many lanes have work, as far as is known."""
-        return sum(map(len, self._lanes.values()))
 
     def has_work(self, commands: Commands) -> bool:
         """Whether there may be a job with one of *commands*."""
         return len(self._ring(commands)) > 0
 
-    def lanes(self) -> list[tuple[str, str]]:
-        """Account and command of every lane that has work."""
-        return [(account, command) for account, commands in self._lanes.items() for command in commands]
-
     def add(self, account: str, command: str, weight: int | None = None) -> None:
-        """There may be queued jobs in this lane. *weight* of the account, where it is known."""
+        """There may be jobs in this lane. *weight* is the account's, where it is known."""
         if weight is not None:
             self.weigh(account, weight)
-        self._told += 1
+        self._added += 1
         lanes = self._lanes.setdefault(account, {})
         new = command not in lanes
-        lanes[command] = self._told
+        lanes[command] = self._added
         if new and account not in self._parked:
             for commands, ring in self._rings.items():
                 if command in commands:
                     ring.enter(account)
 
     def weigh(self, account: str, weight: int) -> None:
-        """*account* has this weight."""
+        """Set the weight of *account*."""
         self._weights[account] = weight
         if weight == 1:
             del self._weights[account]
 
     def park(self, account: str) -> None:
-        """Nothing of *account* is planned until :meth:`unpark`, whatever lanes are added."""
+        """Plan no jobs of *account* until :meth:`unpark`, whatever lanes are added."""
         self._parked.add(account)
         for ring in self._rings.values():
             ring.leave(account)
 
     def unpark(self, account: str) -> None:
-        """*account* takes part again."""
+        """Plan jobs of *account* again."""
         self._parked.discard(account)
         lanes = self._lanes.get(account, {})
         for commands, ring in self._rings.items():
@@ -167,15 +159,15 @@ class Scheduler:
                 ring.enter(account)
 
     def keep_rings(self, wanted: Iterable[Commands]) -> None:
-        """Forget the turns of crawlers of which none is here any more; *wanted* are the sets that some take."""
+        """Drop all rings but those of *wanted*, the sets of commands that connected crawlers take."""
         for commands in self._rings.keys() - set(wanted):
             del self._rings[commands]
 
     def plan(self, requests: Sequence[Request]) -> list[Allotment]:
-        """What to claim for *requests*, which get one job each before any gets its second, in their order.
+        """What to claim for *requests*: in their order, one job each before any gets a second.
 
-        Nothing is allotted twice from one lane: one account's jobs go to crawlers that take the same commands. Where
-        there are several such sets, they take turns in being planned first.
+        No lane is allotted twice: an account's jobs go to crawlers that take the same commands. Where there are
+        several sets of commands, they take turns in being planned first.
         """
         groups: dict[Commands, list[Request]] = {}
         for request in requests:
@@ -198,18 +190,18 @@ class Scheduler:
                 self._commands(account, ring.commands),
                 crawlers,
                 ring.commands,
-                self._told,
+                self._added,
                 self._depths.get(account, DEPTH),
             )
             for account, (ring, crawlers) in allotted.items()
         ]
 
     def settle(self, allotment: Allotment, *, tried: bool, exhausted: bool, beaten: bool = False) -> None:
-        """What became of *allotment*.
+        """Record the result of claiming *allotment*.
 
-        *tried*: at least one of its crawlers had room. *exhausted*: all that its lanes held was claimed. *beaten*:
-        others had locked all that was looked at; its lanes are left out until they are added again, and then looked
-        at deeper.
+        *tried*: at least one of its crawlers had room. *exhausted*: all jobs of its lanes were claimed. *beaten*:
+        other transactions had locked all rows examined; its lanes are left out until they are added again, and the
+        next claim examines more rows.
         """
         account, lanes = allotment.account, self._lanes.get(allotment.account, {})
         if beaten:
@@ -242,7 +234,7 @@ class Scheduler:
 
 
 def _in_turn(requests: Sequence[Request], most: int) -> list[str]:
-    """Their crawlers, each as often as it wants jobs: everyone's first, then everyone's second, *most* in all."""
+    """Their crawlers, each as often as it wants jobs, *most* in all: each one's first job, then each one's second."""
     slots: list[str] = []
     turn = 0
     while len(slots) < most and (still := [each for each in requests if each.wanted > turn]):

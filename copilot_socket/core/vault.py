@@ -1,7 +1,7 @@
-"""Tokens at rest: encrypted when there is a key.
+"""Tokens at rest: encrypted if there is a key.
 
-A stored token says by its beginning what it is: ``fernet:`` is encrypted, anything else is the token itself
-(``plain:`` stands before a token that would be mistaken for an encrypted one).
+A stored token that begins with ``fernet:`` is encrypted; any other is the token itself, behind the prefix ``plain:``
+if it begins with one of the two prefixes.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ CACHED_TOKENS = 1024
 
 
 class VaultError(Exception):
-    """A token can't be decrypted, or a key is none. Says which variable to mend and never holds a token."""
+    """A token can't be decrypted, or a key is invalid. The message names the variable at fault and never a token."""
 
 
 class Vault:
     """Encrypts with the first of *keys* (Fernet keys, newest first), decrypts with any. Raises :class:`VaultError`.
 
-    Decrypted tokens stay in memory (the latest 1,024), since one account's token is asked for with every claim.
+    The latest :data:`CACHED_TOKENS` decrypted tokens stay in memory, since each claim needs its account's token.
     """
 
     def __init__(self, keys: Sequence[str] = ()) -> None:
@@ -37,13 +37,13 @@ class Vault:
         return PLAIN + token if token.startswith((ENCRYPTED, PLAIN)) else token
 
     def decrypt(self, stored: str) -> str:
-        """The token that was stored as *stored*. Raises :class:`VaultError` if no key fits."""
+        """The token stored as *stored*. Raises :class:`VaultError` if no key decrypts it."""
         if stored.startswith(ENCRYPTED):
             return self._decrypted(stored)
         return stored.removeprefix(PLAIN)
 
     def opens(self, stored: str) -> bool:
-        """Whether the token that was stored as *stored* can be decrypted. It does not stay in memory."""
+        """Whether the token stored as *stored* can be decrypted. It is not cached."""
         try:
             self._decrypt(stored)
         except VaultError:
@@ -62,14 +62,14 @@ class Vault:
 
 
 def new_key() -> str:
-    """A key for a :class:`Vault`."""
+    """A new random key for a :class:`Vault`."""
     from cryptography.fernet import Fernet  # noqa: PLC0415 - see below
 
     return Fernet.generate_key().decode("ascii")
 
 
 def check_keys(keys: Sequence[str]) -> None:
-    """Raises :class:`VaultError` unless *keys* are Fernet keys, one at least."""
+    """Raise :class:`VaultError` unless *keys* are Fernet keys, at least one."""
     if not keys:
         raise VaultError("there is no key")
     _cipher(keys)

@@ -1,4 +1,4 @@
-"""What the made-up GitLab answers: a path of API v4, looked up in a world, page by page. No HTTP in here."""
+"""The responses of the made-up GitLab: looks up a path of API v4 in a world, with pagination. Pure, without HTTP."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ MAX_PER_PAGE = 100
 
 @attrs.frozen
 class Answer:
-    """What goes back: a status, JSON, and headers."""
+    """A response: status, JSON body and headers."""
 
     status: int
     body: Any
@@ -24,11 +24,11 @@ class Answer:
 
 
 Found = Entity | list[Entity] | str
-"""One entity, a collection to be paged, or the name of what is missing."""
+"""One entity, a collection to be paginated, or the name of the missing entity."""
 
 
 def answer(world: World, url: str, path: str, query: Mapping[str, str]) -> Answer:
-    """The answer to ``GET`` *path* with *query*; *url* is the address that was asked, for the ``Link`` header."""
+    """The response to ``GET`` *path* with *query*; *url* is the URL of the request, for the ``Link`` header."""
     for pattern, look_up in ROUTES:
         match = pattern.fullmatch(path)
         if match:
@@ -50,7 +50,7 @@ def _present(found: Found, url: str, query: Mapping[str, str]) -> Answer:
 
 
 def paginate(entities: list[Entity], url: str, query: Mapping[str, str]) -> Answer:
-    """One page of *entities*, as ``page`` and ``per_page`` ask, with GitLab's headers about the others."""
+    """The page of *entities* that ``page`` and ``per_page`` select, with GitLab's pagination headers."""
     page, per_page = _positive(query, "page", 1), min(_positive(query, "per_page", PER_PAGE), MAX_PER_PAGE)
     pages = max(1, -(-len(entities) // per_page))
     following = str(page + 1) if page < pages else ""

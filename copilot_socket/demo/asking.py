@@ -1,4 +1,4 @@
-"""A blocking HTTP request with JSON both ways, for programs without a reactor."""
+"""Blocking HTTP requests with JSON, for programs without a reactor."""
 
 import json
 import urllib.error
@@ -10,12 +10,12 @@ import attrs
 
 
 class NoAnswer(Exception):
-    """Nothing came back, or no JSON."""
+    """There was no response, or it was not JSON."""
 
 
 @attrs.frozen
 class Answered:
-    """What came back; header names in lower case."""
+    """A response; header names in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -23,13 +23,13 @@ class Answered:
 
 
 _NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Everything here is on loopback, whatever the environment says about proxies."""
+"""Ignores proxy settings: all servers of a demo are on loopback."""
 
 
 def ask(
     url: str, *, method: str = "GET", document: Any = None, token: str | None = None, timeout: float = 30.0
 ) -> Answered:
-    """The answer, whatever its status. *timeout* in seconds. Raises :class:`NoAnswer`."""
+    """The response, of any status. *timeout* in seconds. Raises :class:`NoAnswer`."""
     request = urllib.request.Request(url, method=method)
     if document is not None:
         request.data = json.dumps(document).encode()

@@ -1,8 +1,8 @@
-"""A demo beside a node that runs already: a made-up GitLab, and a reference crawler that crawls it over and over.
+"""A demo for a running node: a made-up GitLab, and a reference crawler that crawls it repeatedly.
 
-``python -m copilot_socket.demo.beside --server URL --socket PATH`` makes the account ``demo`` and puts in a discovery
-every so often, till it is stopped. ``COPILOT_HTTP_TOKEN`` is the server's. The made-up GitLab listens on loopback, so
-the node must be on the same machine, or in the same network namespace.
+``python -m copilot_socket.demo.beside --server URL --socket PATH`` creates the account ``demo`` and submits a
+discovery at an interval, until it is stopped. ``COPILOT_HTTP_TOKEN`` is the server's. The made-up GitLab listens on
+loopback, so the node must be on the same machine, or in the same network namespace.
 """
 
 import argparse
@@ -36,7 +36,7 @@ TOKEN = "COPILOT_HTTP_TOKEN"
 
 
 class Refused(Exception):
-    """The server did not do what it was asked for."""
+    """The server refused a request, or did not answer."""
 
 
 @attrs.frozen
@@ -47,19 +47,19 @@ class Server:
     token: str | None = attrs.field(repr=False)
 
     def put_account(self, gitlab_url: str, pair: Pair) -> None:
-        """Make the account, or give it the tokens of a GitLab that has started anew. Raises :class:`Refused`."""
+        """Create the account, or replace its tokens after a restart of the GitLab. Raises :class:`Refused`."""
         document = {
             "provider": "gitlab-onprem",
             "gitlab_url": gitlab_url,
             "access_token": pair.access_token,
             "refresh_token": pair.refresh_token,
-            # What the account says is wrong, as it is in real life: the first crawler finds out, with a 401.
+            # Deliberately wrong: the first crawler gets a 401 and requests a new token.
             "token_expires_at": (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="seconds"),
         }
         self._ask(f"/api/v1/accounts/{ACCOUNT}", "PUT", document)
 
     def discover(self) -> None:
-        """Have everything crawled, unless that is still to be done. Raises :class:`Refused`."""
+        """Submit a discovery, which has no effect while one is live. Raises :class:`Refused`."""
         self._ask("/api/v1/jobs", "POST", {"account_id": ACCOUNT, "command": "GROUP_PROJECT_DISCOVERY"})
 
     def _ask(self, path: str, method: str, document: dict[str, str]) -> None:
@@ -68,11 +68,11 @@ class Server:
         except NoAnswer as problem:
             raise Refused(str(problem)) from problem
         if answer.status not in (200, 201):
-            raise Refused(f"{method} {path} was answered with {answer.status}: {answer.body}")
+            raise Refused(f"{method} {path} returned {answer.status}: {answer.body}")
 
 
 class Demo:
-    """Runs it. *every* is in seconds; *out* is where the crawler writes."""
+    """Runs the demo. *every*: seconds between discoveries; *out*: the crawler's output directory."""
 
     log = Logger("copilot_socket.demo")
 
@@ -85,7 +85,7 @@ class Demo:
         self._gitlab = GitLab(generate(groups=1, size=size), self._tokens, reactor)
 
     async def run(self, socket: str) -> None:
-        """Till the reactor stops. Raises :class:`Refused` if the server takes no account."""
+        """Run until the reactor stops. Raises :class:`Refused` if the server does not accept the account."""
         port = self._reactor.listenTCP(0, Site(self._gitlab), interface="127.0.0.1")
         pair = self._tokens.issue(expired=True)
         await deferToThread(self._server.put_account, f"http://127.0.0.1:{port.getHost().port}", pair)
@@ -94,7 +94,9 @@ class Demo:
         crawler.startService()
         rounds = LoopingCall(lambda: Deferred.fromCoroutine(self._round()))
         rounds.clock = self._reactor
-        rounds.start(self._every).addErrback(lambda failure: self.log.failure("No more rounds", failure))
+        rounds.start(self._every).addErrback(
+            lambda failure: self.log.failure("The periodic discovery stopped", failure)
+        )
         await crawler.finished
 
     async def _round(self) -> None:
@@ -102,24 +104,24 @@ class Demo:
         try:
             await deferToThread(self._server.discover)
         except Refused as problem:
-            self.log.warn("{problem}; the next round tries again", problem=problem)
+            self.log.warn("{problem}; retrying in the next round", problem=problem)
 
 
 def forget_old(out: Path, age: float) -> None:
-    """Remove what was written more than *age* seconds ago: nobody reads it."""
+    """Remove output files older than *age* seconds."""
     for path in out.rglob("*"):
         if path.is_file() and path.stat().st_mtime < time.time() - age:
             path.unlink(missing_ok=True)
 
 
 def _give_up(failure: Failure) -> NoReturn:
-    """Exit with status 1 and a line for people, where that is all there is to say."""
+    """Exit with status 1 and a message, without a traceback, if the server refused."""
     failure.trap(Refused)
     raise SystemExit(f"the demo can't start: {failure.value}")
 
 
 def main() -> None:
-    """Crawl till SIGTERM."""
+    """Run until SIGTERM."""
     parser = argparse.ArgumentParser(prog="copilot_socket.demo.beside", description=__doc__)
     parser.add_argument("--server", default=SERVER, help=f"the node's HTTP port (default: {SERVER})")
     parser.add_argument("--socket", required=True, help="path of the node's UNIX socket")

@@ -1,7 +1,7 @@
-"""The reference crawler: a whole crawler of GitLab on top of :mod:`copilot_socket.client`.
+"""The reference crawler: a complete GitLab crawler that uses :mod:`copilot_socket.client`.
 
-``python -m copilot_socket.demo.crawler --socket PATH --out DIR --id NAME`` crawls till it is stopped, and tells on
-its standard output, in JSON lines, which pages it has done.
+``python -m copilot_socket.demo.crawler --socket PATH --out DIR --id NAME`` crawls until it is stopped, and writes an
+event for each page as a line of JSON to standard output.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
 from copilot_socket.client import Crawler, DiscoveredJob, Hello, Job, JobFailure
 from copilot_socket.clock import make_steady
 from copilot_socket.demo.crawling import COLLECTIONS, SINGLE, Response, Trouble, crawl
-from copilot_socket.demo.events import tell
+from copilot_socket.demo.events import emit
 from copilot_socket.demo.files import write_page
 from copilot_socket.demo.growth import Entity
 
@@ -33,7 +33,7 @@ HTTP_TIMEOUT = 30.0
 
 @attrs.frozen
 class JobDesk:
-    """One job, for :func:`~copilot_socket.demo.crawling.crawl`."""
+    """The desk for one job of the client library."""
 
     job: Job
     agent: Agent
@@ -41,26 +41,26 @@ class JobDesk:
 
     @property
     def job_id(self) -> str:
-        """See :class:`~copilot_socket.demo.crawling.Desk`, as for all that follow."""
+        """See :class:`~copilot_socket.demo.crawling.Desk`, as for the other members."""
         return self.job.id
 
     @property
     def entity_type(self) -> str:
-        """What to crawl."""
+        """See above."""
         return self.job.entity_type
 
     @property
     def entity_id(self) -> str:
-        """Where."""
+        """See above."""
         return self.job.entity_id
 
     @property
     def resume_state(self) -> Mapping[str, Any]:
-        """The cursor."""
+        """See above."""
         return self.job.resume_state or {}
 
     async def get(self, path: str) -> Response:
-        """One request."""
+        """See above."""
         url = self.job.gitlab_url.rstrip("/") + path
         headers: dict[bytes | str, bytes | str] = {"Authorization": f"Bearer {self.job.access_token}"}
         try:
@@ -72,21 +72,21 @@ class JobDesk:
         return Response(response.code, {name.decode().lower(): values[0].decode() for name, values in raw}, body)
 
     def refresh_token(self) -> "Deferred[str]":
-        """A new token."""
+        """See above."""
         return self.job.refresh_token("401 from GitLab")
 
     def save(self, page: int, entities: list[Entity]) -> "Deferred[Path]":
-        """Write in a thread."""
+        """See above; writes in a thread."""
         return deferToThread(write_page, self.out, self.job.entity_type, self.job.id, page, entities)
 
     def progress(
         self, processed: int, total: int | None, resume_state: dict[str, Any] | None
     ) -> "Deferred[Mapping[str, Any]]":
-        """Report; over when it is committed."""
+        """See above; waits until the report is committed."""
         return self.job.progress(processed, total=total, resume_state=resume_state)
 
     def discovered(self, jobs: list[dict[str, str]]) -> "Deferred[None]":
-        """Report what was found."""
+        """See above."""
         found = [_discovered_job(**job) for job in jobs]
         return Deferred.fromCoroutine(self.job.discovered(found))
 
@@ -96,7 +96,7 @@ def _discovered_job(job_type: str, entity_id: str, namespace_path: str, entity_n
 
 
 def make_crawler(reactor: Any, socket: str, out: Path, crawler_id: str, max_jobs: int = 2) -> Crawler:
-    """A crawler of everything, ready to start."""
+    """A crawler of all entity types, not started yet."""
     pool = HTTPConnectionPool(reactor)
     agent = Agent(reactor, connectTimeout=10.0, pool=pool)
 
@@ -105,7 +105,7 @@ def make_crawler(reactor: Any, socket: str, out: Path, crawler_id: str, max_jobs
             counts = await crawl(JobDesk(job, agent, out))
         except Trouble as trouble:
             raise JobFailure(str(trouble), trouble.recoverable) from trouble
-        tell("done", job=job.id, entityType=job.entity_type)
+        emit("done", job=job.id, entityType=job.entity_type)
         return counts
 
     hello = Hello(crawler_id, entity_types=ENTITY_TYPES, max_jobs=max_jobs, version="demo")
@@ -113,7 +113,7 @@ def make_crawler(reactor: Any, socket: str, out: Path, crawler_id: str, max_jobs
 
 
 def main() -> None:
-    """Crawl till SIGTERM, or until the server asks for the end."""
+    """Crawl until SIGTERM, or until the server requests an exit."""
     parser = argparse.ArgumentParser(prog="copilot_socket.demo.crawler", description=__doc__)
     parser.add_argument("--socket", required=True, help="path of the server's UNIX socket")
     parser.add_argument("--out", required=True, type=Path, help="where the JSON lines go")

@@ -1,7 +1,7 @@
-"""How GitLab is crawled, page by page: the part that all the demo's crawlers share.
+"""Crawls GitLab page by page: the part that the demo's crawlers share.
 
-Coroutines that know neither Twisted nor asyncio: they await what a :class:`Desk` gives them, and each crawler brings
-a desk for its own world.
+The coroutines depend neither on Twisted nor on asyncio: they only await the methods of a :class:`Desk`, of which each
+crawler has its own implementation.
 """
 
 from collections.abc import Awaitable, Mapping
@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 import attrs
 
-from copilot_socket.demo.events import tell
+from copilot_socket.demo.events import emit
 from copilot_socket.demo.growth import Entity
 
 PER_PAGE = 20
@@ -28,7 +28,7 @@ COLLECTIONS: Mapping[str, str] = {
     "release": "/projects/{area}/releases",
     "jobs": "/projects/{area}/jobs",
 }
-"""Entity type → where its pages are. (Notes are fetched for each page of merge requests.)"""
+"""Entity type → path of its collection. (Notes are fetched for each page of merge requests.)"""
 SINGLE: Mapping[str, str] = {"group": "/groups/{area}", "project": "/projects/{area}"}
 
 
@@ -42,7 +42,7 @@ class Trouble(Exception):
 
 @attrs.frozen
 class Response:
-    """What GitLab answered; header names in lower case."""
+    """A response of GitLab; header names in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -55,7 +55,7 @@ class Response:
 
 
 class Desk(Protocol):
-    """What a crawler gives the code here for one job."""
+    """One job: its fields, GitLab, and the reports to the server."""
 
     @property
     def job_id(self) -> str:
@@ -67,30 +67,30 @@ class Desk(Protocol):
 
     @property
     def entity_id(self) -> str:
-        """Where to crawl it."""
+        """The group or project to crawl."""
 
     @property
     def resume_state(self) -> Mapping[str, Any]:
-        """The last cursor of an earlier attempt, or nothing."""
+        """The last cursor of an earlier attempt; empty if there is none."""
 
     def get(self, path: str) -> Awaitable[Response]:
-        """Ask GitLab. Raises :class:`Trouble` when it does not answer."""
+        """Send a request to GitLab. Raises :class:`Trouble` if there is no response."""
 
     def refresh_token(self) -> Awaitable[object]:
-        """Get a new token for the next :meth:`get`."""
+        """Request a new token for the next :meth:`get`."""
 
     def save(self, page: int, entities: list[Entity]) -> Awaitable[object]:
         """Write a page's lines."""
 
     def progress(self, processed: int, total: int | None, resume_state: dict[str, Any] | None) -> Awaitable[object]:
-        """Report; when this is over the report is on its way, or better."""
+        """Report progress; returns when the report is at least sent."""
 
     def discovered(self, jobs: list[dict[str, str]]) -> Awaitable[object]:
-        """Report jobs, in the wire's shape."""
+        """Report discovered jobs, in the format of the wire."""
 
 
 async def crawl(desk: Desk) -> dict[str, int]:
-    """Do the whole job; gives the final counts. Raises :class:`Trouble`."""
+    """Run the whole job; returns its final counts. Raises :class:`Trouble`."""
     if desk.entity_type == "areas":
         return {"areas": await _Discovery(desk).run()}
     if desk.entity_type in SINGLE:
@@ -99,15 +99,15 @@ async def crawl(desk: Desk) -> dict[str, int]:
         return {desk.entity_type: 1}
     if desk.entity_type in COLLECTIONS:
         return {desk.entity_type: await _crawl_pages(desk)}
-    raise Trouble(f"entity type {desk.entity_type} is not known here", recoverable=False)
+    raise Trouble(f"unknown entity type {desk.entity_type}", recoverable=False)
 
 
 async def _crawl_pages(desk: Desk) -> int:
-    """All pages after the cursor. A page's lines are on disk before its cursor is reported."""
+    """Crawl all pages after the cursor. Each page is on disk before its cursor is reported."""
     cursor = desk.resume_state
     page: int | None = int(cursor.get("currentPage") or 0) + 1
     processed = int(cursor.get("processed") or 0)
-    tell("start", job=desk.job_id, entityType=desk.entity_type, page=page)
+    emit("start", job=desk.job_id, entityType=desk.entity_type, page=page)
     while page is not None:
         found = await _fetch(desk, COLLECTIONS[desk.entity_type], page)
         entities = found.body
@@ -123,7 +123,7 @@ async def _crawl_pages(desk: Desk) -> int:
             "processed": processed,
         }
         await desk.progress(processed, found.number("x-total"), state)
-        tell("page", job=desk.job_id, entityType=desk.entity_type, page=page, pages=found.number("x-total-pages"))
+        emit("page", job=desk.job_id, entityType=desk.entity_type, page=page, pages=found.number("x-total-pages"))
         page = found.number("x-next-page")
     return processed
 
@@ -141,7 +141,7 @@ async def _notes(desk: Desk, requests: list[Entity]) -> list[Entity]:
 
 
 async def _fetch(desk: Desk, place: str, page: int | None = None, area: str | None = None) -> Response:
-    """One answer of GitLab; a token that has expired is replaced once."""
+    """One response of GitLab; an expired token is refreshed once."""
     path = "/api/v4" + place.format(area=quote(area or desk.entity_id, safe=""))
     if page is not None:
         path += ("&" if "?" in path else "?") + urlencode({"page": page, "per_page": PER_PAGE})
@@ -155,7 +155,7 @@ async def _fetch(desk: Desk, place: str, page: int | None = None, area: str | No
 
 
 class _Discovery:
-    """A walk over all groups, their subgroups and projects. It begins anew each time: reporting twice is harmless."""
+    """Walks all groups, subgroups and projects. It has no cursor: reporting an area twice is harmless."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -163,8 +163,8 @@ class _Discovery:
         self._found = 0
 
     async def run(self) -> int:
-        """Walk; gives the number of areas."""
-        tell("start", job=self._desk.job_id, entityType="areas", page=1)
+        """Run the walk; returns the number of areas."""
+        emit("start", job=self._desk.job_id, entityType="areas", page=1)
         me = (await _fetch(self._desk, "/user")).body
         await self._desk.discovered([_discovered("crawl_user", me, me["username"])])
         groups = await self._take("crawl_group", "/groups?top_level_only=true", None)
@@ -175,7 +175,7 @@ class _Discovery:
         return self._found
 
     async def _take(self, job_type: str, place: str, group: str | None) -> list[Entity]:
-        """Save and report what is at *place*."""
+        """Save and report the areas at *place*."""
         taken: list[Entity] = []
         page: int | None = 1
         while page is not None:

@@ -1,4 +1,4 @@
-"""What is seen of a demo while it runs: a live picture on a terminal, plain lines elsewhere, or nothing."""
+"""Shows a running demo: live tables on a terminal, plain lines elsewhere, or nothing."""
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -13,7 +13,7 @@ from rich.table import Table
 
 @attrs.frozen
 class Picture:
-    """How things stand: jobs by status, crawlers as the server knows them, entities by type."""
+    """The current state: jobs by status, crawlers as the server lists them, entities by type."""
 
     jobs: Mapping[str, int]
     crawlers: Sequence[Mapping[str, Any]]
@@ -23,44 +23,44 @@ class Picture:
 
 
 class Display(Protocol):
-    """Anything that shows a demo."""
+    """Shows a demo. A context manager."""
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End, whatever happened."""
+        """Stop."""
 
     def say(self, text: str) -> None:
-        """Something has happened."""
+        """Print *text*, a description of an event."""
 
     def show(self, picture: Picture) -> None:
-        """Things stand like this now."""
+        """Show the current state."""
 
 
 class Silence:
     """Shows nothing."""
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End."""
+        """Stop."""
 
     def say(self, text: str) -> None:
-        """Something has happened."""
+        """Print *text*, a description of an event."""
 
     def show(self, picture: Picture) -> None:
-        """Things stand like this now."""
+        """Show the current state."""
 
 
 class Lines(Silence):
-    """A line for each happening, and one for every change in the queue, at most one a second."""
+    """A line for each event, and one for changes in the queue, at most once a second."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -68,11 +68,11 @@ class Lines(Silence):
         self._next = 0.0
 
     def say(self, text: str) -> None:
-        """Something has happened."""
+        """Print *text*, a description of an event."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def show(self, picture: Picture) -> None:
-        """Things stand like this now."""
+        """Show the current state."""
         jobs = ", ".join(f"{number} {status}" for status, number in picture.jobs.items() if number)
         line = f"jobs: {jobs}; entities: {sum(picture.crawled.values())} of {sum(picture.held.values())}"
         if line != self._last and picture.seconds >= self._next:
@@ -81,31 +81,31 @@ class Lines(Silence):
 
 
 class Pictures(Silence):
-    """A picture that changes in place, with the happenings above it."""
+    """Tables updated in place, with the events above them."""
 
     def __init__(self, console: Console) -> None:
-        # Redirected, standard output would lead back to the console, which writes there: without end.
+        # With redirection, the console's own output would be redirected to itself, endlessly.
         self._live = Live(
             console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
         )
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start."""
         self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End, and leave the terminal as it was."""
+        """Stop, and restore the terminal."""
         self._live.stop()
 
     def say(self, text: str) -> None:
-        """Something has happened."""
+        """Print *text*, a description of an event."""
         self._live.console.print(text, markup=False, highlight=False)
 
     def show(self, picture: Picture) -> None:
-        """Things stand like this now."""
+        """Show the current state."""
         self._live.update(draw(picture), refresh=True)
 
 
@@ -125,5 +125,5 @@ def draw(picture: Picture) -> RenderableType:
 
 
 def for_console(console: Console) -> Display:
-    """What suits *console*."""
+    """The display that suits *console*."""
     return Pictures(console) if console.is_terminal else Lines(console)

@@ -1,11 +1,11 @@
-"""What a demo process tells about itself: one JSON object a line on its standard output."""
+"""Events of a demo process: one JSON object per line on its standard output."""
 
 import json
 import sys
 from typing import Any
 
 
-def tell(event: str, **fields: Any) -> None:
-    """Say at once that *event* has happened."""
+def emit(event: str, **fields: Any) -> None:
+    """Write *event* and flush."""
     sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
     sys.stdout.flush()

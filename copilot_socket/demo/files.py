@@ -1,4 +1,4 @@
-"""What the demo's crawlers leave behind: JSON lines, one file for each page, and how they are counted."""
+"""The output of the demo's crawlers: JSON lines, one file per page; and counting them."""
 
 import json
 import os
@@ -9,9 +9,9 @@ from copilot_socket.demo.growth import Entity
 
 
 def write_page(out: Path, entity_type: str, job_id: str, page: int, entities: Iterable[Entity]) -> Path:
-    """Write ``<out>/<entity type>/<job>-<page>.jsonl`` whole or not at all.
+    """Write ``<out>/<entity type>/<job>-<page>.jsonl`` atomically.
 
-    The name holds the job, not the try: a page that is fetched again replaces itself.
+    The name contains the job, not the attempt: a page that is fetched again replaces the former file.
     """
     folder = out / entity_type
     folder.mkdir(parents=True, exist_ok=True)
@@ -25,7 +25,7 @@ def write_page(out: Path, entity_type: str, job_id: str, page: int, entities: It
 
 
 def identity(entity: Entity) -> str:
-    """What makes an entity itself. (Groups and projects share numbers; branches and releases have none.)"""
+    """A unique key of an entity. (Groups and projects share ids; branches and releases have none.)"""
     links = entity.get("_links") or {}
     return str(entity.get("web_url") or links.get("self") or entity["id"])
 

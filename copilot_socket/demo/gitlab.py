@@ -1,8 +1,8 @@
 """A made-up GitLab on loopback: API v4 over a world, and ``/oauth/token``.
 
-In a process of its own, ``python -m copilot_socket.demo.gitlab --port 0`` prints one JSON line with its ``url``,
-an ``access_token`` that has already expired and the ``refresh_token`` that gets a new pair; then it serves till
-SIGTERM. ``/demo/counts`` says, without a token, what it holds.
+As a process, ``python -m copilot_socket.demo.gitlab --port 0`` prints one line of JSON with its ``url``, an
+``access_token`` that has already expired and the ``refresh_token`` for a new pair; then it serves until SIGTERM.
+``/demo/counts`` returns, without a token, the number of entities.
 """
 
 import argparse
@@ -36,7 +36,7 @@ TOKEN_PROBLEMS: Mapping[str, str] = {
 
 
 class GitLab(Resource):
-    """The web resource. *latency* (seconds) holds every answer back."""
+    """The web resource. *latency*: seconds by which every response is delayed."""
 
     isLeaf = True
 
@@ -49,7 +49,7 @@ class GitLab(Resource):
         self._latency = latency
 
     def render(self, request: Request) -> int:
-        """Answer after the latency, unless nobody is waiting any more."""
+        """Respond after the latency, unless the client has disconnected."""
         self.requests += 1
         found = self._answer(request)
         if self._latency <= 0:
@@ -75,7 +75,7 @@ class GitLab(Resource):
         return answer(self.world, f"http://{host}{path}", path, _fields(request))
 
     def account(self) -> dict[str, object]:
-        """What it holds by entity type, and how often it was asked."""
+        """The number of entities by type, of token refreshes and of requests."""
         return {
             "counts": self.world.counts(),
             "refreshes": self.tokens.refreshes,
@@ -83,7 +83,7 @@ class GitLab(Resource):
         }
 
     def _refuse(self, authorization: str) -> Answer | None:
-        """A 401, unless there is a good token."""
+        """A 401, unless the token is valid."""
         scheme, _, token = authorization.partition(" ")
         state = self.tokens.state(token.strip()) if scheme.lower() == "bearer" else "unknown"
         if state == "valid":
@@ -145,16 +145,16 @@ def _send(request: Any, found: Answer) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="copilot_socket.demo.gitlab", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 is any free one")
+    parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 means any free port")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--groups", type=int, default=3, help="number of top-level groups")
     parser.add_argument("--size", choices=tuple(SHAPES), default="small")
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds by which each answer is held back")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds by which each response is delayed")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Serve till SIGTERM."""
+    """Serve until SIGTERM."""
     arguments = _arguments()
     world = generate(arguments.seed, arguments.groups, arguments.size)
 
@@ -169,7 +169,7 @@ def main() -> None:
             "access_token": pair.access_token,
             "refresh_token": pair.refresh_token,
         }
-        # Whoever reads the line may stop this process at once: not before the reactor has taken its signals.
+        # The parent may send SIGTERM after reading the line: first let the reactor install its handlers.
         await deferLater(reactor, 0)
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()

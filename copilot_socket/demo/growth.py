@@ -1,4 +1,4 @@
-"""How the entities of a made-up world are grown: numbers, moments, people, and the parts of groups and projects."""
+"""Generates the entities of a made-up world: ids, times, users, and the parts of groups and projects."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -26,7 +26,7 @@ THINGS = (
 
 @attrs.frozen
 class Shape:
-    """How much of everything: ``few`` and ``many`` are upper limits, ``long`` is the commits in a long history."""
+    """The size of a world: ``few`` and ``many`` are upper limits; ``long``: commits in a long history."""
 
     subgroups: int
     projects: int
@@ -37,7 +37,7 @@ class Shape:
 
 
 class Numbers:
-    """The source of all that looks accidental. Ids go up by kind, moments go forward."""
+    """Generates pseudo-random values. Ids increase by kind, times increase."""
 
     def __init__(self, random: Random, url: str) -> None:
         self.random = random
@@ -51,12 +51,12 @@ class Numbers:
         return self._last[kind]
 
     def moment(self) -> str:
-        """A later moment than the one before, as GitLab writes it."""
+        """A time later than the previous one, in GitLab's format."""
         self._minutes += self.random.randint(1, 90)
         return (BIRTH + timedelta(minutes=self._minutes)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
     def upto(self, most: int) -> int:
-        """A number between a half of *most* and *most*."""
+        """A number between half of *most* and *most*."""
         return self.random.randint((most + 1) // 2, most)
 
     def title(self) -> str:
@@ -64,7 +64,7 @@ class Numbers:
         return f"{self.random.choice(VERBS)} {self.random.choice(THINGS)}"
 
     def sha(self) -> str:
-        """A commit's name."""
+        """A commit id."""
         return f"{self.random.getrandbits(160):040x}"
 
 

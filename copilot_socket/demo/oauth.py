@@ -1,4 +1,4 @@
-"""The made-up GitLab's tokens: bearer tokens that expire, and the refresh-token grant that replaces them."""
+"""The tokens of the made-up GitLab: bearer tokens that expire, and the refresh-token grant."""
 
 from collections.abc import Callable
 from random import Random
@@ -26,7 +26,7 @@ class _Access:
 
 
 class TokenBook:
-    """Who may come in. *now* gives seconds, *lifetime* (seconds) is a new token's."""
+    """Issues and validates tokens. *now* returns seconds; *lifetime*: seconds of a new token."""
 
     def __init__(self, now: Callable[[], float], seed: int = 1, lifetime: int = 7200) -> None:
         self._now = now
@@ -38,7 +38,7 @@ class TokenBook:
         self.refreshes = 0
 
     def issue(self, expired: bool = False) -> Pair:
-        """A new pair; with *expired* its access token's time is already over."""
+        """A new pair; with *expired*, its access token has already expired."""
         now = self._now()
         lifetime = 0 if expired else self._lifetime
         pair = Pair(self._secret("glat"), self._secret("glrt"), lifetime, now)
@@ -47,7 +47,7 @@ class TokenBook:
         return pair
 
     def state(self, access_token: str) -> State:
-        """What this access token is worth now."""
+        """The state of *access_token* now."""
         access = self._access.get(access_token)
         if access is None:
             return "unknown"
@@ -56,9 +56,9 @@ class TokenBook:
         return "expired" if access.expires_at <= self._now() else "valid"
 
     def refresh(self, refresh_token: str) -> Pair | None:
-        """Replace both tokens, or None when *refresh_token* is not good any more.
+        """A new pair that replaces the old one, or None if *refresh_token* is not valid.
 
-        To use one a second time revokes what it was replaced by, as with GitLab: somebody has stolen it.
+        Using one a second time revokes its successors, as in GitLab, since it may have been stolen.
         """
         access_token = self._refresh.pop(refresh_token, None)
         if access_token is None:
@@ -75,7 +75,7 @@ class TokenBook:
         self._access[pair.access_token].revoked = True
 
     def revoke(self, access_token: str) -> None:
-        """Make this access token worthless; its refresh token still works."""
+        """Revoke this access token; its refresh token stays valid."""
         self._access[access_token].revoked = True
 
     def _secret(self, prefix: str) -> str:

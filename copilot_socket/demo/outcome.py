@@ -1,4 +1,4 @@
-"""What came of a demo: crawled against held, as a table or as JSON."""
+"""The result of a demo: entities crawled and held, as a table or as JSON."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,19 +19,19 @@ class Line:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is missing and nothing is too much."""
+        """Whether both numbers are equal."""
         return self.crawled == self.held
 
 
 def compare(crawled: Mapping[str, int], held: Mapping[str, int]) -> list[Line]:
-    """A line for each type that either side knows."""
+    """A line for each type in either mapping."""
     types = [*held, *sorted(set(crawled) - set(held))]
     return [Line(name, crawled.get(name, 0), held.get(name, 0)) for name in types]
 
 
 @attrs.frozen
 class Outcome:
-    """A demo that came to its end. ``jobs`` counts jobs by status, ``done`` by crawler, ``refreshes`` new tokens."""
+    """The result of a demo. ``jobs``: by status; ``done``: completed jobs by crawler; ``refreshes``: of tokens."""
 
     lines: list[Line]
     loss: Loss | None
@@ -42,7 +42,7 @@ class Outcome:
     directory: str | None
 
     def faults(self) -> list[str]:
-        """All that is not as it should be."""
+        """All deviations from the expected result."""
         faults = [
             f"{line.entity_type}: {line.crawled} crawled, {line.held} held" for line in self.lines if not line.ok
         ]
@@ -58,7 +58,7 @@ class Outcome:
         return faults
 
     def document(self) -> dict[str, Any]:
-        """For programs."""
+        """The result as JSON."""
         faults = self.faults()
         return {
             "ok": not faults,
@@ -73,7 +73,7 @@ class Outcome:
         }
 
     def table(self) -> Table:
-        """For people."""
+        """The result as a table."""
         table = Table(title="What was crawled")
         table.add_column("entity type")
         table.add_column("crawled", justify="right")

@@ -1,10 +1,9 @@
-"""The plain crawler: what an old program does that knows nothing of ``hello``. It shares no code with the client.
+"""The plain crawler behaves like an old program without ``hello``. It shares no code with the client.
 
-It writes its messages back to back, with nothing between them; finds the end of what it is sent by counting braces,
-strings or not; asks for work every 5 s while it has none; runs one job at a time; and holds a second connection that
-never says a word.
+It writes messages back to back, without delimiters; finds the end of received messages by counting braces, even in
+strings; requests a job every 5 s while it has none; runs one job at a time; and keeps a second, silent connection.
 
-``python -m copilot_socket.demo.plain --socket PATH --out DIR`` crawls till it is stopped.
+``python -m copilot_socket.demo.plain --socket PATH --out DIR`` crawls until it is stopped.
 """
 
 import argparse
@@ -19,7 +18,7 @@ from typing import Any
 
 from copilot_socket.demo.asking import NoAnswer, ask
 from copilot_socket.demo.crawling import Response, Trouble, crawl
-from copilot_socket.demo.events import tell
+from copilot_socket.demo.events import emit
 from copilot_socket.demo.files import write_page
 from copilot_socket.demo.growth import Entity
 
@@ -31,7 +30,7 @@ TOKEN_PATIENCE = 15.0
 
 
 class BraceCounter:
-    """Cuts what comes in at the closing brace that matches the first, blind to strings, as old programs do."""
+    """Splits its input at matching braces and ignores strings, as old programs do."""
 
     def __init__(self) -> None:
         self._text = ""
@@ -55,7 +54,7 @@ class BraceCounter:
 
 
 class PlainCrawler:
-    """The crawler: connections that come and go, and at most one job."""
+    """The crawler, which reconnects and runs at most one job."""
 
     def __init__(self, socket: str, out: Path, poll: float = POLL, heartbeat: float = HEARTBEAT) -> None:
         self._socket = socket
@@ -69,7 +68,7 @@ class PlainCrawler:
         self._processed = 0
 
     async def run(self) -> None:
-        """Crawl till cancelled."""
+        """Crawl until cancelled."""
         timers = [
             asyncio.create_task(self._every(self._poll, self._ask)),
             asyncio.create_task(self._every(self._heartbeat, self._beat)),
@@ -85,12 +84,12 @@ class PlainCrawler:
                     task.cancel()
 
     async def _converse(self) -> None:
-        """One connection, from its beginning to its end, with a mute one beside it."""
+        """Serve one connection until it ends, with a silent one open meanwhile."""
         _unread, mute = await asyncio.open_unix_connection(self._socket)
         try:
             reader, self._writer = await asyncio.open_unix_connection(self._socket)
             self._connected.set()
-            # The first request of a connection is made even while there is work.
+            # The first request of a connection is sent even while a job runs.
             self._write("job_request", {"limit": 1})
             counter = BraceCounter()
             while chunk := await reader.read(65536):
@@ -122,7 +121,7 @@ class PlainCrawler:
         self._write("heartbeat", data)
 
     def _write(self, kind: str, data: Mapping[str, Any], job: str | None = None) -> None:
-        """Write at once, or not at all where nobody listens."""
+        """Write if there is a connection; else drop the message."""
         if self._writer is not None:
             message: Message = {"type": kind, "timestamp": datetime.now(UTC).isoformat(), "data": data}
             if job is not None:
@@ -144,7 +143,7 @@ class PlainCrawler:
         elif message["type"] == "token_refresh_response" and self._token is not None and not self._token.done():
             self._token.set_result(data["accessToken"] if data.get("refreshSuccessful") else "")
         elif message["type"] == "error":
-            tell("error", code=data.get("code"), message=data.get("message"))
+            emit("error", code=data.get("code"), message=data.get("message"))
 
     async def _work(self, job: Message) -> None:
         await self.report("job_started", {"entityType": job["entityType"], "entityId": job["entityId"]}, job["id"])
@@ -156,10 +155,10 @@ class PlainCrawler:
             return
         self._processed += sum(counts.values())
         await self.report("job_completed", {"success": True, "finalCounts": counts}, job["id"])
-        tell("done", job=job["id"], entityType=job["entityType"])
+        emit("done", job=job["id"], entityType=job["entityType"])
 
     async def new_token(self, job: str) -> str:
-        """Ask for a token, and wait as long as old programs wait."""
+        """Request a token, and wait 15 s, as old programs do. Raises :class:`Trouble`."""
         self._token = asyncio.get_running_loop().create_future()
         await self.report("token_refresh_request", {"current_token_expired": True}, job)
         try:
@@ -172,7 +171,7 @@ class PlainCrawler:
 
 
 class PlainDesk:
-    """One job, for :func:`~copilot_socket.demo.crawling.crawl`."""
+    """The desk for one job of the plain crawler."""
 
     def __init__(self, crawler: PlainCrawler, job: Message, out: Path) -> None:
         self._crawler = crawler
@@ -189,7 +188,7 @@ class PlainDesk:
         return await asyncio.to_thread(_get, self._gitlab_url + path, self._token)
 
     async def refresh_token(self) -> None:
-        """A new token for the requests to come."""
+        """Request a new token."""
         self._token = await self._crawler.new_token(self.job_id)
 
     async def save(self, page: int, entities: list[Entity]) -> None:
@@ -197,7 +196,7 @@ class PlainDesk:
         await asyncio.to_thread(write_page, self._out, self.entity_type, self.job_id, page, entities)
 
     async def progress(self, processed: int, total: int | None, resume_state: dict[str, Any] | None) -> None:
-        """Report, and hear nothing of it."""
+        """Report progress, without an acknowledgement."""
         data: dict[str, Any] = {"stage": "fetching", "entityType": self.entity_type, "processed": processed}
         if total is not None:
             data["total"] = total
@@ -207,7 +206,7 @@ class PlainDesk:
         await self._crawler.report("job_progress", data, self.job_id)
 
     async def discovered(self, jobs: list[dict[str, str]]) -> None:
-        """Report what was found."""
+        """Report discovered jobs."""
         await self._crawler.report("jobs_discovered", {"discovered_jobs": jobs}, self.job_id)
 
 
@@ -219,7 +218,7 @@ def _get(url: str, token: str) -> Response:
     return Response(found.status, found.headers, found.body)
 
 
-async def _crawl_till_stopped(crawler: Callable[[], PlainCrawler]) -> None:
+async def _crawl_until_stopped(crawler: Callable[[], PlainCrawler]) -> None:
     running = asyncio.create_task(crawler().run())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, running.cancel)
@@ -228,13 +227,13 @@ async def _crawl_till_stopped(crawler: Callable[[], PlainCrawler]) -> None:
 
 
 def main() -> None:
-    """Crawl till SIGTERM."""
+    """Crawl until SIGTERM."""
     parser = argparse.ArgumentParser(prog="copilot_socket.demo.plain", description=__doc__)
     parser.add_argument("--socket", required=True, help="path of the server's UNIX socket")
     parser.add_argument("--out", required=True, type=Path, help="where the JSON lines go")
-    parser.add_argument("--poll", type=float, default=POLL, help="seconds between requests for work")
+    parser.add_argument("--poll", type=float, default=POLL, help="seconds between job requests")
     arguments = parser.parse_args()
-    asyncio.run(_crawl_till_stopped(lambda: PlainCrawler(arguments.socket, arguments.out, arguments.poll)))
+    asyncio.run(_crawl_until_stopped(lambda: PlainCrawler(arguments.socket, arguments.out, arguments.poll)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Child processes: started, listened to, and stopped by their id in every case."""
+"""Child processes: starting them, reading their events, and stopping them."""
 
 import json
 import subprocess
@@ -10,17 +10,17 @@ from threading import Thread
 from typing import IO, Any
 
 Event = dict[str, Any]
-Heard = tuple[str, Event | None]
-"""The name of a child, and what it told; None at its end."""
+ChildEvent = tuple[str, Event | None]
+"""The name of a child and its event; None at its end."""
 
 PATIENCE = 15.0
-"""Seconds between asking a child to stop and killing it."""
+"""Seconds between SIGTERM and SIGKILL."""
 
 
 class Child:
-    """A Python program as a process of its own, outside our terminal's process group.
+    """A Python program as a child process, in a session of its own.
 
-    What it tells on its standard output, in JSON lines, is put into *heard*; without that it goes into *log* too.
+    Its events (JSON lines on standard output) are put into *events*; without that, standard output goes to *log*.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Child:
         *,
         log: Path,
         env: Mapping[str, str],
-        heard: "SimpleQueue[Heard] | None" = None,
+        events: "SimpleQueue[ChildEvent] | None" = None,
     ) -> None:
         self.name = name
         self.log = log
@@ -41,31 +41,31 @@ class Child:
                 cwd=log.parent,
                 env=env,
                 stdin=subprocess.DEVNULL,
-                stdout=errors if heard is None else subprocess.PIPE,
+                stdout=errors if events is None else subprocess.PIPE,
                 stderr=errors,
                 start_new_session=True,
             )
-        if heard is not None and self._process.stdout is not None:
-            Thread(target=_listen, args=(name, self._process.stdout, heard), daemon=True).start()
+        if events is not None and self._process.stdout is not None:
+            Thread(target=_listen, args=(name, self._process.stdout, events), daemon=True).start()
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self._process.pid
 
     @property
     def status(self) -> int | None:
-        """Its exit status, None while it runs."""
+        """The exit status; None while it runs."""
         return self._process.poll()
 
     def kill(self) -> None:
-        """SIGKILL: it gets no chance to say goodbye."""
+        """Send SIGKILL."""
         self.killed = True
         self._process.kill()
         self._process.wait()
 
     def stop(self) -> None:
-        """SIGTERM, and SIGKILL for the one that does not listen."""
+        """Send SIGTERM, and SIGKILL if the child does not end within :data:`PATIENCE`."""
         if self.status is not None:
             return
         self._process.terminate()
@@ -79,11 +79,11 @@ class Child:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-number:])
 
 
-def _listen(name: str, lines: IO[bytes], heard: "SimpleQueue[Heard]") -> None:
+def _listen(name: str, lines: IO[bytes], events: "SimpleQueue[ChildEvent]") -> None:
     with lines:
         for line in lines:
             try:
-                heard.put((name, json.loads(line)))
+                events.put((name, json.loads(line)))
             except ValueError:
                 continue  # killed in the middle of a line
-    heard.put((name, None))
+    events.put((name, None))

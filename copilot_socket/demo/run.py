@@ -1,4 +1,4 @@
-"""A whole crawl on one machine: discovery, every kind of job, a killed crawler, and the final account."""
+"""A whole crawl on one machine: discovery, every kind of job, a killed crawler, and a final comparison."""
 
 import time
 from collections.abc import Mapping
@@ -17,17 +17,17 @@ from copilot_socket.demo.stage import DemoFailed, Stage
 from copilot_socket.demo.story import Story
 
 ACCOUNT = "demo"
-MORTAL = ("crawler-a", "crawler-b")
+KILLABLE = ("crawler-a", "crawler-b")
 SUCCESSOR = "crawler-c"
 PLAIN = "plain"
 LIVE = ("queued", "assigned", "running", "paused", "waiting_credential")
 TICK = 0.25
-"""Seconds between looks at the server."""
+"""Seconds between requests for the server's state."""
 
 
 @attrs.frozen
 class Options:
-    """What may be chosen. Times are in seconds; ``keep`` is a directory that does not exist yet."""
+    """Options of a demo. Times are in seconds; ``keep`` is a directory that does not exist yet."""
 
     groups: int = 3
     size: str = "small"
@@ -38,7 +38,7 @@ class Options:
 
 
 def play(options: Options, display: Display, environ: Mapping[str, str]) -> Outcome:
-    """Play the demo. Raises :class:`DemoFailed` if there is no end to it; all that was started is stopped anyway."""
+    """Run the demo and stop everything it started. Raises :class:`DemoFailed` if it does not end in time."""
     began = time.monotonic()
     with Stage(options.keep, environ) as stage:
         with display:
@@ -49,20 +49,20 @@ def play(options: Options, display: Display, environ: Mapping[str, str]) -> Outc
 
 
 class Demo:
-    """One performance. *began* is when, on the monotonic clock."""
+    """One run of the demo. *began*: its start, in monotonic seconds."""
 
     def __init__(self, stage: Stage, display: Display, options: Options, began: float) -> None:
         self._stage = stage
         self._display = display
         self._options = options
         self._began = began
-        self._story = Story(frozenset(MORTAL))
+        self._story = Story(frozenset(KILLABLE))
         self._gitlab = ""
         self._held: dict[str, int] = {}
         self._before: dict[str, int] = {}
 
     def begin(self) -> None:
-        """Start everything, and put the one job in that leads to all the others."""
+        """Start all processes, and submit the discovery from which all other jobs follow."""
         options, stage, say = self._options, self._stage, self._display.say
         world = ("--seed", str(options.seed), "--groups", str(options.groups), "--size", options.size)
         gitlab = stage.start_gitlab(*world, "--latency", str(options.latency))
@@ -72,19 +72,19 @@ class Demo:
         stage.start_node()
         say(f"A node listens on {stage.socket} and at {stage.url}")
         self._before = self._jobs()
-        self._refuse_other_work()
+        self._refuse_other_jobs()
         self._put_account(gitlab)
         job = stage.ask("/api/v1/jobs", "POST", {"account_id": ACCOUNT, "command": "GROUP_PROJECT_DISCOVERY"})
-        say(f"Job {job['id']} is to discover all groups and projects")
-        for name in MORTAL:
+        say(f"Job {job['id']} discovers all groups and projects")
+        for name in KILLABLE:
             stage.start_crawler(name)
         stage.start_plain_crawler(PLAIN)
-        say(f"Crawlers: {', '.join(MORTAL)}, and one that knows no hello")
+        say(f"Crawlers: {', '.join(KILLABLE)}, and one that knows no hello")
 
     def watch(self) -> None:
-        """Until no job is left to do."""
+        """Wait until no job is live. Raises :class:`DemoFailed` after the time limit."""
         while True:
-            self._listen(TICK)
+            self._handle_events(TICK)
             jobs = self._jobs()
             self._display.show(self._picture(jobs))
             if not any(jobs.get(status, 0) for status in LIVE):
@@ -95,8 +95,8 @@ class Demo:
                 raise DemoFailed(f"not done after {self._options.time_limit:.0f} s; jobs: {jobs}\n{log}")
 
     def outcome(self) -> Outcome:
-        """What came of it."""
-        self._listen(0.0)
+        """The result."""
+        self._handle_events(0.0)
         after = self._jobs()
         return Outcome(
             compare(count(self._stage.out), self._held),
@@ -108,16 +108,16 @@ class Demo:
             str(self._stage.directory) if self._options.keep else None,
         )
 
-    def _listen(self, patience: float) -> None:
-        """Take in what crawlers tell for *patience* seconds, and kill one when its time has come."""
+    def _handle_events(self, patience: float) -> None:
+        """Handle the crawlers' events for *patience* seconds, and kill one at the right page."""
         until = time.monotonic() + patience
         while True:
             try:
-                name, event = self._stage.heard.get(timeout=max(0.001, until - time.monotonic()))
+                name, event = self._stage.events.get(timeout=max(0.001, until - time.monotonic()))
             except Empty:
                 return
             resumed = self._story.loss is not None and self._story.loss.resumed_page is not None
-            if event is not None and self._story.heard(name, event):
+            if event is not None and self._story.handle(name, event):
                 self._kill(name)
             elif not resumed and self._story.loss is not None and self._story.loss.resumed_page is not None:
                 self._display.say(f"J{str(self._story.loss)[1:]}")
@@ -130,7 +130,7 @@ class Demo:
         self._stage.start_crawler(SUCCESSOR)
 
     def _put_account(self, gitlab: Mapping[str, Any]) -> None:
-        """The access token has expired, whatever the account says: the first crawler finds out, with a 401."""
+        """Create the account with an expired access token: the first crawler gets a 401 and requests a new one."""
         expires = datetime.now(UTC) + timedelta(hours=1)
         document = {
             "provider": "gitlab-onprem",
@@ -141,10 +141,10 @@ class Demo:
         }
         self._stage.ask(f"/api/v1/accounts/{ACCOUNT}", "PUT", document)
 
-    def _refuse_other_work(self) -> None:
-        """Our crawlers would take any job that there is."""
+    def _refuse_other_jobs(self) -> None:
+        """Raise :class:`DemoFailed` if there are other live jobs: the demo's crawlers would be given those, too."""
         if any(self._before.get(status, 0) for status in LIVE):
-            raise DemoFailed("the database at DATABASE_URL has live jobs of its own: choose one that has none")
+            raise DemoFailed("the database at DATABASE_URL has live jobs: use one that has none")
 
     def _jobs(self) -> dict[str, int]:
         jobs: dict[str, int] = self._stage.ask("/api/v1/stats")["jobs"]

@@ -1,4 +1,4 @@
-"""The demo's stage: a directory, a made-up GitLab, a node and crawlers, all gone at the end."""
+"""The demo's environment: a directory, a made-up GitLab, a node and crawlers, all removed at the end."""
 
 import os
 import shutil
@@ -14,35 +14,35 @@ from types import TracebackType
 from typing import Any, Self
 
 from copilot_socket.demo.asking import NoAnswer, ask
-from copilot_socket.demo.processes import Child, Heard
+from copilot_socket.demo.processes import Child, ChildEvent
 from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres
 
 OURS = ("SOCKET_", "COPILOT_", "GITLAB_", "DATABASE_CONNECTION_")
 LONGEST_DIRECTORY = 90
-"""Bytes; a socket's path must be shorter than 108."""
+"""Bytes; the path of a UNIX socket must be shorter than 108."""
 START_PATIENCE = 60.0
 RUN_NODE = "from twisted.scripts.twistd import run; run()"
-"""What the script ``twistd`` does, wherever that script may be."""
+"""Equivalent to the script ``twistd``, which may not be on the PATH."""
 
 
 class DemoFailed(Exception):
-    """The demo can't be played to its end; the message says why, with the end of the log that explains it."""
+    """The demo can't be completed; the message contains the reason and the end of the relevant log."""
 
 
 class Stage:
-    """A context manager. *keep* is a directory that stays; without it everything is in one that goes."""
+    """A context manager. *keep*: a directory that is kept; None: a temporary one."""
 
     def __init__(self, keep: Path | None, environ: Mapping[str, str]) -> None:
         self._keep = keep
         self._environ = environ
         self._stack = ExitStack()
-        self.heard: SimpleQueue[Heard] = SimpleQueue()
+        self.events: SimpleQueue[ChildEvent] = SimpleQueue()
         self.children: dict[str, Child] = {}
         self.url = ""
         self.directory = Path()
 
     def __enter__(self) -> Self:
-        """Make the directory."""
+        """Create the directory."""
         self.directory = self._make_directory()
         self.out.mkdir()
         self._base = self._base_environment()
@@ -51,24 +51,24 @@ class Stage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop all that was started, the last first, and remove the directory."""
+        """Stop all processes in reverse order, and remove the directory."""
         self._stack.close()
 
     @property
     def out(self) -> Path:
-        """Where the crawlers write."""
+        """The crawlers' output directory."""
         return self.directory / "out"
 
     @property
     def socket(self) -> Path:
-        """Where the node listens to crawlers."""
+        """The node's socket for crawlers."""
         return self.directory / "crawler.sock"
 
     def start_gitlab(self, *options: str) -> dict[str, Any]:
-        """Start the made-up GitLab; gives its ``url``, ``access_token`` and ``refresh_token``."""
-        told: SimpleQueue[Heard] = SimpleQueue()
-        self._start("gitlab", ["-m", "copilot_socket.demo.gitlab", *options], self._base, told)
-        _, line = told.get(timeout=START_PATIENCE)
+        """Start the made-up GitLab; returns its ``url``, ``access_token`` and ``refresh_token``."""
+        events: SimpleQueue[ChildEvent] = SimpleQueue()
+        self._start("gitlab", ["-m", "copilot_socket.demo.gitlab", *options], self._base, events)
+        _, line = events.get(timeout=START_PATIENCE)
         if line is None:
             raise DemoFailed(f"the made-up GitLab does not start:\n{self.children['gitlab'].last_lines()}")
         return line
@@ -94,20 +94,20 @@ class Stage:
     def start_crawler(self, name: str) -> Child:
         """Start a reference crawler."""
         arguments = ["-m", "copilot_socket.demo.crawler", "--id", name]
-        return self._start(name, [*arguments, *self._places()], self._base, self.heard)
+        return self._start(name, [*arguments, *self._places()], self._base, self.events)
 
     def start_plain_crawler(self, name: str) -> Child:
         """Start a plain crawler."""
-        return self._start(name, ["-m", "copilot_socket.demo.plain", *self._places()], self._base, self.heard)
+        return self._start(name, ["-m", "copilot_socket.demo.plain", *self._places()], self._base, self.events)
 
     def check_children(self) -> None:
-        """Raises :class:`DemoFailed` if one of them has ended that nobody killed."""
+        """Raise :class:`DemoFailed` if a child has ended by itself."""
         for child in self.children.values():
             if child.status is not None and not child.killed:
                 raise DemoFailed(f"{child.name} has ended with status {child.status}:\n{child.last_lines()}")
 
     def wait(self, ready: Callable[[], bool], patience: float, problem: str, child: Child) -> None:
-        """Wait till *ready*. Raises :class:`DemoFailed` after *patience* seconds."""
+        """Wait until *ready* returns True. Raises :class:`DemoFailed` after *patience* seconds."""
         deadline = time.monotonic() + patience
         while not ready():
             self.check_children()
@@ -116,13 +116,13 @@ class Stage:
             time.sleep(0.05)
 
     def ask(self, path: str, method: str = "GET", document: Any = None) -> Any:
-        """What the node's HTTP port answers. Raises :class:`DemoFailed` for anything but success."""
+        """The body of a response of the node's HTTP port. Raises :class:`DemoFailed` unless it succeeds."""
         try:
             answer = ask(self.url + path, method=method, document=document)
         except NoAnswer as problem:
             raise DemoFailed(f"{problem}\n{self.children['node'].last_lines()}") from None
         if answer.status not in (200, 201):
-            raise DemoFailed(f"{method} {path} was answered with {answer.status}: {answer.body}")
+            raise DemoFailed(f"{method} {path} returned {answer.status}: {answer.body}")
         return answer.body
 
     def _ready(self) -> bool:
@@ -134,15 +134,15 @@ class Stage:
         return ["--socket", str(self.socket), "--out", str(self.out)]
 
     def _start(
-        self, name: str, arguments: list[str], env: Mapping[str, str], heard: "SimpleQueue[Heard] | None"
+        self, name: str, arguments: list[str], env: Mapping[str, str], events: "SimpleQueue[ChildEvent] | None"
     ) -> Child:
-        child = Child(name, arguments, log=self.directory / f"{name}.log", env=env, heard=heard)
+        child = Child(name, arguments, log=self.directory / f"{name}.log", env=env, events=events)
         self.children[name] = child
         self._stack.callback(child.stop)
         return child
 
     def _make_directory(self) -> Path:
-        """Others may pass through it, not look: the embedded database may run as another user."""
+        """Create the directory with mode 711: the embedded database may run as another user."""
         if self._keep is not None:
             directory = self._keep.absolute()
             if len(os.fsencode(directory)) > LONGEST_DIRECTORY:
@@ -158,7 +158,7 @@ class Stage:
         return directory
 
     def _base_environment(self) -> dict[str, str]:
-        """Ours but for the configuration of some other node. Our package is found wherever we run."""
+        """This process's environment, without settings of other nodes, and with this package on PYTHONPATH."""
         kept = {name: value for name, value in self._environ.items() if not name.startswith(OURS)}
         for name in ("PORT", "NODE_ENV", "DEBUG"):
             kept.pop(name, None)
@@ -170,7 +170,7 @@ class Stage:
         return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, places)), "PYTHONUNBUFFERED": "1"}
 
     def _stop_database(self) -> None:
-        """In order, the node has done this; it matters after one that was killed."""
+        """Stop the embedded database, which is still running if the node was killed."""
         try:
             EmbeddedPostgres(self.directory / "state").stop(only_if_unused=False)
         except EmbeddedError as error:

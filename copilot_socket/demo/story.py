@@ -1,4 +1,4 @@
-"""The demo's plot, from what its crawlers tell: one is killed in the middle of a job, another goes on. Pure."""
+"""Follows the events of the demo's crawlers: one is killed in the middle of a job, another resumes it. Pure."""
 
 from collections import Counter
 
@@ -12,7 +12,7 @@ PAGES_AFTER = 2
 
 @attrs.define
 class Loss:
-    """A crawler that was killed, the job it was at, and who went on with that."""
+    """A killed crawler, its job, and the crawler that resumed it."""
 
     crawler: str
     job: str
@@ -23,27 +23,27 @@ class Loss:
 
     @property
     def went_on(self) -> bool:
-        """Whether another crawler started after the last page that was committed, not from the beginning."""
+        """Whether another crawler resumed after the last committed page, not from the beginning."""
         return self.resumed_page is not None and self.resumed_page > self.killed_page
 
     def __str__(self) -> str:
-        told = f"job {self.job} ({self.entity_type}): {self.crawler} killed at page {self.killed_page}"
+        text = f"job {self.job} ({self.entity_type}): {self.crawler} killed at page {self.killed_page}"
         if self.resumed_page is None:
-            return f"{told}, not resumed yet"
-        return f"{told}, resumed at page {self.resumed_page} by {self.resumed_by}"
+            return f"{text}, not resumed yet"
+        return f"{text}, resumed at page {self.resumed_page} by {self.resumed_by}"
 
 
 @attrs.define
 class Story:
-    """Watches for the moment. Only the *mortal* crawlers may be killed, and one kill is enough."""
+    """Decides when to kill a crawler, once, and only one of *killable*."""
 
-    mortal: frozenset[str]
+    killable: frozenset[str]
     loss: Loss | None = None
     jobs_done: Counter[str] = attrs.field(factory=Counter)
-    """By crawler."""
+    """Completed jobs by crawler."""
 
-    def heard(self, crawler: str, event: Event) -> bool:
-        """Take in what *crawler* told. True: now is the time to kill it."""
+    def handle(self, crawler: str, event: Event) -> bool:
+        """Handle an event of *crawler*; True if it is to be killed now."""
         job = str(event.get("job", "")).partition(".")[0]
         if event["event"] == "page":
             return self._page(crawler, job, event)
@@ -56,11 +56,11 @@ class Story:
     def _page(self, crawler: str, job: str, event: Event) -> bool:
         page, pages = event["page"], event["pages"] or 0
         if self.loss is None:
-            if crawler in self.mortal and page >= PAGES_BEFORE and pages - page >= PAGES_AFTER:
+            if crawler in self.killable and page >= PAGES_BEFORE and pages - page >= PAGES_AFTER:
                 self.loss = Loss(crawler, job, event["entityType"], page)
                 return True
         elif crawler == self.loss.crawler and job == self.loss.job:
-            # Said before the signal came, heard after it.
+            # Written before the signal, read after it.
             self.loss.killed_page = page
         return False
 

@@ -1,4 +1,4 @@
-"""What the made-up GitLab holds: groups, projects and all that is in them, grown from a seed.
+"""The content of the made-up GitLab: groups, projects and their entities, generated from a seed.
 
 Pure data: the same seed and shape always give the same world, in the JSON shapes of GitLab's API v4.
 """
@@ -12,11 +12,11 @@ import attrs
 from copilot_socket.demo.growth import Entity, Numbers, Shape, grow_group_parts, grow_project_parts, person
 
 NAMES = ("Orbit", "Ünïcode", "Harbour {blue}", "Lantern", "Quarry", 'Thistle "wild"', "Copper\\Tin", "Meadow")
-"""Group names; some hold what careless JSON readers stumble over."""
+"""Group names; some contain characters that break careless JSON parsers."""
 TOOLS = ("api", "web", "worker", "docs", "infra", "mobile", "cli", "schema")
 
 GROUP_PARTS: Mapping[str, str] = {"milestones": "groupMilestones", "epics": "epics"}
-"""Collection of a group → the entity type that crawlers know it by."""
+"""Collection of a group → its entity type."""
 PROJECT_PARTS: Mapping[str, str] = {
     "issues": "issue",
     "merge_requests": "merge_request",
@@ -26,12 +26,12 @@ PROJECT_PARTS: Mapping[str, str] = {
     "releases": "release",
     "jobs": "jobs",
 }
-"""Collection of a project → the entity type that crawlers know it by."""
+"""Collection of a project → its entity type."""
 
 
 @attrs.frozen
 class Area:
-    """A group or a project: itself, and its collections by the end of their path."""
+    """A group or project, and its collections by the end of their path."""
 
     entity: Entity
     parts: Mapping[str, list[Entity]]
@@ -44,7 +44,7 @@ class Area:
 
 @attrs.frozen
 class World:
-    """Everything that is there. ``notes`` are by project id and the merge request's ``iid``."""
+    """All entities. ``notes``: by project id and ``iid`` of the merge request."""
 
     users: list[Entity]
     groups: Mapping[int, Area]
@@ -94,7 +94,7 @@ SHAPES: Mapping[str, Shape] = {
     "small": Shape(subgroups=1, projects=2, few=4, many=24, long=120, users=90),
     "medium": Shape(subgroups=2, projects=3, few=8, many=60, long=240, users=150),
 }
-"""Size name → how much of everything."""
+"""Name of a size → its shape."""
 
 
 def generate(seed: int = 1, groups: int = 3, size: str = "small", url: str = "http://gitlab.test") -> World:
@@ -112,7 +112,7 @@ def generate(seed: int = 1, groups: int = 3, size: str = "small", url: str = "ht
 
 
 class _Builder:
-    """Grows the tree of groups, from the top."""
+    """Generates the tree of groups, from the top."""
 
     def __init__(self, numbers: Numbers, shape: Shape, users: list[Entity]) -> None:
         self._numbers = numbers
@@ -132,12 +132,12 @@ class _Builder:
         for number in range(self._shape.projects):
             self.add_project(entity, number)
         if depth < 2:
-            # Narrower below the first level, or the tree explodes.
+            # One subgroup below the first level, else the tree grows exponentially.
             for number in range(self._shape.subgroups if depth == 0 else 1):
                 self.add_group(entity, number, depth + 1)
 
     def add_project(self, group: Entity, index: int) -> None:
-        """A project with all that is in it; a group's first has a long history."""
+        """A project with its collections; the first one of a group has a long history."""
         tool = TOOLS[index % len(TOOLS)]
         entity = self._area("project", f"{tool} of {group['name']}", f"{tool}-{index + 1}", group)
         commits = self._shape.long if index == 0 else self._shape.many

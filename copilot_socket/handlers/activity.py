@@ -1,4 +1,4 @@
-"""What is kept of a crawler's last heartbeat, for socket_connections and live events. Secrets in it are masked."""
+"""What is kept of a crawler's last heartbeat for socket_connections and live events, with secrets masked."""
 
 from typing import Any, cast
 
@@ -9,21 +9,21 @@ from copilot_socket.core.masking import masked_json
 from copilot_socket.core.messages import Heartbeat, Message
 
 MAX_MEMORY_USAGE = 4096
-"""Bytes of JSON up to which ``memoryUsage``, which may be anything, is kept."""
+"""Bytes of JSON up to which ``memoryUsage``, which may be any value, is kept."""
 SMALL = 1024
-"""Bytes up to which a heartbeat is kept unencoded until its activity is read: most are replaced before that."""
+"""Bytes up to which a heartbeat is kept as a message until its activity is read: most are replaced before that."""
 
 
 @attrs.frozen
 class Activity:
-    """``systemStatus``, and the other fields of a heartbeat as a JSON object."""
+    """``systemStatus`` of a heartbeat, and in ``details`` its other fields as encoded JSON."""
 
     system_status: str
     details: bytes
 
 
 def activity_of(message: Message) -> Activity:
-    """The activity in the heartbeat *message*, bounded and always encodable."""
+    """The activity in the heartbeat *message*, bounded and valid as JSON."""
     data = cast(Heartbeat, message.data)
     details = {
         "activeJobs": data.active_jobs,

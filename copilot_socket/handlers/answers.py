@@ -1,4 +1,4 @@
-"""Answers to forms sent over HTTP (RFC 9110), apart from the client that brings them, which is slow to import."""
+"""HTTP answers to forms (RFC 9110); apart from the client (:mod:`.posting`), which is slow to import."""
 
 import re
 from email.utils import parsedate_to_datetime
@@ -7,12 +7,12 @@ import attrs
 
 
 class NoAnswer(Exception):
-    """A request brought no answer that could be read. Never holds what was sent."""
+    """A request got no readable answer. The message never quotes the request."""
 
 
 @attrs.frozen
 class Answer:
-    """An HTTP answer. ``retry_after`` in seconds, as the server tells."""
+    """An HTTP answer. ``retry_after``: seconds in its ``Retry-After``, None without one."""
 
     status: int
     body: bytes = attrs.field(repr=False)
@@ -20,7 +20,7 @@ class Answer:
 
 
 def retry_after(field: str | None, date: str | None) -> float | None:
-    """Seconds in a ``Retry-After``, which may be a time; *date* is then the answer's own."""
+    """Seconds in the ``Retry-After`` *field*, which may be a date: it is compared with the answer's own *date*."""
     if field is None:
         return None
     if re.fullmatch("[0-9]{1,9}", field.strip(), re.ASCII):

@@ -1,4 +1,4 @@
-"""Who a new connection speaks for until it says so itself, and what hangs on its end."""
+"""Connection events: a new connection gets a plain crawler; a closed one loses its pending request."""
 
 from copilot_socket.handlers.crawlers import Crawler, Link
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
@@ -8,7 +8,7 @@ from copilot_socket.wire.peer import Peer
 
 
 class Connections:
-    """Told by the listening side of connections that come and go."""
+    """Called by the listening side when connections open and close."""
 
     def __init__(self, presence: PresenceKeeper, dispatcher: Dispatcher, terms: Terms) -> None:
         self._presence = presence
@@ -16,11 +16,11 @@ class Connections:
         self._terms = terms
 
     def opened(self, link: Link, peer: Peer | None) -> None:
-        """The process at the other end is the crawler; where it can't be told, the connection is."""
+        """Until ``hello`` the crawler is the process at the other end; the connection if that is unknown."""
         self._presence.opened(link, self._crawler(link, peer))
 
     def closed(self, link: Link, reason: str) -> None:
-        """The connection is over, with the request that stood on it."""
+        """Withdraw the request made over *link*, and let the crawler leave."""
         self._dispatcher.withdraw(link)
         self._presence.closed(link, reason)
 

@@ -1,4 +1,4 @@
-"""Who is connected to this node: crawlers, their connections, what they hold and what they asked for.
+"""The crawlers of this node: their connections, the assignments that they hold, and their state.
 
 Liveness, leases and room belong to the crawler, never to a connection.
 """
@@ -16,34 +16,34 @@ from copilot_socket.handlers.activity import SMALL, Activity, activity_of
 
 
 class Link(Protocol):
-    """What the handlers need of a connection."""
+    """A connection, as the handlers use it."""
 
     id: str
     crawler: "Crawler"
     capabilities: frozenset[str]
     opened_at: float
     awaited_since: float
-    """When its first message began to be waited for, in seconds of the reading clock."""
+    """Since when its first message has been awaited, in seconds of the reading clock."""
     spoken: bool
-    """Whether a valid message has come over it."""
+    """Whether it has received a valid message."""
     requests: int
-    """How many ``job_request``s have come over it."""
+    """How many ``job_request``s it has received."""
 
     @property
     def held_back(self) -> bool:
-        """Whether the node does not read from it, so that it may have sent something that is not known yet."""
+        """Whether the node does not read from it: there may be messages that are not read yet."""
 
     def push(self, reply: Reply) -> None:
         """Send *reply* now, ahead of answers that wait for a commit."""
 
     def close(self, reason: str) -> None:
-        """End the connection once all that was sent is out."""
+        """Close the connection, for *reason*, once its output is sent."""
 
 
 def name_of(key: str) -> str:
-    """What people are shown for the crawler with identity *key*, everywhere: its ``crawlerId``, or else its process.
+    """The display name of the crawler with identity *key*: its ``crawlerId``, or else its process.
 
-    Where the process can't be told, it is the connection.
+    Where the process is unknown, the connection.
     """
     kind, _, rest = key.partition(":")
     if kind != "pid":
@@ -54,21 +54,21 @@ def name_of(key: str) -> str:
 
 @attrs.define
 class Held:
-    """An assignment that the crawler holds, as far as is known here. ``sent_at`` in reactor seconds, or not yet."""
+    """An assignment that the crawler holds. ``sent_at`` in reactor seconds; None unless this node has sent it."""
 
     sent_at: float | None
     reported: bool
     waits: bool = False
-    """It is claimed and not sent yet: for a token, perhaps."""
+    """It is claimed but not sent yet; it may wait for a token."""
     over: bool = False
-    """Its end is committed, which the crawler is about to be told."""
+    """Its end is committed; the acknowledgement is not sent yet."""
     token: str = attrs.field(default="", repr=False)
-    """The token that it was given, if that was here: no report may repeat it."""
+    """The access token sent with it, where this node has it; masked in its reports."""
 
 
 @attrs.define(eq=False)
 class Crawler:
-    """A crawler with at least one connection to this node, or that had one a moment ago."""
+    """A crawler with at least one connection to this node, or whose last one has just closed."""
 
     key: str
     crawler_id: str
@@ -78,83 +78,83 @@ class Crawler:
     last_seen: float = 0.0
     """In seconds of the reading clock (:mod:`copilot_socket.core.reading_clock`)."""
     present: bool = False
-    """It has spoken and is not silent: its lease is being renewed."""
+    """It has sent a valid message and is not silent: its lease is being renewed."""
     silent_since: float | None = None
     links: list[Link] = attrs.field(factory=list)
     held: dict[str, Held] = attrs.field(factory=dict)
     fenced: set[str] = attrs.field(factory=set)
-    """Assignments whose attempts were ended here while a plain crawler was at work on them, as it may be still."""
-    asked_on: Link | None = None
-    """The connection over which it last asked for work."""
-    asked: int = 0
-    """How often it has asked."""
+    """Assignments that the server ended while a plain crawler ran them: it may be running them still."""
+    request_link: Link | None = None
+    """The connection of its last ``job_request``."""
+    requests: int = 0
+    """How many ``job_request``s it has sent."""
     sent_at: float = 0.0
     reported_since_request: bool = False
     _heartbeat: Message | Activity | None = None
-    """The last one; a small one is encoded only when it is read."""
+    """The last heartbeat; a small one is converted only when it is read."""
     arriving: int = 0
-    """Arrivals and hellos under way: meanwhile it is not known what it holds."""
+    """Arrivals and hellos in progress: until they end, what it holds is unknown."""
     held_lock: DeferredLock = attrs.field(factory=DeferredLock)
-    """Serialises reading what it holds and releasing it: an older answer must not undo what a newer one led to."""
+    """Serialises reads and releases of what it holds: the result of an older read must not undo a later release."""
     adopting: int = 0
-    """How many of its reports that are under way name assignments which it was not known to hold."""
+    """How many of its uncommitted reports name assignments that it is not known to hold."""
     last_change: int = 0
-    """The number, as of :meth:`begin`, of the last report that may change what it holds."""
+    """The number (see :meth:`begin`) of the last report that may change what it holds."""
     _over: int = 0
-    """How many of those that it holds are over."""
+    """How many of the assignments in ``held`` are over."""
     _begun: int = 0
     _under_way: OrderedDict[int, None] = attrs.field(factory=OrderedDict)
-    """What is on its way to the database, in the order in which it began; the oldest is taken out in no time."""
+    """Numbers of what is not committed yet, in order; an OrderedDict finds the first in constant time."""
     _settling: deque[tuple[int, Callable[[], None]]] = attrs.field(factory=deque)
 
     @property
     def room(self) -> int:
-        """How many more jobs it may be given."""
+        """How many more jobs it may hold."""
         return self.max_jobs - len(self.held) + self._over - len(self.fenced)
 
     def hear_heartbeat(self, message: Message) -> None:
-        """Replace the activity by that of the heartbeat *message*."""
+        """Replace the activity with that of the heartbeat *message*."""
         self._heartbeat = message if message.size <= SMALL else activity_of(message)
 
     @property
     def activity(self) -> Activity | None:
-        """That of its last heartbeat, if there was one."""
+        """The activity in its last heartbeat, if there was one."""
         if isinstance(self._heartbeat, Message):
             self._heartbeat = activity_of(self._heartbeat)
         return self._heartbeat
 
-    # -- what it holds
+    # -- assignments
 
     def hold(self, held: dict[str, Held]) -> None:
-        """It holds *held*, and nothing else."""
+        """Replace the assignments that it holds with *held*."""
         self.held = held
         self._over = sum(each.over for each in held.values())
 
     def over(self, assignment: str) -> None:
-        """That *assignment* has ended is committed, which makes room."""
+        """The end of *assignment* is committed, which makes room."""
         held = self.held.get(assignment)
         if held is not None and not held.over:
             held.over = True
             self._over += 1
 
     def drop(self, assignment: str) -> bool:
-        """Forget *assignment*, which is over or another's; whether it held that."""
+        """Forget *assignment*, which is over or another crawler's; return whether it was held."""
         held = self.held.pop(assignment, None)
         if held is not None and held.over:
             self._over -= 1
         return held is not None
 
     def fence(self, assignment: str) -> bool:
-        """Forget *assignment*, whose attempt was not ended by the crawler; whether it held that.
+        """Forget *assignment*, whose attempt the server has ended; return whether it was held.
 
-        One that can't be told may be at work on it still, and is given nothing else meanwhile.
+        A plain crawler receives no ``job_cancel`` and may run it still: it takes up room until its end is reported.
         """
         held = self.held.get(assignment)
         if held is not None and self.plain and held.sent_at is not None and not held.over:
             self.fenced.add(assignment)
         return self.drop(assignment)
 
-    # -- what is on its way to the database
+    # -- uncommitted reports and arrivals
 
     @property
     def pending(self) -> int:
@@ -163,25 +163,25 @@ class Crawler:
 
     @property
     def sure(self) -> bool:
-        """Whether nothing that it has said so far can change what it holds."""
+        """Whether no uncommitted report or arrival can change what it holds."""
         if not self._under_way:
             return True
         return not self.arriving and next(iter(self._under_way)) > self.last_change
 
     def begin(self) -> int:
-        """Something that bears on what it holds is on its way to the database; a number for :meth:`end`."""
+        """A report or arrival is about to be stored; the number to call :meth:`end` with."""
         self._begun += 1
         self._under_way[self._begun] = None
         return self._begun
 
     def end(self, number: int) -> None:
-        """And has arrived there; it may have overtaken what began before it."""
+        """What got *number* from :meth:`begin` is committed or refused, perhaps before what began earlier."""
         del self._under_way[number]
         while self._settling and self._settling[0][0] < next(iter(self._under_way), self._begun + 1):
             self._settling.popleft()[1]()
 
     def when_settled(self, work: Callable[[], None]) -> None:
-        """Call *work* once everything that it has said so far is committed, whatever it says later; now, if it is."""
+        """Call *work* once all reports and arrivals begun so far are committed; immediately, if they are."""
         if self._under_way:
             self._settling.append((self._begun, work))
         else:
@@ -201,30 +201,30 @@ class Registry:
         return len(self._crawlers)
 
     def get(self, key: str) -> Crawler | None:
-        """The crawler with identity *key*, if it is here."""
+        """The crawler with identity *key*, if it is connected to this node."""
         return self._crawlers.get(key)
 
     def name_of(self, key: str) -> str:
-        """The ``crawler_id`` of the crawler with identity *key*, whether it is still here or not."""
+        """The ``crawler_id`` of the crawler with identity *key*, connected or not."""
         return name_of(key)
 
     def present(self) -> list[Crawler]:
-        """Those whose leases this node renews."""
+        """The crawlers whose leases this node renews."""
         return [crawler for crawler in self._crawlers.values() if crawler.present]
 
     def links(self) -> list[Link]:
-        """All connections."""
+        """The connections of all crawlers."""
         return [link for crawler in self._crawlers.values() for link in crawler.links]
 
     def join(self, link: Link, crawler: Crawler) -> Crawler:
-        """Give *link* to the crawler that it speaks for: one that is here already, or *crawler*."""
+        """Add *link* to *crawler*, or to the registered crawler with the same identity; return that crawler."""
         crawler = self._crawlers.setdefault(crawler.key, crawler)
         crawler.links.append(link)
         link.crawler = crawler
         return crawler
 
     def leave(self, link: Link) -> Crawler:
-        """Take *link* from its crawler, which is forgotten when it has no other and nothing hangs on it."""
+        """Remove *link* from its crawler, which is dropped with its last connection; return the crawler."""
         crawler = link.crawler
         crawler.links.remove(link)
         if not crawler.links:
@@ -232,7 +232,7 @@ class Registry:
         return crawler
 
     def ended(self, assignment: str) -> Crawler | None:
-        """Forget *assignment*, whose attempt was ended; the crawler that held it here."""
+        """Forget *assignment*, whose attempt the server has ended; return the crawler that held it here, if any."""
         for crawler in self._crawlers.values():
             if crawler.fence(assignment):
                 return crawler

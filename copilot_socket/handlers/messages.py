@@ -1,4 +1,4 @@
-"""The dispatch table: what each type of message does. No SQL and no bytes here."""
+"""The dispatch table: a handler for each message type. No SQL and no bytes here."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,11 +18,12 @@ from copilot_socket.core.messages import Hello, JobRequest, Message
 from copilot_socket.core.pending import NotYet, PendingReply
 from copilot_socket.core.replies import Reply, TokenRefreshResponse, Welcome
 from copilot_socket.core.reports import Body
+from copilot_socket.core.retry import DATABASE_RETRY
 from copilot_socket.event_bus import EventBus, HeartbeatHeard
 from copilot_socket.handlers import reading
 from copilot_socket.handlers.crawlers import Crawler, Link, name_of
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
-from copilot_socket.handlers.presence import RETRY, PresenceKeeper
+from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.handlers.reports import Reports, ack
 from copilot_socket.handlers.tokens import ASSUMED_LIFETIME, Granted, Refused, Tokens, Unavailable
 from copilot_socket.store.faults import DatabaseAway
@@ -31,26 +32,26 @@ from copilot_socket.store.writer import Writer
 PROTOCOL_VERSION = "1"
 CAPABILITIES = frozenset({"ack", "commands"})
 PLAIN_PATIENCE = 3.0
-"""Seconds after which a plain crawler that asks again, without a report, says that it runs nothing."""
+"""Seconds without a report after which a further request of a plain crawler means that it runs nothing."""
 
 MENTIONED_WITHIN = 2.0
-"""Seconds that the answer to a token request waits until it is stored that its crawler has the job."""
+"""Seconds that a token request waits until it is stored that its crawler has the job."""
 
 
 @attrs.frozen
 class Terms:
-    """What crawlers are told and granted. Times in seconds, sizes in bytes."""
+    """Settings that ``welcome`` announces, and limits. Times in seconds, sizes in bytes."""
 
     heartbeat_interval: float
     max_message_size: int
     max_jobs: int
     plain_jobs: int
     max_jobs_limit: int
-    """What no crawler may exceed, whatever it asks for."""
+    """The upper bound of ``maxJobs``."""
 
 
 def plain_crawler(key: str, terms: Terms) -> Crawler:
-    """A crawler that has not said who it is."""
+    """A crawler that has not sent ``hello``."""
     return Crawler(key, name_of(key), True, terms.plain_jobs, PLAIN_ENTITY_TYPES)
 
 
@@ -91,7 +92,7 @@ class Messages:
         }
 
     def handle(self, link: Link, message: Message) -> Any:
-        """Do what *message* asks; :class:`ProtocolError` is raised, or comes in the place of the reply."""
+        """Handle *message*. A :class:`ProtocolError` is raised, or takes the place of a deferred reply."""
         if message.type != "hello":
             self._presence.heard(link.crawler)
         elif link.spoken:
@@ -105,10 +106,10 @@ class Messages:
         return self._table[message.type](link, message)
 
     def lives(self, link: Link) -> None:
-        """Something came over *link* that is no valid message, or is still being looked at."""
+        """*link* received something that is no valid message, or not yet validated."""
         self._presence.lives(link.crawler)
 
-    # -- who and how
+    # -- hello and heartbeat
 
     def _hello(self, link: Link, message: Message) -> "Deferred[Reply]":
         data = cast(Hello, message.data)
@@ -156,7 +157,7 @@ class Messages:
         link.requests += 1
         idle, crawler.reported_since_request = not crawler.reported_since_request, False
         wanted = crawler.max_jobs if limit is None else min(limit, crawler.max_jobs)
-        crawler.asked += 1
+        crawler.requests += 1
         if link.requests == 1 or crawler.plain:
             self._dispatcher.drop_request(crawler)
             return Deferred.fromCoroutine(self._serve_with_care(link, wanted, idle))
@@ -164,8 +165,8 @@ class Messages:
         return None
 
     async def _serve_with_care(self, link: Link, wanted: int, idle: bool) -> None:
-        """Where a request may say more than that: that jobs sent before have not arrived, or are lost."""
-        crawler, number, asked = link.crawler, link.requests, link.crawler.asked
+        """Serve a request that may also mean that jobs sent before did not arrive, or were lost."""
+        crawler, number, asked = link.crawler, link.requests, link.crawler.requests
         settled: Deferred[None] = Deferred()
         crawler.when_settled(lambda: settled.callback(None))
         await settled
@@ -176,24 +177,24 @@ class Messages:
             crawler.fenced.clear()
             sent = [name for name, held in crawler.held.items() if not held.waits]
             await self._presence.release(crawler, sent, Loss.IDLE)
-        if crawler.asked == asked and link in crawler.links:  # a later request takes the place of this one
+        if crawler.requests == asked and link in crawler.links:  # else a later request has replaced this one
             self._dispatcher.request(link, wanted)
 
     async def _resent(self, link: Link) -> bool:
-        """Whether jobs sent before were sent again; known only once the database is there."""
+        """Whether jobs were sent again, or the connection has closed; waits for the database."""
         while link in link.crawler.links:
             try:
                 return await self._dispatcher.resend(link)
             except DatabaseAway as error:
-                self.log.debug("Whether a crawler missed its jobs is looked up again: {error}", error=error)
-                await deferLater(self._reactor, RETRY)
+                self.log.debug("Reading unreported jobs failed; it is retried: {error}", error=error)
+                await deferLater(self._reactor, DATABASE_RETRY)
         return True
 
     # -- reports
 
     def _report(self, read: Callable[[Any, str], Body]) -> Callable[[Link, Message], PendingReply]:
         def handle(link: Link, message: Message) -> PendingReply:
-            if link.crawler.arriving:  # which token it must not repeat is not known yet
+            if link.crawler.arriving:  # the token to mask is not known yet
                 raise NotYet(link.crawler.when_settled, handle)
             held = link.crawler.held.get(message.job_id or "")
             return self._reports.submit(link, message, read(message.data, "" if held is None else held.token))
@@ -201,14 +202,14 @@ class Messages:
         return handle
 
     def _discovery(self, link: Link, message: Message) -> PendingReply:
-        """What it means without a job id is known once all is stored that bears on what its crawler holds."""
+        """Without a job id it waits until every report that may change what its crawler holds is stored."""
         crawler = link.crawler
         if crawler.arriving or (message.job_id is None and not crawler.sure):
             raise NotYet(crawler.when_settled, self._discovered)
         return self._discovered(link, message)
 
     def _discovered(self, link: Link, message: Message) -> PendingReply:
-        """Without a job id it is about the one job that the crawler holds."""
+        """Without a job id it belongs to the only job that the crawler holds."""
         if message.job_id is None:
             if len(link.crawler.held) != 1:
                 raise ProtocolError(
@@ -229,7 +230,7 @@ class Messages:
         self._refused(link, error)
 
     def _refused(self, link: Link, error: ProtocolError) -> None:
-        """Its job is told, or the one job that the crawler holds; where neither is known nobody is."""
+        """Store the refusal with its job, or with the only job that the crawler holds; else drop it."""
         held, job_id = link.crawler.held, error.job_id
         if job_id is None:
             if len(held) != 1:

@@ -1,4 +1,4 @@
-"""The refresh-token grant against GitLab (RFC 6749, section 6): what is asked, and what an answer means."""
+"""The refresh-token grant (RFC 6749, section 6) at GitLab: the request, and the meaning of each answer."""
 
 import json
 import re
@@ -27,17 +27,17 @@ _ERRORS: Mapping[str, str] = {
     "server_error": "GitLab has failed",
     "temporarily_unavailable": "GitLab is overloaded",
 }
-"""The error codes that are repeated to people; of an answer's own words nothing is."""
+"""Error codes → texts to show. An answer's own text is never shown."""
 
 
 class Refused(Exception):
-    """There will be no new token for this account until someone renews its credential. The message says why."""
+    """No new token for this account until someone renews its credential. The message says why, without a token."""
 
 
 class Unavailable(Exception):
-    """No new token could be had at the moment; the message says why. Neither this nor ``Refused`` holds a token.
+    """No new token for now. The message says why, without a token.
 
-    ``retry_after``: seconds for which another attempt is in vain, None where that is not known.
+    ``retry_after``: seconds before another request is worthwhile, None where that is not known.
     """
 
     def __init__(self, why: str, retry_after: float | None = None) -> None:
@@ -47,7 +47,7 @@ class Unavailable(Exception):
 
 @attrs.frozen
 class Pair:
-    """What GitLab gave. ``lifetime`` in seconds, None: it did not say. ``refresh_token`` None: the old one stays."""
+    """New tokens. ``lifetime`` in seconds, None: not given. ``refresh_token`` None: the old one stays valid."""
 
     access_token: str = attrs.field(repr=False)
     refresh_token: str | None = attrs.field(repr=False)
@@ -55,21 +55,21 @@ class Pair:
 
 
 class Grant(Protocol):
-    """Anything that can exchange a refresh token for a new pair."""
+    """Exchanges a refresh token for a new pair."""
 
     async def refresh(self, gitlab_url: str, refresh_token: str) -> Pair:
         """The new pair. Raises :class:`Refused` or :class:`Unavailable`."""
 
 
 class GitLabGrant:
-    """The real one. The secret of an OAuth client goes to no other origin than its own."""
+    """The grant over HTTP. The secret of an OAuth client is sent only to the client's origin."""
 
     def __init__(self, reactor: Any, clients: OAuthClients) -> None:
         self._reactor = reactor
         self._clients = clients
 
     async def refresh(self, gitlab_url: str, refresh_token: str) -> Pair:
-        """See :class:`Grant`. Also raises what the look-up of the client raises."""
+        """See :class:`Grant`. Also raises the errors of :meth:`OAuthClients.find`."""
         where = origin(gitlab_url)
         if where is None:
             raise Unavailable("the account's gitlab_url is not the URL of a GitLab")
@@ -86,14 +86,14 @@ class GitLabGrant:
 
 
 def _http_client() -> "Callable[[Any, str, Mapping[str, str]], Awaitable[Answer]]":
-    """The client, imported at the first refresh and beside the reactor: with TLS it takes a node's start again."""
+    """The client, imported in a thread at the first refresh: with TLS that takes as long as a node's start."""
     from copilot_socket.handlers.posting import post_form  # noqa: PLC0415 - see above
 
     return post_form
 
 
 def read_answer(answer: Answer) -> Pair:
-    """What GitLab's *answer* says. Only ``invalid_grant`` is about the refresh token; nothing else condemns it.
+    """The pair in GitLab's *answer*. Only ``invalid_grant`` means that the refresh token is invalid.
 
     Raises :class:`Refused` or :class:`Unavailable`.
     """
@@ -130,7 +130,7 @@ def _usable(token: object) -> TypeGuard[str]:
 
 
 def lifetime(given: object) -> float | None:
-    """Seconds that a token lives, of what GitLab says of that; None where it says nothing that is a number."""
+    """A token's lifetime in seconds, bounded, from ``expires_in``; None unless that is a number."""
     if isinstance(given, bool) or not isinstance(given, int | float | str):
         return None
     try:

@@ -1,7 +1,7 @@
-"""A form sent over HTTP: all that the refresh of tokens needs of a client. Slow to import.
+"""An HTTP client that posts forms, for token refreshes. Slow to import.
 
-Whatever the other end does, it costs bounded time and memory: an exchange is over after :data:`TIME_LIMIT`, and a
-connection over which more than :data:`MAX_RECEIVED` bytes came is cut. Redirects are not followed.
+Time and memory are bounded whatever the server does: an exchange ends after :data:`TIME_LIMIT`, and a connection that
+has received more than :data:`MAX_RECEIVED` bytes is aborted. Redirects are not followed.
 """
 
 from collections.abc import Mapping
@@ -32,14 +32,15 @@ from zope.interface import implementer
 from copilot_socket.handlers.answers import Answer, NoAnswer, retry_after
 
 CONNECT_LIMIT = 5.0
+"""Seconds to connect."""
 TIME_LIMIT = 90.0
-"""Seconds for all of an exchange. GitLab itself gives up a request after 60; to hang up earlier may lose a pair."""
+"""Seconds for an exchange. GitLab aborts a request after 60; to disconnect before that may lose a pair."""
 MAX_RECEIVED = 131072
-"""Bytes of heads and body together; an answer with a pair has some 300."""
+"""Bytes of headers and body together; an answer with a pair has some 300."""
 
 
 async def post_form(reactor: Any, url: str, form: Mapping[str, str]) -> Answer:
-    """What the server at *url* answers to *form*. Raises :class:`NoAnswer`."""
+    """Post *form* to *url*; the answer. Raises :class:`NoAnswer`."""
     connections = _Connections(reactor)
     exchange = Deferred.fromCoroutine(_exchange(reactor, connections, url.encode("ascii"), urlencode(form).encode()))
     try:
@@ -50,7 +51,7 @@ async def post_form(reactor: Any, url: str, form: Mapping[str, str]) -> Answer:
         raise NoAnswer(connections.too_much() or _why(error)) from None
     finally:
         connections.abort()
-    if connections.too_much():  # where a body has no length, its end is no sign
+    if connections.too_much():  # without a Content-Length the body seems complete
         raise NoAnswer(connections.too_much())
     return answer
 
@@ -75,24 +76,24 @@ def _header(response: IResponse, name: bytes) -> str | None:
 
 
 def _innermost(error: Exception) -> Exception:
-    """What twisted.web has wrapped in *error*."""
+    """The cause that twisted.web has wrapped in *error*."""
     while reasons := getattr(error, "reasons", None):
         error = reasons[0].value
     return error
 
 
 def _why(error: Exception) -> str:
-    """What went wrong, in words of ours and of the TLS library: an error's text may quote the other end."""
+    """The reason, in texts of ours and of the TLS library: other errors' texts may quote the server."""
     if isinstance(error, TimeoutError):
         return f"did not answer within {TIME_LIMIT:g} s"
     if isinstance(error, SSL.Error):
-        told = error.args[0] if error.args else ()
-        return f"did not answer: TLS: {told[-1][-1] if told else 'failed'}"
+        reasons = error.args[0] if error.args else ()
+        return f"did not answer: TLS: {reasons[-1][-1] if reasons else 'failed'}"
     return f"did not answer: {type(error).__name__}"
 
 
 class _Body(Protocol):
-    """Collects a body, whose length the connection bounds."""
+    """Collects a body; the connection bounds its length."""
 
     def __init__(self) -> None:
         self.complete: Deferred[bytes] = Deferred()
@@ -103,7 +104,7 @@ class _Body(Protocol):
         self._parts.append(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """That was all."""
+        """The body is complete, or the connection failed."""
         if self.complete.called:
             return
         if reason.check(ResponseDone, PotentialDataLoss):
@@ -113,12 +114,12 @@ class _Body(Protocol):
 
 
 class _Counted(ProtocolWrapper):
-    """One connection: cut when too much has come."""
+    """A connection that is aborted once it has received more than :data:`MAX_RECEIVED` bytes."""
 
     received = 0
 
     def dataReceived(self, data: bytes) -> None:
-        """Count."""
+        """Count, and pass on or abort."""
         self.received += len(data)
         if self.received > MAX_RECEIVED:
             self.abort()
@@ -126,13 +127,13 @@ class _Counted(ProtocolWrapper):
             super().dataReceived(data)
 
     def abort(self) -> None:
-        """Cut it."""
+        """Close immediately."""
         cast(Any, self.transport).abortConnection()
 
 
 @implementer(IAgentEndpointFactory)
 class _Connections:
-    """The connection of one exchange."""
+    """Makes the connections of one exchange."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -146,19 +147,19 @@ class _Connections:
         return _Endpoint(endpoint, self._made)
 
     def too_much(self) -> str:
-        """That the other end sent too much, if it did."""
+        """The reason if the server sent too much, else an empty string."""
         excess = any(connection.received > MAX_RECEIVED for connection in self._made)
         return f"sent more than {MAX_RECEIVED} bytes" if excess else ""
 
     def abort(self) -> None:
-        """Leave nothing open."""
+        """Abort all connections."""
         for connection in self._made:
             connection.abort()
 
 
 @implementer(IStreamClientEndpoint)
 class _Endpoint:
-    """*inner*, whose connections are counted and put into *made*."""
+    """*inner*, with connections that count their bytes and are added to *made*."""
 
     def __init__(self, inner: IStreamClientEndpoint, made: list[_Counted]) -> None:
         self._inner = inner

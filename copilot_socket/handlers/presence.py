@@ -1,4 +1,4 @@
-"""Crawlers come, speak, fall silent and go: presence, and the leases that hang on it (docs/protocol.md, "Leases")."""
+"""Presence of crawlers, and the leases that depend on it (docs/protocol.md, "Leases")."""
 
 from collections.abc import Callable
 from math import ceil
@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from copilot_socket.core.jobs import Loss
 from copilot_socket.core.reading_clock import ReadingClock
+from copilot_socket.core.retry import DATABASE_RETRY
 from copilot_socket.event_bus import ConnectionChanged, CrawlerChanged, EventBus
 from copilot_socket.handlers.crawlers import Crawler, Held, Link, Registry
 from copilot_socket.store.faults import DATABASE_ERRORS, DatabaseAway
@@ -23,18 +24,15 @@ from copilot_socket.store.writer import Writer
 
 MARGIN = 0.002
 DRIFT = 0.0005
-"""Seconds, and a share of it, added to a grace before looking, so that the database's clock agrees that it is over:
-one that is being set right runs slower by no more than that share."""
+"""Seconds and fraction added to a grace, so that it is over by the database's clock, too: a clock that is being
+adjusted runs slower by at most this fraction."""
 
 TOGETHER = 0.02
-"""Seconds: graces that end within the same unit share one timer and one query, however many crawlers leave."""
-
-RETRY = 0.2
-"""Seconds before a look-up that failed is tried again."""
+"""Seconds: graces that end within the same interval share one timer and one query."""
 
 
 class PresenceKeeper:
-    """Knows who is here, and tells the database."""
+    """Tracks which crawlers are present, and stores it."""
 
     log = Logger()
 
@@ -66,12 +64,12 @@ class PresenceKeeper:
         self._renewed_at = 0.0
         self._stopping = False
         self._timers: dict[int, IDelayedCall] = {}
-        """By when they are due, in units of :data:`TOGETHER`."""
+        """By due time, in units of :data:`TOGETHER`."""
 
     # -- connections
 
     def opened(self, link: Link, crawler: Crawler) -> None:
-        """A connection that speaks for *crawler* until it says otherwise."""
+        """*link* has opened; it belongs to *crawler* until ``hello`` names another."""
         crawler = self._registry.join(link, crawler)
         link.awaited_since = self._reading_clock.now
         if len(crawler.links) == 1:
@@ -80,7 +78,7 @@ class PresenceKeeper:
         self._bus.publish(ConnectionChanged(link.id, crawler.crawler_id, "opened"))
 
     def closed(self, link: Link, reason: str) -> None:
-        """The connection is over; a crawler without another one has a grace to come back."""
+        """*link* has closed; a crawler without another connection has a grace to come back."""
         crawler = self._registry.leave(link)
         if self._stopping:
             return
@@ -90,7 +88,7 @@ class PresenceKeeper:
             self._gone(crawler, "left")
 
     def identify(self, link: Link, crawler: Crawler) -> Crawler:
-        """``hello``: from now on *link* speaks for *crawler*."""
+        """``hello``: *link* belongs to *crawler* from now on; return the registered crawler."""
         self._registry.leave(link)
         crawler = self._registry.join(link, crawler)
         self._note(link, active=True)
@@ -105,7 +103,7 @@ class PresenceKeeper:
             self.background(self.arrive(crawler))
 
     def came(self, crawler: Crawler) -> bool:
-        """Note a sign of life; whether it is the first one, after which the crawler has yet to :meth:`arrive`."""
+        """Record a sign of life; return whether the crawler was absent, and has yet to :meth:`arrive`."""
         crawler.last_seen = self._reading_clock.now
         crawler.silent_since = None
         if crawler.present:
@@ -115,15 +113,15 @@ class PresenceKeeper:
         return True
 
     def lives(self, crawler: Crawler) -> None:
-        """Something came of *crawler* that is no valid message: where it is here, it lives, whatever it says."""
+        """A sign of life that is no valid message; it counts only for a crawler that is present."""
         if crawler.present:
             crawler.last_seen = self._reading_clock.now
 
     async def arrive(self, crawler: Crawler, *, must_confirm: bool = False) -> None:
-        """Take the crawler's lease, and learn what it holds from before.
+        """Store the crawler's lease and read the assignments that it holds.
 
-        *must_confirm*: what it holds is released unless its reports name it within one more grace, those that come
-        in the same read as its ``hello`` among them.
+        *must_confirm*: assignments are released unless reports name them within one more grace; reports received
+        together with ``hello`` count.
         """
         number = crawler.begin()
         crawler.arriving += 1
@@ -137,14 +135,14 @@ class PresenceKeeper:
         self._on_room()
 
     async def learn(self, crawler: Crawler) -> None:
-        """Bring what is known of the crawler's assignments in line with the database."""
+        """Update the cached assignments of *crawler* from the database."""
         await crawler.held_lock.run(lambda: Deferred.fromCoroutine(self._learn(crawler)))
 
     async def _learn(self, crawler: Crawler) -> None:
         before = set(crawler.held)
         rows = await self._held_by(crawler)
         known = crawler.held
-        # The database was read before what the crawler has been given, or has lost, meanwhile.
+        # The rows may be older than what the crawler was given, or has lost, during the read.
         held = {name: each for name, each in known.items() if name not in before}
         for name, reported, stored in rows:
             if name in known or name not in before:
@@ -152,17 +150,17 @@ class PresenceKeeper:
         crawler.hold(held)
 
     async def _held_by(self, crawler: Crawler) -> list[tuple[str, bool, str]]:
-        """What the database says, once it is there: messages wait for it as long as the crawler is connected."""
+        """The stored assignments; waits for the database as long as the crawler is connected."""
         while True:
             try:
                 return await self._leases.held_by(crawler.key)
             except DatabaseAway:
                 if self._stopping or not crawler.links:
                     raise
-            await deferLater(self._reactor, RETRY)
+            await deferLater(self._reactor, DATABASE_RETRY)
 
     async def keep_only(self, crawler: Crawler, assignments: tuple[str, ...] | None) -> None:
-        """What a crawler that came back still holds: *assignments*, or those that it names within one more grace."""
+        """Release all but *assignments* of *crawler*, which came back; None: all that no report names in a grace."""
         if assignments is None:
             if crawler.held:
                 self._release_after_grace()
@@ -172,14 +170,14 @@ class PresenceKeeper:
         await self.release(crawler, lost, Loss.WITHOUT_IT)
 
     async def release(self, crawler: Crawler, assignments: list[str], reason: Loss) -> None:
-        """Queue again what *crawler* is known not to hold any more."""
+        """Release *assignments*, which *crawler* no longer holds."""
         if assignments:
             await crawler.held_lock.run(lambda: Deferred.fromCoroutine(self._release(crawler, assignments, reason)))
             self._on_room()
 
     async def _release(self, crawler: Crawler, assignments: list[str], reason: Loss) -> None:
         held = {name: crawler.held[name] for name in assignments if name in crawler.held}
-        for name in held:  # first: else the notification would fence them
+        for name in held:  # before the release, whose notification would fence them
             crawler.drop(name)
         try:
             await self._leases.release(assignments, reason)
@@ -196,13 +194,13 @@ class PresenceKeeper:
         await self._writer.submit(_presence(crawler, present=False))
         self._release_after_grace()
 
-    # -- rounds of the timers
+    # -- periodic tasks
 
     def look_for_silence(self) -> None:
-        """Find crawlers that have been silent for too long, and connections that never said a thing."""
+        """Mark crawlers absent after the heartbeat time-out, and close connections without a valid message."""
         now = self._reading_clock.tick(self._reactor.seconds())
         for crawler in self._registry:
-            if any(link.held_back for link in crawler.links):  # it may have spoken, unread
+            if any(link.held_back for link in crawler.links):  # it may have sent messages, unread
                 crawler.last_seen = now
                 continue
             silence = now - crawler.last_seen
@@ -217,7 +215,7 @@ class PresenceKeeper:
                         link.close("no valid message within the connection time-out")
 
     async def renew(self) -> None:
-        """Renew the leases of all live crawlers, and show in ``socket_connections`` how they are."""
+        """Renew the leases of all present crawlers, and store their state in ``socket_connections``."""
         present = self._registry.present()
         try:
             await self._leases.renew([crawler.key for crawler in present])
@@ -226,23 +224,23 @@ class PresenceKeeper:
             raise
         now = self._reactor.seconds()
         if self._healthy_since is None or now - self._renewed_at > self._leases.lease:
-            self._healthy_since = now  # or it was late: then others may have been kept from theirs as well
+            self._healthy_since = now  # a late renewal: other nodes may have been late as well
         self._renewed_at = now
         for crawler in present:
-            if not crawler.present:  # it left while the renewal was on its way, which may have come last
+            if not crawler.present:  # it left during the renewal, which may have been stored last
                 self.background(self._depart(crawler))
         await self._correct(present)
         await self._leases.show([self._state(link) for link in self._registry.links()])
 
     async def release_lost(self) -> None:
-        """Queue again what crawlers have lost; those of other nodes only once this node may judge."""
+        """Release what crawlers have lost; what crawlers of other nodes have, only if :meth:`_may_judge`."""
         if await self._leases.release_lost(self._may_judge()):
             self._on_room()
 
     async def time_out(self) -> None:
-        """End attempts without a report, and those whose crawlers were refused a token.
+        """End attempts whose crawlers report nothing for too long, or were refused a token.
 
-        While the database is away nobody can report: time-outs wait until this node may judge.
+        During an outage of the database no report is stored: time-outs wait until :meth:`_may_judge`.
         """
         ended = await self._leases.settle_refused()
         if self._may_judge():
@@ -251,40 +249,40 @@ class PresenceKeeper:
             self._on_room()
 
     def database_failed(self) -> None:
-        """The database was away: leases could not be renewed, by anyone."""
+        """The database was unavailable: no node could renew leases."""
         self._healthy_since = None
 
     def stop(self) -> None:
-        """Running assignments keep their leases: nobody is taken for dead because this node goes."""
+        """Stop the timers. Assignments keep their leases: crawlers may come back to another node."""
         self._stopping = True
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
 
     async def leave(self) -> None:
-        """Store when crawlers were last heard, and give up the node's lease."""
+        """Store when crawlers were last heard, and end the node's lease."""
         await self._leases.show([self._state(link) for link in self._registry.links()])
         await self._leases.leave()
 
     def background(self, coroutine: Any) -> None:
-        """Run *coroutine* and log its failure."""
+        """Run *coroutine*; log its failure."""
         d = Deferred.fromCoroutine(coroutine)
         d.addErrback(self._failed)
 
     def _failed(self, failure: Failure) -> None:
-        """A database that is away, or that a stopping node has left, is no fault here: the next round looks again."""
+        """An outage, or a pool closed by a stopping node, is no error: the next round repeats the work."""
         if is_outage(failure.value):
-            self.log.debug("Keeping presence is left to the next round: {error}", error=failure.value)
+            self.log.debug("Presence is updated in the next round: {error}", error=failure.value)
         else:
-            self.log.failure("Keeping presence failed", failure)
+            self.log.failure("Updating presence failed", failure)
 
     def _may_judge(self) -> bool:
-        """Only after its own renewals have worked for one whole lease may a node take others' leases for lost."""
+        """Whether renewals have worked for a whole lease, so that others' expired leases mean lost crawlers."""
         since = self._healthy_since
         return since is not None and self._reactor.seconds() - since >= self._leases.lease
 
     async def _correct(self, crawlers: list[Crawler]) -> None:
-        """Another node may have ended what a crawler here held."""
+        """Fence cached assignments that were ended without this node, e.g. by another one."""
         settled = [crawler for crawler in crawlers if crawler.pending == 0 and crawler.held]
         if not settled:
             return
@@ -305,12 +303,14 @@ class PresenceKeeper:
     def _note(self, link: Link, active: bool) -> None:
         crawler = link.crawler
         seen = ConnectionSeen(link.id, crawler.key, crawler.crawler_id, active)
-        if not active:  # what was heard since the leases were last renewed is stored nowhere
-            self._reading_clock.tick(self._reactor.seconds())  # so that it is never said to be later than it was
+        if not active:  # signs of life since the last renewal are not stored yet
+            self._reading_clock.tick(
+                self._reactor.seconds()
+            )  # so that the last one is not stored as later than it was
             state = self._state(link)
             seen = attrs.evolve(seen, silent=state.silent, system_status=state.system_status, metadata=state.metadata)
         d = self._writer.submit(seen)
-        d.addErrback(lambda failure: self.log.failure("Noting a connection failed", failure))
+        d.addErrback(lambda failure: self.log.failure("Storing the state of a connection failed", failure))
 
     def _close_all(self, crawler: Crawler, reason: str) -> None:
         for link in list(crawler.links):

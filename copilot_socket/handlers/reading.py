@@ -1,7 +1,7 @@
-"""What messages say, in terms of the job logic: wire data in, report bodies out.
+"""Converts the data of messages into report bodies.
 
-Secrets in what is free to say are masked here, before anybody sees it: *token* is the one that the crawler was given
-for the job, where this node knows it.
+Secrets in free text and values are masked here, before anything is stored or logged. *token* is the access token that
+the crawler was given for the job, or empty where this node does not have it.
 """
 
 from typing import Any
@@ -22,9 +22,9 @@ from copilot_socket.core.messages import (
 from copilot_socket.core.reports import Completed, Discovered, Encoded, Failed, Progressed, Refused, Started
 
 
-def started(data: JobStarted, _token: str) -> Started:
-    """``job_started``."""
-    return Started(data.entity_type, data.entity_id)
+def started(_data: JobStarted, _token: str) -> Started:
+    """``job_started``; its entity is not stored."""
+    return Started()
 
 
 def progressed(data: JobProgress, token: str) -> Progressed:
@@ -44,7 +44,7 @@ def progressed(data: JobProgress, token: str) -> Progressed:
 
 
 def completed(data: JobCompleted, token: str) -> Completed | Failed:
-    """``job_completed``; without success it is a failure that may be tried again."""
+    """``job_completed``; without ``success`` it is a recoverable failure."""
     message = _text(data.message, token)
     progress = _given(
         {
@@ -72,17 +72,17 @@ def failed(data: JobFailed, token: str) -> Failed:
 
 
 def jobs_discovered(data: JobsDiscovered, token: str) -> Discovered:
-    """``jobs_discovered``: the areas that it tells of, and the jobs that they become."""
+    """``jobs_discovered``."""
     return Discovered(data.discovered_jobs, _given({"discoverySummary": _object(data.discovery_summary, token)}))
 
 
 def discovery(data: Discovery) -> Discovered:
-    """``discovery``: areas, where the entity type is one of an area."""
+    """``discovery``; entities are areas only if their type is ``group`` or ``project``."""
     return Discovered(data.entities if data.entity_type in ("group", "project") else ())
 
 
 def refused(error: ProtocolError, token: str, *, known: bool) -> Refused:
-    """A discovery that was refused as a whole, with an *error* that may quote it."""
+    """A discovery that was refused as a whole, with *error*, which may quote it."""
     where = "" if not error.path else f" at {error.path}"
     return Refused(masked(f"{error.message} ({error.message_type}{where})", token), str(error.code), known)
 
@@ -96,7 +96,7 @@ def _text(value: str | None, token: str) -> str | None:
 
 
 def _counts(counts: Counts | None, token: str) -> Counts | None:
-    """Their names are free; most are so short that no secret is among them."""
+    """*counts*, masked: names are free text, but most are too short for a secret."""
     if not counts or len(max(counts, key=len)) < SHORTEST:
         return counts
     return _object(counts, token)
@@ -115,5 +115,5 @@ def _listed(names: tuple[str, ...] | None, token: str) -> list[str] | None:
 
 
 def _encoded(value: dict[str, Any] | None, token: str) -> Encoded | None:
-    # A copy, since what orjson returns holds 8 KiB, however short it is.
+    # A copy: the bytes that orjson returns take at least 8 KiB.
     return None if value is None else masked_json(bytes(memoryview(orjson.dumps(value))), token)

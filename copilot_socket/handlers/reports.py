@@ -1,4 +1,4 @@
-"""What crawlers report of their jobs: to the writer, and, once it is stored, back to the crawler."""
+"""Reports of crawlers: submitted to the writer, and answered once they are stored."""
 
 from typing import Any
 
@@ -23,20 +23,20 @@ _REFUSALS = {
 
 
 class Reports:
-    """Submits reports."""
+    """Submits reports to the writer."""
 
     def __init__(self, writer: Writer, dispatcher: Dispatcher) -> None:
         self._writer = writer
         self._dispatcher = dispatcher
 
     def submit(self, link: Link, message: Message, body: Body) -> PendingReply:
-        """Have *body*, which *message* says of its job, stored; its answer comes when that is done."""
+        """Store *body*, the report in *message*; the reply resolves after the commit."""
         assert message.job_id is not None  # the schema says so
-        told = self._submit(link.crawler, message.job_id, body, message.size, message.ref, ack(link, message))
+        reply = self._submit(link.crawler, message.job_id, body, message.size, message.ref, ack(link, message))
         if link.crawler.plain and isinstance(body, ENDINGS):
             link.crawler.fenced.discard(message.job_id)
             self._dispatcher.next_job(link, link.crawler.max_jobs)
-        return told
+        return reply
 
     def _submit(
         self, crawler: Crawler, assignment: str, body: Body, size: int, ref: str, acknowledgement: Reply | None
@@ -49,18 +49,18 @@ class Reports:
         if held is None or isinstance(body, ENDINGS):
             crawler.last_change = number
         crawler.adopting += held is None
-        told = _Told(self._dispatcher, crawler, assignment, ref, body, number, held is None, acknowledgement)
-        self._writer.enqueue(Report(assignment, crawler.key, body, size), told)
-        return told
+        reply = _ReportReply(self._dispatcher, crawler, assignment, ref, body, number, held is None, acknowledgement)
+        self._writer.enqueue(Report(assignment, crawler.key, body, size), reply)
+        return reply
 
     def refused(self, crawler: Crawler, assignment: str, body: Refused) -> None:
-        """Have it stored that a discovery of *assignment* was refused, if that is *crawler*'s."""
+        """Store that a discovery of *assignment* was refused, if *crawler* holds it."""
         self._submit(crawler, assignment, body, len(body.error), "", None).listen(_Mention(), None)
 
     def mention(self, link: Link, message: Message) -> "Deferred[None]":
-        """*message* names its job without reporting anything of it; that its crawler has it counts like a report.
+        """Store that the crawler has the job that *message* names, as an empty report would.
 
-        Fires once that is stored or refused: the message has an answer of its own.
+        The Deferred fires with None once that is stored or refused; *message* is answered separately.
         """
         mentioned = _Mention()
         self.submit(link, message, Progressed({})).listen(mentioned, None)
@@ -68,21 +68,21 @@ class Reports:
 
 
 class _Mention(Deferred[None]):
-    """See :class:`copilot_socket.core.pending.Listener`. Whoever waits for it may cease to."""
+    """See :class:`copilot_socket.core.pending.Listener`. May be cancelled."""
 
     def answered(self, reply: Reply | None, about: None) -> None:
-        """It is stored."""
+        """The report is stored."""
         if not self.called:
             self.callback(None)
 
     def failed(self, problem: Exception, about: None) -> None:
-        """It is refused, perhaps since its attempt has ended."""
+        """The report is refused; the attempt may have ended."""
         self.answered(None, about)
 
 
 @attrs.define(eq=False)
-class _Told(PendingReply):
-    """A report on its way to the database, without the message that it came in, and without its connection."""
+class _ReportReply(PendingReply):
+    """The pending reply to a report. Keeps neither the message nor the connection."""
 
     dispatcher: Dispatcher
     crawler: Crawler
@@ -90,9 +90,9 @@ class _Told(PendingReply):
     ref: str
     body: Body
     number: int
-    """Of what is under way for the crawler."""
+    """See :meth:`Crawler.begin`."""
     adopting: bool
-    """The crawler was not known to hold it."""
+    """Whether the crawler was not known to hold the assignment."""
     acknowledgement: Reply | None
 
     def callback(self, verdict: Verdict) -> None:
@@ -127,17 +127,17 @@ class _Told(PendingReply):
         raise _refusal(code, text, self, path="/jobId")
 
     def _heard(self) -> None:
-        """Its crawler has the job."""
+        """The crawler holds the assignment."""
         if self.assignment not in self.crawler.held:
             self.crawler.held[self.assignment] = Held(None, reported=True)
 
 
 def ack(link: Link, message: Message) -> Reply | None:
-    """What says that *message* is dealt with, to a crawler that wants to hear it."""
+    """The acknowledgement of *message*, if the crawler has the capability ``ack``."""
     if "ack" not in link.capabilities:
         return None
     return Ack(type=message.type, ref=message.ref, job_id=message.job_id)
 
 
-def _refusal(code: ErrorCode, text: str, told: _Told, **where: Any) -> ProtocolError:
-    return ProtocolError(code, text, ref=told.ref, job_id=told.assignment, **where)
+def _refusal(code: ErrorCode, text: str, reply: _ReportReply, **where: Any) -> ProtocolError:
+    return ProtocolError(code, text, ref=reply.ref, job_id=reply.assignment, **where)

@@ -1,8 +1,8 @@
-"""GitLab tokens: fresh ones for jobs about to be sent, new ones for crawlers whose token has expired.
+"""GitLab tokens: valid ones for jobs about to be sent, new ones for crawlers whose token has expired.
 
-One refresh at a time for an account, here and across nodes; a new pair is committed before anyone sees it. GitLab
-revokes the old pair as it gives out a new one, and the new one if the old is used once more: so an exchange that has
-begun is waited for and its pair stored, whoever still waits for it, and nobody begins another one meanwhile.
+One refresh at a time per account, across all nodes; a new pair is committed before it is used. GitLab revokes the old
+pair when it issues a new one, and the new one if the old is used once more: so an exchange that has begun always
+completes and its pair is stored, even if all waiters have timed out, and no second one begins meanwhile.
 """
 
 import contextlib
@@ -30,22 +30,22 @@ __all__ = ["Granted", "Refused", "Tokens", "Unavailable"]
 T = TypeVar("T")
 
 ANSWER_WITHIN = 12.0
-"""Seconds that anybody waits for a token."""
+"""Seconds that a caller waits for a token."""
 _LATE: tuple[type[Exception], ...] = (TimeoutError, *DATABASE_ERRORS)
 ASSUMED_LIFETIME = 7200.0
-"""What GitLab gives by default, for tokens whose end is not known."""
+"""Seconds; GitLab's default, for tokens whose expiry is not known."""
 BACK_OFF = 2.0
 LONGEST_BACK_OFF = 300.0
-"""Seconds, with full jitter, before an account's refresh is tried again after one that failed."""
+"""Seconds, with full jitter, before the next refresh of an account after a failed one."""
 LONGEST_WAIT = 600.0
-"""Seconds that GitLab may ask for by ``Retry-After``."""
+"""The longest ``Retry-After`` of GitLab that is respected, in seconds."""
 POLL = 0.2
-"""Seconds between looks whether another node has refreshed an account."""
+"""Seconds between reads of an account that another node is refreshing."""
 
 
 @attrs.frozen
 class Granted:
-    """A token for a crawler; ``expires_at`` in seconds since the epoch, None where it is not known."""
+    """A token for a crawler; ``expires_at`` in seconds since the epoch, None if not known."""
 
     access_token: str = attrs.field(repr=False)
     expires_at: float | None
@@ -53,14 +53,14 @@ class Granted:
 
 @attrs.frozen
 class _Flight:
-    """The refresh of the token that an account has at the moment."""
+    """A refresh of *account*, whose current token has the number *generation*."""
 
     account: str
     generation: int
 
 
 class Tokens:
-    """Tokens of accounts, refreshed where they are about to expire or a crawler's was refused."""
+    """Tokens of accounts, refreshed before they expire or when a crawler's token was refused."""
 
     log = Logger()
 
@@ -82,22 +82,22 @@ class Tokens:
         self._stopping = False
 
     def reveal(self, stored: str) -> str:
-        """The token behind its stored form."""
+        """The token with the stored form *stored*. Raises :class:`VaultError` if no key decrypts it."""
         return self._credentials.reveal(stored)
 
     def reveal_or_nothing(self, stored: str) -> str:
-        """The same, or nothing where no key fits."""
+        """The same; an empty string if no key decrypts it."""
         try:
             return self.reveal(stored)
         except VaultError:
             return ""
 
     def good(self, job: Claimed) -> bool:
-        """Whether *job* can be sent with the token that its account has now."""
+        """Whether *job* can be sent with its account's current token."""
         return job.credential_status == "valid" and (job.expires_in is None or job.expires_in > MIN_LIFETIME)
 
     async def fresh(self, account: str) -> str:
-        """A token of *account* that lives long enough. Raises :class:`Refused` or :class:`Unavailable`."""
+        """A token of *account* that does not expire soon. Raises :class:`Refused` or :class:`Unavailable`."""
         return await self._in_time(self._fresh(account))
 
     async def for_assignment(self, assignment: str, crawler: str) -> Granted:
@@ -108,21 +108,21 @@ class Tokens:
         return await self._in_time(self._for_assignment(assignment, crawler))
 
     async def handed(self, *assignments: str) -> list[str]:
-        """Note that the crawlers of *assignments* are given their account's present token; those that still live."""
+        """Store that *assignments* get their accounts' current tokens; those assignments that are still live."""
         return await self._credentials.handed(*assignments)
 
     async def stop(self, limit: float) -> None:
-        """Begin no refresh any more; wait up to *limit* seconds until the pairs that are on their way are stored."""
+        """Begin no more refreshes; wait up to *limit* seconds until those under way have stored their pairs."""
         self._stopping = True
         for flight in list(self._waiting):
-            self._land(flight, Failure(Unavailable("the node stops")))
+            self._land(flight, Failure(Unavailable("the node is stopping")))
         if self._under_way:
-            self.log.info("Waiting for {count} refreshes of tokens", count=len(self._under_way))
+            self.log.info("Waiting for {count} token refreshes", count=len(self._under_way))
             with contextlib.suppress(TimeoutError):
                 await DeferredList(list(self._under_way)).addTimeout(limit, self._reactor)
 
     async def _in_time(self, work: Coroutine[Deferred[Any], Any, T]) -> T:
-        """The outcome of *work*, if it comes before its crawler has given up."""
+        """The result of *work*. Raises :class:`Refused` or :class:`Unavailable`, the latter also when late."""
         try:
             return await Deferred.fromCoroutine(work).addTimeout(ANSWER_WITHIN, self._reactor)
         except (Refused, Unavailable):
@@ -174,7 +174,7 @@ class Tokens:
     # -- one refresh at a time
 
     def _refresh(self, account: str, generation: int) -> "Deferred[Granted]":
-        """A newer token than *generation*, which the account had a moment ago: join its refresh, or begin one."""
+        """A newer token than *generation*, the account's as just read: join its refresh, or begin one."""
         flight = _Flight(account, generation)
         waiter: Deferred[Granted] = Deferred(lambda waiter: self._leave(flight, waiter))
         if flight in self._waiting:
@@ -188,7 +188,7 @@ class Tokens:
         return waiter
 
     def _leave(self, flight: "_Flight", waiter: "Deferred[Granted]") -> None:
-        """*waiter* has given up; the refresh goes on."""
+        """*waiter* was cancelled; the refresh continues."""
         waiting = self._waiting.get(flight, [])
         if waiter in waiting:
             waiting.remove(waiter)
@@ -198,7 +198,7 @@ class Tokens:
             waiter.callback(result)
 
     async def _fly(self, flight: "_Flight") -> Granted:
-        """Refresh the account, or wait for the node that does."""
+        """Refresh the account, or wait for the node that is doing so."""
         account, give_up = flight.account, self._reactor.seconds() + LEASE
         while self._reactor.seconds() < give_up:
             stored = await self._stored(account)
@@ -208,9 +208,9 @@ class Tokens:
                 raise Refused(stored.error or "the account's credential has expired")
             if stored.wait is not None and stored.wait > 0:
                 why = stored.error or "the last refresh failed"
-                raise Unavailable(f"{why}; GitLab is asked again later", min(stored.wait, LONGEST_WAIT))
+                raise Unavailable(f"{why}; the refresh is retried later", min(stored.wait, LONGEST_WAIT))
             if self._stopping:
-                raise Unavailable("the node stops")
+                raise Unavailable("the node is stopping")
             if not stored.being_refreshed:
                 refresh = await self._credentials.begin(account, stored.generation)
                 if refresh is not None:
@@ -219,7 +219,7 @@ class Tokens:
         raise Unavailable("another node's refresh of this account takes too long")
 
     async def _exchange(self, refresh: Refresh, failures: int) -> Granted:
-        """Have GitLab exchange the refresh token, and store what comes of it, however long the database is away."""
+        """Exchange the refresh token at GitLab and store the result, however long the database is unavailable."""
         account = refresh.account
         try:
             if refresh.sealed is None:
@@ -227,7 +227,7 @@ class Tokens:
             pair = await self._grant.refresh(refresh.gitlab_url, self.reveal(refresh.sealed))
         except CancelledError:
             self.log.error(
-                "The node stops and GitLab has not answered: a new token of account {account} may be lost",
+                "The node stops before GitLab has answered: a new token of account {account} may be lost",
                 account=account,
             )
             raise
@@ -246,7 +246,7 @@ class Tokens:
     async def _failed(
         self, refresh: Refresh, failures: int, why: str, retry_after: float | None = None
     ) -> Unavailable:
-        """Store that there is no new token for now; the exception to raise."""
+        """Store that the refresh failed; return the exception to raise."""
         self.log.warn("No new token for account {account} for now: {why}", account=refresh.account, why=why)
         wait = full_jitter(failures, BACK_OFF, LONGEST_BACK_OFF, self._jitter())
         wait = max(wait, min(retry_after or 0.0, LONGEST_WAIT))
@@ -255,19 +255,19 @@ class Tokens:
         return Unavailable(why, wait)
 
     async def _keep(self, refresh: Refresh, pair: Pair, failures: int) -> Granted:
-        """Store *pair*: GitLab has revoked the old one, this is all there is."""
+        """Store *pair*, the only valid one: GitLab has revoked the old pair."""
         account = refresh.account
         try:
             rows = await self._credentials.keep(refresh, pair.access_token, pair.refresh_token, pair.lifetime)
         except CancelledError:
             self.log.error(
-                "The node stops, and a new token of account {account} could not be stored", account=account
+                "The node stops before a new token of account {account} is stored: it is lost", account=account
             )
             raise
         except PairRefused as refusal:
             self.log.error("PostgreSQL refuses a new token ({code})", code=refusal)
             raise await self._failed(refresh, failures, "the database refuses the new token") from None
         self._bus.publish(TokenRefreshed(account, "refreshed"))
-        if not rows:  # renewed by hand meanwhile, or stored by the attempt that looked lost
+        if not rows:  # renewed by hand meanwhile, or stored by a commit with an unknown outcome
             return self._granted(await self._stored(account))
         return Granted(pair.access_token, rows[0][0])

@@ -1,4 +1,4 @@
-"""Request bodies: from JSON to jobs, accounts and credentials, with every fault reported at once."""
+"""Request bodies: from JSON to jobs, accounts and credentials, with all faults reported together."""
 
 import hashlib
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ ACCOUNT: Mapping[str, Field] = {
 class Jobs:
     """The jobs of a request body; ``is_list``: whether they came as a list.
 
-    ``fingerprint``, where it was asked for, is the SHA-256 of the body's canonical JSON: compact, with sorted keys.
+    ``fingerprint``, if requested, is the SHA-256 of the body's canonical JSON: compact, with sorted keys.
     """
 
     jobs: list[NewJob]
@@ -63,12 +63,12 @@ class Jobs:
     fingerprint: str
 
     def path(self, number: int) -> str:
-        """The JSON pointer of the job with that index."""
+        """The JSON pointer to the job with index *number*."""
         return f"/{number}" if self.is_list else ""
 
 
 async def jobs(call: Call, *, fingerprint: bool) -> Jobs:
-    """The job or jobs in *call*'s body, read slice by slice. Raises :class:`Problem`."""
+    """The job or jobs in *call*'s body, read in slices. Raises :class:`Problem` 400, 413, 415 or 422."""
     document = _document(call)
     faults = Faults()
     found: list[NewJob] = []
@@ -84,7 +84,7 @@ async def jobs(call: Call, *, fingerprint: bool) -> Jobs:
                 canonical.update(b"," if seen else b"[" if document.is_list else b"")
                 canonical.update(orjson.dumps(item, option=orjson.OPT_SORT_KEYS))
         seen += 1
-        del item  # not to be kept while others have their turn
+        del item  # frees it before the next slice, which waits for other requests
     if faults.count:
         raise faults.problem()
     if document.is_list:
@@ -102,7 +102,7 @@ def _job(item: Any, path: str, faults: Faults) -> NewJob | None:
 
 
 async def credential(call: Call) -> Credential:
-    """The token pair in *call*'s body. Raises :class:`Problem`."""
+    """The token pair in *call*'s body. Raises :class:`Problem` 400, 413, 415 or 422."""
     faults = Faults()
     values = read(await _single(call), CREDENTIAL, "", faults)
     if faults.count:
@@ -111,7 +111,7 @@ async def credential(call: Call) -> Credential:
 
 
 async def account(call: Call) -> Account:
-    """The account that *call* puts. Raises :class:`Problem`."""
+    """The account in *call*'s path and body. Raises :class:`Problem` 400, 413, 415 or 422."""
     faults = Faults()
     account_id = call.params["id"]
     try:
@@ -125,14 +125,14 @@ async def account(call: Call) -> Account:
     return Account(account_id, values["provider"], values["gitlab_url"], pair)
 
 
-async def nothing(call: Call) -> None:
-    """For actions without parameters: no body, or an empty object. Raises :class:`Problem`."""
+async def no_body(call: Call) -> None:
+    """Accept no body, or an empty object, for actions without parameters. Raises :class:`Problem`."""
     if call.body and await _single(call) != {}:
         raise invalid("", "must be empty or {}")
 
 
 async def _single(call: Call) -> Any:
-    """The body's JSON value; of a list only that it is one."""
+    """The body's JSON value; for a list, an empty one in its place, which no check accepts."""
     document = _document(call)
     single: Any = []
     async for value in document:

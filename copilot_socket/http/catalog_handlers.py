@@ -17,7 +17,7 @@ AREA_CHECKS: dict[str, Check] = {
 
 @attrs.frozen
 class CatalogHandlers:
-    """Answers under ``/api/v1`` for accounts, areas, crawlers and counts."""
+    """Handles requests under ``/api/v1`` for accounts, areas, crawlers and counts."""
 
     catalog: Catalog
     accounts: Accounts
@@ -34,7 +34,7 @@ class CatalogHandlers:
         return reply(await self._account(call.params["id"]))
 
     async def put_account(self, call: Call) -> Reply:
-        """Create an account, or replace all of it."""
+        """Create an account, or replace it completely."""
         queries.read(call, {})
         account = await bodies.account(call)
         try:
@@ -53,13 +53,13 @@ class CatalogHandlers:
         return reply(await self._account(account_id))
 
     async def list_areas(self, call: Call) -> Reply:
-        """Groups and projects that were discovered."""
+        """Discovered groups and projects."""
         page, filters = queries.listing(call, AREA_CHECKS)
         listing = await self.catalog.areas(page, filters)
         return reply({"areas": listing.rows, "next": listing.next})
 
     async def list_crawlers(self, call: Call) -> Reply:
-        """Crawlers, connected now or lately."""
+        """Crawlers, connected now or recently."""
         page, _ = queries.listing(call, {})
         listing = await self.catalog.crawlers(page)
         return reply({"crawlers": listing.rows, "next": listing.next})

@@ -1,4 +1,4 @@
-"""The connections of the HTTP port: how many, and how long a request may take to arrive."""
+"""Connections of the HTTP port: limits on their number, and on the time that a request takes to arrive."""
 
 # twisted.web's methods have no annotations.
 # mypy: allow-untyped-calls
@@ -11,11 +11,11 @@ from twisted.python.failure import Failure
 from twisted.web import http
 
 MAX_CONNECTIONS = 200
-"""HTTP connections at once, event streams included. Beyond it, one that is not waiting for an answer is closed."""
-READ = 8 * 1024
-"""Bytes that are read at once, but of a body whose length is known: headers and chunks cost much for each byte."""
+"""Open HTTP connections, event streams included. Beyond it, one that is not waiting for an answer is closed."""
+READ_SIZE = 8 * 1024
+"""Bytes of one read of headers and chunks, whose parsing is expensive; bodies of known length use larger reads."""
 _LONGEST_LENGTH = 100
-"""Characters of a Content-Length."""
+"""Characters of a Content-Length header."""
 REQUEST_TIMEOUT = 60.0
 """Seconds from the first byte of a request to its last; also how long a connection may be idle between requests."""
 
@@ -26,49 +26,49 @@ class Channel(http.HTTPChannel):
     factory: "Connections"
     transport: Any
     answering = False
-    """Whether a complete request waits for its answer, or the answer for its reader."""
+    """Whether a complete request is being answered, or its answer is not read completely."""
     _arriving = False
 
     def connectionMade(self) -> None:
         """Wait for the first request."""
         super().connectionMade()
-        self._read_by(READ)
+        self._set_read_size(READ_SIZE)
         self.factory.opened(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """It is over."""
+        """Unregister from the factory."""
         self.factory.closed(self)
         super().connectionLost(reason)
 
     def dataReceived(self, data: bytes) -> None:
-        """More of a request.
+        """Parse more of a request.
 
-        Thrown away unparsed is what follows a request that was refused before its end, or the last one of this
-        connection, which a stream of events never finishes.
+        Input is discarded after a request that was refused before its end, and after the last request of this
+        connection, such as an event stream.
         """
         refused = self.requests and self.requests[-1].refused
         if not refused and (self.persistent or not self.answering):
             super().dataReceived(data)
 
     def pauseProducing(self) -> None:
-        """The client does not read. Nothing is read from it either, or further requests would pile up."""
+        """The client does not read: read nothing from it either, or further requests would pile up."""
         super().pauseProducing()
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
-        """The client has read what it was sent."""
+        """The client has read everything."""
         super().resumeProducing()
         if self.answering and not self.persistent:
-            self.transport.resumeProducing()  # only to notice that a stream's client has gone
+            self.transport.resumeProducing()  # to notice when the client of a stream disconnects
 
     def resetTimeout(self) -> None:
-        """Only the first byte of a request starts its time, so that none comes byte by byte for ever."""
+        """Start the time-out at the first byte of a request only, so that a trickle of bytes does not extend it."""
         if not (self._arriving or self.answering):
             self._arriving = True
             super().resetTimeout()
 
     def headerReceived(self, line: bytes) -> bool:
-        """One header. An absurd length is refused here: Twisted can't parse it, and would log a crash."""
+        """Parse one header. An absurdly long Content-Length is refused here; Twisted would raise an exception."""
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length" and len(value) > _LONGEST_LENGTH:
             self.transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -77,27 +77,27 @@ class Channel(http.HTTPChannel):
         return bool(super().headerReceived(line))
 
     def allHeadersReceived(self) -> None:
-        """The body comes next; None is the length of a chunked one."""
+        """The body follows; the length of a chunked one is None."""
         if self.length is not None:
-            self._read_by(FileDescriptor.bufferSize)
+            self._set_read_size(FileDescriptor.bufferSize)
         super().allHeadersReceived()
 
-    def _read_by(self, size: int) -> None:
+    def _set_read_size(self, size: int) -> None:
         if hasattr(self.transport, "bufferSize"):
             self.transport.bufferSize = size
 
     def allContentReceived(self) -> None:
         """A request is complete."""
-        self._read_by(READ)
+        self._set_read_size(READ_SIZE)
         self._arriving, self.answering = False, True
         super().allContentReceived()
 
     def requestDone(self, request: Any) -> None:
-        """*request* is answered; what came after it, if anything, is dealt with now."""
+        """*request* is answered; parse pipelined requests behind it."""
         self.answering = False
         super().requestDone(request)
         if not self.persistent:
-            self.setTimeout(REQUEST_TIMEOUT)  # for the client to take what is left of the answer
+            self.setTimeout(REQUEST_TIMEOUT)  # for the client to read the rest of the answer
 
 
 class Connections:
@@ -109,13 +109,13 @@ class Connections:
         self.channels: dict[Channel, None] = {}
 
     def opened(self, channel: Channel) -> None:
-        """Let *channel* in; at the limit the oldest one that is not waiting for an answer has to go."""
+        """Register *channel*; over the limit, abort the oldest one that is not waiting for an answer."""
         self.channels[channel] = None
         if len(self.channels) > self.max_connections:
             leaving = next(each for each in self.channels if each is channel or not each.answering)
-            del self.channels[leaving]  # which takes until the next turn; others may come in this one
+            del self.channels[leaving]  # now: connectionLost comes in a later turn, others may open in this one
             leaving.transport.abortConnection()
 
     def closed(self, channel: Channel) -> None:
-        """*channel* is over."""
+        """Unregister *channel*."""
         self.channels.pop(channel, None)

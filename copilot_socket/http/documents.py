@@ -1,4 +1,4 @@
-"""The JSON of a request body, value by value: whatever a body holds, it is never parsed in one go."""
+"""The JSON of a request body, parsed value by value, so that no body blocks the reactor."""
 
 import codecs
 import json
@@ -9,29 +9,29 @@ from typing import Any, NoReturn
 from copilot_socket.http.messages import Problem
 
 MAX_VALUE = 256 * 1024
-"""Characters that one value may have: the whole document, or an element if it is a list.
+"""Characters of one value: the whole document, or an element if it is a list.
 
 A valid job has at most some 72 KiB of compact JSON; escapes or indentation make that up to three times as much.
 """
 SLICE_VALUES = 250
 SLICE_CHARACTERS = 64 * 1024
-"""What is read before the reactor gets its turn. A value is read in one go: up to some 15 ms."""
+"""Values and characters of one slice; then other requests run. A value is parsed in one piece: some 15 ms at most."""
 
 _PIECE = 128 * 1024
 _BLANKS = re.compile(r"[ \t\n\r]*")
 _LONGEST_TOKEN = 12
-"""Characters of an escaped surrogate pair, the longest thing that the parser takes in one step (but for strings)."""
+"""Characters of an escaped surrogate pair, the longest token but for strings."""
 
 
 class Document:
-    """The values of the JSON in *body*: the elements if it is a list, else the one value.
+    """The values of the JSON in *body*: the elements of a list, else the single value.
 
     Iterating raises :class:`Problem` 400 or 413. *next_slice* is awaited between two slices.
     """
 
     def __init__(self, body: bytes, next_slice: Callable[[], Awaitable[object]]) -> None:
         self.is_list = False
-        """Known once iterating has begun."""
+        """Valid once iteration has begun."""
         self._body = body
         self._next_slice = next_slice
         self._decoder = codecs.getincrementaldecoder("utf-8")()
@@ -85,7 +85,7 @@ class Document:
         return True
 
     async def _skip_blanks(self) -> None:
-        """Go to the next token, with all of the value that begins there in the window, unless it is too large."""
+        """Go to the next token, and decode all of the value that begins there, unless it is too large."""
         while True:
             if self._values >= SLICE_VALUES or self._characters >= SLICE_CHARACTERS:
                 self._values = self._characters = 0
@@ -98,7 +98,7 @@ class Document:
             self._decode()
 
     def _decode(self) -> None:
-        """Decode one more piece of the body, or what makes up a window of more than one value."""
+        """Decode one more piece of the body; at least enough for one value of the largest size."""
         missing = max(_PIECE, MAX_VALUE - (len(self._text) - self._at))
         piece = self._body[self._decoded : self._decoded + missing]
         self._decoded += len(piece)
@@ -108,14 +108,14 @@ class Document:
             raise Problem(400, "Request body is not UTF-8") from None
         self._before += self._at
         self._text, self._at = self._text[self._at :] + decoded, 0
-        self._characters += len(decoded) // 4  # decoding takes its time too
+        self._characters += len(decoded) // 4  # decoding takes a quarter of the time of parsing
 
     def _refuse(self, why: str, position: int) -> NoReturn:
         raise Problem(400, f"Request body is not valid JSON: {why} at character {self._before + position}")
 
 
 def _ran_out(error: json.JSONDecodeError) -> bool:
-    """Whether the parser came to the end of what it was given."""
+    """Whether the parser failed at the end of the decoded text."""
     return error.msg.startswith("Unterminated string") or error.pos >= len(error.doc) - _LONGEST_TOKEN
 
 

@@ -4,7 +4,7 @@ import attrs
 
 from copilot_socket.core.jobs import Status
 from copilot_socket.http import queries
-from copilot_socket.http.events import KINDS, Wanted
+from copilot_socket.http.events import KINDS, Filters
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.fields import Check, text
 from copilot_socket.http.messages import Call, Problem, Streaming
@@ -20,20 +20,20 @@ FILTERS: dict[str, Check] = {
 
 @attrs.frozen
 class EventHandlers:
-    """Answers ``/api/v1/events``."""
+    """Handles ``/api/v1/events``."""
 
     feed: Feed
 
     async def watch(self, call: Call) -> Streaming:
-        """Server-Sent Events, until the client goes away or the node stops."""
+        """Server-Sent Events, until the client disconnects or the node stops."""
         given = queries.read(call, FILTERS)
         refusal = self.feed.refusal
         if refusal is not None:
             raise Problem(503, refusal, headers={"Retry-After": "5"})
         statuses = given.pop("status", None)
-        wanted = Wanted(**given, statuses=statuses)
+        filters = Filters(**given, statuses=statuses)
         return Streaming(
-            lambda watcher: self.feed.open(wanted, watcher),
+            lambda watcher: self.feed.open(filters, watcher),
             b"text/event-stream",
             {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )

@@ -1,4 +1,4 @@
-"""State events as events for event streams: their names, their data, and each stream's filters."""
+"""Events of event streams: their types, their rendering from state events, and the filters of a stream."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,26 +17,26 @@ KINDS: Mapping[str, frozenset[type[StateEvent]]] = {
     "heartbeat": frozenset({event_bus.HeartbeatHeard}),
     "job": frozenset({event_bus.JobCreated, event_bus.JobSent, *_CHANGES, event_bus.JobProgressed}),
 }
-"""The state events behind each type of event."""
+"""Event type → the state events that it is rendered from."""
 
 Data = dict[str, Any]
 
 
 @attrs.frozen
 class Event:
-    """One event. ``data`` has the names of the database's columns; what does not apply is left out."""
+    """One event. ``data`` uses the names of database columns; fields that do not apply are omitted."""
 
     type: str
     data: Data
 
     def encode(self, id_: str, timestamp: str) -> bytes:
-        """As it is sent (HTML Standard, section 9.2)."""
+        """The event as bytes (HTML Standard, section 9.2)."""
         data = orjson.dumps({**self.data, "timestamp": timestamp})
         return b"id: %s\nevent: %s\ndata: %s\n\n" % (id_.encode(), self.type.encode(), data)
 
 
 @attrs.frozen
-class Wanted:
+class Filters:
     """The filters of a stream. An event without a field that a filter names does not match."""
 
     types: frozenset[str] = frozenset(KINDS)
@@ -47,14 +47,14 @@ class Wanted:
 
     @property
     def kinds(self) -> frozenset[type[StateEvent]]:
-        """The state events that may bring such events."""
+        """The state events from which a matching event may be rendered."""
         of_jobs = (self.job_id, self.account_id, self.statuses) != (None, None, None)
         types = self.types & {"job"} if of_jobs else self.types
         kinds: frozenset[type[StateEvent]] = frozenset().union(*(KINDS[name] for name in types))
         return kinds if self.statuses is None else kinds - {event_bus.JobProgressed}
 
-    def takes(self, event: Event) -> bool:
-        """Whether *event* is one of them."""
+    def matches(self, event: Event) -> bool:
+        """Whether *event* passes all filters."""
         data = event.data
         return (
             event.type in self.types
@@ -66,7 +66,7 @@ class Wanted:
 
 
 class Renderer:
-    """Makes events of state events. *name_of* gives the ``crawler_id`` of the identity that leases name."""
+    """Renders state events as events. *name_of* maps the crawler key of a lease to the ``crawler_id``."""
 
     def __init__(self, name_of: Callable[[str], str]) -> None:
         self._name_of = name_of
@@ -81,7 +81,7 @@ class Renderer:
         }
 
     def __call__(self, change: StateEvent) -> list[Event]:
-        """What is sent for *change*, which is of one of the :data:`KINDS`."""
+        """The events for *change*, which is of one of the :data:`KINDS`."""
         return [self._rendering[type(each)](each) for each in event_bus.one_by_one(change)]
 
     def _changed(self, change: event_bus.JobChanged) -> Event:

@@ -1,4 +1,4 @@
-"""The feed of live events: its streams, and what each is sent, in bounded time and memory."""
+"""The feed of live events: sends events to the open streams, in bounded time and memory."""
 
 import itertools
 import time
@@ -14,21 +14,21 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from copilot_socket.event_bus import EventBus, StateEvent
-from copilot_socket.http.events import Event, Renderer, Wanted
+from copilot_socket.http.events import Event, Filters, Renderer
 
 MAX_STREAMS = 100
 KEEP_ALIVE = 15.0
-"""Seconds between comments that show clients and proxies that the stream lives."""
-PATIENCE = 4
-"""Keep-alives that a client may be too slow to take, one after another, before it is cut off."""
+"""Seconds between comments that keep the stream alive for clients and proxies."""
+MAX_STALLED = 4
+"""Consecutive keep-alives during which a client may not read before it is disconnected."""
 MAX_WAITING = 256 * 1024
-"""Bytes that wait for a slow client, beyond what the transport holds."""
-MAX_HEARD = 20_000
-"""State events that wait to be sent; what comes beyond is lost to everyone."""
-TURN = 5000
-"""Steps in one turn of the reactor: some milliseconds."""
-EVENT = 10
-"""Steps that the making of an event takes; holding it against a stream's filters, and sending it, takes one."""
+"""Bytes buffered for a slow client, beyond the transport's buffer."""
+MAX_BACKLOG = 20_000
+"""State events that wait to be sent; beyond that, events are lost to all streams."""
+STEPS_PER_TURN = 5000
+"""Steps of work in one turn of the reactor: a few milliseconds."""
+STEPS_PER_EVENT = 10
+"""Steps of rendering an event; matching and sending it takes one more for each stream."""
 GREETING = b"retry: 2000\n: live events\n\n"
 
 
@@ -36,24 +36,24 @@ class Watcher(Protocol):
     """The client's end of a stream."""
 
     def registerProducer(self, producer: "Stream", streaming: bool) -> object:
-        """Have *producer* told when the client is slow, and when it has gone."""
+        """Register *producer*, which is paused while the client is slow, and stopped when it disconnects."""
 
     def write(self, data: bytes) -> object:
         """Send *data*."""
 
     def end(self) -> None:
-        """End the stream in order, once all is sent."""
+        """End the stream once all is sent."""
 
     def abort(self) -> None:
-        """Cut the connection."""
+        """Close the connection immediately."""
 
 
 @implementer(IPushProducer)
 class Stream:
-    """What one client is sent. *on_gone* is called when it has gone away."""
+    """The stream of one client. *on_gone* is called when it disconnects."""
 
-    def __init__(self, wanted: Wanted, watcher: Watcher, on_gone: Callable[["Stream"], None]) -> None:
-        self.wanted = wanted
+    def __init__(self, filters: Filters, watcher: Watcher, on_gone: Callable[["Stream"], None]) -> None:
+        self.filters = filters
         self._watcher = watcher
         self._on_gone = on_gone
         self._paused = False
@@ -63,9 +63,9 @@ class Stream:
         self._lost = 0
 
     def send(self, data: bytes) -> None:
-        """Send one event, keep it until the client has read others, or count it as lost."""
+        """Send one event; for a slow client, buffer it, or count it as lost if the buffer is full."""
         if not self._paused:
-            self._tell_lost()
+            self._report_lost()
             self._watcher.write(data)
         elif self._lost or self._size + len(data) > MAX_WAITING:
             self._lost += 1
@@ -73,21 +73,21 @@ class Stream:
             self._waiting.append(data)
             self._size += len(data)
 
-    def lose(self) -> None:
+    def count_lost(self) -> None:
         """Count one event as lost."""
         self._lost += 1
 
     def keep_alive(self) -> None:
-        """Show that the stream lives; cut off who has not read for too long."""
+        """Send a comment, or disconnect a client that has not read for :data:`MAX_STALLED` of these."""
         if not self._paused:
             self._watcher.write(b": keep-alive\n\n")
             return
         self._stalled += 1
-        if self._stalled >= PATIENCE:
+        if self._stalled >= MAX_STALLED:
             self._watcher.abort()
 
     def end(self) -> None:
-        """The node stops. Nobody waits for a client that does not read."""
+        """The node stops: end the stream, without waiting for a client that does not read."""
         if self._paused:
             self._watcher.abort()
         else:
@@ -98,29 +98,29 @@ class Stream:
         self._paused = True
 
     def resumeProducing(self) -> None:
-        """It has caught up: first what waited, then how much was lost behind that."""
+        """The client has caught up: send the buffered events, then the number of lost ones."""
         self._paused, self._stalled = False, 0
         while self._waiting and not self._paused:
             data = self._waiting.popleft()
             self._size -= len(data)
             self._watcher.write(data)
         if not self._paused:
-            self._tell_lost()
+            self._report_lost()
 
-    def _tell_lost(self) -> None:
+    def _report_lost(self) -> None:
         if self._lost:
             lost, self._lost = self._lost, 0
             self._watcher.write(b"event: lost\ndata: %s\n\n" % orjson.dumps({"lost": lost}))
 
     def stopProducing(self) -> None:
-        """The client has gone away."""
+        """The client has disconnected."""
         self._on_gone(self)
 
 
 class Feed:
-    """Sends to each stream the events that it wants, of those on *bus*.
+    """Subscribes to *bus*, and sends each stream the events that match its filters.
 
-    An event's id is ``<node>-<number>``: the number grows by the event, and *node* is another after each start.
+    An event's id is ``<node>-<number>``: *number* counts the events, and *node* changes with every start.
     """
 
     log = Logger()
@@ -140,7 +140,7 @@ class Feed:
         self._numbers = itertools.count(1)
         self._streams: dict[Stream, None] = {}
         self._clock = clock
-        self._heard: deque[StateEvent] = deque()
+        self._backlog: deque[StateEvent] = deque()
         self._steps = 0
         self._turn: IDelayedCall | None = None
         self._closed = False
@@ -150,82 +150,82 @@ class Feed:
 
     @property
     def streams(self) -> int:
-        """How many are open."""
+        """The number of open streams."""
         return len(self._streams)
 
     @property
     def refusal(self) -> str | None:
-        """Why no stream can be opened now, if none can."""
+        """Why no stream can be opened now; None if one can."""
         if self._closed:
             return "Node is stopping"
         if len(self._streams) >= self.max_streams:
-            return f"At most {self.max_streams} event streams may be open"
+            return f"At most {self.max_streams} event streams may be open; try again later"
         return None
 
-    def open(self, wanted: Wanted, watcher: Watcher) -> None:
-        """Send *watcher* the events that are *wanted*, from now until it goes away or the node stops."""
-        stream = Stream(wanted, watcher, self._gone)
+    def open(self, filters: Filters, watcher: Watcher) -> None:
+        """Send *watcher* the events that match *filters*, until it disconnects or the node stops."""
+        stream = Stream(filters, watcher, self._gone)
         self._streams[stream] = None
         watcher.registerProducer(stream, True)
         watcher.write(GREETING)
         if not self._keeping_alive.running:
             d = self._keeping_alive.start(KEEP_ALIVE, now=False)
-            d.addErrback(lambda failure: self.log.failure("Keeping streams alive failed", failure))
-        self._listen()
+            d.addErrback(lambda failure: self.log.failure("Sending keep-alives to event streams failed", failure))
+        self._update_subscription()
 
     def close(self) -> None:
-        """End all streams at once, and open no other."""
+        """End all streams, and open no others."""
         self._closed = True
         streams, self._streams = self._streams, {}
-        self._listen()
+        self._update_subscription()
         for stream in streams:
             stream.end()
 
-    def hear(self, state_event: StateEvent) -> None:
-        """Send *state_event* to whoever wants it: at once, or in later turns of the reactor if there is very much."""
+    def receive(self, state_event: StateEvent) -> None:
+        """Send *state_event* to the matching streams: immediately, or in a later turn if this one is full."""
         if self._turn is None:
             self._turn = self._clock.callLater(0, self._next_turn)
-        if not self._heard and self._steps < TURN:
-            self._tell(state_event)
-        elif len(self._heard) < MAX_HEARD:
-            self._heard.append(state_event)
+        if not self._backlog and self._steps < STEPS_PER_TURN:
+            self._deliver(state_event)
+        elif len(self._backlog) < MAX_BACKLOG:
+            self._backlog.append(state_event)
         else:
             for stream in self._streams:
-                stream.lose()
+                stream.count_lost()
 
     def _next_turn(self) -> None:
         self._turn, self._steps = None, 0
-        while self._heard and self._steps < TURN:
-            with self.log.failureHandler("Events could not be sent"):
-                self._tell(self._heard.popleft())
-        if self._heard:
+        while self._backlog and self._steps < STEPS_PER_TURN:
+            with self.log.failureHandler("Sending an event to the streams failed"):
+                self._deliver(self._backlog.popleft())
+        if self._backlog:
             self._turn = self._clock.callLater(0, self._next_turn)
 
-    def _tell(self, state_event: StateEvent) -> None:
+    def _deliver(self, state_event: StateEvent) -> None:
         for event in self._render(state_event):
-            self._steps += EVENT + len(self._streams)
+            self._steps += STEPS_PER_EVENT + len(self._streams)
             self._send(event)
 
     def _send(self, event: Event) -> None:
         number = next(self._numbers)
         encoded = None
         for stream in tuple(self._streams):
-            if stream.wanted.takes(event):
+            if stream.filters.matches(event):
                 encoded = encoded or event.encode(f"{self._node}-{number}", self._now())
                 stream.send(encoded)
 
     def _gone(self, stream: Stream) -> None:
         if stream in self._streams:
             del self._streams[stream]
-            self._listen()
+            self._update_subscription()
 
-    def _listen(self) -> None:
-        """Listen to what some stream may want and to nothing else, so that nothing else need be published."""
-        self._bus.unsubscribe(self.hear)
+    def _update_subscription(self) -> None:
+        """Subscribe to the state events that some stream may want only, so that no others need be published."""
+        self._bus.unsubscribe(self.receive)
         if self._streams:
-            self._bus.subscribe(self.hear, frozenset().union(*(stream.wanted.kinds for stream in self._streams)))
+            self._bus.subscribe(self.receive, frozenset().union(*(stream.filters.kinds for stream in self._streams)))
             return
-        self._heard.clear()
+        self._backlog.clear()
         if self._turn is not None:
             self._turn.cancel()
             self._turn, self._steps = None, 0

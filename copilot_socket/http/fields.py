@@ -1,7 +1,6 @@
 """Checks for the fields of a request body. A check returns the value to store, or raises ValueError.
 
-The message of that error completes the sentence "<path>: …" and says what is allowed, never what was given: it
-may have been a token.
+The message of that error follows "<path>: " and says what is allowed, never what was given, which may be a token.
 """
 
 import re
@@ -13,6 +12,7 @@ import attrs
 import orjson
 
 from copilot_socket.core.origins import origin
+from copilot_socket.core.pointers import reference_token
 from copilot_socket.http.messages import Faults
 
 Check = Callable[[Any], Any]
@@ -23,25 +23,25 @@ MAX_STATE = 64 * 1024
 MAX_LEVELS = 100
 """Levels of nesting in a resume state."""
 MAX_INTEGER = 2**53
-"""Integers beyond it lose digits in many JSON parsers."""
+"""Many JSON parsers round integers beyond it."""
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _SUSPICIOUS = re.compile(rb"\\u0000|[0-9]{16}|[0-9]e[-+0-9]")
-"""What the JSON of a value shows that has U+0000, a very large integer or an exponent in it, and few others."""
-_MENTIONED = 200
+"""Found in the JSON of any value with U+0000, a very large integer or an exponent, and rarely in others."""
+MAX_NAME = 200
 """Characters of an unknown name that an error repeats."""
 _NOT_STORABLE = "must not contain U+0000 or lone surrogates"
 
 
 @attrs.frozen
 class Field:
-    """A field's check, and whether it must be there. ``null`` is as good as leaving it out."""
+    """A field's check, and whether the field is required. ``null`` counts as missing."""
 
     check: Check
     required: bool = False
 
 
 def text(longest: int) -> Check:
-    """A string of 1 to *longest* bytes (UTF-8) that PostgreSQL can store."""
+    """A check for strings of 1 to *longest* bytes (UTF-8) that PostgreSQL can store."""
 
     def check(value: Any) -> str:
         if not isinstance(value, str) or len(value) > longest:
@@ -56,14 +56,14 @@ def text(longest: int) -> Check:
 
 
 def token(value: Any) -> str:
-    """A token: printable ASCII without spaces, so that it fits into a header."""
+    """Check a token: printable ASCII without spaces, valid in a header."""
     if not isinstance(value, str) or not re.fullmatch("[!-~]{1,8192}", value):
         raise ValueError("must be a token of 1 to 8192 printable ASCII characters without spaces")
     return value
 
 
 def one_of(*names: str) -> Check:
-    """One of a few names."""
+    """A check for one of *names*."""
 
     def check(value: Any) -> str:
         if not isinstance(value, str) or value not in names:
@@ -74,7 +74,7 @@ def one_of(*names: str) -> Check:
 
 
 def integer(low: int, high: int) -> Check:
-    """An integer from *low* to *high*."""
+    """A check for integers from *low* to *high*."""
 
     def check(value: Any) -> int:
         if type(value) is not int or not low <= value <= high:
@@ -85,7 +85,7 @@ def integer(low: int, high: int) -> Check:
 
 
 def timestamp(value: Any) -> str:
-    """A time between 2000 and 2200, in ISO-8601 with its time zone; returned in UTC."""
+    """Check an ISO-8601 time with time zone, between the years 2000 and 2200; returns it in UTC."""
     try:
         given = datetime.fromisoformat(value)
         moment = given.astimezone(UTC) if given.tzinfo is not None else None
@@ -99,7 +99,7 @@ def timestamp(value: Any) -> str:
 
 
 def url(value: Any) -> str:
-    """The URL of a GitLab: http or https, a host, no user name, query or fragment. A trailing slash is removed."""
+    """Check the URL of a GitLab: http or https, a host, no user name, query or fragment. Removes trailing slashes."""
     scheme, colon, rest = text(2048)(value).partition(":")
     found = f"{scheme.lower()}{colon}{rest}".rstrip("/")
     if origin(found) is None:
@@ -108,29 +108,29 @@ def url(value: Any) -> str:
 
 
 def gitlab_origin(value: Any) -> str | None:
-    """The origin of a GitLab, of any URL there."""
+    """Check the URL of a GitLab; returns its origin."""
     return origin(url(value))
 
 
 def json_object(value: Any) -> bytes:
-    """A JSON object that PostgreSQL can store and any crawler can read; returned as compact JSON."""
+    """Check a JSON object that PostgreSQL can store and any crawler can read; returns it as compact JSON."""
     if not isinstance(value, dict):
         raise ValueError("must be an object")
     try:
         encoded = orjson.dumps(value)
     except (TypeError, RecursionError):
         encoded = None
-    if _deeper(value, encoded):
+    if _too_deep(value, encoded):
         raise ValueError(f"must be nested at most {MAX_LEVELS} levels deep")
-    # In this order, since the encoder refuses lone surrogates and integers past 64 bits, and says little of it.
+    # First _zeros(), whose errors are specific: the encoder refuses lone surrogates and integers past 64 bits too.
     zeros = _zeros(value) if encoded is None or _SUSPICIOUS.search(encoded) else 0
     if encoded is None or len(encoded) + zeros > MAX_STATE:
         raise ValueError(f"must be at most {MAX_STATE} bytes of JSON, with numbers written without exponents")
-    return bytes(memoryview(encoded))  # a copy, since the encoder's own bytes keep 8 KiB of memory, however short
+    return bytes(memoryview(encoded))  # a copy: the encoder's own bytes object keeps 8 KiB allocated
 
 
-def _deeper(value: Any, encoded: bytes | None) -> bool:
-    """Whether *value* has more than ``MAX_LEVELS`` levels; *encoded* is None if it can't be encoded."""
+def _too_deep(value: Any, encoded: bytes | None) -> bool:
+    """Whether *value* has more than ``MAX_LEVELS`` levels; *encoded* is its JSON, None if it can't be encoded."""
     if encoded is not None and encoded.count(b"{") + encoded.count(b"[") <= MAX_LEVELS:
         return False
     level = [value]
@@ -142,9 +142,9 @@ def _deeper(value: Any, encoded: bytes | None) -> bool:
 
 
 def _zeros(value: Any) -> int:
-    """How many zeros PostgreSQL, which has no exponents, adds to the numbers in *value*.
+    """Number of zeros that PostgreSQL's jsonb, which has no exponents, adds to the numbers in *value*.
 
-    Raises ValueError for a string or an integer that not everybody can read.
+    Raises ValueError for strings that PostgreSQL can't store, and integers that some parsers round.
     """
     zeros = 0
     left = [value]
@@ -167,7 +167,7 @@ def _parts(value: Any) -> Collection[Any]:
 
 
 def read(document: Any, fields: Mapping[str, Field], path: str, faults: Faults) -> dict[str, Any]:
-    """The fields of *document* that are right; what is wrong is added to *faults*."""
+    """The valid fields of *document*; errors are added to *faults*."""
     if not isinstance(document, dict):
         faults.add(path, f"must be an object with the fields {', '.join(fields)}")
         return {}
@@ -189,15 +189,14 @@ def read(document: Any, fields: Mapping[str, Field], path: str, faults: Faults) 
 
 def _add_unknown(name: str, fields: Mapping[str, Field], path: str, faults: Faults) -> None:
     if faults.full:
-        faults.add("", "")  # there may be many of them: no text is made that nobody reads
+        faults.add("", "")  # only counted: there may be many, and their texts would not be listed
     else:
         faults.add(pointer(path, name), f"unknown field; allowed: {', '.join(fields)}")
 
 
 def pointer(path: str, name: str) -> str:
-    """*path* (a JSON pointer) and then *name*, shortened, in characters that can be sent."""
-    shown = name[:_MENTIONED].replace("~", "~0").replace("/", "~1").encode("utf-8", "replace").decode()
-    return f"{path}/{shown}"
+    """The JSON pointer to *name* in *path*; *name* is cut to :data:`MAX_NAME`, and made encodable as UTF-8."""
+    return f"{path}/{reference_token(name, MAX_NAME).encode('utf-8', 'replace').decode()}"
 
 
 def _allowed(check: Check) -> str:
@@ -209,5 +208,5 @@ def _allowed(check: Check) -> str:
 
 
 def names(allowed: Collection[str]) -> str:
-    """What is allowed, for a message."""
+    """*allowed*, listed in an error text."""
     return ", ".join(allowed) or "none"

@@ -1,4 +1,4 @@
-"""Access to the port: by bearer token, or, where none is set, from this machine only."""
+"""Access to the HTTP port: by bearer token, or from this machine only if no token is set."""
 
 import hmac
 import re
@@ -14,35 +14,35 @@ VARIABLE = "COPILOT_HTTP_TOKEN"
 
 
 @attrs.frozen
-class Knock:
-    """What is known of a request before its body is read. ``headers`` by lower-case name, every value."""
+class RequestHead:
+    """A request before its body is read. ``headers``: all values of each, by lower-case name."""
 
     method: str
     peer: str | None
-    """The address at the other end; None where it has none."""
+    """The client's address; None if the transport has none."""
     headers: Mapping[str, Sequence[str]]
 
     def one(self, name: str) -> str | None:
-        """The header *name* if it came exactly once."""
+        """The value of the header *name*; None unless it was sent exactly once."""
         values = self.headers.get(name, ())
         return values[0] if len(values) == 1 else None
 
 
 @attrs.frozen
 class Gate:
-    """With *token* set every request needs it; without, only loopback is served."""
+    """Checks access. With *token* set every request needs it; without, only loopback is served."""
 
     token: str | None = attrs.field(repr=False)
     origins: frozenset[str] = frozenset()
-    """Origins whose pages may write, beside our own."""
+    """Origins whose pages may write, besides the server's own."""
 
-    def check(self, knock: Knock) -> Problem | None:
-        """Why *knock* is refused; None if it is not."""
-        refused = self._of_token(knock) if self.token is not None else _of_loopback(knock)
-        return refused or self._of_origin(knock)
+    def check(self, head: RequestHead) -> Problem | None:
+        """Why *head* is refused; None if it is not."""
+        refused = self._of_token(head) if self.token is not None else _of_loopback(head)
+        return refused or self._of_origin(head)
 
-    def _of_token(self, knock: Knock) -> Problem | None:
-        scheme, _, given = (knock.one("authorization") or "").partition(" ")
+    def _of_token(self, head: RequestHead) -> Problem | None:
+        scheme, _, given = (head.one("authorization") or "").partition(" ")
         expected = (self.token or "").encode()
         if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("utf-8", "replace"), expected):
             return None
@@ -52,21 +52,21 @@ class Gate:
             headers={"WWW-Authenticate": 'Bearer realm="copilot-socket"'},
         )
 
-    def _of_origin(self, knock: Knock) -> Problem | None:
-        """A browser names the origin of the page that makes it write; only ours and those in *origins* may."""
-        if knock.method not in WRITING or "origin" not in knock.headers:
+    def _of_origin(self, head: RequestHead) -> Problem | None:
+        """Refuse writes from pages of other origins: browsers send the page's origin (cross-site request forgery)."""
+        if head.method not in WRITING or "origin" not in head.headers:
             return None
-        host, origin = knock.one("host"), (knock.one("origin") or "").lower()
+        host, origin = head.one("host"), (head.one("origin") or "").lower()
         ours = host is not None and origin in (f"http://{host}".lower(), f"https://{host}".lower())
         if ours or origin in self.origins:
             return None
         return Problem(403, "Cross-origin request refused; SOCKET_ALLOWED_ORIGINS lists the origins that may write")
 
 
-def _of_loopback(knock: Knock) -> Problem | None:
-    # A proxy on this machine makes every client look local, and DNS rebinding gives any name our address.
-    proxied = any(name == "forwarded" or name.startswith("x-forwarded-") for name in knock.headers)
-    if not proxied and _is_loopback(knock.peer) and _is_loopback(host_name(knock.one("host"))):
+def _of_loopback(head: RequestHead) -> Problem | None:
+    # Behind a proxy on this machine every client looks local; with DNS rebinding any host name has our address.
+    proxied = any(name == "forwarded" or name.startswith("x-forwarded-") for name in head.headers)
+    if not proxied and _is_loopback(head.peer) and _is_loopback(host_name(head.one("host"))):
         return None
     return Problem(
         403,

@@ -11,19 +11,19 @@ from copilot_socket.http.messages import Call, Problem, Reply, reply
 
 
 class Health(Protocol):
-    """How the node is. ``error`` says why it is unhealthy; everyone may read it, as well as ``database``."""
+    """State of the node. ``error`` and ``database`` are public: they must not contain secrets."""
 
     @property
     def running(self) -> bool:
-        """Whether crawlers are being listened to."""
+        """Whether the node listens for crawlers."""
 
     @property
     def connections(self) -> int:
-        """How many connections are open."""
+        """Number of open connections."""
 
     @property
     def active_connections(self) -> int:
-        """How many of them have sent a valid message."""
+        """Number of connections that have sent a valid message."""
 
     @property
     def uptime(self) -> float:
@@ -31,18 +31,18 @@ class Health(Protocol):
 
     @property
     def database(self) -> Mapping[str, Any]:
-        """What is known of the database and the pool."""
+        """State of the database and of the connection pool."""
 
     @property
     def error(self) -> str | None:
-        """Why the node can't do its work, None if it can."""
+        """Why the node can't work; None if it can."""
 
 
 @attrs.frozen
 class HealthHandlers:
-    """Answers under ``/health`` and ``/metrics``. Without a *registry* there are no metrics.
+    """Handles ``/health`` and ``/metrics``. *registry* None: metrics are disabled.
 
-    *time_of_day* tells the time of day, in seconds since 1970.
+    *time_of_day* returns seconds since 1970.
     """
 
     health: Health
@@ -50,7 +50,7 @@ class HealthHandlers:
     time_of_day: Callable[[], float]
 
     async def socket(self, _call: Call) -> Reply:
-        """The state of the node, in full: 200, or 503 while it can't do its work."""
+        """The full state of the node: 200, or 503 while it can't work."""
         healthy = self._healthy()
         return reply(
             {
@@ -69,17 +69,17 @@ class HealthHandlers:
         )
 
     async def live(self, _call: Call) -> Reply:
-        """That the process answers at all."""
+        """Always 200: the process responds."""
         return reply({"status": "live"})
 
     async def ready(self, _call: Call) -> Reply:
-        """Whether crawlers and requests will be served now."""
+        """200 if crawlers and requests can be served now, else 503."""
         if self._healthy():
             return reply({"status": "ready"})
         return reply({"status": "not ready", "error": self._error()}, 503)
 
     async def metrics(self, _call: Call) -> Reply:
-        """Prometheus' text format."""
+        """Metrics in the Prometheus text format."""
         if self.registry is None:
             raise Problem(404, "Metrics are disabled (SOCKET_ENABLE_METRICS)")
         return Reply(200, generate_latest(self.registry), CONTENT_TYPE_LATEST.encode())

@@ -20,9 +20,9 @@ _ID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _KEY = re.compile("[ -~]{1,255}")
 
 LARGE_SUBMISSIONS = 2
-"""Submissions of more than ``UNCOUNTED`` bytes that are worked on at once; the others wait, as bytes.
+"""Submissions of more than ``UNCOUNTED`` bytes that are processed concurrently; others wait, unparsed.
 
-A job takes up to 1 KiB and its resume state while it is worked on, which can be ten times what it took in the body.
+While it is processed, a job takes up to 1 KiB and its resume state: up to ten times its size in the body.
 """
 
 FILTERS: dict[str, Check] = {
@@ -35,7 +35,7 @@ FILTERS: dict[str, Check] = {
 
 @attrs.frozen
 class JobHandlers:
-    """Answers under ``/api/v1/jobs``. *work_came* is told the lanes of jobs that were put in."""
+    """Handles requests under ``/api/v1/jobs``. *work_came* is called with the lanes of new jobs."""
 
     submission: Submission
     catalog: Catalog
@@ -44,7 +44,7 @@ class JobHandlers:
     _large: DeferredSemaphore = attrs.field(factory=lambda: DeferredSemaphore(LARGE_SUBMISSIONS), init=False)
 
     async def submit(self, call: Call) -> Reply:
-        """One job or a list of them, all or nothing."""
+        """Submit one job or a list of jobs, all or none."""
         queries.read(call, {})
         if len(call.body) <= UNCOUNTED:
             return await self._submit(call)
@@ -57,21 +57,21 @@ class JobHandlers:
 
     async def _submit(self, call: Call) -> Reply:
         name = _key(call)
-        asked = await bodies.jobs(call, fingerprint=name is not None)
-        key = None if name is None else Key(name, asked.fingerprint)
+        body = await bodies.jobs(call, fingerprint=name is not None)
+        key = None if name is None else Key(name, body.fingerprint)
         try:
-            submitted = await self.submission.submit(asked.jobs, key)
+            submitted = await self.submission.submit(body.jobs, key)
         except UnknownAccounts as error:
-            raise _unknown(error, asked) from None
+            raise _unknown_accounts(error, body) from None
         except ForeignOrigins as error:
-            raise _foreign(error, asked) from None
+            raise _foreign_origins(error, body) from None
         except KeyReused:
             fault = "Idempotency-Key was already used with a different request body"
             raise Problem(422, fault, errors=[{"path": "", "message": fault}]) from None
         anything_new = any(submitted.created)
-        if anything_new:  # sooner than the notification
-            self.work_came({(job["account_id"], job["command"]) for job in asked.jobs})
-        single = {} if asked.is_list else {"id": submitted.ids[0]}
+        if anything_new:  # does not wait for the database's notification
+            self.work_came({(job["account_id"], job["command"]) for job in body.jobs})
+        single = {} if body.is_list else {"id": submitted.ids[0]}
         answer = {**single, "ids": submitted.ids, "created": submitted.created}
         return reply(answer, 201 if anything_new else 200)
 
@@ -83,7 +83,7 @@ class JobHandlers:
         return reply({"jobs": listing.rows, "next": listing.next})
 
     async def show(self, call: Call) -> Reply:
-        """One job with its assignment, tries and errors."""
+        """One job with its assignment, attempts and errors."""
         queries.read(call, {})
         job = await self.catalog.job(_job_id(call))
         if job is None:
@@ -100,7 +100,7 @@ class JobHandlers:
 
     async def _change(self, call: Call, event: Event) -> Reply:
         queries.read(call, {})
-        await bodies.nothing(call)
+        await bodies.no_body(call)
         job_id = _job_id(call)
         try:
             answer = (await self.transitions.apply([job_id], event))[job_id]
@@ -122,20 +122,20 @@ def _key(call: Call) -> str | None:
     return name
 
 
-def _unknown(error: UnknownAccounts, asked: bodies.Jobs) -> Problem:
+def _unknown_accounts(error: UnknownAccounts, body: bodies.Jobs) -> Problem:
     faults = Faults()
-    for number, job in enumerate(asked.jobs):
+    for number, job in enumerate(body.jobs):
         if job["account_id"] in error.accounts:
-            faults.add(f"{asked.path(number)}/account_id", f"no such account: {job['account_id']!r}")
+            faults.add(f"{body.path(number)}/account_id", f"no such account: {job['account_id']!r}")
     return faults.problem()
 
 
-def _foreign(error: ForeignOrigins, asked: bodies.Jobs) -> Problem:
+def _foreign_origins(error: ForeignOrigins, body: bodies.Jobs) -> Problem:
     faults = Faults()
     for number, allowed in error.allowed.items():
-        given = origin(asked.jobs[number]["gitlab_url"])
-        message = f"names {given}: must be at {allowed}, like the job's account, or left out"
-        faults.add(f"{asked.path(number)}/gitlab_url", message)
+        given = origin(body.jobs[number]["gitlab_url"])
+        message = f"must be a URL of {allowed}, the origin of the job's account, or left out; got {given}"
+        faults.add(f"{body.path(number)}/gitlab_url", message)
     return faults.problem()
 
 

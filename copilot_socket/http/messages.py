@@ -1,4 +1,4 @@
-"""What a handler gets and gives: a call, a reply, or a problem (RFC 9457)."""
+"""Arguments and results of handlers: calls, replies, and problems (RFC 9457)."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
@@ -17,24 +17,24 @@ _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 @attrs.frozen
 class Call:
-    """A request that was let in. ``params`` are the parts of the path that its pattern names."""
+    """A request that has passed the access check. ``params``: the values of the ``{name}`` parts of its route."""
 
     params: Mapping[str, str]
     query: Sequence[tuple[str, str]]
     headers: Mapping[str, str]
-    """By name in lower case; of a header that came twice, the first."""
+    """By lower-case name; the first of repeated headers."""
     body: bytes
     next_slice: Callable[[], Awaitable[object]]
     """Awaited between two slices of long work. Raises :class:`ClientGone`."""
 
 
 class ClientGone(Exception):
-    """The client closed the connection; nobody waits for the answer."""
+    """The client closed the connection before it was answered."""
 
 
 @attrs.frozen
 class Reply:
-    """An answer, complete."""
+    """A complete answer."""
 
     status: int
     body: bytes
@@ -44,7 +44,7 @@ class Reply:
 
 @attrs.frozen
 class Streaming:
-    """An answer that goes on: *begin* is given the client when the headers are set, and writes to it from then on."""
+    """An answer without an end: *begin* is called with the client once the headers are set, and writes to it."""
 
     begin: Callable[[Any], None]
     content_type: bytes
@@ -53,14 +53,14 @@ class Streaming:
 
 @attrs.frozen
 class Fault:
-    """One thing that is wrong with a request: *path* is a JSON pointer into the body, or ``?name``."""
+    """One error in a request: *path* is a JSON pointer into the body, or ``?name`` for a query parameter."""
 
     path: str
     message: str
 
 
 class Faults:
-    """What is wrong with a request: the first :data:`MAX_FAULTS` faults, and the number of all."""
+    """The errors in a request: the first :data:`MAX_FAULTS`, and the number of all."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -68,7 +68,7 @@ class Faults:
 
     @property
     def full(self) -> bool:
-        """Whether further faults are only counted; their texts need not be made."""
+        """Whether further faults are only counted, without their texts."""
         return len(self.listed) >= MAX_FAULTS
 
     def add(self, path: str, message: str) -> None:
@@ -78,7 +78,7 @@ class Faults:
             self.listed.append(Fault(path, message))
 
     def problem(self) -> "Problem":
-        """422 with the faults."""
+        """A 422 that lists the faults."""
         errors = [attrs.asdict(fault) for fault in self.listed]
         omitted = self.count - len(errors)
         if omitted:
@@ -88,7 +88,7 @@ class Faults:
 
 
 class Problem(Exception):
-    """An error as the client is told it; *members* are further fields of the problem document."""
+    """An error response; *members* are further fields of the problem document."""
 
     def __init__(
         self,
@@ -117,12 +117,12 @@ class Problem(Exception):
 
 
 def invalid(path: str, message: str) -> Problem:
-    """422 with a single fault."""
+    """A 422 with a single fault."""
     faults = Faults()
     faults.add(path, message)
     return faults.problem()
 
 
 def reply(document: Any, status: int = 200, **headers: str) -> Reply:
-    """*document* as JSON; times in UTC with a Z."""
+    """*document* as JSON; times are in UTC, with ``Z``."""
     return Reply(status, orjson.dumps(document, option=orjson.OPT_UTC_Z), JSON, headers)

@@ -1,6 +1,6 @@
 """Cross-origin requests from browsers: SOCKET_ALLOWED_ORIGINS (CORS, in the Fetch standard).
 
-A page needs the same access as any other client; no cookie of its user is sent along.
+Pages need the same access as any other client; credentials such as cookies are not allowed.
 """
 
 from collections.abc import Mapping
@@ -8,15 +8,15 @@ from types import MappingProxyType
 
 import attrs
 
-from copilot_socket.http.gate import Knock
+from copilot_socket.http.gate import RequestHead
 from copilot_socket.http.messages import Reply
 
-METHODS = "GET, HEAD, POST, PUT"
-HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
-SHOWN = "Allow, Retry-After, WWW-Authenticate"
-"""Headers of an answer that a page may read beyond those that it always may."""
-REMEMBERED = "600"
-"""Seconds for which a browser need not ask again."""
+ALLOWED_METHODS = "GET, HEAD, POST, PUT"
+ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
+EXPOSED_HEADERS = "Allow, Retry-After, WWW-Authenticate"
+"""Response headers that pages may read besides the CORS-safelisted ones."""
+MAX_AGE = "600"
+"""Seconds for which a browser may cache the answer to a preflight."""
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -26,30 +26,34 @@ class Origins:
 
     allowed: frozenset[str] = frozenset()
 
-    def headers(self, knock: Knock) -> Mapping[str, str]:
-        """What goes with every answer to *knock*; it differs from origin to origin, which caches must know."""
+    def headers(self, head: RequestHead) -> Mapping[str, str]:
+        """CORS headers for every answer to *head*; ``Vary``, since they differ between origins."""
         if not self.allowed:
             return _NONE
-        origin = self._of(knock)
+        origin = self._of(head)
         if origin is None:
             return {"Vary": "Origin"}
-        return {"Vary": "Origin", "Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": SHOWN}
+        return {
+            "Vary": "Origin",
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Expose-Headers": EXPOSED_HEADERS,
+        }
 
-    def preflight(self, knock: Knock) -> Reply | None:
-        """The answer to a browser that asks before it sends what a page wants sent; None to anything else."""
-        asks = knock.method == "OPTIONS" and "access-control-request-method" in knock.headers
-        if not asks or self._of(knock) is None:
+    def preflight(self, head: RequestHead) -> Reply | None:
+        """The answer to a CORS preflight from an allowed origin; None for any other request."""
+        is_preflight = head.method == "OPTIONS" and "access-control-request-method" in head.headers
+        if not is_preflight or self._of(head) is None:
             return None
         return Reply(
             204,
             b"",
             headers={
-                "Access-Control-Allow-Methods": METHODS,
-                "Access-Control-Allow-Headers": HEADERS,
-                "Access-Control-Max-Age": REMEMBERED,
+                "Access-Control-Allow-Methods": ALLOWED_METHODS,
+                "Access-Control-Allow-Headers": ALLOWED_HEADERS,
+                "Access-Control-Max-Age": MAX_AGE,
             },
         )
 
-    def _of(self, knock: Knock) -> str | None:
-        origin = knock.one("origin")
+    def _of(self, head: RequestHead) -> str | None:
+        origin = head.one("origin")
         return origin if origin in self.allowed else None

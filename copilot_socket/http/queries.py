@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from copilot_socket.core import cursor
-from copilot_socket.http.fields import Check, names
+from copilot_socket.http.fields import MAX_NAME, Check, names
 from copilot_socket.http.messages import Call, Faults
 from copilot_socket.store.catalog import Page
 
@@ -13,7 +13,7 @@ MAX_LIMIT = 1000
 
 
 def some_of(*allowed: str) -> Callable[[str], frozenset[str]]:
-    """A list of some of *allowed*, separated by commas."""
+    """A check for a comma-separated list of names in *allowed*."""
 
     def check(value: str) -> frozenset[str]:
         given = frozenset(value.split(","))
@@ -34,7 +34,7 @@ def _cursor(value: str) -> str:
     try:
         return cursor.decode(value)
     except ValueError:
-        raise ValueError("must be the value of next in an earlier answer") from None
+        raise ValueError("must be the value of next from an earlier response") from None
 
 
 _PAGING: Mapping[str, Check] = MappingProxyType({"limit": _limit, "cursor": _cursor})
@@ -42,21 +42,21 @@ _PAGING: Mapping[str, Check] = MappingProxyType({"limit": _limit, "cursor": _cur
 
 
 def listing(call: Call, filters: Mapping[str, Check]) -> tuple[Page, dict[str, Any]]:
-    """The page and the filters that *call* asks for. Raises :class:`Problem` 422."""
+    """The page and the filters in *call*'s query. Raises :class:`Problem` 422."""
     given = read(call, {**filters, **_PAGING})
     page = Page(given.pop("limit", Page().limit), given.pop("cursor", None))
     return page, given
 
 
 def read(call: Call, checks: Mapping[str, Check]) -> dict[str, Any]:
-    """The query parameters of *call*, each at most once. Raises :class:`Problem` 422 with every fault."""
+    """The query parameters of *call*, each at most once. Raises :class:`Problem` 422 with all faults."""
     faults = Faults()
     values: dict[str, Any] = {}
     seen: set[str] = set()
     for name, given in call.query:
         check = checks.get(name)
         if check is None:
-            faults.add(f"?{name[:200]}", f"unknown parameter; allowed: {names(checks)}")
+            faults.add(f"?{name[:MAX_NAME]}", f"unknown parameter; allowed: {names(checks)}")
         elif name in seen:
             faults.add(f"?{name}", "must be given only once")
         else:

@@ -12,46 +12,46 @@ from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTim
 from twisted.web import http, server
 from zope.interface import implementer
 
-from copilot_socket.http.gate import Knock
+from copilot_socket.http.gate import RequestHead
 from copilot_socket.http.messages import Call, ClientGone, Problem, Reply, Streaming
 from copilot_socket.http.shares import MAX_BODIES, Share
 from copilot_socket.http.slices import Slices
 
 MAX_BODY = 16 * 1024 * 1024
 LINGER = 5.0
-"""Seconds in which a client that was refused early may read why, before the connection is cut."""
+"""Seconds for a client that was refused early to read the answer before the connection is closed."""
 ANSWER_TIMEOUT = 60.0
-"""Seconds in which a client has to read an answer."""
+"""Seconds within which a client must read an answer."""
 MANY_CHUNKS = 1000
 SMALL_CHUNK = 16
-"""Bytes: a chunked body whose first ``MANY_CHUNKS`` chunks are smaller on average is refused. Each costs as much."""
+"""Bytes: a body whose first ``MANY_CHUNKS`` chunks are smaller on average is refused, since each has a fixed cost."""
 
 
 class Application(Protocol):
-    """What answers requests."""
+    """Answers requests."""
 
     reactor: IReactorTime
     slices: Slices
 
     def answer_share(self) -> Share:
-        """A share, still empty, of the memory for answers."""
+        """A new, empty share of the memory for answers."""
 
     def time_of_day(self) -> float:
-        """The time of day, in seconds since 1970."""
+        """Seconds since 1970."""
 
-    def refuse_early(self, knock: Knock) -> Problem | None:
-        """Why a request with a body is not worth reading."""
+    def refuse_early(self, head: RequestHead) -> Problem | None:
+        """The problem that refuses a request before its body is read; None if it may continue."""
 
     def answer(self, request: "Request") -> None:
         """Answer a complete request, now or later, with :meth:`Request.reply`."""
 
 
 class Request(server.Request):
-    """Collects at most 16 MiB of body. A request that is too large or not let in is answered before its end."""
+    """Collects up to 16 MiB of body. A request that is too large or has no access is answered before its end."""
 
     application: Application
     share: Share
-    """Of the memory for request bodies."""
+    """This request's share of the memory for bodies."""
     content: BytesIO
     refused = False
     _finished = False
@@ -64,7 +64,7 @@ class Request(server.Request):
         self.content = BytesIO()
         if length == 0:
             return
-        problem = self.application.refuse_early(self.knock("")) or self._room(length or 0)
+        problem = self.application.refuse_early(self.head("")) or self._room(length or 0)
         if problem is not None:
             self._refuse(problem)
 
@@ -76,18 +76,18 @@ class Request(server.Request):
         self._chunks += 1
         problem = self._room(size)
         if self._chunks == MANY_CHUNKS and size < MANY_CHUNKS * SMALL_CHUNK:
-            problem = Problem(400, f"Chunks of the request body must be larger: {SMALL_CHUNK} bytes on average")
+            problem = Problem(400, f"Request body chunks are too small; send at least {SMALL_CHUNK} bytes on average")
         if problem is not None:
             self._refuse(problem)
         else:
             self.content.write(data)
 
     def _room(self, size: int) -> Problem | None:
-        """Why there is no room for a body of *size* bytes."""
+        """The problem if there is no memory for a body of *size* bytes."""
         if size > MAX_BODY:
             return Problem(413, f"Request body must be at most {MAX_BODY} bytes")
         if not self.share.grow(size):
-            busy = f"Request bodies of {MAX_BODIES} bytes are being processed; try again later"
+            busy = f"Too many request bodies in progress (at most {MAX_BODIES} bytes); try again later"
             return Problem(503, busy, headers={"Retry-After": "1"})
         return None
 
@@ -101,23 +101,23 @@ class Request(server.Request):
         self.application.answer(self)
 
     def connectionLost(self, reason: Any) -> None:
-        """The client has gone."""
+        """The client has disconnected."""
         super().connectionLost(reason)
         if not self._answering:
             self.share.free()
 
-    def knock(self, method: str) -> Knock:
-        """What is known before the body; *method* is not, to Twisted, until the end of it."""
+    def head(self, method: str) -> RequestHead:
+        """The head of this request; *method* is an argument, since Twisted sets it only at the end of the body."""
         if self._headers is None:
             self._headers = {
                 name.decode("latin-1").lower(): [value.decode("latin-1") for value in values]
                 for name, values in self.requestHeaders.getAllRawHeaders()
             }
-        return Knock(method, getattr(self.getClientAddress(), "host", None), self._headers)
+        return RequestHead(method, getattr(self.getClientAddress(), "host", None), self._headers)
 
     def call(self, params: dict[str, str], query: Sequence[tuple[str, str]]) -> Call:
-        """The request as handlers see it."""
-        headers = {name: values[0] for name, values in self.knock("").headers.items()}
+        """The request as an argument for handlers."""
+        headers = {name: values[0] for name, values in self.head("").headers.items()}
         body, self.content = self.content.getvalue(), BytesIO()
         return Call(params, query, headers, body, self._next_slice)
 
@@ -127,7 +127,7 @@ class Request(server.Request):
             raise ClientGone
 
     def reply(self, reply: Reply | Streaming) -> None:
-        """Send *reply*, or begin to, unless the client is gone. The request's body is no longer needed."""
+        """Send *reply*, or begin a stream, unless the client has disconnected. Releases the body's memory."""
         self.share.free()
         if self._finished:
             return
@@ -136,9 +136,9 @@ class Request(server.Request):
             return
         share = self.application.answer_share()
         if not share.grow(len(reply.body)):
-            busy = "Too many large answers wait to be read; try again later"
+            busy = "Too many unread responses; try again later"
             reply = Problem(503, busy, headers={"Retry-After": "1"}).reply()
-        self._head(reply.status, reply)
+        self._set_headers(reply.status, reply)
         self.setHeader(b"Content-Length", b"%d" % len(reply.body))
         delivery = _Delivery(self, share)
         self.registerProducer(delivery, True)
@@ -147,16 +147,16 @@ class Request(server.Request):
         delivery.written()
 
     def _stream(self, reply: Streaming) -> None:
-        """The connection serves nothing else, and ends with the stream."""
+        """Begin a stream; the connection serves nothing else, and ends with it."""
         self.channel.persistent = 0
-        self._head(HTTPStatus.OK, reply)
+        self._set_headers(HTTPStatus.OK, reply)
         self.setHeader(b"Connection", b"close")
         if self.method == b"HEAD":
             self.finish()
         else:
             reply.begin(self)
 
-    def _head(self, status: int, reply: Reply | Streaming) -> None:
+    def _set_headers(self, status: int, reply: Reply | Streaming) -> None:
         self.setResponseCode(status, HTTPStatus(status).phrase.encode())
         self.setHeader(b"Server", b"copilot-socket")
         self.setHeader(b"Date", http.datetimeToString(self.application.time_of_day()))
@@ -167,25 +167,26 @@ class Request(server.Request):
             self.setHeader(name.encode(), value.encode())
 
     def end(self) -> None:
-        """Finish the request. A stream's connection ends once all of it is sent."""
+        """Finish the request. The connection of a stream closes once all is sent."""
         self.unregisterProducer()
         self.finish()
 
     def abort(self) -> None:
-        """Cut the connection, whatever was not sent."""
+        """Close the connection immediately; unsent data is lost."""
         cast(ITCPTransport, self.channel.transport).abortConnection()
 
     def _note_end(self, _result: Any) -> None:
         self._finished = True
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer in the middle of the request. The client gets a moment to read it: closing at once would reset
-        the connection under the answer, since there is unread input.
+        """Answer before the end of the request, and close the connection after :data:`LINGER` seconds.
+
+        Closing it immediately, with input unread, would reset it, and the client might lose the answer.
         """
         self.refused = True
         self.content = BytesIO()
         self.share.free()
-        # Asked to go on with the body, the client would send it.
+        # Otherwise Twisted would send 100 Continue, and the client its body.
         self.requestHeaders.removeHeader(b"expect")
         reply = problem.reply()
         lines = [
@@ -204,10 +205,10 @@ class Request(server.Request):
 
 @implementer(IPushProducer)
 class _Delivery:
-    """An answer on its way. Its request is finished in a later turn, and when the client has read the most of it.
+    """The delivery of an answer. Finishes the request in a later turn, once the client has read most of the answer.
 
-    Twisted begins with a pipelined request when the one before is finished: so there is one a turn, and none whose
-    answer would pile up behind others that nobody reads.
+    Twisted starts a pipelined request when the previous one is finished: so one is handled each turn, and none while
+    earlier answers are unread.
     """
 
     def __init__(self, request: Request, share: Share) -> None:
@@ -218,7 +219,7 @@ class _Delivery:
         self._timeout: IDelayedCall | None = None
 
     def written(self) -> None:
-        """All of it has been given to the transport."""
+        """All of the answer was passed to the transport."""
         reactor = self._request.application.reactor
         if self._full:
             self._timeout = reactor.callLater(ANSWER_TIMEOUT, self._request.abort)
@@ -235,10 +236,10 @@ class _Delivery:
         self._request.application.reactor.callLater(0, self._finish)
 
     def stopProducing(self) -> None:
-        """The connection is lost, which the request hears as well."""
+        """The connection is lost; :meth:`over` is called too."""
 
     def over(self, _result: Any) -> None:
-        """The answer is delivered, or its client gone."""
+        """The answer is delivered, or the client has disconnected."""
         self._over = True
         self._share.free()
         if self._timeout is not None and self._timeout.active():

@@ -1,4 +1,4 @@
-"""The table of routes, and how a path finds its row."""
+"""Routes, and finding the one for a request."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import unquote
@@ -14,7 +14,7 @@ Handler = Callable[[Call], Awaitable[Reply | Streaming]]
 class Route:
     """*handler* answers *method* on *pattern*, whose ``{name}`` parts become parameters.
 
-    ``public`` ones answer everybody; the others only whom the gate lets in.
+    ``public`` routes need no access; for all others the gate checks it.
     """
 
     method: str
@@ -23,7 +23,7 @@ class Route:
     public: bool = False
 
     def match(self, parts: Sequence[str]) -> dict[str, str] | None:
-        """The parameters that *parts* of a path give, None if this is another path."""
+        """The parameters in *parts* of a path; None if the path does not match."""
         mine = self.pattern.split("/")
         if len(mine) != len(parts):
             return None
@@ -39,16 +39,16 @@ class Route:
 def find(routes: Sequence[Route], method: str, path: str) -> tuple[Route, dict[str, str]]:
     """The route for *method* on *path* (percent-encoded) with its parameters. Raises :class:`Problem` 404 or 405."""
     try:
-        # Split first: an encoded slash belongs to a part.
+        # Split before decoding: an encoded slash is part of a name.
         parts = [unquote(part, errors="strict") for part in path.split("/")]
     except UnicodeDecodeError:
         raise _not_found() from None
     matches = [(route, params) for route in routes if (params := route.match(parts)) is not None]
     if not matches:
         raise _not_found()
-    asked = "GET" if method == "HEAD" else method
+    method = "GET" if method == "HEAD" else method
     for route, params in matches:
-        if route.method == asked:
+        if route.method == method:
             return route, params
     allowed = {route.method for route, _ in matches}
     allowed |= {"HEAD"} if "GET" in allowed else set()

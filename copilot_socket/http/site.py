@@ -1,4 +1,4 @@
-"""The HTTP port: its routes, access, and what errors become."""
+"""The HTTP port: routes, access, and error responses."""
 
 # twisted.web's methods have no annotations.
 # mypy: allow-untyped-calls
@@ -21,7 +21,7 @@ from copilot_socket.http.catalog_handlers import CatalogHandlers
 from copilot_socket.http.channel import MAX_CONNECTIONS, REQUEST_TIMEOUT, Channel, Connections
 from copilot_socket.http.event_handlers import EventHandlers
 from copilot_socket.http.feed import Feed
-from copilot_socket.http.gate import Gate, Knock
+from copilot_socket.http.gate import Gate, RequestHead
 from copilot_socket.http.health import Health, HealthHandlers
 from copilot_socket.http.job_handlers import JobHandlers
 from copilot_socket.http.messages import ClientGone, Problem, Reply, Streaming
@@ -43,9 +43,9 @@ MAX_PARAMETERS = 50
 
 @attrs.frozen(kw_only=True)
 class Parts:
-    """What the HTTP port is made of. *token* None: loopback only. *registry* None: no metrics.
+    """Dependencies and settings of the HTTP port. *token* None: loopback only. *registry* None: no metrics.
 
-    *slices* are for the work of large requests; *time_of_day* tells the time of day, in seconds since 1970.
+    *slices* schedules the work of large requests; *time_of_day* returns seconds since 1970.
     """
 
     submission: Submission
@@ -65,7 +65,7 @@ class Parts:
 
 
 def routes(parts: Parts) -> tuple[Route, ...]:
-    """All resources."""
+    """The route table."""
     health = HealthHandlers(parts.health, parts.registry, parts.time_of_day)
     jobs = JobHandlers(parts.submission, parts.catalog, parts.transitions, parts.work_came)
     rest = CatalogHandlers(parts.catalog, parts.accounts)
@@ -92,14 +92,14 @@ def routes(parts: Parts) -> tuple[Route, ...]:
 
 
 def make_site(parts: Parts) -> Site:
-    """The factory to listen with."""
+    """The factory for the HTTP port."""
     site = _Site(Application(parts))
     site.max_connections = parts.max_connections
     return site
 
 
 class Application:
-    """Answers requests by their routes."""
+    """Routes requests to their handlers and sends the answers."""
 
     log = Logger()
 
@@ -115,72 +115,72 @@ class Application:
         self._origins = Origins(parts.origins)
 
     def answer_share(self) -> Share:
-        """A share, still empty, of the memory for answers."""
+        """A new, empty share of the memory for answers."""
         return Share(self.answers)
 
-    def refuse_early(self, knock: Knock) -> Problem | None:
-        """Public routes take no body, so a request with one needs access."""
-        problem = self._gate.check(knock)
+    def refuse_early(self, head: RequestHead) -> Problem | None:
+        """Check access before the body: public routes take no body, so a request with one needs access."""
+        problem = self._gate.check(head)
         if problem is not None:
-            problem.headers = {**problem.headers, **self._origins.headers(knock)}
+            problem.headers = {**problem.headers, **self._origins.headers(head)}
         return problem
 
     def answer(self, request: Request) -> None:
-        """Answer *request* when its handler is done; errors become problem documents."""
+        """Call the handler for *request* and send its answer; errors become problem documents."""
         d = Deferred.fromCoroutine(self._answer(request))
-        d.addErrback(self._explain)
+        d.addErrback(self._error_reply)
         d.addCallback(request.reply)
         d.addErrback(lambda failure: self.log.failure("A response could not be sent", failure))
 
     async def _answer(self, request: Request) -> Reply | Streaming:
         method = request.method.decode("latin-1")
-        asked = target(method, request.uri.decode("latin-1"))
-        knock = request.knock(method)
-        if asked.host is not None:
-            knock = attrs.evolve(knock, headers={**knock.headers, "host": [asked.host]})
-        for name, value in self._origins.headers(knock).items():
+        requested = target(method, request.uri.decode("latin-1"))
+        head = request.head(method)
+        if requested.host is not None:
+            head = attrs.evolve(head, headers={**head.headers, "host": [requested.host]})
+        for name, value in self._origins.headers(head).items():
             request.setHeader(name.encode(), value.encode())
-        preflight = self._origins.preflight(knock)
+        preflight = self._origins.preflight(head)
         if preflight is not None:
             return preflight
-        if asked.path == "*":
+        if requested.path == "*":
             return Reply(204, b"", headers={"Allow": self._methods})
         try:
-            route, params = find(self._routes, method, asked.path)
+            route, params = find(self._routes, method, requested.path)
         except Problem:
-            # Whether a path exists is not public either.
-            self._let_in(knock)
+            # Without access, unknown paths must look like existing ones.
+            self._require_access(head)
             raise
         if not route.public:
-            self._let_in(knock)
-        return await route.handler(request.call(params, _parameters(asked.query)))
+            self._require_access(head)
+        return await route.handler(request.call(params, _parameters(requested.query)))
 
-    def _let_in(self, knock: Knock) -> None:
-        problem = self._gate.check(knock)
+    def _require_access(self, head: RequestHead) -> None:
+        problem = self._gate.check(head)
         if problem is not None:
             raise problem
 
-    def _explain(self, failure: Failure) -> Reply:
+    def _error_reply(self, failure: Failure) -> Reply:
         error = failure.value
         if isinstance(error, Problem):
             return error.reply()
-        if isinstance(error, ClientGone):  # the reply goes nowhere
+        if isinstance(error, ClientGone):  # the reply is discarded
             return Problem(400, "Client closed the connection").reply()
         if isinstance(error, DATABASE_ERRORS) and remedy(error) is not Remedy.REFUSE:
             how_bad = level(error, LogLevel.warn)
             self.log.emit(how_bad, "A request failed, database unavailable: {error}", error=str(error))
             return Problem(503, "Database unavailable; try again later", headers={"Retry-After": "1"}).reply()
         if (broken := broken_check(error)) is not None:
-            text = f"The database refuses this: {broken}"
+            text = f"Database constraint violated: {broken}"
             return Problem(422, text, errors=[{"path": "", "message": text}]).reply()
         self.log.failure("A request failed", failure)
         return Problem(500, "Internal server error; the server's log has the details").reply()
 
 
 class _Site(Connections, Site):
-    """Twisted's site with our requests and connections; it has routes in place of a tree of resources."""
+    """Twisted's site with this package's requests and connections; has routes instead of a tree of resources."""
 
-    protocol = Channel  # type: ignore[assignment] # which is all that Twisted's wrapper does without HTTP/2
+    protocol = Channel  # type: ignore[assignment] # Twisted's wrapper only adds HTTP/2
 
     def __init__(self, application: Application) -> None:
         Connections.__init__(self)
@@ -201,7 +201,7 @@ class _Site(Connections, Site):
         return request
 
     def log(self, request: http.Request) -> None:
-        """One line a request."""
+        """Log one line for each request."""
         method, uri = request.method.decode("latin-1"), request.uri.decode("latin-1")
         self.application.log.debug("{method} {uri} {status}", method=method, uri=uri, status=request.code)
 

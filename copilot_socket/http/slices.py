@@ -1,4 +1,4 @@
-"""Long work in slices: one slice in a reactor turn, whichever request it is for, and everybody else in between."""
+"""Long work in slices: one slice in each turn of the reactor, over all requests, so that others run in between."""
 
 from collections import deque
 
@@ -7,14 +7,14 @@ from twisted.internet.interfaces import IReactorTime
 
 
 class Slices:
-    """Hands out reactor turns, in the order in which they are asked for."""
+    """Schedules slices, one in each turn of the reactor, first come, first served."""
 
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
         self._waiting: deque[Deferred[None]] = deque()
 
     def next(self) -> "Deferred[None]":
-        """Fires in a later turn of the reactor, in which it fires for nobody else."""
+        """A Deferred that fires in a later turn of the reactor, in which no other one fires."""
         d: Deferred[None] = Deferred()
         self._waiting.append(d)
         if len(self._waiting) == 1:

@@ -1,4 +1,4 @@
-"""What a request is for: the forms of its target (RFC 9112, 3.2)."""
+"""Request targets (RFC 9112, section 3.2)."""
 
 import re
 
@@ -11,9 +11,9 @@ _ABSOLUTE = re.compile(r"https?://([^/?#@\s]+)(/[^?]*)?(?:\?(.*))?", re.IGNORECA
 
 @attrs.frozen
 class Target:
-    """*path* is percent-encoded, and ``*`` where the server itself is meant; *query* has no ``?``.
+    """*path* is percent-encoded, or ``*`` for the server itself; *query* has no ``?``.
 
-    *host* is given by the absolute form, and then counts in place of the Host header.
+    *host* is that of the absolute form, which replaces the Host header; else None.
     """
 
     path: str
@@ -22,7 +22,7 @@ class Target:
 
 
 def target(method: str, uri: str) -> Target:
-    """What *uri* of the request line says. Raises :class:`Problem` 400."""
+    """The target in the request line's *uri*. Raises :class:`Problem` 400."""
     if uri.startswith("/"):
         path, _, query = uri.partition("?")
         return Target(path, query)

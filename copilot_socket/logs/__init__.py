@@ -1,11 +1,12 @@
-"""Log lines: what is written, in which shape, and where to.
+"""Logging: which events are written, in which format, and where.
 
-levels     which lines: a lowest level, and the namespaces that DEBUG opens
-lines      one event as a line: text, or JSON
-limiter    what is repeated is written once a minute
-files      where lines go; a full disk costs lines, never the node
-process    the destination of this process, as configured; SIGHUP reopens its files
-events     state events of jobs, crawlers and connections, as lines
+levels     the lowest level, and the namespaces for which DEBUG enables debug lines
+lines      formats an event as a line: text, or JSON
+limiter    writes repeated warnings and errors once a minute
+files      output files; lines are dropped when the disk is full
+process    the configured destination of this process; SIGHUP reopens its files
+events     logs state events of jobs, crawlers and connections
+rates      limits for these
 """
 
 from copilot_socket.logs.events import EventLog

@@ -14,12 +14,12 @@ from copilot_socket.logs.levels import Levels
 from copilot_socket.logs.rates import Burst, OncePerMinute
 
 JOBS_A_SECOND = 10
-"""Lines about completed jobs, about failures and about discoveries; the others of the second are one line."""
+"""Lines a second about completions, failures and discoveries each; further ones are summed up in one line."""
 CONNECTIONS_A_SECOND = 100
 
 _FAILURES = frozenset({Event.FAILED, Event.FAILED_FOR_GOOD, Event.INCOMPLETE, Event.TIMED_OUT})
 
-# Not attributes of the class: Twisted would name those after it.
+# Not class attributes: Twisted would override their namespace.
 _jobs = Logger("copilot_socket.store.jobs")
 _delivery = Logger("copilot_socket.handlers.dispatch.delivery")
 _crawlers = Logger("copilot_socket.handlers.presence")
@@ -31,12 +31,12 @@ _messages = Logger("copilot_socket.wire.messages")
 class EventLog:
     """Writes state events as log lines, in the namespace of the part that publishes them.
 
-    *name_of* gives the name of the crawler with an identity, as leases have it.
+    *name_of* maps a crawler's identity, as stored with leases, to its name.
     """
 
     def __init__(self, levels: Levels, name_of: Callable[[str], str], reactor: IReactorTime) -> None:
         self._name_of = name_of
-        # A line that is thrown away in the end costs several microseconds all the same, and there are many a job.
+        # Even a line that is dropped costs microseconds, and there are several for each job.
         self._writes = partial(levels.writes, _jobs.namespace)
         self._all_changes = self._writes(LogLevel.debug)
         lowest = LogLevel.info if self._writes(LogLevel.info) else LogLevel.warn
@@ -47,7 +47,7 @@ class EventLog:
         self._came = Burst(CONNECTIONS_A_SECOND, reactor, _sum(_connections, "changes of connections and crawlers"))
         self._refused = OncePerMinute(reactor.seconds)
         self.subscriptions: dict[type[event_bus.StateEvent], Callable[[Any], None]] = {}
-        """Who logs which state events."""
+        """State event → the method that logs it."""
         for logger, level, kind, subscriber in (
             (_jobs, LogLevel.warn, event_bus.JobChanged, self._job),
             (_jobs, LogLevel.info, event_bus.JobsReported, self._reported),
@@ -63,14 +63,14 @@ class EventLog:
                 self.subscriptions[kind] = subscriber
 
     def stop(self) -> None:
-        """Write what is still to be summed up."""
+        """Write the outstanding summaries."""
         for burst in (self._completed, self._failed, self._found, self._came):
             burst.over()
 
     def _job(self, change: event_bus.JobChanged) -> None:
         failed = change.status == Status.FAILED
         level = LogLevel.warn if failed else LogLevel.info if change.event in _FAILURES else LogLevel.debug
-        # Only what is written takes up room: lines of failures are not left out for others that nobody sees.
+        # Only lines that the level lets through count against the limit.
         if self._writes(level) and (self._all_changes or self._failed.room()):
             self._write(level, change)
 
@@ -83,7 +83,7 @@ class EventLog:
             self._write(LogLevel.info if completed else LogLevel.debug, each)
 
     def _write(self, level: Any, change: event_bus.JobChanged) -> None:
-        """One change of a job; what is not known of it is left out."""
+        """Log one change of a job, without its empty fields."""
         fields = {
             "what": " ".join(filter(None, (change.command, change.full_path))),
             "assignment": change.assignment,
@@ -110,7 +110,7 @@ class EventLog:
 
     def _sent(self, change: event_bus.JobSent) -> None:
         _delivery.debug(
-            "job {job} goes to crawler {crawler} as {assignment}",
+            "job {job} sent to crawler {crawler} as {assignment}",
             job=change.job_id,
             crawler=change.crawler,
             assignment=change.assignment,
@@ -121,24 +121,21 @@ class EventLog:
         if self._came.room():
             _connections.info(
                 "connection {connection} {event}: crawler {crawler}" + (", {reason}" if change.reason else ""),
-                connection=change.connection,
-                crawler=change.crawler,
-                event=change.event,
-                reason=change.reason,
+                **attrs.asdict(change),
             )
 
     def _crawler(self, change: event_bus.CrawlerChanged) -> None:
         if self._came.room():
-            _crawlers.info("crawler {crawler} {event}", crawler=change.crawler, event=change.event)
+            _crawlers.info("crawler {crawler} {event}", **attrs.asdict(change))
 
     def _token(self, change: event_bus.TokenRefreshed) -> None:
-        _tokens.info("token of account {account}: {outcome}", account=change.account, outcome=change.outcome)
+        _tokens.info("token of account {account}: {outcome}", **attrs.asdict(change))
 
     def _refusal(self, change: event_bus.MessageRefused) -> None:
         more = 0 if self._all_refused else self._refused.counted(change.crawler)
         if more is None:
             return
-        text = "{type} of crawler {crawler} is refused, {code}" + (": {error}" if change.error else "")
+        text = "{type} of crawler {crawler} refused, {code}" + (": {error}" if change.error else "")
         text += " ({more} more of its messages since the last such line)" if more else ""
         emit = _messages.debug if self._all_refused else _messages.info
         emit(
@@ -165,7 +162,7 @@ _SHOWN = {"what": "{what}", "assignment": "assignment {assignment}", "crawler": 
 
 
 def _sum(logger: Logger, what: str, level: Any = LogLevel.info) -> Callable[[int], None]:
-    """Says how many more of *what* there were in a second."""
+    """A function that logs the number of further *what* in a second."""
 
     def say(count: int) -> None:
         logger.emit(level, "{count} more {what} in the last second", count=count, what=what, log_limited=True)

@@ -1,4 +1,4 @@
-"""Where lines go. Writing never raises: a log that can't be written is no reason to stop working."""
+"""Output of log lines. Writing never raises: the node works on when its log can't be written."""
 
 import contextlib
 import errno
@@ -9,11 +9,11 @@ from pathlib import Path
 from twisted.logger import Logger
 
 _MODE = 0o640
-"""Of a log file that is made: ids and names in it are not everybody's business."""
+"""Mode of new log files, which contain ids and names."""
 
 
 class Output:
-    """Whole lines to the descriptor *fd*, each at once. Those that can't be written are counted and told of."""
+    """Writes whole lines to the descriptor *fd*, unbuffered. Lines that can't be written are counted and reported."""
 
     log = Logger()
 
@@ -24,7 +24,7 @@ class Output:
         self._torn = False
 
     def write(self, line: str) -> None:
-        """Write *line*, which brings its newline."""
+        """Write *line*, which includes its newline."""
         data = line.encode("utf-8", "backslashreplace")
         try:
             self._write_all(b"\n" + data if self._torn else data)
@@ -34,7 +34,7 @@ class Output:
             self._written()
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: lines are not buffered."""
 
     def _write_all(self, data: bytes) -> None:
         while data:
@@ -55,32 +55,32 @@ class Output:
 
 
 class LogFile(Output):
-    """The end of the file *path*. Raises ``OSError`` if it can't be opened."""
+    """Appends to the file *path*. Raises ``OSError`` if it can't be opened."""
 
     def __init__(self, path: Path) -> None:
         self._path = path.absolute()  # the working directory may change
         super().__init__(self._open(), str(path))
 
     def reopen(self) -> None:
-        """Follow the name after the file was moved away. Raises ``OSError``; the old file then stays in use."""
+        """Open the path again after the file was renamed. Raises ``OSError``; then the old file stays in use."""
         new = self._open()
-        # In one step: a thread may be writing.
+        # Atomically: another thread may be writing.
         os.dup2(new, self._fd, inheritable=False)
         os.close(new)
         self._torn = False
 
     def close(self) -> None:
-        """Be done with it."""
+        """Close the file."""
         os.close(self._fd)
 
     def _open(self) -> int:
-        # A pipe that nobody reads is an error; one that is read too slowly costs lines.
+        # O_NONBLOCK: a named pipe without a reader is an error, and a full one loses lines instead of blocking.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_NONBLOCK
         return os.open(self._path, flags, _MODE)
 
 
 def standard_output() -> Output:
-    """Standard output as the process got it. Raises ``OSError`` if it is closed."""
-    if sys.__stdout__ is None:  # its number may meanwhile belong to another file
+    """Standard output as the process inherited it. Raises ``OSError`` if it is closed."""
+    if sys.__stdout__ is None:  # its descriptor may belong to another file by now
         raise OSError(errno.EBADF, "standard output is closed")
     return Output(sys.__stdout__.fileno(), "standard output")

@@ -13,13 +13,13 @@ _OPENED_BY = {
     ROOT: ("socket:*", "socket:node"),
     **{f"{ROOT}.{part}": ("socket:*", f"socket:{part}") for part in PARTS},
 }
-"""Namespace → the names in DEBUG that open it and all below it. A logger is named after its module and class, so
-``socket:wire`` is the package ``copilot_socket.wire``; ``socket:node`` is whatever is in no package of its own.
+"""Namespace → the names in DEBUG that enable debug lines for it and all below it. A logger is named after its
+module and class, so ``socket:wire`` is the package ``copilot_socket.wire``; ``socket:node`` is all top-level modules.
 """
 
 
 class _Predicate(LogLevelFilterPredicate):
-    """Drops Twisted's line about a plugin cache that it can't write, which needs nobody's attention."""
+    """Drops Twisted's harmless line about a plugin cache that it can't write."""
 
     def __call__(self, event: LogEvent) -> Any:
         """Whether *event* is written."""
@@ -33,12 +33,12 @@ class Levels:
 
     def __init__(self, level: str, debug: Iterable[str] = ()) -> None:
         names = frozenset(debug)
-        # What Twisted has to inform of (ports, factories, its own start) the node says in its own words.
+        # Twisted's own info lines (ports, factories, its start) repeat what the node logs.
         self.predicate = _Predicate(LogLevel.warn if level == "info" else _LEVELS[level])
         for namespace, opened_by in _OPENED_BY.items():
             opened = not names.isdisjoint(opened_by)
             self.predicate.setLogLevelForNamespace(namespace, LogLevel.debug if opened else _LEVELS[level])
 
     def writes(self, namespace: str, level: Any) -> bool:
-        """Whether lines of *namespace* and *level* are written: what is thrown away in the end need not be made."""
+        """Whether lines of *namespace* and *level* are written; others need not be built."""
         return bool(self.predicate.logLevelForNamespace(namespace) <= level)

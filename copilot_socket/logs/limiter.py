@@ -1,4 +1,4 @@
-"""Keeps loops from flooding the log: a warning or an error that is repeated is written once a minute."""
+"""Prevents loops from flooding the log: a repeated warning or error is written once a minute."""
 
 import re
 from collections import Counter, OrderedDict
@@ -13,9 +13,9 @@ from copilot_socket.clock import steady
 from copilot_socket.logs.lines import failure_text, message, one_line
 
 PERIOD = 60.0
-"""Seconds in which lines that are alike are written once."""
+"""Seconds in which similar lines are written once."""
 TEXTS = 20
-"""Texts of one format that are told apart within a period; what comes beyond counts as alike."""
+"""Texts of one format that are distinguished within a period; further ones count as one."""
 _LENGTH = 500
 """Characters of a text that are kept."""
 _DIGITS = re.compile(r"\d+")
@@ -26,7 +26,7 @@ Key = tuple[Format, str]
 
 @attrs.define
 class _Alike:
-    """Lines of one key within a period: when it ends, the text of the last one, how many were not written."""
+    """Lines of one key within a period: its end, the text of the last line, how many were not written."""
 
     until: float
     text: str
@@ -37,9 +37,9 @@ class _Alike:
 class Limiter:
     """Passes events on to *observer*.
 
-    Of warnings and errors with the same namespace, format and text (whatever numbers are in it) the first one is
-    passed on in full, then one a period with the number of the others, once any line comes after it. Lines about a
-    job pass: each is about another thing.
+    Of warnings and errors with the same namespace, format and text (numbers apart) the first one passes in full.
+    The others are counted and summed up in one line a period, which is written before the next event of any kind.
+    Lines about a job always pass.
     """
 
     def __init__(self, observer: ILogObserver, clock: Callable[[], float] = steady) -> None:
@@ -47,7 +47,7 @@ class Limiter:
         self._clock = clock
         self._lock = Lock()
         self._alike: OrderedDict[Key, _Alike] = OrderedDict()
-        """In the order in which their periods end."""
+        """Ordered by the end of their periods."""
         self._texts: Counter[Format] = Counter()
 
     def __call__(self, event: LogEvent) -> None:
@@ -80,7 +80,7 @@ class Limiter:
         self._texts[key[0]] += 1
 
     def _ended(self, now: float) -> Iterator[tuple[Key, _Alike]]:
-        """Those whose period is over and that hold something to tell; their next period begins."""
+        """Those whose period has ended and that have counted lines; their next period begins."""
         while self._alike:
             key, alike = next(iter(self._alike.items()))
             if alike.until > now:
@@ -102,7 +102,7 @@ def _text(event: LogEvent) -> str:
 
 
 def _summary(key: Key, alike: _Alike, event: LogEvent) -> LogEvent:
-    """An event that tells of those that were not passed on, at the time of *event*."""
+    """An event with the number of lines that were not written, at the time of *event*."""
     namespace, name, _ = key[0]
     return {
         "log_namespace": namespace,

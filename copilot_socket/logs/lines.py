@@ -1,4 +1,4 @@
-"""One log event as a line."""
+"""Formats log events as lines."""
 
 import json
 import math
@@ -17,7 +17,7 @@ _BREAK = re.compile(r"\s*[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]\s*")
 
 
 def text_line(event: LogEvent) -> str | None:
-    """For people: ``<local time> [namespace#level] message``, on one line. Those of a traceback follow, indented."""
+    """For people: ``<local time> [namespace#level] message`` on one line; a traceback follows, indented."""
     event = _plain_event(event)
     line = eventAsText(event, includeTraceback=False)
     if not line:
@@ -27,7 +27,7 @@ def text_line(event: LogEvent) -> str | None:
 
 
 def json_line(event: LogEvent) -> str:
-    """For programs: one compact JSON object; ``traceback`` is there for failures only."""
+    """For programs: one compact JSON object, with ``traceback`` for failures."""
     event = _plain_event(event)
     line = {
         "timestamp": _iso(event["log_time"]),
@@ -39,7 +39,7 @@ def json_line(event: LogEvent) -> str:
     if "log_failure" in event:
         line["traceback"] = _traceback(event)
     text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
-    if not text.isprintable():  # in UTF-8, but without what does something to a terminal
+    if not text.isprintable():  # keep UTF-8, escape control characters
         text = "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
     return text + "\n"
 
@@ -48,12 +48,12 @@ LINES: Mapping[str, Callable[[LogEvent], str | None]] = {"text": text_line, "jso
 
 
 def message(event: LogEvent) -> str:
-    """What *event* says, on one line and without a traceback."""
+    """The message of *event*, on one line and without a traceback."""
     return one_line(formatEvent(_plain_event(event)))
 
 
 def _plain_event(event: LogEvent) -> LogEvent:
-    """*event*, its failure apart from its text. Twisted's older interface puts the traceback into the text."""
+    """*event* with its failure separate from its text. Twisted's legacy logging puts the traceback into the text."""
     if "failure" in event and event.get("log_namespace") == "log_legacy":
         first, *_ = event.get("log_text", "").split("\n", 1)
         return {**event, "log_failure": event["failure"], "log_text": first, "log_format": "{log_text}"}
@@ -63,12 +63,12 @@ def _plain_event(event: LogEvent) -> LogEvent:
 
 
 def one_line(text: str) -> str:
-    """*text* on one line, its control characters written out: nothing that a crawler sends can pass for a line."""
+    """*text* on one line, with control characters escaped, so that crawlers can't forge lines."""
     return printable(_BREAK.sub(" ", text.strip()))
 
 
 def failure_text(event: LogEvent) -> str:
-    """Type and text of the failure that *event* is about; empty if there is none."""
+    """Type and text of the failure in *event*; empty if there is none."""
     failure = event.get("log_failure", event.get("failure"))
     return "" if failure is None else f"{failure.type.__name__}: {safe_str(failure.value)}"
 
@@ -78,7 +78,7 @@ def _iso(seconds: float) -> str:
 
 
 def _fields(event: LogEvent) -> dict[str, str | float]:
-    """What our own lines were given by name. Plain values only: an object may hold what nobody should read."""
+    """The named values of this package's own lines. Plain values only: an object may contain secrets."""
     if event.get("log_namespace", "").partition(".")[0] != ROOT:
         return {}
     named = ((name, _plain(value)) for name, value in event.items() if not name.startswith("log_"))
@@ -100,5 +100,5 @@ def _plain(value: Any) -> str | float | None:
 def _traceback(event: LogEvent) -> str:
     try:
         return str(event["log_failure"].getTraceback())
-    except Exception as error:  # an exception whose own text can't be made
+    except Exception as error:  # an exception whose __str__ fails
         return f"no traceback: {error!r}"

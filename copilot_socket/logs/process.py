@@ -25,8 +25,8 @@ ERRORS = Levels("error")
 
 
 class Destination:
-    """Where this process logs to. The one object of its kind (:data:`destination`): twistd takes the name of a
-    function for its logger and calls it without arguments, so what it should do has to be left somewhere.
+    """Where this process logs to. A singleton (:data:`destination`), since twistd takes its logger only as the name
+    of a function, which it calls without arguments.
     """
 
     log = Logger()
@@ -36,7 +36,7 @@ class Destination:
         self._files: list[LogFile] = []
 
     def open(self, config: Config, instead_of_stdout: Path | None = None) -> None:
-        """Open what *config* asks for; *instead_of_stdout* is for daemons. Raises ``ConfigFaults``."""
+        """Open the log files of *config*; daemons log to *instead_of_stdout*. Raises ``ConfigFaults``."""
         levels = Levels(config.log_level, config.debug)
         faults = []
         try:
@@ -58,7 +58,7 @@ class Destination:
             self._files.append(out)
 
     def observer(self) -> ILogObserver:
-        """The observer that twistd logs to; the first line says what program this is."""
+        """The observer that twistd logs to; it writes a first line with program and versions."""
         publisher = LogPublisher(*self._observers)
         Logger("copilot_socket.node", observer=publisher).info(
             "copilot-socket {version} (process {pid}, Python {python}, Twisted {twisted})",
@@ -70,7 +70,7 @@ class Destination:
         return Limiter(publisher)
 
     def reopen(self) -> None:
-        """Follow the names of the log files after they were moved away, and log that."""
+        """Reopen the log files by name after they were renamed, and log that."""
         failed = {}
         for file in self._files:
             try:
@@ -84,7 +84,7 @@ class Destination:
                 self.log.info("{path} is opened anew", path=file.name)
 
     def close(self) -> None:
-        """Be done with the files."""
+        """Close the files."""
         for file in self._files:
             file.close()
         self._files.clear()

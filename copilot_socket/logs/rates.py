@@ -1,4 +1,4 @@
-"""How many lines of a kind are written: so many a second, or one a minute for each crawler; others are counted."""
+"""Rate limits for log lines: a number a second, or one a minute for each key. Suppressed lines are counted."""
 
 from collections.abc import Callable
 
@@ -6,11 +6,11 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 MINUTE = 60.0
 MAX_KEYS = 1000
-"""Crawlers that are told apart; those beyond count as one."""
+"""Keys that are distinguished; further ones count as one."""
 
 
 class Burst:
-    """Lets *most* lines a second pass. *sum_up* is called with the number of the others when the second is over."""
+    """Lets *most* lines a second pass. *sum_up* is called with the number of the others at the end of the second."""
 
     def __init__(self, most: int, reactor: IReactorTime, sum_up: Callable[[int], None]) -> None:
         self._most = most
@@ -22,7 +22,7 @@ class Burst:
         self._timer: IDelayedCall | None = None
 
     def room(self, wanted: int = 1) -> int:
-        """For how many of *wanted* lines there is room now; the others are counted."""
+        """How many of *wanted* lines may be written now; the others are counted."""
         now = self._reactor.seconds()
         if now >= self._ends:
             self._ends, self._left = now + 1.0, self._most
@@ -34,7 +34,7 @@ class Burst:
         return room
 
     def over(self) -> None:
-        """Sum up what was counted, now."""
+        """End the second now: sum up what was counted."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
@@ -49,10 +49,10 @@ class OncePerMinute:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._kept: dict[str, tuple[float, int]] = {}
-        """Until when lines of a key are counted, and how many have been; the oldest first."""
+        """Key → the end of its minute, and the number of lines counted; oldest first."""
 
     def counted(self, key: str) -> int | None:
-        """How many lines of *key* were counted since the last one that passed; None if this one is counted, too."""
+        """The lines of *key* suppressed since the last one that passed; None if this one is suppressed, too."""
         now = self._clock()
         if key not in self._kept and len(self._kept) >= MAX_KEYS:
             self._forget(now)

@@ -1,14 +1,14 @@
-"""Accounts and their credentials. Tokens come in here and never go out."""
+"""Accounts and their credentials: creation, replacement, renewal. Tokens are stored here and never returned."""
 
 from collections.abc import Mapping, Sequence
 
 import attrs
-import psycopg2.errors
 
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.vault import Vault
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
+from copilot_socket.store.faults import DATA_ERRORS, ObjectInUse, primary_message
 from copilot_socket.store.transitions import Transitions
 
 BATCH = 500
@@ -16,7 +16,7 @@ BATCH = 500
 
 @attrs.frozen
 class Credential:
-    """A token pair. ``token_expires_at`` is ISO-8601 with its zone; None: unknown, or never."""
+    """A token pair. ``token_expires_at`` is ISO 8601 with an offset; None: unknown, or never."""
 
     access_token: str = attrs.field(repr=False)
     refresh_token: str | None = attrs.field(default=None, repr=False)
@@ -25,7 +25,7 @@ class Credential:
 
 @attrs.frozen
 class Account:
-    """An account as it is put: *credential* belongs to a user of the GitLab at *gitlab_url*."""
+    """An account to store. *credential* belongs to a user of the GitLab at *gitlab_url*."""
 
     id: str
     provider: str
@@ -34,10 +34,10 @@ class Account:
 
 
 class LiveJobs(Exception):
-    """The account can't move to another origin: its token would go where its live jobs are, or they where it is."""
+    """The account has live jobs, so it can't move to another origin: its token would be sent to the former one."""
 
 
-# What PostgreSQL may refuse stands in a statement without tokens: a failed one is written to its log, row and all.
+# Values that PostgreSQL may refuse go into a statement without tokens: it logs a failed statement with its row.
 _PUT = """
 INSERT INTO accounts AS a (id, provider, gitlab_url, access_token, token_expires_at)
 VALUES (%(id)s, %(provider)s, %(gitlab_url)s, '-', %(expires)s::timestamptz)
@@ -68,7 +68,7 @@ ORDER BY id LIMIT %(limit)s
 
 
 class Accounts:
-    """Puts and renews accounts. After a renewal the account's waiting jobs are queued."""
+    """Stores accounts and renews their credentials. Both queue the account's jobs that wait for a credential."""
 
     def __init__(self, database: Database, vault: Vault, transitions: Transitions) -> None:
         self._database = database
@@ -76,16 +76,16 @@ class Accounts:
         self._transitions = transitions
 
     async def put(self, account: Account) -> bool:
-        """Create *account* or replace all of it; whether it is new. A token pair left out is gone.
+        """Create *account* or replace it as a whole; return whether it is new. An omitted refresh token is deleted.
 
-        Raises :class:`LiveJobs`, or ``ValueError`` for what the table does not take.
+        Raises :class:`LiveJobs`, or ``ValueError`` for values that PostgreSQL refuses.
         """
         params = {"id": account.id, "provider": account.provider, "gitlab_url": account.gitlab_url}
         [(created,)] = await self._change(_PUT, params, account.credential)
         return bool(created)
 
     async def renew(self, account_id: str, credential: Credential) -> bool:
-        """Replace the whole token pair of an account; False if there is no such account."""
+        """Replace the token pair of an account as a whole; return False if there is no such account."""
         return bool(await self._change(_RENEW, {"id": account_id}, credential))
 
     async def _change(
@@ -105,19 +105,19 @@ class Accounts:
 
         try:
             rows = await self._database.transaction(work)
-        except psycopg2.errors.ObjectInUse as error:
-            raise LiveJobs(error.diag.message_primary) from None
-        except (psycopg2.IntegrityError, psycopg2.DataError) as error:
-            # Such an error quotes the row it refuses, tokens included: it must not travel on to a log.
-            raise ValueError(f"account {account_id!r} can't be stored: {error.diag.message_primary}") from None
+        except ObjectInUse as error:
+            raise LiveJobs(primary_message(error)) from None
+        except DATA_ERRORS as error:
+            # The error quotes the refused row, tokens included: it must not reach a log.
+            raise ValueError(f"account {account_id!r} can't be stored: {primary_message(error)}") from None
         if rows:
             await self._queue_waiting(account_id)
         return rows
 
     async def _queue_waiting(self, account_id: str) -> None:
-        """Queue the account's waiting jobs, so many at a time as one turn of the reactor can bear.
+        """Queue the account's waiting jobs, :data:`BATCH` at a time, so that no turn of the reactor takes long.
 
-        What is left behind if the node ends meanwhile is queued with the next release of expired leases.
+        If the node ends meanwhile, the rest is queued by the next :meth:`.Leases.settle_refused` of any node.
         """
         after = ""
         while waiting := await self._database.query(_WAITING, {"id": account_id, "after": after, "limit": BATCH}):

@@ -1,8 +1,8 @@
-"""Where a database may be reached: the addresses that a DSN names, found without blocking the reactor.
+"""The addresses of a database: the hosts that a DSN names, resolved without blocking the reactor.
 
-libpq looks names up itself, and blocks meanwhile; and of several addresses it tries the next one on a new socket,
-without time-outs when it is used asynchronously. So names are looked up in a thread, and each address is tried by a
-connection of its own (libpq's manual, "Specifying Multiple Hosts").
+libpq resolves names itself, and blocks meanwhile. It tries several addresses on a new socket each, without time-outs
+when it is used asynchronously (libpq manual, "Specifying Multiple Hosts"). So names are resolved in a thread, and
+each address is tried by a connection of its own.
 """
 
 import os
@@ -17,18 +17,18 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 Address = Mapping[str, str]
-"""Parameters of libpq that name one address and override those of the DSN."""
+"""Parameters of libpq for one address, which override those of the DSN."""
 
 
 class Addresses:
-    """The addresses of *dsn*. Look-ups of one name share one thread, however long it takes."""
+    """The addresses of *dsn*. Concurrent look-ups of a name share one thread."""
 
     def __init__(self, dsn: str) -> None:
         self._hosts = hosts(dsn)
-        self._under_way: dict[str, list[Deferred[list[str]]]] = {}
+        self._lookups: dict[str, list[Deferred[list[str]]]] = {}
 
     async def find(self) -> list[Address]:
-        """Every address, in the order in which to try them. Raises ``OSError`` if no name has any."""
+        """All addresses, in the order in which to try them. Raises ``OSError`` if no name can be resolved."""
         found: list[Address] = []
         problem: OSError | None = None
         for host in self._hosts:
@@ -49,20 +49,20 @@ class Addresses:
             waiting.remove(d)
 
         d: Deferred[list[str]] = Deferred(cancelled)
-        begun = name in self._under_way
-        waiting = self._under_way.setdefault(name, [])
+        begun = name in self._lookups
+        waiting = self._lookups.setdefault(name, [])
         waiting.append(d)
         if not begun:
             deferToThread(_addresses_of, name).addBoth(self._found, name)
         return d
 
     def _found(self, result: "list[str] | Failure", name: str) -> None:
-        for d in self._under_way.pop(name):
-            d.callback(result)  # a failure makes it an errback
+        for d in self._lookups.pop(name):
+            d.callback(result)  # with a Failure this is an errback
 
 
 def _addresses_of(name: str) -> list[str]:
-    """Looks *name* up; blocks. Raises ``OSError``."""
+    """Resolve *name*; blocks. Raises ``OSError``."""
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
@@ -71,20 +71,20 @@ def _addresses_of(name: str) -> list[str]:
 
 
 def hosts(dsn: str) -> list[Address]:
-    """Each host that *dsn* names, or libpq's environment where it names none, with its port."""
+    """The hosts that *dsn*, or else the environment of libpq, names, each with its port."""
     parts = parse_dsn(dsn)
     given = {
         name: str(parts.get(name) or os.environ.get(variable, "")).split(",")
         for name, variable in (("host", "PGHOST"), ("hostaddr", "PGHOSTADDR"), ("port", "PGPORT"))
     }
-    if len(given["port"]) == 1:  # one port does for all
+    if len(given["port"]) == 1:  # one port is used with all hosts
         given["port"] *= max(len(given["host"]), len(given["hostaddr"]))
     rows = zip_longest(*given.values(), fillvalue="")
     return [{name: value for name, value in zip(given, row, strict=True) if value} for row in rows]
 
 
 def needs_lookup(host: str) -> bool:
-    """Whether *host* is a name; not if it is an address, a directory of a UNIX socket, or nothing."""
+    """Whether *host* is a host name, not an address, the directory of a UNIX socket, or empty."""
     if not host or host.startswith(("/", "@")):
         return False
     try:

@@ -1,7 +1,7 @@
-"""Lists as PostgreSQL's own array literals (its manual, "Array Value Input").
+"""Array literals of PostgreSQL (its manual, "Array Value Input") for lists.
 
-psycopg2 writes a list as an ``ARRAY[…]`` of constants, quoted one by one, and PostgreSQL parses each of them again. A
-literal is one constant however long it is: for a turn's reports a sixth of the time here, and less of it there.
+psycopg2 writes a list as an ``ARRAY[…]`` of constants, each of which it quotes and PostgreSQL parses. A literal is
+one constant: for the reports of a turn it takes a sixth of the time to make, and less to parse.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ _BETWEEN = "\0"
 
 
 def of_texts(values: Sequence[str]) -> str:
-    """A ``text[]`` (or what such texts are input for). Raises ``ValueError`` for U+0000, which PostgreSQL lacks."""
+    """A ``text[]``, or an array of another type given as text. Raises ``ValueError`` for U+0000."""
     if not values:
         return "{}"
     joined = _BETWEEN.join(values)
     if joined.count(_BETWEEN) != len(values) - 1:
-        raise ValueError("a text must not hold U+0000")
+        raise ValueError("text must not contain U+0000")
     escaped = joined.replace("\\", "\\\\").replace('"', '\\"').replace(_BETWEEN, '","')
     return f'{{"{escaped}"}}'
 

@@ -1,4 +1,4 @@
-"""One batch of what crawlers said, written in a few statements of one transaction."""
+"""Batches of operations, each written in a few statements of one transaction."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,16 +14,16 @@ from copilot_socket.event_bus import EventBus, JobProgressed, JobsReported, Stat
 from copilot_socket.store.connection import Connection, Transaction
 from copilot_socket.store.operations import ConnectionSeen, Folded, Presence
 from copilot_socket.store.sql import sql
-from copilot_socket.store.transitions import Ask, Transitions
+from copilot_socket.store.transitions import TransitionRequest, Transitions
 from copilot_socket.store.turns import NO_PLAN, Claim, Plan, Stored, claim, reports_of, store
 
 MOST_ERRORS = 100
-"""Errors of a job at which no more refused discoveries are added to them."""
+"""Errors of a job from which on no refused discoveries are added."""
 
 
 @attrs.frozen
 class Settings:
-    """What the statements need to know of this node. ``lease`` and ``max_job_age`` in seconds."""
+    """Parameters of the statements that are the same for a whole node. ``lease`` and ``max_job_age`` in seconds."""
 
     node: str
     lease: float
@@ -33,7 +33,7 @@ class Settings:
 
 @attrs.frozen
 class Written:
-    """A committed batch: a verdict for each operation, what to tell, what was to be claimed with it, and what was."""
+    """A committed batch: a verdict for each operation, the state events to publish, the plan, and its claim."""
 
     verdicts: list[Verdict]
     events: list[StateEvent]
@@ -51,32 +51,32 @@ class Batches:
         self._progress_wanted = bus.subscribers(JobProgressed)
 
     async def claim(self, plan: Plan) -> Claim:
-        """Claim by *plan* where there is nothing to write, or raise (and then the outcome may be unknown)."""
+        """Claim by *plan* alone. Raises the database's error; the outcome may be unknown then."""
         return await claim(self._connection, self._settings.node, plan)
 
     async def write(self, batch: Folded, plan: Plan = NO_PLAN) -> Written:
-        """Commit *batch* and what is claimed by *plan*, or raise with nothing committed.
+        """Commit *batch* and the claims of *plan* together. Raises the database's error, and nothing is committed.
 
-        After a lost connection the outcome is unknown. Everyday reports and claims go by one statement.
+        After a lost connection the outcome is unknown. A batch of ordinary reports is written by one statement.
         """
-        if batch.everyday:
+        if batch.ordinary:
             turn = await store(self._connection, self._settings.node, batch.parameters, plan)
             held, events, claimed = turn.held, self._events(batch.changes, turn.held), turn.claim
         else:
             held, events, claimed = await self._connection.transaction(lambda tx: self._everything(tx, batch, plan))
-        became = dict.fromkeys(held, Verdict.STORED)
+        verdicts = dict.fromkeys(held, Verdict.STORED)
         refused = [change for change in batch.changes if change.assignment not in held]
         if refused:
-            became |= await self._refused(refused, events)
-        return Written(batch.verdicts(became), events, plan, claimed)
+            verdicts |= await self._refused(refused, events)
+        return Written(batch.verdicts(verdicts), events, plan, claimed)
 
     async def _refused(self, changes: Sequence[Change], events: list[StateEvent]) -> dict[str, Verdict]:
-        """What becomes of *changes*, which nothing was found for: completions that are none are stored as such.
+        """The verdicts on *changes* for which no live assignment was found.
 
-        Adds to *events* those of these changes.
+        A completion that follows a refused discovery is stored as a failure; its state events are added to *events*.
         """
         explained = await _explained(self._connection, changes, self._settings.max_job_age)
-        became = {name: verdict for name, (verdict, _) in explained.items()}
+        verdicts = {name: verdict for name, (verdict, _) in explained.items()}
         failed = [
             attrs.evolve(each, ending=incomplete(known.refused))
             for each in changes
@@ -88,10 +88,10 @@ class Batches:
             parameters = reports_of(failed)
             stored, more = await self._connection.transaction(lambda tx: self._changes(tx, failed, parameters))
             events += more
-            became |= dict.fromkeys(stored, Verdict.STORED)
+            verdicts |= dict.fromkeys(stored, Verdict.STORED)
             missing = [each for each in failed if each.assignment not in stored]
-            became |= await explain(self._connection, missing, self._settings.max_job_age)
-        return became
+            verdicts |= await explain(self._connection, missing, self._settings.max_job_age)
+        return verdicts
 
     async def _everything(
         self, tx: Transaction, batch: Folded, plan: Plan
@@ -113,17 +113,17 @@ class Batches:
     async def _changes(
         self, tx: Transaction, changes: Sequence[Change], parameters: Mapping[str, Any]
     ) -> tuple[dict[str, Stored], list[StateEvent]]:
-        """Store *changes*, whose reports are *parameters* too: what was, and what to tell."""
+        """Store *changes*, encoded as *parameters*; return the stored ones, and the state events to publish."""
         held = (await store(tx, self._settings.node, parameters)).held
         events = self._events(changes, held)
         kept = [change for change in changes if change.assignment in held]
         refused = [(change.assignment, each) for change in kept for each in change.refused[:MOST_ERRORS]]
         if refused:
             await self._refusals(tx, refused)
-        asks = [_ask(change) for change in kept if isinstance(change.ending, Failed)]
-        if asks:
-            _answers, told = await self._transitions.within(tx, asks)
-            events += told
+        requests = [_request(change) for change in kept if isinstance(change.ending, Failed)]
+        if requests:
+            _answers, changed = await self._transitions.within(tx, requests)
+            events += changed
         return held, events
 
     async def _refusals(self, tx: Transaction, refused: Sequence[tuple[str, Refused]]) -> None:
@@ -156,7 +156,7 @@ class Batches:
             )
 
     async def _must_confirm(self, tx: Transaction, within: Mapping[str, float | None]) -> None:
-        """Before the reports of the same batch, which may name what has to be named."""
+        """Set deadlines for confirming assignments: before the reports of the same batch, which may confirm some."""
         keys = {key: seconds for key, seconds in within.items() if seconds is not None}
         if keys:
             await tx.query(sql("must_confirm"), {"key": list(keys), "within": list(keys.values())})
@@ -178,20 +178,20 @@ class Batches:
             )
 
     def _events(self, changes: Sequence[Change], held: Mapping[str, Stored]) -> list[StateEvent]:
-        """The state events of everyday reports."""
+        """The state events of ordinary reports."""
         began: list[tuple[str, str, str]] = []
         progressed: list[StateEvent] = []
         completed: list[tuple[str, str, str]] = []
         for change in changes:
             stored = held.get(change.assignment)
             if stored is not None:
-                told = change.assignment, change.crawler, stored.account
+                row = change.assignment, change.crawler, stored.account
                 if stored.began:
-                    began.append(told)
+                    began.append(row)
                 if self._progress_wanted and change.merged:
                     progressed.append(_progressed(change, stored.account))
                 if isinstance(change.ending, Completed):
-                    completed.append(told)
+                    completed.append(row)
         return [
             *([JobsReported("running", Event.STARTED, began)] if began else ()),
             *progressed,
@@ -199,12 +199,14 @@ class Batches:
         ]
 
 
-_KNOWN = "its crawler was told, and may send it again in parts"
-_UNKNOWN = "its crawler can't know: the job fails when that says it is complete"
+_KNOWN = "its crawler received the error, and may send the discovery again in parts"
+_UNKNOWN = (
+    "its crawler lacks the capability ack, so did not receive the error: its report of completion fails the job"
+)
 
 
 async def explain(on: Connection, changes: Sequence[Change], max_job_age: float) -> dict[str, Verdict]:
-    """Why each of *changes* was not applied, by its assignment. *max_job_age* as in :func:`refusal`."""
+    """Why each of *changes* was not applied, by assignment. *max_job_age* as in :func:`refusal`."""
     return {name: verdict for name, (verdict, _) in (await _explained(on, changes, max_job_age)).items()}
 
 
@@ -226,13 +228,13 @@ async def _explained(
     return explained
 
 
-def _ask(change: Change) -> Ask:
+def _request(change: Change) -> TransitionRequest:
     failure = change.ending
     assert isinstance(failure, Failed)
     event = Event.FAILED if failure.recoverable else Event.FAILED_FOR_GOOD
     if isinstance(failure, Incomplete):
         event = Event.INCOMPLETE
-    return Ask(job_of(change.assignment), event, change.assignment, failure=failure)
+    return TransitionRequest(job_of(change.assignment), event, change.assignment, failure=failure)
 
 
 def _progressed(change: Change, account: str) -> JobProgressed:

@@ -1,7 +1,7 @@
-"""What can be read over HTTP: jobs, accounts, areas, crawlers, counts. Reads only, and never a token.
+"""The read side of the HTTP API: jobs, accounts, areas, crawlers, counts. Never a token.
 
-Rows become JSON objects with the names of the columns; times are aware datetimes in UTC, jsonb stays JSON text. What
-one call returns is bounded in bytes, by the database, so that no more than that is ever sent here.
+Rows become JSON objects with the names of the columns; times are aware datetimes in UTC, jsonb stays JSON text. The
+database bounds the result of each call in bytes, so that no more than that is ever transferred.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -13,31 +13,33 @@ import orjson
 from twisted.internet.defer import DeferredSemaphore
 
 from copilot_socket.core import cursor
+from copilot_socket.core.jobs import Status
 from copilot_socket.store.counts import count_jobs
 from copilot_socket.store.database import Database
 
 Record = dict[str, Any]
 LARGE_PAGE = 100
+"""Rows up to which any number of pages is read concurrently."""
 LARGE_READS = 2
-"""Pages of more than ``LARGE_PAGE`` rows that are read at once: each takes some milliseconds when it arrives."""
+"""Pages of more than ``LARGE_PAGE`` rows that are read concurrently: decoding each takes some milliseconds."""
 LATEST = 100
-"""Tries and errors that are shown with a job."""
+"""Past attempts and errors that are shown with a job, at most."""
 PAGE_BYTES = 4 * 1024 * 1024
-"""A page of a list ends with the row that reaches this."""
+"""A page of a list ends with the row that reaches this size."""
 ERROR_BYTES = 1024 * 1024
-"""A job's errors are complete, newest first, up to the one that reaches this; the others come without details."""
+"""A job's errors are complete, newest first, up to the one that reaches this size; the others lack details."""
 VALUE_BYTES = 1024 * 1024
-"""The largest jsonb that is shown."""
+"""The largest jsonb value that is shown."""
 MESSAGE_CHARACTERS = 1000
-"""What is left of an error message without details."""
+"""The length of the message of an error without details."""
 JOB_FILTERS = ("status", "account_id", "command", "full_path")
 LARGE_JOB_COLUMNS = ("resume_state", "progress")
-"""In lists only where they are asked for."""
+"""Listed on request only."""
 
 
 @attrs.frozen
 class Page:
-    """Where in a list to go on, and how many rows at most. ``after`` is the key of the last row seen."""
+    """A page of a list: up to ``limit`` rows behind the one with the key ``after``, or from the start."""
 
     limit: int = 100
     after: str | None = None
@@ -111,7 +113,7 @@ CROSS JOIN LATERAL (
 _NO_FILTERS: Mapping[str, str] = MappingProxyType({})
 _JSONB = frozenset({"resume_state", "progress", "metadata", "context"})
 
-# The sizes first, of at most a page and one row more; then only the rows that fit.
+# The sizes of one row more than a page first; then only the rows that fit.
 _LIST = """
 WITH page AS (
   SELECT {names}, octet_length(row_to_json(r)::text) AS size
@@ -151,9 +153,7 @@ SELECT count(*) FILTER (WHERE lease_expires_at > now()), count(*) FILTER (WHERE 
 FROM crawlers
 """
 
-_QUEUE_COUNTS = """
-SELECT count(*) FILTER (WHERE ready), count(*) FILTER (WHERE NOT ready) FROM jobs WHERE status = 'queued'
-"""
+_SCHEDULED = "SELECT count(*) FROM jobs WHERE status = 'queued' AND NOT ready"
 
 
 class Catalog:
@@ -172,10 +172,11 @@ class Catalog:
         )
 
     async def job(self, job_id: str) -> Record | None:
-        """One job with its current or last ``assignment``, the ``history`` of its latest ended tries, and ``errors``.
+        """One job with its current or last ``assignment``, the ``history`` of ended attempts, and ``errors``.
 
-        ``history_total`` and ``errors_total`` say how many there are. ``truncated`` names fields that are too large
-        to be shown: they are null, or shortened.
+        Of ``history`` and ``errors`` the latest are included; ``history_total`` and ``errors_total`` count all.
+        ``truncated`` names the fields that are too large to be shown: they are null, or shortened. None if there is
+        no such job.
         """
         params = {"id": job_id}
         rows = await self._database.query(f"SELECT {_bounded(_JOB)} FROM jobs WHERE id = %(id)s", params)
@@ -199,15 +200,15 @@ class Catalog:
         return await self._list("accounts", _ACCOUNT, page, key=["id"])
 
     async def account(self, account_id: str) -> Record | None:
-        """One account, without its tokens."""
+        """One account, without its tokens; None if there is no such account."""
         columns = ", ".join(_ACCOUNT.values())
         rows = await self._database.query(f"SELECT {columns} FROM accounts WHERE id = %(id)s", {"id": account_id})
         return _record(list(_ACCOUNT), rows[0]) if rows else None
 
     async def areas(self, page: Page, filters: Mapping[str, str]) -> Listing:
-        """Areas by GitLab and path.
+        """Areas by origin and path.
 
-        *filters*: ``type``, ``gitlab_origin``, and ``account_id`` for those that this account may see at its GitLab.
+        *filters*: ``type``, ``gitlab_origin``, and ``account_id`` for the areas that this account may see.
         """
         conditions = [f"{name} = %({name})s" for name in ("type", "gitlab_origin") if name in filters]
         if "account_id" in filters:
@@ -221,19 +222,21 @@ class Catalog:
         )
 
     async def crawlers(self, page: Page) -> Listing:
-        """Crawlers by key, with what each holds and how it was last seen."""
+        """Crawlers by key, with the assignments that each holds and its last heartbeat."""
         return await self._list(_CRAWLERS, _CRAWLER, page, key=["c.key"])
 
     async def stats(self) -> Record:
-        """How many jobs stand in each state, how the queue is, how many crawlers there are."""
+        """Counts: jobs by state, the queue, and crawlers."""
         query = self._database.query
         jobs = await count_jobs(self._database)
-        [(ready, scheduled)] = await query(_QUEUE_COUNTS)
+        [(scheduled,)] = await query(_SCHEDULED)
+        queued = jobs.by_status[Status.QUEUED]
+        scheduled = min(scheduled, queued)  # some may have been queued since the first count
         [(connected, plain, known, held)] = await query(_CRAWLER_COUNTS)
         return {
             "jobs": {str(status): count for status, count in jobs.by_status.items()},
             "queue": {
-                "ready": ready,
+                "ready": queued - scheduled,
                 "scheduled": scheduled,
                 "oldest_seconds": jobs.oldest,
                 "unroutable": jobs.unroutable,
@@ -287,13 +290,13 @@ class Catalog:
 
 
 def _parts(after: str, count: int) -> dict[str, str]:
-    """The parts of a key; whatever list it came from, there are *count* of them."""
+    """The parts of a key as parameters: *count* of them, also for the key of another list."""
     parts = after.split("\n", count - 1)
     return {f"after_{number}": part for number, part in enumerate(parts + [""] * (count - len(parts)))}
 
 
 def _bounded(columns: Mapping[str, str]) -> str:
-    """*columns* with their jsonb as text, or null where that is too large, and the names of those that are."""
+    """A select list: *columns*, jsonb as text or null where it is too large, and an array of the names of these."""
     large = [name for name in columns if name in _JSONB]
     shown = [
         f"CASE WHEN octet_length({given}::text) <= {VALUE_BYTES} THEN {given}::text END" if name in large else given

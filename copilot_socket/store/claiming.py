@@ -1,4 +1,4 @@
-"""Claims beside reports: the dispatcher's plan goes into the transaction that stores a batch, or stands alone."""
+"""Claims by the writer: the dispatcher's plan is run in the transaction that stores a batch, or in its own."""
 
 from collections.abc import Collection, Mapping
 from typing import Protocol
@@ -13,47 +13,47 @@ from copilot_socket.store.outage import level
 from copilot_socket.store.turns import NO_PLAN, NOTHING_CLAIMED, Claim, Plan, Settled
 
 CLAIM_RETRY = 0.2
-"""Seconds before the next claim after one that failed."""
+"""Seconds between a claim that failed and the next one."""
 
 Endings = Mapping[str, Collection[str]]
-"""The assignments that a batch says are over, by the keys of the crawlers that say so."""
+"""Key of a crawler → the assignments whose end it reports in a batch."""
 
 
 class Claimant(Protocol):
-    """Who dispatches jobs: they are claimed in the transaction that stores reports."""
+    """The dispatcher, as the writer sees it: jobs are claimed in the transaction that stores reports."""
 
     def plan(self, endings: Endings) -> Plan:
-        """What to claim with a batch that holds *endings*."""
+        """Make the plan to claim by with a batch that holds *endings*."""
 
     def book(self, plan: Plan, claim: Claim, endings: Endings) -> None:
-        """*claim* came of *plan* and is committed: note it before the next plan is made."""
+        """Record *claim*, the committed result of *plan*; called before the next plan is made."""
 
     def deliver(self, plan: Plan, claim: Claim) -> None:
-        """Send what was claimed."""
+        """Send the claimed jobs to their crawlers; called after :meth:`book`."""
 
     def unknown(self, plan: Plan) -> None:
-        """Whether anything came of *plan* is not known."""
+        """The transaction of *plan* has an unknown outcome."""
 
 
 class NoClaimant:
     """Claims nothing."""
 
     def plan(self, endings: Endings) -> Plan:
-        """Nothing."""
+        """See :meth:`Claimant.plan`."""
         return NO_PLAN
 
     def book(self, plan: Plan, claim: Claim, endings: Endings) -> None:
-        """There is nothing."""
+        """See :meth:`Claimant.book`."""
 
     def deliver(self, plan: Plan, claim: Claim) -> None:
-        """There is nothing."""
+        """See :meth:`Claimant.deliver`."""
 
     def unknown(self, plan: Plan) -> None:
-        """There is none."""
+        """See :meth:`Claimant.unknown`."""
 
 
 class Claiming:
-    """The writer's side of claims. Whatever the claimant does, the reports of a batch are stored."""
+    """The writer's side of claims. Errors of the claimant are logged; reports are stored all the same."""
 
     log = Logger()
 
@@ -61,57 +61,57 @@ class Claiming:
         self._batches = batches
         self._reactor = reactor
         self._refused = ""
-        """The reason logged last for a refused claim."""
+        """The error logged last for a refused claim."""
         self.claimant: Claimant = NoClaimant()
 
     def plan(self, endings: Endings) -> Plan:
-        """What to claim beside a batch that holds *endings*."""
-        with self.log.failureHandler("Planning what to claim failed"):
+        """The claimant's plan for a batch that holds *endings*."""
+        with self.log.failureHandler("Planning a claim failed"):
             return self.claimant.plan(endings)
         return NO_PLAN
 
     def book(self, written: Written, endings: Endings) -> None:
-        """Have what was claimed noted, before the next plan is made."""
-        with self.log.failureHandler("Noting what was claimed failed"):
+        """Have the claim of a committed batch recorded."""
+        with self.log.failureHandler("Recording a claim failed"):
             self.claimant.book(written.plan, written.claim, endings)
 
     def deliver(self, written: Written) -> None:
-        """Have what was claimed sent."""
+        """Have the claimed jobs of a committed batch sent."""
         if written.plan:
-            with self.log.failureHandler("Delivering what was claimed failed"):
+            with self.log.failureHandler("Delivering claimed jobs failed"):
                 self.claimant.deliver(written.plan, written.claim)
 
     def failed(self, plan: Plan, error: Exception) -> None:
-        """Nothing came of *plan*, or that is not known."""
+        """Have it recorded that *plan* claimed nothing, or that its outcome is unknown."""
         if not plan:
             return
-        with self.log.failureHandler("Noting that nothing was claimed failed"):
+        with self.log.failureHandler("Recording a failed claim failed"):
             if unknown_outcome(error):
                 self.claimant.unknown(plan)
             self.claimant.book(plan, NOTHING_CLAIMED, {})
 
     async def alone(self, plan: Plan) -> list[Written]:
-        """Claim without a batch. What fails is planned anew after a moment; reports find out about outages."""
+        """Claim by *plan* without a batch. A claim that fails is planned again after :data:`CLAIM_RETRY` seconds."""
         try:
             claim = await self._batches.claim(plan)
         except Exception as error:
             if remedy(error) is Remedy.REFUSE and plan.allotments:
                 return [each for part in plan.apart() for each in await self._part(part)]
             self.failed(plan, error)
-            self.log.emit(level(error, LogLevel.warn), "Claiming failed and is tried again: {error}", error=error)
+            self.log.emit(level(error, LogLevel.warn), "A claim failed and will be repeated: {error}", error=error)
             await deferLater(self._reactor, CLAIM_RETRY)
             return []
         return [Written([], [], plan, claim)]
 
     async def _part(self, plan: Plan) -> list[Written]:
-        """Claim a part of what PostgreSQL has refused: a job that can't be claimed keeps nobody from others."""
+        """Claim by a part of a plan that PostgreSQL has refused, so that one faulty job does not block others."""
         try:
             claim = await self._batches.claim(plan)
         except Exception as error:
             if remedy(error) is not Remedy.REFUSE:
                 if unknown_outcome(error):
                     self.claimant.unknown(plan)
-                return [Written([], [], plan, NOTHING_CLAIMED)]  # noted after the parts before it
+                return [Written([], [], plan, NOTHING_CLAIMED)]  # recorded after the parts before it
             why = str(error).split("\n", 1)[0]
             if why != self._refused:
                 self.log.error("The database refuses a claim: {error}", error=why)

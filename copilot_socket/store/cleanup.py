@@ -1,4 +1,4 @@
-"""Deletes old rows, in batches that hold no lock for long, and repairs what other programs left inconsistent."""
+"""Cleanup: deletes old rows, in batches that hold no lock for long, and repairs rows left inconsistent by others."""
 
 from collections.abc import Mapping
 
@@ -10,13 +10,15 @@ from copilot_socket.store.job_trees import JobTrees
 from copilot_socket.store.sql import sql
 
 BATCH = 1000
+"""Rows that one statement deletes or repairs, at most."""
 PAUSE = 0.05
+"""Seconds between two statements."""
 
 
 class Cleanup:
-    """Deletes trees of jobs, and errors, older than their age (seconds), and rows of connections that are long gone.
+    """Deletes trees of jobs and errors that are older than a maximum age (seconds), and old rows of other tables.
 
-    A live assignment whose job nobody holds is ended, and a job without its assignment is queued again.
+    A live assignment of a job that is not held is ended, and a held job without a live assignment is queued again.
     """
 
     def __init__(
@@ -34,7 +36,7 @@ class Cleanup:
         }
 
     async def run(self) -> dict[str, int]:
-        """One whole round; how many rows of each kind were deleted or repaired."""
+        """Run one round; return the number of rows that each statement has deleted or repaired."""
         return {
             "clean_inconsistent": await self._all_of("clean_inconsistent", None),
             "clean_jobs": await self._trees.clean(self._max_job_age),

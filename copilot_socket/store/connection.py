@@ -1,11 +1,10 @@
-"""One connection to PostgreSQL that comes back by itself."""
+"""A connection to PostgreSQL that is made when needed and reconnects when it is lost."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import attrs
-import psycopg2
 from twisted.internet import defer
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.error import ConnectionDone
@@ -14,7 +13,7 @@ from twisted.logger import Logger
 
 from copilot_socket.store.addresses import Address, Addresses
 from copilot_socket.store.driver import DriverConnection
-from copilot_socket.store.faults import DatabaseAway, Remedy, remedy
+from copilot_socket.store.faults import DATABASE_ERRORS, DatabaseAway, Remedy, remedy, sqlstate
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -22,17 +21,18 @@ Params = Mapping[str, Any] | Sequence[Any] | None
 
 APPLICATION_NAME = "copilot-study"
 CONNECT_TIMEOUT = 10.0
-"""Seconds for all of connecting."""
+"""Seconds in which a connection must be made, all addresses included."""
 ADDRESS_TIMEOUT = 4.0
-"""Seconds for one of several addresses."""
+"""Seconds for each of several addresses."""
 MARGIN = 1.0
-"""Seconds that PostgreSQL has to end a statement by its own time-out before its connection is given up."""
+"""Seconds added to a time-out: PostgreSQL enforces it first, and only then is the connection closed."""
 CONFLICT_TRIES = 10
+"""How often a transaction is run that conflicts with others."""
 
 
 @attrs.frozen
 class Limits:
-    """How long the database may take, in seconds."""
+    """Time-outs of statements and of transactions, in seconds."""
 
     query: float = 30.0
     transaction: float = 60.0
@@ -42,30 +42,32 @@ HOT = (
     "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; "
     "SET plan_cache_mode = force_generic_plan;"
 )
-"""For connections that touch a few rows by their keys: plans that fit near-empty tables do not fit full ones."""
+"""For connections whose statements touch few rows by key: plans made on near-empty tables are slow on full ones."""
 
 _SESSION = (
     "SET jit = off; SET timezone = 'UTC'; SET array_nulls = on; SET lock_timeout = 0; SET idle_session_timeout = 0; "
     "SET default_transaction_isolation = 'read committed'; SET extra_float_digits = 1;"
 )
-"""What a role or a database may have set otherwise, and the statements rely on."""
+"""Settings that the statements rely on, and a role or a database may have changed."""
 
+_CONNECTING_FAILED: tuple[type[Exception], ...] = (*DATABASE_ERRORS, ConnectionDone, OSError)
 _PARAMETER = re.compile(r"%\((\w+)\)s(::\w+(?:\[\])?)?")
 _STALE_PLAN = "0A000"
-"""SQLSTATE of a prepared statement whose tables have changed (a migration): a new connection prepares it anew."""
+"""SQLSTATE of a prepared statement whose tables have changed (by a migration): it is prepared on a new connection."""
 _NOT_PREPARED = frozenset({"26000", "42P05"})
-"""SQLSTATEs of a pooler that gives the next transaction another server: what was prepared is not there, or is."""
+"""SQLSTATEs behind a transaction pooler, where the next transaction may run on another server connection: the
+statement is not prepared there, or already is."""
 
 
 class Transaction:
-    """A transaction under way; whoever made it commits it."""
+    """A transaction in progress; :meth:`Connection.transaction` commits it."""
 
     def __init__(self, cursor: Any, prepared: "Prepared") -> None:
         self._cursor = cursor
         self._prepared = prepared
 
     async def query(self, sql: str, params: Params = None) -> list[Row]:
-        """Run one statement; its rows, or an empty list where it returns none."""
+        """Run one statement; return its rows, an empty list where it returns none."""
         await self._cursor.execute(sql, params)
         return _rows(self._cursor)
 
@@ -76,37 +78,41 @@ class Transaction:
 
 
 class Prepared:
-    """The statements that are prepared on a connection, as long as it lasts."""
+    """The statements that are prepared on a connection."""
 
     def __init__(self) -> None:
-        self._known: dict[str, str] = {}
+        self._executing: dict[str, str] = {}
+        """Name of a prepared statement → its EXECUTE."""
         self._allowed = True
 
     def forget(self) -> None:
-        """The connection is a new one."""
-        self._known.clear()
+        """Forget all statements: the connection is a new one."""
+        self._executing.clear()
 
-    def disallow(self, error: psycopg2.Error) -> bool:
-        """Whether *error* tells of a pooler that gives every transaction another server; then no more is prepared."""
-        if error.pgcode not in _NOT_PREPARED:
+    def disallow(self, error: Exception) -> bool:
+        """Stop preparing, and return True, if *error* is due to a transaction pooler."""
+        if sqlstate(error) not in _NOT_PREPARED:
             return False
         self._allowed = False
         return True
 
     async def execute(self, cursor: Any, name: str, sql: str, params: Mapping[str, Any]) -> None:
-        """Run *sql*, under *name*, with *params*."""
+        """Run *sql* with *params*, prepared as *name* unless preparing is disallowed."""
         if not self._allowed:
             await cursor.execute(sql, params)
             return
-        if name not in self._known:
+        if name not in self._executing:
             preparing, executing = prepared_form(name, sql)
             await cursor.execute(preparing)
-            self._known[name] = executing
-        await cursor.execute(self._known[name], params)
+            self._executing[name] = executing
+        await cursor.execute(self._executing[name], params)
 
 
 class Connection:
-    """A connection that is made when needed and made anew when it was lost. One user at a time; others queue."""
+    """A connection that is made when needed, and again when it was lost. One user at a time; others wait in order.
+
+    *settings* is SQL that is run on each new connection.
+    """
 
     log = Logger()
 
@@ -126,7 +132,7 @@ class Connection:
         self._live: DriverConnection | None = None
         self._making: DriverConnection | None = None
         self._gave_up: str | None = None
-        """Why the connection was closed from here while it was in use."""
+        """Why this node has closed the connection during a statement."""
         self._settings = settings
         self._prepared = Prepared()
         self.on_lost: Callable[[], None] = lambda: None
@@ -135,18 +141,13 @@ class Connection:
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection, as far as is known."""
+        """Whether the connection is made and not known to be lost."""
         return self._live is not None
-
-    @property
-    def busy(self) -> bool:
-        """Whether somebody uses it at the moment."""
-        return bool(self._lock.locked)
 
     async def query(self, sql: str, params: Params = None) -> list[Row]:
         """Run one statement in a transaction of its own.
 
-        Raises :class:`DatabaseAway` when the connection is lost, else the psycopg2 error.
+        Raises :class:`DatabaseAway` when the connection is lost, else psycopg2's error.
         """
 
         async def run(cursor: Any) -> list[Row]:
@@ -164,15 +165,15 @@ class Connection:
 
         try:
             return await self._exclusively(run, self._limits.query)
-        except psycopg2.Error as error:
+        except DATABASE_ERRORS as error:
             if not self._prepared.disallow(error):
                 raise
         return await self.query(sql, params)
 
     async def transaction(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        """Run *work* between BEGIN and COMMIT; again from the start on serialisation failures and deadlocks.
+        """Run *work* between BEGIN and COMMIT; repeat both on serialisation failures and deadlocks.
 
-        Raises :class:`DatabaseAway` when the connection is lost, and then the outcome of COMMIT is unknown.
+        Raises :class:`DatabaseAway` when the connection is lost; the outcome of a COMMIT is unknown then.
         """
 
         async def run(cursor: Any) -> T:
@@ -189,7 +190,7 @@ class Connection:
         for _ in range(CONFLICT_TRIES - 1):
             try:
                 return await self._exclusively(run, self._limits.transaction)
-            except psycopg2.Error as error:
+            except DATABASE_ERRORS as error:
                 if remedy(error) is not Remedy.REPEAT and not self._prepared.disallow(error):
                     raise
         return await self._exclusively(run, self._limits.transaction)
@@ -199,17 +200,17 @@ class Connection:
         await self._exclusively(_nothing, self._limits.query)
 
     def close(self) -> None:
-        """Drop the connection, also one that is being made; the next use makes a new one."""
+        """Close the connection, also one that is being made; the next use makes a new one."""
         both, self._live, self._making = (self._live, self._making), None, None
         for live in both:
             if live is not None:
                 live.close()
 
     async def _exclusively(self, run: Callable[[Any], Awaitable[T]], limit: float) -> T:
-        """Run *run* with a cursor, within *limit* seconds.
+        """Call *run* with a cursor, within *limit* seconds.
 
-        PostgreSQL ends a slow statement by itself. One that outlives that (the server stands still, or packets get
-        lost) costs its connection: nothing is known of what becomes of it, and libpq's way to cancel it blocks.
+        PostgreSQL ends a slow statement itself. Where no answer arrives even so (the server hangs, or packets are
+        lost), the connection is closed: the outcome is unknown, and libpq's call to cancel a statement blocks.
         """
         await self._lock.acquire()
         try:
@@ -221,8 +222,8 @@ class Connection:
                 self._drop()
                 raise
             except Exception as error:
-                if live.usable and getattr(error, "pgcode", None) != _STALE_PLAN:
-                    raise  # an error of the statement or of *run*, with the connection as it was before
+                if live.usable and sqlstate(error) != _STALE_PLAN:
+                    raise  # an error of the statement or of *run*; the connection is usable
                 why, self._gave_up = self._gave_up or _one_line(error) or "the connection was closed", None
                 self._drop()
                 raise DatabaseAway(why) from error
@@ -250,7 +251,7 @@ class Connection:
         return self._live
 
     async def _connect(self) -> DriverConnection:
-        """A connection to the first address that gives one. Raises :class:`DatabaseAway`."""
+        """Connect to the first address that accepts the connection. Raises :class:`DatabaseAway`."""
         deadline = self._reactor.seconds() + CONNECT_TIMEOUT
         problem: Exception | None = None
         try:
@@ -258,7 +259,7 @@ class Connection:
                 CONNECT_TIMEOUT, self._reactor
             )
         except defer.TimeoutError:
-            raise DatabaseAway(f"its name was not looked up within {CONNECT_TIMEOUT:g} s") from None
+            raise DatabaseAway(f"the host name was not resolved within {CONNECT_TIMEOUT:g} s") from None
         except OSError as error:
             raise DatabaseAway(str(error)) from error
         for address in addresses:
@@ -268,7 +269,7 @@ class Connection:
                 return await self._connect_to(address, max(limit, 0.0))
             except defer.TimeoutError:
                 problem = TimeoutError(f"no connection within {limit:g} s")
-            except (psycopg2.Error, ConnectionDone, OSError) as error:
+            except _CONNECTING_FAILED as error:
                 problem = error
         raise DatabaseAway(_one_line(problem)) from problem
 
@@ -298,13 +299,13 @@ async def _nothing(_cursor: Any) -> None:
 
 
 def prepared_form(name: str, sql: str) -> tuple[str, str]:
-    """``PREPARE`` and ``EXECUTE`` for *sql*, whose parameters are psycopg2's named ones."""
+    """``PREPARE`` and ``EXECUTE`` statements for *sql*, whose parameters are psycopg2's named ones."""
     casts: dict[str, str] = {}
     for parameter, cast in _PARAMETER.findall(sql):
         casts[parameter] = casts.get(parameter) or cast
     names = list(casts)
     body = _PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}{match[2] or ''}", sql)
-    # The casts again, since psycopg2 writes a list of texts as text[], which EXECUTE makes nothing else of by itself.
+    # The casts are repeated: psycopg2 writes a list of strings as text[], which EXECUTE does not convert implicitly.
     given = ", ".join(f"%({each})s{cast}" for each, cast in casts.items())
     return f"PREPARE {name} AS {body}", f"EXECUTE {name} ({given})"
 
@@ -314,5 +315,5 @@ def _rows(cursor: Any) -> list[Row]:
 
 
 def _one_line(error: BaseException | None) -> str:
-    """The text of *error*, of which libpq makes several lines."""
+    """The message of *error* in one line; libpq writes several."""
     return " ".join(str(error or "").split())

@@ -1,4 +1,4 @@
-"""How many jobs and accounts there are, by state, and how the queue is."""
+"""Counts of jobs and accounts by state, and the age of the queue."""
 
 from collections.abc import Mapping
 
@@ -13,9 +13,9 @@ CREDENTIAL_STATES = ("valid", "expired")
 
 @attrs.frozen
 class JobCounts:
-    """Jobs by state; ``oldest``: seconds that the oldest claimable one has been due (0 where there is none).
+    """Jobs by state. ``oldest``: seconds since the oldest claimable job fell due, 0 where there is none.
 
-    ``unroutable``: claimable ones that no connected crawler takes.
+    ``unroutable``: claimable jobs whose entity type no connected crawler takes.
     """
 
     by_status: Mapping[Status, int]
@@ -24,7 +24,7 @@ class JobCounts:
 
 
 async def count_jobs(database: Database) -> JobCounts:
-    """Count the jobs: on full tables this takes seconds."""
+    """Count the jobs. On large tables this takes seconds."""
     counted: dict[str, int] = dict(await database.query(sql("count_jobs")))
     [(oldest,)] = await database.query(sql("queue_age"))
     [(unroutable,)] = await database.query(sql("unroutable"), ROUTES)

@@ -1,7 +1,7 @@
-"""Accounts' tokens as crawlers get them, and the refresh of a token pair, of which there is one at a time.
+"""Tokens of accounts as crawlers receive them, and the refresh of token pairs: one at a time for each account.
 
-What a refresh brings is stored however long the database is away: GitLab has revoked the old pair, and refuses for
-good what it refuses.
+The result of a refresh is stored however long the database is away: GitLab has revoked the old pair, and a refusal is
+final.
 """
 
 from collections.abc import Mapping
@@ -20,18 +20,18 @@ from copilot_socket.store.outage import level
 from copilot_socket.store.sql import sql
 
 MIN_LIFETIME = 60.0
-"""Seconds that a token must still live when it is handed out."""
+"""Seconds for which a token must still be valid when it is sent to a crawler."""
 JUST_REFRESHED = 30.0
-"""Seconds after a refresh in which its token is handed out though it lives for less: GitLab gives no longer ones."""
+"""Seconds after a refresh in which its token is sent even if valid for less: GitLab issues no longer ones then."""
 LEASE = 150.0
-"""Seconds for which a node's lease on an account's refresh holds: longer than an exchange, and storing its pair."""
+"""Seconds of a node's lease on the refresh of an account: longer than a request to GitLab and storing its result."""
 STORE_AGAIN = 0.5
-"""Seconds before what a refresh brought is stored again, where the database was away."""
+"""Seconds between attempts to store the result of a refresh while the database is away."""
 
 
 @attrs.frozen
 class StoredToken:
-    """An account's token, sealed. Times in seconds from now, but for ``expires_at`` (since the epoch)."""
+    """An account's token, encrypted. Times are in seconds from now, except ``expires_at`` (since the epoch)."""
 
     generation: int
     sealed: str = attrs.field(repr=False)
@@ -42,33 +42,33 @@ class StoredToken:
     error: str | None
     failures: int
     wait: float | None
-    """Until GitLab may be asked again."""
+    """Seconds until the next refresh is allowed."""
     refreshed: float | None
-    """Since the last refresh, if that worked."""
+    """Seconds since the last refresh, None if that failed."""
 
     def lives(self) -> bool:
-        """Whether the token may be handed out."""
+        """Whether the token is valid for long enough to be sent to a crawler."""
         return self.expires_in is None or self.expires_in > MIN_LIFETIME
 
     def just_refreshed(self) -> bool:
-        """Whether the token may be handed out since there is no better one."""
+        """Whether the token may be sent although it expires soon: it is the newest that GitLab issues."""
         return self.refreshed is not None and self.refreshed < JUST_REFRESHED and (self.expires_in or 0.0) > 0.0
 
 
 @attrs.frozen
 class Holding:
-    """Who holds a live assignment, and the ``generation`` of the token that was given with it."""
+    """The crawler that holds a live assignment, and the ``generation`` of the token that it was sent."""
 
     crawler: str
     present: bool | None
-    """Whether its crawler's lease holds."""
+    """Whether the crawler's lease is unexpired; None without a lease."""
     generation: int
     account: str
 
 
 @attrs.frozen
 class Refresh:
-    """This node's refresh of the token that *account* has in *generation*, by a refresh token (*sealed*)."""
+    """A refresh begun by this node, of the token of *account* in *generation*, by the refresh token *sealed*."""
 
     account: str
     generation: int
@@ -77,11 +77,11 @@ class Refresh:
 
 
 class PairRefused(Exception):
-    """PostgreSQL refuses a token pair; the message is the SQLSTATE, since its own would quote the row."""
+    """PostgreSQL refuses a token pair. The message is the SQLSTATE: PostgreSQL's own would quote the row."""
 
 
 class Credentials:
-    """The tokens of accounts, over the pool. *node* is whose refreshes these are."""
+    """Reads and stores the tokens of accounts over the pool, for refreshes by *node*."""
 
     log = Logger()
 
@@ -91,7 +91,7 @@ class Credentials:
         self._node = node
 
     def reveal(self, sealed: str) -> str:
-        """The token behind its stored form. Raises ``VaultError``."""
+        """Decrypt a stored token. Raises ``VaultError``."""
         return self._vault.decrypt(sealed)
 
     async def token(self, account: str) -> StoredToken | None:
@@ -100,32 +100,33 @@ class Credentials:
         return StoredToken(*rows[0]) if rows else None
 
     async def holding(self, assignment: str) -> Holding | None:
-        """Who holds *assignment*; None if nobody does."""
+        """The holder of *assignment*; None if it is not live."""
         rows = await self._database.query(sql("holding"), _names(assignment))
         return Holding(*rows[0]) if rows else None
 
     async def handed(self, *assignments: str) -> list[str]:
-        """Note that the crawlers of *assignments* were given their account's present token; those that still live."""
+        """Record that the crawlers of *assignments* receive the current tokens; return those that are live."""
         jobs = [job_of(assignment) for assignment in assignments]
         rows = await self._database.query(sql("handed_token"), {"job": jobs})
         return [row[0] for row in rows if row[0] in assignments]
 
     async def refused(self, assignment: str) -> None:
-        """Note that the crawler of *assignment* was refused a new token."""
+        """Record that the crawler of *assignment* was refused a new token."""
         await self._database.query(sql("refuse_credential"), _names(assignment))
 
-    # -- a refresh
+    # -- refreshes
 
     async def begin(self, account: str, generation: int) -> Refresh | None:
-        """Take the refresh of *account* on; None where another node has, or it has a newer token."""
+        """Begin to refresh the token of *account*; None where another node does so, or the token is newer."""
         names = {"account": account, "generation": generation, "node": self._node, "lease": LEASE}
         rows = await self._database.query(sql("begin_refresh"), names)
         return Refresh(account, generation, *rows[0]) if rows else None
 
     async def keep(self, refresh: Refresh, access: str, renewed: str | None, lifetime: float | None) -> list[Row]:
-        """Store the pair that *refresh* brought (*renewed* None: the refresh token stays; *lifetime* in seconds).
+        """Store the new pair of *refresh* (*renewed* None: the refresh token stays; *lifetime* in seconds).
 
-        The time of its end in a row; no row where the account had a newer pair already. Raises :class:`PairRefused`.
+        Returns one row with the time of expiry (since the epoch), or none where the account has a newer pair. Raises
+        :class:`PairRefused`.
         """
         pair = {
             "access": self._vault.encrypt(access),
@@ -138,15 +139,15 @@ class Credentials:
             raise PairRefused(sqlstate(error)) from None
 
     async def refuse(self, refresh: Refresh, error: str) -> None:
-        """There is no new pair until somebody renews the credential; *error* says why."""
+        """Mark the credential as expired, until it is renewed; *error* is the reason."""
         await self._store("refuse_refresh", refresh, {"error": error})
 
     async def put_off(self, refresh: Refresh, error: str, wait: float) -> None:
-        """There is no new pair for now: nobody asks GitLab for *wait* seconds; *error* says why."""
+        """Record that the refresh has failed; the next one is allowed in *wait* seconds. *error* is the reason."""
         await self._store("put_off_refresh", refresh, {"error": error, "wait": wait})
 
     async def _store(self, statement: str, refresh: Refresh, parameters: Mapping[str, Any]) -> list[Row]:
-        """Run *statement*, however long the database is away. Raises what PostgreSQL says of the data."""
+        """Run *statement*, and repeat it while the database is away. Raises where PostgreSQL refuses the data."""
         names = {"account": refresh.account, "generation": refresh.generation, "node": self._node}
         while True:
             try:
@@ -154,10 +155,10 @@ class Credentials:
             except DATABASE_ERRORS as error:
                 if remedy(error) is Remedy.REFUSE:
                     raise
-                # Its text may quote the row.
+                # The message may quote the row.
                 self.log.emit(
                     level(error, LogLevel.error),
-                    "What a refresh brought can't be stored yet: {error}",
+                    "The result of a token refresh can't be stored yet: {error}",
                     error=type(error).__name__,
                 )
                 await deferLater(self._database.reactor, STORE_AGAIN)

@@ -1,6 +1,6 @@
 """The pool of general connections: for the HTTP port, timers and rare writes.
 
-The hot paths (writer, discoveries, listener) have connections of their own and never wait for this pool.
+Writer, discoveries, listener and probe have connections of their own and never wait for the pool.
 """
 
 from collections import deque
@@ -20,12 +20,12 @@ __all__ = ["Database", "DatabaseAway", "PoolUse", "Transaction"]
 T = TypeVar("T")
 
 DEDICATED = 4
-"""Connections beside its pool: for reports and claims, for discoveries, for listening, and for the probe."""
+"""Connections of a node outside the pool: of the writer, discoveries, the listener, and the probe."""
 
 
 @attrs.frozen
 class PoolUse:
-    """How the pool is used at the moment."""
+    """Connections of the pool, those in use, and the callers that wait for one."""
 
     size: int
     in_use: int
@@ -33,7 +33,7 @@ class PoolUse:
 
 
 class Database:
-    """At most *size* connections to *dsn*, made when first needed. Waiters are served in order."""
+    """A pool of at most *size* connections to *dsn*, made when first needed. Waiting callers are served in order."""
 
     def __init__(self, dsn: str, reactor: IReactorTime, limits: Limits, size: int) -> None:
         self.dsn = dsn
@@ -47,7 +47,7 @@ class Database:
 
     @property
     def use(self) -> PoolUse:
-        """How the pool is used at the moment."""
+        """The current use of the pool."""
         return PoolUse(self._size, self._size - len(self._idle), len(self._waiting))
 
     async def query(self, sql: str, params: Params = None) -> list[Row]:
@@ -75,11 +75,11 @@ class Database:
             self._give(connection)
 
     def dedicated(self, settings: str = "") -> Connection:
-        """A connection of its own, outside the pool, to the same database. *settings* is SQL run at its start."""
+        """A connection outside the pool to the same database. *settings* is SQL to run on each new connection."""
         return Connection(self.dsn, self.reactor, self.limits, settings, self._addresses)
 
     def close(self) -> None:
-        """Close every connection; whoever waits for one, or for an answer, is told :class:`DatabaseAway`."""
+        """Close all connections. Calls that wait for a connection or a result fail with :class:`DatabaseAway`."""
         while self._waiting:
             self._waiting.popleft().errback(DatabaseAway("the node is stopping"))
         for connection in self._all:

@@ -1,7 +1,7 @@
-"""Discoveries: areas and jobs that a crawler came across, stored in slices (docs/protocol.md, "Discovery").
+"""Discoveries: areas and jobs that a crawler has found, stored in slices (docs/protocol.md, "Discovery").
 
-A discovery may bring 100,000 jobs. Each slice is a transaction of its own, which changes nothing when it is repeated:
-nobody's reports wait for a whole discovery, and a slice that is lost with its connection is written again.
+A discovery may name 100,000 jobs. Each slice is an idempotent transaction of its own: no report waits for a whole
+discovery, and a slice with an unknown outcome is written again.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import cast
 
 import attrs
-import psycopg2.errors
 
 from copilot_socket.core.folding import Change, Verdict
 from copilot_socket.core.jobs import AREA_TYPES, SPAWNS
@@ -18,28 +17,29 @@ from copilot_socket.event_bus import DiscoveryStored, EventBus, JobCreated
 from copilot_socket.store import arrays
 from copilot_socket.store.batches import Settings, explain
 from copilot_socket.store.connection import Connection, Row, Transaction
+from copilot_socket.store.faults import UniqueViolation
 from copilot_socket.store.sql import sql
 from copilot_socket.store.turns import reports_of, store
 
 SLICE = 500
-"""Elements of a slice: some 4,500 jobs, a quarter of a second's work for PostgreSQL."""
+"""Elements of a slice: some 4,500 jobs, which PostgreSQL stores in a quarter of a second."""
 
 MOVE_TRIES = 3
-"""How often a slice is tried whose areas move at the same time in what other nodes store."""
+"""How often a slice is written where other nodes move its areas to other paths at the same time."""
 
 _SPAWNS = [(kind, command) for kind, commands in SPAWNS.items() for command in commands]
 
 
 @attrs.frozen
 class Slice:
-    """A part of a discovery, and what its report changes of the assignment."""
+    """A part of a discovery, and the change that its report makes to the assignment."""
 
     change: Change
     found: tuple[Found, ...]
 
 
 def slices(report: Report) -> Iterator[Slice]:
-    """The slices of *report*, whose body is a ``Discovered``; one at least."""
+    """The slices of *report*, whose body is a ``Discovered``: at least one."""
     body = cast(Discovered, report.body)
     for start in range(0, max(len(body.found), 1), SLICE):
         change = Change(report.assignment, report.crawler, progress={} if start else body.progress)
@@ -56,7 +56,7 @@ class Discoveries:
         self._creation_wanted = bus.subscribers(JobCreated)
 
     async def store(self, part: Slice) -> Verdict:
-        """Commit *part*, if its assignment is live and its crawler's.
+        """Commit *part* if its assignment is live and belongs to its crawler; return the verdict.
 
         Raises :class:`~copilot_socket.store.faults.DatabaseAway` or psycopg2's error.
         """
@@ -78,13 +78,13 @@ class Discoveries:
 
     async def _commit(self, part: Slice) -> tuple[int, list[Row]] | None:
         for _ in range(MOVE_TRIES - 1):
-            # Another node has stored one of these areas at another path meanwhile; now that is seen.
-            with suppress(psycopg2.errors.UniqueViolation):
+            # Another node has stored one of these areas at another path meanwhile; a new transaction sees that.
+            with suppress(UniqueViolation):
                 return await self._connection.transaction(lambda tx: self._store(tx, part))
         return await self._connection.transaction(lambda tx: self._store(tx, part))
 
     async def _store(self, tx: Transaction, part: Slice) -> tuple[int, list[Row]] | None:
-        """How many areas it named, and the jobs that came of it; None where nothing was stored."""
+        """The number of areas, and the rows of new jobs; None where the crawler does not hold the assignment."""
         if not (await store(tx, self._settings.node, reports_of([part.change]))).held:
             return None
         found = part.found
@@ -120,7 +120,7 @@ class Discoveries:
 
 
 def _areas(found: Iterable[Found]) -> list[Found]:
-    """One area a path, and one a numeric id: the last mention is true, but for an id that only an earlier one had."""
+    """One area per path and per numeric id. The last mention counts; an id that only an earlier one had is kept."""
     by_path: dict[str, Found] = {}
     by_id: dict[tuple[str, int], str] = {}
     for area in found:

@@ -1,11 +1,11 @@
-"""The database driver: txpostgres' connection, without what would stall or mislead the node.
+"""The database driver: connections of txpostgres, changed where those block the reactor or lose errors.
 
-- A result is handed on in the turn of the reactor that reads it. txpostgres takes a connection out of the reactor's
-  readers and puts it back at each step, and hands on results in a later turn: four system calls and a turn for each
-  statement, a tenth of what a small batch takes.
-- Cancelling a statement closes its connection. txpostgres would ask libpq to cancel it, which blocks, and leave the
+- A result is delivered in the turn of the reactor that reads it. txpostgres removes a connection from the reactor's
+  readers and adds it again at each step, and delivers results in a later turn: four system calls and a turn for each
+  statement, a tenth of the time of a small batch.
+- Cancelling a statement closes its connection. txpostgres would have libpq cancel it, which blocks, and leave the
   connection unusable.
-- While a connection is made, each step watches a descriptor of its own: libpq closes and opens sockets as it likes.
+- While connecting, each step watches a duplicate of the descriptor: libpq may close and open sockets at any step.
 """
 
 import os
@@ -25,52 +25,52 @@ from zope.interface import implementer
 
 
 class _Cursor(txpostgres.Cursor):  # type: ignore[misc]
-    """Leaves waiting to its connection, which is watched all the time."""
+    """A cursor that leaves waiting to its connection, which the reactor watches all the time."""
 
     _pollingD: Deferred[Any] | None
 
     def continuePolling(self, swallowErrors: bool = False) -> None:
-        """Move the statement on, outside of a read; a result that is known already is handed on in the next turn.
+        """Advance the statement outside of a read; a result that is there already is delivered in the next turn.
 
-        Statements that follow each other and are all answered at once would otherwise pile up on the stack.
+        Otherwise statements that follow each other, each answered immediately, would recurse.
         """
-        self._move_on(at_once=False)
+        self._advance(same_turn=False)
 
     def arrived(self) -> None:
-        """Move the statement on by what has arrived, and hand on its result at once."""
-        self._move_on(at_once=True)
+        """Advance the statement after a read, and deliver its result in this turn."""
+        self._advance(same_turn=True)
 
-    def _move_on(self, at_once: bool) -> None:
+    def _advance(self, same_turn: bool) -> None:
         try:
             state = self.pollable().poll()
         except Exception as error:
-            self._end("errback", error, at_once)
+            self._end("errback", error, same_turn)
         else:
             if state == POLL_OK:
-                self._end("callback", self, at_once)
+                self._end("callback", self, same_turn)
             elif state == POLL_WRITE:
                 self.reactor.addWriter(self._connection)
 
-    def _end(self, how: str, what: Any, at_once: bool) -> None:
+    def _end(self, how: str, what: Any, same_turn: bool) -> None:
         d, self._pollingD = self._pollingD, None
         if d is None:
             return
-        if at_once:
+        if same_turn:
             getattr(d, how)(what)
         else:
             self.reactor.callLater(0, getattr(d, how), what)
 
     def _cancel(self, _d: Deferred[Any]) -> None:
-        self._pollingD = None  # it gets CancelledError
+        self._pollingD = None  # this Deferred fails with CancelledError
         self._connection.close()
 
     def _handleCancellation(self, failure: Failure) -> Failure:
-        """A statement that PostgreSQL ended (statement_timeout) is its error, not a cancelled Deferred."""
+        """Keep the error of a statement that PostgreSQL has ended; txpostgres would make it a CancelledError."""
         return failure
 
 
 class DriverConnection(txpostgres.Connection):  # type: ignore[misc]
-    """One connection. *on_lost* is called when it is lost, whether idle or not; after that it is of no use.
+    """One connection. *on_lost* is called when it is lost, whether idle or not; it can't be used again.
 
     *on_notify* is called with the channel and payload of each notification.
     """
@@ -94,14 +94,14 @@ class DriverConnection(txpostgres.Connection):  # type: ignore[misc]
 
     @property
     def usable(self) -> bool:
-        """Whether the next statement may be sent: connected, outside a transaction, and none under way."""
+        """Whether the next statement may be sent: connected, outside a transaction, and no statement in progress."""
         live = self._connection
         return not live.closed and not live.isexecuting() and live.info.transaction_status == TRANSACTION_STATUS_IDLE
 
     # -- connecting
 
     def continuePolling(self, swallowErrors: bool = False) -> None:
-        """The next step of being connected."""
+        """Take the next step of connecting."""
         self._step = None
         try:
             state = self._connection.poll()
@@ -115,7 +115,7 @@ class DriverConnection(txpostgres.Connection):  # type: ignore[misc]
             self._step = _Step(self.reactor, self._connection.fileno(), state, self.continuePolling)
 
     def _end_connecting(self, how: str, what: Any) -> None:
-        # In a turn of its own. Whoever closes the connection before that ends it.
+        # In a later turn, unless the connection is closed before.
         self.reactor.callLater(0, self._connecting_ended, how, what)
 
     def _connecting_ended(self, how: str, what: Any) -> None:
@@ -133,11 +133,11 @@ class DriverConnection(txpostgres.Connection):  # type: ignore[misc]
     # -- connected
 
     def fileno(self) -> int:
-        """A descriptor of our own, since libpq closes its at any time; -1 when there is none."""
+        """A duplicate of the descriptor, which libpq may close at any time; -1 when there is none."""
         return -1 if self._descriptor is None else self._descriptor
 
     def close(self) -> None:
-        """Close the connection at once, whatever is under way; whoever waits for a result gets ``ConnectionDone``."""
+        """Close the connection immediately; Deferreds that wait for a result fail with ``ConnectionDone``."""
         if self._step is not None:
             self._step.stop()
         if self._descriptor is not None:
@@ -156,19 +156,19 @@ class DriverConnection(txpostgres.Connection):  # type: ignore[misc]
                 d.errback(ConnectionDone())
 
     def cursorRunning(self, cursor: _Cursor) -> None:
-        """From now on what arrives is the result of *cursor*'s statement."""
+        """Called by *cursor*, whose statement is sent: the next result is its own."""
         self._cursors.add(cursor)
         self._at_work = cursor
 
     def cursorFinished(self, cursor: _Cursor) -> None:
-        """The statement is over."""
+        """Called by *cursor*, whose statement has ended."""
         self._cursors.discard(cursor)
         self._at_work = None
         if not self._connection.closed:
             self.checkForNotifies()
 
     def doRead(self) -> None:
-        """Something has arrived."""
+        """See :class:`twisted.internet.interfaces.IReadDescriptor`."""
         if self._at_work is not None:
             self._at_work.arrived()
             return
@@ -180,29 +180,29 @@ class DriverConnection(txpostgres.Connection):  # type: ignore[misc]
             self.checkForNotifies()
 
     def doWrite(self) -> None:
-        """There is room for the rest of a statement."""
+        """Send the rest of a statement."""
         self.reactor.removeWriter(self)
         if self._at_work is not None:
             self._at_work.arrived()
 
     def checkForNotifies(self) -> None:
-        """Hand over what was announced."""
+        """Call *on_notify* with each notification received."""
         notes, self._connection.notifies[:] = self._connection.notifies[:], []
         if self._on_notify is not None:
             for note in notes:
-                with self.log.failureHandler("Dealing with a notification failed"):
+                with self.log.failureHandler("Handling a notification failed"):
                     self._on_notify(note.channel, note.payload)
 
     def connectionLost(self, reason: Any) -> None:
-        """The reactor finds that the other end has hung up."""
+        """Called by the reactor when the server has closed the connection."""
         if self._at_work is not None:
-            self._at_work.continuePolling()  # for the error that PostgreSQL may have sent
+            self._at_work.continuePolling()  # reads the error that PostgreSQL may have sent
         self._on_lost()
 
 
 @implementer(IReadDescriptor, IWriteDescriptor)
 class _Step:
-    """Waits once for the socket of a connection that is being made, by a duplicate of its descriptor."""
+    """Waits once for the socket of a connection that is being made, on a duplicate of its descriptor."""
 
     def __init__(self, reactor: Any, descriptor: int, state: int, then: Callable[[], None]) -> None:
         self._reactor = reactor
@@ -222,7 +222,7 @@ class _Step:
         return "connection"
 
     def stop(self) -> None:
-        """Wait no more."""
+        """Stop waiting."""
         if self._descriptor is not None:
             self._reactor.removeReader(self)
             self._reactor.removeWriter(self)
@@ -230,12 +230,12 @@ class _Step:
             os.close(descriptor)
 
     def doRead(self) -> None:
-        """It is ready."""
+        """Take the next step: the socket is ready."""
         self.stop()
         self._then()
 
     doWrite = doRead
 
     def connectionLost(self, reason: Any) -> None:
-        """It has hung up: libpq says why."""
+        """Take the next step, in which libpq reports why the server has closed the connection."""
         self.doRead()

@@ -1,39 +1,61 @@
-"""What a database error means for the caller: wait, repeat, or give this statement up."""
+"""The errors of the database, and their remedies: wait, repeat, or give the statement up."""
 
 from enum import Enum
 
-import psycopg2.errors
+import psycopg2
+from psycopg2.errors import CheckViolation, ObjectInUse, UniqueViolation
+
+__all__ = [
+    "DATABASE_ERRORS",
+    "DATA_ERRORS",
+    "CheckViolation",
+    "DatabaseAway",
+    "ObjectInUse",
+    "Remedy",
+    "UniqueViolation",
+    "broken_check",
+    "connection_error",
+    "primary_message",
+    "remedy",
+    "sqlstate",
+    "unknown_outcome",
+]
 
 
 class DatabaseAway(Exception):
-    """PostgreSQL can't be reached or the connection was lost; what was under way may or may not be committed."""
+    """PostgreSQL can't be reached, or the connection was lost; the outcome of a transaction is unknown then."""
 
 
 DATABASE_ERRORS: tuple[type[Exception], ...] = (DatabaseAway, psycopg2.Error)
-"""What a statement may raise. Outside this package nobody looks closer than the functions here."""
+"""What a statement may raise. Other packages inspect these errors only with the functions of this module."""
+
+DATA_ERRORS: tuple[type[psycopg2.Error], ...] = (psycopg2.IntegrityError, psycopg2.DataError)
+"""PostgreSQL refuses the values of a row. The error quotes that row: log its :func:`primary_message` only."""
+
+_CONNECTION_ERRORS = (DatabaseAway, psycopg2.OperationalError, psycopg2.InterfaceError)
 
 
 class Remedy(Enum):
     """What to do about a failed statement."""
 
-    WAIT = "the database is away or overloaded: the same again later"
-    REPEAT = "a conflict with another transaction: the same again now"
-    REFUSE = "the data can't be stored: again would fail again"
+    WAIT = "the database is away or overloaded: repeat the statement later"
+    REPEAT = "a conflict with another transaction: repeat the transaction immediately"
+    REFUSE = "the data can't be stored: a repetition would fail, too"
 
 
 _CONFLICTS = frozenset({"40001", "40P01"})
-# Classes of SQLSTATE that speak of the data (PostgreSQL manual, appendix A): cardinality, data, integrity, WITH CHECK
-# OPTION, program limits, raised by a trigger. Not those of syntax and rights (42) or of features (0A): the statements
-# are right, and whoever has taken a right or a table away gives it back.
+# Classes of SQLSTATE that report a fault of the data (PostgreSQL manual, appendix A): cardinality, data, integrity,
+# WITH CHECK OPTION, program limits, raised by a trigger. Not syntax and rights (42) or features (0A): the statements
+# are correct, and a revoked right or a dropped table can be restored.
 _DATA_CLASSES = frozenset({"21", "22", "23", "44", "54", "P0"})
 
 
 def remedy(error: Exception) -> Remedy:
-    """Which remedy *error* calls for: another try, unless PostgreSQL refuses the data or nothing was sent to it."""
+    """The remedy for *error*: to repeat, unless PostgreSQL refuses the data or nothing could be sent to it."""
     if isinstance(error, DatabaseAway):
         return Remedy.WAIT
-    if not isinstance(error, psycopg2.Error) or isinstance(error, psycopg2.DataError | psycopg2.IntegrityError):
-        return Remedy.REFUSE  # not PostgreSQL's: values that can't be sent to it, or a fault of ours
+    if not isinstance(error, psycopg2.Error) or isinstance(error, DATA_ERRORS):
+        return Remedy.REFUSE  # not from PostgreSQL: values that can't be sent to it, or a bug of the node
     code = error.pgcode or ""
     if code in _CONFLICTS:
         return Remedy.REPEAT
@@ -41,16 +63,29 @@ def remedy(error: Exception) -> Remedy:
 
 
 def unknown_outcome(error: Exception) -> bool:
-    """Whether what failed with *error* may be committed all the same: not if it was PostgreSQL that said so."""
+    """Whether a transaction that failed with *error* may be committed: not if PostgreSQL reported the error."""
     return sqlstate(error) is None
 
 
-def sqlstate(error: Exception) -> str | None:
-    """PostgreSQL's code of *error* (its manual, appendix A); None if it said nothing."""
+def sqlstate(error: BaseException | None) -> str | None:
+    """The SQLSTATE of *error* (PostgreSQL manual, appendix A); None if the error is not from PostgreSQL."""
     code: str | None = getattr(error, "pgcode", None)
     return code
 
 
 def broken_check(error: BaseException | None) -> str | None:
-    """What a CHECK, or a trigger in its place, says of the data; None where *error* is of another kind."""
-    return error.diag.message_primary if isinstance(error, psycopg2.errors.CheckViolation) else None
+    """The message of a violated CHECK, or of a trigger in its place; None where *error* is of another kind."""
+    return primary_message(error) if isinstance(error, CheckViolation) else None
+
+
+def primary_message(error: psycopg2.Error) -> str | None:
+    """The message of *error* without its detail, which quotes the refused row."""
+    return error.diag.message_primary
+
+
+def connection_error(error: BaseException | None) -> bool:
+    """Whether the connection failed, or could not be made: libpq reports that without an SQLSTATE."""
+    # psycopg2 raises a plain DatabaseError where libpq gives no error message.
+    return sqlstate(error) is None and (
+        isinstance(error, _CONNECTION_ERRORS) or type(error) is psycopg2.DatabaseError
+    )

@@ -1,8 +1,8 @@
-"""Deletes trees of jobs that are finished and old, each as a whole: a job that stays finds all that it has spawned.
+"""Deletion of trees of finished, old jobs, each as a whole: a remaining job keeps the jobs that it has spawned.
 
 A tree is a job without ``spawned_from`` and all its descendants. A small one (up to :data:`SMALL` jobs) is deleted by
-one statement, together with others. A larger one is read to its end first, then deleted in parts, children before
-parents: what an interruption leaves of it is again a tree, all of whose jobs are finished.
+one statement, together with others. A larger one is read completely first, then deleted in parts, children before
+parents: after an interruption the rest is again a tree of finished jobs.
 """
 
 from collections.abc import Sequence
@@ -18,26 +18,26 @@ from copilot_socket.store.database import Database, Transaction
 from copilot_socket.store.sql import sql
 
 SMALL = 1000
-"""Jobs of a tree that is deleted as a whole, and jobs that one statement deletes at most."""
+"""Jobs of a tree that is deleted as a whole, and jobs that one statement deletes, at most."""
 READ = 5000
-"""Jobs that one statement reads; more than ``SMALL``, so that each gets at least one small tree to its end."""
+"""Jobs that one statement reads: more than ``SMALL``, so that it reads at least one small tree completely."""
 
 
 @attrs.frozen
 class Tree:
-    """The jobs of one tree that were read, root first; ``finished``: all of these are finished and old."""
+    """The jobs of one tree that were read, root first; ``finished``: whether all of these are finished and old."""
 
     jobs: list[str]
     finished: bool
 
     @property
     def large(self) -> bool:
-        """Whether there may be more jobs than were read."""
+        """Whether the tree may have more jobs than were read."""
         return len(self.jobs) > SMALL
 
 
 class JobTrees:
-    """Deletes old trees from *database*, with *pause* seconds between two statements that do."""
+    """Deletes old trees from *database*, with *pause* seconds between two deletions."""
 
     log = Logger()
 
@@ -48,9 +48,9 @@ class JobTrees:
         self._longest_read = database.limits.transaction / 2
 
     async def clean(self, age: float) -> int:
-        """Delete each tree whose jobs are all finished and unchanged for *age* seconds; the number of deleted jobs.
+        """Delete each tree of jobs that are finished and unchanged for *age* seconds; return the number of jobs.
 
-        Every tree is examined at most once, so that trees that stay neither prolong the round nor hold up others.
+        Each tree is examined at most once, so that remaining trees neither prolong the round nor delay others.
         """
         [(until,)] = await self._database.query(sql("age_ago"), {"age": age})
         total = 0
@@ -69,7 +69,7 @@ class JobTrees:
         return total
 
     async def _trees(self, roots: Sequence[str], until: datetime) -> tuple[list[Tree], list[str]]:
-        """The trees of the first of *roots*, :data:`READ` jobs at most, and the roots that were not reached."""
+        """Read the trees of *roots*, up to :data:`READ` jobs; return them and the roots that were not reached."""
         rows = await self._query("old_trees", until, roots=list(roots), most=SMALL + 1, limit=READ)
         reached = len(roots) if len(rows) < READ else rows[-1][0] - 1  # the last tree may be cut off
         found: dict[int, Tree] = {}
@@ -82,7 +82,7 @@ class JobTrees:
         return list(found.values()), list(roots[reached:])
 
     async def _clean_large(self, root: str, until: datetime) -> int:
-        """Delete the tree of *root* in parts, if all of it is finished; stop where a part can't be deleted."""
+        """Delete the tree of *root* in parts, if all of its jobs are finished; stop where a part can't be deleted."""
         if not await self._finished(root, until):
             return 0
         total = 0
@@ -105,7 +105,7 @@ class JobTrees:
             level = levels.pop()
 
     async def _finished(self, root: str, until: datetime) -> bool:
-        """Whether all jobs of the tree of *root* are finished and old; False also where reading takes too long."""
+        """Whether all jobs of the tree of *root* are finished and old; False where reading takes too long."""
 
         async def read(tx: Transaction) -> bool:
             end = self._reactor.seconds() + self._longest_read
@@ -122,7 +122,10 @@ class JobTrees:
         return await self._database.transaction(read)
 
     async def _delete(self, trees: Sequence[Sequence[str]], until: datetime, above: Sequence[str] = ()) -> int:
-        """Delete those of *trees* whose jobs are all finished and old, if all of *above* are; the number of jobs."""
+        """Delete those of *trees* whose jobs are all finished and old, provided that those of *above* are.
+
+        Returns the number of jobs.
+        """
         jobs = [(job, number) for number, tree in enumerate(trees) for job in tree]
         [(count,)] = await self._query(
             "clean_jobs", until, job=[job for job, _ in jobs], tree=[number for _, number in jobs], above=list(above)

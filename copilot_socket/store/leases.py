@@ -1,4 +1,4 @@
-"""Leases of this node and its crawlers, and what is taken from crawlers that are gone."""
+"""Leases of this node and its crawlers, and the release of assignments whose crawlers are gone."""
 
 import os
 import socket
@@ -10,16 +10,17 @@ from copilot_socket.core.jobs import Event, Loss
 from copilot_socket.core.reports import job_of
 from copilot_socket.store.database import Database
 from copilot_socket.store.sql import sql
-from copilot_socket.store.transitions import Answer, Ask, Transitions, by_assignment
+from copilot_socket.store.transitions import Answer, Transitions, by_assignment
 
 RELEASE_LIMIT = 500
+"""Assignments that one call ends, at most."""
 
 
 @attrs.frozen
 class ConnectionState:
-    """What ``socket_connections`` shows of one connection. ``silent`` in seconds; None: nothing said yet.
+    """The row of a connection in ``socket_connections``. ``silent``: seconds since the last message, None before one.
 
-    ``metadata`` is a JSON object: what can't be written must have been left out, or it would cost all the others.
+    ``metadata`` is a JSON object without values that PostgreSQL refuses, which would fail all connections' rows.
     """
 
     id: str
@@ -50,7 +51,7 @@ class Leases:
         self._job_timeout = job_timeout
 
     async def renew(self, live: Sequence[str]) -> None:
-        """Renew the node's lease and, in the same statement, those of the crawlers *live* here."""
+        """Renew the lease of this node and, in the same statement, those of the crawlers *live*."""
         await self._database.query(
             sql("renew_leases"),
             {
@@ -63,21 +64,21 @@ class Leases:
         )
 
     async def held(self, keys: Sequence[str]) -> dict[str, list[str]]:
-        """The live assignments of each of *keys* that holds any."""
+        """Key → live assignments, for each of the crawlers *keys* that holds any."""
         return {row[0]: row[1] for row in await self._database.query(sql("held_by_all"), {"key": list(keys)})}
 
     async def held_by(self, key: str) -> list[tuple[str, bool, str]]:
-        """The live assignments of one crawler, whether each was ever reported on, and its account's stored token."""
+        """The live assignments of one crawler, whether each has a report, and its account's token as stored."""
         return [(row[0], row[1], row[2]) for row in await self._database.query(sql("held_by"), {"key": key})]
 
     async def confirm(self, assignments: Sequence[str]) -> None:
-        """Their crawler says that it still holds *assignments*."""
+        """Record that their crawler still holds *assignments*."""
         if assignments:
             jobs = [job_of(assignment) for assignment in assignments]
             await self._database.query(sql("confirm"), {"job": jobs, "assignment": list(assignments)})
 
     async def show(self, connections: Sequence[ConnectionState]) -> None:
-        """Bring the rows of *connections* up to date."""
+        """Update the rows of *connections*."""
         if connections:
             await self._database.query(
                 sql("connections_alive"),
@@ -91,7 +92,7 @@ class Leases:
             )
 
     async def release_lost(self, others: bool) -> int:
-        """Queue again what crawlers lost; with *others*, those of other nodes too. How many there were."""
+        """Release the lost assignments of this node's crawlers, with *others* of all nodes'; return their number."""
         rows = await self._database.query(
             sql("lost_assignments"),
             {
@@ -106,18 +107,21 @@ class Leases:
         return await self._apply([row[0] for row in rows], Event.RELEASED, [row[1] for row in rows])
 
     async def release(self, assignments: Sequence[str], reason: Loss) -> list[Answer]:
-        """Queue again the jobs of *assignments*, which their crawler no longer holds."""
+        """Release *assignments*, which their crawler no longer holds."""
         return await self._transitions.run(by_assignment(assignments, Event.RELEASED, reason))
 
     async def settle_refused(self) -> int:
-        """Park jobs whose crawlers were refused a token and went silent about them; queue those parked too late."""
+        """Let jobs wait for a credential whose crawlers were refused a token and have not reported for a whole grace.
+
+        Also queue the waiting jobs of renewed credentials. Returns the number of both.
+        """
         rows = await self._database.query(sql("refused_assignments"), {"grace": self.grace, "limit": RELEASE_LIMIT})
         parked = await self._apply([row[0] for row in rows], Event.NO_CREDENTIAL, "no new token for its account")
         late = await self._database.query(sql("renewed_meanwhile"), {"limit": RELEASE_LIMIT})
         return parked + len(await self._transitions.apply([row[0] for row in late], Event.RENEWED))
 
     async def time_out(self) -> int:
-        """End the attempts that have not been reported on for too long."""
+        """Time out attempts without a report for the job time-out; return their number."""
         rows = await self._database.query(
             sql("timed_out_assignments"), {"timeout": self._job_timeout, "limit": RELEASE_LIMIT}
         )
@@ -125,13 +129,13 @@ class Leases:
         return await self._apply([row[0] for row in rows], Event.TIMED_OUT, reason)
 
     async def leave(self) -> None:
-        """The node stops: its connections are over. Its crawlers keep their leases."""
+        """Delete this node's lease and mark its connections as ended. Its crawlers keep their leases."""
         await self._database.query(sql("node_leaves"), {"node": self._node})
 
     async def forget_dead(self) -> None:
-        """Mark the connections of nodes that died without a word."""
+        """Mark the connections of nodes with expired leases as ended."""
         await self._database.query(sql("forget_dead_nodes"))
 
     async def _apply(self, assignments: Sequence[str], event: Event, reason: str | Sequence[str]) -> int:
-        asks: list[Ask] = by_assignment(assignments, event, reason)
-        return sum(answer is not None for answer in await self._transitions.run(asks))
+        requests = by_assignment(assignments, event, reason)
+        return sum(answer is not None for answer in await self._transitions.run(requests))

@@ -1,8 +1,7 @@
-"""LISTEN: what other programs and nodes did to the jobs. A hint only; a slow poll stands behind it."""
+"""LISTEN: notifications of new work and of ended attempts. A hint only: what is missed is found by a slow poll."""
 
 from collections.abc import Callable
 
-import psycopg2
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -10,15 +9,17 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from copilot_socket.store.connection import Connection
-from copilot_socket.store.faults import DatabaseAway
+from copilot_socket.store.faults import DATABASE_ERRORS
 
 RETRY = 0.5
+"""Seconds before a failed LISTEN is repeated."""
 
 
 class Listener:
-    """Keeps *connection* listening, and makes it anew whenever it is lost.
+    """Keeps *connection* listening, and reconnects whenever it is lost.
 
-    *on_jobs* is told which lanes have work, as the notification says it, and the empty string where there may be any.
+    *on_jobs* is called with the payload of each notification of lanes that have work (JSON), and with an empty string
+    after a reconnect, when any lane may have work. *on_ended* is called with the id of each ended assignment.
     """
 
     log = Logger()
@@ -40,19 +41,14 @@ class Listener:
         self._running: Deferred[None] | None = None
         self._stopped = False
 
-    @property
-    def listening(self) -> bool:
-        """Whether notifications arrive at present."""
-        return self._connection.connected and self._running is None
-
     def start(self) -> "Deferred[None]":
-        """Begin to listen; fires at once when that works, else when it does."""
+        """Start to listen; fires once the LISTEN has succeeded, however often that is tried."""
         self._running = Deferred.fromCoroutine(self._listen())
         self._running.addErrback(_cancelled)
         return self._running
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Stop listening and close the connection."""
         self._stopped = True
         if self._running is not None:
             self._running.cancel()
@@ -63,16 +59,16 @@ class Listener:
             try:
                 await self._connection.query("LISTEN copilot_jobs; LISTEN copilot_ended")
                 break
-            except (DatabaseAway, psycopg2.Error) as error:
-                self.log.debug("Can't listen for now: {error}", error=error)
+            except DATABASE_ERRORS as error:
+                self.log.debug("LISTEN failed and will be repeated: {error}", error=error)
                 await deferLater(self._reactor, RETRY)
         self._running = None
-        # Whatever was announced while nobody listened.
+        # Notifications sent before the LISTEN were missed.
         self._on_jobs("")
 
     def _lost(self) -> None:
         if not self._stopped and self._running is None:
-            self.log.info("The listening connection is lost and will be made anew")
+            self.log.info("The connection that listens for notifications is lost; reconnecting")
             self.start()
 
     def _notified(self, channel: str, payload: str) -> None:

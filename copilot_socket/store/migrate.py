@@ -1,4 +1,4 @@
-"""Bringing a database's schema up to date, and telling whether it is. Everything here blocks."""
+"""The revision of a database's schema, and its upgrade to the newest one. Everything here blocks."""
 
 import enum
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ OLDEST_SERVER = 14
 ENCODING = "UTF8"
 APPLICATION_NAME = "copilot-study"
 _CONNECT_TIMEOUT = 10  # seconds
-# What a role or a database may have set otherwise. A migration may take its time; of two that run at once, the second
-# must see what the first has done; and the steps are written for standard strings.
+# Settings that a role or a database may have changed. A migration may take long; of two concurrent upgrades the
+# second must see the changes of the first; and the steps rely on standard_conforming_strings.
 _SESSION = """
 SET default_transaction_isolation = 'read committed'; SET standard_conforming_strings = on;
 SET client_min_messages = notice; SET lock_timeout = 0; SET statement_timeout = 0;
@@ -30,15 +30,15 @@ _OWN_SCHEMA = (
 
 
 class SchemaError(Exception):
-    """The database cannot be worked with; the message names what mends it."""
+    """The database can't be used; the message names the remedy."""
 
 
 class RightsError(SchemaError):
-    """This role may not use the tables."""
+    """The role lacks rights on the tables."""
 
 
 class Standing(enum.Enum):
-    """How a database's schema compares with ours."""
+    """How the schema of a database compares with the newest revision."""
 
     UP_TO_DATE = "up to date"
     BEHIND = "behind"
@@ -48,9 +48,9 @@ class Standing(enum.Enum):
 
 @attrs.frozen
 class SchemaState:
-    """`current` is the database's revision (None when empty), `head` is ours.
+    """`current` is the database's revision (None when empty), `head` the newest one.
 
-    `notices` are what an upgrade said of rows that it repaired.
+    `notices` are the messages of an upgrade about rows that it has repaired.
     """
 
     standing: Standing
@@ -60,25 +60,19 @@ class SchemaState:
 
 
 def revisions(directory: Path = MIGRATIONS) -> list[str]:
-    """All our revisions, oldest first. A revision is called as its file is."""
+    """All revisions, oldest first. The name of a revision is that of its file."""
     return sorted(path.stem for path in (directory / "versions").glob("[0-9]*.py"))
 
 
 def head(directory: Path = MIGRATIONS) -> str:
-    """Our newest revision."""
+    """The newest revision."""
     return revisions(directory)[-1]
 
 
-def current(url: str, directory: Path = MIGRATIONS) -> str | None:
-    """The database's revision, None when it has none of ours. Raises SchemaError when it cannot be asked."""
-    return check(url, directory).current
-
-
 def check(url: str, directory: Path = MIGRATIONS) -> SchemaState:
-    """Compare the database's schema with ours.
+    """Compare the database's schema with the newest revision.
 
-    Raises SchemaError when the database cannot be asked, is none that we can use, or holds other programs' tables in
-    the place of ours.
+    Raises SchemaError when the database can't be used, or search_path finds tables of other programs first.
     """
     with _connected(url) as connection:
         _refuse_unfit(connection)
@@ -86,10 +80,10 @@ def check(url: str, directory: Path = MIGRATIONS) -> SchemaState:
 
 
 def upgrade(url: str, directory: Path = MIGRATIONS) -> SchemaState:
-    """Bring the schema to our newest revision, in one transaction, and return how it stood before.
+    """Upgrade the schema to the newest revision, in one transaction, and return its state before.
 
-    Of several processes that upgrade at once one does it and the others wait and find it done. Raises SchemaError
-    for a database that is ahead, too old, not in UTF-8 or out of reach, and for statements that it refuses.
+    Of several concurrent upgrades one runs the migrations, and the others wait for it. Raises SchemaError for a
+    database that is ahead, too old, not in UTF-8 or unreachable, and for statements that it refuses.
     """
     with _connected(url) as connection:
         _refuse_unfit(connection)
@@ -97,9 +91,9 @@ def upgrade(url: str, directory: Path = MIGRATIONS) -> SchemaState:
 
 
 def require_current(url: str, upgrade: bool, directory: Path = MIGRATIONS) -> SchemaState:
-    """Make sure that the schema is ours, with `upgrade` by upgrading it. Returns how it stood before.
+    """Require the schema to be up to date, with `upgrade` by upgrading it. Returns its state before.
 
-    Raises SchemaError, whose message names the command that mends it.
+    Raises SchemaError, whose message names the command to run.
     """
     with _connected(url) as connection:
         _refuse_unfit(connection)
@@ -110,9 +104,9 @@ def require_current(url: str, upgrade: bool, directory: Path = MIGRATIONS) -> Sc
     if state.standing is Standing.AHEAD:
         raise _ahead(state)
     if not upgrade:
-        stands = "has no tables yet" if state.current is None else f"is at revision {state.current}"
+        found = "has no tables yet" if state.current is None else f"is at revision {state.current}"
         where = f" (search_path lacks the schema {', '.join(others)}, which has some)" if others else ""
-        raise SchemaError(f"the database {stands}{where}, {state.head} is needed: run `copilot-socket migrate`")
+        raise SchemaError(f"the database {found}{where}, {state.head} is needed: run `copilot-socket migrate`")
     return _upgrade(url, directory)
 
 
@@ -187,7 +181,7 @@ def _refuse_unfit(connection: Connection) -> None:
 
 
 def _upgrade(url: str, directory: Path) -> SchemaState:
-    from copilot_socket.store.migrations.runner import run  # noqa: PLC0415 - slow, and seldom needed
+    from copilot_socket.store.migrations.runner import run  # noqa: PLC0415 - a slow import, seldom needed
 
     states: list[SchemaState] = []
 

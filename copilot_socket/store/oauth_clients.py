@@ -1,4 +1,4 @@
-"""What this server is to which GitLab: OAuth clients, each bound to the origin that its secret may be sent to."""
+"""OAuth clients: the applications that this server is at GitLabs, each bound to the origin that its secret is for."""
 
 from collections.abc import Mapping
 
@@ -10,14 +10,14 @@ from copilot_socket.store.database import Database
 
 @attrs.frozen
 class OAuthClient:
-    """An application that a GitLab knows; a public one has no secret. ``redirect_uri`` where one is registered."""
+    """An application registered at a GitLab; a public one has no secret. ``redirect_uri`` where one is registered."""
 
     id: str
     secret: str | None = attrs.field(default=None, repr=False)
     redirect_uri: str | None = None
 
     def form(self) -> dict[str, str]:
-        """Its part of a request for a token."""
+        """The client's fields of a token request."""
         fields = {"client_id": self.id, "client_secret": self.secret, "redirect_uri": self.redirect_uri}
         return {name: value for name, value in fields.items() if value is not None}
 
@@ -26,7 +26,7 @@ _FIND = "SELECT client_id, client_secret, redirect_uri FROM oauth_clients WHERE 
 
 
 class OAuthClients:
-    """Those of the table ``oauth_clients``, and for other origins the *configured* ones."""
+    """Finds clients in the table ``oauth_clients``, and for other origins among the *configured* ones."""
 
     def __init__(self, database: Database, vault: Vault, configured: Mapping[str, OAuthClient]) -> None:
         self._database = database
@@ -34,7 +34,7 @@ class OAuthClients:
         self._configured = configured
 
     async def find(self, origin: str) -> OAuthClient | None:
-        """The client for the GitLab at *origin*. Raises ``VaultError``, or what the database raises."""
+        """The client for the GitLab at *origin*, None without one. Raises ``VaultError`` or the database's error."""
         for client_id, secret, redirect_uri in await self._database.query(_FIND, {"origin": origin}):
             return OAuthClient(client_id, None if secret is None else self._vault.decrypt(secret), redirect_uri)
         return self._configured.get(origin)

@@ -1,4 +1,4 @@
-"""What the writer stores, and a batch of it, folded."""
+"""Operations that the writer stores, and their folding into one change per assignment."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,7 @@ from copilot_socket.store.turns import reports_of
 
 @attrs.frozen
 class Presence:
-    """A crawler that is here, or has gone (no connection left, or silent)."""
+    """A crawler that is present, or gone (its last connection closed, or it is silent)."""
 
     key: str
     crawler_id: str
@@ -20,20 +20,20 @@ class Presence:
     plain: bool
     present: bool
     confirm_within: float | None = None
-    """Seconds in which reports have to name what it holds, or it is released; None: nothing need be named."""
+    """Seconds in which reports must confirm the assignments that it holds, or they are released; None: no need."""
     size = 0
 
     @property
     def crawler(self) -> str:
-        """Whose operation it is."""
+        """The key of the crawler whose operation this is."""
         return self.key
 
 
 @attrs.frozen
 class ConnectionSeen:
-    """A connection that opened, said who it is, or closed; one that closed with what was last heard of its crawler.
+    """A connection that was opened, identified or closed; a closed one with the last status of its crawler.
 
-    ``silent`` in seconds since then; None: nothing was heard. ``metadata`` is a JSON object.
+    ``silent``: seconds since the crawler was last heard; None: never. ``metadata`` is a JSON object.
     """
 
     id: str
@@ -47,7 +47,7 @@ class ConnectionSeen:
 
     @property
     def crawler(self) -> str:
-        """Whose operation it is."""
+        """The key of the crawler whose operation this is."""
         return self.crawler_key
 
 
@@ -57,8 +57,8 @@ Operation = Report | Presence | ConnectionSeen
 class Folded:
     """*operations* as they are stored: one change for all reports of an assignment.
 
-    Nothing here needs the database, so a batch is folded while another is being written. Raises what the making of
-    parameters raises for values that no database takes: ``ValueError``, ``TypeError``.
+    Folding needs no database, so a batch is folded while another is being written. Raises ``ValueError`` or
+    ``TypeError`` for values that can't be made parameters of a statement.
     """
 
     def __init__(self, operations: Sequence[Operation]) -> None:
@@ -72,30 +72,30 @@ class Folded:
                 others = True
         self._folds: list[Fold] = [fold(each) for each in reports.values()]
         self.changes = [each.change for each in self._folds]
-        self.everyday = not others and all(map(_everyday, self.changes))
-        """Whether one statement stores it."""
+        self.ordinary = not others and all(map(_ordinary, self.changes))
+        """Whether one statement stores the batch."""
         self.endings: dict[str, list[str]] = {}
-        """The assignments that each crawler says are over."""
+        """Crawler → the assignments whose end it reports."""
         for change in self.changes:
             if change.ending is not None:
                 self.endings.setdefault(change.crawler, []).append(change.assignment)
         self._said_once = not any(each.behind for each in self._folds)
         self.parameters = reports_of(self.changes)
-        self.in_doubt = False
-        """It was written before, and whether that was committed is not known: an ending repeated may be its own."""
+        self.outcome_unknown = False
+        """An earlier write has an unknown outcome: a repeated ending may be that of this batch."""
 
-    def verdicts(self, became: Mapping[str, Verdict]) -> list[Verdict]:
-        """What became of each operation, given what *became* of each change, by its assignment."""
-        if self._said_once and list(became.values()).count(Verdict.STORED) == len(became):  # as nearly always
+    def verdicts(self, given: Mapping[str, Verdict]) -> list[Verdict]:
+        """The verdict on each operation, given those on the changes."""
+        if self._said_once and list(given.values()).count(Verdict.STORED) == len(given):  # the common case
             return [Verdict.STORED] * len(self.operations)
-        if self.in_doubt:
-            became = {name: Verdict.STORED if each is Verdict.REPEATED else each for name, each in became.items()}
-        left = {each.change.assignment: iter(each.verdicts(became[each.change.assignment])) for each in self._folds}
+        if self.outcome_unknown:
+            given = {name: Verdict.STORED if each is Verdict.REPEATED else each for name, each in given.items()}
+        left = {each.change.assignment: iter(each.verdicts(given[each.change.assignment])) for each in self._folds}
         return [
             next(left[operation.assignment]) if isinstance(operation, Report) else Verdict.STORED
             for operation in self.operations
         ]
 
 
-def _everyday(change: Change) -> bool:
+def _ordinary(change: Change) -> bool:
     return not isinstance(change.ending, Failed) and not change.refused

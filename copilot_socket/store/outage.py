@@ -1,14 +1,13 @@
-"""What an error says of the database's state, and the log lines about an outage: a few, however long it lasts."""
+"""The cause of an outage, derived from an error, and the log lines about outages: few, however long one lasts."""
 
 from collections.abc import Iterator
 from typing import Any
 
-import psycopg2
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
 from copilot_socket.core.causes import Cause
-from copilot_socket.store.faults import DatabaseAway
+from copilot_socket.store.faults import connection_error, sqlstate
 
 REPEAT = 60.0
 """Seconds before the same cause is logged again."""
@@ -33,7 +32,7 @@ _BY_CLASS = {
     "53": Cause.RESOURCES,
     "58": Cause.RESOURCES,
 }
-"""SQLSTATEs, and classes of them (PostgreSQL manual, appendix A), that speak of the database, not of a statement."""
+"""SQLSTATEs and their classes (PostgreSQL manual, appendix A) that report a state of the database."""
 
 _BY_WORDS = (
     ("the database system is", Cause.STARTING),
@@ -54,14 +53,11 @@ _BY_WORDS = (
     ("does not exist", Cause.LOGIN),
     ("no answer", Cause.NO_ANSWER),
 )
-"""The errors of a connection that can't be made have no SQLSTATE, only words."""
-
-
-_LOST = (DatabaseAway, psycopg2.OperationalError, psycopg2.InterfaceError)
+"""Texts of libpq and the server: the errors of a connection that can't be made have no SQLSTATE."""
 
 
 class Unfit(Exception):
-    """The database answers, but a node can't work with it; the message has the details, for the log."""
+    """The database answers, but a node can't work with it; the message holds the details for the log."""
 
     def __init__(self, cause: Cause, detail: str) -> None:
         super().__init__(detail)
@@ -69,45 +65,45 @@ class Unfit(Exception):
 
 
 def cause_of(error: BaseException | None) -> Cause | None:
-    """Which state of the database *error* tells of; None for the fault of a statement or of its data."""
+    """The state of the database that causes *error*; None for a fault of a statement or of its data."""
     for each in _chain(error):
         if isinstance(each, Unfit):
             return each.cause
-        code = getattr(each, "pgcode", None) or ""
+        code = sqlstate(each) or ""
         cause = _BY_CODE.get(code) or _BY_CLASS.get(code[:2])
         if cause is not None:
             return cause
-    if getattr(error, "pgcode", None) is None and (isinstance(error, _LOST) or type(error) is psycopg2.DatabaseError):
+    if connection_error(error):
         text = str(error)
         return next((cause for words, cause in _BY_WORDS if words in text), Cause.UNREACHABLE)
     return None
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Whether *error* tells of an outage: :class:`Outages` logs that, once for everybody.
+    """Whether *error* is due to an outage, which :class:`Outages` logs once for all users of the database.
 
-    What is missing in the schema may also be a statement's fault, of which nobody else knows.
+    Missing tables and rights do not count: they may be a fault of a single statement, which only its caller logs.
     """
     return cause_of(error) not in (None, Cause.TABLES, Cause.RIGHTS)
 
 
 def level(error: BaseException, otherwise: Any) -> Any:
-    """At which ``LogLevel`` whoever meets *error* logs it: at debug level where it tells of an outage."""
+    """The ``LogLevel`` at which the caller logs *error*: debug where it is due to an outage, else *otherwise*."""
     return LogLevel.debug if is_outage(error) else otherwise
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """*error*, and what it was raised from."""
+    """*error* and the errors that it was raised from."""
     while error is not None:
         yield error
         error = error.__cause__
 
 
 class Outages:
-    """Told of each failure and success of the database, logs its outages.
+    """Receives each failure and success of the database, and logs its outages.
 
-    The first failure of a cause is logged at once, the same cause again after a minute, with how often it was met
-    meanwhile; and the end.
+    The first failure of a cause is logged immediately, the same cause at most once a minute, with the number of
+    failures in between; then the end of the outage.
     """
 
     log = Logger()
@@ -117,25 +113,25 @@ class Outages:
         self._since: float | None = None
         self._failed_at = 0.0
         self._worked_at: float | None = None
-        self._told = False
+        self._logged = False
         self._due: dict[Cause, float] = {}
-        self._untold: dict[Cause, int] = {}
+        self._unlogged: dict[Cause, int] = {}
 
     def failed(self, error: BaseException) -> None:
-        """*error* was met. One that says nothing of the database's state is none of ours (:func:`cause_of`)."""
+        """Record *error*. One without a cause (:func:`cause_of`) is ignored."""
         cause = cause_of(error)
         if cause is None:
             return
         now = self._clock.seconds()
         self._failed_at, self._worked_at = now, None
         if self._since is None:
-            self._since, self._told = now, False
+            self._since, self._logged = now, False
         if now < self._due.get(cause, now):
-            self._untold[cause] = self._untold.get(cause, 0) + 1
+            self._unlogged[cause] = self._unlogged.get(cause, 0) + 1
             return
-        count = self._untold.pop(cause, 0)
+        count = self._unlogged.pop(cause, 0)
         self._due[cause] = now + REPEAT
-        self._told = True
+        self._logged = True
         self.log.error(
             "{what}: {error}" + (" ({count} more like it)" if count else ""),
             what=cause.sentence[0].upper() + cause.sentence[1:],
@@ -146,13 +142,13 @@ class Outages:
         )
 
     def worked(self) -> None:
-        """The database did what it was asked for."""
+        """Record a success; an outage ends after :data:`QUIET` seconds without a failure."""
         if self._since is None:
             return
         now = self._clock.seconds()
         if self._worked_at is None:
             self._worked_at = now
         if now - self._failed_at >= QUIET:
-            if self._told:
+            if self._logged:
                 self.log.info("The database is back after {seconds:.1f} s", seconds=self._worked_at - self._since)
             self._since = None

@@ -1,38 +1,39 @@
-"""Whether this node can work with its database: asked every second, over a connection of its own.
+"""The probe of the database: finds out every second, over its own connection, whether a node can work with it.
 
-A database that is read-only or a standby answers, and one whose disk is full refuses only writes. So the probe looks
-at the session's state and at the rights, and now and then writes to a page that is not there yet.
+A read-only database and a standby answer queries, and one whose disk is full refuses only writes. So the probe reads
+the state of the session and the rights, and now and then writes a row that needs a new page.
 """
 
 from collections.abc import Callable
 from contextlib import suppress
 
-import psycopg2
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from copilot_socket.core.causes import Cause
 from copilot_socket.core.vault import ENCRYPTED, Vault
 from copilot_socket.store.connection import Connection, Limits, Transaction
-from copilot_socket.store.faults import DatabaseAway
+from copilot_socket.store.faults import DATABASE_ERRORS, sqlstate
 from copilot_socket.store.outage import Outages, Unfit, cause_of
 from copilot_socket.store.rights import FORBIDDEN, MISSING, NEEDED
 
 PATIENCE = 3.0
-"""Seconds after which a database counts as one that does not answer."""
+"""Seconds after which a database counts as not answering."""
 WRITE_EVERY = 4
-"""Looks between two writes. While something is wrong each look writes."""
+"""Every how many looks the probe writes; while something is wrong, at each look."""
 ACCOUNTS = 10
-"""Accounts whose tokens are tried at each look; those of all are tried in turns."""
+"""Accounts whose tokens are decrypted at each look, in turn."""
 KEPT = 100
-"""Accounts whose tokens can't be decrypted that are tried again at each look."""
+"""Accounts with tokens that can't be decrypted, at most, that are tried again at each look."""
+
+_FAILURES: tuple[type[Exception], ...] = (*DATABASE_ERRORS, Unfit)
 
 _IMPATIENT = "SET LOCAL statement_timeout = %(patience)s; "
-"""For this transaction only: a pooler may give the session to others."""
+"""For this transaction only: behind a pooler others may use the session."""
 
 STATE = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::bool"
 
-# One row a page. Where autovacuum is off nobody gives the pages back, so there is an end to them.
+# One row per page. The table is bounded, since nothing frees its pages where autovacuum is off.
 WRITE = """
 INSERT INTO write_probe (payload) SELECT repeat('x', 8000) WHERE pg_relation_size('write_probe') < 64 * 1024 * 1024
 """
@@ -47,11 +48,11 @@ UNION ALL
 
 
 class _Undo(Exception):
-    """Ends a transaction that must leave no trace."""
+    """Rolls back the transaction of a look."""
 
 
 class Probe:
-    """Asks the database at *dsn* what a node needs of it. ``cause`` is what is wrong with it, None if nothing is."""
+    """Probes the database at *dsn*. ``cause`` is the reason why a node can't work with it, None if it can."""
 
     log = Logger()
 
@@ -64,19 +65,19 @@ class Probe:
         self._closed = False
         self.cause: Cause | None = None
         self.latency: float | None = None
-        """Seconds that the first answer took at the last look; None: there was none."""
+        """Seconds until the first answer at the last look; None: there was none."""
 
     async def look(self) -> None:
-        """Find out how things are now. Takes little more than :data:`PATIENCE`, whatever the database does."""
-        in_doubt = self.cause not in (None, Cause.SECRET_KEY)
-        thorough = in_doubt or self._looks % WRITE_EVERY == 0
+        """Set ``cause`` and ``latency``. Takes little more than :data:`PATIENCE` seconds in any case."""
+        unfit = self.cause not in (None, Cause.SECRET_KEY)
+        thorough = unfit or self._looks % WRITE_EVERY == 0
         self._looks += 1
         late = self._reactor.callLater(PATIENCE, self._connection.close)
         answered: list[float] = []
         try:
             with suppress(_Undo):
                 await self._connection.transaction(lambda tx: self._look(tx, thorough, answered))
-        except (DatabaseAway, psycopg2.Error, Unfit) as error:
+        except _FAILURES as error:
             self._failed(error if late.active() else Unfit(Cause.NO_ANSWER, f"no answer within {PATIENCE:g} s"))
         else:
             self._outages.worked()
@@ -87,7 +88,7 @@ class Probe:
                 late.cancel()
 
     async def _look(self, tx: Transaction, thorough: bool, answered: list[float]) -> None:
-        """Ask all that there is to ask; *answered* is given the seconds that the first answer took. Always raises."""
+        """Run all checks, and append the seconds until the first answer to *answered*. Always raises."""
         begun = self._reactor.seconds()
         [(recovering, read_only)] = await tx.query(_IMPATIENT + STATE, {"patience": int(PATIENCE * 1000)})
         answered.append(self._reactor.seconds() - begun)
@@ -105,7 +106,7 @@ class Probe:
         raise _Undo
 
     def close(self) -> None:
-        """Close the connection; what is under way fails, and nobody is told."""
+        """Close the connection; a look in progress fails, which is not logged."""
         self._closed = True
         self._connection.close()
 
@@ -116,8 +117,8 @@ class Probe:
 
     def _failed(self, error: Exception) -> None:
         cause = cause_of(error)
-        if cause is None:  # such as a statement that took too long
-            cause = Cause.NO_ANSWER if getattr(error, "pgcode", None) == "57014" else Cause.REFUSES
+        if cause is None:  # for example a statement time-out (57014)
+            cause = Cause.NO_ANSWER if sqlstate(error) == "57014" else Cause.REFUSES
             error = Unfit(cause, str(error))
         self.cause = cause
         if not self._closed:
@@ -132,7 +133,7 @@ class Probe:
 
 
 class _Keys:
-    """Tries whether the keys of this node decrypt the tokens of all accounts, some at a time."""
+    """Checks whether the keys of this node decrypt the tokens of all accounts, some accounts at a time."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
@@ -142,16 +143,16 @@ class _Keys:
 
     @property
     def wrong(self) -> bool:
-        """Whether they have not decrypted a single one. A few accounts that were stored elsewhere stop no node."""
+        """Whether they have decrypted no token at all. Single accounts that were encrypted elsewhere stop no node."""
         return bool(self._failing) and not self._fit
 
     @property
     def next(self) -> dict[str, object]:
-        """Which accounts to try: parameters of :data:`_TOKENS`."""
+        """The accounts to check next: parameters of :data:`_TOKENS`."""
         return {"again": list(self._failing), "after": self._after, "limit": ACCOUNTS}
 
     def tried(self, rows: list[tuple[bool, str, str, str | None]], failed: Callable[[str], None]) -> None:
-        """Try the tokens in *rows*; *failed* is told each account whose tokens can't be decrypted any more."""
+        """Decrypt the tokens in *rows*; call *failed* with each account whose tokens newly fail to decrypt."""
         forward = [account for later, account, *_ in rows if later]
         self._after = forward[-1] if len(forward) == ACCOUNTS else ""
         before, self._failing = self._failing, set()

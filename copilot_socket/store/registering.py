@@ -1,4 +1,4 @@
-"""OAuth clients as an operator puts them in, by origin. Everything here blocks, and raises psycopg2.Error."""
+"""Registration of OAuth clients by an operator. Everything here blocks, and raises psycopg2.Error."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from copilot_socket.core.vault import Vault
 from copilot_socket.store.migrate import APPLICATION_NAME
 from copilot_socket.store.oauth_clients import OAuthClient
 
-# What PostgreSQL may refuse stands in a statement without the secret: a failed one is written to its log.
+# Values that PostgreSQL may refuse go into a statement without the secret: it logs a failed statement.
 _PUT = """
 INSERT INTO oauth_clients (origin, client_id, redirect_uri) VALUES (%(origin)s, %(id)s, %(redirect_uri)s)
 ON CONFLICT (origin) DO UPDATE SET
@@ -25,7 +25,7 @@ _LIST = "SELECT origin, client_id, redirect_uri, client_secret IS NOT NULL FROM 
 
 
 def put(url: str, origin: str, client: OAuthClient, vault: Vault) -> None:
-    """Store *client* for the GitLab at *origin* in the database at *url*, in the place of one that is there."""
+    """Store *client* for the GitLab at *origin* in the database at *url*; an existing one is replaced."""
     secret = None if client.secret is None else vault.encrypt(client.secret)
     values = {"origin": origin, "id": client.id, "redirect_uri": client.redirect_uri, "secret": secret}
     with _cursor(url) as cursor:
@@ -34,14 +34,14 @@ def put(url: str, origin: str, client: OAuthClient, vault: Vault) -> None:
 
 
 def remove(url: str, origin: str) -> bool:
-    """Remove the client for *origin*; whether there was one."""
+    """Remove the client for *origin*; return whether there was one."""
     with _cursor(url) as cursor:
         cursor.execute(_REMOVE, {"origin": origin})
         return bool(cursor.rowcount)
 
 
 def listed(url: str) -> list[dict[str, Any]]:
-    """All of them, without their secrets."""
+    """All clients by origin, without their secrets."""
     with _cursor(url) as cursor:
         cursor.execute(_LIST)
         return [
@@ -52,7 +52,7 @@ def listed(url: str) -> list[dict[str, Any]]:
 
 @contextmanager
 def _cursor(url: str) -> Iterator[Any]:
-    """A transaction."""
+    """A cursor in a transaction, which is committed at the end."""
     connection = psycopg2.connect(url, application_name=APPLICATION_NAME)
     try:
         with connection, connection.cursor() as cursor:

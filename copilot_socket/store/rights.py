@@ -1,9 +1,9 @@
-"""What a node needs in the database, and statements that say what of it is missing or may not be used."""
+"""The tables, functions and rights that a node needs, and statements that find the missing ones."""
 
 from collections.abc import Mapping
 
 VERSION_TABLE = "copilot_socket_version"
-"""Alembic's, which says at which revision the others are. A node only reads it."""
+"""Alembic's table, which holds the revision of the others. A node only reads it."""
 TABLES = (
     "accounts",
     "area_authorizations",
@@ -20,7 +20,7 @@ TABLES = (
     "socket_connections",
     "write_probe",
 )
-"""Those that a node writes to."""
+"""The tables that a node writes to."""
 VIEWS = ("job_tries",)
 SEQUENCES = ("job_order",)
 FUNCTIONS = (
@@ -31,21 +31,21 @@ FUNCTIONS = (
     "copilot_ulid()",
     "copilot_ulid(bigint)",
 )
-"""Those that defaults, domains and conditions of triggers call with the rights of whoever writes a row."""
+"""The functions that defaults, domains and trigger conditions call with the rights of the role that writes a row."""
 NEEDED: Mapping[str, list[str]] = {
     "tables": list(TABLES),
     "views": list(VIEWS),
     "sequences": list(SEQUENCES),
     "functions": list(FUNCTIONS),
 }
-"""Parameters of the statements."""
+"""Parameters of :data:`MISSING` and :data:`FORBIDDEN`."""
 
 MISSING = """
 SELECT name FROM unnest(%(tables)s || %(views)s || %(sequences)s) AS name WHERE to_regclass(name) IS NULL
 UNION ALL
 SELECT name FROM unnest(%(functions)s) AS name WHERE to_regprocedure(name) IS NULL
 """
-"""The names of what is not there."""
+"""Names of missing relations and functions."""
 
 FORBIDDEN = """
 SELECT name || ' (' || string_agg(kind, ', ' ORDER BY kind DESC) || ')' FROM (
@@ -59,4 +59,7 @@ SELECT name || ' (' || string_agg(kind, ', ' ORDER BY kind DESC) || ')' FROM (
   SELECT name, 'EXECUTE' FROM unnest(%(functions)s) AS name WHERE NOT has_function_privilege(name, 'EXECUTE')
 ) AS forbidden GROUP BY name ORDER BY name
 """
-"""What this role may not use, each with the rights that it lacks: ``jobs (UPDATE, DELETE)``. All must be there."""
+"""Names of relations and functions with the rights that this role lacks: ``jobs (UPDATE, DELETE)``.
+
+Raises an error where one is missing.
+"""

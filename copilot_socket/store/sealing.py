@@ -1,4 +1,4 @@
-"""Encrypting what is stored already: tokens of before there was a key, or all of them with a newer one. Blocks."""
+"""Encryption of stored secrets: of plain ones, or of all of them with a newer key. Everything here blocks."""
 
 from collections.abc import Sequence
 
@@ -9,23 +9,24 @@ from copilot_socket.core.vault import Vault, VaultError
 from copilot_socket.store.migrate import APPLICATION_NAME
 
 BATCH = 500
+"""Rows of one transaction."""
 
 _SECRETS = {"accounts": ("id", ("access_token", "refresh_token")), "oauth_clients": ("origin", ("client_secret",))}
-"""Table → its key, and the columns that are encrypted."""
+"""Table → its key, and its encrypted columns."""
 
 
 @attrs.frozen
 class Sealed:
-    """How many rows were encrypted, and which could not be, since no key decrypts them: ``table key``."""
+    """The number of encrypted rows, and those that no key decrypts, as ``<table> <key>``."""
 
     rows: int
     unreadable: Sequence[str]
 
 
 def seal(url: str, vault: Vault, *, everything: bool = False) -> Sealed:
-    """Encrypt the plain tokens in the database with the newest key of *vault*; with *everything* the others again.
+    """Encrypt the plain secrets in the database with the newest key of *vault*; with *everything*, all of them.
 
-    Nodes may run meanwhile, if they know the key. No plain token stands in a statement. Raises psycopg2.Error.
+    Nodes that have the key may run meanwhile. No statement contains a plain secret. Raises psycopg2.Error.
     """
     rows = 0
     unreadable: list[str] = []

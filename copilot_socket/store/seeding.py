@@ -1,4 +1,4 @@
-"""First data for a new database: an account and its first jobs. Everything here blocks."""
+"""Initial data of a new database: an account and its first jobs. Everything here blocks."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from copilot_socket.core.vault import Vault
 from copilot_socket.store.accounts import Account
 from copilot_socket.store.migrate import APPLICATION_NAME
 
-# What PostgreSQL may refuse stands in a statement without tokens: a failed one is written to its log.
+# Values that PostgreSQL may refuse go into a statement without tokens: it logs a failed statement.
 _ACCOUNT = """
 INSERT INTO accounts (id, provider, gitlab_url, access_token, token_expires_at)
 VALUES (%(id)s, %(provider)s, %(gitlab_url)s, '-', %(expires)s::timestamptz)
@@ -18,7 +18,7 @@ ON CONFLICT (id) DO NOTHING RETURNING id
 
 _TOKENS = "UPDATE accounts SET access_token = %(access)s, refresh_token = %(refresh)s WHERE id = %(id)s"
 
-# Locked, so that of two that seed at once the second finds the jobs of the first.
+# Serialises concurrent calls: the second one finds the jobs of the first.
 _LOCK = "SELECT FROM accounts WHERE id = %(id)s FOR UPDATE"
 
 _JOBS = """
@@ -31,16 +31,16 @@ RETURNING id
 
 @attrs.frozen
 class Seeded:
-    """What a call has changed: whether the account is new, and the ids of new jobs."""
+    """The result of :func:`seed`: whether the account is new, and the ids of new jobs."""
 
     account_created: bool
     jobs: Sequence[str]
 
 
 def seed(url: str, account: Account, commands: Sequence[str], max_attempts: int, vault: Vault) -> Seeded:
-    """Store *account* unless there is one of its id, and jobs for *commands* unless the account has any job.
+    """Store *account* unless its id exists, and jobs for *commands* unless the account has any job.
 
-    One transaction, safe to repeat. Raises psycopg2.Error, and ValueError where the database refuses the account.
+    One idempotent transaction. Raises psycopg2.Error, and ValueError where PostgreSQL refuses the account.
     """
     credential = account.credential
     refresh = credential.refresh_token

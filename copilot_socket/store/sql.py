@@ -1,4 +1,4 @@
-"""Statements by name, read once from the files of ``sql/``, one a topic (``-- name: <name>`` begins each)."""
+"""SQL statements by name, read once from ``sql/``: a file per topic, ``-- name: <name>`` before each statement."""
 
 import re
 from functools import cache
@@ -7,7 +7,7 @@ from importlib.resources import files
 from copilot_socket.core.jobs import ENTITY_TYPES
 
 ROUTES = {"command": list(ENTITY_TYPES), "entity_type": list(ENTITY_TYPES.values())}
-"""Parameters of the statements that need to know which command asks for which entity type."""
+"""Parameters of statements that map commands to entity types."""
 
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 

@@ -1,28 +1,28 @@
-"""Submitted jobs, many at a time: all or nothing, in statements of bounded size, and never a second live twin."""
+"""Submission of jobs: lists are stored all or nothing, in statements of bounded size, without a second live twin."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Required, TypedDict
 
 import attrs
 import orjson
-import psycopg2.errors
 
 from copilot_socket.core.origins import origin, same_origin
 from copilot_socket.event_bus import EventBus, JobCreated
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
+from copilot_socket.store.faults import CheckViolation
 from copilot_socket.store.ulids import ulids
 
 MAX_JOBS = 10_000
 CHUNK_ROWS = 1000
 CHUNK_CHARACTERS = 256 * 1024
-"""What one statement stores at most, so that making it and reading its answer take a few milliseconds."""
+"""Bounds of one statement, so that encoding it and decoding its result take a few milliseconds."""
 
 
 class NewJob(TypedDict, total=False):
-    """A submitted job, in the form in which it goes to the database. What is left out takes its default.
+    """A submitted job, in the form in which it is sent to the database. Omitted keys take their defaults.
 
-    ``scheduled_at`` is ISO-8601 with its zone, ``resume_state`` a JSON object.
+    ``scheduled_at`` is ISO 8601 with an offset, ``resume_state`` a JSON object.
     """
 
     account_id: Required[str]
@@ -39,9 +39,9 @@ class NewJob(TypedDict, total=False):
 
 @attrs.frozen
 class Submitted:
-    """The ids in the order of the list, and which of them are new: the others were live already.
+    """The ids in the order of the list, and whether each job is new; the other ids are those of live twins.
 
-    ``repeated``: this is the stored answer of an earlier request.
+    ``repeated``: this is the stored answer to an earlier request.
     """
 
     ids: Sequence[str]
@@ -51,7 +51,7 @@ class Submitted:
 
 @attrs.frozen
 class Key:
-    """An Idempotency-Key with the fingerprint of the request that it came with."""
+    """An Idempotency-Key and the fingerprint of its request."""
 
     name: str
     fingerprint: str
@@ -66,9 +66,9 @@ class UnknownAccounts(Exception):
 
 
 class ForeignOrigins(Exception):
-    """Jobs name a GitLab that their accounts' tokens are not for; nothing was stored.
+    """Jobs name another GitLab than that of their accounts; nothing was stored.
 
-    ``allowed``: for the index of each such job, the origin of its account, None where that has none.
+    ``allowed``: the index of each such job in the list → the origin of its account, None where it has none.
     """
 
     def __init__(self, allowed: Mapping[int, str | None]) -> None:
@@ -80,12 +80,12 @@ class KeyReused(Exception):
     """The Idempotency-Key was used before, for another request."""
 
 
-# Locked as the jobs' foreign key locks them in a moment, so that none moves meanwhile.
+# The lock that the foreign key of jobs takes, too: no account moves to another origin before its jobs are inserted.
 _ACCOUNTS = "SELECT id, gitlab_url FROM accounts WHERE id = ANY (%(ids)s) ORDER BY id FOR KEY SHARE"
 
 _NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
-# Every list goes in by this order, so that no two can wait for each other; of twins in one list the first stays.
+# All lists are inserted in this order, so that two can't deadlock; of twins in one list the first is stored.
 _INSERT = """
 INSERT INTO jobs (id, account_id, command, full_path, branch, user_id, provider, gitlab_url, priority, scheduled_at,
                   max_attempts, resume_state)
@@ -103,7 +103,7 @@ ON CONFLICT (account_id, command, coalesce(full_path, ''), coalesce(branch, ''))
 RETURNING id
 """
 
-# LIMIT keeps this a walk through the unique index, one look-up a row, however large the table is.
+# With LIMIT the plan is one look-up in the unique index for each row, however large the table is.
 _TWINS = """
 SELECT t.id, twin.id
 FROM json_to_recordset(%(jobs)s::json) AS t (id text, account_id text, command text, full_path text, branch text)
@@ -115,7 +115,7 @@ CROSS JOIN LATERAL (
   LIMIT 1) AS twin
 """
 
-# Waits while another transaction is about to commit the same key.
+# Waits for another transaction that inserts the same key.
 _TAKE_KEY = """
 INSERT INTO idempotency_keys (key, fingerprint, status, answer) VALUES (%(key)s, %(fingerprint)s, 0, '{}')
 ON CONFLICT (key) DO NOTHING RETURNING key
@@ -129,7 +129,7 @@ UPDATE idempotency_keys SET status = %(status)s, answer = %(answer)s::jsonb WHER
 
 
 class Submission:
-    """Stores jobs in *database*; *max_attempts* for those that do not say. *next_slice* is awaited in long work."""
+    """Stores jobs in *database*; *max_attempts* is the default. *next_slice* is awaited in long work."""
 
     def __init__(
         self,
@@ -144,26 +144,26 @@ class Submission:
         self._next_slice = next_slice
 
     async def submit(self, jobs: Sequence[NewJob], key: Key | None = None) -> Submitted:
-        """Store *jobs* in one transaction. With *key*, a repetition gets the first answer again.
+        """Store *jobs* in one transaction. With *key*, a repeated request returns the stored answer.
 
-        Raises :class:`UnknownAccounts`, :class:`ForeignOrigins`, :class:`KeyReused`, or what the database raises;
+        Raises :class:`UnknownAccounts`, :class:`ForeignOrigins`, :class:`KeyReused`, or an error of the database;
         nothing is stored then.
         """
         if key is None and len(jobs) == 1:
-            at_once = await self._at_once(jobs[0])
-            if at_once is not None:
-                return at_once
+            single = await self._submit_one(jobs[0])
+            if single is not None:
+                return single
         submitted = await self._database.transaction(lambda tx: self._submit(tx, jobs, key))
         if not submitted.repeated:
             self._announce(jobs, submitted)
         return submitted
 
-    async def _at_once(self, job: NewJob) -> Submitted | None:
-        """The most frequent submission: a single new job, by a single statement. None where that is not enough."""
+    async def _submit_one(self, job: NewJob) -> Submitted | None:
+        """Store a single new job, the most frequent submission, by one statement; None where nothing was stored."""
         try:
             rows = await self._database.hot_query("submit_one", _INSERT, self._parameters([_row(job)]))
-        except psycopg2.errors.CheckViolation:
-            return None  # the ordinary way says what is wrong
+        except CheckViolation:
+            return None  # the general way finds out which check it is, and raises the error
         if not rows:
             return None
         submitted = Submitted([rows[0][0]], [True])
@@ -210,9 +210,9 @@ class Submission:
     async def _store_chunk(
         self, tx: Transaction, rows: Mapping[str, str], inserted: set[str], twins: dict[str, str]
     ) -> None:
-        """Store *rows* by id: each is inserted, or has a live twin."""
+        """Store *rows* (id → JSON): add new ids to *inserted*, and those with a live twin to *twins* (id → twin)."""
         missing = list(rows)
-        # Once is enough, unless a twin that was in the way ends before it can be read.
+        # A second round only where a conflicting twin ends before its id is read.
         while missing:
             new = await tx.query(_INSERT, self._parameters([rows[job_id] for job_id in missing]))
             inserted.update(row[0] for row in new)
@@ -222,7 +222,7 @@ class Submission:
                 missing = [job_id for job_id in missing if job_id not in twins]
 
     async def _check_accounts(self, tx: Transaction, jobs: Sequence[NewJob]) -> None:
-        """Each job's account exists, and is at the GitLab that the job names, if it names one."""
+        """Raise unless each job's account exists and is at the GitLab that the job names, if any."""
         named = sorted({job["account_id"] for job in jobs})
         urls: dict[str, str] = {}
         for start in range(0, len(named), CHUNK_ROWS):
@@ -245,7 +245,7 @@ class Submission:
 
 
 def _uniqueness(job: NewJob) -> tuple[str, str, str, str]:
-    """What a live job is unique by; compared as COLLATE "C" does."""
+    """The unique key of a live job, in the order of COLLATE "C"."""
     return job["account_id"], job["command"], job.get("full_path", ""), job.get("branch", "")
 
 
@@ -257,7 +257,7 @@ def _row(job: NewJob, **more: str) -> str:
 
 
 def _chunks(jobs: Sequence[tuple[str, NewJob]]) -> Iterator[dict[str, str]]:
-    """*jobs* in their order, as rows by id, so many at a time as one statement takes."""
+    """*jobs* in their order, as rows by id, in chunks for one statement each."""
     chunk: dict[str, str] = {}
     size = 0
     for job_id, job in jobs:
@@ -272,7 +272,7 @@ def _chunks(jobs: Sequence[tuple[str, NewJob]]) -> Iterator[dict[str, str]]:
 
 
 async def _take(tx: Transaction, key: Key) -> Submitted | None:
-    """Make *key* ours, or the answer that was given to it. A key may be cleaned away between the two looks."""
+    """Insert *key*, or return its stored answer. Repeats where the key is cleaned up between the two statements."""
     while not await tx.query(_TAKE_KEY, attrs.asdict(key) | {"key": key.name}):
         for fingerprint, answer in await tx.query(_READ_KEY, {"key": key.name}):
             if fingerprint != key.fingerprint:

@@ -1,13 +1,12 @@
-"""Every change of a job's state that is not an everyday report: failures, releases, time-outs, cancel, retry.
+"""State transitions of jobs other than by ordinary reports: failures, releases, time-outs, cancel, retry.
 
-The rows are locked, :func:`copilot_socket.core.jobs.decide` says what becomes of them, and the answer is written.
+The rows are locked, :func:`copilot_socket.core.jobs.decide` decides on each, and the decisions are written.
 """
 
 import random
 from collections.abc import Callable, Sequence
 
 import attrs
-import psycopg2.errors
 
 from copilot_socket.core.jobs import Event, Job, Refusal, Status, Transition, decide
 from copilot_socket.core.origins import origin, same_origin
@@ -16,12 +15,12 @@ from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.event_bus import EventBus, JobChanged
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
-from copilot_socket.store.faults import DatabaseAway
+from copilot_socket.store.faults import DatabaseAway, UniqueViolation
 from copilot_socket.store.sql import sql
 
 
 class TwinExists(Exception):
-    """The job can't live again: another one for the same piece of work does."""
+    """The job can't be retried: another job for the same account, command, path and branch is live."""
 
     def __init__(self, twin: str) -> None:
         super().__init__(f"job {twin} is live for the same account, command, path and branch")
@@ -29,15 +28,15 @@ class TwinExists(Exception):
 
 
 class AccountMoved(Exception):
-    """The job can't live again: its account is at another GitLab now, which the token is for."""
+    """The job can't be retried: its account, and so the token, is for another GitLab now."""
 
     def __init__(self, now_at: str | None) -> None:
-        super().__init__(f"the job's account has moved to {now_at}; put in a new job there")
+        super().__init__(f"the job's account has moved to {now_at}; submit a new job there")
 
 
 @attrs.frozen
-class Ask:
-    """What is asked for one job. With ``assignment`` it holds only while that attempt is the live one."""
+class TransitionRequest:
+    """An event to apply to one job; with ``assignment``, only while that attempt is the live one."""
 
     job_id: str
     event: Event
@@ -45,13 +44,14 @@ class Ask:
     reason: str | None = None
     failure: Failed | None = None
     delay: float = 0.0
-    """Seconds that the job waits at least, where it is queued again."""
+    """Least number of seconds before the job is due, where it is queued again."""
 
 
 Answer = Transition | Refusal | None
-"""None: there is no such job, or the attempt has ended."""
+"""The decision on one job. None: there is no such job, or the attempt has ended."""
 
 TWIN_TRIES = 5
+"""How often a transaction is run that conflicts with new twins."""
 
 _LOGGED = {Event.FAILED, Event.FAILED_FOR_GOOD, Event.TIMED_OUT}
 
@@ -72,108 +72,115 @@ class Transitions:
         self._jitter = jitter
 
     async def apply(self, job_ids: Sequence[str], event: Event, *, reason: str | None = None) -> dict[str, Answer]:
-        """Apply *event* to jobs by id.
+        """Apply *event* to jobs; return the answers by job id.
 
-        Raises :class:`TwinExists` if a retry would make a second live job, :class:`AccountMoved` if it would take an
-        account's token to the GitLab where the account was before.
+        Raises :class:`TwinExists` if a retry would make a second live job, :class:`AccountMoved` if it would send an
+        account's token to the account's former GitLab.
         """
-        answers = await self.run([Ask(job_id, event, reason=reason) for job_id in job_ids])
+        answers = await self.run([TransitionRequest(job_id, event, reason=reason) for job_id in job_ids])
         return dict(zip(job_ids, answers, strict=True))
 
-    async def run(self, asks: Sequence[Ask]) -> list[Answer]:
-        """Apply *asks* in a transaction of their own."""
-        if not asks:
+    async def run(self, requests: Sequence[TransitionRequest]) -> list[Answer]:
+        """Apply *requests* in a transaction of their own; return their answers. Raises as :meth:`apply` does."""
+        if not requests:
             return []
         for _ in range(TWIN_TRIES):
             try:
-                answers, events = await self._database.transaction(lambda tx: self.within(tx, asks))
+                answers, events = await self._database.transaction(lambda tx: self.within(tx, requests))
                 break
-            except psycopg2.errors.UniqueViolation:
-                continue  # a twin was committed after the look for one; the next look finds it
+            except UniqueViolation:
+                continue  # a twin was committed after the search for twins; the next search finds it
         else:
-            raise DatabaseAway("twins of these jobs come and go too fast")
+            raise DatabaseAway(f"live twins of these jobs were in conflict {TWIN_TRIES} times")
         for event in events:
             self._bus.publish(event)
         return answers
 
-    async def within(self, tx: Transaction, asks: Sequence[Ask]) -> tuple[list[Answer], list[JobChanged]]:
-        """Apply *asks* in the transaction *tx*: the answers, and what to tell once it is committed."""
-        jobs = {"job": sorted({ask.job_id for ask in asks})}
+    async def within(
+        self, tx: Transaction, requests: Sequence[TransitionRequest]
+    ) -> tuple[list[Answer], list[JobChanged]]:
+        """Apply *requests* in *tx*; return the answers, and the state events to publish after the commit."""
+        jobs = {"job": sorted({request.job_id for request in requests})}
         await tx.query(sql("lock_live_assignments"), jobs)
         rows = {row[0]: row for row in await tx.query(sql("lock_jobs"), jobs)}
         live = {row[0]: row for row in await tx.query(sql("live_assignments"), jobs)}
         answers: list[Answer] = []
-        changes: list[tuple[Ask, Job, Transition, str | None, str | None]] = []
-        for ask in asks:
-            row, held = rows.get(ask.job_id), live.get(ask.job_id)
-            if row is None or (ask.assignment is not None and (held is None or held[1] != ask.assignment)):
+        changes: list[tuple[TransitionRequest, Job, Transition, str | None, str | None]] = []
+        for request in requests:
+            row, held = rows.get(request.job_id), live.get(request.job_id)
+            if row is None or (request.assignment is not None and (held is None or held[1] != request.assignment)):
                 answers.append(None)
                 continue
             job = Job(Status(row[1]), row[2], row[3], row[4], held is not None and held[3], row[5])
-            answer = decide(job, ask.event, self._policy, self._jitter())
+            answer = decide(job, request.event, self._policy, self._jitter())
             if isinstance(answer, Transition):
-                if answer.status is Status.QUEUED and answer.delay < ask.delay:
-                    answer = attrs.evolve(answer, delay=ask.delay)
-                if ask.event is Event.RETRIED:
-                    await _refuse_moved(tx, ask.job_id)
+                if answer.status is Status.QUEUED and answer.delay < request.delay:
+                    answer = attrs.evolve(answer, delay=request.delay)
+                if request.event is Event.RETRIED:
+                    await _refuse_moved(tx, request.job_id)
                     await _refuse_twin(tx, row)
                 assignment, crawler = (held[1], held[2]) if held is not None else (None, None)
-                changes.append((_explained(ask, answer, row[6]), job, answer, assignment, crawler))
+                changes.append((_explained(request, answer, row[6]), job, answer, assignment, crawler))
             answers.append(answer)
         if changes:
             await self._write(tx, changes)
         return answers, [
             JobChanged(
-                ask.job_id,
+                request.job_id,
                 answer.status,
-                ask.event,
+                request.event,
                 assignment,
                 crawler,
-                ask.reason or answer.resolution,
+                request.reason or answer.resolution,
                 answer.outcome,
-                rows[ask.job_id][7],
-                rows[ask.job_id][8],
-                rows[ask.job_id][9],
-                None if ask.failure is None else ask.failure.error,
+                rows[request.job_id][7],
+                rows[request.job_id][8],
+                rows[request.job_id][9],
+                None if request.failure is None else request.failure.error,
                 answer.delay,
             )
-            for ask, _job, answer, assignment, crawler in changes
+            for request, _job, answer, assignment, crawler in changes
         ]
 
     async def _write(
-        self, tx: Transaction, changes: Sequence[tuple[Ask, Job, Transition, str | None, str | None]]
+        self, tx: Transaction, changes: Sequence[tuple[TransitionRequest, Job, Transition, str | None, str | None]]
     ) -> None:
         await tx.query(
             sql("apply_transitions"),
             {
-                "job": [ask.job_id for ask, *_ in changes],
+                "job": [request.job_id for request, *_ in changes],
                 "status": [str(answer.status) for _a, _j, answer, *_ in changes],
                 "attempts": [answer.attempts for _a, _j, answer, *_ in changes],
                 "releases": [answer.releases for _a, _j, answer, *_ in changes],
                 "delay": [answer.delay for _a, _j, answer, *_ in changes],
                 "outcome": [answer.outcome and str(answer.outcome) for _a, _j, answer, *_ in changes],
-                "reason": [_reason(ask) for ask, *_ in changes],
+                "reason": [_reason(request) for request, *_ in changes],
             },
         )
-        ended = [assignment for ask, _j, _t, assignment, _c in changes if assignment and ask.failure is None]
+        ended = [assignment for request, _j, _t, assignment, _c in changes if assignment and request.failure is None]
         if ended:
             await tx.query(sql("tell_ended"), {"assignment": ended})
         await self._log_errors(tx, changes)
 
     async def _log_errors(
-        self, tx: Transaction, changes: Sequence[tuple[Ask, Job, Transition, str | None, str | None]]
+        self, tx: Transaction, changes: Sequence[tuple[TransitionRequest, Job, Transition, str | None, str | None]]
     ) -> None:
         logged = [
-            (ask, job, answer, ask.failure or Failed(_reason(ask) or str(ask.event), str(ask.event), True))
-            for ask, job, answer, *_ in changes
-            if ask.event in _LOGGED or answer.status is Status.FAILED
+            (
+                request,
+                job,
+                answer,
+                request.failure or Failed(_reason(request) or str(request.event), str(request.event), True),
+            )
+            for request, job, answer, *_ in changes
+            if request.event in _LOGGED or answer.status is Status.FAILED
         ]
         if not logged:
             return
         await tx.query(
             sql("log_errors"),
             {
-                "job": [ask.job_id for ask, *_ in logged],
+                "job": [request.job_id for request, *_ in logged],
                 "error_type": [failure.error_type for *_, failure in logged],
                 "message": [failure.error for *_, failure in logged],
                 "stack": [failure.stack_trace for *_, failure in logged],
@@ -185,16 +192,16 @@ class Transitions:
         )
 
 
-def _explained(ask: Ask, answer: Transition, credential_error: str | None) -> Ask:
-    """*ask*; of a job that is to wait for a credential with the reason why its account has none."""
+def _explained(request: TransitionRequest, answer: Transition, credential_error: str | None) -> TransitionRequest:
+    """*request*; for a job that will wait for a credential, with the reason why its account has none."""
     if answer.status is not Status.WAITING_CREDENTIAL:
-        return ask
-    return attrs.evolve(ask, reason=f"no new token: {credential_error or 'the credential has expired'}")
+        return request
+    return attrs.evolve(request, reason=f"no new token: {credential_error or 'the credential has expired'}")
 
 
-def _reason(ask: Ask) -> str | None:
-    """Why the attempt ended; what its crawler said of a failure, unless there is a better reason."""
-    return ask.failure.error[:1000] if ask.reason is None and ask.failure is not None else ask.reason
+def _reason(request: TransitionRequest) -> str | None:
+    """Why the attempt ended: the given reason, else the error that its crawler has reported, shortened."""
+    return request.failure.error[:1000] if request.reason is None and request.failure is not None else request.reason
 
 
 async def _refuse_moved(tx: Transaction, job_id: str) -> None:
@@ -215,10 +222,10 @@ async def _refuse_twin(tx: Transaction, row: tuple[object, ...]) -> None:
 
 def by_assignment(
     assignments: Sequence[str], event: Event, reason: str | Sequence[str] | None = None, delay: float = 0.0
-) -> list[Ask]:
-    """Asks for live attempts, named by assignment id; *reason* for all, or one each."""
+) -> list[TransitionRequest]:
+    """Requests for live attempts by assignment id; *reason* is one for all, or one for each."""
     reasons = [reason] * len(assignments) if reason is None or isinstance(reason, str) else reason
     return [
-        Ask(job_of(assignment), event, assignment, why, delay=delay)
+        TransitionRequest(job_of(assignment), event, assignment, why, delay=delay)
         for assignment, why in zip(assignments, reasons, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""The turn: reports stored and jobs claimed by one statement."""
+"""Turns: one statement that stores reports and claims jobs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -17,18 +17,18 @@ from copilot_socket.store.sql import sql
 
 
 class Runs(Protocol):
-    """A connection, or a transaction under way."""
+    """A connection, or a transaction in progress."""
 
     async def hot_query(self, name: str, sql: str, params: Mapping[str, Any]) -> list[Row]:
-        """Run the statement *sql*, prepared as *name*."""
+        """Run the statement *sql*, prepared as *name*; return its rows."""
 
 
 @attrs.frozen
 class Plan:
-    """What to claim: ``allotments`` for the crawlers that they name.
+    """What to claim: ``allotments``, which name their crawlers.
 
-    ``taking_over``: keys of crawlers that have just asked at this node, with or without an allotment, and are served
-    here from now on.
+    ``taking_over``: keys of crawlers that have just requested jobs at this node, with or without an allotment, and
+    are served by it from now on.
     """
 
     allotments: Sequence[Allotment] = ()
@@ -39,11 +39,11 @@ class Plan:
 
     @property
     def crawlers(self) -> frozenset[str]:
-        """The keys of all crawlers that it bears on."""
+        """The keys of all crawlers of the plan."""
         return self.taking_over.union(*(each.crawlers for each in self.allotments))
 
     def apart(self) -> list["Plan"]:
-        """The same in parts of one allotment each, and one for those who only ask."""
+        """The plan in parts: one for each allotment, and one for ``taking_over``."""
         return [Plan([each]) for each in self.allotments] + ([Plan((), self.taking_over)] if self.taking_over else [])
 
 
@@ -52,7 +52,7 @@ NO_PLAN = Plan()
 
 @record
 class Claimed:
-    """An assignment to be sent to a crawler. ``access_token`` is as stored; times are in seconds."""
+    """An assignment to be sent to a crawler. ``access_token`` is encrypted as stored; times are in seconds."""
 
     assignment: str
     crawler: str
@@ -68,23 +68,23 @@ class Claimed:
     account: str
     access_token: str = attrs.field(repr=False)
     expires_in: float | None
-    """Until the token expires; None where that is not known."""
+    """Seconds until the token expires; None where that is not known."""
     credential_status: str
     waited: float | None
-    """Since the job fell due; None for one that was sent before."""
+    """Seconds since the job fell due; None for an assignment that was sent before."""
 
     @property
     def entity_type(self) -> str:
-        """What a crawler must know to be given it."""
+        """The entity type that its crawler must support."""
         return ENTITY_TYPES[self.command]
 
 
 @attrs.frozen
 class Settled:
-    """What became of an allotment.
+    """The result of an allotment.
 
-    ``tried``: some crawler of it had room. ``exhausted``: its lanes hold no more than was claimed. ``beaten``:
-    nothing was claimed, since others had all jobs locked that were looked at.
+    ``tried``: a crawler of it had room. ``exhausted``: its lanes hold no more jobs than were claimed. ``beaten``:
+    nothing was claimed, since other transactions had locked all candidates.
     """
 
     allotment: Allotment
@@ -95,10 +95,10 @@ class Settled:
 
 @attrs.frozen
 class Claim:
-    """What came of a plan.
+    """The result of a plan: claimed jobs, and one :class:`Settled` for each allotment.
 
-    ``full``: the keys of crawlers that had no room. ``unavailable``: those whose rows were locked, or which another
-    node served; ``taken_over``: of these those that had asked here. ``weights``: of accounts.
+    ``full``: keys of crawlers without room. ``unavailable``: keys of those whose rows were locked, or which another
+    node served; ``taken_over``: the ones of these that this node serves now. ``weights``: account → weight.
     """
 
     jobs: Sequence[Claimed] = ()
@@ -114,7 +114,7 @@ NOTHING_CLAIMED = Claim()
 
 @record
 class Stored:
-    """Of an assignment whose change was stored: whether it began with that, and whose it is."""
+    """An assignment whose change was stored: whether the change began it, and its account."""
 
     began: bool
     account: str
@@ -122,7 +122,7 @@ class Stored:
 
 @attrs.frozen
 class Turn:
-    """What a turn did. ``held``: the assignments whose change was stored."""
+    """The result of a turn. ``held``: the assignments whose change was stored."""
 
     held: dict[str, Stored]
     claim: Claim
@@ -141,9 +141,9 @@ async def store(
     plan: Plan = NO_PLAN,
     on_count: Callable[[int], None] = lambda _stored: None,
 ) -> Turn:
-    """Store *reports*, made by :func:`reports_of`, and claim by *plan*. Raises what the database raises.
+    """Store *reports*, made by :func:`reports_of`, and claim by *plan*. Raises the database's error.
 
-    *on_count* is told how many changes were stored, before anything is made of the rows: the connection is free then.
+    *on_count* is called with the number of stored changes before the rows are decoded: the connection is free then.
     """
     if not plan:
         rows = await on.hot_query("store", _STORE, reports)
@@ -156,7 +156,7 @@ async def store(
 
 
 async def claim(on: Runs, node: str, plan: Plan) -> Claim:
-    """Claim by *plan* alone. Raises what the database raises."""
+    """Claim by *plan* alone. Raises the database's error."""
     if not plan:
         return NOTHING_CLAIMED
     return _claim(plan, await on.hot_query("claim", _CLAIM, _planned(plan, node)))
@@ -183,7 +183,7 @@ def _held(rows: Sequence[Sequence[Any]]) -> dict[str, Stored]:
 
 
 def _claim(plan: Plan, rows: Sequence[Row]) -> Claim:
-    """Rows of ``turn_claimed``."""
+    """Decode the rows of ``turn_claimed``."""
     jobs: list[Claimed] = []
     claimed = [0] * (len(plan.allotments) + 1)
     looked_at: dict[int, tuple[int, int]] = {}
@@ -218,7 +218,7 @@ def _claim(plan: Plan, rows: Sequence[Row]) -> Claim:
 
 
 def _settled(allotment: Allotment, claimed: int, wanted: int, found: int) -> Settled:
-    """``depth`` times as many jobs were looked at as *wanted*, if there were so many."""
+    """The result of *allotment*: of *found* candidates, of which up to ``depth * wanted`` are read, *claimed*."""
     return Settled(
         allotment,
         tried=wanted > 0,
@@ -228,8 +228,8 @@ def _settled(allotment: Allotment, claimed: int, wanted: int, found: int) -> Set
 
 
 def reports_of(changes: Sequence[Change]) -> dict[str, Any]:
-    """The parameters of ``turn_reports``. Raises ``ValueError`` or ``TypeError`` for what no database takes."""
-    # In one order, so that two batches can't wait for each other.
+    """The parameters of ``turn_reports``. Raises ``ValueError`` or ``TypeError`` for values that can't be encoded."""
+    # In a fixed order, so that two batches can't deadlock.
     changes = sorted(changes, key=lambda change: change.assignment)
     return {
         "job": arrays.of_texts([job_of(change.assignment) for change in changes]),

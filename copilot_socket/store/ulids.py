@@ -1,4 +1,4 @@
-"""ULIDs, made here: by the database (``copilot_ulid()``) one costs ten times as much."""
+"""ULIDs made by the node: by the database (``copilot_ulid()``) one takes ten times as long."""
 
 import os
 
@@ -7,7 +7,7 @@ _PAIRS = [a + b for a in _DIGITS for b in _DIGITS]
 
 
 def ulids(milliseconds: int, count: int) -> list[str]:
-    """*count* (up to 2^20) ULIDs of one moment, in order: 48 bits of time, 20 of counter, 60 random ones."""
+    """*count* (up to 2^20) ULIDs for one time, in ascending order: 48 bits of time, 20 of a counter, 60 random."""
     time = "".join(_DIGITS[milliseconds >> place & 31] for place in range(45, -5, -5))
     noise = os.urandom(12 * count).translate(8 * _DIGITS.encode()).decode()
     return [

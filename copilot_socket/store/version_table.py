@@ -1,6 +1,6 @@
-"""Where a database says which revision its tables are at, and where its tables are. Everything here blocks.
+"""The table that holds the revision of a database, and the schema of its tables. Everything here blocks.
 
-Up to 0004 that was ``alembic_version``, Alembic's default name, which the web application's own Alembic uses as well.
+Up to revision 0004 it was ``alembic_version``, Alembic's default, which the web application's Alembic uses as well.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from copilot_socket.store.rights import SEQUENCES, TABLES, VERSION_TABLE, VIEWS
 
 _FORMER = "alembic_version"
 _ANCHOR = "job_order"
-"""A name of ours that no other program is likely to use: where it is, our tables are."""
+"""A sequence with a name that no other program is likely to use: the tables are in its schema."""
 
 
 @attrs.frozen
 class Former:
-    """``alembic_version`` in *schema*, with *ours*, the revisions of ours in it; our tables are in *our_schema*.
+    """``alembic_version`` in *schema*; it holds *ours*, revisions of copilot-socket, with tables in *our_schema*.
 
-    *whole*: it holds nothing else, and is beside our tables and of the same owner.
+    *whole*: it holds nothing else, and has the schema and the owner of those tables.
     """
 
     schema: str
@@ -30,9 +30,9 @@ class Former:
 
 
 def revision(connection: Connection, ours: Sequence[str]) -> str | None:
-    """The revision of the tables that search_path finds, None where it finds none; *ours* are all that we know.
+    """The revision of the tables that search_path finds, None where it finds none; *ours* are all known revisions.
 
-    Raises psycopg2.errors.InsufficientPrivilege where this role may not know.
+    Raises psycopg2.errors.InsufficientPrivilege where this role may not read it.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass(%s)", (VERSION_TABLE,))
@@ -45,13 +45,13 @@ def revision(connection: Connection, ours: Sequence[str]) -> str | None:
 
 
 def take_over(connection: Connection, ours: Sequence[str]) -> None:
-    """Move our revision out of ``alembic_version``, if it is still there. What others have in it stays."""
+    """Move the revision from ``alembic_version``, if it is still there. Rows of other programs stay."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass(%s)", (VERSION_TABLE,))
         if cursor.fetchone() != (None,) or (former := _former(connection, ours)) is None:
             return
         table = Identifier(former.schema, _FORMER)
-        if former.whole:  # renamed, so that whoever may read it still may
+        if former.whole:  # renamed, which keeps its grants
             cursor.execute(SQL("ALTER TABLE {} RENAME TO {}").format(table, Identifier(VERSION_TABLE)))
             key = Identifier(former.schema, f"{_FORMER}_pkc")
             cursor.execute(
@@ -70,7 +70,7 @@ def take_over(connection: Connection, ours: Sequence[str]) -> None:
 
 
 def hidden(connection: Connection) -> dict[str, str]:
-    """Names of ours that search_path finds in another schema before ours, and in which one."""
+    """Name → schema of relations of other programs that search_path finds before those of copilot-socket."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT o.relname, n.nspname FROM pg_class a JOIN pg_class o ON o.relnamespace = a.relnamespace"
@@ -82,7 +82,7 @@ def hidden(connection: Connection) -> dict[str, str]:
 
 
 def elsewhere(connection: Connection) -> list[str]:
-    """Schemas that hold tables of ours and are not in search_path."""
+    """Schemas with tables of copilot-socket that are not in search_path."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"

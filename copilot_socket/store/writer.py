@@ -1,11 +1,10 @@
-"""The group commit: one queue, one batch in flight, everything that came in meanwhile in the next."""
+"""The group commit: one queue, one batch in flight, and the operations that arrive meanwhile in the next."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-import psycopg2
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -17,7 +16,7 @@ from copilot_socket.event_bus import EventBus, FlowChanged
 from copilot_socket.store.batches import Batches, Written
 from copilot_socket.store.claiming import Claimant, Claiming, Endings
 from copilot_socket.store.discoveries import Discoveries, slices
-from copilot_socket.store.faults import Remedy, remedy, unknown_outcome
+from copilot_socket.store.faults import DATABASE_ERRORS, Remedy, remedy, unknown_outcome
 from copilot_socket.store.operations import Folded, Operation
 from copilot_socket.store.turns import NO_PLAN, Plan
 from copilot_socket.store.write_queue import Batch, Discovery, Entry, Outcome, Unstorable, WriteQueue
@@ -27,11 +26,12 @@ __all__ = ["Outcome", "Unstorable", "Writer"]
 T = TypeVar("T")
 
 FOLD_AHEAD = 200
-"""Operations that have to wait for the next batch to be folded, and sent at once, when the database has done one.
+"""Operations in the queue from which on the next batch is folded while one is written, and sent right after that.
 
-To fold many takes as long as to write them. Of fewer it is worth more that others join them meanwhile.
+To fold many operations takes as long as to write them. With fewer it is better that others join the batch meanwhile.
 """
 WAIT_FIRST, WAIT_MOST = 0.05, 2.0
+"""Seconds before a batch is written again while the database is away: at first, and at most."""
 _CALLING_BACK_FAILED = "Calling back the outcome of an operation failed"
 
 Prepared = tuple[Batch, Folded | None]
@@ -39,9 +39,9 @@ Committed = tuple[list[Entry], Written, Endings]
 
 
 class Writer:
-    """Stores operations in the order submitted. Never drops one: while the database is away it waits.
+    """Stores operations in the order in which they are queued. Never drops one: while the database is away it waits.
 
-    Publishes :class:`~copilot_socket.event_bus.FlowChanged` when no more should be submitted, and when there is room
+    Publishes :class:`~copilot_socket.event_bus.FlowChanged` when no more should be queued, and when there is room
     again.
     """
 
@@ -56,20 +56,21 @@ class Writer:
         self._queue = WriteQueue()
         self._running: Deferred[None] | None = None
         self._discovering = 0
-        """Discoveries that are being stored."""
+        """The number of discoveries that are being stored."""
         self._prepared: Prepared | None = None
-        """The next batch, folded while another is being written; it waits for that."""
+        """The next batch, folded while another is being written."""
         self._awake = False
-        """There may be something to claim."""
+        """Whether jobs may be there to claim."""
         self._sent: Deferred[list[Committed]] | None = None
-        """The batch that is being written while the one before is answered."""
+        """The batch that is being written while the one before it is answered."""
         self._flowing = True
         self._idle_waiters: list[Deferred[None]] = []
         self.away_since: float | None = None
+        """Reactor time at which the database was found to be away; None: it is not."""
 
     @property
     def waiting(self) -> int:
-        """How many operations are not committed yet."""
+        """The number of operations that are not committed yet."""
         return self._queue.count
 
     def submit(self, operation: Operation) -> "Deferred[Verdict]":
@@ -90,15 +91,15 @@ class Writer:
         """Fires once the queue is empty and nothing is in flight."""
         d: Deferred[None] = Deferred()
         self._idle_waiters.append(d)
-        self._tell_idle()
+        self._notify_idle()
         return d
 
     def claim_for(self, claimant: Claimant) -> None:
-        """From now on claim jobs as *claimant* plans."""
+        """Claim jobs by the plans of *claimant* from now on."""
         self._claiming.claimant = claimant
 
     def wake(self) -> None:
-        """There may be something to claim, with what is to be written next or alone."""
+        """Make a plan and claim by it, with the next batch or alone: there may be jobs to claim."""
         self._awake = True
         self._start()
 
@@ -115,28 +116,28 @@ class Writer:
         self._start()
 
     async def _run(self) -> None:
-        # One turn of the reactor first: what one read brought goes into one batch.
+        # Wait one turn of the reactor: the operations of one read go into one batch.
         await deferLater(self._reactor, 0)
         while (writing := self._sent or self._send()) is not None:
             self._sent = None
             committed = await writing
             self._book(committed)
-            # The next statement is on its way: the answers to the batch before go out while the database works.
+            # The next statement is sent before this batch is answered: the database works meanwhile.
             self._sent = self._send()
             self._answer(committed)
             if len(self._queue) >= FOLD_AHEAD and self._prepared is None:
                 self._prepared = self._prepare()
         self._running = None
-        self._tell_idle()
+        self._notify_idle()
 
-    def _tell_idle(self) -> None:
+    def _notify_idle(self) -> None:
         if self._running is None and not self._discovering:
             waiters, self._idle_waiters = self._idle_waiters, []
             for waiter in waiters:
                 waiter.callback(None)
 
     def _send(self) -> "Deferred[list[Committed]] | None":
-        """Have the next batch written, or jobs claimed, if there is something to do."""
+        """Start to write the next batch, or to claim alone; None if there is nothing to do."""
         self._awake = False
         if self._prepared is None and not self._queue:
             plan = self._claiming.plan({})
@@ -148,7 +149,7 @@ class Writer:
         """Take the next batch, and fold it."""
         batch = self._queue.take()
         folded = None
-        with suppress(Exception):  # the same happens when it is written, and is dealt with there
+        with suppress(Exception):  # raised again, and handled, when the batch is written
             folded = _folded(batch.entries)
         return batch, folded
 
@@ -175,22 +176,25 @@ class Writer:
             except Exception as error:
                 self._claiming.failed(plan, error)
                 if folded is not None and unknown_outcome(error):
-                    folded.in_doubt = True
+                    folded.outcome_unknown = True
                 planned, plan = plan, NO_PLAN
                 if planned and folded is not None and remedy(error) is Remedy.REFUSE:
-                    return await self._batches.write(folded)  # it may have been a job that can't be claimed
+                    return await self._batches.write(folded)  # the fault may be that of a job to claim
                 raise
 
         try:
-            written = await self._until_stored(write, self._lost)
+            written = await self._until_stored(write, self._database_away)
         except Exception as error:
             return await self._halve(entries, error)
-        self._found()
+        self._database_back()
         assert folded is not None
         return [(entries, written, folded.endings)]
 
-    async def _until_stored(self, write: Callable[[], Awaitable[T]], lost: Callable[[Exception], None]) -> T:
-        """What *write* returns; again while the database is away, which *lost* is told. Raises what is refused."""
+    async def _until_stored(self, write: Callable[[], Awaitable[T]], away: Callable[[Exception], None]) -> T:
+        """Call *write* until it succeeds; return its result. Raises an error only where the data are refused.
+
+        *away* is called with each error that is due to the database being away.
+        """
         wait = WAIT_FIRST
         while True:
             try:
@@ -200,7 +204,7 @@ class Writer:
                 if what is Remedy.REFUSE:
                     raise
                 if what is Remedy.WAIT:
-                    lost(error)
+                    away(error)
                     await deferLater(self._reactor, wait)
                     wait = min(wait * 2, WAIT_MOST)
 
@@ -214,7 +218,7 @@ class Writer:
     # -- discoveries
 
     def _discover(self, discovery: Discovery) -> None:
-        """Store it beside the batches, which its crawler's further operations do not join before it is stored."""
+        """Store *discovery* beside the batches; until then they take no further operations of its crawler."""
         self._discovering += 1
         d = Deferred.fromCoroutine(self._store(discovery))
         d.addErrback(lambda failure: self.log.failure("Storing a discovery failed", failure))
@@ -225,8 +229,8 @@ class Writer:
         verdict = Verdict.STORED
         try:
             for part in slices(report):
-                # Others' reports go on meanwhile: it may be this discovery alone that waits, for a lock perhaps.
-                verdict = await self._until_stored(partial(self._discoveries.store, part), self._put_off)
+                # Batches are written meanwhile: it may be only this discovery that fails, on a lock for example.
+                verdict = await self._until_stored(partial(self._discoveries.store, part), self._delayed)
                 if verdict is not Verdict.STORED:
                     break
         except Exception as error:
@@ -240,7 +244,7 @@ class Writer:
         self._discovering -= 1
         self._queue.go_on(crawler)
         self._start()
-        self._tell_idle()
+        self._notify_idle()
 
     # -- answers
 
@@ -249,7 +253,7 @@ class Writer:
             self._claiming.book(written, endings)
 
     def _answer(self, committed: list[Committed]) -> None:
-        """Tell everyone what became of these batches."""
+        """Publish the state events of *committed*, call back the outcomes, and deliver the claims."""
         for entries, written, _endings in committed:
             self._queue.done([operation for operation, _ in entries])
             for event in written.events:
@@ -264,23 +268,23 @@ class Writer:
         operation, outcome = entry
         self._queue.done([operation])
         what, why = type(operation).__name__, str(error).split("\n", 1)[0]
-        if isinstance(error, psycopg2.Error):
+        if isinstance(error, DATABASE_ERRORS):
             self.log.error("The database refuses {operation}: {error}", operation=what, error=why)
         else:
             self.log.failure("{operation} could not be stored", Failure(error), operation=what)
         with self.log.failureHandler(_CALLING_BACK_FAILED):
             outcome.errback(Unstorable(why))
 
-    def _lost(self, error: Exception) -> None:
+    def _database_away(self, error: Exception) -> None:
         if self.away_since is None:
             self.away_since = self._reactor.seconds()
-            self.log.error("The database is away, reading from crawlers stops: {error}", error=error)
+            self.log.error("The database is away; reading from crawlers is paused: {error}", error=error)
         self._flow(False)
 
-    def _put_off(self, error: Exception) -> None:
-        self.log.debug("A discovery can't be stored for now: {error}", error=error)
+    def _delayed(self, error: Exception) -> None:
+        self.log.debug("Storing a discovery failed and will be repeated: {error}", error=error)
 
-    def _found(self) -> None:
+    def _database_back(self) -> None:
         if self.away_since is not None:
             seconds = self._reactor.seconds() - self.away_since
             self.away_since = None

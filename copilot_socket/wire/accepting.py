@@ -1,4 +1,4 @@
-"""Listening sockets: how connections are accepted, and whose file a socket's is."""
+"""Listening ports: accepting connections, and removing a socket's file only while it is still this socket's."""
 
 import contextlib
 import os
@@ -14,11 +14,11 @@ from twisted.python.failure import Failure
 
 from copilot_socket.wire.transport import CrawlerTransport
 
-ACCEPTS = 5
-"""Connections that are accepted in one turn of the reactor: those for whom there is no room go in the next."""
-RETRY = 0.5
-"""Seconds before the next attempt where the system had no descriptor or memory for a connection."""
-REPORTS = 60.0
+ACCEPTS_PER_TURN = 5
+"""Connections accepted in one turn of the reactor."""
+RETRY_DELAY = 0.5
+"""Seconds before accepting again after the system had no descriptor or memory for a connection."""
+LOG_INTERVAL = 60.0
 """Seconds between two log lines about that."""
 
 Identity = tuple[int, int]
@@ -26,19 +26,19 @@ Identity = tuple[int, int]
 
 
 def identity(path: Path) -> Identity | None:
-    """Which file *path* is; None where there is none, or it can't be seen."""
+    """The identity of the file at *path*; None if there is no file, or it is not accessible."""
     try:
         status = path.lstat()
-    except (OSError, ValueError):  # an abstract socket's name has a zero
+    except (OSError, ValueError):  # ValueError: the name of an abstract socket begins with a NUL byte
         return None
     return status.st_dev, status.st_ino
 
 
 class Accepting:
-    """Goes before a port class of Twisted's. Whoever can't be accepted for lack of a descriptor waits for one.
+    """Mixin for Twisted's port classes: connections that find no free descriptor wait in the backlog.
 
-    Twisted's own port closes such connections, or, where even its spare descriptor is gone or the whole system is out
-    of them, is woken again and again without a pause.
+    Twisted's own port closes such connections or, when even its spare descriptor is in use or the whole system has
+    none left, runs in a busy loop.
     """
 
     log = Logger()
@@ -46,21 +46,21 @@ class Accepting:
     _reported = float("-inf")
 
     def doRead(self: Any) -> None:
-        """Accept what waits."""
-        for _ in range(ACCEPTS):
+        """Accept connections from the backlog."""
+        for _ in range(ACCEPTS_PER_TURN):
             try:
                 connection, address = self.socket.accept()
             except BlockingIOError:
                 return
             except (ConnectionAbortedError, PermissionError, InterruptedError):
-                continue  # it has gone, or a packet filter refused it
+                continue  # the client closed the connection, or a packet filter refused it
             except OSError as error:
                 self._back_off(error)
                 return
             try:
                 self._begin(connection, address)
             except Exception:
-                self.log.failure("A connection could not be served")
+                self.log.failure("A new connection could not be set up")
 
     def _begin(self: Any, connection: socket.socket, address: Any) -> None:
         protocol = self.factory.buildProtocol(self._buildAddr(address))
@@ -72,11 +72,11 @@ class Accepting:
 
     def _back_off(self: Any, error: OSError) -> None:
         now = self.reactor.seconds()
-        if now - self._reported >= REPORTS:
+        if now - self._reported >= LOG_INTERVAL:
             self._reported = now
-            self.log.error("No connection can be accepted: {error}. They wait.", error=error.strerror)
+            self.log.error("Can't accept connections: {error}; new ones wait in the backlog", error=error.strerror)
         self.stopReading()
-        self._resumption = self.reactor.callLater(RETRY, self._resume)
+        self._resumption = self.reactor.callLater(RETRY_DELAY, self._resume)
 
     def _resume(self: Any) -> None:
         self._resumption = None
@@ -88,7 +88,7 @@ class Accepting:
         if self._resumption is not None:
             self._resumption.cancel()
             self._resumption = None
-        # Past Twisted's port for UNIX sockets, which removes whatever is at its path, and fails where nothing is.
+        # Not super(): unix.Port removes whatever file is at its path, and fails if there is none.
         tcp.Port.connectionLost(self, reason)
 
 
@@ -97,11 +97,11 @@ class HTTPPort(Accepting, tcp.Port):
 
 
 class CrawlerPort(Accepting, unix.Port):
-    """Listens for crawlers on a socket of its own; in the end its file is removed, if it still is this socket's."""
+    """Listens for crawlers on a socket of its own; on close, removes the file if it is still this socket's."""
 
     transport = CrawlerTransport
     identity: Identity | None = None
-    """The socket's file, as it was made."""
+    """The identity of the file that listening created."""
 
     @property
     def path(self) -> Path:
@@ -110,7 +110,7 @@ class CrawlerPort(Accepting, unix.Port):
 
     @property
     def in_place(self) -> bool:
-        """Whether the file at the path still is this socket's."""
+        """Whether the file at the path is still this socket's."""
         return self.identity is not None and identity(self.path) == self.identity
 
     def startListening(self) -> None:
@@ -127,9 +127,10 @@ class CrawlerPort(Accepting, unix.Port):
 
 
 class InheritedPort(CrawlerPort):
-    """Listens for crawlers on a socket that another process made and keeps.
+    """Listens for crawlers on a socket that another process created and keeps open (socket activation).
 
-    Its path and mode are that process's. Shutting it down would have crawlers refused before the next node is up.
+    That process owns its path and mode. The socket is never shut down: crawlers would be refused until the next node
+    listens.
     """
 
     _shouldShutdown = False
@@ -149,9 +150,9 @@ class InheritedPort(CrawlerPort):
 
     @property
     def in_place(self) -> bool:
-        """Whether the file at the path still is this socket's, or can't be seen from here anyway."""
+        """Whether the file at the path is still this socket's, or was not accessible to begin with."""
         return self.identity is None or super().in_place
 
     def connectionLost(self, reason: Failure) -> None:
-        """Close this process's descriptor, and nothing else."""
+        """Close this process's descriptor only."""
         Accepting.connectionLost(self, reason)

@@ -1,4 +1,4 @@
-"""What a message says of itself at its beginning, where nothing else of it is read: it is too large, or no JSON."""
+"""Type and references of a message that is too large or not JSON, read from its beginning alone."""
 
 import re
 from typing import Any
@@ -8,18 +8,18 @@ import orjson
 from copilot_socket.core.messages import ELEMENTS, Json
 
 KEPT = 1024
-"""Bytes of a message that is not read otherwise."""
+"""Bytes of such a message that are kept and examined."""
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[{}\[\]:,]', re.DOTALL)
-"""A string, which the end of the text may cut off, or what stands between strings and scalars."""
+"""A string, perhaps cut off by the end of the text, or a structural character."""
 _QUOTE = ord('"')
 _TYPES = {name: type_ for type_, name in ELEMENTS.items()}
-"""The list of a type that can't do without it → that type."""
+"""Name of the list that only one message type has → that type."""
 
 
 def beginning(text: bytes) -> Json:
-    """Those fields of the message that begins like *text* which are strings, as far as they are there.
+    """The top-level string fields in *text*, the beginning of a message; None for one that is cut off.
 
-    Where the type comes behind the data, it is told by the list that these begin with. Nothing is known to be valid.
+    If the type comes after the data, it is inferred from the list with which the data begin. Nothing is validated.
     """
     found: dict[Any, Any] = {}
     likely = None
@@ -47,7 +47,7 @@ def beginning(text: bytes) -> Json:
 
 
 def _string(token: bytes) -> str | None:
-    """None: it is cut off, or none."""
+    """The string that *token* is; None if it is cut off or invalid."""
     try:
         return str(orjson.loads(token))
     except orjson.JSONDecodeError:

@@ -1,7 +1,7 @@
 """Messages to bytes: one compact JSON object and a newline, ASCII, no brace inside a string.
 
-A widely used crawler finds the end of a message by counting braces and does not know strings; and it damages
-characters that are cut between two reads. Both are spared to it here.
+A widely used crawler finds the end of a message by counting braces, those in strings too, and corrupts multi-byte
+characters that are split between two reads. This encoding is safe for it.
 """
 
 import re
@@ -23,13 +23,13 @@ _PLAIN_TYPES = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIM
 
 
 def encode(replies: Iterable[Reply]) -> bytes:
-    """*replies* as they go over the wire, one after another, all of the present time."""
+    """*replies* encoded for the wire, one after another, all with the current time."""
     now = _now()
     return b"".join([_encode_ack(each, now) if type(each) is Ack else _encode_reply(each, now) for each in replies])
 
 
 def _encode_ack(ack: Ack, now: str) -> bytes:
-    """There is one for each report: a template takes a third of the time."""
+    """From a template, in a third of the time: there is an ack for each report."""
     ref = encode_basestring_ascii(ack.ref)
     job = "" if ack.job_id is None else f',"jobId":{encode_basestring_ascii(ack.job_id)}'
     both = ref + job
@@ -47,7 +47,7 @@ def _encode_reply(reply: Reply, now: str) -> bytes:
 
 
 def encode_object(message: dict[str, object]) -> bytes:
-    """One JSON object and ``\\n``. Raises ``ValueError`` for NaN and infinities, which JSON does not have."""
+    """*message* as JSON, and ``\\n``. Raises ``ValueError`` for NaN and infinities, which JSON does not have."""
     quick = _encode_plain(message)
     if quick is not None:
         return quick + b"\n"
@@ -55,12 +55,12 @@ def encode_object(message: dict[str, object]) -> bytes:
 
 
 def _encode_plain(message: dict[str, object]) -> bytes | None:
-    """The quick way, for what needs no escape at all; None where it cannot tell. It writes NaN as null."""
+    """*message* encoded by orjson; None if it may need escapes, or hold NaN, which orjson writes as null."""
     try:
         data = orjson.dumps(message, option=_PLAIN_TYPES)
     except orjson.JSONEncodeError:
         return None
-    # As a number, and by find: for bytes, "in" first tries whether they are one.
+    # An int and find(), since `bytes in bytes` first tries to read its left side as an int, which is slow.
     if _BACKSLASH in data or data.find(b"null") >= 0 or not data.isascii():
         return None
     # Without escapes, quotes stand in pairs; a brace inside a string leaves an odd number of them on each side.
@@ -77,7 +77,7 @@ def _without_braces(string: str) -> str:
 
 
 class _Now:
-    """The present time as text, of which all but the milliseconds is made once a second."""
+    """The current time as text; all but the milliseconds is formatted once a second."""
 
     def __init__(self) -> None:
         self._second = 0

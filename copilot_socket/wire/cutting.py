@@ -1,7 +1,7 @@
-"""Cuts the JSON text of an object or a list into its parts without parsing what is in them. No reactor.
+"""Cuts the JSON text of an object or a list into its parts without parsing these. No reactor.
 
-What is cut may be of any size and nested to any depth: the work is linear in its length, and comes in small steps.
-Strings and scalars are checked as they are cut; of an object or a list only the brackets are.
+The text may have any size and depth: the work is linear in its length and divided into small steps. Strings and
+scalars are validated; of nested objects and lists only strings and brackets are followed.
 """
 
 import re
@@ -10,15 +10,15 @@ from collections.abc import Generator, Iterator
 from copilot_socket.wire.levels import nesting, outside_strings, whole_escapes
 
 Part = tuple[bytes, int, int, int]
-"""Its name as it is written, quotes included (empty for an element), where it begins and ends, and its levels."""
+"""Name as written, with its quotes (empty for an element); begin and end in the text; levels of nesting in it."""
 
 _NEAR = 2048
-"""Bytes in which the end of an object or a list is looked for bracket by bracket."""
+"""Bytes in which the end of an object or a list is searched bracket by bracket."""
 _STRIDE = 1 << 15
-"""Bytes that are passed at once from there on."""
+"""Bytes of each further step of that search, which counts all brackets of a step together."""
 
-# A possessive group that fails halfway leaves Python 3.11.2 in the middle of it (gh-100061), so none of these can: it
-# begins with a character that decides, and a string that the text cuts off goes to the end of the text.
+# When a possessive group fails halfway, Python 3.11.2 continues in the middle of it (gh-100061). So none of these can
+# fail halfway: the first character decides, and a string that is cut off extends to the end of the text.
 _SPACE = rb"[ \t\r\n]*+"
 _STRING = rb'"[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+"'
 _NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?"
@@ -27,21 +27,21 @@ _FIELD = re.compile(
     _SPACE + rb"(" + _STRING + rb")" + _SPACE + rb":" + _SPACE + rb"(?:" + _SCALAR + _SPACE + rb"([,}]))?", re.DOTALL
 )
 _ELEMENT = re.compile(rb"()" + _SPACE + rb"(?:" + _SCALAR + _SPACE + rb"([,\]]))?", re.DOTALL)
-"""Both with what comes behind a string or a scalar; an object or a list has to be followed to its end first."""
+"""Both include the separator behind a scalar; the end of an object or a list must be found first."""
 _BEHIND = re.compile(_SPACE + rb"([,}\]])")
 _END = re.compile(_SPACE + rb"([}\]])")
 _REST_OF_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _BRACKET = re.compile(rb'[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)[^"{}\[\]]*+)*+([{}\[\]])', re.DOTALL)
-"""To the next bracket outside of strings."""
+"""Skips to the next bracket outside strings."""
 _OPENING = b"{["
 
 
 class NotJson(ValueError):
-    """A text that is no JSON."""
+    """A text is not valid JSON."""
 
 
 def fields(text: bytes, begin: int, end: int) -> Iterator[Part | None]:
-    """The fields of the object that ``text[begin:end]`` is; None now and then, where there is a good place to pause.
+    """The fields of the object in ``text[begin:end]``; yields None between them where the caller may pause.
 
     Raises :class:`NotJson`.
     """
@@ -49,7 +49,7 @@ def fields(text: bytes, begin: int, end: int) -> Iterator[Part | None]:
 
 
 def elements(text: bytes, begin: int, end: int) -> Iterator[Part | None]:
-    """The same of a list."""
+    """The elements of the list in ``text[begin:end]``; otherwise as :func:`fields`."""
     return _parts(text, begin, end, _ELEMENT)
 
 
@@ -81,7 +81,7 @@ def _parts(text: bytes, begin: int, end: int, part: re.Pattern[bytes]) -> Iterat
 
 
 def _follow(text: bytes, at: int, end: int) -> Generator[None, None, tuple[int, int]]:
-    """The end of the object or list that begins at *at*, and how many levels it has."""
+    """The end of the object or list that begins at *at*, and its levels of nesting. Yields where it may pause."""
     if at >= end or text[at] not in _OPENING:
         raise _unexpected(at)
     at, depth, deepest = _walk(text, at, min(end, at + _NEAR), 0, 0)
@@ -110,7 +110,7 @@ def _follow(text: bytes, at: int, end: int) -> Generator[None, None, tuple[int, 
 
 
 def _walk(text: bytes, at: int, end: int, depth: int, deepest: int) -> tuple[int, int, int]:
-    """Follow brackets until as many are closed as are open: where that is, how many are still open, and the most."""
+    """Follow brackets to the end of the outermost, or to *end*. Returns position, open brackets, greatest depth."""
     while (bracket := _BRACKET.match(text, at, end)) is not None:
         at = bracket.end()
         if text[at - 1] in _OPENING:

@@ -1,4 +1,4 @@
-"""What a crawler is told of a message that something is wrong with."""
+"""``error`` replies for messages that are refused, wholly or in part."""
 
 from typing import Any
 
@@ -7,24 +7,24 @@ from copilot_socket.core.messages import Fault, Json, Message, Reference
 from copilot_socket.core.replies import Error
 
 
-def of_fault(message: Message | Reference, fault: Fault) -> Error:
-    """A part of *message* is left out for *fault*."""
+def fault_reply(message: Message | Reference, fault: Fault) -> Error:
+    """The ``error`` for a part of *message* that is left out."""
     return Error(ErrorCode.INVALID_MESSAGE, fault.message, path=fault.path, ref=message.ref, job_id=message.job_id)
 
 
-def of_problem(error: ProtocolError) -> Error:
-    """A message is refused."""
+def error_reply(error: ProtocolError) -> Error:
+    """The ``error`` for a refused message."""
     return Error(error.code, error.message, path=error.path, ref=error.ref, job_id=error.job_id)
 
 
 def internal(message: Message | Reference) -> ProtocolError:
-    """The server failed on *message*; why is for its log only."""
+    """The error for an exception while handling *message*; only the log has its cause."""
     text = "Internal server error; the server's log has the details"
     return ProtocolError(ErrorCode.INTERNAL, text, ref=message.ref, job_id=message.job_id)
 
 
 def refusal(value: Json, path: str | None, text: str, code: ErrorCode = ErrorCode.INVALID_MESSAGE) -> ProtocolError:
-    """Why the message *value* is refused as a whole, with what can be read of its type and references."""
+    """The error that refuses the whole message *value*, with its type and references as far as they are readable."""
     ref = _readable(value.get("id"), 128)
     if ref is None:
         ref = _readable(value.get("timestamp"), 128)

@@ -1,4 +1,4 @@
-"""What a validator found wrong, in words: what was given, and what is allowed."""
+"""Texts for validation errors: what was given, and what is allowed."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -6,13 +6,13 @@ from typing import Any
 
 SECRETS = frozenset({"token", "accessToken", "refreshToken"})
 MAX_SHOWN = 60
-"""Characters of a value that are repeated."""
+"""Characters of a value that a text repeats."""
 
 _Text = Callable[[Any, str, dict[str, Any]], str]
 
 
 def explain(kind: Any, path: Sequence[str | int], value: Any) -> str:
-    """What is wrong with *value*, which is at *path*; *kind* is that of a ``jsonschema_rs.ValidationError``."""
+    """Why *value*, at *path*, is invalid; *kind* is the ``kind`` of a ``jsonschema_rs.ValidationError``."""
     shown = "the value" if any(part in SECRETS for part in path) else _shown(value)
     text = _TEXTS.get(kind.name)
     return f"{shown} does not satisfy {kind.name}" if text is None else text(value, shown, kind.as_dict())
@@ -40,7 +40,7 @@ def _too_long(value: Any, _shown: str, rule: dict[str, Any]) -> str:
 
 
 def too_long(given: int, limit: int) -> str:
-    """*given* characters, elements or names are too many."""
+    """The text for *given* characters, elements or names, of which at most *limit* are allowed."""
     return f"too long: at most {limit} are allowed, {given} were given"
 
 

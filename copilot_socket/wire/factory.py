@@ -1,4 +1,4 @@
-"""Builds a protocol for each connection, bounds their number and what they hold, and stops and starts reading."""
+"""Builds a protocol for each connection, limits their number and memory, and pauses and resumes reading."""
 
 from typing import Any, Protocol
 
@@ -9,8 +9,16 @@ from copilot_socket.core.errors import ErrorCode
 from copilot_socket.core.reading_clock import ReadingClock
 from copilot_socket.core.replies import Error, Reply
 from copilot_socket.event_bus import ErrorsSent, EventBus
-from copilot_socket.wire.handled import Handled
-from copilot_socket.wire.limits import HURRY, LARGE, MAX_REFUSED, MAX_UNREAD, Pause, Places, places
+from copilot_socket.wire.handled import HandledCounter
+from copilot_socket.wire.limits import (
+    CONTENDED_TIMEOUT,
+    HELD_WITHOUT_PLACE,
+    MAX_REFUSED,
+    MAX_UNREAD,
+    Pause,
+    Places,
+    places,
+)
 from copilot_socket.wire.outbox import Owed
 from copilot_socket.wire.peer import Peer, read_peer
 from copilot_socket.wire.protocol import CrawlerProtocol, Handler
@@ -18,21 +26,21 @@ from copilot_socket.wire.turn import TurnBatcher
 from copilot_socket.wire.validators import Decoder
 
 REFUSAL_LASTS = 5.0
-"""Seconds before a connection past the limit is closed: at once would bring its crawler back in bursts."""
+"""Seconds before a connection over the limit is closed: closed immediately, its crawler would reconnect in bursts."""
 
 
-class Doorkeeper(Protocol):
-    """Who is told of connections."""
+class ConnectionEvents(Protocol):
+    """Is notified when connections open and close."""
 
     def opened(self, link: Any, peer: Peer | None) -> None:
-        """A connection that was let in."""
+        """*link* was accepted; *peer* is the process at the other end, if that is known."""
 
     def closed(self, link: Any, reason: str) -> None:
-        """One that was let in is over."""
+        """An accepted connection was closed."""
 
 
 class CrawlerFactory(ServerFactory):
-    """The listening side of the wire. *patience*: seconds for which a client may take nothing of what it is sent."""
+    """Serves crawlers. *patience*: seconds after which a client that reads nothing is disconnected."""
 
     noisy = False
 
@@ -40,7 +48,7 @@ class CrawlerFactory(ServerFactory):
         self,
         decoder: Decoder,
         handler: Handler,
-        doorkeeper: Doorkeeper,
+        connection_events: ConnectionEvents,
         reactor: IReactorTime,
         reading_clock: ReadingClock,
         bus: EventBus,
@@ -52,16 +60,16 @@ class CrawlerFactory(ServerFactory):
     ) -> None:
         self._decoder = decoder
         self._handler = handler
-        self._doorkeeper = doorkeeper
+        self._connection_events = connection_events
         self._reactor = reactor
         self.reading_clock = reading_clock
         self._batcher = TurnBatcher(reactor)
-        self._handled = Handled(self._batcher, reactor, bus)
+        self._handled = HandledCounter(self._batcher, reactor, bus)
         self._bus = bus
         self._owed = Owed()
         self._places = Places(places(max_message_size))
         self._unread = 0
-        """Bytes sent to clients that do not read, in all."""
+        """Bytes sent to clients that do not read, over all connections."""
         self._max_connections = max_connections
         self._max_message_size = max_message_size
         self._patience = patience
@@ -89,56 +97,58 @@ class CrawlerFactory(ServerFactory):
     # -- called by the protocols
 
     def opened(self, protocol: CrawlerProtocol) -> None:
-        """Let *protocol* in if there is room, or room can be made."""
+        """Accept *protocol* if the limit allows, or another connection can be closed for it; otherwise refuse it."""
         if len(self.connections) >= self._max_connections and not self._make_room():
             self._refuse(protocol)
             return
         self.connections[protocol.id] = protocol
         transport: Any = protocol.transport
-        self._doorkeeper.opened(protocol, read_peer(transport.socket) if hasattr(transport, "socket") else None)
+        self._connection_events.opened(
+            protocol, read_peer(transport.socket) if hasattr(transport, "socket") else None
+        )
         if not self._reading:
             protocol.pause(Pause.NODE)
 
     def closed(self, protocol: CrawlerProtocol, reason: str) -> None:
-        """*protocol* is over."""
-        self.pile_up(protocol, -protocol.unread)
+        """*protocol* was closed."""
+        self.count_unread(protocol, -protocol.unread)
         if self.connections.pop(protocol.id, None) is not None:
-            self._doorkeeper.closed(protocol, reason)
+            self._connection_events.closed(protocol, reason)
         closing = self.refused.pop(protocol, None)
         if closing is not None and closing.active():
             closing.cancel()
 
-    def find_place(self, protocol: CrawlerProtocol) -> bool:
-        """Whether *protocol* may hold more than :data:`LARGE` bytes of a message; otherwise it is queued."""
-        protocol.placed = True
+    def take_place(self, protocol: CrawlerProtocol) -> bool:
+        """Whether *protocol* may hold more than ``HELD_WITHOUT_PLACE`` bytes of a message; otherwise it is queued."""
+        protocol.wants_place = True
         return self._places.take(protocol, self.reading_clock.now)
 
     def leave_place(self, protocol: CrawlerProtocol) -> None:
-        """*protocol* needs no place any more."""
-        protocol.placed = False
+        """*protocol* no longer needs a place."""
+        protocol.wants_place = False
         self._places.leave(protocol, self.reading_clock.now)
 
-    def reads(self, protocol: CrawlerProtocol) -> None:
-        """Reading from *protocol* resumes: the time for its large message starts again."""
+    def reading_resumed(self, protocol: CrawlerProtocol) -> None:
+        """Reading from *protocol* resumes; restart the time-out of its large message."""
         if protocol in self._places.holders:
             self._places.holders[protocol] = self.reading_clock.now
 
-    def pile_up(self, protocol: CrawlerProtocol, size: int) -> None:
-        """Add *size*, which may be negative, to the bytes that *protocol*'s client does not read.
+    def count_unread(self, protocol: CrawlerProtocol, size: int) -> None:
+        """Add *size*, which may be negative, to the unread bytes of *protocol*'s client.
 
-        Over :data:`MAX_UNREAD` in all, the client that has taken nothing for the longest time is cut off.
+        Beyond :data:`MAX_UNREAD` bytes in all, the client that has read nothing for the longest time is disconnected.
         """
         protocol.unread += size
         self._unread += size
         while self._unread > MAX_UNREAD:
             waiting = (each for each in self.connections.values() if each.unread)
             stalest = min(waiting, key=lambda each: each.taken_at or 0.0, default=protocol)
-            stalest.cut_off("unread replies of all connections reached their limit")
+            stalest.cut_off("limit on unread replies of all connections reached")
 
     # -- called from above
 
     def read(self, reading: bool) -> None:
-        """Stop reading from all crawlers, or resume. Silence is not counted meanwhile."""
+        """Resume or pause reading from all crawlers; the reading clock stops during the pause."""
         if reading == self._reading:
             return
         self._reading = reading
@@ -154,15 +164,15 @@ class CrawlerFactory(ServerFactory):
                 protocol.pause(Pause.NODE)
 
     def cut_off_stalled(self) -> None:
-        """Cut off clients that have read nothing, or not completed a large message, within the time-out."""
+        """Disconnect clients that have read nothing, or not completed a large message, within the time-out."""
         now = self.reading_clock.now
         for protocol in list(self.connections.values()):
             if protocol.taken_at is not None and now - protocol.taken_at > self._patience:
-                protocol.cut_off("nothing read of what it was sent within the heartbeat time-out")
-        patience = min(self._patience, HURRY) if self._places.contended else self._patience
+                protocol.cut_off("client has read nothing within the heartbeat time-out")
+        patience = min(self._patience, CONTENDED_TIMEOUT) if self._places.contended else self._patience
         for protocol, since in list(self._places.holders.items()):
             if now - since > patience and not protocol.held_back:
-                protocol.cut_off(f"a message of more than {LARGE} bytes not complete within {patience:g} s")
+                protocol.cut_off(f"message of more than {HELD_WITHOUT_PLACE} bytes incomplete after {patience:g} s")
 
     def tell_all(self, reply: Reply) -> None:
         """Send *reply* over every connection."""
@@ -170,7 +180,7 @@ class CrawlerFactory(ServerFactory):
             protocol.push(reply)
 
     def close_all(self, reason: str) -> None:
-        """End every connection once all that was sent is out."""
+        """Close every connection once its replies are written."""
         for protocol in list(self.connections.values()):
             protocol.close(reason)
         for closing in list(self.refused.values()):
@@ -179,24 +189,24 @@ class CrawlerFactory(ServerFactory):
 
     @property
     def active(self) -> int:
-        """Connections over which a valid message has come."""
+        """Number of connections that have sent a valid message."""
         return sum(protocol.spoken for protocol in self.connections.values())
 
     # -- the limit
 
     def _make_room(self) -> bool:
-        """Close the oldest mute connection of a plain crawler that lives by another one."""
+        """Close the oldest connection without a valid message whose plain crawler has another; False if none is."""
         for protocol in self.connections.values():
             crawler = protocol.crawler
             if not protocol.spoken and protocol.closed_because is None and crawler.plain and crawler.present:
                 self.connections.pop(protocol.id)
-                protocol.close("it was mute, and another connection needed its place")
-                self._doorkeeper.closed(protocol, protocol.closed_because or "")
+                protocol.close("no valid message received, and the connection limit was reached")
+                self._connection_events.closed(protocol, protocol.closed_because or "")
                 return True
         return False
 
     def _refuse(self, protocol: CrawlerProtocol) -> None:
-        """Send the error, and close later. Nothing is read from *protocol* meanwhile."""
+        """Send an ``error``, and close after :data:`REFUSAL_LASTS` seconds. Nothing is read from *protocol*."""
         protocol.pause(Pause.CLOSING)
         text = f"At most {self._max_connections} connections are allowed (SOCKET_MAX_CONNECTIONS); try again later"
         protocol.push(Error(ErrorCode.TOO_MANY_CONNECTIONS, text))

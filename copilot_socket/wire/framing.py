@@ -1,13 +1,13 @@
 """Framing: bytes in, documents out (docs/protocol.md, "Framing"). No reactor.
 
-Messages are JSON objects one after another, with a newline, other white space or nothing between them, cut into
-pieces anywhere. A raw newline always ends a message.
+Messages are JSON objects one after another, separated by a newline, other white space or nothing, and split over
+reads anywhere. A raw newline always ends a message.
 
 Bytes that parse as one object are one object: a read is split at every newline and ``}{``, and the JSON parser
-confirms each piece. What follows from the first piece that it rejects is left to the scanner
-(:mod:`copilot_socket.wire.scanning`). The next read is split again as soon as the scanner is between two messages.
+confirms each piece. From the first piece that it rejects, the scanner (:mod:`copilot_socket.wire.scanning`) takes
+over; the next read is split again as soon as the scanner is between two messages.
 
-A read with very many messages is parsed in parts: parsed messages take many times the memory of their text.
+A read with very many messages is parsed in parts, since parsed messages take many times the memory of their text.
 """
 
 import re
@@ -17,52 +17,52 @@ from typing import Any
 
 import orjson
 
-from copilot_socket.wire.items import LARGE, Document, Item
+from copilot_socket.wire.items import PARSED_WHOLE, Document, Item
 from copilot_socket.wire.scanning import Scanner
 from copilot_socket.wire.screening import suspicious
 
 _NEWLINE, _OPEN = b"\n{"
 _ENDS = b"}", b"\n"
 _SHORT = 4096
-"""Bytes of the beginning of a message up to which it is split again with the next read."""
+"""Bytes of an incomplete message up to which it is split again together with the next read."""
 _MANY = 1000
-"""Messages that are parsed together, at most."""
+"""Most messages that are parsed together."""
 _BOUNDARY = re.compile(rb"\n|\}(?=\{)")
 
 Found = tuple[bytes, dict[str, Any], bool]
-"""The fields of a Document."""
+"""The fields of a :class:`Document`."""
 
 
 class Framer:
-    """Takes chunks by :meth:`feed`, gives items by :meth:`next`.
+    """Takes chunks by :meth:`feed`, returns items by :meth:`next`.
 
-    Holds at most *max_size* bytes of an incomplete message, and the documents of one chunk.
+    Buffers at most *max_size* bytes of an incomplete message, and the documents of one chunk.
     """
 
     def __init__(self, max_size: int) -> None:
-        self._most = min(max_size, LARGE)
-        """Bytes of a message up to which it is parsed here."""
+        self._most = min(max_size, PARSED_WHOLE)
+        """Bytes up to which a message is parsed here."""
         self._scanner = Scanner(max_size)
         self.ready: deque[Found] = deque()
-        """Documents that were found together and not returned yet; the caller may also take them from here."""
+        """Documents found and not returned yet; the caller may also take them from here."""
         self._unread: deque[bytes] = deque()
-        """Bytes that have not been looked at, behind all others."""
+        """Chunks not examined yet, behind everything else."""
         self._rest = b""
-        """The beginning of a message, to be split together with the next read."""
+        """The beginning of a message, split again together with the next read."""
         self._scanning = False
-        """Whether the scanner holds something."""
+        """Whether the scanner has bytes, or is inside a message."""
         self._fresh = False
-        """Whether the scanner was fed a read that has not been split."""
+        """Whether the scanner holds a read that has not been split."""
         self._work = 0
 
     @property
     def held(self) -> int:
-        """Bytes that belong to no document yet."""
+        """Bytes held that belong to no document yet."""
         return len(self._rest) + self._scanner.held + sum(map(len, self._unread))
 
     @property
     def work(self) -> int:
-        """Bytes looked at, for the test that the cost is linear."""
+        """Bytes examined; the tests use it to show that the cost is linear."""
         return self._work + self._scanner.work
 
     def feed(self, data: bytes) -> None:
@@ -98,13 +98,13 @@ class Framer:
         else:
             text, more = self._rest + data, len(data) >= len(self._rest)
             self._rest = b""
-            if more:  # than was split in vain: so the cost stays linear
+            if more:  # than were split in vain, so that the cost stays linear
                 self._cut(text)
             else:
                 self._scan(text)
 
     def _cut(self, text: bytes) -> None:
-        """Make ready what comes before the first piece that is no object."""
+        """Make documents of the pieces of *text* up to the first that is no object; the scanner takes the rest."""
         self._work += 3 * len(text)  # split, screened and parsed
         pieces = text.replace(b"}{", b"}\n{").split(b"\n")
         if len(pieces) > _MANY:
@@ -130,7 +130,7 @@ class Framer:
             self._wait(rest)
 
     def _wait(self, rest: bytes) -> None:
-        """Keep *rest*, the end of a read, for the next one, if it can only be the beginning of a message."""
+        """Keep *rest*, the end of a read, for the next one if it must be the beginning of a message; else scan it."""
         if rest[0] == _OPEN and rest.find(b"}") < 0 and len(rest) <= min(_SHORT, self._most):
             self._rest = rest
         else:
@@ -142,7 +142,7 @@ class Framer:
 
 
 def _begin(text: bytes, pieces: list[bytes]) -> int:
-    """Where *text* goes on behind *pieces*, the first ones of it."""
+    """The position in *text* behind *pieces*, which are its first."""
     begin = 0
     for piece in pieces:
         begin += len(piece)
@@ -152,7 +152,7 @@ def _begin(text: bytes, pieces: list[bytes]) -> int:
 
 
 def _divided(text: bytes) -> list[bytes]:
-    """*text*, which has many pieces, in parts of half as many as are parsed together."""
+    """*text* in parts of ``_MANY`` / 2 pieces."""
     boundaries = islice(_BOUNDARY.finditer(text), _MANY // 2, None, _MANY // 2)
     ends = [0, *[found.end() for found in boundaries], len(text)]
     return [text[begin:end] for begin, end in pairwise(ends)]

@@ -1,4 +1,4 @@
-"""What was handled: one state event for all messages of a type, once a turn of the reactor."""
+"""Counts handled messages: one state event for each type and outcome, once a turn of the reactor."""
 
 from collections import defaultdict
 
@@ -8,10 +8,10 @@ from copilot_socket.event_bus import EventBus, MessagesHandled
 from copilot_socket.wire.turn import TurnBatcher
 
 
-class Handled:
-    """The messages of all connections that were answered in the present turn, counted and published together.
+class HandledCounter:
+    """Counts the messages of all connections that are answered in a turn, and publishes the counts at its end.
 
-    What is read in one turn counts as read at once, when the first of it was: a turn is what the reactor found ready.
+    All messages of a turn count as read when its first one was, since the reactor found them ready together.
     """
 
     def __init__(self, batcher: TurnBatcher, reactor: IReactorTime, bus: EventBus) -> None:
@@ -19,29 +19,29 @@ class Handled:
         self._reactor = reactor
         self._bus = bus
         self._counts: defaultdict[tuple[str, str, float], int] = defaultdict(int)
-        """By type, outcome, and when they were read."""
-        self.at_once: list[str] = []
-        """The types of what was answered as it was read in the present turn, and is not counted yet."""
+        """Messages by type, outcome and reading time."""
+        self.immediate: list[str] = []
+        """Types of the messages answered without waiting in this turn, not counted yet."""
         self._turn: float | None = None
 
     def begin(self) -> float:
-        """When what is being dealt with counts as read, in reactor seconds."""
+        """Begin counting, once a turn; returns when this turn's messages were read, in reactor seconds."""
         if self._turn is None:
             self._turn = self._batcher.read_at
             self._batcher.write(self._end)
         return self._turn
 
     def count(self, type_: str, outcome: str, begun: float) -> None:
-        """A message that was read when it was *begun* is answered."""
+        """Count an answered message, read at *begun* (reactor seconds); *outcome*: ``ok`` or an error code."""
         if not self._counts:
             self._batcher.write(self._publish)
         self._counts[type_, outcome, begun] += 1
 
     def _end(self) -> None:
         assert self._turn is not None
-        for type_ in set(self.at_once):
-            self._counts[type_, "ok", self._turn] += self.at_once.count(type_)
-        self.at_once.clear()
+        for type_ in set(self.immediate):
+            self._counts[type_, "ok", self._turn] += self.immediate.count(type_)
+        self.immediate.clear()
         self._turn = None
         self._publish()
 

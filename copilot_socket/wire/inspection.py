@@ -1,8 +1,8 @@
-"""Decoding in steps: messages that are large, or that something is wrong with.
+"""Decoding in steps: for messages that are large or invalid.
 
-Such a message is cut into its fields, and each of them is parsed, screened and held against its bound by itself. What
-the server doesn't keep is passed over, and an object that is over its bound is not parsed. So no step takes long, and
-no more memory is used than what is kept takes, whatever is in the message.
+Such a message is cut into its fields, and each field is parsed, screened and checked against its bound separately.
+Fields that the server does not keep are skipped, and an object over its bound is not parsed. So every step is short,
+and memory is bounded by what is kept, whatever the message contains.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -18,36 +18,36 @@ from copilot_socket.wire.beginning import beginning
 from copilot_socket.wire.cutting import NotJson, Part, elements, fields
 from copilot_socket.wire.errors import refusal
 from copilot_socket.wire.explaining import too_long
-from copilot_socket.wire.items import LARGE
+from copilot_socket.wire.items import PARSED_WHOLE
 from copilot_socket.wire.kinds import MAX_PATH, Elements, Kind
 from copilot_socket.wire.schemas import Bound, pointer
 from copilot_socket.wire.screening import MAX_DEPTH, forbidden, least_size, parse, suspicious, too_deep
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
-"""Something that is made in steps, between which others may have their turn."""
+"""A computation in steps: it yields where other work may run, and returns its result."""
 
 MAX_FAULTS = 100
-"""Faults of one message that are told of one by one."""
+"""Faults of one message that are reported one by one."""
 MAX_ELEMENT = 1 << 16
-"""Bytes of one element of a list that can do without bad ones."""
+"""Bytes of one element of a list whose bad elements are left out."""
 MAX_SPREAD = 4
-"""Times its bound that an object may take as it was sent, with spaces and escapes."""
-_TOGETHER = 64
-"""Parts that are dealt with in one step."""
-_TOGETHER_BYTES = 1 << 15
-"""Bytes of elements that are parsed in one step, or one more element than that."""
+"""Factor by which an object may exceed its bound as it was sent, with spaces and escapes."""
+_PARTS_PER_STEP = 64
+"""Parts processed in one step."""
+_BYTES_PER_STEP = 1 << 15
+"""Bytes of elements after which a step ends."""
 _MANY_ELEMENTS = (
     "send them in several messages, or raise SOCKET_MAX_MESSAGE_SIZE, which allows one for each 100 bytes"
 )
 _LIST, _OBJECT = ord("["), ord("{")
-_DATA = 2
-"""The level of a message's data."""
+_DATA_LEVEL = 2
+"""The nesting level of ``data``; the message itself is level 1."""
 _ENVELOPE = ("type", "timestamp", "id", "jobId", "data")
 
 
 class Inspection:
-    """One message, given as *text*. At most *most_elements* good elements of a list are taken."""
+    """Decodes the message *text*. At most *most_elements* good elements of a list are accepted."""
 
     def __init__(self, kinds: Mapping[str, Kind], text: bytes, most_elements: int) -> None:
         self._kinds = kinds
@@ -55,15 +55,15 @@ class Inspection:
         self._most_elements = most_elements
         self._suspect = suspicious(text)
         self._value: Json = {}
-        """The message, as far as it is kept."""
+        """The kept parts of the message."""
         self._list: Part | None = None
-        """Where the list is that can do without bad elements."""
+        """The list whose bad elements are left out."""
         self._forbidden: tuple[str, str] | None = None
         """JSON pointer and text of the first forbidden value."""
         self._faults: list[Fault] = []
 
     def message(self) -> Steps[Message]:
-        """The message. Raises :class:`ProtocolError`: ``invalid_json``, ``unknown_type`` or ``invalid_message``."""
+        """Decode it. Raises :class:`ProtocolError`: ``invalid_json``, ``unknown_type`` or ``invalid_message``."""
         try:
             return (yield from self._message())
         except NotJson as error:
@@ -72,8 +72,8 @@ class Inspection:
 
     def _message(self) -> Steps[Message]:
         text, value = self._text, self._value
-        if len(text) <= LARGE and not too_deep(text):
-            parse(text, self._suspect)  # where that is soon done, what is passed over below has to be JSON too
+        if len(text) <= PARSED_WHOLE and not too_deep(text):
+            parse(text, self._suspect)  # a small message must be JSON in its skipped parts too
         begin, end = len(text) - len(text.lstrip()), len(text.rstrip())
         if begin == len(text) or text[begin] != _OBJECT:
             parse(text, self._suspect)
@@ -100,19 +100,19 @@ class Inspection:
             self._refuse("/type", "type is required and must be a string")
         kind = self._kinds.get(type_)
         if kind is None:
-            text = f"Unknown message type {type_[:64]!r}; the types are {', '.join(INCOMING)}"
+            text = f"Unknown message type {type_[:64]!r}; known types: {', '.join(INCOMING)}"
             raise refusal(self._value, "/type", text, ErrorCode.UNKNOWN_TYPE)
         return kind
 
     # -- fields
 
     def _parts(self, begin: int, end: int, names: "Mapping[str, Any] | tuple[str, ...]") -> Steps[dict[str, Part]]:
-        """Those fields of the object at *begin* that are called one of *names*; of equal names the last one."""
+        """The fields in *names* of the object at *begin*; of duplicate names the last one."""
         found: dict[str, Part] = {}
         count = 0
         for part in fields(self._text, begin, end):
             count += 1
-            if part is None or not count % _TOGETHER:
+            if part is None or not count % _PARTS_PER_STEP:
                 yield
             if part is None:
                 continue
@@ -141,7 +141,7 @@ class Inspection:
         return data
 
     def _scalar(self, part: Part, where: str) -> Any:
-        """What is neither object nor list. Of those, which are not allowed here, an empty one to complain of."""
+        """A scalar; an empty object or list in the place of one, which the schema then rejects."""
         _, begin, end, _ = part
         stand_in = _STAND_INS.get(self._text[begin])
         return self._parsed(begin, end, f"/{where}") if stand_in is None else stand_in()
@@ -155,40 +155,40 @@ class Inspection:
         return value
 
     def _object(self, kind: Kind, name: str, part: Part, bound: Bound) -> Any:
-        """A free object, or whatever else has a bound in bytes."""
+        """The value of a field with a bound in bytes, such as a free object."""
         _, begin, end, levels = part
         assert bound.size is not None
         size = end - begin
-        if _DATA + levels > MAX_DEPTH:
-            return self._over(kind, name, bound, too_nested(_DATA + levels))
+        if _DATA_LEVEL + levels > MAX_DEPTH:
+            return self._over_bound(kind, name, bound, too_nested(_DATA_LEVEL + levels))
         if bound.size < size <= MAX_SPREAD * bound.size:
             size = least_size(self._text[begin:end])
         if size <= bound.size:
             value = self._parsed(begin, end, f"/data/{name}")
             size = len(orjson.dumps(value))
         if size > bound.size:
-            return self._over(kind, name, bound, too_big(size, bound.size))
+            return self._over_bound(kind, name, bound, too_big(size, bound.size))
         if bound.items is not None and len(value) > bound.items:
-            return self._over(kind, name, bound, too_long(len(value), bound.items))
+            return self._over_bound(kind, name, bound, too_long(len(value), bound.items))
         return value
 
     def _strings(self, kind: Kind, name: str, part: Part, bound: Bound) -> Steps[Any]:
-        """A list of scalars; one without a bound is not kept."""
+        """A list of scalars; a list without a bound is not kept."""
         values: list[Any] = []
         if bound.items is None:
             return values
         count = 0
         for element in elements(self._text, part[1], part[2]):
-            if element is None or not count % _TOGETHER:
+            if element is None or not count % _PARTS_PER_STEP:
                 yield
             if element is not None:
                 count += 1
                 if count <= bound.items:
                     values.append(self._scalar(element, f"data/{name}/{count - 1}"))
-        return values if count <= bound.items else self._over(kind, name, bound, too_long(count, bound.items))
+        return values if count <= bound.items else self._over_bound(kind, name, bound, too_long(count, bound.items))
 
-    def _over(self, kind: Kind, name: str, bound: Bound, text: str) -> Any:
-        """Something is over its bound: a report that ends an attempt is stored without it, all else is refused."""
+    def _over_bound(self, kind: Kind, name: str, bound: Bound, text: str) -> Any:
+        """Handle a field over its bound: a report that ends an attempt is stored without it, others are refused."""
         if not kind.ends:
             self._refuse(f"/data/{name}", text)
         self._faults.append(Fault(f"/data/{name}", f"{text}; the report is stored without it"))
@@ -197,12 +197,12 @@ class Inspection:
     # -- elements
 
     def _with_elements(self, kind: Elements, part: Part) -> Steps[Callable[[Json], Any]]:
-        """What makes the data with the good elements. Of the bad ones so many are told of, and then their number."""
+        """The function that builds the data, with the good elements. Reports the first ``MAX_FAULTS`` bad ones."""
         where, read, most = f"/data/{kind.name}", kind.reader(self._value["data"]), self._most_elements
         good: list[Found] = []
         count = bad = parsed = 0
         for element in elements(self._text, part[1], part[2]):
-            if element is None or not count % _TOGETHER or parsed > _TOGETHER_BYTES:
+            if element is None or not count % _PARTS_PER_STEP or parsed > _BYTES_PER_STEP:
                 yield
                 parsed = 0
             if element is None:
@@ -229,13 +229,13 @@ class Inspection:
     def _element(
         self, kind: Elements, part: Part, read: Callable[[Json], Found], *, explain: bool
     ) -> "Found | tuple[str, str] | None":
-        """What was found; for a bad element JSON pointer, within it, and text of what is wrong, if that is asked."""
+        """What an element reports as found; for a bad one, JSON pointer in it and text, or None without *explain*."""
         _, begin, end, levels = part
-        if self._text[begin] == _OBJECT and end - begin <= MAX_ELEMENT and _DATA + 1 + levels <= MAX_DEPTH:
+        if self._text[begin] == _OBJECT and end - begin <= MAX_ELEMENT and _DATA_LEVEL + 1 + levels <= MAX_DEPTH:
             element, suspect = parse(self._text[begin:end], self._suspect)
             wrong = next(forbidden(element), None) if suspect else None
             if wrong is None and kind.has_long_path(element):
-                wrong = (kind.path,), f"a path may have {MAX_PATH} bytes"
+                wrong = (kind.path,), f"too long: a path may have at most {MAX_PATH} bytes"
             if wrong is None and kind.schema.accepts(element):
                 return read(element)
             if not explain:
@@ -245,8 +245,8 @@ class Inspection:
             return None
         if end - begin > MAX_ELEMENT:
             return "", too_big(end - begin, MAX_ELEMENT)
-        if _DATA + 1 + levels > MAX_DEPTH:
-            return "", too_nested(_DATA + 1 + levels)
+        if _DATA_LEVEL + 1 + levels > MAX_DEPTH:
+            return "", too_nested(_DATA_LEVEL + 1 + levels)
         stand_in = _STAND_INS.get(self._text[begin])
         return kind.schema.explain(parse(self._text[begin:end], self._suspect)[0] if stand_in is None else stand_in())
 
@@ -263,10 +263,10 @@ _DATA_OF: dict[str, Callable[[tuple[Found, ...], Json], Any]] = {
 
 
 def too_big(size: int, limit: int) -> str:
-    """Something takes *size* bytes, which is too many."""
+    """The text for a value of *size* bytes, of which at most *limit* are allowed."""
     return f"too large: at most {limit} bytes as JSON are allowed, {size} were given"
 
 
 def too_nested(levels: int) -> str:
-    """A message has *levels* levels, which are too many."""
+    """The text for a message with *levels* levels, which are too many."""
     return f"nested too deeply: at most {MAX_DEPTH} levels are allowed, {levels} were given"

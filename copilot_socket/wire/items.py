@@ -1,4 +1,4 @@
-"""What the framer finds in the bytes that come."""
+"""Items that the framer finds in the byte stream."""
 
 from typing import Any
 
@@ -6,17 +6,17 @@ import attrs
 
 from copilot_socket.core.records import record
 
-LARGE = 1 << 17
-"""Bytes of a message up to which it is parsed in one go."""
+PARSED_WHOLE = 1 << 17
+"""Bytes up to which a message is parsed whole; a larger one is decoded in steps."""
 MAX_SKIP = 16
-"""Times the limit that a message which is too large is skipped, before its connection is given up."""
+"""Factor of the size limit up to which a message that is too large is skipped; beyond it the connection is closed."""
 
 
 @record
 class Document:
-    """A complete object, perhaps with white space around it; ``value`` is it parsed, where that is known already.
+    """A complete object, perhaps with white space around it; ``value`` is its parsed form, if already parsed.
 
-    ``screened``: it is known that nothing in it is suspicious (:mod:`copilot_socket.wire.screening`).
+    ``screened``: it was screened and is not suspicious (:mod:`copilot_socket.wire.screening`).
     """
 
     data: bytes
@@ -26,7 +26,7 @@ class Document:
 
 @attrs.frozen
 class Broken:
-    """Something that is no complete object. ``beginning``: its first bytes, where it began as one."""
+    """Input that is not a complete object. ``beginning``: its first bytes, if it began as an object."""
 
     reason: str
     beginning: bytes = b""
@@ -34,9 +34,9 @@ class Broken:
 
 @attrs.frozen
 class TooLarge:
-    """An object past the limit; told once, the rest of it is skipped.
+    """An object over the size limit; found once, the rest of it is skipped.
 
-    ``size``: how many bytes of it have come so far. ``beginning``: the first of them.
+    ``size``: bytes of it received so far. ``beginning``: the first of them.
     """
 
     size: int
@@ -45,7 +45,7 @@ class TooLarge:
 
 @attrs.frozen
 class Overrun:
-    """And it went on far past the limit: the connection should be closed."""
+    """An object over :data:`MAX_SKIP` times the size limit: the connection should be closed."""
 
 
 Item = Document | Broken | TooLarge | Overrun

@@ -1,4 +1,4 @@
-"""What is to be known of each type of message that crawlers send, compiled once."""
+"""Message types: schema, bounds and structure of each, compiled once."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -11,18 +11,18 @@ from copilot_socket.wire.schemas import Bound, Schema, bounds, of_element, of_ty
 from copilot_socket.wire.structuring import STRUCTURES, found_entity, found_job
 
 MAX_PATH = 1024
-"""Bytes of a path in UTF-8: the schema counts characters, an index of the database counts bytes."""
+"""Bytes of a path in UTF-8: the schema limits characters, an index of the database bytes."""
 
 
 @record
 class Elements:
-    """The list of a type that can do without bad elements. ``path``: the field of an element that is a path."""
+    """The list of a type whose bad elements are left out. ``path``: the field of an element that holds a path."""
 
     name: str
     path: str
     schema: Schema
     reader: Callable[[Json], Callable[[Json], Found]]
-    """Given the data of a message: what makes something found of an element of it."""
+    """Takes the data of a message; returns the function that converts one of its elements."""
 
     def has_long_path(self, element: Any) -> bool:
         """Whether the path of *element*, valid or not, is too long for the database."""
@@ -32,7 +32,7 @@ class Elements:
 
 @record
 class Kind:
-    """One type of message. ``accepts`` is its schema's; ``ends``: it ends an attempt."""
+    """One message type. ``accepts`` is that of its schema; ``ends``: it ends an attempt."""
 
     schema: Schema
     accepts: Callable[[Any], bool]
@@ -43,7 +43,7 @@ class Kind:
 
     @property
     def sized(self) -> list[tuple[str, int]]:
-        """The fields whose size as JSON has a bound, and that."""
+        """Fields with a bound in bytes of JSON, and the bound."""
         return [(name, bound.size) for name, bound in self.bounds.items() if bound is not None and bound.size]
 
 

@@ -1,21 +1,19 @@
-"""How a stretch of JSON text changes the nesting depth, seen by its brackets alone. No reactor."""
+"""Nesting depth of a stretch of JSON text, from its brackets alone. No reactor."""
 
 from itertools import accumulate
 
 _ESCAPED = b"\0"
-"""Stands for an escape that might mislead whoever looks for quotes; no JSON text has it."""
-
-
+"""Replaces escapes that could be mistaken for quotes or backslashes; valid JSON has no NUL byte."""
 _STEPS = bytes.maketrans(b"{[}]", b"\x01\x01\xff\xff")
-"""One level more or less, as signed bytes."""
+"""Brackets to +1 and -1, as signed bytes."""
 _OTHERS = bytes(set(range(256)) - set(b"{}[]"))
 
 
 def nesting(stretch: bytes) -> tuple[int, int, int]:
-    """How many levels *stretch* ends of those it begins in, how many it then begins, and how deep it leads.
+    """Levels that *stretch* closes, levels that it then opens, and its greatest depth relative to its beginning.
 
-    The last one is relative to where it begins. Every bracket counts, also those in strings
-    (:func:`outside_strings` takes these out). Linear in the length of *stretch*, however it is nested.
+    Every bracket counts, also those in strings (:func:`outside_strings` removes these). Linear in the length of
+    *stretch*, whatever its nesting.
     """
     depths = list(accumulate(memoryview(stretch.translate(_STEPS, _OTHERS)).cast("b"), initial=0))
     ended = -min(depths)
@@ -23,10 +21,10 @@ def nesting(stretch: bytes) -> tuple[int, int, int]:
 
 
 def outside_strings(stretch: bytes, in_string: bool) -> tuple[bytes, bool] | None:
-    """What of *stretch* is outside of strings, and whether it ends inside one; *in_string*: it begins inside one.
+    """The bytes of *stretch* outside strings, and whether it ends inside one; *in_string*: it begins inside one.
 
-    *stretch* must not end with a backslash that escapes what follows. None where a backslash, or a NUL byte, stands
-    outside of strings: that is no JSON, and quotes can't be told apart here.
+    *stretch* must not end with a backslash that escapes the next byte. None if a backslash or a NUL byte stands
+    outside strings: that is not JSON, and escaped quotes can't be told from others.
     """
     if b"\\" in stretch:
         stretch = stretch.replace(b"\\\\", _ESCAPED).replace(b'\\"', _ESCAPED)
@@ -38,5 +36,5 @@ def outside_strings(stretch: bytes, in_string: bool) -> tuple[bytes, bool] | Non
 
 
 def whole_escapes(stretch: bytes) -> bytes:
-    """*stretch* without a last backslash whose escaped character has not come yet."""
+    """*stretch* without a final backslash whose escaped character has not arrived yet."""
     return stretch[:-1] if (len(stretch) - len(stretch.rstrip(b"\\"))) % 2 else stretch

@@ -1,6 +1,6 @@
-"""Bounds of what connections keep in memory, and the reasons for not reading from one.
+"""Limits on the memory of connections, and the reasons for not reading from one.
 
-:mod:`copilot_socket.memory` adds all of them up.
+:mod:`copilot_socket.memory` adds the limits up.
 """
 
 from enum import Enum
@@ -9,40 +9,40 @@ from typing import Any
 MAX_OWED = 1000
 """Pending replies at which a connection is no longer read from; reading resumes below half of that."""
 MAX_OWED_IN_ALL = 10_000
-"""Pending replies of all connections beyond which each connection may only have :data:`FEW_OWED`."""
+"""Pending replies of all connections beyond which each connection may have only :data:`FEW_OWED`."""
 FEW_OWED = 10
 DEFERRED = 4
-"""Additional weight of a pending reply that a coroutine works on: it takes more memory than waiting for a commit."""
+"""Additional weight of a pending reply whose handler is a coroutine, which takes more memory than a commit."""
 MAX_UNSENT = 100
-"""Replies collected for one write at the end of a turn; at this number they are written at once."""
+"""Replies collected for one write at the end of a turn; at this number they are written immediately."""
 MAX_UNREAD = 32 * 1024 * 1024
-"""Bytes sent to clients that do not read, in all, beyond the 64 KiB at which reading from such a client stops."""
-LARGE = 64 * 1024
-"""Bytes of an incomplete message that every connection may hold."""
-MAX_LARGE = 32 * 1024 * 1024
-"""Bytes of incomplete messages of the connections that may hold more, in all."""
-HURRY = 10.0
-"""Seconds in which a large message must be complete while other connections are queued for a place."""
+"""Bytes sent to clients that do not read, in all, beyond the 64 KiB each after which such a client is not read."""
+HELD_WITHOUT_PLACE = 64 * 1024
+"""Bytes of messages that each connection may hold; for more it needs a place (:class:`Places`)."""
+HELD_IN_PLACES = 32 * 1024 * 1024
+"""Bytes of messages that the connections with a place may hold, in all."""
+CONTENDED_TIMEOUT = 10.0
+"""Seconds in which a large message must be complete while other connections wait for a place."""
 MAX_REFUSED = 100
-"""Connections over SOCKET_MAX_CONNECTIONS that stay open until their time is up; beyond that the oldest is closed."""
+"""Refused connections that stay open until their delayed close; beyond this number the oldest is closed."""
 
 
 class Pause(Enum):
-    """Why a connection is not read from. It is read from while there is no reason not to."""
+    """A reason for not reading from a connection. It is read while it has none."""
 
-    NODE = "the node starts, stops, or can't store what it would read"
+    NODE = "the node is starting, stopping, or unable to store reports"
     OWED = "too many replies are pending"
-    UNREAD = "its client does not read what it is sent"
-    CROWDED = "too many other connections are in the middle of a large message"
-    SLOW = "what was read takes several turns of the reactor"
-    UNSETTLED = "what its next message means depends on what is being read from or written to the database"
-    CLOSING = "it will be closed"
+    UNREAD = "the client does not read its replies"
+    CROWDED = "no place is free for its large message"
+    SLOW = "handling its messages takes several turns of the reactor"
+    UNSETTLED = "its next message depends on a database operation in progress"
+    CLOSING = "the connection is about to close"
 
 
 class Places:
-    """The connections that may hold more than :data:`LARGE` bytes of a message; others queue, and are not read from.
+    """Places for connections that hold more than :data:`HELD_WITHOUT_PLACE` bytes. Others queue, and are not read.
 
-    ``holders`` gives the time at which each got its place, on the caller's clock.
+    ``holders``: the time, on the caller's clock, at which each connection got its place.
     """
 
     def __init__(self, count: int) -> None:
@@ -56,7 +56,7 @@ class Places:
         return bool(self._queue)
 
     def take(self, connection: Any, now: float) -> bool:
-        """Whether *connection* has a place, now or since before; otherwise it is queued for one."""
+        """Whether *connection* has a place, new or already held; otherwise it is queued for one."""
         if connection not in self.holders:
             if len(self.holders) >= self._count:
                 self._queue[connection] = None
@@ -65,7 +65,7 @@ class Places:
         return True
 
     def leave(self, connection: Any, now: float) -> None:
-        """Free the place of *connection*, or take it from the queue. The next one gets its place and is resumed."""
+        """Free the place of *connection* for the next in the queue, which resumes; or remove it from the queue."""
         self._queue.pop(connection, None)
         if self.holders.pop(connection, None) is not None and self._queue:
             following = next(iter(self._queue))
@@ -75,5 +75,5 @@ class Places:
 
 
 def places(max_message_size: int) -> int:
-    """How many connections may be in the middle of a large message at once."""
-    return max(2, MAX_LARGE // max_message_size)
+    """Number of connections that may each hold a message of *max_message_size* bytes."""
+    return max(2, HELD_IN_PLACES // max_message_size)

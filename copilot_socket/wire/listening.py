@@ -1,4 +1,4 @@
-"""The crawlers' UNIX socket: made with its mode, and put in the place of one that nobody listens on."""
+"""The crawlers' UNIX socket: created with its mode; replaces a stale one."""
 
 import errno
 import os
@@ -16,28 +16,28 @@ from copilot_socket.wire.accepting import CrawlerPort, InheritedPort
 
 BACKLOG = 1024
 LOCK_PATIENCE = 10.0
-"""Seconds that a start waits for another one on the same path, which takes some milliseconds."""
+"""Seconds to wait for another start on the same path, which takes some milliseconds."""
 
 _log = Logger("copilot_socket.wire.listening")
 
 
 class SocketError(Exception):
-    """The socket can't be listened on; says why and what to do."""
+    """Listening failed; the text gives cause and remedy."""
 
 
 def listen(
     reactor: IReactorUNIX, path: Path, mode: int, factory: Factory, patience: float = LOCK_PATIENCE
 ) -> CrawlerPort:
-    """Listen on the UNIX socket *path*; its mode is *mode* before the first connection can be made.
+    """Listen on the UNIX socket *path*; it has *mode* before the first connection is possible.
 
-    Missing directories are made. A socket that nobody listens on is replaced; one that is live never is. Waits up to
-    *patience* seconds for another process that does the same. Raises :class:`SocketError`.
+    Missing directories are created. A stale socket is replaced, a live one never. Waits up to *patience* seconds for
+    another process that starts on the same path. Raises :class:`SocketError`.
     """
     _make_directory(path.parent)
     lock = path.with_name(f"{path.name}.lock")
     try:
         _find_stale(path)
-        # Two servers that start together must not both find the socket stale, and replace it.
+        # Under a lock: two servers that start together would both find the socket stale and replace it.
         with exclusive(lock, patience, lambda text: _log.warn("{text}", text=text), keep=False):
             if _find_stale(path):
                 _remove(path)
@@ -55,16 +55,17 @@ def listen(
 
 
 def adopt(reactor: IReactorUNIX, listening: socket.socket, factory: Factory) -> InheritedPort:
-    """Listen on a UNIX socket that another process made and keeps: it is never unlinked, nor its mode changed."""
+    """Listen on a UNIX socket that another process created and owns: neither its file nor its mode is changed."""
     port = InheritedPort(listening, factory, reactor)
     port.startListening()
     return port
 
 
 def probe(path: Path) -> str:
-    """What is at *path*: ``free``, ``stale``, ``live``, or ``other`` (something that is no socket). Never waits.
+    """What is at *path*: ``free``, ``stale``, ``live``, or ``other`` (not a socket). Never blocks.
 
-    Whoever listens there notices nothing: a datagram socket is refused by a stream socket, but not as by nobody.
+    A server listening there notices nothing: a datagram socket can't connect to its stream socket, but fails with
+    another error than on a stale one.
     """
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
@@ -75,13 +76,13 @@ def probe(path: Path) -> str:
         try:
             probing.connect(str(path))
         except OSError as error:
-            # A missing right to connect says nothing: another user's socket is not ours to replace.
+            # EACCES does not tell whether the socket is stale, and another user's socket must not be replaced.
             return "stale" if error.errno in (errno.ECONNREFUSED, errno.ENOENT) else "live"
     return "live"
 
 
 def _make_directory(directory: Path) -> None:
-    """Make *directory* and its missing parents, which everyone may pass through, whatever the umask says."""
+    """Create *directory* and its missing parents with mode 0755, whatever the umask."""
     for each in [*reversed(directory.parents), directory]:
         try:
             each.mkdir()
@@ -98,12 +99,12 @@ def _make_directory(directory: Path) -> None:
 
 
 def _find_stale(path: Path) -> bool:
-    """Whether a stale socket is at *path*; False where nothing is. Raises :class:`SocketError` for all else."""
+    """Whether a stale socket is at *path*; False if nothing is. Raises :class:`SocketError` for anything else."""
     found = probe(path)
     if found == "live":
         raise SocketError(f"another server listens on {path}: stop it, or set SOCKET_PATH to another path")
     if found == "other":
-        raise SocketError(f"{path} is there and is no socket: remove it, or set SOCKET_PATH to another path")
+        raise SocketError(f"{path} exists and is not a socket: remove it, or set SOCKET_PATH to another path")
     return found == "stale"
 
 

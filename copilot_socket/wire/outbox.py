@@ -1,4 +1,4 @@
-"""Replies in the order of the messages: acks and errors wait for those before them."""
+"""Replies in the order of their messages: acks and errors wait for the pending replies before them."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class Owed:
 
 
 class Slot:
-    """The place of the replies to one message, None while they are pending. *weight*: how many they count as."""
+    """The replies to one message, None while they are pending. *weight*: pending replies that they count as."""
 
     __slots__ = ("replies", "weight")
 
@@ -26,16 +26,16 @@ class Slot:
 
 
 class Outbox:
-    """The pending replies of one connection, and those that wait behind them. All of them count in *owed* too."""
+    """The pending replies of one connection, and the replies that wait behind them; all count in *owed* too."""
 
     def __init__(self, owed: Owed) -> None:
         self._owed = owed
         self._slots: deque[Slot] = deque()
         self.waiting = 0
-        """Their weight."""
+        """The weight of all these replies."""
 
     def slot(self, weight: int = 1) -> Slot:
-        """Reserve the next place for replies that are not known yet."""
+        """Append a slot for pending replies."""
         slot = Slot(weight)
         self._slots.append(slot)
         self.waiting += weight
@@ -43,7 +43,7 @@ class Outbox:
         return slot
 
     def fill(self, slot: Slot, replies: Sequence[Reply]) -> Sequence[Reply]:
-        """Set the replies of *slot*, perhaps none; returns what can be sent now."""
+        """Set the replies of *slot*, perhaps none; returns the replies that can be sent now."""
         slots = self._slots
         if slots and slots[0] is not slot:
             slot.replies = replies
@@ -53,7 +53,7 @@ class Outbox:
             return ()
         slots.popleft()
         self.waiting -= slot.weight
-        if not slots or slots[0].replies is None:  # as nearly always
+        if not slots or slots[0].replies is None:  # nearly always
             return replies
         ready = [*replies]
         while slots and slots[0].replies is not None:
@@ -64,11 +64,11 @@ class Outbox:
         return ready
 
     def answer(self, replies: Sequence[Reply]) -> Sequence[Reply]:
-        """Add replies that are known at once; returns what can be sent now."""
+        """Append *replies*, which are not pending; returns the replies that can be sent now."""
         return self.fill(self.slot(len(replies)), replies) if self._slots else replies
 
     def drop(self) -> None:
-        """Release everything, since the connection is lost. What is pending counts until it is resolved."""
+        """Release everything, since the connection is lost. Pending replies count in *owed* until resolved."""
         slots, self._slots = self._slots, deque()
         self.waiting = 0
         self._owed.total -= sum(slot.weight for slot in slots if slot.replies is not None)

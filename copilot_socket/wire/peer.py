@@ -1,4 +1,4 @@
-"""Who is at the other end of a UNIX socket: pid, start time, namespace, uid (unix(7), SO_PEERCRED; proc(5))."""
+"""The process at the other end of a UNIX socket: pid, start time, namespace, uid (unix(7), SO_PEERCRED; proc(5))."""
 
 import socket
 import struct
@@ -12,7 +12,7 @@ _UCRED = struct.Struct("3i")
 
 @attrs.frozen
 class Peer:
-    """A process, told apart from any that has its pid later, on another machine or in another namespace."""
+    """A process, distinguished from those with the same pid later, on another machine or in another namespace."""
 
     pid: int
     uid: int
@@ -22,24 +22,24 @@ class Peer:
 
     @property
     def key(self) -> str:
-        """The identity under which the process's leases are kept."""
+        """The identity under which the leases of this process are stored."""
         return f"pid:{self.boot}:{self.namespace}:{self.pid}:{self.start_time}:{self.uid}"
 
 
 def read_peer(connection: socket.socket) -> Peer | None:
-    """The process at the other end, as it is at this moment; None where that can't be read."""
+    """The process at the other end of *connection*; None if the system does not say."""
     if not hasattr(socket, "SO_PEERCRED") or connection.family != socket.AF_UNIX:
         return None
     try:
         pid, uid, _gid = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-        if pid <= 0:  # in a PID namespace that this process can't see into
+        if pid <= 0:  # it is in a PID namespace that is not visible from this one
             return None
         proc = Path("/proc") / str(pid)
-        # The name in parentheses may hold anything, parentheses too; the start time is the 20th field behind it.
+        # The command in parentheses may itself contain parentheses; the start time is the 20th field behind it.
         start_time = (proc / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[19]
         try:
             namespace = (proc / "ns" / "pid").readlink().name
-        except PermissionError:  # another user's process: its pid is one of our own namespace's numbers all the same
+        except PermissionError:  # another user's process; SO_PEERCRED gives pids of our own namespace anyway
             namespace = "own"
     except (OSError, IndexError):
         return None

@@ -15,9 +15,9 @@ from copilot_socket.core.pending import NotYet, PendingReply
 from copilot_socket.core.replies import Reply
 from copilot_socket.event_bus import ErrorsSent, EventBus, MessageRefused
 from copilot_socket.wire.beginning import beginning
-from copilot_socket.wire.errors import internal, of_fault, of_problem, refusal
+from copilot_socket.wire.errors import error_reply, fault_reply, internal, refusal
 from copilot_socket.wire.flow import Flow
-from copilot_socket.wire.handled import Handled
+from copilot_socket.wire.handled import HandledCounter
 from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Overrun, TooLarge
 from copilot_socket.wire.limits import DEFERRED, FEW_OWED, MAX_OWED, MAX_OWED_IN_ALL, Pause
 from copilot_socket.wire.outbox import Owed, Slot
@@ -25,10 +25,10 @@ from copilot_socket.wire.turn import TurnBatcher
 from copilot_socket.wire.validators import Decoder
 
 MAX_BAD_MESSAGES = 20
-AT_ONCE = 500
-"""Messages of a connection that are handled before others have their turn."""
-BAD_COSTS = 10
-"""Messages that a bad one counts for."""
+MESSAGES_PER_TURN = 500
+"""Messages of one connection handled in a turn; then other connections are served first."""
+BAD_MESSAGE_COST = 10
+"""Number of messages that a bad one counts as."""
 _FAILED = "Handling {type} on connection {connection} failed"
 _BAD = frozenset(
     {
@@ -42,27 +42,27 @@ _BAD = frozenset(
 
 _LATER = (PendingReply, Deferred)
 Pending = tuple[Slot, Reference, float]
-"""The place of a reply, what it refers to, and when that was read."""
+"""A pending reply's slot, the message's reference, and when the message was read (reactor seconds)."""
 
 
 class Handler(Protocol):
-    """What answers messages."""
+    """Handles the messages of all connections."""
 
     def handle(self, link: Any, message: Message) -> Any:
         """The reply, None, or a PendingReply or Deferred of either.
 
-        Raises :class:`ProtocolError` for an ``error`` instead, :class:`NotYet` for a message that has to wait.
+        Raises :class:`ProtocolError` to reply with an ``error``, :class:`NotYet` if the message must wait.
         """
 
     def refused(self, link: Any, error: ProtocolError) -> None:
-        """A discovery was refused as a whole, with *error*, which has been sent. May raise :class:`NotYet`."""
+        """A discovery was refused as a whole, and *error* was sent. May raise :class:`NotYet`."""
 
     def lives(self, link: Any) -> None:
-        """Something came over *link* that is no valid message, or is still being looked at."""
+        """*link* sent an invalid message, or one that is still being decoded: a sign of life all the same."""
 
 
 class CrawlerProtocol(Flow):
-    """Handles the messages of its connection and sends their replies, in order."""
+    """Decodes the messages of one connection, passes them to the handler, and sends the replies in order."""
 
     log = Logger()
 
@@ -72,7 +72,7 @@ class CrawlerProtocol(Flow):
         handler: Handler,
         reactor: IReactorTime,
         batcher: TurnBatcher,
-        handled: Handled,
+        handled: HandledCounter,
         bus: EventBus,
         owed: Owed,
         max_size: int,
@@ -91,19 +91,19 @@ class CrawlerProtocol(Flow):
         self._bus = bus
         self._owed = owed
         self._slow: Generator[None, None, Message] | None = None
-        """A message that is decoded in more than one turn; meanwhile the connection is not read from."""
+        """The steps of a message that is decoded over several turns; meanwhile the connection is not read."""
         self._waiting: Callable[[], None] | None = None
-        """What is to be done first when the connection is read from again: handling a message that had to wait."""
+        """Handles the message that raised :class:`NotYet`; called first when reading resumes."""
         self._begun = 0.0
-        """When the messages at hand were read."""
+        """When the messages of this turn were read, in reactor seconds."""
 
     # -- bytes in
 
-    def _deal(self) -> None:
-        """Handle what was read, until there is a reason to pause. What takes long goes on in later turns."""
+    def _handle_ready(self) -> None:
+        """Handle what was read, until there is a reason to pause. Long work continues in later turns."""
         self._begun = self._handled.begin()
         ready, quick, handle = self._framer.ready, self._decoder.quick, self._handler.handle
-        left = AT_ONCE
+        left = MESSAGES_PER_TURN
         if self._waiting is not None:
             waiting, self._waiting, self._decoding = self._waiting, None, 0
             waiting()
@@ -111,7 +111,7 @@ class CrawlerProtocol(Flow):
         while not self.pauses and self.closed_because is None:
             if left <= 0:
                 if ready or self._framer.held:
-                    self._go_on_later(None)
+                    self._continue_later(None)
                 return
             left -= 1
             if ready:
@@ -121,21 +121,21 @@ class CrawlerProtocol(Flow):
             elif isinstance(item, Document):
                 data, value, screened = item.data, item.value, item.screened
             else:
-                self._no_document(item)
-                left -= BAD_COSTS
+                self._refuse_item(item)
+                left -= BAD_MESSAGE_COST
                 continue
             message = quick(data, value, screened)
             if message is not None:
                 self._handle(message, handle)
                 continue
-            left -= BAD_COSTS
+            left -= BAD_MESSAGE_COST
             steps = self._decoder.steps(data)
             if not self._decode(steps):
                 self._decoding = len(data)
-                self._go_on_later(steps)
+                self._continue_later(steps)
 
     def _decode(self, steps: "Generator[None, None, Message]") -> bool:
-        """Take the next of *steps*, and handle the message if it was the last. Whether it was."""
+        """Run the next of *steps*, and handle the message if it was the last; returns whether it was."""
         try:
             next(steps)
         except StopIteration as end:
@@ -146,14 +146,14 @@ class CrawlerProtocol(Flow):
             return False
         return True
 
-    def _go_on_later(self, steps: "Generator[None, None, Message] | None") -> None:
-        """Take further *steps*, if there are any, and handle what comes behind them, once others had their turn."""
+    def _continue_later(self, steps: "Generator[None, None, Message] | None") -> None:
+        """Continue with *steps*, if given, and with the messages behind them, in later turns."""
         self._slow = steps
         self.pause(Pause.SLOW)
-        self._batcher.slowly(self._go_on)
+        self._batcher.slowly(self._continue)
 
-    def _go_on(self) -> bool:
-        """One step of a message that is decoded in several turns; whether there are more."""
+    def _continue(self) -> bool:
+        """Run one step of a message that is decoded over several turns; returns whether there are more."""
         if self.connected and self.closed_because is None and self._slow is not None:
             self._handled.begin()
             self._handler.lives(self)
@@ -161,12 +161,12 @@ class CrawlerProtocol(Flow):
                 if not self._decode(self._slow):
                     return True
             except Exception:
-                self._broken()
+                self._fail_connection()
         self._slow, self._decoding = None, 0
         self.resume(Pause.SLOW)
         return False
 
-    def _no_document(self, item: Broken | TooLarge | Overrun) -> None:
+    def _refuse_item(self, item: Broken | TooLarge | Overrun) -> None:
         match item:
             case Broken():
                 self._bad(refusal(beginning(item.beginning), None, item.reason, ErrorCode.INVALID_JSON))
@@ -177,10 +177,10 @@ class CrawlerProtocol(Flow):
                 )
                 self._bad(refusal(beginning(item.beginning), None, text, ErrorCode.MESSAGE_TOO_LARGE))
             case Overrun():
-                self._give_up(f"a message went on past {MAX_SKIP} times the limit")
+                self._give_up(f"message exceeded {MAX_SKIP} times the size limit")
 
     def _handle(self, message: Message, handle: Callable[[Any, Message], Any]) -> None:
-        """Answer *message* with what *handle* makes of it."""
+        """Call *handle* with *message*, and answer with its result or error."""
         try:
             result = handle(self, message)
         except NotYet as wait:
@@ -197,13 +197,13 @@ class CrawlerProtocol(Flow):
         self.bad_in_a_row = 0
         if result is not None or message.faults:
             if isinstance(result, _LATER):
-                self._owe(result, message)
+                self._await_reply(result, message)
                 return
             self._answer(self._replies(message, result))
-        self._handled.at_once.append(message.type)
+        self._handled.immediate.append(message.type)
 
     def _wait(self, when: Callable[[Callable[[], None]], None], work: Callable[[], None]) -> None:
-        """Do *work* once *when* calls back, and handle what comes behind it after that."""
+        """Pause until *when* calls back; then call *work* and handle the messages behind it."""
         self._waiting = work
         self.pause(Pause.UNSETTLED)
         when(partial(self.resume, Pause.UNSETTLED))
@@ -212,8 +212,8 @@ class CrawlerProtocol(Flow):
         self._waiting = None
         super()._drop_input()
 
-    def _owe(self, result: "PendingReply | Deferred[Reply | None]", message: Message) -> None:
-        """The reply to *message* comes later, and those behind it wait."""
+    def _await_reply(self, result: "PendingReply | Deferred[Reply | None]", message: Message) -> None:
+        """Reserve a slot for the pending *result*; replies to later messages wait behind it."""
         weight = 1 + len(message.faults)
         if isinstance(result, PendingReply):
             result.listen(self, (self._outbox.slot(weight), message.reference, self._begun))
@@ -230,15 +230,15 @@ class CrawlerProtocol(Flow):
         self._send(self._outbox.fill(slot, self._replies(reference, reply)))
         self._handled.count(reference.type, "ok", begun)
         if self.pauses or self.closed_because is not None:
-            self._catch_up()
+            self._after_reply()
 
     def _replies(self, message: Message | Reference, reply: Reply | None) -> tuple[Reply, ...]:
-        """*reply*, if there is one, behind what is to be said of the bad elements of *message*."""
+        """Errors for the bad elements of *message*, then *reply*, if there is one."""
         replies = () if reply is None else (reply,)
         if not message.faults:
             return replies
         self._bus.publish(ErrorsSent(ErrorCode.INVALID_MESSAGE, len(message.faults)))
-        return (*[of_fault(message, fault) for fault in message.faults], *replies)
+        return (*[fault_reply(message, fault) for fault in message.faults], *replies)
 
     def failed(self, problem: Exception | Failure, pending: Pending) -> None:
         """See :class:`copilot_socket.core.pending.Listener`."""
@@ -248,10 +248,10 @@ class CrawlerProtocol(Flow):
             failure = problem if isinstance(problem, Failure) else Failure(problem)
             self.log.failure(_FAILED, failure, type=reference.type, connection=self.id)
             error = internal(reference)
-        self._send(self._outbox.fill(slot, (of_problem(error),)))
-        self._note(error, reference.type)
+        self._send(self._outbox.fill(slot, (error_reply(error),)))
+        self._publish_refusal(error, reference.type)
         self._handled.count(reference.type, error.code, begun)
-        self._catch_up()
+        self._after_reply()
 
     def _refuse(self, error: ProtocolError, type_: str) -> None:
         if error.code in _BAD:
@@ -270,7 +270,7 @@ class CrawlerProtocol(Flow):
             self._give_up(f"{MAX_BAD_MESSAGES} bad messages in a row")
 
     def _refused(self, error: ProtocolError, handle: Callable[[Any, ProtocolError], None]) -> None:
-        """A discovery is refused as a whole, and its sender has been told."""
+        """Notify *handle* of a discovery that was refused as a whole."""
         try:
             handle(self, error)
         except NotYet as wait:
@@ -279,13 +279,13 @@ class CrawlerProtocol(Flow):
             self.log.failure(_FAILED, type=error.message_type, connection=self.id)
 
     def _answer_with(self, error: ProtocolError, type_: str) -> None:
-        self._answer((of_problem(error),))
+        self._answer((error_reply(error),))
         self._handled.count(type_, error.code, self._begun)
-        self._note(error, type_)
+        self._publish_refusal(error, type_)
 
-    def _note(self, error: ProtocolError, type_: str) -> None:
+    def _publish_refusal(self, error: ProtocolError, type_: str) -> None:
         crawler = "" if self.crawler is None else self.crawler.crawler_id
-        # What is said of a bad message may quote it.
+        # The text for a bad message may quote it, secrets included.
         detail = error.path if error.code in _BAD else error.message
         self._bus.publish(MessageRefused(self.id, crawler, type_, error.code, detail))
 
@@ -298,7 +298,7 @@ class CrawlerProtocol(Flow):
         if waiting >= FEW_OWED and (waiting >= MAX_OWED or self._owed.total >= MAX_OWED_IN_ALL):
             self.pause(Pause.OWED)
 
-    def _catch_up(self) -> None:
+    def _after_reply(self) -> None:
         if self.closed_because is not None:
             if not self._outbox.waiting:
                 self.close(self.closed_because)
@@ -308,8 +308,8 @@ class CrawlerProtocol(Flow):
                 self.resume(Pause.OWED)
 
     def _give_up(self, reason: str) -> None:
-        """Read no more, and end the connection once all that is owed is out: it says why."""
+        """Stop reading, and close the connection once all pending replies are sent; the last ones give the cause."""
         self.closed_because = reason
         self.pause(Pause.CLOSING)
         self._drop_input()
-        self._catch_up()
+        self._after_reply()

@@ -1,7 +1,7 @@
 """The scanner: finds the end of a message by following its braces and strings. No reactor.
 
-It resumes where it stopped, so each byte is looked at a bounded number of times, however the bytes are cut. Regular
-expressions skip everything that cannot end the message; Python code runs once for each brace that is left.
+It resumes where it stopped, so each byte is examined a bounded number of times, however the input is split. Regular
+expressions skip everything that cannot end the message; Python code runs only for each remaining brace.
 """
 
 import re
@@ -17,36 +17,36 @@ _SPACE = re.compile(rb"[ \t\r\n]*+")
 _OUTERMOST = re.compile(_PLAIN + rb"(?:" + _STRING + _PLAIN + rb")*")
 """Skips to a brace, a newline, the quote of an incomplete string, or the end of the bytes."""
 _SKIPPED = _STRING
-for _ in range(4):  # so many levels are enough for the elements of most lists
+for _ in range(4):  # enough levels for the elements of most lists
     _SKIPPED = _STRING + rb"|\{" + _PLAIN + rb"(?:(?:" + _SKIPPED + rb")" + _PLAIN + rb")*\}"
 _NESTED = re.compile(_PLAIN + rb"(?:(?:" + _SKIPPED + rb")" + _PLAIN + rb")*")
-"""The same, but whole objects of few levels are skipped, too. Not at the first level: there they are long."""
+"""Also skips whole objects of few levels. Not for the first level, whose objects are long."""
 _IN_STRING = re.compile(rb'[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*')
-"""Skips to the closing quote, a newline, a backslash before a newline or at the end of the bytes, or that end."""
+"""Skips to the closing quote, a newline, a backslash before a newline or at the end, or the end of the bytes."""
 _RESYNC = re.compile(rb"[{\n]")
 _QUOTE, _NEWLINE, _OPEN, _CLOSE = b'"\n{}'
 
 
 class Scanner:
-    """Takes chunks by :meth:`feed`, gives items by :meth:`next`."""
+    """Takes chunks by :meth:`feed`, returns items by :meth:`next`."""
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
         self._buffer = bytearray()
         self._start = 0
-        """Where the current message, or what has not been scanned yet, begins in the buffer."""
+        """Position in the buffer of the current message, or of the bytes not scanned yet."""
         self._scanned = 0
-        """Where scanning of the current message resumes."""
+        """Position in the buffer at which scanning of the current message resumes."""
         self._depth = 0
         """Open braces of the current message; 0 between messages."""
         self._in_string = False
         self._skipped = 0
-        """Bytes of the current message that were discarded because it is too large."""
-        self._in_rubbish = False
+        """Bytes of the current message discarded because it is too large."""
+        self._skipping = False
         self._overrun = False
         """The next item is an Overrun."""
         self.work = 0
-        """Bytes scanned, for the test that the cost is linear. The expressions try each one six times at most."""
+        """Bytes scanned, to test that the cost is linear. The expressions visit each byte at most six times."""
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
@@ -57,7 +57,7 @@ class Scanner:
         self._buffer += data
 
     def take(self) -> bytes:
-        """Remove and return what has not been scanned, without leading white space; only :attr:`between` messages."""
+        """Remove and return the bytes not scanned yet, without leading white space; only :attr:`between` messages."""
         begin = _SPACE.match(self._buffer, self._start).end()  # type: ignore[union-attr]
         data = bytes(memoryview(self._buffer)[begin:])
         self._buffer.clear()
@@ -66,35 +66,35 @@ class Scanner:
 
     @property
     def held(self) -> int:
-        """Bytes that belong to no item yet."""
+        """Bytes held that belong to no item yet."""
         return len(self._buffer) - self._start
 
     @property
     def busy(self) -> bool:
-        """Whether it holds bytes or is inside a message or rubbish."""
+        """Whether it holds bytes, or is inside a message or skipped input."""
         return self._start < len(self._buffer) or not self.between
 
     @property
     def between(self) -> bool:
-        """Whether it is at the end of a message, with nothing scanned behind it."""
-        return not (self._depth or self._in_rubbish or self._overrun)
+        """Whether it is between two messages."""
+        return not (self._depth or self._skipping or self._overrun)
 
     def next(self) -> Item | None:
         """The next item, or None until more bytes come."""
         while not self._overrun:
             if not self._depth:
-                broken = self._begin()
+                broken = self._find_message()
                 if broken is not None or not self._depth:
                     return broken
-            item = self._go_on()
+            item = self._continue_message()
             if item is not None or self._depth:
                 return item
         self._overrun = False
         return Overrun()
 
-    def _begin(self) -> Broken | None:
-        """Go to the opening brace of the next message, if it has come. Broken for what precedes it, once a run."""
-        if self._in_rubbish:
+    def _find_message(self) -> Broken | None:
+        """Find the opening brace of the next message, if it has arrived. Broken for input before it, once a run."""
+        if self._skipping:
             self._resync()
         self._start = _SPACE.match(self._buffer, self._start).end()  # type: ignore[union-attr]
         if self._start == len(self._buffer):
@@ -111,10 +111,10 @@ class Scanner:
         found = _RESYNC.search(self._buffer, self._start)
         end = len(self._buffer) if found is None else found.start()
         self.work += end - self._start
-        self._start, self._in_rubbish = end, found is None
+        self._start, self._skipping = end, found is None
 
-    def _go_on(self) -> Item | None:
-        """Scan the current message, and enforce the limit. None if its end has not arrived or it is skipped."""
+    def _continue_message(self) -> Item | None:
+        """Scan the current message and enforce the size limit. None if its end has not arrived, or it is skipped."""
         found = self._scan()
         begin, end = self._start, len(self._buffer) if found is None else found
         size = self._skipped + end - begin
@@ -134,9 +134,9 @@ class Scanner:
         return item
 
     def _scan(self) -> int | None:
-        """The end of the object, or of the line if that comes first; None if neither has arrived.
+        """Position of the end of the object, or of the line if that comes first; None if neither has arrived.
 
-        The depth is not 0 at the end of a line.
+        If it is the end of the line, the depth is not 0.
         """
         buffer, at, size = self._buffer, self._scanned, len(self._buffer)
         depth, in_string = self._depth, self._in_string

@@ -1,4 +1,4 @@
-"""The JSON Schemas: what is valid, what is wrong with what is not, and what a field may hold at most."""
+"""JSON Schemas: validation, explanation of errors, and the bounds of fields."""
 
 import json
 from collections.abc import Mapping
@@ -9,16 +9,17 @@ from typing import Any
 import jsonschema_rs
 
 from copilot_socket.core.messages import ELEMENTS
+from copilot_socket.core.pointers import reference_token
 from copilot_socket.core.records import record
 from copilot_socket.wire.explaining import explain
 
 MAX_POINTER = 128
-"""Characters of a JSON pointer that is sent."""
+"""Characters of a JSON pointer in an ``error``."""
 
 
 @cache
 def load() -> dict[str, dict[str, Any]]:
-    """Every schema by its file's name without ``.json``."""
+    """All schemas, by file name without ``.json``."""
     folder = files("copilot_socket") / "schemas"
     return {
         path.name.removesuffix(".json"): json.loads(path.read_text("utf-8"))
@@ -31,13 +32,13 @@ class Schema:
     """One schema, compiled."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
-        # The mask keeps values, which may be long, out of the validator's own messages, which nobody reads.
+        # The mask keeps values, which may be long, out of the validator's own messages, which are not used.
         self._validator = jsonschema_rs.Draft202012Validator(schema, registry=_registry(), mask="")
         self.accepts = self._validator.is_valid
         """Whether a value is valid."""
 
     def explain(self, value: Any) -> tuple[str, str]:
-        """JSON pointer and text of what is wrong with *value*, which is not valid: the first thing that is found."""
+        """JSON pointer and text of the first error found in *value*, which is invalid."""
         try:
             self._validator.validate(value)
         except jsonschema_rs.ValidationError as error:
@@ -52,7 +53,7 @@ def of_type(type_: str) -> Schema:
 
 
 def of_element(type_: str) -> Schema:
-    """The schema of one element of the list of *type_* that can do without bad ones."""
+    """The schema of one element of the list of *type_* whose bad elements are left out."""
     schema = load()[type_]
     items = schema["properties"]["data"]["properties"][ELEMENTS[type_]]["items"]
     return Schema({"$schema": schema["$schema"], "$id": f"{schema['$id']}.element", **items})
@@ -60,10 +61,10 @@ def of_element(type_: str) -> Schema:
 
 @record
 class Bound:
-    """What a field of ``data`` may hold at most, if it may be an object or a list.
+    """The bound of a field of ``data`` that may be an object or a list.
 
-    ``types``: which of ``object``, ``array`` and ``scalar`` has the bound. ``size``: bytes as JSON; None for a list.
-    ``items``: elements or names of an object; None: as many as there is room for. ``required``: it can't be left out.
+    ``types``: those of ``object``, ``array`` and ``scalar`` that the bound applies to. ``size``: bytes as JSON; None
+    for a list. ``items``: elements of a list or names of an object; None: not limited. ``required``: the field is.
     """
 
     types: frozenset[str]
@@ -73,7 +74,7 @@ class Bound:
 
 
 def bounds(type_: str) -> Mapping[str, Bound | None]:
-    """The bound of each field of the data of *type_*; None for fields that are neither object nor list."""
+    """The bound of each field of the data of *type_*; None for fields that can be neither object nor list."""
     data = load()[type_]["properties"]["data"]
     return {name: _bound(schema, name in data.get("required", ())) for name, schema in data["properties"].items()}
 
@@ -93,7 +94,7 @@ def _registry() -> jsonschema_rs.Registry:
 
 
 def _names(path: list[str | int], value: Any) -> list[str | int]:
-    """*path* in *value* with the names of fields as they are: the validator takes digits for an index everywhere."""
+    """*path* in *value* with the original field names: the validator turns names made of digits into indices."""
     names: list[str | int] = []
     for part in path:
         name: Any = part
@@ -107,6 +108,6 @@ def _names(path: list[str | int], value: Any) -> list[str | int]:
 
 
 def pointer(path: "list[str | int] | tuple[str | int, ...]") -> str:
-    """*path* as a JSON pointer (RFC 6901); cut where a name in it is very long."""
-    whole = "".join("/" + str(part)[:MAX_POINTER].replace("~", "~0").replace("/", "~1") for part in path)
+    """*path* as a JSON pointer (RFC 6901), cut to :data:`MAX_POINTER` characters."""
+    whole = "".join("/" + reference_token(str(part), MAX_POINTER) for part in path)
     return whole if len(whole) <= MAX_POINTER else whole[:MAX_POINTER] + "…"

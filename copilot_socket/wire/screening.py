@@ -1,4 +1,4 @@
-"""What JSON allows and the protocol does not: U+0000, lone surrogates, integers past ±2^53, bottomless nesting."""
+"""Values that JSON allows and the protocol forbids: U+0000, lone surrogates, integers past ±2^53, deep nesting."""
 
 import re
 from collections.abc import Iterator
@@ -16,10 +16,10 @@ MAX_INTEGER = 2**53
 MAX_DEPTH = 100
 """Levels of lists and objects in a message, the message itself and its data being two of them."""
 SHALLOW = 2 * MAX_DEPTH
-"""So many bytes can't be nested too deeply."""
+"""Bytes up to which a message can't be nested too deeply."""
 BAD_STRING = "a string must not hold U+0000 or a lone surrogate"
 _BACKSLASH = ord("\\")
-"""A number, for which looking costs a fifth: "in" first tries whether bytes are one, and find does not."""
+"""An int: ``bytes in bytes`` first tries to read its left side as an int, and takes five times as long."""
 _DIGITS = bytes(ord("0") if byte in b"0123456789" else ord(" ") for byte in range(256))
 _MANY = len(str(MAX_INTEGER))
 _MANY_DIGITS = b"0" * _MANY
@@ -29,16 +29,16 @@ _SAMPLED = b"0" * (_MANY // _STRIDE)
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F][0-9a-fA-F]{2})"
 )
-"""Where no backslash is escaped: each one then begins an escape."""
+"""For text without escaped backslashes, so that each backslash begins an escape."""
 _LONG_NUMBER = re.compile(rb"[0-9]{%d,}" % _MANY)
 _TOO_LARGE = str(MAX_INTEGER + 1).encode()
 
 
 def suspicious(data: bytes) -> bool:
-    """Whether *data* might hold a forbidden value; nearly always not, and then nothing else is looked at.
+    """Whether *data*, one or many messages, might hold a forbidden value; if not, no further check is needed.
 
-    *data* may be many messages. So many digits in a row show in every fourth byte too, which is quicker to look at.
-    Lone surrogates don't count: the parser refuses them.
+    A run of 16 digits also shows in every fourth byte, which is faster to search. Lone surrogates don't count: the
+    parser refuses them.
     """
     if _BACKSLASH in data and b"\\u0000" in data:
         return True
@@ -46,7 +46,7 @@ def suspicious(data: bytes) -> bool:
 
 
 def too_deep(data: bytes) -> bool:
-    """Whether *data* has more than ``MAX_DEPTH`` levels, or is no JSON whose levels could be told."""
+    """Whether *data* has more than ``MAX_DEPTH`` levels, or is not JSON whose levels can be counted."""
     if data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
         return False
     outside = outside_strings(whole_escapes(data), in_string=False)
@@ -54,12 +54,12 @@ def too_deep(data: bytes) -> bool:
 
 
 def parsed_too_deep(data: bytes, value: Any) -> bool:
-    """Whether *value*, parsed from *data*, has more than ``MAX_DEPTH`` levels. Takes a tenth of the time."""
+    """Whether *value*, parsed from *data*, has more than ``MAX_DEPTH`` levels; in a tenth of the time."""
     return data.count(b"{") + data.count(b"[") > MAX_DEPTH and not _WRAPPED.can_be_written(value)
 
 
 class _Wrapped:
-    """Lists around a value: with them, orjson refuses what is too deep, for it writes so many levels and no more."""
+    """Nested lists around a value: as many as make orjson, whose depth is limited, refuse what is too deep."""
 
     def __init__(self) -> None:
         self._innermost: list[Any] = []
@@ -69,7 +69,7 @@ class _Wrapped:
         [self._lists] = self._lists
 
     def can_be_written(self, value: Any) -> bool:
-        """Whether that is possible with *value* in the innermost of the lists."""
+        """Whether orjson can write the lists with *value* in the innermost."""
         self._innermost[:] = [value]
         try:
             orjson.dumps(self._lists)
@@ -91,17 +91,17 @@ _WRAPPED = _Wrapped()
 
 
 def least_size(text: bytes) -> int:
-    """The bytes that *text*, with its numbers as they are, takes at least without spaces and needless escapes."""
+    """A lower bound of the bytes of *text* without spaces and unneeded escapes, its numbers as written."""
     found = outside_strings(text, in_string=False)
     spaces = 0 if found is None else len(found[0]) - len(found[0].translate(None, b" \t\r\n"))
     return len(text) - spaces - 5 * text.count(b"\\u") - text.count(b"\\/")
 
 
 def parse(text: bytes, suspect: bool) -> tuple[Any, bool]:
-    """*text* parsed, and whether it may hold something forbidden; *suspect*: it is :func:`suspicious`.
+    """*text* parsed, and whether it may hold a forbidden value; *suspect*: it is :func:`suspicious`.
 
-    What has a lone surrogate comes with U+0000 in its place (and perhaps other strings spoilt), an integer that is
-    too large for the parser as another one that is too large. Raises :class:`NotJson`.
+    Lone surrogates are replaced by U+0000 (and other strings of the text may be damaged), integers too large for the
+    parser by a smaller one that is still forbidden. Raises :class:`NotJson`.
     """
     if suspect:
         text = _with_large_integers(text)
@@ -115,7 +115,7 @@ def parse(text: bytes, suspect: bool) -> tuple[Any, bool]:
 
 
 def _parse_plainly(text: bytes) -> Any:
-    """*text* parsed as it is. Raises :class:`NotJson`."""
+    """*text* parsed without replacements. Raises :class:`NotJson`."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -123,10 +123,11 @@ def _parse_plainly(text: bytes) -> Any:
 
 
 def _with_large_integers(text: bytes) -> bytes:
-    """*text* with 2^53 + 1 in the place of every larger integer: the parser makes floats of very large ones."""
+    """*text* with every integer above 2^53 replaced by 2^53 + 1: the parser turns very large ones into floats."""
     parts: list[bytes] = []
     at, in_string = 0, False
-    plain = text.replace(rb"\\", b"__").replace(rb"\"", b"__")  # as long, and each quote begins or ends a string
+    # The same length, and each remaining quote begins or ends a string.
+    plain = text.replace(rb"\\", b"__").replace(rb"\"", b"__")
     for found in _LONG_NUMBER.finditer(plain):
         begin, end = found.span()
         in_string ^= plain.count(b'"', at, begin) % 2 == 1
@@ -137,7 +138,7 @@ def _with_large_integers(text: bytes) -> bytes:
 
 
 def _is_large_integer(text: bytes, begin: int, end: int) -> bool:
-    """Whether the digits of ``text[begin:end]`` are an integer that is too large, and not part of a fraction."""
+    """Whether the digits ``text[begin:end]`` are an integer above 2^53, not part of a fraction or exponent."""
     before, behind = text[max(0, begin - 2) : begin], text[end : end + 1]
     if before[-1:] in (b".", b"+", b"e", b"E") or before in (b"e-", b"E-") or behind in (b".", b"e", b"E"):
         return False
@@ -145,8 +146,8 @@ def _is_large_integer(text: bytes, begin: int, end: int) -> bool:
 
 
 def forbidden(value: Any) -> Iterator[tuple[Path, str]]:
-    """Path and complaint for each forbidden value in *value*."""
-    # The way to each container is a chain, not a path: many wide lists deep down would take up gigabytes.
+    """Path and text for each forbidden value in *value*."""
+    # Linked chains instead of paths: the paths of many wide, deep lists would take gigabytes.
     stack: list[tuple[_Chain, Any]] = []
     complaint = _scalar(value)
     if complaint is not None:

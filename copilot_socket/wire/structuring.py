@@ -25,9 +25,9 @@ _GLOBAL_ID = re.compile(r"(?:gid://gitlab/\w+/)?([0-9]{1,18})", re.ASCII)
 
 
 def _converter() -> Converter:
-    """The schemas have checked everything: what is left is to name and to freeze."""
+    """A converter without checks of its own, since the schemas have validated the data."""
     converter = Converter(detailed_validation=False)
-    # 5.0 is an integer to JSON Schema, and an int from here on.
+    # JSON Schema counts 5.0 as an integer.
     converter.register_structure_hook(int, lambda value, _: int(value))
     converter.register_structure_hook(bool, lambda value, _: value)
     converter.register_structure_hook(float, lambda value, _: value)
@@ -41,7 +41,7 @@ def _converter() -> Converter:
 
 
 def by_cattrs(cls: type) -> Callable[[dict[str, Any]], Data]:
-    """What makes a *cls* of its data."""
+    """The function that converts data to *cls*."""
     hook = _CONVERTER.get_structure_hook(cls)
     return lambda data: cast(Data, hook(data, cls))
 
@@ -63,7 +63,7 @@ def _job_completed(data: dict[str, Any]) -> JobCompleted:
 
 
 def found_job(element: Json) -> Found:
-    """What an element of ``discovered_jobs`` tells of."""
+    """The discovery in an element of ``discovered_jobs``."""
     priority = element.get("priority")
     return Found(
         element["job_type"],
@@ -75,7 +75,7 @@ def found_job(element: Json) -> Found:
 
 
 def found_entity(entity_type: str, element: Json) -> Found:
-    """What an element of ``entities`` tells of, in a ``discovery`` of *entity_type*."""
+    """The discovery in an element of ``entities``, in a ``discovery`` of *entity_type*."""
     return Found(entity_type, element["path"], element["name"], numeric_id(element["id"]))
 
 
@@ -101,7 +101,7 @@ BY_HAND: dict[str, Callable[[dict[str, Any]], Data]] = {
     "job_started": _job_started,
     "job_completed": _job_completed,
 }
-"""What comes with every job, in a fifth of the time that cattrs takes."""
+"""The messages of every job, converted in a fifth of the time that cattrs takes."""
 
 STRUCTURES: dict[str, Callable[[Json], Data]] = {
     **{type_: by_cattrs(cls) for type_, cls in INCOMING.items() if cls not in (JobsDiscovered, Discovery)},
@@ -109,4 +109,4 @@ STRUCTURES: dict[str, Callable[[Json], Data]] = {
     "jobs_discovered": _jobs_discovered,
     "discovery": _discovery,
 }
-"""Message type → what makes its data, once its schema has accepted them."""
+"""Message type → the function that converts its validated data."""

@@ -9,9 +9,9 @@ from copilot_socket.wire.flow import Flow
 
 
 class CrawlerTransport(unix.Server):
-    """Sends at once what the socket takes, and never looks for file descriptors in what it receives.
+    """Writes to the socket immediately, and does not receive file descriptors.
 
-    Twisted's own waits for the reactor to say that the socket is writable, which takes three system calls more and
+    Twisted's own waits until the reactor reports the socket as writable, which takes three more system calls and
     another turn.
     """
 
@@ -19,11 +19,11 @@ class CrawlerTransport(unix.Server):
     writeSomeData = tcp.Connection.writeSomeData
 
     def doWrite(self) -> Any:
-        """See :class:`twisted.internet.interfaces.IWriteDescriptor`. Reports progress to the connection."""
+        """See :class:`twisted.internet.interfaces.IWriteDescriptor`. Notifies the connection of progress."""
         waiting, producer = self._waiting, self.producer
         result = super().doWrite()
         if producer is self.producer and isinstance(producer, Flow) and 0 < self._waiting < waiting:
-            producer.taken()
+            producer.bytes_taken()
         return result
 
     @property
@@ -44,5 +44,5 @@ class CrawlerTransport(unix.Server):
                 return
             if not isinstance(sent, Exception):
                 data = data[sent:]
-        # What is left waits for the reactor; where the other end has gone, the reactor finds out and closes.
+        # The reactor writes the rest; if the client is gone, it notices and closes the connection.
         super().write(data)

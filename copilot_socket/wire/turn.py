@@ -1,7 +1,7 @@
 """One turn of the reactor: everything is read, then everything is handled, then everything is written.
 
-That is a fifth faster than one connection after the other: each step finds the caches warm, and a peer is woken when
-there is no more to come. What takes long is done beside that, a slice a turn.
+This is a fifth faster than serving one connection after the other: each step finds the caches warm, and a peer is
+woken only once. Long work runs beside it, one time slice in each turn.
 """
 
 from collections import deque
@@ -11,11 +11,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 SLICE = 0.01
-"""Seconds of a turn for what takes long."""
+"""Seconds of each turn for long work."""
 
 
 class TurnBatcher:
-    """Handles and writes when the present turn of the reactor is over; one timer for all connections."""
+    """Runs handlers, then writers, at the end of a turn of the reactor; one timer for all connections."""
 
     log = Logger()
 
@@ -26,27 +26,27 @@ class TurnBatcher:
         self._slow: deque[Callable[[], bool]] = deque()
         self._due = False
         self.read_at = 0.0
-        """When the first of what is to be handled was read, in reactor seconds."""
+        """When the first input of this turn was read, in reactor seconds."""
         self.handling = False
-        """Whether what was read is being handled: what is to be written now comes after all of it."""
+        """Whether handlers are running, so that writes should wait until all are done."""
 
     def handle(self, work: Callable[[bytes], None], data: bytes) -> None:
-        """Have *work* handle *data*, once everything is read."""
+        """Call *work* with *data* once everything is read."""
         if not self._to_handle:
             self.read_at = self._reactor.seconds()
         self._to_handle.append((work, data))
         self._soon()
 
     def write(self, work: Callable[[], None]) -> None:
-        """Have *work* write something, once everything is handled."""
+        """Call *work* once everything is handled."""
         self._to_write.append(work)
         self._soon()
 
     def slowly(self, step: Callable[[], bool]) -> None:
-        """Have *step* called again and again, in as many turns as it takes, until it returns False.
+        """Call *step* repeatedly, over as many turns as needed, until it returns False.
 
-        A call should take no more than some milliseconds. A turn has one slice of time for one of those who ask, in
-        turns, after everybody else was handled.
+        A call should take at most a few milliseconds. Each turn, after all handlers, gives one slice of
+        :data:`SLICE` seconds to one of the steps, round robin.
         """
         self._slow.append(step)
         self._soon()
@@ -63,7 +63,7 @@ class TurnBatcher:
             try:
                 handle(data)
             except Exception:
-                self.log.failure("Handling what was read failed")
+                self.log.failure("Handling input failed")
         if self._slow:
             self._slice()
         self.handling = False
@@ -72,20 +72,20 @@ class TurnBatcher:
             try:
                 write()
             except Exception:
-                self.log.failure("Writing failed")
+                self.log.failure("Writing replies failed")
         self._due = False
         if self._to_handle or self._to_write or self._slow:
             self._soon()
 
     def _slice(self) -> None:
-        """Do what there is time for of one of the slow works."""
+        """Run one of the slow steps for the time of a slice."""
         step, until = self._slow.popleft(), self._reactor.seconds() + SLICE
         try:
             more = step()
             while more and self._reactor.seconds() < until:
                 more = step()
         except Exception:
-            self.log.failure("A slow work failed, and is given up")
+            self.log.failure("Work over several turns failed and was dropped")
             return
         if more:
             self._slow.append(step)

@@ -1,4 +1,4 @@
-"""Documents to messages: parse, look up the type, screen, hold against bounds and schema."""
+"""Documents to messages: parse, look up the type, screen, check bounds, validate against the schema."""
 
 from typing import Any
 
@@ -6,29 +6,29 @@ import orjson
 
 from copilot_socket.core.messages import Json, Message
 from copilot_socket.wire.inspection import Inspection, Steps
-from copilot_socket.wire.items import LARGE
+from copilot_socket.wire.items import PARSED_WHOLE
 from copilot_socket.wire.kinds import Kind, kinds
 from copilot_socket.wire.screening import SHALLOW, parsed_too_deep, suspicious
 
 MIN_ELEMENTS = 20_000
-"""Elements of a list that can do without bad ones which are taken in any case."""
+"""Good elements of a list that are accepted whatever the size limit."""
 _PER_ELEMENT = 100
-"""Bytes of the limit of a message for each such element beyond that."""
+"""Bytes of the size limit for each element beyond these."""
 _WITHIN_BOUNDS = 1 << 14
-"""Bytes of a message in which nothing is over a bound in bytes: written anew, JSON takes at most 4 times the room."""
+"""Bytes of a message up to which no field can exceed its bound: re-encoded JSON takes at most 4 times the space."""
 
 
 class Decoder:
-    """Makes messages of documents, of at most *max_size* bytes. The schemas are compiled when it is made."""
+    """Decodes documents of at most *max_size* bytes to messages. Construction compiles the schemas."""
 
     def __init__(self, max_size: int) -> None:
         self._kinds = kinds()
         self._most_elements = max(MIN_ELEMENTS, max_size // _PER_ELEMENT)
 
     def quick(self, data: bytes, value: Json | None = None, screened: bool = False) -> Message | None:
-        """The message in *data* if that is seen at once; None where it has to be looked at in :meth:`steps`.
+        """The message in *data*, if it is small and valid; None if it must be decoded in :meth:`steps`.
 
-        *value* is the parsed form of *data*, if that is known; *screened*: nothing in it is suspicious.
+        *value* is the parsed form of *data*, if already parsed; *screened*: it was screened and is not suspicious.
         """
         if value is None:
             value = _parsed(data)
@@ -47,16 +47,16 @@ class Decoder:
         return Message(type_, value.get("jobId"), value, kind.structure, (), len(data))
 
     def steps(self, data: bytes) -> Steps[Message]:
-        """Make the message in *data* step by step, however large it is and whatever is wrong with it.
+        """Decode the message in *data* step by step, whatever its size and faults.
 
-        No step takes more than some milliseconds. Raises :class:`ProtocolError` with ``invalid_json``,
+        Each step takes a few milliseconds at most. Raises :class:`ProtocolError` with ``invalid_json``,
         ``unknown_type`` or ``invalid_message``.
         """
         return Inspection(self._kinds, data, self._most_elements).message()
 
 
 def _parsed(data: bytes) -> Json | None:
-    if len(data) > LARGE:
+    if len(data) > PARSED_WHOLE:
         return None
     try:
         value = orjson.loads(data)
@@ -66,6 +66,6 @@ def _parsed(data: bytes) -> Json | None:
 
 
 def _fits(kind: Kind, value: Json) -> bool:
-    """Whether no field of *value* takes more bytes as JSON than it may."""
+    """Whether all fields of *value* are within their bounds in bytes."""
     data = value.get("data") or {}
     return all(data.get(name) is None or len(orjson.dumps(data[name])) <= size for name, size in kind.sized)

@@ -22,7 +22,7 @@ def subcommands(parser: ArgumentParser) -> dict[str, ArgumentParser]:
 
 @attrs.frozen
 class Outcome:
-    """What a command answered."""
+    """The result of a command."""
 
     status: int
     output: str
@@ -30,7 +30,7 @@ class Outcome:
 
     @property
     def answer(self) -> Any:
-        """The output of a command that was asked for JSON."""
+        """The output of a command with --json."""
         return json.loads(self.output)
 
 
@@ -38,7 +38,7 @@ class CommandTestCase(SynchronousTestCase):
     """`run` a command; `self.environ` is its whole environment."""
 
     def setUp(self) -> None:
-        """Nothing set but HOME, and an empty directory."""
+        """Set only HOME, and change to an empty directory."""
         super().setUp()
         directory = Path(self.mktemp())
         directory.mkdir()
@@ -48,7 +48,7 @@ class CommandTestCase(SynchronousTestCase):
         self.patch(os, "environ", self.environ)
 
     def run_command(self, *words: str) -> Outcome:
-        """Run `copilot-socket` with these words; a usage error's status is its exit status."""
+        """Run `copilot-socket` with these words; SystemExit becomes the exit status."""
         output, errors = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             try:

@@ -53,9 +53,9 @@ class CheckTests(CommandTestCase):
         status, findings = self.check()
         self.assertEqual(status, 1)
         self.assertEqual([name for name, finding in findings.items() if not finding["good"]], [subject])
-        told = f"{findings[subject]['detail']} {findings[subject]['remedy']}"
+        text = f"{findings[subject]['detail']} {findings[subject]['remedy']}"
         for word in words:
-            self.assertIn(word, told)
+            self.assertIn(word, text)
 
     def test_all_is_well(self) -> None:
         """Status 0, for people with one line a finding and what is not default, secrets masked."""
@@ -69,26 +69,26 @@ class CheckTests(CommandTestCase):
         self.assertEqual(self.check()[0], 0)
 
     def test_every_fault_at_once(self) -> None:
-        """Configuration, database and socket are all told in one go, each with what mends it."""
+        """Configuration, database and socket are all reported in one run, each with a remedy."""
         self.use_database(migrated=False)
         self.environ |= {"SOCKET_MODE": "9", "SOCKET_LEASE": "x", "SOCKET_PATH": "/dev/null/s"}
         outcome = self.run_command("check")
         self.assertEqual(outcome.status, 1)
         for words in ("SOCKET_MODE is '9'", "SOCKET_LEASE is 'x'", "copilot-socket migrate", "set SOCKET_PATH"):
             self.assertIn(words, outcome.output)
-        self.assertIn("4 faults to mend.", outcome.output)
+        self.assertIn("4 faults found.", outcome.output)
 
     def test_unknown_names(self) -> None:
-        """A name that is almost one of ours is told of, with the nearest one, and is no fault."""
+        """A name similar to a variable is reported with the variable, and is not a fault."""
         self.use_database()
         self.environ["SOCKET_MAX_CONNECTION"] = "5"
         outcome = self.run_command("check")
         self.assertEqual(outcome.status, 0)
-        self.assertIn("note  configuration: SOCKET_MAX_CONNECTION (environment) is no variable", outcome.output)
+        self.assertIn("note  configuration: SOCKET_MAX_CONNECTION (environment) is not a variable", outcome.output)
         self.assertIn("is SOCKET_MAX_CONNECTIONS meant?", outcome.output)
 
     def test_faulty_files(self) -> None:
-        """A line of the .env file, and a secret's file, are told of with what mends them."""
+        """Faults of a line of the .env file, and of a secret's file, are reported with a remedy."""
         Path(".env.development").write_text("nonsense\n")
         self.addCleanup(Path(".env.development").unlink)
         self.environ["DATABASE_URL_FILE"] = "/nowhere"
@@ -105,13 +105,13 @@ class CheckTests(CommandTestCase):
         self.assertEqual(set(self.check()[1]), {"configuration"})
 
     def test_unreachable_database(self) -> None:
-        """A database that is not there, with where it was looked for and no password."""
+        """An unreachable database is named without its password."""
         self.environ["DATABASE_URL"] = "postgresql://a:hush@127.0.0.1:1/d"
         self.assert_fault("database", "postgresql://a:***@127.0.0.1:1/d", "refused", "DATABASE_URL")
         self.assertNotIn("hush", self.run_command("check").output)
 
     def test_unknown_database(self) -> None:
-        """A server that does not know the database."""
+        """A database that does not exist."""
         self.environ["DATABASE_URL"] = with_database(self.use_database(), "no_such")
         self.assert_fault("database", "does not exist", "1-roles.sql")
 
@@ -154,17 +154,17 @@ class CheckTests(CommandTestCase):
         self.assertEqual(self.check()[0], 0)
 
     def test_function_missing(self) -> None:
-        """A function that someone dropped."""
+        """A missing function."""
         execute(self.use_database(), "ALTER FUNCTION copilot_ulid() RENAME TO other")
         self.assert_fault("tables", "copilot_ulid()")
 
     def test_table_missing(self) -> None:
-        """A table that someone dropped."""
+        """A missing table."""
         execute(self.use_database(), "DROP TABLE audit_log CASCADE")
         self.assert_fault("tables", "audit_log")
 
     def test_tables_are_ours(self) -> None:
-        """Every table that the migrations make is looked for, but the one that says which of them have run."""
+        """Every table of the migrations is checked, except alembic's own."""
         url = self.use_database()
         with admin(url) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
@@ -203,7 +203,7 @@ class CheckTests(CommandTestCase):
         self.assertEqual(self.check()[0], 0)
 
     def test_how_to_be_let_in(self) -> None:
-        """Each way of being turned away at the door has a remedy of its own."""
+        """Each reason of a refused connection has its own remedy."""
         role = f"check_{uuid.uuid4().hex}"
         url = self.use_database()
         self.environ["DATABASE_URL"] = as_role(url, role)
@@ -213,7 +213,7 @@ class CheckTests(CommandTestCase):
         self.assert_fault("database", "too many connections", "pg_stat_activity", "DATABASE_CONNECTION_POOL")
 
     def test_embedded_database(self) -> None:
-        """The embedded database is fine before it exists, and nothing is made; then it is looked into."""
+        """The embedded database is fine before it exists, and is not created; then it is inspected."""
         state = self.directory / "state"
         self.environ["COPILOT_STATE_DIR"] = str(state)
         status, findings = self.check()
@@ -235,7 +235,7 @@ class CheckTests(CommandTestCase):
         self.assert_fault("secret key", "chmod 600")
 
     def test_embedded_database_impossible(self) -> None:
-        """An embedded database that cannot be used is told with what to do."""
+        """An embedded database that cannot be used is reported with a remedy."""
         shared = self.directory / "shared"
         shared.mkdir()
         (shared / "postgres").mkdir()
@@ -244,7 +244,7 @@ class CheckTests(CommandTestCase):
         self.assert_fault("database", "PostgreSQL 9", "COPILOT_STATE_DIR")
 
     def test_live_socket(self) -> None:
-        """A node that listens is no fault, and then its HTTP port is taken by right."""
+        """A listening node is not a fault, nor is then its HTTP port in use."""
         self.use_database()
         with socket.socket(socket.AF_UNIX) as listener, socket.socket() as taken:
             listener.bind(self.socket_path)
@@ -258,7 +258,7 @@ class CheckTests(CommandTestCase):
         self.assertNotIn("HTTP port", findings)
 
     def test_stale_socket(self) -> None:
-        """A socket that a dead node left is no fault."""
+        """A stale socket is not a fault."""
         self.use_database()
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(self.socket_path)
@@ -267,7 +267,7 @@ class CheckTests(CommandTestCase):
         self.assertIn("left by a node that died", findings["socket"]["detail"])
 
     def test_socket_path_is_something_else(self) -> None:
-        """A file at the socket's path is never taken away, so it is a fault."""
+        """A regular file at the socket's path is never removed, so it is a fault."""
         self.use_database()
         Path(self.socket_path).touch()
         self.assert_fault("socket", "not a socket", "SOCKET_PATH")
@@ -294,7 +294,7 @@ class CheckTests(CommandTestCase):
             self.assert_fault("HTTP port", "in use", "COPILOT_HTTP_PORT")
 
     def test_log_files(self) -> None:
-        """Log files that can be made are fine, and are not made; each of the others is told of."""
+        """Log files that can be created are fine, and are not created; each of the others is a fault."""
         self.use_database()
         paths = {"SOCKET_LOG_FILE": self.directory / "log", "SOCKET_ERROR_LOG_FILE": self.directory / "errors"}
         self.environ |= {name: str(path) for name, path in paths.items()}

@@ -1,4 +1,4 @@
-"""`copilot-socket check` of a database that can be reached, and can't be worked with."""
+"""`copilot-socket check` of a reachable database with which a node can't work."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ class FitnessTests(CommandTestCase):
         return {finding["subject"]: finding for finding in self.run_command("check", "--json").answer["findings"]}
 
     def assert_fault(self, subject: str, *words: str) -> None:
-        """Only this finding is bad; its detail and remedy hold the words. People are told so, too."""
+        """Only this finding is bad; its detail and remedy contain the words, also in the output for people."""
         findings = self.check()
         self.assertEqual([name for name, finding in findings.items() if not finding["good"]], [subject])
         outcome = self.run_command("check")
@@ -46,7 +46,7 @@ class FitnessTests(CommandTestCase):
         )
 
     def test_all_is_well(self) -> None:
-        """Nothing is left of what was tried."""
+        """The test write leaves nothing behind."""
         findings = self.check()
         self.assertTrue(findings["writing"]["good"] and findings["tokens"]["good"])
         with psycopg2.connect(self.url) as connection, connection.cursor() as cursor:
@@ -60,12 +60,12 @@ class FitnessTests(CommandTestCase):
         self.assert_fault("writing", "the database is read-only", "default_transaction_read_only = off")
 
     def test_full_disk(self) -> None:
-        """A disk that takes no new page, in PostgreSQL's own words."""
+        """A full disk is reported with PostgreSQL's message."""
         execute(self.url, NO_SPACE)
-        self.assert_fault("writing", "disk full", "base/5/16384", "make room")
+        self.assert_fault("writing", "disk full", "base/5/16384", "free space")
 
     def test_a_table_that_is_locked(self) -> None:
-        """It does not keep anyone waiting for ever."""
+        """A lock does not block the command for ever."""
         self.patch(database_inspection, "_PATIENCE", 1)
         with psycopg2.connect(self.url) as connection, connection.cursor() as cursor:
             cursor.execute("LOCK TABLE accounts")
@@ -88,7 +88,7 @@ class FitnessTests(CommandTestCase):
         self.assert_fault("tokens", "of 6 of 6 accounts", "/credential")
 
     def test_a_key_that_is_none(self) -> None:
-        """A fault of the variable is told as such; what the tokens have to do with it is not guessed."""
+        """A faulty key is reported as a fault of the variable; the tokens are not checked."""
         self.account("a", Fernet.generate_key().decode())
         self.environ["COPILOT_SECRET_KEY"] = "nonsense"
         self.assert_fault("configuration", "COPILOT_SECRET_KEY")

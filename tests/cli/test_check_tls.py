@@ -1,4 +1,4 @@
-"""`copilot-socket check` on a database that is reached by TLS: what libpq says of certificates is told apart."""
+"""`copilot-socket check` on a database with TLS: libpq's messages about certificates are distinguished."""
 
 import psycopg2
 
@@ -16,7 +16,7 @@ COMPLAINTS = {
 
 
 class CertificateTests(CommandTestCase):
-    """Each complaint, and what mends it."""
+    """Each message, and its remedy."""
 
     def test_remedies(self) -> None:
         """A certificate that can't be verified is not mistaken for a missing role, or for a server that is down."""

@@ -27,7 +27,7 @@ class CleanupTests(DatabaseTestCase):
         return status, program.out.decode(), program.err.decode()
 
     def finished_job(self, days: int, path: str) -> None:
-        """A job that was completed so many days ago."""
+        """A job that was completed *days* ago."""
         self.query(
             "INSERT INTO jobs (account_id, command, full_path, status, updated_at, finished_at)"
             " SELECT 'acct', 'issues', %s, 'completed', t, t FROM (SELECT now() - %s * interval '1 day') AS m (t)",
@@ -36,7 +36,7 @@ class CleanupTests(DatabaseTestCase):
         )
 
     async def test_round(self) -> None:
-        """What is older than its age goes, the rest stays; ages come as variables or options."""
+        """Rows older than their age are removed, others stay; ages come from variables or options."""
         for days in (1, 3, 8):
             self.finished_job(days, f"g/{days}")
         self.query("INSERT INTO jobs (account_id, command, full_path) VALUES ('acct', 'issues', 'g/queued')")
@@ -53,10 +53,10 @@ class CleanupTests(DatabaseTestCase):
         self.assertEqual(self.query("SELECT full_path FROM jobs ORDER BY full_path"), [("g/1",), ("g/queued",)])
 
     async def test_refused(self) -> None:
-        """A database that refuses is told in a line, with status 1."""
+        """An error of the database is printed in a line, with status 1."""
         self.query("DROP TABLE idempotency_keys")
         status, _output, errors = await self.cleanup()
         self.assertEqual(status, 1)
-        self.assertIn("the database refused it", errors)
+        self.assertIn("the database reported an error", errors)
         self.assertIn("idempotency_keys", errors)
         self.assertNotIn("Traceback", errors)

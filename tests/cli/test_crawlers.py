@@ -30,8 +30,9 @@ class CrawlersCommandTests(SiteTestCase):
             )
 
     async def call(self, *words: str, url: str | None = None) -> str:
-        """What the command prints; it must work."""
+        """The output of the command, which must succeed."""
         parser = ArgumentParser()
+        parser.set_defaults(json=False)
         crawlers.add_arguments(parser)
         args = parser.parse_args([*words, "--url", url or f"http://127.0.0.1:{self.number}/"])
         self.out.seek(0)
@@ -40,7 +41,7 @@ class CrawlersCommandTests(SiteTestCase):
         return self.out.getvalue()
 
     async def test_list(self) -> None:
-        """One line a crawler, in characters that do nothing to a terminal; pages go on from a cursor."""
+        """One line per crawler, with control characters escaped; pages continue from a cursor."""
         lines = (await self.call()).splitlines()
         self.assertEqual(
             lines[0].split(), ["id", "connected", "plain", "status", "jobs", "last_heartbeat", "node_id"]
@@ -51,16 +52,16 @@ class CrawlersCommandTests(SiteTestCase):
         self.assertIn("crawler\\x1b-2", await self.call("--cursor", more.removeprefix("more: --cursor ")))
 
     async def test_nothing_to_list(self) -> None:
-        """An empty list says where crawlers connect."""
+        """For an empty list the command says where crawlers connect."""
         self.query("DELETE FROM crawlers")
         self.assertIn("SOCKET_PATH", await self.call())
 
     async def test_json(self) -> None:
-        """The node's own answer."""
+        """With --json, the node's response."""
         answer = json.loads(await self.call("--json"))
         self.assertEqual([crawler["key"] for crawler in answer["crawlers"]], ["key1", "key2"])
 
     async def test_no_node(self) -> None:
-        """Without a node the message says where none answered."""
+        """Without a node the message names the address."""
         with self.assertRaisesRegex(CommandError, "no answer from http://127.0.0.1:1"):
             await self.call(url="http://127.0.0.1:1")

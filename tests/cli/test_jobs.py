@@ -19,10 +19,10 @@ from tests.http.harness import SiteTestCase
 def parsed(*words: str) -> argparse.Namespace:
     """A command line as `copilot-socket jobs` gets it."""
     parser = argparse.ArgumentParser()
-    parser.set_defaults(command="jobs")
+    parser.set_defaults(command="jobs", json=False)
     jobs.add_arguments(parser)
     args = parser.parse_args(words)
-    assert args.command == "jobs", "whoever called needs that name"
+    assert args.command == "jobs", "main() needs that name"
     return args
 
 
@@ -54,7 +54,7 @@ class JobsCommandTests(SiteTestCase):
         return status, self.out.getvalue(), ""
 
     async def call_json(self, *words: str) -> Any:
-        """Run it with --json; what it printed."""
+        """Run it with --json; its output."""
         _status, out, _err = await self.call(*words, "--json")
         return json.loads(out)
 
@@ -64,7 +64,7 @@ class JobsCommandTests(SiteTestCase):
         job_id = out.split()[0]
         self.assertEqual((status, out), (0, f"{job_id}  created\n"))
         self.assertEqual(
-            (await self.call("submit", "acme", "issues", "g/p", "--branch", "b"))[1], f"{job_id}  live already\n"
+            (await self.call("submit", "acme", "issues", "g/p", "--branch", "b"))[1], f"{job_id}  already live\n"
         )
         status, out, _ = await self.call("list", "--status", "queued")
         self.assertEqual(status, 0)
@@ -76,7 +76,7 @@ class JobsCommandTests(SiteTestCase):
         self.assertEqual((shown["status"], shown["resume_state"]), ("queued", None))
 
     async def test_tries_and_failures(self) -> None:
-        """How often a job was assigned and how many failures count are told apart, and how its attempts ended."""
+        """Attempts and failures are counted separately, and the outcome of each attempt is shown."""
         _status, out, _ = await self.call("submit", "acme", "issues", "g/p")
         job_id = out.split()[0]
         self.query("UPDATE jobs SET tries = 3, attempts = 1")
@@ -95,7 +95,7 @@ class JobsCommandTests(SiteTestCase):
             self.assertEqual((job["tries"], job["failures"], job["attempts"]), (3, 1, 1))
 
     async def test_nothing_to_list(self) -> None:
-        """An empty list says how jobs come into being."""
+        """For an empty list the command says how to submit jobs."""
         status, out, _ = await self.call("list")
         self.assertEqual(status, 0)
         for words in ("copilot-socket seed", "copilot-socket jobs submit ACCOUNT COMMAND [PATH]"):
@@ -117,7 +117,7 @@ class JobsCommandTests(SiteTestCase):
         self.assertEqual(len(rest["jobs"]), 1)
 
     async def test_refused(self) -> None:
-        """What the node refuses is explained, and the status says so."""
+        """A refusal of the node is printed, with status 1."""
         status, out, err = await self.call("submit", "acme", "nonsense", "g/p", "--max-attempts", "0")
         self.assertEqual((status, out), (1, ""))
         self.assertIn("/command: must be one of GROUP_PROJECT_DISCOVERY", err)
@@ -127,7 +127,7 @@ class JobsCommandTests(SiteTestCase):
         self.assertEqual((await self.call_json("cancel", "x"))["status"], 404)
 
     async def test_bad_usage(self) -> None:
-        """A job must be named in exactly one way, and a file must hold JSON."""
+        """A job comes from arguments or a file, not both, and a file must contain JSON."""
         for words in (
             ["submit"],
             ["submit", "acme"],
@@ -139,7 +139,7 @@ class JobsCommandTests(SiteTestCase):
             self.assertNotEqual(err, "")
 
     async def test_wrong_token(self) -> None:
-        """A token that does not fit is told, and not shown."""
+        """An invalid token is reported, and not shown."""
         self.patch(os, "environ", {"COPILOT_HTTP_TOKEN": "other"})
         status, _, err = await self.call("list")
         self.assertEqual(status, 1)
@@ -147,19 +147,19 @@ class JobsCommandTests(SiteTestCase):
         self.assertNotIn("other", err)
 
     async def test_nobody_there(self) -> None:
-        """Where no node answers, the address is named."""
+        """If no node answers, the address is named."""
         for url in ("http://127.0.0.1:1", "nonsense", "http://[bad"):
             status, _, err = await self.call("list", url=url)
             self.assertEqual(status, 1)
             self.assertIn(url, err)
 
     async def test_control_characters(self) -> None:
-        """Names from elsewhere can't play with the terminal."""
+        """Control characters in names are escaped."""
         await self.call("submit", "acme", "issues", "g/\x1b[31mp")
         self.assertNotIn("\x1b", (await self.call("list"))[1])
 
     async def test_configuration(self) -> None:
-        """Without --url the configuration says where the node is."""
+        """Without --url the address comes from the configuration."""
         self.patch(
             os,
             "environ",

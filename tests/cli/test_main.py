@@ -14,10 +14,10 @@ from tests.cli.support import CommandTestCase, subcommands
 
 
 class MainTests(CommandTestCase):
-    """What holds for every command."""
+    """Properties of every command."""
 
     def test_help_lists_every_command(self) -> None:
-        """--help names each command and what it is good for."""
+        """--help lists each command with its help."""
         outcome = self.run_command("--help")
         self.assertEqual(outcome.status, 0)
         for name, command in main_module.COMMANDS.items():
@@ -51,7 +51,7 @@ class MainTests(CommandTestCase):
                     main_module.parser_for(words).parse_args(words)
 
     def test_help_of_every_parser_is_written(self) -> None:
-        """No command has a parser of argparse's own, which would ignore that its help can't be written."""
+        """No command uses argparse's own parser, which ignores errors when it writes the help."""
         pending = [main_module.parser_for([name]) for name in main_module.COMMANDS]
         while pending:
             parser = pending.pop()
@@ -66,7 +66,7 @@ class MainTests(CommandTestCase):
             self.assertIn("usage: copilot-socket", outcome.errors)
 
     def test_help_imports_little(self) -> None:
-        """Help needs neither Twisted nor a database driver, so it is quick."""
+        """Help imports neither Twisted nor a database driver."""
         script = (
             "import sys; from copilot_socket.cli.main import parser_for; parser_for(['--help']).format_help();"
             "print([name for name in ('twisted', 'psycopg2', 'alembic') if name in sys.modules])"
@@ -75,7 +75,7 @@ class MainTests(CommandTestCase):
         self.assertEqual(answer.stdout.strip(), "[]")
 
     def test_what_a_command_may_raise(self) -> None:
-        """An expected error is told to the person, or in JSON, with status 1; any other is a defect and shows."""
+        """An expected error is printed as text or JSON, with status 1; any other is a defect and is raised."""
         keys = importlib.import_module("copilot_socket.cli.keys")
         self.patch(keys, "run", self.raiser(CommandError("no luck")))
         outcome = self.run_command("keys", "new")

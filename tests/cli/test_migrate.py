@@ -30,14 +30,14 @@ class MigrateTests(CommandTestCase):
         )
 
     def test_what_is_repaired(self) -> None:
-        """Rows that earlier versions accepted and ours does not are repaired, and that is reported."""
+        """Rows that only earlier versions accepted are repaired, and that is reported."""
         url = fresh_database(migrated=False)
         self.addCleanup(drop_database, url)
         upgrade_to(url, "0004")
         execute(url, "INSERT INTO areas (full_path, name, type, created_at) VALUES ('g', 'g', 'group', 'infinity')")
-        told = self.run_command("migrate", "--database-url", url).output
-        self.assertIn("areas.created_at: changed in 1 row(s)", told)
-        self.assertIn("(before: 0004_reserve)", told)
+        output = self.run_command("migrate", "--database-url", url).output
+        self.assertIn("areas.created_at: changed in 1 row(s)", output)
+        self.assertIn("(before: 0004_reserve)", output)
 
     def test_option(self) -> None:
         """--database-url beats the environment."""
@@ -45,7 +45,7 @@ class MigrateTests(CommandTestCase):
         self.addCleanup(drop_database, url)
         self.environ["DATABASE_URL"] = "postgresql://127.0.0.1:1/none"
         self.assertEqual(self.run_command("migrate", "--database-url", url).status, 0)
-        self.assertEqual(migrate.current(url), migrate.head())
+        self.assertEqual(migrate.check(url).current, migrate.head())
 
     def test_embedded(self) -> None:
         """Without DATABASE_URL the embedded database is made, migrated, and stopped again."""
@@ -66,7 +66,7 @@ class MigrateTests(CommandTestCase):
         self.assertIn("upgrade copilot-socket", outcome.errors)
 
     def test_faults(self) -> None:
-        """Every fault of the configuration is told, and nothing is done."""
+        """Every fault of the configuration is reported, and nothing is done."""
         self.environ.update({"SOCKET_MODE": "9", "PORT": "x"})
         outcome = self.run_command("migrate")
         self.assertEqual(outcome.status, 1)
@@ -75,7 +75,7 @@ class MigrateTests(CommandTestCase):
         self.assertIn("PORT", outcome.errors)
 
     def test_unreachable(self) -> None:
-        """A database that is not there is told without the password."""
+        """An unreachable database is named without its password."""
         self.environ["DATABASE_URL"] = "postgresql://a:hush@127.0.0.1:1/none"
         outcome = self.run_command("migrate")
         self.assertEqual(outcome.status, 1)

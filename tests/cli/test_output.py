@@ -1,4 +1,4 @@
-"""What becomes of a command whose output can't be written, or is read by somebody who leaves."""
+"""Commands whose output can't be written, or whose reader closes it."""
 
 import json
 import os
@@ -43,7 +43,7 @@ class ShellTestCase(SynchronousTestCase):
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
     def shell(self, line: str, environ: Mapping[str, str] = os.environ) -> Told:
-        """Run *line*, in which `copilot-socket` is ours; its first program's exit status is told."""
+        """Run *line* with `copilot-socket` as this checkout's; the exit status of its first program."""
         path = f"{Path(beside_python('copilot-socket')).parent}:/usr/bin:/bin"
         known = ("LANG", "LC_ALL", "PYTHONIOENCODING", "PYTHONUNBUFFERED")
         kept = {name: environ[name] for name in known if name in environ}
@@ -89,7 +89,7 @@ def _handler(test: ShellTestCase) -> type[BaseHTTPRequestHandler]:
 
 
 class UnwritableTests(ShellTestCase):
-    """Standard output that takes nothing."""
+    """Standard output that can't be written to."""
 
     def test_full_or_closed(self) -> None:
         """One line says why, and the exit status is 1, for answers and for help, buffered or not."""
@@ -99,43 +99,45 @@ class UnwritableTests(ShellTestCase):
                 (">&-", "standard output is closed"),
             ):
                 for environ in ({}, {"PYTHONUNBUFFERED": "1"}):
-                    told = self.shell(f"copilot-socket {command} {redirection}", environ)
+                    result = self.shell(f"copilot-socket {command} {redirection}", environ)
                     line = f"{command} {redirection} {environ}"
-                    self.assertEqual((told.status, told.errors), (1, [f"copilot-socket: {said}"]), line)
+                    self.assertEqual((result.status, result.errors), (1, [f"copilot-socket: {said}"]), line)
 
     def test_closed_beforehand(self) -> None:
-        """Where standard output is closed, no command does anything: a node is not even asked."""
+        """If standard output is closed, a command does nothing: it sends no request."""
         for command in ("tail", "jobs list", "jobs submit demo issues a/b"):
-            told = self.shell(f"copilot-socket {command} --url $URL >&-")
-            self.assertEqual((told.status, told.errors), (1, ["copilot-socket: standard output is closed"]), command)
+            result = self.shell(f"copilot-socket {command} --url $URL >&-")
+            self.assertEqual(
+                (result.status, result.errors), (1, ["copilot-socket: standard output is closed"]), command
+            )
         self.assertEqual(self.asked, [])
 
     def test_help_that_nobody_reads(self) -> None:
-        """Where the reader has gone before the help is written, the exit status is 1, and nothing is said."""
+        """If the reader has gone before the help is written, the exit status is 1, without a message."""
         reader, writer = os.pipe()
         self.addCleanup(os.close, writer)
         os.close(reader)
         for command in ("--help", "keys new --help", "--version"):
             line = [beside_python("copilot-socket"), *command.split()]
-            told = subprocess.run(line, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
-            self.assertEqual((told.returncode, told.stderr), (1, b""), command)
+            result = subprocess.run(line, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+            self.assertEqual((result.returncode, result.stderr), (1, b""), command)
 
-    def test_errors_that_cannot_be_told(self) -> None:
-        """Where standard error can't be written to either, there is still the exit status."""
+    def test_errors_that_cannot_be_reported(self) -> None:
+        """If standard error can't be written to either, the exit status remains."""
         for redirections in (">&- 2>&-", ">/dev/full 2>/dev/full", "2>/dev/full <&-"):
-            told = self.shell(f"(copilot-socket jobs submit --file - --url $URL {redirections})")
-            self.assertEqual(told.errors, [], redirections)
-            self.assertEqual(told.status, 1, redirections)
+            result = self.shell(f"(copilot-socket jobs submit --file - --url $URL {redirections})")
+            self.assertEqual(result.errors, [], redirections)
+            self.assertEqual(result.status, 1, redirections)
 
     def test_reader_that_leaves(self) -> None:
-        """`… | head` is silent, however much there was to say."""
+        """`… | head` prints no error, however long the output."""
         jobs = [dict.fromkeys(_JOB, "x" * 200) for _ in range(2000)]
         self.documents["/api/v1/jobs"] = (200, {}, _json({"jobs": jobs, "next": None}))
         for option in ("", "--json"):
             for environ in ({}, {"PYTHONUNBUFFERED": "1"}):
-                told = self.shell(f"copilot-socket jobs list --url $URL {option} | head -1", environ)
-                self.assertEqual((told.status, told.errors), (1, []), f"{option} {environ}")
-                self.assertEqual(len(told.output.splitlines()), 1)
+                result = self.shell(f"copilot-socket jobs list --url $URL {option} | head -1", environ)
+                self.assertEqual((result.status, result.errors), (1, []), f"{option} {environ}")
+                self.assertEqual(len(result.output.splitlines()), 1)
 
     def test_tail_ends_with_its_reader(self) -> None:
         """`tail | head -1` ends after its line, without another event, in the foreground and in the background."""
@@ -146,21 +148,21 @@ class UnwritableTests(ShellTestCase):
             "copilot-socket tail --json --url $URL | head -1",
             "(copilot-socket tail --url $URL | head -1) & wait",
         ):
-            told = self.shell(line)
-            self.assertEqual(told.errors, [], line)
-            self.assertIn(b"J1", told.output)
+            result = self.shell(line)
+            self.assertEqual(result.errors, [], line)
+            self.assertIn(b"J1", result.output)
 
     def test_ascii(self) -> None:
-        """Where the terminal knows only ASCII, the rest is written out."""
+        """With an ASCII terminal other characters are escaped."""
         job = dict.fromkeys(_JOB, "Größe →")
         self.documents["/api/v1/jobs"] = (200, {}, _json({"jobs": [job], "next": None}))
         event = 'id: n-1\nevent: job\ndata: {"id": "Größe →", "status": "failed"}\n\n'.encode()
         self.documents["/api/v1/events"] = (200, {}, event)
         environ = {"LANG": "C", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
         for line in ("jobs list --url $URL", "tail --url $URL | head -1"):
-            told = self.shell(f"copilot-socket {line}", environ)
-            self.assertEqual(told.errors, [])
-            self.assertIn(b"Gr\\xf6\\xdfe \\u2192", told.output)
+            result = self.shell(f"copilot-socket {line}", environ)
+            self.assertEqual(result.errors, [])
+            self.assertIn(b"Gr\\xf6\\xdfe \\u2192", result.output)
 
 
 _JOB = ("id", "status", "command", "full_path", "branch", "account_id", "tries", "failures", "updated_at")
@@ -172,10 +174,10 @@ def _json(document: Any) -> bytes:
 
 
 class EscapedTests(ShellTestCase):
-    """What strangers wrote."""
+    """Texts from crawlers and other programs."""
 
     def test_lines(self) -> None:
-        """Nothing of it reaches a terminal raw: not in tables, not in errors, not in live events; JSON stays JSON."""
+        """Control characters are escaped in tables, errors and live events; JSON stays valid."""
         job = dict.fromkeys(_JOB, EVIL)
         self.documents["/api/v1/jobs"] = (200, {}, _json({"jobs": [job], "next": EVIL}))
         self.documents["/api/v1/jobs/x"] = (404, {}, _json({"title": EVIL, "detail": EVIL}))
@@ -183,10 +185,10 @@ class EscapedTests(ShellTestCase):
         event = b"id: n-1\nevent: job\ndata: " + _json({"id": EVIL, "status": EVIL, "reason": EVIL}) + b"\n\n"
         self.documents["/api/v1/events"] = (200, {}, event)
         for line in ("jobs list", "jobs list --json", "jobs show x", "jobs show y", "tail | head -1"):
-            told = self.shell(
+            result = self.shell(
                 f"copilot-socket {line.replace(' |', ' --url $URL |') if '|' in line else line + ' --url $URL'}"
             )
-            raw = told.output.decode() + "\n".join(told.errors)
+            raw = result.output.decode() + "\n".join(result.errors)
             self.assertFalse({"\x1b", "\x07", "\r", "\x9b", "\u202e"} & set(raw), line)
             if line in ("jobs list", "jobs show x"):
                 self.assertIn(SHOWN, raw)
@@ -200,26 +202,26 @@ class EscapedTests(ShellTestCase):
 
 
 class TokenTests(ShellTestCase):
-    """Where the token goes."""
+    """Where the token is sent."""
 
     def test_redirections(self) -> None:
-        """A node that sends elsewhere is not followed: the token would go along."""
+        """A redirection is not followed: it would leak the token."""
         for status in (301, 302, 303, 307, 308):
             self.documents["/api/v1/jobs"] = (status, {"Location": f"{self.url}/elsewhere"}, b"")
-            error = self.assertRaises(Refused, Node(self.url, "t0ken").ask, "GET", "/api/v1/jobs")
+            error = self.assertRaises(Refused, Node(self.url, "t0ken").request, "GET", "/api/v1/jobs")
             self.assertIn(f"{self.url}/elsewhere", str(error))
         self.assertEqual(self.asked, [("/api/v1/jobs", "Bearer t0ken")] * 5)
 
     def test_planted_file(self) -> None:
-        """A .env file that somebody else may write to neither names the node nor lends its token."""
+        """A .env file that others may write to is used neither for the address nor for the token."""
         Path(".env.development").write_text(
             f"COPILOT_HTTP_PORT={self.server.server_port}\nCOPILOT_HTTP_TOKEN=t0ken\n"
         )
         self.addCleanup(Path(".env.development").unlink)
         Path(".env.development").chmod(0o666)
-        told = self.shell("copilot-socket jobs list")
-        self.assertEqual((told.status, self.asked), (1, []))
-        self.assertIn("everyone may write to it", told.errors[0])
+        result = self.shell("copilot-socket jobs list")
+        self.assertEqual((result.status, self.asked), (1, []))
+        self.assertIn("everyone may write to it", result.errors[0])
 
 
 class TokenOfTests(CommandTestCase):

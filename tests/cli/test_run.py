@@ -23,7 +23,7 @@ class RunTests(NodeTestCase):
         self.assertEqual(await program.ended, 0, program.err)
 
     async def test_a_node(self) -> None:
-        """The node runs, with options that beat the environment, and its end is the command's end."""
+        """The node runs with options that override the environment, and the command ends with the node."""
         server = self.process(COPILOT_HTTP_PORT="1")
         await self.assert_runs(
             server, [beside_python("copilot-socket"), "run", "--copilot-http-port", str(server.port)]
@@ -37,7 +37,7 @@ class RunTests(NodeTestCase):
         self.assertIn("Stopped", (server.directory / "log").read_text())
 
     async def test_faults(self) -> None:
-        """A faulty option is told by its variable, with status 1."""
+        """A faulty option is reported by its variable, with status 1."""
         server = self.process()
         arguments = [beside_python("copilot-socket"), "run", "--socket-mode", "9"]
         program, _ = run_program(arguments, server.environ, server.directory)

@@ -25,11 +25,11 @@ class SecretCommandsTests(SynchronousDatabaseTestCase, CommandTestCase):
         return self.run_command("oauth-clients", "put", *words)
 
     def test_keys_new(self) -> None:
-        """A new key is one."""
+        """A new key is printed."""
         Fernet(self.run_command("keys", "new").output.strip())
 
     def test_rotate(self) -> None:
-        """All that is stored is encrypted anew; what can't be is named, with status 1; it takes a key."""
+        """All stored tokens are re-encrypted; unreadable ones are named, with status 1; a key is required."""
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
             " VALUES ('a', 'gitlab-onprem', 'https://g', %s), ('b', 'gitlab-onprem', 'https://g', 'plain')",
@@ -66,7 +66,7 @@ class SecretCommandsTests(SynchronousDatabaseTestCase, CommandTestCase):
         self.assertEqual((outcome.status, "no client for" in outcome.errors), (1, True))
 
     def test_faults(self) -> None:
-        """What is no URL of a GitLab, or no secret, is refused, and the secret is not repeated."""
+        """An invalid URL or secret is refused, and the secret is not printed."""
         for url, client, secret in (
             ("gitlab.example.org", "id", "s"),
             ("https://u:hush@h", "id", "s"),

@@ -27,7 +27,7 @@ class SeedTests(CommandTestCase, SynchronousDatabaseTestCase):
         }
 
     def test_demo(self) -> None:
-        """With nothing given, a made-up account and jobs that need no path; a second time nothing is new."""
+        """Without input, a made-up account and jobs without a path are stored; a second run stores nothing."""
         outcome = self.run_command("seed")
         self.assertEqual((outcome.status, outcome.errors), (0, ""))
         self.assertIn("account demo: created", outcome.output)
@@ -43,24 +43,24 @@ class SeedTests(CommandTestCase, SynchronousDatabaseTestCase):
         self.assertEqual(self.query("SELECT count(*)::int FROM jobs"), [(2,)])
 
     def test_what_is_there_stays(self) -> None:
-        """Neither a token that was renewed since nor jobs that are over are touched or made again."""
+        """A token renewed since is not overwritten, and finished jobs are not created again."""
         self.run_command("seed")
         self.query("UPDATE accounts SET access_token = 'renewed', gitlab_url = 'http://gitlab.example.org/x'")
         self.query("UPDATE jobs SET status = 'completed', finished_at = now()")
-        self.assertIn("left as it is", self.run_command("seed").output)
+        self.assertIn("unchanged", self.run_command("seed").output)
         self.assertEqual(
             self.query("SELECT access_token, gitlab_url FROM accounts"), [("renewed", "http://gitlab.example.org/x")]
         )
         self.assertEqual(self.query("SELECT count(*)::int FROM jobs"), [(2,)])
 
     def test_first_jobs_of_an_account_from_elsewhere(self) -> None:
-        """An account without jobs that came another way gets its first ones."""
+        """An existing account without jobs gets its first ones."""
         self.run_command("seed")
         self.query("DELETE FROM jobs")
         self.assertEqual(len(self.run_command("seed", "--json").answer["jobs"]), 2)
 
     def test_account_given(self) -> None:
-        """The environment describes the account, an option beats it, tokens are encrypted and never shown."""
+        """The environment describes the account, options override it, tokens are encrypted and never shown."""
         key = Fernet.generate_key().decode()
         self.give_account()
         self.environ |= {"COPILOT_SECRET_KEY": key, "SOCKET_RETRY_ATTEMPTS": "7"}
@@ -103,7 +103,7 @@ class SeedTests(CommandTestCase, SynchronousDatabaseTestCase):
         self.assertEqual(Vault([key]).decrypt(str(token)), "hush")
 
     def test_files_that_will_not_do(self) -> None:
-        """All that is wrong with the files of tokens is told, by variable, without any token; nothing is stored."""
+        """All faults of token files are reported by variable, without any token; nothing is stored."""
         self.give_account()
         del self.environ["SEED_REFRESH_TOKEN"]
         self.environ |= {"SEED_ACCESS_TOKEN_FILE": "/dev/null", "SEED_REFRESH_TOKEN_FILE": "/nonexistent"}
@@ -121,7 +121,7 @@ class SeedTests(CommandTestCase, SynchronousDatabaseTestCase):
         self.assertEqual(self.query("SELECT count(*)::int FROM accounts"), [(0,)])
 
     def test_faults(self) -> None:
-        """Everything that is missing or wrong is told at once, by its variable, and nothing is stored."""
+        """All missing or invalid values are reported together by variable, and nothing is stored."""
         self.environ |= {"SEED_PROVIDER": "github", "SEED_ACCESS_TOKEN": "hush hush"}
         outcome = self.run_command("seed")
         self.assertEqual((outcome.status, outcome.output), (1, ""))
@@ -145,7 +145,7 @@ class SeedTests(CommandTestCase, SynchronousDatabaseTestCase):
         self.assertEqual(self.run_command("seed", "--json").answer["account"], "me")
 
     def test_no_tables(self) -> None:
-        """A database without tables is told with the command that makes them."""
+        """For a database without tables the command that creates them is named."""
         url = fresh_database(migrated=False)
         self.addCleanup(drop_database, url)
         self.environ["DATABASE_URL"] = url

@@ -44,7 +44,7 @@ class StreamTests(SynchronousTestCase):
 
 
 class LineTests(SynchronousTestCase):
-    """What people see."""
+    """Output for people."""
 
     def test_lines(self) -> None:
         """Aligned, in one line each, with what matters."""
@@ -123,7 +123,7 @@ class TailTests(SiteTestCase):
         return found
 
     async def test_json(self) -> None:
-        """For programs: an object a line, as soon as it happens; Ctrl-C ends it well."""
+        """For programs: an object per line, flushed; Ctrl-C ends it with status 0."""
         program, process = self.start("--json", "--types", "job,heartbeat", "--crawler", "C1")
         await until(lambda: self.feed.streams, "it watches")
         for event in (FAILED, HeartbeatHeard("k", "c2", "idle", {}), HeartbeatHeard("k", "C1", "idle", {})):
@@ -136,7 +136,7 @@ class TailTests(SiteTestCase):
         await until(lambda: not self.feed.streams, "its stream is closed")
 
     async def test_people(self) -> None:
-        """For people: a line each, that can do nothing to the terminal."""
+        """For people: a line each, with control characters escaped."""
         program, _ = self.start("--account-id", "acme", "--status", "failed,assigned")
         await until(lambda: self.feed.streams, "it watches")
         self.bus.publish(JobSent("J1", "J1.1.x", "c1", 0.1, "acme", "issues", "g/p"))
@@ -159,7 +159,7 @@ class TailTests(SiteTestCase):
         self.assertIn("the node ended the stream; trying again in 1 s", program.err.decode())
 
     async def test_refused(self) -> None:
-        """A node that is not there, a wrong token, and a filter that there is not end it with what is wrong."""
+        """An unreachable node, a wrong token and an unknown filter end it with a message."""
         nowhere = f"http://127.0.0.1:{free_port()}"
         for words, more, expected in (
             ((), {"token": "wrong"}, "COPILOT_HTTP_TOKEN"),
@@ -174,7 +174,7 @@ class TailTests(SiteTestCase):
 
 
 class FollowTests(SynchronousTestCase):
-    """Coming back, by a server that does what the test wants."""
+    """Reconnecting to a scripted server."""
 
     def follow(self, *answers: tuple[int, bytes]) -> Iterator[Event]:
         """The events from a server that gives these answers in turn, and then none."""
@@ -188,28 +188,28 @@ class FollowTests(SynchronousTestCase):
         return tail.follow(Node(f"http://127.0.0.1:{server.server_port}"), tail.EVENTS, self.waits.append)
 
     def test_back_off(self) -> None:
-        """It waits longer each time, up to a limit, and not after it was there again."""
+        """The pauses grow up to a limit, and start again after a connection."""
         event = b"data: {}\n\n"
         found = self.follow((200, event), *[(502, b"no")] * 7, (200, event), (200, event))
         self.assertEqual(len(list(islice(found, 3))), 3)
         self.assertEqual(self.waits, [1, 2, 4, 8, 16, 30, 30, 30, 1])
 
     def test_torn(self) -> None:
-        """An event that was cut short is none."""
+        """An incomplete event is dropped."""
         found = self.follow(
             (200, b'data: {"a": 1}\n\ndata: {"a"'), (200, b"data: {\n\n"), (200, b'data: {"a": 2}\n\n')
         )
         self.assertEqual([event.data["a"] for event in islice(found, 2)], [1, 2])
 
     def test_refused_later(self) -> None:
-        """A node that says no when it is asked again is obeyed."""
+        """A refusal after a reconnect ends the command."""
         found = self.follow((200, b"data: {}\n\n"), (503, b""), (401, b"{}"))
         next(found)
         error = self.assertRaises(Refused, next, found)
         self.assertEqual((error.status, self.waits), (401, [1, 2]))
 
     def test_refused_at_first(self) -> None:
-        """A node that is stopping is not waited for by who never reached it."""
+        """If the first request meets a stopping node, the command ends."""
         error = self.assertRaises(Refused, next, self.follow((503, b"")))
         self.assertEqual((error.status, self.waits), (503, []))
 
@@ -232,8 +232,9 @@ class ArgumentTests(SynchronousTestCase):
     """The command line."""
 
     def test_query(self) -> None:
-        """Only the filters that were given are asked for."""
+        """Only the given filters are in the request."""
         parser = argparse.ArgumentParser()
+        parser.set_defaults(json=False)
         tail.add_arguments(parser)
         asked: list[str] = []
 

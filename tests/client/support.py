@@ -1,4 +1,4 @@
-"""A server of the wire protocol for tests: it records what comes in and says what it is told to."""
+"""A scripted server of the wire protocol for tests, which records messages."""
 
 import json
 from typing import Any
@@ -33,7 +33,7 @@ class Peer(LineOnlyReceiver):
         self.gone.callback(None)
 
     def send(self, kind: str, job: str | None = None, **data: Any) -> None:
-        """Say something to the crawler."""
+        """Send a message to the crawler."""
         message: Message = {"type": kind, "timestamp": "2026-01-01T00:00:00Z", "data": data}
         if job is not None:
             message["jobId"] = job
@@ -46,7 +46,7 @@ class Peer(LineOnlyReceiver):
         return message
 
     def acknowledge(self, message: Message) -> None:
-        """Say that it is committed."""
+        """Acknowledge a report."""
         self.send("ack", message.get("jobId"), type=message["type"], ref=message["id"])
 
     async def take(self, kind: str) -> Message:
@@ -56,7 +56,7 @@ class Peer(LineOnlyReceiver):
         return message
 
     async def greet(self, heartbeat: int = 60_000, limit: int = 1_000_000, jobs: int | None = None) -> Message:
-        """Take the hello and welcome the crawler, which may hold so many *jobs*; None: as many as it said."""
+        """Receive the hello and welcome the crawler, which may hold *jobs*; None: as many as it requested."""
         hello = await self.expect("hello")
         granted = hello["data"]["maxJobs"] if jobs is None else jobs
         self.send(
@@ -69,7 +69,7 @@ class Peer(LineOnlyReceiver):
         return hello
 
     def give(self, *jobs: Message) -> None:
-        """Hand out work."""
+        """Send jobs."""
         self.send("job_response", jobs=list(jobs))
 
 

@@ -31,7 +31,7 @@ class CrawlerTestCase(TestCase):
         return crawler
 
     async def begin(self, handler: Any, *jobs: dict[str, Any], **hello: Any) -> Peer:
-        """A crawler that was welcomed, asked, and given *jobs*."""
+        """A crawler that was welcomed, has requested jobs, and was sent *jobs*."""
         self.crawl(handler, **hello)
         peer = await self.server.peers.get()
         await peer.greet()
@@ -47,11 +47,11 @@ async def one_page(job: Job) -> dict[str, float]:
 
 
 class ConversationTests(CrawlerTestCase):
-    """What a crawler says, and when."""
+    """The messages of a crawler, and their order."""
 
     @in_deferred
     async def test_a_job_from_hello_to_completion(self) -> None:
-        """A crawler introduces itself, asks, starts, reports, completes and asks again."""
+        """A crawler sends hello, requests a job, starts, reports, completes and requests again."""
         self.crawl(one_page, entity_types=("issue", "epics"), max_jobs=1, token="secret")
         peer = await self.server.peers.get()
         hello = await peer.greet()
@@ -96,7 +96,7 @@ class ConversationTests(CrawlerTestCase):
 
     @in_deferred
     async def test_without_acks_nothing_is_waited_for(self) -> None:
-        """A crawler without the capability takes a written report for a delivered one."""
+        """A crawler without the capability treats a written report as delivered."""
         peer = await self.begin(one_page, capabilities=())
         await peer.expect("job_started")
         await peer.expect("job_progress")
@@ -105,7 +105,7 @@ class ConversationTests(CrawlerTestCase):
 
     @in_deferred
     async def test_room_is_asked_for(self) -> None:
-        """With one of two places taken, one more job is asked for; a job sent twice runs once."""
+        """With one of two places taken, one more job is requested; a job sent twice runs once."""
         runs: list[str] = []
 
         async def handler(job: Job) -> None:
@@ -121,7 +121,7 @@ class ConversationTests(CrawlerTestCase):
 
     @in_deferred
     async def test_no_more_than_it_may(self) -> None:
-        """It asks for as many jobs as the server's welcome says, and for no more than it wants."""
+        """It requests as many jobs as the server's welcome allows, and at most its own limit."""
         for granted, asked in ((2, 2), (9, 3)):
             self.crawl(one_page, max_jobs=3)
             peer = await self.server.peers.get()
@@ -130,7 +130,7 @@ class ConversationTests(CrawlerTestCase):
 
     @in_deferred
     async def test_heartbeats(self) -> None:
-        """Heartbeats come at the interval of the welcome and say what goes on."""
+        """Heartbeats come at the interval of the welcome and contain the state."""
 
         async def handler(job: Job) -> None:
             job.progress(5)
@@ -219,7 +219,7 @@ class FailureTests(CrawlerTestCase):
 
     @in_deferred
     async def test_any_other_exception(self) -> None:
-        """What a handler did not foresee is recoverable, and comes with its traceback."""
+        """An unexpected exception is recoverable, and reported with its traceback."""
         data = await self._failure(KeyError("iid"))
         self.assertEqual((data["errorType"], data["isRecoverable"]), ("KeyError", True))
         self.assertIn("KeyError: 'iid'", data["stackTrace"])
@@ -227,7 +227,7 @@ class FailureTests(CrawlerTestCase):
 
     @in_deferred
     async def test_a_stale_job_is_let_go(self) -> None:
-        """A handler whose job was given to another is cancelled, and says nothing more."""
+        """A handler whose job was assigned to another is cancelled, and reports nothing more."""
         seen: list[type] = []
         cancelled: Deferred[None] = Deferred()
 
@@ -271,7 +271,7 @@ class FailureTests(CrawlerTestCase):
 
     @in_deferred
     async def test_a_refused_report_reaches_the_handler(self) -> None:
-        """An error that takes the ack's place is raised where the report was made."""
+        """An error in reply to a report is raised in the handler."""
         caught: list[str] = []
 
         async def handler(job: Job) -> None:
@@ -289,7 +289,7 @@ class FailureTests(CrawlerTestCase):
 
     @in_deferred
     async def test_a_refused_completion_becomes_a_failure(self) -> None:
-        """A job whose completion could not be committed is given back as failed."""
+        """A job whose completion is refused is reported as failed."""
         peer = await self.begin(one_page)
         await peer.take("job_started")
         await peer.take("job_progress")
@@ -300,7 +300,7 @@ class FailureTests(CrawlerTestCase):
 
     @in_deferred
     async def test_a_report_over_the_limit_is_not_sent(self) -> None:
-        """What the server would not take costs the handler an error, not the connection a message."""
+        """A report larger than the server's limit raises an error in the handler, and is not sent."""
         caught: list[str] = []
 
         async def handler(job: Job) -> None:
@@ -324,7 +324,7 @@ class TokenTests(CrawlerTestCase):
 
     @in_deferred
     async def test_a_new_token(self) -> None:
-        """Two askers share one request; both go on with the new token, which the job has too."""
+        """Concurrent calls share one request; both get the new token, as does the job."""
         got: list[str] = []
 
         async def handler(job: Job) -> None:
@@ -408,7 +408,7 @@ class ReconnectTests(CrawlerTestCase):
 
     @in_deferred
     async def test_asked_to_exit_gracefully(self) -> None:
-        """A crawler that is asked to exit finishes what it was given, and is finished when that is acknowledged."""
+        """A crawler requested to exit finishes its jobs, and fires `finished` when they are acknowledged."""
         go_on: Deferred[None] = Deferred()
 
         async def handler(job: Job) -> None:
@@ -433,7 +433,7 @@ class ReconnectTests(CrawlerTestCase):
 
     @in_deferred
     async def test_asked_to_exit_at_once(self) -> None:
-        """A crawler that is asked to exit without grace leaves its job to others, unreported."""
+        """A crawler requested to exit without grace cancels its job, unreported."""
         handler_over: Deferred[None] = Deferred()
 
         async def handler(job: Job) -> None:
@@ -456,7 +456,7 @@ class ReconnectTests(CrawlerTestCase):
 
     @in_deferred
     async def test_an_unwelcome_crawler_comes_back_later(self) -> None:
-        """A hello that is refused ends the connection, and another one is tried."""
+        """A refused hello ends the connection, and the crawler reconnects."""
         self.crawl(one_page)
         peer = await self.server.peers.get()
         await peer.expect("hello")
@@ -468,7 +468,7 @@ class ReconnectTests(CrawlerTestCase):
 
     @in_deferred
     async def test_rubbish_is_skipped(self) -> None:
-        """Lines that are no messages, kinds that nobody knows and jobs that are none change nothing."""
+        """Invalid lines, unknown types and invalid jobs are ignored."""
         peer = await self.begin(one_page, {"id": "half a job"})
         await peer.expect("job_request")
         peer.sendLine(b"\xff{not json")

@@ -38,7 +38,7 @@ class FoldingTests(SynchronousTestCase):
 
     @given(st.lists(_bodies, min_size=1, max_size=12))
     def test_equals_one_by_one(self, bodies: list[Body]) -> None:
-        """State and verdicts are the same both ways."""
+        """Folded or applied one by one, state and verdicts are the same."""
         one_by_one, verdicts = model.Model(), []
         for body in bodies:
             one_by_one, verdict = model.report(one_by_one, body)
@@ -59,13 +59,13 @@ class FoldingTests(SynchronousTestCase):
         self.assertEqual(state, model.change(model.Model(), whole))
 
     def test_an_ending_repeated(self) -> None:
-        """Only what ended the attempt is acknowledged again; what is said beside it was not stored."""
+        """If an ending is repeated, it alone is acknowledged again; other reports of the batch are not stored."""
         folded = fold(_reports([Started(), Progressed({}), Completed({}), Completed({}), Started()]))
         stale, stored = Verdict.STALE, Verdict.STORED
         self.assertEqual(folded.verdicts(Verdict.REPEATED), [stale, stale, stored, stored, stale])
 
     def test_a_refused_change_refuses_all(self) -> None:
-        """What came after the ending shares the fate of the whole."""
+        """Reports behind the ending get the verdict of the change."""
         folded = fold(_reports([Completed({}), Started()]))
         self.assertEqual(folded.verdicts(Verdict.UNKNOWN), [Verdict.UNKNOWN, Verdict.UNKNOWN])
 
@@ -74,7 +74,7 @@ class RefusedTests(SynchronousTestCase):
     """Discoveries that were refused."""
 
     def test_unknown_to_its_crawler(self) -> None:
-        """What the crawler takes for a completion is none, and says which limit it was; said again it is the same."""
+        """The completion becomes a failure that names the limit; so does its repetition."""
         reports = [
             Refused("first", "code", True),
             Refused("limit", "code", False),
@@ -88,26 +88,26 @@ class RefusedTests(SynchronousTestCase):
         self.assertEqual(folded.verdicts(Verdict.STORED), [Verdict.STORED] * 4)
 
     def test_known_to_its_crawler(self) -> None:
-        """A crawler that knows of it may complete the job."""
+        """A crawler that knows of the refusal may complete the job."""
         folded = fold(_reports([Refused("limit", "code", True), Completed({})]))
         self.assertEqual(folded.change.ending, Completed({}))
 
     def test_behind_the_end(self) -> None:
-        """What is refused behind the end of an attempt changes nothing of that."""
+        """A discovery refused behind the end of an attempt does not change the end."""
         folded = fold(_reports([Completed({}), Refused("limit", "code", False)]))
         self.assertEqual((folded.change.ending, folded.change.refused), (Completed({}), ()))
         self.assertEqual(folded.verdicts(Verdict.STORED), [Verdict.STORED, Verdict.STALE])
 
 
 class AssignmentIdTests(SynchronousTestCase):
-    """What an assignment's id says."""
+    """The parts of an assignment id."""
 
     def test_the_parts(self) -> None:
-        """Job and try can be read off it."""
+        """Job id and number of the attempt."""
         self.assertEqual((job_of("01ABC.12.f00"), try_of("01ABC.12.f00")), ("01ABC", 12))
 
     @given(st.text())
     def test_rubbish(self, text: str) -> None:
-        """Anything may come over the wire; the number of an attempt always fits the database's integer."""
+        """Any text is accepted; the number of an attempt always fits the database's integer."""
         self.assertIsInstance(job_of(text), str)
         self.assertTrue(0 <= try_of(text) < 2**31)

@@ -1,4 +1,4 @@
-"""The import rule of the package, kept."""
+"""The import rules of the package."""
 
 import ast
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ ALLOWED = {
     "client": {"client", "core"},
     "config": {"config", "core"},
 }
-"""Part → the parts of ours that it may import. Those not named here (tap, node, cli, http, …) may import all."""
+"""Part → the parts that it may import. Parts not named here (tap, node, cli, http, …) may import all."""
 LONGEST = 350
 """Lines of a module."""
 PURE = ("twisted", "psycopg2", "txpostgres", "time", "socket", "os")
@@ -33,13 +33,13 @@ def _imports(path: Path) -> Iterator[str]:
 
 
 def _modules() -> dict[str, Path]:
-    """Our modules by name, without packages, whose own imports are for those outside."""
+    """Modules by name, without packages, whose imports only re-export."""
     parts = {path: path.relative_to(ROOT.parent).with_suffix("").parts for path in ROOT.rglob("*.py")}
     return {".".join(names): path for path, names in parts.items() if names[-1] != "__init__"}
 
 
 def _imported(path: Path) -> Iterator[str]:
-    """Every name that *path* imports, anywhere in it, as it would be called if it were a module."""
+    """Every name that *path* imports, anywhere in it, as a dotted name."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -49,10 +49,10 @@ def _imported(path: Path) -> Iterator[str]:
 
 
 class ImportTests(SynchronousTestCase):
-    """Imports go one way."""
+    """The direction of imports."""
 
     def test_the_rule(self) -> None:
-        """No part imports what stands above it."""
+        """No part imports a part above it."""
         for part, allowed in ALLOWED.items():
             files = list((ROOT / part).rglob("*.py"))
             self.assertTrue(files, part)
@@ -62,7 +62,7 @@ class ImportTests(SynchronousTestCase):
                         self.assertIn(name.split(".")[1], allowed, f"{path} imports {name}")
 
     def test_the_driver(self) -> None:
-        """Who speaks to PostgreSQL by its driver: the store, commands that run without a node, readers of DSNs."""
+        """Only the store, commands that run without a node, and readers of DSNs import the driver."""
         for path in ROOT.rglob("*.py"):
             if path.relative_to(ROOT).parts[0] not in ("store", "cli", "config"):
                 for name in _imports(path):
@@ -75,12 +75,12 @@ class ImportTests(SynchronousTestCase):
                 self.assertNotIn(name.split(".")[0], PURE, f"{path} imports {name}")
 
     def test_no_circle(self) -> None:
-        """No two modules need each other, not even by way of others."""
+        """No import cycles."""
         modules = _modules()
         needed = {name: modules.keys() & set(_imported(path)) for name, path in modules.items()}
         self.assertEqual(len(list(TopologicalSorter(needed).static_order())), len(modules))
 
     def test_length(self) -> None:
-        """No module is so long that it has several reasons to change."""
+        """No module is longer than LONGEST."""
         for name, path in _modules().items():
             self.assertLessEqual(len(path.read_text("utf-8").splitlines()), LONGEST, name)

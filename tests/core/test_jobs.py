@@ -12,7 +12,7 @@ POLICY = RetryPolicy(base=5.0)
 
 
 class MatrixTests(SynchronousTestCase):
-    """The table in tests/support/matrix.py, which the store is held against too."""
+    """The table in tests/support/matrix.py, which the store is tested with, too."""
 
     def test_the_table_is_complete(self) -> None:
         """Every event has a cell for every state."""
@@ -21,7 +21,7 @@ class MatrixTests(SynchronousTestCase):
                 self.assertIn((event, status), MATRIX)
 
     def test_every_cell(self) -> None:
-        """decide() says what the table says."""
+        """decide() agrees with the table."""
         for (event, status), expected in MATRIX.items():
             answer = decide(Job(status, attempts=0, max_attempts=3), event, POLICY, 0.5)
             found = answer.status if isinstance(answer, Transition) else None
@@ -34,7 +34,7 @@ class MatrixTests(SynchronousTestCase):
 
 
 class TriesTests(SynchronousTestCase):
-    """What spends tries and what does not."""
+    """What spends attempts and what does not."""
 
     def test_the_last_try_is_a_dead_letter(self) -> None:
         """A recoverable failure with no attempts left fails the job."""
@@ -42,7 +42,7 @@ class TriesTests(SynchronousTestCase):
         self.assertEqual((answer.status, answer.attempts), (Status.FAILED, 3))
 
     def test_not_recoverable_fails_at_once(self) -> None:
-        """Tries that are left do not help a job that its crawler gives up."""
+        """Attempts that are left do not help a job whose failure is not recoverable."""
         answer = decide(Job(Status.RUNNING, max_attempts=9), Event.FAILED_FOR_GOOD, POLICY, 0.5)
         self.assertEqual((answer.status, answer.attempts), (Status.FAILED, 1))
 
@@ -52,34 +52,34 @@ class TriesTests(SynchronousTestCase):
         self.assertEqual((answer.status, answer.attempts, answer.outcome), (Status.FAILED, 1, Outcome.FAILED))
 
     def test_a_time_out_spends_a_try(self) -> None:
-        """Silence about a job counts like a failure."""
+        """A time-out counts like a failure."""
         answer = decide(Job(Status.RUNNING), Event.TIMED_OUT, POLICY, 0.5)
         self.assertEqual((answer.status, answer.attempts, answer.outcome), (Status.QUEUED, 1, Outcome.TIMED_OUT))
 
     def test_put_off_is_never_at_once(self) -> None:
-        """A job that can't be sent for now spends nothing, and is not claimed again in the same moment."""
+        """A job that can't be sent for now spends nothing, and is not claimed again immediately."""
         for base, delay in ((0.0, 1.0), (5.0, 5.0)):
             answer = decide(Job(Status.ASSIGNED, attempts=1, releases=2), Event.PUT_OFF, RetryPolicy(base), 0.0)
             self.assertEqual(answer, Transition(Status.QUEUED, 1, 2, delay, Outcome.RETURNED))
 
     def test_a_release_spends_none(self) -> None:
-        """Losing the crawler is counted apart."""
+        """Releases are counted separately."""
         answer = decide(Job(Status.RUNNING, attempts=2, max_attempts=3), Event.RELEASED, POLICY, 0.5)
         self.assertEqual((answer.status, answer.attempts, answer.releases), (Status.QUEUED, 2, 1))
 
     def test_the_tenth_release_is_the_last(self) -> None:
-        """A job that kills its crawlers does not go round for ever."""
+        """A job that kills its crawlers is released a limited number of times."""
         answer = decide(Job(Status.RUNNING, releases=9), Event.RELEASED, POLICY, 0.5)
         self.assertEqual((answer.status, answer.releases), (Status.FAILED, 10))
 
     def test_a_first_release_waits_for_nothing(self) -> None:
-        """The job of a crawler that died is to be had at once; the next time it waits."""
+        """The first release queues the job immediately; later ones wait."""
         first = decide(Job(Status.RUNNING), Event.RELEASED, POLICY, 0.999)
         second = decide(Job(Status.RUNNING, releases=1), Event.RELEASED, POLICY, 0.5)
         self.assertEqual((first.delay, second.delay), (0.0, 2.5))
 
     def test_a_return_costs_nothing(self) -> None:
-        """What was claimed and not sent goes back as it was."""
+        """A job that was claimed and not sent is queued unchanged."""
         answer = decide(Job(Status.ASSIGNED, attempts=1, releases=1), Event.RETURNED, POLICY, 0.5)
         self.assertEqual((answer.status, answer.attempts, answer.releases, answer.delay), (Status.QUEUED, 1, 1, 0.0))
 
@@ -90,31 +90,31 @@ class TriesTests(SynchronousTestCase):
             self.assertEqual((answer.status, answer.attempts), (Status.WAITING_CREDENTIAL, 2), event)
 
     def test_a_credential_renewed_meanwhile(self) -> None:
-        """A job whose crawler still had the old token does not wait for a renewal that has been."""
+        """A job does not wait for a renewal that happened while its crawler still had the old token."""
         job = Job(Status.RUNNING, credential_refused=True, credential_valid=True)
         answer = decide(job, Event.FAILED, POLICY, 0.5)
         self.assertEqual((answer.status, answer.attempts, answer.delay), (Status.QUEUED, 0, 0.0))
 
     def test_a_retry_by_hand_starts_afresh(self) -> None:
-        """Tries and releases count from zero again."""
+        """Attempts and releases count from zero again."""
         answer = decide(Job(Status.FAILED, attempts=3, releases=7), Event.RETRIED, POLICY, 0.5)
         self.assertEqual((answer.status, answer.attempts, answer.releases), (Status.QUEUED, 0, 0))
 
     def test_cancel_ends_a_try_only_if_there_is_one(self) -> None:
-        """A queued job has no try to end."""
+        """A queued job has no attempt to end."""
         self.assertIsNone(decide(Job(Status.QUEUED), Event.CANCELLED, POLICY, 0.5).outcome)
         self.assertEqual(decide(Job(Status.RUNNING), Event.CANCELLED, POLICY, 0.5).outcome, Outcome.CANCELLED)
 
 
 class PropertyTests(SynchronousTestCase):
-    """What holds whatever happens."""
+    """Invariants."""
 
     @given(
         st.lists(st.tuples(st.sampled_from(list(Event)), st.floats(0, 0.999))),
         st.integers(1, 5),
     )
     def test_a_life(self, events: list[tuple[Event, float]], max_attempts: int) -> None:
-        """However events come: counts stay in bounds, only a hand revives an ended job, only a held try ends."""
+        """In any order of events counts stay in bounds, only a retry revives a job, only held attempts end."""
         job = Job(Status.QUEUED, max_attempts=max_attempts)
         for event, jitter in events:
             answer = decide(job, event, POLICY, jitter)

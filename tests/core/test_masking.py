@@ -77,7 +77,7 @@ DOCUMENTS = st.recursive(
 
 
 def shape(value: Any) -> Any:
-    """What must stay as it is of a JSON value."""
+    """The structure of a JSON value, which masking must not change."""
     if isinstance(value, dict):
         return [shape(item) for item in value.values()]
     if isinstance(value, list):
@@ -97,19 +97,19 @@ class TextTests(SynchronousTestCase):
             self.assertTrue(result.startswith("before ") and result.endswith(" after"), result)
 
     def test_what_stays(self) -> None:
-        """Prefixes, header names, hosts and users stay, for whoever looks for the cause."""
+        """Prefixes, header names, hosts and users stay readable."""
         self.assertEqual(masked(f"glpat-{SECRET}"), "glpat-***")
         self.assertEqual(masked(f"PRIVATE-TOKEN: {SECRET}"), "PRIVATE-TOKEN: ***")
         self.assertEqual(masked(f"https://oauth2:{SECRET}@host/x"), "https://oauth2:***@host/x")
         self.assertEqual(masked(f"?private_token={SECRET}&page=2"), "?private_token=***&page=2")
 
     def test_innocent(self) -> None:
-        """What only looks like one is left alone."""
+        """Text that only resembles a secret stays."""
         for text in INNOCENT:
             self.assertEqual(masked(text), text)
 
     def test_the_token_of_the_job(self) -> None:
-        """The token that was given is masked wherever it stands, unless it is so short that it may be a word."""
+        """The job's token is masked anywhere, unless it is so short that it may be a word."""
         self.assertEqual(masked(f"x{OWN}y {OWN}", OWN), "x***y ***")
         self.assertEqual(masked("a short token", "short"), "a short token")
 
@@ -119,7 +119,7 @@ class TextTests(SynchronousTestCase):
         self.assertIs(masked(text, OWN), text)
 
     def test_too_many(self) -> None:
-        """A text that is made of secrets takes no longer for that: it is masked as a whole."""
+        """A text that consists of secrets is masked as a whole, in linear time."""
         for unit in (*IN_TEXT, OWN):
             self.assertEqual(masked(f"{unit} " * (MOST + 1), OWN), "***")
             self.assertEqual(masked_json(orjson.dumps({"a": [unit] * (MOST + 1), "b": 1}), OWN), b"{}")
@@ -128,14 +128,14 @@ class TextTests(SynchronousTestCase):
     @given(TEXTS, TOKENS)
     @example("private_token=glpat-aaaaaaaa***", "")
     def test_idempotent_and_never_longer(self, text: str, token: str) -> None:
-        """Masking twice is masking once, and makes nothing longer, in bytes."""
+        """Masking is idempotent, and makes no text longer, in bytes."""
         once = masked(text, token)
         self.assertEqual(masked(once, token), once)
         self.assertLessEqual(len(once.encode()), len(text.encode()))
 
 
 class JsonTests(SynchronousTestCase):
-    """JSON that is kept: contexts and cursors."""
+    """JSON: contexts and cursors."""
 
     def test_every_form(self) -> None:
         """Each known form loses its secret, as a member, an element or within a string."""
@@ -147,7 +147,7 @@ class JsonTests(SynchronousTestCase):
             self.assertEqual(shape(orjson.loads(result)), shape(value))
 
     def test_cursors(self) -> None:
-        """A cursor stays usable: only a known form is masked in it, and never what is no string."""
+        """A cursor stays usable: only known forms are masked, and only strings."""
         for cursor in (
             {"currentPage": 3, "lastEntityId": "gid://gitlab/Issue/77", "entityType": "issue"},
             {"nextPageToken": "eyJpZCI6IjEyMyJ9", "pageToken": "abc", "continuationToken": "d", "token": "x"},
@@ -159,12 +159,12 @@ class JsonTests(SynchronousTestCase):
             self.assertIs(masked_json(document, "12345678"), document)
 
     def test_the_token_of_the_job(self) -> None:
-        """The token that was given is masked as a value, within a string and as a name."""
+        """The job's token is masked as a value, within a string and as a name."""
         document = orjson.dumps({"a": OWN, OWN: 1, "b": f"x{OWN}"})
         self.assertEqual(orjson.loads(masked_json(document, OWN)), {"a": "***", "***": 1, "b": "x***"})
 
     def test_no_escape_is_cut(self) -> None:
-        """A token whose beginning is also the end of an escape is not found there."""
+        """A token that begins like the end of an escape is not found within the escape."""
         for token, value in (("nabcdefg", "\nabcdefg"), ("1fabcdefg", "\x1fabcdefg"), ("babcdefgh", "\\babcdefgh")):
             result = orjson.loads(masked_json(orjson.dumps([value]), token))
             self.assertEqual(result, [value.replace(token, "***")])
@@ -172,7 +172,7 @@ class JsonTests(SynchronousTestCase):
     @given(DOCUMENTS, TOKENS)
     @example({"private-token\\": 1234}, "")
     def test_json_stays_json(self, value: Any, token: str) -> None:
-        """Whatever the document and the token, the result is JSON, no longer than before, and masked for good."""
+        """For any document and token the result is JSON, not longer, and masking is idempotent."""
         document = orjson.dumps(value)
         once = masked_json(document, token)
         orjson.loads(once)
@@ -183,6 +183,6 @@ class JsonTests(SynchronousTestCase):
 
     @given(st.lists(st.one_of(TEXTS, st.integers(-(10**9), 10**9), st.none()), max_size=6), TOKENS)
     def test_only_strings_change(self, values: list[Any], token: str) -> None:
-        """Each element of a list is what it was, or a string whose secrets are masked."""
+        """Each element of a list is unchanged, or a string with masked secrets."""
         after = orjson.loads(masked_json(orjson.dumps(values), token))
         self.assertEqual(shape(after), shape(values))

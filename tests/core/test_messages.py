@@ -23,7 +23,7 @@ class MessageTests(SynchronousTestCase):
     """Message and its data."""
 
     def test_answers_refer_to_the_id_else_to_the_timestamp(self) -> None:
-        """An id that is given is the reference, however short."""
+        """An id is the reference, however short."""
         for id_, ref in (("m", "m"), ("", ""), (None, "t")):
             value = {"timestamp": "t", "id": id_}
             self.assertEqual(Message("job_request", None, value, lambda _: JobRequest()).ref, ref)
@@ -40,7 +40,7 @@ class MessageTests(SynchronousTestCase):
         self.assertRaises(attrs.exceptions.FrozenInstanceError, setattr, Hello("c"), "crawler_id", "d")
 
     def test_names_on_the_wire(self) -> None:
-        """Camel case, but where the protocol has it otherwise."""
+        """Camel case, with the protocol's exceptions."""
         self.assertEqual(wire_name(Hello, "crawler_id"), "crawlerId")
         self.assertEqual(wire_name(JobsDiscovered, "discovered_jobs"), "discovered_jobs")
 
@@ -51,7 +51,7 @@ class MessageTests(SynchronousTestCase):
 
 
 class SecretTests(SynchronousTestCase):
-    """Tokens are not shown by accident."""
+    """repr() of classes with tokens."""
 
     def test_not_in_repr(self) -> None:
         """No class with a token shows it."""
@@ -65,7 +65,7 @@ class ErrorTests(SynchronousTestCase):
     """ProtocolError."""
 
     def test_tells_code_and_message(self) -> None:
-        """As a string it is both; the rest is there for the reply."""
+        """str() gives code and message; the other attributes are for the reply."""
         error = ProtocolError(ErrorCode.UNKNOWN_JOB, "no such job", ref="m", job_id="J.1.x")
         self.assertEqual(str(error), "unknown_job: no such job")
         self.assertEqual((error.path, error.ref, error.job_id), (None, "m", "J.1.x"))

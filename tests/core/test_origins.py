@@ -8,10 +8,10 @@ from copilot_socket.core.origins import origin, token_endpoint
 
 
 class OriginTests(SynchronousTestCase):
-    """What counts as the same place."""
+    """origin() and same_origin()."""
 
     def test_same(self) -> None:
-        """Case, a port that the scheme has anyway, and the path make no difference."""
+        """Case, the scheme's default port, and the path make no difference."""
         for url in (
             "https://gitlab.example.org",
             "https://GitLab.Example.org:443/",
@@ -22,12 +22,12 @@ class OriginTests(SynchronousTestCase):
         self.assertEqual(origin("http://[::1]:8080/gitlab"), "http://[::1]:8080")
 
     def test_different(self) -> None:
-        """Scheme, host and port do."""
+        """Scheme, host and port make a difference."""
         urls = ("http://h", "https://h", "http://h.x", "http://h:8080", "http://h:443", "https://h:80", "http://h.")
         self.assertEqual(len({origin(url) for url in urls}), len(urls))
 
     def test_none(self) -> None:
-        """What has no clear host has no origin: programs would read different ones in it."""
+        """A URL without an unambiguous host has no origin."""
         for url in (
             *("", "h", "//h", "ftp://h", "HTTP://h", "http:/h", "http://", "http:///x", "http://?x", "http://h:"),
             *("http://h:0", "http://h:65536", "http://h:123456", "http://u@h", "http://u:p@h", "http://h@"),
@@ -61,10 +61,10 @@ class OriginTests(SynchronousTestCase):
 
 
 class TokenEndpointTests(SynchronousTestCase):
-    """``/oauth/token`` stands beside the API."""
+    """token_endpoint()."""
 
     def test_beside_the_api(self) -> None:
-        """The path of an API is left out, that of the GitLab is kept."""
+        """The path of the API is dropped, that of the GitLab kept."""
         for url in ("http://h", "http://h/", "http://h/api/v4", "http://h/api/v4/", "http://h/api/graphql"):
             self.assertEqual(token_endpoint(url), "http://h/oauth/token")
         for url in ("http://h/gitlab", "http://h/gitlab/api/v4//", "http://h/gitlab//api/graphql/"):

@@ -1,4 +1,4 @@
-"""Text that others wrote."""
+"""Foreign text for terminals."""
 
 import unicodedata
 
@@ -10,10 +10,10 @@ from copilot_socket.core.printing import printable
 
 
 class PrintingTests(SynchronousTestCase):
-    """What it becomes."""
+    """printable()."""
 
     def test_examples(self) -> None:
-        """What does something to a terminal, or to the reader's eye, is written out; all else stays."""
+        """Control, bidirectional and invisible characters are escaped; others stay."""
         for text, shown in (
             ("Größe 1\xa0€ 👍", "Größe 1\xa0€ 👍"),
             ("a\r\nb\tc", "a\\r\\nb\\tc"),
@@ -25,7 +25,7 @@ class PrintingTests(SynchronousTestCase):
 
     @given(st.text())
     def test_nothing_but_what_shows(self, text: str) -> None:
-        """Whatever was written, no control, format, line or paragraph separator or surrogate is left."""
+        """No control, format, line or paragraph separator or surrogate is left in any text."""
         shown = printable(text)
         self.assertFalse({unicodedata.category(each) for each in shown} & {"Cc", "Cf", "Zl", "Zp", "Cs"})
         self.assertEqual(printable(shown), shown)

@@ -1,4 +1,4 @@
-"""The clock that silence is measured with."""
+"""The reading clock, which silence is measured with."""
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,13 +18,13 @@ class ReadingClockTests(SynchronousTestCase):
         self.assertEqual(reading_clock.now, 10.0)
 
     def test_a_stall_is_no_silence(self) -> None:
-        """A node that stood still for a minute has listened for two intervals at most."""
+        """Of a minute in which the node was blocked, two intervals count at most."""
         reading_clock = ReadingClock(1.0)
         reading_clock.tick(0.0)
         self.assertEqual(reading_clock.tick(60.0), 2.0)
 
     def test_paused_time_is_no_silence(self) -> None:
-        """While the database is away nobody is listened to."""
+        """The clock does not run while it is paused."""
         reading_clock = ReadingClock(1.0)
         reading_clock.tick(0.0)
         reading_clock.pause(0.5)

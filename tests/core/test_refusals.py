@@ -1,4 +1,4 @@
-"""Why a report changes nothing."""
+"""Why a report is not applied."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,12 +14,12 @@ ABSENT = Known(live=False, outcome=None, job_exists=False)
 
 
 def assignment(made: float) -> str:
-    """An id of our form whose job was made at *made* (seconds)."""
+    """An id in this server's form whose job was created at *made* (seconds since the epoch)."""
     return f"{ulids(round(made * 1000), 1)[0]}.1.0123456789ab"
 
 
 def verdict(name: str, known: Known = ABSENT, ending: Completed | Failed | None = None) -> Verdict:
-    """What a report on *name* is answered."""
+    """The verdict on a report on *name*."""
     return refusal(Change(name, "crawler", ending=ending), known, now=NOW, max_job_age=AGE)
 
 
@@ -57,7 +57,7 @@ class RefusalTests(SynchronousTestCase):
         self.assertIs(verdict(assignment(NOW - 2 * AGE), known), Verdict.UNKNOWN)
 
     def test_other_forms(self) -> None:
-        """What this server never gives out as an id is unknown."""
+        """An id that is not in this server's form is unknown."""
         old = ulids(0, 1)[0]
         for name in (
             old,
@@ -77,7 +77,7 @@ class RefusalTests(SynchronousTestCase):
 
     @given(st.text(), st.booleans())
     def test_rubbish(self, name: str, job_exists: bool) -> None:
-        """Anything may come over the wire."""
+        """Any text is accepted."""
         known = Known(live=False, outcome=None, job_exists=job_exists)
         self.assertIn(verdict(name, known), (Verdict.UNKNOWN, Verdict.STALE))
 

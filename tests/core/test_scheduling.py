@@ -1,4 +1,4 @@
-"""Scheduling: whose turn it is, whatever the queues hold."""
+"""Scheduling: turns of accounts."""
 
 from collections import Counter
 
@@ -13,19 +13,19 @@ SOME = frozenset({"issues"})
 
 
 class Queues:
-    """Queued jobs by lane, which a scheduler's plans are carried out on."""
+    """Queued jobs by lane, from which the plans of a scheduler are claimed."""
 
     def __init__(self) -> None:
         self.scheduler = Scheduler()
         self.jobs: Counter[tuple[str, str]] = Counter()
 
     def put(self, account: str, number: int = 1, command: str = "issues", weight: int | None = None) -> None:
-        """Jobs come, and are told of."""
+        """Queue jobs, and add their lane to the scheduler."""
         self.jobs[account, command] += number
         self.scheduler.add(account, command, weight)
 
     def claim(self, *requests: Request) -> list[tuple[str, str]]:
-        """Plan once and claim what is there: account and crawler of each job, an account's together."""
+        """Plan and claim once; account and crawler of each job, grouped by account."""
         taken: list[tuple[str, str]] = []
         for allotment in self.scheduler.plan(requests):
             lanes = [(allotment.account, command) for command in allotment.commands]
@@ -38,25 +38,25 @@ class Queues:
         return taken
 
     def serve(self, jobs: int, commands: frozenset[str] = ALL) -> list[str]:
-        """The accounts of so many jobs, for one crawler that asks for one at a time."""
+        """The accounts of the next *jobs* jobs of a crawler that requests one at a time."""
         return [account for _ in range(jobs) for account, _ in self.claim(Request("c", commands, 1))]
 
 
 class TurnTests(SynchronousTestCase):
-    """By example."""
+    """Turns, by example."""
 
     def setUp(self) -> None:
         self.queues = Queues()
 
     def test_accounts_take_turns(self) -> None:
-        """However many jobs each has."""
+        """Accounts take turns, however many jobs each has."""
         self.queues.put("c", 2)
         self.queues.put("b", 1000)
         self.queues.put("a", 1000)
         self.assertEqual("".join(self.queues.serve(9)), "abcabcaba")
 
     def test_a_new_account_is_next(self) -> None:
-        """Whatever the others have queued."""
+        """The first job of a new account is next, whatever the others have queued."""
         self.queues.put("a", 1000)
         self.queues.put("b", 1000)
         self.queues.serve(5)
@@ -64,7 +64,7 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual(self.queues.serve(4), ["new", "a", "b", "new"])
 
     def test_once_a_round(self) -> None:
-        """One that ran out and comes again does not pass those who have not had their turns."""
+        """An account that ran out of jobs and gets more does not overtake those that have not had their turn."""
         for account in "cba":
             self.queues.put(account, 10)
         self.queues.put("busy", 1)
@@ -75,7 +75,7 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual(served, ["busy", "a", "b", "c", "busy", "a", "b", "c"])
 
     def test_by_weight(self) -> None:
-        """A turn is so many jobs, in one plan or in several."""
+        """A turn is as many jobs as the weight, in one plan or in several."""
         self.queues.put("b", 100, weight=1)
         self.queues.put("a", 100, weight=3)
         self.assertEqual("".join(self.queues.serve(8)), "aaabaaab")
@@ -83,7 +83,7 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual((a.account, len(a.crawlers), b.account, len(b.crawlers)), ("a", 6, "b", 2))
 
     def test_a_weight_is_kept(self) -> None:
-        """Also while the account has no work; until it is told anew."""
+        """A weight stays, also while the account has no work, until another one is given."""
         self.queues.put("a", 1, weight=2)
         self.queues.serve(1)
         self.queues.put("a", 9)
@@ -93,19 +93,19 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual("".join(self.queues.serve(4)), "baba")
 
     def test_crawlers_take_turns(self) -> None:
-        """Everyone gets one before anyone gets a second."""
+        """Each crawler gets one job before any gets a second."""
         self.queues.put("a", 100)
         [allotment] = self.queues.scheduler.plan([Request("c", ALL, 3), Request("d", ALL, 1), Request("e", ALL, 2)])
         self.assertEqual(allotment.crawlers, ["c", "d", "e", "c", "e", "c"])
 
     def test_a_plan_is_bounded(self) -> None:
-        """However many crawlers ask for however much."""
+        """A plan has at most MAX_PLANNED jobs, whatever is requested."""
         self.queues.put("a", 1)
         [allotment] = self.queues.scheduler.plan([Request(f"c{n}", ALL, 100) for n in range(100)])
         self.assertEqual(len(allotment.crawlers), MAX_PLANNED)
 
     def test_a_shortfall(self) -> None:
-        """What one account did not have is another's in the next plan."""
+        """Jobs that one account did not have are taken from another in the next plan."""
         self.queues.put("a", 1000)
         self.queues.put("b", 1)
         request = Request("c", ALL, 10)
@@ -113,7 +113,7 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual(Counter(account for account, _ in self.queues.claim(request)), {"a": 10})
 
     def test_only_what_is_taken(self) -> None:
-        """Lanes that nobody present takes cost no plan, and are served once somebody does."""
+        """Lanes that no request takes are in no plan, and are served once one does."""
         self.queues.put("a", 5, "users")
         self.queues.put("b", 5, "issues")
         self.assertEqual(self.queues.serve(2, SOME), ["b", "b"])
@@ -130,8 +130,8 @@ class TurnTests(SynchronousTestCase):
         )
         self.assertEqual(got, {"c": 5, "d": 5})
 
-    def test_told_meanwhile(self) -> None:
-        """A lane that is found empty, and was told of while the claim was under way, is looked at again."""
+    def test_added_meanwhile(self) -> None:
+        """A lane that was exhausted, but added during the claim, is planned again."""
         scheduler = Scheduler()
         scheduler.add("a", "issues")
         [allotment] = scheduler.plan([Request("c", ALL, 1)])
@@ -139,10 +139,11 @@ class TurnTests(SynchronousTestCase):
         scheduler.settle(allotment, tried=True, exhausted=True)
         [allotment] = scheduler.plan([Request("c", ALL, 1)])
         scheduler.settle(allotment, tried=True, exhausted=True)
-        self.assertEqual((scheduler.plan([Request("c", ALL, 1)]), len(scheduler)), ([], 0))
+        self.assertEqual(scheduler.plan([Request("c", ALL, 1)]), [])
+        self.assertFalse(scheduler.has_work(ALL))
 
     def test_a_turn_that_was_none(self) -> None:
-        """An account whose job no crawler had room for is the next one again."""
+        """An account whose job no crawler had room for is next again."""
         scheduler = Scheduler()
         for account in "cba":
             scheduler.add(account, "issues")
@@ -152,7 +153,7 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual((first.account, again.account), ("a", "a"))
 
     def test_locked_by_others(self) -> None:
-        """An account whose first jobs others have locked is left out until it is added, then looked at deeper."""
+        """An account whose first jobs are locked is left out until it is added, then more rows are examined."""
         scheduler = Scheduler()
         depths = []
         for _ in range(6):
@@ -169,7 +170,7 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual(allotment.depth, 2)
 
     def test_parked(self) -> None:
-        """A parked account is in no plan, whatever is added and whoever comes; then it is next."""
+        """A parked account is in no plan, whatever is added or requested; once unparked it is next."""
         self.queues.put("a", 5)
         self.queues.put("b", 5)
         self.queues.serve(2)
@@ -182,11 +183,11 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual(self.queues.serve(1, frozenset({"users"})), ["a"])
 
     def test_crawlers_that_have_gone(self) -> None:
-        """The turns of a kind of crawler are forgotten with the last of it, not the lanes."""
+        """A ring is dropped with the last crawler that takes its commands; the lanes stay."""
         self.queues.put("a", 5)
         self.queues.serve(1)
         self.queues.scheduler.keep_rings([SOME])
-        self.assertEqual(self.queues.scheduler.lanes(), [("a", "issues")])
+        self.assertTrue(self.queues.scheduler.has_work(SOME))
         self.assertEqual(self.queues.serve(1), ["a"])
 
 
@@ -202,14 +203,14 @@ WEIGHTS = st.fixed_dictionaries({account: st.integers(1, 3) for account in "abcd
 
 
 class FairnessTests(SynchronousTestCase):
-    """Whatever comes in whatever order."""
+    """Properties of any sequence of jobs and claims."""
 
     @settings(deadline=None)
     @given(STEPS, WEIGHTS)
-    def test_nobody_waits_for_more_than_a_round(
+    def test_no_account_waits_for_more_than_a_round(
         self, steps: list[tuple[str, object, int]], weights: dict[str, int]
     ) -> None:
-        """While an account waits, another gets the rest of this round's turn and one of the next at the most."""
+        """While an account waits, another gets at most the rest of its turn in this round and one of the next."""
         queues = Queues()
         waiting: dict[str, Counter[str]] = {}
         for kind, what, number in steps:
@@ -231,7 +232,7 @@ class FairnessTests(SynchronousTestCase):
     @settings(deadline=None)
     @given(STEPS)
     def test_nothing_is_left(self, steps: list[tuple[str, object, int]]) -> None:
-        """While there are jobs, each plan for a crawler that takes them brings one; at the end no lane is left."""
+        """While there are jobs, each plan for a crawler that takes them yields one; at the end no lane has work."""
         queues = Queues()
         for kind, what, number in steps:
             if kind == "put":
@@ -240,7 +241,8 @@ class FairnessTests(SynchronousTestCase):
                 queues.serve(number, SOME if number % 2 else ALL)
         left = queues.jobs.total()
         self.assertEqual(len(queues.serve(left)), left)
-        self.assertEqual((queues.scheduler.plan([Request("c", ALL, 1)]), len(queues.scheduler)), ([], 0))
+        self.assertEqual(queues.scheduler.plan([Request("c", ALL, 1)]), [])
+        self.assertFalse(queues.scheduler.has_work(ALL))
 
     @settings(deadline=None)
     @given(WEIGHTS, st.integers(1, 7))
@@ -257,8 +259,8 @@ class FairnessTests(SynchronousTestCase):
 
     @settings(deadline=None)
     @given(st.lists(st.tuples(st.sampled_from([ALL, SOME]), st.integers(0, 4)), max_size=8), st.integers(1, 30))
-    def test_as_asked(self, asked: list[tuple[frozenset[str], int]], jobs: int) -> None:
-        """Nobody gets more than it wants, nor what it doesn't take; no lane is allotted twice."""
+    def test_as_requested(self, asked: list[tuple[frozenset[str], int]], jobs: int) -> None:
+        """No crawler gets more than it wants, or a command that it doesn't take; no lane is allotted twice."""
         queues = Queues()
         queues.put("a", jobs, "users")
         queues.put("b", jobs, "issues")

@@ -14,12 +14,12 @@ TOKENS = st.one_of(
 
 
 class VaultTests(SynchronousTestCase):
-    """Every way in and out."""
+    """Encryption and decryption."""
 
     @settings(deadline=None)
     @given(TOKENS, st.sampled_from([(), (OLD,), (NEW, OLD)]))
     def test_round_trip(self, token: str, keys: tuple[str, ...]) -> None:
-        """What goes in comes out, with keys and without, even if it looks like something stored."""
+        """A decrypted token is the original one, with keys and without, also if it begins with a prefix."""
         vault = Vault(keys)
         stored = vault.encrypt(token)
         self.assertEqual(vault.decrypt(stored), token)
@@ -39,7 +39,7 @@ class VaultTests(SynchronousTestCase):
         self.assertEqual(Vault([NEW]).decrypt(both.encrypt("glpat-2")), "glpat-2")
 
     def test_wrong_key(self) -> None:
-        """A token that no key fits names the variable, and neither the token nor what is stored."""
+        """The error for a token that no key decrypts names the variable, not the token or its stored form."""
         stored = Vault([OLD]).encrypt("glpat-1")
         for keys in ((), (NEW,)):
             error = self.assertRaises(VaultError, Vault(keys).decrypt, stored)
@@ -48,7 +48,7 @@ class VaultTests(SynchronousTestCase):
             self.assertNotIn(stored[10:30], str(error))
 
     def test_bad_key(self) -> None:
-        """A key that is none names the variable and not the key."""
+        """The error for an invalid key names the variable, not the key."""
         error = self.assertRaises(VaultError, Vault, ["secret"])
         self.assertIn("COPILOT_SECRET_KEY", str(error))
         self.assertNotIn("'secret'", str(error))

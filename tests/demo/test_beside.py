@@ -39,7 +39,7 @@ class BesideTests(NodeTestCase):
         """With another token it ends, and says why without saying the token."""
         program, _ = self.demo(await self.node(COPILOT_HTTP_TOKEN=TOKEN), "another")
         self.assertEqual(await program.ended, 1)
-        self.assertIn(b"the demo can't start: PUT /api/v1/accounts/demo was answered with 401", program.err)
+        self.assertIn(b"the demo can't start: PUT /api/v1/accounts/demo returned 401", program.err)
         self.assertNotIn(b"another", program.err)
 
 

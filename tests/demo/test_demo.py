@@ -125,11 +125,11 @@ class StageTests(SynchronousTestCase):
         program = (
             "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('{}', flush=True); signal.pause()"
         )
-        child = stage._start("deaf", ["-c", program], stage._base, stage.heard)
-        self.assertEqual(stage.heard.get(timeout=10), ("deaf", {}))
+        child = stage._start("deaf", ["-c", program], stage._base, stage.events)
+        self.assertEqual(stage.events.get(timeout=10), ("deaf", {}))
         child.stop()
         self.assertEqual(child.status, -signal.SIGKILL)
-        self.assertEqual(stage.heard.get(timeout=10), ("deaf", None))
+        self.assertEqual(stage.events.get(timeout=10), ("deaf", None))
 
 
 class CrawlersTests(NodeTestCase):
@@ -166,7 +166,7 @@ class TerminalTests(SynchronousTestCase):
         self.assertRegex(out.getvalue(), r"queued \| 7")
 
 
-class TellTests(SynchronousTestCase):
+class PrintTests(SynchronousTestCase):
     """What is said at the end."""
 
     def test_what_comes_next(self) -> None:
@@ -174,7 +174,7 @@ class TellTests(SynchronousTestCase):
         out = io.StringIO()
         self.patch(sys, "stdout", out)
         console = Console(file=out, width=120)
-        demo._tell(console, Outcome([Line("issue", 5, 5)], None, {"completed": 1}, {"crawler-a": 1}, 1, 2.0, None))
+        demo._print(console, Outcome([Line("issue", 5, 5)], None, {"completed": 1}, {"crawler-a": 1}, 1, 2.0, None))
         *_, result, following = out.getvalue().splitlines()
         self.assertIn("1 jobs completed (1 by crawler-a)", result)
         self.assertRegex(following, "copilot-socket run.*copilot-socket seed")

@@ -1,4 +1,4 @@
-"""The demo's plot and its account, without processes."""
+"""The demo's story and result, without processes."""
 
 import io
 
@@ -11,63 +11,63 @@ from copilot_socket.demo.story import Loss, Story
 
 
 def page(job: str, number: int, pages: int) -> dict[str, object]:
-    """What a crawler tells after a page."""
+    """A crawler's event after a page."""
     return {"event": "page", "job": job, "entityType": "commit", "page": number, "pages": pages}
 
 
 def start(job: str, number: int) -> dict[str, object]:
-    """What a crawler tells at a job's start."""
+    """A crawler's event at the start of a job."""
     return {"event": "start", "job": job, "entityType": "commit", "page": number}
 
 
 class StoryTests(SynchronousTestCase):
-    """Who is killed, and what counts as going on."""
+    """Which crawler is killed, and what counts as resuming."""
 
     def setUp(self) -> None:
         """Two crawlers may be killed, and there is one more."""
         self.story = Story(frozenset({"a", "b"}))
 
     def test_the_moment(self) -> None:
-        """A mortal crawler is killed with two pages behind it and two before it; others never are."""
+        """A killable crawler is killed with two pages done and two left; others never are."""
         for crawler, event in (
             ("a", page("j.1.x", 1, 9)),
             ("a", page("j.1.x", 8, 9)),
             ("plain", page("k.1.x", 2, 9)),
             ("a", {"event": "done", "job": "j.1.x"}),
         ):
-            self.assertFalse(self.story.heard(crawler, event), event)
-        self.assertTrue(self.story.heard("b", page("m.1.x", 2, 4)))
+            self.assertFalse(self.story.handle(crawler, event), event)
+        self.assertTrue(self.story.handle("b", page("m.1.x", 2, 4)))
         self.assertEqual(self.story.loss, Loss("b", "m", "commit", 2))
         self.assertEqual(self.story.jobs_done, {"a": 1})
 
     def test_one_kill_is_enough(self) -> None:
-        """After a kill nobody else dies."""
-        self.story.heard("a", page("j.1.x", 2, 9))
-        self.assertFalse(self.story.heard("b", page("k.1.x", 2, 9)))
+        """After a kill no other crawler is killed."""
+        self.story.handle("a", page("j.1.x", 2, 9))
+        self.assertFalse(self.story.handle("b", page("k.1.x", 2, 9)))
 
     def test_last_words(self) -> None:
-        """A page that the dead crawler had still told counts as done."""
-        self.story.heard("a", page("j.1.x", 2, 9))
-        self.story.heard("a", page("j.1.x", 3, 9))
+        """A page reported before the kill counts as done."""
+        self.story.handle("a", page("j.1.x", 2, 9))
+        self.story.handle("a", page("j.1.x", 3, 9))
         assert self.story.loss is not None
         self.assertEqual(self.story.loss.killed_page, 3)
 
     def test_going_on(self) -> None:
         """Another crawler that starts the same job after the last page went on; the first start counts."""
-        self.story.heard("a", page("j.1.x", 2, 9))
+        self.story.handle("a", page("j.1.x", 2, 9))
         loss = self.story.loss
         assert loss is not None
         self.assertFalse(loss.went_on)
         self.assertIn("not resumed yet", str(loss))
-        self.story.heard("b", start("k.1.x", 1))
+        self.story.handle("b", start("k.1.x", 1))
         self.assertIsNone(loss.resumed_page)
-        self.story.heard("c", start("j.2.y", 3))
-        self.story.heard("b", start("j.3.z", 1))
+        self.story.handle("c", start("j.2.y", 3))
+        self.story.handle("b", start("j.3.z", 1))
         self.assertTrue(loss.went_on)
         self.assertEqual(str(loss), "job j (commit): a killed at page 2, resumed at page 3 by c")
 
     def test_from_the_beginning_is_not_going_on(self) -> None:
-        """A job that begins anew was not resumed."""
+        """A job that starts from the beginning was not resumed."""
         self.assertFalse(Loss("a", "j", "commit", 2, 1, "b").went_on)
         self.assertFalse(Loss("a", "j", "commit", 2, 2, "b").went_on)
 
@@ -98,7 +98,7 @@ class OutcomeTests(SynchronousTestCase):
         self.assertEqual(document["loss"]["resumed_page"], 3)
 
     def test_every_fault(self) -> None:
-        """Whatever is not as it should be is named."""
+        """Every deviation is named."""
         for changes, fault in (
             ({"lines": compare({"issue": 2}, {"issue": 3})}, "issue: 2 crawled, 3 held"),
             ({"lines": compare({"issue": 4}, {"issue": 3})}, "issue: 4 crawled, 3 held"),
@@ -107,8 +107,8 @@ class OutcomeTests(SynchronousTestCase):
             ({"loss": Loss("a", "j", "commit", 2, 1, "b")}, "resumed at page 1"),
             ({"refreshes": 0}, "never refreshed"),
         ):
-            [told] = self.outcome(**changes).faults()
-            self.assertIn(fault, told)
+            [text] = self.outcome(**changes).faults()
+            self.assertIn(fault, text)
             self.assertFalse(self.outcome(**changes).document()["ok"])
 
     def test_types_that_only_one_side_knows(self) -> None:

@@ -1,4 +1,4 @@
-"""What docs/ say agrees with the code: links, tables, fields, routes, files."""
+"""docs/ agree with the code: links, tables, fields, routes, files."""
 
 import json
 import re
@@ -165,7 +165,7 @@ class ProtocolTests(SynchronousTestCase):
                 self.assertIn("With `jobId`.", section)
 
     def test_messages_to_crawlers(self) -> None:
-        """Each message of the server's is told of, with each of its fields."""
+        """Each message of the server is documented, with each of its fields."""
         section = _section(self.text, "From server to crawler")
         outgoing = {path.stem for path in (ROOT / "schemas").glob("*.json")} - {"defs", *INCOMING}
         for type_ in outgoing:
@@ -179,7 +179,7 @@ class ProtocolTests(SynchronousTestCase):
             self.assertIn(f"`{name}`" if name in {*defs["job"]["required"], "command", "try"} else f"`{name}`?", rows)
 
     def test_errors(self) -> None:
-        """Every code, and none that there is not."""
+        """Every code is documented, and no other."""
         codes = [row[0].strip("`") for row in _rows(_section(self.text, "Errors"))][1:]
         self.assertEqual(codes, [str(code) for code in ErrorCode])
 
@@ -202,7 +202,7 @@ class HttpTests(SynchronousTestCase):
     """docs/http.md."""
 
     def test_routes(self) -> None:
-        """Every endpoint is told of, and no other."""
+        """Every endpoint is documented, and no other."""
         parts = cast(Parts, _Anything())
         there = {f"{route.method} {route.pattern}" for route in routes(parts)}
         self.assertEqual(set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`]*)`", _text("http.md"))), there)
@@ -235,21 +235,21 @@ class HttpTests(SynchronousTestCase):
         self.assertIn(f"latest {catalog.LATEST}", _text("http.md"))
 
     def test_metrics(self) -> None:
-        """Every metric is told of under the name that is scraped."""
+        """Every metric is documented under its scraped name."""
         text = _text("http.md")
         registry = CollectorRegistry()
         Metrics(registry)
-        gauges.show(cast(gauges.Live, _Idle()), registry)
+        gauges.register(cast(gauges.Live, _Idle()), registry)
         endings = {"counter": "_total", "info": "_info"}
         for family in registry.collect():
             if not family.name.startswith("process_"):
                 self.assertIn(f"`{family.name}{endings.get(family.type, '')}", text)
 
     def test_causes(self) -> None:
-        """Every cause of a node's not being ready is told of, with its sentence."""
+        """Every cause of a node that is not ready is documented, with its sentence."""
         rows = list(_rows(_section(_text("http.md"), "Causes")))[1:]
-        told = {row[0].strip("`"): row[1] for row in rows}
-        self.assertEqual(told, {cause.label: cause.sentence for cause in Cause})
+        shown = {row[0].strip("`"): row[1] for row in rows}
+        self.assertEqual(shown, {cause.label: cause.sentence for cause in Cause})
 
 
 ABOUT_THE_CODE = [DOCS / name for name in ("architecture.md", "development.md", "glossary.md")]
@@ -281,7 +281,7 @@ class ArchitectureTests(SynchronousTestCase):
 
 
 class _Idle:
-    """A node of which nothing is to be told."""
+    """An idle node."""
 
     crawlers: Mapping[str, int] = {}
     pool = PoolUse(1, 0, 0)

@@ -12,7 +12,7 @@ from tests.support.server import Program, run_for
 
 ROOT = Path(__file__).parents[2]
 SOCKET = "/tmp/gitlab-crawler-dev.sock"
-"""What the programs name, or are told."""
+"""Names that the programs use, or get from their environment."""
 
 
 class ProgramTests(NodeTestCase):

@@ -53,7 +53,7 @@ class DatabaseTests(RecoveryTestCase):
         pid = postgres.pid()
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        await until(lambda: "reading from crawlers stops" in server.log, "reading stops")
+        await until(lambda: "reading from crawlers is paused" in server.log, "reading stops")
         unread = [holder.heartbeat() for holder in holders]
         completed_before = set(load.completed)
         await deferLater(reactor, LEASE + GRACE + 0.4)  # how long it lasts is what is tested
@@ -133,7 +133,7 @@ class DatabaseTests(RecoveryTestCase):
 
     @in_reactor()
     async def test_unknown_outcome_of_a_write(self) -> None:
-        """Reports whose commit was not heard of are written again, and acknowledged as if it had been."""
+        """Reports with an unknown outcome are written again, and acknowledged."""
         node = await self.node()
         batches = node.node.writer._batches
         real = batches.write
@@ -159,7 +159,7 @@ class DatabaseTests(RecoveryTestCase):
 
     @in_reactor()
     async def test_arrivals_while_away(self) -> None:
-        """Crawlers that connect, greet and ask while the database is away are served when it is back."""
+        """Crawlers that connect and request jobs while the database is away are served when it is back."""
         node = await self.node()
         early = await self.greeted(node, "early")
         self.add_jobs(3)
@@ -199,19 +199,19 @@ class DatabaseTests(RecoveryTestCase):
         self.assertNotEqual(await self._listener_of(node), backend)
 
     async def _listener_of(self, node: InProcessNode) -> object:
-        """The process of PostgreSQL that tells *node* what is announced."""
+        """The PostgreSQL process that sends notifications to *node*."""
         [(backend,)] = await node.node._listener._connection.query("SELECT pg_backend_pid()")
         return backend
 
     async def _end_listener(self, node: InProcessNode) -> object:
-        """Terminate that process; which it was."""
+        """Terminate that process; returns its id."""
         backend = await self._listener_of(node)
         self.assertEqual(self.query("SELECT pg_terminate_backend(%s)", backend), [(True,)])
         return backend
 
     @in_reactor()
     async def test_announced_while_deaf(self) -> None:
-        """What was announced while the listener was away is found as soon as it is back."""
+        """Jobs inserted while the listener was away are found as soon as it is back."""
         node = await self.node()
         crawler = await self.greeted(node)
         crawler.say("job_request")
@@ -222,7 +222,7 @@ class DatabaseTests(RecoveryTestCase):
 
     @in_reactor()
     async def test_poll(self) -> None:
-        """A job that no notification told of is found by the look at all lanes."""
+        """A job without a notification is found by the read of all lanes."""
         self.patch(periodic, "LANES", 1.0)
         node = await self.node()
         crawler = await self.greeted(node)

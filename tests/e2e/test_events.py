@@ -1,4 +1,4 @@
-"""Live events of whole nodes: what a crawl tells, and how streams end with their node."""
+"""Live events of whole nodes: those of a crawl, and the end of streams with their node."""
 
 import os
 from urllib.parse import quote
@@ -19,7 +19,7 @@ class NodeTests(NodeTestCase):
 
     @in_reactor()
     async def test_a_crawl(self) -> None:
-        """From a crawler's connection to the end of its job, everything is told in order, with its account."""
+        """All events from a crawler's connection to the end of its job arrive in order, with the account."""
         node = await self.node()
         everything = await self.watch(node.port)
         jobs = await self.watch(node.port, "?types=job&account_id=acct&crawler=c1")
@@ -51,7 +51,7 @@ class NodeTests(NodeTestCase):
 
     @in_reactor()
     async def test_a_plain_crawler(self) -> None:
-        """It has the name under which lists show it, whichever part of the node tells."""
+        """A crawler has the same name in events of all parts as in lists."""
         node = await self.node()
         name = f"pid {os.getpid()} (uid {os.getuid()})"
         reader = await self.watch(node.port, f"?crawler={quote(name)}")
@@ -68,7 +68,7 @@ class NodeTests(NodeTestCase):
 
     @in_reactor()
     async def test_what_is_found(self) -> None:
-        """Jobs that a crawler's discovery makes are told of, once."""
+        """Jobs created by a discovery are published once."""
         node = await self.node()
         reader = await self.watch(node.port, "?status=queued")
         crawler = await self.greeted(node, "c1", entityTypes=["areas"])

@@ -1,4 +1,4 @@
-"""What a node says of itself while it can't work, and what it does meanwhile."""
+"""Health and behaviour of a node that is not ready."""
 
 from typing import Any
 
@@ -69,7 +69,7 @@ class HealthTests(NodeTestCase):
 
     @in_reactor()
     async def test_the_database_is_away(self) -> None:
-        """Nothing of where the database is, or what it is called, is told to strangers."""
+        """The database's address and name are not in unauthenticated responses."""
         node = await self.node()
         self.shut_database()
         await self._becomes(node, 503, "PostgreSQL refuses this node's login")
@@ -81,7 +81,7 @@ class HealthTests(NodeTestCase):
 
     @in_reactor()
     async def test_lease(self) -> None:
-        """A lease that can't be renewed is tried again soon, and makes the node not ready."""
+        """A failed lease renewal is retried soon, and makes the node not ready."""
         node = await self.node(SOCKET_LEASE="60000")
         renew = node.node._leases.renew
 
@@ -112,7 +112,7 @@ class HealthTests(NodeTestCase):
 
     @in_reactor()
     async def test_stuck(self) -> None:
-        """A round of a periodic task that never comes back is no silent end of that task."""
+        """A periodic task whose round never ends makes the node not ready."""
         node = await self.node(SOCKET_TRANSACTION_TIMEOUT="1000", SOCKET_QUERY_TIMEOUT="1000")
         under_way: Deferred[None] = Deferred()
         real = node.node._due.look

@@ -34,7 +34,7 @@ class LogTests(NodeTestCase):
 
     @in_reactor()
     async def test_json_on_standard_output(self) -> None:
-        """Each line at once, one JSON object from the first to the last, with the ids of what it speaks of."""
+        """Every line is one JSON object, written immediately, with the ids of its subject."""
         server = await self.process(SOCKET_LOG_FORMAT="json", SOCKET_LOG_LEVEL="debug").start()
         job = await self.one_job(server)
         assert server.program is not None
@@ -67,7 +67,7 @@ class LogTests(NodeTestCase):
 
     @in_reactor()
     async def test_outage(self) -> None:
-        """However many parts of a node find the database away, and however often: a line or two, and its end."""
+        """An outage of the database is logged in a line or two, and its end, however many parts notice it."""
         server = await self.process(SOCKET_LOG_FORMAT="json").start()
         assert server.program is not None
         program = server.program
@@ -84,14 +84,14 @@ class LogTests(NodeTestCase):
         await deferLater(reactor, 2.0)  # how much is written meanwhile is what is tested
         self.open_database()
         await crawler.answer(ref)
-        await until(lambda: program.out.count(b"store.outage.Outages") == 2, "the end is told of")
+        await until(lambda: program.out.count(b"store.outage.Outages") == 2, "the end is logged")
         bad = [line for line in self.lines(program.out[before:].decode()) if line["level"] not in ("debug", "info")]
         self.assertEqual([line["cause"] for line in bad if "cause" in line], ["login"])
         self.assertLessEqual(len(bad), 2, bad)
 
     @in_reactor()
     async def test_full_disk(self) -> None:
-        """A node whose log can't be written works on, and says so on standard error."""
+        """A node whose log can't be written works on, and reports that on standard error."""
         server = self.process(SOCKET_LOG_LEVEL="debug", SOCKET_LOG_FILE="/dev/full")
         await server.start()
         job = await self.one_job(server)
@@ -121,7 +121,7 @@ class LogTests(NodeTestCase):
 
     @in_reactor()
     async def test_log_that_cannot_be_opened(self) -> None:
-        """It is told like any other fault of the configuration, and nothing is started."""
+        """It is reported like any other fault of the configuration, and nothing is started."""
         server = self.process(SOCKET_LOG_FILE="/nowhere/node.log", SOCKET_ERROR_LOG_FILE="/nowhere/errors.log")
         server.launch()
         self.assertEqual(await server.exit_status(), 1)

@@ -1,4 +1,4 @@
-"""A node at its worst on all fronts at once keeps to what docs/configuration.md says of its memory."""
+"""Under worst-case load of all kinds together a node stays within the memory stated in docs/configuration.md."""
 
 import contextlib
 import re
@@ -22,7 +22,7 @@ SLACK = 1.5
 ENVIRON = {
     "SOCKET_MAX_CONNECTIONS": str(CONNECTIONS),
     "SOCKET_MAX_MESSAGE_SIZE": str(MESSAGE),
-    # Long enough that nobody is cut off meanwhile.
+    # Long enough that no client is cut off meanwhile.
     "SOCKET_HEARTBEAT_INTERVAL": "60000",
     "SOCKET_HEARTBEAT_TIMEOUT": "180000",
     "SOCKET_CONNECTION_TIMEOUT": "180000",

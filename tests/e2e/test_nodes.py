@@ -120,7 +120,7 @@ class SharingTests(NodeTestCase):
 
     @in_reactor()
     async def test_later_request_elsewhere_replaces_the_first(self) -> None:
-        """Only one request of a crawler stands: a job is pushed where it asked last, and only there."""
+        """A crawler has one pending request: a job is sent to the node of its last request only."""
         a, b = await self.pair(SOCKET_LEASE="600")
         first = await self.greeted(a, "c1")
         first.say("job_request")
@@ -139,7 +139,7 @@ class SharingTests(NodeTestCase):
 
     @in_reactor()
     async def test_cancel_elsewhere_frees_room(self) -> None:
-        """A job cancelled over one node's HTTP port frees room of the crawler that holds it at another, at once."""
+        """A job cancelled over one node's HTTP port immediately frees room of its crawler at another node."""
         a, b = await self.pair(**LONG_GRACE, SOCKET_LEASE="60000")
         first, second = self.add_jobs(2)
         crawler = await self.greeted(b, "c1", maxJobs=1)
@@ -157,7 +157,7 @@ class SharingTests(NodeTestCase):
 
 
 class LossTests(NodeTestCase):
-    """What one node does about others."""
+    """How a node handles the failure of others."""
 
     @in_reactor()
     async def test_new_node_does_not_judge(self) -> None:
@@ -224,7 +224,7 @@ async def _jobs(crawler: TestCrawler) -> list[dict[str, Any]]:
 
 
 class StallTests(NodeTestCase):
-    """A database that stands still for everyone."""
+    """A database that blocks for all nodes."""
 
     @in_reactor()
     async def test_stall_of_the_database(self) -> None:
@@ -253,7 +253,7 @@ class MigrationTests(NodeTestCase):
 
     @in_reactor()
     async def test_two_migrations_at_once(self) -> None:
-        """Two `copilot-socket migrate` at once on an empty database both succeed, and a node starts on it."""
+        """Two concurrent `copilot-socket migrate` on an empty database both succeed, and a node starts on it."""
         url = fresh_database(migrated=False)
         self.addCleanup(drop_database, url)
         directory = short_directory()

@@ -1,4 +1,4 @@
-"""Who dies, and what comes of it: nodes and crawlers are killed or stopped in the middle of their work."""
+"""Nodes and crawlers are killed or suspended in the middle of their work."""
 
 import os
 import shutil

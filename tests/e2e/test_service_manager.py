@@ -1,4 +1,4 @@
-"""Whole nodes under a service manager: told of readiness, given sockets that outlive a restart."""
+"""Whole nodes under a service manager: notifications, and inherited sockets that outlive a restart."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from tests.support.service_manager import NotifySocket, listening, pass_on
 
 
 class NotifyTests(NodeTestCase):
-    """What a node tells of itself."""
+    """Notifications of a node."""
 
     @in_reactor()
     async def test_life(self) -> None:
@@ -60,7 +60,7 @@ class ActivationTests(NodeTestCase):
         return server
 
     async def asking(self, name: str) -> TestCrawler:
-        """A crawler that has connected, said hello and asked for work, whoever may answer."""
+        """A crawler that has connected and sent hello and a request, whether or not a node runs."""
         crawler = await TestCrawler.connect(str(self.path), name)
         self.addCleanup(crawler.hang_up)
         crawler.say("hello", crawlerId=name, capabilities=["ack", "commands"])

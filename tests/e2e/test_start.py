@@ -1,4 +1,4 @@
-"""What a node finds when it starts: a socket in the way, a port in use, a database that will not do."""
+"""Obstacles to the start of a node: an existing socket, a port in use, an unusable database."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ class _StartTestCase(NodeTestCase):
     """Shorthand for nodes that do not get far."""
 
     async def refused(self, server: ServerProcess) -> str:
-        """Start *server*, which must end with status 1; what it says about that on standard error."""
+        """Start *server*, which must end with status 1; its message on standard error."""
         server.launch()
         status = await server.exit_status()
         assert server.program is not None
@@ -42,7 +42,7 @@ class SocketTests(_StartTestCase):
 
     @in_reactor()
     async def test_stale_socket(self) -> None:
-        """A socket file that nobody listens on is replaced."""
+        """A stale socket file is replaced."""
         server = self.process()
         self.listening(Path(server.socket_path)).close()
         await server.start()
@@ -79,7 +79,7 @@ class SocketTests(_StartTestCase):
         path = Path(server.socket_path)
         path.write_text("precious")
         said = await self.refused(server)
-        self.assertIn(f"{path} is there and is no socket", said)
+        self.assertIn(f"{path} exists and is not a socket", said)
         self.assertEqual(path.read_text(), "precious")
 
     @in_reactor()
@@ -134,7 +134,7 @@ class PortTests(_StartTestCase):
 
 
 class DatabaseTests(_StartTestCase):
-    """Databases that will not do. Each error says what mends it, and nothing was started."""
+    """Unusable databases. Each error contains a remedy, and nothing is started."""
 
     async def _refused_for(self, url: str) -> str:
         server = self.process(url)
@@ -173,7 +173,7 @@ class DatabaseTests(_StartTestCase):
         server = self.process()
         del server.environ["DATABASE_URL"]
         server.environ["COPILOT_STATE_DIR"] = "/proc/none"
-        self.assertIn("cannot make the state directory /proc/none", await self.refused(server))
+        self.assertIn("can't create the state directory /proc/none", await self.refused(server))
 
     @in_reactor()
     async def test_ahead(self) -> None:
@@ -190,7 +190,7 @@ class ConfigurationTests(_StartTestCase):
 
     @in_reactor()
     async def test_all_faults_together(self) -> None:
-        """All faults are told at once, each with variable, value and what is allowed; secrets are not shown."""
+        """All faults are reported together, each with variable, value and allowed values; secrets are not shown."""
         server = self.process(
             SOCKET_MODE="999",
             SOCKET_LEASE="soon",

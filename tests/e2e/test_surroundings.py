@@ -89,7 +89,7 @@ class SurroundingsTests(NodeTestCase):
     async def test_unknown_names(self) -> None:
         """A name of the environment that is almost one of ours is warned of, and the node serves."""
         server = await self.process(SOCKET_MAX_CONNECTION="5").start()
-        self.assertIn("is no variable of copilot-socket: is SOCKET_MAX_CONNECTIONS meant?", server.log)
+        self.assertIn("is not a variable of copilot-socket: is SOCKET_MAX_CONNECTIONS meant?", server.log)
 
     @in_reactor()
     async def test_no_home(self) -> None:
@@ -115,13 +115,13 @@ class DescriptorTests(NodeTestCase):
     """Few descriptors."""
 
     def limited(self, descriptors: int, **environ: str) -> ServerProcess:
-        """A node with so many of them, not started yet."""
+        """A node with a limit of descriptors, not started yet."""
         server = self.process(**environ)
         server.wrapper = in_shell(f'ulimit -n {descriptors}; exec "$@"')
         return server
 
     def crowd(self, count: int, family: int, address: object) -> list[socket.socket]:
-        """So many connections that say nothing, as far as they can be made."""
+        """Up to *count* silent connections, as many as are accepted."""
         crowd = []
         for _ in range(count):
             each = socket.socket(family)
@@ -134,7 +134,7 @@ class DescriptorTests(NodeTestCase):
 
     @in_reactor()
     async def test_crowd_of_crawlers(self) -> None:
-        """More crawlers than there is room for shut out neither HTTP nor the database; what is missing is said."""
+        """Too many crawlers exclude neither HTTP nor the database; the shortage is logged."""
         server = await self.limited(64, SOCKET_MAX_CONNECTIONS="1000").start()
         self.assertIn("RLIMIT_NOFILE is 64, too low for SOCKET_MAX_CONNECTIONS=1000", server.log)
         crowd = await deferToThread(self.crowd, 100, socket.AF_UNIX, server.socket_path)
@@ -170,7 +170,7 @@ class DescriptorTests(NodeTestCase):
 
     @in_reactor()
     async def test_too_few(self) -> None:
-        """Where a node would be of no use, it does not start, and says how many it needs."""
+        """With too few descriptors a node does not start, and reports how many it needs."""
         server = self.limited(40)
         server.launch()
         self.assertEqual(await server.exit_status(), 1)

@@ -1,4 +1,4 @@
-"""The part of a GitLab that gives out tokens: the refresh-token grant, on 127.0.0.1."""
+"""A fake GitLab with the refresh-token grant only, on 127.0.0.1."""
 
 import itertools
 import json
@@ -13,7 +13,7 @@ from tests.support.crawler import reactor
 
 
 class Token(Resource):
-    """Each grant revokes the refresh token that it was asked with, as GitLab's does."""
+    """The token endpoint. Each grant revokes the refresh token used, as GitLab's does."""
 
     isLeaf = True
 
@@ -23,7 +23,7 @@ class Token(Resource):
         self.asked: list[dict[str, list[str]]] = []
         """The form of every request."""
         self.answer: tuple[int, Any] | None = None
-        """What is answered instead of a pair."""
+        """Status and body to answer with instead of a pair."""
         self.retry_after: str | None = None
         self.slow = False
         self.lifetime: float | None = 7200
@@ -31,7 +31,7 @@ class Token(Resource):
         self._held: list[Request] = []
 
     def render_POST(self, request: Request) -> Any:
-        """Take the form, and answer now or at :meth:`release`."""
+        """Record the form; answer now, or at :meth:`release` if ``slow``."""
         assert request.content is not None and request.path == b"/sub/oauth/token"
         self.asked.append(parse_qs(request.content.read().decode()))
         if self.slow:
@@ -41,7 +41,7 @@ class Token(Resource):
         return self._respond(request, self.asked[-1])
 
     def release(self) -> None:
-        """Answer whoever waits."""
+        """Answer the requests that wait."""
         self.slow = False
         held, self._held = self._held, []
         for request in held:
@@ -66,7 +66,7 @@ class Token(Resource):
 
 
 class FakeGitLab:
-    """Listens. Its tokens are ``access-1``, ``refresh-1``, then ``access-2`` and so on."""
+    """The server. Its tokens are ``access-1``, ``refresh-1``, then ``access-2`` and so on."""
 
     def __init__(self, access: str = "access", refresh: str = "refresh") -> None:
         self.token = Token(access, f"{refresh}-1")
@@ -76,9 +76,9 @@ class FakeGitLab:
 
     @property
     def asked(self) -> int:
-        """How often it was asked for a new pair."""
+        """The number of token requests received."""
         return len(self.token.asked)
 
     def stop(self) -> Any:
-        """Listen no more."""
+        """Stop listening."""
         return self._port.stopListening()

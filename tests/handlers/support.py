@@ -27,7 +27,7 @@ QUIET: Mapping[str, str] = {
     "SOCKET_RETRY_DELAY": "0",
     "SOCKET_METRICS_INTERVAL": "60000",
 }
-"""Times so long that nothing happens by itself; a test shortens those that it is about (in ms)."""
+"""Times in ms, so long that no timer fires; a test shortens those that it needs."""
 ALIVE: Message = {"activeJobs": 0, "totalProcessed": 0, "systemStatus": "idle"}
 PROGRESS: Message = {"stage": "fetching", "entityType": "issue", "processed": 1}
 
@@ -52,11 +52,11 @@ class Crawler(TestCrawler):
 
     @property
     def unread(self) -> list[Message]:
-        """What was heard and not yet looked at."""
+        """Messages received and not yet read by the test."""
         return list(self._unread)
 
     def forget(self) -> None:
-        """Look no more at what was heard so far."""
+        """Discard the unread messages."""
         self._unread.clear()
 
     def form(self, kind: str, job: str | None = None, id: str | None = None, **data: Any) -> bytes:
@@ -93,7 +93,7 @@ class Crawler(TestCrawler):
         return jobs
 
     async def ask(self, **data: Any) -> list[Message]:
-        """Ask for work; what is answered at once."""
+        """Request work; the jobs of the immediate answer."""
         self.say("job_request", **data)
         return await self.answered()
 
@@ -103,7 +103,7 @@ class Crawler(TestCrawler):
         await self.answer("failed", PATIENCE)
 
     async def sync(self) -> None:
-        """Return once the server has dealt with all that was said. Needs acks."""
+        """Return once the server has handled all messages sent so far. Needs acks."""
         self.say("heartbeat", id="sync", **ALIVE)
         await self.answer("sync", PATIENCE)
 
@@ -130,7 +130,7 @@ class NodeTestCase(DatabaseTestCase):
     # -- the server's side
 
     async def node(self, *, poll: float = 3600.0, **settings: object) -> Node:
-        """Start a node. *settings* are variables of the environment; it looks for work every *poll* seconds."""
+        """Start a node with *settings* as environment variables; *poll* in seconds."""
         self.patch(periodic, "POLL", poll)
         environ = {**QUIET, **{name: str(value) for name, value in settings.items()}}
         node = InProcessNode(self.database_url, **environ)
@@ -140,12 +140,12 @@ class NodeTestCase(DatabaseTestCase):
         return node.node
 
     def each_its_own_process(self) -> None:
-        """From now on each new connection is taken for one of another process."""
+        """From now on each new connection seems to come from another process."""
         pids = itertools.count(10_000)
         self.be_process(lambda: next(pids))
 
     def be_process(self, pid: Any) -> None:
-        """From now on new connections are taken for those of the process *pid* (or of what the function gives)."""
+        """From now on new connections seem to come from process *pid*, or the one that it returns."""
         number = pid if callable(pid) else lambda: pid
         self.patch(factory_module, "read_peer", lambda _: Peer(number(), 0, "1", "ns", "boot"))
 
@@ -157,14 +157,14 @@ class NodeTestCase(DatabaseTestCase):
     # -- the crawlers' side
 
     async def connect(self, node: Node | None = None, *, delimiter: bytes = b"\n") -> Crawler:
-        """A connection that has said nothing."""
+        """A connection that has sent nothing."""
         path = (node or self.nodes[0]).config.socket_path
         crawler: Crawler = await connectProtocol(UNIXClientEndpoint(reactor, path), Crawler("plain", delimiter))
         self.addCleanup(crawler.hang_up)
         return crawler
 
     async def crawler(self, name: str = "one", node: Node | None = None, **hello: Any) -> Crawler:
-        """A crawler that said hello, with acks."""
+        """A crawler that has sent hello, with acks."""
         crawler = await self.connect(node)
         crawler.name = name
         crawler.say("hello", **{"crawlerId": name, "capabilities": ["ack"], **hello})
@@ -172,25 +172,25 @@ class NodeTestCase(DatabaseTestCase):
         return crawler
 
     async def working(self, path: str = "g/p", name: str = "one", **hello: Any) -> tuple[Crawler, str]:
-        """A crawler that said hello and was given a job, and the assignment."""
+        """A crawler that has sent hello and was given a job, and the assignment."""
         crawler = await self.crawler(name, **hello)
         return crawler, await self.given(crawler, path)
 
     async def quiet(self, *crawlers: Crawler) -> None:
-        """Nothing was pushed, and nothing will be: two rounds of dispatch have gone by."""
+        """Assert that nothing was pushed within two rounds of dispatch."""
         other = await self.crawler("quiet", entityTypes=["none"])
         for _ in range(2):
             self.assertEqual(await other.ask(), [])
         self.assertEqual([crawler.unread for crawler in crawlers], [[] for _ in crawlers])
 
     async def given(self, crawler: Crawler, path: str = "g/p", **columns: object) -> str:
-        """Make a job and have it given to *crawler*; the assignment."""
+        """Insert a job that *crawler* is given; the assignment."""
         self.add_jobs(path, **columns)
         crawler.say("job_request")
         return str((await crawler.job(PATIENCE))["id"])
 
     async def past_a_grace(self, node: Any) -> None:
-        """Wait until whatever hangs on the grace that began just now has been done."""
+        """Wait until the grace that has just begun is over and its releases are done."""
         end = self.now() + node.config.reconnect_grace + 0.05
         await until(lambda: self.now() > end)
         await node.presence.release_lost()
@@ -204,13 +204,13 @@ class NodeTestCase(DatabaseTestCase):
             return cursor.fetchall() if cursor.description else []
 
     def add_account(self, name: str = "acct", url: str = "http://127.0.0.1:9", **columns: object) -> None:
-        """An account, as it stands in the database."""
+        """Insert an account."""
         columns = {"id": name, "provider": "gitlab-onprem", "gitlab_url": url, "access_token": "token"} | columns
         places = ", ".join(["%s"] * len(columns))
         self.query(f"INSERT INTO accounts ({', '.join(columns)}) VALUES ({places})", *columns.values())
 
     def add_jobs(self, *paths: str, **columns: object) -> list[str]:
-        """Insert queued jobs as another program would; their ids. The nodes know at once, before the notification."""
+        """Insert queued jobs as another program would, and add their lane to the nodes; their ids."""
         columns = {"account_id": "acct", "command": "issues"} | columns
         names = ", ".join(["full_path", *columns])
         places = ", ".join(["%s"] * (len(columns) + 1))
@@ -234,6 +234,6 @@ class NodeTestCase(DatabaseTestCase):
         await until(lambda: self.status(job) == status, f"{job} is {status}", PATIENCE)
 
     def tries(self, job: str) -> list[str]:
-        """How the job's tries ended."""
+        """The outcomes of the job's attempts."""
         rows = self.query("SELECT outcome FROM job_tries WHERE job_id = %s ORDER BY try", job.partition(".")[0])
         return [str(row[0]) for row in rows]

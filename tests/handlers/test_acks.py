@@ -1,4 +1,4 @@
-"""Acknowledgements: who gets them, when, in which order."""
+"""Acknowledgements: to which crawlers, when, in which order."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from tests.handlers.support import ALIVE, PROGRESS, NodeTestCase, found
 
 
 class AckTests(NodeTestCase):
-    """Told by the capability, sent after the commit, in the order of the messages."""
+    """Acks need the capability, are sent after the commit, and in the order of the messages."""
 
     async def test_only_with_the_capability(self) -> None:
-        """A crawler that did not ask for acks, or said no hello, gets none; its reports count all the same."""
+        """A crawler without the capability, or without a hello, gets no acks; its reports are stored."""
         await self.node()
         silent, job = await self.working(capabilities=["commands"])
         plain = await self.connect()
@@ -26,7 +26,7 @@ class AckTests(NodeTestCase):
         self.assertEqual((silent.unread, plain.unread), ([], []))
 
     async def test_of_one_connection_only(self) -> None:
-        """Capabilities belong to the connection that named them, also where two speak for one crawler."""
+        """Capabilities belong to the connection that named them, also where a crawler has two."""
         await self.node()
         with_acks, job = await self.working()
         without = await self.crawler(capabilities=[])
@@ -36,7 +36,7 @@ class AckTests(NodeTestCase):
         self.assertEqual(without.unread, [])
 
     async def test_after_the_commit(self) -> None:
-        """When the ack is there, so is the row; an ack comes for every kind of report."""
+        """When the ack arrives, the row is committed; every type of report is acked."""
         await self.node()
         crawler, job = await self.working(entityTypes=["issue", "group"])
         steps: list[tuple[str, dict[str, Any], str, Any]] = [
@@ -86,7 +86,7 @@ class AckTests(NodeTestCase):
         self.assertEqual(rows, [("http", "no page", "line 1", True)])
 
     async def test_not_before_the_commit(self) -> None:
-        """While the batch is on its way nothing is acked, not even what needs no commit but came later."""
+        """While the batch is not committed nothing is acked, not even later messages that need no commit."""
         await self.node()
         crawler, job = await self.working()
         other = await self.crawler("other")

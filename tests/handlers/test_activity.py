@@ -1,4 +1,4 @@
-"""What crawlers say of themselves: kept in bounded memory, and always fit to be stored."""
+"""Activity of crawlers: kept in bounded memory, and always storable."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ from tests.handlers.support import ALIVE, NodeTestCase
 
 
 def heartbeat(usage: Any, size: int) -> Message:
-    """A heartbeat of *size* bytes, as the decoder gives it."""
+    """A heartbeat of *size* bytes, as the decoder returns it."""
     value = {"type": "heartbeat", "timestamp": "t", "data": {**ALIVE, "uptime": 1.5, "memoryUsage": usage}}
     return Message("heartbeat", None, value, STRUCTURES["heartbeat"], (), size)
 
@@ -27,10 +27,10 @@ def nested(levels: int) -> Any:
 
 
 class ActivityTests(SynchronousTestCase):
-    """What is kept of a heartbeat."""
+    """activity_of(), and when it is called."""
 
     def test_shown(self) -> None:
-        """Everything, as JSON."""
+        """All fields are kept, as JSON."""
         activity = activity_of(heartbeat({"rss": [1, "{"]}, 100))
         self.assertEqual(activity.system_status, "idle")
         expected = {"activeJobs": 0, "totalProcessed": 0, "memoryUsage": {"rss": [1, "{"]}, "uptime": 1.5}
@@ -44,11 +44,11 @@ class ActivityTests(SynchronousTestCase):
             self.assertEqual((details["memoryUsage"], details["uptime"]), (usage if kept else None, 1.5))
 
     def test_too_odd(self) -> None:
-        """One that can't be written as JSON is left out as well."""
+        """A memoryUsage that can't be encoded as JSON is left out."""
         self.assertIsNone(json.loads(activity_of(heartbeat(nested(300), 100)).details)["memoryUsage"])
 
     def test_crawler(self) -> None:
-        """A large heartbeat is never kept as it came, a small one until somebody wants to know."""
+        """A large heartbeat is converted immediately, a small one when its activity is read."""
         crawler = Crawler("k", "c", False, 1, ())
         self.assertIsNone(crawler.activity)
         for size, kept in ((SMALL, Message), (SMALL + 1, Activity)):
@@ -59,10 +59,10 @@ class ActivityTests(SynchronousTestCase):
 
 
 class ShownTests(NodeTestCase):
-    """What a node shows of its crawlers."""
+    """What a node stores of its crawlers."""
 
     async def test_one_odd_heartbeat(self) -> None:
-        """It keeps nobody else's row from being brought up to date."""
+        """It prevents no update of other crawlers' rows."""
         node = await self.node()
         for name, usage in (("odd", nested(300)), ("large", ["x" * 5000]), ("usual", 7)):
             await self.crawler(name)
@@ -78,7 +78,7 @@ class ShownTests(NodeTestCase):
         self.assertEqual(rows, shown)
 
     async def test_entity_types_and_capabilities(self) -> None:
-        """Of what a hello lists only what is known is kept, once."""
+        """Of the entity types in a hello only known ones are kept, each once."""
         node = await self.node()
         await self.crawler(entityTypes=["issue", "x", "issue", "epics"], capabilities=["ack", "x" * 64])
         [crawler] = node.registry

@@ -1,4 +1,4 @@
-"""Messages that depend on what their crawler holds wait until that is known: one write is dealt with in its order."""
+"""Messages that depend on what their crawler holds wait until that is known, in order."""
 
 from typing import Any, cast
 
@@ -19,10 +19,10 @@ def areas(*paths: str) -> dict[str, Any]:
 
 
 class ArrivalTestCase(NodeTestCase):
-    """Shorthand."""
+    """Crawlers that come back, and areas."""
 
     def found(self) -> list[str]:
-        """The paths of all areas."""
+        """The paths of all stored areas."""
         return [path for (path,) in self.query("SELECT full_path FROM areas ORDER BY 1")]
 
     async def finds(self, *paths: str) -> None:
@@ -43,17 +43,17 @@ class ArrivalTestCase(NodeTestCase):
 
 
 class DiscoveryTests(ArrivalTestCase):
-    """``discovery`` without a jobId is about the one job that its crawler holds."""
+    """``discovery`` without a jobId belongs to the only job that its crawler holds."""
 
     async def test_a_plain_crawler_comes_back(self) -> None:
-        """Its first words are about the job that it had."""
+        """In the first message of a new connection it belongs to the job held before."""
         await self.node()
         await self.left()
         (await self.connect()).say("discovery", **areas("a"))
         await self.finds("a")
 
     async def test_after_hello(self) -> None:
-        """In one write with the hello, and with the job's end behind it."""
+        """The same in one write with the hello, and with the job's end behind it."""
         await self.node()
         [job] = await self.left(name="one")
         again = await self.connect()
@@ -68,7 +68,7 @@ class DiscoveryTests(ArrivalTestCase):
         self.assertEqual((self.found(), self.status(job)), (["a"], "completed"))
 
     async def test_one_of_two_has_ended(self) -> None:
-        """Where the end of the other one came before it in the same write, it is about the one that is left."""
+        """Behind the end of one of two jobs in the same write, it belongs to the other."""
         await self.node()
         crawler = await self.crawler(maxJobs=2)
         self.add_jobs("g/1", "g/2")
@@ -81,7 +81,7 @@ class DiscoveryTests(ArrivalTestCase):
         self.assertEqual(self.status(second), "assigned")
 
     async def test_the_only_one_has_ended(self) -> None:
-        """Behind the end of its crawler's only job it is about none."""
+        """Behind the end of its crawler's only job it belongs to none."""
         await self.node()
         crawler, job = await self.working()
         crawler.raw(
@@ -93,7 +93,7 @@ class DiscoveryTests(ArrivalTestCase):
         self.assertEqual((error["code"], error["path"], error["ref"]), ("invalid_message", "/jobId", "d"))
 
     async def test_of_a_job_that_it_takes_over(self) -> None:
-        """It holds what its report in the same write names."""
+        """It belongs to the job that a report in the same write names."""
         await self.node()
         self.each_its_own_process()
         [job] = await self.left()
@@ -102,7 +102,7 @@ class DiscoveryTests(ArrivalTestCase):
         await self.finds("a")
 
     async def test_nothing_to_wait_for(self) -> None:
-        """It does not wait for reports of the job that its crawler holds, be it a discovery that takes long."""
+        """It does not wait for reports on the job that its crawler holds, such as a slow discovery."""
         node = await self.node()
         crawler, job = await self.working()
         crawler.say("job_started", job, id="s")
@@ -119,10 +119,10 @@ class DiscoveryTests(ArrivalTestCase):
 
 
 class OrderTests(ArrivalTestCase):
-    """While it is looked up what a crawler holds."""
+    """While the assignments of a crawler are being read."""
 
     def hold_up(self) -> "Deferred[None]":
-        """From now on such look-ups wait for this."""
+        """From now on such reads wait for the returned Deferred."""
         release: Deferred[None] = Deferred()
         real = self.nodes[0].presence._leases.held_by
 
@@ -155,7 +155,7 @@ class OrderTests(ArrivalTestCase):
         self.assertEqual(await again.acked(), "p")
 
     async def test_released_by_the_hello_before(self) -> None:
-        """A report behind a hello that no longer lists its job is late, as it would be in a later write."""
+        """A report behind a hello that does not list its job is stale, as in a later write."""
         await self.node()
         [job] = await self.left(name="one")
         again = await self.connect()
@@ -168,7 +168,7 @@ class OrderTests(ArrivalTestCase):
         self.assertEqual(self.tries(job), ["released"])
 
     async def test_two_hellos_at_once(self) -> None:
-        """What one releases is not taken for held because the other one has read it before: all of it comes again."""
+        """A job that one hello releases is not held because the other has read it before: all are sent again."""
         await self.node()
         await self.left(name="one", jobs=3)
         leases = self.nodes[0].presence._leases
@@ -200,7 +200,7 @@ class OrderTests(ArrivalTestCase):
         self.assertEqual(len(await second.ask()), 3)
 
     async def test_gone_at_once(self) -> None:
-        """A crawler that comes back, reports the end of its job and leaves in the same moment has reported it."""
+        """The report of a crawler that comes back, reports an end and leaves immediately is stored."""
         await self.node()
         [job] = await self.left()
         release = self.hold_up()
@@ -228,7 +228,7 @@ class OrderTests(ArrivalTestCase):
             await until(lambda: not self.nodes[0].factory.connections)
 
     async def test_the_database_is_away(self) -> None:
-        """What a crawler holds is looked up again, and its messages wait for that."""
+        """The read of a crawler's assignments is repeated, and its messages wait for it."""
         await self.node()
         await self.left()
         real = self.nodes[0].presence._leases.held_by

@@ -1,11 +1,11 @@
-"""What is over a bound, against a whole node: what is stored all the same, and what nobody else notices."""
+"""Parts over a bound, against a whole node: the rest is stored, and other crawlers are not affected."""
 
 import json
 from typing import Any
 
 from benchmarks.worst import worst
 from copilot_socket.wire.inspection import MAX_FAULTS
-from copilot_socket.wire.items import LARGE
+from copilot_socket.wire.items import PARSED_WHOLE
 from tests.handlers.support import ALIVE, PROGRESS, Crawler, NodeTestCase, found
 
 DEEP = "[" * 300 + "]" * 300
@@ -13,7 +13,7 @@ LIST_IN_CONTEXT = '{"a":' + DEEP + "}"
 
 
 class BoundsTestCase(NodeTestCase):
-    """A crawler with a job, and one that works on beside it."""
+    """A crawler with a job, and a second one that must not be affected."""
 
     async def begin(self, **hello: Any) -> tuple[Crawler, str]:
         """The crawler, and its assignment."""
@@ -22,14 +22,14 @@ class BoundsTestCase(NodeTestCase):
         return await self.working("g/p", "wrong", **hello)
 
     def written(self, crawler: Crawler, kind: str, job: str, raw: dict[str, str], **data: Any) -> bytes:
-        """A message with fields that are written as *raw* says."""
+        """A message with fields given as raw JSON."""
         text = crawler.form(kind, job, id=kind, **data, **{name: f"<{name}>" for name in raw}).decode()
         for name, value in raw.items():
             text = text.replace(f'"<{name}>"', value)
         return text.encode()
 
     async def unnoticed(self) -> None:
-        """The bystander goes on to its end."""
+        """Assert that the bystander's job can be completed."""
         self.bystander.say("job_progress", self.held, id="p", **PROGRESS)
         self.bystander.say("job_completed", self.held, id="c", success=True, finalCounts={})
         self.assertEqual([await self.bystander.acked(), await self.bystander.acked()], ["p", "c"])
@@ -39,7 +39,7 @@ class EndTests(BoundsTestCase):
     """Reports that end an attempt."""
 
     async def test_failed(self) -> None:
-        """It is stored without what is over its bound: an error for each, then the ack; and the cursor stays."""
+        """It is stored without the parts over a bound: an error for each, then the ack; the cursor stays."""
         crawler, job = await self.begin()
         crawler.say("job_progress", job, id="p", resumeState={"currentPage": 3}, **PROGRESS)
         await crawler.acked()
@@ -57,7 +57,7 @@ class EndTests(BoundsTestCase):
         await self.unnoticed()
 
     async def test_completed(self) -> None:
-        """So is a completion: without counts or files that are too many."""
+        """A completion is stored without too many counts or files."""
         crawler, job = await self.begin()
         counts = {str(number): 1 for number in range(2000)}
         crawler.say(
@@ -72,7 +72,7 @@ class EndTests(BoundsTestCase):
         await self.unnoticed()
 
     async def test_without_acks(self) -> None:
-        """A crawler without acks is told of what was left out, and has its next job."""
+        """A crawler without acks receives an error for what was left out, and its next job."""
         crawler, job = await self.begin(capabilities=[])
         self.add_jobs("g/next")
         crawler.raw(
@@ -84,10 +84,10 @@ class EndTests(BoundsTestCase):
 
 
 class RefusedTests(BoundsTestCase):
-    """All else is refused."""
+    """Other messages are refused."""
 
     async def test_progress(self) -> None:
-        """A cursor over its bound is refused with the progress that it came with; the one before stays."""
+        """A progress report with a cursor over its bound is refused; the last cursor stays."""
         crawler, job = await self.begin()
         crawler.say("job_progress", job, id="1", resumeState={"currentPage": 3}, **PROGRESS)
         self.assertEqual(await crawler.acked(), "1")
@@ -101,7 +101,7 @@ class RefusedTests(BoundsTestCase):
         await self.unnoticed()
 
     async def test_heartbeat(self) -> None:
-        """A deep heartbeat is refused, and harms nobody else's."""
+        """A heartbeat nested too deeply is refused; others' are stored."""
         crawler, _ = await self.begin()
         text = crawler.form("heartbeat", **ALIVE, memoryUsage="HERE").replace(b'"HERE"', DEEP.encode())
         crawler.raw(text)
@@ -111,7 +111,7 @@ class RefusedTests(BoundsTestCase):
         await self.unnoticed()
 
     async def test_nothing_is_internal(self) -> None:
-        """Whatever reports hold, nothing of it is the server's failure, and each of them has its answer."""
+        """No content of a report causes an internal error, and each report is answered."""
         crawler, job = await self.begin()
         fields = (
             "resumeState",
@@ -123,7 +123,7 @@ class RefusedTests(BoundsTestCase):
             "good and then",
         )
         seen = set()
-        for name, data in worst(LARGE + 4096, job):
+        for name, data in worst(PARSED_WHOLE + 4096, job):
             field = next((each for each in fields if name.partition(": ")[2].startswith(each)), None)
             if field is not None:
                 seen.add(field)
@@ -141,7 +141,7 @@ class ElementTests(BoundsTestCase):
     """Very many bad elements."""
 
     async def test_a_bounded_number_of_errors(self) -> None:
-        """A hundred are told of, then their number, then the rest is acked; and the good ones are recorded."""
+        """A hundred errors, then their number, then the ack; the good elements are recorded."""
         crawler, job = await self.begin()
         kinds = (
             ("jobs_discovered", "discovered_jobs", found(namespace_path="g/a"), {}),

@@ -1,4 +1,4 @@
-"""Dispatch: turns of accounts, a plain crawler's next job, room, and requests that nothing makes lost."""
+"""Dispatch: turns of accounts, a plain crawler's next job, room, and requests that must not get lost."""
 
 import json
 
@@ -13,10 +13,10 @@ from tests.support.postgres import admin
 
 
 class TurnTests(NodeTestCase):
-    """Whose job is next."""
+    """Turns of accounts."""
 
     async def in_turn(self, crawler: Crawler, jobs: int) -> str:
-        """The accounts of so many jobs, one after another, by the first letters of their paths."""
+        """The first letters of the paths of the next jobs, requested one by one."""
         paths = []
         for _ in range(jobs):
             crawler.say("job_request")
@@ -50,7 +50,7 @@ class TurnTests(NodeTestCase):
         self.assertEqual(sorted(await self.in_turn(crawler, 8)), list("aahhhhhh"))
 
     async def test_turns_go_on(self) -> None:
-        """They do not begin anew when all lanes are read while nobody asks."""
+        """Turns do not start again when all lanes are read while no request is pending."""
         for name in "bcd":
             self.add_account(name)
             self.add_jobs(*(f"{name}{n}" for n in range(9)), account_id=name)
@@ -76,11 +76,11 @@ class PlainTests(NodeTestCase):
     """A plain crawler's report of an end is its next request."""
 
     async def plain(self) -> Crawler:
-        """It writes its messages back to back."""
+        """A plain crawler that sends messages without delimiters."""
         return await self.connect(delimiter=b"")
 
     async def test_the_next_job_follows(self) -> None:
-        """One at a time, on one request, each over the connection that brought the end of the last."""
+        """Jobs are pushed one at a time, on one request, over the connection of the last job's end."""
         await self.node()
         self.add_jobs(*(f"g/{n}" for n in range(6)))
         crawler, sibling = await self.plain(), await self.plain()
@@ -97,7 +97,7 @@ class PlainTests(NodeTestCase):
         self.assertEqual(len(crawler.of_type("job_response")) + len(sibling.of_type("job_response")), 6)
 
     async def test_after_a_failure(self) -> None:
-        """Whichever way it ends; and a job that comes later is pushed."""
+        """Any end is a request; a job that is queued later is pushed."""
         await self.node()
         [job] = self.add_jobs("g/1")
         crawler = await self.plain()
@@ -109,7 +109,7 @@ class PlainTests(NodeTestCase):
         self.assertEqual((await crawler.job())["fullPath"], "g/2")
 
     async def test_an_attempt_that_was_ended_here(self) -> None:
-        """It may still be at work on a cancelled job: it gets no other one before it has told the end of that."""
+        """It may still run a cancelled job: it gets no other one before it has reported the end."""
         node = await self.node()
         crawler, job = await self.cancelled(node)
         await self.quiet(crawler)
@@ -118,7 +118,7 @@ class PlainTests(NodeTestCase):
         self.assertEqual((await crawler.job())["fullPath"], "g/2")
 
     async def test_an_idle_poll(self) -> None:
-        """Nor before it asks as one that runs nothing."""
+        """Nor before a request shows that it runs nothing."""
         self.patch(messages, "PLAIN_PATIENCE", 0.0)
         node = await self.node()
         crawler, job = await self.cancelled(node)
@@ -136,16 +136,16 @@ class PlainTests(NodeTestCase):
         crawler.say("job_started", job)
         await self.becomes(job, "running")
         await node.transitions.apply([job.partition(".")[0]], Event.CANCELLED)
-        await until(lambda: any(each.fenced for each in node.registry), "the node knows")
+        await until(lambda: any(each.fenced for each in node.registry), "the node has fenced it")
         self.add_jobs("g/2")
         return crawler, job
 
 
 class RoomTests(NodeTestCase):
-    """How many jobs a crawler holds."""
+    """Room."""
 
     async def test_the_server_s_limit(self) -> None:
-        """maxJobs is taken for SOCKET_MAX_JOBS_LIMIT at the most, and welcome says so."""
+        """maxJobs is limited to SOCKET_MAX_JOBS_LIMIT, and welcome announces the result."""
         await self.node(SOCKET_MAX_JOBS_LIMIT=3)
         self.add_jobs(*(f"g/{n}" for n in range(9)))
         crawler = await self.connect()
@@ -154,7 +154,7 @@ class RoomTests(NodeTestCase):
         self.assertEqual(len(await crawler.ask()), 3)
 
     async def test_two_nodes(self) -> None:
-        """A crawler that holds what it may from one node gets nothing from another one."""
+        """A crawler without room at one node gets no job from another."""
         first, second = await self.node(), await self.node()
         self.add_jobs("g/1", "g/2")
         one = await self.crawler("c", first, maxJobs=1)
@@ -165,11 +165,11 @@ class RoomTests(NodeTestCase):
         self.assertEqual(await other.ask(), [])
         one.say("job_completed", job["id"], id="e", success=True, finalCounts={})
         self.assertEqual(await one.acked(), "e")
-        other.say("job_request")  # the server may look again at once, or in a moment
+        other.say("job_request")  # the next claim may be immediate or delayed
         self.assertEqual((await other.job())["fullPath"], "g/2")
 
     async def test_what_it_takes_over(self) -> None:
-        """A crawler that takes over another's job and asks in the same write gets no more than it may."""
+        """A crawler that adopts another's job and requests jobs in the same write does not exceed its room."""
         await self.node()
         gone, job = await self.working(path="g/1", name="gone")
         await gone.leave()
@@ -186,7 +186,7 @@ class RoomTests(NodeTestCase):
             await until(lambda: self.query(leases) == [(True,)])
 
     async def test_the_next_with_the_end(self) -> None:
-        """A crawler that tells an end and asks in one write is given the next job in the same transaction."""
+        """A crawler that reports an end and requests work in one write gets the next job in that transaction."""
         await self.node()
         self.add_jobs("g/1", "g/2")
         crawler = await self.crawler(maxJobs=1)
@@ -203,10 +203,10 @@ class RoomTests(NodeTestCase):
 
 
 class RequestTests(NodeTestCase):
-    """A request is answered, and waits, whatever else happens."""
+    """Requests stay pending in spite of locks, other nodes and slow reads."""
 
     async def test_a_hello_elsewhere(self) -> None:
-        """Jobs are pushed where the crawler last asked."""
+        """Jobs are pushed over the connection of the last request."""
         first, second = await self.node(), await self.node()
         asked = await self.crawler("c", first)
         self.assertEqual(await asked.ask(), [])
@@ -226,7 +226,7 @@ class RequestTests(NodeTestCase):
         await self.quiet(one)
 
     async def test_its_row_is_locked(self) -> None:
-        """While another transaction has the crawler's row locked it waits, and is not told that there is nothing."""
+        """While another transaction locks the crawler's row its request waits, without an empty answer."""
         await self.node()
         crawler = await self.crawler()
         self.add_jobs("g/1")
@@ -239,7 +239,7 @@ class RequestTests(NodeTestCase):
         self.assertEqual([job["fullPath"] for job in await crawler.answered()], ["g/1"])
 
     async def test_not_forgotten_before_it_is_taken_over(self) -> None:
-        """A request at another node than before is kept until this node serves its crawler."""
+        """A request of a crawler that another node serves is kept until this node takes it over."""
         first, second = await self.node(), await self.node()
         self.assertEqual(await (await self.crawler("c", first)).ask(), [])
         other = await self.crawler("c", second)
@@ -255,7 +255,7 @@ class RequestTests(NodeTestCase):
         await until(lambda: not second.dispatcher._requests.taking_over, "it is served here")
 
     async def test_behind_jobs_that_are_locked(self) -> None:
-        """However many an account's jobs are locked at the head, one behind them is found soon."""
+        """A job behind any number of locked ones of the account is found soon."""
         await self.node()
         crawler = await self.crawler(maxJobs=1)
         self.add_jobs(*(f"g/{n}" for n in range(20)))
@@ -266,7 +266,7 @@ class RequestTests(NodeTestCase):
             cursor.execute("COMMIT")
 
     async def test_jobs_that_are_locked(self) -> None:
-        """An account whose jobs another program has locked keeps nobody from those of other accounts."""
+        """An account whose jobs are locked does not block jobs of other accounts."""
         await self.node()
         self.add_account("other")
         crawler = await self.crawler(maxJobs=1)
@@ -283,7 +283,7 @@ class RequestTests(NodeTestCase):
         self.assertEqual((await crawler.job())["fullPath"], "g/locked")
 
     async def test_not_for_ever(self) -> None:
-        """After a while it is answered all the same, and the job is pushed."""
+        """After some time the request is answered as empty, and the job is pushed later."""
         await self.node()
         crawler = await self.crawler()
         self.add_jobs("g/1")
@@ -295,7 +295,7 @@ class RequestTests(NodeTestCase):
         self.assertEqual((await crawler.job())["fullPath"], "g/1")
 
     async def test_an_end_meanwhile(self) -> None:
-        """What a crawler has told the end of, while it is looked up what it missed, is not sent again."""
+        """A job whose end is reported while unreported jobs are read is not sent again."""
         await self.node()
         crawler, job = await self.working(maxJobs=1)
         await crawler.leave()
@@ -313,10 +313,10 @@ class RequestTests(NodeTestCase):
 
 
 class LaneTests(NodeTestCase):
-    """What is known of work."""
+    """Lanes."""
 
     async def test_notifications_name_lanes(self) -> None:
-        """As many lanes as fit into each, and only those of jobs that are due."""
+        """Lanes are read in pages, and only those with jobs that are due."""
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
             " SELECT repeat('é', 100) || n, 'gitlab-onprem', 'http://g', 't' FROM generate_series(1, 99) n"
@@ -352,7 +352,7 @@ class LaneTests(NodeTestCase):
         self.assertEqual((await crawler.job())["fullPath"], "g/p")
 
     async def test_renewed_leases_lose_nothing(self) -> None:
-        """What was just claimed is not taken by the periodic look for claims that were not heard of."""
+        """A job that has just been claimed is not sent twice by the periodic read-back of claims."""
         node = await self.node()
         self.add_jobs(*(f"g/{n}" for n in range(40)))
         crawler = await self.crawler(maxJobs=1)

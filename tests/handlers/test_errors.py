@@ -1,4 +1,4 @@
-"""Every error code from the outside, while a second crawler works on and notices nothing."""
+"""Every error code, seen by a client, while a second crawler is not affected."""
 
 import json
 
@@ -11,12 +11,12 @@ STARTED = {"entityType": "issue", "entityId": "7"}
 
 
 class ErrorTestCase(NodeTestCase):
-    """``self.bystander`` holds a job and is watched; ``self.crawler_`` makes the mistakes."""
+    """``self.bystander`` holds a job and must not be affected; ``self.crawler_`` sends bad messages."""
 
     settings: dict[str, object] = {}
 
     async def begin(self, **hello: object) -> Crawler:
-        """A node, a crawler at work, and the one that will be wrong."""
+        """Start a node, the bystander with a job, and the crawler that sends bad messages."""
         await self.node(**self.settings)
         self.bystander, self.held = await self.working("by/stander", "bystander")
         self.bystander.say("job_started", self.held, id="start")
@@ -24,7 +24,7 @@ class ErrorTestCase(NodeTestCase):
         return await self.crawler("wrong", **hello)
 
     async def unnoticed(self) -> None:
-        """The bystander received nothing, and its work goes on to its end."""
+        """Assert that the bystander received nothing, and that its job can be completed."""
         self.assertEqual(self.bystander.unread, [])
         self.bystander.say("job_progress", self.held, id="p", **PROGRESS)
         self.bystander.say("job_completed", self.held, id="c", success=True, finalCounts={"issue": 1})
@@ -35,10 +35,10 @@ class ErrorTestCase(NodeTestCase):
 
 
 class BadMessageTests(ErrorTestCase):
-    """What is wrong with the message itself."""
+    """Invalid messages."""
 
     async def test_invalid_json(self) -> None:
-        """What is no JSON, cut by a newline or plainly rubbish costs that message only."""
+        """Invalid JSON, or JSON cut by a newline, costs only that message."""
         crawler = await self.begin()
         for data in (b'{"type": "heartbeat", }\n', b'{"type": "heart\n', b"rubbish\n", b'{"type": NaN}\n'):
             crawler.raw(data)
@@ -56,7 +56,7 @@ class BadMessageTests(ErrorTestCase):
         await self.unnoticed()
 
     async def test_invalid_message(self) -> None:
-        """The error points at what is wrong, says what is allowed, and names the message."""
+        """The error has a path to the fault, the allowed values and the message's ref."""
         crawler = await self.begin()
         crawler.say("heartbeat", id="m1", activeJobs=0, totalProcessed=0, systemStatus="asleep")
         error = await crawler.error()
@@ -96,7 +96,7 @@ class BadMessageTests(ErrorTestCase):
         await self.unnoticed()
 
     async def test_unknown_type(self) -> None:
-        """A type that the server does not know is answered, one from server to crawler too."""
+        """An unknown type, or one that only the server sends, is answered with an error."""
         crawler = await self.begin()
         for type_ in ("job_snooze", "job_response", "ack"):
             crawler.say(type_, id="u")
@@ -107,7 +107,7 @@ class BadMessageTests(ErrorTestCase):
         await self.unnoticed()
 
     async def test_hello_comes_once_and_first(self) -> None:
-        """A second hello and one after another message are invalid, and change nothing about who speaks."""
+        """A second hello, or one after another message, is invalid and changes nothing."""
         crawler = await self.begin()
         crawler.say("hello", id="again", crawlerId="bystander")
         error = await crawler.error()
@@ -164,7 +164,7 @@ class TooLargeTests(ErrorTestCase):
         await self.unnoticed()
 
     async def test_just_fits(self) -> None:
-        """A message of exactly the limit is taken, one byte more is not."""
+        """A message of exactly the limit is accepted, one byte more is not."""
         crawler = await self.begin()
         room = 4096 - len(crawler.form("heartbeat", memoryUsage="", id="fits", **ALIVE).rstrip())
         for more, kind in ((0, "ack"), (1, "error")):
@@ -173,7 +173,7 @@ class TooLargeTests(ErrorTestCase):
         await self.unnoticed()
 
     async def test_without_end(self) -> None:
-        """One that goes on past sixteen times the limit closes the connection, after a single error."""
+        """A message longer than sixteen times the limit closes the connection, after a single error."""
         crawler = await self.begin()
         crawler.raw(b'{"type": "heartbeat", "data": "' + b"x" * (4096 * 17))
         await crawler.closed
@@ -182,10 +182,10 @@ class TooLargeTests(ErrorTestCase):
 
 
 class RefusalTests(ErrorTestCase):
-    """What is right as a message, and not for this crawler to say."""
+    """Valid messages that are refused."""
 
     async def test_unknown_job(self) -> None:
-        """Ids that no attempt ever had are unknown: made up, the job's own id, or a wrong random part."""
+        """Ids that no attempt ever had are unknown: invented, the job's own id, or a wrong random part."""
         crawler = await self.begin()
         job, number, _ = self.held.split(".")
         for name in ("x", "a.b.c", job, f"{job}.{number}.000000000000", f"{job}.2.0", "🦀.1.x"):
@@ -208,7 +208,7 @@ class RefusalTests(ErrorTestCase):
         await self.unnoticed()
 
     async def test_stale_assignment(self) -> None:
-        """A report on an ended attempt changes nothing, but the ending said again is acked again."""
+        """A report on an ended attempt changes nothing; the repeated ending is acked again."""
         crawler = await self.begin()
         self.add_jobs("g/stale")
         crawler.say("job_request")
@@ -228,7 +228,7 @@ class RefusalTests(ErrorTestCase):
         await self.unnoticed()
 
     async def test_unauthorized(self) -> None:
-        """A report on what another connected crawler holds is refused and changes nothing."""
+        """A report on another connected crawler's assignment is refused and changes nothing."""
         crawler = await self.begin()
         before = self.row(self.held, "status", "progress", "updated_at")
         crawler.say("job_progress", self.held, id="p", **PROGRESS)
@@ -242,7 +242,7 @@ class RefusalTests(ErrorTestCase):
         await self.unnoticed()
 
     async def test_internal(self) -> None:
-        """A message that the database refuses gets internal; those that travel with it are stored and acked."""
+        """A message that the database refuses is answered with internal; others of its batch are stored and acked."""
         crawler = await self.begin()
         self.query("ALTER TABLE jobs ADD CHECK (progress::text NOT LIKE '%poison%')")
         crawler.raw(
@@ -269,7 +269,7 @@ class RefusalTests(ErrorTestCase):
         await self.unnoticed()
 
     async def test_a_handler_that_breaks(self) -> None:
-        """A fault of the server's own is told as internal and disturbs neither the connection nor anyone else."""
+        """An exception in the server is answered with internal and affects neither the connection nor others."""
         crawler = await self.begin()
 
         def break_down(*_: object) -> None:
@@ -290,7 +290,7 @@ class RoomTests(ErrorTestCase):
     settings = {"SOCKET_MAX_CONNECTIONS": 2}
 
     async def test_too_many(self) -> None:
-        """One too many is told so, not listened to, and closed after a while, not at once."""
+        """A connection too many receives an error, is not read from, and is closed after a delay."""
         self.patch(factory_module, "REFUSAL_LASTS", 0.2)
         crawler = await self.begin()
         begun = self.now()
@@ -309,11 +309,11 @@ class RoomTests(ErrorTestCase):
         await self.unnoticed()
 
     async def test_five_seconds(self) -> None:
-        """The while is five seconds long."""
+        """The delay is five seconds."""
         self.assertEqual(factory_module.REFUSAL_LASTS, 5.0)
 
     async def test_room_again(self) -> None:
-        """When a connection has ended the next one is let in; a refused one may leave before its time."""
+        """When a connection has ended the next one is accepted; a refused one may close before the delay."""
         crawler = await self.begin()
         refused = await self.connect()
         self.assertEqual((await refused.error())["code"], "too_many_connections")
@@ -324,7 +324,7 @@ class RoomTests(ErrorTestCase):
         await self.unnoticed()
 
     async def test_the_mute_one_makes_room(self) -> None:
-        """The oldest mute connection of a plain crawler that lives by another one is closed for a newcomer."""
+        """The oldest mute connection of a plain crawler with another, live one is closed for a new connection."""
         self.settings = {"SOCKET_MAX_CONNECTIONS": 4}
         crawler = await self.begin()
         await crawler.leave()
@@ -340,7 +340,7 @@ class RoomTests(ErrorTestCase):
         await self.unnoticed()
 
     async def test_a_mute_one_that_is_all_its_crawler_has(self) -> None:
-        """A mute connection without a live sibling is not given up for a newcomer."""
+        """A mute connection is not closed for a new one unless its crawler has a live one."""
         self.settings = {"SOCKET_MAX_CONNECTIONS": 3}
         crawler = await self.begin()
         mute = await self.connect()
@@ -353,10 +353,10 @@ class RoomTests(ErrorTestCase):
 
 
 class ElementTests(ErrorTestCase):
-    """Bad elements of lists that can do without them."""
+    """Bad elements of lists, which are refused singly."""
 
     async def test_jobs_discovered(self) -> None:
-        """Each bad element costs itself and an error that names its index; the others become jobs."""
+        """Each bad element is left out, with an error that names its index; the others become jobs."""
         crawler = await self.begin(entityTypes=["areas"])
         self.add_jobs("g", command="GROUP_PROJECT_DISCOVERY")
         crawler.say("job_request")
@@ -384,7 +384,7 @@ class ElementTests(ErrorTestCase):
         await self.unnoticed()
 
     async def test_discovery(self) -> None:
-        """The same for the entities of a discovery, which belongs to the one job held if it names none."""
+        """The same for the entities of a discovery, which without a jobId belongs to the only job held."""
         crawler = await self.begin()
         self.add_jobs("g/d")
         crawler.say("job_request")
@@ -415,7 +415,7 @@ class ElementTests(ErrorTestCase):
         await self.unnoticed()
 
     async def test_a_list_that_is_none(self) -> None:
-        """Where the list itself is wrong the message is."""
+        """A message whose list itself is invalid is refused as a whole."""
         crawler = await self.begin()
         crawler.say("jobs_discovered", self.held, discovered_jobs={"0": found()})
         error = await crawler.error()

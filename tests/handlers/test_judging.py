@@ -16,7 +16,7 @@ LEASE = 30.0
 
 
 class FakeLeases:
-    """Leases of a database that fails as long as ``away`` is set; keeps whether others' jobs were to be taken."""
+    """Leases of a database that fails while ``away`` is set; records whether others' jobs were released."""
 
     lease, grace = LEASE, 15.0
 
@@ -30,10 +30,10 @@ class FakeLeases:
             raise DatabaseAway("away")
 
     async def show(self, _states: object) -> None:
-        """Nothing to show."""
+        """Do nothing."""
 
     async def release_lost(self, others: bool) -> int:
-        """Keep what was asked for."""
+        """Record the argument."""
         self.others.append(others)
         return 0
 
@@ -69,7 +69,7 @@ class JudgingTests(SynchronousTestCase):
         return bool(self.leases.others[-1])
 
     def test_a_whole_lease(self) -> None:
-        """Not before, and again only a lease after a renewal that failed."""
+        """Not earlier; after a failed renewal only after another whole lease."""
         self._renew_for(LEASE)
         self.assertFalse(self._judges())
         self._renew_for(LEASE)
@@ -79,7 +79,7 @@ class JudgingTests(SynchronousTestCase):
         self.assertFalse(self._judges())
 
     def test_suspended(self) -> None:
-        """A machine that was suspended for longer than a lease begins anew: other nodes may have been, too."""
+        """After a suspension longer than a lease the wait starts again: other nodes may have been suspended, too."""
         self._renew_for(2 * LEASE)
         self.clock.advance(3600.0)
         self.successResultOf(Deferred.fromCoroutine(self.keeper.renew()))

@@ -1,4 +1,4 @@
-"""What an answer to the refresh-token grant means."""
+"""The meaning of answers to the refresh-token grant."""
 
 import json
 from typing import Any
@@ -28,25 +28,25 @@ def answer(status: int, body: object, wait: float | None = None) -> Answer:
 
 
 class AnswerTests(SynchronousTestCase):
-    """Each answer is a pair, a refusal for good, or nothing for now."""
+    """Each answer is a pair, Refused or Unavailable."""
 
     def read(self, status: int, body: object) -> Pair:
         """Read an answer."""
         return read_answer(answer(status, body))
 
     def unavailable(self, status: int, body: object) -> str:
-        """Why there is no pair for now."""
+        """The Unavailable raised for an answer."""
         return str(self.assertRaises(Unavailable, self.read, status, body))
 
     def test_a_pair(self) -> None:
-        """A pair is read; a refresh token that is left out, null or empty is none."""
+        """A pair is read; a refresh token that is missing, null or empty is None."""
         self.assertEqual(self.read(200, PAIR), Pair("access", "refresh", 7200.0))
         for none in ({}, {"refresh_token": None}, {"refresh_token": ""}):
             self.assertEqual(self.read(200, {"access_token": "a", **none}), Pair("a", None, None))
         self.assertNotIn("access", repr(self.read(200, PAIR)))
 
     def test_refused_for_good(self) -> None:
-        """Only invalid_grant condemns a refresh token, with whichever status that says it is the request's fault."""
+        """Only invalid_grant means Refused, with any client error status."""
         for status in (400, 401, 403):
             error = self.assertRaises(
                 Refused, self.read, status, {"error": "invalid_grant", "error_description": MARK}
@@ -55,7 +55,7 @@ class AnswerTests(SynchronousTestCase):
             self.assertNotIn(MARK, str(error))
 
     def test_everything_else(self) -> None:
-        """Whatever else comes means that there is no token for now, and is told without a word of its own."""
+        """Any other answer means Unavailable, with a message that quotes nothing of it."""
         for status, body in (
             *((status, {"error": "invalid_client", "error_description": MARK}) for status in (400, 401)),
             (400, {"error": MARK}),
@@ -76,7 +76,7 @@ class AnswerTests(SynchronousTestCase):
             self.assertNotIn(MARK, self.unavailable(status, body))
 
     def test_whose_mistake(self) -> None:
-        """A wrong client is told as that: it is for the operator to mend. So is a redirect."""
+        """The messages for a wrong OAuth client and a redirect say what the operator must correct."""
         said = self.unavailable(401, {"error": "invalid_client"})
         for word in ("invalid_client", "GITLAB_CLIENT_ID", "oauth_clients"):
             self.assertIn(word, said)
@@ -84,7 +84,7 @@ class AnswerTests(SynchronousTestCase):
         self.assertIn("503", self.unavailable(503, b""))
 
     def test_tokens_that_are_none(self) -> None:
-        """A token is printable ASCII of a reasonable length; with another the whole answer counts for nothing."""
+        """A token is printable ASCII of bounded length; any other makes the answer unusable."""
         for token in ("", None, 5, True, ["a"], "a\nb", "a\0", "a b", "é", "\ud800", "a" * 8193, " ", "a\r"):
             self.unavailable(200, {**PAIR, "access_token": token})
             if token not in ("", None):
@@ -92,7 +92,7 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual(self.read(200, {"access_token": "a" * 8192}).access_token, "a" * 8192)
 
     def test_wait(self) -> None:
-        """How long GitLab wants to be left alone is handed on."""
+        """Retry-After is passed on."""
         for status, body in ((429, b""), (503, b""), (400, {"error": "invalid_request"})):
             error = self.assertRaises(Unavailable, read_answer, answer(status, body, 30.0))
             self.assertEqual(error.retry_after, 30.0)
@@ -118,10 +118,10 @@ class AnswerTests(SynchronousTestCase):
 
 
 class LifetimeTests(SynchronousTestCase):
-    """How long a token lives."""
+    """Lifetimes of tokens."""
 
     def test_values(self) -> None:
-        """A minute to a year; a number in a string is as good; what is no number is not known."""
+        """A minute to a year; a number may be a string; anything else is unknown."""
         for given_, seconds in (
             *((value, 7200.0) for value in (7200, 7200.0, "7200", "7.2e3")),
             *((value, SHORTEST_LIFETIME) for value in (0, -1, 59.9, -1e300, float("-inf"), "-5")),

@@ -1,4 +1,4 @@
-"""The plain crawler: no hello, no delimiters, a mute second connection, polling; and who counts as one crawler."""
+"""The plain crawler: no hello, no delimiters, a mute second connection, polling; and its identity."""
 
 import sys
 
@@ -10,18 +10,18 @@ from tests.handlers.support import ALIVE, PROGRESS, Crawler, NodeTestCase, found
 from tests.support.crawler import Message, reactor, until
 
 ATTENTIVE = {"SOCKET_HEARTBEAT_TIMEOUT": 1500, "SOCKET_HEARTBEAT_INTERVAL": 500}
-"""Silence is looked for every 50 ms."""
+"""The check for silent crawlers runs every 50 ms."""
 
 
 class PlainTestCase(NodeTestCase):
-    """Connections of this process are one plain crawler."""
+    """Connections of the test's process are one plain crawler."""
 
     async def plain(self) -> Crawler:
-        """A further connection of the plain crawler, which writes its messages back to back."""
+        """A further connection of the plain crawler, which sends messages without delimiters."""
         return await self.connect(delimiter=b"")
 
     async def poll(self, crawler: Crawler) -> list[Message]:
-        """What it does every few seconds: a heartbeat, then a request."""
+        """Poll as it does every few seconds: a heartbeat, then a request."""
         crawler.say("heartbeat", **ALIVE)
         return await crawler.ask()
 
@@ -61,7 +61,7 @@ class ConversationTests(PlainTestCase):
         self.assertTrue(mute.open)
 
     async def test_discovery(self) -> None:
-        """What a plain crawler discovers becomes jobs, of which it is given those that it knows, one at a time."""
+        """Discovered jobs are created, and the plain crawler gets those of its entity types, one at a time."""
         await self.node()
         crawler = await self.plain()
         self.query("INSERT INTO jobs (account_id, command) VALUES ('acct', 'GROUP_PROJECT_DISCOVERY')")
@@ -78,10 +78,10 @@ class ConversationTests(PlainTestCase):
 
 
 class ConnectionTests(PlainTestCase):
-    """Its connections: which may be mute, which may report."""
+    """Connections of a plain crawler: which may be mute, which may report."""
 
     async def test_a_mute_sibling_is_left_alone(self) -> None:
-        """Past the connection time-out a mute connection stays, as long as its crawler lives by another one."""
+        """A mute connection stays past the connection time-out while its crawler has a live one."""
         node = await self.node(SOCKET_CONNECTION_TIMEOUT=100, **ATTENTIVE)
         mute, live = await self.plain(), await self.plain()
         live.say("heartbeat", **ALIVE)
@@ -92,7 +92,7 @@ class ConnectionTests(PlainTestCase):
         self.assertEqual(await mute.answered(), [])
 
     async def test_a_silent_one_alone_is_closed(self) -> None:
-        """A connection whose crawler never says a valid thing is closed at the connection time-out, not before."""
+        """A connection without a valid message is closed at the connection time-out, not before."""
         self.each_its_own_process()
         node = await self.node(SOCKET_CONNECTION_TIMEOUT=200, **ATTENTIVE)
         mute, babbler, live = await self.plain(), await self.plain(), await self.plain()
@@ -106,7 +106,7 @@ class ConnectionTests(PlainTestCase):
         self.assertTrue(live.open)
 
     async def test_each_has_its_own_time(self) -> None:
-        """The connection time-out runs for each connection from its own beginning, whoever else its process is."""
+        """The connection time-out runs separately for each connection of a process."""
         node = await self.node(SOCKET_CONNECTION_TIMEOUT=300, **ATTENTIVE)
         first, begun = await self.plain(), node.reading_clock.now
         await until(lambda: node.reading_clock.now > begun + 0.2)
@@ -117,7 +117,7 @@ class ConnectionTests(PlainTestCase):
         self.assertGreater(node.reading_clock.now - begun, 0.25)
 
     async def test_closed_once_its_sibling_is_gone(self) -> None:
-        """When the live connection ends, the mute one has the connection time-out to become one."""
+        """When the live connection ends, the connection time-out starts again for the mute one."""
         await self.node(SOCKET_CONNECTION_TIMEOUT=150, **ATTENTIVE)
         mute, live = await self.plain(), await self.plain()
         await self.poll(live)
@@ -137,7 +137,7 @@ class ConnectionTests(PlainTestCase):
         self.assertTrue(mute.open)
 
     async def test_reports_on_another_connection(self) -> None:
-        """Reports may come on another connection than the one that got the job, also after that one has gone."""
+        """Reports may come over another connection than the job's, also after that one has closed."""
         await self.node()
         other = await self.plain()
         crawler, job = await self.assigned()
@@ -150,10 +150,10 @@ class ConnectionTests(PlainTestCase):
 
 
 class DoubtTests(PlainTestCase):
-    """What it lost, or never got."""
+    """Jobs that a plain crawler lost, or never received."""
 
     async def test_sent_again(self) -> None:
-        """A job that was never reported on comes again, same id, with the first request of a new connection."""
+        """A job without a report is sent again, with the same id, on the first request of a new connection."""
         await self.node()
         crawler, job = await self.assigned()
         await crawler.leave()
@@ -164,7 +164,7 @@ class DoubtTests(PlainTestCase):
         self.assertEqual(self.tries(job), [])
 
     async def test_sent_again_to_a_sibling(self) -> None:
-        """A new connection beside one that is open counts; an older one that asks for the first time does not."""
+        """The new connection may be a second one; an older one's first request does not count."""
         await self.node()
         older = await self.plain()
         _, job = await self.assigned()
@@ -184,7 +184,7 @@ class DoubtTests(PlainTestCase):
         await self.becomes(job, "completed")
 
     async def test_says_that_it_runs_nothing(self) -> None:
-        """A second request without a report, some while after the job was sent, releases the job: it was lost."""
+        """A further request without a report, PLAIN_PATIENCE after the job was sent, releases the job."""
         self.patch(messages, "PLAIN_PATIENCE", 0.0)
         await self.node()
         crawler, job = await self.assigned()
@@ -195,7 +195,7 @@ class DoubtTests(PlainTestCase):
         self.assertEqual(self.row(job, "attempts"), 0)
 
     async def test_three_seconds(self) -> None:
-        """The while is three seconds: a request right after the job says nothing."""
+        """PLAIN_PATIENCE is three seconds: an earlier request releases nothing."""
         self.assertEqual(messages.PLAIN_PATIENCE, 3.0)
         await self.node()
         crawler, job = await self.assigned()
@@ -204,7 +204,7 @@ class DoubtTests(PlainTestCase):
         self.assertEqual(self.status(job), "assigned")
 
     async def test_a_report_between_requests(self) -> None:
-        """A report of any kind since the request before says that the job is in work."""
+        """After a report of any type since the previous request the job is not released."""
         self.patch(messages, "PLAIN_PATIENCE", 0.0)
         await self.node()
         crawler, job = await self.assigned()
@@ -217,7 +217,7 @@ class DoubtTests(PlainTestCase):
         self.assertEqual(again["try"], 2)
 
     async def test_a_completion_lost(self) -> None:
-        """A completion that was lost with its connection costs the job a release, once its crawler polls again."""
+        """A completion that was lost with its connection costs the job a release when its crawler polls again."""
         self.patch(messages, "PLAIN_PATIENCE", 0.0)
         await self.node()
         crawler, job = await self.assigned()
@@ -232,7 +232,7 @@ class DoubtTests(PlainTestCase):
         self.assertEqual((await again.error())["code"], "stale_assignment")
 
     async def test_a_crawler_that_said_hello_may_poll(self) -> None:
-        """Asking without a report says nothing of a crawler that said hello."""
+        """A request without a report releases nothing of a crawler that has sent hello."""
         self.patch(messages, "PLAIN_PATIENCE", 0.0)
         await self.node()
         crawler, job = await self.working(maxJobs=1)
@@ -252,7 +252,7 @@ sys.stdin.read()
 
 
 class Another(ProcessProtocol):
-    """A crawler in another process: its first line is what it was answered."""
+    """A crawler in another process: its first line of output is the answer that it received."""
 
     def __init__(self) -> None:
         self.answer: Deferred[str] = Deferred()
@@ -260,13 +260,13 @@ class Another(ProcessProtocol):
         self._out = b""
 
     def outReceived(self, data: bytes) -> None:
-        """Keep it until the line is whole."""
+        """Collect output until a line is complete."""
         self._out += data
         if b"\n" in self._out and not self.answer.called:
             self.answer.callback(self._out.decode())
 
     def processEnded(self, reason: object) -> None:
-        """Tell the test."""
+        """Fire the Deferred that the test waits for."""
         self.ended.callback(None)
 
 
@@ -293,7 +293,7 @@ class IdentityTests(PlainTestCase):
         await until(lambda: len(node.registry) == 1)
 
     async def test_a_dead_process(self) -> None:
-        """A job of a process that ended goes to another crawler after the grace."""
+        """The job of a process that ended is assigned to another crawler after the grace."""
         node = await self.node(SOCKET_RECONNECT_GRACE=100)
         self.add_jobs("g/1")
         another = Another()
@@ -309,7 +309,7 @@ class IdentityTests(PlainTestCase):
         self.assertEqual((job["fullPath"], job["try"]), ("g/1", 2))
 
     async def test_where_no_pid_can_be_read(self) -> None:
-        """Where the process can't be told, each connection is a crawler of its own."""
+        """If the process is unknown, each connection is a crawler of its own."""
         from copilot_socket.wire import factory
 
         self.patch(factory, "read_peer", lambda _: None)
@@ -319,7 +319,7 @@ class IdentityTests(PlainTestCase):
         self.assertEqual((len(await one.ask()), len(await other.ask())), (1, 1))
 
     async def test_a_pid_used_again(self) -> None:
-        """A new process with the pid of one that ended is someone else: it is not sent the old one's job."""
+        """A new process with the pid of one that ended is another crawler: it is not sent the old one's job."""
         from copilot_socket.wire import factory
         from copilot_socket.wire.peer import Peer
 
@@ -336,7 +336,7 @@ class IdentityTests(PlainTestCase):
         self.assertIn(":4711:200:", key)
 
     async def test_hello_beside_plain(self) -> None:
-        """A process becomes several crawlers by several hellos; what it does without one is a crawler more."""
+        """A process is a crawler per hello, and another one for its connections without hello."""
         await self.node()
         self.add_jobs("g/1", "g/2", "g/3")
         crawlers = [await self.crawler("a", maxJobs=1), await self.crawler("b", maxJobs=1), await self.plain()]

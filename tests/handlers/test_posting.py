@@ -27,13 +27,13 @@ class Peer(Protocol):
         self.dripping: LoopingCall | None = None
 
     def dataReceived(self, data: bytes) -> None:
-        """Answer once the whole request is there."""
+        """Answer once the request is complete."""
         first, self.heard = not self.heard, self.heard + data
         if first or b"MARKED" in data:
             self.answer(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The client has gone."""
+        """The client has disconnected."""
         self.over = True
         if self.dripping is not None:
             self.dripping.stop()
@@ -49,7 +49,7 @@ class Peer(Protocol):
 
 
 class PostingTests(TestCase):
-    """A server on 127.0.0.1 that answers as a test wants."""
+    """A server on 127.0.0.1 whose answers a test determines."""
 
     timeout = 20
 
@@ -72,14 +72,14 @@ class PostingTests(TestCase):
         return Deferred.fromCoroutine(posting.post_form(reactor, self.url, FORM))
 
     async def fails(self, word: str) -> None:
-        """No answer comes, for a reason with *word* in it and nothing that was sent; the connection is over."""
+        """Assert NoAnswer, with *word* in its message and nothing of the request; the connection is closed."""
         error = await self.assertFailure(self.post(), NoAnswer)
         self.assertIn(word, str(error))
         self.assertNotIn("MARKED", str(error))
         await until(lambda: all(peer.over for peer in self.peers))
 
     async def test_an_answer(self) -> None:
-        """What is sent is a form, and the connection does not outlive the answer."""
+        """The request is a form, and the connection closes after the answer."""
         self.assertEqual(await self.post(), Answer(200, b"{}", 7.0))
         [peer] = self.peers
         head, _, body = peer.heard.partition(b"\r\n\r\n")
@@ -89,7 +89,7 @@ class PostingTests(TestCase):
         await until(lambda: peer.over)
 
     async def test_no_length(self) -> None:
-        """A body that ends with the connection is a body."""
+        """A body that ends with the connection is valid."""
 
         def answer(peer: Peer) -> None:
             peer.send(b"HTTP/1.0 503 No\r\n\r\nbusy")
@@ -107,7 +107,7 @@ class PostingTests(TestCase):
         self.assertEqual(len(self.peers), 1)
 
     async def test_without_end(self) -> None:
-        """Heads, fields, bodies and interim answers that never end cost no more than the limit of bytes."""
+        """Endless headers, bodies and interim answers are cut at MAX_RECEIVED."""
         limit = f"sent more than {posting.MAX_RECEIVED} bytes"
         for data in (
             b"HTTP/1.1 100 Continue\r\n\r\n" * 400,
@@ -123,7 +123,7 @@ class PostingTests(TestCase):
         await self.fails("did not answer")
 
     async def test_slow(self) -> None:
-        """Neither silence nor one byte at a time holds up anybody past the limit of time."""
+        """Silence, or one byte at a time, ends at TIME_LIMIT."""
         self.patch(posting, "TIME_LIMIT", 0.2)
         for answer in (
             lambda _peer: None,
@@ -135,7 +135,7 @@ class PostingTests(TestCase):
             await self.fails("did not answer within 0.2 s")
 
     async def test_cancelled(self) -> None:
-        """A request that is given up leaves no connection, and is no answer of the server's."""
+        """A cancelled request leaves no connection, and raises CancelledError."""
         self.answer = lambda _peer: None
         request = self.post()
         await until(lambda: self.peers and self.peers[0].heard)
@@ -144,7 +144,7 @@ class PostingTests(TestCase):
         await until(lambda: self.peers[0].over)
 
     async def test_nonsense(self) -> None:
-        """What is no HTTP, or ends too early, is no answer."""
+        """An answer that is not HTTP, or is truncated, raises NoAnswer."""
         for data in (
             b"",
             b"SSH-2.0\r\n\r\n",
@@ -159,12 +159,12 @@ class PostingTests(TestCase):
             self.answer = answer
             await self.fails("did not answer")
 
-    async def test_nobody(self) -> None:
-        """Nobody listens there."""
+    async def test_connection_refused(self) -> None:
+        """A refused connection raises NoAnswer."""
         self.url = "http://127.0.0.1:1/oauth/token"
         await self.fails("ConnectionRefusedError")
 
     async def test_tls(self) -> None:
-        """A server that speaks no TLS is told as that."""
+        """The error for a server without TLS says so."""
         self.url = self.url.replace("http:", "https:")
         await self.fails("TLS")

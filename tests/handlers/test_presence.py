@@ -1,4 +1,4 @@
-"""Losing and keeping work: graces, silence, and crawlers that come back."""
+"""Presence: graces, silence, and crawlers that come back."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ class GraceTests(NodeTestCase):
         self.assertEqual(self.status(job), "assigned")
 
     async def test_many_at_once(self) -> None:
-        """Graces of any number of crawlers that end together take one timer, which is gone when it has run."""
+        """Graces that end together share one timer, for any number of crawlers."""
         node = await self.node(SOCKET_RECONNECT_GRACE=100)
         for _ in range(100):
             node.presence._release_after_grace()
@@ -39,7 +39,7 @@ class GraceTests(NodeTestCase):
         await until(lambda: not node.presence._timers)
 
     async def test_in_time(self) -> None:
-        """A crawler that is back before the grace is over, and says what it holds, keeps it for good."""
+        """A crawler that comes back within the grace, and lists its assignments, keeps them."""
         node = await self.node(SOCKET_RECONNECT_GRACE=200)
         crawler, job = await self.working()
         crawler.say("job_started", job)
@@ -52,7 +52,7 @@ class GraceTests(NodeTestCase):
         self.assertEqual(self.tries(job), ["completed"])
 
     async def test_by_a_report_alone(self) -> None:
-        """A report that names the assignment keeps it too, also from a crawler with another identity."""
+        """A report that names the assignment keeps it, too, also from a crawler with another identity."""
         node = await self.node(SOCKET_RECONNECT_GRACE=200)
         crawler, job = await self.working()
         await crawler.leave()
@@ -67,7 +67,7 @@ class GraceTests(NodeTestCase):
         self.assertEqual((await former.error())["code"], "unauthorized")
 
     async def test_named_in_the_same_write(self) -> None:
-        """A report that comes right behind the hello, in one write, names what it names."""
+        """A report in the same write as the hello keeps its assignment."""
         node = await self.node(SOCKET_RECONNECT_GRACE=200)
         crawler, job = await self.working()
         await crawler.leave()
@@ -80,7 +80,7 @@ class GraceTests(NodeTestCase):
         self.assertEqual((self.status(job), self.tries(job)), ("assigned", []))
 
     async def test_a_list_after_none(self) -> None:
-        """What a later hello lists need not be named by a report any more."""
+        """Assignments that a later hello lists need no report."""
         node = await self.node(SOCKET_RECONNECT_GRACE=200)
         crawler, job = await self.working()
         await crawler.leave()
@@ -93,7 +93,7 @@ class GraceTests(NodeTestCase):
         self.assertEqual((self.status(job), self.tries(job)), ("assigned", []))
 
     async def test_a_second_connection_keeps_it(self) -> None:
-        """Nothing is lost while another connection of the same crawler lives."""
+        """Nothing is lost while the crawler has another live connection."""
         node = await self.node(SOCKET_RECONNECT_GRACE=100)
         crawler, job = await self.working()
         other = await self.crawler()
@@ -103,7 +103,7 @@ class GraceTests(NodeTestCase):
         self.assertEqual(await other.acked(), "c")
 
     async def test_ten_times(self) -> None:
-        """A job that loses its crawler again and again ends after ten times, its attempts untouched."""
+        """A job that is released ten times fails, without an attempt spent."""
         await self.node()
         crawler, job = await self.working()
         self.query("UPDATE jobs SET releases = 9")
@@ -116,7 +116,7 @@ class GraceTests(NodeTestCase):
 
 
 class ComeBackTests(NodeTestCase):
-    """``hello`` of a crawler that was here before."""
+    """``hello`` of a crawler that comes back."""
 
     async def three_jobs(self) -> tuple[Crawler, list[str]]:
         """A crawler that was given three jobs and has reported on them."""
@@ -129,7 +129,7 @@ class ComeBackTests(NodeTestCase):
         return crawler, jobs
 
     async def test_with_a_list(self) -> None:
-        """It keeps what it lists; its others are released before it is welcomed; ids of others change nothing."""
+        """It keeps what it lists; the rest is released before the welcome; others' ids change nothing."""
         await self.node()
         stranger, strange = await self.working("g/strange", "stranger")
         crawler, jobs = await self.three_jobs()
@@ -146,7 +146,7 @@ class ComeBackTests(NodeTestCase):
         self.assertEqual(await stranger.acked(), "s")
 
     async def test_with_an_empty_list(self) -> None:
-        """An empty list releases everything at once, and the room is free again."""
+        """An empty list releases everything immediately, and the room is free again."""
         await self.node()
         crawler, _ = await self.three_jobs()
         await crawler.leave()
@@ -156,7 +156,7 @@ class ComeBackTests(NodeTestCase):
         self.assertEqual([job["try"] for job in given], [2, 2, 2])
 
     async def test_without_a_list(self) -> None:
-        """Without the list it keeps what it names in a report within one more grace, and loses the others then."""
+        """Without the list it keeps what its reports name within one more grace; the rest is then released."""
         await self.node(SOCKET_RECONNECT_GRACE=300)
         crawler, jobs = await self.three_jobs()
         await crawler.leave()
@@ -170,7 +170,7 @@ class ComeBackTests(NodeTestCase):
         self.assertEqual([self.status(job) for job in jobs], ["queued", "queued", "running"])
 
     async def test_sent_again_to_one_that_said_hello(self) -> None:
-        """What was handed out and never reported on comes again, same id, with the first request only."""
+        """Jobs without a report are sent again, with the same ids, on the first request only."""
         await self.node()
         crawler, job = await self.working()
         await crawler.leave()
@@ -179,7 +179,7 @@ class ComeBackTests(NodeTestCase):
         self.assertEqual(await back.ask(), [])
 
     async def test_room_counts_what_it_kept(self) -> None:
-        """What it keeps takes up room."""
+        """Assignments that it keeps take up room."""
         await self.node()
         crawler, jobs = await self.three_jobs()
         await crawler.leave()
@@ -189,7 +189,7 @@ class ComeBackTests(NodeTestCase):
 
 
 class SilenceTests(NodeTestCase):
-    """Heartbeats that do not come."""
+    """Missing heartbeats."""
 
     async def test_silence_releases(self) -> None:
         """A crawler silent past the time-out loses its job after the grace, and its connection is closed."""
@@ -202,7 +202,7 @@ class SilenceTests(NodeTestCase):
         self.assertEqual(node.registry.present(), [])
 
     async def test_any_message_is_a_sign_of_life(self) -> None:
-        """Heartbeats, requests and reports keep a crawler alive, whichever connection they come on."""
+        """Heartbeats, requests and reports are signs of life, over any connection of the crawler."""
         node = await self.node(**SOON, SOCKET_RECONNECT_GRACE=50)
         crawler, job = await self.working()
         other = await self.crawler()
@@ -221,7 +221,7 @@ class SilenceTests(NodeTestCase):
         self.assertEqual(self.tries(job), ["completed"])
 
     async def test_so_is_a_bad_message(self) -> None:
-        """A crawler that says nonsense lives."""
+        """Invalid messages are signs of life."""
         node = await self.node(**SOON, SOCKET_RECONNECT_GRACE=50)
         crawler, job = await self.working()
         for _ in range(6):
@@ -233,7 +233,7 @@ class SilenceTests(NodeTestCase):
         self.assertEqual((await crawler.answer("c"))["type"], "ack")
 
     async def test_back_before_the_grace(self) -> None:
-        """A silent crawler that speaks again before the grace is over keeps its job and its connection."""
+        """A silent crawler that sends a message within the grace keeps its job and its connection."""
         node = await self.node(**SOON, SOCKET_RECONNECT_GRACE=5000)
         crawler, job = await self.working()
         await until(lambda: node.registry.present() == [])
@@ -243,7 +243,7 @@ class SilenceTests(NodeTestCase):
         self.assertEqual(await crawler.acked(), "c")
 
     async def test_time_in_which_the_node_did_not_read(self) -> None:
-        """While the node does not read, nobody grows silent, however long that takes."""
+        """While the node does not read, no crawler becomes silent, however long that takes."""
         node = await self.node(**SOON, SOCKET_RECONNECT_GRACE=50)
         crawler, job = await self.working()
         node.factory.read(False)
@@ -256,7 +256,7 @@ class SilenceTests(NodeTestCase):
         self.assertEqual((self.status(job), self.tries(job)), ("assigned", []))
 
     async def test_not_reported_on_for_too_long(self) -> None:
-        """A crawler that lives but does not report on a job loses it at the job time-out, which spends an attempt."""
+        """A live crawler without reports on a job loses it at the job time-out, which spends an attempt."""
         await self.node(SOCKET_JOB_TIMEOUT=500, SOCKET_LEASE=300, SOCKET_RETRY_DELAY=3_600_000)
         crawler, job = await self.working()
         await self.becomes(job, "queued")
@@ -264,8 +264,8 @@ class SilenceTests(NodeTestCase):
         crawler.say("job_progress", job, **PROGRESS)
         self.assertEqual((await crawler.error())["code"], "stale_assignment")
 
-    async def test_no_time_out_while_nobody_could_report(self) -> None:
-        """Until this node has seen the database for a whole lease, silence about a job may be the database's."""
+    async def test_no_time_out_after_an_outage(self) -> None:
+        """Jobs time out only after this node's renewals have worked for a whole lease."""
         node = await self.node(SOCKET_JOB_TIMEOUT=500)
         _crawler, job = await self.working()
         self.query("UPDATE job_assignments SET assigned_at = now() - interval '1 hour'")
@@ -273,7 +273,7 @@ class SilenceTests(NodeTestCase):
         self.assertEqual((self.status(job), self.tries(job)), ("assigned", []))
 
     async def test_shown(self) -> None:
-        """What the connections table shows: who, since when alive, with which jobs, in which state."""
+        """The rows of socket_connections: crawler, last heartbeat, jobs, state."""
         node = await self.node()
         crawler, job = await self.working()
         crawler.say("heartbeat", activeJobs=1, totalProcessed=2, systemStatus="crawling", memoryUsage={"rss": 3})
@@ -289,10 +289,10 @@ class SilenceTests(NodeTestCase):
 
 
 class LastHeartbeatTests(NodeTestCase):
-    """When a crawler that is gone was last heard."""
+    """When a crawler that has gone was last heard."""
 
     def shown(self) -> Any:
-        """What is stored of the only connection, and how old its last heartbeat is, in seconds."""
+        """The row of the only connection, and the age of its last heartbeat in seconds."""
         [row] = self.query(
             "SELECT is_active, system_status, metadata->'totalProcessed',"
             " extract(epoch FROM now() - last_heartbeat)::float8 FROM socket_connections"
@@ -300,7 +300,7 @@ class LastHeartbeatTests(NodeTestCase):
         return row
 
     async def heard(self, node: Any) -> Crawler:
-        """A crawler that said how it is, ten seconds of the reading clock ago, without a renewal since."""
+        """A crawler whose heartbeat is ten seconds of the reading clock old, without a renewal since."""
         crawler = await self.crawler()
         crawler.say("heartbeat", activeJobs=0, totalProcessed=2, systemStatus="crawling")
         await crawler.acked()
@@ -308,7 +308,7 @@ class LastHeartbeatTests(NodeTestCase):
         return crawler
 
     async def test_it_leaves(self) -> None:
-        """What was heard since the last renewal is stored when the connection ends: then, not at its end."""
+        """When the connection ends, the time of the last sign of life is stored, not that of the end."""
         node = await self.node()
         crawler = await self.heard(node)
         await crawler.leave()
@@ -319,7 +319,7 @@ class LastHeartbeatTests(NodeTestCase):
         self.assertLess(age, 20.0)
 
     async def test_it_falls_silent(self) -> None:
-        """A renewal after it fell silent stores when it was heard before, and the end of its connection, too."""
+        """For a silent crawler, a renewal and the end of the connection store the last sign of life."""
         node = await self.node()
         crawler = await self.heard(node)
         node.reading_clock.now += 60.0
@@ -333,7 +333,7 @@ class LastHeartbeatTests(NodeTestCase):
         self.assertGreater(self.shown()[3], 69.0)
 
     async def test_the_node_stops(self) -> None:
-        """What was heard is stored when the node stops, too."""
+        """The last sign of life is stored when the node stops, too."""
         node = await self.node()
         await self.heard(node)
         await node.stopService()
@@ -341,7 +341,7 @@ class LastHeartbeatTests(NodeTestCase):
         self.assertGreater(self.shown()[3], 9.0)
 
     async def test_nothing_heard(self) -> None:
-        """A connection over which nothing was heard has no last heartbeat."""
+        """A connection without a message has no last heartbeat."""
         await self.node()
         mute = await self.connect()
         await until(lambda: self.query("SELECT is_active FROM socket_connections") == [(True,)])

@@ -1,4 +1,4 @@
-"""A discovery that is refused as a whole is an error of its job, which is not completed as if nothing were found."""
+"""A discovery that is refused as a whole is an error of its job, which then can't be completed."""
 
 import json
 from typing import Any
@@ -19,7 +19,7 @@ def begins(crawler: Crawler, kind: str, job: str, **data: Any) -> bytes:
 
 
 class RefusedTestCase(NodeTestCase):
-    """Shorthand."""
+    """Crawlers with a job, and the job's errors."""
 
     def errors(self, job: str) -> list[tuple[str, str]]:
         """Type and text of the job's errors."""
@@ -27,12 +27,12 @@ class RefusedTestCase(NodeTestCase):
         return [(row[0], row[1]) for row in self.query(columns, job.partition(".")[0])]
 
     async def plain(self) -> tuple[Crawler, str]:
-        """A plain crawler at work."""
+        """A plain crawler with a job."""
         crawler = await self.connect()
         return crawler, await self.given(crawler)
 
     async def ends(self, crawler: Crawler, job: str) -> str:
-        """What becomes of the job when *crawler* says that it is complete."""
+        """Have *crawler* complete the job; the job's status."""
         crawler.say("job_completed", job, success=True, finalCounts={})
         await until(lambda: self.status(job) not in ("assigned", "running"), f"{job} has ended")
         return self.status(job)
@@ -42,7 +42,7 @@ class TooLargeTests(RefusedTestCase):
     """Past SOCKET_MAX_MESSAGE_SIZE."""
 
     async def test_unknown_to_its_crawler(self) -> None:
-        """A crawler that hears no acks has failed the job for good; the errors name limit and variable."""
+        """Without acks the job fails for good; the errors name limit and variable."""
         await self.node(**SMALL)
         for kind, data, named in (
             ("jobs_discovered", JOBS, True),
@@ -68,7 +68,7 @@ class TooLargeTests(RefusedTestCase):
         self.assertEqual(self.query("SELECT * FROM areas"), [])
 
     async def test_known_to_its_crawler(self) -> None:
-        """One that hears acks sees which message it was, sends it again in parts, and completes the job."""
+        """With acks a crawler learns which message it was, sends it again in parts, and completes the job."""
         await self.node(**SMALL)
         crawler, job = await self.working()
         crawler.raw(begins(crawler, "discovery", job, **AREAS))
@@ -82,7 +82,7 @@ class TooLargeTests(RefusedTestCase):
         self.assertEqual(self.query("SELECT count(*) FROM areas"), [(100,)])
 
     async def test_whose_it_was(self) -> None:
-        """The jobId is read from the beginning; else it is the one job that its crawler holds, or nobody's."""
+        """The jobId is read from the beginning; without one it belongs to the only job held, or to none."""
         await self.node(**SMALL)
         crawler = await self.crawler(maxJobs=2, capabilities=[])
         self.add_jobs("g/1", "g/2")
@@ -101,7 +101,7 @@ class TooLargeTests(RefusedTestCase):
         self.assertEqual(await self.ends(crawler, three), "failed")
 
     async def test_another_crawlers(self) -> None:
-        """Nobody fails others' jobs."""
+        """A refused discovery of another crawler's job does not fail the job."""
         await self.node(**SMALL)
         other, theirs = await self.working("g/other", "other", capabilities=[])
         crawler, job = await self.working("g/p", "one", capabilities=[])
@@ -111,7 +111,7 @@ class TooLargeTests(RefusedTestCase):
         self.assertEqual(self.errors(theirs), [])
 
     async def test_another_connection_and_node(self) -> None:
-        """It is not forgotten when its crawler comes back, be it to another node."""
+        """It is remembered when its crawler comes back, also to another node."""
         first = await self.node(**SMALL)
         crawler, job = await self.plain()
         crawler.say("discovery", **AREAS)
@@ -122,7 +122,7 @@ class TooLargeTests(RefusedTestCase):
         self.assertEqual(await self.ends(again, job), "failed")
 
     async def test_first_words_after_a_reconnect(self) -> None:
-        """Whose it was is known once it is known what its crawler holds, though it has said nothing valid yet."""
+        """It waits until the assignments of its crawler are read, also if it is the first message."""
         await self.node(**SMALL)
         for name in (None, "one"):
             crawler, job = await (self.plain() if name is None else self.working(capabilities=[]))
@@ -137,10 +137,10 @@ class TooLargeTests(RefusedTestCase):
 
 
 class OverABoundTests(RefusedTestCase):
-    """Refused for anything else than its length."""
+    """Refused for reasons other than its length."""
 
     async def test_each_kind(self) -> None:
-        """Too many elements, an object that is too large or too deep, a fault of the whole, or no JSON."""
+        """Too many elements, an object too large or too deep, an invalid list, or invalid JSON."""
         await self.node()
         deep: Any = 1
         for _ in range(101):
@@ -162,7 +162,7 @@ class OverABoundTests(RefusedTestCase):
             await crawler.leave()
 
     async def test_nothing_but_bad_elements(self) -> None:
-        """These cost only themselves: the job is completed."""
+        """Bad elements are left out: the job can be completed."""
         await self.node()
         crawler, job = await self.plain()
         crawler.say("discovery", entityType="group", entities=[1, {}])
@@ -170,7 +170,7 @@ class OverABoundTests(RefusedTestCase):
         self.assertEqual(self.errors(job), [])
 
     async def test_secrets(self) -> None:
-        """What is quoted of it does not hold the job's token."""
+        """The stored error does not quote the job's token."""
         self.query("UPDATE accounts SET access_token = 'a-token-of-no-known-form'")
         await self.node()
         crawler, job = await self.plain()

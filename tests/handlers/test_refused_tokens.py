@@ -1,4 +1,4 @@
-"""Accounts whose GitLab refuses a new token: what becomes of their jobs, and of a renewal."""
+"""Accounts whose GitLab refuses a new token: their jobs, and renewals."""
 
 from copilot_socket.node import Node
 from tests.handlers.support import PROGRESS, Crawler
@@ -7,7 +7,7 @@ from tests.support.crawler import until
 
 
 class RefusedTests(TokenTestCase):
-    """GitLab says no."""
+    """GitLab refuses the refresh token."""
 
     async def refused_job(self, **settings: object) -> tuple[Node, Crawler, str]:
         """A crawler that was refused a token."""
@@ -19,7 +19,7 @@ class RefusedTests(TokenTestCase):
         return node, crawler, job
 
     async def test_why(self) -> None:
-        """Account, try and error log say why there is no token; a renewed account says nothing of it any more."""
+        """Account, attempt and error log hold the reason; a renewal clears it from the account."""
         node, crawler, job = await self.refused_job()
         error, checked = self.account("credential_error", "credential_checked_at > now() - interval '1 minute'")
         self.assertIn("invalid_grant", error)
@@ -43,11 +43,11 @@ class RefusedTests(TokenTestCase):
         await self.parked_and_renewed(recoverable=True)
 
     async def test_then_one_for_good(self) -> None:
-        """So does a failure that the crawler holds to be final."""
+        """So does a failure that is not recoverable."""
         await self.parked_and_renewed(recoverable=False)
 
     async def parked_and_renewed(self, recoverable: bool) -> None:
-        """A refusal, a failure, a renewal, a second attempt."""
+        """Play a refusal, a failure, a renewal and a second attempt."""
         node, crawler, job = await self.refused_job()
         await crawler.fail(job, recoverable)
         self.assertEqual((self.status(job), self.row(job, "attempts", "releases")), ("waiting_credential", (0, 0)))
@@ -60,7 +60,7 @@ class RefusedTests(TokenTestCase):
         self.assertEqual((await crawler.answer("c"))["type"], "ack")
 
     async def test_then_nothing(self) -> None:
-        """A crawler that says nothing more about the job has it parked at the grace."""
+        """If the crawler reports nothing more, the job is parked at the grace."""
         _, _, job = await self.refused_job(SOCKET_RECONNECT_GRACE=200)
         await self.becomes(job, "waiting_credential")
         self.assertEqual((self.tries(job), self.row(job, "attempts")), (["credential"], 0))
@@ -77,14 +77,14 @@ class RefusedTests(TokenTestCase):
         self.assertEqual((await crawler.answer("c"))["type"], "ack")
 
     async def test_then_gone(self) -> None:
-        """A crawler that goes away after it was refused costs the job neither an attempt nor a release."""
+        """If the crawler leaves after the refusal, neither an attempt nor a release is spent."""
         _, crawler, job = await self.refused_job(SOCKET_RECONNECT_GRACE=100)
         await crawler.leave()
         await self.becomes(job, "waiting_credential")
         self.assertEqual(self.row(job, "attempts", "releases"), (0, 0))
 
-    async def test_asked_again(self) -> None:
-        """A second request is refused without asking GitLab, and so are other jobs of the account, which wait too."""
+    async def test_requested_again(self) -> None:
+        """Further requests are refused without a refresh; other jobs of the account wait, too."""
         _, crawler, job = await self.refused_job()
         asked = self.gitlab.asked
         self.refused(await self.refreshed(crawler, job))
@@ -94,14 +94,14 @@ class RefusedTests(TokenTestCase):
         self.assertEqual(self.gitlab.asked, asked)
 
     async def test_renewed_before_the_failure(self) -> None:
-        """A renewal between refusal and failure leaves nothing waiting: the job is queued again at once."""
+        """After a renewal between refusal and failure the job is queued again immediately."""
         node, crawler, job = await self.refused_job()
         await self.renew(node)
         await crawler.fail(job)
         self.assertEqual((self.status(job), self.row(job, "attempts")), ("queued", 0))
 
     async def test_renewed_at_the_same_moment(self) -> None:
-        """A renewal that did not see the failure's commit leaves nothing waiting either: the next round queues it."""
+        """After a renewal concurrent with the failure's commit the next round queues the job."""
         node, crawler, job = await self.refused_job()
         await crawler.fail(job)
         self.assertEqual(self.status(job), "waiting_credential")
@@ -110,7 +110,7 @@ class RefusedTests(TokenTestCase):
         self.assertEqual(self.status(job), "queued")
 
     async def test_granted_after_all(self) -> None:
-        """Once a crawler got a token after all, a failure is an ordinary one again."""
+        """Once the crawler has got a token after all, a failure counts as usual."""
         node, crawler, job = await self.refused_job()
         await self.renew(node)
         self.assertEqual((await self.refreshed(crawler, job))["accessToken"], "renewed")
@@ -118,7 +118,7 @@ class RefusedTests(TokenTestCase):
         self.assertEqual((self.tries(job), self.row(job, "attempts")), (["failed"], 1))
 
     async def test_never_a_token(self) -> None:
-        """Unknown jobs, ended attempts and another crawler's jobs get an answer without a token, and mark nothing."""
+        """For unknown jobs, ended attempts and others' jobs the answer has no token, and nothing is stored."""
         await self.node()
         crawler, job = await self.at_work()
         thief = await self.crawler("thief")
@@ -131,7 +131,7 @@ class RefusedTests(TokenTestCase):
         self.assertEqual(self.gitlab.asked, 0)
 
     async def test_no_refresh_token(self) -> None:
-        """An account without a refresh token is refused without asking."""
+        """An account without a refresh token is refused without a refresh."""
         await self.node()
         crawler, job = await self.at_work()
         self.query("UPDATE accounts SET refresh_token = NULL WHERE id = 'lab'")

@@ -1,4 +1,4 @@
-"""Tokens never leave: a whole conversation with marked tokens, at debug level, and then everything is searched."""
+"""Secrets: a whole conversation with marked tokens, at debug level, then all output is searched for the mark."""
 
 import io
 import json
@@ -18,7 +18,7 @@ MARK = "MARKED"
 
 
 class SecretTests(NodeTestCase):
-    """Access and refresh tokens all hold the mark; only crawlers' ``accessToken`` may."""
+    """All access and refresh tokens contain the mark; it may appear only in crawlers' ``accessToken``."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -32,11 +32,11 @@ class SecretTests(NodeTestCase):
             self.addCleanup(globalLogPublisher.removeObserver, observer)
 
     def keep(self, event: dict[str, Any]) -> None:
-        """Keep all that an observer could see of an event, its fields too."""
+        """Record a log event with all its fields."""
         self.events.append(eventAsText(event) + repr({name: str(value) for name, value in event.items()}))
 
     async def http(self, method: str, path: str, body: object = None) -> bytes:
-        """One request to the node's port; its answer's head and body."""
+        """One request to the node's port; headers and body of the answer."""
         client = treq.client.HTTPClient(Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False)))
         url = f"http://127.0.0.1:{self.nodes[0].ports.http_port}{path}"
         response = await client.request(method, url, **({} if body is None else {"json": body}))
@@ -45,7 +45,7 @@ class SecretTests(NodeTestCase):
         return content
 
     async def test_no_token_anywhere(self) -> None:
-        """In no log, no error, no metric, no answer of the port, and no table but that of the accounts."""
+        """The mark is in no log, error, metric, HTTP answer, and no table except accounts."""
         self.answers: dict[str, bytes] = {}
         client = {"GITLAB_CLIENT_ID": "id", "GITLAB_CLIENT_SECRET": f"{MARK}-secret", "GITLAB_URL": self.gitlab.url}
         await self.node(SOCKET_LOG_LEVEL="debug", **client)
@@ -59,7 +59,7 @@ class SecretTests(NodeTestCase):
         self.search(crawler)
 
     async def accounts(self) -> None:
-        """Accounts put in, wrongly too."""
+        """Submit accounts, valid and invalid ones."""
         account: Message = {
             "provider": "gitlab-onprem",
             "gitlab_url": self.gitlab.url,
@@ -82,7 +82,7 @@ class SecretTests(NodeTestCase):
         await self.http("POST", "/api/v1/jobs", {"account_id": "lab", "command": "issues", "full_path": "g/1"})
 
     async def everyday_work(self, crawler: Crawler) -> None:
-        """A job, a new token, an end."""
+        """A job, a new token, and the job's end."""
         crawler.say("job_request")
         job = await crawler.job()
         self.assertEqual(job["accessToken"], f"{MARK}-access-1")
@@ -95,7 +95,7 @@ class SecretTests(NodeTestCase):
         await crawler.sync()
 
     async def failures(self, crawler: Crawler) -> None:
-        """Every way in which a token plays a part in what goes wrong."""
+        """Every error that involves a token."""
         job = await self.given(crawler, "g/2", account_id="lab")
         strange = ((500, {"refresh_token": f"{MARK}-refresh-9"}), (200, f"{MARK} <".encode()), (200, {"a": MARK}))
         for answer in strange:
@@ -121,7 +121,7 @@ class SecretTests(NodeTestCase):
         await crawler.sync()
 
     async def ask_everything(self) -> None:
-        """Every page of the port that there is to read."""
+        """Read every resource of the HTTP port."""
         await self.nodes[0].metrics.refresh(self.nodes[0].database)
         jobs = [row[0] for row in self.query("SELECT id FROM jobs")]
         pages = ("jobs", "accounts", "crawlers", "areas", "stats", "accounts/lab")
@@ -132,7 +132,7 @@ class SecretTests(NodeTestCase):
             self.assertTrue(await self.http("GET", page))
 
     def search(self, crawler: Crawler) -> None:
-        """Look for the mark."""
+        """Search for the mark."""
         self.assertIn("token of account lab: refreshed", self.text.getvalue())
         self.assertIn("token of account lab: refused", self.text.getvalue())
         self.assertGreater(len(self.answers), 20)
@@ -149,7 +149,7 @@ class SecretTests(NodeTestCase):
             self.assertNotIn(MARK, repr(rows), table)
 
     async def test_a_pair_that_can_not_be_stored(self) -> None:
-        """A new pair that the database refuses is not shown by the complaint about it."""
+        """A new pair that the database refuses is not in the error's log message."""
         await self.node()
         self.add_account("lab", self.gitlab.url, access_token=f"{MARK}-1", refresh_token=f"{MARK}-refresh-1")
         crawler = await self.crawler()
@@ -162,7 +162,7 @@ class SecretTests(NodeTestCase):
         self.assertEqual([event for event in self.events if MARK in event], [])
 
     async def test_what_crawlers_repeat(self) -> None:
-        """A token in what a crawler reports gets no further: not into a table, an answer, an event or the log."""
+        """A token in a crawler's report gets into no table, answer, event or log."""
         self.answers: dict[str, bytes] = {}
         node = await self.node(SOCKET_LOG_LEVEL="debug", SOCKET_RETRY_ATTEMPTS=1)
         changes: list[object] = []
@@ -209,10 +209,10 @@ class SecretTests(NodeTestCase):
 
 
 class MetricTests(NodeTestCase):
-    """What is counted of a conversation."""
+    """Metrics of a conversation."""
 
     async def test_counters_move(self) -> None:
-        """Messages by type and outcome, errors by code, tries, changes of state, time spent, time to dispatch."""
+        """Messages by type and outcome, errors by code, attempts, job changes, durations, time to dispatch."""
         node = await self.node()
         crawler, job = await self.working()
         crawler.say("job_started", job)

@@ -42,7 +42,7 @@ class UnreadTests(NodeTestCase):
         return False
 
     async def test_cut_off(self) -> None:
-        """It is cut off after the heartbeat time-out, and nothing of it is left, the garbage collector apart."""
+        """It is disconnected after the heartbeat time-out, and none of its objects stay in memory."""
         node = await self.node(**SOON, SOCKET_RECONNECT_GRACE=20_000)
         client = self.hog(node)
         await until(lambda: node.factory.connections, "it is connected")
@@ -58,7 +58,7 @@ class UnreadTests(NodeTestCase):
         self.assertEqual((node.factory._unread, node.factory._owed.total), (0, 0))
 
     async def test_others(self) -> None:
-        """Meanwhile others are answered at once."""
+        """Meanwhile other crawlers are answered immediately."""
         node = await self.node(SOCKET_HEARTBEAT_TIMEOUT=60_000)
         other = await self.crawler("other")
         client = self.hog(node)
@@ -73,7 +73,7 @@ class UnreadTests(NodeTestCase):
         await other.sync()
 
     async def test_slow_reader(self) -> None:
-        """Who reads all of it in the end gets every answer, in order, and is listened to again."""
+        """A client that reads late gets every answer, in order, and is read from again."""
         await self.node(SOCKET_HEARTBEAT_TIMEOUT=60_000)
         crawler = await self.crawler()
         transport: Any = crawler.transport
@@ -93,13 +93,13 @@ class HeldBackTests(NodeTestCase):
 
     @contextlib.contextmanager
     def locked(self) -> Any:
-        """The table of jobs is locked meanwhile, and nothing is stored."""
+        """Within the context the table of jobs is locked, and nothing is stored."""
         with contextlib.closing(psycopg2.connect(self.database_url)) as connection:
             connection.cursor().execute("LOCK TABLE jobs")
             yield
 
     async def test_too_much_owed(self) -> None:
-        """A crawler whose reports wait for the database is not silent, whatever it can't be heard to say."""
+        """A crawler whose reports wait for the database, and that is not read from, is not silent."""
         node = await self.node(**SOON, SOCKET_RECONNECT_GRACE=50)
         crawler, job = await self.working()
         with self.locked():
@@ -116,7 +116,7 @@ class HeldBackTests(NodeTestCase):
         self.assertEqual((self.status(job), self.tries(job)), ("assigned", []))
 
     async def test_silent_afterwards(self) -> None:
-        """Once it is read from again its silence counts as ever."""
+        """Once it is read from again its silence counts as usual."""
         node = await self.node(**SOON, SOCKET_RECONNECT_GRACE=50)
         crawler, job = await self.working()
         [link] = node.factory.connections.values()

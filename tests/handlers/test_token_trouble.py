@@ -1,4 +1,4 @@
-"""GitLabs that are slow, down or strange, nodes that stop or die meanwhile, and two nodes at once."""
+"""Refreshes with a slow, failing or misbehaving GitLab, with stopping or dead nodes, and with two nodes."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,10 +18,10 @@ from tests.support.crawler import until
 
 
 class TroubleTests(TokenTestCase):
-    """GitLab is slow, down or strange."""
+    """GitLab is slow, down or misbehaving."""
 
     async def test_slow(self) -> None:
-        """A slow GitLab does not keep the crawler waiting; what it gives in the end is stored and handed out next."""
+        """With a slow GitLab the crawler's answer is in time; the late pair is stored and used next."""
         self.patch(tokens_module, "ANSWER_WITHIN", 0.2)
         await self.node()
         crawler, job = await self.at_work()
@@ -34,8 +34,8 @@ class TroubleTests(TokenTestCase):
         self.granted(await self.refreshed(crawler, job), "access-2")
         self.assertEqual((self.gitlab.asked, self.account("credential_status")), (1, ("valid",)))
 
-    async def test_asked_once(self) -> None:
-        """While GitLab takes its time nobody asks it again, here or at another node, whoever has given up waiting."""
+    async def test_one_refresh(self) -> None:
+        """While GitLab has not answered no node sends another refresh, also after all waiters have timed out."""
         self.patch(tokens_module, "ANSWER_WITHIN", 0.2)
         first, second = await self.node(), await self.node()
         one, two = await self.at_work("one", first, "g/1"), await self.at_work("two", second, "g/2")
@@ -50,7 +50,7 @@ class TroubleTests(TokenTestCase):
         self.assertEqual(self.gitlab.asked, 1)
 
     async def test_the_claim_outlives_the_answer(self) -> None:
-        """A claim on a refresh holds for longer than the slowest answer takes that is still stored."""
+        """The lease on a refresh is longer than the slowest exchange that is still stored."""
         self.assertGreater(credentials.LEASE, posting.TIME_LIMIT + 30)
 
     async def test_under_fifteen_seconds(self) -> None:
@@ -58,7 +58,7 @@ class TroubleTests(TokenTestCase):
         self.assertLess(tokens_module.ANSWER_WITHIN, 15)
 
     async def test_strange_answers(self) -> None:
-        """Server errors, rubbish, and answers without a token are no refusal: a later request works."""
+        """Server errors, invalid answers, and answers without a token mean Unavailable: a later request works."""
         await self.node()
         crawler, job = await self.at_work()
         answers: list[tuple[int, Any]] = [
@@ -86,7 +86,7 @@ class TroubleTests(TokenTestCase):
         self.granted(await self.refreshed(crawler, job), "access-2")
 
     async def test_down(self) -> None:
-        """A GitLab that can't be reached is no refusal: the failure that follows spends an attempt as usual."""
+        """An unreachable GitLab means Unavailable: the failure that follows spends an attempt as usual."""
         await self.node()
         self.query("UPDATE accounts SET gitlab_url = 'http://127.0.0.1:9' WHERE id = 'lab'")
         crawler, job = await self.at_work()
@@ -95,7 +95,7 @@ class TroubleTests(TokenTestCase):
         self.assertEqual((self.row(job, "attempts"), self.account("credential_status")), (1, ("valid",)))
 
     async def test_back_off(self) -> None:
-        """After a failure the account is left alone for a while, longer each time; a success ends that."""
+        """After a failure the account is not refreshed for a time, longer each time; a success resets that."""
         node = await self.node(SOCKET_RETRY_DELAY=0)
         self.patch(node._tokens, "_jitter", lambda: 0.5)
         crawler, job = await self.at_work()
@@ -115,18 +115,18 @@ class TroubleTests(TokenTestCase):
         self.assertEqual(self.account("refresh_failures", "refresh_after", "credential_error"), (0, None, None))
 
     async def test_retry_after(self) -> None:
-        """GitLab is left alone for as long as it asks, but not for ever."""
+        """Retry-After is respected, up to a limit."""
         await self.node()
         crawler, job = await self.at_work()
         self.gitlab.token.answer = (429, {})
-        for told, waits in (("45", 45.0), ("999999", 600.0)):
-            self.gitlab.token.retry_after = told
+        for retry_after, waits in (("45", 45.0), ("999999", 600.0)):
+            self.gitlab.token.retry_after = retry_after
             self.refused(await self.refreshed(crawler, job))
             self.assertTrue(waits - 1 < self.wait() <= waits, self.wait())
             self.at_once()
 
     async def test_jobs_wait_as_long(self) -> None:
-        """Jobs that can't be sent fall due when GitLab may be asked again, not before."""
+        """Jobs that can't be sent fall due when the next refresh is allowed, not before."""
         await self.node(SOCKET_RETRY_DELAY=0)
         self.expires(5)
         self.gitlab.token.answer, self.gitlab.token.retry_after = (503, {}), "30"
@@ -139,7 +139,7 @@ class TroubleTests(TokenTestCase):
         self.assertEqual(self.gitlab.asked, 1)
 
     async def test_a_pair_the_database_refuses(self) -> None:
-        """A pair that PostgreSQL refuses is given up, not stored for ever; the account may be refreshed again."""
+        """A pair that PostgreSQL refuses is discarded, not retried forever; the account may be refreshed again."""
         await self.node()
         crawler, job = await self.at_work()
         self.query("ALTER TABLE accounts ADD CONSTRAINT no CHECK (access_token <> 'access-2')")
@@ -149,7 +149,7 @@ class TroubleTests(TokenTestCase):
         )
 
     async def test_the_database_goes_away(self) -> None:
-        """A pair that came while the database was away is stored when that is back."""
+        """A pair received during an outage of the database is stored after it."""
         self.patch(credentials, "STORE_AGAIN", 0.05)
         node = await self.node()
         crawler, job = await self.at_work()
@@ -167,10 +167,10 @@ class TroubleTests(TokenTestCase):
 
 
 class StoppingTests(TokenTestCase):
-    """A node stops while GitLab renews a token."""
+    """A node stops during a refresh."""
 
     async def asking(self, **settings: object) -> Node:
-        """A node that has asked GitLab, which takes its time."""
+        """A node with a refresh that GitLab has not answered."""
         node = await self.node(**settings)
         crawler, job = await self.at_work()
         self.gitlab.token.slow = True
@@ -179,7 +179,7 @@ class StoppingTests(TokenTestCase):
         return node
 
     async def test_it_waits(self) -> None:
-        """The pair is stored before the node is gone, also past SOCKET_SHUTDOWN_TIMEOUT."""
+        """The pair is stored before the node has stopped, also past SOCKET_SHUTDOWN_TIMEOUT."""
         node = await self.asking(SOCKET_SHUTDOWN_TIMEOUT=1)
         stopped = node.stopService()
         await until(lambda: node.database.use.in_use == 0)
@@ -189,7 +189,7 @@ class StoppingTests(TokenTestCase):
         self.assertEqual(self.account("access_token", "refresh_token"), ("access-2", "refresh-2"))
 
     async def test_not_for_ever(self) -> None:
-        """A GitLab that does not answer keeps no node from stopping; nobody asks it while it may still answer."""
+        """Without an answer the node stops, and no refresh begins elsewhere while one may still arrive."""
         self.patch(node_module, "TOKEN_PATIENCE", 0.2)
         node = await self.asking(SOCKET_SHUTDOWN_TIMEOUT=1)
         await node.stopService()
@@ -211,7 +211,7 @@ class TwoNodesTests(TokenTestCase):
     """Two nodes on one database."""
 
     async def test_single_flight(self) -> None:
-        """Crawlers at two nodes that ask at once cause one refresh, and both get its token."""
+        """Simultaneous token requests at two nodes cause one refresh, and both get its token."""
         first, second = await self.node(), await self.node()
         one, two = await self.at_work("one", first, "g/1"), await self.at_work("two", second, "g/2")
         self.gitlab.token.slow = True
@@ -224,19 +224,19 @@ class TwoNodesTests(TokenTestCase):
         self.assertEqual(self.gitlab.asked, 1)
 
     async def test_nothing_held_open(self) -> None:
-        """No transaction is open while GitLab is being asked."""
+        """No transaction is open during a refresh."""
         await self.node()
         crawler, job = await self.at_work()
         self.gitlab.token.slow = True
         answer = Deferred.fromCoroutine(self.refreshed(crawler, job))
         await until(lambda: self.gitlab.asked)
         busy = "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle'"
-        await until(lambda: len(self.query(busy)) == 1)  # the one that asks
+        await until(lambda: len(self.query(busy)) == 1)  # the query itself
         self.gitlab.token.release()
         self.granted(await answer, "access-2")
 
     async def test_the_refreshing_node_dies(self) -> None:
-        """A lease on the refresh that is left behind by a dead node holds only for its time."""
+        """The lease on a refresh of a dead node expires."""
         self.patch(tokens_module, "ANSWER_WITHIN", 5.0)
         await self.node()
         crawler, job = await self.at_work()

@@ -1,4 +1,4 @@
-"""Tokens that crawlers ask for, against a small fake GitLab."""
+"""Token requests of crawlers, with a fake GitLab."""
 
 from cryptography.fernet import Fernet
 from twisted.internet.defer import Deferred, gatherResults
@@ -14,7 +14,7 @@ class RefreshTests(TokenTestCase):
     """A crawler's token has expired."""
 
     async def test_a_new_pair(self) -> None:
-        """The new pair is stored before the crawler sees it; the grant is asked for as GitLab wants it."""
+        """The new pair is stored before the crawler gets it; the request is in GitLab's form."""
         await self.node(GITLAB_URL=self.gitlab.url, GITLAB_CLIENT_ID="an-id", GITLAB_CLIENT_SECRET="a-secret")
         crawler, job = await self.at_work()
         self.granted(await self.refreshed(crawler, job), "access-2")
@@ -33,13 +33,13 @@ class RefreshTests(TokenTestCase):
         self.granted(await self.refreshed(crawler, job), "access-3")
 
     async def test_a_client_of_another_origin(self) -> None:
-        """The secret of an OAuth client goes to no other GitLab than its own."""
+        """The secret of an OAuth client is sent only to its own GitLab."""
         await self.node(GITLAB_URL="http://127.0.0.1:9", GITLAB_CLIENT_ID="an-id", GITLAB_CLIENT_SECRET="a-secret")
         self.granted(await self.refreshed(*await self.at_work()), "access-2")
         self.assertEqual(self.gitlab.token.asked, [{"grant_type": ["refresh_token"], "refresh_token": ["refresh-1"]}])
 
     async def test_a_client_of_the_table(self) -> None:
-        """Further GitLabs have their clients in a table, their secrets encrypted; a row beats the variables."""
+        """Other GitLabs have their clients in a table, with secrets encrypted; a row overrides the variables."""
         key = Fernet.generate_key().decode()
         await self.node(
             COPILOT_SECRET_KEY=key, GITLAB_URL=self.gitlab.url, GITLAB_CLIENT_ID="x", GITLAB_CLIENT_SECRET="y"
@@ -66,7 +66,7 @@ class RefreshTests(TokenTestCase):
             self.granted(await self.refreshed(crawler, job), f"access-{number}")
 
     async def test_encrypted(self) -> None:
-        """With a key, what is stored is not the token, and what is sent is."""
+        """With a key the stored token is encrypted, the sent one is not."""
         key = Fernet.generate_key().decode()
         await self.node(COPILOT_SECRET_KEY=key)
         vault = Vault([key])
@@ -85,7 +85,7 @@ class RefreshTests(TokenTestCase):
         self.assertEqual([vault.decrypt(item) for item in stored], ["access-2", "refresh-2"])
 
     async def test_a_lost_key(self) -> None:
-        """Without the key jobs are put off and token requests refused for now; nothing is stuck, nothing expired."""
+        """Without the key jobs are delayed and token requests get no token; no job is stuck or account expired."""
         node = await self.node(SOCKET_RETRY_DELAY=3_600_000)
         crawler, job = await self.at_work()
         self.query("UPDATE accounts SET refresh_token = 'fernet:x', access_token = 'fernet:y' WHERE id = 'lab'")
@@ -101,7 +101,7 @@ class RefreshTests(TokenTestCase):
         await until(lambda: [list(item.held) for item in node.registry] == [[job]], "nothing waits for a token")
 
     async def test_two_at_once(self) -> None:
-        """Two crawlers of one account that ask at once share one refresh and get the same token."""
+        """Simultaneous requests of two crawlers of one account share a refresh and get the same token."""
         await self.node()
         one, two = await self.at_work("one", path="g/1"), await self.at_work("two", path="g/2")
         self.gitlab.token.slow = True
@@ -122,7 +122,7 @@ class RefreshTests(TokenTestCase):
         self.granted(await self.refreshed(*two), "access-3")
 
     async def test_sent_again_with_the_current_one(self) -> None:
-        """A job that is sent again comes with the token of now, and a request after that is for a newer one."""
+        """A job is sent again with the current token, and a request after that is for a newer one."""
         await self.node()
         one, (two, job) = await self.at_work("one", path="g/1"), await self.at_work("two", path="g/2")
         self.granted(await self.refreshed(*one), "access-2")
@@ -132,14 +132,14 @@ class RefreshTests(TokenTestCase):
         self.granted(await self.refreshed(back, job), "access-3")
 
     async def test_lifetime_unknown(self) -> None:
-        """Where GitLab does not say how long a token lives, the crawler is told its usual two hours."""
+        """If GitLab gives no lifetime, the answer has its default of two hours."""
         self.gitlab.token.lifetime = None
         await self.node()
         self.granted(await self.refreshed(*await self.at_work()), "access-2")
         self.assertEqual(self.account("token_expires_at"), (None,))
 
     async def test_after_a_renewal_by_hand(self) -> None:
-        """A renewal while GitLab was being asked is not overwritten by the pair that comes later."""
+        """A renewal during a refresh is not overwritten by the pair that arrives later."""
         node = await self.node()
         crawler, job = await self.at_work()
         self.gitlab.token.slow = True
@@ -151,7 +151,7 @@ class RefreshTests(TokenTestCase):
         self.assertEqual(self.account("access_token", "refresh_token"), ("renewed", "refresh-renewed"))
 
     async def test_a_plain_crawler_that_waits_for_one(self) -> None:
-        """A request for a token counts as a report: the job is not taken for lost by the next poll."""
+        """A token request counts as a report: the next poll does not release the job."""
         from copilot_socket.handlers import messages
 
         self.patch(messages, "PLAIN_PATIENCE", 0.0)
@@ -163,7 +163,7 @@ class RefreshTests(TokenTestCase):
         self.assertEqual(self.status(job), "assigned")
 
     async def test_short_lives(self) -> None:
-        """Where tokens live for less than a minute, jobs are sent all the same, and one refresh does for a while."""
+        """If tokens live for less than a minute jobs are still sent, without a refresh for each."""
         self.gitlab.token.lifetime = 5
         await self.node()
         self.expires(5)
@@ -177,10 +177,10 @@ class RefreshTests(TokenTestCase):
 
 
 class MentionTests(TokenTestCase):
-    """A request for a token names the job: it counts as a report."""
+    """A token request names the job: it counts as a report."""
 
     async def test_it_keeps_the_job(self) -> None:
-        """A crawler that is back without saying what it holds keeps what it asks a token for."""
+        """A crawler that comes back without a list keeps the job that a token request names."""
         node = await self.node(SOCKET_RECONNECT_GRACE=200)
         crawler, job = await self.at_work()
         await crawler.leave()
@@ -191,7 +191,7 @@ class MentionTests(TokenTestCase):
         self.assertEqual((self.status(job), self.tries(job)), ("assigned", []))
 
     async def test_the_database_is_slow(self) -> None:
-        """The answer does not wait for that for ever."""
+        """The answer waits for that up to MENTIONED_WITHIN."""
         self.patch(messages_module, "MENTIONED_WITHIN", 0.05)
         node = await self.node()
         crawler, job = await self.at_work()

@@ -7,7 +7,7 @@ from tests.support.crawler import Message, until
 
 
 class BeforeSendingTests(TokenTestCase):
-    """No job is handed out with a token that is about to expire."""
+    """No job is sent with a token that is about to expire."""
 
     async def test_refreshed_first(self) -> None:
         """A job whose token expires within 60 s is sent with a new one; one that lives longer is sent as it is."""
@@ -25,14 +25,14 @@ class BeforeSendingTests(TokenTestCase):
         self.granted(await self.refreshed(crawler, jobs[0]["id"]), "access-3")
 
     async def two_jobs(self, crawler: Crawler) -> list[Message]:
-        """Two jobs, however they come."""
+        """Two jobs, in one response or two."""
         jobs: list[Message] = []
         while len(jobs) < 2:
             jobs += await crawler.answered()
         return jobs
 
     async def test_answered_meanwhile(self) -> None:
-        """While GitLab takes its time the request has its empty answer, and the job is pushed when it can be."""
+        """During a slow refresh the request is answered as empty; the job is pushed after the refresh."""
         await self.node()
         self.expires(5)
         self.gitlab.token.slow = True
@@ -61,8 +61,8 @@ class BeforeSendingTests(TokenTestCase):
         self.assertEqual((await crawler.job())["fullPath"], "g/2")
         self.assertEqual([name.partition(".")[0] == job for name in crawler.jobs()], [False])
 
-    async def test_what_nobody_thought_of(self) -> None:
-        """Whatever goes wrong with the token, the job goes back."""
+    async def test_unexpected_error(self) -> None:
+        """After any error with the token the job is returned."""
         await self.node(SOCKET_RETRY_DELAY=3_600_000)
         self.expires(5)
         self.gitlab.token.answer = (200, {"access_token": "nul\0"})
@@ -73,7 +73,7 @@ class BeforeSendingTests(TokenTestCase):
         self.assertEqual(self.status(job), "queued")
 
     async def test_its_crawler_left_meanwhile(self) -> None:
-        """A crawler that leaves while its job waits for a token costs nothing: another one gets the job."""
+        """If the crawler leaves while its job waits for a token, another one gets the job; nothing is spent."""
         await self.node()
         self.expires(5)
         self.gitlab.token.slow = True
@@ -88,7 +88,7 @@ class BeforeSendingTests(TokenTestCase):
         self.assertEqual((self.tries(job), self.row(job, "attempts", "releases")), (["returned"], (0, 0)))
 
     async def test_its_other_jobs_stay(self) -> None:
-        """An account whose token can't be had for now is left out for a while, not claimed for again and again."""
+        """An account whose token is unavailable is parked, not claimed from again and again."""
         node = await self.node()
         self.expires(5)
         self.gitlab.token.answer = (503, {})
@@ -104,7 +104,7 @@ class BeforeSendingTests(TokenTestCase):
         self.assertLessEqual(self.query("SELECT count(*) FROM jobs WHERE tries > 0 AND account_id = 'lab'")[0][0], 3)
 
     async def test_a_second_connection_meanwhile(self) -> None:
-        """What waits for a token was not missed: it is sent once, where the crawler asked last."""
+        """A job that waits for a token is sent once, over the connection of the last request."""
         await self.node()
         self.expires(5)
         self.gitlab.token.slow = True
@@ -118,7 +118,7 @@ class BeforeSendingTests(TokenTestCase):
         await self.quiet(crawler, again)
 
     async def test_refused(self) -> None:
-        """Where a new token is refused the job waits for its credential, unsent; its crawler gets other work."""
+        """If a new token is refused the job waits for its credential, unsent; its crawler gets other work."""
         node = await self.node()
         self.expires(5)
         self.gitlab.token.valid = "another"
@@ -137,7 +137,7 @@ class BeforeSendingTests(TokenTestCase):
         self.assertEqual((await crawler.job())["try"], 2)
 
     async def test_impossible_for_now(self) -> None:
-        """Where GitLab is down the job is put off, unsent, and comes when it is up again."""
+        """If GitLab is down the job is delayed, unsent, and sent when GitLab is up again."""
         await self.node(SOCKET_RETRY_DELAY=300)
         self.expires(5)
         self.gitlab.token.answer = (503, {})

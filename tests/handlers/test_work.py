@@ -1,4 +1,4 @@
-"""Getting work: answers at once, standing requests, pushes, rooms, routing, order."""
+"""Getting work: immediate answers, pending requests, pushes, room, routing, order."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from tests.support.crawler import until
 
 
 class PushTests(NodeTestCase):
-    """Nobody looks for work here: the poll is an hour away."""
+    """Pushes, without polling: the next poll is an hour away."""
 
     async def test_pushed_on_insert(self) -> None:
-        """An empty answer comes at once and leaves the request standing; an INSERT by any program is pushed."""
+        """An empty answer is immediate and leaves the request pending; an INSERT by any program is pushed."""
         await self.node()
         crawler = await self.crawler()
         self.assertEqual(await crawler.ask(), [])
@@ -45,7 +45,7 @@ class PushTests(NodeTestCase):
         await self.quiet(crawler)
         self.assertEqual((await crawler.ask())[0]["fullPath"], "g/2")
 
-    async def test_one_request_stands(self) -> None:
+    async def test_one_pending_request(self) -> None:
         """A later request replaces an earlier one: two requests are served with one push, on the later connection."""
         await self.node()
         first = await self.crawler(maxJobs=5)
@@ -57,7 +57,7 @@ class PushTests(NodeTestCase):
         await self.quiet(first, second)
 
     async def test_ends_with_its_connection(self) -> None:
-        """A request ends with the connection that it was made on, though its crawler lives on by another one."""
+        """A request ends with its connection, though its crawler has another one."""
         await self.node()
         first = await self.crawler()
         second = await self.crawler()
@@ -69,7 +69,7 @@ class PushTests(NodeTestCase):
         self.assertEqual(self.status(job), "queued")
 
     async def test_pipelined_with_a_report(self) -> None:
-        """A request is answered at once though a report that came in the same write is still to be committed."""
+        """A request is answered immediately although a report in the same write is not committed yet."""
         await self.node()
         crawler, job = await self.working(maxJobs=2)
         crawler.raw(crawler.form("job_request") + crawler.form("job_progress", job, **PROGRESS))
@@ -79,7 +79,7 @@ class PushTests(NodeTestCase):
         self.assertEqual((await crawler.job())["fullPath"], "g/2")
 
     async def test_room_is_made_by_an_ending(self) -> None:
-        """A crawler that stands without room is served as soon as one of its jobs is over, however it ended."""
+        """A pending request without room is served as soon as one of the crawler's jobs ends, in any way."""
         await self.node()
         crawler = await self.crawler(maxJobs=1)
         self.add_jobs("g/1", "g/2", "g/3", "g/4")
@@ -98,7 +98,7 @@ class PushTests(NodeTestCase):
         self.assertEqual((await crawler.job())["fullPath"], "g/4")
 
     async def test_when_due(self) -> None:
-        """A job that is scheduled is sent, and not before its time."""
+        """A scheduled job is sent when it falls due, not before."""
         await self.node(poll=0.1)
         crawler = await self.crawler()
         self.add_jobs("g/later", scheduled_at="2199-12-31")
@@ -110,7 +110,7 @@ class PushTests(NodeTestCase):
         self.assertGreaterEqual(late, 0)
 
     async def test_after_a_back_off(self) -> None:
-        """A failed job comes back, with its cursor and an attempt of its own, as soon as its back-off is over."""
+        """A failed job is sent again, with its cursor and in a new attempt, as soon as its back-off is over."""
         await self.node(SOCKET_RETRY_DELAY=200)
         crawler, first = await self.working()
         crawler.say("job_failed", first, error="e", isRecoverable=True, resumeState={"currentPage": 9})
@@ -146,7 +146,7 @@ class RoomTests(NodeTestCase):
     """How many jobs a crawler may hold."""
 
     async def test_limit_and_room(self) -> None:
-        """A response holds up to the lesser of the limit and the room."""
+        """A response has at most as many jobs as the lesser of limit and room."""
         await self.node(SOCKET_MAX_CONCURRENT_JOBS=4)
         self.add_jobs(*(f"g/{n}" for n in range(20)))
         crawler = await self.crawler()
@@ -158,7 +158,7 @@ class RoomTests(NodeTestCase):
         self.assertEqual(len(await all_at_once.ask()), 4)
 
     async def test_max_jobs(self) -> None:
-        """maxJobs takes the place of the server's own number, and welcome says which it is."""
+        """maxJobs overrides the server's default, and welcome announces the result."""
         await self.node(SOCKET_MAX_CONCURRENT_JOBS=2)
         self.add_jobs(*(f"g/{n}" for n in range(9)))
         for name, given, granted in (("less", 1, 1), ("more", 5, 5), ("none", None, 2)):
@@ -177,7 +177,7 @@ class RoomTests(NodeTestCase):
         self.assertEqual(len(await other.ask()), 1)
 
     async def test_plain(self) -> None:
-        """A plain crawler gets one job a response, whatever its limit, and no next one before that one is over."""
+        """A plain crawler gets one job per response, whatever its limit, and no other before that one is over."""
         await self.node()
         self.add_jobs(*(f"g/{n}" for n in range(9)))
         plain = await self.connect(delimiter=b"")
@@ -189,7 +189,7 @@ class RoomTests(NodeTestCase):
         self.assertEqual(second["fullPath"], "g/1")
 
     async def test_more_for_plain_ones(self) -> None:
-        """SOCKET_PLAIN_JOBS raises both numbers."""
+        """SOCKET_PLAIN_JOBS raises both limits."""
         await self.node(SOCKET_PLAIN_JOBS=2)
         self.add_jobs(*(f"g/{n}" for n in range(9)))
         plain = await self.connect()
@@ -197,7 +197,7 @@ class RoomTests(NodeTestCase):
         self.assertEqual(len(await plain.ask(limit=5)), 0)
 
     async def test_welcome(self) -> None:
-        """What welcome tells is what is configured."""
+        """welcome announces the configuration."""
         await self.node(SOCKET_HEARTBEAT_INTERVAL=12345, SOCKET_MAX_MESSAGE_SIZE=54321)
         crawler = await self.connect()
         crawler.say("hello", crawlerId="c")
@@ -215,10 +215,10 @@ class RoomTests(NodeTestCase):
 
 
 class RoutingTests(NodeTestCase):
-    """Which job for whom."""
+    """Routing and order."""
 
     async def test_entity_types(self) -> None:
-        """A crawler is given only what it lists; without a list, what plain crawlers know."""
+        """A crawler gets only jobs of the entity types that it lists; without a list, those of plain crawlers."""
         await self.node()
         self.add_jobs("g/m", command="groupMilestones")
         self.add_jobs("g/i", command="issues")
@@ -231,7 +231,7 @@ class RoutingTests(NodeTestCase):
         self.assertEqual([job["entityType"] for job in await lister.ask()], ["epics"])
 
     async def test_nothing_listed(self) -> None:
-        """A crawler that lists no type at all is given nothing, and still is answered."""
+        """A crawler that lists no type gets empty answers."""
         await self.node()
         self.add_jobs("g/p")
         crawler = await self.crawler(entityTypes=[])
@@ -265,7 +265,7 @@ class RoutingTests(NodeTestCase):
         self.assertEqual([job["fullPath"] for job in await crawler.ask()], ["g/4", "g/3", "g/1", "g/2", "g/5"])
 
     async def test_entity_id(self) -> None:
-        """The area's numeric id where it is known, else the path, else the account."""
+        """entityId is the area's numeric id if known, else the path, else the account."""
         await self.node()
         self.query(
             "INSERT INTO areas (gitlab_origin, full_path, gitlab_id, name, type) SELECT gitlab_origin, a.*"
@@ -287,7 +287,7 @@ class RoutingTests(NodeTestCase):
         )
 
     async def test_both_crawlers(self) -> None:
-        """Two crawlers that stand are both served by one INSERT of two jobs."""
+        """Two pending requests are both served by one INSERT of two jobs."""
         await self.node()
         one, two = await self.crawler("one"), await self.crawler("two")
         for crawler in (one, two):
@@ -311,10 +311,10 @@ class RoutingTests(NodeTestCase):
 
 
 class SilentTests(NodeTestCase):
-    """A request is no reason to give jobs to the dead."""
+    """Requests of absent crawlers."""
 
     async def test_a_silent_crawler_is_passed_over(self) -> None:
-        """A crawler that fell silent is given nothing while it stands, and is served when it speaks again."""
+        """The pending request of a silent crawler is not served until the crawler sends a message."""
         await self.node(SOCKET_HEARTBEAT_INTERVAL=50, SOCKET_HEARTBEAT_TIMEOUT=300)
         silent = await self.crawler("silent")
         self.assertEqual(await silent.ask(), [])

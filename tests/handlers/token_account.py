@@ -1,4 +1,4 @@
-"""What tests of tokens share: an account at a small fake GitLab."""
+"""Base class of token tests: an account at a fake GitLab."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -28,7 +28,7 @@ class TokenTestCase(NodeTestCase):
         return crawler, await self.given(crawler, path, account_id="lab")
 
     async def refreshed(self, crawler: Crawler, job: str) -> Message:
-        """What a crawler is answered when it asks for a new token."""
+        """Request a new token; the data of the answer."""
         crawler.say("token_refresh_request", job, current_token_expired=True)
         answer = await crawler.expect("token_refresh_response")
         self.assertEqual(answer["jobId"], job)
@@ -37,12 +37,12 @@ class TokenTestCase(NodeTestCase):
         return data
 
     def granted(self, data: Message, token: str) -> None:
-        """*data* gives *token*, for about the lifetime that GitLab said."""
+        """Assert that *data* contains *token*, with about GitLab's lifetime."""
         self.assertEqual((data["accessToken"], data["refreshSuccessful"]), (token, True))
         self.assertLess(abs(until_(data) - 7200), 10)
 
     def refused(self, data: Message) -> None:
-        """*data* says that there is no new token."""
+        """Assert that *data* contains no new token."""
         self.assertEqual((data["accessToken"], data["refreshSuccessful"]), ("", False))
         self.assertLess(abs(until_(data)), 10)
 
@@ -51,19 +51,19 @@ class TokenTestCase(NodeTestCase):
         return self.query(f"SELECT {', '.join(columns)} FROM accounts WHERE id = 'lab'")[0]
 
     def expires(self, seconds: float) -> None:
-        """The account's token expires in so many seconds."""
+        """Have the account's token expire in *seconds*."""
         self.query("UPDATE accounts SET token_expires_at = now() + %s * interval '1 s' WHERE id = 'lab'", seconds)
 
     def at_once(self) -> None:
-        """Let GitLab be asked again at once."""
+        """Allow the next refresh immediately."""
         self.query("UPDATE accounts SET refresh_after = NULL WHERE id = 'lab'")
 
     def wait(self) -> float:
-        """Seconds until GitLab may be asked again."""
+        """Seconds until the next refresh is allowed."""
         return float(self.account("extract(epoch FROM refresh_after - now())::float8")[0])
 
     async def renew(self, node: Node, token: str = "renewed") -> None:
-        """Someone renews the account's credential."""
+        """Renew the account's credential, as an operator would."""
         accounts = Accounts(node.database, Vault(), node.transitions)
         self.assertTrue(await accounts.renew("lab", Credential(token, "refresh-renewed")))
 

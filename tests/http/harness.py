@@ -61,7 +61,7 @@ class Answer:
 
 
 class Turns(Clock):
-    """A clock that tells the turns of a reactor apart: what is asked for in one, at once, happens in the next."""
+    """A clock with turns like a reactor: a call scheduled in one without delay runs in the next."""
 
     def turn(self) -> None:
         """One turn."""

@@ -63,7 +63,7 @@ class AccountTests(SiteTestCase):
         self.assertEqual(answer.document["gitlab_url"], "https://h:8443/git")
 
     async def test_renewal(self) -> None:
-        """A renewed credential is valid again, and the account's waiting jobs, no others, are queued and told of."""
+        """A renewed credential is valid again; the account's waiting jobs, no others, are queued and published."""
         await self.account()
         await self.account("other")
         mine, running, theirs = (
@@ -86,11 +86,11 @@ class AccountTests(SiteTestCase):
             self.query("SELECT token_generation, refresh_node, refresh_until FROM accounts WHERE id = 'acme'"),
             [(2, None, None)],
         )
-        told = [
+        seen = [
             (change.job_id, change.status, change.event) for change in self.events if isinstance(change, JobChanged)
         ]
-        self.assertEqual(told, [(mine, Status.QUEUED, Event.RENEWED)])
-        self.assertNotIn(theirs, [change[0] for change in told])
+        self.assertEqual(seen, [(mine, Status.QUEUED, Event.RENEWED)])
+        self.assertNotIn(theirs, [change[0] for change in seen])
 
     async def test_a_move(self) -> None:
         """An account changes its origin only while none of its jobs is live; nothing is replaced where it may not."""
@@ -158,7 +158,7 @@ class SealedTests(SiteTestCase):
     keys = ("Zm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyMDE=",)
 
     async def test_at_rest(self) -> None:
-        """No token stands in the database as it is."""
+        """No token is stored in clear text."""
         await self.account()
         await self.post(f"{ACCOUNTS}/acme/credential", PAIR)
         [(access, refresh)] = self.query("SELECT access_token, refresh_token FROM accounts")

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.http import channel, job_handlers, site
-from copilot_socket.http.channel import READ, REQUEST_TIMEOUT
+from copilot_socket.http.channel import READ_SIZE, REQUEST_TIMEOUT
 from copilot_socket.http.requests import ANSWER_TIMEOUT, LINGER, MANY_CHUNKS, SMALL_CHUNK
 from copilot_socket.http.shares import UNCOUNTED
 from copilot_socket.http.site import Parts, make_site
@@ -51,7 +51,7 @@ class Transport(StringTransport):
         self.producer.resumeProducing()
 
     def unregisterProducer(self) -> None:
-        """As often as Twisted likes, as its own transports allow."""
+        """Allowed repeatedly, as in Twisted's own transports."""
         if self.producer is not None:
             super().unregisterProducer()
 
@@ -64,11 +64,11 @@ class Transport(StringTransport):
 
 
 class Store:
-    """Stands for the database: what is asked for comes when the test says so."""
+    """Stands for the database: operations end when the test calls :meth:`answer`."""
 
     def __init__(self) -> None:
         self.submitted: list[int] = []
-        self.asked: list[Deferred[Any]] = []
+        self.pending: list[Deferred[Any]] = []
 
     async def submit(self, jobs: list[Any], _key: object) -> Submitted:
         """Submission."""
@@ -80,12 +80,12 @@ class Store:
         return await self._ask(Listing([], None))
 
     def answer(self) -> None:
-        """Answer who asked first."""
-        self.asked.pop(0).callback(None)
+        """End the oldest operation."""
+        self.pending.pop(0).callback(None)
 
     async def _ask(self, answer: Any) -> Any:
         d: Deferred[None] = Deferred()
-        self.asked.append(d)
+        self.pending.append(d)
         await d
         return answer
 
@@ -99,7 +99,7 @@ class Client:
         self.protocol.makeConnection(self.transport)
 
     def send(self, data: bytes) -> None:
-        """Send *data* at once."""
+        """Send *data* in one piece."""
         self.protocol.dataReceived(data)
 
     def leave(self) -> None:
@@ -391,7 +391,7 @@ class BodyTests(ConnectionTestCase):
         self.assertEqual(client.statuses, [503])
 
     def test_freed(self) -> None:
-        """The room is free at once when the client goes away, is refused, or has its answer."""
+        """The memory is free as soon as the client disconnects, is refused, or has its answer."""
         self.post(300_000, b" " * 1000).leave()
         self.assertEqual(self.body_bytes, 0)
         client = self.connect()
@@ -465,7 +465,7 @@ class BodyTests(ConnectionTestCase):
             client.leave()
 
     def test_after_a_refusal(self) -> None:
-        """What comes after a refusal is thrown away unparsed, and the client has a moment to read why."""
+        """Input after a refusal is discarded unparsed, and the client has some seconds to read the answer."""
         for begin in (POST + b"Content-Length: 999999999\r\n\r\n", CHUNKED + b"1\r\nx\r\n" * MANY_CHUNKS):
             client = self.connect()
             client.send(begin)
@@ -479,15 +479,15 @@ class BodyTests(ConnectionTestCase):
             client.leave()
 
     def test_reading(self) -> None:
-        """Little is read at once of what takes time for each byte: heads and chunks."""
+        """Heads and chunks, which are expensive to parse, are read in small pieces."""
         client = self.connect()
-        self.assertEqual(client.transport.bufferSize, READ)
+        self.assertEqual(client.transport.bufferSize, READ_SIZE)
         client.send(CHUNKED)
-        self.assertEqual(client.transport.bufferSize, READ)
+        self.assertEqual(client.transport.bufferSize, READ_SIZE)
         client = self.post(300_000)
         self.assertEqual(client.transport.bufferSize, 65536)
         client.send(self.jobs(300_000))
-        self.assertEqual(client.transport.bufferSize, READ)
+        self.assertEqual(client.transport.bufferSize, READ_SIZE)
 
 
 class LimitTests(ConnectionTestCase):

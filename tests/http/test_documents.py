@@ -22,7 +22,7 @@ JSON = st.recursive(
 
 
 class Reading:
-    """What became of reading *body*, at most *most* values of it; ``slices`` holds how many came in each."""
+    """Reads *body*, at most *most* values of it; ``slices`` holds the number of values in each slice."""
 
     def __init__(self, body: bytes, most: int | None = None) -> None:
         self.values: list[Any] = []
@@ -107,7 +107,7 @@ class ValueTests(SynchronousTestCase):
         self.assertIn(f"at character {body.index(b'nothing')}", problem.detail)
 
     def test_large_values(self) -> None:
-        """A value of the largest size is read, wherever it stands; a larger one is refused, and named."""
+        """A value of the largest size is read, wherever it is; a larger one is refused, and named."""
         fits = b'"' + b"x" * (MAX_VALUE - 2) + b'"'
         self.assertIsNone(Reading(b"[1, " + fits + b" , " + fits + b"]").problem)
         self.assertIsNone(Reading(b"  " + fits).problem)
@@ -124,14 +124,14 @@ class SliceTests(SynchronousTestCase):
     """What is read in one turn of the reactor."""
 
     def test_values(self) -> None:
-        """No more than so many values come in a slice, however small they are."""
+        """The number of values in a slice is limited, however small they are."""
         for piece in (b"[],", b"1,", b'"",', b"{},", b"[ ] , "):
             reading = Reading(b"[" + piece * 10_000 + b"1]")
             self.assertEqual(len(reading.values), 10_001)
             self.assertEqual(max(reading.slices), SLICE_VALUES)
 
     def test_characters(self) -> None:
-        """No more than so many characters are read in a slice, and the value that they end in."""
+        """The characters of a slice are limited, up to the end of its last value."""
         for length in (100, 1000, SLICE_CHARACTERS - 2, MAX_VALUE - 2):
             value = b'"' + b"x" * length + b'"'
             reading = Reading(b"[" + b",".join([value] * (LARGEST // len(value) // 4)) + b"]")
@@ -144,8 +144,8 @@ class SliceTests(SynchronousTestCase):
         self.assertEqual((reading.values, reading.problem), ([], None))
         self.assertGreaterEqual(len(reading.slices), LARGEST // (MAX_VALUE + SLICE_CHARACTERS))
 
-    def test_what_nobody_asks_for(self) -> None:
-        """What follows the last value that is asked for is neither parsed nor decoded."""
+    def test_rest_is_not_read(self) -> None:
+        """Text behind the last requested value is neither parsed nor decoded."""
         reading = Reading(b"[" + b"1," * SLICE_VALUES + b"2" * 2 * MAX_VALUE + b"\xff" * LARGEST, most=SLICE_VALUES)
         self.assertEqual((reading.values, reading.problem), ([1] * SLICE_VALUES, None))
         self.assertLessEqual(len(reading.slices), 2)

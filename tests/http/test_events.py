@@ -1,4 +1,4 @@
-"""Live events: who is sent what, how streams end, and that nobody who watches can harm the node."""
+"""Live events: rendering, filters, how streams end, and that no client can harm the node."""
 
 import re
 
@@ -19,8 +19,8 @@ from copilot_socket.event_bus import (
     JobsReported,
 )
 from copilot_socket.http import feed as feed_module
-from copilot_socket.http.events import KINDS, Renderer, Wanted
-from copilot_socket.http.feed import GREETING, KEEP_ALIVE, MAX_WAITING, PATIENCE, Feed, Stream
+from copilot_socket.http.events import KINDS, Filters, Renderer
+from copilot_socket.http.feed import GREETING, KEEP_ALIVE, MAX_STALLED, MAX_WAITING, Feed, Stream
 from tests.http.harness import SiteTestCase, Turns
 from tests.support.crawler import until
 from tests.support.events import EventReader
@@ -45,7 +45,7 @@ def name_of(key: str) -> str:
 
 
 class RenderingTests(SynchronousTestCase):
-    """What becomes of state events."""
+    """Rendering of state events."""
 
     def test_each_kind(self) -> None:
         """Data has the names of columns, and nothing that does not apply."""
@@ -85,7 +85,7 @@ class RenderingTests(SynchronousTestCase):
             [event] = render(change)
             self.assertEqual((event.type, event.data), expected[name], name)
 
-    def test_jobs_told_together(self) -> None:
+    def test_jobs_reported_together(self) -> None:
         """They are an event each."""
         tries = [("J1.1.x", "hello:c1", "acme"), ("J2.3.x", "hello:c2", "other")]
         events = Renderer(name_of)(JobsReported("completed", "job_completed", tries, "completed"))
@@ -94,35 +94,35 @@ class RenderingTests(SynchronousTestCase):
         self.assertEqual({event.data["outcome"] for event in events}, {"completed"})
 
     def test_every_kind_is_rendered(self) -> None:
-        """What a stream may listen to can be made into an event; what is told on demand is of use to streams."""
+        """Every kind that a stream may subscribe to is rendered; every on-demand kind is used by streams."""
         kinds = frozenset().union(*KINDS.values())
         self.assertEqual({type(change) for change in STATE_EVENTS.values()}, kinds)
         self.assertLessEqual(ON_DEMAND, kinds)
 
     def test_filters(self) -> None:
-        """Filters hold together; what lacks what is asked for is not sent, and its state events not subscribed to."""
+        """All filters must match; events without a filtered field are not sent, their state events not subscribed."""
         jobs = {"created", "sent", "running", "progress", "failed"}
         for wanted, expected in (
-            (Wanted(), set(STATE_EVENTS)),
-            (Wanted(types=frozenset({"job"})), jobs),
-            (Wanted(types=frozenset({"connection"})), {"opened", "closed", "silent"}),
-            (Wanted(types=frozenset({"heartbeat", "connection"})), {"opened", "closed", "silent", "beat"}),
-            (Wanted(job_id="J1"), jobs - {"failed"}),
-            (Wanted(job_id="k1"), set()),
-            (Wanted(account_id="other"), {"failed"}),
-            (Wanted(crawler="c2"), {"failed", "silent"}),
-            (Wanted(crawler="c1"), {"sent", "running", "progress", "opened", "closed", "beat"}),
-            (Wanted(statuses=frozenset({"failed", "queued"})), {"created", "failed"}),
-            (Wanted(job_id="J1", statuses=frozenset({"failed"})), set()),
-            (Wanted(types=frozenset({"heartbeat"}), job_id="J1"), set()),
+            (Filters(), set(STATE_EVENTS)),
+            (Filters(types=frozenset({"job"})), jobs),
+            (Filters(types=frozenset({"connection"})), {"opened", "closed", "silent"}),
+            (Filters(types=frozenset({"heartbeat", "connection"})), {"opened", "closed", "silent", "beat"}),
+            (Filters(job_id="J1"), jobs - {"failed"}),
+            (Filters(job_id="k1"), set()),
+            (Filters(account_id="other"), {"failed"}),
+            (Filters(crawler="c2"), {"failed", "silent"}),
+            (Filters(crawler="c1"), {"sent", "running", "progress", "opened", "closed", "beat"}),
+            (Filters(statuses=frozenset({"failed", "queued"})), {"created", "failed"}),
+            (Filters(job_id="J1", statuses=frozenset({"failed"})), set()),
+            (Filters(types=frozenset({"heartbeat"}), job_id="J1"), set()),
         ):
             render = Renderer(name_of)
-            taken = {name for name, change in STATE_EVENTS.items() if all(map(wanted.takes, render(change)))}
+            taken = {name for name, change in STATE_EVENTS.items() if all(map(wanted.matches, render(change)))}
             self.assertEqual(taken, expected, wanted)
             self.assertLessEqual({type(STATE_EVENTS[name]) for name in taken}, wanted.kinds, wanted)
-        self.assertEqual(Wanted(types=frozenset({"heartbeat"}), job_id="J1").kinds, frozenset())
-        self.assertNotIn(JobProgressed, Wanted(statuses=frozenset({"failed"})).kinds)
-        self.assertNotIn(HeartbeatHeard, Wanted(job_id="J1").kinds)
+        self.assertEqual(Filters(types=frozenset({"heartbeat"}), job_id="J1").kinds, frozenset())
+        self.assertNotIn(JobProgressed, Filters(statuses=frozenset({"failed"})).kinds)
+        self.assertNotIn(HeartbeatHeard, Filters(job_id="J1").kinds)
 
 
 class FeedTests(SiteTestCase):
@@ -142,7 +142,7 @@ class FeedTests(SiteTestCase):
             self.bus.publish(STATE_EVENTS[name])
 
     async def test_headers(self) -> None:
-        """Neither caches nor proxies hold a stream back, and the client is told when to come back."""
+        """Neither caches nor proxies hold a stream back, and the client gets its reconnection time."""
         reader = await self.watch()
         self.assertEqual(reader.status, 200)
         for name, value in (
@@ -157,7 +157,7 @@ class FeedTests(SiteTestCase):
         self.assertTrue(reader.blocks[0].startswith("retry: "))
 
     async def test_ids(self) -> None:
-        """Ids name the node and grow; an event has one id, whoever is sent it."""
+        """Ids name the node and grow; an event has one id for all streams."""
         first = await self.watch()
         second = await self.watch("?types=heartbeat")
         self.publish("opened", "beat", "failed")
@@ -168,7 +168,7 @@ class FeedTests(SiteTestCase):
         self.assertEqual(seen[1].data["timestamp"], "2026-01-05T10:00:00.000Z")
 
     async def test_jobs_over_http(self) -> None:
-        """Jobs put in, cancelled and retried over HTTP are told of; a live twin or a repetition is no new job."""
+        """Jobs created, cancelled and retried over HTTP are published; a live twin or a repetition is no new job."""
         await self.account()
         reader = await self.watch("?types=job&account_id=acme")
         job = {"account_id": "acme", "command": "issues", "full_path": "g/p"}
@@ -202,7 +202,7 @@ class FeedTests(SiteTestCase):
             await reader.leave()
 
     async def test_bad_queries(self) -> None:
-        """Whatever is wrong with the query is told at once."""
+        """Every error in the query is reported before the stream begins."""
         for query, path in (
             ("?types=jobs", "?types"),
             ("?types=job,", "?types"),
@@ -233,22 +233,22 @@ class FeedTests(SiteTestCase):
         self.clock.advance(KEEP_ALIVE)
         await until(lambda: len(reader.blocks) == 3, "another one has come")
 
-    async def test_only_what_is_wanted_is_told(self) -> None:
+    async def test_only_subscribed_kinds_are_published(self) -> None:
         """Frequent events are made only while a stream wants it, and no timer runs without one."""
 
-        def audiences() -> set[type]:
+        def subscribed() -> set[type]:
             return {kind for kind in ON_DEMAND if self.bus.subscribers(kind)}
 
-        self.assertEqual(audiences(), set())
+        self.assertEqual(subscribed(), set())
         jobs = await self.watch("?types=job")
-        self.assertEqual(audiences(), {JobCreated, JobProgressed})
+        self.assertEqual(subscribed(), {JobCreated, JobProgressed})
         beats = await self.watch("?types=heartbeat")
-        self.assertEqual(audiences(), ON_DEMAND)
+        self.assertEqual(subscribed(), ON_DEMAND)
         self.assertEqual(self.feed.streams, 2)
         await jobs.leave()
-        await until(lambda: audiences() == {HeartbeatHeard}, "the first has gone")
+        await until(lambda: subscribed() == {HeartbeatHeard}, "the first has gone")
         await beats.leave()
-        await until(lambda: audiences() == set(), "the second has gone")
+        await until(lambda: subscribed() == set(), "the second has gone")
         self.assertEqual(self.feed.streams, 0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -263,20 +263,20 @@ class FeedTests(SiteTestCase):
         await until(lambda: self.feed.refusal is None, "there is room")
         self.assertEqual((await self.watch()).status, 200)
 
-    async def stalled(self, size: int, told: int) -> EventReader:
-        """A stream whose client does not read, while *told* events of *size* bytes are told."""
+    async def stalled(self, size: int, count: int) -> EventReader:
+        """A stream whose client does not read, while *count* events of *size* bytes are published."""
         reader = await self.watch("?types=heartbeat")
         await until(lambda: reader.blocks, "the greeting is there")
         reader.transport.pauseProducing()  # type: ignore[union-attr]
-        for _ in range(told):
+        for _ in range(count):
             self.bus.publish(HeartbeatHeard("k", "c", "idle", {"memoryUsage": "x" * size}))
             await _turn()
         return reader
 
     async def test_slow_client(self) -> None:
-        """What does not fit for a slow client is lost to it, and it is told how much; memory stays bounded."""
-        told = 400
-        reader = await self.stalled(64 * 1024, told)
+        """Events beyond the buffer of a slow client are lost, and it receives their number; memory stays bounded."""
+        count = 400
+        reader = await self.stalled(64 * 1024, count)
         [stream] = self.feed._streams
         self.assertLessEqual(stream._size, MAX_WAITING)
         self.assertGreater(stream._lost, 0)
@@ -290,14 +290,14 @@ class FeedTests(SiteTestCase):
         self.assertEqual(seen.type, "lost")
         self.assertIsNone(seen.id)
         self.assertEqual(numbers, list(range(1, len(numbers) + 1)))
-        self.assertEqual(seen.data["lost"], told - len(numbers))
+        self.assertEqual(seen.data["lost"], count - len(numbers))
         self.publish("beat")
-        self.assertEqual((await reader.next()).number, told + 2)
+        self.assertEqual((await reader.next()).number, count + 2)
 
     async def test_client_that_never_reads(self) -> None:
         """It is cut off after a few keep-alives, and its place is free."""
         reader = await self.stalled(64 * 1024, 400)
-        for _ in range(PATIENCE):
+        for _ in range(MAX_STALLED):
             self.assertEqual(self.feed.streams, 1)
             self.clock.advance(KEEP_ALIVE)
             await _turn()
@@ -312,7 +312,7 @@ class FeedTests(SiteTestCase):
         self.assertEqual(len((await reader.next()).data["metadata"]["memoryUsage"]), 3 * MAX_WAITING)
 
     async def test_one_large_event_for_a_slow_client(self) -> None:
-        """It is lost: what waits for a client is bounded, whatever the events are like."""
+        """It is lost: what waits for a client is bounded, whatever the size of events."""
         reader = await self.stalled(64 * 1024, 400)
         [stream] = self.feed._streams
         stream._waiting.clear()
@@ -325,7 +325,7 @@ class FeedTests(SiteTestCase):
         await reader.leave()
 
     async def test_close(self) -> None:
-        """A node that stops ends streams at once, those of clients that do not read too, and opens no other."""
+        """A node that stops ends all streams, also those of clients that do not read, and opens no others."""
         good = await self.watch()
         slow = await self.stalled(64 * 1024, 400)
         self.feed.close()
@@ -336,13 +336,13 @@ class FeedTests(SiteTestCase):
         self.assertEqual((answer.status, answer.document["detail"]), (503, "Node is stopping"))
 
 
-class MuchNewsTests(SynchronousTestCase):
+class BacklogTests(SynchronousTestCase):
     """Very many events in one turn of the reactor."""
 
     def setUp(self) -> None:
         """Have a feed that does three events of one stream in a turn, and keeps ten more."""
-        self.patch(feed_module, "TURN", 3 * (feed_module.EVENT + 1))
-        self.patch(feed_module, "MAX_HEARD", 10)
+        self.patch(feed_module, "STEPS_PER_TURN", 3 * (feed_module.STEPS_PER_EVENT + 1))
+        self.patch(feed_module, "MAX_BACKLOG", 10)
         self.clock, self.bus = Turns(), EventBus()
         self.feed = Feed(self.bus, self.clock, "node", str.upper)
         self.read: list[str] = []
@@ -361,7 +361,7 @@ class MuchNewsTests(SynchronousTestCase):
     abort = end
 
     def taken(self) -> str:
-        """What has come since this was asked before."""
+        """What was received since the last call."""
         read, self.read = self.read, []
         return " ".join("".join(each) for each in read)
 
@@ -372,7 +372,7 @@ class MuchNewsTests(SynchronousTestCase):
 
     def test_turns(self) -> None:
         """It is sent a bounded part in a turn, and in its order, whatever comes meanwhile."""
-        self.feed.open(Wanted(), self)
+        self.feed.open(Filters(), self)
         self.publish(1, 7)
         self.assertEqual(self.taken(), "J1 J2 J3")
         self.clock.turn()
@@ -387,34 +387,34 @@ class MuchNewsTests(SynchronousTestCase):
 
     def test_streams_count(self) -> None:
         """Many streams take as much time in a turn as few."""
-        for _ in range(2 * feed_module.EVENT + 1):
-            self.feed.open(Wanted(job_id="J0"), self)
-        self.feed.open(Wanted(), self)
+        for _ in range(2 * feed_module.STEPS_PER_EVENT + 1):
+            self.feed.open(Filters(job_id="J0"), self)
+        self.feed.open(Filters(), self)
         self.publish(1, 3)
         self.assertEqual(self.taken(), "J1 J2")
 
     def test_too_much(self) -> None:
-        """What is beyond the bound is lost, and each stream is told how much before it is sent more."""
-        self.feed.open(Wanted(), self)
+        """Events beyond the limit are lost, and each stream receives their number before further events."""
+        self.feed.open(Filters(), self)
         self.publish(1, 15)
         for expected in ("J1 J2 J3", '"lost":2 J4 J5 J6', "J7 J8 J9", "J10 J11 J12", "J13", ""):
             self.assertEqual(self.taken(), expected)
             self.clock.turn()
 
     def test_nobody_left(self) -> None:
-        """Nothing waits for who has gone, and no timer runs."""
-        self.feed.open(Wanted(), self)
+        """After the last client has disconnected no event is kept, and no timer runs."""
+        self.feed.open(Filters(), self)
         self.publish(1, 8)
         self.producer.stopProducing()
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.feed.open(Wanted(), self)
+        self.feed.open(Filters(), self)
         self.taken()
         self.publish(9, 9)
         self.assertEqual(self.taken(), "J9")
 
     def test_close(self) -> None:
         """A feed that closes leaves nothing behind."""
-        self.feed.open(Wanted(), self)
+        self.feed.open(Filters(), self)
         self.publish(1, 8)
         self.feed.close()
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -13,7 +13,7 @@ from copilot_socket.http.messages import MAX_FAULTS, Faults
 
 
 def nested(levels: int) -> dict[str, Any]:
-    """An object of so many levels, lists among them."""
+    """An object of *levels* levels, lists among them."""
     value: Any = {} if levels % 2 else []
     for level in range(levels - 1, 0, -1):
         value = {"x": value} if level % 2 else [value]
@@ -38,7 +38,7 @@ class ObjectTests(SynchronousTestCase):
             self.assertEqual(json.loads(stored), value)
 
     def test_size(self) -> None:
-        """It may have so many bytes as compact JSON in UTF-8, and not one more."""
+        """Its limit counts the bytes of compact JSON in UTF-8."""
         for character in ("x", "é"):
             filler = MAX_STATE - len('{"s":""}')
             longest = character * (filler // len(character.encode()))

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.config.parsers import LONGEST_TOKEN
-from copilot_socket.http.gate import Gate, Knock, host_name
+from copilot_socket.http.gate import Gate, RequestHead, host_name
 from tests.http.harness import ACCOUNT, SiteTestCase
 
 STATS = "/api/v1/stats"
@@ -130,7 +130,7 @@ class HostTests(SynchronousTestCase):
             ("10.1.2.3", True),
             (None, True),
         ):
-            self.assertEqual(Gate(None).check(Knock("GET", peer, headers)) is not None, refused, peer)
+            self.assertEqual(Gate(None).check(RequestHead("GET", peer, headers)) is not None, refused, peer)
 
     @settings(deadline=None)
     @given(st.text(max_size=30))

@@ -14,7 +14,7 @@ class SubmitTests(SiteTestCase):
     """POST /api/v1/jobs."""
 
     async def test_one(self) -> None:
-        """A single job is created with its defaults, and the dispatcher is told of its lane."""
+        """A single job is created with its defaults, and the dispatcher is notified of its lane."""
         await self.account()
         answer = await self.post(JOBS, {"account_id": "acme", "command": "issues", "full_path": "g/p"})
         self.assertEqual(answer.status, 201)
@@ -42,7 +42,7 @@ class SubmitTests(SiteTestCase):
         self.assertTrue(shown["created_at"].endswith("Z"))
 
     async def test_every_field(self) -> None:
-        """What a job says of itself is what is stored; a time of another zone is told in UTC."""
+        """The fields of a job are stored as given; times of other zones are returned in UTC."""
         await self.account()
         given = {
             "command": "commits",
@@ -72,7 +72,7 @@ class SubmitTests(SiteTestCase):
         answer = await self.post(JOBS, [{**job, "full_path": f"g/{url}", "gitlab_url": url} for url in urls])
         self.assertEqual(self.paths(answer), ["/0/gitlab_url", "/1/gitlab_url", "/2/gitlab_url"])
         [first, *_] = answer.document["errors"]
-        for said in ("https://evil.example:", "https://gitlab.example,"):
+        for said in ("got https://evil.example", "https://gitlab.example,"):
             self.assertIn(said, first["message"])
         for keyed in ({}, {"headers": {"Idempotency-Key": "k"}}):
             answer = await self.post(JOBS, {**job, "gitlab_url": "https://evil.example"}, **keyed)
@@ -144,7 +144,7 @@ class SubmitTests(SiteTestCase):
         self.assertEqual(self.paths(await self.post(JOBS, {"account_id": "a", "command": "x"})), ["/command"])
 
     async def test_unknown_account(self) -> None:
-        """Unknown accounts are named, each where it stands; nothing is stored."""
+        """Unknown accounts are reported, each at its path; nothing is stored."""
         await self.account()
         answer = await self.post(
             JOBS, [{"account_id": name, "command": "users"} for name in ("acme", "nobody", "acme", "none")]
@@ -189,7 +189,7 @@ class SubmitTests(SiteTestCase):
         self.assertEqual((await self.post(JOBS)).status, 415)
 
     async def test_concurrent_bulk(self) -> None:
-        """Many at once with the same jobs in different orders: each job is created by exactly one of them."""
+        """Of many concurrent submissions of the same jobs in different orders, exactly one creates each job."""
         await self.account()
         items = [{"account_id": "acme", "command": "issues", "full_path": f"g/{i}"} for i in range(300)]
         orders = [items, items[::-1], items[150:] + items[:150], items[::2] + items[1::2]]
@@ -236,7 +236,7 @@ class IdempotencyTests(SiteTestCase):
         self.assertEqual((await self.submit("k"))[0], 201)
 
     async def test_concurrent(self) -> None:
-        """Of several at once one does it, and all get its answer."""
+        """Of several concurrent requests one takes effect, and all get its answer."""
         await self.account()
         answers = await gatherResults([Deferred.fromCoroutine(self.submit("k")) for _ in range(4)])
         self.assertEqual(answers, [answers[0]] * 4)
@@ -283,7 +283,7 @@ class ReadTests(SiteTestCase):
             self.assertEqual([job["id"] for job in listed], ids, query)
 
     async def test_bad_queries(self) -> None:
-        """Unknown parameters, bad limits, cursors and filters are all named at once."""
+        """Unknown parameters, bad limits, cursors and filters are all reported together."""
         query = "?limit=1001&cursor=!&status=done&color=red&limit=2"
         answer = await self.get(JOBS + query)
         self.assertEqual(self.paths(answer), ["?limit", "?cursor", "?status", "?color", "?limit"])

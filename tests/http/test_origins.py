@@ -13,7 +13,7 @@ class AllowedTests(SiteTestCase):
     token = "t0ken"
 
     async def preflight(self, origin: str) -> Answer:
-        """What a browser asks before a page's PUT."""
+        """The preflight before a page's PUT."""
         return await self.request("OPTIONS", "/api/v1/accounts/a", headers={"Origin": origin, **PREFLIGHT})
 
     async def put(self, origin: str, token: str = "t0ken") -> Answer:
@@ -40,9 +40,9 @@ class AllowedTests(SiteTestCase):
     async def test_page_of_another_origin(self) -> None:
         """It gets nothing, not even if its name begins or ends alike; caches know that answers differ."""
         for origin in ("https://evil.example", f"{APP}.evil.example", "http://app.example", "null", ""):
-            asked, done = await self.preflight(origin), await self.put(origin)
-            self.assertEqual((asked.status, done.status), (401, 403), origin)
-            for answer in (asked, done):
+            preflight, done = await self.preflight(origin), await self.put(origin)
+            self.assertEqual((preflight.status, done.status), (401, 403), origin)
+            for answer in (preflight, done):
                 self.assertIsNone(answer.header("Access-Control-Allow-Origin"))
                 self.assertEqual(answer.header("Vary"), "Origin")
 
@@ -56,7 +56,7 @@ class NoneAllowedTests(SiteTestCase):
     """As it is without configuration."""
 
     async def test_nothing_is_said(self) -> None:
-        """No header, and OPTIONS is a method like others that nothing answers."""
+        """No header, and OPTIONS is a method like others without a route."""
         answer = await self.request("OPTIONS", "/api/v1/stats", headers={"Origin": APP, **PREFLIGHT})
         self.assertEqual(answer.status, 405)
         self.assertIsNone(answer.header("Vary"))

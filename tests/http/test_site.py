@@ -24,7 +24,7 @@ class BodyTests(SiteTestCase):
             return b"".join(iter(lambda: connection.recv(65536), b""))
 
     async def test_declared(self) -> None:
-        """A length over the limit is refused before a byte of the body came, and nobody is asked to go on."""
+        """A length over the limit is refused before the body, without 100 Continue."""
         for more in (b"", b"Expect: 100-continue\r\n"):
             received = await self.raw(POST + more + b"Content-Length: %d\r\n\r\n" % (MAX_BODY + 1))
             self.assertTrue(received.startswith(b"HTTP/1.1 413 "), received)
@@ -50,7 +50,7 @@ class BodyTests(SiteTestCase):
         self.assertTrue(received.startswith(b"HTTP/1.1 200 "), received)
 
     async def test_others_go_on(self) -> None:
-        """One refused connection disturbs nobody else."""
+        """A refused connection does not affect others."""
         await self.raw(POST + b"Content-Length: 999999999999\r\n\r\n")
         self.assertEqual((await self.get("/health/live")).status, 200)
 
@@ -98,7 +98,7 @@ class RouteTests(SiteTestCase):
             self.assertEqual((await self.get("/health/live")).status, 200)
 
     async def test_crash(self) -> None:
-        """An error nobody expected is 500 without any detail, and logged once."""
+        """An unexpected exception is a 500 without details, logged once."""
         self.patch(self.database, "query", lambda *_args: fail(RuntimeError("inner secret")))
         answer = await self.get("/api/v1/jobs")
         self.assertEqual(answer.status, 500)

@@ -10,7 +10,7 @@ class SliceTests(SynchronousTestCase):
     """Slices.next()."""
 
     def test_one_a_turn(self) -> None:
-        """However many wait, each turn is for one of them, in their order, and none comes at once."""
+        """Each turn serves one of those waiting, first come, first served; none is served in the current turn."""
         reactor, got = Turns(), list[str]()
         slices = Slices(reactor)
         for name in "abc":
@@ -21,7 +21,7 @@ class SliceTests(SynchronousTestCase):
             self.assertEqual("".join(got), expected)
 
     def test_round_robin(self) -> None:
-        """Who asks again comes behind those that wait already."""
+        """A repeated request queues behind those already waiting."""
         reactor, got = Turns(), list[str]()
         slices = Slices(reactor)
 

@@ -46,7 +46,7 @@ class RequestTests(SiteTestCase):
         return (await self.raw(request.encode())).decode().partition("\r\n\r\n")[0]
 
     async def test_absolute_form(self) -> None:
-        """It is answered like its path, and its host counts in place of the Host header."""
+        """It is answered like its path, and its host replaces the Host header."""
         self.assertIn(" 200 ", await self.ask("GET http://any.example/health/live"))
         self.assertIn(" 200 ", await self.ask("GET http://localhost:1/api/v1/jobs?limit=1"))
         self.assertIn(" 200 ", await self.ask("GET http://127.0.0.1/api/v1/jobs", host="evil.example"))

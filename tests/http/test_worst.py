@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from copilot_socket.http.documents import MAX_VALUE, SLICE_CHARACTERS, SLICE_VALUES
-from copilot_socket.http.events import Wanted
+from copilot_socket.http.events import Filters
 from copilot_socket.http.messages import MAX_FAULTS
 from copilot_socket.http.requests import MAX_BODY
 from copilot_socket.store.submission import CHUNK_ROWS, MAX_JOBS
@@ -151,7 +151,7 @@ class BodyTests(WorstTestCase):
         """Ten thousand jobs with all fields are stored, announced and answered, and with their key once more."""
         await self.account()
         watcher = Watcher()
-        self.feed.open(Wanted(), watcher)
+        self.feed.open(Filters(), watcher)
         body = json.dumps([job(number) for number in range(MAX_JOBS)]).encode()
         steps = MAX_JOBS // SLICE_VALUES + MAX_JOBS // CHUNK_ROWS
         first, turns = await self.beside(self.submit(body, **{"Idempotency-Key": "k"}))
@@ -174,7 +174,7 @@ class BodyTests(WorstTestCase):
         self.assertGreater(turns, MAX_JOBS // SLICE_VALUES)
 
     async def test_twelve_at_once(self) -> None:
-        """Twelve of the largest bodies are answered or asked to come back, and a neighbour is served meanwhile."""
+        """Twelve of the largest bodies are answered or get a 503, and another client is served meanwhile."""
         body = filled(b"[],")
         before = self.slices.count
         answers = [self.submit(body) for _ in range(12)]
@@ -217,7 +217,7 @@ class Watcher:
     _before = 0
 
     def events_in_a_turn(self) -> int:
-        """How many have come since this was asked before."""
+        """How many arrived since the last call."""
         before, self._before = self._before, self.events
         return self.events - before
 
@@ -240,7 +240,7 @@ class AnswerTests(WorstTestCase):
     """Reading."""
 
     async def test_large_rows(self) -> None:
-        """A list of jobs leaves out what is large, and is cut where all of it is asked for."""
+        """A list of jobs leaves out large columns, and is cut if these are included."""
         await self.account()
         self.query(
             "INSERT INTO jobs (account_id, command, full_path, resume_state, progress)"
@@ -265,7 +265,7 @@ class AnswerTests(WorstTestCase):
         self.assertEqual(self.paths(await self.get(f"{JOBS}?include=error")), ["?include"])
 
     async def test_many_at_once(self) -> None:
-        """Many of the longest lists at once are all answered, and only a few are read at a time."""
+        """Many concurrent requests for the longest lists are all answered, and only a few are read at a time."""
         await self.account()
         self.query(
             "INSERT INTO jobs (account_id, command, full_path)"

@@ -1,4 +1,4 @@
-"""Accounts, at the level of the store."""
+"""The store of accounts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,10 +21,10 @@ PAIR = Credential("glpat-secret", "refresh-secret")
 
 
 class AccountsTests(DatabaseTestCase):
-    """Putting and renewing."""
+    """Accounts.put() and renew()."""
 
     def setUp(self) -> None:
-        """Connect."""
+        """Make the store."""
         super().setUp()
         self.database = Database(self.database_url, reactor, Limits(), 2)
         self.addCleanup(self.database.close)
@@ -35,7 +35,7 @@ class AccountsTests(DatabaseTestCase):
         self.accounts = Accounts(self.database, Vault(), transitions)
 
     async def test_many_waiting(self) -> None:
-        """However many jobs wait, they are queued a bounded number at a time."""
+        """Waiting jobs are queued a bounded number at a time, however many there are."""
         self.patch(module, "BATCH", 2)
         batches: list[int] = []
         apply = Transitions.apply
@@ -72,12 +72,12 @@ class AccountsTests(DatabaseTestCase):
         )
 
     async def test_nobody(self) -> None:
-        """No account, no renewal, and nothing is told."""
+        """The renewal of an unknown account returns False and publishes nothing."""
         self.assertFalse(await self.accounts.renew("nobody", PAIR))
         self.assertEqual(self.events, [])
 
     async def test_no_token_in_errors(self) -> None:
-        """What the database says of a row that it refuses, tokens included, stays here."""
+        """The error for a refused row omits the detail of PostgreSQL, which quotes the row."""
         wrong = Account("a", "github", "https://g", PAIR)
         error = await self.assertFailure(Deferred.fromCoroutine(self.accounts.put(wrong)), ValueError)
         self.assertIn("accounts_provider_check", str(error))

@@ -1,4 +1,4 @@
-"""Where a DSN says that the database is."""
+"""The addresses of a DSN."""
 
 import socket
 from threading import Event
@@ -18,7 +18,7 @@ class HostsTests(SynchronousTestCase):
         self.patch(addresses.os, "environ", {})
 
     def test_what_a_dsn_names(self) -> None:
-        """Hosts and ports go together one by one; one port does for all; what is not named is left to libpq."""
+        """Hosts and ports are paired; a single port is used with all hosts; missing parameters are left to libpq."""
         for dsn, expected in (
             ("postgresql:///db", [{}]),
             ("postgresql://u@a/db", [{"host": "a"}]),
@@ -31,13 +31,13 @@ class HostsTests(SynchronousTestCase):
             self.assertEqual(hosts(dsn), expected, dsn)
 
     def test_the_environment_of_libpq(self) -> None:
-        """It names what the DSN does not."""
+        """It supplies parameters that the DSN lacks."""
         addresses.os.environ.update(PGHOST="a,b", PGPORT="1,2")
         self.assertEqual(hosts("postgresql:///db"), [{"host": "a", "port": "1"}, {"host": "b", "port": "2"}])
         self.assertEqual(hosts("postgresql://c:3/db"), [{"host": "c", "port": "3"}])
 
     def test_only_names_are_looked_up(self) -> None:
-        """Addresses and directories are not."""
+        """Host names need a look-up; addresses and directories do not."""
         looked_up = [
             host for host in ("", "/run/x", "@x", "10.0.0.1", "::1", "localhost", "db") if needs_lookup(host)
         ]
@@ -48,7 +48,7 @@ class LookUpTests(TestCase):
     """Addresses.find()."""
 
     async def test_every_address_in_order(self) -> None:
-        """A name has several, each tried with the host's name beside it, which certificates and passwords go by."""
+        """A name may have several addresses; each keeps the host name, which certificates are checked by."""
         self.patch(addresses, "_addresses_of", lambda name: {"a": ["::1", "127.0.0.1"], "b": ["10.0.0.9"]}[name])
         self.assertEqual(
             await Addresses("postgresql://a:1,10.0.0.5:2,b:3/db").find(),
@@ -61,7 +61,7 @@ class LookUpTests(TestCase):
         )
 
     async def test_a_resolver_that_is_silent(self) -> None:
-        """Everybody who asks meanwhile shares one thread and may give up; the reactor goes on."""
+        """Concurrent look-ups share one thread and may be cancelled; the reactor is not blocked."""
         answers, asked = Event(), []
 
         def silent(name: str) -> list[str]:
@@ -80,7 +80,7 @@ class LookUpTests(TestCase):
         self.assertEqual(asked, ["db"])
 
     async def test_a_name_without_an_address(self) -> None:
-        """It costs its host only; with no address at all the reason is told."""
+        """A name without addresses is skipped; without any address the error names the reason."""
 
         def unknown(name: str, *_: object, **__: object) -> None:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")

@@ -21,7 +21,7 @@ class _SchemaTestCase(SynchronousTestCase):
     """Our tables are in the schema `crawling`; in `public` another program has an account of the same id."""
 
     def setUp(self) -> None:
-        """Make both."""
+        """Create both schemas."""
         self.public = fresh_database(migrated=False)
         self.addCleanup(drop_database, self.public)
         execute(
@@ -39,14 +39,14 @@ class _SchemaTestCase(SynchronousTestCase):
         )
 
     def query(self, statement: str, url: str | None = None) -> list[tuple[object, ...]]:
-        """Its rows, for a session with the default search_path."""
+        """The rows of *statement* in a session with the default search_path."""
         with admin(url or self.public) as connection, connection.cursor() as cursor:
             cursor.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
 
 class InsertTests(_SchemaTestCase):
-    """New jobs of other programs."""
+    """Jobs that other programs insert."""
 
     def test_from_anywhere(self) -> None:
         """A new job is complete, with the values of our account, whatever search_path its program has."""
@@ -60,14 +60,14 @@ class InsertTests(_SchemaTestCase):
                 self.assertEqual(self.query(f"{setting}; DELETE FROM crawling.jobs; {JOB}"), [(URL,)])
 
     def test_default_without_a_path(self) -> None:
-        """Ids need none either, also for a job that lacks nothing else."""
+        """Ids need no search_path either, also where only the id is missing."""
         complete = JOB.replace("full_path)", "full_path, provider, gitlab_url)").replace(
             "'g/p')", f"'g/p', 'gitlab-cloud', '{URL}/own')"
         )
         self.assertEqual(self.query(f"SET search_path = ''; {complete}"), [(f"{URL}/own",)])
 
     def test_ids_without_a_path(self) -> None:
-        """Ids come in the order in which they are made."""
+        """Ids ascend in the order in which they are made."""
         rows = self.query("SET search_path = ''; SELECT crawling.copilot_ulid() FROM generate_series(1, 100)")
         self.assertEqual(rows, sorted(set(rows)))
 
@@ -78,13 +78,13 @@ class InsertTests(_SchemaTestCase):
         self.query("DELETE FROM other.jobs")
 
     def test_unknown_account(self) -> None:
-        """Another program's account is none of ours."""
+        """An account that only the other program has is unknown."""
         self.query("INSERT INTO public.accounts VALUES ('theirs', 'gitlab-cloud', 'https://elsewhere.test')")
         with self.assertRaisesRegex(psycopg2.errors.ForeignKeyViolation, "there is no account 'theirs'"):
             self.query(JOB.replace("'acct'", "'theirs'"))
 
     def test_deleted(self) -> None:
-        """Whoever deletes a job deletes its assignment and its attempts, and no others."""
+        """Deleting a job deletes its assignment and its attempts, and no others."""
         self.query(f"{JOB}; {JOB.replace('g/p', 'g/q')}")
         for table, key in (("job_assignments", "web_app_job_id"), ("job_past_tries", "job_id")):
             more = "account_id, " if table == "job_assignments" else ""
@@ -104,13 +104,13 @@ class SearchPathTests(_SchemaTestCase):
     """A node's own search_path."""
 
     def test_not_found(self) -> None:
-        """Without the schema there are no tables, and it is said which schema has some."""
+        """Without the schema in search_path no tables are found; the error names the schema that has some."""
         self.assertEqual(migrate.check(self.public).standing, Standing.EMPTY)
         with self.assertRaisesRegex(SchemaError, r"search_path lacks the schema crawling"):
             migrate.require_current(self.public, upgrade=False)
 
     def test_hidden(self) -> None:
-        """Where another program's tables come first, nothing is read and nothing is changed."""
+        """Where search_path finds another program's tables first, nothing is read or changed."""
         url = with_search_path(self.public, "public,crawling")
         for function in (migrate.check, migrate.upgrade, lambda url: migrate.require_current(url, upgrade=True)):
             with self.assertRaisesRegex(SchemaError, r"finds public\.accounts before the tables of copilot-socket"):
@@ -120,13 +120,13 @@ class SearchPathTests(_SchemaTestCase):
         )
 
     def test_that_is_ours_alone(self) -> None:
-        """What another program has and we don't is not in the way."""
+        """Other tables of another program do no harm."""
         execute(self.url, "DROP TABLE audit_log; CREATE TABLE public.audit_log ()")
         url = with_search_path(self.public, "crawling,public")
         self.assertEqual(migrate.check(url).standing, Standing.UP_TO_DATE)
 
     def test_name_taken(self) -> None:
-        """Tables that can't be made beside another program's are to be made in a schema of their own."""
+        """Where tables can't be created beside another program's, the error suggests a schema of their own."""
         with self.assertRaisesRegex(SchemaError, 'relation "accounts" already exists.*CREATE SCHEMA copilot'):
             migrate.upgrade(self.public)
         self.assertEqual(migrate.upgrade(self.url).standing, Standing.UP_TO_DATE)

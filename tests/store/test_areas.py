@@ -1,4 +1,4 @@
-"""Areas: known by their GitLab, and there by a path and a numeric id, of which the id stays when they move."""
+"""Areas: identified by origin and path, and by a numeric id that stays when they move."""
 
 from typing import Any
 
@@ -21,10 +21,10 @@ def project(path: str, number: int | None, name: str = "N") -> Found:
 
 
 class MentionTests(SynchronousTestCase):
-    """Several mentions in one discovery."""
+    """Several mentions of an area in one discovery."""
 
     def test_the_last_is_true(self) -> None:
-        """One area a path and one a numeric id; groups and projects are numbered apart."""
+        """One area per path and per numeric id; groups and projects have separate ids."""
         group = Found("group", "g", "G", 1)
         for mentions, areas in (
             ([project("a", 1, "X"), project("a", 1)], [project("a", 1)]),
@@ -44,7 +44,7 @@ class MentionTests(SynchronousTestCase):
 
 
 class MoveTests(StoreTestCase):
-    """What discoveries one after another make of ``areas``."""
+    """The table ``areas`` after successive discoveries."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -56,7 +56,7 @@ class MoveTests(StoreTestCase):
         )
 
     async def discover(self, account: str, *mentions: Found) -> None:
-        """What *account*'s crawl finds."""
+        """Store a discovery of *account*'s job."""
         self.query("INSERT INTO jobs (account_id, command) VALUES (%s, 'GROUP_PROJECT_DISCOVERY')", account)
         await self.present("c1")
         [assignment] = [job.assignment for job in (await self.batches.claim(planned("c1", account=account))).jobs]
@@ -69,13 +69,13 @@ class MoveTests(StoreTestCase):
         return dict(rows)  # type: ignore[arg-type]
 
     def seen_by(self, account: str) -> set[Any]:
-        """Paths of what *account* may see."""
+        """The paths that *account* may see."""
         return {
             path for (path,) in self.query("SELECT full_path FROM area_authorizations WHERE account_id = %s", account)
         }
 
     async def test_two_gitlabs(self) -> None:
-        """The same path, and the same id, at each of them is another area."""
+        """The same path or id at another GitLab is another area."""
         await self.discover("acct", project("acme/shop", 42), project("acme/web", 7))
         await self.discover("elsewhere", project("acme/shop", 7))
         self.assertEqual(self.areas(), {"acme/shop": 42, "acme/web": 7})
@@ -85,43 +85,43 @@ class MoveTests(StoreTestCase):
         self.assertEqual(self.areas()["acme/shop"], 42)
 
     async def test_a_group_and_a_project_of_one_number(self) -> None:
-        """They are numbered apart."""
+        """Groups and projects have separate ids."""
         await self.discover("acct", Found("group", "g", "G", 5), project("g/p", 5))
         self.assertEqual(self.areas(), {"g": 5, "g/p": 5})
 
     async def test_a_move(self) -> None:
-        """The number is at the new path alone; whoever could see the old path may do so still."""
+        """The id moves to the new path; accounts that could see the old path still can."""
         await self.discover("second", project("old", 5))
         await self.discover("acct", project("new", 5))
         self.assertEqual(self.areas(), {"old": None, "new": 5})
         self.assertEqual((self.seen_by("acct"), self.seen_by("second")), ({"new"}, {"old"}))
 
     async def test_a_path_taken_again(self) -> None:
-        """The number is that of the area which is there now."""
+        """A new area at an old path has its own id."""
         await self.discover("acct", project("path", 5))
         await self.discover("acct", project("path", 6))
         self.assertEqual(self.areas(), {"path": 6})
 
     async def test_a_path_that_was_known_without_a_number(self) -> None:
-        """It is told its number, wherever that was."""
+        """A known area receives its id later, also from another path."""
         await self.discover("second", project("a", None), project("b", None), project("old", 6))
         await self.discover("acct", project("a", 5), project("b", 6))
         self.assertEqual(self.areas(), {"a": 5, "b": 6, "old": None})
 
     async def test_moves_that_cross(self) -> None:
-        """Exchanged paths, and a row of moves into paths that were just left."""
+        """Exchanged paths, and a chain of moves into paths that were just left."""
         await self.discover("acct", *(project(path, number) for number, path in enumerate("abcde")))
         await self.discover("acct", *(project(path, number) for number, path in enumerate("bacfd")))
         self.assertEqual(self.areas(), {"b": 0, "a": 1, "c": 2, "f": 3, "d": 4, "e": None})
 
     async def test_a_project_becomes_a_group(self) -> None:
-        """A number is not taken for one of the other kind."""
+        """The id of an area of another kind is not kept."""
         await self.discover("acct", project("x", 5))
         await self.discover("acct", Found("group", "x", "X", None))
         self.assertEqual(self.areas(), {"x": None})
 
     async def test_twice(self) -> None:
-        """What is known already is left as it is."""
+        """Unchanged rows are not written."""
         found = (Found("group", "g", "G", 1), project("g/p", 1), project("h", None))
         await self.discover("acct", *found)
         before = self.query("SELECT ctid::text, * FROM areas ORDER BY full_path")
@@ -129,13 +129,13 @@ class MoveTests(StoreTestCase):
         self.assertEqual(self.query("SELECT ctid::text, * FROM areas ORDER BY full_path"), before)
 
     async def test_two_nodes(self) -> None:
-        """Where another node stores the area at another path at the same moment, the later mention is true."""
+        """Where another node stores the area at another path at the same time, the later mention counts."""
         real = Discoveries._store
         times = list[int]()
 
         async def store(discoveries: Discoveries, tx: Any, part: Any) -> Any:
             stored = None
-            if not times:  # between the two statements: there is no way to get in there from outside
+            if not times:  # between the two statements
                 times.append(1)
                 query, tx.hot_query = tx.hot_query, None
 
@@ -160,10 +160,10 @@ class MoveTests(StoreTestCase):
 
 
 class MigrationTests(SynchronousTestCase):
-    """Areas as they were kept before, by path alone."""
+    """The upgrade of areas that were stored by path alone."""
 
     def test_rows_of_before(self) -> None:
-        """Each goes to the GitLab of those who may see it; an id is kept where it is clear whose it is."""
+        """Each area is assigned to the GitLab of the accounts that may see it; an unambiguous id is kept."""
         url = fresh_database(migrated=False)
         self.addCleanup(drop_database, url)
         upgrade_to(url, "0009")
@@ -206,7 +206,7 @@ class MigrationTests(SynchronousTestCase):
             )
 
     def test_one_gitlab(self) -> None:
-        """Where there is one GitLab only, everything is of that one."""
+        """With a single GitLab all areas are assigned to it."""
         url = fresh_database(migrated=False)
         self.addCleanup(drop_database, url)
         upgrade_to(url, "0009")

@@ -1,4 +1,4 @@
-"""Array literals: what PostgreSQL reads back is what was given."""
+"""Array literals: PostgreSQL reads back the given values."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,19 +15,19 @@ _AWKWARD = ["", "NULL", '"', "\\", "{", "}", ",", " a ", "\n", '\\"', "ä\U0001f
 
 
 class RoundTripTests(StoreTestCase):
-    """Through a real PostgreSQL."""
+    """Round trips through PostgreSQL."""
 
     def _back(self, made: str, type_: str) -> Any:
         return self.query(f"SELECT %s::{type_}[]", made)[0][0]
 
     async def test_awkward_texts(self) -> None:
-        """Quotes, braces, commas, backslashes, blanks and the word NULL are texts like others."""
+        """Quotes, braces, commas, backslashes, blanks and the word NULL are ordinary text."""
         self.assertEqual(self._back(arrays.of_texts(_AWKWARD), "text"), _AWKWARD)
         for each in _AWKWARD:
             self.assertEqual(self._back(arrays.of_texts([each]), "text"), [each])
 
     async def test_any_texts(self) -> None:
-        """Whatever the texts are, and whichever of them are missing."""
+        """Arbitrary texts, some of them missing."""
 
         @settings(max_examples=100, deadline=None, database=None)
         @given(st.lists(st.none() | _TEXT, max_size=6))
@@ -37,7 +37,7 @@ class RoundTripTests(StoreTestCase):
         holds()
 
     async def test_other_types(self) -> None:
-        """Numbers and truth values; empty lists of anything."""
+        """Integers and booleans; empty lists of each type."""
         self.assertEqual(self._back(arrays.of_integers([3, -1, 0]), "integer"), [3, -1, 0])
         self.assertEqual(self._back(arrays.of_booleans([True, False]), "boolean"), [True, False])
         empty: list[tuple[Callable[[Any], str], str]] = [
@@ -51,10 +51,10 @@ class RoundTripTests(StoreTestCase):
 
 
 class RefusalTests(SynchronousTestCase):
-    """What no text of PostgreSQL may hold."""
+    """Text that PostgreSQL refuses."""
 
     def test_zero(self) -> None:
-        """U+0000 is refused, and never taken for the end of a text."""
+        """U+0000 is refused, and never taken for a separator."""
         for values in (["a\0b"], ["a", "\0"], ["\0"]):
             with self.assertRaises(ValueError):
                 arrays.of_texts(values)

@@ -26,7 +26,7 @@ URLS = {
     "https://": "https://gitlab.invalid",
     "https://x" + "x" * 2048: "https://gitlab.invalid",
 }
-"""What becomes of a URL. Never that of another server: tokens are sent there."""
+"""URLs and their repaired form, which is never that of another server: tokens are sent there."""
 
 
 class RepairTests(SynchronousTestCase):
@@ -41,7 +41,7 @@ class RepairTests(SynchronousTestCase):
         self.insert("jobs", account_id="acct", command="issues", full_path="g/p")
 
     def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """Its rows, if any."""
+        """The rows of a statement, if any."""
         with admin(self.url) as connection, connection.cursor() as cursor:
             cursor.execute(statement, parameters)
             return cursor.fetchall() if cursor.description else []
@@ -51,7 +51,7 @@ class RepairTests(SynchronousTestCase):
         self.query(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join(['%s'] * len(row))})", *row.values())
 
     def repaired(self, table: str, before: Mapping[str, object], after: Mapping[str, object]) -> tuple[str, ...]:
-        """Set the columns *before* in the rows of *table*, upgrade, and look for *after*; the notices."""
+        """Set the columns *before* in the rows of *table*, upgrade, and expect *after*; return the notices."""
         self.query(f"UPDATE {table} SET {', '.join(f'{name} = %s' for name in before)}", *before.values())
         notices = migrate.upgrade(self.url).notices
         columns = ", ".join(f"{name}::text" for name in after)
@@ -59,7 +59,7 @@ class RepairTests(SynchronousTestCase):
         return notices
 
     def test_times(self) -> None:
-        """Times go to the nearer end of what is allowed; those within, and none, stay."""
+        """Times out of range are set to the nearest bound; others, and NULL, stay."""
         notices = self.repaired(
             "jobs",
             {"scheduled_at": "-infinity", "created_at": "0044-03-15 BC", "started_at": "infinity",
@@ -73,7 +73,7 @@ class RepairTests(SynchronousTestCase):
         )
 
     def test_objects(self) -> None:
-        """JSON that is no object, too large, too deep or with numbers too large is dropped."""
+        """JSON that is no object, or too large or deep, or has too large numbers, is dropped."""
         for resume_state in (HUGE, DEEP, f'{{"a": "{"a" * 140_000}"}}'):
             with self.subTest(resume_state[:20]):
                 self.setUp()
@@ -84,12 +84,12 @@ class RepairTests(SynchronousTestCase):
                 self.assertIn("jobs.resume_state: changed in 1 row(s), where it was out of bounds, to NULL", notices)
 
     def test_objects_that_stay(self) -> None:
-        """What can be read is not touched."""
+        """Readable values are unchanged."""
         state = '{"a": [1, 1e+300, "{}"], "currentPage": 7}'
         self.assertEqual(self.repaired("jobs", {"resume_state": state}, {"resume_state->>'currentPage'": "7"}), ())
 
     def test_counters(self) -> None:
-        """Counters are left room for one more."""
+        """Counters are bounded so that one more fits."""
         self.repaired(
             "jobs",
             dict.fromkeys(("attempts", "tries"), 2**31 - 1),
@@ -97,7 +97,7 @@ class RepairTests(SynchronousTestCase):
         )
 
     def test_urls(self) -> None:
-        """A URL stays that of its server, or leads nowhere; in accounts and in jobs."""
+        """A repaired URL is still that of its server, or an invalid one, in accounts and in jobs."""
         for number, url in enumerate(URLS):
             self.insert("accounts", id=str(number), provider="gitlab-cloud", gitlab_url=url, access_token="t")
             self.insert("jobs", account_id=str(number), command="users")
@@ -109,7 +109,7 @@ class RepairTests(SynchronousTestCase):
             self.assertEqual(self.query(of_both, str(number)), [(url, url)])
 
     def test_tokens(self) -> None:
-        """A token loses what can't stand in a header; where nothing else is left, the account needs a new one."""
+        """Characters that are invalid in a header are removed from tokens; an empty token expires the account."""
         for name, access, refresh in (("1", "tok\n", " r "), ("2", "\r\n", "\t"), ("3", "fine", None)):
             self.insert("accounts", id=name, **ACCOUNT | {"access_token": access, "refresh_token": refresh})
         migrate.upgrade(self.url)
@@ -119,15 +119,15 @@ class RepairTests(SynchronousTestCase):
         )
 
     def test_nothing_to_repair(self) -> None:
-        """Ordinary rows are upgraded without a word."""
+        """The upgrade of ordinary rows gives no notice."""
         self.assertEqual(migrate.upgrade(self.url).notices, ())
 
 
 class RefusalTests(SynchronousDatabaseTestCase):
-    """What the tables take, and what they refuse, is the same in every place."""
+    """Bounds are the same in all columns of a kind."""
 
     def test_every_time_is_bounded(self) -> None:
-        """No table has a column of times that takes every time, nor one of JSON that takes every JSON."""
+        """All columns of times and of JSON are bounded."""
         found = self.query(
             "SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
             " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND a.attnum > 0"
@@ -136,7 +136,7 @@ class RefusalTests(SynchronousDatabaseTestCase):
         self.assertEqual(found, [])
 
     def test_first_and_last(self) -> None:
-        """The first and the last value of each kind, and the ones before and after."""
+        """The least and the greatest value of each kind, and the values next to them."""
         for domain, good, bad in (
             ("bounded_timestamptz", "2000-01-01 00:00:00+00", "1999-12-31 23:59:59.999999+00"),
             ("bounded_timestamptz", "2199-12-31 23:59:59.999999+00", "2200-01-01 00:00:00+00"),

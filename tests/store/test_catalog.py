@@ -1,4 +1,4 @@
-"""Reading, at the level of the store."""
+"""The read side of the HTTP API, in the store."""
 
 from typing import Any
 
@@ -17,10 +17,10 @@ from tests.support.store import StoreTestCase
 
 
 class CatalogTests(DatabaseTestCase):
-    """What a reader gets."""
+    """Records and lists."""
 
     def setUp(self) -> None:
-        """Connect."""
+        """Make the catalog."""
         super().setUp()
         self.database = Database(self.database_url, reactor, Limits(), 2)
         self.addCleanup(self.database.close)
@@ -46,7 +46,7 @@ class CatalogTests(DatabaseTestCase):
         self.assertEqual(stats["queue"], {"ready": 0, "scheduled": 0, "oldest_seconds": 0.0, "unroutable": 0})
 
     async def test_no_token(self) -> None:
-        """No record holds a token, encrypted or not; an expired credential is told."""
+        """No record contains a token, encrypted or not; an expired credential is shown."""
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token, refresh_token, credential_status)"
             " VALUES ('a', 'gitlab-cloud', 'https://g', 'marked', 'fernet:marked', 'expired')"
@@ -60,7 +60,7 @@ class CatalogTests(DatabaseTestCase):
         self.assertEqual(accounts.rows[0]["credential_status"], "expired")
 
     async def test_exact_page(self) -> None:
-        """A list that ends with its page has no next one."""
+        """A list that ends with its page has no next page."""
         self.query(
             "INSERT INTO areas (gitlab_origin, full_path, name, type)"
             " SELECT 'https://' || (i + 1) / 2, i % 2, 'n', 'group' FROM generate_series(1, 4) i"
@@ -75,7 +75,7 @@ class CatalogTests(DatabaseTestCase):
         self.assertIsNone(second.next)
 
     async def test_pages_by_bytes(self) -> None:
-        """A page ends with the row that reaches its bytes; the next one goes on there, and nothing is left out."""
+        """A page ends with the row that reaches its size in bytes; the next page continues without a gap."""
         self.patch(catalog, "PAGE_BYTES", 5000)
         self.query(
             "INSERT INTO areas (gitlab_origin, full_path, name, type)"
@@ -89,11 +89,11 @@ class CatalogTests(DatabaseTestCase):
             if listing.next is None:
                 break
             after = cursor.decode(listing.next)
-        # A control character takes six bytes of JSON; the row that is larger than a page still comes.
+        # A control character takes six bytes of JSON; a row that is larger than a page is still returned.
         self.assertEqual(pages, [["1", "2", "3"], ["4", "5", "6", "7", "8", "9"]])
 
     async def test_every_list_by_bytes(self) -> None:
-        """Jobs, accounts and crawlers end their pages likewise."""
+        """Pages of jobs, accounts and crawlers end in the same way."""
         self.patch(catalog, "PAGE_BYTES", 1)
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
@@ -114,7 +114,7 @@ class CatalogTests(DatabaseTestCase):
             self.assertEqual(rows, 3)
 
     async def test_included(self) -> None:
-        """Large columns of jobs are listed where they are asked for; what is too large even so is named."""
+        """Large columns of jobs are listed on request; values that are too large even so are named."""
         await self.a_job()
         self.query(
             "UPDATE jobs SET progress = jsonb_build_object('s', repeat('x', %s)), resume_state = '{\"p\": 1}'",
@@ -131,7 +131,7 @@ class CatalogTests(DatabaseTestCase):
         self.assertEqual((job["progress"], job["truncated"]), (None, ["progress"]))
 
     async def test_latest_errors(self) -> None:
-        """Of very many errors the latest are shown, oldest of these first, and how many there are."""
+        """Of many errors the latest are shown, in ascending order, with the number of all."""
         job_id = await self.a_job()
         self.query(
             "INSERT INTO job_error_log (job_id, error_message, is_recoverable)"
@@ -144,7 +144,7 @@ class CatalogTests(DatabaseTestCase):
         self.assertEqual((job["errors_total"], job["history_total"]), (150, 0))
 
     async def test_large_errors(self) -> None:
-        """Of very large errors the latest are complete; the others come without details, and say which."""
+        """Of large errors the latest are complete; the others lack details, and name them."""
         job_id = await self.a_job()
         self.query(
             "INSERT INTO job_error_log (job_id, error_message, is_recoverable, stack_trace, context)"
@@ -165,7 +165,7 @@ class CatalogTests(DatabaseTestCase):
         self.assertEqual(job["errors"][1]["truncated"], ["error_message", "stack_trace"])
 
     async def test_one_enormous_error(self) -> None:
-        """The newest error is complete, however large it is."""
+        """The newest error is complete at any size."""
         job_id = await self.a_job()
         self.query(
             "INSERT INTO job_error_log (job_id, error_message, is_recoverable, stack_trace)"
@@ -177,7 +177,7 @@ class CatalogTests(DatabaseTestCase):
         self.assertEqual([error["truncated"] for error in job["errors"]], [["stack_trace"], []])
 
     async def test_many_tries(self) -> None:
-        """Of very many tries the latest are shown, in their order, and how many there are."""
+        """Of many attempts the latest are shown, in ascending order, with the number of all."""
         job_id = await self.a_job()
         self.query(
             "INSERT INTO job_past_tries (job_id, try, crawler_job_id, crawler_key, assigned_at, outcome)"
@@ -190,7 +190,7 @@ class CatalogTests(DatabaseTestCase):
         self.assertEqual(job["history_total"], 250)
 
     async def a_job(self) -> str:
-        """Have a job, and its id."""
+        """Add a job; return its id."""
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
             " VALUES ('a', 'gitlab-cloud', 'https://g', 't')"
@@ -200,10 +200,10 @@ class CatalogTests(DatabaseTestCase):
 
 
 class CountTests(StoreTestCase):
-    """How often a job was begun, and how often it failed."""
+    """The counts ``tries`` and ``failures`` of a job."""
 
     async def test_apart(self) -> None:
-        """Failures and lost crawlers begin further tries; only failures count as such."""
+        """Attempts after failures and lost crawlers count as tries; only failures count as failures."""
         catalog = Catalog(self.database)
 
         async def counts() -> tuple[int, int, int, list[str]]:

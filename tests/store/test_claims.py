@@ -1,4 +1,4 @@
-"""Claims: order, room, what is told of lanes, and two nodes at once."""
+"""Claims: order, room, exhausted lanes, and two nodes that claim together."""
 
 import threading
 
@@ -23,7 +23,7 @@ class ClaimTests(StoreTestCase):
     """Batches.claim()."""
 
     async def test_best_first(self) -> None:
-        """Of an account's lanes: discoveries, then higher priority, then the order of submission."""
+        """Order within an account: discoveries, then higher priority, then the order of submission."""
         self.add_jobs("a", "b", "c")
         self.add_jobs("d", command="commits")
         self.add_jobs("e", command="GROUP_PROJECT_DISCOVERY")
@@ -34,7 +34,7 @@ class ClaimTests(StoreTestCase):
         self.assertEqual([job.full_path for job in claim.jobs], ["e", "c", "a", "b", "d"])
 
     async def test_taking_turns(self) -> None:
-        """The best job is the first crawler's, and so on."""
+        """Crawlers get jobs in their order in the allotment."""
         self.add_jobs("a", "b", "c")
         await self.present("c1", "c2")
         claim = await self.claims_of("c2", "c1", "c2")
@@ -43,7 +43,7 @@ class ClaimTests(StoreTestCase):
         )
 
     async def test_several_accounts(self) -> None:
-        """Each allotment takes the jobs of its own account, and of its commands alone."""
+        """Each allotment claims jobs of its own account and commands only."""
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
             " VALUES ('second', 'gitlab-onprem', 'http://g', 'other')"
@@ -63,7 +63,7 @@ class ClaimTests(StoreTestCase):
         )
 
     async def test_what_is_told_of_lanes(self) -> None:
-        """Whether more is there, whether anybody had room, and who had none."""
+        """The result says whether lanes are exhausted, whether a crawler had room, and which had none."""
         self.add_jobs("a", "b", "c", "d")
         await self.present("c1", "c2", max_jobs=2)
         for crawlers, jobs, tried, exhausted, full in (
@@ -82,14 +82,14 @@ class ClaimTests(StoreTestCase):
         self.assertEqual((settled.tried, settled.exhausted), (True, True))
 
     async def test_room_is_counted_in_the_database(self) -> None:
-        """However many jobs are planned for it, a crawler holds no more than it may."""
+        """A crawler never holds more jobs than its maximum, whatever the plan."""
         self.add_jobs("a", "b", "c")
         await self.present("c1", max_jobs=2)
         self.assertEqual(len(await self.claim(count=3)), 2)
         self.assertEqual(await self.claim(), [])
 
     async def test_room_with_what_is_ending(self) -> None:
-        """A job that ends in the same transaction makes room, whichever way it ends."""
+        """A job that ends in the same transaction makes room, by completion or failure."""
         self.add_jobs("a", "b", "c", "d")
         await self.present("c1", max_jobs=1)
         [first] = await self.claim()
@@ -119,7 +119,7 @@ class ClaimTests(StoreTestCase):
         self.assertEqual(len(await self.claim()), 1)
 
     async def test_the_entity_id(self) -> None:
-        """The area's numeric id where it is known for the account's GitLab, else the path, else the account."""
+        """``entity_id`` is the area's numeric id at the account's GitLab, else the path, else the account."""
         self.query(
             "INSERT INTO areas (gitlab_origin, full_path, gitlab_id, name, type) VALUES "
             "('http://gitlab.test', 'a', 42, 'A', 'project'), ('http://other.test', 'a', 7, 'O', 'group'), "
@@ -134,7 +134,7 @@ class ClaimTests(StoreTestCase):
         )
 
     async def test_two_nodes_never_share_a_job(self) -> None:
-        """Nodes that claim at the same time get different jobs, and together all of them."""
+        """Nodes that claim at the same time get disjoint jobs, together all of them."""
         self.add_jobs(*[f"p{number}" for number in range(40)])
         batches, _other, _leases = self.make_node("other")
         await self.present("c1")
@@ -148,7 +148,7 @@ class ClaimTests(StoreTestCase):
         self.assertEqual(len({name[:26] for name in got}), 40)
 
     async def test_past_what_another_node_is_claiming(self) -> None:
-        """The best jobs of those that nobody has locked, if there are some near the head; and that is told."""
+        """Locked jobs are skipped; where all candidates are locked, the allotment is beaten."""
         jobs = self.add_jobs(*[f"p{number}" for number in range(9)])
         await self.present("c1")
         with psycopg2.connect(self.database_url) as rival, rival.cursor() as cursor:
@@ -162,7 +162,7 @@ class ClaimTests(StoreTestCase):
         self.assertEqual([name[:26] for name in await self.claim(count=9)], [*jobs[:3], *jobs[8:]])
 
     async def test_looking_deeper(self) -> None:
-        """As many jobs are looked at as the allotment says."""
+        """The allotment bounds the number of candidates."""
         jobs = self.add_jobs(*[f"p{number}" for number in range(9)])
         await self.present("c1")
         [allotment] = planned("c1").allotments
@@ -173,7 +173,7 @@ class ClaimTests(StoreTestCase):
         rival.close()
 
     async def test_while_another_program_writes_to_the_jobs(self) -> None:
-        """A job whose row is locked, or moves, at the moment of the claim is claimed later, and once."""
+        """A job whose row is locked, or moves, during the claim is claimed later, and once."""
         jobs = self.add_jobs(*(f"g/{number}" for number in range(30)))
         await self.present("c1", max_jobs=len(jobs))
         enough = threading.Event()
@@ -194,7 +194,7 @@ class ClaimTests(StoreTestCase):
         self.assertEqual(sorted(claimed), sorted(jobs))
 
     async def test_where_it_last_asked(self) -> None:
-        """A node claims only for crawlers that asked there last, and takes over those that have just asked there."""
+        """A node claims only for crawlers that it serves, and takes over those that have just requested jobs."""
         self.add_jobs("a", "b", "c")
         batches, _other, _leases = self.make_node("other")
         await self.present("c1", max_jobs=2, batches=batches)
@@ -202,7 +202,7 @@ class ClaimTests(StoreTestCase):
         self.assertEqual((await self.claims_of("c1")).unavailable, {"c1"})
         self.assertEqual(await self.reads.not_ours(["c1"]), {"c1"})
         plan = planned("c1", taking_over=["c1"])
-        claim = await self.batches.claim(plan)  # which may not see what the other node has claimed last
+        claim = await self.batches.claim(plan)  # whose snapshot may not include the last claim of the other node
         self.assertEqual((len(claim.jobs), claim.unavailable, claim.taken_over), (0, {"c1"}, {"c1"}))
         self.assertEqual(await self.reads.not_ours(["c1"]), set())
         self.assertEqual(len((await self.batches.claim(plan)).jobs), 1)
@@ -210,7 +210,7 @@ class ClaimTests(StoreTestCase):
         self.assertEqual(await self.reads.not_ours(["c1"]), {"c1"})
 
     async def test_two_nodes_and_one_crawler(self) -> None:
-        """While one node is claiming for a crawler, another gives it nothing: its room is counted once."""
+        """While one node claims for a crawler, another claims nothing for it: its room is counted once."""
         self.add_jobs("a", "b")
         batches, _other, _leases = self.make_node("other")
         await self.present("c1", max_jobs=1)
@@ -222,7 +222,7 @@ class ClaimTests(StoreTestCase):
         self.assertEqual(len(await self.claim(count=2)), 1)
 
     async def test_lanes(self) -> None:
-        """What has work, by account and command, page by page; what is held, paused or not due is none."""
+        """Lanes with work, by account and command, in pages; held, paused and scheduled jobs do not count."""
         self.patch(dispatch_reads, "LANES", 2)
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token, weight)"
@@ -242,7 +242,7 @@ class ClaimTests(StoreTestCase):
         self.assertEqual(await self.reads.lanes(("b", "users")), [])
 
     async def test_unreported(self) -> None:
-        """What was handed out and never reported on, with the same id."""
+        """Claimed assignments without a report, with the same id."""
         first = await self.assigned("a")
         second = await self.assigned("b")
         await self.report(second, Progressed({}))
@@ -257,7 +257,7 @@ class ClaimTests(StoreTestCase):
         self.assertEqual([job.resume_state for job in claim.jobs], [{"currentPage": 7}])
 
     async def test_a_cancelled_job_is_not_claimed(self) -> None:
-        """Cancelling takes it out of the queue."""
+        """A cancelled job is not claimed."""
         [job] = self.add_jobs("a")
         await self.present("c1")
         await self.transitions.apply([job], Event.CANCELLED)

@@ -1,4 +1,4 @@
-"""Throwing away what is old."""
+"""Cleanup of old rows."""
 
 import time
 
@@ -21,7 +21,7 @@ class CleanupTests(StoreTestCase):
         self.cleanup = Cleanup(self.database, reactor, max_job_age=3600.0, max_error_age=7200.0)
 
     async def test_old_and_finished(self) -> None:
-        """Jobs that ended long ago go with their assignments and attempts; live and recent ones stay."""
+        """Old finished jobs are deleted with their assignments and attempts; live and recent ones stay."""
         old, _ = await self.in_status(Status.COMPLETED, "old")
         recent, _ = await self.in_status(Status.FAILED, "recent")
         live, _ = await self.in_status(Status.RUNNING, "live")
@@ -33,7 +33,7 @@ class CleanupTests(StoreTestCase):
         self.assertEqual(self.query("SELECT count(*) FROM job_tries WHERE job_id = %s", old), [(0,)])
 
     async def test_whole_trees(self) -> None:
-        """A job that lives keeps the one that spawned it, and all else of its tree."""
+        """A live job keeps its parent and all other jobs of its tree."""
         found = Discovered((Found("crawl_project", "g/p", "P"),))
         parent = await self.assigned("parent")
         await self.report(parent, found, Completed({}))
@@ -49,7 +49,7 @@ class CleanupTests(StoreTestCase):
         self.assertEqual((await self.cleanup.run())["clean_jobs"], count)
 
     async def test_late_reports(self) -> None:
-        """A report on what was cleaned is stale, whatever it says; ids that are too young are unknown."""
+        """Reports on deleted jobs are stale; ids that are too recent to have been deleted are unknown."""
         [old] = ulids(time.time_ns() // 1_000_000 - 7_200_000, 1)
         self.query("INSERT INTO jobs (id, account_id, command, full_path) VALUES (%s, 'acct', 'issues', 'old')", old)
         await self.present("c1")
@@ -66,7 +66,7 @@ class CleanupTests(StoreTestCase):
         self.assertEqual(await self.report(f"{old}.1", Started()), [Verdict.UNKNOWN])
 
     async def test_in_batches(self) -> None:
-        """A backlog larger than a batch goes in one run."""
+        """A backlog larger than a batch is deleted in one run."""
         self.patch(cleanup, "BATCH", 10)
         for name, number in (("SMALL", 3), ("READ", 10)):
             self.patch(job_trees, name, number)
@@ -75,7 +75,7 @@ class CleanupTests(StoreTestCase):
         self.assertEqual((await self.cleanup.run())["clean_jobs"], 25)
 
     async def test_crawlers_that_hold_jobs(self) -> None:
-        """A crawler that holds a job stays, however long ago it was seen; without one it goes."""
+        """An old crawler is deleted unless it holds a job."""
         assignment = await self.assigned()
         await self.present("idle")
         self.query("UPDATE crawlers SET lease_expires_at = now() - interval '2 days'")
@@ -85,7 +85,7 @@ class CleanupTests(StoreTestCase):
         self.assertEqual((await self.cleanup.run())["clean_crawlers"], 1)
 
     async def test_inconsistent(self) -> None:
-        """A live assignment of a job that another program ended is over, and a job without one is queued again."""
+        """A live assignment of a job that another program has ended is ended; a held job without one is queued."""
         ended, _ = await self.in_status(Status.RUNNING, "ended")
         lost, _ = await self.in_status(Status.RUNNING, "lost")
         fine = [(await self.in_status(status, status))[0] for status in (Status.RUNNING, Status.ASSIGNED)]
@@ -98,7 +98,7 @@ class CleanupTests(StoreTestCase):
         self.assertEqual((await self.cleanup.run())["clean_inconsistent"], 0)
 
     async def test_errors_and_connections(self) -> None:
-        """Old errors, connections, crawlers and keys go too."""
+        """Old errors, connections, crawlers and keys are deleted."""
         for age in ("1 hour", "3 hours"):
             self.query(
                 "INSERT INTO job_error_log (job_id, timestamp, error_message, is_recoverable) "

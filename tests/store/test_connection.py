@@ -1,4 +1,4 @@
-"""One connection: statements prepared once, and a pooler that forgets them."""
+"""A connection: prepared statements, also behind a pooler, time-outs and lost connections."""
 
 import psycopg2
 from twisted.internet import reactor
@@ -17,7 +17,7 @@ class HotQueryTests(StoreTestCase):
     """Connection.hot_query()."""
 
     async def test_planned_once(self) -> None:
-        """The statement is prepared by its name, and again on a new connection."""
+        """The statement is prepared once per connection."""
         connection = self.database.dedicated()
         self.addCleanup(connection.close)
         for _ in range(2):
@@ -28,7 +28,7 @@ class HotQueryTests(StoreTestCase):
             connection.close()
 
     async def test_a_pooler_that_forgets(self) -> None:
-        """Where the next transaction finds nothing prepared, the statement runs as it is."""
+        """Where a prepared statement is missing in the next transaction, it is run unprepared."""
         connection = self.database.dedicated()
         self.addCleanup(connection.close)
         await connection.hot_query("once", "SELECT %(number)s::integer", {"number": 1})
@@ -41,7 +41,7 @@ class PoolTests(StoreTestCase):
     """Database.close()."""
 
     async def test_closed_in_the_middle_of_a_statement(self) -> None:
-        """Whoever waits for an answer is told, and so is who waits for a connection."""
+        """Calls that wait for a result or a connection fail."""
         sleeping = [Deferred.fromCoroutine(self.database.query("SELECT pg_sleep(30)")) for _ in range(6)]
         asleep = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(30)'"
         await until(lambda: self.query(asleep)[0][0] == self.database.use.size)
@@ -52,10 +52,10 @@ class PoolTests(StoreTestCase):
 
 
 class UnreachableTests(StoreTestCase):
-    """What becomes of a connection whose server is not reached, or does not answer."""
+    """Servers that are unreachable or do not answer."""
 
     async def proxy(self) -> tuple[Proxy, int]:
-        """A way to the server, and its port."""
+        """A proxy of the server, and its port."""
         proxy = Proxy(self.database_url)
         port = await proxy.open()
         self.addCleanup(lambda: Deferred.fromCoroutine(proxy.close()))
@@ -68,7 +68,7 @@ class UnreachableTests(StoreTestCase):
         return connection
 
     async def test_a_server_that_stands_still(self) -> None:
-        """A statement that outlives its time-out costs its connection: its owner is told, the next has a new one."""
+        """A statement past its time-out closes the connection: on_lost is called, the next one reconnects."""
         self.patch(connection_module, "MARGIN", 0.0)
         proxy, port = await self.proxy()
         connection = self.connection(proxy.dsn("127.0.0.1", ports=(port,)), query=0.2, transaction=0.2)
@@ -83,7 +83,7 @@ class UnreachableTests(StoreTestCase):
         self.assertNotEqual(first, second)
 
     async def test_a_transaction_that_stands_still(self) -> None:
-        """The same in the middle of a transaction, in which nothing more is sent."""
+        """The same within a transaction, which sends no further statement."""
         self.patch(connection_module, "MARGIN", 0.0)
         proxy, port = await self.proxy()
         connection = self.connection(proxy.dsn("127.0.0.1", ports=(port,)), transaction=0.2)
@@ -98,7 +98,7 @@ class UnreachableTests(StoreTestCase):
         self.assertEqual(await connection.query("SELECT 3"), [(3,)])
 
     async def test_a_statement_that_is_cancelled(self) -> None:
-        """Who waits is told so at once, nothing blocks, and the connection is made anew."""
+        """A cancelled statement fails immediately, nothing blocks, and the next one reconnects."""
         connection = self.connection(self.database_url)
         waiting = Deferred.fromCoroutine(connection.query("SELECT pg_sleep(30)"))
         await until(
@@ -109,7 +109,7 @@ class UnreachableTests(StoreTestCase):
         self.assertEqual(await connection.query("SELECT 1"), [(1,)])
 
     async def test_a_time_out_of_the_server(self) -> None:
-        """PostgreSQL ends the statement by itself: its own error, and the connection stays."""
+        """PostgreSQL ends the statement itself: its own error is raised, and the connection stays."""
         connection = self.connection(self.database_url, query=0.1)
         [(first,)] = await connection.query("SELECT pg_backend_pid()")
         await self.assertFailure(
@@ -118,7 +118,7 @@ class UnreachableTests(StoreTestCase):
         self.assertEqual(await connection.query("SELECT pg_backend_pid()"), [(first,)])
 
     async def test_the_first_address_refuses(self) -> None:
-        """The next one is tried, TCP and UNIX sockets alike."""
+        """The next address is tried, TCP and UNIX sockets alike."""
         proxy, port = await self.proxy()
         directory = proxy.socket.rpartition("/")[0]
         for dsn in (
@@ -128,7 +128,7 @@ class UnreachableTests(StoreTestCase):
             self.assertEqual(await self.connection(dsn).query("SELECT 1"), [(1,)], dsn)
 
     async def test_the_first_address_is_silent(self) -> None:
-        """It has a time of its own, after which the next one is tried."""
+        """Each address has its own time-out, after which the next one is tried."""
         self.patch(connection_module, "ADDRESS_TIMEOUT", 0.2)
         (dead, nowhere), (_, port) = await self.proxy(), await self.proxy()
         dead.silent = True
@@ -136,7 +136,7 @@ class UnreachableTests(StoreTestCase):
         self.assertEqual(await self.connection(dsn).query("SELECT 1"), [(1,)])
 
     async def test_no_address_answers(self) -> None:
-        """The last one's reason is told in one line, and nothing is logged as an error."""
+        """The error of the last address is raised in one line, and nothing is logged as an error."""
         proxy, _ = await self.proxy()
         connection = self.connection(proxy.dsn("127.0.0.1", "127.0.0.1", ports=(1, 2)))
         error = await self.assertFailure(Deferred.fromCoroutine(connection.query("SELECT 1")), DatabaseAway)
@@ -162,7 +162,7 @@ class UnreachableTests(StoreTestCase):
         self.assertEqual(await connection.query("SELECT 2"), [(2,)])
 
     async def test_a_table_that_was_changed(self) -> None:
-        """A prepared statement whose result has another form since is prepared anew, on a new connection."""
+        """A prepared statement whose result type has changed is prepared again, on a new connection."""
         connection = self.connection(self.database_url)
         self.query("CREATE TABLE changing (a integer)")
         self.assertEqual(

@@ -1,4 +1,4 @@
-"""Counters at their end: one more is the same number, and nothing fails."""
+"""Counters at their maximum stay there, and nothing fails."""
 
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.reports import Completed, Failed
@@ -9,10 +9,10 @@ END = 1_000_000_000
 
 
 class CounterTests(StoreTestCase):
-    """A job whose counters another program has set as high as they go."""
+    """A job whose counters another program has set to the maximum."""
 
     async def _at_the_end(self) -> str:
-        """Claim such a job; its assignment."""
+        """Claim such a job; return its assignment."""
         [job_id] = self.add_jobs("g/p")
         self.query("UPDATE jobs SET tries = %s, attempts = %s, releases = %s WHERE id = %s", END, END, END, job_id)
         await self.present("c1")
@@ -20,19 +20,19 @@ class CounterTests(StoreTestCase):
         return assignment
 
     async def test_tries(self) -> None:
-        """It is claimed, and completed."""
+        """The job can be claimed and completed."""
         assignment = await self._at_the_end()
         await self.report(assignment, Completed({}))
         self.assertEqual(self.job(assignment[:26], "status", "tries"), ("completed", END))
 
     async def test_attempts(self) -> None:
-        """It may fail."""
+        """The job can fail."""
         assignment = await self._at_the_end()
         await self.report(assignment, Failed("so", None, True))
         self.assertEqual(self.job(assignment[:26], "status", "attempts"), ("failed", END))
 
     async def test_releases(self) -> None:
-        """It may be released."""
+        """The job can be released."""
         assignment = await self._at_the_end()
         await self.transitions.apply([assignment[:26]], Event.RELEASED)
         self.assertEqual(self.job(assignment[:26], "status", "releases"), ("failed", END))

@@ -1,4 +1,4 @@
-"""Discoveries: what they make, in slices and in order with their crawler's other reports."""
+"""Discoveries: areas and jobs, slices, and the order with their crawler's other reports."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ class DiscoveryTests(StoreTestCase):
     """jobs_discovered and discovery."""
 
     async def test_areas_authorisations_jobs_and_progress(self) -> None:
-        """One discovery makes them all, with where they come from."""
+        """One discovery creates all areas and jobs, with their parent."""
         assignment = await self.assigned("top")
         await self.report(assignment, Started(), FOUND)
         self.assertEqual(
@@ -50,7 +50,7 @@ class DiscoveryTests(StoreTestCase):
         )
 
     async def test_twice_changes_nothing(self) -> None:
-        """Sent again, alive or finished children are not spawned a second time."""
+        """A repeated discovery spawns no live or finished child again."""
         assignment = await self.assigned()
         await self.report(assignment, FOUND)
         self.query("UPDATE jobs SET status = 'completed' WHERE command = 'group'")
@@ -84,7 +84,7 @@ class DiscoveryTests(StoreTestCase):
 
 
 def projects(count: int) -> Discovered:
-    """That many projects."""
+    """A discovery of that many projects."""
     return Discovered(tuple(Found("crawl_project", f"g/{n}", f"P{n}", n) for n in range(count)))
 
 
@@ -107,29 +107,29 @@ class SliceTests(StoreTestCase):
         self.patch(self.discoveries, "store", store)
 
     async def between(self, _number: int) -> None:
-        """What happens once so many slices are stored."""
+        """Called after each slice with the number of stored slices; a test overrides it."""
 
     def children(self) -> int:
-        """How many jobs were spawned."""
+        """The number of spawned jobs."""
         return int(str(self.query("SELECT count(*) FROM jobs WHERE spawned_from IS NOT NULL")[0][0]))
 
     async def test_slice_by_slice(self) -> None:
-        """Everything is there at the end, with one verdict, and is told as it comes."""
-        self.bus.subscribe_by_type({JobCreated: self.told.append})
+        """All slices are stored, with one verdict, and each is published."""
+        self.bus.subscribe_by_type({JobCreated: self.published.append})
         assignment = await self.assigned("top")
         self.assertEqual(await self.report(assignment, projects(5)), [Verdict.STORED])
         self.assertEqual(self.stored, [2, 2, 1])
         self.assertEqual(self.children(), 5 * len(SPAWNS["crawl_project"]))
-        self.assertEqual(len([each for each in self.told if isinstance(each, JobCreated)]), self.children())
+        self.assertEqual(len([each for each in self.published if isinstance(each, JobCreated)]), self.children())
 
     async def test_an_empty_one(self) -> None:
-        """It is a report like any other: its summary is kept."""
+        """The summary of an empty discovery is stored."""
         assignment = await self.assigned("top")
         await self.report(assignment, Discovered((), {"discoverySummary": {"total_groups": 0}}))
         self.assertEqual(self.job(assignment[:26], "progress"), ({"discoverySummary": {"total_groups": 0}},))
 
     async def test_a_slice_whose_outcome_is_unknown(self) -> None:
-        """It is written again, which changes nothing."""
+        """A slice with an unknown outcome is written again, which changes nothing."""
         lost = [DatabaseAway("the connection was lost after COMMIT")]
 
         async def between(number: int) -> None:
@@ -143,7 +143,7 @@ class SliceTests(StoreTestCase):
         self.assertEqual(self.children(), 5 * len(SPAWNS["crawl_project"]))
 
     async def test_cancelled_in_the_middle(self) -> None:
-        """The rest is stale, and not stored."""
+        """The remaining slices are stale, and not stored."""
 
         async def between(number: int) -> None:
             if number == 1:
@@ -156,7 +156,7 @@ class SliceTests(StoreTestCase):
         self.assertEqual(self.children(), 2 * len(SPAWNS["crawl_project"]))
 
     async def test_refused(self) -> None:
-        """What the database refuses is an error of that discovery; what its crawler says behind it is stored."""
+        """A refused discovery fails alone; later reports of its crawler are stored."""
         self.query("ALTER TABLE areas ADD CHECK (full_path <> 'g/3')")
         assignment = await self.assigned("top")
         discovered = self.writer.submit(Report(assignment, "c1", projects(5)))
@@ -170,7 +170,7 @@ class OrderTests(StoreTestCase):
     """In order with the crawler's other reports, beside those of others."""
 
     async def test_before_and_behind(self) -> None:
-        """What came before it is stored first, its job's end after it."""
+        """Earlier reports are stored before a discovery, the end of its job after it."""
         assignment = await self.assigned("top")
         verdicts = await self.report(assignment, Started(), projects(3), Completed({}), projects(1), Completed({}))
         stored = Verdict.STORED
@@ -180,7 +180,7 @@ class OrderTests(StoreTestCase):
         self.assertEqual(self.job(assignment[:26], "status"), ("completed",))
 
     async def test_nobody_waits_for_one_that_waits(self) -> None:
-        """While somebody has a table locked that it needs, reports of others are stored; its crawler's wait."""
+        """While a lock delays a discovery, reports of other crawlers are stored; those of its crawler wait."""
         self.add_jobs("a", "b")
         await self.present("c1", "c2")
         [mine], [other] = await self.claim("c1"), await self.claim("c2")

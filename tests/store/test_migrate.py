@@ -1,4 +1,4 @@
-"""Migrations: made-up steps for the mechanism, and our own steps once, on a real database."""
+"""Migrations: the mechanism with sample steps, and the real steps once, on a real database."""
 
 import shutil
 import uuid
@@ -29,7 +29,7 @@ class MigrateTests(SynchronousTestCase):
     """Each test has an empty database and a directory of steps of its own."""
 
     def setUp(self) -> None:
-        """The directory's first step makes one table, with what SQL holds that parameters could trip over."""
+        """Write the first step, whose SQL contains text that could be taken for parameters."""
         self.url = fresh_database(migrated=False)
         self.addCleanup(drop_database, self.url)
         self.directory = Path(self.mktemp()) / "100% steps"
@@ -38,24 +38,24 @@ class MigrateTests(SynchronousTestCase):
         self.add_step("0001_first", None, "CREATE TABLE first AS SELECT '100%s :name %%'::text AS words;")
 
     def add_step(self, name: str, previous: str | None, sql: str) -> None:
-        """Put a step into the directory."""
+        """Write a step to the directory."""
         versions = self.directory / "versions"
         (versions / f"{name}.py").write_text(STEP.format(name=name, previous=previous))
         (versions / f"{name}.sql").write_text(sql)
 
     def state(self) -> SchemaState:
-        """How the database stands."""
+        """The standing of the database."""
         return migrate.check(self.url, self.directory)
 
     def test_from_nothing(self) -> None:
-        """An empty database gets every step, and says before and after how it stands."""
+        """An empty database gets every step; its standing is reported before and after."""
         self.assertEqual(self.state(), SchemaState(Standing.EMPTY, None, "0001_first"))
         self.assertEqual(migrate.upgrade(self.url, self.directory).standing, Standing.EMPTY)
         self.assertEqual(self.state(), SchemaState(Standing.UP_TO_DATE, "0001_first", "0001_first"))
-        self.assertEqual(migrate.current(self.url), "0001_first")
+        self.assertEqual(migrate.check(self.url).current, "0001_first")
 
     def test_verbatim(self) -> None:
-        """Per cent signs and colons in the SQL mean themselves."""
+        """Per cent signs and colons in the SQL are literal."""
         migrate.upgrade(self.url, self.directory)
         execute(self.url, "SELECT 1 / (words = '100%s :name %%')::int FROM first")
 
@@ -69,14 +69,14 @@ class MigrateTests(SynchronousTestCase):
         self.assertEqual(migrate.upgrade(self.url, self.directory).standing, Standing.UP_TO_DATE)
 
     def test_all_or_nothing(self) -> None:
-        """A step that fails takes the ones before it back, and the error says what the database said."""
+        """A failed step rolls back those before it; the error contains that of PostgreSQL."""
         self.add_step("0002_second", "0001_first", "CREATE TABLE second (); SELECT no_such_thing;")
         error = self.assertRaises(SchemaError, migrate.upgrade, self.url, self.directory)
         self.assertIn("no_such_thing", str(error))
         self.assertEqual(self.state().standing, Standing.EMPTY)
 
     def test_ahead(self) -> None:
-        """A database that a newer version migrated is neither used nor touched: copilot-socket is to be upgraded."""
+        """A database of a newer version is refused and unchanged; the error says to upgrade copilot-socket."""
         self.add_step("0002_second", "0001_first", "CREATE TABLE second ();")
         migrate.upgrade(self.url, self.directory)
         for path in (self.directory / "versions").glob("0002*"):
@@ -88,10 +88,10 @@ class MigrateTests(SynchronousTestCase):
             lambda: migrate.require_current(self.url, upgrade=False, directory=self.directory),
         ):
             self.assertIn("upgrade copilot-socket", str(self.assertRaises(SchemaError, attempt)))
-        self.assertEqual(migrate.current(self.url), "0002_second")
+        self.assertEqual(migrate.check(self.url).current, "0002_second")
 
     def test_required_without_upgrade(self) -> None:
-        """A database that is empty or behind is refused with the command that mends it, until it is mended."""
+        """A database that is empty or behind is refused with the command to run."""
 
         def require() -> SchemaState:
             return migrate.require_current(self.url, upgrade=False, directory=self.directory)
@@ -106,21 +106,21 @@ class MigrateTests(SynchronousTestCase):
         self.assertIn("0001_first", behind)
 
     def test_required_with_upgrade(self) -> None:
-        """Where upgrading is allowed it is done."""
+        """With *upgrade*, the database is upgraded."""
         before = migrate.require_current(self.url, upgrade=True, directory=self.directory)
         self.assertEqual(before.standing, Standing.EMPTY)
         self.assertEqual(self.state().standing, Standing.UP_TO_DATE)
 
     def test_two_at_once(self) -> None:
-        """Of several that upgrade together one does it, and none fails."""
+        """Of concurrent upgrades one does it, and none fails."""
         self.add_step("0002_second", "0001_first", "SELECT pg_sleep(0.05); CREATE TABLE second ();")
         found = upgraded_at_once(3, self.url, self.directory)
         self.assertCountEqual(found, [Standing.EMPTY, Standing.UP_TO_DATE, Standing.UP_TO_DATE])
 
     def test_out_of_reach(self) -> None:
-        """A database that cannot be reached is told in one line, without the URL's password."""
+        """The error for an unreachable database is one line, without the password."""
         url = "postgresql://someone:hush@127.0.0.1:1/none"
-        for function in (migrate.current, migrate.upgrade, lambda url: migrate.require_current(url, upgrade=True)):
+        for function in (migrate.check, migrate.upgrade, lambda url: migrate.require_current(url, upgrade=True)):
             message = str(self.assertRaises(SchemaError, function, url))
             self.assertIn("cannot connect", message)
             self.assertNotIn("hush", message)
@@ -132,10 +132,10 @@ class MigrateTests(SynchronousTestCase):
         for function in (migrate.check, migrate.upgrade, lambda url: migrate.require_current(url, upgrade=True)):
             self.assertIn("99 or newer", str(self.assertRaises(SchemaError, function, self.url)))
         self.patch(migrate, "OLDEST_SERVER", 14)
-        self.assertIsNone(migrate.current(self.url))
+        self.assertIsNone(migrate.check(self.url).current)
 
     def test_encoding(self) -> None:
-        """A database that can't hold every character is refused, and nothing is changed."""
+        """A database that is not in UTF-8 is refused, and unchanged."""
         other = with_database(self.url, f"latin1_{uuid.uuid4().hex}")
         execute(self.url, f'CREATE DATABASE "{name_of(other)}" TEMPLATE template0 ENCODING LATIN1 LOCALE "C"')
         self.addCleanup(drop_database, other)
@@ -145,10 +145,10 @@ class MigrateTests(SynchronousTestCase):
 
 
 class OurStepsTests(SynchronousTestCase):
-    """The steps that are delivered."""
+    """The real steps."""
 
     def test_one_line_of_steps(self) -> None:
-        """Alembic sees the steps in the order of their file names, each called as its file, each with its SQL."""
+        """Alembic orders the steps by file name; each has the name of its file, and its SQL."""
         config = Config()
         config.set_main_option("script_location", str(migrate.MIGRATIONS).replace("%", "%%"))
         steps = [step.revision for step in ScriptDirectory.from_config(config).walk_revisions()]
@@ -158,7 +158,7 @@ class OurStepsTests(SynchronousTestCase):
             self.assertTrue((migrate.MIGRATIONS / "versions" / f"{step}.sql").is_file())
 
     def test_they_run(self) -> None:
-        """An empty database becomes one that our version can use."""
+        """An empty database is upgraded to the newest revision."""
         url = fresh_database(migrated=False)
         self.addCleanup(drop_database, url)
         migrate.upgrade(url)

@@ -1,4 +1,4 @@
-"""A batch, folded."""
+"""Folding of batches."""
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,7 +13,7 @@ class FoldedTests(SynchronousTestCase):
     """Folded."""
 
     def test_verdicts_in_the_order_of_the_operations(self) -> None:
-        """Each report shares the fate of its change, wherever it stood; what is no report is stored."""
+        """Each report has the verdict of its change, in any order; other operations are stored."""
         operations = [
             Report("b", "c1", Started()),
             Report("a", "c2", Completed({})),
@@ -28,22 +28,22 @@ class FoldedTests(SynchronousTestCase):
         self.assertEqual(verdicts, [stored, Verdict.UNKNOWN, stored, stored, Verdict.STALE])
 
     def test_said_after_the_end(self) -> None:
-        """What comes behind an ending is late, though everything else is stored."""
+        """Reports after an ending are stale, though all changes are stored."""
         operations = [Report("a", "c1", Completed({})), Report("b", "c1", Started()), Report("a", "c1", Started())]
         verdicts = Folded(operations).verdicts({"a": Verdict.STORED, "b": Verdict.STORED})
         self.assertEqual(verdicts, [Verdict.STORED, Verdict.STORED, Verdict.STALE])
         self.assertEqual(Folded(operations[:2]).verdicts({"a": Verdict.STORED, "b": Verdict.STORED}), verdicts[:2])
 
     def test_written_again(self) -> None:
-        """An ending repeated may be that of the same batch, whose outcome was unknown: then all of it is stored."""
+        """After an unknown outcome a repeated ending counts as stored."""
         batch = Folded([Report("a", "c1", Started()), Report("a", "c1", Completed({})), Report("a", "c1", Started())])
         stored, stale = Verdict.STORED, Verdict.STALE
         self.assertEqual(batch.verdicts({"a": Verdict.REPEATED}), [stale, stored, stale])
-        batch.in_doubt = True
+        batch.outcome_unknown = True
         self.assertEqual(batch.verdicts({"a": Verdict.REPEATED}), [stored, stored, stale])
 
     def test_endings(self) -> None:
-        """What each crawler says is over, once for each assignment."""
+        """The assignments whose end each crawler reports, without duplicates."""
         operations = [
             *(Report(name, "c1", Completed({})) for name in ("a", "b", "a")),
             Report("c", "c2", Failed("no", None, True)),
@@ -52,18 +52,18 @@ class FoldedTests(SynchronousTestCase):
         ]
         self.assertEqual(Folded(operations).endings, {"c1": ["a", "b"], "c2": ["c"], "c4": ["e"]})
 
-    def test_everyday(self) -> None:
-        """One statement does for what starts, goes on and completes; not for failures and presence."""
+    def test_ordinary(self) -> None:
+        """Batches of starts, progress and completions are ordinary; those with failures or presence are not."""
         started = Report("a", "c1", Started())
-        for other, everyday in (
+        for other, ordinary in (
             (Report("b", "c1", Completed({})), True),
             (Report("b", "c1", Failed("no", None, True)), False),
             (Report("b", "c1", Refused("limit", "code", True)), False),
             (SEEN, False),
         ):
-            self.assertEqual(Folded([started, other]).everyday, everyday, other)
+            self.assertEqual(Folded([started, other]).ordinary, ordinary, other)
 
     def test_what_no_database_takes(self) -> None:
-        """It is found out when it is folded."""
+        """Values that can't be encoded raise on folding."""
         self.assertRaises(ValueError, Folded, [Report("a\0", "c1", Started())])
         self.assertRaises(TypeError, Folded, [Report("a", "c1", Completed({"n": object()}))])

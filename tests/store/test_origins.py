@@ -36,12 +36,12 @@ class OriginTests(SynchronousDatabaseTestCase):
         )
 
     def connect(self) -> Connection:
-        """A connection of its own, whose waits for locks end at once."""
+        """A new connection, which does not wait for locks."""
         self.connections.append(psycopg2.connect(self.database_url, options="-c lock_timeout=1ms"))
         return self.connections[-1]
 
     def run_(self, statement: str, *parameters: object, on: Connection | None = None) -> list[tuple[object, ...]]:
-        """Run one statement; its rows."""
+        """Run one statement; return its rows."""
         with (on or self.db).cursor() as cursor:
             cursor.execute(statement, parameters or None)
             return cursor.fetchall() if cursor.description else []
@@ -54,7 +54,7 @@ class OriginTests(SynchronousDatabaseTestCase):
     @settings(deadline=None)
     @given(st.lists(URLS, min_size=1, max_size=100))
     def test_the_same_in_sql(self, urls: list[str]) -> None:
-        """PostgreSQL and Python agree on the origin of everything."""
+        """PostgreSQL and Python agree on origins."""
         urls += ["https://GitLab.Example.org:443/", "http://h:8080", "http://h:0", "http://h/a?b", "http://[::1]/"]
         rows = self.run_("SELECT copilot_origin(url) FROM unnest(%s) WITH ORDINALITY AS t (url, n) ORDER BY n", urls)
         self.assertEqual([row[0] for row in rows], [origin(url) for url in urls])
@@ -69,7 +69,7 @@ class OriginTests(SynchronousDatabaseTestCase):
         )
 
     def test_foreign_jobs(self) -> None:
-        """A job for another origin is refused, in words that hold origins and nothing else of the URL."""
+        """A job for another origin is refused; the error contains origins only, not the URLs."""
         for url in ("http://gitlab.example.org", "https://gitlab.example.org:8443/secret", "https://evil.example"):
             error = self.assertRaises(psycopg2.errors.CheckViolation, self.add_job, "g/1", url)
             self.assertEqual(error.diag.constraint_name, "jobs_origin")
@@ -84,14 +84,14 @@ class OriginTests(SynchronousDatabaseTestCase):
             self.assertNotIn("secret", str(error))
 
     def test_an_update_to_a_foreign_one(self) -> None:
-        """Neither does a job get there later."""
+        """An update of a job to another origin is refused, too."""
         self.add_job("g/1")
         for change in ("gitlab_url = 'https://evil.example'", "gitlab_url = 'https://u@gitlab.example.org'"):
             self.assertRaises(psycopg2.errors.CheckViolation, self.run_, f"UPDATE jobs SET {change}")
         self.run_("UPDATE jobs SET gitlab_url = 'https://gitlab.example.org/other'")
 
     def test_what_has_ended(self) -> None:
-        """A job that has ended may be of any GitLab: that is history, and a dump may hold it."""
+        """A job that has ended may have any origin: a dump may contain it."""
         self.add_job("g/1")
         self.run_("UPDATE jobs SET status = 'completed'; UPDATE jobs SET gitlab_url = 'https://old.example'")
         insert = "INSERT INTO jobs (account_id, command, status, gitlab_url) VALUES ('a', 'users', %s, 'https://old.example')"
@@ -99,7 +99,7 @@ class OriginTests(SynchronousDatabaseTestCase):
         self.assertRaises(psycopg2.errors.CheckViolation, self.run_, insert, "paused")
 
     def test_anywhere(self) -> None:
-        """The checks hold on for the tables in another schema, for sessions that do not look there."""
+        """The checks work in another schema, for sessions without that search_path."""
         self.run_("ALTER SCHEMA public RENAME TO elsewhere; SET search_path = pg_catalog")
         insert = (
             "INSERT INTO elsewhere.jobs (id, account_id, command, full_path, provider, gitlab_url)"
@@ -113,7 +113,7 @@ class OriginTests(SynchronousDatabaseTestCase):
         )
 
     def test_no_table_of_the_callers(self) -> None:
-        """A temporary table called accounts tells the check nothing."""
+        """A temporary table called accounts does not mislead the check."""
         self.run_(
             "CREATE TEMP TABLE accounts AS SELECT id, provider, 'https://evil.example' AS gitlab_url FROM accounts"
         )
@@ -132,13 +132,13 @@ class OriginTests(SynchronousDatabaseTestCase):
         self.run_("RESET ROLE")
 
     def test_accounts_without_an_origin(self) -> None:
-        """An account's URL has a clear host, and no user name."""
+        """An account's URL must have a valid host, and no user name."""
         for url in ("https://u:p@gitlab.example.org", "https://gitlab.example.org\\@evil", "https://h/?a"):
             change = "UPDATE accounts SET gitlab_url = %s"
             self.assertRaises(psycopg2.errors.CheckViolation, self.run_, change, url)
 
     def test_a_move(self) -> None:
-        """An account moves to another origin once none of its jobs is live; within its origin at any time."""
+        """An account can move to another origin without live jobs only; within its origin at any time."""
         self.add_job("g/1")
         move = "UPDATE accounts SET gitlab_url = 'https://new.example'"
         for status in ("queued", "assigned", "running", "paused", "waiting_credential"):
@@ -149,7 +149,7 @@ class OriginTests(SynchronousDatabaseTestCase):
         self.run_(move)
 
     def test_a_job_during_a_move(self) -> None:
-        """A job that is inserted while its account moves waits for the move, and then sees where the account is."""
+        """An insertion waits for a move of the account, and is then checked against the new origin."""
         mover, inserter = self.connect(), self.connect()
         self.run_("UPDATE accounts SET gitlab_url = 'https://new.example'", on=mover)
         old = "https://gitlab.example.org"
@@ -159,7 +159,7 @@ class OriginTests(SynchronousDatabaseTestCase):
         self.assertRaises(psycopg2.errors.CheckViolation, self.add_job, "g/1", old, inserter)
 
     def test_a_move_during_an_insertion(self) -> None:
-        """An account does not move past a job that is being inserted."""
+        """A move waits for an insertion of a job, and is then refused."""
         mover, inserter = self.connect(), self.connect()
         self.add_job("g/1", on=inserter)
         move = "UPDATE accounts SET gitlab_url = 'https://new.example'"
@@ -169,17 +169,17 @@ class OriginTests(SynchronousDatabaseTestCase):
         self.assertRaises(psycopg2.errors.ObjectInUse, self.run_, move, on=mover)
 
     def test_refreshes_are_no_moves(self) -> None:
-        """What changes an account otherwise waits for no job that is being inserted."""
+        """Other changes of an account do not wait for insertions of jobs."""
         inserter = self.connect()
         self.add_job("g/1", on=inserter)
         self.run_("UPDATE accounts SET access_token = 'u', token_expires_at = %s", datetime.now(UTC))
 
 
 class MigrationTests(SynchronousTestCase):
-    """What becomes of rows that an earlier version took."""
+    """The upgrade of rows that an earlier version accepted."""
 
     def test_rows_of_before(self) -> None:
-        """Live jobs go to their accounts' GitLab, of which a notice tells, and what has ended stays as it was."""
+        """Live jobs are given their accounts' URL, with a notice; ended jobs are unchanged."""
         url = fresh_database(migrated=False)
         self.addCleanup(drop_database, url)
         upgrade_to(url, "0007")

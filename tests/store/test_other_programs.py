@@ -1,4 +1,4 @@
-"""SQL of a web application that shares the database: it runs as it is, and the node is none the worse for it."""
+"""SQL of a web application that shares the database runs unchanged, and does not disturb the node."""
 
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.reports import Completed
@@ -34,17 +34,17 @@ HAVING count(*) > 1
 
 
 class StatementsTests(SynchronousDatabaseTestCase):
-    """What the web application's own migrations and seeds say."""
+    """Statements of the web application's migrations and seeds."""
 
     def test_nothing_is_made_twice(self) -> None:
-        """CREATE … IF NOT EXISTS finds all of it there, under the names that it knows."""
+        """CREATE … IF NOT EXISTS finds all tables and indexes under their names."""
         before = self.query(RELATIONS)
         self.query(TABLES)
         self.assertEqual(self.query(RELATIONS), before)
         self.assertEqual(self.query(TWINS), [])
 
     def test_documented_columns(self) -> None:
-        """A row needs the documented columns alone, and of these only those without a default."""
+        """An insertion needs only the documented columns without a default."""
         self.query("INSERT INTO job_assignments (web_app_job_id, account_id) VALUES ('few', 'acct')")
         self.query(
             "INSERT INTO job_assignments (web_app_job_id, crawler_job_id, account_id, user_id, created_at,"
@@ -64,10 +64,10 @@ class StatementsTests(SynchronousDatabaseTestCase):
 
 
 class RowsTests(StoreTestCase):
-    """Rows that another program puts beside the node's own."""
+    """Rows that another program inserts beside the node's."""
 
     def others(self, *job_ids: str, assignment: str | None = None) -> None:
-        """Assignments of these jobs that are no claims, two hours old."""
+        """Insert assignments of jobs that are no claims, two hours old."""
         for job_id in job_ids:
             self.query(
                 "INSERT INTO job_assignments (web_app_job_id, crawler_job_id, account_id, assigned_at)"
@@ -77,7 +77,7 @@ class RowsTests(StoreTestCase):
             )
 
     async def test_they_are_no_claims(self) -> None:
-        """No round takes one for a claim, lost, late or live, and none keeps a lost claim from being found."""
+        """Such assignments are never released or timed out, and do not hide lost claims."""
         first, second = self.add_jobs("g/a", "g/b")
         self.others(first, "no job at all")
         self.others(second, assignment="what the web application calls it")
@@ -93,7 +93,7 @@ class RowsTests(StoreTestCase):
         self.assertEqual((await Catalog(self.database).stats())["crawlers"]["assignments"], 0)
 
     async def test_their_jobs_are_done(self) -> None:
-        """Such a job is claimed, completed and seen like any other."""
+        """A job with such an assignment is claimed, completed and shown like others."""
         [job_id] = self.add_jobs("g/a")
         self.others(job_id)
         await self.present("c1")
@@ -106,7 +106,7 @@ class RowsTests(StoreTestCase):
         self.assertEqual([each["try"] for each in shown["history"]], [1])
 
     async def test_their_jobs_are_cancelled(self) -> None:
-        """Such a job can be cancelled before anybody has had it, and be retried."""
+        """A job with such an assignment can be cancelled before its first claim, and retried."""
         [job_id] = self.add_jobs("g/a")
         self.others(job_id)
         await self.transitions.apply([job_id], Event.CANCELLED)
@@ -116,7 +116,7 @@ class RowsTests(StoreTestCase):
         self.assertEqual(len(await self.claim()), 1)
 
     async def test_their_connections_end(self) -> None:
-        """A connection that no node has is over at the next look, and nobody's crawler."""
+        """A connection of no node is marked as ended, and counts as no crawler's."""
         self.query("INSERT INTO socket_connections (id, crawler_id) VALUES ('web', 'c1')")
         await self.leases.renew([])
         await self.leases.forget_dead()

@@ -1,4 +1,4 @@
-"""What errors say of the database, and the log of an outage."""
+"""Causes of errors, and the log of an outage."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ class CauseTests(SynchronousDatabaseTestCase):
         return self.assertRaises(psycopg2.Error, self.query, statement)
 
     def _away(self, url: str) -> DatabaseAway:
-        """What becomes of a connection to *url* that can't be made."""
+        """The error of a connection to *url* that can't be made."""
         try:
             psycopg2.connect(url, connect_timeout=2)
         except psycopg2.Error as error:
@@ -32,7 +32,7 @@ class CauseTests(SynchronousDatabaseTestCase):
         raise AssertionError("it can be made")
 
     def test_of_statements(self) -> None:
-        """A code says what is the matter with the database; one that speaks of the data does not."""
+        """An SQLSTATE gives the cause; one for faults of the data gives none."""
         for statement, cause in (
             ("SET transaction_read_only = on; CREATE TABLE x ()", Cause.READ_ONLY),
             ("SELECT * FROM nowhere", Cause.TABLES),
@@ -45,7 +45,7 @@ class CauseTests(SynchronousDatabaseTestCase):
             self.assertIs(cause_of(self._error(statement)), cause, statement)
 
     def test_of_codes(self) -> None:
-        """States that a test can't bring about, by the codes that PostgreSQL's manual lists."""
+        """States that a test can't produce, by SQLSTATEs from PostgreSQL's manual."""
         for code, cause in (
             ("53100", Cause.DISK_FULL),
             ("53200", Cause.RESOURCES),
@@ -58,7 +58,7 @@ class CauseTests(SynchronousDatabaseTestCase):
             self.assertIs(cause_of(error), cause, code)
 
     def test_of_connections(self) -> None:
-        """A connection that can't be made has words only."""
+        """The error of a connection that can't be made has a text only."""
         for url, cause in (
             ("postgresql://a@127.0.0.1:1/d", Cause.UNREACHABLE),
             (with_database(self.database_url, "nowhere"), Cause.LOGIN),
@@ -76,19 +76,19 @@ class CauseTests(SynchronousDatabaseTestCase):
             self.assertIs(cause_of(DatabaseAway(words)), cause, words)
 
     def test_of_what_it_was_raised_from(self) -> None:
-        """The code of the first error counts, however it was wrapped."""
+        """The SQLSTATE of the original error counts, however it was wrapped."""
         away = DatabaseAway("the connection was closed")
         away.__cause__ = self._error("SELECT * FROM nowhere")
         self.assertIs(cause_of(away), Cause.TABLES)
 
     def test_of_others(self) -> None:
-        """What is no error of the database's says nothing of it."""
+        """Other errors have no cause."""
         self.assertIsNone(cause_of(ValueError("no space left, no answer")))
         self.assertIs(cause_of(Unfit(Cause.STANDBY, "standby")), Cause.STANDBY)
 
 
 class OutageLogTests(SynchronousTestCase):
-    """Lines about an outage, on a clock that is moved by hand."""
+    """Log lines about an outage, on a fake clock."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -96,13 +96,13 @@ class OutageLogTests(SynchronousTestCase):
         self.lines: list[tuple[str, str]] = []
 
     def _said(self, during: Any) -> list[tuple[str, str]]:
-        """Level and text of what is logged *during* a call."""
+        """Levels and texts that are logged *during* a call."""
         with capturedLogs() as events:
             during()
         return [(event["log_level"].name, formatEvent(event)) for event in events]
 
     def _fails(self, seconds: float, *errors: BaseException) -> list[tuple[str, str]]:
-        """What is logged while every user of the database fails eight times a second."""
+        """The lines logged while statements fail eight times a second."""
 
         def during() -> None:
             for _ in range(round(seconds * 8)):
@@ -121,20 +121,20 @@ class OutageLogTests(SynchronousTestCase):
         return self._said(during)
 
     def test_once_a_minute(self) -> None:
-        """The first failure at once and in full, then one line a minute with the number of the others."""
+        """The first failure is logged immediately, then one line a minute with the number of the others."""
         lines = self._fails(130.0, DatabaseAway(REFUSED))
         said = f"The database is unreachable: {REFUSED}"
         more = f"{said} (479 more like it)"
         self.assertEqual(lines, [("error", said), ("error", more), ("error", more)])
 
     def test_the_end(self) -> None:
-        """It tells how long the outage lasted, not how long nobody was sure; then all is quiet."""
+        """The end is logged once, with the duration up to the first success."""
         self._fails(8.0, DatabaseAway(REFUSED))
         self.clock.advance(2.0)
         self.assertEqual(self._works(60.0), [("info", "The database is back after 10.0 s")])
 
     def test_half_an_outage(self) -> None:
-        """While some statements fail and others do not, the outage is not over."""
+        """While some statements fail and others succeed, the outage goes on."""
         error = Unfit(Cause.DISK_FULL, "could not extend file")
         lines = self._fails(1.0, error)
         for _ in range(20):
@@ -143,13 +143,13 @@ class OutageLogTests(SynchronousTestCase):
         self.assertEqual(len(self._works(QUIET + 2.0)), 1)
 
     def test_each_cause(self) -> None:
-        """Another cause is told at once; it does not hide, nor is hidden by, the first one."""
+        """Another cause is logged immediately; both are logged once a minute."""
         lines = self._fails(30.0, DatabaseAway(REFUSED), DatabaseAway("FATAL:  the database system is starting up"))
         self.assertEqual([level for level, _ in lines], ["error", "error"])
         self.assertIn("PostgreSQL is starting up or shutting down: FATAL", lines[1][1])
 
     def test_one_outage_after_the_other(self) -> None:
-        """An outage that begins within the same minute is not told anew, nor its end."""
+        """An outage of the same cause within a minute is not logged, nor is its end."""
         self._fails(1.0, DatabaseAway(REFUSED))
         self.assertEqual(len(self._works(5.0)), 1)
         self.assertEqual(self._fails(1.0, DatabaseAway(REFUSED)) + self._works(5.0), [])
@@ -164,7 +164,7 @@ class OutageLogTests(SynchronousTestCase):
         self.assertEqual(self._works(10.0), [])
 
     def test_levels(self) -> None:
-        """An outage is an error: the log of errors has it too."""
+        """An outage is logged at level error."""
         with capturedLogs() as events:
             self.outages.failed(DatabaseAway(REFUSED))
         self.assertEqual(

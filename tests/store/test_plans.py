@@ -1,4 +1,4 @@
-"""Plans of the hot statements: made once, whatever is known of the tables then, and used while these grow."""
+"""Plans of the hot statements: made once, with any statistics, and used while the tables grow."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -28,10 +28,10 @@ NOTHING: dict[str, object] = {
 
 
 class PlanTests(StoreTestCase):
-    """What a node that starts now would go by."""
+    """The plans of a node that starts now."""
 
     def plans(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Name and plan of each statement, planned on a new connection as a node's are."""
+        """Name and plan of each statement, planned on a new connection like those of a node."""
         connection = psycopg2.connect(self.database_url)
         self.addCleanup(connection.close)
         with connection.cursor() as cursor:
@@ -44,7 +44,7 @@ class PlanTests(StoreTestCase):
                 yield name, plan["Plan"]
 
     def assert_looked_up(self, when: str) -> None:
-        """Every row of a table is found by an index, with a condition that leads straight to it, or by its place."""
+        """Every scan of a table uses an index condition, or ctids."""
         for name, plan in self.plans():
             for node in nodes(plan):
                 if "Relation Name" in node and node["Node Type"] not in ("ModifyTable", "LockRows"):
@@ -53,7 +53,7 @@ class PlanTests(StoreTestCase):
                 self.assertNotIn(node.get("Node Type"), ("Hash Join", "Merge Join"), name)
 
     async def test_on_any_tables(self) -> None:
-        """As tables are when they are new, when they were looked at while empty, and when they are full."""
+        """On new tables, on tables analysed while empty, and on full ones."""
         self.assert_looked_up("on new tables")
         self.query("ANALYZE")
         self.assert_looked_up("on tables that were empty")

@@ -33,7 +33,7 @@ from tests.support.postgres import (
 
 
 class ProbeTestCase(DatabaseTestCase):
-    """``await self.look()`` gives the cause, and what was logged as errors."""
+    """``await self.look()`` returns the cause, and the lines logged as errors."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -63,13 +63,13 @@ class StateTests(ProbeTestCase):
     """Sessions, tables and rights."""
 
     async def test_all_is_well(self) -> None:
-        """Nothing is known before the first look; then nothing is wrong."""
+        """There is no cause before the first look, and none after it."""
         self.assertEqual((self.probe.cause, self.probe.answers), (None, False))
         self.assertEqual(await self.look(), (None, []))
         self.assertTrue(self.probe.answers)
 
     async def test_writing(self) -> None:
-        """Now and then a page is written that was not there before; no row of it is ever seen."""
+        """Every few looks a new page is written; the row is rolled back."""
         sizes = []
         for _ in range(2 * WRITE_EVERY + 1):
             self.assertEqual(await self.look(), (None, []))
@@ -81,7 +81,7 @@ class StateTests(ProbeTestCase):
         self.assertEqual(sizes, [1] * WRITE_EVERY + [2] * WRITE_EVERY + [3])
 
     async def test_no_pages_without_end(self) -> None:
-        """Where nobody gives the pages back, there is an end to them."""
+        """Where nothing frees the pages, their number is bounded."""
         self.query("INSERT INTO write_probe SELECT repeat('x', 8000) FROM generate_series(1, 64 * 128)")
         self.assertEqual(await self.look(), (None, []))
         self.assertEqual(self.query("SELECT pg_relation_size('write_probe') / 1048576"), [(64,)])
@@ -91,7 +91,7 @@ class StateTests(ProbeTestCase):
         self.assertEqual(self.query("SELECT relpersistence FROM pg_class WHERE relname = 'write_probe'"), [("u",)])
 
     async def test_read_only(self) -> None:
-        """A database that was made read-only answers, and is none to work with; it is looked for at once again."""
+        """A read-only database answers, but is unfit; afterwards it is fit at the next look."""
         name = self.query("SELECT current_database()")[0][0]
         for setting in ("on", "off"):
             execute(server_url(), f'ALTER DATABASE "{name}" SET default_transaction_read_only = {setting}')
@@ -103,7 +103,7 @@ class StateTests(ProbeTestCase):
             self.assertTrue(self.probe.answers)
 
     async def test_full_disk(self) -> None:
-        """A disk that takes no new page shows at the next write; that it has room again, at the next look."""
+        """A full disk is found at the next write; its end at the next look."""
         await self.look()
         self.query(NO_SPACE)
         self.assertIs(await self.looks(WRITE_EVERY - 1), None)
@@ -111,12 +111,12 @@ class StateTests(ProbeTestCase):
         self.assertIs(cause, Cause.DISK_FULL)
         self.assertEqual(len(lines), 1)
         self.assertIn("Disk full: PostgreSQL has no space left: could not extend file", lines[0])
-        self.assertEqual(await self.look(), (Cause.DISK_FULL, []), "told once")
+        self.assertEqual(await self.look(), (Cause.DISK_FULL, []), "logged once")
         self.query("DROP TRIGGER refuse ON write_probe")
         self.assertEqual(await self.look(), (None, []))
 
     async def test_tables(self) -> None:
-        """A table that has gone is named in the log."""
+        """A missing table is named in the log."""
         await self.look()
         self.query("ALTER TABLE idempotency_keys RENAME TO gone")
         self.assertIs(await self.looks(WRITE_EVERY), Cause.TABLES)
@@ -127,7 +127,7 @@ class StateTests(ProbeTestCase):
         )
 
     async def test_rights(self) -> None:
-        """Rights that were revoked, and those that are granted again."""
+        """Revoked rights are named in the log; once they are granted again the database is fit."""
         role = f"probe_{uuid.uuid4().hex}"
         self.query(
             f"CREATE ROLE {role} LOGIN; GRANT USAGE ON SEQUENCE job_order TO {role}; "
@@ -143,14 +143,14 @@ class StateTests(ProbeTestCase):
         self.assertEqual(await self.look(), (None, []))
 
     async def test_whatever_else(self) -> None:
-        """An error of which nobody has thought is one all the same."""
+        """Any other error makes the database unfit, too."""
         self.query("ALTER TABLE write_probe ADD CHECK (payload <> repeat('x', 8000))")
         cause, lines = await self.look()
         self.assertIs(cause, Cause.REFUSES)
         self.assertIn("PostgreSQL refuses statements: new row for relation", lines[0])
 
     async def test_time_outs_of_its_own(self) -> None:
-        """Its time-out holds for its transactions only: a pooler may give the session to somebody else."""
+        """The time-out is set for the transaction only: behind a pooler others may use the session."""
         await self.looks(WRITE_EVERY + 1)
         left = await self.probe._connection.query("SHOW statement_timeout")
         self.assertEqual(left, [(f"{Limits().query:g}s",)])
@@ -164,7 +164,7 @@ class KeyTests(ProbeTestCase):
         self.key, self.other = (Fernet.generate_key().decode() for _ in range(2))
 
     def put(self, account: str, access: str, refresh: str | None = None) -> None:
-        """An account whose tokens stand so in the database."""
+        """Insert an account with these stored tokens."""
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token, refresh_token) "
             "VALUES (%s, 'gitlab-onprem', 'http://gitlab.test', %s, %s) "
@@ -179,13 +179,13 @@ class KeyTests(ProbeTestCase):
         return Vault(keys).encrypt("token")
 
     async def test_the_right_keys(self) -> None:
-        """Any of several keys will do; a token in clear needs none."""
+        """Any of several keys may decrypt a token; a plain token needs none."""
         self.put("new", self.sealed(self.key), self.sealed(self.other))
         self.put("plain", "token")
         self.assertEqual(await self.look(self.make(self.database_url, self.other, self.key)), (None, []))
 
     async def test_a_wrong_key(self) -> None:
-        """A key that decrypts nothing is told of with the account, once; so is a key that is not set."""
+        """A wrong or missing key is logged with the account, once."""
         self.put("a", self.sealed(self.key))
         self.put("plain", "token")
         for keys in ((self.other,), ()):
@@ -198,12 +198,12 @@ class KeyTests(ProbeTestCase):
             self.assertTrue(probe.answers)
 
     async def test_a_refresh_token_only(self) -> None:
-        """The token that gets the next one counts as well."""
+        """The refresh token is checked as well."""
         self.put("a", "token", self.sealed(self.key))
         self.assertIs((await self.look(self.make(self.database_url, self.other)))[0], Cause.SECRET_KEY)
 
     async def test_renewed(self) -> None:
-        """Once the account has tokens of this key all is well, at the next look."""
+        """Once the account has tokens of this key the database is fit, at the next look."""
         self.put("a", self.sealed(self.key))
         probe = self.make(self.database_url, self.other)
         await self.look(probe)
@@ -211,13 +211,13 @@ class KeyTests(ProbeTestCase):
         self.assertEqual(await self.look(probe), (None, []))
 
     async def test_expired(self) -> None:
-        """Tokens that nobody uses any more are none to stop for."""
+        """Tokens of expired credentials are not checked."""
         self.put("a", self.sealed(self.key))
         self.query("UPDATE accounts SET credential_status = 'expired'")
         self.assertEqual(await self.look(self.make(self.database_url, self.other)), (None, []))
 
     async def test_one_of_many(self) -> None:
-        """An account with another key stops no node; it is found wherever it stands, and told of once."""
+        """An account with another key stops no node; it is found among many, and logged once."""
         for number in range(2 * ACCOUNTS + 5):
             self.put(f"{number:03}", self.sealed(self.key))
         self.put("010a", self.sealed(self.other))
@@ -229,7 +229,7 @@ class KeyTests(ProbeTestCase):
 
 
 class ServerTests(ProbeTestCase):
-    """A server of the test's own: one that stops, stands still, or follows another."""
+    """A server of the test's own, which stops, hangs, or is a standby."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -243,7 +243,7 @@ class ServerTests(ProbeTestCase):
         self.data = directory / "postgres"
 
     async def test_a_standby(self) -> None:
-        """A standby answers, and is none to work with."""
+        """A standby answers, but is unfit."""
         self.postgres.stop(only_if_unused=False)
         (self.data / "standby.signal").touch()
         self.postgres.start()
@@ -252,7 +252,7 @@ class ServerTests(ProbeTestCase):
         self.assertEqual(lines, ["PostgreSQL is in recovery (a standby): pg_is_in_recovery() is true"])
 
     async def test_stopped(self) -> None:
-        """A server that is not there, and then is again."""
+        """A stopped server is unfit, and fit again after its start."""
         self.assertEqual(await self.look(), (None, []))
         self.postgres.stop(only_if_unused=False)
         causes = [(await self.look())[0] for _ in range(2)]
@@ -261,7 +261,7 @@ class ServerTests(ProbeTestCase):
         self.assertEqual(await self.look(), (None, []))
 
     async def test_standing_still(self) -> None:
-        """A server that does not answer is given up, and asked over a new connection from then on."""
+        """A hanging server is unfit; further looks use a new connection."""
         self.patch(probe_module, "PATIENCE", 0.2)
         self.probe = self.make(self.probe._connection._dsn)
         await self.look()
@@ -278,10 +278,10 @@ class ServerTests(ProbeTestCase):
 
 
 class SilenceTests(ProbeTestCase):
-    """Something that takes connections and says nothing."""
+    """A listener that accepts connections and sends nothing."""
 
     async def test_while_connecting(self) -> None:
-        """It is given up like a server that stands still."""
+        """While connecting, the time limit holds as well."""
         self.patch(probe_module, "PATIENCE", 0.2)
         with socket.socket() as mute:
             mute.bind(("127.0.0.1", 0))
@@ -290,7 +290,7 @@ class SilenceTests(ProbeTestCase):
             self.assertEqual((await self.look(probe))[0], Cause.NO_ANSWER)
 
     async def test_a_lock(self) -> None:
-        """Nor does a table that is locked keep it waiting for long."""
+        """A locked table delays a look for a limited time."""
         self.patch(probe_module, "PATIENCE", 0.2)
         probe = self.make(self.database_url)
         await self.look(probe)
@@ -304,7 +304,7 @@ class SilenceTests(ProbeTestCase):
         self.assertEqual(await self.look(probe), (None, []))
 
     async def test_the_end(self) -> None:
-        """A look that is under way when the node stops ends, and is worth no line."""
+        """A look in progress when the node stops ends, and logs nothing."""
         looking = Deferred.fromCoroutine(self.look())
         self.probe.close()
         self.assertEqual((await looking)[1], [])

@@ -1,4 +1,4 @@
-"""Discoveries that were refused as a whole: in the error log, and what becomes of their jobs."""
+"""Discoveries that are refused as a whole: the error log, and the outcome of their jobs."""
 
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.jobs import Event
@@ -13,21 +13,21 @@ STORED = Verdict.STORED
 
 
 class RefusedTestCase(StoreTestCase):
-    """Shorthand."""
+    """Helpers."""
 
     def errors(self) -> list[tuple[str, str, bool]]:
-        """Type, text and whether it may be mended, of all errors."""
+        """Type, message and ``is_recoverable`` of all errors."""
         found = self.query("SELECT error_type, error_message, is_recoverable FROM job_error_log ORDER BY id")
         return [(row[0], row[1], row[2]) for row in found]
 
     def outcome(self, assignment: str) -> tuple[object, ...]:
-        """How its job and its attempt ended."""
+        """The states of the job and its attempt."""
         columns = "j.status, j.attempts, j.progress, a.status, a.outcome, a.reason"
         where = "WHERE j.id = a.web_app_job_id AND a.crawler_job_id = %s"
         return self.query(f"SELECT {columns} FROM jobs j, job_assignments a {where}", assignment)[0]
 
     def assert_failed(self, assignment: str, progress: object) -> None:
-        """Its completion was none, and says why."""
+        """The completion was stored as a failure, with the error."""
         status, attempts, stored, held, outcome, reason = self.outcome(assignment)
         self.assertEqual((status, attempts, stored), ("failed", 1, progress))
         self.assertEqual((held, outcome), ("failed", "failed"))
@@ -36,15 +36,15 @@ class RefusedTestCase(StoreTestCase):
         self.assertEqual(first, ("message_too_large", UNKNOWN.error, False))
         self.assertEqual((last[0], last[2]), ("discovery_refused", False))
         self.assertIn(UNKNOWN.error, last[1])
-        [told] = [each for each in self.told if isinstance(each, JobChanged)]
-        self.assertEqual((told.status, told.event), ("failed", Event.INCOMPLETE))
+        [changed] = [each for each in self.published if isinstance(each, JobChanged)]
+        self.assertEqual((changed.status, changed.event), ("failed", Event.INCOMPLETE))
 
 
 class UnknownTests(RefusedTestCase):
-    """The crawler can't know."""
+    """The crawler does not receive the error."""
 
     async def test_then_completed(self) -> None:
-        """In a later batch, in which others' jobs are completed as ever."""
+        """A completion in a later batch is a failure; others in that batch are stored."""
         assignment, other = await self.assigned("g/p"), await self.assigned("g/q", "c2")
         self.assertEqual(await self.report(assignment, Started(), UNKNOWN), [STORED, STORED])
         self.assertEqual(self.job(assignment[:26], "status"), ("running",))
@@ -57,14 +57,14 @@ class UnknownTests(RefusedTestCase):
         self.assertEqual(self.job(other[:26], "status"), ("completed",))
 
     async def test_completed_at_once(self) -> None:
-        """In the same batch."""
+        """A completion in the same batch is a failure, too."""
         assignment = await self.assigned()
         verdicts = await self.report(assignment, UNKNOWN, Completed({"a": 1}), Completed({}), Started())
         self.assertEqual(verdicts, [STORED, STORED, STORED, Verdict.STALE])
         self.assert_failed(assignment, {"a": 1})
 
     async def test_behind_a_discovery(self) -> None:
-        """In order with those that are stored beside the batches."""
+        """A refused discovery is ordered with those that are stored beside the batches."""
         assignment = await self.assigned()
         self.assertEqual(await self.report(assignment, UNKNOWN, Discovered(()), Completed({})), [STORED] * 3)
         self.assert_failed(assignment, {})
@@ -79,14 +79,14 @@ class UnknownTests(RefusedTestCase):
         self.assertEqual(len(self.errors()), 2)
 
     async def test_failed(self) -> None:
-        """A failure that its crawler reports is one like any other."""
+        """A failure that the crawler reports counts as usual."""
         assignment = await self.assigned()
         await self.report(assignment, UNKNOWN, Failed("why", None, True))
         self.assertEqual(self.outcome(assignment)[0], "queued")
         self.assertEqual([error[1] for error in self.errors()], [UNKNOWN.error, "why"])
 
     async def test_the_next_try(self) -> None:
-        """Another attempt of the job may be completed."""
+        """The next attempt of the job can be completed."""
         assignment = await self.assigned()
         await self.report(assignment, UNKNOWN, Completed({}))
         await self.transitions.apply([assignment[:26]], Event.RETRIED)
@@ -95,7 +95,7 @@ class UnknownTests(RefusedTestCase):
         self.assertEqual(self.job(assignment[:26], "status"), ("completed",))
 
     async def test_another_crawler_completes(self) -> None:
-        """Only the crawler that holds it can end it."""
+        """Only the crawler that holds the job can end it."""
         assignment = await self.assigned()
         await self.present("c2")
         await self.report(assignment, UNKNOWN)
@@ -103,7 +103,7 @@ class UnknownTests(RefusedTestCase):
         self.assertEqual(self.job(assignment[:26], "status"), ("assigned",))
 
     async def test_what_else_is_in_the_metadata(self) -> None:
-        """What others keep there stays."""
+        """Other metadata of the assignment stay."""
         assignment = await self.assigned()
         self.query("""UPDATE job_assignments SET metadata = '{"theirs": 1}'""")
         await self.report(assignment, UNKNOWN, UNKNOWN)
@@ -113,10 +113,10 @@ class UnknownTests(RefusedTestCase):
 
 
 class KnownTests(RefusedTestCase):
-    """The crawler knows, and may send it again."""
+    """The crawler receives the error, and may send the discovery again."""
 
     async def test_then_completed(self) -> None:
-        """Its job is completed, in the same batch or later; the error stays."""
+        """The job is completed, in the same batch or later; the error stays."""
         for path, batches in (("g/p", [[KNOWN], [Completed({})]]), ("g/q", [[KNOWN, Completed({})]])):
             assignment = await self.assigned(path)
             for bodies in batches:
@@ -125,7 +125,7 @@ class KnownTests(RefusedTestCase):
         self.assertEqual(self.errors(), [("message_too_large", KNOWN.error, True)] * 2)
 
     async def test_a_bounded_number(self) -> None:
-        """However many are refused, a job has so many errors of it."""
+        """The number of errors of a job is bounded."""
         assignment = await self.assigned()
         for begin in range(3):
             texts = [f"{number} of {begin}" for number in range(MOST_ERRORS // 2 + 1)]
@@ -133,7 +133,7 @@ class KnownTests(RefusedTestCase):
         self.assertTrue(MOST_ERRORS <= len(self.errors()) < 2 * MOST_ERRORS)
 
     async def test_written_again(self) -> None:
-        """The same error of one attempt is there once, also where the first commit's outcome was not known."""
+        """The same error of one attempt is logged once, also after an unknown outcome."""
         self.add_jobs("g/p")
         await self.present("c1")
         for number in (1, 2):
@@ -145,10 +145,10 @@ class KnownTests(RefusedTestCase):
 
 
 class FenceTests(RefusedTestCase):
-    """Nobody writes errors of others' jobs."""
+    """Only the crawler that holds a job writes to its errors."""
 
     async def test_not_its_own(self) -> None:
-        """Neither of another crawler's job, nor of one that has ended, nor of one that never was."""
+        """Nothing is logged for another crawler's job, an ended one, or an unknown one."""
         assignment, ended = await self.assigned(), await self.assigned("g/q", "c2")
         await self.report(ended, Completed({}), key="c2")
         for name, verdict in (

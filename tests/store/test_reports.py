@@ -13,7 +13,7 @@ from tests.support.store import StoreTestCase
 
 
 class FencingTests(StoreTestCase):
-    """Whose word counts."""
+    """Fencing and verdicts."""
 
     async def test_a_whole_life_in_one_batch(self) -> None:
         """Started, progress and completed fold into one change with everything kept."""
@@ -34,7 +34,7 @@ class FencingTests(StoreTestCase):
         self.assertNotIn(None, job)
 
     async def test_a_lost_try_can_not_finish_the_job(self) -> None:
-        """After a release the old id is stale, and the new attempt is untouched by it."""
+        """After a release the old id is stale, and does not affect the new attempt."""
         assignment = await self.assigned()
         await self.leases.release([assignment], "lost")
         [again] = await self.claim()
@@ -51,7 +51,7 @@ class FencingTests(StoreTestCase):
         self.assertEqual(self.query("SELECT count(*) FROM job_tries"), [(1,)])
 
     async def test_unknown_ids(self) -> None:
-        """Ids that no attempt ever had, however odd, are unknown."""
+        """Ids that no attempt has had are unknown, also malformed ones."""
         assignment = await self.assigned()
         for name in (
             "",
@@ -65,14 +65,14 @@ class FencingTests(StoreTestCase):
             self.assertEqual(await self.report(name, Started()), [Verdict.UNKNOWN], name)
 
     async def test_another_connected_crawler_is_unauthorized(self) -> None:
-        """While its holder is connected, nobody else may speak for an assignment."""
+        """While the holder is connected, reports of other crawlers are unauthorized."""
         assignment = await self.assigned()
         await self.present("c2")
         self.assertEqual(await self.report(assignment, Completed({}), key="c2"), [Verdict.UNAUTHORIZED])
         self.assertEqual(self.job(assignment[:26], "status"), ("assigned",))
 
     async def test_an_orphan_is_adopted(self) -> None:
-        """Once its holder is gone, a report of another crawler takes the assignment over."""
+        """Once the holder is gone, a report of another crawler takes the assignment over."""
         assignment = await self.assigned()
         await self.batches.write(Folded([Presence("c1", "c1", 1, (), False, False)]))
         await self.present("c2")

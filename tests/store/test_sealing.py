@@ -1,4 +1,4 @@
-"""Encrypting what is stored already."""
+"""Encryption of stored secrets."""
 
 from cryptography.fernet import Fernet
 
@@ -32,7 +32,7 @@ class SealingTests(SynchronousDatabaseTestCase):
         registering.put(self.database_url, "https://g", OAuthClient("id", "secret"), Vault())
 
     def stored(self) -> dict[str, str]:
-        """Every secret that is stored, by what it is."""
+        """All stored secrets, by name."""
         rows = self.query(
             "SELECT id, access_token FROM accounts UNION ALL SELECT id || '-refresh', refresh_token FROM accounts"
             " WHERE refresh_token IS NOT NULL UNION ALL SELECT origin, client_secret FROM oauth_clients"
@@ -40,11 +40,11 @@ class SealingTests(SynchronousDatabaseTestCase):
         return {str(name): str(text) for name, text in rows}
 
     def readable(self, *keys: str) -> dict[str, str]:
-        """The same as it is read."""
+        """All stored secrets, decrypted."""
         return {name: Vault(keys).decrypt(text) for name, text in self.stored().items()}
 
     def test_what_is_plain(self) -> None:
-        """Plain tokens are encrypted with the newest key, what is encrypted stays; then nothing is left to do."""
+        """Plain secrets are encrypted with the newest key, encrypted ones stay; a second run does nothing."""
         before = self.stored()
         self.patch(sealing, "BATCH", 2)
         both = Vault([NEW, OLD])
@@ -64,12 +64,12 @@ class SealingTests(SynchronousDatabaseTestCase):
         self.assertEqual(seal(self.database_url, both), Sealed(0, []))
 
     def test_everything(self) -> None:
-        """With everything encrypted anew the old key is needed no more."""
+        """With *everything*, the old key is needed no more."""
         self.assertEqual(seal(self.database_url, Vault([NEW, OLD]), everything=True), Sealed(6, []))
         self.assertEqual(self.readable(NEW), self.readable(NEW, OLD))
 
     def test_what_no_key_fits(self) -> None:
-        """What can't be read is left as it is, and named."""
+        """Secrets that no key decrypts are unchanged, and named."""
         before = self.stored()
         self.assertEqual(
             seal(self.database_url, Vault([NEW]), everything=True), Sealed(4, ["accounts c", "accounts d"])

@@ -1,4 +1,4 @@
-"""The key of the embedded database's tokens."""
+"""The key file of the embedded database."""
 
 import os
 import threading
@@ -21,12 +21,12 @@ class SecretKeyTests(SynchronousTestCase):
         self.path = self.directory / "secret-key"
 
     def write(self, text: str, mode: int = 0o600) -> None:
-        """Have the file say *text*."""
+        """Write *text* to the file."""
         self.path.write_text(text)
         self.path.chmod(mode)
 
     def test_made_once(self) -> None:
-        """Where no key is given one is made, for its owner only, and kept."""
+        """Without a given key one is created, accessible to its owner only, and kept."""
         self.addCleanup(os.umask, os.umask(0))
         keys = keys_in_use(self.directory, ())
         self.assertEqual(keys_in_use(self.directory, ()), keys)
@@ -35,7 +35,7 @@ class SecretKeyTests(SynchronousTestCase):
         Fernet(keys[0])
 
     def test_given(self) -> None:
-        """A key that is given is the newest; no other is made, and one that is there goes on decrypting."""
+        """A given key is the newest; no other is created, and an existing one still decrypts."""
         self.assertEqual(keys_in_use(self.directory, (KEY,)), (KEY,))
         self.assertFalse(self.path.exists())
         self.write(f"{OTHER}\n")
@@ -47,7 +47,7 @@ class SecretKeyTests(SynchronousTestCase):
         self.assertEqual(keys_in_use(self.directory, ()), (KEY, OTHER))
 
     def test_made_at_once(self) -> None:
-        """Nodes that start together have one key."""
+        """Nodes that start together use one key."""
         found: list[tuple[str, ...]] = []
         threads = [threading.Thread(target=lambda: found.append(keys_in_use(self.directory, ()))) for _ in range(8)]
         for thread in threads:
@@ -58,7 +58,7 @@ class SecretKeyTests(SynchronousTestCase):
         self.assertEqual(list(self.directory.iterdir()), [self.path])
 
     def test_faults(self) -> None:
-        """A file that others may read, or that holds no key, is refused with what mends it, and not replaced."""
+        """A file that others may read, or without a key, is refused with a remedy, and not replaced."""
         for text, mode, word in (
             (KEY, 0o640, "chmod 600"),
             (KEY, 0o604, "chmod 600"),
@@ -75,6 +75,6 @@ class SecretKeyTests(SynchronousTestCase):
             self.assertEqual(self.path.read_text(), text)
 
     def test_no_directory(self) -> None:
-        """What the system says of a file that can't be made or read is told."""
+        """The error for a file that can't be created or read contains that of the system."""
         error = self.assertRaises(EmbeddedError, keys_in_use, self.directory / "none", ())
         self.assertIn("No such file", str(error))

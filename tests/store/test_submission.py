@@ -1,4 +1,4 @@
-"""Putting jobs in, at the level of the store: concurrency, and the order of ids."""
+"""Submission in the store: concurrency, and the order of ids."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -31,7 +31,7 @@ class StoreTestCase(DatabaseTestCase):
     """A database with one account."""
 
     def setUp(self) -> None:
-        """Connect."""
+        """Make the store."""
         super().setUp()
         self.database = Database(self.database_url, reactor, Limits(), 4)
         self.addCleanup(self.database.close)
@@ -48,10 +48,10 @@ def job(path: str = "g/p", **fields: Any) -> NewJob:
 
 
 class SubmissionTests(StoreTestCase):
-    """What happens beside other transactions."""
+    """Submissions, alone and beside other transactions."""
 
     async def test_order(self) -> None:
-        """The ids of a list grow in its order, whatever order the rows go in."""
+        """The ids of a list ascend in its order, whatever the order of insertion."""
         answer = await self.submission.submit([job(f"g/{i * 7919 % 1000}") for i in range(1000)])
         self.assertEqual(answer.ids, sorted(answer.ids))
         self.assertTrue(all(answer.created))
@@ -59,26 +59,26 @@ class SubmissionTests(StoreTestCase):
         self.assertEqual(stored, [("g/0",), ("g/919",)])
 
     async def test_missing_branch_is_a_value(self) -> None:
-        """No branch and another branch are different jobs; no branch twice is the same."""
+        """A missing branch differs from any branch, and equals a missing branch."""
         answer = await self.submission.submit([job(), job(branch="b"), job()])
         self.assertEqual(answer.created, [True, True, False])
         self.assertEqual(answer.ids[0], answer.ids[2])
 
     async def test_scheduled(self) -> None:
-        """A job for later is not ready, one whose time has passed is."""
+        """A job for later is not ready, a due one is."""
         await self.submission.submit([job("a", scheduled_at="2090-01-01T00:00:00+00:00")])
         await self.submission.submit([job("b", scheduled_at="2020-01-01T00:00:00+00:00")])
         self.assertEqual(self.query("SELECT ready FROM jobs ORDER BY full_path"), [(False,), (True,)])
 
     async def test_all_or_nothing(self) -> None:
-        """One unknown account keeps everything out."""
+        """With one unknown account nothing is stored."""
         jobs = [job(), NewJob(account_id="nobody", command="users")]
         error = await self.assertFailure(Deferred.fromCoroutine(self.submission.submit(jobs)), UnknownAccounts)
         self.assertEqual(error.accounts, {"nobody"})
         self.assertEqual(self.query("SELECT count(*) FROM jobs"), [(0,)])
 
     async def test_twin_ends_meanwhile(self) -> None:
-        """A twin that is in the way of the insertion and over before it is read makes room for a new job."""
+        """Where a conflicting twin ends before its id is read, the job is inserted."""
         [old] = (await self.submission.submit([job()])).ids
         self.meanwhile("CROSS JOIN LATERAL", lambda: self.query("UPDATE jobs SET status = 'completed'"))
         answer = await self.submission.submit([job(), job("g/q")])
@@ -87,7 +87,7 @@ class SubmissionTests(StoreTestCase):
         self.assertEqual(answer.ids, sorted(answer.ids))
 
     async def test_twin_comes_meanwhile(self) -> None:
-        """A twin that another transaction commits first is waited for, and gives its id."""
+        """The insertion waits for a twin of another transaction, and returns its id."""
         holding, release = Deferred[None](), Deferred[None]()
 
         async def other(tx: Transaction) -> str:
@@ -108,7 +108,7 @@ class SubmissionTests(StoreTestCase):
         self.assertEqual((answer.ids[1], answer.created), (await first, [True, False]))
 
     async def test_lost_keys(self) -> None:
-        """A key that is cleaned away between the two looks at it is taken anew."""
+        """A key that is cleaned up between the two statements is inserted again."""
         key = Key("k", "f")
         [old] = (await self.submission.submit([job()], key)).ids
         self.meanwhile("SELECT fingerprint", lambda: self.query("DELETE FROM idempotency_keys"))
@@ -116,7 +116,7 @@ class SubmissionTests(StoreTestCase):
         self.assertEqual((answer.ids, answer.created), ([old], [False]))
 
     async def test_bulk_in_both_directions(self) -> None:
-        """Lists with the same jobs in opposite orders never wait for each other in a circle."""
+        """Lists with the same jobs in opposite orders do not deadlock."""
         jobs = [job(f"g/{i}") for i in range(2000)]
         answers = await gatherResults(
             [Deferred.fromCoroutine(self.submission.submit(order)) for order in (jobs, jobs[::-1], jobs, jobs[::-1])]
@@ -127,7 +127,7 @@ class SubmissionTests(StoreTestCase):
         self.assertEqual(deadlocks, 0)
 
     async def test_slices(self) -> None:
-        """A long list is looked up and stored in bounded steps, each in a slice of its own."""
+        """A long list is checked and stored in chunks, each in a slice of its own."""
         log: list[tuple[str, int, int]] = []
         original = Transaction.query
 
@@ -164,7 +164,7 @@ class SubmissionTests(StoreTestCase):
             self.assertLessEqual(len(twins), 1)
 
     async def test_a_single_job_takes_no_slice(self) -> None:
-        """The most frequent submission waits for nobody's turn."""
+        """A single job does not wait for a slice."""
 
         async def next_slice() -> None:
             raise AssertionError
@@ -173,7 +173,7 @@ class SubmissionTests(StoreTestCase):
         self.assertEqual((await submission.submit([job()])).created, [True])
 
     def meanwhile(self, before: str, act: Callable[[], object]) -> None:
-        """Do *act* once, right before the first statement that contains *before*."""
+        """Call *act* once, right before the first statement that contains *before*."""
         original = Transaction.query
         pending = [act]
 
@@ -185,7 +185,7 @@ class SubmissionTests(StoreTestCase):
         self.patch(Transaction, "query", query)
 
     async def somebody_waits(self) -> None:
-        """Returns when a session waits for another one's lock."""
+        """Return when a session waits for a lock of another one."""
         waiting = (
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         )
@@ -194,12 +194,12 @@ class SubmissionTests(StoreTestCase):
 
 
 class UlidTests(SynchronousTestCase):
-    """Ids."""
+    """ULIDs."""
 
     @settings(deadline=None)
     @given(st.integers(0, 2**48 - 1), st.integers(0, 50))
     def test_shape(self, milliseconds: int, count: int) -> None:
-        """As many ULIDs as asked for, each different, in order, of that moment."""
+        """The requested number of distinct ULIDs, in ascending order, for the given time."""
         made = ulids(milliseconds, count)
         self.assertEqual(made, sorted(set(made)))
         self.assertEqual(len(made), count)

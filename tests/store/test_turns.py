@@ -1,4 +1,4 @@
-"""The turn: reports and claims in one statement."""
+"""Turns: reports and claims in one statement."""
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -28,7 +28,7 @@ class TurnTests(StoreTestCase):
         self.assertEqual(self.query(held), [("c1", None)])
 
     async def test_a_try_that_is_superseded_is_kept(self) -> None:
-        """How an attempt ended stands beside the assignment until the next one replaces it; `job_tries` has both."""
+        """The outcome of an attempt is kept in the assignment until the next claim; `job_tries` shows both."""
         first = await self.assigned("g/1")
         await self.leases.release([first], "lost")
         tries = "SELECT crawler_job_id, outcome, reason FROM job_tries ORDER BY try"
@@ -40,10 +40,10 @@ class TurnTests(StoreTestCase):
 
 
 class MigrationTests(SynchronousTestCase):
-    """What a node of before had claimed for nobody yet."""
+    """Prefetched claims of an earlier version."""
 
     def test_it_goes_back(self) -> None:
-        """Its job is queued again and no attempt is spent; what crawlers hold stays theirs."""
+        """Their jobs are queued again without spending an attempt; held assignments are unchanged."""
         url = fresh_database(migrated=False)
         self.addCleanup(drop_database, url)
         upgrade_to(url, "0011")

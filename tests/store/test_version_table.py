@@ -1,4 +1,4 @@
-"""Which revision a database is at: a table of our own, where there was one that others use too."""
+"""The version table: its own one, in the place of one that other programs use as well."""
 
 import uuid
 
@@ -23,12 +23,12 @@ class VersionTableTests(SynchronousTestCase):
     """Each test has a database of its own."""
 
     def setUp(self) -> None:
-        """An empty database."""
+        """Make an empty database."""
         self.url = fresh_database(migrated=False)
         self.addCleanup(drop_database, self.url)
 
     def query(self, statement: str) -> list[tuple[object, ...]]:
-        """Its rows."""
+        """The rows of a statement."""
         with admin(self.url) as connection, connection.cursor() as cursor:
             cursor.execute(statement)
             return cursor.fetchall()
@@ -42,7 +42,7 @@ class VersionTableTests(SynchronousTestCase):
         return role
 
     def foreign(self, revision: str = "a1b2c3d4") -> None:
-        """What another program's Alembic has written down."""
+        """Make the version table of another program's Alembic."""
         execute(
             self.url,
             "CREATE TABLE IF NOT EXISTS alembic_version (version_num varchar(32) PRIMARY KEY);"
@@ -50,13 +50,13 @@ class VersionTableTests(SynchronousTestCase):
         )
 
     def assert_ours(self) -> None:
-        """The table is ours, and says that everything is up to date."""
+        """The version table holds the newest revision."""
         self.assertEqual(self.query("SELECT version_num FROM copilot_socket_version"), [(migrate.head(),)])
         self.assertEqual(migrate.check(self.url).standing, Standing.UP_TO_DATE)
         self.assertEqual(migrate.upgrade(self.url).standing, Standing.UP_TO_DATE)
 
     def test_beside_another_alembic(self) -> None:
-        """Another program's table is no revision of ours, and stays as it is."""
+        """Another program's table is ignored, and unchanged."""
         self.foreign()
         self.assertEqual(migrate.check(self.url).standing, Standing.EMPTY)
         self.assertEqual(migrate.upgrade(self.url).standing, Standing.EMPTY)
@@ -64,7 +64,7 @@ class VersionTableTests(SynchronousTestCase):
         self.assert_ours()
 
     def test_what_nobody_else_uses_is_renamed(self) -> None:
-        """An older installation's table keeps its rights under its new name, and alembic_version is gone."""
+        """The table of an older installation is renamed, and keeps its rights."""
         upgrade_to(self.url, "0004")
         role = self.role()
         execute(self.url, f"GRANT SELECT ON alembic_version TO {role}")
@@ -78,7 +78,7 @@ class VersionTableTests(SynchronousTestCase):
         self.assert_ours()
 
     def test_shared_with_another_alembic(self) -> None:
-        """Only our row moves out of a table that is shared."""
+        """Only the row of copilot-socket is moved from a shared table."""
         upgrade_to(self.url, "0004")
         self.foreign()
         self.assertEqual(migrate.check(self.url).current, "0004_reserve")
@@ -87,7 +87,7 @@ class VersionTableTests(SynchronousTestCase):
         self.assert_ours()
 
     def test_of_another_owner(self) -> None:
-        """A table that another role has made is left, without our row."""
+        """A table of another owner stays, without the row of copilot-socket."""
         upgrade_to(self.url, "0004")
         execute(self.url, f"ALTER TABLE alembic_version OWNER TO {self.role()}")
         migrate.upgrade(self.url)
@@ -95,7 +95,7 @@ class VersionTableTests(SynchronousTestCase):
         self.assert_ours()
 
     def test_in_another_schema(self) -> None:
-        """Where ours were made in one schema and the version was written into another, the table goes to ours."""
+        """Where tables and version were in different schemas, the new table is in that of the tables."""
         self.foreign()
         execute(self.url, "CREATE SCHEMA crawling; DELETE FROM alembic_version")
         url, public = with_search_path(self.url, "crawling,public"), self.url
@@ -108,7 +108,7 @@ class VersionTableTests(SynchronousTestCase):
         self.assertEqual(migrate.check(public).standing, Standing.EMPTY)
 
     def test_that_may_not_be_read(self) -> None:
-        """Another program's table need not be readable; ours must be."""
+        """Another program's table need not be readable; that of copilot-socket must be."""
         role = self.role()
         self.foreign()
         self.assertEqual(migrate.check(as_role(self.url, role)).standing, Standing.EMPTY)
@@ -117,7 +117,7 @@ class VersionTableTests(SynchronousTestCase):
             migrate.check(as_role(self.url, role))
 
     def test_two_at_once(self) -> None:
-        """Of several that upgrade an older installation together one does it, whatever their default; none fails."""
+        """Of concurrent upgrades one does it and none fails, whatever the default isolation."""
         upgrade_to(self.url, "0004")
         setting = "default_transaction_isolation = 'serializable'"
         execute(self.url, f'ALTER DATABASE "{name_of(self.url)}" SET {setting}')

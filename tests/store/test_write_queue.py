@@ -1,4 +1,4 @@
-"""What waits to be written: order, batches, discoveries, and when it is full."""
+"""The write queue: order, batches, discoveries, and when it is full."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +27,7 @@ class QueueTests(SynchronousTestCase):
         self.queue = WriteQueue()
 
     def put(self, *operations: Operation) -> None:
-        """Put them in."""
+        """Add operations."""
         for operation in operations:
             self.queue.put(operation, OUTCOME)  # type: ignore[arg-type]
 
@@ -37,14 +37,14 @@ class QueueTests(SynchronousTestCase):
         return [each for each, _ in batch.entries], [each for each, _ in batch.discoveries]
 
     def test_half_of_what_waits(self) -> None:
-        """But all of little, and no more than the most."""
+        """A batch takes half of the queue, but all of a short one, and no more than the maximum."""
         self.patch(write_queue, "MIN_BATCH", 4)
         self.patch(write_queue, "MAX_BATCH", 6)
         self.put(*(_report(str(n)) for n in range(20)))
         self.assertEqual([len(self.take()[0]) for _ in range(6)], [6, 6, 4, 4, 0, 0])
 
     def test_no_more_than_so_many_bytes(self) -> None:
-        """A batch ends before the message that is too much for it; one alone may be of any size."""
+        """A batch ends before the message that exceeds its size; a single message may have any size."""
         self.patch(write_queue, "MAX_BATCH_SIZE", 100)
         sizes = [60, 40, 1, 200, 100, 5]
         self.put(*(_report(str(n), size=size) for n, size in enumerate(sizes)))
@@ -52,13 +52,13 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(batches, [[60, 40], [1], [200], [100], [5]])
 
     def test_two_crawlers_on_one_assignment(self) -> None:
-        """Their reports never share a batch."""
+        """Reports of two crawlers on one assignment never share a batch."""
         first, second = _report("a"), Report("a-job.1.x", "b", Progressed({}))
         self.put(first, second)
         self.assertEqual([self.take()[0], self.take()[0]], [[first], [second]])
 
     def test_behind_a_discovery(self) -> None:
-        """What its crawler says waits, wherever it stood; others go on; then all goes on in order."""
+        """Later operations of its crawler wait, those of others do not; afterwards all are taken in order."""
         seen = ConnectionSeen("k", "a", "a", True)
         operations = [_report("a", 1), _discovery("a"), _report("a", 2), _report("b", 1), seen]
         self.put(*operations)
@@ -71,7 +71,7 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(self.take(), ([operations[2], seen, later[0]], [later[2]]))
 
     def test_full_and_low(self) -> None:
-        """By number and by bytes: full from the high mark on, low only at the low one, whoever waits where."""
+        """By number and by bytes: full from the high-water mark on, low at the low-water mark."""
         self.patch(write_queue, "HIGH_WATER", 4)
         self.patch(write_queue, "LOW_WATER", 1)
         self.patch(write_queue, "HIGH_SIZE", 100)
@@ -120,7 +120,7 @@ class QueueTests(SynchronousTestCase):
         )
     )
     def test_each_crawlers_order(self, steps: list[Report | str]) -> None:
-        """Whatever comes when: what a crawler said is written once each, in order, nothing beside its discovery."""
+        """Operations of a crawler are written once, in order, and none beside its discovery."""
         queue = WriteQueue()
         written: list[Operation] = []
         said: list[Operation] = []

@@ -43,7 +43,7 @@ class WriterTests(StoreTestCase):
         self.assertEqual(self.query("SELECT count(*) FROM jobs WHERE status = 'completed'"), [(50,)])
 
     async def test_a_claimant_that_fails(self) -> None:
-        """Whoever hands out jobs may fail: what is reported is stored and answered all the same."""
+        """With a failing claimant reports are stored and answered all the same."""
 
         class Failing(NoClaimant):
             def plan(self, endings: Endings) -> Plan:
@@ -71,7 +71,7 @@ class WriterTests(StoreTestCase):
         self.assertEqual(logged, ["no memory", "no hands", "no idea"])
 
     async def test_a_job_that_can_t_be_claimed(self) -> None:
-        """It keeps neither reports from being stored nor others' jobs from being claimed."""
+        """A job that can't be claimed blocks neither reports nor other claims."""
         execute(
             self.database_url,
             "ALTER TABLE jobs ADD CONSTRAINT poison CHECK (full_path <> 'poison' OR status <> 'assigned')",
@@ -103,7 +103,7 @@ class WriterTests(StoreTestCase):
         self.assertEqual([each.beaten for claim in claims for each in claim.settled], [True, False])
 
     async def test_the_guilty_one_stands_alone(self) -> None:
-        """A report that the database refuses fails by itself; the rest of its batch is stored."""
+        """A report that PostgreSQL refuses fails alone; the rest of its batch is stored."""
         execute(self.database_url, "ALTER TABLE jobs ADD CHECK (progress ->> 'processed' <> '13')")
         self.add_jobs(*map(str, range(20)))
         await self.present("c1")
@@ -121,7 +121,7 @@ class WriterTests(StoreTestCase):
         self.assertEqual(self.query("SELECT count(*) FROM jobs WHERE progress <> '{}'"), [(19,)])
 
     async def test_a_lost_connection_loses_nothing(self) -> None:
-        """Backends killed under load: everything is acknowledged, and everything acknowledged is there."""
+        """With backends killed under load everything is acknowledged, and stored."""
         self.patch(writer_module, "FOLD_AHEAD", 10)
         self.add_jobs(*map(str, range(200)))
         await self.present("c1", max_jobs=1000)
@@ -150,7 +150,7 @@ class WriterTests(StoreTestCase):
         self.assertEqual(flows[-1:], [True])
 
     async def test_a_full_queue_stops_the_flow(self) -> None:
-        """Past the high-water mark no more is asked for, until most of it is written."""
+        """Past the high-water mark the flow stops, until most of the queue is written."""
         self.patch(write_queue, "HIGH_WATER", 10)
         self.patch(write_queue, "LOW_WATER", 2)
         assignment = await self.assigned()
@@ -166,7 +166,7 @@ class WriterTests(StoreTestCase):
         self.assertEqual(self.job(assignment[:26], "progress"), ({"processed": 19},))
 
     async def test_a_fault_of_ours(self) -> None:
-        """An operation that the server itself fails on is refused alone; the rest of its batch is stored."""
+        """An operation that raises in the node fails alone; the rest of its batch is stored."""
         self.add_jobs(*map(str, range(5)))
         await self.present("c1")
         names = await self.claim(count=5)
@@ -187,7 +187,7 @@ class WriterTests(StoreTestCase):
         self.assertEqual(self.writer.waiting, 0)
 
     async def test_after_a_failure_of_the_writer_itself(self) -> None:
-        """What is submitted after it, and what waited meanwhile, is stored."""
+        """After a failure of the writer, queued and later operations are stored."""
         self.add_jobs("a", "b")
         await self.present("c1")
         first, second = await self.claim(count=2)
@@ -205,7 +205,7 @@ class WriterTests(StoreTestCase):
         await self.writer.drained()
 
     async def test_rights_that_were_taken_away(self) -> None:
-        """Nothing is refused for want of them: it waits until they are back."""
+        """Without rights operations wait until these are granted again."""
         self.patch(writer_module, "WAIT_MOST", 0.05)
         role = f"without_rights_{uuid4().hex[:8]}"  # of its own name, since roles are the whole server's
         self.query(f"CREATE ROLE {role}")
@@ -229,10 +229,10 @@ class WriterTests(StoreTestCase):
 
 
 class FoldingAheadTests(StoreTestCase):
-    """Where much waits, the next batch is folded while one is being written, and sent before that is answered."""
+    """With a long queue the next batch is folded while one is written, and sent before that is answered."""
 
     async def play(self, *bodies: Body, fails: int | None = None) -> list[str]:
-        """Report *bodies* of one job, a batch each, and tell what happens to batches, one word for each event.
+        """Report *bodies* of one job, a batch each; return the events of batches, one word each.
 
         Batch number *fails* fails once, before anything is sent.
         """
@@ -263,7 +263,7 @@ class FoldingAheadTests(StoreTestCase):
         return events
 
     async def test_sent_before_the_last_is_answered(self) -> None:
-        """The database is given the next batch before anything is made of what it said of the last."""
+        """The next batch is sent before the result of the last one is decoded."""
         events = await self.play(Started(), Progressed({"n": 1}), Progressed({"n": 2}), Completed({"n": 3}))
         self.assertEqual(events[-7:-2], ["begin 2", "answer 1", "end 2", "begin 3", "answer 2"])
         self.assertEqual(
@@ -271,7 +271,7 @@ class FoldingAheadTests(StoreTestCase):
         )
 
     async def test_never_before_what_came_first(self) -> None:
-        """A batch that fails is written again before the one behind it, which is folded already."""
+        """A failed batch is written again before the next one, which is folded already."""
         events = await self.play(Started(), Progressed({"n": 1}), Progressed({"n": 2}), Completed({}), fails=1)
         begun = [event for event in events if event.startswith("begin")]
         self.assertEqual(begun, ["begin 0", "begin 1", "begin 1", "begin 2", "begin 3"])

@@ -1,4 +1,4 @@
-"""A crawler for tests, at a real UNIX socket: says what it is told to, and keeps what it hears."""
+"""A crawler for tests, on a real UNIX socket: sends messages on request, and keeps those that it receives."""
 
 import itertools
 import json
@@ -17,19 +17,22 @@ reactor: Any = _reactor
 Message = dict[str, Any]
 
 PATIENCE = 10.0
-"""Seconds after which a wait of a test has failed."""
+"""Seconds after which a wait of a test fails."""
 LOOK = 0.01
-"""Seconds between looks at a condition that can't announce itself."""
+"""Seconds between two checks of a polled condition."""
 
 
 class Waited(AssertionError):
-    """A wait took too long; says what there was instead."""
+    """A wait has timed out; the message describes what was there instead."""
 
 
 async def until(
     holds: Callable[[], Any | Awaitable[Any]], what: str = "the condition holds", patience: float = PATIENCE
 ) -> Any:
-    """Look again and again until *holds* (a function or a coroutine function) gives something true; that thing."""
+    """Call *holds* (a function or a coroutine function) until its result is true; return that result.
+
+    Raises :class:`Waited` after *patience* seconds.
+    """
     end = reactor.seconds() + patience
     while True:
         found = holds()
@@ -43,7 +46,7 @@ async def until(
 
 
 def in_reactor(patience: float = 30.0) -> Callable[[Any], Any]:
-    """Let trial run a coroutine test, for *patience* seconds at most."""
+    """Have trial run a coroutine test, for *patience* seconds at most."""
 
     def decorate(test: Callable[[Any], Coroutine[Any, Any, None]]) -> Any:
         def wrapper(self: Any) -> "Deferred[None]":
@@ -56,16 +59,16 @@ def in_reactor(patience: float = 30.0) -> Callable[[Any], Any]:
 
 
 class TestCrawler(Protocol):
-    """One connection. A crawler that says ``hello`` may have several of these."""
+    """One connection. A crawler that sends ``hello`` may have several."""
 
     __test__ = False
 
     def __init__(self, name: str = "plain") -> None:
         self.name = name
         self.received: list[Message] = []
-        """Everything heard, in order."""
+        """All messages received, in order."""
         self.closed: Deferred[None] = Deferred()
-        """Fires when the connection is over, whoever ended it."""
+        """Fires when the connection is closed, by whichever side."""
         self.open = False
         self._ids = itertools.count(1)
         self._unread: deque[Message] = deque()
@@ -82,7 +85,7 @@ class TestCrawler(Protocol):
     # -- to the server
 
     def raw(self, data: bytes) -> None:
-        """Send *data* as it is."""
+        """Send *data* unchanged."""
         assert self.transport is not None
         self.transport.write(data)
 
@@ -96,7 +99,7 @@ class TestCrawler(Protocol):
         return ref
 
     async def hello(self, *capabilities: str, crawler_id: str | None = None, **more: Any) -> Message:
-        """Introduce itself and return the ``welcome``; without *capabilities* it has ``ack`` and ``commands``."""
+        """Send ``hello`` and return the ``welcome``; by default with the capabilities ``ack`` and ``commands``."""
         self.say(
             "hello",
             crawlerId=crawler_id or self.name,
@@ -106,29 +109,29 @@ class TestCrawler(Protocol):
         return await self.expect("welcome")
 
     async def told(self, kind: str, job: str | None = None, **data: Any) -> Message:
-        """Say something and return the ``ack`` or ``error`` that answers it. Needs the capability ``ack``."""
+        """Send a message and return the ``ack`` or ``error`` for it. Needs the capability ``ack``."""
         return await self.answer(self.say(kind, job, **data))
 
     async def take_job(self, limit: int = 1) -> Message:
-        """Ask for work and wait until there is some; the first job of it."""
+        """Request jobs, wait for some, and return the first one."""
         self.say("job_request", limit=limit)
         return await self.job()
 
     def progress(self, job: str, processed: int, **more: Any) -> str:
-        """Say how far it is."""
+        """Send ``job_progress``."""
         fields = {"stage": "fetching", "entityType": "issue", "processed": processed, **more}
         return self.say("job_progress", job, **fields)
 
     def complete(self, job: str) -> str:
-        """Say that *job* is done."""
+        """Send ``job_completed``."""
         return self.say("job_completed", job, success=True, finalCounts={"issue": 1})
 
     def heartbeat(self) -> str:
-        """Give a sign of life."""
+        """Send ``heartbeat``."""
         return self.say("heartbeat", activeJobs=0, totalProcessed=0, systemStatus="idle")
 
     def hang_up(self) -> "Deferred[None]":
-        """End the connection; fires when it has."""
+        """Abort the connection; fires when it is closed."""
         if self.open:
             assert self.transport is not None
             self.transport.abortConnection()  # type: ignore[attr-defined]
@@ -137,11 +140,11 @@ class TestCrawler(Protocol):
     # -- from the server
 
     def expect(self, kind: str, patience: float = PATIENCE) -> "Deferred[Message]":
-        """The next message of type *kind*; those of other types stay for later."""
+        """The next message of type *kind*; messages of other types are kept."""
         return self._next(lambda message: message["type"] == kind, kind, patience)
 
     def answer(self, ref: str, patience: float = PATIENCE) -> "Deferred[Message]":
-        """The ``ack`` or ``error`` that answers the message with the id *ref*."""
+        """The ``ack`` or ``error`` for the message with the id *ref*."""
         return self._next(
             lambda message: message["type"] in ("ack", "error") and message["data"].get("ref") == ref,
             f"an answer to {ref}",
@@ -149,7 +152,7 @@ class TestCrawler(Protocol):
         )
 
     async def job(self, patience: float = PATIENCE) -> Message:
-        """The first job of the next ``job_response`` that has any; those that have none before it are passed over."""
+        """The first job of the next ``job_response`` with jobs; earlier ones without are dropped."""
         found = await self._next(
             lambda message: message["type"] == "job_response" and bool(message["data"]["jobs"]), "a job", patience
         )
@@ -159,11 +162,11 @@ class TestCrawler(Protocol):
         return job
 
     def of_type(self, kind: str) -> list[Message]:
-        """All that was heard of type *kind*."""
+        """All messages of type *kind* received."""
         return [message for message in self.received if message["type"] == kind]
 
     def jobs(self) -> list[str]:
-        """The assignment ids that it was ever given."""
+        """The ids of all assignments received."""
         return [job["id"] for message in self.of_type("job_response") for job in message["data"]["jobs"]]
 
     def _next(self, fits: Callable[[Message], bool], what: str, patience: float) -> "Deferred[Message]":
@@ -179,22 +182,22 @@ class TestCrawler(Protocol):
 
         def late(_result: Any, seconds: float) -> Any:
             self._waiting.remove(entry)
-            raise Waited(f"{self.name} waited {seconds:g} s in vain for {what}; it heard {self._heard()}")
+            raise Waited(f"{self.name} waited {seconds:g} s in vain for {what}; received: {self._summary()}")
 
         return d.addTimeout(patience, reactor, late)
 
-    def _heard(self) -> str:
+    def _summary(self) -> str:
         shown = [json.dumps(message)[:300] for message in self.received[-20:]]
-        return f"{len(self.received)} messages, at last: " + ("; ".join(shown) or "nothing")
+        return f"{len(self.received)} messages, the last ones: " + ("; ".join(shown) or "none")
 
     # -- called by Twisted
 
     def connectionMade(self) -> None:
-        """Now it can speak."""
+        """See :class:`twisted.internet.interfaces.IProtocol`."""
         self.open = True
 
     def dataReceived(self, data: bytes) -> None:
-        """Keep what the server says."""
+        """Keep complete messages, and resolve the waits that they match."""
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
             message = json.loads(line)
@@ -209,9 +212,9 @@ class TestCrawler(Protocol):
                 self._unread.append(message)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """It is over; nobody need wait any longer."""
+        """Fail all waits."""
         self.open = False
         waiting, self._waiting = self._waiting, []
         for _fits, d in waiting:
-            d.errback(Waited(f"the connection of {self.name} ended; it heard {self._heard()}"))
+            d.errback(Waited(f"the connection of {self.name} was closed; received: {self._summary()}"))
         self.closed.callback(None)

@@ -18,7 +18,7 @@ from tests.support.crawler import PATIENCE, reactor
 
 @attrs.frozen
 class Seen:
-    """An event as it arrived."""
+    """A live event received."""
 
     id: str | None
     type: str
@@ -26,20 +26,20 @@ class Seen:
 
     @property
     def number(self) -> int:
-        """The number in its id."""
+        """The number in the event's id."""
         assert self.id is not None
         return int(self.id.rpartition("-")[2])
 
 
 class EventReader(Protocol):
-    """Reads the body of an answer; ``await reader.next()`` gives the events in turn."""
+    """Reads the body of a response; ``await reader.next()`` returns the events in turn."""
 
     def __init__(self) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
         self._read: list[bytes] = []
         self.blocks: list[str] = []
-        """All that came, comments too, as the blank lines divide it."""
+        """All blocks received, comments included, as separated by blank lines."""
         self.ended: Deferred[None] = Deferred()
         self._buffer = b""
         self._events: deque[Seen] = deque()
@@ -47,12 +47,12 @@ class EventReader(Protocol):
 
     @property
     def raw(self) -> bytes:
-        """All bytes that came."""
+        """All bytes received."""
         return b"".join(self._read)
 
     @classmethod
     async def watch(cls, port: int, query: str = "", **headers: str) -> "EventReader":
-        """Ask the node at *port* for events, such as *query* wants them."""
+        """Request the events of the node at *port*, with the query string *query*."""
         agent = Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False))
         url = f"http://127.0.0.1:{port}/api/v1/events{query}"
         response = await treq.client.HTTPClient(agent).get(url, headers=headers)
@@ -71,20 +71,20 @@ class EventReader(Protocol):
         return await d.addTimeout(PATIENCE, reactor)
 
     async def until(self, event: str) -> list[Seen]:
-        """The events up to the next one that says *event* of itself."""
+        """The events up to the next one whose data has the ``event`` *event*."""
         seen = [await self.next()]
         while seen[-1].data.get("event") != event:
             seen.append(await self.next())
         return seen
 
     def leave(self) -> "Deferred[None]":
-        """Go away; fires when the connection is over."""
+        """Close the connection; fires when it is closed."""
         if not self.ended.called:
             self.transport.loseConnection()  # type: ignore[union-attr]
         return self.ended
 
     def dataReceived(self, data: bytes) -> None:
-        """Keep what is complete."""
+        """Keep complete blocks, and parse events."""
         self._read.append(data)
         *blocks, self._buffer = (self._buffer + data).split(b"\n\n")
         for block in blocks:
@@ -95,7 +95,7 @@ class EventReader(Protocol):
                 self._arrived(Seen(fields.get("id"), fields["event"], json.loads(fields["data"])))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The answer is over, however that came."""
+        """The response has ended, in one of the expected ways."""
         reason.trap(ResponseDone, ResponseFailed, PotentialDataLoss, ConnectionDone, ConnectionAborted)
         self.ended.callback(None)
 

@@ -1,4 +1,4 @@
-"""Crawlers that work until they are told to stop, and remember what was acknowledged."""
+"""Crawlers that work until they are stopped, and record which reports were acknowledged."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from tests.support.crawler import TestCrawler, Waited
 
 
 class Load:
-    """Each of *crawlers*, which have said hello with acks, does one lifecycle after another."""
+    """Each of *crawlers*, which have sent ``hello`` with ``ack``, does one lifecycle after another."""
 
     def __init__(self, crawlers: Sequence[TestCrawler], reports: int = 2) -> None:
         self.crawlers = list(crawlers)
@@ -18,17 +18,17 @@ class Load:
         self.completed: set[str] = set()
         """Assignments whose ``job_completed`` was acknowledged."""
         self.refused: list[dict[str, Any]] = []
-        """Errors that came in an ack's place."""
+        """Errors received instead of acks."""
         self._reports = reports
         self._running: list[Deferred[None]] = []
 
     def start(self) -> None:
-        """Begin."""
+        """Start all crawlers."""
         for crawler in self.crawlers:
             self.add(crawler)
 
     def add(self, crawler: TestCrawler) -> None:
-        """One more crawler, or one that is back, begins."""
+        """Start a crawler, also one that is back."""
         if crawler not in self.crawlers:
             self.crawlers.append(crawler)
         d = Deferred.fromCoroutine(self._work(crawler))
@@ -36,19 +36,19 @@ class Load:
         self._running.append(d)
 
     def stop(self) -> None:
-        """Leave off where they are."""
+        """Stop all crawlers where they are."""
         for d in self._running:
             d.cancel()
 
     async def _work(self, crawler: TestCrawler) -> None:
-        """Until the connection ends."""
+        """Do lifecycles until the connection is closed."""
         while crawler.open:
             crawler.say("job_request", limit=1)
             job = (await crawler.job(patience=60))["id"]
             await self.finish(crawler, job)
 
     async def finish(self, crawler: TestCrawler, job: str) -> None:
-        """One lifecycle, each step acknowledged before the next."""
+        """Do one lifecycle, each step acknowledged before the next."""
         if await self._told(crawler, crawler.say("job_started", job)):
             self.started.add(job)
         for number in range(self._reports):

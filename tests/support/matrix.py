@@ -1,6 +1,6 @@
-"""What each event makes of a job in each state: the table that the rules and the store are both held against.
+"""The state of a job after each event in each state: the reference for the rules and the store.
 
-None: the event does not fit the state and nothing changes. The job has its first of three attempts.
+None: the event is invalid in that state and changes nothing. The job is in the first of three attempts.
 """
 
 from copilot_socket.core.jobs import Event, Status

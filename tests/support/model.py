@@ -1,4 +1,4 @@
-"""A job as its crawler's reports change it, one at a time: what folding and the store are held against."""
+"""A model of a job that reports change one at a time, as a reference for folding and the store."""
 
 from typing import Any
 
@@ -10,18 +10,18 @@ from copilot_socket.core.reports import Body, Completed, Failed, Incomplete, Pro
 
 @attrs.frozen
 class Model:
-    """The stored side of one live attempt."""
+    """The stored state of one attempt."""
 
     started: bool = False
     progress: dict[str, Any] = attrs.field(factory=dict)
     resume_state: bytes | None = None
     ending: type | None = None
     lost: bool = False
-    """A discovery was refused without its crawler's knowledge."""
+    """Whether a discovery was refused, and its crawler did not receive the error."""
 
 
 def report(model: Model, body: Body) -> tuple[Model, Verdict]:
-    """Apply one report."""
+    """Apply one report; return the new state and the verdict."""
     if model.ending is not None:
         ended_by = Completed if model.ending is Incomplete else model.ending
         return model, Verdict.STORED if type(body) is ended_by else Verdict.STALE
@@ -40,7 +40,7 @@ def report(model: Model, body: Body) -> tuple[Model, Verdict]:
 
 
 def change(model: Model, change: Change) -> Model:
-    """Apply a whole change at once, as the store does."""
+    """Apply a folded change, as the store does."""
     merged = _merge(model, change.progress, change.resume_state)
     ending = None if change.ending is None else type(change.ending)
     return attrs.evolve(

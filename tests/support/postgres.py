@@ -1,7 +1,7 @@
-"""A real PostgreSQL for tests: one server a process, a migrated template, a clone of it a test.
+"""A real PostgreSQL for tests: one server per process, a migrated template database, and a copy of it per test.
 
-COPILOT_TEST_DATABASE_URL, the URL of a superuser of a server that runs already, makes the tests use that one.
-A server that cannot be had fails the tests; they are never skipped.
+With COPILOT_TEST_DATABASE_URL, the URL of a superuser, the tests use that running server instead.
+Without a server the tests fail; they are never skipped.
 """
 
 import atexit
@@ -26,7 +26,7 @@ from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres
 
 _PREFIX = "copilot-test-postgres-"
 _OURS = "COPILOT_TEST_DATABASE_URL"
-# Tests end processes, not machines: what the kernel has is safe.
+# Tests kill processes, never the machine: what the kernel has is durable enough.
 FAST: Mapping[str, str] = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -39,33 +39,33 @@ CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION 'could not extend file "base/5/16384": No space left on device' USING ERRCODE = '53100'; END $$;
 CREATE TRIGGER refuse BEFORE INSERT ON write_probe FOR EACH ROW EXECUTE FUNCTION refuse()
 """
-"""Makes a database behave as if its disk were full, for whoever tries a write beforehand."""
+"""Makes a database refuse the probe's write as if its disk were full."""
 
 
 def reachable_directory(prefix: str = "copilot-test-") -> Path:
-    """Make a short temporary directory in which an embedded PostgreSQL can live, as root too. Remove it yourself."""
+    """Make a short temporary directory for an embedded PostgreSQL, also as root. The caller removes it."""
     for parent in (Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")):
         if all(directory.stat().st_mode & 0o001 for directory in [parent, *parent.parents]):
             directory = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
             directory.chmod(0o711)
             return directory
-    raise AssertionError("no temporary directory is open to other users: set TMPDIR")
+    raise AssertionError("no temporary directory is accessible to other users: set TMPDIR")
 
 
 def with_database(url: str, name: str) -> str:
-    """The same server's URL with another database."""
+    """The URL of another database of the same server."""
     found = re.fullmatch(r"(postgres(?:ql)?://[^/?]*)(?:/[^?]*)?(\?.*)?", url)
     assert found is not None, "not a database URL"
     return f"{found[1]}/{name}{found[2] or ''}"
 
 
 def as_role(url: str, role: str) -> str:
-    """The same database's URL for another role, which the tests' server lets in without a password."""
+    """The URL of the same database for another role, which the tests' server accepts without a password."""
     return re.sub(r"^(postgres(?:ql)?://)(?:[^@/?]*@)?", rf"\g<1>{role}@", url)
 
 
 def with_search_path(url: str, path: str) -> str:
-    """The same database's URL for sessions with this search_path, which has no blanks."""
+    """The URL of the same database for sessions with this search_path, which contains no blanks."""
     return f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{path}"
 
 
@@ -76,7 +76,7 @@ def name_of(url: str) -> str:
 
 @contextlib.contextmanager
 def admin(url: str) -> Iterator[Connection]:
-    """An autocommitting connection, closed at the end."""
+    """A connection in autocommit mode, closed at the end."""
     connection = psycopg2.connect(url)
     connection.autocommit = True
     try:
@@ -86,14 +86,14 @@ def admin(url: str) -> Iterator[Connection]:
 
 
 def execute(url: str, statement: str) -> None:
-    """Run one statement on a connection of its own."""
+    """Run one statement on a new connection."""
     with admin(url) as connection, connection.cursor() as cursor:
         cursor.execute(statement)
 
 
 @cache
 def server_url() -> str:
-    """The superuser's URL of the server that this process tests on; started at the first call."""
+    """The superuser's URL of the server for this process, which the first call starts."""
     given = os.environ.get(_OURS)
     if given:
         return with_database(given, "postgres")
@@ -110,9 +110,9 @@ def server_url() -> str:
 
 
 def _remove_abandoned() -> None:
-    """Stop and remove what killed test runs left behind, never what a living one uses."""
+    """Stop and remove the servers that killed test runs have left, never one in use."""
     for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with contextlib.suppress(FileNotFoundError, EmbeddedError):  # it goes away by itself just now
+        with contextlib.suppress(FileNotFoundError, EmbeddedError):  # it is being removed by another process
             started = (directory / "postgres.users").exists()
             if started and directory.stat().st_uid == os.geteuid() and EmbeddedPostgres(directory).stop():
                 shutil.rmtree(directory, ignore_errors=True)
@@ -120,7 +120,7 @@ def _remove_abandoned() -> None:
 
 @cache
 def _template() -> str:
-    """The name of a database with our schema and nothing in it."""
+    """The name of a migrated, empty database."""
     name = f"copilot_template_{os.getpid()}_{uuid.uuid4().hex[:8]}"
     execute(server_url(), f'CREATE DATABASE "{name}" ENCODING UTF8 TEMPLATE template0')
     if os.environ.get(_OURS):
@@ -131,7 +131,7 @@ def _template() -> str:
 
 @cache
 def _strategy() -> str:
-    """Copying the template's files is several times faster than logging them; a choice since PostgreSQL 15."""
+    """The fastest way to copy the template: FILE_COPY, several times faster than WAL_LOG; since PostgreSQL 15."""
     with admin(server_url()) as connection:
         return " STRATEGY FILE_COPY" if connection.server_version >= 150000 else ""
 
@@ -143,9 +143,10 @@ def _create(template: str) -> str:
 
 
 class _Supply:
-    """Makes the next test's database, and drops the last one's, while a test runs: that is a third of most tests.
+    """Creates the database of the next test, and drops that of the last one, while a test runs, in another thread.
 
-    What fails beside a test is done again between two: a test may have this process be another user for a while.
+    That takes a third of the time of most tests. What fails there is repeated between two tests: a test may have
+    changed the user of this process for a while.
     """
 
     def __init__(self) -> None:
@@ -154,7 +155,7 @@ class _Supply:
         self._drops: dict[str, Future[None]] = {}
 
     def take(self) -> str:
-        """A migrated, empty database. Raises what making it or dropping earlier ones did."""
+        """A migrated, empty database. Raises the errors of creating it, and of dropping earlier ones."""
         for url in [url for url, drop in self._drops.items() if drop.done()]:
             if self._drops.pop(url).exception() is not None:
                 drop_database(url)
@@ -162,11 +163,11 @@ class _Supply:
         return made.result() if made.exception() is None else _create(_template())
 
     def drop(self, url: str) -> None:
-        """Be done with the database at *url*."""
+        """Drop the database at *url* in the other thread."""
         self._drops[url] = self._beside.submit(drop_database, url)
 
     def close(self) -> None:
-        """Drop the one that nobody took; by then the other thread has ended."""
+        """Drop the unused database; the other thread has ended by then."""
         if self._next.exception() is None:
             drop_database(self._next.result())
 
@@ -179,12 +180,12 @@ def _supply() -> _Supply:
 
 
 def fresh_database(*, migrated: bool = True) -> str:
-    """Make a database of its own for one test and return its URL. Drop it yourself."""
+    """Create a database for one test and return its URL. The caller drops it."""
     return _supply().take() if migrated else _create("template0")
 
 
 def drop_database(url: str) -> None:
-    """Drop a database, whoever is still connected."""
+    """Drop a database, and disconnect its clients."""
     name = name_of(url)
     execute(server_url(), f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
@@ -200,7 +201,7 @@ class _DatabaseMixin:
         self.addCleanup(_supply().drop, self.database_url)  # type: ignore[attr-defined]
 
     def query(self, statement: str, *parameters: object) -> list[tuple[object, ...]]:
-        """Run a statement on a connection of its own, commit, and return its rows ([] without any). Blocks."""
+        """Run a statement on a new connection, commit, and return its rows ([] without any). Blocks."""
         with admin(self.database_url) as connection, connection.cursor() as cursor:
             cursor.execute(statement, parameters or None)
             return cursor.fetchall() if cursor.description else []

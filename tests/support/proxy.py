@@ -1,4 +1,4 @@
-"""A way to a PostgreSQL that can fail: 127.0.0.1, a port of its own, and the server's UNIX socket behind it."""
+"""A TCP proxy on 127.0.0.1 in front of PostgreSQL's UNIX socket, whose connections a test can break."""
 
 from typing import Any
 
@@ -12,45 +12,45 @@ reactor: Any = _reactor
 
 
 class Proxy:
-    """Passes bytes on between a port and the server of *url*."""
+    """Forwards bytes between a port and the server of *url*."""
 
     def __init__(self, url: str) -> None:
         self._parts = parse_dsn(url)
         self._ends: list[_Client] = []
         self._listening: Any = None
         self.silent = False
-        """Connections stay open and nothing gets through, as on a path that drops packets."""
+        """Whether connections stay open but bytes are dropped, as on a path that loses packets."""
 
     async def open(self) -> int:
-        """Listen; the port."""
+        """Listen; return the port."""
         factory: Any = Factory.forProtocol(_Client)
         factory.proxy, factory.noisy = self, False
         self._listening = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
         return int(self._listening.getHost().port)
 
     async def close(self) -> None:
-        """Refuse new connections, and end those that are open."""
+        """Refuse new connections, and reset those that are open."""
         await self._listening.stopListening()
         self.cut()
 
     def cut(self) -> None:
-        """End all connections by a reset."""
+        """Reset all connections."""
         for end in list(self._ends):
             end.transport.abortConnection()
 
     def dsn(self, *hosts: str, ports: tuple[int, ...]) -> str:
-        """The database by *hosts*."""
+        """A DSN of the database with *hosts* and *ports*."""
         parts = {**self._parts, "host": ",".join(hosts), "port": ",".join(map(str, ports))}
         return str(make_dsn("", **parts))
 
     @property
     def socket(self) -> str:
-        """The server's UNIX socket."""
+        """The path of the server's UNIX socket."""
         return f"{self._parts['host']}/.s.PGSQL.{self._parts.get('port', 5432)}"
 
 
 class _Client(Protocol):
-    """The end at which the node is."""
+    """The connection of the node."""
 
     transport: Any
     factory: Any
@@ -62,7 +62,7 @@ class _Client(Protocol):
         reactor.connectUNIX(self.proxy.socket, _ToServer(self))
 
     def joined(self, server: Any) -> None:
-        """The other end is there."""
+        """The connection to PostgreSQL, *server*, is made."""
         self.server = server
         self.transport.resumeProducing()
 
@@ -76,7 +76,7 @@ class _Client(Protocol):
 
 
 class _Server(Protocol):
-    """The end at which PostgreSQL is."""
+    """The connection to PostgreSQL."""
 
     def __init__(self, client: _Client) -> None:
         self._client = client

@@ -1,4 +1,4 @@
-"""What must hold after any crash, and times that are short enough to wait for."""
+"""Assertions that hold after any crash, and settings with short times."""
 
 from typing import Any
 
@@ -16,10 +16,10 @@ LEASE, GRACE = 0.9, 0.3
 
 
 class RecoveryTestCase(NodeTestCase):
-    """Shorthand for what must hold after any crash."""
+    """Assertions that hold after any crash."""
 
     async def group(self, server: Any, count: int, prefix: str = "c") -> list[TestCrawler]:
-        """Several crawlers, greeted."""
+        """Connect *count* crawlers that send ``hello``."""
         return [await self.greeted(server, f"{prefix}{n}") for n in range(count)]
 
     def assert_nothing_acknowledged_is_lost(self, load: Load) -> None:
@@ -30,11 +30,11 @@ class RecoveryTestCase(NodeTestCase):
         self.assertEqual({job.partition(".")[0] for job in load.started} - {str(row[0]) for row in rows}, set())
 
     def assert_done_once(self, jobs: list[str]) -> None:
-        """Every job was completed, and by one attempt."""
+        """Every job was completed by one attempt."""
         rows = self.query("SELECT job_id FROM job_tries WHERE outcome = 'completed' ORDER BY job_id")
         self.assertEqual([row[0] for row in rows], sorted(jobs))
         self.assertEqual(self.count("completed"), len(jobs))
 
     def outcomes(self) -> set[str]:
-        """How tries ended."""
+        """The outcomes of past attempts."""
         return {str(row[0]) for row in self.query("SELECT DISTINCT outcome FROM job_tries")}

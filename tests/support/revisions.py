@@ -1,4 +1,4 @@
-"""Databases as earlier versions left them, and their upgrades."""
+"""Databases of earlier versions, and their upgrades."""
 
 import shutil
 import tempfile
@@ -14,13 +14,13 @@ context.configure(connection=context.config.attributes["connection"])
 with context.begin_transaction():
     context.run_migrations()
 """
-"""How the steps up to 0004 were run: with Alembic's own name for the table of versions."""
+"""The environment of migrations up to 0004: with Alembic's default version table."""
 
 _LAST_FORMER = "0004"
 
 
 def upgrade_to(url: str, number: str) -> None:
-    """Bring the database to our revision *number* (four digits), as the version of that time did."""
+    """Upgrade the database to the revision *number* (four digits), as the version of that time did."""
     directory = Path(tempfile.mkdtemp())
     try:
         (directory / "versions").mkdir()
@@ -37,9 +37,9 @@ def upgrade_to(url: str, number: str) -> None:
 
 
 def upgraded_at_once(count: int, url: str, directory: Path = migrate.MIGRATIONS) -> list[object]:
-    """What each of *count* threads finds that upgrade the database together, by the steps in *directory*.
+    """Upgrade the database by the migrations in *directory* in *count* threads together.
 
-    That is the standing before its upgrade, or what it failed with.
+    Returns for each the standing before the upgrade, or the error.
     """
     found: list[object] = []
 

@@ -1,4 +1,4 @@
-"""Whole nodes for tests: in a process of their own, or inside trial's reactor."""
+"""Nodes for tests: in a process of their own, or in trial's reactor."""
 
 import json
 import os
@@ -40,27 +40,27 @@ SHORT_TIMES: Mapping[str, str] = {
     "SOCKET_LOG_LEVEL": "info",
     "DATABASE_CONNECTION_POOL": "3",
 }
-"""What a node has in a test where nothing else is asked for (milliseconds)."""
+"""The default settings of a node in tests; times in milliseconds."""
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody uses."""
+    """An unused TCP port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def short_directory() -> Path:
-    """A directory whose path leaves room for a socket's name. Remove it yourself."""
+    """A new directory with a path short enough for sockets. The caller removes it."""
     return Path(tempfile.mkdtemp(prefix="cs-", dir="/tmp"))
 
 
 def ask_json(
     port: int, path: str, method: str = "GET", body: Any = None, token: str | None = None
 ) -> tuple[int, Any]:
-    """Ask the HTTP port *port* of this machine: the status, and the body read as JSON (None if it is none). Blocks.
+    """Send a request to the local HTTP port *port*: the status, and the body as JSON (None if it is none). Blocks.
 
-    Where nobody answers the status is 0.
+    Without a response the status is 0, and the body is the error.
     """
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json"} | ({} if token is None else {"Authorization": f"Bearer {token}"})
@@ -76,7 +76,7 @@ def ask_json(
 def get_json(
     port: int, path: str, method: str = "GET", body: Any = None, token: str | None = None
 ) -> "Deferred[tuple[int, Any]]":
-    """:func:`ask_json`, beside the reactor."""
+    """:func:`ask_json` in a thread."""
     return deferToThread(ask_json, port, path, method, body, token)
 
 
@@ -94,7 +94,7 @@ class Program(ProcessProtocol):
         self.out = b""
         self.err = b""
         self.ended: Deferred[int] = Deferred()
-        """Fires with the exit status, or with minus the signal that ended it."""
+        """Fires with the exit status, or with minus the number of the signal that ended the process."""
         self.running = True
 
     def outReceived(self, data: bytes) -> None:
@@ -106,7 +106,7 @@ class Program(ProcessProtocol):
         self.err += data
 
     def processEnded(self, reason: Failure) -> None:
-        """Tell the test."""
+        """Fire ``ended``."""
         self.running = False
         value = reason.value
         assert isinstance(value, ProcessDone | ProcessTerminated)
@@ -116,7 +116,7 @@ class Program(ProcessProtocol):
 def run_program(
     arguments: list[str], environ: Mapping[str, str], directory: Path, inherited: Sequence[socket.socket] = ()
 ) -> tuple[Program, Any]:
-    """Start a program, with nothing of this process's environment that a node would read.
+    """Start a program without the variables of this process's environment that a node reads.
 
     It inherits the sockets *inherited*, from descriptor 3 on.
     """
@@ -134,7 +134,7 @@ def run_program(
 def run_for(
     test: TestCase, arguments: list[str], environ: Mapping[str, str], directory: Path, end_by: str = "KILL"
 ) -> tuple[Program, Any]:
-    """:func:`run_program`; what still runs at the end of *test* is sent the signal *end_by*, and waited for."""
+    """:func:`run_program`; after *test*, send the signal *end_by* and wait for the end, if it still runs."""
     program, process = run_program(arguments, environ, directory)
 
     async def end() -> None:
@@ -147,12 +147,12 @@ def run_for(
 
 
 def beside_python(program: str) -> str:
-    """The path of a console script of this Python's environment."""
+    """The path of a console script in the environment of this Python."""
     return str(Path(sys.executable).parent / program)
 
 
 class ServerProcess:
-    """``twistd -n copilot-socket`` in a process of its own, on the database *url*. *more* is its environment."""
+    """``twistd -n copilot-socket`` in a process of its own, with the database *url* and the environment *more*."""
 
     def __init__(self, url: str | None, **more: str) -> None:
         self.directory = short_directory()
@@ -166,11 +166,11 @@ class ServerProcess:
         }
         self.program: Program | None = None
         self.wrapper: list[str] = []
-        """A command that twistd's command line is given to, and that becomes twistd."""
+        """A command that executes the command line of twistd, which is appended."""
         self.options: list[str] = []
-        """Options of the node's."""
+        """Options of the node."""
         self.inherited: Sequence[socket.socket] = ()
-        """Sockets that it inherits, from descriptor 3 on."""
+        """Sockets that the process inherits, from descriptor 3 on."""
         self._process: Any = None
 
     @property
@@ -180,23 +180,23 @@ class ServerProcess:
 
     @property
     def pid(self) -> int:
-        """Of the running process."""
+        """The pid of the running process."""
         return int(self._process.pid)
 
     @property
     def log(self) -> str:
-        """Everything that it wrote, both streams."""
+        """The output of the process, both streams."""
         assert self.program is not None
         return (self.program.out + self.program.err).decode(errors="replace")
 
     def launch(self) -> Program:
-        """Start it and wait for nothing."""
+        """Start the process, without waiting."""
         arguments = [*self.wrapper, beside_python("twistd"), "-n", "--pidfile=", "copilot-socket", *self.options]
         self.program, self._process = run_program(arguments, self.environ, self.directory, self.inherited)
         return self.program
 
     async def start(self) -> "ServerProcess":
-        """Start it, again if it ran before, and wait until it is ready."""
+        """Start the process, also again, and wait until the node is ready."""
         program = self.launch()
 
         async def ready() -> bool:
@@ -212,16 +212,16 @@ class ServerProcess:
         return self
 
     def send(self, number: int) -> None:
-        """Send it a signal."""
+        """Send a signal to the process."""
         os.kill(self.pid, number)
 
     async def stop(self, number: int = signal.SIGTERM, patience: float = 15.0) -> int:
-        """Ask it to end and wait until it has; the exit status, or minus the signal that ended it."""
+        """Send the signal *number*, and return :meth:`exit_status`."""
         self.send(number)
         return await self.exit_status(patience)
 
     async def exit_status(self, patience: float = 15.0) -> int:
-        """Wait for its end; the exit status, or minus the signal that ended it."""
+        """Wait for the end; return the exit status, or minus the number of the signal that ended the process."""
         program = self.program
         assert program is not None
         try:
@@ -230,18 +230,18 @@ class ServerProcess:
             raise AssertionError(f"the node has not ended after {patience:g} s:\n{self.log}") from error
 
     async def kill(self) -> None:
-        """End it as a crash would."""
+        """End the process by SIGKILL."""
         await self.stop(signal.SIGKILL)
 
     async def clean_up(self) -> None:
-        """Leave nothing behind."""
+        """Stop, and remove the directory."""
         if self.program is not None and self.program.running:
             await self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def _peek(d: "Deferred[int]") -> "Deferred[int]":
-    """A Deferred of its own for the result of *d*, which others wait for too."""
+    """A new Deferred with the result of *d*, which keeps its result for others."""
     waiter: Deferred[int] = Deferred()
 
     def arrived(result: int) -> int:
@@ -254,7 +254,7 @@ def _peek(d: "Deferred[int]") -> "Deferred[int]":
 
 
 class InProcessNode:
-    """A node inside trial's reactor, on the database *url*: fast, and open to a test's looks. *more* as above."""
+    """A node in trial's reactor, with the database *url* and the environment *more*: fast, and open to inspection."""
 
     def __init__(self, url: str, **more: str) -> None:
         self.directory = short_directory()
@@ -276,11 +276,11 @@ class InProcessNode:
 
     @property
     def port(self) -> int:
-        """Its HTTP port."""
+        """The HTTP port."""
         return self.node.ports.http_port
 
     async def start(self) -> "InProcessNode":
-        """Start it and wait until it is ready."""
+        """Start the node and wait until it is ready."""
         self.node.privilegedStartService()
         self._up = True
         self.node.startService()
@@ -289,34 +289,34 @@ class InProcessNode:
         return self
 
     async def stop(self) -> None:
-        """Stop it as SIGTERM would."""
+        """Stop the node as SIGTERM would."""
         if self._up:
             self._up = False
             await self.node.stopService()
 
     async def clean_up(self) -> None:
-        """Leave nothing behind."""
+        """Stop, and remove the directory."""
         await self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
 class NodeTestCase(DatabaseTestCase):
-    """A fresh database with the account ``acct``; nodes and crawlers that are ended after the test."""
+    """A fresh database with the account ``acct``; nodes and crawlers are stopped after the test."""
 
     def setUp(self) -> None:
-        """Make the database."""
+        """Create the database."""
         super().setUp()
         self.add_account()
 
     def add_account(self) -> None:
-        """The account that owns the jobs."""
+        """Insert the account that owns the jobs."""
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token) "
             "VALUES ('acct', 'gitlab-onprem', 'http://gitlab.test', 'token')"
         )
 
     async def node(self, **environ: str) -> InProcessNode:
-        """A node inside this process, ready."""
+        """A node in this process, ready."""
         node = InProcessNode(self.database_url, **environ)
         self.addCleanup(lambda: Deferred.fromCoroutine(node.clean_up()))
         return await node.start()
@@ -328,24 +328,24 @@ class NodeTestCase(DatabaseTestCase):
         return server
 
     async def crawler(self, at: InProcessNode | ServerProcess, name: str = "plain") -> TestCrawler:
-        """A connection to *at* that has said nothing yet."""
+        """A connection to *at* that has sent nothing yet."""
         crawler = await TestCrawler.connect(at.socket_path, name)
         self.addCleanup(crawler.hang_up)
         return crawler
 
     async def greeted(self, at: InProcessNode | ServerProcess, name: str = "c1", **hello: Any) -> TestCrawler:
-        """A connection to *at* whose crawler has said ``hello``, with acks and commands."""
+        """A connection to *at* that has sent ``hello`` with the capabilities ``ack`` and ``commands``."""
         crawler = await self.crawler(at, name)
         await crawler.hello(**hello)
         return crawler
 
     def shut_database(self) -> None:
-        """Let nobody connect to the database, and end the connections that there are."""
+        """Refuse connections to the database, and close existing ones."""
         name = self._let_in("false")
         execute(server_url(), f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
 
     def open_database(self) -> None:
-        """Let everybody in again."""
+        """Allow connections to the database again."""
         self._let_in("true")
 
     def _let_in(self, anyone: str) -> str:
@@ -354,7 +354,7 @@ class NodeTestCase(DatabaseTestCase):
         return name
 
     def add_jobs(self, count: int = 1, prefix: str = "g/p", command: str = "issues") -> list[str]:
-        """Insert queued jobs as a web application would; their ids."""
+        """Insert queued jobs as a web application would; return their ids."""
         rows = self.query(
             "INSERT INTO jobs (account_id, command, full_path) "
             "SELECT 'acct', %s, %s || n FROM generate_series(1, %s) AS n RETURNING id",
@@ -370,7 +370,7 @@ class NodeTestCase(DatabaseTestCase):
         return str(status)
 
     def assert_released_in_time(self, grace: float) -> list[str]:
-        """Assignments were released since their crawlers were gone, none before lease and *grace* were over."""
+        """Assignments were released because their crawlers were gone, none before lease and *grace* had expired."""
         rows = self.query(
             "SELECT t.crawler_job_id, t.reason, t.ended_at >= c.lease_expires_at + %s * interval '1 second'"
             " FROM job_tries t JOIN crawlers c ON c.key = t.crawler_key WHERE t.outcome = 'released' ORDER BY 1",
@@ -380,7 +380,7 @@ class NodeTestCase(DatabaseTestCase):
         return [str(row[0]) for row in rows]
 
     def count(self, status: str) -> int:
-        """How many jobs are in a state."""
+        """The number of jobs in a state."""
         [(count,)] = self.query("SELECT count(*)::int FROM jobs WHERE status = %s", status)
         assert isinstance(count, int)
         return count

@@ -1,4 +1,4 @@
-"""What a service manager does for a node: hears it, and passes listening sockets on."""
+"""The service manager's side of a node: it receives notifications, and passes listening sockets."""
 
 import socket
 from pathlib import Path
@@ -8,12 +8,12 @@ from twisted.internet.protocol import DatagramProtocol
 from tests.support.crawler import reactor
 from tests.support.server import ServerProcess
 
-# The pid in LISTEN_PID must be the node's own, which only the process that becomes the node can know.
+# LISTEN_PID must be the pid of the node, so the process that becomes the node sets it.
 _AS_ITSELF = ["/bin/sh", "-c", 'export LISTEN_PID=$$; exec "$@"', "sh"]
 
 
 class NotifySocket(DatagramProtocol):
-    """A NOTIFY_SOCKET. ``messages`` are all that came, in order, each as its fields."""
+    """A NOTIFY_SOCKET. ``messages`` are all datagrams received, in order, each as its fields."""
 
     def __init__(self) -> None:
         self.messages: list[dict[str, str]] = []
@@ -26,11 +26,11 @@ class NotifySocket(DatagramProtocol):
         return protocol
 
     def datagramReceived(self, datagram: bytes, addr: object) -> None:
-        """Keep it."""
+        """Keep the message."""
         self.messages.append(dict(line.split("=", 1) for line in datagram.decode().splitlines()))
 
     def fields(self) -> list[str]:
-        """The names of all fields that came, in order."""
+        """The names of all fields received, in order."""
         return [name for message in self.messages for name in message]
 
     def values(self, field: str) -> list[str]:
@@ -38,13 +38,13 @@ class NotifySocket(DatagramProtocol):
         return [message[field] for message in self.messages if field in message]
 
     def close(self) -> object:
-        """Hear no more."""
+        """Stop listening."""
         assert self.transport is not None
         return self.transport.stopListening()  # type: ignore[attr-defined]
 
 
 def listening(path: Path, mode: int = 0o600) -> socket.socket:
-    """A UNIX socket that listens at *path*, as a socket unit has it. Close it yourself."""
+    """A UNIX socket that listens at *path*, as that of a socket unit. The caller closes it."""
     made = socket.socket(socket.AF_UNIX)
     made.bind(str(path))
     path.chmod(mode)
@@ -53,7 +53,7 @@ def listening(path: Path, mode: int = 0o600) -> socket.socket:
 
 
 def pass_on(server: ServerProcess, **sockets: socket.socket) -> None:
-    """Have *server* inherit *sockets*, by name, at each of its starts."""
+    """Have *server* inherit *sockets*, by name, at each start."""
     server.wrapper = _AS_ITSELF
     server.inherited = list(sockets.values())
     server.environ |= {"LISTEN_FDS": str(len(sockets)), "LISTEN_FDNAMES": ":".join(sockets)}

@@ -1,4 +1,4 @@
-"""The store's parts on a fresh database, with shorthand for putting jobs into any state."""
+"""The store's parts on a fresh database, and helpers that bring jobs into any state."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -25,9 +25,9 @@ from copilot_socket.store.writer import Writer
 from tests.support.postgres import DatabaseTestCase
 
 LEASE, GRACE = 30.0, 60.0
-"""Seconds that no test lasts for: a test that is to be later moves the times that are stored."""
+"""Seconds, longer than any test: to let them expire, a test changes the stored times."""
 MAX_JOB_AGE = 3600.0
-"""Seconds after which finished jobs may be gone."""
+"""Seconds after which finished jobs may be deleted."""
 
 PLAIN_COMMANDS = commands_for(PLAIN_ENTITY_TYPES)
 
@@ -41,16 +41,17 @@ def planned(
 
 
 class StoreTestCase(DatabaseTestCase):
-    """A node's store called ``node``, an account ``acct``, a crawler ``c1`` and any number of others.
+    """The store of a node called ``node``, an account ``acct``, a crawler ``c1`` and any number of others.
 
-    The account's credential has expired, so that jobs can wait for it; the store hands them out all the same.
+    ``published`` are all state events. The account's credential has expired, so that jobs can wait for it; the store
+    claims jobs all the same.
     """
 
     def setUp(self) -> None:
         super().setUp()
-        self.told: list[Any] = []
+        self.published: list[Any] = []
         self.bus = EventBus()
-        self.bus.subscribe(self.told.append)
+        self.bus.subscribe(self.published.append)
         self.database = Database(self.database_url, reactor, Limits(), 3)
         self.addCleanup(self.database.close)
         self.transitions = Transitions(self.database, RetryPolicy(base=5.0), self.bus, jitter=lambda: 0.5)
@@ -65,7 +66,7 @@ class StoreTestCase(DatabaseTestCase):
         )
 
     def make_node(self, node: str) -> tuple[Batches, DispatchReads, Leases]:
-        """The parts of a further node on the same database."""
+        """The parts of another node on the same database."""
         writing = self.database.dedicated(settings=HOT)
         self.addCleanup(writing.close)
         leases = Leases(self.database, self.transitions, node, lease=LEASE, grace=GRACE, job_timeout=3600.0)
@@ -76,7 +77,7 @@ class StoreTestCase(DatabaseTestCase):
         )
 
     def add_jobs(self, *paths: str, command: str = "issues") -> list[str]:
-        """Insert queued jobs as another program would; their ids."""
+        """Insert queued jobs as another program would; return their ids."""
         return [
             str(
                 self.query(
@@ -110,22 +111,22 @@ class StoreTestCase(DatabaseTestCase):
         return await (batches or self.batches).claim(planned(*crawlers, commands=commands))
 
     async def claim(self, key: str = "c1", count: int = 1) -> list[str]:
-        """Claim for a crawler; the assignments."""
+        """Claim jobs for a crawler; return the assignments."""
         return [job.assignment for job in (await self.claims_of(*[key] * count)).jobs]
 
     async def assigned(self, path: str = "g/p", key: str = "c1") -> str:
-        """A fresh job, claimed."""
+        """Add a job and claim it; return the assignment."""
         self.add_jobs(path)
         await self.present(key)
         [assignment] = await self.claim(key)
         return assignment
 
     async def report(self, assignment: str, *bodies: Body, key: str = "c1") -> list[Verdict]:
-        """Write reports together."""
+        """Write reports together; return their verdicts."""
         return await gatherResults([self.writer.submit(Report(assignment, key, body)) for body in bodies])
 
     async def in_status(self, status: Status, path: str = "g/p") -> tuple[str, str]:
-        """A job brought into *status* by the ways that lead there: its id and its last assignment's."""
+        """Bring a new job into *status* by events of the store; return its id and that of its last assignment."""
         assignment = await self.assigned(path)
         job_id = assignment.partition(".")[0]
         match status:

@@ -36,7 +36,7 @@ def beats(*refs: object) -> bytes:
 
 
 def acked(message: Message) -> Ack:
-    """An answer at once."""
+    """An immediate ack."""
     return Ack(message.type, message.ref)
 
 
@@ -50,7 +50,7 @@ def raising(error: Exception) -> Answer:
 
 
 class FakeHandler:
-    """Remembers messages; answers as the test says, at once if it says nothing."""
+    """Records messages; answers as the test sets, by default with an immediate ack."""
 
     def __init__(self) -> None:
         self.answer: Answer = acked
@@ -70,23 +70,23 @@ class FakeHandler:
         self.lived += 1
 
 
-class FakeDoorkeeper:
-    """Remembers who came and why they left."""
+class FakeConnectionEvents:
+    """Records connections, and why they were closed."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.seen: list[str] = []
 
     def opened(self, link: Any, peer: Any) -> None:
-        self.told.append("opened")
+        self.seen.append("opened")
 
     def closed(self, link: Any, reason: str) -> None:
-        self.told.append(reason)
+        self.seen.append(reason)
 
 
 class Transport(StringTransport):
-    """One that may be paused and resumed as often as one likes, as a real one, and counts writes.
+    """Counts writes, and may be paused and resumed repeatedly, like a real transport.
 
-    Where it has *room* bytes it asks its producer for a pause when they are used up.
+    With *room* set, it pauses its producer once that many bytes are written.
     """
 
     writes = 0
@@ -106,7 +106,7 @@ class Transport(StringTransport):
 
 
 def turn(clock: Clock) -> None:
-    """One turn of a reactor: what is due now is called, and not what that has called soon."""
+    """One turn of a reactor: runs the calls that are due, but not those that they schedule."""
     for call in [call for call in clock.calls if call.getTime() <= clock.seconds()]:
         if call in clock.calls:
             clock.calls.remove(call)
@@ -121,7 +121,7 @@ class ProtocolTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.handler = FakeHandler()
-        self.doorkeeper = FakeDoorkeeper()
+        self.connection_events = FakeConnectionEvents()
         self.events: list[StateEvent] = []
         bus = EventBus()
         bus.subscribe(self.events.append)
@@ -130,7 +130,7 @@ class ProtocolTestCase(SynchronousTestCase):
         self.factory = CrawlerFactory(
             DECODER,
             self.handler,
-            self.doorkeeper,
+            self.connection_events,
             self.clock,
             self.reading_clock,
             bus,
@@ -147,17 +147,17 @@ class ProtocolTestCase(SynchronousTestCase):
         return protocol, transport
 
     def receive(self, data: bytes) -> None:
-        """Bytes come in, and the turn of the reactor is over."""
+        """Receive *data* and end the turn of the reactor."""
         self.protocol.dataReceived(data)
         self.clock.advance(0)
 
     def read(self, reading: bool) -> None:
-        """Reading from all crawlers stops or goes on, and the turn of the reactor is over."""
+        """Pause or resume reading from all crawlers, and end the turn of the reactor."""
         self.factory.read(reading)
         self.clock.advance(0)
 
     def sent(self) -> list[str]:
-        """What has gone out after the turn: refs of acks, codes of errors with their ref, types of the rest."""
+        """What was sent by the end of the turn: refs of acks, codes and refs of errors, types of other messages."""
         self.clock.advance(0)
         found = []
         for line in self.transport.value().splitlines():
@@ -173,7 +173,7 @@ class ProtocolTestCase(SynchronousTestCase):
         return found
 
     def owe(self) -> dict[str, "Deferred[Any]"]:
-        """From now on answers come later; gives them by ref."""
+        """From now on the handler answers with Deferreds; returns these by ref."""
         owed: dict[str, Deferred[Any]] = {}
 
         def later(message: Message) -> "Deferred[Any]":
@@ -183,7 +183,7 @@ class ProtocolTestCase(SynchronousTestCase):
         return owed
 
     def owe_replies(self) -> dict[str, PendingReply]:
-        """From now on answers come after a commit; gives them by ref."""
+        """From now on the handler answers with pending replies; returns these by ref."""
         pending: dict[str, PendingReply] = {}
 
         def later(message: Message) -> PendingReply:
@@ -193,6 +193,6 @@ class ProtocolTestCase(SynchronousTestCase):
         return pending
 
     def outcomes(self) -> list[str]:
-        """What has been told of the messages, one by one."""
-        told = [change for change in self.events if isinstance(change, MessagesHandled)]
-        return [change.outcome for change in told for _ in range(change.count)]
+        """The published outcome of each message."""
+        handled = [change for change in self.events if isinstance(change, MessagesHandled)]
+        return [change.outcome for change in handled for _ in range(change.count)]

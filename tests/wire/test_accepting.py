@@ -11,7 +11,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from copilot_socket.wire.accepting import RETRY, Accepting
+from copilot_socket.wire.accepting import RETRY_DELAY, Accepting
 from copilot_socket.wire.listening import listen
 from tests.wire.test_listening import short_directory
 
@@ -54,7 +54,7 @@ class BackOffTests(SynchronousTestCase):
     """accept() fails."""
 
     def test_backs_off(self) -> None:
-        """Whatever the system is short of, there is one attempt each half a second, and one log line a minute."""
+        """Whatever resource is short, there is one attempt each half second, and one log line a minute."""
         clock = Clock()
         shortages = [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS]
         listening = Failing(*(OSError(number, "short") for number in shortages * 40))
@@ -62,12 +62,12 @@ class BackOffTests(SynchronousTestCase):
         for _ in range(150):
             port.doRead()
             self.assertFalse(port.reading[-1])
-            clock.advance(RETRY)
+            clock.advance(RETRY_DELAY)
             self.assertTrue(port.reading[-1])
         self.assertEqual((listening.calls, port.said), (150, ["short"] * 2))
 
-    def test_who_has_gone(self) -> None:
-        """A connection that ended while it waited, or that a packet filter refuses, costs those behind it nothing."""
+    def test_aborted(self) -> None:
+        """A connection that was aborted, or refused by a packet filter, does not delay those behind it."""
         listening = Failing(ConnectionAbortedError(), PermissionError())
         port = Port(Clock(), listening)
         port.doRead()
@@ -88,7 +88,7 @@ class ShortageTests(TestCase):
         self.port: Any = listen(reactor, self.path, 0o600, factory)
 
     def build(self, _address: object) -> Protocol:
-        """A protocol that tells of its connection."""
+        """A protocol that fires ``came`` when it is connected."""
         protocol = Protocol()
         protocol.connectionMade = lambda: self.came.callback(protocol)  # type: ignore[method-assign]
         return protocol
@@ -99,7 +99,7 @@ class ShortageTests(TestCase):
             self.port.doRead()
 
     async def test_they_wait(self) -> None:
-        """Who could not be accepted is served once there is room."""
+        """A connection that could not be accepted is served once descriptors are free."""
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(self.path))
             self.run_out()
@@ -110,6 +110,6 @@ class ShortageTests(TestCase):
         await maybeDeferred(self.port.stopListening)
 
     async def test_stops_while_waiting(self) -> None:
-        """A port that ends meanwhile leaves no call behind, which trial would notice."""
+        """A port that is closed meanwhile leaves no delayed call behind, which trial would report."""
         self.run_out()
         await maybeDeferred(self.port.stopListening)

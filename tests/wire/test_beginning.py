@@ -1,4 +1,4 @@
-"""What the beginning of a message says of it."""
+"""Fields read from the beginning of a message."""
 
 import json
 from typing import Any
@@ -34,12 +34,12 @@ class BeginningTests(SynchronousTestCase):
         self.assertEqual(beginning(text), {"jobId": "K", "timestamp": None})
 
     def test_cut_off(self) -> None:
-        """A string that is not whole is not known."""
+        """A string that is cut off has no value."""
         for cut in (b'"J', b'"J\\', b'"', b"", b'"J\xc3'):
             self.assertIsNone(beginning(b'{"type":"discovery","jobId":' + cut).get("jobId"), cut)
 
-    def test_told_by_its_list(self) -> None:
-        """Where the data come first, their list tells the type, unless that comes too."""
+    def test_inferred_from_its_list(self) -> None:
+        """If the data come first, the type is inferred from their list, unless the type is there too."""
         for name, type_ in (("discovered_jobs", "jobs_discovered"), ("entities", "discovery")):
             text = b'{"data": {"discovery_summary": {"x": 1}, "%s": [{"entities": "' % name.encode()
             self.assertEqual(beginning(text), {"type": type_})
@@ -53,12 +53,12 @@ class BeginningTests(SynchronousTestCase):
             self.assertEqual(beginning(text), {}, text)
 
     def test_no_more_than_is_kept(self) -> None:
-        """What is further behind is not looked at."""
+        """Text beyond the limit is not examined."""
         self.assertEqual(beginning(b'{"x": "' + b"x" * KEPT + b'", "type": "discovery"}'), {"x": None})
 
     @given(st.dictionaries(st.sampled_from([*FIELDS, "data"]), _json), st.integers(0, KEPT), st.booleans())
     def test_a_part_says_nothing_else(self, message: dict[str, Any], cut: int, ascii_only: bool) -> None:
-        """What a part of a message says agrees with the whole."""
+        """Fields read from a part of a message agree with the whole."""
         text = json.dumps(message, ensure_ascii=ascii_only).encode()[:cut]
         for name, value in beginning(text).items():
             if value is not None and (name in message or name != "type"):

@@ -23,7 +23,7 @@ _objects = st.dictionaries(_texts, _values, max_size=5)
 
 
 def naive_end(data: bytes) -> int:
-    """Where a reader that counts braces and knows no strings finds the end."""
+    """Where a reader that counts braces, those in strings too, finds the end."""
     depth = 0
     for at, byte in enumerate(data):
         depth += (byte == ord("{")) - (byte == ord("}"))

@@ -44,7 +44,7 @@ class CutTests(SynchronousTestCase):
     """fields() and elements()."""
 
     def stride(self, near: int, stride: int) -> None:
-        """Have ends looked for one by one in so many bytes, and from there on in stretches of so many."""
+        """Set the bytes searched bracket by bracket, and those of each further step."""
         self.patch(cutting, "_NEAR", near)
         self.patch(cutting, "_STRIDE", stride)
 

@@ -1,4 +1,4 @@
-"""What of JSON the decoder takes, and what a bad element of a list costs."""
+"""What JSON the decoder accepts, and how it treats bad elements of lists."""
 
 import json
 import re
@@ -137,7 +137,7 @@ class ElementTests(DecoderCase):
     """Lists that can do without bad elements."""
 
     def test_bad_elements_cost_themselves(self) -> None:
-        """The good ones stay in order, the bad ones are told by their index in the message as it came."""
+        """The good ones stay in order, the bad ones are reported by their index in the message as sent."""
         big = {**DISCOVERED, "estimated_size": {"a": 10**16}}
         elements = [
             DISCOVERED,
@@ -153,9 +153,9 @@ class ElementTests(DecoderCase):
         message = self.decode(with_data("jobs_discovered", discovered_jobs=elements))
         assert isinstance(message.data, JobsDiscovered)
         self.assertEqual([job.gitlab_id for job in message.data.discovered_jobs], [7, 8, 9])
-        told = [fault.path.removeprefix("/data/discovered_jobs") for fault in message.faults]
+        paths = [fault.path.removeprefix("/data/discovered_jobs") for fault in message.faults]
         expected = ["/1/job_type", "/2/entity_name", "/4", "/5/estimated_size/a", "/6/entity_name", "/7"]
-        self.assertEqual(told, expected)
+        self.assertEqual(paths, expected)
         self.assertEqual(message.faults[-1].message, "required and missing: namespace_path")
 
     def test_paths_too_long_for_an_index(self) -> None:
@@ -167,7 +167,7 @@ class ElementTests(DecoderCase):
         self.assertEqual([job.full_path for job in message.data.discovered_jobs], [fits])
         [fault] = message.faults
         self.assertEqual(fault.path, "/data/discovered_jobs/0/namespace_path")
-        self.assertEqual(fault.message, "a path may have 1024 bytes")
+        self.assertEqual(fault.message, "too long: a path may have at most 1024 bytes")
         message = self.decode(with_data("discovery", entities=[{**ENTITY, "path": too_long}, ENTITY]))
         self.assertEqual([fault.path for fault in message.faults], ["/data/entities/0/path"])
 
@@ -189,7 +189,7 @@ class ElementTests(DecoderCase):
         self.assertEqual((message.data, len(message.faults)), (Discovery("group", ()), 1))
 
     def test_a_fault_elsewhere_costs_the_message(self) -> None:
-        """And it is that fault which is told."""
+        """The error reports that fault."""
         for fields in ({"entityType": 5}, {"entityType": "\x00"}):
             self.assertEqual(self.refused(with_data("discovery", entities=[None], **fields)).path, "/data/entityType")
         no_job = with_data("jobs_discovered", discovered_jobs=[None])
@@ -197,13 +197,13 @@ class ElementTests(DecoderCase):
         self.assertEqual(self.refused(no_job).message, "required and missing: jobId")
 
     def test_very_many(self) -> None:
-        """A hundred are told of one by one, and then their number; the good ones among them are there."""
+        """A hundred are reported one by one, then their number; the good ones among them are kept."""
         good = {**DISCOVERED, "entity_id": "9"}
         for number in (MAX_FAULTS, MAX_FAULTS + 1, 500):
             message = self.decode(with_data("jobs_discovered", discovered_jobs=[{}] * number + [good]))
             self.assertEqual(message.data, JobsDiscovered((Found("crawl_group", "top/sub", "Sub", 9),)))
-            told = [fault.path.removeprefix("/data/discovered_jobs/") for fault in message.faults[:MAX_FAULTS]]
-            self.assertEqual(told, list(map(str, range(MAX_FAULTS))))
+            paths = [fault.path.removeprefix("/data/discovered_jobs/") for fault in message.faults[:MAX_FAULTS]]
+            self.assertEqual(paths, list(map(str, range(MAX_FAULTS))))
             self.assertTrue(all("required and missing" in fault.message for fault in message.faults[:MAX_FAULTS]))
             behind = [(fault.path, fault.message.partition(" elements")[0]) for fault in message.faults[MAX_FAULTS:]]
             expected = [("/data/discovered_jobs", f"{number} of {number + 1}")] if number > MAX_FAULTS else []

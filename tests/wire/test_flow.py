@@ -1,4 +1,4 @@
-"""Who does not read, or is long about a large message: not read from, then cut off, and nothing is kept of it."""
+"""Clients that do not read, or send a large message slowly: paused, then disconnected, and their memory released."""
 
 import gc
 import weakref
@@ -13,7 +13,7 @@ from copilot_socket.core.replies import Ack, Shutdown
 from copilot_socket.wire import factory as factory_module
 from copilot_socket.wire import flow as flow_module
 from copilot_socket.wire.codec import encode
-from copilot_socket.wire.limits import HURRY, MAX_REFUSED, MAX_UNSENT, Places
+from copilot_socket.wire.limits import CONTENDED_TIMEOUT, MAX_REFUSED, MAX_UNSENT, Places
 from copilot_socket.wire.protocol import CrawlerProtocol
 from tests.wire.connection import PATIENCE, ProtocolTestCase, Transport, acked, beat, beats
 
@@ -25,7 +25,7 @@ class FlowTestCase(ProtocolTestCase):
     """Shorthand."""
 
     def pass_by(self, seconds: float) -> None:
-        """The reading clock goes on by so much, and those who are overdue are cut off."""
+        """Advance the reading clock, and disconnect stalled clients."""
         self.reading_clock.now += seconds
         self.factory.cut_off_stalled()
 
@@ -44,7 +44,7 @@ class UnreadTests(FlowTestCase):
     """A client that does not read what it is sent."""
 
     def test_not_read_from(self) -> None:
-        """It is not read from before it has taken everything, and then what it had said already comes first."""
+        """It is not read until it has read everything; then its earlier input comes first."""
         self.receive(beat(1))
         self.protocol.pauseProducing()
         self.receive(beats(2, 3) + beat(4)[:10])
@@ -56,8 +56,8 @@ class UnreadTests(FlowTestCase):
         self.receive(beat(4)[10:])
         self.assertEqual(self.sent(), ["1", "2", "3", "4"])
 
-    def test_not_before_what_has_come_is_dealt_with(self) -> None:
-        """Reading goes on only when nothing is left: else more would pile up with each pause."""
+    def test_not_before_earlier_input_is_handled(self) -> None:
+        """Reading resumes only when no input is left: otherwise more would pile up with each pause."""
 
         def stop(message: Message) -> Ack:
             self.protocol.pauseProducing()
@@ -70,7 +70,7 @@ class UnreadTests(FlowTestCase):
         self.assertEqual((self.handler.refs, self.transport.producerState), (["1", "2"], "paused"))
 
     def test_within_one_read(self) -> None:
-        """Much that is to be sent goes out at once; when that fills the socket the rest of a read waits as bytes."""
+        """Many replies are written immediately; when they fill the socket, the rest of a read waits as bytes."""
         self.transport.room = 1000
         self.receive(beats(*range(MANY)) + b"\nrubbish\n" + beat("last")[:20])
         self.assertEqual(len(self.handler.refs), MAX_UNSENT)
@@ -98,22 +98,22 @@ class UnreadTests(FlowTestCase):
         self.assertEqual(self.transport.producerState, "producing")
 
     def test_cut_off(self) -> None:
-        """It is cut off when it has taken nothing for the time-out; whatever it takes gives it as long again."""
+        """It is disconnected when it reads nothing for the time-out; any progress restarts the time-out."""
         self.protocol.pauseProducing()
         for _ in range(3):
             self.pass_by(PATIENCE - 1)
-            self.protocol.taken()
+            self.protocol.bytes_taken()
         self.pass_by(PATIENCE)
         self.assertTrue(self.open())
         self.pass_by(1)
         self.assertFalse(self.open())
         self.lose(self.protocol, self.transport)
         self.assertEqual(
-            self.doorkeeper.told, ["opened", "nothing read of what it was sent within the heartbeat time-out"]
+            self.connection_events.seen, ["opened", "client has read nothing within the heartbeat time-out"]
         )
 
     def test_not_cut_off(self) -> None:
-        """Whoever has taken everything may be quiet for as long as it likes."""
+        """A client that has read everything may stay silent for any time."""
         self.protocol.pauseProducing()
         self.pass_by(PATIENCE - 1)
         self.protocol.resumeProducing()
@@ -121,23 +121,23 @@ class UnreadTests(FlowTestCase):
         self.assertTrue(self.open())
 
     def test_closed_and_does_not_read(self) -> None:
-        """A connection that is closed is not waited for any longer either, however often it is closed."""
+        """The time-out also holds for a closing connection, however often it is closed."""
         self.protocol.close("enough")
         self.pass_by(PATIENCE)
         self.protocol.close("enough")
         self.pass_by(1)
         self.lose(self.protocol, self.transport)
-        self.assertEqual(self.doorkeeper.told, ["opened", "enough"])
+        self.assertEqual(self.connection_events.seen, ["opened", "enough"])
 
     def test_too_much_in_all(self) -> None:
-        """Where too much waits for all of them, the one that has taken nothing for the longest time makes room."""
+        """Over the limit for all connections, the one that has read nothing for the longest time is disconnected."""
         size = len(encode([STOPS]))
         self.patch(factory_module, "MAX_UNREAD", 5 * size)
         first, second, third = [self.protocol, *(self.connect()[0] for _ in range(2))]
         for each in (first, second, third):
             self.reading_clock.now += 1
             each.pauseProducing()
-        first.taken()  # so now the second is the one
+        first.bytes_taken()  # so now the second is the one
         for each in (first, second, third):
             each.push(STOPS)
         self.assertEqual([self.open(each) for each in (first, second, third)], [True] * 3)
@@ -151,26 +151,26 @@ class UnreadTests(FlowTestCase):
 
 
 class PlaceTests(FlowTestCase):
-    """Large messages: only so many connections may be in the middle of one."""
+    """Large messages: a limited number of connections may be in the middle of one."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.patch(flow_module, "LARGE", 50)
+        self.patch(flow_module, "HELD_WITHOUT_PLACE", 50)
         self.factory._places = Places(1)
         self.other, self.other_transport = self.connect()
 
     def begin(self, protocol: CrawlerProtocol, ref: str) -> None:
-        """More than anybody may hold of a message that is not complete."""
+        """Send more of an incomplete message than a connection may hold without a place."""
         protocol.dataReceived(beat(ref)[:60])
         self.clock.advance(0)
 
     def end(self, protocol: CrawlerProtocol, ref: str) -> None:
-        """The rest of it."""
+        """Send the rest of it."""
         protocol.dataReceived(beat(ref)[60:])
         self.clock.advance(0)
 
     def test_in_turn(self) -> None:
-        """Others wait until one is through, in the order in which they came; small messages need no place."""
+        """Others wait for a place, first come, first served; small messages need none."""
         third, third_transport = self.connect()
         self.begin(self.protocol, "1")
         self.begin(self.other, "2")
@@ -190,7 +190,7 @@ class PlaceTests(FlowTestCase):
         self.assertEqual((self.factory._places.holders, self.factory._places._queue), ({}, {}))
 
     def test_freed_by_the_end_of_a_connection(self) -> None:
-        """A connection that is over needs no place any more, nor one in line."""
+        """A closed connection gives up its place, or its position in the queue."""
         third, third_transport = self.connect()
         self.begin(self.protocol, "1")
         self.begin(self.other, "2")
@@ -201,7 +201,7 @@ class PlaceTests(FlowTestCase):
         self.assertEqual(third_transport.producerState, "producing")
 
     def test_alone(self) -> None:
-        """A connection that nobody waits for has the time-out to complete its message."""
+        """With an empty queue, a connection has the whole time-out to complete its message."""
         self.begin(self.protocol, "1")
         self.pass_by(PATIENCE)
         self.assertTrue(self.open())
@@ -209,10 +209,10 @@ class PlaceTests(FlowTestCase):
         self.assertFalse(self.open())
 
     def test_cut_off(self) -> None:
-        """While others are queued there is less time; who is queued is not cut off."""
+        """While others are queued there is less time; queued connections are not disconnected."""
         self.begin(self.protocol, "1")
         self.begin(self.other, "2")
-        self.pass_by(HURRY)
+        self.pass_by(CONTENDED_TIMEOUT)
         self.assertTrue(self.open())
         self.pass_by(1)
         self.assertEqual((self.open(), self.open(self.other)), (False, True))
@@ -253,14 +253,14 @@ class RefusedTests(FlowTestCase):
     """Connections past the limit."""
 
     def test_not_read_from(self) -> None:
-        """What they say is left where it is."""
+        """Their input is not read."""
         self.protocol.spoken, self.factory._max_connections = True, 1
         _, transport = self.connect()
         self.assertEqual(transport.producerState, "paused")
         self.assertIn(b"too_many_connections", transport.value())
 
     def test_bounded(self) -> None:
-        """Only so many wait for their end; the oldest of more is closed at once."""
+        """A limited number stays open; beyond it the oldest is closed immediately."""
         self.protocol.spoken, self.factory._max_connections = True, 1
         transports = [self.connect()[1] for _ in range(MAX_REFUSED + 2)]
         self.clock.advance(0)
@@ -270,7 +270,7 @@ class RefusedTests(FlowTestCase):
 
 
 class MemoryTests(FlowTestCase):
-    """Nothing of a connection outlives it, not even until the garbage collector comes by."""
+    """No object of a connection outlives it, even without a run of the garbage collector."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -279,7 +279,7 @@ class MemoryTests(FlowTestCase):
         self.addCleanup(gc.enable)
 
     def let_go(self) -> list[Any]:
-        """What is still there of the connection once the test has forgotten it."""
+        """Objects of the connection that are alive once the test has dropped it."""
         objects = (self.protocol, self.protocol._framer, self.protocol._outbox, self.transport)
         alive = [weakref.ref(each) for each in objects if not hasattr(type(each), "__slots__")]
         self.assertGreaterEqual(len(alive), 3)
@@ -294,14 +294,14 @@ class MemoryTests(FlowTestCase):
         self.assertEqual(self.let_go(), [])
 
     def test_slow_reader(self) -> None:
-        """One that was cut off since it did not read, in the middle of a message and with others waiting."""
+        """One that was disconnected for not reading, in the middle of a message and with others waiting."""
         self.transport.room = 1000
         self.receive(beats(*range(MANY)) + beat("last")[:40])
         self.pass_by(PATIENCE + 1)
         self.assertEqual(self.let_go(), [])
 
     def test_answers_owed(self) -> None:
-        """While an answer is still being worked on only the protocol is there, and nothing that it held."""
+        """While a reply is pending only the protocol is alive, without its buffers."""
         owed = self.owe()
         self.receive(beats("owed"))
         self.handler.answer = acked

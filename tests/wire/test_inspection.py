@@ -1,4 +1,4 @@
-"""Decoding in steps: the same as at once, every bound kept, and no step that takes long."""
+"""Decoding in steps: same results as decoding whole, all bounds kept, and every step short."""
 
 import copy
 import json
@@ -25,16 +25,16 @@ from copilot_socket.core.messages import (
 from copilot_socket.core.replies import Reply
 from copilot_socket.core.reports import Found
 from copilot_socket.wire.codec import encode
-from copilot_socket.wire.errors import of_fault, of_problem
+from copilot_socket.wire.errors import error_reply, fault_reply
 from copilot_socket.wire.inspection import MAX_ELEMENT, MAX_FAULTS
-from copilot_socket.wire.items import LARGE
+from copilot_socket.wire.items import PARSED_WHOLE
 from copilot_socket.wire.screening import MAX_DEPTH
 from copilot_socket.wire.validators import Decoder
 from tests.wire.decoding import DECODER, LIMIT, DecoderCase, inspected
 from tests.wire.examples import DISCOVERED, ENTITY, NASTY, RESUME, Json, full, minimal, places, with_data
 
 KIB = 1024
-WORST = LARGE + 4 * KIB
+WORST = PARSED_WHOLE + 4 * KIB
 """Bytes of a message that is large enough to be cut."""
 CALLS = 100_000
 """Calls that one step may make."""
@@ -44,7 +44,7 @@ SPECIAL = ("\0", "\ud800", 2**53 + 1, 10**30)
 
 
 def outcome(data: bytes) -> "Message | ProtocolError":
-    """What becomes of *data*, step by step."""
+    """The outcome of decoding *data* in steps."""
     try:
         return inspected(data)[0]
     except ProtocolError as error:
@@ -70,7 +70,7 @@ def spoilt(draw: st.DrawFn) -> Json:
 
 
 class SameTests(DecoderCase):
-    """The same as at once."""
+    """Same results as decoding whole."""
 
     def _assert_same(self, message: Json) -> None:
         data = json.dumps(message).encode()
@@ -90,12 +90,12 @@ class SameTests(DecoderCase):
         value: Any = message
         for part in (error.path or "").split("/")[1:]:
             value = value[int(part) if isinstance(value, list) else part.replace("~1", "/").replace("~0", "~")]
-        self.assertLess(len(encode([of_problem(error)])), 2000)
+        self.assertLess(len(encode([error_reply(error)])), 2000)
 
     @given(spoilt())
     @settings(deadline=None, max_examples=400)
     def test_near_valid_messages(self, message: Json) -> None:
-        """What is accepted at once is the same message in steps; what is not is refused with a reason, or in part."""
+        """A message accepted whole is the same in steps; any other is refused with a reason, or in part."""
         self._assert_same(message)
 
     def test_every_nasty_value_in_every_place(self) -> None:
@@ -140,8 +140,8 @@ class BoundTests(DecoderCase):
                 self.assertEqual((outcome(data).faults, self.decode(message).faults), ((), ()), (type_, field))
             elif type_ in ENDINGS:
                 found = outcome(data)
-                told = Fault(f"/data/{field}", f"{text}; the report is stored without it")
-                self.assertEqual((found.faults, found.value["data"][field]), ((told,), instead), (type_, field))
+                fault = Fault(f"/data/{field}", f"{text}; the report is stored without it")
+                self.assertEqual((found.faults, found.value["data"][field]), ((fault,), instead), (type_, field))
                 self.assertEqual(self.decode(message).faults, found.faults)
             else:
                 error = self.refused(message)
@@ -183,7 +183,7 @@ class BoundTests(DecoderCase):
         ):
             data = json.dumps(with_data("job_progress", resumeState="HERE")).encode().replace(b'"HERE"', written)
             self.assertEqual(isinstance(outcome(data), Message), fits, written[:20])
-            self.assertEqual(DECODER.quick(data) is not None, fits and len(data) <= LARGE, written[:20])
+            self.assertEqual(DECODER.quick(data) is not None, fits and len(data) <= PARSED_WHOLE, written[:20])
 
     def test_numbers_of_names_and_elements(self) -> None:
         """So many and not one more, of each list and each object that has such a bound."""
@@ -281,7 +281,7 @@ class ElementTests(DecoderCase):
         self.assertRaises(ProtocolError, inspected, data, Decoder(2_000_099))
 
     def test_elements_over_a_bound(self) -> None:
-        """An element that is large or deep costs itself, like any other bad one."""
+        """An element that is large or deep is left out, like any other bad one."""
         large = {**DISCOVERED, "unknown": "x" * MAX_ELEMENT}
         fits = {**DISCOVERED, "unknown": "x" * (MAX_ELEMENT - 200)}
         many = {**DISCOVERED, "estimated_size": {str(number): 1 for number in range(1001)}}
@@ -303,7 +303,7 @@ class ElementTests(DecoderCase):
         message |= {"id": None, "timestamp": wide * 128, "jobId": "J.1.x"}
         found = inspected(json.dumps(message, ensure_ascii=False).encode())[0]
         self.assertEqual(len(found.faults), MAX_FAULTS + 1)
-        self.assertLess(len(encode([of_fault(found, fault) for fault in found.faults])), LIMIT // 2)
+        self.assertLess(len(encode([fault_reply(found, fault) for fault in found.faults])), LIMIT // 2)
 
 
 class WorstTests(DecoderCase):
@@ -341,12 +341,12 @@ class WorstTests(DecoderCase):
             replies: list[Reply]
             if isinstance(result, ProtocolError):
                 self.assertIn(result.code, (ErrorCode.INVALID_MESSAGE, ErrorCode.UNKNOWN_TYPE), (name, result))
-                replies = [of_problem(result)]
+                replies = [error_reply(result)]
             else:
                 self.assertIsInstance(result.data, INCOMING[result.type], name)
                 self.assertLessEqual(len(result.faults), MAX_FAULTS + 1)
                 self._assert_storable(result, name)
-                replies = [of_fault(result, fault) for fault in result.faults]
+                replies = [fault_reply(result, fault) for fault in result.faults]
             self.assertLess(len(encode(replies)), 100 * KIB, name)
 
     def test_no_step_makes_many_calls(self) -> None:

@@ -50,7 +50,7 @@ class ProbeTests(PathTestCase):
         self.assertEqual(probe(self.directory / "missing" / "s"), "free")
 
     def test_stale(self) -> None:
-        """A socket that nobody listens on."""
+        """A stale socket."""
         leave_stale(self.path)
         self.assertEqual(probe(self.path), "stale")
 
@@ -150,7 +150,7 @@ class ListenTests(TestCase):
         """A file at the path stays what it was."""
         self.directory.mkdir()
         self.path.write_text("precious")
-        self.assertIn("is no socket", self.refusal())
+        self.assertIn("exists and is not a socket", self.refusal())
         self.assertEqual(self.path.read_text(), "precious")
 
     def test_one_starter_at_a_time(self) -> None:

@@ -15,7 +15,7 @@ def ack(ref: object) -> Ack:
 
 
 class OutboxTests(SynchronousTestCase):
-    """An outbox, and what came out of it."""
+    """An outbox, and the replies that it released."""
 
     def setUp(self) -> None:
         self.owed = Owed()
@@ -27,7 +27,7 @@ class OutboxTests(SynchronousTestCase):
         return [reply.ref for reply in self.sent if isinstance(reply, Ack | Error) and reply.ref]
 
     def test_at_once(self) -> None:
-        """With nothing owed an answer goes out at once."""
+        """Without pending replies a reply is sent immediately."""
         self.sent += self.outbox.answer([ack(1), ack(2)])
         self.assertEqual((self.refs(), self.outbox.waiting), (["1", "2"], 0))
 

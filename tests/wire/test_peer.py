@@ -67,7 +67,7 @@ class ReadPeerTests(SynchronousTestCase):
             self.assertEqual(read_peer(ours), plain)
 
     def test_process_that_has_ended(self) -> None:
-        """A process that has ended between connecting and being looked at is nobody."""
+        """A process that has ended since it connected has no identity."""
         path = self.path()
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(path)

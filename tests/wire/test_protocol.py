@@ -14,7 +14,7 @@ class AnswerTests(ProtocolTestCase):
     """What goes out, and when."""
 
     def test_at_once(self) -> None:
-        """Answers that are known go out at once; None is no answer."""
+        """Replies that are not pending are sent immediately; None sends nothing."""
         self.receive(beats(1, 2))
         self.handler.answer = lambda _message: None
         self.receive(beat(3))
@@ -70,7 +70,7 @@ class AnswerTests(ProtocolTestCase):
         self.assertEqual(self.outcomes(), ["internal", "internal", "ok"])
 
     def test_answer_to_a_connection_that_has_gone(self) -> None:
-        """An answer that comes too late goes nowhere, and disturbs nobody."""
+        """A reply resolved after the connection is lost is dropped silently."""
         owed = self.owe()
         self.receive(beat(1))
         self.protocol.connectionLost()
@@ -83,7 +83,7 @@ class BadMessageTests(ProtocolTestCase):
     """Messages that are none."""
 
     def test_too_many_in_a_row(self) -> None:
-        """One fewer is borne; the last one is told of, and then the connection closes and is not listened to."""
+        """Up to the limit they are tolerated; the last one gets its error, and then the connection closes unread."""
         self.receive(b"x\n" * (MAX_BAD_MESSAGES - 1))
         self.assertFalse(self.transport.disconnecting)
         self.receive(b"x\n" + beat(1))
@@ -147,4 +147,4 @@ class BadMessageTests(ProtocolTestCase):
         self.assertTrue(self.transport.disconnecting)
         self.assertEqual(self.sent(), ["message_too_large"])
         self.protocol.connectionLost()
-        self.assertEqual(self.doorkeeper.told, ["opened", "a message went on past 16 times the limit"])
+        self.assertEqual(self.connection_events.seen, ["opened", "message exceeded 16 times the size limit"])

@@ -80,13 +80,13 @@ class ReadingTests(ProtocolTestCase):
         self.assertEqual((len(self.handler.refs), self.transport.producerState), (MAX_OWED + 1, "producing"))
 
     def test_coroutines_weigh_more(self) -> None:
-        """What takes more than a commit takes more memory: fewer such answers are owed at once."""
+        """Replies by coroutines take more memory than those after a commit, so fewer may be pending."""
         owed = self.owe()
         self.receive(beats(*range(MAX_OWED)))
         self.assertEqual((len(owed), self.transport.producerState), (MAX_OWED // (1 + DEFERRED), "paused"))
 
     def test_answers_behind_one_that_is_owed(self) -> None:
-        """They count too: whoever waits for one answer can't have any number of others kept behind it."""
+        """They count too: behind one pending reply only a limited number of others is kept."""
         pending = self.owe_replies()
         self.receive(beat("first"))
         self.handler.answer = acked
@@ -116,7 +116,7 @@ class ReadingTests(ProtocolTestCase):
         self.assertEqual(self.transport.producerState, "producing")
 
     def test_closed_while_paused(self) -> None:
-        """A connection that was closed is not dealt with any more."""
+        """Input of a closed connection is not handled."""
         self.factory.read(False)
         self.receive(beat(1))
         self.protocol.close("enough")

@@ -1,4 +1,4 @@
-"""Discoveries that are refused as a whole: the handler is told, in the order of the messages."""
+"""Discoveries that are refused as a whole: the handler is notified, in the order of the messages."""
 
 import json
 from collections.abc import Callable
@@ -18,10 +18,10 @@ def written(message: dict[str, Any], **data: object) -> bytes:
 
 
 class RefusedTests(ProtocolTestCase):
-    """Which refusals the handler is told of."""
+    """Which refusals the handler is notified of."""
 
     def refused(self, data: bytes) -> list[tuple[str, str | None, str | None]]:
-        """What it is told when *data* come: code, type and job."""
+        """The notifications for *data*: code, type and job."""
         self.receive(data)
         found = [(error.code, error.message_type, error.job_id) for error in self.handler.refusals]
         self.handler.refusals.clear()
@@ -52,7 +52,7 @@ class RefusedTests(ProtocolTestCase):
         self.assertEqual(self.refused(written(AREAS, entityType=1)), [areas])
 
     def test_no_json(self) -> None:
-        """Of one that is no JSON, or that a newline cuts, where it can be told what it was meant to be."""
+        """Also of one that is not JSON, or cut by a newline, if its type can be read."""
         data = written(JOBS)
         broken = ("invalid_json", "jobs_discovered", "J")
         self.assertEqual(self.refused(data[:-5] + b"\n"), [broken])
@@ -91,10 +91,10 @@ class RefusedTests(ProtocolTestCase):
 
 
 class OrderTests(ProtocolTestCase):
-    """Where the handler has to wait before it knows whose the discovery was."""
+    """The handler must wait until the sender of the discovery is settled."""
 
     def test_waits(self) -> None:
-        """Its sender is told at once; what comes behind it waits."""
+        """The error is sent immediately; messages behind it wait."""
         callbacks: list[Callable[[], None]] = []
         at_last: list[ErrorCode] = []
 

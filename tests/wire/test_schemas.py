@@ -20,9 +20,9 @@ SENT: list[replies.Reply] = [
     replies.TokenRefreshResponse("J.1.x", "t", "2026-01-01T00:00:00Z", True),
     replies.Ack("job_started", "m-1", "J.1.x"),
     replies.Error(ErrorCode.INVALID_MESSAGE, "no", "/data", "m-1", "J.1.x"),
-    replies.JobCancel("J.1.x", "asked to"),
-    replies.JobPause("J.1.x", "asked to"),
-    replies.JobResume("J.1.x", "asked to"),
+    replies.JobCancel("J.1.x", "requested"),
+    replies.JobPause("J.1.x", "requested"),
+    replies.JobResume("J.1.x", "requested"),
     replies.Shutdown("node", True, 8.0, "stopping"),
 ]
 NOT_KEPT = {"items"}
@@ -105,7 +105,7 @@ class BoundTests(SynchronousTestCase):
             self._assert_bounded(schema["items"], f"{where}/0")
 
     def test_every_field(self) -> None:
-        """A string has a length, a list a number of elements, and whatever is free so many bytes."""
+        """A string has a length, a list a number of elements, and a free object a number of bytes."""
         for type_ in INCOMING:
             for name, schema in load()[type_]["properties"].items():
                 fields = schema["properties"].items() if name == "data" else [(name, schema)]
@@ -155,7 +155,7 @@ class ExplanationTests(SynchronousTestCase):
         self.assertEqual(schema.explain(None), ("", "null must be of type object"))
 
     def test_first_of_very_many(self) -> None:
-        """Of many faults one is told, and nothing is made of the others."""
+        """Of many faults one is reported; the others cost nothing."""
 
         def room(number: int) -> int:
             message = with_data("hello", assignments=[1] * number)

@@ -117,7 +117,7 @@ class ForbiddenTests(SynchronousTestCase):
         self.assertEqual(paths, [("a", 1), ("a", 2)])
 
     def test_names_of_fields(self) -> None:
-        """A bad name is told of at its object."""
+        """A bad name is reported at the path of its object."""
         self.assertEqual([path for path, _text in forbidden({"a": {"\x00": 1}})], [("a",)])
 
 
@@ -155,7 +155,7 @@ class ParseTests(SynchronousTestCase):
             self.assertEqual(list(forbidden(read(data)[0])), [], data)
 
     def test_surrogates(self) -> None:
-        """A pair is a character; a half alone is forbidden, whatever stands beside it."""
+        """A pair is a character; a half alone is forbidden, whatever is beside it."""
         for written, lone in ((r"\ud83d\ude00", 0), (r"\ud83d", 1), (r"\ude00", 1), (r"\ude00\ud83d", 2),
                               (r"\ud83d\ud83d\ude00", 1), (r"\ud83d\ude00\ude00", 1), (r"\\ud83d", 0),
                               (r"\\\ud83d", 1), (r"\uD83D\uDE00\uDBFF", 1)):  # fmt: skip
@@ -171,7 +171,7 @@ class SizeTests(SynchronousTestCase):
     @settings(deadline=None)
     @given(_exact_objects, st.booleans(), st.integers(0, 3))
     def test_never_too_much(self, value: dict[str, Any], ascii_: bool, spaces: int) -> None:
-        """Written anew, a value takes at least so much, however it was written."""
+        """Re-encoded, a value takes at least that size, however it was written."""
         separators = "," + " " * spaces, " " * spaces + ":"
         data = json.dumps(value, ensure_ascii=ascii_, separators=separators).encode("utf-8", "replace")
         if not bad(value):
@@ -187,7 +187,7 @@ class DepthTests(SynchronousTestCase):
     """too_deep()."""
 
     def nested(self, levels: int, opening: bytes, closing: bytes) -> bytes:
-        """An object of so many levels."""
+        """An object of *levels* levels."""
         return b'{"b":[[],{}],"a":' + opening * (levels - 1) + b"1" + closing * (levels - 1) + b"}"
 
     def test_limit(self) -> None:

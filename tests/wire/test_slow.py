@@ -1,4 +1,4 @@
-"""What takes long is done beside everybody else's messages, a step a turn, and in its order."""
+"""Long work runs beside the messages of other connections, a step a turn, and in order."""
 
 import json
 from typing import Any
@@ -8,14 +8,14 @@ from copilot_socket.core.messages import JobsDiscovered, Message
 from copilot_socket.core.replies import Ack
 from copilot_socket.wire import turn as turn_module
 from copilot_socket.wire.inspection import MAX_FAULTS
-from copilot_socket.wire.items import LARGE
+from copilot_socket.wire.items import PARSED_WHOLE
 from copilot_socket.wire.limits import DEFERRED, MAX_OWED
-from copilot_socket.wire.protocol import AT_ONCE, BAD_COSTS, MAX_BAD_MESSAGES, CrawlerProtocol
+from copilot_socket.wire.protocol import BAD_MESSAGE_COST, MAX_BAD_MESSAGES, MESSAGES_PER_TURN, CrawlerProtocol
 from tests.wire.connection import ProtocolTestCase, Transport, acked, beat, beats, turn
 
-LIMIT = 4 * LARGE
+LIMIT = 4 * PARSED_WHOLE
 READ = 65536
-"""Bytes that a transport reads at once."""
+"""Bytes of one read of a transport."""
 DISCOVERED = message(
     "jobs_discovered", "J.1.x", {"discovered_jobs": b"[" + b"1," * 100_000 + GOOD["jobs_discovered"] + b"]"}
 )
@@ -38,7 +38,7 @@ class SlowTestCase(ProtocolTestCase):
         self.other.makeConnection(self.other_transport)
 
     def read_all(self, data: bytes) -> None:
-        """Bytes come in, as much of them in a turn as a transport reads at once, as long as it reads."""
+        """Receive *data*, one read in each turn, while the transport reads."""
         for at in range(0, len(data), READ):
             self.assertEqual(self.transport.producerState, "producing")
             self.protocol.dataReceived(data[at : at + READ])
@@ -78,7 +78,7 @@ class LargeTests(SlowTestCase):
         self.assertEqual(self.transport.producerState, "producing")
 
     def test_two_take_turns(self) -> None:
-        """Two connections with much to do are dealt with side by side."""
+        """Long work of two connections advances in turns."""
         self.read_all(DISCOVERED)
         for at in range(0, len(DISCOVERED), READ):
             self.other.dataReceived(DISCOVERED[at : at + READ].replace(b'"id":"worst"', b'"id":"other"'))
@@ -184,7 +184,7 @@ class LargeTests(SlowTestCase):
 
         self.handler.answer = made
         self.patch(turn_module, "SLICE", 1.0)
-        for name, data in worst(LARGE + 4096, "J.1.x"):
+        for name, data in worst(PARSED_WHOLE + 4096, "J.1.x"):
             self.transport.clear()
             for at in range(0, len(data), READ):
                 self.receive(data[at : at + READ])
@@ -200,7 +200,7 @@ class ManyTests(SlowTestCase):
     """Many small messages in one read."""
 
     def handled(self, data: bytes) -> list[int]:
-        """Messages handled in each turn until all of *data* is dealt with."""
+        """Messages handled in each turn until all of *data* is handled."""
         self.protocol.dataReceived(data)
         counts, before = [], 0
         while self.clock.getDelayedCalls():
@@ -211,17 +211,19 @@ class ManyTests(SlowTestCase):
         return counts
 
     def test_good_ones(self) -> None:
-        """So many are dealt with before others have their turn."""
-        number = 3 * AT_ONCE + 100
+        """A limited number is handled before other connections are served."""
+        number = 3 * MESSAGES_PER_TURN + 100
         counts = self.handled(beats(*range(number)))
-        self.assertEqual([count for count in counts if count], [AT_ONCE, AT_ONCE, AT_ONCE, 100])
+        self.assertEqual(
+            [count for count in counts if count], [MESSAGES_PER_TURN, MESSAGES_PER_TURN, MESSAGES_PER_TURN, 100]
+        )
         self.assertEqual(self.handler.refs, list(map(str, range(number))))
 
     def test_as_many_as_are_dealt_with_at_once(self) -> None:
         """They need no second turn."""
-        self.protocol.dataReceived(beats(*range(AT_ONCE)))
+        self.protocol.dataReceived(beats(*range(MESSAGES_PER_TURN)))
         turn(self.clock)
-        self.assertEqual((len(self.handler.refs), self.transport.producerState), (AT_ONCE, "producing"))
+        self.assertEqual((len(self.handler.refs), self.transport.producerState), (MESSAGES_PER_TURN, "producing"))
 
     def test_bad_ones_among_good_ones(self) -> None:
         """A bad one counts for several, for an answer to it costs more."""
@@ -230,7 +232,9 @@ class ManyTests(SlowTestCase):
             counts = self.handled(group.replace(b"{}", bad) * 100)
             self.handler.refs.clear()
             self.assertEqual(sum(counts), 100)
-            self.assertLessEqual(max(counts), 2 * (AT_ONCE // (BAD_COSTS * (MAX_BAD_MESSAGES - 1)) + 1))
+            self.assertLessEqual(
+                max(counts), 2 * (MESSAGES_PER_TURN // (BAD_MESSAGE_COST * (MAX_BAD_MESSAGES - 1)) + 1)
+            )
 
     def test_small_ones_with_bad_elements(self) -> None:
         """Each takes a step of its own, however small it is: its answers are many."""

@@ -1,4 +1,4 @@
-"""What is dealt with, sent and told in one turn of the reactor."""
+"""What is handled, sent and published in one turn of the reactor."""
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import Message
@@ -9,7 +9,7 @@ from tests.wire.connection import ProtocolTestCase, Transport, acked, beats
 
 
 class TogetherTests(ProtocolTestCase):
-    """What is sent and told in one go."""
+    """Writes and state events of a turn."""
 
     def test_answers_of_a_read(self) -> None:
         """They go out in one write."""
@@ -35,7 +35,7 @@ class TogetherTests(ProtocolTestCase):
         self.assertEqual((self.sent(), self.transport.writes), (["1", "2"], 1))
 
     def test_a_push_alone(self) -> None:
-        """Where nothing is owed, a push goes out at once, with what waits for the end of the turn."""
+        """Without pending replies, a push is written immediately, with the replies collected in the turn."""
         owed = self.owe()
         self.receive(beats(1))
         owed["1"].callback(Ack("heartbeat", "1"))
@@ -61,7 +61,7 @@ class TogetherTests(ProtocolTestCase):
         self.assertEqual((self.transport.writes, self.transport.disconnecting), (1, True))
 
     def test_all_is_read_first(self) -> None:
-        """What two connections say in one turn is dealt with before either of them is answered."""
+        """The messages of two connections in one turn are handled before either is answered."""
         transport = Transport()
         other = self.factory.buildProtocol(None)
         other.makeConnection(transport)
@@ -123,13 +123,13 @@ class TogetherTests(ProtocolTestCase):
         self.assertEqual((transport.value().count(b"\n"), transport.disconnecting), (1, False))
 
     def test_counted_from_reading(self) -> None:
-        """However long it takes until it is dealt with."""
+        """Also when handling is delayed."""
         self.protocol.dataReceived(beats(1))
         self.clock.advance(0.25)
         self.assertEqual(self.events, [MessagesHandled("heartbeat", "ok", [(0.25, 1)])])
 
     def test_told_with_their_number(self) -> None:
-        """Messages that are answered in one turn are told together, with the time since the turn began."""
+        """Messages answered in one turn are published together, with the time since the turn began."""
 
         def slow(message: Message) -> Ack:
             self.clock.rightNow += 0.5
@@ -143,13 +143,13 @@ class TogetherTests(ProtocolTestCase):
         self.assertEqual(self.events, [])
         self.clock.advance(0)
         handled = [change for change in self.events if isinstance(change, MessagesHandled)]
-        told = [(change.type, change.outcome, change.seconds) for change in handled]
-        self.assertCountEqual(told, [("heartbeat", "ok", [(2.0, 4)]), ("unknown", "invalid_json", [(2.0, 1)])])
+        seen = [(change.type, change.outcome, change.seconds) for change in handled]
+        self.assertCountEqual(seen, [("heartbeat", "ok", [(2.0, 4)]), ("unknown", "invalid_json", [(2.0, 1)])])
         self.receive(beats(5))
         self.assertEqual(self.events[-1], MessagesHandled("heartbeat", "ok", [(0.5, 1)]))
 
     def test_told_when_answered(self) -> None:
-        """A message that is answered later is told then, with all the time that it took."""
+        """A message answered later is published then, with its whole duration."""
         owed = self.owe()
         self.receive(beats(1, 2))
         self.assertEqual(self.events, [])

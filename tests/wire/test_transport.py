@@ -1,4 +1,4 @@
-"""The transport: what it sends at once, and what waits, arrives whole and in order."""
+"""The transport: what it writes immediately and what it buffers arrives complete and in order."""
 
 import socket
 from typing import Any
@@ -16,7 +16,7 @@ from tests.support.crawler import until
 from tests.wire.test_listening import short_directory
 
 MUCH = b"".join(b"%07d\n" % number for number in range(500_000))
-"""More than any socket takes at once."""
+"""More bytes than any socket buffer takes."""
 
 
 class Server(Protocol):
@@ -49,7 +49,7 @@ class Connection(Flow):
     def resumeProducing(self) -> None:
         self.heard.append("empty")
 
-    def taken(self) -> None:
+    def bytes_taken(self) -> None:
         self.heard.append("taken")
 
 
@@ -90,7 +90,7 @@ class TransportTests(TestCase):
         await self.server.lost
 
     async def test_at_once(self) -> None:
-        """What the socket takes has left when write() returns, and the reactor is not asked to watch for more."""
+        """What the socket takes is sent when write() returns, and the reactor does not watch for writability."""
         await self.connect()
         self.transport.write(b"first ")
         self.transport.write(b"second")
@@ -126,7 +126,7 @@ class TransportTests(TestCase):
         self.assertEqual((self.transport.dataBuffer, self.transport._tempDataBuffer), (b"", []))
 
     async def test_small_writes_on_a_full_socket(self) -> None:
-        """Many of them keep their order across the moment when the socket is full."""
+        """Many writes keep their order when the socket becomes full between them."""
         await self.connect()
         lines = MUCH.splitlines(keepends=True)[:60_000]
         for line in lines:
@@ -148,7 +148,7 @@ class TransportTests(TestCase):
         """A write to it raises nothing; the protocol hears of the loss from the reactor, not from within write()."""
         await self.connect()
         self.client.close()
-        self.transport.write(b"nobody hears this")
+        self.transport.write(b"is discarded")
         self.assertFalse(self.server.lost.called)
         await self.server.lost
         self.transport.write(b"nor this")

@@ -1,4 +1,4 @@
-"""Messages that can't be handled before something is settled: what comes behind them waits, and nobody else does."""
+"""Messages that raise NotYet: those behind them on the connection wait, other connections do not."""
 
 import json
 from collections.abc import Callable
@@ -87,7 +87,7 @@ class UnsettledTests(UnsettledTestCase):
         self.assertEqual(self.sent(), ["wait", "1"])
 
     def test_refused_at_last(self) -> None:
-        """An error that comes of it stands in its place."""
+        """An error is sent in its place."""
 
         def refuse(_message: Message) -> None:
             raise ProtocolError(ErrorCode.STALE_ASSIGNMENT, "over", ref="wait")
@@ -122,9 +122,9 @@ class LargeTests(UnsettledTestCase):
 
     def test_keeps_its_place(self) -> None:
         """It needs room as long as it waits, so its connection keeps its place among those with large messages."""
-        self.patch(flow_module, "LARGE", 5000)
+        self.patch(flow_module, "HELD_WITHOUT_PLACE", 5000)
         for module in (inspection, validators):
-            self.patch(module, "LARGE", 5000)
+            self.patch(module, "PARSED_WHOLE", 5000)
         self.factory._places = Places(1)
         message = json.loads(beat("wait"))
         message["data"]["memoryUsage"] = ["x"] * 20_000

@@ -181,7 +181,7 @@ class RefusedTests(DecoderCase):
             self.assertLess(len(error.message) + len(error.path), 1500)
 
     def test_secrets_are_not_repeated(self) -> None:
-        """What stands where a token belongs is not shown."""
+        """A value in the place of a token is not shown."""
         for token in (["s3cret"], "s3cret" + "x" * 5000, {"s3cret": 1}, "s3cret\x00"):
             error = self.refused(with_data("hello", token=token))
             self.assertNotIn("s3cret", f"{error} {error.path}")

@@ -1,4 +1,4 @@
-"""Makes ``twistd copilot-socket`` known; imports nothing of ours until it is asked for."""
+"""Registers ``twistd copilot-socket``; imports the package only when that command runs."""
 
 from twisted.application.service import ServiceMaker
 

@@ -1,1 +1,1 @@
-"""Dispatch: who waits for jobs, what is claimed for whom, and how it gets there."""
+"""Dispatch: pending requests, planning of claims, and delivery of claimed jobs."""

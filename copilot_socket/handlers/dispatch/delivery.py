@@ -1,4 +1,4 @@
-"""Sends what was claimed: with a token that works, or back to the queue."""
+"""Delivery: sends claimed jobs with valid tokens, or returns them to the queue."""
 
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -11,6 +11,7 @@ from twisted.logger import Logger, LogLevel
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.replies import Job, JobResponse
 from copilot_socket.core.reports import job_of
+from copilot_socket.core.retry import DATABASE_RETRY
 from copilot_socket.core.vault import VaultError
 from copilot_socket.event_bus import EventBus, JobSent
 from copilot_socket.handlers.crawlers import Crawler, Held
@@ -22,12 +23,12 @@ from copilot_socket.store.outage import level
 from copilot_socket.store.transitions import Transitions, by_assignment
 from copilot_socket.store.turns import Claimed
 
-RETRY = 0.2
-"""Seconds before giving back is tried again when the database fails."""
+PARK = 0.2
+"""Seconds that an account is parked where its token is unavailable for an unknown time."""
 
 
 class Delivery:
-    """Sends jobs in answer to *requests*. *wake* is called when there may be room again."""
+    """Sends jobs in answer to *requests*. Calls *wake* when there may be room again."""
 
     log = Logger()
 
@@ -52,9 +53,10 @@ class Delivery:
         self._stopped = False
 
     def deliver(self, request: PendingRequest | None, jobs: Sequence[Claimed]) -> bool:
-        """Send those of *jobs*, all of one crawler, that can be sent at once, if any; the rest waits for a token.
+        """Send *jobs*, all of one crawler, whose tokens are valid; send others when their tokens are refreshed.
 
-        Without a *request* they go back: the crawler has gone, or asked elsewhere.
+        Without a *request* all are returned: the crawler has gone, or its request is at another node. Return whether
+        jobs were sent.
         """
         if request is None or self._stopped or request.link not in request.crawler.links:
             self.give_back(jobs, Event.RETURNED, "its crawler has gone")
@@ -70,7 +72,7 @@ class Delivery:
             except VaultError as error:
                 sealed.append(job)
                 why = str(error)
-        if sealed:  # one account's token must not keep other accounts' jobs
+        if sealed:  # one account's token must not block other accounts' jobs
             self.log.error("Jobs can't be sent: {error}", error=why)
             self._forget(sealed, request.crawler)
             self.give_back(sealed, Event.PUT_OFF, why)
@@ -79,17 +81,17 @@ class Delivery:
         return bool(ready)
 
     def give_back(self, jobs: Sequence[Claimed], event: Event, reason: str) -> None:
-        """Return *jobs* to the queue, however long that takes."""
+        """Return *jobs* to the queue, in the background and until that succeeds."""
         self._background(self._return(jobs, event, reason))
 
     async def stop(self) -> None:
-        """Send nothing more; wait until everything that goes back is back."""
+        """Send no more jobs; wait until all that are to be returned are."""
         self._stopped = True
         while self._returns:
             await next(iter(self._returns))
 
     async def _deliver_later(self, request: PendingRequest, job: Claimed) -> None:
-        """Meanwhile its crawler's request is answered and waits; the job takes up room all the same."""
+        """Refresh the token and send *job*, which takes up room meanwhile; otherwise return it."""
         crawler = request.crawler
         try:
             token = await self._tokens.fresh(job.account)
@@ -97,11 +99,11 @@ class Delivery:
         except Refused as refusal:
             self._forget([job], crawler)
             await self._return([job], Event.NO_CREDENTIAL, str(refusal))
-        except Exception as problem:  # whatever it is, a job that is claimed and not sent must go back
+        except Exception as problem:  # any: a job that is claimed and not sent must be returned
             why, wait = type(problem).__name__, None
             if isinstance(problem, Unavailable):
                 why, wait = str(problem), problem.retry_after
-                self._parking.park(job.account, wait or RETRY)
+                self._parking.park(job.account, wait or PARK)
             self._forget([job], crawler)
             await self._return([job], Event.PUT_OFF, why, wait or 0.0)
         else:
@@ -129,15 +131,15 @@ class Delivery:
             crawler.drop(job.assignment)
 
     async def _return(self, jobs: Sequence[Claimed], event: Event, reason: str, delay: float = 0.0) -> None:
-        asks = by_assignment([job.assignment for job in jobs], event, reason, delay)
+        transitions = by_assignment([job.assignment for job in jobs], event, reason, delay)
         while True:
             try:
-                await self._transitions.run(asks)
+                await self._transitions.run(transitions)
                 break
             except DATABASE_ERRORS as error:
                 how_bad = level(error, LogLevel.warn)
-                self.log.emit(how_bad, "Giving back jobs failed and is tried again: {error}", error=error)
-                await deferLater(self._reactor, RETRY)
+                self.log.emit(how_bad, "Returning jobs to the queue failed; it is retried: {error}", error=error)
+                await deferLater(self._reactor, DATABASE_RETRY)
 
     def _background(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
         d = Deferred.fromCoroutine(coroutine)

@@ -1,8 +1,8 @@
-"""Handing out work: a crawler that asks is given jobs as soon as there are some that it may have.
+"""The dispatcher: matches pending requests with lanes that have work.
 
-Requests wait (:mod:`.requests`), lanes have work (:mod:`copilot_socket.core.scheduling`). What is claimed for whom is
-planned (:mod:`.planner`), claimed by the writer in the transaction that stores reports, where there are any, and sent
-(:mod:`.delivery`).
+Requests wait in :mod:`.requests`, lanes in :mod:`copilot_socket.core.scheduling`. Claims are planned by
+:mod:`.planner`, executed by the writer, in the transaction that stores reports if there are any, and sent by
+:mod:`.delivery`.
 """
 
 import json
@@ -15,6 +15,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from copilot_socket.core.jobs import Status
+from copilot_socket.core.retry import DATABASE_RETRY
 from copilot_socket.core.scheduling import Scheduler
 from copilot_socket.event_bus import DiscoveryStored, EventBus, JobChanged
 from copilot_socket.handlers.crawlers import Crawler, Held, Link, Registry
@@ -22,19 +23,16 @@ from copilot_socket.handlers.dispatch.delivery import Delivery
 from copilot_socket.handlers.dispatch.parking import Parking
 from copilot_socket.handlers.dispatch.planner import Planner
 from copilot_socket.handlers.dispatch.requests import PendingRequest, Requests, commands_of
-from copilot_socket.handlers.dispatch.schedule import next_poll_looks_again
+from copilot_socket.handlers.dispatch.schedule import ignore_outage
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.store.dispatch_reads import LANES, DispatchReads
 from copilot_socket.store.faults import DATABASE_ERRORS
 from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.writer import Writer
 
-RETRY = 0.2
-"""Seconds before claims whose outcome is unknown are looked for again, while the database fails."""
-
 
 class Dispatcher:
-    """Serves requests for work."""
+    """The facade of dispatch."""
 
     log = Logger()
 
@@ -64,35 +62,35 @@ class Dispatcher:
 
     @property
     def pending_requests(self) -> int:
-        """How many crawlers wait for work."""
+        """The number of pending requests."""
         return len(self._requests)
 
     # -- requests
 
     def request(self, link: Link, limit: int) -> None:
         """Let the crawler behind *link* wait for up to *limit* jobs; a later request replaces an earlier one."""
-        link.crawler.asked_on = link
+        link.crawler.request_link = link
         self.planner.put(PendingRequest(link.crawler, link, limit, self._reactor.seconds()))
 
     def next_job(self, link: Link, limit: int) -> None:
-        """The plain crawler behind *link* has told the end of a job, which asks for the next; no answer is owed."""
-        link.crawler.asked_on = link
+        """The plain crawler behind *link* has ended a job, an implicit request; it gets no empty response."""
+        link.crawler.request_link = link
         earlier = self._requests.get(link.crawler.key)
         answered = earlier is None or earlier.answered
         self.planner.put(PendingRequest(link.crawler, link, limit, self._reactor.seconds(), answered))
 
     def drop_request(self, crawler: Crawler) -> None:
-        """*crawler* asks anew: its earlier request is over."""
+        """Drop the pending request of *crawler*, which a new one will replace."""
         self._requests.drop(crawler.key)
 
     def withdraw(self, link: Link) -> None:
-        """The connection is over, and the request made over it."""
+        """Drop the pending request made over *link*, which has closed."""
         request = self._requests.get(link.crawler.key)
         if request is not None and request.link is link:
             self._requests.drop(link.crawler.key)
 
     async def resend(self, link: Link) -> bool:
-        """Answer with what the crawler was given before this connection and never reported on, if there is any."""
+        """Send again the jobs sent before *link* opened and never reported on; return whether there were any."""
         crawler = link.crawler
         if not any(_missed(held, link) for held in crawler.held.values()):
             return False
@@ -108,43 +106,43 @@ class Dispatcher:
         request = PendingRequest(crawler, link, len(missed))
         return bool(missed) and link in crawler.links and self._delivery.deliver(request, missed)
 
-    # -- what there is to hand out
+    # -- lanes
 
     def wake(self) -> None:
-        """There may be room, or a request, or work; what comes together is served together."""
+        """Have claims planned if requests are pending: there may be room or work."""
         if self._requests and not self._stopped:
             self._writer.wake()
 
     def work_came(self, lanes: Iterable[tuple[str, str]]) -> None:
-        """There is work in these lanes."""
+        """There may be jobs in *lanes* (pairs of account and command)."""
         for account, command in lanes:
             self._scheduler.add(account, command)
         self.wake()
 
     @property
     def subscriptions(self) -> Mapping[type, Callable[[Any], None]]:
-        """For what this node itself does: notifications say the same, a moment later."""
+        """State events of this node; notifications of the same changes arrive later."""
         return {JobChanged: self._job_changed, DiscoveryStored: lambda stored: self.work_came(stored.lanes)}
 
     def _job_changed(self, changed: JobChanged) -> None:
-        """A job may be queued again, and due."""
+        """Add the lane of a job that is queued again and due."""
         if changed.status == Status.QUEUED and not changed.delay and changed.account and changed.command:
             self.work_came([(changed.account, changed.command)])
 
-    def told(self, payload: str) -> None:
-        """A notification names lanes that have work, as JSON; one that names none says that there may be any."""
+    def lanes_notified(self, payload: str) -> None:
+        """Add the lanes in a notification, a JSON list of pairs; read all lanes if *payload* is anything else."""
         try:
             lanes = [(str(account), str(command)) for account, command in json.loads(payload)]
         except (ValueError, TypeError):
             d = Deferred.fromCoroutine(self.read_lanes())
-            d.addErrback(next_poll_looks_again)
+            d.addErrback(ignore_outage)
             d.addErrback(lambda failure: self.log.failure("Reading lanes failed", failure))
         else:
             self.work_came(lanes)
 
     async def read_lanes(self) -> None:
-        """Read all lanes that have work, a page at a time: no notification is missed for ever."""
-        if len(self._registry):  # else all of them may come back, and go on with their turns
+        """Read all lanes that have work, in pages: makes up for missed notifications."""
+        if len(self._registry):  # else crawlers may be reconnecting, and their rings stay
             self._scheduler.keep_rings([commands_of(crawler) for crawler in self._registry])
         page, after = await self._reads.lanes(), ("", "")
         while page:
@@ -157,27 +155,27 @@ class Dispatcher:
     # -- assignments
 
     def over(self, assignment: str) -> None:
-        """The attempt has ended, by no report of its crawler's."""
+        """The attempt was ended by the server or another node, not by a report here."""
         if self._registry.ended(assignment) is not None:
             self.wake()
 
     async def look_after(self) -> None:
-        """Forget the requests of crawlers that have since asked at another node, and find claims not heard of."""
+        """Drop requests of crawlers that another node serves now, and settle claims with an unknown outcome."""
         requests = {request.crawler.key: request for request in self._requests if not request.takes_over}
         if requests:
             for key in await self._reads.not_ours(list(requests)):
                 if self._requests.get(key) is requests[key]:
                     self._requests.drop(key)
-        await self._find_unheard([crawler.key for crawler in self._registry.present()])
+        await self._read_back([crawler.key for crawler in self._registry.present()])
 
     def look_for_unknown(self) -> None:
-        """Claims whose outcome is unknown are read back from the database, by their owners."""
-        if self._looking is None and self.planner.in_doubt:
+        """Start to read back claims with an unknown outcome from the database, by crawler."""
+        if self._looking is None and self.planner.unknown_outcome:
             self._looking = Deferred.fromCoroutine(self._settle_unknown())
-            self._looking.addErrback(lambda failure: self.log.failure("Looking for claims failed", failure))
+            self._looking.addErrback(lambda failure: self.log.failure("Reading back claims failed", failure))
 
     async def stop(self) -> None:
-        """Claim no more; what is claimed and not sent goes back."""
+        """Claim no more; return jobs that are claimed and not sent."""
         self._stopped = True
         self.planner.stop()
         self._parking.stop()
@@ -186,24 +184,24 @@ class Dispatcher:
 
     async def _settle_unknown(self) -> None:
         try:
-            while self.planner.in_doubt and not self._stopped:
-                keys = list(self.planner.in_doubt)
+            while self.planner.unknown_outcome and not self._stopped:
+                keys = list(self.planner.unknown_outcome)
                 try:
-                    await self._find_unheard(keys)
-                    self.planner.in_doubt.difference_update(keys)
+                    await self._read_back(keys)
+                    self.planner.unknown_outcome.difference_update(keys)
                 except DATABASE_ERRORS as error:
-                    self.log.debug("Claims can't be read back yet: {error}", error=error)
-                    await deferLater(self._reactor, RETRY)
+                    self.log.debug("Reading back claims failed; it is retried: {error}", error=error)
+                    await deferLater(self._reactor, DATABASE_RETRY)
         finally:
             self._looking = None
         self.wake()
 
-    async def _find_unheard(self, keys: list[str]) -> None:
-        """Send what was claimed for the crawlers with *keys*, by this node, without its hearing of the commit."""
+    async def _read_back(self, keys: list[str]) -> None:
+        """Send jobs claimed for the crawlers with *keys* in commits whose outcome did not arrive."""
         if not keys:
             return
         known = {name for crawler in self._registry for name in crawler.held}
-        with self.planner.watch() as booked:  # what is claimed, and perhaps ended, meanwhile
+        with self.planner.watch() as booked:  # claimed, and perhaps ended, during the reads
             jobs = await self._reads.unreported(keys)
             others = await self._reads.not_ours(keys) if jobs else set()
         for job in jobs:
@@ -213,19 +211,19 @@ class Dispatcher:
                 or job.assignment in known
                 or job.assignment in booked
                 or job.crawler in others
-                or job.crawler in self.planner.in_flight  # it may be of a claim that is being heard of
+                or job.crawler in self.planner.in_flight  # it may belong to the claim under way
             ):
                 continue
             crawler.held[job.assignment] = Held(None, reported=False, waits=True)
-            self._delivery.deliver(self._requests.get(job.crawler) or _anew(crawler), [job])
+            self._delivery.deliver(self._requests.get(job.crawler) or _last_request(crawler), [job])
 
 
-def _anew(crawler: Crawler) -> PendingRequest | None:
-    """In the place of a request, for what its crawler asked for before."""
-    link = crawler.asked_on
+def _last_request(crawler: Crawler) -> PendingRequest | None:
+    """A substitute for the last request of *crawler*, if its connection is still open."""
+    link = crawler.request_link
     return PendingRequest(crawler, link, 1, answered=True) if link is not None and link in crawler.links else None
 
 
 def _missed(held: Held, link: Link) -> bool:
-    """Whether its crawler was sent it before *link* was opened, and has never reported on it."""
+    """Whether it was sent before *link* was opened and never reported on."""
     return not held.reported and not held.waits and (held.sent_at or 0.0) < link.opened_at

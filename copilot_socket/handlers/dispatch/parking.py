@@ -1,4 +1,4 @@
-"""Accounts that take no part in dispatch for a moment: their tokens can't be renewed for now."""
+"""Parked accounts: left out of dispatch for a time, since their tokens can't be refreshed."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,11 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from copilot_socket.core.scheduling import Scheduler
 
 MOST = 10.0
-"""Seconds that an account is left out at the most: its token may be renewed by hand."""
+"""Seconds that an account is parked at most: its token may be renewed by hand."""
 
 
 class Parking:
-    """Parks accounts with *scheduler*. *wake* is called when one takes part again."""
+    """Parks accounts in *scheduler*; calls *wake* when one is unparked."""
 
     def __init__(self, scheduler: Scheduler, reactor: IReactorTime, wake: Callable[[], None]) -> None:
         self._scheduler = scheduler
@@ -22,11 +22,11 @@ class Parking:
 
     @property
     def accounts(self) -> frozenset[str]:
-        """Those that are parked."""
+        """The parked accounts."""
         return frozenset(self._timers)
 
     def park(self, account: str, seconds: float) -> None:
-        """Plan nothing of *account* for so long, :data:`MOST` at the most."""
+        """Park *account* for *seconds*, at most :data:`MOST`."""
         if not self._stopped and account not in self._timers:
             self._scheduler.park(account)
             self._timers[account] = self._reactor.callLater(min(seconds, MOST), self._unpark, account)

@@ -1,4 +1,4 @@
-"""What is claimed with each batch of reports: the writer's :class:`~copilot_socket.store.claiming.Claimant`."""
+"""Plans the claim of each batch of reports: the writer's :class:`~copilot_socket.store.claiming.Claimant`."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from copilot_socket.core.replies import JobResponse
 from copilot_socket.core.scheduling import MAX_PLANNED, Request, Scheduler
-from copilot_socket.handlers.crawlers import Held, Registry
+from copilot_socket.handlers.crawlers import Crawler, Held, Registry
 from copilot_socket.handlers.dispatch.delivery import Delivery
 from copilot_socket.handlers.dispatch.requests import PendingRequest, Requests
 from copilot_socket.store.claiming import Endings
@@ -15,14 +15,14 @@ from copilot_socket.store.turns import NO_PLAN, NOTHING_CLAIMED, Claim, Claimed,
 from copilot_socket.store.writer import Writer
 
 AGAIN = 0.05
-"""Seconds before the next claim for a crawler whose row was locked, or that has no room by the database; and for an
-account of which others had locked all jobs that were looked at."""
+"""Seconds before the next claim for a crawler whose row was locked or that has no room by the database, and from the
+lanes of an account of which other transactions had locked all rows examined."""
 PATIENCE = 0.25
-"""Seconds that a request for which there is work and room may wait for its answer, while others are faster."""
+"""Seconds before a request is answered as empty although there are work and room: other crawlers were faster."""
 
 
 class Planner:
-    """Plans claims for *requests*; the database is authoritative for room, memory is a cache."""
+    """Plans claims for pending *requests*; the database is authoritative for room, memory is a cache."""
 
     def __init__(
         self,
@@ -40,15 +40,15 @@ class Planner:
         self._writer = writer
         self._reactor = reactor
         self.in_flight: frozenset[str] = frozenset()
-        """The keys of crawlers for which something is being claimed."""
-        self.in_doubt: set[str] = set()
-        """The keys of crawlers for which something may have been claimed: the commit's outcome is unknown."""
+        """Keys of the crawlers for which a claim is under way."""
+        self.unknown_outcome: set[str] = set()
+        """Keys of the crawlers for which jobs may have been claimed: the commit's outcome is unknown."""
         self._served: dict[str, PendingRequest] = {}
-        """Requests that are about to be answered with jobs."""
+        """Requests that the claimed jobs are to answer, by crawler's key."""
         self._held_up: set[str] = set()
-        """The keys of crawlers that are not to be had for a moment."""
+        """Keys of the crawlers that no claim is planned for until :data:`AGAIN` has passed."""
         self._aside: list[tuple[str, str]] = []
-        """Lanes of which others have the jobs locked."""
+        """Lanes whose jobs are locked, to be added again after :data:`AGAIN`."""
         self._timer: IDelayedCall | None = None
         self._watching: list[set[str]] = []
         self._stopped = False
@@ -61,25 +61,28 @@ class Planner:
             self._timer = None
 
     def eligible(self, request: PendingRequest, ended: int = 0) -> int:
-        """How many jobs *request* may be given now, where *ended* of its crawler's are ending."""
+        """The number of jobs that *request* may be given now, if *ended* of its crawler's end with this batch."""
         crawler = request.crawler
-        if not crawler.present or crawler.arriving or crawler.key in self.in_doubt or crawler.key in self._held_up:
+        if not self._available(crawler) or crawler.key in self.unknown_outcome:
             return 0
         if crawler.adopting:
-            return 0  # the database counts what it takes over only afterwards
+            return 0  # until these reports are stored, the database does not count their assignments
         room = crawler.room + ended
         if request.takes_over and not crawler.fenced:
-            room = max(room, 1)  # another node may have heard of ends; the database knows
+            room = max(room, 1)  # ends may have been reported to another node: the database decides
         return max(0, min(request.limit, room))
 
+    def _available(self, crawler: Crawler) -> bool:
+        return crawler.present and not crawler.arriving and crawler.key not in self._held_up
+
     def put(self, request: PendingRequest) -> None:
-        """*request* takes the place of its crawler's earlier one, and is tried at once."""
+        """Replace the crawler's pending request with *request*, and have a claim planned."""
         self._held_up.discard(request.crawler.key)
         self._requests.put(request)
         self._writer.wake()
 
     def plan(self, endings: Endings) -> Plan:
-        """What to claim for those who wait, with a batch that holds *endings*."""
+        """What to claim for pending requests, beside a batch that contains *endings*."""
         if self._stopped:
             return NO_PLAN
         wanted: list[Request] = []
@@ -94,20 +97,14 @@ class Planner:
                     left -= number
                     if left <= 0:
                         break
-        candidates = [each.crawler for each in self._requests.taking_over]
-        plan = Plan(
-            self._scheduler.plan(wanted) if wanted else (),
-            frozenset(
-                crawler.key
-                for crawler in candidates
-                if crawler.present and not crawler.arriving and crawler.key not in self._held_up
-            ),
-        )
+        candidates = [request.crawler for request in self._requests.taking_over]
+        taking_over = frozenset(crawler.key for crawler in candidates if self._available(crawler))
+        plan = Plan(self._scheduler.plan(wanted) if wanted else (), taking_over)
         self.in_flight = plan.crawlers
         return plan
 
     def book(self, plan: Plan, claim: Claim, endings: Endings) -> None:
-        """Note what is committed, before the next plan is made."""
+        """Record the committed *claim* of *plan*, and *endings*, before the next plan is made."""
         self._book_endings(endings)
         if not plan:
             return
@@ -148,11 +145,11 @@ class Planner:
             self._requests.drop(job.crawler)
 
     def deliver(self, plan: Plan, claim: Claim) -> None:
-        """Send what was claimed, and say where there was nothing."""
+        """Send the claimed jobs, and an empty response to requests that got none."""
         for key, jobs in _by_crawler(claim.jobs).items():
             request = self._served.pop(key, None)
             if not self._delivery.deliver(request, jobs) and request is not None and self._requests.get(key) is None:
-                self._requests.put(request)  # they wait for a token: the request is answered, and waits
+                self._requests.put(request)  # its jobs wait for tokens: the request stays pending
         for key in plan.crawlers:
             request = self._requests.get(key)
             if request is None or request.answered:
@@ -162,11 +159,11 @@ class Planner:
                 request.answered = True
                 request.link.push(JobResponse(jobs=()))
         if plan.allotments or claim.taken_over:
-            self._writer.wake()  # a shortfall is planned anew, and who is left over comes next
+            self._writer.wake()  # plan again for a shortfall, and for requests not served yet
 
     @contextmanager
     def watch(self) -> Iterator[set[str]]:
-        """The assignments that are booked within the context."""
+        """A context manager: the set of assignments booked within the context."""
         booked: set[str] = set()
         self._watching.append(booked)
         try:
@@ -175,8 +172,8 @@ class Planner:
             self._watching.remove(booked)
 
     def unknown(self, plan: Plan) -> None:
-        """Whether anything came of *plan* is not known."""
-        self.in_doubt |= plan.crawlers
+        """The claim of *plan* has an unknown outcome."""
+        self.unknown_outcome |= plan.crawlers
 
     def _ending(self, key: str, endings: Endings) -> int:
         ending = endings.get(key)
@@ -186,7 +183,7 @@ class Planner:
         return sum(name in held and not held[name].over for name in ending)
 
     def _settle(self, settled: Settled) -> None:
-        """An account whose jobs others had locked is left aside for a moment, so that others' are served."""
+        """Set the lanes of an account aside whose jobs are locked, so that other accounts are served."""
         allotment = settled.allotment
         self._scheduler.settle(allotment, tried=settled.tried, exhausted=settled.exhausted, beaten=settled.beaten)
         if settled.beaten:

@@ -10,7 +10,7 @@ from copilot_socket.handlers.crawlers import Crawler, Link
 
 
 def commands_of(crawler: Crawler) -> Commands:
-    """What *crawler* may be given."""
+    """The commands whose jobs *crawler* takes."""
     return frozenset(commands_for(crawler.entity_types))
 
 
@@ -18,8 +18,8 @@ def commands_of(crawler: Crawler) -> Commands:
 class PendingRequest:
     """A crawler's request for up to ``limit`` jobs, to be answered over ``link``.
 
-    ``takes_over``: this node has yet to become the one that serves the crawler. ``answered``: no empty response is
-    owed any more. ``since`` when it waits, in reactor seconds.
+    ``takes_over``: another node may serve the crawler until a claim here takes it over. ``answered``: no empty
+    response is due. ``since``: when the request was made, in reactor seconds.
     """
 
     crawler: Crawler
@@ -35,7 +35,7 @@ class PendingRequest:
 
 
 class Requests:
-    """One request a crawler, in the order in which they came."""
+    """The pending requests, one per crawler, in the order of arrival."""
 
     def __init__(self) -> None:
         self._all: dict[str, PendingRequest] = {}
@@ -49,11 +49,11 @@ class Requests:
         return iter(list(self._all.values()))
 
     def get(self, key: str) -> PendingRequest | None:
-        """The request of the crawler with *key*."""
+        """The request of the crawler with *key*, if any."""
         return self._all.get(key)
 
     def put(self, request: PendingRequest) -> None:
-        """*request* takes the place of its crawler's earlier one."""
+        """Replace the crawler's pending request with *request*."""
         key = request.crawler.key
         self.drop(key)
         self._all[key] = request
@@ -62,7 +62,7 @@ class Requests:
             self._taking_over[key] = request
 
     def drop(self, key: str) -> None:
-        """The request of the crawler with *key* is over."""
+        """Remove the request of the crawler with *key*, if any."""
         request = self._all.pop(key, None)
         if request is not None:
             self._taking_over.pop(key, None)
@@ -72,17 +72,17 @@ class Requests:
                 del self._groups[request.commands]
 
     def taken_over(self, key: str) -> None:
-        """This node serves the crawler with *key* now."""
+        """The claim has taken over the crawler with *key*: this node serves it now."""
         request = self._taking_over.pop(key, None)
         if request is not None:
             request.takes_over = False
 
     @property
     def taking_over(self) -> list[PendingRequest]:
-        """Those of crawlers that this node has yet to take over."""
+        """Requests of crawlers that this node has yet to take over."""
         return list(self._taking_over.values())
 
     @property
     def groups(self) -> dict[Commands, dict[str, PendingRequest]]:
-        """Requests by the commands that their crawlers take, and by key."""
+        """Requests by the commands that their crawlers take and by the crawlers' keys."""
         return self._groups

@@ -1,4 +1,4 @@
-"""Jobs that were put off, made claimable when their time comes rather than at the next poll."""
+"""Makes delayed jobs claimable when they fall due, rather than at the next poll."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -13,11 +13,11 @@ from copilot_socket.store.dispatch_reads import DispatchReads
 from copilot_socket.store.faults import DATABASE_ERRORS
 
 MARGIN = 0.005
-"""Seconds past the due time, so that the database's clock agrees."""
+"""Seconds added to the due time, so that it is past by the database's clock, too."""
 
 
 class DueJobs:
-    """Sets one timer for the next job that falls due."""
+    """Keeps one timer, for the next job that falls due; calls *work_came* with the lanes of due jobs."""
 
     log = Logger()
 
@@ -32,7 +32,7 @@ class DueJobs:
 
     @property
     def subscriptions(self) -> Mapping[type, Callable[[Any], None]]:
-        """Jobs that this node puts off."""
+        """Delays set by this node."""
         return {JobChanged: self._job_changed}
 
     def _job_changed(self, changed: JobChanged) -> None:
@@ -51,7 +51,7 @@ class DueJobs:
         self._timer = self._reactor.callLater(max(0.0, seconds) + MARGIN, self._fire)
 
     async def look(self) -> None:
-        """Promote what is due, and set the timer for what comes next."""
+        """Promote the jobs that are due, and set the timer for the next one."""
         lanes = await self._reads.promote_due()
         if lanes:
             self._work_came(lanes)
@@ -67,10 +67,10 @@ class DueJobs:
 
     def _fire(self) -> None:
         d = Deferred.fromCoroutine(self.look())
-        d.addErrback(next_poll_looks_again)
-        d.addErrback(lambda failure: self.log.failure("Looking for due jobs failed", failure))
+        d.addErrback(ignore_outage)
+        d.addErrback(lambda failure: self.log.failure("Promoting due jobs failed", failure))
 
 
-def next_poll_looks_again(failure: Failure) -> None:
-    """An errback for looks that are repeated anyway: the database may be away for this one."""
+def ignore_outage(failure: Failure) -> None:
+    """An errback for reads that the next poll repeats: ignores errors of the database."""
     failure.trap(*DATABASE_ERRORS)

@@ -1,11 +1,11 @@
-"""The embedded PostgreSQL: a small supervisor over the server that a Python package brings along.
+"""The embedded PostgreSQL: a supervisor of the server whose programs come with a Python package.
 
 supervisor  EmbeddedPostgres: start, stop
-postmaster  one server process: starting it, finding it again, asking it to stop
-binaries    where the programs are, and a copy where the database user can reach them
-account     who PostgreSQL runs as; it refuses to run as root
-directories the state directory, the sockets' directory, what others may do there
-locks       which processes of this machine use the database
+postmaster  one server process: start, find, stop
+binaries    the programs, and a copy where the database user can reach them
+account     the user that PostgreSQL runs as; it refuses to run as root
+directories the state directory, the socket directory, their permissions
+locks       the processes of this machine that use the database
 nameless    initdb for a user without an entry in the user database
 secret_key  the key that tokens are encrypted with
 """

@@ -1,4 +1,4 @@
-"""Who PostgreSQL runs as. It refuses to run as root, so root lends it a system user of its own."""
+"""The user that PostgreSQL runs as. It refuses to run as root, so root gives it a system user."""
 
 import os
 import pwd
@@ -27,14 +27,14 @@ _CREATE = (
 
 @attrs.frozen
 class Account:
-    """The user and group of the database's processes and files; `lent` when it is not our own."""
+    """The user and group of the database's processes and files; `lent` if they are not those of this process."""
 
     uid: int
     gid: int
     lent: bool
 
     def process_options(self) -> dict[str, Any]:
-        """Arguments of `subprocess` that make a process of this account with nothing of ours but its output."""
+        """Arguments of `subprocess` for a process of this account that inherits nothing but its output."""
         options: dict[str, Any] = {
             "cwd": "/",
             "env": {"PATH": "/usr/bin:/bin", "LC_ALL": "C"},  # no PGPORT, PGDATA, LD_PRELOAD …
@@ -57,22 +57,22 @@ class Account:
         return granted & wanted == wanted
 
     def own(self, path: Path) -> None:
-        """Give a file or directory that we made to this account."""
+        """Make this account the owner of a file or directory."""
         if self.lent:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
 
 def database_account() -> Account:
-    """Ourselves, or as root the system user, which is made when missing. Raises EmbeddedError."""
-    return _ourselves() or _lookup() or _created()
+    """The account of this process, or as root the system user, created if missing. Raises EmbeddedError."""
+    return _own() or _lookup() or _created()
 
 
 def expected_account() -> Account:
-    """The same without making anything: a system user that is still missing owns no directory yet."""
-    return _ourselves() or _lookup() or Account(_NOBODY_YET, _NOBODY_YET, lent=True)
+    """The account that :func:`database_account` will return; a missing system user owns no directory yet."""
+    return _own() or _lookup() or Account(_NOBODY_YET, _NOBODY_YET, lent=True)
 
 
-def _ourselves() -> Account | None:
+def _own() -> Account | None:
     return None if os.geteuid() == _ROOT else Account(os.geteuid(), os.getegid(), lent=False)
 
 
@@ -92,13 +92,13 @@ def _created() -> Account:
             reason = result.stderr.strip()
         except OSError as error:
             reason = str(error)
-        account = _lookup()  # another process may have made it meanwhile
+        account = _lookup()  # another process may have created it meanwhile
         if account is not None:
             return account
         if "lock" not in reason:
             break
         time.sleep(0.1)
     raise EmbeddedError(
-        f"PostgreSQL refuses to run as root, and the system user {SYSTEM_USER} could not be made ({reason}). "
-        f"Make it (useradd --system {SYSTEM_USER}), start as an ordinary user, or set DATABASE_URL."
+        f"PostgreSQL refuses to run as root, and the system user {SYSTEM_USER} could not be created ({reason}). "
+        f"Create it (useradd --system {SYSTEM_USER}), start as an ordinary user, or set DATABASE_URL."
     )

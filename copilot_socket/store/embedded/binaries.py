@@ -1,4 +1,4 @@
-"""Where PostgreSQL's programs are, and a copy of them where the database user can reach them."""
+"""PostgreSQL's programs, and a copy of them where the database user can reach them."""
 
 import importlib.util
 import os
@@ -21,12 +21,12 @@ _NOT_NEEDED = shutil.ignore_patterns("include", "pkgconfig", "*.a")
 
 
 _SHELL = frozenset('"$`\\')
-"""What PostgreSQL's programs do not quote when they call each other through a shell."""
+"""Characters that PostgreSQL's programs do not quote when they call each other through a shell."""
 
 
 @attrs.frozen
 class Programs:
-    """A directory with `postgres`, `initdb` and their like, and their version, such as "18.4"."""
+    """The directory of `postgres`, `initdb` and the other programs, and their version, such as "18.4"."""
 
     bin: Path
     version: str
@@ -40,7 +40,7 @@ class Programs:
 
 
 def packaged_programs() -> Programs:
-    """The programs in the installed package, which is found but not imported (importing it has side effects).
+    """The programs of the installed package, which is not imported (its import has side effects).
 
     Raises EmbeddedError when it is missing.
     """
@@ -57,12 +57,17 @@ def _programs(directory: Path) -> Programs:
             [directory / "postgres", "--version"], capture_output=True, text=True, check=True, timeout=30
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
-        raise EmbeddedError(f"the embedded PostgreSQL does not run here ({error}): set DATABASE_URL") from error
+        raise EmbeddedError(
+            f"the embedded PostgreSQL does not run on this machine ({error}): set DATABASE_URL"
+        ) from error
     return Programs(directory, answer.split()[-1])
 
 
 def reachable_programs(state_dir: Path, account: Account) -> Programs:
-    """Programs that `account` can run: the package's, or else a copy in the state directory, made once."""
+    """Programs that `account` can run: those of the package, or a copy in the state directory, made once.
+
+    Raises EmbeddedError.
+    """
     programs = packaged_programs()
     if not account.lent or _reaches(account, programs.bin):
         return programs
@@ -86,7 +91,7 @@ def _reaches(account: Account, directory: Path) -> bool:
 
 
 def _copy(package: Path, copy: Path) -> None:
-    """Copy programs and libraries under another name, then rename: half a copy is never taken for one."""
+    """Copy programs and libraries under another name, then rename: a partial copy is never used."""
     partial = copy.with_name(copy.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     target = partial / _PACKAGE / _INSTALLATION

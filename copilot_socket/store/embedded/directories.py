@@ -1,4 +1,4 @@
-"""Directories of the embedded PostgreSQL. No mode of a directory that we did not make is ever changed."""
+"""Directories of the embedded PostgreSQL. The mode of an existing directory is never changed."""
 
 import os
 import re
@@ -18,7 +18,7 @@ _SHORT_DIRECTORY = re.compile(rf"/tmp/{_SHORT_PREFIX}[^/]+")
 
 
 def first_closed(path: Path, account: Account) -> Path | None:
-    """The topmost directory on the way to `path` (itself included, if it exists) that `account` cannot pass."""
+    """The topmost directory of `path` (itself included, if it exists) that `account` can't search."""
     resolved = path.resolve()
     for directory in [*reversed(resolved.parents), resolved]:
         if os.path.isdir(directory) and not account.may(os.X_OK, directory):  # noqa: PTH112 - Path.is_dir may raise
@@ -27,25 +27,24 @@ def first_closed(path: Path, account: Account) -> Path | None:
 
 
 def refuse_closed_parents(state_dir: Path, account: Account) -> None:
-    """Raise EmbeddedError when the database user could not get to the state directory."""
+    """Raise EmbeddedError if the database user can't reach the state directory."""
     closed = first_closed(state_dir, account)
     if closed is not None and account.lent:
         raise EmbeddedError(
-            f"the database's user may not pass through {closed}, on the way to the state directory {state_dir}, "
-            f"and its mode is not ours to change: {_ADVICE}"
+            f"the database's user may not search {closed}, a parent of the state directory {state_dir}: {_ADVICE}"
         )
 
 
 def make_state_dir(state_dir: Path, account: Account) -> Path:
-    """Make the state directory and its missing parents; return it resolved. Raises EmbeddedError."""
+    """Create the state directory and its missing parents; return its resolved path. Raises EmbeddedError."""
     refuse_closed_parents(state_dir, account)
-    # Others may pass through root's (the database user must), and see nothing.
+    # Others may search a directory of root, as the database user must, and not read it.
     mode = 0o711 if account.lent else 0o700
     try:
         for directory in [*reversed(state_dir.parents), state_dir]:
             _make(directory, mode)
     except OSError as error:
-        raise EmbeddedError(f"cannot make the state directory {state_dir} ({error}): {_ADVICE}") from error
+        raise EmbeddedError(f"can't create the state directory {state_dir} ({error}): {_ADVICE}") from error
     _refuse_shared(state_dir, account)
     return state_dir.resolve()
 
@@ -56,14 +55,14 @@ def _make(directory: Path, mode: int) -> None:
     except FileExistsError:
         return
     except OSError:
-        if os.path.isdir(directory):  # noqa: PTH112 - Path.is_dir raises where it may not look; "/" that is read-only
+        if os.path.isdir(directory):  # noqa: PTH112 - Path.is_dir raises where it may not look; for a read-only "/"
             return
         raise
-    directory.chmod(mode)  # whatever the umask says
+    directory.chmod(mode)  # regardless of the umask
 
 
 def _refuse_shared(state_dir: Path, account: Account) -> None:
-    """What anyone may write to is no place to keep data, least of all root's."""
+    """Raise EmbeddedError for a directory that other users own or may write to."""
     status = state_dir.stat()
     if not stat.S_ISDIR(status.st_mode):
         raise EmbeddedError(f"the state directory {state_dir} is not a directory: {_ADVICE}")
@@ -74,18 +73,17 @@ def _refuse_shared(state_dir: Path, account: Account) -> None:
 
 
 def make_owned(directory: Path, account: Account) -> None:
-    """Make a private directory for the database user."""
+    """Create a private directory of the database user."""
     directory.mkdir()
     directory.chmod(0o700)
     account.own(directory)
 
 
 def socket_directory(data_dir: Path, account: Account) -> Path:
-    """Where the sockets go: the data directory, or one of our making when no client could name a socket there.
+    """The directory of sockets: the data directory, or a new one if no client can name a socket there.
 
-    Its path may be too long, or hold a comma, which clients take for the end of a host name.
-
-    Ours has another name each time; it is found again through postmaster.pid.
+    The path may be too long, or contain a comma, at which clients split host names. The new directory has a random
+    name; it is found again through postmaster.pid.
     """
     path = os.fsencode(data_dir / SOCKET_NAME)
     if len(path) <= _SUN_PATH and b"," not in path:
@@ -96,7 +94,7 @@ def socket_directory(data_dir: Path, account: Account) -> Path:
 
 
 def remove_short(directory: Path, account: Account) -> None:
-    """Remove a socket directory that `socket_directory` made; leave any other alone."""
+    """Remove a directory that `socket_directory` has created; leave any other alone."""
     if not _SHORT_DIRECTORY.fullmatch(str(directory)):
         return
     try:

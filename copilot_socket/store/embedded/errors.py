@@ -1,5 +1,5 @@
-"""What goes wrong with an embedded PostgreSQL."""
+"""The error of the embedded PostgreSQL."""
 
 
 class EmbeddedError(Exception):
-    """The embedded PostgreSQL cannot be used; the message says why and what to do."""
+    """The embedded PostgreSQL can't be used; the message names the reason and the remedy."""

@@ -1,8 +1,7 @@
-"""initdb for a user without an entry in the user database, as in a container that runs under any number.
+"""initdb for a user without an entry in the user database, as in a container with an arbitrary uid.
 
-initdb gives up where getpwuid(3) finds no name for its user, although it needs none. A library that is loaded before
-all others answers in its place: one function, which returns one constant. It is put together here, as an ELF file,
-since there need be no compiler where a node runs.
+initdb fails where getpwuid(3) finds no name for its user, although it needs none. A preloaded library replaces that
+function by one that returns a constant. It is assembled here, as an ELF file, since there may be no compiler.
 """
 
 import contextlib
@@ -19,7 +18,7 @@ from copilot_socket.store.embedded.errors import EmbeddedError
 _SYMBOL = b"getpwuid"
 _NAME, _DIRECTORY, _SHELL = b"copilot", b"/", b"/bin/sh"
 _PAGE = 0x10000
-"""As large as any page: the writable part begins in another one."""
+"""As large as the largest page: the writable part begins in another page."""
 
 # elf(5)
 _EHDR, _PHDR = struct.Struct("<16sHHIQQQIHHHHHH"), struct.Struct("<IIQQQQQQ")
@@ -27,7 +26,7 @@ _SYM, _RELA, _DYN = struct.Struct("<IBBHQQ"), struct.Struct("<QQq"), struct.Stru
 _LOAD, _DYNAMIC, _STACK = 1, 2, 0x6474E551
 _READ_EXECUTE, _READ_WRITE = 5, 6
 _PASSWD = struct.Struct("<QQIIQQQ")
-"""struct passwd: name, password, uid, gid, gecos, directory, shell; pointers are filled in when it is loaded."""
+"""struct passwd: name, password, uid, gid, gecos, directory, shell; the loader fills in the pointers."""
 _POINTERS = (0, 8, 24, 32, 40)
 
 
@@ -42,14 +41,14 @@ def _aarch64(distance: int) -> bytes:
 
 
 _MACHINES = {"x86_64": (62, 8, _x86_64), "aarch64": (183, 1027, _aarch64)}
-"""Machine → its number in ELF, its relocation "base + addend", and code that returns what lies at a distance."""
+"""Machine → its number in ELF, its relocation "base + addend", and code that returns the address at a distance."""
 
 
 @contextlib.contextmanager
 def with_a_name(account: Account) -> Iterator[dict[str, Any]]:
-    """Arguments of `subprocess` for a program of *account* that finds a name for its user, whether it has one or not.
+    """Arguments of `subprocess` for a program of *account* that needs a name for its user.
 
-    Raises EmbeddedError on machines for which there is no code here.
+    Raises EmbeddedError for a user without a name on a machine that is not in :data:`_MACHINES`.
     """
     options = account.process_options()
     try:
@@ -62,7 +61,7 @@ def with_a_name(account: Account) -> Iterator[dict[str, Any]]:
     machine = _MACHINES.get(platform.machine())
     if machine is None:
         raise EmbeddedError(
-            f"user {account.uid} has no entry in the user database, without which PostgreSQL makes no database: "
+            f"user {account.uid} has no entry in the user database, which PostgreSQL needs to create a database: "
             "start as a user who has one, or set DATABASE_URL"
         )
     with os.fdopen(os.memfd_create("user"), "wb", buffering=0) as file:
@@ -72,7 +71,7 @@ def with_a_name(account: Account) -> Iterator[dict[str, Any]]:
 
 
 def _library(machine: tuple[int, int, Callable[[int], bytes]], uid: int, gid: int) -> bytes:
-    """The shared object. Addresses are offsets into the file; those of its writable part, a page further on."""
+    """The shared object. Addresses are offsets in the file, plus a page in its writable part."""
     number, relative, code = machine
     hashes = struct.pack("<5I", 1, 2, 1, 0, 0)  # one bucket, whose chain holds symbol 1
     symbols = b"\0" + _SYMBOL + b"\0"

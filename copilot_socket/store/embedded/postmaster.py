@@ -1,4 +1,4 @@
-"""One PostgreSQL server process: starting it, finding it again, asking it to stop."""
+"""One PostgreSQL server process: how it is started, found and stopped."""
 
 import contextlib
 import os
@@ -21,15 +21,15 @@ _STOP_PATIENCE = 60.0
 _LITTLE_SPACE = 2**20  # bytes
 _BEYOND_ANY_PID = 2**31 - 1  # Linux ends at 2**22
 _OVER = frozenset("ZX")  # states of a process: zombie, dead (proc_pid_stat(5))
-# What its fields mean is PostgreSQL's own convention (LOCK_FILE_LINE_*).
+# Lines of postmaster.pid (LOCK_FILE_LINE_* in PostgreSQL's pidfile.h).
 _PID_LINE, _SOCKET_DIR_LINE, _STATUS_LINE = 0, 4, 7
-# The shell goes away at once, which leaves a server that is nobody's child: it outlives the node unnoticed.
+# The shell exits immediately: the server is no child of the node, and outlives it.
 _DETACH = '"$@" >&2 & echo $!'
 
 
 @attrs.frozen
 class PidFile:
-    """What `postmaster.pid` says."""
+    """The content of `postmaster.pid`."""
 
     pid: int
     socket_dir: Path | None
@@ -37,7 +37,7 @@ class PidFile:
 
     @classmethod
     def read(cls, data_dir: Path) -> "PidFile | None":
-        """The file's content; None when there is none, or it is not complete enough to name a process."""
+        """Read the file; None if there is none, or it is cut short before the pid."""
         try:
             lines = (data_dir / "postmaster.pid").read_text(errors="surrogateescape").splitlines()
             pid = int(lines[_PID_LINE])
@@ -49,13 +49,13 @@ class PidFile:
 
 
 def running(data_dir: Path) -> PidFile | None:
-    """The server on this data directory, if one runs; a file left behind by a dead one is none."""
+    """The server that runs on this data directory; None without one, also if a dead one has left its file."""
     found = PidFile.read(data_dir)
     return found if found is not None and _serves(found.pid, data_dir) else None
 
 
 def _serves(pid: int, data_dir: Path) -> bool:
-    """Whether process `pid` is a server on `data_dir`: a pid alone may have become someone else's."""
+    """Whether process `pid` is a server on `data_dir`: pids are reused."""
     try:
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
@@ -72,18 +72,18 @@ def _serves(pid: int, data_dir: Path) -> bool:
 
 
 def clear_remains(data_dir: Path) -> Path | None:
-    """Make way for a new server where one died without tidying up; return the dead one's socket directory.
+    """Remove files of a server that was killed, which would stop a new one; return its socket directory.
 
     A new server would take any process of its user with the old pid (a zombie too) for the old server. In
-    postmaster.pid only the pid is made void: through the rest the new server finds out whether backends of the
-    old one are still there. Raises OSError.
+    postmaster.pid only the pid is invalidated: by the rest the new server finds out whether backends of the old one
+    are still running. Raises OSError.
     """
     stale = PidFile.read(data_dir)
     path = data_dir / "postmaster.pid"
     for name in (SOCKET_NAME, f"{SOCKET_NAME}.lock"):
         (data_dir / name).unlink(missing_ok=True)
     if stale is None:
-        path.unlink(missing_ok=True)  # cut short by a crash of the machine, it says nothing worth keeping
+        path.unlink(missing_ok=True)  # cut short by a crash of the machine
         return None
     rest = path.read_bytes().partition(b"\n")[2]
     descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -95,9 +95,9 @@ def clear_remains(data_dir: Path) -> Path | None:
 def launch(
     programs: Programs, data_dir: Path, settings: Mapping[str, str], account: Account, log: Path, tell: Tell
 ) -> PidFile:
-    """Start a server in a session of its own (no Ctrl-C of ours reaches it) and wait until it is ready.
+    """Start a server in a session of its own (no Ctrl-C reaches it) and wait until it is ready.
 
-    Raises EmbeddedError with the last lines of the log.
+    *tell* is called with a line about a long wait. Raises EmbeddedError with the last lines of the log.
     """
     command = [programs["postgres"], "-D", str(data_dir)]
     for name, value in settings.items():
@@ -137,24 +137,26 @@ def _wait_ready(pid: int, data_dir: Path, log: Path, tell: Tell) -> PidFile:
 
 
 def _full(directory: Path) -> str:
-    """What to add where PostgreSQL could not even say that it had no room."""
+    """A line to add to an error if the disk is full, which PostgreSQL may be unable to log."""
     free = os.statvfs(directory)
     return f"\nno space is left in {directory}" if free.f_bavail * free.f_frsize < _LITTLE_SPACE else ""
 
 
 def wait_settled(data_dir: Path, tell: Tell) -> PidFile | None:
-    """The running server once it is ready, None once it is gone. Raises EmbeddedError if it stays in between."""
+    """Wait until the server is ready, or has stopped (None). Raises EmbeddedError if neither happens."""
     patience = Patience(_START_PATIENCE, tell, f"the PostgreSQL on {data_dir}, which is starting or stopping")
     while (found := running(data_dir)) is not None:
         if found.status == "ready":
             return found
         if not patience.wait(_POLL):
-            raise EmbeddedError(f"the PostgreSQL on {data_dir} (pid {found.pid}) stays {found.status or 'silent'}")
+            raise EmbeddedError(
+                f"the PostgreSQL on {data_dir} (pid {found.pid}) is still {found.status or 'without a status'}"
+            )
     return None
 
 
 def terminate(data_dir: Path, tell: Tell) -> None:
-    """Stop the server: clients are disconnected, everything committed is on disk. Raises EmbeddedError."""
+    """Stop the server (fast shutdown: clients are disconnected). Raises EmbeddedError."""
     found = running(data_dir)
     if found is None:
         return
@@ -167,9 +169,9 @@ def terminate(data_dir: Path, tell: Tell) -> None:
 
 
 def _exists(pid: int) -> bool:
-    """Whether the process is there and not a zombie, as its state says.
+    """Whether the process exists and is not a zombie, by its state.
 
-    Its command line would not do: one that is just becoming another program has none either.
+    The command line does not show that: it is empty during an execve, too.
     """
     try:
         state = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]

@@ -1,4 +1,4 @@
-"""The key of the embedded database's tokens: a file beside the data, so that a copy of the data tells nothing."""
+"""The key file of the embedded database: beside the data, so that a copy of the data reveals no token."""
 
 import contextlib
 import os
@@ -14,10 +14,10 @@ _OTHERS = 0o077
 
 
 def keys_in_use(state_dir: Path, given: Sequence[str], *, make: bool = True) -> tuple[str, ...]:
-    """The keys that count, newest first: those *given*, then those of the file.
+    """The keys in use, newest first: those *given*, then those of the file.
 
-    With *make* the file is made where there would be none; the state directory must be there. Raises EmbeddedError
-    for a file that can't be used.
+    With *make* the file is created if there is no key; the state directory must exist. Raises EmbeddedError for a
+    file that can't be used.
     """
     path = state_dir / NAME
     try:
@@ -31,9 +31,9 @@ def keys_in_use(state_dir: Path, given: Sequence[str], *, make: bool = True) -> 
 
 
 def read(path: Path) -> tuple[str, ...]:
-    """The keys in the file *path*, one a line, newest first. Raises EmbeddedError, or OSError."""
+    """The keys in the file *path*, one per line, newest first. Raises EmbeddedError or OSError."""
     if path.stat().st_mode & _OTHERS:
-        raise EmbeddedError(f"{path} encrypts tokens and is open to other users: chmod 600 {path}")
+        raise EmbeddedError(f"{path} holds the key of tokens and is accessible to other users: chmod 600 {path}")
     keys = tuple(path.read_text("ascii", errors="replace").split())
     try:
         check_keys(keys)
@@ -43,7 +43,7 @@ def read(path: Path) -> tuple[str, ...]:
 
 
 def _make(path: Path) -> None:
-    """Make it whole or not at all; of two nodes that start at once the first one's counts."""
+    """Create the file atomically; of two nodes that start together the first one's key is kept."""
     partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

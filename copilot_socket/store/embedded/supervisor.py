@@ -1,4 +1,4 @@
-"""EmbeddedPostgres: one PostgreSQL below a state directory, shared by the nodes of this machine."""
+"""EmbeddedPostgres: one PostgreSQL in a state directory, shared by the nodes of this machine."""
 
 import os
 import shutil
@@ -28,14 +28,14 @@ from copilot_socket.store.embedded.nameless import with_a_name
 
 DATABASE = "copilot"
 SUPERUSER = "copilot"
-_LOCK_PATIENCE = 330.0  # seconds; longer than a start of the other node may take
-_ORPHANS_PATIENCE = 10.0  # seconds for the backends of a killed server to notice
-_ANSWER_PATIENCE = 60.0  # seconds for a server to recover that runs already
+_LOCK_PATIENCE = 330.0  # seconds; longer than the start of another node may take
+_ORPHANS_PATIENCE = 10.0  # seconds for the backends of a killed server to exit
+_ANSWER_PATIENCE = 60.0  # seconds for a running server to recover
 _log = Logger("copilot_socket.store.embedded")
-_LEAVING_PATIENCE = 1.0  # seconds for the server to notice that connections were closed
+_LEAVING_PATIENCE = 1.0  # seconds for the server to notice closed connections
 _RECOVERING = "the database system is "  # … starting up, in recovery mode, shutting down
 _NO_SETTINGS: Mapping[str, str] = {}
-# Everyone who can open the socket is trusted, so only the database's own user (and root) can.
+# Connections are trusted, so only the database's own user (and root) may open the socket.
 _SETTINGS = {
     "listen_addresses": "",
     "port": "5432",
@@ -45,9 +45,9 @@ _SETTINGS = {
     "fsync": "on",
     "synchronous_commit": "on",
     "autovacuum": "on",
-    "jit": "off",  # statements here are short; compiling them costs more than it saves
+    "jit": "off",  # statements are short: compiling them costs more than it saves
     "log_checkpoints": "off",
-    # A failed statement holds what was to be stored, and the detail of an error the row that was refused.
+    # Failed statements, and details of errors, quote the values that were to be stored.
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
     "log_line_prefix": "%m [%p] %a ",
@@ -71,8 +71,8 @@ class EmbeddedPostgres:
     """A durable PostgreSQL with its data in `<state_dir>/postgres`, reached through a UNIX socket only.
 
     All methods block: call them before the reactor runs, or in a thread. `settings` override the server's.
-    A server that runs already, of another node or left by a killed one, is used as it is. `tell` is told what is
-    being waited for; without it the log is.
+    A server that runs already, of another node or left by a killed one, is used as it is. `tell` is called with a
+    line about each long wait; by default that is logged.
     """
 
     def __init__(self, state_dir: Path, settings: Mapping[str, str] = _NO_SETTINGS, tell: Tell | None = None) -> None:
@@ -90,23 +90,23 @@ class EmbeddedPostgres:
         return self.state_dir / "postgres.log"
 
     def exists(self) -> bool:
-        """Whether there is a database already."""
+        """Whether the data directory has been initialised."""
         return (self.data_dir / "PG_VERSION").exists()
 
     def pid(self) -> int | None:
-        """The server's process, None when it is not running."""
+        """The pid of the server, None when it is not running."""
         found = postmaster.running(self.data_dir)
         return found.pid if found else None
 
     def preflight(self) -> None:
-        """Raise EmbeddedError for what would keep `start` from working, as far as can be told by looking."""
+        """Raise EmbeddedError if `start` would fail, as far as can be found out without a change."""
         packaged_programs()
         refuse_closed_parents(self.state_dir, expected_account())
 
     def start(self) -> str:
-        """Make the database if there is none, start the server if none runs; return the database's URL.
+        """Create the database if there is none, start the server if none runs; return the database's URL.
 
-        Raises EmbeddedError. May be called again, after the server was killed for instance.
+        Raises EmbeddedError. May be called again, for example after the server was killed.
         """
         account = database_account()
         make_state_dir(self.state_dir, account)
@@ -116,12 +116,12 @@ class EmbeddedPostgres:
                 self._presence.enter()
                 return _url(found.socket_dir or self.data_dir, DATABASE)
         except (LockError, OSError) as error:
-            raise EmbeddedError(f"the embedded PostgreSQL in {self.state_dir} cannot be used: {error}") from error
+            raise EmbeddedError(f"the embedded PostgreSQL in {self.state_dir} can't be used: {error}") from error
 
     def stop(self, only_if_unused: bool = True) -> bool:
-        """Stop the server, and say whether it is stopped now. Close your own connections first.
+        """Stop the server; return whether it is stopped now. Close your own connections first.
 
-        With `only_if_unused` it keeps running while another node uses it or any client is connected.
+        With `only_if_unused` it keeps running while another node uses it or a client is connected.
         Raises EmbeddedError.
         """
         if not os.path.isdir(self.state_dir):  # noqa: PTH112 - Path.is_dir raises where it may not look
@@ -139,14 +139,14 @@ class EmbeddedPostgres:
                     remove_short(found.socket_dir, database_account())
                 return True
         except (LockError, OSError) as error:
-            raise EmbeddedError(f"the embedded PostgreSQL in {self.state_dir} cannot be stopped: {error}") from error
+            raise EmbeddedError(f"the embedded PostgreSQL in {self.state_dir} can't be stopped: {error}") from error
 
     def _lock(self) -> AbstractContextManager[None]:
         return exclusive(self.state_dir / "postgres.lock", _LOCK_PATIENCE, self._tell)
 
     def _answering(self, account: Account) -> postmaster.PidFile:
-        """A server that runs and has our database; one that dies just now gets a successor."""
-        patience = Patience(_ANSWER_PATIENCE, self._tell, f"the PostgreSQL in {self.data_dir} to let us in")
+        """Return a server that accepts connections and has the database; launch it if it does not run, or dies."""
+        patience = Patience(_ANSWER_PATIENCE, self._tell, f"the PostgreSQL in {self.data_dir} to accept connections")
         while True:
             found = postmaster.wait_settled(self.data_dir, self._tell) or self._launch(account)
             try:
@@ -154,7 +154,7 @@ class EmbeddedPostgres:
             except psycopg2.OperationalError as error:
                 alive = postmaster.running(self.data_dir) == found and _RECOVERING not in str(error)
                 if alive or not patience.wait():
-                    raise EmbeddedError(f"PostgreSQL runs but does not let us in: {error}") from error
+                    raise EmbeddedError(f"PostgreSQL runs but does not accept connections: {error}") from error
             else:
                 return found
 
@@ -162,16 +162,16 @@ class EmbeddedPostgres:
         try:
             connection = psycopg2.connect(_url(found.socket_dir or self.data_dir, "postgres"), connect_timeout=10)
         except psycopg2.OperationalError as error:
-            raise EmbeddedError(f"cannot ask PostgreSQL who is connected: {error}") from error
+            raise EmbeddedError(f"can't find out which clients are connected to PostgreSQL: {error}") from error
         try:
-            patience = Patience(_LEAVING_PATIENCE, self._tell, "clients to leave")
+            patience = Patience(_LEAVING_PATIENCE, self._tell, "clients to disconnect")
             with connection.cursor() as cursor:
                 while True:
                     cursor.execute(_OTHER_CLIENTS)
                     [(count,)] = cursor.fetchall()
                     if count == 0:
                         return False
-                    connection.rollback()  # or the next look would find the same
+                    connection.rollback()  # the statistics are fixed within a transaction
                     if not patience.wait():
                         return True
         finally:
@@ -197,8 +197,8 @@ class EmbeddedPostgres:
     def _launch_after_orphans(
         self, programs: Programs, settings: Mapping[str, str], account: Account
     ) -> postmaster.PidFile:
-        """Backends of a killed server hold its memory for a moment; PostgreSQL refuses to start beside them."""
-        patience = Patience(_ORPHANS_PATIENCE, self._tell, "processes of a PostgreSQL that was killed")
+        """Launch a server; repeat while backends of a killed one keep its shared memory, which PostgreSQL refuses."""
+        patience = Patience(_ORPHANS_PATIENCE, self._tell, "the processes of a killed PostgreSQL to exit")
         while True:
             try:
                 return postmaster.launch(programs, self.data_dir, settings, account, self.log_file, self._tell)
@@ -207,7 +207,7 @@ class EmbeddedPostgres:
                     raise
 
     def _initialise(self, programs: Programs, account: Account) -> None:
-        """Make the data directory under another name, then rename: half a database is never taken for one."""
+        """Create the data directory under another name, then rename: a partial one is never used."""
         partial = self.state_dir / "postgres.partial"
         shutil.rmtree(partial, ignore_errors=True)
         make_owned(partial, account)
@@ -218,7 +218,7 @@ class EmbeddedPostgres:
             result = subprocess.run(command, capture_output=True, text=True, check=False, **options)
         if result.returncode != 0:
             shutil.rmtree(partial, ignore_errors=True)
-            raise EmbeddedError(f"the database could not be made:\n{result.stdout}{result.stderr}".strip())
+            raise EmbeddedError(f"the database could not be created:\n{result.stdout}{result.stderr}".strip())
         partial.rename(self.data_dir)
 
     def _refuse_foreign(self, programs: Programs, account: Account) -> None:
@@ -226,13 +226,13 @@ class EmbeddedPostgres:
         if version != programs.major:
             raise EmbeddedError(
                 f"the data in {self.data_dir} are of PostgreSQL {version}, the programs of {programs.version}: "
-                "move them over with pg_dump, or set COPILOT_STATE_DIR to a new directory"
+                "transfer them with pg_dump, or set COPILOT_STATE_DIR to a new directory"
             )
         owner = self.data_dir.stat().st_uid
         if owner != account.uid:
             raise EmbeddedError(
                 f"the data in {self.data_dir} belong to user {owner}, PostgreSQL would run as {account.uid}: "
-                "start as the user who made them, or set COPILOT_STATE_DIR to another directory"
+                "start as the user who created them, or set COPILOT_STATE_DIR to another directory"
             )
 
 
@@ -242,7 +242,7 @@ def _url(socket_dir: Path, database: str) -> str:
 
 
 def _ensure_database(admin_url: str) -> None:
-    """Make our database if it is missing. Raises psycopg2.OperationalError when the server does not answer."""
+    """Create the database if it is missing. Raises psycopg2.OperationalError when the server does not answer."""
     connection = psycopg2.connect(admin_url, connect_timeout=10)
     try:
         connection.autocommit = True

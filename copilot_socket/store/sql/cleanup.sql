@@ -1,8 +1,8 @@
--- Old rows, and what other programs left inconsistent.
+-- Cleanup of old rows, and repair of rows that other programs have left inconsistent.
 
 -- name: clean_inconsistent
--- Repairs what other programs left by changing jobs themselves: a live assignment whose job is not held would occupy its
--- crawler's room for ever, and a held job without a live assignment would never be given out again.
+-- Repairs rows after other programs have changed jobs directly: a live assignment of a job that is not held would
+-- take up room of its crawler for ever, and a held job without a live assignment would never be claimed again.
 WITH ended AS (
   UPDATE job_assignments a SET completed_at = now(), status = 'cancelled', outcome = 'cancelled',
     reason = 'another program has changed the job'
@@ -18,12 +18,12 @@ WITH ended AS (
 SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM queued)
 
 -- name: age_ago
--- The time before which what is old was last changed.
+-- The time at which rows that are "age" seconds old now were last changed.
 SELECT now() - %(age)s * interval '1 second'
 
 -- name: old_roots
--- Of so many jobs in the order of their ids the last one's id, and the old finished ones that were not spawned. An index
--- of these alone would take longer for each job that is finished than this takes for each job in an hour.
+-- Of the next "limit" jobs by id: the last id, and the roots of trees that are finished and old. To maintain an index
+-- of these would cost more for each finished job than this read costs for each job in an hour.
 WITH page AS (
   SELECT id::text, spawned_from IS NULL AND status IN ('completed', 'failed', 'cancelled') AND updated_at <= %(until)s AS due
   FROM jobs WHERE id > %(after)s ORDER BY id LIMIT %(limit)s
@@ -31,9 +31,9 @@ WITH page AS (
 SELECT max(id), coalesce(array_agg(id) FILTER (WHERE due), '{}') FROM page
 
 -- name: old_trees
--- The jobs of trees, one tree after the other, and whether each job is finished and old. Up to "most" of each tree and up
--- to "limit" in all: what is beyond is not read. Hence the LIMIT of a job's children, which has these looked up job by
--- job, and "key BETWEEN x AND x", which has that done in an index however many children most parents have.
+-- The jobs of trees, one tree after the other, and whether each job is finished and old: up to "most" jobs of each
+-- tree, and up to "limit" in all. The LIMIT on children makes the planner look them up parent by parent, so that no
+-- more is read; "key BETWEEN x AND x" makes it use an index for that, whatever the statistics of spawned_from.
 SELECT root.number, t.id, t.finished
 FROM unnest(%(roots)s::text[]) WITH ORDINALITY AS root (id, number) CROSS JOIN LATERAL (
   WITH RECURSIVE tree AS (
@@ -48,7 +48,7 @@ FROM unnest(%(roots)s::text[]) WITH ORDINALITY AS root (id, number) CROSS JOIN L
 LIMIT %(limit)s
 
 -- name: open_tree
--- The same of one tree, however large it is.
+-- A cursor over the jobs of one tree, of any size: whether each is finished and old.
 DECLARE tree NO SCROLL CURSOR FOR
 WITH RECURSIVE tree AS (
   SELECT j.id, j.status IN ('completed', 'failed', 'cancelled') AND j.updated_at <= %(until)s AS finished
@@ -61,14 +61,14 @@ WITH RECURSIVE tree AS (
 SELECT finished FROM tree
 
 -- name: children
--- The jobs that these have spawned, up to a number.
+-- Up to "limit" jobs that these have spawned.
 SELECT child.id FROM unnest(%(parents)s::text[]) AS p (id) CROSS JOIN LATERAL (
   SELECT j.id FROM jobs j WHERE j.spawned_from BETWEEN p.id AND p.id LIMIT %(limit)s) AS child
 LIMIT %(limit)s
 
 -- name: clean_jobs
--- Of these trees (or parts of one) those whose jobs are all finished and old still and nobody else has locked; nothing
--- unless all of "above" are finished and old, too. Assignments and attempts go with their jobs, by a trigger.
+-- Deletes those of these trees (or parts of one) whose jobs are all still finished, old and not locked by others;
+-- none unless all of "above" are finished and old, too. A trigger deletes the assignments and attempts of the jobs.
 WITH asked AS MATERIALIZED (
   SELECT * FROM unnest(%(job)s::text[], %(tree)s::integer[]) AS t (id, tree)
 ), locked AS MATERIALIZED (
@@ -87,7 +87,7 @@ WITH asked AS MATERIALIZED (
 SELECT count(*) FROM gone
 
 -- name: clean_errors
--- Errors have an age of their own.
+-- Errors have a maximum age of their own.
 WITH gone AS (
   DELETE FROM job_error_log WHERE id IN (
     SELECT id FROM job_error_log WHERE timestamp <= now() - %(age)s * interval '1 second' LIMIT %(limit)s)
@@ -96,7 +96,7 @@ WITH gone AS (
 SELECT count(*) FROM gone
 
 -- name: clean_connections
--- Connections that ended a day ago.
+-- Connections that ended more than a day ago.
 WITH gone AS (
   DELETE FROM socket_connections WHERE id IN (
     SELECT id FROM socket_connections WHERE NOT is_active AND ended_at <= now() - interval '1 day' LIMIT %(limit)s)
@@ -105,7 +105,7 @@ WITH gone AS (
 SELECT count(*) FROM gone
 
 -- name: clean_crawlers
--- Crawlers that were gone a day ago and hold nothing.
+-- Crawlers whose lease ended more than a day ago and that hold nothing.
 WITH gone AS (
   DELETE FROM crawlers WHERE key IN (
     SELECT key FROM crawlers c WHERE lease_expires_at <= now() - interval '1 day'

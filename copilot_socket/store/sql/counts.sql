@@ -1,4 +1,4 @@
--- What the metrics count.
+-- Counts for metrics and statistics.
 
 -- name: count_jobs
 -- Jobs by state.
@@ -9,11 +9,11 @@ SELECT status, count(*) FROM jobs GROUP BY status
 SELECT credential_status, count(*) FROM accounts GROUP BY credential_status
 
 -- name: queue_age
--- Seconds that the oldest claimable job has been due.
+-- Seconds since the oldest claimable job fell due.
 SELECT coalesce(extract(epoch FROM now() - min(scheduled_at)), 0)::float8 FROM jobs WHERE status = 'queued' AND ready
 
 -- name: unroutable
--- Jobs whose entity type no connected crawler takes.
+-- Claimable jobs whose entity type no connected crawler takes.
 SELECT count(*) FROM jobs j JOIN unnest(%(command)s::text[], %(entity_type)s::text[]) AS m (command, entity_type)
   ON m.command = j.command
 WHERE j.status = 'queued' AND j.ready AND NOT EXISTS (

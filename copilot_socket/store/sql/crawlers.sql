@@ -1,7 +1,8 @@
--- Crawlers, their connections, and what each holds.
+-- Crawlers, their connections, and the assignments that they hold.
 
 -- name: crawlers_present
--- A crawler is served by the node where it last asked for work, which a hello or a report elsewhere does not change.
+-- Presence and capacity of crawlers. A hello or a report does not change the node that serves a crawler: that is the
+-- one which received its last job request.
 INSERT INTO crawlers (key, crawler_id, node_id, lease_expires_at, max_jobs, entity_types, plain)
 SELECT key, crawler_id, %(node)s, now() + %(lease)s * interval '1 second', max_jobs,
        ARRAY(SELECT json_array_elements_text(entity_types::json)), plain
@@ -13,8 +14,8 @@ ON CONFLICT (key) DO UPDATE SET
   max_jobs = excluded.max_jobs, entity_types = excluded.entity_types, plain = excluded.plain
 
 -- name: crawlers_absent
--- The lease of a crawler that is gone ends now; the grace counts from here. One that is connected to another
--- living node keeps its lease, which that node renews.
+-- Ends the leases of crawlers that are gone: the grace begins now. A crawler that is connected to another live node
+-- keeps its lease, which that node renews.
 UPDATE crawlers c SET lease_expires_at = now()
 WHERE c.key = ANY (%(key)s) AND c.lease_expires_at > now()
   AND NOT EXISTS (
@@ -22,7 +23,7 @@ WHERE c.key = ANY (%(key)s) AND c.lease_expires_at > now()
     WHERE s.crawler_key = c.key AND s.is_active AND s.node_id <> %(node)s)
 
 -- name: connections_seen
--- A connection that opened, said whose it is, or ended.
+-- Connections that were opened, identified or closed.
 INSERT INTO socket_connections (id, crawler_id, crawler_key, node_id, is_active, metadata, ended_at, last_heartbeat,
                                 system_status)
 SELECT id, crawler_id, crawler_key, %(node)s, is_active, metadata, CASE WHEN NOT is_active THEN now() END,
@@ -39,7 +40,7 @@ ON CONFLICT (id) DO UPDATE SET
   system_status = coalesce(excluded.system_status, socket_connections.system_status)
 
 -- name: connections_alive
--- How connections are, as people see them in socket_connections; what was not heard stays.
+-- The state of connections, for people to read. NULL leaves a column as it is.
 UPDATE socket_connections s SET
   last_heartbeat = coalesce(now() - t.silent * interval '1 second', s.last_heartbeat),
   active_jobs = coalesce(string_to_array(nullif(t.jobs, ''), ','), '{}'),
@@ -50,7 +51,7 @@ FROM unnest(%(id)s::text[], %(silent)s::float8[], %(jobs)s::text[], %(system_sta
 WHERE s.id = t.id
 
 -- name: held_by
--- The live assignments of one crawler, whether each was ever reported on, and its account's token.
+-- The live assignments of one crawler, whether each has a report, and its account's token.
 SELECT a.crawler_job_id, a.reported_at IS NOT NULL, t.access_token
 FROM job_assignments a JOIN accounts t ON t.id = a.account_id
 WHERE a.crawler_key = %(key)s AND a.completed_at IS NULL ORDER BY a.web_app_job_id
@@ -61,17 +62,17 @@ SELECT crawler_key, array_agg(crawler_job_id ORDER BY web_app_job_id) FROM job_a
 WHERE crawler_key = ANY (%(key)s) AND completed_at IS NULL GROUP BY crawler_key
 
 -- name: must_confirm
--- What a crawler that came back held is released, unless its reports name it within so many seconds.
+-- Sets deadlines for crawlers that are back: their assignments are released unless reports confirm them by then.
 UPDATE job_assignments a SET confirm_by = now() + t.within * interval '1 second'
 FROM unnest(%(key)s::text[], %(within)s::float8[]) AS t (key, within)
 WHERE a.crawler_key = t.key AND a.completed_at IS NULL AND a.confirm_by IS NULL
 
 -- name: confirm
--- Its crawler has named it.
+-- Clears the deadline of assignments that their crawler has confirmed.
 UPDATE job_assignments SET confirm_by = NULL
 WHERE web_app_job_id = ANY (%(job)s) AND crawler_job_id = ANY (%(assignment)s) AND completed_at IS NULL
   AND confirm_by IS NOT NULL
 
 -- name: not_ours
--- Those of these crawlers that asked last at another node.
+-- Those of these crawlers whose last job request went to another node.
 SELECT key FROM crawlers WHERE key = ANY (%(key)s) AND node_id <> %(node)s

@@ -1,8 +1,8 @@
--- What crawlers discover: areas and jobs, a slice a transaction.
+-- Discovered areas and jobs, one slice in each transaction.
 
 -- name: moved_areas
--- Of one slice of a discovery: a numeric id that is known at another path is there no more. That path stays, without a
--- number: jobs may be under way for it, and GitLab redirects them.
+-- Clears the numeric ids of a slice where they are stored with other paths: those areas have moved. The old paths
+-- stay, since jobs may be in progress for them, which GitLab redirects.
 WITH found AS MATERIALIZED (
   SELECT (SELECT k.ctid FROM areas k
           WHERE k.gitlab_origin = t.gitlab_origin AND k.gitlab_id = f.gitlab_id AND k.type = f.type
@@ -14,8 +14,8 @@ WITH found AS MATERIALIZED (
 UPDATE areas SET gitlab_id = NULL WHERE ctid = ANY (ARRAY(SELECT place FROM found))
 
 -- name: found_areas
--- What one slice of a discovery tells of areas, and that the job's account may see them. An area's first numeric id is
--- kept when a later mention has none. What is known already is not written again, for even a conflict locks its row.
+-- Stores the areas of a slice, and that the job's account may see them. The numeric id of an area is kept when a
+-- later mention has none. Unchanged rows are not written, since even ON CONFLICT locks them.
 WITH found AS MATERIALIZED (
   SELECT t.id AS account_id, t.gitlab_origin, f.full_path, f.gitlab_id, f.name, f.type
   FROM jobs j JOIN accounts t ON t.id BETWEEN j.account_id AND j.account_id
@@ -41,9 +41,9 @@ ORDER BY f.full_path COLLATE "C"
 ON CONFLICT DO NOTHING
 
 -- name: spawn
--- The jobs that one slice of a discovery becomes. Not again what this parent has spawned before, however that ended; not
--- beside a live job of the same kind. Scalar subqueries, since each is one look-up in an index whatever the planner
--- knows of the tables; and by expressions that the indexes have: IS NOT DISTINCT FROM is none.
+-- Inserts the jobs of a slice, except those that this parent has spawned before, in whatever state they are, and
+-- those with a live twin. Scalar subqueries are index look-ups whatever the statistics; they use the expressions of
+-- the indexes, which IS NOT DISTINCT FROM does not match.
 WITH wanted AS MATERIALIZED (
   SELECT DISTINCT ON (k.command, f.full_path) k.command, f.full_path, coalesce(f.priority, p.priority) AS priority,
          p.id AS parent, p.account_id, p.user_id, p.provider, p.gitlab_url

@@ -1,7 +1,7 @@
--- What dispatch reads beside the claims: assignments to send again, lanes, jobs that fall due.
+-- Reads of the dispatcher beside claims: assignments to send again, lanes, and jobs that fall due.
 
 -- name: unreported
--- Assignments of these crawlers that were never reported on, in the form in which claims come.
+-- Live assignments of these crawlers without a report, with the columns of claims.
 SELECT a.crawler_job_id, a.crawler_key, coalesce(r.gitlab_id::text, j.full_path, j.account_id), j.gitlab_url,
        j.resume_state, j.command, j.full_path, r.type, j.branch, a.try, j.account_id, t.access_token,
        extract(epoch FROM t.token_expires_at - now())::float8, t.credential_status, NULL::float8
@@ -11,7 +11,7 @@ WHERE a.crawler_key = ANY (%(key)s) AND a.completed_at IS NULL AND a.reported_at
 ORDER BY a.web_app_job_id
 
 -- name: lanes
--- Lanes that have work, after the one given, each found by one look into their index.
+-- Lanes that have work, behind the given one: a loose index scan, one look-up for each lane.
 WITH RECURSIVE lane AS (
   (SELECT account_id, command FROM jobs
    WHERE status = 'queued' AND ready AND (account_id, command) > (%(account)s, %(command)s)
@@ -26,7 +26,7 @@ SELECT l.account_id, l.command, t.weight FROM (SELECT * FROM lane LIMIT %(limit)
 JOIN accounts t ON t.id = l.account_id ORDER BY l.account_id, l.command
 
 -- name: promote_due
--- The lanes of jobs whose time has come.
+-- Makes due jobs claimable; returns their lanes.
 WITH due AS (
   SELECT id FROM jobs WHERE status = 'queued' AND NOT ready AND scheduled_at <= now()
   ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED

@@ -1,7 +1,7 @@
--- Leases of nodes and crawlers, and what is taken from those whose leases are over.
+-- Leases of nodes and crawlers, and the assignments of those whose leases have expired.
 
 -- name: renew_leases
--- The node's own lease, and in the same statement those of all its live crawlers.
+-- Renews the lease of the node, and in the same statement those of all its live crawlers.
 WITH node AS (
   INSERT INTO nodes (id, host, pid, lease_expires_at)
   VALUES (%(node)s, %(host)s, %(pid)s, now() + %(lease)s * interval '1 second')
@@ -13,9 +13,10 @@ UPDATE crawlers c SET lease_expires_at = now() + %(lease)s * interval '1 second'
 FROM ordered o WHERE c.key = o.key
 
 -- name: lost_assignments
--- What may be taken from its crawler: the lease ended a grace ago, or a promised report did not come. Of other nodes'
--- crawlers only if this node's own leases have held for long enough to judge. Nothing at all while this node's own lease
--- is over: it or the database stood still, and its next renewal brings back the leases of all its live crawlers.
+-- Assignments to release: the crawler's lease expired more than a grace ago, or the assignment was not confirmed in
+-- time. Those of other nodes' crawlers only with "others", once this node has renewed its lease for long enough. None
+-- while this node's own lease has expired: node or database stood still, and the next renewal restores its live
+-- crawlers' leases.
 SELECT a.crawler_job_id, CASE WHEN c.lease_expires_at IS NULL OR
     c.lease_expires_at <= now() - %(grace)s * interval '1 second' THEN %(gone)s ELSE %(without_it)s END
 FROM job_assignments a LEFT JOIN crawlers c ON c.key = a.crawler_key
@@ -25,26 +26,26 @@ WHERE EXISTS (SELECT FROM nodes n WHERE n.id = %(node)s AND n.lease_expires_at >
 ORDER BY a.web_app_job_id LIMIT %(limit)s
 
 -- name: refused_assignments
--- Crawlers that were refused a new token and have said nothing since, for a whole grace.
+-- Assignments whose crawlers were refused a new token and have not reported for a whole grace since.
 SELECT crawler_job_id FROM job_assignments
 WHERE completed_at IS NULL AND credential_refused_at <= now() - %(grace)s * interval '1 second'
   AND coalesce(reported_at, assigned_at) <= credential_refused_at
 ORDER BY web_app_job_id LIMIT %(limit)s
 
 -- name: renewed_meanwhile
--- Jobs that came to wait for a credential at the moment of its renewal, which did not see them.
+-- Jobs that wait for a credential that is valid: they began to wait during its renewal.
 SELECT j.id FROM jobs j JOIN accounts t ON t.id = j.account_id
 WHERE j.status = 'waiting_credential' AND t.credential_status = 'valid' ORDER BY j.id LIMIT %(limit)s
 
 -- name: timed_out_assignments
--- Nothing was reported on these for too long.
+-- Assignments without a report for the job time-out.
 SELECT crawler_job_id FROM job_assignments
 WHERE completed_at IS NULL AND crawler_key IS NOT NULL
   AND coalesce(reported_at, assigned_at) <= now() - %(timeout)s * interval '1 second'
 ORDER BY web_app_job_id LIMIT %(limit)s
 
 -- name: node_leaves
--- A node that stops gives up its lease and its connections; its crawlers keep theirs.
+-- Deletes the lease of a node that stops, and ends its connections; its crawlers keep their leases.
 WITH gone AS (
   UPDATE socket_connections SET is_active = false, active_jobs = '{}', ended_at = now()
   WHERE node_id = %(node)s AND is_active
@@ -52,7 +53,7 @@ WITH gone AS (
 DELETE FROM nodes WHERE id = %(node)s
 
 -- name: forget_dead_nodes
--- Connections of nodes that died without a word.
+-- Ends the connections of nodes whose leases have expired.
 WITH dead AS (
   DELETE FROM nodes WHERE lease_expires_at <= now() - interval '1 hour'
 )

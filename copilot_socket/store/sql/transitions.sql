@@ -1,24 +1,24 @@
--- Changes of a job's state that are no everyday reports (core/jobs.py decides).
+-- State transitions of jobs other than by ordinary reports (core/jobs.py decides).
 
 -- name: lock_live_assignments
--- First the assignments, then the jobs, each in id order: the order in which reports lock them.
+-- Locks assignments first, then jobs (lock_jobs), each by id: the order in which reports lock them.
 SELECT FROM job_assignments WHERE web_app_job_id = ANY (%(job)s) AND completed_at IS NULL
 ORDER BY web_app_job_id FOR UPDATE
 
 -- name: lock_jobs
--- The jobs, with what the state machine needs of them and of their accounts.
+-- Locks jobs; returns the columns that the state machine needs, and those of their accounts.
 SELECT j.id, j.status, j.attempts, j.max_attempts, j.releases, t.credential_status = 'valid', t.credential_error,
        j.account_id, j.command, j.full_path, j.branch
 FROM jobs j JOIN accounts t ON t.id = j.account_id
 WHERE j.id = ANY (%(job)s) ORDER BY j.id FOR UPDATE OF j
 
 -- name: live_assignments
--- Read once they are locked.
+-- The live assignments, read once they are locked.
 SELECT web_app_job_id, crawler_job_id, crawler_key, credential_refused_at IS NOT NULL FROM job_assignments
 WHERE web_app_job_id = ANY (%(job)s) AND completed_at IS NULL
 
 -- name: apply_transitions
--- What was decided. Lanes that have work again are told of.
+-- Writes the decisions, and notifies nodes of lanes that have work again.
 WITH input AS (
   SELECT * FROM unnest(%(job)s::text[], %(status)s::text[], %(attempts)s::integer[], %(releases)s::integer[],
                        %(delay)s::float8[], %(outcome)s::text[], %(reason)s::text[])
@@ -40,7 +40,7 @@ WITH input AS (
   FROM input i
   WHERE a.web_app_job_id = i.job_id AND (a.completed_at IS NULL OR i.outcome IS NULL)
 )
--- As copilot_announce_jobs() does.
+-- In the form of copilot_announce_jobs().
 SELECT pg_notify('copilot_jobs', '[' || string_agg(lane, ',') || ']')
 FROM (
   SELECT lane, sum(octet_length(lane) + 1) OVER (ORDER BY lane) / 4000 AS part
@@ -49,19 +49,19 @@ FROM (
 GROUP BY part
 
 -- name: tell_ended
--- To the nodes whose crawlers hold them.
+-- Notifies the nodes whose crawlers hold these assignments.
 SELECT pg_notify('copilot_ended', assignment) FROM unnest(%(assignment)s::text[]) AS assignment
 
 -- name: log_errors
--- One row a failure.
+-- One row for each failure.
 INSERT INTO job_error_log (job_id, error_type, error_message, stack_trace, context, retry_count, is_recoverable, resolution)
 SELECT * FROM unnest(%(job)s::text[], %(error_type)s::text[], %(message)s::text[], %(stack)s::text[],
                      %(context)s::jsonb[], %(retries)s::integer[], %(recoverable)s::boolean[], %(resolution)s::text[])
 
 -- name: discoveries_refused
--- Discoveries of live attempts that were refused; the same error of an attempt once, so that it changes nothing when it is
--- repeated. Where the crawler does not know, that is kept with the assignment until its completion comes; the id says of
--- which attempt, since the row is used for the next one, too.
+-- Logs refused discoveries of live attempts; the same error of an attempt once, so that a repetition changes nothing.
+-- Where the crawler did not receive the error, it is kept with the assignment until the completion arrives; with the
+-- id of the attempt, since the next one uses the same row.
 WITH input AS (
   SELECT DISTINCT * FROM unnest(%(job)s::text[], %(assignment)s::text[], %(error_type)s::text[], %(message)s::text[],
                        %(known)s::boolean[], %(resolution)s::text[])
@@ -80,12 +80,12 @@ WHERE (SELECT count(*) FROM (SELECT FROM job_error_log e WHERE e.job_id = i.job_
                     AND e.error_type = i.error_type AND e.error_message = i.message)
 
 -- name: urls_of_job
--- Of a job that is to live again, and of its account, which must not move meanwhile.
+-- For a retry: the URLs of a job and of its account, which is locked against a move.
 SELECT j.gitlab_url, t.gitlab_url FROM jobs j JOIN accounts t ON t.id = j.account_id
 WHERE j.id = %(job)s FOR KEY SHARE OF t
 
 -- name: live_twin
--- Another live job for the same piece of work.
+-- Another live job for the same account, command, path and branch.
 SELECT id FROM jobs
 WHERE account_id = %(account)s AND command = %(command)s AND coalesce(full_path, '') = coalesce(%(path)s, '')
   AND coalesce(branch, '') = coalesce(%(branch)s, '') AND status NOT IN ('completed', 'failed', 'cancelled')

@@ -1,15 +1,14 @@
--- The hot path: a turn stores what crawlers report and, in the same transaction, claims their next jobs.
--- It is one statement, put together of these parts; one with nothing to do is left out, for it would take its time all
--- the same.
+-- The hot path: a turn stores reports and, in the same transaction, claims the next jobs. It is one statement,
+-- composed of these parts; a part without work is left out, since it would take time all the same.
 --
--- Its plan is made once, perhaps while the tables are empty or believed to be. Hence "key BETWEEN x AND x" where
--- "key = x" is meant: that can be looked up in an index, and nothing else. By equality, a plan may walk the whole index
--- for each batch and look for its rows in what the batch has, which was the cheapest way when it was made. And
--- date_part() counts in floats; EXTRACT is several times slower.
+-- Its plan is made once, perhaps while the tables are empty or their statistics say so. Hence "key BETWEEN x AND x"
+-- in the place of "key = x": the planner can only look that up in an index. With equality it may choose to scan the
+-- whole index for each batch and join that to the batch, which was cheapest when the plan was made. date_part()
+-- computes in floats; EXTRACT is several times slower.
 
 -- name: turn_reports
--- One row an assignment. Fenced by the assignment's id; a report that arrives at another node, or from a crawler that
--- took the assignment over from one that is gone, moves it to the reporting crawler.
+-- One row for each assignment. The assignment's id fences attempts that have ended. A report by another crawler than
+-- the holder makes that crawler the holder, provided that the lease of the former one has expired.
 input AS (
   SELECT job_id, assignment, crawler, started, completed, progress::jsonb, resume_state::jsonb
   FROM unnest(%(job)s::text[], %(assignment)s::text[], %(crawler)s::text[], %(started)s::boolean[],
@@ -26,8 +25,8 @@ input AS (
     crawler_key = i.crawler
   FROM input i
   WHERE a.web_app_job_id BETWEEN i.job_id AND i.job_id AND a.crawler_job_id = i.assignment
-    AND coalesce(a.completed_at, 'infinity') = 'infinity'  -- IS NULL, but by the primary key: not all that is held
-    -- A completion that follows a refused discovery is a failure, which the transitions store.
+    AND coalesce(a.completed_at, 'infinity') = 'infinity'  -- IS NULL, by the primary key, not the index of live rows
+    -- A completion that follows a refused discovery is a failure, which a transition stores.
     AND NOT (i.completed AND coalesce(a.metadata #>> '{refused_discovery,assignment}', '') = a.crawler_job_id)
     AND (a.crawler_key = i.crawler
          OR coalesce((SELECT c.lease_expires_at FROM crawlers c WHERE c.key = a.crawler_key), '-infinity') <= now())
@@ -39,21 +38,21 @@ input AS (
     started_at = CASE WHEN h.started AND j.status = 'assigned' THEN now() ELSE j.started_at END,
     finished_at = CASE WHEN h.completed THEN now() END,
     updated_at = now(),
-    -- A value that stays has its column's domain, and is not judged again.
+    -- An unchanged value has the domain of its column, whose checks are not run again.
     progress = CASE WHEN h.progress IS NULL THEN j.progress ELSE (j.progress || h.progress)::jsonb_mapping END,
     resume_state = CASE WHEN h.resume_state IS NULL THEN j.resume_state ELSE h.resume_state::resume_state END
   FROM held h WHERE j.id BETWEEN h.job_id AND h.job_id
 )
 
 -- name: turn_no_reports
--- In the place of turn_reports, where there are none.
+-- In the place of turn_reports where there are no reports.
 held AS (SELECT NULL::text AS crawler_key, false AS completed WHERE false)
 
 -- name: turn_room
--- How many more jobs each crawler may be given, counted where every node's claims are seen, and with what these reports
--- end. A crawler is served by the node where it asked last: the lock makes sure that no other node does so meanwhile. It
--- is waited for by nobody: a crawler that is locked has no room (NULL) for a moment. Nor has one that is taken over: this
--- statement may not see what the other node has claimed last; the next one does.
+-- The room of each crawler: how many more jobs it may hold, once these reports have ended some. A crawler is served
+-- by the node that received its last job request; the lock excludes claims by other nodes. No statement waits for it:
+-- a locked crawler has no room (NULL) in this statement. Nor has one that is taken over, since this statement's
+-- snapshot may not include the other node's last claim; that of the next one does.
 room AS MATERIALIZED (
   SELECT array_agg(CASE WHEN c.ours THEN c.jobs END ORDER BY i.ord) AS left, array_agg(c.ours ORDER BY i.ord) AS ours
   FROM unnest(%(key)s::text[], %(takes_over)s::boolean[]) WITH ORDINALITY AS i (key, takes_over, ord) LEFT JOIN LATERAL (
@@ -70,9 +69,9 @@ room AS MATERIALIZED (
 )
 
 -- name: turn_claims
--- The plan (core/scheduling.py) says from which accounts jobs are taken, an allotment each, and for which crawlers. Of an
--- account's lanes the best jobs are taken: discoveries, then by priority, then by age. More are looked at than are wanted
--- ("depth" times as many), since others lock some of them, which are passed over.
+-- Claims by the plan (core/scheduling.py), whose allotments name an account and crawlers each. Of the account's lanes
+-- the first jobs are claimed: discoveries, then by priority, then by age. "depth" times as many candidates are read
+-- as jobs are wanted, since those that other transactions have locked are skipped.
 wanted AS MATERIALIZED (
   SELECT s.allotment, array_agg(s.crawler ORDER BY s.ord) AS crawlers, count(*) AS jobs
   FROM (SELECT allotment, crawler, ord, row_number() OVER (PARTITION BY crawler ORDER BY ord) AS nth
@@ -97,7 +96,7 @@ wanted AS MATERIALIZED (
     SELECT c.allotment, c.crawlers, l.place, l.account_id, l.full_path,
            row_number() OVER (PARTITION BY c.allotment ORDER BY l.later, l.priority DESC, l.id) AS nth
     FROM candidates c CROSS JOIN LATERAL (
-      -- coalesce keeps the planner from walking an index of all that is queued to find a handful of places.
+      -- coalesce() keeps the planner from scanning the index of all queued jobs for a few ctids.
       SELECT j.ctid AS place, j.account_id, j.full_path, j.command <> 'GROUP_PROJECT_DISCOVERY' AS later, j.priority, j.id
       FROM jobs j
       WHERE j.ctid = ANY (c.places) AND coalesce(j.status, '') = 'queued' AND coalesce(j.ready, false)
@@ -106,7 +105,7 @@ wanted AS MATERIALIZED (
     LEFT JOIN LATERAL (SELECT gitlab_id, type FROM areas
       WHERE gitlab_origin = t.gitlab_origin AND full_path = p.full_path LIMIT 1) AS r ON true
   WHERE j.ctid = p.place
-  -- One random part does for all: the job's id and the attempt tell them apart, and no attempt is claimed twice.
+  -- One random part serves all rows: job id and attempt are unique, and no attempt is claimed twice.
   RETURNING j.id, j.id || '.' || j.tries || '.' || (SELECT substr(gen_random_uuid()::text, 25)) AS assignment,
             (%(key)s::text[])[p.crawlers[p.nth]] AS key, p.allotment, j.tries, j.account_id, j.user_id, j.scheduled_at,
             coalesce(r.gitlab_id::text, j.full_path, j.account_id) AS entity_id, j.gitlab_url, j.resume_state,
@@ -131,20 +130,21 @@ wanted AS MATERIALIZED (
 )
 
 -- name: turn_stored
--- What was stored, whether it began with it, and the account.
+-- The stored changes: assignment, whether the change began it, and account.
 SELECT crawler_job_id, started AND started_at = now() AS began, account_id FROM held
 
 -- name: turn_stored_beside
--- The same, as wide as what was claimed.
+-- The rows of turn_stored with the columns of turn_claimed.
 SELECT NULL::integer, crawler_job_id, started AND started_at = now() AS began, account_id, NULL::text, NULL::text,
        NULL::jsonb, NULL::text, NULL::text, NULL::text, NULL::text, NULL::integer, NULL::text, NULL::float8, NULL::text,
        NULL::float8, NULL::integer, NULL::bigint, NULL::integer
 FROM held
 
 -- name: turn_claimed
--- What was claimed, by allotments: how many jobs each was for, and how many were looked at. One row at least for an
--- allotment of which some crawler had room; and as allotment 0 a row for each crawler that had none, or is not to be had
--- (NULL jobs): its row is locked, or it asked last at another node ("began" false), from which it may be taken over now.
+-- The claimed jobs by allotment, with the numbers of wanted jobs and of candidates. At least one row for an allotment
+-- with a crawler that had room. As allotment 0, a row for each crawler without room, or that is unavailable (NULL
+-- jobs): its row is locked, or it was served by another node ("began" false), from which it may have been taken over
+-- now.
 SELECT w.allotment, c.assignment, NULL::boolean, c.key, c.entity_id, c.gitlab_url, c.resume_state, c.command, c.full_path,
        c.area_type, c.branch, c.tries, c.access_token, date_part('epoch', c.token_expires_at - now()),
        c.credential_status, date_part('epoch', now() - c.scheduled_at), c.weight, w.jobs,
@@ -156,9 +156,9 @@ SELECT 0, NULL, (SELECT r.ours FROM room r)[i.ord], i.key, NULL, NULL, NULL, NUL
 FROM unnest(%(key)s::text[]) WITH ORDINALITY AS i (key, ord) WHERE coalesce((SELECT r.left FROM room r)[i.ord], 0) <= 0
 
 -- name: explain_refusals
--- Why reports found no live assignment of theirs: the assignment as it stands, how the attempt ended if it has, the error of
--- a discovery of it that was refused without its crawler's knowledge, whether its job is still there, and the time.
--- Not by the view job_tries, whose second half no join reaches through an index.
+-- Why reports matched no live assignment: whether the assignment is live, the outcome of the attempt, the error of a
+-- refused discovery that its crawler did not receive, whether the job exists, and the time. Does not use the view
+-- job_tries, where no join can use an index of the second part.
 SELECT i.assignment,
        a.crawler_job_id IS NOT NULL AND a.completed_at IS NULL AS live,
        coalesce(a.outcome, p.outcome),
