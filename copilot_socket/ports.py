@@ -69,7 +69,7 @@ class Ports:
         except SocketError as error:
             self._report(f"The file of the crawlers' socket was removed, and there can't be a new one: {error}")
             return
-        self.log.warn("The file of the socket {path} was removed: it is made anew", path=str(port.path))
+        self.log.warn("The file of the socket {path} was removed; it is recreated", path=str(port.path))
         maybeDeferred(port.stopListening).addErrback(self._not_closed)
         self._reachable_again()
 

@@ -409,14 +409,14 @@ class DestinationTests(SynchronousTestCase):
         destination.reopen()
         log.error("new")
         self.assertEqual([path.read_text() for path in old], ["", ""])
-        again = [f"{path} is opened anew" for path in (self.log, self.errors)]
+        again = [f"{path} is reopened" for path in (self.log, self.errors)]
         self.assertEqual((self.messages(self.log), self.messages(self.errors)), ([*again, "new"], ["new"]))
         self.log.rename(self.directory / "log.2")
         self.errors.unlink()
         self.log.mkdir()
         destination.reopen()
         self.assertEqual(len(self.messages(self.errors)), 1)
-        self.assertIn(f"{self.log} can't be opened anew", self.messages(self.errors)[0])
+        self.assertIn(f"{self.log} can't be reopened", self.messages(self.errors)[0])
 
     def test_relative_path(self) -> None:
         """A relative path means the directory in which the process began."""
@@ -427,7 +427,7 @@ class DestinationTests(SynchronousTestCase):
         os.chdir("/")
         self.log.unlink()
         destination.reopen()
-        self.assertIn("opened anew", self.log.read_text())
+        self.assertIn("reopened", self.log.read_text())
 
     def test_what_cannot_be_opened(self) -> None:
         """It is a fault of its variable, reported together with others, and with the reason."""

@@ -79,9 +79,9 @@ class Destination:
                 failed[file] = error
         for file in self._files:
             if file in failed:
-                self.log.error("{path} can't be opened anew: {error}", path=file.name, error=failed[file])
+                self.log.error("{path} can't be reopened: {error}", path=file.name, error=failed[file])
             else:
-                self.log.info("{path} is opened anew", path=file.name)
+                self.log.info("{path} is reopened", path=file.name)
 
     def close(self) -> None:
         """Close the files."""

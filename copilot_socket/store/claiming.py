@@ -31,7 +31,7 @@ class Claimant(Protocol):
     def deliver(self, plan: Plan, claim: Claim) -> None:
         """Send the claimed jobs to their crawlers; called after :meth:`book`."""
 
-    def unknown(self, plan: Plan) -> None:
+    def outcome_unknown(self, plan: Plan) -> None:
         """The transaction of *plan* has an unknown outcome."""
 
 
@@ -48,7 +48,7 @@ class NoClaimant:
     def deliver(self, plan: Plan, claim: Claim) -> None:
         """See :meth:`Claimant.deliver`."""
 
-    def unknown(self, plan: Plan) -> None:
+    def outcome_unknown(self, plan: Plan) -> None:
         """See :meth:`Claimant.unknown`."""
 
 
@@ -87,7 +87,7 @@ class Claiming:
             return
         with self.log.failureHandler("Recording a failed claim failed"):
             if unknown_outcome(error):
-                self.claimant.unknown(plan)
+                self.claimant.outcome_unknown(plan)
             self.claimant.book(plan, NOTHING_CLAIMED, {})
 
     async def alone(self, plan: Plan) -> list[Written]:
@@ -110,7 +110,7 @@ class Claiming:
         except Exception as error:
             if remedy(error) is not Remedy.REFUSE:
                 if unknown_outcome(error):
-                    self.claimant.unknown(plan)
+                    self.claimant.outcome_unknown(plan)
                 return [Written([], [], plan, NOTHING_CLAIMED)]  # recorded after the parts before it
             why = str(error).split("\n", 1)[0]
             if why != self._refused:

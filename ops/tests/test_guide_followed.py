@@ -128,7 +128,7 @@ class FollowedTests(SynchronousTestCase):
     def assert_logs_are_reopened(self) -> None:
         """Right after a rotation the node writes to the new file."""
         log = self.machine.root / "var/log/copilot-study/socket.log"
-        self.until(lambda: "socket.log is opened anew" in log.read_text("utf-8"), "the new log is written to")
+        self.until(lambda: "socket.log is reopened" in log.read_text("utf-8"), "the new log is written to")
 
     def under_pm2(self) -> None:
         """In the place of the units: started, rotated, and started again by the service that PM2 makes."""

@@ -73,7 +73,7 @@ class LogrotateTests(NodeTestCase):
     async def rotated(self, node: _Node) -> None:
         """Run logrotate and wait until the node writes to its new files."""
         await self.rotate(node)
-        again = f"{node.error_file} is opened anew"
+        again = f"{node.error_file} is reopened"
         await until(lambda: node.log_file.exists() and again in node.log_file.read_text(), "the new files are in use")
 
     @in_reactor(60)

@@ -223,7 +223,7 @@ class LogFileTests(_StartTestCase):
         await self._speak(server, "before-hangup")
         await until(lambda: "before-hangup" in moved.read_text(), "the renamed file is still written to")
         os.kill(server.pid, signal.SIGHUP)
-        await until(lambda: path.exists() and "opened anew" in path.read_text(), "the file is opened anew")
+        await until(lambda: path.exists() and "reopened" in path.read_text(), "the file is reopened")
         await self._speak(server, "after-hangup")
         await until(lambda: "after-hangup" in path.read_text(), "new lines are in the new file")
         self.assertNotIn("after-hangup", moved.read_text())

@@ -171,7 +171,7 @@ class Planner:
         finally:
             self._watching.remove(booked)
 
-    def unknown(self, plan: Plan) -> None:
+    def outcome_unknown(self, plan: Plan) -> None:
         """The claim of *plan* has an unknown outcome."""
         self.unknown_outcome |= plan.crawlers
 
