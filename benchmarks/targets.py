@@ -80,20 +80,19 @@ TARGETS: tuple[Target, ...] = (
     # The measured values, with a margin of a third.
     *_lifecycles(
         "copilot-socket, 32 crawlers x 1",
-        rate={"plain server": 4.5, "Graphile Worker": 0.21, "pg-boss": 0.24},
-        cpu={"plain server": 0.22, "pgbench batched": 10.5},
+        rate={"plain server": 2.4, "Graphile Worker": 0.15, "pg-boss": 0.17},
+        cpu={"plain server": 0.33, "pgbench batched": 12.2},
     ),
     *_lifecycles(
         "copilot-socket, 8 crawlers x 1",
-        rate={"plain server": 3.7, "Graphile Worker": 0.18, "pg-boss": 0.2},
-        cpu={"plain server": 0.26, "pgbench batched": 12.5},
+        rate={"plain server": 1.0, "Graphile Worker": 0.062, "pg-boss": 0.074},
+        cpu={"plain server": 0.63, "pgbench batched": 23.5},
     ),
     *_lifecycles(
         "copilot-socket, 32 crawlers x 20",
-        rate={"pgbench batched": 0.094, "Graphile Worker": 0.32, "pg-boss": 0.36},
-        cpu={"plain server": 0.16, "pgbench batched": 7.5},
+        rate={"pgbench batched": 0.065, "Graphile Worker": 0.165, "pg-boss": 0.19},
+        cpu={"plain server": 0.21, "pgbench batched": 7.9},
     ),
-    # To be set once dispatch is replaced: as long as the end of a plain crawler's job is no request, it polls.
     Target(("plain_crawler", "beside its own work"), [Bound(20)], least=False),
     Target(("bulk", "HTTP"), _times("bulk", {"COPY": 0.5})),
     *(target for name in (FULL, UNWANTED) for target in _as_near_empty(name)),
