@@ -236,8 +236,8 @@ class Node(Service):
         if self.config.enable_metrics:
             await self.timers.run_once(GAUGES)
         self.timers.start()
-        self.factory.read(True)
         self.status.started()
+        self.factory.read(self.writer.flowing)
         self.bus.publish(NodeStarted())
         self._log_addresses()
 
@@ -324,7 +324,7 @@ class Node(Service):
         """Stop or resume reading from crawlers, as the writer accepts operations or not."""
         if not changed.flowing:
             self.presence.database_failed()
-        if self._stopping is None:
+        if self.status.running:
             self.factory.read(changed.flowing)
 
     async def _poll(self) -> None:

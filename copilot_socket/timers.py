@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger, LogLevel
 
@@ -87,12 +87,15 @@ class _Loop:
             self._cancel(call)
 
     async def round(self) -> None:
-        """Run one round; never raises."""
+        """Run one round; raises nothing but :class:`CancelledError`."""
         late = None if self.task.limit == NEVER else self._later(self.task.limit, self._late)
         try:
             result = self.task.work()
             if hasattr(result, "__await__"):
                 await result
+        except CancelledError:
+            self.failed = True
+            raise
         except Exception as error:
             self.failed = True
             self._explain(error)
@@ -106,6 +109,7 @@ class _Loop:
     def _run(self) -> None:
         begun = self._reactor.seconds()
         d = Deferred.fromCoroutine(self.round())
+        d.addErrback(lambda failure: failure.trap(CancelledError) and None)
         d.addCallback(self._again, begun)
         d.addErrback(lambda failure: _log.failure("{task} will not run again", failure, task=self.task.name))
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import psycopg2
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
@@ -52,6 +52,23 @@ class TimersTests(SynchronousTestCase):
             timers.stop()
             under_way.errback(RuntimeError("closed"))
         self.assertEqual([event["log_level"] for event in events], [LogLevel.debug])
+
+    def test_cancelled(self) -> None:
+        """A cancelled round ends whoever waits for it; the periodic ones go on."""
+        under_way: list[Deferred[None]] = []
+
+        def work() -> Deferred[None]:
+            under_way.append(Deferred())
+            return under_way[-1]
+
+        timers = self._start(work)
+        d = Deferred.fromCoroutine(timers.run_once("a task"))
+        d.cancel()
+        self.failureResultOf(d, CancelledError)
+        self.clock.advance(2.0)
+        under_way[-1].cancel()
+        self.clock.advance(2.0)
+        self.assertEqual(len(under_way), 3)
 
     def test_rounds_do_not_overlap(self) -> None:
         """While one is under way no other begins."""

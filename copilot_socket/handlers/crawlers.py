@@ -65,6 +65,10 @@ class Held:
     token: str = attrs.field(default="", repr=False)
     """The access token sent with it, where this node has it; masked in its reports."""
 
+    def sent_before(self, time: float) -> bool:
+        """Whether the crawler may have received it before *time*, in reactor seconds."""
+        return not self.waits and (self.sent_at is None or self.sent_at < time)
+
 
 @attrs.define(eq=False)
 class Crawler:
@@ -188,11 +192,33 @@ class Crawler:
             work()
 
 
+class Fences:
+    """Fenced attempts of plain crawlers without a connection, kept for *grace* seconds: they may still run."""
+
+    def __init__(self, grace: float) -> None:
+        self._grace = grace
+        self._kept: dict[str, tuple[float, set[str]]] = {}
+
+    def keep(self, crawler: Crawler, now: float) -> None:
+        """*crawler* has lost a connection, perhaps its last one."""
+        if crawler.fenced and not crawler.links:
+            self._kept = {key: each for key, each in self._kept.items() if now - each[0] <= self._grace}
+            self._kept[crawler.key] = now, crawler.fenced
+
+    def restore(self, crawler: Crawler, now: float) -> None:
+        """*crawler* has a connection again."""
+        since, fenced = self._kept.pop(crawler.key, (now, set()))
+        if now - since <= self._grace:
+            crawler.fenced |= fenced
+
+
 class Registry:
     """The crawlers of this node, by identity."""
 
     def __init__(self) -> None:
         self._crawlers: dict[str, Crawler] = {}
+        self.ending: set[str] = set()
+        """Assignments whose release or return is on its way to the database; nobody holds them any more."""
 
     def __iter__(self) -> Iterator[Crawler]:
         return iter(list(self._crawlers.values()))

@@ -9,7 +9,6 @@ import attrs
 import orjson
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
@@ -18,15 +17,15 @@ from copilot_socket.core.messages import Hello, JobRequest, Message
 from copilot_socket.core.pending import NotYet, PendingReply
 from copilot_socket.core.replies import Reply, TokenRefreshResponse, Welcome
 from copilot_socket.core.reports import Body
-from copilot_socket.core.retry import DATABASE_RETRY
 from copilot_socket.event_bus import EventBus, HeartbeatHeard
 from copilot_socket.handlers import reading
 from copilot_socket.handlers.crawlers import Crawler, Link, name_of
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.handlers.reports import Reports, ack
+from copilot_socket.handlers.retrying import until_done
 from copilot_socket.handlers.tokens import ASSUMED_LIFETIME, Granted, Refused, Tokens, Unavailable
-from copilot_socket.store.faults import DatabaseAway
+from copilot_socket.store.faults import DATABASE_ERRORS
 from copilot_socket.store.writer import Writer
 
 PROTOCOL_VERSION = "1"
@@ -123,13 +122,15 @@ class Messages:
             crawler.entity_types = tuple(dict.fromkeys(filter(KNOWN_ENTITY_TYPES.__contains__, data.entity_types)))
         number = crawler.begin()
         self._presence.came(crawler)
+        self._dispatcher.types_changed(crawler)
         return Deferred.fromCoroutine(self._welcome(link, crawler, data.assignments, number))
 
     async def _welcome(self, link: Link, crawler: Crawler, assignments: tuple[str, ...] | None, number: int) -> Reply:
+        since = self._reactor.seconds()
         try:
             alone = len(crawler.links) == 1
             await self._presence.arrive(crawler, must_confirm=assignments is None and alone)
-            await self._presence.keep_only(crawler, assignments)
+            await self._presence.keep_only(crawler, assignments, since)
         finally:
             crawler.arriving -= 1
             crawler.end(number)
@@ -182,13 +183,17 @@ class Messages:
 
     async def _resent(self, link: Link) -> bool:
         """Whether jobs were sent again, or the connection has closed; waits for the database."""
-        while link in link.crawler.links:
-            try:
-                return await self._dispatcher.resend(link)
-            except DatabaseAway as error:
-                self.log.debug("Reading unreported jobs failed; it is retried: {error}", error=error)
-                await deferLater(self._reactor, DATABASE_RETRY)
-        return True
+        try:
+            return await until_done(
+                "Reading unreported jobs",
+                lambda: self._dispatcher.resend(link),
+                self._reactor,
+                lambda: link not in link.crawler.links,
+            )
+        except DATABASE_ERRORS:
+            if link in link.crawler.links:
+                raise
+            return True
 
     # -- reports
 

@@ -1,26 +1,27 @@
 """Presence of crawlers, and the leases that depend on it (docs/protocol.md, "Leases")."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from math import ceil
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from copilot_socket.core.jobs import Loss
 from copilot_socket.core.reading_clock import ReadingClock
-from copilot_socket.core.retry import DATABASE_RETRY
 from copilot_socket.event_bus import ConnectionChanged, CrawlerChanged, EventBus
-from copilot_socket.handlers.crawlers import Crawler, Held, Link, Registry
-from copilot_socket.store.faults import DATABASE_ERRORS, DatabaseAway
+from copilot_socket.handlers.crawlers import Crawler, Fences, Held, Link, Registry
+from copilot_socket.handlers.retrying import until_done
+from copilot_socket.store.faults import DATABASE_ERRORS
 from copilot_socket.store.leases import ConnectionState, Leases
 from copilot_socket.store.operations import ConnectionSeen, Presence
 from copilot_socket.store.outage import is_outage
 from copilot_socket.store.writer import Writer
+
+T = TypeVar("T")
 
 MARGIN = 0.002
 DRIFT = 0.0005
@@ -63,6 +64,7 @@ class PresenceKeeper:
         self._healthy_since: float | None = None
         self._renewed_at = 0.0
         self._stopping = False
+        self._fences = Fences(leases.grace)
         self._timers: dict[int, IDelayedCall] = {}
         """By due time, in units of :data:`TOGETHER`."""
 
@@ -71,6 +73,7 @@ class PresenceKeeper:
     def opened(self, link: Link, crawler: Crawler) -> None:
         """*link* has opened; it belongs to *crawler* until ``hello`` names another."""
         crawler = self._registry.join(link, crawler)
+        self._fences.restore(crawler, self._reactor.seconds())
         link.awaited_since = self._reading_clock.now
         if len(crawler.links) == 1:
             crawler.last_seen = self._reading_clock.now
@@ -80,6 +83,7 @@ class PresenceKeeper:
     def closed(self, link: Link, reason: str) -> None:
         """*link* has closed; a crawler without another connection has a grace to come back."""
         crawler = self._registry.leave(link)
+        self._fences.keep(crawler, self._reactor.seconds())
         if self._stopping:
             return
         self._note(link, active=False)
@@ -140,7 +144,7 @@ class PresenceKeeper:
 
     async def _learn(self, crawler: Crawler) -> None:
         before = set(crawler.held)
-        rows = await self._held_by(crawler)
+        rows = await self._persist("Reading what a crawler holds", lambda: self._leases.held_by(crawler.key))
         known = crawler.held
         # The rows may be older than what the crawler was given, or has lost, during the read.
         held = {name: each for name, each in known.items() if name not in before}
@@ -149,24 +153,22 @@ class PresenceKeeper:
                 held[name] = known.get(name) or Held(None, reported, token=self._reveal(stored))
         crawler.hold(held)
 
-    async def _held_by(self, crawler: Crawler) -> list[tuple[str, bool, str]]:
-        """The stored assignments; waits for the database as long as the crawler is connected."""
-        while True:
-            try:
-                return await self._leases.held_by(crawler.key)
-            except DatabaseAway:
-                if self._stopping or not crawler.links:
-                    raise
-            await deferLater(self._reactor, DATABASE_RETRY)
+    async def _persist(self, what: str, work: Callable[[], Awaitable[T]]) -> T:
+        """The result of *work*, however long the database fails: messages of the crawler wait for it."""
+        return await until_done(what, work, self._reactor, lambda: self._stopping)
 
-    async def keep_only(self, crawler: Crawler, assignments: tuple[str, ...] | None) -> None:
-        """Release all but *assignments* of *crawler*, which came back; None: all that no report names in a grace."""
+    async def keep_only(self, crawler: Crawler, assignments: tuple[str, ...] | None, since: float) -> None:
+        """Release all but *assignments* of *crawler*, which came back at *since* (reactor seconds).
+
+        None: all that no report names in a grace. Jobs claimed or sent later can't be in the list, and stay.
+        """
         if assignments is None:
             if crawler.held:
                 self._release_after_grace()
             return
-        await self._leases.confirm([name for name in crawler.held if name in assignments])
-        lost = [name for name in crawler.held if name not in assignments]
+        kept = [name for name in crawler.held if name in assignments]
+        await self._persist("Confirming what a crawler holds", lambda: self._leases.confirm(kept))
+        lost = [name for name, held in crawler.held.items() if name not in assignments and held.sent_before(since)]
         await self.release(crawler, lost, Loss.WITHOUT_IT)
 
     async def release(self, crawler: Crawler, assignments: list[str], reason: Loss) -> None:
@@ -179,11 +181,14 @@ class PresenceKeeper:
         held = {name: crawler.held[name] for name in assignments if name in crawler.held}
         for name in held:  # before the release, whose notification would fence them
             crawler.drop(name)
+        self._registry.ending.update(assignments)
         try:
-            await self._leases.release(assignments, reason)
+            await self._persist("Releasing jobs", lambda: self._leases.release(assignments, reason))
         except Exception:
             crawler.hold({**held, **crawler.held})
             raise
+        finally:
+            self._registry.ending.difference_update(assignments)
 
     def _gone(self, crawler: Crawler, how: str) -> None:
         crawler.present = False

@@ -73,6 +73,11 @@ class Writer:
         """The number of operations that are not committed yet."""
         return self._queue.count
 
+    @property
+    def flowing(self) -> bool:
+        """Whether operations may be submitted: see :class:`~copilot_socket.event_bus.FlowChanged`."""
+        return self._flowing
+
     def submit(self, operation: Operation) -> "Deferred[Verdict]":
         """Queue *operation*; fires with its verdict after the commit, or fails with :class:`Unstorable`."""
         d: Deferred[Verdict] = Deferred()

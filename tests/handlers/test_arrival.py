@@ -1,12 +1,15 @@
 """Messages that depend on what their crawler holds wait until that is known, in order."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
+from psycopg2 import OperationalError
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from copilot_socket.handlers.crawlers import Held
 from copilot_socket.store.faults import DatabaseAway
 from tests.handlers.support import ALIVE, Crawler, NodeTestCase
 from tests.support.crawler import until
@@ -16,6 +19,18 @@ from tests.support.postgres import admin
 def areas(*paths: str) -> dict[str, Any]:
     """The data of a discovery."""
     return {"entityType": "group", "entities": [{"id": 1, "name": "n", "path": path} for path in paths]}
+
+
+def failing(work: Callable[..., Any], error: Exception) -> Callable[..., Any]:
+    """*work*, which fails with *error* the first two times."""
+    left = [error, error]
+
+    async def attempt(*arguments: Any) -> Any:
+        if left:
+            raise left.pop()
+        return await work(*arguments)
+
+    return attempt
 
 
 class ArrivalTestCase(NodeTestCase):
@@ -198,6 +213,55 @@ class OrderTests(ArrivalTestCase):
         for crawler in (first, second):
             self.assertEqual((await crawler.next())["type"], "welcome")
         self.assertEqual(len(await second.ask()), 3)
+
+    async def test_a_claim_under_way(self) -> None:
+        """What was claimed after the hello came can't be in its list, and stays."""
+        node = await self.node()
+        first = await self.crawler("one", maxJobs=1)
+        self.assertEqual(await first.ask(), [])
+        release = self.hold_up()
+        second = await self.connect()
+        second.say("hello", crawlerId="one", maxJobs=1, capabilities=["ack"], assignments=[])
+        crawler = node.registry.get("hello:one")
+        assert crawler is not None
+        await until(lambda: crawler.arriving)
+        [job] = self.add_jobs("g/1")
+        self.query("UPDATE jobs SET status = 'assigned', tries = 1")
+        self.query(
+            "INSERT INTO job_assignments (web_app_job_id, crawler_job_id, account_id, status, try, crawler_key)"
+            " VALUES (%s, %s, 'acct', 'assigned', 1, 'hello:one')",
+            job,
+            f"{job}.1.x",
+        )
+        crawler.held[f"{job}.1.x"] = Held(None, reported=False, waits=True)
+        release.callback(None)
+        self.assertEqual((await second.next())["type"], "welcome")
+        self.assertEqual((list(crawler.held), self.status(job)), ([f"{job}.1.x"], "assigned"))
+
+    async def test_the_release_fails(self) -> None:
+        """A crawler is welcomed once what it no longer holds is released, however often the database fails."""
+        await self.node()
+        [job] = await self.left(name="one")
+        leases = self.nodes[0].presence._leases
+        for name in ("held_by", "confirm", "release"):
+            self.patch(leases, name, failing(getattr(leases, name), OperationalError("terminating connection")))
+        again = await self.connect()
+        again.say("hello", crawlerId="one", capabilities=["ack"], assignments=[])
+        self.assertEqual((await again.next())["type"], "welcome")
+        self.assertEqual((self.status(job), self.tries(job)), ("queued", ["released"]))
+
+    async def test_its_token_is_known_after_a_failure(self) -> None:
+        """Also where what a crawler holds could not be read at first."""
+        self.query("UPDATE accounts SET access_token = 'a-token-of-no-known-form'")
+        await self.node()
+        [job] = await self.left(name="one")
+        leases = self.nodes[0].presence._leases
+        self.patch(leases, "held_by", failing(leases.held_by, OperationalError("canceling statement")))
+        again = await self.connect()
+        failed = again.form("job_failed", job, error="a-token-of-no-known-form!", isRecoverable=False)
+        again.raw(again.form("hello", crawlerId="one") + failed)
+        await self.becomes(job, "failed")
+        self.assertEqual(self.query("SELECT error_message FROM job_error_log"), [("***!",)])
 
     async def test_gone_at_once(self) -> None:
         """The report of a crawler that comes back, reports an end and leaves immediately is stored."""

@@ -3,7 +3,7 @@
 import json
 
 from copilot_socket import periodic
-from copilot_socket.core.jobs import Event
+from copilot_socket.core.jobs import Event, Loss
 from copilot_socket.handlers import messages
 from copilot_socket.handlers.dispatch import planner as planner_module
 from copilot_socket.node import Node
@@ -116,6 +116,17 @@ class PlainTests(NodeTestCase):
         crawler.say("job_completed", job, success=True, finalCounts={})
         self.assertEqual((await crawler.error())["code"], "stale_assignment")
         self.assertEqual((await crawler.job())["fullPath"], "g/2")
+
+    async def test_a_reconnect_does_not_end_it(self) -> None:
+        """An attempt that was ended here may still run after its crawler has reconnected."""
+        node = await self.node()
+        crawler, job = await self.cancelled(node)
+        await crawler.leave()
+        await until(lambda: not node.factory.connections)
+        again = await self.plain()
+        self.assertEqual(await again.ask(), [])
+        again.say("job_completed", job, success=True, finalCounts={})
+        self.assertEqual((await again.job())["fullPath"], "g/2")
 
     async def test_an_idle_poll(self) -> None:
         """Nor before a request shows that it runs nothing."""
@@ -310,6 +321,54 @@ class RequestTests(NodeTestCase):
             await until(lambda: self.query(waiting) == [(2,)], "and so does the end")
             cursor.execute("COMMIT")
         self.assertEqual((await again.job())["fullPath"], "g/next")
+
+    async def test_the_work_went_to_others(self) -> None:
+        """A request for which there was work when it came is answered, also if others were faster."""
+        await self.node()
+        self.add_jobs("g/1", "g/2")
+        waiting = []
+        for number, types in enumerate((["issue"], ["issue", "commit"], ["issue", "branch"])):
+            crawler = await self.crawler(f"c{number}", maxJobs=1, entityTypes=types)
+            waiting.append(crawler)
+        for crawler in waiting:
+            crawler.say("job_request")
+        self.assertEqual(sorted([len(await crawler.answered()) for crawler in waiting]), [0, 1, 1])
+
+    async def test_overdue(self) -> None:
+        """A request is answered soon, whatever keeps it from being planned; it waits for jobs all the same."""
+        node = await self.node()
+        crawler = await self.crawler()
+        node.dispatcher.planner.unknown_outcome.add("hello:one")
+        self.add_jobs("g/1")
+        self.assertEqual(await crawler.ask(), [])
+        node.dispatcher.planner.unknown_outcome.clear()
+        node.dispatcher.wake()
+        self.assertEqual((await crawler.job())["fullPath"], "g/1")
+
+    async def test_other_types_than_before(self) -> None:
+        """A pending request follows what its crawler accepts by a later hello."""
+        await self.node()
+        crawler = await self.crawler(entityTypes=["issue"])
+        self.assertEqual(await crawler.ask(), [])
+        await self.crawler(entityTypes=["commit"])
+        self.add_jobs("g/1")
+        await self.quiet(crawler)
+        self.add_jobs("g/2", command="commits")
+        self.assertEqual((await crawler.job())["fullPath"], "g/2")
+
+    async def test_not_what_is_being_released(self) -> None:
+        """What is on its way back to the queue is not read back as a claim that its crawler never got."""
+        node = await self.node()
+        crawler, job = await self.working()
+        with admin(self.database_url) as connection, connection.cursor() as cursor:
+            cursor.execute("BEGIN; SELECT FROM job_assignments FOR UPDATE")
+            link = node.registry.get("hello:one")
+            assert link is not None
+            node.presence.background(node.presence.release(link, [job], Loss.WITHOUT_IT))
+            await node.dispatcher.look_after()
+            cursor.execute("COMMIT")
+        await self.becomes(job, "queued")
+        self.assertEqual(crawler.jobs(), [job])
 
 
 class LaneTests(NodeTestCase):

@@ -103,6 +103,18 @@ class BeforeSendingTests(TokenTestCase):
         await self.quiet(crawler)
         self.assertLessEqual(self.query("SELECT count(*) FROM jobs WHERE tries > 0 AND account_id = 'lab'")[0][0], 3)
 
+    async def test_one_that_no_key_decrypts(self) -> None:
+        """An account whose stored token can't be decrypted is parked as well."""
+        node = await self.node()
+        self.query("UPDATE accounts SET access_token = 'fernet:xyz' WHERE id = 'lab'")
+        self.add_jobs(*(f"g/{n}" for n in range(20)), account_id="lab")
+        crawler = await self.crawler(maxJobs=2)
+        crawler.say("job_request")
+        await until(lambda: node.dispatcher._parking.accounts == {"lab"}, "the account is left out")
+        self.assertEqual(await crawler.answered(), [])
+        await self.quiet(crawler)
+        self.assertLessEqual(self.query("SELECT count(*) FROM jobs WHERE tries > 0 AND account_id = 'lab'")[0][0], 3)
+
     async def test_a_second_connection_meanwhile(self) -> None:
         """A job that waits for a token is sent once, over the connection of the last request."""
         await self.node()

@@ -5,21 +5,18 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger
 
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.replies import Job, JobResponse
 from copilot_socket.core.reports import job_of
-from copilot_socket.core.retry import DATABASE_RETRY
 from copilot_socket.core.vault import VaultError
 from copilot_socket.event_bus import EventBus, JobSent
-from copilot_socket.handlers.crawlers import Crawler, Held
-from copilot_socket.handlers.dispatch.parking import Parking
+from copilot_socket.handlers.crawlers import Crawler, Held, Registry
+from copilot_socket.handlers.dispatch.parking import MOST, Parking
 from copilot_socket.handlers.dispatch.requests import PendingRequest, Requests
+from copilot_socket.handlers.retrying import until_done
 from copilot_socket.handlers.tokens import Refused, Tokens, Unavailable
-from copilot_socket.store.faults import DATABASE_ERRORS
-from copilot_socket.store.outage import level
 from copilot_socket.store.transitions import Transitions, by_assignment
 from copilot_socket.store.turns import Claimed
 
@@ -36,6 +33,7 @@ class Delivery:
         self,
         tokens: Tokens,
         transitions: Transitions,
+        registry: Registry,
         requests: Requests,
         parking: Parking,
         reactor: IReactorTime,
@@ -44,6 +42,7 @@ class Delivery:
     ) -> None:
         self._tokens = tokens
         self._transitions = transitions
+        self._registry = registry
         self._requests = requests
         self._parking = parking
         self._reactor = reactor
@@ -74,6 +73,8 @@ class Delivery:
                 why = str(error)
         if sealed:  # one account's token must not block other accounts' jobs
             self.log.error("Jobs can't be sent: {error}", error=why)
+            for account in {job.account for job in sealed}:
+                self._parking.park(account, MOST)
             self._forget(sealed, request.crawler)
             self.give_back(sealed, Event.PUT_OFF, why)
         if ready:
@@ -131,15 +132,18 @@ class Delivery:
             crawler.drop(job.assignment)
 
     async def _return(self, jobs: Sequence[Claimed], event: Event, reason: str, delay: float = 0.0) -> None:
-        transitions = by_assignment([job.assignment for job in jobs], event, reason, delay)
-        while True:
-            try:
-                await self._transitions.run(transitions)
-                break
-            except DATABASE_ERRORS as error:
-                how_bad = level(error, LogLevel.warn)
-                self.log.emit(how_bad, "Returning jobs to the queue failed; it is retried: {error}", error=error)
-                await deferLater(self._reactor, DATABASE_RETRY)
+        names = [job.assignment for job in jobs]
+        transitions = by_assignment(names, event, reason, delay)
+        self._registry.ending.update(names)
+        try:
+            await until_done(
+                "Returning jobs to the queue",
+                lambda: self._transitions.run(transitions),
+                self._reactor,
+                lambda: False,
+            )
+        finally:
+            self._registry.ending.difference_update(names)
 
     def _background(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
         d = Deferred.fromCoroutine(coroutine)

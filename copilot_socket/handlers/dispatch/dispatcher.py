@@ -54,7 +54,9 @@ class Dispatcher:
         self._requests = Requests()
         self._scheduler = Scheduler()
         self._parking = Parking(self._scheduler, reactor, writer.wake)
-        self._delivery = Delivery(tokens, transitions, self._requests, self._parking, reactor, bus, writer.wake)
+        self._delivery = Delivery(
+            tokens, transitions, registry, self._requests, self._parking, reactor, bus, writer.wake
+        )
         self.planner = Planner(registry, self._requests, self._scheduler, self._delivery, writer, reactor)
         writer.claim_for(self.planner)
         self._looking: Deferred[None] | None = None
@@ -82,6 +84,14 @@ class Dispatcher:
     def drop_request(self, crawler: Crawler) -> None:
         """Drop the pending request of *crawler*, which a new one will replace."""
         self._requests.drop(crawler.key)
+
+    def types_changed(self, crawler: Crawler) -> None:
+        """*crawler* may accept other entity types than when it made its pending request."""
+        request = self._requests.get(crawler.key)
+        if request is not None and request.commands != commands_of(crawler):
+            self._requests.drop(crawler.key)
+            request.commands = commands_of(crawler)
+            self.planner.put(request)
 
     def withdraw(self, link: Link) -> None:
         """Drop the pending request made over *link*, which has closed."""
@@ -200,7 +210,7 @@ class Dispatcher:
         """Send jobs claimed for the crawlers with *keys* in commits whose outcome did not arrive."""
         if not keys:
             return
-        known = {name for crawler in self._registry for name in crawler.held}
+        known = {name for crawler in self._registry for name in crawler.held} | self._registry.ending
         with self.planner.watch() as booked:  # claimed, and perhaps ended, during the reads
             jobs = await self._reads.unreported(keys)
             others = await self._reads.not_ours(keys) if jobs else set()

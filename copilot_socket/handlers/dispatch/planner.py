@@ -1,6 +1,6 @@
 """Plans the claim of each batch of reports: the writer's :class:`~copilot_socket.store.claiming.Claimant`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -50,15 +50,18 @@ class Planner:
         self._aside: list[tuple[str, str]] = []
         """Lanes whose jobs are locked, to be added again after :data:`AGAIN`."""
         self._timer: IDelayedCall | None = None
+        self._answering: IDelayedCall | None = None
+        """When requests that nothing else has answered are."""
         self._watching: list[set[str]] = []
         self._stopped = False
 
     def stop(self) -> None:
         """Claim no more."""
         self._stopped = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._answering):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._answering = None
 
     def eligible(self, request: PendingRequest, ended: int = 0) -> int:
         """The number of jobs that *request* may be given now, if *ended* of its crawler's end with this batch."""
@@ -79,6 +82,8 @@ class Planner:
         """Replace the crawler's pending request with *request*, and have a claim planned."""
         self._held_up.discard(request.crawler.key)
         self._requests.put(request)
+        if self._answering is None and not request.answered and not self._stopped:
+            self._answering = self._reactor.callLater(PATIENCE, self._answer_overdue)
         self._writer.wake()
 
     def plan(self, endings: Endings) -> Plan:
@@ -150,16 +155,24 @@ class Planner:
             request = self._served.pop(key, None)
             if not self._delivery.deliver(request, jobs) and request is not None and self._requests.get(key) is None:
                 self._requests.put(request)  # its jobs wait for tokens: the request stays pending
-        for key in plan.crawlers:
-            request = self._requests.get(key)
-            if request is None or request.answered:
-                continue
-            may_get = self._scheduler.has_work(request.commands) and request.crawler.room > 0
-            if not may_get or self._reactor.seconds() - request.since > PATIENCE:
-                request.answered = True
-                request.link.push(JobResponse(jobs=()))
+        self._answer(plan.crawlers)
         if plan.allotments or claim.taken_over:
             self._writer.wake()  # plan again for a shortfall, and for requests not served yet
+
+    def _answer(self, planned: Collection[str] = ()) -> None:
+        """Answer requests without jobs: those *planned* (crawlers' keys) that can't get any now, and overdue ones."""
+        now = self._reactor.seconds()
+        for request in self._requests.unanswered:
+            may_get = self._scheduler.has_work(request.commands) and request.crawler.room > 0
+            if now - request.since > PATIENCE or (not may_get and request.crawler.key in planned):
+                self._requests.answered(request)
+                request.link.push(JobResponse(jobs=()))
+        if self._requests.unanswered and self._answering is None and not self._stopped:
+            self._answering = self._reactor.callLater(PATIENCE, self._answer_overdue)
+
+    def _answer_overdue(self) -> None:
+        self._answering = None
+        self._answer()
 
     @contextmanager
     def watch(self) -> Iterator[set[str]]:

@@ -41,6 +41,7 @@ class Requests:
         self._all: dict[str, PendingRequest] = {}
         self._groups: dict[Commands, dict[str, PendingRequest]] = {}
         self._taking_over: dict[str, PendingRequest] = {}
+        self._unanswered: dict[str, PendingRequest] = {}
 
     def __len__(self) -> int:
         return len(self._all)
@@ -60,12 +61,15 @@ class Requests:
         self._groups.setdefault(request.commands, {})[key] = request
         if request.takes_over:
             self._taking_over[key] = request
+        if not request.answered:
+            self._unanswered[key] = request
 
     def drop(self, key: str) -> None:
         """Remove the request of the crawler with *key*, if any."""
         request = self._all.pop(key, None)
         if request is not None:
             self._taking_over.pop(key, None)
+            self._unanswered.pop(key, None)
             group = self._groups[request.commands]
             del group[key]
             if not group:
@@ -76,6 +80,16 @@ class Requests:
         request = self._taking_over.pop(key, None)
         if request is not None:
             request.takes_over = False
+
+    def answered(self, request: PendingRequest) -> None:
+        """No empty response to *request* is due any more."""
+        request.answered = True
+        self._unanswered.pop(request.crawler.key, None)
+
+    @property
+    def unanswered(self) -> list[PendingRequest]:
+        """Those to which a response is due."""
+        return list(self._unanswered.values())
 
     @property
     def taking_over(self) -> list[PendingRequest]:
