@@ -5,6 +5,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from copilot_socket.core.vault import Vault
 from copilot_socket.handlers import messages as messages_module
+from copilot_socket.handlers.dispatch import delivery
 from tests.handlers.token_account import CLIENT, TokenTestCase
 from tests.support.crawler import until
 from tests.support.postgres import admin
@@ -86,6 +87,7 @@ class RefreshTests(TokenTestCase):
 
     async def test_a_lost_key(self) -> None:
         """Without the key jobs are delayed and token requests get no token; no job is stuck or account expired."""
+        self.patch(delivery, "MOST", 0.05)
         node = await self.node(SOCKET_RETRY_DELAY=3_600_000)
         crawler, job = await self.at_work()
         self.query("UPDATE accounts SET refresh_token = 'fernet:x', access_token = 'fernet:y' WHERE id = 'lab'")
