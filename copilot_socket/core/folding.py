@@ -11,10 +11,12 @@ import attrs
 
 from copilot_socket.core.records import record
 from copilot_socket.core.reports import (
+    INTERRUPTIONS,
     Completed,
     Discovered,
     Encoded,
     Failed,
+    GivenBack,
     Json,
     Refused,
     Report,
@@ -43,7 +45,7 @@ class Change:
     started: bool = False
     progress: Json = attrs.field(factory=dict)
     resume_state: Encoded | None = None
-    ending: Completed | Failed | None = None
+    ending: Completed | Failed | GivenBack | None = None
     refused: tuple[Refused, ...] = ()
     """Its discoveries that were refused before it ended."""
 
@@ -78,7 +80,7 @@ def fold(reports: Sequence[Report]) -> Fold:
     started = False
     progress: Json = {}
     resume_state: Encoded | None = None
-    ending: Completed | Failed | None = None
+    ending: Completed | Failed | GivenBack | None = None
     refused: tuple[Refused, ...] = ()
     within = 0
     for report in reports:
@@ -97,7 +99,7 @@ def fold(reports: Sequence[Report]) -> Fold:
             ending = body
         elif not isinstance(body, Discovered):
             resume_state = body.resume_state if body.resume_state is not None else resume_state
-            ending = body if isinstance(body, Failed) else None
+            ending = body if isinstance(body, INTERRUPTIONS) else None
     first = reports[0]
     behind = reports[within:]
     again = tuple([type(report.body) is type(ending) for report in behind]) if behind else ()

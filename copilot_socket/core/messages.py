@@ -91,6 +91,17 @@ class JobFailed:
     partial_counts: Counts | None = None
     stack_trace: str | None = None
     context: Json | None = None
+    cause: str | None = None
+
+
+@attrs.frozen
+class JobReleased:
+    """The crawler gives the job back. ``retry_after`` in milliseconds."""
+
+    reason: str | None = None
+    resume_state: Json | None = None
+    retry_after: float | None = None
+    message: str | None = None
 
 
 @attrs.frozen
@@ -126,6 +137,7 @@ Data = (
     | JobProgress
     | JobCompleted
     | JobFailed
+    | JobReleased
     | JobsDiscovered
     | Discovery
     | TokenRefreshRequest
@@ -139,6 +151,7 @@ INCOMING: dict[str, type] = {
     "job_progress": JobProgress,
     "job_completed": JobCompleted,
     "job_failed": JobFailed,
+    "job_released": JobReleased,
     "jobs_discovered": JobsDiscovered,
     "discovery": Discovery,
     "token_refresh_request": TokenRefreshRequest,
@@ -152,7 +165,7 @@ ELEMENTS = {"jobs_discovered": "discovered_jobs", "discovery": "entities"}
 """Message type → the list of which bad elements are refused singly."""
 PATHS = {"jobs_discovered": "namespace_path", "discovery": "path"}
 """Message type → the field of such an element that is a path."""
-ENDINGS = frozenset({"job_completed", "job_failed"})
+ENDINGS = frozenset({"job_completed", "job_failed", "job_released"})
 """The types that end an attempt: an object or list that exceeds its bound is left out, the rest is stored."""
 
 

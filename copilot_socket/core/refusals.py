@@ -5,7 +5,7 @@ import re
 import attrs
 
 from copilot_socket.core.folding import Change, Verdict
-from copilot_socket.core.reports import Completed, Failed, Incomplete
+from copilot_socket.core.reports import Completed, Failed, GivenBack, Incomplete
 
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _ASSIGNMENT = re.compile(rf"([0-7][{_DIGITS}]{{9}})[{_DIGITS}]{{16}}\.[1-9][0-9]{{0,9}}\.[0-9a-f]{{12}}")
@@ -37,7 +37,9 @@ def refusal(change: Change, known: Known, *, now: float, max_job_age: float) -> 
     if known.outcome is None:
         deleted = not known.job_exists and _made_before(change.assignment, now - max_job_age)
         return Verdict.STALE if deleted else Verdict.UNKNOWN
-    ended = {Completed: "completed", Failed: "failed", Incomplete: "failed"}.get(type(change.ending))
+    ended = {Completed: "completed", Failed: "failed", Incomplete: "failed", GivenBack: "given_back"}.get(
+        type(change.ending)
+    )
     if ended == "completed" and known.refused is not None:
         ended = "failed"
     # A refused credential turns the failure that followed it into an outcome of its own.

@@ -23,13 +23,17 @@ def _given(fields: Json) -> Json:
 
 @record
 class Welcome:
-    """Answers ``hello``. ``heartbeat_interval`` in ms, ``max_message_size`` in bytes."""
+    """Answers ``hello``. ``heartbeat_interval`` in ms, ``max_message_size`` in bytes.
+
+    ``features``: what this server understands beyond the first edition of the protocol.
+    """
 
     connection_id: str
     protocol_version: str
     heartbeat_interval: int
     max_message_size: int
     max_concurrent_jobs: int
+    features: tuple[str, ...] = ()
 
     def wire(self) -> tuple[str, str | None, Json]:
         data = {
@@ -38,6 +42,7 @@ class Welcome:
             "heartbeatInterval": self.heartbeat_interval,
             "maxMessageSize": self.max_message_size,
             "maxConcurrentJobs": self.max_concurrent_jobs,
+            "features": list(self.features),
         }
         return "welcome", None, data
 

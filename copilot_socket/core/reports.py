@@ -4,6 +4,7 @@ from typing import Any
 
 import attrs
 
+from copilot_socket.core.ends import Cause
 from copilot_socket.core.records import record
 
 Json = dict[str, Any]
@@ -42,6 +43,22 @@ class Failed:
     resume_state: Encoded | None = None
     stack_trace: str | None = None
     context: Encoded | None = None
+    cause: Cause = Cause.JOB_ERROR
+    inferred: bool = False
+    """The crawler has not named the cause."""
+    retry_after: float | None = None
+    """Seconds that GitLab asked to wait."""
+
+
+@record
+class GivenBack:
+    """The crawler gives the job back; ``retry_after`` in seconds."""
+
+    cause: Cause
+    message: str | None = None
+    resume_state: Encoded | None = None
+    retry_after: float | None = None
+    progress: Json = attrs.field(factory=dict)
 
 
 @record
@@ -85,9 +102,11 @@ class Incomplete(Failed):
     """Completed, but a discovery was refused without its crawler's knowledge. Made by the server from reports."""
 
 
-Body = Started | Progressed | Completed | Failed | Discovered | Refused
+Body = Started | Progressed | Completed | Failed | GivenBack | Discovered | Refused
 
-ENDINGS = (Completed, Failed)
+INTERRUPTIONS = (Failed, GivenBack)
+"""The endings that the state machine decides on."""
+ENDINGS = (Completed, *INTERRUPTIONS)
 """The reports that end an attempt. A tuple, for ``isinstance``: a union would be built anew each time."""
 
 

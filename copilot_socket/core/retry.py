@@ -32,3 +32,11 @@ class RetryPolicy:
     def after_release(self, releases: int, jitter: float) -> float:
         """The wait after the *releases*-th release: none after the first, which need not be the job's fault."""
         return 0.0 if releases <= 1 else full_jitter(releases - 2, self.base, self.cap, jitter)
+
+    def while_unavailable(self, times: int, jitter: float) -> float:
+        """The wait after GitLab was unavailable, or asked to wait, *times* in a row: longer each time.
+
+        Half of it is fixed, lest a job be refused ten times within seconds.
+        """
+        bound = min(self.cap, self.base * 2.0 ** min(times - 1, 62))
+        return bound * (1 + jitter) / 2

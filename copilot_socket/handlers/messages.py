@@ -30,6 +30,7 @@ from copilot_socket.store.writer import Writer
 
 PROTOCOL_VERSION = "1"
 CAPABILITIES = frozenset({"ack", "commands"})
+FEATURES = ("cause", "job_released")
 PLAIN_PATIENCE = 3.0
 """Seconds without a report after which a further request of a plain crawler means that it runs nothing."""
 
@@ -85,6 +86,7 @@ class Messages:
             "job_progress": self._report(reading.progressed),
             "job_completed": self._report(reading.completed),
             "job_failed": self._report(reading.failed),
+            "job_released": self._report(reading.given_back),
             "jobs_discovered": self._report(reading.jobs_discovered),
             "discovery": self._discovery,
             "token_refresh_request": self._token_refresh,
@@ -141,6 +143,7 @@ class Messages:
             heartbeat_interval=round(self.terms.heartbeat_interval * 1000),
             max_message_size=self.terms.max_message_size,
             max_concurrent_jobs=crawler.max_jobs,
+            features=FEATURES,
         )
 
     def _heartbeat(self, link: Link, message: Message) -> Reply | None:

@@ -8,7 +8,9 @@ from typing import Any
 
 import orjson
 
+from copilot_socket.core.ends import Cause
 from copilot_socket.core.errors import ProtocolError
+from copilot_socket.core.inference import MOST_RETRY_AFTER, infer
 from copilot_socket.core.masking import SHORTEST, masked, masked_json
 from copilot_socket.core.messages import (
     Counts,
@@ -16,10 +18,20 @@ from copilot_socket.core.messages import (
     JobCompleted,
     JobFailed,
     JobProgress,
+    JobReleased,
     JobsDiscovered,
     JobStarted,
 )
-from copilot_socket.core.reports import Completed, Discovered, Encoded, Failed, Progressed, Refused, Started
+from copilot_socket.core.reports import (
+    Completed,
+    Discovered,
+    Encoded,
+    Failed,
+    GivenBack,
+    Progressed,
+    Refused,
+    Started,
+)
 
 
 def started(_data: JobStarted, _token: str) -> Started:
@@ -55,11 +67,14 @@ def completed(data: JobCompleted, token: str) -> Completed | Failed:
     )
     if data.success:
         return Completed(progress)
-    return Failed(message or "completed without success", "unsuccessful", True, progress)
+    error = message or "completed without success"
+    found = infer(error)
+    return Failed(error, "unsuccessful", True, progress, cause=found.cause, inferred=True)
 
 
 def failed(data: JobFailed, token: str) -> Failed:
-    """``job_failed``."""
+    """``job_failed``; a cause that is not named is inferred."""
+    found = infer(data.error, data.error_type, data.context)
     return Failed(
         masked(data.error, token),
         _text(data.error_type, token),
@@ -68,7 +83,29 @@ def failed(data: JobFailed, token: str) -> Failed:
         _encoded(data.resume_state, token),
         _text(data.stack_trace, token),
         _encoded(data.context, token),
+        found.cause if data.cause is None else Cause(data.cause),
+        data.cause is None,
+        found.retry_after,
     )
+
+
+def given_back(data: JobReleased, token: str) -> GivenBack:
+    """``job_released``; without a reason it is one of the crawler's own."""
+    return GivenBack(
+        _REASONS[data.reason or "other"],
+        _text(data.message, token),
+        _encoded(data.resume_state, token),
+        None if data.retry_after is None else min(data.retry_after / 1000, MOST_RETRY_AFTER),
+    )
+
+
+_REASONS = {
+    "paused": Cause.PAUSED,
+    "shutdown": Cause.DRAINED,
+    "rate_limited": Cause.RATE_LIMITED,
+    "other": Cause.RELEASED,
+}
+"""``reason`` of ``job_released`` → the cause of the attempt's end."""
 
 
 def jobs_discovered(data: JobsDiscovered, token: str) -> Discovered:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 import attrs
 from twisted.internet.defer import DeferredSemaphore
 
-from copilot_socket.core.jobs import COMMANDS, Event, Refusal, Status
+from copilot_socket.core.jobs import COMMANDS, Event, Status
 from copilot_socket.core.origins import origin
+from copilot_socket.core.transitions import Refusal
 from copilot_socket.http import bodies, queries
 from copilot_socket.http.fields import Check, one_of, text
 from copilot_socket.http.messages import Call, Faults, Problem, Reply, reply

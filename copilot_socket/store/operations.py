@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from copilot_socket.core.folding import Change, Fold, Verdict, fold
-from copilot_socket.core.reports import Failed, Report
+from copilot_socket.core.reports import INTERRUPTIONS, Report
 from copilot_socket.store.turns import reports_of
 
 
@@ -98,4 +98,4 @@ class Folded:
 
 
 def _ordinary(change: Change) -> bool:
-    return not isinstance(change.ending, Failed) and not change.refused
+    return not isinstance(change.ending, INTERRUPTIONS) and not change.refused

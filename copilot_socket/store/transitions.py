@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from copilot_socket.core.jobs import Event, Job, Refusal, Status, Transition, decide
+from copilot_socket.core.jobs import Event, Status
 from copilot_socket.core.origins import origin, same_origin
 from copilot_socket.core.reports import Failed, job_of
 from copilot_socket.core.retry import RetryPolicy
+from copilot_socket.core.transitions import Job, Refusal, Transition, decide
 from copilot_socket.event_bus import EventBus, JobChanged
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database

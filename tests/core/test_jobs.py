@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.core.jobs import HELD, TERMINAL, Event, Job, Outcome, Refusal, Status, Transition, decide
+from copilot_socket.core.jobs import HELD, TERMINAL, Event, Outcome, Status
 from copilot_socket.core.retry import RetryPolicy
+from copilot_socket.core.transitions import Job, Refusal, Transition, decide
 from tests.support.matrix import MATRIX
 
 POLICY = RetryPolicy(base=5.0)

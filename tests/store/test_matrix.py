@@ -1,8 +1,9 @@
 """Every event in every state, in the database, by the same table as the pure rules."""
 
 from copilot_socket.core.folding import Verdict
-from copilot_socket.core.jobs import HELD, Event, Status, Transition
+from copilot_socket.core.jobs import HELD, Event, Status
 from copilot_socket.core.reports import Body, Completed, Failed, Progressed, Refused, Started
+from copilot_socket.core.transitions import Transition
 from tests.support.matrix import MATRIX
 from tests.support.store import StoreTestCase
 

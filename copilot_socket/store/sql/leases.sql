@@ -49,8 +49,20 @@ ORDER BY web_app_job_id LIMIT %(limit)s
 WITH gone AS (
   UPDATE socket_connections SET is_active = false, active_jobs = '{}', ended_at = now()
   WHERE node_id = %(node)s AND is_active
+), disturbance AS (
+  INSERT INTO disturbances (name) VALUES (%(node)s)
 )
 DELETE FROM nodes WHERE id = %(node)s
+
+-- name: node_starts
+-- See copilot_socket/core/trouble.py, poisonous().
+INSERT INTO disturbances (name) VALUES (%(node)s)
+
+-- name: hosts_succeeded
+-- Jobs of these accounts have been completed.
+INSERT INTO hosts (origin, last_success_at)
+SELECT DISTINCT gitlab_origin, now() FROM accounts WHERE id = ANY (%(account)s) ORDER BY 1
+ON CONFLICT (origin) DO UPDATE SET last_success_at = excluded.last_success_at
 
 -- name: forget_dead_nodes
 -- Ends the connections of nodes whose leases have expired.

@@ -8,27 +8,31 @@ ORDER BY web_app_job_id FOR UPDATE
 -- name: lock_jobs
 -- Locks jobs; returns the columns that the state machine needs, and those of their accounts.
 SELECT j.id, j.status, j.attempts, j.max_attempts, j.releases, t.credential_status = 'valid', t.credential_error,
-       j.account_id, j.command, j.full_path, j.branch
-FROM jobs j JOIN accounts t ON t.id = j.account_id
+       j.trouble, md5(coalesce(j.resume_state::text, '')), extract(epoch FROM h.last_success_at)::float8,
+       extract(epoch FROM now())::float8, j.account_id, j.command, j.full_path, j.branch
+FROM jobs j JOIN accounts t ON t.id = j.account_id LEFT JOIN hosts h ON h.origin = t.gitlab_origin
 WHERE j.id = ANY (%(job)s) ORDER BY j.id FOR UPDATE OF j
 
 -- name: live_assignments
 -- The live assignments, read once they are locked.
-SELECT web_app_job_id, crawler_job_id, crawler_key, credential_refused_at IS NOT NULL FROM job_assignments
+SELECT web_app_job_id, crawler_job_id, crawler_key, credential_refused_at IS NOT NULL, token_generation,
+       extract(epoch FROM assigned_at)::float8, reported_at IS NOT NULL
+FROM job_assignments
 WHERE web_app_job_id = ANY (%(job)s) AND completed_at IS NULL
 
 -- name: apply_transitions
 -- Writes the decisions, and notifies nodes of lanes that have work again.
 WITH input AS (
   SELECT * FROM unnest(%(job)s::text[], %(status)s::text[], %(attempts)s::integer[], %(releases)s::integer[],
-                       %(delay)s::float8[], %(outcome)s::text[], %(reason)s::text[])
-    AS t (job_id, status, attempts, releases, delay, outcome, reason)
+                       %(delay)s::float8[], %(outcome)s::text[], %(reason)s::text[], %(cause)s::text[],
+                       %(trouble)s::text[])
+    AS t (job_id, status, attempts, releases, delay, outcome, reason, cause, trouble)
 ), job AS (
   UPDATE jobs j SET
     status = i.status, attempts = least(i.attempts, 1000000000), releases = least(i.releases, 1000000000),
     updated_at = now(),
     scheduled_at = CASE WHEN i.status = 'queued' THEN now() + i.delay * interval '1 second' ELSE j.scheduled_at END,
-    ready = i.delay <= 0,
+    ready = i.delay <= 0, cause = i.cause, trouble = i.trouble::jsonb,
     finished_at = CASE WHEN i.status IN ('completed', 'failed', 'cancelled') THEN now() END
   FROM input i WHERE j.id = i.job_id
 ), ended AS (
@@ -36,7 +40,8 @@ WITH input AS (
     completed_at = coalesce(a.completed_at, now()),
     status = CASE WHEN i.status IN ('completed', 'failed', 'cancelled') THEN i.status ELSE 'pending' END,
     outcome = coalesce(i.outcome, a.outcome),
-    reason = CASE WHEN i.outcome IS NULL THEN a.reason ELSE i.reason END
+    reason = CASE WHEN i.outcome IS NULL THEN a.reason ELSE i.reason END,
+    cause = CASE WHEN i.outcome IS NULL THEN a.cause ELSE i.cause END
   FROM input i
   WHERE a.web_app_job_id = i.job_id AND (a.completed_at IS NULL OR i.outcome IS NULL)
 )
@@ -54,9 +59,28 @@ SELECT pg_notify('copilot_ended', assignment) FROM unnest(%(assignment)s::text[]
 
 -- name: log_errors
 -- One row for each failure.
-INSERT INTO job_error_log (job_id, error_type, error_message, stack_trace, context, retry_count, is_recoverable, resolution)
+INSERT INTO job_error_log (job_id, error_type, error_message, stack_trace, context, retry_count, is_recoverable,
+                           resolution, cause)
 SELECT * FROM unnest(%(job)s::text[], %(error_type)s::text[], %(message)s::text[], %(stack)s::text[],
-                     %(context)s::jsonb[], %(retries)s::integer[], %(recoverable)s::boolean[], %(resolution)s::text[])
+                     %(context)s::jsonb[], %(retries)s::integer[], %(recoverable)s::boolean[], %(resolution)s::text[],
+                     %(cause)s::text[])
+
+-- name: reject_tokens
+-- GitLab has answered 401 to these attempts: their accounts' tokens count as expired, unless they are newer ones.
+UPDATE accounts t SET token_expires_at = now(), credential_error = %(error)s, credential_checked_at = now()
+FROM job_assignments a
+WHERE a.web_app_job_id = ANY (%(job)s) AND t.id = a.account_id AND t.token_generation = a.token_generation
+  AND t.credential_status = 'valid' AND coalesce(t.token_expires_at, 'infinity') > now()
+
+-- name: crawlers_lost
+-- Losses of crawlers, each once.
+INSERT INTO disturbances (name) SELECT DISTINCT unnest(%(crawler)s::text[])
+
+-- name: disturbances
+-- What else may explain the loss of a crawler. A node that died without a word stopped when its lease ended.
+SELECT name, extract(epoch FROM at)::float8 FROM disturbances WHERE at > now() - interval '1 day'
+UNION ALL
+SELECT id, extract(epoch FROM lease_expires_at)::float8 FROM nodes WHERE lease_expires_at <= now()
 
 -- name: discoveries_refused
 -- Logs refused discoveries of live attempts; the same error of an attempt once, so that a repetition changes nothing.

@@ -40,7 +40,9 @@ input AS (
     updated_at = now(),
     -- An unchanged value has the domain of its column, whose checks are not run again.
     progress = CASE WHEN h.progress IS NULL THEN j.progress ELSE (j.progress || h.progress)::jsonb_mapping END,
-    resume_state = CASE WHEN h.resume_state IS NULL THEN j.resume_state ELSE h.resume_state::resume_state END
+    resume_state = CASE WHEN h.resume_state IS NULL THEN j.resume_state ELSE h.resume_state::resume_state END,
+    cause = CASE WHEN h.completed THEN NULL ELSE j.cause END,
+    trouble = CASE WHEN h.completed THEN NULL ELSE j.trouble END
   FROM held h WHERE j.id BETWEEN h.job_id AND h.job_id
 )
 
@@ -112,9 +114,10 @@ wanted AS MATERIALIZED (
             j.command, j.full_path, r.type AS area_type, j.branch, t.token_generation, t.access_token,
             t.token_expires_at, t.credential_status, t.weight
 ), superseded AS (
-  INSERT INTO job_past_tries (job_id, try, crawler_job_id, crawler_key, assigned_at, started_at, ended_at, outcome, reason)
+  INSERT INTO job_past_tries (job_id, try, crawler_job_id, crawler_key, assigned_at, started_at, ended_at, outcome, reason,
+                              cause)
   SELECT a.web_app_job_id, a.try, a.crawler_job_id, a.crawler_key, a.assigned_at, a.started_at, a.completed_at,
-         a.outcome, a.reason
+         a.outcome, a.reason, a.cause
   FROM claimed c JOIN job_assignments a ON a.web_app_job_id BETWEEN c.id AND c.id
   WHERE c.tries > 1 AND a.outcome IS NOT NULL
   ON CONFLICT DO NOTHING
@@ -125,7 +128,7 @@ wanted AS MATERIALIZED (
   ON CONFLICT (web_app_job_id) DO UPDATE SET
     crawler_job_id = excluded.crawler_job_id, try = excluded.try, crawler_key = excluded.crawler_key,
     token_generation = excluded.token_generation, status = 'assigned', assigned_at = now(),
-    completed_at = NULL, outcome = NULL, reason = NULL, started_at = NULL, reported_at = NULL, confirm_by = NULL,
+    completed_at = NULL, outcome = NULL, reason = NULL, cause = NULL, started_at = NULL, reported_at = NULL, confirm_by = NULL,
     credential_refused_at = NULL
 )
 

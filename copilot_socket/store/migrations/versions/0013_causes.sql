@@ -1,0 +1,35 @@
+-- Why attempts end. That of a completed one is its outcome, and is not stored.
+CREATE DOMAIN end_cause AS text CHECK (VALUE IN (
+  'completed', 'job_error', 'timed_out', 'not_found', 'forbidden', 'gitlab_unavailable', 'rate_limited', 'credential',
+  'crawler_lost', 'idle', 'released', 'paused', 'drained', 'stuck', 'poison', 'cancelled'));
+ALTER DOMAIN try_outcome DROP CONSTRAINT try_outcome_check;
+ALTER DOMAIN try_outcome ADD CHECK (VALUE IN (
+  'completed', 'failed', 'timed_out', 'given_back', 'released', 'returned', 'cancelled', 'credential'));
+
+-- "cause" is that of the last end. "trouble" counts ends that spend no attempt, NULL while there are none
+-- (core/trouble.py).
+ALTER TABLE jobs ADD COLUMN cause end_cause, ADD COLUMN trouble jsonb_mapping;
+ALTER TABLE job_assignments ADD COLUMN cause end_cause;
+ALTER TABLE job_past_tries ADD COLUMN cause end_cause;
+ALTER TABLE job_error_log ADD COLUMN cause end_cause;
+CREATE OR REPLACE VIEW job_tries AS
+  SELECT job_id, try, crawler_job_id, crawler_key, assigned_at, started_at, ended_at, outcome, reason,
+         coalesce(cause::text, CASE outcome WHEN 'completed' THEN 'completed' END) AS cause
+  FROM job_past_tries
+  UNION ALL
+  SELECT web_app_job_id::text, try, crawler_job_id, crawler_key, assigned_at, started_at, completed_at, outcome, reason,
+         coalesce(cause::text, CASE outcome WHEN 'completed' THEN 'completed' END)
+  FROM job_assignments WHERE outcome IS NOT NULL;
+
+-- What else may explain that a crawler is lost: the loss of another one, and starts and stops of nodes.
+CREATE TABLE disturbances (
+  at   bounded_timestamptz NOT NULL DEFAULT now(),
+  name text NOT NULL
+);
+CREATE INDEX idx_disturbances_at ON disturbances (at);
+
+-- When jobs of each GitLab last succeeded, to within a second.
+CREATE TABLE hosts (
+  origin          text PRIMARY KEY CHECK (octet_length(origin) <= 2048),
+  last_success_at bounded_timestamptz
+);
