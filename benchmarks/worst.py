@@ -13,6 +13,7 @@ DATA: dict[str, dict[str, bytes]] = {
     "job_progress": {"stage": b'"fetching"', "entityType": b'"issue"', "processed": b"0"},
     "job_completed": {"success": b"true", "finalCounts": b"{}"},
     "job_failed": {"error": b'""', "isRecoverable": b"true"},
+    "job_released": {},
     "jobs_discovered": {"discovered_jobs": b"[]"},
     "discovery": {"entityType": b'"group"', "entities": b"[]"},
     "token_refresh_request": {},

@@ -14,7 +14,7 @@ class JobChanged:
     """A job entered *status*; the change is committed. ``assignment``: the attempt concerned, if there is one.
 
     ``crawler`` is the identity of its crawler, as leases name it; ``error`` the error that the crawler reported;
-    ``delay`` the seconds until the job falls due.
+    ``delay`` the seconds until the job falls due; ``cause`` why the attempt ended.
     """
 
     job_id: str
@@ -29,6 +29,7 @@ class JobChanged:
     full_path: str | None = None
     error: str | None = None
     delay: float = 0.0
+    cause: str | None = None
 
 
 @record
@@ -72,7 +73,17 @@ class JobsReported:
     def each(self) -> list[JobChanged]:
         """The same as single changes, in order."""
         return [
-            JobChanged(job_of(assignment), self.status, self.event, assignment, crawler, None, self.outcome, account)
+            JobChanged(
+                job_of(assignment),
+                self.status,
+                self.event,
+                assignment,
+                crawler,
+                None,
+                self.outcome,
+                account,
+                cause=self.outcome,
+            )
             for assignment, crawler, account in self.attempts
         ]
 

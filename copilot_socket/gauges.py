@@ -9,7 +9,7 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from copilot_socket import __version__
-from copilot_socket.core.causes import Cause
+from copilot_socket.core.readiness import Unready
 from copilot_socket.store.database import PoolUse
 
 
@@ -49,7 +49,7 @@ class Live(Protocol):
         """Whether the last check of the database was answered."""
 
     @property
-    def cause(self) -> Cause | None:
+    def cause(self) -> Unready | None:
         """Why the node is not ready; None if it is."""
 
     @property
@@ -87,7 +87,7 @@ class _LiveCollector(Collector):
             "copilot_node_unready", "Whether this is why the node is not ready", labels=["cause"]
         )
         why = live.cause
-        for cause in Cause:
+        for cause in Unready:
             unready.add_metric([cause.label], cause is why)
         yield unready
         yield GaugeMetricFamily("copilot_database_pool_size", "Size of the connection pool", value=pool.size)

@@ -6,6 +6,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Gauge
 
 from copilot_socket import event_bus
+from copilot_socket.core.ends import Cause
 from copilot_socket.core.errors import ErrorCode
 from copilot_socket.core.jobs import Loss, Outcome
 from copilot_socket.store.counts import count_accounts, count_jobs
@@ -44,6 +45,7 @@ class Metrics:
         )
         self._changes = Tally("copilot_job_changes", "Changes of a job's state", ["status", "event"], registry)
         self._tries = Tally("copilot_tries", "Attempts that ended", ["outcome"], registry, Outcome)
+        self._causes = Tally("copilot_attempts_ended", "Attempts that ended, by cause", ["cause"], registry, Cause)
         self._releases = Tally("copilot_releases", "Attempts released, by reason", ["reason"], registry, Loss)
         self._crawlers = Tally(
             "copilot_crawler_changes", "Crawlers that connected, left or fell silent", ["event"], registry, _PRESENCE
@@ -102,6 +104,7 @@ class Metrics:
         self._changes.add(change.status, change.event)
         if change.outcome is not None:
             self._tries.add(change.outcome)
+            self._causes.add(change.cause or Cause.RELEASED)
             if change.outcome == Outcome.RELEASED and change.reason is not None:
                 self._releases.add(change.reason)
 
@@ -110,6 +113,7 @@ class Metrics:
         self._changes.add(change.status, change.event, count=count)
         if change.outcome is not None:
             self._tries.add(change.outcome, count=count)
+            self._causes.add(Cause.COMPLETED, count=count)
 
     def _sent(self, change: event_bus.JobSent) -> None:
         if change.waited is not None:

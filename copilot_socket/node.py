@@ -24,6 +24,7 @@ from copilot_socket.handlers.connections import Connections
 from copilot_socket.handlers.crawlers import Registry
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
 from copilot_socket.handlers.dispatch.schedule import DueJobs
+from copilot_socket.handlers.hosts import HostHealth
 from copilot_socket.handlers.messages import Messages, Terms
 from copilot_socket.handlers.oauth import GitLabGrant
 from copilot_socket.handlers.presence import PresenceKeeper
@@ -46,6 +47,7 @@ from copilot_socket.store.credentials import Credentials
 from copilot_socket.store.database import Database
 from copilot_socket.store.discoveries import Discoveries
 from copilot_socket.store.dispatch_reads import DispatchReads
+from copilot_socket.store.hosts import Hosts
 from copilot_socket.store.leases import Leases
 from copilot_socket.store.listener import Listener
 from copilot_socket.store.oauth_clients import OAuthClient, OAuthClients
@@ -115,6 +117,8 @@ class Node(Service):
         self._due = DueJobs(reads, reactor, self.dispatcher.work_came)
         self.bus.subscribe_by_type(self._due.subscriptions)
         self.bus.subscribe_by_type(self.dispatcher.subscriptions)
+        self._hosts = HostHealth(Hosts(self.database))
+        self.bus.subscribe_by_type(self._hosts.subscriptions)
         self._leases = Leases(
             self.database,
             self.transitions,
@@ -208,6 +212,7 @@ class Node(Service):
             self.presence,
             self.dispatcher,
             self._leases,
+            self._hosts,
             cleanup,
             self.database,
             self.status,
@@ -233,6 +238,7 @@ class Node(Service):
         self.timers.start(CHECK)  # /health says why the node does not start
         await self._listener.start()
         await self.timers.run_once(RENEWAL)
+        await self._leases.starts()
         if self.config.enable_metrics:
             await self.timers.run_once(GAUGES)
         self.timers.start()

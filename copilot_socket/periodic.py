@@ -7,6 +7,7 @@ import attrs
 
 from copilot_socket.config import Config
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
+from copilot_socket.handlers.hosts import HostHealth
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.metrics import Metrics
 from copilot_socket.ports import LOOK, Ports
@@ -22,6 +23,8 @@ GAUGES = "gauges"
 """The name of the task that reads the gauges from the database."""
 POLL = 1.0
 """Seconds between checks for due jobs."""
+HOSTS = 1.0
+"""Seconds between writes of when jobs of each GitLab last succeeded."""
 LANES = 30.0
 """Seconds between reads of all lanes, for jobs without a notification."""
 CHECK_LIMIT = PATIENCE + 2.0
@@ -41,6 +44,7 @@ class Workers:
     presence: PresenceKeeper
     dispatcher: Dispatcher
     leases: Leases
+    hosts: HostHealth
     cleanup: Cleanup
     database: Database
     status: NodeStatus
@@ -70,6 +74,7 @@ def periodic_tasks(config: Config, workers: Workers) -> list[Task]:
         Task("poll", POLL, workers.poll, limit=limit),
         Task("lanes", LANES, workers.dispatcher.read_lanes, limit=limit),
         Task("lost requests and claims", lease_round, workers.dispatcher.look_after, limit=limit),
+        Task("successes of hosts", HOSTS, workers.hosts.store, limit=limit),
         Task("dead nodes", config.lease, workers.leases.forget_dead),
         Task("cleanup", config.cleanup_interval, workers.cleanup.run),
         Task(CHECK, 1.0, workers.status.check_database, limit=CHECK_LIMIT),

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IReactorTime
 
 from copilot_socket.config import Config
-from copilot_socket.core.causes import Cause
+from copilot_socket.core.readiness import Unready
 from copilot_socket.descriptors import Shares
 from copilot_socket.handlers.crawlers import Registry
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
@@ -68,7 +68,7 @@ class NodeStatus:
         elif self._pool_waits_since is None:
             self._pool_waits_since = now
         await self._probe.look()
-        if self._probe.cause not in (None, Cause.SECRET_KEY):
+        if self._probe.cause not in (None, Unready.SECRET_KEY):
             self._node.presence.database_failed()
 
     @property
@@ -77,22 +77,22 @@ class NodeStatus:
         return self._started_at is not None and not self._stopping
 
     @property
-    def cause(self) -> Cause | None:
+    def cause(self) -> Unready | None:
         """Why the node is not ready although it runs; None if it is."""
         if self._probe.cause is not None:
             return self._probe.cause
         now, timers = self._reactor.seconds(), self._node.timers
         away_since = self._node.writer.away_since
         if away_since is not None and now - away_since > WRITER_PATIENCE:
-            return Cause.WRITES
+            return Unready.WRITES
         if timers.failing(RENEWAL):
-            return Cause.LEASE
+            return Unready.LEASE
         if any(timers.overdue):
-            return Cause.STUCK
+            return Unready.STUCK
         waits_since = self._pool_waits_since
         if waits_since is not None and now - waits_since > self._node.config.query_timeout:
-            return Cause.POOL
-        return None if self._node.ports.reachable else Cause.SOCKET
+            return Unready.POOL
+        return None if self._node.ports.reachable else Unready.SOCKET
 
     @property
     def error(self) -> str | None:

@@ -18,6 +18,7 @@ _KINDS = {
     "clean_errors": "logged errors: {} removed",
     "clean_connections": "closed connections: {} removed",
     "clean_crawlers": "crawlers not seen for a day: {} removed",
+    "clean_disturbances": "losses of crawlers, older than two days: {} removed",
     "clean_keys": "idempotency keys: {} removed",
 }
 

@@ -4,7 +4,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from copilot_socket.cli.inspection import Finding
-from copilot_socket.core.causes import Cause
+from copilot_socket.core.readiness import Unready
 from copilot_socket.core.vault import ENCRYPTED, Vault
 from copilot_socket.store.outage import cause_of
 from copilot_socket.store.probe import STATE, WRITE
@@ -12,10 +12,10 @@ from copilot_socket.store.probe import STATE, WRITE
 _NAMED = 3
 """Accounts listed by name; of the others only the number is shown."""
 _REMEDIES = {
-    Cause.READ_ONLY: "`ALTER DATABASE … SET default_transaction_read_only = off` (or of the role, or for the whole "
+    Unready.READ_ONLY: "`ALTER DATABASE … SET default_transaction_read_only = off` (or of the role, or for the whole "
     "server in postgresql.conf); or set DATABASE_URL to a writable server",
-    Cause.STANDBY: "set DATABASE_URL to the primary, or promote this server (`SELECT pg_promote()`)",
-    Cause.DISK_FULL: "free space on the disks that hold PostgreSQL's files (never by deleting any of those)",
+    Unready.STANDBY: "set DATABASE_URL to the primary, or promote this server (`SELECT pg_promote()`)",
+    Unready.DISK_FULL: "free space on the disks that hold PostgreSQL's files (never by deleting any of those)",
 }
 _TOKENS = "SELECT id, access_token, refresh_token FROM accounts WHERE credential_status = 'valid' ORDER BY id"
 
@@ -26,7 +26,7 @@ def inspect_session(connection: Connection) -> Finding | None:
         cursor.execute(STATE)
         [(recovering, read_only)] = cursor.fetchall()
     if recovering or read_only:
-        return _refused(Cause.STANDBY if recovering else Cause.READ_ONLY)
+        return _refused(Unready.STANDBY if recovering else Unready.READ_ONLY)
     return None
 
 
@@ -37,13 +37,13 @@ def inspect_writing(connection: Connection) -> Finding:
         try:
             cursor.execute(WRITE)
         except psycopg2.Error as error:
-            return _refused(cause_of(error) or Cause.REFUSES, " ".join(str(error).split()))
+            return _refused(cause_of(error) or Unready.REFUSES, " ".join(str(error).split()))
         finally:
             cursor.execute("ROLLBACK")
     return Finding("writing", True, "a row was written, and rolled back")
 
 
-def _refused(cause: Cause, detail: str = "") -> Finding:
+def _refused(cause: Unready, detail: str = "") -> Finding:
     text = cause.sentence + (f": {detail}" if detail else "")
     return Finding("writing", False, text, _REMEDIES.get(cause, "see PostgreSQL's log"))
 

@@ -152,9 +152,8 @@ def _listed(answer: Any) -> list[str]:
 def _shown(answer: Any) -> list[str]:
     lines = [f"{name}: {cell(value)}" for name, value in answer.items() if not isinstance(value, list)]
     for item in answer["history"]:
-        lines.append(
-            f"try {item['try']}: {item['outcome']} at {item['ended_at']} {cell(item['reason'])}".rstrip(" -")
-        )
+        ended = f"try {item['try']}: {item['outcome']} ({cell(item['cause'])}) at {item['ended_at']}"
+        lines.append(f"{ended} {cell(item['reason'])}".rstrip(" -"))
     lines += [f"error at {item['timestamp']}: {cell(item['error_message'])}" for item in answer["errors"]]
     return lines
 

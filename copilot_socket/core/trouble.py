@@ -4,7 +4,7 @@ An outage of GitLab costs nobody a job, and a job that only pretends to meet one
 decided here, from the job's own history (docs/protocol.md, "Causes").
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -54,13 +54,44 @@ class Trouble:
 
     @classmethod
     def from_json(cls, stored: dict[str, Any] | None) -> "Trouble":
-        """What :meth:`to_json` has made."""
-        fields = dict(stored or {})
-        lost = tuple((str(crawler), float(at)) for crawler, at in fields.pop("lost", ()))
-        return cls(**fields, lost=lost)
+        """What :meth:`to_json` has made; what it can't have made, as another program may write it, is left out."""
+        if stored is None:
+            return NO_TROUBLE
+        try:
+            return cls(
+                **{
+                    field.name: _READ[field.name](stored[field.name])
+                    for field in attrs.fields(cls)
+                    if field.name in stored
+                }
+            )
+        except (ValueError, TypeError, OverflowError):
+            return NO_TROUBLE
 
 
 NO_TROUBLE = Trouble()
+
+
+def _natural(value: object) -> int:
+    if not isinstance(value, int) or not 0 <= value <= 10**9:
+        raise ValueError
+    return value
+
+
+def _lost(value: Any) -> tuple[tuple[str, float], ...]:
+    return tuple((str(crawler), float(at)) for crawler, at in value)[-2 * MOST_LOST :]
+
+
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "waits": _natural,
+    "unavailable_since": float,
+    "alone": _natural,
+    "inferred": _natural,
+    "credential": _natural,
+    "token_generation": _natural,
+    "cursor": str,
+    "lost": _lost,
+}
 
 
 @attrs.frozen

@@ -93,6 +93,7 @@ class Renderer:
             crawler_id=None if change.crawler is None else self._name_of(change.crawler),
             account_id=change.account,
             outcome=None if change.outcome is None else str(change.outcome),
+            cause=None if change.cause is None else str(change.cause),
             reason=change.reason,
         )
 

@@ -9,12 +9,23 @@ import orjson
 from copilot_socket.core.folding import Change, Verdict
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.refusals import Known, refusal
-from copilot_socket.core.reports import Completed, Failed, Incomplete, Refused, incomplete, job_of, try_of
+from copilot_socket.core.reports import (
+    INTERRUPTIONS,
+    Completed,
+    Failed,
+    GivenBack,
+    Incomplete,
+    Refused,
+    incomplete,
+    job_of,
+    try_of,
+)
 from copilot_socket.event_bus import EventBus, JobProgressed, JobsReported, StateEvent
 from copilot_socket.store.connection import Connection, Transaction
 from copilot_socket.store.operations import ConnectionSeen, Folded, Presence
 from copilot_socket.store.sql import sql
-from copilot_socket.store.transitions import TransitionRequest, Transitions
+from copilot_socket.store.transition_rows import TransitionRequest
+from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.turns import NO_PLAN, Claim, Plan, Stored, claim, reports_of, store
 
 MOST_ERRORS = 100
@@ -120,7 +131,7 @@ class Batches:
         refused = [(change.assignment, each) for change in kept for each in change.refused[:MOST_ERRORS]]
         if refused:
             await self._refusals(tx, refused)
-        requests = [_request(change) for change in kept if isinstance(change.ending, Failed)]
+        requests = [_request(change) for change in kept if isinstance(change.ending, INTERRUPTIONS)]
         if requests:
             _answers, changed = await self._transitions.within(tx, requests)
             events += changed
@@ -229,12 +240,17 @@ async def _explained(
 
 
 def _request(change: Change) -> TransitionRequest:
-    failure = change.ending
-    assert isinstance(failure, Failed)
-    event = Event.FAILED if failure.recoverable else Event.FAILED_FOR_GOOD
-    if isinstance(failure, Incomplete):
-        event = Event.INCOMPLETE
-    return TransitionRequest(job_of(change.assignment), event, change.assignment, failure=failure)
+    report = change.ending
+    match report:
+        case Incomplete():
+            event = Event.INCOMPLETE
+        case Failed():
+            event = Event.FAILED if report.recoverable else Event.FAILED_FOR_GOOD
+        case GivenBack():
+            event = Event.GIVEN_BACK
+        case _:
+            raise TypeError(f"{report} is no interruption")
+    return TransitionRequest(job_of(change.assignment), event, change.assignment, report=report)
 
 
 def _progressed(change: Change, account: str) -> JobProgressed:

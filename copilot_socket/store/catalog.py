@@ -64,6 +64,7 @@ _JOB = {
         "attempts", "max_attempts", "releases", "tries",
     ),
     "failures": '"attempts"',
+    "cause": "CASE WHEN status = 'completed' THEN 'completed' ELSE cause::text END",
     **_same("resume_state", "progress"),
 }  # fmt: skip
 _ASSIGNMENT = _same(
@@ -72,10 +73,11 @@ _ASSIGNMENT = _same(
 )  # fmt: skip
 _TRY = _same(
     "job_id", "try", "crawler_job_id", "crawler_key", "assigned_at", "started_at", "ended_at", "outcome", "reason",
+    "cause",
 )  # fmt: skip
 _ERROR = _same(
     "id", "job_id", "timestamp", "error_type", "error_message", "stack_trace", "context", "retry_count",
-    "is_recoverable", "resolution",
+    "is_recoverable", "resolution", "cause",
 )  # fmt: skip
 _ACCOUNT = {
     **_same("id", "provider", "gitlab_url"),
@@ -134,7 +136,7 @@ _ERRORS = f"""
 SELECT id, job_id, timestamp, error_type,
        CASE WHEN shown THEN error_message ELSE left(error_message, {MESSAGE_CHARACTERS}) END,
        CASE WHEN shown THEN stack_trace END, CASE WHEN shown THEN context::text END, retry_count, is_recoverable,
-       resolution,
+       resolution, cause,
        array_remove(ARRAY[
          CASE WHEN NOT shown AND length(error_message) > {MESSAGE_CHARACTERS} THEN 'error_message' END,
          CASE WHEN NOT shown AND stack_trace IS NOT NULL THEN 'stack_trace' END,

@@ -32,6 +32,7 @@ class Cleanup:
             "clean_errors": max_error_age,
             "clean_connections": None,
             "clean_crawlers": None,
+            "clean_disturbances": None,
             "clean_keys": None,
         }
 

@@ -132,6 +132,10 @@ class Leases:
         """Delete this node's lease and mark its connections as ended. Its crawlers keep their leases."""
         await self._database.query(sql("node_leaves"), {"node": self._node})
 
+    async def starts(self) -> None:
+        """The node starts, which may explain that crawlers are lost."""
+        await self._database.query(sql("node_starts"), {"node": self._node})
+
     async def forget_dead(self) -> None:
         """Mark the connections of nodes with expired leases as ended."""
         await self._database.query(sql("forget_dead_nodes"))

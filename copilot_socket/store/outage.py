@@ -6,7 +6,7 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
-from copilot_socket.core.causes import Cause
+from copilot_socket.core.readiness import Unready
 from copilot_socket.store.faults import connection_error, sqlstate
 
 REPEAT = 60.0
@@ -15,43 +15,43 @@ QUIET = 3.0
 """Seconds without a failure after which an outage is over. While a disk is full, reads work and writes fail."""
 
 _BY_CODE = {
-    "25006": Cause.READ_ONLY,
-    "42501": Cause.RIGHTS,
-    "42P01": Cause.TABLES,
-    "42703": Cause.TABLES,
-    "42883": Cause.TABLES,
-    "53100": Cause.DISK_FULL,
-    "53300": Cause.CONNECTIONS,
-    "57P03": Cause.STARTING,
+    "25006": Unready.READ_ONLY,
+    "42501": Unready.RIGHTS,
+    "42P01": Unready.TABLES,
+    "42703": Unready.TABLES,
+    "42883": Unready.TABLES,
+    "53100": Unready.DISK_FULL,
+    "53300": Unready.CONNECTIONS,
+    "57P03": Unready.STARTING,
 }
 _BY_CLASS = {
-    "08": Cause.UNREACHABLE,
-    "28": Cause.LOGIN,
-    "3D": Cause.LOGIN,
-    "3F": Cause.TABLES,
-    "53": Cause.RESOURCES,
-    "58": Cause.RESOURCES,
+    "08": Unready.UNREACHABLE,
+    "28": Unready.LOGIN,
+    "3D": Unready.LOGIN,
+    "3F": Unready.TABLES,
+    "53": Unready.RESOURCES,
+    "58": Unready.RESOURCES,
 }
 """SQLSTATEs and their classes (PostgreSQL manual, appendix A) that report a state of the database."""
 
 _BY_WORDS = (
-    ("the database system is", Cause.STARTING),
-    ("in a read-only transaction", Cause.READ_ONLY),
-    ("session is read-only", Cause.READ_ONLY),
-    ("server is in hot standby mode", Cause.STANDBY),
-    ("during recovery", Cause.STANDBY),
-    ("No space left on device", Cause.DISK_FULL),
-    ("connection slots", Cause.CONNECTIONS),
-    ("too many connections", Cause.CONNECTIONS),
-    ("too many clients", Cause.CONNECTIONS),
-    ("authentication failed", Cause.LOGIN),
-    ("no password supplied", Cause.LOGIN),
-    ("pg_hba.conf", Cause.LOGIN),
-    ("permission denied for database", Cause.LOGIN),
-    ("not permitted to log in", Cause.LOGIN),
-    ("not currently accepting connections", Cause.LOGIN),
-    ("does not exist", Cause.LOGIN),
-    ("no answer", Cause.NO_ANSWER),
+    ("the database system is", Unready.STARTING),
+    ("in a read-only transaction", Unready.READ_ONLY),
+    ("session is read-only", Unready.READ_ONLY),
+    ("server is in hot standby mode", Unready.STANDBY),
+    ("during recovery", Unready.STANDBY),
+    ("No space left on device", Unready.DISK_FULL),
+    ("connection slots", Unready.CONNECTIONS),
+    ("too many connections", Unready.CONNECTIONS),
+    ("too many clients", Unready.CONNECTIONS),
+    ("authentication failed", Unready.LOGIN),
+    ("no password supplied", Unready.LOGIN),
+    ("pg_hba.conf", Unready.LOGIN),
+    ("permission denied for database", Unready.LOGIN),
+    ("not permitted to log in", Unready.LOGIN),
+    ("not currently accepting connections", Unready.LOGIN),
+    ("does not exist", Unready.LOGIN),
+    ("no answer", Unready.NO_ANSWER),
 )
 """Texts of libpq and the server: the errors of a connection that can't be made have no SQLSTATE."""
 
@@ -59,12 +59,12 @@ _BY_WORDS = (
 class Unfit(Exception):
     """The database answers, but a node can't work with it; the message holds the details for the log."""
 
-    def __init__(self, cause: Cause, detail: str) -> None:
+    def __init__(self, cause: Unready, detail: str) -> None:
         super().__init__(detail)
         self.cause = cause
 
 
-def cause_of(error: BaseException | None) -> Cause | None:
+def cause_of(error: BaseException | None) -> Unready | None:
     """The state of the database that causes *error*; None for a fault of a statement or of its data."""
     for each in _chain(error):
         if isinstance(each, Unfit):
@@ -75,7 +75,7 @@ def cause_of(error: BaseException | None) -> Cause | None:
             return cause
     if connection_error(error):
         text = str(error)
-        return next((cause for words, cause in _BY_WORDS if words in text), Cause.UNREACHABLE)
+        return next((cause for words, cause in _BY_WORDS if words in text), Unready.UNREACHABLE)
     return None
 
 
@@ -84,7 +84,7 @@ def is_outage(error: BaseException | None) -> bool:
 
     Missing tables and rights do not count: they may be a fault of a single statement, which only its caller logs.
     """
-    return cause_of(error) not in (None, Cause.TABLES, Cause.RIGHTS)
+    return cause_of(error) not in (None, Unready.TABLES, Unready.RIGHTS)
 
 
 def level(error: BaseException, otherwise: Any) -> Any:
@@ -114,8 +114,8 @@ class Outages:
         self._failed_at = 0.0
         self._worked_at: float | None = None
         self._logged = False
-        self._due: dict[Cause, float] = {}
-        self._unlogged: dict[Cause, int] = {}
+        self._due: dict[Unready, float] = {}
+        self._unlogged: dict[Unready, int] = {}
 
     def failed(self, error: BaseException) -> None:
         """Record *error*. One without a cause (:func:`cause_of`) is ignored."""

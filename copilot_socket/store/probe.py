@@ -10,7 +10,7 @@ from contextlib import suppress
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from copilot_socket.core.causes import Cause
+from copilot_socket.core.readiness import Unready
 from copilot_socket.core.vault import ENCRYPTED, Vault
 from copilot_socket.store.connection import Connection, Limits, Transaction
 from copilot_socket.store.faults import DATABASE_ERRORS, sqlstate
@@ -63,13 +63,13 @@ class Probe:
         self._keys = _Keys(vault)
         self._looks = 0
         self._closed = False
-        self.cause: Cause | None = None
+        self.cause: Unready | None = None
         self.latency: float | None = None
         """Seconds until the first answer at the last look; None: there was none."""
 
     async def look(self) -> None:
         """Set ``cause`` and ``latency``. Takes little more than :data:`PATIENCE` seconds in any case."""
-        unfit = self.cause not in (None, Cause.SECRET_KEY)
+        unfit = self.cause not in (None, Unready.SECRET_KEY)
         thorough = unfit or self._looks % WRITE_EVERY == 0
         self._looks += 1
         late = self._reactor.callLater(PATIENCE, self._connection.close)
@@ -78,10 +78,10 @@ class Probe:
             with suppress(_Undo):
                 await self._connection.transaction(lambda tx: self._look(tx, thorough, answered))
         except _FAILURES as error:
-            self._failed(error if late.active() else Unfit(Cause.NO_ANSWER, f"no answer within {PATIENCE:g} s"))
+            self._failed(error if late.active() else Unfit(Unready.NO_ANSWER, f"no answer within {PATIENCE:g} s"))
         else:
             self._outages.worked()
-            self.cause = Cause.SECRET_KEY if self._keys.wrong else None
+            self.cause = Unready.SECRET_KEY if self._keys.wrong else None
         finally:
             self.latency = answered[0] if answered else None
             if late.active():
@@ -93,11 +93,11 @@ class Probe:
         [(recovering, read_only)] = await tx.query(_IMPATIENT + STATE, {"patience": int(PATIENCE * 1000)})
         answered.append(self._reactor.seconds() - begun)
         if recovering:
-            raise Unfit(Cause.STANDBY, "pg_is_in_recovery() is true")
+            raise Unfit(Unready.STANDBY, "pg_is_in_recovery() is true")
         if read_only:
-            raise Unfit(Cause.READ_ONLY, "transaction_read_only is on")
+            raise Unfit(Unready.READ_ONLY, "transaction_read_only is on")
         if thorough:
-            for statement, cause in ((MISSING, Cause.TABLES), (FORBIDDEN, Cause.RIGHTS)):
+            for statement, cause in ((MISSING, Unready.TABLES), (FORBIDDEN, Unready.RIGHTS)):
                 names = [str(row[0]) for row in await tx.query(statement, NEEDED)]
                 if names:
                     raise Unfit(cause, ", ".join(names))
@@ -118,7 +118,7 @@ class Probe:
     def _failed(self, error: Exception) -> None:
         cause = cause_of(error)
         if cause is None:  # for example a statement time-out (57014)
-            cause = Cause.NO_ANSWER if sqlstate(error) == "57014" else Cause.REFUSES
+            cause = Unready.NO_ANSWER if sqlstate(error) == "57014" else Unready.REFUSES
             error = Unfit(cause, str(error))
         self.cause = cause
         if not self._closed:

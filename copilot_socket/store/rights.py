@@ -10,6 +10,8 @@ TABLES = (
     "areas",
     "audit_log",
     "crawlers",
+    "disturbances",
+    "hosts",
     "idempotency_keys",
     "job_assignments",
     "job_error_log",

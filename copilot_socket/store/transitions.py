@@ -10,14 +10,23 @@ import attrs
 
 from copilot_socket.core.jobs import Event, Status
 from copilot_socket.core.origins import origin, same_origin
-from copilot_socket.core.reports import Failed, job_of
+from copilot_socket.core.reports import job_of
 from copilot_socket.core.retry import RetryPolicy
-from copilot_socket.core.transitions import Job, Refusal, Transition, decide
+from copilot_socket.core.transitions import Refusal, Transition, decide
 from copilot_socket.event_bus import EventBus, JobChanged
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import DatabaseAway, UniqueViolation
 from copilot_socket.store.sql import sql
+from copilot_socket.store.transition_rows import (
+    Change,
+    LiveAssignment,
+    LockedJob,
+    TransitionRequest,
+    disturbances_of,
+    end_of,
+)
+from copilot_socket.store.transition_writes import write
 
 
 class TwinExists(Exception):
@@ -35,26 +44,11 @@ class AccountMoved(Exception):
         super().__init__(f"the job's account has moved to {now_at}; submit a new job there")
 
 
-@attrs.frozen
-class TransitionRequest:
-    """An event to apply to one job; with ``assignment``, only while that attempt is the live one."""
-
-    job_id: str
-    event: Event
-    assignment: str | None = None
-    reason: str | None = None
-    failure: Failed | None = None
-    delay: float = 0.0
-    """Least number of seconds before the job is due, where it is queued again."""
-
-
 Answer = Transition | Refusal | None
 """The decision on one job. None: there is no such job, or the attempt has ended."""
 
 TWIN_TRIES = 5
 """How often a transaction is run that conflicts with new twins."""
-
-_LOGGED = {Event.FAILED, Event.FAILED_FOR_GOOD, Event.TIMED_OUT}
 
 
 class Transitions:
@@ -103,94 +97,31 @@ class Transitions:
         """Apply *requests* in *tx*; return the answers, and the state events to publish after the commit."""
         jobs = {"job": sorted({request.job_id for request in requests})}
         await tx.query(sql("lock_live_assignments"), jobs)
-        rows = {row[0]: row for row in await tx.query(sql("lock_jobs"), jobs)}
-        live = {row[0]: row for row in await tx.query(sql("live_assignments"), jobs)}
+        rows = {row[0]: LockedJob(*row) for row in await tx.query(sql("lock_jobs"), jobs)}
+        live = {row[0]: LiveAssignment(*row) for row in await tx.query(sql("live_assignments"), jobs)}
+        disturbances = await disturbances_of(tx, requests, rows, live)
         answers: list[Answer] = []
-        changes: list[tuple[TransitionRequest, Job, Transition, str | None, str | None]] = []
+        changes: list[Change] = []
         for request in requests:
             row, held = rows.get(request.job_id), live.get(request.job_id)
-            if row is None or (request.assignment is not None and (held is None or held[1] != request.assignment)):
+            if row is None or (
+                request.assignment is not None and (held is None or held.assignment != request.assignment)
+            ):
                 answers.append(None)
                 continue
-            job = Job(Status(row[1]), row[2], row[3], row[4], held is not None and held[3], row[5])
-            answer = decide(job, request.event, self._policy, self._jitter())
+            end = end_of(request, row, held, disturbances)
+            answer = decide(row.job(held), request.event, self._policy, self._jitter(), end)
             if isinstance(answer, Transition):
                 if answer.status is Status.QUEUED and answer.delay < request.delay:
                     answer = attrs.evolve(answer, delay=request.delay)
                 if request.event is Event.RETRIED:
                     await _refuse_moved(tx, request.job_id)
                     await _refuse_twin(tx, row)
-                assignment, crawler = (held[1], held[2]) if held is not None else (None, None)
-                changes.append((_explained(request, answer, row[6]), job, answer, assignment, crawler))
+                changes.append(Change(_explained(request, answer, row.credential_error), row, held, answer))
             answers.append(answer)
         if changes:
-            await self._write(tx, changes)
-        return answers, [
-            JobChanged(
-                request.job_id,
-                answer.status,
-                request.event,
-                assignment,
-                crawler,
-                request.reason or answer.resolution,
-                answer.outcome,
-                rows[request.job_id][7],
-                rows[request.job_id][8],
-                rows[request.job_id][9],
-                None if request.failure is None else request.failure.error,
-                answer.delay,
-            )
-            for request, _job, answer, assignment, crawler in changes
-        ]
-
-    async def _write(
-        self, tx: Transaction, changes: Sequence[tuple[TransitionRequest, Job, Transition, str | None, str | None]]
-    ) -> None:
-        await tx.query(
-            sql("apply_transitions"),
-            {
-                "job": [request.job_id for request, *_ in changes],
-                "status": [str(answer.status) for _a, _j, answer, *_ in changes],
-                "attempts": [answer.attempts for _a, _j, answer, *_ in changes],
-                "releases": [answer.releases for _a, _j, answer, *_ in changes],
-                "delay": [answer.delay for _a, _j, answer, *_ in changes],
-                "outcome": [answer.outcome and str(answer.outcome) for _a, _j, answer, *_ in changes],
-                "reason": [_reason(request) for request, *_ in changes],
-            },
-        )
-        ended = [assignment for request, _j, _t, assignment, _c in changes if assignment and request.failure is None]
-        if ended:
-            await tx.query(sql("tell_ended"), {"assignment": ended})
-        await self._log_errors(tx, changes)
-
-    async def _log_errors(
-        self, tx: Transaction, changes: Sequence[tuple[TransitionRequest, Job, Transition, str | None, str | None]]
-    ) -> None:
-        logged = [
-            (
-                request,
-                job,
-                answer,
-                request.failure or Failed(_reason(request) or str(request.event), str(request.event), True),
-            )
-            for request, job, answer, *_ in changes
-            if request.event in _LOGGED or answer.status is Status.FAILED
-        ]
-        if not logged:
-            return
-        await tx.query(
-            sql("log_errors"),
-            {
-                "job": [request.job_id for request, *_ in logged],
-                "error_type": [failure.error_type for *_, failure in logged],
-                "message": [failure.error for *_, failure in logged],
-                "stack": [failure.stack_trace for *_, failure in logged],
-                "context": [None if failure.context is None else failure.context.decode() for *_, failure in logged],
-                "retries": [job.attempts for _a, job, *_ in logged],
-                "recoverable": [failure.recoverable for *_, failure in logged],
-                "resolution": [answer.resolution for _a, _j, answer, _f in logged],
-            },
-        )
+            await write(tx, changes)
+        return answers, [change.event() for change in changes]
 
 
 def _explained(request: TransitionRequest, answer: Transition, credential_error: str | None) -> TransitionRequest:
@@ -200,22 +131,16 @@ def _explained(request: TransitionRequest, answer: Transition, credential_error:
     return attrs.evolve(request, reason=f"no new token: {credential_error or 'the credential has expired'}")
 
 
-def _reason(request: TransitionRequest) -> str | None:
-    """Why the attempt ended: the given reason, else the error that its crawler has reported, shortened."""
-    return request.failure.error[:1000] if request.reason is None and request.failure is not None else request.reason
-
-
 async def _refuse_moved(tx: Transaction, job_id: str) -> None:
     [(job_url, account_url)] = await tx.query(sql("urls_of_job"), {"job": job_id})
     if not same_origin(job_url, account_url):
         raise AccountMoved(origin(account_url))
 
 
-async def _refuse_twin(tx: Transaction, row: tuple[object, ...]) -> None:
-    job_id, *_, account, command, path, branch = row
+async def _refuse_twin(tx: Transaction, row: LockedJob) -> None:
     twin = await tx.query(
         sql("live_twin"),
-        {"job": job_id, "account": account, "command": command, "path": path, "branch": branch},
+        {"job": row.id, "account": row.account, "command": row.command, "path": row.full_path, "branch": row.branch},
     )
     if twin:
         raise TwinExists(twin[0][0])

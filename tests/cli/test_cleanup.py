@@ -48,7 +48,10 @@ class CleanupTests(DatabaseTestCase):
         self.assertEqual((status, errors), (0, ""))
         self.assertEqual(
             json.loads(output),
-            {"removed": {"jobs": 1, "errors": 0, "connections": 0, "crawlers": 0, "keys": 0}, "repaired": 0},
+            {
+                "removed": {"jobs": 1, "errors": 0, "connections": 0, "crawlers": 0, "disturbances": 0, "keys": 0},
+                "repaired": 0,
+            },
         )
         self.assertEqual(self.query("SELECT full_path FROM jobs ORDER BY full_path"), [("g/1",), ("g/queued",)])
 

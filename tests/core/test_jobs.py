@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from copilot_socket.core.ends import Cause
 from copilot_socket.core.jobs import HELD, TERMINAL, Event, Outcome, Status
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.transitions import Job, Refusal, Transition, decide
@@ -61,7 +62,7 @@ class TriesTests(SynchronousTestCase):
         """A job that can't be sent for now spends nothing, and is not claimed again immediately."""
         for base, delay in ((0.0, 1.0), (5.0, 5.0)):
             answer = decide(Job(Status.ASSIGNED, attempts=1, releases=2), Event.PUT_OFF, RetryPolicy(base), 0.0)
-            self.assertEqual(answer, Transition(Status.QUEUED, 1, 2, delay, Outcome.RETURNED))
+            self.assertEqual(answer, Transition(Status.QUEUED, 1, 2, delay, Outcome.RETURNED, cause=Cause.CREDENTIAL))
 
     def test_a_release_spends_none(self) -> None:
         """Releases are counted separately."""

@@ -12,21 +12,21 @@ from twisted.trial.unittest import SynchronousTestCase
 import copilot_socket
 from copilot_socket import gauges, memory
 from copilot_socket.config import load
-from copilot_socket.core.causes import Cause
+from copilot_socket.core.ends import SPENDING, Cause
 from copilot_socket.core.errors import ErrorCode
+from copilot_socket.core.inference import infer
 from copilot_socket.core.jobs import (
     AREA_TYPES,
     ENTITY_TYPES,
     PLAIN_ENTITY_TYPES,
     SPAWNS,
     Event,
-    Job,
     Status,
-    Transition,
-    decide,
 )
 from copilot_socket.core.messages import INCOMING
+from copilot_socket.core.readiness import Unready
 from copilot_socket.core.retry import RetryPolicy
+from copilot_socket.core.transitions import Job, Transition, decide
 from copilot_socket.http import (
     channel,
     documents,
@@ -198,6 +198,26 @@ class ProtocolTests(SynchronousTestCase):
         self.assertEqual(set(AREA_TYPES), {"crawl_group", "crawl_project", "group", "project"})
 
 
+class CauseTests(SynchronousTestCase):
+    """docs/protocol.md, "Causes"."""
+
+    text = _text("protocol.md")
+
+    def test_all(self) -> None:
+        """Every cause has its row, with whether it spends an attempt."""
+        rows = [row for row in _rows(_section(self.text, "Causes")) if len(row) == 3][1:]
+        spends = {Cause(name): row[2] == "yes" for row in rows for name in re.findall(r"`(\w+)`", row[0])}
+        self.assertEqual(spends, {cause: cause in SPENDING for cause in Cause})
+
+    def test_inferred(self) -> None:
+        """Each example has the cause that is written beside it."""
+        rows = [row for row in _rows(_section(self.text, "Causes")) if len(row) == 2][1:]
+        self.assertGreater(len(rows), 20)
+        for reported, cause in rows:
+            data = json.loads(reported.strip("`"))
+            self.assertEqual(infer(data["error"], data.get("errorType"), data.get("context")).cause, cause.strip("`"))
+
+
 class HttpTests(SynchronousTestCase):
     """docs/http.md."""
 
@@ -249,7 +269,7 @@ class HttpTests(SynchronousTestCase):
         """Every cause of a node that is not ready is documented, with its sentence."""
         rows = list(_rows(_section(_text("http.md"), "Causes")))[1:]
         shown = {row[0].strip("`"): row[1] for row in rows}
-        self.assertEqual(shown, {cause.label: cause.sentence for cause in Cause})
+        self.assertEqual(shown, {cause.label: cause.sentence for cause in Unready})
 
 
 ABOUT_THE_CODE = [DOCS / name for name in ("architecture.md", "development.md", "glossary.md")]

@@ -62,9 +62,9 @@ class ConversationTests(NodeTestCase):
         )
 
     async def test_failure(self) -> None:
-        """A job that failed comes again with its cursor, and its first attempt is fenced."""
+        """A job that failed comes again with its cursor, and its first attempt is fenced; an outage spends none."""
         await self.play("A failure and its retry")
-        self.assertEqual(self.query("SELECT status, attempts, tries FROM jobs"), [("completed", 1, 2)])
+        self.assertEqual(self.query("SELECT status, attempts, tries FROM jobs"), [("completed", 0, 2)])
 
 
 class SmallestCrawlerTests(NodeTestCase):

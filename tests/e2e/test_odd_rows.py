@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 
 import psycopg2
 
-from copilot_socket.core.causes import Cause
 from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES, commands_for
+from copilot_socket.core.readiness import Unready
 from copilot_socket.periodic import GAUGES
 from copilot_socket.store import migrate
 from copilot_socket.store.rights import TABLES
@@ -73,6 +73,8 @@ ROWS: Mapping[str, tuple[str, str]] = {
         "INSERT INTO crawlers VALUES ('#', 'c', 'n', now() + interval '1 hour', 1, '{issue}', false)",
         "key = '#'",
     ),
+    "disturbances": ("INSERT INTO disturbances (name) VALUES ('#')", "name = '#'"),
+    "hosts": ("INSERT INTO hosts (origin) VALUES ('https://h#.test')", "origin = 'https://h#.test'"),
     "idempotency_keys": (
         """INSERT INTO idempotency_keys VALUES ('#', 'f', 200, '{"ids": [], "created": []}')""",
         "key = '#'",
@@ -207,7 +209,7 @@ class OddRowsTests(NodeTestCase):
         for path in (*paths, *lists, "/health/ready", "/health/socket", "/metrics", "/api/v1/stats"):
             status, answer = await get_json(node.port, path)
             if path.startswith("/health/") and status == 503:  # one of the odd tokens looks encrypted, and is not
-                self.assertEqual(answer["error"], Cause.SECRET_KEY.sentence)
+                self.assertEqual(answer["error"], Unready.SECRET_KEY.sentence)
             else:
                 self.assertEqual(status, 200, f"{path}: {answer}")
             self.assertTrue(answer or path == "/metrics", f"{path}: no JSON that Python reads")

@@ -1,8 +1,9 @@
 """Every event in every state, in the database, by the same table as the pure rules."""
 
+from copilot_socket.core.ends import Cause
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.jobs import HELD, Event, Status
-from copilot_socket.core.reports import Body, Completed, Failed, Progressed, Refused, Started
+from copilot_socket.core.reports import Body, Completed, Failed, GivenBack, Progressed, Refused, Started
 from copilot_socket.core.transitions import Transition
 from tests.support.matrix import MATRIX
 from tests.support.store import StoreTestCase
@@ -14,6 +15,7 @@ _BODIES: dict[Event, Body] = {
     Event.FAILED: Failed("broke", None, True),
     Event.FAILED_FOR_GOOD: Failed("broke", None, False),
     Event.INCOMPLETE: Completed({}),
+    Event.GIVEN_BACK: GivenBack(Cause.RELEASED),
 }
 # States in which the report that has ended the attempt is acknowledged again.
 _SAME_ENDING = {

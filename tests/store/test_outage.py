@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.core.causes import Cause
+from copilot_socket.core.readiness import Unready
 from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.outage import QUIET, REPEAT, Outages, Unfit, cause_of
 from tests.support.postgres import SynchronousDatabaseTestCase, as_role, with_database
@@ -34,10 +34,10 @@ class CauseTests(SynchronousDatabaseTestCase):
     def test_of_statements(self) -> None:
         """An SQLSTATE gives the cause; one for faults of the data gives none."""
         for statement, cause in (
-            ("SET transaction_read_only = on; CREATE TABLE x ()", Cause.READ_ONLY),
-            ("SELECT * FROM nowhere", Cause.TABLES),
-            ("SELECT nothing FROM jobs", Cause.TABLES),
-            ("SET ROLE pg_monitor; DELETE FROM jobs", Cause.RIGHTS),
+            ("SET transaction_read_only = on; CREATE TABLE x ()", Unready.READ_ONLY),
+            ("SELECT * FROM nowhere", Unready.TABLES),
+            ("SELECT nothing FROM jobs", Unready.TABLES),
+            ("SET ROLE pg_monitor; DELETE FROM jobs", Unready.RIGHTS),
             ("INSERT INTO jobs (account_id, command) VALUES ('nobody', 'issues')", None),
             ("SELECT 1/0", None),
             ("SET statement_timeout = 1; SELECT pg_sleep(5)", None),
@@ -47,12 +47,12 @@ class CauseTests(SynchronousDatabaseTestCase):
     def test_of_codes(self) -> None:
         """States that a test can't produce, by SQLSTATEs from PostgreSQL's manual."""
         for code, cause in (
-            ("53100", Cause.DISK_FULL),
-            ("53200", Cause.RESOURCES),
-            ("53300", Cause.CONNECTIONS),
-            ("58030", Cause.RESOURCES),
-            ("57P03", Cause.STARTING),
-            ("08006", Cause.UNREACHABLE),
+            ("53100", Unready.DISK_FULL),
+            ("53200", Unready.RESOURCES),
+            ("53300", Unready.CONNECTIONS),
+            ("58030", Unready.RESOURCES),
+            ("57P03", Unready.STARTING),
+            ("08006", Unready.UNREACHABLE),
         ):
             error: Any = type("Error", (psycopg2.OperationalError,), {"pgcode": code})("no words")
             self.assertIs(cause_of(error), cause, code)
@@ -60,18 +60,18 @@ class CauseTests(SynchronousDatabaseTestCase):
     def test_of_connections(self) -> None:
         """The error of a connection that can't be made has a text only."""
         for url, cause in (
-            ("postgresql://a@127.0.0.1:1/d", Cause.UNREACHABLE),
-            (with_database(self.database_url, "nowhere"), Cause.LOGIN),
-            (as_role(self.database_url, "nobody"), Cause.LOGIN),
+            ("postgresql://a@127.0.0.1:1/d", Unready.UNREACHABLE),
+            (with_database(self.database_url, "nowhere"), Unready.LOGIN),
+            (as_role(self.database_url, "nobody"), Unready.LOGIN),
         ):
             self.assertIs(cause_of(self._away(url)), cause, url)
         for words, cause in (
-            ("FATAL:  the database system is starting up", Cause.STARTING),
-            ("FATAL:  sorry, too many clients already", Cause.CONNECTIONS),
-            ("session is read-only", Cause.READ_ONLY),
-            ("server is in hot standby mode", Cause.STANDBY),
-            ("no answer from the database within 3 s", Cause.NO_ANSWER),
-            ("the connection was closed", Cause.UNREACHABLE),
+            ("FATAL:  the database system is starting up", Unready.STARTING),
+            ("FATAL:  sorry, too many clients already", Unready.CONNECTIONS),
+            ("session is read-only", Unready.READ_ONLY),
+            ("server is in hot standby mode", Unready.STANDBY),
+            ("no answer from the database within 3 s", Unready.NO_ANSWER),
+            ("the connection was closed", Unready.UNREACHABLE),
         ):
             self.assertIs(cause_of(DatabaseAway(words)), cause, words)
 
@@ -79,12 +79,12 @@ class CauseTests(SynchronousDatabaseTestCase):
         """The SQLSTATE of the original error counts, however it was wrapped."""
         away = DatabaseAway("the connection was closed")
         away.__cause__ = self._error("SELECT * FROM nowhere")
-        self.assertIs(cause_of(away), Cause.TABLES)
+        self.assertIs(cause_of(away), Unready.TABLES)
 
     def test_of_others(self) -> None:
         """Other errors have no cause."""
         self.assertIsNone(cause_of(ValueError("no space left, no answer")))
-        self.assertIs(cause_of(Unfit(Cause.STANDBY, "standby")), Cause.STANDBY)
+        self.assertIs(cause_of(Unfit(Unready.STANDBY, "standby")), Unready.STANDBY)
 
 
 class OutageLogTests(SynchronousTestCase):
@@ -135,7 +135,7 @@ class OutageLogTests(SynchronousTestCase):
 
     def test_half_an_outage(self) -> None:
         """While some statements fail and others succeed, the outage goes on."""
-        error = Unfit(Cause.DISK_FULL, "could not extend file")
+        error = Unfit(Unready.DISK_FULL, "could not extend file")
         lines = self._fails(1.0, error)
         for _ in range(20):
             lines += self._works(2.0) + self._fails(0.125, error)

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
-from copilot_socket.core.causes import Cause
+from copilot_socket.core.readiness import Unready
 from copilot_socket.core.vault import Vault
 from copilot_socket.store import migrate
 from copilot_socket.store import probe as probe_module
@@ -45,14 +45,14 @@ class ProbeTestCase(DatabaseTestCase):
         self.addCleanup(probe.close)
         return probe
 
-    async def look(self, probe: Probe | None = None) -> tuple[Cause | None, list[str]]:
+    async def look(self, probe: Probe | None = None) -> tuple[Unready | None, list[str]]:
         """One look."""
         probe = probe or self.probe
         with capturedLogs() as events:
             await probe.look()
         return probe.cause, [formatEvent(event) for event in events if event["log_level"] >= LogLevel.error]
 
-    async def looks(self, count: int) -> Cause | None:
+    async def looks(self, count: int) -> Unready | None:
         """Several."""
         for _ in range(count):
             await self.probe.look()
@@ -99,7 +99,7 @@ class StateTests(ProbeTestCase):
             self.probe = self.make(self.database_url)
             cause, lines = await self.look()
             expected = [] if setting == "off" else ["The database is read-only: transaction_read_only is on"]
-            self.assertEqual((cause, lines), (Cause.READ_ONLY if setting == "on" else None, expected))
+            self.assertEqual((cause, lines), (Unready.READ_ONLY if setting == "on" else None, expected))
             self.assertTrue(self.probe.answers)
 
     async def test_full_disk(self) -> None:
@@ -108,10 +108,10 @@ class StateTests(ProbeTestCase):
         self.query(NO_SPACE)
         self.assertIs(await self.looks(WRITE_EVERY - 1), None)
         cause, lines = await self.look()
-        self.assertIs(cause, Cause.DISK_FULL)
+        self.assertIs(cause, Unready.DISK_FULL)
         self.assertEqual(len(lines), 1)
         self.assertIn("Disk full: PostgreSQL has no space left: could not extend file", lines[0])
-        self.assertEqual(await self.look(), (Cause.DISK_FULL, []), "logged once")
+        self.assertEqual(await self.look(), (Unready.DISK_FULL, []), "logged once")
         self.query("DROP TRIGGER refuse ON write_probe")
         self.assertEqual(await self.look(), (None, []))
 
@@ -119,11 +119,11 @@ class StateTests(ProbeTestCase):
         """A missing table is named in the log."""
         await self.look()
         self.query("ALTER TABLE idempotency_keys RENAME TO gone")
-        self.assertIs(await self.looks(WRITE_EVERY), Cause.TABLES)
+        self.assertIs(await self.looks(WRITE_EVERY), Unready.TABLES)
         self.query("ALTER TABLE gone RENAME TO idempotency_keys; ALTER TABLE write_probe RENAME TO gone")
         probe = self.make(self.database_url)
         self.assertEqual(
-            await self.look(probe), (Cause.TABLES, ["Tables or columns of the database are missing: write_probe"])
+            await self.look(probe), (Unready.TABLES, ["Tables or columns of the database are missing: write_probe"])
         )
 
     async def test_rights(self) -> None:
@@ -138,7 +138,7 @@ class StateTests(ProbeTestCase):
         self.probe = self.make(as_role(self.database_url, role))
         self.assertEqual(await self.look(), (None, []))
         self.query(f"REVOKE UPDATE ON jobs FROM {role}")
-        self.assertIs(await self.looks(WRITE_EVERY), Cause.RIGHTS)
+        self.assertIs(await self.looks(WRITE_EVERY), Unready.RIGHTS)
         self.query(f"GRANT UPDATE ON jobs TO {role}")
         self.assertEqual(await self.look(), (None, []))
 
@@ -146,7 +146,7 @@ class StateTests(ProbeTestCase):
         """Any other error makes the database unfit, too."""
         self.query("ALTER TABLE write_probe ADD CHECK (payload <> repeat('x', 8000))")
         cause, lines = await self.look()
-        self.assertIs(cause, Cause.REFUSES)
+        self.assertIs(cause, Unready.REFUSES)
         self.assertIn("PostgreSQL refuses statements: new row for relation", lines[0])
 
     async def test_time_outs_of_its_own(self) -> None:
@@ -191,16 +191,16 @@ class KeyTests(ProbeTestCase):
         for keys in ((self.other,), ()):
             probe = self.make(self.database_url, *keys)
             cause, lines = await self.look(probe)
-            self.assertIs(cause, Cause.SECRET_KEY)
+            self.assertIs(cause, Unready.SECRET_KEY)
             self.assertEqual(len(lines), 1)
             self.assertIn("COPILOT_SECRET_KEY does not decrypt the stored tokens of account a:", lines[0])
-            self.assertEqual(await self.look(probe), (Cause.SECRET_KEY, []))
+            self.assertEqual(await self.look(probe), (Unready.SECRET_KEY, []))
             self.assertTrue(probe.answers)
 
     async def test_a_refresh_token_only(self) -> None:
         """The refresh token is checked as well."""
         self.put("a", "token", self.sealed(self.key))
-        self.assertIs((await self.look(self.make(self.database_url, self.other)))[0], Cause.SECRET_KEY)
+        self.assertIs((await self.look(self.make(self.database_url, self.other)))[0], Unready.SECRET_KEY)
 
     async def test_renewed(self) -> None:
         """Once the account has tokens of this key the database is fit, at the next look."""
@@ -248,7 +248,7 @@ class ServerTests(ProbeTestCase):
         (self.data / "standby.signal").touch()
         self.postgres.start()
         cause, lines = await self.look()
-        self.assertEqual((cause, self.probe.answers), (Cause.STANDBY, True))
+        self.assertEqual((cause, self.probe.answers), (Unready.STANDBY, True))
         self.assertEqual(lines, ["PostgreSQL is in recovery (a standby): pg_is_in_recovery() is true"])
 
     async def test_stopped(self) -> None:
@@ -256,7 +256,7 @@ class ServerTests(ProbeTestCase):
         self.assertEqual(await self.look(), (None, []))
         self.postgres.stop(only_if_unused=False)
         causes = [(await self.look())[0] for _ in range(2)]
-        self.assertEqual((causes, self.probe.answers), ([Cause.UNREACHABLE] * 2, False))
+        self.assertEqual((causes, self.probe.answers), ([Unready.UNREACHABLE] * 2, False))
         self.postgres.start()
         self.assertEqual(await self.look(), (None, []))
 
@@ -269,7 +269,7 @@ class ServerTests(ProbeTestCase):
         os.kill(backend, signal.SIGSTOP)
         try:
             cause, lines = await self.look()
-            self.assertEqual((cause, self.probe.answers), (Cause.NO_ANSWER, False))
+            self.assertEqual((cause, self.probe.answers), (Unready.NO_ANSWER, False))
             self.assertEqual(lines, ["The database does not answer: no answer within 0.2 s"])
             await deferLater(reactor, 0)  # the next look comes in another turn of the reactor
             self.assertEqual(await self.look(), (None, []))
@@ -287,7 +287,7 @@ class SilenceTests(ProbeTestCase):
             mute.bind(("127.0.0.1", 0))
             mute.listen()
             probe = self.make(f"postgresql://a@127.0.0.1:{mute.getsockname()[1]}/d")
-            self.assertEqual((await self.look(probe))[0], Cause.NO_ANSWER)
+            self.assertEqual((await self.look(probe))[0], Unready.NO_ANSWER)
 
     async def test_a_lock(self) -> None:
         """A locked table delays a look for a limited time."""
@@ -297,7 +297,7 @@ class SilenceTests(ProbeTestCase):
 
         async def locked(tx: Any) -> None:
             await tx.query("LOCK TABLE accounts")
-            self.assertEqual((await self.look(probe))[0], Cause.NO_ANSWER)
+            self.assertEqual((await self.look(probe))[0], Unready.NO_ANSWER)
             self.assertTrue(probe.answers)
 
         await self.probe._connection.transaction(locked)

@@ -19,6 +19,7 @@ _ROWS: dict[Event, dict[Status, Status | None]] = {
     Event.FAILED: _row(assigned=Status.QUEUED, running=Status.QUEUED),
     Event.FAILED_FOR_GOOD: _row(assigned=Status.FAILED, running=Status.FAILED),
     Event.INCOMPLETE: _row(assigned=Status.FAILED, running=Status.FAILED),
+    Event.GIVEN_BACK: _row(assigned=Status.QUEUED, running=Status.QUEUED),
     Event.CLAIMED: _row(queued=Status.ASSIGNED),
     Event.RELEASED: _row(assigned=Status.QUEUED, running=Status.QUEUED),
     Event.RETURNED: _row(assigned=Status.QUEUED),

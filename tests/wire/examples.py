@@ -23,6 +23,7 @@ _MINIMAL: dict[str, tuple[Json, Json | None]] = {
     "job_progress": (JOB, {"stage": "fetching", "entityType": "issue", "processed": 0}),
     "job_completed": (JOB, {"success": True, "finalCounts": {}}),
     "job_failed": (JOB, {"error": "", "isRecoverable": False}),
+    "job_released": (JOB, {}),
     "jobs_discovered": (JOB, {"discovered_jobs": []}),
     "discovery": ({}, {"entityType": "group", "entities": []}),
     "token_refresh_request": (JOB, None),
@@ -74,6 +75,13 @@ _FULL: dict[str, Json] = {
         "partialCounts": {"issue": 4},
         "stackTrace": "at line 1\nat line 2",
         "context": {"url": "x"},
+        "cause": "not_found",
+    },
+    "job_released": {
+        "reason": "rate_limited",
+        "resumeState": RESUME,
+        "retryAfter": 1500.5,
+        "message": "later",
     },
     "jobs_discovered": {
         "discovered_jobs": [{**DISCOVERED, "priority": -3, "estimated_size": {"issues": 12}}],

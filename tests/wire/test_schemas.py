@@ -131,6 +131,7 @@ class BoundTests(SynchronousTestCase):
             ("job_failed", "resumeState"): 65_536,
             ("job_failed", "partialCounts"): 262_144,
             ("job_failed", "context"): 262_144,
+            ("job_released", "resumeState"): 65_536,
             ("jobs_discovered", "discovery_summary"): 262_144,
         }
         self.assertEqual(sizes, expected)

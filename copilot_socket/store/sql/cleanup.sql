@@ -115,6 +115,15 @@ WITH gone AS (
 )
 SELECT count(*) FROM gone
 
+-- name: clean_disturbances
+-- Crawlers lost, and nodes started or stopped, more than two days ago.
+WITH gone AS (
+  DELETE FROM disturbances WHERE ctid IN (
+    SELECT ctid FROM disturbances WHERE at <= now() - interval '2 days' LIMIT %(limit)s)
+  RETURNING name
+)
+SELECT count(*) FROM gone
+
 -- name: clean_keys
 -- Idempotency keys are honoured for a day.
 WITH gone AS (

@@ -58,12 +58,6 @@ DELETE FROM nodes WHERE id = %(node)s
 -- See copilot_socket/core/trouble.py, poisonous().
 INSERT INTO disturbances (name) VALUES (%(node)s)
 
--- name: hosts_succeeded
--- Jobs of these accounts have been completed.
-INSERT INTO hosts (origin, last_success_at)
-SELECT DISTINCT gitlab_origin, now() FROM accounts WHERE id = ANY (%(account)s) ORDER BY 1
-ON CONFLICT (origin) DO UPDATE SET last_success_at = excluded.last_success_at
-
 -- name: forget_dead_nodes
 -- Ends the connections of nodes whose leases have expired.
 WITH dead AS (

@@ -3,7 +3,7 @@
 from enum import Enum
 
 
-class Cause(Enum):
+class Unready(Enum):
     """Member values are the labels of the metric ``copilot_node_unready``."""
 
     UNREACHABLE = "unreachable", "the database is unreachable"

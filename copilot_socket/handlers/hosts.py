@@ -1,0 +1,31 @@
+"""Which GitLabs have work done for them: when jobs of each host last succeeded, for all nodes to see."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from copilot_socket.core.jobs import Status
+from copilot_socket.event_bus import JobsReported
+from copilot_socket.store.hosts import Hosts
+
+
+class HostHealth:
+    """Collects the accounts whose jobs are completed here, and stores them once a second."""
+
+    def __init__(self, hosts: Hosts) -> None:
+        self._hosts = hosts
+        self._succeeded: set[str] = set()
+
+    @property
+    def subscriptions(self) -> Mapping[type, Callable[[Any], None]]:
+        """Completed jobs."""
+        return {JobsReported: self._reported}
+
+    def _reported(self, reported: JobsReported) -> None:
+        if reported.status == Status.COMPLETED:
+            self._succeeded.update(account for _assignment, _crawler, account in reported.attempts)
+
+    async def store(self) -> None:
+        """Store what has succeeded since the last call."""
+        succeeded, self._succeeded = self._succeeded, set()
+        if succeeded:
+            await self._hosts.succeeded(sorted(succeeded))
