@@ -187,6 +187,14 @@ class TokenRefreshed:
 
 
 @record
+class HostChanged:
+    """The jobs of a GitLab host are ``held`` back, or ``released``."""
+
+    origin: str
+    event: str
+
+
+@record
 class FlowChanged:
     """Whether the writer takes operations; not ``flowing`` while its queue is full or the database is unavailable."""
 
@@ -212,6 +220,7 @@ StateEvent = (
     | DiscoveryStored
     | ErrorsSent
     | TokenRefreshed
+    | HostChanged
     | FlowChanged
     | NodeStarted
 )

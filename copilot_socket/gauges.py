@@ -37,6 +37,10 @@ class Live(Protocol):
         """Pending requests of crawlers."""
 
     @property
+    def hosts_held(self) -> int:
+        """GitLab hosts that are held back."""
+
+    @property
     def queued_writes(self) -> int:
         """Reports waiting to be committed."""
 
@@ -77,6 +81,7 @@ class _LiveCollector(Collector):
         for kind, number in live.crawlers.items():
             crawlers.add_metric([kind], number)
         yield crawlers
+        yield GaugeMetricFamily("copilot_hosts_held", "GitLab hosts that are held back", value=live.hosts_held)
         yield GaugeMetricFamily(
             "copilot_crawlers_standing", "Pending requests of crawlers", value=live.pending_requests
         )

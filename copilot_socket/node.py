@@ -113,11 +113,15 @@ class Node(Service):
         grant = GitLabGrant(reactor, OAuthClients(self.database, vault, _configured_clients(config)))
         self._tokens = tokens = Tokens(credentials, grant, reactor, self.bus)
         self.registry = Registry()
-        self.dispatcher = Dispatcher(self.registry, self.writer, reads, tokens, self.transitions, reactor, self.bus)
+        hosts = Hosts(self.database)
+        self.dispatcher = Dispatcher(
+            self.registry, self.writer, reads, tokens, self.transitions, hosts, reactor, self.bus
+        )
         self._due = DueJobs(reads, reactor, self.dispatcher.work_came)
         self.bus.subscribe_by_type(self._due.subscriptions)
         self.bus.subscribe_by_type(self.dispatcher.subscriptions)
-        self._hosts = HostHealth(Hosts(self.database))
+        self.bus.subscribe_by_type(self.dispatcher.holds.subscriptions)
+        self._hosts = HostHealth(hosts, self.bus)
         self.bus.subscribe_by_type(self._hosts.subscriptions)
         self._leases = Leases(
             self.database,

@@ -24,7 +24,7 @@ GAUGES = "gauges"
 POLL = 1.0
 """Seconds between checks for due jobs."""
 HOSTS = 1.0
-"""Seconds between writes of when jobs of each GitLab last succeeded."""
+"""Seconds between writes of when jobs of each GitLab last succeeded, and reads of the hosts that are held back."""
 LANES = 30.0
 """Seconds between reads of all lanes, for jobs without a notification."""
 CHECK_LIMIT = PATIENCE + 2.0
@@ -75,6 +75,7 @@ def periodic_tasks(config: Config, workers: Workers) -> list[Task]:
         Task("lanes", LANES, workers.dispatcher.read_lanes, limit=limit),
         Task("lost requests and claims", lease_round, workers.dispatcher.look_after, limit=limit),
         Task("successes of hosts", HOSTS, workers.hosts.store, limit=limit),
+        Task("held hosts", HOSTS, workers.dispatcher.holds.look, limit=limit),
         Task("dead nodes", config.lease, workers.leases.forget_dead),
         Task("cleanup", config.cleanup_interval, workers.cleanup.run),
         Task(CHECK, 1.0, workers.status.check_database, limit=CHECK_LIMIT),

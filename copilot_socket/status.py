@@ -148,6 +148,11 @@ class NodeStatus:
         return self._node.dispatcher.pending_requests
 
     @property
+    def hosts_held(self) -> int:
+        """GitLab hosts that are held back."""
+        return len(self._node.dispatcher.holds.held)
+
+    @property
     def queued_writes(self) -> int:
         """Reports waiting to be committed."""
         return self._node.writer.waiting

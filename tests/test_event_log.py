@@ -13,6 +13,7 @@ from copilot_socket.event_bus import (
     CrawlerChanged,
     DiscoveryStored,
     EventBus,
+    HostChanged,
     JobChanged,
     JobsReported,
     MessageRefused,
@@ -154,7 +155,7 @@ class NewsLogTests(SynchronousTestCase):
     def test_quiet(self) -> None:
         """Lines that would not be written are not built."""
         self.open("warn")
-        self.assertEqual(list(self.log.subscriptions), [JobChanged])
+        self.assertEqual(list(self.log.subscriptions), [JobChanged, HostChanged])
 
     def test_unwritten_failures_take_up_no_room(self) -> None:
         """Where only warnings are written, a job that has failed for good is one, whatever failed before it."""

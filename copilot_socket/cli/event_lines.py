@@ -23,6 +23,7 @@ _COLOURS = {
     "left": "dim",
     "fell silent": "yellow",
     "lost": "bold yellow",
+    "held": "bold yellow",
 }
 _TYPES = 10
 _STATES = 18
@@ -92,6 +93,10 @@ def _heartbeat(data: Data) -> tuple[str, str]:
     return str(data.get("system_status")), _joined([_named("crawler", data.get("crawler_id")), ", ".join(counts)])
 
 
+def _host(data: Data) -> tuple[str, str]:
+    return str(data.get("event")), str(data.get("gitlab_origin"))
+
+
 def _lost(data: Data) -> tuple[str, str]:
     return "lost", f"{data.get('lost')} events: they arrived faster than they were read"
 
@@ -104,6 +109,7 @@ _FORMATS: Mapping[str, Callable[[Data], tuple[str, str]]] = {
     "job": _job,
     "connection": _connection,
     "heartbeat": _heartbeat,
+    "host": _host,
     "lost": _lost,
 }
 

@@ -12,7 +12,7 @@ No I/O, and no clock: a plan costs O(jobs planned).
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
@@ -82,8 +82,13 @@ class _Ring:
             self._served.discard(account)
             self._accounts.move_to_end(account, last=False)
 
-    def take(self, jobs: int, weights: dict[str, int], apart: Iterable[str]) -> list[str]:
-        """The accounts of the next *jobs* jobs, one entry per job, without those *apart*, which keep their turn."""
+    def take(
+        self, jobs: int, weights: Mapping[str, int], apart: Iterable[str], limits: Mapping[str, int]
+    ) -> list[str]:
+        """The accounts of the next *jobs* jobs, one entry per job, without those *apart*, which keep their turn.
+
+        An account of *limits* has one turn of at most so many jobs, and leaves the ring.
+        """
         held = [account for account in apart if account in self._accounts]
         for account in held:
             del self._accounts[account]
@@ -93,9 +98,12 @@ class _Ring:
             if account in self._served:  # so have all others: the next round begins
                 self._served.clear()
             left = self._left.pop(account, weights.get(account, 1))
-            number = min(left, jobs - len(taken))
+            number = min(left, jobs - len(taken), limits.get(account, left))
             taken += [account] * number
-            if number < left:
+            if account in limits:
+                self._served.add(account)
+                self.leave(account)
+            elif number < left:
                 self._left[account] = left - number
             else:
                 self._served.add(account)
@@ -117,7 +125,10 @@ class Scheduler:
         """Of accounts with a weight other than 1."""
         self._depths: dict[str, int] = {}
         """Of accounts whose first jobs are locked by other transactions."""
-        self._parked: set[str] = set()
+        self._parked: dict[str, set[str]] = {}
+        """The reasons for which accounts are parked."""
+        self._allowed: dict[str, int] = {}
+        """How many jobs may be planned of accounts although they are parked."""
         self._added = 0
         self._first = 0
 
@@ -133,7 +144,7 @@ class Scheduler:
         lanes = self._lanes.setdefault(account, {})
         new = command not in lanes
         lanes[command] = self._added
-        if new and account not in self._parked:
+        if new and not self._closed(account):
             for commands, ring in self._rings.items():
                 if command in commands:
                     ring.enter(account)
@@ -144,19 +155,42 @@ class Scheduler:
         if weight == 1:
             del self._weights[account]
 
-    def park(self, account: str) -> None:
-        """Plan no jobs of *account* until :meth:`unpark`, whatever lanes are added."""
-        self._parked.add(account)
+    def park(self, account: str, reason: str) -> None:
+        """Plan no jobs of *account* until :meth:`unpark` for the same *reason*, whatever lanes are added."""
+        self._parked.setdefault(account, set()).add(reason)
+        self._allowed.pop(account, None)
         for ring in self._rings.values():
             ring.leave(account)
 
-    def unpark(self, account: str) -> None:
-        """Plan jobs of *account* again."""
-        self._parked.discard(account)
+    def unpark(self, account: str, reason: str) -> None:
+        """Plan jobs of *account* again, unless it is parked for another reason."""
+        reasons = self._parked.get(account, set())
+        reasons.discard(reason)
+        if not reasons:
+            self._parked.pop(account, None)
+            self._allowed.pop(account, None)
+            self._enter(account)
+
+    def allow(self, account: str, reason: str) -> bool:
+        """Plan one job of *account*, if it is parked for no other reason than *reason*; whether it is."""
+        if self._parked.get(account) != {reason}:
+            return False
+        self._allowed[account] = 1
+        self._enter(account)
+        return True
+
+    def accounts(self, commands: Commands) -> list[str]:
+        """The accounts that have lanes with one of *commands*, parked or not."""
+        return [account for account, lanes in self._lanes.items() if not commands.isdisjoint(lanes)]
+
+    def _enter(self, account: str) -> None:
         lanes = self._lanes.get(account, {})
         for commands, ring in self._rings.items():
             if not commands.isdisjoint(lanes):
                 ring.enter(account)
+
+    def _closed(self, account: str) -> bool:
+        return account in self._parked and account not in self._allowed
 
     def keep_rings(self, wanted: Iterable[Commands]) -> None:
         """Drop all rings but those of *wanted*, the sets of commands that connected crawlers take."""
@@ -180,10 +214,14 @@ class Scheduler:
         for commands in order[self._first :] + order[: self._first]:
             ring = self._ring(commands)
             slots = _in_turn(groups[commands], left)
-            accounts = ring.take(len(slots), self._weights, list(allotted))
+            accounts = ring.take(len(slots), self._weights, list(allotted), self._allowed)
             left -= len(accounts)
             for account, crawler in zip(accounts, slots, strict=False):
                 allotted.setdefault(account, (ring, []))[1].append(crawler)
+        for account in self._allowed.keys() & allotted:
+            del self._allowed[account]
+            for ring in self._rings.values():
+                ring.leave(account)
         return [
             Allotment(
                 account,
@@ -225,7 +263,7 @@ class Scheduler:
         if ring is None:
             ring = self._rings[commands] = _Ring(commands)
             for account, lanes in self._lanes.items():
-                if account not in self._parked and not commands.isdisjoint(lanes):
+                if not self._closed(account) and not commands.isdisjoint(lanes):
                     ring.enter(account)
         return ring
 

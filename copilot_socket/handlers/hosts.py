@@ -4,15 +4,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from copilot_socket.core.jobs import Status
-from copilot_socket.event_bus import JobsReported
+from copilot_socket.event_bus import EventBus, HostChanged, JobsReported
 from copilot_socket.store.hosts import Hosts
 
 
 class HostHealth:
     """Collects the accounts whose jobs are completed here, and stores them once a second."""
 
-    def __init__(self, hosts: Hosts) -> None:
+    def __init__(self, hosts: Hosts, bus: EventBus) -> None:
         self._hosts = hosts
+        self._bus = bus
         self._succeeded: set[str] = set()
 
     @property
@@ -28,4 +29,5 @@ class HostHealth:
         """Store what has succeeded since the last call."""
         succeeded, self._succeeded = self._succeeded, set()
         if succeeded:
-            await self._hosts.succeeded(sorted(succeeded))
+            for origin in await self._hosts.succeeded(sorted(succeeded)):
+                self._bus.publish(HostChanged(origin, "released"))

@@ -15,6 +15,7 @@ _CHANGES = (event_bus.JobChanged, event_bus.JobsReported)
 KINDS: Mapping[str, frozenset[type[StateEvent]]] = {
     "connection": frozenset({event_bus.ConnectionChanged, event_bus.CrawlerChanged}),
     "heartbeat": frozenset({event_bus.HeartbeatHeard}),
+    "host": frozenset({event_bus.HostChanged}),
     "job": frozenset({event_bus.JobCreated, event_bus.JobSent, *_CHANGES, event_bus.JobProgressed}),
 }
 """Event type → the state events that it is rendered from."""
@@ -78,6 +79,7 @@ class Renderer:
             event_bus.ConnectionChanged: _connection,
             event_bus.CrawlerChanged: _crawler,
             event_bus.HeartbeatHeard: _heartbeat,
+            event_bus.HostChanged: _host,
         }
 
     def __call__(self, change: StateEvent) -> list[Event]:
@@ -134,6 +136,10 @@ def _sent(change: event_bus.JobSent) -> Event:
         command=change.command,
         full_path=change.full_path,
     )
+
+
+def _host(change: event_bus.HostChanged) -> Event:
+    return Event("host", {"gitlab_origin": change.origin, "event": change.event})
 
 
 def _connection(change: event_bus.ConnectionChanged) -> Event:

@@ -23,6 +23,7 @@ _FAILURES = frozenset({Event.FAILED, Event.FAILED_FOR_GOOD, Event.INCOMPLETE, Ev
 _jobs = Logger("copilot_socket.store.jobs")
 _delivery = Logger("copilot_socket.handlers.dispatch.delivery")
 _crawlers = Logger("copilot_socket.handlers.presence")
+_hosts = Logger("copilot_socket.handlers.dispatch.holds")
 _tokens = Logger("copilot_socket.handlers.tokens")
 _connections = Logger("copilot_socket.wire.connections")
 _messages = Logger("copilot_socket.wire.messages")
@@ -55,6 +56,7 @@ class EventLog:
             (_connections, LogLevel.info, event_bus.ConnectionChanged, self._connection),
             (_crawlers, LogLevel.info, event_bus.CrawlerChanged, self._crawler),
             (_tokens, LogLevel.info, event_bus.TokenRefreshed, self._token),
+            (_hosts, LogLevel.warn, event_bus.HostChanged, self._host),
             (_messages, LogLevel.info, event_bus.MessageRefused, self._refusal),
             (_messages, LogLevel.debug, event_bus.MessagesHandled, self._handled),
             (_delivery, LogLevel.debug, event_bus.JobSent, self._sent),
@@ -130,6 +132,14 @@ class EventLog:
 
     def _token(self, change: event_bus.TokenRefreshed) -> None:
         _tokens.info("token of account {account}: {outcome}", **attrs.asdict(change))
+
+    def _host(self, change: event_bus.HostChanged) -> None:
+        if change.event == "held":
+            _hosts.warn(
+                "{origin} is unavailable: its jobs are held back, and probe it one at a time", origin=change.origin
+            )
+        else:
+            _hosts.info("{origin} is available again: its jobs are released", origin=change.origin)
 
     def _refusal(self, change: event_bus.MessageRefused) -> None:
         more = 0 if self._all_refused else self._refused.counted(change.crawler)

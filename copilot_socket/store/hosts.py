@@ -1,17 +1,101 @@
-"""The table of GitLab hosts: when jobs of each last succeeded."""
+"""The table of GitLab hosts: successes, failures, and which of them are held back."""
 
 from collections.abc import Sequence
 
+import attrs
+import orjson
+
+from copilot_socket.core.ends import Cause
+from copilot_socket.core.host_holds import PROBE_PATIENCE, Failure, Host, failures_from_json, failures_to_json
+from copilot_socket.event_bus import HostChanged
+from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.sql import sql
+from copilot_socket.store.transition_rows import Change
+
+REACHED = 30.0
+"""Seconds for which a probe must have been reporting to have reached its host."""
+SPREAD = 30.0
+"""Seconds over which the jobs of a released host fall due."""
+_REACHES = frozenset({Cause.NOT_FOUND, Cause.FORBIDDEN, Cause.CREDENTIAL})
+"""Causes for which GitLab must have answered."""
+
+
+@attrs.frozen
+class Held:
+    """A host that is held back. Times in seconds since the epoch; ``open``: it may be probed now."""
+
+    origin: str
+    since: float
+    opens_at: float
+    open: bool
 
 
 class Hosts:
-    """Writes over the pool."""
+    """Reads and writes over the pool."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def succeeded(self, accounts: Sequence[str]) -> None:
-        """Jobs of *accounts* have just been completed."""
-        await self._database.query(sql("hosts_succeeded"), {"account": list(accounts)})
+    async def succeeded(self, accounts: Sequence[str]) -> list[str]:
+        """Jobs of *accounts* have just been completed; the hosts that this releases."""
+        return [row[0] for row in await self._database.query(sql("hosts_succeeded"), {"account": list(accounts)})]
+
+    async def reached(self) -> list[str]:
+        """Release hosts whose probe works; their origins."""
+        return [row[0] for row in await self._database.query(sql("hosts_reached"), {"while": REACHED})]
+
+    async def held(self) -> list[Held]:
+        """The hosts that are held back."""
+        return [Held(*row) for row in await self._database.query(sql("held_hosts"))]
+
+    async def accounts(self, origins: Sequence[str]) -> dict[str, str]:
+        """Account → origin, of the accounts at *origins*."""
+        rows = await self._database.query(sql("accounts_of_hosts"), {"origin": list(origins)})
+        return {row[0]: row[1] for row in rows}
+
+    async def take_probe(self, origin: str) -> bool:
+        """Whether this node may send a probe to *origin* within the next :data:`PROBE_PATIENCE` seconds."""
+        return bool(await self._database.query(sql("take_probe"), {"origin": origin, "patience": PROBE_PATIENCE}))
+
+    async def spread_waiting(self) -> int:
+        """Have some of the jobs of released hosts fall due soon; how many."""
+        [(count,)] = await self._database.query(sql("spread_waiting"), {"over": SPREAD})
+        return int(count)
+
+
+async def note_ends(tx: Transaction, changes: Sequence[Change]) -> list[HostChanged]:
+    """Count what *changes* say of their hosts; the state events to publish after the commit."""
+    unavailable = [change for change in changes if change.answer.cause is Cause.GITLAB_UNAVAILABLE]
+    reached = {change.row.origin for change in changes if change.answer.cause in _REACHES and change.failure}
+    origins = {change.row.origin for change in unavailable}
+    if not origins:
+        # A row is locked only where that may end a hold.
+        origins = {change.row.origin for change in changes if change.row.origin in reached and change.row.host_held}
+    if not origins:
+        return []
+    events = []
+    hosts: dict[str, Host] = {}
+    for origin, failures, succeeded_at, held_since, probes, opens_at, crawlers in await tx.query(
+        sql("lock_hosts"), {"origin": sorted(origins)}
+    ):
+        before = host = Host(failures_from_json(failures), succeeded_at, held_since, probes, opens_at)
+        for change in unavailable:
+            if change.row.origin == origin and change.held is not None:
+                host = host.failed(Failure(change.row.id, change.held.crawler or "", change.row.now), crawlers)
+        if origin in reached:
+            host = host.reached()
+        if host.held != before.held:
+            events.append(HostChanged(origin, "held" if host.held else "released"))
+        hosts[origin] = host
+    await tx.query(
+        sql("store_hosts"),
+        {
+            "origin": list(hosts),
+            "failures": [orjson.dumps(failures_to_json(host.failures)).decode() for host in hosts.values()],
+            "probes": [host.probes for host in hosts.values()],
+            "held_since": [host.held_since for host in hosts.values()],
+            "opens_at": [host.opens_at for host in hosts.values()],
+        },
+    )
+    return events

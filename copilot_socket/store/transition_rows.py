@@ -48,6 +48,8 @@ class LockedJob:
     cursor: str
     host_success: float | None
     now: float
+    origin: str
+    host_held: bool
     account: str
     command: str
     full_path: str | None

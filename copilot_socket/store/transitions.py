@@ -13,10 +13,11 @@ from copilot_socket.core.origins import origin, same_origin
 from copilot_socket.core.reports import job_of
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.transitions import Refusal, Transition, decide
-from copilot_socket.event_bus import EventBus, JobChanged
+from copilot_socket.event_bus import EventBus, HostChanged, JobChanged
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import DatabaseAway, UniqueViolation
+from copilot_socket.store.hosts import note_ends
 from copilot_socket.store.sql import sql
 from copilot_socket.store.transition_rows import (
     Change,
@@ -93,7 +94,7 @@ class Transitions:
 
     async def within(
         self, tx: Transaction, requests: Sequence[TransitionRequest]
-    ) -> tuple[list[Answer], list[JobChanged]]:
+    ) -> tuple[list[Answer], list[JobChanged | HostChanged]]:
         """Apply *requests* in *tx*; return the answers, and the state events to publish after the commit."""
         jobs = {"job": sorted({request.job_id for request in requests})}
         await tx.query(sql("lock_live_assignments"), jobs)
@@ -119,9 +120,10 @@ class Transitions:
                     await _refuse_twin(tx, row)
                 changes.append(Change(_explained(request, answer, row.credential_error), row, held, answer))
             answers.append(answer)
-        if changes:
-            await write(tx, changes)
-        return answers, [change.event() for change in changes]
+        if not changes:
+            return answers, []
+        await write(tx, changes)
+        return answers, [*[change.event() for change in changes], *await note_ends(tx, changes)]
 
 
 def _explained(request: TransitionRequest, answer: Transition, credential_error: str | None) -> TransitionRequest:

@@ -174,11 +174,11 @@ class TurnTests(SynchronousTestCase):
         self.queues.put("a", 5)
         self.queues.put("b", 5)
         self.queues.serve(2)
-        self.queues.scheduler.park("a")
+        self.queues.scheduler.park("a", "x")
         self.queues.put("a", 1, "users")
         self.assertEqual(self.queues.serve(2), ["b", "b"])
         self.assertEqual(self.queues.serve(2, frozenset({"users"})), [])
-        self.queues.scheduler.unpark("a")
+        self.queues.scheduler.unpark("a", "x")
         self.assertEqual(sorted(self.queues.serve(2)), ["a", "b"])
         self.assertEqual(self.queues.serve(1, frozenset({"users"})), ["a"])
 

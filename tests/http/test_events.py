@@ -12,6 +12,7 @@ from copilot_socket.event_bus import (
     CrawlerChanged,
     EventBus,
     HeartbeatHeard,
+    HostChanged,
     JobChanged,
     JobCreated,
     JobProgressed,
@@ -36,6 +37,7 @@ STATE_EVENTS = {
     "closed": ConnectionChanged("k1", "c1", "closed", "bye"),
     "silent": CrawlerChanged("c2", "fell silent"),
     "beat": HeartbeatHeard("k1", "c1", "idle", {"activeJobs": 1, "uptime": None}),
+    "held": HostChanged("https://gitlab.test", "held"),
 }
 
 
@@ -80,6 +82,7 @@ class RenderingTests(SynchronousTestCase):
                 "heartbeat",
                 {"id": "k1", "crawler_id": "c1", "system_status": "idle", "metadata": {"activeJobs": 1}},
             ),
+            "held": ("host", {"gitlab_origin": "https://gitlab.test", "event": "held"}),
         }
         for name, change in STATE_EVENTS.items():
             [event] = render(change)

@@ -20,6 +20,7 @@ from copilot_socket.core.scheduling import Scheduler
 from copilot_socket.event_bus import DiscoveryStored, EventBus, JobChanged
 from copilot_socket.handlers.crawlers import Crawler, Held, Link, Registry
 from copilot_socket.handlers.dispatch.delivery import Delivery
+from copilot_socket.handlers.dispatch.holds import HostHolds
 from copilot_socket.handlers.dispatch.parking import Parking
 from copilot_socket.handlers.dispatch.planner import Planner
 from copilot_socket.handlers.dispatch.requests import PendingRequest, Requests, commands_of
@@ -27,6 +28,7 @@ from copilot_socket.handlers.dispatch.schedule import ignore_outage
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.store.dispatch_reads import LANES, DispatchReads
 from copilot_socket.store.faults import DATABASE_ERRORS
+from copilot_socket.store.hosts import Hosts
 from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.writer import Writer
 
@@ -43,6 +45,7 @@ class Dispatcher:
         reads: DispatchReads,
         tokens: Tokens,
         transitions: Transitions,
+        hosts: Hosts,
         reactor: IReactorTime,
         bus: EventBus,
     ) -> None:
@@ -54,6 +57,7 @@ class Dispatcher:
         self._requests = Requests()
         self._scheduler = Scheduler()
         self._parking = Parking(self._scheduler, reactor, writer.wake)
+        self.holds = HostHolds(hosts, self._scheduler, self._requests, reactor, bus, self.wake)
         self._delivery = Delivery(
             tokens, transitions, registry, self._requests, self._parking, reactor, bus, writer.wake
         )

@@ -6,6 +6,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from copilot_socket.core.scheduling import Scheduler
 
+REASON = "token"
 MOST = 10.0
 """Seconds that an account is parked at most: its token may be renewed by hand."""
 
@@ -28,7 +29,7 @@ class Parking:
     def park(self, account: str, seconds: float) -> None:
         """Park *account* for *seconds*, at most :data:`MOST`."""
         if not self._stopped and account not in self._timers:
-            self._scheduler.park(account)
+            self._scheduler.park(account, REASON)
             self._timers[account] = self._reactor.callLater(min(seconds, MOST), self._unpark, account)
 
     def stop(self) -> None:
@@ -40,5 +41,5 @@ class Parking:
 
     def _unpark(self, account: str) -> None:
         del self._timers[account]
-        self._scheduler.unpark(account)
+        self._scheduler.unpark(account, REASON)
         self._wake()

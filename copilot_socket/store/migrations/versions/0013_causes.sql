@@ -28,8 +28,15 @@ CREATE TABLE disturbances (
 );
 CREATE INDEX idx_disturbances_at ON disturbances (at);
 
--- When jobs of each GitLab last succeeded, to within a second.
+-- GitLab hosts: when a job last succeeded, to within a second; the latest failures; and whether jobs are held back
+-- (core/host_holds.py).
 CREATE TABLE hosts (
   origin          text PRIMARY KEY CHECK (octet_length(origin) <= 2048),
-  last_success_at bounded_timestamptz
+  last_success_at bounded_timestamptz,
+  failures        jsonb NOT NULL DEFAULT '[]',
+  held_since      bounded_timestamptz,
+  probes          natural_number NOT NULL DEFAULT 0,
+  opens_at        bounded_timestamptz,
+  probe_until     bounded_timestamptz,
+  released_at     bounded_timestamptz
 );

@@ -1,0 +1,105 @@
+"""Hosts that are held back: their accounts take no part in dispatch, but for one probe at a time."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from copilot_socket.core.host_holds import probed
+from copilot_socket.core.scheduling import Scheduler
+from copilot_socket.event_bus import EventBus, HostChanged
+from copilot_socket.handlers.dispatch.requests import Requests
+from copilot_socket.handlers.dispatch.schedule import ignore_outage
+from copilot_socket.store.hosts import Held, Hosts
+
+REASON = "host"
+ACCOUNTS = 10.0
+"""Seconds after which the accounts of held hosts are read again: there may be new ones."""
+RELEASED = 60.0
+"""Seconds for which waiting jobs of released hosts are looked for."""
+
+
+class HostHolds:
+    """Parks the accounts of held hosts with *scheduler*, and sends probes for *requests*. *wake* as jobs come up."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        hosts: Hosts,
+        scheduler: Scheduler,
+        requests: Requests,
+        reactor: IReactorTime,
+        bus: EventBus,
+        wake: Callable[[], None],
+    ) -> None:
+        self._hosts = hosts
+        self._scheduler = scheduler
+        self._requests = requests
+        self._reactor = reactor
+        self._bus = bus
+        self._wake = wake
+        self.held: dict[str, Held] = {}
+        """The hosts that are held back, by origin."""
+        self._parked: dict[str, str] = {}
+        """Account → origin."""
+        self._probed: dict[str, float] = {}
+        """When accounts last sent a probe, in reactor seconds."""
+        self._read_at = float("-inf")
+        self._released_at = float("-inf")
+
+    @property
+    def subscriptions(self) -> Mapping[type, Callable[[Any], None]]:
+        """What this node decides is carried out at once."""
+        return {HostChanged: self._changed}
+
+    def _changed(self, _changed: HostChanged) -> None:
+        d = Deferred.fromCoroutine(self.look())
+        d.addErrback(ignore_outage)
+        d.addErrback(lambda failure: self.log.failure("Reading held hosts failed", failure))
+
+    async def look(self) -> None:
+        """Carry out what is stored of hosts; to be called every second."""
+        if self.held:
+            for origin in await self._hosts.reached():
+                self._bus.publish(HostChanged(origin, "released"))
+        held = {each.origin: each for each in await self._hosts.held()}
+        now = self._reactor.seconds()
+        if self.held.keys() - held.keys():
+            self._released_at = now
+        if held.keys() != self.held.keys() or (held and now - self._read_at > ACCOUNTS):
+            self._read_at = now
+            self._park(await self._hosts.accounts(list(held)) if held else {})
+        self.held = held
+        for each in held.values():
+            if each.open:
+                await self._probe(each.origin)
+        if now - self._released_at < RELEASED:
+            await self._hosts.spread_waiting()
+
+    def _park(self, accounts: Mapping[str, str]) -> None:
+        for account in accounts.keys() - self._parked.keys():
+            self._scheduler.park(account, REASON)
+        released = self._parked.keys() - accounts.keys()
+        for account in released:
+            self._scheduler.unpark(account, REASON)
+            self._probed.pop(account, None)
+        self._parked = dict(accounts)
+        if released:
+            self._wake()
+
+    async def _probe(self, origin: str) -> None:
+        """Let one job of the account go out whose last probe is longest ago, if a crawler waits for it."""
+        wanted = {account for commands in self._requests.groups for account in self._scheduler.accounts(commands)}
+        candidates = {
+            account: self._probed.get(account, 0.0)
+            for account, its in self._parked.items()
+            if its == origin and account in wanted
+        }
+        account = probed(candidates)
+        if account is not None and await self._hosts.take_probe(origin):
+            self._probed[account] = self._reactor.seconds()
+            if self._scheduler.allow(account, REASON):
+                self._wake()

@@ -1,0 +1,111 @@
+"""An outage of a GitLab: its jobs are held back, probed, and let go."""
+
+from tests.handlers.support import Crawler, NodeTestCase
+from tests.support.crawler import until
+
+OUTAGE = {"cause": "gitlab_unavailable"}
+
+
+class HostHoldTests(NodeTestCase):
+    """Three jobs of two crawlers find GitLab unavailable."""
+
+    async def outage(self, *paths: str) -> tuple[Crawler, Crawler]:
+        """The host is held back after three failures; jobs of *paths* are queued, and two crawlers wait."""
+        await self.node(SOCKET_RETRY_DELAY=60000)
+        one, two = await self.crawler("one", maxJobs=2), await self.crawler("two", maxJobs=2)
+        self.add_jobs("g/1", "g/2", "g/3")
+        first, second = await one.ask()
+        [third] = await two.ask()
+        for crawler, job in ((one, first), (two, third), (one, second)):
+            await crawler.fail(job["id"], **OUTAGE)
+        await until(self.held, "the host is held back")
+        self.add_jobs(*paths)
+        for crawler in (one, two):
+            self.assertEqual(await crawler.ask(), [])
+        return one, two
+
+    def held(self) -> list[str]:
+        """The hosts that the node holds back."""
+        return list(self.nodes[0].dispatcher.holds.held)
+
+    async def look(self) -> None:
+        """As each second."""
+        await self.nodes[0].dispatcher.holds.look()
+        for _ in range(3):
+            await self.nodes[0].writer.drained()
+
+    async def probe(self, *crawlers: Crawler) -> tuple[Crawler, dict[str, str]]:
+        """The time of the next probe has come: the crawler that gets it, and the job."""
+        self.query("UPDATE hosts SET opens_at = now(), probe_until = NULL")
+        await self.look()
+        await until(lambda: any(crawler.unread for crawler in crawlers), "a probe is sent")
+        [crawler] = [crawler for crawler in crawlers if crawler.unread]
+        [job] = await crawler.answered()
+        return crawler, job
+
+    async def test_probes_one_at_a_time(self) -> None:
+        """Nothing goes out but a probe, each time another job; a failed one puts off the next."""
+        crawlers = await self.outage("g/4", "g/5", "g/6")
+        seen = []
+        for _ in range(2):
+            crawler, job = await self.probe(*crawlers)
+            seen.append(job["fullPath"])
+            self.query("UPDATE hosts SET opens_at = now(), probe_until = NULL")  # as if it took long
+            await self.look()
+            self.assertEqual([each.unread for each in crawlers], [[], []])
+            await crawler.fail(job["id"], **OUTAGE)
+            self.assertEqual(await crawler.ask(), [])
+        self.assertEqual(seen, ["g/4", "g/5"])
+        self.assertEqual(self.query("SELECT probes, opens_at > now() + interval '15 s' FROM hosts"), [(2, True)])
+
+    async def test_a_probe_that_arrives(self) -> None:
+        """The first job that completes releases the others; those that waited fall due within half a minute."""
+        crawlers = await self.outage("g/4", "g/5", "g/6")
+        crawler, job = await self.probe(*crawlers)
+        crawler.say("job_completed", job["id"], id="c", success=True, finalCounts={})
+        self.assertEqual(await crawler.acked(), "c")
+        await until(lambda: not self.held(), "the host is released")
+        crawler.say("job_request")
+        await until(lambda: self.query("SELECT count(*) FROM jobs WHERE status = 'assigned'") == [(2,)])
+        await self.look()
+        waiting = "SELECT max(scheduled_at) < now() + interval '31 s' FROM jobs WHERE cause = 'gitlab_unavailable'"
+        self.assertEqual(self.query(waiting), [(True,)])
+        self.assertEqual(self.query("SELECT max(attempts) FROM jobs"), [(0,)])
+
+    async def test_an_answer_that_is_no_success(self) -> None:
+        """A 404 has come from GitLab, too."""
+        crawlers = await self.outage("g/4", "g/5")
+        crawler, job = await self.probe(*crawlers)
+        await crawler.fail(job["id"], cause="not_found")
+        await until(lambda: not self.held(), "the host is released")
+
+    async def test_a_probe_that_takes_long(self) -> None:
+        """One that has been reporting for half a minute has reached GitLab."""
+        crawlers = await self.outage("g/4", "g/5")
+        _crawler, job = await self.probe(*crawlers)
+        self.query("UPDATE job_assignments SET reported_at = now() + interval '31 s' WHERE completed_at IS NULL")
+        await self.look()
+        self.assertEqual(self.held(), [])
+        self.assertEqual(self.status(job["id"]), "assigned")
+
+    async def test_other_hosts(self) -> None:
+        """Their jobs go on."""
+        one, _two = await self.outage("g/4")
+        self.add_account("other", "https://other.test")
+        self.query("INSERT INTO jobs (account_id, command, full_path) VALUES ('other', 'issues', 'o/1')")
+        [job] = await one.answered() if one.unread else await one.ask()
+        self.assertEqual(job["fullPath"], "o/1")
+
+    async def test_at_another_node(self) -> None:
+        """Another node learns it within a second, and does not probe beside the first one's."""
+        crawlers = await self.outage("g/4", "g/5")
+        await self.probe(*crawlers)
+        other = await self.node(SOCKET_RETRY_DELAY=60000)
+        await other.dispatcher.holds.look()
+        self.assertEqual(list(other.dispatcher.holds.held), self.held())
+        elsewhere = await self.crawler("three", node=other)
+        self.assertEqual(await elsewhere.ask(), [])
+        self.query("UPDATE hosts SET opens_at = now(), probe_until = NULL")
+        await other.dispatcher.holds.look()
+        await other.writer.drained()
+        self.assertEqual(elsewhere.unread, [])
