@@ -147,7 +147,11 @@ class Node(Service):
         self._build_wire(tokens)
         self._build_http(vault)
         self._listener = Listener(
-            self.database.dedicated(), reactor, on_jobs=self.dispatcher.lanes_notified, on_ended=self.dispatcher.over
+            self.database.dedicated(),
+            reactor,
+            on_jobs=self.dispatcher.lanes_notified,
+            on_ended=self.dispatcher.over,
+            on_credential=self.dispatcher.credential_notified,
         )
         self.timers = Timers(periodic_tasks(config, self._workers()), reactor)
 

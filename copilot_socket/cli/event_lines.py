@@ -24,6 +24,7 @@ _COLOURS = {
     "fell silent": "yellow",
     "lost": "bold yellow",
     "held": "bold yellow",
+    "refused": "red",
 }
 _TYPES = 10
 _STATES = 18
@@ -93,6 +94,10 @@ def _heartbeat(data: Data) -> tuple[str, str]:
     return str(data.get("system_status")), _joined([_named("crawler", data.get("crawler_id")), ", ".join(counts)])
 
 
+def _account(data: Data) -> tuple[str, str]:
+    return str(data.get("event")), f"token of account {data.get('account_id')}"
+
+
 def _host(data: Data) -> tuple[str, str]:
     return str(data.get("event")), str(data.get("gitlab_origin"))
 
@@ -110,6 +115,7 @@ _FORMATS: Mapping[str, Callable[[Data], tuple[str, str]]] = {
     "connection": _connection,
     "heartbeat": _heartbeat,
     "host": _host,
+    "account": _account,
     "lost": _lost,
 }
 

@@ -13,6 +13,7 @@ from copilot_socket.event_bus import StateEvent
 
 _CHANGES = (event_bus.JobChanged, event_bus.JobsReported)
 KINDS: Mapping[str, frozenset[type[StateEvent]]] = {
+    "account": frozenset({event_bus.TokenRefreshed}),
     "connection": frozenset({event_bus.ConnectionChanged, event_bus.CrawlerChanged}),
     "heartbeat": frozenset({event_bus.HeartbeatHeard}),
     "host": frozenset({event_bus.HostChanged}),
@@ -80,6 +81,7 @@ class Renderer:
             event_bus.CrawlerChanged: _crawler,
             event_bus.HeartbeatHeard: _heartbeat,
             event_bus.HostChanged: _host,
+            event_bus.TokenRefreshed: _account,
         }
 
     def __call__(self, change: StateEvent) -> list[Event]:
@@ -136,6 +138,10 @@ def _sent(change: event_bus.JobSent) -> Event:
         command=change.command,
         full_path=change.full_path,
     )
+
+
+def _account(change: event_bus.TokenRefreshed) -> Event:
+    return Event("account", {"account_id": change.account, "event": change.outcome})
 
 
 def _host(change: event_bus.HostChanged) -> Event:

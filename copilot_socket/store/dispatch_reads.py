@@ -32,6 +32,10 @@ class DispatchReads:
         rows = await self._database.query(sql("lanes"), {"account": account, "command": command, "limit": LANES})
         return [(row[0], row[1], row[2]) for row in rows]
 
+    async def invalid_accounts(self) -> set[str]:
+        """The accounts whose credentials do not work."""
+        return {row[0] for row in await self._database.query(sql("invalid_accounts"))}
+
     async def promote_due(self) -> list[tuple[str, str]]:
         """Make due jobs claimable; return their lanes as (account, command)."""
         return [(row[0], row[1]) for row in await self._database.query(sql("promote_due"))]

@@ -19,7 +19,8 @@ class Listener:
     """Keeps *connection* listening, and reconnects whenever it is lost.
 
     *on_jobs* is called with the payload of each notification of lanes that have work (JSON), and with an empty string
-    after a reconnect, when any lane may have work. *on_ended* is called with the id of each ended assignment.
+    after a reconnect, when any lane may have work. *on_ended* is called with the id of each ended assignment,
+    *on_credential* with an account and whether its credential works, as JSON, when that has changed.
     """
 
     log = Logger()
@@ -31,13 +32,18 @@ class Listener:
         *,
         on_jobs: Callable[[str], None],
         on_ended: Callable[[str], None],
+        on_credential: Callable[[str], None],
     ) -> None:
         self._connection = connection
         connection.on_notify = self._notified
         connection.on_lost = self._lost
         self._reactor = reactor
         self._on_jobs = on_jobs
-        self._on_ended = on_ended
+        self._by_channel = {
+            "copilot_jobs": on_jobs,
+            "copilot_ended": on_ended,
+            "copilot_credentials": on_credential,
+        }
         self._running: Deferred[None] | None = None
         self._stopped = False
 
@@ -57,7 +63,7 @@ class Listener:
     async def _listen(self) -> None:
         while True:
             try:
-                await self._connection.query("LISTEN copilot_jobs; LISTEN copilot_ended")
+                await self._connection.query("; ".join(f"LISTEN {channel}" for channel in self._by_channel))
                 break
             except DATABASE_ERRORS as error:
                 self.log.debug("LISTEN failed and will be repeated: {error}", error=error)
@@ -72,10 +78,7 @@ class Listener:
             self.start()
 
     def _notified(self, channel: str, payload: str) -> None:
-        if channel == "copilot_jobs":
-            self._on_jobs(payload)
-        else:
-            self._on_ended(payload)
+        self._by_channel[channel](payload)
 
 
 def _cancelled(failure: Failure) -> None:

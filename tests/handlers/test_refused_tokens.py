@@ -29,14 +29,51 @@ class RefusedTests(TokenTestCase):
         self.assertEqual(reason, f"no new token: {error}")
         [(message, resolution)] = self.query("SELECT error_message, resolution FROM job_error_log")
         self.assertEqual((message, "credential" in resolution), ("no", True))
-        [unsent] = self.add_jobs("g/other", account_id="lab")
-        await crawler.ask()
-        await self.becomes(unsent, "waiting_credential")
-        self.assertEqual(
-            self.query("SELECT reason FROM job_tries WHERE job_id = %s", unsent), [(f"no new token: {error}",)]
-        )
         await self.renew(node)
         self.assertEqual(self.account("credential_error", "credential_checked_at"), (None, None))
+
+    async def test_its_queued_jobs(self) -> None:
+        """They are held back, at every node, without a write to any of them; a renewal lets them go."""
+        node, crawler, job = await self.refused_job()
+        await crawler.fail(job)
+        other = await self.node()
+        elsewhere = await self.crawler("elsewhere", node=other, maxJobs=9)
+        queued = self.add_jobs(*(f"g/{number}" for number in range(5)), account_id="lab")
+        for each in (crawler, elsewhere):
+            self.assertEqual(await each.ask(), [])
+        untouched = "SELECT DISTINCT status, tries FROM jobs WHERE id = ANY (%s)"
+        self.assertEqual(self.query(untouched, queued), [("queued", 0)])
+        await crawler.leave()
+        await self.renew(node)
+        sent = len(await elsewhere.answered())
+        while sent < 6:  # the job that had failed is queued a moment later
+            sent += len(await elsewhere.ask())
+
+    async def test_known_from_the_start(self) -> None:
+        """A node that starts afterwards holds them back as well."""
+        self.query("UPDATE accounts SET credential_status = 'expired' WHERE id = 'lab'")
+        [job] = self.add_jobs("g/1", account_id="lab")
+        node = await self.node()
+        crawler = await self.crawler()
+        await until(lambda: node.dispatcher._parking.invalid == {"lab"}, "the account is parked")
+        self.assertEqual(await crawler.ask(), [])
+        self.assertEqual((self.status(job), self.tries(job)), ("queued", []))
+
+    async def test_one_refresh_decides(self) -> None:
+        """While the first 401 of an account is looked into, no more of its jobs are claimed."""
+        await self.node()
+        crawler, job = await self.at_work()
+        self.gitlab.token.slow = True
+        await crawler.fail(job, cause="credential")
+        self.add_jobs(*(f"g/{number}" for number in range(5)), account_id="lab")
+        self.assertEqual(await crawler.ask(), [])
+        other = await self.crawler("other", maxJobs=9)
+        self.assertEqual(await other.ask(), [])
+        [(claimed,)] = self.query("SELECT count(*) FROM jobs WHERE status = 'assigned'")
+        self.assertLessEqual(claimed, 2)
+        self.gitlab.token.release()
+        self.assertEqual((await crawler.job())["accessToken"], "access-2")
+        self.assertEqual(self.gitlab.asked, 1)
 
     async def test_then_a_failure(self) -> None:
         """The failure that follows parks the job and spends no attempt; a renewal queues it, and it is pushed."""
@@ -90,8 +127,7 @@ class RefusedTests(TokenTestCase):
         self.refused(await self.refreshed(crawler, job))
         [other] = self.add_jobs("g/other", account_id="lab")
         self.assertEqual(await crawler.ask(), [])
-        await self.becomes(other, "waiting_credential")
-        self.assertEqual(self.gitlab.asked, asked)
+        self.assertEqual((self.status(other), self.gitlab.asked), ("queued", asked))
 
     async def test_renewed_before_the_failure(self) -> None:
         """After a renewal between refusal and failure the job is queued again immediately."""

@@ -18,6 +18,7 @@ from copilot_socket.event_bus import (
     JobProgressed,
     JobSent,
     JobsReported,
+    TokenRefreshed,
 )
 from copilot_socket.http import feed as feed_module
 from copilot_socket.http.events import KINDS, Filters, Renderer
@@ -37,6 +38,7 @@ STATE_EVENTS = {
     "closed": ConnectionChanged("k1", "c1", "closed", "bye"),
     "silent": CrawlerChanged("c2", "fell silent"),
     "beat": HeartbeatHeard("k1", "c1", "idle", {"activeJobs": 1, "uptime": None}),
+    "refused": TokenRefreshed("acme", "refused"),
     "held": HostChanged("https://gitlab.test", "held"),
 }
 
@@ -82,6 +84,7 @@ class RenderingTests(SynchronousTestCase):
                 "heartbeat",
                 {"id": "k1", "crawler_id": "c1", "system_status": "idle", "metadata": {"activeJobs": 1}},
             ),
+            "refused": ("account", {"account_id": "acme", "event": "refused"}),
             "held": ("host", {"gitlab_origin": "https://gitlab.test", "event": "held"}),
         }
         for name, change in STATE_EVENTS.items():

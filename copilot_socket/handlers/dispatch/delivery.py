@@ -95,9 +95,11 @@ class Delivery:
         """Refresh the token and send *job*, which takes up room meanwhile; otherwise return it."""
         crawler = request.crawler
         try:
-            token = await self._tokens.fresh(job.account)
+            with self._parking.during_refresh(job.account):
+                token = await self._tokens.fresh(job.account)
             live = await self._tokens.handed(job.assignment)
         except Refused as refusal:
+            self._parking.credential(job.account, valid=False)
             self._forget([job], crawler)
             await self._return([job], Event.NO_CREDENTIAL, str(refusal))
         except Exception as problem:  # any: a job that is claimed and not sent must be returned

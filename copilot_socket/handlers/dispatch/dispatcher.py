@@ -155,9 +155,14 @@ class Dispatcher:
             self.work_came(lanes)
 
     async def read_lanes(self) -> None:
-        """Read all lanes that have work, in pages: makes up for missed notifications."""
+        """Read all lanes that have work, in pages, and whose credentials do not work: notifications may be missed."""
         if len(self._registry):  # else crawlers may be reconnecting, and their rings stay
             self._scheduler.keep_rings([commands_of(crawler) for crawler in self._registry])
+        changes = self._parking.changes
+        invalid = await self._reads.invalid_accounts()
+        if self._parking.changes == changes:  # else what was read may be older than a notification
+            for account in self._parking.invalid | invalid:
+                self._parking.credential(account, valid=account not in invalid)
         page, after = await self._reads.lanes(), ("", "")
         while page:
             for account, command, weight in page:
@@ -165,6 +170,14 @@ class Dispatcher:
                 after = account, command
             self.wake()
             page = await self._reads.lanes(after) if len(page) == LANES else []
+
+    def credential_notified(self, payload: str) -> None:
+        """A notification: an account, and whether its credential works now, as JSON."""
+        try:
+            account, valid = json.loads(payload)
+        except (ValueError, TypeError):
+            return
+        self._parking.credential(str(account), valid=bool(valid))
 
     # -- assignments
 

@@ -25,6 +25,10 @@ WITH RECURSIVE lane AS (
 SELECT l.account_id, l.command, t.weight FROM (SELECT * FROM lane LIMIT %(limit)s) AS l
 JOIN accounts t ON t.id = l.account_id ORDER BY l.account_id, l.command
 
+-- name: invalid_accounts
+-- Accounts whose credentials do not work.
+SELECT id FROM accounts WHERE credential_status <> 'valid'
+
 -- name: promote_due
 -- Makes due jobs claimable; returns their lanes.
 WITH due AS (

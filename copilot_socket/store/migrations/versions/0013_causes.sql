@@ -40,3 +40,13 @@ CREATE TABLE hosts (
   probe_until     bounded_timestamptz,
   released_at     bounded_timestamptz
 );
+
+-- Whether an account's credential works: nodes send no jobs of one that does not.
+CREATE FUNCTION copilot_announce_credential() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_notify('copilot_credentials', json_build_array(NEW.id, NEW.credential_status = 'valid')::text);
+  RETURN NULL;
+END
+$$;
+CREATE TRIGGER accounts_announce AFTER UPDATE OF credential_status ON accounts FOR EACH ROW
+  WHEN (OLD.credential_status <> NEW.credential_status) EXECUTE FUNCTION copilot_announce_credential();
