@@ -146,13 +146,8 @@ class Node(Service):
         )
         self._build_wire(tokens)
         self._build_http(vault)
-        self._listener = Listener(
-            self.database.dedicated(),
-            reactor,
-            on_jobs=self.dispatcher.lanes_notified,
-            on_ended=self.dispatcher.over,
-            on_credential=self.dispatcher.credential_notified,
-        )
+        dedicated = self.database.dedicated()
+        self._listener = Listener(dedicated, reactor, self.dispatcher.channels, self.dispatcher.read_everything)
         self.timers = Timers(periodic_tasks(config, self._workers()), reactor)
 
     def _build_wire(self, tokens: Tokens) -> None:

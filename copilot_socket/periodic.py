@@ -25,6 +25,8 @@ POLL = 1.0
 """Seconds between checks for due jobs."""
 HOSTS = 1.0
 """Seconds between writes of when jobs of each GitLab last succeeded, and reads of the hosts that are held back."""
+PAUSES = 1.0
+"""Seconds between searches for jobs that are to be paused and were not given back in time."""
 LANES = 30.0
 """Seconds between reads of all lanes, for jobs without a notification."""
 CHECK_LIMIT = PATIENCE + 2.0
@@ -71,6 +73,7 @@ def periodic_tasks(config: Config, workers: Workers) -> list[Task]:
         Task(RENEWAL, lease_round, presence.renew, retry=1.0, limit=config.lease),
         Task("release of expired leases", min(5.0, lease_round), presence.release_lost, limit=limit),
         Task("job time-outs", time_outs, presence.time_out, limit=limit),
+        Task("pauses", PAUSES, presence.fence_pauses, limit=limit),
         Task("poll", POLL, workers.poll, limit=limit),
         Task("lanes", LANES, workers.dispatcher.read_lanes, limit=limit),
         Task("lost requests and claims", lease_round, workers.dispatcher.look_after, limit=limit),

@@ -28,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("show", "show a job with its attempts and errors"),
         ("cancel", "cancel a job that has not finished"),
         ("retry", "queue a failed or cancelled job again"),
+        ("pause", "pause a job that is queued or being processed"),
+        ("resume", "queue a paused job again"),
     ):
         changing = add_action(actions, action, text, common)
         changing.add_argument("id", metavar="JOB")
@@ -131,7 +133,15 @@ def _change(node: Node, args: argparse.Namespace) -> Any:
     return node.request("POST", f"{JOBS}/{quote(args.id, safe='')}/{args.action}")
 
 
-_ACTIONS = {"submit": _submit, "list": _list, "show": _show, "cancel": _change, "retry": _change}
+_ACTIONS = {
+    "submit": _submit,
+    "list": _list,
+    "show": _show,
+    "cancel": _change,
+    "retry": _change,
+    "pause": _change,
+    "resume": _change,
+}
 
 
 def _submitted(answer: Any) -> list[str]:

@@ -70,16 +70,17 @@ class Host:
         return self.held_since is not None
 
 
-def failures_to_json(failures: tuple[Failure, ...]) -> list[list[Any]]:
+def failures_to_json(failures: tuple[Failure, ...]) -> dict[str, Any]:
     """As stored."""
-    return [[each.job, each.crawler, each.at] for each in failures]
+    return {"latest": [[each.job, each.crawler, each.at] for each in failures]} if failures else {}
 
 
 def failures_from_json(stored: Any) -> tuple[Failure, ...]:
     """What :func:`failures_to_json` has made; nothing of what it can't have made."""
     try:
-        return tuple(Failure(str(job), str(crawler), float(at)) for job, crawler, at in stored)[-MOST_FAILURES:]
-    except (ValueError, TypeError, OverflowError):
+        latest = stored.get("latest", ())
+        return tuple(Failure(str(job), str(crawler), float(at)) for job, crawler, at in latest)[-MOST_FAILURES:]
+    except (AttributeError, ValueError, TypeError, OverflowError):
         return ()
 
 

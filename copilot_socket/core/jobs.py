@@ -118,6 +118,8 @@ class Event(StrEnum):
     TIMED_OUT = "time-out"
     NO_CREDENTIAL = "no credential"
     RENEWED = "credential renewed"
+    PAUSED = "pause"
+    RESUMED = "resume"
     CANCELLED = "cancel"
     RETRIED = "retry"
 

@@ -27,6 +27,8 @@ class Job:
     """Its crawler requested a new token and was refused one."""
     credential_valid: bool = False
     """The account's credential works (again)."""
+    pausing: bool = False
+    """Its crawler was asked to pause it: it is not queued again before it is resumed."""
     trouble: Trouble = NO_TROUBLE
     now: float = 0.0
     """Seconds since the epoch, by the database's clock."""
@@ -69,7 +71,10 @@ def decide(
     """
     if job.status not in _ALLOWED[event]:
         return Refusal(job.status, event)
-    return _RULES[event](job, policy, jitter, end or End(_CAUSES.get(event, Cause.RELEASED)))
+    transition = _RULES[event](job, policy, jitter, end or End(_CAUSES.get(event, Cause.RELEASED)))
+    if job.pausing and transition.status is Status.QUEUED:
+        return evolve(transition, status=Status.PAUSED)
+    return transition
 
 
 def _to(job: Job, status: Status, outcome: Outcome | None = None, cause: Cause | None = None) -> Transition:
@@ -186,6 +191,12 @@ def _no_credential(job: Job, _policy: RetryPolicy, _jitter: float, _end: End) ->
     return evolve(waiting, resolution="waits until the account's credential is renewed")
 
 
+def _paused(job: Job, _policy: RetryPolicy, _jitter: float, _end: End) -> Transition:
+    """A job that a crawler holds is taken from it, with its cursor."""
+    held = job.status in HELD
+    return _to(job, Status.PAUSED, Outcome.RELEASED if held else None, Cause.PAUSED if held else None)
+
+
 def _cancelled(job: Job, _policy: RetryPolicy, _jitter: float, _end: End) -> Transition:
     return _to(job, Status.CANCELLED, Outcome.CANCELLED if job.status in HELD else None, Cause.CANCELLED)
 
@@ -207,6 +218,8 @@ _ALLOWED: Mapping[Event, frozenset[Status]] = {
     Event.TIMED_OUT: HELD,
     Event.NO_CREDENTIAL: HELD,
     Event.RENEWED: frozenset({Status.WAITING_CREDENTIAL}),
+    Event.PAUSED: HELD | {Status.QUEUED},
+    Event.RESUMED: frozenset({Status.PAUSED}),
     Event.CANCELLED: _LIVE,
     Event.RETRIED: frozenset({Status.FAILED, Status.CANCELLED}),
 }
@@ -236,6 +249,8 @@ _RULES: Mapping[Event, Callable[[Job, RetryPolicy, float, End], Transition]] = {
     Event.TIMED_OUT: _timed_out,
     Event.NO_CREDENTIAL: _no_credential,
     Event.RENEWED: lambda job, *_: _to(job, Status.QUEUED),
+    Event.PAUSED: _paused,
+    Event.RESUMED: lambda job, *_: _to(job, Status.QUEUED),
     Event.CANCELLED: _cancelled,
     Event.RETRIED: lambda *_: Transition(Status.QUEUED, 0, 0),
 }

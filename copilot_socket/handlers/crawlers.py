@@ -112,6 +112,18 @@ class Crawler:
     _settling: deque[tuple[int, Callable[[], None]]] = attrs.field(factory=deque)
 
     @property
+    def commands(self) -> bool:
+        """Whether it takes ``job_cancel`` and ``job_pause``, over some connection."""
+        return any("commands" in link.capabilities for link in self.links)
+
+    def command(self, reply: Reply) -> bool:
+        """Send *reply* over the connections that take commands; whether there are any."""
+        links = [link for link in self.links if "commands" in link.capabilities]
+        for link in links:
+            link.push(reply)
+        return bool(links)
+
+    @property
     def room(self) -> int:
         """How many more jobs it may hold."""
         return self.max_jobs - len(self.held) + self._over - len(self.fenced)

@@ -30,7 +30,7 @@ from copilot_socket.store.writer import Writer
 
 PROTOCOL_VERSION = "1"
 CAPABILITIES = frozenset({"ack", "commands"})
-FEATURES = ("cause", "job_released")
+FEATURES = ("cause", "commands", "job_released")
 PLAIN_PATIENCE = 3.0
 """Seconds without a report after which a further request of a plain crawler means that it runs nothing."""
 

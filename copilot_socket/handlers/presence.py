@@ -253,6 +253,11 @@ class PresenceKeeper:
         if ended:
             self._on_room()
 
+    async def fence_pauses(self) -> None:
+        """Take jobs that are to be paused from crawlers that do not give them back."""
+        if await self._leases.fence_pauses():
+            self._on_room()
+
     def database_failed(self) -> None:
         """The database was unavailable: no node could renew leases."""
         self._healthy_since = None
@@ -340,5 +345,6 @@ def _presence(crawler: Crawler, *, present: bool, confirm_within: float | None =
         crawler.entity_types,
         crawler.plain,
         present,
+        crawler.commands,
         confirm_within,
     )

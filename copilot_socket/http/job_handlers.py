@@ -15,7 +15,7 @@ from copilot_socket.http.messages import Call, Faults, Problem, Reply, reply
 from copilot_socket.http.shares import UNCOUNTED
 from copilot_socket.store.catalog import LARGE_JOB_COLUMNS, Catalog
 from copilot_socket.store.submission import ForeignOrigins, Key, KeyReused, Submission, UnknownAccounts
-from copilot_socket.store.transitions import AccountMoved, Transitions, TwinExists
+from copilot_socket.store.transitions import AccountMoved, Answer, Transitions, TwinExists
 
 _ID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _KEY = re.compile("[ -~]{1,255}")
@@ -99,6 +99,19 @@ class JobHandlers:
         """Queue a failed or cancelled job again."""
         return await self._change(call, Event.RETRIED)
 
+    async def pause(self, call: Call) -> Reply:
+        """Pause a job: 202 where its crawler is asked to give it back first."""
+        queries.read(call, {})
+        await bodies.no_body(call)
+        job_id = _job_id(call)
+        status = _status(await self.transitions.pause(job_id))
+        paused = status == Status.PAUSED
+        return reply({"id": job_id, "status": status, "pausing": not paused}, 200 if paused else 202)
+
+    async def resume(self, call: Call) -> Reply:
+        """Queue a paused job again."""
+        return await self._change(call, Event.RESUMED)
+
     async def _change(self, call: Call, event: Event) -> Reply:
         queries.read(call, {})
         await bodies.no_body(call)
@@ -109,11 +122,16 @@ class JobHandlers:
             raise Problem(409, str(error), twin=error.twin) from None
         except AccountMoved as error:
             raise Problem(409, str(error)) from None
-        if answer is None:
-            raise _no_job()
-        if isinstance(answer, Refusal):
-            raise Problem(409, str(answer), state=str(answer.status))
-        return reply({"id": job_id, "status": str(answer.status)})
+        return reply({"id": job_id, "status": _status(answer)})
+
+
+def _status(answer: Answer) -> str:
+    """The new state. Raises the :class:`Problem` for a job that there is not, or that does not allow the change."""
+    if answer is None:
+        raise _no_job()
+    if isinstance(answer, Refusal):
+        raise Problem(409, str(answer), state=str(answer.status))
+    return str(answer.status)
 
 
 def _key(call: Call) -> str | None:

@@ -80,6 +80,8 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("GET", "/api/v1/jobs/{id}", jobs.show),
         Route("POST", "/api/v1/jobs/{id}/cancel", jobs.cancel),
         Route("POST", "/api/v1/jobs/{id}/retry", jobs.retry),
+        Route("POST", "/api/v1/jobs/{id}/pause", jobs.pause),
+        Route("POST", "/api/v1/jobs/{id}/resume", jobs.resume),
         Route("GET", "/api/v1/accounts", rest.list_accounts),
         Route("GET", "/api/v1/accounts/{id}", rest.show_account),
         Route("PUT", "/api/v1/accounts/{id}", rest.put_account),

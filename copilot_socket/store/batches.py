@@ -163,6 +163,7 @@ class Batches:
                     "max_jobs": [op.max_jobs for op in present],
                     "entity_types": [orjson.dumps(op.entity_types).decode() for op in present],
                     "plain": [op.plain for op in present],
+                    "commands": [op.commands for op in present],
                 },
             )
 

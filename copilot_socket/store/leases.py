@@ -14,6 +14,8 @@ from copilot_socket.store.transitions import Answer, Transitions, by_assignment
 
 RELEASE_LIMIT = 500
 """Assignments that one call ends, at most."""
+PAUSE_PATIENCE = 10.0
+"""Seconds that a crawler has to give a job back after ``job_pause``."""
 
 
 @attrs.frozen
@@ -127,6 +129,11 @@ class Leases:
         )
         reason = f"no report for {self._job_timeout:g} s"
         return await self._apply([row[0] for row in rows], Event.TIMED_OUT, reason)
+
+    async def fence_pauses(self) -> int:
+        """Take jobs that are to be paused from crawlers that have not given them back; the number."""
+        rows = await self._database.query(sql("overdue_pauses"), {"patience": PAUSE_PATIENCE, "limit": RELEASE_LIMIT})
+        return await self._apply([row[0] for row in rows], Event.PAUSED, "paused")
 
     async def leave(self) -> None:
         """Delete this node's lease and mark its connections as ended. Its crawlers keep their leases."""

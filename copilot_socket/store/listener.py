@@ -1,6 +1,6 @@
 """LISTEN: notifications of new work and of ended attempts. A hint only: what is missed is found by a slow poll."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -18,9 +18,8 @@ RETRY = 0.5
 class Listener:
     """Keeps *connection* listening, and reconnects whenever it is lost.
 
-    *on_jobs* is called with the payload of each notification of lanes that have work (JSON), and with an empty string
-    after a reconnect, when any lane may have work. *on_ended* is called with the id of each ended assignment,
-    *on_credential* with an account and whether its credential works, as JSON, when that has changed.
+    *channels*: what is called with the payloads of each channel's notifications. *on_reconnect* is called when the
+    connection listens again, after notifications may have been missed.
     """
 
     log = Logger()
@@ -29,21 +28,15 @@ class Listener:
         self,
         connection: Connection,
         reactor: IReactorTime,
-        *,
-        on_jobs: Callable[[str], None],
-        on_ended: Callable[[str], None],
-        on_credential: Callable[[str], None],
+        channels: Mapping[str, Callable[[str], None]],
+        on_reconnect: Callable[[], None],
     ) -> None:
         self._connection = connection
         connection.on_notify = self._notified
         connection.on_lost = self._lost
         self._reactor = reactor
-        self._on_jobs = on_jobs
-        self._by_channel = {
-            "copilot_jobs": on_jobs,
-            "copilot_ended": on_ended,
-            "copilot_credentials": on_credential,
-        }
+        self._channels = channels
+        self._on_reconnect = on_reconnect
         self._running: Deferred[None] | None = None
         self._stopped = False
 
@@ -63,14 +56,14 @@ class Listener:
     async def _listen(self) -> None:
         while True:
             try:
-                await self._connection.query("; ".join(f"LISTEN {channel}" for channel in self._by_channel))
+                await self._connection.query("; ".join(f"LISTEN {channel}" for channel in self._channels))
                 break
             except DATABASE_ERRORS as error:
                 self.log.debug("LISTEN failed and will be repeated: {error}", error=error)
                 await deferLater(self._reactor, RETRY)
         self._running = None
         # Notifications sent before the LISTEN were missed.
-        self._on_jobs("")
+        self._on_reconnect()
 
     def _lost(self) -> None:
         if not self._stopped and self._running is None:
@@ -78,7 +71,7 @@ class Listener:
             self.start()
 
     def _notified(self, channel: str, payload: str) -> None:
-        self._by_channel[channel](payload)
+        self._channels[channel](payload)
 
 
 def _cancelled(failure: Failure) -> None:

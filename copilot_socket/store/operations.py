@@ -19,6 +19,8 @@ class Presence:
     entity_types: tuple[str, ...]
     plain: bool
     present: bool
+    commands: bool = False
+    """Whether it takes ``job_cancel`` and ``job_pause``."""
     confirm_within: float | None = None
     """Seconds in which reports must confirm the assignments that it holds, or they are released; None: no need."""
     size = 0

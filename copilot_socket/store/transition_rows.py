@@ -64,6 +64,7 @@ class LockedJob:
             self.releases,
             held is not None and held.credential_refused,
             self.credential_valid,
+            held is not None and held.pausing,
             self.trouble,
             self.now,
         )
@@ -80,6 +81,7 @@ class LiveAssignment:
     token_generation: int | None
     assigned_at: float
     reported: bool
+    pausing: bool
 
 
 @attrs.frozen

@@ -76,6 +76,16 @@ class Transitions:
         answers = await self.run([TransitionRequest(job_id, event, reason=reason) for job_id in job_ids])
         return dict(zip(job_ids, answers, strict=True))
 
+    async def pause(self, job_id: str) -> Answer:
+        """Pause a job: one whose crawler takes commands once that has given it back, or was too slow.
+
+        Until then the answer is a transition to the state that it is in; :meth:`.Leases.fence_pauses` does the rest.
+        """
+        if await self._database.query(sql("request_pause"), {"job": [job_id]}):
+            for status, attempts, releases in await self._database.query(sql("held_job"), {"id": job_id}):
+                return Transition(Status(status), attempts, releases)
+        return (await self.apply([job_id], Event.PAUSED))[job_id]
+
     async def run(self, requests: Sequence[TransitionRequest]) -> list[Answer]:
         """Apply *requests* in a transaction of their own; return their answers. Raises as :meth:`apply` does."""
         if not requests:

@@ -164,7 +164,11 @@ class TailTests(SiteTestCase):
         for words, more, expected in (
             ((), {"token": "wrong"}, "COPILOT_HTTP_TOKEN"),
             ((), {"url": nowhere}, f"no answer from {nowhere}"),
-            (("--types", "jobs"), {}, "?types: must be a comma-separated list of connection, heartbeat, job"),
+            (
+                ("--types", "jobs"),
+                {},
+                "?types: must be a comma-separated list of account, connection, heartbeat, host, job",
+            ),
         ):
             program, _ = self.start(*words, **more)
             self.assertEqual(await program.ended, 1)

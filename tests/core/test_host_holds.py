@@ -70,7 +70,7 @@ class HoldTests(SynchronousTestCase):
 
     def test_nonsense(self) -> None:
         """What another program has stored there counts for nothing."""
-        for stored in (None, 5, {"a": 1}, [[1]], [["a", "b", "x"]]):
+        for stored in (None, 5, {"a": 1}, {"latest": [[1]]}, {"latest": [["a", "b", "x"]]}, {"latest": 5}):
             self.assertEqual(failures_from_json(stored), ())
 
     def test_which_account_probes(self) -> None:

@@ -34,6 +34,8 @@ _ROWS: dict[Event, dict[Status, Status | None]] = {
         paused=Status.CANCELLED,
         waiting_credential=Status.CANCELLED,
     ),
+    Event.PAUSED: _row(queued=Status.PAUSED, assigned=Status.PAUSED, running=Status.PAUSED),
+    Event.RESUMED: _row(paused=Status.QUEUED),
     Event.RETRIED: _row(failed=Status.QUEUED, cancelled=Status.QUEUED),
 }
 

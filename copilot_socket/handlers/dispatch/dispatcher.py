@@ -15,6 +15,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from copilot_socket.core.jobs import Status
+from copilot_socket.core.replies import JobCancel, JobPause
 from copilot_socket.core.retry import DATABASE_RETRY
 from copilot_socket.core.scheduling import Scheduler
 from copilot_socket.event_bus import DiscoveryStored, EventBus, JobChanged
@@ -143,16 +144,30 @@ class Dispatcher:
         if changed.status == Status.QUEUED and not changed.delay and changed.account and changed.command:
             self.work_came([(changed.account, changed.command)])
 
-    def lanes_notified(self, payload: str) -> None:
-        """Add the lanes in a notification, a JSON list of pairs; read all lanes if *payload* is anything else."""
+    @property
+    def channels(self) -> Mapping[str, Callable[[str], None]]:
+        """What handles the notifications of each channel."""
+        return {
+            "copilot_jobs": self._lanes_notified,
+            "copilot_ended": self.over,
+            "copilot_credentials": self._credential_notified,
+            "copilot_pauses": self._pause_requested,
+        }
+
+    def _lanes_notified(self, payload: str) -> None:
+        """Lanes that have work, as JSON; one that names none means that there may be any."""
         try:
             lanes = [(str(account), str(command)) for account, command in json.loads(payload)]
         except (ValueError, TypeError):
-            d = Deferred.fromCoroutine(self.read_lanes())
-            d.addErrback(ignore_outage)
-            d.addErrback(lambda failure: self.log.failure("Reading lanes failed", failure))
+            self.read_everything()
         else:
             self.work_came(lanes)
+
+    def read_everything(self) -> None:
+        """Notifications may have been missed."""
+        d = Deferred.fromCoroutine(self.read_lanes())
+        d.addErrback(ignore_outage)
+        d.addErrback(lambda failure: self.log.failure("Reading lanes failed", failure))
 
     async def read_lanes(self) -> None:
         """Read all lanes that have work, in pages, and whose credentials do not work: notifications may be missed."""
@@ -171,7 +186,7 @@ class Dispatcher:
             self.wake()
             page = await self._reads.lanes(after) if len(page) == LANES else []
 
-    def credential_notified(self, payload: str) -> None:
+    def _credential_notified(self, payload: str) -> None:
         """A notification: an account, and whether its credential works now, as JSON."""
         try:
             account, valid = json.loads(payload)
@@ -182,9 +197,17 @@ class Dispatcher:
     # -- assignments
 
     def over(self, assignment: str) -> None:
-        """The attempt was ended by the server or another node, not by a report here."""
-        if self._registry.ended(assignment) is not None:
+        """The attempt was ended by the server or another node, not by a report here; its crawler is to stop."""
+        crawler = self._registry.ended(assignment)
+        if crawler is not None:
+            crawler.command(JobCancel(assignment, "the attempt has ended"))
             self.wake()
+
+    def _pause_requested(self, assignment: str) -> None:
+        """The job is to be paused: its crawler, if it is connected here, is asked to give it back."""
+        for crawler in self._registry:
+            if assignment in crawler.held:
+                crawler.command(JobPause(assignment, "the job is to be paused"))
 
     async def look_after(self) -> None:
         """Drop requests of crawlers that another node serves now, and settle claims with an unknown outcome."""

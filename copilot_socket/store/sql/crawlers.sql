@@ -3,15 +3,17 @@
 -- name: crawlers_present
 -- Presence and capacity of crawlers. A hello or a report does not change the node that serves a crawler: that is the
 -- one which received its last job request.
-INSERT INTO crawlers (key, crawler_id, node_id, lease_expires_at, max_jobs, entity_types, plain)
+INSERT INTO crawlers (key, crawler_id, node_id, lease_expires_at, max_jobs, entity_types, plain, commands)
 SELECT key, crawler_id, %(node)s, now() + %(lease)s * interval '1 second', max_jobs,
-       ARRAY(SELECT json_array_elements_text(entity_types::json)), plain
+       ARRAY(SELECT json_array_elements_text(entity_types::json)), plain, commands
 FROM unnest(%(key)s::text[], %(crawler_id)s::text[], %(max_jobs)s::integer[], %(entity_types)s::text[],
-            %(plain)s::boolean[]) AS t (key, crawler_id, max_jobs, entity_types, plain)
+            %(plain)s::boolean[], %(commands)s::boolean[])
+  AS t (key, crawler_id, max_jobs, entity_types, plain, commands)
 ORDER BY key
 ON CONFLICT (key) DO UPDATE SET
   crawler_id = excluded.crawler_id, lease_expires_at = excluded.lease_expires_at,
-  max_jobs = excluded.max_jobs, entity_types = excluded.entity_types, plain = excluded.plain
+  max_jobs = excluded.max_jobs, entity_types = excluded.entity_types, plain = excluded.plain,
+  commands = excluded.commands
 
 -- name: crawlers_absent
 -- Ends the leases of crawlers that are gone: the grace begins now. A crawler that is connected to another live node

@@ -9,7 +9,7 @@ WITH succeeded AS (
   WHERE h.held_since IS NOT NULL ORDER BY h.origin FOR UPDATE OF h
 ), stored AS (
   INSERT INTO hosts (origin, last_success_at) SELECT origin, now() FROM succeeded ORDER BY origin
-  ON CONFLICT (origin) DO UPDATE SET last_success_at = excluded.last_success_at, failures = '[]', probes = 0,
+  ON CONFLICT (origin) DO UPDATE SET last_success_at = excluded.last_success_at, failures = '{}', probes = 0,
     released_at = CASE WHEN hosts.held_since IS NULL THEN hosts.released_at ELSE now() END,
     held_since = NULL, opens_at = NULL, probe_until = NULL
 )
@@ -56,7 +56,7 @@ RETURNING h.origin
 
 -- name: hosts_reached
 -- A probe that has been reporting for a while has reached its host, however long it takes; returns these hosts.
-UPDATE hosts h SET held_since = NULL, probes = 0, opens_at = NULL, probe_until = NULL, failures = '[]', released_at = now()
+UPDATE hosts h SET held_since = NULL, probes = 0, opens_at = NULL, probe_until = NULL, failures = '{}', released_at = now()
 WHERE h.held_since IS NOT NULL AND EXISTS (
   SELECT FROM job_assignments a JOIN accounts t ON t.id = a.account_id
   WHERE a.completed_at IS NULL AND t.gitlab_origin = h.origin AND a.assigned_at > h.held_since

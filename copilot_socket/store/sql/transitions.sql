@@ -17,7 +17,7 @@ WHERE j.id = ANY (%(job)s) ORDER BY j.id FOR UPDATE OF j
 -- name: live_assignments
 -- The live assignments, read once they are locked.
 SELECT web_app_job_id, crawler_job_id, crawler_key, credential_refused_at IS NOT NULL, token_generation,
-       extract(epoch FROM assigned_at)::float8, reported_at IS NOT NULL
+       extract(epoch FROM assigned_at)::float8, reported_at IS NOT NULL, pause_requested_at IS NOT NULL
 FROM job_assignments
 WHERE web_app_job_id = ANY (%(job)s) AND completed_at IS NULL
 
@@ -53,6 +53,27 @@ FROM (
   FROM (SELECT DISTINCT json_build_array(j.account_id, j.command)::text AS lane
         FROM input i JOIN jobs j ON j.id = i.job_id WHERE i.status = 'queued' AND i.delay <= 0) AS lanes) AS parts
 GROUP BY part
+
+-- name: request_pause
+-- Of jobs whose crawlers take commands and hold them: their crawlers are asked to give them back. Returns these jobs.
+WITH asked AS (
+  UPDATE job_assignments a SET pause_requested_at = coalesce(a.pause_requested_at, now())
+  FROM crawlers c
+  WHERE a.web_app_job_id = ANY (%(job)s) AND a.completed_at IS NULL AND c.key = a.crawler_key AND c.commands
+    AND c.lease_expires_at > now()
+  RETURNING a.web_app_job_id, a.crawler_job_id
+)
+SELECT web_app_job_id, pg_notify('copilot_pauses', crawler_job_id) FROM asked
+
+-- name: held_job
+-- A job in a crawler's hands.
+SELECT status, attempts, releases FROM jobs WHERE id = %(id)s AND status IN ('assigned', 'running')
+
+-- name: overdue_pauses
+-- Attempts whose crawlers have not given them back in time.
+SELECT crawler_job_id FROM job_assignments
+WHERE completed_at IS NULL AND pause_requested_at <= now() - %(patience)s * interval '1 second'
+ORDER BY web_app_job_id LIMIT %(limit)s
 
 -- name: tell_ended
 -- Notifies the nodes whose crawlers hold these assignments.

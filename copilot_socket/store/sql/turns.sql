@@ -128,7 +128,7 @@ wanted AS MATERIALIZED (
   ON CONFLICT (web_app_job_id) DO UPDATE SET
     crawler_job_id = excluded.crawler_job_id, try = excluded.try, crawler_key = excluded.crawler_key,
     token_generation = excluded.token_generation, status = 'assigned', assigned_at = now(),
-    completed_at = NULL, outcome = NULL, reason = NULL, cause = NULL, started_at = NULL, reported_at = NULL, confirm_by = NULL,
+    completed_at = NULL, outcome = NULL, reason = NULL, cause = NULL, pause_requested_at = NULL, started_at = NULL, reported_at = NULL, confirm_by = NULL,
     credential_refused_at = NULL
 )
 

@@ -33,7 +33,7 @@ CREATE INDEX idx_disturbances_at ON disturbances (at);
 CREATE TABLE hosts (
   origin          text PRIMARY KEY CHECK (octet_length(origin) <= 2048),
   last_success_at bounded_timestamptz,
-  failures        jsonb NOT NULL DEFAULT '[]',
+  failures        jsonb_mapping NOT NULL DEFAULT '{}',
   held_since      bounded_timestamptz,
   probes          natural_number NOT NULL DEFAULT 0,
   opens_at        bounded_timestamptz,
@@ -50,3 +50,8 @@ END
 $$;
 CREATE TRIGGER accounts_announce AFTER UPDATE OF credential_status ON accounts FOR EACH ROW
   WHEN (OLD.credential_status <> NEW.credential_status) EXECUTE FUNCTION copilot_announce_credential();
+
+-- Crawlers that take commands are asked to pause a job, and have a while to give it back.
+ALTER TABLE crawlers ADD COLUMN commands boolean NOT NULL DEFAULT false;
+ALTER TABLE job_assignments ADD COLUMN pause_requested_at bounded_timestamptz;
+CREATE INDEX idx_job_assignments_pausing ON job_assignments (pause_requested_at) WHERE pause_requested_at IS NOT NULL;
