@@ -15,7 +15,7 @@ from copilot_socket.tallies import Durations, Tally
 
 _FAST = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _DISPATCH = (*_FAST, 30, 60, 300, 1800)
-_PRESENCE = ("came", "left", "fell silent")
+_PRESENCE = ("came", "left", "fell silent", "fails everything")
 SHARE, LONGEST = 50, 300.0
 """Reading the gauges takes at most 1/:data:`SHARE` of the time, but the interval is at most :data:`LONGEST` s."""
 _REFRESHES = ("refreshed", "refused", "failed")

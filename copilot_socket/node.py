@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from copilot_socket import gauges
 from copilot_socket.activation import Inherited
-from copilot_socket.config import Config, masked_url
+from copilot_socket.config import Config
 from copilot_socket.core.reading_clock import ReadingClock
 from copilot_socket.core.replies import Shutdown
 from copilot_socket.core.retry import RetryPolicy
@@ -28,10 +28,12 @@ from copilot_socket.handlers.hosts import HostHealth
 from copilot_socket.handlers.messages import Messages, Terms
 from copilot_socket.handlers.oauth import GitLabGrant
 from copilot_socket.handlers.presence import PresenceKeeper
+from copilot_socket.handlers.suspicion import Suspicion
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.site import Parts, make_site
 from copilot_socket.http.slices import Slices
+from copilot_socket.introduction import log_addresses
 from copilot_socket.logs import EventLog, Levels
 from copilot_socket.metrics import Metrics
 from copilot_socket.periodic import GAUGES, Workers, periodic_tasks, silence_interval
@@ -43,6 +45,7 @@ from copilot_socket.store.batches import Batches, Settings
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.cleanup import Cleanup
 from copilot_socket.store.connection import HOT, Limits
+from copilot_socket.store.crawler_modes import CrawlerModes
 from copilot_socket.store.credentials import Credentials
 from copilot_socket.store.database import Database
 from copilot_socket.store.discoveries import Discoveries
@@ -122,7 +125,8 @@ class Node(Service):
         self.bus.subscribe_by_type(self.dispatcher.subscriptions)
         self.bus.subscribe_by_type(self.dispatcher.holds.subscriptions)
         self._hosts = HostHealth(hosts, self.bus)
-        self.bus.subscribe_by_type(self._hosts.subscriptions)
+        for each in (self._hosts, Suspicion(self.bus)):
+            self.bus.subscribe_by_type(each.subscriptions)
         self._leases = Leases(
             self.database,
             self.transitions,
@@ -191,6 +195,7 @@ class Node(Service):
                 submission=Submission(self.database, config.retry_attempts, self.bus, slices.next),
                 catalog=Catalog(self.database),
                 accounts=Accounts(self.database, vault, self.transitions),
+                modes=CrawlerModes(self.database),
                 transitions=self.transitions,
                 feed=self.feed,
                 health=self.status,
@@ -248,25 +253,11 @@ class Node(Service):
         self.status.started()
         self.factory.read(self.writer.flowing)
         self.bus.publish(NodeStarted())
-        self._log_addresses()
+        log_addresses(self.config, self.dsn, self.ports)
 
     def _not_started(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:
             self.log.failure("The node can't start", failure)
-
-    def _log_addresses(self) -> None:
-        config = self.config
-        embedded = config.database_url is None
-        where = f"embedded PostgreSQL in {config.state_dir}" if embedded else masked_url(self.dsn)
-        http = {"host": self.ports.http_host, "port": self.ports.http_port}
-        self.log.info("Crawlers connect to {path}", path=self.ports.crawler_path)
-        self.log.info("HTTP is on http://{host}:{port}/", **http)
-        self.log.info("The database is {where}", where=where)
-        self.log.info(
-            "A first account and its jobs: copilot-socket seed. Further jobs: copilot-socket jobs submit ACCOUNT "
-            "COMMAND [PATH], or POST http://{host}:{port}/api/v1/jobs",
-            **http,
-        )
 
     # -- stop
 

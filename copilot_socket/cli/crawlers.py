@@ -1,32 +1,54 @@
-"""`copilot-socket crawlers`: lists crawlers, their jobs and last heartbeats, through the HTTP port of a node."""
+"""`copilot-socket crawlers`: lists crawlers, and drains, quarantines, releases them or asks them to exit."""
 
 from argparse import ArgumentParser, Namespace
 from typing import Any
+from urllib.parse import quote
 
+from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.node import Node, add_url_option, print_answer, with_query
 from copilot_socket.cli.options import add_examples
 from copilot_socket.cli.output import add_json_option, cell, table
 
 CRAWLERS = "/api/v1/crawlers"
-_HEADINGS = ("id", "connected", "plain", "status", "jobs", "last_heartbeat", "node_id")
+_HEADINGS = ("id", "connected", "plain", "mode", "status", "jobs", "last_heartbeat", "node_id")
+_ACTIONS = ("drain", "quarantine", "release", "shutdown")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Options for the node and the page."""
     add_url_option(parser)
     add_json_option(parser)
+    parser.add_argument("action", nargs="?", choices=_ACTIONS, help="what to do with the crawler ID")
+    parser.add_argument("id", nargs="?", metavar="ID", help="the id of a crawler, as listed")
     parser.add_argument("--limit", type=int, metavar="N", help="maximum number of crawlers (default 100)")
     parser.add_argument("--cursor", help="continue after a page that ended with `more:`")
-    add_examples(parser, "copilot-socket crawlers", "copilot-socket crawlers --json --url http://127.0.0.1:3001")
+    add_examples(
+        parser,
+        "copilot-socket crawlers",
+        "copilot-socket crawlers --json --url http://127.0.0.1:3001",
+        "copilot-socket crawlers drain crawler-7",
+    )
 
 
 def run(args: Namespace) -> int:
     """List the crawlers and return the exit status. Raises CommandError or ConfigFaults."""
 
+    if args.action is not None:
+        if args.id is None:
+            raise CommandError(
+                f"crawlers {args.action} needs the id of a crawler; `copilot-socket crawlers` lists them"
+            )
+        path = f"{CRAWLERS}/{quote(args.id, safe='')}/{args.action}"
+        return print_answer(args, lambda node: node.request("POST", path), _changed)
+
     def request(node: Node) -> Any:
         return node.request("GET", with_query(CRAWLERS, {"limit": args.limit, "cursor": args.cursor}))
 
     return print_answer(args, request, _listed)
+
+
+def _changed(answer: Any) -> list[str]:
+    return [f"crawler {answer['id']}: {answer.get('mode', 'asked to exit')}"]
 
 
 def _listed(answer: Any) -> list[str]:
@@ -41,6 +63,7 @@ def _row(crawler: Any) -> tuple[Any, ...]:
         crawler["id"],
         "yes" if crawler["connected"] else "no",
         "yes" if crawler["plain"] else "no",
+        crawler["mode"],
         crawler["system_status"],
         f"{len(crawler['active_jobs'])}/{crawler['max_jobs']}",
         crawler["last_heartbeat"],

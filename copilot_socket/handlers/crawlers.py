@@ -10,6 +10,7 @@ from typing import Protocol
 import attrs
 from twisted.internet.defer import DeferredLock
 
+from copilot_socket.core.crawler_modes import Mode
 from copilot_socket.core.messages import Message
 from copilot_socket.core.replies import Reply
 from copilot_socket.handlers.activity import SMALL, Activity, activity_of
@@ -81,6 +82,8 @@ class Crawler:
     entity_types: tuple[str, ...]
     last_seen: float = 0.0
     """In seconds of the reading clock (:mod:`copilot_socket.core.reading_clock`)."""
+    mode: Mode = Mode.SERVING
+    """Whether it may be given work."""
     present: bool = False
     """It has sent a valid message and is not silent: its lease is being renewed."""
     silent_since: float | None = None

@@ -145,6 +145,7 @@ class PresenceKeeper:
     async def _learn(self, crawler: Crawler) -> None:
         before = set(crawler.held)
         rows = await self._persist("Reading what a crawler holds", lambda: self._leases.held_by(crawler.key))
+        crawler.mode = await self._persist("Reading a crawler's mode", lambda: self._leases.mode_of(crawler.key))
         known = crawler.held
         # The rows may be older than what the crawler was given, or has lost, during the read.
         held = {name: each for name, each in known.items() if name not in before}
@@ -213,7 +214,8 @@ class PresenceKeeper:
                 crawler.silent_since = now
                 self._gone(crawler, "fell silent")
             elif crawler.silent_since is not None and now - crawler.silent_since > self._leases.grace:
-                self._close_all(crawler, "silent past the heartbeat time-out")
+                for link in list(crawler.links):
+                    link.close("silent past the heartbeat time-out")
             elif not crawler.present and crawler.silent_since is None and silence > self._connection_timeout:
                 for link in list(crawler.links):
                     if not link.spoken and now - link.awaited_since > self._connection_timeout:
@@ -321,10 +323,6 @@ class PresenceKeeper:
             seen = attrs.evolve(seen, silent=state.silent, system_status=state.system_status, metadata=state.metadata)
         d = self._writer.submit(seen)
         d.addErrback(lambda failure: self.log.failure("Storing the state of a connection failed", failure))
-
-    def _close_all(self, crawler: Crawler, reason: str) -> None:
-        for link in list(crawler.links):
-            link.close(reason)
 
     def _release_after_grace(self) -> None:
         def run() -> None:

@@ -2,11 +2,13 @@
 
 import attrs
 
+from copilot_socket.core.crawler_modes import Mode
 from copilot_socket.http import bodies, queries
 from copilot_socket.http.fields import Check, gitlab_origin, one_of, text
 from copilot_socket.http.messages import Call, Problem, Reply, reply
 from copilot_socket.store.accounts import Accounts, LiveJobs
 from copilot_socket.store.catalog import Catalog, Record
+from copilot_socket.store.crawler_modes import CrawlerModes
 
 AREA_CHECKS: dict[str, Check] = {
     "type": one_of("group", "project"),
@@ -21,6 +23,7 @@ class CatalogHandlers:
 
     catalog: Catalog
     accounts: Accounts
+    modes: CrawlerModes
 
     async def list_accounts(self, call: Call) -> Reply:
         """Accounts, without tokens."""
@@ -64,6 +67,43 @@ class CatalogHandlers:
         listing = await self.catalog.crawlers(page)
         return reply({"crawlers": listing.rows, "next": listing.next})
 
+    async def drain_crawler(self, call: Call) -> Reply:
+        """Give a crawler no more work."""
+        return await self._mode(call, Mode.DRAINING)
+
+    async def quarantine_crawler(self, call: Call) -> Reply:
+        """Give a crawler no more work, since it fails what others do."""
+        return await self._mode(call, Mode.QUARANTINED)
+
+    async def release_crawler(self, call: Call) -> Reply:
+        """Give a crawler work again."""
+        return await self._mode(call, Mode.SERVING)
+
+    async def shut_down_crawler(self, call: Call) -> Reply:
+        """Ask a connected crawler to exit."""
+        crawler = await self._named(call)
+        asked = await self.modes.shut_down(crawler)
+        if asked is None:
+            raise _no_crawler()
+        if not asked:
+            raise Problem(409, "Crawler is not connected")
+        return reply({"id": crawler, "shutdown": True}, 202)
+
+    async def _mode(self, call: Call, mode: Mode) -> Reply:
+        crawler = await self._named(call)
+        if not await self.modes.set(crawler, mode):
+            raise _no_crawler()
+        return reply({"id": crawler, "mode": str(mode)})
+
+    async def _named(self, call: Call) -> str:
+        queries.read(call, {})
+        await bodies.no_body(call)
+        try:
+            text(255)(call.params["id"])
+        except ValueError:
+            raise _no_crawler() from None
+        return call.params["id"]
+
     async def stats(self, call: Call) -> Reply:
         """Counts of jobs, queue and crawlers."""
         queries.read(call, {})
@@ -82,6 +122,10 @@ def _storable(account_id: str) -> str:
     except ValueError:
         raise _no_account() from None
     return account_id
+
+
+def _no_crawler() -> Problem:
+    return Problem(404, "No such crawler")
 
 
 def _no_account() -> Problem:

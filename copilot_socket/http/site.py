@@ -33,6 +33,7 @@ from copilot_socket.http.slices import Slices
 from copilot_socket.http.targets import target
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.catalog import Catalog
+from copilot_socket.store.crawler_modes import CrawlerModes
 from copilot_socket.store.faults import DATABASE_ERRORS, Remedy, broken_check, remedy
 from copilot_socket.store.outage import level
 from copilot_socket.store.submission import Submission
@@ -51,6 +52,7 @@ class Parts:
     submission: Submission
     catalog: Catalog
     accounts: Accounts
+    modes: CrawlerModes
     transitions: Transitions
     feed: Feed
     health: Health
@@ -68,7 +70,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     """The route table."""
     health = HealthHandlers(parts.health, parts.registry, parts.time_of_day)
     jobs = JobHandlers(parts.submission, parts.catalog, parts.transitions, parts.work_came)
-    rest = CatalogHandlers(parts.catalog, parts.accounts)
+    rest = CatalogHandlers(parts.catalog, parts.accounts, parts.modes)
     events = EventHandlers(parts.feed)
     return (
         Route("GET", "/health/socket", health.socket, public=True),
@@ -88,6 +90,10 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("POST", "/api/v1/accounts/{id}/credential", rest.renew_credential),
         Route("GET", "/api/v1/areas", rest.list_areas),
         Route("GET", "/api/v1/crawlers", rest.list_crawlers),
+        Route("POST", "/api/v1/crawlers/{id}/drain", rest.drain_crawler),
+        Route("POST", "/api/v1/crawlers/{id}/quarantine", rest.quarantine_crawler),
+        Route("POST", "/api/v1/crawlers/{id}/release", rest.release_crawler),
+        Route("POST", "/api/v1/crawlers/{id}/shutdown", rest.shut_down_crawler),
         Route("GET", "/api/v1/stats", rest.stats),
         Route("GET", "/api/v1/events", events.watch),
     )

@@ -93,6 +93,7 @@ _CRAWLER = {
     "plain": "c.plain",
     "connected": "c.lease_expires_at > now()",
     "max_jobs": "c.max_jobs",
+    "mode": "c.mode",
     "entity_types": "c.entity_types",
     "active_jobs": "held.jobs",
     "last_heartbeat": "seen.last_heartbeat",

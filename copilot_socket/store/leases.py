@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from copilot_socket.core.crawler_modes import Mode
 from copilot_socket.core.jobs import Event, Loss
 from copilot_socket.core.reports import job_of
 from copilot_socket.store.database import Database
@@ -72,6 +73,11 @@ class Leases:
     async def held_by(self, key: str) -> list[tuple[str, bool, str]]:
         """The live assignments of one crawler, whether each has a report, and its account's token as stored."""
         return [(row[0], row[1], row[2]) for row in await self._database.query(sql("held_by"), {"key": key})]
+
+    async def mode_of(self, key: str) -> Mode:
+        """Whether the crawler may be given work."""
+        rows = await self._database.query(sql("crawler_mode"), {"key": key})
+        return Mode(rows[0][0]) if rows else Mode.SERVING
 
     async def confirm(self, assignments: Sequence[str]) -> None:
         """Record that their crawler still holds *assignments*."""

@@ -44,12 +44,19 @@ class CrawlersCommandTests(SiteTestCase):
         """One line per crawler, with control characters escaped; pages continue from a cursor."""
         lines = (await self.call()).splitlines()
         self.assertEqual(
-            lines[0].split(), ["id", "connected", "plain", "status", "jobs", "last_heartbeat", "node_id"]
+            lines[0].split(), ["id", "connected", "plain", "mode", "status", "jobs", "last_heartbeat", "node_id"]
         )
-        self.assertEqual(lines[1].split(), ["crawler\\x1b-1", "yes", "no", "-", "0/5", "-", "n1"])
+        self.assertEqual(lines[1].split(), ["crawler\\x1b-1", "yes", "no", "serving", "-", "0/5", "-", "n1"])
         self.assertEqual(len(lines), 3)
         *_, more = (await self.call("--limit", "1")).splitlines()
         self.assertIn("crawler\\x1b-2", await self.call("--cursor", more.removeprefix("more: --cursor ")))
+
+    async def test_modes(self) -> None:
+        """A crawler is drained and released; an action without an id is a mistake."""
+        self.query("UPDATE crawlers SET crawler_id = 'one' WHERE key = (SELECT min(key) FROM crawlers)")
+        self.assertEqual(await self.call("drain", "one"), "crawler one: draining\n")
+        self.assertEqual(await self.call("release", "one"), "crawler one: serving\n")
+        self.assertIn("asked to exit", await self.call("shutdown", "one"))
 
     async def test_nothing_to_list(self) -> None:
         """For an empty list the command says where crawlers connect."""

@@ -25,6 +25,7 @@ from copilot_socket.http.slices import Slices
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.connection import Limits
+from copilot_socket.store.crawler_modes import CrawlerModes
 from copilot_socket.store.database import Database
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
@@ -143,6 +144,7 @@ class SiteTestCase(DatabaseTestCase):
             submission=Submission(self.database, 4, self.bus, self.slices.next),
             catalog=Catalog(self.database),
             accounts=Accounts(self.database, vault, self.transitions),
+            modes=CrawlerModes(self.database),
             transitions=self.transitions,
             feed=self.feed,
             health=self.health,

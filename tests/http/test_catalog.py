@@ -208,6 +208,20 @@ class CrawlerTests(SiteTestCase):
             key, f"id-{key}", lease, plain,
         )  # fmt: skip
 
+    async def test_modes(self) -> None:
+        """Crawlers are drained, quarantined and released by their ids; one that is connected is asked to exit."""
+        self.add_crawler("a", lease="1 minute", plain=False)
+        self.add_crawler("b", lease="-1 minute", plain=True)
+        for action, mode in (("drain", "draining"), ("quarantine", "quarantined"), ("release", "serving")):
+            answer = await self.post(f"/api/v1/crawlers/id-a/{action}")
+            self.assertEqual((answer.status, answer.document), (200, {"id": "id-a", "mode": mode}))
+            self.assertEqual(self.query("SELECT mode FROM crawlers WHERE key = 'a'"), [(mode,)])
+        self.assertEqual((await self.post("/api/v1/crawlers/id-a/shutdown")).status, 202)
+        self.assertEqual((await self.post("/api/v1/crawlers/id-b/shutdown")).status, 409)
+        for action in ("drain", "shutdown"):
+            for name in ("nobody", "%00", "x" * 256):
+                self.assertEqual((await self.post(f"/api/v1/crawlers/{name}/{action}")).status, 404, name)
+
     async def test_crawlers(self) -> None:
         """A crawler comes with what it holds, its connections and how it was last seen."""
         await self.account()
@@ -232,6 +246,7 @@ class CrawlerTests(SiteTestCase):
             first,
             {
                 "id": "id-a", "key": "a", "node_id": "n1", "plain": False, "connected": True, "max_jobs": 2,
+                "mode": "serving",
                 "entity_types": ["issue"], "active_jobs": ["held"], "last_heartbeat": "2026-01-03T00:00:00Z",
                 "system_status": "error", "connections": 3,
             },

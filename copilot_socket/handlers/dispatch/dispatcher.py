@@ -14,8 +14,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from copilot_socket.core.crawler_modes import Mode
 from copilot_socket.core.jobs import Status
-from copilot_socket.core.replies import JobCancel, JobPause
+from copilot_socket.core.replies import JobCancel, JobPause, Shutdown
 from copilot_socket.core.retry import DATABASE_RETRY
 from copilot_socket.core.scheduling import Scheduler
 from copilot_socket.event_bus import DiscoveryStored, EventBus, JobChanged
@@ -32,6 +33,9 @@ from copilot_socket.store.faults import DATABASE_ERRORS
 from copilot_socket.store.hosts import Hosts
 from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.writer import Writer
+
+EXIT_WITHIN = 30.0
+"""Seconds that a crawler is given which is asked to exit."""
 
 
 class Dispatcher:
@@ -152,6 +156,7 @@ class Dispatcher:
             "copilot_ended": self.over,
             "copilot_credentials": self._credential_notified,
             "copilot_pauses": self._pause_requested,
+            "copilot_crawlers": self._crawler_notified,
         }
 
     def _lanes_notified(self, payload: str) -> None:
@@ -201,6 +206,22 @@ class Dispatcher:
         crawler = self._registry.ended(assignment)
         if crawler is not None:
             crawler.command(JobCancel(assignment, "the attempt has ended"))
+            self.wake()
+
+    def _crawler_notified(self, payload: str) -> None:
+        """A crawler's identity and its new mode, or ``shutdown``, as JSON."""
+        try:
+            key, what = json.loads(payload)
+        except (ValueError, TypeError):
+            return
+        crawler = self._registry.get(str(key))
+        if crawler is None:
+            return
+        if what == "shutdown":
+            for link in crawler.links:
+                link.push(Shutdown("crawler", True, EXIT_WITHIN, "an operator asks you to exit"))
+        elif what in set(Mode):
+            crawler.mode = Mode(what)
             self.wake()
 
     def _pause_requested(self, assignment: str) -> None:

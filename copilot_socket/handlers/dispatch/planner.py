@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from copilot_socket.core.crawler_modes import Mode
 from copilot_socket.core.replies import JobResponse
 from copilot_socket.core.scheduling import MAX_PLANNED, Request, Scheduler
 from copilot_socket.handlers.crawlers import Crawler, Held, Registry
@@ -76,7 +77,12 @@ class Planner:
         return max(0, min(request.limit, room))
 
     def _available(self, crawler: Crawler) -> bool:
-        return crawler.present and not crawler.arriving and crawler.key not in self._held_up
+        return (
+            crawler.present
+            and crawler.mode is Mode.SERVING
+            and not crawler.arriving
+            and crawler.key not in self._held_up
+        )
 
     def put(self, request: PendingRequest) -> None:
         """Replace the crawler's pending request with *request*, and have a claim planned."""

@@ -108,7 +108,7 @@ SELECT count(*) FROM gone
 -- Crawlers whose lease ended more than a day ago and that hold nothing.
 WITH gone AS (
   DELETE FROM crawlers WHERE key IN (
-    SELECT key FROM crawlers c WHERE lease_expires_at <= now() - interval '1 day'
+    SELECT key FROM crawlers c WHERE lease_expires_at <= now() - interval '1 day' AND mode = 'serving'
       AND NOT EXISTS (SELECT FROM job_assignments a WHERE a.crawler_key = c.key AND a.completed_at IS NULL)
     LIMIT %(limit)s)
   RETURNING key

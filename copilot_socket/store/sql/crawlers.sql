@@ -78,3 +78,23 @@ WHERE web_app_job_id = ANY (%(job)s) AND crawler_job_id = ANY (%(assignment)s) A
 -- name: not_ours
 -- Those of these crawlers whose last job request went to another node.
 SELECT key FROM crawlers WHERE key = ANY (%(key)s) AND node_id <> %(node)s
+
+-- name: set_crawler_mode
+-- For all identities that are shown by this id; their nodes are notified.
+WITH changed AS (
+  UPDATE crawlers SET mode = %(mode)s, mode_at = now() WHERE crawler_id = %(crawler)s RETURNING key
+)
+SELECT key, pg_notify('copilot_crawlers', json_build_array(key, %(mode)s::text)::text) FROM changed
+
+-- name: shut_down_crawler
+-- Those that are connected are asked to exit.
+SELECT key, pg_notify('copilot_crawlers', json_build_array(key, 'shutdown')::text) FROM crawlers
+WHERE crawler_id = %(crawler)s AND lease_expires_at > now()
+
+-- name: crawler_known
+-- Whether there is such a crawler, connected or not.
+SELECT true FROM crawlers WHERE crawler_id = %(crawler)s LIMIT 1
+
+-- name: crawler_mode
+-- Of one identity.
+SELECT mode FROM crawlers WHERE key = %(key)s

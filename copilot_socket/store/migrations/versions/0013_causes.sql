@@ -55,3 +55,7 @@ CREATE TRIGGER accounts_announce AFTER UPDATE OF credential_status ON accounts F
 ALTER TABLE crawlers ADD COLUMN commands boolean NOT NULL DEFAULT false;
 ALTER TABLE job_assignments ADD COLUMN pause_requested_at bounded_timestamptz;
 CREATE INDEX idx_job_assignments_pausing ON job_assignments (pause_requested_at) WHERE pause_requested_at IS NOT NULL;
+
+-- Crawlers may be kept from getting work by hand.
+CREATE DOMAIN crawler_mode AS text CHECK (VALUE IN ('serving', 'draining', 'quarantined'));
+ALTER TABLE crawlers ADD COLUMN mode crawler_mode NOT NULL DEFAULT 'serving', ADD COLUMN mode_at bounded_timestamptz;

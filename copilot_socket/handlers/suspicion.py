@@ -1,0 +1,53 @@
+"""Crawlers that fail everything: suspected, for people to look at and perhaps to quarantine."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.logger import Logger
+
+from copilot_socket.core.crawler_modes import MOST_FAILED, Failures
+from copilot_socket.core.ends import Cause
+from copilot_socket.core.jobs import Status
+from copilot_socket.event_bus import CrawlerChanged, EventBus, JobChanged, JobsReported
+from copilot_socket.handlers.crawlers import name_of
+
+SUSPECTED = "fails everything"
+MOST = 10_000
+"""Crawlers whose failures are counted."""
+
+
+class Suspicion:
+    """Counts the failures of each crawler, by its identity, and publishes when one becomes suspected."""
+
+    log = Logger()
+
+    def __init__(self, bus: EventBus) -> None:
+        self._bus = bus
+        self._failures: dict[str, Failures] = {}
+
+    @property
+    def subscriptions(self) -> Mapping[type, Callable[[Any], None]]:
+        """Ends of attempts."""
+        return {JobChanged: self._changed, JobsReported: self._reported}
+
+    def _changed(self, changed: JobChanged) -> None:
+        if changed.crawler is None or changed.cause != Cause.JOB_ERROR:
+            return
+        if changed.crawler not in self._failures:
+            while len(self._failures) >= MOST:
+                del self._failures[next(iter(self._failures))]
+            self._failures[changed.crawler] = Failures()
+        if self._failures[changed.crawler].failed(changed.job_id):
+            name = name_of(changed.crawler)
+            self.log.warn(
+                "Crawler {crawler} fails everything: its last {count} attempts, each of another job "
+                "(copilot-socket crawlers quarantine keeps it from more)",
+                crawler=name,
+                count=MOST_FAILED,
+            )
+            self._bus.publish(CrawlerChanged(name, SUSPECTED))
+
+    def _reported(self, reported: JobsReported) -> None:
+        if reported.status == Status.COMPLETED and self._failures:
+            for _assignment, crawler, _account in reported.attempts:
+                self._failures.pop(crawler, None)
