@@ -89,8 +89,7 @@ TEXTS: tuple[tuple[re.Pattern[str], Cause], ...] = tuple(
         (r"\b(?:request|connect|connection|read|gateway) (?:timed |time-?)out\b", Cause.GITLAB_UNAVAILABLE),
         (r"\baborted due to time-?out\b", Cause.GITLAB_UNAVAILABLE),
         (r"\b(?:bad gateway|service unavailable|internal server error)\b", Cause.GITLAB_UNAVAILABLE),
-        (r"\bunauthorized\b|\btoken (?:is|was|has) (?:been )?(?:expired|revoked)\b", Cause.CREDENTIAL),
-        (r"\binvalid_token\b|\binvalid (?:access )?token\b", Cause.CREDENTIAL),
+        (r"\binvalid_token\b", Cause.CREDENTIAL),  # a mere word of tokens must not cost an account its own
         (r"\bforbidden\b|\binsufficient_scope\b", Cause.FORBIDDEN),
     )
 )

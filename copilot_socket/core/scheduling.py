@@ -173,11 +173,21 @@ class Scheduler:
 
     def allow(self, account: str, reason: str) -> bool:
         """Plan one job of *account*, if it is parked for no other reason than *reason*; whether it is."""
-        if self._parked.get(account) != {reason}:
+        if not self.parked_only(account, reason):
             return False
         self._allowed[account] = 1
         self._enter(account)
         return True
+
+    def disallow(self, account: str) -> None:
+        """Take back an unused :meth:`allow`."""
+        if self._allowed.pop(account, None) is not None:
+            for ring in self._rings.values():
+                ring.leave(account)
+
+    def parked_only(self, account: str, reason: str) -> bool:
+        """Whether *account* is parked for *reason*, and for no other."""
+        return self._parked.get(account) == {reason}
 
     def accounts(self, commands: Commands) -> list[str]:
         """The accounts that have lanes with one of *commands*, parked or not."""

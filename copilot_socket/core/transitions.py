@@ -72,7 +72,7 @@ def decide(
     if job.status not in _ALLOWED[event]:
         return Refusal(job.status, event)
     transition = _RULES[event](job, policy, jitter, end or End(_CAUSES.get(event, Cause.RELEASED)))
-    if job.pausing and transition.status is Status.QUEUED:
+    if job.pausing and transition.status in (Status.QUEUED, Status.WAITING_CREDENTIAL):
         return evolve(transition, status=Status.PAUSED)
     return transition
 
@@ -142,9 +142,14 @@ def _given_back(job: Job, policy: RetryPolicy, jitter: float, end: End) -> Trans
     """``job_released``: spends no attempt; without a reason of the crawler's own it counts as a release."""
     if end.cause is Cause.RELEASED:
         return evolve(_release(job, policy, jitter, end), outcome=Outcome.GIVEN_BACK)
-    judgement = judge(end, job.trouble, policy, jitter, job.now)
-    delay = max(judgement.delay, end.retry_after or 0.0)
-    return evolve(_to(job, Status.QUEUED, Outcome.GIVEN_BACK, end.cause), delay=delay, trouble=judgement.trouble)
+    if end.cause is Cause.RATE_LIMITED:
+        judgement = judge(end, job.trouble, policy, jitter, job.now)
+        trouble, delay = judgement.trouble, judgement.delay
+    else:  # none after the first, as for releases; but who gives everything back must not spin
+        trouble = evolve(job.trouble, waits=job.trouble.waits + 1)
+        delay = 0.0 if job.pausing else policy.after_release(trouble.waits, jitter)
+    given_back = _to(job, Status.QUEUED, Outcome.GIVEN_BACK, end.cause)
+    return evolve(given_back, delay=max(delay, end.retry_after or 0.0), trouble=trouble)
 
 
 def _released(job: Job, policy: RetryPolicy, jitter: float, end: End) -> Transition:

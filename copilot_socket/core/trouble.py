@@ -15,8 +15,8 @@ from copilot_socket.core.retry import RetryPolicy
 
 MOST_ALONE = 5
 """Times that a job may find GitLab unavailable while other jobs of its host succeed."""
-MOST_UNAVAILABLE = 86_400.0
-"""Seconds that a job may find GitLab unavailable."""
+MOST_WAITING = 86_400.0
+"""Seconds that a job may find GitLab unavailable, or be asked to wait."""
 MOST_INFERRED = 10
 """Causes in a row that may be inferred."""
 MOST_REFUSED = 3
@@ -33,8 +33,8 @@ class Trouble:
 
     waits: int = 0
     """``gitlab_unavailable`` and ``rate_limited``."""
-    unavailable_since: float | None = None
-    """When the first ``gitlab_unavailable`` of a row was; in seconds since the epoch, by the database."""
+    waiting_since: float | None = None
+    """When the first of these was; in seconds since the epoch, by the database."""
     alone: int = 0
     """``gitlab_unavailable`` while other jobs of the host succeeded."""
     inferred: int = 0
@@ -84,7 +84,7 @@ def _lost(value: Any) -> tuple[tuple[str, float], ...]:
 
 _READ: Mapping[str, Callable[[Any], Any]] = {
     "waits": _natural,
-    "unavailable_since": float,
+    "waiting_since": float,
     "alone": _natural,
     "inferred": _natural,
     "credential": _natural,
@@ -99,15 +99,16 @@ class End:
     """The end of an attempt: its cause, and what bears on how that is taken.
 
     ``retry_after``: seconds that GitLab or the crawler asked to wait. ``others_succeed``: other jobs of the same host
-    have succeeded during the attempt. ``token_generation``: which token of the account the crawler had. ``crawler``
-    and ``cursor`` are of a crawler that was lost while it reported on the job; ``disturbances`` as in
-    :func:`poisonous`.
+    have succeeded during the attempt. ``host_held``: its host was held back. ``token_generation``: which token of the
+    account the crawler had. ``crawler`` and ``cursor`` are of a crawler that was lost while it reported on the job;
+    ``disturbances`` as in :func:`poisonous`.
     """
 
     cause: Cause
     inferred: bool = False
     retry_after: float | None = None
     others_succeed: bool = False
+    host_held: bool = False
     token_generation: int | None = None
     crawler: str | None = None
     cursor: str | None = None
@@ -146,39 +147,40 @@ def poisonous(trouble: Trouble, disturbances: Iterable[tuple[str, float]]) -> bo
     """Whether the job is to blame for the crawlers lost with it.
 
     *disturbances*: when crawlers were lost, and nodes started or stopped, each with its name; times in seconds since
-    the epoch. A crawler's own loss does not excuse the job.
+    the epoch. The job's own losses do not excuse it.
     """
-    others = tuple(disturbances)
-
-    def excused(crawler: str, at: float) -> bool:
-        return any(name != crawler and abs(at - when) <= APART for name, when in others)
-
-    return sum(not excused(crawler, at) for crawler, at in trouble.lost) >= MOST_LOST
+    victims = {crawler for crawler, _ in trouble.lost}
+    others = [when for name, when in disturbances if name not in victims]
+    return sum(all(abs(at - when) > APART for when in others) for _crawler, at in trouble.lost) >= MOST_LOST
 
 
 def _counted(end: End, trouble: Trouble, now: float) -> Trouble:
-    counted = evolve(trouble, inferred=trouble.inferred + 1 if end.inferred else 0)
+    counted = trouble
+    if not end.host_held:  # a probe that fails says nothing of its job
+        counted = evolve(trouble, inferred=trouble.inferred + 1 if end.inferred else 0)
+    since = now if trouble.waiting_since is None else trouble.waiting_since
     match end.cause:
         case Cause.GITLAB_UNAVAILABLE:
-            since = now if trouble.unavailable_since is None else trouble.unavailable_since
             alone = trouble.alone + end.others_succeed
-            return evolve(counted, waits=trouble.waits + 1, unavailable_since=since, alone=alone, credential=0)
+            return evolve(counted, waits=trouble.waits + 1, waiting_since=since, alone=alone, credential=0)
         case Cause.RATE_LIMITED:
-            return evolve(counted, waits=trouble.waits + 1, unavailable_since=None, alone=0, credential=0)
+            return evolve(counted, waits=trouble.waits + 1, waiting_since=since, credential=0)
         case Cause.CREDENTIAL:
             fresh = end.token_generation is None or end.token_generation != trouble.token_generation
             counted = evolve(counted, credential=trouble.credential + fresh, token_generation=end.token_generation)
-            return evolve(counted, waits=0, unavailable_since=None, alone=0)
-    return evolve(counted, waits=0, unavailable_since=None, alone=0, credential=0)
+            return evolve(counted, waits=0, waiting_since=None, alone=0)
+    return evolve(counted, waits=0, waiting_since=None, alone=0, credential=0)
 
 
 def _too_often(trouble: Trouble, cause: Cause, now: float) -> bool:
     if trouble.inferred >= MOST_INFERRED:
         return True
+    waited = 0.0 if trouble.waiting_since is None else now - trouble.waiting_since
     match cause:
         case Cause.GITLAB_UNAVAILABLE:
-            since = now if trouble.unavailable_since is None else trouble.unavailable_since
-            return trouble.alone >= MOST_ALONE or now - since >= MOST_UNAVAILABLE
+            return trouble.alone >= MOST_ALONE or waited >= MOST_WAITING
+        case Cause.RATE_LIMITED:
+            return waited >= MOST_WAITING
         case Cause.CREDENTIAL:
             return trouble.credential >= MOST_REFUSED
     return False

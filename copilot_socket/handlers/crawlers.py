@@ -272,9 +272,6 @@ class Registry:
             self._crawlers.pop(crawler.key, None)
         return crawler
 
-    def ended(self, assignment: str) -> Crawler | None:
-        """Forget *assignment*, whose attempt the server has ended; return the crawler that held it here, if any."""
-        for crawler in self._crawlers.values():
-            if crawler.fence(assignment):
-                return crawler
-        return None
+    def holder(self, assignment: str) -> Crawler | None:
+        """The crawler that holds *assignment* here, if any."""
+        return next((crawler for crawler in self._crawlers.values() if assignment in crawler.held), None)

@@ -5,6 +5,7 @@ from typing import Any
 
 from copilot_socket.core.jobs import Status
 from copilot_socket.event_bus import EventBus, HostChanged, JobsReported
+from copilot_socket.store.faults import DATABASE_ERRORS
 from copilot_socket.store.hosts import Hosts
 
 
@@ -29,5 +30,10 @@ class HostHealth:
         """Store what has succeeded since the last call."""
         succeeded, self._succeeded = self._succeeded, set()
         if succeeded:
-            for origin in await self._hosts.succeeded(sorted(succeeded)):
+            try:
+                released = await self._hosts.succeeded(sorted(succeeded))
+            except DATABASE_ERRORS:
+                self._succeeded |= succeeded
+                raise
+            for origin in released:
                 self._bus.publish(HostChanged(origin, "released"))

@@ -110,7 +110,13 @@ class JobHandlers:
 
     async def resume(self, call: Call) -> Reply:
         """Queue a paused job again."""
-        return await self._change(call, Event.RESUMED)
+        queries.read(call, {})
+        await bodies.no_body(call)
+        job_id = _job_id(call)
+        try:
+            return reply({"id": job_id, "status": _status(await self.transitions.resume(job_id))})
+        except TwinExists as error:
+            raise Problem(409, str(error), twin=error.twin) from None
 
     async def _change(self, call: Call, event: Event) -> Reply:
         queries.read(call, {})

@@ -66,12 +66,16 @@ class Hosts:
 
 async def note_ends(tx: Transaction, changes: Sequence[Change]) -> list[HostChanged]:
     """Count what *changes* say of their hosts; the state events to publish after the commit."""
-    unavailable = [change for change in changes if change.answer.cause is Cause.GITLAB_UNAVAILABLE]
-    reached = {change.row.origin for change in changes if change.answer.cause in _REACHES and change.failure}
-    origins = {change.row.origin for change in unavailable}
-    if not origins:
-        # A row is locked only where that may end a hold.
-        origins = {change.row.origin for change in changes if change.row.origin in reached and change.row.host_held}
+    unavailable = [
+        change for change in changes if change.failure and change.failure.cause is Cause.GITLAB_UNAVAILABLE
+    ]
+    # Of others a row is locked only where that may end a hold.
+    reached = {
+        change.row.origin
+        for change in changes
+        if change.failure and change.failure.cause in _REACHES and change.row.host_held
+    }
+    origins = reached | {change.row.origin for change in unavailable}
     if not origins:
         return []
     events = []
@@ -81,7 +85,12 @@ async def note_ends(tx: Transaction, changes: Sequence[Change]) -> list[HostChan
     ):
         before = host = Host(failures_from_json(failures), succeeded_at, held_since, probes, opens_at)
         for change in unavailable:
-            if change.row.origin == origin and change.held is not None:
+            # Attempts from before the hold say nothing new.
+            if (
+                change.row.origin == origin
+                and change.held is not None
+                and change.held.assigned_at > (held_since or 0.0)
+            ):
                 host = host.failed(Failure(change.row.id, change.held.crawler or "", change.row.now), crawlers)
         if origin in reached:
             host = host.reached()

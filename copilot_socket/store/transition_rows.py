@@ -159,6 +159,7 @@ def end_of(
                 failed.inferred,
                 failed.retry_after,
                 others_succeed=row.host_success is not None and row.host_success > since,
+                host_held=row.host_held,
                 token_generation=None if held is None else held.token_generation,
             )
         case GivenBack() as given:

@@ -86,6 +86,13 @@ class Transitions:
                 return Transition(Status(status), attempts, releases)
         return (await self.apply([job_id], Event.PAUSED))[job_id]
 
+    async def resume(self, job_id: str) -> Answer:
+        """Resume a job; one that is only to be paused goes on, and the answer is a transition to its state."""
+        if await self._database.query(sql("withdraw_pause"), {"id": job_id}):
+            for status, attempts, releases in await self._database.query(sql("held_job"), {"id": job_id}):
+                return Transition(Status(status), attempts, releases)
+        return (await self.apply([job_id], Event.RESUMED))[job_id]
+
     async def run(self, requests: Sequence[TransitionRequest]) -> list[Answer]:
         """Apply *requests* in a transaction of their own; return their answers. Raises as :meth:`apply` does."""
         if not requests:

@@ -38,7 +38,7 @@ GRANT USAGE ON SEQUENCE job_order TO copilot_web;
 
 -- Watching, for the web application and for monitoring.
 GRANT SELECT ON jobs, job_assignments, job_tries, job_error_log, areas, area_authorizations, crawlers,
-                socket_connections, nodes, copilot_socket_version TO copilot_web, copilot_monitor;
+                socket_connections, nodes, hosts, copilot_socket_version TO copilot_web, copilot_monitor;
 GRANT SELECT (id, provider, gitlab_url, gitlab_origin, token_expires_at, credential_status, credential_error, credential_checked_at,
               created_at, updated_at)
   ON accounts TO copilot_web, copilot_monitor;

@@ -32,7 +32,14 @@ class InferenceTests(SynchronousTestCase):
             Cause.JOB_ERROR,
             *("", "x", "Unknown task type: epics", "Handler not found", "page 404 of 500", "500 items are too many"),
             *("error 500 items failed", "Cannot read properties of undefined (reading '401')", "issue 503 is odd"),
-            *("TypeError: x is not a function", "HTTP 400", "status 422", "Module not found: fetch"),
+            *(
+                "TypeError: x is not a function",
+                "HTTP 400",
+                "database unauthorized",
+                "CSRF token is expired",
+                "status 422",
+                "Module not found: fetch",
+            ),
         )
 
     def test_gitlab_is_unavailable(self) -> None:
@@ -51,7 +58,7 @@ class InferenceTests(SynchronousTestCase):
 
     def test_the_credential(self) -> None:
         """401, or what stands for it."""
-        self.check(Cause.CREDENTIAL, "401", "401 Unauthorized", "HTTP 401", "Error: 401", "Token was revoked")
+        self.check(Cause.CREDENTIAL, "401", "401 Unauthorized", "HTTP 401", "Error: 401")
         self.check(Cause.CREDENTIAL, "Response code 401 (Unauthorized)", "invalid_token", "GitLab API returned 401")
 
     def test_not_found_and_forbidden(self) -> None:

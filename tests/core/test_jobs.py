@@ -1,5 +1,6 @@
 """The state machine, cell by cell."""
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -8,6 +9,7 @@ from copilot_socket.core.ends import Cause
 from copilot_socket.core.jobs import HELD, TERMINAL, Event, Outcome, Status
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.transitions import Job, Refusal, Transition, decide
+from copilot_socket.core.trouble import End
 from tests.support.matrix import MATRIX
 
 POLICY = RetryPolicy(base=5.0)
@@ -57,6 +59,25 @@ class TriesTests(SynchronousTestCase):
         """A time-out counts like a failure."""
         answer = decide(Job(Status.RUNNING), Event.TIMED_OUT, POLICY, 0.5)
         self.assertEqual((answer.status, answer.attempts, answer.outcome), (Status.QUEUED, 1, Outcome.TIMED_OUT))
+
+    def test_given_back_again_and_again(self) -> None:
+        """A crawler that gives everything back does not spin; a job that is to be paused waits for nothing."""
+        job, waits = Job(Status.ASSIGNED), []
+        for _ in range(5):
+            answer = decide(job, Event.GIVEN_BACK, POLICY, 0.5, End(Cause.DRAINED))
+            waits.append(answer.delay)
+            job = evolve(job, trouble=answer.trouble)
+        self.assertEqual((waits[0], waits), (0.0, sorted(waits)))
+        self.assertGreater(waits[-1], waits[1])
+        pausing = decide(evolve(job, pausing=True), Event.GIVEN_BACK, POLICY, 0.5, End(Cause.PAUSED))
+        self.assertEqual((pausing.status, pausing.delay, pausing.releases), (Status.PAUSED, 0.0, 0))
+
+    def test_a_pause_is_not_forgotten(self) -> None:
+        """Whatever would queue the job, now or later, pauses it."""
+        job = Job(Status.RUNNING, pausing=True)
+        for event in (Event.FAILED, Event.RELEASED, Event.NO_CREDENTIAL, Event.GIVEN_BACK, Event.TIMED_OUT):
+            self.assertIs(decide(job, event, POLICY, 0.5).status, Status.PAUSED, event)
+        self.assertIs(decide(job, Event.COMPLETED, POLICY, 0.5).status, Status.COMPLETED)
 
     def test_put_off_is_never_at_once(self) -> None:
         """A job that can't be sent for now spends nothing, and is not claimed again immediately."""

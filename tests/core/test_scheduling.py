@@ -169,6 +169,27 @@ class TurnTests(SynchronousTestCase):
         [allotment] = scheduler.plan([Request("c", ALL, 1)])
         self.assertEqual(allotment.depth, 2)
 
+    def test_one_job_of_a_parked_account(self) -> None:
+        """It is planned once, whatever is wanted; what is not used can be taken back."""
+        scheduler = Scheduler()
+        for account in "ab":
+            scheduler.add(account, "issues")
+        scheduler.park("a", "x")
+        takes = frozenset({"issues"})
+        self.assertFalse(scheduler.allow("b", "x"))
+        for used in (False, True):
+            self.assertTrue(scheduler.allow("a", "x"))
+            if not used:
+                scheduler.disallow("a")
+            planned = [each for each in scheduler.plan([Request("c", takes, 9)]) if each.account == "a"]
+            self.assertEqual([len(each.crawlers) for each in planned], [1] if used else [])
+        self.assertNotIn("a", [each.account for each in scheduler.plan([Request("c", takes, 9)])])
+        scheduler.park("a", "y")
+        scheduler.unpark("a", "x")
+        self.assertFalse(scheduler.parked_only("a", "x"))
+        scheduler.unpark("a", "y")
+        self.assertIn("a", [each.account for each in scheduler.plan([Request("c", takes, 9)])])
+
     def test_parked(self) -> None:
         """A parked account is in no plan, whatever is added or requested; once unparked it is next."""
         self.queues.put("a", 5)

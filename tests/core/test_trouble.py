@@ -76,6 +76,16 @@ class JudgeTests(SynchronousTestCase):
         ends = [End(Cause.CREDENTIAL, token_generation=generation) for generation in (1, 1, 1, 2, 3)]
         self.assertEqual(self.causes(*ends), [Cause.CREDENTIAL] * 4 + [Cause.JOB_ERROR])
 
+    def test_while_the_host_is_held(self) -> None:
+        """A probe that fails says nothing of its job: however many, and though nobody names the cause."""
+        probe = End(Cause.GITLAB_UNAVAILABLE, inferred=True, host_held=True)
+        self.assertEqual(set(self.causes(*[probe] * 40)), {Cause.GITLAB_UNAVAILABLE})
+
+    def test_asked_to_wait_for_ever(self) -> None:
+        """A day of 429s, mixed with whatever else does not reach GitLab, is the job's error."""
+        mixed = [End(Cause.RATE_LIMITED), End(Cause.GITLAB_UNAVAILABLE)] * 2
+        self.assertEqual(self.causes(*mixed, End(Cause.RATE_LIMITED), every=DAY / 4)[-1], Cause.JOB_ERROR)
+
     def test_retry_after(self) -> None:
         """What GitLab asks for is kept."""
         [judgement] = self.judged(End(Cause.RATE_LIMITED, retry_after=77.0))
@@ -113,6 +123,11 @@ class PoisonTests(SynchronousTestCase):
         self.assertTrue(poisonous(self.lost(("a", "c", 0), ("b", "c", 100), ("d", "c", 200)), ()))
         self.assertFalse(poisonous(self.lost(("a", "c", 0), ("a", "c", 100), ("b", "c", 200)), ()))
 
+    def test_in_quick_succession(self) -> None:
+        """The job's own victims do not excuse it, however close together they fall."""
+        trouble = self.lost(("a", "c", 0), ("b", "c", 20), ("d", "c", 40))
+        self.assertTrue(poisonous(trouble, [("a", 0), ("b", 20), ("d", 40)]))
+
     def test_a_new_cursor(self) -> None:
         """Starts the count again."""
         self.assertFalse(poisonous(self.lost(("a", "c", 0), ("b", "c", 100), ("d", "e", 200)), ()))
@@ -121,7 +136,7 @@ class PoisonTests(SynchronousTestCase):
         """A loss near to another one, or to a node's start or stop, does not count."""
         trouble = self.lost(("a", "c", 0), ("b", "c", 100), ("d", "c", 200))
         self.assertFalse(poisonous(trouble, [("e", 200 + APART)]))
-        self.assertTrue(poisonous(trouble, [("e", 200 + APART + 1), ("d", 200)]))
+        self.assertTrue(poisonous(trouble, [("e", 200 + APART + 1), ("d", 200), ("a", 190)]))
 
     @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.just("c"), st.floats(0, 1e9)), max_size=40))
     def test_bounded(self, losses: list[tuple[str, str, float]]) -> None:

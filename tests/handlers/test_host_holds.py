@@ -90,11 +90,50 @@ class HostHoldTests(NodeTestCase):
 
     async def test_other_hosts(self) -> None:
         """Their jobs go on."""
-        one, _two = await self.outage("g/4")
+        crawlers = await self.outage("g/4")
         self.add_account("other", "https://other.test")
         self.query("INSERT INTO jobs (account_id, command, full_path) VALUES ('other', 'issues', 'o/1')")
-        [job] = await one.answered() if one.unread else await one.ask()
-        self.assertEqual(job["fullPath"], "o/1")
+        await until(lambda: any(crawler.unread for crawler in crawlers), "it is sent")
+        [crawler] = [crawler for crawler in crawlers if crawler.unread]
+        self.assertEqual([job["fullPath"] for job in await crawler.answered()], ["o/1"])
+
+    async def test_accounts_that_can_not_probe(self) -> None:
+        """An account without a working credential does not use up the turn of another one."""
+        crawlers = await self.outage()
+        self.add_account("expired", credential_status="expired")
+        self.add_account("fine")
+        for account in ("expired", "fine"):
+            self.add_jobs(f"x/{account}", account_id=account)
+        node = self.nodes[0]
+        await node.dispatcher.read_lanes()
+        node.dispatcher.holds._read_at = float("-inf")
+        await self.look()
+        node.dispatcher.holds._probed["acct"] = node.dispatcher.holds._probed["fine"] = 1e9
+        _crawler, job = await self.probe(*crawlers)
+        self.assertNotEqual(job["fullPath"], "x/expired")
+
+    async def test_a_probe_that_nobody_took(self) -> None:
+        """It does not go out beside the next one."""
+        await self.outage("g/4", "g/5")
+        self.add_account("other")
+        self.add_jobs("x/1", account_id="other")
+        holds, scheduler = self.nodes[0].dispatcher.holds, self.nodes[0].dispatcher._scheduler
+        self.nodes[0].dispatcher.planner.stop()
+        holds._read_at = float("-inf")
+        for _ in range(3):
+            self.query("UPDATE hosts SET opens_at = now(), probe_until = NULL")
+            await holds.look()
+            self.assertEqual(len(scheduler._allowed), 1)
+
+    async def test_late_failures(self) -> None:
+        """Attempts that were under way when the hold began do not put off its first probe."""
+        await self.node(SOCKET_RETRY_DELAY=60000)
+        one, two = await self.crawler("one", maxJobs=5), await self.crawler("two", maxJobs=5)
+        self.add_jobs(*(f"g/{number}" for number in range(10)))
+        given = [(one, job["id"]) for job in await one.ask()] + [(two, job["id"]) for job in await two.ask()]
+        for crawler, job in given[::-1]:
+            await crawler.fail(job, **OUTAGE)
+        self.assertEqual(self.query("SELECT probes, held_since IS NOT NULL FROM hosts"), [(0, True)])
 
     async def test_at_another_node(self) -> None:
         """Another node learns it within a second, and does not probe beside the first one's."""

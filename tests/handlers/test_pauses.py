@@ -3,6 +3,7 @@
 from typing import Any
 
 from copilot_socket.core.jobs import Event
+from copilot_socket.handlers.crawlers import Held
 from tests.handlers.support import PROGRESS, Crawler, NodeTestCase
 from tests.support.crawler import until
 
@@ -106,6 +107,46 @@ class PauseTests(NodeTestCase):
         [job] = await crawler.ask()
         await self.pause(job["id"])
         self.assertEqual(await self.command(crawler, "job_pause"), job["id"])
+
+    async def test_due_later(self) -> None:
+        """A resumed job is due when it would have been."""
+        await self.node()
+        [job] = self.add_jobs("g/1", scheduled_at="2100-01-01")
+        await self.pause(job)
+        await self.resume(job)
+        self.assertEqual(self.row(job, "status", "ready", "scheduled_at > '2099-01-01'"), ("queued", False, True))
+
+    async def test_withdrawn(self) -> None:
+        """Resuming a job that is only to be paused lets it go on."""
+        crawler, job = await self.at_work("commands")
+        await self.pause(job)
+        self.assertEqual(await self.command(crawler, "job_pause"), job)
+        answer: Any = await self.nodes[0].transitions.resume(job.partition(".")[0])
+        self.assertEqual(str(answer.status), "assigned")
+        self.query("UPDATE job_assignments SET assigned_at = now() - interval '1 hour'")
+        await self.nodes[0].presence.fence_pauses()
+        crawler.say("job_completed", job, id="c", success=True, finalCounts={})
+        self.assertEqual(await crawler.acked(), "c")
+
+    async def test_while_it_waits_for_a_token(self) -> None:
+        """A job that was claimed and not sent is paused, and not sent at all."""
+        node = await self.node()
+        crawler = await self.crawler(capabilities=COMMANDS)
+        [job] = self.add_jobs("g/1", status="paused")
+        assignment = f"{job}.1.x"
+        self.query("UPDATE jobs SET status = 'assigned', tries = 1")
+        self.query(
+            "INSERT INTO job_assignments (web_app_job_id, crawler_job_id, account_id, status, try, crawler_key)"
+            " VALUES (%s, %s, 'acct', 'assigned', 1, 'hello:one')",
+            job,
+            assignment,
+        )
+        held = node.registry.get("hello:one")
+        assert held is not None
+        held.held[assignment] = Held(None, reported=False, waits=True)
+        await self.pause(job)
+        await self.becomes(job, "paused")
+        self.assertEqual(crawler.unread, [])
 
     async def test_cancelled(self) -> None:
         """A cancelled job's crawler is told, and has room again."""

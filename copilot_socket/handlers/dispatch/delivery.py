@@ -17,6 +17,7 @@ from copilot_socket.handlers.dispatch.parking import MOST, Parking
 from copilot_socket.handlers.dispatch.requests import PendingRequest, Requests
 from copilot_socket.handlers.retrying import until_done
 from copilot_socket.handlers.tokens import Refused, Tokens, Unavailable
+from copilot_socket.store.transition_rows import TransitionRequest
 from copilot_socket.store.transitions import Transitions, by_assignment
 from copilot_socket.store.turns import Claimed
 
@@ -85,6 +86,11 @@ class Delivery:
         """Return *jobs* to the queue, in the background and until that succeeds."""
         self._background(self._return(jobs, event, reason))
 
+    def pause(self, assignment: str) -> None:
+        """Pause the job of *assignment*, which waits to be sent."""
+        requests = by_assignment([assignment], Event.PAUSED, "paused before it was sent")
+        self._background(self._apply("Pausing a job", requests))
+
     async def stop(self) -> None:
         """Send no more jobs; wait until all that are to be returned are."""
         self._stopped = True
@@ -138,14 +144,12 @@ class Delivery:
         transitions = by_assignment(names, event, reason, delay)
         self._registry.ending.update(names)
         try:
-            await until_done(
-                "Returning jobs to the queue",
-                lambda: self._transitions.run(transitions),
-                self._reactor,
-                lambda: False,
-            )
+            await self._apply("Returning jobs to the queue", transitions)
         finally:
             self._registry.ending.difference_update(names)
+
+    async def _apply(self, what: str, requests: list[TransitionRequest]) -> None:
+        await until_done(what, lambda: self._transitions.run(requests), self._reactor, lambda: False)
 
     def _background(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
         d = Deferred.fromCoroutine(coroutine)

@@ -203,9 +203,12 @@ class Dispatcher:
 
     def over(self, assignment: str) -> None:
         """The attempt was ended by the server or another node, not by a report here; its crawler is to stop."""
-        crawler = self._registry.ended(assignment)
+        crawler = self._registry.holder(assignment)
         if crawler is not None:
-            crawler.command(JobCancel(assignment, "the attempt has ended"))
+            sent = not crawler.held[assignment].waits
+            crawler.fence(assignment)
+            if sent:
+                crawler.command(JobCancel(assignment, "the attempt has ended"))
             self.wake()
 
     def _crawler_notified(self, payload: str) -> None:
@@ -226,9 +229,13 @@ class Dispatcher:
 
     def _pause_requested(self, assignment: str) -> None:
         """The job is to be paused: its crawler, if it is connected here, is asked to give it back."""
-        for crawler in self._registry:
-            if assignment in crawler.held:
-                crawler.command(JobPause(assignment, "the job is to be paused"))
+        crawler = self._registry.holder(assignment)
+        if crawler is None:
+            return
+        if crawler.held[assignment].waits:  # it has not been sent yet, and is not going to be
+            self._delivery.pause(assignment)
+        else:
+            crawler.command(JobPause(assignment, "the job is to be paused"))
 
     async def look_after(self) -> None:
         """Drop requests of crawlers that another node serves now, and settle claims with an unknown outcome."""

@@ -47,6 +47,8 @@ class HostHolds:
         """Account → origin."""
         self._probed: dict[str, float] = {}
         """When accounts last sent a probe, in reactor seconds."""
+        self._allowed: dict[str, str] = {}
+        """Origin → the account that may send the next probe."""
         self._read_at = float("-inf")
         self._released_at = float("-inf")
 
@@ -92,14 +94,17 @@ class HostHolds:
 
     async def _probe(self, origin: str) -> None:
         """Let one job of the account go out whose last probe is longest ago, if a crawler waits for it."""
+        if origin in self._allowed:  # nobody has used it in time
+            self._scheduler.disallow(self._allowed.pop(origin))
         wanted = {account for commands in self._requests.groups for account in self._scheduler.accounts(commands)}
         candidates = {
             account: self._probed.get(account, 0.0)
             for account, its in self._parked.items()
-            if its == origin and account in wanted
+            if its == origin and account in wanted and self._scheduler.parked_only(account, REASON)
         }
         account = probed(candidates)
         if account is not None and await self._hosts.take_probe(origin):
             self._probed[account] = self._reactor.seconds()
             if self._scheduler.allow(account, REASON):
+                self._allowed[origin] = account
                 self._wake()

@@ -3,7 +3,7 @@
 -- name: hosts_succeeded
 -- Jobs of these accounts have been completed; returns the hosts that were held back until now.
 WITH succeeded AS (
-  SELECT DISTINCT gitlab_origin AS origin FROM accounts WHERE id = ANY (%(account)s)
+  SELECT DISTINCT gitlab_origin COLLATE "C" AS origin FROM accounts WHERE id = ANY (%(account)s)
 ), held AS (
   SELECT h.origin FROM hosts h JOIN succeeded s ON s.origin = h.origin
   WHERE h.held_since IS NOT NULL ORDER BY h.origin FOR UPDATE OF h
@@ -46,21 +46,24 @@ FROM hosts WHERE held_since IS NOT NULL ORDER BY origin
 SELECT id, gitlab_origin FROM accounts WHERE gitlab_origin = ANY (%(origin)s)
 
 -- name: take_probe
--- One node at a time may send one, and only while none is under way: an attempt that began after the hold did.
+-- One node at a time may send one, and only while none is under way: an attempt that began after the hold did, and not
+-- long ago, for it may hang.
 UPDATE hosts h SET probe_until = now() + %(patience)s * interval '1 second'
 WHERE h.origin = %(origin)s AND h.held_since IS NOT NULL AND h.opens_at <= now()
   AND coalesce(h.probe_until, '-infinity') <= now()
   AND NOT EXISTS (SELECT FROM job_assignments a JOIN accounts t ON t.id = a.account_id
-                  WHERE a.completed_at IS NULL AND t.gitlab_origin = h.origin AND a.assigned_at > h.held_since)
+                  WHERE a.completed_at IS NULL AND t.gitlab_origin = h.origin
+                    AND a.assigned_at > greatest(h.held_since, now() - interval '1 minute'))
 RETURNING h.origin
 
 -- name: hosts_reached
--- A probe that has been reporting for a while has reached its host, however long it takes; returns these hosts.
+-- A probe that has been reporting for a while has reached its host, however long it takes; and a host that no account
+-- is at any more needs no hold. Returns these hosts.
 UPDATE hosts h SET held_since = NULL, probes = 0, opens_at = NULL, probe_until = NULL, failures = '{}', released_at = now()
-WHERE h.held_since IS NOT NULL AND EXISTS (
+WHERE h.held_since IS NOT NULL AND (NOT EXISTS (SELECT FROM accounts t WHERE t.gitlab_origin = h.origin) OR EXISTS (
   SELECT FROM job_assignments a JOIN accounts t ON t.id = a.account_id
   WHERE a.completed_at IS NULL AND t.gitlab_origin = h.origin AND a.assigned_at > h.held_since
-    AND a.reported_at > a.assigned_at + %(while)s * interval '1 second')
+    AND a.reported_at > a.assigned_at + %(while)s * interval '1 second'))
 RETURNING h.origin
 
 -- name: spread_waiting
@@ -70,6 +73,7 @@ WITH waiting AS (
   WHERE h.released_at > now() - interval '1 minute' AND h.held_since IS NULL
     AND j.status = 'queued' AND NOT j.ready AND j.cause = 'gitlab_unavailable'
     AND j.scheduled_at > h.released_at + %(over)s * interval '1 second'
+    AND j.scheduled_at < h.released_at + interval '1 hour'  -- back-off is shorter
   ORDER BY j.id LIMIT 1000 FOR UPDATE OF j SKIP LOCKED
 ), spread AS (
   UPDATE jobs j SET scheduled_at = h.released_at + random() * %(over)s * interval '1 second'

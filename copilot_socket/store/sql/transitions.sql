@@ -32,8 +32,11 @@ WITH input AS (
   UPDATE jobs j SET
     status = i.status, attempts = least(i.attempts, 1000000000), releases = least(i.releases, 1000000000),
     updated_at = now(),
-    scheduled_at = CASE WHEN i.status = 'queued' THEN now() + i.delay * interval '1 second' ELSE j.scheduled_at END,
-    ready = i.delay <= 0, cause = i.cause, trouble = i.trouble::jsonb,
+    -- A resumed job is due when it would have been.
+    scheduled_at = CASE WHEN i.status <> 'queued' THEN j.scheduled_at
+                        WHEN j.status = 'paused' THEN greatest(j.scheduled_at, now())
+                        ELSE now() + i.delay * interval '1 second' END,
+    ready = i.delay <= 0 AND (j.status <> 'paused' OR j.scheduled_at <= now()), cause = i.cause, trouble = i.trouble::jsonb,
     finished_at = CASE WHEN i.status IN ('completed', 'failed', 'cancelled') THEN now() END
   FROM input i WHERE j.id = i.job_id
 ), ended AS (
@@ -65,6 +68,11 @@ WITH asked AS (
 )
 SELECT web_app_job_id, pg_notify('copilot_pauses', crawler_job_id) FROM asked
 
+-- name: withdraw_pause
+-- Of a job that is to be paused and is not yet.
+UPDATE job_assignments SET pause_requested_at = NULL
+WHERE web_app_job_id = %(id)s AND completed_at IS NULL AND pause_requested_at IS NOT NULL RETURNING true
+
 -- name: held_job
 -- A job in a crawler's hands.
 SELECT status, attempts, releases FROM jobs WHERE id = %(id)s AND status IN ('assigned', 'running')
@@ -89,10 +97,16 @@ SELECT * FROM unnest(%(job)s::text[], %(error_type)s::text[], %(message)s::text[
 
 -- name: reject_tokens
 -- GitLab has answered 401 to these attempts: their accounts' tokens count as expired, unless they are newer ones.
+WITH rejected AS MATERIALIZED (
+  SELECT t.id FROM accounts t
+  WHERE t.credential_status = 'valid' AND coalesce(t.token_expires_at, 'infinity') > now() AND EXISTS (
+    SELECT FROM job_assignments a WHERE a.web_app_job_id = ANY (%(job)s) AND a.account_id = t.id
+      AND a.token_generation = t.token_generation)
+  AND t.id IN (SELECT a.account_id FROM job_assignments a WHERE a.web_app_job_id = ANY (%(job)s))
+  ORDER BY t.id FOR UPDATE
+)
 UPDATE accounts t SET token_expires_at = now(), credential_error = %(error)s, credential_checked_at = now()
-FROM job_assignments a
-WHERE a.web_app_job_id = ANY (%(job)s) AND t.id = a.account_id AND t.token_generation = a.token_generation
-  AND t.credential_status = 'valid' AND coalesce(t.token_expires_at, 'infinity') > now()
+FROM rejected r WHERE t.id = r.id
 
 -- name: crawlers_lost
 -- Losses of crawlers, each once.

@@ -9,7 +9,8 @@ ALTER DOMAIN try_outcome ADD CHECK (VALUE IN (
 -- "cause" is that of the last end. "trouble" counts ends that spend no attempt, NULL while there are none
 -- (core/trouble.py).
 ALTER TABLE jobs ADD COLUMN cause end_cause, ADD COLUMN trouble jsonb_mapping;
-ALTER TABLE job_assignments ADD COLUMN cause end_cause;
+-- Crawlers that take commands are asked to pause a job, and have a while to give it back.
+ALTER TABLE job_assignments ADD COLUMN cause end_cause, ADD COLUMN pause_requested_at bounded_timestamptz;
 ALTER TABLE job_past_tries ADD COLUMN cause end_cause;
 ALTER TABLE job_error_log ADD COLUMN cause end_cause;
 CREATE OR REPLACE VIEW job_tries AS
@@ -51,11 +52,9 @@ $$;
 CREATE TRIGGER accounts_announce AFTER UPDATE OF credential_status ON accounts FOR EACH ROW
   WHEN (OLD.credential_status <> NEW.credential_status) EXECUTE FUNCTION copilot_announce_credential();
 
--- Crawlers that take commands are asked to pause a job, and have a while to give it back.
-ALTER TABLE crawlers ADD COLUMN commands boolean NOT NULL DEFAULT false;
-ALTER TABLE job_assignments ADD COLUMN pause_requested_at bounded_timestamptz;
-CREATE INDEX idx_job_assignments_pausing ON job_assignments (pause_requested_at) WHERE pause_requested_at IS NOT NULL;
+CREATE INDEX idx_job_assignments_pausing ON job_assignments (pause_requested_at)
+  WHERE pause_requested_at IS NOT NULL AND completed_at IS NULL;
 
 -- Crawlers may be kept from getting work by hand.
 CREATE DOMAIN crawler_mode AS text CHECK (VALUE IN ('serving', 'draining', 'quarantined'));
-ALTER TABLE crawlers ADD COLUMN mode crawler_mode NOT NULL DEFAULT 'serving', ADD COLUMN mode_at bounded_timestamptz;
+ALTER TABLE crawlers ADD COLUMN commands boolean NOT NULL DEFAULT false, ADD COLUMN mode crawler_mode NOT NULL DEFAULT 'serving', ADD COLUMN mode_at bounded_timestamptz;
