@@ -131,6 +131,7 @@ class ConnectionTestCase(SynchronousTestCase):
                 submission=self.store,
                 catalog=self.store,
                 accounts=unused,
+                modes=unused,
                 transitions=unused,
                 feed=unused,
                 health=self.health,
