@@ -110,6 +110,18 @@ async def credential(call: Call) -> Credential:
     return Credential(**values)
 
 
+WEIGHT: Mapping[str, Field] = {"weight": Field(integer(1, 100), required=True)}
+
+
+async def weight(call: Call) -> int:
+    """The weight in *call*'s body. Raises :class:`Problem` 400, 413, 415 or 422."""
+    faults = Faults()
+    values = read(await _single(call), WEIGHT, "", faults)
+    if faults.count:
+        raise faults.problem()
+    return int(values["weight"])
+
+
 async def account(call: Call) -> Account:
     """The account in *call*'s path and body. Raises :class:`Problem` 400, 413, 415 or 422."""
     faults = Faults()

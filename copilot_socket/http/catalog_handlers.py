@@ -46,6 +46,15 @@ class CatalogHandlers:
             raise Problem(409, str(error)) from None
         return reply(await self._account(account.id), 201 if created else 200)
 
+    async def change_account(self, call: Call) -> Reply:
+        """Change an account's weight."""
+        queries.read(call, {})
+        weight = await bodies.weight(call)
+        account_id = _storable(call.params["id"])
+        if not await self.accounts.weigh(account_id, weight):
+            raise _no_account()
+        return reply(await self._account(account_id))
+
     async def renew_credential(self, call: Call) -> Reply:
         """Replace an account's token pair; its waiting jobs are queued again."""
         queries.read(call, {})

@@ -87,6 +87,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("GET", "/api/v1/accounts", rest.list_accounts),
         Route("GET", "/api/v1/accounts/{id}", rest.show_account),
         Route("PUT", "/api/v1/accounts/{id}", rest.put_account),
+        Route("PATCH", "/api/v1/accounts/{id}", rest.change_account),
         Route("POST", "/api/v1/accounts/{id}/credential", rest.renew_credential),
         Route("GET", "/api/v1/areas", rest.list_areas),
         Route("GET", "/api/v1/crawlers", rest.list_crawlers),

@@ -53,6 +53,8 @@ UPDATE accounts SET token_expires_at = %(expires)s::timestamptz,
 WHERE id = %(id)s RETURNING true
 """
 
+_WEIGH = "UPDATE accounts SET weight = %(weight)s, updated_at = now() WHERE id = %(id)s RETURNING true"
+
 _CREDENTIAL = """
 UPDATE accounts SET
   access_token = %(access)s, refresh_token = %(refresh)s, credential_status = 'valid', credential_error = NULL,
@@ -87,6 +89,10 @@ class Accounts:
     async def renew(self, account_id: str, credential: Credential) -> bool:
         """Replace the token pair of an account as a whole; return False if there is no such account."""
         return bool(await self._change(_RENEW, {"id": account_id}, credential))
+
+    async def weigh(self, account_id: str, weight: int) -> bool:
+        """Set the jobs that a turn of the account takes in dispatch; False if there is no such account."""
+        return bool(await self._database.query(_WEIGH, {"id": account_id, "weight": weight}))
 
     async def _change(
         self, sql: str, params: Mapping[str, str], credential: Credential

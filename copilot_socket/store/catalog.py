@@ -80,7 +80,7 @@ _ERROR = _same(
     "is_recoverable", "resolution", "cause",
 )  # fmt: skip
 _ACCOUNT = {
-    **_same("id", "provider", "gitlab_url"),
+    **_same("id", "provider", "gitlab_url", "weight"),
     "has_refresh_token": "refresh_token IS NOT NULL",
     **_same("token_expires_at", "credential_status", "credential_error", "credential_checked_at"),
     **_same("created_at", "updated_at"),

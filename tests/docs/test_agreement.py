@@ -225,7 +225,7 @@ class HttpTests(SynchronousTestCase):
         """Every endpoint is documented, and no other."""
         parts = cast(Parts, _Anything())
         there = {f"{route.method} {route.pattern}" for route in routes(parts)}
-        self.assertEqual(set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`]*)`", _text("http.md"))), there)
+        self.assertEqual(set(re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) /[^`]*)`", _text("http.md"))), there)
 
     def test_limits(self) -> None:
         """The limits are those of the code."""

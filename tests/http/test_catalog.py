@@ -208,6 +208,25 @@ class CrawlerTests(SiteTestCase):
             key, f"id-{key}", lease, plain,
         )  # fmt: skip
 
+    async def test_weight(self) -> None:
+        """A weight from 1 to 100 is set; anything else is refused, and changes nothing."""
+        await self.account()
+        answer = await self.request("PATCH", f"{ACCOUNTS}/acme", json={"weight": 7})
+        self.assertEqual((answer.status, answer.document["weight"]), (200, 7))
+        for body in (
+            {"weight": 0},
+            {"weight": 101},
+            {"weight": "7"},
+            {"weight": True},
+            {"weight": None},
+            {},
+            {"x": 1},
+            [],
+        ):
+            self.assertEqual((await self.request("PATCH", f"{ACCOUNTS}/acme", json=body)).status, 422, body)
+        self.assertEqual((await self.request("PATCH", f"{ACCOUNTS}/nobody", json={"weight": 7})).status, 404)
+        self.assertEqual(self.query("SELECT weight FROM accounts WHERE id = 'acme'"), [(7,)])
+
     async def test_modes(self) -> None:
         """Crawlers are drained, quarantined and released by their ids; one that is connected is asked to exit."""
         self.add_crawler("a", lease="1 minute", plain=False)
