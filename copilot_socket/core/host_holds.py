@@ -84,6 +84,6 @@ def failures_from_json(stored: Any) -> tuple[Failure, ...]:
         return ()
 
 
-def probed(lanes: Mapping[str, float]) -> str | None:
-    """Which account's job probes a host: of *lanes*, accounts with the time of their last probe, the earliest."""
-    return min(lanes, key=lambda account: (lanes[account], account), default=None)
+def probed(accounts: Mapping[str, float]) -> str | None:
+    """Which of *accounts*, each with the time of its last probe, probes their host: the one whose probe is oldest."""
+    return min(accounts, key=lambda account: (accounts[account], account), default=None)

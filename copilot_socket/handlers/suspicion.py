@@ -31,7 +31,10 @@ class Suspicion:
         return {JobChanged: self._changed, JobsReported: self._reported}
 
     def _changed(self, changed: JobChanged) -> None:
-        if changed.crawler is None or changed.cause != Cause.JOB_ERROR:
+        if changed.crawler is None or changed.outcome is None:
+            return
+        if changed.cause != Cause.JOB_ERROR:  # it does not fail everything
+            self._failures.pop(changed.crawler, None)
             return
         if changed.crawler not in self._failures:
             while len(self._failures) >= MOST:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import attrs
 import orjson
 
 from copilot_socket.core.ends import Cause
@@ -21,16 +20,6 @@ _REACHES = frozenset({Cause.NOT_FOUND, Cause.FORBIDDEN, Cause.CREDENTIAL})
 """Causes for which GitLab must have answered."""
 
 
-@attrs.frozen
-class Held:
-    """A host that is held back. Times in seconds since the epoch; ``open``: it may be probed now."""
-
-    origin: str
-    since: float
-    opens_at: float
-    open: bool
-
-
 class Hosts:
     """Reads and writes over the pool."""
 
@@ -45,9 +34,9 @@ class Hosts:
         """Release hosts whose probe works; their origins."""
         return [row[0] for row in await self._database.query(sql("hosts_reached"), {"while": REACHED})]
 
-    async def held(self) -> list[Held]:
-        """The hosts that are held back."""
-        return [Held(*row) for row in await self._database.query(sql("held_hosts"))]
+    async def held(self) -> dict[str, bool]:
+        """The origins of hosts that are held back, and whether each may be probed now."""
+        return dict(await self._database.query(sql("held_hosts")))
 
     async def accounts(self, origins: Sequence[str]) -> dict[str, str]:
         """Account → origin, of the accounts at *origins*."""
@@ -89,7 +78,7 @@ async def note_ends(tx: Transaction, changes: Sequence[Change]) -> list[HostChan
             if (
                 change.row.origin == origin
                 and change.held is not None
-                and change.held.assigned_at > (held_since or 0.0)
+                and change.held.assigned_at > (host.held_since or 0.0)
             ):
                 host = host.failed(Failure(change.row.id, change.held.crawler or "", change.row.now), crawlers)
         if origin in reached:

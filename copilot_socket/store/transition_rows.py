@@ -134,14 +134,9 @@ async def disturbances_of(
     if not crawlers:
         return ()
     await tx.query(sql("crawlers_lost"), {"crawler": sorted(filter(None, crawlers))})
-    suspected = any(
-        len(row.trouble.lost) >= MOST_LOST - 1 for row in map(rows.get, _jobs_of(gone)) if row is not None
-    )
+    jobs = [rows[request.job_id] for request in gone if request.job_id in rows]
+    suspected = any(len(job.trouble.lost) >= MOST_LOST - 1 for job in jobs)
     return tuple(await tx.query(sql("disturbances"))) if suspected else ()
-
-
-def _jobs_of(requests: Sequence[TransitionRequest]) -> list[str]:
-    return [request.job_id for request in requests]
 
 
 def end_of(

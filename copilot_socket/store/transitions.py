@@ -1,6 +1,6 @@
 """State transitions of jobs other than by ordinary reports: failures, releases, time-outs, cancel, retry.
 
-The rows are locked, :func:`copilot_socket.core.jobs.decide` decides on each, and the decisions are written.
+The rows are locked, :func:`copilot_socket.core.transitions.decide` decides on each, and the decisions are written.
 """
 
 import random
@@ -81,17 +81,20 @@ class Transitions:
 
         Until then the answer is a transition to the state that it is in; :meth:`.Leases.fence_pauses` does the rest.
         """
-        if await self._database.query(sql("request_pause"), {"job": [job_id]}):
-            for status, attempts, releases in await self._database.query(sql("held_job"), {"id": job_id}):
-                return Transition(Status(status), attempts, releases)
+        if await self._database.query(sql("request_pause"), {"job": [job_id]}) and (held := await self._held(job_id)):
+            return held
         return (await self.apply([job_id], Event.PAUSED))[job_id]
 
     async def resume(self, job_id: str) -> Answer:
         """Resume a job; one that is only to be paused goes on, and the answer is a transition to its state."""
-        if await self._database.query(sql("withdraw_pause"), {"id": job_id}):
-            for status, attempts, releases in await self._database.query(sql("held_job"), {"id": job_id}):
-                return Transition(Status(status), attempts, releases)
+        if await self._database.query(sql("withdraw_pause"), {"id": job_id}) and (held := await self._held(job_id)):
+            return held
         return (await self.apply([job_id], Event.RESUMED))[job_id]
+
+    async def _held(self, job_id: str) -> Transition | None:
+        """The state of a job that a crawler holds, as a transition to it."""
+        rows = await self._database.query(sql("held_job"), {"id": job_id})
+        return Transition(Status(rows[0][0]), rows[0][1], rows[0][2]) if rows else None
 
     async def run(self, requests: Sequence[TransitionRequest]) -> list[Answer]:
         """Apply *requests* in a transaction of their own; return their answers. Raises as :meth:`apply` does."""

@@ -1,13 +1,10 @@
 """Messages that depend on what their crawler holds wait until that is known, in order."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from psycopg2 import OperationalError
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 
 from copilot_socket.handlers.crawlers import Held
 from copilot_socket.store.faults import DatabaseAway
@@ -199,9 +196,11 @@ class OrderTests(ArrivalTestCase):
 
         async def slow_release(assignments: Any, reason: Any) -> Any:
             begun.callback(None)
-            await deferLater(cast(IReactorTime, reactor), 0.1)
+            crawler = self.nodes[0].registry.get("hello:one")
+            assert crawler is not None
+            await until(lambda: bool(crawler.held_lock.waiting), "the second one's read waits")
             answers = await release(assignments, reason)
-            deferLater(cast(IReactorTime, reactor), 0.1, answered.callback, None)
+            answered.callback(None)
             return answers
 
         self.patch(leases, "held_by", held_by)

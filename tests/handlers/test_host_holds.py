@@ -1,5 +1,9 @@
 """An outage of a GitLab: its jobs are held back, probed, and let go."""
 
+from copilot_socket.core.ends import Cause
+from copilot_socket.core.jobs import Event
+from copilot_socket.core.reports import Failed, job_of
+from copilot_socket.store.transition_rows import TransitionRequest
 from tests.handlers.support import Crawler, NodeTestCase
 from tests.support.crawler import until
 
@@ -26,7 +30,7 @@ class HostHoldTests(NodeTestCase):
 
     def held(self) -> list[str]:
         """The hosts that the node holds back."""
-        return list(self.nodes[0].dispatcher.holds.held)
+        return sorted(self.nodes[0].dispatcher.holds.held)
 
     async def look(self) -> None:
         """As each second."""
@@ -125,6 +129,18 @@ class HostHoldTests(NodeTestCase):
             await holds.look()
             self.assertEqual(len(scheduler._allowed), 1)
 
+    async def test_late_failures_together(self) -> None:
+        """Nor do those that are stored together with the failure that begins it."""
+        node = await self.node(SOCKET_RETRY_DELAY=60000)
+        one, two = await self.crawler("one", maxJobs=5), await self.crawler("two", maxJobs=5)
+        self.add_jobs(*(f"g/{number}" for number in range(10)))
+        given = [job["id"] for crawler in (one, two) for job in await crawler.ask()]
+        failed = Failed("x", None, True, cause=Cause.GITLAB_UNAVAILABLE)
+        await node.transitions.run(
+            [TransitionRequest(job_of(job), Event.FAILED, job, report=failed) for job in given]
+        )
+        self.assertEqual(self.query("SELECT probes, held_since IS NOT NULL FROM hosts"), [(0, True)])
+
     async def test_late_failures(self) -> None:
         """Attempts that were under way when the hold began do not put off its first probe."""
         await self.node(SOCKET_RETRY_DELAY=60000)
@@ -141,7 +157,7 @@ class HostHoldTests(NodeTestCase):
         await self.probe(*crawlers)
         other = await self.node(SOCKET_RETRY_DELAY=60000)
         await other.dispatcher.holds.look()
-        self.assertEqual(list(other.dispatcher.holds.held), self.held())
+        self.assertEqual(sorted(other.dispatcher.holds.held), self.held())
         elsewhere = await self.crawler("three", node=other)
         self.assertEqual(await elsewhere.ask(), [])
         self.query("UPDATE hosts SET opens_at = now(), probe_until = NULL")

@@ -88,6 +88,16 @@ class SuspicionTests(NodeTestCase):
         """Nine are not."""
         self.assertNotIn("fails everything", await self.fails(MOST_FAILED - 1))
 
+    async def test_another_end_between(self) -> None:
+        """An end that is not the crawler's fault starts the count again."""
+        await self.fails(MOST_FAILED - 1)
+        events: list[str] = []
+        self.nodes[0].bus.subscribe_by_type({CrawlerChanged: lambda change: events.append(change.event)})
+        crawler = await self.crawler("one")
+        for number, cause in enumerate(("not_found", "job_error")):
+            await crawler.fail(await self.given(crawler, f"h/{number}"), recoverable=False, cause=cause)
+        self.assertEqual(events, [])
+
     async def test_a_success_between(self) -> None:
         """One that completes a job does not fail everything."""
         await self.fails(MOST_FAILED - 1)

@@ -7,12 +7,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from copilot_socket.core.host_holds import probed
+from copilot_socket.core.host_holds import PROBE_PATIENCE, probed
 from copilot_socket.core.scheduling import Scheduler
 from copilot_socket.event_bus import EventBus, HostChanged
 from copilot_socket.handlers.dispatch.requests import Requests
 from copilot_socket.handlers.dispatch.schedule import ignore_outage
-from copilot_socket.store.hosts import Held, Hosts
+from copilot_socket.store.hosts import Hosts
 
 REASON = "host"
 ACCOUNTS = 10.0
@@ -41,8 +41,8 @@ class HostHolds:
         self._reactor = reactor
         self._bus = bus
         self._wake = wake
-        self.held: dict[str, Held] = {}
-        """The hosts that are held back, by origin."""
+        self.held: frozenset[str] = frozenset()
+        """The origins of the hosts that are held back."""
         self._parked: dict[str, str] = {}
         """Account → origin."""
         self._probed: dict[str, float] = {}
@@ -67,17 +67,20 @@ class HostHolds:
         if self.held:
             for origin in await self._hosts.reached():
                 self._bus.publish(HostChanged(origin, "released"))
-        held = {each.origin: each for each in await self._hosts.held()}
+        held = await self._hosts.held()
         now = self._reactor.seconds()
-        if self.held.keys() - held.keys():
+        if self.held - held.keys():
             self._released_at = now
-        if held.keys() != self.held.keys() or (held and now - self._read_at > ACCOUNTS):
+        if held.keys() != self.held or (held and now - self._read_at > ACCOUNTS):
             self._read_at = now
             self._park(await self._hosts.accounts(list(held)) if held else {})
-        self.held = held
-        for each in held.values():
-            if each.open:
-                await self._probe(each.origin)
+        self.held = frozenset(held)
+        for origin, account in list(self._allowed.items()):
+            if now - self._probed.get(account, 0.0) > PROBE_PATIENCE:  # another node may send the probe now
+                self._scheduler.disallow(self._allowed.pop(origin))
+        for origin, may_be_probed in held.items():
+            if may_be_probed:
+                await self._probe(origin)
         if now - self._released_at < RELEASED:
             await self._hosts.spread_waiting()
 

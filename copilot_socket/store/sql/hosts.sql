@@ -36,9 +36,8 @@ FROM unnest(%(origin)s::text[], %(failures)s::jsonb[], %(probes)s::integer[], %(
 WHERE h.origin = i.origin
 
 -- name: held_hosts
--- Those that are held back: since when, and whether a probe may be sent now.
-SELECT origin, extract(epoch FROM held_since)::float8, extract(epoch FROM opens_at)::float8,
-       opens_at <= now() AND coalesce(probe_until, '-infinity') <= now()
+-- Those that are held back, and whether a probe may be sent now.
+SELECT origin, opens_at <= now() AND coalesce(probe_until, '-infinity') <= now()
 FROM hosts WHERE held_since IS NOT NULL ORDER BY origin
 
 -- name: accounts_of_hosts
