@@ -64,6 +64,11 @@ class _Ring:
     def __len__(self) -> int:
         return len(self._accounts)
 
+    @property
+    def accounts(self) -> list[str]:
+        """The accounts, in the order of their turns."""
+        return list(self._accounts)
+
     def enter(self, account: str) -> None:
         """*account* has work."""
         if account not in self._accounts:
@@ -129,6 +134,8 @@ class Scheduler:
         """The reasons for which accounts are parked."""
         self._allowed: dict[str, int] = {}
         """How many jobs may be planned of accounts although they are parked."""
+        self._closed: frozenset[str] = frozenset()
+        """Commands whose lanes are closed."""
         self._added = 0
         self._first = 0
 
@@ -144,10 +151,8 @@ class Scheduler:
         lanes = self._lanes.setdefault(account, {})
         new = command not in lanes
         lanes[command] = self._added
-        if new and not self._closed(account):
-            for commands, ring in self._rings.items():
-                if command in commands:
-                    ring.enter(account)
+        if new:
+            self._enter(account)
 
     def weigh(self, account: str, weight: int) -> None:
         """Set the weight of *account*."""
@@ -185,6 +190,16 @@ class Scheduler:
             for ring in self._rings.values():
                 ring.leave(account)
 
+    def close(self, commands: Commands) -> None:
+        """Plan no jobs with these *commands*, and those with others again."""
+        self._closed = commands
+        for account in self._lanes:
+            self._enter(account)
+        for ring in self._rings.values():
+            for account in ring.accounts:
+                if not self._open(account, ring.commands):
+                    ring.leave(account)
+
     def parked_only(self, account: str, reason: str) -> bool:
         """Whether *account* is parked for *reason*, and for no other."""
         return self._parked.get(account) == {reason}
@@ -194,13 +209,14 @@ class Scheduler:
         return [account for account, lanes in self._lanes.items() if not commands.isdisjoint(lanes)]
 
     def _enter(self, account: str) -> None:
-        lanes = self._lanes.get(account, {})
         for commands, ring in self._rings.items():
-            if not commands.isdisjoint(lanes):
+            if self._open(account, commands):
                 ring.enter(account)
 
-    def _closed(self, account: str) -> bool:
-        return account in self._parked and account not in self._allowed
+    def _open(self, account: str, commands: Commands) -> bool:
+        """Whether jobs of *account* with one of *commands* may be planned."""
+        parked = account in self._parked and account not in self._allowed
+        return not parked and any(each in commands and each not in self._closed for each in self._lanes.get(account, ()))
 
     def keep_rings(self, wanted: Iterable[Commands]) -> None:
         """Drop all rings but those of *wanted*, the sets of commands that connected crawlers take."""
@@ -261,7 +277,7 @@ class Scheduler:
                 if lanes.get(command, allotment.seen + 1) <= allotment.seen:  # nothing was added meanwhile
                     del lanes[command]
             for commands, ring in self._rings.items():
-                if commands.isdisjoint(lanes):
+                if not self._open(account, commands):
                     ring.leave(account)
             if not lanes:
                 self._lanes.pop(account, None)
@@ -272,13 +288,13 @@ class Scheduler:
         ring = self._rings.get(commands)
         if ring is None:
             ring = self._rings[commands] = _Ring(commands)
-            for account, lanes in self._lanes.items():
-                if not self._closed(account) and not commands.isdisjoint(lanes):
+            for account in self._lanes:
+                if self._open(account, commands):
                     ring.enter(account)
         return ring
 
     def _commands(self, account: str, among: Commands) -> tuple[str, ...]:
-        return tuple(command for command in self._lanes[account] if command in among)
+        return tuple(each for each in self._lanes[account] if each in among and each not in self._closed)
 
 
 def _in_turn(requests: Sequence[Request], most: int) -> list[str]:

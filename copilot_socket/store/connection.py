@@ -71,9 +71,11 @@ class Transaction:
         await self._cursor.execute(sql, params)
         return _rows(self._cursor)
 
-    async def hot_query(self, name: str, sql: str, params: Mapping[str, Any]) -> list[Row]:
-        """:meth:`query`, planned once a connection: a server-side prepared statement called *name*."""
-        await self._prepared.execute(self._cursor, name, sql, params)
+    async def hot_query(
+        self, name: str, sql: str, params: Mapping[str, Any], before: tuple[str, str] | None = None
+    ) -> list[Row]:
+        """As :meth:`Connection.hot_query`."""
+        await self._prepared.execute(self._cursor, name, sql, params, before)
         return _rows(self._cursor)
 
 
@@ -96,16 +98,20 @@ class Prepared:
         self._allowed = False
         return True
 
-    async def execute(self, cursor: Any, name: str, sql: str, params: Mapping[str, Any]) -> None:
-        """Run *sql* with *params*, prepared as *name* unless preparing is disallowed."""
+    async def execute(
+        self, cursor: Any, name: str, sql: str, params: Mapping[str, Any], before: tuple[str, str] | None = None
+    ) -> None:
+        """Run *sql* with *params*, prepared as *name* unless preparing is disallowed; see :meth:`.hot_query`."""
+        statements = [*([before] if before else ()), (name, sql)]
         if not self._allowed:
-            await cursor.execute(sql, params)
+            await cursor.execute("; ".join(text for _, text in statements), params)
             return
-        if name not in self._executing:
-            preparing, executing = prepared_form(name, sql)
-            await cursor.execute(preparing)
-            self._executing[name] = executing
-        await cursor.execute(self._executing[name], params)
+        for each, text in statements:
+            if each not in self._executing:
+                preparing, executing = prepared_form(each, text)
+                await cursor.execute(preparing)
+                self._executing[each] = executing
+        await cursor.execute("; ".join(self._executing[each] for each, _ in statements), params)
 
 
 class Connection:
@@ -156,11 +162,17 @@ class Connection:
 
         return await self._exclusively(run, self._limits.query)
 
-    async def hot_query(self, name: str, sql: str, params: Mapping[str, Any]) -> list[Row]:
-        """:meth:`query`, planned once a connection: a server-side prepared statement called *name*."""
+    async def hot_query(
+        self, name: str, sql: str, params: Mapping[str, Any], before: tuple[str, str] | None = None
+    ) -> list[Row]:
+        """:meth:`query`, planned once a connection: a server-side prepared statement called *name*.
+
+        *before*, name and SQL of another one with the same parameters, is run first, in the same transaction and
+        round trip; its rows are dropped.
+        """
 
         async def run(cursor: Any) -> list[Row]:
-            await self._prepared.execute(cursor, name, sql, params)
+            await self._prepared.execute(cursor, name, sql, params, before)
             return _rows(cursor)
 
         try:
@@ -168,7 +180,7 @@ class Connection:
         except DATABASE_ERRORS as error:
             if not self._prepared.disallow(error):
                 raise
-        return await self.query(sql, params)
+        return await self.query(f"{before[1]}; {sql}" if before else sql, params)
 
     async def transaction(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run *work* between BEGIN and COMMIT; repeat both on serialisation failures and deadlocks.

@@ -19,8 +19,10 @@ from copilot_socket.store.sql import sql
 class Runs(Protocol):
     """A connection, or a transaction in progress."""
 
-    async def hot_query(self, name: str, sql: str, params: Mapping[str, Any]) -> list[Row]:
-        """Run the statement *sql*, prepared as *name*; return its rows."""
+    async def hot_query(
+        self, name: str, sql: str, params: Mapping[str, Any], before: tuple[str, str] | None = None
+    ) -> list[Row]:
+        """Run the statement *sql*, prepared as *name*; return its rows. *before* is run first, in its transaction."""
 
 
 @attrs.frozen
@@ -28,11 +30,12 @@ class Plan:
     """What to claim: ``allotments``, which name their crawlers.
 
     ``taking_over``: keys of crawlers that have just requested jobs at this node, with or without an allotment, and
-    are served by it from now on.
+    are served by it from now on. ``capped``: limits or budgets may keep some of the jobs back.
     """
 
     allotments: Sequence[Allotment] = ()
     taking_over: frozenset[str] = frozenset()
+    capped: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.allotments or self.taking_over)
@@ -44,7 +47,8 @@ class Plan:
 
     def apart(self) -> list["Plan"]:
         """The plan in parts: one for each allotment, and one for ``taking_over``."""
-        return [Plan([each]) for each in self.allotments] + ([Plan((), self.taking_over)] if self.taking_over else [])
+        parts = [Plan([each], capped=self.capped) for each in self.allotments]
+        return parts + ([Plan((), self.taking_over)] if self.taking_over else [])
 
 
 NO_PLAN = Plan()
@@ -84,13 +88,15 @@ class Settled:
     """The result of an allotment.
 
     ``tried``: a crawler of it had room. ``exhausted``: its lanes hold no more jobs than were claimed. ``beaten``:
-    nothing was claimed, since other transactions had locked all candidates.
+    nothing was claimed, since other transactions had locked all candidates. ``kept_back``: jobs that limits or budgets
+    have kept from being claimed.
     """
 
     allotment: Allotment
     tried: bool
     exhausted: bool
     beaten: bool
+    kept_back: int = 0
 
 
 @attrs.frozen
@@ -128,10 +134,21 @@ class Turn:
     claim: Claim
 
 
-_CLAIMING = f"{sql('turn_room')}, {sql('turn_claims')}"
+def _claiming(granted: str) -> str:
+    return ", ".join(sql(part) for part in ("turn_room", "turn_wanted", granted, "turn_claims"))
+
+
+_LOCK = "lock_caps", sql("lock_caps")
 _STORE = f"WITH {sql('turn_reports')} {sql('turn_stored')}"
-_CLAIM = f"WITH {sql('turn_no_reports')}, {_CLAIMING} {sql('turn_claimed')}"
-_BOTH = f"WITH {sql('turn_reports')}, {_CLAIMING} {sql('turn_stored_beside')} UNION ALL {sql('turn_claimed')}"
+_CLAIM = {
+    capped: f"WITH {sql('turn_no_reports')}, {_claiming(granted)} {sql('turn_claimed')}"
+    for capped, granted in ((False, "turn_uncapped"), (True, "turn_capped"))
+}
+_BOTH = {
+    capped: f"WITH {sql('turn_reports')}, {_claiming(granted)} {sql('turn_stored_beside')}"
+    f" UNION ALL {sql('turn_claimed')}"
+    for capped, granted in ((False, "turn_uncapped"), (True, "turn_capped"))
+}
 
 
 async def store(
@@ -149,7 +166,7 @@ async def store(
         rows = await on.hot_query("store", _STORE, reports)
         on_count(len(rows))
         return Turn(_held(rows), NOTHING_CLAIMED)
-    rows = await on.hot_query("store_and_claim", _BOTH, {**reports, **_planned(plan, node)})
+    rows = await _run(on, "store_and_claim", _BOTH, plan, {**reports, **_planned(plan, node)})
     stored = [row[1:] for row in rows if row[0] is None]
     on_count(len(stored))
     return Turn(_held(stored), _claim(plan, [row for row in rows if row[0] is not None]))
@@ -159,7 +176,13 @@ async def claim(on: Runs, node: str, plan: Plan) -> Claim:
     """Claim by *plan* alone. Raises the database's error."""
     if not plan:
         return NOTHING_CLAIMED
-    return _claim(plan, await on.hot_query("claim", _CLAIM, _planned(plan, node)))
+    return _claim(plan, await _run(on, "claim", _CLAIM, plan, _planned(plan, node)))
+
+
+async def _run(on: Runs, name: str, form: Mapping[bool, str], plan: Plan, params: Mapping[str, Any]) -> list[Row]:
+    if plan.capped:
+        return await on.hot_query(f"{name}_capped", form[True], params, before=_LOCK)
+    return await on.hot_query(name, form[False], params)
 
 
 def _planned(plan: Plan, node: str) -> dict[str, str]:
@@ -186,7 +209,7 @@ def _claim(plan: Plan, rows: Sequence[Row]) -> Claim:
     """Decode the rows of ``turn_claimed``."""
     jobs: list[Claimed] = []
     claimed = [0] * (len(plan.allotments) + 1)
-    looked_at: dict[int, tuple[int, int]] = {}
+    looked_at: dict[int, tuple[int, int, int]] = {}
     full: set[str] = set()
     unavailable: set[str] = set()
     taken_over: set[str] = set()
@@ -198,16 +221,16 @@ def _claim(plan: Plan, rows: Sequence[Row]) -> Claim:
             if row[2] is False and key in plan.taking_over:
                 taken_over.add(key)
             continue
-        looked_at[number] = row[-2], row[-1]
+        looked_at[number] = row[-3], row[-2], row[-1]
         if assignment is not None:
             claimed[number] += 1
             account = plan.allotments[number - 1].account
-            jobs.append(Claimed(*(assignment, key, *row[4:12], account, *row[12:-3])))
-            weights[account] = row[-3]
+            jobs.append(Claimed(*(assignment, key, *row[4:12], account, *row[12:-4])))
+            weights[account] = row[-4]
     return Claim(
         jobs,
         [
-            _settled(allotment, claimed[number], *looked_at.get(number, (0, 0)))
+            _settled(allotment, claimed[number], *looked_at.get(number, (0, 0, 0)))
             for number, allotment in enumerate(plan.allotments, 1)
         ],
         frozenset(full),
@@ -217,13 +240,14 @@ def _claim(plan: Plan, rows: Sequence[Row]) -> Claim:
     )
 
 
-def _settled(allotment: Allotment, claimed: int, wanted: int, found: int) -> Settled:
+def _settled(allotment: Allotment, claimed: int, kept_back: int, wanted: int, found: int) -> Settled:
     """The result of *allotment*: of *found* candidates, of which up to ``depth * wanted`` are read, *claimed*."""
     return Settled(
         allotment,
         tried=wanted > 0,
         exhausted=wanted > 0 and claimed == found < allotment.depth * wanted,
         beaten=claimed == 0 < min(wanted, found),
+        kept_back=kept_back,
     )
 
 

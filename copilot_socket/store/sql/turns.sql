@@ -70,20 +70,63 @@ room AS MATERIALIZED (
     AND NOT (SELECT r.ours FROM room r)[i.ord]
 )
 
--- name: turn_claims
--- Claims by the plan (core/scheduling.py), whose allotments name an account and crawlers each. Of the account's lanes
--- the first jobs are claimed: discoveries, then by priority, then by age. "depth" times as many candidates are read
--- as jobs are wanted, since those that other transactions have locked are skipped.
+-- name: lock_caps
+-- Before a claim with turn_capped: whoever claims under a limit or a budget waits for the others that do, so that the
+-- claim, whose snapshot is taken after this, counts their jobs.
+SELECT count(pg_advisory_xact_lock(hashtext('copilot running caps'), key)) FROM (
+  SELECT DISTINCT hashtext(c.scope || ' ' || c.target) AS key FROM running_caps c
+  WHERE (c.scope = 'account' AND c.target = ANY (%(account)s::text[]))
+     OR (c.scope = 'host' AND c.target = ANY (ARRAY(SELECT t.gitlab_origin FROM accounts t WHERE t.id = ANY (%(account)s::text[]))))
+  ORDER BY key) AS keys
+
+-- name: turn_wanted
+-- The plan (core/scheduling.py), whose allotments name an account and crawlers each, as far as the crawlers have room.
 wanted AS MATERIALIZED (
-  SELECT s.allotment, array_agg(s.crawler ORDER BY s.ord) AS crawlers, count(*) AS jobs
+  SELECT s.allotment, array_agg(s.crawler ORDER BY s.ord) AS crawlers, count(*) AS jobs, 0::bigint AS kept_back
   FROM (SELECT allotment, crawler, ord, row_number() OVER (PARTITION BY crawler ORDER BY ord) AS nth
         FROM unnest(%(slot_allotment)s::integer[], %(slot_crawler)s::integer[])
                WITH ORDINALITY AS u (allotment, crawler, ord)) AS s
   WHERE s.nth <= (SELECT r.left FROM room r)[s.crawler]
   GROUP BY s.allotment
-), candidates AS MATERIALIZED (
-  SELECT w.allotment, w.crawlers, w.jobs, best.places
-  FROM wanted w CROSS JOIN LATERAL (SELECT array_agg(place) AS places FROM (
+)
+
+-- name: turn_uncapped
+-- In the place of turn_capped where no account of the plan has a limit or a low budget.
+granted AS (SELECT * FROM wanted)
+
+-- name: turn_capped
+-- As many of the wanted jobs as limits and budgets (running_caps) leave room for; "kept_back" are the others. These
+-- reports have ended some jobs. The accounts of a host share its room, in the order of the plan.
+own AS MATERIALIZED (
+  SELECT w.allotment, w.crawlers, w.jobs, t.gitlab_origin AS origin, least(w.jobs, (
+    SELECT min(c.max_running) - (SELECT count(*) FROM jobs j WHERE j.account_id = t.id AND j.status IN ('assigned', 'running'))
+           + (SELECT count(*) FROM held h WHERE h.completed AND h.account_id = t.id)
+    FROM running_caps c WHERE c.scope = 'account' AND c.target = t.id HAVING min(c.max_running) IS NOT NULL)) AS room
+  FROM wanted w JOIN accounts t ON t.id = (%(account)s::text[])[w.allotment]
+), shared AS MATERIALIZED (
+  SELECT o.origin, (
+    SELECT min(c.max_running) - (
+             SELECT count(*) FROM job_assignments a JOIN accounts t ON t.id = a.account_id
+             WHERE a.completed_at IS NULL AND t.gitlab_origin = o.origin)
+           + (SELECT count(*) FROM held h JOIN accounts t ON t.id = h.account_id
+              WHERE h.completed AND t.gitlab_origin = o.origin)
+    FROM running_caps c WHERE c.scope = 'host' AND c.target = o.origin HAVING min(c.max_running) IS NOT NULL) AS room
+  FROM (SELECT DISTINCT origin FROM own) AS o
+), granted AS MATERIALIZED (
+  SELECT g.allotment, g.crawlers[1:g.room] AS crawlers, g.room AS jobs, g.jobs - g.room AS kept_back
+  FROM (
+    SELECT o.allotment, o.crawlers, o.jobs, greatest(0, least(o.room,
+             s.room - sum(greatest(0, o.room)) OVER (PARTITION BY o.origin ORDER BY o.allotment) + greatest(0, o.room)))::bigint AS room
+    FROM own o JOIN shared s ON s.origin = o.origin) AS g
+)
+
+-- name: turn_claims
+-- Claims what is granted. Of the account's lanes the first jobs are claimed: discoveries, then by priority, then by
+-- age. "depth" times as many candidates are read as jobs are wanted, since those that other transactions have locked
+-- are skipped.
+candidates AS MATERIALIZED (
+  SELECT w.allotment, w.crawlers, w.jobs, w.kept_back, best.places
+  FROM granted w CROSS JOIN LATERAL (SELECT array_agg(place) AS places FROM (
     SELECT j.place FROM unnest(string_to_array((%(commands)s::text[])[w.allotment], ',')) AS l (command)
       CROSS JOIN LATERAL (
         SELECT i.ctid AS place, i.command, i.priority, i.id FROM jobs i
@@ -140,22 +183,22 @@ SELECT crawler_job_id, started AND started_at = now() AS began, account_id FROM 
 -- The rows of turn_stored with the columns of turn_claimed.
 SELECT NULL::integer, crawler_job_id, started AND started_at = now() AS began, account_id, NULL::text, NULL::text,
        NULL::jsonb, NULL::text, NULL::text, NULL::text, NULL::text, NULL::integer, NULL::text, NULL::float8, NULL::text,
-       NULL::float8, NULL::integer, NULL::bigint, NULL::integer
+       NULL::float8, NULL::integer, NULL::bigint, NULL::bigint, NULL::integer
 FROM held
 
 -- name: turn_claimed
--- The claimed jobs by allotment, with the numbers of wanted jobs and of candidates. At least one row for an allotment
+-- The claimed jobs by allotment, with the numbers of jobs kept back by limits, of wanted jobs and of candidates. At least one row for an allotment
 -- with a crawler that had room. As allotment 0, a row for each crawler without room, or that is unavailable (NULL
 -- jobs): its row is locked, or it was served by another node ("began" false), from which it may have been taken over
 -- now.
 SELECT w.allotment, c.assignment, NULL::boolean, c.key, c.entity_id, c.gitlab_url, c.resume_state, c.command, c.full_path,
        c.area_type, c.branch, c.tries, c.access_token, date_part('epoch', c.token_expires_at - now()),
-       c.credential_status, date_part('epoch', now() - c.scheduled_at), c.weight, w.jobs,
-       coalesce(cardinality(w.places), 0)
+       c.credential_status, date_part('epoch', now() - c.scheduled_at), c.weight,
+       w.kept_back, w.jobs, coalesce(cardinality(w.places), 0)
 FROM candidates w LEFT JOIN claimed c ON c.allotment = w.allotment
 UNION ALL
 SELECT 0, NULL, (SELECT r.ours FROM room r)[i.ord], i.key, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-       NULL, NULL, NULL, (SELECT r.left FROM room r)[i.ord], NULL
+       NULL, NULL, NULL, NULL, (SELECT r.left FROM room r)[i.ord], NULL
 FROM unnest(%(key)s::text[]) WITH ORDINALITY AS i (key, ord) WHERE coalesce((SELECT r.left FROM room r)[i.ord], 0) <= 0
 
 -- name: explain_refusals

@@ -1,0 +1,81 @@
+-- Pauses hold jobs back without changing their state (core/pauses.py).
+CREATE DOMAIN pause_scope AS text CHECK (VALUE IN ('everything', 'account', 'host', 'command', 'path_prefix'));
+CREATE TABLE pauses (
+  id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  scope      pause_scope NOT NULL,
+  target     text CHECK (octet_length(target) BETWEEN 1 AND 1200),
+  reason     text CHECK (length(reason) BETWEEN 1 AND 1000),
+  author     short_name NOT NULL,
+  created_at bounded_timestamptz NOT NULL DEFAULT now(),
+  ends_at    bounded_timestamptz,
+  -- Of a path prefix: the jobs behind this one have not been marked yet. NULL: all have.
+  mark_after text CHECK (octet_length(mark_after) <= 255),
+  CHECK ((scope = 'everything') = (target IS NULL))
+);
+CREATE UNIQUE INDEX idx_pauses_target ON pauses (scope, coalesce(target, ''));
+
+-- Jobs that the pause of a path prefix covers are marked with it, and are not "ready".
+ALTER TABLE jobs ADD COLUMN pause_id bigint;
+CREATE INDEX idx_jobs_pause ON jobs (pause_id, id) WHERE pause_id IS NOT NULL;
+DROP INDEX idx_jobs_due;
+CREATE INDEX idx_jobs_due ON jobs (scheduled_at) WHERE status = 'queued' AND NOT ready AND pause_id IS NULL;
+
+-- New jobs are marked as they are inserted, while any such pause exists. Whoever inserts them need not see pauses.
+CREATE FUNCTION copilot_paths_paused() RETURNS boolean LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+  SELECT EXISTS (SELECT FROM pauses WHERE scope = 'path_prefix');
+END;
+CREATE FUNCTION copilot_pause_new_jobs() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+  SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  EXECUTE format($sql$
+    UPDATE %1$I.jobs j SET pause_id = p.id, ready = false
+    FROM new_jobs n JOIN %1$I.pauses p ON p.scope = 'path_prefix'
+      AND (n.full_path = p.target OR starts_with(n.full_path, p.target || '/'))
+    WHERE j.id = n.id$sql$, TG_TABLE_SCHEMA);
+  RETURN NULL;
+END
+$$;
+CREATE TRIGGER jobs_pause_new AFTER INSERT ON jobs REFERENCING NEW TABLE AS new_jobs FOR EACH STATEMENT
+  WHEN (copilot_paths_paused()) EXECUTE FUNCTION copilot_pause_new_jobs();
+ALTER TABLE jobs ENABLE ALWAYS TRIGGER jobs_pause_new;
+
+-- Limits of running jobs.
+CREATE DOMAIN running_limit AS integer CHECK (VALUE BETWEEN 1 AND 100000);
+ALTER TABLE accounts ADD COLUMN max_running running_limit;
+ALTER TABLE hosts ADD COLUMN max_running running_limit;
+CREATE INDEX idx_accounts_limited ON accounts (id) WHERE max_running IS NOT NULL;
+CREATE INDEX idx_accounts_origin ON accounts (gitlab_origin);
+
+-- What GitLab allows of requests (core/budgets.py). An empty account stands for the whole host, an empty name for a
+-- throttle whose name is unknown. Until "until" at most "jobs_allowed" jobs may run at a time.
+CREATE TABLE budgets (
+  gitlab_origin    text NOT NULL CHECK (octet_length(gitlab_origin) BETWEEN 1 AND 1200),
+  account_id       text NOT NULL DEFAULT '' CHECK (octet_length(account_id) <= 1020),
+  name             text NOT NULL DEFAULT '' CHECK (length(name) <= 255),
+  quota            natural_number,
+  remaining        natural_number,
+  resets_at        bounded_timestamptz,
+  closed_until     bounded_timestamptz,
+  requests_per_job double precision CHECK (requests_per_job BETWEEN 0 AND 1e9),
+  spent            natural_number NOT NULL DEFAULT 0,
+  jobs_allowed     natural_number,
+  until            bounded_timestamptz,
+  source           text NOT NULL DEFAULT 'crawler' CHECK (source IN ('crawler', 'failure', 'operator')),
+  updated_at       bounded_timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (gitlab_origin, account_id, name)
+);
+
+-- Each change of pauses and limits has a number, and each node says up to which it acts on them.
+CREATE TABLE restriction_changes (id integer PRIMARY KEY DEFAULT 1 CHECK (id = 1), revision bigint NOT NULL DEFAULT 1);
+ALTER TABLE nodes ADD COLUMN restrictions_seen bigint NOT NULL DEFAULT 0;
+
+-- How many jobs may run at a time, by limits and budgets; 0: none.
+CREATE VIEW running_caps AS
+  SELECT 'account' AS scope, id::text AS target, max_running::integer FROM accounts WHERE max_running IS NOT NULL
+  UNION ALL
+  SELECT 'host', origin, max_running FROM hosts WHERE max_running IS NOT NULL
+  UNION ALL
+  SELECT CASE account_id WHEN '' THEN 'host' ELSE 'account' END,
+         CASE account_id WHEN '' THEN gitlab_origin ELSE account_id END, jobs_allowed
+  FROM budgets WHERE jobs_allowed IS NOT NULL AND until > now();
