@@ -48,7 +48,7 @@ input AS (
 
 -- name: turn_no_reports
 -- In the place of turn_reports where there are no reports.
-held AS (SELECT NULL::text AS crawler_key, false AS completed WHERE false)
+held AS (SELECT NULL::text AS crawler_key, NULL::text AS account_id, false AS completed WHERE false)
 
 -- name: turn_room
 -- The room of each crawler: how many more jobs it may hold, once these reports have ended some. A crawler is served
