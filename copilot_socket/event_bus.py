@@ -195,6 +195,18 @@ class HostChanged:
 
 
 @record
+class PauseChanged:
+    """A pause was ``added``, ``ended`` by somebody, or has ``expired``."""
+
+    pause: str
+    event: str
+    scope: str
+    target: str | None = None
+    author: str | None = None
+    reason: str | None = None
+
+
+@record
 class FlowChanged:
     """Whether the writer takes operations; not ``flowing`` while its queue is full or the database is unavailable."""
 
@@ -221,6 +233,7 @@ StateEvent = (
     | ErrorsSent
     | TokenRefreshed
     | HostChanged
+    | PauseChanged
     | FlowChanged
     | NodeStarted
 )

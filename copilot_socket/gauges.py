@@ -41,6 +41,10 @@ class Live(Protocol):
         """GitLab hosts that are held back."""
 
     @property
+    def pauses(self) -> Mapping[str, int]:
+        """How many pauses are in force, by scope."""
+
+    @property
     def queued_writes(self) -> int:
         """Reports waiting to be committed."""
 
@@ -82,6 +86,10 @@ class _LiveCollector(Collector):
             crawlers.add_metric([kind], number)
         yield crawlers
         yield GaugeMetricFamily("copilot_hosts_held", "GitLab hosts that are held back", value=live.hosts_held)
+        pauses = GaugeMetricFamily("copilot_pauses", "Pauses in force", labels=["scope"])
+        for scope, number in live.pauses.items():
+            pauses.add_metric([scope], number)
+        yield pauses
         yield GaugeMetricFamily(
             "copilot_crawlers_standing", "Pending requests of crawlers", value=live.pending_requests
         )

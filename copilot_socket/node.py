@@ -56,6 +56,7 @@ from copilot_socket.store.listener import Listener
 from copilot_socket.store.oauth_clients import OAuthClient, OAuthClients
 from copilot_socket.store.outage import Outages
 from copilot_socket.store.probe import Probe
+from copilot_socket.store.restrictions import RestrictionStore
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.writer import Writer
@@ -117,8 +118,9 @@ class Node(Service):
         self._tokens = tokens = Tokens(credentials, grant, reactor, self.bus)
         self.registry = Registry()
         hosts = Hosts(self.database)
+        self._restrictions = RestrictionStore(self.database, self.id)
         self.dispatcher = Dispatcher(
-            self.registry, self.writer, reads, tokens, self.transitions, hosts, reactor, self.bus
+            self.registry, self.writer, reads, tokens, self.transitions, hosts, self._restrictions, reactor, self.bus
         )
         self._due = DueJobs(reads, reactor, self.dispatcher.work_came)
         self.bus.subscribe_by_type(self._due.subscriptions)
@@ -196,6 +198,8 @@ class Node(Service):
                 catalog=Catalog(self.database),
                 accounts=Accounts(self.database, vault, self.transitions),
                 modes=CrawlerModes(self.database),
+                restrictions=self._restrictions,
+                bus=self.bus,
                 transitions=self.transitions,
                 feed=self.feed,
                 health=self.status,
@@ -247,6 +251,7 @@ class Node(Service):
         await self._listener.start()
         await self.timers.run_once(RENEWAL)
         await self._leases.starts()
+        await self.dispatcher.restrictions.start()
         if self.config.enable_metrics:
             await self.timers.run_once(GAUGES)
         self.timers.start()

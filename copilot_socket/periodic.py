@@ -26,7 +26,8 @@ POLL = 1.0
 HOSTS = 1.0
 """Seconds between writes of when jobs of each GitLab last succeeded, and reads of the hosts that are held back."""
 PAUSES = 1.0
-"""Seconds between searches for jobs that are to be paused and were not given back in time."""
+"""Seconds between searches for jobs that are to be paused and were not given back in time, and for jobs under paused
+paths that are to be marked."""
 LANES = 30.0
 """Seconds between reads of all lanes, for jobs without a notification."""
 CHECK_LIMIT = PATIENCE + 2.0
@@ -74,6 +75,7 @@ def periodic_tasks(config: Config, workers: Workers) -> list[Task]:
         Task("release of expired leases", min(5.0, lease_round), presence.release_lost, limit=limit),
         Task("job time-outs", time_outs, presence.time_out, limit=limit),
         Task("pauses", PAUSES, presence.fence_pauses, limit=limit),
+        Task("marks of paused paths", PAUSES, workers.dispatcher.restrictions.mark_slices, limit=limit),
         Task("poll", POLL, workers.poll, limit=limit),
         Task("lanes", LANES, workers.dispatcher.read_lanes, limit=limit),
         Task("lost requests and claims", lease_round, workers.dispatcher.look_after, limit=limit),

@@ -1,11 +1,13 @@
 """The state of the node, for health checks and gauges."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
 from copilot_socket.config import Config
+from copilot_socket.core.pauses import Scope
 from copilot_socket.core.readiness import Unready
 from copilot_socket.descriptors import Shares
 from copilot_socket.handlers.crawlers import Registry
@@ -151,6 +153,12 @@ class NodeStatus:
     def hosts_held(self) -> int:
         """GitLab hosts that are held back."""
         return len(self._node.dispatcher.holds.held)
+
+    @property
+    def pauses(self) -> Mapping[str, int]:
+        """Pauses in force, by scope."""
+        counts = Counter(str(pause.scope) for pause in self._node.dispatcher.restrictions.pauses)
+        return {str(scope): counts[str(scope)] for scope in Scope}
 
     @property
     def queued_writes(self) -> int:

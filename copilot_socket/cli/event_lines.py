@@ -102,6 +102,11 @@ def _host(data: Data) -> tuple[str, str]:
     return str(data.get("event")), str(data.get("gitlab_origin"))
 
 
+def _pause(data: Data) -> tuple[str, str]:
+    covered = _joined([str(data.get("scope")).replace("_", " "), data.get("target")], " ")
+    return str(data.get("event")), _joined([covered, _named("by", data.get("author")), data.get("reason")])
+
+
 def _lost(data: Data) -> tuple[str, str]:
     return "lost", f"{data.get('lost')} events: they arrived faster than they were read"
 
@@ -116,6 +121,7 @@ _FORMATS: Mapping[str, Callable[[Data], tuple[str, str]]] = {
     "heartbeat": _heartbeat,
     "host": _host,
     "account": _account,
+    "pause": _pause,
     "lost": _lost,
 }
 

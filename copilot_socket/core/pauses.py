@@ -22,7 +22,7 @@ class Scope(StrEnum):
 class Pause:
     """A pause. ``target``: the account's id, the host's origin, the command, or the path; None for everything."""
 
-    id: int
+    id: str
     scope: Scope
     target: str | None = None
 

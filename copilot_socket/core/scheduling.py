@@ -216,7 +216,9 @@ class Scheduler:
     def _open(self, account: str, commands: Commands) -> bool:
         """Whether jobs of *account* with one of *commands* may be planned."""
         parked = account in self._parked and account not in self._allowed
-        return not parked and any(each in commands and each not in self._closed for each in self._lanes.get(account, ()))
+        return not parked and any(
+            each in commands and each not in self._closed for each in self._lanes.get(account, ())
+        )
 
     def keep_rings(self, wanted: Iterable[Commands]) -> None:
         """Drop all rings but those of *wanted*, the sets of commands that connected crawlers take."""

@@ -103,23 +103,21 @@ def _job(item: Any, path: str, faults: Faults) -> NewJob | None:
 
 async def credential(call: Call) -> Credential:
     """The token pair in *call*'s body. Raises :class:`Problem` 400, 413, 415 or 422."""
+    return Credential(**await read_object(call, CREDENTIAL))
+
+
+async def read_object(call: Call, fields: Mapping[str, Field], *, optional: bool = False) -> dict[str, Any]:
+    """The *fields* of the object in *call*'s body. Raises :class:`Problem` 400, 413, 415 or 422.
+
+    *optional*: no body counts as an empty object.
+    """
+    if optional and not call.body:
+        return {}
     faults = Faults()
-    values = read(await _single(call), CREDENTIAL, "", faults)
+    values = read(await _single(call), fields, "", faults)
     if faults.count:
         raise faults.problem()
-    return Credential(**values)
-
-
-WEIGHT: Mapping[str, Field] = {"weight": Field(integer(1, 100), required=True)}
-
-
-async def weight(call: Call) -> int:
-    """The weight in *call*'s body. Raises :class:`Problem` 400, 413, 415 or 422."""
-    faults = Faults()
-    values = read(await _single(call), WEIGHT, "", faults)
-    if faults.count:
-        raise faults.problem()
-    return int(values["weight"])
+    return values
 
 
 async def account(call: Call) -> Account:

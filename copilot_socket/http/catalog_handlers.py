@@ -3,9 +3,11 @@
 import attrs
 
 from copilot_socket.core.crawler_modes import Mode
+from copilot_socket.core.pauses import Scope
 from copilot_socket.http import bodies, queries
-from copilot_socket.http.fields import Check, gitlab_origin, one_of, text
-from copilot_socket.http.messages import Call, Problem, Reply, reply
+from copilot_socket.http.fields import Check, Field, gitlab_origin, integer, one_of, text
+from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
+from copilot_socket.http.restriction_handlers import RestrictionHandlers
 from copilot_socket.store.accounts import Accounts, LiveJobs
 from copilot_socket.store.catalog import Catalog, Record
 from copilot_socket.store.crawler_modes import CrawlerModes
@@ -15,6 +17,10 @@ AREA_CHECKS: dict[str, Check] = {
     "gitlab_origin": gitlab_origin,
     "account_id": text(255),
 }
+ACCOUNT_CHANGE = {
+    "weight": Field(integer(1, 100)),
+    "max_running": Field(integer(1, 100_000), nullable=True),
+}
 
 
 @attrs.frozen
@@ -23,6 +29,7 @@ class CatalogHandlers:
 
     catalog: Catalog
     accounts: Accounts
+    restrictions: RestrictionHandlers
     modes: CrawlerModes
 
     async def list_accounts(self, call: Call) -> Reply:
@@ -47,13 +54,22 @@ class CatalogHandlers:
         return reply(await self._account(account.id), 201 if created else 200)
 
     async def change_account(self, call: Call) -> Reply:
-        """Change an account's weight."""
+        """Change an account's weight, or how many of its jobs run at a time; null removes that limit."""
         queries.read(call, {})
-        weight = await bodies.weight(call)
+        values = await bodies.read_object(call, ACCOUNT_CHANGE)
+        if not values:
+            raise invalid("", f"must have one of the fields {', '.join(ACCOUNT_CHANGE)}")
         account_id = _storable(call.params["id"])
-        if not await self.accounts.weigh(account_id, weight):
+        waiting: list[str] = []
+        if "weight" in values and not await self.accounts.weigh(account_id, values["weight"]):
             raise _no_account()
-        return reply(await self._account(account_id))
+        if "max_running" in values:
+            revision = await self.restrictions.store.limit(Scope.ACCOUNT, account_id, values["max_running"])
+            if revision is None:
+                raise _no_account()
+            waiting = await self.restrictions.acted_on(revision)
+        shown = await self._account(account_id)
+        return reply({**shown, "waiting_for_nodes": waiting} if waiting else shown, 202 if waiting else 200)
 
     async def renew_credential(self, call: Call) -> Reply:
         """Replace an account's token pair; its waiting jobs are queued again."""

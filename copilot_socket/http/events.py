@@ -17,6 +17,7 @@ KINDS: Mapping[str, frozenset[type[StateEvent]]] = {
     "connection": frozenset({event_bus.ConnectionChanged, event_bus.CrawlerChanged}),
     "heartbeat": frozenset({event_bus.HeartbeatHeard}),
     "host": frozenset({event_bus.HostChanged}),
+    "pause": frozenset({event_bus.PauseChanged}),
     "job": frozenset({event_bus.JobCreated, event_bus.JobSent, *_CHANGES, event_bus.JobProgressed}),
 }
 """Event type → the state events that it is rendered from."""
@@ -81,6 +82,7 @@ class Renderer:
             event_bus.CrawlerChanged: _crawler,
             event_bus.HeartbeatHeard: _heartbeat,
             event_bus.HostChanged: _host,
+            event_bus.PauseChanged: _pause,
             event_bus.TokenRefreshed: _account,
         }
 
@@ -142,6 +144,18 @@ def _sent(change: event_bus.JobSent) -> Event:
 
 def _account(change: event_bus.TokenRefreshed) -> Event:
     return Event("account", {"account_id": change.account, "event": change.outcome})
+
+
+def _pause(change: event_bus.PauseChanged) -> Event:
+    fields = {
+        "id": change.pause,
+        "event": change.event,
+        "scope": change.scope,
+        "target": change.target,
+        "author": change.author,
+        "reason": change.reason,
+    }
+    return Event("pause", _given(fields))
 
 
 def _host(change: event_bus.HostChanged) -> Event:

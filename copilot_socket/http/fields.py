@@ -34,10 +34,11 @@ _NOT_STORABLE = "must not contain U+0000 or lone surrogates"
 
 @attrs.frozen
 class Field:
-    """A field's check, and whether the field is required. ``null`` counts as missing."""
+    """A field's check, and whether the field is required. ``null`` counts as missing, unless *nullable*."""
 
     check: Check
     required: bool = False
+    nullable: bool = False
 
 
 def text(longest: int) -> Check:
@@ -176,14 +177,17 @@ def read(document: Any, fields: Mapping[str, Field], path: str, faults: Faults) 
         field = fields.get(name)
         if field is None:
             _add_unknown(name, fields, path, faults)
+        elif given is None and field.nullable:
+            values[name] = None
         elif given is not None:
             try:
                 values[name] = field.check(given)
             except ValueError as error:
                 faults.add(f"{path}/{name}", str(error))
     for name, field in fields.items():
-        if field.required and document.get(name) is None:
-            faults.add(f"{path}/{name}", f"is required: {_allowed(field.check)}")
+        if field.required and document.get(name) is None and not (field.nullable and name in document):
+            null = ", or null" if field.nullable else ""
+            faults.add(f"{path}/{name}", f"is required: {_allowed(field.check)}{null}")
     return values
 
 

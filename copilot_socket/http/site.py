@@ -17,6 +17,7 @@ from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+from copilot_socket.event_bus import EventBus
 from copilot_socket.http.catalog_handlers import CatalogHandlers
 from copilot_socket.http.channel import MAX_CONNECTIONS, REQUEST_TIMEOUT, Channel, Connections
 from copilot_socket.http.event_handlers import EventHandlers
@@ -27,6 +28,7 @@ from copilot_socket.http.job_handlers import JobHandlers
 from copilot_socket.http.messages import ClientGone, Problem, Reply, Streaming
 from copilot_socket.http.origins import Origins
 from copilot_socket.http.requests import Request
+from copilot_socket.http.restriction_handlers import RestrictionHandlers
 from copilot_socket.http.routes import Route, find
 from copilot_socket.http.shares import MAX_ANSWERS, MAX_BODIES, Budget, Share
 from copilot_socket.http.slices import Slices
@@ -36,6 +38,7 @@ from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.crawler_modes import CrawlerModes
 from copilot_socket.store.faults import DATABASE_ERRORS, Remedy, broken_check, remedy
 from copilot_socket.store.outage import level
+from copilot_socket.store.restrictions import RestrictionStore
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
 
@@ -53,7 +56,9 @@ class Parts:
     catalog: Catalog
     accounts: Accounts
     modes: CrawlerModes
+    restrictions: RestrictionStore
     transitions: Transitions
+    bus: EventBus
     feed: Feed
     health: Health
     registry: CollectorRegistry | None
@@ -70,7 +75,8 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     """The route table."""
     health = HealthHandlers(parts.health, parts.registry, parts.time_of_day)
     jobs = JobHandlers(parts.submission, parts.catalog, parts.transitions, parts.work_came)
-    rest = CatalogHandlers(parts.catalog, parts.accounts, parts.modes)
+    restrictions = RestrictionHandlers(parts.restrictions, parts.catalog, parts.reactor, parts.bus, parts.time_of_day)
+    rest = CatalogHandlers(parts.catalog, parts.accounts, restrictions, parts.modes)
     events = EventHandlers(parts.feed)
     return (
         Route("GET", "/health/socket", health.socket, public=True),
@@ -95,6 +101,14 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("POST", "/api/v1/crawlers/{id}/quarantine", rest.quarantine_crawler),
         Route("POST", "/api/v1/crawlers/{id}/release", rest.release_crawler),
         Route("POST", "/api/v1/crawlers/{id}/shutdown", rest.shut_down_crawler),
+        Route("GET", "/api/v1/pauses", restrictions.list_pauses),
+        Route("POST", "/api/v1/pauses", restrictions.add_pause),
+        Route("GET", "/api/v1/pauses/{id}", restrictions.show_pause),
+        Route("DELETE", "/api/v1/pauses/{id}", restrictions.end_pause),
+        Route("POST", "/api/v1/queue/pause", restrictions.pause_queue),
+        Route("POST", "/api/v1/queue/resume", restrictions.resume_queue),
+        Route("GET", "/api/v1/hosts", restrictions.list_hosts),
+        Route("PATCH", "/api/v1/hosts/{id}", restrictions.change_host),
         Route("GET", "/api/v1/stats", rest.stats),
         Route("GET", "/api/v1/events", events.watch),
     )

@@ -24,6 +24,7 @@ _jobs = Logger("copilot_socket.store.jobs")
 _delivery = Logger("copilot_socket.handlers.dispatch.delivery")
 _crawlers = Logger("copilot_socket.handlers.presence")
 _hosts = Logger("copilot_socket.handlers.dispatch.holds")
+_pauses = Logger("copilot_socket.handlers.dispatch.restrictions")
 _tokens = Logger("copilot_socket.handlers.tokens")
 _connections = Logger("copilot_socket.wire.connections")
 _messages = Logger("copilot_socket.wire.messages")
@@ -57,6 +58,7 @@ class EventLog:
             (_crawlers, LogLevel.info, event_bus.CrawlerChanged, self._crawler),
             (_tokens, LogLevel.info, event_bus.TokenRefreshed, self._token),
             (_hosts, LogLevel.warn, event_bus.HostChanged, self._host),
+            (_pauses, LogLevel.info, event_bus.PauseChanged, self._pause),
             (_messages, LogLevel.info, event_bus.MessageRefused, self._refusal),
             (_messages, LogLevel.debug, event_bus.MessagesHandled, self._handled),
             (_delivery, LogLevel.debug, event_bus.JobSent, self._sent),
@@ -140,6 +142,14 @@ class EventLog:
             )
         else:
             _hosts.info("{origin} is available again: its jobs are released", origin=change.origin)
+
+    def _pause(self, change: event_bus.PauseChanged) -> None:
+        text = "Pause {pause} of {covered} {event}"
+        text += (" by {author}" if change.author else "") + (": {reason}" if change.reason else "")
+        covered = f"{change.scope.replace('_', ' ')} {change.target or ''}".rstrip()
+        _pauses.info(
+            text, pause=change.pause, covered=covered, event=change.event, author=change.author, reason=change.reason
+        )
 
     def _refusal(self, change: event_bus.MessageRefused) -> None:
         more = 0 if self._all_refused else self._refused.counted(change.crawler)

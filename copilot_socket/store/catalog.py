@@ -80,12 +80,19 @@ _ERROR = _same(
     "is_recoverable", "resolution", "cause",
 )  # fmt: skip
 _ACCOUNT = {
-    **_same("id", "provider", "gitlab_url", "weight"),
+    **_same("id", "provider", "gitlab_url", "weight", "max_running"),
     "has_refresh_token": "refresh_token IS NOT NULL",
     **_same("token_expires_at", "credential_status", "credential_error", "credential_checked_at"),
     **_same("created_at", "updated_at"),
 }
 _AREA = _same("gitlab_origin", "full_path", "gitlab_id", "name", "type", "created_at")
+_PAUSE = _same("id", "scope", "target", "reason", "author", "created_at", "ends_at")
+_HOSTS = """(
+  SELECT o.origin, h.max_running, h.held_since, h.opens_at AS next_probe_at, h.last_success_at,
+         (SELECT count(*) FROM accounts t WHERE t.gitlab_origin = o.origin) AS accounts
+  FROM (SELECT gitlab_origin AS origin FROM accounts UNION SELECT origin FROM hosts) AS o
+  LEFT JOIN hosts h ON h.origin = o.origin) AS host"""
+_HOST = _same("origin", "max_running", "held_since", "next_probe_at", "last_success_at", "accounts")
 _CRAWLER = {
     "id": "c.crawler_id",
     "key": "c.key",
@@ -227,6 +234,20 @@ class Catalog:
     async def crawlers(self, page: Page) -> Listing:
         """Crawlers by key, with the assignments that each holds and its last heartbeat."""
         return await self._list(_CRAWLERS, _CRAWLER, page, key=["c.key"])
+
+    async def pauses(self, page: Page) -> Listing:
+        """The pauses in force, oldest first."""
+        return await self._list("pauses", _PAUSE, page, key=["id"])
+
+    async def pause(self, pause_id: str) -> Record | None:
+        """One pause; None if it is not in force."""
+        columns = ", ".join(_PAUSE.values())
+        rows = await self._database.query(f"SELECT {columns} FROM pauses WHERE id = %(id)s", {"id": pause_id})
+        return _record(list(_PAUSE), rows[0]) if rows else None
+
+    async def hosts(self, page: Page) -> Listing:
+        """GitLab hosts by origin."""
+        return await self._list(_HOSTS, _HOST, page, key=["origin"])
 
     async def stats(self) -> Record:
         """Counts: jobs by state, the queue, and crawlers."""

@@ -9,6 +9,7 @@ TABLES = (
     "area_authorizations",
     "areas",
     "audit_log",
+    "budgets",
     "crawlers",
     "disturbances",
     "hosts",
@@ -19,15 +20,18 @@ TABLES = (
     "jobs",
     "nodes",
     "oauth_clients",
+    "pauses",
+    "restriction_changes",
     "socket_connections",
     "write_probe",
 )
 """The tables that a node writes to."""
-VIEWS = ("job_tries",)
+VIEWS = ("job_tries", "running_caps")
 SEQUENCES = ("job_order",)
 FUNCTIONS = (
     "copilot_foreign_origin(text, text)",
     "copilot_origin(text)",
+    "copilot_paths_paused()",
     "copilot_server_url(text)",
     "copilot_storable(jsonb, integer)",
     "copilot_ulid()",

@@ -88,15 +88,15 @@ class Settled:
     """The result of an allotment.
 
     ``tried``: a crawler of it had room. ``exhausted``: its lanes hold no more jobs than were claimed. ``beaten``:
-    nothing was claimed, since other transactions had locked all candidates. ``kept_back``: jobs that limits or budgets
-    have kept from being claimed.
+    nothing was claimed, since other transactions had locked all candidates. ``kept_by``: whether limits or budgets of
+    the ``account`` or its ``host`` have kept more from being claimed; None: neither.
     """
 
     allotment: Allotment
     tried: bool
     exhausted: bool
     beaten: bool
-    kept_back: int = 0
+    kept_by: str | None = None
 
 
 @attrs.frozen
@@ -209,7 +209,7 @@ def _claim(plan: Plan, rows: Sequence[Row]) -> Claim:
     """Decode the rows of ``turn_claimed``."""
     jobs: list[Claimed] = []
     claimed = [0] * (len(plan.allotments) + 1)
-    looked_at: dict[int, tuple[int, int, int]] = {}
+    looked_at: dict[int, tuple[str | None, int, int]] = {}
     full: set[str] = set()
     unavailable: set[str] = set()
     taken_over: set[str] = set()
@@ -230,7 +230,7 @@ def _claim(plan: Plan, rows: Sequence[Row]) -> Claim:
     return Claim(
         jobs,
         [
-            _settled(allotment, claimed[number], *looked_at.get(number, (0, 0, 0)))
+            _settled(allotment, claimed[number], *looked_at.get(number, (None, 0, 0)))
             for number, allotment in enumerate(plan.allotments, 1)
         ],
         frozenset(full),
@@ -240,14 +240,14 @@ def _claim(plan: Plan, rows: Sequence[Row]) -> Claim:
     )
 
 
-def _settled(allotment: Allotment, claimed: int, kept_back: int, wanted: int, found: int) -> Settled:
+def _settled(allotment: Allotment, claimed: int, kept_by: str | None, wanted: int, found: int) -> Settled:
     """The result of *allotment*: of *found* candidates, of which up to ``depth * wanted`` are read, *claimed*."""
     return Settled(
         allotment,
         tried=wanted > 0,
         exhausted=wanted > 0 and claimed == found < allotment.depth * wanted,
         beaten=claimed == 0 < min(wanted, found),
-        kept_back=kept_back,
+        kept_by=kept_by,
     )
 
 

@@ -65,6 +65,7 @@ class Writer:
         """The batch that is being written while the one before it is answered."""
         self._flowing = True
         self._idle_waiters: list[Deferred[None]] = []
+        self._round_waiters: list[Deferred[None]] = []
         self.away_since: float | None = None
         """Reactor time at which the database was found to be away; None: it is not."""
 
@@ -99,6 +100,15 @@ class Writer:
         self._notify_idle()
         return d
 
+    def round_over(self) -> "Deferred[None]":
+        """Fires once the batch that is being written is answered and its claim delivered: now, if there is none."""
+        d: Deferred[None] = Deferred()
+        if self._running is None:
+            d.callback(None)
+        else:
+            self._round_waiters.append(d)
+        return d
+
     def claim_for(self, claimant: Claimant) -> None:
         """Claim jobs by the plans of *claimant* from now on."""
         self._claiming.claimant = claimant
@@ -127,19 +137,25 @@ class Writer:
             self._sent = None
             committed = await writing
             self._book(committed)
+            waiters, self._round_waiters = self._round_waiters, []
             # The next statement is sent before this batch is answered: the database works meanwhile.
             self._sent = self._send()
             self._answer(committed)
+            for waiter in waiters:
+                waiter.callback(None)
             if len(self._queue) >= FOLD_AHEAD and self._prepared is None:
                 self._prepared = self._prepare()
         self._running = None
         self._notify_idle()
 
     def _notify_idle(self) -> None:
-        if self._running is None and not self._discovering:
-            waiters, self._idle_waiters = self._idle_waiters, []
-            for waiter in waiters:
-                waiter.callback(None)
+        waiters: list[Deferred[None]] = []
+        if self._running is None:
+            waiters, self._round_waiters = self._round_waiters, []
+            if not self._discovering:
+                waiters, self._idle_waiters = waiters + self._idle_waiters, []
+        for waiter in waiters:
+            waiter.callback(None)
 
     def _send(self) -> "Deferred[list[Committed]] | None":
         """Start to write the next batch, or to claim alone; None if there is nothing to do."""

@@ -18,13 +18,13 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA :"schema" FROM PUBLIC, copilot_server, cop
 -- It may also read every sequence, which is all that pg_dump needs beyond that: the nightly backup runs as this role.
 -- LISTEN and NOTIFY need no right, nor do the functions of triggers.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA :"schema" TO copilot_server;
-REVOKE INSERT, UPDATE, DELETE ON copilot_socket_version, job_tries FROM copilot_server;
+REVOKE INSERT, UPDATE, DELETE ON copilot_socket_version, job_tries, running_caps FROM copilot_server;
 GRANT SELECT ON ALL SEQUENCES IN SCHEMA :"schema" TO copilot_server;
 GRANT USAGE ON SEQUENCE job_order TO copilot_server;
 -- Called by defaults, domains and conditions of triggers, with the rights of whoever writes a row.
 GRANT EXECUTE ON FUNCTION copilot_foreign_origin(text, text), copilot_origin(text),
                           copilot_server_url(text), copilot_storable(jsonb, integer), copilot_ulid(),
-                          copilot_ulid(bigint) TO copilot_server, copilot_web;
+                          copilot_ulid(bigint), copilot_paths_paused() TO copilot_server, copilot_web;
 -- The same for what a migration makes, until this file is run again.
 ALTER DEFAULT PRIVILEGES IN SCHEMA :"schema" GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO copilot_server;
 ALTER DEFAULT PRIVILEGES IN SCHEMA :"schema" GRANT SELECT, USAGE ON SEQUENCES TO copilot_server;
@@ -38,7 +38,7 @@ GRANT USAGE ON SEQUENCE job_order TO copilot_web;
 
 -- Watching, for the web application and for monitoring.
 GRANT SELECT ON jobs, job_assignments, job_tries, job_error_log, areas, area_authorizations, crawlers,
-                socket_connections, nodes, hosts, copilot_socket_version TO copilot_web, copilot_monitor;
+                socket_connections, nodes, hosts, pauses, budgets, running_caps, copilot_socket_version TO copilot_web, copilot_monitor;
 GRANT SELECT (id, provider, gitlab_url, gitlab_origin, token_expires_at, credential_status, credential_error, credential_checked_at,
               created_at, updated_at)
   ON accounts TO copilot_web, copilot_monitor;

@@ -27,6 +27,7 @@ from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.connection import Limits
 from copilot_socket.store.crawler_modes import CrawlerModes
 from copilot_socket.store.database import Database
+from copilot_socket.store.restrictions import RestrictionStore
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
 from tests.support.postgres import DatabaseTestCase
@@ -145,6 +146,8 @@ class SiteTestCase(DatabaseTestCase):
             catalog=Catalog(self.database),
             accounts=Accounts(self.database, vault, self.transitions),
             modes=CrawlerModes(self.database),
+            restrictions=RestrictionStore(self.database, "node"),
+            bus=self.bus,
             transitions=self.transitions,
             feed=self.feed,
             health=self.health,

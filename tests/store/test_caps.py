@@ -37,20 +37,20 @@ class CapTests(StoreTestCase):
         """Of the host."""
         self.query("INSERT INTO hosts (origin, max_running) VALUES (%s, %s)", ORIGIN, number)
 
-    def kept_back(self, claim: Claim) -> list[tuple[int, int]]:
-        """By allotment: the numbers of jobs that it claimed and that were kept back."""
+    def results(self, claim: Claim) -> list[tuple[int, str | None]]:
+        """By allotment: the number of jobs that it claimed, and what has kept others back."""
         given = [sum(job.account == each.allotment.account for job in claim.jobs) for each in claim.settled]
-        return list(zip(given, (each.kept_back for each in claim.settled), strict=True))
+        return list(zip(given, (each.kept_by for each in claim.settled), strict=True))
 
     async def test_no_more_than_the_limit(self) -> None:
         """What runs counts; what is full claims nothing, and says so."""
         await self.paths(5)
         self.limit(3)
-        self.assertEqual(self.kept_back(await self.batches.claim(capped(acct=("c1",) * 2))), [(2, 0)])
+        self.assertEqual(self.results(await self.batches.claim(capped(acct=("c1",) * 2))), [(2, None)])
         claim = await self.batches.claim(capped(acct=("c1",) * 2))
-        self.assertEqual(self.kept_back(claim), [(1, 1)])
+        self.assertEqual(self.results(claim), [(1, "account")])
         claim = await self.batches.claim(capped(acct=("c1",) * 2))
-        self.assertEqual(self.kept_back(claim), [(0, 2)])
+        self.assertEqual(self.results(claim), [(0, "account")])
         self.assertFalse(claim.settled[0].exhausted or claim.settled[0].beaten)
 
     async def test_a_job_ends_in_the_same_statement(self) -> None:
@@ -77,12 +77,12 @@ class CapTests(StoreTestCase):
                 " SELECT %s, 'issues', generate_series(1, 5)::text", account,
             )  # fmt: skip
         claim = await self.batches.claim(capped(acct=("c1",) * 2, far=("c1",) * 3, two=("c2",) * 2))
-        self.assertEqual(self.kept_back(claim), [(2, 0), (3, 0), (1, 1)])
+        self.assertEqual(self.results(claim), [(2, None), (3, None), (1, "host")])
         job = next(job for job in claim.jobs if job.account == "acct")
         written = await self.batches.write(
             Folded([Report(job.assignment, "c1", Completed({}))]), capped(far=("c2",), two=("c2",))
         )
-        self.assertEqual(self.kept_back(written.claim), [(1, 0), (1, 0)])
+        self.assertEqual(self.results(written.claim), [(1, None), (1, None)])
 
     async def test_the_least_counts(self) -> None:
         """Of limits and budgets, of account and host; a budget that is over does not."""
@@ -96,7 +96,7 @@ class CapTests(StoreTestCase):
                 " VALUES (%s, %s, %s, %s, now() + %s::interval)", ORIGIN, account, name, allowed, until,
             )  # fmt: skip
         claim = await self.batches.claim(capped(acct=("c1",) * 6))
-        self.assertEqual(self.kept_back(claim), [(2, 4)])
+        self.assertEqual(self.results(claim), [(2, "host")])
 
     async def test_nodes_at_the_same_time(self) -> None:
         """However many claim at once, the limit is reached and not exceeded."""

@@ -15,6 +15,7 @@ from copilot_socket.event_bus import EventBus, JobSent
 from copilot_socket.handlers.crawlers import Crawler, Held, Registry
 from copilot_socket.handlers.dispatch.parking import MOST, Parking
 from copilot_socket.handlers.dispatch.requests import PendingRequest, Requests
+from copilot_socket.handlers.dispatch.restrictions import Restrictions
 from copilot_socket.handlers.retrying import until_done
 from copilot_socket.handlers.tokens import Refused, Tokens, Unavailable
 from copilot_socket.store.transition_rows import TransitionRequest
@@ -37,6 +38,7 @@ class Delivery:
         registry: Registry,
         requests: Requests,
         parking: Parking,
+        restrictions: Restrictions,
         reactor: IReactorTime,
         bus: EventBus,
         wake: Callable[[], None],
@@ -46,6 +48,7 @@ class Delivery:
         self._registry = registry
         self._requests = requests
         self._parking = parking
+        self._restrictions = restrictions
         self._reactor = reactor
         self._bus = bus
         self._wake = wake
@@ -63,6 +66,8 @@ class Delivery:
             return False
         ready, tokens, sealed = [], [], []
         for job in jobs:
+            if self._keep_back(request.crawler, job):
+                continue
             if not self._tokens.good(job):
                 self._background(self._deliver_later(request, job))
                 continue
@@ -90,6 +95,14 @@ class Delivery:
         """Pause the job of *assignment*, which waits to be sent."""
         requests = by_assignment([assignment], Event.PAUSED, "paused before it was sent")
         self._background(self._apply("Pausing a job", requests))
+
+    def _keep_back(self, crawler: Crawler, job: Claimed) -> bool:
+        """Whether *job* must not go out now, since it was claimed; it is returned then."""
+        why = self._restrictions.keeps_back(job)
+        if why is not None:
+            self._forget([job], crawler)
+            self._background(self._return_kept_back(job, why))
+        return why is not None
 
     async def stop(self) -> None:
         """Send no more jobs; wait until all that are to be returned are."""
@@ -119,6 +132,8 @@ class Delivery:
             present = self._requests.get(crawler.key) or request
             if not live:  # cancelled meanwhile
                 self._forget([job], crawler)
+            elif self._keep_back(crawler, job):
+                pass
             elif self._stopped or present.link not in crawler.links:
                 self._forget([job], crawler)
                 await self._return([job], Event.RETURNED, "its crawler has gone, or the node stops")
@@ -138,6 +153,11 @@ class Delivery:
     def _forget(self, jobs: Sequence[Claimed], crawler: Crawler) -> None:
         for job in jobs:
             crawler.drop(job.assignment)
+
+    async def _return_kept_back(self, job: Claimed, why: str) -> None:
+        mark = self._restrictions.mark
+        await until_done("Marking a paused job", lambda: mark([job]), self._reactor, lambda: False)
+        await self._return([job], Event.RETURNED, why)
 
     async def _return(self, jobs: Sequence[Claimed], event: Event, reason: str, delay: float = 0.0) -> None:
         names = [job.assignment for job in jobs]

@@ -19,18 +19,21 @@ from copilot_socket.core.jobs import Status
 from copilot_socket.core.replies import JobCancel, JobPause, Shutdown
 from copilot_socket.core.retry import DATABASE_RETRY
 from copilot_socket.core.scheduling import Scheduler
-from copilot_socket.event_bus import DiscoveryStored, EventBus, JobChanged
+from copilot_socket.event_bus import DiscoveryStored, EventBus, JobChanged, JobsReported
 from copilot_socket.handlers.crawlers import Crawler, Held, Link, Registry
+from copilot_socket.handlers.dispatch.closed_hosts import ClosedHosts
 from copilot_socket.handlers.dispatch.delivery import Delivery
 from copilot_socket.handlers.dispatch.holds import HostHolds
 from copilot_socket.handlers.dispatch.parking import Parking
 from copilot_socket.handlers.dispatch.planner import Planner
 from copilot_socket.handlers.dispatch.requests import PendingRequest, Requests, commands_of
+from copilot_socket.handlers.dispatch.restrictions import Restrictions
 from copilot_socket.handlers.dispatch.schedule import ignore_outage
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.store.dispatch_reads import LANES, DispatchReads
 from copilot_socket.store.faults import DATABASE_ERRORS
 from copilot_socket.store.hosts import Hosts
+from copilot_socket.store.restrictions import RestrictionStore
 from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.writer import Writer
 
@@ -51,6 +54,7 @@ class Dispatcher:
         tokens: Tokens,
         transitions: Transitions,
         hosts: Hosts,
+        restrictions: RestrictionStore,
         reactor: IReactorTime,
         bus: EventBus,
     ) -> None:
@@ -62,11 +66,23 @@ class Dispatcher:
         self._requests = Requests()
         self._scheduler = Scheduler()
         self._parking = Parking(self._scheduler, reactor, writer.wake)
-        self.holds = HostHolds(hosts, self._scheduler, self._requests, reactor, bus, self.wake)
+        closed = ClosedHosts(hosts, self._scheduler, reactor, self.wake)
+        self.holds = HostHolds(hosts, closed, self._scheduler, self._requests, reactor, bus, self.wake)
+        self.restrictions = Restrictions(restrictions, self._scheduler, closed, writer, reactor, bus, self.wake)
         self._delivery = Delivery(
-            tokens, transitions, registry, self._requests, self._parking, reactor, bus, writer.wake
+            tokens,
+            transitions,
+            registry,
+            self._requests,
+            self._parking,
+            self.restrictions,
+            reactor,
+            bus,
+            writer.wake,
         )
-        self.planner = Planner(registry, self._requests, self._scheduler, self._delivery, writer, reactor)
+        self.planner = Planner(
+            registry, self._requests, self._scheduler, self._delivery, self.restrictions, writer, reactor
+        )
         writer.claim_for(self.planner)
         self._looking: Deferred[None] | None = None
         self._stopped = False
@@ -141,10 +157,20 @@ class Dispatcher:
     @property
     def subscriptions(self) -> Mapping[type, Callable[[Any], None]]:
         """State events of this node; notifications of the same changes arrive later."""
-        return {JobChanged: self._job_changed, DiscoveryStored: lambda stored: self.work_came(stored.lanes)}
+        return {
+            JobChanged: self._job_changed,
+            JobsReported: self._jobs_reported,
+            DiscoveryStored: lambda stored: self.work_came(stored.lanes),
+        }
+
+    def _jobs_reported(self, reported: JobsReported) -> None:
+        if reported.outcome is not None:
+            self.planner.room_at(account for _assignment, _crawler, account in reported.attempts)
 
     def _job_changed(self, changed: JobChanged) -> None:
         """Add the lane of a job that is queued again and due."""
+        if changed.outcome is not None and changed.account is not None:
+            self.planner.room_at([changed.account])
         if changed.status == Status.QUEUED and not changed.delay and changed.account and changed.command:
             self.work_came([(changed.account, changed.command)])
 
@@ -157,6 +183,7 @@ class Dispatcher:
             "copilot_credentials": self._credential_notified,
             "copilot_pauses": self._pause_requested,
             "copilot_crawlers": self._crawler_notified,
+            "copilot_restrictions": self.restrictions.changed,
         }
 
     def _lanes_notified(self, payload: str) -> None:
@@ -178,6 +205,7 @@ class Dispatcher:
         """Read all lanes that have work, in pages, and whose credentials do not work: notifications may be missed."""
         if len(self._registry):  # else crawlers may be reconnecting, and their rings stay
             self._scheduler.keep_rings([commands_of(crawler) for crawler in self._registry])
+        self.restrictions.changed()
         changes = self._parking.changes
         invalid = await self._reads.invalid_accounts()
         if self._parking.changes == changes:  # else what was read may be older than a notification
@@ -256,6 +284,7 @@ class Dispatcher:
         """Claim no more; return jobs that are claimed and not sent."""
         self._stopped = True
         self.planner.stop()
+        self.restrictions.stop()
         self._parking.stop()
         await self._writer.drained()
         await self._delivery.stop()

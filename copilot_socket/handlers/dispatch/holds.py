@@ -10,25 +10,25 @@ from twisted.logger import Logger
 from copilot_socket.core.host_holds import PROBE_PATIENCE, probed
 from copilot_socket.core.scheduling import Scheduler
 from copilot_socket.event_bus import EventBus, HostChanged
+from copilot_socket.handlers.dispatch.closed_hosts import ClosedHosts
 from copilot_socket.handlers.dispatch.requests import Requests
 from copilot_socket.handlers.dispatch.schedule import ignore_outage
 from copilot_socket.store.hosts import Hosts
 
-REASON = "host"
-ACCOUNTS = 10.0
-"""Seconds after which the accounts of held hosts are read again: there may be new ones."""
+REASON = "host hold"
 RELEASED = 60.0
 """Seconds for which waiting jobs of released hosts are looked for."""
 
 
 class HostHolds:
-    """Parks the accounts of held hosts with *scheduler*, and sends probes for *requests*. *wake* as jobs come up."""
+    """Closes held hosts with *closed*, and sends probes for *requests*. *wake* as jobs come up."""
 
     log = Logger()
 
     def __init__(
         self,
         hosts: Hosts,
+        closed: ClosedHosts,
         scheduler: Scheduler,
         requests: Requests,
         reactor: IReactorTime,
@@ -36,21 +36,22 @@ class HostHolds:
         wake: Callable[[], None],
     ) -> None:
         self._hosts = hosts
+        self._closed = closed
         self._scheduler = scheduler
         self._requests = requests
         self._reactor = reactor
         self._bus = bus
         self._wake = wake
-        self.held: frozenset[str] = frozenset()
-        """The origins of the hosts that are held back."""
-        self._parked: dict[str, str] = {}
-        """Account → origin."""
         self._probed: dict[str, float] = {}
         """When accounts last sent a probe, in reactor seconds."""
         self._allowed: dict[str, str] = {}
         """Origin → the account that may send the next probe."""
-        self._read_at = float("-inf")
         self._released_at = float("-inf")
+
+    @property
+    def held(self) -> frozenset[str]:
+        """The origins of the hosts that are held back."""
+        return self._closed.closed(REASON)
 
     @property
     def subscriptions(self) -> Mapping[type, Callable[[Any], None]]:
@@ -71,10 +72,9 @@ class HostHolds:
         now = self._reactor.seconds()
         if self.held - held.keys():
             self._released_at = now
-        if held.keys() != self.held or (held and now - self._read_at > ACCOUNTS):
-            self._read_at = now
-            self._park(await self._hosts.accounts(list(held)) if held else {})
-        self.held = frozenset(held)
+        await self._closed.close(REASON, frozenset(held))
+        for account in self._probed.keys() - self._closed.accounts.keys():
+            del self._probed[account]
         for origin, account in list(self._allowed.items()):
             if now - self._probed.get(account, 0.0) > PROBE_PATIENCE:  # another node may send the probe now
                 self._scheduler.disallow(self._allowed.pop(origin))
@@ -84,17 +84,6 @@ class HostHolds:
         if now - self._released_at < RELEASED:
             await self._hosts.spread_waiting()
 
-    def _park(self, accounts: Mapping[str, str]) -> None:
-        for account in accounts.keys() - self._parked.keys():
-            self._scheduler.park(account, REASON)
-        released = self._parked.keys() - accounts.keys()
-        for account in released:
-            self._scheduler.unpark(account, REASON)
-            self._probed.pop(account, None)
-        self._parked = dict(accounts)
-        if released:
-            self._wake()
-
     async def _probe(self, origin: str) -> None:
         """Let one job of the account go out whose last probe is longest ago, if a crawler waits for it."""
         if origin in self._allowed:  # nobody has used it in time
@@ -102,7 +91,7 @@ class HostHolds:
         wanted = {account for commands in self._requests.groups for account in self._scheduler.accounts(commands)}
         candidates = {
             account: self._probed.get(account, 0.0)
-            for account, its in self._parked.items()
+            for account, its in self._closed.accounts.items()
             if its == origin and account in wanted and self._scheduler.parked_only(account, REASON)
         }
         account = probed(candidates)

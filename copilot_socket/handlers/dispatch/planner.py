@@ -1,6 +1,6 @@
 """Plans the claim of each batch of reports: the writer's :class:`~copilot_socket.store.claiming.Claimant`."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -11,6 +11,7 @@ from copilot_socket.core.scheduling import MAX_PLANNED, Request, Scheduler
 from copilot_socket.handlers.crawlers import Crawler, Held, Registry
 from copilot_socket.handlers.dispatch.delivery import Delivery
 from copilot_socket.handlers.dispatch.requests import PendingRequest, Requests
+from copilot_socket.handlers.dispatch.restrictions import Restrictions
 from copilot_socket.store.claiming import Endings
 from copilot_socket.store.turns import NO_PLAN, NOTHING_CLAIMED, Claim, Claimed, Plan, Settled
 from copilot_socket.store.writer import Writer
@@ -18,6 +19,10 @@ from copilot_socket.store.writer import Writer
 AGAIN = 0.05
 """Seconds before the next claim for a crawler whose row was locked or that has no room by the database, and from the
 lanes of an account of which other transactions had locked all rows examined."""
+FULL_AGAIN = 0.25
+"""Seconds before the next claim from an account that has reached its limit, unless a job of it ends here before."""
+LIMIT = "limit"
+"""The reason for which accounts are parked that have reached their limit, or whose host has."""
 PATIENCE = 0.25
 """Seconds before a request is answered as empty although there are work and room: other crawlers were faster."""
 
@@ -31,6 +36,7 @@ class Planner:
         requests: Requests,
         scheduler: Scheduler,
         delivery: Delivery,
+        restrictions: Restrictions,
         writer: Writer,
         reactor: IReactorTime,
     ) -> None:
@@ -38,6 +44,7 @@ class Planner:
         self._requests = requests
         self._scheduler = scheduler
         self._delivery = delivery
+        self._restrictions = restrictions
         self._writer = writer
         self._reactor = reactor
         self.in_flight: frozenset[str] = frozenset()
@@ -50,6 +57,9 @@ class Planner:
         """Keys of the crawlers that no claim is planned for until :data:`AGAIN` has passed."""
         self._aside: list[tuple[str, str]] = []
         """Lanes whose jobs are locked, to be added again after :data:`AGAIN`."""
+        self._full: dict[str, tuple[float, str]] = {}
+        """Account → when a claim is planned again, in reactor seconds, and whether its own limit or its host's is
+        reached."""
         self._timer: IDelayedCall | None = None
         self._answering: IDelayedCall | None = None
         """When requests that nothing else has answered are."""
@@ -110,7 +120,8 @@ class Planner:
                         break
         candidates = [request.crawler for request in self._requests.taking_over]
         taking_over = frozenset(crawler.key for crawler in candidates if self._available(crawler))
-        plan = Plan(self._scheduler.plan(wanted) if wanted else (), taking_over)
+        allotments = self._scheduler.plan(wanted) if wanted else ()
+        plan = Plan(allotments, taking_over, any(self._restrictions.capped(each.account) for each in allotments))
         self.in_flight = plan.crawlers
         return plan
 
@@ -134,8 +145,7 @@ class Planner:
             self._book_job(job)
         self._held_up |= claim.unavailable - claim.taken_over
         self._held_up |= claim.full.intersection(key for each in plan.allotments for key in each.crawlers)
-        if (self._held_up or self._aside) and self._timer is None and not self._stopped:
-            self._timer = self._reactor.callLater(AGAIN, self._look_again)
+        self._look_again_later()
 
     def _book_endings(self, endings: Endings) -> None:
         for key, assignments in endings.items():
@@ -207,14 +217,40 @@ class Planner:
         self._scheduler.settle(allotment, tried=settled.tried, exhausted=settled.exhausted, beaten=settled.beaten)
         if settled.beaten:
             self._aside += [(allotment.account, command) for command in allotment.commands]
+        if settled.kept_by is not None:
+            wait = AGAIN if settled.kept_by == "host" else FULL_AGAIN
+            self._full[allotment.account] = self._reactor.seconds() + wait, settled.kept_by
+            self._scheduler.park(allotment.account, LIMIT)
+
+    def room_at(self, accounts: Iterable[str]) -> None:
+        """Jobs of *accounts* have ended: their limits, and those of hosts, have room."""
+        if self._full:
+            ended = set(accounts)
+            self._not_full([name for name, (_, whose) in self._full.items() if whose == "host" or name in ended])
+
+    def _not_full(self, accounts: Sequence[str]) -> None:
+        for account in accounts:
+            del self._full[account]
+            self._scheduler.unpark(account, LIMIT)
+        if accounts:
+            self._writer.wake()
+
+    def _look_again_later(self) -> None:
+        waiting = self._held_up or self._aside or self._full
+        if waiting and self._timer is None and not self._stopped:
+            self._timer = self._reactor.callLater(AGAIN, self._look_again)
 
     def _look_again(self) -> None:
         self._timer = None
-        self._held_up.clear()
-        for account, command in self._aside:
-            self._scheduler.add(account, command)
-        self._aside.clear()
-        self._writer.wake()
+        now = self._reactor.seconds()
+        self._not_full([account for account, (due, _) in self._full.items() if due <= now])
+        if self._held_up or self._aside:
+            self._held_up.clear()
+            for account, command in self._aside:
+                self._scheduler.add(account, command)
+            self._aside.clear()
+            self._writer.wake()
+        self._look_again_later()
 
 
 def _by_crawler(jobs: Sequence[Claimed]) -> dict[str, list[Claimed]]:

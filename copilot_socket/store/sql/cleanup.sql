@@ -10,7 +10,7 @@ WITH ended AS (
     AND NOT EXISTS (SELECT FROM jobs j WHERE j.id = a.web_app_job_id AND j.status IN ('assigned', 'running'))
   RETURNING a.web_app_job_id
 ), queued AS (
-  UPDATE jobs j SET status = 'queued', ready = j.scheduled_at <= now(), updated_at = now()
+  UPDATE jobs j SET status = 'queued', ready = j.scheduled_at <= now() AND j.pause_id IS NULL, updated_at = now()
   WHERE j.status IN ('assigned', 'running')
     AND NOT EXISTS (SELECT FROM job_assignments a WHERE a.web_app_job_id = j.id AND a.completed_at IS NULL)
   RETURNING j.id

@@ -32,7 +32,7 @@ SELECT id FROM accounts WHERE credential_status <> 'valid'
 -- name: promote_due
 -- Makes due jobs claimable; returns their lanes.
 WITH due AS (
-  SELECT id FROM jobs WHERE status = 'queued' AND NOT ready AND scheduled_at <= now()
+  SELECT id FROM jobs WHERE status = 'queued' AND NOT ready AND pause_id IS NULL AND scheduled_at <= now()
   ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
 ), promoted AS (
   UPDATE jobs j SET ready = true FROM due WHERE j.id = due.id RETURNING j.account_id, j.command
@@ -42,4 +42,4 @@ SELECT DISTINCT account_id, command FROM promoted
 -- name: next_due
 -- Seconds until the next job falls due.
 SELECT extract(epoch FROM min(scheduled_at) - now())::float8 FROM jobs
-WHERE status = 'queued' AND NOT ready AND scheduled_at > now()
+WHERE status = 'queued' AND NOT ready AND pause_id IS NULL AND scheduled_at > now()

@@ -36,7 +36,8 @@ WITH input AS (
     scheduled_at = CASE WHEN i.status <> 'queued' THEN j.scheduled_at
                         WHEN j.status = 'paused' THEN greatest(j.scheduled_at, now())
                         ELSE now() + i.delay * interval '1 second' END,
-    ready = i.delay <= 0 AND (j.status <> 'paused' OR j.scheduled_at <= now()), cause = i.cause, trouble = i.trouble::jsonb,
+    ready = i.delay <= 0 AND (j.status <> 'paused' OR j.scheduled_at <= now()) AND j.pause_id IS NULL,
+    cause = i.cause, trouble = i.trouble::jsonb,
     finished_at = CASE WHEN i.status IN ('completed', 'failed', 'cancelled') THEN now() END
   FROM input i WHERE j.id = i.job_id
 ), ended AS (

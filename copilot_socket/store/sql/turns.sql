@@ -82,7 +82,7 @@ SELECT count(pg_advisory_xact_lock(hashtext('copilot running caps'), key)) FROM 
 -- name: turn_wanted
 -- The plan (core/scheduling.py), whose allotments name an account and crawlers each, as far as the crawlers have room.
 wanted AS MATERIALIZED (
-  SELECT s.allotment, array_agg(s.crawler ORDER BY s.ord) AS crawlers, count(*) AS jobs, 0::bigint AS kept_back
+  SELECT s.allotment, array_agg(s.crawler ORDER BY s.ord) AS crawlers, count(*) AS jobs, NULL::text AS kept_by
   FROM (SELECT allotment, crawler, ord, row_number() OVER (PARTITION BY crawler ORDER BY ord) AS nth
         FROM unnest(%(slot_allotment)s::integer[], %(slot_crawler)s::integer[])
                WITH ORDINALITY AS u (allotment, crawler, ord)) AS s
@@ -95,8 +95,8 @@ wanted AS MATERIALIZED (
 granted AS (SELECT * FROM wanted)
 
 -- name: turn_capped
--- As many of the wanted jobs as limits and budgets (running_caps) leave room for; "kept_back" are the others. These
--- reports have ended some jobs. The accounts of a host share its room, in the order of the plan.
+-- As many of the wanted jobs as limits and budgets (running_caps) leave room for; "kept_by" says whose keep the others
+-- back. These reports have ended some jobs. The accounts of a host share its room, in the order of the plan.
 own AS MATERIALIZED (
   SELECT w.allotment, w.crawlers, w.jobs, t.gitlab_origin AS origin, least(w.jobs, (
     SELECT min(c.max_running) - (SELECT count(*) FROM jobs j WHERE j.account_id = t.id AND j.status IN ('assigned', 'running'))
@@ -113,11 +113,12 @@ own AS MATERIALIZED (
     FROM running_caps c WHERE c.scope = 'host' AND c.target = o.origin HAVING min(c.max_running) IS NOT NULL) AS room
   FROM (SELECT DISTINCT origin FROM own) AS o
 ), granted AS MATERIALIZED (
-  SELECT g.allotment, g.crawlers[1:g.room] AS crawlers, g.room AS jobs, g.jobs - g.room AS kept_back
+  SELECT g.allotment, g.crawlers[1:g.room] AS crawlers, g.room AS jobs,
+         CASE WHEN g.room < g.own THEN 'host' WHEN g.own < g.jobs THEN 'account' END AS kept_by
   FROM (
-    SELECT o.allotment, o.crawlers, o.jobs, greatest(0, least(o.room,
-             s.room - sum(greatest(0, o.room)) OVER (PARTITION BY o.origin ORDER BY o.allotment) + greatest(0, o.room)))::bigint AS room
-    FROM own o JOIN shared s ON s.origin = o.origin) AS g
+    SELECT o.allotment, o.crawlers, o.jobs, o.own, greatest(0, least(o.own,
+             s.room - sum(o.own) OVER (PARTITION BY o.origin ORDER BY o.allotment) + o.own))::bigint AS room
+    FROM (SELECT *, greatest(0, room) AS own FROM own) AS o JOIN shared s ON s.origin = o.origin) AS g
 )
 
 -- name: turn_claims
@@ -125,7 +126,7 @@ own AS MATERIALIZED (
 -- age. "depth" times as many candidates are read as jobs are wanted, since those that other transactions have locked
 -- are skipped.
 candidates AS MATERIALIZED (
-  SELECT w.allotment, w.crawlers, w.jobs, w.kept_back, best.places
+  SELECT w.allotment, w.crawlers, w.jobs, w.kept_by, best.places
   FROM granted w CROSS JOIN LATERAL (SELECT array_agg(place) AS places FROM (
     SELECT j.place FROM unnest(string_to_array((%(commands)s::text[])[w.allotment], ',')) AS l (command)
       CROSS JOIN LATERAL (
@@ -183,18 +184,18 @@ SELECT crawler_job_id, started AND started_at = now() AS began, account_id FROM 
 -- The rows of turn_stored with the columns of turn_claimed.
 SELECT NULL::integer, crawler_job_id, started AND started_at = now() AS began, account_id, NULL::text, NULL::text,
        NULL::jsonb, NULL::text, NULL::text, NULL::text, NULL::text, NULL::integer, NULL::text, NULL::float8, NULL::text,
-       NULL::float8, NULL::integer, NULL::bigint, NULL::bigint, NULL::integer
+       NULL::float8, NULL::integer, NULL::text, NULL::bigint, NULL::integer
 FROM held
 
 -- name: turn_claimed
--- The claimed jobs by allotment, with the numbers of jobs kept back by limits, of wanted jobs and of candidates. At least one row for an allotment
+-- The claimed jobs by allotment, with whose limits keep more back, and the numbers of granted jobs and of candidates. At least one row for an allotment
 -- with a crawler that had room. As allotment 0, a row for each crawler without room, or that is unavailable (NULL
 -- jobs): its row is locked, or it was served by another node ("began" false), from which it may have been taken over
 -- now.
 SELECT w.allotment, c.assignment, NULL::boolean, c.key, c.entity_id, c.gitlab_url, c.resume_state, c.command, c.full_path,
        c.area_type, c.branch, c.tries, c.access_token, date_part('epoch', c.token_expires_at - now()),
        c.credential_status, date_part('epoch', now() - c.scheduled_at), c.weight,
-       w.kept_back, w.jobs, coalesce(cardinality(w.places), 0)
+       w.kept_by, w.jobs, coalesce(cardinality(w.places), 0)
 FROM candidates w LEFT JOIN claimed c ON c.allotment = w.allotment
 UNION ALL
 SELECT 0, NULL, (SELECT r.ours FROM room r)[i.ord], i.key, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,

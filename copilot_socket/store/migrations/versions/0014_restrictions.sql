@@ -1,7 +1,7 @@
 -- Pauses hold jobs back without changing their state (core/pauses.py).
 CREATE DOMAIN pause_scope AS text CHECK (VALUE IN ('everything', 'account', 'host', 'command', 'path_prefix'));
 CREATE TABLE pauses (
-  id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  id         job_id PRIMARY KEY DEFAULT copilot_ulid(),
   scope      pause_scope NOT NULL,
   target     text CHECK (octet_length(target) BETWEEN 1 AND 1200),
   reason     text CHECK (length(reason) BETWEEN 1 AND 1000),
@@ -15,7 +15,7 @@ CREATE TABLE pauses (
 CREATE UNIQUE INDEX idx_pauses_target ON pauses (scope, coalesce(target, ''));
 
 -- Jobs that the pause of a path prefix covers are marked with it, and are not "ready".
-ALTER TABLE jobs ADD COLUMN pause_id bigint;
+ALTER TABLE jobs ADD COLUMN pause_id text;
 CREATE INDEX idx_jobs_pause ON jobs (pause_id, id) WHERE pause_id IS NOT NULL;
 DROP INDEX idx_jobs_due;
 CREATE INDEX idx_jobs_due ON jobs (scheduled_at) WHERE status = 'queued' AND NOT ready AND pause_id IS NULL;

@@ -1,0 +1,189 @@
+"""Pauses, limits and budgets over HTTP (docs/http.md, "Pauses")."""
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from copilot_socket.core.jobs import COMMANDS
+from copilot_socket.core.pauses import Scope
+from copilot_socket.event_bus import EventBus, PauseChanged
+from copilot_socket.http import bodies, queries
+from copilot_socket.http.fields import Check, Field, gitlab_origin, integer, one_of, text, timestamp
+from copilot_socket.http.messages import Call, Faults, Problem, Reply, invalid, reply
+from copilot_socket.store.catalog import Catalog, Record
+from copilot_socket.store.restrictions import NewPause, NothingMatches, PauseExists, RestrictionStore
+
+PATIENCE = 10.0
+"""Seconds in which all nodes must act on a change, or the answer says which do not."""
+LOOK_AGAIN = 0.02
+"""Seconds between looks at what nodes have seen."""
+AUTHOR = "http"
+"""The author of a pause that names none."""
+
+_EXPLANATION: Mapping[str, Field] = {
+    "reason": Field(text(1000)),
+    "author": Field(text(255)),
+    "ends_at": Field(timestamp),
+}
+PAUSE: Mapping[str, Field] = {
+    "scope": Field(one_of(*(str(scope) for scope in Scope)), required=True),
+    "target": Field(text(1200)),
+    **_EXPLANATION,
+}
+HOST: Mapping[str, Field] = {"max_running": Field(integer(1, 100_000), required=True, nullable=True)}
+
+
+def _path(value: Any) -> str:
+    path: str = text(1024)(value).strip("/")
+    if not path:
+        raise ValueError("must be the path of a group or project")
+    return path
+
+
+_TARGETS: Mapping[Scope, Check] = {
+    Scope.ACCOUNT: text(255),
+    Scope.HOST: gitlab_origin,
+    Scope.COMMAND: one_of(*COMMANDS),
+    Scope.PATH_PREFIX: _path,
+}
+_NOTHING = {
+    Scope.ACCOUNT: "no such account",
+    Scope.HOST: "no account is at this host",
+    Scope.PATH_PREFIX: "no area and no job is there, or below",
+}
+
+
+@attrs.frozen
+class RestrictionHandlers:
+    """Handles requests under ``/api/v1`` for pauses, hosts and the queue as a whole."""
+
+    store: RestrictionStore
+    catalog: Catalog
+    reactor: IReactorTime
+    bus: EventBus
+    time_of_day: Callable[[], float] = time.time
+
+    async def list_pauses(self, call: Call) -> Reply:
+        """The pauses in force, oldest first."""
+        page, _ = queries.listing(call, {})
+        listing = await self.catalog.pauses(page)
+        return reply({"pauses": listing.rows, "next": listing.next})
+
+    async def show_pause(self, call: Call) -> Reply:
+        """One pause."""
+        queries.read(call, {})
+        return reply(await self._shown(call.params["id"]))
+
+    async def add_pause(self, call: Call) -> Reply:
+        """Hold back all that a scope covers: 201 once no node sends any of it, 202 where some node may still."""
+        queries.read(call, {})
+        values = await bodies.read_object(call, PAUSE)
+        scope = Scope(values["scope"])
+        target = _target(scope, values.get("target"))
+        return await self._add(scope, target, values)
+
+    async def pause_queue(self, call: Call) -> Reply:
+        """Hold back everything."""
+        queries.read(call, {})
+        return await self._add(Scope.EVERYTHING, None, await bodies.read_object(call, _EXPLANATION, optional=True))
+
+    async def end_pause(self, call: Call) -> Reply:
+        """End a pause: what it covers goes out again, unless another one covers it."""
+        queries.read(call, {})
+        await bodies.no_body(call)
+        return await self._end(call.params["id"])
+
+    async def resume_queue(self, call: Call) -> Reply:
+        """End the pause of everything."""
+        queries.read(call, {})
+        await bodies.no_body(call)
+        pause = await self.store.paused(Scope.EVERYTHING)
+        if pause is None:
+            raise Problem(409, "Queue is not paused")
+        return await self._end(pause)
+
+    async def list_hosts(self, call: Call) -> Reply:
+        """GitLab hosts: limits, holds, and when a job last succeeded."""
+        page, _ = queries.listing(call, {})
+        listing = await self.catalog.hosts(page)
+        return reply({"hosts": listing.rows, "next": listing.next})
+
+    async def change_host(self, call: Call) -> Reply:
+        """Limit how many jobs of a host run at a time; null removes the limit."""
+        queries.read(call, {})
+        values = await bodies.read_object(call, HOST)
+        try:
+            host = gitlab_origin(call.params["id"])
+        except ValueError:
+            raise Problem(404, "No such host") from None
+        revision = await self.store.limit(Scope.HOST, str(host), values["max_running"])
+        if revision is None:
+            raise Problem(404, "No account is at this host")
+        waiting = await self.acted_on(revision)
+        shown = {"origin": host, "max_running": values["max_running"], "waiting_for_nodes": waiting}
+        return reply(shown, 202 if waiting else 200)
+
+    async def acted_on(self, revision: int) -> list[str]:
+        """Wait until all live nodes act on change *revision*; those that do not within :data:`PATIENCE`."""
+        give_up = self.reactor.seconds() + PATIENCE
+        while waiting := await self.store.unseen(revision):
+            if self.reactor.seconds() > give_up:
+                break
+            await deferLater(self.reactor, LOOK_AGAIN)
+        return waiting
+
+    async def _add(self, scope: Scope, target: str | None, values: Mapping[str, Any]) -> Reply:
+        ends_at = values.get("ends_at")
+        if ends_at is not None and datetime.fromisoformat(ends_at) <= datetime.fromtimestamp(self.time_of_day(), UTC):
+            raise invalid("/ends_at", "must lie in the future")
+        new = NewPause(scope, target, values.get("reason"), values.get("author", AUTHOR), ends_at)
+        try:
+            pause, revision = await self.store.pause(new)
+        except NothingMatches:
+            raise invalid("/target", f"would cover nothing: {_NOTHING[scope]}") from None
+        except PauseExists as error:
+            raise Problem(409, f"Paused already, by pause {error.pause}", pause=error.pause) from None
+        self.bus.publish(PauseChanged(pause, "added", str(scope), target, new.author, new.reason))
+        waiting = await self.acted_on(revision)
+        shown = {**await self._shown(pause), "waiting_for_nodes": waiting}
+        return reply(shown, 202 if waiting else 201)
+
+    async def _end(self, pause_id: str) -> Reply:
+        shown = await self._shown(pause_id)
+        ended = await self.store.end(pause_id)
+        if ended is None:
+            raise _no_pause()
+        self.bus.publish(PauseChanged(ended.id, "ended", str(ended.scope), ended.target))
+        return reply(shown)
+
+    async def _shown(self, pause_id: str) -> Record:
+        pause = await self.catalog.pause(pause_id)
+        if pause is None:
+            raise _no_pause()
+        return pause
+
+
+def _target(scope: Scope, given: str | None) -> str | None:
+    if scope is Scope.EVERYTHING:
+        if given is not None:
+            raise invalid("/target", "must be left out where the scope is everything")
+        return None
+    if given is None:
+        raise invalid("/target", f"is required: which {str(scope).replace('_', ' ')} to pause")
+    faults = Faults()
+    try:
+        found: str | None = _TARGETS[scope](given)
+    except ValueError as error:
+        faults.add("/target", str(error))
+    if faults.count:
+        raise faults.problem()
+    return found
+
+
+def _no_pause() -> Problem:
+    return Problem(404, "No such pause; it may have ended")

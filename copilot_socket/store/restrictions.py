@@ -1,0 +1,153 @@
+"""Pauses and limits, as people set them and as nodes read them (docs/protocol.md, "Pauses")."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from copilot_socket.core.pauses import Pause, Pauses, Scope
+from copilot_socket.store.connection import Row, Transaction
+from copilot_socket.store.database import Database
+from copilot_socket.store.sql import sql
+
+SLICE = 2000
+"""Jobs that one transaction looks at to mark them, and marks or unmarks: some 20 ms."""
+
+
+@attrs.frozen
+class Restrictions:
+    """What is in force. ``caps``: scope (account or host) and target → jobs that may run at a time.
+
+    ``changes_in``: seconds until time changes it; None: never.
+    """
+
+    revision: int
+    pauses: Pauses
+    caps: Mapping[tuple[str, str], int]
+    changes_in: float | None
+
+
+@attrs.frozen
+class NewPause:
+    """A pause to add. ``ends_at``: ISO 8601 with an offset; None: until somebody ends it."""
+
+    scope: Scope
+    target: str | None
+    reason: str | None
+    author: str
+    ends_at: str | None
+
+
+class NothingMatches(Exception):
+    """The pause would cover nothing."""
+
+
+class PauseExists(Exception):
+    """There is a pause of the same scope and target."""
+
+    def __init__(self, pause: str) -> None:
+        super().__init__(f"pause {pause} covers this already")
+        self.pause = pause
+
+
+class RestrictionStore:
+    """Reads and writes over the pool, for *node*. Each change is numbered; nodes say up to which they act on them."""
+
+    def __init__(self, database: Database, node: str) -> None:
+        self._database = database
+        self._node = node
+
+    # -- for nodes
+
+    async def read(self) -> Restrictions:
+        """What is in force now."""
+        [(revision, pauses, caps, changes_in)] = await self._database.query(sql("restrictions"))
+        return Restrictions(
+            revision,
+            Pauses(Pause(number, Scope(scope), target) for number, scope, target in pauses),
+            {(scope, target): most for scope, target, most in caps},
+            changes_in,
+        )
+
+    async def seen(self, revision: int) -> None:
+        """This node acts on all changes up to *revision*."""
+        await self._database.query(sql("restrictions_seen"), {"node": self._node, "revision": revision})
+
+    async def unseen(self, revision: int) -> list[str]:
+        """The live nodes that do not act on change *revision* yet."""
+        return [row[0] for row in await self._database.query(sql("restrictions_unseen"), {"revision": revision})]
+
+    async def expire(self) -> list[Pause]:
+        """End the pauses whose time is over; return them."""
+        return list(map(_pause, await self._database.query(sql("pauses_expire"))))
+
+    # -- marks of jobs under a path
+
+    async def mark(self, limit: int = SLICE) -> bool:
+        """Mark the jobs of one slice that the pause of a path prefix covers; whether there are more slices."""
+
+        async def work(tx: Transaction) -> bool:
+            rows = await tx.query(sql("pause_to_mark"))
+            if not rows:
+                return False
+            pause, target, after = rows[0]
+            await tx.query(sql("pause_mark"), {"id": pause, "target": target, "after": after, "limit": limit})
+            return True
+
+        return await self._database.transaction(work)
+
+    async def mark_these(self, jobs: Mapping[str, str]) -> None:
+        """Mark *jobs*, each with the pause that covers it."""
+        await self._database.query(sql("pause_mark_these"), {"job": list(jobs), "pause": list(jobs.values())})
+
+    async def unmark(self, limit: int = SLICE) -> tuple[list[tuple[str, str]], int]:
+        """Let go a slice of the jobs whose pause has ended: their lanes, and the number of jobs."""
+        rows = await self._database.query(sql("pause_unmark"), {"limit": limit})
+        return [(row[0], row[1]) for row in rows if row[0] is not None], sum(row[2] for row in rows)
+
+    # -- for people
+
+    async def pause(self, new: NewPause) -> tuple[str, int]:
+        """Add a pause; its id, and the number of the change. Raises NothingMatches or PauseExists."""
+        like = {"scope": str(new.scope), "target": new.target}
+        [(matches,)] = await self._database.query(sql("pause_matches"), like)
+        if not matches:
+            raise NothingMatches
+
+        async def work(tx: Transaction) -> tuple[str, int]:
+            [(revision, _)] = await tx.query(sql("restrictions_change"))
+            rows = await tx.query(
+                sql("pause_add"), {**like, "reason": new.reason, "author": new.author, "ends_at": new.ends_at}
+            )
+            if not rows:
+                raise PauseExists((await tx.query(sql("pause_like"), like))[0][0])
+            return rows[0][0], revision
+
+        return await self._database.transaction(work)
+
+    async def end(self, pause: str) -> Pause | None:
+        """End a pause; None if there is none with this id."""
+        rows = (await self._changed(sql("pause_end"), {"id": pause}))[0]
+        return _pause(rows[0]) if rows else None
+
+    async def paused(self, scope: Scope, target: str | None = None) -> str | None:
+        """The id of the pause with this scope and target, if any."""
+        rows = await self._database.query(sql("pause_like"), {"scope": str(scope), "target": target})
+        return rows[0][0] if rows else None
+
+    async def limit(self, scope: Scope, target: str, max_running: int | None) -> int | None:
+        """Limit the running jobs of an account or host, or not; the number of the change, None for an unknown one."""
+        statement = sql("limit_account" if scope is Scope.ACCOUNT else "limit_host")
+        rows, revision = await self._changed(statement, {"id": target, "origin": target, "max_running": max_running})
+        return revision if rows else None
+
+    async def _changed(self, statement: str, params: Mapping[str, Any]) -> tuple[Sequence[Row], int]:
+        async def work(tx: Transaction) -> tuple[Sequence[Row], int]:
+            [(revision, _)] = await tx.query(sql("restrictions_change"))
+            return await tx.query(statement, params), revision
+
+        return await self._database.transaction(work)
+
+
+def _pause(row: Row) -> Pause:
+    return Pause(row[0], Scope(row[1]), row[2])
