@@ -133,17 +133,8 @@ class Restrictions:
         """Mark and unmark jobs under paths, a slice at a time; to be called every second."""
         while not self._stopped and await self._store.mark():
             pass
-        while not self._stopped:
-            lanes, count = await self._store.unmark()
-            if lanes:
-                self._lanes_let_go(lanes)
-            if not count:
-                return
-
-    def _lanes_let_go(self, lanes: Sequence[tuple[str, str]]) -> None:
-        for account, command in lanes:
-            self._scheduler.add(account, command)
-        self._wake()
+        while not self._stopped and await self._store.unmark():
+            pass
 
     def stop(self) -> None:
         """Set no more timers."""

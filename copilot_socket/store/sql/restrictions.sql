@@ -77,8 +77,8 @@ FROM unnest(%(job)s::text[], %(pause)s::text[]) AS i (job, pause) JOIN pauses p 
 WHERE j.id = i.job AND j.pause_id IS NULL AND j.status NOT IN ('completed', 'failed', 'cancelled')
 
 -- name: pause_unmark
--- Up to "limit" jobs whose pause has ended: another one that covers them takes its place, or they are let go. Returns
--- the lanes of those, and how many jobs these were.
+-- Up to "limit" jobs whose pause has ended: another one that covers them takes its place, or they are let go, and nodes
+-- are notified of their lanes in the form of copilot_announce_jobs(). Returns how many jobs these were.
 WITH RECURSIVE mark AS (
   SELECT min(pause_id) AS id FROM jobs WHERE pause_id IS NOT NULL
   UNION ALL
@@ -95,9 +95,14 @@ WITH RECURSIVE mark AS (
 ), unmarked AS (
   UPDATE jobs j SET pause_id = o.pause, ready = o.pause IS NULL AND j.scheduled_at <= now()
   FROM other o WHERE j.id = o.id
-  RETURNING CASE WHEN j.ready AND j.status = 'queued' THEN j.account_id END AS account, j.command
+  RETURNING CASE WHEN j.ready AND j.status = 'queued' THEN json_build_array(j.account_id, j.command)::text END AS lane
 )
-SELECT account, command, count(*) FROM unmarked GROUP BY account, command
+SELECT (SELECT count(*) FROM unmarked),
+       (SELECT count(pg_notify('copilot_jobs', payload)) FROM (
+          SELECT '[' || string_agg(lane, ',') || ']' AS payload FROM (
+            SELECT lane, sum(octet_length(lane) + 1) OVER (ORDER BY lane) / 4000 AS part
+            FROM (SELECT DISTINCT lane FROM unmarked WHERE lane IS NOT NULL) AS lanes) AS parts
+          GROUP BY part) AS payloads)
 
 -- name: limit_account
 -- Sets or removes the limit of an account.
