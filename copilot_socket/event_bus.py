@@ -195,6 +195,34 @@ class HostChanged:
 
 
 @record
+class RateLimited:
+    """GitLab has answered 429 to a job's crawler, or, ``blocked``, a 403 that means its address.
+
+    ``retry_after``: seconds for which GitLab asked to send no requests.
+    """
+
+    origin: str
+    account: str
+    retry_after: float | None
+    blocked: bool = False
+
+
+@record
+class BudgetChanged:
+    """A budget of requests is ``closed``, ``throttled`` or ``open``: that of a host where ``account`` is None.
+
+    ``jobs_allowed`` jobs may run at a time until ``until``, in seconds since the epoch.
+    """
+
+    origin: str
+    account: str | None
+    name: str | None
+    event: str
+    jobs_allowed: int | None = None
+    until: float | None = None
+
+
+@record
 class PauseChanged:
     """A pause was ``added``, ``ended`` by somebody, or has ``expired``."""
 
@@ -234,6 +262,8 @@ StateEvent = (
     | TokenRefreshed
     | HostChanged
     | PauseChanged
+    | RateLimited
+    | BudgetChanged
     | FlowChanged
     | NodeStarted
 )

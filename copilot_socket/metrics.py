@@ -9,7 +9,7 @@ from copilot_socket import event_bus
 from copilot_socket.core.ends import Cause
 from copilot_socket.core.errors import ErrorCode
 from copilot_socket.core.jobs import Loss, Outcome
-from copilot_socket.store.counts import count_accounts, count_jobs
+from copilot_socket.store.counts import count_accounts, count_budgets, count_jobs
 from copilot_socket.store.database import Database
 from copilot_socket.tallies import Durations, Tally
 
@@ -63,6 +63,9 @@ class Metrics:
         self._accounts = Gauge(
             "copilot_accounts", "Accounts by the state of their credential", ["credential_status"], registry=registry
         )
+        self._budgets = Gauge(
+            "copilot_budgets", "Budgets of requests that keep jobs back", ["state"], registry=registry
+        )
         self._read_at = Gauge(
             "copilot_gauges_read_timestamp_seconds",
             "When the counts of jobs and accounts were last read from the database",
@@ -98,6 +101,8 @@ class Metrics:
         self._unroutable.set(jobs.unroutable)
         for state, count in (await count_accounts(database)).items():
             self._accounts.labels(state).set(count)
+        for state, count in (await count_budgets(database)).items():
+            self._budgets.labels(state).set(count)
         self._read_at.set_to_current_time()
 
     def _job(self, change: event_bus.JobChanged) -> None:

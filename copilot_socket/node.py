@@ -1,6 +1,7 @@
 """One node: the composition root, which creates, connects, starts and stops its parts."""
 
 import secrets
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -20,6 +21,7 @@ from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.vault import Vault
 from copilot_socket.descriptors import Shares
 from copilot_socket.event_bus import EventBus, FlowChanged, NodeStarted
+from copilot_socket.handlers.budgets import Budgets
 from copilot_socket.handlers.connections import Connections
 from copilot_socket.handlers.crawlers import Registry
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
@@ -42,6 +44,7 @@ from copilot_socket.status import CHECK, RENEWAL, NodeStatus
 from copilot_socket.stopping import drain, leave, take_all
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.batches import Batches, Settings
+from copilot_socket.store.budgets import BudgetStore
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.cleanup import Cleanup
 from copilot_socket.store.connection import HOT, Limits
@@ -123,11 +126,11 @@ class Node(Service):
             self.registry, self.writer, reads, tokens, self.transitions, hosts, self._restrictions, reactor, self.bus
         )
         self._due = DueJobs(reads, reactor, self.dispatcher.work_came)
-        self.bus.subscribe_by_type(self._due.subscriptions)
-        self.bus.subscribe_by_type(self.dispatcher.subscriptions)
-        self.bus.subscribe_by_type(self.dispatcher.holds.subscriptions)
         self._hosts = HostHealth(hosts, self.bus)
-        for each in (self._hosts, Suspicion(self.bus)):
+        self._budget_store = BudgetStore(self.database)
+        self._budgets = Budgets(self._budget_store, reactor, self.bus, time.time)
+        dispatch = (self._due, self.dispatcher, self.dispatcher.holds)
+        for each in (*dispatch, self._hosts, self._budgets, Suspicion(self.bus)):
             self.bus.subscribe_by_type(each.subscriptions)
         self._leases = Leases(
             self.database,
@@ -165,7 +168,9 @@ class Node(Service):
             config.plain_jobs,
             config.max_jobs_limit,
         )
-        messages = Messages(self.writer, self.dispatcher, self.presence, tokens, self._reactor, self.bus, terms)
+        messages = Messages(
+            self.writer, self.dispatcher, self.presence, tokens, self._budgets, self._reactor, self.bus, terms
+        )
         self.factory = CrawlerFactory(
             Decoder(config.max_message_size),
             messages,
@@ -199,6 +204,7 @@ class Node(Service):
                 accounts=Accounts(self.database, vault, self.transitions),
                 modes=CrawlerModes(self.database),
                 restrictions=self._restrictions,
+                budgets=self._budget_store,
                 bus=self.bus,
                 transitions=self.transitions,
                 feed=self.feed,
@@ -225,6 +231,7 @@ class Node(Service):
             self.dispatcher,
             self._leases,
             self._hosts,
+            self._budgets,
             cleanup,
             self.database,
             self.status,

@@ -6,6 +6,7 @@ from typing import Any
 import attrs
 
 from copilot_socket.config import Config
+from copilot_socket.handlers.budgets import EACH, Budgets
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
 from copilot_socket.handlers.hosts import HostHealth
 from copilot_socket.handlers.presence import PresenceKeeper
@@ -48,6 +49,7 @@ class Workers:
     dispatcher: Dispatcher
     leases: Leases
     hosts: HostHealth
+    budgets: Budgets
     cleanup: Cleanup
     database: Database
     status: NodeStatus
@@ -80,6 +82,7 @@ def periodic_tasks(config: Config, workers: Workers) -> list[Task]:
         Task("lanes", LANES, workers.dispatcher.read_lanes, limit=limit),
         Task("lost requests and claims", lease_round, workers.dispatcher.look_after, limit=limit),
         Task("successes of hosts", HOSTS, workers.hosts.store, limit=limit),
+        Task("budgets", EACH, workers.budgets.store, limit=limit),
         Task("held hosts", HOSTS, workers.dispatcher.holds.look, limit=limit),
         Task("dead nodes", config.lease, workers.leases.forget_dead),
         Task("cleanup", config.cleanup_interval, workers.cleanup.run),

@@ -24,6 +24,7 @@ _COLOURS = {
     "fell silent": "yellow",
     "lost": "bold yellow",
     "held": "bold yellow",
+    "throttled": "yellow",
     "refused": "red",
 }
 _TYPES = 10
@@ -107,6 +108,13 @@ def _pause(data: Data) -> tuple[str, str]:
     return str(data.get("event")), _joined([covered, _named("by", data.get("author")), data.get("reason")])
 
 
+def _budget(data: Data) -> tuple[str, str]:
+    jobs = data.get("jobs_allowed")
+    allowed = f"{jobs} jobs at a time" if jobs else None
+    whose = (data.get("gitlab_origin"), _named("account", data.get("account_id")), data.get("name"))
+    return str(data.get("event")), _joined([*whose, allowed, _named("until", data.get("until"))])
+
+
 def _lost(data: Data) -> tuple[str, str]:
     return "lost", f"{data.get('lost')} events: they arrived faster than they were read"
 
@@ -121,6 +129,7 @@ _FORMATS: Mapping[str, Callable[[Data], tuple[str, str]]] = {
     "heartbeat": _heartbeat,
     "host": _host,
     "account": _account,
+    "budget": _budget,
     "pause": _pause,
     "lost": _lost,
 }

@@ -5,7 +5,7 @@ The first of these that is recognised decides: an HTTP status in ``context``, an
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -96,12 +96,25 @@ TEXTS: tuple[tuple[re.Pattern[str], Cause], ...] = tuple(
 """Patterns in the text of ``error``, and their causes, where it names no HTTP status."""
 
 
+_BLOCKED = re.compile(
+    r"<!doctype html|<html|\bip\b.{0,40}\b(?:blocked|banned|denied)\b|\b(?:blocked|banned)\b.{0,40}\bip\b",
+    re.IGNORECASE | re.DOTALL,
+)
+"""In the body of a 403 that means the crawler's address: GitLab answers in JSON where a permission is missing."""
+_BODY_FIELDS = ("body", "data", "responseText", "message")
+"""Fields of ``context`` in which HTTP libraries keep the body of an answer."""
+
+
 @attrs.frozen
 class Inference:
-    """A cause; ``retry_after``: the seconds that GitLab asked to wait, if it did."""
+    """A cause; ``retry_after``: the seconds that GitLab asked to wait, if it did.
+
+    ``blocked``: GitLab refuses the crawler's address.
+    """
 
     cause: Cause
     retry_after: float | None = None
+    blocked: bool = False
 
 
 def infer(error: str, error_type: str | None = None, context: Mapping[str, Any] | None = None) -> Inference:
@@ -115,6 +128,8 @@ def infer(error: str, error_type: str | None = None, context: Mapping[str, Any] 
         or _by_text(error[:LONGEST], retry_after)
         or Cause.JOB_ERROR
     )
+    if cause is Cause.FORBIDDEN and _blocks([error, *_bodies(objects)]):
+        return Inference(Cause.RATE_LIMITED, retry_after, blocked=True)
     return Inference(cause, retry_after)
 
 
@@ -132,6 +147,14 @@ def by_http_status(status: int, retry_after: float | None = None) -> Cause | Non
     if status == 408 or 500 <= status <= 599:
         return Cause.GITLAB_UNAVAILABLE
     return Cause.JOB_ERROR if 400 <= status <= 499 else None
+
+
+def _blocks(texts: Iterable[str]) -> bool:
+    return any(_BLOCKED.search(text[:LONGEST]) for text in texts)
+
+
+def _bodies(objects: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    return (each[name] for each in objects for name in _BODY_FIELDS if isinstance(each.get(name), str))
 
 
 def _first(causes: Iterator[Cause | None]) -> Cause | None:

@@ -129,6 +129,19 @@ class TokenRefreshRequest:
     error_details: str | None = attrs.field(default=None, repr=False)
 
 
+@attrs.frozen
+class RateLimit:
+    """What GitLab said of a budget of requests. ``retry_after`` in milliseconds."""
+
+    remaining: int
+    account_id: str | None = None
+    gitlab_url: str | None = None
+    name: str | None = None
+    limit: int | None = None
+    reset_at: str | None = None
+    retry_after: float | None = None
+
+
 Data = (
     Hello
     | Heartbeat
@@ -141,6 +154,7 @@ Data = (
     | JobsDiscovered
     | Discovery
     | TokenRefreshRequest
+    | RateLimit
 )
 
 INCOMING: dict[str, type] = {
@@ -155,6 +169,7 @@ INCOMING: dict[str, type] = {
     "jobs_discovered": JobsDiscovered,
     "discovery": Discovery,
     "token_refresh_request": TokenRefreshRequest,
+    "rate_limit": RateLimit,
 }
 """Message type → the class of its data."""
 

@@ -48,6 +48,8 @@ class Failed:
     """The crawler has not named the cause."""
     retry_after: float | None = None
     """Seconds that GitLab asked to wait."""
+    blocked: bool = False
+    """GitLab has answered 403 to the crawler's address, whatever it asks for."""
 
 
 @record

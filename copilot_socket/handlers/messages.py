@@ -13,12 +13,13 @@ from twisted.logger import Logger
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.jobs import KNOWN_ENTITY_TYPES, PLAIN_ENTITY_TYPES, Loss
-from copilot_socket.core.messages import Hello, JobRequest, Message
+from copilot_socket.core.messages import Hello, JobRequest, Message, RateLimit
 from copilot_socket.core.pending import NotYet, PendingReply
 from copilot_socket.core.replies import Reply, TokenRefreshResponse, Welcome
 from copilot_socket.core.reports import Body
 from copilot_socket.event_bus import EventBus, HeartbeatHeard
 from copilot_socket.handlers import reading
+from copilot_socket.handlers.budgets import Budgets
 from copilot_socket.handlers.crawlers import Crawler, Link, name_of
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
 from copilot_socket.handlers.presence import PresenceKeeper
@@ -30,7 +31,7 @@ from copilot_socket.store.writer import Writer
 
 PROTOCOL_VERSION = "1"
 CAPABILITIES = frozenset({"ack", "commands"})
-FEATURES = ("cause", "commands", "job_released")
+FEATURES = ("cause", "commands", "job_released", "rate_limit")
 PLAIN_PATIENCE = 3.0
 """Seconds without a report after which a further request of a plain crawler means that it runs nothing."""
 
@@ -66,6 +67,7 @@ class Messages:
         dispatcher: Dispatcher,
         presence: PresenceKeeper,
         tokens: Tokens,
+        budgets: Budgets,
         reactor: IReactorTime,
         bus: EventBus,
         terms: Terms,
@@ -74,6 +76,7 @@ class Messages:
         self._dispatcher = dispatcher
         self._presence = presence
         self._tokens = tokens
+        self._budgets = budgets
         self._reactor = reactor
         self._bus = bus
         self._heartbeats_wanted = bus.subscribers(HeartbeatHeard)
@@ -90,6 +93,7 @@ class Messages:
             "jobs_discovered": self._report(reading.jobs_discovered),
             "discovery": self._discovery,
             "token_refresh_request": self._token_refresh,
+            "rate_limit": self._rate_limit,
         }
 
     def handle(self, link: Link, message: Message) -> Any:
@@ -248,7 +252,18 @@ class Messages:
         body = reading.refused(error, token, known="ack" in link.capabilities)
         self._reports.refused(link.crawler, job_id, body)
 
-    # -- tokens
+    # -- tokens and budgets
+
+    def _rate_limit(self, link: Link, message: Message) -> "Deferred[Reply | None]":
+        if link.crawler.arriving:
+            raise NotYet(link.crawler.when_settled, self._rate_limit)
+        if message.job_id is not None:
+            self._reports.mention(link, message)
+        return Deferred.fromCoroutine(self._hear_rate_limit(message, ack(link, message)))
+
+    async def _hear_rate_limit(self, message: Message, acknowledgement: Reply | None) -> Reply | None:
+        await self._budgets.hear(message, cast(RateLimit, message.data))
+        return acknowledgement
 
     def _token_refresh(self, link: Link, message: Message) -> "Deferred[Reply]":
         assert message.job_id is not None

@@ -1,6 +1,7 @@
 """Events of event streams: their types, their rendering from state events, and the filters of a stream."""
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import attrs
@@ -14,6 +15,7 @@ from copilot_socket.event_bus import StateEvent
 _CHANGES = (event_bus.JobChanged, event_bus.JobsReported)
 KINDS: Mapping[str, frozenset[type[StateEvent]]] = {
     "account": frozenset({event_bus.TokenRefreshed}),
+    "budget": frozenset({event_bus.BudgetChanged}),
     "connection": frozenset({event_bus.ConnectionChanged, event_bus.CrawlerChanged}),
     "heartbeat": frozenset({event_bus.HeartbeatHeard}),
     "host": frozenset({event_bus.HostChanged}),
@@ -83,6 +85,7 @@ class Renderer:
             event_bus.HeartbeatHeard: _heartbeat,
             event_bus.HostChanged: _host,
             event_bus.PauseChanged: _pause,
+            event_bus.BudgetChanged: _budget,
             event_bus.TokenRefreshed: _account,
         }
 
@@ -144,6 +147,19 @@ def _sent(change: event_bus.JobSent) -> Event:
 
 def _account(change: event_bus.TokenRefreshed) -> Event:
     return Event("account", {"account_id": change.account, "event": change.outcome})
+
+
+def _budget(change: event_bus.BudgetChanged) -> Event:
+    until = None if change.until is None else datetime.fromtimestamp(change.until, UTC).isoformat(timespec="seconds")
+    fields = {
+        "gitlab_origin": change.origin,
+        "account_id": change.account,
+        "name": change.name,
+        "event": change.event,
+        "jobs_allowed": change.jobs_allowed,
+        "until": until and until.replace("+00:00", "Z"),
+    }
+    return Event("budget", _given(fields))
 
 
 def _pause(change: event_bus.PauseChanged) -> Event:

@@ -34,6 +34,7 @@ from copilot_socket.http.shares import MAX_ANSWERS, MAX_BODIES, Budget, Share
 from copilot_socket.http.slices import Slices
 from copilot_socket.http.targets import target
 from copilot_socket.store.accounts import Accounts
+from copilot_socket.store.budgets import BudgetStore
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.crawler_modes import CrawlerModes
 from copilot_socket.store.faults import DATABASE_ERRORS, Remedy, broken_check, remedy
@@ -57,6 +58,7 @@ class Parts:
     accounts: Accounts
     modes: CrawlerModes
     restrictions: RestrictionStore
+    budgets: BudgetStore
     transitions: Transitions
     bus: EventBus
     feed: Feed
@@ -75,7 +77,9 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     """The route table."""
     health = HealthHandlers(parts.health, parts.registry, parts.time_of_day)
     jobs = JobHandlers(parts.submission, parts.catalog, parts.transitions, parts.work_came)
-    restrictions = RestrictionHandlers(parts.restrictions, parts.catalog, parts.reactor, parts.bus, parts.time_of_day)
+    restrictions = RestrictionHandlers(
+        parts.restrictions, parts.budgets, parts.catalog, parts.reactor, parts.bus, parts.time_of_day
+    )
     rest = CatalogHandlers(parts.catalog, parts.accounts, restrictions, parts.modes)
     events = EventHandlers(parts.feed)
     return (
@@ -109,6 +113,9 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("POST", "/api/v1/queue/resume", restrictions.resume_queue),
         Route("GET", "/api/v1/hosts", restrictions.list_hosts),
         Route("PATCH", "/api/v1/hosts/{id}", restrictions.change_host),
+        Route("GET", "/api/v1/budgets", restrictions.list_budgets),
+        Route("PUT", "/api/v1/budgets", restrictions.put_budget),
+        Route("DELETE", "/api/v1/budgets", restrictions.forget_budget),
         Route("GET", "/api/v1/stats", rest.stats),
         Route("GET", "/api/v1/events", events.watch),
     )

@@ -24,6 +24,7 @@ _jobs = Logger("copilot_socket.store.jobs")
 _delivery = Logger("copilot_socket.handlers.dispatch.delivery")
 _crawlers = Logger("copilot_socket.handlers.presence")
 _hosts = Logger("copilot_socket.handlers.dispatch.holds")
+_budgets = Logger("copilot_socket.handlers.budgets")
 _pauses = Logger("copilot_socket.handlers.dispatch.restrictions")
 _tokens = Logger("copilot_socket.handlers.tokens")
 _connections = Logger("copilot_socket.wire.connections")
@@ -59,6 +60,7 @@ class EventLog:
             (_tokens, LogLevel.info, event_bus.TokenRefreshed, self._token),
             (_hosts, LogLevel.warn, event_bus.HostChanged, self._host),
             (_pauses, LogLevel.info, event_bus.PauseChanged, self._pause),
+            (_budgets, LogLevel.info, event_bus.BudgetChanged, self._budget),
             (_messages, LogLevel.info, event_bus.MessageRefused, self._refusal),
             (_messages, LogLevel.debug, event_bus.MessagesHandled, self._handled),
             (_delivery, LogLevel.debug, event_bus.JobSent, self._sent),
@@ -142,6 +144,18 @@ class EventLog:
             )
         else:
             _hosts.info("{origin} is available again: its jobs are released", origin=change.origin)
+
+    def _budget(self, change: event_bus.BudgetChanged) -> None:
+        of = f"account {change.account} at {change.origin}" if change.account else change.origin
+        of += f", throttle {change.name}" if change.name else ""
+        match change.event:
+            case "closed":
+                _budgets.warn("The budget of requests of {of} is used up: no job starts until it is reset", of=of)
+            case "throttled":
+                text = "The budget of requests of {of} is half used up: {count} jobs at a time"
+                _budgets.info(text, of=of, count=change.jobs_allowed)
+            case _:
+                _budgets.info("The budget of requests of {of} is ample again", of=of)
 
     def _pause(self, change: event_bus.PauseChanged) -> None:
         text = "Pause {pause} of {covered} {event}"

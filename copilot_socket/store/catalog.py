@@ -16,6 +16,20 @@ from copilot_socket.core import cursor
 from copilot_socket.core.jobs import Status
 from copilot_socket.store.counts import count_jobs
 from copilot_socket.store.database import Database
+from copilot_socket.store.shown import (
+    ACCOUNT,
+    AREA,
+    ASSIGNMENT,
+    BUDGET,
+    CRAWLER,
+    CRAWLERS,
+    ERROR,
+    HOST,
+    HOSTS,
+    JOB,
+    PAUSE,
+    TRY,
+)
 
 Record = dict[str, Any]
 LARGE_PAGE = 100
@@ -53,73 +67,6 @@ class Listing:
     next: str | None
 
 
-def _same(*names: str) -> dict[str, str]:
-    return {name: f'"{name}"' for name in names}
-
-
-_JOB = {
-    **_same(
-        "id", "created_at", "updated_at", "started_at", "finished_at", "scheduled_at", "status", "command",
-        "full_path", "branch", "account_id", "user_id", "provider", "gitlab_url", "spawned_from", "priority",
-        "attempts", "max_attempts", "releases", "tries",
-    ),
-    "failures": '"attempts"',
-    "cause": "CASE WHEN status = 'completed' THEN 'completed' ELSE cause::text END",
-    **_same("resume_state", "progress"),
-}  # fmt: skip
-_ASSIGNMENT = _same(
-    "web_app_job_id", "crawler_job_id", "account_id", "user_id", "created_at", "assigned_at", "completed_at",
-    "status", "metadata", "try", "crawler_key", "started_at", "reported_at",
-)  # fmt: skip
-_TRY = _same(
-    "job_id", "try", "crawler_job_id", "crawler_key", "assigned_at", "started_at", "ended_at", "outcome", "reason",
-    "cause",
-)  # fmt: skip
-_ERROR = _same(
-    "id", "job_id", "timestamp", "error_type", "error_message", "stack_trace", "context", "retry_count",
-    "is_recoverable", "resolution", "cause",
-)  # fmt: skip
-_ACCOUNT = {
-    **_same("id", "provider", "gitlab_url", "weight", "max_running"),
-    "has_refresh_token": "refresh_token IS NOT NULL",
-    **_same("token_expires_at", "credential_status", "credential_error", "credential_checked_at"),
-    **_same("created_at", "updated_at"),
-}
-_AREA = _same("gitlab_origin", "full_path", "gitlab_id", "name", "type", "created_at")
-_PAUSE = _same("id", "scope", "target", "reason", "author", "created_at", "ends_at")
-_HOSTS = """(
-  SELECT o.origin, h.max_running, h.held_since, h.opens_at AS next_probe_at, h.last_success_at,
-         (SELECT count(*) FROM accounts t WHERE t.gitlab_origin = o.origin) AS accounts
-  FROM (SELECT gitlab_origin AS origin FROM accounts UNION SELECT origin FROM hosts) AS o
-  LEFT JOIN hosts h ON h.origin = o.origin) AS host"""
-_HOST = _same("origin", "max_running", "held_since", "next_probe_at", "last_success_at", "accounts")
-_CRAWLER = {
-    "id": "c.crawler_id",
-    "key": "c.key",
-    "node_id": "c.node_id",
-    "plain": "c.plain",
-    "connected": "c.lease_expires_at > now()",
-    "max_jobs": "c.max_jobs",
-    "mode": "c.mode",
-    "entity_types": "c.entity_types",
-    "active_jobs": "held.jobs",
-    "last_heartbeat": "seen.last_heartbeat",
-    "system_status": "seen.system_status",
-    "connections": "seen.connections",
-    "first_seen": "c.first_seen",
-}
-_CRAWLERS = """
-crawlers c
-CROSS JOIN LATERAL (
-  SELECT coalesce(array_agg(a.crawler_job_id ORDER BY a.web_app_job_id), '{}') AS jobs FROM job_assignments a
-  WHERE a.crawler_key = c.key AND a.completed_at IS NULL) AS held
-CROSS JOIN LATERAL (
-  SELECT (SELECT count(*) FROM socket_connections s WHERE s.crawler_key = c.key AND s.is_active) AS connections,
-         (SELECT max(s.last_heartbeat) FROM socket_connections s WHERE s.crawler_key = c.key) AS last_heartbeat,
-         (SELECT s.system_status FROM socket_connections s
-          WHERE s.crawler_key = c.key AND s.system_status IS NOT NULL AND s.last_heartbeat IS NOT NULL
-          ORDER BY s.last_heartbeat DESC LIMIT 1) AS system_status) AS seen
-"""
 _NO_FILTERS: Mapping[str, str] = MappingProxyType({})
 _JSONB = frozenset({"resume_state", "progress", "metadata", "context"})
 
@@ -136,7 +83,7 @@ WHERE fitting.before < %(bytes)s ORDER BY {order} LIMIT %(limit)s
 """
 
 _TRIES = f"""
-SELECT {", ".join(_TRY.values())}, count(*) OVER () FROM job_tries WHERE job_id = %(id)s ORDER BY try DESC
+SELECT {", ".join(TRY.values())}, count(*) OVER () FROM job_tries WHERE job_id = %(id)s ORDER BY try DESC
 LIMIT {LATEST}
 """
 
@@ -176,7 +123,7 @@ class Catalog:
     async def jobs(self, page: Page, filters: Mapping[str, str], include: Collection[str] = frozenset()) -> Listing:
         """Jobs, newest first. *filters*: by :data:`JOB_FILTERS`; *include*: of :data:`LARGE_JOB_COLUMNS`."""
         conditions = [f"{name} = %({name})s" for name in JOB_FILTERS if name in filters]
-        columns = {name: given for name, given in _JOB.items() if name not in LARGE_JOB_COLUMNS or name in include}
+        columns = {name: given for name, given in JOB.items() if name not in LARGE_JOB_COLUMNS or name in include}
         return await self._list(
             "jobs", columns, page, key=["id"], conditions=conditions, filters=filters, descending=True
         )
@@ -189,31 +136,31 @@ class Catalog:
         no such job.
         """
         params = {"id": job_id}
-        rows = await self._database.query(f"SELECT {_bounded(_JOB)} FROM jobs WHERE id = %(id)s", params)
+        rows = await self._database.query(f"SELECT {_bounded(JOB)} FROM jobs WHERE id = %(id)s", params)
         if not rows:
             return None
         assignments = await self._database.query(
-            f"SELECT {_bounded(_ASSIGNMENT)} FROM job_assignments WHERE web_app_job_id = %(id)s", params
+            f"SELECT {_bounded(ASSIGNMENT)} FROM job_assignments WHERE web_app_job_id = %(id)s", params
         )
         tries = await self._database.query(_TRIES, params)
         errors = await self._database.query(_ERRORS, params)
-        return _record([*_JOB, "truncated"], rows[0]) | {
-            "assignment": _record([*_ASSIGNMENT, "truncated"], assignments[0]) if assignments else None,
-            "history": [_record(list(_TRY), row[:-1]) for row in reversed(tries)],
+        return _record([*JOB, "truncated"], rows[0]) | {
+            "assignment": _record([*ASSIGNMENT, "truncated"], assignments[0]) if assignments else None,
+            "history": [_record(list(TRY), row[:-1]) for row in reversed(tries)],
             "history_total": tries[0][-1] if tries else 0,
-            "errors": [_record([*_ERROR, "truncated"], row[:-1]) for row in reversed(errors)],
+            "errors": [_record([*ERROR, "truncated"], row[:-1]) for row in reversed(errors)],
             "errors_total": errors[0][-1] if errors else 0,
         }
 
     async def accounts(self, page: Page) -> Listing:
         """Accounts by id, without their tokens."""
-        return await self._list("accounts", _ACCOUNT, page, key=["id"])
+        return await self._list("accounts", ACCOUNT, page, key=["id"])
 
     async def account(self, account_id: str) -> Record | None:
         """One account, without its tokens; None if there is no such account."""
-        columns = ", ".join(_ACCOUNT.values())
+        columns = ", ".join(ACCOUNT.values())
         rows = await self._database.query(f"SELECT {columns} FROM accounts WHERE id = %(id)s", {"id": account_id})
-        return _record(list(_ACCOUNT), rows[0]) if rows else None
+        return _record(list(ACCOUNT), rows[0]) if rows else None
 
     async def areas(self, page: Page, filters: Mapping[str, str]) -> Listing:
         """Areas by origin and path.
@@ -228,26 +175,35 @@ class Catalog:
                 " AND z.full_path = areas.full_path AND z.account_id = %(account_id)s)",
             ]
         return await self._list(
-            "areas", _AREA, page, key=["gitlab_origin", "full_path"], conditions=conditions, filters=filters
+            "areas", AREA, page, key=["gitlab_origin", "full_path"], conditions=conditions, filters=filters
         )
 
     async def crawlers(self, page: Page) -> Listing:
         """Crawlers by key, with the assignments that each holds and its last heartbeat."""
-        return await self._list(_CRAWLERS, _CRAWLER, page, key=["c.key"])
+        return await self._list(CRAWLERS, CRAWLER, page, key=["c.key"])
 
     async def pauses(self, page: Page) -> Listing:
         """The pauses in force, oldest first."""
-        return await self._list("pauses", _PAUSE, page, key=["id"])
+        return await self._list("pauses", PAUSE, page, key=["id"])
 
     async def pause(self, pause_id: str) -> Record | None:
         """One pause; None if it is not in force."""
-        columns = ", ".join(_PAUSE.values())
+        columns = ", ".join(PAUSE.values())
         rows = await self._database.query(f"SELECT {columns} FROM pauses WHERE id = %(id)s", {"id": pause_id})
-        return _record(list(_PAUSE), rows[0]) if rows else None
+        return _record(list(PAUSE), rows[0]) if rows else None
+
+    async def budgets(self, page: Page, only: tuple[str, str, str] | None = None) -> Listing:
+        """Budgets by host, account and name; *only* one of them."""
+        names = ("gitlab_origin", "account_id", "name")
+        filters = dict(zip(names, only, strict=True)) if only else {}
+        conditions = [f"b.{name} = %({name})s" for name in filters]
+        return await self._list(
+            "budgets b", BUDGET, page, key=[f"b.{name}" for name in names], conditions=conditions, filters=filters
+        )
 
     async def hosts(self, page: Page) -> Listing:
         """GitLab hosts by origin."""
-        return await self._list(_HOSTS, _HOST, page, key=["origin"])
+        return await self._list(HOSTS, HOST, page, key=["origin"])
 
     async def stats(self) -> Record:
         """Counts: jobs by state, the queue, and crawlers."""
@@ -309,7 +265,7 @@ class Catalog:
         shown = [*columns, "truncated"] if large else list(columns)
         records = [_record(shown, row[:-1]) for row in rows]
         more = bool(rows) and rows[0][-1] > len(rows)
-        last = "\n".join(records[-1][given.rpartition(".")[2]] for given in key) if more else None
+        last = "\n".join(records[-1][given.rpartition(".")[2]] or "" for given in key) if more else None
         return Listing(records, last and cursor.encode(last))
 
 

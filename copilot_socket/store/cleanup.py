@@ -29,6 +29,7 @@ class Cleanup:
         self._trees = JobTrees(database, reactor, PAUSE)
         self._max_job_age = max_job_age
         self._ages: Mapping[str, float | None] = {
+            "clean_budgets": None,
             "clean_errors": max_error_age,
             "clean_connections": None,
             "clean_crawlers": None,

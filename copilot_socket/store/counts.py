@@ -35,3 +35,9 @@ async def count_accounts(database: Database) -> Mapping[str, int]:
     """Accounts by the state of their credentials."""
     counted: dict[str, int] = dict(await database.query(sql("count_accounts")))
     return {state: counted.get(state, 0) for state in CREDENTIAL_STATES}
+
+
+async def count_budgets(database: Database) -> Mapping[str, int]:
+    """Budgets of requests by what they keep back: all jobs, or some."""
+    [(closed, throttled)] = await database.query(sql("count_budgets"))
+    return {"closed": closed, "throttled": throttled}

@@ -135,6 +135,11 @@ class RestrictionStore:
         rows = await self._database.query(sql("pause_like"), {"scope": str(scope), "target": target})
         return rows[0][0] if rows else None
 
+    async def host_known(self, origin: str) -> bool:
+        """Whether some account is at this host."""
+        [(known,)] = await self._database.query(sql("pause_matches"), {"scope": str(Scope.HOST), "target": origin})
+        return bool(known)
+
     async def limit(self, scope: Scope, target: str, max_running: int | None) -> int | None:
         """Limit the running jobs of an account or host, or not; the number of the change, None for an unknown one."""
         statement = sql("limit_account" if scope is Scope.ACCOUNT else "limit_host")

@@ -6,11 +6,12 @@ from typing import Any
 
 import attrs
 
+from copilot_socket.core.ends import Cause
 from copilot_socket.core.jobs import Event, Loss, Status
 from copilot_socket.core.reports import Failed, GivenBack
 from copilot_socket.core.transitions import Job, Transition
 from copilot_socket.core.trouble import MOST_LOST, End, Trouble
-from copilot_socket.event_bus import JobChanged
+from copilot_socket.event_bus import JobChanged, RateLimited
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.sql import sql
 
@@ -97,6 +98,14 @@ class Change:
     def failure(self) -> Failed | None:
         """What its crawler reported, if that was a failure."""
         return self.request.report if isinstance(self.request.report, Failed) else None
+
+    def rate_limited(self) -> RateLimited | None:
+        """What its crawler reported of a limit of GitLab's."""
+        report = self.request.report
+        if report is None or (report.cause is not Cause.RATE_LIMITED and not getattr(report, "blocked", False)):
+            return None
+        blocked = isinstance(report, Failed) and report.blocked
+        return RateLimited(self.row.origin, self.row.account, report.retry_after, blocked)
 
     def event(self) -> JobChanged:
         """The state event to publish after the commit."""

@@ -13,7 +13,7 @@ from copilot_socket.core.origins import origin, same_origin
 from copilot_socket.core.reports import job_of
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.transitions import Refusal, Transition, decide
-from copilot_socket.event_bus import EventBus, HostChanged, JobChanged
+from copilot_socket.event_bus import EventBus, HostChanged, JobChanged, RateLimited
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import DatabaseAway, UniqueViolation
@@ -114,7 +114,7 @@ class Transitions:
 
     async def within(
         self, tx: Transaction, requests: Sequence[TransitionRequest]
-    ) -> tuple[list[Answer], list[JobChanged | HostChanged]]:
+    ) -> tuple[list[Answer], list[JobChanged | HostChanged | RateLimited]]:
         """Apply *requests* in *tx*; return the answers, and the state events to publish after the commit."""
         jobs = {"job": sorted({request.job_id for request in requests})}
         await tx.query(sql("lock_live_assignments"), jobs)
@@ -143,7 +143,8 @@ class Transitions:
         if not changes:
             return answers, []
         await write(tx, changes)
-        return answers, [*[change.event() for change in changes], *await note_ends(tx, changes)]
+        limited = [each for change in changes if (each := change.rate_limited()) is not None]
+        return answers, [*[change.event() for change in changes], *await note_ends(tx, changes), *limited]
 
 
 def _explained(request: TransitionRequest, answer: Transition, credential_error: str | None) -> TransitionRequest:

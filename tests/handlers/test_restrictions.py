@@ -33,7 +33,7 @@ class RestrictionTestCase(NodeTestCase):
     async def acted_on(self, revision: int) -> list[str]:
         """The nodes that do not act on the change."""
         node = self.nodes[0]
-        handlers = RestrictionHandlers(self.store(), Catalog(node.database), reactor, node.bus)
+        handlers = RestrictionHandlers(self.store(), node._budget_store, Catalog(node.database), reactor, node.bus)
         return await handlers.acted_on(revision)
 
 
@@ -199,7 +199,7 @@ class PathTests(RestrictionTestCase):
         self.assertEqual(self.query(new), [(pause, False)])
 
     async def test_one_pause_of_two(self) -> None:
-        """A job that another pause covers stays marked, and goes when that ends, too; a delayed one when it is due."""
+        """A job that another pause covers stays marked until that ends, too; a delayed one waits."""
         node = await self.node()
         self.add_jobs("acme/shop/1", "acme/2")
         self.query("UPDATE jobs SET scheduled_at = now() + interval '1 h' WHERE full_path = 'acme/2'")

@@ -23,6 +23,7 @@ from copilot_socket.http.feed import Feed
 from copilot_socket.http.site import Parts, make_site
 from copilot_socket.http.slices import Slices
 from copilot_socket.store.accounts import Accounts
+from copilot_socket.store.budgets import BudgetStore
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.connection import Limits
 from copilot_socket.store.crawler_modes import CrawlerModes
@@ -147,6 +148,7 @@ class SiteTestCase(DatabaseTestCase):
             accounts=Accounts(self.database, vault, self.transitions),
             modes=CrawlerModes(self.database),
             restrictions=RestrictionStore(self.database, "node"),
+            budgets=BudgetStore(self.database),
             bus=self.bus,
             transitions=self.transitions,
             feed=self.feed,

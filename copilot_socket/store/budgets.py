@@ -1,0 +1,98 @@
+"""The table of budgets: what GitLab has said of its requests, and what that allows."""
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from copilot_socket.core.budgets import Budget, Said
+from copilot_socket.event_bus import BudgetChanged
+from copilot_socket.store.connection import Transaction
+from copilot_socket.store.database import Database
+from copilot_socket.store.sql import sql
+
+
+@attrs.frozen(order=True)
+class BudgetKey:
+    """Whose budget: the host's where ``account`` is empty. ``name``: GitLab's for the throttle, empty: unknown."""
+
+    origin: str
+    account: str = ""
+    name: str = ""
+
+
+class BudgetStore:
+    """Reads and writes over the pool."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def of_job(self, job_id: str) -> tuple[str, str] | None:
+        """The account of a job and its origin."""
+        rows = await self._database.query(sql("budget_of_job"), {"job": job_id})
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    async def of_account(self, account: str) -> tuple[str, str] | None:
+        """An account and its origin."""
+        rows = await self._database.query(sql("budget_of_account"), {"account": account})
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    async def hear(
+        self, said: Mapping[BudgetKey, Sequence[Said]], now: float, source: str = "crawler"
+    ) -> list[BudgetChanged]:
+        """Add what was *said*; the state events to publish.
+
+        Its times are by the clock whose time is *now*; they are stored by the database's.
+        """
+        return await self._database.transaction(lambda tx: _hear(tx, said, now, source))
+
+    async def forget(self, key: BudgetKey) -> bool:
+        """Forget a budget, as if nothing had been said; False if nothing was."""
+        params = {"origin": key.origin, "account": key.account, "name": key.name}
+        return bool(await self._database.query(sql("forget_budget"), params))
+
+
+async def _hear(
+    tx: Transaction, said: Mapping[BudgetKey, Sequence[Said]], node_now: float, source: str
+) -> list[BudgetChanged]:
+    keys = sorted(said)
+    columns = {
+        "origin": [key.origin for key in keys],
+        "account": [key.account for key in keys],
+        "name": [key.name for key in keys],
+    }
+    rows = {BudgetKey(*row[:3]): row[3:] for row in await tx.query(sql("lock_budgets"), columns)}
+    now = next(iter(rows.values()))[-1]
+    events = []
+    budgets = []
+    for key in keys:
+        *stored, allowed, live, _now = rows[key]
+        budget = Budget(*stored)
+        for each in said[key]:
+            budget = budget.hear(each.later(now - node_now))
+        before = _state(allowed if live else None)
+        after = _state(budget.allows(now))
+        if before != after:
+            of = key.origin, key.account or None, key.name or None
+            events.append(BudgetChanged(*of, after, budget.allows(now), budget.until(now)))
+        budgets.append(budget)
+    await tx.query(
+        sql("store_budgets"),
+        {
+            **columns,
+            "limit": [budget.limit for budget in budgets],
+            "remaining": [budget.remaining for budget in budgets],
+            "reset_at": [budget.reset_at for budget in budgets],
+            "closed_until": [budget.closed_until for budget in budgets],
+            "cost": [budget.cost for budget in budgets],
+            "spent": [budget.spent for budget in budgets],
+            "allowed": [budget.allows(now) for budget in budgets],
+            "until": [budget.until(now) for budget in budgets],
+            "source": [source] * len(budgets),
+            "changed": bool(events),
+        },
+    )
+    return events
+
+
+def _state(allowed: int | None) -> str:
+    return "open" if allowed is None else "throttled" if allowed else "closed"
