@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from copilot_socket import event_bus
 from copilot_socket.core.ends import Cause
 from copilot_socket.core.errors import ErrorCode
-from copilot_socket.core.jobs import Loss, Outcome
+from copilot_socket.core.jobs import COMMANDS, Loss, Outcome
 from copilot_socket.store.counts import count_accounts, count_budgets, count_jobs
 from copilot_socket.store.database import Database
 from copilot_socket.tallies import Durations, Tally
@@ -60,6 +60,17 @@ class Metrics:
         self._unroutable = Gauge(
             "copilot_jobs_unroutable", "Claimable jobs that no connected crawler takes", registry=registry
         )
+        self._commands = Gauge(
+            "copilot_jobs_unroutable_by_command",
+            "Claimable jobs that no connected crawler takes, by command",
+            ["command"],
+            registry=registry,
+        )
+        self._held_back = Gauge(
+            "copilot_jobs_held_back",
+            "Queued jobs that pauses, host holds, limits, budgets or a credential keep back",
+            registry=registry,
+        )
         self._accounts = Gauge(
             "copilot_accounts", "Accounts by the state of their credential", ["credential_status"], registry=registry
         )
@@ -98,7 +109,10 @@ class Metrics:
         for status, count in jobs.by_status.items():
             self._jobs.labels(status).set(count)
         self._oldest.set(jobs.oldest)
-        self._unroutable.set(jobs.unroutable)
+        self._unroutable.set(sum(jobs.unroutable.values()))
+        for command in COMMANDS:
+            self._commands.labels(command).set(jobs.unroutable.get(command, 0))
+        self._held_back.set(jobs.held_back)
         for state, count in (await count_accounts(database)).items():
             self._accounts.labels(state).set(count)
         for state, count in (await count_budgets(database)).items():

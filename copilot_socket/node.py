@@ -56,7 +56,7 @@ from copilot_socket.store.dispatch_reads import DispatchReads
 from copilot_socket.store.hosts import Hosts
 from copilot_socket.store.leases import Leases
 from copilot_socket.store.listener import Listener
-from copilot_socket.store.oauth_clients import OAuthClient, OAuthClients
+from copilot_socket.store.oauth_clients import OAuthClients, configured_clients
 from copilot_socket.store.outage import Outages
 from copilot_socket.store.probe import Probe
 from copilot_socket.store.restrictions import RestrictionStore
@@ -117,7 +117,8 @@ class Node(Service):
         vault = Vault(config.secret_keys)
         self._probe = Probe(self.dsn, vault, self.outages, reactor, limits)
         credentials = Credentials(self.database, vault, self.id)
-        grant = GitLabGrant(reactor, OAuthClients(self.database, vault, _configured_clients(config)))
+        configured = configured_clients(config.gitlab_url, config.gitlab_client_id, config.gitlab_client_secret)
+        grant = GitLabGrant(reactor, OAuthClients(self.database, vault, configured))
         self._tokens = tokens = Tokens(credentials, grant, reactor, self.bus)
         self.registry = Registry()
         hosts = Hosts(self.database)
@@ -126,11 +127,12 @@ class Node(Service):
             self.registry, self.writer, reads, tokens, self.transitions, hosts, self._restrictions, reactor, self.bus
         )
         self._due = DueJobs(reads, reactor, self.dispatcher.work_came)
+        self._modes = CrawlerModes(self.database)
         self._hosts = HostHealth(hosts, self.bus)
         self._budget_store = BudgetStore(self.database)
         self._budgets = Budgets(self._budget_store, reactor, self.bus, time.time)
         dispatch = (self._due, self.dispatcher, self.dispatcher.holds)
-        for each in (*dispatch, self._hosts, self._budgets, Suspicion(self.bus)):
+        for each in (*dispatch, self._hosts, self._budgets, Suspicion(self.bus, self._modes)):
             self.bus.subscribe_by_type(each.subscriptions)
         self._leases = Leases(
             self.database,
@@ -202,7 +204,7 @@ class Node(Service):
                 submission=Submission(self.database, config.retry_attempts, self.bus, slices.next),
                 catalog=Catalog(self.database),
                 accounts=Accounts(self.database, vault, self.transitions),
-                modes=CrawlerModes(self.database),
+                modes=self._modes,
                 restrictions=self._restrictions,
                 budgets=self._budget_store,
                 bus=self.bus,
@@ -342,9 +344,3 @@ class Node(Service):
     async def _poll(self) -> None:
         await self._due.look()
         self.dispatcher.look_for_unknown()
-
-
-def _configured_clients(config: Config) -> dict[str, OAuthClient]:
-    if config.gitlab_url is None or config.gitlab_client_id is None:
-        return {}
-    return {config.gitlab_url: OAuthClient(config.gitlab_client_id, config.gitlab_client_secret)}

@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_list(add_action(actions, "list", "list jobs, newest first", common))
     for action, text in (
         ("show", "show a job with its attempts and errors"),
+        ("why", "say why a job is in its state, or does not run"),
         ("cancel", "cancel a job that has not finished"),
         ("retry", "queue a failed or cancelled job again"),
         ("pause", "pause a job that is queued or being processed"),
@@ -129,6 +130,10 @@ def _show(node: Node, args: argparse.Namespace) -> Any:
     return node.request("GET", f"{JOBS}/{quote(args.id, safe='')}")
 
 
+def _why(node: Node, args: argparse.Namespace) -> Any:
+    return node.request("GET", f"{JOBS}/{quote(args.id, safe='')}/why")
+
+
 def _change(node: Node, args: argparse.Namespace) -> Any:
     return node.request("POST", f"{JOBS}/{quote(args.id, safe='')}/{args.action}")
 
@@ -137,6 +142,7 @@ _ACTIONS = {
     "submit": _submit,
     "list": _list,
     "show": _show,
+    "why": _why,
     "cancel": _change,
     "retry": _change,
     "pause": _change,
@@ -172,4 +178,17 @@ def _changed(answer: Any) -> list[str]:
     return [f"{answer['id']}  {answer['status']}"]
 
 
-_PRINTED = {"submit": _submitted, "list": _listed, "show": _shown, "cancel": _changed, "retry": _changed}
+def _explained(answer: Any) -> list[str]:
+    return [cell(answer["sentence"])]
+
+
+_PRINTED = {
+    "submit": _submitted,
+    "list": _listed,
+    "show": _shown,
+    "why": _explained,
+    "cancel": _changed,
+    "retry": _changed,
+    "pause": _changed,
+    "resume": _changed,
+}

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from copilot_socket.core.crawler_modes import MOST_FAILED, Failures
@@ -10,6 +11,8 @@ from copilot_socket.core.ends import Cause
 from copilot_socket.core.jobs import Status
 from copilot_socket.event_bus import CrawlerChanged, EventBus, JobChanged, JobsReported
 from copilot_socket.handlers.crawlers import name_of
+from copilot_socket.handlers.dispatch.schedule import ignore_outage
+from copilot_socket.store.crawler_modes import CrawlerModes
 
 SUSPECTED = "fails everything"
 MOST = 10_000
@@ -21,8 +24,9 @@ class Suspicion:
 
     log = Logger()
 
-    def __init__(self, bus: EventBus) -> None:
+    def __init__(self, bus: EventBus, modes: CrawlerModes) -> None:
         self._bus = bus
+        self._modes = modes
         self._failures: dict[str, Failures] = {}
 
     @property
@@ -34,7 +38,7 @@ class Suspicion:
         if changed.crawler is None or changed.outcome is None:
             return
         if changed.cause != Cause.JOB_ERROR:  # it does not fail everything
-            self._failures.pop(changed.crawler, None)
+            self._clear(changed.crawler)
             return
         if changed.crawler not in self._failures:
             while len(self._failures) >= MOST:
@@ -49,8 +53,19 @@ class Suspicion:
                 count=MOST_FAILED,
             )
             self._bus.publish(CrawlerChanged(name, SUSPECTED))
+            self._store(changed.crawler, True)
+
+    def _clear(self, crawler: str) -> None:
+        failures = self._failures.pop(crawler, None)
+        if failures is not None and failures.suspected:
+            self._store(crawler, False)
+
+    def _store(self, crawler: str, suspected: bool) -> None:
+        d = Deferred.fromCoroutine(self._modes.suspect(crawler, suspected))
+        d.addErrback(ignore_outage)
+        d.addErrback(lambda failure: self.log.failure("Storing a suspicion failed", failure))
 
     def _reported(self, reported: JobsReported) -> None:
         if reported.status == Status.COMPLETED and self._failures:
             for _assignment, crawler, _account in reported.attempts:
-                self._failures.pop(crawler, None)
+                self._clear(crawler)

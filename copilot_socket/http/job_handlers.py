@@ -91,6 +91,14 @@ class JobHandlers:
             raise _no_job()
         return reply(job)
 
+    async def why(self, call: Call) -> Reply:
+        """Why a job is in its state, or does not run."""
+        queries.read(call, {})
+        why = await self.catalog.why(_job_id(call))
+        if why is None:
+            raise _no_job()
+        return reply(why)
+
     async def cancel(self, call: Call) -> Reply:
         """End a job that is not in a terminal state."""
         return await self._change(call, Event.CANCELLED)

@@ -90,6 +90,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("POST", "/api/v1/jobs", jobs.submit),
         Route("GET", "/api/v1/jobs", jobs.list),
         Route("GET", "/api/v1/jobs/{id}", jobs.show),
+        Route("GET", "/api/v1/jobs/{id}/why", jobs.why),
         Route("POST", "/api/v1/jobs/{id}/cancel", jobs.cancel),
         Route("POST", "/api/v1/jobs/{id}/retry", jobs.retry),
         Route("POST", "/api/v1/jobs/{id}/pause", jobs.pause),

@@ -14,6 +14,7 @@ from twisted.internet.defer import DeferredSemaphore
 
 from copilot_socket.core import cursor
 from copilot_socket.core.jobs import Status
+from copilot_socket.core.why import explain
 from copilot_socket.store.counts import count_jobs
 from copilot_socket.store.database import Database
 from copilot_socket.store.shown import (
@@ -30,6 +31,7 @@ from copilot_socket.store.shown import (
     PAUSE,
     TRY,
 )
+from copilot_socket.store.why import facts_of
 
 Record = dict[str, Any]
 LARGE_PAGE = 100
@@ -110,8 +112,6 @@ SELECT count(*) FILTER (WHERE lease_expires_at > now()), count(*) FILTER (WHERE 
 FROM crawlers
 """
 
-_SCHEDULED = "SELECT count(*) FROM jobs WHERE status = 'queued' AND NOT ready"
-
 
 class Catalog:
     """Reads from *database*."""
@@ -151,6 +151,15 @@ class Catalog:
             "errors": [_record([*ERROR, "truncated"], row[:-1]) for row in reversed(errors)],
             "errors_total": errors[0][-1] if errors else 0,
         }
+
+    async def why(self, job_id: str) -> Record | None:
+        """Why a job is in its state, or does not run; None if there is no such job."""
+        facts = await facts_of(self._database, job_id)
+        if facts is None:
+            return None
+        why = explain(facts)
+        reasons = [{"code": each.code, "text": each.text, **each.details} for each in why.reasons]
+        return {"id": job_id, "status": facts.job.status, "sentence": why.sentence, "reasons": reasons}
 
     async def accounts(self, page: Page) -> Listing:
         """Accounts by id, without their tokens."""
@@ -209,17 +218,19 @@ class Catalog:
         """Counts: jobs by state, the queue, and crawlers."""
         query = self._database.query
         jobs = await count_jobs(self._database)
-        [(scheduled,)] = await query(_SCHEDULED)
         queued = jobs.by_status[Status.QUEUED]
-        scheduled = min(scheduled, queued)  # some may have been queued since the first count
+        scheduled = min(jobs.scheduled, queued)  # some may have been queued since the first count
+        held_back = min(jobs.held_back, queued - scheduled)
         [(connected, plain, known, held)] = await query(_CRAWLER_COUNTS)
         return {
             "jobs": {str(status): count for status, count in jobs.by_status.items()},
             "queue": {
-                "ready": queued - scheduled,
+                "ready": queued - scheduled - held_back,
+                "held_back": held_back,
                 "scheduled": scheduled,
                 "oldest_seconds": jobs.oldest,
-                "unroutable": jobs.unroutable,
+                "unroutable": sum(jobs.unroutable.values()),
+                "unroutable_commands": jobs.unroutable,
             },
             "crawlers": {"connected": connected, "plain": plain, "known": known, "assignments": held},
         }

@@ -13,22 +13,32 @@ CREDENTIAL_STATES = ("valid", "expired")
 
 @attrs.frozen
 class JobCounts:
-    """Jobs by state. ``oldest``: seconds since the oldest claimable job fell due, 0 where there is none.
+    """Jobs by state. ``scheduled``: queued ones that are not due yet.
 
-    ``unroutable``: claimable jobs whose entity type no connected crawler takes.
+    ``held_back``: claimable ones that pauses, host holds, limits, budgets or a credential keep back. Of the others:
+    ``unroutable`` by command, which no connected crawler takes that may be given work; ``oldest``: seconds since the
+    oldest of the rest fell due, 0 where there is none.
     """
 
     by_status: Mapping[Status, int]
+    scheduled: int
+    held_back: int
+    unroutable: Mapping[str, int]
     oldest: float
-    unroutable: int
 
 
 async def count_jobs(database: Database) -> JobCounts:
     """Count the jobs. On large tables this takes seconds."""
     counted: dict[str, int] = dict(await database.query(sql("count_jobs")))
-    [(oldest,)] = await database.query(sql("queue_age"))
-    [(unroutable,)] = await database.query(sql("unroutable"), ROUTES)
-    return JobCounts({status: counted.get(status, 0) for status in Status}, max(oldest, 0.0), unroutable)
+    lanes = await database.query(sql("count_lanes"), ROUTES)
+    [(scheduled, under_paths)] = await database.query(sql("count_waiting"))
+    return JobCounts(
+        {status: counted.get(status, 0) for status in Status},
+        scheduled,
+        under_paths + sum(jobs for _, state, jobs, _ in lanes if state == "held_back"),
+        {command: jobs for command, state, jobs, _ in lanes if state == "unroutable"},
+        max((age for *_, state, _, age in lanes if state == "open"), default=0.0),
+    )
 
 
 async def count_accounts(database: Database) -> Mapping[str, int]:

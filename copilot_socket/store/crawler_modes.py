@@ -15,6 +15,10 @@ class CrawlerModes:
         """Give *crawler* this mode; False if there is no such crawler."""
         return bool(await self._database.query(sql("set_crawler_mode"), {"crawler": crawler, "mode": str(mode)}))
 
+    async def suspect(self, key: str, suspected: bool) -> None:
+        """Record whether the crawler with identity *key* fails everything."""
+        await self._database.query(sql("suspect_crawler"), {"key": key, "suspected": suspected})
+
     async def shut_down(self, crawler: str) -> bool | None:
         """Ask *crawler* to exit; False if it is not connected, None if there is no such crawler."""
         if await self._database.query(sql("shut_down_crawler"), {"crawler": crawler}):

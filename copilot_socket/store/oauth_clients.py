@@ -22,6 +22,11 @@ class OAuthClient:
         return {name: value for name, value in fields.items() if value is not None}
 
 
+def configured_clients(origin: str | None, client_id: str | None, secret: str | None) -> dict[str, OAuthClient]:
+    """The client of the configuration, if there is one, by its origin."""
+    return {} if origin is None or client_id is None else {origin: OAuthClient(client_id, secret)}
+
+
 _FIND = "SELECT client_id, client_secret, redirect_uri FROM oauth_clients WHERE origin = %(origin)s"
 
 

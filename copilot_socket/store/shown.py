@@ -60,6 +60,7 @@ CRAWLER = {
     "connected": "c.lease_expires_at > now()",
     "max_jobs": "c.max_jobs",
     "mode": "c.mode",
+    "suspected_at": "c.suspected_at",
     "entity_types": "c.entity_types",
     "active_jobs": "held.jobs",
     "last_heartbeat": "seen.last_heartbeat",

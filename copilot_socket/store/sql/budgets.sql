@@ -43,10 +43,6 @@ SELECT pg_notify('copilot_restrictions', '') WHERE %(changed)s
 DELETE FROM budgets WHERE gitlab_origin = %(origin)s AND account_id = %(account)s AND name = %(name)s
 RETURNING pg_notify('copilot_restrictions', '')
 
--- name: count_budgets
--- Budgets that keep jobs back: all, or some.
-SELECT count(*) FILTER (WHERE jobs_allowed = 0), count(*) FILTER (WHERE jobs_allowed > 0) FROM budgets WHERE until > now()
-
 -- name: clean_budgets
 -- Budgets of which nothing was said for a day.
 WITH gone AS (

@@ -13,7 +13,7 @@ ORDER BY key
 ON CONFLICT (key) DO UPDATE SET
   crawler_id = excluded.crawler_id, lease_expires_at = excluded.lease_expires_at,
   max_jobs = excluded.max_jobs, entity_types = excluded.entity_types, plain = excluded.plain,
-  commands = excluded.commands
+  commands = excluded.commands, suspected_at = NULL
 
 -- name: crawlers_absent
 -- Ends the leases of crawlers that are gone: the grace begins now. A crawler that is connected to another live node
@@ -85,6 +85,10 @@ WITH changed AS (
   UPDATE crawlers SET mode = %(mode)s, mode_at = now() WHERE crawler_id = %(crawler)s RETURNING key
 )
 SELECT key, pg_notify('copilot_crawlers', json_build_array(key, %(mode)s::text)::text) FROM changed
+
+-- name: suspect_crawler
+-- One identity fails everything, or does no more.
+UPDATE crawlers SET suspected_at = CASE WHEN %(suspected)s THEN now() END WHERE key = %(key)s
 
 -- name: shut_down_crawler
 -- Those that are connected are asked to exit.

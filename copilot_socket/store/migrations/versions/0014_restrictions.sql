@@ -79,3 +79,6 @@ CREATE VIEW running_caps AS
   SELECT CASE account_id WHEN '' THEN 'host' ELSE 'account' END,
          CASE account_id WHEN '' THEN gitlab_origin ELSE account_id END, jobs_allowed
   FROM budgets WHERE jobs_allowed IS NOT NULL AND until > now();
+
+-- Since when a crawler fails everything; until it does not.
+ALTER TABLE crawlers ADD COLUMN suspected_at bounded_timestamptz;

@@ -1,0 +1,272 @@
+"""Why a job is where it is: what keeps it from running, in one sentence and in reasons for programs.
+
+Dispatch and this decide by the same parts: :class:`~copilot_socket.core.pauses.Pauses`, the number of jobs that
+limits and budgets allow, credentials, host holds, and the commands that crawlers take (docs/http.md, "Why").
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from copilot_socket.core.crawler_modes import Mode
+from copilot_socket.core.jobs import COMMANDS, HELD, TERMINAL, Status, commands_for
+from copilot_socket.core.pauses import Pauses, Work
+
+MOST_AHEAD = 10_000
+"""Jobs before one up to which they are counted."""
+
+
+@attrs.frozen
+class JobFacts:
+    """The job, and its account. ``due_in``: seconds until it is due, 0 if it is."""
+
+    id: str
+    status: str
+    command: str
+    full_path: str | None
+    account: str
+    host: str
+    scheduled_at: datetime
+    due_in: float
+    cause: str | None
+    finished_at: datetime | None
+    credential_status: str
+    credential_error: str | None
+
+
+@attrs.frozen
+class HolderFacts:
+    """The crawler that holds the job, since when, and when it was last heard."""
+
+    crawler: str
+    assigned_at: datetime
+    last_heard_at: datetime | None
+    pausing: bool
+
+
+@attrs.frozen
+class PauseFacts:
+    """What a pause says of itself."""
+
+    scope: str
+    target: str | None
+    author: str
+    reason: str | None
+    created_at: datetime
+    ends_at: datetime | None
+
+
+@attrs.frozen
+class CapFacts:
+    """A limit or budget of the job's account or host: ``allowed`` jobs at a time, of which ``running`` run."""
+
+    kind: str
+    scope: str
+    target: str
+    name: str | None
+    allowed: int
+    running: int
+    until: datetime | None
+
+
+@attrs.frozen
+class CrawlerFacts:
+    """A connected crawler."""
+
+    id: str
+    entity_types: tuple[str, ...]
+    mode: str
+    room: int
+    suspected: bool
+
+
+@attrs.frozen
+class Facts:
+    """All that is needed. ``ahead``: jobs of its account before it; ``accounts``: those with jobs that are due."""
+
+    job: JobFacts
+    holder: HolderFacts | None
+    pauses: Pauses
+    described: Mapping[str, PauseFacts]
+    """By the pause's id."""
+    held_since: datetime | None
+    next_probe_at: datetime | None
+    caps: Sequence[CapFacts]
+    crawlers: Sequence[CrawlerFacts]
+    ahead: int = 0
+    accounts: int = 0
+
+
+@attrs.frozen
+class Reason:
+    """One reason: ``code``, a clause for people, and ``details`` for programs."""
+
+    code: str
+    text: str
+    details: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Why:
+    """``sentence`` for people; ``reasons``: those that hold at the same time, the first ones weigh most."""
+
+    sentence: str
+    reasons: Sequence[Reason]
+
+
+def explain(facts: Facts) -> Why:
+    """Why the job of *facts* is in its state, or does not run."""
+    job = facts.job
+    status = Status(job.status)
+    if status in TERMINAL:
+        return _only(_finished(job))
+    if status in HELD:
+        return _only(_holding(facts))
+    reasons = [*_own(job), *_held_back(facts), *_crawlers(facts)]
+    if not reasons:
+        reasons = [_turn(facts)]
+    texts = "; ".join(reason.text for reason in reasons)
+    return Why(f"The job {_VERBS[status]}: {texts}.", reasons)
+
+
+_VERBS = {
+    Status.QUEUED: "is queued",
+    Status.PAUSED: "is paused",
+    Status.WAITING_CREDENTIAL: "waits for a credential",
+}
+
+
+def _only(reason: Reason) -> Why:
+    return Why(f"The job {reason.text}.", [reason])
+
+
+def _finished(job: JobFacts) -> Reason:
+    cause = f" ({job.cause})" if job.cause else ""
+    details = {"status": job.status, "cause": job.cause, "finished_at": job.finished_at}
+    verb = {Status.COMPLETED: "was completed", Status.FAILED: "has failed", Status.CANCELLED: "was cancelled"}
+    return Reason("finished", f"{verb[Status(job.status)]}{_at(job.finished_at)}{cause}", details)
+
+
+def _holding(facts: Facts) -> Reason:
+    holder = facts.holder
+    if holder is None:
+        return Reason("claimed", "is being claimed, or given back")
+    heard = "was not heard since" if holder.last_heard_at is None else f"was last heard{_at(holder.last_heard_at)}"
+    pausing = "; it is asked to give the job back, which is to be paused" if holder.pausing else ""
+    details = {
+        "crawler_id": holder.crawler,
+        "assigned_at": holder.assigned_at,
+        "last_heard_at": holder.last_heard_at,
+        "pausing": holder.pausing,
+    }
+    text = f"is held by crawler {holder.crawler} since {_time(holder.assigned_at)}, which {heard}{pausing}"
+    return Reason("held", text, details)
+
+
+def _own(job: JobFacts) -> list[Reason]:
+    """What the job itself waits for."""
+    reasons = []
+    if job.status == Status.PAUSED:
+        reasons.append(Reason("job_paused", "it was paused by itself, and is to be resumed"))
+    if job.credential_status != "valid":
+        why = f": {job.credential_error}" if job.credential_error else ""
+        reasons.append(
+            Reason(
+                "credential",
+                f"the credential of account {job.account} has expired{why}; it is to be renewed",
+                {"account_id": job.account, "credential_error": job.credential_error},
+            )
+        )
+    if job.due_in > 0:
+        after = f" after {job.cause}" if job.cause else ""
+        reasons.append(
+            Reason(
+                "delayed",
+                f"it is due{_at(job.scheduled_at)}{after}",
+                {"scheduled_at": job.scheduled_at, "cause": job.cause},
+            )
+        )
+    return reasons
+
+
+def _held_back(facts: Facts) -> list[Reason]:
+    """What holds back others, too."""
+    job = facts.job
+    reasons = []
+    for pause in facts.pauses.all_covering(Work(job.account, job.host, job.command, job.full_path)):
+        told = facts.described[pause.id]
+        covered = f"{told.scope.replace('_', ' ')} {told.target or ''}".rstrip()
+        why = f' ("{told.reason}")' if told.reason else ""
+        until = f"until {_time(told.ends_at)}" if told.ends_at else "until somebody ends that"
+        text = f"{covered} is paused by {told.author}{why} since {_time(told.created_at)} {until}"
+        reasons.append(Reason("paused", text, {"pause_id": pause.id, **attrs.asdict(told)}))
+    if facts.held_since is not None:
+        text = f"{job.host} is held back as unavailable since {_time(facts.held_since)}"
+        text += f", and is probed{_at(facts.next_probe_at)}" if facts.next_probe_at else ""
+        details = {"origin": job.host, "held_since": facts.held_since, "next_probe_at": facts.next_probe_at}
+        reasons.append(Reason("host_held", text, details))
+    for cap in facts.caps:
+        if cap.running >= cap.allowed:
+            reasons.append(_full(cap))
+    return reasons
+
+
+def _full(cap: CapFacts) -> Reason:
+    whose = f"{cap.scope} {cap.target}"
+    details = attrs.asdict(cap)
+    if cap.kind == "limit":
+        return Reason("limit", f"{whose} has {cap.running} running jobs of {cap.allowed} allowed", details)
+    of = f"the budget of requests of {whose}" + (f" ({cap.name})" if cap.name else "")
+    until = _at(cap.until, "until")
+    if not cap.allowed:
+        return Reason("budget", f"{of} is used up{until}", details)
+    return Reason("budget", f"{of} allows {cap.allowed} jobs at a time{until}, and {cap.running} run", details)
+
+
+def _crawlers(facts: Facts) -> list[Reason]:
+    job = facts.job
+    taking = [crawler for crawler in facts.crawlers if job.command in commands_for(crawler.entity_types)]
+    serving = [crawler for crawler in taking if crawler.mode == Mode.SERVING]
+    suspected = sorted(crawler.id for crawler in serving if crawler.suspected)
+    reasons = []
+    if not taking:
+        taken = {command for crawler in facts.crawlers for command in commands_for(crawler.entity_types)}
+        missing = [command for command in COMMANDS if command not in taken]
+        text = f"no connected crawler takes {job.command}, nor {', '.join(c for c in missing if c != job.command)}"
+        if missing == [job.command]:
+            text = f"no connected crawler takes {job.command}"
+        reasons.append(Reason("unroutable", text, {"commands": missing}))
+    elif not serving:
+        names = sorted(crawler.id for crawler in taking)
+        text = f"the crawlers that take {job.command} are drained or quarantined: {', '.join(names)}"
+        reasons.append(Reason("crawlers_held", text, {"crawler_ids": names}))
+    if suspected:
+        text = f"{', '.join(suspected)} fails everything of late: perhaps to be quarantined"
+        reasons.append(Reason("crawler_suspected", text, {"crawler_ids": suspected}))
+    return reasons
+
+
+def _turn(facts: Facts) -> Reason:
+    """Nothing keeps it back: its turn comes."""
+    job = facts.job
+    free = sum(
+        max(crawler.room, 0)
+        for crawler in facts.crawlers
+        if crawler.mode == Mode.SERVING and job.command in commands_for(crawler.entity_types)
+    )
+    ahead = f"more than {MOST_AHEAD}" if facts.ahead > MOST_AHEAD else str(facts.ahead)
+    others = max(facts.accounts - 1, 0)
+    turns = f", whose turns alternate with those of {others} other accounts" if others else ""
+    room = "crawlers that take it have room" if free else "every crawler that takes it is busy"
+    text = f"its turn comes after {ahead} jobs of account {job.account}{turns}; {room}"
+    return Reason("turn", text, {"ahead": facts.ahead, "accounts": facts.accounts, "room": free})
+
+
+def _at(time: datetime | None, word: str = "at") -> str:
+    return "" if time is None else f" {word} {_time(time)}"
+
+
+def _time(time: datetime) -> str:
+    return time.isoformat(timespec="seconds").replace("+00:00", "Z")
