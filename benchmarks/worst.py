@@ -17,6 +17,7 @@ DATA: dict[str, dict[str, bytes]] = {
     "jobs_discovered": {"discovered_jobs": b"[]"},
     "discovery": {"entityType": b'"group"', "entities": b"[]"},
     "token_refresh_request": {},
+    "rate_limit": {"remaining": b"0"},
 }
 """The required fields of each type, as JSON."""
 GOOD = {

@@ -21,6 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     listing = add_action(actions, "list", "list what crawlers, failures and people have said", common)
     listing.add_argument("--limit", dest="page", type=int, metavar="N", help="maximum number (default 100)")
     listing.add_argument("--cursor", help="continue after a page that ended with `more:`")
+    add_examples(listing, "copilot-socket budgets list --json")
     setting = add_action(actions, "set", "say what is left, as GitLab would", common)
     _add_key(setting)
     setting.add_argument("--remaining", type=int, required=True, metavar="N", help="requests that are left")

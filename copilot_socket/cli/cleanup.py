@@ -15,6 +15,7 @@ from copilot_socket.store.database import Database, DatabaseAway
 _KINDS = {
     "clean_inconsistent": "jobs and assignments that did not match: {} repaired",
     "clean_jobs": "finished jobs: {} removed",
+    "clean_budgets": "budgets of requests of which nothing was heard for a day: {} removed",
     "clean_errors": "logged errors: {} removed",
     "clean_connections": "closed connections: {} removed",
     "clean_crawlers": "crawlers not seen for a day: {} removed",

@@ -36,6 +36,7 @@ class Listed:
         listing = add_action(actions, "list", f"list the {self.plural}", common)
         listing.add_argument("--limit", type=int, metavar="N", help=f"maximum number of {self.plural} (default 100)")
         listing.add_argument("--cursor", help="continue after a page that ended with `more:`")
+        add_examples(listing, f"copilot-socket {self.plural} list --limit 20")
         setting = add_action(actions, "set", f"change one of the {self.plural}", common)
         setting.add_argument("id", metavar=self.id.upper())
         if "weight" in self.settings:

@@ -27,6 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     listing = add_action(actions, "list", "list the pauses in force", common)
     listing.add_argument("--limit", type=int, metavar="N", help="maximum number of pauses (default 100)")
     listing.add_argument("--cursor", help="continue after a page that ended with `more:`")
+    add_examples(listing, "copilot-socket pauses list")
     add = add_action(actions, "add", "hold back what a scope covers; jobs that run go on", common)
     _add_scope(add)
     add.add_argument("--reason", help="why, for others to read")

@@ -21,7 +21,7 @@ SILENCE = 45.0
 WAIT_FIRST, WAIT_MOST = 1.0, 30.0
 
 FILTERS = {
-    "types": "of these types only: account, connection, heartbeat, host, job; separated by commas",
+    "types": "of these types only: account, budget, connection, heartbeat, host, job, pause; separated by commas",
     "job-id": "of this job only",
     "account-id": "of this account's jobs only",
     "crawler": "of this crawler only",

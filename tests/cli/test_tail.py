@@ -167,7 +167,7 @@ class TailTests(SiteTestCase):
             (
                 ("--types", "jobs"),
                 {},
-                "?types: must be a comma-separated list of account, connection, heartbeat, host, job",
+                "?types: must be a comma-separated list of account, budget, connection, heartbeat, host, pause, job",
             ),
         ):
             program, _ = self.start(*words, **more)

@@ -46,6 +46,7 @@ VALUES: Mapping[str, Iterable[object]] = {
     "int8": _NUMBERS,
     "text": _TEXTS,
     "varchar": _TEXTS,
+    "float8": (-1.0, 0.0, 1e-300, 1e9, 1e300, float("nan"), float("inf")),
     "bool": (True, False),
     "jsonb": _JSON,
     "_text": ("{}", "{NULL}", "{{a,b},{c,d}}", "{issue,NULL,}"),
@@ -99,6 +100,12 @@ ROWS: Mapping[str, tuple[str, str]] = {
         "INSERT INTO oauth_clients (origin, client_id) VALUES ('https://h#.test', 'x')",
         "origin = 'https://h#.test'",
     ),
+    "budgets": (
+        "INSERT INTO budgets (gitlab_origin, account_id) VALUES ('http://127.0.0.1:9', '#')",
+        "account_id = '#'",
+    ),
+    "pauses": ("INSERT INTO pauses (scope, target, author) VALUES ('account', '#', 'x')", "target = '#'"),
+    "restriction_changes": ("INSERT INTO restriction_changes DEFAULT VALUES ON CONFLICT DO NOTHING", "id = 1"),
     "socket_connections": (
         "INSERT INTO socket_connections (id, crawler_key, node_id) VALUES ('#', 'c', 'n')",
         "id = '#'",
@@ -200,7 +207,8 @@ class OddRowsTests(NodeTestCase):
 
     async def _read(self, node: InProcessNode, *paths: str) -> None:
         """Ask for *paths*, and for everything that is not about one job."""
-        lists = [f"/api/v1/{name}?limit=1000" for name in ("accounts", "areas", "crawlers")]
+        names = ("accounts", "areas", "crawlers", "pauses", "budgets", "hosts")
+        lists = [f"/api/v1/{name}?limit=1000" for name in names]
         after = ""
         while after is not None:
             status, answer = await get_json(node.port, f"/api/v1/jobs?limit=1000{after}")

@@ -210,7 +210,7 @@ class RoomTests(NodeTestCase):
                 "heartbeatInterval": 12345,
                 "maxMessageSize": 54321,
                 "maxConcurrentJobs": 2,
-                "features": ["cause", "commands", "job_released"],
+                "features": ["cause", "commands", "job_released", "rate_limit"],
             },
         )
 

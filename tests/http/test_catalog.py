@@ -265,7 +265,7 @@ class CrawlerTests(SiteTestCase):
             first,
             {
                 "id": "id-a", "key": "a", "node_id": "n1", "plain": False, "connected": True, "max_jobs": 2,
-                "mode": "serving",
+                "mode": "serving", "suspected_at": None,
                 "entity_types": ["issue"], "active_jobs": ["held"], "last_heartbeat": "2026-01-03T00:00:00Z",
                 "system_status": "error", "connections": 3,
             },
@@ -288,5 +288,14 @@ class CrawlerTests(SiteTestCase):
         self.assertEqual(set(stats["jobs"]), {str(status) for status in Status})
         self.assertEqual((stats["jobs"]["queued"], stats["jobs"]["cancelled"], stats["jobs"]["failed"]), (3, 1, 0))
         self.assertGreaterEqual(stats["queue"].pop("oldest_seconds"), 0)
-        self.assertEqual(stats["queue"], {"ready": 2, "scheduled": 1, "unroutable": 1})
+        self.assertEqual(
+            stats["queue"],
+            {
+                "ready": 2,
+                "held_back": 0,
+                "scheduled": 1,
+                "unroutable": 1,
+                "unroutable_commands": {"epics": 1},
+            },
+        )
         self.assertEqual(stats["crawlers"], {"connected": 1, "plain": 1, "known": 2, "assignments": 0})

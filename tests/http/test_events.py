@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.event_bus import (
     ON_DEMAND,
+    BudgetChanged,
     ConnectionChanged,
     CrawlerChanged,
     EventBus,
@@ -18,6 +19,7 @@ from copilot_socket.event_bus import (
     JobProgressed,
     JobSent,
     JobsReported,
+    PauseChanged,
     TokenRefreshed,
 )
 from copilot_socket.http import feed as feed_module
@@ -40,6 +42,8 @@ STATE_EVENTS = {
     "beat": HeartbeatHeard("k1", "c1", "idle", {"activeJobs": 1, "uptime": None}),
     "refused": TokenRefreshed("acme", "refused"),
     "held": HostChanged("https://gitlab.test", "held"),
+    "paused": PauseChanged("P1", "added", "account", "acme", "ann"),
+    "throttled": BudgetChanged("https://gitlab.test", "acme", None, "throttled", 3, 1767225600.0),
 }
 
 
@@ -86,6 +90,20 @@ class RenderingTests(SynchronousTestCase):
             ),
             "refused": ("account", {"account_id": "acme", "event": "refused"}),
             "held": ("host", {"gitlab_origin": "https://gitlab.test", "event": "held"}),
+            "paused": (
+                "pause",
+                {"id": "P1", "event": "added", "scope": "account", "target": "acme", "author": "ann"},
+            ),
+            "throttled": (
+                "budget",
+                {
+                    "gitlab_origin": "https://gitlab.test",
+                    "account_id": "acme",
+                    "event": "throttled",
+                    "jobs_allowed": 3,
+                    "until": "2026-01-01T00:00:00Z",
+                },
+            ),
         }
         for name, change in STATE_EVENTS.items():
             [event] = render(change)

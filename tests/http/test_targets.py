@@ -57,5 +57,5 @@ class RequestTests(SiteTestCase):
         """OPTIONS * says which methods there are."""
         answer = await self.ask("OPTIONS *")
         self.assertIn(" 204 ", answer)
-        self.assertIn("Allow: GET, HEAD, OPTIONS, PATCH, POST, PUT", answer)
+        self.assertIn("Allow: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT", answer)
         self.assertIn(" 400 ", await self.ask("GET *"))

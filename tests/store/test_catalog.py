@@ -43,7 +43,17 @@ class CatalogTests(DatabaseTestCase):
         self.assertIsNone(await self.catalog.account("x"))
         stats = await self.catalog.stats()
         self.assertEqual(stats["jobs"], dict.fromkeys(map(str, Status), 0))
-        self.assertEqual(stats["queue"], {"ready": 0, "scheduled": 0, "oldest_seconds": 0.0, "unroutable": 0})
+        self.assertEqual(
+            stats["queue"],
+            {
+                "ready": 0,
+                "held_back": 0,
+                "scheduled": 0,
+                "oldest_seconds": 0.0,
+                "unroutable": 0,
+                "unroutable_commands": {},
+            },
+        )
 
     async def test_no_token(self) -> None:
         """No record contains a token, encrypted or not; an expired credential is shown."""

@@ -27,6 +27,7 @@ _MINIMAL: dict[str, tuple[Json, Json | None]] = {
     "jobs_discovered": (JOB, {"discovered_jobs": []}),
     "discovery": ({}, {"entityType": "group", "entities": []}),
     "token_refresh_request": (JOB, None),
+    "rate_limit": ({}, {"remaining": 0}),
 }
 
 _FULL: dict[str, Json] = {
@@ -98,6 +99,15 @@ _FULL: dict[str, Json] = {
         "current_token_expired": True,
         "last_successful_request": "GET /groups",
         "error_details": "401",
+    },
+    "rate_limit": {
+        "accountId": "acct",
+        "gitlabUrl": "https://gitlab.test",
+        "name": "throttle_authenticated_api",
+        "limit": 2000,
+        "remaining": 1500,
+        "resetAt": "2026-01-02T03:05:00Z",
+        "retryAfter": 0,
     },
 }
 

@@ -73,6 +73,7 @@ class FileTests(SynchronousTestCase):
             "heartbeat",
             "job_request",
             "discovery",
+            "rate_limit",
             "welcome",
             "job_response",
             "ack",

@@ -101,16 +101,17 @@ own AS MATERIALIZED (
   SELECT w.allotment, w.crawlers, w.jobs, t.gitlab_origin AS origin, least(w.jobs, (
     SELECT min(c.max_running) - (SELECT count(*) FROM jobs j WHERE j.account_id = t.id AND j.status IN ('assigned', 'running'))
            + (SELECT count(*) FROM held h WHERE h.completed AND h.account_id = t.id)
-    FROM running_caps c WHERE c.scope = 'account' AND c.target = t.id HAVING min(c.max_running) IS NOT NULL)) AS room
-  FROM wanted w JOIN accounts t ON t.id = (%(account)s::text[])[w.allotment]
+    FROM running_caps c WHERE c.scope = 'account' AND c.target BETWEEN t.id AND t.id HAVING min(c.max_running) IS NOT NULL)) AS room
+  FROM wanted w
+  JOIN accounts t ON t.id BETWEEN (%(account)s::text[])[w.allotment] AND (%(account)s::text[])[w.allotment]
 ), shared AS MATERIALIZED (
   SELECT o.origin, (
     SELECT min(c.max_running) - (
-             SELECT count(*) FROM job_assignments a JOIN accounts t ON t.id = a.account_id
+             SELECT count(*) FROM job_assignments a JOIN accounts t ON t.id BETWEEN a.account_id AND a.account_id
              WHERE a.completed_at IS NULL AND t.gitlab_origin = o.origin)
-           + (SELECT count(*) FROM held h JOIN accounts t ON t.id = h.account_id
+           + (SELECT count(*) FROM held h JOIN accounts t ON t.id BETWEEN h.account_id AND h.account_id
               WHERE h.completed AND t.gitlab_origin = o.origin)
-    FROM running_caps c WHERE c.scope = 'host' AND c.target = o.origin HAVING min(c.max_running) IS NOT NULL) AS room
+    FROM running_caps c WHERE c.scope = 'host' AND c.target BETWEEN o.origin AND o.origin HAVING min(c.max_running) IS NOT NULL) AS room
   FROM (SELECT DISTINCT origin FROM own) AS o
 ), granted AS MATERIALIZED (
   SELECT g.allotment, g.crawlers[1:g.room] AS crawlers, g.room AS jobs,

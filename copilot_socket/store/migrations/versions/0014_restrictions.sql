@@ -44,7 +44,6 @@ ALTER TABLE jobs ENABLE ALWAYS TRIGGER jobs_pause_new;
 CREATE DOMAIN running_limit AS integer CHECK (VALUE BETWEEN 1 AND 100000);
 ALTER TABLE accounts ADD COLUMN max_running running_limit;
 ALTER TABLE hosts ADD COLUMN max_running running_limit;
-CREATE INDEX idx_accounts_limited ON accounts (id) WHERE max_running IS NOT NULL;
 CREATE INDEX idx_accounts_origin ON accounts (gitlab_origin);
 
 -- What GitLab allows of requests (core/budgets.py). An empty account stands for the whole host, an empty name for a
@@ -65,9 +64,13 @@ CREATE TABLE budgets (
   updated_at       bounded_timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (gitlab_origin, account_id, name)
 );
+CREATE INDEX idx_budgets_account ON budgets (account_id);
 
 -- Each change of pauses and limits has a number, and each node says up to which it acts on them.
-CREATE TABLE restriction_changes (id integer PRIMARY KEY DEFAULT 1 CHECK (id = 1), revision bigint NOT NULL DEFAULT 1);
+CREATE TABLE restriction_changes (
+  id       integer PRIMARY KEY DEFAULT 1 CHECK (id = 1),
+  revision bigint NOT NULL DEFAULT 1 CHECK (revision BETWEEN 1 AND 9007199254740991)
+);
 ALTER TABLE nodes ADD COLUMN restrictions_seen bigint NOT NULL DEFAULT 0;
 
 -- How many jobs may run at a time, by limits and budgets; 0: none.
@@ -76,9 +79,11 @@ CREATE VIEW running_caps AS
   UNION ALL
   SELECT 'host', origin, max_running FROM hosts WHERE max_running IS NOT NULL
   UNION ALL
-  SELECT CASE account_id WHEN '' THEN 'host' ELSE 'account' END,
-         CASE account_id WHEN '' THEN gitlab_origin ELSE account_id END, jobs_allowed
-  FROM budgets WHERE jobs_allowed IS NOT NULL AND until > now();
+  SELECT 'account', account_id, jobs_allowed FROM budgets
+  WHERE account_id <> '' AND jobs_allowed IS NOT NULL AND until > now()
+  UNION ALL
+  SELECT 'host', gitlab_origin, jobs_allowed FROM budgets
+  WHERE account_id = '' AND jobs_allowed IS NOT NULL AND until > now();
 
 -- Since when a crawler fails everything; until it does not.
 ALTER TABLE crawlers ADD COLUMN suspected_at bounded_timestamptz;
