@@ -49,7 +49,15 @@ class CleanupTests(DatabaseTestCase):
         self.assertEqual(
             json.loads(output),
             {
-                "removed": {"jobs": 1, "budgets": 0, "errors": 0, "connections": 0, "crawlers": 0, "disturbances": 0, "keys": 0},
+                "removed": {
+                    "jobs": 1,
+                    "budgets": 0,
+                    "errors": 0,
+                    "connections": 0,
+                    "crawlers": 0,
+                    "disturbances": 0,
+                    "keys": 0,
+                },
                 "repaired": 0,
             },
         )
