@@ -295,3 +295,63 @@ class FairnessTests(SynchronousTestCase):
         for each in plan:
             for crawler in each.crawlers:
                 self.assertLessEqual(set(each.commands), takes[crawler])
+
+
+_ACCOUNTS = st.sampled_from("abc")
+_COMMANDS = st.sampled_from(sorted(ALL))
+_STEPS = st.one_of(
+    st.tuples(st.just("put"), _ACCOUNTS, _COMMANDS),
+    st.tuples(st.just("park"), _ACCOUNTS, st.sampled_from(["pause", "budget", "limit"])),
+    st.tuples(st.just("unpark"), _ACCOUNTS, st.sampled_from(["pause", "budget", "limit"])),
+    st.tuples(st.just("close"), st.frozensets(_COMMANDS), st.none()),
+    st.tuples(st.just("claim"), st.sampled_from([ALL, SOME, frozenset({"users"})]), st.integers(1, 4)),
+)
+
+
+class ClosedTests(SynchronousTestCase):
+    """Lanes that are closed: by command, or since their account is parked."""
+
+    def test_commands(self) -> None:
+        """Those of other commands go on; what was added meanwhile is planned when they open."""
+        queues = Queues()
+        queues.put("a", 2)
+        queues.scheduler.close(SOME)
+        self.assertEqual(queues.serve(2), [])
+        queues.put("a", 1, "commits")
+        queues.put("b", 1)
+        self.assertEqual(queues.serve(3), ["a"])
+        queues.scheduler.close(frozenset({"commits"}))
+        self.assertEqual(sorted(queues.serve(9)), ["a", "a", "b"])
+
+    @given(st.lists(_STEPS, max_size=40))
+    @settings(max_examples=300, deadline=None)
+    def test_nothing_starts_while_closed(self, steps: list[tuple[str, object, object]]) -> None:
+        """Whatever happens in whatever order: no closed lane is planned, and every open one is in the end."""
+        queues = Queues()
+        parked: set[tuple[str, str]] = set()
+        closed: frozenset[str] = frozenset()
+        for step, what, more in steps:
+            match step:
+                case "put":
+                    queues.put(str(what), 1, str(more))
+                case "park":
+                    queues.scheduler.park(str(what), str(more))
+                    parked.add((str(what), str(more)))
+                case "unpark":
+                    queues.scheduler.unpark(str(what), str(more))
+                    parked.discard((str(what), str(more)))
+                case "close":
+                    assert isinstance(what, frozenset)
+                    closed = what
+                    queues.scheduler.close(closed)
+                case "claim":
+                    assert isinstance(what, frozenset) and isinstance(more, int)
+                    before = Counter(queues.jobs)
+                    queues.claim(Request("c", what, more))
+                    for account, command in before - queues.jobs:
+                        self.assertNotIn(account, {name for name, _ in parked})
+                        self.assertIn(command, what - closed)
+        queues.serve(100)
+        held = {name for name, _ in parked}
+        left = {lane for lane, count in queues.jobs.items() if count > 0}
+        self.assertEqual({lane for lane in left if lane[0] not in held and lane[1] not in closed}, set())
