@@ -28,6 +28,7 @@ class Queues:
         """Plan and claim once; account and crawler of each job, grouped by account."""
         taken: list[tuple[str, str]] = []
         for allotment in self.scheduler.plan(requests):
+            assert allotment.commands  # else the turn is wasted
             lanes = [(allotment.account, command) for command in allotment.commands]
             there = sum(self.jobs[lane] for lane in lanes)
             claimed = min(there, len(allotment.crawlers))
