@@ -129,7 +129,7 @@ class RestrictionHandlers:
         queries.read(call, {})
         values = await bodies.read_object(call, HOST)
         try:
-            host = gitlab_origin(call.params["id"])
+            host = gitlab_origin(call.params["origin"])
         except ValueError:
             raise Problem(404, "No such host") from None
         revision = await self.store.limit(Scope.HOST, str(host), values["max_running"])

@@ -113,7 +113,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("POST", "/api/v1/queue/pause", restrictions.pause_queue),
         Route("POST", "/api/v1/queue/resume", restrictions.resume_queue),
         Route("GET", "/api/v1/hosts", restrictions.list_hosts),
-        Route("PATCH", "/api/v1/hosts/{id}", restrictions.change_host),
+        Route("PATCH", "/api/v1/hosts/{origin}", restrictions.change_host),
         Route("GET", "/api/v1/budgets", restrictions.list_budgets),
         Route("PUT", "/api/v1/budgets", restrictions.put_budget),
         Route("DELETE", "/api/v1/budgets", restrictions.forget_budget),

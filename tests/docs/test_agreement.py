@@ -304,6 +304,7 @@ class _Idle:
     """An idle node."""
 
     crawlers: Mapping[str, int] = {}
+    pauses: Mapping[str, int] = {}
     pool = PoolUse(1, 0, 0)
 
     def __getattr__(self, name: str) -> int:
