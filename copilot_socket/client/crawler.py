@@ -94,21 +94,18 @@ class Crawler(Service):
             self._outbox.refuse(
                 pending.ref, JobGone("stale_assignment", "the job is no longer assigned to this crawler")
             )
-        elif len(self._encode(pending)) > self._limit:
+        elif len(pending.line) > self._limit:
             text = f"the server accepts no message longer than {self._limit} bytes"
             self._outbox.refuse(pending.ref, ReportRefused("message_too_large", text))
         else:
             self._deliver(pending)
         return answered
 
-    def _encode(self, pending: Pending) -> bytes:
-        return encode(pending.kind, pending.data, job=pending.job, ref=pending.ref)
-
     def _deliver(self, pending: Pending) -> None:
         """Send now if there is a connection; otherwise it is sent when the next one is welcomed."""
         if self._connection is None or not self._connection.ready:
             return
-        self._connection.send(self._encode(pending))
+        self._connection.send(pending.line)
         if "ack" not in self.hello.capabilities:
             self._outbox.acknowledge(pending.ref)
 
