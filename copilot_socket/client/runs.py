@@ -183,10 +183,12 @@ class Runs:
         except JobRelease as release:
             return self._released(run.job, release)
         except Exception as error:
-            if run.releasing is None:
+            if run.ours and run.releasing is None:
                 return "job_failed", self._failed(run.job, error)
-            # Whatever it is, the cancellation has caused it: HTTP clients, for instance, raise errors of their own.
+            # The cancellation has caused it, whatever it is: HTTP clients, for instance, raise errors of their own.
             self.log.debug("The handler of {job} has stopped: {error!r}", job=run.job.id, error=error)
+            if run.releasing is None:
+                return "", {}
             cursor = error.resume_state if isinstance(error, JobFailure) else None
             return self._released(run.job, JobRelease(run.releasing, resume_state=cursor))
         return "job_completed", {"success": True, "finalCounts": dict(counts or {})}
