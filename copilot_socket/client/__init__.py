@@ -27,13 +27,14 @@
 What the handler returns are the job's final counts. What it raises becomes a ``job_failed``: recoverable, unless it
 is a :class:`JobFailure` that says otherwise. ``await job.progress(...)`` waits until the server has committed the
 report; a report that was not acknowledged when a connection ended is sent again on the next one. When a job is no
-longer this crawler's (cancelled, or assigned to another), its handler is cancelled and nothing more is reported.
+longer this crawler's (cancelled, or assigned to another), its handler is cancelled and nothing more is reported. When
+a job is paused, or the crawler stops, its handler is cancelled and the job given back, as by :class:`JobRelease`.
 """
 
 from copilot_socket.client.crawler import Crawler, Handler
 from copilot_socket.client.job import DiscoveredJob, Job
 from copilot_socket.client.messages import Hello
-from copilot_socket.client.problems import JobFailure, JobGone, ReportRefused, TokenRefused
+from copilot_socket.client.problems import JobFailure, JobGone, JobRelease, ReportRefused, TokenRefused
 
 __all__ = [
     "Crawler",
@@ -43,6 +44,7 @@ __all__ = [
     "Job",
     "JobFailure",
     "JobGone",
+    "JobRelease",
     "ReportRefused",
     "TokenRefused",
 ]

@@ -20,6 +20,8 @@ from copilot_socket.client.runs import Handler, Runs
 
 __all__ = ["Crawler", "Handler"]
 
+GIVE_BACK_WITHIN = 5.0
+"""Seconds in which a stopping crawler gives its jobs back: handlers end, and the server acknowledges."""
 DEFAULT_BACKOFF = backoffPolicy(initialDelay=0.1, maxDelay=10.0, factor=2.0, jitter=lambda: random.uniform(0.0, 0.4))
 """Seconds before the next attempt to connect, by the number of failed attempts."""
 
@@ -43,6 +45,8 @@ class Crawler(Service):
     ) -> None:
         self.hello = hello
         self.finished: Deferred[None] = Deferred()
+        self.features: frozenset[str] = frozenset()
+        """What the server understands beyond the first edition of the protocol."""
         self._reactor = reactor
         self._connection: Connection | None = None
         self._limit = 1024 * 1024
@@ -50,7 +54,7 @@ class Crawler(Service):
         """The number of jobs that the server allows this crawler to hold."""
         self._finishing = False
         self._outbox = Outbox()
-        self._runs = Runs(handler, self, self._on_room)
+        self._runs = Runs(handler, self, self._on_room, reactor)
         self._client = ClientService(endpoint, ConnectionFactory(self, reactor), backoff, reactor)
 
     @classmethod
@@ -65,21 +69,56 @@ class Crawler(Service):
         self._client.startService()
 
     def stopService(self) -> "Deferred[None]":
-        """Cancel the handlers and disconnect. The server releases their jobs, which spends no attempt."""
+        """Cancel the handlers, give their jobs back and disconnect; fires when stopped.
+
+        Jobs that are not given back within :data:`GIVE_BACK_WITHIN` seconds are released by the server. Neither
+        spends an attempt.
+        """
+        return self._stop(GIVE_BACK_WITHIN)
+
+    def finish(self, timeout: float | None = None) -> "Deferred[None]":
+        """Request no more jobs, wait for the running ones, then stop; fires when stopped.
+
+        Jobs that would not be over within *timeout* seconds are given back before.
+        """
+        self._finishing = True
+        if not self._busy:
+            return self._disconnect()
+        if timeout is not None:
+            patience = min(GIVE_BACK_WITHIN, timeout / 2)
+            self._unless_finished(timeout - patience, self._stop, patience)
+        return self._when_finished()
+
+    @property
+    def _busy(self) -> bool:
+        """Whether a handler runs or an answer is outstanding."""
+        return self._runs.active > 0 or len(self._outbox) > 0
+
+    def _stop(self, patience: float) -> "Deferred[None]":
+        """Give the jobs back for at most *patience* seconds, then disconnect."""
         super().stopService()
         self._finishing = True
-        self._runs.cancel_all()
+        if patience > 0 and self._client.running and self._runs.can_release and self._ready is not None:
+            self._runs.release_all("shutdown")
+            if self._busy:
+                self._unless_finished(patience, self._disconnect)
+                return self._when_finished()
+        return self._disconnect()
+
+    def _disconnect(self) -> "Deferred[None]":
+        super().stopService()
+        self._finishing = True
+        if self.finished.called:
+            return succeed(None)
+        self._runs.end_all()
         stopped: Deferred[None] = self._client.stopService()
         return stopped.addBoth(self._fire_finished)
 
-    def finish(self, timeout: float | None = None) -> "Deferred[None]":
-        """Request no more jobs, wait up to *timeout* seconds for the running ones, then stop; fires when stopped."""
-        self._finishing = True
-        if not self._runs.active and not len(self._outbox):
-            return self.stopService()
-        if timeout is not None:
-            late = self._reactor.callLater(timeout, self.stopService)
-            self.finished.addBoth(lambda _: late.cancel() if late.active() else None)
+    def _unless_finished(self, seconds: float, function: Callable[..., object], *arguments: object) -> None:
+        late = self._reactor.callLater(seconds, function, *arguments)
+        self.finished.addBoth(lambda _: late.cancel() if late.active() else None)
+
+    def _when_finished(self) -> "Deferred[None]":
         done: Deferred[None] = Deferred()
         self.finished.addBoth(lambda _: done.callback(None))
         return done
@@ -94,21 +133,35 @@ class Crawler(Service):
             self._outbox.refuse(
                 pending.ref, JobGone("stale_assignment", "the job is no longer assigned to this crawler")
             )
-        elif len(self._encode(pending)) > self._limit:
+        elif len(pending.line) > self._limit:
             text = f"the server accepts no message longer than {self._limit} bytes"
             self._outbox.refuse(pending.ref, ReportRefused("message_too_large", text))
         else:
             self._deliver(pending)
         return answered
 
-    def _encode(self, pending: Pending) -> bytes:
-        return encode(pending.kind, pending.data, job=pending.job, ref=pending.ref)
+    def rate_limit(self, job: Job, data: Mapping[str, Any]) -> None:
+        """See :class:`copilot_socket.client.job.Reporter`."""
+        if "rate_limit" in self.features:
+            self._runs.rate_limit(job, data)
+
+    def tell(self, job: Job, kind: str, data: Mapping[str, Any]) -> None:
+        """See :class:`copilot_socket.client.runs.Sender`."""
+        connection = self._ready
+        if connection is not None:
+            connection.send(encode(kind, data, job=job.id))
+
+    @property
+    def _ready(self) -> Connection | None:
+        """The connection over which reports and requests can be sent now, if there is one."""
+        return self._connection if self._connection is not None and self._connection.ready else None
 
     def _deliver(self, pending: Pending) -> None:
         """Send now if there is a connection; otherwise it is sent when the next one is welcomed."""
-        if self._connection is None or not self._connection.ready:
+        connection = self._ready
+        if connection is None:
             return
-        self._connection.send(self._encode(pending))
+        connection.send(pending.line)
         if "ack" not in self.hello.capabilities:
             self._outbox.acknowledge(pending.ref)
 
@@ -148,6 +201,7 @@ class Crawler(Service):
         if connection is None:
             return
         connection.welcomed = True
+        self.features = frozenset(data.get("features") or ())
         self._limit = data.get("maxMessageSize") or self._limit
         self._granted = min(data.get("maxConcurrentJobs") or self.hello.max_jobs, self.hello.max_jobs)
         connection.start_beating((data.get("heartbeatInterval") or 30_000) / 1000)
@@ -159,9 +213,15 @@ class Crawler(Service):
         jobs = message["data"].get("jobs") or []
         for data in jobs:
             try:
-                self._runs.start(Job.read(data, self))
+                job = Job.read(data, self)
             except (KeyError, TypeError):
                 self.log.warn("The server sent an invalid job with the fields {names}", names=sorted(data))
+                continue
+            # A request can't be withdrawn: a job may still come for the last one.
+            if self._finishing and self._runs.can_release:
+                self._runs.decline(job, "shutdown")
+            else:
+                self._runs.start(job)
         if jobs:
             # A response with jobs settles the pending request; a new one covers the remaining room.
             self._request_jobs()
@@ -177,11 +237,8 @@ class Crawler(Service):
         data = message["data"]
         code, text = str(data.get("code")), str(data.get("message"))
         self.log.warn("The server reports {code}: {text}", code=code, text=text)
-        gone = code in JOB_IS_GONE
-        job = message.get("jobId")
-        if gone and isinstance(job, str):
-            self._outbox.drop(job)
-            self._runs.end(job)
+        if code in JOB_IS_GONE and isinstance(message.get("jobId"), str):
+            self._lose(message["jobId"])
         else:
             self._outbox.refuse(str(data.get("ref")), ReportRefused(code, text))
         if self._connection is not None and not self._connection.welcomed:
@@ -189,12 +246,24 @@ class Crawler(Service):
             self._connection.close()
         self._leave_if_done()
 
+    def _lose(self, job: str) -> None:
+        """The job is no longer this crawler's."""
+        self._outbox.drop(job)
+        self._runs.end(job)
+
+    def _cancelled(self, message: Message) -> None:
+        self._lose(str(message.get("jobId")))
+        self._leave_if_done()
+
+    def _paused(self, message: Message) -> None:
+        self._runs.release(str(message.get("jobId")), "paused")
+
     def _shut_down(self, message: Message) -> None:
         data = message["data"]
         seconds = data.get("timeout_seconds")
         timeout = float(seconds) if isinstance(seconds, int | float) else 0.0
         if data.get("scope") == "crawler":
-            self.finish(timeout) if data.get("graceful") else self.stopService()
+            self.finish(timeout) if data.get("graceful") else self._disconnect()
         elif self._connection is not None:
             # The node stops: it still acknowledges what it has committed, within the timeout.
             self._connection.leave(timeout)
@@ -205,6 +274,8 @@ class Crawler(Service):
         "ack": _acknowledged,
         "token_refresh_response": _token_came,
         "error": _refused,
+        "job_cancel": _cancelled,
+        "job_pause": _paused,
         "shutdown": _shut_down,
     }
 
@@ -214,12 +285,12 @@ class Crawler(Service):
 
     def _request_jobs(self) -> None:
         room = self._granted - self._runs.active
-        if room > 0 and not self._finishing and self._connection is not None and self._connection.ready:
+        if room > 0 and not self._finishing and self._ready is not None:
             self._send("job_request", {"limit": room})
 
     def _leave_if_done(self) -> None:
-        if self._finishing and self.running and not self._runs.active and not len(self._outbox):
-            self.stopService()
+        if self._finishing and self._client.running and not self._busy:
+            self._disconnect()
 
     def _fire_finished(self, result: object) -> "Deferred[None]":
         if not self.finished.called:

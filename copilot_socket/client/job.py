@@ -1,12 +1,14 @@
 """A job as its handler sees it."""
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
 
-from copilot_socket.client.messages import present
+from copilot_socket.client.messages import milliseconds, present
 from copilot_socket.client.outbox import TOKEN_REQUEST
 from copilot_socket.client.problems import TokenRefused
 
@@ -19,6 +21,9 @@ class Reporter(Protocol):
 
     def report(self, job: "Job", kind: str, data: Mapping[str, Any]) -> "Deferred[Mapping[str, Any]]":
         """Send; fires with the answer's data once the server has committed it, or fails with ``ReportRefused``."""
+
+    def rate_limit(self, job: "Job", data: Mapping[str, Any]) -> None:
+        """Send the state of a rate limit if the server understands it. There is no answer."""
 
 
 @attrs.frozen
@@ -54,6 +59,8 @@ class Job:
     attempt: int
     _reporter: Reporter = attrs.field(repr=False)
     processed: int = 0
+    reported_state: Mapping[str, Any] | None = attrs.field(default=None, init=False, repr=False)
+    """The last cursor that this attempt has reported."""
     _refreshing: "list[Deferred[str]]" = attrs.field(factory=list, init=False, repr=False)
 
     @classmethod
@@ -92,6 +99,9 @@ class Job:
     ) -> "Deferred[Mapping[str, Any]]":
         """Report how far the job is; a later attempt starts from the last *resume_state*."""
         self.processed = processed
+        if resume_state is not None:
+            # A copy: the handler may change its cursor in place before it has crawled the page.
+            self.reported_state = deepcopy(resume_state)
         page = (resume_state or {}).get("currentPage")
         data = present(
             stage=stage,
@@ -120,6 +130,28 @@ class Job:
         """Record areas of *entity_type* ``group`` or ``project``: ``id``, ``name``, ``path``, ``parentId``?."""
         return self._reporter.report(self, "discovery", {"entityType": entity_type, "entities": list(entities)})
 
+    def rate_limit(
+        self,
+        remaining: int,
+        limit: int | None = None,
+        reset_at: float | None = None,
+        name: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        """Tell the server how many requests GitLab still allows: to be called after each response.
+
+        *reset_at* in seconds since 1970, *retry_after* in seconds, as in GitLab's headers. At most one message a
+        second is sent for each *name*, with the latest state.
+        """
+        data = present(
+            remaining=remaining,
+            limit=limit,
+            resetAt=_time_of_day(reset_at),
+            name=name,
+            retryAfter=milliseconds(retry_after),
+        )
+        self._reporter.rate_limit(self, data)
+
     def refresh_token(self, error_details: str | None = None) -> "Deferred[str]":
         """Request a new ``access_token`` and set it. Concurrent calls share it. Fails with :class:`TokenRefused`."""
         waiter: Deferred[str] = Deferred()
@@ -134,7 +166,7 @@ class Job:
     def _take_token(self, data: Mapping[str, Any]) -> str:
         token = data.get("accessToken")
         if not data.get("refreshSuccessful") or not isinstance(token, str) or not token:
-            raise TokenRefused("no new token for this job's account")
+            raise TokenRefused("no new token for this job's account", cause="credential")
         self.access_token = token
         return token
 
@@ -143,3 +175,11 @@ class Job:
         for waiter in waiters:
             if not waiter.called:
                 waiter.callback(result)  # a Failure becomes an errback
+
+
+def _time_of_day(seconds: float | None) -> str | None:
+    """Seconds since 1970 in ISO 8601; None for what is no time, which a proxy's header may contain."""
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,6 +1,7 @@
 """Encodes and decodes messages: one JSON object per line."""
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +18,7 @@ class Hello:
     """How a crawler introduces itself. Without *entity_types* it gets those of a plain crawler.
 
     With ``ack`` among the *capabilities* reports are kept until they are acknowledged; without it they count as
-    delivered once they are written.
+    delivered once they are written. With ``commands`` the server tells when a job is cancelled or to be paused.
     """
 
     crawler_id: str
@@ -25,7 +26,7 @@ class Hello:
     max_jobs: int = 1
     version: str | None = None
     token: str | None = attrs.field(default=None, repr=False)
-    capabilities: tuple[str, ...] = ("ack",)
+    capabilities: tuple[str, ...] = ("ack", "commands")
 
     def data(self, assignments: list[str]) -> dict[str, Any]:
         """The message's ``data``; *assignments* is what the crawler still holds."""
@@ -43,6 +44,15 @@ class Hello:
 def present(**fields: Any) -> dict[str, Any]:
     """The *fields* that are not None."""
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def milliseconds(seconds: float | None) -> float | None:
+    """A duration as it goes over the wire. Raises ``ValueError`` if it is negative or not finite."""
+    if seconds is None:
+        return None
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"not a number of seconds to wait: {seconds}")
+    return seconds * 1000
 
 
 def encode(kind: str, data: Mapping[str, Any], *, job: str | None = None, ref: str | None = None) -> bytes:

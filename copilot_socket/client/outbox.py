@@ -7,17 +7,22 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 
+from copilot_socket.client.messages import encode
+
 TOKEN_REQUEST = "token_refresh_request"
 
 
 @attrs.define(eq=False)
 class Pending:
-    """A message that waits for its answer. ``answered`` fires with the answer's ``data``."""
+    """A message that waits for its answer. ``answered`` fires with the answer's ``data``.
+
+    ``line`` is encoded once: sent again, a report says the same, whatever has become of the handler's objects.
+    """
 
     ref: str
     kind: str
     job: str
-    data: Mapping[str, Any]
+    line: bytes
     answered: "Deferred[Mapping[str, Any]]"
 
 
@@ -36,7 +41,8 @@ class Outbox:
 
     def add(self, kind: str, job: str, data: Mapping[str, Any]) -> Pending:
         """Keep a new message."""
-        pending = Pending(str(next(self._refs)), kind, job, data, Deferred())
+        ref = str(next(self._refs))
+        pending = Pending(ref, kind, job, encode(kind, data, job=job, ref=ref), Deferred())
         self._pending[pending.ref] = pending
         return pending
 

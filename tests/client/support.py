@@ -1,13 +1,17 @@
 """A scripted server of the wire protocol for tests, which records messages."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredQueue
+from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.trial.unittest import TestCase
+
+from copilot_socket.client import Crawler, Hello
 
 Message = dict[str, Any]
 
@@ -55,7 +59,9 @@ class Peer(LineOnlyReceiver):
         self.acknowledge(message)
         return message
 
-    async def greet(self, heartbeat: int = 60_000, limit: int = 1_000_000, jobs: int | None = None) -> Message:
+    async def greet(
+        self, heartbeat: int = 60_000, limit: int = 1_000_000, jobs: int | None = None, features: Sequence[str] = ()
+    ) -> Message:
         """Receive the hello and welcome the crawler, which may hold *jobs*; None: as many as it requested."""
         hello = await self.expect("hello")
         granted = hello["data"]["maxJobs"] if jobs is None else jobs
@@ -65,6 +71,7 @@ class Peer(LineOnlyReceiver):
             maxMessageSize=limit,
             maxConcurrentJobs=granted,
             protocolVersion="1",
+            features=list(features),
         )
         return hello
 
@@ -93,6 +100,38 @@ def work(job: str = "j.1.x", entity_type: str = "issue", **more: Any) -> Message
         "accessToken": "token-1",
         **more,
     }
+
+
+class CrawlerTestCase(TestCase):
+    """A crawler and its server, which understands ``features``."""
+
+    features: Sequence[str] = ()
+
+    def setUp(self) -> None:
+        """Listen."""
+        self.path = self.mktemp()
+        # Trial's temporary paths can be longer than a socket's may be; a path relative to here is not.
+        self.server = Server()
+        port = reactor.listenUNIX(self.path, self.server)
+        self.addCleanup(port.stopListening)
+
+    def crawl(self, handler: Any, **hello: Any) -> Crawler:
+        """A running crawler with *handler*."""
+        endpoint = UNIXClientEndpoint(reactor, self.path)
+        crawler = Crawler(endpoint, handler, Hello("c-1", **hello), reactor, backoff=lambda _attempt: 0.01)
+        crawler.startService()
+        # No peer acknowledges what a crawler gives back once its test is over.
+        self.addCleanup(crawler._disconnect)
+        return crawler
+
+    async def begin(self, handler: Any, *jobs: dict[str, Any], **hello: Any) -> Peer:
+        """A crawler that was welcomed, has requested jobs, and was sent *jobs*."""
+        self.crawler = self.crawl(handler, **hello)
+        peer = await self.server.peers.get()
+        await peer.greet(features=self.features)
+        await peer.expect("job_request")
+        peer.give(*(jobs or (work(),)))
+        return peer
 
 
 def in_deferred(test: Any) -> Any:

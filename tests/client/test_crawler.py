@@ -2,42 +2,10 @@
 
 from typing import Any
 
-from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import UNIXClientEndpoint
-from twisted.trial.unittest import TestCase
 
-from copilot_socket.client import Crawler, DiscoveredJob, Hello, Job, JobFailure, JobGone, ReportRefused, TokenRefused
-from tests.client.support import Peer, Server, in_deferred, work
-
-
-class CrawlerTestCase(TestCase):
-    """A crawler and its server."""
-
-    def setUp(self) -> None:
-        """Listen."""
-        self.path = self.mktemp()
-        # Trial's temporary paths can be longer than a socket's may be; a path relative to here is not.
-        self.server = Server()
-        port = reactor.listenUNIX(self.path, self.server)
-        self.addCleanup(port.stopListening)
-
-    def crawl(self, handler: Any, **hello: Any) -> Crawler:
-        """A running crawler with *handler*."""
-        endpoint = UNIXClientEndpoint(reactor, self.path)
-        crawler = Crawler(endpoint, handler, Hello("c-1", **hello), reactor, backoff=lambda _attempt: 0.01)
-        crawler.startService()
-        self.addCleanup(crawler.stopService)
-        return crawler
-
-    async def begin(self, handler: Any, *jobs: dict[str, Any], **hello: Any) -> Peer:
-        """A crawler that was welcomed, has requested jobs, and was sent *jobs*."""
-        self.crawl(handler, **hello)
-        peer = await self.server.peers.get()
-        await peer.greet()
-        await peer.expect("job_request")
-        peer.give(*(jobs or (work(),)))
-        return peer
+from copilot_socket.client import DiscoveredJob, Job, JobFailure, JobGone, ReportRefused, TokenRefused
+from tests.client.support import CrawlerTestCase, in_deferred, work
 
 
 async def one_page(job: Job) -> dict[str, float]:
@@ -63,7 +31,7 @@ class ConversationTests(CrawlerTestCase):
                 "maxJobs": 1,
                 "entityTypes": ["issue", "epics"],
                 "assignments": [],
-                "capabilities": ["ack"],
+                "capabilities": ["ack", "commands"],
             },
         )
         self.assertEqual((await peer.expect("job_request"))["data"], {"limit": 1})
@@ -372,6 +340,25 @@ class ReconnectTests(CrawlerTestCase):
         self.assertEqual(hello["data"]["assignments"], ["j.1.x"])
         again = await peer.take("job_progress")
         self.assertEqual((again["id"], again["data"]), (report["id"], report["data"]))
+        await peer.take("job_completed")
+
+    @in_deferred
+    async def test_a_report_is_sent_again_as_it_was(self) -> None:
+        """A cursor that the handler has changed in place since is not reported before its page is crawled."""
+
+        async def handler(job: Job) -> None:
+            cursor = {"currentPage": 1}
+            reported = job.progress(1, resume_state=cursor)
+            cursor["currentPage"] = 2
+            await reported
+
+        peer = await self.begin(handler)
+        await peer.take("job_started")
+        await peer.expect("job_progress")
+        peer.transport.loseConnection()
+        peer = await self.server.peers.get()
+        await peer.greet()
+        self.assertEqual((await peer.take("job_progress"))["data"]["resumeState"], {"currentPage": 1})
         await peer.take("job_completed")
 
     @in_deferred
