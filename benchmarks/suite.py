@@ -55,6 +55,9 @@ _WORKLOADS = (
     Workload("crawlers", "Lifecycles by number of crawlers, one job each", "crawlers", "crawlers", "curves"),
     Workload("size", "Lifecycles by size of a progress report, 8 crawlers", "bytes", "size", "curves"),
     Workload("queue", "Lifecycles by length of the queue, 32 crawlers", "jobs queued", "queue", "curves"),
+    Workload(
+        "restricted", "Lifecycles with 1,000 paused lanes, and limits and budgets for all accounts and their host"
+    ),
     Workload("depth", "Full tables: 1,000,000 queued and 5,000,000 finished jobs; 100,000 that nobody here may take"),
 )
 WORKLOADS: Mapping[str, Workload] = {workload.name: workload for workload in _WORKLOADS}

@@ -6,6 +6,8 @@ import attrs
 
 NEAR_EMPTY, FULL, UNWANTED = "near-empty table", "many queued, many finished", "many that nobody here may take"
 """The figures of the workload ``depth``."""
+FREE, RESTRICTED = "no restrictions", "1,000 paused lanes, limits and budgets"
+"""The beginnings of the figures of the workload ``restricted``."""
 
 Medians = Mapping[tuple[str, str], float]
 """By workload and figure."""
@@ -96,4 +98,8 @@ TARGETS: tuple[Target, ...] = (
     Target(("plain_crawler", "beside its own work"), [Bound(20)], least=False),
     Target(("bulk", "HTTP"), _times("bulk", {"COPY": 0.5})),
     *(target for name in (FULL, UNWANTED) for target in _as_near_empty(name)),
+    *(
+        Target(("restricted", f"{RESTRICTED}, {crew}"), _times("restricted", {f"{FREE}, {crew}": 0.9}))
+        for crew in ("32 crawlers x 1", "32 crawlers x 20")
+    ),
 )

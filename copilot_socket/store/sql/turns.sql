@@ -97,29 +97,35 @@ granted AS (SELECT * FROM wanted)
 -- name: turn_capped
 -- As many of the wanted jobs as limits and budgets (running_caps) leave room for; "kept_by" says whose keep the others
 -- back. These reports have ended some jobs. The accounts of a host share its room, in the order of the plan.
-own AS MATERIALIZED (
-  SELECT w.allotment, w.crawlers, w.jobs, t.gitlab_origin AS origin, least(w.jobs, (
-    SELECT min(c.max_running) - (SELECT count(*) FROM jobs j WHERE j.account_id = t.id AND j.status IN ('assigned', 'running'))
-           + (SELECT count(*) FROM held h WHERE h.completed AND h.account_id = t.id)
-    FROM running_caps c WHERE c.scope = 'account' AND c.target BETWEEN t.id AND t.id HAVING min(c.max_running) IS NOT NULL)) AS room
+capped AS MATERIALIZED (
+  SELECT w.allotment, w.crawlers, w.jobs, t.id, t.gitlab_origin AS origin,
+         least(t.max_running, (SELECT min(b.jobs_allowed) FROM budgets b
+                               WHERE b.account_id BETWEEN t.id AND t.id AND b.until > now())) AS own_cap
   FROM wanted w
   JOIN accounts t ON t.id BETWEEN (%(account)s::text[])[w.allotment] AND (%(account)s::text[])[w.allotment]
+), own AS MATERIALIZED (
+  SELECT c.allotment, c.crawlers, c.jobs, c.origin, CASE WHEN c.own_cap IS NULL THEN c.jobs ELSE greatest(0, least(c.jobs,
+    c.own_cap - (SELECT count(*) FROM jobs j WHERE j.account_id = c.id AND j.status IN ('assigned', 'running'))
+              + (SELECT count(*) FROM held h WHERE h.completed AND h.account_id = c.id))) END AS own
+  FROM capped c
 ), shared AS MATERIALIZED (
-  SELECT o.origin, (
-    SELECT min(c.max_running) - (
-             SELECT count(*) FROM job_assignments a JOIN accounts t ON t.id BETWEEN a.account_id AND a.account_id
-             WHERE a.completed_at IS NULL AND t.gitlab_origin = o.origin)
-           + (SELECT count(*) FROM held h JOIN accounts t ON t.id BETWEEN h.account_id AND h.account_id
-              WHERE h.completed AND t.gitlab_origin = o.origin)
-    FROM running_caps c WHERE c.scope = 'host' AND c.target BETWEEN o.origin AND o.origin HAVING min(c.max_running) IS NOT NULL) AS room
-  FROM (SELECT DISTINCT origin FROM own) AS o
+  SELECT h.origin, h.cap - (SELECT count(*) FROM job_assignments a JOIN accounts t ON t.id BETWEEN a.account_id AND a.account_id
+                            WHERE a.completed_at IS NULL AND t.gitlab_origin = h.origin)
+                         + (SELECT count(*) FROM held e JOIN accounts t ON t.id BETWEEN e.account_id AND e.account_id
+                            WHERE e.completed AND t.gitlab_origin = h.origin) AS room
+  FROM (
+    SELECT o.origin, least((SELECT h.max_running FROM hosts h WHERE h.origin BETWEEN o.origin AND o.origin),
+                           (SELECT min(b.jobs_allowed) FROM budgets b
+                            WHERE b.gitlab_origin = o.origin AND b.account_id = '' AND b.until > now())) AS cap
+    FROM (SELECT DISTINCT origin FROM own) AS o OFFSET 0) AS h
+  WHERE h.cap IS NOT NULL
 ), granted AS MATERIALIZED (
   SELECT g.allotment, g.crawlers[1:g.room] AS crawlers, g.room AS jobs,
          CASE WHEN g.room < g.own THEN 'host' WHEN g.own < g.jobs THEN 'account' END AS kept_by
   FROM (
     SELECT o.allotment, o.crawlers, o.jobs, o.own, greatest(0, least(o.own,
              s.room - sum(o.own) OVER (PARTITION BY o.origin ORDER BY o.allotment) + o.own))::bigint AS room
-    FROM (SELECT *, greatest(0, room) AS own FROM own) AS o JOIN shared s ON s.origin = o.origin) AS g
+    FROM own o LEFT JOIN shared s ON s.origin = o.origin) AS g
 )
 
 -- name: turn_claims
