@@ -15,7 +15,8 @@ INSERT INTO jobs (account_id, command, full_path)
 SELECT 'paused-' || n, 'issues', 'paused/' || n FROM generate_series(1, %(lanes)s) AS n
 """
 _RESTRICTIONS = """
-INSERT INTO pauses (scope, target, author) SELECT 'account', 'paused-' || n, 'bench' FROM generate_series(1, %(lanes)s) AS n;
+INSERT INTO pauses (scope, target, author)
+SELECT 'account', 'paused-' || n, 'bench' FROM generate_series(1, %(lanes)s) AS n;
 UPDATE accounts SET max_running = 50000;
 INSERT INTO hosts (origin, max_running) VALUES ('http://127.0.0.1:9', 50000)
   ON CONFLICT (origin) DO UPDATE SET max_running = excluded.max_running;

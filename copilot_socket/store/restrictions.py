@@ -5,6 +5,7 @@ from typing import Any
 
 import attrs
 
+from copilot_socket.core.caps import Caps
 from copilot_socket.core.pauses import Pause, Pauses, Scope
 from copilot_socket.store.connection import Row, Transaction
 from copilot_socket.store.database import Database
@@ -16,14 +17,11 @@ SLICE = 2000
 
 @attrs.frozen
 class Restrictions:
-    """What is in force. ``caps``: scope (account or host) and target → jobs that may run at a time.
-
-    ``changes_in``: seconds until time changes it; None: never.
-    """
+    """What is in force. ``changes_in``: seconds until time changes it; None: never."""
 
     revision: int
     pauses: Pauses
-    caps: Mapping[tuple[str, str], int]
+    caps: Caps
     changes_in: float | None
 
 
@@ -65,7 +63,7 @@ class RestrictionStore:
         return Restrictions(
             revision,
             Pauses(Pause(number, Scope(scope), target) for number, scope, target in pauses),
-            {(scope, target): most for scope, target, most in caps},
+            Caps({(scope, target): most for scope, target, most in caps}),
             changes_in,
         )
 

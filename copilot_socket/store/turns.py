@@ -30,12 +30,13 @@ class Plan:
     """What to claim: ``allotments``, which name their crawlers.
 
     ``taking_over``: keys of crawlers that have just requested jobs at this node, with or without an allotment, and
-    are served by it from now on. ``capped``: limits or budgets may keep some of the jobs back.
+    are served by it from now on. ``locks``: of the limits and budgets that may keep some of the
+    jobs back (:meth:`.Caps.locks`).
     """
 
     allotments: Sequence[Allotment] = ()
     taking_over: frozenset[str] = frozenset()
-    capped: bool = False
+    locks: Sequence[int] = ()
 
     def __bool__(self) -> bool:
         return bool(self.allotments or self.taking_over)
@@ -47,7 +48,7 @@ class Plan:
 
     def apart(self) -> list["Plan"]:
         """The plan in parts: one for each allotment, and one for ``taking_over``."""
-        parts = [Plan([each], capped=self.capped) for each in self.allotments]
+        parts = [Plan([each], locks=self.locks) for each in self.allotments]
         return parts + ([Plan((), self.taking_over)] if self.taking_over else [])
 
 
@@ -180,7 +181,8 @@ async def claim(on: Runs, node: str, plan: Plan) -> Claim:
 
 
 async def _run(on: Runs, name: str, form: Mapping[bool, str], plan: Plan, params: Mapping[str, Any]) -> list[Row]:
-    if plan.capped:
+    if plan.locks:
+        params = {**params, "locks": arrays.of_integers(plan.locks)}
         return await on.hot_query(f"{name}_capped", form[True], params, before=_LOCK)
     return await on.hot_query(name, form[False], params)
 

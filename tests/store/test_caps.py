@@ -17,7 +17,7 @@ def capped(**crawlers: tuple[str, ...]) -> Plan:
     commands = PLAIN_COMMANDS
     return Plan(
         [Allotment(account, commands, keys, frozenset(commands), 0) for account, keys in crawlers.items()],
-        capped=True,
+        locks=[1, 2],
     )
 
 

@@ -26,7 +26,14 @@ LIVE = "idx_job_assignments_held"
 NOTHING: dict[str, object] = {
     **dict.fromkeys(("job", "assignment", "crawler", "started", "completed", "progress", "resume"), "{}"),
     **{"key": "{c1}", "takes_over": "{t}", "slot_allotment": "{1}", "slot_crawler": "{1}"},
-    **{"depth": "{2}", "account": "{a1}", "commands": '{"issues,commits"}', "node": "node", "max_attempts": 3},
+    **{
+        "depth": "{2}",
+        "account": "{a1}",
+        "commands": '{"issues,commits"}',
+        "locks": "{1}",
+        "node": "node",
+        "max_attempts": 3,
+    },
     **dict.fromkeys(("path", "gitlab_id", "name", "type", "kind", "priority"), "{}"),
     **dict.fromkeys(("spawning_kind", "spawned_command"), "{}"),
 }

@@ -121,7 +121,7 @@ class Planner:
         candidates = [request.crawler for request in self._requests.taking_over]
         taking_over = frozenset(crawler.key for crawler in candidates if self._available(crawler))
         allotments = self._scheduler.plan(wanted) if wanted else ()
-        plan = Plan(allotments, taking_over, any(self._restrictions.capped(each.account) for each in allotments))
+        plan = Plan(allotments, taking_over, self._restrictions.caps.locks(each.account for each in allotments))
         self.in_flight = plan.crawlers
         return plan
 

@@ -1,11 +1,12 @@
 """Pauses, limits and budgets: what is read of them, and that nothing goes out which they keep back."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from copilot_socket.core.caps import Caps
 from copilot_socket.core.origins import origin
 from copilot_socket.core.pauses import Pauses, Scope, Work
 from copilot_socket.core.reports import job_of
@@ -54,8 +55,7 @@ class Restrictions:
         self._bus = bus
         self._wake = wake
         self.pauses = Pauses()
-        self._caps: Mapping[tuple[str, str], int] = {}
-        self._hosts_capped = False
+        self.caps = Caps({})
         self._parked: set[tuple[str, str]] = set()
         """Accounts that are parked here, each with the reason."""
         self._looking: Deferred[None] | None = None
@@ -65,13 +65,9 @@ class Restrictions:
 
     # -- what dispatch asks
 
-    def capped(self, account: str) -> bool:
-        """Whether limits or budgets may keep jobs of *account* from being claimed."""
-        return self._hosts_capped or ("account", account) in self._caps
-
     def keeps_back(self, job: Claimed) -> str | None:
         """Why *job* must not go out now; None if it may."""
-        if not self.pauses and not self._caps:
+        if not self.pauses and not self.caps:
             return None
         host = origin(job.gitlab_url) or job.gitlab_url
         pause = self.pauses.covering(Work(job.account, host, job.command, job.full_path))
@@ -79,10 +75,10 @@ class Restrictions:
             if pause.scope is Scope.HOST:
                 self._closed.learn(job.account, host)
             return f"pause {pause.id}"
-        host_closed = self._caps.get(("host", host)) == 0
+        host_closed = self.caps.allowed(Scope.HOST, host) == 0
         if host_closed:
             self._closed.learn(job.account, host)
-        if host_closed or self._caps.get(("account", job.account)) == 0:
+        if host_closed or self.caps.allowed(Scope.ACCOUNT, job.account) == 0:
             return "the budget of requests is used up"
         return None
 
@@ -115,13 +111,12 @@ class Restrictions:
         for ended in await self._store.expire():
             self._bus.publish(PauseChanged(ended.id, "expired", str(ended.scope), ended.target))
         found = await self._store.read()
-        self.pauses, self._caps = found.pauses, found.caps
-        self._hosts_capped = any(scope == "host" for scope, _ in found.caps)
+        self.pauses, self.caps = found.pauses, found.caps
         self._scheduler.close(found.pauses.commands)
         self._park()
         for reason, origins in (
             (PAUSE, found.pauses.targets(Scope.HOST)),
-            (BUDGET, frozenset(name for (scope, name), most in found.caps.items() if scope == "host" and not most)),
+            (BUDGET, frozenset(found.caps.closed(Scope.HOST))),
         ):
             await self._closed.close(reason, origins)
         self._wake()
@@ -161,7 +156,7 @@ class Restrictions:
 
     def _park(self) -> None:
         wanted = {(account, PAUSE) for account in self.pauses.targets(Scope.ACCOUNT)}
-        wanted |= {(name, BUDGET) for (scope, name), most in self._caps.items() if scope == "account" and not most}
+        wanted |= {(account, BUDGET) for account in self.caps.closed(Scope.ACCOUNT)}
         for account, reason in wanted - self._parked:
             self._scheduler.park(account, reason)
         for account, reason in self._parked - wanted:

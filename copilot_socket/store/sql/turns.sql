@@ -71,13 +71,9 @@ room AS MATERIALIZED (
 )
 
 -- name: lock_caps
--- Before a claim with turn_capped: whoever claims under a limit or a budget waits for the others that do, so that the
--- claim, whose snapshot is taken after this, counts their jobs.
-SELECT count(pg_advisory_xact_lock(hashtext('copilot running caps'), key)) FROM (
-  SELECT DISTINCT hashtext(c.scope || ' ' || c.target) AS key FROM running_caps c
-  WHERE (c.scope = 'account' AND c.target = ANY (%(account)s::text[]))
-     OR (c.scope = 'host' AND c.target = ANY (ARRAY(SELECT t.gitlab_origin FROM accounts t WHERE t.id = ANY (%(account)s::text[]))))
-  ORDER BY key) AS keys
+-- Before a claim with turn_capped, in its transaction: whoever claims under a limit or a budget waits for the others that
+-- do, so that the claim, whose snapshot is taken after this, counts their jobs.
+SELECT count(pg_advisory_xact_lock(1668444265, lock)) FROM unnest(%(locks)s::integer[]) AS lock
 
 -- name: turn_wanted
 -- The plan (core/scheduling.py), whose allotments name an account and crawlers each, as far as the crawlers have room.
