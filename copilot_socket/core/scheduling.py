@@ -192,6 +192,8 @@ class Scheduler:
 
     def close(self, commands: Commands) -> None:
         """Plan no jobs with these *commands*, and those with others again."""
+        if commands == self._closed:
+            return
         self._closed = commands
         for account in self._lanes:
             self._enter(account)

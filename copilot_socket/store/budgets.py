@@ -37,11 +37,12 @@ class BudgetStore:
         return (rows[0][0], rows[0][1]) if rows else None
 
     async def hear(
-        self, said: Mapping[BudgetKey, Sequence[Said]], now: float, source: str = "crawler"
+        self, said: Mapping[BudgetKey, Sequence[Said]], now: float, source: str | None = None
     ) -> list[BudgetChanged]:
         """Add what was *said*; the state events to publish.
 
-        Its times are by the clock whose time is *now*; they are stored by the database's.
+        Its times are by the clock whose time is *now*; they are stored by the database's. *source* None: a crawler, or
+        failures of jobs where no numbers were said.
         """
         return await self._database.transaction(lambda tx: _hear(tx, said, now, source))
 
@@ -52,7 +53,7 @@ class BudgetStore:
 
 
 async def _hear(
-    tx: Transaction, said: Mapping[BudgetKey, Sequence[Said]], node_now: float, source: str
+    tx: Transaction, said: Mapping[BudgetKey, Sequence[Said]], node_now: float, source: str | None
 ) -> list[BudgetChanged]:
     keys = sorted(said)
     columns = {
@@ -87,11 +88,15 @@ async def _hear(
             "spent": [budget.spent for budget in budgets],
             "allowed": [budget.allows(now) for budget in budgets],
             "until": [budget.until(now) for budget in budgets],
-            "source": [source] * len(budgets),
+            "source": [source or ("crawler" if _numbers(said[key]) else "failure") for key in keys],
             "changed": bool(events),
         },
     )
     return events
+
+
+def _numbers(said: Sequence[Said]) -> bool:
+    return any(each.remaining is not None for each in said)
 
 
 def _state(allowed: int | None) -> str:

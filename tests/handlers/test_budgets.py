@@ -103,14 +103,14 @@ class BudgetTests(NodeTestCase):
         crawler, job = await self.begin()
         crawler.say("job_failed", job, error="429 Too Many Requests", isRecoverable=True,
                     context={"httpStatus": 429, "headers": {"Retry-After": "30"}})  # fmt: skip
-        seconds = "account_id, jobs_allowed, round(extract(epoch FROM until - now()) / 10)::integer"
-        await until(lambda: self.budgets(seconds) == [("acct", 0, 3)], "it is closed")
+        seconds = "account_id, jobs_allowed, round(extract(epoch FROM until - now()) / 10)::integer, source"
+        await until(lambda: self.budgets(seconds) == [("acct", 0, 3, "failure")], "it is closed")
         self.query("DELETE FROM budgets")
         self.nodes[0].dispatcher.restrictions.changed()
         await until(lambda: not self.nodes[0].dispatcher.restrictions.caps, "it is open")
         other = await self.given(crawler, "g/2")
         crawler.say("job_failed", other, error="HTTP 403: <!DOCTYPE html><title>Blocked</title>", isRecoverable=False)
-        await until(lambda: self.budgets(seconds) == [("", 0, 6)], "the host is closed")
+        await until(lambda: self.budgets(seconds) == [("", 0, 6, "failure")], "the host is closed")
         self.assertEqual(self.row(other, "status", "attempts"), ("queued", 0))
 
     async def test_at_another_node(self) -> None:

@@ -42,12 +42,14 @@ class ClosedHosts:
     async def close(self, reason: str, origins: frozenset[str]) -> None:
         """Close these hosts for *reason*, and no others any more. To be repeated while there are any."""
         self._closed[reason] = origins
-        closed = frozenset().union(*self._closed.values())
-        now = self._reactor.seconds()
-        if not closed <= self._read or (closed and now - self._read_at > ACCOUNTS):
-            self._accounts = await self._hosts.accounts(list(closed))
-            self._read, self._read_at = closed, now
+        while self._stale(closed := frozenset[str]().union(*self._closed.values())):
+            now = self._reactor.seconds()
+            accounts = await self._hosts.accounts(list(closed))
+            self._accounts, self._read, self._read_at = accounts, closed, now
         self._park()
+
+    def _stale(self, closed: frozenset[str]) -> bool:
+        return not closed <= self._read or (bool(closed) and self._reactor.seconds() - self._read_at > ACCOUNTS)
 
     def learn(self, account: str, origin: str) -> None:
         """*account* is at the closed host *origin*."""

@@ -19,7 +19,7 @@ from copilot_socket.core.jobs import Status
 from copilot_socket.core.replies import JobCancel, JobPause, Shutdown
 from copilot_socket.core.retry import DATABASE_RETRY
 from copilot_socket.core.scheduling import Scheduler
-from copilot_socket.event_bus import DiscoveryStored, EventBus, JobChanged, JobsReported
+from copilot_socket.event_bus import DiscoveryStored, EventBus, JobChanged, JobsReported, PauseChanged
 from copilot_socket.handlers.crawlers import Crawler, Held, Link, Registry
 from copilot_socket.handlers.dispatch.closed_hosts import ClosedHosts
 from copilot_socket.handlers.dispatch.delivery import Delivery
@@ -161,6 +161,7 @@ class Dispatcher:
             JobChanged: self._job_changed,
             JobsReported: self._jobs_reported,
             DiscoveryStored: lambda stored: self.work_came(stored.lanes),
+            PauseChanged: lambda _changed: self.restrictions.changed(),
         }
 
     def _jobs_reported(self, reported: JobsReported) -> None:
