@@ -41,8 +41,8 @@ class BudgetStore:
     ) -> list[BudgetChanged]:
         """Add what was *said*; the state events to publish.
 
-        Its times are by the clock whose time is *now*; they are stored by the database's. *source* None: a crawler, or
-        failures of jobs where no numbers were said.
+        Its times are by the clock whose time is *now*; they are stored by the database's. *source* None: a crawler,
+        or failures of jobs where no numbers were said.
         """
         return await self._database.transaction(lambda tx: _hear(tx, said, now, source))
 
