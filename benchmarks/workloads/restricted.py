@@ -20,7 +20,7 @@ SELECT 'account', 'paused-' || n, 'bench' FROM generate_series(1, %(lanes)s) AS 
 UPDATE accounts SET max_running = 50000;
 INSERT INTO hosts (origin, max_running) VALUES ('http://127.0.0.1:9', 50000)
   ON CONFLICT (origin) DO UPDATE SET max_running = excluded.max_running;
-INSERT INTO budgets (gitlab_origin, account_id, jobs_allowed, until)
+INSERT INTO budgets (gitlab_origin, account_id, jobs_allowed, reset_at)
 SELECT 'http://127.0.0.1:9', id, 40000, now() + interval '1 hour' FROM accounts;
 NOTIFY copilot_restrictions
 """

@@ -1,8 +1,8 @@
 """Budgets: how many requests a GitLab still allows, and how many jobs may run on them (docs/protocol.md, "Budgets").
 
 A budget counts requests while claims hand out jobs. So with little of it left no job starts until it is reset, and
-with less than half of it no more at a time than it can pay for, by what a job has cost of late. What is said of it
-may be late, missing or nonsense: it is clamped, and forgotten when its time is over.
+with less than half of it no more at a time than it can pay for, by what a job has cost of late. Reports may be late,
+missing or nonsense: they are clamped, and a budget is forgotten when its time is over.
 """
 
 import attrs
@@ -25,10 +25,10 @@ MOST = 1_000_000_000
 
 
 @attrs.frozen
-class Said:
+class BudgetReport:
     """What GitLab has said, at ``at`` (seconds since the epoch): requests ``remaining`` of ``limit``.
 
-    ``reset_at`` in seconds since the epoch; ``retry_after``: seconds for which to send no requests. None: not said.
+    ``reset_at`` in seconds since the epoch; ``retry_after``: seconds for which to send no requests. None: not report.
     ``jobs``: jobs that have ended since the last time.
     """
 
@@ -39,7 +39,7 @@ class Said:
     retry_after: float | None = None
     jobs: int = 0
 
-    def later(self, seconds: float) -> "Said":
+    def later(self, seconds: float) -> "BudgetReport":
         """The same by a clock that is *seconds* ahead."""
         return evolve(self, at=self.at + seconds, reset_at=None if self.reset_at is None else self.reset_at + seconds)
 
@@ -59,44 +59,46 @@ class Budget:
     cost: float | None = None
     spent: int = 0
 
-    def hear(self, said: Said) -> "Budget":
-        """The budget after what was *said*; a later window replaces an earlier one, never the other way around."""
-        budget = self._counted(said)
-        if said.retry_after is not None:
-            until = said.at + _clamped(said.retry_after)
+    def after(self, report: BudgetReport) -> "Budget":
+        """The budget after *report*; a later window replaces an earlier one, never the other way around."""
+        budget = self._counted(report)
+        if report.retry_after is not None:
+            until = report.at + _clamped(report.retry_after)
             budget = evolve(budget, closed_until=max(budget.closed_until, until))
-        if said.remaining is None:
-            if said.retry_after is None:
-                budget = evolve(budget, closed_until=max(budget.closed_until, said.at + UNKNOWN))
+        if report.remaining is None:
+            if report.retry_after is None:
+                budget = evolve(budget, closed_until=max(budget.closed_until, report.at + UNKNOWN))
             return budget
-        over = said.reset_at is None or said.reset_at <= said.at
-        reset_at = said.at + (UNKNOWN if said.reset_at is None or over else _clamped(said.reset_at - said.at))
-        live = budget.remaining is not None and said.at < budget.reset_at
+        over = report.reset_at is None or report.reset_at <= report.at
+        reset_at = report.at + (UNKNOWN if report.reset_at is None or over else _clamped(report.reset_at - report.at))
+        live = budget.remaining is not None and report.at < budget.reset_at
         if live and not over and reset_at < budget.reset_at - SAME_WINDOW:
-            return budget  # it was said of an earlier window
-        remaining, limit = min(said.remaining, MOST), _limit(said)
+            return budget  # of an earlier window
+        remaining, limit = min(report.remaining, MOST), _limit(report)
         if live and (over or reset_at <= budget.reset_at + SAME_WINDOW):
             limit = limit or budget.limit
             remaining = remaining if over or budget.remaining is None else min(remaining, budget.remaining)
         limit = max(limit or budget.limit or 0, remaining) or None
         return evolve(budget, limit=limit, remaining=remaining, reset_at=reset_at)
 
-    def _counted(self, said: Said) -> "Budget":
-        """With the cost of a job measured anew, if this is of the window of what was said before."""
+    def _counted(self, report: BudgetReport) -> "Budget":
+        """With the cost of a job measured anew, if *report* is of the same window as the one before."""
         spent = self.spent
-        same = said.reset_at is None or abs(said.reset_at - self.reset_at) <= SAME_WINDOW
-        if said.remaining is not None and self.remaining is not None and same and said.at < self.reset_at:
-            spent = min(spent + max(0, self.remaining - said.remaining), MOST)
-        if not said.jobs or not spent:
+        same = report.reset_at is None or abs(report.reset_at - self.reset_at) <= SAME_WINDOW
+        if report.remaining is not None and self.remaining is not None and same and report.at < self.reset_at:
+            spent = min(spent + max(0, self.remaining - report.remaining), MOST)
+        if not report.jobs or not spent:
             return evolve(self, spent=spent)
-        measured = spent / said.jobs
+        measured = spent / report.jobs
         cost = measured if self.cost is None else MEMORY * self.cost + (1 - MEMORY) * measured
         return evolve(self, cost=min(cost, float(MOST)), spent=0)
 
     def allows(self, now: float) -> int | None:
         """How many jobs may run at a time: 0 while it is closed, None for any number."""
-        if now < self.closed_until:
-            return 0
+        return 0 if now < self.closed_until else self.pays_for(now)
+
+    def pays_for(self, now: float) -> int | None:
+        """How many jobs what is left pays for until the reset; None for any number."""
         if self.remaining is None or now >= self.reset_at:
             return None
         share = self.remaining / self.limit if self.limit else 0.0
@@ -107,14 +109,15 @@ class Budget:
         return None
 
     def until(self, now: float) -> float | None:
-        """Until when :meth:`allows` stays as it is, if nothing more is said; None: for ever."""
-        times = [time for time in (self.closed_until, self.reset_at) if time > now]
-        return min(times) if times and self.allows(now) is not None else None
+        """Until when :meth:`allows` stays as it is, without further reports; None: for ever."""
+        allowed = self.allows(now)
+        times = sorted(time for time in (self.closed_until, self.reset_at) if time > now)
+        return next((time for time in times if self.allows(time) != allowed), None)
 
 
-def _limit(said: Said) -> int | None:
+def _limit(report: BudgetReport) -> int | None:
     """The limit, as far as it makes sense: GitLab calls a throttle that is off 0."""
-    return min(said.limit, MOST) if said.limit else None
+    return min(report.limit, MOST) if report.limit else None
 
 
 def _clamped(seconds: float) -> float:

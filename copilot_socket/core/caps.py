@@ -1,7 +1,7 @@
 """Caps: how many jobs of an account or host may run at a time, by limits and budgets (docs/protocol.md, "Limits")."""
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from copilot_socket.core.pauses import Scope
 
@@ -14,7 +14,7 @@ class Caps:
 
     def __init__(self, most: Mapping[_Key, int]) -> None:
         self._most = most
-        self._host_locks = [_lock(key) for key in most if key[0] == Scope.HOST]
+        self._hosts = frozenset(target for scope, target in most if scope == Scope.HOST)
 
     def __bool__(self) -> bool:
         return bool(self._most)
@@ -27,13 +27,15 @@ class Caps:
         """The targets of which no job may run."""
         return (target for (kind, target), most in self._most.items() if kind == scope and not most)
 
-    def locks(self, accounts: Iterable[str]) -> list[int]:
+    def locks(self, accounts: Mapping[str, str | None]) -> list[int]:
         """The locks that a claim from *accounts* needs, in the order in which all nodes take them; none: no cap.
 
-        Which accounts are at a capped host is for the claim to find out, so it locks all of these.
+        *accounts*: each with its origin, None where that is not known; such a claim locks all hosts.
         """
-        mine = [_lock(key) for account in accounts if (key := (str(Scope.ACCOUNT), account)) in self._most]
-        return sorted({*self._host_locks, *mine})
+        hosts = self._hosts if None in accounts.values() else self._hosts.intersection(accounts.values())
+        keys = {(str(Scope.HOST), host) for host in hosts}
+        keys |= {key for account in accounts if (key := (str(Scope.ACCOUNT), account)) in self._most}
+        return sorted(map(_lock, keys))
 
 
 def _lock(key: _Key) -> int:

@@ -207,8 +207,9 @@ class Scheduler:
         return self._parked.get(account) == {reason}
 
     def accounts(self, commands: Commands) -> list[str]:
-        """The accounts that have lanes with one of *commands*, parked or not."""
-        return [account for account, lanes in self._lanes.items() if not commands.isdisjoint(lanes)]
+        """The accounts that have open lanes with one of *commands*, parked or not."""
+        open_commands = commands - self._closed
+        return [account for account, lanes in self._lanes.items() if not open_commands.isdisjoint(lanes)]
 
     def _enter(self, account: str) -> None:
         for commands, ring in self._rings.items():

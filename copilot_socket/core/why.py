@@ -162,7 +162,7 @@ def _holding(facts: Facts) -> Reason:
         "pausing": holder.pausing,
     }
     text = f"is held by crawler {holder.crawler} since {_time(holder.assigned_at)}, which {heard}{pausing}"
-    return Reason("held", text, details)
+    return Reason("assigned", text, details)
 
 
 def _own(job: JobFacts) -> list[Reason]:
@@ -229,7 +229,7 @@ def _crawlers(facts: Facts) -> list[Reason]:
     job = facts.job
     taking = [crawler for crawler in facts.crawlers if job.command in commands_for(crawler.entity_types)]
     serving = [crawler for crawler in taking if crawler.mode == Mode.SERVING]
-    suspected = sorted(crawler.id for crawler in serving if crawler.suspected)
+    suspected = sorted(crawler.id for crawler in serving) if all(each.suspected for each in serving) else []
     reasons = []
     if not taking:
         taken = {command for crawler in facts.crawlers for command in commands_for(crawler.entity_types)}
@@ -241,9 +241,9 @@ def _crawlers(facts: Facts) -> list[Reason]:
     elif not serving:
         names = sorted(crawler.id for crawler in taking)
         text = f"the crawlers that take {job.command} are drained or quarantined: {', '.join(names)}"
-        reasons.append(Reason("crawlers_held", text, {"crawler_ids": names}))
+        reasons.append(Reason("no_serving_crawler", text, {"crawler_ids": names}))
     if suspected:
-        text = f"{', '.join(suspected)} fails everything of late: perhaps to be quarantined"
+        text = f"crawlers fail everything of late, and may have to be quarantined: {', '.join(suspected)}"
         reasons.append(Reason("crawler_suspected", text, {"crawler_ids": suspected}))
     return reasons
 

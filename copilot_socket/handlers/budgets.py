@@ -1,7 +1,7 @@
 """Budgets of requests, as crawlers report them and failures show them (docs/protocol.md, "Budgets")."""
 
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from copilot_socket.core.budgets import Said
+from copilot_socket.core.budgets import BudgetReport
 from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.messages import Message, RateLimit
 from copilot_socket.core.origins import origin
@@ -18,31 +18,35 @@ from copilot_socket.core.reports import job_of
 from copilot_socket.event_bus import EventBus, JobChanged, JobsReported, RateLimited
 from copilot_socket.handlers.dispatch.schedule import ignore_outage
 from copilot_socket.store.budgets import BudgetKey, BudgetStore
+from copilot_socket.store.faults import DATABASE_ERRORS, Remedy, remedy
 
 EACH = 1.0
 """Seconds between two writes of one budget."""
 MOST = 10_000
 """Budgets, and jobs whose accounts are known, that are remembered."""
-MOST_SAID = 100
+MOST_NAMES = 20
+"""Throttles of an account, or of a host, that are told apart; further ones count as one without a name."""
+MOST_REPORTS = 100
 """Reports of one budget, between two writes, that are kept: the latest."""
 OF_AN_ADDRESS = "throttle_unauthenticated"
 """What the names of those throttles begin with that GitLab counts by address: they are the host's."""
 
 
 @attrs.define
-class _Heard:
-    """What was said of one budget since it was stored, at ``stored_at`` in reactor seconds.
+class _Pending:
+    """The reports of one budget since it was stored, at ``stored_at`` in reactor seconds.
 
-    ``waiting`` are called back when it is stored.
+    ``waiting`` are called back when they are stored; ``ended``: the attempts that have ended meanwhile.
     """
 
     stored_at: float = float("-inf")
-    said: deque[Said] = attrs.field(factory=lambda: deque(maxlen=MOST_SAID))
+    reports: list[BudgetReport] = attrs.field(factory=list)
     waiting: list[Deferred[None]] = attrs.field(factory=list)
+    ended: int = 0
 
 
 class Budgets:
-    """Collects what is said of budgets, and stores each once a second at most. *time_of_day*: seconds since 1970."""
+    """Collects reports of budgets, and stores each once a second at most. *time_of_day*: seconds since 1970."""
 
     log = Logger()
 
@@ -53,11 +57,13 @@ class Budgets:
         self._reactor = reactor
         self._bus = bus
         self._time_of_day = time_of_day
-        self._heard: OrderedDict[BudgetKey, _Heard] = OrderedDict()
+        self._pending: OrderedDict[BudgetKey, _Pending] = OrderedDict()
+        self._of: dict[tuple[str, str], dict[str, _Pending]] = {}
+        """Origin and account → the same by name."""
         self._owners: OrderedDict[str, tuple[str, str]] = OrderedDict()
         """Job → its account, and the origin of that."""
-        self._ended: Counter[str] = Counter()
-        """Account → attempts that have ended since its budget was last stored; of accounts with one."""
+        self._origins: dict[str, str] = {}
+        """Account → origin, of accounts with budgets."""
         self._soon = False
 
     @property
@@ -65,64 +71,86 @@ class Budgets:
         """What GitLab has answered to failed jobs, and ends of attempts."""
         return {RateLimited: self._rate_limited, JobChanged: self._job_changed, JobsReported: self._reported}
 
-    async def hear(self, message: Message, data: RateLimit) -> None:
+    async def report(self, message: Message, data: RateLimit) -> None:
         """A ``rate_limit`` message. Returns once it is stored; at once, if its budget was stored within a second.
 
-        Raises :class:`ProtocolError` for an account that does not exist, or another host than its own.
+        Raises :class:`ProtocolError` for an account that does not exist, another host than its own, or if PostgreSQL
+        refuses it.
         """
         account, host = await self._owner(message, data)
         name = data.name or ""
         key = BudgetKey(host, "" if name.startswith(OF_AN_ADDRESS) else account, name)
         retry_after = data.retry_after / 1000 if data.retry_after else None
-        said = Said(self._time_of_day(), data.remaining, data.limit, _epoch(data.reset_at), retry_after)
-        stored = self._say(key, said)
-        if stored is not None:
+        self._origins[account] = host
+        stored = self._add(
+            key, BudgetReport(self._time_of_day(), data.remaining, data.limit, _epoch(data.reset_at), retry_after)
+        )
+        if stored is None:
+            return
+        try:
             await stored
+        except DATABASE_ERRORS:
+            text = "The database rejected this message; it was discarded"
+            raise ProtocolError(ErrorCode.INTERNAL, text, ref=message.ref, job_id=message.job_id) from None
 
     async def store(self) -> None:
-        """Store what was said of budgets that were not stored within a second; to be called once a second, too."""
+        """Store the reports of budgets that were not stored within a second; to be called once a second, too."""
         self._soon = False
         now = self._reactor.seconds()
-        due = {key: heard for key, heard in self._heard.items() if heard.said and heard.stored_at + EACH <= now}
+        due = {key: each for key, each in self._pending.items() if each.reports and each.stored_at + EACH <= now}
+        taken = {key: (each.reports, each.ended) for key, each in due.items()}
+        for each in due.values():
+            each.reports, each.ended, each.stored_at = [], 0, now
         if not due:
             return
-        taken = {}
-        for key, heard in due.items():
-            taken[key] = [attrs.evolve(each, jobs=0) for each in heard.said]
-            taken[key][-1] = attrs.evolve(taken[key][-1], jobs=self._ended[key.account])
-            heard.said.clear()
-            heard.stored_at = now
-        for account in {key.account for key in due}:
-            self._ended[account] = 0
         try:
-            events = await self._store.hear(taken, self._time_of_day())
-        except BaseException:
-            for key, said in taken.items():
-                due[key].said.extendleft(reversed(said))
+            events = await self._store.report({key: _counted(*taken[key]) for key in due}, self._time_of_day())
+        except DATABASE_ERRORS as error:
+            if remedy(error) is Remedy.REFUSE:
+                self._settle(due, error)
+            for key, (reports, ended) in taken.items():
+                each = due[key]
+                if remedy(error) is not Remedy.REFUSE:
+                    each.reports = (reports + each.reports)[-MOST_REPORTS:]
+                each.ended += ended
             raise
         for event in events:
             self._bus.publish(event)
-        for heard in due.values():
-            waiting, heard.waiting = heard.waiting, []
-            for each in waiting:
-                each.callback(None)
+        self._settle(due)
 
-    def _say(self, key: BudgetKey, said: Said) -> "Deferred[None] | None":
-        """Have *said* stored; fires when it is. None: it is with the next write."""
-        heard = self._heard.setdefault(key, _Heard())
-        self._heard.move_to_end(key)
-        while len(self._heard) > MOST and not next(iter(self._heard.values())).said:
-            self._heard.popitem(last=False)
-        heard.said.append(said)
-        self._ended.setdefault(key.account, 0)
-        if heard.stored_at + EACH > self._reactor.seconds():
+    def _settle(self, stored: Mapping[BudgetKey, _Pending], error: Exception | None = None) -> None:
+        for each in stored.values():
+            waiting, each.waiting = each.waiting, []
+            for d in waiting:
+                d.callback(None) if error is None else d.errback(error)
+
+    def _add(self, key: BudgetKey, report: BudgetReport) -> "Deferred[None] | None":
+        """Have *report* stored; fires when it is. None: it is with the next write."""
+        of = self._of.setdefault((key.origin, key.account), {})
+        if key.name not in of and len(of) >= MOST_NAMES:
+            key = attrs.evolve(key, name="")
+        pending = of.setdefault(key.name, self._pending.get(key) or _Pending())
+        self._pending[key] = pending
+        self._pending.move_to_end(key)
+        self._forget_oldest()
+        pending.reports = [*pending.reports, report][-MOST_REPORTS:]
+        if pending.stored_at + EACH > self._reactor.seconds():
             return None
         stored: Deferred[None] = Deferred()
-        heard.waiting.append(stored)
+        pending.waiting.append(stored)
         if not self._soon:
             self._soon = True
             self._reactor.callLater(0, self._start_storing)
         return stored
+
+    def _forget_oldest(self) -> None:
+        while len(self._pending) > MOST and not next(iter(self._pending.values())).reports:
+            key, _ = self._pending.popitem(last=False)
+            of = self._of[key.origin, key.account]
+            del of[key.name]
+            if not of:
+                del self._of[key.origin, key.account]
+                self._origins.pop(key.account, None)
 
     def _start_storing(self) -> None:
         d = Deferred.fromCoroutine(self.store())
@@ -159,19 +187,32 @@ class Budgets:
 
     def _rate_limited(self, limited: RateLimited) -> None:
         key = BudgetKey(limited.origin, "" if limited.blocked else limited.account)
-        stored = self._say(key, Said(self._time_of_day(), retry_after=limited.retry_after))
+        self._origins[limited.account] = limited.origin
+        stored = self._add(key, BudgetReport(self._time_of_day(), retry_after=limited.retry_after))
         if stored is not None:
             stored.addErrback(lambda failure: self.log.failure("Storing a budget failed", failure))
 
     def _job_changed(self, changed: JobChanged) -> None:
-        if changed.outcome is not None and changed.account is not None and changed.account in self._ended:
-            self._ended[changed.account] += 1
+        if changed.outcome is not None and changed.account is not None:
+            self._count(changed.account)
 
     def _reported(self, reported: JobsReported) -> None:
-        if reported.outcome is not None and self._ended:
+        if reported.outcome is not None and self._origins:
             for _assignment, _crawler, account in reported.attempts:
-                if account in self._ended:
-                    self._ended[account] += 1
+                self._count(account)
+
+    def _count(self, account: str) -> None:
+        """An attempt of *account* has ended."""
+        origin = self._origins.get(account)
+        if origin is not None:
+            for owner in (account, ""):
+                for pending in self._of.get((origin, owner), {}).values():
+                    pending.ended += 1
+
+
+def _counted(reports: Sequence[BudgetReport], ended: int) -> list[BudgetReport]:
+    """*reports*, the last one with the number of attempts that have ended."""
+    return [*reports[:-1], attrs.evolve(reports[-1], jobs=ended)]
 
 
 def _epoch(time: str | None) -> float | None:

@@ -259,10 +259,10 @@ class Messages:
             raise NotYet(link.crawler.when_settled, self._rate_limit)
         if message.job_id is not None:
             self._reports.mention(link, message)
-        return Deferred.fromCoroutine(self._hear_rate_limit(message, ack(link, message)))
+        return Deferred.fromCoroutine(self._report_rate_limit(message, ack(link, message)))
 
-    async def _hear_rate_limit(self, message: Message, acknowledgement: Reply | None) -> Reply | None:
-        await self._budgets.hear(message, cast(RateLimit, message.data))
+    async def _report_rate_limit(self, message: Message, acknowledgement: Reply | None) -> Reply | None:
+        await self._budgets.report(message, cast(RateLimit, message.data))
         return acknowledgement
 
     def _token_refresh(self, link: Link, message: Message) -> "Deferred[Reply]":

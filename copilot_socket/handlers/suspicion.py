@@ -32,7 +32,7 @@ class Suspicion:
     @property
     def subscriptions(self) -> Mapping[type, Callable[[Any], None]]:
         """Ends of attempts."""
-        return {JobChanged: self._changed, JobsReported: self._reported}
+        return {JobChanged: self._changed, JobsReported: self._reported, CrawlerChanged: self._crawler_changed}
 
     def _changed(self, changed: JobChanged) -> None:
         if changed.crawler is None or changed.outcome is None:
@@ -54,6 +54,12 @@ class Suspicion:
             )
             self._bus.publish(CrawlerChanged(name, SUSPECTED))
             self._store(changed.crawler, True)
+
+    def _crawler_changed(self, changed: CrawlerChanged) -> None:
+        """One that comes again is not suspected any more, as its row says."""
+        if changed.event == "came":
+            for crawler in [each for each in self._failures if name_of(each) == changed.crawler]:
+                del self._failures[crawler]
 
     def _clear(self, crawler: str) -> None:
         failures = self._failures.pop(crawler, None)

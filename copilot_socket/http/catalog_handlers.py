@@ -7,10 +7,10 @@ from copilot_socket.core.pauses import Scope
 from copilot_socket.http import bodies, queries
 from copilot_socket.http.fields import Check, Field, gitlab_origin, integer, one_of, text
 from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
-from copilot_socket.http.restriction_handlers import RestrictionHandlers
 from copilot_socket.store.accounts import Accounts, LiveJobs
 from copilot_socket.store.catalog import Catalog, Record
 from copilot_socket.store.crawler_modes import CrawlerModes
+from copilot_socket.store.restrictions import RestrictionStore
 
 AREA_CHECKS: dict[str, Check] = {
     "type": one_of("group", "project"),
@@ -29,7 +29,7 @@ class CatalogHandlers:
 
     catalog: Catalog
     accounts: Accounts
-    restrictions: RestrictionHandlers
+    restrictions: RestrictionStore
     modes: CrawlerModes
 
     async def list_accounts(self, call: Call) -> Reply:
@@ -64,7 +64,7 @@ class CatalogHandlers:
         if "weight" in values and not await self.accounts.weigh(account_id, values["weight"]):
             raise _no_account()
         if "max_running" in values:
-            revision = await self.restrictions.store.limit(Scope.ACCOUNT, account_id, values["max_running"])
+            revision = await self.restrictions.limit(Scope.ACCOUNT, account_id, values["max_running"])
             if revision is None:
                 raise _no_account()
             waiting = await self.restrictions.acted_on(revision)

@@ -1,4 +1,4 @@
-"""Pauses, limits and budgets over HTTP (docs/http.md, "Pauses")."""
+"""Pauses and limits over HTTP (docs/http.md, "Pauses, limits, budgets")."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -6,24 +6,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import attrs
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 
-from copilot_socket.core.budgets import LONGEST, MOST, Said
 from copilot_socket.core.jobs import COMMANDS
 from copilot_socket.core.pauses import Scope
 from copilot_socket.event_bus import EventBus, PauseChanged
 from copilot_socket.http import bodies, queries
 from copilot_socket.http.fields import Check, Field, gitlab_origin, integer, one_of, text, timestamp
 from copilot_socket.http.messages import Call, Faults, Problem, Reply, invalid, reply
-from copilot_socket.store.budgets import BudgetKey, BudgetStore
-from copilot_socket.store.catalog import Catalog, Page, Record
+from copilot_socket.store.catalog import Catalog, Record
 from copilot_socket.store.restrictions import NewPause, NothingMatches, PauseExists, RestrictionStore
 
-PATIENCE = 10.0
-"""Seconds in which all nodes must act on a change, or the answer says which do not."""
-LOOK_AGAIN = 0.02
-"""Seconds between looks at what nodes have seen."""
 AUTHOR = "http"
 """The author of a pause that names none."""
 
@@ -36,14 +28,6 @@ PAUSE: Mapping[str, Field] = {
     "scope": Field(one_of(*(str(scope) for scope in Scope)), required=True),
     "target": Field(text(1200)),
     **_EXPLANATION,
-}
-BUDGET: Mapping[str, Field] = {
-    "gitlab_origin": Field(gitlab_origin, required=True),
-    "account_id": Field(text(255)),
-    "name": Field(text(255)),
-    "limit": Field(integer(1, MOST)),
-    "remaining": Field(integer(0, MOST), required=True),
-    "reset_at": Field(timestamp),
 }
 HOST: Mapping[str, Field] = {"max_running": Field(integer(1, 100_000), required=True, nullable=True)}
 
@@ -61,9 +45,10 @@ _TARGETS: Mapping[Scope, Check] = {
     Scope.COMMAND: one_of(*COMMANDS),
     Scope.PATH_PREFIX: _path,
 }
+NO_ACCOUNT = "no account is at this host"
 _NOTHING = {
     Scope.ACCOUNT: "no such account",
-    Scope.HOST: "no account is at this host",
+    Scope.HOST: NO_ACCOUNT,
     Scope.PATH_PREFIX: "no area and no job is there, or below",
 }
 
@@ -73,9 +58,7 @@ class RestrictionHandlers:
     """Handles requests under ``/api/v1`` for pauses, hosts and the queue as a whole."""
 
     store: RestrictionStore
-    budgets: BudgetStore
     catalog: Catalog
-    reactor: IReactorTime
     bus: EventBus
     time_of_day: Callable[[], float] = time.time
 
@@ -135,64 +118,9 @@ class RestrictionHandlers:
         revision = await self.store.limit(Scope.HOST, str(host), values["max_running"])
         if revision is None:
             raise Problem(404, "No account is at this host")
-        waiting = await self.acted_on(revision)
+        waiting = await self.store.acted_on(revision)
         shown = {"origin": host, "max_running": values["max_running"], "waiting_for_nodes": waiting}
         return reply(shown, 202 if waiting else 200)
-
-    async def list_budgets(self, call: Call) -> Reply:
-        """What GitLab has said of its budgets of requests, and how many jobs that allows."""
-        page, _ = queries.listing(call, {})
-        listing = await self.catalog.budgets(page)
-        return reply({"budgets": listing.rows, "next": listing.next})
-
-    async def put_budget(self, call: Call) -> Reply:
-        """Say what is left of a budget, as GitLab would; what was said of it before is forgotten."""
-        queries.read(call, {})
-        values = await bodies.read_object(call, BUDGET)
-        key = await self._budget(values["gitlab_origin"], values)
-        now = self.time_of_day()
-        reset_at = values.get("reset_at")
-        at = None if reset_at is None else datetime.fromisoformat(reset_at).timestamp()
-        if at is not None and not now < at <= now + LONGEST:
-            raise invalid("/reset_at", f"must lie in the future, and at most {LONGEST / 60:g} minutes ahead")
-        await self.budgets.forget(key)
-        said = Said(now, values["remaining"], values.get("limit"), at)
-        for event in await self.budgets.hear({key: [said]}, now, "operator"):
-            self.bus.publish(event)
-        [shown] = (await self.catalog.budgets(Page(), attrs.astuple(key))).rows
-        return reply(shown)
-
-    async def forget_budget(self, call: Call) -> Reply:
-        """Forget what was said of a budget: it keeps nothing back until something is said again."""
-        values = queries.read(call, {name: BUDGET[name].check for name in ("gitlab_origin", "account_id", "name")})
-        if "gitlab_origin" not in values:
-            raise invalid("?gitlab_origin", "is required: the URL of a GitLab")
-        await bodies.no_body(call)
-        key = BudgetKey(values["gitlab_origin"], values.get("account_id", ""), values.get("name", ""))
-        if not await self.budgets.forget(key):
-            raise Problem(404, "No such budget: nothing is known of it")
-        return reply({"gitlab_origin": key.origin, "account_id": key.account or None, "name": key.name or None})
-
-    async def _budget(self, host: str, values: Mapping[str, Any]) -> BudgetKey:
-        account = values.get("account_id", "")
-        if account:
-            owner = await self.budgets.of_account(account)
-            if owner is None:
-                raise invalid("/account_id", "no such account")
-            if owner[1] != host:
-                raise invalid("/gitlab_origin", f"must be {owner[1]}, where the account is")
-        elif not await self.store.host_known(host):
-            raise invalid("/gitlab_origin", _NOTHING[Scope.HOST])
-        return BudgetKey(host, account, values.get("name", ""))
-
-    async def acted_on(self, revision: int) -> list[str]:
-        """Wait until all live nodes act on change *revision*; those that do not within :data:`PATIENCE`."""
-        give_up = self.reactor.seconds() + PATIENCE
-        while waiting := await self.store.unseen(revision):
-            if self.reactor.seconds() > give_up:
-                break
-            await deferLater(self.reactor, LOOK_AGAIN)
-        return waiting
 
     async def _add(self, scope: Scope, target: str | None, values: Mapping[str, Any]) -> Reply:
         ends_at = values.get("ends_at")
@@ -206,7 +134,7 @@ class RestrictionHandlers:
         except PauseExists as error:
             raise Problem(409, f"Paused already, by pause {error.pause}", pause=error.pause) from None
         self.bus.publish(PauseChanged(pause, "added", str(scope), target, new.author, new.reason))
-        waiting = await self.acted_on(revision)
+        waiting = await self.store.acted_on(revision)
         shown = {**await self._shown(pause), "waiting_for_nodes": waiting}
         return reply(shown, 202 if waiting else 201)
 

@@ -18,6 +18,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from copilot_socket.event_bus import EventBus
+from copilot_socket.http.budget_handlers import BudgetHandlers
 from copilot_socket.http.catalog_handlers import CatalogHandlers
 from copilot_socket.http.channel import MAX_CONNECTIONS, REQUEST_TIMEOUT, Channel, Connections
 from copilot_socket.http.event_handlers import EventHandlers
@@ -77,10 +78,9 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     """The route table."""
     health = HealthHandlers(parts.health, parts.registry, parts.time_of_day)
     jobs = JobHandlers(parts.submission, parts.catalog, parts.transitions, parts.work_came)
-    restrictions = RestrictionHandlers(
-        parts.restrictions, parts.budgets, parts.catalog, parts.reactor, parts.bus, parts.time_of_day
-    )
-    rest = CatalogHandlers(parts.catalog, parts.accounts, restrictions, parts.modes)
+    restrictions = RestrictionHandlers(parts.restrictions, parts.catalog, parts.bus, parts.time_of_day)
+    budgets = BudgetHandlers(parts.budgets, parts.restrictions, parts.catalog, parts.bus, parts.time_of_day)
+    rest = CatalogHandlers(parts.catalog, parts.accounts, parts.restrictions, parts.modes)
     events = EventHandlers(parts.feed)
     return (
         Route("GET", "/health/socket", health.socket, public=True),
@@ -114,9 +114,9 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("POST", "/api/v1/queue/resume", restrictions.resume_queue),
         Route("GET", "/api/v1/hosts", restrictions.list_hosts),
         Route("PATCH", "/api/v1/hosts/{origin}", restrictions.change_host),
-        Route("GET", "/api/v1/budgets", restrictions.list_budgets),
-        Route("PUT", "/api/v1/budgets", restrictions.put_budget),
-        Route("DELETE", "/api/v1/budgets", restrictions.forget_budget),
+        Route("GET", "/api/v1/budgets", budgets.list_budgets),
+        Route("PUT", "/api/v1/budgets", budgets.put_budget),
+        Route("DELETE", "/api/v1/budgets", budgets.forget_budget),
         Route("GET", "/api/v1/stats", rest.stats),
         Route("GET", "/api/v1/events", events.watch),
     )

@@ -26,7 +26,7 @@ from copilot_socket.store.operations import ConnectionSeen, Folded, Presence
 from copilot_socket.store.sql import sql
 from copilot_socket.store.transition_rows import TransitionRequest
 from copilot_socket.store.transitions import Transitions
-from copilot_socket.store.turns import NO_PLAN, NOTHING_CLAIMED, Claim, Plan, Stored, claim, reports_of, store
+from copilot_socket.store.turns import NO_PLAN, Claim, Plan, Stored, claim, reports_of, store
 
 MOST_ERRORS = 100
 """Errors of a job from which on no refused discoveries are added."""
@@ -69,7 +69,11 @@ class Batches:
         """Commit *batch* and the claims of *plan* together. Raises the database's error, and nothing is committed.
 
         After a lost connection the outcome is unknown. A batch of ordinary reports is written by one statement.
+        Beside another one no claim with locks is made, which this node would hold while it goes on: the result has no
+        plan then.
         """
+        if plan.locks and not batch.ordinary:
+            plan = NO_PLAN
         if batch.ordinary:
             turn = await store(self._connection, self._settings.node, batch.parameters, plan)
             held, events, claimed = turn.held, self._events(batch.changes, turn.held), turn.claim
@@ -119,8 +123,7 @@ class Batches:
         gone = sorted(op.key for op in presences.values() if not op.present)
         if gone:
             await tx.query(sql("crawlers_absent"), {"key": gone, "node": self._settings.node})
-        # A capped claim waits for the next statement: its locks must not be held while this node thinks.
-        return held, events, NOTHING_CLAIMED if plan.locks else await claim(tx, self._settings.node, plan)
+        return held, events, await claim(tx, self._settings.node, plan)
 
     async def _changes(
         self, tx: Transaction, changes: Sequence[Change], parameters: Mapping[str, Any]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from copilot_socket.core.budgets import Budget, Said
+from copilot_socket.core.budgets import Budget, BudgetReport
 from copilot_socket.event_bus import BudgetChanged
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
@@ -36,26 +36,25 @@ class BudgetStore:
         rows = await self._database.query(sql("budget_of_account"), {"account": account})
         return (rows[0][0], rows[0][1]) if rows else None
 
-    async def hear(
-        self, said: Mapping[BudgetKey, Sequence[Said]], now: float, source: str | None = None
+    async def report(
+        self, reports: Mapping[BudgetKey, Sequence[BudgetReport]], now: float, *, by_operator: bool = False
     ) -> list[BudgetChanged]:
-        """Add what was *said*; the state events to publish.
+        """Add *reports*; return the state events to publish. An operator's replace what was known.
 
-        Its times are by the clock whose time is *now*; they are stored by the database's. *source* None: a crawler,
-        or failures of jobs where no numbers were said.
+        Its times are by the clock whose time is *now*; they are stored by the database's.
         """
-        return await self._database.transaction(lambda tx: _hear(tx, said, now, source))
+        return await self._database.transaction(lambda tx: _report(tx, reports, now, by_operator))
 
     async def forget(self, key: BudgetKey) -> bool:
-        """Forget a budget, as if nothing had been said; False if nothing was."""
+        """Forget a budget; False if nothing is known of it."""
         params = {"origin": key.origin, "account": key.account, "name": key.name}
         return bool(await self._database.query(sql("forget_budget"), params))
 
 
-async def _hear(
-    tx: Transaction, said: Mapping[BudgetKey, Sequence[Said]], node_now: float, source: str | None
+async def _report(
+    tx: Transaction, reports: Mapping[BudgetKey, Sequence[BudgetReport]], node_now: float, by_operator: bool
 ) -> list[BudgetChanged]:
-    keys = sorted(said)
+    keys = sorted(reports)
     columns = {
         "origin": [key.origin for key in keys],
         "account": [key.account for key in keys],
@@ -66,13 +65,12 @@ async def _hear(
     events = []
     budgets = []
     for key in keys:
-        *stored, allowed, live, _now = rows[key]
-        budget = Budget(*stored)
-        for each in said[key]:
-            budget = budget.hear(each.later(now - node_now))
-        before = _state(allowed if live else None)
+        *stored, allowed, _now = rows[key]
+        budget = Budget() if by_operator else Budget(*stored)
+        for each in reports[key]:
+            budget = budget.after(each.later(now - node_now))
         after = _state(budget.allows(now))
-        if before != after:
+        if _state(allowed) != after:
             of = key.origin, key.account or None, key.name or None
             events.append(BudgetChanged(*of, after, budget.allows(now), budget.until(now)))
         budgets.append(budget)
@@ -86,17 +84,16 @@ async def _hear(
             "closed_until": [budget.closed_until for budget in budgets],
             "cost": [budget.cost for budget in budgets],
             "spent": [budget.spent for budget in budgets],
-            "allowed": [budget.allows(now) for budget in budgets],
-            "until": [budget.until(now) for budget in budgets],
-            "source": [source or ("crawler" if _numbers(said[key]) else "failure") for key in keys],
+            "allowed": [budget.pays_for(now) for budget in budgets],
+            "source": ["operator" if by_operator else _source(reports[key]) for key in keys],
             "changed": bool(events),
         },
     )
     return events
 
 
-def _numbers(said: Sequence[Said]) -> bool:
-    return any(each.remaining is not None for each in said)
+def _source(reports: Sequence[BudgetReport]) -> str:
+    return "crawler" if any(each.remaining is not None for each in reports) else "failure"
 
 
 def _state(allowed: int | None) -> str:

@@ -207,7 +207,12 @@ class Catalog:
         filters = dict(zip(names, only, strict=True)) if only else {}
         conditions = [f"b.{name} = %({name})s" for name in filters]
         return await self._list(
-            "budgets b", BUDGET, page, key=[f"b.{name}" for name in names], conditions=conditions, filters=filters
+            "budgets b LEFT JOIN low_budgets l USING (gitlab_origin, account_id, name)",
+            BUDGET,
+            page,
+            key=[f"b.{name}" for name in names],
+            conditions=conditions,
+            filters=filters,
         )
 
     async def hosts(self, page: Page) -> Listing:

@@ -26,11 +26,11 @@ class DispatchReads:
         rows = await self._database.query(sql("not_ours"), {"key": list(keys), "node": self._node})
         return {row[0] for row in rows}
 
-    async def lanes(self, after: tuple[str, str] = ("", "")) -> list[tuple[str, str, int]]:
-        """Account, command and account weight of up to ``LANES`` lanes that have work, in order, behind *after*."""
+    async def lanes(self, after: tuple[str, str] = ("", "")) -> list[tuple[str, str, int, str]]:
+        """Account, command, the account's weight and origin: up to ``LANES`` lanes that have work, behind *after*."""
         account, command = after
         rows = await self._database.query(sql("lanes"), {"account": account, "command": command, "limit": LANES})
-        return [(row[0], row[1], row[2]) for row in rows]
+        return [(row[0], row[1], row[2], row[3]) for row in rows]
 
     async def invalid_accounts(self) -> set[str]:
         """The accounts whose credentials do not work."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
+from twisted.internet.task import deferLater
 
 from copilot_socket.core.caps import Caps
 from copilot_socket.core.pauses import Pause, Pauses, Scope
@@ -13,6 +14,10 @@ from copilot_socket.store.sql import sql
 
 SLICE = 2000
 """Jobs that one transaction looks at to mark them, and marks or unmarks: some 20 ms."""
+PATIENCE = 10.0
+"""Seconds in which all nodes must act on a change, or the answer says which do not."""
+FIRST_LOOK, LAST_LOOK = 0.01, 0.25
+"""Seconds between looks at what nodes have seen, at first, and at most."""
 
 
 @attrs.frozen
@@ -122,6 +127,17 @@ class RestrictionStore:
             return rows[0][0], revision
 
         return await self._database.transaction(work)
+
+    async def acted_on(self, revision: int, patience: float = PATIENCE) -> list[str]:
+        """Wait until all live nodes act on change *revision*; those that do not within *patience* seconds."""
+        reactor, wait = self._database.reactor, FIRST_LOOK
+        give_up = reactor.seconds() + patience
+        while waiting := await self.unseen(revision):
+            if reactor.seconds() > give_up:
+                break
+            await deferLater(reactor, wait)
+            wait = min(2 * wait, LAST_LOOK)
+        return waiting
 
     async def end(self, pause: str) -> Pause | None:
         """End a pause; None if there is none with this id."""

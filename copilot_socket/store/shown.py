@@ -47,8 +47,8 @@ BUDGET = {
     "account_id": "nullif(b.account_id, '')",
     "name": "nullif(b.name, '')",
     **{each: f'b."{each}"' for each in ("limit", "remaining", "reset_at", "closed_until", "requests_per_job")},
-    "jobs_allowed": "CASE WHEN b.until > now() THEN b.jobs_allowed END",
-    "until": "CASE WHEN b.until > now() THEN b.until END",
+    "jobs_allowed": "l.jobs_allowed",
+    "until": "l.until",
     "source": "b.source",
     "updated_at": "b.updated_at",
 }

@@ -101,11 +101,13 @@ class Change:
 
     def rate_limited(self) -> RateLimited | None:
         """What its crawler reported of a limit of GitLab's."""
-        report = self.request.report
-        if report is None or (report.cause is not Cause.RATE_LIMITED and not getattr(report, "blocked", False)):
-            return None
-        blocked = isinstance(report, Failed) and report.blocked
-        return RateLimited(self.row.origin, self.row.account, report.retry_after, blocked)
+        whose = self.row.origin, self.row.account
+        match self.request.report:
+            case Failed(blocked=True) as failed:
+                return RateLimited(*whose, failed.retry_after, blocked=True)
+            case Failed(cause=Cause.RATE_LIMITED) | GivenBack(cause=Cause.RATE_LIMITED) as report:
+                return RateLimited(*whose, report.retry_after)
+        return None
 
     def event(self) -> JobChanged:
         """The state event to publish after the commit."""

@@ -209,7 +209,8 @@ class Writer:
             return await self._halve(entries, error)
         self._database_back()
         assert folded is not None
-        return [(entries, written, folded.endings)]
+        committed: list[Committed] = [(entries, written, folded.endings)]
+        return committed + await self._claim(plan) if plan and not written.plan else committed
 
     async def _until_stored(self, write: Callable[[], Awaitable[T]], away: Callable[[Exception], None]) -> T:
         """Call *write* until it succeeds; return its result. Raises an error only where the data are refused.

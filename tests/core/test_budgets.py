@@ -4,29 +4,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.core.budgets import FIRST_COST, LONGEST, UNKNOWN, Budget, Said
+from copilot_socket.core.budgets import FIRST_COST, LONGEST, UNKNOWN, Budget, BudgetReport
 
 NOW = 1_000_000.0
 
 
-def said(remaining: int | None, limit: int | None = 1000, reset: float | None = 60.0, at: float = NOW) -> Said:
+def said(
+    remaining: int | None, limit: int | None = 1000, reset: float | None = 60.0, at: float = NOW
+) -> BudgetReport:
     """What GitLab says at a time; the reset lies so many seconds ahead."""
-    return Said(at, remaining, limit, None if reset is None else at + reset)
+    return BudgetReport(at, remaining, limit, None if reset is None else at + reset)
 
 
 class ExampleTests(SynchronousTestCase):
-    """Budget.hear(), .allows() and .until()."""
+    """Budget.after(), .allows() and .until()."""
 
     def test_shares(self) -> None:
         """Half of it left is no matter; below that it pays for so many jobs; below a tenth it is closed."""
         for remaining, allowed in ((500, None), (499, 49), (100, 10), (99, 0), (0, 0)):
-            budget = Budget().hear(said(remaining))
+            budget = Budget().after(said(remaining))
             self.assertEqual(budget.allows(NOW), allowed, remaining)
         self.assertEqual(FIRST_COST, 10.0)
 
     def test_it_ends_with_its_window(self) -> None:
         """At the reset nothing of it is left."""
-        budget = Budget().hear(said(5))
+        budget = Budget().after(said(5))
         self.assertEqual(budget.until(NOW), NOW + 60)
         self.assertEqual((budget.allows(NOW + 59.9), budget.allows(NOW + 60)), (0, None))
         self.assertIsNone(budget.until(NOW + 60))
@@ -34,48 +36,48 @@ class ExampleTests(SynchronousTestCase):
     def test_resets_that_make_no_sense(self) -> None:
         """In the past or not said: a minute; a year ahead: an hour."""
         for reset, until in ((None, UNKNOWN), (-5.0, UNKNOWN), (0.0, UNKNOWN), (31e6, LONGEST), (0.2, 1.0)):
-            self.assertEqual(Budget().hear(said(0, reset=reset)).until(NOW), NOW + until, reset)
+            self.assertEqual(Budget().after(said(0, reset=reset)).until(NOW), NOW + until, reset)
 
     def test_numbers_that_make_no_sense(self) -> None:
         """Without a limit, or with one of 0, the most that was left counts; more than the limit is the limit."""
         for limit in (None, 0):
-            budget = Budget().hear(said(1000, limit))
+            budget = Budget().after(said(1000, limit))
             self.assertIsNone(budget.allows(NOW))
-            self.assertEqual(budget.hear(said(90, limit)).allows(NOW), 0)
-        self.assertIsNone(Budget().hear(said(5000, 10)).allows(NOW))
-        self.assertEqual(Budget().hear(said(0, 0, None)).allows(NOW), 0)
+            self.assertEqual(budget.after(said(90, limit)).allows(NOW), 0)
+        self.assertIsNone(Budget().after(said(5000, 10)).allows(NOW))
+        self.assertEqual(Budget().after(said(0, 0, None)).allows(NOW), 0)
 
     def test_late_reports(self) -> None:
         """Within a window the least counts; of a window before, nothing; a later one replaces it."""
-        budget = Budget().hear(said(5)).hear(said(800))
+        budget = Budget().after(said(5)).after(said(800))
         self.assertEqual(budget.allows(NOW), 0)
-        self.assertEqual(budget.hear(said(900, reset=20)).allows(NOW), 0)
-        later = budget.hear(said(900, at=NOW + 50, reset=60))
+        self.assertEqual(budget.after(said(900, reset=20)).allows(NOW), 0)
+        later = budget.after(said(900, at=NOW + 50, reset=60))
         self.assertIsNone(later.allows(NOW + 50))
-        self.assertIsNone(later.hear(Said(NOW + 51, 5, 1000, NOW + 60)).allows(NOW + 51))
+        self.assertIsNone(later.after(BudgetReport(NOW + 51, 5, 1000, NOW + 60)).allows(NOW + 51))
 
     def test_a_reset_that_stays_unknown(self) -> None:
         """What is said last counts."""
-        budget = Budget().hear(said(5, reset=None)).hear(said(900, reset=None, at=NOW + 10))
+        budget = Budget().after(said(5, reset=None)).after(said(900, reset=None, at=NOW + 10))
         self.assertIsNone(budget.allows(NOW + 10))
 
     def test_too_many_requests(self) -> None:
         """Closed for as long as GitLab asks, a minute where it does not, an hour at most."""
         for retry_after, until in ((5.0, 5.0), (None, UNKNOWN), (1e6, LONGEST), (0.0, 1.0)):
-            budget = Budget().hear(Said(NOW, retry_after=retry_after))
+            budget = Budget().after(BudgetReport(NOW, retry_after=retry_after))
             self.assertEqual((budget.allows(NOW), budget.until(NOW)), (0, NOW + until))
             self.assertIsNone(budget.allows(NOW + until))
-        longer = Budget().hear(Said(NOW, retry_after=50.0)).hear(Said(NOW, retry_after=5.0))
+        longer = Budget().after(BudgetReport(NOW, retry_after=50.0)).after(BudgetReport(NOW, retry_after=5.0))
         self.assertEqual(longer.allows(NOW + 49), 0)
-        self.assertEqual(longer.hear(said(1000)).allows(NOW + 49), 0)
+        self.assertEqual(longer.after(said(1000)).allows(NOW + 49), 0)
 
     def test_what_a_job_costs(self) -> None:
         """The average moves with what was spent between two times, once jobs have ended."""
-        budget = Budget().hear(said(900)).hear(said(800))
+        budget = Budget().after(said(900)).after(said(800))
         self.assertEqual((budget.spent, budget.cost), (100, None))
-        budget = budget.hear(Said(NOW, 600, 1000, NOW + 60, jobs=3))
+        budget = budget.after(BudgetReport(NOW, 600, 1000, NOW + 60, jobs=3))
         self.assertEqual((budget.spent, budget.cost), (0, 100.0))
-        budget = budget.hear(Said(NOW, 400, 1000, NOW + 60, jobs=1))
+        budget = budget.after(BudgetReport(NOW, 400, 1000, NOW + 60, jobs=1))
         self.assertAlmostEqual(budget.cost or 0, 130.0)
         self.assertEqual(budget.allows(NOW), 3)
         dear = Budget(1000, 300, NOW + 60, cost=1e6)
@@ -83,7 +85,7 @@ class ExampleTests(SynchronousTestCase):
 
     def test_another_window_costs_nothing(self) -> None:
         """What was left before is not compared with it."""
-        budget = Budget().hear(said(900)).hear(Said(NOW + 61, 100, 1000, NOW + 120, jobs=1))
+        budget = Budget().after(said(900)).after(BudgetReport(NOW + 61, 100, 1000, NOW + 120, jobs=1))
         self.assertEqual((budget.spent, budget.cost), (0, None))
 
 
@@ -92,10 +94,10 @@ _NUMBERS = st.none() | st.integers(0, 2**53)
 
 
 @st.composite
-def _histories(draw: st.DrawFn) -> list[Said]:
+def _histories(draw: st.DrawFn) -> list[BudgetReport]:
     times = sorted(draw(st.lists(st.floats(NOW, NOW + 10_000), min_size=1, max_size=12)))
     return [
-        Said(
+        BudgetReport(
             at,
             draw(_NUMBERS),
             draw(_NUMBERS),
@@ -111,11 +113,11 @@ class PropertyTests(SynchronousTestCase):
     """Whatever is said."""
 
     @given(_histories())
-    def test_it_opens_again(self, history: list[Said]) -> None:
+    def test_it_opens_again(self, history: list[BudgetReport]) -> None:
         """No later than an hour after the last word; and never changes between the times that it names."""
         budget = Budget()
         for each in history:
-            budget = budget.hear(each)
+            budget = budget.after(each)
         now = history[-1].at
         for _ in range(4):
             until = budget.until(now)
@@ -128,14 +130,14 @@ class PropertyTests(SynchronousTestCase):
         self.assertIsNone(budget.allows(now))
 
     @given(_histories(), st.integers(1, 10**6), st.integers(0, 99))
-    def test_a_low_one_closes(self, history: list[Said], limit: int, percent: int) -> None:
+    def test_a_low_one_closes(self, history: list[BudgetReport], limit: int, percent: int) -> None:
         """Less than a tenth of a window that is not over starts nothing until that ends."""
         budget = Budget()
         for each in history:
-            budget = budget.hear(each)
+            budget = budget.after(each)
         at = history[-1].at
         remaining = limit * percent // 1000
         latest = max(budget.reset_at, at + 60.0)
-        budget = budget.hear(Said(at, remaining, limit, latest))
+        budget = budget.after(BudgetReport(at, remaining, limit, latest))
         if remaining * 10 < limit:
             self.assertEqual(budget.allows(at), 0)

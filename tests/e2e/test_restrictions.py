@@ -3,7 +3,9 @@
 from typing import Any
 from urllib.parse import quote
 
-from tests.support.crawler import in_reactor, until
+from twisted.internet.task import deferLater
+
+from tests.support.crawler import in_reactor, reactor, until
 from tests.support.load import Load
 from tests.support.server import InProcessNode, NodeTestCase, get_json
 
@@ -78,7 +80,7 @@ class BusyNodesTests(NodeTestCase):
             while self.count("completed") < done + 60:
                 most = max(most, self.running())
                 self.assertLessEqual(most, 3, path)
-                await until(lambda: True)
+                await deferLater(reactor, 0.002)
             self.assertEqual(most, 3)
             await self.ask(nodes[1], path, "PATCH", {"max_running": None})
 

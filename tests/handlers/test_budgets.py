@@ -42,7 +42,7 @@ class BudgetTests(NodeTestCase):
         self.assertEqual(await crawler.ask(), [])
         self.assertEqual([(each.account, each.event) for each in self.events], [("acct", "closed")])
         self.assertEqual((await crawler.job())["fullPath"], "g/2")
-        self.assertEqual(self.query("SELECT until <= now() FROM budgets"), [(True,)])
+        self.assertEqual(self.query("SELECT reset_at <= now() FROM budgets"), [(True,)])
 
     async def test_throttled(self) -> None:
         """With less than half left, as many jobs run as it can pay for."""
@@ -98,19 +98,49 @@ class BudgetTests(NodeTestCase):
         confirmed = "SELECT confirm_by IS NULL AND reported_at IS NOT NULL FROM job_assignments"
         await until(lambda: self.query(confirmed) == [(True,)], "it is confirmed")
 
+    async def test_two_ends(self) -> None:
+        """GitLab asks to wait for less than the reset, or longer: it opens when both are over."""
+        crawler, job = await self.begin()
+        state = "SELECT jobs_allowed, round(extract(epoch FROM until - now())) FROM low_budgets"
+        for remaining, reset, retry_after, allowed, seconds in (
+            (0, 60, 10, 0, 60),
+            (0, 20, 300, 0, 300),
+            (300, 60, 10, 0, 10),
+            (900, 60, 10, 0, 10),
+        ):
+            self.query("DELETE FROM budgets")
+            reset_at = self.ahead(reset)
+            await self.say(
+                crawler, job, limit=1000, remaining=remaining, resetAt=reset_at, retryAfter=retry_after * 1000
+            )
+            self.assertEqual(self.query(state), [(allowed, seconds)], (remaining, reset, retry_after))
+            self.query("UPDATE budgets SET closed_until = now() - interval '1 s'")
+            left = {0: [(0, reset)], 300: [(30, reset)], 900: []}[remaining]
+            self.assertEqual(self.query(state), left, (remaining, reset, retry_after))
+            for pending in self.nodes[0]._budgets._pending.values():
+                pending.stored_at = float("-inf")
+
+    async def test_names(self) -> None:
+        """Some throttles are told apart; those beyond count as one."""
+        crawler, job = await self.begin()
+        for number in range(30):
+            await self.say(crawler, job, limit=1000, remaining=900, name=f"n{number}")
+        names = "SELECT count(DISTINCT name) FROM budgets"
+        self.assertEqual(self.query(names), [(21,)])
+
     async def test_failures(self) -> None:
         """A 429 closes the account's budget for as long as GitLab asks; a 403 for the address that of its host."""
         crawler, job = await self.begin()
         crawler.say("job_failed", job, error="429 Too Many Requests", isRecoverable=True,
                     context={"httpStatus": 429, "headers": {"Retry-After": "30"}})  # fmt: skip
-        seconds = "account_id, jobs_allowed, round(extract(epoch FROM until - now()) / 10)::integer, source"
-        await until(lambda: self.budgets(seconds) == [("acct", 0, 3, "failure")], "it is closed")
+        seconds = "account_id, round(extract(epoch FROM closed_until - now()) / 10)::integer, source"
+        await until(lambda: self.budgets(seconds) == [("acct", 3, "failure")], "it is closed")
         self.query("DELETE FROM budgets")
         self.nodes[0].dispatcher.restrictions.changed()
         await until(lambda: not self.nodes[0].dispatcher.restrictions.caps, "it is open")
         other = await self.given(crawler, "g/2")
         crawler.say("job_failed", other, error="HTTP 403: <!DOCTYPE html><title>Blocked</title>", isRecoverable=False)
-        await until(lambda: self.budgets(seconds) == [("", 0, 6, "failure")], "the host is closed")
+        await until(lambda: self.budgets(seconds) == [("", 6, "failure")], "the host is closed")
         self.assertEqual(self.row(other, "status", "attempts"), ("queued", 0))
 
     async def test_at_another_node(self) -> None:

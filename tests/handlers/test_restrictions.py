@@ -1,18 +1,17 @@
 """Pauses and limits at nodes: nothing goes out that they keep back, whichever node was asked."""
 
+import itertools
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.pauses import Scope
 from copilot_socket.event_bus import PauseChanged
-from copilot_socket.http import restriction_handlers
-from copilot_socket.http.restriction_handlers import RestrictionHandlers
-from copilot_socket.store.catalog import Catalog
-from copilot_socket.store.restrictions import NewPause, RestrictionStore
+from copilot_socket.store.database import DatabaseAway
+from copilot_socket.store.restrictions import NewPause, Restrictions, RestrictionStore
 from tests.handlers.support import NodeTestCase
-from tests.support.crawler import reactor, until
+from tests.support.crawler import until
 
 HOST = "http://127.0.0.1:9"
 
@@ -30,11 +29,9 @@ class RestrictionTestCase(NodeTestCase):
         self.assertEqual(await self.acted_on(revision), [])
         return pause
 
-    async def acted_on(self, revision: int) -> list[str]:
+    async def acted_on(self, revision: int, patience: float = 10.0) -> list[str]:
         """The nodes that do not act on the change."""
-        node = self.nodes[0]
-        handlers = RestrictionHandlers(self.store(), node._budget_store, Catalog(node.database), reactor, node.bus)
-        return await handlers.acted_on(revision)
+        return await self.store().acted_on(revision, patience)
 
 
 class PauseTests(RestrictionTestCase):
@@ -79,8 +76,10 @@ class PauseTests(RestrictionTestCase):
 
     async def test_paths(self) -> None:
         """All below a path."""
-        self.add_jobs("a/b/c", command="commits")
-        self.query("UPDATE jobs SET status = 'completed'")
+        self.query(
+            "INSERT INTO areas (gitlab_origin, full_path, name, type)"
+            " SELECT gitlab_origin, 'a/b', 'b', 'group' FROM accounts"
+        )
         await self.covers(Scope.PATH_PREFIX, "a/b", {}, {})
 
     async def test_everything(self) -> None:
@@ -135,6 +134,47 @@ class PauseTests(RestrictionTestCase):
             self.nodes[0].dispatcher.restrictions.changed()
             await until(lambda: not self.nodes[0].dispatcher.restrictions.pauses)
 
+    async def test_overlapping(self) -> None:
+        """What two pauses cover goes out when both have ended, in whatever order; no job is claimed meanwhile."""
+        await self.node()
+        crawler = await self.crawler(maxJobs=1)
+        scopes = ((Scope.ACCOUNT, "acct"), (Scope.HOST, HOST), (Scope.COMMAND, "issues"), (Scope.PATH_PREFIX, "g"))
+        self.query(
+            "INSERT INTO areas (gitlab_origin, full_path, name, type) SELECT gitlab_origin, 'g', 'g', 'group' FROM accounts"
+        )
+        for first, second in itertools.permutations(scopes, 2):
+            self.query("DELETE FROM job_assignments; DELETE FROM jobs")
+            pauses = [await self.pause(*first), await self.pause(*second)]
+            self.assertEqual(await crawler.ask(), [])
+            [job] = self.add_jobs("g/1")
+            for pause in pauses:
+                await self.nodes[0].dispatcher.restrictions.mark_slices()
+                await self.quiet(crawler)
+                self.assertEqual(self.row(job, "tries"), 0, (first, second))
+                await self.store().end(pause)
+            await self.nodes[0].dispatcher.restrictions.mark_slices()
+            given = await crawler.job()
+            crawler.say("job_completed", given["id"], id="c", success=True, finalCounts={})
+            self.assertEqual(await crawler.acked(), "c")
+
+    async def test_while_the_database_is_away(self) -> None:
+        """A look that fails at once is repeated until one succeeds."""
+        node = await self.node()
+        restrictions, store = node.dispatcher.restrictions, self.store()
+        failures = [DatabaseAway("away")] * 3
+        read = store.read
+
+        async def fails_at_first() -> Restrictions:
+            if failures:
+                raise failures.pop()
+            return await read()
+
+        self.patch(store, "read", fails_at_first)
+        self.patch(store, "expire", lambda: succeed([]))
+        await self.pause(Scope.COMMAND, "commits")
+        self.assertEqual(restrictions.pauses.commands, {"commits"})
+        self.assertEqual(failures, [])
+
     async def test_the_end_comes_by_itself(self) -> None:
         """At its time, with an event; jobs go out within moments."""
         node = await self.node()
@@ -166,8 +206,7 @@ class PauseTests(RestrictionTestCase):
         await self.pause(Scope.COMMAND, "users")
         self.query("UPDATE nodes SET lease_expires_at = now() + interval '1 min' WHERE id = 'gone'")
         _, revision = await self.store().pause(NewPause(Scope.COMMAND, "commits", None, "me", None))
-        self.patch(restriction_handlers, "PATIENCE", 0.2)
-        self.assertEqual(await self.acted_on(revision), ["gone"])
+        self.assertEqual(await self.acted_on(revision, 0.2), ["gone"])
 
 
 class PathTests(RestrictionTestCase):
@@ -269,6 +308,46 @@ class LimitTests(RestrictionTestCase):
             for crawler in crawlers:
                 await crawler.leave()
             await self.limit(scope, target, None)
+
+    async def test_accounts_of_a_full_host(self) -> None:
+        """They take turns in what room there is, and do not hold up other hosts."""
+        await self.node()
+        for account, url in (("two", HOST), ("far", "http://far.test")):
+            self.add_account(account, url)
+        await self.limit(Scope.HOST, HOST, 1)
+        crawler = await self.crawler(maxJobs=9)
+        for account in ("acct", "two", "far"):
+            self.add_jobs(*(f"{account}/{number}" for number in range(6)), account_id=account)
+        sent: list[str] = []
+        held: dict[str, str] = {}
+        while len(sent) < 18:
+            crawler.say("job_request", limit=2)
+            await until(lambda: crawler.unread, "jobs are sent")
+            for message in crawler.unread:
+                for job in message["data"].get("jobs", ()):
+                    sent.append(job["fullPath"])
+                    held[job["id"]] = job["fullPath"]
+            crawler.forget()
+            self.assertLessEqual(sum(not path.startswith("far") for path in held.values()), 1)
+            for job in list(held):
+                crawler.say("job_completed", job, success=True, finalCounts={})
+                await self.becomes(job, "completed")
+                del held[job]
+        limited = "".join(path[0] for path in sent if not path.startswith("far"))
+        self.assertIn(limited, ("at" * 6, "ta" * 6))
+
+    async def test_beside_failures(self) -> None:
+        """Claims under limits are made, too, where each batch has something else to store."""
+        await self.node()
+        await self.limit(Scope.ACCOUNT, "acct", 1)
+        crawler = await self.crawler(maxJobs=1)
+        for number in range(5):
+            self.add_jobs(f"g/{number}")
+        for number in range(5):
+            crawler.say("job_request")
+            job = await crawler.job()
+            self.assertEqual(job["fullPath"], f"g/{number}")
+            crawler.say("job_failed", job["id"], error="no", isRecoverable=False)
 
     async def test_others_go_on(self) -> None:
         """An account that has reached its limit does not hold up another one."""

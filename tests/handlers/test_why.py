@@ -33,7 +33,7 @@ class WhyTests(NodeTestCase):
         crawler.say("job_started", job, id="s")
         self.assertEqual(await crawler.acked(), "s")
         [reason] = (await self.why(job))["reasons"]
-        self.assertEqual((reason["code"], reason["crawler_id"], reason["pausing"]), ("held", "one", False))
+        self.assertEqual((reason["code"], reason["crawler_id"], reason["pausing"]), ("assigned", "one", False))
         self.assertLess(abs((reason["last_heard_at"] - reason["assigned_at"]).total_seconds()), 60)
         await node.transitions.pause(job.partition(".")[0])
         self.assertTrue((await self.why(job))["reasons"][0]["pausing"])
@@ -77,7 +77,7 @@ class WhyTests(NodeTestCase):
         self.query("UPDATE accounts SET max_running = 1")
         for account, allowed in (("", 1), ("acct", 0), ("other", 0)):
             self.query(
-                "INSERT INTO budgets (gitlab_origin, account_id, jobs_allowed, until)"
+                "INSERT INTO budgets (gitlab_origin, account_id, jobs_allowed, reset_at)"
                 " VALUES (%s, %s, %s, now() + interval '1 min')", HOST, account, allowed,
             )  # fmt: skip
         found = [(each["code"], each.get("scope")) for each in (await self.why(job))["reasons"]]
@@ -105,7 +105,7 @@ class WhyTests(NodeTestCase):
         self.assertEqual(await self.codes(job), ["turn"])
         await node._modes.set("two", node.registry.get("hello:two").mode.DRAINING)  # type: ignore[union-attr]
         [reason] = (await self.why(job))["reasons"]
-        self.assertEqual((reason["code"], reason["crawler_ids"]), ("crawlers_held", ["two"]))
+        self.assertEqual((reason["code"], reason["crawler_ids"]), ("no_serving_crawler", ["two"]))
         await node._modes.set("two", node.registry.get("hello:two").mode.SERVING)  # type: ignore[union-attr]
         for number in range(MOST_FAILED):
             self.add_jobs(f"f/{number}", command="epics", priority=9)

@@ -1,7 +1,7 @@
 """Pauses, hosts, limits, budgets and reasons over HTTP."""
 
 from copilot_socket.event_bus import BudgetChanged, PauseChanged
-from copilot_socket.http import restriction_handlers
+from copilot_socket.store.restrictions import RestrictionStore
 from tests.http.harness import ACCOUNT, NOW, SiteTestCase
 
 ORIGIN = "https://gitlab.example"
@@ -97,7 +97,7 @@ class PauseTests(SiteTestCase):
     async def test_a_node_that_does_not_answer(self) -> None:
         """The pause holds; 202 says where jobs may still go out."""
         self.query("INSERT INTO nodes VALUES ('stuck', 'h', 1, now(), now() + interval '1 hour')")
-        self.patch(restriction_handlers, "PATIENCE", 0.1)
+        self.patch(RestrictionStore.acted_on, "__defaults__", (0.1,))
         answer = await self.post("/api/v1/queue/pause")
         self.assertEqual((answer.status, answer.document["waiting_for_nodes"]), (202, ["stuck"]))
 
@@ -164,7 +164,7 @@ class BudgetTests(SiteTestCase):
         await self.put(remaining=0, name="api")
         listed = (await self.get("/api/v1/budgets")).document["budgets"]
         self.assertEqual([(each["account_id"], each["name"]) for each in listed], [(None, "api"), ("acme", None)])
-        self.assertEqual([change.event for change in self.changes], ["throttled", "closed", "closed"])
+        self.assertEqual([change.event for change in self.changes], ["throttled", "closed", "open", "closed"])
         path = f"/api/v1/budgets?gitlab_origin={ORIGIN}"
         self.assertEqual((await self.request("DELETE", f"{path}&name=api")).status, 200)
         self.assertEqual((await self.request("DELETE", f"{path}&name=api")).status, 404)

@@ -92,7 +92,7 @@ class CapTests(StoreTestCase):
             ("acct", "", 4, "1 min"), ("acct", "x", 0, "-1 s"), ("", "", 2, "1 min"), ("other", "", 0, "1 min"),
         ):  # fmt: skip
             self.query(
-                "INSERT INTO budgets (gitlab_origin, account_id, name, jobs_allowed, until)"
+                "INSERT INTO budgets (gitlab_origin, account_id, name, jobs_allowed, reset_at)"
                 " VALUES (%s, %s, %s, %s, now() + %s::interval)", ORIGIN, account, name, allowed, until,
             )  # fmt: skip
         claim = await self.batches.claim(capped(acct=("c1",) * 6))

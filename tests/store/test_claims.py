@@ -237,8 +237,10 @@ class ClaimTests(StoreTestCase):
             "INSERT INTO jobs (account_id, command, full_path, scheduled_at)"
             " VALUES ('b', 'epics', 'e', now() + interval '1 hour')"
         )
-        self.assertEqual(await self.reads.lanes(), [("acct", "commits", 1), ("acct", "issues", 1)])
-        self.assertEqual(await self.reads.lanes(("acct", "issues")), [("b", "users", 7)])
+        origin = "http://gitlab.test"
+        expected = [("acct", "commits", 1, origin), ("acct", "issues", 1, origin)]
+        self.assertEqual(await self.reads.lanes(), expected)
+        self.assertEqual(await self.reads.lanes(("acct", "issues")), [("b", "users", 7, "http://g")])
         self.assertEqual(await self.reads.lanes(("b", "users")), [])
 
     async def test_unreported(self) -> None:

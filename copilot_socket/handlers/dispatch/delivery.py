@@ -65,9 +65,7 @@ class Delivery:
             self.give_back(jobs, Event.RETURNED, "its crawler has gone")
             return False
         ready, tokens, sealed = [], [], []
-        for job in jobs:
-            if self._keep_back(request.crawler, job):
-                continue
+        for job in self._let_through(request.crawler, jobs):
             if not self._tokens.good(job):
                 self._background(self._deliver_later(request, job))
                 continue
@@ -96,13 +94,15 @@ class Delivery:
         requests = by_assignment([assignment], Event.PAUSED, "paused before it was sent")
         self._background(self._apply("Pausing a job", requests))
 
-    def _keep_back(self, crawler: Crawler, job: Claimed) -> bool:
-        """Whether *job* must not go out now, since it was claimed; it is returned then."""
-        why = self._restrictions.keeps_back(job)
-        if why is not None:
-            self._forget([job], crawler)
-            self._background(self._return_kept_back(job, why))
-        return why is not None
+    def _let_through(self, crawler: Crawler, jobs: Sequence[Claimed]) -> Sequence[Claimed]:
+        """Those of *jobs* that may still go out; the others are returned."""
+        reasons = {job.assignment: why for job in jobs if (why := self._restrictions.holds_back(job)) is not None}
+        if not reasons:
+            return jobs
+        held_back = [job for job in jobs if job.assignment in reasons]
+        self._forget(held_back, crawler)
+        self._background(self._return_held_back(held_back, list(reasons.values())))
+        return [job for job in jobs if job.assignment not in reasons]
 
     async def stop(self) -> None:
         """Send no more jobs; wait until all that are to be returned are."""
@@ -132,7 +132,7 @@ class Delivery:
             present = self._requests.get(crawler.key) or request
             if not live:  # cancelled meanwhile
                 self._forget([job], crawler)
-            elif self._keep_back(crawler, job):
+            elif not self._let_through(crawler, [job]):
                 pass
             elif self._stopped or present.link not in crawler.links:
                 self._forget([job], crawler)
@@ -154,12 +154,14 @@ class Delivery:
         for job in jobs:
             crawler.drop(job.assignment)
 
-    async def _return_kept_back(self, job: Claimed, why: str) -> None:
+    async def _return_held_back(self, jobs: Sequence[Claimed], reasons: Sequence[str]) -> None:
         mark = self._restrictions.mark
-        await until_done("Marking a paused job", lambda: mark([job]), self._reactor, lambda: False)
-        await self._return([job], Event.RETURNED, why)
+        await until_done("Marking paused jobs", lambda: mark(jobs), self._reactor, lambda: False)
+        await self._return(jobs, Event.RETURNED, reasons)
 
-    async def _return(self, jobs: Sequence[Claimed], event: Event, reason: str, delay: float = 0.0) -> None:
+    async def _return(
+        self, jobs: Sequence[Claimed], event: Event, reason: str | Sequence[str], delay: float = 0.0
+    ) -> None:
         names = [job.assignment for job in jobs]
         transitions = by_assignment(names, event, reason, delay)
         self._registry.ending.update(names)

@@ -21,7 +21,7 @@ from copilot_socket.core.retry import DATABASE_RETRY
 from copilot_socket.core.scheduling import Scheduler
 from copilot_socket.event_bus import DiscoveryStored, EventBus, JobChanged, JobsReported, PauseChanged
 from copilot_socket.handlers.crawlers import Crawler, Held, Link, Registry
-from copilot_socket.handlers.dispatch.closed_hosts import ClosedHosts
+from copilot_socket.handlers.dispatch.closed import Closed
 from copilot_socket.handlers.dispatch.delivery import Delivery
 from copilot_socket.handlers.dispatch.holds import HostHolds
 from copilot_socket.handlers.dispatch.parking import Parking
@@ -66,7 +66,7 @@ class Dispatcher:
         self._requests = Requests()
         self._scheduler = Scheduler()
         self._parking = Parking(self._scheduler, reactor, writer.wake)
-        closed = ClosedHosts(hosts, self._scheduler, reactor, self.wake)
+        closed = Closed(hosts, self._scheduler, reactor, self.wake)
         self.holds = HostHolds(hosts, closed, self._scheduler, self._requests, reactor, bus, self.wake)
         self.restrictions = Restrictions(restrictions, self._scheduler, closed, writer, reactor, bus, self.wake)
         self._delivery = Delivery(
@@ -166,7 +166,7 @@ class Dispatcher:
 
     def _jobs_reported(self, reported: JobsReported) -> None:
         if reported.outcome is not None:
-            self.planner.room_at(account for _assignment, _crawler, account in reported.attempts)
+            self.planner.room_at([account for _assignment, _crawler, account in reported.attempts])
 
     def _job_changed(self, changed: JobChanged) -> None:
         """Add the lane of a job that is queued again and due."""
@@ -214,8 +214,9 @@ class Dispatcher:
                 self._parking.credential(account, valid=account not in invalid)
         page, after = await self._reads.lanes(), ("", "")
         while page:
-            for account, command, weight in page:
+            for account, command, weight, origin in page:
                 self._scheduler.add(account, command, weight)
+                self.planner.origins[account] = origin
                 after = account, command
             self.wake()
             page = await self._reads.lanes(after) if len(page) == LANES else []

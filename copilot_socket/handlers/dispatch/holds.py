@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from copilot_socket.core.host_holds import PROBE_PATIENCE, probed
 from copilot_socket.core.scheduling import Scheduler
 from copilot_socket.event_bus import EventBus, HostChanged
-from copilot_socket.handlers.dispatch.closed_hosts import ClosedHosts
+from copilot_socket.handlers.dispatch.closed import Closed
 from copilot_socket.handlers.dispatch.requests import Requests
 from copilot_socket.handlers.dispatch.schedule import ignore_outage
 from copilot_socket.store.hosts import Hosts
@@ -28,7 +28,7 @@ class HostHolds:
     def __init__(
         self,
         hosts: Hosts,
-        closed: ClosedHosts,
+        closed: Closed,
         scheduler: Scheduler,
         requests: Requests,
         reactor: IReactorTime,
@@ -51,7 +51,7 @@ class HostHolds:
     @property
     def held(self) -> frozenset[str]:
         """The origins of the hosts that are held back."""
-        return self._closed.closed(REASON)
+        return self._closed.hosts(REASON)
 
     @property
     def subscriptions(self) -> Mapping[type, Callable[[Any], None]]:

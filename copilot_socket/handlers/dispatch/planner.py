@@ -1,6 +1,7 @@
 """Plans the claim of each batch of reports: the writer's :class:`~copilot_socket.store.claiming.Claimant`."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -20,7 +21,8 @@ AGAIN = 0.05
 """Seconds before the next claim for a crawler whose row was locked or that has no room by the database, and from the
 lanes of an account of which other transactions had locked all rows examined."""
 FULL_AGAIN = 0.25
-"""Seconds before the next claim from an account that has reached its limit, unless a job of it ends here before."""
+"""Seconds before the next claim from an account that has reached its limit, or whose host has, unless a job that
+counts for it ends here before."""
 LIMIT = "limit"
 """The reason for which accounts are parked that have reached their limit, or whose host has."""
 PATIENCE = 0.25
@@ -57,6 +59,8 @@ class Planner:
         """Keys of the crawlers that no claim is planned for until :data:`AGAIN` has passed."""
         self._aside: list[tuple[str, str]] = []
         """Lanes whose jobs are locked, to be added again after :data:`AGAIN`."""
+        self.origins: dict[str, str] = {}
+        """Account → origin, as far as it was read with lanes."""
         self._full: dict[str, tuple[float, str]] = {}
         """Account → when a claim is planned again, in reactor seconds, and whether its own limit or its host's is
         reached."""
@@ -106,6 +110,8 @@ class Planner:
         """What to claim for pending requests, beside a batch that contains *endings*."""
         if self._stopped:
             return NO_PLAN
+        if endings and self._full:  # else the accounts whose jobs end now would always be first
+            self._not_full(self._waiting(sum(map(len, endings.values()))))
         wanted: list[Request] = []
         for commands, group in self._requests.groups.items():
             if not self._scheduler.has_work(commands):
@@ -121,7 +127,8 @@ class Planner:
         candidates = [request.crawler for request in self._requests.taking_over]
         taking_over = frozenset(crawler.key for crawler in candidates if self._available(crawler))
         allotments = self._scheduler.plan(wanted) if wanted else ()
-        plan = Plan(allotments, taking_over, self._restrictions.caps.locks(each.account for each in allotments))
+        accounts = {each.account: self.origins.get(each.account) for each in allotments}
+        plan = Plan(allotments, taking_over, self._restrictions.caps.locks(accounts))
         self.in_flight = plan.crawlers
         return plan
 
@@ -218,18 +225,29 @@ class Planner:
         if settled.beaten:
             self._aside += [(allotment.account, command) for command in allotment.commands]
         if settled.kept_by is not None:
-            wait = AGAIN if settled.kept_by == "host" else FULL_AGAIN
-            self._full[allotment.account] = self._reactor.seconds() + wait, settled.kept_by
+            self._full.pop(allotment.account, None)  # the longest wait comes first
+            self._full[allotment.account] = self._reactor.seconds() + FULL_AGAIN, settled.kept_by
             self._scheduler.park(allotment.account, LIMIT)
 
-    def room_at(self, accounts: Iterable[str]) -> None:
-        """Jobs of *accounts* have ended: their limits, and those of hosts, have room."""
+    def room_at(self, accounts: Sequence[str]) -> None:
+        """As many jobs of *accounts* have ended: their limits, and those of their hosts, have room for as many."""
         if self._full:
             ended = set(accounts)
-            self._not_full([name for name, (_, whose) in self._full.items() if whose == "host" or name in ended])
+            hosts = {self.origins.get(account) for account in ended}
+            self._not_full([name for name in self._full if name in ended] + self._waiting(len(accounts), hosts))
+
+    def _waiting(self, count: int, hosts: Collection[str | None] = ()) -> list[str]:
+        """The *count* accounts that have waited longest for room at their hosts: *hosts*, or any."""
+        anywhere = not hosts or None in hosts
+        waiting = (
+            name
+            for name, (_, whose) in self._full.items()
+            if whose == "host" and (anywhere or self.origins.get(name) in hosts)
+        )
+        return list(itertools.islice(waiting, count))
 
     def _not_full(self, accounts: Sequence[str]) -> None:
-        for account in accounts:
+        for account in dict.fromkeys(accounts):
             del self._full[account]
             self._scheduler.unpark(account, LIMIT)
         if accounts:

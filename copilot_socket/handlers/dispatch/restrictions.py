@@ -1,8 +1,8 @@
-"""Pauses, limits and budgets: what is read of them, and that nothing goes out which they keep back."""
+"""Pauses, limits and budgets: a node's copy of what is in force, and the gate before jobs are sent."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -13,7 +13,7 @@ from copilot_socket.core.reports import job_of
 from copilot_socket.core.retry import DATABASE_RETRY
 from copilot_socket.core.scheduling import Scheduler
 from copilot_socket.event_bus import EventBus, PauseChanged
-from copilot_socket.handlers.dispatch.closed_hosts import ClosedHosts
+from copilot_socket.handlers.dispatch.closed import Closed
 from copilot_socket.handlers.retrying import until_done
 from copilot_socket.store.faults import DATABASE_ERRORS
 from copilot_socket.store.restrictions import RestrictionStore
@@ -26,13 +26,15 @@ MARGIN = 0.01
 """Seconds added to the end of a pause or budget, so that it is past by the database's clock, too."""
 SOONEST, LATEST = 0.05, 3600.0
 """Seconds until what is in force is read again because of the time."""
+SLICES = 50
+"""Slices of jobs that one round marks or unmarks, at most: some seconds."""
 
 
 class Restrictions:
     """Keeps *scheduler* and *closed* as the stored pauses, limits and budgets say.
 
-    A node acts on a pause once it is read here: jobs that were claimed before are given back by delivery, which asks
-    :meth:`keeps_back` of each. :meth:`look` then tells the other nodes so.
+    A node acts on a pause once it is read here: jobs that were claimed before are returned by delivery, which asks
+    :meth:`holds_back` of each. :meth:`look` then stores that this node does.
     """
 
     log = Logger()
@@ -41,7 +43,7 @@ class Restrictions:
         self,
         store: RestrictionStore,
         scheduler: Scheduler,
-        closed: ClosedHosts,
+        closed: Closed,
         writer: Writer,
         reactor: IReactorTime,
         bus: EventBus,
@@ -56,38 +58,32 @@ class Restrictions:
         self._wake = wake
         self.pauses = Pauses()
         self.caps = Caps({})
-        self._parked: set[tuple[str, str]] = set()
-        """Accounts that are parked here, each with the reason."""
-        self._looking: Deferred[None] | None = None
-        self._again = False
+        self._one_at_a_time = DeferredLock()
+        self._running = self._again = False
         self._timer: IDelayedCall | None = None
         self._stopped = False
 
-    # -- what dispatch asks
+    # -- the gate
 
-    def keeps_back(self, job: Claimed) -> str | None:
+    def holds_back(self, job: Claimed) -> str | None:
         """Why *job* must not go out now; None if it may."""
         if not self.pauses and not self.caps:
             return None
-        host = origin(job.gitlab_url) or job.gitlab_url
-        pause = self.pauses.covering(Work(job.account, host, job.command, job.full_path))
+        work = _work(job)
+        pause = self.pauses.covering(work)
         if pause is not None:
-            if pause.scope is Scope.HOST:
-                self._closed.learn(job.account, host)
+            self._closed.learn(job.account, work.host)
             return f"pause {pause.id}"
-        host_closed = self.caps.allowed(Scope.HOST, host) == 0
-        if host_closed:
-            self._closed.learn(job.account, host)
-        if host_closed or self.caps.allowed(Scope.ACCOUNT, job.account) == 0:
+        if 0 in (self.caps.allowed(Scope.HOST, work.host), self.caps.allowed(Scope.ACCOUNT, job.account)):
+            self._closed.learn(job.account, work.host)
             return "the budget of requests is used up"
         return None
 
-    async def mark(self, jobs: Sequence[Claimed]) -> None:
+    async def mark(self, jobs: Collection[Claimed]) -> None:
         """Mark those of *jobs* that the pause of a path covers, so that they are not claimed again."""
         marks = {}
         for job in jobs:
-            host = origin(job.gitlab_url) or job.gitlab_url
-            pause = self.pauses.covering(Work(job.account, host, job.command, job.full_path))
+            pause = self.pauses.covering(_work(job))
             if pause is not None and pause.scope is Scope.PATH_PREFIX:
                 marks[job_of(job.assignment)] = pause.id
         if marks:
@@ -98,9 +94,10 @@ class Restrictions:
     def changed(self, _payload: str = "") -> None:
         """Read what is in force; also the handler of notifications."""
         self._again = True
-        if self._looking is None and not self._stopped:
-            self._looking = Deferred.fromCoroutine(self._look_until_current())
-            self._looking.addErrback(lambda failure: self.log.failure("Reading pauses and limits failed", failure))
+        if not self._running and not self._stopped:
+            self._running = True
+            d = Deferred.fromCoroutine(self._look_until_current())
+            d.addErrback(lambda failure: self.log.failure("Reading pauses and limits failed", failure))
 
     async def start(self) -> None:
         """Read what is in force, however long the database is away. To be done before the first claim."""
@@ -108,28 +105,31 @@ class Restrictions:
 
     async def look(self) -> None:
         """Read what is in force, act on it, and store that this node does."""
-        for ended in await self._store.expire():
-            self._bus.publish(PauseChanged(ended.id, "expired", str(ended.scope), ended.target))
-        found = await self._store.read()
-        self.pauses, self.caps = found.pauses, found.caps
-        self._scheduler.close(found.pauses.commands)
-        self._park()
-        for reason, origins in (
-            (PAUSE, found.pauses.targets(Scope.HOST)),
-            (BUDGET, frozenset(found.caps.closed(Scope.HOST))),
-        ):
-            await self._closed.close(reason, origins)
-        self._wake()
-        await self._writer.round_over()  # claims under way may not have counted for a new limit
-        await self._store.seen(found.revision)
-        self._look_in(found.changes_in)
+        await self._one_at_a_time.acquire()
+        try:
+            for ended in await self._store.expire():
+                self._bus.publish(PauseChanged(ended.id, "expired", str(ended.scope), ended.target))
+            found = await self._store.read()
+            self.pauses, self.caps = found.pauses, found.caps
+            self._scheduler.close(found.pauses.commands)
+            for reason, accounts, hosts in (
+                (PAUSE, found.pauses.targets(Scope.ACCOUNT), found.pauses.targets(Scope.HOST)),
+                (BUDGET, frozenset(found.caps.closed(Scope.ACCOUNT)), frozenset(found.caps.closed(Scope.HOST))),
+            ):
+                await self._closed.close(reason, hosts, accounts)
+            self._wake()
+            await self._writer.round_over()  # claims under way may not have counted for a new limit
+            await self._store.seen(found.revision)
+            self._look_in(found.changes_in)
+        finally:
+            self._one_at_a_time.release()
 
     async def mark_slices(self) -> None:
-        """Mark and unmark jobs under paths, a slice at a time; to be called every second."""
-        while not self._stopped and await self._store.mark():
-            pass
-        while not self._stopped and await self._store.unmark():
-            pass
+        """Mark and unmark jobs under paths, a few slices at a time; to be called every second."""
+        for work in (self._store.mark, self._store.unmark):
+            for _ in range(SLICES):
+                if self._stopped or not await work():
+                    break
 
     def stop(self) -> None:
         """Set no more timers."""
@@ -146,7 +146,7 @@ class Restrictions:
             self.log.debug("Reading pauses and limits failed; it is retried: {error}", error=error)
             self._look_in(DATABASE_RETRY)
         finally:
-            self._looking = None
+            self._running = False
 
     def _look_in(self, seconds: float | None) -> None:
         if self._timer is not None and self._timer.active():
@@ -154,11 +154,6 @@ class Restrictions:
         if seconds is not None and not self._stopped:
             self._timer = self._reactor.callLater(max(SOONEST, min(seconds + MARGIN, LATEST)), self.changed)
 
-    def _park(self) -> None:
-        wanted = {(account, PAUSE) for account in self.pauses.targets(Scope.ACCOUNT)}
-        wanted |= {(account, BUDGET) for account in self.caps.closed(Scope.ACCOUNT)}
-        for account, reason in wanted - self._parked:
-            self._scheduler.park(account, reason)
-        for account, reason in self._parked - wanted:
-            self._scheduler.unpark(account, reason)
-        self._parked = wanted
+
+def _work(job: Claimed) -> Work:
+    return Work(job.account, origin(job.gitlab_url) or job.gitlab_url, job.command, job.full_path)

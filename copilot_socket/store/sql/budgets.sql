@@ -18,22 +18,24 @@ WITH made AS (
   RETURNING *
 )
 SELECT gitlab_origin, account_id, name, "limit", remaining, coalesce(extract(epoch FROM reset_at), 0)::float8,
-       coalesce(extract(epoch FROM closed_until), 0)::float8, requests_per_job, spent, jobs_allowed,
-       until > now() AS live, extract(epoch FROM now())::float8
-FROM made
+       coalesce(extract(epoch FROM closed_until), 0)::float8, requests_per_job, spent,
+       (SELECT l.jobs_allowed FROM low_budgets l
+        WHERE l.gitlab_origin = m.gitlab_origin AND l.account_id = m.account_id AND l.name = m.name),
+       extract(epoch FROM now())::float8
+FROM made m
 
 -- name: store_budgets
 -- What was decided of them; nodes are notified where more than a number has changed.
 WITH input AS (
   SELECT * FROM unnest(%(origin)s::text[], %(account)s::text[], %(name)s::text[], %(limit)s::integer[],
                        %(remaining)s::integer[], %(reset_at)s::float8[], %(closed_until)s::float8[], %(cost)s::float8[],
-                       %(spent)s::integer[], %(allowed)s::integer[], %(until)s::float8[], %(source)s::text[])
-    AS t (origin, account, name, quota, remaining, reset_at, closed_until, cost, spent, allowed, until, source)
+                       %(spent)s::integer[], %(allowed)s::integer[], %(source)s::text[])
+    AS t (origin, account, name, quota, remaining, reset_at, closed_until, cost, spent, allowed, source)
 ), stored AS (
   UPDATE budgets b SET
     "limit" = i.quota, remaining = i.remaining, reset_at = to_timestamp(nullif(i.reset_at, 0)),
     closed_until = to_timestamp(nullif(i.closed_until, 0)), requests_per_job = i.cost, spent = i.spent,
-    jobs_allowed = i.allowed, until = to_timestamp(i.until), source = i.source, updated_at = now()
+    jobs_allowed = i.allowed, source = i.source, updated_at = now()
   FROM input i WHERE b.gitlab_origin = i.origin AND b.account_id = i.account AND b.name = i.name
 )
 SELECT pg_notify('copilot_restrictions', '') WHERE %(changed)s
@@ -47,7 +49,7 @@ RETURNING pg_notify('copilot_restrictions', '')
 -- Budgets of which nothing was said for a day.
 WITH gone AS (
   DELETE FROM budgets WHERE ctid IN (
-    SELECT ctid FROM budgets WHERE updated_at <= now() - interval '1 day' AND coalesce(until, '-infinity') <= now()
+    SELECT ctid FROM budgets WHERE updated_at <= now() - interval '1 day'
     LIMIT %(limit)s)
   RETURNING name
 )

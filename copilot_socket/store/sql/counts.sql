@@ -50,9 +50,9 @@ GROUP BY s.command, s.state
 
 -- name: count_waiting
 -- Queued jobs that are not due yet, and those under paused paths.
-SELECT count(*) FILTER (WHERE pause_id IS NULL), count(*) FILTER (WHERE pause_id IS NOT NULL)
-FROM jobs WHERE status = 'queued' AND NOT ready
+SELECT (SELECT count(*) FROM jobs WHERE status = 'queued' AND NOT ready AND pause_id IS NULL),
+       (SELECT count(*) FROM jobs WHERE status = 'queued' AND pause_id IS NOT NULL)
 
 -- name: count_budgets
 -- Budgets that keep jobs back: all, or some.
-SELECT count(*) FILTER (WHERE jobs_allowed = 0), count(*) FILTER (WHERE jobs_allowed > 0) FROM budgets WHERE until > now()
+SELECT count(*) FILTER (WHERE jobs_allowed = 0), count(*) FILTER (WHERE jobs_allowed > 0) FROM low_budgets

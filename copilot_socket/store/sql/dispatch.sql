@@ -22,7 +22,7 @@ WITH RECURSIVE lane AS (
     WHERE j.status = 'queued' AND j.ready AND (j.account_id, j.command) > (l.account_id, l.command)
     ORDER BY j.account_id, j.command LIMIT 1) AS n
 )
-SELECT l.account_id, l.command, t.weight FROM (SELECT * FROM lane LIMIT %(limit)s) AS l
+SELECT l.account_id, l.command, t.weight, t.gitlab_origin FROM (SELECT * FROM lane LIMIT %(limit)s) AS l
 JOIN accounts t ON t.id = l.account_id ORDER BY l.account_id, l.command
 
 -- name: invalid_accounts

@@ -9,7 +9,7 @@ SELECT coalesce((SELECT revision FROM restriction_changes), 0),
         FROM (SELECT scope, target, min(max_running) AS most FROM running_caps GROUP BY scope, target) AS c),
        (SELECT extract(epoch FROM min(t.at) - now())::float8 FROM (
           SELECT min(ends_at) AS at FROM pauses WHERE ends_at > now()
-          UNION ALL SELECT min(until) FROM budgets WHERE jobs_allowed IS NOT NULL AND until > now()) AS t)
+          UNION ALL SELECT min(until) FROM low_budgets) AS t)
 
 -- name: restrictions_seen
 -- This node acts on them.
@@ -31,7 +31,8 @@ SELECT CASE %(scope)s
   WHEN 'host' THEN EXISTS (SELECT FROM accounts WHERE gitlab_origin = %(target)s)
   WHEN 'path_prefix' THEN
     EXISTS (SELECT FROM areas WHERE full_path = %(target)s OR starts_with(full_path, %(target)s || '/'))
-    OR EXISTS (SELECT FROM jobs WHERE full_path = %(target)s OR starts_with(full_path, %(target)s || '/'))
+    OR EXISTS (SELECT FROM jobs WHERE status NOT IN ('completed', 'failed', 'cancelled')
+               AND (full_path = %(target)s OR starts_with(full_path, %(target)s || '/')))
   ELSE true END
 
 -- name: pause_add

@@ -95,10 +95,10 @@ granted AS (SELECT * FROM wanted)
 -- back. These reports have ended some jobs. The accounts of a host share its room, in the order of the plan.
 capped AS MATERIALIZED (
   SELECT w.allotment, w.crawlers, w.jobs, t.id, t.gitlab_origin AS origin,
-         least(t.max_running, (SELECT min(b.jobs_allowed) FROM budgets b
-                               WHERE b.account_id BETWEEN t.id AND t.id AND b.until > now())) AS own_cap
+         least(t.max_running, (SELECT min(b.jobs_allowed) FROM low_budgets b
+                               WHERE b.account_id BETWEEN t.id AND t.id)) AS own_cap
   FROM wanted w
-  JOIN accounts t ON t.id BETWEEN (%(account)s::text[])[w.allotment] AND (%(account)s::text[])[w.allotment]
+  LEFT JOIN accounts t ON t.id BETWEEN (%(account)s::text[])[w.allotment] AND (%(account)s::text[])[w.allotment]
 ), own AS MATERIALIZED (
   SELECT c.allotment, c.crawlers, c.jobs, c.origin, CASE WHEN c.own_cap IS NULL THEN c.jobs ELSE greatest(0, least(c.jobs,
     c.own_cap - (SELECT count(*) FROM jobs j WHERE j.account_id = c.id AND j.status IN ('assigned', 'running'))
@@ -111,8 +111,8 @@ capped AS MATERIALIZED (
                             WHERE e.completed AND t.gitlab_origin = h.origin) AS room
   FROM (
     SELECT o.origin, least((SELECT h.max_running FROM hosts h WHERE h.origin BETWEEN o.origin AND o.origin),
-                           (SELECT min(b.jobs_allowed) FROM budgets b
-                            WHERE b.gitlab_origin = o.origin AND b.account_id = '' AND b.until > now())) AS cap
+                           (SELECT min(b.jobs_allowed) FROM low_budgets b
+                            WHERE b.gitlab_origin = o.origin AND b.account_id = '')) AS cap
     FROM (SELECT DISTINCT origin FROM own) AS o OFFSET 0) AS h
   WHERE h.cap IS NOT NULL
 ), granted AS MATERIALIZED (

@@ -37,8 +37,7 @@ UNION ALL
 SELECT 'budget', CASE b.account_id WHEN '' THEN 'host' ELSE 'account' END,
        CASE b.account_id WHEN '' THEN b.gitlab_origin ELSE b.account_id END, nullif(b.name, ''), b.jobs_allowed,
        CASE b.account_id WHEN '' THEN r.host ELSE r.account END, b.until
-FROM budgets b, running r
-WHERE b.gitlab_origin = %(host)s AND b.account_id IN ('', %(account)s) AND b.jobs_allowed IS NOT NULL AND b.until > now()
+FROM low_budgets b, running r WHERE b.gitlab_origin = %(host)s AND b.account_id IN ('', %(account)s)
 
 -- name: why_crawlers
 -- The connected crawlers.

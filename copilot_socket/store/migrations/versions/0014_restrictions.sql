@@ -28,6 +28,10 @@ END;
 CREATE FUNCTION copilot_pause_new_jobs() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
   SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  -- It runs with its owner's rights, so for no table of anybody else.
+  IF (SELECT relowner FROM pg_class WHERE oid = TG_RELID) <> current_user::regrole THEN
+    RAISE insufficient_privilege USING MESSAGE = 'this table has another owner than the function of its trigger';
+  END IF;
   EXECUTE format($sql$
     UPDATE %1$I.jobs j SET pause_id = p.id, ready = false
     FROM new_jobs n JOIN %1$I.pauses p ON p.scope = 'path_prefix'
@@ -36,6 +40,7 @@ BEGIN
   RETURN NULL;
 END
 $$;
+REVOKE EXECUTE ON FUNCTION copilot_pause_new_jobs FROM PUBLIC;
 CREATE TRIGGER jobs_pause_new AFTER INSERT ON jobs REFERENCING NEW TABLE AS new_jobs FOR EACH STATEMENT
   WHEN (copilot_paths_paused()) EXECUTE FUNCTION copilot_pause_new_jobs();
 ALTER TABLE jobs ENABLE ALWAYS TRIGGER jobs_pause_new;
@@ -47,7 +52,7 @@ ALTER TABLE hosts ADD COLUMN max_running running_limit;
 CREATE INDEX idx_accounts_origin ON accounts (gitlab_origin);
 
 -- What GitLab allows of requests (core/budgets.py). An empty account stands for the whole host, an empty name for a
--- throttle whose name is unknown. Until "until" at most "jobs_allowed" jobs may run at a time.
+-- throttle whose name is unknown. Until "reset_at" at most "jobs_allowed" jobs may run at a time, until "closed_until" none.
 CREATE TABLE budgets (
   gitlab_origin    text NOT NULL CHECK (octet_length(gitlab_origin) BETWEEN 1 AND 1200),
   account_id       text NOT NULL DEFAULT '' CHECK (octet_length(account_id) <= 1020),
@@ -59,7 +64,6 @@ CREATE TABLE budgets (
   requests_per_job double precision CHECK (requests_per_job BETWEEN 0 AND 1e9),
   spent            natural_number NOT NULL DEFAULT 0,
   jobs_allowed     natural_number,
-  until            bounded_timestamptz,
   source           text NOT NULL DEFAULT 'crawler' CHECK (source IN ('crawler', 'failure', 'operator')),
   updated_at       bounded_timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (gitlab_origin, account_id, name)
@@ -73,17 +77,24 @@ CREATE TABLE restriction_changes (
 );
 ALTER TABLE nodes ADD COLUMN restrictions_seen bigint NOT NULL DEFAULT 0;
 
--- How many jobs may run at a time, by limits and budgets; 0: none.
+-- The budgets that keep jobs back now, and until when each stays as it is.
+CREATE VIEW low_budgets AS
+  SELECT gitlab_origin, account_id, name,
+         CASE WHEN coalesce(closed_until, '-infinity') > now() THEN 0 ELSE jobs_allowed::integer END AS jobs_allowed,
+         CASE WHEN coalesce(closed_until, '-infinity') <= now() THEN reset_at::timestamptz
+              WHEN jobs_allowed = 0 THEN greatest(closed_until, reset_at)::timestamptz
+              ELSE closed_until::timestamptz END AS until
+  FROM budgets WHERE closed_until > now() OR (jobs_allowed IS NOT NULL AND reset_at > now());
+
+-- How many jobs may run at a time, by limits and budgets; 0: none. Claims read the same from the tables (turn_capped).
 CREATE VIEW running_caps AS
   SELECT 'account' AS scope, id::text AS target, max_running::integer FROM accounts WHERE max_running IS NOT NULL
   UNION ALL
   SELECT 'host', origin, max_running FROM hosts WHERE max_running IS NOT NULL
   UNION ALL
-  SELECT 'account', account_id, jobs_allowed FROM budgets
-  WHERE account_id <> '' AND jobs_allowed IS NOT NULL AND until > now()
+  SELECT 'account', account_id, jobs_allowed FROM low_budgets WHERE account_id <> ''
   UNION ALL
-  SELECT 'host', gitlab_origin, jobs_allowed FROM budgets
-  WHERE account_id = '' AND jobs_allowed IS NOT NULL AND until > now();
+  SELECT 'host', gitlab_origin, jobs_allowed FROM low_budgets WHERE account_id = '';
 
 -- Since when a crawler fails everything; until it does not.
 ALTER TABLE crawlers ADD COLUMN suspected_at bounded_timestamptz;
