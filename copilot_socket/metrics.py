@@ -58,11 +58,11 @@ class Metrics:
             registry=registry,
         )
         self._unroutable = Gauge(
-            "copilot_jobs_unroutable", "Claimable jobs that no connected crawler takes", registry=registry
+            "copilot_jobs_unroutable", "Claimable jobs that no crawler takes which may be given work", registry=registry
         )
         self._commands = Gauge(
             "copilot_jobs_unroutable_by_command",
-            "Claimable jobs that no connected crawler takes, by command",
+            "The same by command",
             ["command"],
             registry=registry,
         )

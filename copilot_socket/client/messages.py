@@ -1,7 +1,6 @@
 """Encodes and decodes messages: one JSON object per line."""
 
 import json
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -41,18 +40,20 @@ class Hello:
         )
 
 
+LONGEST_WAIT = 3600.0
+"""Seconds that the server waits at most."""
+
+
 def present(**fields: Any) -> dict[str, Any]:
     """The *fields* that are not None."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def milliseconds(seconds: float | None) -> float | None:
-    """A duration as it goes over the wire. Raises ``ValueError`` if it is negative or not finite."""
+    """A time to wait as it goes over the wire, from 0 to :data:`LONGEST_WAIT`: GitLab's headers may be nonsense."""
     if seconds is None:
         return None
-    if not 0 <= seconds < math.inf:
-        raise ValueError(f"not a number of seconds to wait: {seconds}")
-    return seconds * 1000
+    return min(seconds, LONGEST_WAIT) * 1000 if seconds > 0 else 0.0
 
 
 def encode(kind: str, data: Mapping[str, Any], *, job: str | None = None, ref: str | None = None) -> bytes:

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from copilot_socket.client.messages import milliseconds
-
 Cause = Literal["job_error", "gitlab_unavailable", "rate_limited", "credential", "not_found", "forbidden"]
 """Why a job failed. The server infers a cause that is not named."""
 Reason = Literal["paused", "shutdown", "rate_limited", "other"]
@@ -58,7 +56,6 @@ class JobRelease(Exception):
     ) -> None:
         if reason not in get_args(Reason):
             raise ValueError(f"reason must be one of {', '.join(get_args(Reason))}")
-        milliseconds(retry_after)  # an invalid one is to fail in the handler
         super().__init__(reason if message is None else f"{reason}: {message}")
         self.reason = reason
         self.message = message

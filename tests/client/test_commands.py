@@ -4,6 +4,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
+from copilot_socket.client.messages import milliseconds
 from copilot_socket.client import Job, JobFailure, JobRelease, crawler
 from tests.client.support import CrawlerTestCase, Peer, in_deferred, work
 
@@ -261,11 +262,11 @@ class EndTests(CrawlerTestCase):
         self.assertEqual((await peer.take("job_failed"))["data"]["cause"], "credential")
 
     def test_what_the_server_would_refuse(self) -> None:
-        """Unknown causes and reasons, and times that are none, are errors of the handler."""
+        """Unknown causes and reasons are errors of the handler; times, which GitLab may have said, are clamped."""
         self.assertRaises(ValueError, JobFailure, "x", cause="gitlab")
         self.assertRaises(ValueError, JobRelease, "tired")
-        for seconds in (-1, float("inf"), float("nan")):
-            self.assertRaises(ValueError, JobRelease, retry_after=seconds)
+        for seconds, waited in ((-1, 0), (float("inf"), 3_600_000), (float("nan"), 0), (1.5, 1500), (1e306, 3_600_000)):
+            self.assertEqual(milliseconds(seconds), waited)
 
 
 class StopTests(CrawlerTestCase):

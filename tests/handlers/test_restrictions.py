@@ -140,7 +140,8 @@ class PauseTests(RestrictionTestCase):
         crawler = await self.crawler(maxJobs=1)
         scopes = ((Scope.ACCOUNT, "acct"), (Scope.HOST, HOST), (Scope.COMMAND, "issues"), (Scope.PATH_PREFIX, "g"))
         self.query(
-            "INSERT INTO areas (gitlab_origin, full_path, name, type) SELECT gitlab_origin, 'g', 'g', 'group' FROM accounts"
+            "INSERT INTO areas (gitlab_origin, full_path, name, type)"
+            " SELECT gitlab_origin, 'g', 'g', 'group' FROM accounts"
         )
         for first, second in itertools.permutations(scopes, 2):
             self.query("DELETE FROM job_assignments; DELETE FROM jobs")
