@@ -58,7 +58,9 @@ class Metrics:
             registry=registry,
         )
         self._unroutable = Gauge(
-            "copilot_jobs_unroutable", "Claimable jobs that no crawler takes which may be given work", registry=registry
+            "copilot_jobs_unroutable",
+            "Claimable jobs that no crawler takes which may be given work",
+            registry=registry,
         )
         self._commands = Gauge(
             "copilot_jobs_unroutable_by_command",

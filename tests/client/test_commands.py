@@ -4,8 +4,8 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from copilot_socket.client.messages import milliseconds
 from copilot_socket.client import Job, JobFailure, JobRelease, crawler
+from copilot_socket.client.messages import milliseconds
 from tests.client.support import CrawlerTestCase, Peer, in_deferred, work
 
 
@@ -265,7 +265,13 @@ class EndTests(CrawlerTestCase):
         """Unknown causes and reasons are errors of the handler; times, which GitLab may have said, are clamped."""
         self.assertRaises(ValueError, JobFailure, "x", cause="gitlab")
         self.assertRaises(ValueError, JobRelease, "tired")
-        for seconds, waited in ((-1, 0), (float("inf"), 3_600_000), (float("nan"), 0), (1.5, 1500), (1e306, 3_600_000)):
+        for seconds, waited in (
+            (-1, 0),
+            (float("inf"), 3_600_000),
+            (float("nan"), 0),
+            (1.5, 1500),
+            (1e306, 3_600_000),
+        ):
             self.assertEqual(milliseconds(seconds), waited)
 
 
