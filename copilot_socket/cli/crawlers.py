@@ -2,10 +2,9 @@
 
 from argparse import ArgumentParser, Namespace
 from typing import Any
-from urllib.parse import quote
 
 from copilot_socket.cli.errors import CommandError
-from copilot_socket.cli.node import Node, add_url_option, print_answer, with_query
+from copilot_socket.cli.node import Node, add_url_option, print_answer, segment, with_query
 from copilot_socket.cli.options import add_examples
 from copilot_socket.cli.output import add_json_option, cell, table
 
@@ -38,7 +37,7 @@ def run(args: Namespace) -> int:
             raise CommandError(
                 f"crawlers {args.action} needs the id of a crawler; `copilot-socket crawlers` lists them"
             )
-        path = f"{CRAWLERS}/{quote(args.id, safe='')}/{args.action}"
+        path = f"{CRAWLERS}/{segment(args.id)}/{args.action}"
         return print_answer(args, lambda node: node.request("POST", path), _changed)
 
     def request(node: Node) -> Any:

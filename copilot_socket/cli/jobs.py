@@ -5,9 +5,8 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from copilot_socket.cli.node import Node, Refused, add_url_option, print_answer, with_query
+from copilot_socket.cli.node import Node, Refused, add_url_option, print_answer, segment, with_query
 from copilot_socket.cli.options import add_action, add_examples
 from copilot_socket.cli.output import add_json_option, cell, table
 
@@ -127,15 +126,15 @@ def _list(node: Node, args: argparse.Namespace) -> Any:
 
 
 def _show(node: Node, args: argparse.Namespace) -> Any:
-    return node.request("GET", f"{JOBS}/{quote(args.id, safe='')}")
+    return node.request("GET", f"{JOBS}/{segment(args.id)}")
 
 
 def _why(node: Node, args: argparse.Namespace) -> Any:
-    return node.request("GET", f"{JOBS}/{quote(args.id, safe='')}/why")
+    return node.request("GET", f"{JOBS}/{segment(args.id)}/why")
 
 
 def _change(node: Node, args: argparse.Namespace) -> Any:
-    return node.request("POST", f"{JOBS}/{quote(args.id, safe='')}/{args.action}")
+    return node.request("POST", f"{JOBS}/{segment(args.id)}/{args.action}")
 
 
 _ACTIONS = {

@@ -3,11 +3,10 @@
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 import attrs
 
-from copilot_socket.cli.node import Node, add_url_option, print_answer, with_query
+from copilot_socket.cli.node import Node, add_url_option, print_answer, segment, with_query
 from copilot_socket.cli.options import add_action, add_examples
 from copilot_socket.cli.output import add_json_option, cell, table
 
@@ -64,7 +63,7 @@ class Listed:
         given = {"weight": args.weight} if getattr(args, "weight", None) is not None else {}
         if args.max_running is not _UNSET:
             given["max_running"] = args.max_running
-        return node.request("PATCH", f"{self.path}/{quote(args.id, safe='')}", given)
+        return node.request("PATCH", f"{self.path}/{segment(args.id)}", given)
 
     def _listed(self, answer: Any) -> list[str]:
         rows = [[cell(row[name]) for name in self.columns] for row in answer[self.plural]]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPException, HTTPResponse
 from typing import Any, cast
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 import attrs
@@ -126,7 +126,12 @@ def _token() -> str | None:
 def with_query(path: str, fields: Mapping[str, Any]) -> str:
     """*path* with those of *fields* that are not None as its query string."""
     given = {name: value for name, value in fields.items() if value is not None}
-    return f"{path}?{urlencode(given)}" if given else path
+    return f"{path}?{urlencode(given, errors='surrogateescape')}" if given else path
+
+
+def segment(name: str) -> str:
+    """*name* as a segment of a path; bytes that are no UTF-8 stay what they are."""
+    return quote(name, safe="", errors="surrogateescape")
 
 
 def print_answer(

@@ -1,16 +1,17 @@
 """``copilot-socket pauses``: holds back everything, an account, a host, a command or a path, and lets it go again."""
 
 import getpass
+import os
 import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote
 
 from copilot_socket.cli.errors import CommandError
-from copilot_socket.cli.node import Node, add_url_option, print_answer, with_query
+from copilot_socket.cli.node import Node, add_url_option, print_answer, segment, with_query
 from copilot_socket.cli.options import add_action, add_examples
 from copilot_socket.cli.output import add_json_option, cell, table
+from copilot_socket.core.origins import origin
 
 PAUSES = "/api/v1/pauses"
 SCOPES = ("everything", "account", "host", "command", "path")
@@ -76,19 +77,30 @@ def _add(node: Node, args: Namespace) -> Any:
         "scope": _scope(args.scope),
         "target": args.target,
         "reason": args.reason,
-        "author": getpass.getuser(),
+        "author": _author(),
         "ends_at": ends_at,
     }
     return node.request("POST", PAUSES, {name: value for name, value in given.items() if value is not None})
 
 
+def _author() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # of a container, often
+        return f"uid {os.getuid()}"
+
+
 def _end(node: Node, args: Namespace) -> Any:
     pause = args.scope if args.scope not in SCOPES else _find(node, _scope(args.scope), args.target)
-    return node.request("DELETE", f"{PAUSES}/{quote(pause, safe='')}")
+    return node.request("DELETE", f"{PAUSES}/{segment(pause)}")
 
 
 def _find(node: Node, scope: str, target: str | None) -> str:
     """The id of the pause with this scope and target."""
+    if scope == "path_prefix" and target is not None:
+        target = target.strip("/")
+    elif scope == "host" and target is not None:
+        target = origin(target) or target
     cursor = None
     while True:
         page = node.request("GET", with_query(PAUSES, {"limit": 1000, "cursor": cursor}))

@@ -69,17 +69,15 @@ class Budget:
             if report.retry_after is None:
                 budget = evolve(budget, closed_until=max(budget.closed_until, report.at + UNKNOWN))
             return budget
-        over = report.reset_at is None or report.reset_at <= report.at
-        reset_at = report.at + (UNKNOWN if report.reset_at is None or over else _clamped(report.reset_at - report.at))
-        live = budget.remaining is not None and report.at < budget.reset_at
-        if live and not over and reset_at < budget.reset_at - SAME_WINDOW:
-            return budget  # of an earlier window
-        remaining, limit = min(report.remaining, MOST), _limit(report)
-        if live and (over or reset_at <= budget.reset_at + SAME_WINDOW):
-            limit = limit or budget.limit
-            remaining = remaining if over or budget.remaining is None else min(remaining, budget.remaining)
-        limit = max(limit or budget.limit or 0, remaining) or None
-        return evolve(budget, limit=limit, remaining=remaining, reset_at=reset_at)
+        remaining = min(report.remaining, MOST)
+        limit = max(_limit(report) or budget.limit or 0, remaining) or None
+        reset_at = _reset(report)
+        if budget.remaining is not None and report.at < budget.reset_at:  # a window that is not over
+            if reset_at is not None and reset_at < budget.reset_at - SAME_WINDOW:
+                return budget  # of an earlier one
+            if reset_at is None or reset_at <= budget.reset_at + SAME_WINDOW:
+                return evolve(budget, limit=limit, remaining=min(remaining, budget.remaining))
+        return evolve(budget, limit=limit, remaining=remaining, reset_at=reset_at or report.at + UNKNOWN)
 
     def _counted(self, report: BudgetReport) -> "Budget":
         """With the cost of a job measured anew, if *report* is of the same window as the one before."""
@@ -113,6 +111,13 @@ class Budget:
         allowed = self.allows(now)
         times = sorted(time for time in (self.closed_until, self.reset_at) if time > now)
         return next((time for time in times if self.allows(time) != allowed), None)
+
+
+def _reset(report: BudgetReport) -> float | None:
+    """When the window of *report* ends, at most an hour ahead; None where that is not said, or has passed."""
+    if report.reset_at is None or report.reset_at <= report.at:
+        return None
+    return report.at + _clamped(report.reset_at - report.at)
 
 
 def _limit(report: BudgetReport) -> int | None:

@@ -122,24 +122,26 @@ def infer(error: str, error_type: str | None = None, context: Mapping[str, Any] 
     objects = list(_objects(context or {}))
     retry_after = next(filter(None, map(_retry_after, objects)), None)
     cause = (
-        _first(_by_status(each, retry_after) for each in objects)
+        _first(_by_status(each) for each in objects)
         or _first(_by_code(each.get(field)) for each in objects for field in _CODE_FIELDS)
         or _by_code(error_type)
-        or _by_text(error[:LONGEST], retry_after)
+        or _by_text(error[:LONGEST])
         or Cause.JOB_ERROR
     )
-    if cause is Cause.FORBIDDEN and _blocks([error, *_bodies(objects)]):
-        return Inference(Cause.RATE_LIMITED, retry_after, blocked=True)
-    return Inference(cause, retry_after)
+    if cause is not Cause.FORBIDDEN:
+        return Inference(cause, retry_after)
+    blocked = _blocks([error, *_bodies(objects)])
+    limited = blocked or retry_after is not None
+    return Inference(Cause.RATE_LIMITED if limited else cause, retry_after, blocked)
 
 
-def by_http_status(status: int, retry_after: float | None = None) -> Cause | None:
-    """What an answer of GitLab with *status* means; None for a success or a redirection."""
+def by_http_status(status: int) -> Cause | None:
+    """What an answer of GitLab with *status* means, without its headers; None for a success or a redirection."""
     match status:
         case 401:
             return Cause.CREDENTIAL
         case 403:
-            return Cause.FORBIDDEN if retry_after is None else Cause.RATE_LIMITED
+            return Cause.FORBIDDEN
         case 404 | 410:
             return Cause.NOT_FOUND
         case 429:
@@ -154,7 +156,12 @@ def _blocks(texts: Iterable[str]) -> bool:
 
 
 def _bodies(objects: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    return (each[name] for each in objects for name in _BODY_FIELDS if isinstance(each.get(name), str))
+    for each in objects:
+        for name in _BODY_FIELDS:
+            body = each.get(name)
+            text = body.get("message") if isinstance(body, Mapping) else body
+            if isinstance(text, str):
+                yield text
 
 
 def _first(causes: Iterator[Cause | None]) -> Cause | None:
@@ -170,13 +177,13 @@ def _objects(context: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield nested
 
 
-def _by_status(fields: Mapping[str, Any], retry_after: float | None) -> Cause | None:
+def _by_status(fields: Mapping[str, Any]) -> Cause | None:
     for name in _STATUS_FIELDS:
         value = fields.get(name)
         if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) == 3:
             value = int(value)
         if isinstance(value, int) and not isinstance(value, bool):
-            cause = by_http_status(value, retry_after)
+            cause = by_http_status(value)
             if cause is not None:
                 return cause
     return None
@@ -186,11 +193,11 @@ def _by_code(value: object) -> Cause | None:
     return CODES.get(value.lower()) if isinstance(value, str) and len(value) < 100 else None
 
 
-def _by_text(text: str, retry_after: float | None) -> Cause | None:
+def _by_text(text: str) -> Cause | None:
     marked = _MARKED.search(text)
     if marked is not None:
         status = next(value for value in marked.groupdict().values() if value)
-        return by_http_status(int(status), retry_after)
+        return by_http_status(int(status))
     return next((cause for pattern, cause in TEXTS if pattern.search(text)), None)
 
 

@@ -12,7 +12,7 @@ import attrs
 
 from copilot_socket.core.crawler_modes import Mode
 from copilot_socket.core.jobs import COMMANDS, HELD, TERMINAL, Status, commands_for
-from copilot_socket.core.pauses import Pauses, Work
+from copilot_socket.core.pauses import Pauses, Scope, Work
 
 MOST_AHEAD = 10_000
 """Jobs before one up to which they are counted."""
@@ -34,6 +34,11 @@ class JobFacts:
     finished_at: datetime | None
     credential_status: str
     credential_error: str | None
+    lacks_token: bool | None
+    """Its account's token has expired, and a new one is awaited."""
+    next_refresh_at: datetime | None
+    marked: bool
+    """With a pause of its path, which may have ended."""
 
 
 @attrs.frozen
@@ -179,6 +184,20 @@ def _own(job: JobFacts) -> list[Reason]:
                 {"account_id": job.account, "credential_error": job.credential_error},
             )
         )
+    elif job.lacks_token:
+        why = f" ({job.credential_error})" if job.credential_error else ""
+        again = _at(job.next_refresh_at, "; it is requested again at") if job.credential_error else ""
+        reasons.append(
+            Reason(
+                "token",
+                f"the token of account {job.account} has expired, and a new one is awaited{why}{again}",
+                {
+                    "account_id": job.account,
+                    "credential_error": job.credential_error,
+                    "next_refresh_at": job.next_refresh_at,
+                },
+            )
+        )
     if job.due_in > 0:
         after = f" after {job.cause}" if job.cause else ""
         reasons.append(
@@ -202,6 +221,8 @@ def _held_back(facts: Facts) -> list[Reason]:
         until = f"until {_time(told.ends_at)}" if told.ends_at else "until somebody ends that"
         text = f"{covered} is paused by {told.author}{why} since {_time(told.created_at)} {until}"
         reasons.append(Reason("paused", text, {"pause_id": pause.id, **attrs.asdict(told)}))
+    if job.marked and not any(reason.details["scope"] == Scope.PATH_PREFIX for reason in reasons):
+        reasons.append(Reason("resuming", "the pause of its path has ended; its jobs are let go in slices"))
     if facts.held_since is not None:
         text = f"{job.host} is held back as unavailable since {_time(facts.held_since)}"
         text += f", and is probed{_at(facts.next_probe_at)}" if facts.next_probe_at else ""
@@ -219,7 +240,7 @@ def _full(cap: CapFacts) -> Reason:
     if cap.kind == "limit":
         return Reason("limit", f"{whose} has {cap.running} running jobs of {cap.allowed} allowed", details)
     of = f"the budget of requests of {whose}" + (f" ({cap.name})" if cap.name else "")
-    until = _at(cap.until, "until")
+    until = _at(cap.until, " until")
     if not cap.allowed:
         return Reason("budget", f"{of} is used up{until}", details)
     return Reason("budget", f"{of} allows {cap.allowed} jobs at a time{until}, and {cap.running} run", details)
@@ -264,8 +285,8 @@ def _turn(facts: Facts) -> Reason:
     return Reason("turn", text, {"ahead": facts.ahead, "accounts": facts.accounts, "room": free})
 
 
-def _at(time: datetime | None, word: str = "at") -> str:
-    return "" if time is None else f" {word} {_time(time)}"
+def _at(time: datetime | None, words: str = " at") -> str:
+    return "" if time is None else f"{words} {_time(time)}"
 
 
 def _time(time: datetime) -> str:

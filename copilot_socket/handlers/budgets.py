@@ -1,7 +1,7 @@
 """Budgets of requests, as crawlers report them and failures show them (docs/protocol.md, "Budgets")."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from copilot_socket.core.origins import origin
 from copilot_socket.core.reports import job_of
 from copilot_socket.event_bus import EventBus, JobChanged, JobsReported, RateLimited
 from copilot_socket.handlers.dispatch.schedule import ignore_outage
+from copilot_socket.handlers.retrying import until_done
 from copilot_socket.store.budgets import BudgetKey, BudgetStore
 from copilot_socket.store.faults import DATABASE_ERRORS, Remedy, remedy
 
@@ -99,30 +100,30 @@ class Budgets:
         now = self._reactor.seconds()
         due = {key: each for key, each in self._pending.items() if each.reports and each.stored_at + EACH <= now}
         taken = {key: (each.reports, each.ended) for key, each in due.items()}
+        waiting = [d for each in due.values() for d in each.waiting]
         for each in due.values():
-            each.reports, each.ended, each.stored_at = [], 0, now
+            each.reports, each.ended, each.waiting, each.stored_at = [], 0, [], now
         if not due:
             return
         try:
             events = await self._store.report({key: _counted(*taken[key]) for key in due}, self._time_of_day())
         except DATABASE_ERRORS as error:
-            if remedy(error) is Remedy.REFUSE:
-                self._settle(due, error)
+            refused = remedy(error) is Remedy.REFUSE
             for key, (reports, ended) in taken.items():
                 each = due[key]
-                if remedy(error) is not Remedy.REFUSE:
-                    each.reports = (reports + each.reports)[-MOST_REPORTS:]
                 each.ended += ended
+                if not refused:
+                    each.reports = (reports + each.reports)[-MOST_REPORTS:]
+            if refused:
+                for d in waiting:
+                    d.errback(error)
+            else:
+                next(iter(due.values())).waiting += waiting
             raise
         for event in events:
             self._bus.publish(event)
-        self._settle(due)
-
-    def _settle(self, stored: Mapping[BudgetKey, _Pending], error: Exception | None = None) -> None:
-        for each in stored.values():
-            waiting, each.waiting = each.waiting, []
-            for d in waiting:
-                d.callback(None) if error is None else d.errback(error)
+        for d in waiting:
+            d.callback(None)
 
     def _add(self, key: BudgetKey, report: BudgetReport) -> "Deferred[None] | None":
         """Have *report* stored; fires when it is. None: it is with the next write."""
@@ -162,12 +163,13 @@ class Budgets:
         if message.job_id is None:
             if data.account_id is None:
                 raise _invalid(message, "/jobId", "jobId or accountId is required")
-            owner = await self._store.of_account(data.account_id)
+            account = data.account_id
+            owner = await self._found(lambda: self._store.of_account(account))
             if owner is None:
                 raise _invalid(message, "/data/accountId", "no such account")
         else:
             job = job_of(message.job_id)
-            owner = self._owners.get(job) or await self._store.of_job(job)
+            owner = self._owners.get(job) or await self._found(lambda: self._store.of_job(job))
             if owner is None:
                 raise ProtocolError(
                     ErrorCode.UNKNOWN_JOB,
@@ -184,6 +186,9 @@ class Budgets:
         if data.gitlab_url is not None and origin(data.gitlab_url) != owner[1]:
             raise _invalid(message, "/data/gitlabUrl", f"must be a URL of {owner[1]}, where the account is")
         return owner
+
+    async def _found(self, read: Callable[[], Awaitable[tuple[str, str] | None]]) -> tuple[str, str] | None:
+        return await until_done("Reading the account of a budget", read, self._reactor, lambda: False)
 
     def _rate_limited(self, limited: RateLimited) -> None:
         key = BudgetKey(limited.origin, "" if limited.blocked else limited.account)

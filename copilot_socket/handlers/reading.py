@@ -86,7 +86,7 @@ def failed(data: JobFailed, token: str) -> Failed:
         found.cause if data.cause is None else Cause(data.cause),
         data.cause is None,
         found.retry_after,
-        found.blocked,
+        found.blocked and data.cause in (None, Cause.FORBIDDEN, Cause.RATE_LIMITED),
     )
 
 

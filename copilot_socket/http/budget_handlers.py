@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from copilot_socket.core.budgets import LONGEST, MOST, BudgetReport
-from copilot_socket.event_bus import EventBus
+from copilot_socket.event_bus import BudgetChanged, EventBus
 from copilot_socket.http import bodies, queries
 from copilot_socket.http.fields import Field, gitlab_origin, integer, text, timestamp
 from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
@@ -19,7 +19,7 @@ from copilot_socket.store.restrictions import RestrictionStore
 BUDGET: Mapping[str, Field] = {
     "gitlab_origin": Field(gitlab_origin, required=True),
     "account_id": Field(text(255)),
-    "name": Field(text(255)),
+    "name": Field(text(1020)),
     "limit": Field(integer(1, MOST)),
     "remaining": Field(integer(0, MOST), required=True),
     "reset_at": Field(timestamp),
@@ -47,6 +47,8 @@ class BudgetHandlers:
         queries.read(call, {})
         values = await bodies.read_object(call, BUDGET)
         key = await self._budget(values["gitlab_origin"], values)
+        if values.get("limit", MOST) < values["remaining"]:
+            raise invalid("/remaining", "must be at most limit")
         now = self.time_of_day()
         reset_at = values.get("reset_at")
         at = None if reset_at is None else datetime.fromisoformat(reset_at).timestamp()
@@ -55,8 +57,10 @@ class BudgetHandlers:
         report = BudgetReport(now, values["remaining"], values.get("limit"), at)
         for event in await self.budgets.report({key: [report]}, now, by_operator=True):
             self.bus.publish(event)
-        [shown] = (await self.catalog.budgets(Page(), attrs.astuple(key))).rows
-        return reply(shown)
+        rows = (await self.catalog.budgets(Page(), attrs.astuple(key))).rows
+        if not rows:
+            raise Problem(409, "Budget was forgotten meanwhile, by another request")
+        return reply(rows[0])
 
     async def forget_budget(self, call: Call) -> Reply:
         """Forget a budget: it holds nothing back until something is reported again."""
@@ -67,7 +71,9 @@ class BudgetHandlers:
         key = BudgetKey(values["gitlab_origin"], values.get("account_id", ""), values.get("name", ""))
         if not await self.budgets.forget(key):
             raise Problem(404, "No such budget: nothing is known of it")
-        return reply({"gitlab_origin": key.origin, "account_id": key.account or None, "name": key.name or None})
+        account, name = key.account or None, key.name or None
+        self.bus.publish(BudgetChanged(key.origin, account, name, "open"))
+        return reply({"gitlab_origin": key.origin, "account_id": account, "name": name})
 
     async def _budget(self, host: str, values: Mapping[str, Any]) -> BudgetKey:
         account = values.get("account_id", "")

@@ -1,5 +1,6 @@
 """Pauses and limits over HTTP (docs/http.md, "Pauses, limits, budgets")."""
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from copilot_socket.http.messages import Call, Faults, Problem, Reply, invalid, 
 from copilot_socket.store.catalog import Catalog, Record
 from copilot_socket.store.restrictions import NewPause, NothingMatches, PauseExists, RestrictionStore
 
+_ID = re.compile("[0-9A-Z]{26}")
 AUTHOR = "http"
 """The author of a pause that names none."""
 
@@ -71,7 +73,10 @@ class RestrictionHandlers:
     async def show_pause(self, call: Call) -> Reply:
         """One pause."""
         queries.read(call, {})
-        return reply(await self._shown(call.params["id"]))
+        pause = await self.catalog.pause(_pause_id(call))
+        if pause is None:
+            raise _no_pause()
+        return reply(pause)
 
     async def add_pause(self, call: Call) -> Reply:
         """Hold back all that a scope covers: 201 once no node sends any of it, 202 where some node may still."""
@@ -90,16 +95,13 @@ class RestrictionHandlers:
         """End a pause: what it covers goes out again, unless another one covers it."""
         queries.read(call, {})
         await bodies.no_body(call)
-        return await self._end(call.params["id"])
+        return self._ended(await self.store.end(_pause_id(call)), _no_pause())
 
     async def resume_queue(self, call: Call) -> Reply:
         """End the pause of everything."""
         queries.read(call, {})
         await bodies.no_body(call)
-        pause = await self.store.paused(Scope.EVERYTHING)
-        if pause is None:
-            raise Problem(409, "Queue is not paused")
-        return await self._end(pause)
+        return self._ended(await self.store.end(None), Problem(409, "Queue is not paused"))
 
     async def list_hosts(self, call: Call) -> Reply:
         """GitLab hosts: limits, holds, and when a job last succeeded."""
@@ -128,29 +130,23 @@ class RestrictionHandlers:
             raise invalid("/ends_at", "must lie in the future")
         new = NewPause(scope, target, values.get("reason"), values.get("author", AUTHOR), ends_at)
         try:
-            pause, revision = await self.store.pause(new)
+            added = await self.store.pause(new)
         except NothingMatches:
             raise invalid("/target", f"would cover nothing: {_NOTHING[scope]}") from None
         except PauseExists as error:
             raise Problem(409, f"Paused already, by pause {error.pause}", pause=error.pause) from None
+        for each in added.expired:
+            self.bus.publish(PauseChanged(each.id, "expired", str(each.scope), each.target))
+        pause = added.record["id"]
         self.bus.publish(PauseChanged(pause, "added", str(scope), target, new.author, new.reason))
-        waiting = await self.store.acted_on(revision)
-        shown = {**await self._shown(pause), "waiting_for_nodes": waiting}
-        return reply(shown, 202 if waiting else 201)
+        waiting = await self.store.acted_on(added.revision)
+        return reply({**added.record, "waiting_for_nodes": waiting}, 202 if waiting else 201)
 
-    async def _end(self, pause_id: str) -> Reply:
-        shown = await self._shown(pause_id)
-        ended = await self.store.end(pause_id)
-        if ended is None:
-            raise _no_pause()
-        self.bus.publish(PauseChanged(ended.id, "ended", str(ended.scope), ended.target))
-        return reply(shown)
-
-    async def _shown(self, pause_id: str) -> Record:
-        pause = await self.catalog.pause(pause_id)
+    def _ended(self, pause: Record | None, otherwise: Problem) -> Reply:
         if pause is None:
-            raise _no_pause()
-        return pause
+            raise otherwise
+        self.bus.publish(PauseChanged(pause["id"], "ended", pause["scope"], pause["target"]))
+        return reply(pause)
 
 
 def _target(scope: Scope, given: str | None) -> str | None:
@@ -168,6 +164,13 @@ def _target(scope: Scope, given: str | None) -> str | None:
     if faults.count:
         raise faults.problem()
     return found
+
+
+def _pause_id(call: Call) -> str:
+    """Raises :class:`Problem` for what can't be an id."""
+    if not _ID.fullmatch(call.params["id"]):
+        raise _no_pause()
+    return call.params["id"]
 
 
 def _no_pause() -> Problem:

@@ -49,6 +49,7 @@ class EventLog:
         self._found = Burst(JOBS_A_SECOND, reactor, _sum(_jobs, "parts of discoveries were stored"))
         self._came = Burst(CONNECTIONS_A_SECOND, reactor, _sum(_connections, "changes of connections and crawlers"))
         self._refused = OncePerMinute(reactor.seconds)
+        self._flapping = OncePerMinute(reactor.seconds)
         self.subscriptions: dict[type[event_bus.StateEvent], Callable[[Any], None]] = {}
         """State event → the method that logs it."""
         for logger, level, kind, subscriber in (
@@ -148,6 +149,8 @@ class EventLog:
     def _budget(self, change: event_bus.BudgetChanged) -> None:
         of = f"account {change.account} at {change.origin}" if change.account else change.origin
         of += f", throttle {change.name}" if change.name else ""
+        if self._flapping.counted(f"{change.event} {of}") is None:
+            return
         match change.event:
             case "closed":
                 _budgets.warn("The budget of requests of {of} is used up: no job starts until it is reset", of=of)

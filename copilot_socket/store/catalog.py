@@ -281,14 +281,17 @@ class Catalog:
         shown = [*columns, "truncated"] if large else list(columns)
         records = [_record(shown, row[:-1]) for row in rows]
         more = bool(rows) and rows[0][-1] > len(rows)
-        last = "\n".join(records[-1][given.rpartition(".")[2]] or "" for given in key) if more else None
-        return Listing(records, last and cursor.encode(last))
+        last = [records[-1][given.rpartition(".")[2]] or "" for given in key] if more else None
+        return Listing(records, None if last is None else cursor.encode(orjson.dumps(last).decode()))
 
 
 def _parts(after: str, count: int) -> dict[str, str]:
     """The parts of a key as parameters: *count* of them, also for the key of another list."""
-    parts = after.split("\n", count - 1)
-    return {f"after_{number}": part for number, part in enumerate(parts + [""] * (count - len(parts)))}
+    try:
+        found = [str(part) for part in orjson.loads(after)]
+    except (ValueError, TypeError):
+        found = [after]
+    return {f"after_{number}": part for number, part in enumerate((found + [""] * count)[:count])}
 
 
 def _bounded(columns: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from copilot_socket.core.caps import Caps
 from copilot_socket.core.pauses import Pause, Pauses, Scope
 from copilot_socket.store.connection import Row, Transaction
 from copilot_socket.store.database import Database
+from copilot_socket.store.shown import PAUSE
 from copilot_socket.store.sql import sql
 
 SLICE = 2000
@@ -39,6 +40,15 @@ class NewPause:
     reason: str | None
     author: str
     ends_at: str | None
+
+
+@attrs.frozen
+class Added:
+    """A pause that was added: its record, the number of the change, and the pauses that were over by then."""
+
+    record: dict[str, Any]
+    revision: int
+    expired: list[Pause]
 
 
 class NothingMatches(Exception):
@@ -110,21 +120,22 @@ class RestrictionStore:
 
     # -- for people
 
-    async def pause(self, new: NewPause) -> tuple[str, int]:
-        """Add a pause; its id, and the number of the change. Raises NothingMatches or PauseExists."""
+    async def pause(self, new: NewPause) -> Added:
+        """Add a pause. Raises NothingMatches or PauseExists."""
         like = {"scope": str(new.scope), "target": new.target}
         [(matches,)] = await self._database.query(sql("pause_matches"), like)
         if not matches:
             raise NothingMatches
 
-        async def work(tx: Transaction) -> tuple[str, int]:
+        async def work(tx: Transaction) -> Added:
             [(revision, _)] = await tx.query(sql("restrictions_change"))
-            rows = await tx.query(
+            expired = await tx.query(sql("pauses_expire"))
+            added = await tx.query(
                 sql("pause_add"), {**like, "reason": new.reason, "author": new.author, "ends_at": new.ends_at}
             )
-            if not rows:
+            if not added:
                 raise PauseExists((await tx.query(sql("pause_like"), like))[0][0])
-            return rows[0][0], revision
+            return Added(_record(added[0]), revision, list(map(_pause, expired)))
 
         return await self._database.transaction(work)
 
@@ -139,15 +150,10 @@ class RestrictionStore:
             wait = min(2 * wait, LAST_LOOK)
         return waiting
 
-    async def end(self, pause: str) -> Pause | None:
-        """End a pause; None if there is none with this id."""
+    async def end(self, pause: str | None) -> dict[str, Any] | None:
+        """End a pause, or that of everything (None); its record, None if there is none."""
         rows = (await self._changed(sql("pause_end"), {"id": pause}))[0]
-        return _pause(rows[0]) if rows else None
-
-    async def paused(self, scope: Scope, target: str | None = None) -> str | None:
-        """The id of the pause with this scope and target, if any."""
-        rows = await self._database.query(sql("pause_like"), {"scope": str(scope), "target": target})
-        return rows[0][0] if rows else None
+        return _record(rows[0]) if rows else None
 
     async def host_known(self, origin: str) -> bool:
         """Whether some account is at this host."""
@@ -166,6 +172,11 @@ class RestrictionStore:
             return await tx.query(statement, params), revision
 
         return await self._database.transaction(work)
+
+
+def _record(row: Row) -> dict[str, Any]:
+    """As it is shown."""
+    return dict(zip(PAUSE, row, strict=True))
 
 
 def _pause(row: Row) -> Pause:

@@ -30,15 +30,23 @@ async def facts_of(database: Database, job_id: str) -> Facts | None:
         CrawlerFacts(name, tuple(types), mode, room, suspected)
         for name, types, mode, room, suspected in await database.query(sql("why_crawlers"))
     ]
+    in_force = Pauses(Pause(pause[0], Scope(pause[1]), pause[2]) for pause in pauses)
     same = [crawler for crawler in crawlers if job.command in commands_for(crawler.entity_types)]
-    together = sorted({command for crawler in same for command in commands_for(crawler.entity_types)})
+    together = {command for crawler in same for command in commands_for(crawler.entity_types)}
     [(ahead, accounts)] = await database.query(
-        sql("why_place"), {**this, "command": together or list(COMMANDS), "most": MOST_AHEAD}
+        sql("why_place"),
+        {
+            **this,
+            "command": sorted((together or set(COMMANDS)) - in_force.commands),
+            "paused_account": list(in_force.targets(Scope.ACCOUNT)),
+            "paused_host": list(in_force.targets(Scope.HOST)),
+            "most": MOST_AHEAD,
+        },
     )
     return Facts(
         job,
         HolderFacts(*holders[0]) if holders else None,
-        Pauses(Pause(pause[0], Scope(pause[1]), pause[2]) for pause in pauses),
+        in_force,
         {pause[0]: PauseFacts(*pause[1:]) for pause in pauses},
         held_since,
         next_probe_at,

@@ -57,9 +57,20 @@ class ExampleTests(SynchronousTestCase):
         self.assertIsNone(later.after(BudgetReport(NOW + 51, 5, 1000, NOW + 60)).allows(NOW + 51))
 
     def test_a_reset_that_stays_unknown(self) -> None:
-        """What is said last counts."""
-        budget = Budget().after(said(5, reset=None)).after(said(900, reset=None, at=NOW + 10))
-        self.assertIsNone(budget.allows(NOW + 10))
+        """A window is a minute then: within it the least counts, and it is not prolonged."""
+        budget = Budget()
+        for second, remaining in ((0, 900), (20, 5), (40, 800), (59, 700)):
+            budget = budget.after(said(remaining, reset=None, at=NOW + second))
+        self.assertEqual((budget.allows(NOW + 59), budget.until(NOW + 59)), (0, NOW + 60))
+        budget = budget.after(said(600, reset=None, at=NOW + 61))
+        self.assertEqual((budget.allows(NOW + 61), budget.remaining, budget.reset_at), (None, 600, NOW + 121))
+
+    def test_reports_without_a_reset(self) -> None:
+        """They belong to the window that was named before, and open nothing."""
+        budget = Budget().after(said(0, reset=600))
+        for reset in (None, -30.0):
+            later = budget.after(said(1900, reset=reset, at=NOW + 10))
+            self.assertEqual((later.allows(NOW + 10), later.until(NOW + 10)), (0, NOW + 600))
 
     def test_too_many_requests(self) -> None:
         """Closed for as long as GitLab asks, a minute where it does not, an hour at most."""

@@ -25,9 +25,9 @@ class RestrictionTestCase(NodeTestCase):
 
     async def pause(self, scope: Scope, target: str | None = None, ends_at: str | None = None) -> str:
         """Add a pause, and wait until all nodes act on it; its id."""
-        pause, revision = await self.store().pause(NewPause(scope, target, None, "me", ends_at))
-        self.assertEqual(await self.acted_on(revision), [])
-        return pause
+        added = await self.store().pause(NewPause(scope, target, None, "me", ends_at))
+        self.assertEqual(await self.acted_on(added.revision), [])
+        return str(added.record["id"])
 
     async def acted_on(self, revision: int, patience: float = 10.0) -> list[str]:
         """The nodes that do not act on the change."""
@@ -206,7 +206,7 @@ class PauseTests(RestrictionTestCase):
         self.query("INSERT INTO nodes (id, host, pid, lease_expires_at) VALUES ('gone', 'h', 1, now())")
         await self.pause(Scope.COMMAND, "users")
         self.query("UPDATE nodes SET lease_expires_at = now() + interval '1 min' WHERE id = 'gone'")
-        _, revision = await self.store().pause(NewPause(Scope.COMMAND, "commits", None, "me", None))
+        revision = (await self.store().pause(NewPause(Scope.COMMAND, "commits", None, "me", None))).revision
         self.assertEqual(await self.acted_on(revision, 0.2), ["gone"])
 
 

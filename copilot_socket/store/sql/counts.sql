@@ -31,13 +31,16 @@ WITH RECURSIVE lane AS (
 ), full_accounts AS MATERIALIZED (
   SELECT c.target AS id FROM running_caps c WHERE c.scope = 'account' GROUP BY c.target
   HAVING min(c.max_running) <= (SELECT count(*) FROM jobs j WHERE j.account_id = c.target AND j.status IN ('assigned', 'running'))
+), paused AS MATERIALIZED (
+  SELECT scope::text, target FROM pauses WHERE coalesce(ends_at, 'infinity') > now()
 ), judged AS MATERIALIZED (
   SELECT l.account_id, l.command, CASE
-    WHEN t.credential_status <> 'valid' OR t.gitlab_origin IN (SELECT origin FROM full_hosts)
-      OR l.account_id IN (SELECT id FROM full_accounts) OR EXISTS (
-        SELECT FROM (VALUES ('everything', ''), ('account', l.account_id), ('host', t.gitlab_origin),
-                            ('command', l.command)) AS v (scope, target)
-        JOIN pauses p ON p.scope = v.scope AND coalesce(p.target, '') = v.target AND coalesce(p.ends_at, 'infinity') > now())
+    WHEN t.credential_status <> 'valid' OR (t.token_expires_at <= now() + interval '1 minute' AND t.refresh_after > now())
+      OR t.gitlab_origin IN (SELECT origin FROM full_hosts) OR l.account_id IN (SELECT id FROM full_accounts)
+      OR EXISTS (SELECT FROM paused WHERE scope = 'everything')
+      OR l.account_id IN (SELECT target FROM paused WHERE scope = 'account')
+      OR t.gitlab_origin IN (SELECT target FROM paused WHERE scope = 'host')
+      OR l.command IN (SELECT target FROM paused WHERE scope = 'command')
       THEN 'held_back'
     WHEN l.command IN (SELECT command FROM taken) THEN 'open' ELSE 'unroutable' END AS state
   FROM lane l JOIN accounts t ON t.id = l.account_id

@@ -39,15 +39,16 @@ SELECT CASE %(scope)s
 -- Unless there is one like it.
 INSERT INTO pauses (scope, target, reason, author, ends_at, mark_after)
 VALUES (%(scope)s, %(target)s, %(reason)s, %(author)s, %(ends_at)s, CASE %(scope)s WHEN 'path_prefix' THEN '' END)
-ON CONFLICT DO NOTHING RETURNING id
+ON CONFLICT DO NOTHING RETURNING id, scope, target, reason, author, created_at, ends_at
 
 -- name: pause_like
 -- The pause with this scope and target.
 SELECT id FROM pauses WHERE scope = %(scope)s AND coalesce(target, '') = coalesce(%(target)s, '')
 
 -- name: pause_end
--- Ends a pause.
-DELETE FROM pauses WHERE id = %(id)s RETURNING id, scope, target
+-- Ends a pause: by its id, or that of everything.
+DELETE FROM pauses WHERE id = %(id)s OR (%(id)s IS NULL AND scope = 'everything')
+RETURNING id, scope, target, reason, author, created_at, ends_at
 
 -- name: pauses_expire
 -- Ends pauses whose time is over.

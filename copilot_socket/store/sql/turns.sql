@@ -96,7 +96,7 @@ granted AS (SELECT * FROM wanted)
 capped AS MATERIALIZED (
   SELECT w.allotment, w.crawlers, w.jobs, t.id, t.gitlab_origin AS origin,
          least(t.max_running, (SELECT min(b.jobs_allowed) FROM low_budgets b
-                               WHERE b.account_id BETWEEN t.id AND t.id)) AS own_cap
+                               WHERE b.account_id BETWEEN t.id AND t.id AND b.gitlab_origin = t.gitlab_origin)) AS own_cap
   FROM wanted w
   LEFT JOIN accounts t ON t.id BETWEEN (%(account)s::text[])[w.allotment] AND (%(account)s::text[])[w.allotment]
 ), own AS MATERIALIZED (

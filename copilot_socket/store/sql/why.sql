@@ -5,7 +5,8 @@
 SELECT j.id, j.status, j.command, j.full_path, j.account_id, t.gitlab_origin, j.scheduled_at,
        greatest(extract(epoch FROM j.scheduled_at - now()), 0)::float8,
        CASE WHEN j.status = 'completed' THEN 'completed' ELSE j.cause::text END, j.finished_at, t.credential_status,
-       t.credential_error, h.held_since, CASE WHEN h.held_since IS NOT NULL THEN h.opens_at END
+       t.credential_error, t.token_expires_at <= now() + interval '1 minute' AND (t.refresh_until > now() OR t.refresh_after > now()),
+       t.refresh_after, j.pause_id IS NOT NULL, h.held_since, CASE WHEN h.held_since IS NOT NULL THEN h.opens_at END
 FROM jobs j JOIN accounts t ON t.id = j.account_id LEFT JOIN hosts h ON h.origin = t.gitlab_origin WHERE j.id = %(id)s
 
 -- name: why_holder
@@ -47,8 +48,9 @@ SELECT c.crawler_id, c.entity_types, c.mode, c.max_jobs - (
 FROM crawlers c WHERE c.lease_expires_at > now() ORDER BY c.crawler_id LIMIT 10000
 
 -- name: why_place
--- How many jobs of the account go before the job, of those that the same crawlers take, and how many accounts have jobs
--- that are due; each up to "most" and one more. Discoveries go first, then by priority, then by age.
+-- How many jobs of the account go before the job, of those that the same crawlers take and that may go; and how many
+-- accounts have jobs that are due, without those that are paused or lack a credential; each up to "most" and one more.
+-- Discoveries go first, then by priority, then by age.
 WITH RECURSIVE mine AS (
   SELECT account_id, command, priority, id FROM jobs WHERE id = %(id)s
 ), account AS (
@@ -69,4 +71,7 @@ SELECT (SELECT least(sum(n.jobs), %(most)s + 1)
             UNION ALL
             (SELECT FROM jobs j WHERE j.account_id = m.account_id AND j.command = c.command AND j.status = 'queued' AND j.ready
                AND j.priority = m.priority AND j.id < m.id AND first.theirs = first.mine LIMIT %(most)s + 1)) AS before) AS n),
-       (SELECT count(*) FROM (SELECT FROM account LIMIT %(most)s + 1) AS accounts)
+       (SELECT count(*) FROM (
+          SELECT FROM account a JOIN accounts t ON t.id = a.account_id AND t.credential_status = 'valid'
+          WHERE a.account_id <> ALL (%(paused_account)s) AND t.gitlab_origin <> ALL (%(paused_host)s)
+          LIMIT %(most)s + 1) AS accounts)

@@ -92,7 +92,8 @@ CREATE VIEW running_caps AS
   UNION ALL
   SELECT 'host', origin, max_running FROM hosts WHERE max_running IS NOT NULL
   UNION ALL
-  SELECT 'account', account_id, jobs_allowed FROM low_budgets WHERE account_id <> ''
+  SELECT 'account', b.account_id, b.jobs_allowed
+  FROM low_budgets b JOIN accounts t ON t.id = b.account_id AND t.gitlab_origin = b.gitlab_origin
   UNION ALL
   SELECT 'host', gitlab_origin, jobs_allowed FROM low_budgets WHERE account_id = '';
 
