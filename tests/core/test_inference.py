@@ -118,3 +118,25 @@ class InferenceTests(SynchronousTestCase):
         for code, cause in CODES.items():
             self.assertEqual(infer("x", code.upper()).cause, cause)
         json.dumps(sorted(CODES))
+
+
+class BlockedTests(SynchronousTestCase):
+    """A 403 to the crawler's address."""
+
+    def test_what_says_so(self) -> None:
+        """A page, or a text that speaks of a blocked address; with or without Retry-After; never a 429."""
+        page = "<!DOCTYPE html><title>Blocked</title>"
+        for error, context, blocked in (
+            (f"HTTP 403: {page}", None, True),
+            (f"HTTP 403: {page}", {"retryAfter": 30}, True),
+            ("HTTP 403", {"response": {"status": 403, "data": {"message": "IP blocked"}}}, True),
+            ("HTTP 403", {"body": page}, True),
+            ("HTTP 403", {"body": '{"message": "403 Forbidden"}'}, False),
+            ("HTTP 403", {"retryAfter": 30}, False),
+            (f"HTTP 429: {page}", None, False),
+            (f"HTTP 502: {page}", None, False),
+        ):
+            found = infer(error, None, context)
+            self.assertEqual(found.blocked, blocked, error)
+            if blocked:
+                self.assertEqual(found.cause, Cause.RATE_LIMITED)

@@ -94,6 +94,19 @@ class PauseTests(SiteTestCase):
         self.assertEqual((await self.post("/api/v1/queue/resume")).status, 409)
         self.assertEqual((await self.request("DELETE", f"{PAUSES}/{first.document['id']}")).status, 404)
 
+    async def test_one_that_is_over(self) -> None:
+        """It is in nobody's way, even before a node has noticed that its time is over."""
+        await self.post("/api/v1/queue/pause", {"ends_at": LATER})
+        self.query("UPDATE pauses SET ends_at = now() - interval '1 s'")
+        self.assertEqual((await self.post("/api/v1/queue/pause")).status, 201)
+        self.assertEqual([change.event for change in self.changes], ["added", "expired", "added"])
+
+    async def test_ids_that_are_none(self) -> None:
+        """No such pause."""
+        for name in ("%00", "%FF", "x" * 300, "01jd0000000000000000000000"):
+            for method in ("GET", "DELETE"):
+                self.assertEqual((await self.request(method, f"{PAUSES}/{name}")).status, 404, name)
+
     async def test_a_node_that_does_not_answer(self) -> None:
         """The pause holds; 202 says where jobs may still go out."""
         self.query("INSERT INTO nodes VALUES ('stuck', 'h', 1, now(), now() + interval '1 hour')")
@@ -179,6 +192,7 @@ class BudgetTests(SiteTestCase):
             ({"remaining": -1}, "/remaining"),
             ({}, "/remaining"),
             ({"remaining": 1, "limit": 0}, "/limit"),
+            ({"remaining": 3, "limit": 2}, "/remaining"),
             ({"remaining": 1, "account_id": "nobody"}, "/account_id"),
             ({"remaining": 1, "account_id": "far"}, "/gitlab_origin"),
             ({"remaining": 1, "gitlab_origin": "https://elsewhere.example"}, "/gitlab_origin"),
@@ -190,6 +204,19 @@ class BudgetTests(SiteTestCase):
         self.assertEqual(self.paths(await self.request("DELETE", "/api/v1/budgets")), ["?gitlab_origin"])
         self.assertEqual((await self.get("/api/v1/budgets")).document["budgets"], [])
         self.assertGreater(NOW, 0)
+
+    async def test_pages(self) -> None:
+        """Also behind names with newlines."""
+        names = ["a", "b%0Ac", "b%0A%0Ad"]
+        for name in names:
+            await self.account(name)
+            await self.put(account_id=name.replace("%0A", "\n"), remaining=5)
+        found, cursor = [], ""
+        for _ in names:
+            page = (await self.get(f"/api/v1/budgets?limit=1{cursor}")).document
+            found += [each["account_id"] for each in page["budgets"]]
+            cursor = f"&cursor={page['next']}"
+        self.assertEqual((sorted(found), page["next"]), (["a", "b\n\nd", "b\nc"], None))
 
 
 class WhyTests(SiteTestCase):
