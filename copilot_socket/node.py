@@ -141,6 +141,7 @@ class Node(Service):
             lease=config.lease,
             grace=config.reconnect_grace,
             job_timeout=config.job_timeout,
+            on_renewal=self.dispatcher.restrictions.renewed,
         )
         self.reading_clock = ReadingClock(silence_interval(config))
         self.presence = PresenceKeeper(

@@ -43,7 +43,7 @@ class Remedy(Enum):
     REFUSE = "the data can't be stored: a repetition would fail, too"
 
 
-_CONFLICTS = frozenset({"40001", "40P01"})
+_CONFLICTS = frozenset({"40001", "40P01", "55P03"})
 # Classes of SQLSTATE that report a fault of the data (PostgreSQL manual, appendix A): cardinality, data, integrity,
 # WITH CHECK OPTION, program limits, raised by a trigger. Not syntax and rights (42) or features (0A): the statements
 # are correct, and a revoked right or a dropped table can be restored.

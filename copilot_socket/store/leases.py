@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -34,7 +34,10 @@ class ConnectionState:
 
 
 class Leases:
-    """Reads and writes leases over the pool. *lease*, *grace* and *job_timeout* in seconds."""
+    """Reads and writes leases over the pool. *lease*, *grace* and *job_timeout* in seconds.
+
+    *on_renewal* is called with the reactor time until which the lease of the node lasts at least.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Leases:
         lease: float,
         grace: float,
         job_timeout: float,
+        on_renewal: Callable[[float], None] = lambda _until: None,
     ) -> None:
         self._database = database
         self._transitions = transitions
@@ -52,9 +56,11 @@ class Leases:
         self.lease = lease
         self.grace = grace
         self._job_timeout = job_timeout
+        self._on_renewal = on_renewal
 
     async def renew(self, live: Sequence[str]) -> None:
         """Renew the lease of this node and, in the same statement, those of the crawlers *live*."""
+        until = self._database.reactor.seconds() + self.lease
         await self._database.query(
             sql("renew_leases"),
             {
@@ -65,6 +71,7 @@ class Leases:
                 "key": list(live),
             },
         )
+        self._on_renewal(until)
 
     async def held(self, keys: Sequence[str]) -> dict[str, list[str]]:
         """Key → live assignments, for each of the crawlers *keys* that holds any."""

@@ -137,6 +137,7 @@ class Dispatcher:
             if job.assignment in live
             and (held := crawler.held.get(job.assignment)) is not None
             and _missed(held, link)
+            and self.restrictions.holds_back(job) is None
         ]
         request = PendingRequest(crawler, link, len(missed))
         return bool(missed) and link in crawler.links and self._delivery.deliver(request, missed)

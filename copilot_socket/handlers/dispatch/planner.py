@@ -108,7 +108,7 @@ class Planner:
 
     def plan(self, endings: Endings) -> Plan:
         """What to claim for pending requests, beside a batch that contains *endings*."""
-        if self._stopped:
+        if self._stopped or not self._restrictions.may_send:
             return NO_PLAN
         if endings and self._full:  # else the accounts whose jobs end now would always be first
             self._not_full(self._waiting(sum(map(len, endings.values()))))
@@ -205,7 +205,7 @@ class Planner:
         try:
             yield booked
         finally:
-            self._watching.remove(booked)
+            self._watching = [each for each in self._watching if each is not booked]
 
     def outcome_unknown(self, plan: Plan) -> None:
         """The claim of *plan* has an unknown outcome."""
@@ -247,7 +247,7 @@ class Planner:
         return list(itertools.islice(waiting, count))
 
     def _not_full(self, accounts: Sequence[str]) -> None:
-        for account in dict.fromkeys(accounts):
+        for account in reversed(dict.fromkeys(accounts)):  # each enters at the head
             del self._full[account]
             self._scheduler.unpark(account, LIMIT)
         if accounts:

@@ -58,6 +58,8 @@ class Restrictions:
         self._wake = wake
         self.pauses = Pauses()
         self.caps = Caps({})
+        self._lease_until = self._sends_until = float("-inf")
+        """In reactor seconds: when this node's lease ends, and until when it has acted on what others wait for."""
         self._one_at_a_time = DeferredLock()
         self._running = self._again = False
         self._timer: IDelayedCall | None = None
@@ -65,8 +67,15 @@ class Restrictions:
 
     # -- the gate
 
+    @property
+    def may_send(self) -> bool:
+        """Whether this node may send jobs. While its lease has ended, nobody waits for it to act on a pause."""
+        return self._reactor.seconds() < self._sends_until
+
     def holds_back(self, job: Claimed) -> str | None:
         """Why *job* must not go out now; None if it may."""
+        if not self.may_send:
+            return "the lease of its node has ended"
         if not self.pauses and not self.caps:
             return None
         work = _work(job)
@@ -99,6 +108,14 @@ class Restrictions:
             d = Deferred.fromCoroutine(self._look_until_current())
             d.addErrback(lambda failure: self.log.failure("Reading pauses and limits failed", failure))
 
+    def renewed(self, until: float) -> None:
+        """This node's lease lasts *until*, in reactor seconds. Had it ended, all is read before jobs are sent."""
+        self._lease_until = until
+        if self.may_send:
+            self._sends_until = until
+        else:
+            self.changed()
+
     async def start(self) -> None:
         """Read what is in force, however long the database is away. To be done before the first claim."""
         await until_done("Reading pauses and limits", self.look, self._reactor, lambda: self._stopped)
@@ -107,6 +124,7 @@ class Restrictions:
         """Read what is in force, act on it, and store that this node does."""
         await self._one_at_a_time.acquire()
         try:
+            until = self._lease_until
             for ended in await self._store.expire():
                 self._bus.publish(PauseChanged(ended.id, "expired", str(ended.scope), ended.target))
             found = await self._store.read()
@@ -117,6 +135,7 @@ class Restrictions:
                 (BUDGET, frozenset(found.caps.closed(Scope.ACCOUNT)), frozenset(found.caps.closed(Scope.HOST))),
             ):
                 await self._closed.close(reason, hosts, accounts)
+            self._sends_until = max(until, self._sends_until)
             self._wake()
             await self._writer.round_over()  # claims under way may not have counted for a new limit
             await self._store.seen(found.revision)

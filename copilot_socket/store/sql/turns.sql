@@ -72,8 +72,9 @@ room AS MATERIALIZED (
 
 -- name: lock_caps
 -- Before a claim with turn_capped, in its transaction: whoever claims under a limit or a budget waits for the others that
--- do, so that the claim, whose snapshot is taken after this, counts their jobs.
-SELECT count(pg_advisory_xact_lock(1668444265, lock)) FROM unnest(%(locks)s::integer[]) AS lock
+-- do, so that the claim, whose snapshot is taken after this, counts their jobs. Reports in the same statement must not wait
+-- for long while it holds these locks: they are stored without a claim then.
+SELECT count(pg_advisory_xact_lock(1668444265, lock)), set_config('lock_timeout', '100ms', true) FROM unnest(%(locks)s::integer[]) AS lock
 
 -- name: turn_wanted
 -- The plan (core/scheduling.py), whose allotments name an account and crawlers each, as far as the crawlers have room.
