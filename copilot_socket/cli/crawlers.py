@@ -62,7 +62,7 @@ def _row(crawler: Any) -> tuple[Any, ...]:
         crawler["id"],
         "yes" if crawler["connected"] else "no",
         "yes" if crawler["plain"] else "no",
-        crawler["mode"],
+        crawler["mode"] + (", fails everything" if crawler["suspected_at"] else ""),
         crawler["system_status"],
         f"{len(crawler['active_jobs'])}/{crawler['max_jobs']}",
         crawler["last_heartbeat"],

@@ -43,6 +43,7 @@ COMMANDS: dict[str, Command] = {
     "seed": Command("copilot_socket.cli.seed", "store a first account and its first jobs"),
     "jobs": Command("copilot_socket.cli.jobs", "submit, list, show, cancel and retry jobs"),
     "crawlers": Command("copilot_socket.cli.crawlers", "list the crawlers, their jobs and last heartbeats"),
+    "stats": Command("copilot_socket.cli.stats", "count jobs by state, what waits and why, and crawlers"),
     "pauses": Command("copilot_socket.cli.pauses", "hold jobs back, and let them go again"),
     "accounts": Command("copilot_socket.cli.accounts", "list accounts; set their weight and limit of running jobs"),
     "hosts": Command("copilot_socket.cli.hosts", "list GitLab hosts; set their limit of running jobs"),

@@ -110,6 +110,20 @@ class RolesTests(TestCase):
         await until(lambda: self.status_of(job_id) == "completed", "the job is completed", 10.0)
         return server
 
+    async def test_paused_paths(self) -> None:
+        """The web application's jobs are marked under a paused path, which it may not change itself."""
+        await self.migrated()
+        status, said = await self.command(SERVER, "seed")
+        self.assertEqual(status, 0, said)
+        [(job_id,)] = self.query(WEB, NEW_JOB)
+        [(path,)] = self.query(WEB, "SELECT full_path FROM jobs WHERE id = %s", job_id)
+        self.query(SERVER, "DELETE FROM jobs")
+        self.query(SERVER, "INSERT INTO pauses (scope, target, author) VALUES ('path_prefix', %s, 'x')", path)
+        [(job_id,)] = self.query(WEB, NEW_JOB)
+        marked = "SELECT ready FROM jobs j JOIN pauses p ON p.id = j.pause_id WHERE j.id = %s"
+        self.assertEqual(self.query(WEB, marked, job_id), [(False,)])
+        self.assert_refused(WEB, "UPDATE jobs SET pause_id = NULL", "DELETE FROM pauses")
+
     async def script(self, role: str, name: str, *arguments: str) -> str:
         """Run backup or restore as *role*; what it said."""
         command = [sys.executable, str(OPS / "backup" / name), f"--database-url={self.as_role(role)}", *arguments]

@@ -8,7 +8,7 @@ from types import ModuleType
 
 from twisted.internet.threads import deferToThread
 
-from copilot_socket.cli import accounts, budgets, hosts, jobs, pauses
+from copilot_socket.cli import accounts, budgets, hosts, jobs, pauses, stats
 from copilot_socket.cli.errors import CommandError
 from tests.http.harness import SiteTestCase
 
@@ -80,6 +80,15 @@ class RestrictionCommandTests(SiteTestCase):
         self.assertIn("operator", await self.call(budgets, "list"))
         forgotten = await self.call(budgets, "forget", ORIGIN, "--account-id", "acme")
         self.assertEqual(forgotten, f"{ORIGIN} acme: forgotten\n")
+
+    async def test_stats(self) -> None:
+        """Jobs by state, what waits, and which commands nobody takes."""
+        await self.account()
+        await self.job()
+        await self.job(command="epics")
+        lines = [" ".join(line.split()) for line in (await self.call(stats)).splitlines()]
+        for line in ("jobs queued 2", "queue ready 2", "queue held back 0", "queue unroutable 2 (epics 1, issues 1)"):
+            self.assertIn(line, lines)
 
     async def test_jobs(self) -> None:
         """Why one does not run; it is paused and resumed."""

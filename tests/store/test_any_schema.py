@@ -1,6 +1,7 @@
 """The tables in any schema, beside other programs' tables, written to by sessions with any search_path."""
 
 import subprocess
+import uuid
 from pathlib import Path
 
 import psycopg2
@@ -76,6 +77,42 @@ class InsertTests(_SchemaTestCase):
         self.query("ALTER SCHEMA crawling RENAME TO other")
         self.assertEqual(self.query(JOB.replace("crawling.", "other.")), [(URL,)])
         self.query("DELETE FROM other.jobs")
+
+    def test_paused_paths(self) -> None:
+        """New jobs under a paused path are marked, wherever the tables are."""
+        self.query("INSERT INTO crawling.pauses (scope, target, author) VALUES ('path_prefix', 'g', 'x')")
+        for schema in ("crawling", "other"):
+            if schema == "other":
+                self.query("ALTER SCHEMA crawling RENAME TO other; DELETE FROM other.jobs")
+            self.query(f"SET search_path = public; {JOB.replace('crawling.', f'{schema}.')}")
+            marked = f"SELECT ready FROM {schema}.jobs j JOIN {schema}.pauses p ON p.id = j.pause_id"
+            self.assertEqual(self.query(marked), [(False,)])
+
+    def test_rights_of_the_trigger(self) -> None:
+        """Its function runs with its owner's rights: on nobody else's table."""
+        self.query("INSERT INTO crawling.pauses (scope, target, author) VALUES ('path_prefix', 'g', 'x')")
+        role = f"mallory_{uuid.uuid4().hex[:8]}"
+        self.query(f"CREATE ROLE {role}; CREATE SCHEMA theirs AUTHORIZATION {role}")
+        self.addCleanup(execute, server_url(), f"DROP ROLE {role}")
+        self.addCleanup(self.query, f"DROP OWNED BY {role}")
+        trigger = (
+            "CREATE TRIGGER t AFTER INSERT ON theirs.jobs REFERENCING NEW TABLE AS new_jobs FOR EACH STATEMENT"
+            " EXECUTE FUNCTION crawling.copilot_pause_new_jobs()"
+        )
+        theirs = (
+            f"GRANT USAGE ON SCHEMA crawling TO {role}; SET ROLE {role};"
+            "CREATE TABLE theirs.jobs (id text, full_path text, pause_id text, ready boolean);"
+            "CREATE TABLE theirs.pauses (id text, scope text, target text);"
+            "INSERT INTO theirs.pauses VALUES ('p', 'path_prefix', 'g')"
+        )
+        self.query(theirs)
+        with self.assertRaises(psycopg2.errors.InsufficientPrivilege):
+            self.query(f"SET ROLE {role}; {trigger}")
+        self.query(
+            f"GRANT EXECUTE ON FUNCTION crawling.copilot_pause_new_jobs() TO {role}; SET ROLE {role}; {trigger}"
+        )
+        self.query(f"SET ROLE {role}; INSERT INTO theirs.jobs VALUES ('j', 'g', NULL, true)")
+        self.assertEqual(self.query("SELECT pause_id, ready FROM theirs.jobs"), [(None, True)])
 
     def test_unknown_account(self) -> None:
         """An account that only the other program has is unknown."""

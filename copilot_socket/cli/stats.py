@@ -1,0 +1,33 @@
+"""``copilot-socket stats``: counts of jobs, of the queue and of crawlers."""
+
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from copilot_socket.cli.node import add_url_option, print_answer
+from copilot_socket.cli.options import add_examples
+from copilot_socket.cli.output import add_json_option, table
+
+STATS = "/api/v1/stats"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Options for the node."""
+    add_url_option(parser)
+    add_json_option(parser)
+    add_examples(parser, "copilot-socket stats", "copilot-socket stats --json")
+
+
+def run(args: Namespace) -> int:
+    """Print the counts and return the exit status. Raises CommandError or ConfigFaults."""
+    return print_answer(args, lambda node: node.request("GET", STATS), _shown)
+
+
+def _shown(answer: Any) -> list[str]:
+    queue, crawlers = answer["queue"], answer["crawlers"]
+    unroutable = ", ".join(f"{command} {count}" for command, count in sorted(queue["unroutable_commands"].items()))
+    rows = [(f"jobs {status}", f"{count:,}") for status, count in answer["jobs"].items()]
+    rows += [(f"queue {name.replace('_', ' ')}", f"{queue[name]:,}") for name in ("ready", "held_back", "scheduled")]
+    rows.append(("queue unroutable", f"{queue['unroutable']:,}" + (f" ({unroutable})" if unroutable else "")))
+    rows.append(("queue oldest", f"{queue['oldest_seconds']:,.0f} s"))
+    rows += [(f"crawlers {name}", f"{count:,}") for name, count in crawlers.items()]
+    return table(rows)
