@@ -239,7 +239,7 @@ class LoadTests(SynchronousTestCase):
         """A bad name is a fault of the variable that it came from."""
         self.assertEqual([fault.variable for fault in faults_of({"NODE_ENV": "staging"})], ["NODE_ENV"])
 
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(st.lists(st.sampled_from(["", "  ", "1", "2", "3"]), min_size=3, max_size=3))
     def test_precedence(self, texts: list[str]) -> None:
         """Precedence is option, environment, .env file, default; empty and blank values count as unset."""

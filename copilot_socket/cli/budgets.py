@@ -67,7 +67,8 @@ def _listed(answer: Any) -> list[str]:
 
 def _shown(answer: Any) -> list[str]:
     jobs = answer["jobs_allowed"]
-    allowed = "any number of jobs" if jobs is None else f"{jobs} jobs at a time until {answer['until']}"
+    at_a_time = "1 job" if jobs == 1 else f"{jobs} jobs"
+    allowed = "any number of jobs" if jobs is None else f"{at_a_time} at a time until {answer['until']}"
     return [f"{_whose(answer)}: {cell(answer['remaining'])} of {cell(answer['limit'])} requests are left: {allowed}"]
 
 

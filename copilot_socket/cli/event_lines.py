@@ -67,7 +67,8 @@ def _job(data: Data) -> tuple[str, str]:
     progress = data.get("progress")
     happened = _progress(progress) if isinstance(progress, dict) else data.get("event")
     what = " ".join(str(data[name]) for name in ("command", "full_path") if name in data)
-    details = [data.get("id"), happened, _named("crawler", data.get("crawler_id")), what, data.get("reason")]
+    who, why = _named("crawler", data.get("crawler_id")), _joined([data.get("cause"), data.get("reason")], ": ")
+    details = [data.get("id"), happened, who, what, why]
     return str(data.get("status") or "progress"), _joined(details)
 
 
@@ -110,7 +111,7 @@ def _pause(data: Data) -> tuple[str, str]:
 
 def _budget(data: Data) -> tuple[str, str]:
     jobs = data.get("jobs_allowed")
-    allowed = f"{jobs} jobs at a time" if jobs else None
+    allowed = f"{jobs} {'job' if jobs == 1 else 'jobs'} at a time" if jobs else None
     whose = (data.get("gitlab_origin"), _named("account", data.get("account_id")), data.get("name"))
     return str(data.get("event")), _joined([*whose, allowed, _named("until", data.get("until"))])
 

@@ -177,6 +177,11 @@ def _changed(answer: Any) -> list[str]:
     return [f"{answer['id']}  {answer['status']}"]
 
 
+def _paused(answer: Any) -> list[str]:
+    asked = ", asked to give it back" if answer.get("pausing") else ""
+    return [f"{answer['id']}  {answer['status']}{asked}"]
+
+
 def _explained(answer: Any) -> list[str]:
     return [cell(answer["sentence"])]
 
@@ -188,6 +193,6 @@ _PRINTED = {
     "why": _explained,
     "cancel": _changed,
     "retry": _changed,
-    "pause": _changed,
+    "pause": _paused,
     "resume": _changed,
 }

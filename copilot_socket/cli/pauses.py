@@ -14,8 +14,9 @@ from copilot_socket.cli.output import add_json_option, cell, table
 from copilot_socket.core.origins import origin
 
 PAUSES = "/api/v1/pauses"
-SCOPES = ("everything", "account", "host", "command", "path")
+SCOPES = ("everything", "account", "host", "command", "path", "path_prefix")
 _HEADINGS = ("id", "scope", "target", "author", "reason", "created_at", "ends_at")
+_ID = re.compile("[0-9A-Za-z]{26}")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -51,7 +52,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def _add_scope(parser: ArgumentParser) -> None:
-    parser.add_argument("scope", choices=SCOPES, metavar="SCOPE", help=", ".join(SCOPES))
+    parser.add_argument("scope", choices=SCOPES, metavar="SCOPE", help=", ".join(SCOPES[:-1]))
     parser.add_argument("target", nargs="?", metavar="TARGET", help="which account, host, command or path")
 
 
@@ -91,12 +92,19 @@ def _author() -> str:
 
 
 def _end(node: Node, args: Namespace) -> Any:
-    pause = args.scope if args.scope not in SCOPES else _find(node, _scope(args.scope), args.target)
+    if args.scope in SCOPES:
+        pause = _find(node, args.scope, args.target)
+    elif _ID.fullmatch(args.scope) and args.target is None:
+        pause = args.scope
+    else:
+        given = " ".join(filter(None, (args.scope, args.target)))
+        raise CommandError(f"{given}: must be a pause's id, or {', '.join(SCOPES[:-1])} and a target")
     return node.request("DELETE", f"{PAUSES}/{segment(pause)}")
 
 
-def _find(node: Node, scope: str, target: str | None) -> str:
+def _find(node: Node, given: str, of: str | None) -> str:
     """The id of the pause with this scope and target."""
+    scope, target = _scope(given), of
     if scope == "path_prefix" and target is not None:
         target = target.strip("/")
     elif scope == "host" and target is not None:
@@ -109,7 +117,7 @@ def _find(node: Node, scope: str, target: str | None) -> str:
                 return str(pause["id"])
         cursor = page["next"]
         if cursor is None:
-            raise CommandError(f"no such pause: {scope} {target or ''}".rstrip() + " (copilot-socket pauses list)")
+            raise CommandError(f"no such pause: {given} {of or ''}".rstrip() + " (copilot-socket pauses list)")
 
 
 def _scope(given: str) -> str:

@@ -78,7 +78,8 @@ class Pauses:
 
 
 def _prefixes(path: str | None) -> Iterator[str]:
-    """*path* and the paths above it: a pause of ``acme`` covers ``acme/shop``, and not ``acme2``."""
+    """*path* and the paths above it: a pause of ``acme`` covers ``acme/shop`` and ``/acme``, and not ``acme2``."""
+    path = path and path.strip("/")
     while path:
         yield path
         path = path.rpartition("/")[0]

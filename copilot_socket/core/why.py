@@ -148,7 +148,7 @@ def _only(reason: Reason) -> Why:
 
 
 def _finished(job: JobFacts) -> Reason:
-    cause = f" ({job.cause})" if job.cause else ""
+    cause = f" ({job.cause})" if job.cause and job.cause != job.status else ""
     details = {"status": job.status, "cause": job.cause, "finished_at": job.finished_at}
     verb = {Status.COMPLETED: "was completed", Status.FAILED: "has failed", Status.CANCELLED: "was cancelled"}
     return Reason("finished", f"{verb[Status(job.status)]}{_at(job.finished_at)}{cause}", details)
@@ -174,7 +174,7 @@ def _own(job: JobFacts) -> list[Reason]:
     """What the job itself waits for."""
     reasons = []
     if job.status == Status.PAUSED:
-        reasons.append(Reason("job_paused", "it was paused by itself, and is to be resumed"))
+        reasons.append(Reason("job_paused", "it is paused on its own, until somebody resumes it"))
     if job.credential_status != "valid":
         why = f": {job.credential_error}" if job.credential_error else ""
         reasons.append(
@@ -238,12 +238,14 @@ def _full(cap: CapFacts) -> Reason:
     whose = f"{cap.scope} {cap.target}"
     details = attrs.asdict(cap)
     if cap.kind == "limit":
-        return Reason("limit", f"{whose} has {cap.running} running jobs of {cap.allowed} allowed", details)
+        return Reason("limit", f"{whose} has {_count(cap.running, 'running job')} of {cap.allowed} allowed", details)
     of = f"the budget of requests of {whose}" + (f" ({cap.name})" if cap.name else "")
     until = _at(cap.until, " until")
     if not cap.allowed:
-        return Reason("budget", f"{of} is used up{until}", details)
-    return Reason("budget", f"{of} allows {cap.allowed} jobs at a time{until}, and {cap.running} run", details)
+        return Reason("budget", f"{of} is closed{until}", details)
+    return Reason(
+        "budget", f"{of} allows {_count(cap.allowed, 'job')} at a time{until}, and {cap.running} run", details
+    )
 
 
 def _crawlers(facts: Facts) -> list[Reason]:
@@ -255,9 +257,7 @@ def _crawlers(facts: Facts) -> list[Reason]:
     if not taking:
         taken = {command for crawler in facts.crawlers for command in commands_for(crawler.entity_types)}
         missing = [command for command in COMMANDS if command not in taken]
-        text = f"no connected crawler takes {job.command}, nor {', '.join(c for c in missing if c != job.command)}"
-        if missing == [job.command]:
-            text = f"no connected crawler takes {job.command}"
+        text = f"no connected crawler takes {job.command}" if facts.crawlers else "no crawler is connected"
         reasons.append(Reason("unroutable", text, {"commands": missing}))
     elif not serving:
         names = sorted(crawler.id for crawler in taking)
@@ -277,12 +277,16 @@ def _turn(facts: Facts) -> Reason:
         for crawler in facts.crawlers
         if crawler.mode == Mode.SERVING and job.command in commands_for(crawler.entity_types)
     )
-    ahead = f"more than {MOST_AHEAD}" if facts.ahead > MOST_AHEAD else str(facts.ahead)
+    ahead = f"more than {MOST_AHEAD} jobs" if facts.ahead > MOST_AHEAD else _count(facts.ahead, "job")
     others = max(facts.accounts - 1, 0)
-    turns = f", whose turns alternate with those of {others} other accounts" if others else ""
+    turns = f", whose turns alternate with those of {_count(others, 'other account')}" if others else ""
     room = "crawlers that take it have room" if free else "every crawler that takes it is busy"
-    text = f"its turn comes after {ahead} jobs of account {job.account}{turns}; {room}"
+    text = f"its turn comes after {ahead} of account {job.account}{turns}; {room}"
     return Reason("turn", text, {"ahead": facts.ahead, "accounts": facts.accounts, "room": free})
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _at(time: datetime | None, words: str = " at") -> str:

@@ -116,7 +116,9 @@ class RestrictionHandlers:
         try:
             host = gitlab_origin(call.params["origin"])
         except ValueError:
-            raise Problem(404, "No such host") from None
+            raise Problem(
+                404, "No such host: an origin is needed, such as https%3A%2F%2Fgitlab.example.org"
+            ) from None
         revision = await self.store.limit(Scope.HOST, str(host), values["max_running"])
         if revision is None:
             raise Problem(404, "No account is at this host")

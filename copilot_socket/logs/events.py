@@ -153,7 +153,9 @@ class EventLog:
             return
         match change.event:
             case "closed":
-                _budgets.warn("The budget of requests of {of} is used up: no job starts until it is reset", of=of)
+                _budgets.warn(
+                    "The budget of requests of {of} is closed: no job starts until it is reset or opened", of=of
+                )
             case "throttled":
                 text = "The budget of requests of {of} is half used up: {count} jobs at a time"
                 _budgets.info(text, of=of, count=change.jobs_allowed)

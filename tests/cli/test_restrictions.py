@@ -49,8 +49,10 @@ class RestrictionCommandTests(SiteTestCase):
         self.assertIn("account acme goes on", await self.call(pauses, "end", "account", "acme"))
         added = await self.call(pauses, "add", "everything")
         self.assertIn("everything goes on", await self.call(pauses, "end", added.split()[0]))
-        with self.assertRaisesRegex(CommandError, "no such pause: path_prefix x"):
+        with self.assertRaisesRegex(CommandError, "no such pause: path x"):
             await self.call(pauses, "end", "path", "x")
+        with self.assertRaisesRegex(CommandError, "acount acme: must be a pause's id, or everything, account"):
+            await self.call(pauses, "end", "acount", "acme")
 
     async def test_a_time_from_now(self) -> None:
         """``--for`` takes seconds to days."""
@@ -94,7 +96,7 @@ class RestrictionCommandTests(SiteTestCase):
         """Why one does not run; it is paused and resumed."""
         await self.account()
         job = await self.job()
-        self.assertIn("no connected crawler takes issues", await self.call(jobs, "why", job))
+        self.assertIn("no crawler is connected", await self.call(jobs, "why", job))
         self.assertEqual(await self.call(jobs, "pause", job), f"{job}  paused\n")
-        self.assertIn("paused by itself", await self.call(jobs, "why", job))
+        self.assertIn("paused on its own", await self.call(jobs, "why", job))
         self.assertEqual(await self.call(jobs, "resume", job), f"{job}  queued\n")

@@ -1,6 +1,6 @@
 """Budgets of requests: when they close, how many jobs they pay for, and when they are forgotten."""
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -128,7 +128,6 @@ HISTORIES = st.lists(_WORDS, min_size=1, max_size=10).map(_history)
 class PropertyTests(SynchronousTestCase):
     """Whatever is said."""
 
-    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
     @given(HISTORIES)
     def test_it_opens_again(self, history: list[BudgetReport]) -> None:
         """No later than an hour after the last word; and never changes between the times that it names."""
@@ -146,7 +145,6 @@ class PropertyTests(SynchronousTestCase):
         self.assertLessEqual(now, history[-1].at + LONGEST)
         self.assertIsNone(budget.allows(now))
 
-    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
     @given(HISTORIES, st.integers(1, 10**6), st.integers(0, 99))
     def test_a_low_one_closes(self, history: list[BudgetReport], limit: int, percent: int) -> None:
         """Less than a tenth of a window that is not over starts nothing until that ends."""

@@ -1,6 +1,6 @@
 """Cursors of lists."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -12,7 +12,6 @@ KEYS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 class CursorTests(SynchronousTestCase):
     """There and back."""
 
-    @settings(deadline=None)
     @given(KEYS)
     def test_round_trip(self, key: str) -> None:
         """Any key comes back, and its cursor fits into a URL as it is."""
@@ -20,7 +19,6 @@ class CursorTests(SynchronousTestCase):
         self.assertRegex(made, r"\A[A-Za-z0-9_-]+\Z")
         self.assertEqual(cursor.decode(made), key)
 
-    @settings(deadline=None)
     @given(st.text(max_size=20))
     def test_anything(self, text: str) -> None:
         """Any text is either the cursor of a key that can be stored, or no cursor."""

@@ -1,6 +1,6 @@
 """The reading clock, which silence is measured with."""
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -33,7 +33,6 @@ class ReadingClockTests(SynchronousTestCase):
         reading_clock.resume(30.0)
         self.assertEqual(reading_clock.tick(30.5), 1.0)
 
-    @settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
     @given(st.lists(st.floats(0, 100), max_size=20))
     def test_never_ahead_of_the_clock(self, steps: list[float]) -> None:
         """It never counts more than has passed."""

@@ -227,7 +227,6 @@ WEIGHTS = st.fixed_dictionaries({account: st.integers(1, 3) for account in "abcd
 class FairnessTests(SynchronousTestCase):
     """Properties of any sequence of jobs and claims."""
 
-    @settings(deadline=None)
     @given(STEPS, WEIGHTS)
     def test_no_account_waits_for_more_than_a_round(
         self, steps: list[tuple[str, object, int]], weights: dict[str, int]
@@ -251,7 +250,6 @@ class FairnessTests(SynchronousTestCase):
                 for other, jobs in others.items():
                     self.assertLessEqual(jobs, 2 * weights[other], (account, other))
 
-    @settings(deadline=None)
     @given(STEPS)
     def test_nothing_is_left(self, steps: list[tuple[str, object, int]]) -> None:
         """Each plan yields a job, or finds out that a lane has none; at the end no lane has work."""
@@ -266,7 +264,6 @@ class FairnessTests(SynchronousTestCase):
         self.assertEqual(queues.scheduler.plan([Request("c", ALL, 1)]), [])
         self.assertFalse(queues.scheduler.has_work(ALL))
 
-    @settings(deadline=None)
     @given(WEIGHTS, st.integers(1, 7))
     def test_shares(self, weights: dict[str, int], at_once: int) -> None:
         """Accounts that always have work get jobs by their weights."""
@@ -279,7 +276,6 @@ class FairnessTests(SynchronousTestCase):
             served.update(account for account, _ in queues.claim(Request("c", ALL, at_once)))
         self.assertEqual(served, {account: rounds * weight for account, weight in weights.items()})
 
-    @settings(deadline=None)
     @given(st.lists(st.tuples(st.sampled_from([ALL, SOME]), st.integers(0, 4)), max_size=8), st.integers(1, 30))
     def test_as_requested(self, asked: list[tuple[frozenset[str], int]], jobs: int) -> None:
         """No crawler gets more than it wants, or a command that it doesn't take; no lane is allotted twice."""
@@ -325,7 +321,7 @@ class ClosedTests(SynchronousTestCase):
         self.assertEqual(sorted(queues.serve(9)), ["a", "a", "b"])
 
     @given(st.lists(_STEPS, max_size=40))
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     def test_nothing_starts_while_closed(self, steps: list[tuple[str, object, object]]) -> None:
         """Whatever happens in whatever order: no closed lane is planned, and every open one is in the end."""
         queues = Queues()

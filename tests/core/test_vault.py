@@ -1,7 +1,7 @@
 """Tokens at rest."""
 
 from cryptography.fernet import Fernet
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -16,7 +16,6 @@ TOKENS = st.one_of(
 class VaultTests(SynchronousTestCase):
     """Encryption and decryption."""
 
-    @settings(deadline=None)
     @given(TOKENS, st.sampled_from([(), (OLD,), (NEW, OLD)]))
     def test_round_trip(self, token: str, keys: tuple[str, ...]) -> None:
         """A decrypted token is the original one, with keys and without, also if it begins with a prefix."""

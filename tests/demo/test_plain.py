@@ -1,6 +1,6 @@
 """How the plain crawler reads."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -10,7 +10,6 @@ from copilot_socket.demo.plain import BraceCounter
 class BraceCounterTests(SynchronousTestCase):
     """Cutting by braces."""
 
-    @settings(deadline=None)
     @given(st.lists(st.integers(1, 9), max_size=12))
     def test_any_cut(self, cuts: list[int]) -> None:
         """Messages come out whole, however they are cut."""

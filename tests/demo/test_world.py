@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -95,7 +95,6 @@ class ApiTests(SynchronousTestCase):
         )
         self.assertEqual(self.ask("/nonsense"), (404, {"error": "404 Not Found"}))
 
-    @settings(deadline=None)
     @given(st.integers(0, 250), st.integers(1, 150))
     def test_pages_join_to_the_whole(self, total: int, per_page: int) -> None:
         """Following X-Next-Page from page to page gives everything once, in order."""

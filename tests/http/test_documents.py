@@ -58,7 +58,7 @@ class Reading:
 class ValueTests(SynchronousTestCase):
     """What is read."""
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(JSON, st.sampled_from((None, 1)), st.booleans(), st.integers(1, 8))
     def test_as_the_whole(self, value: Any, indent: int | None, ascii_only: bool, piece: int) -> None:
         """Value by value, and in pieces of a few bytes, a document is what it is as a whole."""
@@ -74,7 +74,7 @@ class ValueTests(SynchronousTestCase):
         self.assertEqual(reading.is_list, isinstance(value, list))
         self.assertEqual(reading.values, value if isinstance(value, list) else [value])
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(
         st.lists(st.sampled_from(["[", "]", "{", "}", ",", ":", '"a"', "1", " ", "true", "\\u0", "é"]), max_size=8)
     )

@@ -1,6 +1,6 @@
 """Who is let in, without and with a token, and what browsers may do."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -132,7 +132,6 @@ class HostTests(SynchronousTestCase):
         ):
             self.assertEqual(Gate(None).check(RequestHead("GET", peer, headers)) is not None, refused, peer)
 
-    @settings(deadline=None)
     @given(st.text(max_size=30))
     def test_any_host(self, host: str) -> None:
         """Whatever is sent as Host is read without a crash, and a name read has no port."""

@@ -50,6 +50,7 @@ class PauseTests(SiteTestCase):
         """Hosts are origins, paths lose their slashes; a path may be that of an area or of a job."""
         await self.account()
         await self.job(full_path="acme/shop")
+        self.query("UPDATE jobs SET status = 'completed', finished_at = now()")
         for scope, given, kept in (
             ("host", "https://GitLab.example:443/api/v4", ORIGIN),
             ("command", "commits", "commits"),
@@ -178,6 +179,9 @@ class BudgetTests(SiteTestCase):
         listed = (await self.get("/api/v1/budgets")).document["budgets"]
         self.assertEqual([(each["account_id"], each["name"]) for each in listed], [(None, "api"), ("acme", None)])
         self.assertEqual([change.event for change in self.changes], ["throttled", "closed", "open", "closed"])
+        self.query("UPDATE budgets SET reset_at = now() - interval '1 s' WHERE account_id = 'acme'")
+        [_host, over] = (await self.get("/api/v1/budgets")).document["budgets"]
+        self.assertEqual((over["remaining"], over["jobs_allowed"], over["until"]), (None, None, None))
         path = f"/api/v1/budgets?gitlab_origin={ORIGIN}"
         self.assertEqual((await self.request("DELETE", f"{path}&name=api")).status, 200)
         self.assertEqual((await self.request("DELETE", f"{path}&name=api")).status, 404)

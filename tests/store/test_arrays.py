@@ -29,7 +29,7 @@ class RoundTripTests(StoreTestCase):
     async def test_any_texts(self) -> None:
         """Arbitrary texts, some of them missing."""
 
-        @settings(max_examples=100, deadline=None, database=None)
+        @settings(max_examples=100, database=None)
         @given(st.lists(st.none() | _TEXT, max_size=6))
         def holds(values: list[str | None]) -> None:
             self.assertEqual(self._back(arrays.of_optional_texts(values), "text"), values)

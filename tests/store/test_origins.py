@@ -4,7 +4,7 @@ import uuid
 from datetime import UTC, datetime
 
 import psycopg2
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 from twisted.trial.unittest import SynchronousTestCase
@@ -51,7 +51,6 @@ class OriginTests(SynchronousDatabaseTestCase):
         insert = "INSERT INTO jobs (account_id, command, full_path, gitlab_url) VALUES ('a', 'issues', %s, %s)"
         self.run_(insert, path, url, on=on)
 
-    @settings(deadline=None)
     @given(st.lists(URLS, min_size=1, max_size=100))
     def test_the_same_in_sql(self, urls: list[str]) -> None:
         """PostgreSQL and Python agree on origins."""

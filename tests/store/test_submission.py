@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from itertools import groupby
 from typing import Any, cast
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
@@ -196,7 +196,6 @@ class SubmissionTests(StoreTestCase):
 class UlidTests(SynchronousTestCase):
     """ULIDs."""
 
-    @settings(deadline=None)
     @given(st.integers(0, 2**48 - 1), st.integers(0, 50))
     def test_shape(self, milliseconds: int, count: int) -> None:
         """The requested number of distinct ULIDs, in ascending order, for the given time."""

@@ -36,7 +36,7 @@ class EncodeTests(SynchronousTestCase):
     """encode_object() and encode()."""
 
     @given(_objects)
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     def test_any_object(self, value: dict[str, Any]) -> None:
         """It reads back the same; ASCII, one newline at the end; brace counting finds the end."""
         data = encode_object(value)
@@ -47,7 +47,6 @@ class EncodeTests(SynchronousTestCase):
         self.assertEqual(data.count(b"{"), data.count(b"}"))
 
     @given(st.lists(_objects, max_size=4))
-    @settings(deadline=None)
     def test_our_own_framer_reads_it(self, values: list[dict[str, Any]]) -> None:
         """What this server writes it can read."""
         framer = Framer(1 << 20)
@@ -76,7 +75,6 @@ class EncodeTests(SynchronousTestCase):
         self.assertNotIn("jobId", json.loads(encode([JobResponse()])))
 
     @given(_texts | st.from_regex(r"[\w:.+-]*", fullmatch=True), st.none() | _texts | st.just("J.1.x"))
-    @settings(deadline=None)
     def test_acks(self, ref: str, job: str | None) -> None:
         """Any ack is a message like any other: it reads back the same, in ASCII, and brace counting finds its end."""
         ack = Ack("job_started", ref, job)

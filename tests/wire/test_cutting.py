@@ -52,7 +52,7 @@ class CutTests(SynchronousTestCase):
         st.lists(_values, max_size=4) | st.dictionaries(_texts, _values, max_size=4),
         *(_separators, st.booleans(), _strides),
     )
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     def test_any_value(self, value: Any, separators: tuple[str, str], ascii_: bool, strides: tuple[int, int]) -> None:
         """The parts are those of the parsed value, whatever is in them and between them."""
         self.stride(*strides)
@@ -65,7 +65,7 @@ class CutTests(SynchronousTestCase):
     @given(_soup, _soup, _strides)
     @example("", '"\\', (1, 3))
     @example('"a":"', "\\", (1, 3))
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     def test_soup(self, before: str, behind: str, strides: tuple[int, int]) -> None:
         """What can't be cut is no JSON, and all that is JSON can be cut."""
         self.stride(*strides)

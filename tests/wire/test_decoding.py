@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
@@ -96,7 +96,6 @@ class JsonTests(DecoderCase):
         self.assertIsInstance(decoded(self.heartbeat(wide)).data, Heartbeat)
 
     @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
-    @settings(deadline=None)
     def test_any_bytes(self, data: bytes) -> None:
         """Bytes that are no message are refused in order, whatever they are."""
         try:
@@ -105,7 +104,6 @@ class JsonTests(DecoderCase):
             self.assertIn(error.code, (ErrorCode.INVALID_JSON, ErrorCode.INVALID_MESSAGE, ErrorCode.UNKNOWN_TYPE))
 
     @given(_free)
-    @settings(deadline=None)
     def test_free_values(self, value: Any) -> None:
         """A free value is accepted as it is, or refused because it holds something forbidden."""
         written = json.dumps(value)
@@ -120,7 +118,6 @@ class JsonTests(DecoderCase):
             self.assertEqual(heard.memory_usage, value)
 
     @given(st.lists(_free, min_size=1, max_size=5), st.sampled_from([b"", b"\n", b" "]))
-    @settings(deadline=None)
     def test_through_the_framer(self, values: list[Any], between: bytes) -> None:
         """Read together with others, a message is taken or refused as it is alone."""
         messages = [self.heartbeat(json.dumps(value)) for value in values]

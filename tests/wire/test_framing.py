@@ -168,7 +168,6 @@ class DocumentTests(SynchronousTestCase):
     """Whole objects."""
 
     @given(st.lists(st.tuples(_objects, st.booleans(), _separators), max_size=6), _cuts)
-    @settings(deadline=None)
     def test_any_objects_any_separators_any_cuts(self, parts: list[tuple[Any, bool, bytes]], cuts: list[int]) -> None:
         """Objects come out as they went in, however they are separated and cut."""
         written = [
@@ -355,7 +354,6 @@ class LimitTests(SynchronousTestCase):
         self.assertEqual(frame(framer, [b"x"]), [Overrun()])
 
     @given(st.lists(st.binary(max_size=50) | _soup | st.just(b'{"' + b"x" * 60), max_size=20))
-    @settings(deadline=None)
     def test_memory_is_bounded(self, chunks: list[bytes]) -> None:
         """Once all items are taken, at most the limit is held, whatever the input."""
         framer = Framer(40)
@@ -379,13 +377,13 @@ class ReferenceTests(SynchronousTestCase):
     @given(_soup | st.binary(max_size=60), _cuts, st.sampled_from([1, 3, 7, 20, PLENTY]))
     @example(b'{"a":"\\\n"}{"a":1}', [8], PLENTY)
     @example(b'{"xxxxxxxxxxxxxx\\', [], 1)
-    @settings(deadline=None, max_examples=400)
+    @settings(max_examples=400)
     def test_agrees_on_byte_soup(self, stream: bytes, cuts: list[int], limit: int) -> None:
         """Any bytes, any cuts, any limit: the same items."""
         self.assertEqual(brief(frame(Framer(limit), pieces(stream, cuts))), Reference(limit).take(stream))
 
     @given(_nested, _cuts, st.sampled_from([20, 100, PLENTY]))
-    @settings(deadline=None, max_examples=400)
+    @settings(max_examples=400)
     def test_agrees_on_nested_objects(self, stream: bytes, cuts: list[int], limit: int) -> None:
         """The same for what looks like lists of objects, with and without what JSON requires."""
         self.assertEqual(brief(frame(Framer(limit), pieces(stream, cuts))), Reference(limit).take(stream))
@@ -401,7 +399,6 @@ class ReferenceTests(SynchronousTestCase):
                 self.assertEqual(brief(frame(Framer(len(message)), chunks)), expected, (size, end))
 
     @given(st.lists(st.tuples(_objects, _separators), max_size=6), _cuts)
-    @settings(deadline=None)
     def test_each_is_told_with_its_last_byte(self, parts: list[tuple[Any, bytes]], cuts: list[int]) -> None:
         """Complete objects are returned immediately, without waiting for later input."""
         stream, ends = b"", []
@@ -426,7 +423,6 @@ class ReferenceTests(SynchronousTestCase):
                     self.assertEqual(items, Reference(1 << 20).take(message + behind), (size, behind))
 
     @given(_soup, st.sampled_from([3, PLENTY]))
-    @settings(deadline=None)
     def test_agrees_byte_by_byte(self, stream: bytes, limit: int) -> None:
         """And so with every byte for itself."""
         cuts = list(range(len(stream)))
@@ -444,13 +440,12 @@ class SmallTests(SynchronousTestCase):
     @example(b"{" * 9 + b"{}" * 9, [], PLENTY)
     @example(b"{}" * 9 + b'{"a":"xxxxxxxxxxxxxxxxxxx"}', [40], PLENTY)
     @example(b'{"a":"}{}{}{}{}{"}{}', [5], PLENTY)
-    @settings(deadline=None, max_examples=400)
+    @settings(max_examples=400)
     def test_agrees_on_byte_soup(self, stream: bytes, cuts: list[int], limit: int) -> None:
         """Any bytes, any cuts, any limit: the same items."""
         self.assertEqual(brief(frame(Framer(limit), pieces(stream, cuts))), Reference(limit).take(stream))
 
     @given(st.lists(st.tuples(_objects, _separators), max_size=8), _cuts)
-    @settings(deadline=None)
     def test_any_objects(self, parts: list[tuple[Any, bytes]], cuts: list[int]) -> None:
         """Objects come out as they went in."""
         written = [json.dumps(value, separators=(",", ":")).encode() for value, _ in parts]

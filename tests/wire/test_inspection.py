@@ -93,7 +93,7 @@ class SameTests(DecoderCase):
         self.assertLess(len(encode([error_reply(error)])), 2000)
 
     @given(spoilt())
-    @settings(deadline=None, max_examples=400)
+    @settings(max_examples=400)
     def test_near_valid_messages(self, message: Json) -> None:
         """A message accepted whole is the same in steps; any other is refused with a reason, or in part."""
         self._assert_same(message)

@@ -1,6 +1,6 @@
 """Replies in the order of the messages."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -67,7 +67,6 @@ class OutboxTests(SynchronousTestCase):
         self.assertEqual(list(self.outbox.fill(slot, [ack(0)])), [])
         self.assertEqual(self.owed.total, 0)
 
-    @settings(deadline=None)
     @given(st.integers(0, 12).flatmap(lambda count: st.permutations(range(count))))
     def test_any_order(self, order: list[int]) -> None:
         """Whatever the order in which answers become known, they go out in that of the messages."""

@@ -79,7 +79,7 @@ def read(data: bytes) -> tuple[Any, bool]:
 class ForbiddenTests(SynchronousTestCase):
     """forbidden() and suspicious()."""
 
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     @given(_objects)
     def test_finds_what_is_there(self, value: dict[str, Any]) -> None:
         """It complains if and only if something is forbidden, and every path leads to something that is."""
@@ -90,7 +90,7 @@ class ForbiddenTests(SynchronousTestCase):
         for path, _text in complaints:
             self.assertTrue(bad(at(parsed, path)))
 
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     @given(_objects, st.booleans())
     def test_nothing_slips_by_unsuspected(self, value: dict[str, Any], spaced: bool) -> None:
         """The quick look misses no U+0000 and no integer; lone surrogates the parser refuses by itself."""
@@ -124,7 +124,6 @@ class ForbiddenTests(SynchronousTestCase):
 class ParseTests(SynchronousTestCase):
     """parse()."""
 
-    @settings(deadline=None)
     @given(_objects, st.booleans())
     def test_nothing_forbidden_is_lost(self, value: dict[str, Any], ascii_: bool) -> None:
         """What json wrote comes back; what is forbidden in it comes as something that is."""
@@ -168,7 +167,6 @@ class ParseTests(SynchronousTestCase):
 class SizeTests(SynchronousTestCase):
     """least_size()."""
 
-    @settings(deadline=None)
     @given(_exact_objects, st.booleans(), st.integers(0, 3))
     def test_never_too_much(self, value: dict[str, Any], ascii_: bool, spaces: int) -> None:
         """Re-encoded, a value takes at least that size, however it was written."""

@@ -85,7 +85,7 @@ class Restrictions:
             return f"pause {pause.id}"
         if 0 in (self.caps.allowed(Scope.HOST, work.host), self.caps.allowed(Scope.ACCOUNT, job.account)):
             self._closed.learn(job.account, work.host)
-            return "the budget of requests is used up"
+            return "the budget of requests is closed"
         return None
 
     async def mark(self, jobs: Collection[Claimed]) -> None:

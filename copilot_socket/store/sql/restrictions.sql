@@ -31,8 +31,7 @@ SELECT CASE %(scope)s
   WHEN 'host' THEN EXISTS (SELECT FROM accounts WHERE gitlab_origin = %(target)s)
   WHEN 'path_prefix' THEN
     EXISTS (SELECT FROM areas WHERE full_path = %(target)s OR starts_with(full_path, %(target)s || '/'))
-    OR EXISTS (SELECT FROM jobs WHERE status NOT IN ('completed', 'failed', 'cancelled')
-               AND (full_path = %(target)s OR starts_with(full_path, %(target)s || '/')))
+    OR EXISTS (SELECT FROM jobs WHERE starts_with(btrim(full_path, '/') || '/', %(target)s || '/'))
   ELSE true END
 
 -- name: pause_add
