@@ -85,11 +85,11 @@ class PauseTests(RestrictionTestCase):
     async def test_a_path_with_slashes(self) -> None:
         """It is the same path; a job that was not marked when it was inserted is when it is claimed."""
         await self.node()
+        self.add_jobs("/acme/done/")
+        self.query("UPDATE jobs SET status = 'completed', finished_at = now()")
+        pause = await self.pause(Scope.PATH_PREFIX, "acme")
         crawler = await self.crawler()
         self.assertEqual(await crawler.ask(), [])
-        self.add_jobs("/acme/done/")
-        await crawler.job()
-        pause = await self.pause(Scope.PATH_PREFIX, "acme")
         self.query("DELETE FROM jobs")
         self.add_jobs("/acme/shop/")
         await until(lambda: self.query("SELECT status, pause_id FROM jobs") == [("queued", pause)], "it is marked")
