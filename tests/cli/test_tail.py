@@ -75,7 +75,7 @@ class LineTests(SynchronousTestCase):
             ),
         ):  # fmt: skip
             self.assertEqual(line(event).plain, f"{time}  {expected}")
-        failed = {"id": "J1", "status": "queued", "event": "job_failed", "cause": "rate_limited", "reason": "HTTP 429"}
+        failed = {"status": "queued", "event": "job_failed", "cause": "rate_limited", "reason": "HTTP 429"}
         self.assertIn("job_failed  rate_limited: HTTP 429", line(Event(None, "job", failed)).plain)
         self.assertIn("lost                3 events", line(Event(None, "lost", {"lost": 3})).plain)
         self.assertIn("news", line(Event(None, "news", {"x": 1})).plain)
