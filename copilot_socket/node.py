@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from copilot_socket import gauges
 from copilot_socket.activation import Inherited
 from copilot_socket.config import Config
+from copilot_socket.core.admission import Admission
 from copilot_socket.core.reading_clock import ReadingClock
 from copilot_socket.core.replies import Shutdown
 from copilot_socket.core.retry import RetryPolicy
@@ -171,13 +172,13 @@ class Node(Service):
             config.plain_jobs,
             config.max_jobs_limit,
         )
-        messages = Messages(
-            self.writer, self.dispatcher, self.presence, tokens, self._budgets, self._reactor, self.bus, terms
-        )
+        admission = Admission(config.crawler_tokens, frozenset(config.crawler_uids))
+        parts = self.writer, self.dispatcher, self.presence, tokens, self._budgets
+        messages = Messages(*parts, self._reactor, self.bus, terms, admission)
         self.factory = CrawlerFactory(
             Decoder(config.max_message_size),
             messages,
-            Connections(self.presence, self.dispatcher, terms),
+            Connections(self.presence, self.dispatcher, terms, admission),
             self._reactor,
             self.reading_clock,
             self.bus,

@@ -212,7 +212,7 @@ _KNOWN = sorted(
 )
 _USER = re.compile("//[^/]*:[^/]*@")
 """The user and password in a URL."""
-_LISTS = frozenset({"allowed_origins", "crawler_uids", "secret_keys", "debug", "listen"})
+_LISTS = frozenset({"allowed_origins", "crawler_tokens", "crawler_uids", "secret_keys", "debug", "listen"})
 
 
 def _shown(variable: Variable, given: _Given | None) -> Setting:

@@ -98,7 +98,7 @@ class Config:
     http_host: str
     http_port: int  # 0: any free port
     http_token: str | None = attrs.field(repr=False)
-    crawler_token: str | None = attrs.field(repr=False)
+    crawler_tokens: tuple[str, ...] = attrs.field(repr=False)
     crawler_uids: tuple[int, ...]
     secret_keys: tuple[str, ...] = attrs.field(repr=False)  # Fernet keys, newest first
     state_dir: Path

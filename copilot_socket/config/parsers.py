@@ -145,6 +145,10 @@ def _words(text: str, separators: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in re.split(f"[{separators}]", text) if word.strip())
 
 
+def _parse_tokens(text: str) -> tuple[str, ...]:
+    return tuple(map(_parse_token, _words(text, ",")))
+
+
 def _parse_secret_keys(text: str) -> tuple[str, ...]:
     keys = _words(text, ",")
     if not keys or not all(_FERNET_KEY.fullmatch(key) for key in keys):
@@ -200,6 +204,7 @@ database_url = Parser(
 )
 host = Parser("an IP address or localhost", _parse_host)
 token = Parser(f"1 to {LONGEST_TOKEN} visible ASCII characters without spaces", _parse_token)
+tokens = Parser(f"tokens of 1 to {LONGEST_TOKEN} visible ASCII characters, separated by commas", _parse_tokens)
 text = Parser("any text", str)
 secret_keys = Parser("Fernet keys as `copilot-socket keys new` makes them, separated by commas", _parse_secret_keys)
 uids = Parser("user ids separated by commas", _parse_uids)

@@ -44,3 +44,7 @@ class ProtocolError(Exception):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
+
+
+class NotAdmitted(ProtocolError):
+    """A crawler is not admitted: its connection ends with the error."""

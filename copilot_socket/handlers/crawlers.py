@@ -27,6 +27,10 @@ class Link(Protocol):
     """Since when its first message has been awaited, in seconds of the reading clock."""
     spoken: bool
     """Whether it has received a valid message."""
+    admitted: bool
+    """Whether its crawler may do anything at all."""
+    uid: int | None
+    """The user at the other end; None where that is not known."""
     requests: int
     """How many ``job_request``s it has received."""
 

@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from copilot_socket.core.errors import ErrorCode, ProtocolError
+from copilot_socket.core.admission import Admission
+from copilot_socket.core.errors import ErrorCode, NotAdmitted, ProtocolError
 from copilot_socket.core.jobs import KNOWN_ENTITY_TYPES, PLAIN_ENTITY_TYPES, Loss
 from copilot_socket.core.messages import Hello, JobRequest, Message, RateLimit
 from copilot_socket.core.pending import NotYet, PendingReply
@@ -71,6 +72,7 @@ class Messages:
         reactor: IReactorTime,
         bus: EventBus,
         terms: Terms,
+        admission: Admission,
     ) -> None:
         self._reports = Reports(writer, dispatcher)
         self._dispatcher = dispatcher
@@ -81,6 +83,7 @@ class Messages:
         self._bus = bus
         self._heartbeats_wanted = bus.subscribers(HeartbeatHeard)
         self.terms = terms
+        self._admission = admission
         self._table: dict[str, Callable[[Link, Message], Any]] = {
             "hello": self._hello,
             "heartbeat": self._heartbeat,
@@ -98,6 +101,8 @@ class Messages:
 
     def handle(self, link: Link, message: Message) -> Any:
         """Handle *message*. A :class:`ProtocolError` is raised, or takes the place of a deferred reply."""
+        if not link.admitted:
+            self._admit(link, message)
         if message.type != "hello":
             self._presence.heard(link.crawler)
         elif link.spoken:
@@ -110,9 +115,19 @@ class Messages:
         link.spoken = True
         return self._table[message.type](link, message)
 
+    def _admit(self, link: Link, message: Message) -> None:
+        """The first message of *link* decides. Raises :class:`NotAdmitted`."""
+        hello = message.type == "hello"
+        token = cast(Hello, message.data).token if hello else None
+        why = self._admission.refusal(link.uid, hello, token)
+        if why is not None:
+            raise NotAdmitted(ErrorCode.UNAUTHORIZED, why, ref=message.ref, job_id=message.job_id)
+        link.admitted = True
+
     def lives(self, link: Link) -> None:
         """*link* received something that is no valid message, or not yet validated."""
-        self._presence.lives(link.crawler)
+        if link.admitted:
+            self._presence.lives(link.crawler)
 
     # -- hello and heartbeat
 
@@ -235,6 +250,8 @@ class Messages:
 
     def refused(self, link: Link, error: ProtocolError) -> None:
         """See :class:`copilot_socket.wire.protocol.Handler`."""
+        if not link.admitted:
+            return
         crawler = link.crawler
         self._presence.heard(crawler)
         if crawler.arriving or (error.job_id is None and not crawler.sure):

@@ -20,7 +20,7 @@ from copilot_socket.wire.limits import (
     places,
 )
 from copilot_socket.wire.outbox import Owed
-from copilot_socket.wire.peer import Peer, read_peer
+from copilot_socket.wire.peer import Peer, read_peer, read_uid
 from copilot_socket.wire.protocol import CrawlerProtocol, Handler
 from copilot_socket.wire.turn import TurnBatcher
 from copilot_socket.wire.validators import Decoder
@@ -103,9 +103,10 @@ class CrawlerFactory(ServerFactory):
             return
         self.connections[protocol.id] = protocol
         transport: Any = protocol.transport
-        self._connection_events.opened(
-            protocol, read_peer(transport.socket) if hasattr(transport, "socket") else None
-        )
+        peer = None
+        if hasattr(transport, "socket"):
+            protocol.uid, peer = read_uid(transport.socket), read_peer(transport.socket)
+        self._connection_events.opened(protocol, peer)
         if not self._reading:
             protocol.pause(Pause.NODE)
 

@@ -26,12 +26,26 @@ class Peer:
         return f"pid:{self.boot}:{self.namespace}:{self.pid}:{self.start_time}:{self.uid}"
 
 
+def _credentials(connection: socket.socket) -> tuple[int, int]:
+    """Pid and uid of the other end. Raises ``OSError`` if the system does not say."""
+    if not hasattr(socket, "SO_PEERCRED") or connection.family != socket.AF_UNIX:
+        raise OSError("not the socket of a local process")
+    pid, uid, _gid = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return pid, uid
+
+
+def read_uid(connection: socket.socket) -> int | None:
+    """The user at the other end of *connection*; None if the system does not say."""
+    try:
+        return _credentials(connection)[1]
+    except OSError:
+        return None
+
+
 def read_peer(connection: socket.socket) -> Peer | None:
     """The process at the other end of *connection*; None if the system does not say."""
-    if not hasattr(socket, "SO_PEERCRED") or connection.family != socket.AF_UNIX:
-        return None
     try:
-        pid, uid, _gid = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        pid, uid = _credentials(connection)
         if pid <= 0:  # it is in a PID namespace that is not visible from this one
             return None
         proc = Path("/proc") / str(pid)

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from copilot_socket.core.errors import ErrorCode, ProtocolError
+from copilot_socket.core.errors import ErrorCode, NotAdmitted, ProtocolError
 from copilot_socket.core.messages import ELEMENTS, Message, Reference
 from copilot_socket.core.pending import NotYet, PendingReply
 from copilot_socket.core.replies import Reply
@@ -83,6 +83,8 @@ class CrawlerProtocol(Flow):
         self.opened_at = reactor.seconds()
         self.awaited_since = 0.0
         self.spoken = False
+        self.admitted = True
+        self.uid: int | None = None
         self.requests = 0
         self.bad_in_a_row = 0
         self._decoder = decoder
@@ -189,6 +191,8 @@ class CrawlerProtocol(Flow):
             return
         except ProtocolError as error:
             self._refuse(error, message.type)
+            if isinstance(error, NotAdmitted):
+                self.close(f"not admitted: {error.message}")
             return
         except Exception:
             self.log.failure(_FAILED, type=message.type, connection=self.id)
