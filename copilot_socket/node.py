@@ -185,6 +185,7 @@ class Node(Service):
             max_connections=self.shares.crawlers,
             max_refused=self.shares.refused,
             max_message_size=config.max_message_size,
+            max_rate=config.message_rate,
             patience=config.heartbeat_timeout,
         )
         self.bus.subscribe_by_type({FlowChanged: self._flow})

@@ -46,7 +46,7 @@ VALUES: dict[str, tuple[str, object, list[str]]] = {
     "SOCKET_PLAIN_JOBS": ("2", 2, ["0", "3"]),
     "SOCKET_MAX_JOBS_LIMIT": ("7", 7, ["0", "1001"]),
     "SOCKET_MAX_MESSAGE_SIZE": ("4096", 4096, ["0", "1023", "8388609", "1MB"]),
-    "SOCKET_MESSAGE_RATE": ("0", 0, ["5", "-1"]),
+    "SOCKET_MESSAGE_RATE": ("5", 5, ["1000001", "-1", "fast"]),
     "SOCKET_JOB_TIMEOUT": ("60000", 60.0, ["0", "x"]),
     "SOCKET_RETRY_ATTEMPTS": ("1", 1, ["0", "101"]),
     "SOCKET_RETRY_DELAY": ("0", 0.0, ["-1", "x"]),
@@ -192,12 +192,10 @@ class TableTests(SynchronousTestCase):
             later,
             {
                 "COPILOT_LISTEN",
-                "SOCKET_MESSAGE_RATE",
             },
         )
         given = {
             "COPILOT_LISTEN": "tcp:1",
-            "SOCKET_MESSAGE_RATE": "1",
         }
         faults = faults_of(given)
         self.assertEqual({fault.variable for fault in faults}, later)

@@ -146,7 +146,6 @@ VARIABLES: tuple[Variable, ...] = (
         "message_rate",
         parsers.integer(0, 1_000_000),
         "0",
-        acted_on=False,
         help="messages per connection and second; 0 is no limit",
     ),
     V(

@@ -40,7 +40,11 @@ class ConnectionEvents(Protocol):
 
 
 class CrawlerFactory(ServerFactory):
-    """Serves crawlers. *patience*: seconds after which a client that reads nothing is disconnected."""
+    """Serves crawlers.
+
+    *max_rate*: messages per connection and second, 0 for any number. *patience*: seconds after which a client that
+    reads nothing is disconnected.
+    """
 
     noisy = False
 
@@ -55,6 +59,7 @@ class CrawlerFactory(ServerFactory):
         *,
         max_connections: int,
         max_message_size: int,
+        max_rate: int,
         patience: float,
         max_refused: int = MAX_REFUSED,
     ) -> None:
@@ -72,6 +77,7 @@ class CrawlerFactory(ServerFactory):
         """Bytes sent to clients that do not read, over all connections."""
         self._max_connections = max_connections
         self._max_message_size = max_message_size
+        self._max_rate = max_rate
         self._patience = patience
         self._max_refused = max_refused
         self._reading = True
@@ -90,6 +96,7 @@ class CrawlerFactory(ServerFactory):
             self._bus,
             self._owed,
             self._max_message_size,
+            self._max_rate,
         )
         protocol.factory = self
         return protocol

@@ -23,6 +23,8 @@ HELD_IN_PLACES = 32 * 1024 * 1024
 """Bytes of messages that the connections with a place may hold, in all."""
 CONTENDED_TIMEOUT = 10.0
 """Seconds in which a large message must be complete while other connections wait for a place."""
+RATE_PAUSE = 0.05
+"""Shortest pause, in seconds, of a connection whose messages arrive too fast: each reads again what is kept."""
 MAX_REFUSED = 100
 """Refused connections that stay open until their delayed close; beyond this number the oldest is closed."""
 
@@ -36,6 +38,7 @@ class Pause(Enum):
     CROWDED = "no place is free for its large message"
     SLOW = "handling its messages takes several turns of the reactor"
     UNSETTLED = "its next message depends on a database operation in progress"
+    RATE = "its messages arrive faster than is allowed"
     CLOSING = "the connection is about to close"
 
 

@@ -5,21 +5,22 @@ from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from copilot_socket.core.errors import ErrorCode, NotAdmitted, ProtocolError
 from copilot_socket.core.messages import ELEMENTS, Message, Reference
 from copilot_socket.core.pending import NotYet, PendingReply
-from copilot_socket.core.replies import Reply
+from copilot_socket.core.rate import Rate
+from copilot_socket.core.replies import Error, Reply
 from copilot_socket.event_bus import ErrorsSent, EventBus, MessageRefused
 from copilot_socket.wire.beginning import beginning
 from copilot_socket.wire.errors import error_reply, fault_reply, internal, refusal
 from copilot_socket.wire.flow import Flow
 from copilot_socket.wire.handled import HandledCounter
 from copilot_socket.wire.items import MAX_SKIP, Broken, Document, Overrun, TooLarge
-from copilot_socket.wire.limits import DEFERRED, FEW_OWED, MAX_OWED, MAX_OWED_IN_ALL, Pause
+from copilot_socket.wire.limits import DEFERRED, FEW_OWED, MAX_OWED, MAX_OWED_IN_ALL, RATE_PAUSE, Pause
 from copilot_socket.wire.outbox import Owed, Slot
 from copilot_socket.wire.turn import TurnBatcher
 from copilot_socket.wire.validators import Decoder
@@ -76,6 +77,7 @@ class CrawlerProtocol(Flow):
         bus: EventBus,
         owed: Owed,
         max_size: int,
+        max_rate: int,
     ) -> None:
         super().__init__(batcher, owed, max_size)
         self.crawler: Any = None
@@ -87,6 +89,10 @@ class CrawlerProtocol(Flow):
         self.uid: int | None = None
         self.requests = 0
         self.bad_in_a_row = 0
+        self._reactor = reactor
+        self._rate = Rate(max_rate) if max_rate else None
+        self._next_read: IDelayedCall | None = None
+        """Set at the first pause because of the rate."""
         self._decoder = decoder
         self._handler = handler
         self._handled = handled
@@ -110,12 +116,16 @@ class CrawlerProtocol(Flow):
             waiting, self._waiting, self._decoding = self._waiting, None, 0
             waiting()
         value: dict[str, Any] | None
+        rate = self._rate
         while not self.pauses and self.closed_because is None:
             if left <= 0:
                 if ready or self._framer.held:
                     self._continue_later(None)
                 return
             left -= 1
+            if rate is not None and (ready or self._framer.held) and (wait := rate.wait(self._begun)):
+                self._slow_down(wait)
+                return
             if ready:
                 data, value, screened = ready.popleft()
             elif (item := self._framer.next()) is None:
@@ -126,6 +136,8 @@ class CrawlerProtocol(Flow):
                 self._refuse_item(item)
                 left -= BAD_MESSAGE_COST
                 continue
+            if rate is not None:
+                rate.count(self._begun)
             message = quick(data, value, screened)
             if message is not None:
                 self._handle(message, handle)
@@ -135,6 +147,15 @@ class CrawlerProtocol(Flow):
             if not self._decode(steps):
                 self._decoding = len(data)
                 self._continue_later(steps)
+
+    def _slow_down(self, wait: float) -> None:
+        """Read on in *wait* seconds or some more; the first time, the client is told why."""
+        if self._next_read is None:
+            text = "Messages arrive faster than SOCKET_MESSAGE_RATE allows; none is lost, they are read more slowly"
+            self.push(Error(ErrorCode.RATE_LIMITED, text))
+            self._bus.publish(ErrorsSent(ErrorCode.RATE_LIMITED))
+        self.pause(Pause.RATE)
+        self._next_read = self._reactor.callLater(max(wait, RATE_PAUSE), self.resume, Pause.RATE)
 
     def _decode(self, steps: "Generator[None, None, Message]") -> bool:
         """Run the next of *steps*, and handle the message if it was the last; returns whether it was."""
@@ -169,6 +190,8 @@ class CrawlerProtocol(Flow):
         return False
 
     def _refuse_item(self, item: Broken | TooLarge | Overrun) -> None:
+        if self._rate is not None:
+            self._rate.count(self._begun)
         match item:
             case Broken():
                 self._bad(refusal(beginning(item.beginning), None, item.reason, ErrorCode.INVALID_JSON))
@@ -214,6 +237,8 @@ class CrawlerProtocol(Flow):
 
     def _drop_input(self) -> None:
         self._waiting = None
+        if self._next_read is not None and self._next_read.active():
+            self._next_read.cancel()
         super()._drop_input()
 
     def _await_reply(self, result: "PendingReply | Deferred[Reply | None]", message: Message) -> None:

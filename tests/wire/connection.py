@@ -118,6 +118,7 @@ class ProtocolTestCase(SynchronousTestCase):
     """A connection with a fake handler behind it."""
 
     limit = LIMIT
+    rate = 0
 
     def setUp(self) -> None:
         self.handler = FakeHandler()
@@ -136,6 +137,7 @@ class ProtocolTestCase(SynchronousTestCase):
             bus,
             max_connections=10,
             max_message_size=self.limit,
+            max_rate=self.rate,
             patience=PATIENCE,
         )
         self.protocol, self.transport = self.connect()
