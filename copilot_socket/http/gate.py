@@ -11,6 +11,8 @@ from copilot_socket.http.messages import Problem
 
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 VARIABLE = "COPILOT_HTTP_TOKEN"
+_FROM_HERE = frozenset({"same-origin", "none"})
+"""Values of ``Sec-Fetch-Site``: a page of ours; the user's own doing."""
 
 
 @attrs.frozen
@@ -53,9 +55,15 @@ class Gate:
         )
 
     def _of_origin(self, head: RequestHead) -> Problem | None:
-        """Refuse writes from pages of other origins: browsers send the page's origin (cross-site request forgery)."""
-        if head.method not in WRITING or "origin" not in head.headers:
+        """Refuse writes from pages of other origins: browsers say which it is, or at least that it is another one.
+
+        https://www.w3.org/TR/fetch-metadata/
+        """
+        if head.method not in WRITING:
             return None
+        if "origin" not in head.headers:
+            elsewhere = set(head.headers.get("sec-fetch-site", ())).difference(_FROM_HERE)
+            return Problem(403, "Cross-site request refused") if elsewhere else None
         host, origin = head.one("host"), (head.one("origin") or "").lower()
         ours = host is not None and origin in (f"http://{host}".lower(), f"https://{host}".lower())
         if ours or origin in self.origins:

@@ -26,6 +26,15 @@ MANY_CHUNKS = 1000
 SMALL_CHUNK = 16
 """Bytes: a body whose first ``MANY_CHUNKS`` chunks are smaller on average is refused, since each has a fixed cost."""
 
+_SECURITY = (
+    (b"Cache-Control", b"no-store"),
+    (b"Content-Security-Policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"Cross-Origin-Resource-Policy", b"same-origin"),
+    (b"Referrer-Policy", b"no-referrer"),
+    (b"X-Content-Type-Options", b"nosniff"),
+)
+"""Headers of every answer: it is data, for the client alone."""
+
 
 class Application(Protocol):
     """Answers requests."""
@@ -161,10 +170,10 @@ class Request(server.Request):
         self.setHeader(b"Server", b"copilot-socket")
         self.setHeader(b"Date", http.datetimeToString(self.application.time_of_day()))
         self.setHeader(b"Content-Type", reply.content_type)
-        self.setHeader(b"Cache-Control", b"no-store")
-        self.setHeader(b"X-Content-Type-Options", b"nosniff")
-        for name, value in reply.headers.items():
-            self.setHeader(name.encode(), value.encode())
+        for name, value in _SECURITY:
+            self.setHeader(name, value)
+        for header, text in reply.headers.items():
+            self.setHeader(header.encode(), text.encode())
 
     def end(self) -> None:
         """Finish the request. The connection of a stream closes once all is sent."""

@@ -66,6 +66,33 @@ class LoopbackTests(SiteTestCase):
         self.assertEqual(answer.status, 201)
         self.assertIsNone(answer.header("Access-Control-Allow-Origin"))
 
+    async def test_other_sites(self) -> None:
+        """Browsers say where a request comes from even where they name no origin."""
+        for site, status in (
+            ("cross-site", 403),
+            ("same-site", 403),
+            ("x", 403),
+            ("same-origin", 201),
+            ("none", 200),
+        ):
+            headers = {"Sec-Fetch-Site": site}
+            answer = await self.request("PUT", "/api/v1/accounts/a", json=ACCOUNT, headers=headers)
+            self.assertEqual(answer.status, status, site)
+        self.assertEqual((await self.get("/api/v1/accounts", headers={"Sec-Fetch-Site": "cross-site"})).status, 200)
+
+    async def test_security_headers(self) -> None:
+        """On every answer, a refusal too: nothing is kept, framed, run, or read by other sites' pages."""
+        for path in ("/api/v1/accounts", "/none", "/health/live"):
+            answer = await self.get(path)
+            for name, value in (
+                ("Cache-Control", "no-store"),
+                ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+                ("Cross-Origin-Resource-Policy", "same-origin"),
+                ("Referrer-Policy", "no-referrer"),
+                ("X-Content-Type-Options", "nosniff"),
+            ):
+                self.assertEqual(answer.header(name), value, path)
+
     async def test_cross_site_without_body(self) -> None:
         """An action without a body can't be set off by another origin either."""
         await self.account()
