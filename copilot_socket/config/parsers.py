@@ -145,8 +145,15 @@ def _words(text: str, separators: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in re.split(f"[{separators}]", text) if word.strip())
 
 
+def _some(words: tuple[str, ...]) -> tuple[str, ...]:
+    """*words*, of which there must be one: none at all would admit everybody."""
+    if not words:
+        raise ValueError("none")
+    return words
+
+
 def _parse_tokens(text: str) -> tuple[str, ...]:
-    return tuple(map(_parse_token, _words(text, ",")))
+    return tuple(map(_parse_token, _some(_words(text, ","))))
 
 
 def _parse_secret_keys(text: str) -> tuple[str, ...]:
@@ -164,7 +171,7 @@ def _parse_namespaces(text: str) -> tuple[str, ...]:
 
 
 def _parse_uids(text: str) -> tuple[int, ...]:
-    return tuple(_whole_number(word, 0, 2**32 - 2) for word in _words(text, ","))
+    return tuple(_whole_number(word, 0, 2**32 - 2) for word in _some(_words(text, ",")))
 
 
 def _parse_origins(text: str) -> tuple[str, ...]:

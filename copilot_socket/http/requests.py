@@ -203,6 +203,7 @@ class Request(server.Request):
             f"Content-Type: {reply.content_type.decode()}",
             f"Content-Length: {len(reply.body)}",
             "Connection: close",
+            *(f"{name.decode()}: {value.decode()}" for name, value in _SECURITY),
             *(f"{name}: {value}" for name, value in reply.headers.items()),
         ]
         transport = cast(ITCPTransport, self.channel.transport)

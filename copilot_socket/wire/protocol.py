@@ -123,9 +123,6 @@ class CrawlerProtocol(Flow):
                     self._continue_later(None)
                 return
             left -= 1
-            if rate is not None and (ready or self._framer.held) and (wait := rate.wait(self._begun)):
-                self._slow_down(wait)
-                return
             if ready:
                 data, value, screened = ready.popleft()
             elif (item := self._framer.next()) is None:
@@ -137,6 +134,10 @@ class CrawlerProtocol(Flow):
                 left -= BAD_MESSAGE_COST
                 continue
             if rate is not None:
+                if wait := rate.wait(self._begun):
+                    ready.appendleft((data, value, screened))  # type: ignore[arg-type]
+                    self._slow_down(wait)
+                    return
                 rate.count(self._begun)
             message = quick(data, value, screened)
             if message is not None:

@@ -1,4 +1,7 @@
-"""The transport of a crawler's connection: Twisted's, with two shortcuts for small messages."""
+"""The transport of a crawler's connection: Twisted's, with two shortcuts for small messages.
+
+Nothing that a client has sent is lost because it has closed.
+"""
 
 from typing import Any
 
@@ -16,7 +19,15 @@ class CrawlerTransport(unix.Server):
     """
 
     doRead = tcp.Connection.doRead  # type: ignore[assignment]
-    writeSomeData = tcp.Connection.writeSomeData
+
+    def writeSomeData(self, data: bytes) -> int:
+        """Write to the socket; returns how much.
+
+        What is written to a client that has closed is dropped, and no failure: that would end the connection before
+        all that the client has sent is read.
+        """
+        sent: Any = tcp.Connection.writeSomeData(self, data)
+        return len(data) if isinstance(sent, Exception) else sent
 
     def doWrite(self) -> Any:
         """See :class:`twisted.internet.interfaces.IWriteDescriptor`. Notifies the connection of progress."""
@@ -39,10 +50,8 @@ class CrawlerTransport(unix.Server):
     def write(self, data: bytes) -> None:
         """See :class:`twisted.internet.interfaces.ITransport`."""
         if self.connected and not self.dataBuffer and not self._tempDataBuffer:
-            sent: Any = self.writeSomeData(data)
+            sent = self.writeSomeData(data)
             if sent == len(data):
                 return
-            if not isinstance(sent, Exception):
-                data = data[sent:]
-        # The reactor writes the rest; if the client is gone, it notices and closes the connection.
+            data = data[sent:]  # the reactor writes the rest
         super().write(data)

@@ -93,6 +93,11 @@ class LoopbackTests(SiteTestCase):
             ):
                 self.assertEqual(answer.header(name), value, path)
 
+    async def test_security_headers_of_an_early_answer(self) -> None:
+        """One that comes before the end of the request."""
+        answer = await self.request("POST", "/api/v1/jobs", data=b" " * 20_000_000)
+        self.assertEqual((answer.status, answer.header("Referrer-Policy")), (413, "no-referrer"))
+
     async def test_cross_site_without_body(self) -> None:
         """An action without a body can't be set off by another origin either."""
         await self.account()

@@ -40,6 +40,11 @@ class RateTests(ProtocolTestCase):
         self.receive(beats(*range(10)))
         self.assertEqual((len(self.sent()), self.protocol.pauses), (10, set()))
 
+    def test_white_space_behind_a_burst(self) -> None:
+        """It is no message."""
+        self.receive(beats(*range(10)) + b"\n \r\n ")
+        self.assertEqual((len(self.sent()), self.protocol.pauses), (10, set()))
+
     def test_bad_messages_count(self) -> None:
         """They cost the server as much."""
         self.receive(b'{"type": "x"}\n' * 5 + b"no\n" * 5 + beats(1, 2))

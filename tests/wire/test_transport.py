@@ -136,6 +136,19 @@ class TransportTests(TestCase):
         self.assertEqual(await self.read_to_the_end(), b"".join(lines))
         await self.server.lost
 
+    async def test_written_to_a_client_that_has_closed(self) -> None:
+        """What it has sent before is read nevertheless, however much is written; then the connection ends."""
+        for written in (b"x", MUCH):
+            await self.connect()
+            self.transport.pauseProducing()
+            self.client.sendall(b"said before")
+            self.client.close()
+            self.transport.write(written)
+            self.transport.write(b"later")
+            self.transport.resumeProducing()
+            self.assertEqual(await self.server.heard, b"said before")
+            await self.server.lost
+
     async def test_closed_after_a_write(self) -> None:
         """The end of the connection comes behind what was written, nothing of which had to wait."""
         await self.connect()
