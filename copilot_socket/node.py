@@ -15,7 +15,6 @@ from twisted.python.failure import Failure
 from copilot_socket import gauges
 from copilot_socket.activation import Inherited
 from copilot_socket.config import Config
-from copilot_socket.core.admission import Admission
 from copilot_socket.core.reading_clock import ReadingClock
 from copilot_socket.core.replies import Shutdown
 from copilot_socket.core.retry import RetryPolicy
@@ -27,6 +26,7 @@ from copilot_socket.handlers.connections import Connections
 from copilot_socket.handlers.crawlers import Registry
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
 from copilot_socket.handlers.dispatch.schedule import DueJobs
+from copilot_socket.handlers.doorkeeper import Doorkeeper
 from copilot_socket.handlers.hosts import HostHealth
 from copilot_socket.handlers.messages import Messages, Terms
 from copilot_socket.handlers.oauth import GitLabGrant
@@ -103,11 +103,10 @@ class Node(Service):
     def _build(self) -> None:
         config, reactor = self.config, self._reactor
         self.bus = EventBus()
-        policy = RetryPolicy(base=config.retry_delay)
         limits = Limits(config.query_timeout, config.transaction_timeout)
         self.outages = Outages(reactor)
         self.database = Database(self.dsn, reactor, limits, config.database_pool)
-        self.transitions = Transitions(self.database, policy, self.bus)
+        self.transitions = Transitions(self.database, RetryPolicy(base=config.retry_delay), self.bus)
         settings = Settings(self.id, config.lease, config.retry_attempts, config.max_job_age)
         self._write_connection = self.database.dedicated(settings=HOT)
         batches = Batches(self._write_connection, settings, self.transitions, self.bus)
@@ -172,13 +171,14 @@ class Node(Service):
             config.plain_jobs,
             config.max_jobs_limit,
         )
-        admission = Admission(config.crawler_tokens, frozenset(config.crawler_uids))
+        admitted = config.crawler_tokens, config.crawler_uids
+        self._doorkeeper = Doorkeeper(*admitted, self.registry, self._leases, self._reactor)
         parts = self.writer, self.dispatcher, self.presence, tokens, self._budgets
-        messages = Messages(*parts, self._reactor, self.bus, terms, admission)
+        messages = Messages(*parts, self._reactor, self.bus, terms, self._doorkeeper)
         self.factory = CrawlerFactory(
             Decoder(config.max_message_size),
             messages,
-            Connections(self.presence, self.dispatcher, terms, admission),
+            Connections(self.presence, self.dispatcher, terms, self._doorkeeper),
             self._reactor,
             self.reading_clock,
             self.bus,
@@ -233,6 +233,7 @@ class Node(Service):
             self.factory,
             self.ports,
             self.presence,
+            self._doorkeeper,
             self.dispatcher,
             self._leases,
             self._hosts,

@@ -8,6 +8,7 @@ import attrs
 from copilot_socket.config import Config
 from copilot_socket.handlers.budgets import EACH, Budgets
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
+from copilot_socket.handlers.doorkeeper import Doorkeeper
 from copilot_socket.handlers.hosts import HostHealth
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.metrics import Metrics
@@ -46,6 +47,7 @@ class Workers:
     factory: CrawlerFactory
     ports: Ports
     presence: PresenceKeeper
+    doorkeeper: Doorkeeper
     dispatcher: Dispatcher
     leases: Leases
     hosts: HostHealth
@@ -74,6 +76,7 @@ def periodic_tasks(config: Config, workers: Workers) -> list[Task]:
         Task("stalled connections", silence, factory.cut_off_stalled),
         Task("the crawlers' socket", LOOK, workers.ports.look),
         Task(RENEWAL, lease_round, presence.renew, retry=1.0, limit=config.lease),
+        Task("owners of crawlerIds", lease_round, workers.doorkeeper.check, limit=limit),
         Task("release of expired leases", min(5.0, lease_round), presence.release_lost, limit=limit),
         Task("job time-outs", time_outs, presence.time_out, limit=limit),
         Task("pauses", PAUSES, presence.fence_pauses, limit=limit),

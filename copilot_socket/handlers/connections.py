@@ -1,8 +1,8 @@
 """Connection events: a new connection gets a plain crawler; a closed one loses its pending request."""
 
-from copilot_socket.core.admission import Admission
 from copilot_socket.handlers.crawlers import Crawler, Link
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
+from copilot_socket.handlers.doorkeeper import Doorkeeper
 from copilot_socket.handlers.messages import Terms, plain_crawler
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.wire.peer import Peer
@@ -11,15 +11,17 @@ from copilot_socket.wire.peer import Peer
 class Connections:
     """Called by the listening side when connections open and close."""
 
-    def __init__(self, presence: PresenceKeeper, dispatcher: Dispatcher, terms: Terms, admission: Admission) -> None:
+    def __init__(
+        self, presence: PresenceKeeper, dispatcher: Dispatcher, terms: Terms, doorkeeper: Doorkeeper
+    ) -> None:
         self._presence = presence
         self._dispatcher = dispatcher
         self._terms = terms
-        self._admission = admission
+        self._doorkeeper = doorkeeper
 
     def opened(self, link: Link, peer: Peer | None) -> None:
         """Until ``hello`` the crawler is the process at the other end; the connection if that is unknown."""
-        link.admitted = self._admission.open
+        self._doorkeeper.opened(link)
         self._presence.opened(link, self._crawler(link, peer))
 
     def closed(self, link: Link, reason: str) -> None:

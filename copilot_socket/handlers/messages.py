@@ -10,9 +10,9 @@ import orjson
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from copilot_socket.core.admission import Admission
-from copilot_socket.core.errors import ErrorCode, NotAdmitted, ProtocolError
+from copilot_socket.core.errors import ErrorCode, ProtocolError
 from copilot_socket.core.jobs import KNOWN_ENTITY_TYPES, PLAIN_ENTITY_TYPES, Loss
 from copilot_socket.core.messages import Hello, JobRequest, Message, RateLimit
 from copilot_socket.core.pending import NotYet, PendingReply
@@ -23,6 +23,7 @@ from copilot_socket.handlers import reading
 from copilot_socket.handlers.budgets import Budgets
 from copilot_socket.handlers.crawlers import Crawler, Link, name_of
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
+from copilot_socket.handlers.doorkeeper import Doorkeeper
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.handlers.reports import Reports, ack
 from copilot_socket.handlers.retrying import until_done
@@ -57,6 +58,11 @@ def plain_crawler(key: str, terms: Terms) -> Crawler:
     return Crawler(key, name_of(key), True, terms.plain_jobs, PLAIN_ENTITY_TYPES)
 
 
+def _key(hello: Message) -> str:
+    """The identity of a crawler that says *hello*."""
+    return f"hello:{cast(Hello, hello.data).crawler_id}"
+
+
 class Messages:
     """Handles messages. Each handler returns the reply, None, or a Deferred or a PendingReply of either."""
 
@@ -72,7 +78,7 @@ class Messages:
         reactor: IReactorTime,
         bus: EventBus,
         terms: Terms,
-        admission: Admission,
+        doorkeeper: Doorkeeper,
     ) -> None:
         self._reports = Reports(writer, dispatcher)
         self._dispatcher = dispatcher
@@ -83,9 +89,8 @@ class Messages:
         self._bus = bus
         self._heartbeats_wanted = bus.subscribers(HeartbeatHeard)
         self.terms = terms
-        self._admission = admission
+        self._doorkeeper = doorkeeper
         self._table: dict[str, Callable[[Link, Message], Any]] = {
-            "hello": self._hello,
             "heartbeat": self._heartbeat,
             "job_request": self._job_request,
             "job_started": self._report(reading.started),
@@ -102,7 +107,7 @@ class Messages:
     def handle(self, link: Link, message: Message) -> Any:
         """Handle *message*. A :class:`ProtocolError` is raised, or takes the place of a deferred reply."""
         if not link.admitted:
-            self._admit(link, message)
+            self._doorkeeper.admit(link, message)
         if message.type != "hello":
             self._presence.heard(link.crawler)
         elif link.spoken:
@@ -112,17 +117,10 @@ class Messages:
                 path="/type",
                 ref=message.ref,
             )
+        else:
+            return self._hello(link, message)
         link.spoken = True
         return self._table[message.type](link, message)
-
-    def _admit(self, link: Link, message: Message) -> None:
-        """The first message of *link* decides. Raises :class:`NotAdmitted`."""
-        hello = message.type == "hello"
-        token = cast(Hello, message.data).token if hello else None
-        why = self._admission.refusal(link.uid, hello, token)
-        if why is not None:
-            raise NotAdmitted(ErrorCode.UNAUTHORIZED, why, ref=message.ref, job_id=message.job_id)
-        link.admitted = True
 
     def lives(self, link: Link) -> None:
         """*link* received something that is no valid message, or not yet validated."""
@@ -131,10 +129,27 @@ class Messages:
 
     # -- hello and heartbeat
 
-    def _hello(self, link: Link, message: Message) -> "Deferred[Reply]":
+    def _hello(self, link: Link, message: Message) -> None:
+        """Wait until it is known whose the ``crawlerId`` is."""
+        outcome: list[Failure | None] = []
+        asked = Deferred.fromCoroutine(self._doorkeeper.own(link, _key(message), message))
+        asked.addBoth(outcome.append)
+
+        def identified(link: Link, message: Message) -> "Deferred[Reply]":
+            if (failure := outcome[0]) is not None:
+                failure.raiseException()
+            return self._identified(link, message)
+
+        def when(resume: Callable[[], None]) -> None:
+            asked.addCallback(lambda _: resume())
+
+        raise NotYet(when, identified)
+
+    def _identified(self, link: Link, message: Message) -> "Deferred[Reply]":
+        link.spoken = True
         data = cast(Hello, message.data)
         most = min(data.max_jobs or self.terms.max_jobs, self.terms.max_jobs_limit)
-        crawler = Crawler(f"hello:{data.crawler_id}", data.crawler_id, False, most, PLAIN_ENTITY_TYPES)
+        crawler = Crawler(_key(message), data.crawler_id, False, most, PLAIN_ENTITY_TYPES)
         link.capabilities = CAPABILITIES.intersection(data.capabilities or ())
         crawler = self._presence.identify(link, crawler)
         crawler.arriving += 1
@@ -144,13 +159,15 @@ class Messages:
         number = crawler.begin()
         self._presence.came(crawler)
         self._dispatcher.types_changed(crawler)
-        return Deferred.fromCoroutine(self._welcome(link, crawler, data.assignments, number))
+        return Deferred.fromCoroutine(self._welcome(link, crawler, message, number))
 
-    async def _welcome(self, link: Link, crawler: Crawler, assignments: tuple[str, ...] | None, number: int) -> Reply:
+    async def _welcome(self, link: Link, crawler: Crawler, hello: Message, number: int) -> Reply:
+        assignments = cast(Hello, hello.data).assignments
         since = self._reactor.seconds()
         try:
             alone = len(crawler.links) == 1
             await self._presence.arrive(crawler, must_confirm=assignments is None and alone)
+            await self._doorkeeper.confirm(link, hello)
             await self._presence.keep_only(crawler, assignments, since)
         finally:
             crawler.arriving -= 1

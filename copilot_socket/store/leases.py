@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
@@ -80,6 +80,17 @@ class Leases:
     async def held_by(self, key: str) -> list[tuple[str, bool, str]]:
         """The live assignments of one crawler, whether each has a report, and its account's token as stored."""
         return [(row[0], row[1], row[2]) for row in await self._database.query(sql("held_by"), {"key": key})]
+
+    async def own(self, key: str, crawler_id: str, owner: str | None) -> bool:
+        """Whether the crawler *key* belongs to *owner* now: unless another one has it, and may come back."""
+        given = {"key": key, "crawler": crawler_id, "owner": owner, "node": self._node, "lease": self.lease}
+        given["grace"] = self.grace
+        return bool(await self._database.query(sql("own_crawler"), given))
+
+    async def of_others(self, owners: Mapping[str, str]) -> list[str]:
+        """The keys of *owners* (key → owner) that belong to another one by now."""
+        given = {"key": list(owners), "owner": list(owners.values())}
+        return [key for (key,) in await self._database.query(sql("crawlers_of_others"), given)] if owners else []
 
     async def mode_of(self, key: str) -> Mode:
         """Whether the crawler may be given work."""

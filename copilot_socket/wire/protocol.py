@@ -215,8 +215,6 @@ class CrawlerProtocol(Flow):
             return
         except ProtocolError as error:
             self._refuse(error, message.type)
-            if isinstance(error, NotAdmitted):
-                self.close(f"not admitted: {error.message}")
             return
         except Exception:
             self.log.failure(_FAILED, type=message.type, connection=self.id)
@@ -281,6 +279,7 @@ class CrawlerProtocol(Flow):
         self._send(self._outbox.fill(slot, (error_reply(error),)))
         self._publish_refusal(error, reference.type)
         self._handled.count(reference.type, error.code, begun)
+        self._end_if_refused(error, reference.type)
         self._after_reply()
 
     def _refuse(self, error: ProtocolError, type_: str) -> None:
@@ -289,6 +288,12 @@ class CrawlerProtocol(Flow):
         else:
             self.bad_in_a_row = 0
             self._answer_with(error, type_)
+            self._end_if_refused(error, type_)
+
+    def _end_if_refused(self, error: ProtocolError, type_: str) -> None:
+        """Close the connection of a crawler that is not admitted, or whose ``hello`` failed."""
+        if isinstance(error, NotAdmitted) or (error.code is ErrorCode.INTERNAL and type_ == "hello"):
+            self.close(f"{type_} refused: {error.message}")
 
     def _bad(self, error: ProtocolError, type_: str = "unknown") -> None:
         self._handler.lives(self)

@@ -1,10 +1,13 @@
 """Crawlers that are not admitted do nothing at all."""
 
+from functools import partial
 from typing import Any
+
+from twisted.internet.task import deferLater
 
 from copilot_socket.wire import factory as factory_module
 from tests.handlers.support import ALIVE, Crawler, NodeTestCase
-from tests.support.crawler import until
+from tests.support.crawler import reactor, until
 
 
 class AdmissionTests(NodeTestCase):
@@ -70,6 +73,128 @@ class AdmissionTests(NodeTestCase):
         stranger = await self.connect()
         stranger.say("hello", crawlerId="two")
         self.assertIn("not for the one at the other end", (await self.refused(stranger))["message"])
+
+    async def test_an_id_of_another_user(self) -> None:
+        """A crawlerId belongs to whoever said it first, at every node, until that crawler is gone."""
+        nodes = [await self.node(), await self.node()]
+        self.add_jobs("g/1")
+        self.be(1001)
+        owner = await self.crawler("one", maxJobs=2)
+        [job] = await owner.ask()
+        await self.crawler("one", nodes[1])
+        self.be(1002)
+        for node in nodes:
+            thief = await self.connect(node)
+            thief.say("hello", id="h", crawlerId="one", capabilities=["ack"], assignments=[])
+            thief.say("job_request")
+            error = await self.refused(thief)
+            self.assertEqual((error["ref"], error["path"]), ("h", "/data/crawlerId"))
+        await self.crawler("two")
+        self.assertEqual(self.query("SELECT status FROM jobs"), [("assigned",)])
+        owner.say("job_completed", job["id"], id="c", success=True, finalCounts={})
+        self.assertEqual(await owner.acked(), "c")
+
+    async def test_an_id_that_is_free_again(self) -> None:
+        """When the grace is over, and where no user is known."""
+        await self.node()
+        crawlers: list[Crawler] = []
+        for uid in (None, 1001, 1002, 1002):
+            if uid == 1002:
+                await crawlers.pop().leave()
+                self.query("UPDATE crawlers SET lease_expires_at = now() - interval '1 h'")
+            self.be(uid)
+            crawlers.append(await self.crawler("one"))
+            self.assertEqual(
+                self.query("SELECT owner FROM crawlers WHERE key = 'hello:one'"), [(uid and f"uid:{uid}",)]
+            )
+
+    async def test_the_grace(self) -> None:
+        """An owner that was cut off comes back to its job; nobody else gets that meanwhile."""
+        await self.node()
+        self.add_jobs("g/1")
+        self.be(1001)
+        owner = await self.crawler("one")
+        [job] = await owner.ask()
+        await owner.leave()
+        ended = "SELECT lease_expires_at <= now() FROM crawlers"
+        await until(lambda: self.query(ended) == [(True,)], "its lease has ended")
+        for lease in ("now()", "now() - interval '1 h'"):  # then it still holds its job
+            self.query(f"UPDATE crawlers SET lease_expires_at = {lease}")
+            self.be(1002)
+            thief = await self.connect()
+            thief.say("hello", id="h", crawlerId="one", assignments=[])
+            await self.refused(thief)
+        self.be(1001)
+        owner = await self.connect()
+        owner.say("hello", id="h", crawlerId="one", capabilities=["ack"], assignments=[job["id"]])
+        self.assertEqual((await owner.next())["type"], "welcome")
+        owner.say("job_completed", job["id"], id="c", success=True, finalCounts={})
+        self.assertEqual(await owner.acked(), "c")
+
+    async def test_a_lease_that_ended_unnoticed(self) -> None:
+        """At its node nobody takes the id of a connected crawler; at another one, it loses its connections."""
+        nodes = [await self.node(), await self.node()]
+        self.be(1001)
+        owner = await self.crawler("one")
+        self.be(1002)
+        self.query("UPDATE crawlers SET lease_expires_at = now() - interval '1 h'")
+        thief = await self.connect()
+        thief.say("hello", id="h", crawlerId="one", capabilities=["ack"])
+        await self.refused(thief)
+        self.query("UPDATE crawlers SET owner = 'uid:1001', lease_expires_at = now() - interval '1 h'")
+        await self.crawler("one", nodes[1])
+        await nodes[0]._doorkeeper.check()
+        await owner.closed
+        await nodes[1]._doorkeeper.check()
+        self.assertEqual([link.uid for link in nodes[1].registry.links()], [1002])
+
+    async def test_an_id_that_is_lost_while_it_is_welcomed(self) -> None:
+        """Another node gives it away before the presence of this one is stored: it is refused after all."""
+        node = await self.node()
+        self.be(1001)
+        own = node._leases.own
+
+        async def and_lose(key: str, crawler_id: str, owner: "str | None") -> bool:
+            owns = await own(key, crawler_id, owner)
+            self.query("UPDATE crawlers SET owner = 'uid:1002'")
+            return owns
+
+        self.patch(node._leases, "own", and_lose)
+        crawler = await self.connect()
+        crawler.say("hello", id="h", crawlerId="one", capabilities=["ack"])
+        await self.refused(crawler)
+
+    async def test_a_hello_that_fails(self) -> None:
+        """The connection ends: its crawler is admitted as nobody else, either."""
+        node = await self.node(COPILOT_CRAWLER_TOKEN="t")
+        self.add_jobs("g/1")
+
+        async def fail(*_: object) -> bool:
+            await deferLater(reactor, 0)
+            raise ValueError("planted")
+
+        self.patch(node._leases, "own", fail)
+        crawler = await self.connect()
+        crawler.say("hello", id="h", crawlerId="one", token="t", capabilities=["ack"])
+        crawler.say("job_request")
+        self.assertEqual((await crawler.error())["code"], "internal")
+        await crawler.closed
+        self.assertEqual(crawler.unread, [])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    async def test_two_at_once(self) -> None:
+        """One of them gets the id."""
+        strangers = []
+        for uid in (1001, 1002):
+            node = await self.node()
+            self.be(uid)
+            strangers.append(await self.connect(node))
+            await until(partial(len, node.factory.connections))
+        for stranger in strangers:
+            stranger.say("hello", id="h", crawlerId="one", capabilities=["ack"])
+        await until(lambda: all(stranger.unread for stranger in strangers))
+        types = sorted(stranger.unread[0]["type"] for stranger in strangers)
+        self.assertEqual(types, ["error", "welcome"])
 
     async def test_messages_that_are_none(self) -> None:
         """They are no sign of life, and are recorded with no job."""

@@ -102,3 +102,26 @@ SELECT true FROM crawlers WHERE crawler_id = %(crawler)s LIMIT 1
 -- name: crawler_mode
 -- Of one identity.
 SELECT mode FROM crawlers WHERE key = %(key)s
+
+-- name: own_crawler
+-- Gives an identity to an owner; a row if it belongs to that one now. Another one's is free when the grace after its
+-- lease is over and it holds nothing any more.
+WITH owned AS (
+  SELECT FROM crawlers WHERE key = %(key)s AND owner = %(owner)s AND lease_expires_at > now()
+), taken AS (
+  INSERT INTO crawlers AS c (key, crawler_id, node_id, lease_expires_at, max_jobs, entity_types, plain, owner)
+  SELECT %(key)s, %(crawler)s, %(node)s, now() + %(lease)s * interval '1 second', 1, '{}', false, %(owner)s
+  WHERE NOT EXISTS (SELECT FROM owned)
+  ON CONFLICT (key) DO UPDATE SET
+    owner = excluded.owner, lease_expires_at = greatest(c.lease_expires_at, excluded.lease_expires_at)
+  WHERE c.owner IS NULL OR c.owner = excluded.owner
+    OR c.lease_expires_at + %(grace)s * interval '1 second' <= now() AND NOT EXISTS (
+      SELECT FROM job_assignments a WHERE a.crawler_key = c.key AND a.completed_at IS NULL)
+  RETURNING key
+)
+SELECT true FROM owned UNION ALL SELECT true FROM taken
+
+-- name: crawlers_of_others
+-- Those of these crawlers that belong to another owner than the one given.
+SELECT key FROM crawlers c JOIN unnest(%(key)s::text[], %(owner)s::text[]) AS t (key, owner) USING (key)
+WHERE c.owner <> t.owner

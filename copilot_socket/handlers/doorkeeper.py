@@ -1,0 +1,80 @@
+"""Admits crawlers, and gives a ``crawlerId`` to whoever says it first (docs/protocol.md, "Admission")."""
+
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+from twisted.internet.interfaces import IReactorTime
+
+from copilot_socket.core.admission import Admission
+from copilot_socket.core.errors import ErrorCode, NotAdmitted
+from copilot_socket.core.messages import Hello, Message
+from copilot_socket.handlers.crawlers import Crawler, Link, Registry
+from copilot_socket.handlers.retrying import until_done
+from copilot_socket.store.leases import Leases
+
+
+class Doorkeeper:
+    """Decides by the first message of a connection, before anything else is done with it."""
+
+    def __init__(
+        self, tokens: Sequence[str], uids: Iterable[int], registry: Registry, leases: Leases, reactor: IReactorTime
+    ) -> None:
+        self._admission = Admission(tuple(tokens), frozenset(uids))
+        self._registry = registry
+        self._leases = leases
+        self._reactor = reactor
+
+    def opened(self, link: Link) -> None:
+        """*link* has opened."""
+        link.admitted = self._admission.open
+
+    def admit(self, link: Link, message: Message) -> None:
+        """Admit *link* by its first message. Raises :class:`NotAdmitted`."""
+        hello = message.type == "hello"
+        token = cast(Hello, message.data).token if hello else None
+        why = self._admission.refusal(link.uid, hello, token)
+        if why is not None:
+            raise NotAdmitted(ErrorCode.UNAUTHORIZED, why, ref=message.ref, job_id=message.job_id)
+        link.admitted = True
+
+    async def own(self, link: Link, key: str, message: Message) -> None:
+        """Give the ``crawlerId`` of a ``hello`` to the user of *link*. Raises :class:`NotAdmitted`."""
+        crawler_id = cast(Hello, message.data).crawler_id
+        owns = await until_done(
+            "Looking up whose a crawlerId is",
+            lambda: self._leases.own(key, crawler_id, _owner(link)),
+            self._reactor,
+            lambda: link not in link.crawler.links,
+        )
+        here = self._registry.get(key)
+        if not owns or (here is not None and {each.uid for each in here.links} - {link.uid, None}):
+            raise _anothers(message)
+
+    async def confirm(self, link: Link, message: Message) -> None:
+        """Look up, now that its presence is stored, whether *link* still owns its id. Raises :class:`NotAdmitted`.
+
+        Between :meth:`own` and that its lease may have ended.
+        """
+        if await self._taken([link.crawler]):
+            raise _anothers(message)
+
+    async def check(self) -> None:
+        """Close connections of crawlers whose id is another user's by now: their leases had ended, unnoticed."""
+        for crawler in await self._taken([each for each in self._registry if not each.plain]):
+            for link in list(crawler.links):
+                link.close("its crawlerId belongs to another user by now")
+
+    async def _taken(self, crawlers: Sequence[Crawler]) -> list[Crawler]:
+        """Those of *crawlers*, which said ``hello``, whose id is another user's."""
+        owned = {each.key: (each, _owner(each.links[0])) for each in crawlers if each.links}
+        owners = {key: owner for key, (_, owner) in owned.items() if owner is not None}
+        return [owned[key][0] for key in await self._leases.of_others(owners)]
+
+
+def _owner(link: Link) -> str | None:
+    return None if link.uid is None else f"uid:{link.uid}"
+
+
+def _anothers(message: Message) -> NotAdmitted:
+    text = "this crawlerId is in use by a crawler of another user; it is free when that crawler is gone"
+    return NotAdmitted(ErrorCode.UNAUTHORIZED, text, path="/data/crawlerId", ref=message.ref)
