@@ -59,6 +59,7 @@ CRAWLER = {
     "key": "c.key",
     "node_id": "c.node_id",
     "plain": "c.plain",
+    "owner": "c.owner",
     "connected": "c.lease_expires_at > now()",
     "max_jobs": "c.max_jobs",
     "mode": "c.mode",

@@ -259,13 +259,14 @@ class CrawlerTests(SiteTestCase):
             " ('3', 'a', 'n1', true, NULL, NULL), ('4', 'a', 'n1', false, 'error', '2026-01-03Z'),"
             " ('5', 'b', 'n1', false, 'idle', '2026-01-01Z'), ('6', 'b', 'n1', false, NULL, '2026-01-02Z')"
         )
+        self.query("UPDATE crawlers SET owner = 'uid:1000' WHERE key = 'a'")
         first, second = (await self.get("/api/v1/crawlers")).document["crawlers"]
         first.pop("first_seen")
         self.assertEqual(
             first,
             {
                 "id": "id-a", "key": "a", "node_id": "n1", "plain": False, "connected": True, "max_jobs": 2,
-                "mode": "serving", "suspected_at": None,
+                "mode": "serving", "suspected_at": None, "owner": "uid:1000",
                 "entity_types": ["issue"], "active_jobs": ["held"], "last_heartbeat": "2026-01-03T00:00:00Z",
                 "system_status": "error", "connections": 3,
             },
