@@ -127,7 +127,13 @@ class CrawlerFactory(ServerFactory):
             closing.cancel()
 
     def take_place(self, protocol: CrawlerProtocol) -> bool:
-        """Whether *protocol* may hold more than ``HELD_WITHOUT_PLACE`` bytes of a message; otherwise it is queued."""
+        """Whether *protocol* may hold more than ``HELD_WITHOUT_PLACE`` bytes of a message; otherwise it is queued.
+
+        One that is not admitted yet is disconnected.
+        """
+        if not protocol.admitted:
+            protocol.cut_off("not admitted, and its first message is large")
+            return False
         protocol.wants_place = True
         return self._places.take(protocol, self.reading_clock.now)
 

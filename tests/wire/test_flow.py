@@ -169,6 +169,15 @@ class PlaceTests(FlowTestCase):
         protocol.dataReceived(beat(ref)[60:])
         self.clock.advance(0)
 
+    def test_who_is_not_admitted(self) -> None:
+        """It takes none from others: its connection ends."""
+        self.other.admitted = False
+        self.begin(self.other, "2")
+        self.lose(self.other, self.other_transport)
+        self.begin(self.protocol, "1")
+        self.end(self.protocol, "1")
+        self.assertEqual(self.handler.refs, ["1"])
+
     def test_in_turn(self) -> None:
         """Others wait for a place, first come, first served; small messages need none."""
         third, third_transport = self.connect()
