@@ -23,7 +23,9 @@ ENDS: dict[str, dict[str, str]] = {
 """What has to be set as well at the end of a range."""
 SHORTEST = {
     **dict.fromkeys(("silence", "stalled connections"), 0.01),
-    **dict.fromkeys(("lease renewal", "lost requests and claims", "release of expired leases"), 0.03),
+    **dict.fromkeys(
+        ("lease renewal", "lost requests and claims", "owners of crawlerIds", "release of expired leases"), 0.03
+    ),
 }
 """Seconds between two rounds of tasks that look at memory only, and of those that the shortest lease asks for."""
 
