@@ -5,7 +5,7 @@ from typing import Any
 
 from copilot_socket.cli.node import Node, add_url_option, print_answer, with_query
 from copilot_socket.cli.options import add_action, add_examples
-from copilot_socket.cli.output import add_json_option, cell, table
+from copilot_socket.cli.output import add_json_option, cell, page
 
 BUDGETS = "/api/v1/budgets"
 _HEADINGS = ("gitlab_origin", "account_id", "name", "remaining", "limit", "jobs_allowed", "until", "source")
@@ -59,10 +59,7 @@ def _forget(node: Node, args: Namespace) -> Any:
 
 
 def _listed(answer: Any) -> list[str]:
-    if not answer["budgets"]:
-        return ["No budgets: nothing was said of them lately"]
-    rows = [[cell(budget[name]) for name in _HEADINGS] for budget in answer["budgets"]]
-    return table([_HEADINGS, *rows]) + ([f"more: --cursor {answer['next']}"] if answer["next"] else [])
+    return page(answer, "budgets", _HEADINGS, "No budgets: nothing was said of them lately")
 
 
 def _shown(answer: Any) -> list[str]:

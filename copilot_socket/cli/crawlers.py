@@ -6,7 +6,7 @@ from typing import Any
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.node import Node, add_url_option, print_answer, segment, with_query
 from copilot_socket.cli.options import add_examples
-from copilot_socket.cli.output import add_json_option, cell, table
+from copilot_socket.cli.output import add_json_option, page
 
 CRAWLERS = "/api/v1/crawlers"
 _HEADINGS = ("id", "connected", "plain", "mode", "status", "jobs", "last_heartbeat", "node_id")
@@ -51,10 +51,8 @@ def _changed(answer: Any) -> list[str]:
 
 
 def _listed(answer: Any) -> list[str]:
-    if not answer["crawlers"]:
-        return ["No crawlers: none has connected to the node's socket (SOCKET_PATH)"]
-    rows = [[cell(value) for value in _row(crawler)] for crawler in answer["crawlers"]]
-    return table([_HEADINGS, *rows]) + ([f"more: --cursor {answer['next']}"] if answer["next"] else [])
+    empty = "No crawlers: none has connected to the node's socket (SOCKET_PATH)"
+    return page(answer, "crawlers", _HEADINGS, empty, _row)
 
 
 def _row(crawler: Any) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from copilot_socket.cli.node import Node, Refused, add_url_option, print_answer, segment, with_query
 from copilot_socket.cli.options import add_action, add_examples
-from copilot_socket.cli.output import add_json_option, cell, table
+from copilot_socket.cli.output import add_json_option, cell, page
 
 JOBS = "/api/v1/jobs"
 _SHOWN = ("id", "status", "command", "full_path", "branch", "account_id", "tries", "failures", "updated_at")
@@ -155,13 +155,11 @@ def _submitted(answer: Any) -> list[str]:
 
 
 def _listed(answer: Any) -> list[str]:
-    if not answer["jobs"]:
-        return [
-            "No jobs. First account and jobs: copilot-socket seed; "
-            "further jobs: copilot-socket jobs submit ACCOUNT COMMAND [PATH]"
-        ]
-    rows = [[cell(job[name]) for name in _SHOWN] for job in answer["jobs"]]
-    return table([list(_SHOWN), *rows]) + ([f"more: --cursor {answer['next']}"] if answer["next"] else [])
+    empty = (
+        "No jobs. First account and jobs: copilot-socket seed; "
+        "further jobs: copilot-socket jobs submit ACCOUNT COMMAND [PATH]"
+    )
+    return page(answer, "jobs", _SHOWN, empty)
 
 
 def _shown(answer: Any) -> list[str]:

@@ -8,7 +8,7 @@ import attrs
 
 from copilot_socket.cli.node import Node, add_url_option, print_answer, segment, with_query
 from copilot_socket.cli.options import add_action, add_examples
-from copilot_socket.cli.output import add_json_option, cell, table
+from copilot_socket.cli.output import add_json_option, cell, page
 
 
 @attrs.frozen
@@ -66,10 +66,7 @@ class Listed:
         return node.request("PATCH", f"{self.path}/{segment(args.id)}", given)
 
     def _listed(self, answer: Any) -> list[str]:
-        rows = [[cell(row[name]) for name in self.columns] for row in answer[self.plural]]
-        if not rows:
-            return [self.empty]
-        return table([self.columns, *rows]) + ([f"more: --cursor {answer['next']}"] if answer["next"] else [])
+        return page(answer, self.plural, self.columns, self.empty)
 
     def _shown(self, answer: Any) -> list[str]:
         lines = [f"{name}: {cell(answer[name])}" for name in (self.id, *self.settings)]

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from argparse import SUPPRESS, Action, ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from copilot_socket import __version__
@@ -161,6 +161,20 @@ def cell(value: Any) -> str:
     if value is None:
         return "-"
     return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def page(
+    answer: Any, name: str, headings: Sequence[str], empty: str, row: Callable[[Any], Sequence[Any]] | None = None
+) -> list[str]:
+    """The list *name* of *answer* as a table, and how to continue; *empty* if it has no rows.
+
+    *row* makes the values of a row; without it they are those that the *headings* name.
+    """
+    values = row or (lambda each: [each[heading] for heading in headings])
+    rows = [[cell(value) for value in values(each)] for each in answer[name]]
+    if not rows:
+        return [empty]
+    return table([headings, *rows]) + ([f"more: --cursor {answer['next']}"] if answer["next"] else [])
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

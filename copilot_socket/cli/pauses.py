@@ -10,7 +10,7 @@ from typing import Any
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.node import Node, add_url_option, print_answer, segment, with_query
 from copilot_socket.cli.options import add_action, add_examples
-from copilot_socket.cli.output import add_json_option, cell, table
+from copilot_socket.cli.output import add_json_option, cell, page
 from copilot_socket.core.origins import origin
 
 PAUSES = "/api/v1/pauses"
@@ -111,11 +111,11 @@ def _find(node: Node, given: str, of: str | None) -> str:
         target = origin(target) or target
     cursor = None
     while True:
-        page = node.request("GET", with_query(PAUSES, {"limit": 1000, "cursor": cursor}))
-        for pause in page["pauses"]:
+        found = node.request("GET", with_query(PAUSES, {"limit": 1000, "cursor": cursor}))
+        for pause in found["pauses"]:
             if pause["scope"] == scope and pause["target"] == target:
                 return str(pause["id"])
-        cursor = page["next"]
+        cursor = found["next"]
         if cursor is None:
             raise CommandError(f"no such pause: {given} {of or ''}".rstrip() + " (copilot-socket pauses list)")
 
@@ -125,10 +125,7 @@ def _scope(given: str) -> str:
 
 
 def _listed(answer: Any) -> list[str]:
-    if not answer["pauses"]:
-        return ["No pauses: nothing is held back by hand"]
-    rows = [[cell(pause[name]) for name in _HEADINGS] for pause in answer["pauses"]]
-    return table([_HEADINGS, *rows]) + ([f"more: --cursor {answer['next']}"] if answer["next"] else [])
+    return page(answer, "pauses", _HEADINGS, "No pauses: nothing is held back by hand")
 
 
 def _added(answer: Any) -> list[str]:

@@ -133,7 +133,7 @@ class Delivery:
             if not live:  # cancelled meanwhile
                 self._forget([job], crawler)
             elif not self._let_through(crawler, [job]):
-                pass
+                pass  # it is being returned
             elif self._stopped or present.link not in crawler.links:
                 self._forget([job], crawler)
                 await self._return([job], Event.RETURNED, "its crawler has gone, or the node stops")
