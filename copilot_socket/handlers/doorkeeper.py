@@ -50,7 +50,7 @@ class Doorkeeper:
         if not owns or (here is not None and {each.uid for each in here.links} - {link.uid, None}):
             raise _anothers(message)
 
-    async def confirm(self, link: Link, message: Message) -> None:
+    async def verify(self, link: Link, message: Message) -> None:
         """Look up, now that its presence is stored, whether *link* still owns its id. Raises :class:`NotAdmitted`.
 
         Between :meth:`own` and that its lease may have ended.
@@ -58,7 +58,7 @@ class Doorkeeper:
         if await self._taken([link.crawler]):
             raise _anothers(message)
 
-    async def check(self) -> None:
+    async def close_lost(self) -> None:
         """Close connections of crawlers whose id is another user's by now: their leases had ended, unnoticed."""
         for crawler in await self._taken([each for each in self._registry if not each.plain]):
             for link in list(crawler.links):

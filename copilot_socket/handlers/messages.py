@@ -167,7 +167,7 @@ class Messages:
         try:
             alone = len(crawler.links) == 1
             await self._presence.arrive(crawler, must_confirm=assignments is None and alone)
-            await self._doorkeeper.confirm(link, hello)
+            await self._doorkeeper.verify(link, hello)
             await self._presence.keep_only(crawler, assignments, since)
         finally:
             crawler.arriving -= 1

@@ -143,9 +143,9 @@ class AdmissionTests(NodeTestCase):
         await self.refused(thief)
         self.query("UPDATE crawlers SET owner = 'uid:1001', lease_expires_at = now() - interval '1 h'")
         await self.crawler("one", nodes[1])
-        await nodes[0]._doorkeeper.check()
+        await nodes[0]._doorkeeper.close_lost()
         await owner.closed
-        await nodes[1]._doorkeeper.check()
+        await nodes[1]._doorkeeper.close_lost()
         self.assertEqual([link.uid for link in nodes[1].registry.links()], [1002])
 
     async def test_an_id_that_is_lost_while_it_is_welcomed(self) -> None:
