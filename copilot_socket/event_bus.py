@@ -235,6 +235,20 @@ class PauseChanged:
 
 
 @record
+class Refused:
+    """``actor`` was refused ``what`` it asked for, at the ``door`` ``http`` or ``wire``; ``reason`` is a short code.
+
+    ``actor`` and ``address`` are those of an :class:`.Actor`.
+    """
+
+    door: str
+    reason: str
+    actor: str
+    address: str | None
+    what: str
+
+
+@record
 class FlowChanged:
     """Whether the writer takes operations; not ``flowing`` while its queue is full or the database is unavailable."""
 
@@ -262,6 +276,7 @@ StateEvent = (
     | TokenRefreshed
     | HostChanged
     | PauseChanged
+    | Refused
     | RateLimited
     | BudgetChanged
     | FlowChanged

@@ -7,6 +7,7 @@ from ipaddress import IPv6Address, ip_address
 
 import attrs
 
+from copilot_socket.core.actors import STRANGER, Actor
 from copilot_socket.http.messages import Problem
 
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -38,10 +39,13 @@ class Gate:
     origins: frozenset[str] = frozenset()
     """Origins whose pages may write, besides the server's own."""
 
-    def check(self, head: RequestHead) -> Problem | None:
-        """Why *head* is refused; None if it is not."""
+    def admit(self, head: RequestHead) -> Actor:
+        """Who sent *head*. Raises :class:`Problem` where it is refused."""
         refused = self._of_token(head) if self.token is not None else _of_loopback(head)
-        return refused or self._of_origin(head)
+        problem = refused or self._of_origin(head)
+        if problem is not None:
+            raise problem
+        return Actor(f"token:{VARIABLE}" if self.token is not None else STRANGER, head.peer)
 
     def _of_token(self, head: RequestHead) -> Problem | None:
         scheme, _, given = (head.one("authorization") or "").partition(" ")

@@ -8,6 +8,8 @@ from typing import Any
 import attrs
 import orjson
 
+from copilot_socket.core.actors import Actor
+
 JSON = b"application/json"
 PROBLEM = b"application/problem+json"
 MAX_FAULTS = 100
@@ -24,6 +26,8 @@ class Call:
     headers: Mapping[str, str]
     """By lower-case name; the first of repeated headers."""
     body: bytes
+    actor: Actor
+    """Who asks, as far as is known."""
     next_slice: Callable[[], Awaitable[object]]
     """Awaited between two slices of long work. Raises :class:`ClientGone`."""
 

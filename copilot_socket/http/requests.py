@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTim
 from twisted.web import http, server
 from zope.interface import implementer
 
+from copilot_socket.core.actors import Actor
 from copilot_socket.http.gate import RequestHead
 from copilot_socket.http.messages import Call, ClientGone, Problem, Reply, Streaming
 from copilot_socket.http.shares import MAX_BODIES, Share
@@ -124,11 +125,11 @@ class Request(server.Request):
             }
         return RequestHead(method, getattr(self.getClientAddress(), "host", None), self._headers)
 
-    def call(self, params: dict[str, str], query: Sequence[tuple[str, str]]) -> Call:
+    def call(self, params: dict[str, str], query: Sequence[tuple[str, str]], actor: Actor) -> Call:
         """The request as an argument for handlers."""
         headers = {name: values[0] for name, values in self.head("").headers.items()}
         body, self.content = self.content.getvalue(), BytesIO()
-        return Call(params, query, headers, body, self._next_slice)
+        return Call(params, query, headers, body, actor, self._next_slice)
 
     async def _next_slice(self) -> None:
         await self.application.slices.next()

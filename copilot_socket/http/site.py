@@ -17,6 +17,7 @@ from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+from copilot_socket.core.actors import STRANGER, Actor
 from copilot_socket.event_bus import EventBus
 from copilot_socket.http.budget_handlers import BudgetHandlers
 from copilot_socket.http.catalog_handlers import CatalogHandlers
@@ -151,10 +152,12 @@ class Application:
 
     def refuse_early(self, head: RequestHead) -> Problem | None:
         """Check access before the body: public routes take no body, so a request with one needs access."""
-        problem = self._gate.check(head)
-        if problem is not None:
+        try:
+            self._gate.admit(head)
+        except Problem as problem:
             problem.headers = {**problem.headers, **self._origins.headers(head)}
-        return problem
+            return problem
+        return None
 
     def answer(self, request: Request) -> None:
         """Call the handler for *request* and send its answer; errors become problem documents."""
@@ -180,16 +183,10 @@ class Application:
             route, params = find(self._routes, method, requested.path)
         except Problem:
             # Without access, unknown paths must look like existing ones.
-            self._require_access(head)
+            self._gate.admit(head)
             raise
-        if not route.public:
-            self._require_access(head)
-        return await route.handler(request.call(params, _parameters(requested.query)))
-
-    def _require_access(self, head: RequestHead) -> None:
-        problem = self._gate.check(head)
-        if problem is not None:
-            raise problem
+        actor = Actor(STRANGER, head.peer) if route.public else self._gate.admit(head)
+        return await route.handler(request.call(params, _parameters(requested.query), actor))
 
     def _error_reply(self, failure: Failure) -> Reply:
         error = failure.value
