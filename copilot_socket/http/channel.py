@@ -1,8 +1,10 @@
-"""Connections of the HTTP port: limits on their number, and on the time that a request takes to arrive."""
+"""Connections of the HTTP port: limits on their number and on the time of requests, and refusals."""
 
 # twisted.web's methods have no annotations.
 # mypy: allow-untyped-calls
 
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
@@ -10,14 +12,19 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web import http
 
+from copilot_socket.http.headers import common_headers
+from copilot_socket.http.messages import Problem
+
 MAX_CONNECTIONS = 200
-"""Open HTTP connections, event streams included. Beyond it, one that is not waiting for an answer is closed."""
+"""Open HTTP connections, event streams included. Beyond it, one that is not served, or not read, is closed."""
 READ_SIZE = 8 * 1024
 """Bytes of one read of headers and chunks, whose parsing is expensive; bodies of known length use larger reads."""
 _LONGEST_LENGTH = 100
 """Characters of a Content-Length header."""
 REQUEST_TIMEOUT = 60.0
 """Seconds from the first byte of a request to its last; also how long a connection may be idle between requests."""
+LINGER = 5.0
+"""Seconds for a client that was refused to read the answer before the connection is closed."""
 
 
 class Channel(http.HTTPChannel):
@@ -27,6 +34,10 @@ class Channel(http.HTTPChannel):
     transport: Any
     answering = False
     """Whether a complete request is being answered, or its answer is not read completely."""
+    unread = False
+    """Whether the answer is complete, but the client has not read it."""
+    refused = False
+    """Whether the last answer of this connection was sent before the end of its request."""
     _arriving = False
 
     def connectionMade(self) -> None:
@@ -46,8 +57,7 @@ class Channel(http.HTTPChannel):
         Input is discarded after a request that was refused before its end, and after the last request of this
         connection, such as an event stream.
         """
-        refused = self.requests and self.requests[-1].refused
-        if not refused and (self.persistent or not self.answering):
+        if not self.refused and (self.persistent or not self.answering):
             super().dataReceived(data)
 
     def pauseProducing(self) -> None:
@@ -71,8 +81,7 @@ class Channel(http.HTTPChannel):
         """Parse one header. An absurdly long Content-Length is refused here; Twisted would raise an exception."""
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length" and len(value) > _LONGEST_LENGTH:
-            self.transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            self.loseConnection()
+            self._respondToBadRequestAndDisconnect()
             return False
         return bool(super().headerReceived(line))
 
@@ -87,17 +96,58 @@ class Channel(http.HTTPChannel):
             self.transport.bufferSize = size
 
     def allContentReceived(self) -> None:
-        """A request is complete."""
+        """A request is complete; one that was refused is not processed."""
+        if self.refused:
+            return
         self._set_read_size(READ_SIZE)
         self._arriving, self.answering = False, True
         super().allContentReceived()
 
     def requestDone(self, request: Any) -> None:
         """*request* is answered; parse pipelined requests behind it."""
-        self.answering = False
+        self.answering = self.unread = False
         super().requestDone(request)
         if not self.persistent:
             self.setTimeout(REQUEST_TIMEOUT)  # for the client to read the rest of the answer
+
+    def timeoutConnection(self) -> None:
+        """Close the connection. What the client has not read is lost; Twisted would wait for it for another 15 s."""
+        self.loseConnection()
+        self.callLater(0, self.transport.abortConnection)
+
+    def refuse(self, problem: Problem) -> None:
+        """Send *problem* as the last answer of this connection, and close it within :data:`LINGER` seconds.
+
+        Further input is discarded. Closing the connection immediately, with input unread, would reset it, and the
+        client might lose the answer.
+        """
+        if self.refused:
+            return
+        self.refused = True
+        self.clearLineBuffer()
+        reply = problem.reply()
+        headers = (
+            *common_headers(self.factory.time_of_day()),
+            (b"Content-Type", reply.content_type),
+            (b"Content-Length", b"%d" % len(reply.body)),
+            (b"Connection", b"close"),
+            *((name.encode(), value.encode()) for name, value in reply.headers.items()),
+        )
+        status = f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}".encode()
+        has_body = getattr(self, "_command", None) != b"HEAD"  # there is none before the request line
+        lines = [status, *(b"%b: %b" % header for header in headers), b"", reply.body if has_body else b""]
+        self.transport.write(b"\r\n".join(lines))
+        self.transport.loseWriteConnection()
+        self.setTimeout(LINGER)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Refuse a line that is too long. Twisted would close the connection without an answer."""
+        self._respondToBadRequestAndDisconnect()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """Refuse what is not HTTP. Twisted calls this for what it can't parse, and would send a bare status line."""
+        limits = f"the head may have {self.totalHeadersSize} bytes and {self.maxHeaders} headers"
+        self.refuse(Problem(400, f"Request is not valid HTTP/1.1; {limits}"))
 
 
 class Connections:
@@ -105,14 +155,17 @@ class Connections:
 
     max_connections = MAX_CONNECTIONS
 
-    def __init__(self) -> None:
+    def __init__(self, time_of_day: Callable[[], float]) -> None:
+        """*time_of_day* returns seconds since 1970."""
+        self.time_of_day = time_of_day
         self.channels: dict[Channel, None] = {}
 
     def opened(self, channel: Channel) -> None:
-        """Register *channel*; over the limit, abort the oldest one that is not waiting for an answer."""
+        """Register *channel*; over the limit, abort the oldest one without a request, or with an unread answer."""
         self.channels[channel] = None
         if len(self.channels) > self.max_connections:
-            leaving = next(each for each in self.channels if each is channel or not each.answering)
+            idle = (each for each in self.channels if each is channel or each.unread or not each.answering)
+            leaving = next(idle)
             del self.channels[leaving]  # now: connectionLost comes in a later turn, others may open in this one
             leaving.transport.abortConnection()
 

@@ -9,32 +9,23 @@ from io import BytesIO
 from typing import Any, Protocol, cast
 
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITCPTransport
-from twisted.web import http, server
+from twisted.web import server
 from zope.interface import implementer
 
 from copilot_socket.core.actors import Actor
+from copilot_socket.http.channel import Channel
 from copilot_socket.http.gate import RequestHead
+from copilot_socket.http.headers import common_headers
 from copilot_socket.http.messages import Call, ClientGone, Problem, Reply, Streaming
 from copilot_socket.http.shares import MAX_BODIES, Share
 from copilot_socket.http.slices import Slices
 
 MAX_BODY = 16 * 1024 * 1024
-LINGER = 5.0
-"""Seconds for a client that was refused early to read the answer before the connection is closed."""
 ANSWER_TIMEOUT = 60.0
 """Seconds within which a client must read an answer."""
 MANY_CHUNKS = 1000
 SMALL_CHUNK = 16
 """Bytes: a body whose first ``MANY_CHUNKS`` chunks are smaller on average is refused, since each has a fixed cost."""
-
-_SECURITY = (
-    (b"Cache-Control", b"no-store"),
-    (b"Content-Security-Policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"Cross-Origin-Resource-Policy", b"same-origin"),
-    (b"Referrer-Policy", b"no-referrer"),
-    (b"X-Content-Type-Options", b"nosniff"),
-)
-"""Headers of every answer: it is data, for the client alone."""
 
 
 class Application(Protocol):
@@ -60,10 +51,10 @@ class Request(server.Request):
     """Collects up to 16 MiB of body. A request that is too large or has no access is answered before its end."""
 
     application: Application
+    channel: Channel
     share: Share
     """This request's share of the memory for bodies."""
     content: BytesIO
-    refused = False
     _finished = False
     _answering = False
     _headers: Mapping[str, Sequence[str]] | None = None
@@ -80,7 +71,7 @@ class Request(server.Request):
 
     def handleContentChunk(self, data: bytes) -> None:
         """A piece of the body."""
-        if self.refused:
+        if self.channel.refused:
             return
         size = self.content.tell() + len(data)
         self._chunks += 1
@@ -103,9 +94,6 @@ class Request(server.Request):
 
     def process(self) -> None:
         """The request is complete."""
-        if self.refused:
-            self.channel.loseConnection()
-            return
         self._answering = True
         self.notifyFinish().addBoth(self._note_end)
         self.application.answer(self)
@@ -168,10 +156,8 @@ class Request(server.Request):
 
     def _set_headers(self, status: int, reply: Reply | Streaming) -> None:
         self.setResponseCode(status, HTTPStatus(status).phrase.encode())
-        self.setHeader(b"Server", b"copilot-socket")
-        self.setHeader(b"Date", http.datetimeToString(self.application.time_of_day()))
         self.setHeader(b"Content-Type", reply.content_type)
-        for name, value in _SECURITY:
+        for name, value in common_headers(self.application.time_of_day()):
             self.setHeader(name, value)
         for header, text in reply.headers.items():
             self.setHeader(header.encode(), text.encode())
@@ -189,29 +175,12 @@ class Request(server.Request):
         self._finished = True
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer before the end of the request, and close the connection after :data:`LINGER` seconds.
-
-        Closing it immediately, with input unread, would reset it, and the client might lose the answer.
-        """
-        self.refused = True
+        """Answer before the end of the request, which is the last one of its connection."""
         self.content = BytesIO()
         self.share.free()
         # Otherwise Twisted would send 100 Continue, and the client its body.
         self.requestHeaders.removeHeader(b"expect")
-        reply = problem.reply()
-        lines = [
-            f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}",
-            f"Content-Type: {reply.content_type.decode()}",
-            f"Content-Length: {len(reply.body)}",
-            "Connection: close",
-            *(f"{name.decode()}: {value.decode()}" for name, value in _SECURITY),
-            *(f"{name}: {value}" for name, value in reply.headers.items()),
-        ]
-        transport = cast(ITCPTransport, self.channel.transport)
-        transport.write("\r\n".join([*lines, "", ""]).encode() + reply.body)
-        transport.loseWriteConnection()
-        cut = self.application.reactor.callLater(LINGER, transport.abortConnection)
-        self.notifyFinish().addBoth(lambda _result: cut.cancel() if cut.active() else None)
+        self.channel.refuse(problem)
 
 
 @implementer(IPushProducer)
@@ -233,6 +202,7 @@ class _Delivery:
         """All of the answer was passed to the transport."""
         reactor = self._request.application.reactor
         if self._full:
+            self._request.channel.unread = True
             self._timeout = reactor.callLater(ANSWER_TIMEOUT, self._request.abort)
         else:
             reactor.callLater(0, self._finish)

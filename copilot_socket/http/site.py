@@ -211,7 +211,7 @@ class _Site(Connections, Site):
     protocol = Channel  # type: ignore[assignment] # Twisted's wrapper only adds HTTP/2
 
     def __init__(self, application: Application) -> None:
-        Connections.__init__(self)
+        Connections.__init__(self, application.time_of_day)
         Site.__init__(
             self,
             Resource(),

@@ -12,9 +12,9 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.http import channel, job_handlers, site
-from copilot_socket.http.channel import READ_SIZE, REQUEST_TIMEOUT
-from copilot_socket.http.requests import ANSWER_TIMEOUT, LINGER, MANY_CHUNKS, SMALL_CHUNK
+from copilot_socket.http import job_handlers, site
+from copilot_socket.http.channel import LINGER, READ_SIZE, REQUEST_TIMEOUT
+from copilot_socket.http.requests import ANSWER_TIMEOUT, MANY_CHUNKS, SMALL_CHUNK
 from copilot_socket.http.shares import UNCOUNTED
 from copilot_socket.http.site import Parts, make_site
 from copilot_socket.store.catalog import Listing
@@ -34,6 +34,7 @@ class Transport(StringTransport):
 
     bufferSize = 65536
     aborted = False
+    ended = False
     full = False
 
     def __init__(self) -> None:
@@ -41,6 +42,7 @@ class Transport(StringTransport):
 
     def write(self, data: bytes) -> None:
         """Take *data*, and complain if it will not be read."""
+        assert not self.ended, data
         super().write(data)
         if self.full:
             self.producer.pauseProducing()
@@ -56,7 +58,8 @@ class Transport(StringTransport):
             super().unregisterProducer()
 
     def loseWriteConnection(self) -> None:
-        """Nothing more is sent."""
+        """Nothing more may be sent."""
+        self.ended = True
 
     def abortConnection(self) -> None:
         """Take note."""
@@ -169,7 +172,7 @@ class EndTests(ConnectionTestCase):
         for more in (b"", b"X: y\r\n"):
             client = self.connect()
             client.send(POST + b"Content-Length: " + b"9" * 5000 + b"\r\n" + more + b"\r\n")
-            self.assertEqual((client.statuses, client.transport.disconnecting), ([400], True))
+            self.assertEqual((client.statuses, client.transport.ended), ([400], True))
             self.assertEqual(self.body_bytes, 0)
 
     def test_at_any_time(self) -> None:
@@ -209,12 +212,48 @@ class TimeTests(ConnectionTestCase):
 
     def test_slow_body(self) -> None:
         """So does a body, of a known length or chunked, and then its memory is free."""
-        for begin in (POST + b"Content-Length: 1000000\r\n\r\n", CHUNKED + b"F4240\r\n"):
+        for begin, data in (
+            (POST + b"Content-Length: 1000000\r\n\r\n", b" " * 200),
+            (POST + b"Expect: 100-continue\r\nContent-Length: 1000000\r\n\r\n", b" " * 200),
+            (CHUNKED + b"F4240\r\n", b" " * 200),
+            (CHUNKED, b"1\r\n \r\n" * 40),
+            (CHUNKED, b"0" * 200),
+            (CHUNKED + b"0\r\n", b"X: y\r\n" * 40),
+        ):
             client = self.connect()
             client.send(begin)
-            self.assertEqual(self.trickle(client, b" " * 200, 0.5), REQUEST_TIMEOUT)
+            self.assertEqual(self.trickle(client, data, 0.5), REQUEST_TIMEOUT, begin)
             client.leave()
             self.assertEqual(self.body_bytes, 0)
+
+    def test_slow_second_request(self) -> None:
+        """So does a request that begins behind another one, whether that is answered at once or not."""
+        for first in (LIVE, LIST):
+            client = self.connect()
+            client.send(first + b"GET /")
+            if first is LIST:
+                self.reactor.advance(REQUEST_TIMEOUT)
+                client.send(b"a")
+                self.store.answer()
+            self.reactor.turn()
+            self.assertEqual(client.statuses, [200])
+            self.assertEqual(self.trickle(client, b"a" * 200, 0.5), REQUEST_TIMEOUT)
+
+    def test_not_http(self) -> None:
+        """So does a client that speaks TLS, of which no line ends."""
+        client = self.connect()
+        client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        self.assertEqual(self.trickle(client, b"\x01" * 200, 0.5), REQUEST_TIMEOUT)
+
+    def test_unread_at_the_deadline(self) -> None:
+        """A client that does not read is not waited for: one that does sees an orderly end, any other a reset."""
+        client = self.connect()
+        client.send(b"GET /")
+        self.reactor.rightNow += REQUEST_TIMEOUT
+        self.reactor.turn()
+        self.assertEqual((client.transport.disconnecting, client.transport.aborted), (True, False))
+        self.reactor.turn()
+        self.assertTrue(client.transport.aborted)
 
     def test_idle(self) -> None:
         """A connection on which nothing comes is closed likewise, also between two requests."""
@@ -312,7 +351,7 @@ class AnswerTests(ConnectionTestCase):
         client.send(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         self.reactor.turn()
         self.assertTrue(client.transport.disconnecting)
-        self.reactor.pump([REQUEST_TIMEOUT, channel.Channel.abortTimeout - 1])
+        self.reactor.advance(REQUEST_TIMEOUT - 1)
         self.assertFalse(client.transport.aborted)
         self.reactor.advance(1)
         self.assertTrue(client.transport.aborted)
@@ -536,6 +575,23 @@ class LimitTests(ConnectionTestCase):
         clients[0].leave()
         clients.append(self.connect())
         self.assertEqual(self.aborted(clients), [False] * 4)
+
+    def test_unread(self) -> None:
+        """Clients that do not read their answers keep no others out."""
+        self.health.database = {"filler": "x" * 100_000}
+        clients = [self.connect() for _ in range(3)]
+        for client in clients:
+            client.transport.full = True
+            client.send(LARGE)
+            self.reactor.turn()
+        clients.append(self.connect())
+        self.assertEqual(self.aborted(clients), [True, False, False, False])
+        clients[0].leave()
+        clients[1].transport.read()
+        self.reactor.turn()
+        clients[1].send(LIST)
+        clients.append(self.connect())
+        self.assertEqual(self.aborted(clients), [True, False, True, False, False])
 
     def test_answered(self) -> None:
         """A connection whose answer is out may go again."""
