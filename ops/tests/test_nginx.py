@@ -25,6 +25,15 @@ from tests.support.server import (
 NAME = "copilot.example.org"
 TOKEN = "a-token-of-the-test-0123456789"
 LIMIT = 16 * 1024 * 1024
+BROWSERS = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "strict-transport-security": "max-age=31536000",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+"""Headers of every answer, besides Cache-Control."""
 MAIN = """
 daemon off;
 pid {prefix}/nginx.pid;
@@ -160,9 +169,6 @@ class NginxTests(NodeTestCase):
         head, body = await self.answer(nginx, "/api/v1/stats", "--http2", *bearer)
         self.assertTrue(head.startswith("http/2 200"), head)
         self.assertIn("jobs", json.loads(body))
-        for name in ("strict-transport-security: max-age=", "x-frame-options: deny", "referrer-policy: no-referrer"):
-            self.assertIn(name, head)
-        self.assertEqual(head.count("x-content-type-options"), 1)
         self.assertNotIn("nginx/", head)
 
         self.assertTrue((await self.answer(nginx, "/api/v1/stats"))[0].startswith("http/2 401"))
@@ -185,6 +191,35 @@ class NginxTests(NodeTestCase):
         self.assertTrue(head.startswith("http/2 502"), head)
         self.assertIn("content-type: application/problem+json", head)
         self.assertEqual(json.loads(body)["status"], 502)
+
+    @in_reactor(60)
+    async def test_headers(self) -> None:
+        """Every answer has each header for browsers once: those of the node as it sends them, else nginx's."""
+        node, nginx = await self.site()
+        bearer = ("--header", f"Authorization: Bearer {TOKEN}")
+        large = nginx.prefix / "large"
+        large.write_bytes(b" " * (LIMIT + 1))
+        events = ("--max-time", "1", *bearer)
+
+        async def check(status: int, path: str, *words: str, cache: str = "no-store", ended: int = 0) -> None:
+            program = nginx.curl(path, "--include", *words)
+            self.assertEqual(await program.ended, ended, program.err)
+            lines = program.out.decode().replace("\r\n", "\n").partition("\n\n")[0].splitlines()
+            self.assertIn(str(status), lines[0])
+            given = [(name.lower(), value) for name, _, value in (line.partition(": ") for line in lines[1:])]
+            for name, value in (*BROWSERS.items(), ("cache-control", cache)):
+                self.assertEqual([each for key, each in given if key == name], [value], (path, name))
+
+        await check(200, "/api/v1/stats", *bearer)
+        await check(401, "/api/v1/stats")
+        await check(404, "/none", *bearer)
+        await check(200, "/health/live")
+        await check(200, "/api/v1/events", *events, cache="no-cache", ended=28)  # curl's time is up
+        await check(403, "/metrics")
+        await check(400, "/", "--http1.1", "--header", "Host: a b")
+        await check(413, "/api/v1/jobs", "--header", "Expect:", "--data-binary", f"@{large}", *bearer)
+        await node.stop()
+        await check(502, "/api/v1/stats", *bearer)
 
     @in_reactor(60)
     async def test_bodies(self) -> None:
