@@ -45,6 +45,10 @@ class Database:
             connection.close()
 
 
+TOKEN = "benchmark"
+AUTHORIZATION = {"Authorization": f"Bearer {TOKEN}"}
+
+
 @attrs.frozen
 class Node:
     """A running node of this server, and its database."""
@@ -73,7 +77,8 @@ class Node:
 
     def get(self, path: str) -> bytes:
         """The body of a response of its HTTP port."""
-        with urllib.request.urlopen(self.http + path, timeout=30) as answer:
+        request = urllib.request.Request(self.http + path, headers=AUTHORIZATION)
+        with urllib.request.urlopen(request, timeout=30) as answer:
             return bytes(answer.read())
 
 
@@ -125,6 +130,7 @@ class Bench:
         settings = {
             "SOCKET_PATH": str(path),
             "COPILOT_HTTP_PORT": str(port),
+            "COPILOT_HTTP_TOKEN": TOKEN,
             "DATABASE_URL": database.dsn,
             "SOCKET_LOG_LEVEL": "warn",
             "SOCKET_MAX_CONNECTIONS": "2000",
@@ -173,7 +179,7 @@ def add_account(node: Node, gitlab_url: str = "http://127.0.0.1:9") -> None:
     request = urllib.request.Request(
         f"{node.http}/api/v1/accounts/bench",
         json.dumps(account).encode(),
-        {"Content-Type": "application/json"},
+        {"Content-Type": "application/json", **AUTHORIZATION},
         method="PUT",
     )
     urllib.request.urlopen(request, timeout=30).close()

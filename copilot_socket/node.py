@@ -6,13 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from prometheus_client import CollectorRegistry
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from copilot_socket import gauges
 from copilot_socket.activation import Inherited
 from copilot_socket.config import Config
 from copilot_socket.core.reading_clock import ReadingClock
@@ -33,16 +31,17 @@ from copilot_socket.handlers.oauth import GitLabGrant
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.handlers.suspicion import Suspicion
 from copilot_socket.handlers.tokens import Tokens
-from copilot_socket.http.feed import Feed
+from copilot_socket.http.access import CHANNEL, Access
+from copilot_socket.http.own_token import trusted_uids
 from copilot_socket.http.site import Parts, make_site
 from copilot_socket.http.slices import Slices
 from copilot_socket.introduction import log_addresses
-from copilot_socket.logs import EventLog, Levels
-from copilot_socket.metrics import Metrics
+from copilot_socket.observers import Observers
 from copilot_socket.periodic import GAUGES, Workers, periodic_tasks, silence_interval
 from copilot_socket.ports import Ports
 from copilot_socket.status import CHECK, RENEWAL, NodeStatus
 from copilot_socket.stopping import drain, leave, take_all
+from copilot_socket.store.access import AccessStore
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.batches import Batches, Settings
 from copilot_socket.store.budgets import BudgetStore
@@ -156,10 +155,12 @@ class Node(Service):
             reveal=tokens.reveal_or_nothing,
             on_room=self.dispatcher.wake,
         )
+        self.access = Access(config.http_token, AccessStore(self.database), reactor)
         self._build_wire(tokens)
         self._build_http(vault)
         dedicated = self.database.dedicated()
-        self._listener = Listener(dedicated, reactor, self.dispatcher.channels, self.dispatcher.read_everything)
+        channels = {**self.dispatcher.channels, CHANNEL: self.access.changed}
+        self._listener = Listener(dedicated, reactor, channels, self.dispatcher.read_everything)
         self.timers = Timers(periodic_tasks(config, self._workers()), reactor)
 
     def _build_wire(self, tokens: Tokens) -> None:
@@ -193,13 +194,8 @@ class Node(Service):
     def _build_http(self, vault: Vault) -> None:
         config, reactor = self.config, self._reactor
         self.status = NodeStatus(self, self._probe, reactor)
-        self.metrics = Metrics(CollectorRegistry())
-        gauges.register(self.status, self.metrics.registry)
-        self.bus.subscribe_by_type(self.metrics.subscriptions)
-        levels = Levels(config.log_level, config.debug)
-        self._event_log = EventLog(levels, self.registry.name_of, reactor)
-        self.bus.subscribe_by_type(self._event_log.subscriptions)
-        self.feed = Feed(self.bus, reactor, self.id, self.registry.name_of)
+        seen = Observers(config, self.bus, self.status, self.id, self.registry.name_of, reactor)
+        self.metrics, self.feed, self._event_log = seen.metrics, seen.feed, seen.event_log
         self.feed.max_streams = min(self.feed.max_streams, self.shares.http // 2)  # leave connections for requests
         slices = Slices(reactor)
         self.site = make_site(
@@ -219,7 +215,9 @@ class Node(Service):
                 slices=slices,
                 work_came=self.dispatcher.work_came,
                 max_connections=self.shares.http,
-                token=config.http_token,
+                access=self.access,
+                uids=trusted_uids(),
+                rate=config.http_rate,
                 origins=frozenset(config.allowed_origins),
             )
         )
@@ -238,6 +236,7 @@ class Node(Service):
             self._leases,
             self._hosts,
             self._budgets,
+            self.access,
             cleanup,
             self.database,
             self.status,
@@ -265,6 +264,7 @@ class Node(Service):
         await self.timers.run_once(RENEWAL)
         await self._leases.starts()
         await self.dispatcher.restrictions.start()
+        await self.access.read()
         if self.config.enable_metrics:
             await self.timers.run_once(GAUGES)
         self.timers.start()

@@ -11,6 +11,8 @@ from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
 from copilot_socket.handlers.doorkeeper import Doorkeeper
 from copilot_socket.handlers.hosts import HostHealth
 from copilot_socket.handlers.presence import PresenceKeeper
+from copilot_socket.http.access import LOOK as LOOK_FOR_TOKENS
+from copilot_socket.http.access import Access
 from copilot_socket.metrics import Metrics
 from copilot_socket.ports import LOOK, Ports
 from copilot_socket.status import CHECK, RENEWAL, NodeStatus
@@ -52,6 +54,7 @@ class Workers:
     leases: Leases
     hosts: HostHealth
     budgets: Budgets
+    access: Access
     cleanup: Cleanup
     database: Database
     status: NodeStatus
@@ -87,6 +90,7 @@ def periodic_tasks(config: Config, workers: Workers) -> list[Task]:
         Task("successes of hosts", HOSTS, workers.hosts.store, limit=limit),
         Task("budgets", EACH, workers.budgets.store, limit=limit),
         Task("held hosts", HOSTS, workers.dispatcher.holds.look, limit=limit),
+        Task("tokens of the HTTP API", LOOK_FOR_TOKENS, workers.access.look, limit=limit),
         Task("dead nodes", config.lease, workers.leases.forget_dead),
         Task("cleanup", config.cleanup_interval, workers.cleanup.run),
         Task(CHECK, 1.0, workers.status.check_database, limit=CHECK_LIMIT),

@@ -1,7 +1,7 @@
-"""The listening ports of a node: the crawlers' socket and the HTTP port, created or inherited."""
+"""The listening ports of a node: the crawlers' socket and the HTTP port, created or inherited, and ``http.sock``."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
@@ -12,15 +12,16 @@ from twisted.python.failure import Failure
 
 from copilot_socket.activation import Inherited
 from copilot_socket.config import Config
-from copilot_socket.wire.accepting import CrawlerPort, HTTPPort, InheritedPort
-from copilot_socket.wire.listening import SocketError, adopt, listen
+from copilot_socket.http.own_token import SOCKET, make_directory
+from copilot_socket.wire.accepting import CrawlerPort, HTTPPort, InheritedPort, LocalHTTPPort
+from copilot_socket.wire.listening import LOCK_PATIENCE, SocketError, adopt, listen
 
 LOOK = 2.0
 """Seconds between checks whether the socket file still exists."""
 
 
 class Ports:
-    """Both ports of a node. Sockets in *inherited* are used as they are; the others are created from *config*."""
+    """The ports of a node. Sockets in *inherited* are used as they are; the others are created from *config*."""
 
     log = Logger()
 
@@ -31,12 +32,16 @@ class Ports:
         self._factory: Factory | None = None
         self._crawlers: CrawlerPort | None = None
         self._http: HTTPPort | None = None
+        self._local: CrawlerPort | None = None
         self._reported = ""
         self.reachable = True
         """Whether crawlers can connect to the socket, as of the last check."""
 
     def open(self, crawlers: Factory, http: IProtocolFactory) -> None:
-        """Listen on both. Raises ``SocketError`` or ``CannotListenError``, and then listens on neither."""
+        """Listen on all. Raises ``SocketError`` or ``CannotListenError``, and then listens on none.
+
+        A node goes without ``http.sock`` where that can't be made.
+        """
         self._factory = crawlers
         http.noisy = False  # type: ignore[attr-defined]  # the node logs where it listens
         given = self._inherited.crawlers
@@ -47,6 +52,7 @@ class Ports:
             self._crawlers.connectionLost(Failure())  # immediately: the reactor may not be running
             self._crawlers = None
             raise
+        self._local = self._listen_locally(http)
 
     def look(self) -> None:
         """Listen again if the file of the crawlers' socket was removed. Call this every :data:`LOOK` seconds."""
@@ -87,7 +93,7 @@ class Ports:
 
     def close(self) -> "Deferred[Any]":
         """Stop listening; open connections stay. The Deferred fires when that is done, and never fails."""
-        ports = [port for port in (self._crawlers, self._http) if port is not None]
+        ports = [port for port in (self._crawlers, self._http, self._local) if port is not None]
         closed = [maybeDeferred(port.stopListening) for port in ports]
         for each in closed:
             each.addErrback(self._not_closed)
@@ -111,10 +117,20 @@ class Ports:
         """The number of the HTTP port, which the configuration may leave to the system."""
         return int(self._http.getHost().port)  # type: ignore[union-attr]
 
-    def _listen(self, **patience: float) -> CrawlerPort:
+    def _listen(self, patience: float = LOCK_PATIENCE) -> CrawlerPort:
         config = self._config
         assert self._factory is not None
-        return listen(self._reactor, Path(config.socket_path), config.socket_mode, self._factory, **patience)
+        return listen(self._reactor, Path(config.socket_path), config.socket_mode, self._factory, patience)
+
+    def _listen_locally(self, factory: IProtocolFactory) -> CrawlerPort | None:
+        state_dir = self._config.state_dir
+        try:
+            make_directory(state_dir)
+            path, variable = state_dir / SOCKET, "COPILOT_STATE_DIR"
+            return listen(self._reactor, path, 0o600, cast(Factory, factory), port=LocalHTTPPort, variable=variable)
+        except (SocketError, OSError) as error:
+            self.log.warn("Without http.sock the command line needs a token for this node: {error}", error=error)
+            return None
 
     def _listen_to_http(self, factory: IProtocolFactory) -> HTTPPort:
         given = self._inherited.http

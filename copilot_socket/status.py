@@ -123,6 +123,11 @@ class NodeStatus:
         return 0.0 if self._started_at is None else self._reactor.seconds() - self._started_at
 
     @property
+    def http_port(self) -> int:
+        """The number of the HTTP port."""
+        return self._node.ports.http_port
+
+    @property
     def connections(self) -> int:
         """Open connections."""
         return len(self._node.factory.connections)

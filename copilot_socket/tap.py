@@ -23,7 +23,9 @@ from copilot_socket.config import Config, ConfigFaults, from_environment, option
 from copilot_socket.core.printing import printable
 from copilot_socket.core.vault import Vault
 from copilot_socket.event_bus import NodeStarted
+from copilot_socket.http.own_token import own_token
 from copilot_socket.notify import ServiceManager
+from copilot_socket.private_files import PrivateFileError
 from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres, keys_in_use
 from copilot_socket.store.migrate import SchemaError, require_current
 from copilot_socket.store.sealing import seal
@@ -92,7 +94,14 @@ class Application(MultiService):
             self._service_manager.setServiceParent(self)
             node.bus.subscribe_by_type({NodeStarted: lambda _: service_manager.notify()})
             super().privilegedStartService()
-        except (EmbeddedError, SchemaError, SocketError, CannotListenError, ConfigFaults) as error:
+        except (
+            EmbeddedError,
+            SchemaError,
+            SocketError,
+            CannotListenError,
+            ConfigFaults,
+            PrivateFileError,
+        ) as error:
             self._stop_embedded()
             _give_up(_explain(error))
         except SystemExit:  # a signal, see above
@@ -139,7 +148,9 @@ class Application(MultiService):
             if shortage is not None:
                 self.log.warn("{shortage}", shortage=shortage)
             dsn, keys = database.result()
-            return Node(attrs.evolve(config, secret_keys=keys), dsn, self._reactor, self._sockets, shares)
+            token = config.http_token or own_token(config.state_dir)
+            used = attrs.evolve(config, secret_keys=keys, http_token=token)
+            return Node(used, dsn, self._reactor, self._sockets, shares)
 
     def _database(self, config: Config) -> tuple[str, tuple[str, ...]]:
         """Start or check the database; its URL, and the keys of its tokens. Raises EmbeddedError or SchemaError."""

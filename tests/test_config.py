@@ -80,6 +80,7 @@ VALUES: dict[str, tuple[str, object, list[str]]] = {
     "COPILOT_HTTP_HOST": ("::1", "::1", ["example.org", "300.1.1.1"]),
     "COPILOT_HTTP_PORT": ("0", 0, ["65536", "http"]),
     "COPILOT_HTTP_TOKEN": (SECRET, SECRET, [f"{SECRET} {SECRET}", f"{SECRET}é", SECRET * 800]),
+    "COPILOT_HTTP_RATE": ("0", 0, ["-1", "1.5", "many"]),
     "COPILOT_CRAWLER_TOKEN": ("new, old", ("new", "old"), [f"{SECRET} {SECRET}", f"a,{SECRET}é", SECRET * 800, ","]),
     "COPILOT_CRAWLER_UIDS": ("0, 1000", (0, 1000), ["root", "-1", "1.5", ","]),
     "COPILOT_SECRET_KEY": (f"{KEY}, {KEY}", (KEY, KEY), [SECRET, f"{KEY},{SECRET}", "A" * 44, ","]),

@@ -2,22 +2,28 @@
 
 import argparse
 import json
+import socket
 from collections.abc import Callable, Mapping, Sequence
-from http.client import HTTPException, HTTPResponse
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from pathlib import Path
 from typing import Any, cast
 from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlencode
-from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import HTTPHandler, HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 import attrs
 
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.output import emit, say
-from copilot_socket.config import ConfigFaults, from_environment
+from copilot_socket.config import Config, ConfigFaults, from_environment
 from copilot_socket.core.printing import printable
+from copilot_socket.http.own_token import SOCKET, given_token
+from copilot_socket.private_files import PrivateFileError
 
 TIMEOUT = 60.0
 _REDIRECTIONS = range(300, 400)
+_TOKEN = "set COPILOT_HTTP_TOKEN, or call it as the node's user or root on its machine, who need no token"
 
 
 class Refused(CommandError):
@@ -36,12 +42,39 @@ class _NoRedirection(HTTPRedirectHandler):
         """See :class:`urllib.request.HTTPRedirectHandler`."""
 
 
+class _LocalConnection(HTTPConnection):
+    """A connection to a UNIX socket."""
+
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect. Raises OSError."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class _LocalHandler(HTTPHandler):
+    """Sends requests to a UNIX socket, whatever host they name."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def http_open(self, request: Request) -> HTTPResponse:
+        """See :class:`urllib.request.HTTPHandler`."""
+        return self.do_open(lambda _host, timeout, **_: _LocalConnection(self._path, timeout), request)  # type: ignore[arg-type]
+
+
 @attrs.frozen
 class Node:
-    """The HTTP port of a node at *url*, with the bearer *token* if it has one. Blocks."""
+    """The HTTP port of a node at *url*, with the bearer *token* if it has one, or behind a UNIX *socket*. Blocks."""
 
     url: str
     token: str | None = attrs.field(default=None, repr=False)
+    socket: Path | None = None
 
     def request(self, method: str, path: str, document: Any = None, headers: Mapping[str, str] | None = None) -> Any:
         """The body of the response, from JSON. Raises :class:`Refused`."""
@@ -61,7 +94,8 @@ class Node:
         try:
             request = self._build(method, path, document, headers)
             # A proxy would send requests from another address than loopback; a redirection would leak the token.
-            opener = build_opener(ProxyHandler({}), _NoRedirection)
+            local = [] if self.socket is None else [_LocalHandler(self.socket)]
+            opener = build_opener(ProxyHandler({}), _NoRedirection, *local)
             return cast(HTTPResponse, opener.open(request, timeout=timeout))
         except HTTPError as error:
             raise _refusal(error) from None
@@ -70,7 +104,7 @@ class Node:
 
     def _no_answer(self, error: Exception) -> Refused:
         reason = getattr(error, "reason", error)
-        return Refused(f"no answer from {self.url}: {reason}. Is a node running there? (--url)")
+        return Refused(f"no answer from {self.socket or self.url}: {reason}. Is a node running there? (--url)")
 
     def _build(self, method: str, path: str, document: Any, headers: Mapping[str, str]) -> Request:
         if not self.url.lower().startswith(("http://", "https://")):
@@ -91,6 +125,7 @@ def _refusal(error: HTTPError) -> Refused:
     try:
         document = json.load(error)
         lines = [f"{document['title']}: {document['detail']}"]
+        lines += [_TOKEN] if error.code == HTTPStatus.UNAUTHORIZED else []
         lines += [f"  {fault['path'] or '/'}: {fault['message']}" for fault in document.get("errors", [])]
         lines = list(map(printable, lines))
     except (ValueError, KeyError, TypeError):
@@ -100,27 +135,57 @@ def _refusal(error: HTTPError) -> Refused:
 
 def add_url_option(parser: argparse.ArgumentParser) -> None:
     """Add `--url`, which :func:`node_from` reads."""
-    parser.add_argument("--url", help="address of the node's HTTP port (default: from the configuration)")
+    parser.add_argument("--url", help="address of the node's HTTP port (default: that of the node on this machine)")
 
 
 def node_from(args: argparse.Namespace) -> Node:
-    """The node at `--url`, or else the one of the configuration. Raises ConfigFaults."""
+    """The node at `--url`, or else the one of the configuration, by ``http.sock`` if it serves this user.
+
+    Raises ConfigFaults.
+    """
+    config = _configuration(whole=args.url is None)
     if args.url is not None:
-        return Node(args.url, _token())
-    config = from_environment()
+        return Node(args.url, config.http_token or (own_token_of(config) if _is_here(args.url) else None))
+    path = config.state_dir / SOCKET
+    local = Node("http://localhost", socket=path)
+    if _is_of(config, local):
+        return local
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.http_host, config.http_host)
-    return Node(f"http://{f'[{host}]' if ':' in host else host}:{config.http_port}", config.http_token)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{config.http_port}"
+    return Node(url, config.http_token or own_token_of(config))
 
 
-def _token() -> str | None:
-    """The token alone: with --url, the rest of the configuration may be faulty."""
+def _configuration(*, whole: bool) -> Config:
+    """The configuration; unless *whole*, faults matter only where they are the token's. Raises ConfigFaults."""
     try:
-        return from_environment().http_token
+        return from_environment()
     except ConfigFaults as error:
         of_token = [fault for fault in error.faults if fault.variable.startswith("COPILOT_HTTP_TOKEN")]
-        if of_token or error.usable is None:
+        if whole or of_token or error.usable is None:
             raise ConfigFaults(of_token or error.faults) from None
-        return error.usable.http_token
+        return error.usable
+
+
+def own_token_of(config: Config) -> str | None:
+    """The token that the node of *config* has made; None if there is none, or it is not for this user to read."""
+    try:
+        return given_token(config.state_dir)
+    except (OSError, PrivateFileError):
+        return None
+
+
+def _is_of(config: Config, node: Node) -> bool:
+    """Whether *node* answers this user, and is the one of *config*: of several on a machine one has the socket."""
+    try:
+        port = node.request("GET", "/health/live").get("http_port")
+    except Refused:
+        return False
+    return port is not None and config.http_port in (0, port)
+
+
+def _is_here(url: str) -> bool:
+    """Whether *url* leads to this machine: the token of its node is sent nowhere else."""
+    return (urlsplit(url).hostname or "") in ("localhost", "127.0.0.1", "::1")
 
 
 def with_query(path: str, fields: Mapping[str, Any]) -> str:

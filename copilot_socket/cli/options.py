@@ -1,14 +1,17 @@
 """Options that commands share: the configuration's variables, and examples in the help."""
 
+import re
 import textwrap
-from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Collection
+from datetime import timedelta
 from typing import Any
 
 from copilot_socket.config import Config, from_environment, option_names
 
 _PREFIX = "variable_"
 _HELP_WIDTH = 100
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def add_examples(parser: ArgumentParser, *lines: str) -> None:
@@ -56,3 +59,11 @@ def options_given(args: Namespace) -> dict[str, str]:
 def config_from(args: Namespace) -> Config:
     """The configuration with the options in `args`. Raises ConfigFaults."""
     return from_environment(options_given(args))
+
+
+def duration(given: str) -> timedelta:
+    """A length of time, as `15m`. Raises ArgumentTypeError."""
+    found = re.fullmatch(r"(\d{1,6})([smhd])", given)
+    if found is None or int(found[1]) == 0:
+        raise ArgumentTypeError("must be a number with s, m, h or d, such as 15m")
+    return timedelta(seconds=int(found[1]) * _UNITS[found[2]])

@@ -3,13 +3,13 @@
 import getpass
 import os
 import re
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from datetime import UTC, datetime, timedelta
+from argparse import ArgumentParser, Namespace
+from datetime import UTC, datetime
 from typing import Any
 
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.node import Node, add_url_option, print_answer, segment, with_query
-from copilot_socket.cli.options import add_action, add_examples
+from copilot_socket.cli.options import add_action, add_examples, duration
 from copilot_socket.cli.output import add_json_option, cell, page
 from copilot_socket.core.origins import origin
 
@@ -17,7 +17,6 @@ PAUSES = "/api/v1/pauses"
 SCOPES = ("everything", "account", "host", "command", "path", "path_prefix")
 _HEADINGS = ("id", "scope", "target", "author", "reason", "created_at", "ends_at")
 _ID = re.compile("[0-9A-Za-z]{26}")
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -34,7 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     _add_scope(add)
     add.add_argument("--reason", help="why, for others to read")
     end = add.add_mutually_exclusive_group()
-    end.add_argument("--for", dest="lasts", type=_duration, metavar="TIME", help="30s, 15m, 2h or 7d")
+    end.add_argument("--for", dest="lasts", type=duration, metavar="TIME", help="30s, 15m, 2h or 7d")
     end.add_argument("--until", metavar="TIME", help="ISO-8601 with zone")
     add_examples(
         add,
@@ -54,13 +53,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 def _add_scope(parser: ArgumentParser) -> None:
     parser.add_argument("scope", choices=SCOPES, metavar="SCOPE", help=", ".join(SCOPES[:-1]))
     parser.add_argument("target", nargs="?", metavar="TARGET", help="which account, host, command or path")
-
-
-def _duration(given: str) -> timedelta:
-    found = re.fullmatch(r"(\d{1,6})([smhd])", given)
-    if found is None or int(found[1]) == 0:
-        raise ArgumentTypeError("must be a number with s, m, h or d, such as 15m")
-    return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
 
 
 def run(args: Namespace) -> int:

@@ -97,7 +97,8 @@ class Config:
     allowed_origins: tuple[str, ...]
     http_host: str
     http_port: int  # 0: any free port
-    http_token: str | None = attrs.field(repr=False)
+    http_token: str | None = attrs.field(repr=False)  # None: the one that the first start makes
+    http_rate: int
     crawler_tokens: tuple[str, ...] = attrs.field(repr=False)
     crawler_uids: tuple[int, ...]
     secret_keys: tuple[str, ...] = attrs.field(repr=False)  # Fernet keys, newest first

@@ -246,7 +246,21 @@ VARIABLES: tuple[Variable, ...] = (
         or_else="PORT",
         help="the HTTP port; 0 is any free one",
     ),
-    V("COPILOT_HTTP_TOKEN", "http_token", parsers.token, "", secret=True, help="bearer token of the API"),
+    V(
+        "COPILOT_HTTP_TOKEN",
+        "http_token",
+        parsers.token,
+        "",
+        secret=True,
+        help="bearer token of the API with all rights; unset, the first start makes one in COPILOT_STATE_DIR",
+    ),
+    V(
+        "COPILOT_HTTP_RATE",
+        "http_rate",
+        parsers.integer(0, 1_000_000),
+        "50",
+        help="HTTP requests per second of a client without a valid token; 0 is no limit",
+    ),
     V(
         "COPILOT_CRAWLER_TOKEN",
         "crawler_tokens",
@@ -276,7 +290,7 @@ VARIABLES: tuple[Variable, ...] = (
         parsers.absolute_path,
         "<$XDG_STATE_HOME/copilot-socket, as root /var/lib/copilot-study>",
         "/var/lib/copilot-study",
-        help="where the embedded PostgreSQL lives",
+        help="where the embedded PostgreSQL, http-token and http.sock are",
     ),
     V(
         "DEBUG",

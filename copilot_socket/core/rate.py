@@ -1,22 +1,55 @@
 """Limits how often something may happen."""
 
+from collections import OrderedDict
+
 
 class Rate:
-    """*per_second* times a second on average, and as often at once after a second without any.
+    """*times* within *seconds* on average, and as often at once after as long without any.
 
     A token bucket, in the form of the generic cell rate algorithm (ITU-T I.371): one time instead of a count.
     """
 
-    def __init__(self, per_second: int) -> None:
-        self._interval = 1 / per_second
+    def __init__(self, times: int, seconds: float = 1.0) -> None:
+        self._interval = seconds / times
+        self._burst = seconds
         self._due = float("-inf")
         """When all that was counted would be over at an even pace."""
 
     def wait(self, now: float) -> float:
         """Seconds from *now* until it may happen again; 0 if it may."""
         # Half an interval keeps rounding from costing the last one of a burst.
-        return max(0.0, self._due - now - 1 + self._interval / 2)
+        return max(0.0, self._due - now - self._burst + self._interval / 2)
 
     def count(self, now: float) -> None:
         """It happens."""
         self._due = max(self._due, now) + self._interval
+
+
+class Rates:
+    """A :class:`Rate` for each client, of at most *most* clients: those without an event for longest are forgotten.
+
+    *times* 0: no limit.
+    """
+
+    def __init__(self, times: int, seconds: float = 1.0, most: int = 10_000) -> None:
+        self._times = times
+        self._seconds = seconds
+        self._most = most
+        self._of: OrderedDict[str, Rate] = OrderedDict()
+
+    def wait(self, client: str, now: float) -> float:
+        """Seconds from *now* until *client* may do it again; 0 if it may."""
+        rate = self._of.get(client)
+        return 0.0 if rate is None else rate.wait(now)
+
+    def count(self, client: str, now: float) -> None:
+        """*client* does it."""
+        if not self._times:
+            return
+        rate = self._of.get(client)
+        if rate is None:
+            rate = self._of[client] = Rate(self._times, self._seconds)
+            if len(self._of) > self._most:
+                self._of.popitem(last=False)
+        self._of.move_to_end(client)
+        rate.count(now)

@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
+from copilot_socket.core.access import new_token
 from copilot_socket.demo.asking import NoAnswer, ask
 from copilot_socket.demo.processes import Child, ChildEvent
 from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres
@@ -39,6 +40,7 @@ class Stage:
         self.events: SimpleQueue[ChildEvent] = SimpleQueue()
         self.children: dict[str, Child] = {}
         self.url = ""
+        self._token = new_token()
         self.directory = Path()
 
     def __enter__(self) -> Self:
@@ -81,6 +83,7 @@ class Stage:
             **self._base,
             "COPILOT_STATE_DIR": str(self.directory / "state"),
             "COPILOT_HTTP_PORT": str(port),
+            "COPILOT_HTTP_TOKEN": self._token,
             "SOCKET_PATH": str(self.socket),
             "SOCKET_LOG_LEVEL": "info",
             "SOCKET_RECONNECT_GRACE": "2000",
@@ -118,7 +121,7 @@ class Stage:
     def ask(self, path: str, method: str = "GET", document: Any = None) -> Any:
         """The body of a response of the node's HTTP port. Raises :class:`DemoFailed` unless it succeeds."""
         try:
-            answer = ask(self.url + path, method=method, document=document)
+            answer = ask(self.url + path, method=method, document=document, token=self._token)
         except NoAnswer as problem:
             raise DemoFailed(f"{problem}\n{self.children['node'].last_lines()}") from None
         if answer.status not in (200, 201):

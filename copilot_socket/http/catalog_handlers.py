@@ -35,17 +35,19 @@ class CatalogHandlers:
     async def list_accounts(self, call: Call) -> Reply:
         """Accounts, without tokens."""
         page, _ = queries.listing(call, {})
-        listing = await self.catalog.accounts(page)
+        listing = await self.catalog.accounts(page, call.within)
         return reply({"accounts": listing.rows, "next": listing.next})
 
     async def show_account(self, call: Call) -> Reply:
         """One account, without tokens."""
         queries.read(call, {})
+        _refuse_foreign(call, call.params["id"])
         return reply(await self._account(call.params["id"]))
 
     async def put_account(self, call: Call) -> Reply:
         """Create an account, or replace it completely."""
         queries.read(call, {})
+        _refuse_foreign(call, call.params["id"])
         account = await bodies.account(call)
         try:
             created = await self.accounts.put(account)
@@ -74,6 +76,7 @@ class CatalogHandlers:
     async def renew_credential(self, call: Call) -> Reply:
         """Replace an account's token pair; its waiting jobs are queued again."""
         queries.read(call, {})
+        _refuse_foreign(call, call.params["id"])
         credential = await bodies.credential(call)
         account_id = _storable(call.params["id"])
         if not await self.accounts.renew(account_id, credential):
@@ -83,6 +86,7 @@ class CatalogHandlers:
     async def list_areas(self, call: Call) -> Reply:
         """Discovered groups and projects."""
         page, filters = queries.listing(call, AREA_CHECKS)
+        _refuse_foreign(call, filters.get("account_id"))
         listing = await self.catalog.areas(page, filters)
         return reply({"areas": listing.rows, "next": listing.next})
 
@@ -139,6 +143,12 @@ class CatalogHandlers:
         if account is None:
             raise _no_account()
         return account
+
+
+def _refuse_foreign(call: Call, account_id: str | None) -> None:
+    """Raise :class:`Problem` 403 for an account that is not within the actor's limits; None stands for all."""
+    if call.within is not None and not call.within.covers_account(account_id):
+        raise Problem(403, "Access token is limited to certain accounts: name one of them (account_id)")
 
 
 def _storable(account_id: str) -> str:

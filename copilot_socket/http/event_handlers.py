@@ -27,6 +27,8 @@ class EventHandlers:
     async def watch(self, call: Call) -> Streaming:
         """Server-Sent Events, until the client disconnects or the node stops."""
         given = queries.read(call, FILTERS)
+        if call.within is not None and not call.within.covers_account(given.get("account_id")):
+            raise Problem(403, "Access token is limited to certain accounts: name one of them (account_id)")
         refusal = self.feed.refusal
         if refusal is not None:
             raise Problem(503, refusal, headers={"Retry-After": "5"})

@@ -1,19 +1,29 @@
-"""Access to the HTTP port: by bearer token, or from this machine only if no token is set."""
+"""Access to the HTTP port (docs/http.md, "Access"): who sent a request, and whether it may go on."""
 
-import hmac
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv6Address, ip_address
 
 import attrs
 
+from copilot_socket.core.access import Grant, Role, TokenBook
 from copilot_socket.core.actors import STRANGER, Actor
+from copilot_socket.core.rate import Rates
+from copilot_socket.event_bus import Refused
 from copilot_socket.http.messages import Problem
+from copilot_socket.http.routes import Route
 
+COOKIE = "copilot_session"
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-VARIABLE = "COPILOT_HTTP_TOKEN"
+WRONG_TOKENS = 5
+WRONG_SECONDS = 60.0
+"""A client may send ``WRONG_TOKENS`` wrong tokens in so many seconds."""
 _FROM_HERE = frozenset({"same-origin", "none"})
 """Values of ``Sec-Fetch-Site``: a page of ours; the user's own doing."""
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="copilot-socket"'}
+_IPV6_NETWORK = 64
+"""Bits of an IPv6 address that tell clients apart: whoever has one address has its network."""
 
 
 @attrs.frozen
@@ -24,67 +34,185 @@ class RequestHead:
     peer: str | None
     """The client's address; None if the transport has none."""
     headers: Mapping[str, Sequence[str]]
+    uid: int | None = None
+    """The user at the other end of ``http.sock``; None for any other transport."""
 
     def one(self, name: str) -> str | None:
         """The value of the header *name*; None unless it was sent exactly once."""
         values = self.headers.get(name, ())
         return values[0] if len(values) == 1 else None
 
+    @property
+    def forwarded(self) -> bool:
+        """Whether a proxy sent it on."""
+        return any(name == "forwarded" or name.startswith("x-forwarded-") for name in self.headers)
+
+    @property
+    def local(self) -> bool:
+        """Whether it comes from this machine: not by a proxy on it, nor under a host name that was pointed at it."""
+        if self.uid is not None:
+            return True
+        return not self.forwarded and _is_loopback(self.peer) and _is_loopback(host_name(self.one("host")))
+
+    @property
+    def client(self) -> str:
+        """The client's address, for limits and records; behind a proxy on this machine the one that it names."""
+        forwarded = (self.one("x-forwarded-for") or "").rpartition(",")[2].strip()
+        given = forwarded if forwarded and _is_loopback(self.peer) else self.peer or "local"
+        try:
+            address = ip_address(given)
+        except ValueError:
+            return given if given == self.peer else self.peer or "local"
+        if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
+            network = int(address) >> (128 - _IPV6_NETWORK) << (128 - _IPV6_NETWORK)
+            return f"{IPv6Address(network)}/{_IPV6_NETWORK}"
+        return str(getattr(address, "ipv4_mapped", None) or address)
+
 
 @attrs.frozen
+class Visitor:
+    """Who sent a request. ``grant`` is None for a stranger."""
+
+    actor: Actor
+    grant: Grant | None = None
+    wrong: bool = False
+    """Whether it carries a token that is none of ours."""
+    by_cookie: bool = False
+    """Whether it is known by a cookie, which browsers send with whatever a page asks for."""
+
+
 class Gate:
-    """Checks access. With *token* set every request needs it; without, only loopback is served."""
+    """Decides on access. *uids*: users who need no token on ``http.sock``; *rate*: requests of strangers a second.
 
-    token: str | None = attrs.field(repr=False)
-    origins: frozenset[str] = frozenset()
-    """Origins whose pages may write, besides the server's own."""
+    *publish* is called with each refusal; *now* returns the seconds of a monotonic clock.
+    """
 
-    def admit(self, head: RequestHead) -> Actor:
-        """Who sent *head*. Raises :class:`Problem` where it is refused."""
-        refused = self._of_token(head) if self.token is not None else _of_loopback(head)
-        problem = refused or self._of_origin(head)
+    def __init__(
+        self,
+        book: TokenBook,
+        uids: frozenset[int],
+        origins: frozenset[str],
+        rate: int,
+        publish: Callable[[Refused], None],
+        now: Callable[[], float],
+    ) -> None:
+        self._book = book
+        self._uids = uids
+        self._origins = origins
+        self._strangers = Rates(rate)
+        self._wrong = Rates(WRONG_TOKENS, WRONG_SECONDS)
+        self._publish = publish
+        self._now = now
+
+    def visitor(self, head: RequestHead) -> Visitor:
+        """Who sent *head*."""
+        if head.uid in self._uids:
+            name = f"uid:{head.uid}"
+            return Visitor(Actor(name, "http.sock"), Grant(name, Role.ADMIN))
+        client = Actor(STRANGER, head.client if head.uid is None else f"uid:{head.uid} on http.sock")
+        now = self._now()
+        token = bearer_in(head.one("authorization") or "") if "authorization" in head.headers else None
+        session = session_in(head.one("cookie") or "")
+        if token is not None:
+            grant = self._book.find(token, now)
+        elif session is not None:
+            grant = self._book.find_session(session, now)
+        else:
+            return Visitor(client)
+        if grant is None:
+            return Visitor(client, wrong=token is not None)
+        return Visitor(Actor(grant.name, client.address), grant, by_cookie=token is None)
+
+    def count(self, head: RequestHead, visitor: Visitor) -> None:
+        """Count a request; those with a good token are not counted. Raises :class:`Problem` 429 over the limit."""
+        if visitor.grant is not None:
+            return
+        now, client = self._now(), visitor.actor.address or ""
+        wait = self._strangers.wait(client, now)
+        if wait:
+            raise self._refuse(head, visitor, None, "rate", _too_many("requests without a token", wait))
+        self._strangers.count(client, now)
+
+    def admit(self, head: RequestHead, visitor: Visitor, route: Route | None) -> None:
+        """Let *visitor* use *route*, or with None learn that there is none. Raises :class:`Problem` where refused."""
+        needs = Role.READ if route is None else route.needs
+        if needs is None or (route is not None and route.local and head.local):
+            return
+        grant = visitor.grant
+        if grant is None:
+            raise self._stranger(head, visitor, route)
+        if grant.role < needs:
+            text = f"{grant.name} has the role {grant.role}; this needs {needs}"
+            raise self._refuse(head, visitor, route, "role", Problem(403, text))
+        if grant.within is not None and route is not None and not route.within:
+            text = f"{grant.name} is limited to certain accounts or users; this is not"
+            raise self._refuse(head, visitor, route, "scope", Problem(403, text))
+        problem = self._of_origin(head, visitor)
         if problem is not None:
-            raise problem
-        return Actor(f"token:{VARIABLE}" if self.token is not None else STRANGER, head.peer)
+            raise self._refuse(head, visitor, route, "origin", problem)
 
-    def _of_token(self, head: RequestHead) -> Problem | None:
-        scheme, _, given = (head.one("authorization") or "").partition(" ")
-        expected = (self.token or "").encode()
-        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("utf-8", "replace"), expected):
-            return None
-        return Problem(
-            401,
-            f"Bearer token required ({VARIABLE})",
-            headers={"WWW-Authenticate": 'Bearer realm="copilot-socket"'},
-        )
+    def out_of_scope(self, head: RequestHead, visitor: Visitor, route: Route, problem: Problem) -> Problem:
+        """A handler has refused, by *problem*, what is not within *visitor*'s limits."""
+        return self._refuse(head, visitor, route, "scope", problem)
 
-    def _of_origin(self, head: RequestHead) -> Problem | None:
+    def _stranger(self, head: RequestHead, visitor: Visitor, route: Route | None) -> Problem:
+        if not visitor.wrong:
+            text = "Access token required: Authorization: Bearer <token>"
+            return self._refuse(head, visitor, route, "no_token", Problem(401, text, headers=_CHALLENGE))
+        if not self._book.read:
+            busy = "Tokens are not yet read from the database; try again later"
+            return Problem(503, busy, headers={"Retry-After": "1"})
+        now, client = self._now(), visitor.actor.address or ""
+        wait = self._wrong.wait(client, now)
+        if wait:
+            return self._refuse(head, visitor, route, "wrong_tokens", _too_many("wrong tokens", wait))
+        self._wrong.count(client, now)
+        problem = Problem(401, "Access token is wrong, revoked or expired", headers=_CHALLENGE)
+        return self._refuse(head, visitor, route, "wrong_token", problem)
+
+    def _refuse(
+        self, head: RequestHead, visitor: Visitor, route: Route | None, reason: str, problem: Problem
+    ) -> Problem:
+        what = head.method if route is None else f"{route.method} {route.pattern}"
+        self._publish(Refused("http", reason, visitor.actor.name, visitor.actor.address, what))
+        return problem
+
+    def _of_origin(self, head: RequestHead, visitor: Visitor) -> Problem | None:
         """Refuse writes from pages of other origins: browsers say which it is, or at least that it is another one.
 
+        A request that is known by its cookie must say that it comes from a page of ours.
         https://www.w3.org/TR/fetch-metadata/
         """
         if head.method not in WRITING:
             return None
         if "origin" not in head.headers:
-            elsewhere = set(head.headers.get("sec-fetch-site", ())).difference(_FROM_HERE)
-            return Problem(403, "Cross-site request refused") if elsewhere else None
+            sites = set(head.headers.get("sec-fetch-site", ()))
+            allowed = sites == {"same-origin"} if visitor.by_cookie else sites <= _FROM_HERE
+            return None if allowed else Problem(403, "Cross-site request refused")
         host, origin = head.one("host"), (head.one("origin") or "").lower()
         ours = host is not None and origin in (f"http://{host}".lower(), f"https://{host}".lower())
-        if ours or origin in self.origins:
+        if ours or (origin in self._origins and not visitor.by_cookie):
             return None
         return Problem(403, "Cross-origin request refused; SOCKET_ALLOWED_ORIGINS lists the origins that may write")
 
 
-def _of_loopback(head: RequestHead) -> Problem | None:
-    # Behind a proxy on this machine every client looks local; with DNS rebinding any host name has our address.
-    proxied = any(name == "forwarded" or name.startswith("x-forwarded-") for name in head.headers)
-    if not proxied and _is_loopback(head.peer) and _is_loopback(host_name(head.one("host"))):
+def bearer_in(header: str | None) -> str | None:
+    """The token in an Authorization header; an empty one for another scheme, None without the header."""
+    if header is None:
         return None
-    return Problem(
-        403,
-        f"Only requests from this machine are served while {VARIABLE} is unset, under a loopback host name and "
-        f"without a proxy; set {VARIABLE} and send it as a bearer token",
-    )
+    scheme, _, given = header.partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else ""
+
+
+def session_in(header: str) -> str | None:
+    """The session in a Cookie header; None without one."""
+    pairs = (pair.strip().partition("=") for pair in header.split(";"))
+    return next((value for name, _, value in pairs if name == COOKIE), None)
+
+
+def _too_many(what: str, wait: float) -> Problem:
+    seconds = math.ceil(wait)
+    return Problem(429, f"Too many {what}; try again in {seconds} s", headers={"Retry-After": str(seconds)})
 
 
 def host_name(host: str | None) -> str | None:

@@ -11,7 +11,7 @@ from copilot_socket.http.messages import Call, Problem, Reply, reply
 
 
 class Health(Protocol):
-    """State of the node. ``error`` and ``database`` are public: they must not contain secrets."""
+    """State of the node. ``error`` and ``database`` are shown: they must not contain secrets."""
 
     @property
     def running(self) -> bool:
@@ -24,6 +24,10 @@ class Health(Protocol):
     @property
     def active_connections(self) -> int:
         """Number of connections that have sent a valid message."""
+
+    @property
+    def http_port(self) -> int:
+        """The number of the HTTP port."""
 
     @property
     def uptime(self) -> float:
@@ -49,9 +53,11 @@ class HealthHandlers:
     registry: CollectorRegistry | None
     time_of_day: Callable[[], float]
 
-    async def socket(self, _call: Call) -> Reply:
-        """The full state of the node: 200, or 503 while it can't work."""
+    async def socket(self, call: Call) -> Reply:
+        """The state of the node, with all details for those who have access: 200, or 503 while it can't work."""
         healthy = self._healthy()
+        if call.grant is None:
+            return reply({"status": "healthy" if healthy else "unhealthy"}, 200 if healthy else 503)
         return reply(
             {
                 "status": "healthy" if healthy else "unhealthy",
@@ -68,15 +74,18 @@ class HealthHandlers:
             200 if healthy else 503,
         )
 
-    async def live(self, _call: Call) -> Reply:
-        """Always 200: the process responds."""
-        return reply({"status": "live"})
+    async def live(self, call: Call) -> Reply:
+        """Always 200: the process responds; for those who have access, with the number of its HTTP port."""
+        return reply(
+            {"status": "live"} if call.grant is None else {"status": "live", "http_port": self.health.http_port}
+        )
 
-    async def ready(self, _call: Call) -> Reply:
-        """200 if crawlers and requests can be served now, else 503."""
+    async def ready(self, call: Call) -> Reply:
+        """200 if crawlers and requests can be served now, else 503, and for those who have access, why."""
         if self._healthy():
             return reply({"status": "ready"})
-        return reply({"status": "not ready", "error": self._error()}, 503)
+        why = {} if call.grant is None else {"error": self._error()}
+        return reply({"status": "not ready", **why}, 503)
 
     async def metrics(self, _call: Call) -> Reply:
         """Metrics in the Prometheus text format."""

@@ -59,6 +59,7 @@ class JobHandlers:
     async def _submit(self, call: Call) -> Reply:
         name = _key(call)
         body = await bodies.jobs(call, fingerprint=name is not None)
+        _refuse_foreign(call, body)
         key = None if name is None else Key(name, body.fingerprint)
         try:
             submitted = await self.submission.submit(body.jobs, key)
@@ -80,13 +81,13 @@ class JobHandlers:
         """Jobs, newest first."""
         page, given = queries.listing(call, {**FILTERS, "include": queries.some_of(*LARGE_JOB_COLUMNS)})
         include = given.pop("include", frozenset())
-        listing = await self.catalog.jobs(page, given, include)
+        listing = await self.catalog.jobs(page, given, include, call.within)
         return reply({"jobs": listing.rows, "next": listing.next})
 
     async def show(self, call: Call) -> Reply:
         """One job with its assignment, attempts and errors."""
         queries.read(call, {})
-        job = await self.catalog.job(_job_id(call))
+        job = await self.catalog.job(await self._job_id(call))
         if job is None:
             raise _no_job()
         return reply(job)
@@ -94,7 +95,7 @@ class JobHandlers:
     async def why(self, call: Call) -> Reply:
         """Why a job is in its state, or does not run."""
         queries.read(call, {})
-        why = await self.catalog.why(_job_id(call))
+        why = await self.catalog.why(await self._job_id(call))
         if why is None:
             raise _no_job()
         return reply(why)
@@ -111,7 +112,7 @@ class JobHandlers:
         """Pause a job: 202 where its crawler is asked to give it back first."""
         queries.read(call, {})
         await bodies.no_body(call)
-        job_id = _job_id(call)
+        job_id = await self._job_id(call)
         status = _status(await self.transitions.pause(job_id))
         paused = status == Status.PAUSED
         return reply({"id": job_id, "status": status, "pausing": not paused}, 200 if paused else 202)
@@ -120,7 +121,7 @@ class JobHandlers:
         """Queue a paused job again."""
         queries.read(call, {})
         await bodies.no_body(call)
-        job_id = _job_id(call)
+        job_id = await self._job_id(call)
         try:
             return reply({"id": job_id, "status": _status(await self.transitions.resume(job_id))})
         except TwinExists as error:
@@ -129,7 +130,7 @@ class JobHandlers:
     async def _change(self, call: Call, event: Event) -> Reply:
         queries.read(call, {})
         await bodies.no_body(call)
-        job_id = _job_id(call)
+        job_id = await self._job_id(call)
         try:
             answer = (await self.transitions.apply([job_id], event))[job_id]
         except TwinExists as error:
@@ -137,6 +138,13 @@ class JobHandlers:
         except AccountMoved as error:
             raise Problem(409, str(error)) from None
         return reply({"id": job_id, "status": _status(answer)})
+
+    async def _job_id(self, call: Call) -> str:
+        """The id in the path. Raises :class:`Problem` 404, also for a job that is not within the actor's limits."""
+        job_id, within = call.params["id"], call.within
+        if not _ID.fullmatch(job_id) or not (within is None or await self.catalog.covers_job(within, job_id)):
+            raise _no_job()
+        return job_id
 
 
 def _status(answer: Answer) -> str:
@@ -163,6 +171,19 @@ def _unknown_accounts(error: UnknownAccounts, body: bodies.Jobs) -> Problem:
     return faults.problem()
 
 
+def _refuse_foreign(call: Call, body: bodies.Jobs) -> None:
+    within, faults = call.within, Faults()
+    if within is None:
+        return
+    for number, job in enumerate(body.jobs):
+        if not within.covers_job(job["account_id"], job.get("user_id")):
+            faults.add(body.path(number), "account_id or user_id is not one of those that the token is limited to")
+    if faults.count:
+        raise Problem(
+            403, "Access token is limited to certain accounts or users", errors=faults.problem().members["errors"]
+        )
+
+
 def _foreign_origins(error: ForeignOrigins, body: bodies.Jobs) -> Problem:
     faults = Faults()
     for number, allowed in error.allowed.items():
@@ -170,12 +191,6 @@ def _foreign_origins(error: ForeignOrigins, body: bodies.Jobs) -> Problem:
         message = f"must be a URL of {allowed}, the origin of the job's account, or left out; got {given}"
         faults.add(f"{body.path(number)}/gitlab_url", message)
     return faults.problem()
-
-
-def _job_id(call: Call) -> str:
-    if not _ID.fullmatch(call.params["id"]):
-        raise _no_job()
-    return call.params["id"]
 
 
 def _no_job() -> Problem:

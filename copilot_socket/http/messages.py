@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import orjson
 
+from copilot_socket.core.access import Grant, Within
 from copilot_socket.core.actors import Actor
 
 JSON = b"application/json"
@@ -28,8 +29,15 @@ class Call:
     body: bytes
     actor: Actor
     """Who asks, as far as is known."""
+    grant: Grant | None
+    """What the actor may do; None for a stranger, whom only some routes serve."""
     next_slice: Callable[[], Awaitable[object]]
     """Awaited between two slices of long work. Raises :class:`ClientGone`."""
+
+    @property
+    def within(self) -> Within | None:
+        """What the actor is limited to; None: nothing."""
+        return None if self.grant is None else self.grant.within
 
 
 class ClientGone(Exception):

@@ -11,7 +11,7 @@ import attrs
 from copilot_socket.http.gate import RequestHead
 from copilot_socket.http.messages import Reply
 
-ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH"
+ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
 EXPOSED_HEADERS = "Allow, Retry-After, WWW-Authenticate"
 """Response headers that pages may read besides the CORS-safelisted ones."""

@@ -8,17 +8,18 @@ from http import HTTPStatus
 from io import BytesIO
 from typing import Any, Protocol, cast
 
+from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITCPTransport
 from twisted.web import server
 from zope.interface import implementer
 
-from copilot_socket.core.actors import Actor
 from copilot_socket.http.channel import Channel
-from copilot_socket.http.gate import RequestHead
+from copilot_socket.http.gate import RequestHead, Visitor
 from copilot_socket.http.headers import common_headers
 from copilot_socket.http.messages import Call, ClientGone, Problem, Reply, Streaming
 from copilot_socket.http.shares import MAX_BODIES, Share
 from copilot_socket.http.slices import Slices
+from copilot_socket.wire.peer import read_uid
 
 MAX_BODY = 16 * 1024 * 1024
 ANSWER_TIMEOUT = 60.0
@@ -111,13 +112,16 @@ class Request(server.Request):
                 name.decode("latin-1").lower(): [value.decode("latin-1") for value in values]
                 for name, values in self.requestHeaders.getAllRawHeaders()
             }
-        return RequestHead(method, getattr(self.getClientAddress(), "host", None), self._headers)
+        address = self.getClientAddress()
+        transport: Any = self.channel.transport
+        uid = read_uid(transport.socket) if isinstance(address, UNIXAddress) else None
+        return RequestHead(method, getattr(address, "host", None), self._headers, uid)
 
-    def call(self, params: dict[str, str], query: Sequence[tuple[str, str]], actor: Actor) -> Call:
+    def call(self, params: dict[str, str], query: Sequence[tuple[str, str]], visitor: Visitor) -> Call:
         """The request as an argument for handlers."""
         headers = {name: values[0] for name, values in self.head("").headers.items()}
         body, self.content = self.content.getvalue(), BytesIO()
-        return Call(params, query, headers, body, actor, self._next_slice)
+        return Call(params, query, headers, body, visitor.actor, visitor.grant, self._next_slice)
 
     async def _next_slice(self) -> None:
         await self.application.slices.next()

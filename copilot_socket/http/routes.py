@@ -5,6 +5,7 @@ from urllib.parse import unquote
 
 import attrs
 
+from copilot_socket.core.access import Role
 from copilot_socket.http.messages import Call, Problem, Reply, Streaming
 
 Handler = Callable[[Call], Awaitable[Reply | Streaming]]
@@ -14,13 +15,16 @@ Handler = Callable[[Call], Awaitable[Reply | Streaming]]
 class Route:
     """*handler* answers *method* on *pattern*, whose ``{name}`` parts become parameters.
 
-    ``public`` routes need no access; for all others the gate checks it.
+    *needs*: the role that it takes; None for everybody. *within*: whether it also serves tokens that are limited to
+    certain accounts or users, and keeps within them. *local*: whether it serves everybody on this machine.
     """
 
     method: str
     pattern: str
     handler: Handler
-    public: bool = False
+    needs: Role | None = Role.READ
+    within: bool = False
+    local: bool = False
 
     def match(self, parts: Sequence[str]) -> dict[str, str] | None:
         """The parameters in *parts* of a path; None if the path does not match."""

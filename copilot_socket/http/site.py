@@ -5,6 +5,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from urllib.parse import parse_qsl
 
 import attrs
@@ -17,8 +18,9 @@ from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from copilot_socket.core.actors import STRANGER, Actor
+from copilot_socket.core.access import Role
 from copilot_socket.event_bus import EventBus
+from copilot_socket.http.access import Access
 from copilot_socket.http.budget_handlers import BudgetHandlers
 from copilot_socket.http.catalog_handlers import CatalogHandlers
 from copilot_socket.http.channel import MAX_CONNECTIONS, REQUEST_TIMEOUT, Channel, Connections
@@ -35,6 +37,7 @@ from copilot_socket.http.routes import Route, find
 from copilot_socket.http.shares import MAX_ANSWERS, MAX_BODIES, Budget, Share
 from copilot_socket.http.slices import Slices
 from copilot_socket.http.targets import target
+from copilot_socket.http.token_handlers import TokenHandlers
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.budgets import BudgetStore
 from copilot_socket.store.catalog import Catalog
@@ -50,8 +53,10 @@ MAX_PARAMETERS = 50
 
 @attrs.frozen(kw_only=True)
 class Parts:
-    """Dependencies and settings of the HTTP port. *token* None: loopback only. *registry* None: no metrics.
+    """Dependencies and settings of the HTTP port. *registry* None: no metrics.
 
+    *rate*: requests of a client without a valid token a second; 0: any number.
+    *uids*: the users who need no token on ``http.sock``.
     *slices* schedules the work of large requests; *time_of_day* returns seconds since 1970.
     """
 
@@ -71,7 +76,9 @@ class Parts:
     work_came: Callable[[Iterable[tuple[str, str]]], None]
     time_of_day: Callable[[], float] = time.time
     max_connections: int = MAX_CONNECTIONS
-    token: str | None = attrs.field(repr=False)
+    access: Access
+    uids: frozenset[int] = frozenset()
+    rate: int = 0
     origins: frozenset[str] = frozenset()
 
 
@@ -83,43 +90,50 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     budgets = BudgetHandlers(parts.budgets, parts.restrictions, parts.catalog, parts.bus, parts.time_of_day)
     rest = CatalogHandlers(parts.catalog, parts.accounts, parts.restrictions, parts.modes)
     events = EventHandlers(parts.feed)
+    tokens = TokenHandlers(parts.access, parts.catalog)
     return (
-        Route("GET", "/health/socket", health.socket, public=True),
-        Route("GET", "/health/live", health.live, public=True),
-        Route("GET", "/health/ready", health.ready, public=True),
-        Route("GET", "/metrics", health.metrics),
-        Route("POST", "/api/v1/jobs", jobs.submit),
-        Route("GET", "/api/v1/jobs", jobs.list),
-        Route("GET", "/api/v1/jobs/{id}", jobs.show),
-        Route("GET", "/api/v1/jobs/{id}/why", jobs.why),
-        Route("POST", "/api/v1/jobs/{id}/cancel", jobs.cancel),
-        Route("POST", "/api/v1/jobs/{id}/retry", jobs.retry),
-        Route("POST", "/api/v1/jobs/{id}/pause", jobs.pause),
-        Route("POST", "/api/v1/jobs/{id}/resume", jobs.resume),
-        Route("GET", "/api/v1/accounts", rest.list_accounts),
-        Route("GET", "/api/v1/accounts/{id}", rest.show_account),
-        Route("PUT", "/api/v1/accounts/{id}", rest.put_account),
-        Route("PATCH", "/api/v1/accounts/{id}", rest.change_account),
-        Route("POST", "/api/v1/accounts/{id}/credential", rest.renew_credential),
-        Route("GET", "/api/v1/areas", rest.list_areas),
+        Route("GET", "/health/socket", health.socket, needs=None),
+        Route("GET", "/health/live", health.live, needs=None),
+        Route("GET", "/health/ready", health.ready, needs=None),
+        Route("GET", "/metrics", health.metrics, local=True),
+        Route("POST", "/api/v1/jobs", jobs.submit, needs=Role.OPERATE, within=True),
+        Route("GET", "/api/v1/jobs", jobs.list, within=True),
+        Route("GET", "/api/v1/jobs/{id}", jobs.show, within=True),
+        Route("GET", "/api/v1/jobs/{id}/why", jobs.why, within=True),
+        Route("POST", "/api/v1/jobs/{id}/cancel", jobs.cancel, needs=Role.OPERATE, within=True),
+        Route("POST", "/api/v1/jobs/{id}/retry", jobs.retry, needs=Role.OPERATE, within=True),
+        Route("POST", "/api/v1/jobs/{id}/pause", jobs.pause, needs=Role.OPERATE, within=True),
+        Route("POST", "/api/v1/jobs/{id}/resume", jobs.resume, needs=Role.OPERATE, within=True),
+        Route("GET", "/api/v1/accounts", rest.list_accounts, within=True),
+        Route("GET", "/api/v1/accounts/{id}", rest.show_account, within=True),
+        Route("PUT", "/api/v1/accounts/{id}", rest.put_account, needs=Role.APP, within=True),
+        Route("PATCH", "/api/v1/accounts/{id}", rest.change_account, needs=Role.OPERATE),
+        Route("POST", "/api/v1/accounts/{id}/credential", rest.renew_credential, needs=Role.APP, within=True),
+        Route("GET", "/api/v1/areas", rest.list_areas, within=True),
         Route("GET", "/api/v1/crawlers", rest.list_crawlers),
-        Route("POST", "/api/v1/crawlers/{id}/drain", rest.drain_crawler),
-        Route("POST", "/api/v1/crawlers/{id}/quarantine", rest.quarantine_crawler),
-        Route("POST", "/api/v1/crawlers/{id}/release", rest.release_crawler),
-        Route("POST", "/api/v1/crawlers/{id}/shutdown", rest.shut_down_crawler),
+        Route("POST", "/api/v1/crawlers/{id}/drain", rest.drain_crawler, needs=Role.OPERATE),
+        Route("POST", "/api/v1/crawlers/{id}/quarantine", rest.quarantine_crawler, needs=Role.OPERATE),
+        Route("POST", "/api/v1/crawlers/{id}/release", rest.release_crawler, needs=Role.OPERATE),
+        Route("POST", "/api/v1/crawlers/{id}/shutdown", rest.shut_down_crawler, needs=Role.OPERATE),
         Route("GET", "/api/v1/pauses", restrictions.list_pauses),
-        Route("POST", "/api/v1/pauses", restrictions.add_pause),
+        Route("POST", "/api/v1/pauses", restrictions.add_pause, needs=Role.OPERATE),
         Route("GET", "/api/v1/pauses/{id}", restrictions.show_pause),
-        Route("DELETE", "/api/v1/pauses/{id}", restrictions.end_pause),
-        Route("POST", "/api/v1/queue/pause", restrictions.pause_queue),
-        Route("POST", "/api/v1/queue/resume", restrictions.resume_queue),
+        Route("DELETE", "/api/v1/pauses/{id}", restrictions.end_pause, needs=Role.OPERATE),
+        Route("POST", "/api/v1/queue/pause", restrictions.pause_queue, needs=Role.OPERATE),
+        Route("POST", "/api/v1/queue/resume", restrictions.resume_queue, needs=Role.OPERATE),
         Route("GET", "/api/v1/hosts", restrictions.list_hosts),
-        Route("PATCH", "/api/v1/hosts/{origin}", restrictions.change_host),
+        Route("PATCH", "/api/v1/hosts/{origin}", restrictions.change_host, needs=Role.OPERATE),
         Route("GET", "/api/v1/budgets", budgets.list_budgets),
-        Route("PUT", "/api/v1/budgets", budgets.put_budget),
-        Route("DELETE", "/api/v1/budgets", budgets.forget_budget),
+        Route("PUT", "/api/v1/budgets", budgets.put_budget, needs=Role.OPERATE),
+        Route("DELETE", "/api/v1/budgets", budgets.forget_budget, needs=Role.OPERATE),
         Route("GET", "/api/v1/stats", rest.stats),
-        Route("GET", "/api/v1/events", events.watch),
+        Route("GET", "/api/v1/events", events.watch, within=True),
+        Route("GET", "/api/v1/tokens", tokens.list, needs=Role.ADMIN),
+        Route("POST", "/api/v1/tokens", tokens.add, needs=Role.ADMIN),
+        Route("DELETE", "/api/v1/tokens/{name}", tokens.revoke, needs=Role.ADMIN),
+        Route("GET", "/api/v1/session", tokens.show_session, within=True),
+        Route("POST", "/api/v1/session", tokens.start_session, within=True),
+        Route("DELETE", "/api/v1/session", tokens.end_session, within=True),
     )
 
 
@@ -143,7 +157,9 @@ class Application:
         self.answers = Budget(MAX_ANSWERS)
         self._routes = routes(parts)
         self._methods = ", ".join(sorted({route.method for route in self._routes} | {"HEAD", "OPTIONS"}))
-        self._gate = Gate(parts.token, parts.origins)
+        self._gate = Gate(
+            parts.access.book, parts.uids, parts.origins, parts.rate, parts.bus.publish, parts.reactor.seconds
+        )
         self._origins = Origins(parts.origins)
 
     def answer_share(self) -> Share:
@@ -152,8 +168,10 @@ class Application:
 
     def refuse_early(self, head: RequestHead) -> Problem | None:
         """Check access before the body: public routes take no body, so a request with one needs access."""
+        visitor = self._gate.visitor(head)
         try:
-            self._gate.admit(head)
+            self._gate.count(head, visitor)
+            self._gate.admit(head, visitor, None)
         except Problem as problem:
             problem.headers = {**problem.headers, **self._origins.headers(head)}
             return problem
@@ -174,6 +192,8 @@ class Application:
             head = attrs.evolve(head, headers={**head.headers, "host": [requested.host]})
         for name, value in self._origins.headers(head).items():
             request.setHeader(name.encode(), value.encode())
+        visitor = self._gate.visitor(head)
+        self._gate.count(head, visitor)
         preflight = self._origins.preflight(head)
         if preflight is not None:
             return preflight
@@ -183,10 +203,15 @@ class Application:
             route, params = find(self._routes, method, requested.path)
         except Problem:
             # Without access, unknown paths must look like existing ones.
-            self._gate.admit(head)
+            self._gate.admit(head, visitor, None)
             raise
-        actor = Actor(STRANGER, head.peer) if route.public else self._gate.admit(head)
-        return await route.handler(request.call(params, _parameters(requested.query), actor))
+        self._gate.admit(head, visitor, route)
+        try:
+            return await route.handler(request.call(params, _parameters(requested.query), visitor))
+        except Problem as problem:
+            if problem.status == HTTPStatus.FORBIDDEN:
+                raise self._gate.out_of_scope(head, visitor, route, problem) from None
+            raise
 
     def _error_reply(self, failure: Failure) -> Reply:
         error = failure.value

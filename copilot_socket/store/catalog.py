@@ -13,6 +13,7 @@ import orjson
 from twisted.internet.defer import DeferredSemaphore
 
 from copilot_socket.core import cursor
+from copilot_socket.core.access import Within
 from copilot_socket.core.jobs import Status
 from copilot_socket.core.why import explain
 from copilot_socket.store.counts import count_jobs
@@ -29,6 +30,7 @@ from copilot_socket.store.shown import (
     HOSTS,
     JOB,
     PAUSE,
+    TOKEN,
     TRY,
 )
 from copilot_socket.store.why import facts_of
@@ -69,7 +71,7 @@ class Listing:
     next: str | None
 
 
-_NO_FILTERS: Mapping[str, str] = MappingProxyType({})
+_NO_FILTERS: Mapping[str, Any] = MappingProxyType({})
 _JSONB = frozenset({"resume_state", "progress", "metadata", "context"})
 
 # The sizes of one row more than a page first; then only the rows that fit.
@@ -120,13 +122,33 @@ class Catalog:
         self._database = database
         self._large_reads = DeferredSemaphore(LARGE_READS)
 
-    async def jobs(self, page: Page, filters: Mapping[str, str], include: Collection[str] = frozenset()) -> Listing:
+    async def jobs(
+        self,
+        page: Page,
+        filters: Mapping[str, Any],
+        include: Collection[str] = frozenset(),
+        within: Within | None = None,
+    ) -> Listing:
         """Jobs, newest first. *filters*: by :data:`JOB_FILTERS`; *include*: of :data:`LARGE_JOB_COLUMNS`."""
         conditions = [f"{name} = %({name})s" for name in JOB_FILTERS if name in filters]
+        if within is not None:
+            conditions += ["account_id = ANY (%(accounts)s)"] if within.accounts is not None else []
+            conditions += ["user_id = ANY (%(users)s)"] if within.users is not None else []
         columns = {name: given for name, given in JOB.items() if name not in LARGE_JOB_COLUMNS or name in include}
         return await self._list(
-            "jobs", columns, page, key=["id"], conditions=conditions, filters=filters, descending=True
+            "jobs",
+            columns,
+            page,
+            key=["id"],
+            conditions=conditions,
+            filters={**filters, **_limits(within)},
+            descending=True,
         )
+
+    async def covers_job(self, within: Within, job_id: str) -> bool:
+        """Whether there is such a job, and it is *within*."""
+        rows = await self._database.query("SELECT account_id, user_id FROM jobs WHERE id = %(id)s", {"id": job_id})
+        return any(within.covers_job(account, user) for account, user in rows)
 
     async def job(self, job_id: str) -> Record | None:
         """One job with its current or last ``assignment``, the ``history`` of ended attempts, and ``errors``.
@@ -161,9 +183,10 @@ class Catalog:
         reasons = [{"code": each.code, "text": each.text, **each.details} for each in why.reasons]
         return {"id": job_id, "status": facts.job.status, "sentence": why.sentence, "reasons": reasons}
 
-    async def accounts(self, page: Page) -> Listing:
+    async def accounts(self, page: Page, within: Within | None = None) -> Listing:
         """Accounts by id, without their tokens."""
-        return await self._list("accounts", ACCOUNT, page, key=["id"])
+        conditions = [] if within is None else ["id = ANY (%(accounts)s)"]
+        return await self._list("accounts", ACCOUNT, page, key=["id"], conditions=conditions, filters=_limits(within))
 
     async def account(self, account_id: str) -> Record | None:
         """One account, without its tokens; None if there is no such account."""
@@ -171,7 +194,7 @@ class Catalog:
         rows = await self._database.query(f"SELECT {columns} FROM accounts WHERE id = %(id)s", {"id": account_id})
         return _record(list(ACCOUNT), rows[0]) if rows else None
 
-    async def areas(self, page: Page, filters: Mapping[str, str]) -> Listing:
+    async def areas(self, page: Page, filters: Mapping[str, Any]) -> Listing:
         """Areas by origin and path.
 
         *filters*: ``type``, ``gitlab_origin``, and ``account_id`` for the areas that this account may see.
@@ -215,6 +238,10 @@ class Catalog:
             filters=filters,
         )
 
+    async def tokens(self, page: Page) -> Listing:
+        """Tokens of the HTTP API by name: what is stored of them but the hash."""
+        return await self._list("http_tokens", TOKEN, page, key=["name"])
+
     async def hosts(self, page: Page) -> Listing:
         """GitLab hosts by origin."""
         return await self._list(HOSTS, HOST, page, key=["origin"])
@@ -248,7 +275,7 @@ class Catalog:
         *,
         key: Sequence[str],
         conditions: Sequence[str] = (),
-        filters: Mapping[str, str] = _NO_FILTERS,
+        filters: Mapping[str, Any] = _NO_FILTERS,
         descending: bool = False,
     ) -> Listing:
         after = {} if page.after is None else _parts(page.after, len(key))
@@ -283,6 +310,10 @@ class Catalog:
         more = bool(rows) and rows[0][-1] > len(rows)
         last = [records[-1][given.rpartition(".")[2]] or "" for given in key] if more else None
         return Listing(records, None if last is None else cursor.encode(orjson.dumps(last).decode()))
+
+
+def _limits(within: Within | None) -> dict[str, Any]:
+    return {} if within is None else {"accounts": list(within.accounts or ()), "users": list(within.users or ())}
 
 
 def _parts(after: str, count: int) -> dict[str, str]:

@@ -13,6 +13,8 @@ TABLES = (
     "crawlers",
     "disturbances",
     "hosts",
+    "http_sessions",
+    "http_tokens",
     "idempotency_keys",
     "job_assignments",
     "job_error_log",

@@ -83,3 +83,13 @@ CROSS JOIN LATERAL (
           WHERE s.crawler_key = c.key AND s.system_status IS NOT NULL AND s.last_heartbeat IS NOT NULL
           ORDER BY s.last_heartbeat DESC LIMIT 1) AS system_status) AS seen
 """
+TOKEN = {
+    "name": "name",
+    "role": "role",
+    "accounts": "accounts",
+    "users": "users",
+    "created_at": "created_at",
+    "created_by": "created_by",
+    "last_used_at": "last_used_at",
+    "expires_at": "expires_at",
+}

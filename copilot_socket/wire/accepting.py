@@ -126,6 +126,12 @@ class CrawlerPort(Accepting, unix.Port):
         super().connectionLost(reason)
 
 
+class LocalHTTPPort(CrawlerPort):
+    """Listens for HTTP on a UNIX socket."""
+
+    transport = unix.Server  # type: ignore[assignment]
+
+
 class InheritedPort(CrawlerPort):
     """Listens for crawlers on a socket that another process created and keeps open (socket activation).
 

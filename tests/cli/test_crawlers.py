@@ -10,7 +10,7 @@ from twisted.internet.threads import deferToThread
 
 from copilot_socket.cli import crawlers
 from copilot_socket.cli.errors import CommandError
-from tests.http.harness import SiteTestCase
+from tests.http.harness import TOKEN, SiteTestCase
 
 
 class CrawlersCommandTests(SiteTestCase):
@@ -20,7 +20,7 @@ class CrawlersCommandTests(SiteTestCase):
         super().setUp()
         self.out = io.StringIO()
         self.patch(sys, "stdout", self.out)
-        self.patch(os, "environ", {"HOME": "/"})
+        self.patch(os, "environ", {"HOME": "/", "COPILOT_HTTP_TOKEN": TOKEN})
         for number in (1, 2):
             self.query(
                 "INSERT INTO crawlers (key, crawler_id, node_id, lease_expires_at, max_jobs, entity_types, plain)"

@@ -10,7 +10,7 @@ from twisted.internet.threads import deferToThread
 
 from copilot_socket.cli import accounts, budgets, hosts, jobs, pauses, stats
 from copilot_socket.cli.errors import CommandError
-from tests.http.harness import SiteTestCase
+from tests.http.harness import TOKEN, SiteTestCase
 
 ORIGIN = "https://gitlab.example"
 
@@ -22,7 +22,7 @@ class RestrictionCommandTests(SiteTestCase):
         super().setUp()
         self.out = io.StringIO()
         self.patch(sys, "stdout", self.out)
-        self.patch(os, "environ", {"HOME": "/", "LOGNAME": "ann"})
+        self.patch(os, "environ", {"HOME": "/", "COPILOT_HTTP_TOKEN": TOKEN, "LOGNAME": "ann"})
 
     async def call(self, command: ModuleType, *words: str) -> str:
         """The output of the command, which must succeed."""

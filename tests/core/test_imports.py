@@ -13,7 +13,7 @@ ROOT = Path(copilot_socket.__file__).parent
 ALLOWED = {
     "core": {"core"},
     "wire": {"wire", "core", "event_bus", "locks"},
-    "store": {"store", "core", "event_bus", "locks"},
+    "store": {"store", "core", "event_bus", "locks", "private_files"},
     "handlers": {"handlers", "core", "store", "wire", "event_bus"},
     "client": {"client", "core"},
     "config": {"config", "core"},

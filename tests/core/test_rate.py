@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.core.rate import Rate
+from copilot_socket.core.rate import Rate, Rates
 
 
 def at_once(rate: Rate, now: float) -> int:
@@ -46,3 +46,30 @@ class RateTests(SynchronousTestCase):
         for first in range(len(happened)):
             allowed = per_second * (1 + happened[-1] - happened[first]) + 1
             self.assertLessEqual(len(happened) - first, allowed)
+
+
+class RatesTests(SynchronousTestCase):
+    """A rate for each client."""
+
+    def test_clients_are_apart(self) -> None:
+        """What one does costs no other, and so many times a minute means the same as a second."""
+        rates = Rates(2, 60.0)
+        for _ in range(2):
+            self.assertEqual(rates.wait("a", 0.0), 0.0)
+            rates.count("a", 0.0)
+        self.assertGreater(rates.wait("a", 14.0), 0.0)
+        self.assertEqual((rates.wait("a", 15.0), rates.wait("b", 0.0)), (0.0, 0.0))
+
+    def test_none(self) -> None:
+        """Without a limit nothing is counted."""
+        rates = Rates(0)
+        for _ in range(9):
+            rates.count("a", 0.0)
+        self.assertEqual(rates.wait("a", 0.0), 0.0)
+
+    def test_bounded(self) -> None:
+        """Of too many clients the one without an event for longest is forgotten."""
+        rates = Rates(1, most=2)
+        for client in ("a", "b", "a", "c"):
+            rates.count(client, 0.0)
+        self.assertEqual([rates.wait(client, 0.0) > 0 for client in "abc"], [True, False, True])

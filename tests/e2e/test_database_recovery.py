@@ -182,7 +182,7 @@ class DatabaseTests(RecoveryTestCase):
         latest = await self.crawler(node, "latest")
         latest.say("hello", crawlerId="latest", capabilities=["ack"])
         latest.say("job_request", limit=1)
-        self.assertEqual(await get_json(node.port, "/health/live"), (200, {"status": "live"}))
+        self.assertEqual(await get_json(node.port, "/health/live", token=None), (200, {"status": "live"}))
         self.open_database()
         self.assertEqual((await early.answer(ref))["type"], "ack")
         for crawler in (late, latest):

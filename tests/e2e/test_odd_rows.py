@@ -49,6 +49,7 @@ VALUES: Mapping[str, Iterable[object]] = {
     "float8": (-1.0, 0.0, 1e-300, 1e9, 1e300, float("nan"), float("inf")),
     "bool": (True, False),
     "jsonb": _JSON,
+    "bytea": ("", b"", bytes(32), b"x" * 33),
     "_text": ("{}", "{NULL}", "{{a,b},{c,d}}", "{issue,NULL,}"),
 }
 """By the type of a column: odd values, and the first and last of those that are not."""
@@ -76,6 +77,14 @@ ROWS: Mapping[str, tuple[str, str]] = {
     ),
     "disturbances": ("INSERT INTO disturbances (name) VALUES ('#')", "name = '#'"),
     "hosts": ("INSERT INTO hosts (origin) VALUES ('https://h#.test')", "origin = 'https://h#.test'"),
+    "http_sessions": (
+        "INSERT INTO http_sessions VALUES (sha256('#'), sha256('t'), now(), now() + interval '1 hour')",
+        "hash = sha256('#')",
+    ),
+    "http_tokens": (
+        "INSERT INTO http_tokens (name, hash, role, created_by) VALUES ('#', sha256('#'), 'app', 'x')",
+        "hash = sha256('#')",
+    ),
     "idempotency_keys": (
         """INSERT INTO idempotency_keys VALUES ('#', 'f', 200, '{"ids": [], "created": []}')""",
         "key = '#'",
@@ -207,7 +216,7 @@ class OddRowsTests(NodeTestCase):
 
     async def _read(self, node: InProcessNode, *paths: str) -> None:
         """Ask for *paths*, and for everything that is not about one job."""
-        names = ("accounts", "areas", "crawlers", "pauses", "budgets", "hosts")
+        names = ("accounts", "areas", "crawlers", "pauses", "budgets", "hosts", "tokens")
         lists = [f"/api/v1/{name}?limit=1000" for name in names]
         after = ""
         while after is not None:

@@ -131,7 +131,7 @@ class ActivationTests(NodeTestCase):
             await server.start()
             self.assertIn(f"HTTP is on http://127.0.0.1:{server.port}/", server.log)
             await server.stop()
-            waiting = get_json(server.port, "/health/live")
+            waiting = get_json(server.port, "/health/live", token=None)
             await server.start()
             self.assertEqual(await waiting, (200, {"status": "live"}))
 

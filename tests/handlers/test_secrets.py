@@ -13,6 +13,7 @@ from copilot_socket.logs.lines import LINES
 from tests.handlers.gitlab import FakeGitLab
 from tests.handlers.support import ALIVE, PROGRESS, Crawler, NodeTestCase
 from tests.support.crawler import Message, reactor, until
+from tests.support.server import TOKEN
 
 MARK = "MARKED"
 
@@ -39,7 +40,8 @@ class SecretTests(NodeTestCase):
         """One request to the node's port; headers and body of the answer."""
         client = treq.client.HTTPClient(Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False)))
         url = f"http://127.0.0.1:{self.nodes[0].ports.http_port}{path}"
-        response = await client.request(method, url, **({} if body is None else {"json": body}))
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        response = await client.request(method, url, headers=headers, **({} if body is None else {"json": body}))
         content: bytes = await response.content()
         self.answers[f"{method} {path} {len(self.answers)}"] = repr(response.headers).encode() + content
         return content

@@ -19,9 +19,11 @@ from twisted.web.server import Site
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.vault import Vault
 from copilot_socket.event_bus import EventBus
+from copilot_socket.http.access import Access
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.site import Parts, make_site
 from copilot_socket.http.slices import Slices
+from copilot_socket.store.access import AccessStore
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.budgets import BudgetStore
 from copilot_socket.store.catalog import Catalog
@@ -33,6 +35,8 @@ from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
 from tests.support.postgres import DatabaseTestCase
 
+TOKEN = "token-of-the-tests"
+AUTHORIZATION = f"Authorization: Bearer {TOKEN}\r\n".encode()
 NOW = datetime(2026, 1, 5, 10, tzinfo=UTC).timestamp()
 ACCOUNT = {"provider": "gitlab-onprem", "gitlab_url": "https://gitlab.example", "access_token": "glpat-secret"}
 
@@ -44,6 +48,7 @@ class FakeHealth:
     running: bool = True
     connections: int = 3
     active_connections: int = 2
+    http_port: int = 3000
     uptime: float = 12.5
     database: Mapping[str, Any] = attrs.Factory(lambda: {"connected": True})
     error: str | None = None
@@ -119,7 +124,10 @@ class Connections:
 class SiteTestCase(DatabaseTestCase):
     """Gives each test a listening site: ``await self.get("/…")`` and so on."""
 
-    token: str | None = None
+    token = TOKEN
+    """The token of the configuration; requests carry it unless they have a header Authorization."""
+    uids: frozenset[int] = frozenset()
+    rate = 0
     origins: frozenset[str] = frozenset()
     keys: tuple[str, ...] = ()
 
@@ -141,6 +149,8 @@ class SiteTestCase(DatabaseTestCase):
         """Listen, with the parts as they are now."""
         vault = Vault(self.keys)
         self.slices = CountedSlices(reactor)
+        self.access = Access(self.token, AccessStore(self.database), reactor)
+        self.access.book.replace((), ())  # as read from an empty table
         self.feed = Feed(self.bus, self.clock, "node", str.upper, lambda: NOW)
         parts = Parts(
             submission=Submission(self.database, 4, self.bus, self.slices.next),
@@ -158,7 +168,9 @@ class SiteTestCase(DatabaseTestCase):
             slices=self.slices,
             time_of_day=lambda: NOW,
             work_came=self.lanes.extend,
-            token=self.token,
+            access=self.access,
+            uids=self.uids,
+            rate=self.rate,
             origins=self.origins,
         )
         connections = Connections()
@@ -173,6 +185,8 @@ class SiteTestCase(DatabaseTestCase):
 
     async def request(self, method: str, path: str, **kwargs: Any) -> Answer:
         """One request; ``json=`` or ``data=`` and ``headers=`` as in treq."""
+        headers = {"Authorization": f"Bearer {self.token}"} | kwargs.pop("headers", {})
+        kwargs["headers"] = {name: value for name, value in headers.items() if value is not None}
         response = await self.client.request(method, f"http://127.0.0.1:{self.number}{path}", **kwargs)
         body = await response.content()
         kind = (response.headers.getRawHeaders("content-type") or [""])[0]

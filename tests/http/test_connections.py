@@ -12,19 +12,21 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from copilot_socket.event_bus import EventBus
 from copilot_socket.http import job_handlers, site
+from copilot_socket.http.access import Access
 from copilot_socket.http.channel import LINGER, READ_SIZE, REQUEST_TIMEOUT
 from copilot_socket.http.requests import ANSWER_TIMEOUT, MANY_CHUNKS, SMALL_CHUNK
 from copilot_socket.http.shares import UNCOUNTED
 from copilot_socket.http.site import Parts, make_site
 from copilot_socket.store.catalog import Listing
 from copilot_socket.store.submission import Submitted
-from tests.http.harness import FakeHealth, Turns
+from tests.http.harness import AUTHORIZATION, TOKEN, FakeHealth, Turns
 
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
-LARGE = b"GET /health/socket HTTP/1.1\r\nHost: localhost\r\n\r\n"
-LIST = b"GET /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n"
-POST = b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+LARGE = b"GET /health/socket HTTP/1.1\r\nHost: localhost\r\n" + AUTHORIZATION + b"\r\n"
+LIST = b"GET /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\n" + AUTHORIZATION + b"\r\n"
+POST = b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\n" + AUTHORIZATION + b"Content-Type: application/json\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 JOB = {"account_id": "acme", "command": "users"}
 
@@ -137,7 +139,7 @@ class ConnectionTestCase(SynchronousTestCase):
                 modes=unused,
                 restrictions=unused,
                 budgets=unused,
-                bus=unused,
+                bus=EventBus(),
                 transitions=unused,
                 feed=unused,
                 health=self.health,
@@ -145,7 +147,7 @@ class ConnectionTestCase(SynchronousTestCase):
                 reactor=self.reactor,
                 slices=self.slices,
                 work_came=lambda _lanes: None,
-                token=None,
+                access=Access(TOKEN, unused, self.reactor),
             )
         )
 

@@ -451,8 +451,9 @@ class TokenTests(SiteTestCase):
 
     async def test_token(self) -> None:
         """It is needed, as everywhere else, and not taken from the query."""
-        self.assertEqual((await self.get(EVENTS)).status, 401)
-        self.assertEqual((await self.get(f"{EVENTS}?token=s3cret")).status, 401)
+        stranger = {"Authorization": None}
+        self.assertEqual((await self.get(EVENTS, headers=stranger)).status, 401)
+        self.assertEqual((await self.get(f"{EVENTS}?token=s3cret", headers=stranger)).status, 401)
         reader = await EventReader.watch(self.number, Authorization="Bearer s3cret")
         self.assertEqual(reader.status, 200)
         await reader.leave()

@@ -1,70 +1,235 @@
-"""Who is let in, without and with a token, and what browsers may do."""
+"""Who is let in: tokens, local users, browsers' pages; and what strangers see."""
+
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.config.parsers import LONGEST_TOKEN
-from copilot_socket.http.gate import Gate, RequestHead, host_name
+from copilot_socket.core.access import Grant, KnownToken, Role, TokenBook, hash_of
+from copilot_socket.event_bus import Refused
+from copilot_socket.http.gate import WRONG_TOKENS, Gate, RequestHead, host_name
 from copilot_socket.http.messages import Problem
-from tests.http.harness import ACCOUNT, SiteTestCase
+from copilot_socket.http.routes import Route
+from tests.http.harness import ACCOUNT, TOKEN, SiteTestCase
 
 STATS = "/api/v1/stats"
-OPEN = ("/health/socket", "/health/live", "/health/ready")
+OPEN = ("/health/live", "/health/ready", "/health/socket")
+STRANGER = {"Authorization": None}
 
 
-def is_refused(head: RequestHead) -> bool:
-    """Whether a gate without a token refuses *head*."""
-    try:
-        Gate(None).admit(head)
-    except Problem:
-        return True
-    return False
+async def _unused(_call: Any) -> Any:
+    raise AssertionError
 
 
-class LoopbackTests(SiteTestCase):
-    """Without a token."""
+class TokenTests(SiteTestCase):
+    """The token of the configuration."""
 
-    async def test_loopback_names(self) -> None:
-        """Every loopback name of this machine is answered, with or without a port."""
-        for host in ("127.0.0.1", "127.9.9.9:80", "localhost", "LocalHost:3000", "[::1]", "[::1]:3000"):
-            answer = await self.get(STATS, headers={"Host": host})
-            self.assertEqual(answer.status, 200, host)
+    token = "s3cret-Token"
 
-    async def test_other_hosts(self) -> None:
-        """Another name, as a page with a rebound name would send, is refused, naming the variable."""
-        for host in (
-            "evil.example",
-            "localhost.evil.example",
-            "127.0.0.1.evil.example",
-            "10.0.0.1",
-            "[::2]",
-            "a@localhost",
+    async def test_token(self) -> None:
+        """The right token opens, under any Host and through any proxy; nothing else does."""
+        everywhere = {"Host": "jobs.example", "X-Forwarded-For": "1.2.3.4"}
+        for scheme in ("Bearer", "bearer"):
+            answer = await self.get(STATS, headers=everywhere | {"Authorization": f"{scheme} {self.token}"})
+            self.assertEqual(answer.status, 200)
+        for credential in (None, "", "Bearer", f"Basic {self.token}", "Bearer s3cret", f"Bearer {self.token}x"):
+            answer = await self.get(STATS, headers={"Authorization": credential})
+            self.assertEqual(answer.status, 401, credential)
+            self.assertIn("Bearer", answer.header("WWW-Authenticate") or "")
+            self.assertNotIn(b"s3cret", answer.body)
+
+    async def test_refusals_are_published(self) -> None:
+        """With reason, who it was, from where, and what was asked for."""
+        await self.get(STATS, headers=STRANGER)
+        await self.get(STATS, headers={"Authorization": "Bearer wrong"})
+        refusals = [each for each in self.events if isinstance(each, Refused)]
+        self.assertEqual(
+            refusals,
+            [
+                Refused("http", "no_token", "stranger", "127.0.0.1", f"GET {STATS}"),
+                Refused("http", "wrong_token", "stranger", "127.0.0.1", f"GET {STATS}"),
+            ],
+        )
+
+    async def test_health_of_strangers(self) -> None:
+        """They learn the state, and nothing else."""
+        self.health.error = "database unavailable"
+        for path, status, document in (
+            ("/health/live", 200, {"status": "live"}),
+            ("/health/ready", 503, {"status": "not ready"}),
+            ("/health/socket", 503, {"status": "unhealthy"}),
         ):
-            answer = await self.get(STATS, headers={"Host": host})
-            self.assertEqual(answer.status, 403, host)
-            self.assertIn("COPILOT_HTTP_TOKEN", answer.document["detail"])
+            for headers in (STRANGER, {"Authorization": "Bearer wrong"}):
+                answer = await self.get(path, headers={"Host": "node-7:3000"} | headers)
+                self.assertEqual((answer.status, answer.document), (status, document))
+        self.assertEqual((await self.get("/health/ready")).document["error"], "database unavailable")
 
-    async def test_no_host(self) -> None:
+    async def test_metrics(self) -> None:
+        """They are open to this machine, but not through a proxy on it, nor under a name that was pointed at it."""
+        for host in ("127.0.0.1", "127.9.9.9:80", "localhost", "LocalHost:3000", "[::1]", "[::1]:3000"):
+            self.assertEqual((await self.get("/metrics", headers={"Host": host} | STRANGER)).status, 200, host)
+        for host in ("evil.example", "localhost.evil.example", "10.0.0.1", "[::2]", "a@localhost"):
+            self.assertEqual((await self.get("/metrics", headers={"Host": host} | STRANGER)).status, 401, host)
+        for name in ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "x-forwarded-anything"):
+            self.assertEqual((await self.get("/metrics", headers={name: "1.2.3.4"} | STRANGER)).status, 401, name)
+            self.assertEqual((await self.get("/metrics", headers={name: "1.2.3.4"})).status, 200, name)
+
+    async def test_metrics_without_host(self) -> None:
         """No Host, or two, is no loopback Host."""
         for hosts in (b"", b"Host: localhost\r\nHost: evil\r\n"):
-            received = await self.raw(b"GET /api/v1/stats HTTP/1.0\r\n" + hosts + b"\r\n")
-            self.assertTrue(received.startswith(b"HTTP/1.0 403 ") or received.startswith(b"HTTP/1.1 4"), received)
-
-    async def test_proxied(self) -> None:
-        """Whatever came through a proxy is refused."""
-        for name in ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "x-forwarded-anything"):
-            self.assertEqual((await self.get(STATS, headers={name: "1.2.3.4"})).status, 403, name)
-
-    async def test_health_is_open(self) -> None:
-        """Health answers everyone; metrics do not."""
-        for path in OPEN:
-            self.assertEqual((await self.get(path, headers={"Host": "node-7:3000"})).status, 200, path)
-        self.assertEqual((await self.get("/metrics", headers={"Host": "node-7:3000"})).status, 403)
+            received = await self.raw(b"GET /metrics HTTP/1.0\r\n" + hosts + b"\r\n")
+            self.assertTrue(received.startswith(b"HTTP/1.0 401 ") or received.startswith(b"HTTP/1.1 4"), received)
 
     async def test_unknown_paths(self) -> None:
         """Who is not let in does not learn what exists."""
-        self.assertEqual((await self.get("/api/v1/none", headers={"Host": "evil"})).status, 403)
+        self.assertEqual((await self.get("/api/v1/none", headers=STRANGER)).status, 401)
+        self.assertEqual((await self.get("/api/v1/none")).status, 404)
+
+    async def test_body_of_a_stranger(self) -> None:
+        """The body of who is not let in is not read: the answer comes before it is sent."""
+        received = await self.raw(b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        self.assertTrue(received.startswith(b"HTTP/1.1 401 "), received)
+        self.assertIn(b"WWW-Authenticate: Bearer", received)
+
+    async def test_before_the_tokens_are_read(self) -> None:
+        """An unknown token may be a good one: try again later."""
+        self.access.book.read = False
+        answer = await self.get(STATS, headers={"Authorization": "Bearer other"})
+        self.assertEqual((answer.status, answer.header("Retry-After")), (503, "1"))
+        self.assertEqual((await self.get(STATS)).status, 200)
+
+
+class LongTokenTests(SiteTestCase):
+    """The longest token that the configuration allows."""
+
+    token = "t" * LONGEST_TOKEN
+
+    async def test_token(self) -> None:
+        """It opens as well."""
+        self.assertEqual((await self.get(STATS)).status, 200)
+
+
+class RateTests(SiteTestCase):
+    """Clients without a valid token are limited, others never."""
+
+    rate = 3
+
+    async def test_strangers(self) -> None:
+        """So many requests a second; then 429, on open paths too."""
+        found = [(await self.get(OPEN[0], headers=STRANGER)).status for _ in range(5)]
+        self.assertEqual(found[:3], [200, 200, 200])
+        answer = await self.get(STATS, headers=STRANGER)
+        self.assertIn(429, [*found, answer.status])
+        self.assertEqual({(await self.get(STATS)).status for _ in range(8)}, {200})
+
+
+class GateTests(SynchronousTestCase):
+    """Decisions on heads of requests."""
+
+    def setUp(self) -> None:
+        """A gate with one token, a clock, and what it publishes."""
+        self.now = 100.0
+        self.refused: list[Refused] = []
+        self.book = TokenBook(TOKEN)
+        self.book.replace((), ())
+        self.gate = Gate(self.book, frozenset({0, 7}), frozenset(), 0, self.refused.append, lambda: self.now)
+
+    def status(self, head: RequestHead, route: Route | None = None) -> int:
+        """200, or that of the refusal."""
+        visitor = self.gate.visitor(head)
+        try:
+            self.gate.count(head, visitor)
+            self.gate.admit(head, visitor, route)
+        except Problem as problem:
+            return problem.status
+        return 200
+
+    def head(self, peer: str | None = "192.0.2.1", method: str = "GET", **headers: str) -> RequestHead:
+        """A head with *headers*; an underscore stands for a hyphen."""
+        return RequestHead(method, peer, {name.replace("_", "-"): [value] for name, value in headers.items()})
+
+    def test_local_users(self) -> None:
+        """The node's own user and root need no token on the socket; others do, and may have one."""
+        for uid, status in ((0, 200), (7, 200), (8, 401)):
+            self.assertEqual(self.status(RequestHead("GET", None, {}, uid)), status, uid)
+        self.assertEqual(self.status(RequestHead("GET", None, {"authorization": [f"Bearer {TOKEN}"]}, 8)), 200)
+        self.assertEqual(self.refused[0].address, "uid:8 on http.sock")
+
+    def test_wrong_tokens(self) -> None:
+        """After some a minute a client gets 429 for them, but never for the right one, nor do others."""
+        wrong = self.head(authorization="Bearer wrong")
+        statuses = [self.status(wrong) for _ in range(WRONG_TOKENS + 3)]
+        self.assertEqual(statuses, [401] * WRONG_TOKENS + [429] * 3)
+        self.assertEqual(self.status(self.head(authorization=f"Bearer {TOKEN}")), 200)
+        self.assertEqual(self.status(self.head("192.0.2.2", authorization="Bearer wrong")), 401)
+        self.now += 60.0 / WRONG_TOKENS
+        self.assertEqual([self.status(wrong), self.status(wrong)], [401, 429])
+        self.assertEqual({each.reason for each in self.refused}, {"wrong_token", "wrong_tokens"})
+
+    def test_clients(self) -> None:
+        """A proxy on this machine names its clients; a remote one can't choose its name."""
+        for peer, forwarded, client in (
+            ("127.0.0.1", "203.0.113.9", "203.0.113.9"),
+            ("127.0.0.1", "1.1.1.1, 203.0.113.9", "203.0.113.9"),
+            ("127.0.0.1", "nonsense", "127.0.0.1"),
+            ("203.0.113.1", "203.0.113.9", "203.0.113.1"),
+            ("::ffff:203.0.113.1", "", "203.0.113.1"),
+            ("2001:db8::1:2:3:4", "", "2001:db8::/64"),
+            (None, "", "local"),
+        ):
+            headers = {"x_forwarded_for": forwarded} if forwarded else {}
+            self.assertEqual(self.head(peer, **headers).client, client)
+
+    def test_roles(self) -> None:
+        """Each role includes those before it, and no more."""
+        for role in Role:
+            hashed = hash_of(str(role))
+            self.book.replace([KnownToken(hashed, Grant(f"token:{role}", role), None)], ())
+            for needs in Role:
+                route = Route("GET", "/x", _unused, needs=needs)
+                status = self.status(self.head(authorization=f"Bearer {role}"), route)
+                self.assertEqual(status, 200 if role >= needs else 403, (role, needs))
+
+    def test_expiry(self) -> None:
+        """A token is good until it expires."""
+        self.book.replace([KnownToken(hash_of("t"), Grant("token:t", Role.READ), 160.0)], ())
+        head = self.head(authorization="Bearer t")
+        self.assertEqual(self.status(head), 200)
+        self.now = 160.0
+        self.assertEqual(self.status(head), 401)
+
+    def test_peers(self) -> None:
+        """Only loopback addresses are this machine, an IPv4 one in IPv6 clothes included."""
+        route = Route("GET", "/metrics", _unused, local=True)
+        for peer, status in (
+            ("127.0.0.1", 200),
+            ("::1", 200),
+            ("::ffff:127.0.0.1", 200),
+            ("::ffff:10.0.0.1", 401),
+            ("10.1.2.3", 401),
+            (None, 401),
+        ):
+            self.assertEqual(self.status(self.head(peer, host="localhost"), route), status, peer)
+
+    @given(
+        st.dictionaries(st.sampled_from(["authorization", "cookie", "x-forwarded-for", "host", "origin"]), st.text())
+    )
+    def test_any_headers(self, headers: dict[str, str]) -> None:
+        """Whatever a stranger sends, it gets in nowhere and breaks nothing."""
+        head = RequestHead("POST", "127.0.0.1", {name: [value] for name, value in headers.items()})
+        self.assertIn(self.status(head), (401, 429))
+
+    @given(st.text(max_size=30))
+    def test_any_host(self, host: str) -> None:
+        """Whatever is sent as Host is read without a crash, and a name read has no port."""
+        name = host_name(host)
+        self.assertTrue(name is None or ":" not in name or host.startswith("["))
+
+
+class PageTests(SiteTestCase):
+    """Pages in browsers."""
 
     async def test_other_origins(self) -> None:
         """A page of another origin can't write; our own can."""
@@ -115,67 +280,3 @@ class LoopbackTests(SiteTestCase):
         cancel = f"/api/v1/jobs/{job_id}/cancel"
         self.assertEqual((await self.post(cancel, headers={"Origin": "http://evil.example"})).status, 403)
         self.assertEqual(self.query("SELECT status FROM jobs"), [("queued",)])
-
-
-class TokenTests(SiteTestCase):
-    """With a token."""
-
-    token = "s3cret-Token"
-
-    async def test_token(self) -> None:
-        """The right token opens, under any Host and through any proxy; nothing else does."""
-        everywhere = {"Host": "jobs.example", "X-Forwarded-For": "1.2.3.4"}
-        for scheme in ("Bearer", "bearer"):
-            answer = await self.get(STATS, headers=everywhere | {"Authorization": f"{scheme} {self.token}"})
-            self.assertEqual(answer.status, 200)
-        for credential in ("", "Bearer", "Bearer s3cret", f"Basic {self.token}", f"Bearer {self.token}x", "Bearer ä"):
-            answer = await self.get(STATS, headers={"Authorization": credential})
-            self.assertEqual(answer.status, 401, credential)
-            self.assertIn("Bearer", answer.header("WWW-Authenticate") or "")
-            self.assertNotIn(b"s3cret", answer.body)
-
-    async def test_metrics_and_health(self) -> None:
-        """Metrics need the token, health does not."""
-        self.assertEqual((await self.get("/metrics")).status, 401)
-        for path in OPEN:
-            self.assertEqual((await self.get(path)).status, 200)
-
-    async def test_body_of_a_stranger(self) -> None:
-        """The body of who is not let in is not read: the answer comes before it is sent."""
-        received = await self.raw(b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
-        self.assertTrue(received.startswith(b"HTTP/1.1 401 "), received)
-        self.assertIn(b"WWW-Authenticate: Bearer", received)
-
-
-class LongTokenTests(SiteTestCase):
-    """The longest token that the configuration allows."""
-
-    token = "t" * LONGEST_TOKEN
-
-    async def test_token(self) -> None:
-        """It opens as well."""
-        answer = await self.get(STATS, headers={"Authorization": f"Bearer {self.token}"})
-        self.assertEqual(answer.status, 200)
-
-
-class HostTests(SynchronousTestCase):
-    """Reading names and addresses."""
-
-    def test_peers(self) -> None:
-        """Only loopback addresses are this machine, an IPv4 one in IPv6 clothes included."""
-        headers = {"host": ["localhost"]}
-        for peer, refused in (
-            ("127.0.0.1", False),
-            ("::1", False),
-            ("::ffff:127.0.0.1", False),
-            ("::ffff:10.0.0.1", True),
-            ("10.1.2.3", True),
-            (None, True),
-        ):
-            self.assertEqual(is_refused(RequestHead("GET", peer, headers)), refused, peer)
-
-    @given(st.text(max_size=30))
-    def test_any_host(self, host: str) -> None:
-        """Whatever is sent as Host is read without a crash, and a name read has no port."""
-        name = host_name(host)
-        self.assertTrue(name is None or ":" not in name or host.startswith("["))

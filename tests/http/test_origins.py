@@ -14,7 +14,9 @@ class AllowedTests(SiteTestCase):
 
     async def preflight(self, origin: str) -> Answer:
         """The preflight before a page's PUT."""
-        return await self.request("OPTIONS", "/api/v1/accounts/a", headers={"Origin": origin, **PREFLIGHT})
+        return await self.request(
+            "OPTIONS", "/api/v1/accounts/a", headers={"Origin": origin, "Authorization": None, **PREFLIGHT}
+        )
 
     async def put(self, origin: str, token: str = "t0ken") -> Answer:
         """The PUT itself."""

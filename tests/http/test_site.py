@@ -9,9 +9,9 @@ from twisted.internet.threads import deferToThread
 
 from copilot_socket.http.requests import MAX_BODY
 from copilot_socket.store.database import DatabaseAway
-from tests.http.harness import SiteTestCase
+from tests.http.harness import AUTHORIZATION, SiteTestCase
 
-POST = b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+POST = b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" + AUTHORIZATION
 
 
 class BodyTests(SiteTestCase):
@@ -77,7 +77,7 @@ class RouteTests(SiteTestCase):
         ):
             answer = await self.request(method, path) if method.isupper() else None
             if answer is None:
-                received = await self.raw(b"get /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
+                received = await self.raw(b"get /metrics HTTP/1.0\r\nHost: localhost\r\n" + AUTHORIZATION + b"\r\n")
                 self.assertIn(b" 405 ", received)
                 continue
             self.assertEqual((answer.status, answer.header("Allow")), (405, allow), path)

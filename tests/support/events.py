@@ -14,6 +14,7 @@ from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone, Response
 from twisted.web.http import PotentialDataLoss
 
 from tests.support.crawler import PATIENCE, reactor
+from tests.support.server import TOKEN
 
 
 @attrs.frozen
@@ -55,7 +56,8 @@ class EventReader(Protocol):
         """Request the events of the node at *port*, with the query string *query*."""
         agent = Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False))
         url = f"http://127.0.0.1:{port}/api/v1/events{query}"
-        response = await treq.client.HTTPClient(agent).get(url, headers=headers)
+        given = {"Authorization": f"Bearer {TOKEN}"} | headers
+        response = await treq.client.HTTPClient(agent).get(url, headers=given)
         reader = cls()
         reader.status = response.code
         reader.headers = {name.decode().lower(): values[0].decode() for name, values in _headers(response)}

@@ -55,8 +55,12 @@ def short_directory() -> Path:
     return Path(tempfile.mkdtemp(prefix="cs-", dir="/tmp"))
 
 
+TOKEN = "token-of-the-tests"
+"""COPILOT_HTTP_TOKEN of every node of a test, unless the test says otherwise."""
+
+
 def ask_json(
-    port: int, path: str, method: str = "GET", body: Any = None, token: str | None = None
+    port: int, path: str, method: str = "GET", body: Any = None, token: str | None = TOKEN
 ) -> tuple[int, Any]:
     """Send a request to the local HTTP port *port*: the status, and the body as JSON (None if it is none). Blocks.
 
@@ -74,7 +78,7 @@ def ask_json(
 
 
 def get_json(
-    port: int, path: str, method: str = "GET", body: Any = None, token: str | None = None
+    port: int, path: str, method: str = "GET", body: Any = None, token: str | None = TOKEN
 ) -> "Deferred[tuple[int, Any]]":
     """:func:`ask_json` in a thread."""
     return deferToThread(ask_json, port, path, method, body, token)
@@ -161,6 +165,8 @@ class ServerProcess:
             **SHORT_TIMES,
             "SOCKET_PATH": str(self.directory / "c.sock"),
             "COPILOT_HTTP_PORT": str(self.port),
+            "COPILOT_HTTP_TOKEN": TOKEN,
+            "COPILOT_STATE_DIR": str(self.directory / "state"),
             **({} if url is None else {"DATABASE_URL": url}),
             **more,
         }
@@ -262,6 +268,8 @@ class InProcessNode:
             **SHORT_TIMES,
             "SOCKET_PATH": str(self.directory / "c.sock"),
             "COPILOT_HTTP_PORT": "0",
+            "COPILOT_HTTP_TOKEN": TOKEN,
+            "COPILOT_STATE_DIR": str(self.directory / "state"),
             "DATABASE_URL": url,
             **more,
         }

@@ -1,16 +1,13 @@
 """The key file of the embedded database: beside the data, so that a copy of the data reveals no token."""
 
-import contextlib
-import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
 from copilot_socket.core.vault import VaultError, check_keys, new_key
+from copilot_socket.private_files import PrivateFileError, make_private, read_private
 from copilot_socket.store.embedded.errors import EmbeddedError
 
 NAME = "secret-key"
-_OTHERS = 0o077
 
 
 def keys_in_use(state_dir: Path, given: Sequence[str], *, make: bool = True) -> tuple[str, ...]:
@@ -22,7 +19,7 @@ def keys_in_use(state_dir: Path, given: Sequence[str], *, make: bool = True) -> 
     path = state_dir / NAME
     try:
         if make and not given and not path.exists():
-            _make(path)
+            make_private(path, f"{new_key()}\n")
         return (*given, *read(path)) if path.exists() else tuple(given)
     except OSError as error:
         raise EmbeddedError(
@@ -32,31 +29,11 @@ def keys_in_use(state_dir: Path, given: Sequence[str], *, make: bool = True) -> 
 
 def read(path: Path) -> tuple[str, ...]:
     """The keys in the file *path*, one per line, newest first. Raises EmbeddedError or OSError."""
-    if path.stat().st_mode & _OTHERS:
-        raise EmbeddedError(f"{path} holds the key of tokens and is accessible to other users: chmod 600 {path}")
-    keys = tuple(path.read_text("ascii", errors="replace").split())
     try:
+        keys = tuple(read_private(path).split())
         check_keys(keys)
+    except PrivateFileError as error:
+        raise EmbeddedError(str(error)) from None
     except VaultError:
         raise EmbeddedError(f"{path} holds no Fernet key: restore it from a backup") from None
     return keys
-
-
-def _make(path: Path) -> None:
-    """Create the file atomically; of two nodes that start together the first one's key is kept."""
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(f"{new_key()}\n")
-            file.flush()
-            os.fsync(descriptor)
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(partial)
-    finally:
-        partial.unlink()
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -1,0 +1,106 @@
+"""Tokens and sessions of the HTTP API. Only hashes are stored."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import attrs
+
+from copilot_socket.core.access import Grant, KnownSession, KnownToken, Role, Within, hash_of, new_token
+from copilot_socket.store.database import Database
+from copilot_socket.store.sql import sql
+
+SESSIONS = 100
+"""Sessions of one token at a time; the oldest one ends when there are more."""
+SESSION_SECONDS = 12 * 3600
+"""How long a session lasts."""
+
+
+@attrs.frozen(kw_only=True)
+class NewToken:
+    """A token to make. ``expires_at`` is ISO 8601 with an offset; None: never."""
+
+    name: str
+    role: Role
+    within: Within | None = None
+    expires_at: str | None = None
+
+
+@attrs.frozen
+class Made:
+    """A token or session that was made: its ``secret``, which is shown this once."""
+
+    secret: str = attrs.field(repr=False)
+    expires_at: datetime | None = None
+
+
+class AccessStore:
+    """Reads and writes over the pool. A trigger notifies the nodes (``copilot_access``)."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def read(self, now: float) -> tuple[list[KnownToken], list[KnownSession]]:
+        """All tokens and sessions that are in force; they expire by the clock that shows *now* (seconds)."""
+        tokens = [
+            KnownToken(
+                bytes(hashed),
+                Grant(f"token:{name}", Role.named(role), _within(accounts, users)),
+                None if left is None else now + left,
+            )
+            for hashed, name, role, accounts, users, left in await self._database.query(sql("known_tokens"))
+        ]
+        sessions = await self._database.query(sql("known_sessions"))
+        return tokens, [KnownSession(bytes(hashed), bytes(token), now + left) for hashed, token, left in sessions]
+
+    async def add(self, new: NewToken, by: str) -> Made | None:
+        """Make a token on behalf of *by*; None if there is one with this name."""
+        secret = new_token()
+        within = new.within
+        params = {
+            "name": new.name,
+            "hash": hash_of(secret),
+            "role": str(new.role),
+            "accounts": None if within is None else _list(within.accounts),
+            "users": None if within is None else _list(within.users),
+            "created_by": by,
+            "expires_at": new.expires_at,
+        }
+        return Made(secret) if await self._database.query(sql("add_token"), params) else None
+
+    async def revoke(self, name: str) -> bool:
+        """Remove the token *name*, and end its sessions; False if there is none."""
+        return bool(await self._database.query(sql("revoke_token"), {"name": name}))
+
+    async def note_uses(self, hashes: Sequence[bytes]) -> None:
+        """Record that the tokens with these *hashes* were used just now."""
+        if hashes:
+            await self._database.query(sql("note_uses"), {"hashes": list(hashes)})
+
+    async def start_session(self, token: str) -> Made:
+        """Make a session of *token*, which lasts for :data:`SESSION_SECONDS`."""
+        secret = new_token()
+        params = {
+            "hash": hash_of(secret),
+            "token_hash": hash_of(token),
+            "seconds": SESSION_SECONDS,
+            "others": SESSIONS - 1,
+        }
+        [(expires_at,)] = await self._database.query(sql("start_session"), params)
+        return Made(secret, expires_at)
+
+    async def end_session(self, secret: str) -> None:
+        """End a session."""
+        await self._database.query(sql("end_session"), {"hash": hash_of(secret)})
+
+
+def _within(accounts: list[str] | None, users: list[str] | None) -> Within | None:
+    if accounts is None and users is None:
+        return None
+    return Within(
+        None if accounts is None else frozenset(accounts),
+        None if users is None else frozenset(users),
+    )
+
+
+def _list(names: frozenset[str] | None) -> list[str] | None:
+    return None if names is None else sorted(names)
