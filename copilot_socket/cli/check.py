@@ -6,7 +6,13 @@ from collections.abc import Iterator
 import attrs
 
 from copilot_socket.cli.database_inspection import inspect_database
-from copilot_socket.cli.inspection import Finding, inspect_http_port, inspect_log_files, inspect_socket
+from copilot_socket.cli.inspection import (
+    Finding,
+    inspect_http_port,
+    inspect_http_token,
+    inspect_log_files,
+    inspect_socket,
+)
 from copilot_socket.cli.options import add_config_options, add_examples, config_from
 from copilot_socket.cli.output import add_json_option, emit, say
 from copilot_socket.config import Config, ConfigFaults, Fault
@@ -14,6 +20,7 @@ from copilot_socket.core.vault import Vault
 
 _DATABASE_VARIABLES = frozenset({"DATABASE_URL", "COPILOT_STATE_DIR"})
 _SOCKET_VARIABLES = frozenset({"SOCKET_PATH"})
+_TOKEN_VARIABLES = frozenset({"COPILOT_HTTP_TOKEN", "COPILOT_STATE_DIR"})
 _HTTP_VARIABLES = frozenset({"COPILOT_HTTP_HOST", "COPILOT_HTTP_PORT", "PORT"})
 
 
@@ -65,6 +72,8 @@ def _findings(config: Config, faults: tuple[Fault, ...]) -> Iterator[Finding]:
         yield socket.finding
     if not faulty & _HTTP_VARIABLES and not live:
         yield inspect_http_port(config.http_host, config.http_port)
+    if not faulty & _TOKEN_VARIABLES:
+        yield inspect_http_token(config)
     yield from inspect_log_files(config)
 
 

@@ -10,7 +10,11 @@ from pathlib import Path
 import attrs
 
 from copilot_socket.config import Config
+from copilot_socket.http.own_token import TOKEN, given_token
+from copilot_socket.private_files import PrivateFileError
 from copilot_socket.wire.listening import probe
+
+_SHORT_TOKEN = 20
 
 
 @attrs.frozen
@@ -89,6 +93,36 @@ def inspect_http_port(host: str, port: int) -> Finding:
         remedy = who if taken else "set COPILOT_HTTP_HOST to an address of this machine, or COPILOT_HTTP_PORT"
         return Finding("HTTP port", False, f"{shown}: {error.strerror or error}", remedy)
     return Finding("HTTP port", True, f"{shown} is free" if port else f"any free port of {address}")
+
+
+def inspect_http_token(config: Config) -> Finding:
+    """Whether the HTTP API has a token, or a node can make one."""
+    subject, path = "HTTP token", config.state_dir / TOKEN
+    if config.http_token is not None:
+        short = len(config.http_token) < _SHORT_TOKEN
+        hint = (
+            f"it has fewer than {_SHORT_TOKEN} characters and might be guessed: make a random one" if short else None
+        )
+        return Finding(subject, True, "that of COPILOT_HTTP_TOKEN", hint)
+    try:
+        made = given_token(config.state_dir) is not None
+    except PrivateFileError as error:
+        return Finding(subject, False, str(error), "or set COPILOT_HTTP_TOKEN")
+    except OSError as error:
+        remedy = f"run as the user whose node it is ({_owner(str(path))}), or set COPILOT_HTTP_TOKEN"
+        return Finding(subject, False, f"{path}: {error.strerror}", remedy)
+    if made:
+        return Finding(subject, True, f"that of {path}")
+    there = next(each for each in path.parents if each.is_dir())
+    if not os.access(there, os.W_OK | os.X_OK):
+        remedy = f"as root run `install -d -o {os.geteuid()} -m 700 {shlex.quote(str(path.parent))}`"
+        return Finding(
+            subject,
+            False,
+            f"{path} can't be made: no right to write to {there}",
+            f"{remedy}, or set COPILOT_HTTP_TOKEN",
+        )
+    return Finding(subject, True, f"the first start makes {path}")
 
 
 def inspect_log_files(config: Config) -> Iterator[Finding]:

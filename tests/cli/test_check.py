@@ -68,6 +68,22 @@ class CheckTests(CommandTestCase):
         self.assertNotIn("hush-hush", outcome.output)
         self.assertEqual(self.check()[0], 0)
 
+    def test_http_token(self) -> None:
+        """That of the configuration, or of a file, or one that will be made; a short one is noted."""
+        self.use_database()
+        state = self.directory / "state"
+        self.environ["COPILOT_STATE_DIR"] = str(state)
+        self.assertIn("the first start makes", self.check()[1]["HTTP token"]["detail"])
+        state.mkdir()
+        (state / "http-token").write_text("a-token")
+        self.assert_fault("HTTP token", f"chmod 600 {state}/http-token")
+        (state / "http-token").chmod(0o600)
+        self.assertEqual(self.check()[1]["HTTP token"]["detail"], f"that of {state}/http-token")
+        (state / "http-token").write_text(" ")
+        self.assert_fault("HTTP token", "holds no token")
+        self.environ["COPILOT_HTTP_TOKEN"] = "tok"
+        self.assertIn("might be guessed", self.check()[1]["HTTP token"]["remedy"])
+
     def test_every_fault_at_once(self) -> None:
         """Configuration, database and socket are all reported in one run, each with a remedy."""
         self.use_database(migrated=False)
@@ -101,7 +117,8 @@ class CheckTests(CommandTestCase):
 
     def test_faulty_variables_are_not_looked_into(self) -> None:
         """What depends on a faulty variable is not inspected by its default instead."""
-        self.environ |= {"DATABASE_URL": "nonsense", "SOCKET_PATH": "nonsense", "COPILOT_HTTP_PORT": "nonsense"}
+        names = ("DATABASE_URL", "SOCKET_PATH", "COPILOT_HTTP_PORT", "COPILOT_STATE_DIR")
+        self.environ |= dict.fromkeys(names, "nonsense")
         self.assertEqual(set(self.check()[1]), {"configuration"})
 
     def test_unreachable_database(self) -> None:
@@ -281,6 +298,7 @@ class CheckTests(CommandTestCase):
         self.environ["SOCKET_PATH"] = str(self.directory / "file" / "s")
         self.assert_fault("socket", "is not a directory", "SOCKET_PATH")
         self.environ["SOCKET_PATH"] = self.socket_path
+        self.environ["COPILOT_HTTP_TOKEN"] = "a-token"
         self.patch(os, "access", lambda path, mode: False)
         self.assert_fault("socket", "no right to write", "SOCKET_PATH", f"-m 755 {self.directory}`")
 
