@@ -23,7 +23,7 @@ from ops.tests.docker import FILES, UID, Dockerfile, Sandbox, copy_sources
 from ops.tests.support import CHECKOUT, OPS, needs
 from tests.support.crawler import TestCrawler, in_reactor, until
 from tests.support.postgres import drop_database, fresh_database, reachable_directory
-from tests.support.server import Program, beside_python, free_port, get_json, run_for, short_directory
+from tests.support.server import TOKEN, Program, beside_python, free_port, get_json, run_for, short_directory
 
 DOCKERFILE = Dockerfile(FILES / "Dockerfile")
 """What is built: tox runs tests out of the checkout's way, and says where it is."""
@@ -104,6 +104,7 @@ class ReadOnlyTests(TestCase):
             "COPILOT_ENV": DOCKERFILE.environment["COPILOT_ENV"],
             "PYTHONDONTWRITEBYTECODE": "1",
             "COPILOT_HTTP_PORT": port,
+            "COPILOT_HTTP_TOKEN": TOKEN,
             "COPILOT_STATE_DIR": str(state),
             "SOCKET_PATH": str(sockets / "crawler.sock"),
         }

@@ -97,13 +97,13 @@ class ScrapeTests(MonitoredTestCase):
         self.assertEqual(promtool("check", "metrics", given=page), (0, ""))
 
     @in_reactor(40)
-    async def test_a_wrong_token(self) -> None:
-        """The node does not let Prometheus in, which tells why; that is an alert too."""
-        server = await self.process(COPILOT_HTTP_TOKEN=TOKEN).start()
+    async def test_refused(self) -> None:
+        """A node that refuses Prometheus is an alert, too, and Prometheus says why."""
+        server = await self.process(COPILOT_HTTP_TOKEN=TOKEN, SOCKET_ENABLE_METRICS="false").start()
         prometheus = await self.prometheus(server, token="another")
 
         async def refused() -> bool:
-            return "401" in (await prometheus.target())["lastError"]
+            return "404" in (await prometheus.target())["lastError"]
 
         await until(refused, "the target is refused", 20)
         await until(lambda: prometheus.query('ALERTS{alertname="CopilotNodeDown"}'), "the alert is on its way", 20)
