@@ -35,7 +35,7 @@ class EventHandlers:
         statuses = given.pop("status", None)
         filters = Filters(**given, statuses=statuses)
         return Streaming(
-            lambda watcher: self.feed.open(filters, watcher),
+            lambda watcher: self.feed.open(filters, watcher, call.still_granted),
             b"text/event-stream",
             {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )

@@ -50,10 +50,17 @@ class Watcher(Protocol):
 
 @implementer(IPushProducer)
 class Stream:
-    """The stream of one client. *on_gone* is called when it disconnects."""
+    """The stream of one client. *on_gone* is called when it disconnects; ``allowed``: whether it may go on."""
 
-    def __init__(self, filters: Filters, watcher: Watcher, on_gone: Callable[["Stream"], None]) -> None:
+    def __init__(
+        self,
+        filters: Filters,
+        watcher: Watcher,
+        on_gone: Callable[["Stream"], None],
+        allowed: Callable[[], bool],
+    ) -> None:
         self.filters = filters
+        self.allowed = allowed
         self._watcher = watcher
         self._on_gone = on_gone
         self._paused = False
@@ -162,9 +169,12 @@ class Feed:
             return f"At most {self.max_streams} event streams may be open; try again later"
         return None
 
-    def open(self, filters: Filters, watcher: Watcher) -> None:
-        """Send *watcher* the events that match *filters*, until it disconnects or the node stops."""
-        stream = Stream(filters, watcher, self._gone)
+    def open(self, filters: Filters, watcher: Watcher, allowed: Callable[[], bool] = lambda: True) -> None:
+        """Send *watcher* the events that match *filters*, until it disconnects or the node stops.
+
+        With each keep-alive *allowed* says whether the stream may go on.
+        """
+        stream = Stream(filters, watcher, self._gone, allowed)
         self._streams[stream] = None
         watcher.registerProducer(stream, True)
         watcher.write(GREETING)
@@ -234,7 +244,11 @@ class Feed:
 
     def _keep_alive(self) -> None:
         for stream in list(self._streams):
-            stream.keep_alive()
+            if stream.allowed():
+                stream.keep_alive()
+            else:
+                self._gone(stream)
+                stream.end()
 
     def _now(self) -> str:
         moment = datetime.fromtimestamp(self._time_of_day(), UTC)

@@ -31,6 +31,8 @@ class Call:
     """Who asks, as far as is known."""
     grant: Grant | None
     """What the actor may do; None for a stranger, whom only some routes serve."""
+    still_granted: Callable[[], bool]
+    """Whether the actor may still do this, for answers that go on for long."""
     next_slice: Callable[[], Awaitable[object]]
     """Awaited between two slices of long work. Raises :class:`ClientGone`."""
 

@@ -3,7 +3,7 @@
 # twisted.web's methods have no annotations.
 # mypy: allow-untyped-calls
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any, Protocol, cast
@@ -117,11 +117,17 @@ class Request(server.Request):
         uid = read_uid(transport.socket) if isinstance(address, UNIXAddress) else None
         return RequestHead(method, getattr(address, "host", None), self._headers, uid)
 
-    def call(self, params: dict[str, str], query: Sequence[tuple[str, str]], visitor: Visitor) -> Call:
+    def call(
+        self,
+        params: dict[str, str],
+        query: Sequence[tuple[str, str]],
+        visitor: Visitor,
+        still_granted: Callable[[], bool],
+    ) -> Call:
         """The request as an argument for handlers."""
         headers = {name: values[0] for name, values in self.head("").headers.items()}
         body, self.content = self.content.getvalue(), BytesIO()
-        return Call(params, query, headers, body, visitor.actor, visitor.grant, self._next_slice)
+        return Call(params, query, headers, body, visitor.actor, visitor.grant, still_granted, self._next_slice)
 
     async def _next_slice(self) -> None:
         await self.application.slices.next()

@@ -206,8 +206,14 @@ class Application:
             self._gate.admit(head, visitor, None)
             raise
         self._gate.admit(head, visitor, route)
+        call = request.call(
+            params,
+            _parameters(requested.query),
+            visitor,
+            lambda: self._gate.visitor(head).grant == visitor.grant,
+        )
         try:
-            return await route.handler(request.call(params, _parameters(requested.query), visitor))
+            return await route.handler(call)
         except Problem as problem:
             if problem.status == HTTPStatus.FORBIDDEN:
                 raise self._gate.out_of_scope(head, visitor, route, problem) from None

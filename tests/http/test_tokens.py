@@ -5,8 +5,10 @@ from typing import Any
 import psycopg2
 
 from copilot_socket.core.access import hash_of
+from copilot_socket.http.feed import KEEP_ALIVE
 from copilot_socket.store.access import SESSIONS
 from tests.http.harness import ACCOUNT, TOKEN, Answer, SiteTestCase
+from tests.support.events import EventReader
 
 TOKENS, SESSION = "/api/v1/tokens", "/api/v1/session"
 JOBS = "/api/v1/jobs"
@@ -46,6 +48,17 @@ class TokenTests(TokenTestCase):
         self.assertEqual((await self.request("DELETE", f"{TOKENS}/grafana")).status, 200)
         self.assertEqual((await self.get("/api/v1/stats", headers=headers)).status, 401)
         self.assertEqual((await self.request("DELETE", f"{TOKENS}/grafana")).status, 404)
+
+    async def test_revoked_under_a_stream(self) -> None:
+        """Live events end with the token that opened them."""
+        headers = await self.make("watcher", "read")
+        reader = await EventReader.watch(self.number, Authorization=str(headers["Authorization"]))
+        self.clock.advance(KEEP_ALIVE)
+        self.assertEqual(self.feed.streams, 1)
+        await self.request("DELETE", f"{TOKENS}/watcher")
+        self.clock.advance(KEEP_ALIVE)
+        self.assertEqual(self.feed.streams, 0)
+        await reader.ended
 
     async def test_roles(self) -> None:
         """What each role may do, by a route of each kind."""
