@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from prometheus_client import CollectorRegistry
+import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
@@ -33,16 +33,14 @@ from copilot_socket.handlers.oauth import GitLabGrant
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.handlers.suspicion import Suspicion
 from copilot_socket.handlers.tokens import Tokens
-from copilot_socket.http.feed import Feed
 from copilot_socket.http.site import Parts, make_site
 from copilot_socket.http.slices import Slices
 from copilot_socket.introduction import log_addresses
-from copilot_socket.logs import EventLog, Levels
-from copilot_socket.metrics import Metrics
+from copilot_socket.observers import observers
 from copilot_socket.periodic import GAUGES, Workers, periodic_tasks, silence_interval
 from copilot_socket.ports import Ports
 from copilot_socket.status import CHECK, RENEWAL, NodeStatus
-from copilot_socket.stopping import drain, leave, take_all
+from copilot_socket.stopping import drain, leave, take_all, write_refusals
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.batches import Batches, Settings
 from copilot_socket.store.budgets import BudgetStore
@@ -172,7 +170,7 @@ class Node(Service):
             config.max_jobs_limit,
         )
         admitted = config.crawler_tokens, config.crawler_uids
-        self._doorkeeper = Doorkeeper(*admitted, self.registry, self._leases, self._reactor)
+        self._doorkeeper = Doorkeeper(*admitted, self.registry, self._leases, self._reactor, self.bus)
         parts = self.writer, self.dispatcher, self.presence, tokens, self._budgets
         messages = Messages(*parts, self._reactor, self.bus, terms, self._doorkeeper)
         self.factory = CrawlerFactory(
@@ -193,14 +191,9 @@ class Node(Service):
     def _build_http(self, vault: Vault) -> None:
         config, reactor = self.config, self._reactor
         self.status = NodeStatus(self, self._probe, reactor)
-        self.metrics = Metrics(CollectorRegistry())
+        seeing = observers(config, self.id, self.bus, self.registry, self.database, self.shares, reactor)
+        self.metrics, self._event_log, self.feed, self.audit = attrs.astuple(seeing, recurse=False)
         gauges.register(self.status, self.metrics.registry)
-        self.bus.subscribe_by_type(self.metrics.subscriptions)
-        levels = Levels(config.log_level, config.debug)
-        self._event_log = EventLog(levels, self.registry.name_of, reactor)
-        self.bus.subscribe_by_type(self._event_log.subscriptions)
-        self.feed = Feed(self.bus, reactor, self.id, self.registry.name_of)
-        self.feed.max_streams = min(self.feed.max_streams, self.shares.http // 2)  # leave connections for requests
         slices = Slices(reactor)
         self.site = make_site(
             Parts(
@@ -227,7 +220,11 @@ class Node(Service):
     def _workers(self) -> Workers:
         config = self.config
         cleanup = Cleanup(
-            self.database, self._reactor, max_job_age=config.max_job_age, max_error_age=config.max_error_log_age
+            self.database,
+            self._reactor,
+            max_job_age=config.max_job_age,
+            max_error_age=config.max_error_log_age,
+            max_audit_age=config.audit_age,
         )
         return Workers(
             self.factory,
@@ -239,6 +236,7 @@ class Node(Service):
             self._hosts,
             self._budgets,
             cleanup,
+            self.audit,
             self.database,
             self.status,
             self.metrics,
@@ -315,6 +313,7 @@ class Node(Service):
             self._write_connection.close,
             self._discovery_connection.close,
             self._probe.close,
+            partial(write_refusals, self.audit, reactor),
             self.database.close,
             self._event_log.stop,
         )

@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred, DeferredList, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from copilot_socket.audit import Audit
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.store.faults import DATABASE_ERRORS
@@ -14,7 +15,7 @@ from copilot_socket.store.writer import Writer
 
 _UNAVAILABLE: tuple[type[Exception], ...] = (TimeoutError, *DATABASE_ERRORS)
 LEAVING = 1.0
-"""Seconds within which a stopping node tries to give up its lease."""
+"""Seconds within which a stopping node tries to give up its lease, and to record refusals."""
 
 _log = Logger("copilot_socket.node")
 
@@ -49,3 +50,11 @@ async def leave(presence: PresenceKeeper, reactor: IReactorTime) -> None:
         await Deferred.fromCoroutine(presence.leave()).addTimeout(LEAVING, reactor)
     except _UNAVAILABLE as error:
         _log.warn("The node's lease could not be given up and will expire: {error!r}", error=error)
+
+
+async def write_refusals(audit: Audit, reactor: IReactorTime) -> None:
+    """Write what was refused lately, if the database answers within :data:`LEAVING` seconds."""
+    try:
+        await Deferred.fromCoroutine(audit.store()).addTimeout(LEAVING, reactor)
+    except _UNAVAILABLE as error:
+        _log.warn("The last refusals could not be recorded: {error!r}", error=error)

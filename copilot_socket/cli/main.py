@@ -48,6 +48,7 @@ COMMANDS: dict[str, Command] = {
     "accounts": Command("copilot_socket.cli.accounts", "list accounts; set their weight and limit of running jobs"),
     "hosts": Command("copilot_socket.cli.hosts", "list GitLab hosts; set their limit of running jobs"),
     "budgets": Command("copilot_socket.cli.budgets", "list, set and forget what GitLab still allows of requests"),
+    "audit": Command("copilot_socket.cli.audit", "list who did what, and who was refused"),
     "tail": Command("copilot_socket.cli.tail", "watch jobs, crawlers and connections live"),
     "cleanup": Command("copilot_socket.cli.cleanup", "remove old jobs, errors and connections now"),
     "demo": Command("copilot_socket.cli.demo", "run a whole crawl on this machine, with a made-up GitLab"),

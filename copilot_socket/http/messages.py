@@ -9,6 +9,7 @@ import attrs
 import orjson
 
 from copilot_socket.core.actors import Actor
+from copilot_socket.core.acts import HTTP, Act
 
 JSON = b"application/json"
 PROBLEM = b"application/problem+json"
@@ -30,6 +31,10 @@ class Call:
     """Who asks, as far as is known."""
     next_slice: Callable[[], Awaitable[object]]
     """Awaited between two slices of long work. Raises :class:`ClientGone`."""
+
+    def act(self, action: str) -> Act:
+        """What the caller does, for ``audit_log``. *action*: object and verb, as ``job.cancel``."""
+        return Act(HTTP, self.actor, action)
 
 
 class ClientGone(Exception):

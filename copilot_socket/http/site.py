@@ -19,6 +19,7 @@ from twisted.web.server import Site
 
 from copilot_socket.core.actors import STRANGER, Actor
 from copilot_socket.event_bus import EventBus
+from copilot_socket.http.audit_handlers import AuditHandlers
 from copilot_socket.http.budget_handlers import BudgetHandlers
 from copilot_socket.http.catalog_handlers import CatalogHandlers
 from copilot_socket.http.channel import MAX_CONNECTIONS, REQUEST_TIMEOUT, Channel, Connections
@@ -83,6 +84,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     budgets = BudgetHandlers(parts.budgets, parts.restrictions, parts.catalog, parts.bus, parts.time_of_day)
     rest = CatalogHandlers(parts.catalog, parts.accounts, parts.restrictions, parts.modes)
     events = EventHandlers(parts.feed)
+    audit = AuditHandlers(parts.catalog)
     return (
         Route("GET", "/health/socket", health.socket, public=True),
         Route("GET", "/health/live", health.live, public=True),
@@ -118,6 +120,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("GET", "/api/v1/budgets", budgets.list_budgets),
         Route("PUT", "/api/v1/budgets", budgets.put_budget),
         Route("DELETE", "/api/v1/budgets", budgets.forget_budget),
+        Route("GET", "/api/v1/audit", audit.list_acts),
         Route("GET", "/api/v1/stats", rest.stats),
         Route("GET", "/api/v1/events", events.watch),
     )

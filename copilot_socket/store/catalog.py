@@ -21,6 +21,7 @@ from copilot_socket.store.shown import (
     ACCOUNT,
     AREA,
     ASSIGNMENT,
+    AUDIT,
     BUDGET,
     CRAWLER,
     CRAWLERS,
@@ -49,6 +50,16 @@ VALUE_BYTES = 1024 * 1024
 MESSAGE_CHARACTERS = 1000
 """The length of the message of an error without details."""
 JOB_FILTERS = ("status", "account_id", "command", "full_path")
+AUDIT_FILTERS = {
+    # The indexes are on as much of the text as always fits.
+    "actor": "left(actor, 255) = left(%(actor)s, 255) AND actor = %(actor)s",
+    "target": "left(target, 255) = left(%(target)s, 255) AND target = %(target)s",
+    "door": "door = %(door)s",
+    "action": "action = %(action)s",
+    "outcome": "outcome = %(outcome)s",
+    "after": "timestamp >= %(after)s",
+    "before": "timestamp < %(before)s",
+}
 LARGE_JOB_COLUMNS = ("resume_state", "progress")
 """Listed on request only."""
 
@@ -70,7 +81,7 @@ class Listing:
 
 
 _NO_FILTERS: Mapping[str, str] = MappingProxyType({})
-_JSONB = frozenset({"resume_state", "progress", "metadata", "context"})
+_JSONB = frozenset({"resume_state", "progress", "metadata", "context", "details"})
 
 # The sizes of one row more than a page first; then only the rows that fit.
 _LIST = """
@@ -218,6 +229,13 @@ class Catalog:
     async def hosts(self, page: Page) -> Listing:
         """GitLab hosts by origin."""
         return await self._list(HOSTS, HOST, page, key=["origin"])
+
+    async def audit(self, page: Page, filters: Mapping[str, str]) -> Listing:
+        """Acts and refusals, newest first. *filters*: by :data:`AUDIT_FILTERS`."""
+        conditions = [condition for name, condition in AUDIT_FILTERS.items() if name in filters]
+        return await self._list(
+            "audit_log", AUDIT, page, key=["id"], conditions=conditions, filters=filters, descending=True
+        )
 
     async def stats(self) -> Record:
         """Counts: jobs by state, the queue, and crawlers."""

@@ -1,0 +1,43 @@
+"""What shows a node's state events to people and programs: metrics, log lines, live events, the audit log."""
+
+from typing import Any
+
+import attrs
+from prometheus_client import CollectorRegistry
+
+from copilot_socket.audit import Audit
+from copilot_socket.config import Config
+from copilot_socket.descriptors import Shares
+from copilot_socket.event_bus import EventBus
+from copilot_socket.handlers.crawlers import Registry
+from copilot_socket.http.feed import Feed
+from copilot_socket.logs import EventLog, Levels
+from copilot_socket.metrics import Metrics
+from copilot_socket.store.audit import AuditLog
+from copilot_socket.store.database import Database
+
+
+@attrs.frozen
+class Observers:
+    """The subscribers to the event bus that report what happens."""
+
+    metrics: Metrics
+    event_log: EventLog
+    feed: Feed
+    audit: Audit
+
+
+def observers(
+    config: Config, node: str, bus: EventBus, registry: Registry, database: Database, shares: Shares, reactor: Any
+) -> Observers:
+    """Make them, and subscribe them to *bus*."""
+    made = Observers(
+        Metrics(CollectorRegistry()),
+        EventLog(Levels(config.log_level, config.debug), registry.name_of, reactor),
+        Feed(bus, reactor, node, registry.name_of),
+        Audit(AuditLog(database), reactor),
+    )
+    for each in (made.metrics, made.event_log, made.audit):
+        bus.subscribe_by_type(each.subscriptions)
+    made.feed.max_streams = min(made.feed.max_streams, shares.http // 2)  # leave connections for requests
+    return made
