@@ -161,6 +161,7 @@ class SiteTestCase(DatabaseTestCase):
             token=self.token,
             origins=self.origins,
         )
+        self.parts = parts
         connections = Connections()
         self.port = reactor.listenTCP(0, connections.watch(make_site(parts)), interface="127.0.0.1")
         self.addCleanup(self.database.close)

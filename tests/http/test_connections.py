@@ -70,7 +70,7 @@ class Store:
         self.submitted: list[int] = []
         self.pending: list[Deferred[Any]] = []
 
-    async def submit(self, jobs: list[Any], _key: object) -> Submitted:
+    async def submit(self, jobs: list[Any], _act: object, _key: object) -> Submitted:
         """Submission."""
         self.submitted.append(len(jobs))
         return await self._ask(Submitted(["id"] * len(jobs), [True] * len(jobs)))
