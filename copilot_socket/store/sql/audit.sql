@@ -32,9 +32,13 @@ WITH minute AS (
 ), gone AS (
   DELETE FROM audit_log a USING (SELECT kept, unnest(ids) AS id FROM same) AS s
   WHERE a.id = s.id AND a.id <> s.kept
-  RETURNING s.kept, a.count, coalesce(a.last_at, a.timestamp) AS last_at
+  RETURNING s.kept, a.count, a.timestamp, coalesce(a.last_at, a.timestamp) AS last_at
 ), summed AS (
-  UPDATE audit_log a SET count = least(a.count + s.count, 1000000000), last_at = greatest(a.last_at, s.last_at)
-  FROM (SELECT kept, sum(count) AS count, max(last_at) AS last_at FROM gone GROUP BY kept) AS s WHERE a.id = s.kept
+  UPDATE audit_log a SET
+    count = least(a.count + s.count, 1000000000), timestamp = least(a.timestamp, s.first_at),
+    last_at = greatest(a.timestamp, a.last_at, s.last_at)
+  FROM (SELECT kept, sum(count) AS count, min(timestamp) AS first_at, max(last_at) AS last_at
+        FROM gone GROUP BY kept) AS s
+  WHERE a.id = s.kept
 )
 SELECT (SELECT begins FROM minute), (SELECT count(*) FROM gone)
