@@ -5,6 +5,7 @@ from typing import Any
 
 from twisted.internet.task import deferLater
 
+from copilot_socket import periodic
 from copilot_socket.core.acts import REASONS, WIRE
 from copilot_socket.wire import factory as factory_module
 from tests.handlers.support import ALIVE, Crawler, NodeTestCase
@@ -13,6 +14,10 @@ from tests.support.crawler import reactor, until
 
 class AdmissionTests(NodeTestCase):
     """A node with tokens, or with users."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(periodic, "EACH_REFUSALS", 3600.0)  # tests write refusals themselves
 
     def be(self, uid: int | None) -> None:
         """From now on connections come from this user."""
@@ -104,6 +109,20 @@ class AdmissionTests(NodeTestCase):
                 ("uid:1001", "to send messages faster", "rate_limited", 1),
             ],
         )
+
+    async def test_a_node_that_stops(self) -> None:
+        """It writes what it has counted, also where it can't yet write it while it runs."""
+        node = await self.node(COPILOT_CRAWLER_TOKEN="new")
+        for _ in range(2):
+            stranger = await self.connect()
+            stranger.say("hello", crawlerId="two")
+            await self.refused(stranger)
+            self.query("ALTER TABLE audit_log RENAME TO audit_log_away")
+            await node.timers.run_once("refusals")
+            self.query("ALTER TABLE audit_log_away RENAME TO audit_log")
+        self.assertEqual(len(self.flushLoggedErrors()), 0)
+        await node.stopService()
+        self.assertEqual(self.query("SELECT action, count FROM audit_log"), [("hello as two", 2)])
 
     async def test_plain_crawlers(self) -> None:
         """They are admitted by their users; whatever they say first, nothing comes of it."""
