@@ -7,7 +7,7 @@ import psycopg2
 
 from copilot_socket.http.gate import WRITING
 from copilot_socket.http.site import routes
-from tests.http.harness import ACCOUNT, SiteTestCase
+from tests.http.harness import ACCOUNT, Answer, SiteTestCase
 
 ACTOR = ("http", "stranger", "127.0.0.1")
 """Door, name and address of whoever sends the tests' requests."""
@@ -25,11 +25,14 @@ CRAWLER = """
 INSERT INTO crawlers (key, crawler_id, node_id, lease_expires_at, max_jobs, entity_types, plain)
 VALUES ('hello:one', 'one', 'n', now() + interval '1 hour', 5, '{issue}', false)
 """
-REFUSE = """
-CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not recorded'; END $$;
-CREATE TRIGGER refuse BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION refuse()
-"""
 TABLES = ("accounts", "jobs", "job_assignments", "crawlers", "pauses", "hosts", "budgets", "restriction_changes")
+REFUSE = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;"
+REFUSE_ROWS = f"{REFUSE} CREATE TRIGGER refuse BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION refuse()"
+REFUSE_COMMITS = REFUSE + ";".join(
+    f"CREATE CONSTRAINT TRIGGER refuse AFTER INSERT OR UPDATE OR DELETE ON {table} INITIALLY DEFERRED"
+    " FOR EACH ROW EXECUTE FUNCTION refuse()"
+    for table in TABLES
+)
 
 
 @attrs.frozen
@@ -163,9 +166,9 @@ class ChangeTests(SiteTestCase):
             method, _, _ = step.route.partition(" ")
             path = API + _filled(step.path, ids)
             if step.rows:
-                await self._nothing_without_a_row(method, path, step)
+                await self._both_or_neither(method, path, step)
             self.query("TRUNCATE audit_log")
-            answer = await self.request(method, path, **({} if step.body is None else {"json": step.body}))
+            answer = await self._send(method, path, step)
             self.assertIn(answer.status // 100, (2,) if step.rows else (2, 4), answer.body)
             if answer.status == 201 and step.route == "POST /jobs":
                 ids["job"] = answer.document["ids"][0]
@@ -181,16 +184,22 @@ class ChangeTests(SiteTestCase):
             self.assertEqual(rows, expected, step.route)
             self.assertNotIn("secret", str(rows))
 
-    async def _nothing_without_a_row(self, method: str, path: str, step: Step) -> None:
-        """While no row can be written, nothing changes either."""
-        self.query(REFUSE)
+    async def _send(self, method: str, path: str, step: Step) -> Answer:
+        return await self.request(method, path, **({} if step.body is None else {"json": step.body}))
+
+    async def _both_or_neither(self, method: str, path: str, step: Step) -> None:
+        """While no row can be written, or the transaction not be committed, there is neither row nor change."""
+        self.query("TRUNCATE audit_log")
         before = self._everything()
-        answer = await self.request(method, path, **({} if step.body is None else {"json": step.body}))
-        self.assertEqual(answer.status, 500, step.route)
-        if len(step.rows) == 1:  # of several, each is a transaction
-            self.assertEqual(self._everything(), before, step.route)
-        self.assertEqual(len(self.flushLoggedErrors(psycopg2.Error)), 1)
-        self.query("DROP FUNCTION refuse CASCADE")
+        for refuse in (REFUSE_ROWS, REFUSE_COMMITS):
+            if refuse == REFUSE_COMMITS and step.route.endswith("/shutdown"):
+                continue  # a notification, and no other row
+            self.query(refuse)
+            answer = await self._send(method, path, step)
+            self.assertEqual(answer.status, 500, step.route)
+            self.assertEqual((self._everything(), self.query("SELECT id FROM audit_log")), (before, []), step.route)
+            self.assertEqual(len(self.flushLoggedErrors(psycopg2.Error)), 1)
+            self.query("DROP FUNCTION refuse CASCADE")
 
     def _everything(self) -> list[Any]:
         return [self.query(f"SELECT t::text FROM {table} t ORDER BY 1") for table in TABLES]
