@@ -6,6 +6,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Gauge
 
 from copilot_socket import event_bus
+from copilot_socket.core.acts import REASONS
 from copilot_socket.core.ends import Cause
 from copilot_socket.core.errors import ErrorCode
 from copilot_socket.core.jobs import COMMANDS, Loss, Outcome
@@ -51,6 +52,13 @@ class Metrics:
             "copilot_crawler_changes", "Crawlers that connected, left or fell silent", ["event"], registry, _PRESENCE
         )
         self._tokens = Tally("copilot_token_refreshes", "Token refreshes", ["outcome"], registry, _REFRESHES)
+        self._refusals = Tally(
+            "copilot_refusals",
+            "Requests, connections and messages that were refused",
+            ["door", "reason"],
+            registry,
+            [(door, reason) for door, reasons in REASONS.items() for reason in reasons],
+        )
         self._jobs = Gauge("copilot_jobs", "Jobs by status", ["status"], registry=registry)
         self._oldest = Gauge(
             "copilot_queue_oldest_seconds",
@@ -93,6 +101,7 @@ class Metrics:
             event_bus.MessagesHandled: self._message,
             event_bus.ErrorsSent: self._error,
             event_bus.TokenRefreshed: self._token,
+            event_bus.Refused: self._refused,
         }
         """State event → the method that counts it."""
         self._not_before = float("-inf")
@@ -160,3 +169,6 @@ class Metrics:
 
     def _token(self, change: event_bus.TokenRefreshed) -> None:
         self._tokens.add(change.outcome)
+
+    def _refused(self, refusal: event_bus.Refused) -> None:
+        self._refusals.add(refusal.door, refusal.reason)

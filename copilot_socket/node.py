@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
@@ -14,7 +15,6 @@ from twisted.python.failure import Failure
 from copilot_socket.activation import Inherited
 from copilot_socket.config import Config
 from copilot_socket.core.reading_clock import ReadingClock
-from copilot_socket.core.replies import Shutdown
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.vault import Vault
 from copilot_socket.descriptors import Shares
@@ -36,11 +36,11 @@ from copilot_socket.http.own_token import trusted_uids
 from copilot_socket.http.site import Parts, make_site
 from copilot_socket.http.slices import Slices
 from copilot_socket.introduction import log_addresses
-from copilot_socket.observers import Observers
+from copilot_socket.observers import observers
 from copilot_socket.periodic import GAUGES, Workers, periodic_tasks, silence_interval
 from copilot_socket.ports import Ports
 from copilot_socket.status import CHECK, RENEWAL, NodeStatus
-from copilot_socket.stopping import drain, leave, take_all
+from copilot_socket.stopping import announce, drain, finish_refreshes, leave, take_all, write_refusals
 from copilot_socket.store.access import AccessStore
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.batches import Batches, Settings
@@ -66,9 +66,6 @@ from copilot_socket.store.writer import Writer
 from copilot_socket.timers import Timers
 from copilot_socket.wire.factory import CrawlerFactory
 from copilot_socket.wire.validators import Decoder
-
-TOKEN_PATIENCE = 20.0
-"""Seconds that a stopping node waits for token refreshes under way: a pair that is not stored is lost for good."""
 
 
 class Node(Service):
@@ -173,7 +170,7 @@ class Node(Service):
             config.max_jobs_limit,
         )
         admitted = config.crawler_tokens, config.crawler_uids
-        self._doorkeeper = Doorkeeper(*admitted, self.registry, self._leases, self._reactor)
+        self._doorkeeper = Doorkeeper(*admitted, self.registry, self._leases, self._reactor, self.bus)
         parts = self.writer, self.dispatcher, self.presence, tokens, self._budgets
         messages = Messages(*parts, self._reactor, self.bus, terms, self._doorkeeper)
         self.factory = CrawlerFactory(
@@ -194,9 +191,8 @@ class Node(Service):
     def _build_http(self, vault: Vault) -> None:
         config, reactor = self.config, self._reactor
         self.status = NodeStatus(self, self._probe, reactor)
-        seen = Observers(config, self.bus, self.status, self.id, self.registry.name_of, reactor)
-        self.metrics, self.feed, self._event_log = seen.metrics, seen.feed, seen.event_log
-        self.feed.max_streams = min(self.feed.max_streams, self.shares.http // 2)  # leave connections for requests
+        seeing = observers(config, self.id, self.bus, self.status, self.registry, self.database, self.shares, reactor)
+        self.metrics, self._event_log, self.feed, self.audit = attrs.astuple(seeing, recurse=False)
         slices = Slices(reactor)
         self.site = make_site(
             Parts(
@@ -225,7 +221,11 @@ class Node(Service):
     def _workers(self) -> Workers:
         config = self.config
         cleanup = Cleanup(
-            self.database, self._reactor, max_job_age=config.max_job_age, max_error_age=config.max_error_log_age
+            self.database,
+            self._reactor,
+            max_job_age=config.max_job_age,
+            max_error_age=config.max_error_log_age,
+            max_audit_age=config.audit_age,
         )
         return Workers(
             self.factory,
@@ -238,6 +238,7 @@ class Node(Service):
             self._budgets,
             self.access,
             cleanup,
+            self.audit,
             self.database,
             self.status,
             self.metrics,
@@ -303,7 +304,7 @@ class Node(Service):
             self.timers.stop,
             self._due.stop,
             self.presence.stop,
-            self._announce_shutdown,
+            partial(announce, self.factory, self.config.shutdown_timeout),
             self.ports.close,
             partial(self.factory.read, False),
             self._finish_refreshes,
@@ -315,6 +316,7 @@ class Node(Service):
             self._write_connection.close,
             self._discovery_connection.close,
             self._probe.close,
+            partial(write_refusals, self.audit, reactor),
             self.database.close,
             self._event_log.stop,
         )
@@ -322,19 +324,11 @@ class Node(Service):
         self.log.info("Stopped")
 
     def _finish_refreshes(self) -> None:
-        """Start waiting for token refreshes under way; the next steps of stopping do not wait for them."""
-        patience = max(self.config.shutdown_timeout, TOKEN_PATIENCE)
-        self._refreshes = Deferred.fromCoroutine(self._tokens.stop(patience))
+        self._refreshes = finish_refreshes(self._tokens, self.config.shutdown_timeout)
 
     def _cancel_start(self) -> None:
         if self._starting is not None:
             self._starting.cancel()
-
-    def _announce_shutdown(self) -> None:
-        limit = self.config.shutdown_timeout
-        self.factory.tell_all(
-            Shutdown(scope="node", graceful=True, timeout_seconds=limit, reason="the node stops; reconnect")
-        )
 
     # -- connections between the parts
 

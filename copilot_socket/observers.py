@@ -1,34 +1,53 @@
-"""What subscribes to a node's state events to show them: metrics, log, live events."""
+"""What shows a node's state events to people and programs: metrics, log lines, live events, the audit log."""
 
-from collections.abc import Callable
 from typing import Any
 
+import attrs
 from prometheus_client import CollectorRegistry
 
 from copilot_socket import gauges
+from copilot_socket.audit import Audit
 from copilot_socket.config import Config
+from copilot_socket.descriptors import Shares
 from copilot_socket.event_bus import EventBus
+from copilot_socket.handlers.crawlers import Registry
 from copilot_socket.http.feed import Feed
 from copilot_socket.logs import EventLog, Levels
 from copilot_socket.metrics import Metrics
 from copilot_socket.status import NodeStatus
+from copilot_socket.store.audit import AuditLog
+from copilot_socket.store.database import Database
 
 
+@attrs.frozen
 class Observers:
-    """Those of the node *node_id*. *name_of* turns a crawler's identity into its name."""
+    """The subscribers to the event bus that report what happens."""
 
-    def __init__(
-        self,
-        config: Config,
-        bus: EventBus,
-        status: NodeStatus,
-        node_id: str,
-        name_of: Callable[[str], str],
-        reactor: Any,
-    ) -> None:
-        self.metrics = Metrics(CollectorRegistry())
-        gauges.register(status, self.metrics.registry)
-        bus.subscribe_by_type(self.metrics.subscriptions)
-        self.event_log = EventLog(Levels(config.log_level, config.debug), name_of, reactor)
-        bus.subscribe_by_type(self.event_log.subscriptions)
-        self.feed = Feed(bus, reactor, node_id, name_of)
+    metrics: Metrics
+    event_log: EventLog
+    feed: Feed
+    audit: Audit
+
+
+def observers(
+    config: Config,
+    node: str,
+    bus: EventBus,
+    status: NodeStatus,
+    registry: Registry,
+    database: Database,
+    shares: Shares,
+    reactor: Any,
+) -> Observers:
+    """Make them, and subscribe them to *bus*."""
+    made = Observers(
+        Metrics(CollectorRegistry()),
+        EventLog(Levels(config.log_level, config.debug), registry.name_of, reactor),
+        Feed(bus, reactor, node, registry.name_of),
+        Audit(AuditLog(database), reactor),
+    )
+    gauges.register(status, made.metrics.registry)
+    for each in (made.metrics, made.event_log, made.audit):
+        bus.subscribe_by_type(each.subscriptions)
+    made.feed.max_streams = min(made.feed.max_streams, shares.http // 2)  # leave connections for requests
+    return made

@@ -5,6 +5,8 @@ from typing import Any
 
 import attrs
 
+from copilot_socket.audit import EACH as EACH_REFUSALS
+from copilot_socket.audit import MINUTE, Audit
 from copilot_socket.config import Config
 from copilot_socket.handlers.budgets import EACH, Budgets
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
@@ -56,6 +58,7 @@ class Workers:
     budgets: Budgets
     access: Access
     cleanup: Cleanup
+    audit: Audit
     database: Database
     status: NodeStatus
     metrics: Metrics
@@ -92,6 +95,8 @@ def periodic_tasks(config: Config, workers: Workers) -> list[Task]:
         Task("held hosts", HOSTS, workers.dispatcher.holds.look, limit=limit),
         Task("tokens of the HTTP API", LOOK_FOR_TOKENS, workers.access.look, limit=limit),
         Task("dead nodes", config.lease, workers.leases.forget_dead),
+        Task("refusals", EACH_REFUSALS, workers.audit.store, limit=limit),
+        Task("sums of the audit log", MINUTE, workers.audit.sum_up, limit=limit),
         Task("cleanup", config.cleanup_interval, workers.cleanup.run),
         Task(CHECK, 1.0, workers.status.check_database, limit=CHECK_LIMIT),
     ]

@@ -7,14 +7,21 @@ from twisted.internet.defer import Deferred, DeferredList, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from copilot_socket.audit import Audit
+from copilot_socket.core.replies import Shutdown
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
 from copilot_socket.handlers.presence import PresenceKeeper
+from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.store.faults import DATABASE_ERRORS
 from copilot_socket.store.writer import Writer
+from copilot_socket.wire.factory import CrawlerFactory
 
 _UNAVAILABLE: tuple[type[Exception], ...] = (TimeoutError, *DATABASE_ERRORS)
 LEAVING = 1.0
-"""Seconds within which a stopping node tries to give up its lease."""
+"""Seconds within which a stopping node tries to give up its lease, and to record refusals."""
+
+TOKEN_PATIENCE = 20.0
+"""Seconds that a stopping node waits for token refreshes under way: a pair that is not stored is lost for good."""
 
 _log = Logger("copilot_socket.node")
 
@@ -49,3 +56,21 @@ async def leave(presence: PresenceKeeper, reactor: IReactorTime) -> None:
         await Deferred.fromCoroutine(presence.leave()).addTimeout(LEAVING, reactor)
     except _UNAVAILABLE as error:
         _log.warn("The node's lease could not be given up and will expire: {error!r}", error=error)
+
+
+async def write_refusals(audit: Audit, reactor: IReactorTime) -> None:
+    """Write what was refused lately, if the database answers within :data:`LEAVING` seconds."""
+    try:
+        await Deferred.fromCoroutine(audit.store()).addTimeout(LEAVING, reactor)
+    except _UNAVAILABLE as error:
+        _log.warn("The last refusals could not be recorded: {error!r}", error=error)
+
+
+def announce(factory: CrawlerFactory, limit: float) -> None:
+    """Tell every crawler that the node stops within *limit* seconds."""
+    factory.tell_all(Shutdown(scope="node", graceful=True, timeout_seconds=limit, reason="the node stops; reconnect"))
+
+
+def finish_refreshes(tokens: Tokens, limit: float) -> "Deferred[None]":
+    """Start waiting for token refreshes under way; the next steps of stopping do not wait for them."""
+    return Deferred.fromCoroutine(tokens.stop(max(limit, TOKEN_PATIENCE)))

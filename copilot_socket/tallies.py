@@ -18,15 +18,22 @@ from prometheus_client.utils import floatToGoString
 class Tally(Collector):
     """A counter for each combination of *labels*.
 
-    Counters for the values *known* of the only label exist from the start: of a counter that appears with its first
-    event, Prometheus' increase() misses that event.
+    Counters for the values *known* of the only label, or of all labels, exist from the start: of a counter that
+    appears with its first event, Prometheus' increase() misses that event.
     """
 
     def __init__(
-        self, name: str, text: str, labels: Sequence[str], registry: CollectorRegistry, known: Iterable[str] = ()
+        self,
+        name: str,
+        text: str,
+        labels: Sequence[str],
+        registry: CollectorRegistry,
+        known: Iterable[str | tuple[str, ...]] = (),
     ) -> None:
         self._name, self._text, self._labels = name, text, labels
-        self._counts: Counter[tuple[str, ...]] = Counter({(str(value),): 0 for value in known})
+        self._counts: Counter[tuple[str, ...]] = Counter(
+            {(value if isinstance(value, tuple) else (str(value),)): 0 for value in known}
+        )
         if not labels:
             self._counts[()] = 0
         registry.register(self)

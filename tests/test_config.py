@@ -70,6 +70,7 @@ VALUES: dict[str, tuple[str, object, list[str]]] = {
     "SOCKET_CLEANUP_INTERVAL": ("1000", 1.0, ["0"]),
     "SOCKET_MAX_JOB_AGE": ("1000", 1.0, ["0"]),
     "SOCKET_MAX_ERROR_LOG_AGE": ("1000", 1.0, ["0"]),
+    "COPILOT_AUDIT_AGE": ("1000", 1.0, ["0"]),
     "SOCKET_ENABLE_METRICS": ("Off", False, ["maybe", "2"]),
     "SOCKET_METRICS_INTERVAL": ("1000", 1.0, ["0"]),
     "SOCKET_ALLOWED_ORIGINS": (

@@ -17,6 +17,7 @@ from copilot_socket.event_bus import (
     JobSent,
     JobsReported,
     MessagesHandled,
+    Refused,
     TokenRefreshed,
 )
 from copilot_socket.metrics import Metrics
@@ -35,6 +36,7 @@ STATE_EVENTS = (
     ErrorsSent("invalid_message", 4),
     ErrorsSent("too_many_connections"),
     JobsReported("completed", "job_completed", [("A.1.x", "c1", "acct"), ("B.1.x", "c2", "acct")], "completed"),
+    Refused("http", "unauthorized", "stranger", "::1", "GET /"),
 )
 
 
@@ -103,6 +105,8 @@ class EventBusTests(SynchronousTestCase):
             'copilot_token_refreshes_total{outcome="refreshed"} 1.0',
             'copilot_job_changes_total{event="job_completed",status="completed"} 2.0',
             'copilot_tries_total{outcome="completed"} 2.0',
+            'copilot_refusals_total{door="http",reason="unauthorized"} 1.0',
+            'copilot_refusals_total{door="wire",reason="no_token"} 0.0',
         ):
             self.assertIn(line, page)
 

@@ -17,6 +17,7 @@ from copilot_socket.event_bus import (
     JobChanged,
     JobsReported,
     MessageRefused,
+    Refused,
     StateEvent,
 )
 from copilot_socket.handlers.crawlers import name_of
@@ -145,6 +146,18 @@ class NewsLogTests(SynchronousTestCase):
         self.clock.advance(60.0)
         self.assertEqual(len(self.publish(refused())), 1)
 
+    def test_refusals(self) -> None:
+        """One line a minute for each door, reason and actor, whatever was asked for."""
+        line = "warn: stranger at ::1 was refused at the door http, unauthorized: GET /\\x1b"
+        kinds = [Refused("http", "unauthorized", "stranger", "::1", f"GET /\x1b{n or ''}") for n in range(50)]
+        self.assertEqual(self.publish(*kinds), [line])
+        self.assertEqual(
+            self.publish(Refused("wire", "no_token", "uid:7", None, "hello")),
+            ["warn: uid:7 was refused at the door wire, no_token: hello"],
+        )
+        self.clock.advance(60.0)
+        self.assertEqual(self.publish(kinds[0]), [f"{line} (49 more since the last such line)"])
+
     def test_debug(self) -> None:
         """Every change and every refusal is a line where debug lines are asked for."""
         self.open("info", "socket:wire", "socket:store")
@@ -155,7 +168,7 @@ class NewsLogTests(SynchronousTestCase):
     def test_quiet(self) -> None:
         """Lines that would not be written are not built."""
         self.open("warn")
-        self.assertEqual(list(self.log.subscriptions), [JobChanged, HostChanged])
+        self.assertEqual(list(self.log.subscriptions), [JobChanged, HostChanged, Refused])
 
     def test_unwritten_failures_take_up_no_room(self) -> None:
         """Where only warnings are written, a job that has failed for good is one, whatever failed before it."""

@@ -3,11 +3,13 @@
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
+from copilot_socket.cli.acts import act
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.offline import ready_database, run_in_reactor
 from copilot_socket.cli.options import add_config_options, add_examples, config_from
 from copilot_socket.cli.output import add_json_option, emit, say
 from copilot_socket.config import Config
+from copilot_socket.store.audit import record
 from copilot_socket.store.cleanup import Cleanup
 from copilot_socket.store.connection import Limits
 from copilot_socket.store.database import Database, DatabaseAway
@@ -15,6 +17,7 @@ from copilot_socket.store.database import Database, DatabaseAway
 _KINDS = {
     "clean_inconsistent": "jobs and assignments that did not match: {} repaired",
     "clean_jobs": "finished jobs: {} removed",
+    "clean_audit": "rows of the audit log: {} removed",
     "clean_budgets": "budgets of requests of which nothing was heard for a day: {} removed",
     "clean_errors": "logged errors: {} removed",
     "clean_connections": "closed connections: {} removed",
@@ -56,7 +59,11 @@ def run(args: Namespace) -> int:
 async def _clean(reactor: Any, url: str, config: Config) -> dict[str, int]:
     database = Database(url, reactor, Limits(config.query_timeout, config.transaction_timeout), 1)
     ages = {"max_job_age": config.max_job_age, "max_error_age": config.max_error_log_age}
+    ages["max_audit_age"] = config.audit_age
+    done = act("cleanup", {f"{name}_seconds": age for name, age in ages.items()})
     try:
+        # Before anything is gone: what follows are many transactions.
+        await database.transaction(lambda tx: record(tx, done))
         return await Cleanup(database, reactor, **ages).run()
     finally:
         database.close()

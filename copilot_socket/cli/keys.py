@@ -48,6 +48,7 @@ def _new(args: Namespace) -> int:
 
 def _rotate(args: Namespace) -> int:
     """Exit status 0 only if no stored value needs an older key any more."""
+    from copilot_socket.cli.acts import act  # noqa: PLC0415 - not for `keys new`
     from copilot_socket.cli.offline import ready_database, vault  # noqa: PLC0415 - not for `keys new`
     from copilot_socket.store.sealing import seal  # noqa: PLC0415
 
@@ -55,7 +56,7 @@ def _rotate(args: Namespace) -> int:
     with ready_database(config) as url:
         if config.database_url is not None and not config.secret_keys:
             raise CommandError("no key: set COPILOT_SECRET_KEY (`copilot-socket keys new` prints one)")
-        sealed = seal(url, vault(config), everything=True)
+        sealed = seal(url, vault(config), everything=True, act=act("keys.rotate"))
     if args.json:
         emit({"encrypted": sealed.rows, "unreadable": list(sealed.unreadable)})
     else:

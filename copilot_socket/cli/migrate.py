@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
+from copilot_socket.cli.acts import act
 from copilot_socket.cli.options import add_config_options, add_examples, config_from
 from copilot_socket.cli.output import add_json_option, complain, emit, say
 from copilot_socket.config import Config
@@ -36,9 +37,9 @@ def run(args: Namespace) -> int:
 
 def _upgrade(config: Config) -> migrate.SchemaState:
     if config.database_url is not None:
-        return migrate.upgrade(config.database_url)
+        return migrate.upgrade(config.database_url, act=act("migrate"))
     embedded = EmbeddedPostgres(config.state_dir, tell=complain)
     try:
-        return migrate.upgrade(embedded.start())
+        return migrate.upgrade(embedded.start(), act=act("migrate"))
     finally:
         embedded.stop()  # no effect while a node uses it

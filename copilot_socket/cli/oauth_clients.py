@@ -9,6 +9,7 @@ import re
 import sys
 from argparse import ArgumentParser, Namespace
 
+from copilot_socket.cli.acts import act
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.offline import ready_database, vault
 from copilot_socket.cli.options import add_action, add_config_options, add_examples, config_from
@@ -59,11 +60,11 @@ def run(args: Namespace) -> int:
     if args.action == "put":
         client = OAuthClient(_visible(args.client_id, "--client-id"), _secret(), args.redirect_uri)
         with ready_database(config) as url:
-            registering.put(url, where, client, vault(config))
+            registering.put(url, where, client, vault(config), act("oauth_client.put"))
         _print({"origin": where, "client_id": client.id}, f"{where}: client {client.id} stored", as_json=args.json)
         return 0
     with ready_database(config) as url:
-        if not registering.remove(url, where):
+        if not registering.remove(url, where, act("oauth_client.remove")):
             raise CommandError(f"no client for {where}")
     _print({"origin": where, "removed": True}, f"{where}: removed", as_json=args.json)
     return 0

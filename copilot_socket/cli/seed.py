@@ -6,6 +6,7 @@ Tokens are not options: every user of the machine can read command lines.
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 
+from copilot_socket.cli.acts import act
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.offline import ready_database, vault
 from copilot_socket.cli.options import add_config_options, add_examples, config_from, options_given
@@ -65,7 +66,7 @@ def run(args: Namespace) -> int:
     account = _account(_given(args) or _demo(config))
     with ready_database(config) as url:
         try:
-            seeded = seed(url, account, FIRST_COMMANDS, config.retry_attempts, vault(config))
+            seeded = seed(url, account, FIRST_COMMANDS, config.retry_attempts, vault(config), act("seed"))
         except ValueError as error:
             raise CommandError(str(error)) from None
     if args.json:

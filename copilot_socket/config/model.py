@@ -92,6 +92,7 @@ class Config:
     cleanup_interval: float
     max_job_age: float
     max_error_log_age: float
+    audit_age: float
     enable_metrics: bool
     metrics_interval: float
     allowed_origins: tuple[str, ...]

@@ -23,7 +23,7 @@ _SOCKET_PATH_BYTES = 107  # sun_path has 108, with the final zero byte
 _PATH_BYTES = 900  # MAXPGPATH is 1024, for files below it too; postmaster.pid has one path per line
 _NAME_BYTES = 255  # NAME_MAX
 _OWNER_READS_AND_WRITES = 0o600
-PARTS = ("wire", "handlers", "store", "http")
+PARTS = ("wire", "handlers", "store", "http", "audit")
 """The parts of the package for which DEBUG can enable debug lines."""
 _NAMESPACES = ("socket:*", *(f"socket:{part}" for part in PARTS), "socket:node")
 

@@ -221,6 +221,13 @@ VARIABLES: tuple[Variable, ...] = (
         "2592000000",
         help="rows of job_error_log older than this are removed",
     ),
+    V(
+        "COPILOT_AUDIT_AGE",
+        "audit_age",
+        parsers.milliseconds(_SECOND, _TEN_YEARS),
+        "31536000000",
+        help="rows of audit_log older than this are removed",
+    ),
     V("SOCKET_ENABLE_METRICS", "enable_metrics", parsers.boolean, "true", help="whether /metrics answers"),
     V(
         "SOCKET_METRICS_INTERVAL",

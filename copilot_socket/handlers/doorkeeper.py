@@ -5,9 +5,12 @@ from typing import cast
 
 from twisted.internet.interfaces import IReactorTime
 
+from copilot_socket.core.actors import STRANGER, user
+from copilot_socket.core.acts import WIRE
 from copilot_socket.core.admission import Admission
 from copilot_socket.core.errors import ErrorCode, NotAdmitted
 from copilot_socket.core.messages import Hello, Message
+from copilot_socket.event_bus import EventBus, Refused
 from copilot_socket.handlers.crawlers import Crawler, Link, Registry
 from copilot_socket.handlers.retrying import until_done
 from copilot_socket.store.leases import Leases
@@ -17,12 +20,19 @@ class Doorkeeper:
     """Decides by the first message of a connection, before anything else is done with it."""
 
     def __init__(
-        self, tokens: Sequence[str], uids: Iterable[int], registry: Registry, leases: Leases, reactor: IReactorTime
+        self,
+        tokens: Sequence[str],
+        uids: Iterable[int],
+        registry: Registry,
+        leases: Leases,
+        reactor: IReactorTime,
+        bus: EventBus,
     ) -> None:
         self._admission = Admission(tuple(tokens), frozenset(uids))
         self._registry = registry
         self._leases = leases
         self._reactor = reactor
+        self._bus = bus
 
     def opened(self, link: Link) -> None:
         """*link* has opened."""
@@ -34,7 +44,8 @@ class Doorkeeper:
         token = cast(Hello, message.data).token if hello else None
         why = self._admission.refusal(link.uid, hello, token)
         if why is not None:
-            raise NotAdmitted(ErrorCode.UNAUTHORIZED, why, ref=message.ref, job_id=message.job_id)
+            self._refused(link, why.reason, _what(message))
+            raise NotAdmitted(ErrorCode.UNAUTHORIZED, why.text, ref=message.ref, job_id=message.job_id)
         link.admitted = True
 
     async def own(self, link: Link, key: str, message: Message) -> None:
@@ -48,7 +59,7 @@ class Doorkeeper:
         )
         here = self._registry.get(key)
         if not owns or (here is not None and {each.uid for each in here.links} - {link.uid, None}):
-            raise _anothers(message)
+            raise self._anothers(link, message)
 
     async def verify(self, link: Link, message: Message) -> None:
         """Look up, now that its presence is stored, whether *link* still owns its id. Raises :class:`NotAdmitted`.
@@ -56,13 +67,22 @@ class Doorkeeper:
         Between :meth:`own` and that its lease may have ended.
         """
         if await self._taken([link.crawler]):
-            raise _anothers(message)
+            raise self._anothers(link, message)
 
     async def close_lost(self) -> None:
         """Close connections of crawlers whose id is another user's by now: their leases had ended, unnoticed."""
         for crawler in await self._taken([each for each in self._registry if not each.plain]):
             for link in list(crawler.links):
+                self._refused(link, "id_lost", f"to stay {crawler.crawler_id}")
                 link.close("its crawlerId belongs to another user by now")
+
+    def _anothers(self, link: Link, message: Message) -> NotAdmitted:
+        self._refused(link, "id_in_use", _what(message))
+        text = "this crawlerId is in use by a crawler of another user; it is free when that crawler is gone"
+        return NotAdmitted(ErrorCode.UNAUTHORIZED, text, path="/data/crawlerId", ref=message.ref)
+
+    def _refused(self, link: Link, reason: str, what: str) -> None:
+        self._bus.publish(Refused(WIRE, reason, _owner(link) or STRANGER, None, what))
 
     async def _taken(self, crawlers: Sequence[Crawler]) -> list[Crawler]:
         """Those of *crawlers*, which said ``hello``, whose id is another user's."""
@@ -72,9 +92,8 @@ class Doorkeeper:
 
 
 def _owner(link: Link) -> str | None:
-    return None if link.uid is None else f"uid:{link.uid}"
+    return user(link.uid)
 
 
-def _anothers(message: Message) -> NotAdmitted:
-    text = "this crawlerId is in use by a crawler of another user; it is free when that crawler is gone"
-    return NotAdmitted(ErrorCode.UNAUTHORIZED, text, path="/data/crawlerId", ref=message.ref)
+def _what(message: Message) -> str:
+    return f"hello as {cast(Hello, message.data).crawler_id}" if message.type == "hello" else message.type

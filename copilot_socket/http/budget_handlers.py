@@ -13,7 +13,8 @@ from copilot_socket.http.fields import Field, gitlab_origin, integer, text, time
 from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
 from copilot_socket.http.restriction_handlers import NO_ACCOUNT
 from copilot_socket.store.budgets import BudgetKey, BudgetStore
-from copilot_socket.store.catalog import Catalog, Page
+from copilot_socket.store.catalog import Catalog
+from copilot_socket.store.listing import Page
 from copilot_socket.store.restrictions import RestrictionStore
 
 BUDGET: Mapping[str, Field] = {
@@ -55,7 +56,7 @@ class BudgetHandlers:
         if at is not None and not now < at <= now + LONGEST:
             raise invalid("/reset_at", f"must lie in the future, and at most {LONGEST / 60:g} minutes ahead")
         report = BudgetReport(now, values["remaining"], values.get("limit"), at)
-        for event in await self.budgets.report({key: [report]}, now, by_operator=True):
+        for event in await self.budgets.report({key: [report]}, now, call.act("budget.put")):
             self.bus.publish(event)
         rows = (await self.catalog.budgets(Page(), attrs.astuple(key))).rows
         if not rows:
@@ -69,7 +70,7 @@ class BudgetHandlers:
             raise invalid("?gitlab_origin", "is required: the URL of a GitLab")
         await bodies.no_body(call)
         key = BudgetKey(values["gitlab_origin"], values.get("account_id", ""), values.get("name", ""))
-        if not await self.budgets.forget(key):
+        if not await self.budgets.forget(key, call.act("budget.forget")):
             raise Problem(404, "No such budget: nothing is known of it")
         account, name = key.account or None, key.name or None
         self.bus.publish(BudgetChanged(key.origin, account, name, "open"))

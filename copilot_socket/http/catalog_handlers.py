@@ -8,8 +8,9 @@ from copilot_socket.http import bodies, queries
 from copilot_socket.http.fields import Check, Field, gitlab_origin, integer, one_of, text
 from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
 from copilot_socket.store.accounts import Accounts, LiveJobs
-from copilot_socket.store.catalog import Catalog, Record
+from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.crawler_modes import CrawlerModes
+from copilot_socket.store.listing import Record
 from copilot_socket.store.restrictions import RestrictionStore
 
 AREA_CHECKS: dict[str, Check] = {
@@ -50,7 +51,7 @@ class CatalogHandlers:
         _refuse_foreign(call, call.params["id"])
         account = await bodies.account(call)
         try:
-            created = await self.accounts.put(account)
+            created = await self.accounts.put(account, call.act("account.put"))
         except LiveJobs as error:
             raise Problem(409, str(error)) from None
         return reply(await self._account(account.id), 201 if created else 200)
@@ -63,10 +64,11 @@ class CatalogHandlers:
             raise invalid("", f"must have one of the fields {', '.join(ACCOUNT_CHANGE)}")
         account_id = _storable(call.params["id"])
         waiting: list[str] = []
-        if "weight" in values and not await self.accounts.weigh(account_id, values["weight"]):
+        act = call.act("account.change")
+        if "weight" in values and not await self.accounts.weigh(account_id, values["weight"], act):
             raise _no_account()
         if "max_running" in values:
-            revision = await self.restrictions.limit(Scope.ACCOUNT, account_id, values["max_running"])
+            revision = await self.restrictions.limit(Scope.ACCOUNT, account_id, values["max_running"], act)
             if revision is None:
                 raise _no_account()
             waiting = await self.restrictions.acted_on(revision)
@@ -79,7 +81,7 @@ class CatalogHandlers:
         _refuse_foreign(call, call.params["id"])
         credential = await bodies.credential(call)
         account_id = _storable(call.params["id"])
-        if not await self.accounts.renew(account_id, credential):
+        if not await self.accounts.renew(account_id, credential, call.act("account.renew")):
             raise _no_account()
         return reply(await self._account(account_id))
 
@@ -98,29 +100,29 @@ class CatalogHandlers:
 
     async def drain_crawler(self, call: Call) -> Reply:
         """Give a crawler no more work."""
-        return await self._mode(call, Mode.DRAINING)
+        return await self._mode(call, Mode.DRAINING, "crawler.drain")
 
     async def quarantine_crawler(self, call: Call) -> Reply:
         """Give a crawler no more work, since it fails what others do."""
-        return await self._mode(call, Mode.QUARANTINED)
+        return await self._mode(call, Mode.QUARANTINED, "crawler.quarantine")
 
     async def release_crawler(self, call: Call) -> Reply:
         """Give a crawler work again."""
-        return await self._mode(call, Mode.SERVING)
+        return await self._mode(call, Mode.SERVING, "crawler.release")
 
     async def shut_down_crawler(self, call: Call) -> Reply:
         """Ask a connected crawler to exit."""
         crawler = await self._named(call)
-        asked = await self.modes.shut_down(crawler)
+        asked = await self.modes.shut_down(crawler, call.act("crawler.shutdown"))
         if asked is None:
             raise _no_crawler()
         if not asked:
             raise Problem(409, "Crawler is not connected")
         return reply({"id": crawler, "shutdown": True}, 202)
 
-    async def _mode(self, call: Call, mode: Mode) -> Reply:
+    async def _mode(self, call: Call, mode: Mode, action: str) -> Reply:
         crawler = await self._named(call)
-        if not await self.modes.set(crawler, mode):
+        if not await self.modes.set(crawler, mode, call.act(action)):
             raise _no_crawler()
         return reply({"id": crawler, "mode": str(mode)})
 

@@ -130,7 +130,7 @@ class Gate:
         now, client = self._now(), visitor.actor.address or ""
         wait = self._strangers.wait(client, now)
         if wait:
-            raise self._refuse(head, visitor, None, "rate", _too_many("requests without a token", wait))
+            raise self._refuse(head, visitor, None, "rate_limited", _too_many("requests without a token", wait))
         self._strangers.count(client, now)
 
     def admit(self, head: RequestHead, visitor: Visitor, route: Route | None) -> None:

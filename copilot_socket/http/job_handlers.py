@@ -62,7 +62,7 @@ class JobHandlers:
         _refuse_foreign(call, body)
         key = None if name is None else Key(name, body.fingerprint)
         try:
-            submitted = await self.submission.submit(body.jobs, key)
+            submitted = await self.submission.submit(body.jobs, call.act("job.submit"), key)
         except UnknownAccounts as error:
             raise _unknown_accounts(error, body) from None
         except ForeignOrigins as error:
@@ -102,18 +102,18 @@ class JobHandlers:
 
     async def cancel(self, call: Call) -> Reply:
         """End a job that is not in a terminal state."""
-        return await self._change(call, Event.CANCELLED)
+        return await self._change(call, Event.CANCELLED, "job.cancel")
 
     async def retry(self, call: Call) -> Reply:
         """Queue a failed or cancelled job again."""
-        return await self._change(call, Event.RETRIED)
+        return await self._change(call, Event.RETRIED, "job.retry")
 
     async def pause(self, call: Call) -> Reply:
         """Pause a job: 202 where its crawler is asked to give it back first."""
         queries.read(call, {})
         await bodies.no_body(call)
         job_id = await self._job_id(call)
-        status = _status(await self.transitions.pause(job_id))
+        status = _status(await self.transitions.pause(job_id, call.act("job.pause")))
         paused = status == Status.PAUSED
         return reply({"id": job_id, "status": status, "pausing": not paused}, 200 if paused else 202)
 
@@ -123,16 +123,17 @@ class JobHandlers:
         await bodies.no_body(call)
         job_id = await self._job_id(call)
         try:
-            return reply({"id": job_id, "status": _status(await self.transitions.resume(job_id))})
+            answer = await self.transitions.resume(job_id, call.act("job.resume"))
         except TwinExists as error:
             raise Problem(409, str(error), twin=error.twin) from None
+        return reply({"id": job_id, "status": _status(answer)})
 
-    async def _change(self, call: Call, event: Event) -> Reply:
+    async def _change(self, call: Call, event: Event, action: str) -> Reply:
         queries.read(call, {})
         await bodies.no_body(call)
         job_id = await self._job_id(call)
         try:
-            answer = (await self.transitions.apply([job_id], event))[job_id]
+            answer = (await self.transitions.apply([job_id], event, act=call.act(action)))[job_id]
         except TwinExists as error:
             raise Problem(409, str(error), twin=error.twin) from None
         except AccountMoved as error:

@@ -10,6 +10,7 @@ import orjson
 
 from copilot_socket.core.access import Grant, Within
 from copilot_socket.core.actors import Actor
+from copilot_socket.core.acts import HTTP, Act
 
 JSON = b"application/json"
 PROBLEM = b"application/problem+json"
@@ -40,6 +41,10 @@ class Call:
     def within(self) -> Within | None:
         """What the actor is limited to; None: nothing."""
         return None if self.grant is None else self.grant.within
+
+    def act(self, action: str) -> Act:
+        """What the caller does, for ``audit_log``. *action*: object and verb, as ``job.cancel``."""
+        return Act(HTTP, self.actor, action)
 
 
 class ClientGone(Exception):

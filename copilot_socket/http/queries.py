@@ -7,7 +7,7 @@ from typing import Any
 from copilot_socket.core import cursor
 from copilot_socket.http.fields import MAX_NAME, Check, names
 from copilot_socket.http.messages import Call, Faults
-from copilot_socket.store.catalog import Page
+from copilot_socket.store.listing import Page
 
 MAX_LIMIT = 1000
 

@@ -14,7 +14,8 @@ from copilot_socket.event_bus import EventBus, PauseChanged
 from copilot_socket.http import bodies, queries
 from copilot_socket.http.fields import Check, Field, gitlab_origin, integer, one_of, text, timestamp
 from copilot_socket.http.messages import Call, Faults, Problem, Reply, invalid, reply
-from copilot_socket.store.catalog import Catalog, Record
+from copilot_socket.store.catalog import Catalog
+from copilot_socket.store.listing import Record
 from copilot_socket.store.restrictions import NewPause, NothingMatches, PauseExists, RestrictionStore
 
 _ID = re.compile("[0-9A-Z]{26}")
@@ -84,24 +85,25 @@ class RestrictionHandlers:
         values = await bodies.read_object(call, PAUSE)
         scope = Scope(values["scope"])
         target = _target(scope, values.get("target"))
-        return await self._add(scope, target, values)
+        return await self._add(call, scope, target, values)
 
     async def pause_queue(self, call: Call) -> Reply:
         """Hold back everything."""
         queries.read(call, {})
-        return await self._add(Scope.EVERYTHING, None, await bodies.read_object(call, _EXPLANATION, optional=True))
+        values = await bodies.read_object(call, _EXPLANATION, optional=True)
+        return await self._add(call, Scope.EVERYTHING, None, values)
 
     async def end_pause(self, call: Call) -> Reply:
         """End a pause: what it covers goes out again, unless another one covers it."""
         queries.read(call, {})
         await bodies.no_body(call)
-        return self._ended(await self.store.end(_pause_id(call)), _no_pause())
+        return self._ended(await self.store.end(_pause_id(call), call.act("pause.end")), _no_pause())
 
     async def resume_queue(self, call: Call) -> Reply:
         """End the pause of everything."""
         queries.read(call, {})
         await bodies.no_body(call)
-        return self._ended(await self.store.end(None), Problem(409, "Queue is not paused"))
+        return self._ended(await self.store.end(None, call.act("pause.end")), Problem(409, "Queue is not paused"))
 
     async def list_hosts(self, call: Call) -> Reply:
         """GitLab hosts: limits, holds, and when a job last succeeded."""
@@ -119,20 +121,21 @@ class RestrictionHandlers:
             raise Problem(
                 404, "No such host: an origin is needed, such as https%3A%2F%2Fgitlab.example.org"
             ) from None
-        revision = await self.store.limit(Scope.HOST, str(host), values["max_running"])
+        limit, act = values["max_running"], call.act("host.change")
+        revision = await self.store.limit(Scope.HOST, str(host), limit, act)
         if revision is None:
             raise Problem(404, "No account is at this host")
         waiting = await self.store.acted_on(revision)
-        shown = {"origin": host, "max_running": values["max_running"], "waiting_for_nodes": waiting}
+        shown = {"origin": host, "max_running": limit, "waiting_for_nodes": waiting}
         return reply(shown, 202 if waiting else 200)
 
-    async def _add(self, scope: Scope, target: str | None, values: Mapping[str, Any]) -> Reply:
+    async def _add(self, call: Call, scope: Scope, target: str | None, values: Mapping[str, Any]) -> Reply:
         ends_at = values.get("ends_at")
         if ends_at is not None and datetime.fromisoformat(ends_at) <= datetime.fromtimestamp(self.time_of_day(), UTC):
             raise invalid("/ends_at", "must lie in the future")
         new = NewPause(scope, target, values.get("reason"), values.get("author", AUTHOR), ends_at)
         try:
-            added = await self.store.pause(new)
+            added = await self.store.pause(new, call.act("pause.add"))
         except NothingMatches:
             raise invalid("/target", f"would cover nothing: {_NOTHING[scope]}") from None
         except PauseExists as error:

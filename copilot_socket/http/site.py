@@ -21,6 +21,7 @@ from twisted.web.server import Site
 from copilot_socket.core.access import Role
 from copilot_socket.event_bus import EventBus
 from copilot_socket.http.access import Access
+from copilot_socket.http.audit_handlers import AuditHandlers
 from copilot_socket.http.budget_handlers import BudgetHandlers
 from copilot_socket.http.catalog_handlers import CatalogHandlers
 from copilot_socket.http.channel import MAX_CONNECTIONS, REQUEST_TIMEOUT, Channel, Connections
@@ -91,6 +92,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     rest = CatalogHandlers(parts.catalog, parts.accounts, parts.restrictions, parts.modes)
     events = EventHandlers(parts.feed)
     tokens = TokenHandlers(parts.access, parts.catalog)
+    audit = AuditHandlers(parts.catalog)
     return (
         Route("GET", "/health/socket", health.socket, needs=None),
         Route("GET", "/health/live", health.live, needs=None),
@@ -126,6 +128,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("GET", "/api/v1/budgets", budgets.list_budgets),
         Route("PUT", "/api/v1/budgets", budgets.put_budget, needs=Role.OPERATE),
         Route("DELETE", "/api/v1/budgets", budgets.forget_budget, needs=Role.OPERATE),
+        Route("GET", "/api/v1/audit", audit.list_acts, needs=Role.OPERATE),
         Route("GET", "/api/v1/stats", rest.stats),
         Route("GET", "/api/v1/events", events.watch, within=True),
         Route("GET", "/api/v1/tokens", tokens.list, needs=Role.ADMIN),

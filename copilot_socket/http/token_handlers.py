@@ -63,7 +63,7 @@ class TokenHandlers:
                 raise invalid("/role", f"must be {Role.APP} for a token that is limited to accounts or users")
             within = Within(**{name: frozenset(values[name]) for name in ("accounts", "users") if name in values})
         new = NewToken(name=values["name"], role=role, within=within, expires_at=values.get("expires_at"))
-        made = await self.access.store.add(new, call.actor.name)
+        made = await self.access.store.add(new, call.act("token.add"))
         if made is None:
             raise Problem(409, f"There is a token with the name {new.name} already")
         await self.access.read()
@@ -74,7 +74,9 @@ class TokenHandlers:
         queries.read(call, {})
         await bodies.no_body(call)
         name = call.params["name"]
-        if not re.fullmatch("[!-~]{1,100}", name) or not await self.access.store.revoke(name):
+        if not re.fullmatch("[!-~]{1,100}", name) or not await self.access.store.revoke(
+            name, call.act("token.revoke")
+        ):
             raise Problem(404, "No such token")
         await self.access.read()
         return reply({"name": name, "revoked": True})
@@ -91,7 +93,7 @@ class TokenHandlers:
         token = bearer_in(call.headers.get("authorization"))
         if token is None:
             raise Problem(409, "A session is made of a token: send Authorization: Bearer <token>")
-        made = await self.access.store.start_session(token)
+        made = await self.access.store.start_session(token, call.act("session.start"))
         await self.access.read()
         shown = {**_shown(call), "expires_at": made.expires_at}
         return attrs.evolve(reply(shown, 201), headers=_cookie(call, made.secret, SESSION_SECONDS))
@@ -103,7 +105,7 @@ class TokenHandlers:
         secret = session_in(call.headers.get("cookie", ""))
         if secret is None:
             raise Problem(409, "The request has no session")
-        await self.access.store.end_session(secret)
+        await self.access.store.end_session(secret, call.act("session.end"))
         await self.access.read()
         return attrs.evolve(reply({"ended": True}), headers=_cookie(call, "", 0))
 

@@ -10,6 +10,7 @@ from twisted.logger import Logger, LogLevel
 
 from copilot_socket import event_bus
 from copilot_socket.core.jobs import Event, Status
+from copilot_socket.core.printing import printable
 from copilot_socket.logs.levels import Levels
 from copilot_socket.logs.rates import Burst, OncePerMinute
 
@@ -29,6 +30,7 @@ _pauses = Logger("copilot_socket.handlers.dispatch.restrictions")
 _tokens = Logger("copilot_socket.handlers.tokens")
 _connections = Logger("copilot_socket.wire.connections")
 _messages = Logger("copilot_socket.wire.messages")
+_audit = Logger("copilot_socket.audit")
 
 
 class EventLog:
@@ -50,6 +52,7 @@ class EventLog:
         self._came = Burst(CONNECTIONS_A_SECOND, reactor, _sum(_connections, "changes of connections and crawlers"))
         self._refused = OncePerMinute(reactor.seconds)
         self._flapping = OncePerMinute(reactor.seconds)
+        self._turned_away = OncePerMinute(reactor.seconds)
         self.subscriptions: dict[type[event_bus.StateEvent], Callable[[Any], None]] = {}
         """State event → the method that logs it."""
         for logger, level, kind, subscriber in (
@@ -63,6 +66,7 @@ class EventLog:
             (_pauses, LogLevel.info, event_bus.PauseChanged, self._pause),
             (_budgets, LogLevel.info, event_bus.BudgetChanged, self._budget),
             (_messages, LogLevel.info, event_bus.MessageRefused, self._refusal),
+            (_audit, LogLevel.warn, event_bus.Refused, self._denial),
             (_messages, LogLevel.debug, event_bus.MessagesHandled, self._handled),
             (_delivery, LogLevel.debug, event_bus.JobSent, self._sent),
         ):
@@ -185,6 +189,17 @@ class EventLog:
             code=str(change.code),
             error=change.error,
             more=more or None,
+        )
+
+    def _denial(self, change: event_bus.Refused) -> None:
+        more = self._turned_away.counted(f"{change.door} {change.reason} {change.actor} {change.address}")
+        if more is None:
+            return
+        who = change.actor if change.address is None else f"{change.actor} at {change.address}"
+        text = "{who} was refused at the door {door}, {reason}: {what}"
+        text += " ({more} more since the last such line)" if more else ""
+        _audit.warn(
+            text, who=who, door=change.door, reason=change.reason, what=printable(change.what), more=more or None
         )
 
     def _handled(self, change: event_bus.MessagesHandled) -> None:

@@ -1,11 +1,15 @@
 """Tokens and sessions of the HTTP API. Only hashes are stored."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import attrs
 
 from copilot_socket.core.access import Grant, KnownSession, KnownToken, Role, Within, hash_of, new_token
+from copilot_socket.core.acts import Act
+from copilot_socket.store.audit import record
+from copilot_socket.store.connection import Row, Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.sql import sql
 
@@ -52,8 +56,8 @@ class AccessStore:
         sessions = await self._database.query(sql("known_sessions"))
         return tokens, [KnownSession(bytes(hashed), bytes(token), now + left) for hashed, token, left in sessions]
 
-    async def add(self, new: NewToken, by: str) -> Made | None:
-        """Make a token on behalf of *by*; None if there is one with this name."""
+    async def add(self, new: NewToken, act: Act) -> Made | None:
+        """Make a token, by *act*; None if there is one with this name."""
         secret = new_token()
         within = new.within
         params = {
@@ -62,22 +66,34 @@ class AccessStore:
             "role": str(new.role),
             "accounts": None if within is None else _list(within.accounts),
             "users": None if within is None else _list(within.users),
-            "created_by": by,
+            "created_by": act.actor.name,
             "expires_at": new.expires_at,
         }
-        return Made(secret) if await self._database.query(sql("add_token"), params) else None
+        details = {name: params[name] for name in ("role", "accounts", "users", "expires_at") if params[name]}
+        made = await self._recorded(sql("add_token"), params, act.on(new.name, details))
+        return Made(secret) if made else None
 
-    async def revoke(self, name: str) -> bool:
-        """Remove the token *name*, and end its sessions; False if there is none."""
-        return bool(await self._database.query(sql("revoke_token"), {"name": name}))
+    async def revoke(self, name: str, act: Act) -> bool:
+        """Remove the token *name*, and end its sessions, by *act*; False if there is none."""
+        return bool(await self._recorded(sql("revoke_token"), {"name": name}, act.on(name)))
+
+    async def _recorded(self, statement: str, params: Mapping[str, Any], act: Act) -> Sequence[Row]:
+        """The rows of *statement*; *act* is recorded if there are any."""
+
+        async def work(tx: Transaction) -> Sequence[Row]:
+            rows = await tx.query(statement, params)
+            await record(tx, act if rows else None)
+            return rows
+
+        return await self._database.transaction(work)
 
     async def note_uses(self, hashes: Sequence[bytes]) -> None:
         """Record that the tokens with these *hashes* were used just now."""
         if hashes:
             await self._database.query(sql("note_uses"), {"hashes": list(hashes)})
 
-    async def start_session(self, token: str) -> Made:
-        """Make a session of *token*, which lasts for :data:`SESSION_SECONDS`."""
+    async def start_session(self, token: str, act: Act) -> Made:
+        """Make a session of *token*, by *act*, which lasts for :data:`SESSION_SECONDS`."""
         secret = new_token()
         params = {
             "hash": hash_of(secret),
@@ -85,12 +101,12 @@ class AccessStore:
             "seconds": SESSION_SECONDS,
             "others": SESSIONS - 1,
         }
-        [(expires_at,)] = await self._database.query(sql("start_session"), params)
+        [(expires_at,)] = await self._recorded(sql("start_session"), params, act)
         return Made(secret, expires_at)
 
-    async def end_session(self, secret: str) -> None:
-        """End a session."""
-        await self._database.query(sql("end_session"), {"hash": hash_of(secret)})
+    async def end_session(self, secret: str, act: Act) -> None:
+        """End a session, by *act*."""
+        await self._recorded(sql("end_session"), {"hash": hash_of(secret)}, act)
 
 
 def _within(accounts: list[str] | None, users: list[str] | None) -> Within | None:

@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
+from copilot_socket.core.acts import Act
 from copilot_socket.core.jobs import Event
+from copilot_socket.core.origins import origin
 from copilot_socket.core.vault import Vault
+from copilot_socket.store.audit import record
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import DATA_ERRORS, ObjectInUse, primary_message
@@ -53,7 +56,11 @@ UPDATE accounts SET token_expires_at = %(expires)s::timestamptz,
 WHERE id = %(id)s RETURNING true
 """
 
-_WEIGH = "UPDATE accounts SET weight = %(weight)s, updated_at = now() WHERE id = %(id)s RETURNING true"
+# The former weight is returned.
+_WEIGH = """
+UPDATE accounts a SET weight = %(weight)s, updated_at = now() FROM accounts b
+WHERE a.id = %(id)s AND b.id = a.id RETURNING b.weight
+"""
 
 _CREDENTIAL = """
 UPDATE accounts SET
@@ -77,25 +84,36 @@ class Accounts:
         self._vault = vault
         self._transitions = transitions
 
-    async def put(self, account: Account) -> bool:
+    async def put(self, account: Account, act: Act | None = None) -> bool:
         """Create *account* or replace it as a whole; return whether it is new. An omitted refresh token is deleted.
+
+        *act*: whose doing it is, as for the other methods.
 
         Raises :class:`LiveJobs`, or ``ValueError`` for values that PostgreSQL refuses.
         """
         params = {"id": account.id, "provider": account.provider, "gitlab_url": account.gitlab_url}
-        [(created,)] = await self._change(_PUT, params, account.credential)
+        if act is not None:
+            act = act.on(account.id, {"provider": account.provider, "gitlab_origin": origin(account.gitlab_url)})
+        [(created,)] = await self._change(_PUT, params, account.credential, act)
         return bool(created)
 
-    async def renew(self, account_id: str, credential: Credential) -> bool:
+    async def renew(self, account_id: str, credential: Credential, act: Act | None = None) -> bool:
         """Replace the token pair of an account as a whole; return False if there is no such account."""
-        return bool(await self._change(_RENEW, {"id": account_id}, credential))
+        return bool(await self._change(_RENEW, {"id": account_id}, credential, act and act.on(account_id)))
 
-    async def weigh(self, account_id: str, weight: int) -> bool:
+    async def weigh(self, account_id: str, weight: int, act: Act | None = None) -> bool:
         """Set the jobs that a turn of the account takes in dispatch; False if there is no such account."""
-        return bool(await self._database.query(_WEIGH, {"id": account_id, "weight": weight}))
+
+        async def work(tx: Transaction) -> bool:
+            rows = await tx.query(_WEIGH, {"id": account_id, "weight": weight})
+            if rows and act is not None:
+                await record(tx, act.change(account_id, weight=(rows[0][0], weight)))
+            return bool(rows)
+
+        return await self._database.transaction(work)
 
     async def _change(
-        self, sql: str, params: Mapping[str, str], credential: Credential
+        self, sql: str, params: Mapping[str, str], credential: Credential, act: Act | None
     ) -> Sequence[tuple[object, ...]]:
         account_id, refresh = params["id"], credential.refresh_token
         sealed = {
@@ -107,6 +125,8 @@ class Accounts:
         async def work(tx: Transaction) -> Sequence[tuple[object, ...]]:
             rows = await tx.query(sql, {**params, "expires": credential.token_expires_at})
             await tx.query(_CREDENTIAL, sealed)
+            if rows:
+                await record(tx, act)
             return rows
 
         try:

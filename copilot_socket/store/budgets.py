@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
+from copilot_socket.core.acts import Act
 from copilot_socket.core.budgets import Budget, BudgetReport
 from copilot_socket.event_bus import BudgetChanged
+from copilot_socket.store.audit import record
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.sql import sql
@@ -37,22 +39,34 @@ class BudgetStore:
         return (rows[0][0], rows[0][1]) if rows else None
 
     async def report(
-        self, reports: Mapping[BudgetKey, Sequence[BudgetReport]], now: float, *, by_operator: bool = False
+        self, reports: Mapping[BudgetKey, Sequence[BudgetReport]], now: float, act: Act | None = None
     ) -> list[BudgetChanged]:
-        """Add *reports*; return the state events to publish. An operator's replace what was known.
+        """Add *reports*; return the state events to publish. An operator's, by *act*, replace what was known.
 
         Its times are by the clock whose time is *now*; they are stored by the database's.
         """
-        return await self._database.transaction(lambda tx: _report(tx, reports, now, by_operator))
+        return await self._database.transaction(lambda tx: _report(tx, reports, now, act))
 
-    async def forget(self, key: BudgetKey) -> bool:
-        """Forget a budget; False if nothing is known of it."""
+    async def forget(self, key: BudgetKey, act: Act | None = None) -> bool:
+        """Forget a budget, by *act*; False if nothing is known of it."""
         params = {"origin": key.origin, "account": key.account, "name": key.name}
-        return bool(await self._database.query(sql("forget_budget"), params))
+
+        async def work(tx: Transaction) -> bool:
+            known = bool(await tx.query(sql("forget_budget"), params))
+            await record(tx, _on(act, key) if known else None)
+            return known
+
+        return await self._database.transaction(work)
+
+
+def _on(act: Act | None, key: BudgetKey) -> Act | None:
+    if act is None:
+        return None
+    return act.on(key.origin, {name: of for name, of in (("account", key.account), ("name", key.name)) if of})
 
 
 async def _report(
-    tx: Transaction, reports: Mapping[BudgetKey, Sequence[BudgetReport]], node_now: float, by_operator: bool
+    tx: Transaction, reports: Mapping[BudgetKey, Sequence[BudgetReport]], node_now: float, act: Act | None
 ) -> list[BudgetChanged]:
     keys = sorted(reports)
     columns = {
@@ -66,7 +80,7 @@ async def _report(
     budgets = []
     for key in keys:
         *stored, allowed, _now = rows[key]
-        budget = Budget() if by_operator else Budget(*stored)
+        budget = Budget() if act is not None else Budget(*stored)
         for each in reports[key]:
             budget = budget.after(each.later(now - node_now))
         after = _state(budget.allows(now))
@@ -85,10 +99,13 @@ async def _report(
             "cost": [budget.cost for budget in budgets],
             "spent": [budget.spent for budget in budgets],
             "allowed": [budget.pays_for(now) for budget in budgets],
-            "source": ["operator" if by_operator else _source(reports[key]) for key in keys],
+            "source": ["operator" if act is not None else _source(reports[key]) for key in keys],
             "changed": bool(events),
         },
     )
+    for key, budget in zip(keys, budgets, strict=True):
+        on = _on(act, key)
+        await record(tx, on and on.on(on.target, {"remaining": budget.remaining, "limit": budget.limit}))
     return events
 
 

@@ -16,19 +16,26 @@ PAUSE = 0.05
 
 
 class Cleanup:
-    """Deletes trees of jobs and errors that are older than a maximum age (seconds), and old rows of other tables.
+    """Deletes trees of jobs, errors and acts over a maximum age (seconds), and old rows of other tables.
 
     A live assignment of a job that is not held is ended, and a held job without a live assignment is queued again.
     """
 
     def __init__(
-        self, database: Database, reactor: IReactorTime, *, max_job_age: float, max_error_age: float
+        self,
+        database: Database,
+        reactor: IReactorTime,
+        *,
+        max_job_age: float,
+        max_error_age: float,
+        max_audit_age: float,
     ) -> None:
         self._database = database
         self._reactor = reactor
         self._trees = JobTrees(database, reactor, PAUSE)
         self._max_job_age = max_job_age
         self._ages: Mapping[str, float | None] = {
+            "clean_audit": max_audit_age,
             "clean_budgets": None,
             "clean_errors": max_error_age,
             "clean_connections": None,

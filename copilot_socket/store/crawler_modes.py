@@ -1,6 +1,9 @@
 """What people decide about crawlers: to drain, quarantine and release them, and to ask them to exit."""
 
+from copilot_socket.core.acts import Act
 from copilot_socket.core.crawler_modes import Mode
+from copilot_socket.store.audit import record
+from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.sql import sql
 
@@ -11,16 +14,30 @@ class CrawlerModes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def set(self, crawler: str, mode: Mode) -> bool:
-        """Give *crawler* this mode; False if there is no such crawler."""
-        return bool(await self._database.query(sql("set_crawler_mode"), {"crawler": crawler, "mode": str(mode)}))
+    async def set(self, crawler: str, mode: Mode, act: Act | None = None) -> bool:
+        """Give *crawler* this mode, by *act*; False if there is no such crawler."""
+
+        async def work(tx: Transaction) -> bool:
+            rows = await tx.query(sql("set_crawler_mode"), {"crawler": crawler, "mode": str(mode)})
+            former = [was for was, *_ in rows if was != mode]  # of several identities that are shown by this id
+            if former and act is not None:
+                await record(tx, act.change(crawler, mode=(former[0], str(mode))))
+            return bool(rows)
+
+        return await self._database.transaction(work)
 
     async def suspect(self, key: str, suspected: bool) -> None:
         """Record whether the crawler with identity *key* fails everything."""
         await self._database.query(sql("suspect_crawler"), {"key": key, "suspected": suspected})
 
-    async def shut_down(self, crawler: str) -> bool | None:
-        """Ask *crawler* to exit; False if it is not connected, None if there is no such crawler."""
-        if await self._database.query(sql("shut_down_crawler"), {"crawler": crawler}):
+    async def shut_down(self, crawler: str, act: Act | None = None) -> bool | None:
+        """Ask *crawler* to exit, by *act*; False if it is not connected, None if there is no such crawler."""
+
+        async def work(tx: Transaction) -> bool:
+            asked = bool(await tx.query(sql("shut_down_crawler"), {"crawler": crawler}))
+            await record(tx, act.on(crawler) if asked and act is not None else None)
+            return asked
+
+        if await self._database.transaction(work):
             return True
         return False if await self._database.query(sql("crawler_known"), {"crawler": crawler}) else None

@@ -9,7 +9,9 @@ import attrs
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
+from copilot_socket.core.acts import Act, columns
 from copilot_socket.store import version_table
+from copilot_socket.store.sql import sql
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 OLDEST_SERVER = 14
@@ -79,15 +81,15 @@ def check(url: str, directory: Path = MIGRATIONS) -> SchemaState:
         return _state(connection, directory)
 
 
-def upgrade(url: str, directory: Path = MIGRATIONS) -> SchemaState:
-    """Upgrade the schema to the newest revision, in one transaction, and return its state before.
+def upgrade(url: str, directory: Path = MIGRATIONS, act: Act | None = None) -> SchemaState:
+    """Upgrade the schema to the newest revision, in one transaction, by *act*, and return its state before.
 
     Of several concurrent upgrades one runs the migrations, and the others wait for it. Raises SchemaError for a
     database that is ahead, too old, not in UTF-8 or unreachable, and for statements that it refuses.
     """
     with _connected(url) as connection:
         _refuse_unfit(connection)
-    return _upgrade(url, directory)
+    return _upgrade(url, directory, act)
 
 
 def require_current(url: str, upgrade: bool, directory: Path = MIGRATIONS) -> SchemaState:
@@ -180,7 +182,7 @@ def _refuse_unfit(connection: Connection) -> None:
         )
 
 
-def _upgrade(url: str, directory: Path) -> SchemaState:
+def _upgrade(url: str, directory: Path, act: Act | None = None) -> SchemaState:
     from copilot_socket.store.migrations.runner import run  # noqa: PLC0415 - a slow import, seldom needed
 
     states: list[SchemaState] = []
@@ -193,8 +195,14 @@ def _upgrade(url: str, directory: Path) -> SchemaState:
         states.append(state)
         return state.standing is not Standing.UP_TO_DATE
 
+    def upgraded(connection: Connection) -> None:
+        if act is not None:
+            with connection.cursor() as cursor:
+                done = act.on(None, {"revision": [states[0].current, states[0].head]})
+                cursor.execute(sql("record_acts"), columns([done]))
+
     try:
-        notices = run(lambda: _connect(url), wanted, directory)
+        notices = run(lambda: _connect(url), wanted, upgraded, directory)
     except psycopg2.Error as error:
         taken = isinstance(error, psycopg2.errors.DuplicateTable | psycopg2.errors.DuplicateObject)
         remedy = f"; if that is another program's, {_OWN_SCHEMA}" if taken else ""

@@ -6,9 +6,11 @@ from typing import Any
 
 import psycopg2
 
+from copilot_socket.core.acts import Act, columns
 from copilot_socket.core.vault import Vault
 from copilot_socket.store.migrate import APPLICATION_NAME
 from copilot_socket.store.oauth_clients import OAuthClient
+from copilot_socket.store.sql import sql
 
 # Values that PostgreSQL may refuse go into a statement without the secret: it logs a failed statement.
 _PUT = """
@@ -24,20 +26,24 @@ _REMOVE = "DELETE FROM oauth_clients WHERE origin = %(origin)s"
 _LIST = "SELECT origin, client_id, redirect_uri, client_secret IS NOT NULL FROM oauth_clients ORDER BY origin"
 
 
-def put(url: str, origin: str, client: OAuthClient, vault: Vault) -> None:
-    """Store *client* for the GitLab at *origin* in the database at *url*; an existing one is replaced."""
+def put(url: str, origin: str, client: OAuthClient, vault: Vault, act: Act) -> None:
+    """Store *client* for the GitLab at *origin* in the database at *url*, by *act*; an existing one is replaced."""
     secret = None if client.secret is None else vault.encrypt(client.secret)
     values = {"origin": origin, "id": client.id, "redirect_uri": client.redirect_uri, "secret": secret}
     with _cursor(url) as cursor:
         cursor.execute(_PUT, values)
         cursor.execute(_SECRET, values)
+        cursor.execute(sql("record_acts"), columns([act.on(origin, {"client_id": client.id})]))
 
 
-def remove(url: str, origin: str) -> bool:
-    """Remove the client for *origin*; return whether there was one."""
+def remove(url: str, origin: str, act: Act) -> bool:
+    """Remove the client for *origin*, by *act*; return whether there was one."""
     with _cursor(url) as cursor:
         cursor.execute(_REMOVE, {"origin": origin})
-        return bool(cursor.rowcount)
+        removed = bool(cursor.rowcount)
+        if removed:
+            cursor.execute(sql("record_acts"), columns([act.on(origin)]))
+        return removed
 
 
 def listed(url: str) -> list[dict[str, Any]]:

@@ -1,13 +1,15 @@
 """Pauses and limits, as people set them and as nodes read them (docs/protocol.md, "Pauses")."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
 from twisted.internet.task import deferLater
 
+from copilot_socket.core.acts import Act
 from copilot_socket.core.caps import Caps
 from copilot_socket.core.pauses import Pause, Pauses, Scope
+from copilot_socket.store.audit import record
 from copilot_socket.store.connection import Row, Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.shown import PAUSE
@@ -120,8 +122,8 @@ class RestrictionStore:
 
     # -- for people
 
-    async def pause(self, new: NewPause) -> Added:
-        """Add a pause. Raises NothingMatches or PauseExists."""
+    async def pause(self, new: NewPause, act: Act | None = None) -> Added:
+        """Add a pause, by *act*. Raises NothingMatches or PauseExists."""
         like = {"scope": str(new.scope), "target": new.target}
         [(matches,)] = await self._database.query(sql("pause_matches"), like)
         if not matches:
@@ -135,7 +137,9 @@ class RestrictionStore:
             )
             if not added:
                 raise PauseExists((await tx.query(sql("pause_like"), like))[0][0])
-            return Added(_record(added[0]), revision, list(map(_pause, expired)))
+            pause = _record(added[0])
+            await record(tx, act and _on(act, pause, "reason", "author", "ends_at"))
+            return Added(pause, revision, list(map(_pause, expired)))
 
         return await self._database.transaction(work)
 
@@ -150,9 +154,13 @@ class RestrictionStore:
             wait = min(2 * wait, LAST_LOOK)
         return waiting
 
-    async def end(self, pause: str | None) -> dict[str, Any] | None:
-        """End a pause, or that of everything (None); its record, None if there is none."""
-        rows = (await self._changed(sql("pause_end"), {"id": pause}))[0]
+    async def end(self, pause: str | None, act: Act | None = None) -> dict[str, Any] | None:
+        """End a pause, or that of everything (None), by *act*; its record, None if there is none."""
+
+        def recorded(row: Row) -> Act | None:
+            return act and _on(act, _record(row))
+
+        rows = (await self._changed(sql("pause_end"), {"id": pause}, recorded))[0]
         return _record(rows[0]) if rows else None
 
     async def host_known(self, origin: str) -> bool:
@@ -160,16 +168,28 @@ class RestrictionStore:
         [(known,)] = await self._database.query(sql("pause_matches"), {"scope": str(Scope.HOST), "target": origin})
         return bool(known)
 
-    async def limit(self, scope: Scope, target: str, max_running: int | None) -> int | None:
-        """Limit the running jobs of an account or host, or not; the number of the change, None for an unknown one."""
+    async def limit(self, scope: Scope, target: str, max_running: int | None, act: Act | None = None) -> int | None:
+        """Limit the running jobs of an account or host, or not, by *act*.
+
+        Returns the number of the change, None for an unknown one.
+        """
+
+        def recorded(row: Row) -> Act | None:
+            return act and act.change(target, max_running=(row[0], max_running))
+
         statement = sql("limit_account" if scope is Scope.ACCOUNT else "limit_host")
-        rows, revision = await self._changed(statement, {"id": target, "origin": target, "max_running": max_running})
+        params = {"id": target, "origin": target, "max_running": max_running}
+        rows, revision = await self._changed(statement, params, recorded)
         return revision if rows else None
 
-    async def _changed(self, statement: str, params: Mapping[str, Any]) -> tuple[Sequence[Row], int]:
+    async def _changed(
+        self, statement: str, params: Mapping[str, Any], recorded: Callable[[Row], Act | None]
+    ) -> tuple[Sequence[Row], int]:
         async def work(tx: Transaction) -> tuple[Sequence[Row], int]:
             [(revision, _)] = await tx.query(sql("restrictions_change"))
-            return await tx.query(statement, params), revision
+            rows = await tx.query(statement, params)
+            await record(tx, *map(recorded, rows))
+            return rows, revision
 
         return await self._database.transaction(work)
 
@@ -177,6 +197,12 @@ class RestrictionStore:
 def _record(row: Row) -> dict[str, Any]:
     """As it is shown."""
     return dict(zip(PAUSE, row, strict=True))
+
+
+def _on(act: Act, pause: Mapping[str, Any], *names: str) -> Act:
+    """*act* on what *pause* covers."""
+    given = {name: pause[name] for name in names if pause[name] is not None}
+    return act.on(pause["target"], {"pause": pause["id"], "scope": pause["scope"], **given})
 
 
 def _pause(row: Row) -> Pause:

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 import attrs
 import psycopg2
 
+from copilot_socket.core.acts import Act
+from copilot_socket.core.acts import columns as columns_of
 from copilot_socket.core.vault import Vault, VaultError
 from copilot_socket.store.migrate import APPLICATION_NAME
+from copilot_socket.store.sql import sql
 
 BATCH = 500
 """Rows of one transaction."""
@@ -23,10 +26,11 @@ class Sealed:
     unreadable: Sequence[str]
 
 
-def seal(url: str, vault: Vault, *, everything: bool = False) -> Sealed:
+def seal(url: str, vault: Vault, *, everything: bool = False, act: Act | None = None) -> Sealed:
     """Encrypt the plain secrets in the database with the newest key of *vault*; with *everything*, all of them.
 
-    Nodes that have the key may run meanwhile. No statement contains a plain secret. Raises psycopg2.Error.
+    Each transaction records how many rows *act* has encrypted. Nodes that have the key may run meanwhile. No
+    statement contains a plain secret. Raises psycopg2.Error.
     """
     rows = 0
     unreadable: list[str] = []
@@ -45,6 +49,7 @@ def seal(url: str, vault: Vault, *, everything: bool = False) -> Sealed:
                 with connection, connection.cursor() as cursor:
                     cursor.execute(select, (after,))
                     found = cursor.fetchall()
+                    done = 0
                     for name, *stored in found:
                         try:
                             sealed = [None if text is None else vault.encrypt(vault.decrypt(text)) for text in stored]
@@ -52,7 +57,10 @@ def seal(url: str, vault: Vault, *, everything: bool = False) -> Sealed:
                             unreadable.append(f"{table} {name}")
                             continue
                         cursor.execute(update, (*sealed, name))
-                        rows += 1
+                        done += 1
+                    if done and act is not None:
+                        cursor.execute(sql("record_acts"), columns_of([act.on(table, count=done)]))
+                rows += done
                 if not found:
                     break
                 after = found[-1][0]

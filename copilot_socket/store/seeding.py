@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import attrs
 import psycopg2
 
+from copilot_socket.core.acts import Act, columns
 from copilot_socket.core.vault import Vault
 from copilot_socket.store.accounts import Account
 from copilot_socket.store.migrate import APPLICATION_NAME
+from copilot_socket.store.sql import sql
 
 # Values that PostgreSQL may refuse go into a statement without tokens: it logs a failed statement.
 _ACCOUNT = """
@@ -37,10 +39,10 @@ class Seeded:
     jobs: Sequence[str]
 
 
-def seed(url: str, account: Account, commands: Sequence[str], max_attempts: int, vault: Vault) -> Seeded:
+def seed(url: str, account: Account, commands: Sequence[str], max_attempts: int, vault: Vault, act: Act) -> Seeded:
     """Store *account* unless its id exists, and jobs for *commands* unless the account has any job.
 
-    One idempotent transaction. Raises psycopg2.Error, and ValueError where PostgreSQL refuses the account.
+    One idempotent transaction, by *act*. Raises psycopg2.Error, and ValueError where PostgreSQL refuses the account.
     """
     credential = account.credential
     refresh = credential.refresh_token
@@ -64,6 +66,10 @@ def seed(url: str, account: Account, commands: Sequence[str], max_attempts: int,
                 cursor.execute(_TOKENS, params)
             cursor.execute(_LOCK, params)
             cursor.execute(_JOBS, {"id": account.id, "commands": list(commands), "max_attempts": max_attempts})
-            return Seeded(created, [row[0] for row in cursor.fetchall()])
+            jobs = [row[0] for row in cursor.fetchall()]
+            if created or jobs:
+                done = act.on(account.id, {"account_created": created, "jobs": len(jobs)})
+                cursor.execute(sql("record_acts"), columns([done]))
+            return Seeded(created, jobs)
     finally:
         connection.close()

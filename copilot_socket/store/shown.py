@@ -36,6 +36,11 @@ ACCOUNT = {
 }
 AREA = same("gitlab_origin", "full_path", "gitlab_id", "name", "type", "created_at")
 PAUSE = same("id", "scope", "target", "reason", "author", "created_at", "ends_at")
+AUDIT = {
+    **same("id", "timestamp"),
+    "last_at": "coalesce(last_at, timestamp)",
+    **same("door", "actor", "address", "action", "target", "outcome", "count", "details"),
+}
 HOSTS = """(
   SELECT o.origin, h.max_running, h.held_since, h.opens_at AS next_probe_at, h.last_success_at,
          (SELECT count(*) FROM accounts t WHERE t.gitlab_origin = o.origin) AS accounts

@@ -6,8 +6,10 @@ from typing import Required, TypedDict
 import attrs
 import orjson
 
+from copilot_socket.core.acts import Act
 from copilot_socket.core.origins import origin, same_origin
 from copilot_socket.event_bus import EventBus, JobCreated
+from copilot_socket.store.audit import record
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import CheckViolation
@@ -103,6 +105,15 @@ ON CONFLICT (account_id, command, coalesce(full_path, ''), coalesce(branch, ''))
 RETURNING id
 """
 
+# A single job and the row of whoever submits it.
+_INSERT_ONE = f"""
+WITH new AS ({_INSERT}), recorded AS (
+  INSERT INTO audit_log (door, actor, address, action, target)
+  SELECT %(door)s::text, %(actor)s::text, %(address)s::text, %(action)s::text, %(target)s::text FROM new
+)
+SELECT id FROM new
+"""
+
 # With LIMIT the plan is one look-up in the unique index for each row, however large the table is.
 _TWINS = """
 SELECT t.id, twin.id
@@ -143,25 +154,27 @@ class Submission:
         self._bus = bus
         self._next_slice = next_slice
 
-    async def submit(self, jobs: Sequence[NewJob], key: Key | None = None) -> Submitted:
-        """Store *jobs* in one transaction. With *key*, a repeated request returns the stored answer.
+    async def submit(self, jobs: Sequence[NewJob], act: Act, key: Key | None = None) -> Submitted:
+        """Store *jobs* in one transaction, by *act*. With *key*, a repeated request returns the stored answer.
 
         Raises :class:`UnknownAccounts`, :class:`ForeignOrigins`, :class:`KeyReused`, or an error of the database;
         nothing is stored then.
         """
         if key is None and len(jobs) == 1:
-            single = await self._submit_one(jobs[0])
+            single = await self._submit_one(jobs[0], act)
             if single is not None:
                 return single
-        submitted = await self._database.transaction(lambda tx: self._submit(tx, jobs, key))
+        submitted = await self._database.transaction(lambda tx: self._submit(tx, jobs, act, key))
         if not submitted.repeated:
             self._announce(jobs, submitted)
         return submitted
 
-    async def _submit_one(self, job: NewJob) -> Submitted | None:
+    async def _submit_one(self, job: NewJob, act: Act) -> Submitted | None:
         """Store a single new job, the most frequent submission, by one statement; None where nothing was stored."""
+        who = {"door": act.door, "actor": act.actor.name, "address": act.actor.address, "action": act.action}
+        params = {**self._parameters([_row(job)]), **who, "target": job["account_id"]}
         try:
-            rows = await self._database.hot_query("submit_one", _INSERT, self._parameters([_row(job)]))
+            rows = await self._database.hot_query("submit_one", _INSERT_ONE, params)
         except CheckViolation:
             return None  # the general way finds out which check it is, and raises the error
         if not rows:
@@ -176,13 +189,13 @@ class Submission:
                 if created:
                     self._bus.publish(JobCreated(job_id, job["account_id"], job["command"], job.get("full_path")))
 
-    async def _submit(self, tx: Transaction, jobs: Sequence[NewJob], key: Key | None) -> Submitted:
+    async def _submit(self, tx: Transaction, jobs: Sequence[NewJob], act: Act, key: Key | None) -> Submitted:
         if key is None:
-            return await self._store(tx, jobs)
+            return await self._store(tx, jobs, act)
         earlier = await _take(tx, key)
         if earlier is not None:
             return earlier
-        answer = await self._store(tx, jobs)
+        answer = await self._store(tx, jobs, act)
         await tx.query(
             _FILL_KEY,
             {
@@ -193,7 +206,7 @@ class Submission:
         )
         return answer
 
-    async def _store(self, tx: Transaction, jobs: Sequence[NewJob]) -> Submitted:
+    async def _store(self, tx: Transaction, jobs: Sequence[NewJob], act: Act) -> Submitted:
         if not jobs:
             return Submitted([], [])
         await self._check_accounts(tx, jobs)
@@ -205,6 +218,9 @@ class Submission:
         for chunk in _chunks([(ids[number], jobs[number]) for number in order]):
             await self._next_slice()
             await self._store_chunk(tx, chunk, inserted, twins)
+        if inserted:
+            accounts = {job["account_id"] for job in jobs}
+            await record(tx, act.on(accounts.pop() if len(accounts) == 1 else None, count=len(inserted)))
         return Submitted([twins.get(job_id, job_id) for job_id in ids], [job_id in inserted for job_id in ids])
 
     async def _store_chunk(

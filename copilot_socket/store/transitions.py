@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
+from copilot_socket.core.acts import Act
 from copilot_socket.core.jobs import Event, Status
 from copilot_socket.core.origins import origin, same_origin
 from copilot_socket.core.reports import job_of
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.transitions import Refusal, Transition, decide
 from copilot_socket.event_bus import EventBus, HostChanged, JobChanged, RateLimited
+from copilot_socket.store.audit import record
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import DatabaseAway, UniqueViolation
@@ -67,42 +69,55 @@ class Transitions:
         self._bus = bus
         self._jitter = jitter
 
-    async def apply(self, job_ids: Sequence[str], event: Event, *, reason: str | None = None) -> dict[str, Answer]:
-        """Apply *event* to jobs; return the answers by job id.
+    async def apply(
+        self, job_ids: Sequence[str], event: Event, *, reason: str | None = None, act: Act | None = None
+    ) -> dict[str, Answer]:
+        """Apply *event* to jobs, by *act* if it is somebody's; return the answers by job id.
 
         Raises :class:`TwinExists` if a retry would make a second live job, :class:`AccountMoved` if it would send an
         account's token to the account's former GitLab.
         """
-        answers = await self.run([TransitionRequest(job_id, event, reason=reason) for job_id in job_ids])
+        answers = await self.run([TransitionRequest(job_id, event, reason=reason) for job_id in job_ids], act)
         return dict(zip(job_ids, answers, strict=True))
 
-    async def pause(self, job_id: str) -> Answer:
+    async def pause(self, job_id: str, act: Act | None = None) -> Answer:
         """Pause a job: one whose crawler takes commands once that has given it back, or was too slow.
 
         Until then the answer is a transition to the state that it is in; :meth:`.Leases.fence_pauses` does the rest.
         """
-        if await self._database.query(sql("request_pause"), {"job": [job_id]}) and (held := await self._held(job_id)):
+        if await self._ask("request_pause", job_id, act) and (held := await self._held(job_id)):
             return held
-        return (await self.apply([job_id], Event.PAUSED))[job_id]
+        return (await self.apply([job_id], Event.PAUSED, act=act))[job_id]
 
-    async def resume(self, job_id: str) -> Answer:
+    async def resume(self, job_id: str, act: Act | None = None) -> Answer:
         """Resume a job; one that is only to be paused goes on, and the answer is a transition to its state."""
-        if await self._database.query(sql("withdraw_pause"), {"id": job_id}) and (held := await self._held(job_id)):
+        if await self._ask("withdraw_pause", job_id, act) and (held := await self._held(job_id)):
             return held
-        return (await self.apply([job_id], Event.RESUMED))[job_id]
+        return (await self.apply([job_id], Event.RESUMED, act=act))[job_id]
+
+    async def _ask(self, statement: str, job_id: str, act: Act | None) -> bool:
+        """Ask the crawler of a job to give it back, or withdraw that; whether there is one to be asked."""
+
+        async def work(tx: Transaction) -> bool:
+            rows = await tx.query(sql(statement), {"job": job_id})
+            if act is not None and any(changed for changed, *_ in rows):
+                await record(tx, act.on(job_id))
+            return bool(rows)
+
+        return await self._database.transaction(work)
 
     async def _held(self, job_id: str) -> Transition | None:
         """The state of a job that a crawler holds, as a transition to it."""
         rows = await self._database.query(sql("held_job"), {"id": job_id})
         return Transition(Status(rows[0][0]), rows[0][1], rows[0][2]) if rows else None
 
-    async def run(self, requests: Sequence[TransitionRequest]) -> list[Answer]:
+    async def run(self, requests: Sequence[TransitionRequest], act: Act | None = None) -> list[Answer]:
         """Apply *requests* in a transaction of their own; return their answers. Raises as :meth:`apply` does."""
         if not requests:
             return []
         for _ in range(TWIN_TRIES):
             try:
-                answers, events = await self._database.transaction(lambda tx: self.within(tx, requests))
+                answers, events = await self._database.transaction(lambda tx: self.within(tx, requests, act))
                 break
             except UniqueViolation:
                 continue  # a twin was committed after the search for twins; the next search finds it
@@ -113,7 +128,7 @@ class Transitions:
         return answers
 
     async def within(
-        self, tx: Transaction, requests: Sequence[TransitionRequest]
+        self, tx: Transaction, requests: Sequence[TransitionRequest], act: Act | None = None
     ) -> tuple[list[Answer], list[JobChanged | HostChanged | RateLimited]]:
         """Apply *requests* in *tx*; return the answers, and the state events to publish after the commit."""
         jobs = {"job": sorted({request.job_id for request in requests})}
@@ -143,6 +158,9 @@ class Transitions:
         if not changes:
             return answers, []
         await write(tx, changes)
+        if act is not None:
+            states = ((change.request.job_id, (change.row.status, str(change.answer.status))) for change in changes)
+            await record(tx, *[act.on(job_id, {"status": status}) for job_id, status in states])
         limited = [each for change in changes if (each := change.rate_limited()) is not None]
         return answers, [*[change.event() for change in changes], *await note_ends(tx, changes), *limited]
 

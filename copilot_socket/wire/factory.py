@@ -5,10 +5,12 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import ServerFactory
 
+from copilot_socket.core.actors import STRANGER, user
+from copilot_socket.core.acts import WIRE
 from copilot_socket.core.errors import ErrorCode
 from copilot_socket.core.reading_clock import ReadingClock
 from copilot_socket.core.replies import Error, Reply
-from copilot_socket.event_bus import ErrorsSent, EventBus
+from copilot_socket.event_bus import ErrorsSent, EventBus, Refused
 from copilot_socket.wire.handled import HandledCounter
 from copilot_socket.wire.limits import (
     CONTENDED_TIMEOUT,
@@ -132,6 +134,7 @@ class CrawlerFactory(ServerFactory):
         One that is not admitted yet is disconnected.
         """
         if not protocol.admitted:
+            self._publish_refusal(protocol, "not_admitted", "to send a large first message")
             protocol.cut_off("not admitted, and its first message is large")
             return False
         protocol.wants_place = True
@@ -146,6 +149,11 @@ class CrawlerFactory(ServerFactory):
         """Reading from *protocol* resumes; restart the time-out of its large message."""
         if protocol in self._places.holders:
             self._places.holders[protocol] = self.reading_clock.now
+
+    def slowed_down(self, protocol: CrawlerProtocol) -> None:
+        """*protocol* sends more than the rate allows; its client was told so."""
+        self._bus.publish(ErrorsSent(ErrorCode.RATE_LIMITED))
+        self._publish_refusal(protocol, ErrorCode.RATE_LIMITED, "to send messages faster")
 
     def count_unread(self, protocol: CrawlerProtocol, size: int) -> None:
         """Add *size*, which may be negative, to the unread bytes of *protocol*'s client.
@@ -225,8 +233,15 @@ class CrawlerFactory(ServerFactory):
         text = f"At most {self._max_connections} connections are allowed (SOCKET_MAX_CONNECTIONS); try again later"
         protocol.push(Error(ErrorCode.TOO_MANY_CONNECTIONS, text))
         self._bus.publish(ErrorsSent(ErrorCode.TOO_MANY_CONNECTIONS))
+        transport: Any = protocol.transport
+        if hasattr(transport, "socket"):
+            protocol.uid = read_uid(transport.socket)
+        self._publish_refusal(protocol, ErrorCode.TOO_MANY_CONNECTIONS, "to connect")
         self.refused[protocol] = self._reactor.callLater(REFUSAL_LASTS, protocol.close, "too many connections")
         if len(self.refused) > self._max_refused:
             oldest = next(iter(self.refused))
             self.refused.pop(oldest).cancel()
             oldest.close("too many connections")
+
+    def _publish_refusal(self, protocol: CrawlerProtocol, reason: str, what: str) -> None:
+        self._bus.publish(Refused(WIRE, str(reason), user(protocol.uid) or STRANGER, None, what))

@@ -154,7 +154,7 @@ class CrawlerProtocol(Flow):
         if self._next_read is None:
             text = "Messages arrive faster than SOCKET_MESSAGE_RATE allows; none is lost, they are read more slowly"
             self.push(Error(ErrorCode.RATE_LIMITED, text))
-            self._bus.publish(ErrorsSent(ErrorCode.RATE_LIMITED))
+            self.factory.slowed_down(self)
         self.pause(Pause.RATE)
         self._next_read = self._reactor.callLater(max(wait, RATE_PAUSE), self.resume, Pause.RATE)
 

@@ -51,6 +51,7 @@ class CleanupTests(DatabaseTestCase):
             {
                 "removed": {
                     "jobs": 1,
+                    "audit": 0,
                     "budgets": 0,
                     "errors": 0,
                     "connections": 0,
@@ -62,6 +63,8 @@ class CleanupTests(DatabaseTestCase):
             },
         )
         self.assertEqual(self.query("SELECT full_path FROM jobs ORDER BY full_path"), [("g/1",), ("g/queued",)])
+        acts = self.query("SELECT door, action, details->'max_job_age_seconds' FROM audit_log ORDER BY id")
+        self.assertEqual(acts, [("cli", "cleanup", 604800.0), ("cli", "cleanup", 172800.0)])
 
     async def test_refused(self) -> None:
         """An error of the database is printed in a line, with status 1."""
@@ -71,3 +74,16 @@ class CleanupTests(DatabaseTestCase):
         self.assertIn("the database reported an error", errors)
         self.assertIn("idempotency_keys", errors)
         self.assertNotIn("Traceback", errors)
+
+    async def test_the_audit_log(self) -> None:
+        """Its rows have an age of their own."""
+        self.query(
+            "INSERT INTO audit_log (timestamp, actor, action)"
+            " SELECT now() - days * interval '1 day', 'a', days FROM unnest('{1, 40, 400}'::int[]) AS days"
+        )
+        status, output, errors = await self.cleanup()
+        self.assertEqual((status, errors), (0, ""))
+        self.assertIn("rows of the audit log: 1 removed", output)
+        await self.cleanup("--copilot-audit-age", "864000000")
+        left = self.query("SELECT action FROM audit_log WHERE actor = 'a'")
+        self.assertEqual(left, [("1",)])

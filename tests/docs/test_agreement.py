@@ -40,7 +40,7 @@ from copilot_socket.http import (
 )
 from copilot_socket.http.site import Parts, routes
 from copilot_socket.metrics import Metrics
-from copilot_socket.store import catalog, submission
+from copilot_socket.store import catalog, listing, submission
 from copilot_socket.store.database import PoolUse
 
 ROOT = Path(__file__).parents[2]
@@ -241,7 +241,7 @@ class HttpTests(SynchronousTestCase):
             (shares.UNCOUNTED / 1024, "KiB"),
             (job_handlers.LARGE_SUBMISSIONS, "|"),
             (requests.SMALL_CHUNK, "bytes"),
-            (catalog.PAGE_BYTES / MIB, "MiB"),
+            (listing.PAGE_BYTES / MIB, "MiB"),
             (channel.MAX_CONNECTIONS, ","),
             (feed.MAX_STREAMS, "of them"),
             (channel.REQUEST_TIMEOUT, "s"),

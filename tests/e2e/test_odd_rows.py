@@ -216,7 +216,7 @@ class OddRowsTests(NodeTestCase):
 
     async def _read(self, node: InProcessNode, *paths: str) -> None:
         """Ask for *paths*, and for everything that is not about one job."""
-        names = ("accounts", "areas", "crawlers", "pauses", "budgets", "hosts", "tokens")
+        names = ("accounts", "areas", "crawlers", "pauses", "budgets", "hosts", "tokens", "audit")
         lists = [f"/api/v1/{name}?limit=1000" for name in names]
         after = ""
         while after is not None:

@@ -5,6 +5,8 @@ from typing import Any
 
 from twisted.internet.task import deferLater
 
+from copilot_socket import periodic
+from copilot_socket.core.acts import REASONS, WIRE
 from copilot_socket.wire import factory as factory_module
 from tests.handlers.support import ALIVE, Crawler, NodeTestCase
 from tests.support.crawler import reactor, until
@@ -12,6 +14,10 @@ from tests.support.crawler import reactor, until
 
 class AdmissionTests(NodeTestCase):
     """A node with tokens, or with users."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(periodic, "EACH_REFUSALS", 3600.0)  # tests write refusals themselves
 
     def be(self, uid: int | None) -> None:
         """From now on connections come from this user."""
@@ -38,6 +44,85 @@ class AdmissionTests(NodeTestCase):
             self.assertEqual((await self.refused(stranger))["ref"], "h")
         self.assertEqual(self.query("SELECT status FROM jobs"), [("queued",)])
         self.assertEqual(len(await crawler.ask()), 1)
+
+    async def recorded(self, count: int, node: int = 0) -> list[tuple[Any, ...]]:
+        """The refusals that a node has counted, *count* of them, as it records them: actor, what, reason, count."""
+        sample = self.nodes[node].metrics.registry.get_sample_value
+
+        def counted() -> float:
+            return sum(
+                sample("copilot_refusals_total", {"door": "wire", "reason": each}) or 0 for each in REASONS[WIRE]
+            )
+
+        await until(lambda: counted() == count, f"{count} are refused")
+        await self.nodes[node].timers.run_once("refusals")
+        return self.query(
+            "SELECT actor, action, details->>'reason', count FROM audit_log"
+            " WHERE door = 'wire' AND outcome = 'refused' AND address IS NULL AND target IS NULL ORDER BY 1, 2, 3"
+        )
+
+    async def test_who_is_refused(self) -> None:
+        """It is recorded, with the user and what it said; who is admitted is not."""
+        await self.node(COPILOT_CRAWLER_TOKEN="new", COPILOT_CRAWLER_UIDS="1001")
+        self.be(1001)
+        await self.crawler("one", token="new")
+        self.be(1002)
+        for say in (
+            lambda c: c.say("hello", crawlerId="two"),
+            lambda c: c.say("hello", crawlerId="two"),
+            lambda c: c.say("hello", crawlerId="two", token="wrong-secret"),
+            lambda c: c.say("hello", crawlerId="one", token="new"),
+            lambda c: c.say("job_request"),
+        ):
+            stranger = await self.connect()
+            say(stranger)
+            await self.refused(stranger)
+        self.be(None)
+        mute = await self.connect()
+        mute.transport.write(b'{"type":"hello","data":{"crawlerId":"' + b"x" * 100_000)
+        await mute.closed
+        self.assertEqual(
+            await self.recorded(6),
+            [
+                ("stranger", "to send a large first message", "not_admitted", 1),
+                ("uid:1002", "hello as one", "id_in_use", 1),
+                ("uid:1002", "hello as two", "no_token", 2),
+                ("uid:1002", "hello as two", "wrong_token", 1),
+                ("uid:1002", "job_request", "user", 1),
+            ],
+        )
+        self.assertEqual(self.query("SELECT count(*) FROM audit_log WHERE audit_log::text LIKE '%%secret%%'"), [(0,)])
+
+    async def test_other_refusals(self) -> None:
+        """Too many connections, too many messages."""
+        await self.node(SOCKET_MAX_CONNECTIONS="1", SOCKET_MESSAGE_RATE="10")
+        self.be(1001)
+        crawler = await self.crawler("one")
+        extra = await self.connect()
+        self.assertEqual((await extra.error())["code"], "too_many_connections")
+        for number in range(30):
+            crawler.say("heartbeat", id=str(number), **ALIVE)
+        self.assertEqual(
+            await self.recorded(2),
+            [
+                ("uid:1001", "to connect", "too_many_connections", 1),
+                ("uid:1001", "to send messages faster", "rate_limited", 1),
+            ],
+        )
+
+    async def test_a_node_that_stops(self) -> None:
+        """It writes what it has counted, also where it can't yet write it while it runs."""
+        node = await self.node(COPILOT_CRAWLER_TOKEN="new")
+        for _ in range(2):
+            stranger = await self.connect()
+            stranger.say("hello", crawlerId="two")
+            await self.refused(stranger)
+            self.query("ALTER TABLE audit_log RENAME TO audit_log_away")
+            await node.timers.run_once("refusals")
+            self.query("ALTER TABLE audit_log_away RENAME TO audit_log")
+        self.assertEqual(len(self.flushLoggedErrors()), 0)
+        await node.stopService()
+        self.assertEqual(self.query("SELECT action, count FROM audit_log"), [("hello as two", 2)])
 
     async def test_plain_crawlers(self) -> None:
         """They are admitted by their users; whatever they say first, nothing comes of it."""
@@ -145,6 +230,10 @@ class AdmissionTests(NodeTestCase):
         await self.crawler("one", nodes[1])
         await nodes[0]._doorkeeper.close_lost()
         await owner.closed
+        self.assertEqual(
+            await self.recorded(2),
+            [("uid:1001", "to stay one", "id_lost", 1), ("uid:1002", "hello as one", "id_in_use", 1)],
+        )
         await nodes[1]._doorkeeper.close_lost()
         self.assertEqual([link.uid for link in nodes[1].registry.links()], [1002])
 

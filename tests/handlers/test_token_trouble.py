@@ -5,7 +5,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from copilot_socket import node as node_module
+from copilot_socket import stopping
 from copilot_socket.handlers import posting
 from copilot_socket.handlers import tokens as tokens_module
 from copilot_socket.handlers.tokens import Unavailable
@@ -190,7 +190,7 @@ class StoppingTests(TokenTestCase):
 
     async def test_not_for_ever(self) -> None:
         """Without an answer the node stops, and no refresh begins elsewhere while one may still arrive."""
-        self.patch(node_module, "TOKEN_PATIENCE", 0.2)
+        self.patch(stopping, "TOKEN_PATIENCE", 0.2)
         node = await self.asking(SOCKET_SHUTDOWN_TIMEOUT=1)
         await node.stopService()
         self.assertEqual(self.account("access_token", "refresh_until > now()"), ("access-1", True))

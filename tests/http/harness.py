@@ -173,6 +173,7 @@ class SiteTestCase(DatabaseTestCase):
             rate=self.rate,
             origins=self.origins,
         )
+        self.parts = parts
         connections = Connections()
         self.port = reactor.listenTCP(0, connections.watch(make_site(parts)), interface="127.0.0.1")
         self.addCleanup(self.database.close)

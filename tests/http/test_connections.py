@@ -19,7 +19,7 @@ from copilot_socket.http.channel import LINGER, READ_SIZE, REQUEST_TIMEOUT
 from copilot_socket.http.requests import ANSWER_TIMEOUT, MANY_CHUNKS, SMALL_CHUNK
 from copilot_socket.http.shares import UNCOUNTED
 from copilot_socket.http.site import Parts, make_site
-from copilot_socket.store.catalog import Listing
+from copilot_socket.store.listing import Listing
 from copilot_socket.store.submission import Submitted
 from tests.http.harness import AUTHORIZATION, TOKEN, FakeHealth, Turns
 
@@ -75,7 +75,7 @@ class Store:
         self.submitted: list[int] = []
         self.pending: list[Deferred[Any]] = []
 
-    async def submit(self, jobs: list[Any], _key: object) -> Submitted:
+    async def submit(self, jobs: list[Any], _act: object, _key: object) -> Submitted:
         """Submission."""
         self.submitted.append(len(jobs))
         return await self._ask(Submitted(["id"] * len(jobs), [True] * len(jobs)))

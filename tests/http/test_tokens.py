@@ -223,6 +223,9 @@ class SessionTests(TokenTestCase):
         ended = await self.request("DELETE", SESSION, headers=page)
         self.assertIn("Max-Age=0", ended.header("Set-Cookie") or "")
         self.assertEqual((await self.get(SESSION, headers=page)).status, 401)
+        rows = self.query("SELECT actor, action FROM audit_log WHERE action LIKE 'session.%' ORDER BY id")
+        actor = "token:COPILOT_HTTP_TOKEN"
+        self.assertEqual(rows, [(actor, "session.start"), (actor, "session.end")])
 
     async def test_behind_tls(self) -> None:
         """The cookie never travels unencrypted where it was given over TLS."""

@@ -9,9 +9,11 @@ from copilot_socket.core import cursor
 from copilot_socket.core.jobs import Loss, Status
 from copilot_socket.core.reports import Completed, Failed
 from copilot_socket.store import catalog
-from copilot_socket.store.catalog import Catalog, Page
+from copilot_socket.store import listing as listing_module
+from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.connection import Limits
 from copilot_socket.store.database import Database
+from copilot_socket.store.listing import Page
 from tests.support.postgres import DatabaseTestCase
 from tests.support.store import StoreTestCase
 
@@ -86,7 +88,7 @@ class CatalogTests(DatabaseTestCase):
 
     async def test_pages_by_bytes(self) -> None:
         """A page ends with the row that reaches its size in bytes; the next page continues without a gap."""
-        self.patch(catalog, "PAGE_BYTES", 5000)
+        self.patch(listing_module, "PAGE_BYTES", 5000)
         self.query(
             "INSERT INTO areas (gitlab_origin, full_path, name, type)"
             " SELECT 'https://g', i::text, repeat('\u0001', CASE i WHEN 3 THEN 4000 ELSE 100 END), 'group'"
@@ -104,7 +106,7 @@ class CatalogTests(DatabaseTestCase):
 
     async def test_every_list_by_bytes(self) -> None:
         """Pages of jobs, accounts and crawlers end in the same way."""
-        self.patch(catalog, "PAGE_BYTES", 1)
+        self.patch(listing_module, "PAGE_BYTES", 1)
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
             " SELECT i::text, 'gitlab-cloud', 'https://g', 't' FROM generate_series(1, 3) i"
@@ -128,7 +130,7 @@ class CatalogTests(DatabaseTestCase):
         await self.a_job()
         self.query(
             "UPDATE jobs SET progress = jsonb_build_object('s', repeat('x', %s)), resume_state = '{\"p\": 1}'",
-            catalog.VALUE_BYTES,
+            listing_module.VALUE_BYTES,
         )
         [plain] = (await self.catalog.jobs(Page(), {})).rows
         [one] = (await self.catalog.jobs(Page(), {}, {"resume_state"})).rows

@@ -18,7 +18,9 @@ class CleanupTests(StoreTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.cleanup = Cleanup(self.database, reactor, max_job_age=3600.0, max_error_age=7200.0)
+        self.cleanup = Cleanup(
+            self.database, reactor, max_job_age=3600.0, max_error_age=7200.0, max_audit_age=10800.0
+        )
 
     async def test_old_and_finished(self) -> None:
         """Old finished jobs are deleted with their assignments and attempts; live and recent ones stay."""

@@ -2,6 +2,8 @@
 
 from cryptography.fernet import Fernet
 
+from copilot_socket.core.actors import Actor
+from copilot_socket.core.acts import CLI, Act
 from copilot_socket.core.vault import Vault
 from copilot_socket.store import registering, sealing
 from copilot_socket.store.oauth_clients import OAuthClient
@@ -29,7 +31,8 @@ class SealingTests(SynchronousDatabaseTestCase):
                 " VALUES (%s, 'gitlab-onprem', 'https://g', %s, %s)",
                 *(name, access, refresh),
             )
-        registering.put(self.database_url, "https://g", OAuthClient("id", "secret"), Vault())
+        act = Act(CLI, Actor("cli:op(7)"), "oauth_client.put")
+        registering.put(self.database_url, "https://g", OAuthClient("id", "secret"), Vault(), act)
 
     def stored(self) -> dict[str, str]:
         """All stored secrets, by name."""

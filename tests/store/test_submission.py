@@ -11,6 +11,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import SynchronousTestCase
 
+from copilot_socket.core.actors import Actor
+from copilot_socket.core.acts import HTTP, Act
 from copilot_socket.event_bus import EventBus
 from copilot_socket.http.slices import Slices
 from copilot_socket.store.connection import Limits, Transaction
@@ -25,6 +27,8 @@ from copilot_socket.store.submission import (
 )
 from copilot_socket.store.ulids import ulids
 from tests.support.postgres import DatabaseTestCase
+
+ACT = Act(HTTP, Actor("token:web", "127.0.0.1"), "job.submit")
 
 
 class StoreTestCase(DatabaseTestCase):
@@ -52,7 +56,7 @@ class SubmissionTests(StoreTestCase):
 
     async def test_order(self) -> None:
         """The ids of a list ascend in its order, whatever the order of insertion."""
-        answer = await self.submission.submit([job(f"g/{i * 7919 % 1000}") for i in range(1000)])
+        answer = await self.submission.submit([job(f"g/{i * 7919 % 1000}") for i in range(1000)], ACT)
         self.assertEqual(answer.ids, sorted(answer.ids))
         self.assertTrue(all(answer.created))
         stored = self.query("SELECT full_path FROM jobs ORDER BY id LIMIT 2")
@@ -60,28 +64,28 @@ class SubmissionTests(StoreTestCase):
 
     async def test_missing_branch_is_a_value(self) -> None:
         """A missing branch differs from any branch, and equals a missing branch."""
-        answer = await self.submission.submit([job(), job(branch="b"), job()])
+        answer = await self.submission.submit([job(), job(branch="b"), job()], ACT)
         self.assertEqual(answer.created, [True, True, False])
         self.assertEqual(answer.ids[0], answer.ids[2])
 
     async def test_scheduled(self) -> None:
         """A job for later is not ready, a due one is."""
-        await self.submission.submit([job("a", scheduled_at="2090-01-01T00:00:00+00:00")])
-        await self.submission.submit([job("b", scheduled_at="2020-01-01T00:00:00+00:00")])
+        await self.submission.submit([job("a", scheduled_at="2090-01-01T00:00:00+00:00")], ACT)
+        await self.submission.submit([job("b", scheduled_at="2020-01-01T00:00:00+00:00")], ACT)
         self.assertEqual(self.query("SELECT ready FROM jobs ORDER BY full_path"), [(False,), (True,)])
 
     async def test_all_or_nothing(self) -> None:
         """With one unknown account nothing is stored."""
         jobs = [job(), NewJob(account_id="nobody", command="users")]
-        error = await self.assertFailure(Deferred.fromCoroutine(self.submission.submit(jobs)), UnknownAccounts)
+        error = await self.assertFailure(Deferred.fromCoroutine(self.submission.submit(jobs, ACT)), UnknownAccounts)
         self.assertEqual(error.accounts, {"nobody"})
         self.assertEqual(self.query("SELECT count(*) FROM jobs"), [(0,)])
 
     async def test_twin_ends_meanwhile(self) -> None:
         """Where a conflicting twin ends before its id is read, the job is inserted."""
-        [old] = (await self.submission.submit([job()])).ids
+        [old] = (await self.submission.submit([job()], ACT)).ids
         self.meanwhile("CROSS JOIN LATERAL", lambda: self.query("UPDATE jobs SET status = 'completed'"))
-        answer = await self.submission.submit([job(), job("g/q")])
+        answer = await self.submission.submit([job(), job("g/q")], ACT)
         self.assertEqual(answer.created, [True, True])
         self.assertNotIn(old, answer.ids)
         self.assertEqual(answer.ids, sorted(answer.ids))
@@ -100,7 +104,7 @@ class SubmissionTests(StoreTestCase):
 
         first = Deferred.fromCoroutine(self.database.transaction(other))
         await holding
-        second = Deferred.fromCoroutine(self.submission.submit([job("g/a"), job()]))
+        second = Deferred.fromCoroutine(self.submission.submit([job("g/a"), job()], ACT))
         await self.somebody_waits()
         self.assertNoResult(second)
         release.callback(None)
@@ -110,16 +114,19 @@ class SubmissionTests(StoreTestCase):
     async def test_lost_keys(self) -> None:
         """A key that is cleaned up between the two statements is inserted again."""
         key = Key("k", "f")
-        [old] = (await self.submission.submit([job()], key)).ids
+        [old] = (await self.submission.submit([job()], ACT, key)).ids
         self.meanwhile("SELECT fingerprint", lambda: self.query("DELETE FROM idempotency_keys"))
-        answer = await self.submission.submit([job()], key)
+        answer = await self.submission.submit([job()], ACT, key)
         self.assertEqual((answer.ids, answer.created), ([old], [False]))
 
     async def test_bulk_in_both_directions(self) -> None:
         """Lists with the same jobs in opposite orders do not deadlock."""
         jobs = [job(f"g/{i}") for i in range(2000)]
         answers = await gatherResults(
-            [Deferred.fromCoroutine(self.submission.submit(order)) for order in (jobs, jobs[::-1], jobs, jobs[::-1])]
+            [
+                Deferred.fromCoroutine(self.submission.submit(order, ACT))
+                for order in (jobs, jobs[::-1], jobs, jobs[::-1])
+            ]
         )
         for answer, order in zip(answers, (1, -1, 1, -1), strict=True):
             self.assertEqual(list(answer.ids)[::order], list(answers[0].ids))
@@ -149,7 +156,7 @@ class SubmissionTests(StoreTestCase):
         )
         small = [job(f"g/{i}", account_id=f"acme{i}") for i in range(1, 2501)]
         large = [job(f"h/{i}", resume_state=b'{"x":"%s"}' % (b"y" * 60_000)) for i in range(10)]
-        again = await submission.submit(small + large + small)
+        again = await submission.submit(small + large + small, ACT)
         self.assertEqual(sum(again.created), 2510)
         steps = [list(step) for slice_, step in groupby(log, lambda entry: entry[0] == "slice") if not slice_]
         kinds = {
@@ -170,7 +177,7 @@ class SubmissionTests(StoreTestCase):
             raise AssertionError
 
         submission = Submission(self.database, 3, EventBus(), next_slice)
-        self.assertEqual((await submission.submit([job()])).created, [True])
+        self.assertEqual((await submission.submit([job()], ACT)).created, [True])
 
     def meanwhile(self, before: str, act: Callable[[], object]) -> None:
         """Call *act* once, right before the first statement that contains *before*."""

@@ -23,10 +23,16 @@ class _Notices:
         self.all.append(notice.partition(":")[2].strip())
 
 
-def run(connect: Callable[[], Connection], wanted: Callable[[Connection], bool], directory: Path) -> list[str]:
+def run(
+    connect: Callable[[], Connection],
+    wanted: Callable[[Connection], bool],
+    upgraded: Callable[[Connection], None],
+    directory: Path,
+) -> list[str]:
     """Run the missing steps in one transaction, if they are `wanted` once nobody else is at it; their notices.
 
-    Raises psycopg2.Error, and what `wanted` raises; then nothing was changed.
+    `upgraded` is called after them, in the same transaction. Raises psycopg2.Error, and what `wanted` raises; then
+    nothing was changed.
     """
     notices = _Notices()
     engine = sqlalchemy.create_engine("postgresql+psycopg2://", creator=connect, poolclass=sqlalchemy.pool.NullPool)
@@ -42,6 +48,7 @@ def run(connect: Callable[[], Connection], wanted: Callable[[Connection], bool],
             if wanted(raw):
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
+                upgraded(raw)
     except sqlalchemy.exc.DBAPIError as error:
         if error.orig is None:
             raise

@@ -37,4 +37,4 @@ VALUES (%(hash)s, %(token_hash)s, now() + make_interval(secs => %(seconds)s)) RE
 
 -- name: end_session
 -- End a session.
-DELETE FROM http_sessions WHERE hash = %(hash)s
+DELETE FROM http_sessions WHERE hash = %(hash)s RETURNING hash

@@ -95,6 +95,15 @@ WITH gone AS (
 )
 SELECT count(*) FROM gone
 
+-- name: clean_audit
+-- So have acts and refusals.
+WITH gone AS (
+  DELETE FROM audit_log WHERE id IN (
+    SELECT id FROM audit_log WHERE timestamp <= now() - %(age)s * interval '1 second' LIMIT %(limit)s)
+  RETURNING id
+)
+SELECT count(*) FROM gone
+
 -- name: clean_connections
 -- Connections that ended more than a day ago.
 WITH gone AS (

@@ -80,11 +80,12 @@ WHERE web_app_job_id = ANY (%(job)s) AND crawler_job_id = ANY (%(assignment)s) A
 SELECT key FROM crawlers WHERE key = ANY (%(key)s) AND node_id <> %(node)s
 
 -- name: set_crawler_mode
--- For all identities that are shown by this id; their nodes are notified.
+-- For all identities that are shown by this id; their nodes are notified. Returns the former modes.
 WITH changed AS (
-  UPDATE crawlers SET mode = %(mode)s, mode_at = now() WHERE crawler_id = %(crawler)s RETURNING key
+  UPDATE crawlers c SET mode = %(mode)s, mode_at = now() FROM crawlers b
+  WHERE c.crawler_id = %(crawler)s AND b.key = c.key RETURNING c.key, b.mode AS was
 )
-SELECT key, pg_notify('copilot_crawlers', json_build_array(key, %(mode)s::text)::text) FROM changed
+SELECT was, pg_notify('copilot_crawlers', json_build_array(key, %(mode)s::text)::text) FROM changed
 
 -- name: suspect_crawler
 -- One identity fails everything, or does no more.

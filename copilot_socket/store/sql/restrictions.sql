@@ -106,10 +106,13 @@ SELECT (SELECT count(*) FROM unmarked),
           GROUP BY part) AS payloads)
 
 -- name: limit_account
--- Sets or removes the limit of an account.
-UPDATE accounts SET max_running = %(max_running)s, updated_at = now() WHERE id = %(id)s RETURNING id
+-- Sets or removes the limit of an account; returns the former one.
+UPDATE accounts a SET max_running = %(max_running)s, updated_at = now() FROM accounts b
+WHERE a.id = %(id)s AND b.id = a.id RETURNING b.max_running
 
 -- name: limit_host
--- Sets or removes the limit of a host that some account is at.
-INSERT INTO hosts (origin, max_running) SELECT DISTINCT gitlab_origin, %(max_running)s::integer FROM accounts WHERE gitlab_origin = %(origin)s
-ON CONFLICT (origin) DO UPDATE SET max_running = excluded.max_running RETURNING origin
+-- Sets or removes the limit of a host that some account is at; returns the former one.
+INSERT INTO hosts (origin, max_running)
+SELECT DISTINCT gitlab_origin, %(max_running)s::integer FROM accounts WHERE gitlab_origin = %(origin)s
+ON CONFLICT (origin) DO UPDATE SET max_running = excluded.max_running
+RETURNING (SELECT b.max_running FROM hosts b WHERE b.origin = %(origin)s)

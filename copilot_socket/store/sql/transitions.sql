@@ -59,20 +59,21 @@ FROM (
 GROUP BY part
 
 -- name: request_pause
--- Of jobs whose crawlers take commands and hold them: their crawlers are asked to give them back. Returns these jobs.
+-- Of a job whose crawler takes commands and holds it: it is asked to give the job back. Returns a row then: whether it
+-- was not asked before.
 WITH asked AS (
   UPDATE job_assignments a SET pause_requested_at = coalesce(a.pause_requested_at, now())
   FROM crawlers c
-  WHERE a.web_app_job_id = ANY (%(job)s) AND a.completed_at IS NULL AND c.key = a.crawler_key AND c.commands
+  WHERE a.web_app_job_id = %(job)s AND a.completed_at IS NULL AND c.key = a.crawler_key AND c.commands
     AND c.lease_expires_at > now()
-  RETURNING a.web_app_job_id, a.crawler_job_id
+  RETURNING a.pause_requested_at = now() AS new, a.crawler_job_id
 )
-SELECT web_app_job_id, pg_notify('copilot_pauses', crawler_job_id) FROM asked
+SELECT new, pg_notify('copilot_pauses', crawler_job_id) FROM asked
 
 -- name: withdraw_pause
 -- Of a job that is to be paused and is not yet.
 UPDATE job_assignments SET pause_requested_at = NULL
-WHERE web_app_job_id = %(id)s AND completed_at IS NULL AND pause_requested_at IS NOT NULL RETURNING true
+WHERE web_app_job_id = %(job)s AND completed_at IS NULL AND pause_requested_at IS NOT NULL RETURNING true
 
 -- name: held_job
 -- A job in a crawler's hands.
