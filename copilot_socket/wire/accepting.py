@@ -12,7 +12,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from copilot_socket.wire.transport import CrawlerTransport
+from copilot_socket.wire.transport import CrawlerTransport, TCPTransport
 
 ACCEPTS_PER_TURN = 5
 """Connections accepted in one turn of the reactor."""
@@ -94,6 +94,12 @@ class Accepting:
 
 class HTTPPort(Accepting, tcp.Port):
     """Listens for HTTP."""
+
+
+class TCPPort(Accepting, tcp.Port):
+    """Listens for crawlers over TCP, perhaps below TLS."""
+
+    transport = TCPTransport  # type: ignore[assignment]
 
 
 class CrawlerPort(Accepting, unix.Port):

@@ -26,31 +26,37 @@ class SocketError(Exception):
 
 
 def listen(
-    reactor: IReactorUNIX, path: Path, mode: int, factory: Factory, patience: float = LOCK_PATIENCE
+    reactor: IReactorUNIX,
+    path: Path,
+    mode: int,
+    factory: Factory,
+    patience: float = LOCK_PATIENCE,
+    variable: str = "SOCKET_PATH",
 ) -> CrawlerPort:
     """Listen on the UNIX socket *path*; it has *mode* before the first connection is possible.
 
     Missing directories are created. A stale socket is replaced, a live one never. Waits up to *patience* seconds for
-    another process that starts on the same path. Raises :class:`SocketError`.
+    another process that starts on the same path. Errors name the *variable* that has the path.
+    Raises :class:`SocketError`.
     """
-    _make_directory(path.parent)
+    _make_directory(path.parent, variable)
     lock = path.with_name(f"{path.name}.lock")
     try:
-        _find_stale(path)
+        _find_stale(path, variable)
         # Under a lock: two servers that start together would both find the socket stale and replace it.
         with exclusive(lock, patience, lambda text: _log.warn("{text}", text=text), keep=False):
-            if _find_stale(path):
+            if _find_stale(path, variable):
                 _remove(path)
             port = CrawlerPort(str(path), factory, BACKLOG, mode, reactor)  # type: ignore[arg-type]
             port.startListening()
             return port
     except LockError as error:
-        raise SocketError(f"can't listen on {path}: {error}, or set SOCKET_PATH") from error
+        raise SocketError(f"can't listen on {path}: {error}, or set {variable}") from error
     except (CannotListenError, OSError) as error:
         cause = error.socketError if isinstance(error, CannotListenError) else error
         raise SocketError(
             f"can't listen on {path}: {cause.strerror or cause}; let this user write to {path.parent} "
-            f"(install -d -o USER {path.parent}), or set SOCKET_PATH"
+            f"(install -d -o USER {path.parent}), or set {variable}"
         ) from error
 
 
@@ -81,7 +87,7 @@ def probe(path: Path) -> str:
     return "live"
 
 
-def _make_directory(directory: Path) -> None:
+def _make_directory(directory: Path, variable: str) -> None:
     """Create *directory* and its missing parents with mode 0755, whatever the umask."""
     for each in [*reversed(directory.parents), directory]:
         try:
@@ -94,17 +100,17 @@ def _make_directory(directory: Path) -> None:
                 continue
             raise SocketError(
                 f"can't make the directory {directory} for the socket: {error.strerror}; "
-                f"make it (install -d -o USER {directory}) or set SOCKET_PATH"
+                f"make it (install -d -o USER {directory}) or set {variable}"
             ) from error
 
 
-def _find_stale(path: Path) -> bool:
+def _find_stale(path: Path, variable: str) -> bool:
     """Whether a stale socket is at *path*; False if nothing is. Raises :class:`SocketError` for anything else."""
     found = probe(path)
     if found == "live":
-        raise SocketError(f"another server listens on {path}: stop it, or set SOCKET_PATH to another path")
+        raise SocketError(f"another server listens on {path}: stop it, or set {variable} to another path")
     if found == "other":
-        raise SocketError(f"{path} exists and is not a socket: remove it, or set SOCKET_PATH to another path")
+        raise SocketError(f"{path} exists and is not a socket: remove it, or set {variable} to another path")
     return found == "stale"
 
 

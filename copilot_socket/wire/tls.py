@@ -1,0 +1,187 @@
+"""TLS for crawlers' connections: Twisted's, with certificates that are read again when their files change."""
+
+from typing import Any, Protocol
+
+from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IReactorTime
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from copilot_socket.core.endpoints import CertificateFiles
+from copilot_socket.wire.certificates import CertificateFault, Credentials, read, subject_of
+
+LOG_INTERVAL = 60.0
+"""Seconds between two log lines about handshakes that have failed."""
+
+
+class Closable(Protocol):
+    """A connection of a crawler."""
+
+    def close(self, reason: str) -> None:
+        """Close the connection, for *reason*."""
+
+
+class TLSTransport(TLSMemoryBIOProtocol):
+    """The transport of a connection over TLS. The end of the input waits until what came before it is handled.
+
+    Over other transports that is so because they are not read during a pause. Here the end may have been read
+    together with messages. Small writes are not collected: the turn batcher has done that.
+    """
+
+    factory: "TLSFactory"
+    transport: Any
+    _paused = _ended = False
+
+    @property
+    def subject(self) -> str | None:
+        """The subject of the client's certificate, which is verified; None if none was asked for."""
+        certificate = self._tlsConnection.get_peer_certificate(as_cryptography=True)
+        return None if certificate is None else subject_of(certificate)
+
+    def pauseProducing(self) -> None:
+        """See :class:`twisted.internet.interfaces.IPushProducer`."""
+        self._paused = True
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """See :class:`twisted.internet.interfaces.IPushProducer`."""
+        self._paused = False
+        if self._ended:
+            self._end()
+        else:
+            self.transport.resumeProducing()
+
+    def loseConnection(self) -> None:
+        """Send a close alert, and close behind it: the other end may never answer it."""
+        super().loseConnection()
+        self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """See :class:`twisted.internet.interfaces.IProtocol`."""
+        if not self._handshakeDone:
+            why = self._tlsConnection.get_app_data() or (self._reason or reason).getErrorMessage()
+            self.factory.handshake_failed(self.getPeer(), str(why))
+        super().connectionLost(reason)
+
+    # -- called by the base class at the other end's close alert
+
+    def _shutdownTLS(self) -> None:
+        if self.disconnecting or self._ended:
+            super()._shutdownTLS()
+
+    def _tlsShutdownFinished(self, reason: Failure | None) -> None:
+        if reason is not None or self.disconnecting:
+            super()._tlsShutdownFinished(reason)
+            return
+        self._lostTLSConnection = self._ended = True  # the base class reads no further
+        clock = self.factory.clock
+        # Two turns: in the first one, messages that were read with the end are handled.
+        clock.callLater(0, clock.callLater, 0, self._end)
+
+    def _end(self) -> None:
+        if not self._paused and self.connected:
+            self._shutdownTLS()
+            super()._tlsShutdownFinished(None)
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class Renewing:
+    """Credentials from *files*, of which those are in force that were last read without a fault."""
+
+    def __init__(self, files: CertificateFiles) -> None:
+        self._files = files
+        self._stamp = self._seen = self._taken()
+        self.current = read(files)
+
+    def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """See :class:`twisted.internet.interfaces.IOpenSSLServerConnectionCreator`."""
+        return SSL.Connection(self.current.context, None)
+
+    def look(self) -> Credentials | None:
+        """The credentials, if new ones were read; called every few seconds. Raises :class:`CertificateFault`, once.
+
+        Files are read when they were the same at two looks: they are replaced one after the other.
+        """
+        stamp = self._taken()
+        settled, self._seen = stamp == self._seen, stamp
+        if not settled or stamp == self._stamp:
+            return None
+        self._stamp = stamp
+        self.current = read(self._files)
+        return self.current
+
+    def _taken(self) -> tuple[object, ...]:
+        """What changes when one of the files is replaced or written to."""
+        found: list[object] = []
+        for path in self._files.all:
+            try:
+                status = path.stat()
+            except OSError as error:
+                found.append(error.errno)
+            else:
+                found.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode))
+        return tuple(found)
+
+
+class TLSFactory(TLSMemoryBIOFactory):
+    """Serves the connections of *crawlers* over TLS."""
+
+    log = Logger()
+    protocol = TLSTransport
+
+    def __init__(self, name: str, files: CertificateFiles, crawlers: Factory, clock: IReactorTime) -> None:
+        """Raises :class:`CertificateFault`."""
+        self.certificates = Renewing(files)
+        super().__init__(self.certificates, False, crawlers, clock)
+        self.clock = clock
+        self._name = name
+        self._failed, self._logged = 0, float("-inf")
+
+    @property
+    def credentials(self) -> Credentials:
+        """Those in force."""
+        return self.certificates.current
+
+    def look(self) -> None:
+        """Take over certificates whose files were replaced, and close connections that are not accepted any more."""
+        try:
+            renewed = self.certificates.look()
+        except CertificateFault as fault:
+            self.log.error(
+                "New certificates of {name} are at fault, and the old ones stay in force: {fault}",
+                name=self._name,
+                fault=fault,
+            )
+            return
+        if renewed is not None:
+            self.log.info("{name} uses new files: {what}", name=self._name, what=renewed.description)
+            self._close_refused(renewed)
+
+    def _close_refused(self, credentials: Credentials) -> None:
+        for transport in list(self.protocols):
+            connection = transport.getHandle()
+            given = None if connection is None else connection.get_peer_certificate(as_cryptography=True)
+            if given is None:
+                continue
+            chain = connection.get_peer_cert_chain(as_cryptography=True) or []
+            if not credentials.accepts(given, chain):
+                closable: Closable = transport.wrappedProtocol
+                closable.close("its certificate is no longer accepted")
+
+    def handshake_failed(self, peer: Any, why: str) -> None:
+        """Log *why*, unless a handshake has failed just before: strangers must not fill the log."""
+        now = self.clock.seconds()
+        self._failed += 1
+        if now - self._logged >= LOG_INTERVAL:
+            more = f" ({self._failed - 1} more since the last such line)" if self._failed > 1 else ""
+            self._logged, self._failed = now, 0
+            self.log.warn(
+                "No TLS handshake with {peer} on {name}: {why}{more}",
+                peer=getattr(peer, "host", peer),
+                name=self._name,
+                why=why,
+                more=more,
+            )
