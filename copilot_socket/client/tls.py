@@ -40,19 +40,14 @@ class TLSClient:
 
     def _options(self) -> Any:
         authorities = [ssl.Certificate.loadPEM(each) for each in _blocks(Path(self.ca).read_bytes())]
-        own = None
+        own, chain = None, []
         if self.certificate is not None:
             pem = Path(self.certificate).read_bytes() + Path(self.key or self.certificate).read_bytes()
             own = ssl.PrivateCertificate.loadPEM(pem)
-        trusted = ssl.trustRootFromCertificates(authorities)
-        chain = [] if self.certificate is None else _blocks(Path(self.certificate).read_bytes())[1:]
+            chain = [ssl.Certificate.loadPEM(each).original for each in _blocks(pem)[1:]]
+        more = {"extraCertChain": chain} if chain else None
         return ssl.optionsForClientTLS(
-            self.host,
-            trusted,
-            own,
-            extraCertificateOptions={"extraCertChain": [ssl.Certificate.loadPEM(each).original for each in chain]}
-            if chain
-            else None,
+            self.host, ssl.trustRootFromCertificates(authorities), own, extraCertificateOptions=more
         )
 
 
