@@ -399,8 +399,8 @@ class LastWordsTests(NetworkTestCase):
         """A client that does not read is not read from, over TLS and TCP; then all its answers come, in order."""
         node = await self.listening(self.tls(), "tcp:0:interface=127.0.0.1", **TOKEN)
         count = 4000
-        for endpoint in (self.endpoint(node, self.own), self.endpoint(node, None, 2)):
-            crawler = await self.over(endpoint, token="t", maxJobs=1)
+        for name, endpoint in (("tls", self.endpoint(node, self.own)), ("tcp", self.endpoint(node, None, 2))):
+            crawler = await self.over(endpoint, name, token="t", maxJobs=1)
             transport: Any = crawler.transport
             transport.pauseProducing()
             [link] = node.node.registry.links()
