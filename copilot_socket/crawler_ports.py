@@ -107,7 +107,7 @@ class NetworkListening:
         self._tls: TLSFactory | None = None
         if isinstance(endpoint, TLSEndpoint):
             try:
-                self._tls = TLSFactory(endpoint.text, endpoint.files, crawlers, reactor)
+                self._tls = TLSFactory(endpoint.name, endpoint.files, crawlers, reactor)
             except CertificateFault as fault:
                 raise SocketError(f"can't listen on {endpoint.text}: {fault}; mend it, or set {LISTEN}") from fault
         self.port = TCPPort(

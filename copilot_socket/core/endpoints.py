@@ -23,8 +23,13 @@ class TCPEndpoint:
     interface: str = ""
 
     @property
+    def name(self) -> str:
+        """A short name for log lines."""
+        return f"{self.text.partition(':')[0]}:{self.port}"
+
+    @property
     def admits(self) -> bool:
-        """Whether who has connected has shown who he is, so that no token is needed."""
+        """Whether whoever can connect has shown who they are, so that no token is needed."""
         return False
 
 

@@ -23,6 +23,13 @@ class Identity:
         return self.address is not None
 
     @property
+    def description(self) -> str | None:
+        """Where a remote crawler comes from, for people."""
+        if self.subject is None:
+            return None if self.address is None else f"from {self.address}"
+        return f"from {self.address} with the certificate {self.subject}"
+
+    @property
     def owner(self) -> str | None:
         """Whose a ``crawlerId`` is that is said over this connection; None: nobody's."""
         if self.subject is not None:

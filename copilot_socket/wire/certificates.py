@@ -24,9 +24,12 @@ _CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 _OPTIONS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE
 _PINNED = frozenset({2, 18, 19, 20, 21})
 """Errors of verify(1) which mean that no known CA has issued a certificate."""
-_MEANING = {9: "is not valid yet", 10: "has expired", 26: "is not meant for clients"} | dict.fromkeys(
-    _PINNED, "is issued by no CA that is accepted"
-)
+_MEANING = {
+    7: "is not signed by the CA that it names",
+    9: "is not valid yet",
+    10: "has expired",
+    26: "is not meant for clients",
+} | dict.fromkeys(_PINNED, "is issued by no CA that is accepted")
 
 
 class CertificateFault(Exception):
@@ -77,14 +80,15 @@ class Credentials:
         return True
 
     def verify(self, connection: SSL.Connection, given: crypto.X509, error: int, depth: int, _ok: int) -> bool:
-        """Decide on a certificate during the handshake (SSL_CTX_set_verify(3)); why not is the connection's data."""
+        """Decide on a certificate during the handshake (SSL_CTX_set_verify(3)); its transport learns why not."""
         why: str | None = None
         if error and not (self.store is None and error in _PINNED):
             why = _MEANING.get(error, f"has error {error} of verify(1)")
         elif depth == 0:
             why = self.objection(given.to_cryptography())
         if why is not None:
-            connection.set_app_data(f"its certificate {why}" if depth == 0 else f"a CA of its certificate {why}")
+            whose = "its certificate" if depth == 0 else "a CA of its certificate"
+            connection.get_app_data().refusal = f"{whose} {why}"
         return why is None
 
 
@@ -125,7 +129,7 @@ def read(files: CertificateFiles) -> Credentials:
             context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, credentials.verify)
         context.set_cipher_list(_CIPHERS)
     except (SSL.Error, crypto.Error, TypeError, ValueError) as error:
-        raise CertificateFault(f"{files.certificate} can't be used for TLS: {_reason(error)}") from error
+        raise CertificateFault(f"{files.certificate} can't be used for TLS: {reason_of(error)}") from error
     return credentials
 
 
@@ -190,7 +194,11 @@ def _public(key: object) -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined,no-any-return]
 
 
-def _reason(error: Exception) -> str:
-    """The last reason in OpenSSL's list of errors."""
-    last = error.args[0][-1] if error.args and isinstance(error.args[0], list) and error.args[0] else error
+def reason_of(error: BaseException | None) -> str:
+    """The last reason in OpenSSL's list of errors; any other error's text."""
+    last = (
+        error.args[0][-1]
+        if error is not None and error.args and isinstance(error.args[0], list) and error.args[0]
+        else error
+    )
     return str(last[-1]) if isinstance(last, tuple) else str(last)

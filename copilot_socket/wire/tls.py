@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from copilot_socket.core.endpoints import CertificateFiles
-from copilot_socket.wire.certificates import CertificateFault, Credentials, read, subject_of
+from copilot_socket.wire.certificates import CertificateFault, Credentials, read, reason_of, subject_of
 
 LOG_INTERVAL = 60.0
 """Seconds between two log lines about handshakes that have failed."""
@@ -34,6 +34,8 @@ class TLSTransport(TLSMemoryBIOProtocol):
     factory: "TLSFactory"
     transport: Any
     _paused = _ended = False
+    refusal: str | None = None
+    """Why the certificate of the other end was refused."""
 
     @property
     def subject(self) -> str | None:
@@ -62,8 +64,8 @@ class TLSTransport(TLSMemoryBIOProtocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See :class:`twisted.internet.interfaces.IProtocol`."""
         if not self._handshakeDone:
-            why = self._tlsConnection.get_app_data() or (self._reason or reason).getErrorMessage()
-            self.factory.handshake_failed(self.getPeer(), str(why))
+            why = self.refusal or reason_of((self._reason or reason).value)
+            self.factory.handshake_failed(self.getPeer(), why)
         super().connectionLost(reason)
 
     # -- called by the base class at the other end's close alert
@@ -98,7 +100,9 @@ class Renewing:
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """See :class:`twisted.internet.interfaces.IOpenSSLServerConnectionCreator`."""
-        return SSL.Connection(self.current.context, None)
+        connection = SSL.Connection(self.current.context, None)
+        connection.set_app_data(tlsProtocol)  # as newer versions of Twisted do themselves
+        return connection
 
     def look(self) -> Credentials | None:
         """The credentials, if new ones were read; called every few seconds. Raises :class:`CertificateFault`, once.

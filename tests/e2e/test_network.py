@@ -14,6 +14,7 @@ from copilot_socket.client import Crawler, Hello, Job
 from copilot_socket.client.tls import TLSClient
 from copilot_socket.core.identity import MAX_SUBJECT
 from copilot_socket.wire.limits import Pause
+from copilot_socket.wire.tls import TLSFactory
 from tests.support.certificates import DAY, Authority, Issued
 from tests.support.crawler import TestCrawler, reactor, until
 from tests.support.server import InProcessNode, NodeTestCase, short_directory
@@ -167,9 +168,10 @@ class AdmissionTests(NetworkTestCase):
     async def test_certificates(self) -> None:
         """Those of the CA that are valid now, for clients, with a subject."""
         node = await self.listening(self.tls())
-        good, other = self.authority, Authority()
+        good, other, namesake = self.authority, Authority("other"), Authority()
         refused: dict[str, Issued] = {
             "another CA": other.issue("one"),
+            "one of the same name": namesake.issue("one"),
             "expired": good.issue("one", start=-2 * DAY, end=-DAY),
             "not yet valid": good.issue("one", start=DAY, end=2 * DAY),
             "a server's": good.issue("one", server=True),
@@ -177,9 +179,25 @@ class AdmissionTests(NetworkTestCase):
             "long": good.issue([(each.oid, "x" * 60) for each in good.certificate.subject] * (MAX_SUBJECT // 60)),
             "issued by a client": Authority.issue(good.issue("one"), "two"),  # type: ignore[arg-type]
         }
+        why: list[str] = []
+        self.patch(TLSFactory, "handshake_failed", lambda _self, _peer, reason: why.append(reason))
         for what, issued in refused.items():
             await self.refused_at_the_door(self.endpoint(node, issued.write(self.directory, what)))
         await self.refused_at_the_door(self.client(self.port(node), None))
+        await until(lambda: len(why) == len(refused) + 1)
+        parts = (
+            "no CA that",
+            "not signed",
+            "has expired",
+            "not valid yet",
+            "meant for clients",
+            "subject",
+            "subject",
+            "",
+            "did not return",
+        )
+        for reason, part in zip(why, parts, strict=True):
+            self.assertIn(part, reason)
         await self.over(self.endpoint(node, self.own), maxJobs=1)
         self.assertEqual(self.query("SELECT count(*) FROM crawlers"), [(1,)])
         self.assertEqual(self.query("SELECT count(*) FROM socket_connections"), [(1,)])

@@ -180,7 +180,12 @@ class TransportTests(TestCase):
 
 
 class TCPTransportTests(TransportTests):
-    """The same over TCP."""
+    """The same over TCP, with as little room in the kernel."""
+
+    async def connect(self) -> None:
+        """Connect the two ends."""
+        await super().connect()
+        self.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
 
     def listen(self, factory: Factory) -> tuple[Any, socket.socket, Any]:
         """On loopback."""
