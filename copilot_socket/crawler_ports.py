@@ -6,7 +6,6 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -14,6 +13,7 @@ from copilot_socket.config import Config, Fault
 from copilot_socket.core.endpoints import Endpoint, TCPEndpoint, TLSEndpoint, UNIXEndpoint
 from copilot_socket.wire.accepting import CrawlerPort, InheritedPort, TCPPort
 from copilot_socket.wire.certificates import CertificateFault, read
+from copilot_socket.wire.factory import CrawlerFactory
 from copilot_socket.wire.listening import LOCK_PATIENCE, SocketError, listen
 from copilot_socket.wire.tls import TLSFactory
 
@@ -101,13 +101,13 @@ class NetworkListening:
     log = Logger("copilot_socket.ports.Ports")
     reachable = True
 
-    def __init__(self, endpoint: TCPEndpoint, crawlers: Factory, reactor: Any) -> None:
+    def __init__(self, endpoint: TCPEndpoint, crawlers: CrawlerFactory, reactor: Any) -> None:
         """Listen. Raises :class:`SocketError`."""
         self._endpoint = endpoint
         self._tls: TLSFactory | None = None
         if isinstance(endpoint, TLSEndpoint):
             try:
-                self._tls = TLSFactory(endpoint.name, endpoint.files, crawlers, reactor)
+                self._tls = TLSFactory(endpoint.name, endpoint.files, crawlers, reactor, crawlers.turned_away)
             except CertificateFault as fault:
                 raise SocketError(f"can't listen on {endpoint.text}: {fault}; mend it, or set {LISTEN}") from fault
         self.port = TCPPort(
@@ -136,14 +136,14 @@ class NetworkListening:
             self._tls.look()
 
 
-def open_endpoint(endpoint: Endpoint, config: Config, crawlers: Factory, reactor: Any) -> Listening:
+def open_endpoint(endpoint: Endpoint, config: Config, crawlers: CrawlerFactory, reactor: Any) -> Listening:
     """Listen on *endpoint*. Raises :class:`SocketError`."""
     if isinstance(endpoint, UNIXEndpoint):
         return open_socket(endpoint.path, endpoint.mode or config.socket_mode, crawlers, reactor, LISTEN)
     return NetworkListening(endpoint, crawlers, reactor)
 
 
-def open_socket(path: str, mode: int, crawlers: Factory, reactor: Any, variable: str) -> SocketListening:
+def open_socket(path: str, mode: int, crawlers: CrawlerFactory, reactor: Any, variable: str) -> SocketListening:
     """Listen on the UNIX socket *path*, which *variable* names. Raises :class:`SocketError`."""
 
     def create(patience: float = LOCK_PATIENCE) -> CrawlerPort:

@@ -5,7 +5,6 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IProtocolFactory
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -13,6 +12,7 @@ from copilot_socket.activation import Inherited
 from copilot_socket.config import Config
 from copilot_socket.crawler_ports import Listening, SocketListening, open_endpoint, open_socket
 from copilot_socket.wire.accepting import CrawlerPort, HTTPPort
+from copilot_socket.wire.factory import CrawlerFactory
 from copilot_socket.wire.listening import SocketError, adopt
 
 LOOK = 2.0
@@ -32,9 +32,9 @@ class Ports:
         """The first one is the socket of SOCKET_PATH."""
         self._http: HTTPPort | None = None
 
-    def open(self, crawlers: Factory, http: IProtocolFactory) -> None:
+    def open(self, crawlers: CrawlerFactory, http: IProtocolFactory) -> None:
         """Listen on all. Raises ``SocketError`` or ``CannotListenError``, and then listens on none."""
-        crawlers.noisy = http.noisy = False  # type: ignore[attr-defined]  # the node logs where it listens
+        http.noisy = False  # type: ignore[attr-defined]  # the node logs where it listens
         config, reactor = self._config, self._reactor
         try:
             self._crawlers.append(self._open_first(crawlers))
@@ -47,7 +47,7 @@ class Ports:
             self._crawlers = []
             raise
 
-    def _open_first(self, crawlers: Factory) -> SocketListening:
+    def _open_first(self, crawlers: CrawlerFactory) -> SocketListening:
         config, given = self._config, self._inherited.crawlers
         if given is None:
             return open_socket(config.socket_path, config.socket_mode, crawlers, self._reactor, "SOCKET_PATH")

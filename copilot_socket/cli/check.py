@@ -6,7 +6,13 @@ from collections.abc import Iterator
 import attrs
 
 from copilot_socket.cli.database_inspection import inspect_database
-from copilot_socket.cli.inspection import Finding, inspect_http_port, inspect_log_files, inspect_socket
+from copilot_socket.cli.inspection import (
+    Finding,
+    inspect_endpoints,
+    inspect_http_port,
+    inspect_log_files,
+    inspect_socket,
+)
 from copilot_socket.cli.options import add_config_options, add_examples, config_from
 from copilot_socket.cli.output import add_json_option, emit, say
 from copilot_socket.config import Config, ConfigFaults, Fault
@@ -65,6 +71,8 @@ def _findings(config: Config, faults: tuple[Fault, ...]) -> Iterator[Finding]:
         yield socket.finding
     if not faulty & _HTTP_VARIABLES and not live:
         yield inspect_http_port(config.http_host, config.http_port)
+    if "COPILOT_LISTEN" not in faulty:
+        yield from inspect_endpoints(config, live)
     yield from inspect_log_files(config)
 
 

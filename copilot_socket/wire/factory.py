@@ -7,11 +7,12 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import ServerFactory
 
+from copilot_socket.core.actors import STRANGER
 from copilot_socket.core.errors import ErrorCode
 from copilot_socket.core.identity import Identity
 from copilot_socket.core.reading_clock import ReadingClock
 from copilot_socket.core.replies import Error, Reply
-from copilot_socket.event_bus import ErrorsSent, EventBus
+from copilot_socket.event_bus import ErrorsSent, EventBus, Refused
 from copilot_socket.wire.handled import HandledCounter
 from copilot_socket.wire.limits import (
     CONTENDED_TIMEOUT,
@@ -127,6 +128,10 @@ class CrawlerFactory(ServerFactory):
         self._keep_outside(protocol, self._entrance, "not admitted within the connection time-out")
         if not self._reading:
             protocol.pause(Pause.NODE)
+
+    def turned_away(self, address: str) -> None:
+        """A TLS handshake with *address* has failed."""
+        self._bus.publish(Refused("wire", "handshake", STRANGER, address, "connection"))
 
     def enter(self, protocol: CrawlerProtocol) -> bool:
         """Accept *protocol* if the limit allows, or another connection can be closed for it; otherwise refuse it."""

@@ -1,5 +1,6 @@
 """TLS for crawlers' connections: Twisted's, with certificates that are read again when their files change."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from OpenSSL import SSL
@@ -65,7 +66,7 @@ class TLSTransport(TLSMemoryBIOProtocol):
         """See :class:`twisted.internet.interfaces.IProtocol`."""
         if not self._handshakeDone:
             why = self.refusal or reason_of((self._reason or reason).value)
-            self.factory.handshake_failed(self.getPeer(), why)
+            self.factory.handshake_failed(self.getPeer().host, why)
         super().connectionLost(reason)
 
     # -- called by the base class at the other end's close alert
@@ -136,12 +137,20 @@ class TLSFactory(TLSMemoryBIOFactory):
     log = Logger()
     protocol = TLSTransport
 
-    def __init__(self, name: str, files: CertificateFiles, crawlers: Factory, clock: IReactorTime) -> None:
-        """Raises :class:`CertificateFault`."""
+    def __init__(
+        self,
+        name: str,
+        files: CertificateFiles,
+        crawlers: Factory,
+        clock: IReactorTime,
+        on_failure: Callable[[str], None] = lambda _address: None,
+    ) -> None:
+        """Raises :class:`CertificateFault`. *on_failure* is called with the address of a failed handshake."""
         self.certificates = Renewing(files)
         super().__init__(self.certificates, False, crawlers, clock)
         self.clock = clock
         self._name = name
+        self._on_failure = on_failure
         self._failed, self._logged = 0, float("-inf")
 
     @property
@@ -175,16 +184,17 @@ class TLSFactory(TLSMemoryBIOFactory):
                 closable: Closable = transport.wrappedProtocol
                 closable.close("its certificate is no longer accepted")
 
-    def handshake_failed(self, peer: Any, why: str) -> None:
+    def handshake_failed(self, address: str, why: str) -> None:
         """Log *why*, unless a handshake has failed just before: strangers must not fill the log."""
+        self._on_failure(address)
         now = self.clock.seconds()
         self._failed += 1
         if now - self._logged >= LOG_INTERVAL:
             more = f" ({self._failed - 1} more since the last such line)" if self._failed > 1 else ""
             self._logged, self._failed = now, 0
             self.log.warn(
-                "No TLS handshake with {peer} on {name}: {why}{more}",
-                peer=getattr(peer, "host", peer),
+                "No TLS handshake with {address} on {name}: {why}{more}",
+                address=address,
                 name=self._name,
                 why=why,
                 more=more,
