@@ -109,10 +109,10 @@ class CrawlerPort(Accepting, unix.Port):
     identity: Identity | None = None
     """The identity of the file that listening created."""
 
-    @property
-    def path(self) -> Path:
+    def __init__(self, address: str | bytes, *arguments: Any, **more: Any) -> None:
+        super().__init__(address, *arguments, **more)  # type: ignore[arg-type]
+        self.path = Path(os.fsdecode(address))
         """The path that crawlers connect to."""
-        return Path(os.fsdecode(self._bindPath))
 
     @property
     def in_place(self) -> bool:

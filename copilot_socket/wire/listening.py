@@ -47,7 +47,7 @@ def listen(
         with exclusive(lock, patience, lambda text: _log.warn("{text}", text=text), keep=False):
             if _find_stale(path, variable):
                 _remove(path)
-            port = CrawlerPort(str(path), factory, BACKLOG, mode, reactor)  # type: ignore[arg-type]
+            port = CrawlerPort(str(path), factory, BACKLOG, mode, reactor)
             port.startListening()
             return port
     except LockError as error:
