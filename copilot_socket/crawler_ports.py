@@ -118,8 +118,6 @@ class NetworkListening:
         except CannotListenError as error:
             cause = getattr(error.socketError, "strerror", None) or error.socketError
             raise SocketError(f"can't listen on {endpoint.text}: {cause}; set {LISTEN} to another port") from error
-        if self._tls is not None and self._tls.credentials.expired:
-            self.log.warn("The certificate of {name} is not valid now", name=endpoint.text)
 
     @property
     def name(self) -> str:

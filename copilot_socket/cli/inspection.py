@@ -122,7 +122,7 @@ def _log_file(variable: str, path: Path) -> Finding:
 def inspect_endpoints(config: Config, live: bool) -> Iterator[Finding]:
     """Whether the files of COPILOT_LISTEN can be used, and, unless a node is *live*, its places are free."""
     for endpoint in config.listen:
-        subject = f"COPILOT_LISTEN {endpoint.text}"
+        subject = f"COPILOT_LISTEN {endpoint.name}"
         if isinstance(endpoint, TCPEndpoint):
             yield _network(endpoint, subject, live)
             continue
@@ -132,14 +132,15 @@ def inspect_endpoints(config: Config, live: bool) -> Iterator[Finding]:
 
 
 def _network(endpoint: TCPEndpoint, subject: str, live: bool) -> Finding:
-    details, hint = [], None
+    details: list[str] = []
+    hint = None
     if isinstance(endpoint, TLSEndpoint):
         try:
             credentials = read(endpoint.files)
         except CertificateFault as fault:
             return Finding(subject, False, str(fault), "let this user read the right file, or set COPILOT_LISTEN")
         details.append(f"certificate {credentials.description}")
-        hint = "renew the certificate: crawlers refuse it now" if credentials.expired else None
+        hint = credentials.concern and f"renew the certificate: it {credentials.concern}"
     error = None if live else _bind(endpoint.interface or "0.0.0.0", endpoint.port)
     if error is not None:
         remedy = f"see whose it is (ss -ltnp 'sport = :{endpoint.port}'), or set COPILOT_LISTEN"

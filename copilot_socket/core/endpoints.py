@@ -13,6 +13,11 @@ class UNIXEndpoint:
     path: str
     mode: int | None = None
 
+    @property
+    def name(self) -> str:
+        """A short name for people."""
+        return f"unix:{self.path}"
+
 
 @attrs.frozen
 class TCPEndpoint:
@@ -24,7 +29,7 @@ class TCPEndpoint:
 
     @property
     def name(self) -> str:
-        """A short name for log lines."""
+        """A short name for people."""
         return f"{self.text.partition(':')[0]}:{self.port}"
 
     @property

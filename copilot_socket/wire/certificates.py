@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +17,8 @@ from copilot_socket.core.identity import MAX_SUBJECT, valid_subject
 
 T = TypeVar("T")
 
+SOON = timedelta(days=14)
+"""Before the end of a certificate; whoever renews one does so earlier."""
 MAX_FILE = 1024 * 1024
 """Bytes of a file; a larger one can't be what it should be."""
 _CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -52,9 +54,14 @@ class Credentials:
         return f"{self.certificate.subject.rfc4514_string()}, valid until {until:%Y-%m-%d %H:%M} UTC"
 
     @property
-    def expired(self) -> bool:
-        """Whether clients will refuse the certificate of the server."""
-        return not self.certificate.not_valid_before_utc <= datetime.now(UTC) <= self.certificate.not_valid_after_utc
+    def concern(self) -> str | None:
+        """Why clients refuse the certificate of the server now, or soon will; None if they don't."""
+        now, until = datetime.now(UTC), self.certificate.not_valid_after_utc
+        if now < self.certificate.not_valid_before_utc:
+            return "is not valid yet: crawlers refuse it"
+        if now > until:
+            return "has expired: crawlers refuse it"
+        return "expires soon" if now > until - SOON else None
 
     def objection(self, certificate: x509.Certificate) -> str | None:
         """Why the client's *certificate* is not accepted, apart from who has issued it and when; None if it is."""

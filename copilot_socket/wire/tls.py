@@ -152,6 +152,8 @@ class TLSFactory(TLSMemoryBIOFactory):
         self._name = name
         self._on_failure = on_failure
         self._failed, self._logged = 0, float("-inf")
+        self._concerned: Credentials | None = None
+        """Those whose end was announced."""
 
     @property
     def credentials(self) -> Credentials:
@@ -169,6 +171,10 @@ class TLSFactory(TLSMemoryBIOFactory):
                 fault=fault,
             )
             return
+        credentials = self.credentials
+        if credentials is not self._concerned and credentials.concern is not None:
+            self._concerned = credentials
+            self.log.warn("The certificate of {name} {concern}", name=self._name, concern=credentials.concern)
         if renewed is not None:
             self.log.info("{name} uses new files: {what}", name=self._name, what=renewed.description)
             self._close_refused(renewed)

@@ -68,16 +68,18 @@ class CheckTests(CommandTestCase):
             port = taken.getsockname()[1]
             tls = f"ssl:{port}:interface=127.0.0.1:certKey={own}:clientFingerprints={self.directory}/list"
             self.environ |= {"COPILOT_LISTEN": tls}
-            self.assert_fault(f"COPILOT_LISTEN {tls}", "there is no file", "list", "COPILOT_LISTEN")
+            self.assert_fault(f"COPILOT_LISTEN ssl:{port}", "there is no file", "list", "COPILOT_LISTEN")
             (self.directory / "list").touch()
-            self.assert_fault(f"COPILOT_LISTEN {tls}", "Address already in use", str(port))
+            self.assert_fault(f"COPILOT_LISTEN ssl:{port}", "Address already in use", str(port))
         _, findings = self.check()
-        self.assertRegex(findings[f"COPILOT_LISTEN {tls}"]["detail"], f"certificate CN=node, .*; port {port} is free")
+        self.assertRegex(
+            findings[f"COPILOT_LISTEN ssl:{port}"]["detail"], f"certificate CN=node, .*; port {port} is free"
+        )
         old = Authority().issue("old", start=-2 * DAY, end=-DAY, server=True).write(self.directory, "own")
         self.assertEqual(old, own)
         status, findings = self.check()
         self.assertEqual(status, 0)
-        self.assertIn("renew", findings[f"COPILOT_LISTEN {tls}"]["remedy"])
+        self.assertIn("renew", findings[f"COPILOT_LISTEN ssl:{port}"]["remedy"])
         self.environ |= {"COPILOT_LISTEN": "tcp:0", "COPILOT_CRAWLER_TOKEN": ""}
         self.assert_fault("configuration", "'tcp:0' only with COPILOT_CRAWLER_TOKEN", "COPILOT_LISTEN")
         (self.directory / "file").touch()

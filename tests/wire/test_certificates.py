@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.core.endpoints import CertificateFiles
 from copilot_socket.core.identity import MAX_SUBJECT
-from copilot_socket.wire.certificates import MAX_FILE, CertificateFault, Credentials, read, subject_of
+from copilot_socket.wire.certificates import MAX_FILE, SOON, CertificateFault, Credentials, read, subject_of
 from copilot_socket.wire.tls import LOG_INTERVAL, Renewing, TLSFactory
 from tests.support.certificates import DAY, Authority, Issued
 
@@ -56,13 +56,17 @@ class ReadTests(FilesTestCase):
         for files in (self.files(), self.files(certificate=both, key=both), self.files(chain=self.ca)):
             credentials = read(files)
             self.assertRegex(credentials.description, r"^CN=server, valid until 20\d\d-\d\d-\d\d \d\d:\d\d UTC$")
-            self.assertFalse(credentials.expired)
+            self.assertIsNone(credentials.concern)
 
     def test_expired(self) -> None:
-        """A certificate of the server that is out of date is used, and known to be."""
-        for start, end in ((-2 * DAY, -DAY), (DAY, 2 * DAY)):
+        """A certificate of the server that is out of date, or soon will be, is used, and known to be."""
+        for start, end, concern in (
+            (-2 * DAY, -DAY, "has expired"),
+            (DAY, 2 * DAY, "not valid yet"),
+            (-DAY, SOON - DAY / 2, "expires soon"),
+        ):
             old = self.authority.issue("old", start=start, end=end, server=True).write(self.directory, "old")
-            self.assertTrue(read(self.files(certificate=old, key=old)).expired)
+            self.assertIn(concern, str(read(self.files(certificate=old, key=old)).concern))
 
     def test_unreadable(self) -> None:
         """Missing, a directory, a pipe, too large, not PEM: the fault names the file."""
@@ -210,21 +214,53 @@ class AcceptsTests(FilesTestCase):
 
 
 class LogTests(FilesTestCase):
-    """Handshakes that fail."""
+    """Handshakes that fail, and certificates that expire."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.lines: list[str] = []
+        self.clock = Clock()
+
+    def factory(self, **more: Path) -> TLSFactory:
+        """A factory whose log is kept."""
+        lines = self.lines
+        factory = TLSFactory("ssl:1", self.files(**more), Factory(), self.clock)
+
+        class Log:
+            def warn(self, text: str, **fields: object) -> None:
+                lines.append(text.format(**fields))
+
+            info = error = warn
+
+        self.patch(factory, "log", Log())
+        return factory
+
+    def test_a_certificate_that_expires(self) -> None:
+        """One line each."""
+        soon = self.authority.issue("soon", end=DAY, server=True).write(self.directory, "soon")
+        factory = self.factory(certificate=soon, key=soon)
+        for _ in range(3):
+            factory.look()
+        self.assertEqual(self.lines, ["The certificate of ssl:1 expires soon"])
+        self.authority.issue("new", server=True).write(self.directory, "soon")
+        for _ in range(3):
+            factory.look()
+        self.assertIn("ssl:1 uses new files: CN=new", self.lines[1])
+        soon.unlink()
+        for _ in range(5):
+            factory.look()
+        self.assertEqual(len(self.lines), 3)
+        self.assertIn("the old ones stay in force", self.lines[2])
 
     def test_not_one_line_each(self) -> None:
         """Strangers don't fill the log: one line a minute says how many there were."""
-        clock, lines = Clock(), list[str]()
-        factory = TLSFactory("ssl:1", self.files(), Factory(), clock)
-        self.patch(
-            factory, "log", type("Log", (), {"warn": lambda _, text, **more: lines.append(text.format(**more))})()
-        )
+        factory = self.factory()
         for _ in range(3):
             factory.handshake_failed("stranger", "why")
-        clock.advance(LOG_INTERVAL)
+        self.clock.advance(LOG_INTERVAL)
         factory.handshake_failed("stranger", "why")
         self.assertEqual(
-            lines,
+            self.lines,
             [
                 "No TLS handshake with stranger on ssl:1: why",
                 "No TLS handshake with stranger on ssl:1: why (2 more since the last such line)",
