@@ -64,6 +64,8 @@ class AdmissionTests(SynchronousTestCase):
         known = [Identity(7), Identity(subject="CN=uid:7", address="h"), Identity(address="h")]
         self.assertEqual([each.owner for each in known], ["uid:7", "cert:CN=uid:7", "token"])
         self.assertIsNone(Identity().owner)
+        said = [each.description for each in known]
+        self.assertEqual(said, [None, "from h with the certificate CN=uid:7", "from h"])
 
     def test_subjects(self) -> None:
         """Empty, unprintable and very long ones are none; the longest one still is."""

@@ -12,7 +12,9 @@ from twisted.internet.threads import deferToThread
 
 from copilot_socket.client import Crawler, Hello, Job
 from copilot_socket.client.tls import TLSClient
+from copilot_socket.core.actors import STRANGER
 from copilot_socket.core.identity import MAX_SUBJECT
+from copilot_socket.event_bus import Refused
 from copilot_socket.wire.limits import Pause
 from copilot_socket.wire.tls import TLSFactory
 from tests.support.certificates import DAY, Authority, Issued
@@ -332,8 +334,10 @@ class LimitTests(NetworkTestCase):
         self.assertEqual(addresses, ["127.0.0.2", "127.0.0.1"])
 
     async def test_no_tls_at_all(self) -> None:
-        """Whoever speaks something else is disconnected; what they said does not matter."""
+        """Whoever speaks something else is disconnected, and recorded as refused; what they said does not matter."""
         node = await self.listening(self.tls())
+        refused: list[Refused] = []
+        node.node.bus.subscribe_by_type({Refused: refused.append})
         for said in (
             b"GET / HTTP/1.0\r\n\r\n",
             b'{"type": "job_request", "timestamp": "", "data": {}}\n',
@@ -343,7 +347,8 @@ class LimitTests(NetworkTestCase):
             stranger.settimeout(10)
             await deferToThread(stranger.sendall, said)
             await deferToThread(_to_the_end, stranger)
-        self.assertEqual(node.node.factory.outside, {})
+        await until(lambda: not node.node.factory.outside)
+        self.assertEqual(refused, [Refused("wire", "handshake", STRANGER, "127.0.0.1", "connection")] * 3)
 
     async def test_half_closed(self) -> None:
         """In the middle of the handshake: the connection ends."""
@@ -378,6 +383,26 @@ class LimitTests(NetworkTestCase):
                 return b"welcome" in connection.recv(4096)
             except SSL.Error:
                 return False
+
+
+class StopTests(NetworkTestCase):
+    """A node that stops."""
+
+    async def test_farewell(self) -> None:
+        """Crawlers over the network hear of it, and strangers are disconnected."""
+        node = await self.listening(self.tls(), "tcp:0:interface=127.0.0.1", **TOKEN)
+        crawlers = [
+            await self.over(self.endpoint(node, self.own), "tls", maxJobs=1),
+            await self.over(self.endpoint(node, None, 2), "tcp", token="t"),
+        ]
+        strangers = [await self.over(self.endpoint(node, None, 2)), await self.over(self.endpoint(node, None, 1))]
+        await until(lambda: len(node.node.factory.outside) == 2)
+        await node.stop()
+        for crawler in crawlers:
+            await crawler.expect("shutdown")
+        for each in (*crawlers, *strangers):
+            await each.closed
+        self.assertEqual([each.received for each in strangers], [[], []])
 
 
 class LastWordsTests(NetworkTestCase):
