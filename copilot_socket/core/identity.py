@@ -30,13 +30,16 @@ class Identity:
         return f"from {self.address} with the certificate {self.subject}"
 
     @property
-    def owner(self) -> str | None:
-        """Whose a ``crawlerId`` is that is said over this connection; None: nobody's."""
+    def name(self) -> str | None:
+        """Kind and name, as that of an :class:`.Actor`; None where the connection does not say."""
         if self.subject is not None:
             return f"cert:{self.subject}"
-        if self.remote:
-            return "token"  # all that is known of a remote crawler without a certificate
         return None if self.uid is None else f"uid:{self.uid}"
+
+    @property
+    def owner(self) -> str | None:
+        """Whose a ``crawlerId`` is that is said over this connection, once it is admitted; None: nobody's."""
+        return self.name or ("token" if self.remote else None)
 
 
 def valid_subject(subject: str) -> bool:
