@@ -385,6 +385,30 @@ class LimitTests(NetworkTestCase):
                 return False
 
 
+class PauseTests(NetworkTestCase):
+    """A node that takes no messages for now."""
+
+    async def test_nobody_is_read(self) -> None:
+        """Handshakes are made, but nothing is handled, nor of those that are not admitted yet, before it goes on."""
+        node = await self.listening(self.tls(), "tcp:0:interface=127.0.0.1", **TOKEN)
+        node.node.factory.read(False)
+        crawlers = [
+            await self.over(self.endpoint(node, self.own), "tls"),
+            await self.over(self.endpoint(node, None, 2), "tcp"),
+        ]
+        for crawler in crawlers:
+            crawler.say("hello", crawlerId=crawler.name, token="t")
+        factory = node.node.factory
+        await until(lambda: len(factory.connections) == len(factory.outside) == 1)
+        waiting = (*factory.connections.values(), *factory.outside)
+        await until(lambda: all(Pause.NODE in each.pauses for each in waiting))
+        self.assertEqual([crawler.received for crawler in crawlers], [[], []])
+        self.assertEqual(self.query("SELECT count(*) FROM crawlers"), [(0,)])
+        factory.read(True)
+        for crawler in crawlers:
+            await crawler.expect("welcome")
+
+
 class StopTests(NetworkTestCase):
     """A node that stops."""
 
