@@ -125,10 +125,10 @@ def read(files: CertificateFiles) -> Credentials:
         context.set_mode(SSL.MODE_RELEASE_BUFFERS)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)  # a resumed session would not be verified again
         context.set_session_id(b"copilot-socket")
-        context.use_certificate(crypto.X509.from_cryptography(chain[0]))
+        context.use_certificate(chain[0])
         for each in chain[1:]:
-            context.add_extra_chain_cert(crypto.X509.from_cryptography(each))
-        context.use_privatekey(crypto.PKey.from_cryptography_key(key))  # type: ignore[arg-type]
+            context.add_extra_chain_cert(each)
+        context.use_privatekey(key)  # type: ignore[arg-type]
         context.check_privatekey()
         store = None if authorities is None else _trust(context, authorities)
         credentials = Credentials(context, chain[0], store, fingerprints)
@@ -145,9 +145,8 @@ def _trust(context: SSL.Context, authorities: Sequence[x509.Certificate]) -> cry
     assert store is not None
     store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)  # an intermediate CA in the file is trusted as it is
     for each in authorities:
-        given = crypto.X509.from_cryptography(each)
-        store.add_cert(given)
-        context.add_client_ca(given)  # the client chooses a certificate by it
+        store.add_cert(crypto.X509.from_cryptography(each))
+        context.add_client_ca(each)  # the client chooses a certificate by it
     return store
 
 
