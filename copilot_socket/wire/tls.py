@@ -14,6 +14,8 @@ from zope.interface import implementer
 from copilot_socket.core.endpoints import CertificateFiles
 from copilot_socket.wire.certificates import CertificateFault, Credentials, read, reason_of, subject_of
 
+JUDGED_AT_ONCE = 20
+"""Connections whose certificates are verified again in one turn of the reactor: some milliseconds."""
 LOG_INTERVAL = 60.0
 """Seconds between two log lines about handshakes that have failed."""
 
@@ -177,10 +179,11 @@ class TLSFactory(TLSMemoryBIOFactory):
             self.log.warn("The certificate of {name} {concern}", name=self._name, concern=credentials.concern)
         if renewed is not None:
             self.log.info("{name} uses new files: {what}", name=self._name, what=renewed.description)
-            self._close_refused(renewed)
+            self._close_refused(renewed, list(self.protocols))
 
-    def _close_refused(self, credentials: Credentials) -> None:
-        for transport in list(self.protocols):
+    def _close_refused(self, credentials: Credentials, left: list[Any]) -> None:
+        """Judge the connections *left*, a few in each turn of the reactor."""
+        for transport in left[:JUDGED_AT_ONCE]:
             connection = transport.getHandle()
             given = None if connection is None else connection.get_peer_certificate(as_cryptography=True)
             if given is None:
@@ -189,6 +192,8 @@ class TLSFactory(TLSMemoryBIOFactory):
             if not credentials.accepts(given, chain):
                 closable: Closable = transport.wrappedProtocol
                 closable.close("its certificate is no longer accepted")
+        if left[JUDGED_AT_ONCE:]:
+            self.clock.callLater(0, self._close_refused, credentials, left[JUDGED_AT_ONCE:])
 
     def handshake_failed(self, address: str, why: str) -> None:
         """Log *why*, unless a handshake has failed just before: strangers must not fill the log."""

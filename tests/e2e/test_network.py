@@ -15,6 +15,7 @@ from copilot_socket.client.tls import TLSClient
 from copilot_socket.core.actors import STRANGER
 from copilot_socket.core.identity import MAX_SUBJECT
 from copilot_socket.event_bus import Refused
+from copilot_socket.wire import tls as tls_module
 from copilot_socket.wire.limits import Pause
 from copilot_socket.wire.tls import TLSFactory
 from tests.support.certificates import DAY, Authority, Issued
@@ -516,6 +517,7 @@ class RenewalTests(NetworkTestCase):
         """Whoever's fingerprint is removed, or CA replaced, gets in no more, and open connections end."""
         client = self.authority.issue("two")
         path = self.put("list", client.fingerprint.encode())
+        self.patch(tls_module, "JUDGED_AT_ONCE", 1)
         node = await self.listening(self.tls(), self.tls(clientFingerprints=path))
         two = client.write(self.directory, "two")
         mine = await self.over(self.endpoint(node, self.own), "mine", maxJobs=1)
@@ -526,9 +528,11 @@ class RenewalTests(NetworkTestCase):
         await self.refused_at_the_door(self.endpoint(node, two, 2))
         self.assertTrue(mine.open)
         self.ca = self.put("ca of the server", self.ca.read_bytes())
+        second = await self.over(self.endpoint(node, self.own), "second", maxJobs=1)
         self.put("ca", Authority("next").pem)
         self.look(node)
-        await mine.closed
+        for each in (mine, second):
+            await each.closed
         await self.refused_at_the_door(self.endpoint(node, self.own))
 
 
