@@ -78,4 +78,4 @@ def raise_limit() -> int:
 
 
 def _own(config: Config) -> int:
-    return RESERVE + A_DATABASE_CONNECTION * (config.database_pool + DEDICATED)
+    return RESERVE + len(config.listen) + A_DATABASE_CONNECTION * (config.database_pool + DEDICATED)

@@ -127,7 +127,7 @@ class JobProgressed:
 
 @record
 class ConnectionChanged:
-    """A connection was ``opened``, ``identified`` (by ``hello``) or ``closed``."""
+    """A connection was ``opened``, ``identified`` (by ``hello``) or ``closed``. ``reason``: why, or where from."""
 
     connection: str
     crawler: str

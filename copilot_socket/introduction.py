@@ -13,7 +13,8 @@ def log_addresses(config: Config, dsn: str, ports: Ports) -> None:
     embedded = config.database_url is None
     where = f"embedded PostgreSQL in {config.state_dir}" if embedded else masked_url(dsn)
     http = {"host": ports.http_host, "port": ports.http_port}
-    _log.info("Crawlers connect to {path}", path=ports.crawler_path)
+    for name in ports.crawlers:
+        _log.info("Crawlers connect to {path}", path=name)
     _log.info("HTTP is on http://{host}:{port}/", **http)
     _log.info("The database is {where}", where=where)
     _log.info(

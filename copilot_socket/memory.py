@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from copilot_socket.config import Config
+from copilot_socket.core.endpoints import TCPEndpoint, TLSEndpoint
 from copilot_socket.handlers.activity import MAX_MEMORY_USAGE, SMALL
 from copilot_socket.http.channel import MAX_CONNECTIONS
 from copilot_socket.http.feed import MAX_STREAMS, MAX_WAITING
@@ -28,6 +29,8 @@ BASE = 96 * MIB
 """A node that has just started takes 72 MiB; the rest is for modules imported on first use."""
 OBJECTS = 16 * KIB
 """A connection and its crawler, including a plain heartbeat."""
+TLS = 64 * KIB
+"""State and buffers of TLS; 40 of it for an idle connection."""
 BUFFER = 64 * KIB
 """What Twisted reads in one call, and may buffer for sending before it pauses the producer."""
 REPLY = 1 * KIB
@@ -53,10 +56,12 @@ def parts(config: Config) -> Mapping[str, int]:
     """The most bytes that each part of a node with *config* takes, by its name."""
     connections, message = config.max_connections, config.max_message_size
     heartbeat = max(MAX_MEMORY_USAGE, SMALL * PARSED // 2)
-    connection = OBJECTS + heartbeat + BUFFER + min(message, HELD_WITHOUT_PLACE) + BUFFER + MAX_UNSENT * REPLY
+    tls = TLS if any(isinstance(endpoint, TLSEndpoint) for endpoint in config.listen) else 0
+    connection = tls + OBJECTS + heartbeat + BUFFER + min(message, HELD_WITHOUT_PLACE) + BUFFER + MAX_UNSENT * REPLY
+    remote = any(isinstance(endpoint, TCPEndpoint) for endpoint in config.listen)
     return {
         "process": BASE,
-        "connections": connections * connection + MAX_REFUSED * OBJECTS,
+        "connections": connections * connection + MAX_REFUSED * (connection if remote else OBJECTS),
         "large messages that are not complete": min(places(message), connections) * message,
         "message being handled": PARSED * message,
         "pending replies": (MAX_OWED_IN_ALL + FEW_OWED * connections) * OWED,

@@ -162,15 +162,10 @@ class Node(Service):
 
     def _build_wire(self, tokens: Tokens) -> None:
         config = self.config
-        terms = Terms(
-            config.heartbeat_interval,
-            config.max_message_size,
-            config.max_concurrent_jobs,
-            config.plain_jobs,
-            config.max_jobs_limit,
-        )
-        admitted = config.crawler_tokens, config.crawler_uids
-        self._doorkeeper = Doorkeeper(*admitted, self.registry, self._leases, self._reactor, self.bus)
+        most = config.max_concurrent_jobs, config.plain_jobs, config.max_jobs_limit
+        terms = Terms(config.heartbeat_interval, config.max_message_size, *most)
+        admitted = config.crawler_tokens, config.crawler_uids, self.registry
+        self._doorkeeper = Doorkeeper(*admitted, self._leases, self._reactor, self.bus)
         parts = self.writer, self.dispatcher, self.presence, tokens, self._budgets
         messages = Messages(*parts, self._reactor, self.bus, terms, self._doorkeeper)
         self.factory = CrawlerFactory(
@@ -185,6 +180,7 @@ class Node(Service):
             max_message_size=config.max_message_size,
             max_rate=config.message_rate,
             patience=config.heartbeat_timeout,
+            entrance=config.connection_timeout,
         )
         self.bus.subscribe_by_type({FlowChanged: self._flow})
 

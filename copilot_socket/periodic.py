@@ -80,7 +80,7 @@ def periodic_tasks(config: Config, workers: Workers) -> list[Task]:
     tasks = [
         Task("silence", silence, presence.look_for_silence),
         Task("stalled connections", silence, factory.cut_off_stalled),
-        Task("the crawlers' socket", LOOK, workers.ports.look),
+        Task("sockets and certificates", LOOK, workers.ports.look),
         Task(RENEWAL, lease_round, presence.renew, retry=1.0, limit=config.lease),
         Task("owners of crawlerIds", lease_round, workers.doorkeeper.close_lost, limit=limit),
         Task("release of expired leases", min(5.0, lease_round), presence.release_lost, limit=limit),

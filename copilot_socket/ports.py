@@ -1,6 +1,5 @@
-"""The listening ports of a node: the crawlers' socket and the HTTP port, created or inherited, and ``http.sock``."""
+"""The listening ports of a node: where crawlers connect, the HTTP port, and ``http.sock``; created or inherited."""
 
-from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -12,12 +11,14 @@ from twisted.python.failure import Failure
 
 from copilot_socket.activation import Inherited
 from copilot_socket.config import Config
+from copilot_socket.crawler_ports import Listening, SocketListening, open_endpoint, open_socket
 from copilot_socket.http.own_token import SOCKET, make_directory
-from copilot_socket.wire.accepting import CrawlerPort, HTTPPort, InheritedPort, LocalHTTPPort
-from copilot_socket.wire.listening import LOCK_PATIENCE, SocketError, adopt, listen
+from copilot_socket.wire.accepting import CrawlerPort, HTTPPort, LocalHTTPPort
+from copilot_socket.wire.factory import CrawlerFactory
+from copilot_socket.wire.listening import SocketError, adopt, listen
 
 LOOK = 2.0
-"""Seconds between checks whether the socket file still exists."""
+"""Seconds between checks whether socket files still exist and files of certificates were replaced."""
 
 
 class Ports:
@@ -29,71 +30,50 @@ class Ports:
         self._config = config
         self._inherited = inherited
         self._reactor = reactor
-        self._factory: Factory | None = None
-        self._crawlers: CrawlerPort | None = None
+        self._crawlers: list[Listening] = []
+        """The first one is the socket of SOCKET_PATH."""
         self._http: HTTPPort | None = None
         self._local: CrawlerPort | None = None
-        self._reported = ""
-        self.reachable = True
-        """Whether crawlers can connect to the socket, as of the last check."""
 
-    def open(self, crawlers: Factory, http: IProtocolFactory) -> None:
+    def open(self, crawlers: CrawlerFactory, http: IProtocolFactory) -> None:
         """Listen on all. Raises ``SocketError`` or ``CannotListenError``, and then listens on none.
 
         A node goes without ``http.sock`` where that can't be made.
         """
-        self._factory = crawlers
         http.noisy = False  # type: ignore[attr-defined]  # the node logs where it listens
-        given = self._inherited.crawlers
-        self._crawlers = self._listen() if given is None else adopt(self._reactor, given, crawlers)
+        config, reactor = self._config, self._reactor
         try:
+            self._crawlers.append(self._open_first(crawlers))
+            for endpoint in config.listen:
+                self._crawlers.append(open_endpoint(endpoint, config, crawlers, reactor))
             self._http = self._listen_to_http(http)
-        except CannotListenError:
-            self._crawlers.connectionLost(Failure())  # immediately: the reactor may not be running
-            self._crawlers = None
+        except (SocketError, CannotListenError):
+            for each in self._crawlers:
+                each.port.connectionLost(Failure())  # immediately: the reactor may not be running
+            self._crawlers = []
             raise
         self._local = self._listen_locally(http)
 
+    def _open_first(self, crawlers: CrawlerFactory) -> SocketListening:
+        config, given = self._config, self._inherited.crawlers
+        if given is None:
+            return open_socket(config.socket_path, config.socket_mode, crawlers, self._reactor, "SOCKET_PATH")
+        return SocketListening(adopt(self._reactor, given, crawlers), _no_new_one)
+
     def look(self) -> None:
-        """Listen again if the file of the crawlers' socket was removed. Call this every :data:`LOOK` seconds."""
-        port = self._crawlers
-        if port is None or port.disconnecting:
-            return
-        if port.in_place:
-            self._reachable_again()
-        elif isinstance(port, InheritedPort):
-            self._report(
-                f"The file of the socket {port.path} was removed, and only the service manager can make a new one: "
-                "systemctl stop copilot-socket.socket copilot-socket.service, and start both again"
-            )
-        else:
-            self._replace(port)
+        """Look after socket files that were removed, and certificates that were replaced, every :data:`LOOK` s."""
+        for each in self._crawlers:
+            each.look()
 
-    def _replace(self, port: CrawlerPort) -> None:
-        try:
-            self._crawlers = self._listen(patience=0.0)
-        except SocketError as error:
-            self._report(f"The file of the crawlers' socket was removed, and there can't be a new one: {error}")
-            return
-        self.log.warn("The file of the socket {path} was removed; it is recreated", path=str(port.path))
-        maybeDeferred(port.stopListening).addErrback(self._not_closed)
-        self._reachable_again()
-
-    def _report(self, text: str) -> None:
-        """Log *text*, unless it is the last one that was logged."""
-        self.reachable = False
-        if text != self._reported:
-            self._reported = text
-            self.log.error("{text}", text=text)
-
-    def _reachable_again(self) -> None:
-        if not self.reachable:
-            self.log.info("Crawlers can connect again")
-        self.reachable, self._reported = True, ""
+    @property
+    def reachable(self) -> bool:
+        """Whether crawlers can connect everywhere, as of the last look."""
+        return all(each.reachable for each in self._crawlers)
 
     def close(self) -> "Deferred[Any]":
         """Stop listening; open connections stay. The Deferred fires when that is done, and never fails."""
-        ports = [port for port in (self._crawlers, self._http, self._local) if port is not None]
+        others = [port for port in (self._http, self._local) if port is not None]
+        ports = [*[each.port for each in self._crawlers], *others]
         closed = [maybeDeferred(port.stopListening) for port in ports]
         for each in closed:
             each.addErrback(self._not_closed)
@@ -103,9 +83,14 @@ class Ports:
         self.log.failure("Closing a port failed", failure)
 
     @property
-    def crawler_path(self) -> str:
-        """The path of the crawlers' socket."""
-        return str(self._crawlers.path)  # type: ignore[union-attr]
+    def crawlers(self) -> list[str]:
+        """Where crawlers connect, for people: the socket's path first."""
+        return [each.name for each in self._crawlers]
+
+    @property
+    def crawler_ports(self) -> list[Any]:
+        """Twisted's ports of the crawlers' endpoints, in the order of :attr:`crawlers`."""
+        return [each.port for each in self._crawlers]
 
     @property
     def http_host(self) -> str:
@@ -116,11 +101,6 @@ class Ports:
     def http_port(self) -> int:
         """The number of the HTTP port, which the configuration may leave to the system."""
         return int(self._http.getHost().port)  # type: ignore[union-attr]
-
-    def _listen(self, patience: float = LOCK_PATIENCE) -> CrawlerPort:
-        config = self._config
-        assert self._factory is not None
-        return listen(self._reactor, Path(config.socket_path), config.socket_mode, self._factory, patience)
 
     def _listen_locally(self, factory: IProtocolFactory) -> CrawlerPort | None:
         state_dir = self._config.state_dir
@@ -141,3 +121,8 @@ class Ports:
                 port = HTTPPort._fromListeningDescriptor(self._reactor, given.fileno(), given.family, factory)
         port.startListening()
         return port
+
+
+def _no_new_one(_patience: float) -> CrawlerPort:
+    """Only the service manager can make its socket anew."""
+    raise SocketError("it is the service manager's")

@@ -48,6 +48,7 @@ class Options(usage.Options):
         given = {option.variable: self[option.name] for option in option_names() if self[option.name] is not None}
         try:
             self.config = from_environment(given)
+            _check_certificates(self.config)
             self._log_as_configured(self.parent)
         except ConfigFaults as faults:
             _give_up(f"the configuration is at fault:\n{faults}")
@@ -198,6 +199,15 @@ class Application(MultiService):
         self._service_manager.reloading()
         logs.destination.reopen()
         self._service_manager.notify()
+
+
+def _check_certificates(config: Config) -> None:
+    """Raises ``ConfigFaults`` if the files of a TLS endpoint can't be used."""
+    if config.listen:
+        from copilot_socket.crawler_ports import certificate_faults  # noqa: PLC0415 - nobody else needs it so early
+
+        if faults := certificate_faults(config):
+            raise ConfigFaults(faults, config)
 
 
 def _ignore(_number: int, _frame: Any) -> None:

@@ -20,6 +20,7 @@ from copilot_socket.config import (
     masked_url,
     option_names,
 )
+from copilot_socket.core.endpoints import UNIXEndpoint
 
 KEY = "A" * 43 + "="
 SECRET = "hush-hush"
@@ -95,7 +96,14 @@ VALUES: dict[str, tuple[str, object, list[str]]] = {
         ("socket:wire", "socket:*"),
         ["socket:wires", "socket:", "socket:wire,-socket:store", "socket:Wire", "socket:store.*"],
     ),
-    "COPILOT_LISTEN": ("", (), ["tcp:1234"]),
+    "COPILOT_LISTEN": (
+        "unix:/run/a.sock:mode=600 ;\n unix:address=/b\\:c",
+        (
+            UNIXEndpoint("unix:/run/a.sock:mode=600", "/run/a.sock", 0o600),
+            UNIXEndpoint("unix:address=/b\\:c", "/b:c"),
+        ),
+        ["tcp:1234", "tcp:x", "unix:a", "systemd:domain=INET:index=0", "ssl:1", "ssl:1:certKey=c", "x=tcp:1"],
+    ),
     "GITLAB_URL": (
         "https://GitLab.example.org:443/api/v4",
         "https://gitlab.example.org",
@@ -122,8 +130,7 @@ def one_line(variable: Variable) -> str:
         names += f" (or else `{variable.or_else}`)"
     if variable.synonym:
         names += f" (also as `{variable.synonym}`)"
-    meaning = variable.help + ("" if variable.acted_on else " — *not supported by this version yet*")
-    cells = (names, shown("development"), shown("production"), variable.parser.allowed, meaning)
+    cells = (names, shown("development"), shown("production"), variable.parser.allowed, variable.help)
     return "| " + " | ".join(cells) + " |"
 
 
@@ -186,23 +193,6 @@ class TableTests(SynchronousTestCase):
                 self.assertIn("allowed is", message)
                 self.assertIn("***" if variable.secret else repr(text), message)
                 self.assertNotIn(SECRET, message + repr(faults))
-
-    def test_not_supported_yet(self) -> None:
-        """A variable that is not acted on yet says so when it is set to anything but its default."""
-        later = {variable.name for variable in VARIABLES if not variable.acted_on}
-        self.assertEqual(
-            later,
-            {
-                "COPILOT_LISTEN",
-            },
-        )
-        given = {
-            "COPILOT_LISTEN": "tcp:1",
-        }
-        faults = faults_of(given)
-        self.assertEqual({fault.variable for fault in faults}, later)
-        for fault in faults:
-            self.assertIn("not supported by this version yet", fault.allowed)
 
 
 class LoadTests(SynchronousTestCase):

@@ -96,7 +96,7 @@ class SecretFileTests(FilesTestCase):
         """Each may be in a file that the environment or the .env file names, or be a credential of systemd's."""
         texts = {"COPILOT_SECRET_KEY": KEY, "DATABASE_URL": f"postgresql://a:{SECRET}@h/d"}
         credentials = str(self.directory)
-        for variable in (variable for variable in VARIABLES if variable.secret and variable.acted_on):
+        for variable in (variable for variable in VARIABLES if variable.secret):
             name, text = variable.name, texts.get(variable.name, SECRET)
             self.environ = {**HOME, **NEEDED_WITH.get(name, {})}
             path = self.file("secret", f"  {text}\n")

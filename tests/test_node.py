@@ -35,7 +35,7 @@ def ends() -> list[tuple[str, Config]]:
     configs = []
     for variable in VARIABLES:
         found = re.search(r"from ([0-9]+) to ([0-9]+)", variable.parser.allowed)
-        for value in found.groups() if found and variable.acted_on else ():
+        for value in found.groups() if found else ():
             end = f"{variable.name}={value}"
             environ = {"HOME": "/home/x", variable.name: value, **ENDS.get(end, {})}
             configs.append((end, load(environ, {}, {}, uid=os.geteuid())))

@@ -10,8 +10,10 @@ from pathlib import Path
 import attrs
 
 from copilot_socket.config import Config
+from copilot_socket.core.endpoints import TCPEndpoint, TLSEndpoint
 from copilot_socket.http.own_token import TOKEN, given_token
 from copilot_socket.private_files import PrivateFileError
+from copilot_socket.wire.certificates import CertificateFault, read
 from copilot_socket.wire.listening import probe
 
 _SHORT_TOKEN = 20
@@ -81,13 +83,9 @@ def _directory(directory: Path, path: str) -> Finding:
 def inspect_http_port(host: str, port: int) -> Finding:
     """Whether the HTTP port is free."""
     address = "127.0.0.1" if host == "localhost" else host
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     shown = f"http://{f'[{address}]' if ':' in address else address}:{port}"
-    try:
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((address, port))
-    except OSError as error:
+    error = _bind(address, port)
+    if error is not None:
         taken = error.errno == errno.EADDRINUSE
         who = f"see whose it is (ss -ltnp 'sport = :{port}'), or set COPILOT_HTTP_PORT to a free one"
         remedy = who if taken else "set COPILOT_HTTP_HOST to an address of this machine, or COPILOT_HTTP_PORT"
@@ -125,6 +123,17 @@ def inspect_http_token(config: Config) -> Finding:
     return Finding(subject, True, f"the first start makes {path}")
 
 
+def _bind(address: str, port: int) -> OSError | None:
+    """Why nobody can listen there now; None if that is possible."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
+    except OSError as error:
+        return error
+    return None
+
+
 def inspect_log_files(config: Config) -> Iterator[Finding]:
     """Whether the configured log files are writable, or can be created."""
     for variable, path in (("SOCKET_LOG_FILE", config.log_file), ("SOCKET_ERROR_LOG_FILE", config.error_log_file)):
@@ -142,3 +151,33 @@ def _log_file(variable: str, path: Path) -> Finding:
     if not os.access(there, os.W_OK if there == path else os.W_OK | os.X_OK):
         return Finding(variable, False, f"{path}: no right to write to {there}", remedy)
     return Finding(variable, True, str(path))
+
+
+def inspect_endpoints(config: Config, live: bool) -> Iterator[Finding]:
+    """Whether the files of COPILOT_LISTEN can be used, and, unless a node is *live*, its places are free."""
+    for endpoint in config.listen:
+        subject = f"COPILOT_LISTEN {endpoint.name}"
+        if isinstance(endpoint, TCPEndpoint):
+            yield _network(endpoint, subject, live)
+            continue
+        found = inspect_socket(endpoint.path)
+        remedy = (found.finding.remedy or "").replace("SOCKET_PATH", "COPILOT_LISTEN") or None
+        yield attrs.evolve(found.finding, subject=subject, remedy=remedy)
+
+
+def _network(endpoint: TCPEndpoint, subject: str, live: bool) -> Finding:
+    details: list[str] = []
+    hint = None
+    if isinstance(endpoint, TLSEndpoint):
+        try:
+            credentials = read(endpoint.files)
+        except CertificateFault as fault:
+            return Finding(subject, False, str(fault), "let this user read the right file, or set COPILOT_LISTEN")
+        details.append(f"certificate {credentials.description}")
+        hint = credentials.concern and f"renew the certificate: it {credentials.concern}"
+    error = None if live else _bind(endpoint.interface or "0.0.0.0", endpoint.port)
+    if error is not None:
+        remedy = f"see whose it is (ss -ltnp 'sport = :{endpoint.port}'), or set COPILOT_LISTEN"
+        return Finding(subject, False, f"port {endpoint.port}: {error.strerror or error}", remedy)
+    details.append("a node is listening" if live else f"port {endpoint.port} is free")
+    return Finding(subject, True, "; ".join(details), hint)

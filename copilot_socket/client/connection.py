@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -52,6 +52,8 @@ class Connection(LineOnlyReceiver):
 
     def connectionMade(self) -> None:
         """See :class:`twisted.internet.interfaces.IProtocol`."""
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)  # a report would wait until the one before it has arrived
         self._listener.connected(self)
 
     def lineReceived(self, line: bytes) -> None:

@@ -8,14 +8,15 @@ from typing import Any
 import attrs
 
 from copilot_socket.config.model import MASK, Config, ConfigFaults, Fault, Setting, holds_password, masked_url
+from copilot_socket.config.parsers import NotAllowed
 from copilot_socket.config.table import BY_NAME, ENVIRONMENT, VARIABLES
 from copilot_socket.config.variable import Variable
+from copilot_socket.core.endpoints import UNIXEndpoint
 
 OPTION = "option"
 PREFIXES = ("SOCKET_", "COPILOT_")
 """Prefixes of this program's variables."""
 _SEEN = "a URL without a password, as a command line is there for all to see: set DATABASE_URL or DATABASE_URL_FILE"
-_NOT_YET = "nothing but its default ({default}): not supported by this version yet"
 _ROOT_STATE_DIR = "/var/lib/copilot-study"
 
 
@@ -81,9 +82,9 @@ class _Loader:
         given = self._find(variable)
         default = self._default(variable)
         if given is not None:
-            given = self._accept(variable, given, default)
+            given = self._accept(variable, given)
         if given is None and default:
-            given = self._accept(variable, _Given(variable.name, default, "default"), default)
+            given = self._accept(variable, _Given(variable.name, default, "default"))
         if given is None:
             self.values[variable.field] = () if variable.field in _LISTS else None
         self._texts[variable.name] = given.text if given else ""
@@ -101,20 +102,16 @@ class _Loader:
             given = self._layers.find(variable.or_else)
         return given
 
-    def _accept(self, variable: Variable, given: _Given, default: str) -> _Given | None:
+    def _accept(self, variable: Variable, given: _Given) -> _Given | None:
         """Parse *given*; None if it is not allowed, which is recorded as a fault."""
         text = self._expanded(variable, given.text)
         try:
             value = variable.parser.parse(text)
-        except ValueError:
-            self._fault(variable, given, variable.parser.allowed)
+        except ValueError as error:
+            self._fault(variable, given, str(error) if isinstance(error, NotAllowed) else variable.parser.allowed)
             return None
         if given.origin == OPTION and variable.field == "database_url" and holds_password(text):
             self._fault(variable, given, _SEEN)
-            return None
-        same = bool(default) and value == variable.parser.parse(default)
-        if not variable.acted_on and not same:
-            self._fault(variable, given, _NOT_YET.format(default=default or "none"))
             return None
         self.values[variable.field] = value
         self.given[variable.name] = given
@@ -168,6 +165,22 @@ class _Loader:
         if self._environment == "production" and values["database_url"] and not values["secret_keys"]:
             keys = BY_NAME["COPILOT_SECRET_KEY"].parser.allowed
             self._clash("COPILOT_SECRET_KEY", f"{keys}; required in production with", "DATABASE_URL")
+
+        self._check_listen()
+
+    def _check_listen(self) -> None:
+        """Over the network only crawlers are served that show who they are."""
+        name, faulty = "COPILOT_LISTEN", {fault.variable.removesuffix("_FILE") for fault in self.faults}
+        for endpoint in self.values["listen"]:
+            if isinstance(endpoint, UNIXEndpoint):
+                if endpoint.path == self.values["socket_path"]:
+                    self._fault(
+                        BY_NAME[name], self.given[name], f"another path than SOCKET_PATH for {endpoint.text!r}"
+                    )
+            elif not endpoint.admits and not self.values["crawler_tokens"] and "COPILOT_CRAWLER_TOKEN" not in faulty:
+                needed = "COPILOT_CRAWLER_TOKEN, or as ssl with clientCA or clientFingerprints"
+                allowed = f"{endpoint.text!r} only with {needed}"
+                self._fault(BY_NAME[name], self.given[name], allowed)
 
     def look_for_unknown_names(self) -> None:
         """Report misspelt variables: as a fault, or as a warning where it may belong to another program."""

@@ -8,6 +8,8 @@ import attrs
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
+from copilot_socket.core.endpoints import Endpoint
+
 MASK = "***"
 
 
@@ -105,7 +107,7 @@ class Config:
     secret_keys: tuple[str, ...] = attrs.field(repr=False)  # Fernet keys, newest first
     state_dir: Path
     debug: tuple[str, ...]  # socket:* and names of parts: socket:wire
-    listen: tuple[str, ...]
+    listen: tuple[Endpoint, ...]  # besides socket_path
     gitlab_url: str | None  # its origin: scheme, host and port
     gitlab_client_id: str | None
     gitlab_client_secret: str | None = attrs.field(repr=False)

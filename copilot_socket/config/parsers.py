@@ -36,6 +36,10 @@ class Parser:
     parse: Callable[[str], Any]
 
 
+class NotAllowed(ValueError):
+    """A value that is not allowed; the text completes the sentence "allowed is …", more exactly than the parser's."""
+
+
 def _whole_number(text: str, low: int, high: int) -> int:
     # int() also accepts "1_000", "+5" and digits of other scripts.
     if not re.fullmatch(r"[0-9]{1,18}", text, re.ASCII):
@@ -219,7 +223,6 @@ gitlab_origin = Parser(
     "an http or https URL with a host and without user name, query or fragment", _parse_gitlab_origin
 )
 origins = Parser("origins such as https://app.example.org, separated by commas", _parse_origins)
-endpoints = Parser("Twisted endpoint strings, one a line or separated by ;", lambda text: _words(text, "\n;"))
 namespaces = Parser(
     f"{_NAMESPACES[0]}, or some of {', '.join(_NAMESPACES[1:])}, separated by commas", _parse_namespaces
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from copilot_socket.config import parsers
+from copilot_socket.config import endpoints, parsers
 from copilot_socket.config.variable import Variable
 
 ENVIRONMENTS = ("development", "production", "test")
@@ -309,10 +309,9 @@ VARIABLES: tuple[Variable, ...] = (
     V(
         "COPILOT_LISTEN",
         "listen",
-        parsers.endpoints,
+        endpoints.endpoints,
         "",
-        acted_on=False,
-        help="further endpoints for crawlers",
+        help="where crawlers connect besides SOCKET_PATH: TCP with a token, TLS with client certificates",
     ),
     V(
         "GITLAB_URL",

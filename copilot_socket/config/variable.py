@@ -11,7 +11,7 @@ class Variable:
 
     `field` is the attribute of Config. Defaults are texts, parsed like any value; "" means none; `production` None
     means `default`; a default in angle brackets is computed in `loading`. `or_else` names a variable used if this one
-    is unset; `synonym` an alias whose value must not differ. `acted_on` False: only the default is accepted.
+    is unset; `synonym` an alias whose value must not differ.
     """
 
     name: str
@@ -21,7 +21,6 @@ class Variable:
     production: str | None = None
     help: str = attrs.field(kw_only=True)
     secret: bool = False
-    acted_on: bool = True
     or_else: str | None = None
     synonym: str | None = None
 

@@ -14,10 +14,5 @@ class Actor:
     address: str | None = None
 
 
-def user(uid: int | None) -> str | None:
-    """The name of a user of this machine; None where it is not known."""
-    return None if uid is None else f"uid:{uid}"
-
-
 STRANGER = "stranger"
 """The name of an actor that has not shown who it is."""

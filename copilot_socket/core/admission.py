@@ -1,8 +1,10 @@
-"""Which crawlers are admitted (docs/protocol.md, "Admission"): by a token in ``hello``, or by their user."""
+"""Which crawlers are admitted (docs/protocol.md, "Admission"): by certificate, a token in ``hello``, or user."""
 
 import hmac
 
 import attrs
+
+from copilot_socket.core.identity import Identity
 
 
 @attrs.frozen
@@ -17,24 +19,26 @@ class Denial:
 class Admission:
     """*tokens*: any of these is accepted; *uids*: the users whose crawlers need none.
 
-    Without both, whoever can open the socket is admitted.
+    Without both, whoever can open the socket is admitted. A verified certificate admits as well.
     """
 
     tokens: tuple[str, ...] = attrs.field(default=(), repr=False)
     uids: frozenset[int] = frozenset()
 
-    @property
-    def open(self) -> bool:
-        """Whether everybody is admitted."""
+    def admits(self, identity: Identity) -> bool:
+        """Whether *identity* is admitted whatever it says."""
+        if identity.remote:
+            return identity.subject is not None
         return not self.tokens and not self.uids
 
-    def refusal(self, uid: int | None, hello: bool, token: str | None) -> Denial | None:
-        """Why a crawler is not admitted whose first message is ``hello`` with *token*, or another one; None if it is.
-
-        *uid*: the user at the other end, None where that is not known.
-        """
-        if self.open:
+    def refusal(self, identity: Identity, hello: bool, token: str | None) -> Denial | None:
+        """Why *identity* is not admitted whose first message is ``hello`` with *token*, or another; None if it is."""
+        if self.admits(identity):
             return None
+        if identity.remote and not hello:
+            text = "crawlers without a client certificate must say hello with a token (COPILOT_CRAWLER_TOKEN)"
+            return Denial("no_token", text)
+        uid = identity.uid
         if not hello or not self.tokens:
             if uid is not None and uid in self.uids:
                 return None

@@ -11,6 +11,7 @@ import attrs
 from twisted.internet.defer import DeferredLock
 
 from copilot_socket.core.crawler_modes import Mode
+from copilot_socket.core.identity import Identity
 from copilot_socket.core.messages import Message
 from copilot_socket.core.replies import Reply
 from copilot_socket.handlers.activity import SMALL, Activity, activity_of
@@ -29,14 +30,17 @@ class Link(Protocol):
     """Whether it has received a valid message."""
     admitted: bool
     """Whether its crawler may do anything at all."""
-    uid: int | None
-    """The user at the other end; None where that is not known."""
+    identity: Identity
+    """Who is at the other end."""
     requests: int
     """How many ``job_request``s it has received."""
 
     @property
     def held_back(self) -> bool:
         """Whether the node does not read from it: there may be messages that are not read yet."""
+
+    def enter(self) -> bool:
+        """Serve its crawler, which is admitted; False if the connection is one too many, and is being refused."""
 
     def push(self, reply: Reply) -> None:
         """Send *reply* now, ahead of answers that wait for a commit."""

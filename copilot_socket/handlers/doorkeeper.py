@@ -5,7 +5,7 @@ from typing import cast
 
 from twisted.internet.interfaces import IReactorTime
 
-from copilot_socket.core.actors import STRANGER, user
+from copilot_socket.core.actors import STRANGER
 from copilot_socket.core.acts import WIRE
 from copilot_socket.core.admission import Admission
 from copilot_socket.core.errors import ErrorCode, NotAdmitted
@@ -36,29 +36,32 @@ class Doorkeeper:
 
     def opened(self, link: Link) -> None:
         """*link* has opened."""
-        link.admitted = self._admission.open
+        link.admitted = self._admission.admits(link.identity)
 
-    def admit(self, link: Link, message: Message) -> None:
-        """Admit *link* by its first message. Raises :class:`NotAdmitted`."""
+    def admit(self, link: Link, message: Message) -> bool:
+        """Admit *link* by its first message; False if it is one too many. Raises :class:`NotAdmitted`."""
         hello = message.type == "hello"
         token = cast(Hello, message.data).token if hello else None
-        why = self._admission.refusal(link.uid, hello, token)
+        why = self._admission.refusal(link.identity, hello, token)
         if why is not None:
             self._refused(link, why.reason, _what(message))
             raise NotAdmitted(ErrorCode.UNAUTHORIZED, why.text, ref=message.ref, job_id=message.job_id)
-        link.admitted = True
+        link.admitted = link.enter()
+        return link.admitted
 
     async def own(self, link: Link, key: str, message: Message) -> None:
-        """Give the ``crawlerId`` of a ``hello`` to the user of *link*. Raises :class:`NotAdmitted`."""
+        """Give the ``crawlerId`` of a ``hello`` to the owner of *link*. Raises :class:`NotAdmitted`."""
         crawler_id = cast(Hello, message.data).crawler_id
         owns = await until_done(
             "Looking up whose a crawlerId is",
-            lambda: self._leases.own(key, crawler_id, _owner(link)),
+            lambda: self._leases.own(key, crawler_id, link.identity.owner),
             self._reactor,
             lambda: link not in link.crawler.links,
         )
         here = self._registry.get(key)
-        if not owns or (here is not None and {each.uid for each in here.links} - {link.uid, None}):
+        if not owns or (
+            here is not None and {each.identity.owner for each in here.links} - {link.identity.owner, None}
+        ):
             raise self._anothers(link, message)
 
     async def verify(self, link: Link, message: Message) -> None:
@@ -70,29 +73,26 @@ class Doorkeeper:
             raise self._anothers(link, message)
 
     async def close_lost(self) -> None:
-        """Close connections of crawlers whose id is another user's by now: their leases had ended, unnoticed."""
+        """Close connections of crawlers whose id is somebody else's by now: their leases had ended, unnoticed."""
         for crawler in await self._taken([each for each in self._registry if not each.plain]):
             for link in list(crawler.links):
                 self._refused(link, "id_lost", f"to stay {crawler.crawler_id}")
-                link.close("its crawlerId belongs to another user by now")
+                link.close("its crawlerId belongs to another owner by now")
 
     def _anothers(self, link: Link, message: Message) -> NotAdmitted:
         self._refused(link, "id_in_use", _what(message))
-        text = "this crawlerId is in use by a crawler of another user; it is free when that crawler is gone"
+        text = "this crawlerId is in use by a crawler of another owner; it is free when that crawler is gone"
         return NotAdmitted(ErrorCode.UNAUTHORIZED, text, path="/data/crawlerId", ref=message.ref)
 
     def _refused(self, link: Link, reason: str, what: str) -> None:
-        self._bus.publish(Refused(WIRE, reason, _owner(link) or STRANGER, None, what))
+        who = link.identity
+        self._bus.publish(Refused(WIRE, reason, who.name or STRANGER, who.address, what))
 
     async def _taken(self, crawlers: Sequence[Crawler]) -> list[Crawler]:
-        """Those of *crawlers*, which said ``hello``, whose id is another user's."""
-        owned = {each.key: (each, _owner(each.links[0])) for each in crawlers if each.links}
+        """Those of *crawlers*, which said ``hello``, whose id is somebody else's."""
+        owned = {each.key: (each, each.links[0].identity.owner) for each in crawlers if each.links}
         owners = {key: owner for key, (_, owner) in owned.items() if owner is not None}
         return [owned[key][0] for key in await self._leases.of_others(owners)]
-
-
-def _owner(link: Link) -> str | None:
-    return user(link.uid)
 
 
 def _what(message: Message) -> str:

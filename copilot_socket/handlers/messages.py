@@ -106,8 +106,8 @@ class Messages:
 
     def handle(self, link: Link, message: Message) -> Any:
         """Handle *message*. A :class:`ProtocolError` is raised, or takes the place of a deferred reply."""
-        if not link.admitted:
-            self._doorkeeper.admit(link, message)
+        if not link.admitted and not self._doorkeeper.admit(link, message):
+            return None
         if message.type != "hello":
             self._presence.heard(link.crawler)
         elif link.spoken:

@@ -78,7 +78,7 @@ class PresenceKeeper:
         if len(crawler.links) == 1:
             crawler.last_seen = self._reading_clock.now
         self._note(link, active=True)
-        self._bus.publish(ConnectionChanged(link.id, crawler.crawler_id, "opened"))
+        self._bus.publish(ConnectionChanged(link.id, crawler.crawler_id, "opened", link.identity.description))
 
     def closed(self, link: Link, reason: str) -> None:
         """*link* has closed; a crawler without another connection has a grace to come back."""

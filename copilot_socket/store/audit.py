@@ -15,7 +15,7 @@ LATE = 600.0
 """Seconds in which a row may still be committed into a minute that is over: longer than most transactions."""
 FIRST = 86400.0
 """Seconds that the first round of a node looks back: others may have ended without one."""
-LONGEST = 255
+LONGEST = 512
 """Characters that are kept of an actor, an address and what was asked for, where a stranger chooses them."""
 
 

@@ -12,7 +12,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from copilot_socket.wire.transport import CrawlerTransport
+from copilot_socket.wire.transport import CrawlerTransport, TCPTransport
 
 ACCEPTS_PER_TURN = 5
 """Connections accepted in one turn of the reactor."""
@@ -96,6 +96,12 @@ class HTTPPort(Accepting, tcp.Port):
     """Listens for HTTP."""
 
 
+class TCPPort(Accepting, tcp.Port):
+    """Listens for crawlers over TCP, perhaps below TLS."""
+
+    transport = TCPTransport  # type: ignore[assignment]
+
+
 class CrawlerPort(Accepting, unix.Port):
     """Listens for crawlers on a socket of its own; on close, removes the file if it is still this socket's."""
 
@@ -103,10 +109,10 @@ class CrawlerPort(Accepting, unix.Port):
     identity: Identity | None = None
     """The identity of the file that listening created."""
 
-    @property
-    def path(self) -> Path:
+    def __init__(self, address: str | bytes, *arguments: Any, **more: Any) -> None:
+        super().__init__(address, *arguments, **more)  # type: ignore[arg-type]
+        self.path = Path(os.fsdecode(address))
         """The path that crawlers connect to."""
-        return Path(os.fsdecode(self._bindPath))
 
     @property
     def in_place(self) -> bool:

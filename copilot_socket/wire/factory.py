@@ -1,13 +1,16 @@
 """Builds a protocol for each connection, limits their number and memory, and pauses and resumes reading."""
 
+from collections import Counter
+from socket import AF_UNIX
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import ServerFactory
 
-from copilot_socket.core.actors import STRANGER, user
+from copilot_socket.core.actors import STRANGER
 from copilot_socket.core.acts import WIRE
 from copilot_socket.core.errors import ErrorCode
+from copilot_socket.core.identity import Identity
 from copilot_socket.core.reading_clock import ReadingClock
 from copilot_socket.core.replies import Error, Reply
 from copilot_socket.event_bus import ErrorsSent, EventBus, Refused
@@ -24,6 +27,7 @@ from copilot_socket.wire.limits import (
 from copilot_socket.wire.outbox import Owed
 from copilot_socket.wire.peer import Peer, read_peer, read_uid
 from copilot_socket.wire.protocol import CrawlerProtocol, Handler
+from copilot_socket.wire.tls import TLSTransport
 from copilot_socket.wire.turn import TurnBatcher
 from copilot_socket.wire.validators import Decoder
 
@@ -45,7 +49,7 @@ class CrawlerFactory(ServerFactory):
     """Serves crawlers.
 
     *max_rate*: messages per connection and second, 0 for any number. *patience*: seconds after which a client that
-    reads nothing is disconnected.
+    reads nothing is disconnected. *entrance*: seconds for a remote client's handshake, and for its token.
     """
 
     noisy = False
@@ -63,6 +67,7 @@ class CrawlerFactory(ServerFactory):
         max_message_size: int,
         max_rate: int,
         patience: float,
+        entrance: float = 30.0,
         max_refused: int = MAX_REFUSED,
     ) -> None:
         self._decoder = decoder
@@ -81,11 +86,12 @@ class CrawlerFactory(ServerFactory):
         self._max_message_size = max_message_size
         self._max_rate = max_rate
         self._patience = patience
+        self._entrance = entrance
         self._max_refused = max_refused
         self._reading = True
         self.connections: dict[str, CrawlerProtocol] = {}
-        self.refused: dict[CrawlerProtocol, IDelayedCall] = {}
-        """Connections over the limit, oldest first, and the timer that closes each."""
+        self.outside: dict[CrawlerProtocol, IDelayedCall] = {}
+        """Connections over the limit, and remote ones not admitted yet, oldest first; the timer that closes each."""
 
     def buildProtocol(self, addr: IAddress | None) -> CrawlerProtocol:
         """A protocol for a new connection."""
@@ -106,27 +112,50 @@ class CrawlerFactory(ServerFactory):
     # -- called by the protocols
 
     def opened(self, protocol: CrawlerProtocol) -> None:
-        """Accept *protocol* if the limit allows, or another connection can be closed for it; otherwise refuse it."""
-        if len(self.connections) >= self._max_connections and not self._make_room():
-            self._refuse(protocol)
-            return
-        self.connections[protocol.id] = protocol
+        """*protocol* was connected; over TLS, its handshake begins."""
+        if isinstance(protocol.transport, TLSTransport):
+            self._keep_outside(protocol, self._entrance, "no TLS handshake within the connection time-out")
+        else:
+            self.arrived(protocol)
+
+    def arrived(self, protocol: CrawlerProtocol) -> None:
+        """It is known who is at the other end. A remote client without a certificate has yet to show its token."""
         transport: Any = protocol.transport
-        peer = None
-        if hasattr(transport, "socket"):
-            protocol.uid, peer = read_uid(transport.socket), read_peer(transport.socket)
-        self._connection_events.opened(protocol, peer)
+        protocol.identity = _identity(transport)
+        if not protocol.identity.remote or protocol.identity.subject is not None:
+            self.enter(protocol)
+            return
+        protocol.admitted = False
+        self._keep_outside(protocol, self._entrance, "not admitted within the connection time-out")
         if not self._reading:
             protocol.pause(Pause.NODE)
+
+    def turned_away(self, address: str) -> None:
+        """A TLS handshake with *address* has failed."""
+        self._bus.publish(Refused(WIRE, "handshake", STRANGER, address, "to connect"))
+
+    def enter(self, protocol: CrawlerProtocol) -> bool:
+        """Accept *protocol* if the limit allows, or another connection can be closed for it; otherwise refuse it."""
+        if protocol.id in self.connections:
+            return True
+        if len(self.connections) >= self._max_connections and not self._make_room():
+            self._refuse(protocol)
+            return False
+        self._stop_timer(protocol)
+        self.connections[protocol.id] = protocol
+        transport: Any = protocol.transport
+        local = hasattr(transport, "socket") and not protocol.identity.remote
+        self._connection_events.opened(protocol, read_peer(transport.socket) if local else None)
+        if not self._reading:
+            protocol.pause(Pause.NODE)
+        return True
 
     def closed(self, protocol: CrawlerProtocol, reason: str) -> None:
         """*protocol* was closed."""
         self.count_unread(protocol, -protocol.unread)
         if self.connections.pop(protocol.id, None) is not None:
             self._connection_events.closed(protocol, reason)
-        closing = self.refused.pop(protocol, None)
-        if closing is not None and closing.active():
-            closing.cancel()
+        self._stop_timer(protocol)
 
     def take_place(self, protocol: CrawlerProtocol) -> bool:
         """Whether *protocol* may hold more than ``HELD_WITHOUT_PLACE`` bytes of a message; otherwise it is queued.
@@ -179,7 +208,7 @@ class CrawlerFactory(ServerFactory):
             self.reading_clock.resume(now)
         else:
             self.reading_clock.pause(now)
-        for protocol in list(self.connections.values()):
+        for protocol in (*self.connections.values(), *self.outside):
             if reading:
                 protocol.resume(Pause.NODE)
             else:
@@ -205,9 +234,8 @@ class CrawlerFactory(ServerFactory):
         """Close every connection once its replies are written."""
         for protocol in list(self.connections.values()):
             protocol.close(reason)
-        for closing in list(self.refused.values()):
-            if closing.active():
-                closing.reset(0)
+        for closing in self.outside.values():
+            closing.reset(0)
 
     @property
     def active(self) -> int:
@@ -233,15 +261,43 @@ class CrawlerFactory(ServerFactory):
         text = f"At most {self._max_connections} connections are allowed (SOCKET_MAX_CONNECTIONS); try again later"
         protocol.push(Error(ErrorCode.TOO_MANY_CONNECTIONS, text))
         self._bus.publish(ErrorsSent(ErrorCode.TOO_MANY_CONNECTIONS))
-        transport: Any = protocol.transport
-        if hasattr(transport, "socket"):
-            protocol.uid = read_uid(transport.socket)
         self._publish_refusal(protocol, ErrorCode.TOO_MANY_CONNECTIONS, "to connect")
-        self.refused[protocol] = self._reactor.callLater(REFUSAL_LASTS, protocol.close, "too many connections")
-        if len(self.refused) > self._max_refused:
-            oldest = next(iter(self.refused))
-            self.refused.pop(oldest).cancel()
-            oldest.close("too many connections")
+        self._keep_outside(protocol, REFUSAL_LASTS, "too many connections")
 
     def _publish_refusal(self, protocol: CrawlerProtocol, reason: str, what: str) -> None:
-        self._bus.publish(Refused(WIRE, str(reason), user(protocol.uid) or STRANGER, None, what))
+        who = protocol.identity
+        self._bus.publish(Refused(WIRE, str(reason), who.name or STRANGER, who.address, what))
+
+    def _keep_outside(self, protocol: CrawlerProtocol, seconds: float, reason: str) -> None:
+        """Close *protocol* after *seconds*; at the limit, the oldest one of the address that has the most, now."""
+        self._stop_timer(protocol)
+        self.outside[protocol] = self._reactor.callLater(seconds, self._end, protocol, reason)
+        if len(self.outside) > self._max_refused:
+            addresses = Counter(_address(each) for each in self.outside)
+            self._end(max(self.outside, key=lambda each: addresses[_address(each)]), "too many connections")
+
+    def _end(self, protocol: CrawlerProtocol, reason: str) -> None:
+        self._stop_timer(protocol)
+        if protocol.closed_because is None:
+            protocol.close(reason)
+        else:  # it was closed before, and does not go
+            protocol.cut_off(reason)
+
+    def _stop_timer(self, protocol: CrawlerProtocol) -> None:
+        timer = self.outside.pop(protocol, None)
+        if timer is not None and timer.active():
+            timer.cancel()
+
+
+def _identity(transport: Any) -> Identity:
+    """Who is at the other end of *transport*."""
+    if not hasattr(transport, "socket"):
+        return Identity()
+    if transport.socket.family == AF_UNIX:
+        return Identity(uid=read_uid(transport.socket))
+    subject = transport.subject if isinstance(transport, TLSTransport) else None
+    return Identity(subject=subject, address=transport.getPeer().host)
+
+
+def _address(protocol: CrawlerProtocol) -> str:
+    return getattr(protocol.transport.getPeer(), "host", "")

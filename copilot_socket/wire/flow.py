@@ -4,13 +4,14 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from copilot_socket.core.identity import Identity
 from copilot_socket.core.replies import Reply
 from copilot_socket.wire.codec import encode
 from copilot_socket.wire.framing import Framer
@@ -19,7 +20,7 @@ from copilot_socket.wire.outbox import Outbox, Owed
 from copilot_socket.wire.turn import TurnBatcher
 
 
-@implementer(IPushProducer)
+@implementer(IPushProducer, IHandshakeListener)
 class Flow(LineReceiver):
     """Bytes in and replies out: a LineReceiver with framing of its own.
 
@@ -34,6 +35,8 @@ class Flow(LineReceiver):
 
     def __init__(self, batcher: TurnBatcher, owed: Owed, max_size: int) -> None:
         self.id = secrets.token_hex(8)
+        self.identity = Identity()
+        self.admitted = True
         self.closed_because: str | None = None
         self.pauses: set[Pause] = set()
         """The reasons for not reading from this connection."""
@@ -188,6 +191,14 @@ class Flow(LineReceiver):
         """Register with the factory, which refuses connections over its limit."""
         self.transport.registerProducer(self, True)
         self.factory.opened(self)
+
+    def handshakeCompleted(self) -> None:
+        """Over TLS it is known only now who is at the other end."""
+        self.factory.arrived(self)
+
+    def enter(self) -> bool:
+        """Serve its crawler, which is admitted; False if the connection is one too many, and is being refused."""
+        return bool(self.factory.enter(self))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Release all buffers now, since pending replies may keep this object alive."""

@@ -48,7 +48,7 @@ def listen(
         with exclusive(lock, patience, lambda text: _log.warn("{text}", text=text), keep=False):
             if _find_stale(path, variable):
                 _remove(path)
-            listening = port(str(path), factory, BACKLOG, mode, reactor)  # type: ignore[arg-type]
+            listening = port(str(path), factory, BACKLOG, mode, reactor)
             listening.startListening()
             return listening
     except LockError as error:

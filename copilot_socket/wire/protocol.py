@@ -85,8 +85,6 @@ class CrawlerProtocol(Flow):
         self.opened_at = reactor.seconds()
         self.awaited_since = 0.0
         self.spoken = False
-        self.admitted = True
-        self.uid: int | None = None
         self.requests = 0
         self.bad_in_a_row = 0
         self._reactor = reactor

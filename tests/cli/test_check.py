@@ -11,6 +11,7 @@ from copilot_socket.store import migrate
 from copilot_socket.store.embedded import EmbeddedPostgres, keys_in_use
 from copilot_socket.store.rights import TABLES, VERSION_TABLE
 from tests.cli.support import CommandTestCase
+from tests.support.certificates import DAY, Authority
 from tests.support.postgres import (
     FAST,
     admin,
@@ -56,6 +57,34 @@ class CheckTests(CommandTestCase):
         text = f"{findings[subject]['detail']} {findings[subject]['remedy']}"
         for word in words:
             self.assertIn(word, text)
+
+    def test_endpoints(self) -> None:
+        """Each of COPILOT_LISTEN: its files and its place; the first fault of a place is its finding."""
+        self.use_database()
+        own = Authority().issue("node", server=True).write(self.directory, "own")
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            tls = f"ssl:{port}:interface=127.0.0.1:certKey={own}:clientFingerprints={self.directory}/list"
+            self.environ |= {"COPILOT_LISTEN": tls}
+            self.assert_fault(f"COPILOT_LISTEN ssl:{port}", "there is no file", "list", "COPILOT_LISTEN")
+            (self.directory / "list").touch()
+            self.assert_fault(f"COPILOT_LISTEN ssl:{port}", "Address already in use", str(port))
+        _, findings = self.check()
+        self.assertRegex(
+            findings[f"COPILOT_LISTEN ssl:{port}"]["detail"], f"certificate CN=node, .*; port {port} is free"
+        )
+        old = Authority().issue("old", start=-2 * DAY, end=-DAY, server=True).write(self.directory, "own")
+        self.assertEqual(old, own)
+        status, findings = self.check()
+        self.assertEqual(status, 0)
+        self.assertIn("renew", findings[f"COPILOT_LISTEN ssl:{port}"]["remedy"])
+        self.environ |= {"COPILOT_LISTEN": "tcp:0", "COPILOT_CRAWLER_TOKEN": ""}
+        self.assert_fault("configuration", "'tcp:0' only with COPILOT_CRAWLER_TOKEN", "COPILOT_LISTEN")
+        (self.directory / "file").touch()
+        self.environ |= {"COPILOT_LISTEN": f"unix:{self.directory}/file"}
+        self.assert_fault(f"COPILOT_LISTEN unix:{self.directory}/file", "not a socket", "set COPILOT_LISTEN")
 
     def test_all_is_well(self) -> None:
         """Status 0, for people with one line a finding and what is not default, secrets masked."""

@@ -4,6 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.core.acts import REASONS, WIRE
 from copilot_socket.core.admission import Admission
+from copilot_socket.core.identity import MAX_SUBJECT, Identity, valid_subject
 
 NOBODY = Admission(("new", "old"))
 USERS = Admission((), frozenset({7}))
@@ -16,7 +17,7 @@ class AdmissionTests(SynchronousTestCase):
     def test_everybody(self) -> None:
         """Without tokens and users whoever comes."""
         for hello in (True, False):
-            self.assertIsNone(Admission().refusal(None, hello, None))
+            self.assertIsNone(Admission().refusal(Identity(), hello, None))
 
     def test_table(self) -> None:
         """hello needs a token where there are any, whoever it is; others must be of a listed user."""
@@ -43,11 +44,36 @@ class AdmissionTests(SynchronousTestCase):
             (BOTH, 7, False, None, None),
             (BOTH, 8, False, None, "user"),
         ):
-            why = admission.refusal(uid, hello, token)
+            why = admission.refusal(Identity(uid), hello, token)
             self.assertEqual(why and why.reason, reason, (admission, uid, hello, token, why))
             if why is not None and token and token != "wrong":
                 self.assertNotIn(token, why.text)
             self.assertIn(reason, {None, *REASONS[WIRE]})
+
+    def test_remote(self) -> None:
+        """A certificate admits, whatever is said; without one, only hello with a token, whoever else is admitted."""
+        certified, stranger = Identity(subject="CN=a", address="::1"), Identity(address="::1")
+        for admission in (Admission(), NOBODY, USERS, BOTH):
+            for hello, token in ((True, None), (True, "wrong"), (False, None)):
+                self.assertIsNone(admission.refusal(certified, hello, token))
+                self.assertIsNotNone(admission.refusal(stranger, hello, token), (admission, hello))
+            self.assertEqual(admission.refusal(stranger, True, "old") is None, bool(admission.tokens))
+            self.assertTrue(admission.admits(certified))
+            self.assertFalse(admission.admits(stranger))
+
+    def test_owners(self) -> None:
+        """Kinds of identities never have the same owner; an unknown local user owns nothing."""
+        known = [Identity(7), Identity(subject="CN=uid:7", address="h"), Identity(address="h")]
+        self.assertEqual([each.owner for each in known], ["uid:7", "cert:CN=uid:7", "token"])
+        self.assertIsNone(Identity().owner)
+        said = [each.description for each in known]
+        self.assertEqual(said, [None, "from h with the certificate CN=uid:7", "from h"])
+
+    def test_subjects(self) -> None:
+        """Empty, unprintable and very long ones are none; the longest one still is."""
+        for subject, valid in (("", False), ("CN=a\nb", False), ("CN=\u202e", False), ("CN=é", True)):
+            self.assertEqual(valid_subject(subject), valid, subject)
+        self.assertEqual([valid_subject("x" * n) for n in (MAX_SUBJECT, MAX_SUBJECT + 1)], [True, False])
 
     def test_the_tokens_are_not_shown(self) -> None:
         """Not even in a traceback."""

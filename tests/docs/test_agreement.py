@@ -42,6 +42,7 @@ from copilot_socket.http.site import Parts, routes
 from copilot_socket.metrics import Metrics
 from copilot_socket.store import catalog, listing, submission
 from copilot_socket.store.database import PoolUse
+from copilot_socket.wire.limits import MAX_REFUSED
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -95,6 +96,15 @@ class LinkTests(SynchronousTestCase):
 
 class MemoryTests(SynchronousTestCase):
     """The section "Memory" of docs/configuration.md."""
+
+    def test_tls(self) -> None:
+        """What a connection over TLS takes more, and those that are not admitted."""
+        listens = ("", "tcp:1", "ssl:1:certKey=/c")
+        given = [{"COPILOT_LISTEN": listen, "COPILOT_CRAWLER_TOKEN": "t"} for listen in listens]
+        unix, tcp, tls = (memory.parts(load(each, {}, {}, uid=1000))["connections"] for each in given)
+        connection = (tls - tcp) // (100 + MAX_REFUSED)
+        self.assertIn(f"over TLS has {connection // 1024} KiB more", _section(_text("configuration.md"), "Memory"))
+        self.assertGreater(tcp - unix, MAX_REFUSED * 64 * 1024)
 
     def test_table(self) -> None:
         """Each part, in MiB, is what the code calculates for both environments' defaults, and so is the sum."""

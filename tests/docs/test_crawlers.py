@@ -19,8 +19,8 @@ class ProgramTests(NodeTestCase):
     """Each is a program of its own, in a process of its own."""
 
     def start(self, page: str) -> Program:
-        """Start the one program on a page of the documentation."""
-        [text] = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+        """Start the first program on a page of the documentation; others are parts of one."""
+        [text, *_] = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
         program = self.socket_path.with_name("crawler.py")
         program.write_text(text.replace(SOCKET, str(self.socket_path)))
         started, self.process = run_for(

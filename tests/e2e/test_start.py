@@ -9,6 +9,7 @@ from pathlib import Path
 from twisted.internet.defer import Deferred
 
 from copilot_socket.store import migrate
+from tests.support.certificates import Authority
 from tests.support.crawler import TestCrawler, in_reactor, until
 from tests.support.postgres import drop_database, execute, fresh_database
 from tests.support.server import NodeTestCase, ServerProcess, free_port, get_json
@@ -131,6 +132,54 @@ class PortTests(_StartTestCase):
         server.environ["COPILOT_HTTP_PORT"] = str(server.port)
         await server.start()
         self.assertEqual((await get_json(server.port, "/health/live"))[0], 200)
+
+
+class ListenTests(_StartTestCase):
+    """COPILOT_LISTEN: each fault names it, its value and what is wrong, and nothing is left listening."""
+
+    async def fault(self, listen: str, **environ: str) -> str:
+        """Why a node does not start."""
+        server = self.process(COPILOT_LISTEN=listen, **environ)
+        said = await self.refused(server)
+        self.assertIn("COPILOT_LISTEN", said)
+        self.assertFalse(Path(server.socket_path).exists())
+        return said
+
+    @in_reactor(60)
+    async def test_faults(self) -> None:
+        """No token, no such type, a missing file, another's key, a port in use."""
+        directory = Path(self.mktemp()).absolute()
+        directory.mkdir()
+        authority = Authority()
+        server = authority.issue("server", server=True).write(directory, "server")
+        (directory / "key").write_bytes(authority.key_pem)
+        tls = f"ssl:0:certKey={server}"
+        self.assertIn("'tcp:1' only with COPILOT_CRAWLER_TOKEN", await self.fault("tcp:1"))
+        self.assertIn("'systemd:domain=INET:index=0'", await self.fault("systemd:domain=INET:index=0"))
+        for listen, part in (
+            (f"{tls}:clientCA={directory}/ca", f"there is no file {directory}/ca"),
+            (f"{tls}:privateKey={directory}/key", f"{directory}/key is not the key"),
+        ):
+            said = await self.fault(listen, COPILOT_CRAWLER_TOKEN="t")
+            self.assertIn(part, said)
+            self.assertIn("the configuration is at fault", said)
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            listen = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+            said = await self.fault(f"unix:{directory}/s;{listen}", COPILOT_CRAWLER_TOKEN="t")
+            self.assertIn(f"can't listen on {listen}: Address already in use", said)
+        self.assertFalse((directory / "s").exists())
+
+    @in_reactor(60)
+    async def test_two_sockets(self) -> None:
+        """A further socket that is live, or SOCKET_PATH once more."""
+        server = self.process()
+        server.environ["COPILOT_LISTEN"] = f"unix:{server.socket_path}"
+        self.assertIn("another path than SOCKET_PATH", await self.refused(server))
+        path = server.directory / "live"
+        self.listening(path)
+        self.assertIn("set COPILOT_LISTEN to another path", await self.fault(f"unix:{path}"))
 
 
 class DatabaseTests(_StartTestCase):

@@ -235,7 +235,7 @@ class AdmissionTests(NodeTestCase):
             [("uid:1001", "to stay one", "id_lost", 1), ("uid:1002", "hello as one", "id_in_use", 1)],
         )
         await nodes[1]._doorkeeper.close_lost()
-        self.assertEqual([link.uid for link in nodes[1].registry.links()], [1002])
+        self.assertEqual([link.identity.owner for link in nodes[1].registry.links()], ["uid:1002"])
 
     async def test_an_id_that_is_lost_while_it_is_welcomed(self) -> None:
         """Another node gives it away before the presence of this one is stored: it is refused after all."""

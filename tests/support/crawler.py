@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -78,8 +79,13 @@ class TestCrawler(Protocol):
     @classmethod
     async def connect(cls, path: str, name: str = "plain") -> "TestCrawler":
         """A new connection to the UNIX socket *path*."""
+        return await cls.over(UNIXClientEndpoint(reactor, path), name)
+
+    @classmethod
+    async def over(cls, endpoint: IStreamClientEndpoint, name: str = "plain") -> "TestCrawler":
+        """A new connection over *endpoint*."""
         crawler = cls(name)
-        await connectProtocol(UNIXClientEndpoint(reactor, path), crawler)
+        await connectProtocol(endpoint, crawler)
         return crawler
 
     # -- to the server

@@ -274,7 +274,7 @@ class RefusedTests(FlowTestCase):
         transports = [self.connect()[1] for _ in range(MAX_REFUSED + 2)]
         self.clock.advance(0)
         self.assertEqual([each.disconnecting for each in transports[:4]], [True, True, False, False])
-        self.assertEqual(len(self.factory.refused), MAX_REFUSED)
+        self.assertEqual(len(self.factory.outside), MAX_REFUSED)
         self.assertEqual(len(self.clock.getDelayedCalls()), MAX_REFUSED)
 
 

@@ -10,6 +10,7 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
+from copilot_socket.wire.accepting import TCPPort
 from copilot_socket.wire.flow import Flow
 from copilot_socket.wire.listening import listen
 from tests.support.crawler import until
@@ -60,18 +61,22 @@ class TransportTests(TestCase):
 
     async def connect(self) -> None:
         """Connect the two ends."""
-        path = short_directory(self) / "s"
         self.server = Server()
         factory = Factory()
+        factory.noisy = False
         factory.buildProtocol = lambda _: self.server
-        port = listen(reactor, path, 0o600, factory)
+        port, self.client, place = self.listen(factory)
         self.addCleanup(lambda: maybeDeferred(port.stopListening))
-        self.client = socket.socket(socket.AF_UNIX)
         self.addCleanup(self.client.close)
         self.client.settimeout(10)
-        self.client.connect(str(path))
+        self.client.connect(place)
         await self.server.made
         self.transport: Any = self.server.transport
+
+    def listen(self, factory: Factory) -> tuple[Any, socket.socket, Any]:
+        """A port, a socket, and what to connect that to."""
+        path = short_directory(self) / "s"
+        return listen(reactor, path, 0o600, factory), socket.socket(socket.AF_UNIX), str(path)
 
     def read_to_the_end(self) -> "Deferred[bytes]":
         """All that the server sends until it closes; read beside the reactor."""
@@ -171,4 +176,30 @@ class TransportTests(TestCase):
         await self.connect()
         socket.send_fds(self.client, [b"hello"], [self.client.fileno()])
         self.assertEqual(await self.server.heard, b"hello")
+        await self.leave()
+
+
+class TCPTransportTests(TransportTests):
+    """The same over TCP, with as little room in the kernel."""
+
+    async def connect(self) -> None:
+        """Connect the two ends."""
+        await super().connect()
+        self.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+
+    def listen(self, factory: Factory) -> tuple[Any, socket.socket, Any]:
+        """On loopback."""
+        port = TCPPort(0, factory, interface="127.0.0.1", reactor=reactor)
+        port.startListening()
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        return port, client, ("127.0.0.1", port.getHost().port)
+
+    async def test_bytes_in(self) -> None:
+        """What comes in reaches the protocol. Small writes leave at once, and the kernel looks after dead peers."""
+        await self.connect()
+        self.client.sendall(b"hello")
+        self.assertEqual(await self.server.heard, b"hello")
+        self.assertTrue(self.transport.getTcpNoDelay())
+        self.assertTrue(self.transport.getTcpKeepAlive())
         await self.leave()

@@ -1,0 +1,212 @@
+"""TLS for crawlers' connections: Twisted's, with certificates that are read again when their files change."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IReactorTime
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from copilot_socket.core.endpoints import CertificateFiles
+from copilot_socket.wire.certificates import CertificateFault, Credentials, read, reason_of, subject_of
+
+JUDGED_AT_ONCE = 20
+"""Connections whose certificates are verified again in one turn of the reactor: some milliseconds."""
+LOG_INTERVAL = 60.0
+"""Seconds between two log lines about handshakes that have failed."""
+
+
+class Closable(Protocol):
+    """A connection of a crawler."""
+
+    def close(self, reason: str) -> None:
+        """Close the connection, for *reason*."""
+
+
+class TLSTransport(TLSMemoryBIOProtocol):
+    """The transport of a connection over TLS. The end of the input waits until what came before it is handled.
+
+    Over other transports that is so because they are not read during a pause. Here the end may have been read
+    together with messages. Small writes are not collected: the turn batcher has done that.
+    """
+
+    factory: "TLSFactory"
+    transport: Any
+    _paused = _ended = False
+    refusal: str | None = None
+    """Why the certificate of the other end was refused."""
+
+    @property
+    def subject(self) -> str | None:
+        """The subject of the client's certificate, which is verified; None if none was asked for."""
+        certificate = self._tlsConnection.get_peer_certificate(as_cryptography=True)
+        return None if certificate is None else subject_of(certificate)
+
+    def pauseProducing(self) -> None:
+        """See :class:`twisted.internet.interfaces.IPushProducer`."""
+        self._paused = True
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """See :class:`twisted.internet.interfaces.IPushProducer`."""
+        self._paused = False
+        if self._ended:
+            self._end()
+        else:
+            self.transport.resumeProducing()
+
+    def loseConnection(self) -> None:
+        """Send a close alert, and close behind it: the other end may never answer it."""
+        super().loseConnection()
+        self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """See :class:`twisted.internet.interfaces.IProtocol`."""
+        if not self._handshakeDone:
+            why = self.refusal or reason_of((self._reason or reason).value)
+            self.factory.handshake_failed(self.getPeer().host, why)
+        super().connectionLost(reason)
+
+    # -- called by the base class at the other end's close alert
+
+    def _shutdownTLS(self) -> None:
+        if self.disconnecting or self._ended:
+            super()._shutdownTLS()
+
+    def _tlsShutdownFinished(self, reason: Failure | None) -> None:
+        if reason is not None or self.disconnecting:
+            super()._tlsShutdownFinished(reason)
+            return
+        self._lostTLSConnection = self._ended = True  # the base class reads no further
+        clock = self.factory.clock
+        # Two turns: in the first one, messages that were read with the end are handled.
+        clock.callLater(0, clock.callLater, 0, self._end)
+
+    def _end(self) -> None:
+        if not self._paused and self.connected:
+            self._shutdownTLS()
+            super()._tlsShutdownFinished(None)
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class Renewing:
+    """Credentials from *files*, of which those are in force that were last read without a fault."""
+
+    def __init__(self, files: CertificateFiles) -> None:
+        self._files = files
+        self._stamp = self._seen = self._taken()
+        self.current = read(files)
+
+    def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """See :class:`twisted.internet.interfaces.IOpenSSLServerConnectionCreator`."""
+        connection = SSL.Connection(self.current.context, None)
+        connection.set_app_data(tlsProtocol)  # as newer versions of Twisted do themselves
+        return connection
+
+    def look(self) -> Credentials | None:
+        """The credentials, if new ones were read; called every few seconds. Raises :class:`CertificateFault`, once.
+
+        Files are read when they were the same at two looks: they are replaced one after the other.
+        """
+        stamp = self._taken()
+        settled, self._seen = stamp == self._seen, stamp
+        if not settled or stamp == self._stamp:
+            return None
+        self._stamp = stamp
+        self.current = read(self._files)
+        return self.current
+
+    def _taken(self) -> tuple[object, ...]:
+        """What changes when one of the files is replaced or written to."""
+        found: list[object] = []
+        for path in self._files.all:
+            try:
+                status = path.stat()
+            except OSError as error:
+                found.append(error.errno)
+            else:
+                found.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode))
+        return tuple(found)
+
+
+class TLSFactory(TLSMemoryBIOFactory):
+    """Serves the connections of *crawlers* over TLS."""
+
+    log = Logger()
+    protocol = TLSTransport
+
+    def __init__(
+        self,
+        name: str,
+        files: CertificateFiles,
+        crawlers: Factory,
+        clock: IReactorTime,
+        on_failure: Callable[[str], None] = lambda _address: None,
+    ) -> None:
+        """Raises :class:`CertificateFault`. *on_failure* is called with the address of a failed handshake."""
+        self.certificates = Renewing(files)
+        super().__init__(self.certificates, False, crawlers, clock)
+        self.clock = clock
+        self._name = name
+        self._on_failure = on_failure
+        self._failed, self._logged = 0, float("-inf")
+        self._concerned: Credentials | None = None
+        """Those whose end was announced."""
+
+    @property
+    def credentials(self) -> Credentials:
+        """Those in force."""
+        return self.certificates.current
+
+    def look(self) -> None:
+        """Take over certificates whose files were replaced, and close connections that are not accepted any more."""
+        try:
+            renewed = self.certificates.look()
+        except CertificateFault as fault:
+            self.log.error(
+                "New certificates of {name} are at fault, and the old ones stay in force: {fault}",
+                name=self._name,
+                fault=fault,
+            )
+            return
+        credentials = self.credentials
+        if credentials is not self._concerned and credentials.concern is not None:
+            self._concerned = credentials
+            self.log.warn("The certificate of {name} {concern}", name=self._name, concern=credentials.concern)
+        if renewed is not None:
+            self.log.info("{name} uses new files: {what}", name=self._name, what=renewed.description)
+            self._close_refused(renewed, list(self.protocols))
+
+    def _close_refused(self, credentials: Credentials, left: list[Any]) -> None:
+        """Judge the connections *left*, a few in each turn of the reactor."""
+        for transport in left[:JUDGED_AT_ONCE]:
+            connection = transport.getHandle()
+            given = None if connection is None else connection.get_peer_certificate(as_cryptography=True)
+            if given is None:
+                continue
+            chain = connection.get_peer_cert_chain(as_cryptography=True) or []
+            if not credentials.accepts(given, chain):
+                closable: Closable = transport.wrappedProtocol
+                closable.close("its certificate is no longer accepted")
+        if left[JUDGED_AT_ONCE:]:
+            self.clock.callLater(0, self._close_refused, credentials, left[JUDGED_AT_ONCE:])
+
+    def handshake_failed(self, address: str, why: str) -> None:
+        """Log *why*, unless a handshake has failed just before: strangers must not fill the log."""
+        self._on_failure(address)
+        now = self.clock.seconds()
+        self._failed += 1
+        if now - self._logged >= LOG_INTERVAL:
+            more = f" ({self._failed - 1} more since the last such line)" if self._failed > 1 else ""
+            self._logged, self._failed = now, 0
+            self.log.warn(
+                "No TLS handshake with {address} on {name}: {why}{more}",
+                address=address,
+                name=self._name,
+                why=why,
+                more=more,
+            )
