@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from copilot_socket.core.jobs import Event
-from copilot_socket.core.vault import Vault
+from copilot_socket.core.vault import Vault, access_token, refresh_token
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import DATA_ERRORS, ObjectInUse, primary_message
@@ -44,13 +44,13 @@ VALUES (%(id)s, %(provider)s, %(gitlab_url)s, '-', %(expires)s::timestamptz)
 ON CONFLICT (id) DO UPDATE SET
   provider = excluded.provider, gitlab_url = excluded.gitlab_url, token_expires_at = excluded.token_expires_at,
   token_generation = least(a.token_generation + 1, 1000000000)
-RETURNING xmax = 0
+RETURNING xmax = 0, gitlab_url
 """
 
 _RENEW = """
 UPDATE accounts SET token_expires_at = %(expires)s::timestamptz,
   token_generation = least(token_generation + 1, 1000000000)
-WHERE id = %(id)s RETURNING true
+WHERE id = %(id)s RETURNING true, gitlab_url
 """
 
 _WEIGH = "UPDATE accounts SET weight = %(weight)s, updated_at = now() WHERE id = %(id)s RETURNING true"
@@ -83,7 +83,7 @@ class Accounts:
         Raises :class:`LiveJobs`, or ``ValueError`` for values that PostgreSQL refuses.
         """
         params = {"id": account.id, "provider": account.provider, "gitlab_url": account.gitlab_url}
-        [(created,)] = await self._change(_PUT, params, account.credential)
+        [(created, _)] = await self._change(_PUT, params, account.credential)
         return bool(created)
 
     async def renew(self, account_id: str, credential: Credential) -> bool:
@@ -98,15 +98,17 @@ class Accounts:
         self, sql: str, params: Mapping[str, str], credential: Credential
     ) -> Sequence[tuple[object, ...]]:
         account_id, refresh = params["id"], credential.refresh_token
-        sealed = {
-            "id": account_id,
-            "access": self._vault.encrypt(credential.access_token),
-            "refresh": None if refresh is None else self._vault.encrypt(refresh),
-        }
 
         async def work(tx: Transaction) -> Sequence[tuple[object, ...]]:
             rows = await tx.query(sql, {**params, "expires": credential.token_expires_at})
-            await tx.query(_CREDENTIAL, sealed)
+            for _, gitlab_url in rows:
+                place = account_id, gitlab_url
+                sealed = {
+                    "id": account_id,
+                    "access": self._vault.encrypt(credential.access_token, access_token(*place)),
+                    "refresh": None if refresh is None else self._vault.encrypt(refresh, refresh_token(*place)),
+                }
+                await tx.query(_CREDENTIAL, sealed)
             return rows
 
         try:
