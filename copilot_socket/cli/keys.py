@@ -133,9 +133,14 @@ class State:
             return f"Not yet: {'; '.join(obstacles)}."
         if len(self.fingerprints) == 1:
             return "All stored secrets are encrypted with the only key."
-        sources = " and ".join(dict.fromkeys(self.sources[1:]))
         older = len(self.fingerprints) - 1
-        return f"The {older} older {'key' if older == 1 else 'keys'} can be removed from {sources} now."
+        what = "The older key" if older == 1 else f"The {older} older keys"
+        # A file of older keys only must go as a whole: one without a key is a fault.
+        where = {
+            f"with the file {each}" if each != _VARIABLE == self.sources[0] else f"from {each}": None
+            for each in self.sources[1:]
+        }
+        return f"{what} can be removed {' and '.join(where)} now."
 
     def advice(self) -> Iterator[str]:
         """What is worth knowing, but keeps no key in use."""
@@ -152,7 +157,7 @@ class State:
     def lines(self) -> Iterator[str]:
         """For people."""
         if self.sealed is not None:
-            yield f"{self.sealed.rows} accounts and OAuth clients encrypted with the newest key"
+            yield f"accounts and OAuth clients that were encrypted with the newest key: {self.sealed.rows}"
         for number, (each, source) in enumerate(zip(self.fingerprints, self.sources, strict=True)):
             newest = ", the newest" if number == 0 else ""
             yield f"key {number + 1} ({each}{newest}, from {source}): {_count(self.survey.by_key[number], 'secret')}"

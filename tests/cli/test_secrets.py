@@ -2,10 +2,14 @@
 
 import io
 import sys
+from collections import Counter
 
 from cryptography.fernet import Fernet
+from twisted.trial.unittest import SynchronousTestCase
 
+from copilot_socket.cli.keys import State
 from copilot_socket.core.vault import Vault, access_token, client_secret, fingerprint
+from copilot_socket.store.sealing import Survey
 from tests.cli.support import CommandTestCase, Outcome
 from tests.support.postgres import SynchronousDatabaseTestCase
 
@@ -63,10 +67,10 @@ class SecretCommandsTests(SynchronousDatabaseTestCase, CommandTestCase):
             (
                 0,
                 [
-                    "1 accounts and OAuth clients encrypted with the newest key",
+                    "accounts and OAuth clients that were encrypted with the newest key: 1",
                     f"key 1 ({fingerprint(NEW)}, the newest, from COPILOT_SECRET_KEY): 2 secrets",
                     f"key 2 ({fingerprint(OLD)}, from COPILOT_SECRET_KEY): 0 secrets",
-                    "The 1 older key can be removed from COPILOT_SECRET_KEY now.",
+                    "The older key can be removed from COPILOT_SECRET_KEY now.",
                 ],
             ),
         )
@@ -163,3 +167,23 @@ class SecretCommandsTests(SynchronousDatabaseTestCase, CommandTestCase):
             self.assertEqual(outcome.status, 1)
             self.assertNotIn("hush", outcome.errors)
         self.assertEqual(self.query("SELECT count(*)::int FROM oauth_clients"), [(0,)])
+
+
+class ConclusionTests(SynchronousTestCase):
+    """From where older keys can be removed."""
+
+    def test_sources(self) -> None:
+        """The variable, a key file with a newer key, and a file of older keys only, which must go as a whole."""
+        variable, file = "COPILOT_SECRET_KEY", "/state/secret-key"
+        for sources, said in (
+            ((variable, variable, variable), "The 2 older keys can be removed from COPILOT_SECRET_KEY now."),
+            ((file, file), "The older key can be removed from /state/secret-key now."),
+            ((variable, file), "The older key can be removed with the file /state/secret-key now."),
+            (
+                (variable, variable, file),
+                "The 2 older keys can be removed from COPILOT_SECRET_KEY and with the file /state/secret-key now.",
+            ),
+        ):
+            fingerprints = [str(number) for number, _ in enumerate(sources)]
+            state = State(fingerprints, sources, Survey(Counter({0: 3}), 0, []), [], None)
+            self.assertEqual(state.conclusion(), said)
