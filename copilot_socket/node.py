@@ -112,10 +112,9 @@ class Node(Service):
         reads = DispatchReads(self.database, self.id)
         vault = Vault(config.secret_keys)
         self._probe = Probe(self.dsn, vault, self.outages, reactor, limits)
-        credentials = Credentials(self.database, vault, self.id)
         configured = configured_clients(config.gitlab_url, config.gitlab_client_id, config.gitlab_client_secret)
         grant = GitLabGrant(reactor, OAuthClients(self.database, vault, configured))
-        self._tokens = tokens = Tokens(credentials, grant, reactor, self.bus)
+        self._tokens = tokens = Tokens(Credentials(self.database, vault, self.id), grant, reactor, self.bus)
         self.registry = Registry()
         hosts = Hosts(self.database)
         self._restrictions = RestrictionStore(self.database, self.id)
@@ -137,6 +136,7 @@ class Node(Service):
             lease=config.lease,
             grace=config.reconnect_grace,
             job_timeout=config.job_timeout,
+            keys=vault.fingerprints,
             on_renewal=self.dispatcher.restrictions.renewed,
         )
         self.reading_clock = ReadingClock(silence_interval(config))

@@ -22,6 +22,7 @@ from copilot_socket.clock import make_steady
 from copilot_socket.config import Config, ConfigFaults, from_environment, option_names
 from copilot_socket.core.printing import printable
 from copilot_socket.core.vault import Vault
+from copilot_socket.dumps import forbid_core_dumps
 from copilot_socket.event_bus import NodeStarted
 from copilot_socket.http.own_token import own_token
 from copilot_socket.notify import ServiceManager
@@ -233,6 +234,7 @@ def _explain(error: Exception) -> str:
 
 def makeService(options: Options) -> IService:
     """The service for twistd."""
+    forbid_core_dumps()
     try:
         sockets = inherited(os.environ)
     except SocketError as error:

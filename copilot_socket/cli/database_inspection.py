@@ -10,7 +10,7 @@ from copilot_socket.cli.inspection import Finding
 from copilot_socket.cli.output import complain
 from copilot_socket.config import Config, masked_url
 from copilot_socket.core.vault import Vault
-from copilot_socket.store import migrate, version_table
+from copilot_socket.store import migrate, tls, version_table
 from copilot_socket.store.database import DEDICATED
 from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres, keys_in_use, secret_key
 from copilot_socket.store.rights import FORBIDDEN, MISSING, NEEDED, TABLES
@@ -22,11 +22,7 @@ _HOLDERS = "see who holds them (`SELECT usename, count(*) FROM pg_stat_activity 
 _UNREACHABLE = "start that PostgreSQL, or set DATABASE_URL to the right one"
 # libpq gives no error code for a refused connection, only its message.
 _CONNECTING = {
-    "root certificate file": "let sslrootcert in DATABASE_URL name the certificates to trust: "
-    "sslrootcert=/etc/ssl/certs/ca-certificates.crt, or the file of your own authority",
-    "certificate verify failed": "let sslrootcert in DATABASE_URL name the file of the authority that signed the "
-    "server's certificate",
-    "does not match host name": "let DATABASE_URL name the host as the server's certificate does",
+    **tls.REMEDIES,
     "password authentication failed": "correct user and password in DATABASE_URL, or set the role's password "
     "(`\\password` in psql)",
     "no password supplied": "put the password into DATABASE_URL, percent-encoded",
@@ -112,6 +108,9 @@ def _inspect_url(url: str, name: str, pool: int, vault: Vault | None, *, embedde
         yield server
         if not server.good:
             return
+        unsafe = tls.unverified(connection)
+        if unsafe is not None:
+            yield Finding("TLS", True, *unsafe)
         yield _connections(connection, pool)
         unwritable = inspect_session(connection)
         if unwritable is not None:

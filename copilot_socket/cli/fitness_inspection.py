@@ -5,9 +5,9 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 
 from copilot_socket.cli.inspection import Finding
 from copilot_socket.core.readiness import Unready
-from copilot_socket.core.vault import ENCRYPTED, Vault
+from copilot_socket.core.vault import Vault
 from copilot_socket.store.outage import cause_of
-from copilot_socket.store.probe import STATE, WRITE
+from copilot_socket.store.probe import STATE, WRITE, opened_tokens
 
 _NAMED = 3
 """Accounts listed by name; of the others only the number is shown."""
@@ -17,7 +17,9 @@ _REMEDIES = {
     Unready.STANDBY: "set DATABASE_URL to the primary, or promote this server (`SELECT pg_promote()`)",
     Unready.DISK_FULL: "free space on the disks that hold PostgreSQL's files (never by deleting any of those)",
 }
-_TOKENS = "SELECT id, access_token, refresh_token FROM accounts WHERE credential_status = 'valid' ORDER BY id"
+_TOKENS = (
+    "SELECT id, gitlab_url, access_token, refresh_token FROM accounts WHERE credential_status = 'valid' ORDER BY id"
+)
 
 
 def inspect_session(connection: Connection) -> Finding | None:
@@ -53,10 +55,7 @@ def inspect_tokens(connection: Connection, vault: Vault) -> Finding:
     with connection.cursor() as cursor:
         cursor.execute(_TOKENS)
         rows = cursor.fetchall()
-    encrypted = {
-        row[0]: [token for token in row[1:] if token is not None and token.startswith(ENCRYPTED)] for row in rows
-    }
-    lost = [account for account, tokens in encrypted.items() if not all(map(vault.opens, tokens))]
+    lost = [account for account, *stored in rows if not all(opened_tokens(vault, account, *stored))]
     if not lost:
         return Finding("tokens", True, f"those of {len(rows)} accounts can be read")
     more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""

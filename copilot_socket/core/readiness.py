@@ -10,6 +10,7 @@ class Unready(Enum):
     NO_ANSWER = "no_answer", "the database does not answer"
     STARTING = "starting", "PostgreSQL is starting up or shutting down"
     LOGIN = "login", "PostgreSQL refuses this node's login"
+    TLS = "tls", "the connection to the database can't be secured by TLS"
     CONNECTIONS = "connections", "PostgreSQL has no connection left for this node"
     READ_ONLY = "read_only", "the database is read-only"
     STANDBY = "standby", "PostgreSQL is in recovery (a standby)"

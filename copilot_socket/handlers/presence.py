@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from copilot_socket.core.jobs import Loss
 from copilot_socket.core.reading_clock import ReadingClock
+from copilot_socket.core.vault import Place
 from copilot_socket.event_bus import ConnectionChanged, CrawlerChanged, EventBus
 from copilot_socket.handlers.crawlers import Crawler, Fences, Held, Link, Registry
 from copilot_socket.handlers.retrying import until_done
@@ -48,7 +49,7 @@ class PresenceKeeper:
         *,
         heartbeat_timeout: float,
         connection_timeout: float,
-        reveal: Callable[[str], str],
+        reveal: Callable[[str, Place], str],
         on_room: Callable[[], None],
     ) -> None:
         self._registry = registry
@@ -149,9 +150,9 @@ class PresenceKeeper:
         known = crawler.held
         # The rows may be older than what the crawler was given, or has lost, during the read.
         held = {name: each for name, each in known.items() if name not in before}
-        for name, reported, stored in rows:
+        for name, reported, stored, place in rows:
             if name in known or name not in before:
-                held[name] = known.get(name) or Held(None, reported, token=self._reveal(stored))
+                held[name] = known.get(name) or Held(None, reported, token=self._reveal(stored, place))
         crawler.hold(held)
 
     async def _persist(self, what: str, work: Callable[[], Awaitable[T]]) -> T:

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from copilot_socket.core.retry import full_jitter
-from copilot_socket.core.vault import VaultError
+from copilot_socket.core.vault import Place, VaultError, refresh_token
 from copilot_socket.event_bus import EventBus, TokenRefreshed
 from copilot_socket.handlers.oauth import Grant, Pair, Refused, Unavailable
 from copilot_socket.store.credentials import LEASE, MIN_LIFETIME, Credentials, PairRefused, Refresh, StoredToken
@@ -81,14 +81,14 @@ class Tokens:
         self._under_way: set[Deferred[None]] = set()
         self._stopping = False
 
-    def reveal(self, stored: str) -> str:
-        """The token with the stored form *stored*. Raises :class:`VaultError` if no key decrypts it."""
-        return self._credentials.reveal(stored)
+    def reveal(self, stored: str, place: Place) -> str:
+        """The token stored as *stored* in *place*. Raises :class:`VaultError` if no key decrypts it there."""
+        return self._credentials.reveal(stored, place)
 
-    def reveal_or_nothing(self, stored: str) -> str:
+    def reveal_or_nothing(self, stored: str, place: Place) -> str:
         """The same; an empty string if no key decrypts it."""
         try:
-            return self.reveal(stored)
+            return self.reveal(stored, place)
         except VaultError:
             return ""
 
@@ -138,7 +138,7 @@ class Tokens:
     async def _fresh(self, account: str) -> str:
         stored = await self._stored(account)
         if stored.status == "valid" and (stored.lives() or stored.just_refreshed()):
-            return self.reveal(stored.sealed)
+            return self.reveal(stored.sealed, stored.place)
         return (await self._refresh(account, stored.generation)).access_token
 
     async def _for_assignment(self, assignment: str, crawler: str) -> Granted:
@@ -169,7 +169,7 @@ class Tokens:
         return stored
 
     def _granted(self, stored: StoredToken) -> Granted:
-        return Granted(self.reveal(stored.sealed), stored.expires_at)
+        return Granted(self.reveal(stored.sealed, stored.place), stored.expires_at)
 
     # -- one refresh at a time
 
@@ -224,7 +224,8 @@ class Tokens:
         try:
             if refresh.sealed is None:
                 raise Refused("no refresh token")
-            pair = await self._grant.refresh(refresh.gitlab_url, self.reveal(refresh.sealed))
+            token = self.reveal(refresh.sealed, refresh_token(account, refresh.gitlab_url))
+            pair = await self._grant.refresh(refresh.gitlab_url, token)
         except CancelledError:
             self.log.error(
                 "The node stops before GitLab has answered: a new token of account {account} may be lost",

@@ -7,7 +7,7 @@ import attrs
 from copilot_socket.core.acts import Act
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.origins import origin
-from copilot_socket.core.vault import Vault
+from copilot_socket.core.vault import Vault, access_token, refresh_token
 from copilot_socket.store.audit import record
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
@@ -47,13 +47,13 @@ VALUES (%(id)s, %(provider)s, %(gitlab_url)s, '-', %(expires)s::timestamptz)
 ON CONFLICT (id) DO UPDATE SET
   provider = excluded.provider, gitlab_url = excluded.gitlab_url, token_expires_at = excluded.token_expires_at,
   token_generation = least(a.token_generation + 1, 1000000000)
-RETURNING xmax = 0
+RETURNING xmax = 0, gitlab_url
 """
 
 _RENEW = """
 UPDATE accounts SET token_expires_at = %(expires)s::timestamptz,
   token_generation = least(token_generation + 1, 1000000000)
-WHERE id = %(id)s RETURNING true
+WHERE id = %(id)s RETURNING true, gitlab_url
 """
 
 # The former weight is returned.
@@ -94,7 +94,7 @@ class Accounts:
         params = {"id": account.id, "provider": account.provider, "gitlab_url": account.gitlab_url}
         if act is not None:
             act = act.on(account.id, {"provider": account.provider, "gitlab_origin": origin(account.gitlab_url)})
-        [(created,)] = await self._change(_PUT, params, account.credential, act)
+        [(created, _)] = await self._change(_PUT, params, account.credential, act)
         return bool(created)
 
     async def renew(self, account_id: str, credential: Credential, act: Act | None = None) -> bool:
@@ -116,15 +116,17 @@ class Accounts:
         self, sql: str, params: Mapping[str, str], credential: Credential, act: Act | None
     ) -> Sequence[tuple[object, ...]]:
         account_id, refresh = params["id"], credential.refresh_token
-        sealed = {
-            "id": account_id,
-            "access": self._vault.encrypt(credential.access_token),
-            "refresh": None if refresh is None else self._vault.encrypt(refresh),
-        }
 
         async def work(tx: Transaction) -> Sequence[tuple[object, ...]]:
             rows = await tx.query(sql, {**params, "expires": credential.token_expires_at})
-            await tx.query(_CREDENTIAL, sealed)
+            for _, gitlab_url in rows:
+                place = account_id, gitlab_url
+                sealed = {
+                    "id": account_id,
+                    "access": self._vault.encrypt(credential.access_token, access_token(*place)),
+                    "refresh": None if refresh is None else self._vault.encrypt(refresh, refresh_token(*place)),
+                }
+                await tx.query(_CREDENTIAL, sealed)
             if rows:
                 await record(tx, act)
             return rows

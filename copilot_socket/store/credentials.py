@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 
 from copilot_socket.core.reports import job_of
-from copilot_socket.core.vault import Vault
+from copilot_socket.core.vault import Place, Vault, access_token, refresh_token
 from copilot_socket.store.connection import Row
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import DATABASE_ERRORS, Remedy, remedy, sqlstate
@@ -45,6 +45,13 @@ class StoredToken:
     """Seconds until the next refresh is allowed."""
     refreshed: float | None
     """Seconds since the last refresh, None if that failed."""
+    account: str
+    gitlab_url: str
+
+    @property
+    def place(self) -> Place:
+        """Where it is stored."""
+        return access_token(self.account, self.gitlab_url)
 
     def lives(self) -> bool:
         """Whether the token is valid for long enough to be sent to a crawler."""
@@ -90,9 +97,9 @@ class Credentials:
         self._vault = vault
         self._node = node
 
-    def reveal(self, sealed: str) -> str:
-        """Decrypt a stored token. Raises ``VaultError``."""
-        return self._vault.decrypt(sealed)
+    def reveal(self, sealed: str, place: Place) -> str:
+        """Decrypt the token stored in *place*. Raises ``VaultError``."""
+        return self._vault.decrypt(sealed, place)
 
     async def token(self, account: str) -> StoredToken | None:
         """The token of *account*; None if there is no such account."""
@@ -128,9 +135,10 @@ class Credentials:
         Returns one row with the time of expiry (since the epoch), or none where the account has a newer pair. Raises
         :class:`PairRefused`.
         """
+        of = refresh.account, refresh.gitlab_url
         pair = {
-            "access": self._vault.encrypt(access),
-            "refresh": renewed and self._vault.encrypt(renewed),
+            "access": self._vault.encrypt(access, access_token(*of)),
+            "refresh": renewed and self._vault.encrypt(renewed, refresh_token(*of)),
             "lifetime": lifetime,
         }
         try:

@@ -9,6 +9,7 @@ import attrs
 from copilot_socket.core.crawler_modes import Mode
 from copilot_socket.core.jobs import Event, Loss
 from copilot_socket.core.reports import job_of
+from copilot_socket.core.vault import Place, access_token
 from copilot_socket.store.database import Database
 from copilot_socket.store.sql import sql
 from copilot_socket.store.transitions import Answer, Transitions, by_assignment
@@ -36,7 +37,8 @@ class ConnectionState:
 class Leases:
     """Reads and writes leases over the pool. *lease*, *grace* and *job_timeout* in seconds.
 
-    *on_renewal* is called with the reactor time until which the lease of the node lasts at least.
+    *keys* are the fingerprints of the node's secret keys, newest first. *on_renewal* is called with the reactor time
+    until which the lease of the node lasts at least.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Leases:
         lease: float,
         grace: float,
         job_timeout: float,
+        keys: Sequence[str] = (),
         on_renewal: Callable[[float], None] = lambda _until: None,
     ) -> None:
         self._database = database
@@ -56,6 +59,7 @@ class Leases:
         self.lease = lease
         self.grace = grace
         self._job_timeout = job_timeout
+        self._keys = list(keys)
         self._on_renewal = on_renewal
 
     async def renew(self, live: Sequence[str]) -> None:
@@ -67,6 +71,7 @@ class Leases:
                 "node": self._node,
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
+                "keys": self._keys,
                 "lease": self.lease,
                 "key": list(live),
             },
@@ -77,9 +82,10 @@ class Leases:
         """Key → live assignments, for each of the crawlers *keys* that holds any."""
         return {row[0]: row[1] for row in await self._database.query(sql("held_by_all"), {"key": list(keys)})}
 
-    async def held_by(self, key: str) -> list[tuple[str, bool, str]]:
-        """The live assignments of one crawler, whether each has a report, and its account's token as stored."""
-        return [(row[0], row[1], row[2]) for row in await self._database.query(sql("held_by"), {"key": key})]
+    async def held_by(self, key: str) -> list[tuple[str, bool, str, Place]]:
+        """The live assignments of a crawler: whether each has a report, its account's token as stored, and where."""
+        rows = await self._database.query(sql("held_by"), {"key": key})
+        return [(name, reported, stored, access_token(*account)) for name, reported, *account, stored in rows]
 
     async def own(self, key: str, crawler_id: str, owner: str | None) -> bool:
         """Whether the crawler *key* belongs to *owner* now: unless another one has it, and may come back."""

@@ -10,7 +10,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from copilot_socket.core.acts import Act, columns
-from copilot_socket.store import version_table
+from copilot_socket.store import tls, version_table
 from copilot_socket.store.sql import sql
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -149,7 +149,10 @@ def _connected(url: str) -> Iterator[Connection]:
     try:
         connection = _connect(url)
     except psycopg2.Error as error:
-        raise SchemaError(f"cannot connect to the database: {_one_line(error)}") from error
+        mends = tls.remedy(str(error))
+        raise SchemaError(
+            f"cannot connect to the database: {_one_line(error)}{f' ({mends})' if mends else ''}"
+        ) from error
     try:
         yield connection
     finally:

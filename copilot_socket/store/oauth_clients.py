@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from copilot_socket.core.vault import Vault
+from copilot_socket.core.vault import Vault, client_secret
 from copilot_socket.store.database import Database
 
 
@@ -41,5 +41,6 @@ class OAuthClients:
     async def find(self, origin: str) -> OAuthClient | None:
         """The client for the GitLab at *origin*, None without one. Raises ``VaultError`` or the database's error."""
         for client_id, secret, redirect_uri in await self._database.query(_FIND, {"origin": origin}):
-            return OAuthClient(client_id, None if secret is None else self._vault.decrypt(secret), redirect_uri)
+            opened = None if secret is None else self._vault.decrypt(secret, client_secret(origin))
+            return OAuthClient(client_id, opened, redirect_uri)
         return self._configured.get(origin)

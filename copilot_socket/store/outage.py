@@ -8,6 +8,7 @@ from twisted.logger import Logger, LogLevel
 
 from copilot_socket.core.readiness import Unready
 from copilot_socket.store.faults import connection_error, sqlstate
+from copilot_socket.store.tls import REMEDIES
 
 REPEAT = 60.0
 """Seconds before the same cause is logged again."""
@@ -44,6 +45,7 @@ _BY_WORDS = (
     ("connection slots", Unready.CONNECTIONS),
     ("too many connections", Unready.CONNECTIONS),
     ("too many clients", Unready.CONNECTIONS),
+    *((words, Unready.TLS) for words in REMEDIES if words not in ("no encryption", "SSL off")),
     ("authentication failed", Unready.LOGIN),
     ("no password supplied", Unready.LOGIN),
     ("pg_hba.conf", Unready.LOGIN),

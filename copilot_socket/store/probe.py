@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from copilot_socket.core.readiness import Unready
-from copilot_socket.core.vault import ENCRYPTED, Vault
+from copilot_socket.core.vault import ENCRYPTED, Vault, access_token, refresh_token
 from copilot_socket.store.connection import Connection, Limits, Transaction
 from copilot_socket.store.faults import DATABASE_ERRORS, sqlstate
 from copilot_socket.store.outage import Outages, Unfit, cause_of
@@ -39,10 +39,10 @@ INSERT INTO write_probe (payload) SELECT repeat('x', 8000) WHERE pg_relation_siz
 """
 
 _TOKENS = """
-(SELECT false, id, access_token, refresh_token FROM accounts
+(SELECT false, id, gitlab_url, access_token, refresh_token FROM accounts
  WHERE credential_status = 'valid' AND id = ANY (%(again)s))
 UNION ALL
-(SELECT true, id, access_token, refresh_token FROM accounts
+(SELECT true, id, gitlab_url, access_token, refresh_token FROM accounts
  WHERE credential_status = 'valid' AND id > %(after)s ORDER BY id LIMIT %(limit)s)
 """
 
@@ -132,6 +132,12 @@ class Probe:
         )
 
 
+def opened_tokens(vault: Vault, account: str, url: str, access: str, refresh: str | None) -> list[bool]:
+    """Whether *vault* decrypts them, for each of the two tokens of an account that is encrypted."""
+    places = (access, access_token(account, url)), (refresh, refresh_token(account, url))
+    return [vault.opens(token, place) for token, place in places if token is not None and token.startswith(ENCRYPTED)]
+
+
 class _Keys:
     """Checks whether the keys of this node decrypt the tokens of all accounts, some accounts at a time."""
 
@@ -151,15 +157,15 @@ class _Keys:
         """The accounts to check next: parameters of :data:`_TOKENS`."""
         return {"again": list(self._failing), "after": self._after, "limit": ACCOUNTS}
 
-    def tried(self, rows: list[tuple[bool, str, str, str | None]], failed: Callable[[str], None]) -> None:
+    def tried(self, rows: list[tuple[bool, str, str, str, str | None]], failed: Callable[[str], None]) -> None:
         """Decrypt the tokens in *rows*; call *failed* with each account whose tokens newly fail to decrypt."""
         forward = [account for later, account, *_ in rows if later]
         self._after = forward[-1] if len(forward) == ACCOUNTS else ""
         before, self._failing = self._failing, set()
-        for _, account, *tokens in rows:
-            encrypted = [token for token in tokens if token is not None and token.startswith(ENCRYPTED)]
-            if all(map(self._vault.opens, encrypted)):
-                self._fit = self._fit or bool(encrypted)
+        for _, account, url, access, refresh in rows:
+            opened = opened_tokens(self._vault, account, url, access, refresh)
+            if all(opened):
+                self._fit = self._fit or bool(opened)
             elif account not in self._failing and len(self._failing) < KEPT:
                 self._failing.add(account)
                 if account not in before:

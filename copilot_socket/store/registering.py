@@ -7,7 +7,7 @@ from typing import Any
 import psycopg2
 
 from copilot_socket.core.acts import Act, columns
-from copilot_socket.core.vault import Vault
+from copilot_socket.core.vault import Vault, client_secret
 from copilot_socket.store.migrate import APPLICATION_NAME
 from copilot_socket.store.oauth_clients import OAuthClient
 from copilot_socket.store.sql import sql
@@ -28,7 +28,7 @@ _LIST = "SELECT origin, client_id, redirect_uri, client_secret IS NOT NULL FROM 
 
 def put(url: str, origin: str, client: OAuthClient, vault: Vault, act: Act) -> None:
     """Store *client* for the GitLab at *origin* in the database at *url*, by *act*; an existing one is replaced."""
-    secret = None if client.secret is None else vault.encrypt(client.secret)
+    secret = None if client.secret is None else vault.encrypt(client.secret, client_secret(origin))
     values = {"origin": origin, "id": client.id, "redirect_uri": client.redirect_uri, "secret": secret}
     with _cursor(url) as cursor:
         cursor.execute(_PUT, values)

@@ -6,7 +6,7 @@ import attrs
 import psycopg2
 
 from copilot_socket.core.acts import Act, columns
-from copilot_socket.core.vault import Vault
+from copilot_socket.core.vault import Vault, access_token, refresh_token
 from copilot_socket.store.accounts import Account
 from copilot_socket.store.migrate import APPLICATION_NAME
 from copilot_socket.store.sql import sql
@@ -45,13 +45,13 @@ def seed(url: str, account: Account, commands: Sequence[str], max_attempts: int,
     One idempotent transaction, by *act*. Raises psycopg2.Error, and ValueError where PostgreSQL refuses the account.
     """
     credential = account.credential
-    refresh = credential.refresh_token
+    refresh, place = credential.refresh_token, (account.id, account.gitlab_url)
     params = {
         "id": account.id,
         "provider": account.provider,
         "gitlab_url": account.gitlab_url,
-        "access": vault.encrypt(credential.access_token),
-        "refresh": None if refresh is None else vault.encrypt(refresh),
+        "access": vault.encrypt(credential.access_token, access_token(*place)),
+        "refresh": None if refresh is None else vault.encrypt(refresh, refresh_token(*place)),
         "expires": credential.token_expires_at,
     }
     connection = psycopg2.connect(url, application_name=APPLICATION_NAME, client_encoding="UTF8")

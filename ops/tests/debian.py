@@ -45,6 +45,7 @@ pivot_root . .before
 umount -l /.before
 rmdir /.before
 cd /
+mount --make-rshared /  # as on a machine: the mount of a service's credentials has to reach it
 exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd
 """
 _LOGIN = ("HOME=/root", "LANG=C.UTF-8", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")

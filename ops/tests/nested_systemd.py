@@ -40,6 +40,7 @@ exec unshare --mount --pid --fork --kill-child --uts --ipc --cgroup /bin/sh -e "
 """
 _BOOT = f"""
 mount --make-rprivate /
+mount --make-rshared /  # as on a machine: the mount of a service's credentials has to reach it
 mount -t proc proc /proc
 mount --bind /proc/sys /proc/sys
 for shared in /proc/sys /sys; do mount -o remount,bind,ro $shared; done

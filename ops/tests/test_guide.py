@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from copilot_socket.cli import main as cli
 from copilot_socket.cli.seed import OPTIONS, SECRETS
 from copilot_socket.config import VARIABLES
-from copilot_socket.core.vault import Vault
+from copilot_socket.core.vault import Vault, access_token
 from copilot_socket.store import migrate
 from copilot_socket.wire.listening import SocketError, listen
 from ops.tests.support import OPS
@@ -272,7 +272,7 @@ class MessageTests(NodeTestCase):
     async def test_another_key(self) -> None:
         """Tokens that were stored with a key that the node does not have."""
         server = await self.running(COPILOT_SECRET_KEY=Fernet.generate_key().decode())
-        token = Vault([Fernet.generate_key().decode()]).encrypt("token")
+        token = Vault([Fernet.generate_key().decode()]).encrypt("token", access_token("acct", "http://gitlab.test"))
         self.query("UPDATE accounts SET access_token = %s", token)
         self.add_jobs()
         crawler = await self.greeted(server)

@@ -1,5 +1,6 @@
 """The units: read by systemd's own tools, and, where that can be done, run by a systemd that is booted for them."""
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from cryptography.fernet import Fernet
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from copilot_socket.core.vault import fingerprint
 from ops.tests.nested_systemd import NestedSystemd, needs_nested_systemd
 from ops.tests.support import OPS, needs
 from tests.support.crawler import in_reactor, until
@@ -233,6 +235,33 @@ class BootedTests(TestCase):
         after = systemd.path("/run/copilot-study/crawler.sock").stat()
         self.assertEqual((after.st_ino, after.st_mode, after.st_gid), (before.st_ino, before.st_mode, before.st_gid))
         self.assertEqual(oct(after.st_mode & 0o777), oct(0o660))
+
+    @in_reactor(60)
+    async def test_credentials(self) -> None:
+        """Secrets come from the credential store, plain and encrypted, and are not in the node's environment."""
+        token, key = "t0ken-of-the-store", Fernet.generate_key().decode()
+        systemd = await self.booted()
+        plain = systemd.path("/etc/credstore/copilot-study.COPILOT_HTTP_TOKEN")
+        plain.parent.mkdir(mode=0o700)
+        plain.write_text(f"{token}\n")
+        await systemd.run("mkdir", "-m", "700", "/etc/credstore.encrypted")
+        sealed = "/etc/credstore.encrypted/copilot-study.copilot-secret-key"
+        encrypt = f"printf %s {key} | systemd-creds encrypt --with-key=host --name=copilot-secret-key - {sealed}"
+        await systemd.run("sh", "-c", encrypt)
+        await systemd.systemctl("start", NODE)
+        node = await self.active(systemd)
+        stats = "/api/v1/stats"
+        self.assertEqual((await get_json(self.port, stats))[0], 401)
+        self.assertEqual((await get_json(self.port, stats, token=token))[0], 200)
+        self.assertEqual(self.query(systemd, "SELECT key_fingerprints FROM nodes"), [([fingerprint(key)],)])
+        environment = systemd.path(f"/proc/{node}/environ").read_text()
+        self.assertIn("CREDENTIALS_DIRECTORY", environment)
+        for secret in (token, key):
+            self.assertNotIn(secret, environment)
+        said = json.loads(await self.as_node(systemd, f"{HOME}/bin/copilot-socket", "keys", "status", "--json"))
+        self.assertEqual([each["fingerprint"] for each in said["keys"]], [fingerprint(key)])
+        self.assertIn(token, await self.as_node(systemd, "printenv", "COPILOT_HTTP_TOKEN"))
+        await systemd.systemctl("start", "copilot-socket-backup.service")
 
     async def _knows(self, systemd: NestedSystemd, crawler: int) -> None:
         stat = systemd.path(f"/proc/{crawler}/stat").read_text()

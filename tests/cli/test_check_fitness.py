@@ -6,7 +6,7 @@ import psycopg2
 from cryptography.fernet import Fernet
 
 from copilot_socket.cli import database_inspection
-from copilot_socket.core.vault import Vault
+from copilot_socket.core.vault import Vault, access_token
 from tests.cli.support import CommandTestCase
 from tests.support.postgres import NO_SPACE, drop_database, execute, fresh_database, reachable_directory, server_url
 
@@ -39,10 +39,11 @@ class FitnessTests(CommandTestCase):
 
     def account(self, name: str, *keys: str) -> None:
         """An account whose token is encrypted with the first of *keys*."""
+        stored = Vault(keys).encrypt("token", access_token(name, "http://gitlab.test"))
         execute(
             self.url,
             "INSERT INTO accounts (id, provider, gitlab_url, access_token) "
-            f"VALUES ('{name}', 'gitlab-onprem', 'http://gitlab.test', '{Vault(keys).encrypt('token')}')",
+            f"VALUES ('{name}', 'gitlab-onprem', 'http://gitlab.test', '{stored}')",
         )
 
     def test_all_is_well(self) -> None:

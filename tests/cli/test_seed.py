@@ -1,10 +1,11 @@
 """`copilot-socket seed`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from copilot_socket.core.vault import Vault
+from copilot_socket.core.vault import Vault, access_token, refresh_token
 from tests.cli.support import CommandTestCase
 from tests.support.postgres import SynchronousDatabaseTestCase, drop_database, fresh_database
 
@@ -71,8 +72,7 @@ class SeedTests(CommandTestCase, SynchronousDatabaseTestCase):
             " FROM accounts"
         )
         self.assertEqual((account_id, provider, url, expires), ("you", "gitlab-cloud", "https://gitlab.com", True))
-        vault = Vault([key])
-        self.assertEqual([vault.decrypt(str(each)) for each in (access, refresh)], ["hush-hush", "hush-again"])
+        self.assertEqual(_opened(key, "you", (access, refresh)), ["hush-hush", "hush-again"])
         self.assertNotIn("hush", f"{outcome.output}{access}{refresh}")
         self.assertEqual(self.query("SELECT DISTINCT max_attempts FROM jobs"), [(7,)])
 
@@ -88,7 +88,7 @@ class SeedTests(CommandTestCase, SynchronousDatabaseTestCase):
         outcome = self.run_command("seed")
         self.assertEqual((outcome.status, outcome.errors), (0, ""))
         [tokens] = self.query("SELECT access_token, refresh_token FROM accounts")
-        self.assertEqual([Vault([key]).decrypt(str(each)) for each in tokens], ["hush-hush", "hush-again"])
+        self.assertEqual(_opened(key, "me", tokens), ["hush-hush", "hush-again"])
 
     def test_the_env_file(self) -> None:
         """Account and tokens may stand in the .env file, as settings may; the environment beats it."""
@@ -100,7 +100,7 @@ class SeedTests(CommandTestCase, SynchronousDatabaseTestCase):
         self.environ["SEED_ACCOUNT_ID"] = "you"
         self.assertEqual(self.run_command("seed", "--json").answer["account"], "you")
         [(token,)] = self.query("SELECT access_token FROM accounts")
-        self.assertEqual(Vault([key]).decrypt(str(token)), "hush")
+        self.assertEqual(_opened(key, "you", (token,))[0], "hush")
 
     def test_files_that_will_not_do(self) -> None:
         """All faults of token files are reported by variable, without any token; nothing is stored."""
@@ -152,3 +152,9 @@ class SeedTests(CommandTestCase, SynchronousDatabaseTestCase):
         outcome = self.run_command("seed")
         self.assertEqual(outcome.status, 1)
         self.assertIn("copilot-socket migrate", outcome.errors)
+
+
+def _opened(key: str, account: str, stored: Sequence[object]) -> list[str]:
+    """The stored access and refresh token of an account of gitlab.com, decrypted with *key*."""
+    places = access_token(account, "https://gitlab.com"), refresh_token(account, "https://gitlab.com")
+    return [Vault([key]).decrypt(str(text), place) for text, place in zip(stored, places, strict=False)]

@@ -5,7 +5,7 @@ from typing import Any
 from cryptography.fernet import Fernet
 from twisted.internet.defer import Deferred
 
-from copilot_socket.core.vault import Vault
+from copilot_socket.core.vault import Vault, access_token
 from copilot_socket.status import RENEWAL
 from copilot_socket.store.faults import DatabaseAway
 from tests.support.crawler import in_reactor, until
@@ -60,7 +60,9 @@ class HealthTests(NodeTestCase):
         """A node whose key decrypts no stored token is not ready before any job fails of it."""
         keys = [Fernet.generate_key().decode() for _ in range(2)]
         for key in keys:
-            self.query("UPDATE accounts SET access_token = %s", Vault([key]).encrypt("token"))
+            for account, url in self.query("SELECT id, gitlab_url FROM accounts"):
+                stored = Vault([key]).encrypt("token", access_token(str(account), str(url)))
+                self.query("UPDATE accounts SET access_token = %s WHERE id = %s", stored, account)
             status = 200 if key == keys[0] else 503
             error = None if key == keys[0] else "COPILOT_SECRET_KEY does not decrypt the stored tokens"
             node = await self.node(COPILOT_SECRET_KEY=keys[0])

@@ -2,7 +2,7 @@
 
 import shutil
 
-from copilot_socket.core.vault import Vault
+from copilot_socket.core.vault import Vault, access_token, refresh_token
 from copilot_socket.store import migrate
 from copilot_socket.store.embedded import EmbeddedPostgres, keys_in_use
 from tests.support.crawler import TestCrawler, in_reactor
@@ -44,10 +44,14 @@ class SecretKeyTests(NodeTestCase):
             self.assertEqual(status, 201)
             cursor.execute("SELECT access_token, refresh_token FROM accounts ORDER BY id")
             stored = [text for row in cursor.fetchall() for text in row if text is not None]
+            cursor.execute("SELECT key_fingerprints FROM nodes")
+            fingerprints = cursor.fetchall()
         self.assertEqual((state / "secret-key").stat().st_mode & 0o777, 0o600)
         vault = Vault(keys_in_use(state, ()))
-        self.assertTrue(all(text.startswith("fernet:") for text in stored), stored)
-        self.assertEqual([vault.decrypt(text) for text in stored], ["new-1", "r", "old-1"])
+        self.assertEqual(fingerprints, [(list(vault.fingerprints),)])
+        places = [access_token("new", "http://g"), refresh_token("new", "http://g"), access_token("old", "http://g")]
+        self.assertTrue(all(text.startswith("fernet:2:") for text in stored), stored)
+        self.assertEqual(list(map(vault.decrypt, stored, places)), ["new-1", "r", "old-1"])
         crawler = await TestCrawler.connect(server.socket_path)
         self.addCleanup(crawler.hang_up)
         self.assertEqual((await crawler.take_job())["accessToken"], "old-1")

@@ -54,7 +54,7 @@ class JudgingTests(SynchronousTestCase):
             EventBus(),
             heartbeat_timeout=30.0,
             connection_timeout=30.0,
-            reveal=str,
+            reveal=lambda stored, _: stored,
             on_room=lambda: None,
         )
 

@@ -3,7 +3,7 @@
 from cryptography.fernet import Fernet
 from twisted.internet.defer import Deferred, gatherResults
 
-from copilot_socket.core.vault import Vault
+from copilot_socket.core.vault import Vault, access_token, client_secret, refresh_token
 from copilot_socket.handlers import messages as messages_module
 from copilot_socket.handlers.dispatch import delivery
 from tests.handlers.token_account import CLIENT, TokenTestCase
@@ -48,7 +48,7 @@ class RefreshTests(TokenTestCase):
         self.query(
             "INSERT INTO oauth_clients (origin, client_id, client_secret, redirect_uri) VALUES (%s, 'a', %s, 'http://r')",
             self.gitlab.url.removesuffix("/sub"),
-            Vault([key]).encrypt("b"),
+            Vault([key]).encrypt("b", client_secret(self.gitlab.url.removesuffix("/sub"))),
         )
         crawler, job = await self.at_work()
         self.granted(await self.refreshed(crawler, job), "access-2")
@@ -71,10 +71,11 @@ class RefreshTests(TokenTestCase):
         key = Fernet.generate_key().decode()
         await self.node(COPILOT_SECRET_KEY=key)
         vault = Vault([key])
+        places = access_token("lab", self.gitlab.url), refresh_token("lab", self.gitlab.url)
         self.query(
             "UPDATE accounts SET access_token = %s, refresh_token = %s WHERE id = 'lab'",
-            vault.encrypt("access-1"),
-            vault.encrypt("refresh-1"),
+            vault.encrypt("access-1", places[0]),
+            vault.encrypt("refresh-1", places[1]),
         )
         self.add_jobs("g/p", account_id="lab")
         crawler = await self.crawler()
@@ -83,7 +84,7 @@ class RefreshTests(TokenTestCase):
         self.granted(await self.refreshed(crawler, job["id"]), "access-2")
         stored = self.account("access_token", "refresh_token")
         self.assertTrue(all(item.startswith("fernet:") for item in stored), stored)
-        self.assertEqual([vault.decrypt(item) for item in stored], ["access-2", "refresh-2"])
+        self.assertEqual(list(map(vault.decrypt, stored, places)), ["access-2", "refresh-2"])
 
     async def test_a_lost_key(self) -> None:
         """Without the key jobs are delayed and token requests get no token; no job is stuck or account expired."""

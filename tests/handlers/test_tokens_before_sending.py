@@ -1,6 +1,9 @@
 """Tokens that are refreshed before a job is sent."""
 
+from cryptography.fernet import Fernet
+
 from copilot_socket.core.jobs import Event
+from copilot_socket.core.vault import Vault, access_token
 from tests.handlers.support import Crawler
 from tests.handlers.token_account import TokenTestCase
 from tests.support.crawler import Message, until
@@ -114,6 +117,37 @@ class BeforeSendingTests(TokenTestCase):
         self.assertEqual(await crawler.answered(), [])
         await self.quiet(crawler)
         self.assertLessEqual(self.query("SELECT count(*) FROM jobs WHERE tries > 0 AND account_id = 'lab'")[0][0], 3)
+
+    async def test_in_another_row(self) -> None:
+        """A stored token that was copied to another account's row, or whose account was moved, is not sent."""
+        key = Fernet.generate_key().decode()
+        await self.node(COPILOT_SECRET_KEY=key)
+        url = self.gitlab.url
+        stored = Vault([key]).encrypt("access-1", access_token("lab", url))
+        self.query(
+            "UPDATE accounts SET access_token = %s, gitlab_url = gitlab_url || '/api/v4' WHERE id = 'lab'", stored
+        )
+        self.add_jobs("g/1", account_id="lab")
+        crawler = await self.crawler(maxJobs=2)
+        [job] = await crawler.ask()
+        self.assertEqual(job["accessToken"], "access-1")
+        await crawler.leave()
+        self.query("DELETE FROM jobs")
+        for account, where in (("thief", url), ("lab", "https://thief.test")):
+            self.query(
+                "INSERT INTO accounts (id, provider, gitlab_url, access_token) VALUES (%s, 'gitlab-onprem', %s, %s)"
+                " ON CONFLICT (id) DO UPDATE SET gitlab_url = excluded.gitlab_url",
+                *(account, where, stored),
+            )
+            [job] = self.add_jobs("g/1", account_id=account)
+            crawler = await self.crawler(maxJobs=2)
+            crawler.say("job_request")
+            tried = "SELECT tries > 0 FROM jobs WHERE id = %s"
+            await until(lambda job=job, tried=tried: self.query(tried, job) == [(True,)], "it was claimed")
+            self.assertEqual(await crawler.answered(), [])
+            await self.quiet(crawler)
+            await crawler.leave()
+            self.query("DELETE FROM jobs")
 
     async def test_a_second_connection_meanwhile(self) -> None:
         """A job that waits for a token is sent once, over the connection of the last request."""

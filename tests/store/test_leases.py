@@ -1,6 +1,7 @@
 """Leases: when assignments are released, and when not."""
 
 from copilot_socket.core.reports import Report, Started
+from copilot_socket.store.leases import Leases
 from copilot_socket.store.operations import ConnectionSeen, Folded, Presence
 from tests.support.store import GRACE, LEASE, StoreTestCase
 
@@ -27,6 +28,13 @@ class ReleaseTests(StoreTestCase):
         self.assertEqual(await self.leases.release_lost(others=False), 1)
         self.assertEqual(self.job(assignment[:26], "status", "releases", "attempts"), ("queued", 1, 0))
         self.assertEqual(self.query("SELECT outcome, reason FROM job_tries"), [("released", "its crawler is gone")])
+
+    async def test_fingerprints(self) -> None:
+        """A node's row holds the fingerprints of its keys, newest first."""
+        keys = ["00000001", "00000002"]
+        of = self.database, self.transitions, "keyed"
+        await Leases(*of, lease=LEASE, grace=GRACE, job_timeout=3600.0, keys=keys).renew([])
+        self.assertEqual(self.query("SELECT key_fingerprints FROM nodes WHERE id = 'keyed'"), [(keys,)])
 
     async def test_of_a_dead_node(self) -> None:
         """Assignments of a dead node are released a grace after the leases of its crawlers, not before."""

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from copilot_socket.core.readiness import Unready
-from copilot_socket.core.vault import Vault
+from copilot_socket.core.vault import Vault, access_token, refresh_token
 from copilot_socket.store import migrate
 from copilot_socket.store import probe as probe_module
 from copilot_socket.store.connection import Limits
@@ -30,6 +30,8 @@ from tests.support.postgres import (
     reachable_directory,
     server_url,
 )
+
+Keys = tuple[str, ...]
 
 
 class ProbeTestCase(DatabaseTestCase):
@@ -163,30 +165,27 @@ class KeyTests(ProbeTestCase):
         super().setUp()
         self.key, self.other = (Fernet.generate_key().decode() for _ in range(2))
 
-    def put(self, account: str, access: str, refresh: str | None = None) -> None:
-        """Insert an account with these stored tokens."""
+    def put(self, account: str, access: str | Keys, refresh: str | Keys | None = None) -> None:
+        """Insert an account with these tokens: a plain one, or one that is encrypted with these keys."""
+        url = "http://gitlab.test"
+        stored = (access, access_token(account, url)), (refresh, refresh_token(account, url))
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token, refresh_token) "
             "VALUES (%s, 'gitlab-onprem', 'http://gitlab.test', %s, %s) "
             "ON CONFLICT (id) DO UPDATE SET access_token = excluded.access_token",
             account,
-            access,
-            refresh,
+            *(Vault(text).encrypt("token", place) if isinstance(text, tuple) else text for text, place in stored),
         )
-
-    def sealed(self, *keys: str) -> str:
-        """A token, encrypted with the first of *keys*."""
-        return Vault(keys).encrypt("token")
 
     async def test_the_right_keys(self) -> None:
         """Any of several keys may decrypt a token; a plain token needs none."""
-        self.put("new", self.sealed(self.key), self.sealed(self.other))
+        self.put("new", (self.key,), (self.other,))
         self.put("plain", "token")
         self.assertEqual(await self.look(self.make(self.database_url, self.other, self.key)), (None, []))
 
     async def test_a_wrong_key(self) -> None:
         """A wrong or missing key is logged with the account, once."""
-        self.put("a", self.sealed(self.key))
+        self.put("a", (self.key,))
         self.put("plain", "token")
         for keys in ((self.other,), ()):
             probe = self.make(self.database_url, *keys)
@@ -199,29 +198,29 @@ class KeyTests(ProbeTestCase):
 
     async def test_a_refresh_token_only(self) -> None:
         """The refresh token is checked as well."""
-        self.put("a", "token", self.sealed(self.key))
+        self.put("a", "token", (self.key,))
         self.assertIs((await self.look(self.make(self.database_url, self.other)))[0], Unready.SECRET_KEY)
 
     async def test_renewed(self) -> None:
         """Once the account has tokens of this key the database is fit, at the next look."""
-        self.put("a", self.sealed(self.key))
+        self.put("a", (self.key,))
         probe = self.make(self.database_url, self.other)
         await self.look(probe)
-        self.put("a", self.sealed(self.other))
+        self.put("a", (self.other,))
         self.assertEqual(await self.look(probe), (None, []))
 
     async def test_expired(self) -> None:
         """Tokens of expired credentials are not checked."""
-        self.put("a", self.sealed(self.key))
+        self.put("a", (self.key,))
         self.query("UPDATE accounts SET credential_status = 'expired'")
         self.assertEqual(await self.look(self.make(self.database_url, self.other)), (None, []))
 
     async def test_one_of_many(self) -> None:
         """An account with another key stops no node; it is found among many, and logged once."""
         for number in range(2 * ACCOUNTS + 5):
-            self.put(f"{number:03}", self.sealed(self.key))
-        self.put("010a", self.sealed(self.other))
-        self.put("024a", self.sealed(self.other))
+            self.put(f"{number:03}", (self.key,))
+        self.put("010a", (self.other,))
+        self.put("024a", (self.other,))
         probe = self.make(self.database_url, self.key)
         lines = [line for _ in range(7) for line in (await self.look(probe))[1]]
         self.assertIs(probe.cause, None)

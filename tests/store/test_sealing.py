@@ -1,20 +1,27 @@
 """Encryption of stored secrets."""
 
+from collections import Counter
+
 from cryptography.fernet import Fernet
 
 from copilot_socket.core.actors import Actor
 from copilot_socket.core.acts import CLI, Act
-from copilot_socket.core.vault import Vault
+from copilot_socket.core.vault import Vault, VaultError, access_token, client_secret, refresh_token
 from copilot_socket.store import registering, sealing
 from copilot_socket.store.oauth_clients import OAuthClient
-from copilot_socket.store.sealing import Sealed, seal
+from copilot_socket.store.sealing import KeyHolder, Sealed, Survey, key_holders, seal, survey
 from tests.support.postgres import SynchronousDatabaseTestCase
 
 OLD, NEW = (Fernet.generate_key().decode() for _ in range(2))
 
 
+def former(key: str, secret: str) -> str:
+    """*secret* as former versions encrypted it: bound to no place."""
+    return "fernet:" + Fernet(key).encrypt(secret.encode()).decode()
+
+
 class SealingTests(SynchronousDatabaseTestCase):
-    """Accounts and an OAuth client, some of them stored before there was a key."""
+    """Accounts and an OAuth client, some of them stored before there was a key, or by a former version."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -22,9 +29,14 @@ class SealingTests(SynchronousDatabaseTestCase):
         for name, access, refresh in (
             ("a", "glpat-a", None),
             ("b", "glpat-b", "refresh-b"),
-            ("c", old.encrypt("glpat-c"), "refresh-c"),
-            ("d", old.encrypt("glpat-d"), old.encrypt("refresh-d")),
+            ("c", former(OLD, "glpat-c"), "refresh-c"),
+            (
+                "d",
+                old.encrypt("glpat-d", access_token("d", "https://g")),
+                old.encrypt("refresh-d", refresh_token("d", "https://g")),
+            ),
             ("e", "plain:fernet:e", None),
+            ("f", former(NEW, "glpat-f"), None),
         ):
             self.query(
                 "INSERT INTO accounts (id, provider, gitlab_url, access_token, refresh_token)"
@@ -44,21 +56,24 @@ class SealingTests(SynchronousDatabaseTestCase):
 
     def readable(self, *keys: str) -> dict[str, str]:
         """All stored secrets, decrypted."""
-        return {name: Vault(keys).decrypt(text) for name, text in self.stored().items()}
+        all_places = {name: access_token(name, "https://g") for name in "abcdef"}
+        all_places |= {f"{name}-refresh": refresh_token(name, "https://g") for name in "abcdef"}
+        all_places["https://g"] = client_secret("https://g")
+        return {name: Vault(keys).decrypt(text, all_places[name]) for name, text in self.stored().items()}
 
     def test_what_is_plain(self) -> None:
-        """Plain secrets are encrypted with the newest key, encrypted ones stay; a second run does nothing."""
+        """Plain and unbound secrets are encrypted with the newest key, bound ones stay; a second run does nothing."""
         before = self.stored()
         self.patch(sealing, "BATCH", 2)
         both = Vault([NEW, OLD])
-        self.assertEqual(seal(self.database_url, both), Sealed(5, []))
+        self.assertEqual(seal(self.database_url, both), Sealed(6, [], 1))
         after = self.stored()
-        self.assertTrue(all(text.startswith("fernet:") for text in after.values()), after)
+        self.assertTrue(all(text.startswith("fernet:2:") for text in after.values()), after)
         self.assertEqual(after["d"], before["d"])
         self.assertEqual(
             self.readable(NEW, OLD),
             {
-                **{name: f"glpat-{name}" for name in "abcd"},
+                **{name: f"glpat-{name}" for name in "abcdf"},
                 **{f"{name}-refresh": f"refresh-{name}" for name in "bcd"},
                 "e": "fernet:e",
                 "https://g": "secret",
@@ -67,14 +82,62 @@ class SealingTests(SynchronousDatabaseTestCase):
         self.assertEqual(seal(self.database_url, both), Sealed(0, []))
 
     def test_everything(self) -> None:
-        """With *everything*, the old key is needed no more."""
-        self.assertEqual(seal(self.database_url, Vault([NEW, OLD]), everything=True), Sealed(6, []))
+        """With *everything*, the old key is needed no more, and repeating it changes nothing."""
+        self.patch(sealing, "BATCH", 2)
+        both = Vault([NEW, OLD])
+        self.assertEqual(seal(self.database_url, both, everything=True), Sealed(7, [], 1))
         self.assertEqual(self.readable(NEW), self.readable(NEW, OLD))
+        after = self.stored()
+        self.assertEqual(seal(self.database_url, both, everything=True), Sealed(0, []))
+        self.assertEqual(self.stored(), after)
 
     def test_what_no_key_fits(self) -> None:
-        """Secrets that no key decrypts are unchanged, and named."""
+        """Secrets that no key decrypts are unchanged, and named; so are those that were copied from another row."""
         before = self.stored()
+        self.query("UPDATE accounts SET refresh_token = %s WHERE id = 'a'", before["d-refresh"])
+        unreadable = ["accounts c", "accounts d"]
         self.assertEqual(
-            seal(self.database_url, Vault([NEW]), everything=True), Sealed(4, ["accounts c", "accounts d"])
+            seal(self.database_url, Vault([NEW]), everything=True), Sealed(4, ["accounts a", *unreadable], 1)
         )
         self.assertEqual((self.stored()["c"], self.stored()["d"]), (before["c"], before["d"]))
+        self.assertEqual(seal(self.database_url, Vault([NEW, OLD]), everything=True), Sealed(2, ["accounts a"]))
+
+    def test_copies(self) -> None:
+        """A secret copied to another row, column or table, or whose row got another origin, can't be decrypted."""
+        vault = Vault([NEW, OLD])
+        seal(self.database_url, vault)
+        stored = self.stored()
+        for text, place in (
+            (stored["d"], access_token("a", "https://g")),
+            (stored["d"], refresh_token("d", "https://g")),
+            (stored["d"], client_secret("https://g")),
+            (stored["https://g"], client_secret("https://h")),
+            (stored["d"], access_token("d", "https://h")),
+        ):
+            self.assertRaises(VaultError, vault.decrypt, text, place)
+
+    def test_survey(self) -> None:
+        """Secrets are counted by key, plain ones and those of the former form too; nothing is changed."""
+        self.patch(sealing, "BATCH", 2)
+        before = self.stored()
+        found = survey(self.database_url, Vault([NEW, OLD]))
+        self.assertEqual(found, Survey(Counter({1: 3, 0: 1, None: 6}), 2, []))
+        self.assertEqual(survey(self.database_url, Vault([OLD])), Survey(Counter({0: 3, None: 6}), 1, ["accounts f"]))
+        self.assertEqual(self.stored(), before)
+        seal(self.database_url, Vault([NEW, OLD]), everything=True)
+        self.assertEqual(survey(self.database_url, Vault([NEW, OLD])), Survey(Counter({0: 10}), 0, []))
+
+    def test_key_holders(self) -> None:
+        """Nodes of former versions, and those whose first key is another, do not have the newest key."""
+        vault = Vault([NEW, OLD])
+        new, old = vault.fingerprints
+        for pid, keys, lease in ((1, [new, old], 9), (2, [old, new], 9), (3, None, 9), (4, [], 9), (5, [old], -9)):
+            self.query(
+                "INSERT INTO nodes (id, host, pid, key_fingerprints, lease_expires_at)"
+                " VALUES (%s, 'h', %s, %s, now() + %s * interval '1 s')",
+                *(str(pid), pid, keys, lease),
+            )
+        self.assertEqual(
+            key_holders(self.database_url, vault),
+            [KeyHolder("h", pid, pid != 5, pid == 1) for pid in range(1, 6)],
+        )

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.replies import Job, JobResponse
 from copilot_socket.core.reports import job_of
-from copilot_socket.core.vault import VaultError
+from copilot_socket.core.vault import VaultError, access_token
 from copilot_socket.event_bus import EventBus, JobSent
 from copilot_socket.handlers.crawlers import Crawler, Held, Registry
 from copilot_socket.handlers.dispatch.parking import MOST, Parking
@@ -70,7 +70,7 @@ class Delivery:
                 self._background(self._deliver_later(request, job))
                 continue
             try:
-                tokens.append(self._tokens.reveal(job.access_token))
+                tokens.append(self._tokens.reveal(job.access_token, access_token(job.account, job.gitlab_url)))
                 ready.append(job)
             except VaultError as error:
                 sealed.append(job)

@@ -54,7 +54,7 @@ WHERE s.id = t.id
 
 -- name: held_by
 -- The live assignments of one crawler, whether each has a report, and its account's token.
-SELECT a.crawler_job_id, a.reported_at IS NOT NULL, t.access_token
+SELECT a.crawler_job_id, a.reported_at IS NOT NULL, t.id, t.gitlab_url, t.access_token
 FROM job_assignments a JOIN accounts t ON t.id = a.account_id
 WHERE a.crawler_key = %(key)s AND a.completed_at IS NULL ORDER BY a.web_app_job_id
 

@@ -19,7 +19,7 @@ RETURNING gitlab_url, refresh_token
 SELECT token_generation, access_token, extract(epoch FROM token_expires_at)::float8,
        extract(epoch FROM token_expires_at - now())::float8, refresh_until > now(), credential_status, credential_error,
        refresh_failures, extract(epoch FROM refresh_after - now())::float8,
-       CASE WHEN credential_error IS NULL THEN extract(epoch FROM now() - credential_checked_at)::float8 END
+       CASE WHEN credential_error IS NULL THEN extract(epoch FROM now() - credential_checked_at)::float8 END, id, gitlab_url
 FROM accounts WHERE id = %(account)s
 
 -- name: store_refreshed
