@@ -134,7 +134,7 @@ class CrawlerFactory(ServerFactory):
         One that is not admitted yet is disconnected.
         """
         if not protocol.admitted:
-            self._publish_refusal(protocol, "not_admitted", "to send a large first message")
+            self._publish_refusal(protocol, "not_admitted", "large first message")
             protocol.cut_off("not admitted, and its first message is large")
             return False
         protocol.wants_place = True
@@ -153,7 +153,7 @@ class CrawlerFactory(ServerFactory):
     def slowed_down(self, protocol: CrawlerProtocol) -> None:
         """*protocol* sends more than the rate allows; its client was told so."""
         self._bus.publish(ErrorsSent(ErrorCode.RATE_LIMITED))
-        self._publish_refusal(protocol, ErrorCode.RATE_LIMITED, "to send messages faster")
+        self._publish_refusal(protocol, ErrorCode.RATE_LIMITED, "messages")
 
     def count_unread(self, protocol: CrawlerProtocol, size: int) -> None:
         """Add *size*, which may be negative, to the unread bytes of *protocol*'s client.
@@ -236,7 +236,7 @@ class CrawlerFactory(ServerFactory):
         transport: Any = protocol.transport
         if hasattr(transport, "socket"):
             protocol.uid = read_uid(transport.socket)
-        self._publish_refusal(protocol, ErrorCode.TOO_MANY_CONNECTIONS, "to connect")
+        self._publish_refusal(protocol, ErrorCode.TOO_MANY_CONNECTIONS, "connection")
         self.refused[protocol] = self._reactor.callLater(REFUSAL_LASTS, protocol.close, "too many connections")
         if len(self.refused) > self._max_refused:
             oldest = next(iter(self.refused))
