@@ -148,12 +148,12 @@ class NewsLogTests(SynchronousTestCase):
 
     def test_refusals(self) -> None:
         """One line a minute for each door, reason and actor, whatever was asked for."""
-        line = "warn: stranger at ::1 was refused at the door http, unauthorized: GET /\\x1b"
+        line = "warn: stranger at ::1 was refused over http, unauthorized: GET /\\x1b"
         kinds = [Refused("http", "unauthorized", "stranger", "::1", f"GET /\x1b{n or ''}") for n in range(50)]
         self.assertEqual(self.publish(*kinds), [line])
         self.assertEqual(
             self.publish(Refused("wire", "no_token", "uid:7", None, "hello")),
-            ["warn: uid:7 was refused at the door wire, no_token: hello"],
+            ["warn: uid:7 was refused over wire, no_token: hello"],
         )
         self.clock.advance(60.0)
         self.assertEqual(self.publish(kinds[0]), [f"{line} (49 more since the last such line)"])

@@ -76,7 +76,7 @@ class Doorkeeper:
         """Close connections of crawlers whose id is somebody else's by now: their leases had ended, unnoticed."""
         for crawler in await self._taken([each for each in self._registry if not each.plain]):
             for link in list(crawler.links):
-                self._refused(link, "id_lost", f"to stay {crawler.crawler_id}")
+                self._refused(link, "id_lost", f"connection of {crawler.crawler_id}")
                 link.close("its crawlerId belongs to another owner by now")
 
     def _anothers(self, link: Link, message: Message) -> NotAdmitted:

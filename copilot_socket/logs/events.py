@@ -196,7 +196,7 @@ class EventLog:
         if more is None:
             return
         who = change.actor if change.address is None else f"{change.actor} at {change.address}"
-        text = "{who} was refused at the door {door}, {reason}: {what}"
+        text = "{who} was refused over {door}, {reason}: {what}"
         text += " ({more} more since the last such line)" if more else ""
         _audit.warn(
             text, who=who, door=change.door, reason=change.reason, what=printable(change.what), more=more or None

@@ -132,7 +132,7 @@ class CrawlerFactory(ServerFactory):
 
     def turned_away(self, address: str) -> None:
         """A TLS handshake with *address* has failed."""
-        self._bus.publish(Refused(WIRE, "handshake", STRANGER, address, "to connect"))
+        self._bus.publish(Refused(WIRE, "handshake", STRANGER, address, "connection"))
 
     def enter(self, protocol: CrawlerProtocol) -> bool:
         """Accept *protocol* if the limit allows, or another connection can be closed for it; otherwise refuse it."""
@@ -163,7 +163,7 @@ class CrawlerFactory(ServerFactory):
         One that is not admitted yet is disconnected.
         """
         if not protocol.admitted:
-            self._publish_refusal(protocol, "not_admitted", "to send a large first message")
+            self._publish_refusal(protocol, "not_admitted", "large first message")
             protocol.cut_off("not admitted, and its first message is large")
             return False
         protocol.wants_place = True
@@ -182,7 +182,7 @@ class CrawlerFactory(ServerFactory):
     def slowed_down(self, protocol: CrawlerProtocol) -> None:
         """*protocol* sends more than the rate allows; its client was told so."""
         self._bus.publish(ErrorsSent(ErrorCode.RATE_LIMITED))
-        self._publish_refusal(protocol, ErrorCode.RATE_LIMITED, "to send messages faster")
+        self._publish_refusal(protocol, ErrorCode.RATE_LIMITED, "messages")
 
     def count_unread(self, protocol: CrawlerProtocol, size: int) -> None:
         """Add *size*, which may be negative, to the unread bytes of *protocol*'s client.
@@ -261,7 +261,7 @@ class CrawlerFactory(ServerFactory):
         text = f"At most {self._max_connections} connections are allowed (SOCKET_MAX_CONNECTIONS); try again later"
         protocol.push(Error(ErrorCode.TOO_MANY_CONNECTIONS, text))
         self._bus.publish(ErrorsSent(ErrorCode.TOO_MANY_CONNECTIONS))
-        self._publish_refusal(protocol, ErrorCode.TOO_MANY_CONNECTIONS, "to connect")
+        self._publish_refusal(protocol, ErrorCode.TOO_MANY_CONNECTIONS, "connection")
         self._keep_outside(protocol, REFUSAL_LASTS, "too many connections")
 
     def _publish_refusal(self, protocol: CrawlerProtocol, reason: str, what: str) -> None:

@@ -188,7 +188,7 @@ class RolesTests(TestCase):
         for action in ("cancel", "retry"):
             status, _ = await get_json(server.port, f"/api/v1/jobs/{answer['id']}/{action}", "POST")
             self.assertEqual(status, 200)
-        for path in ("jobs", "accounts", "areas", "crawlers", "stats", f"jobs/{answer['id']}"):
+        for path in ("jobs", "accounts", "areas", "crawlers", "stats", "audit", f"jobs/{answer['id']}"):
             status, _ = await get_json(server.port, f"/api/v1/{path}")
             self.assertEqual(status, 200, path)
 
@@ -225,12 +225,19 @@ class RolesTests(TestCase):
                 "SELECT * FROM idempotency_keys",
                 "UPDATE jobs SET priority = 1",
                 "DELETE FROM jobs",
+                "INSERT INTO audit_log (actor, action) VALUES ('mine', 'x')",
+                "UPDATE audit_log SET actor = 'mine'",
+                "DELETE FROM audit_log",
                 "INSERT INTO jobs (account_id, command, status) VALUES ('demo', 'users', 'completed')",
                 "INSERT INTO job_assignments (web_app_job_id, crawler_job_id, account_id, try, crawler_key)"
                 " VALUES ('1', '1', 'demo', 1, '1')",
                 "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
                 " VALUES ('mine', 'gitlab-cloud', 'https://gitlab.example', 'x')",
             )
+        self.assert_refused(WEB, "SELECT * FROM audit_log")
+        self.assertEqual(
+            self.query(MONITOR, "SELECT action FROM audit_log WHERE door = 'cli' AND target = 'demo'"), [("seed",)]
+        )
         self.assert_refused(MONITOR, NEW_JOB, f"SET default_transaction_read_only = off; {NEW_JOB}")
         self.assertEqual(len(self.query(WEB, NEW_JOB)), 1)
         self.assertEqual(self.query(MONITOR, "SELECT count(*)::int FROM jobs WHERE status = 'queued'"), [(3,)])

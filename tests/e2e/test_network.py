@@ -349,7 +349,7 @@ class LimitTests(NetworkTestCase):
             await deferToThread(stranger.sendall, said)
             await deferToThread(_to_the_end, stranger)
         await until(lambda: not node.node.factory.outside)
-        self.assertEqual(refused, [Refused("wire", "handshake", STRANGER, "127.0.0.1", "to connect")] * 3)
+        self.assertEqual(refused, [Refused("wire", "handshake", STRANGER, "127.0.0.1", "connection")] * 3)
 
     async def test_half_closed(self) -> None:
         """In the middle of the handshake: the connection ends."""

@@ -84,7 +84,7 @@ class AdmissionTests(NodeTestCase):
         self.assertEqual(
             await self.recorded(6),
             [
-                ("stranger", "to send a large first message", "not_admitted", 1),
+                ("stranger", "large first message", "not_admitted", 1),
                 ("uid:1002", "hello as one", "id_in_use", 1),
                 ("uid:1002", "hello as two", "no_token", 2),
                 ("uid:1002", "hello as two", "wrong_token", 1),
@@ -105,8 +105,8 @@ class AdmissionTests(NodeTestCase):
         self.assertEqual(
             await self.recorded(2),
             [
-                ("uid:1001", "to connect", "too_many_connections", 1),
-                ("uid:1001", "to send messages faster", "rate_limited", 1),
+                ("uid:1001", "connection", "too_many_connections", 1),
+                ("uid:1001", "messages", "rate_limited", 1),
             ],
         )
 
@@ -232,7 +232,7 @@ class AdmissionTests(NodeTestCase):
         await owner.closed
         self.assertEqual(
             await self.recorded(2),
-            [("uid:1001", "to stay one", "id_lost", 1), ("uid:1002", "hello as one", "id_in_use", 1)],
+            [("uid:1001", "connection of one", "id_lost", 1), ("uid:1002", "hello as one", "id_in_use", 1)],
         )
         await nodes[1]._doorkeeper.close_lost()
         self.assertEqual([link.identity.owner for link in nodes[1].registry.links()], ["uid:1002"])
