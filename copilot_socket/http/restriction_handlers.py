@@ -19,8 +19,6 @@ from copilot_socket.store.listing import Record
 from copilot_socket.store.restrictions import NewPause, NothingMatches, PauseExists, RestrictionStore
 
 _ID = re.compile("[0-9A-Z]{26}")
-AUTHOR = "http"
-"""The author of a pause that names none."""
 
 _EXPLANATION: Mapping[str, Field] = {
     "reason": Field(text(1000)),
@@ -133,7 +131,7 @@ class RestrictionHandlers:
         ends_at = values.get("ends_at")
         if ends_at is not None and datetime.fromisoformat(ends_at) <= datetime.fromtimestamp(self.time_of_day(), UTC):
             raise invalid("/ends_at", "must lie in the future")
-        new = NewPause(scope, target, values.get("reason"), values.get("author", AUTHOR), ends_at)
+        new = NewPause(scope, target, values.get("reason"), values.get("author", call.actor.name), ends_at)
         try:
             added = await self.store.pause(new, call.act("pause.add"))
         except NothingMatches:

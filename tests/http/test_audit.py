@@ -140,7 +140,7 @@ STEPS = (
         "POST /queue/pause",
         "/queue/pause",
         None,
-        one("pause.add", None, pause="{pause}", scope="everything", author="http"),
+        one("pause.add", None, pause="{pause}", scope="everything", author="token:COPILOT_HTTP_TOKEN"),
     ),
     Step("POST /queue/resume", "/queue/resume", None, one("pause.end", None, pause="{pause}", scope="everything")),
     Step("POST /queue/resume", "/queue/resume", None, []),
