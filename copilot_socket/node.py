@@ -29,6 +29,7 @@ from copilot_socket.handlers.hosts import HostHealth
 from copilot_socket.handlers.messages import Messages, Terms
 from copilot_socket.handlers.oauth import GitLabGrant
 from copilot_socket.handlers.presence import PresenceKeeper
+from copilot_socket.handlers.retrying import until_done
 from copilot_socket.handlers.suspicion import Suspicion
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.http.access import CHANNEL, Access
@@ -259,9 +260,12 @@ class Node(Service):
         self.timers.start(CHECK)  # /health says why the node does not start
         await self._listener.start()
         await self.timers.run_once(RENEWAL)
-        await self._leases.starts()
+        for what, work in (
+            ("Recording the start of the node", self._leases.starts),
+            ("Reading the tokens of the HTTP API", self.access.read),
+        ):
+            await until_done(what, work, self._reactor, lambda: self._stopping is not None)
         await self.dispatcher.restrictions.start()
-        await self.access.read()
         if self.config.enable_metrics:
             await self.timers.run_once(GAUGES)
         self.timers.start()

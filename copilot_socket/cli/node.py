@@ -152,7 +152,8 @@ def node_from(args: argparse.Namespace) -> Node:
         return local
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.http_host, config.http_host)
     url = f"http://{f'[{host}]' if ':' in host else host}:{config.http_port}"
-    return Node(url, config.http_token or own_token_of(config))
+    # Without http.sock nothing shows whose program has the port: the token that the node made is not for that.
+    return Node(url, config.http_token)
 
 
 def _configuration(*, whole: bool) -> Config:

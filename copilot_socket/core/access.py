@@ -50,8 +50,8 @@ class Within:
         return (self.accounts is None or account in self.accounts) and (self.users is None or user in self.users)
 
     def covers_account(self, account: str | None) -> bool:
-        """Whether *account* is within. None stands for all accounts; no account belongs to a user."""
-        return self.accounts is not None and account in self.accounts
+        """Whether all of *account* is within; None stands for all accounts. Of a user, only jobs are."""
+        return self.users is None and self.accounts is not None and account in self.accounts
 
 
 @attrs.frozen
@@ -137,3 +137,7 @@ class TokenBook:
         """The hashes of the tokens used since the last call."""
         used, self._used = self._used, set()
         return sorted(used - self._configured.keys())
+
+    def put_back(self, used: Iterable[bytes]) -> None:
+        """Return the hashes *used*, which could not be recorded, with the next ones."""
+        self._used.update(used)

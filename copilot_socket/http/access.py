@@ -42,4 +42,9 @@ class Access:
     async def look(self) -> None:
         """Read again what a notification may have missed, and record which tokens were used."""
         await self.read()
-        await self.store.note_uses(self.book.take_used())
+        used = self.book.take_used()
+        try:
+            await self.store.note_uses(used)
+        except BaseException:
+            self.book.put_back(used)
+            raise

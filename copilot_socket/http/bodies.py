@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, cast
 
 import attrs
@@ -139,6 +140,12 @@ async def no_body(call: Call) -> None:
     """Accept no body, or an empty object, for actions without parameters. Raises :class:`Problem`."""
     if call.body and await _single(call) != {}:
         raise invalid("", "must be empty or {}")
+
+
+def refuse_past(given: str | None, path: str, now: float) -> None:
+    """Refuse a time *given* at *path* that is not after *now*, in seconds since 1970. Raises :class:`Problem` 422."""
+    if given is not None and datetime.fromisoformat(given).timestamp() <= now:
+        raise invalid(path, "must lie in the future")
 
 
 async def _single(call: Call) -> Any:

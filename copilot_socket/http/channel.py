@@ -51,6 +51,11 @@ class Channel(http.HTTPChannel):
         self.factory.closed(self)
         super().connectionLost(reason)
 
+    @property
+    def method(self) -> str:
+        """The method of the request that arrives; empty before its request line."""
+        return bytes(getattr(self, "_command", b"")).decode("latin-1")
+
     def dataReceived(self, data: bytes) -> None:
         """Parse more of a request.
 
@@ -134,7 +139,7 @@ class Channel(http.HTTPChannel):
             *((name.encode(), value.encode()) for name, value in reply.headers.items()),
         )
         status = f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}".encode()
-        has_body = getattr(self, "_command", None) != b"HEAD"  # there is none before the request line
+        has_body = self.method != "HEAD"
         lines = [status, *(b"%b: %b" % header for header in headers), b"", reply.body if has_body else b""]
         self.transport.write(b"\r\n".join(lines))
         self.transport.loseWriteConnection()

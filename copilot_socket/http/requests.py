@@ -66,7 +66,7 @@ class Request(server.Request):
         self.content = BytesIO()
         if length == 0:
             return
-        problem = self.application.refuse_early(self.head("")) or self._room(length or 0)
+        problem = self.application.refuse_early(self.head(self.channel.method)) or self._room(length or 0)
         if problem is not None:
             self._refuse(problem)
 
@@ -106,7 +106,7 @@ class Request(server.Request):
             self.share.free()
 
     def head(self, method: str) -> RequestHead:
-        """The head of this request; *method* is an argument, since Twisted sets it only at the end of the body."""
+        """The head of this request; Twisted sets its own ``method`` only at the end of the body."""
         if self._headers is None:
             self._headers = {
                 name.decode("latin-1").lower(): [value.decode("latin-1") for value in values]

@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import attrs
@@ -129,8 +128,7 @@ class RestrictionHandlers:
 
     async def _add(self, call: Call, scope: Scope, target: str | None, values: Mapping[str, Any]) -> Reply:
         ends_at = values.get("ends_at")
-        if ends_at is not None and datetime.fromisoformat(ends_at) <= datetime.fromtimestamp(self.time_of_day(), UTC):
-            raise invalid("/ends_at", "must lie in the future")
+        bodies.refuse_past(ends_at, "/ends_at", self.time_of_day())
         new = NewPause(scope, target, values.get("reason"), values.get("author", call.actor.name), ends_at)
         try:
             added = await self.store.pause(new, call.act("pause.add"))

@@ -91,7 +91,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     budgets = BudgetHandlers(parts.budgets, parts.restrictions, parts.catalog, parts.bus, parts.time_of_day)
     rest = CatalogHandlers(parts.catalog, parts.accounts, parts.restrictions, parts.modes)
     events = EventHandlers(parts.feed)
-    tokens = TokenHandlers(parts.access, parts.catalog)
+    tokens = TokenHandlers(parts.access, parts.catalog, parts.time_of_day)
     audit = AuditHandlers(parts.catalog)
     return (
         Route("GET", "/health/socket", health.socket, needs=None),

@@ -1,7 +1,7 @@
 """Tokens of the HTTP API, and browsers' sessions (docs/http.md, "Access")."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -46,6 +46,7 @@ class TokenHandlers:
 
     access: Access
     catalog: Catalog
+    time_of_day: Callable[[], float]
 
     async def list(self, call: Call) -> Reply:
         """Tokens by name, without the tokens themselves."""
@@ -57,6 +58,7 @@ class TokenHandlers:
         """Make a token, which the answer shows this once."""
         queries.read(call, {})
         values = await bodies.read_object(call, TOKEN)
+        bodies.refuse_past(values.get("expires_at"), "/expires_at", self.time_of_day())
         role, within = Role.named(values["role"]), None
         if "accounts" in values or "users" in values:
             if role is not Role.APP:

@@ -147,7 +147,7 @@ class Catalog:
 
     async def accounts(self, page: Page, within: Within | None = None) -> Listing:
         """Accounts by id, without their tokens."""
-        conditions = [] if within is None else ["id = ANY (%(accounts)s)"]
+        conditions = [] if within is None else ["id = ANY (%(accounts)s)" if within.users is None else "false"]
         return await self._lists.read(
             "accounts", ACCOUNT, page, key=["id"], conditions=conditions, filters=_limits(within)
         )

@@ -2,10 +2,14 @@
 
 import json
 import os
+import socket
 import stat
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import SkipTest
+
+from twisted.internet.threads import deferToThread
 
 from copilot_socket.core.access import ROLES
 from tests.support.crawler import in_reactor
@@ -104,6 +108,29 @@ class LocalAccessTests(NodeTestCase):
         status, _, err = await self.call(server, "stats", "--url", here, COPILOT_HTTP_TOKEN="wrong")
         self.assertEqual(status, 1)
         self.assertIn("COPILOT_HTTP_TOKEN", err)
+        elsewhere = f"http://localhost.localdomain:{server.port}"  # may lead here, but does not say so
+        self.assertEqual((await self.call(server, "stats", "--url", elsewhere))[0], 1)
+
+    @in_reactor()
+    async def test_somebody_else_has_the_port(self) -> None:
+        """While the node is down, its token is not given to whoever listens in its place."""
+        server = await self.own_process().start()
+        token = (self.state(server) / "http-token").read_text().strip()
+        await server.stop()
+        received: list[bytes] = []
+        listening = socket.create_server(("127.0.0.1", server.port))
+        self.addCleanup(listening.close)
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            received.append(connection.recv(65536))
+            connection.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+            connection.close()
+
+        answered = deferToThread(answer)
+        self.assertEqual((await self.call(server, "stats"))[0], 1)
+        await answered
+        self.assertNotIn(token.encode(), received[0])
 
     @in_reactor()
     async def test_node_of_another_configuration(self) -> None:
@@ -121,8 +148,8 @@ class LocalAccessTests(NodeTestCase):
         second.environ["COPILOT_STATE_DIR"] = first.environ["COPILOT_STATE_DIR"]
         await second.start()
         self.assertIn("Without http.sock the command line needs a token", second.log)
-        for server in (first, second):
-            self.assertIn("jobs", await self.answer(server, "stats"))
+        self.assertIn("jobs", await self.answer(first, "stats"))
+        self.assertIn("jobs", await self.answer(second, "stats", "--url", f"http://127.0.0.1:{second.port}"))
         await second.stop()
         self.assertTrue((self.state(first) / "http.sock").exists())
 
@@ -130,7 +157,7 @@ class LocalAccessTests(NodeTestCase):
     async def test_other_users(self) -> None:
         """They can't even connect."""
         if os.geteuid() != 0:
-            return
+            raise SkipTest("only root can become another user")
         server = await self.own_process().start()
         path = self.state(server) / "http.sock"
         self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)

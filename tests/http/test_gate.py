@@ -92,6 +92,8 @@ class TokenTests(SiteTestCase):
         received = await self.raw(b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
         self.assertTrue(received.startswith(b"HTTP/1.1 401 "), received)
         self.assertIn(b"WWW-Authenticate: Bearer", received)
+        refusals = [each for each in self.events if isinstance(each, Refused)]
+        self.assertEqual(refusals, [Refused("http", "no_token", "stranger", "127.0.0.1", "POST")])
 
     async def test_before_the_tokens_are_read(self) -> None:
         """An unknown token may be a good one: try again later."""

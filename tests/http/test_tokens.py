@@ -3,6 +3,7 @@
 from typing import Any
 
 import psycopg2
+from twisted.internet.defer import Deferred
 
 from copilot_socket.core.access import hash_of
 from copilot_socket.http.feed import KEEP_ALIVE
@@ -89,9 +90,25 @@ class TokenTests(TokenTestCase):
             self.assertIn(f"has the role {role}", answer.document["detail"])
 
     async def test_expired(self) -> None:
-        """A token that has expired is a wrong one."""
-        headers = await self.make("short", "read", expires_at="2020-01-01T00:00:00Z")
+        """A token that has expired is a wrong one, and gives its name away."""
+        headers = await self.make("short", "read", expires_at="2190-01-01T00:00:00Z")
+        self.assertEqual((await self.get("/api/v1/stats", headers=headers)).status, 200)
+        self.assertEqual((await self.post(TOKENS, {"name": "short", "role": "read"})).status, 409)
+        self.query("UPDATE http_tokens SET expires_at = now() - interval '1 s' RETURNING 1")
+        await self.access.read()
         self.assertEqual((await self.get("/api/v1/stats", headers=headers)).status, 401)
+        again = await self.make("short", "operate")
+        self.assertEqual((await self.get("/api/v1/stats", headers=again)).status, 200)
+        self.assertEqual((await self.get("/api/v1/stats", headers=headers)).status, 401)
+
+    async def test_uses_during_an_outage(self) -> None:
+        """They are recorded when that is possible again."""
+        await self.get("/api/v1/stats", headers=await self.make("a", "read"))
+        self.query("ALTER TABLE http_tokens RENAME last_used_at TO away")
+        await self.assertFailure(Deferred.fromCoroutine(self.access.look()), psycopg2.Error)
+        self.query("ALTER TABLE http_tokens RENAME away TO last_used_at")
+        await self.access.look()
+        self.assertEqual(self.query("SELECT last_used_at IS NULL FROM http_tokens"), [(False,)])
 
     async def test_faults(self) -> None:
         """Names, roles and limits that can't be are refused, naming the field."""
@@ -104,6 +121,7 @@ class TokenTests(TokenTestCase):
             ({"name": "a", "role": "app", "accounts": "acme"}, "/accounts"),
             ({"name": "a", "role": "app", "users": [7]}, "/users"),
             ({"name": "a", "role": "app", "expires_at": "soon"}, "/expires_at"),
+            ({"name": "a", "role": "app", "expires_at": "2020-01-01T00:00:00Z"}, "/expires_at"),
         ):
             self.assertEqual(self.paths(await self.post(TOKENS, body)), [path], body)
         await self.make("a", "read")
@@ -192,6 +210,10 @@ class LimitedTests(TokenTestCase):
         self.assertEqual((await self.get(f"{JOBS}/{other}", headers=headers)).status, 404)
         self.assertEqual((await self.get("/api/v1/accounts/mine", headers=headers)).status, 403)
         both = await self.make("both", "app", users=["u1"], accounts=["other"])
+        self.assertEqual((await self.get("/api/v1/events?account_id=other", headers=both)).status, 403)
+        path = "/api/v1/accounts/other"
+        self.assertEqual((await self.request("PUT", path, json=ACCOUNT, headers=both)).status, 403)
+        self.assertEqual((await self.get("/api/v1/accounts", headers=both)).document["accounts"], [])
         for account, user in (("mine", "u1"), ("other", "u2")):
             job = {"account_id": account, "command": "users", "user_id": user}
             self.assertEqual((await self.post(JOBS, job, headers=both)).status, 403, account)

@@ -8,10 +8,14 @@ FROM http_tokens WHERE expires_at IS NULL OR expires_at > now()
 SELECT hash, token_hash, extract(epoch FROM expires_at - now())::float8 FROM http_sessions WHERE expires_at > now()
 
 -- name: add_token
--- Make a token; no row if the name is taken.
+-- Make a token; no row if the name is taken by one that has not expired.
 INSERT INTO http_tokens (name, hash, role, accounts, users, created_by, expires_at)
 VALUES (%(name)s, %(hash)s, %(role)s, %(accounts)s, %(users)s, %(created_by)s, %(expires_at)s::timestamptz)
-ON CONFLICT (name) DO NOTHING RETURNING id
+ON CONFLICT (name) DO UPDATE SET
+  hash = excluded.hash, role = excluded.role, accounts = excluded.accounts, users = excluded.users,
+  created_at = now(), created_by = excluded.created_by, last_used_at = NULL, expires_at = excluded.expires_at
+WHERE http_tokens.expires_at <= now()
+RETURNING id
 
 -- name: revoke_token
 -- Remove a token, and end its sessions.
