@@ -18,11 +18,11 @@ from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.output import emit, say
 from copilot_socket.config import Config, ConfigFaults, from_environment
 from copilot_socket.core.printing import printable
-from copilot_socket.http.own_token import SOCKET, given_token
-from copilot_socket.private_files import PrivateFileError
+from copilot_socket.http.own_token import SOCKET
 
 TIMEOUT = 60.0
 _REDIRECTIONS = range(300, 400)
+_OTHERS_WRITE = 0o022
 _TOKEN = "set COPILOT_HTTP_TOKEN, or call it as the node's user or root on its machine, who need no token"
 
 
@@ -144,16 +144,15 @@ def node_from(args: argparse.Namespace) -> Node:
     Raises ConfigFaults.
     """
     config = _configuration(whole=args.url is None)
+    local = Node("http://localhost", socket=config.state_dir / SOCKET)
+    # By TCP nothing shows whose program has the port: the token that the node has made is not for that.
     if args.url is not None:
-        return Node(args.url, config.http_token or (own_token_of(config) if _is_here(args.url) else None))
-    path = config.state_dir / SOCKET
-    local = Node("http://localhost", socket=path)
-    if _is_of(config, local):
+        alike = config.http_token is None and _is_here(args.url) and _serves(local, urlsplit(args.url).port)
+        return local if alike else Node(args.url, config.http_token)
+    if _serves(local, config.http_port):
         return local
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.http_host, config.http_host)
-    url = f"http://{f'[{host}]' if ':' in host else host}:{config.http_port}"
-    # Without http.sock nothing shows whose program has the port: the token that the node made is not for that.
-    return Node(url, config.http_token)
+    return Node(f"http://{f'[{host}]' if ':' in host else host}:{config.http_port}", config.http_token)
 
 
 def _configuration(*, whole: bool) -> Config:
@@ -167,25 +166,21 @@ def _configuration(*, whole: bool) -> Config:
         return error.usable
 
 
-def own_token_of(config: Config) -> str | None:
-    """The token that the node of *config* has made; None if there is none, or it is not for this user to read."""
+def _serves(local: Node, port: int | None) -> bool:
+    """Whether *local* answers this user, and has the HTTP port *port*: of several nodes here one has the socket."""
+    assert local.socket is not None
     try:
-        return given_token(config.state_dir)
-    except (OSError, PrivateFileError):
-        return None
-
-
-def _is_of(config: Config, node: Node) -> bool:
-    """Whether *node* answers this user, and is the one of *config*: of several on a machine one has the socket."""
-    try:
-        port = node.request("GET", "/health/live").get("http_port")
-    except Refused:
+        status = local.socket.parent.stat()
+        if status.st_mode & _OTHERS_WRITE:  # anybody could have put the socket there
+            return False
+        found = local.request("GET", "/health/live").get("http_port")
+    except (Refused, OSError):
         return False
-    return port is not None and config.http_port in (0, port)
+    return found is not None and port in (0, found)
 
 
 def _is_here(url: str) -> bool:
-    """Whether *url* leads to this machine: the token of its node is sent nowhere else."""
+    """Whether *url* leads to this machine."""
     return (urlsplit(url).hostname or "") in ("localhost", "127.0.0.1", "::1")
 
 
@@ -216,7 +211,13 @@ def print_answer(
         return 1
     if args.json:
         emit(answer)
-    else:
-        for line in lines(answer):
-            say(line)
+        return 0
+    try:
+        shown = list(lines(answer))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CommandError(
+            f"the answer is none of a node of this version ({type(error).__name__}: {error})"
+        ) from None
+    for line in shown:
+        say(line)
     return 0

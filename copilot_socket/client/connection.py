@@ -21,8 +21,8 @@ class Listener(Protocol):
     def received(self, connection: "Connection", message: Message) -> None:
         """A message arrived."""
 
-    def disconnected(self, connection: "Connection") -> None:
-        """The connection is lost."""
+    def disconnected(self, connection: "Connection", reason: Failure) -> None:
+        """The connection is lost, for *reason*."""
 
     def beat(self, connection: "Connection") -> None:
         """A heartbeat is due."""
@@ -71,7 +71,7 @@ class Connection(LineOnlyReceiver):
             self._closing.cancel()
         if self._beats.running:
             self._beats.stop()
-        self._listener.disconnected(self)
+        self._listener.disconnected(self, reason)
 
     def start_beating(self, interval: float) -> None:
         """Call ``beat`` every *interval* seconds, first after one interval."""

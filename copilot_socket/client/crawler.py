@@ -10,7 +10,9 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from copilot_socket.client.connecting import Connecting
 from copilot_socket.client.connection import Connection, ConnectionFactory
 from copilot_socket.client.job import Job
 from copilot_socket.client.messages import JOB_IS_GONE, Hello, Message, encode
@@ -55,7 +57,9 @@ class Crawler(Service):
         self._finishing = False
         self._outbox = Outbox()
         self._runs = Runs(handler, self, self._on_room, reactor)
-        self._client = ClientService(endpoint, ConnectionFactory(self, reactor), backoff, reactor)
+        self._connecting = Connecting(endpoint, backoff)
+        factory = ConnectionFactory(self, reactor)
+        self._client = ClientService(self._connecting, factory, self._connecting.delay, reactor)
 
     @classmethod
     def at(cls, path: str, handler: Handler, hello: Hello, reactor: Any) -> "Crawler":
@@ -176,8 +180,10 @@ class Crawler(Service):
         self._connection = connection
         self._send("hello", self.hello.data(sorted(self._runs.ids())))
 
-    def disconnected(self, connection: Connection) -> None:
+    def disconnected(self, connection: Connection, reason: Failure) -> None:
         """Handlers go on; their reports wait for the next connection."""
+        if not connection.welcomed and not self._finishing:
+            self.log.warn("Connection lost before the server's welcome: {why}", why=reason.getErrorMessage())
         if self._connection is connection:
             self._connection = None
 
@@ -201,6 +207,7 @@ class Crawler(Service):
         if connection is None:
             return
         connection.welcomed = True
+        self._connecting.welcomed()
         self.features = frozenset(data.get("features") or ())
         self._limit = data.get("maxMessageSize") or self._limit
         self._granted = min(data.get("maxConcurrentJobs") or self.hello.max_jobs, self.hello.max_jobs)

@@ -31,6 +31,10 @@ class Access:
         d.addErrback(lambda failure: failure.trap(*DATABASE_ERRORS))  # the next look reads them
         d.addErrback(lambda failure: self.log.failure("Reading the tokens of the HTTP API failed", failure))
 
+    def accepts(self, token: str) -> bool:
+        """Whether *token* is in force."""
+        return self.book.find(token, self._reactor.seconds()) is not None
+
     async def read(self) -> None:
         """Read all tokens and sessions. Raises the database's errors."""
         await self._lock.acquire()

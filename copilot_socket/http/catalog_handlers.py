@@ -6,7 +6,7 @@ from copilot_socket.core.crawler_modes import Mode
 from copilot_socket.core.pauses import Scope
 from copilot_socket.http import bodies, queries
 from copilot_socket.http.fields import Check, Field, gitlab_origin, integer, one_of, text
-from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
+from copilot_socket.http.messages import Call, OutOfScope, Problem, Reply, invalid, reply
 from copilot_socket.store.accounts import Accounts, LiveJobs
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.crawler_modes import CrawlerModes
@@ -150,7 +150,8 @@ class CatalogHandlers:
 def _refuse_foreign(call: Call, account_id: str | None) -> None:
     """Raise :class:`Problem` 403 for an account that is not within the actor's limits; None stands for all."""
     if call.within is not None and not call.within.covers_account(account_id):
-        raise Problem(403, "Access token is limited to certain accounts: name one of them (account_id)")
+        named = "name one of them (account_id)" if account_id is None else "this is none of them"
+        raise OutOfScope(403, f"Access token is limited to certain accounts or users; {named}")
 
 
 def _storable(account_id: str) -> str:

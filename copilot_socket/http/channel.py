@@ -34,6 +34,8 @@ class Channel(http.HTTPChannel):
     transport: Any
     answering = False
     """Whether a complete request is being answered, or its answer is not read completely."""
+    known = False
+    """Whether its last request came with a valid token."""
     unread = False
     """Whether the answer is complete, but the client has not read it."""
     refused = False
@@ -166,11 +168,15 @@ class Connections:
         self.channels: dict[Channel, None] = {}
 
     def opened(self, channel: Channel) -> None:
-        """Register *channel*; over the limit, abort the oldest one without a request, or with an unread answer."""
+        """Register *channel*; over the limit, abort the oldest one without a request, or with an unread answer.
+
+        Those that have shown no valid token go first.
+        """
         self.channels[channel] = None
         if len(self.channels) > self.max_connections:
-            idle = (each for each in self.channels if each is channel or each.unread or not each.answering)
-            leaving = next(idle)
+            idle = [each for each in self.channels if each is channel or each.unread or not each.answering]
+            strangers = (each for each in idle if not each.known and each is not channel)
+            leaving = next(strangers, idle[0])
             del self.channels[leaving]  # now: connectionLost comes in a later turn, others may open in this one
             leaving.transport.abortConnection()
 

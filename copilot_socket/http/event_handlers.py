@@ -7,7 +7,7 @@ from copilot_socket.http import queries
 from copilot_socket.http.events import KINDS, Filters
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.fields import Check, text
-from copilot_socket.http.messages import Call, Problem, Streaming
+from copilot_socket.http.messages import Call, OutOfScope, Problem, Streaming
 
 FILTERS: dict[str, Check] = {
     "types": queries.some_of(*KINDS),
@@ -28,7 +28,9 @@ class EventHandlers:
         """Server-Sent Events, until the client disconnects or the node stops."""
         given = queries.read(call, FILTERS)
         if call.within is not None and not call.within.covers_account(given.get("account_id")):
-            raise Problem(403, "Access token is limited to certain accounts: name one of them (account_id)")
+            raise OutOfScope(
+                403, "Access token is limited to certain accounts or users; name an account (account_id)"
+            )
         refusal = self.feed.refusal
         if refusal is not None:
             raise Problem(503, refusal, headers={"Retry-After": "5"})

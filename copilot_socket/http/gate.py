@@ -16,6 +16,7 @@ from copilot_socket.http.routes import Route
 
 COOKIE = "copilot_session"
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+READING = frozenset({"GET", "HEAD", "OPTIONS", ""})
 WRONG_TOKENS = 5
 WRONG_SECONDS = 60.0
 """A client may send ``WRONG_TOKENS`` wrong tokens in so many seconds."""
@@ -57,7 +58,7 @@ class RequestHead:
     @property
     def client(self) -> str:
         """The client's address, for limits and records; behind a proxy on this machine the one that it names."""
-        forwarded = (self.one("x-forwarded-for") or "").rpartition(",")[2].strip()
+        forwarded = [*self.headers.get("x-forwarded-for", ()), ""][-2:][0].rpartition(",")[2].strip()
         given = forwarded if forwarded and _is_loopback(self.peer) else self.peer or "local"
         try:
             address = ip_address(given)
@@ -123,14 +124,19 @@ class Gate:
             return Visitor(client, wrong=token is not None)
         return Visitor(Actor(grant.name, client.address), grant, by_cookie=token is None)
 
-    def count(self, head: RequestHead, visitor: Visitor) -> None:
-        """Count a request; those with a good token are not counted. Raises :class:`Problem` 429 over the limit."""
+    def count(self, head: RequestHead, visitor: Visitor, route: Route | None) -> None:
+        """Count a request; those with a good token are not counted. Raises :class:`Problem` 429 over the limit.
+
+        Open routes are counted apart: a flood of other requests must not keep probes of the node's health out.
+        """
         if visitor.grant is not None:
             return
         now, client = self._now(), visitor.actor.address or ""
+        if route is not None and route.needs is None:
+            client += " open"
         wait = self._strangers.wait(client, now)
         if wait:
-            raise self._refuse(head, visitor, None, "rate_limited", _too_many("requests without a token", wait))
+            raise self._refuse(head, visitor, route, "rate_limited", _too_many("requests without a token", wait))
         self._strangers.count(client, now)
 
     def admit(self, head: RequestHead, visitor: Visitor, route: Route | None) -> None:
@@ -173,7 +179,8 @@ class Gate:
     def _refuse(
         self, head: RequestHead, visitor: Visitor, route: Route | None, reason: str, problem: Problem
     ) -> Problem:
-        what = head.method if route is None else f"{route.method} {route.pattern}"
+        method = head.method if head.method in WRITING | READING else "unknown method"
+        what = method if route is None else f"{route.method} {route.pattern}"
         self._publish(Refused("http", reason, visitor.actor.name, visitor.actor.address, what))
         return problem
 
@@ -185,15 +192,25 @@ class Gate:
         """
         if head.method not in WRITING:
             return None
+        if _of_own_page(head):
+            return None
+        if visitor.by_cookie:
+            text = "Cross-site request refused: by a session only pages of this server write (Origin, Sec-Fetch-Site)"
+            return Problem(403, text)
         if "origin" not in head.headers:
             sites = set(head.headers.get("sec-fetch-site", ()))
-            allowed = sites == {"same-origin"} if visitor.by_cookie else sites <= _FROM_HERE
-            return None if allowed else Problem(403, "Cross-site request refused")
-        host, origin = head.one("host"), (head.one("origin") or "").lower()
-        ours = host is not None and origin in (f"http://{host}".lower(), f"https://{host}".lower())
-        if ours or (origin in self._origins and not visitor.by_cookie):
+            return None if sites <= _FROM_HERE else Problem(403, "Cross-site request refused")
+        if (head.one("origin") or "").lower() in self._origins:
             return None
         return Problem(403, "Cross-origin request refused; SOCKET_ALLOWED_ORIGINS lists the origins that may write")
+
+
+def _of_own_page(head: RequestHead) -> bool:
+    """Whether *head* shows that a page of this server sent it."""
+    if "origin" not in head.headers:
+        return set(head.headers.get("sec-fetch-site", ())) == {"same-origin"}
+    host, origin = head.one("host"), (head.one("origin") or "").lower()
+    return host is not None and origin in (f"http://{host}".lower(), f"https://{host}".lower())
 
 
 def bearer_in(header: str | None) -> str | None:

@@ -56,7 +56,7 @@ class HealthHandlers:
     async def socket(self, call: Call) -> Reply:
         """The state of the node, with all details for those who have access: 200, or 503 while it can't work."""
         healthy = self._healthy()
-        if call.grant is None:
+        if not _details(call):
             return reply({"status": "healthy" if healthy else "unhealthy"}, 200 if healthy else 503)
         return reply(
             {
@@ -77,14 +77,14 @@ class HealthHandlers:
     async def live(self, call: Call) -> Reply:
         """Always 200: the process responds; for those who have access, with the number of its HTTP port."""
         return reply(
-            {"status": "live"} if call.grant is None else {"status": "live", "http_port": self.health.http_port}
+            {"status": "live"} if not _details(call) else {"status": "live", "http_port": self.health.http_port}
         )
 
     async def ready(self, call: Call) -> Reply:
         """200 if crawlers and requests can be served now, else 503, and for those who have access, why."""
         if self._healthy():
             return reply({"status": "ready"})
-        why = {} if call.grant is None else {"error": self._error()}
+        why = {"error": self._error()} if _details(call) else {}
         return reply({"status": "not ready", **why}, 503)
 
     async def metrics(self, _call: Call) -> Reply:
@@ -98,3 +98,8 @@ class HealthHandlers:
 
     def _error(self) -> str:
         return self.health.error or "not listening for crawlers"
+
+
+def _details(call: Call) -> bool:
+    """Whether the caller may see more than the state: neither a stranger nor a limited token may."""
+    return call.grant is not None and call.within is None

@@ -11,13 +11,14 @@ from copilot_socket.core.origins import origin
 from copilot_socket.core.transitions import Refusal
 from copilot_socket.http import bodies, queries
 from copilot_socket.http.fields import Check, one_of, text
-from copilot_socket.http.messages import Call, Faults, Problem, Reply, reply
+from copilot_socket.http.messages import Call, Faults, OutOfScope, Problem, Reply, reply
 from copilot_socket.http.shares import UNCOUNTED
 from copilot_socket.store.catalog import LARGE_JOB_COLUMNS, Catalog
 from copilot_socket.store.submission import ForeignOrigins, Key, KeyReused, Submission, UnknownAccounts
 from copilot_socket.store.transitions import AccountMoved, Answer, Transitions, TwinExists
 
 _ID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
+_NO_JOB = "No such job"
 _KEY = re.compile("[ -~]{1,255}")
 
 LARGE_SUBMISSIONS = 2
@@ -143,8 +144,10 @@ class JobHandlers:
     async def _job_id(self, call: Call) -> str:
         """The id in the path. Raises :class:`Problem` 404, also for a job that is not within the actor's limits."""
         job_id, within = call.params["id"], call.within
-        if not _ID.fullmatch(job_id) or not (within is None or await self.catalog.covers_job(within, job_id)):
+        if not _ID.fullmatch(job_id):
             raise _no_job()
+        if within is not None and not await self.catalog.covers_job(within, job_id):
+            raise OutOfScope(404, _NO_JOB)  # as if there were none
         return job_id
 
 
@@ -161,7 +164,8 @@ def _key(call: Call) -> str | None:
     name = call.headers.get("idempotency-key")
     if name is not None and not _KEY.fullmatch(name):
         raise Problem(422, "Idempotency-Key must be 1 to 255 printable ASCII characters", errors=[])
-    return name
+    # A limited token neither finds nor takes the keys of others.
+    return name if name is None or call.within is None else f"{call.actor.name} {name}"
 
 
 def _unknown_accounts(error: UnknownAccounts, body: bodies.Jobs) -> Problem:
@@ -180,7 +184,7 @@ def _refuse_foreign(call: Call, body: bodies.Jobs) -> None:
         if not within.covers_job(job["account_id"], job.get("user_id")):
             faults.add(body.path(number), "account_id or user_id is not one of those that the token is limited to")
     if faults.count:
-        raise Problem(
+        raise OutOfScope(
             403, "Access token is limited to certain accounts or users", errors=faults.problem().members["errors"]
         )
 
@@ -195,4 +199,4 @@ def _foreign_origins(error: ForeignOrigins, body: bodies.Jobs) -> Problem:
 
 
 def _no_job() -> Problem:
-    return Problem(404, "No such job")
+    return Problem(404, _NO_JOB)

@@ -135,6 +135,10 @@ class Problem(Exception):
         return Reply(self.status, orjson.dumps(document), PROBLEM, self.headers)
 
 
+class OutOfScope(Problem):
+    """What a request is about is not within the limits of its token. The refusal is recorded."""
+
+
 def invalid(path: str, message: str) -> Problem:
     """A 422 with a single fault."""
     faults = Faults()

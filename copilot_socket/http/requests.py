@@ -69,6 +69,8 @@ class Request(server.Request):
         problem = self.application.refuse_early(self.head(self.channel.method)) or self._room(length or 0)
         if problem is not None:
             self._refuse(problem)
+        else:
+            self.channel.known = True
 
     def handleContentChunk(self, data: bytes) -> None:
         """A piece of the body."""

@@ -40,7 +40,11 @@ class Route:
         return params
 
 
-def find(routes: Sequence[Route], method: str, path: str) -> tuple[Route, dict[str, str]]:
+Found = tuple[Route, dict[str, str]]
+"""A route and its parameters."""
+
+
+def find(routes: Sequence[Route], method: str, path: str) -> Found:
     """The route for *method* on *path* (percent-encoded) with its parameters. Raises :class:`Problem` 404 or 405."""
     try:
         # Split before decoding: an encoded slash is part of a name.

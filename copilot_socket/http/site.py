@@ -5,7 +5,6 @@
 
 import time
 from collections.abc import Callable, Iterable
-from http import HTTPStatus
 from urllib.parse import parse_qsl
 
 import attrs
@@ -30,14 +29,14 @@ from copilot_socket.http.feed import Feed
 from copilot_socket.http.gate import Gate, RequestHead
 from copilot_socket.http.health import Health, HealthHandlers
 from copilot_socket.http.job_handlers import JobHandlers
-from copilot_socket.http.messages import ClientGone, Problem, Reply, Streaming
+from copilot_socket.http.messages import ClientGone, OutOfScope, Problem, Reply, Streaming
 from copilot_socket.http.origins import Origins
 from copilot_socket.http.requests import Request
 from copilot_socket.http.restriction_handlers import RestrictionHandlers
-from copilot_socket.http.routes import Route, find
+from copilot_socket.http.routes import Found, Route, find
 from copilot_socket.http.shares import MAX_ANSWERS, MAX_BODIES, Budget, Share
 from copilot_socket.http.slices import Slices
-from copilot_socket.http.targets import target
+from copilot_socket.http.targets import Target, target
 from copilot_socket.http.token_handlers import TokenHandlers
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.budgets import BudgetStore
@@ -50,6 +49,7 @@ from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
 
 MAX_PARAMETERS = 50
+_NO_PROBLEM = Problem(500, "A route was found")
 
 
 @attrs.frozen(kw_only=True)
@@ -173,7 +173,7 @@ class Application:
         """Check access before the body: public routes take no body, so a request with one needs access."""
         visitor = self._gate.visitor(head)
         try:
-            self._gate.count(head, visitor)
+            self._gate.count(head, visitor, None)
             self._gate.admit(head, visitor, None)
         except Problem as problem:
             problem.headers = {**problem.headers, **self._origins.headers(head)}
@@ -189,26 +189,27 @@ class Application:
 
     async def _answer(self, request: Request) -> Reply | Streaming:
         method = request.method.decode("latin-1")
-        requested = target(method, request.uri.decode("latin-1"))
         head = request.head(method)
-        if requested.host is not None:
-            head = attrs.evolve(head, headers={**head.headers, "host": [requested.host]})
         for name, value in self._origins.headers(head).items():
             request.setHeader(name.encode(), value.encode())
         visitor = self._gate.visitor(head)
-        self._gate.count(head, visitor)
+        request.channel.known = visitor.grant is not None
+        requested, found, missing = self._found(method, request.uri.decode("latin-1"))
+        self._gate.count(head, visitor, found and found[0])
         preflight = self._origins.preflight(head)
         if preflight is not None:
             return preflight
+        if requested is None:
+            raise missing
         if requested.path == "*":
             return Reply(204, b"", headers={"Allow": self._methods})
-        try:
-            route, params = find(self._routes, method, requested.path)
-        except Problem:
-            # Without access, unknown paths must look like existing ones.
-            self._gate.admit(head, visitor, None)
-            raise
-        self._gate.admit(head, visitor, route)
+        if requested.host is not None:
+            head = attrs.evolve(head, headers={**head.headers, "host": [requested.host]})
+        # Without access, unknown paths must look like existing ones.
+        self._gate.admit(head, visitor, found and found[0])
+        if found is None:
+            raise missing
+        route, params = found
         call = request.call(
             params,
             _parameters(requested.query),
@@ -217,10 +218,17 @@ class Application:
         )
         try:
             return await route.handler(call)
+        except OutOfScope as problem:
+            raise self._gate.out_of_scope(head, visitor, route, problem) from None
+
+    def _found(self, method: str, uri: str) -> tuple[Target | None, Found | None, Problem]:
+        """What is requested, unless that can't be read, and its route; and the problem if there is none."""
+        requested = None
+        try:
+            requested = target(method, uri)
+            return requested, find(self._routes, method, requested.path), _NO_PROBLEM
         except Problem as problem:
-            if problem.status == HTTPStatus.FORBIDDEN:
-                raise self._gate.out_of_scope(head, visitor, route, problem) from None
-            raise
+            return requested, None, problem
 
     def _error_reply(self, failure: Failure) -> Reply:
         error = failure.value
@@ -264,8 +272,10 @@ class _Site(Connections, Site):
 
     def log(self, request: http.Request) -> None:
         """Log one line for each request."""
-        method, uri = request.method.decode("latin-1"), request.uri.decode("latin-1")
-        self.application.log.debug("{method} {uri} {status}", method=method, uri=uri, status=request.code)
+        # Without the query, which may hold what is none of a log's business.
+        path = request.uri.decode("latin-1").partition("?")[0]
+        method = request.method.decode("latin-1")
+        self.application.log.debug("{method} {path} {status}", method=method, path=path, status=request.code)
 
 
 def _parameters(query: str) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from copilot_socket.core.access import ROLES, Grant, Role, Within
+from copilot_socket.core.access import CONFIGURED, ROLES, Grant, Role, Within
 from copilot_socket.http import bodies, queries
 from copilot_socket.http.access import Access
 from copilot_socket.http.fields import Field, one_of, text, timestamp
@@ -22,6 +22,8 @@ MOST_NAMES = 1000
 def _name(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch("[!-~]{1,100}", value):
         raise ValueError("must be 1 to 100 printable ASCII characters without spaces")
+    if value == CONFIGURED:
+        raise ValueError("must be another name: acts by the node's own token are recorded under this one")
     return value
 
 
@@ -93,8 +95,8 @@ class TokenHandlers:
         queries.read(call, {})
         await bodies.no_body(call)
         token = bearer_in(call.headers.get("authorization"))
-        if token is None:
-            raise Problem(409, "A session is made of a token: send Authorization: Bearer <token>")
+        if token is None or not self.access.accepts(token):
+            raise Problem(409, "A session is made of a valid token: send Authorization: Bearer <token>")
         made = await self.access.store.start_session(token, call.act("session.start"))
         await self.access.read()
         shown = {**_shown(call), "expires_at": made.expires_at}

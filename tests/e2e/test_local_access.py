@@ -101,7 +101,7 @@ class LocalAccessTests(NodeTestCase):
 
     @in_reactor()
     async def test_url(self) -> None:
-        """With an address the token of the node on this machine is sent there, and nowhere else."""
+        """An address of this machine is that of its node; another one is sent no token but that of the variable."""
         server = await self.own_process().start()
         here = f"http://127.0.0.1:{server.port}"
         self.assertEqual((await self.call(server, "stats", "--url", here))[0], 0)
@@ -149,7 +149,11 @@ class LocalAccessTests(NodeTestCase):
         await second.start()
         self.assertIn("Without http.sock the command line needs a token", second.log)
         self.assertIn("jobs", await self.answer(first, "stats"))
-        self.assertIn("jobs", await self.answer(second, "stats", "--url", f"http://127.0.0.1:{second.port}"))
+        status, _, err = await self.call(second, "stats")
+        self.assertEqual(status, 1)
+        self.assertIn("set COPILOT_HTTP_TOKEN", err)
+        token = (self.state(first) / "http-token").read_text().strip()
+        self.assertIn("jobs", await self.answer(second, "stats", COPILOT_HTTP_TOKEN=token))
         await second.stop()
         self.assertTrue((self.state(first) / "http.sock").exists())
 
@@ -165,6 +169,15 @@ class LocalAccessTests(NodeTestCase):
         arguments = [sys.executable, "-c", _CONNECT, str(path), str(NOBODY)]
         program, _ = run_program(arguments, {}, server.directory)
         self.assertEqual((await program.ended, program.out), (0, b"refused\n"), program.err)
+
+    @in_reactor()
+    async def test_planted_socket(self) -> None:
+        """In a directory that others may write to, the socket may be anybody's."""
+        server = await self.own_process().start()
+        self.state(server).chmod(0o777)
+        status, _, err = await self.call(server, "stats")
+        self.assertEqual(status, 1)
+        self.assertIn("Unauthorized", err)
 
     @in_reactor()
     async def test_no_node_yet(self) -> None:

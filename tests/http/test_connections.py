@@ -558,6 +558,16 @@ class LimitTests(ConnectionTestCase):
         clients.append(self.connect())
         self.assertEqual(self.aborted(clients), [False, True, True, False, False])
 
+    def test_strangers_go_first(self) -> None:
+        """Their connections never cost one that has shown a valid token its own, nor an upload under way."""
+        idle, upload = self.connect(), self.connect()
+        idle.send(LIST)
+        self.store.answer()
+        self.reactor.turn()
+        upload.send(POST + b"Content-Length: 100\r\n\r\n[")
+        strangers = [self.connect() for _ in range(4)]
+        self.assertEqual(self.aborted([idle, upload, *strangers]), [False, False, True, True, True, False])
+
     def test_several_at_once(self) -> None:
         """Each that comes in the same turn costs another one its connection, before any of these is over."""
         clients = [self.connect() for _ in range(6)]
@@ -593,7 +603,11 @@ class LimitTests(ConnectionTestCase):
         self.reactor.turn()
         clients[1].send(LIST)
         clients.append(self.connect())
-        self.assertEqual(self.aborted(clients), [True, False, True, False, False])
+        self.assertEqual(self.aborted(clients), [True, False, False, True, False])  # a stranger goes first
+        clients[3].leave()
+        clients[4].send(LIST)
+        clients.append(self.connect())
+        self.assertEqual(self.aborted(clients), [True, False, True, True, False, False])
 
     def test_answered(self) -> None:
         """A connection whose answer is out may go again."""

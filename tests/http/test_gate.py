@@ -142,7 +142,7 @@ class GateTests(SynchronousTestCase):
         """200, or that of the refusal."""
         visitor = self.gate.visitor(head)
         try:
-            self.gate.count(head, visitor)
+            self.gate.count(head, visitor, route)
             self.gate.admit(head, visitor, route)
         except Problem as problem:
             return problem.status
@@ -176,13 +176,27 @@ class GateTests(SynchronousTestCase):
             ("127.0.0.1", "203.0.113.9", "203.0.113.9"),
             ("127.0.0.1", "1.1.1.1, 203.0.113.9", "203.0.113.9"),
             ("127.0.0.1", "nonsense", "127.0.0.1"),
+            ("127.0.0.1", "203.0.113.9\n198.51.100.1", "198.51.100.1"),
             ("203.0.113.1", "203.0.113.9", "203.0.113.1"),
             ("::ffff:203.0.113.1", "", "203.0.113.1"),
             ("2001:db8::1:2:3:4", "", "2001:db8::/64"),
             (None, "", "local"),
         ):
-            headers = {"x_forwarded_for": forwarded} if forwarded else {}
-            self.assertEqual(self.head(peer, **headers).client, client)
+            headers = {"x-forwarded-for": forwarded.split("\n")} if forwarded else {}
+            self.assertEqual(RequestHead("GET", peer, headers).client, client)
+
+    def test_open_routes_have_a_limit_of_their_own(self) -> None:
+        """Probes of the node's health get through a flood of other requests from their address."""
+        self.gate = Gate(self.book, frozenset(), frozenset(), 2, self.refused.append, lambda: self.now)
+        health = Route("GET", "/health/live", _unused, needs=None)
+        self.assertEqual([self.status(self.head()) for _ in range(4)], [401, 401, 429, 429])
+        self.assertEqual([self.status(self.head(), health) for _ in range(3)], [200, 200, 429])
+
+    def test_made_up_methods(self) -> None:
+        """They are one kind of refusal: nobody can make up many."""
+        for method in ("GO1", "GO2", "GET"):
+            self.status(self.head(method=method))
+        self.assertEqual([each.what for each in self.refused], ["unknown method", "unknown method", "GET"])
 
     def test_roles(self) -> None:
         """Each role includes those before it, and no more."""

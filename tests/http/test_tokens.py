@@ -6,6 +6,7 @@ import psycopg2
 from twisted.internet.defer import Deferred
 
 from copilot_socket.core.access import hash_of
+from copilot_socket.event_bus import Refused
 from copilot_socket.http.feed import KEEP_ALIVE
 from copilot_socket.store.access import SESSIONS
 from tests.http.harness import ACCOUNT, TOKEN, Answer, SiteTestCase
@@ -115,6 +116,7 @@ class TokenTests(TokenTestCase):
         for body, path in (
             ({"name": "", "role": "read"}, "/name"),
             ({"name": "a b", "role": "read"}, "/name"),
+            ({"name": "COPILOT_HTTP_TOKEN", "role": "read"}, "/name"),
             ({"name": "a", "role": "root"}, "/role"),
             ({"name": "a", "role": "read", "accounts": ["acme"]}, "/role"),
             ({"name": "a", "role": "app", "accounts": []}, "/accounts"),
@@ -180,8 +182,14 @@ class LimitedTests(TokenTestCase):
             ("/api/v1/events?account_id=other", 403),
         ):
             self.assertEqual((await self.get(path, headers=headers)).status, status, path)
+        self.events.clear()
         for action in ("cancel", "pause", "retry", "resume"):
             self.assertEqual((await self.post(f"{JOBS}/{other}/{action}", headers=headers)).status, 404, action)
+        refused = [each for each in self.events if isinstance(each, Refused)]
+        self.assertEqual({(each.actor, each.reason) for each in refused}, {("token:app", "scope")})
+        self.assertEqual(len(refused), 4)
+        health = await self.get("/health/socket", headers=headers)
+        self.assertEqual(health.document, {"status": "healthy"})
         for account, status in (("new", 201), ("mine", 200), ("other", 403)):
             path = f"/api/v1/accounts/{account}"
             self.assertEqual((await self.request("PUT", path, json=ACCOUNT, headers=headers)).status, status, account)
@@ -201,6 +209,16 @@ class LimitedTests(TokenTestCase):
         self.assertEqual([error["path"] for error in answer.document["errors"]], ["/1", "/2"])
         self.assertEqual(self.query("SELECT count(*) FROM jobs"), [(2,)])
         self.assertEqual((await self.post(JOBS, jobs[0], headers=headers)).status, 201)
+
+    async def test_idempotency_keys(self) -> None:
+        """Those of a limited token are its own."""
+        await self.world()
+        headers = await self.make("app", "app", accounts=["mine"])
+        job = {"account_id": "mine", "command": "users"}
+        key: dict[str, str | None] = {"Idempotency-Key": "k"}
+        self.assertEqual((await self.post(JOBS, [], headers=headers | key)).status, 200)
+        self.assertEqual((await self.post(JOBS, job, headers=key)).status, 201)
+        self.assertEqual((await self.post(JOBS, job, headers=headers | key)).status, 422)
 
     async def test_users(self) -> None:
         """A limit to users covers jobs only, and is no way around one to accounts."""
