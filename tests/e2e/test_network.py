@@ -1,5 +1,6 @@
 """Crawlers over TCP and TLS: real connections to a real node."""
 
+import contextlib
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from copilot_socket.core.identity import MAX_SUBJECT
 from copilot_socket.event_bus import Refused
 from copilot_socket.wire import tls as tls_module
 from copilot_socket.wire.limits import Pause
-from copilot_socket.wire.tls import TLSFactory
+from copilot_socket.wire.tls import NO_LONGER
 from tests.support.certificates import DAY, Authority, Issued
 from tests.support.crawler import TestCrawler, reactor, until
 from tests.support.server import InProcessNode, NodeTestCase, short_directory
@@ -183,7 +184,7 @@ class AdmissionTests(NetworkTestCase):
             "issued by a client": Authority.issue(good.issue("one"), "two"),  # type: ignore[arg-type]
         }
         why: list[str] = []
-        self.patch(TLSFactory, "handshake_failed", lambda _self, _peer, reason: why.append(reason))
+        node.node.bus.subscribe_by_type({Refused: lambda refused: why.append(refused.what)})
         for what, issued in refused.items():
             await self.refused_at_the_door(self.endpoint(node, issued.write(self.directory, what)))
         await self.refused_at_the_door(self.client(self.port(node), None))
@@ -349,7 +350,10 @@ class LimitTests(NetworkTestCase):
             await deferToThread(stranger.sendall, said)
             await deferToThread(_to_the_end, stranger)
         await until(lambda: not node.node.factory.outside)
-        self.assertEqual(refused, [Refused("wire", "handshake", STRANGER, "127.0.0.1", "connection")] * 3)
+        whats = [each.what for each in refused]
+        self.assertEqual(refused, [Refused("wire", "handshake", STRANGER, "127.0.0.1", each) for each in whats])
+        for what, reason in zip(whats, ("http request", "wrong version number", "wrong version number"), strict=True):
+            self.assertEqual(what, f"connection to ssl:0: {reason}")
 
     async def test_half_closed(self) -> None:
         """In the middle of the handshake: the connection ends."""
@@ -414,8 +418,10 @@ class StopTests(NetworkTestCase):
     """A node that stops."""
 
     async def test_farewell(self) -> None:
-        """Crawlers over the network hear of it, and strangers are disconnected."""
+        """Crawlers over the network hear of it, and strangers are disconnected, which is no refusal."""
         node = await self.listening(self.tls(), "tcp:0:interface=127.0.0.1", **TOKEN)
+        refused: list[Refused] = []
+        node.node.bus.subscribe_by_type({Refused: refused.append})
         crawlers = [
             await self.over(self.endpoint(node, self.own), "tls", maxJobs=1),
             await self.over(self.endpoint(node, None, 2), "tcp", token="t"),
@@ -428,6 +434,7 @@ class StopTests(NetworkTestCase):
         for each in (*crawlers, *strangers):
             await each.closed
         self.assertEqual([each.received for each in strangers], [[], []])
+        self.assertEqual(refused, [])
 
 
 class LastWordsTests(NetworkTestCase):
@@ -534,6 +541,65 @@ class RenewalTests(NetworkTestCase):
         for each in (mine, second):
             await each.closed
         await self.refused_at_the_door(self.endpoint(node, self.own))
+
+    async def test_revoked_during_its_handshake(self) -> None:
+        """Files that are replaced before a handshake is over decide on it, too."""
+        client = self.authority.issue("two")
+        path = self.put("list", client.fingerprint.encode())
+        node = await self.listening(self.tls(clientFingerprints=path))
+        refused: list[Refused] = []
+        node.node.bus.subscribe_by_type({Refused: refused.append})
+        for listed, words in ((client.fingerprint, [b"welcome"]), ("# nobody", [])):
+            raw = socket.create_connection(("127.0.0.1", self.port(node)))
+            self.addCleanup(raw.close)
+            connection = SSL.Connection(self.context(client), None)
+            connection.set_connect_state()
+            await deferToThread(_begin, connection, raw)
+            self.put("list", f"{listed}\n# renewed".encode())
+            self.look(node)
+            said = await deferToThread(_end, connection, raw)
+            self.assertEqual([word for word in (b"welcome",) if word in said], words)
+        self.assertEqual([each.what for each in refused], [f"connection to ssl:0: {NO_LONGER}"])
+        await until(lambda: not node.node.factory.outside)
+
+    def context(self, client: Issued) -> SSL.Context:
+        """What a client with this certificate uses."""
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.use_certificate(client.certificate)
+        context.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, client.key_pem))
+        return context
+
+
+def _begin(connection: SSL.Connection, raw: socket.socket) -> None:
+    """A handshake of TLS 1.3 up to the client's last flight, which is not sent. Blocks."""
+    while True:
+        try:
+            connection.do_handshake()
+        except SSL.WantReadError:
+            _pass_on(connection, raw)
+            connection.bio_write(raw.recv(65536))
+        else:
+            return
+
+
+def _end(connection: SSL.Connection, raw: socket.socket) -> bytes:
+    """Send that, and a ``hello``; what is said first, or nothing before the end. Blocks."""
+    connection.send(b'{"type":"hello","timestamp":"","data":{"crawlerId":"one"}}\n')
+    _pass_on(connection, raw)
+    while data := raw.recv(65536):
+        connection.bio_write(data)
+        try:
+            return connection.recv(65536)
+        except SSL.WantReadError:
+            continue
+        except SSL.ZeroReturnError:
+            break
+    return b""
+
+
+def _pass_on(connection: SSL.Connection, raw: socket.socket) -> None:
+    with contextlib.suppress(SSL.WantReadError):
+        raw.sendall(connection.bio_read(65536))
 
 
 def _to_the_end(stranger: socket.socket) -> None:
