@@ -15,7 +15,9 @@ from copilot_socket.client import Crawler, Hello, Job
 from copilot_socket.client.tls import TLSClient
 from copilot_socket.core.actors import STRANGER
 from copilot_socket.core.identity import MAX_SUBJECT
+from copilot_socket.core.rate import WRONG_TOKENS
 from copilot_socket.event_bus import Refused
+from copilot_socket.handlers import doorkeeper
 from copilot_socket.wire import tls as tls_module
 from copilot_socket.wire.limits import Pause
 from copilot_socket.wire.tls import NO_LONGER
@@ -247,6 +249,31 @@ class AdmissionTests(NetworkTestCase):
         counts = "SELECT (SELECT count(*) FROM crawlers), (SELECT count(*) FROM socket_connections)"
         self.assertEqual(self.query(counts), [(0, 0)])
         self.assertEqual(self.count("queued"), 1)
+
+    async def test_many_wrong_tokens(self) -> None:
+        """They are recorded as such, by address; the right one is welcome all the same."""
+        self.patch(doorkeeper, "WRONG_SECONDS", 3600.0)
+        node = await self.listening("tcp:0:interface=127.0.0.1", **TOKEN)
+        refused: list[Refused] = []
+        node.node.bus.subscribe_by_type({Refused: refused.append})
+        texts = []
+
+        async def guess(address: str) -> None:
+            endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", self.port(node), bindAddress=(address, 0))
+            stranger = await self.over(endpoint)
+            stranger.say("hello", crawlerId="one", token="wrong")
+            error = (await stranger.expect("error"))["data"]
+            texts.append((error["code"], "before" in error["message"]))
+            await stranger.closed
+
+        for _ in range(WRONG_TOKENS + 2):
+            await guess("127.0.0.1")
+        await guess("127.0.0.2")
+        await self.over(self.endpoint(node), token="t")
+        many = [False] * WRONG_TOKENS + [True] * 2 + [False]
+        self.assertEqual(texts, [("unauthorized", each) for each in many])
+        reasons = ["too_many_wrong_tokens" if each else "wrong_token" for each in many]
+        self.assertEqual([each.reason for each in refused], reasons)
 
     async def test_owners(self) -> None:
         """A crawlerId is its owner's: of a subject, whichever certificate, of a user, of those with the token."""
