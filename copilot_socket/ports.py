@@ -11,9 +11,10 @@ from twisted.python.failure import Failure
 
 from copilot_socket.activation import Inherited
 from copilot_socket.config import Config
-from copilot_socket.crawler_ports import Listening, SocketListening, open_endpoint, open_socket
+from copilot_socket.crawler_ports import Listening, open_endpoint
 from copilot_socket.http.own_token import SOCKET, make_directory
-from copilot_socket.wire.accepting import CrawlerPort, HTTPPort, LocalHTTPPort
+from copilot_socket.socket_ports import SocketListening, open_socket
+from copilot_socket.wire.accepting import HTTPPort, LocalHTTPPort, SocketPort
 from copilot_socket.wire.factory import CrawlerFactory
 from copilot_socket.wire.listening import SocketError, adopt, listen
 
@@ -33,7 +34,7 @@ class Ports:
         self._crawlers: list[Listening] = []
         """The first one is the socket of SOCKET_PATH."""
         self._http: HTTPPort | None = None
-        self._local: CrawlerPort | None = None
+        self._local: SocketPort | None = None
 
     def open(self, crawlers: CrawlerFactory, http: IProtocolFactory) -> None:
         """Listen on all. Raises ``SocketError`` or ``CannotListenError``, and then listens on none.
@@ -102,7 +103,7 @@ class Ports:
         """The number of the HTTP port, which the configuration may leave to the system."""
         return int(self._http.getHost().port)  # type: ignore[union-attr]
 
-    def _listen_locally(self, factory: IProtocolFactory) -> CrawlerPort | None:
+    def _listen_locally(self, factory: IProtocolFactory) -> SocketPort | None:
         state_dir = self._config.state_dir
         try:
             make_directory(state_dir)
@@ -123,6 +124,6 @@ class Ports:
         return port
 
 
-def _no_new_one(_patience: float) -> CrawlerPort:
+def _no_new_one(_patience: float) -> SocketPort:
     """Only the service manager can make its socket anew."""
     raise SocketError("it is the service manager's")

@@ -1,4 +1,4 @@
-"""The crawlers' UNIX socket: created with its mode; replaces a stale one."""
+"""UNIX sockets: created with their mode; they replace stale ones."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from copilot_socket.locks import LockError, exclusive
-from copilot_socket.wire.accepting import CrawlerPort, InheritedPort
+from copilot_socket.wire.accepting import CrawlerPort, InheritedPort, SocketPort
 
 BACKLOG = 1024
 LOCK_PATIENCE = 10.0
@@ -32,9 +32,9 @@ def listen(
     factory: Factory,
     patience: float = LOCK_PATIENCE,
     *,
-    port: type[CrawlerPort] = CrawlerPort,
+    port: type[SocketPort] = CrawlerPort,
     variable: str = "SOCKET_PATH",
-) -> CrawlerPort:
+) -> SocketPort:
     """Listen on the UNIX socket *path*; it has *mode* before the first connection is possible.
 
     Missing directories are created. A stale socket is replaced, a live one never. Waits up to *patience* seconds for
