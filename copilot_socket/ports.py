@@ -1,5 +1,6 @@
 """The listening ports of a node: where crawlers connect, the HTTP port, and ``http.sock``; created or inherited."""
 
+import os
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -12,7 +13,8 @@ from twisted.python.failure import Failure
 from copilot_socket.activation import Inherited
 from copilot_socket.config import Config
 from copilot_socket.crawler_ports import Listening, open_endpoint
-from copilot_socket.http.own_token import SOCKET, make_directory
+from copilot_socket.directories import make_directories, state_mode
+from copilot_socket.http.own_token import SOCKET
 from copilot_socket.socket_ports import SocketListening, open_socket
 from copilot_socket.wire.accepting import HTTPPort, LocalHTTPPort, SocketPort
 from copilot_socket.wire.factory import CrawlerFactory
@@ -106,7 +108,7 @@ class Ports:
     def _listen_locally(self, factory: IProtocolFactory) -> SocketPort | None:
         state_dir = self._config.state_dir
         try:
-            make_directory(state_dir)
+            make_directories(state_dir, state_mode(os.geteuid() == 0))
             path, variable = state_dir / SOCKET, "COPILOT_STATE_DIR"
             return listen(self._reactor, path, 0o600, cast(Factory, factory), port=LocalHTTPPort, variable=variable)
         except (SocketError, OSError) as error:
