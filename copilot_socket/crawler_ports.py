@@ -1,5 +1,6 @@
 """Where crawlers connect: the UNIX sockets and ports of ``COPILOT_LISTEN``."""
 
+from pathlib import Path
 from typing import Any, Protocol
 
 from twisted.internet.error import CannotListenError
@@ -77,7 +78,7 @@ class NetworkListening:
 def open_endpoint(endpoint: Endpoint, config: Config, crawlers: CrawlerFactory, reactor: Any) -> Listening:
     """Listen on *endpoint*. Raises :class:`SocketError`."""
     if isinstance(endpoint, UNIXEndpoint):
-        return open_socket(endpoint.path, endpoint.mode or config.socket_mode, crawlers, reactor, LISTEN)
+        return open_socket(Path(endpoint.path), endpoint.mode or config.socket_mode, crawlers, reactor, LISTEN)
     return NetworkListening(endpoint, crawlers, reactor)
 
 

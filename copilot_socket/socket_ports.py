@@ -9,7 +9,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from copilot_socket.wire.accepting import InheritedPort, SocketPort
+from copilot_socket.wire.accepting import CrawlerPort, InheritedPort, SocketPort
 from copilot_socket.wire.listening import LOCK_PATIENCE, SocketError, listen
 
 
@@ -73,10 +73,20 @@ class SocketListening:
         self.log.failure("Closing a port failed", failure)
 
 
-def open_socket(path: str, mode: int, factory: Factory, reactor: Any, variable: str) -> SocketListening:
-    """Listen on the UNIX socket *path*, which *variable* names. Raises :class:`SocketError`."""
+def open_socket(
+    path: Path,
+    mode: int,
+    factory: Factory,
+    reactor: Any,
+    variable: str,
+    port: type[SocketPort] = CrawlerPort,
+    directory_mode: int = 0o755,
+) -> SocketListening:
+    """Listen on the UNIX socket *path*, as :func:`.listen` does. Raises :class:`SocketError`."""
 
     def create(patience: float = LOCK_PATIENCE) -> SocketPort:
-        return listen(reactor, Path(path), mode, factory, patience, variable=variable)
+        return listen(
+            reactor, path, mode, factory, patience, port=port, variable=variable, directory_mode=directory_mode
+        )
 
     return SocketListening(create(), create)
