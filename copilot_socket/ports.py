@@ -1,5 +1,7 @@
 """The listening ports of a node: where crawlers connect, the HTTP port, and ``http.sock``; created or inherited."""
 
+import os
+from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -11,11 +13,13 @@ from twisted.python.failure import Failure
 
 from copilot_socket.activation import Inherited
 from copilot_socket.config import Config
-from copilot_socket.crawler_ports import Listening, SocketListening, open_endpoint, open_socket
-from copilot_socket.http.own_token import SOCKET, make_directory
-from copilot_socket.wire.accepting import CrawlerPort, HTTPPort, LocalHTTPPort
+from copilot_socket.crawler_ports import Listening, open_endpoint
+from copilot_socket.directories import state_mode
+from copilot_socket.http.own_token import SOCKET
+from copilot_socket.socket_ports import SocketListening, open_socket
+from copilot_socket.wire.accepting import HTTPPort, LocalHTTPPort, SocketPort
 from copilot_socket.wire.factory import CrawlerFactory
-from copilot_socket.wire.listening import SocketError, adopt, listen
+from copilot_socket.wire.listening import SocketError, adopt
 
 LOOK = 2.0
 """Seconds between checks whether socket files still exist and files of certificates were replaced."""
@@ -33,7 +37,7 @@ class Ports:
         self._crawlers: list[Listening] = []
         """The first one is the socket of SOCKET_PATH."""
         self._http: HTTPPort | None = None
-        self._local: CrawlerPort | None = None
+        self._local: SocketListening | None = None
 
     def open(self, crawlers: CrawlerFactory, http: IProtocolFactory) -> None:
         """Listen on all. Raises ``SocketError`` or ``CannotListenError``, and then listens on none.
@@ -57,13 +61,18 @@ class Ports:
     def _open_first(self, crawlers: CrawlerFactory) -> SocketListening:
         config, given = self._config, self._inherited.crawlers
         if given is None:
-            return open_socket(config.socket_path, config.socket_mode, crawlers, self._reactor, "SOCKET_PATH")
+            return open_socket(Path(config.socket_path), config.socket_mode, crawlers, self._reactor, "SOCKET_PATH")
         return SocketListening(adopt(self._reactor, given, crawlers), _no_new_one)
 
     def look(self) -> None:
         """Look after socket files that were removed, and certificates that were replaced, every :data:`LOOK` s."""
-        for each in self._crawlers:
+        for each in self._listening:
             each.look()
+
+    @property
+    def _listening(self) -> list[Listening]:
+        """All but the HTTP port."""
+        return self._crawlers if self._local is None else [*self._crawlers, self._local]
 
     @property
     def reachable(self) -> bool:
@@ -72,8 +81,9 @@ class Ports:
 
     def close(self) -> "Deferred[Any]":
         """Stop listening; open connections stay. The Deferred fires when that is done, and never fails."""
-        others = [port for port in (self._http, self._local) if port is not None]
-        ports = [*[each.port for each in self._crawlers], *others]
+        ports = [each.port for each in self._listening]
+        if self._http is not None:
+            ports.append(self._http)
         closed = [maybeDeferred(port.stopListening) for port in ports]
         for each in closed:
             each.addErrback(self._not_closed)
@@ -102,13 +112,12 @@ class Ports:
         """The number of the HTTP port, which the configuration may leave to the system."""
         return int(self._http.getHost().port)  # type: ignore[union-attr]
 
-    def _listen_locally(self, factory: IProtocolFactory) -> CrawlerPort | None:
-        state_dir = self._config.state_dir
+    def _listen_locally(self, factory: IProtocolFactory) -> SocketListening | None:
+        path, mode = self._config.state_dir / SOCKET, state_mode(os.geteuid() == 0)
+        made = cast(Factory, factory)
         try:
-            make_directory(state_dir)
-            path, variable = state_dir / SOCKET, "COPILOT_STATE_DIR"
-            return listen(self._reactor, path, 0o600, cast(Factory, factory), port=LocalHTTPPort, variable=variable)
-        except (SocketError, OSError) as error:
+            return open_socket(path, 0o600, made, self._reactor, "COPILOT_STATE_DIR", LocalHTTPPort, mode)
+        except SocketError as error:
             self.log.warn("Without http.sock the command line needs a token for this node: {error}", error=error)
             return None
 
@@ -123,6 +132,6 @@ class Ports:
         return port
 
 
-def _no_new_one(_patience: float) -> CrawlerPort:
+def _no_new_one(_patience: float) -> SocketPort:
     """Only the service manager can make its socket anew."""
     raise SocketError("it is the service manager's")

@@ -6,6 +6,7 @@ import secrets
 from pathlib import Path
 
 _OTHERS = 0o077
+_ROOT = 0
 
 
 class PrivateFileError(Exception):
@@ -13,11 +14,19 @@ class PrivateFileError(Exception):
 
 
 def read_private(path: Path) -> str:
-    """The content of *path*. Raises :class:`PrivateFileError` if other users may open it, or ``OSError``."""
+    """The content of *path*. Raises :class:`PrivateFileError` if other users may open or own it, or ``OSError``."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     with os.fdopen(descriptor, "r", encoding="ascii", errors="replace") as file:
-        if os.fstat(descriptor).st_mode & _OTHERS:
+        status, user = os.fstat(descriptor), os.geteuid()
+        if status.st_mode & _OTHERS:
             raise PrivateFileError(f"{path} holds a secret and is accessible to other users: chmod 600 {path}")
+        # Root also reads those of a node that runs as the owner of its state directory.
+        owners = {_ROOT, user if user != _ROOT else path.parent.stat().st_uid}
+        if status.st_uid not in owners:
+            raise PrivateFileError(
+                f"{path} holds a secret and belongs to another user (uid {status.st_uid}), who knows it: remove it, "
+                f"or chown {user} {path} if that is right"
+            )
         return file.read()
 
 

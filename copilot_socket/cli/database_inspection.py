@@ -26,7 +26,8 @@ _CONNECTING = {
     "password authentication failed": "correct user and password in DATABASE_URL, or set the role's password "
     "(`\\password` in psql)",
     "no password supplied": "put the password into DATABASE_URL, percent-encoded",
-    "no pg_hba.conf entry": "let this role in: a line in pg_hba.conf, then `SELECT pg_reload_conf()`",
+    "no pg_hba.conf entry": "let this role in: a line in pg_hba.conf, then `SELECT pg_reload_conf()`; if its line is "
+    f"there and begins with `hostssl`, append {tls.VERIFY} to DATABASE_URL",
     "too many connections": f"{_HOLDERS}; lower DATABASE_CONNECTION_POOL, or raise the CONNECTION LIMIT of role "
     "and database",
     "connection slots": f"{_HOLDERS}; lower DATABASE_CONNECTION_POOL, or raise max_connections in postgresql.conf",

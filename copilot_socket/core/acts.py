@@ -18,8 +18,8 @@ REASONS: Mapping[str, Sequence[str]] = MappingProxyType(
     {
         HTTP: ("no_token", "wrong_token", "wrong_tokens", "rate_limited", "role", "scope", "origin"),
         WIRE: (
-            "handshake", "no_token", "wrong_token", "user", "not_admitted", "id_in_use", "id_lost",
-            "too_many_connections", "rate_limited",
+            "handshake", "no_token", "wrong_token", "too_many_wrong_tokens", "user", "not_admitted", "id_in_use",
+            "id_lost", "too_many_connections", "rate_limited",
         ),
     }
 )  # fmt: skip

@@ -1,6 +1,22 @@
 """Limits how often something may happen."""
 
 from collections import OrderedDict
+from ipaddress import IPv6Address, ip_address
+
+WRONG_TOKENS = 5
+WRONG_SECONDS = 60.0
+"""A client may show ``WRONG_TOKENS`` wrong tokens in so many seconds; a right one it may show at any time."""
+_IPV6_NETWORK = 64
+"""Bits of an IPv6 address that tell clients apart: whoever has one address has its network."""
+
+
+def client_of(address: str) -> str:
+    """The client who has *address*, for limits and records: that of IPv4, the network of IPv6. Raises ValueError."""
+    parsed = ip_address(address)
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
+        network = int(parsed) >> (128 - _IPV6_NETWORK) << (128 - _IPV6_NETWORK)
+        return f"{IPv6Address(network)}/{_IPV6_NETWORK}"
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
 class Rate:

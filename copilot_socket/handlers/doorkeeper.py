@@ -7,13 +7,16 @@ from twisted.internet.interfaces import IReactorTime
 
 from copilot_socket.core.actors import STRANGER
 from copilot_socket.core.acts import WIRE
-from copilot_socket.core.admission import Admission
+from copilot_socket.core.admission import Admission, Denial
 from copilot_socket.core.errors import ErrorCode, NotAdmitted
 from copilot_socket.core.messages import Hello, Message
+from copilot_socket.core.rate import WRONG_SECONDS, WRONG_TOKENS, Rates, client_of
 from copilot_socket.event_bus import EventBus, Refused
 from copilot_socket.handlers.crawlers import Crawler, Link, Registry
 from copilot_socket.handlers.retrying import until_done
 from copilot_socket.store.leases import Leases
+
+_WRONG_AGAIN = Denial("too_many_wrong_tokens", "the token of hello is wrong, as were others from this address before")
 
 
 class Doorkeeper:
@@ -29,6 +32,7 @@ class Doorkeeper:
         bus: EventBus,
     ) -> None:
         self._admission = Admission(tuple(tokens), frozenset(uids))
+        self._wrong = Rates(WRONG_TOKENS, WRONG_SECONDS)
         self._registry = registry
         self._leases = leases
         self._reactor = reactor
@@ -44,6 +48,7 @@ class Doorkeeper:
         token = cast(Hello, message.data).token if hello else None
         why = self._admission.refusal(link.identity, hello, token)
         if why is not None:
+            why = self._limited(link, why)
             self._refused(link, why.reason, _what(message))
             raise NotAdmitted(ErrorCode.UNAUTHORIZED, why.text, ref=message.ref, job_id=message.job_id)
         link.admitted = link.enter()
@@ -78,6 +83,16 @@ class Doorkeeper:
             for link in list(crawler.links):
                 self._refused(link, "id_lost", f"connection of {crawler.crawler_id}")
                 link.close("its crawlerId belongs to another owner by now")
+
+    def _limited(self, link: Link, why: Denial) -> Denial:
+        """*why*, unless it is one of many wrong tokens of a remote address."""
+        if why.reason != "wrong_token" or link.identity.address is None:
+            return why
+        client, now = client_of(link.identity.address), self._reactor.seconds()
+        if self._wrong.wait(client, now):
+            return _WRONG_AGAIN
+        self._wrong.count(client, now)
+        return why
 
     def _anothers(self, link: Link, message: Message) -> NotAdmitted:
         self._refused(link, "id_in_use", _what(message))

@@ -9,7 +9,7 @@ import attrs
 
 from copilot_socket.core.access import Grant, Role, TokenBook
 from copilot_socket.core.actors import STRANGER, Actor
-from copilot_socket.core.rate import Rates
+from copilot_socket.core.rate import WRONG_SECONDS, WRONG_TOKENS, Rates, client_of
 from copilot_socket.event_bus import Refused
 from copilot_socket.http.messages import Problem
 from copilot_socket.http.routes import Route
@@ -17,14 +17,9 @@ from copilot_socket.http.routes import Route
 COOKIE = "copilot_session"
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 READING = frozenset({"GET", "HEAD", "OPTIONS", ""})
-WRONG_TOKENS = 5
-WRONG_SECONDS = 60.0
-"""A client may send ``WRONG_TOKENS`` wrong tokens in so many seconds."""
 _FROM_HERE = frozenset({"same-origin", "none"})
 """Values of ``Sec-Fetch-Site``: a page of ours; the user's own doing."""
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="copilot-socket"'}
-_IPV6_NETWORK = 64
-"""Bits of an IPv6 address that tell clients apart: whoever has one address has its network."""
 
 
 @attrs.frozen
@@ -61,13 +56,9 @@ class RequestHead:
         forwarded = [*self.headers.get("x-forwarded-for", ()), ""][-2:][0].rpartition(",")[2].strip()
         given = forwarded if forwarded and _is_loopback(self.peer) else self.peer or "local"
         try:
-            address = ip_address(given)
+            return client_of(given)
         except ValueError:
             return given if given == self.peer else self.peer or "local"
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
-            network = int(address) >> (128 - _IPV6_NETWORK) << (128 - _IPV6_NETWORK)
-            return f"{IPv6Address(network)}/{_IPV6_NETWORK}"
-        return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 @attrs.frozen

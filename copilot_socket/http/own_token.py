@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from copilot_socket.core.access import new_token
+from copilot_socket.directories import make_directories, state_mode
 from copilot_socket.private_files import PrivateFileError, make_private, read_private
 
 TOKEN = "http-token"
@@ -20,7 +21,7 @@ def own_token(state_dir: Path) -> str:
     try:
         found = given_token(state_dir)
         if found is None:
-            make_directory(state_dir)
+            make_directories(state_dir, state_mode(os.geteuid() == _ROOT))
             make_private(path, f"{new_token()}\n")
             found = given_token(state_dir)
     except OSError as error:
@@ -49,19 +50,3 @@ def given_token(state_dir: Path) -> str | None:
 def trusted_uids() -> frozenset[int]:
     """The users who need no token on ``http.sock``: the node's own, and root."""
     return frozenset({_ROOT, os.geteuid()})
-
-
-def make_directory(state_dir: Path) -> None:
-    """Create the state directory and its missing parents. Raises ``OSError``."""
-    # Others may search a directory of root, as the embedded database's user must, and not read it.
-    mode = 0o711 if os.geteuid() == _ROOT else 0o700
-    for each in [*reversed(state_dir.parents), state_dir]:
-        try:
-            each.mkdir()
-        except FileExistsError:
-            continue
-        except OSError:
-            if os.path.isdir(each):  # noqa: PTH112 - Path.is_dir raises where it may not look; for a read-only "/"
-                continue
-            raise
-        each.chmod(mode)  # regardless of the umask

@@ -45,7 +45,7 @@ _BY_WORDS = (
     ("connection slots", Unready.CONNECTIONS),
     ("too many connections", Unready.CONNECTIONS),
     ("too many clients", Unready.CONNECTIONS),
-    *((words, Unready.TLS) for words in REMEDIES if words not in ("no encryption", "SSL off")),
+    *((words, Unready.TLS) for words in REMEDIES),
     ("authentication failed", Unready.LOGIN),
     ("no password supplied", Unready.LOGIN),
     ("pg_hba.conf", Unready.LOGIN),

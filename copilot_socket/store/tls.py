@@ -7,7 +7,8 @@ from typing import Any
 
 DEFAULT_ROOT = "~/.postgresql/root.crt"
 """Where libpq looks for the certificates to trust."""
-_VERIFY = "sslmode=verify-full&sslrootcert=/etc/ssl/certs/ca-certificates.crt"
+VERIFY = "sslmode=verify-full&sslrootcert=/etc/ssl/certs/ca-certificates.crt"
+"""What to append to a URL, so that the server is verified."""
 _CLIENT = "let sslcert and sslkey in DATABASE_URL name this node's certificate and key (PEM, the key with mode 600)"
 
 REMEDIES: Mapping[str, str] = {
@@ -19,8 +20,6 @@ REMEDIES: Mapping[str, str] = {
     "does not match host name": "let DATABASE_URL name the host as the server's certificate does",
     "server does not support SSL": "turn TLS on at the server (ssl, ssl_cert_file and ssl_key_file in "
     "postgresql.conf), since sslmode in DATABASE_URL demands it",
-    "no encryption": f"the server lets this role in with TLS only: append {_VERIFY} to DATABASE_URL",
-    "SSL off": f"the server lets this role in with TLS only: append {_VERIFY} to DATABASE_URL",
     "valid client certificate": _CLIENT,
     "certificate required": _CLIENT,
     "handshake failure": _CLIENT,
@@ -70,5 +69,5 @@ def unverified(connection: Any) -> tuple[str, str] | None:
     detail = f"the connection to {parameters.get('host') or parameters.get('hostaddr')} {state}"
     return (
         f"{detail} (sslmode={parameters.get('sslmode')})",
-        f"append {_VERIFY} to DATABASE_URL, or name your own authority",
+        f"append {VERIFY} to DATABASE_URL, or name your own authority",
     )

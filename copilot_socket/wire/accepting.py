@@ -21,12 +21,12 @@ RETRY_DELAY = 0.5
 LOG_INTERVAL = 60.0
 """Seconds between two log lines about that."""
 
-Identity = tuple[int, int]
+FileId = tuple[int, int]
 """Device and inode of a file."""
 
 
-def identity(path: Path) -> Identity | None:
-    """The identity of the file at *path*; None if there is no file, or it is not accessible."""
+def file_id(path: Path) -> FileId | None:
+    """The id of the file at *path*; None if there is no file, or it is not accessible."""
     try:
         status = path.lstat()
     except (OSError, ValueError):  # ValueError: the name of an abstract socket begins with a NUL byte
@@ -102,27 +102,26 @@ class TCPPort(Accepting, tcp.Port):
     transport = TCPTransport  # type: ignore[assignment]
 
 
-class CrawlerPort(Accepting, unix.Port):
-    """Listens for crawlers on a socket of its own; on close, removes the file if it is still this socket's."""
+class SocketPort(Accepting, unix.Port):
+    """Listens on a UNIX socket of its own; on close, removes the file if it is still this socket's."""
 
-    transport = CrawlerTransport
-    identity: Identity | None = None
-    """The identity of the file that listening created."""
+    file: FileId | None = None
+    """The file that listening created."""
 
     def __init__(self, address: str | bytes, *arguments: Any, **more: Any) -> None:
         super().__init__(address, *arguments, **more)  # type: ignore[arg-type]
         self.path = Path(os.fsdecode(address))
-        """The path that crawlers connect to."""
+        """The path that clients connect to."""
 
     @property
     def in_place(self) -> bool:
         """Whether the file at the path is still this socket's."""
-        return self.identity is not None and identity(self.path) == self.identity
+        return self.file is not None and file_id(self.path) == self.file
 
     def startListening(self) -> None:
         """See :class:`twisted.internet.interfaces.IListeningPort`."""
         super().startListening()
-        self.identity = identity(self.path)
+        self.file = file_id(self.path)
 
     def connectionLost(self, reason: Failure) -> None:
         """Remove the file and close the socket."""
@@ -132,10 +131,14 @@ class CrawlerPort(Accepting, unix.Port):
         super().connectionLost(reason)
 
 
-class LocalHTTPPort(CrawlerPort):
+class LocalHTTPPort(SocketPort):
     """Listens for HTTP on a UNIX socket."""
 
-    transport = unix.Server  # type: ignore[assignment]
+
+class CrawlerPort(SocketPort):
+    """Listens for crawlers on a UNIX socket."""
+
+    transport = CrawlerTransport
 
 
 class InheritedPort(CrawlerPort):
@@ -158,12 +161,12 @@ class InheritedPort(CrawlerPort):
         self.fileno = self.socket.fileno  # type: ignore[method-assign]
         self.connected = True
         self.startReading()
-        self.identity = identity(self.path)
+        self.file = file_id(self.path)
 
     @property
     def in_place(self) -> bool:
         """Whether the file at the path is still this socket's, or was not accessible to begin with."""
-        return self.identity is None or super().in_place
+        return self.file is None or super().in_place
 
     def connectionLost(self, reason: Failure) -> None:
         """Close this process's descriptor only."""

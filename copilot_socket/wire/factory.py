@@ -27,7 +27,7 @@ from copilot_socket.wire.limits import (
 from copilot_socket.wire.outbox import Owed
 from copilot_socket.wire.peer import Peer, read_peer, read_uid
 from copilot_socket.wire.protocol import CrawlerProtocol, Handler
-from copilot_socket.wire.tls import TLSTransport
+from copilot_socket.wire.tls import NO_LONGER, TLSTransport
 from copilot_socket.wire.turn import TurnBatcher
 from copilot_socket.wire.validators import Decoder
 
@@ -121,6 +121,10 @@ class CrawlerFactory(ServerFactory):
     def arrived(self, protocol: CrawlerProtocol) -> None:
         """It is known who is at the other end. A remote client without a certificate has yet to show its token."""
         transport: Any = protocol.transport
+        if isinstance(transport, TLSTransport) and transport.outdated:
+            transport.factory.handshake_failed(transport.getPeer().host, NO_LONGER)
+            protocol.close(NO_LONGER)
+            return
         protocol.identity = _identity(transport)
         if not protocol.identity.remote or protocol.identity.subject is not None:
             self.enter(protocol)
@@ -130,9 +134,9 @@ class CrawlerFactory(ServerFactory):
         if not self._reading:
             protocol.pause(Pause.NODE)
 
-    def turned_away(self, address: str) -> None:
-        """A TLS handshake with *address* has failed."""
-        self._bus.publish(Refused(WIRE, "handshake", STRANGER, address, "connection"))
+    def turned_away(self, address: str, why: str) -> None:
+        """A TLS handshake with *address* has failed; *why*: where, and OpenSSL's reason or ours."""
+        self._bus.publish(Refused(WIRE, "handshake", STRANGER, address, f"connection to {why}"))
 
     def enter(self, protocol: CrawlerProtocol) -> bool:
         """Accept *protocol* if the limit allows, or another connection can be closed for it; otherwise refuse it."""

@@ -1,7 +1,6 @@
-"""The crawlers' UNIX socket: created with its mode; replaces a stale one."""
+"""UNIX sockets: created with their mode; they replace stale ones."""
 
 import errno
-import os
 import socket
 import stat
 from pathlib import Path
@@ -11,8 +10,9 @@ from twisted.internet.interfaces import IReactorUNIX
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from copilot_socket.directories import make_directories
 from copilot_socket.locks import LockError, exclusive
-from copilot_socket.wire.accepting import CrawlerPort, InheritedPort
+from copilot_socket.wire.accepting import CrawlerPort, InheritedPort, SocketPort
 
 BACKLOG = 1024
 LOCK_PATIENCE = 10.0
@@ -32,15 +32,23 @@ def listen(
     factory: Factory,
     patience: float = LOCK_PATIENCE,
     *,
-    port: type[CrawlerPort] = CrawlerPort,
+    port: type[SocketPort] = CrawlerPort,
     variable: str = "SOCKET_PATH",
-) -> CrawlerPort:
+    directory_mode: int = 0o755,
+) -> SocketPort:
     """Listen on the UNIX socket *path*; it has *mode* before the first connection is possible.
 
-    Missing directories are created. A stale socket is replaced, a live one never. Waits up to *patience* seconds for
-    another process that starts on the same path. Raises :class:`SocketError`, which names the *variable* to set.
+    Missing directories are created, with *directory_mode*. A stale socket is replaced, a live one never. Waits up to
+    *patience* seconds for another process that starts on the same path. Raises :class:`SocketError`, which names the
+    *variable* to set.
     """
-    _make_directory(path.parent, variable)
+    try:
+        make_directories(path.parent, directory_mode)
+    except OSError as error:
+        raise SocketError(
+            f"can't make the directory {path.parent} for the socket: {error.strerror}; "
+            f"make it (install -d -o USER {path.parent}) or set {variable}"
+        ) from error
     lock = path.with_name(f"{path.name}.lock")
     try:
         _find_stale(path, variable)
@@ -86,23 +94,6 @@ def probe(path: Path) -> str:
             # EACCES does not tell whether the socket is stale, and another user's socket must not be replaced.
             return "stale" if error.errno in (errno.ECONNREFUSED, errno.ENOENT) else "live"
     return "live"
-
-
-def _make_directory(directory: Path, variable: str) -> None:
-    """Create *directory* and its missing parents with mode 0755, whatever the umask."""
-    for each in [*reversed(directory.parents), directory]:
-        try:
-            each.mkdir()
-            each.chmod(0o755)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            if os.path.isdir(each):  # noqa: PTH112 - Path.is_dir raises where it may not look; "/" of a read-only file system and the like
-                continue
-            raise SocketError(
-                f"can't make the directory {directory} for the socket: {error.strerror}; "
-                f"make it (install -d -o USER {directory}) or set {variable}"
-            ) from error
 
 
 def _find_stale(path: Path, variable: str) -> bool:

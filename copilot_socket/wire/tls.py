@@ -16,8 +16,7 @@ from copilot_socket.wire.certificates import CertificateFault, Credentials, read
 
 JUDGED_AT_ONCE = 20
 """Connections whose certificates are verified again in one turn of the reactor: some milliseconds."""
-LOG_INTERVAL = 60.0
-"""Seconds between two log lines about handshakes that have failed."""
+NO_LONGER = "its certificate is no longer accepted"
 
 
 class Closable(Protocol):
@@ -46,6 +45,20 @@ class TLSTransport(TLSMemoryBIOProtocol):
         certificate = self._tlsConnection.get_peer_certificate(as_cryptography=True)
         return None if certificate is None else subject_of(certificate)
 
+    @property
+    def outdated(self) -> bool:
+        """Whether files were replaced since the handshake began, and do not accept the client's certificate."""
+        current = self.factory.credentials
+        return self._tlsConnection.get_context() is not current.context and not self.accepted_by(current)
+
+    def accepted_by(self, credentials: Credentials) -> bool:
+        """Whether *credentials* accept the client's certificate; also while it has shown none."""
+        connection = self._tlsConnection
+        given = None if connection is None else connection.get_peer_certificate(as_cryptography=True)
+        if given is None:
+            return True
+        return credentials.accepts(given, connection.get_peer_cert_chain(as_cryptography=True) or [])
+
     def pauseProducing(self) -> None:
         """See :class:`twisted.internet.interfaces.IPushProducer`."""
         self._paused = True
@@ -66,7 +79,7 @@ class TLSTransport(TLSMemoryBIOProtocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See :class:`twisted.internet.interfaces.IProtocol`."""
-        if not self._handshakeDone:
+        if not self._handshakeDone and not self.disconnecting:  # else it was closed here
             why = self.refusal or reason_of((self._reason or reason).value)
             self.factory.handshake_failed(self.getPeer().host, why)
         super().connectionLost(reason)
@@ -145,17 +158,16 @@ class TLSFactory(TLSMemoryBIOFactory):
         files: CertificateFiles,
         crawlers: Factory,
         clock: IReactorTime,
-        on_failure: Callable[[str], None] = lambda _address: None,
+        on_failure: Callable[[str, str], None] = lambda _address, _why: None,
     ) -> None:
-        """Raises :class:`CertificateFault`. *on_failure* is called with the address of a failed handshake."""
+        """Raises :class:`CertificateFault`. *on_failure* is called with address and reason of a failed handshake."""
         self.certificates = Renewing(files)
         super().__init__(self.certificates, False, crawlers, clock)
         self.clock = clock
         self._name = name
         self._on_failure = on_failure
-        self._failed, self._logged = 0, float("-inf")
-        self._concerned: Credentials | None = None
-        """Those whose end was announced."""
+        self._concerned: tuple[Credentials, str] | None = None
+        """What was logged last about which credentials."""
 
     @property
     def credentials(self) -> Credentials:
@@ -173,10 +185,10 @@ class TLSFactory(TLSMemoryBIOFactory):
                 fault=fault,
             )
             return
-        credentials = self.credentials
-        if credentials is not self._concerned and credentials.concern is not None:
-            self._concerned = credentials
-            self.log.warn("The certificate of {name} {concern}", name=self._name, concern=credentials.concern)
+        concern = self.credentials.concern
+        if concern is not None and self._concerned != (self.credentials, concern):
+            self._concerned = self.credentials, concern
+            self.log.warn("The certificate of {name} {concern}", name=self._name, concern=concern)
         if renewed is not None:
             self.log.info("{name} uses new files: {what}", name=self._name, what=renewed.description)
             self._close_refused(renewed, list(self.protocols))
@@ -184,29 +196,12 @@ class TLSFactory(TLSMemoryBIOFactory):
     def _close_refused(self, credentials: Credentials, left: list[Any]) -> None:
         """Judge the connections *left*, a few in each turn of the reactor."""
         for transport in left[:JUDGED_AT_ONCE]:
-            connection = transport.getHandle()
-            given = None if connection is None else connection.get_peer_certificate(as_cryptography=True)
-            if given is None:
-                continue
-            chain = connection.get_peer_cert_chain(as_cryptography=True) or []
-            if not credentials.accepts(given, chain):
+            if not transport.accepted_by(credentials):
                 closable: Closable = transport.wrappedProtocol
-                closable.close("its certificate is no longer accepted")
+                closable.close(NO_LONGER)
         if left[JUDGED_AT_ONCE:]:
             self.clock.callLater(0, self._close_refused, credentials, left[JUDGED_AT_ONCE:])
 
     def handshake_failed(self, address: str, why: str) -> None:
-        """Log *why*, unless a handshake has failed just before: strangers must not fill the log."""
-        self._on_failure(address)
-        now = self.clock.seconds()
-        self._failed += 1
-        if now - self._logged >= LOG_INTERVAL:
-            more = f" ({self._failed - 1} more since the last such line)" if self._failed > 1 else ""
-            self._logged, self._failed = now, 0
-            self.log.warn(
-                "No TLS handshake with {address} on {name}: {why}{more}",
-                address=address,
-                name=self._name,
-                why=why,
-                more=more,
-            )
+        """A handshake with *address* has failed, or comes too late for its certificate."""
+        self._on_failure(address, f"{self._name}: {why}")

@@ -77,11 +77,11 @@ class RealDatabaseTlsTests(test_database_tls.DatabaseTlsTests):
         return server
 
     async def test_plain_text_asked_for(self) -> None:
-        """A server that takes TLS only says so, and how to get it."""
+        """A server that takes TLS only has no entry for plain text: that is no fault of TLS."""
         server = self.server(self.certificate)
         await self.explained(
             self.url(server, sslmode="disable"),
+            "no pg_hba.conf entry",
             "no encryption",
-            "with TLS only",
             cause=test_database_tls.Unready.LOGIN,
         )

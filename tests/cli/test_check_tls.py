@@ -19,6 +19,8 @@ COMPLAINTS = {
     "Either provide the file, use the system's trusted roots with sslrootcert=system, or change sslmode to disable "
     "server certificate verification.": "sslrootcert=/etc/ssl/certs/ca-certificates.crt",
     "SSL error: certificate verify failed": "the authority that signed the server's certificate",
+    'FATAL: no pg_hba.conf entry for host "192.0.2.1", user "a", database "d", no encryption': "let this role in: a "
+    "line in pg_hba.conf, then `SELECT pg_reload_conf()`; if its line is there and begins with `hostssl`, append ",
     'server certificate for "db" does not match host name "x"': "name the host as the server's certificate does",
 }
 

@@ -12,8 +12,8 @@ import copilot_socket
 ROOT = Path(copilot_socket.__file__).parent
 ALLOWED = {
     "core": {"core"},
-    "wire": {"wire", "core", "event_bus", "locks"},
-    "store": {"store", "core", "event_bus", "locks", "private_files"},
+    "wire": {"wire", "core", "event_bus", "locks", "directories"},
+    "store": {"store", "core", "event_bus", "locks", "private_files", "directories"},
     "handlers": {"handlers", "core", "store", "wire", "event_bus"},
     "client": {"client", "core"},
     "config": {"config", "core"},

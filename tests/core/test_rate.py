@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.core.rate import Rate, Rates
+from copilot_socket.core.rate import Rate, Rates, client_of
 
 
 def at_once(rate: Rate, now: float) -> int:
@@ -73,3 +73,11 @@ class RatesTests(SynchronousTestCase):
         for client in ("a", "b", "a", "c"):
             rates.count(client, 0.0)
         self.assertEqual([rates.wait(client, 0.0) > 0 for client in "abc"], [True, False, True])
+
+    def test_clients(self) -> None:
+        """An address of IPv4, also one that is mapped; of IPv6 its network."""
+        same = ("192.0.2.1", "::ffff:192.0.2.1")
+        self.assertEqual({client_of(each) for each in same}, {"192.0.2.1"})
+        network = ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", "2001:db8:0:1::1%eth0")
+        self.assertEqual({client_of(each) for each in network}, {"2001:db8:0:1::/64"})
+        self.assertRaises(ValueError, client_of, "unknown")

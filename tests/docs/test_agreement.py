@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import copilot_socket
 from copilot_socket import gauges, memory
 from copilot_socket.config import load
+from copilot_socket.core.acts import REASONS
 from copilot_socket.core.ends import SPENDING, Cause
 from copilot_socket.core.errors import ErrorCode
 from copilot_socket.core.inference import infer
@@ -274,6 +275,13 @@ class HttpTests(SynchronousTestCase):
         for family in registry.collect():
             if not family.name.startswith("process_"):
                 self.assertIn(f"`{family.name}{endings.get(family.type, '')}", text)
+
+    def test_reasons(self) -> None:
+        """The reasons of refusals, for each door."""
+        _, _, table = _text("http.md").partition("Reasons of refusals:")
+        rows = re.findall(r"^\| `(\w+)` \| (`[^|]*`) \|", table, re.MULTILINE)
+        found = [(door, reason) for door, names in rows for reason in re.findall(r"`(\w+)`", names)]
+        self.assertCountEqual(found, [(door, reason) for door, reasons in REASONS.items() for reason in reasons])
 
     def test_causes(self) -> None:
         """Every cause of a node that is not ready is documented, with its sentence."""

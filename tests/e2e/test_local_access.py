@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import stat
 import sys
@@ -12,6 +13,7 @@ from unittest import SkipTest
 from twisted.internet.threads import deferToThread
 
 from copilot_socket.core.access import ROLES
+from copilot_socket.wire.listening import probe
 from tests.support.crawler import in_reactor
 from tests.support.server import NodeTestCase, ServerProcess, beside_python, free_port, get_json, run_program
 
@@ -156,6 +158,21 @@ class LocalAccessTests(NodeTestCase):
         self.assertIn("jobs", await self.answer(second, "stats", COPILOT_HTTP_TOKEN=token))
         await second.stop()
         self.assertTrue((self.state(first) / "http.sock").exists())
+
+    @in_reactor()
+    async def test_removed(self) -> None:
+        """Its file, with its directory if need be, is made anew with its mode."""
+        node = await self.node()
+        path = node.node.config.state_dir / "http.sock"
+        for remove in (path.unlink, lambda: shutil.rmtree(path.parent)):
+            mode = stat.S_IMODE(path.parent.stat().st_mode)
+            remove()
+            node.node.ports.look()
+            self.assertEqual(probe(path), "live")
+            self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)
+            self.assertEqual(stat.S_IMODE(path.parent.stat().st_mode), mode)
+        await node.stop()
+        self.assertEqual(probe(path), "free")
 
     @in_reactor()
     async def test_other_users(self) -> None:

@@ -1,5 +1,6 @@
 """Crawlers over TCP and TLS: real connections to a real node."""
 
+import contextlib
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +15,12 @@ from copilot_socket.client import Crawler, Hello, Job
 from copilot_socket.client.tls import TLSClient
 from copilot_socket.core.actors import STRANGER
 from copilot_socket.core.identity import MAX_SUBJECT
+from copilot_socket.core.rate import WRONG_TOKENS
 from copilot_socket.event_bus import Refused
+from copilot_socket.handlers import doorkeeper
 from copilot_socket.wire import tls as tls_module
 from copilot_socket.wire.limits import Pause
-from copilot_socket.wire.tls import TLSFactory
+from copilot_socket.wire.tls import NO_LONGER
 from tests.support.certificates import DAY, Authority, Issued
 from tests.support.crawler import TestCrawler, reactor, until
 from tests.support.server import InProcessNode, NodeTestCase, short_directory
@@ -183,7 +186,7 @@ class AdmissionTests(NetworkTestCase):
             "issued by a client": Authority.issue(good.issue("one"), "two"),  # type: ignore[arg-type]
         }
         why: list[str] = []
-        self.patch(TLSFactory, "handshake_failed", lambda _self, _peer, reason: why.append(reason))
+        node.node.bus.subscribe_by_type({Refused: lambda refused: why.append(refused.what)})
         for what, issued in refused.items():
             await self.refused_at_the_door(self.endpoint(node, issued.write(self.directory, what)))
         await self.refused_at_the_door(self.client(self.port(node), None))
@@ -246,6 +249,31 @@ class AdmissionTests(NetworkTestCase):
         counts = "SELECT (SELECT count(*) FROM crawlers), (SELECT count(*) FROM socket_connections)"
         self.assertEqual(self.query(counts), [(0, 0)])
         self.assertEqual(self.count("queued"), 1)
+
+    async def test_many_wrong_tokens(self) -> None:
+        """They are recorded as such, by address; the right one is welcome all the same."""
+        self.patch(doorkeeper, "WRONG_SECONDS", 3600.0)
+        node = await self.listening("tcp:0:interface=127.0.0.1", **TOKEN)
+        refused: list[Refused] = []
+        node.node.bus.subscribe_by_type({Refused: refused.append})
+        texts = []
+
+        async def guess(address: str) -> None:
+            endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", self.port(node), bindAddress=(address, 0))
+            stranger = await self.over(endpoint)
+            stranger.say("hello", crawlerId="one", token="wrong")
+            error = (await stranger.expect("error"))["data"]
+            texts.append((error["code"], "before" in error["message"]))
+            await stranger.closed
+
+        for _ in range(WRONG_TOKENS + 2):
+            await guess("127.0.0.1")
+        await guess("127.0.0.2")
+        await self.over(self.endpoint(node), token="t")
+        many = [False] * WRONG_TOKENS + [True] * 2 + [False]
+        self.assertEqual(texts, [("unauthorized", each) for each in many])
+        reasons = ["too_many_wrong_tokens" if each else "wrong_token" for each in many]
+        self.assertEqual([each.reason for each in refused], reasons)
 
     async def test_owners(self) -> None:
         """A crawlerId is its owner's: of a subject, whichever certificate, of a user, of those with the token."""
@@ -349,7 +377,10 @@ class LimitTests(NetworkTestCase):
             await deferToThread(stranger.sendall, said)
             await deferToThread(_to_the_end, stranger)
         await until(lambda: not node.node.factory.outside)
-        self.assertEqual(refused, [Refused("wire", "handshake", STRANGER, "127.0.0.1", "connection")] * 3)
+        whats = [each.what for each in refused]
+        self.assertEqual(refused, [Refused("wire", "handshake", STRANGER, "127.0.0.1", each) for each in whats])
+        for what, reason in zip(whats, ("http request", "wrong version number", "wrong version number"), strict=True):
+            self.assertEqual(what, f"connection to ssl:0: {reason}")
 
     async def test_half_closed(self) -> None:
         """In the middle of the handshake: the connection ends."""
@@ -414,8 +445,10 @@ class StopTests(NetworkTestCase):
     """A node that stops."""
 
     async def test_farewell(self) -> None:
-        """Crawlers over the network hear of it, and strangers are disconnected."""
+        """Crawlers over the network hear of it, and strangers are disconnected, which is no refusal."""
         node = await self.listening(self.tls(), "tcp:0:interface=127.0.0.1", **TOKEN)
+        refused: list[Refused] = []
+        node.node.bus.subscribe_by_type({Refused: refused.append})
         crawlers = [
             await self.over(self.endpoint(node, self.own), "tls", maxJobs=1),
             await self.over(self.endpoint(node, None, 2), "tcp", token="t"),
@@ -428,6 +461,7 @@ class StopTests(NetworkTestCase):
         for each in (*crawlers, *strangers):
             await each.closed
         self.assertEqual([each.received for each in strangers], [[], []])
+        self.assertEqual(refused, [])
 
 
 class LastWordsTests(NetworkTestCase):
@@ -534,6 +568,65 @@ class RenewalTests(NetworkTestCase):
         for each in (mine, second):
             await each.closed
         await self.refused_at_the_door(self.endpoint(node, self.own))
+
+    async def test_revoked_during_its_handshake(self) -> None:
+        """Files that are replaced before a handshake is over decide on it, too."""
+        client = self.authority.issue("two")
+        path = self.put("list", client.fingerprint.encode())
+        node = await self.listening(self.tls(clientFingerprints=path))
+        refused: list[Refused] = []
+        node.node.bus.subscribe_by_type({Refused: refused.append})
+        for listed, words in ((client.fingerprint, [b"welcome"]), ("# nobody", [])):
+            raw = socket.create_connection(("127.0.0.1", self.port(node)))
+            self.addCleanup(raw.close)
+            connection = SSL.Connection(self.context(client), None)
+            connection.set_connect_state()
+            await deferToThread(_begin, connection, raw)
+            self.put("list", f"{listed}\n# renewed".encode())
+            self.look(node)
+            said = await deferToThread(_end, connection, raw)
+            self.assertEqual([word for word in (b"welcome",) if word in said], words)
+        self.assertEqual([each.what for each in refused], [f"connection to ssl:0: {NO_LONGER}"])
+        await until(lambda: not node.node.factory.outside)
+
+    def context(self, client: Issued) -> SSL.Context:
+        """What a client with this certificate uses."""
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.use_certificate(client.certificate)
+        context.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, client.key_pem))
+        return context
+
+
+def _begin(connection: SSL.Connection, raw: socket.socket) -> None:
+    """A handshake of TLS 1.3 up to the client's last flight, which is not sent. Blocks."""
+    while True:
+        try:
+            connection.do_handshake()
+        except SSL.WantReadError:
+            _pass_on(connection, raw)
+            connection.bio_write(raw.recv(65536))
+        else:
+            return
+
+
+def _end(connection: SSL.Connection, raw: socket.socket) -> bytes:
+    """Send that, and a ``hello``; what is said first, or nothing before the end. Blocks."""
+    connection.send(b'{"type":"hello","timestamp":"","data":{"crawlerId":"one"}}\n')
+    _pass_on(connection, raw)
+    while data := raw.recv(65536):
+        connection.bio_write(data)
+        try:
+            return connection.recv(65536)
+        except SSL.WantReadError:
+            continue
+        except SSL.ZeroReturnError:
+            break
+    return b""
+
+
+def _pass_on(connection: SSL.Connection, raw: socket.socket) -> None:
+    with contextlib.suppress(SSL.WantReadError):
+        raw.sendall(connection.bio_read(65536))
 
 
 def _to_the_end(stranger: socket.socket) -> None:

@@ -8,8 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.config.parsers import LONGEST_TOKEN
 from copilot_socket.core.access import Grant, KnownToken, Role, TokenBook, hash_of
+from copilot_socket.core.rate import WRONG_TOKENS
 from copilot_socket.event_bus import Refused
-from copilot_socket.http.gate import WRONG_TOKENS, Gate, RequestHead, host_name
+from copilot_socket.http.gate import Gate, RequestHead, host_name
 from copilot_socket.http.messages import Problem
 from copilot_socket.http.routes import Route
 from tests.http.harness import ACCOUNT, TOKEN, SiteTestCase

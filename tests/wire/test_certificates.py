@@ -1,7 +1,9 @@
 """Files of certificates: what is wrong with them, and when they are read again."""
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
+from unittest import mock
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
@@ -12,8 +14,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.core.endpoints import CertificateFiles
 from copilot_socket.core.identity import MAX_SUBJECT
+from copilot_socket.wire import certificates
 from copilot_socket.wire.certificates import MAX_FILE, SOON, CertificateFault, Credentials, read, subject_of
-from copilot_socket.wire.tls import LOG_INTERVAL, Renewing, TLSFactory
+from copilot_socket.wire.tls import Renewing, TLSFactory
 from tests.support.certificates import DAY, Authority, Issued
 
 CN, OU = NameOID.COMMON_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME
@@ -214,7 +217,7 @@ class AcceptsTests(FilesTestCase):
 
 
 class LogTests(FilesTestCase):
-    """Handshakes that fail, and certificates that expire."""
+    """Certificates that expire."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -252,20 +255,17 @@ class LogTests(FilesTestCase):
         self.assertEqual(len(self.lines), 3)
         self.assertIn("the old ones stay in force", self.lines[2])
 
-    def test_not_one_line_each(self) -> None:
-        """Strangers don't fill the log: one line a minute says how many there were."""
-        factory = self.factory()
+    def test_a_certificate_that_has_expired(self) -> None:
+        """That it expires soon was logged before, and does not stand for it."""
+        soon = self.authority.issue("soon", end=DAY, server=True).write(self.directory, "soon")
+        factory = self.factory(certificate=soon, key=soon)
+        factory.look()
+        later = datetime.now(UTC) + 2 * DAY
+        self.patch(certificates, "datetime", mock.Mock(now=lambda _zone: later))
         for _ in range(3):
-            factory.handshake_failed("stranger", "why")
-        self.clock.advance(LOG_INTERVAL)
-        factory.handshake_failed("stranger", "why")
-        self.assertEqual(
-            self.lines,
-            [
-                "No TLS handshake with stranger on ssl:1: why",
-                "No TLS handshake with stranger on ssl:1: why (2 more since the last such line)",
-            ],
-        )
+            factory.look()
+        of = "The certificate of ssl:1"
+        self.assertEqual(self.lines, [f"{of} expires soon", f"{of} has expired: crawlers refuse it"])
 
 
 def _denied(*_arguments: object, **_more: object) -> None:

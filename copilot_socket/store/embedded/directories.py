@@ -7,6 +7,7 @@ import stat
 import tempfile
 from pathlib import Path
 
+from copilot_socket.directories import make_directories, state_mode
 from copilot_socket.store.embedded.account import Account
 from copilot_socket.store.embedded.errors import EmbeddedError
 
@@ -38,27 +39,12 @@ def refuse_closed_parents(state_dir: Path, account: Account) -> None:
 def make_state_dir(state_dir: Path, account: Account) -> Path:
     """Create the state directory and its missing parents; return its resolved path. Raises EmbeddedError."""
     refuse_closed_parents(state_dir, account)
-    # Others may search a directory of root, as the database user must, and not read it.
-    mode = 0o711 if account.lent else 0o700
     try:
-        for directory in [*reversed(state_dir.parents), state_dir]:
-            _make(directory, mode)
+        make_directories(state_dir, state_mode(account.lent))
     except OSError as error:
         raise EmbeddedError(f"can't create the state directory {state_dir} ({error}): {_ADVICE}") from error
     _refuse_shared(state_dir, account)
     return state_dir.resolve()
-
-
-def _make(directory: Path, mode: int) -> None:
-    try:
-        directory.mkdir()
-    except FileExistsError:
-        return
-    except OSError:
-        if os.path.isdir(directory):  # noqa: PTH112 - Path.is_dir raises where it may not look; for a read-only "/"
-            return
-        raise
-    directory.chmod(mode)  # regardless of the umask
 
 
 def _refuse_shared(state_dir: Path, account: Account) -> None:
