@@ -29,7 +29,7 @@ class Admission:
         """Whether *identity* is admitted whatever it says."""
         if identity.remote:
             return identity.subject is not None
-        return not self.tokens and not self.uids
+        return not self.tokens and (not self.uids or identity.uid in self.uids)
 
     def refusal(self, identity: Identity, hello: bool, token: str | None) -> Denial | None:
         """Why *identity* is not admitted whose first message is ``hello`` with *token*, or another; None if it is."""

@@ -1,5 +1,6 @@
 """Connection events: a new connection gets a plain crawler; a closed one loses its pending request."""
 
+from copilot_socket.core.identity import Identity
 from copilot_socket.handlers.crawlers import Crawler, Link
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
 from copilot_socket.handlers.doorkeeper import Doorkeeper
@@ -18,6 +19,10 @@ class Connections:
         self._dispatcher = dispatcher
         self._terms = terms
         self._doorkeeper = doorkeeper
+
+    def admits(self, identity: Identity) -> bool:
+        """Whether *identity* is admitted whatever it says."""
+        return self._doorkeeper.admits(identity)
 
     def opened(self, link: Link, peer: Peer | None) -> None:
         """Until ``hello`` the crawler is the process at the other end; the connection if that is unknown."""

@@ -9,6 +9,7 @@ from copilot_socket.core.actors import STRANGER
 from copilot_socket.core.acts import WIRE
 from copilot_socket.core.admission import Admission, Denial
 from copilot_socket.core.errors import ErrorCode, NotAdmitted
+from copilot_socket.core.identity import Identity
 from copilot_socket.core.messages import Hello, Message
 from copilot_socket.core.rate import WRONG_SECONDS, WRONG_TOKENS, Rates, client_of
 from copilot_socket.event_bus import EventBus, Refused
@@ -38,9 +39,13 @@ class Doorkeeper:
         self._reactor = reactor
         self._bus = bus
 
+    def admits(self, identity: Identity) -> bool:
+        """Whether *identity* is admitted whatever it says."""
+        return self._admission.admits(identity)
+
     def opened(self, link: Link) -> None:
         """*link* has opened."""
-        link.admitted = self._admission.admits(link.identity)
+        link.admitted = self.admits(link.identity)
 
     def admit(self, link: Link, message: Message) -> bool:
         """Admit *link* by its first message; False if it is one too many. Raises :class:`NotAdmitted`."""

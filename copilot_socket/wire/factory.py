@@ -38,6 +38,9 @@ REFUSAL_LASTS = 5.0
 class ConnectionEvents(Protocol):
     """Is notified when connections open and close."""
 
+    def admits(self, identity: Identity) -> bool:
+        """Whether *identity* is admitted whatever it says."""
+
     def opened(self, link: Any, peer: Peer | None) -> None:
         """*link* was accepted; *peer* is the process at the other end, if that is known."""
 
@@ -119,14 +122,14 @@ class CrawlerFactory(ServerFactory):
             self.arrived(protocol)
 
     def arrived(self, protocol: CrawlerProtocol) -> None:
-        """It is known who is at the other end. A remote client without a certificate has yet to show its token."""
+        """It is known who is at the other end. Who is not admitted by that has yet to say what admits it."""
         transport: Any = protocol.transport
         if isinstance(transport, TLSTransport) and transport.outdated:
             transport.factory.handshake_failed(transport.getPeer().host, NO_LONGER)
             protocol.close(NO_LONGER)
             return
         protocol.identity = _identity(transport)
-        if not protocol.identity.remote or protocol.identity.subject is not None:
+        if self._connection_events.admits(protocol.identity):
             self.enter(protocol)
             return
         protocol.admitted = False
@@ -268,6 +271,10 @@ class CrawlerFactory(ServerFactory):
         self._publish_refusal(protocol, ErrorCode.TOO_MANY_CONNECTIONS, "connection")
         self._keep_outside(protocol, REFUSAL_LASTS, "too many connections")
 
+    def job_of_another(self, protocol: CrawlerProtocol, type_: str) -> None:
+        """A message of *type_* over *protocol* was about the job of another crawler."""
+        self._publish_refusal(protocol, "job_of_another", type_)
+
     def _publish_refusal(self, protocol: CrawlerProtocol, reason: str, what: str) -> None:
         who = protocol.identity
         self._bus.publish(Refused(WIRE, str(reason), who.name or STRANGER, who.address, what))
@@ -304,4 +311,5 @@ def _identity(transport: Any) -> Identity:
 
 
 def _address(protocol: CrawlerProtocol) -> str:
-    return getattr(protocol.transport.getPeer(), "host", "")
+    """The network address at the other end, or else the local user."""
+    return getattr(protocol.transport.getPeer(), "host", None) or protocol.identity.name or ""

@@ -321,6 +321,8 @@ class CrawlerProtocol(Flow):
         # The text for a bad message may quote it, secrets included.
         detail = error.path if error.code in _BAD else error.message
         self._bus.publish(MessageRefused(self.id, crawler, type_, error.code, detail))
+        if error.code is ErrorCode.UNAUTHORIZED and not isinstance(error, NotAdmitted):
+            self.factory.job_of_another(self, type_)
 
     def _answer(self, replies: Sequence[Reply]) -> None:
         self._send(self._outbox.answer(replies))

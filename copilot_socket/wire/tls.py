@@ -121,16 +121,17 @@ class Renewing:
         return connection
 
     def look(self) -> Credentials | None:
-        """The credentials, if new ones were read; called every few seconds. Raises :class:`CertificateFault`, once.
+        """The credentials, if new ones were read; called every few seconds.
 
-        Files are read when they were the same at two looks: they are replaced one after the other.
+        Files are read when they were the same at two looks, as they are replaced one after the other, and again
+        until that succeeds: what is at fault may not be the files. Raises :class:`CertificateFault`.
         """
         stamp = self._taken()
         settled, self._seen = stamp == self._seen, stamp
         if not settled or stamp == self._stamp:
             return None
-        self._stamp = stamp
         self.current = read(self._files)
+        self._stamp = stamp
         return self.current
 
     def _taken(self) -> tuple[object, ...]:
@@ -142,7 +143,7 @@ class Renewing:
             except OSError as error:
                 found.append(error.errno)
             else:
-                found.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode))
+                found.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
         return tuple(found)
 
 
@@ -165,6 +166,8 @@ class TLSFactory(TLSMemoryBIOFactory):
         super().__init__(self.certificates, False, crawlers, clock)
         self.clock = clock
         self._name = name
+        self._fault = ""
+        """What was last logged of new files."""
         self._on_failure = on_failure
         self._concerned: tuple[Credentials, str] | None = None
         """What was logged last about which credentials."""
@@ -179,12 +182,12 @@ class TLSFactory(TLSMemoryBIOFactory):
         try:
             renewed = self.certificates.look()
         except CertificateFault as fault:
-            self.log.error(
-                "New certificates of {name} are at fault, and the old ones stay in force: {fault}",
-                name=self._name,
-                fault=fault,
-            )
+            if str(fault) != self._fault:
+                self._fault = str(fault)
+                text = "New certificates of {name} are at fault, and the old ones stay in force: {fault}"
+                self.log.error(text, name=self._name, fault=fault)
             return
+        self._fault = ""
         concern = self.credentials.concern
         if concern is not None and self._concerned != (self.credentials, concern):
             self._concerned = self.credentials, concern

@@ -76,6 +76,9 @@ class FakeConnectionEvents:
     def __init__(self) -> None:
         self.seen: list[str] = []
 
+    def admits(self, identity: Any) -> bool:
+        return True
+
     def opened(self, link: Any, peer: Any) -> None:
         self.seen.append("opened")
 
