@@ -8,10 +8,12 @@ from twisted.internet.defer import Deferred
 
 from copilot_socket.core.actors import Actor
 from copilot_socket.core.acts import HTTP, Act
+from copilot_socket.store import audit as module
 from copilot_socket.store.audit import AuditLog, Refusals, record
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.connection import Limits, Transaction
 from copilot_socket.store.database import Database
+from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.listing import Page
 from tests.support.postgres import DatabaseTestCase
 
@@ -149,6 +151,35 @@ class SumTests(AuditTestCase):
         self.assertEqual(await self.log.sum_up(), 0)
         self.assertEqual(await AuditLog(self.database).sum_up(), 1)
 
+    async def test_a_failed_round(self) -> None:
+        """What it has summed up stays so, and the next one goes on from there, as after a round of many minutes."""
+        for minute in (1300, 1200, 1100):
+            self.row(minute=minute)
+            self.row(minute=minute)
+        steps: list[str] = []
+        transaction = self.database.transaction
+
+        async def counted(work: Any) -> Any:
+            steps.append("step")
+            if len(steps) == 2:
+                raise DatabaseAway("away")
+            return await transaction(work)
+
+        self.patch(self.database, "transaction", counted)
+        await self.assertFailure(Deferred.fromCoroutine(self.log.sum_up()), DatabaseAway)
+        self.assertEqual(self.rows("count"), [(2,), (1,), (1,), (1,), (1,)])
+        self.patch(module, "MINUTES", 1)
+        self.assertEqual([await self.log.sum_up() for _ in range(3)], [1, 1, 0])
+        self.assertEqual(len(steps), 5)
+
+    async def test_other_programs(self) -> None:
+        """Their rows, which have no door, are left alone."""
+        for _ in range(2):
+            self.row(door=None)
+            self.row()
+        self.assertEqual(await self.log.sum_up(), 1)
+        self.assertEqual(self.rows("door", "count"), [(None, 1), ("http", 2), (None, 1)])
+
     async def test_one_node_at_a_time(self) -> None:
         """While another one sums up, nothing is done; the next round looks as far back as this one."""
         self.row(minute=1300)
@@ -171,12 +202,12 @@ class SumTests(AuditTestCase):
     async def test_many_submissions(self) -> None:
         """Those of a minute are read by an index, and become one row."""
         self.query(
-            "INSERT INTO audit_log (timestamp, actor, action, target)"
-            " SELECT now() - n * interval '1 hour', 'x', 'y', 'z' || n FROM generate_series(1, 20000) n"
+            "INSERT INTO audit_log (timestamp, door, actor, action, target)"
+            " SELECT now() - n * interval '1 hour', 'http', 'x', 'y', 'z' || n FROM generate_series(1, 20000) n"
         )
         self.query(
-            "INSERT INTO audit_log (timestamp, actor, action, target)"
-            " SELECT date_trunc('minute', now()) - interval '30 s', 'token:web', 'job.submit', 'acme'"
+            "INSERT INTO audit_log (timestamp, door, actor, action, target)"
+            " SELECT date_trunc('minute', now()) - interval '30 s', 'http', 'token:web', 'job.submit', 'acme'"
             " FROM generate_series(1, 5000)"
         )
         self.query("ANALYZE audit_log")
