@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
+from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 
 from copilot_socket import event_bus
@@ -48,6 +49,7 @@ class Audit:
         self._reactor = reactor
         self._sums: dict[_Kind, _Sum] = {}
         self._minute_ends = 0.0
+        self._one_at_a_time = DeferredLock()
         self.subscriptions: Mapping[type[event_bus.StateEvent], Callable[[Any], None]] = {
             event_bus.Refused: self._refused
         }
@@ -58,19 +60,23 @@ class Audit:
         if now >= self._minute_ends:
             self._minute_ends = now + MINUTE
             self._sums = {kind: each for kind, each in self._sums.items() if each.count}
-        kind = (
-            event.door,
-            event.reason,
-            _cut(event.actor),
-            None if event.address is None else _cut(event.address),
-            _cut(event.what),
-        )
+        address = None if event.address is None else _cut(event.address)
+        self._sum((event.door, event.reason, _cut(event.actor), address, _cut(event.what))).add(1, now, now)
+
+    def _sum(self, kind: _Kind) -> _Sum:
+        """That of *kind*; of a new one beyond :data:`MOST` that of all further ones."""
         if kind not in self._sums and len(self._sums) >= MOST:
-            kind = (event.door, event.reason, OTHERS, None, OTHERS)
-        self._sums.setdefault(kind, _Sum()).add(1, now, now)
+            kind = (*kind[:2], OTHERS, None, OTHERS)
+        return self._sums.setdefault(kind, _Sum())
 
     async def store(self) -> None:
-        """Write what was counted since the last time. Raises the database's error; nothing is forgotten then."""
+        """Write what was counted since the last time, after a write under way, which may fail and leave its own.
+
+        Raises the database's error; nothing is forgotten then.
+        """
+        await self._one_at_a_time.run(self._store)
+
+    async def _store(self) -> None:
         taken = {kind: attrs.evolve(each) for kind, each in self._sums.items() if each.count}
         if not taken:
             return
@@ -83,7 +89,7 @@ class Audit:
             )
         except BaseException:
             for kind, each in taken.items():
-                self._sums.setdefault(kind, _Sum()).add(each.count, each.first, each.last)
+                self._sum(kind).add(each.count, each.first, each.last)
             raise
 
 

@@ -134,12 +134,42 @@ class AuditTests(SynchronousTestCase):
         self.log.away = False
         self.assertEqual([(row.count, row.first, row.last) for row in self.store()], [(2, 1.0, 0.0)])
 
+    def test_while_writes_hang(self) -> None:
+        """What a failed one leaves is told apart as far as there is room: memory is bounded, nothing is lost."""
+        self.log.away = True
+        for round_ in range(10):
+            for number in range(MOST):
+                self.refuse(f"{round_}.{number}")
+            self.log.hangs = Deferred()
+            writing = Deferred.fromCoroutine(self.audit.store())
+            self.clock.advance(MINUTE)
+            for number in range(MOST):
+                self.refuse(f"{round_}.{number} meanwhile")
+            self.log.hangs.callback(None)
+            self.failureResultOf(writing, DatabaseAway)
+            self.assertLessEqual(len(self.audit._sums), MOST + 1)
+        self.log.away, self.log.hangs = False, None
+        self.assertEqual(sum(row.count for row in self.store()), 20 * MOST)
+
     def test_what_strangers_say(self) -> None:
         """It is cut, and has nothing that PostgreSQL or a terminal does not take."""
         self.refuse("x\0\ud800" * 300, address="\x1b[2J", what="\n" * 300)
         [row] = self.store()
         self.assertEqual((row.actor[:11], row.address), ("x\\x00\\ud800", "\\x1b[2J"))
         self.assertEqual((len(row.actor), len(row.what)), (LONGEST, LONGEST))
+
+    def test_stop_during_a_write(self) -> None:
+        """What a write under way leaves when it fails is written too."""
+        self.refuse()
+        self.log.hangs = hangs = Deferred()
+        writing = Deferred.fromCoroutine(self.audit.store())
+        stopped = Deferred.fromCoroutine(write_refusals(self.audit, self.clock))
+        self.assertNoResult(stopped)
+        self.log.hangs = None
+        hangs.errback(DatabaseAway("away"))
+        self.failureResultOf(writing, DatabaseAway)
+        self.successResultOf(stopped)
+        self.assertEqual([row.count for row in self.log.rows], [1])
 
     def test_stop(self) -> None:
         """A stopping node writes what is left, and waits no longer than a moment."""
