@@ -1,6 +1,7 @@
 """The audit log in the store: acts, refusals, sums of what is repeated."""
 
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, cast
 
 import psycopg2
 from twisted.internet import reactor
@@ -8,16 +9,25 @@ from twisted.internet.defer import Deferred
 
 from copilot_socket.core.actors import Actor
 from copilot_socket.core.acts import HTTP, Act
+from copilot_socket.core.crawler_modes import Mode
+from copilot_socket.core.retry import RetryPolicy
+from copilot_socket.core.vault import Vault
+from copilot_socket.event_bus import EventBus
 from copilot_socket.store import audit as module
+from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.audit import AuditLog, Refusals, record
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.connection import Limits, Transaction
+from copilot_socket.store.crawler_modes import CrawlerModes
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.listing import Page
+from copilot_socket.store.transitions import Transitions
+from tests.support.acts import ACT
+from tests.support.crawler import until
 from tests.support.postgres import DatabaseTestCase
 
-ACT = Act(HTTP, Actor("token:web", "127.0.0.1"), "job.cancel", "j1", {"status": ["queued", "cancelled"]})
+CANCEL = Act(HTTP, Actor("token:web", "127.0.0.1"), "job.cancel", "j1", {"status": ["queued", "cancelled"]})
 ROW = """
 INSERT INTO audit_log (timestamp, last_at, door, actor, address, action, target, outcome, count, details)
 SELECT date_trunc('minute', now()) - %(minute)s * interval '1 minute' + %(second)s * interval '1 second',
@@ -56,15 +66,17 @@ class ActTests(AuditTestCase):
     async def test_rows(self) -> None:
         """One for each act; none for nobody's."""
         await self.database.transaction(
-            lambda tx: record(tx, ACT, None, ACT.on(None, {"reason": "x"}, count=3), ACT.change("j", weight=(1, 1)))
+            lambda tx: record(
+                tx, CANCEL, None, CANCEL.on(None, {"reason": "x"}, count=3), CANCEL.change("j", weight=(1, 1))
+            )
         )
         self.assertEqual(
             self.rows("door", "actor", "address", "action", "target", "outcome", "count", "details", "last_at"),
             [
                 (*("http", "token:web", "127.0.0.1", "job.cancel", target, "done", count, details), None)
                 for target, count, details in (
-                    ("j1", 1, ACT.details),
-                    (None, 3, {**ACT.details, "reason": "x"}),
+                    ("j1", 1, CANCEL.details),
+                    (None, 3, {**CANCEL.details, "reason": "x"}),
                 )
             ],
         )
@@ -78,6 +90,45 @@ class ActTests(AuditTestCase):
 
         await self.assertFailure(Deferred.fromCoroutine(self.database.transaction(work)), ValueError)
         self.assertEqual(self.rows("id"), [])
+
+
+class FormerValueTests(AuditTestCase):
+    """Old and new value, of two concurrent changes: the second one is recorded with what the first has made."""
+
+    async def assert_waits(self, first: str, second: Callable[[], Awaitable[bool]]) -> None:
+        """*second* waits until *first*, a statement, is committed."""
+
+        async def work(tx: Transaction) -> list[Deferred[bool]]:
+            await tx.query(first)
+            waiting = [Deferred.fromCoroutine(cast(Coroutine[Any, Any, bool], second()))]
+            locks = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            await until(lambda: self.database.query(locks), "the second change waits")
+            return waiting
+
+        [waiting] = await self.database.transaction(work)
+        self.assertTrue(await waiting)
+
+    async def test_weight(self) -> None:
+        """Of an account; without the first change it would be none."""
+        self.query(
+            "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
+            " VALUES ('a', 'gitlab-cloud', 'https://g', '-')"
+        )
+        accounts = Accounts(self.database, Vault(), Transitions(self.database, RetryPolicy(), EventBus()))
+        await self.assert_waits("UPDATE accounts SET weight = 7", lambda: accounts.weigh("a", 1, ACT))
+        self.assertEqual(self.rows("details"), [({"weight": [7, 1]},)])
+
+    async def test_mode(self) -> None:
+        """Of a crawler."""
+        self.query(
+            "INSERT INTO crawlers (key, crawler_id, node_id, lease_expires_at, max_jobs, entity_types, plain)"
+            " VALUES ('hello:one', 'one', 'n', now(), 5, '{issue}', false)"
+        )
+        modes = CrawlerModes(self.database)
+        await self.assert_waits(
+            "UPDATE crawlers SET mode = 'draining'", lambda: modes.set("one", Mode.QUARANTINED, ACT)
+        )
+        self.assertEqual(self.rows("details"), [({"mode": ["draining", "quarantined"]},)])
 
 
 class RefusalTests(AuditTestCase):
