@@ -50,7 +50,7 @@ class AuditTests(SynchronousTestCase):
             Refused(
                 **{
                     "door": "http",
-                    "reason": "unauthorized",
+                    "reason": "no_token",
                     "actor": actor,
                     "address": "::1",
                     "what": "GET /",
@@ -70,13 +70,13 @@ class AuditTests(SynchronousTestCase):
         self.refuse()
         self.clock.advance(2)
         self.refuse()
-        self.refuse(reason="forbidden")
+        self.refuse(reason="role")
         self.clock.advance(1)
         self.assertEqual(
             self.store(),
             [
-                Refusals("http", "unauthorized", "stranger", "::1", "GET /", 2, 3.0, 1.0),
-                Refusals("http", "forbidden", "stranger", "::1", "GET /", 1, 1.0, 1.0),
+                Refusals("http", "no_token", "stranger", "::1", "GET /", 2, 3.0, 1.0),
+                Refusals("http", "role", "stranger", "::1", "GET /", 1, 1.0, 1.0),
             ],
         )
         self.assertEqual(self.store(), [])

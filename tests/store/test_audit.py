@@ -139,14 +139,14 @@ class RefusalTests(AuditTestCase):
         await self.log.refused(
             [
                 Refusals("wire", "no_token", "uid:7", None, "hello", 9, 60.0, 20.0),
-                Refusals("http", "unauthorized", "stranger", "::1", "GET /x", 1, 5.0, 5.0),
+                Refusals("http", "no_token", "stranger", "::1", "GET /x", 1, 5.0, 5.0),
             ]
         )
         self.assertEqual(
             self.rows("door", "actor", "address", "action", "target", "outcome", "count", "details"),
             [
                 ("wire", "uid:7", None, "hello", None, "refused", 9, {"reason": "no_token"}),
-                ("http", "stranger", "::1", "GET /x", None, "refused", 1, {"reason": "unauthorized"}),
+                ("http", "stranger", "::1", "GET /x", None, "refused", 1, {"reason": "no_token"}),
             ],
         )
         ages = self.rows("extract(epoch FROM last_at - timestamp)::int", "timestamp < now() - interval '4 s'")
