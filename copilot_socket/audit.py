@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
+from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 
 from copilot_socket import event_bus
+from copilot_socket.core.actors import STRANGER
 from copilot_socket.core.printing import printable
 from copilot_socket.store.audit import LONGEST, AuditLog, Refusals
 
@@ -15,8 +17,10 @@ EACH = 5.0
 MINUTE = 60.0
 """Seconds between two rounds of summing rows up; and in which refusals of a kind are one row."""
 MOST = 60
-"""Kinds of refusals that are told apart within a minute: whoever makes up addresses or names fills neither memory nor
-the table."""
+"""Kinds of refusals of strangers, and of all others, that are told apart at a door within a minute: whoever makes up
+addresses or names fills neither memory nor the table."""
+MOST_OF_ONE = 5
+"""Kinds that are told apart of one actor, address and reason: what is asked for may be made up."""
 OTHERS = "others"
 """The actor of all further ones of a door and reason."""
 
@@ -48,6 +52,7 @@ class Audit:
         self._reactor = reactor
         self._sums: dict[_Kind, _Sum] = {}
         self._minute_ends = 0.0
+        self._one_at_a_time = DeferredLock()
         self.subscriptions: Mapping[type[event_bus.StateEvent], Callable[[Any], None]] = {
             event_bus.Refused: self._refused
         }
@@ -58,19 +63,25 @@ class Audit:
         if now >= self._minute_ends:
             self._minute_ends = now + MINUTE
             self._sums = {kind: each for kind, each in self._sums.items() if each.count}
-        kind = (
-            event.door,
-            event.reason,
-            _cut(event.actor),
-            None if event.address is None else _cut(event.address),
-            _cut(event.what),
-        )
-        if kind not in self._sums and len(self._sums) >= MOST:
-            kind = (event.door, event.reason, OTHERS, None, OTHERS)
-        self._sums.setdefault(kind, _Sum()).add(1, now, now)
+        address = None if event.address is None else _cut(event.address)
+        self._sum((event.door, event.reason, _cut(event.actor), address, _cut(event.what))).add(1, now, now)
+
+    def _sum(self, kind: _Kind) -> _Sum:
+        """That of *kind*; of a new one beyond the bounds that of all further ones."""
+        if kind not in self._sums and sum(each[:4] == kind[:4] for each in self._sums) >= MOST_OF_ONE:
+            kind = (*kind[:4], OTHERS)
+        if kind not in self._sums and sum(_crowd(each) == _crowd(kind) for each in self._sums) >= MOST:
+            kind = (*kind[:2], OTHERS, None, OTHERS)
+        return self._sums.setdefault(kind, _Sum())
 
     async def store(self) -> None:
-        """Write what was counted since the last time. Raises the database's error; nothing is forgotten then."""
+        """Write what was counted since the last time, after a write under way, which may fail and leave its own.
+
+        Raises the database's error; nothing is forgotten then.
+        """
+        await self._one_at_a_time.run(self._store)
+
+    async def _store(self) -> None:
         taken = {kind: attrs.evolve(each) for kind, each in self._sums.items() if each.count}
         if not taken:
             return
@@ -83,8 +94,13 @@ class Audit:
             )
         except BaseException:
             for kind, each in taken.items():
-                self._sums.setdefault(kind, _Sum()).add(each.count, each.first, each.last)
+                self._sum(kind).add(each.count, each.first, each.last)
             raise
+
+
+def _crowd(kind: _Kind) -> tuple[str, bool]:
+    """Those who share a bound: strangers at a door hide neither what known actors do, nor what is done at another."""
+    return kind[0], kind[2] in (STRANGER, OTHERS)
 
 
 def _cut(text: str) -> str:

@@ -50,7 +50,7 @@ class AuditTests(SynchronousTestCase):
             Refused(
                 **{
                     "door": "http",
-                    "reason": "unauthorized",
+                    "reason": "no_token",
                     "actor": actor,
                     "address": "::1",
                     "what": "GET /",
@@ -70,13 +70,13 @@ class AuditTests(SynchronousTestCase):
         self.refuse()
         self.clock.advance(2)
         self.refuse()
-        self.refuse(reason="forbidden")
+        self.refuse(reason="role")
         self.clock.advance(1)
         self.assertEqual(
             self.store(),
             [
-                Refusals("http", "unauthorized", "stranger", "::1", "GET /", 2, 3.0, 1.0),
-                Refusals("http", "forbidden", "stranger", "::1", "GET /", 1, 1.0, 1.0),
+                Refusals("http", "no_token", "stranger", "::1", "GET /", 2, 3.0, 1.0),
+                Refusals("http", "role", "stranger", "::1", "GET /", 1, 1.0, 1.0),
             ],
         )
         self.assertEqual(self.store(), [])
@@ -91,12 +91,25 @@ class AuditTests(SynchronousTestCase):
             if number % MOST == 0:
                 self.clock.advance(MINUTE / 10)
                 rows += self.store()
-                self.assertLessEqual(len(self.audit._sums), MOST + 1)
+                self.assertLessEqual(len(self.audit._sums), 2 * MOST + 1)
         rows += self.store()
         self.assertEqual(sum(row.count for row in rows), 60 * MOST)
         minutes = 7
         self.assertLess(len(rows), minutes * (MOST + 10))
         self.assertIn((None, OTHERS), [(row.address, row.what) for row in rows if row.actor == OTHERS])
+
+    def test_strangers_hide_nobody_else(self) -> None:
+        """What they make up costs neither named actors nor those at another door their rows."""
+        for number in range(1000):
+            self.refuse("stranger", address="10.0.0.1", what=f"GO{number} /")
+        self.refuse("stranger", address="6.6.6.6")
+        for number in range(1000):
+            self.refuse("stranger", address=f"10.1.{number}")
+        self.refuse("token:grafana")
+        self.bus.publish(Refused("wire", "no_token", "stranger", "10.0.0.9", "hello"))
+        rows = {(row.actor, row.address): row.count for row in self.store() if row.what != OTHERS}
+        for who in (("stranger", "6.6.6.6"), ("token:grafana", "::1"), ("stranger", "10.0.0.9")):
+            self.assertEqual(rows[who], 1, who)
 
     def test_a_new_minute(self) -> None:
         """Whoever came too late to be told apart is told apart in the next one."""
@@ -115,7 +128,7 @@ class AuditTests(SynchronousTestCase):
             self.refuse(f"a{number}")
             self.failureResultOf(Deferred.fromCoroutine(self.audit.store()), DatabaseAway)
             self.clock.advance(5)
-        self.assertLessEqual(len(self.audit._sums), MOST + 1)
+        self.assertLessEqual(len(self.audit._sums), 2 * MOST + 1)
         self.log.away = False
         rows = self.store()
         self.assertEqual(sum(row.count for row in rows), 2000)
@@ -134,12 +147,42 @@ class AuditTests(SynchronousTestCase):
         self.log.away = False
         self.assertEqual([(row.count, row.first, row.last) for row in self.store()], [(2, 1.0, 0.0)])
 
+    def test_while_writes_hang(self) -> None:
+        """What a failed one leaves is told apart as far as there is room: memory is bounded, nothing is lost."""
+        self.log.away = True
+        for round_ in range(10):
+            for number in range(MOST):
+                self.refuse(f"{round_}.{number}")
+            self.log.hangs = Deferred()
+            writing = Deferred.fromCoroutine(self.audit.store())
+            self.clock.advance(MINUTE)
+            for number in range(MOST):
+                self.refuse(f"{round_}.{number} meanwhile")
+            self.log.hangs.callback(None)
+            self.failureResultOf(writing, DatabaseAway)
+            self.assertLessEqual(len(self.audit._sums), 2 * MOST + 1)
+        self.log.away, self.log.hangs = False, None
+        self.assertEqual(sum(row.count for row in self.store()), 20 * MOST)
+
     def test_what_strangers_say(self) -> None:
         """It is cut, and has nothing that PostgreSQL or a terminal does not take."""
         self.refuse("x\0\ud800" * 300, address="\x1b[2J", what="\n" * 300)
         [row] = self.store()
         self.assertEqual((row.actor[:11], row.address), ("x\\x00\\ud800", "\\x1b[2J"))
         self.assertEqual((len(row.actor), len(row.what)), (LONGEST, LONGEST))
+
+    def test_stop_during_a_write(self) -> None:
+        """What a write under way leaves when it fails is written too."""
+        self.refuse()
+        self.log.hangs = hangs = Deferred()
+        writing = Deferred.fromCoroutine(self.audit.store())
+        stopped = Deferred.fromCoroutine(write_refusals(self.audit, self.clock))
+        self.assertNoResult(stopped)
+        self.log.hangs = None
+        hangs.errback(DatabaseAway("away"))
+        self.failureResultOf(writing, DatabaseAway)
+        self.successResultOf(stopped)
+        self.assertEqual([row.count for row in self.log.rows], [1])
 
     def test_stop(self) -> None:
         """A stopping node writes what is left, and waits no longer than a moment."""

@@ -36,7 +36,7 @@ STATE_EVENTS = (
     ErrorsSent("invalid_message", 4),
     ErrorsSent("too_many_connections"),
     JobsReported("completed", "job_completed", [("A.1.x", "c1", "acct"), ("B.1.x", "c2", "acct")], "completed"),
-    Refused("http", "unauthorized", "stranger", "::1", "GET /"),
+    Refused("http", "no_token", "stranger", "::1", "GET /"),
 )
 
 
@@ -105,7 +105,7 @@ class EventBusTests(SynchronousTestCase):
             'copilot_token_refreshes_total{outcome="refreshed"} 1.0',
             'copilot_job_changes_total{event="job_completed",status="completed"} 2.0',
             'copilot_tries_total{outcome="completed"} 2.0',
-            'copilot_refusals_total{door="http",reason="unauthorized"} 1.0',
+            'copilot_refusals_total{door="http",reason="no_token"} 1.0',
             'copilot_refusals_total{door="wire",reason="no_token"} 0.0',
         ):
             self.assertIn(line, page)

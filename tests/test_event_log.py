@@ -148,8 +148,8 @@ class NewsLogTests(SynchronousTestCase):
 
     def test_refusals(self) -> None:
         """One line a minute for each door, reason and actor, whatever was asked for."""
-        line = "warn: stranger at ::1 was refused over http, unauthorized: GET /\\x1b"
-        kinds = [Refused("http", "unauthorized", "stranger", "::1", f"GET /\x1b{n or ''}") for n in range(50)]
+        line = "warn: stranger at ::1 was refused over http, no_token: GET /\\x1b"
+        kinds = [Refused("http", "no_token", "stranger", "::1", f"GET /\x1b{n or ''}") for n in range(50)]
         self.assertEqual(self.publish(*kinds), [line])
         self.assertEqual(
             self.publish(Refused("wire", "no_token", "uid:7", None, "hello")),

@@ -18,6 +18,8 @@ _FILTERS = {
     "before": ("TIME", "before this time"),
     "cursor": ("CURSOR", "continue after a page that ended with `more:`"),
 }
+_LISTS = frozenset({"accounts", "users"})
+"""Details that are lists; any other one is a change."""
 _HEADINGS = ("timestamp", "door", "actor", "address", "action", "target", "outcome", "count", "details")
 
 
@@ -52,12 +54,12 @@ def _listed(answer: Any) -> list[str]:
 def _row(act: Any) -> tuple[Any, ...]:
     # Microseconds and the offset, always zero, would only take up room.
     at = f"{act['timestamp'][:19]}Z"
-    details = ", ".join(f"{name}: {_value(value)}" for name, value in (act["details"] or {}).items())
+    details = ", ".join(f"{cell(name)}: {_value(name, value)}" for name, value in (act["details"] or {}).items())
     return (at, *[act[name] for name in _HEADINGS[1:-1]], details or None)
 
 
-def _value(value: Any) -> str:
+def _value(name: str, value: Any) -> str:
     """Of a change: the old and the new value."""
-    if isinstance(value, list) and len(value) == 2:
+    if isinstance(value, list) and len(value) == 2 and name not in _LISTS:
         return f"{cell(value[0])} → {cell(value[1])}"
     return cell(value)

@@ -37,9 +37,9 @@ def run(args: Namespace) -> int:
 
 def _upgrade(config: Config) -> migrate.SchemaState:
     if config.database_url is not None:
-        return migrate.upgrade(config.database_url, act=act("migrate"))
+        return migrate.upgrade(config.database_url, act("migrate"))
     embedded = EmbeddedPostgres(config.state_dir, tell=complain)
     try:
-        return migrate.upgrade(embedded.start(), act=act("migrate"))
+        return migrate.upgrade(embedded.start(), act("migrate"))
     finally:
         embedded.stop()  # no effect while a node uses it

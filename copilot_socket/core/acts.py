@@ -16,10 +16,10 @@ DONE, REFUSED = "done", "refused"
 """Outcomes. What changes nothing (a wrong value, an unknown job) is not recorded."""
 REASONS: Mapping[str, Sequence[str]] = MappingProxyType(
     {
-        HTTP: ("no_token", "wrong_token", "wrong_tokens", "rate_limited", "role", "scope", "origin"),
+        HTTP: ("no_token", "wrong_token", "too_many_wrong_tokens", "rate_limited", "role", "scope", "origin"),
         WIRE: (
             "handshake", "no_token", "wrong_token", "too_many_wrong_tokens", "user", "not_admitted", "id_in_use",
-            "id_lost", "too_many_connections", "rate_limited",
+            "id_lost", "job_of_another", "too_many_connections", "rate_limited",
         ),
     }
 )  # fmt: skip

@@ -162,7 +162,7 @@ class Gate:
         now, client = self._now(), visitor.actor.address or ""
         wait = self._wrong.wait(client, now)
         if wait:
-            return self._refuse(head, visitor, route, "wrong_tokens", _too_many("wrong tokens", wait))
+            return self._refuse(head, visitor, route, "too_many_wrong_tokens", _too_many("wrong tokens", wait))
         self._wrong.count(client, now)
         problem = Problem(401, "Access token is wrong, revoked or expired", headers=_CHALLENGE)
         return self._refuse(head, visitor, route, "wrong_token", problem)

@@ -56,10 +56,11 @@ UPDATE accounts SET token_expires_at = %(expires)s::timestamptz,
 WHERE id = %(id)s RETURNING true, gitlab_url
 """
 
-# The former weight is returned.
+# The former weight is returned; the lock comes first, or it would be that before a concurrent change.
 _WEIGH = """
-UPDATE accounts a SET weight = %(weight)s, updated_at = now() FROM accounts b
-WHERE a.id = %(id)s AND b.id = a.id RETURNING b.weight
+UPDATE accounts a SET weight = %(weight)s, updated_at = now()
+FROM (SELECT id, weight FROM accounts WHERE id = %(id)s FOR NO KEY UPDATE) b
+WHERE a.id = b.id RETURNING b.weight
 """
 
 _CREDENTIAL = """
@@ -84,36 +85,35 @@ class Accounts:
         self._vault = vault
         self._transitions = transitions
 
-    async def put(self, account: Account, act: Act | None = None) -> bool:
-        """Create *account* or replace it as a whole; return whether it is new. An omitted refresh token is deleted.
+    async def put(self, account: Account, act: Act) -> bool:
+        """Create *account* or replace it as a whole, by *act*; return whether it is new.
 
-        *act*: whose doing it is, as for the other methods.
+        An omitted refresh token is deleted.
 
         Raises :class:`LiveJobs`, or ``ValueError`` for values that PostgreSQL refuses.
         """
         params = {"id": account.id, "provider": account.provider, "gitlab_url": account.gitlab_url}
-        if act is not None:
-            act = act.on(account.id, {"provider": account.provider, "gitlab_origin": origin(account.gitlab_url)})
-        [(created, _)] = await self._change(_PUT, params, account.credential, act)
+        done = act.on(account.id, {"provider": account.provider, "gitlab_origin": origin(account.gitlab_url)})
+        [(created, _)] = await self._change(_PUT, params, account.credential, done)
         return bool(created)
 
-    async def renew(self, account_id: str, credential: Credential, act: Act | None = None) -> bool:
-        """Replace the token pair of an account as a whole; return False if there is no such account."""
-        return bool(await self._change(_RENEW, {"id": account_id}, credential, act and act.on(account_id)))
+    async def renew(self, account_id: str, credential: Credential, act: Act) -> bool:
+        """Replace the token pair of an account as a whole, by *act*; return False if there is no such account."""
+        return bool(await self._change(_RENEW, {"id": account_id}, credential, act.on(account_id)))
 
-    async def weigh(self, account_id: str, weight: int, act: Act | None = None) -> bool:
-        """Set the jobs that a turn of the account takes in dispatch; False if there is no such account."""
+    async def weigh(self, account_id: str, weight: int, act: Act) -> bool:
+        """Set the jobs that a turn of the account takes in dispatch, by *act*; False if there is no such account."""
 
         async def work(tx: Transaction) -> bool:
             rows = await tx.query(_WEIGH, {"id": account_id, "weight": weight})
-            if rows and act is not None:
-                await record(tx, act.change(account_id, weight=(rows[0][0], weight)))
+            for (former,) in rows:
+                await record(tx, act.change(account_id, weight=(former, weight)))
             return bool(rows)
 
         return await self._database.transaction(work)
 
     async def _change(
-        self, sql: str, params: Mapping[str, str], credential: Credential, act: Act | None
+        self, sql: str, params: Mapping[str, str], credential: Credential, act: Act
     ) -> Sequence[tuple[object, ...]]:
         account_id, refresh = params["id"], credential.refresh_token
 

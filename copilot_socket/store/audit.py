@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 import attrs
 
@@ -15,6 +16,8 @@ LATE = 600.0
 """Seconds in which a row may still be committed into a minute that is over: longer than most transactions."""
 FIRST = 86400.0
 """Seconds that the first round of a node looks back: others may have ended without one."""
+MINUTES = 60
+"""Minutes with rows that one round sums up: a round ends in time, and the next one goes on."""
 LONGEST = 512
 """Characters that are kept of an actor, an address and what was asked for, where a stranger chooses them."""
 
@@ -45,7 +48,8 @@ class AuditLog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._looks_back = FIRST
+        self._since: datetime | None = None
+        """The end of the last minute that was summed up."""
 
     async def refused(self, refusals: Sequence[Refusals]) -> None:
         """Write the rows of *refusals*."""
@@ -56,23 +60,27 @@ class AuditLog:
         )
 
     async def sum_up(self) -> int:
-        """Make one row of those that are equal within a minute that is over; return how many fewer there are."""
+        """Make one row of those that are equal within a minute that is over; return how many fewer there are.
 
-        async def work(tx: Transaction) -> int | None:
-            [(ours,)] = await tx.query(sql("audit_lock"))
-            if not ours:
-                return None
-            [(since,)] = await tx.query(sql("age_ago"), {"age": self._looks_back})
-            fewer: int = 0
-            while True:
-                begins: datetime | None
-                [(begins, gone)] = await tx.query(sql("audit_sum"), {"since": since})
-                fewer += gone
-                if begins is None:
-                    return fewer
-                since = begins + MINUTE
+        Each minute is a transaction, so that a round that fails has not been in vain.
+        """
+        fewer, late = 0, FIRST if self._since is None else LATE
+        for _ in range(MINUTES):
+            begins, gone = await self._database.transaction(partial(_sum_minute, since=self._since, late=late))
+            fewer += gone
+            if begins is None:
+                break
+            self._since, late = begins + MINUTE, 0.0
+        return fewer
 
-        fewer = await self._database.transaction(work)
-        if fewer is not None:
-            self._looks_back = LATE
-        return fewer or 0
+
+async def _sum_minute(tx: Transaction, since: datetime | None, late: float) -> tuple[datetime | None, int]:
+    """Sum up the first minute after *since*, or *late* seconds ago; its beginning, and how many fewer rows there are.
+
+    None: there is no such minute, or another node is at it.
+    """
+    [(ours,)] = await tx.query(sql("audit_lock"))
+    if not ours:
+        return None, 0
+    [(begins, gone)] = await tx.query(sql("audit_sum"), {"since": since, "late": late})
+    return begins, gone

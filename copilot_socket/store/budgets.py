@@ -47,7 +47,7 @@ class BudgetStore:
         """
         return await self._database.transaction(lambda tx: _report(tx, reports, now, act))
 
-    async def forget(self, key: BudgetKey, act: Act | None = None) -> bool:
+    async def forget(self, key: BudgetKey, act: Act) -> bool:
         """Forget a budget, by *act*; False if nothing is known of it."""
         params = {"origin": key.origin, "account": key.account, "name": key.name}
 
@@ -59,9 +59,7 @@ class BudgetStore:
         return await self._database.transaction(work)
 
 
-def _on(act: Act | None, key: BudgetKey) -> Act | None:
-    if act is None:
-        return None
+def _on(act: Act, key: BudgetKey) -> Act:
     return act.on(key.origin, {name: of for name, of in (("account", key.account), ("name", key.name)) if of})
 
 
@@ -103,9 +101,12 @@ async def _report(
             "changed": bool(events),
         },
     )
-    for key, budget in zip(keys, budgets, strict=True):
-        on = _on(act, key)
-        await record(tx, on and on.on(on.target, {"remaining": budget.remaining, "limit": budget.limit}))
+    if act is not None:
+        done = [
+            _on(act, key).on(key.origin, {"remaining": budget.remaining, "limit": budget.limit})
+            for key, budget in zip(keys, budgets, strict=True)
+        ]
+        await record(tx, *done)
     return events
 
 

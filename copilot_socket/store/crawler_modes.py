@@ -14,13 +14,13 @@ class CrawlerModes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def set(self, crawler: str, mode: Mode, act: Act | None = None) -> bool:
+    async def set(self, crawler: str, mode: Mode, act: Act) -> bool:
         """Give *crawler* this mode, by *act*; False if there is no such crawler."""
 
         async def work(tx: Transaction) -> bool:
             rows = await tx.query(sql("set_crawler_mode"), {"crawler": crawler, "mode": str(mode)})
             former = [was for was, *_ in rows if was != mode]  # of several identities that are shown by this id
-            if former and act is not None:
+            if former:
                 await record(tx, act.change(crawler, mode=(former[0], str(mode))))
             return bool(rows)
 
@@ -30,12 +30,12 @@ class CrawlerModes:
         """Record whether the crawler with identity *key* fails everything."""
         await self._database.query(sql("suspect_crawler"), {"key": key, "suspected": suspected})
 
-    async def shut_down(self, crawler: str, act: Act | None = None) -> bool | None:
+    async def shut_down(self, crawler: str, act: Act) -> bool | None:
         """Ask *crawler* to exit, by *act*; False if it is not connected, None if there is no such crawler."""
 
         async def work(tx: Transaction) -> bool:
             asked = bool(await tx.query(sql("shut_down_crawler"), {"crawler": crawler}))
-            await record(tx, act.on(crawler) if asked and act is not None else None)
+            await record(tx, act.on(crawler) if asked else None)
             return asked
 
         if await self._database.transaction(work):

@@ -81,7 +81,7 @@ def check(url: str, directory: Path = MIGRATIONS) -> SchemaState:
         return _state(connection, directory)
 
 
-def upgrade(url: str, directory: Path = MIGRATIONS, act: Act | None = None) -> SchemaState:
+def upgrade(url: str, act: Act) -> SchemaState:
     """Upgrade the schema to the newest revision, in one transaction, by *act*, and return its state before.
 
     Of several concurrent upgrades one runs the migrations, and the others wait for it. Raises SchemaError for a
@@ -89,7 +89,7 @@ def upgrade(url: str, directory: Path = MIGRATIONS, act: Act | None = None) -> S
     """
     with _connected(url) as connection:
         _refuse_unfit(connection)
-    return _upgrade(url, directory, act)
+    return _upgrade(url, MIGRATIONS, act)
 
 
 def require_current(url: str, upgrade: bool, directory: Path = MIGRATIONS) -> SchemaState:

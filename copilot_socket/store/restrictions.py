@@ -122,7 +122,7 @@ class RestrictionStore:
 
     # -- for people
 
-    async def pause(self, new: NewPause, act: Act | None = None) -> Added:
+    async def pause(self, new: NewPause, act: Act) -> Added:
         """Add a pause, by *act*. Raises NothingMatches or PauseExists."""
         like = {"scope": str(new.scope), "target": new.target}
         [(matches,)] = await self._database.query(sql("pause_matches"), like)
@@ -138,7 +138,7 @@ class RestrictionStore:
             if not added:
                 raise PauseExists((await tx.query(sql("pause_like"), like))[0][0])
             pause = _record(added[0])
-            await record(tx, act and _on(act, pause, "reason", "author", "ends_at"))
+            await record(tx, _on(act, pause, "reason", "author", "ends_at"))
             return Added(pause, revision, list(map(_pause, expired)))
 
         return await self._database.transaction(work)
@@ -154,11 +154,11 @@ class RestrictionStore:
             wait = min(2 * wait, LAST_LOOK)
         return waiting
 
-    async def end(self, pause: str | None, act: Act | None = None) -> dict[str, Any] | None:
+    async def end(self, pause: str | None, act: Act) -> dict[str, Any] | None:
         """End a pause, or that of everything (None), by *act*; its record, None if there is none."""
 
-        def recorded(row: Row) -> Act | None:
-            return act and _on(act, _record(row))
+        def recorded(row: Row) -> Act:
+            return _on(act, _record(row))
 
         rows = (await self._changed(sql("pause_end"), {"id": pause}, recorded))[0]
         return _record(rows[0]) if rows else None
@@ -168,14 +168,14 @@ class RestrictionStore:
         [(known,)] = await self._database.query(sql("pause_matches"), {"scope": str(Scope.HOST), "target": origin})
         return bool(known)
 
-    async def limit(self, scope: Scope, target: str, max_running: int | None, act: Act | None = None) -> int | None:
+    async def limit(self, scope: Scope, target: str, max_running: int | None, act: Act) -> int | None:
         """Limit the running jobs of an account or host, or not, by *act*.
 
         Returns the number of the change, None for an unknown one.
         """
 
         def recorded(row: Row) -> Act | None:
-            return act and act.change(target, max_running=(row[0], max_running))
+            return act.change(target, max_running=(row[0], max_running))
 
         statement = sql("limit_account" if scope is Scope.ACCOUNT else "limit_host")
         params = {"id": target, "origin": target, "max_running": max_running}

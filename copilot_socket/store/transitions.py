@@ -80,36 +80,37 @@ class Transitions:
         answers = await self.run([TransitionRequest(job_id, event, reason=reason) for job_id in job_ids], act)
         return dict(zip(job_ids, answers, strict=True))
 
-    async def pause(self, job_id: str, act: Act | None = None) -> Answer:
-        """Pause a job: one whose crawler takes commands once that has given it back, or was too slow.
+    async def pause(self, job_id: str, act: Act) -> Answer:
+        """Pause a job, by *act*: one whose crawler takes commands once that has given it back, or was too slow.
 
         Until then the answer is a transition to the state that it is in; :meth:`.Leases.fence_pauses` does the rest.
         """
-        if await self._ask("request_pause", job_id, act) and (held := await self._held(job_id)):
+        held = await self._ask("request_pause", job_id, act)
+        if held is not None:
             return held
         return (await self.apply([job_id], Event.PAUSED, act=act))[job_id]
 
-    async def resume(self, job_id: str, act: Act | None = None) -> Answer:
-        """Resume a job; one that is only to be paused goes on, and the answer is a transition to its state."""
-        if await self._ask("withdraw_pause", job_id, act) and (held := await self._held(job_id)):
+    async def resume(self, job_id: str, act: Act) -> Answer:
+        """Resume a job, by *act*; one that is only to be paused goes on: the answer is a transition to its state."""
+        held = await self._ask("withdraw_pause", job_id, act)
+        if held is not None:
             return held
         return (await self.apply([job_id], Event.RESUMED, act=act))[job_id]
 
-    async def _ask(self, statement: str, job_id: str, act: Act | None) -> bool:
-        """Ask the crawler of a job to give it back, or withdraw that; whether there is one to be asked."""
+    async def _ask(self, statement: str, job_id: str, act: Act) -> Transition | None:
+        """Ask the crawler of a job to give it back, or withdraw that: a transition to the job's state.
 
-        async def work(tx: Transaction) -> bool:
-            rows = await tx.query(sql(statement), {"job": job_id})
-            if act is not None and any(changed for changed, *_ in rows):
+        None if there is no crawler to be asked. Its attempt is locked meanwhile, so that it does not end before that.
+        """
+
+        async def work(tx: Transaction) -> Transition | None:
+            asked = await tx.query(sql(statement), {"job": job_id})
+            held = await tx.query(sql("held_job"), {"id": job_id}) if asked else []
+            if held and any(changed for changed, *_ in asked):
                 await record(tx, act.on(job_id))
-            return bool(rows)
+            return Transition(Status(held[0][0]), held[0][1], held[0][2]) if held else None
 
         return await self._database.transaction(work)
-
-    async def _held(self, job_id: str) -> Transition | None:
-        """The state of a job that a crawler holds, as a transition to it."""
-        rows = await self._database.query(sql("held_job"), {"id": job_id})
-        return Transition(Status(rows[0][0]), rows[0][1], rows[0][2]) if rows else None
 
     async def run(self, requests: Sequence[TransitionRequest], act: Act | None = None) -> list[Answer]:
         """Apply *requests* in a transaction of their own; return their answers. Raises as :meth:`apply` does."""

@@ -71,7 +71,7 @@ class RealDatabaseTlsTests(test_database_tls.DatabaseTlsTests):
         """A PostgreSQL of its own, with our tables, which is the test's database from now on."""
         server = Server(certificate, clients)
         self.addCleanup(server.close)
-        migrate.upgrade(server.url)
+        migrate.require_current(server.url, upgrade=True)
         self.database_url = server.url
         self.add_account()
         return server

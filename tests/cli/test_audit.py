@@ -138,6 +138,12 @@ class ListTests(SiteTestCase):
             " ('2026-01-05 10:01:00Z', 'wire', 'uid:7', NULL, E'hello \x1b', NULL, 'refused', 9,"
             """  '{"reason": "no_token"}')""",
         )
+        execute(
+            self.database_url,
+            "INSERT INTO audit_log (timestamp, door, actor, address, action, target, details) VALUES"
+            " ('2026-01-05 10:02:00Z', 'http', E'token:a\n\u009b', 'http.sock', 'token.add', E'b\u202e',"
+            """  '{"accounts": ["a", "b"]}')""",
+        )
         lines = await self.call()
         self.assertEqual(
             lines[0].split(),
@@ -146,6 +152,8 @@ class ListTests(SiteTestCase):
         self.assertEqual(
             [" ".join(line.split()) for line in lines[1:]],
             [
+                r"2026-01-05T10:02:00Z http token:a\n\x9b http.sock token.add b\u202e done 1"
+                ' accounts: ["a", "b"]',
                 "2026-01-05T10:01:00Z wire uid:7 - hello \\x1b - refused 9 reason: no_token",
                 "2026-01-05T10:00:00Z http token:a ::1 account.change acme done 1 weight: 1 → 5, max_running: 3 → -",
             ],

@@ -10,6 +10,7 @@ from copilot_socket.client import Crawler, Hello, Job, JobFailure, JobRelease
 from copilot_socket.core.jobs import Event
 from copilot_socket.store.crawler_modes import CrawlerModes
 from tests.handlers.support import NodeTestCase
+from tests.support.acts import ACT
 from tests.support.crawler import reactor, until
 
 CURSOR = {"currentPage": 7}
@@ -43,10 +44,10 @@ class ClientTests(NodeTestCase):
     async def test_paused_and_resumed(self) -> None:
         """It is given back with its cursor, and goes on from there."""
         job = await self.at_work()
-        await self.nodes[0].transitions.pause(job)
+        await self.nodes[0].transitions.pause(job, ACT)
         await self.becomes(job, "paused")
         self.assertEqual(self.row(job, "attempts", "releases", "resume_state"), (0, 0, CURSOR))
-        await self.nodes[0].transitions.resume(job)
+        await self.nodes[0].transitions.resume(job, ACT)
         await until(lambda: self.seen == [None, CancelledError, CURSOR], "it goes on")
 
     async def test_cancelled(self) -> None:
@@ -69,7 +70,7 @@ class ClientTests(NodeTestCase):
         """A crawler that is asked to exit takes no more work, and exits when it is done."""
         go_on: Deferred[None] = Deferred()
         job = await self.at_work(lambda _: go_on)
-        self.assertIs(await CrawlerModes(self.nodes[0].database).shut_down("one"), True)
+        self.assertIs(await CrawlerModes(self.nodes[0].database).shut_down("one", ACT), True)
         await until(lambda: self.client._finishing, "it was asked")
         [other] = self.add_jobs("g/q")
         go_on.callback(None)

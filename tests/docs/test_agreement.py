@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import copilot_socket
 from copilot_socket import gauges, memory
 from copilot_socket.config import load
-from copilot_socket.core.acts import REASONS
+from copilot_socket.core.acts import HTTP, REASONS
 from copilot_socket.core.ends import SPENDING, Cause
 from copilot_socket.core.errors import ErrorCode
 from copilot_socket.core.inference import infer
@@ -44,6 +44,8 @@ from copilot_socket.metrics import Metrics
 from copilot_socket.store import catalog, listing, submission
 from copilot_socket.store.database import PoolUse
 from copilot_socket.wire.limits import MAX_REFUSED
+from tests.cli import test_audit as test_commands
+from tests.http import test_audit
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -276,18 +278,38 @@ class HttpTests(SynchronousTestCase):
             if not family.name.startswith("process_"):
                 self.assertIn(f"`{family.name}{endings.get(family.type, '')}", text)
 
-    def test_reasons(self) -> None:
-        """The reasons of refusals, for each door."""
-        _, _, table = _text("http.md").partition("Reasons of refusals:")
-        rows = re.findall(r"^\| `(\w+)` \| (`[^|]*`) \|", table, re.MULTILINE)
-        found = [(door, reason) for door, names in rows for reason in re.findall(r"`(\w+)`", names)]
-        self.assertCountEqual(found, [(door, reason) for door, reasons in REASONS.items() for reason in reasons])
-
     def test_causes(self) -> None:
         """Every cause of a node that is not ready is documented, with its sentence."""
         rows = list(_rows(_section(_text("http.md"), "Causes")))[1:]
         shown = {row[0].strip("`"): row[1] for row in rows}
         self.assertEqual(shown, {cause.label: cause.sentence for cause in Unready})
+
+
+class AuditLogTests(SynchronousTestCase):
+    """The section "Audit log" of docs/http.md."""
+
+    def setUp(self) -> None:
+        text = re.sub(r"^```.*?^```", "", _text("http.md"), flags=re.MULTILINE | re.DOTALL)
+        self.rows = list(_rows(_section(text, "Audit log")))
+
+    def test_reasons(self) -> None:
+        """Every reason to refuse somebody is documented once, at its door, and no other."""
+        rows = [row for row in self.rows if row[0].strip("`") in REASONS]
+        found = [(row[0].strip("`"), reason) for row in rows for reason in re.findall(r"`(\w+)`", row[1])]
+        self.assertCountEqual(found, [(door, reason) for door, reasons in REASONS.items() for reason in reasons])
+
+    def test_actions(self) -> None:
+        """Every action that is recorded is documented once, and no other."""
+        begin, end = ([row[0] for row in self.rows].index(heading) for heading in ("action", "door"))
+        found = [action for row in self.rows[begin:end] for action in re.findall(r"`([\w.]+)`", row[0])]
+        made = {row[0] for step in test_audit.STEPS for row in step.rows} | set(test_audit.ELSEWHERE.values())
+        made |= {row[0] for _, rows in test_commands.COMMAND_LINES for row in rows} | {"migrate", "cleanup"}
+        self.assertCountEqual(found, made)
+
+    def test_reasons_of_the_gate(self) -> None:
+        """Each reason of the HTTP port is one that the gate gives, and it gives no other."""
+        given = re.findall(r'_refuse\(head, visitor, \w+, "(\w+)"', (PACKAGE / "http/gate.py").read_text("utf-8"))
+        self.assertEqual(set(given), set(REASONS[HTTP]))
 
 
 ABOUT_THE_CODE = [DOCS / name for name in ("architecture.md", "development.md", "glossary.md")]

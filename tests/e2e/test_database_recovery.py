@@ -12,6 +12,7 @@ from copilot_socket import periodic
 from copilot_socket.store import migrate
 from copilot_socket.store.embedded import EmbeddedPostgres
 from copilot_socket.store.faults import DatabaseAway
+from tests.support.acts import ACT
 from tests.support.crawler import TestCrawler, in_reactor, reactor, until
 from tests.support.load import Load
 from tests.support.postgres import FAST, reachable_directory
@@ -35,7 +36,7 @@ class DatabaseTests(RecoveryTestCase):
         self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
         self.addCleanup(postgres.stop, only_if_unused=False)
         self.database_url = postgres.start()
-        migrate.upgrade(self.database_url)
+        migrate.upgrade(self.database_url, ACT)
         self.add_account()
         return postgres
 

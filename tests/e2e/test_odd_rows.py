@@ -9,6 +9,7 @@ from copilot_socket.core.readiness import Unready
 from copilot_socket.periodic import GAUGES
 from copilot_socket.store import migrate
 from copilot_socket.store.rights import TABLES
+from tests.support.acts import ACT
 from tests.support.crawler import TestCrawler, in_reactor
 from tests.support.postgres import admin, drop_database, fresh_database
 from tests.support.revisions import upgrade_to
@@ -187,7 +188,7 @@ class OddRowsTests(NodeTestCase):
     async def _live_with_them(self) -> None:
         accepted = self._write()
         self.assertEqual([table for table, count in accepted.items() if count == 0], [])
-        migrate.upgrade(self.database_url)
+        migrate.upgrade(self.database_url, ACT)
         node = await self.node()
         logged = "SELECT job_id FROM job_tries UNION SELECT job_id FROM job_error_log"
         jobs = self.query(f"SELECT id FROM jobs WHERE id IN ({logged})")

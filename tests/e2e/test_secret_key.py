@@ -5,6 +5,7 @@ import shutil
 from copilot_socket.core.vault import Vault, access_token, refresh_token
 from copilot_socket.store import migrate
 from copilot_socket.store.embedded import EmbeddedPostgres, keys_in_use
+from tests.support.acts import ACT
 from tests.support.crawler import TestCrawler, in_reactor
 from tests.support.postgres import FAST, admin, reachable_directory
 from tests.support.server import NodeTestCase, get_json
@@ -26,7 +27,7 @@ class SecretKeyTests(NodeTestCase):
         postgres = EmbeddedPostgres(state, FAST)
         url = postgres.start()
         self.addCleanup(postgres.stop, only_if_unused=False)
-        migrate.upgrade(url)
+        migrate.upgrade(url, ACT)
         with admin(url) as database, database.cursor() as cursor:
             cursor.execute(PLAIN)
             cursor.execute("INSERT INTO jobs (account_id, command, full_path) VALUES ('old', 'issues', 'g/1')")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from copilot_socket.store import migrate
+from tests.support.acts import ACT
 from tests.support.crawler import in_reactor
 from tests.support.postgres import drop_database, execute, fresh_database, name_of, with_search_path
 from tests.support.server import NodeTestCase, get_json
@@ -103,7 +104,7 @@ class SettingsTests(NodeTestCase):
         )
         execute(public, "INSERT INTO public.accounts VALUES ('acct', 'gitlab-cloud', 'https://elsewhere.test')")
         self.database_url = with_search_path(public, "crawling")
-        migrate.upgrade(self.database_url)
+        migrate.upgrade(self.database_url, ACT)
         self.add_account()
         await self.live()
         node = await self.node()

@@ -4,6 +4,7 @@ from copilot_socket.core.crawler_modes import MOST_FAILED, Mode
 from copilot_socket.event_bus import CrawlerChanged
 from copilot_socket.store.crawler_modes import CrawlerModes
 from tests.handlers.support import NodeTestCase
+from tests.support.acts import ACT
 from tests.support.crawler import until
 
 
@@ -25,13 +26,13 @@ class ModeTests(NodeTestCase):
                 await self.node()
             crawler = await self.crawler(maxJobs=1)
             job = await self.given(crawler, f"g/{mode}")
-            self.assertTrue(await self.modes().set("one", mode))
+            self.assertTrue(await self.modes().set("one", mode, ACT))
             await self.until_known(mode)
             crawler.say("job_completed", job, id="c", success=True, finalCounts={})
             self.assertEqual(await crawler.acked(), "c")
             self.add_jobs(f"h/{mode}")
             self.assertEqual(await crawler.ask(), [])
-            await self.modes().set("one", Mode.SERVING)
+            await self.modes().set("one", Mode.SERVING, ACT)
             again = await crawler.job()
             crawler.say("job_completed", again["id"], success=True, finalCounts={})
             await self.becomes(again["id"], "completed")
@@ -42,7 +43,7 @@ class ModeTests(NodeTestCase):
         """The mode outlasts a reconnect, at another node, too."""
         await self.node()
         crawler = await self.crawler()
-        await self.modes().set("one", Mode.DRAINING)
+        await self.modes().set("one", Mode.DRAINING, ACT)
         await crawler.leave()
         second = await self.node()
         self.add_jobs("g/1")
@@ -54,13 +55,13 @@ class ModeTests(NodeTestCase):
         """A connected crawler is asked to exit; others can't be."""
         await self.node()
         crawler = await self.crawler()
-        self.assertIs(await self.modes().shut_down("one"), True)
+        self.assertIs(await self.modes().shut_down("one", ACT), True)
         message = await crawler.next()
         self.assertEqual((message["type"], message["data"]["scope"]), ("shutdown", "crawler"))
-        self.assertIsNone(await self.modes().shut_down("nobody"))
+        self.assertIsNone(await self.modes().shut_down("nobody", ACT))
         self.query("UPDATE crawlers SET lease_expires_at = now()")
-        self.assertIs(await self.modes().shut_down("one"), False)
-        self.assertFalse(await self.modes().set("nobody", Mode.DRAINING))
+        self.assertIs(await self.modes().shut_down("one", ACT), False)
+        self.assertFalse(await self.modes().set("nobody", Mode.DRAINING, ACT))
 
 
 class SuspicionTests(NodeTestCase):

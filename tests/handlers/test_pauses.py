@@ -5,6 +5,7 @@ from typing import Any
 from copilot_socket.core.jobs import Event
 from copilot_socket.handlers.crawlers import Held
 from tests.handlers.support import PROGRESS, Crawler, NodeTestCase
+from tests.support.acts import ACT
 from tests.support.crawler import until
 
 COMMANDS = ["ack", "commands"]
@@ -23,7 +24,7 @@ class PauseTests(NodeTestCase):
 
     async def pause(self, job: str) -> str:
         """Pause it; the state that this leads to."""
-        answer: Any = await self.nodes[0].transitions.pause(job.partition(".")[0])
+        answer: Any = await self.nodes[0].transitions.pause(job.partition(".")[0], ACT)
         return str(answer.status)
 
     async def resume(self, job: str) -> None:
@@ -121,7 +122,7 @@ class PauseTests(NodeTestCase):
         crawler, job = await self.at_work("commands")
         await self.pause(job)
         self.assertEqual(await self.command(crawler, "job_pause"), job)
-        answer: Any = await self.nodes[0].transitions.resume(job.partition(".")[0])
+        answer: Any = await self.nodes[0].transitions.resume(job.partition(".")[0], ACT)
         self.assertEqual(str(answer.status), "assigned")
         self.query("UPDATE job_assignments SET assigned_at = now() - interval '1 hour'")
         await self.nodes[0].presence.fence_pauses()
@@ -162,4 +163,4 @@ class PauseTests(NodeTestCase):
         for event, refused in ((Event.PAUSED, True), (Event.RESUMED, False), (Event.RESUMED, True)):
             answer: Any = (await self.nodes[0].transitions.apply([job], event))[job]
             self.assertEqual(hasattr(answer, "event"), refused, event)
-        self.assertIsNone(await self.nodes[0].transitions.pause("01JD0000000000000000000000"))
+        self.assertIsNone(await self.nodes[0].transitions.pause("01JD0000000000000000000000", ACT))

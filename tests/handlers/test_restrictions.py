@@ -11,6 +11,7 @@ from copilot_socket.event_bus import PauseChanged
 from copilot_socket.store.database import DatabaseAway
 from copilot_socket.store.restrictions import NewPause, Restrictions, RestrictionStore
 from tests.handlers.support import NodeTestCase
+from tests.support.acts import ACT
 from tests.support.crawler import until
 
 HOST = "http://127.0.0.1:9"
@@ -25,7 +26,7 @@ class RestrictionTestCase(NodeTestCase):
 
     async def pause(self, scope: Scope, target: str | None = None, ends_at: str | None = None) -> str:
         """Add a pause, and wait until all nodes act on it; its id."""
-        added = await self.store().pause(NewPause(scope, target, None, "me", ends_at))
+        added = await self.store().pause(NewPause(scope, target, None, "me", ends_at), ACT)
         self.assertEqual(await self.acted_on(added.revision), [])
         return str(added.record["id"])
 
@@ -54,7 +55,7 @@ class PauseTests(RestrictionTestCase):
             crawler.say("job_completed", job["id"], success=True, finalCounts={})
             self.assertEqual(await crawler.ask(), [])
         self.assertEqual(self.query("SELECT count(*) FROM jobs WHERE status = 'queued'"), [(2,)])
-        await self.store(1).end(pause)
+        await self.store(1).end(pause, ACT)
         for node in self.nodes:
             await node.dispatcher.restrictions.mark_slices()
         for crawler in crawlers:
@@ -105,7 +106,7 @@ class PauseTests(RestrictionTestCase):
         crawler.say("job_completed", job, id="c", success=True, finalCounts={})
         self.assertEqual(await crawler.acked(), "c")
         await self.quiet(crawler)
-        await self.store().end(pause)
+        await self.store().end(pause, ACT)
         await crawler.job()
 
     async def test_a_new_account_of_a_paused_host(self) -> None:
@@ -165,7 +166,7 @@ class PauseTests(RestrictionTestCase):
                 await self.nodes[0].dispatcher.restrictions.mark_slices()
                 await self.quiet(crawler)
                 self.assertEqual(self.row(job, "tries"), 0, (first, second))
-                await self.store().end(pause)
+                await self.store().end(pause, ACT)
             await self.nodes[0].dispatcher.restrictions.mark_slices()
             given = await crawler.job()
             crawler.say("job_completed", given["id"], id="c", success=True, finalCounts={})
@@ -219,7 +220,7 @@ class PauseTests(RestrictionTestCase):
         self.query("INSERT INTO nodes (id, host, pid, lease_expires_at) VALUES ('gone', 'h', 1, now())")
         await self.pause(Scope.COMMAND, "users")
         self.query("UPDATE nodes SET lease_expires_at = now() + interval '1 min' WHERE id = 'gone'")
-        revision = (await self.store().pause(NewPause(Scope.COMMAND, "commits", None, "me", None))).revision
+        revision = (await self.store().pause(NewPause(Scope.COMMAND, "commits", None, "me", None), ACT)).revision
         self.assertEqual(await self.acted_on(revision, 0.2), ["gone"])
 
 
@@ -260,10 +261,10 @@ class PathTests(RestrictionTestCase):
         await node.dispatcher.restrictions.mark_slices()
         narrow = await self.pause(Scope.PATH_PREFIX, "acme/shop")
         rows = "SELECT full_path, pause_id, ready FROM jobs ORDER BY 1"
-        await self.store().end(wide)
+        await self.store().end(wide, ACT)
         await node.dispatcher.restrictions.mark_slices()
         self.assertEqual(self.query(rows), [("acme/2", None, False), ("acme/shop/1", narrow, False)])
-        await self.store().end(narrow)
+        await self.store().end(narrow, ACT)
         await node.dispatcher.restrictions.mark_slices()
         self.assertEqual(self.query(rows), [("acme/2", None, False), ("acme/shop/1", None, True)])
 
@@ -289,7 +290,7 @@ class LimitTests(RestrictionTestCase):
 
     async def limit(self, scope: Scope, target: str, most: int | None) -> None:
         """Set it, and wait until all nodes act on it."""
-        revision = await self.store().limit(scope, target, most)
+        revision = await self.store().limit(scope, target, most, ACT)
         assert revision is not None
         self.assertEqual(await self.acted_on(revision), [])
 

@@ -7,6 +7,7 @@ from copilot_socket.core.jobs import Event
 from copilot_socket.core.pauses import Scope
 from copilot_socket.store.catalog import Catalog
 from tests.handlers.support import NodeTestCase
+from tests.support.acts import ACT
 from tests.support.crawler import until
 
 HOST = "http://127.0.0.1:9"
@@ -35,7 +36,7 @@ class WhyTests(NodeTestCase):
         [reason] = (await self.why(job))["reasons"]
         self.assertEqual((reason["code"], reason["crawler_id"], reason["pausing"]), ("assigned", "one", False))
         self.assertLess(abs((reason["last_heard_at"] - reason["assigned_at"]).total_seconds()), 60)
-        await node.transitions.pause(job.partition(".")[0])
+        await node.transitions.pause(job.partition(".")[0], ACT)
         self.assertTrue((await self.why(job))["reasons"][0]["pausing"])
         await node.transitions.apply([job.partition(".")[0]], Event.CANCELLED)
         [reason] = (await self.why(job))["reasons"]
@@ -103,10 +104,10 @@ class WhyTests(NodeTestCase):
         other = await self.crawler("two", entityTypes=["epics"], maxJobs=1)
         [job] = self.add_jobs("g/2", command="epics", priority=-1)
         self.assertEqual(await self.codes(job), ["turn"])
-        await node._modes.set("two", node.registry.get("hello:two").mode.DRAINING)  # type: ignore[union-attr]
+        await node._modes.set("two", node.registry.get("hello:two").mode.DRAINING, ACT)  # type: ignore[union-attr]
         [reason] = (await self.why(job))["reasons"]
         self.assertEqual((reason["code"], reason["crawler_ids"]), ("no_serving_crawler", ["two"]))
-        await node._modes.set("two", node.registry.get("hello:two").mode.SERVING)  # type: ignore[union-attr]
+        await node._modes.set("two", node.registry.get("hello:two").mode.SERVING, ACT)  # type: ignore[union-attr]
         for number in range(MOST_FAILED):
             self.add_jobs(f"f/{number}", command="epics", priority=9)
         for _ in range(MOST_FAILED):

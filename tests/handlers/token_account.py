@@ -8,6 +8,7 @@ from copilot_socket.node import Node
 from copilot_socket.store.accounts import Accounts, Credential
 from tests.handlers.gitlab import FakeGitLab
 from tests.handlers.support import Crawler, NodeTestCase
+from tests.support.acts import ACT
 from tests.support.crawler import Message
 
 CLIENT = ("client_id", "client_secret", "redirect_uri")
@@ -65,7 +66,7 @@ class TokenTestCase(NodeTestCase):
     async def renew(self, node: Node, token: str = "renewed") -> None:
         """Renew the account's credential, as an operator would."""
         accounts = Accounts(node.database, Vault(), node.transitions)
-        self.assertTrue(await accounts.renew("lab", Credential(token, "refresh-renewed")))
+        self.assertTrue(await accounts.renew("lab", Credential(token, "refresh-renewed"), ACT))
 
 
 def until_(data: Message) -> float:

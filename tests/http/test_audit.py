@@ -7,6 +7,8 @@ import psycopg2
 
 from copilot_socket.http.gate import WRITING
 from copilot_socket.http.site import routes
+from copilot_socket.store.connection import Transaction
+from copilot_socket.store.sql import sql
 from tests.http.harness import ACCOUNT, Answer, SiteTestCase
 
 ACTOR = ("http", "token:COPILOT_HTTP_TOKEN", "127.0.0.1")
@@ -172,8 +174,8 @@ STEPS = (
     Step("DELETE /tokens/{name}", "/tokens/web", None, []),
     Step("POST /session", "/session", None, one("session.start", None)),
 )
-ELSEWHERE = frozenset({"DELETE /session"})
-"""Routes that need more than a request here, and have tests of their own."""
+ELSEWHERE = {"DELETE /session": "session.end"}
+"""Routes that need more than a request here, and have tests of their own, with their actions."""
 
 
 class ChangeTests(SiteTestCase):
@@ -232,10 +234,19 @@ class ChangeTests(SiteTestCase):
             for route in routes(self.parts)
             if route.method in WRITING
         }
-        self.assertEqual(changing - ELSEWHERE, {step.route for step in STEPS})
+        self.assertEqual(changing - ELSEWHERE.keys(), {step.route for step in STEPS})
 
     async def test_pauses_of_a_job_that_is_held(self) -> None:
         """Asking its crawler to give it back is recorded once, and so is changing one's mind."""
+        job = await self.held()
+        for verb, status in (("pause", 202), ("pause", 202), ("resume", 200)):
+            self.assertEqual((await self.post(f"{API}/jobs/{job}/{verb}")).status, status)
+        self.assertEqual(
+            self.query("SELECT action, target FROM audit_log ORDER BY id"), [("job.pause", job), ("job.resume", job)]
+        )
+
+    async def held(self) -> str:
+        """A job in the hands of a crawler that takes commands; nothing is recorded yet."""
         await self.account()
         job = await self.job()
         self.query(CRAWLER)
@@ -247,11 +258,23 @@ class ChangeTests(SiteTestCase):
         )
         self.query("UPDATE jobs SET status = 'running', ready = false")
         self.query("TRUNCATE audit_log")
-        for verb, status in (("pause", 202), ("pause", 202), ("resume", 200)):
-            self.assertEqual((await self.post(f"{API}/jobs/{job}/{verb}")).status, status)
-        self.assertEqual(
-            self.query("SELECT action, target FROM audit_log ORDER BY id"), [("job.pause", job), ("job.resume", job)]
-        )
+        return job
+
+    async def test_a_pause_and_an_end(self) -> None:
+        """No attempt ends between asking its crawler and looking whether it is held: there would be a second row."""
+        job = await self.held()
+        original, locked = Transaction.query, []
+
+        async def query(tx: Transaction, statement: str, params: Any = None) -> Any:
+            if statement == sql("held_job"):
+                with self.assertRaises(psycopg2.errors.LockNotAvailable):
+                    self.query("SELECT FROM job_assignments FOR UPDATE NOWAIT")
+                locked.append(True)
+            return await original(tx, statement, params)
+
+        self.patch(Transaction, "query", query)
+        self.assertEqual((await self.post(f"{API}/jobs/{job}/pause")).status, 202)
+        self.assertEqual(locked, [True])
 
     async def test_a_repeated_request(self) -> None:
         """An answer from an Idempotency-Key submits nothing."""

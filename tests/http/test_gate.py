@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.config.parsers import LONGEST_TOKEN
 from copilot_socket.core.access import Grant, KnownToken, Role, TokenBook, hash_of
+from copilot_socket.core.actors import Actor
 from copilot_socket.core.rate import WRONG_TOKENS
 from copilot_socket.event_bus import Refused
 from copilot_socket.http.gate import Gate, RequestHead, host_name
@@ -159,6 +160,7 @@ class GateTests(SynchronousTestCase):
             self.assertEqual(self.status(RequestHead("GET", None, {}, uid)), status, uid)
         self.assertEqual(self.status(RequestHead("GET", None, {"authorization": [f"Bearer {TOKEN}"]}, 8)), 200)
         self.assertEqual(self.refused[0].address, "uid:8 on http.sock")
+        self.assertEqual(self.gate.visitor(RequestHead("GET", None, {}, 7)).actor, Actor("uid:7", "http.sock"))
 
     def test_wrong_tokens(self) -> None:
         """After some a minute a client gets 429 for them, but never for the right one, nor do others."""
@@ -169,7 +171,7 @@ class GateTests(SynchronousTestCase):
         self.assertEqual(self.status(self.head("192.0.2.2", authorization="Bearer wrong")), 401)
         self.now += 60.0 / WRONG_TOKENS
         self.assertEqual([self.status(wrong), self.status(wrong)], [401, 429])
-        self.assertEqual({each.reason for each in self.refused}, {"wrong_token", "wrong_tokens"})
+        self.assertEqual({each.reason for each in self.refused}, {"wrong_token", "too_many_wrong_tokens"})
 
     def test_clients(self) -> None:
         """A proxy on this machine names its clients; a remote one can't choose its name."""

@@ -8,6 +8,7 @@ from copilot_socket.core.folding import Verdict
 from copilot_socket.core.reports import Completed, Discovered, Found
 from copilot_socket.store import migrate
 from copilot_socket.store.discoveries import Discoveries, _areas
+from tests.support.acts import ACT
 from tests.support.postgres import admin, drop_database, execute, fresh_database
 from tests.support.revisions import upgrade_to
 from tests.support.store import StoreTestCase, planned
@@ -181,7 +182,7 @@ class MigrationTests(SynchronousTestCase):
               ('a', 'both'), ('b', 'both'), ('c', 'both'), ('a', 'one'), ('b', 'one'), ('b', 'old'), ('b', 'new');
             """,
         )
-        [notice] = migrate.upgrade(url).notices
+        [notice] = migrate.upgrade(url, ACT).notices
         self.assertIn("areas: 1 row(s) deleted", notice)
         with admin(url) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT gitlab_origin, full_path, gitlab_id, name, type FROM areas ORDER BY 1, 2")
@@ -216,7 +217,7 @@ class MigrationTests(SynchronousTestCase):
             " VALUES ('a', 'gitlab-cloud', 'https://one', 't');"
             "INSERT INTO areas (full_path, gitlab_id, name, type) VALUES ('nobody', 3, 'N', 'group')",
         )
-        self.assertEqual(migrate.upgrade(url).notices, ())
+        self.assertEqual(migrate.upgrade(url, ACT).notices, ())
         with admin(url) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT gitlab_origin, full_path, gitlab_id FROM areas")
             self.assertEqual(cursor.fetchall(), [("https://one", "nobody", 3)])

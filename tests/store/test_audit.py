@@ -1,6 +1,7 @@
 """The audit log in the store: acts, refusals, sums of what is repeated."""
 
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, cast
 
 import psycopg2
 from twisted.internet import reactor
@@ -8,14 +9,25 @@ from twisted.internet.defer import Deferred
 
 from copilot_socket.core.actors import Actor
 from copilot_socket.core.acts import HTTP, Act
+from copilot_socket.core.crawler_modes import Mode
+from copilot_socket.core.retry import RetryPolicy
+from copilot_socket.core.vault import Vault
+from copilot_socket.event_bus import EventBus
+from copilot_socket.store import audit as module
+from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.audit import AuditLog, Refusals, record
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.connection import Limits, Transaction
+from copilot_socket.store.crawler_modes import CrawlerModes
 from copilot_socket.store.database import Database
+from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.listing import Page
+from copilot_socket.store.transitions import Transitions
+from tests.support.acts import ACT
+from tests.support.crawler import until
 from tests.support.postgres import DatabaseTestCase
 
-ACT = Act(HTTP, Actor("token:web", "127.0.0.1"), "job.cancel", "j1", {"status": ["queued", "cancelled"]})
+CANCEL = Act(HTTP, Actor("token:web", "127.0.0.1"), "job.cancel", "j1", {"status": ["queued", "cancelled"]})
 ROW = """
 INSERT INTO audit_log (timestamp, last_at, door, actor, address, action, target, outcome, count, details)
 SELECT date_trunc('minute', now()) - %(minute)s * interval '1 minute' + %(second)s * interval '1 second',
@@ -54,15 +66,17 @@ class ActTests(AuditTestCase):
     async def test_rows(self) -> None:
         """One for each act; none for nobody's."""
         await self.database.transaction(
-            lambda tx: record(tx, ACT, None, ACT.on(None, {"reason": "x"}, count=3), ACT.change("j", weight=(1, 1)))
+            lambda tx: record(
+                tx, CANCEL, None, CANCEL.on(None, {"reason": "x"}, count=3), CANCEL.change("j", weight=(1, 1))
+            )
         )
         self.assertEqual(
             self.rows("door", "actor", "address", "action", "target", "outcome", "count", "details", "last_at"),
             [
                 (*("http", "token:web", "127.0.0.1", "job.cancel", target, "done", count, details), None)
                 for target, count, details in (
-                    ("j1", 1, ACT.details),
-                    (None, 3, {**ACT.details, "reason": "x"}),
+                    ("j1", 1, CANCEL.details),
+                    (None, 3, {**CANCEL.details, "reason": "x"}),
                 )
             ],
         )
@@ -78,6 +92,45 @@ class ActTests(AuditTestCase):
         self.assertEqual(self.rows("id"), [])
 
 
+class FormerValueTests(AuditTestCase):
+    """Old and new value, of two concurrent changes: the second one is recorded with what the first has made."""
+
+    async def assert_waits(self, first: str, second: Callable[[], Awaitable[bool]]) -> None:
+        """*second* waits until *first*, a statement, is committed."""
+
+        async def work(tx: Transaction) -> list[Deferred[bool]]:
+            await tx.query(first)
+            waiting = [Deferred.fromCoroutine(cast(Coroutine[Any, Any, bool], second()))]
+            locks = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            await until(lambda: self.database.query(locks), "the second change waits")
+            return waiting
+
+        [waiting] = await self.database.transaction(work)
+        self.assertTrue(await waiting)
+
+    async def test_weight(self) -> None:
+        """Of an account; without the first change it would be none."""
+        self.query(
+            "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
+            " VALUES ('a', 'gitlab-cloud', 'https://g', '-')"
+        )
+        accounts = Accounts(self.database, Vault(), Transitions(self.database, RetryPolicy(), EventBus()))
+        await self.assert_waits("UPDATE accounts SET weight = 7", lambda: accounts.weigh("a", 1, ACT))
+        self.assertEqual(self.rows("details"), [({"weight": [7, 1]},)])
+
+    async def test_mode(self) -> None:
+        """Of a crawler."""
+        self.query(
+            "INSERT INTO crawlers (key, crawler_id, node_id, lease_expires_at, max_jobs, entity_types, plain)"
+            " VALUES ('hello:one', 'one', 'n', now(), 5, '{issue}', false)"
+        )
+        modes = CrawlerModes(self.database)
+        await self.assert_waits(
+            "UPDATE crawlers SET mode = 'draining'", lambda: modes.set("one", Mode.QUARANTINED, ACT)
+        )
+        self.assertEqual(self.rows("details"), [({"mode": ["draining", "quarantined"]},)])
+
+
 class RefusalTests(AuditTestCase):
     """AuditLog.refused()."""
 
@@ -86,14 +139,14 @@ class RefusalTests(AuditTestCase):
         await self.log.refused(
             [
                 Refusals("wire", "no_token", "uid:7", None, "hello", 9, 60.0, 20.0),
-                Refusals("http", "unauthorized", "stranger", "::1", "GET /x", 1, 5.0, 5.0),
+                Refusals("http", "no_token", "stranger", "::1", "GET /x", 1, 5.0, 5.0),
             ]
         )
         self.assertEqual(
             self.rows("door", "actor", "address", "action", "target", "outcome", "count", "details"),
             [
                 ("wire", "uid:7", None, "hello", None, "refused", 9, {"reason": "no_token"}),
-                ("http", "stranger", "::1", "GET /x", None, "refused", 1, {"reason": "unauthorized"}),
+                ("http", "stranger", "::1", "GET /x", None, "refused", 1, {"reason": "no_token"}),
             ],
         )
         ages = self.rows("extract(epoch FROM last_at - timestamp)::int", "timestamp < now() - interval '4 s'")
@@ -149,6 +202,35 @@ class SumTests(AuditTestCase):
         self.assertEqual(await self.log.sum_up(), 0)
         self.assertEqual(await AuditLog(self.database).sum_up(), 1)
 
+    async def test_a_failed_round(self) -> None:
+        """What it has summed up stays so, and the next one goes on from there, as after a round of many minutes."""
+        for minute in (1300, 1200, 1100):
+            self.row(minute=minute)
+            self.row(minute=minute)
+        steps: list[str] = []
+        transaction = self.database.transaction
+
+        async def counted(work: Any) -> Any:
+            steps.append("step")
+            if len(steps) == 2:
+                raise DatabaseAway("away")
+            return await transaction(work)
+
+        self.patch(self.database, "transaction", counted)
+        await self.assertFailure(Deferred.fromCoroutine(self.log.sum_up()), DatabaseAway)
+        self.assertEqual(self.rows("count"), [(2,), (1,), (1,), (1,), (1,)])
+        self.patch(module, "MINUTES", 1)
+        self.assertEqual([await self.log.sum_up() for _ in range(3)], [1, 1, 0])
+        self.assertEqual(len(steps), 5)
+
+    async def test_other_programs(self) -> None:
+        """Their rows, which have no door, are left alone."""
+        for _ in range(2):
+            self.row(door=None)
+            self.row()
+        self.assertEqual(await self.log.sum_up(), 1)
+        self.assertEqual(self.rows("door", "count"), [(None, 1), ("http", 2), (None, 1)])
+
     async def test_one_node_at_a_time(self) -> None:
         """While another one sums up, nothing is done; the next round looks as far back as this one."""
         self.row(minute=1300)
@@ -171,12 +253,12 @@ class SumTests(AuditTestCase):
     async def test_many_submissions(self) -> None:
         """Those of a minute are read by an index, and become one row."""
         self.query(
-            "INSERT INTO audit_log (timestamp, actor, action, target)"
-            " SELECT now() - n * interval '1 hour', 'x', 'y', 'z' || n FROM generate_series(1, 20000) n"
+            "INSERT INTO audit_log (timestamp, door, actor, action, target)"
+            " SELECT now() - n * interval '1 hour', 'http', 'x', 'y', 'z' || n FROM generate_series(1, 20000) n"
         )
         self.query(
-            "INSERT INTO audit_log (timestamp, actor, action, target)"
-            " SELECT date_trunc('minute', now()) - interval '30 s', 'token:web', 'job.submit', 'acme'"
+            "INSERT INTO audit_log (timestamp, door, actor, action, target)"
+            " SELECT date_trunc('minute', now()) - interval '30 s', 'http', 'token:web', 'job.submit', 'acme'"
             " FROM generate_series(1, 5000)"
         )
         self.query("ANALYZE audit_log")

@@ -7,6 +7,7 @@ import psycopg2
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.store import migrate
+from tests.support.acts import ACT
 from tests.support.postgres import SynchronousDatabaseTestCase, admin, drop_database, fresh_database
 from tests.support.revisions import upgrade_to
 
@@ -53,7 +54,7 @@ class RepairTests(SynchronousTestCase):
     def repaired(self, table: str, before: Mapping[str, object], after: Mapping[str, object]) -> tuple[str, ...]:
         """Set the columns *before* in the rows of *table*, upgrade, and expect *after*; return the notices."""
         self.query(f"UPDATE {table} SET {', '.join(f'{name} = %s' for name in before)}", *before.values())
-        notices = migrate.upgrade(self.url).notices
+        notices = migrate.upgrade(self.url, ACT).notices
         columns = ", ".join(f"{name}::text" for name in after)
         self.assertEqual(self.query(f"SELECT {columns} FROM {table}"), [tuple(after.values())])
         return notices
@@ -101,7 +102,7 @@ class RepairTests(SynchronousTestCase):
         for number, url in enumerate(URLS):
             self.insert("accounts", id=str(number), provider="gitlab-cloud", gitlab_url=url, access_token="t")
             self.insert("jobs", account_id=str(number), command="users")
-        migrate.upgrade(self.url)
+        migrate.upgrade(self.url, ACT)
         for number, url in enumerate(URLS.values()):
             of_both = (
                 "SELECT a.gitlab_url, j.gitlab_url FROM accounts a JOIN jobs j ON account_id = a.id WHERE a.id = %s"
@@ -112,7 +113,7 @@ class RepairTests(SynchronousTestCase):
         """Characters that are invalid in a header are removed from tokens; an empty token expires the account."""
         for name, access, refresh in (("1", "tok\n", " r "), ("2", "\r\n", "\t"), ("3", "fine", None)):
             self.insert("accounts", id=name, **ACCOUNT | {"access_token": access, "refresh_token": refresh})
-        migrate.upgrade(self.url)
+        migrate.upgrade(self.url, ACT)
         rows = "SELECT access_token, refresh_token, credential_status FROM accounts WHERE id <= '9' ORDER BY id"
         self.assertEqual(
             self.query(rows), [("tok", "r", "valid"), ("none", None, "expired"), ("fine", None, "valid")]
@@ -120,7 +121,7 @@ class RepairTests(SynchronousTestCase):
 
     def test_nothing_to_repair(self) -> None:
         """The upgrade of ordinary rows gives no notice."""
-        self.assertEqual(migrate.upgrade(self.url).notices, ())
+        self.assertEqual(migrate.upgrade(self.url, ACT).notices, ())
 
 
 class RefusalTests(SynchronousDatabaseTestCase):

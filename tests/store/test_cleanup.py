@@ -99,6 +99,24 @@ class CleanupTests(StoreTestCase):
         self.assertEqual(held, [(job_id,) for job_id in sorted(fine)])
         self.assertEqual((await self.cleanup.run())["clean_inconsistent"], 0)
 
+    async def test_acts(self) -> None:
+        """They are deleted when they, of a sum the last of them, are older than their age."""
+        for first, last in (
+            ("4 hours", None),
+            ("2 hours", None),
+            ("4 hours", "3 hours 1 min"),
+            ("4 hours", "2 hours"),
+        ):
+            self.query(
+                "INSERT INTO audit_log (timestamp, last_at, actor, action, door)"
+                f" VALUES (now() - interval '{first}', now() - %s::interval, 'x', 'y', %s)",
+                *(last, f"{first}, {last}"),
+            )
+        self.assertEqual((await self.cleanup.run())["clean_audit"], 2)
+        self.assertEqual(
+            self.query("SELECT door FROM audit_log ORDER BY id"), [("2 hours, None",), ("4 hours, 2 hours",)]
+        )
+
     async def test_errors_and_connections(self) -> None:
         """Old errors, connections, crawlers and keys are deleted."""
         for age in ("1 hour", "3 hours"):

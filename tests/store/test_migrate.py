@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.store import migrate
 from copilot_socket.store.migrate import SchemaError, SchemaState, Standing
+from tests.support.acts import ACT
 from tests.support.postgres import drop_database, execute, fresh_database, name_of, with_database
 from tests.support.revisions import upgraded_at_once
 
@@ -43,6 +44,10 @@ class MigrateTests(SynchronousTestCase):
         (versions / f"{name}.py").write_text(STEP.format(name=name, previous=previous))
         (versions / f"{name}.sql").write_text(sql)
 
+    def upgrade(self) -> SchemaState:
+        """Upgrade by the steps of the directory."""
+        return migrate.require_current(self.url, upgrade=True, directory=self.directory)
+
     def state(self) -> SchemaState:
         """The standing of the database."""
         return migrate.check(self.url, self.directory)
@@ -50,41 +55,40 @@ class MigrateTests(SynchronousTestCase):
     def test_from_nothing(self) -> None:
         """An empty database gets every step; its standing is reported before and after."""
         self.assertEqual(self.state(), SchemaState(Standing.EMPTY, None, "0001_first"))
-        self.assertEqual(migrate.upgrade(self.url, self.directory).standing, Standing.EMPTY)
+        self.assertEqual(self.upgrade().standing, Standing.EMPTY)
         self.assertEqual(self.state(), SchemaState(Standing.UP_TO_DATE, "0001_first", "0001_first"))
         self.assertEqual(migrate.check(self.url).current, "0001_first")
 
     def test_verbatim(self) -> None:
         """Per cent signs and colons in the SQL are literal."""
-        migrate.upgrade(self.url, self.directory)
+        self.upgrade()
         execute(self.url, "SELECT 1 / (words = '100%s :name %%')::int FROM first")
 
     def test_only_what_is_missing(self) -> None:
         """A database that is behind gets the later steps only; a second upgrade finds nothing to do."""
-        migrate.upgrade(self.url, self.directory)
+        self.upgrade()
         self.add_step("0002_second", "0001_first", "CREATE TABLE second (); CREATE TABLE third ();")
         self.assertEqual(self.state(), SchemaState(Standing.BEHIND, "0001_first", "0002_second"))
-        self.assertEqual(migrate.upgrade(self.url, self.directory).standing, Standing.BEHIND)
+        self.assertEqual(self.upgrade().standing, Standing.BEHIND)
         execute(self.url, "TABLE third")
-        self.assertEqual(migrate.upgrade(self.url, self.directory).standing, Standing.UP_TO_DATE)
+        self.assertEqual(self.upgrade().standing, Standing.UP_TO_DATE)
 
     def test_all_or_nothing(self) -> None:
         """A failed step rolls back those before it; the error contains that of PostgreSQL."""
         self.add_step("0002_second", "0001_first", "CREATE TABLE second (); SELECT no_such_thing;")
-        error = self.assertRaises(SchemaError, migrate.upgrade, self.url, self.directory)
+        error = self.assertRaises(SchemaError, self.upgrade)
         self.assertIn("no_such_thing", str(error))
         self.assertEqual(self.state().standing, Standing.EMPTY)
 
     def test_ahead(self) -> None:
         """A database of a newer version is refused and unchanged; the error says to upgrade copilot-socket."""
         self.add_step("0002_second", "0001_first", "CREATE TABLE second ();")
-        migrate.upgrade(self.url, self.directory)
+        self.upgrade()
         for path in (self.directory / "versions").glob("0002*"):
             path.unlink()
         self.assertEqual(self.state(), SchemaState(Standing.AHEAD, "0002_second", "0001_first"))
         for attempt in (
-            lambda: migrate.upgrade(self.url, self.directory),
-            lambda: migrate.require_current(self.url, upgrade=True, directory=self.directory),
+            self.upgrade,
             lambda: migrate.require_current(self.url, upgrade=False, directory=self.directory),
         ):
             self.assertIn("upgrade copilot-socket", str(self.assertRaises(SchemaError, attempt)))
@@ -97,7 +101,7 @@ class MigrateTests(SynchronousTestCase):
             return migrate.require_current(self.url, upgrade=False, directory=self.directory)
 
         empty = str(self.assertRaises(SchemaError, require))
-        migrate.upgrade(self.url, self.directory)
+        self.upgrade()
         self.assertEqual(require().standing, Standing.UP_TO_DATE)
         self.add_step("0002_second", "0001_first", "CREATE TABLE second ();")
         behind = str(self.assertRaises(SchemaError, require))
@@ -107,8 +111,7 @@ class MigrateTests(SynchronousTestCase):
 
     def test_required_with_upgrade(self) -> None:
         """With *upgrade*, the database is upgraded."""
-        before = migrate.require_current(self.url, upgrade=True, directory=self.directory)
-        self.assertEqual(before.standing, Standing.EMPTY)
+        self.assertEqual(self.upgrade().standing, Standing.EMPTY)
         self.assertEqual(self.state().standing, Standing.UP_TO_DATE)
 
     def test_two_at_once(self) -> None:
@@ -120,7 +123,11 @@ class MigrateTests(SynchronousTestCase):
     def test_out_of_reach(self) -> None:
         """The error for an unreachable database is one line, without the password."""
         url = "postgresql://someone:hush@127.0.0.1:1/none"
-        for function in (migrate.check, migrate.upgrade, lambda url: migrate.require_current(url, upgrade=True)):
+        for function in (
+            migrate.check,
+            lambda url: migrate.upgrade(url, ACT),
+            lambda url: migrate.require_current(url, upgrade=True),
+        ):
             message = str(self.assertRaises(SchemaError, function, url))
             self.assertIn("cannot connect", message)
             self.assertNotIn("hush", message)
@@ -129,7 +136,11 @@ class MigrateTests(SynchronousTestCase):
     def test_old_server(self) -> None:
         """A PostgreSQL that is too old is refused before anything is changed."""
         self.patch(migrate, "OLDEST_SERVER", 99)
-        for function in (migrate.check, migrate.upgrade, lambda url: migrate.require_current(url, upgrade=True)):
+        for function in (
+            migrate.check,
+            lambda url: migrate.upgrade(url, ACT),
+            lambda url: migrate.require_current(url, upgrade=True),
+        ):
             self.assertIn("99 or newer", str(self.assertRaises(SchemaError, function, self.url)))
         self.patch(migrate, "OLDEST_SERVER", 14)
         self.assertIsNone(migrate.check(self.url).current)
@@ -139,7 +150,11 @@ class MigrateTests(SynchronousTestCase):
         other = with_database(self.url, f"latin1_{uuid.uuid4().hex}")
         execute(self.url, f'CREATE DATABASE "{name_of(other)}" TEMPLATE template0 ENCODING LATIN1 LOCALE "C"')
         self.addCleanup(drop_database, other)
-        for function in (migrate.check, migrate.upgrade, lambda url: migrate.require_current(url, upgrade=True)):
+        for function in (
+            migrate.check,
+            lambda url: migrate.upgrade(url, ACT),
+            lambda url: migrate.require_current(url, upgrade=True),
+        ):
             self.assertIn("encoded in LATIN1", str(self.assertRaises(SchemaError, function, other)))
         execute(other, "SELECT 1 / (to_regclass('jobs') IS NULL)::int")
 
@@ -161,5 +176,5 @@ class OurStepsTests(SynchronousTestCase):
         """An empty database is upgraded to the newest revision."""
         url = fresh_database(migrated=False)
         self.addCleanup(drop_database, url)
-        migrate.upgrade(url)
+        migrate.upgrade(url, ACT)
         self.assertEqual(migrate.check(url).standing, Standing.UP_TO_DATE)

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.core.origins import origin
 from copilot_socket.store import migrate
+from tests.support.acts import ACT
 from tests.support.postgres import SynchronousDatabaseTestCase, admin, drop_database, execute, fresh_database
 from tests.support.revisions import upgrade_to
 
@@ -194,7 +195,7 @@ class MigrationTests(SynchronousTestCase):
                      AS url
             """,
         )
-        [notice] = migrate.upgrade(url).notices
+        [notice] = migrate.upgrade(url, ACT).notices
         self.assertIn("gitlab_url of 1 live jobs", notice)
         with admin(url) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT status, gitlab_url FROM jobs ORDER BY 1, 2")

@@ -20,6 +20,7 @@ from copilot_socket.store.connection import Limits
 from copilot_socket.store.embedded import EmbeddedPostgres
 from copilot_socket.store.outage import Outages
 from copilot_socket.store.probe import ACCOUNTS, WRITE_EVERY, Probe
+from tests.support.acts import ACT
 from tests.support.crawler import reactor
 from tests.support.postgres import (
     FAST,
@@ -237,7 +238,7 @@ class ServerTests(ProbeTestCase):
         self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
         self.addCleanup(self.postgres.stop, only_if_unused=False)
         url = self.postgres.start()
-        migrate.upgrade(url)
+        migrate.upgrade(url, ACT)
         self.probe = self.make(url)
         self.data = directory / "postgres"
 

@@ -11,8 +11,6 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.core.actors import Actor
-from copilot_socket.core.acts import HTTP, Act
 from copilot_socket.event_bus import EventBus
 from copilot_socket.http.slices import Slices
 from copilot_socket.store.connection import Limits, Transaction
@@ -26,9 +24,8 @@ from copilot_socket.store.submission import (
     UnknownAccounts,
 )
 from copilot_socket.store.ulids import ulids
+from tests.support.acts import ACT
 from tests.support.postgres import DatabaseTestCase
-
-ACT = Act(HTTP, Actor("token:web", "127.0.0.1"), "job.submit")
 
 
 class StoreTestCase(DatabaseTestCase):

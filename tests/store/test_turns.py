@@ -6,6 +6,7 @@ from copilot_socket.core.folding import Verdict
 from copilot_socket.core.reports import Completed, Report
 from copilot_socket.store import migrate
 from copilot_socket.store.operations import Folded
+from tests.support.acts import ACT
 from tests.support.postgres import admin, drop_database, execute, fresh_database
 from tests.support.revisions import upgrade_to
 from tests.support.store import StoreTestCase, planned
@@ -63,7 +64,7 @@ class MigrationTests(SynchronousTestCase):
               SELECT id, 'what another program calls it', 'a' FROM jobs WHERE full_path = 'other'
             """,
         )
-        migrate.upgrade(url)
+        migrate.upgrade(url, ACT)
         with admin(url) as connection, connection.cursor() as cursor:
             cursor.execute(
                 "SELECT full_path, j.status, ready, attempts, a.status, outcome, a.completed_at IS NULL"

@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.store import migrate
 from copilot_socket.store.migrate import RightsError, SchemaError, Standing
+from tests.support.acts import ACT
 from tests.support.postgres import (
     admin,
     as_role,
@@ -53,13 +54,13 @@ class VersionTableTests(SynchronousTestCase):
         """The version table holds the newest revision."""
         self.assertEqual(self.query("SELECT version_num FROM copilot_socket_version"), [(migrate.head(),)])
         self.assertEqual(migrate.check(self.url).standing, Standing.UP_TO_DATE)
-        self.assertEqual(migrate.upgrade(self.url).standing, Standing.UP_TO_DATE)
+        self.assertEqual(migrate.upgrade(self.url, ACT).standing, Standing.UP_TO_DATE)
 
     def test_beside_another_alembic(self) -> None:
         """Another program's table is ignored, and unchanged."""
         self.foreign()
         self.assertEqual(migrate.check(self.url).standing, Standing.EMPTY)
-        self.assertEqual(migrate.upgrade(self.url).standing, Standing.EMPTY)
+        self.assertEqual(migrate.upgrade(self.url, ACT).standing, Standing.EMPTY)
         self.assertEqual(self.query("TABLE alembic_version"), [("a1b2c3d4",)])
         self.assert_ours()
 
@@ -72,7 +73,7 @@ class VersionTableTests(SynchronousTestCase):
         self.assertEqual((state.standing, state.current), (Standing.BEHIND, "0004_reserve"))
         with self.assertRaisesRegex(SchemaError, "is at revision 0004_reserve"):
             migrate.require_current(self.url, upgrade=False)
-        self.assertEqual(migrate.upgrade(self.url).current, "0004_reserve")
+        self.assertEqual(migrate.upgrade(self.url, ACT).current, "0004_reserve")
         self.assertEqual(self.query("SELECT to_regclass('alembic_version')"), [(None,)])
         self.assertEqual(migrate.check(as_role(self.url, role)).standing, Standing.UP_TO_DATE)
         self.assert_ours()
@@ -82,7 +83,7 @@ class VersionTableTests(SynchronousTestCase):
         upgrade_to(self.url, "0004")
         self.foreign()
         self.assertEqual(migrate.check(self.url).current, "0004_reserve")
-        migrate.upgrade(self.url)
+        migrate.upgrade(self.url, ACT)
         self.assertEqual(self.query("TABLE alembic_version"), [("a1b2c3d4",)])
         self.assert_ours()
 
@@ -90,7 +91,7 @@ class VersionTableTests(SynchronousTestCase):
         """A table of another owner stays, without the row of copilot-socket."""
         upgrade_to(self.url, "0004")
         execute(self.url, f"ALTER TABLE alembic_version OWNER TO {self.role()}")
-        migrate.upgrade(self.url)
+        migrate.upgrade(self.url, ACT)
         self.assertEqual(self.query("TABLE alembic_version"), [])
         self.assert_ours()
 
@@ -102,7 +103,7 @@ class VersionTableTests(SynchronousTestCase):
         upgrade_to(url, "0004")
         self.foreign()
         self.assertEqual(self.query("SELECT count(*)::int FROM public.alembic_version"), [(2,)])
-        migrate.upgrade(url)
+        migrate.upgrade(url, ACT)
         self.assertEqual(self.query("TABLE public.alembic_version"), [("a1b2c3d4",)])
         self.assertEqual(self.query("TABLE crawling.copilot_socket_version"), [(migrate.head(),)])
         self.assertEqual(migrate.check(public).standing, Standing.EMPTY)
@@ -112,7 +113,7 @@ class VersionTableTests(SynchronousTestCase):
         role = self.role()
         self.foreign()
         self.assertEqual(migrate.check(as_role(self.url, role)).standing, Standing.EMPTY)
-        migrate.upgrade(self.url)
+        migrate.upgrade(self.url, ACT)
         with self.assertRaisesRegex(RightsError, "copilot_socket_version"):
             migrate.check(as_role(self.url, role))
 

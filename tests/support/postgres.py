@@ -125,7 +125,7 @@ def _template() -> str:
     execute(server_url(), f'CREATE DATABASE "{name}" ENCODING UTF8 TEMPLATE template0')
     if os.environ.get(_OURS):
         atexit.register(drop_database, with_database(server_url(), name))
-    migrate.upgrade(with_database(server_url(), name))
+    migrate.require_current(with_database(server_url(), name), upgrade=True)
     return name
 
 

@@ -31,7 +31,7 @@ def upgrade_to(url: str, number: str) -> None:
             (directory / "env.py").write_text(_FORMER_ENV)
         else:
             shutil.copy(migrate.MIGRATIONS / "env.py", directory)
-        migrate.upgrade(url, directory)
+        migrate.require_current(url, upgrade=True, directory=directory)
     finally:
         shutil.rmtree(directory)
 
@@ -45,7 +45,7 @@ def upgraded_at_once(count: int, url: str, directory: Path = migrate.MIGRATIONS)
 
     def upgrade() -> None:
         try:
-            found.append(migrate.upgrade(url, directory).standing)
+            found.append(migrate.require_current(url, upgrade=True, directory=directory).standing)
         except Exception as error:  # for the caller's assertion
             found.append(error)
 

@@ -20,14 +20,17 @@ FROM unnest(%(first)s::float8[], %(last)s::float8[], %(door)s::text[], %(reason)
 SELECT pg_try_advisory_xact_lock(x'636F70696C6F75'::bigint)
 
 -- name: audit_sum
--- Of the first minute since "since" that is over and has rows: those that differ in nothing but their time become one,
--- the first. Returns the beginning of that minute, NULL if there is none, and the number of rows deleted.
+-- Of the first minute since "since", or since "late" seconds ago if that is earlier, that is over and has rows of ours:
+-- those that differ in nothing but their time become one, the first. Rows of other programs, without a door, stay.
+-- Returns the beginning of that minute, NULL if there is none, and the number of rows deleted.
 WITH minute AS (
   SELECT date_trunc('minute', min(timestamp)) AS begins FROM audit_log
-  WHERE timestamp >= %(since)s AND timestamp < date_trunc('minute', now())
+  WHERE timestamp >= least(%(since)s::timestamptz, now() - %(late)s * interval '1 second')
+    AND timestamp < date_trunc('minute', now()) AND door IS NOT NULL
 ), same AS (
   SELECT min(a.id) AS kept, array_agg(a.id) AS ids
   FROM minute m JOIN audit_log a ON a.timestamp >= m.begins AND a.timestamp < m.begins + interval '1 minute'
+  WHERE a.door IS NOT NULL
   GROUP BY a.door, a.actor, a.address, a.action, a.target, a.outcome, a.details HAVING count(*) > 1
 ), gone AS (
   DELETE FROM audit_log a USING (SELECT kept, unnest(ids) AS id FROM same) AS s

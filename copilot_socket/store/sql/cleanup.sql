@@ -96,10 +96,12 @@ WITH gone AS (
 SELECT count(*) FROM gone
 
 -- name: clean_audit
--- So have acts and refusals.
+-- So have acts and refusals; of a sum the time of its last one counts.
 WITH gone AS (
   DELETE FROM audit_log WHERE id IN (
-    SELECT id FROM audit_log WHERE timestamp <= now() - %(age)s * interval '1 second' LIMIT %(limit)s)
+    SELECT id FROM audit_log
+    WHERE timestamp <= now() - %(age)s * interval '1 second'
+      AND coalesce(last_at, timestamp) <= now() - %(age)s * interval '1 second' LIMIT %(limit)s)
   RETURNING id
 )
 SELECT count(*) FROM gone

@@ -80,10 +80,13 @@ WHERE web_app_job_id = ANY (%(job)s) AND crawler_job_id = ANY (%(assignment)s) A
 SELECT key FROM crawlers WHERE key = ANY (%(key)s) AND node_id <> %(node)s
 
 -- name: set_crawler_mode
--- For all identities that are shown by this id; their nodes are notified. Returns the former modes.
-WITH changed AS (
-  UPDATE crawlers c SET mode = %(mode)s, mode_at = now() FROM crawlers b
-  WHERE c.crawler_id = %(crawler)s AND b.key = c.key RETURNING c.key, b.mode AS was
+-- For all identities that are shown by this id; their nodes are notified. Returns the former modes: the lock comes
+-- first, or they would be those before a concurrent change.
+WITH former AS (
+  SELECT key, mode FROM crawlers WHERE crawler_id = %(crawler)s ORDER BY key FOR NO KEY UPDATE
+), changed AS (
+  UPDATE crawlers c SET mode = %(mode)s, mode_at = now() FROM former b
+  WHERE c.key = b.key RETURNING c.key, b.mode AS was
 )
 SELECT was, pg_notify('copilot_crawlers', json_build_array(key, %(mode)s::text)::text) FROM changed
 
