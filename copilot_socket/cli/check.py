@@ -8,6 +8,7 @@ import attrs
 from copilot_socket.cli.database_inspection import inspect_database
 from copilot_socket.cli.inspection import (
     Finding,
+    inspect_crawler_tokens,
     inspect_endpoints,
     inspect_http_port,
     inspect_http_token,
@@ -75,6 +76,8 @@ def _findings(config: Config, faults: tuple[Fault, ...]) -> Iterator[Finding]:
         yield inspect_http_port(config.http_host, config.http_port)
     if not faulty & _TOKEN_VARIABLES:
         yield inspect_http_token(config)
+    if "COPILOT_CRAWLER_TOKEN" not in faulty:
+        yield from inspect_crawler_tokens(config)
     if "COPILOT_LISTEN" not in faulty:
         yield from inspect_endpoints(config, live)
     yield from inspect_log_files(config)

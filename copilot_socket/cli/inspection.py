@@ -17,6 +17,7 @@ from copilot_socket.wire.certificates import CertificateFault, read
 from copilot_socket.wire.listening import probe
 
 _SHORT_TOKEN = 20
+_GUESSED = f"fewer than {_SHORT_TOKEN} characters might be guessed: make a random one (openssl rand -hex 32)"
 
 
 @attrs.frozen
@@ -93,15 +94,18 @@ def inspect_http_port(host: str, port: int) -> Finding:
     return Finding("HTTP port", True, f"{shown} is free" if port else f"any free port of {address}")
 
 
+def inspect_crawler_tokens(config: Config) -> Iterator[Finding]:
+    """A note if a crawlers' token is short."""
+    if any(len(token) < _SHORT_TOKEN for token in config.crawler_tokens):
+        yield Finding("crawler token", True, "that of COPILOT_CRAWLER_TOKEN", _GUESSED)
+
+
 def inspect_http_token(config: Config) -> Finding:
     """Whether the HTTP API has a token, or a node can make one."""
     subject, path = "HTTP token", config.state_dir / TOKEN
     if config.http_token is not None:
         short = len(config.http_token) < _SHORT_TOKEN
-        hint = (
-            f"it has fewer than {_SHORT_TOKEN} characters and might be guessed: make a random one" if short else None
-        )
-        return Finding(subject, True, "that of COPILOT_HTTP_TOKEN", hint)
+        return Finding(subject, True, "that of COPILOT_HTTP_TOKEN", _GUESSED if short else None)
     try:
         made = given_token(config.state_dir) is not None
     except PrivateFileError as error:
@@ -158,14 +162,14 @@ def inspect_endpoints(config: Config, live: bool) -> Iterator[Finding]:
     for endpoint in config.listen:
         subject = f"COPILOT_LISTEN {endpoint.name}"
         if isinstance(endpoint, TCPEndpoint):
-            yield _network(endpoint, subject, live)
+            yield _network(endpoint, subject, live, config.http_port)
             continue
         found = inspect_socket(endpoint.path)
         remedy = (found.finding.remedy or "").replace("SOCKET_PATH", "COPILOT_LISTEN") or None
         yield attrs.evolve(found.finding, subject=subject, remedy=remedy)
 
 
-def _network(endpoint: TCPEndpoint, subject: str, live: bool) -> Finding:
+def _network(endpoint: TCPEndpoint, subject: str, live: bool, http_port: int) -> Finding:
     details: list[str] = []
     hint = None
     if isinstance(endpoint, TLSEndpoint):
@@ -175,6 +179,13 @@ def _network(endpoint: TCPEndpoint, subject: str, live: bool) -> Finding:
             return Finding(subject, False, str(fault), "let this user read the right file, or set COPILOT_LISTEN")
         details.append(f"certificate {credentials.description}")
         hint = credentials.concern and f"renew the certificate: it {credentials.concern}"
+        if credentials.fingerprints is not None:
+            details.append(f"fingerprints: {len(credentials.fingerprints)}")
+            hint = hint or (
+                None if credentials.fingerprints else "list the fingerprints of clients: none is admitted"
+            )
+    if endpoint.port == http_port:
+        return Finding(subject, False, f"port {endpoint.port} is that of HTTP", "set COPILOT_LISTEN")
     error = None if live else _bind(endpoint.interface or "0.0.0.0", endpoint.port)
     if error is not None:
         remedy = f"see whose it is (ss -ltnp 'sport = :{endpoint.port}'), or set COPILOT_LISTEN"

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from copilot_socket.store.sealing import KeyHolder, Sealed, Survey
 
 _VARIABLE = "COPILOT_SECRET_KEY"
+_NAMED = 3
+"""Secrets that no key decrypts which are listed by name."""
 _ROTATE = "(run `copilot-socket keys rotate`)"
 
 
@@ -65,7 +67,7 @@ def _new(args: Namespace) -> int:
 
 
 def _examine(args: Namespace) -> int:
-    """Exit status 0 only if no stored value and no running node needs an older key any more."""
+    """Exit status 0 only if no stored value and no node needs an older key any more."""
     from copilot_socket.cli.acts import act  # noqa: PLC0415 - not for `keys new`
     from copilot_socket.cli.offline import ready_database, vault  # noqa: PLC0415 - not for `keys new`
     from copilot_socket.core.vault import fingerprint  # noqa: PLC0415
@@ -124,7 +126,18 @@ class State:
                 f"{_count(self.survey.loose, 'secret')} {'is' if self.survey.loose == 1 else 'are'} not bound "
                 f"to {'its row' if self.survey.loose == 1 else 'their rows'} {_ROTATE}"
             )
-        found += [f"no key decrypts {name} (store its credential again)" for name in self.survey.unreadable]
+        found += [
+            f"{_name(each)} was lost, and may come back without the newest key (it is forgotten after an hour)"
+            for each in self.holders
+            if not each.running and not each.newest
+        ]
+        lost = self.survey.unreadable
+        if lost:
+            more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+            found.append(
+                f"no key given here decrypts {', '.join(lost[:_NAMED])}{more} (give all keys of the nodes; "
+                "if they have none for it either, store the credential again)"
+            )
         return found
 
     def conclusion(self) -> str:
@@ -145,9 +158,6 @@ class State:
 
     def advice(self) -> Iterator[str]:
         """What is worth knowing, but keeps no key in use."""
-        for each in self.holders:
-            if not each.running and not each.newest:
-                yield f"{_name(each)} was lost, and had other keys: it must not come back with them"
         if self.sealed is not None and self.sealed.loose:
             yield (
                 f"{_count(self.sealed.loose, 'secret')} had been encrypted with the newest key by a version that did "

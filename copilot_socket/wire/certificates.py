@@ -163,10 +163,10 @@ def _authorities(path: Path) -> list[x509.Certificate]:
 
 
 def _fingerprints(path: Path) -> frozenset[str]:
-    """SHA-256 fingerprints, one a line; colons and case don't matter, nor what follows # or openssl's ``=``."""
+    """SHA-256 fingerprints, one a line; colons, case, what follows #, and openssl's name don't matter."""
     found = set()
     for number, line in enumerate(_read(path).decode("utf-8", "replace").splitlines(), 1):
-        text = line.partition("#")[0].rpartition("=")[2].replace(":", "").strip().lower()
+        text = re.sub("^sha256 fingerprint=", "", line.partition("#")[0].strip().lower()).replace(":", "")
         if text and not re.fullmatch("[0-9a-f]{64}", text):
             raise CertificateFault(
                 f"{path}, line {number}, is no SHA-256 fingerprint (openssl x509 -fingerprint -sha256)"

@@ -110,8 +110,9 @@ class CheckTests(CommandTestCase):
         self.assertEqual(self.check()[1]["HTTP token"]["detail"], f"that of {state}/http-token")
         (state / "http-token").write_text(" ")
         self.assert_fault("HTTP token", "holds no token")
-        self.environ["COPILOT_HTTP_TOKEN"] = "tok"
-        self.assertIn("might be guessed", self.check()[1]["HTTP token"]["remedy"])
+        self.environ |= {"COPILOT_HTTP_TOKEN": "tok", "COPILOT_CRAWLER_TOKEN": "tok"}
+        for subject in ("HTTP token", "crawler token"):
+            self.assertIn("might be guessed", self.check()[1][subject]["remedy"])
 
     def test_every_fault_at_once(self) -> None:
         """Configuration, database and socket are all reported in one run, each with a remedy."""

@@ -268,6 +268,19 @@ class RefusedTests(FlowTestCase):
         self.assertEqual(transport.producerState, "paused")
         self.assertIn(b"too_many_connections", transport.value())
 
+    def test_not_admitted(self) -> None:
+        """Who is not admitted yet takes no place, and is no connection for anybody until then."""
+        self.connection_events.admits = lambda identity: False  # type: ignore[method-assign]
+        before = list(self.connection_events.seen)
+        strangers = [self.connect()[0] for _ in range(3)]
+        self.assertEqual([each.admitted for each in strangers], [False] * 3)
+        self.assertEqual((len(self.factory.connections), len(self.factory.outside)), (1, 3))
+        self.assertEqual(self.connection_events.seen, before)
+        self.assertTrue(strangers[0].enter())
+        self.assertEqual((len(self.factory.connections), len(self.factory.outside)), (2, 2))
+        self.clock.advance(1e6)
+        self.assertEqual(len(self.factory.outside), 0)
+
     def test_bounded(self) -> None:
         """A limited number stays open; beyond it the oldest is closed immediately."""
         self.protocol.spoken, self.factory._max_connections = True, 1
