@@ -16,7 +16,7 @@ from copilot_socket.http.routes import Route
 
 COOKIE = "copilot_session"
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-READING = frozenset({"GET", "HEAD", "OPTIONS", ""})
+_READING = frozenset({"GET", "HEAD", "OPTIONS", ""})
 _FROM_HERE = frozenset({"same-origin", "none"})
 """Values of ``Sec-Fetch-Site``: a page of ours; the user's own doing."""
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="copilot-socket"'}
@@ -53,7 +53,8 @@ class RequestHead:
     @property
     def client(self) -> str:
         """The client's address, for limits and records; behind a proxy on this machine the one that it names."""
-        forwarded = [*self.headers.get("x-forwarded-for", ()), ""][-2:][0].rpartition(",")[2].strip()
+        lines = self.headers.get("x-forwarded-for") or ("",)
+        forwarded = lines[-1].rpartition(",")[2].strip()
         given = forwarded if forwarded and _is_loopback(self.peer) else self.peer or "local"
         try:
             return client_of(given)
@@ -170,7 +171,7 @@ class Gate:
     def _refuse(
         self, head: RequestHead, visitor: Visitor, route: Route | None, reason: str, problem: Problem
     ) -> Problem:
-        method = head.method if head.method in WRITING | READING else "unknown method"
+        method = head.method if head.method in WRITING | _READING else "unknown method"
         what = method if route is None else f"{route.method} {route.pattern}"
         self._publish(Refused("http", reason, visitor.actor.name, visitor.actor.address, what))
         return problem
