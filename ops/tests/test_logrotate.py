@@ -85,7 +85,7 @@ class LogrotateTests(NodeTestCase):
         async def work() -> None:
             nonlocal done
             while rotations <= ROTATIONS:  # one more than there are: something is written to the last file, too
-                await get_json(node.port, f"/health/live?request={done}")
+                await get_json(node.port, f"/api/v1/jobs/request-{done}")
                 done += 1
 
         async def rotate_now_and_then() -> None:
@@ -116,7 +116,7 @@ class LogrotateTests(NodeTestCase):
         text = (gzip.decompress(data) if file.suffix == ".gz" else data).decode()
         for line in text.splitlines():
             event = json.loads(line)
-            yield from map(int, re.findall(r"/health/live\?request=(\d+)", event["message"]))
+            yield from map(int, re.findall(r"/api/v1/jobs/request-(\d+)", event["message"]))
 
     @in_reactor()
     async def test_rights(self) -> None:
