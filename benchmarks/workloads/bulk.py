@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import psycopg2
 
-from benchmarks.bench import Node
+from benchmarks.bench import AUTHORIZATION, Node
 from benchmarks.figures import Result
 from benchmarks.suite import Run
 from benchmarks.wire import Broken
@@ -46,7 +46,7 @@ def _post(node: Node, bodies: list[list[str]]) -> float:
     ]
     begun = time.perf_counter()
     for body in encoded:
-        connection.request("POST", "/api/v1/jobs", body, {"Content-Type": "application/json"})
+        connection.request("POST", "/api/v1/jobs", body, {"Content-Type": "application/json", **AUTHORIZATION})
         answer = connection.getresponse()
         answer.read()
         if answer.status != http.client.CREATED:

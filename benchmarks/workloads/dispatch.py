@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import psycopg2
 
-from benchmarks.bench import Node
+from benchmarks.bench import AUTHORIZATION, Node
 from benchmarks.figures import Result, percentile
 from benchmarks.suite import Run
 from benchmarks.talk import Talk
@@ -35,7 +35,9 @@ def _by_http(node: Node, name: str, count: int) -> list[float]:
 
     def submit(path: str) -> None:
         job = {"account_id": "bench", "command": "issues", "full_path": path}
-        connection.request("POST", "/api/v1/jobs", json.dumps(job), {"Content-Type": "application/json"})
+        connection.request(
+            "POST", "/api/v1/jobs", json.dumps(job), {"Content-Type": "application/json", **AUTHORIZATION}
+        )
 
     def answered() -> None:
         answer = connection.getresponse()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks.bench import Node
+from benchmarks.bench import AUTHORIZATION, Node
 from benchmarks.figures import Result
 from benchmarks.suite import Run
 from benchmarks.wire import Broken
@@ -17,6 +17,8 @@ from benchmarks.wire import Broken
 CLIENTS = 12
 JOBS = 10_000
 _UNREAD = 3.0  # seconds for which a client does not read
+_AUTHORIZATION = f"Authorization: {AUTHORIZATION['Authorization']}\r\n".encode()
+_HOST = b"Host: localhost\r\n" + _AUTHORIZATION
 Client = Callable[[Node], None]
 
 
@@ -70,13 +72,13 @@ def _bodies(largest: int, count: int) -> dict[str, Client]:
     clients["repeated with a key"] = _post(bodies["valid jobs"], {"Idempotency-Key": "k"})
     clients["chunked, 64 KiB"] = _chunked(bodies["empty lists"], 65536)
     clients["chunked, one byte"] = _chunked(bodies["empty lists"][: 1024 * 1024], 1)
-    clients["pipelined"] = _raw(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n" * 10_000, read=True)
+    clients["pipelined"] = _raw((b"GET /health/live HTTP/1.1\r\n" + _HOST + b"\r\n") * 10_000, read=True)
     return clients
 
 
 def _queries(large: str) -> dict[str, Client]:
     everything = "/api/v1/jobs?limit=1000&include=resume_state,progress"
-    unread = f"GET {everything} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() * 200
+    unread = (f"GET {everything} HTTP/1.1\r\n".encode() + _HOST + b"\r\n") * 200
     return {
         "list of jobs": _get("/api/v1/jobs?limit=1000"),
         "list with resume states": _get(everything),
@@ -137,7 +139,7 @@ def _ask(
 ) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=120)
     with contextlib.closing(connection), contextlib.suppress(ConnectionError):
-        connection.request(method, path, body, dict(headers or {}))
+        connection.request(method, path, body, {**AUTHORIZATION, **(headers or {})})
         answer = connection.getresponse()
         answer.read()
         if answer.status >= http.client.INTERNAL_SERVER_ERROR and answer.status != http.client.SERVICE_UNAVAILABLE:
@@ -146,7 +148,7 @@ def _ask(
 
 def _chunked(body: bytes, size: int) -> Client:
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in _pieces(body, size))
-    head = b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head = b"POST /api/v1/jobs HTTP/1.1\r\n" + _HOST + b"Content-Type: application/json\r\n"
     return _raw(head + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n", read=True)
 
 
@@ -211,7 +213,7 @@ def _disturbed(node: Node, client: Client) -> tuple[float, int]:
 
 def _live(connection: http.client.HTTPConnection) -> float:
     begun = time.perf_counter()
-    connection.request("GET", "/health/live")
+    connection.request("GET", "/health/live", headers=AUTHORIZATION)
     connection.getresponse().read()
     return time.perf_counter() - begun
 
