@@ -5,12 +5,16 @@ from datetime import datetime, timedelta
 from functools import partial
 
 import attrs
+import orjson
+from twisted.logger import Logger
 
 from copilot_socket.core.acts import Act, columns
+from copilot_socket.core.printing import printable
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.sql import sql
 
+_log = Logger("copilot_socket.audit")
 MINUTE = timedelta(minutes=1)
 LATE = 600.0
 """Seconds in which a row may still be committed into a minute that is over: longer than most transactions."""
@@ -37,10 +41,18 @@ class Refusals:
 
 
 async def record(tx: Transaction, *acts: Act | None) -> None:
-    """Write the rows of *acts* in *tx*; None: nobody's, or nothing changed."""
+    """Write the rows of *acts* in *tx*, and log them once it is committed; None: nobody's, or nothing changed."""
     real = [act for act in acts if act is not None]
     if real:
         await tx.query(sql("record_acts"), columns(real))
+        tx.after_commit += [partial(_log_act, act) for act in real]
+
+
+def _log_act(act: Act) -> None:
+    who = act.actor.name if act.actor.address is None else f"{act.actor.name} at {act.actor.address}"
+    details = orjson.dumps(dict(act.details)).decode() if act.details else None
+    what = printable(" ".join(filter(None, (act.action, act.target, details))))
+    _log.info("{who} over {door}: {what}", who=who, door=act.door, what=what)
 
 
 class AuditLog:

@@ -65,6 +65,8 @@ class Transaction:
     def __init__(self, cursor: Any, prepared: "Prepared") -> None:
         self._cursor = cursor
         self._prepared = prepared
+        self.after_commit: list[Callable[[], None]] = []
+        """Called in order once the transaction is known to be committed; they must not raise."""
 
     async def query(self, sql: str, params: Params = None) -> list[Row]:
         """Run one statement; return its rows, an empty list where it returns none."""
@@ -191,12 +193,15 @@ class Connection:
         async def run(cursor: Any) -> T:
             await cursor.execute("BEGIN")
             try:
-                result = await work(Transaction(cursor, self._prepared))
+                transaction = Transaction(cursor, self._prepared)
+                result = await work(transaction)
                 await cursor.execute("COMMIT")
             except Exception:
                 if self._live is not None and not self._live.closed:
                     await cursor.execute("ROLLBACK")
                 raise
+            for call in transaction.after_commit:
+                call()
             return result
 
         for _ in range(CONFLICT_TRIES - 1):

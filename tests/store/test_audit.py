@@ -6,6 +6,7 @@ from typing import Any, cast
 import psycopg2
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.logger import formatEvent, globalLogPublisher
 
 from copilot_socket.core.actors import Actor
 from copilot_socket.core.acts import HTTP, Act
@@ -80,6 +81,23 @@ class ActTests(AuditTestCase):
                 )
             ],
         )
+
+    async def test_log_lines(self) -> None:
+        """Each act is logged once it is committed, and one that is not committed never."""
+        lines: list[str] = []
+        observer = lambda event: lines.append(formatEvent(event))  # noqa: E731 - as it is added and removed
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+
+        async def fails(tx: Transaction) -> None:
+            await record(tx, CANCEL)
+            await tx.query("SELECT 1 / 0")
+
+        await self.assertFailure(Deferred.fromCoroutine(self.database.transaction(fails)), psycopg2.Error)
+        self.assertEqual([line for line in lines if "job.cancel" in line], [])
+        await self.database.transaction(lambda tx: record(tx, CANCEL))
+        [line] = [line for line in lines if "job.cancel" in line]
+        self.assertEqual(line, 'token:web at 127.0.0.1 over http: job.cancel j1 {"status":["queued","cancelled"]}')
 
     async def test_a_failed_transaction(self) -> None:
         """It leaves none."""
