@@ -6,6 +6,7 @@ Up to revision 0004 it was ``alembic_version``, Alembic's default, which the web
 from collections.abc import Sequence
 
 import attrs
+from psycopg2.errors import UndefinedTable
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 from psycopg2.sql import SQL, Identifier
 
@@ -34,6 +35,14 @@ def revision(connection: Connection, ours: Sequence[str]) -> str | None:
 
     Raises psycopg2.errors.InsufficientPrivilege where this role may not read it.
     """
+    try:
+        return _revision(connection, ours)
+    except UndefinedTable:  # a concurrent upgrade has moved it after its name was looked up
+        connection.rollback()
+        return _revision(connection, ours)
+
+
+def _revision(connection: Connection, ours: Sequence[str]) -> str | None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass(%s)", (VERSION_TABLE,))
         if cursor.fetchone() != (None,):

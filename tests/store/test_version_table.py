@@ -1,10 +1,12 @@
 """The version table: its own one, in the place of one that other programs use as well."""
 
 import uuid
+from collections.abc import Sequence
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.store import migrate
+from copilot_socket.store import migrate, version_table
 from copilot_socket.store.migrate import RightsError, SchemaError, Standing
 from tests.support.acts import ACT
 from tests.support.postgres import (
@@ -116,6 +118,20 @@ class VersionTableTests(SynchronousTestCase):
         migrate.upgrade(self.url, ACT)
         with self.assertRaisesRegex(RightsError, "copilot_socket_version"):
             migrate.check(as_role(self.url, role))
+
+    def test_read_during_an_upgrade(self) -> None:
+        """A table that is moved between the look at its name and the reading of it is found where it is then."""
+        upgrade_to(self.url, "0004")
+        former = version_table._former
+
+        def overtaken(connection: Any, ours: Sequence[str]) -> Any:
+            self.patch(version_table, "_former", former)
+            migrate.upgrade(self.url, ACT)
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT version_num FROM alembic_version")
+
+        self.patch(version_table, "_former", overtaken)
+        self.assertEqual(migrate.check(self.url).standing, Standing.UP_TO_DATE)
 
     def test_two_at_once(self) -> None:
         """Of concurrent upgrades one does it and none fails, whatever the default isolation."""
