@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from copilot_socket.cli.node import Node, add_url_option, print_answer, with_query
-from copilot_socket.cli.options import add_examples
+from copilot_socket.cli.options import add_examples, add_page_options
 from copilot_socket.cli.output import add_json_option, cell, page
 
 AUDIT = "/api/v1/audit"
@@ -16,7 +16,6 @@ _FILTERS = {
     "outcome": ("OUTCOME", "done or refused"),
     "after": ("TIME", "at this time or later, ISO-8601 with zone"),
     "before": ("TIME", "before this time"),
-    "cursor": ("CURSOR", "continue after a page that ended with `more:`"),
 }
 _LISTS = frozenset({"accounts", "users"})
 """Details that are lists; any other one is a change."""
@@ -29,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_json_option(parser)
     for name, (metavar, text) in _FILTERS.items():
         parser.add_argument(f"--{name}", metavar=metavar, help=text)
-    parser.add_argument("--limit", type=int, metavar="N", help="maximum number of rows (default 100)")
+    add_page_options(parser, "rows")
     add_examples(
         parser,
         "copilot-socket audit",
@@ -44,7 +43,9 @@ def run(args: Namespace) -> int:
 
 
 def _list(node: Node, args: Namespace) -> Any:
-    return node.request("GET", with_query(AUDIT, {name: getattr(args, name) for name in (*_FILTERS, "limit")}))
+    return node.request(
+        "GET", with_query(AUDIT, {name: getattr(args, name) for name in (*_FILTERS, "limit", "cursor")})
+    )
 
 
 def _listed(answer: Any) -> list[str]:

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from copilot_socket.cli.node import Node, add_url_option, print_answer, with_query
-from copilot_socket.cli.options import add_action, add_examples
+from copilot_socket.cli.options import add_action, add_examples, add_page_options
 from copilot_socket.cli.output import add_json_option, cell, page
 
 BUDGETS = "/api/v1/budgets"
@@ -19,8 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_json_option(common)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = add_action(actions, "list", "list what crawlers, failures and people have said", common)
-    listing.add_argument("--limit", dest="page", type=int, metavar="N", help="maximum number (default 100)")
-    listing.add_argument("--cursor", help="continue after a page that ended with `more:`")
+    add_page_options(listing, "budgets")
     add_examples(listing, "copilot-socket budgets list --json")
     setting = add_action(actions, "set", "say what is left, as GitLab would", common)
     _add_key(setting)
@@ -46,7 +45,7 @@ def run(args: Namespace) -> int:
 
 
 def _list(node: Node, args: Namespace) -> Any:
-    return node.request("GET", with_query(BUDGETS, {"limit": args.page, "cursor": args.cursor}))
+    return node.request("GET", with_query(BUDGETS, {"limit": args.limit, "cursor": args.cursor}))
 
 
 def _set(node: Node, args: Namespace) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.node import Node, add_url_option, print_answer, segment, with_query
-from copilot_socket.cli.options import add_examples
+from copilot_socket.cli.options import add_examples, add_page_options
 from copilot_socket.cli.output import add_json_option, page
 
 CRAWLERS = "/api/v1/crawlers"
@@ -19,8 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_json_option(parser)
     parser.add_argument("action", nargs="?", choices=_ACTIONS, help="what to do with the crawler ID")
     parser.add_argument("id", nargs="?", metavar="ID", help="the id of a crawler, as listed")
-    parser.add_argument("--limit", type=int, metavar="N", help="maximum number of crawlers (default 100)")
-    parser.add_argument("--cursor", help="continue after a page that ended with `more:`")
+    add_page_options(parser, "crawlers")
     add_examples(
         parser,
         "copilot-socket crawlers",

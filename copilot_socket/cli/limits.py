@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from copilot_socket.cli.node import Node, add_url_option, print_answer, segment, with_query
-from copilot_socket.cli.options import add_action, add_examples
+from copilot_socket.cli.options import add_action, add_examples, add_page_options
 from copilot_socket.cli.output import add_json_option, cell, page
 
 
@@ -33,8 +33,7 @@ class Listed:
         add_json_option(common)
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         listing = add_action(actions, "list", f"list the {self.plural}", common)
-        listing.add_argument("--limit", type=int, metavar="N", help=f"maximum number of {self.plural} (default 100)")
-        listing.add_argument("--cursor", help="continue after a page that ended with `more:`")
+        add_page_options(listing, self.plural)
         add_examples(listing, f"copilot-socket {self.plural} list --limit 20")
         setting = add_action(actions, "set", f"change one of the {self.plural}", common)
         setting.add_argument("id", metavar=self.id.upper())

@@ -29,6 +29,12 @@ def add_action(actions: Any, name: str, text: str, *parents: ArgumentParser) -> 
     return parser
 
 
+def add_page_options(parser: ArgumentParser, rows: str) -> None:
+    """Add the options for a page of a list of *rows*, which `page` ends with the cursor of the next one."""
+    parser.add_argument("--limit", type=int, metavar="N", help=f"maximum number of {rows} (default 100)")
+    parser.add_argument("--cursor", help="continue after a page that ended with `more:`")
+
+
 def add_config_options(parser: ArgumentParser, taken: Collection[str] = ()) -> None:
     """Add an option for each environment variable, such as `--database-url`, which overrides the variable.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.node import Node, add_url_option, print_answer, segment, with_query
-from copilot_socket.cli.options import add_action, add_examples, duration
+from copilot_socket.cli.options import add_action, add_examples, add_page_options, duration
 from copilot_socket.cli.output import add_json_option, cell, page
 from copilot_socket.core.origins import origin
 
@@ -26,8 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_json_option(common)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = add_action(actions, "list", "list the pauses in force", common)
-    listing.add_argument("--limit", type=int, metavar="N", help="maximum number of pauses (default 100)")
-    listing.add_argument("--cursor", help="continue after a page that ended with `more:`")
+    add_page_options(listing, "pauses")
     add_examples(listing, "copilot-socket pauses list")
     add = add_action(actions, "add", "hold back what a scope covers; jobs that run go on", common)
     _add_scope(add)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from copilot_socket.cli.node import Node, add_url_option, print_answer, segment, with_query
-from copilot_socket.cli.options import add_action, add_examples, duration
+from copilot_socket.cli.options import add_action, add_examples, add_page_options, duration
 from copilot_socket.cli.output import add_json_option, cell, page
 from copilot_socket.core.access import ROLES
 
@@ -20,8 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_json_option(common)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = add_action(actions, "list", "list tokens, when each was last used, and when it expires", common)
-    listing.add_argument("--limit", type=int, metavar="N", help="maximum number of tokens (default 100)")
-    listing.add_argument("--cursor", help="continue after a page that ended with `more:`")
+    add_page_options(listing, "tokens")
     add_examples(listing, "copilot-socket tokens list")
     add = add_action(actions, "add", "make a token and print it: it is stored nowhere", common)
     add.add_argument("name", metavar="NAME", help="who uses it; refusals and changes are recorded under this name")
