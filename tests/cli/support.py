@@ -4,14 +4,18 @@ import contextlib
 import io
 import json
 import os
+import sys
 from argparse import ArgumentParser, _SubParsersAction
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import attrs
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.cli.main import main
+from tests.http.harness import TOKEN, SiteTestCase
 
 
 def subcommands(parser: ArgumentParser) -> dict[str, ArgumentParser]:
@@ -56,3 +60,24 @@ class CommandTestCase(SynchronousTestCase):
             except SystemExit as stop:
                 status = int(stop.code or 0)
         return Outcome(status, output.getvalue(), errors.getvalue())
+
+
+class SiteCommandTestCase(SiteTestCase):
+    """`call` commands that ask a real site, as ``ann``."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.out = io.StringIO()
+        self.patch(sys, "stdout", self.out)
+        self.patch(os, "environ", {"HOME": "/", "COPILOT_HTTP_TOKEN": TOKEN, "LOGNAME": "ann"})
+
+    async def call(self, command: ModuleType, *words: str, url: str | None = None) -> str:
+        """The output of the command, which must succeed."""
+        parser = ArgumentParser()
+        parser.set_defaults(json=False)
+        command.add_arguments(parser)
+        args = parser.parse_args([*words, "--url", url or f"http://127.0.0.1:{self.number}/"])
+        self.out.seek(0)
+        self.out.truncate()
+        self.assertEqual(await deferToThread(command.run, args), 0)
+        return self.out.getvalue()

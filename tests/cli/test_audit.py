@@ -7,18 +7,15 @@ import os
 import pwd
 import socket
 import sys
-from argparse import ArgumentParser
 from typing import Any
 
 from cryptography.fernet import Fernet
-from twisted.internet.threads import deferToThread
 
 from copilot_socket.cli import audit
 from copilot_socket.cli.acts import act
 from copilot_socket.cli.main import COMMANDS
 from copilot_socket.store import migrate
-from tests.cli.support import CommandTestCase
-from tests.http.harness import TOKEN, SiteTestCase
+from tests.cli.support import CommandTestCase, SiteCommandTestCase
 from tests.support.postgres import SynchronousDatabaseTestCase, drop_database, execute, fresh_database
 from tests.support.revisions import upgrade_to
 
@@ -107,29 +104,12 @@ class CommandTests(SynchronousDatabaseTestCase, CommandTestCase):
         self.assertEqual(act("x").actor.name, "cli:?(4000000)")
 
 
-class ListTests(SiteTestCase):
+class ListTests(SiteCommandTestCase):
     """`copilot-socket audit` against a real site."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.out = io.StringIO()
-        self.patch(sys, "stdout", self.out)
-        self.patch(os, "environ", {"HOME": "/", "COPILOT_HTTP_TOKEN": TOKEN})
-
-    async def call(self, *words: str) -> list[str]:
-        """The lines of the command, which must succeed."""
-        parser = ArgumentParser()
-        parser.set_defaults(json=False)
-        audit.add_arguments(parser)
-        args = parser.parse_args([*words, "--url", f"http://127.0.0.1:{self.number}/"])
-        self.out.seek(0)
-        self.out.truncate()
-        self.assertEqual(await deferToThread(audit.run, args), 0)
-        return self.out.getvalue().splitlines()
 
     async def test_table(self) -> None:
         """One line for each row, with the details at the end; pages continue from a cursor."""
-        self.assertEqual(len(await self.call()), 1)
+        self.assertEqual(len((await self.call(audit)).splitlines()), 1)
         execute(
             self.database_url,
             "INSERT INTO audit_log (timestamp, door, actor, address, action, target, outcome, count, details) VALUES"
@@ -144,7 +124,7 @@ class ListTests(SiteTestCase):
             " ('2026-01-05 10:02:00Z', 'http', E'token:a\n\u009b', 'http.sock', 'token.add', E'b\u202e',"
             """  '{"accounts": ["a", "b"]}')""",
         )
-        lines = await self.call()
+        lines = (await self.call(audit)).splitlines()
         self.assertEqual(
             lines[0].split(),
             ["timestamp", "door", "actor", "address", "action", "target", "outcome", "count", "details"],
@@ -158,7 +138,7 @@ class ListTests(SiteTestCase):
                 "2026-01-05T10:00:00Z http token:a ::1 account.change acme done 1 weight: 1 → 5, max_running: 3 → -",
             ],
         )
-        self.assertEqual(len(await self.call("--outcome", "refused", "--door", "wire")), 2)
-        self.assertIn('"token:a"', "".join(await self.call("--json", "--before", "2026-01-05T10:00:30Z")))
-        *_, more = await self.call("--limit", "1")
-        self.assertIn("token:a", "".join(await self.call("--cursor", more.removeprefix("more: --cursor "))))
+        self.assertEqual(len((await self.call(audit, "--outcome", "refused", "--door", "wire")).splitlines()), 2)
+        self.assertIn('"token:a"', await self.call(audit, "--json", "--before", "2026-01-05T10:00:30Z"))
+        *_, more = (await self.call(audit, "--limit", "1")).splitlines()
+        self.assertIn("token:a", await self.call(audit, "--cursor", more.removeprefix("more: --cursor ")))

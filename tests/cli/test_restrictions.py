@@ -1,39 +1,14 @@
 """``copilot-socket pauses``, ``accounts``, ``hosts``, ``budgets`` and ``jobs why`` against a real site."""
 
-import io
-import os
-import sys
-from argparse import ArgumentParser
-from types import ModuleType
-
-from twisted.internet.threads import deferToThread
-
 from copilot_socket.cli import accounts, budgets, hosts, jobs, pauses, stats
 from copilot_socket.cli.errors import CommandError
-from tests.http.harness import TOKEN, SiteTestCase
+from tests.cli.support import SiteCommandTestCase
 
 ORIGIN = "https://gitlab.example"
 
 
-class RestrictionCommandTests(SiteTestCase):
+class RestrictionCommandTests(SiteCommandTestCase):
     """As people type them."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.out = io.StringIO()
-        self.patch(sys, "stdout", self.out)
-        self.patch(os, "environ", {"HOME": "/", "COPILOT_HTTP_TOKEN": TOKEN, "LOGNAME": "ann"})
-
-    async def call(self, command: ModuleType, *words: str) -> str:
-        """The output of the command, which must succeed."""
-        parser = ArgumentParser()
-        parser.set_defaults(json=False)
-        command.add_arguments(parser)
-        args = parser.parse_args([*words, "--url", f"http://127.0.0.1:{self.number}/"])
-        self.out.seek(0)
-        self.out.truncate()
-        self.assertEqual(await deferToThread(command.run, args), 0)
-        return self.out.getvalue()
 
     async def test_pauses(self) -> None:
         """Added with an author and an end, listed, ended by scope and target or by id."""
