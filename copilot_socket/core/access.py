@@ -18,9 +18,9 @@ class Role(IntEnum):
     """What somebody may do; each role includes those before it."""
 
     READ = 1
-    """See everything but tokens."""
+    """See everything but tokens and the audit log."""
     OPERATE = 2
-    """Act on jobs, pauses, crawlers and limits."""
+    """See the audit log; act on jobs, pauses, crawlers and limits."""
     APP = 3
     """Store accounts and their credentials."""
     ADMIN = 4
@@ -66,7 +66,7 @@ class Grant:
 
 @attrs.frozen
 class KnownToken:
-    """A token, as stored: ``expires``: seconds, by the clock of :meth:`TokenBook.find`; None: never."""
+    """A token, as stored. ``expires``: seconds, by the clock of :meth:`TokenBook.find`; None: never."""
 
     hash: bytes
     grant: Grant

@@ -4,7 +4,7 @@ import re
 
 import attrs
 
-from copilot_socket.core.acts import DOORS
+from copilot_socket.core.acts import DONE, DOORS, REFUSED
 from copilot_socket.http import queries
 from copilot_socket.http.fields import Check, one_of, text, timestamp
 from copilot_socket.http.messages import Call, Reply, invalid, reply
@@ -17,7 +17,7 @@ FILTERS: dict[str, Check] = {
     "door": one_of(*DOORS),
     "action": text(1020),
     "target": text(1200),
-    "outcome": text(1020),
+    "outcome": one_of(DONE, REFUSED),
     "after": timestamp,
     "before": timestamp,
 }

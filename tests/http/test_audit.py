@@ -361,6 +361,7 @@ class ListTests(SiteTestCase):
         foreign = (await self.get(f"{API}/accounts?limit=1")).document["next"]
         for query, path in (
             ("door=window", "?door"),
+            ("outcome=failed", "?outcome"),
             ("after=yesterday", "?after"),
             ("before=2026-01-05T10:00:00", "?before"),
             ("actor=", "?actor"),
