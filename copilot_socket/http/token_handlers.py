@@ -17,10 +17,11 @@ from copilot_socket.store.catalog import Catalog
 
 MOST_NAMES = 1000
 """Accounts, or users, that a token may be limited to."""
+_NAME = re.compile("[!-~]{1,100}")
 
 
 def _name(value: Any) -> str:
-    if not isinstance(value, str) or not re.fullmatch("[!-~]{1,100}", value):
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise ValueError("must be 1 to 100 printable ASCII characters without spaces")
     if value == CONFIGURED:
         raise ValueError("must be another name: acts by the node's own token are recorded under this one")
@@ -78,9 +79,7 @@ class TokenHandlers:
         queries.read(call, {})
         await bodies.no_body(call)
         name = call.params["name"]
-        if not re.fullmatch("[!-~]{1,100}", name) or not await self.access.store.revoke(
-            name, call.act("token.revoke")
-        ):
+        if not _NAME.fullmatch(name) or not await self.access.store.revoke(name, call.act("token.revoke")):
             raise Problem(404, "No such token")
         await self.access.read()
         return reply({"name": name, "revoked": True})
