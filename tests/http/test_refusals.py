@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from twisted.internet.threads import deferToThread
 
 from copilot_socket.http.channel import LINGER, REQUEST_TIMEOUT
+from tests.http.connection_harness import CHUNKED, LIST, LIVE, POST, Client, ConnectionTestCase
 from tests.http.harness import AUTHORIZATION, SiteTestCase
-from tests.http.test_connections import CHUNKED, LIST, LIVE, POST, Client, ConnectionTestCase
 
 HEAD = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
 MALFORMED = (
