@@ -20,6 +20,7 @@ from copilot_socket.core.vault import Vault
 from copilot_socket.descriptors import Shares
 from copilot_socket.event_bus import EventBus, FlowChanged, NodeStarted
 from copilot_socket.handlers.budgets import Budgets
+from copilot_socket.handlers.bulk import BulkRunner
 from copilot_socket.handlers.connections import Connections
 from copilot_socket.handlers.crawlers import Registry
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
@@ -46,6 +47,7 @@ from copilot_socket.store.access import AccessStore
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.batches import Batches, Settings
 from copilot_socket.store.budgets import BudgetStore
+from copilot_socket.store.bulk import BulkOperations
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.cleanup import Cleanup
 from copilot_socket.store.connection import HOT, Limits
@@ -55,6 +57,7 @@ from copilot_socket.store.database import Database
 from copilot_socket.store.discoveries import Discoveries
 from copilot_socket.store.dispatch_reads import DispatchReads
 from copilot_socket.store.hosts import Hosts
+from copilot_socket.store.job_lists import JobLists
 from copilot_socket.store.leases import Leases
 from copilot_socket.store.listener import Listener
 from copilot_socket.store.oauth_clients import OAuthClients, configured_clients
@@ -130,6 +133,8 @@ class Node(Service):
         dispatch = (self._due, self.dispatcher, self.dispatcher.holds)
         for each in (*dispatch, self._hosts, self._budgets, Suspicion(self.bus, self._modes)):
             self.bus.subscribe_by_type(each.subscriptions)
+        self._jobs = JobLists(self.database)
+        self._bulk = BulkOperations(self.database, self.transitions, self._jobs, self.bus, self.id)
         self._leases = Leases(
             self.database,
             self.transitions,
@@ -233,6 +238,7 @@ class Node(Service):
             self._leases,
             self._hosts,
             self._budgets,
+            BulkRunner(self._bulk, self._reactor),
             self.access,
             cleanup,
             self.audit,

@@ -9,6 +9,8 @@ from copilot_socket.audit import EACH as EACH_REFUSALS
 from copilot_socket.audit import MINUTE, Audit
 from copilot_socket.config import Config
 from copilot_socket.handlers.budgets import EACH, Budgets
+from copilot_socket.handlers.bulk import EACH as EACH_SLICES
+from copilot_socket.handlers.bulk import BulkRunner
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
 from copilot_socket.handlers.doorkeeper import Doorkeeper
 from copilot_socket.handlers.hosts import HostHealth
@@ -56,6 +58,7 @@ class Workers:
     leases: Leases
     hosts: HostHealth
     budgets: Budgets
+    bulk: BulkRunner
     access: Access
     cleanup: Cleanup
     audit: Audit
@@ -92,6 +95,7 @@ def periodic_tasks(config: Config, workers: Workers) -> list[Task]:
         Task("lost requests and claims", lease_round, workers.dispatcher.look_after, limit=limit),
         Task("successes of hosts", HOSTS, workers.hosts.store, limit=limit),
         Task("budgets", EACH, workers.budgets.store, limit=limit),
+        Task("bulk operations", EACH_SLICES, workers.bulk.run, limit=limit),
         Task("held hosts", HOSTS, workers.dispatcher.holds.look, limit=limit),
         Task("tokens of the HTTP API", LOOK_FOR_TOKENS, workers.access.look, limit=limit),
         Task("dead nodes", config.lease, workers.leases.forget_dead),

@@ -24,6 +24,7 @@ _KINDS = {
     "clean_crawlers": "crawlers not seen for a day: {} removed",
     "clean_disturbances": "losses of crawlers, older than two days: {} removed",
     "clean_keys": "idempotency keys: {} removed",
+    "clean_operations": "bulk operations: {} removed",
 }
 
 

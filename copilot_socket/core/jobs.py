@@ -122,6 +122,7 @@ class Event(StrEnum):
     RESUMED = "resume"
     CANCELLED = "cancel"
     RETRIED = "retry"
+    RECOVERED = "recover"
 
 
 class Outcome(StrEnum):

@@ -196,6 +196,11 @@ def _no_credential(job: Job, _policy: RetryPolicy, _jitter: float, _end: End) ->
     return evolve(waiting, resolution="waits until the account's credential is renewed")
 
 
+def _recovered(job: Job, _policy: RetryPolicy, _jitter: float, _end: End) -> Transition:
+    """Somebody takes a stuck job from its crawler: it is due at once, and nothing is counted."""
+    return _to(job, Status.QUEUED, Outcome.RELEASED, Cause.STUCK)
+
+
 def _paused(job: Job, _policy: RetryPolicy, _jitter: float, _end: End) -> Transition:
     """A job that a crawler holds is taken from it, with its cursor."""
     held = job.status in HELD
@@ -227,6 +232,7 @@ _ALLOWED: Mapping[Event, frozenset[Status]] = {
     Event.RESUMED: frozenset({Status.PAUSED}),
     Event.CANCELLED: _LIVE,
     Event.RETRIED: frozenset({Status.FAILED, Status.CANCELLED}),
+    Event.RECOVERED: HELD,
 }
 
 _CAUSES: Mapping[Event, Cause] = {
@@ -258,4 +264,5 @@ _RULES: Mapping[Event, Callable[[Job, RetryPolicy, float, End], Transition]] = {
     Event.RESUMED: lambda job, *_: _to(job, Status.QUEUED),
     Event.CANCELLED: _cancelled,
     Event.RETRIED: lambda *_: Transition(Status.QUEUED, 0, 0),
+    Event.RECOVERED: _recovered,
 }

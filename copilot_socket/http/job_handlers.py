@@ -123,22 +123,14 @@ class JobHandlers:
         queries.read(call, {})
         await bodies.no_body(call)
         job_id = await self._job_id(call)
-        try:
-            answer = await self.transitions.resume(job_id, call.act("job.resume"))
-        except TwinExists as error:
-            raise Problem(409, str(error), twin=error.twin) from None
+        answer = await self.transitions.resume(job_id, call.act("job.resume"))
         return reply({"id": job_id, "status": _status(answer)})
 
     async def _change(self, call: Call, event: Event, action: str) -> Reply:
         queries.read(call, {})
         await bodies.no_body(call)
         job_id = await self._job_id(call)
-        try:
-            answer = (await self.transitions.apply([job_id], event, act=call.act(action)))[job_id]
-        except TwinExists as error:
-            raise Problem(409, str(error), twin=error.twin) from None
-        except AccountMoved as error:
-            raise Problem(409, str(error)) from None
+        answer = (await self.transitions.apply([job_id], event, act=call.act(action)))[job_id]
         return reply({"id": job_id, "status": _status(answer)})
 
     async def _job_id(self, call: Call) -> str:
@@ -157,6 +149,10 @@ def _status(answer: Answer) -> str:
         raise _no_job()
     if isinstance(answer, Refusal):
         raise Problem(409, str(answer), state=str(answer.status))
+    if isinstance(answer, TwinExists):
+        raise Problem(409, str(answer), twin=answer.twin)
+    if isinstance(answer, AccountMoved):
+        raise Problem(409, str(answer))
     return str(answer.status)
 
 

@@ -42,6 +42,7 @@ class Cleanup:
             "clean_crawlers": None,
             "clean_disturbances": None,
             "clean_keys": None,
+            "clean_operations": max_error_age,
         }
 
     async def run(self) -> dict[str, int]:

@@ -15,9 +15,11 @@ __all__ = [
     "UniqueViolation",
     "broken_check",
     "connection_error",
+    "hopeless",
     "primary_message",
     "remedy",
     "sqlstate",
+    "timed_out",
     "unknown_outcome",
 ]
 
@@ -71,6 +73,16 @@ def sqlstate(error: BaseException | None) -> str | None:
     """The SQLSTATE of *error* (PostgreSQL manual, appendix A); None if the error is not from PostgreSQL."""
     code: str | None = getattr(error, "pgcode", None)
     return code
+
+
+def timed_out(error: BaseException | None) -> bool:
+    """Whether PostgreSQL ended a statement that took longer than its time-out."""
+    return sqlstate(error) == "57014"
+
+
+def hopeless(error: Exception) -> bool:
+    """Whether a repetition would fail, too: PostgreSQL refuses the data, or ran out of time, or a bug of the node."""
+    return timed_out(error) or remedy(error) is Remedy.REFUSE
 
 
 def broken_check(error: BaseException | None) -> str | None:

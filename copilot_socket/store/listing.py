@@ -13,6 +13,7 @@ import orjson
 from twisted.internet.defer import DeferredSemaphore
 
 from copilot_socket.core import cursor
+from copilot_socket.store.connection import Row, Transaction
 from copilot_socket.store.database import Database
 
 Record = dict[str, Any]
@@ -49,7 +50,7 @@ _JSONB = frozenset({"resume_state", "progress", "metadata", "context", "details"
 _LIST = """
 WITH page AS (
   SELECT {names}, octet_length(row_to_json(r)::text) AS size
-  FROM (SELECT {keys}, {raw} FROM {tables} {where} ORDER BY {order} LIMIT %(limit)s + 1) AS r
+  FROM (SELECT {keys}, {raw} FROM {candidates} ORDER BY {order} LIMIT %(limit)s + 1) AS r
 ), fitting AS (
   SELECT {names}, sum(size) OVER (ORDER BY {order_of_names}) - size AS before, count(*) OVER () AS found FROM page
 )
@@ -75,43 +76,93 @@ class Lists:
         conditions: Sequence[str] = (),
         filters: Mapping[str, Any] = _NO_FILTERS,
         descending: bool = False,
+        branches: Mapping[str, Sequence[str]] = _NO_FILTERS,
+        patience: float | None = None,
     ) -> Listing:
         """The *columns* (shown name → SQL) of the rows of *tables* that meet the *conditions*, in the order of *key*.
 
-        *filters*: the parameters of the conditions.
+        *filters*: the parameters of the conditions. *branches*: of a single table, columns and the values that they
+        may have; the first rows are read of each combination, and merged. *patience*: seconds, after which PostgreSQL
+        ends the statement.
         """
         after = {} if page.after is None else _parts(page.after, len(key))
         if after:
             marks = ", ".join(f"%({name})s" for name in after)
             conditions = [*conditions, f"({', '.join(key)}) {'<' if descending else '>'} ({marks})"]
-        where = " AND ".join(conditions)
         names = [f"page_key_{number}" for number in range(len(key))]
         direction = " DESC" if descending else ""
+        order = ", ".join(given + direction for given in key)
         large = [name for name in columns if name in _JSONB]
         statement = _LIST.format(
             key=", ".join(key),
             keys=", ".join(f"{given} AS {name}" for given, name in zip(key, names, strict=True)),
             names=", ".join(names),
-            order=", ".join(given + direction for given in key),
+            order=order,
             order_of_names=", ".join(name + direction for name in names),
             raw=", ".join(f'{given} AS "{name}"' for name, given in columns.items()),
             columns=bounded(columns) if large else ", ".join(columns.values()),
             tables=tables,
-            where=f"WHERE {where}" if where else "",
+            candidates=candidates(tables, conditions, list(branches), order, "%(limit)s + 1"),
         )
-        parameters = {**filters, **after, "limit": page.limit, "bytes": PAGE_BYTES}
+        parameters = {**filters, **after, **branch_values(branches), "limit": page.limit, "bytes": PAGE_BYTES}
         if page.limit > LARGE_PAGE:
             await self._large_reads.acquire()
         try:
-            rows = await self._database.query(statement, parameters)
+            rows = await self._rows(statement, parameters, patience)
         finally:
             if page.limit > LARGE_PAGE:
                 self._large_reads.release()
         shown = [*columns, "truncated"] if large else list(columns)
         records = [record(shown, row[:-1]) for row in rows]
         more = bool(rows) and rows[0][-1] > len(rows)
-        last = [records[-1][given.rpartition(".")[2]] or "" for given in key] if more else None
+        last = [records[-1][_name(given)] or "" for given in key] if more else None
         return Listing(records, None if last is None else cursor.encode(orjson.dumps(last).decode()))
+
+    async def _rows(self, statement: str, parameters: Mapping[str, Any], patience: float | None) -> list[Row]:
+        if patience is None:
+            return await self._database.query(statement, parameters)
+
+        async def work(tx: Transaction) -> list[Row]:
+            await limit_statements(tx, patience)
+            return await tx.query(statement, parameters)
+
+        return await self._database.transaction(work)
+
+
+async def limit_statements(tx: Transaction, seconds: float) -> None:
+    """Have PostgreSQL end each further statement of *tx* that takes longer."""
+    await tx.query("SELECT set_config('statement_timeout', %(limit)s, true)", {"limit": str(int(seconds * 1000))})
+
+
+def branch_values(branches: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The parameters of :func:`candidates` with *branches*: column → values."""
+    return {f"branch_{number}": list(values) for number, values in enumerate(branches.values())}
+
+
+def candidates(table: str, conditions: Sequence[str], branches: Sequence[str], order: str, limit: str) -> str:
+    """A FROM clause: the rows of *table* that meet the *conditions*.
+
+    With *branches*, columns, the first *limit* rows by *order* of each combination of their values.
+    """
+    if not branches:
+        return f"{table} WHERE {' AND '.join(conditions)}" if conditions else table
+    values = " CROSS JOIN ".join(
+        f"unnest(%(branch_{number})s::text[]) AS branch_{number} (value)" for number in range(len(branches))
+    )
+    # BETWEEN and the order by the same columns, in the place of equality: so that nothing but their index will do.
+    values_of = [(f"{table}.{column}", f"branch_{number}.value") for number, column in enumerate(branches)]
+    equal = [f"{column} BETWEEN {value} AND {value}" for column, value in values_of]
+    direction = " DESC" if order.endswith(" DESC") else ""
+    order = ", ".join([*(f"{column}{direction}" for column, _ in values_of), order])
+    return (
+        f"{values} CROSS JOIN LATERAL (SELECT * FROM {table} WHERE {' AND '.join([*equal, *conditions])}"
+        f" ORDER BY {order} LIMIT {limit}) AS {table}"
+    )
+
+
+def _name(column: str) -> str:
+    """The name of a column without table and collation."""
+    return column.partition(" ")[0].rpartition(".")[2]
 
 
 def _parts(after: str, count: int) -> dict[str, str]:

@@ -22,6 +22,7 @@ TABLES = (
     "jobs",
     "nodes",
     "oauth_clients",
+    "operations",
     "pauses",
     "restriction_changes",
     "socket_connections",

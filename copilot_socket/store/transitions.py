@@ -4,7 +4,9 @@ The rows are locked, :func:`copilot_socket.core.transitions.decide` decides on e
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 import attrs
 
@@ -32,24 +34,30 @@ from copilot_socket.store.transition_rows import (
 from copilot_socket.store.transition_writes import write
 
 
-class TwinExists(Exception):
+@attrs.frozen
+class TwinExists:
     """The job can't be retried: another job for the same account, command, path and branch is live."""
 
-    def __init__(self, twin: str) -> None:
-        super().__init__(f"job {twin} is live for the same account, command, path and branch")
-        self.twin = twin
+    twin: str
+
+    def __str__(self) -> str:
+        return f"job {self.twin} is live for the same account, command, path and branch"
 
 
-class AccountMoved(Exception):
+@attrs.frozen
+class AccountMoved:
     """The job can't be retried: its account, and so the token, is for another GitLab now."""
 
-    def __init__(self, now_at: str | None) -> None:
-        super().__init__(f"the job's account has moved to {now_at}; submit a new job there")
+    now_at: str | None
+
+    def __str__(self) -> str:
+        return f"the job's account has moved to {self.now_at}; submit a new job there"
 
 
-Answer = Transition | Refusal | None
+Answer = Transition | Refusal | TwinExists | AccountMoved | None
 """The decision on one job. None: there is no such job, or the attempt has ended."""
 
+T = TypeVar("T")
 TWIN_TRIES = 5
 """How often a transaction is run that conflicts with new twins."""
 
@@ -72,11 +80,7 @@ class Transitions:
     async def apply(
         self, job_ids: Sequence[str], event: Event, *, reason: str | None = None, act: Act | None = None
     ) -> dict[str, Answer]:
-        """Apply *event* to jobs, by *act* if it is somebody's; return the answers by job id.
-
-        Raises :class:`TwinExists` if a retry would make a second live job, :class:`AccountMoved` if it would send an
-        account's token to the account's former GitLab.
-        """
+        """Apply *event* to jobs, by *act* if it is somebody's; return the answers by job id."""
         answers = await self.run([TransitionRequest(job_id, event, reason=reason) for job_id in job_ids], act)
         return dict(zip(job_ids, answers, strict=True))
 
@@ -104,7 +108,7 @@ class Transitions:
         """
 
         async def work(tx: Transaction) -> Transition | None:
-            asked = await tx.query(sql(statement), {"job": job_id})
+            asked = await tx.query(sql(statement), {"job": [job_id]})
             held = await tx.query(sql("held_job"), {"id": job_id}) if asked else []
             if held and any(changed for changed, *_ in asked):
                 await record(tx, act.on(job_id))
@@ -113,20 +117,23 @@ class Transitions:
         return await self._database.transaction(work)
 
     async def run(self, requests: Sequence[TransitionRequest], act: Act | None = None) -> list[Answer]:
-        """Apply *requests* in a transaction of their own; return their answers. Raises as :meth:`apply` does."""
-        if not requests:
-            return []
+        """Apply *requests* in a transaction of their own; return their answers."""
+
+        async def work(tx: Transaction) -> list[Answer]:
+            answers, events = await self.within(tx, requests, act)
+            tx.after_commit += [partial(self._bus.publish, event) for event in events]
+            return answers
+
+        return await self.transaction(work) if requests else []
+
+    async def transaction(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run *work*, which retries jobs, in a transaction: again where a twin is committed meanwhile."""
         for _ in range(TWIN_TRIES):
             try:
-                answers, events = await self._database.transaction(lambda tx: self.within(tx, requests, act))
-                break
+                return await self._database.transaction(work)
             except UniqueViolation:
-                continue  # a twin was committed after the search for twins; the next search finds it
-        else:
-            raise DatabaseAway(f"live twins of these jobs were in conflict {TWIN_TRIES} times")
-        for event in events:
-            self._bus.publish(event)
-        return answers
+                continue  # committed after the search for twins; the next search finds it
+        raise DatabaseAway(f"live twins of these jobs were in conflict {TWIN_TRIES} times")
 
     async def within(
         self, tx: Transaction, requests: Sequence[TransitionRequest], act: Act | None = None
@@ -137,6 +144,7 @@ class Transitions:
         rows = {row[0]: LockedJob(*row) for row in await tx.query(sql("lock_jobs"), jobs)}
         live = {row[0]: LiveAssignment(*row) for row in await tx.query(sql("live_assignments"), jobs)}
         disturbances = await disturbances_of(tx, requests, rows, live)
+        obstacles = await _obstacles(tx, [each.job_id for each in requests if each.event is Event.RETRIED])
         answers: list[Answer] = []
         changes: list[Change] = []
         for request in requests:
@@ -151,9 +159,9 @@ class Transitions:
             if isinstance(answer, Transition):
                 if answer.status is Status.QUEUED and answer.delay < request.delay:
                     answer = attrs.evolve(answer, delay=request.delay)
-                if request.event is Event.RETRIED:
-                    await _refuse_moved(tx, request.job_id)
-                    await _refuse_twin(tx, row)
+                if request.event is Event.RETRIED and request.job_id in obstacles:
+                    answers.append(obstacles[request.job_id])
+                    continue
                 changes.append(Change(_explained(request, answer, row.credential_error), row, held, answer))
             answers.append(answer)
         if not changes:
@@ -173,19 +181,16 @@ def _explained(request: TransitionRequest, answer: Transition, credential_error:
     return attrs.evolve(request, reason=f"no new token: {credential_error or 'the credential has expired'}")
 
 
-async def _refuse_moved(tx: Transaction, job_id: str) -> None:
-    [(job_url, account_url)] = await tx.query(sql("urls_of_job"), {"job": job_id})
-    if not same_origin(job_url, account_url):
-        raise AccountMoved(origin(account_url))
-
-
-async def _refuse_twin(tx: Transaction, row: LockedJob) -> None:
-    twin = await tx.query(
-        sql("live_twin"),
-        {"job": row.id, "account": row.account, "command": row.command, "path": row.full_path, "branch": row.branch},
-    )
-    if twin:
-        raise TwinExists(twin[0][0])
+async def _obstacles(tx: Transaction, retried: Sequence[str]) -> dict[str, TwinExists | AccountMoved]:
+    """What keeps the terminal jobs *retried* from being queued again. Of twins among them, the oldest is queued."""
+    found: dict[str, TwinExists | AccountMoved] = {}
+    rows = await tx.query(sql("retry_obstacles"), {"job": list(retried)}) if retried else []
+    for job_id, job_url, account_url, twin in rows:
+        if not same_origin(job_url, account_url):
+            found[job_id] = AccountMoved(origin(account_url))
+        elif twin is not None:
+            found[job_id] = TwinExists(twin)
+    return found
 
 
 def by_assignment(

@@ -106,6 +106,10 @@ ROWS: Mapping[str, tuple[str, str]] = {
     ),
     "jobs": ("SELECT", "full_path = 'g/#'"),
     "nodes": ("INSERT INTO nodes VALUES ('#', 'h', 1, now(), now() + interval '1 hour')", "id = '#'"),
+    "operations": (
+        """INSERT INTO operations (action, filter, created_by) VALUES ('retry', '{"account_id": "#"}', '#')""",
+        "created_by = '#'",
+    ),
     "oauth_clients": (
         "INSERT INTO oauth_clients (origin, client_id) VALUES ('https://h#.test', 'x')",
         "origin = 'https://h#.test'",

@@ -37,6 +37,7 @@ _ROWS: dict[Event, dict[Status, Status | None]] = {
     Event.PAUSED: _row(queued=Status.PAUSED, assigned=Status.PAUSED, running=Status.PAUSED),
     Event.RESUMED: _row(paused=Status.QUEUED),
     Event.RETRIED: _row(failed=Status.QUEUED, cancelled=Status.QUEUED),
+    Event.RECOVERED: _row(assigned=Status.QUEUED, running=Status.QUEUED),
 }
 
 MATRIX: dict[tuple[Event, Status], Status | None] = {

@@ -143,3 +143,12 @@ WITH gone AS (
   RETURNING key
 )
 SELECT count(*) FROM gone
+
+-- name: clean_operations
+-- Operations that ended long ago.
+WITH gone AS (
+  DELETE FROM operations WHERE id IN (
+    SELECT id FROM operations WHERE finished_at <= now() - %(age)s * interval '1 second' LIMIT %(limit)s)
+  RETURNING id
+)
+SELECT count(*) FROM gone

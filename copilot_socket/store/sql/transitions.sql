@@ -59,21 +59,21 @@ FROM (
 GROUP BY part
 
 -- name: request_pause
--- Of a job whose crawler takes commands and holds it: it is asked to give the job back. Returns a row then: whether it
--- was not asked before.
+-- Of jobs whose crawlers take commands and hold them: they are asked to give these back. Returns a row for each: whether
+-- its crawler was not asked before, and the job.
 WITH asked AS (
   UPDATE job_assignments a SET pause_requested_at = coalesce(a.pause_requested_at, now())
   FROM crawlers c
-  WHERE a.web_app_job_id = %(job)s AND a.completed_at IS NULL AND c.key = a.crawler_key AND c.commands
+  WHERE a.web_app_job_id = ANY (%(job)s) AND a.completed_at IS NULL AND c.key = a.crawler_key AND c.commands
     AND c.lease_expires_at > now()
-  RETURNING a.pause_requested_at = now() AS new, a.crawler_job_id
+  RETURNING a.pause_requested_at = now() AS new, a.web_app_job_id AS job, a.crawler_job_id
 )
-SELECT new, pg_notify('copilot_pauses', crawler_job_id) FROM asked
+SELECT new, job, pg_notify('copilot_pauses', crawler_job_id) FROM asked
 
 -- name: withdraw_pause
 -- Of a job that is to be paused and is not yet.
 UPDATE job_assignments SET pause_requested_at = NULL
-WHERE web_app_job_id = %(job)s AND completed_at IS NULL AND pause_requested_at IS NOT NULL RETURNING true
+WHERE web_app_job_id = ANY (%(job)s) AND completed_at IS NULL AND pause_requested_at IS NOT NULL RETURNING true
 
 -- name: held_job
 -- A job in a crawler's hands.
@@ -141,14 +141,18 @@ WHERE (SELECT count(*) FROM (SELECT FROM job_error_log e WHERE e.job_id = i.job_
   AND NOT EXISTS (SELECT FROM job_error_log e WHERE e.job_id = i.job_id AND e.timestamp >= a.assigned_at
                     AND e.error_type = i.error_type AND e.error_message = i.message)
 
--- name: urls_of_job
--- For a retry: the URLs of a job and of its account, which is locked against a move.
-SELECT j.gitlab_url, t.gitlab_url FROM jobs j JOIN accounts t ON t.id = j.account_id
-WHERE j.id = %(job)s FOR KEY SHARE OF t
-
--- name: live_twin
--- Another live job for the same account, command, path and branch.
-SELECT id FROM jobs
-WHERE account_id = %(account)s AND command = %(command)s AND coalesce(full_path, '') = coalesce(%(path)s, '')
-  AND coalesce(branch, '') = coalesce(%(branch)s, '') AND status NOT IN ('completed', 'failed', 'cancelled')
-  AND id <> %(job)s
+-- name: retry_obstacles
+-- For retries of terminal jobs: the URLs of each and of its account, which is locked against a move, and its twin: a live
+-- job for the same account, command, path and branch, else the oldest of the given ones.
+WITH input AS MATERIALIZED (
+  SELECT j.id, j.account_id, j.command, coalesce(j.full_path, '') AS path, coalesce(j.branch, '') AS branch, j.gitlab_url
+  FROM jobs j WHERE j.id = ANY (%(job)s) AND j.status IN ('failed', 'cancelled')
+), locked AS MATERIALIZED (
+  SELECT t.id, t.gitlab_url FROM accounts t WHERE t.id IN (SELECT account_id FROM input) ORDER BY t.id FOR KEY SHARE
+)
+SELECT i.id, i.gitlab_url, t.gitlab_url, coalesce(
+  (SELECT twin.id FROM jobs twin
+   WHERE twin.account_id = i.account_id AND twin.command = i.command AND coalesce(twin.full_path, '') = i.path
+     AND coalesce(twin.branch, '') = i.branch AND twin.status NOT IN ('completed', 'failed', 'cancelled') LIMIT 1),
+  nullif(first_value(i.id) OVER (PARTITION BY i.account_id, i.command, i.path, i.branch ORDER BY i.id), i.id))
+FROM input i JOIN locked t ON t.id = i.account_id

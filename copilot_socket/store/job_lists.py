@@ -1,0 +1,160 @@
+"""Lists and counts of jobs by any filter, in bounded time (docs/http.md, "Finding jobs")."""
+
+from collections.abc import Collection, Mapping, Sequence
+from enum import StrEnum
+
+import attrs
+
+from copilot_socket.core.jobs import Status
+from copilot_socket.store.connection import Transaction
+from copilot_socket.store.database import Database
+from copilot_socket.store.faults import DATABASE_ERRORS, timed_out
+from copilot_socket.store.job_filters import ENUMERATED, SELECTIVE, JobFilter
+from copilot_socket.store.listing import Listing, Lists, Page, branch_values, candidates, limit_statements
+from copilot_socket.store.shown import JOB
+
+LARGE_COLUMNS = ("resume_state", "progress")
+"""Listed on request only."""
+CHILDREN = "children"
+"""Also listed on request only: the number of jobs that a job has spawned."""
+COUNTED = 10_000
+"""Up to this number, totals are exact."""
+PATIENCE = 2.0
+"""Seconds for a list or count with a filter that has no index."""
+MOST_BRANCHES = 200
+"""Accounts or users times states up to which each combination is looked up in an index of its own."""
+
+_CHILDREN = f"""
+(SELECT count(*) FROM (SELECT FROM jobs child WHERE child.spawned_from = jobs.id LIMIT {COUNTED + 1}) AS children)
+"""
+
+
+class Order(StrEnum):
+    """The order of a list; with ``-`` descending."""
+
+    CREATED = "created_at"
+    UPDATED = "updated_at"
+    FINISHED = "finished_at"
+    PATH = "full_path"
+
+    def key(self, which: JobFilter) -> tuple[str, ...]:
+        """The columns by which rows are ordered, for which there are indexes. Ids are in the order of creation."""
+        match self:
+            case Order.CREATED if not which.given.keys() & {"created_after", "created_before"}:
+                return ("id",)
+            case Order.PATH:
+                return ('full_path COLLATE "C"', "id")
+            case _:
+                return (str(self), "id")
+
+
+@attrs.frozen
+class Total:
+    """How many jobs there are, and by state; not ``exact``: about so many, by the statistics of the database."""
+
+    jobs: int
+    exact: bool
+    states: Mapping[str, int]
+    """Empty for an estimate."""
+
+
+class TooSlow(Exception):
+    """The filter takes longer than :data:`PATIENCE`."""
+
+    def __init__(self) -> None:
+        super().__init__(f"takes longer than {PATIENCE:g} s")
+
+
+class JobLists:
+    """Reads from *database*."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lists = Lists(database)
+
+    async def page(
+        self,
+        page: Page,
+        which: JobFilter,
+        order: Order = Order.CREATED,
+        *,
+        descending: bool = True,
+        include: Collection[str] = frozenset(),
+    ) -> Listing:
+        """Jobs by *order*. *include*: of :data:`LARGE_COLUMNS` and :data:`CHILDREN`. Raises :class:`TooSlow`."""
+        columns = {name: given for name, given in JOB.items() if name not in LARGE_COLUMNS or name in include}
+        if CHILDREN in include:
+            columns[CHILDREN] = _CHILDREN
+        conditions = which.conditions
+        if order in (Order.FINISHED, Order.PATH):
+            conditions.append(f"{order} IS NOT NULL")
+        try:
+            return await self._lists.read(
+                "jobs",
+                columns,
+                page,
+                key=order.key(which),
+                conditions=conditions,
+                filters=which.parameters,
+                descending=descending,
+                branches=_branches(which, order),
+                patience=PATIENCE,
+            )
+        except DATABASE_ERRORS as error:
+            if timed_out(error):
+                raise TooSlow from None
+            raise
+
+    async def total(self, which: JobFilter) -> Total:
+        """How many jobs meet *which*: exact up to :data:`COUNTED`. Raises :class:`TooSlow`."""
+
+        async def work(tx: Transaction) -> Total:
+            await limit_statements(tx, PATIENCE)
+            some = f"SELECT status FROM jobs WHERE {which.where}"
+            limit = "" if which.given.keys() & ENUMERATED else f"LIMIT {COUNTED + 1}"
+            counting = f"SELECT status, count(*) FROM ({some} {limit}) AS counted GROUP BY status ORDER BY status"
+            states: dict[str, int] = dict(await tx.query(counting, which.parameters))
+            counted = sum(states.values())
+            if counted <= COUNTED or not limit:
+                return Total(counted, True, states)
+            [([plan],)] = await tx.query(f"EXPLAIN (FORMAT JSON) {some}", which.parameters)
+            return Total(max(counted, round(plan["Plan"]["Plan Rows"])), False, {})
+
+        try:
+            return await self._database.transaction(work)
+        except DATABASE_ERRORS as error:
+            if timed_out(error):
+                raise TooSlow from None
+            raise
+
+    async def below(self, which: JobFilter, place: str, limit: int) -> dict[str, str]:
+        """The next *limit* jobs that meet *which* below the id *place*, newest first: id → state."""
+        branches = _branches(which, Order.CREATED)
+        first = candidates("jobs", [*which.conditions, "id < %(place)s"], list(branches), "id DESC", "%(limit)s")
+        parameters = {**which.parameters, **branch_values(branches), "place": place, "limit": limit}
+        rows = await self._database.query(
+            f"SELECT id, status FROM {first} ORDER BY id DESC LIMIT %(limit)s", parameters
+        )
+        return dict(rows)
+
+
+def _branches(which: JobFilter, order: Order) -> Mapping[str, Sequence[str]]:
+    """Columns whose combinations of values each have their rows in order in an index; none: the planner chooses one.
+
+    A page is merged from the first rows of each combination. So no statistics can mislead the planner, which might
+    look for rare rows in the whole table, in the order of the list.
+    """
+    if which.given.keys() & SELECTIVE or order not in (Order.CREATED, Order.UPDATED):
+        return {}
+    states = {"status": sorted(which.given.get("status") or map(str, Status))}
+    if order is Order.UPDATED:
+        return states
+    within = which.within
+    for column, limited in (
+        ("account_id", None if within is None else within.accounts),
+        ("user_id", None if within is None else within.users),
+    ):
+        values = [which.given[column]] if column in which.given else sorted(limited or ())
+        if values and len(values) * len(states["status"]) <= MOST_BRANCHES:
+            return {column: values, **states}
+    return states if "status" in which.given else {}

@@ -1,0 +1,37 @@
+"""Bulk acts: their states, and the sizes of their slices."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from copilot_socket.core.bulk import MOST, SLICE_SECONDS, Action, next_size
+from copilot_socket.core.jobs import TERMINAL, Status
+from copilot_socket.core.retry import RetryPolicy
+from copilot_socket.core.transitions import Job, Transition, decide
+
+
+class ActionTests(SynchronousTestCase):
+    """What each action applies to."""
+
+    def test_states(self) -> None:
+        """An action applies to exactly the states in which the state machine allows its event."""
+        for action in Action:
+            if action.event is None:
+                self.assertEqual((action, action.states), (Action.DELETE, TERMINAL))
+                continue
+            for status in Status:
+                allowed = isinstance(decide(Job(status), action.event, RetryPolicy(), 0.5), Transition)
+                self.assertEqual(status in action.states, allowed, f"{action} of {status}")
+
+
+class SliceTests(SynchronousTestCase):
+    """Sizes."""
+
+    @given(st.integers(1, MOST), st.floats(1e-7, 100))
+    def test_converges(self, size: int, each: float) -> None:
+        """From any size, a few slices reach the largest one that takes no longer than it should."""
+        for _ in range(12):
+            size = next_size(size, size * each)
+            self.assertTrue(1 <= size <= MOST)
+        best = min(MOST, SLICE_SECONDS / each)
+        self.assertTrue(size == 1 or best / 1.5 - 1 <= size <= best * 1.5 + 1, f"{size}, best {best}")
