@@ -12,10 +12,11 @@ from copilot_socket.cli.offline import ready_database, vault
 from copilot_socket.cli.options import add_config_options, add_examples, config_from, options_given
 from copilot_socket.cli.output import add_json_option, emit, say
 from copilot_socket.config import Config, further_variables
-from copilot_socket.http.bodies import ACCOUNT
-from copilot_socket.http.fields import Field, read, text
+from copilot_socket.http.bodies import AccountBody
+from copilot_socket.http.checks import text
+from copilot_socket.http.fields import Field, fields_of, read
 from copilot_socket.http.messages import Faults
-from copilot_socket.store.accounts import Account, Credential
+from copilot_socket.store.accounts import Account
 from copilot_socket.store.seeding import seed
 
 OPTIONS = {
@@ -99,8 +100,9 @@ def _demo(config: Config) -> dict[str, str]:
 def _account(given: Mapping[str, str]) -> Account:
     """The account, validated as by the HTTP port. Raises CommandError that lists every fault by its variable."""
     faults = Faults()
-    values = read(dict(given), {"account_id": Field(text(255), required=True), **ACCOUNT}, "", faults)
+    values = read(dict(given), {"account_id": Field(text(255), required=True), **fields_of(AccountBody)}, "", faults)
     if faults.count:
         raise CommandError("\n".join(f"{_VARIABLES[fault.path[1:]]} {fault.message}" for fault in faults.listed))
-    pair = {name: values[name] for name in ("access_token", "refresh_token", "token_expires_at") if name in values}
-    return Account(values["account_id"], values["provider"], values["gitlab_url"], Credential(**pair))
+    account_id = values.pop("account_id")
+    body = AccountBody(**values)
+    return Account(account_id, body.provider, body.gitlab_url, body.credential)

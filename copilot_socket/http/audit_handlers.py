@@ -1,26 +1,37 @@
 """The audit log over HTTP (docs/http.md, "Audit log")."""
 
 import re
+from typing import Annotated
 
 import attrs
 
 from copilot_socket.core.acts import DONE, DOORS, REFUSED
-from copilot_socket.http import queries
-from copilot_socket.http.fields import Check, one_of, text, timestamp
+from copilot_socket.core.describing import doc
+from copilot_socket.http.answers import list_of
+from copilot_socket.http.checks import one_of, text, timestamp
 from copilot_socket.http.messages import Call, Reply, invalid, reply
+from copilot_socket.http.operations import operation
+from copilot_socket.http.queries import Listed
 from copilot_socket.store.catalog import Catalog
+from copilot_socket.store.shown.access import AuditEntry
 
 _KEY = re.compile(r"\[[0-9]{1,18}\]")
 
-FILTERS: dict[str, Check] = {
-    "actor": text(1020),
-    "door": one_of(*DOORS),
-    "action": text(1020),
-    "target": text(1200),
-    "outcome": one_of(DONE, REFUSED),
-    "after": timestamp,
-    "before": timestamp,
-}
+
+@attrs.frozen(kw_only=True)
+class AuditQuery(Listed):
+    """Which rows of the audit log."""
+
+    actor: Annotated[str | None, text(1020), doc("Who.")] = None
+    door: Annotated[str | None, one_of(*DOORS), doc("Through which door.")] = None
+    action: Annotated[str | None, text(1020), doc("What: object and verb, as `job.cancel`.")] = None
+    target: Annotated[str | None, text(1200), doc("On what.")] = None
+    outcome: Annotated[str | None, one_of(DONE, REFUSED), doc("With which outcome.")] = None
+    after: Annotated[str | None, timestamp, doc("Its `timestamp` is at this time or later.")] = None
+    before: Annotated[str | None, timestamp, doc("Its `timestamp` is before this time.")] = None
+
+
+AuditList = list_of("audit", AuditEntry)
 
 
 @attrs.frozen
@@ -29,10 +40,11 @@ class AuditHandlers:
 
     catalog: Catalog
 
-    async def list_acts(self, call: Call) -> Reply:
+    @operation({200: AuditList})
+    async def list_acts(self, _call: Call, query: AuditQuery) -> Reply:
         """Who did what, and who was refused, newest first."""
-        page, filters = queries.listing(call, FILTERS)
+        page = query.page
         if page.after is not None and not _KEY.fullmatch(page.after):  # of another list
             raise invalid("?cursor", "must be the value of next from an earlier response")
-        listing = await self.catalog.audit(page, filters)
+        listing = await self.catalog.audit(page, query.filters)
         return reply({"audit": listing.rows, "next": listing.next})

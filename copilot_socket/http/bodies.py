@@ -1,55 +1,76 @@
-"""Request bodies: from JSON to jobs, accounts and credentials, with all faults reported together."""
+"""Request bodies: from JSON to jobs, accounts and credentials, with all faults reported together.
+
+:func:`read` makes an instance of a class whose attributes are as in :mod:`copilot_socket.http.fields`.
+"""
 
 import hashlib
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import attrs
 import orjson
 
+from copilot_socket.core.describing import doc
 from copilot_socket.core.jobs import COMMANDS, WITHOUT_PATH
+from copilot_socket.http import fields
+from copilot_socket.http.checks import PROVIDERS, integer, json_object, one_of, text, timestamp, token, url
 from copilot_socket.http.documents import Document
-from copilot_socket.http.fields import (
-    PROVIDERS,
-    Field,
-    integer,
-    json_object,
-    one_of,
-    read,
-    text,
-    timestamp,
-    token,
-    url,
-)
 from copilot_socket.http.messages import Call, Faults, Problem, invalid
-from copilot_socket.store.accounts import Account, Credential
+from copilot_socket.store.accounts import Credential
 from copilot_socket.store.submission import MAX_JOBS, NewJob
 
-JOB: Mapping[str, Field] = {
-    "account_id": Field(text(255), required=True),
-    "command": Field(one_of(*COMMANDS), required=True),
-    "full_path": Field(text(1024)),
-    "branch": Field(text(1024)),
-    "user_id": Field(text(255)),
-    "gitlab_url": Field(url),
-    "priority": Field(integer(-(2**31), 2**31 - 1)),
-    "scheduled_at": Field(timestamp),
-    "max_attempts": Field(integer(1, 100)),
-    "resume_state": Field(json_object),
-}
+T = TypeVar("T")
 
-CREDENTIAL: Mapping[str, Field] = {
-    "access_token": Field(token, required=True),
-    "refresh_token": Field(token),
-    "token_expires_at": Field(timestamp),
-}
 
-ACCOUNT: Mapping[str, Field] = {
-    "provider": Field(one_of(*PROVIDERS), required=True),
-    "gitlab_url": Field(url, required=True),
-    **CREDENTIAL,
-}
+@attrs.frozen(kw_only=True)
+class JobBody:
+    """A job to submit."""
+
+    account_id: Annotated[str, text(255), doc("The account whose token is used; it exists.")]
+    command: Annotated[str, one_of(*COMMANDS), doc("What to crawl.")]
+    full_path: Annotated[
+        str | None,
+        text(1024),
+        doc(f"The group or project. Required, except for {' and '.join(sorted(WITHOUT_PATH))}."),
+    ] = None
+    branch: Annotated[str | None, text(1024), doc("The branch, where the command is about one.")] = None
+    user_id: Annotated[str | None, text(255), doc("The user of the web application for whom it is.")] = None
+    gitlab_url: Annotated[
+        str | None, url, doc("The GitLab, of the same origin as the account's; without it that of the account.")
+    ] = None
+    priority: Annotated[int | None, integer(-(2**31), 2**31 - 1), doc("Higher first; without it 0.")] = None
+    scheduled_at: Annotated[str | None, timestamp, doc("When it falls due; without it now.")] = None
+    max_attempts: Annotated[
+        int | None, integer(1, 100), doc("Attempts in all; without it `SOCKET_RETRY_ATTEMPTS`.")
+    ] = None
+    resume_state: Annotated[dict[str, Any] | None, json_object, doc("Where the crawler is to begin.")] = None
+
+
+@attrs.frozen(kw_only=True)
+class CredentialBody:
+    """A token pair. What is left out is removed."""
+
+    access_token: Annotated[str, token, doc("A token with the right to read the API.")] = attrs.field(repr=False)
+    refresh_token: Annotated[str | None, token, doc("Renews the access token; without it the account has none.")] = (
+        attrs.field(default=None, repr=False)
+    )
+    token_expires_at: Annotated[str | None, timestamp, doc("When the access token expires.")] = None
+
+    @property
+    def credential(self) -> Credential:
+        """The pair."""
+        return Credential(self.access_token, self.refresh_token, self.token_expires_at)
+
+
+@attrs.frozen(kw_only=True)
+class AccountBody(CredentialBody):
+    """An account as a whole."""
+
+    provider: Annotated[str, one_of(*PROVIDERS), doc("The kind of its GitLab.")]
+    gitlab_url: Annotated[str, url, doc("The address of its GitLab, the only one that is sent its tokens.")]
+
+
+JOB = fields.fields_of(JobBody)
 
 
 @attrs.frozen
@@ -95,45 +116,26 @@ async def jobs(call: Call, *, fingerprint: bool) -> Jobs:
 
 def _job(item: Any, path: str, faults: Faults) -> NewJob | None:
     before = faults.count
-    values = read(item, JOB, path, faults)
+    values = fields.read(item, JOB, path, faults)
     command = values.get("command")
     if command is not None and command not in WITHOUT_PATH and item.get("full_path") is None:
         faults.add(f"{path}/full_path", f"is required, except for {' and '.join(sorted(WITHOUT_PATH))}")
     return cast(NewJob, values) if faults.count == before else None
 
 
-async def credential(call: Call) -> Credential:
-    """The token pair in *call*'s body. Raises :class:`Problem` 400, 413, 415 or 422."""
-    return Credential(**await read_object(call, CREDENTIAL))
+async def read(call: Call, cls: type[T]) -> T:
+    """The object in *call*'s body as an instance of *cls*. Raises :class:`Problem` 400, 413, 415 or 422.
 
-
-async def read_object(call: Call, fields: Mapping[str, Field], *, optional: bool = False) -> dict[str, Any]:
-    """The *fields* of the object in *call*'s body. Raises :class:`Problem` 400, 413, 415 or 422.
-
-    *optional*: no body counts as an empty object.
+    Where no field is required, no body counts as an empty object.
     """
-    if optional and not call.body:
-        return {}
+    wanted = fields.fields_of(cls)
+    if not call.body and not any(field.required for field in wanted.values()):
+        return cls()
     faults = Faults()
-    values = read(await _single(call), fields, "", faults)
+    values = fields.read(await _single(call), wanted, "", faults)
     if faults.count:
         raise faults.problem()
-    return values
-
-
-async def account(call: Call) -> Account:
-    """The account in *call*'s path and body. Raises :class:`Problem` 400, 413, 415 or 422."""
-    faults = Faults()
-    account_id = call.params["id"]
-    try:
-        text(255)(account_id)
-    except ValueError as error:
-        faults.add("/id", str(error))
-    values = read(await _single(call), ACCOUNT, "", faults)
-    if faults.count:
-        raise faults.problem()
-    pair = Credential(**{name: value for name, value in values.items() if name in CREDENTIAL})
-    return Account(account_id, values["provider"], values["gitlab_url"], pair)
+    return cls(**values)
 
 
 async def no_body(call: Call) -> None:

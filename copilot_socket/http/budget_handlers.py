@@ -1,30 +1,60 @@
 """Budgets of requests over HTTP (docs/http.md, "Pauses, limits, budgets")."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Annotated
 
 import attrs
 
 from copilot_socket.core.budgets import LONGEST, MOST, BudgetReport
+from copilot_socket.core.describing import doc
 from copilot_socket.event_bus import BudgetChanged, EventBus
-from copilot_socket.http import bodies, queries
-from copilot_socket.http.fields import Field, gitlab_origin, integer, text, timestamp
+from copilot_socket.http.answers import list_of
+from copilot_socket.http.checks import integer, origin_url, text, timestamp
 from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
+from copilot_socket.http.operations import operation
+from copilot_socket.http.queries import Listed
 from copilot_socket.http.restriction_handlers import NO_ACCOUNT
 from copilot_socket.store.budgets import BudgetKey, BudgetStore
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.listing import Page
 from copilot_socket.store.restrictions import RestrictionStore
+from copilot_socket.store.shown.restrictions import Budget
 
-BUDGET: Mapping[str, Field] = {
-    "gitlab_origin": Field(gitlab_origin, required=True),
-    "account_id": Field(text(255)),
-    "name": Field(text(1020)),
-    "limit": Field(integer(1, MOST)),
-    "remaining": Field(integer(0, MOST), required=True),
-    "reset_at": Field(timestamp),
-}
+
+@attrs.frozen(kw_only=True)
+class BudgetBody:
+    """What is left of a budget, as GitLab would say it."""
+
+    gitlab_origin: Annotated[str, origin_url, doc("The URL of the GitLab, where some account is.")]
+    account_id: Annotated[str | None, text(255), doc("Whose it is; without it that of the whole host.")] = None
+    name: Annotated[str | None, text(1020), doc("GitLab's name for the throttle; without it an unknown one.")] = None
+    limit: Annotated[int | None, integer(1, MOST), doc("Requests in all.")] = None
+    remaining: Annotated[int, integer(0, MOST), doc("Requests that are left; at most `limit`.")]
+    reset_at: Annotated[
+        str | None, timestamp, doc(f"When it is full again: in the future, at most {LONGEST / 60:g} minutes ahead.")
+    ] = None
+
+
+@attrs.frozen(kw_only=True)
+class BudgetQuery:
+    """Which budget."""
+
+    gitlab_origin: Annotated[str, origin_url, doc("The URL of the GitLab.")]
+    account_id: Annotated[str | None, text(255), doc("Whose it is; without it that of the whole host.")] = None
+    name: Annotated[str | None, text(1020), doc("GitLab's name for the throttle; without it the unknown one.")] = None
+
+
+@attrs.frozen(kw_only=True)
+class ForgottenBudget:
+    """A budget that was forgotten."""
+
+    gitlab_origin: Annotated[str, doc("The origin of the GitLab.")]
+    account_id: Annotated[str | None, doc("Whose it was; null: that of the whole host.")]
+    name: Annotated[str | None, doc("GitLab's name for the throttle; null: unknown.")]
+
+
+BudgetList = list_of("budgets", Budget)
 
 
 @attrs.frozen
@@ -37,25 +67,23 @@ class BudgetHandlers:
     bus: EventBus
     time_of_day: Callable[[], float]
 
-    async def list_budgets(self, call: Call) -> Reply:
+    @operation({200: BudgetList})
+    async def list_budgets(self, _call: Call, query: Listed) -> Reply:
         """What is known of GitLab's budgets, and how many jobs they allow."""
-        page, _ = queries.listing(call, {})
-        listing = await self.catalog.budgets(page)
+        listing = await self.catalog.budgets(query.page)
         return reply({"budgets": listing.rows, "next": listing.next})
 
-    async def put_budget(self, call: Call) -> Reply:
+    @operation({200: Budget}, problems=(409,))
+    async def put_budget(self, call: Call, body: BudgetBody) -> Reply:
         """Set what is left of a budget; replaces what was known of it."""
-        queries.read(call, {})
-        values = await bodies.read_object(call, BUDGET)
-        key = await self._budget(values["gitlab_origin"], values)
-        if values.get("limit", MOST) < values["remaining"]:
+        key = await self._budget(body)
+        if body.limit is not None and body.limit < body.remaining:
             raise invalid("/remaining", "must be at most limit")
         now = self.time_of_day()
-        reset_at = values.get("reset_at")
-        at = None if reset_at is None else datetime.fromisoformat(reset_at).timestamp()
+        at = None if body.reset_at is None else datetime.fromisoformat(body.reset_at).timestamp()
         if at is not None and not now < at <= now + LONGEST:
             raise invalid("/reset_at", f"must lie in the future, and at most {LONGEST / 60:g} minutes ahead")
-        report = BudgetReport(now, values["remaining"], values.get("limit"), at)
+        report = BudgetReport(now, body.remaining, body.limit, at)
         for event in await self.budgets.report({key: [report]}, now, call.act("budget.put")):
             self.bus.publish(event)
         rows = (await self.catalog.budgets(Page(), attrs.astuple(key))).rows
@@ -63,27 +91,22 @@ class BudgetHandlers:
             raise Problem(409, "Budget was forgotten meanwhile, by another request")
         return reply(rows[0])
 
-    async def forget_budget(self, call: Call) -> Reply:
+    @operation({200: ForgottenBudget}, problems=(404,))
+    async def forget_budget(self, call: Call, query: BudgetQuery) -> Reply:
         """Forget a budget: it holds nothing back until something is reported again."""
-        values = queries.read(call, {name: BUDGET[name].check for name in ("gitlab_origin", "account_id", "name")})
-        if "gitlab_origin" not in values:
-            raise invalid("?gitlab_origin", "is required: the URL of a GitLab")
-        await bodies.no_body(call)
-        key = BudgetKey(values["gitlab_origin"], values.get("account_id", ""), values.get("name", ""))
+        key = BudgetKey(query.gitlab_origin, query.account_id or "", query.name or "")
         if not await self.budgets.forget(key, call.act("budget.forget")):
             raise Problem(404, "No such budget: nothing is known of it")
-        account, name = key.account or None, key.name or None
-        self.bus.publish(BudgetChanged(key.origin, account, name, "open"))
-        return reply({"gitlab_origin": key.origin, "account_id": account, "name": name})
+        self.bus.publish(BudgetChanged(key.origin, query.account_id, query.name, "open"))
+        return reply({"gitlab_origin": key.origin, "account_id": query.account_id, "name": query.name})
 
-    async def _budget(self, host: str, values: Mapping[str, Any]) -> BudgetKey:
-        account = values.get("account_id", "")
-        if account:
-            owner = await self.budgets.of_account(account)
+    async def _budget(self, body: BudgetBody) -> BudgetKey:
+        if body.account_id is not None:
+            owner = await self.budgets.of_account(body.account_id)
             if owner is None:
                 raise invalid("/account_id", "no such account")
-            if owner[1] != host:
+            if owner[1] != body.gitlab_origin:
                 raise invalid("/gitlab_origin", f"must be {owner[1]}, where the account is")
-        elif not await self.restrictions.host_known(host):
+        elif not await self.restrictions.host_known(body.gitlab_origin):
             raise invalid("/gitlab_origin", NO_ACCOUNT)
-        return BudgetKey(host, account, values.get("name", ""))
+        return BudgetKey(body.gitlab_origin, body.account_id or "", body.name or "")

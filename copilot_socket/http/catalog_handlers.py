@@ -1,27 +1,78 @@
 """Accounts, areas, crawlers and counts over HTTP."""
 
+from typing import Annotated
+
 import attrs
+from msgspec import UNSET, UnsetType
 
 from copilot_socket.core.crawler_modes import Mode
+from copilot_socket.core.describing import doc
 from copilot_socket.core.pauses import Scope
-from copilot_socket.http import bodies, queries
-from copilot_socket.http.fields import Check, Field, gitlab_origin, integer, one_of, text
+from copilot_socket.http.answers import WaitingForNodes, list_of
+from copilot_socket.http.bodies import AccountBody, CredentialBody
+from copilot_socket.http.checks import integer, one_of, origin_url, text
 from copilot_socket.http.messages import Call, OutOfScope, Problem, Reply, invalid, reply
-from copilot_socket.store.accounts import Accounts, LiveJobs
+from copilot_socket.http.operations import operation
+from copilot_socket.http.queries import Listed
+from copilot_socket.store import accounts
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.crawler_modes import CrawlerModes
 from copilot_socket.store.listing import Record
 from copilot_socket.store.restrictions import RestrictionStore
+from copilot_socket.store.shown.accounts import Account, Area
+from copilot_socket.store.shown.crawlers import Crawler
+from copilot_socket.store.shown.stats import Stats
 
-AREA_CHECKS: dict[str, Check] = {
-    "type": one_of("group", "project"),
-    "gitlab_origin": gitlab_origin,
-    "account_id": text(255),
-}
-ACCOUNT_CHANGE = {
-    "weight": Field(integer(1, 100)),
-    "max_running": Field(integer(1, 100_000), nullable=True),
-}
+
+@attrs.frozen(kw_only=True)
+class AreaQuery(Listed):
+    """Which areas."""
+
+    type: Annotated[str | None, one_of("group", "project"), doc("What they are.")] = None
+    gitlab_origin: Annotated[str | None, origin_url, doc("The URL of their GitLab.")] = None
+    account_id: Annotated[str | None, text(255), doc("An account that may see them at its GitLab.")] = None
+
+
+@attrs.frozen(kw_only=True)
+class AccountChange:
+    """A change of an account: one of the fields, or both."""
+
+    weight: Annotated[int | None, integer(1, 100), doc("How many jobs a turn of the account takes in dispatch.")] = (
+        None
+    )
+    max_running: Annotated[
+        int | UnsetType | None,
+        integer(1, 100_000),
+        doc("How many of its jobs may run at a time; null: any number."),
+    ] = UNSET
+
+
+@attrs.frozen(kw_only=True)
+class ChangedAccount(Account):
+    """An account after a change."""
+
+    waiting_for_nodes: WaitingForNodes | UnsetType = UNSET
+
+
+@attrs.frozen(kw_only=True)
+class CrawlerMode:
+    """A crawler that was given a mode."""
+
+    id: Annotated[str, doc("Its id.")]
+    mode: Annotated[Mode, doc("Whether it is given work.")]
+
+
+@attrs.frozen(kw_only=True)
+class CrawlerShutdown:
+    """A crawler that is asked to exit."""
+
+    id: Annotated[str, doc("Its id.")]
+    shutdown: Annotated[bool, doc("True.")]
+
+
+AccountList = list_of("accounts", Account)
+AreaList = list_of("areas", Area)
+CrawlerList = list_of("crawlers", Crawler)
 
 
 @attrs.frozen
@@ -29,90 +80,100 @@ class CatalogHandlers:
     """Handles requests under ``/api/v1`` for accounts, areas, crawlers and counts."""
 
     catalog: Catalog
-    accounts: Accounts
+    accounts: accounts.Accounts
     restrictions: RestrictionStore
     modes: CrawlerModes
 
-    async def list_accounts(self, call: Call) -> Reply:
+    @operation({200: AccountList})
+    async def list_accounts(self, call: Call, query: Listed) -> Reply:
         """Accounts, without tokens."""
-        page, _ = queries.listing(call, {})
-        listing = await self.catalog.accounts(page, call.within)
+        listing = await self.catalog.accounts(query.page, call.within)
         return reply({"accounts": listing.rows, "next": listing.next})
 
+    @operation({200: Account})
     async def show_account(self, call: Call) -> Reply:
         """One account, without tokens."""
-        queries.read(call, {})
         _refuse_foreign(call, call.params["id"])
         return reply(await self._account(call.params["id"]))
 
-    async def put_account(self, call: Call) -> Reply:
+    @operation({200: Account, 201: Account}, problems=(409,))
+    async def put_account(self, call: Call, body: AccountBody) -> Reply:
         """Create an account, or replace it completely."""
-        queries.read(call, {})
-        _refuse_foreign(call, call.params["id"])
-        account = await bodies.account(call)
+        account_id = call.params["id"]
+        _refuse_foreign(call, account_id)
+        try:
+            text(255)(account_id)
+        except ValueError as error:
+            raise invalid("/id", str(error)) from None
+        account = accounts.Account(account_id, body.provider, body.gitlab_url, body.credential)
         try:
             created = await self.accounts.put(account, call.act("account.put"))
-        except LiveJobs as error:
+        except accounts.LiveJobs as error:
             raise Problem(409, str(error)) from None
-        return reply(await self._account(account.id), 201 if created else 200)
+        return reply(await self._account(account_id), 201 if created else 200)
 
-    async def change_account(self, call: Call) -> Reply:
-        """Change an account's weight, or how many of its jobs run at a time; null removes that limit."""
-        queries.read(call, {})
-        values = await bodies.read_object(call, ACCOUNT_CHANGE)
-        if not values:
-            raise invalid("", f"must have one of the fields {', '.join(ACCOUNT_CHANGE)}")
+    @operation({200: ChangedAccount, 202: ChangedAccount})
+    async def change_account(self, call: Call, body: AccountChange) -> Reply:
+        """Change an account's weight, or how many of its jobs run at a time; null removes that limit.
+
+        200 once all nodes act on the limit, 202 where some node may not yet.
+        """
+        if body == AccountChange():
+            raise invalid("", f"must have one of the fields {', '.join(attrs.fields_dict(AccountChange))}")
         account_id = _storable(call.params["id"])
         waiting: list[str] = []
         act = call.act("account.change")
-        if "weight" in values and not await self.accounts.weigh(account_id, values["weight"], act):
+        if body.weight is not None and not await self.accounts.weigh(account_id, body.weight, act):
             raise _no_account()
-        if "max_running" in values:
-            revision = await self.restrictions.limit(Scope.ACCOUNT, account_id, values["max_running"], act)
+        if body.max_running is not UNSET:
+            revision = await self.restrictions.limit(Scope.ACCOUNT, account_id, body.max_running, act)
             if revision is None:
                 raise _no_account()
             waiting = await self.restrictions.acted_on(revision)
         shown = await self._account(account_id)
         return reply({**shown, "waiting_for_nodes": waiting} if waiting else shown, 202 if waiting else 200)
 
-    async def renew_credential(self, call: Call) -> Reply:
+    @operation({200: Account})
+    async def renew_credential(self, call: Call, body: CredentialBody) -> Reply:
         """Replace an account's token pair; its waiting jobs are queued again."""
-        queries.read(call, {})
         _refuse_foreign(call, call.params["id"])
-        credential = await bodies.credential(call)
         account_id = _storable(call.params["id"])
-        if not await self.accounts.renew(account_id, credential, call.act("account.renew")):
+        if not await self.accounts.renew(account_id, body.credential, call.act("account.renew")):
             raise _no_account()
         return reply(await self._account(account_id))
 
-    async def list_areas(self, call: Call) -> Reply:
+    @operation({200: AreaList})
+    async def list_areas(self, call: Call, query: AreaQuery) -> Reply:
         """Discovered groups and projects."""
-        page, filters = queries.listing(call, AREA_CHECKS)
-        _refuse_foreign(call, filters.get("account_id"))
-        listing = await self.catalog.areas(page, filters)
+        _refuse_foreign(call, query.account_id)
+        listing = await self.catalog.areas(query.page, query.filters)
         return reply({"areas": listing.rows, "next": listing.next})
 
-    async def list_crawlers(self, call: Call) -> Reply:
+    @operation({200: CrawlerList})
+    async def list_crawlers(self, _call: Call, query: Listed) -> Reply:
         """Crawlers, connected now or recently."""
-        page, _ = queries.listing(call, {})
-        listing = await self.catalog.crawlers(page)
+        listing = await self.catalog.crawlers(query.page)
         return reply({"crawlers": listing.rows, "next": listing.next})
 
+    @operation({200: CrawlerMode})
     async def drain_crawler(self, call: Call) -> Reply:
         """Give a crawler no more work."""
         return await self._mode(call, Mode.DRAINING, "crawler.drain")
 
+    @operation({200: CrawlerMode})
     async def quarantine_crawler(self, call: Call) -> Reply:
         """Give a crawler no more work, since it fails what others do."""
         return await self._mode(call, Mode.QUARANTINED, "crawler.quarantine")
 
+    @operation({200: CrawlerMode})
     async def release_crawler(self, call: Call) -> Reply:
         """Give a crawler work again."""
         return await self._mode(call, Mode.SERVING, "crawler.release")
 
+    @operation({202: CrawlerShutdown}, problems=(409,))
     async def shut_down_crawler(self, call: Call) -> Reply:
         """Ask a connected crawler to exit."""
-        crawler = await self._named(call)
+        crawler = _named(call)
         asked = await self.modes.shut_down(crawler, call.act("crawler.shutdown"))
         if asked is None:
             raise _no_crawler()
@@ -120,25 +181,16 @@ class CatalogHandlers:
             raise Problem(409, "Crawler is not connected")
         return reply({"id": crawler, "shutdown": True}, 202)
 
+    @operation({200: Stats})
+    async def show_stats(self, _call: Call) -> Reply:
+        """Counts of jobs, queue and crawlers."""
+        return reply(await self.catalog.stats())
+
     async def _mode(self, call: Call, mode: Mode, action: str) -> Reply:
-        crawler = await self._named(call)
+        crawler = _named(call)
         if not await self.modes.set(crawler, mode, call.act(action)):
             raise _no_crawler()
         return reply({"id": crawler, "mode": str(mode)})
-
-    async def _named(self, call: Call) -> str:
-        queries.read(call, {})
-        await bodies.no_body(call)
-        try:
-            text(255)(call.params["id"])
-        except ValueError:
-            raise _no_crawler() from None
-        return call.params["id"]
-
-    async def stats(self, call: Call) -> Reply:
-        """Counts of jobs, queue and crawlers."""
-        queries.read(call, {})
-        return reply(await self.catalog.stats())
 
     async def _account(self, account_id: str) -> Record:
         account = await self.catalog.account(_storable(account_id))
@@ -152,6 +204,14 @@ def _refuse_foreign(call: Call, account_id: str | None) -> None:
     if call.within is not None and not call.within.covers_account(account_id):
         named = "name one of them (account_id)" if account_id is None else "this is none of them"
         raise OutOfScope(403, f"Access token is limited to certain accounts or users; {named}")
+
+
+def _named(call: Call) -> str:
+    try:
+        text(255)(call.params["id"])
+    except ValueError:
+        raise _no_crawler() from None
+    return call.params["id"]
 
 
 def _storable(account_id: str) -> str:

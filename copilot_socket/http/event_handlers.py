@@ -1,21 +1,29 @@
 """Live events over HTTP."""
 
+from typing import Annotated
+
 import attrs
 
+from copilot_socket.core.describing import doc
 from copilot_socket.core.jobs import Status
 from copilot_socket.http import queries
+from copilot_socket.http.checks import text
 from copilot_socket.http.events import KINDS, Filters
 from copilot_socket.http.feed import Feed
-from copilot_socket.http.fields import Check, text
 from copilot_socket.http.messages import Call, OutOfScope, Problem, Streaming
+from copilot_socket.http.operations import Content, operation
+from copilot_socket.http.queries import some_of
 
-FILTERS: dict[str, Check] = {
-    "types": queries.some_of(*KINDS),
-    "job_id": text(255),
-    "account_id": text(255),
-    "crawler": text(255),
-    "status": queries.some_of(*(str(status) for status in Status)),
-}
+
+@attrs.frozen(kw_only=True)
+class EventQuery:
+    """Which events. One without the field that a filter names is not sent."""
+
+    types: Annotated[frozenset[str] | None, some_of(*KINDS), doc("Of these types.")] = None
+    job_id: Annotated[str | None, text(255), doc("Of this job.")] = None
+    account_id: Annotated[str | None, text(255), doc("Of this account's jobs.")] = None
+    crawler: Annotated[str | None, text(255), doc("With this `crawler_id`.")] = None
+    status: Annotated[frozenset[str] | None, some_of(*Status), doc("Of jobs that enter one of these states.")] = None
 
 
 @attrs.frozen
@@ -24,18 +32,17 @@ class EventHandlers:
 
     feed: Feed
 
-    async def watch(self, call: Call) -> Streaming:
-        """Server-Sent Events, until the client disconnects or the node stops."""
-        given = queries.read(call, FILTERS)
-        if call.within is not None and not call.within.covers_account(given.get("account_id")):
+    @operation({200: Content("text/event-stream", "Server-Sent Events.")})
+    async def watch_events(self, call: Call, query: EventQuery) -> Streaming:
+        """Live events of this node, until the client disconnects or the node stops."""
+        if call.within is not None and not call.within.covers_account(query.account_id):
             raise OutOfScope(
                 403, "Access token is limited to certain accounts or users; name an account (account_id)"
             )
         refusal = self.feed.refusal
         if refusal is not None:
             raise Problem(503, refusal, headers={"Retry-After": "5"})
-        statuses = given.pop("status", None)
-        filters = Filters(**given, statuses=statuses)
+        filters = Filters(**queries.given(query, "status"), statuses=query.status)
         return Streaming(
             lambda watcher: self.feed.open(filters, watcher, call.still_granted),
             b"text/event-stream",

@@ -2,19 +2,26 @@
 
 import re
 from collections.abc import Callable, Iterable
+from typing import Annotated
 
 import attrs
+from msgspec import UNSET, UnsetType
 from twisted.internet.defer import DeferredSemaphore
 
+from copilot_socket.core.describing import doc
 from copilot_socket.core.jobs import COMMANDS, Event, Status
 from copilot_socket.core.origins import origin
 from copilot_socket.core.transitions import Refusal
-from copilot_socket.http import bodies, queries
-from copilot_socket.http.fields import Check, one_of, text
+from copilot_socket.http import bodies
+from copilot_socket.http.answers import list_of
+from copilot_socket.http.checks import one_of, text
 from copilot_socket.http.messages import Call, Faults, OutOfScope, Problem, Reply, reply
+from copilot_socket.http.operations import Reads, operation
+from copilot_socket.http.queries import Listed, some_of
 from copilot_socket.http.shares import UNCOUNTED
 from copilot_socket.store.catalog import LARGE_JOB_COLUMNS, Catalog
-from copilot_socket.store.submission import ForeignOrigins, Key, KeyReused, Submission, UnknownAccounts
+from copilot_socket.store.shown.jobs import Job, JobDetail
+from copilot_socket.store.submission import MAX_JOBS, ForeignOrigins, Key, KeyReused, Submission, UnknownAccounts
 from copilot_socket.store.transitions import AccountMoved, Answer, Transitions, TwinExists
 
 _ID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
@@ -27,12 +34,63 @@ LARGE_SUBMISSIONS = 2
 While it is processed, a job takes up to 1 KiB and its resume state: up to ten times its size in the body.
 """
 
-FILTERS: dict[str, Check] = {
-    "status": one_of(*(str(status) for status in Status)),
-    "account_id": text(255),
-    "command": one_of(*COMMANDS),
-    "full_path": text(1024),
-}
+
+@attrs.frozen(kw_only=True)
+class JobQuery(Listed):
+    """Which jobs."""
+
+    status: Annotated[str | None, one_of(*Status), doc("Their state.")] = None
+    account_id: Annotated[str | None, text(255), doc("Their account.")] = None
+    command: Annotated[str | None, one_of(*COMMANDS), doc("Their command.")] = None
+    full_path: Annotated[str | None, text(1024), doc("Their group or project.")] = None
+    include: Annotated[
+        frozenset[str], some_of(*LARGE_JOB_COLUMNS), doc("Columns that may be large, and are else left out.")
+    ] = frozenset()
+
+
+@attrs.frozen(kw_only=True)
+class Submitted:
+    """The ids of submitted jobs, new or not."""
+
+    id: Annotated[str | UnsetType, doc("That of a single job that was not submitted as a list.")] = UNSET
+    ids: Annotated[list[str], doc("In the order of the list.")]
+    created: Annotated[list[bool], doc("Whether each is new, or else a live job with the same work.")]
+
+
+@attrs.frozen(kw_only=True)
+class ChangedJob:
+    """A job after a change."""
+
+    id: Annotated[str, doc("Its id.")]
+    status: Annotated[Status, doc("Its state now.")]
+
+
+@attrs.frozen(kw_only=True)
+class PausedJob(ChangedJob):
+    """A job that is paused, or is to be."""
+
+    pausing: Annotated[bool, doc("Whether its crawler is to give it back first, within 10 s.")]
+
+
+@attrs.frozen(kw_only=True)
+class WhyReason:
+    """A reason. Others of its fields depend on the code."""
+
+    code: Annotated[str, doc("The kind of reason.")]
+    text: Annotated[str, doc("The reason, as a clause.")]
+
+
+@attrs.frozen(kw_only=True)
+class Why:
+    """Why a job is in its state, or does not run."""
+
+    id: Annotated[str, doc("The job.")]
+    status: Annotated[Status, doc("Its state.")]
+    sentence: Annotated[str, doc("All of it, for people.")]
+    reasons: Annotated[list[WhyReason], doc("Those that hold, the weightiest first.")]
+
+
+JobList = list_of("jobs", Job)
 
 
 @attrs.frozen
@@ -45,9 +103,16 @@ class JobHandlers:
     work_came: Callable[[Iterable[tuple[str, str]]], None]
     _large: DeferredSemaphore = attrs.field(factory=lambda: DeferredSemaphore(LARGE_SUBMISSIONS), init=False)
 
-    async def submit(self, call: Call) -> Reply:
-        """Submit one job or a list of jobs, all or none."""
-        queries.read(call, {})
+    @operation(
+        {200: Submitted, 201: Submitted},
+        reads=Reads(bodies.JobBody, MAX_JOBS),
+        headers={"Idempotency-Key": "Repeating the request with the same key within a day returns the same answer."},
+    )
+    async def submit_jobs(self, call: Call) -> Reply:
+        """Submit one job or a list of jobs, all or none.
+
+        201, or 200 where nothing is new: a live job of the same account, command, path and branch is not added again.
+        """
         if len(call.body) <= UNCOUNTED:
             return await self._submit(call)
         await self._large.acquire()
@@ -78,57 +143,55 @@ class JobHandlers:
         answer = {**single, "ids": submitted.ids, "created": submitted.created}
         return reply(answer, 201 if anything_new else 200)
 
-    async def list(self, call: Call) -> Reply:
+    @operation({200: JobList})
+    async def list_jobs(self, call: Call, query: JobQuery) -> Reply:
         """Jobs, newest first."""
-        page, given = queries.listing(call, {**FILTERS, "include": queries.some_of(*LARGE_JOB_COLUMNS)})
-        include = given.pop("include", frozenset())
-        listing = await self.catalog.jobs(page, given, include, call.within)
+        filters = query.filters
+        listing = await self.catalog.jobs(query.page, filters, filters.pop("include"), call.within)
         return reply({"jobs": listing.rows, "next": listing.next})
 
-    async def show(self, call: Call) -> Reply:
+    @operation({200: JobDetail})
+    async def show_job(self, call: Call) -> Reply:
         """One job with its assignment, attempts and errors."""
-        queries.read(call, {})
         job = await self.catalog.job(await self._job_id(call))
         if job is None:
             raise _no_job()
         return reply(job)
 
-    async def why(self, call: Call) -> Reply:
+    @operation({200: Why})
+    async def explain_job(self, call: Call) -> Reply:
         """Why a job is in its state, or does not run."""
-        queries.read(call, {})
         why = await self.catalog.why(await self._job_id(call))
         if why is None:
             raise _no_job()
         return reply(why)
 
-    async def cancel(self, call: Call) -> Reply:
+    @operation({200: ChangedJob}, problems=(409,))
+    async def cancel_job(self, call: Call) -> Reply:
         """End a job that is not in a terminal state."""
         return await self._change(call, Event.CANCELLED, "job.cancel")
 
-    async def retry(self, call: Call) -> Reply:
+    @operation({200: ChangedJob}, problems=(409,))
+    async def retry_job(self, call: Call) -> Reply:
         """Queue a failed or cancelled job again."""
         return await self._change(call, Event.RETRIED, "job.retry")
 
-    async def pause(self, call: Call) -> Reply:
+    @operation({200: PausedJob, 202: PausedJob}, problems=(409,))
+    async def pause_job(self, call: Call) -> Reply:
         """Pause a job: 202 where its crawler is asked to give it back first."""
-        queries.read(call, {})
-        await bodies.no_body(call)
         job_id = await self._job_id(call)
         status = _status(await self.transitions.pause(job_id, call.act("job.pause")))
         paused = status == Status.PAUSED
         return reply({"id": job_id, "status": status, "pausing": not paused}, 200 if paused else 202)
 
-    async def resume(self, call: Call) -> Reply:
+    @operation({200: ChangedJob}, problems=(409,))
+    async def resume_job(self, call: Call) -> Reply:
         """Queue a paused job again."""
-        queries.read(call, {})
-        await bodies.no_body(call)
         job_id = await self._job_id(call)
         answer = await self.transitions.resume(job_id, call.act("job.resume"))
         return reply({"id": job_id, "status": _status(answer)})
 
     async def _change(self, call: Call, event: Event, action: str) -> Reply:
-        queries.read(call, {})
-        await bodies.no_body(call)
         job_id = await self._job_id(call)
         answer = (await self.transitions.apply([job_id], event, act=call.act(action)))[job_id]
         return reply({"id": job_id, "status": _status(answer)})

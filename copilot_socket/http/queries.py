@@ -1,27 +1,42 @@
-"""Query parameters: filters and pages of lists."""
+"""Query parameters: classes of filters and pages, whose attributes are as in :mod:`copilot_socket.http.fields`.
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any
+A parameter is given at most once; several values of one are separated by commas::
+
+    @attrs.frozen(kw_only=True)
+    class AreaQuery(Listed):
+        \"\"\"Which areas.\"\"\"
+
+        type: Annotated[str | None, one_of("group", "project"), doc("What they are.")] = None
+"""
+
+from typing import Annotated, Any, TypeVar
+
+import attrs
 
 from copilot_socket.core import cursor
-from copilot_socket.http.fields import MAX_NAME, Check, names
+from copilot_socket.core.describing import doc
+from copilot_socket.http.checks import Check
+from copilot_socket.http.fields import MAX_NAME, fields_of, names
 from copilot_socket.http.messages import Call, Faults
 from copilot_socket.store.listing import Page
 
 MAX_LIMIT = 1000
 
+T = TypeVar("T")
 
-def some_of(*allowed: str) -> Callable[[str], frozenset[str]]:
-    """A check for a comma-separated list of names in *allowed*."""
 
-    def check(value: str) -> frozenset[str]:
+def some_of(*allowed: str) -> Check:
+    """A check for a comma-separated list of names in *allowed*; returns them as a set."""
+    known = frozenset(allowed)
+
+    def accept(value: str) -> frozenset[str]:
         given = frozenset(value.split(","))
-        if not given <= set(allowed):
+        if not given <= known:
             raise ValueError(f"must be a comma-separated list of {', '.join(allowed)}")
         return given
 
-    return check
+    items = {"type": "string", "enum": [str(name) for name in allowed]}
+    return Check(accept, {"type": "array", "minItems": 1, "items": items})
 
 
 def _limit(value: str) -> int:
@@ -37,34 +52,63 @@ def _cursor(value: str) -> str:
         raise ValueError("must be the value of next from an earlier response") from None
 
 
-_PAGING: Mapping[str, Check] = MappingProxyType({"limit": _limit, "cursor": _cursor})
-"""The parameters of every list."""
+@attrs.frozen(kw_only=True)
+class NoQuery:
+    """No parameters."""
 
 
-def listing(call: Call, filters: Mapping[str, Check]) -> tuple[Page, dict[str, Any]]:
-    """The page and the filters in *call*'s query. Raises :class:`Problem` 422."""
-    given = read(call, {**filters, **_PAGING})
-    page = Page(given.pop("limit", Page().limit), given.pop("cursor", None))
-    return page, given
+@attrs.frozen(kw_only=True)
+class Listed:
+    """A page of a list. Subclasses add the filters."""
+
+    limit: Annotated[
+        int, Check(_limit, {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}), doc("Rows of the page, at most.")
+    ] = Page().limit
+    cursor: Annotated[
+        str | None, Check(_cursor, {"type": "string"}), doc("`next` of the page before; without it the first page.")
+    ] = None
+
+    @property
+    def page(self) -> Page:
+        """The page."""
+        return Page(self.limit, self.cursor)
+
+    @property
+    def filters(self) -> dict[str, Any]:
+        """The filters that were given, by name."""
+        return given(self, *_PAGING)
 
 
-def read(call: Call, checks: Mapping[str, Check]) -> dict[str, Any]:
-    """The query parameters of *call*, each at most once. Raises :class:`Problem` 422 with all faults."""
+_PAGING = tuple(attrs.fields_dict(Listed))
+
+
+def given(values: Any, *without: str) -> dict[str, Any]:
+    """The attributes of *values* that are not None, by name, *without* some."""
+    found = attrs.asdict(values, recurse=False)
+    return {name: value for name, value in found.items() if value is not None and name not in without}
+
+
+def read(call: Call, cls: type[T]) -> T:
+    """The query parameters of *call* as an instance of *cls*. Raises :class:`Problem` 422 with all faults."""
+    fields = fields_of(cls)
     faults = Faults()
     values: dict[str, Any] = {}
     seen: set[str] = set()
-    for name, given in call.query:
-        check = checks.get(name)
-        if check is None:
-            faults.add(f"?{name[:MAX_NAME]}", f"unknown parameter; allowed: {names(checks)}")
+    for name, text in call.query:
+        field = fields.get(name)
+        if field is None:
+            faults.add(f"?{name[:MAX_NAME]}", f"unknown parameter; allowed: {names(fields)}")
         elif name in seen:
             faults.add(f"?{name}", "must be given only once")
         else:
             try:
-                values[name] = check(given)
+                values[name] = field.check.accept(text)
             except ValueError as error:
                 faults.add(f"?{name}", str(error))
         seen.add(name)
+    for name, field in fields.items():
+        if field.required and name not in seen:
+            faults.add(f"?{name}", f"is required: {field.check.allowed}")
     if faults.count:
         raise faults.problem()
-    return values
+    return cls(**values)

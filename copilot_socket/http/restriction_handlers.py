@@ -3,33 +3,26 @@
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import attrs
 
+from copilot_socket.core.describing import doc
 from copilot_socket.core.jobs import COMMANDS
 from copilot_socket.core.pauses import Scope
 from copilot_socket.event_bus import EventBus, PauseChanged
-from copilot_socket.http import bodies, queries
-from copilot_socket.http.fields import Check, Field, gitlab_origin, integer, one_of, text, timestamp
+from copilot_socket.http.answers import WaitingForNodes, list_of
+from copilot_socket.http.bodies import refuse_past
+from copilot_socket.http.checks import integer, one_of, origin_url, text, timestamp
 from copilot_socket.http.messages import Call, Faults, Problem, Reply, invalid, reply
+from copilot_socket.http.operations import operation
+from copilot_socket.http.queries import Listed
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.listing import Record
 from copilot_socket.store.restrictions import NewPause, NothingMatches, PauseExists, RestrictionStore
+from copilot_socket.store.shown.restrictions import Host, Pause
 
 _ID = re.compile("[0-9A-Z]{26}")
-
-_EXPLANATION: Mapping[str, Field] = {
-    "reason": Field(text(1000)),
-    "author": Field(text(255)),
-    "ends_at": Field(timestamp),
-}
-PAUSE: Mapping[str, Field] = {
-    "scope": Field(one_of(*(str(scope) for scope in Scope)), required=True),
-    "target": Field(text(1200)),
-    **_EXPLANATION,
-}
-HOST: Mapping[str, Field] = {"max_running": Field(integer(1, 100_000), required=True, nullable=True)}
 
 
 def _path(value: Any) -> str:
@@ -39,9 +32,9 @@ def _path(value: Any) -> str:
     return path
 
 
-_TARGETS: Mapping[Scope, Check] = {
+_TARGETS: Mapping[Scope, Callable[[Any], str]] = {
     Scope.ACCOUNT: text(255),
-    Scope.HOST: gitlab_origin,
+    Scope.HOST: origin_url,
     Scope.COMMAND: one_of(*COMMANDS),
     Scope.PATH_PREFIX: _path,
 }
@@ -53,6 +46,61 @@ _NOTHING = {
 }
 
 
+@attrs.frozen(kw_only=True)
+class QueuePauseBody:
+    """A pause of everything to add."""
+
+    reason: Annotated[str | None, text(1000), doc("Why.")] = None
+    author: Annotated[str | None, text(255), doc("Who wants it; without it the name of the token.")] = None
+    ends_at: Annotated[
+        str | None, timestamp, doc("When it ends, in the future; without it when somebody ends it.")
+    ] = None
+
+
+@attrs.frozen(kw_only=True)
+class PauseBody(QueuePauseBody):
+    """A pause to add."""
+
+    scope: Annotated[str, one_of(*Scope), doc("What it covers.")]
+    target: Annotated[
+        str | None,
+        text(1200),
+        doc(
+            "The account's id, the host's origin, the command, or the path of a group or project;"
+            " left out where the scope is `everything`, else required."
+        ),
+    ] = None
+
+
+@attrs.frozen(kw_only=True)
+class HostBody:
+    """A change of a host."""
+
+    max_running: Annotated[
+        int | None, integer(1, 100_000), doc("How many of its jobs may run at a time; null: any number.")
+    ]
+
+
+@attrs.frozen(kw_only=True)
+class ChangedHost:
+    """A host after a change."""
+
+    origin: Annotated[str, doc("Its origin.")]
+    max_running: Annotated[int | None, doc("How many of its jobs may run at a time; null: any number.")]
+    waiting_for_nodes: WaitingForNodes
+
+
+@attrs.frozen(kw_only=True)
+class AddedPause(Pause):
+    """A pause that was added."""
+
+    waiting_for_nodes: WaitingForNodes
+
+
+PauseList = list_of("pauses", Pause)
+HostList = list_of("hosts", Host)
+
+
 @attrs.frozen
 class RestrictionHandlers:
     """Handles requests under ``/api/v1`` for pauses, hosts and the queue as a whole."""
@@ -62,74 +110,75 @@ class RestrictionHandlers:
     bus: EventBus
     time_of_day: Callable[[], float] = time.time
 
-    async def list_pauses(self, call: Call) -> Reply:
+    @operation({200: PauseList})
+    async def list_pauses(self, _call: Call, query: Listed) -> Reply:
         """The pauses in force, oldest first."""
-        page, _ = queries.listing(call, {})
-        listing = await self.catalog.pauses(page)
+        listing = await self.catalog.pauses(query.page)
         return reply({"pauses": listing.rows, "next": listing.next})
 
+    @operation({200: Pause})
     async def show_pause(self, call: Call) -> Reply:
         """One pause."""
-        queries.read(call, {})
         pause = await self.catalog.pause(_pause_id(call))
         if pause is None:
             raise _no_pause()
         return reply(pause)
 
-    async def add_pause(self, call: Call) -> Reply:
-        """Hold back all that a scope covers: 201 once no node sends any of it, 202 where some node may still."""
-        queries.read(call, {})
-        values = await bodies.read_object(call, PAUSE)
-        scope = Scope(values["scope"])
-        target = _target(scope, values.get("target"))
-        return await self._add(call, scope, target, values)
+    @operation({201: AddedPause, 202: AddedPause}, problems=(409,))
+    async def add_pause(self, call: Call, body: PauseBody) -> Reply:
+        """Hold back all that a scope covers.
 
-    async def pause_queue(self, call: Call) -> Reply:
-        """Hold back everything."""
-        queries.read(call, {})
-        values = await bodies.read_object(call, _EXPLANATION, optional=True)
-        return await self._add(call, Scope.EVERYTHING, None, values)
+        201 once no node sends any of it, 202 where some node may still.
+        """
+        scope = Scope(body.scope)
+        return await self._add(call, scope, _target(scope, body.target), body)
 
+    @operation({201: AddedPause, 202: AddedPause}, problems=(409,))
+    async def pause_queue(self, call: Call, body: QueuePauseBody) -> Reply:
+        """Hold back everything.
+
+        201 once no node sends anything, 202 where some node may still.
+        """
+        return await self._add(call, Scope.EVERYTHING, None, body)
+
+    @operation({200: Pause})
     async def end_pause(self, call: Call) -> Reply:
         """End a pause: what it covers goes out again, unless another one covers it."""
-        queries.read(call, {})
-        await bodies.no_body(call)
         return self._ended(await self.store.end(_pause_id(call), call.act("pause.end")), _no_pause())
 
+    @operation({200: Pause}, problems=(409,))
     async def resume_queue(self, call: Call) -> Reply:
         """End the pause of everything."""
-        queries.read(call, {})
-        await bodies.no_body(call)
         return self._ended(await self.store.end(None, call.act("pause.end")), Problem(409, "Queue is not paused"))
 
-    async def list_hosts(self, call: Call) -> Reply:
+    @operation({200: HostList})
+    async def list_hosts(self, _call: Call, query: Listed) -> Reply:
         """GitLab hosts: limits, holds, and when a job last succeeded."""
-        page, _ = queries.listing(call, {})
-        listing = await self.catalog.hosts(page)
+        listing = await self.catalog.hosts(query.page)
         return reply({"hosts": listing.rows, "next": listing.next})
 
-    async def change_host(self, call: Call) -> Reply:
-        """Limit how many jobs of a host run at a time; null removes the limit."""
-        queries.read(call, {})
-        values = await bodies.read_object(call, HOST)
+    @operation({200: ChangedHost, 202: ChangedHost})
+    async def change_host(self, call: Call, body: HostBody) -> Reply:
+        """Limit how many jobs of a host run at a time; null removes the limit.
+
+        200 once all nodes act on it, 202 where some node may not yet.
+        """
         try:
-            host = gitlab_origin(call.params["origin"])
+            host = origin_url(call.params["origin"])
         except ValueError:
             raise Problem(
                 404, "No such host: an origin is needed, such as https%3A%2F%2Fgitlab.example.org"
             ) from None
-        limit, act = values["max_running"], call.act("host.change")
-        revision = await self.store.limit(Scope.HOST, str(host), limit, act)
+        revision = await self.store.limit(Scope.HOST, host, body.max_running, call.act("host.change"))
         if revision is None:
             raise Problem(404, "No account is at this host")
         waiting = await self.store.acted_on(revision)
-        shown = {"origin": host, "max_running": limit, "waiting_for_nodes": waiting}
+        shown = {"origin": host, "max_running": body.max_running, "waiting_for_nodes": waiting}
         return reply(shown, 202 if waiting else 200)
 
-    async def _add(self, call: Call, scope: Scope, target: str | None, values: Mapping[str, Any]) -> Reply:
-        ends_at = values.get("ends_at")
-        bodies.refuse_past(ends_at, "/ends_at", self.time_of_day())
-        new = NewPause(scope, target, values.get("reason"), values.get("author", call.actor.name), ends_at)
+    async def _add(self, call: Call, scope: Scope, target: str | None, body: QueuePauseBody) -> Reply:
+        refuse_past(body.ends_at, "/ends_at", self.time_of_day())
+        new = NewPause(scope, target, body.reason, body.author or call.actor.name, body.ends_at)
         try:
             added = await self.store.pause(new, call.act("pause.add"))
         except NothingMatches:

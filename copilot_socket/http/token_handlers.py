@@ -1,46 +1,97 @@
 """Tokens of the HTTP API, and browsers' sessions (docs/http.md, "Access")."""
 
-import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import attrs
 
 from copilot_socket.core.access import CONFIGURED, ROLES, Grant, Role, Within
-from copilot_socket.http import bodies, queries
+from copilot_socket.core.describing import Time, doc
+from copilot_socket.http import queries
 from copilot_socket.http.access import Access
-from copilot_socket.http.fields import Field, one_of, text, timestamp
+from copilot_socket.http.answers import list_of
+from copilot_socket.http.bodies import refuse_past
+from copilot_socket.http.checks import Check, listed, matching, one_of, text, timestamp
 from copilot_socket.http.gate import COOKIE, bearer_in, session_in
 from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
-from copilot_socket.store.access import SESSION_SECONDS, NewToken
+from copilot_socket.http.operations import operation
+from copilot_socket.http.queries import Listed
+from copilot_socket.store import access as store
 from copilot_socket.store.catalog import Catalog
+from copilot_socket.store.shown.access import RoleName, Token
 
 MOST_NAMES = 1000
 """Accounts, or users, that a token may be limited to."""
-_NAME = re.compile("[!-~]{1,100}")
+
+
+_PRINTABLE = matching("[!-~]", 100, "1 to 100 printable ASCII characters without spaces")
+_Names = listed(text(255), MOST_NAMES, "ids")
 
 
 def _name(value: Any) -> str:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise ValueError("must be 1 to 100 printable ASCII characters without spaces")
-    if value == CONFIGURED:
+    name: str = _PRINTABLE(value)
+    if name == CONFIGURED:
         raise ValueError("must be another name: acts by the node's own token are recorded under this one")
-    return value
+    return name
 
 
-def _names(value: Any) -> list[str]:
-    if not isinstance(value, list) or not 1 <= len(value) <= MOST_NAMES:
-        raise ValueError(f"must be a list of 1 to {MOST_NAMES} ids")
-    return [text(255)(each) for each in value]
+@attrs.frozen(kw_only=True)
+class TokenBody:
+    """A token to make."""
+
+    name: Annotated[str, Check(_name, _PRINTABLE.schema), doc(f"Its name, unique, and not `{CONFIGURED}`.")]
+    role: Annotated[str, one_of(*ROLES), doc("What it may do.")]
+    accounts: Annotated[
+        list[str] | None, _Names, doc("The accounts that it is limited to; only with the role `app`.")
+    ] = None
+    users: Annotated[
+        list[str] | None, _Names, doc("The users whose jobs it is limited to; only with the role `app`.")
+    ] = None
+    expires_at: Annotated[str | None, timestamp, doc("When it expires, in the future; without it never.")] = None
 
 
-TOKEN: Mapping[str, Field] = {
-    "name": Field(_name, required=True),
-    "role": Field(one_of(*ROLES), required=True),
-    "accounts": Field(_names),
-    "users": Field(_names),
-    "expires_at": Field(timestamp),
-}
+@attrs.frozen(kw_only=True)
+class NewToken:
+    """A token that was made."""
+
+    name: Annotated[str, doc("Its name.")]
+    role: Annotated[RoleName, doc("What it may do.")]
+    token: Annotated[str, doc("The token, which is shown this once.")]
+
+
+@attrs.frozen(kw_only=True)
+class RevokedToken:
+    """A token that was revoked."""
+
+    name: Annotated[str, doc("Its name.")]
+    revoked: Annotated[bool, doc("True.")]
+
+
+@attrs.frozen(kw_only=True)
+class Session:
+    """Who sent the request, and what it may do."""
+
+    name: Annotated[str, doc("An actor of the audit log, as `token:grafana`.")]
+    role: Annotated[RoleName, doc("What it may do.")]
+    accounts: Annotated[list[str] | None, doc("The accounts that it is limited to; null: it is not.")]
+    users: Annotated[list[str] | None, doc("The users whose jobs it is limited to; null: it is not.")]
+
+
+@attrs.frozen(kw_only=True)
+class NewSession(Session):
+    """A session that has begun. Its cookie is in the header Set-Cookie."""
+
+    expires_at: Annotated[Time, doc("When it ends, unless its token does before.")]
+
+
+@attrs.frozen(kw_only=True)
+class EndedSession:
+    """A session that has ended."""
+
+    ended: Annotated[bool, doc("True.")]
+
+
+TokenList = list_of("tokens", Token)
 
 
 @attrs.frozen
@@ -51,60 +102,61 @@ class TokenHandlers:
     catalog: Catalog
     time_of_day: Callable[[], float]
 
-    async def list(self, call: Call) -> Reply:
+    @operation({200: TokenList})
+    async def list_tokens(self, _call: Call, query: Listed) -> Reply:
         """Tokens by name, without the tokens themselves."""
-        page, _ = queries.listing(call, {})
-        listing = await self.catalog.tokens(page)
+        listing = await self.catalog.tokens(query.page)
         return reply({"tokens": listing.rows, "next": listing.next})
 
-    async def add(self, call: Call) -> Reply:
+    @operation({201: NewToken}, problems=(409,))
+    async def add_token(self, call: Call, body: TokenBody) -> Reply:
         """Make a token, which the answer shows this once."""
-        queries.read(call, {})
-        values = await bodies.read_object(call, TOKEN)
-        bodies.refuse_past(values.get("expires_at"), "/expires_at", self.time_of_day())
-        role, within = Role.named(values["role"]), None
-        if "accounts" in values or "users" in values:
+        refuse_past(body.expires_at, "/expires_at", self.time_of_day())
+        role, within = Role.named(body.role), None
+        limits = queries.given(body, "name", "role", "expires_at")
+        if limits:
             if role is not Role.APP:
                 raise invalid("/role", f"must be {Role.APP} for a token that is limited to accounts or users")
-            within = Within(**{name: frozenset(values[name]) for name in ("accounts", "users") if name in values})
-        new = NewToken(name=values["name"], role=role, within=within, expires_at=values.get("expires_at"))
+            within = Within(**{name: frozenset(ids) for name, ids in limits.items()})
+        new = store.NewToken(name=body.name, role=role, within=within, expires_at=body.expires_at)
         made = await self.access.store.add(new, call.act("token.add"))
         if made is None:
             raise Problem(409, f"There is a token with the name {new.name} already")
         await self.access.read()
         return reply({"name": new.name, "role": str(role), "token": made.secret}, 201)
 
-    async def revoke(self, call: Call) -> Reply:
+    @operation({200: RevokedToken})
+    async def revoke_token(self, call: Call) -> Reply:
         """Remove a token; its sessions end."""
-        queries.read(call, {})
-        await bodies.no_body(call)
         name = call.params["name"]
-        if not _NAME.fullmatch(name) or not await self.access.store.revoke(name, call.act("token.revoke")):
+        if (
+            not name.isascii()
+            or not name.isprintable()
+            or not await self.access.store.revoke(name, call.act("token.revoke"))
+        ):
             raise Problem(404, "No such token")
         await self.access.read()
         return reply({"name": name, "revoked": True})
 
+    @operation({200: Session})
     async def show_session(self, call: Call) -> Reply:
         """What the sender of this request may do."""
-        queries.read(call, {})
         return reply(_shown(call))
 
+    @operation({201: NewSession}, problems=(409,))
     async def start_session(self, call: Call) -> Reply:
         """Give a browser a cookie in exchange for the token in the header Authorization."""
-        queries.read(call, {})
-        await bodies.no_body(call)
         token = bearer_in(call.headers.get("authorization"))
         if token is None or not self.access.accepts(token):
             raise Problem(409, "A session is made of a valid token: send Authorization: Bearer <token>")
         made = await self.access.store.start_session(token, call.act("session.start"))
         await self.access.read()
         shown = {**_shown(call), "expires_at": made.expires_at}
-        return attrs.evolve(reply(shown, 201), headers=_cookie(call, made.secret, SESSION_SECONDS))
+        return attrs.evolve(reply(shown, 201), headers=_cookie(call, made.secret, store.SESSION_SECONDS))
 
+    @operation({200: EndedSession}, problems=(409,))
     async def end_session(self, call: Call) -> Reply:
         """End the session of the request's cookie, and remove the cookie."""
-        queries.read(call, {})
-        await bodies.no_body(call)
         secret = session_in(call.headers.get("cookie", ""))
         if secret is None:
             raise Problem(409, "The request has no session")

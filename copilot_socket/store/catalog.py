@@ -6,25 +6,15 @@ from typing import Any
 from copilot_socket.core.access import Within
 from copilot_socket.core.jobs import Status
 from copilot_socket.core.why import explain
+from copilot_socket.store.columns import columns
 from copilot_socket.store.counts import count_jobs
 from copilot_socket.store.database import Database
 from copilot_socket.store.listing import Listing, Lists, Page, Record, bounded, record
-from copilot_socket.store.shown import (
-    ACCOUNT,
-    AREA,
-    ASSIGNMENT,
-    AUDIT,
-    BUDGET,
-    CRAWLER,
-    CRAWLERS,
-    ERROR,
-    HOST,
-    HOSTS,
-    JOB,
-    PAUSE,
-    TOKEN,
-    TRY,
-)
+from copilot_socket.store.shown.access import AuditEntry, Token
+from copilot_socket.store.shown.accounts import Account, Area
+from copilot_socket.store.shown.crawlers import CRAWLERS, Crawler
+from copilot_socket.store.shown.jobs import Assignment, Attempt, Job, JobError
+from copilot_socket.store.shown.restrictions import BUDGETS, HOSTS, Budget, Host, Pause
 from copilot_socket.store.why import facts_of
 
 LATEST = 100
@@ -49,7 +39,7 @@ LARGE_JOB_COLUMNS = ("resume_state", "progress")
 
 
 _TRIES = f"""
-SELECT {", ".join(TRY.values())}, count(*) OVER () FROM job_tries WHERE job_id = %(id)s ORDER BY try DESC
+SELECT {", ".join(columns(Attempt).values())}, count(*) OVER () FROM job_tries WHERE job_id = %(id)s ORDER BY try DESC
 LIMIT {LATEST}
 """
 
@@ -96,10 +86,12 @@ class Catalog:
         if within is not None:
             conditions += ["account_id = ANY (%(accounts)s)"] if within.accounts is not None else []
             conditions += ["user_id = ANY (%(users)s)"] if within.users is not None else []
-        columns = {name: given for name, given in JOB.items() if name not in LARGE_JOB_COLUMNS or name in include}
+        shown = {
+            name: given for name, given in columns(Job).items() if name not in LARGE_JOB_COLUMNS or name in include
+        }
         return await self._lists.read(
             "jobs",
-            columns,
+            shown,
             page,
             key=["id"],
             conditions=conditions,
@@ -120,19 +112,19 @@ class Catalog:
         no such job.
         """
         params = {"id": job_id}
-        rows = await self._database.query(f"SELECT {bounded(JOB)} FROM jobs WHERE id = %(id)s", params)
+        rows = await self._database.query(f"SELECT {bounded(columns(Job))} FROM jobs WHERE id = %(id)s", params)
         if not rows:
             return None
         assignments = await self._database.query(
-            f"SELECT {bounded(ASSIGNMENT)} FROM job_assignments WHERE web_app_job_id = %(id)s", params
+            f"SELECT {bounded(columns(Assignment))} FROM job_assignments WHERE web_app_job_id = %(id)s", params
         )
         tries = await self._database.query(_TRIES, params)
         errors = await self._database.query(_ERRORS, params)
-        return record([*JOB, "truncated"], rows[0]) | {
-            "assignment": record([*ASSIGNMENT, "truncated"], assignments[0]) if assignments else None,
-            "history": [record(list(TRY), row[:-1]) for row in reversed(tries)],
+        return record([*columns(Job), "truncated"], rows[0]) | {
+            "assignment": record([*columns(Assignment), "truncated"], assignments[0]) if assignments else None,
+            "history": [record(list(columns(Attempt)), row[:-1]) for row in reversed(tries)],
             "history_total": tries[0][-1] if tries else 0,
-            "errors": [record([*ERROR, "truncated"], row[:-1]) for row in reversed(errors)],
+            "errors": [record([*columns(JobError), "truncated"], row[:-1]) for row in reversed(errors)],
             "errors_total": errors[0][-1] if errors else 0,
         }
 
@@ -149,14 +141,12 @@ class Catalog:
         """Accounts by id, without their tokens."""
         conditions = [] if within is None else ["id = ANY (%(accounts)s)" if within.users is None else "false"]
         return await self._lists.read(
-            "accounts", ACCOUNT, page, key=["id"], conditions=conditions, filters=_limits(within)
+            "accounts", columns(Account), page, key=["id"], conditions=conditions, filters=_limits(within)
         )
 
     async def account(self, account_id: str) -> Record | None:
         """One account, without its tokens; None if there is no such account."""
-        columns = ", ".join(ACCOUNT.values())
-        rows = await self._database.query(f"SELECT {columns} FROM accounts WHERE id = %(id)s", {"id": account_id})
-        return record(list(ACCOUNT), rows[0]) if rows else None
+        return await self._one("accounts", Account, account_id)
 
     async def areas(self, page: Page, filters: Mapping[str, Any]) -> Listing:
         """Areas by origin and path.
@@ -171,22 +161,20 @@ class Catalog:
                 " AND z.full_path = areas.full_path AND z.account_id = %(account_id)s)",
             ]
         return await self._lists.read(
-            "areas", AREA, page, key=["gitlab_origin", "full_path"], conditions=conditions, filters=filters
+            "areas", columns(Area), page, key=["gitlab_origin", "full_path"], conditions=conditions, filters=filters
         )
 
     async def crawlers(self, page: Page) -> Listing:
         """Crawlers by key, with the assignments that each holds and its last heartbeat."""
-        return await self._lists.read(CRAWLERS, CRAWLER, page, key=["c.key"])
+        return await self._lists.read(CRAWLERS, columns(Crawler), page, key=["c.key"])
 
     async def pauses(self, page: Page) -> Listing:
         """The pauses in force, oldest first."""
-        return await self._lists.read("pauses", PAUSE, page, key=["id"])
+        return await self._lists.read("pauses", columns(Pause), page, key=["id"])
 
     async def pause(self, pause_id: str) -> Record | None:
         """One pause; None if it is not in force."""
-        columns = ", ".join(PAUSE.values())
-        rows = await self._database.query(f"SELECT {columns} FROM pauses WHERE id = %(id)s", {"id": pause_id})
-        return record(list(PAUSE), rows[0]) if rows else None
+        return await self._one("pauses", Pause, pause_id)
 
     async def budgets(self, page: Page, only: tuple[str, str, str] | None = None) -> Listing:
         """Budgets by host, account and name; *only* one of them."""
@@ -194,8 +182,8 @@ class Catalog:
         filters = dict(zip(names, only, strict=True)) if only else {}
         conditions = [f"b.{name} = %({name})s" for name in filters]
         return await self._lists.read(
-            "budgets b LEFT JOIN low_budgets l USING (gitlab_origin, account_id, name)",
-            BUDGET,
+            BUDGETS,
+            columns(Budget),
             page,
             key=[f"b.{name}" for name in names],
             conditions=conditions,
@@ -204,17 +192,23 @@ class Catalog:
 
     async def tokens(self, page: Page) -> Listing:
         """Tokens of the HTTP API by name: what is stored of them but the hash."""
-        return await self._lists.read("http_tokens", TOKEN, page, key=["name"])
+        return await self._lists.read("http_tokens", columns(Token), page, key=["name"])
 
     async def hosts(self, page: Page) -> Listing:
         """GitLab hosts by origin."""
-        return await self._lists.read(HOSTS, HOST, page, key=["origin"])
+        return await self._lists.read(HOSTS, columns(Host), page, key=["origin"])
 
     async def audit(self, page: Page, filters: Mapping[str, str]) -> Listing:
         """Acts and refusals, newest first. *filters*: by :data:`AUDIT_FILTERS`."""
         conditions = [condition for name, condition in AUDIT_FILTERS.items() if name in filters]
         return await self._lists.read(
-            "audit_log", AUDIT, page, key=["id"], conditions=conditions, filters=filters, descending=True
+            "audit_log",
+            columns(AuditEntry),
+            page,
+            key=["id"],
+            conditions=conditions,
+            filters=filters,
+            descending=True,
         )
 
     async def stats(self) -> Record:
@@ -237,6 +231,13 @@ class Catalog:
             },
             "crawlers": {"connected": connected, "plain": plain, "known": known, "assignments": held},
         }
+
+    async def _one(self, table: str, row: type, row_id: str) -> Record | None:
+        shown = columns(row)
+        rows = await self._database.query(
+            f"SELECT {', '.join(shown.values())} FROM {table} WHERE id = %(id)s", {"id": row_id}
+        )
+        return record(list(shown), rows[0]) if rows else None
 
 
 def _limits(within: Within | None) -> dict[str, Any]:

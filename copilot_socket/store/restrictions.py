@@ -10,9 +10,10 @@ from copilot_socket.core.acts import Act
 from copilot_socket.core.caps import Caps
 from copilot_socket.core.pauses import Pause, Pauses, Scope
 from copilot_socket.store.audit import record
+from copilot_socket.store.columns import columns
 from copilot_socket.store.connection import Row, Transaction
 from copilot_socket.store.database import Database
-from copilot_socket.store.shown import PAUSE
+from copilot_socket.store.shown.restrictions import Pause as ShownPause
 from copilot_socket.store.sql import sql
 
 SLICE = 2000
@@ -196,7 +197,7 @@ class RestrictionStore:
 
 def _record(row: Row) -> dict[str, Any]:
     """As it is shown."""
-    return dict(zip(PAUSE, row, strict=True))
+    return dict(zip(columns(ShownPause), row, strict=True))
 
 
 def _on(act: Act, pause: Mapping[str, Any], *names: str) -> Act:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.http.bodies import JOB
-from copilot_socket.http.fields import MAX_INTEGER, MAX_LEVELS, MAX_STATE, json_object, pointer, read, text, timestamp
+from copilot_socket.http.checks import MAX_INTEGER, MAX_LEVELS, MAX_STATE, json_object, text, timestamp
+from copilot_socket.http.fields import pointer, read
 from copilot_socket.http.messages import MAX_FAULTS, Faults
 
 

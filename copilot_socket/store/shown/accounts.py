@@ -1,0 +1,43 @@
+"""Accounts and areas as HTTP shows them. Never a token."""
+
+from typing import Annotated, Literal
+
+import attrs
+
+from copilot_socket.core.describing import Time, doc
+from copilot_socket.store.columns import Column
+from copilot_socket.store.shown.jobs import Provider
+
+
+@attrs.frozen(kw_only=True)
+class Account:
+    """An account, without its tokens."""
+
+    id: Annotated[str, doc("Its id.")]
+    provider: Annotated[Provider, doc("The kind of its GitLab.")]
+    gitlab_url: Annotated[str, doc("The address of its GitLab.")]
+    weight: Annotated[int, doc("How many jobs a turn of the account takes in dispatch, 1 to 100.")]
+    max_running: Annotated[int | None, doc("How many of its jobs may run at a time; null: any number.")]
+    has_refresh_token: Annotated[
+        bool, Column("refresh_token IS NOT NULL"), doc("Whether the server can renew its access token.")
+    ]
+    token_expires_at: Annotated[Time | None, doc("When the access token expires; null: unknown, or never.")]
+    credential_status: Annotated[
+        Literal["valid", "expired"], doc("`expired`: its jobs wait until the credential is renewed.")
+    ]
+    credential_error: Annotated[str | None, doc("Why the last refresh returned no token.")]
+    credential_checked_at: Annotated[Time | None, doc("When that was.")]
+    created_at: Annotated[Time, doc("When it was created.")]
+    updated_at: Annotated[Time, doc("When it last changed.")]
+
+
+@attrs.frozen(kw_only=True)
+class Area:
+    """A group or project that was discovered."""
+
+    gitlab_origin: Annotated[str, doc("The origin of its GitLab.")]
+    full_path: Annotated[str, doc("Its path there.")]
+    gitlab_id: Annotated[int | None, doc("Its numeric id there, where known.")]
+    name: Annotated[str, doc("Its name.")]
+    type: Annotated[Literal["group", "project"], doc("What it is.")]
+    created_at: Annotated[Time, doc("When it was discovered.")]
