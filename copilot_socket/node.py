@@ -133,8 +133,7 @@ class Node(Service):
         dispatch = (self._due, self.dispatcher, self.dispatcher.holds)
         for each in (*dispatch, self._hosts, self._budgets, Suspicion(self.bus, self._modes)):
             self.bus.subscribe_by_type(each.subscriptions)
-        self._jobs = JobLists(self.database)
-        self._bulk = BulkOperations(self.database, self.transitions, self._jobs, self.bus, self.id)
+        self._bulk = BulkOperations(self.database, self.transitions, JobLists(self.database), self.bus, self.id)
         self._leases = Leases(
             self.database,
             self.transitions,
@@ -200,6 +199,8 @@ class Node(Service):
             Parts(
                 submission=Submission(self.database, config.retry_attempts, self.bus, slices.next),
                 catalog=Catalog(self.database),
+                jobs=self._bulk.jobs,
+                bulk=self._bulk,
                 accounts=Accounts(self.database, vault, self.transitions),
                 modes=self._modes,
                 restrictions=self._restrictions,

@@ -30,12 +30,20 @@ _SUSPICIOUS = re.compile(rb"\\u0000|[0-9]{16}|[0-9]e[-+0-9]")
 _NOT_STORABLE = "must not contain U+0000 or lone surrogates"
 
 
+def _same(text: str) -> Any:
+    return text
+
+
 @attrs.frozen
 class Check:
-    """Calls *accept* with a value. *schema* is that of the values that it accepts."""
+    """Calls *accept* with a value. *schema* is that of the values that it accepts.
+
+    *parse* makes that value of the text of a query parameter; what it does not understand it leaves to *accept*.
+    """
 
     accept: Callable[[Any], Any]
     schema: Mapping[str, Any]
+    parse: Callable[[str], Any] = _same
 
     def __call__(self, value: Any) -> Any:
         """The value to store. Raises ValueError."""
@@ -103,7 +111,21 @@ def integer(low: int, high: int) -> Check:
             raise ValueError(f"must be an integer from {low} to {high}")
         return value
 
-    return Check(accept, {"type": "integer", "minimum": low, "maximum": high})
+    return Check(accept, {"type": "integer", "minimum": low, "maximum": high}, _number)
+
+
+def _number(text: str) -> Any:
+    return int(text) if re.fullmatch("-?[0-9]{1,18}", text) else text
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+flag = Check(_flag, {"type": "boolean"}, lambda text: {"true": True, "false": False}.get(text, text))
+"""A check for booleans."""
 
 
 def listed(each: Check, most: int, what: str) -> Check:
@@ -115,6 +137,19 @@ def listed(each: Check, most: int, what: str) -> Check:
         return [each(part) for part in value]
 
     return Check(accept, {"type": "array", "minItems": 1, "maxItems": most, "items": each.schema})
+
+
+def some_of(*allowed: str) -> Check:
+    """A check for lists of names in *allowed*, in queries separated by commas; returns them as a set."""
+    known = frozenset(allowed)
+
+    def accept(value: Any) -> frozenset[str]:
+        if isinstance(value, list) and value and all(isinstance(name, str) and name in known for name in value):
+            return frozenset(value)
+        raise ValueError(f"must be one or more of {', '.join(allowed)}")
+
+    items = {"type": "string", "enum": [str(name) for name in allowed]}
+    return Check(accept, {"type": "array", "minItems": 1, "items": items}, lambda text: text.split(","))
 
 
 def _timestamp(value: Any) -> str:

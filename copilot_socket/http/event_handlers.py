@@ -7,12 +7,11 @@ import attrs
 from copilot_socket.core.describing import doc
 from copilot_socket.core.jobs import Status
 from copilot_socket.http import queries
-from copilot_socket.http.checks import text
+from copilot_socket.http.checks import some_of, text
 from copilot_socket.http.events import KINDS, Filters
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.messages import Call, OutOfScope, Problem, Streaming
 from copilot_socket.http.operations import Content, operation
-from copilot_socket.http.queries import some_of
 
 
 @attrs.frozen(kw_only=True)

@@ -65,6 +65,32 @@ def _field(name: str, hint: Any, default: Any) -> Field:
     return Field(checks[0], default is attrs.NOTHING, nullable, " ".join(docs), default)
 
 
+class Nested(ValueError):
+    """The faults of an object within another one."""
+
+    def __init__(self, faults: Faults) -> None:
+        super().__init__("must be a valid object")
+        self.faults = faults
+
+
+def instance_of(given: type[Any]) -> Check:
+    """A check for objects with the fields of *given*; returns an instance."""
+    fields = fields_of(given)
+
+    def accept(value: Any) -> Any:
+        faults = Faults()
+        values = read(value, fields, "", faults)
+        if faults.count:
+            raise Nested(faults)
+        return given(**values)
+
+    properties = {name: {**field.check.schema, "description": field.doc} for name, field in fields.items()}
+    required = [name for name, field in fields.items() if field.required]
+    return Check(
+        accept, {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    )
+
+
 def read(document: Any, fields: Fields, path: str, faults: Faults) -> dict[str, Any]:
     """The valid fields of *document*; errors are added to *faults*."""
     if not isinstance(document, dict):
@@ -80,6 +106,9 @@ def read(document: Any, fields: Fields, path: str, faults: Faults) -> dict[str, 
         elif given is not None:
             try:
                 values[name] = field.check.accept(given)
+            except Nested as error:
+                for fault in error.faults.listed:
+                    faults.add(f"{path}/{name}{fault.path}", fault.message)
             except ValueError as error:
                 faults.add(f"{path}/{name}", str(error))
     for name, field in fields.items():

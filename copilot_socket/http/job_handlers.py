@@ -2,29 +2,32 @@
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Annotated
+from typing import Annotated, Literal
 
 import attrs
 from msgspec import UNSET, UnsetType
 from twisted.internet.defer import DeferredSemaphore
 
 from copilot_socket.core.describing import doc
-from copilot_socket.core.jobs import COMMANDS, Event, Status
+from copilot_socket.core.jobs import TERMINAL, Event, Status
 from copilot_socket.core.origins import origin
 from copilot_socket.core.transitions import Refusal
 from copilot_socket.http import bodies
 from copilot_socket.http.answers import list_of
-from copilot_socket.http.checks import one_of, text
+from copilot_socket.http.endings import Endings
+from copilot_socket.http.job_queries import ID, JobQuery, WaitQuery, too_slow
 from copilot_socket.http.messages import Call, Faults, OutOfScope, Problem, Reply, reply
 from copilot_socket.http.operations import Reads, operation
-from copilot_socket.http.queries import Listed, some_of
 from copilot_socket.http.shares import UNCOUNTED
-from copilot_socket.store.catalog import LARGE_JOB_COLUMNS, Catalog
+from copilot_socket.store.bulk import BulkOperations
+from copilot_socket.store.catalog import Catalog
+from copilot_socket.store.job_filters import JobFilter
+from copilot_socket.store.job_lists import JobLists, TooSlow
 from copilot_socket.store.shown.jobs import Job, JobDetail
 from copilot_socket.store.submission import MAX_JOBS, ForeignOrigins, Key, KeyReused, Submission, UnknownAccounts
 from copilot_socket.store.transitions import AccountMoved, Answer, Transitions, TwinExists
 
-_ID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
+_ID = re.compile(ID)
 _NO_JOB = "No such job"
 _KEY = re.compile("[ -~]{1,255}")
 
@@ -33,19 +36,6 @@ LARGE_SUBMISSIONS = 2
 
 While it is processed, a job takes up to 1 KiB and its resume state: up to ten times its size in the body.
 """
-
-
-@attrs.frozen(kw_only=True)
-class JobQuery(Listed):
-    """Which jobs."""
-
-    status: Annotated[str | None, one_of(*Status), doc("Their state.")] = None
-    account_id: Annotated[str | None, text(255), doc("Their account.")] = None
-    command: Annotated[str | None, one_of(*COMMANDS), doc("Their command.")] = None
-    full_path: Annotated[str | None, text(1024), doc("Their group or project.")] = None
-    include: Annotated[
-        frozenset[str], some_of(*LARGE_JOB_COLUMNS), doc("Columns that may be large, and are else left out.")
-    ] = frozenset()
 
 
 @attrs.frozen(kw_only=True)
@@ -90,7 +80,20 @@ class Why:
     reasons: Annotated[list[WhyReason], doc("Those that hold, the weightiest first.")]
 
 
-JobList = list_of("jobs", Job)
+@attrs.frozen(kw_only=True)
+class JobList(list_of("jobs", Job)):  # type: ignore[misc] # made at run time
+    """A page of jobs."""
+
+    total: Annotated[int | UnsetType, doc("On request: how many meet the filters.")] = UNSET
+    total_exact: Annotated[bool | UnsetType, doc("Whether these were counted, or `total` is an estimate.")] = UNSET
+
+
+@attrs.frozen(kw_only=True)
+class DeletedJob:
+    """A job that is deleted."""
+
+    id: Annotated[str, doc("Its former id.")]
+    deleted: Annotated[Literal[True], doc("True.")]
 
 
 @attrs.frozen
@@ -99,7 +102,10 @@ class JobHandlers:
 
     submission: Submission
     catalog: Catalog
+    jobs: JobLists
     transitions: Transitions
+    bulk: BulkOperations
+    endings: Endings
     work_came: Callable[[Iterable[tuple[str, str]]], None]
     _large: DeferredSemaphore = attrs.field(factory=lambda: DeferredSemaphore(LARGE_SUBMISSIONS), init=False)
 
@@ -145,15 +151,27 @@ class JobHandlers:
 
     @operation({200: JobList})
     async def list_jobs(self, call: Call, query: JobQuery) -> Reply:
-        """Jobs, newest first."""
-        filters = query.filters
-        listing = await self.catalog.jobs(query.page, filters, filters.pop("include"), call.within)
-        return reply({"jobs": listing.rows, "next": listing.next})
+        """Jobs that meet all the filters, by default the newest first."""
+        which = JobFilter(query.given, call.within)
+        order, descending = query.ordered
+        try:
+            total = await self.jobs.total(which) if query.total else None
+            listing = await self.jobs.page(query.page, which, order, descending=descending, include=query.include)
+        except TooSlow as error:
+            raise too_slow(error) from None
+        counted = {} if total is None else {"total": total.jobs, "total_exact": total.exact}
+        return reply({"jobs": listing.rows, "next": listing.next, **counted})
 
     @operation({200: JobDetail})
-    async def show_job(self, call: Call) -> Reply:
-        """One job with its assignment, attempts and errors."""
-        job = await self.catalog.job(await self._job_id(call))
+    async def show_job(self, call: Call, query: WaitQuery) -> Reply:
+        """One job with its assignment, attempts and errors.
+
+        With `wait` the answer comes when the job is over, or after so many seconds.
+        """
+        job_id = await self._job_id(call)
+        if query.wait:
+            await self.endings.wait(job_id, query.wait, call.next_slice)
+        job = await self.catalog.job(job_id)
         if job is None:
             raise _no_job()
         return reply(job)
@@ -165,6 +183,17 @@ class JobHandlers:
         if why is None:
             raise _no_job()
         return reply(why)
+
+    @operation({200: DeletedJob}, problems=(409,))
+    async def delete_job(self, call: Call) -> Reply:
+        """Delete a job that is completed, failed or cancelled. Jobs that it has spawned stay."""
+        job_id = await self._job_id(call)
+        status = await self.bulk.delete(job_id, call.act("job.delete"))
+        if status is None:
+            raise _no_job()
+        if status not in TERMINAL:
+            raise Problem(409, f"a job that is {status} can't be deleted; cancel it first", state=str(status))
+        return reply({"id": job_id, "deleted": True})
 
     @operation({200: ChangedJob}, problems=(409,))
     async def cancel_job(self, call: Call) -> Reply:

@@ -15,41 +15,22 @@ import attrs
 
 from copilot_socket.core import cursor
 from copilot_socket.core.describing import doc
-from copilot_socket.http.checks import Check
+from copilot_socket.http.checks import Check, integer
 from copilot_socket.http.fields import MAX_NAME, fields_of, names
 from copilot_socket.http.messages import Call, Faults
 from copilot_socket.store.listing import Page
 
 MAX_LIMIT = 1000
+BAD_CURSOR = "must be the value of next from an earlier response with the same order"
 
 T = TypeVar("T")
-
-
-def some_of(*allowed: str) -> Check:
-    """A check for a comma-separated list of names in *allowed*; returns them as a set."""
-    known = frozenset(allowed)
-
-    def accept(value: str) -> frozenset[str]:
-        given = frozenset(value.split(","))
-        if not given <= known:
-            raise ValueError(f"must be a comma-separated list of {', '.join(allowed)}")
-        return given
-
-    items = {"type": "string", "enum": [str(name) for name in allowed]}
-    return Check(accept, {"type": "array", "minItems": 1, "items": items})
-
-
-def _limit(value: str) -> int:
-    if not (value.isascii() and value.isdigit() and len(value) <= 4 and 1 <= int(value) <= MAX_LIMIT):
-        raise ValueError(f"must be an integer from 1 to {MAX_LIMIT}")
-    return int(value)
 
 
 def _cursor(value: str) -> str:
     try:
         return cursor.decode(value)
     except ValueError:
-        raise ValueError("must be the value of next from an earlier response") from None
+        raise ValueError(BAD_CURSOR) from None
 
 
 @attrs.frozen(kw_only=True)
@@ -61,9 +42,7 @@ class NoQuery:
 class Listed:
     """A page of a list. Subclasses add the filters."""
 
-    limit: Annotated[
-        int, Check(_limit, {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}), doc("Rows of the page, at most.")
-    ] = Page().limit
+    limit: Annotated[int, integer(1, MAX_LIMIT), doc("Rows of the page, at most.")] = Page().limit
     cursor: Annotated[
         str | None, Check(_cursor, {"type": "string"}), doc("`next` of the page before; without it the first page.")
     ] = None
@@ -102,7 +81,7 @@ def read(call: Call, cls: type[T]) -> T:
             faults.add(f"?{name}", "must be given only once")
         else:
             try:
-                values[name] = field.check.accept(text)
+                values[name] = field.check.accept(field.check.parse(text))
             except ValueError as error:
                 faults.add(f"?{name}", str(error))
         seen.add(name)

@@ -22,15 +22,18 @@ from copilot_socket.event_bus import EventBus
 from copilot_socket.http.access import Access
 from copilot_socket.http.audit_handlers import AuditHandlers
 from copilot_socket.http.budget_handlers import BudgetHandlers
+from copilot_socket.http.bulk_handlers import BulkHandlers
 from copilot_socket.http.catalog_handlers import CatalogHandlers
 from copilot_socket.http.channel import MAX_CONNECTIONS, REQUEST_TIMEOUT, Channel, Connections
+from copilot_socket.http.endings import Endings
 from copilot_socket.http.event_handlers import EventHandlers
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.gate import Gate, RequestHead
 from copilot_socket.http.health import Health, HealthHandlers
 from copilot_socket.http.job_handlers import JobHandlers
-from copilot_socket.http.messages import ClientGone, OutOfScope, Problem, Reply, Streaming
+from copilot_socket.http.messages import ClientGone, OutOfScope, Problem, Reply, Streaming, invalid
 from copilot_socket.http.origins import Origins
+from copilot_socket.http.queries import BAD_CURSOR
 from copilot_socket.http.requests import Request
 from copilot_socket.http.restriction_handlers import RestrictionHandlers
 from copilot_socket.http.routes import Found, Route, find
@@ -40,9 +43,12 @@ from copilot_socket.http.targets import Target, target
 from copilot_socket.http.token_handlers import TokenHandlers
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.budgets import BudgetStore
+from copilot_socket.store.bulk import BulkOperations
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.crawler_modes import CrawlerModes
 from copilot_socket.store.faults import DATABASE_ERRORS, Remedy, broken_check, remedy
+from copilot_socket.store.job_lists import JobLists
+from copilot_socket.store.listing import BadCursor
 from copilot_socket.store.outage import level
 from copilot_socket.store.restrictions import RestrictionStore
 from copilot_socket.store.submission import Submission
@@ -63,6 +69,8 @@ class Parts:
 
     submission: Submission
     catalog: Catalog
+    jobs: JobLists
+    bulk: BulkOperations
     accounts: Accounts
     modes: CrawlerModes
     restrictions: RestrictionStore
@@ -86,7 +94,11 @@ class Parts:
 def routes(parts: Parts) -> tuple[Route, ...]:
     """The route table."""
     health = HealthHandlers(parts.health, parts.registry, parts.time_of_day)
-    jobs = JobHandlers(parts.submission, parts.catalog, parts.transitions, parts.work_came)
+    endings = Endings(parts.catalog, parts.bus, parts.reactor)
+    jobs = JobHandlers(
+        parts.submission, parts.catalog, parts.jobs, parts.transitions, parts.bulk, endings, parts.work_came
+    )
+    bulk = BulkHandlers(parts.bulk, parts.catalog)
     restrictions = RestrictionHandlers(parts.restrictions, parts.catalog, parts.bus, parts.time_of_day)
     budgets = BudgetHandlers(parts.budgets, parts.restrictions, parts.catalog, parts.bus, parts.time_of_day)
     rest = CatalogHandlers(parts.catalog, parts.accounts, parts.restrictions, parts.modes)
@@ -100,12 +112,17 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("GET", "/metrics", health.metrics, local=True),
         Route("POST", "/api/v1/jobs", jobs.submit_jobs, needs=Role.OPERATE, within=True),
         Route("GET", "/api/v1/jobs", jobs.list_jobs, within=True),
+        Route("POST", "/api/v1/jobs/bulk", bulk.start_operation, needs=Role.OPERATE, within=True),
         Route("GET", "/api/v1/jobs/{id}", jobs.show_job, within=True),
+        Route("DELETE", "/api/v1/jobs/{id}", jobs.delete_job, needs=Role.OPERATE, within=True),
         Route("GET", "/api/v1/jobs/{id}/why", jobs.explain_job, within=True),
         Route("POST", "/api/v1/jobs/{id}/cancel", jobs.cancel_job, needs=Role.OPERATE, within=True),
         Route("POST", "/api/v1/jobs/{id}/retry", jobs.retry_job, needs=Role.OPERATE, within=True),
         Route("POST", "/api/v1/jobs/{id}/pause", jobs.pause_job, needs=Role.OPERATE, within=True),
         Route("POST", "/api/v1/jobs/{id}/resume", jobs.resume_job, needs=Role.OPERATE, within=True),
+        Route("GET", "/api/v1/operations", bulk.list_operations, within=True),
+        Route("GET", "/api/v1/operations/{id}", bulk.show_operation, within=True),
+        Route("POST", "/api/v1/operations/{id}/abort", bulk.abort_operation, needs=Role.OPERATE, within=True),
         Route("GET", "/api/v1/accounts", rest.list_accounts, within=True),
         Route("GET", "/api/v1/accounts/{id}", rest.show_account, within=True),
         Route("PUT", "/api/v1/accounts/{id}", rest.put_account, needs=Role.APP, within=True),
@@ -234,6 +251,8 @@ class Application:
         error = failure.value
         if isinstance(error, Problem):
             return error.reply()
+        if isinstance(error, BadCursor):
+            return invalid("?cursor", BAD_CURSOR).reply()
         if isinstance(error, ClientGone):  # the reply is discarded
             return Problem(400, "Client closed the connection").reply()
         if isinstance(error, DATABASE_ERRORS) and remedy(error) is not Remedy.REFUSE:

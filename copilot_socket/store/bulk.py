@@ -17,7 +17,7 @@ from copilot_socket.core.access import Within
 from copilot_socket.core.actors import Actor
 from copilot_socket.core.acts import HTTP, Act
 from copilot_socket.core.bulk import Action
-from copilot_socket.core.jobs import Event
+from copilot_socket.core.jobs import TERMINAL, Event, Status
 from copilot_socket.core.transitions import Refusal, Transition
 from copilot_socket.event_bus import EventBus
 from copilot_socket.store.audit import record
@@ -88,13 +88,13 @@ class BulkOperations:
     ) -> None:
         self._database = database
         self._transitions = transitions
-        self._jobs = jobs
+        self.jobs = jobs
         self._bus = bus
         self._node = node
 
     async def preview(self, new: NewOperation) -> Total:
         """How many jobs it is about. Raises :class:`.TooSlow`."""
-        return await self._jobs.total(new.which)
+        return await self.jobs.total(new.which)
 
     async def start(self, new: NewOperation, expected: Total, act: Act, also: Sequence[Any] = ()) -> str:
         """Store an operation, by *act*; return its id. Nodes begin with it within a second.
@@ -117,7 +117,7 @@ class BulkOperations:
             for call in also:
                 await call(tx)
             told = {**new.given, "ids": len(new.given["ids"])} if "ids" in new.given else dict(new.given)
-            await record(tx, act.on(str(operation), {"action": row["action"], "filter": told}, expected.jobs))
+            await record(tx, act.on(str(operation), {"action": row["action"], "filter": told}, max(1, expected.jobs)))
             return str(operation)
 
         return await self._database.transaction(work)
@@ -125,6 +125,21 @@ class BulkOperations:
     async def abort(self, operation: str, act: Act) -> bool:
         """End an operation after the slice under way, by *act*; whether it was running."""
         return await self._end(operation, "aborted", act)
+
+    async def delete(self, job: str, act: Act) -> Status | None:
+        """Delete *job*, if it is terminal, by *act*; the state that it had. None: there is no such job."""
+        rows = await self._database.query("SELECT status FROM jobs WHERE id = %(job)s", {"job": job})
+        if not rows or Status(rows[0][0]) not in TERMINAL:
+            return Status(rows[0][0]) if rows else None
+        await self._orphan_children([job])
+
+        async def work(tx: Transaction) -> Status | None:
+            for _, status in await tx.query(sql("delete_jobs"), {"job": [job]}):
+                await record(tx, act.on(job, {"status": status}))
+                return Status(status)
+            return None
+
+        return await self._database.transaction(work)
 
     async def run_slice(self, size: int) -> float | None:
         """Carry out the next slice of up to *size* jobs; the seconds for which it held locks, None: nothing to do."""
@@ -144,7 +159,7 @@ class BulkOperations:
             return 0.0
 
     async def _run_slice(self, taken: _Taken, size: int) -> float:
-        jobs = await self._jobs.below(taken.which, taken.place, size)
+        jobs = await self.jobs.below(taken.which, taken.place, size)
         if not jobs:
             await self._end(taken.id, "done", _by(taken))
             return 0.0

@@ -1,6 +1,6 @@
 """The read side of the HTTP API: jobs, accounts, areas, crawlers, counts. Never a token."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from copilot_socket.core.access import Within
@@ -14,6 +14,7 @@ from copilot_socket.store.shown.access import AuditEntry, Token
 from copilot_socket.store.shown.accounts import Account, Area
 from copilot_socket.store.shown.crawlers import CRAWLERS, Crawler
 from copilot_socket.store.shown.jobs import Assignment, Attempt, Job, JobError
+from copilot_socket.store.shown.operations import BulkOperation
 from copilot_socket.store.shown.restrictions import BUDGETS, HOSTS, Budget, Host, Pause
 from copilot_socket.store.why import facts_of
 
@@ -23,7 +24,6 @@ ERROR_BYTES = 1024 * 1024
 """A job's errors are complete, newest first, up to the one that reaches this size; the others lack details."""
 MESSAGE_CHARACTERS = 1000
 """The length of the message of an error without details."""
-JOB_FILTERS = ("status", "account_id", "command", "full_path")
 AUDIT_FILTERS = {
     # The indexes are on as much of the text as always fits.
     "actor": "left(actor, 255) = left(%(actor)s, 255) AND actor = %(actor)s",
@@ -34,9 +34,6 @@ AUDIT_FILTERS = {
     "after": "timestamp >= %(after)s",
     "before": "timestamp < %(before)s",
 }
-LARGE_JOB_COLUMNS = ("resume_state", "progress")
-"""Listed on request only."""
-
 
 _TRIES = f"""
 SELECT {", ".join(columns(Attempt).values())}, count(*) OVER () FROM job_tries WHERE job_id = %(id)s ORDER BY try DESC
@@ -74,35 +71,15 @@ class Catalog:
         self._database = database
         self._lists = Lists(database)
 
-    async def jobs(
-        self,
-        page: Page,
-        filters: Mapping[str, Any],
-        include: Collection[str] = frozenset(),
-        within: Within | None = None,
-    ) -> Listing:
-        """Jobs, newest first. *filters*: by :data:`JOB_FILTERS`; *include*: of :data:`LARGE_JOB_COLUMNS`."""
-        conditions = [f"{name} = %({name})s" for name in JOB_FILTERS if name in filters]
-        if within is not None:
-            conditions += ["account_id = ANY (%(accounts)s)"] if within.accounts is not None else []
-            conditions += ["user_id = ANY (%(users)s)"] if within.users is not None else []
-        shown = {
-            name: given for name, given in columns(Job).items() if name not in LARGE_JOB_COLUMNS or name in include
-        }
-        return await self._lists.read(
-            "jobs",
-            shown,
-            page,
-            key=["id"],
-            conditions=conditions,
-            filters={**filters, **_limits(within)},
-            descending=True,
-        )
-
     async def covers_job(self, within: Within, job_id: str) -> bool:
         """Whether there is such a job, and it is *within*."""
         rows = await self._database.query("SELECT account_id, user_id FROM jobs WHERE id = %(id)s", {"id": job_id})
         return any(within.covers_job(account, user) for account, user in rows)
+
+    async def status(self, job_id: str) -> Status | None:
+        """The state of a job; None if there is no such job."""
+        rows = await self._database.query("SELECT status FROM jobs WHERE id = %(id)s", {"id": job_id})
+        return Status(rows[0][0]) if rows else None
 
     async def job(self, job_id: str) -> Record | None:
         """One job with its current or last ``assignment``, the ``history`` of ended attempts, and ``errors``.
@@ -189,6 +166,30 @@ class Catalog:
             conditions=conditions,
             filters=filters,
         )
+
+    async def operations(self, page: Page, filters: Mapping[str, str], starter: str | None) -> Listing:
+        """Bulk operations, newest first. *filters*: ``status``; *starter*: only those of this actor."""
+        conditions = ["status = %(status)s"] if "status" in filters else []
+        conditions += [] if starter is None else ["created_by = %(starter)s"]
+        return await self._lists.read(
+            "operations",
+            columns(BulkOperation),
+            page,
+            key=["id"],
+            conditions=conditions,
+            filters={**filters, "starter": starter},
+            descending=True,
+        )
+
+    async def operation(self, operation: str, starter: str | None = None) -> Record | None:
+        """One bulk operation; *starter*: if it is of this actor. None if there is no such operation."""
+        shown = columns(BulkOperation)
+        rows = await self._database.query(
+            f"SELECT {', '.join(shown.values())} FROM operations"
+            " WHERE id = %(id)s AND created_by = coalesce(%(starter)s, created_by)",
+            {"id": operation, "starter": starter},
+        )
+        return record(list(shown), rows[0]) if rows else None
 
     async def tokens(self, page: Page) -> Listing:
         """Tokens of the HTTP API by name: what is stored of them but the hash."""

@@ -6,12 +6,13 @@ from enum import StrEnum
 import attrs
 
 from copilot_socket.core.jobs import Status
+from copilot_socket.store.columns import columns
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import DATABASE_ERRORS, timed_out
 from copilot_socket.store.job_filters import ENUMERATED, SELECTIVE, JobFilter
 from copilot_socket.store.listing import Listing, Lists, Page, branch_values, candidates, limit_statements
-from copilot_socket.store.shown import JOB
+from copilot_socket.store.shown.jobs import Job
 
 LARGE_COLUMNS = ("resume_state", "progress")
 """Listed on request only."""
@@ -82,16 +83,16 @@ class JobLists:
         include: Collection[str] = frozenset(),
     ) -> Listing:
         """Jobs by *order*. *include*: of :data:`LARGE_COLUMNS` and :data:`CHILDREN`. Raises :class:`TooSlow`."""
-        columns = {name: given for name, given in JOB.items() if name not in LARGE_COLUMNS or name in include}
+        shown = {name: sql for name, sql in columns(Job).items() if name not in LARGE_COLUMNS or name in include}
         if CHILDREN in include:
-            columns[CHILDREN] = _CHILDREN
+            shown[CHILDREN] = _CHILDREN
         conditions = which.conditions
         if order in (Order.FINISHED, Order.PATH):
             conditions.append(f"{order} IS NOT NULL")
         try:
             return await self._lists.read(
                 "jobs",
-                columns,
+                shown,
                 page,
                 key=order.key(which),
                 conditions=conditions,

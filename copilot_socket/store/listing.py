@@ -15,6 +15,7 @@ from twisted.internet.defer import DeferredSemaphore
 from copilot_socket.core import cursor
 from copilot_socket.store.connection import Row, Transaction
 from copilot_socket.store.database import Database
+from copilot_socket.store.faults import DATA_ERRORS
 
 Record = dict[str, Any]
 LARGE_PAGE = 100
@@ -41,6 +42,10 @@ class Listing:
 
     rows: Sequence[Record]
     next: str | None
+
+
+class BadCursor(Exception):
+    """The cursor is of another list, or of another order."""
 
 
 _NO_FILTERS: Mapping[str, Any] = MappingProxyType({})
@@ -109,6 +114,10 @@ class Lists:
             await self._large_reads.acquire()
         try:
             rows = await self._rows(statement, parameters, patience)
+        except DATA_ERRORS:
+            if page.after is None:
+                raise
+            raise BadCursor from None
         finally:
             if page.limit > LARGE_PAGE:
                 self._large_reads.release()

@@ -169,7 +169,7 @@ class TailTests(SiteTestCase):
             (
                 ("--types", "jobs"),
                 {},
-                "?types: must be a comma-separated list of account, budget, connection, heartbeat, host, pause, job",
+                "?types: must be one or more of account, budget, connection, heartbeat, host, pause, job",
             ),
         ):
             program, _ = self.start(*words, **more)

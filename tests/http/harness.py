@@ -26,10 +26,12 @@ from copilot_socket.http.slices import Slices
 from copilot_socket.store.access import AccessStore
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.budgets import BudgetStore
+from copilot_socket.store.bulk import BulkOperations
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.connection import Limits
 from copilot_socket.store.crawler_modes import CrawlerModes
 from copilot_socket.store.database import Database
+from copilot_socket.store.job_lists import JobLists
 from copilot_socket.store.restrictions import RestrictionStore
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
@@ -152,9 +154,13 @@ class SiteTestCase(DatabaseTestCase):
         self.access = Access(self.token, AccessStore(self.database), reactor)
         self.access.book.replace((), ())  # as read from an empty table
         self.feed = Feed(self.bus, self.clock, "node", str.upper, lambda: NOW)
+        jobs = JobLists(self.database)
+        self.bulk = BulkOperations(self.database, self.transitions, jobs, self.bus, "node")
         parts = Parts(
             submission=Submission(self.database, 4, self.bus, self.slices.next),
             catalog=Catalog(self.database),
+            jobs=jobs,
+            bulk=self.bulk,
             accounts=Accounts(self.database, vault, self.transitions),
             modes=CrawlerModes(self.database),
             restrictions=RestrictionStore(self.database, "node"),

@@ -31,6 +31,7 @@ TABLES = (
     "accounts",
     "jobs",
     "job_assignments",
+    "operations",
     "crawlers",
     "pauses",
     "hosts",
@@ -111,6 +112,29 @@ STEPS = (
         "POST /jobs/{id}/resume", "/jobs/{job}/resume", None, one("job.resume", "{job}", status=["paused", "queued"])
     ),
     Step("POST /jobs/{id}/cancel", "/jobs/01JD0000000000000000000000/cancel", None, []),
+    Step("POST /jobs/bulk", "/jobs/bulk", {"action": "cancel", "filter": {}, "dry_run": True}, []),
+    Step(
+        "POST /jobs/bulk",
+        "/jobs/bulk",
+        {"action": "cancel", "filter": {"command": ["issues"]}},
+        one("operation.start", "{operation}", 6, action="cancel", filter={"command": ["issues"]}),
+    ),
+    Step(
+        "POST /operations/{id}/abort",
+        "/operations/{operation}/abort",
+        None,
+        one("operation.abort", "{operation}", status="aborted", changed={}, skipped={}),
+    ),
+    Step("POST /operations/{id}/abort", "/operations/{operation}/abort", None, []),
+    Step("DELETE /jobs/{id}", "/jobs/{job}", None, []),
+    Step(
+        "POST /jobs/{id}/cancel",
+        "/jobs/{job}/cancel",
+        None,
+        one("job.cancel", "{job}", status=["queued", "cancelled"]),
+    ),
+    Step("DELETE /jobs/{id}", "/jobs/{job}", None, one("job.delete", "{job}", status="cancelled")),
+    Step("DELETE /jobs/{id}", "/jobs/{job}", None, []),
     *[
         step
         for verb, former, mode in (
@@ -197,6 +221,8 @@ class ChangeTests(SiteTestCase):
                 ids["job"] = answer.document["ids"][0]
             if answer.status == 201 and "pause" in step.path:
                 ids["pause"] = answer.document["id"]
+            if answer.status == 202 and "bulk" in step.path:
+                ids["operation"] = answer.document["id"]
             rows = self.query(
                 "SELECT action, target, details, count, door, actor, address, outcome FROM audit_log ORDER BY id"
             )

@@ -360,15 +360,14 @@ class ChangeTests(SiteTestCase):
         job_id = await self.job()
         await self.post(f"{JOBS}/{job_id}/cancel")
         twin = await self.job()
-        look = transitions._refuse_twin
+        look = transitions._obstacles
         looks = []
 
-        async def too_early(*args: Any) -> None:
+        async def too_early(*args: Any) -> Any:
             looks.append(args)
-            if len(looks) > 1:
-                await look(*args)
+            return await look(*args) if len(looks) > 1 else {}
 
-        self.patch(transitions, "_refuse_twin", too_early)
+        self.patch(transitions, "_obstacles", too_early)
         answer = await self.post(f"{JOBS}/{job_id}/retry")
         self.assertEqual((answer.status, answer.document["twin"], len(looks)), (409, twin, 2))
 

@@ -175,14 +175,14 @@ class BulkTests(StoreTestCase):
         """A slice that was under way is rolled back."""
         jobs = self.add_jobs("a")
         operation = await self.start(Action.CANCEL)
-        below = self.bulk._jobs.below
+        below = self.bulk.jobs.below
 
         async def abort_first(*args: Any) -> Any:
             found = await below(*args)
             await self.bulk.abort(operation, ACT)
             return found
 
-        self.bulk._jobs.below = abort_first  # type: ignore[method-assign]
+        self.bulk.jobs.below = abort_first  # type: ignore[method-assign]
         await self.bulk.run_slice(1)
         self.assertEqual((self.states(jobs), self.published), (["queued"], []))
 

@@ -13,6 +13,8 @@ from copilot_socket.store import listing as listing_module
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.connection import Limits
 from copilot_socket.store.database import Database
+from copilot_socket.store.job_filters import JobFilter
+from copilot_socket.store.job_lists import JobLists
 from copilot_socket.store.listing import Page
 from tests.support.postgres import DatabaseTestCase
 from tests.support.store import StoreTestCase
@@ -27,6 +29,7 @@ class CatalogTests(DatabaseTestCase):
         self.database = Database(self.database_url, reactor, Limits(), 2)
         self.addCleanup(self.database.close)
         self.catalog = Catalog(self.database)
+        self.jobs = JobLists(self.database)
 
     def shown(self, record: Any) -> Any:
         """A record as a client reads it."""
@@ -35,7 +38,7 @@ class CatalogTests(DatabaseTestCase):
     async def test_empty(self) -> None:
         """A new database has empty lists, zero counts, and no such job or account."""
         for listing in (
-            await self.catalog.jobs(Page(), {}),
+            await self.jobs.page(Page(), JobFilter()),
             await self.catalog.accounts(Page()),
             await self.catalog.areas(Page(), {}),
             await self.catalog.crawlers(Page()),
@@ -64,7 +67,7 @@ class CatalogTests(DatabaseTestCase):
             " VALUES ('a', 'gitlab-cloud', 'https://g', 'marked', 'fernet:marked', 'expired')"
         )
         self.query("INSERT INTO jobs (account_id, command) VALUES ('a', 'users')")
-        jobs = await self.catalog.jobs(Page(), {})
+        jobs = await self.jobs.page(Page(), JobFilter())
         accounts = await self.catalog.accounts(Page())
         job = await self.catalog.job(jobs.rows[0]["id"])
         for record in (*jobs.rows, *accounts.rows, job, await self.catalog.account("a")):
@@ -116,7 +119,7 @@ class CatalogTests(DatabaseTestCase):
             "INSERT INTO crawlers (key, crawler_id, node_id, lease_expires_at, max_jobs, entity_types, plain)"
             " SELECT i::text, 'c', 'n', now(), 2, '{}', false FROM generate_series(1, 3) i"
         )
-        for read in (lambda page: self.catalog.jobs(page, {}), self.catalog.accounts, self.catalog.crawlers):
+        for read in (lambda page: self.jobs.page(page, JobFilter()), self.catalog.accounts, self.catalog.crawlers):
             after, rows = None, 0
             for left in (2, 1, 0):
                 listing = await read(Page(after=after))
@@ -132,9 +135,9 @@ class CatalogTests(DatabaseTestCase):
             "UPDATE jobs SET progress = jsonb_build_object('s', repeat('x', %s)), resume_state = '{\"p\": 1}'",
             listing_module.VALUE_BYTES,
         )
-        [plain] = (await self.catalog.jobs(Page(), {})).rows
-        [one] = (await self.catalog.jobs(Page(), {}, {"resume_state"})).rows
-        [both] = (await self.catalog.jobs(Page(), {}, {"progress", "resume_state"})).rows
+        [plain] = (await self.jobs.page(Page(), JobFilter())).rows
+        [one] = (await self.jobs.page(Page(), JobFilter(), include={"resume_state"})).rows
+        [both] = (await self.jobs.page(Page(), JobFilter(), include={"progress", "resume_state"})).rows
         self.assertFalse({"progress", "resume_state", "truncated"} & set(plain))
         self.assertEqual((self.shown(one)["resume_state"], one["truncated"]), ({"p": 1}, []))
         self.assertEqual((both["progress"], both["truncated"]), (None, ["progress"]))
@@ -220,7 +223,7 @@ class CountTests(StoreTestCase):
 
         async def counts() -> tuple[int, int, int, list[str]]:
             job = await catalog.job(job_id)
-            [listed] = (await catalog.jobs(Page(), {})).rows
+            [listed] = (await JobLists(self.database).page(Page(), JobFilter())).rows
             assert job is not None
             self.assertEqual(
                 [job[name] for name in ("tries", "failures", "attempts")],

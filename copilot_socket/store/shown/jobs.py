@@ -52,6 +52,9 @@ class Job:
     ]
     resume_state: Annotated[dict[str, Any] | UnsetType | None, doc("Where the next attempt begins.")] = UNSET
     progress: Annotated[dict[str, Any] | UnsetType | None, doc("What crawlers have reported, merged.")] = UNSET
+    children: Annotated[int | UnsetType, BESIDE, doc("On request: the jobs that it has spawned, up to 10,001.")] = (
+        UNSET
+    )
     truncated: Annotated[list[str] | UnsetType, BESIDE, _TRUNCATED] = UNSET
 
 
