@@ -130,8 +130,8 @@ class Node(Service):
         self._hosts = HostHealth(hosts, self.bus)
         self._budget_store = BudgetStore(self.database)
         self._budgets = Budgets(self._budget_store, reactor, self.bus, time.time)
-        dispatch = (self._due, self.dispatcher, self.dispatcher.holds)
-        for each in (*dispatch, self._hosts, self._budgets, Suspicion(self.bus, self._modes)):
+        subscribers = self._due, self.dispatcher, self.dispatcher.holds, self._hosts, self._budgets
+        for each in (*subscribers, Suspicion(self.bus, self._modes)):
             self.bus.subscribe_by_type(each.subscriptions)
         self._bulk = BulkOperations(self.database, self.transitions, JobLists(self.database), self.bus, self.id)
         self._leases = Leases(
@@ -160,17 +160,16 @@ class Node(Service):
         self.access = Access(config.http_token, AccessStore(self.database), reactor)
         self._build_wire(tokens)
         self._build_http(vault)
-        dedicated = self.database.dedicated()
         channels = {**self.dispatcher.channels, CHANNEL: self.access.changed}
-        self._listener = Listener(dedicated, reactor, channels, self.dispatcher.read_everything)
+        self._listener = Listener(self.database.dedicated(), reactor, channels, self.dispatcher.read_everything)
         self.timers = Timers(periodic_tasks(config, self._workers()), reactor)
 
     def _build_wire(self, tokens: Tokens) -> None:
         config = self.config
         most = config.max_concurrent_jobs, config.plain_jobs, config.max_jobs_limit
         terms = Terms(config.heartbeat_interval, config.max_message_size, *most)
-        admitted = config.crawler_tokens, config.crawler_uids, self.registry
-        self._doorkeeper = Doorkeeper(*admitted, self._leases, self._reactor, self.bus)
+        admitted = config.crawler_tokens, config.crawler_uids, self.registry, self._leases
+        self._doorkeeper = Doorkeeper(*admitted, self._reactor, self.bus)
         parts = self.writer, self.dispatcher, self.presence, tokens, self._budgets
         messages = Messages(*parts, self._reactor, self.bus, terms, self._doorkeeper)
         self.factory = CrawlerFactory(

@@ -154,8 +154,9 @@ class BulkOperations:
         except Exception as error:
             if not hopeless(error):
                 raise
-            self.log.failure("Operation {operation} has failed", operation=taken.id)
-            await self._end(taken.id, "failed", _by(taken), str(error) or repr(error))
+            why = f"{type(error).__name__}: {error}"
+            self.log.warn("Operation {operation} can't be carried out: {error}", operation=taken.id, error=why)
+            await self._end(taken.id, "failed", _by(taken), why)
             return 0.0
 
     async def _run_slice(self, taken: _Taken, size: int) -> float:

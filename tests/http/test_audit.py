@@ -117,7 +117,7 @@ STEPS = (
         "POST /jobs/bulk",
         "/jobs/bulk",
         {"action": "cancel", "filter": {"command": ["issues"]}},
-        one("operation.start", "{operation}", 6, action="cancel", filter={"command": ["issues"]}),
+        [("operation.start", "{operation}", {"action": "cancel", "filter": {"command": ["issues"]}}, 6)],
     ),
     Step(
         "POST /operations/{id}/abort",
