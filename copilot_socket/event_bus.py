@@ -250,7 +250,7 @@ class Refused:
 
 @record
 class FlowChanged:
-    """Whether the writer takes operations; not ``flowing`` while its queue is full or the database is unavailable."""
+    """Whether the writer accepts writes; not ``flowing`` while its queue is full or the database is unavailable."""
 
     flowing: bool
 

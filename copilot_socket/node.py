@@ -339,7 +339,7 @@ class Node(Service):
     # -- connections between the parts
 
     def _flow(self, changed: FlowChanged) -> None:
-        """Stop or resume reading from crawlers, as the writer accepts operations or not."""
+        """Stop or resume reading from crawlers, as the writer accepts writes or not."""
         if not changed.flowing:
             self.presence.database_failed()
         if self.status.running:

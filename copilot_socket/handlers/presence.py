@@ -18,9 +18,9 @@ from copilot_socket.handlers.crawlers import Crawler, Fences, Held, Link, Regist
 from copilot_socket.handlers.retrying import until_done
 from copilot_socket.store.faults import DATABASE_ERRORS
 from copilot_socket.store.leases import ConnectionState, Leases
-from copilot_socket.store.operations import ConnectionSeen, Presence
 from copilot_socket.store.outage import is_outage
 from copilot_socket.store.writer import Writer
+from copilot_socket.store.writes import ConnectionSeen, Presence
 
 T = TypeVar("T")
 

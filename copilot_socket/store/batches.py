@@ -1,4 +1,4 @@
-"""Batches of operations, each written in a few statements of one transaction."""
+"""Batches of writes, each written in a few statements of one transaction."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,11 +22,11 @@ from copilot_socket.core.reports import (
 )
 from copilot_socket.event_bus import EventBus, JobProgressed, JobsReported, StateEvent
 from copilot_socket.store.connection import Connection, Transaction
-from copilot_socket.store.operations import ConnectionSeen, Folded, Presence
 from copilot_socket.store.sql import sql
 from copilot_socket.store.transition_rows import TransitionRequest
 from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.turns import NO_PLAN, Claim, Plan, Stored, claim, reports_of, store
+from copilot_socket.store.writes import ConnectionSeen, Folded, Presence
 
 MOST_ERRORS = 100
 """Errors of a job from which on no refused discoveries are added."""
@@ -44,7 +44,7 @@ class Settings:
 
 @attrs.frozen
 class Written:
-    """A committed batch: a verdict for each operation, the state events to publish, the plan, and its claim."""
+    """A committed batch: a verdict for each write, the state events to publish, the plan, and its claim."""
 
     verdicts: list[Verdict]
     events: list[StateEvent]
@@ -111,11 +111,11 @@ class Batches:
     async def _everything(
         self, tx: Transaction, batch: Folded, plan: Plan
     ) -> tuple[dict[str, Stored], list[StateEvent], Claim]:
-        operations, changes = batch.operations, batch.changes
-        presences = {op.key: op for op in operations if isinstance(op, Presence)}
+        writes, changes = batch.writes, batch.changes
+        presences = {op.key: op for op in writes if isinstance(op, Presence)}
         await self._presences(tx, [op for op in presences.values() if op.present])
-        await self._must_confirm(tx, {op.key: op.confirm_within for op in operations if isinstance(op, Presence)})
-        await self._connections(tx, {op.id: op for op in operations if isinstance(op, ConnectionSeen)})
+        await self._must_confirm(tx, {op.key: op.confirm_within for op in writes if isinstance(op, Presence)})
+        await self._connections(tx, {op.id: op for op in writes if isinstance(op, ConnectionSeen)})
         held: dict[str, Stored] = {}
         events: list[StateEvent] = []
         if changes:

@@ -1,4 +1,4 @@
-"""The group commit: one queue, one batch in flight, and the operations that arrive meanwhile in the next."""
+"""The group commit: one queue, one batch in flight, and the writes that arrive meanwhile in the next."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -17,29 +17,29 @@ from copilot_socket.store.batches import Batches, Written
 from copilot_socket.store.claiming import Claimant, Claiming, Endings
 from copilot_socket.store.discoveries import Discoveries, slices
 from copilot_socket.store.faults import DATABASE_ERRORS, Remedy, remedy, unknown_outcome
-from copilot_socket.store.operations import Folded, Operation
 from copilot_socket.store.turns import NO_PLAN, Plan
 from copilot_socket.store.write_queue import Batch, Discovery, Entry, Outcome, Unstorable, WriteQueue
+from copilot_socket.store.writes import Folded, Write
 
 __all__ = ["Outcome", "Unstorable", "Writer"]
 
 T = TypeVar("T")
 
 FOLD_AHEAD = 200
-"""Operations in the queue from which on the next batch is folded while one is written, and sent right after that.
+"""Writes in the queue from which on the next batch is folded while one is written, and sent right after that.
 
-To fold many operations takes as long as to write them. With fewer it is better that others join the batch meanwhile.
+To fold many writes takes as long as to write them. With fewer it is better that others join the batch meanwhile.
 """
 WAIT_FIRST, WAIT_MOST = 0.05, 2.0
 """Seconds before a batch is written again while the database is away: at first, and at most."""
-_CALLING_BACK_FAILED = "Calling back the outcome of an operation failed"
+_CALLING_BACK_FAILED = "Calling back the outcome of a write failed"
 
 Prepared = tuple[Batch, Folded | None]
 Committed = tuple[list[Entry], Written, Endings]
 
 
 class Writer:
-    """Stores operations in the order in which they are queued. Never drops one: while the database is away it waits.
+    """Stores writes in the order in which they are queued. Never drops one: while the database is away it waits.
 
     Publishes :class:`~copilot_socket.event_bus.FlowChanged` when no more should be queued, and when there is room
     again.
@@ -71,23 +71,23 @@ class Writer:
 
     @property
     def waiting(self) -> int:
-        """The number of operations that are not committed yet."""
+        """The number of writes that are not committed yet."""
         return self._queue.count
 
     @property
     def flowing(self) -> bool:
-        """Whether operations may be submitted: see :class:`~copilot_socket.event_bus.FlowChanged`."""
+        """Whether writes may be submitted: see :class:`~copilot_socket.event_bus.FlowChanged`."""
         return self._flowing
 
-    def submit(self, operation: Operation) -> "Deferred[Verdict]":
-        """Queue *operation*; fires with its verdict after the commit, or fails with :class:`Unstorable`."""
+    def submit(self, write: Write) -> "Deferred[Verdict]":
+        """Queue *write*; fires with its verdict after the commit, or fails with :class:`Unstorable`."""
         d: Deferred[Verdict] = Deferred()
-        self.enqueue(operation, d)
+        self.enqueue(write, d)
         return d
 
-    def enqueue(self, operation: Operation, outcome: Outcome) -> None:
-        """Queue *operation*; *outcome* is called back after commit or rejection."""
-        self._queue.put(operation, outcome)
+    def enqueue(self, write: Write, outcome: Outcome) -> None:
+        """Queue *write*; *outcome* is called back after commit or rejection."""
+        self._queue.put(write, outcome)
         if self._running is None:
             self._start()
         if self._queue.full:
@@ -131,7 +131,7 @@ class Writer:
         self._start()
 
     async def _run(self) -> None:
-        # Wait one turn of the reactor: the operations of one read go into one batch.
+        # Wait one turn of the reactor: the writes of one read go into one batch.
         await deferLater(self._reactor, 0)
         while (writing := self._sent or self._send()) is not None:
             self._sent = None
@@ -240,7 +240,7 @@ class Writer:
     # -- discoveries
 
     def _discover(self, discovery: Discovery) -> None:
-        """Store *discovery* beside the batches; until then they take no further operations of its crawler."""
+        """Store *discovery* beside the batches; until then they take no further writes of its crawler."""
         self._discovering += 1
         d = Deferred.fromCoroutine(self._store(discovery))
         d.addErrback(lambda failure: self.log.failure("Storing a discovery failed", failure))
@@ -277,7 +277,7 @@ class Writer:
     def _answer(self, committed: list[Committed]) -> None:
         """Publish the state events of *committed*, call back the outcomes, and deliver the claims."""
         for entries, written, _endings in committed:
-            self._queue.done([operation for operation, _ in entries])
+            self._queue.done([write for write, _ in entries])
             for event in written.events:
                 self._bus.publish(event)
             for (_, outcome), verdict in zip(entries, written.verdicts, strict=True):
@@ -287,13 +287,13 @@ class Writer:
         self._flow_if_low()
 
     def _refuse(self, entry: "Entry | Discovery", error: Exception) -> None:
-        operation, outcome = entry
-        self._queue.done([operation])
-        what, why = type(operation).__name__, str(error).split("\n", 1)[0]
+        write, outcome = entry
+        self._queue.done([write])
+        what, why = type(write).__name__, str(error).split("\n", 1)[0]
         if isinstance(error, DATABASE_ERRORS):
-            self.log.error("The database refuses {operation}: {error}", operation=what, error=why)
+            self.log.error("The database refuses {write}: {error}", write=what, error=why)
         else:
-            self.log.failure("{operation} could not be stored", Failure(error), operation=what)
+            self.log.failure("{write} could not be stored", Failure(error), write=what)
         with self.log.failureHandler(_CALLING_BACK_FAILED):
             outcome.errback(Unstorable(why))
 
@@ -323,4 +323,4 @@ class Writer:
 
 
 def _folded(entries: list[Entry]) -> Folded:
-    return Folded([operation for operation, _ in entries])
+    return Folded([write for write, _ in entries])

@@ -8,8 +8,8 @@ from pathlib import Path
 from twisted.internet.defer import Deferred
 
 from copilot_socket.core.reports import Report
-from copilot_socket.store.operations import Operation
 from copilot_socket.store.write_queue import MAX_BATCH, Outcome
+from copilot_socket.store.writes import Write
 from tests.support.crawler import TestCrawler, in_reactor, until
 from tests.support.postgres import admin
 from tests.support.server import NodeTestCase, ServerProcess
@@ -72,10 +72,10 @@ class DrainingTests(NodeTestCase):
         writer = node.node.writer
         enqueue, accepted = writer.enqueue, []
 
-        def count(operation: Operation, outcome: Outcome) -> None:
-            if isinstance(operation, Report):
-                accepted.append(operation)
-            enqueue(operation, outcome)
+        def count(write: Write, outcome: Outcome) -> None:
+            if isinstance(write, Report):
+                accepted.append(write)
+            enqueue(write, outcome)
 
         self.patch(writer, "enqueue", count)
         self.add_jobs(4)

@@ -92,11 +92,11 @@ class AckTests(NodeTestCase):
         other = await self.crawler("other")
         write, held = Batches.write, []
 
-        async def slow(batches: Batches, operations: Any, wants: Any, *more: Any) -> Any:
+        async def slow(batches: Batches, writes: Any, wants: Any, *more: Any) -> Any:
             # Another crawler's heartbeat goes to and fro meanwhile.
             await other.sync()
             held.append(list(crawler.unread))
-            return await write(batches, operations, wants, *more)
+            return await write(batches, writes, wants, *more)
 
         self.patch(Batches, "write", slow)
         crawler.raw(crawler.form("job_started", job, id="1") + crawler.form("heartbeat", id="2", **ALIVE))

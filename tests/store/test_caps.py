@@ -5,8 +5,8 @@ from twisted.internet.defer import Deferred, gatherResults
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.reports import Completed, Report
 from copilot_socket.core.scheduling import Allotment
-from copilot_socket.store.operations import Folded
 from copilot_socket.store.turns import Claim, Plan
+from copilot_socket.store.writes import Folded
 from tests.support.store import PLAIN_COMMANDS, StoreTestCase
 
 ORIGIN = "http://gitlab.test"

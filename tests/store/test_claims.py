@@ -11,8 +11,8 @@ from copilot_socket.core.folding import Verdict
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.reports import Completed, Failed, Progressed, Report, Started, job_of
 from copilot_socket.store import dispatch_reads
-from copilot_socket.store.operations import Folded
 from copilot_socket.store.turns import Plan
+from copilot_socket.store.writes import Folded
 from tests.support.postgres import admin
 from tests.support.store import StoreTestCase, planned
 

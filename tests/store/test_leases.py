@@ -2,7 +2,7 @@
 
 from copilot_socket.core.reports import Report, Started
 from copilot_socket.store.leases import Leases
-from copilot_socket.store.operations import ConnectionSeen, Folded, Presence
+from copilot_socket.store.writes import ConnectionSeen, Folded, Presence
 from tests.support.store import GRACE, LEASE, StoreTestCase
 
 A_WHILE = 20.0

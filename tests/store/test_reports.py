@@ -8,7 +8,7 @@ from copilot_socket.core.reports import (
     Report,
     Started,
 )
-from copilot_socket.store.operations import Folded, Presence
+from copilot_socket.store.writes import Folded, Presence
 from tests.support.store import StoreTestCase
 
 

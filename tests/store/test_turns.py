@@ -5,7 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.reports import Completed, Report
 from copilot_socket.store import migrate
-from copilot_socket.store.operations import Folded
+from copilot_socket.store.writes import Folded
 from tests.support.acts import ACT
 from tests.support.postgres import admin, drop_database, execute, fresh_database
 from tests.support.revisions import upgrade_to

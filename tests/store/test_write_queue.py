@@ -6,8 +6,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.core.reports import Discovered, Progressed, Report
 from copilot_socket.store import write_queue
-from copilot_socket.store.operations import ConnectionSeen, Operation
 from copilot_socket.store.write_queue import WriteQueue
+from copilot_socket.store.writes import ConnectionSeen, Write
 
 OUTCOME = None  # nobody is called back by a queue
 
@@ -26,13 +26,13 @@ class QueueTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.queue = WriteQueue()
 
-    def put(self, *operations: Operation) -> None:
-        """Add operations."""
-        for operation in operations:
-            self.queue.put(operation, OUTCOME)  # type: ignore[arg-type]
+    def put(self, *writes: Write) -> None:
+        """Add writes."""
+        for write in writes:
+            self.queue.put(write, OUTCOME)  # type: ignore[arg-type]
 
-    def take(self) -> tuple[list[Operation], list[Report]]:
-        """The next batch's operations, and the discoveries that follow it."""
+    def take(self) -> tuple[list[Write], list[Report]]:
+        """The next batch's writes, and the discoveries that follow it."""
         batch = self.queue.take()
         return [each for each, _ in batch.entries], [each for each, _ in batch.discoveries]
 
@@ -58,17 +58,17 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual([self.take()[0], self.take()[0]], [[first], [second]])
 
     def test_behind_a_discovery(self) -> None:
-        """Later operations of its crawler wait, those of others do not; afterwards all are taken in order."""
+        """Later writes of its crawler wait, those of others do not; afterwards all are taken in order."""
         seen = ConnectionSeen("k", "a", "a", True)
-        operations = [_report("a", 1), _discovery("a"), _report("a", 2), _report("b", 1), seen]
-        self.put(*operations)
-        self.assertEqual(self.take(), ([operations[0], operations[3]], [operations[1]]))
+        writes = [_report("a", 1), _discovery("a"), _report("a", 2), _report("b", 1), seen]
+        self.put(*writes)
+        self.assertEqual(self.take(), ([writes[0], writes[3]], [writes[1]]))
         later = [_report("a", 3), _report("b", 2), _discovery("a")]
         self.put(*later)
         self.assertEqual(self.take(), ([later[1]], []))
         self.assertEqual(len(self.queue), 0)
         self.queue.go_on("a")
-        self.assertEqual(self.take(), ([operations[2], seen, later[0]], [later[2]]))
+        self.assertEqual(self.take(), ([writes[2], seen, later[0]], [later[2]]))
 
     def test_full_and_low(self) -> None:
         """By number and by bytes: full from the high-water mark on, low at the low-water mark."""
@@ -83,13 +83,13 @@ class QueueTests(SynchronousTestCase):
 
         note()
         many = [_discovery("a"), *(_report("a", n) for n in range(3))]
-        for operation in many:
-            self.put(operation)
+        for write in many:
+            self.put(write)
             note()
         self.take()
         note()  # what was taken still counts
-        for operation in many:
-            self.queue.done([operation])
+        for write in many:
+            self.queue.done([write])
             note()
         self.queue.go_on("a")
         self.take()
@@ -120,22 +120,22 @@ class QueueTests(SynchronousTestCase):
         )
     )
     def test_each_crawlers_order(self, steps: list[Report | str]) -> None:
-        """Operations of a crawler are written once, in order, and none beside its discovery."""
+        """Writes of a crawler are written once, in order, and none beside its discovery."""
         queue = WriteQueue()
-        written: list[Operation] = []
-        said: list[Operation] = []
+        written: list[Write] = []
+        said: list[Write] = []
         discovering: list[Report] = []
 
         def take() -> None:
             batch = queue.take()
             busy = {each.crawler for each in discovering}
-            for operation, _ in batch.entries:
-                self.assertNotIn(operation.crawler, busy)
-                written.append(operation)
-            for operation, _ in batch.discoveries:
-                self.assertNotIn(operation.crawler, busy)
-                written.append(operation)
-                discovering.append(operation)
+            for write, _ in batch.entries:
+                self.assertNotIn(write.crawler, busy)
+                written.append(write)
+            for write, _ in batch.discoveries:
+                self.assertNotIn(write.crawler, busy)
+                written.append(write)
+                discovering.append(write)
 
         def go_on() -> None:
             if discovering:

@@ -32,7 +32,7 @@ class WriterTests(StoreTestCase):
         write = self.batches.write
 
         async def counted(batch, *more):  # type: ignore[no-untyped-def]
-            batches.append(len(batch.operations))
+            batches.append(len(batch.writes))
             return await write(batch, *more)
 
         self.batches.write = counted  # type: ignore[method-assign]
@@ -166,7 +166,7 @@ class WriterTests(StoreTestCase):
         self.assertEqual(self.job(assignment[:26], "progress"), ({"processed": 19},))
 
     async def test_a_fault_of_ours(self) -> None:
-        """An operation that raises in the node fails alone; the rest of its batch is stored."""
+        """A write that raises in the node fails alone; the rest of its batch is stored."""
         self.add_jobs(*map(str, range(5)))
         await self.present("c1")
         names = await self.claim(count=5)
@@ -187,7 +187,7 @@ class WriterTests(StoreTestCase):
         self.assertEqual(self.writer.waiting, 0)
 
     async def test_after_a_failure_of_the_writer_itself(self) -> None:
-        """After a failure of the writer, queued and later operations are stored."""
+        """After a failure of the writer, queued and later writes are stored."""
         self.add_jobs("a", "b")
         await self.present("c1")
         first, second = await self.claim(count=2)
@@ -205,7 +205,7 @@ class WriterTests(StoreTestCase):
         await self.writer.drained()
 
     async def test_rights_that_were_taken_away(self) -> None:
-        """Without rights operations wait until these are granted again."""
+        """Without rights writes wait until these are granted again."""
         self.patch(writer_module, "WAIT_MOST", 0.05)
         role = f"without_rights_{uuid4().hex[:8]}"  # of its own name, since roles are the whole server's
         self.query(f"CREATE ROLE {role}")

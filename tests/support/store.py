@@ -18,10 +18,10 @@ from copilot_socket.store.database import Database
 from copilot_socket.store.discoveries import Discoveries
 from copilot_socket.store.dispatch_reads import DispatchReads
 from copilot_socket.store.leases import Leases
-from copilot_socket.store.operations import Folded, Presence
 from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.turns import Claim, Plan
 from copilot_socket.store.writer import Writer
+from copilot_socket.store.writes import Folded, Presence
 from tests.support.postgres import DatabaseTestCase
 
 LEASE, GRACE = 30.0, 60.0
@@ -101,8 +101,8 @@ class StoreTestCase(DatabaseTestCase):
         batches: Batches | None = None,
     ) -> None:
         """Make crawlers present at a node."""
-        operations = [Presence(key, key, max_jobs, entity_types, False, True) for key in keys]
-        await (batches or self.batches).write(Folded(operations))
+        writes = [Presence(key, key, max_jobs, entity_types, False, True) for key in keys]
+        await (batches or self.batches).write(Folded(writes))
 
     async def claims_of(
         self, *crawlers: str, batches: Batches | None = None, commands: Sequence[str] = COMMANDS

@@ -4,7 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.reports import Completed, Failed, Refused, Report, Started
-from copilot_socket.store.operations import ConnectionSeen, Folded
+from copilot_socket.store.writes import ConnectionSeen, Folded
 
 SEEN = ConnectionSeen("k", "c1", "c1", True)
 
@@ -13,15 +13,15 @@ class FoldedTests(SynchronousTestCase):
     """Folded."""
 
     def test_verdicts_in_the_order_of_the_operations(self) -> None:
-        """Each report has the verdict of its change, in any order; other operations are stored."""
-        operations = [
+        """Each report has the verdict of its change, in any order; other writes are stored."""
+        writes = [
             Report("b", "c1", Started()),
             Report("a", "c2", Completed({})),
             SEEN,
             Report("b", "c1", Completed({})),
             Report("b", "c1", Started()),
         ]
-        batch = Folded(operations)
+        batch = Folded(writes)
         self.assertEqual([change.assignment for change in batch.changes], ["b", "a"])
         verdicts = batch.verdicts({"b": Verdict.STORED, "a": Verdict.UNKNOWN})
         stored = Verdict.STORED
@@ -29,10 +29,10 @@ class FoldedTests(SynchronousTestCase):
 
     def test_said_after_the_end(self) -> None:
         """Reports after an ending are stale, though all changes are stored."""
-        operations = [Report("a", "c1", Completed({})), Report("b", "c1", Started()), Report("a", "c1", Started())]
-        verdicts = Folded(operations).verdicts({"a": Verdict.STORED, "b": Verdict.STORED})
+        writes = [Report("a", "c1", Completed({})), Report("b", "c1", Started()), Report("a", "c1", Started())]
+        verdicts = Folded(writes).verdicts({"a": Verdict.STORED, "b": Verdict.STORED})
         self.assertEqual(verdicts, [Verdict.STORED, Verdict.STORED, Verdict.STALE])
-        self.assertEqual(Folded(operations[:2]).verdicts({"a": Verdict.STORED, "b": Verdict.STORED}), verdicts[:2])
+        self.assertEqual(Folded(writes[:2]).verdicts({"a": Verdict.STORED, "b": Verdict.STORED}), verdicts[:2])
 
     def test_written_again(self) -> None:
         """After an unknown outcome a repeated ending counts as stored."""
@@ -44,13 +44,13 @@ class FoldedTests(SynchronousTestCase):
 
     def test_endings(self) -> None:
         """The assignments whose end each crawler reports, without duplicates."""
-        operations = [
+        writes = [
             *(Report(name, "c1", Completed({})) for name in ("a", "b", "a")),
             Report("c", "c2", Failed("no", None, True)),
             Report("d", "c3", Started()),
             Report("e", "c4", Completed({})),
         ]
-        self.assertEqual(Folded(operations).endings, {"c1": ["a", "b"], "c2": ["c"], "c4": ["e"]})
+        self.assertEqual(Folded(writes).endings, {"c1": ["a", "b"], "c2": ["c"], "c4": ["e"]})
 
     def test_ordinary(self) -> None:
         """Batches of starts, progress and completions are ordinary; those with failures or presence are not."""

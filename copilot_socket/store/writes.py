@@ -1,4 +1,4 @@
-"""Operations that the writer stores, and their folding into one change per assignment."""
+"""What the writer stores, and its folding into one change per assignment."""
 
 from collections.abc import Mapping, Sequence
 
@@ -27,7 +27,7 @@ class Presence:
 
     @property
     def crawler(self) -> str:
-        """The key of the crawler whose operation this is."""
+        """The key of the crawler whose write this is."""
         return self.key
 
 
@@ -49,27 +49,27 @@ class ConnectionSeen:
 
     @property
     def crawler(self) -> str:
-        """The key of the crawler whose operation this is."""
+        """The key of the crawler whose write this is."""
         return self.crawler_key
 
 
-Operation = Report | Presence | ConnectionSeen
+Write = Report | Presence | ConnectionSeen
 
 
 class Folded:
-    """*operations* as they are stored: one change for all reports of an assignment.
+    """*writes* as they are stored: one change for all reports of an assignment.
 
     Folding needs no database, so a batch is folded while another is being written. Raises ``ValueError`` or
     ``TypeError`` for values that can't be made parameters of a statement.
     """
 
-    def __init__(self, operations: Sequence[Operation]) -> None:
-        self.operations = operations
+    def __init__(self, writes: Sequence[Write]) -> None:
+        self.writes = writes
         reports: dict[str, list[Report]] = {}
         others = False
-        for operation in operations:
-            if isinstance(operation, Report):
-                reports.setdefault(operation.assignment, []).append(operation)
+        for write in writes:
+            if isinstance(write, Report):
+                reports.setdefault(write.assignment, []).append(write)
             else:
                 others = True
         self._folds: list[Fold] = [fold(each) for each in reports.values()]
@@ -87,15 +87,14 @@ class Folded:
         """An earlier write has an unknown outcome: a repeated ending may be that of this batch."""
 
     def verdicts(self, given: Mapping[str, Verdict]) -> list[Verdict]:
-        """The verdict on each operation, given those on the changes."""
+        """The verdict on each write, given those on the changes."""
         if self._said_once and list(given.values()).count(Verdict.STORED) == len(given):  # the common case
-            return [Verdict.STORED] * len(self.operations)
+            return [Verdict.STORED] * len(self.writes)
         if self.outcome_unknown:
             given = {name: Verdict.STORED if each is Verdict.REPEATED else each for name, each in given.items()}
         left = {each.change.assignment: iter(each.verdicts(given[each.change.assignment])) for each in self._folds}
         return [
-            next(left[operation.assignment]) if isinstance(operation, Report) else Verdict.STORED
-            for operation in self.operations
+            next(left[write.assignment]) if isinstance(write, Report) else Verdict.STORED for write in self.writes
         ]
 
 
