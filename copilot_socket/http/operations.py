@@ -68,6 +68,7 @@ class Operation:
     headers: Mapping[str, str]
     answers: Mapping[int, Answer]
     problems: tuple[int, ...]
+    strict: bool
 
 
 def operation(
@@ -114,6 +115,7 @@ def operation(
             headers=headers,
             answers=answers,
             problems=problems,
+            strict=strict,
         )
         return handler
 

@@ -24,6 +24,7 @@ from copilot_socket.http.audit_handlers import AuditHandlers
 from copilot_socket.http.budget_handlers import BudgetHandlers
 from copilot_socket.http.catalog_handlers import CatalogHandlers
 from copilot_socket.http.channel import MAX_CONNECTIONS, REQUEST_TIMEOUT, Channel, Connections
+from copilot_socket.http.description_handlers import DescriptionHandlers
 from copilot_socket.http.event_handlers import EventHandlers
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.gate import Gate, RequestHead
@@ -93,7 +94,8 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     events = EventHandlers(parts.feed)
     tokens = TokenHandlers(parts.access, parts.catalog, parts.time_of_day)
     audit = AuditHandlers(parts.catalog)
-    return (
+    description = DescriptionHandlers(lambda: table)
+    table = (
         Route("GET", "/health/socket", health.socket_health, needs=None),
         Route("GET", "/health/live", health.live, needs=None),
         Route("GET", "/health/ready", health.ready, needs=None),
@@ -137,7 +139,9 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("GET", "/api/v1/session", tokens.show_session, within=True),
         Route("POST", "/api/v1/session", tokens.start_session, within=True),
         Route("DELETE", "/api/v1/session", tokens.end_session, within=True),
+        Route("GET", "/api/v1/openapi.json", description.show_description, within=True),
     )
+    return table
 
 
 def make_site(parts: Parts) -> Site:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 import attrs
@@ -33,6 +34,7 @@ from copilot_socket.store.database import Database
 from copilot_socket.store.restrictions import RestrictionStore
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
+from tests.http.conformity import disagreement, wrongly_accepted
 from tests.support.postgres import DatabaseTestCase
 
 TOKEN = "token-of-the-tests"
@@ -192,6 +194,10 @@ class SiteTestCase(DatabaseTestCase):
         body = await response.content()
         kind = (response.headers.getRawHeaders("content-type") or [""])[0]
         document = await response.json() if "json" in kind and body else None
+        if body:
+            self.assertIsNone(disagreement(method, path, response.code, kind, document))
+        if response.code < HTTPStatus.BAD_REQUEST:
+            self.assertIsNone(wrongly_accepted(method, path, kwargs.get("json")))
         return Answer(response.code, response.headers, body, document)
 
     async def get(self, path: str, **kwargs: Any) -> Answer:
