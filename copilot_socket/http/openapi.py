@@ -128,8 +128,8 @@ def _parameters(route: Route, operation: Operation) -> list[Json]:
         *(_path_parameter(route, name) for name in re.findall(r"{(\w+)}", route.pattern)),
         *(_query_parameter(name, field) for name, field in fields_of(operation.query).items()),
         *(
-            {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
-            for name, text in operation.headers.items()
+            {"name": name, "in": "header", "description": header.doc, "schema": header.check.schema}
+            for name, header in operation.headers.items()
         ),
     ]
 

@@ -65,7 +65,9 @@ class Listed:
         int, Check(_limit, {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}), doc("Rows of the page, at most.")
     ] = Page().limit
     cursor: Annotated[
-        str | None, Check(_cursor, {"type": "string"}), doc("`next` of the page before; without it the first page.")
+        str | None,
+        Check(_cursor, {"type": "string", "format": "cursor"}),
+        doc("`next` of the page before; without it the first page."),
     ] = None
 
     @property
