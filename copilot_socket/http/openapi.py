@@ -198,14 +198,15 @@ def _schemas(operations: Sequence[Operation]) -> Json:
     answers = [answer for each in operations for answer in each.answers.values() if not isinstance(answer, Content)]
     _, found = schema_components(dict.fromkeys([Problem, *answers]), ref_template=_REF)
     for schema in found.values():
-        _rename(schema)
+        _show(schema)
     for body in bodies:
         found[body.__name__] = body_schema(body)
     return dict(sorted(found.items()))
 
 
-def _rename(schema: Json) -> None:
-    """Give the properties of *schema* the names under which they are shown."""
+def _show(schema: Json) -> None:
+    """Give the properties of *schema* the names under which they are shown; docstrings mark code otherwise."""
+    schema["description"] = schema["description"].replace("``", "`")
     if "properties" in schema:
         schema["properties"] = {shown_name(name): each for name, each in schema["properties"].items()}
         schema["required"] = [shown_name(name) for name in schema.get("required", ())]
@@ -225,12 +226,14 @@ def body_schema(body: type) -> Json:
 
 
 def _property(field: Field) -> Json:
-    schema = dict(field.check.schema)
+    schema = {"description": field.doc, **field.check.schema}
     if field.nullable or not field.required:
         schema["type"] = [schema["type"], "null"]
         if "enum" in schema:
             schema["enum"] = [*schema["enum"], None]
-    return {"description": field.doc, **schema}
+        if not field.nullable:  # null stands for what is left out
+            schema["default"] = None
+    return schema
 
 
 def _default(field: Field) -> Json:

@@ -86,8 +86,8 @@ _PAGING = tuple(attrs.fields_dict(Listed))
 
 def given(values: Any, *without: str) -> dict[str, Any]:
     """The attributes of *values* that are not None, by name, *without* some."""
-    found = attrs.asdict(values, recurse=False)
-    return {name: value for name, value in found.items() if value is not None and name not in without}
+    names = (name for name in fields_of(type(values)) if name not in without)
+    return {name: value for name in names if (value := getattr(values, name)) is not None}
 
 
 def read(call: Call, cls: type[T]) -> T:
