@@ -34,6 +34,7 @@ from copilot_socket.handlers.retrying import until_done
 from copilot_socket.handlers.suspicion import Suspicion
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.http.access import CHANNEL, Access
+from copilot_socket.http.endings import Endings
 from copilot_socket.http.own_token import trusted_uids
 from copilot_socket.http.site import Parts, make_site
 from copilot_socket.http.slices import Slices
@@ -200,6 +201,7 @@ class Node(Service):
                 catalog=Catalog(self.database),
                 jobs=self._bulk.jobs,
                 bulk=self._bulk,
+                endings=Endings(self.database, self.bus, reactor),
                 accounts=Accounts(self.database, vault, self.transitions),
                 modes=self._modes,
                 restrictions=self._restrictions,

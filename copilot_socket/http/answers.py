@@ -1,10 +1,12 @@
-"""What several answers have in common: lists, and lists of nodes."""
+"""What several answers have in common: lists, lists of nodes, and problems."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import attrs
+from msgspec import UNSET, UnsetType
 
 from copilot_socket.core.describing import doc
+from copilot_socket.core.jobs import Status
 
 WaitingForNodes = Annotated[
     list[str], doc("The live nodes that do not act on the change yet; none where the status is not 202.")
@@ -19,3 +21,28 @@ def list_of(name: str, row: type) -> type:
     made = attrs.make_class(f"{row.__name__}List", fields, frozen=True, kw_only=True)
     made.__doc__ = f"A page of {name}."
     return made
+
+
+@attrs.frozen(kw_only=True)
+class Fault:
+    """An error in a request."""
+
+    path: Annotated[str, doc("A JSON pointer into the body, or `?name` for a parameter.")]
+    message: Annotated[str, doc("What is wrong.")]
+
+
+@attrs.frozen(kw_only=True)
+class Problem:
+    """An error (RFC 9457)."""
+
+    type: Annotated[Literal["about:blank"], doc("Always the same.")]
+    title: Annotated[str, doc("The name of the status.")]
+    status: Annotated[int, doc("The status.")]
+    detail: Annotated[str, doc("What is wrong.")]
+    errors: Annotated[
+        list[Fault] | UnsetType,
+        doc("Of a 422, and of a 403 of a submission: the first 100, and one that says how many more there are."),
+    ] = UNSET
+    state: Annotated[Status | UnsetType, doc("Of a 409: the job's state, which does not allow the change.")] = UNSET
+    twin: Annotated[str | UnsetType, doc("Of a 409: the id of a live job with the same work.")] = UNSET
+    pause: Annotated[str | UnsetType, doc("Of a 409: the id of the pause of the same scope and target.")] = UNSET

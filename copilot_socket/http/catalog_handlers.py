@@ -35,7 +35,7 @@ class AreaQuery(Listed):
 
 @attrs.frozen(kw_only=True)
 class AccountChange:
-    """A change of an account: one of the fields, or both."""
+    """A change of an account: what is left out stays as it is."""
 
     weight: Annotated[int | None, integer(1, 100), doc("How many jobs a turn of the account takes in dispatch.")] = (
         None
@@ -118,8 +118,6 @@ class CatalogHandlers:
 
         200 once all nodes act on the limit, 202 where some node may not yet.
         """
-        if body == AccountChange():
-            raise invalid("", f"must have one of the fields {', '.join(attrs.fields_dict(AccountChange))}")
         account_id = _storable(call.params["id"])
         waiting: list[str] = []
         act = call.act("account.change")

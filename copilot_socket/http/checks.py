@@ -104,9 +104,11 @@ def one_of(*names: str) -> Check:
 
 
 def integer(low: int, high: int) -> Check:
-    """A check for integers from *low* to *high*."""
+    """A check for integers from *low* to *high*; 3.0 is one in JSON Schema."""
 
     def accept(value: Any) -> int:
+        if type(value) is float and value.is_integer():
+            value = int(value)
         if type(value) is not int or not low <= value <= high:
             raise ValueError(f"must be an integer from {low} to {high}")
         return value

@@ -14,10 +14,11 @@ from copilot_socket.core.origins import origin
 from copilot_socket.core.transitions import Refusal
 from copilot_socket.http import bodies
 from copilot_socket.http.answers import list_of
+from copilot_socket.http.checks import matching
 from copilot_socket.http.endings import Endings
 from copilot_socket.http.job_queries import ID, JobQuery, WaitQuery, too_slow
 from copilot_socket.http.messages import Call, Faults, OutOfScope, Problem, Reply, reply
-from copilot_socket.http.operations import Reads, operation
+from copilot_socket.http.operations import Header, Reads, operation
 from copilot_socket.http.shares import UNCOUNTED
 from copilot_socket.store.bulk import BulkOperations
 from copilot_socket.store.catalog import Catalog
@@ -29,7 +30,8 @@ from copilot_socket.store.transitions import AccountMoved, Answer, Transitions, 
 
 _ID = re.compile(ID)
 _NO_JOB = "No such job"
-_KEY = re.compile("[ -~]{1,255}")
+_KEY = matching("[ -~]", 255, "1 to 255 printable ASCII characters")
+_KEY_HEADER = "Idempotency-Key"
 
 LARGE_SUBMISSIONS = 2
 """Submissions of more than ``UNCOUNTED`` bytes that are processed concurrently; others wait, unparsed.
@@ -112,7 +114,7 @@ class JobHandlers:
     @operation(
         {200: Submitted, 201: Submitted},
         reads=Reads(bodies.JobBody, MAX_JOBS),
-        headers={"Idempotency-Key": "Repeating the request with the same key within a day returns the same answer."},
+        headers={_KEY_HEADER: Header(_KEY, "A repeated request with the same key gets the same answer, for a day.")},
     )
     async def submit_jobs(self, call: Call) -> Reply:
         """Submit one job or a list of jobs, all or none.
@@ -249,9 +251,11 @@ def _status(answer: Answer) -> str:
 
 
 def _key(call: Call) -> str | None:
-    name = call.headers.get("idempotency-key")
-    if name is not None and not _KEY.fullmatch(name):
-        raise Problem(422, "Idempotency-Key must be 1 to 255 printable ASCII characters", errors=[])
+    name = call.headers.get(_KEY_HEADER.lower())
+    try:
+        name = None if name is None else _KEY(name)
+    except ValueError as error:
+        raise Problem(422, f"{_KEY_HEADER} {error}", errors=[]) from None
     # A limited token neither finds nor takes the keys of others.
     return name if name is None or call.within is None else f"{call.actor.name} {name}"
 

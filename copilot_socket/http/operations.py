@@ -26,11 +26,11 @@ from typing import Any, TypeVar, get_type_hints
 import attrs
 
 from copilot_socket.http import bodies, queries
+from copilot_socket.http.checks import Check
 from copilot_socket.http.fields import fields_of
 from copilot_socket.http.messages import Call, Reply, Streaming
 
 R = TypeVar("R", Reply, Streaming)
-_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @attrs.frozen
@@ -49,7 +49,16 @@ class Reads:
     most: int
 
 
+@attrs.frozen
+class Header:
+    """A header of the request, and what it means. The handler reads it itself."""
+
+    check: Check
+    doc: str
+
+
 Answer = type | Content
+_NONE: Mapping[str, Header] = MappingProxyType({})
 
 
 @attrs.frozen(kw_only=True)
@@ -65,9 +74,10 @@ class Operation:
     query: type
     body: type | None
     most: int | None
-    headers: Mapping[str, str]
+    headers: Mapping[str, Header]
     answers: Mapping[int, Answer]
     problems: tuple[int, ...]
+    strict: bool
 
 
 def operation(
@@ -75,10 +85,10 @@ def operation(
     *,
     problems: tuple[int, ...] = (),
     reads: Reads | None = None,
-    headers: Mapping[str, str] = _NONE,
+    headers: Mapping[str, Header] = _NONE,
     strict: bool = True,
 ) -> Callable[[Callable[..., Awaitable[R]]], Callable[[Any, Call], Awaitable[R]]]:
-    """A decorator for handlers: see the module. *headers*: what is read of the request's headers, with descriptions.
+    """A decorator for handlers: see the module. *headers*: those of the request that it reads.
 
     *strict* false: unknown parameters and a body are ignored, as probes may send them.
     """
@@ -114,6 +124,7 @@ def operation(
             headers=headers,
             answers=answers,
             problems=problems,
+            strict=strict,
         )
         return handler
 

@@ -44,7 +44,9 @@ class Listed:
 
     limit: Annotated[int, integer(1, MAX_LIMIT), doc("Rows of the page, at most.")] = Page().limit
     cursor: Annotated[
-        str | None, Check(_cursor, {"type": "string"}), doc("`next` of the page before; without it the first page.")
+        str | None,
+        Check(_cursor, {"type": "string", "format": "cursor"}),
+        doc("`next` of the page before; without it the first page."),
     ] = None
 
     @property
@@ -63,8 +65,8 @@ _PAGING = tuple(attrs.fields_dict(Listed))
 
 def given(values: Any, *without: str) -> dict[str, Any]:
     """The attributes of *values* that are not None, by name, *without* some."""
-    found = attrs.asdict(values, recurse=False)
-    return {name: value for name, value in found.items() if value is not None and name not in without}
+    names = (name for name in fields_of(type(values)) if name not in without)
+    return {name: value for name in names if (value := getattr(values, name)) is not None}
 
 
 def read(call: Call, cls: type[T]) -> T:

@@ -128,7 +128,9 @@ class Request(server.Request):
     ) -> Call:
         """The request as an argument for handlers."""
         headers = {name: values[0] for name, values in self.head("").headers.items()}
-        body, self.content = self.content.getvalue(), BytesIO()
+        # A body means nothing here (RFC 9110, section 9.3.1).
+        body = b"" if self.method in (b"GET", b"HEAD") else self.content.getvalue()
+        self.content = BytesIO()
         return Call(params, query, headers, body, visitor.actor, visitor.grant, still_granted, self._next_slice)
 
     async def _next_slice(self) -> None:

@@ -25,6 +25,7 @@ from copilot_socket.http.budget_handlers import BudgetHandlers
 from copilot_socket.http.bulk_handlers import BulkHandlers
 from copilot_socket.http.catalog_handlers import CatalogHandlers
 from copilot_socket.http.channel import MAX_CONNECTIONS, REQUEST_TIMEOUT, Channel, Connections
+from copilot_socket.http.description_handlers import DescriptionHandlers
 from copilot_socket.http.endings import Endings
 from copilot_socket.http.event_handlers import EventHandlers
 from copilot_socket.http.feed import Feed
@@ -71,6 +72,7 @@ class Parts:
     catalog: Catalog
     jobs: JobLists
     bulk: BulkOperations
+    endings: Endings
     accounts: Accounts
     modes: CrawlerModes
     restrictions: RestrictionStore
@@ -94,9 +96,8 @@ class Parts:
 def routes(parts: Parts) -> tuple[Route, ...]:
     """The route table."""
     health = HealthHandlers(parts.health, parts.registry, parts.time_of_day)
-    endings = Endings(parts.catalog, parts.bus, parts.reactor)
     jobs = JobHandlers(
-        parts.submission, parts.catalog, parts.jobs, parts.transitions, parts.bulk, endings, parts.work_came
+        parts.submission, parts.catalog, parts.jobs, parts.transitions, parts.bulk, parts.endings, parts.work_came
     )
     bulk = BulkHandlers(parts.bulk, parts.catalog)
     restrictions = RestrictionHandlers(parts.restrictions, parts.catalog, parts.bus, parts.time_of_day)
@@ -105,7 +106,8 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     events = EventHandlers(parts.feed)
     tokens = TokenHandlers(parts.access, parts.catalog, parts.time_of_day)
     audit = AuditHandlers(parts.catalog)
-    return (
+    description = DescriptionHandlers(lambda: table)
+    table = (
         Route("GET", "/health/socket", health.socket_health, needs=None),
         Route("GET", "/health/live", health.live, needs=None),
         Route("GET", "/health/ready", health.ready, needs=None),
@@ -154,7 +156,9 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("GET", "/api/v1/session", tokens.show_session, within=True),
         Route("POST", "/api/v1/session", tokens.start_session, within=True),
         Route("DELETE", "/api/v1/session", tokens.end_session, within=True),
+        Route("GET", "/api/v1/openapi.json", description.show_description, within=True),
     )
+    return table
 
 
 def make_site(parts: Parts) -> Site:

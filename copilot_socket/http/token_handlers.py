@@ -39,7 +39,11 @@ def _name(value: Any) -> str:
 class TokenBody:
     """A token to make."""
 
-    name: Annotated[str, Check(_name, _PRINTABLE.schema), doc(f"Its name, unique, and not `{CONFIGURED}`.")]
+    name: Annotated[
+        str,
+        Check(_name, {**_PRINTABLE.schema, "not": {"const": CONFIGURED}}),
+        doc(f"Its name, unique, and not `{CONFIGURED}`."),
+    ]
     role: Annotated[str, one_of(*ROLES), doc("What it may do.")]
     accounts: Annotated[
         list[str] | None, _Names, doc("The accounts that it is limited to; only with the role `app`.")

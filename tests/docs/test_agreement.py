@@ -30,11 +30,12 @@ from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.transitions import Job, Transition, decide
 from copilot_socket.http import (
     channel,
+    checks,
     documents,
     feed,
-    fields,
     job_handlers,
     messages,
+    reference,
     requests,
     shares,
     site,
@@ -240,6 +241,10 @@ class HttpTests(SynchronousTestCase):
         there = {f"{route.method} {route.pattern}" for route in routes(parts)}
         self.assertEqual(set(re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) /[^`]*)`", _text("http.md"))), there)
 
+    def test_reference(self) -> None:
+        """docs/api.md is what the code makes (``python -m copilot_socket.http.reference >docs/api.md``)."""
+        self.assertEqual(_text("api.md"), reference.page(reference.table()))
+
     def test_limits(self) -> None:
         """The limits are those of the code."""
         text = _section(_text("http.md"), "Limits")
@@ -247,8 +252,8 @@ class HttpTests(SynchronousTestCase):
             (requests.MAX_BODY / MIB, "MiB"),
             (submission.MAX_JOBS, "jobs"),
             (documents.MAX_VALUE, "characters"),
-            (fields.MAX_STATE, "bytes"),
-            (fields.MAX_LEVELS, "levels"),
+            (checks.MAX_STATE, "bytes"),
+            (checks.MAX_LEVELS, "levels"),
             (shares.MAX_BODIES / MIB, "MiB"),
             (shares.MAX_ANSWERS / MIB, "MiB"),
             (shares.UNCOUNTED / 1024, "KiB"),

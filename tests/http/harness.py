@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 import attrs
@@ -20,6 +21,7 @@ from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.vault import Vault
 from copilot_socket.event_bus import EventBus
 from copilot_socket.http.access import Access
+from copilot_socket.http.endings import Endings
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.site import Parts, make_site
 from copilot_socket.http.slices import Slices
@@ -35,6 +37,7 @@ from copilot_socket.store.job_lists import JobLists
 from copilot_socket.store.restrictions import RestrictionStore
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
+from tests.http.conformity import disagreement, wrongly_accepted
 from tests.support.postgres import DatabaseTestCase
 
 TOKEN = "token-of-the-tests"
@@ -161,6 +164,7 @@ class SiteTestCase(DatabaseTestCase):
             catalog=Catalog(self.database),
             jobs=jobs,
             bulk=self.bulk,
+            endings=Endings(self.database, self.bus, reactor),
             accounts=Accounts(self.database, vault, self.transitions),
             modes=CrawlerModes(self.database),
             restrictions=RestrictionStore(self.database, "node"),
@@ -198,6 +202,10 @@ class SiteTestCase(DatabaseTestCase):
         body = await response.content()
         kind = (response.headers.getRawHeaders("content-type") or [""])[0]
         document = await response.json() if "json" in kind and body else None
+        if body:
+            self.assertIsNone(disagreement(method, path, response.code, kind, document))
+        if response.code < HTTPStatus.BAD_REQUEST:
+            self.assertIsNone(wrongly_accepted(method, path, kwargs.get("json")))
         return Answer(response.code, response.headers, body, document)
 
     async def get(self, path: str, **kwargs: Any) -> Answer:

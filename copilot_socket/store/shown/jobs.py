@@ -23,10 +23,10 @@ class Job:
     id: Annotated[str, doc("A ULID.")]
     created_at: Annotated[Time, doc("When it was submitted.")]
     updated_at: Annotated[Time, doc("When it last changed.")]
-    started_at: Annotated[Time | None, doc("When its first attempt started.")]
+    started_at: Annotated[Time | None, doc("When its last attempt started.")]
     finished_at: Annotated[Time | None, doc("When it was completed, failed or was cancelled.")]
     scheduled_at: Annotated[Time, doc("When it is due, or was.")]
-    status: Status
+    status: Annotated[Status, doc("Its state.")]
     command: Annotated[str, doc("What to crawl.")]
     full_path: Annotated[str | None, doc("The group or project.")]
     branch: Annotated[str | None, doc("The branch, where the command is about one.")]
@@ -73,7 +73,7 @@ class Assignment:
         Literal["pending", "assigned", "running", "completed", "failed", "cancelled"],
         doc("`pending` between a released attempt and the next one."),
     ]
-    metadata: Annotated[dict[str, Any] | None, doc("What the crawler has said of it.")]
+    metadata: Annotated[dict[str, Any] | None, doc("What the server notes of it: a discovery that was refused.")]
     try_: Annotated[int, doc("Its number, from 1.")]
     crawler_key: Annotated[str | None, doc("The crawler that holds it, or did: `key` of a crawler.")]
     started_at: Annotated[Time | None, doc("When the crawler started.")]
@@ -110,7 +110,7 @@ class JobError:
     context: Annotated[dict[str, Any] | None, doc("What else the crawler says.")]
     retry_count: Annotated[int, doc("`failures` of the job before it.")]
     is_recoverable: Annotated[bool, doc("Whether another attempt may help.")]
-    resolution: Annotated[str | None, doc("What has become of it.")]
+    resolution: Annotated[str | None, doc("What follows from it.")]
     cause: Annotated[Cause | None, doc("Why the attempt ended; null for errors that ended none.")]
     truncated: Truncated
 

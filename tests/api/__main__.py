@@ -1,0 +1,123 @@
+"""Starts a node with an embedded database and crawlers, seeds it, and runs schemathesis against it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from tests.support.postgres import reachable_directory
+from tests.support.server import TOKEN, ask_json, beside_python, free_port
+
+HERE = Path(__file__).parent
+PATIENCE = 60.0
+"""Seconds in which the node must be ready."""
+CRAWLERS = ("c1", "c2")
+ACCOUNTS = ("acme", "beta")
+HOST = "https://gitlab.example"
+
+
+@contextmanager
+def running(arguments: list[str], environ: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process, which is ended afterwards."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(arguments, env={**os.environ, **environ}, stdout=output, stderr=output)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def seed(port: int) -> Mapping[str, list[str]]:
+    """Have some of everything; the names of what there is, by kind."""
+
+    def ask(method: str, path: str, body: Any = None) -> Any:
+        status, answer = ask_json(port, f"/api/v1{path}", method, body)
+        assert 200 <= status < 300, (method, path, status, answer)
+        return answer
+
+    jobs = []
+    for account in ACCOUNTS:
+        ask("PUT", f"/accounts/{account}", {"provider": "gitlab-onprem", "gitlab_url": HOST, "access_token": "t"})
+        given = [{"account_id": account, "command": "GROUP_PROJECT_DISCOVERY"}]
+        for command in ("issues", "commits", "epics"):
+            given += [{"account_id": account, "command": command, "full_path": f"acme/p{n}"} for n in range(10)]
+        jobs += ask("POST", "/jobs", given)["ids"]
+        ask("POST", f"/jobs/{jobs[-1]}/cancel")
+        ask("POST", f"/jobs/{jobs[-2]}/pause")
+    pauses = [
+        ask("POST", "/pauses", {"scope": "path_prefix", "target": f"acme/p{n}", "reason": "seeded"})["id"]
+        for n in range(5, 10)
+    ]
+    ask("PATCH", f"/hosts/{quote(HOST, safe='')}", {"max_running": 50})
+    ask("PUT", "/budgets", {"gitlab_origin": HOST, "remaining": 900, "limit": 1000, "account_id": ACCOUNTS[0]})
+    tokens = [f"seeded-{n}" for n in range(20)]
+    for name in tokens:
+        ask("POST", "/tokens", {"name": name, "role": "read"})
+    return {
+        "jobs": jobs,
+        "accounts": list(ACCOUNTS),
+        "crawlers": list(CRAWLERS),
+        "pauses": pauses,
+        "tokens": tokens,
+        "origins": [HOST],
+    }
+
+
+def until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Wait for the node. Raises AssertionError."""
+    begun = time.monotonic()
+    while ask_json(port, "/health/ready")[0] != 200:
+        if process.poll() is not None or time.monotonic() > begun + PATIENCE:
+            raise AssertionError(f"the node is not ready:\n{log.read_text()}")
+        time.sleep(0.2)
+
+
+def main(options: list[str]) -> int:
+    """Run schemathesis with *options*; its exit status."""
+    directory = reachable_directory()
+    port = free_port()
+    environ = {
+        "PYTHONPATH": str(HERE.parents[1]),
+        "SOCKET_PATH": str(directory / "c.sock"),
+        "SOCKET_LOG_LEVEL": "error",
+        "SOCKET_RETRY_DELAY": "200",
+        "COPILOT_HTTP_PORT": str(port),
+        "COPILOT_HTTP_TOKEN": TOKEN,
+        "COPILOT_HTTP_RATE": "0",
+        "COPILOT_STATE_DIR": str(directory / "state"),
+    }
+    try:
+        with ExitStack() as stack:
+            log = directory / "node.log"
+            node = stack.enter_context(running([beside_python("copilot-socket"), "run"], environ, log))
+            until_ready(node, port, log)
+            for name in CRAWLERS:
+                command = [sys.executable, "-m", "tests.api.crawler", environ["SOCKET_PATH"], name]
+                stack.enter_context(running(command, environ, directory / f"{name}.log"))
+            for kind, names in seed(port).items():
+                (directory / f"{kind}.txt").write_text("".join(f'"{name}"\n' for name in names))
+            (directory / "openapi.json").write_text(json.dumps(ask_json(port, "/api/v1/openapi.json")[1]))
+            shutil.copy(HERE / "schemathesis.toml", directory)
+            command = [beside_python("schemathesis"), "run", "openapi.json", "--url", f"http://127.0.0.1:{port}"]
+            ended = subprocess.run([*command, *options], env={**os.environ, **environ}, cwd=directory, check=False)
+            errors = log.read_text()
+            sys.stderr.write(errors)
+            return ended.returncode or bool(errors)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
