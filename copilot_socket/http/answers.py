@@ -6,7 +6,6 @@ import attrs
 from msgspec import UNSET, UnsetType
 
 from copilot_socket.core.describing import doc
-from copilot_socket.core.jobs import Status
 
 WaitingForNodes = Annotated[
     list[str], doc("The live nodes that do not act on the change yet; none where the status is not 202.")
@@ -43,6 +42,8 @@ class Problem:
         list[Fault] | UnsetType,
         doc("Of a 422, and of a 403 of a submission: the first 100, and one that says how many more there are."),
     ] = UNSET
-    state: Annotated[Status | UnsetType, doc("Of a 409: the job's state, which does not allow the change.")] = UNSET
+    state: Annotated[
+        str | UnsetType, doc("Of a 409: the state of the job, or of the operation, which does not allow it.")
+    ] = UNSET
     twin: Annotated[str | UnsetType, doc("Of a 409: the id of a live job with the same work.")] = UNSET
     pause: Annotated[str | UnsetType, doc("Of a 409: the id of the pause of the same scope and target.")] = UNSET

@@ -92,7 +92,11 @@ def wrongly_accepted(method: str, target: str, body: Any) -> str | None:
         errors.append(_errors(body, operation["requestBody"]["content"]["application/json"]["schema"]))
     for name, text in parse_qsl(url.query, keep_blank_values=True):
         schema = next((each["schema"] for each in operation["parameters"] if each["name"] == name), {})
-        kinds: Mapping[str, Callable[[str], Any]] = {"integer": int, "array": lambda given: given.split(",")}
+        kinds: Mapping[str, Callable[[str], Any]] = {
+            "integer": int,
+            "array": lambda given: given.split(","),
+            "boolean": lambda given: given == "true",
+        }
         errors.append(_errors(kinds.get(schema.get("type", ""), str)(text), schema))
     found = "; ".join(filter(None, errors))
     return f"{method} {target} accepts {body}, against its description: {found}" if found else None

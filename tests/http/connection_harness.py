@@ -131,6 +131,9 @@ class ConnectionTestCase(SynchronousTestCase):
             Parts(
                 submission=self.store,
                 catalog=self.store,
+                jobs=unused,
+                bulk=unused,
+                endings=unused,
                 accounts=unused,
                 modes=unused,
                 restrictions=unused,
