@@ -14,7 +14,7 @@ JOB = {
     ),
     "failures": '"attempts"',
     "cause": "CASE WHEN status = 'completed' THEN 'completed' ELSE cause::text END",
-    **same("resume_state", "progress"),
+    **same("error", "resume_state", "progress"),
 }  # fmt: skip
 ASSIGNMENT = same(
     "web_app_job_id", "crawler_job_id", "account_id", "user_id", "created_at", "assigned_at", "completed_at",
@@ -26,7 +26,7 @@ TRY = same(
 )  # fmt: skip
 ERROR = same(
     "id", "job_id", "timestamp", "error_type", "error_message", "stack_trace", "context", "retry_count",
-    "is_recoverable", "resolution", "cause",
+    "is_recoverable", "resolution", "cause", "fingerprint",
 )  # fmt: skip
 ACCOUNT = {
     **same("id", "provider", "gitlab_url", "weight", "max_running"),
