@@ -24,6 +24,7 @@ from copilot_socket.http.audit_handlers import AuditHandlers
 from copilot_socket.http.budget_handlers import BudgetHandlers
 from copilot_socket.http.catalog_handlers import CatalogHandlers
 from copilot_socket.http.channel import MAX_CONNECTIONS, REQUEST_TIMEOUT, Channel, Connections
+from copilot_socket.http.error_handlers import ErrorHandlers
 from copilot_socket.http.event_handlers import EventHandlers
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.gate import Gate, RequestHead
@@ -42,6 +43,7 @@ from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.budgets import BudgetStore
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.crawler_modes import CrawlerModes
+from copilot_socket.store.errors import ErrorGroups
 from copilot_socket.store.faults import DATABASE_ERRORS, Remedy, broken_check, remedy
 from copilot_socket.store.outage import level
 from copilot_socket.store.restrictions import RestrictionStore
@@ -67,6 +69,7 @@ class Parts:
     modes: CrawlerModes
     restrictions: RestrictionStore
     budgets: BudgetStore
+    errors: ErrorGroups
     transitions: Transitions
     bus: EventBus
     feed: Feed
@@ -93,6 +96,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     events = EventHandlers(parts.feed)
     tokens = TokenHandlers(parts.access, parts.catalog, parts.time_of_day)
     audit = AuditHandlers(parts.catalog)
+    errors = ErrorHandlers(parts.errors)
     return (
         Route("GET", "/health/socket", health.socket, needs=None),
         Route("GET", "/health/live", health.live, needs=None),
@@ -128,6 +132,10 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("GET", "/api/v1/budgets", budgets.list_budgets),
         Route("PUT", "/api/v1/budgets", budgets.put_budget, needs=Role.OPERATE),
         Route("DELETE", "/api/v1/budgets", budgets.forget_budget, needs=Role.OPERATE),
+        Route("GET", "/api/v1/errors", errors.list_groups),
+        Route("GET", "/api/v1/errors/{fingerprint}", errors.show_group),
+        Route("POST", "/api/v1/errors/{fingerprint}/ignore", errors.ignore, needs=Role.OPERATE),
+        Route("DELETE", "/api/v1/errors/{fingerprint}/ignore", errors.unignore, needs=Role.OPERATE),
         Route("GET", "/api/v1/audit", audit.list_acts, needs=Role.OPERATE),
         Route("GET", "/api/v1/stats", rest.stats),
         Route("GET", "/api/v1/events", events.watch, within=True),

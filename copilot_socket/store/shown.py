@@ -28,6 +28,18 @@ ERROR = same(
     "id", "job_id", "timestamp", "error_type", "error_message", "stack_trace", "context", "retry_count",
     "is_recoverable", "resolution", "cause", "fingerprint",
 )  # fmt: skip
+ERROR_GROUP = {
+    **same("fingerprint", "error_type", "command", "text", "first_at", "last_at"),
+    "errors_since_retry": "errors - errors_at_retry",
+    **same("retried_at", "retried_by", "ignored_at", "ignored_by"),
+}
+SAMPLE = {
+    **same("job_id", "timestamp"),
+    # The bounds of what a crawler reports; other programs may write more.
+    "error_message": "left(error_message, 65536)",
+    "stack_trace": "left(stack_trace, 262144)",
+    **same("context"),
+}
 ACCOUNT = {
     **same("id", "provider", "gitlab_url", "weight", "max_running"),
     "has_refresh_token": "refresh_token IS NOT NULL",

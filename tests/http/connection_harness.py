@@ -135,6 +135,7 @@ class ConnectionTestCase(SynchronousTestCase):
                 modes=unused,
                 restrictions=unused,
                 budgets=unused,
+                errors=unused,
                 bus=EventBus(),
                 transitions=unused,
                 feed=unused,

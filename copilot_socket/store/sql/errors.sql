@@ -59,3 +59,51 @@ ON CONFLICT (fingerprint, hour, account_id) DO UPDATE SET errors = least(c.error
 -- name: commands_of_jobs
 -- Part of the fingerprint of a refused discovery.
 SELECT id, command FROM jobs WHERE id = ANY (%(job)s)
+
+-- name: counted_errors
+-- Whether counts "c" are of the account and the time that are asked for; all hours that the time touches. NULL: any.
+c.account_id = coalesce(%(account_id)s, c.account_id)
+AND c.hour >= coalesce(date_trunc('hour', %(since)s::timestamptz, 'UTC'), '-infinity')
+AND c.hour < coalesce(%(until)s::timestamptz, 'infinity')
+
+-- name: error_group_counts
+-- Of groups: errors and accounts of the "counted" ones, and failed jobs, up to "most" and one more.
+SELECT g.fingerprint, coalesce(n.errors, 0), coalesce(n.accounts, 0), failed.jobs
+FROM unnest(%(fingerprints)s::text[]) AS g (fingerprint)
+LEFT JOIN (SELECT c.fingerprint, sum(c.errors)::bigint AS errors, count(DISTINCT c.account_id) AS accounts
+           FROM counted c GROUP BY c.fingerprint) AS n ON n.fingerprint = g.fingerprint
+CROSS JOIN LATERAL (
+  SELECT count(*) AS jobs FROM (
+    SELECT FROM jobs j WHERE j.error = g.fingerprint AND j.status = 'failed' LIMIT %(most)s + 1) AS jobs) AS failed
+
+-- name: error_history
+-- Errors by hour or day, where there were any.
+SELECT date_trunc(%(unit)s, c.hour, 'UTC') AS start, sum(c.errors)::bigint FROM counted c GROUP BY start ORDER BY start
+
+-- name: error_accounts
+-- The accounts with most errors.
+SELECT c.account_id, sum(c.errors)::bigint AS errors FROM counted c
+GROUP BY c.account_id ORDER BY errors DESC, c.account_id LIMIT %(limit)s
+
+-- name: latest_error
+-- Behind SELECT and its columns: the sample of a group.
+FROM job_error_log WHERE fingerprint = %(fingerprint)s ORDER BY id DESC LIMIT 1
+
+-- name: ignore_errors
+-- Returns a row if the group was not ignored before.
+UPDATE error_groups SET ignored_at = now(), ignored_by = left(%(by)s, 255)
+WHERE fingerprint = %(fingerprint)s AND ignored_at IS NULL RETURNING fingerprint
+
+-- name: unignore_errors
+-- Returns a row if the group was ignored.
+UPDATE error_groups SET ignored_at = NULL, ignored_by = NULL
+WHERE fingerprint = %(fingerprint)s AND ignored_at IS NOT NULL RETURNING fingerprint
+
+-- name: error_status
+-- What the status of a group depends on.
+SELECT ignored_at, errors - errors_at_retry FROM error_groups WHERE fingerprint = %(fingerprint)s
+
+-- name: errors_retried
+-- All failed jobs of a group are retried: what comes from now on is another occurrence.
+UPDATE error_groups SET retried_at = now(), retried_by = left(%(by)s, 255), errors_at_retry = errors
+WHERE fingerprint = %(fingerprint)s RETURNING fingerprint
