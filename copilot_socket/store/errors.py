@@ -29,23 +29,22 @@ IN_STATUS: Mapping[GroupStatus, str] = MappingProxyType(
     }
 )
 """The same as :func:`.status_of` decides, as conditions."""
-RANGE = ("account_id", "since", "until")
-"""Filters of what is counted."""
+RANGE: Mapping[str, str] = MappingProxyType(
+    {
+        "account_id": "c.account_id = %(account_id)s",
+        "since": "c.hour >= date_trunc('hour', %(since)s::timestamptz, 'UTC')",
+        "until": "c.hour < %(until)s",
+    }
+)
+"""Filters of what is counted: all hours that the time touches."""
 _FILTERS: Mapping[str, str] = MappingProxyType(
     {
         "command": "command = %(command)s",
         "error_type": "error_type = %(error_type)s",
-        # Beside its counts: this an index finds.
+        # Beside its counts: what an index finds.
         "since": "last_at >= date_trunc('hour', %(since)s::timestamptz, 'UTC')",
         "until": "first_at < %(until)s",
     }
-)
-_HAS_COUNTS = (
-    f"EXISTS (SELECT FROM error_counts c WHERE c.fingerprint = error_groups.fingerprint AND {sql('counted_errors')})"
-)
-_COUNTED = (
-    "WITH counted AS (SELECT * FROM error_counts c WHERE c.fingerprint = ANY (%(fingerprints)s)"
-    f" AND {sql('counted_errors')})"
 )
 
 
@@ -66,38 +65,43 @@ class ErrorGroups:
         conditions = [
             f"({' OR '.join(IN_STATUS[status] for status in wanted)})",
             *[condition for name, condition in _FILTERS.items() if name in filters],
-            *([_HAS_COUNTS] if any(name in filters for name in RANGE) else ()),
         ]
-        params = _params(filters)
+        counted = _in_range(filters)
+        if counted:
+            # A scalar subquery: looked up group by group, until a page is full.
+            counts = (
+                f"SELECT true FROM error_counts c WHERE c.fingerprint = error_groups.fingerprint{counted} LIMIT 1"
+            )
+            conditions.append(f"({counts})")
         listing = await self._lists.read(
             "error_groups",
             ERROR_GROUP,
             page,
             key=["last_at", "fingerprint"],
             conditions=conditions,
-            filters=params,
+            filters=filters,
             descending=True,
         )
-        return Listing(await self._with_counts(listing.rows, params), listing.next)
+        return Listing(await self._with_counts(listing.rows, filters), listing.next)
 
     async def group(self, fingerprint: str, filters: Mapping[str, Any]) -> Record | None:
         """One group, with its ``history``, the ``top_accounts``, and its latest error as a ``sample``.
 
         *filters*: those of :data:`RANGE`. None if there is no such group.
         """
-        params = {**_params(filters), "fingerprint": fingerprint, "fingerprints": [fingerprint]}
+        params = {**filters, "fingerprint": fingerprint, "fingerprints": [fingerprint]}
         query = self._database.query
         columns = ", ".join(ERROR_GROUP.values())
         rows = await query(f"SELECT {columns} FROM error_groups WHERE fingerprint = %(fingerprint)s", params)
         if not rows:
             return None
-        [group] = await self._with_counts([record(list(ERROR_GROUP), rows[0])], params)
+        [group] = await self._with_counts([record(list(ERROR_GROUP), rows[0])], filters)
         unit = unit_of(
-            max(group["first_at"], _time(params["since"]) or group["first_at"]),
-            min(group["last_at"], _time(params["until"]) or group["last_at"]),
+            max(group["first_at"], _time(filters, "since") or group["first_at"]),
+            min(group["last_at"], _time(filters, "until") or group["last_at"]),
         )
-        history = await query(f"{_COUNTED} {sql('error_history')}", {**params, "unit": unit})
-        top = await query(f"{_COUNTED} {sql('error_accounts')}", {**params, "limit": TOP})
+        history = await query(_counting("error_history", filters), {**params, "unit": unit})
+        top = await query(_counting("error_accounts", filters), {**params, "limit": TOP})
         samples = await query(f"SELECT {bounded(SAMPLE)} {sql('latest_error')}", params)
         return {
             **group,
@@ -126,14 +130,13 @@ class ErrorGroups:
 
         return await self._database.transaction(work)
 
-    async def _with_counts(self, groups: Sequence[Record], params: Mapping[str, Any]) -> list[Record]:
+    async def _with_counts(self, groups: Sequence[Record], filters: Mapping[str, Any]) -> list[Record]:
         """*groups*, each with its status, and with what is counted."""
         if not groups:
             return []
         fingerprints = [group["fingerprint"] for group in groups]
-        rows = await self._database.query(
-            f"{_COUNTED} {sql('error_group_counts')}", {**params, "fingerprints": fingerprints, "most": MOST_JOBS}
-        )
+        params = {**filters, "fingerprints": fingerprints, "most": MOST_JOBS}
+        rows = await self._database.query(_counting("error_group_counts", filters), params)
         counts = {fingerprint: counted for fingerprint, *counted in rows}
         shown = []
         for group in groups:
@@ -157,9 +160,15 @@ def _status(ignored_at: datetime | None, errors_since_retry: int | None) -> Grou
     return status_of(ignored=ignored_at is not None, errors_since_retry=errors_since_retry)
 
 
-def _params(filters: Mapping[str, Any]) -> dict[str, Any]:
-    return {**dict.fromkeys(RANGE), **filters}
+def _counting(name: str, filters: Mapping[str, Any]) -> str:
+    """The statement *name*, of what is "counted" of groups."""
+    which = f"c.fingerprint = ANY (%(fingerprints)s){_in_range(filters)}"
+    return f"WITH counted AS (SELECT * FROM error_counts c WHERE {which}) {sql(name)}"
 
 
-def _time(given: str | None) -> datetime | None:
-    return None if given is None else datetime.fromisoformat(given)
+def _in_range(filters: Mapping[str, Any]) -> str:
+    return "".join(f" AND {condition}" for name, condition in RANGE.items() if name in filters)
+
+
+def _time(filters: Mapping[str, Any], name: str) -> datetime | None:
+    return datetime.fromisoformat(filters[name]) if name in filters else None

@@ -60,12 +60,6 @@ ON CONFLICT (fingerprint, hour, account_id) DO UPDATE SET errors = least(c.error
 -- Part of the fingerprint of a refused discovery.
 SELECT id, command FROM jobs WHERE id = ANY (%(job)s)
 
--- name: counted_errors
--- Whether counts "c" are of the account and the time that are asked for; all hours that the time touches. NULL: any.
-c.account_id = coalesce(%(account_id)s, c.account_id)
-AND c.hour >= coalesce(date_trunc('hour', %(since)s::timestamptz, 'UTC'), '-infinity')
-AND c.hour < coalesce(%(until)s::timestamptz, 'infinity')
-
 -- name: error_group_counts
 -- Of groups: errors and accounts of the "counted" ones, and failed jobs, up to "most" and one more.
 SELECT g.fingerprint, coalesce(n.errors, 0), coalesce(n.accounts, 0), failed.jobs
