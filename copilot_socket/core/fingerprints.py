@@ -21,8 +21,8 @@ DIGITS = 16
 
 
 @attrs.frozen
-class Kind:
-    """The kind of a failure: its type, the command of its job, its normalised message, and their fingerprint."""
+class ErrorGroup:
+    """What the failures of a group share: type, command of the job, normalised message, and their fingerprint."""
 
     error_type: str | None
     command: str
@@ -30,10 +30,10 @@ class Kind:
     fingerprint: str
 
 
-def kind_of(error_type: str | None, command: str, message: str) -> Kind:
-    """The kind of a failure with this *message*."""
+def group_of(error_type: str | None, command: str, message: str) -> ErrorGroup:
+    """The group of a failure with this *message*."""
     text = normalised(message)
-    return Kind(error_type, command, text, fingerprint(error_type, command, text))
+    return ErrorGroup(error_type, command, text, fingerprint(error_type, command, text))
 
 
 def fingerprint(error_type: str | None, command: str, text: str) -> str:
@@ -55,8 +55,8 @@ def named(message: str) -> str:
 
 
 def _name(match: "re.Match[str]") -> str:
-    kind, found = match.lastgroup or "", match.group()
-    match kind.rstrip("0123456789"):
+    found = match.group()
+    match (match.lastgroup or "").rstrip("0123456789"):
         case "kept":
             return found
         case "host":

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from copilot_socket.core.fingerprints import Kind, kind_of
+from copilot_socket.core.fingerprints import ErrorGroup, group_of
 from copilot_socket.core.reports import Refused, job_of
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.sql import sql
@@ -18,8 +18,7 @@ _UNKNOWN = (
 
 async def log_failures(tx: Transaction, changes: Sequence[Change]) -> None:
     """Log those of *changes* that are failures."""
-    logged = [(change, change.logged, change.kind) for change in changes]
-    rows = [(change, failure, kind) for change, failure, kind in logged if failure is not None and kind is not None]
+    rows = [(change, change.logged.failure, change.logged.group) for change in changes if change.logged is not None]
     if not rows:
         return
     await tx.query(
@@ -33,9 +32,9 @@ async def log_failures(tx: Transaction, changes: Sequence[Change]) -> None:
             "recoverable": [failure.recoverable for _, failure, _ in rows],
             "resolution": [change.answer.resolution for change, _, _ in rows],
             "cause": [change.answer.cause and str(change.answer.cause) for change, _, _ in rows],
-            "command": [kind.command for _, _, kind in rows],
+            "command": [group.command for _, _, group in rows],
             "account": [change.row.account for change, _, _ in rows],
-            **_columns([kind for _, _, kind in rows]),
+            **_columns([group for _, _, group in rows]),
         },
     )
 
@@ -57,14 +56,14 @@ async def log_refusals(tx: Transaction, refused: Sequence[tuple[str, Refused]]) 
             "known": [each.known for _, _, each in rows],
             "resolution": [_KNOWN if each.known else _UNKNOWN for _, _, each in rows],
             "most": MOST_ERRORS,
-            **_columns([kind_of(each.error_type, commands[job], each.error) for job, _, each in rows]),
+            **_columns([group_of(each.error_type, commands[job], each.error) for job, _, each in rows]),
         },
     )
 
 
-def _columns(kinds: Sequence[Kind]) -> dict[str, list[str | None]]:
+def _columns(groups: Sequence[ErrorGroup]) -> dict[str, list[str | None]]:
     return {
-        "error_type": [kind.error_type for kind in kinds],
-        "fingerprint": [kind.fingerprint for kind in kinds],
-        "text": [kind.text for kind in kinds],
+        "error_type": [group.error_type for group in groups],
+        "fingerprint": [group.fingerprint for group in groups],
+        "text": [group.text for group in groups],
     }

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from copilot_socket.core.ends import Cause
-from copilot_socket.core.fingerprints import Kind, kind_of
+from copilot_socket.core.fingerprints import ErrorGroup, group_of
 from copilot_socket.core.jobs import Event, Loss, Status
 from copilot_socket.core.reports import Failed, GivenBack
 from copilot_socket.core.transitions import Job, Transition
@@ -99,6 +99,14 @@ class LiveAssignment:
     pausing: bool
 
 
+@attrs.frozen
+class Logged:
+    """A failure that is logged, as its crawler reported it or as the server words it, and its group."""
+
+    failure: Failed
+    group: ErrorGroup
+
+
 _LOGGED = frozenset({Event.FAILED, Event.FAILED_FOR_GOOD, Event.TIMED_OUT})
 
 
@@ -110,28 +118,22 @@ class Change:
     row: LockedJob
     held: LiveAssignment | None
     answer: Transition
-    logged: Failed | None = attrs.field(init=False)
-    """What the error log gets: what its crawler reported, or what stands for that."""
-    kind: Kind | None = attrs.field(init=False)
-    """The kind of that."""
+    logged: Logged | None = attrs.field(init=False)
+    """What the error log gets; None: nothing."""
 
     @logged.default
-    def _failure(self) -> Failed | None:
+    def _logged(self) -> Logged | None:
         request = self.request
         if request.event not in _LOGGED and self.answer.status is not Status.FAILED:
             return None
-        return self.failure or Failed(request.why or str(request.event), str(request.event), True)
-
-    @kind.default
-    def _kind(self) -> Kind | None:
-        logged = self.logged
-        return None if logged is None else kind_of(logged.error_type, self.row.command, logged.error)
+        failure = self.failure or Failed(request.why or str(request.event), str(request.event), True)
+        return Logged(failure, group_of(failure.error_type, self.row.command, failure.error))
 
     @property
     def error(self) -> str | None:
         """The fingerprint of the job's last failure; a retry by hand begins without one."""
-        if self.kind is not None:
-            return self.kind.fingerprint
+        if self.logged is not None:
+            return self.logged.group.fingerprint
         return None if self.request.event is Event.RETRIED else self.row.error
 
     @property
@@ -166,7 +168,7 @@ class Change:
             None if failure is None else failure.error,
             answer.delay,
             answer.cause,
-            None if self.kind is None else self.kind.fingerprint,
+            None if self.logged is None else self.logged.group.fingerprint,
         )
 
 

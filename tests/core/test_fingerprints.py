@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.core.fingerprints import LONGEST, LONGEST_TEXT, fingerprint, kind_of, named, normalised
+from copilot_socket.core.fingerprints import LONGEST, LONGEST_TEXT, fingerprint, group_of, named, normalised
 
 TEXTS = (
     # GitLab's answers, as libraries word them.
@@ -180,12 +180,12 @@ class FingerprintTests(SynchronousTestCase):
 
     def test_of_what(self) -> None:
         """The fingerprint depends on the type, the command and the normalised message."""
-        one = kind_of("TypeError", "issues", "issue 7 has no title")
+        one = group_of("TypeError", "issues", "issue 7 has no title")
         self.assertEqual(one.fingerprint, fingerprint("TypeError", "issues", "issue <n> has no title"))
         self.assertRegex(one.fingerprint, "^[0-9a-f]{16}$")
         others = (("TypeError", "epics", "issue 7"), ("RangeError", "issues", "issue 7"), (None, "issues", "issue 7"))
-        self.assertEqual(len({kind_of(*other).fingerprint for other in others}), 3)
-        self.assertEqual(kind_of("TypeError", "issues", "issue 99 has no title"), one)
+        self.assertEqual(len({group_of(*other).fingerprint for other in others}), 3)
+        self.assertEqual(group_of("TypeError", "issues", "issue 99 has no title"), one)
 
     @given(st.text(), st.text(), st.text(), st.text())
     def test_parts(self, first: str, second: str, third: str, fourth: str) -> None:

@@ -8,7 +8,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
-from copilot_socket.core.fingerprints import kind_of
+from copilot_socket.core.fingerprints import group_of
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.reports import Completed, Failed, Progressed, Refused, Report
 from copilot_socket.event_bus import JobChanged
@@ -42,21 +42,21 @@ class LoggedTests(ErrorsTestCase):
             for (assignment, key), failure in zip(held, failures, strict=True)
         )
         [group] = await self.groups()
-        kind = kind_of("TypeError", "issues", "Cannot store issue <n> of <path>")
+        group = group_of("TypeError", "issues", "Cannot store issue <n> of <path>")
         self.assertEqual(
             [group[name] for name in ("fingerprint", "error_type", "command", "text")],
-            [kind.fingerprint, "TypeError", "issues", "Cannot store issue <n> of <path>"],
+            [group.fingerprint, "TypeError", "issues", "Cannot store issue <n> of <path>"],
         )
         self.assertEqual([group[name] for name in ("errors", "accounts", "jobs_failed")], [300, 2, 100])
-        self.assertEqual(self.query("SELECT DISTINCT error FROM jobs"), [(kind.fingerprint,)])
-        self.assertEqual(self.query("SELECT DISTINCT fingerprint FROM job_error_log"), [(kind.fingerprint,)])
+        self.assertEqual(self.query("SELECT DISTINCT error FROM jobs"), [(group.fingerprint,)])
+        self.assertEqual(self.query("SELECT DISTINCT fingerprint FROM job_error_log"), [(group.fingerprint,)])
         told = {each.fingerprint for each in self.published if isinstance(each, JobChanged)}
-        self.assertEqual(told, {kind.fingerprint})
+        self.assertEqual(told, {group.fingerprint})
 
     async def test_the_error_of_a_job(self) -> None:
         """That of its last failure, until it completes, or is retried by hand."""
         job = await self.failed()
-        first = kind_of("TypeError", "issues", BROKEN.error).fingerprint
+        first = group_of("TypeError", "issues", BROKEN.error).fingerprint
         self.assertEqual(self.job(job, "error"), (first,))
         assignment = await self.again(job)
         await self.report(assignment, Progressed({"stage": "x"}))
@@ -65,7 +65,7 @@ class LoggedTests(ErrorsTestCase):
         self.assertEqual(self.job(job, "status", "error"), ("queued", first))
         assignment = await self.again(job)
         await self.report(assignment, Failed("GitLab answered 502", None, False))
-        second = kind_of(None, "issues", "GitLab answered 502").fingerprint
+        second = group_of(None, "issues", "GitLab answered 502").fingerprint
         self.assertEqual(self.job(job, "status", "error"), ("failed", second))
         await self.transitions.apply([job], Event.RETRIED)
         self.assertEqual(self.job(job, "status", "error"), ("queued", None))
@@ -104,7 +104,7 @@ class LoggedTests(ErrorsTestCase):
         self.assertEqual(self.job(assignment[:26], "error"), (None,))
         await self.report(assignment, Refused("at most 8 bytes", "message_too_large", known=False), BROKEN)
         self.assertEqual(len(await self.groups()), 3)
-        broken = kind_of("TypeError", "issues", BROKEN.error)
+        broken = group_of("TypeError", "issues", BROKEN.error)
         self.assertEqual(self.job(assignment[:26], "error"), (broken.fingerprint,))
 
     async def test_one_fingerprint_of_two_types(self) -> None:
@@ -120,7 +120,7 @@ class LoggedTests(ErrorsTestCase):
         self.assertEqual(group["errors"], 2)
 
     async def test_two_nodes(self) -> None:
-        """Two nodes that log many kinds of errors, in whatever order, do not wait for each other in a circle."""
+        """Two nodes that log many groups of errors, in whatever order, do not wait for each other in a circle."""
         remedies: list[Remedy] = []
         judge = connection.remedy
 
