@@ -14,7 +14,8 @@ class JobChanged:
     """A job entered *status*; the change is committed. ``assignment``: the attempt concerned, if there is one.
 
     ``crawler`` is the identity of its crawler, as leases name it; ``error`` the error that the crawler reported;
-    ``delay`` the seconds until the job falls due; ``cause`` why the attempt ended.
+    ``delay`` the seconds until the job falls due; ``cause`` why the attempt ended; ``fingerprint`` that of the error
+    which was logged.
     """
 
     job_id: str
@@ -30,6 +31,7 @@ class JobChanged:
     error: str | None = None
     delay: float = 0.0
     cause: str | None = None
+    fingerprint: str | None = None
 
 
 @record

@@ -57,6 +57,7 @@ from copilot_socket.store.credentials import Credentials
 from copilot_socket.store.database import Database
 from copilot_socket.store.discoveries import Discoveries
 from copilot_socket.store.dispatch_reads import DispatchReads
+from copilot_socket.store.errors import ErrorGroups
 from copilot_socket.store.hosts import Hosts
 from copilot_socket.store.job_lists import JobLists
 from copilot_socket.store.leases import Leases
@@ -206,6 +207,7 @@ class Node(Service):
                 modes=self._modes,
                 restrictions=self._restrictions,
                 budgets=self._budget_store,
+                errors=ErrorGroups(self.database),
                 bus=self.bus,
                 transitions=self.transitions,
                 feed=self.feed,

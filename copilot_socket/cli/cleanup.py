@@ -20,6 +20,8 @@ _KINDS = {
     "clean_audit": "rows of the audit log: {} removed",
     "clean_budgets": "budgets of requests of which nothing was heard for a day: {} removed",
     "clean_errors": "logged errors: {} removed",
+    "clean_error_counts": "counts of errors by hour and account: {} removed",
+    "clean_error_groups": "groups of errors that are not seen any more: {} removed",
     "clean_connections": "closed connections: {} removed",
     "clean_crawlers": "crawlers not seen for a day: {} removed",
     "clean_disturbances": "losses of crawlers, older than two days: {} removed",

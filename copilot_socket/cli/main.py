@@ -50,6 +50,7 @@ COMMANDS: dict[str, Command] = {
     "budgets": Command("copilot_socket.cli.budgets", "list, set and forget what GitLab still allows of requests"),
     "tokens": Command("copilot_socket.cli.tokens", "make, list and revoke tokens of the HTTP API"),
     "token": Command("copilot_socket.cli.token", "print the token of this machine's node"),
+    "errors": Command("copilot_socket.cli.error_groups", "list errors in groups, show and ignore a group"),
     "audit": Command("copilot_socket.cli.audit", "list who did what, and who was refused"),
     "tail": Command("copilot_socket.cli.tail", "watch jobs, crawlers and connections live"),
     "cleanup": Command("copilot_socket.cli.cleanup", "remove old jobs, errors and connections now"),

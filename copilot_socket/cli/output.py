@@ -5,6 +5,7 @@ import io
 import json
 import os
 import select
+import shutil
 import signal
 import sys
 import threading
@@ -164,20 +165,31 @@ def cell(value: Any) -> str:
 
 
 def page(
-    answer: Any, name: str, headings: Sequence[str], empty: str, row: Callable[[Any], Sequence[Any]] | None = None
+    answer: Any,
+    name: str,
+    headings: Sequence[str],
+    empty: str,
+    row: Callable[[Any], Sequence[Any]] | None = None,
+    width: int | None = None,
 ) -> list[str]:
     """The list *name* of *answer* as a table, and how to continue; *empty* if it has no rows.
 
-    *row* makes the values of a row; without it they are those that the *headings* name.
+    *row* makes the values of a row; without it they are those that the *headings* name. *width* as in :func:`table`.
     """
     values = row or (lambda each: [each[heading] for heading in headings])
     rows = [[cell(value) for value in values(each)] for each in answer[name]]
     if not rows:
         return [empty]
-    return table([headings, *rows]) + ([f"more: --cursor {answer['next']}"] if answer["next"] else [])
+    return table([headings, *rows], width) + ([f"more: --cursor {answer['next']}"] if answer["next"] else [])
 
 
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """*rows*, the first of which holds the headings, as aligned lines."""
+def table(rows: Sequence[Sequence[str]], width: int | None = None) -> list[str]:
+    """*rows*, the first of which holds the headings, as aligned lines, cut to *width* characters."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return [line if width is None or len(line) <= width else f"{line[: width - 1]}…" for line in lines]
+
+
+def terminal_width() -> int | None:
+    """The characters of a line, if standard output is a terminal."""
+    return shutil.get_terminal_size().columns if standard_output.isatty() else None

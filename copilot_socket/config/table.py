@@ -219,7 +219,7 @@ VARIABLES: tuple[Variable, ...] = (
         "max_error_log_age",
         parsers.milliseconds(_SECOND, _TEN_YEARS),
         "2592000000",
-        help="rows of job_error_log older than this are removed",
+        help="errors that were logged, and counted, longer ago are removed",
     ),
     V(
         "COPILOT_AUDIT_AGE",

@@ -81,6 +81,7 @@ class BulkHandlers:
         if body.dry_run:
             return reply(_preview(new, expected))
         started = await self.bulk.start(new, expected, call.act("operation.start"))
+        assert started is not None
         return reply(await self._show(call, started), 202, Location=f"/api/v1/operations/{started}")
 
     @operation({200: BulkOperationList})

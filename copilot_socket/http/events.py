@@ -104,6 +104,7 @@ class Renderer:
             outcome=None if change.outcome is None else str(change.outcome),
             cause=None if change.cause is None else str(change.cause),
             reason=change.reason,
+            error=change.fingerprint,
         )
 
     def _progressed(self, change: event_bus.JobProgressed) -> Event:

@@ -26,6 +26,12 @@ def _job_id(value: Any) -> str:
     return value
 
 
+def _fingerprint(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{16}", value):
+        raise ValueError("must be the fingerprint of an error, 16 hexadecimal digits")
+    return value
+
+
 def _prefix(value: Any) -> str:
     path: str = text(1024)(value).strip("/")
     if not path:
@@ -35,6 +41,7 @@ def _prefix(value: Any) -> str:
 
 id_of_a_job = Check(_job_id, {"type": "string", "pattern": f"^{ID}$"})
 a_path = Check(_prefix, {**text(1024).schema, "pattern": "[^/\\u0000]"})
+a_fingerprint = Check(_fingerprint, {"type": "string", "pattern": "^[0-9a-f]{16}$"})
 _DESCENDING = "-"
 
 
@@ -47,6 +54,7 @@ class JobFilterBody:
     user_id: Annotated[str | None, text(255), doc("The user for whom they are.")] = None
     command: Annotated[frozenset[str] | None, some_of(*COMMANDS), doc("Their command is one of these.")] = None
     cause: Annotated[frozenset[str] | None, some_of(*Cause), doc("Their last attempt ended so.")] = None
+    error: Annotated[str | None, a_fingerprint, doc("The fingerprint of their last failure.")] = None
     full_path: Annotated[str | None, text(1024), doc("Their group or project.")] = None
     path_prefix: Annotated[str | None, a_path, doc("A group or project, with all below it.")] = None
     search: Annotated[str | None, text(255), doc("Part of their path, branch or id, in any case.")] = None

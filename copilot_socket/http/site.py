@@ -27,6 +27,7 @@ from copilot_socket.http.catalog_handlers import CatalogHandlers
 from copilot_socket.http.channel import MAX_CONNECTIONS, REQUEST_TIMEOUT, Channel, Connections
 from copilot_socket.http.description_handlers import DescriptionHandlers
 from copilot_socket.http.endings import Endings
+from copilot_socket.http.error_handlers import ErrorHandlers
 from copilot_socket.http.event_handlers import EventHandlers
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.gate import Gate, RequestHead
@@ -47,6 +48,7 @@ from copilot_socket.store.budgets import BudgetStore
 from copilot_socket.store.bulk import BulkOperations
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.crawler_modes import CrawlerModes
+from copilot_socket.store.errors import ErrorGroups
 from copilot_socket.store.faults import DATABASE_ERRORS, Remedy, broken_check, remedy
 from copilot_socket.store.job_lists import JobLists
 from copilot_socket.store.listing import BadCursor
@@ -77,6 +79,7 @@ class Parts:
     modes: CrawlerModes
     restrictions: RestrictionStore
     budgets: BudgetStore
+    errors: ErrorGroups
     transitions: Transitions
     bus: EventBus
     feed: Feed
@@ -106,6 +109,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     events = EventHandlers(parts.feed)
     tokens = TokenHandlers(parts.access, parts.catalog, parts.time_of_day)
     audit = AuditHandlers(parts.catalog)
+    errors = ErrorHandlers(parts.errors, parts.bulk, parts.catalog)
     description = DescriptionHandlers(lambda: table)
     table = (
         Route("GET", "/health/socket", health.socket_health, needs=None),
@@ -147,6 +151,11 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("GET", "/api/v1/budgets", budgets.list_budgets),
         Route("PUT", "/api/v1/budgets", budgets.put_budget, needs=Role.OPERATE),
         Route("DELETE", "/api/v1/budgets", budgets.forget_budget, needs=Role.OPERATE),
+        Route("GET", "/api/v1/errors", errors.list_errors),
+        Route("GET", "/api/v1/errors/{fingerprint}", errors.show_errors),
+        Route("POST", "/api/v1/errors/{fingerprint}/retry", errors.retry_errors, needs=Role.OPERATE),
+        Route("POST", "/api/v1/errors/{fingerprint}/ignore", errors.ignore_errors, needs=Role.OPERATE),
+        Route("DELETE", "/api/v1/errors/{fingerprint}/ignore", errors.heed_errors, needs=Role.OPERATE),
         Route("GET", "/api/v1/audit", audit.list_acts, needs=Role.OPERATE),
         Route("GET", "/api/v1/stats", rest.show_stats),
         Route("GET", "/api/v1/events", events.watch_events, within=True),

@@ -15,21 +15,18 @@ from copilot_socket.core.reports import (
     Failed,
     GivenBack,
     Incomplete,
-    Refused,
     incomplete,
     job_of,
     try_of,
 )
 from copilot_socket.event_bus import EventBus, JobProgressed, JobsReported, StateEvent
 from copilot_socket.store.connection import Connection, Transaction
+from copilot_socket.store.error_log import MOST_ERRORS, log_refusals
 from copilot_socket.store.sql import sql
 from copilot_socket.store.transition_rows import TransitionRequest
 from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.turns import NO_PLAN, Claim, Plan, Stored, claim, reports_of, store
 from copilot_socket.store.writes import ConnectionSeen, Folded, Presence
-
-MOST_ERRORS = 100
-"""Errors of a job from which on no refused discoveries are added."""
 
 
 @attrs.frozen
@@ -134,26 +131,12 @@ class Batches:
         kept = [change for change in changes if change.assignment in held]
         refused = [(change.assignment, each) for change in kept for each in change.refused[:MOST_ERRORS]]
         if refused:
-            await self._refusals(tx, refused)
+            await log_refusals(tx, refused)
         requests = [_request(change) for change in kept if isinstance(change.ending, INTERRUPTIONS)]
         if requests:
             _answers, changed = await self._transitions.within(tx, requests)
             events += changed
         return held, events
-
-    async def _refusals(self, tx: Transaction, refused: Sequence[tuple[str, Refused]]) -> None:
-        await tx.query(
-            sql("discoveries_refused"),
-            {
-                "job": [job_of(assignment) for assignment, _ in refused],
-                "assignment": [assignment for assignment, _ in refused],
-                "error_type": [each.error_type for _, each in refused],
-                "message": [each.error for _, each in refused],
-                "known": [each.known for _, each in refused],
-                "resolution": [_KNOWN if each.known else _UNKNOWN for _, each in refused],
-                "most": MOST_ERRORS,
-            },
-        )
 
     async def _presences(self, tx: Transaction, present: Sequence[Presence]) -> None:
         if present:
@@ -213,12 +196,6 @@ class Batches:
             *progressed,
             *([JobsReported("completed", Event.COMPLETED, completed, "completed")] if completed else ()),
         ]
-
-
-_KNOWN = "its crawler received the error, and may send the discovery again in parts"
-_UNKNOWN = (
-    "its crawler lacks the capability ack, so did not receive the error: its report of completion fails the job"
-)
 
 
 async def explain(on: Connection, changes: Sequence[Change], max_job_age: float) -> dict[str, Verdict]:

@@ -5,7 +5,7 @@ changes its jobs and stores how far the walk has come; so whoever dies, the next
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -96,10 +96,16 @@ class BulkOperations:
         """How many jobs it is about. Raises :class:`.TooSlow`."""
         return await self.jobs.total(new.which)
 
-    async def start(self, new: NewOperation, expected: Total, act: Act, also: Sequence[Any] = ()) -> str:
+    async def start(
+        self,
+        new: NewOperation,
+        expected: Total,
+        act: Act,
+        first: Callable[[Transaction], Awaitable[bool]] | None = None,
+    ) -> str | None:
         """Store an operation, by *act*; return its id. Nodes begin with it within a second.
 
-        *also*: called with the transaction, to change what belongs to it.
+        *first* is called in the transaction; where it returns False, nothing is stored, and None returned.
         """
         within = new.within
         row = {
@@ -112,10 +118,10 @@ class BulkOperations:
             "actor": act.actor.name,
         }
 
-        async def work(tx: Transaction) -> str:
+        async def work(tx: Transaction) -> str | None:
+            if first is not None and not await first(tx):
+                return None
             [(operation,)] = await tx.query(sql("start_operation"), row)
-            for call in also:
-                await call(tx)
             told = {**new.given, "ids": len(new.given["ids"])} if "ids" in new.given else dict(new.given)
             await record(tx, act.on(str(operation), {"action": row["action"], "filter": told}, max(1, expected.jobs)))
             return str(operation)

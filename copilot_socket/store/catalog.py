@@ -44,7 +44,7 @@ _ERRORS = f"""
 SELECT id, job_id, timestamp, error_type,
        CASE WHEN shown THEN error_message ELSE left(error_message, {MESSAGE_CHARACTERS}) END,
        CASE WHEN shown THEN stack_trace END, CASE WHEN shown THEN context::text END, retry_count, is_recoverable,
-       resolution, cause,
+       resolution, cause, fingerprint,
        array_remove(ARRAY[
          CASE WHEN NOT shown AND length(error_message) > {MESSAGE_CHARACTERS} THEN 'error_message' END,
          CASE WHEN NOT shown AND stack_trace IS NOT NULL THEN 'stack_trace' END,

@@ -38,6 +38,8 @@ class Cleanup:
             "clean_audit": max_audit_age,
             "clean_budgets": None,
             "clean_errors": max_error_age,
+            "clean_error_counts": max_error_age,
+            "clean_error_groups": max_error_age,
             "clean_connections": None,
             "clean_crawlers": None,
             "clean_disturbances": None,

@@ -15,6 +15,7 @@ CONDITIONS: Mapping[str, str] = {
     "user_id": "user_id = %(user_id)s",
     "command": "command = ANY (%(command)s)",
     "cause": "CASE WHEN status = 'completed' THEN 'completed' ELSE cause::text END = ANY (%(cause)s)",
+    "error": "error = %(error)s",
     "full_path": 'full_path COLLATE "C" = %(full_path)s',
     # '0' is the character after '/': the range is in the index, the rest excludes the neighbours ("a-b" of "a").
     "path_prefix": 'full_path COLLATE "C" >= %(path_prefix)s AND full_path COLLATE "C" < %(path_prefix)s || \'0\''
@@ -36,7 +37,7 @@ CONDITIONS: Mapping[str, str] = {
 }
 """Filter → SQL. Lists (``ids``, ``status``, ``command``, ``cause``) mean any of their values."""
 SELECTIVE = frozenset(
-    {"ids", "full_path", "path_prefix", "spawned_from", "root", "created_after", "created_before"}
+    {"ids", "error", "full_path", "path_prefix", "spawned_from", "root", "created_after", "created_before"}
     | {"finished_after", "finished_before"}
 )
 """Filters with an index of their own."""

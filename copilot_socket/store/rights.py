@@ -12,6 +12,8 @@ TABLES = (
     "budgets",
     "crawlers",
     "disturbances",
+    "error_counts",
+    "error_groups",
     "hosts",
     "http_sessions",
     "http_tokens",

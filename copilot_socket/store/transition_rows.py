@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from copilot_socket.core.ends import Cause
+from copilot_socket.core.fingerprints import ErrorGroup, group_of
 from copilot_socket.core.jobs import Event, Loss, Status
 from copilot_socket.core.reports import Failed, GivenBack
 from copilot_socket.core.transitions import Job, Transition
@@ -28,6 +29,18 @@ class TransitionRequest:
     """What its crawler reported, where that is the event."""
     delay: float = 0.0
     """Least number of seconds before the job is due, where it is queued again."""
+
+    @property
+    def why(self) -> str | None:
+        """Why the attempt ended: the given reason, else the error that its crawler has reported, shortened."""
+        if self.reason is not None:
+            return self.reason
+        match self.report:
+            case Failed() as failed:
+                return failed.error[:1000]
+            case GivenBack() as given:
+                return given.message and given.message[:1000]
+        return None
 
 
 def _trouble(stored: dict[str, Any] | None) -> Trouble:
@@ -55,6 +68,7 @@ class LockedJob:
     command: str
     full_path: str | None
     branch: str | None
+    error: str | None
 
     def job(self, held: "LiveAssignment | None") -> Job:
         """The job, as the state machine sees it."""
@@ -86,6 +100,17 @@ class LiveAssignment:
 
 
 @attrs.frozen
+class Logged:
+    """A failure that is logged, as its crawler reported it or as the server words it, and its group."""
+
+    failure: Failed
+    group: ErrorGroup
+
+
+_LOGGED = frozenset({Event.FAILED, Event.FAILED_FOR_GOOD, Event.TIMED_OUT})
+
+
+@attrs.frozen
 class Change:
     """A transition to write."""
 
@@ -93,6 +118,23 @@ class Change:
     row: LockedJob
     held: LiveAssignment | None
     answer: Transition
+    logged: Logged | None = attrs.field(init=False)
+    """What the error log gets; None: nothing."""
+
+    @logged.default
+    def _logged(self) -> Logged | None:
+        request = self.request
+        if request.event not in _LOGGED and self.answer.status is not Status.FAILED:
+            return None
+        failure = self.failure or Failed(request.why or str(request.event), str(request.event), True)
+        return Logged(failure, group_of(failure.error_type, self.row.command, failure.error))
+
+    @property
+    def error(self) -> str | None:
+        """The fingerprint of the job's last failure; a retry by hand begins without one."""
+        if self.logged is not None:
+            return self.logged.group.fingerprint
+        return None if self.request.event is Event.RETRIED else self.row.error
 
     @property
     def failure(self) -> Failed | None:
@@ -126,6 +168,7 @@ class Change:
             None if failure is None else failure.error,
             answer.delay,
             answer.cause,
+            None if self.logged is None else self.logged.group.fingerprint,
         )
 
 

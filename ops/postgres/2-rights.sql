@@ -37,7 +37,7 @@ GRANT INSERT (account_id, command, full_path, branch, user_id, provider, gitlab_
 GRANT USAGE ON SEQUENCE job_order TO copilot_web;
 
 -- Watching, for the web application and for monitoring.
-GRANT SELECT ON jobs, job_assignments, job_tries, job_error_log, areas, area_authorizations, crawlers,
+GRANT SELECT ON jobs, job_assignments, job_tries, job_error_log, error_groups, error_counts, areas, area_authorizations, crawlers,
                 socket_connections, nodes, hosts, pauses, budgets, running_caps, copilot_socket_version TO copilot_web, copilot_monitor;
 GRANT SELECT (id, provider, gitlab_url, gitlab_origin, token_expires_at, credential_status, credential_error, credential_checked_at,
               created_at, updated_at)

@@ -54,6 +54,8 @@ class CleanupTests(DatabaseTestCase):
                     "audit": 0,
                     "budgets": 0,
                     "errors": 0,
+                    "error_counts": 0,
+                    "error_groups": 0,
                     "connections": 0,
                     "crawlers": 0,
                     "disturbances": 0,

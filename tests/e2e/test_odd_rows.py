@@ -77,6 +77,14 @@ ROWS: Mapping[str, tuple[str, str]] = {
         "key = '#'",
     ),
     "disturbances": ("INSERT INTO disturbances (name) VALUES ('#')", "name = '#'"),
+    "error_counts": (
+        "INSERT INTO error_counts VALUES (lpad('#', 16, '0'), now(), 'acct', 1)",
+        "fingerprint = lpad('#', 16, '0')",
+    ),
+    "error_groups": (
+        "INSERT INTO error_groups (fingerprint, command, text, errors) VALUES (lpad('#', 16, '0'), 'issues', 'x', 1)",
+        "fingerprint = lpad('#', 16, '0')",
+    ),
     "hosts": ("INSERT INTO hosts (origin) VALUES ('https://h#.test')", "origin = 'https://h#.test'"),
     "http_sessions": (
         "INSERT INTO http_sessions VALUES (sha256('#'), sha256('t'), now(), now() + interval '1 hour')",
@@ -196,7 +204,9 @@ class OddRowsTests(NodeTestCase):
         node = await self.node()
         logged = "SELECT job_id FROM job_tries UNION SELECT job_id FROM job_error_log"
         jobs = self.query(f"SELECT id FROM jobs WHERE id IN ({logged})")
-        await self._read(node, *[f"/api/v1/jobs/{row[0]}" for row in jobs])
+        groups = self.query("SELECT fingerprint FROM error_groups")
+        paths = [*[f"/api/v1/jobs/{row[0]}" for row in jobs], *[f"/api/v1/errors/{row[0]}" for row in groups]]
+        await self._read(node, *paths)
         crawler = await self.greeted(node, maxJobs=100)
         while await self._work(crawler):
             pass
@@ -221,7 +231,7 @@ class OddRowsTests(NodeTestCase):
 
     async def _read(self, node: InProcessNode, *paths: str) -> None:
         """Ask for *paths*, and for everything that is not about one job."""
-        names = ("accounts", "areas", "crawlers", "pauses", "budgets", "hosts", "tokens", "audit")
+        names = ("accounts", "areas", "crawlers", "pauses", "budgets", "hosts", "tokens", "audit", "errors")
         lists = [f"/api/v1/{name}?limit=1000" for name in names]
         after = ""
         while after is not None:

@@ -138,6 +138,7 @@ class ConnectionTestCase(SynchronousTestCase):
                 modes=unused,
                 restrictions=unused,
                 budgets=unused,
+                errors=unused,
                 bus=EventBus(),
                 transitions=unused,
                 feed=unused,

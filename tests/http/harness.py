@@ -33,6 +33,7 @@ from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.connection import Limits
 from copilot_socket.store.crawler_modes import CrawlerModes
 from copilot_socket.store.database import Database
+from copilot_socket.store.errors import ErrorGroups
 from copilot_socket.store.job_lists import JobLists
 from copilot_socket.store.restrictions import RestrictionStore
 from copilot_socket.store.submission import Submission
@@ -169,6 +170,7 @@ class SiteTestCase(DatabaseTestCase):
             modes=CrawlerModes(self.database),
             restrictions=RestrictionStore(self.database, "node"),
             budgets=BudgetStore(self.database),
+            errors=ErrorGroups(self.database),
             bus=self.bus,
             transitions=self.transitions,
             feed=self.feed,

@@ -23,6 +23,8 @@ PAIR = {
 PAUSE = {"scope": "account", "target": "acme", "reason": "moves"}
 ISSUES = {"account_id": "acme", "command": "issues", "full_path": "g/p"}
 BUDGET = {"gitlab_origin": ORIGIN, "remaining": 5, "limit": 60}
+GROUP = "a" * 16
+ERRORS = f"INSERT INTO error_groups (fingerprint, command, text, errors) VALUES ('{GROUP}', 'issues', 'x', 1)"
 CRAWLER = """
 INSERT INTO crawlers (key, crawler_id, node_id, lease_expires_at, max_jobs, entity_types, plain)
 VALUES ('hello:one', 'one', 'n', now() + interval '1 hour', 5, '{issue}', false)
@@ -36,6 +38,7 @@ TABLES = (
     "pauses",
     "hosts",
     "budgets",
+    "error_groups",
     "restriction_changes",
     "http_tokens",
     "http_sessions",
@@ -196,6 +199,12 @@ STEPS = (
     Step("POST /tokens", "/tokens", {"name": "web", "role": "admin"}, []),
     Step("DELETE /tokens/{name}", "/tokens/web", None, one("token.revoke", "web")),
     Step("DELETE /tokens/{name}", "/tokens/web", None, []),
+    *[
+        step
+        for method, action in (("POST", "error.ignore"), ("DELETE", "error.unignore"))
+        for rows in (one(action, GROUP), [])
+        for step in [Step(f"{method} /errors/{{fingerprint}}/ignore", f"/errors/{GROUP}/ignore", None, rows)]
+    ],
     Step("POST /session", "/session", None, one("session.start", None)),
 )
 ELSEWHERE = {"DELETE /session": "session.end"}
@@ -208,6 +217,7 @@ class ChangeTests(SiteTestCase):
     async def test_every_route(self) -> None:
         """What changes something leaves its rows, in the same transaction; nothing else leaves any, nor a secret."""
         self.query(CRAWLER)
+        self.query(ERRORS)
         ids: dict[str, str] = {}
         for step in STEPS:
             method, _, _ = step.route.partition(" ")

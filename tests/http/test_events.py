@@ -35,7 +35,9 @@ STATE_EVENTS = {
     "sent": JobSent("J1", "J1.1.x", "c1", 0.1, "acme", "issues", "g/p"),
     "running": JobsReported("running", "job_started", [("J1.1.x", "hello:c1", "acme")]),
     "progress": JobProgressed("J1", "J1.1.x", "hello:c1", "acme", {"processed": 3}),
-    "failed": JobChanged("J2", "failed", "job_failed", "J2.1.x", "hello:c2", "broke", "failed", "other"),
+    "failed": JobChanged(
+        "J2", "failed", "job_failed", "J2.1.x", "hello:c2", "broke", "failed", "other", fingerprint="5f1c"
+    ),
     "opened": ConnectionChanged("k1", "c1", "opened"),
     "closed": ConnectionChanged("k1", "c1", "closed", "bye"),
     "silent": CrawlerChanged("c2", "fell silent"),
@@ -76,6 +78,7 @@ class RenderingTests(SynchronousTestCase):
                     "account_id": "other",
                     "outcome": "failed",
                     "reason": "broke",
+                    "error": "5f1c",
                 },
             ),
             "opened": ("connection", {"id": "k1", "crawler_id": "c1", "event": "opened", "is_active": True}),

@@ -4,7 +4,7 @@ from copilot_socket.core.folding import Verdict
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.reports import Completed, Discovered, Failed, Refused, Report, Started
 from copilot_socket.event_bus import JobChanged
-from copilot_socket.store.batches import MOST_ERRORS
+from copilot_socket.store.error_log import MOST_ERRORS
 from tests.support.store import StoreTestCase
 
 UNKNOWN = Refused("at most 5 bytes (SOCKET_MAX_MESSAGE_SIZE)", "message_too_large", known=False)

@@ -50,6 +50,7 @@ class Job:
         Column("CASE WHEN status = 'completed' THEN 'completed' ELSE cause::text END"),
         doc(_WHY_IT_ENDED),
     ]
+    error: Annotated[str | None, doc("The fingerprint of its last failure; null once it is completed or retried.")]
     resume_state: Annotated[dict[str, Any] | UnsetType | None, doc("Where the next attempt begins.")] = UNSET
     progress: Annotated[dict[str, Any] | UnsetType | None, doc("What crawlers have reported, merged.")] = UNSET
     children: Annotated[int | UnsetType, BESIDE, doc("On request: the jobs that it has spawned, up to 10,001.")] = (
@@ -112,6 +113,7 @@ class JobError:
     is_recoverable: Annotated[bool, doc("Whether another attempt may help.")]
     resolution: Annotated[str | None, doc("What follows from it.")]
     cause: Annotated[Cause | None, doc("Why the attempt ended; null for errors that ended none.")]
+    fingerprint: Annotated[str | None, doc("Its group; null for errors of former versions.")]
     truncated: Truncated
 
 

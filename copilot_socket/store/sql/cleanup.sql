@@ -95,6 +95,29 @@ WITH gone AS (
 )
 SELECT count(*) FROM gone
 
+-- name: clean_error_counts
+-- Counts of hours that were over by then.
+WITH gone AS (
+  DELETE FROM error_counts WHERE ctid IN (
+    SELECT ctid FROM error_counts WHERE hour <= now() - %(age)s * interval '1 second' - interval '1 hour' LIMIT %(limit)s)
+  RETURNING hour
+)
+SELECT count(*) FROM gone
+
+-- name: clean_error_groups
+-- Groups of which nothing is left to be counted. One that is ignored stays, since it would be shown again when it next
+-- occurs. The condition on last_at is judged anew for a group that has just occurred, the counts are not.
+WITH gone AS (
+  DELETE FROM error_groups WHERE fingerprint IN (
+    SELECT fingerprint FROM error_groups g
+    WHERE last_at <= now() - %(age)s * interval '1 second' AND ignored_at IS NULL
+      AND NOT EXISTS (SELECT FROM error_counts c WHERE c.fingerprint = g.fingerprint)
+    LIMIT %(limit)s)
+    AND last_at <= now() - %(age)s * interval '1 second' AND ignored_at IS NULL
+  RETURNING fingerprint
+)
+SELECT count(*) FROM gone
+
 -- name: clean_audit
 -- So have acts and refusals; of a sum the time of its last one counts.
 WITH gone AS (

@@ -10,7 +10,7 @@ ORDER BY web_app_job_id FOR UPDATE
 SELECT j.id, j.status, j.attempts, j.max_attempts, j.releases, t.credential_status = 'valid', t.credential_error,
        j.trouble, md5(coalesce(j.resume_state::text, '')), extract(epoch FROM h.last_success_at)::float8,
        extract(epoch FROM now())::float8, t.gitlab_origin, h.held_since IS NOT NULL, j.account_id, j.command,
-       j.full_path, j.branch
+       j.full_path, j.branch, j.error
 FROM jobs j JOIN accounts t ON t.id = j.account_id LEFT JOIN hosts h ON h.origin = t.gitlab_origin
 WHERE j.id = ANY (%(job)s) ORDER BY j.id FOR UPDATE OF j
 
@@ -26,8 +26,8 @@ WHERE web_app_job_id = ANY (%(job)s) AND completed_at IS NULL
 WITH input AS (
   SELECT * FROM unnest(%(job)s::text[], %(status)s::text[], %(attempts)s::integer[], %(releases)s::integer[],
                        %(delay)s::float8[], %(outcome)s::text[], %(reason)s::text[], %(cause)s::text[],
-                       %(trouble)s::text[])
-    AS t (job_id, status, attempts, releases, delay, outcome, reason, cause, trouble)
+                       %(trouble)s::text[], %(error)s::text[])
+    AS t (job_id, status, attempts, releases, delay, outcome, reason, cause, trouble, error)
 ), job AS (
   UPDATE jobs j SET
     status = i.status, attempts = least(i.attempts, 1000000000), releases = least(i.releases, 1000000000),
@@ -37,7 +37,7 @@ WITH input AS (
                         WHEN j.status = 'paused' THEN greatest(j.scheduled_at, now())
                         ELSE now() + i.delay * interval '1 second' END,
     ready = i.delay <= 0 AND (j.status <> 'paused' OR j.scheduled_at <= now()) AND j.pause_id IS NULL,
-    cause = i.cause, trouble = i.trouble::jsonb,
+    cause = i.cause, trouble = i.trouble::jsonb, error = i.error,
     finished_at = CASE WHEN i.status IN ('completed', 'failed', 'cancelled') THEN now() END
   FROM input i WHERE j.id = i.job_id
 ), ended AS (
@@ -89,14 +89,6 @@ ORDER BY web_app_job_id LIMIT %(limit)s
 -- Notifies the nodes whose crawlers hold these assignments.
 SELECT pg_notify('copilot_ended', assignment) FROM unnest(%(assignment)s::text[]) AS assignment
 
--- name: log_errors
--- One row for each failure.
-INSERT INTO job_error_log (job_id, error_type, error_message, stack_trace, context, retry_count, is_recoverable,
-                           resolution, cause)
-SELECT * FROM unnest(%(job)s::text[], %(error_type)s::text[], %(message)s::text[], %(stack)s::text[],
-                     %(context)s::jsonb[], %(retries)s::integer[], %(recoverable)s::boolean[], %(resolution)s::text[],
-                     %(cause)s::text[])
-
 -- name: reject_tokens
 -- GitLab has answered 401 to these attempts: their accounts' tokens count as expired, unless they are newer ones.
 WITH rejected AS MATERIALIZED (
@@ -119,27 +111,6 @@ INSERT INTO disturbances (name) SELECT DISTINCT unnest(%(crawler)s::text[])
 SELECT name, extract(epoch FROM at)::float8 FROM disturbances WHERE at > now() - interval '1 day'
 UNION ALL
 SELECT id, extract(epoch FROM lease_expires_at)::float8 FROM nodes WHERE lease_expires_at <= now()
-
--- name: discoveries_refused
--- Logs refused discoveries of live attempts; the same error of an attempt once, so that a repetition changes nothing.
--- Where the crawler did not receive the error, it is kept with the assignment until the completion arrives; with the
--- id of the attempt, since the next one uses the same row.
-WITH input AS (
-  SELECT DISTINCT * FROM unnest(%(job)s::text[], %(assignment)s::text[], %(error_type)s::text[], %(message)s::text[],
-                       %(known)s::boolean[], %(resolution)s::text[])
-    AS t (job_id, assignment, error_type, message, known, resolution)
-), unknown AS (
-  UPDATE job_assignments a SET metadata = a.metadata || jsonb_build_object('refused_discovery',
-    jsonb_build_object('assignment', i.assignment, 'error', i.message))
-  FROM (SELECT DISTINCT ON (job_id) * FROM input WHERE NOT known ORDER BY job_id) AS i
-  WHERE a.web_app_job_id = i.job_id AND a.crawler_job_id = i.assignment
-)
-INSERT INTO job_error_log (job_id, error_type, error_message, retry_count, is_recoverable, resolution)
-SELECT i.job_id, i.error_type, i.message, j.attempts, i.known, i.resolution
-FROM input i JOIN jobs j ON j.id = i.job_id JOIN job_assignments a ON a.web_app_job_id = i.job_id
-WHERE (SELECT count(*) FROM (SELECT FROM job_error_log e WHERE e.job_id = i.job_id LIMIT %(most)s) AS e) < %(most)s
-  AND NOT EXISTS (SELECT FROM job_error_log e WHERE e.job_id = i.job_id AND e.timestamp >= a.assigned_at
-                    AND e.error_type = i.error_type AND e.error_message = i.message)
 
 -- name: retry_obstacles
 -- For retries of terminal jobs: the URLs of each and of its account, which is locked against a move, and its twin: a live

@@ -42,7 +42,8 @@ input AS (
     progress = CASE WHEN h.progress IS NULL THEN j.progress ELSE (j.progress || h.progress)::jsonb_mapping END,
     resume_state = CASE WHEN h.resume_state IS NULL THEN j.resume_state ELSE h.resume_state::resume_state END,
     cause = CASE WHEN h.completed THEN NULL ELSE j.cause END,
-    trouble = CASE WHEN h.completed THEN NULL ELSE j.trouble END
+    trouble = CASE WHEN h.completed THEN NULL ELSE j.trouble END,
+    error = CASE WHEN h.completed THEN NULL ELSE j.error END
   FROM held h WHERE j.id BETWEEN h.job_id AND h.job_id
 )
 

@@ -1,0 +1,123 @@
+"""Groups of errors over HTTP."""
+
+from typing import Any
+
+from copilot_socket.core.access import Role
+from copilot_socket.core.jobs import Event
+from copilot_socket.core.reports import Failed
+from copilot_socket.store.transition_rows import TransitionRequest
+from tests.http.harness import SiteTestCase
+
+API = "/api/v1/errors"
+UNKNOWN = f"{API}/{'b' * 16}"
+
+
+class ErrorTests(SiteTestCase):
+    """/api/v1/errors."""
+
+    async def failed(self, path: str, error: str, **fields: Any) -> str:
+        """A job that has failed for good; its fingerprint."""
+        job = await self.job(full_path=path)
+        self.query("UPDATE jobs SET status = 'running' WHERE id = %s", job)
+        report = Failed(error, "TypeError", False, **fields)
+        await self.transitions.run([TransitionRequest(job, Event.FAILED_FOR_GOOD, report=report)])
+        return str((await self.get(f"/api/v1/jobs/{job}")).document["error"])
+
+    async def test_a_group(self) -> None:
+        """As it is listed and shown."""
+        await self.account()
+        first = await self.failed("g/1", "Cannot store issue 7 of acme/shop")
+        name = await self.failed("g/2", "Cannot store issue 12 of acme/x", stack_trace="at y", context=b'{"a":1}')
+        self.assertEqual(first, name)
+        [group] = (await self.get(API)).document["errors"]
+        times = {"first_at": group["first_at"], "last_at": group["last_at"]}
+        self.assertRegex(group["last_at"], r"^20.*Z$")
+        never = dict.fromkeys(("errors_since_retry", "retried_at", "retried_by", "ignored_at", "ignored_by"))
+        self.assertEqual(
+            group,
+            {
+                "fingerprint": name,
+                "error_type": "TypeError",
+                "command": "issues",
+                "text": "Cannot store issue <n> of <path>",
+                "status": "open",
+                "errors": 2,
+                "accounts": 1,
+                "jobs_failed": 2,
+                **times,
+                **never,
+            },
+        )
+        shown = (await self.get(f"{API}/{name}")).document
+        self.assertLessEqual(group.items(), shown.items())
+        sample = shown["sample"]
+        self.assertEqual(sample["error_message"], "Cannot store issue 12 of acme/x")
+        self.assertEqual((sample["stack_trace"], sample["context"], sample["truncated"]), ("at y", {"a": 1}, []))
+        job = (await self.get(f"/api/v1/jobs/{sample['job_id']}")).document
+        self.assertEqual((job["error"], job["errors"][0]["fingerprint"]), (name, name))
+        self.assertEqual(shown["history_unit"], "hour")
+        self.assertEqual([each["errors"] for each in shown["history"]], [2])
+        self.assertEqual(shown["top_accounts"], [{"account_id": "acme", "errors": 2}])
+        none = (await self.get(f"{API}/{name}?until=2026-01-01T00:00:00Z")).document
+        self.assertEqual((none["errors"], none["history"]), (0, []))
+
+    async def test_ignored(self) -> None:
+        """It is listed only where it is asked for, until that is taken back."""
+        await self.account()
+        name = await self.failed("g/1", "no")
+        for method, status, listed in (("POST", "ignored", []), ("DELETE", "open", [name])):
+            answer = await self.request(method, f"{API}/{name}/ignore")
+            self.assertEqual((answer.status, answer.document), (200, {"fingerprint": name, "status": status}))
+            found = (await self.get(API)).document["errors"]
+            self.assertEqual([group["fingerprint"] for group in found], listed)
+            found = (await self.get(f"{API}?status=ignored,open")).document["errors"]
+            self.assertEqual([group["status"] for group in found], [status])
+
+    async def test_pages(self) -> None:
+        """As of every list."""
+        await self.account()
+        names = [await self.failed(f"g/{word}", word) for word in ("one", "two", "three")]
+        seen, query = [], "?limit=2"
+        while query:
+            page = (await self.get(API + query)).document
+            seen += [group["fingerprint"] for group in page["errors"]]
+            query = page["next"] and f"?limit=2&cursor={page['next']}"
+        self.assertEqual(seen, names[::-1])
+
+    async def test_faults(self) -> None:
+        """Wrong parameters are named, a cursor of another list is one; what is no fingerprint is not found."""
+        await self.account()
+        await self.account("b")
+        foreign = (await self.get("/api/v1/accounts?limit=1")).document["next"]
+        for query, path in (
+            ("status=open,closed", "?status"),
+            ("command=nonsense", "?command"),
+            ("since=yesterday", "?since"),
+            ("until=2026-01-05T10:00:00", "?until"),
+            ("error_type=", "?error_type"),
+            (f"cursor={foreign}", "?cursor"),
+            ("cursor=WyIyMDI2LTk5LTk5VDAwOjAwOjAwWiIsImFhYWFhYWFhYWFhYWFhYWEiXQ", "?cursor"),  # the 99th of a month
+            ("cursor=NQ", "?cursor"),
+            ("reason=x", "?reason"),
+        ):
+            self.assertEqual(self.paths(await self.get(f"{API}?{query}")), [path])
+        self.assertEqual(self.paths(await self.get(f"{UNKNOWN}?status=open")), ["?status"])
+        self.assertEqual(self.paths(await self.post(f"{UNKNOWN}/ignore", {"x": 1})), [""])
+        for path in (UNKNOWN, f"{API}/{'B' * 16}", f"{API}/%00"):
+            self.assertEqual((await self.get(path)).status, 404)
+            self.assertEqual((await self.post(f"{path}/ignore")).status, 404)
+            self.assertEqual((await self.request("DELETE", f"{path}/ignore")).status, 404)
+
+    async def test_access(self) -> None:
+        """Everybody may read, operators may ignore; tokens that are limited see none of it."""
+        tokens = {}
+        for name, fields in (
+            ("reader", {"role": str(Role.READ)}),
+            ("limited", {"role": str(Role.APP), "accounts": ["acme"]}),
+        ):
+            tokens[name] = (await self.post("/api/v1/tokens", {"name": name, **fields})).document["token"]
+        await self.access.read()
+        for name, read in (("reader", 200), ("limited", 403)):
+            headers = {"Authorization": f"Bearer {tokens[name]}"}
+            self.assertEqual((await self.get(API, headers=headers)).status, read)
+            self.assertEqual((await self.post(f"{UNKNOWN}/ignore", headers=headers)).status, 403)
