@@ -76,8 +76,8 @@ class Store:
         self.submitted.append(len(jobs))
         return await self._ask(Submitted(["id"] * len(jobs), [True] * len(jobs)))
 
-    async def jobs(self, *_args: object) -> Listing:
-        """Catalog."""
+    async def page(self, *_args: object, **_more: object) -> Listing:
+        """Lists of jobs."""
         return await self._ask(Listing([], None))
 
     def answer(self) -> None:
@@ -131,7 +131,7 @@ class ConnectionTestCase(SynchronousTestCase):
             Parts(
                 submission=self.store,
                 catalog=self.store,
-                jobs=unused,
+                jobs=self.store,
                 bulk=unused,
                 endings=unused,
                 accounts=unused,

@@ -205,6 +205,20 @@ STEPS = (
         for rows in (one(action, GROUP), [])
         for step in [Step(f"{method} /errors/{{fingerprint}}/ignore", f"/errors/{GROUP}/ignore", None, rows)]
     ],
+    Step(
+        "POST /errors/{fingerprint}/retry",
+        f"/errors/{GROUP}/retry",
+        None,
+        [
+            ("error.retry", GROUP, {}, 1),
+            (
+                "operation.start",
+                "{operation}",
+                {"action": "retry", "filter": {"error": GROUP, "status": ["failed"]}},
+                1,
+            ),
+        ],
+    ),
     Step("POST /session", "/session", None, one("session.start", None)),
 )
 ELSEWHERE = {"DELETE /session": "session.end"}
@@ -231,7 +245,7 @@ class ChangeTests(SiteTestCase):
                 ids["job"] = answer.document["ids"][0]
             if answer.status == 201 and "pause" in step.path:
                 ids["pause"] = answer.document["id"]
-            if answer.status == 202 and "bulk" in step.path:
+            if answer.status == 202 and step.rows[-1][0] == "operation.start":
                 ids["operation"] = answer.document["id"]
             rows = self.query(
                 "SELECT action, target, details, count, door, actor, address, outcome FROM audit_log ORDER BY id"

@@ -12,8 +12,8 @@ API = "/api/v1/errors"
 UNKNOWN = f"{API}/{'b' * 16}"
 
 
-class ErrorTests(SiteTestCase):
-    """/api/v1/errors."""
+class FailedJobsTestCase(SiteTestCase):
+    """With jobs that fail."""
 
     async def failed(self, path: str, error: str, **fields: Any) -> str:
         """A job that has failed for good; its fingerprint."""
@@ -22,6 +22,10 @@ class ErrorTests(SiteTestCase):
         report = Failed(error, "TypeError", False, **fields)
         await self.transitions.run([TransitionRequest(job, Event.FAILED_FOR_GOOD, report=report)])
         return str((await self.get(f"/api/v1/jobs/{job}")).document["error"])
+
+
+class ErrorTests(FailedJobsTestCase):
+    """/api/v1/errors."""
 
     async def test_a_group(self) -> None:
         """As it is listed and shown."""
@@ -121,3 +125,34 @@ class ErrorTests(SiteTestCase):
             headers = {"Authorization": f"Bearer {tokens[name]}"}
             self.assertEqual((await self.get(API, headers=headers)).status, read)
             self.assertEqual((await self.post(f"{UNKNOWN}/ignore", headers=headers)).status, 403)
+
+
+class RetryTests(FailedJobsTestCase):
+    """POST /api/v1/errors/{fingerprint}/retry."""
+
+    async def test_one_call(self) -> None:
+        """All jobs that the errors have failed are retried by one call; what fails so again is a regression."""
+        await self.account()
+        names = {await self.failed(f"g/{n}", f"Cannot store issue {n} of acme/shop") for n in range(5)}
+        other = await self.failed("g/other", "Out of memory")
+        [name] = names
+        started = await self.post(f"{API}/{name}/retry")
+        self.assertEqual((started.status, started.document["expected"]), (202, 5))
+        while await self.bulk.run_slice(2) is not None:
+            pass
+        place = started.header("Location") or ""
+        self.assertEqual((await self.get(place)).document["changed"], {"failed": 5})
+        group = (await self.get(f"{API}/{name}")).document
+        retried = {"status": "retried", "retried_by": "token:COPILOT_HTTP_TOKEN", "errors_since_retry": 0}
+        self.assertEqual({each: group[each] for each in retried}, retried)
+        self.assertEqual(group["jobs_failed"], 0)
+        self.assertEqual((await self.get(f"/api/v1/jobs?error={other}&total=true")).document["total"], 1)
+        self.assertEqual(await self.failed("g/again", "Cannot store issue 9 of acme/shop"), name)
+        [group] = (await self.get(f"{API}?status=regressed")).document["errors"]
+        self.assertEqual((group["fingerprint"], group["errors_since_retry"], group["jobs_failed"]), (name, 1, 1))
+
+    async def test_unknown(self) -> None:
+        """Nothing is started for errors that there are not."""
+        for path in (UNKNOWN, f"{API}/x"):
+            self.assertEqual((await self.post(f"{path}/retry")).status, 404)
+        self.assertEqual((await self.get("/api/v1/operations")).document["operations"], [])

@@ -46,8 +46,8 @@ class ModelTests(StoreTestCase):
             ended = state in ("completed", "failed", "cancelled")
             self.query(
                 "INSERT INTO jobs (account_id, command, full_path, branch, user_id, status, created_at, updated_at, "
-                "started_at, finished_at, spawned_from, cause, tries) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, "
-                "%s, (SELECT id FROM jobs ORDER BY id LIMIT 1 OFFSET %s), %s, 1)",
+                "started_at, finished_at, spawned_from, cause, error, tries) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, "
+                "%s, %s, (SELECT id FROM jobs ORDER BY id LIMIT 1 OFFSET %s), %s, %s, 1)",
                 f"a{number % 3}",
                 "users" if path is None else ("issues", "commits")[number // 3 % 2],
                 path,
@@ -60,12 +60,13 @@ class ModelTests(StoreTestCase):
                 time(number + 3) if ended else None,
                 number % 4 if 8 < number < 60 else JOBS,
                 "job_error" if state == "failed" else None,
+                f"{number % 12:016x}" if state == "failed" else None,
             )
         columns = (
             "id, account_id, command, full_path, user_id, status, created_at, updated_at, started_at, finished_at"
         )
-        names = [*columns.split(", "), "spawned_from", "cause", "branch"]
-        rows = self.query(f"SELECT {columns}, spawned_from, cause, branch FROM jobs ORDER BY id")
+        names = [*columns.split(", "), "spawned_from", "cause", "error", "branch"]
+        rows = self.query(f"SELECT {columns}, spawned_from, cause, error, branch FROM jobs ORDER BY id")
         self.jobs: list[Record] = [dict(zip(names, row, strict=True)) for row in rows]
 
     async def listed(self, which: JobFilter, order: Order, descending: bool, limit: int) -> list[str]:
@@ -130,6 +131,7 @@ class ModelTests(StoreTestCase):
             "cause": st.lists(st.sampled_from(["job_error", "completed"]), min_size=1, unique=True),
             "account_id": st.sampled_from(["a0", "a1", "none"]),
             "user_id": st.sampled_from(["ann", "none"]),
+            "error": st.sampled_from([f"{3:016x}", f"{9:016x}", "f" * 16]),
             "full_path": st.sampled_from([path for path in PATHS if path]),
             "path_prefix": st.sampled_from(["a", "a/b", "A"]),
             "spawned_from": st.sampled_from(ids[:5]),
@@ -217,6 +219,7 @@ FAST: dict[str, tuple[dict[str, Any], Order]] = {
     "failed of an account": ({"account_id": "a0", "status": ["failed"]}, Order.CREATED),
     "user": ({"user_id": "u7"}, Order.CREATED),
     "failed of a user": ({"user_id": "u7", "status": ["failed"]}, Order.CREATED),
+    "error": ({"error": f"{7:016x}"}, Order.CREATED),
     "path": ({"full_path": "g7/p7"}, Order.CREATED),
     "path prefix": ({"path_prefix": "g7"}, Order.PATH),
     "children": ({"spawned_from": "PARENT"}, Order.CREATED),
@@ -240,9 +243,10 @@ class PlanTests(DatabaseTestCase):
         )
         self.query(
             "INSERT INTO jobs (account_id, user_id, command, full_path, status, created_at, updated_at, finished_at, "
-            "tries) SELECT CASE WHEN n % 3 = 0 THEN 'a0' ELSE 'a' || n % 100 END, 'u' || n % 97, 'issues',"
+            "tries, error) SELECT CASE WHEN n % 3 = 0 THEN 'a0' ELSE 'a' || n % 100 END, 'u' || n % 97, 'issues',"
             " 'g' || n % 101 || '/p' || n % 103,"
-            " CASE WHEN n < 1000 THEN 'failed' WHEN n < 1010 THEN 'cancelled' ELSE 'completed' END, t, t, t, 1"
+            " CASE WHEN n < 1000 THEN 'failed' WHEN n < 1010 THEN 'cancelled' ELSE 'completed' END, t, t, t, 1,"
+            " CASE WHEN n < 1000 THEN lpad((n % 10)::text, 16, '0') END"
             f" FROM (SELECT n, timestamptz '{time(0)}' + n * interval '1 minute' AS t"
             f"       FROM generate_series(0, {SCALE} - 1) n) AS s ORDER BY n"
         )
