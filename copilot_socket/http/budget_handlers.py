@@ -28,7 +28,7 @@ class BudgetBody:
 
     gitlab_origin: Annotated[str, origin_url, doc("The URL of the GitLab, where some account is.")]
     account_id: Annotated[str | None, text(255), doc("Whose it is; without it that of the whole host.")] = None
-    name: Annotated[str | None, text(1020), doc("GitLab's name for the throttle; without it an unknown one.")] = None
+    name: Annotated[str | None, text(255), doc("GitLab's name for the throttle; without it an unknown one.")] = None
     limit: Annotated[int | None, integer(1, MOST), doc("Requests in all.")] = None
     remaining: Annotated[int, integer(0, MOST), doc("Requests that are left; at most `limit`.")]
     reset_at: Annotated[

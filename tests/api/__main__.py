@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from tests.api import ACCOUNTS, HOST
 from tests.support.postgres import reachable_directory
 from tests.support.server import TOKEN, ask_json, beside_python, free_port
 
@@ -19,8 +20,6 @@ HERE = Path(__file__).parent
 PATIENCE = 60.0
 """Seconds in which the node must be ready."""
 CRAWLERS = ("c1", "c2")
-ACCOUNTS = ("acme", "beta")
-HOST = "https://gitlab.example"
 
 
 @contextmanager
