@@ -11,15 +11,15 @@ from copilot_socket.core.origins import origin
 from copilot_socket.core.transitions import Refusal
 from copilot_socket.http import bodies, queries
 from copilot_socket.http.fields import Check, one_of, text
+from copilot_socket.http.idempotency import to_keep
 from copilot_socket.http.messages import Call, Faults, OutOfScope, Problem, Reply, reply
 from copilot_socket.http.shares import UNCOUNTED
 from copilot_socket.store.catalog import LARGE_JOB_COLUMNS, Catalog
-from copilot_socket.store.submission import ForeignOrigins, Key, KeyReused, Submission, UnknownAccounts
+from copilot_socket.store.submission import ForeignOrigins, Submission, Submitted, UnknownAccounts
 from copilot_socket.store.transitions import AccountMoved, Answer, Transitions, TwinExists
 
 _ID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _NO_JOB = "No such job"
-_KEY = re.compile("[ -~]{1,255}")
 
 LARGE_SUBMISSIONS = 2
 """Submissions of more than ``UNCOUNTED`` bytes that are processed concurrently; others wait, unparsed.
@@ -58,25 +58,18 @@ class JobHandlers:
             self._large.release()
 
     async def _submit(self, call: Call) -> Reply:
-        name = _key(call)
-        body = await bodies.jobs(call, fingerprint=name is not None)
+        body = await bodies.jobs(call)
         _refuse_foreign(call, body)
-        key = None if name is None else Key(name, body.fingerprint)
+        act = call.act("job.submit")
         try:
-            submitted = await self.submission.submit(body.jobs, call.act("job.submit"), key)
+            submitted = await self.submission.submit(body.jobs, act, lambda given: to_keep(_answer(given, body)))
         except UnknownAccounts as error:
             raise _unknown_accounts(error, body) from None
         except ForeignOrigins as error:
             raise _foreign_origins(error, body) from None
-        except KeyReused:
-            fault = "Idempotency-Key was already used with a different request body"
-            raise Problem(422, fault, errors=[{"path": "", "message": fault}]) from None
-        anything_new = any(submitted.created)
-        if anything_new:  # does not wait for the database's notification
+        if any(submitted.created):  # does not wait for the database's notification
             self.work_came({(job["account_id"], job["command"]) for job in body.jobs})
-        single = {} if body.is_list else {"id": submitted.ids[0]}
-        answer = {**single, "ids": submitted.ids, "created": submitted.created}
-        return reply(answer, 201 if anything_new else 200)
+        return _answer(submitted, body)
 
     async def list(self, call: Call) -> Reply:
         """Jobs, newest first."""
@@ -151,6 +144,12 @@ class JobHandlers:
         return job_id
 
 
+def _answer(submitted: Submitted, body: bodies.Jobs) -> Reply:
+    single = {} if body.is_list else {"id": submitted.ids[0]}
+    document = {**single, "ids": submitted.ids, "created": submitted.created}
+    return attrs.evolve(reply(document, 201 if any(submitted.created) else 200), kept=True)
+
+
 def _status(answer: Answer) -> str:
     """The new state. Raises the :class:`Problem` for a job that there is not, or that does not allow the change."""
     if answer is None:
@@ -158,14 +157,6 @@ def _status(answer: Answer) -> str:
     if isinstance(answer, Refusal):
         raise Problem(409, str(answer), state=str(answer.status))
     return str(answer.status)
-
-
-def _key(call: Call) -> str | None:
-    name = call.headers.get("idempotency-key")
-    if name is not None and not _KEY.fullmatch(name):
-        raise Problem(422, "Idempotency-Key must be 1 to 255 printable ASCII characters", errors=[])
-    # A limited token neither finds nor takes the keys of others.
-    return name if name is None or call.within is None else f"{call.actor.name} {name}"
 
 
 def _unknown_accounts(error: UnknownAccounts, body: bodies.Jobs) -> Problem:

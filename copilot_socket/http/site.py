@@ -28,6 +28,7 @@ from copilot_socket.http.event_handlers import EventHandlers
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.gate import Gate, RequestHead
 from copilot_socket.http.health import Health, HealthHandlers
+from copilot_socket.http.idempotency import HEADER, Idempotency
 from copilot_socket.http.job_handlers import JobHandlers
 from copilot_socket.http.messages import ClientGone, OutOfScope, Problem, Reply, Streaming
 from copilot_socket.http.origins import Origins
@@ -68,6 +69,7 @@ class Parts:
     restrictions: RestrictionStore
     budgets: BudgetStore
     transitions: Transitions
+    idempotency: Idempotency
     bus: EventBus
     feed: Feed
     health: Health
@@ -164,6 +166,7 @@ class Application:
             parts.access.book, parts.uids, parts.origins, parts.rate, parts.bus.publish, parts.reactor.seconds
         )
         self._origins = Origins(parts.origins)
+        self._idempotency = parts.idempotency
 
     def answer_share(self) -> Share:
         """A new, empty share of the memory for answers."""
@@ -217,6 +220,9 @@ class Application:
             lambda: self._gate.visitor(head).grant == visitor.grant,
         )
         try:
+            if route.method == "POST" and HEADER in call.headers:
+                line = f"{method} {request.uri.decode('latin-1')}"
+                return await self._idempotency.answer(call, line, route.handler)
             return await route.handler(call)
         except OutOfScope as problem:
             raise self._gate.out_of_scope(head, visitor, route, problem) from None

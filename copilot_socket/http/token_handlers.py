@@ -72,7 +72,8 @@ class TokenHandlers:
         if made is None:
             raise Problem(409, f"There is a token with the name {new.name} already")
         await self.access.read()
-        return reply({"name": new.name, "role": str(role), "token": made.secret}, 201)
+        answer = reply({"name": new.name, "role": str(role), "token": made.secret}, 201)
+        return attrs.evolve(answer, secret=True)
 
     async def revoke(self, call: Call) -> Reply:
         """Remove a token; its sessions end."""
@@ -99,7 +100,7 @@ class TokenHandlers:
         made = await self.access.store.start_session(token, call.act("session.start"))
         await self.access.read()
         shown = {**_shown(call), "expires_at": made.expires_at}
-        return attrs.evolve(reply(shown, 201), headers=_cookie(call, made.secret, SESSION_SECONDS))
+        return attrs.evolve(reply(shown, 201), headers=_cookie(call, made.secret, SESSION_SECONDS), secret=True)
 
     async def end_session(self, call: Call) -> Reply:
         """End the session of the request's cookie, and remove the cookie."""
