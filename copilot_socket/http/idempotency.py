@@ -47,17 +47,23 @@ class Idempotency:
         own = f"{call.actor.name} {name}"
         key = Key(own, await _fingerprint(line, call), secrets.token_hex(16))
         former = own if call.within is not None else name
+        refused: Problem | None = None
         while True:
             taken = await idempotency.find(self.database, key, former, line)
-            if taken is not None and (replayed := _replayed(taken, key, line)) is not None:
-                return replayed
-            if taken is not None:
+            if taken is not None and taken.request != key.request:
+                replayed = _replayed(taken, key, line)
+                if replayed is not None:
+                    return replayed
                 await deferLater(self.reactor, _LOOK_AGAIN)
-                continue
-            try:
-                return await self._carry_out(attrs.evolve(call, key=key), key, handler)
-            except KeyTaken:
-                continue  # nothing was changed; the answer is that of the other request
+            elif refused is not None:
+                raise refused
+            else:
+                try:
+                    return await self._carry_out(attrs.evolve(call, key=key), key, handler)
+                except KeyTaken:
+                    pass  # nothing was changed; the answer is that of the other request
+                except Problem as problem:
+                    refused = problem  # unless another request with this key has just done what can't be done twice
 
     async def _carry_out(self, call: Call, key: Key, handler: Handler) -> Reply:
         """The answer of *handler*, stored with *key*. Raises :class:`KeyTaken`."""

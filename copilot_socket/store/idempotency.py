@@ -29,11 +29,12 @@ class KeyAnswer:
 
 @attrs.frozen
 class Taken:
-    """A key that a request has taken. ``fingerprint`` is that request's; ``age``: seconds since it was taken.
+    """A key that a request has taken. ``request`` and ``fingerprint`` are that one's, as in :class:`.Key`.
 
-    ``answer`` None: not answered, as far as is known.
+    ``answer`` None: not answered, as far as is known. ``age``: seconds since it was taken.
     """
 
+    request: str
     fingerprint: str
     answer: KeyAnswer | None
     age: float
@@ -55,8 +56,8 @@ async def answer(store: Transaction | Database, key: Key, given: KeyAnswer) -> N
 async def find(database: Database, key: Key, former: str, line: str) -> Taken | None:
     """Who has *key*; None: nobody. *former*, *line*: see ``find_key``."""
     rows = await database.query(sql("find_key"), {"key": key.name, "former": former, "line": line})
-    for fingerprint, status, body, age in rows:
-        return Taken(fingerprint, None if status is None else KeyAnswer(status, body), age)
+    for request, fingerprint, status, body, age in rows:
+        return Taken(request, fingerprint, None if status is None else KeyAnswer(status, body), age)
     return None
 
 

@@ -17,6 +17,6 @@ RETURNING key
 -- name: find_key
 -- Who has the key. Rows of before 0021 have the request line in place of the fingerprint, and unless their token was limited
 -- belong to all tokens that are not: "former" is the key's name of then.
-SELECT fingerprint, status, answer, extract(epoch FROM now() - created_at)::float8 FROM idempotency_keys
+SELECT request, fingerprint, status, answer, extract(epoch FROM now() - created_at)::float8 FROM idempotency_keys
 WHERE key = %(key)s OR (key = %(former)s AND fingerprint = %(line)s)
 ORDER BY key = %(key)s DESC LIMIT 1
