@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import globalLogPublisher
 
 from copilot_socket.http import idempotency
+from copilot_socket.http.messages import Problem
 from copilot_socket.store import idempotency as store
 from copilot_socket.store import migrate
 from copilot_socket.store.cleanup import Cleanup
@@ -27,6 +28,7 @@ SECRET = ("/tokens", "/session")
 MADE_EARLIER = """
 INSERT INTO idempotency_keys (key, fingerprint, status, answer) VALUES
   ('k', 'f', 201, '{"ids": ["01K"], "created": [true]}'),
+  ('other', 'f', 201, '{"ids": ["01K"], "created": [true]}'),
   ('token:limited k', 'f', 200, '{"ids": ["a", "b"], "created": [false, false]}')
 """
 
@@ -123,17 +125,17 @@ class KeyTests(KeyTestCase):
         await self.account()
 
     async def test_of_a_request(self) -> None:
-        """Another method's path, query or body, down to a blank, is another request: 422."""
-        first = await self.keyed(PAUSES, PAUSE)
-        self.assertEqual(first.status, 201)
-        for path, body in (
-            (PAUSES, b'{"scope": "account",  "target": "acme"}'),
-            (PAUSES + "?", b'{"scope": "account", "target": "acme"}'),
-            (f"{API}/queue/pause", b'{"scope": "account", "target": "acme"}'),
+        """Another path, query or body, down to a blank, is another request: 422."""
+        body = b'{"scope": "account", "target": "acme"}'
+        headers = {"Idempotency-Key": "k", "Content-Type": "application/json"}
+        self.assertEqual((await self.post(PAUSES, data=body, headers=headers)).status, 201)
+        for path, other in (
+            (PAUSES, body + b" "),
+            (PAUSES + "?a=b", body),
+            (f"{API}/queue/pause", body),
             (JOBS, b""),
         ):
-            headers = {"Idempotency-Key": "k", "Content-Type": "application/json"}
-            answer = await self.post(path, data=body, headers=headers)
+            answer = await self.post(path, data=other, headers=headers)
             self.assertEqual(answer.status, 422, path)
             self.assertIn("Idempotency-Key", answer.document["detail"])
 
@@ -187,9 +189,12 @@ class UpgradeTests(KeyTestCase):
         await self.account()
         answer = await self.keyed(JOBS, JOB)
         self.assertEqual((answer.status, answer.document), (201, {"id": "01K", "ids": ["01K"], "created": [True]}))
-        answer = await self.keyed(JOBS, JOB, **await self.limited())
+        limited = await self.limited()
+        answer = await self.keyed(JOBS, JOB, **limited)
         self.assertEqual((answer.status, answer.document), (200, {"ids": ["a", "b"], "created": [False, False]}))
         self.assertEqual(self.query("SELECT count(*) FROM jobs"), [(0,)])
+        answer = await self.keyed(JOBS, JOB, "other", **limited)
+        self.assertEqual(answer.document["created"], [True])
         self.assertEqual((await self.keyed(PAUSES, PAUSE)).document["scope"], "account")
 
 
@@ -261,17 +266,15 @@ class FaultTests(KeyTestCase):
 
     async def test_interrupted_after_a_part(self) -> None:
         """A request that fails behind its first change has taken its key with that."""
-        self.query(
-            "INSERT INTO jobs (account_id, command, full_path, status) VALUES ('acme', 'issues', 'w', 'queued')"
-        )
-
-        async def fails(_account: str) -> None:
-            raise DatabaseAway("gone")
-
-        self.patch(self.parts.accounts, "_queue_waiting", fails)
         path, body = f"{API}/accounts/acme/credential", {"access_token": "new"}
-        self.assertEqual((await self.keyed(path, body)).status, 503)
-        self.assertEqual((await self.keyed(path, body)).status, 409)
+        for error, status in ((DatabaseAway("gone"), 503), (Problem(418, "teapot"), 418)):
+
+            async def fails(_account: str, error: Exception = error) -> None:
+                raise error
+
+            self.patch(self.parts.accounts, "_queue_waiting", fails)
+            self.assertEqual((await self.keyed(path, body, str(status))).status, status)
+            self.assertEqual((await self.keyed(path, body, str(status))).status, 409)
 
 
 class TwinTests(KeyTestCase):
