@@ -9,12 +9,12 @@ import attrs
 from copilot_socket.core.budgets import LONGEST, MOST, BudgetReport
 from copilot_socket.event_bus import BudgetChanged, EventBus
 from copilot_socket.http import bodies, queries
+from copilot_socket.http.conditions import changed, precondition
 from copilot_socket.http.fields import Field, gitlab_origin, integer, text, timestamp
 from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
-from copilot_socket.http.restriction_handlers import NO_ACCOUNT
+from copilot_socket.http.restriction_handlers import NO_ACCOUNT, origin_in
 from copilot_socket.store.budgets import BudgetKey, BudgetStore
 from copilot_socket.store.catalog import Catalog
-from copilot_socket.store.listing import Page
 from copilot_socket.store.restrictions import RestrictionStore
 
 BUDGET: Mapping[str, Field] = {
@@ -43,6 +43,15 @@ class BudgetHandlers:
         listing = await self.catalog.budgets(page)
         return reply({"budgets": listing.rows, "next": listing.next})
 
+    async def show_budget(self, call: Call) -> Reply:
+        """One budget: that of a host, or the one that the query names."""
+        values = queries.read(call, {name: BUDGET[name].check for name in ("account_id", "name")})
+        key = BudgetKey(origin_in(call), values.get("account_id", ""), values.get("name", ""))
+        budget = await self.catalog.budget(*attrs.astuple(key))
+        if budget is None:
+            raise _no_budget()
+        return reply(budget)
+
     async def put_budget(self, call: Call) -> Reply:
         """Set what is left of a budget; replaces what was known of it."""
         queries.read(call, {})
@@ -56,12 +65,12 @@ class BudgetHandlers:
         if at is not None and not now < at <= now + LONGEST:
             raise invalid("/reset_at", f"must lie in the future, and at most {LONGEST / 60:g} minutes ahead")
         report = BudgetReport(now, values["remaining"], values.get("limit"), at)
-        for event in await self.budgets.report({key: [report]}, now, call.act("budget.put")):
+        for event in await self.budgets.report({key: [report]}, now, call.act("budget.put"), precondition(call)):
             self.bus.publish(event)
-        rows = (await self.catalog.budgets(Page(), attrs.astuple(key))).rows
-        if not rows:
+        budget = await self.catalog.budget(*attrs.astuple(key))
+        if budget is None:
             raise Problem(409, "Budget was forgotten meanwhile, by another request")
-        return reply(rows[0])
+        return changed(budget)
 
     async def forget_budget(self, call: Call) -> Reply:
         """Forget a budget: it holds nothing back until something is reported again."""
@@ -71,7 +80,7 @@ class BudgetHandlers:
         await bodies.no_body(call)
         key = BudgetKey(values["gitlab_origin"], values.get("account_id", ""), values.get("name", ""))
         if not await self.budgets.forget(key, call.act("budget.forget")):
-            raise Problem(404, "No such budget: nothing is known of it")
+            raise _no_budget()
         account, name = key.account or None, key.name or None
         self.bus.publish(BudgetChanged(key.origin, account, name, "open"))
         return reply({"gitlab_origin": key.origin, "account_id": account, "name": name})
@@ -87,3 +96,7 @@ class BudgetHandlers:
         elif not await self.restrictions.host_known(host):
             raise invalid("/gitlab_origin", NO_ACCOUNT)
         return BudgetKey(host, account, values.get("name", ""))
+
+
+def _no_budget() -> Problem:
+    return Problem(404, "No such budget: nothing is known of it")

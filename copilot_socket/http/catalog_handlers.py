@@ -3,8 +3,8 @@
 import attrs
 
 from copilot_socket.core.crawler_modes import Mode
-from copilot_socket.core.pauses import Scope
 from copilot_socket.http import bodies, queries
+from copilot_socket.http.conditions import changed, precondition
 from copilot_socket.http.fields import Check, Field, gitlab_origin, integer, one_of, text
 from copilot_socket.http.messages import Call, OutOfScope, Problem, Reply, invalid, reply
 from copilot_socket.store.accounts import Accounts, LiveJobs
@@ -51,10 +51,10 @@ class CatalogHandlers:
         _refuse_foreign(call, call.params["id"])
         account = await bodies.account(call)
         try:
-            created = await self.accounts.put(account, call.act("account.put"))
+            created = await self.accounts.put(account, call.act("account.put"), precondition(call, creates=True))
         except LiveJobs as error:
             raise Problem(409, str(error)) from None
-        return reply(await self._account(account.id), 201 if created else 200)
+        return changed(await self._account(account.id), 201 if created else 200)
 
     async def change_account(self, call: Call) -> Reply:
         """Change an account's weight, or how many of its jobs run at a time; null removes that limit."""
@@ -63,17 +63,12 @@ class CatalogHandlers:
         if not values:
             raise invalid("", f"must have one of the fields {', '.join(ACCOUNT_CHANGE)}")
         account_id = _storable(call.params["id"])
-        waiting: list[str] = []
-        act = call.act("account.change")
-        if "weight" in values and not await self.accounts.weigh(account_id, values["weight"], act):
+        revision = await self.accounts.change(account_id, values, call.act("account.change"), precondition(call))
+        if revision is None:
             raise _no_account()
-        if "max_running" in values:
-            revision = await self.restrictions.limit(Scope.ACCOUNT, account_id, values["max_running"], act)
-            if revision is None:
-                raise _no_account()
-            waiting = await self.restrictions.acted_on(revision)
+        waiting = await self.restrictions.acted_on(revision)
         shown = await self._account(account_id)
-        return reply({**shown, "waiting_for_nodes": waiting} if waiting else shown, 202 if waiting else 200)
+        return changed(shown, 202, waiting_for_nodes=waiting) if waiting else changed(shown)
 
     async def renew_credential(self, call: Call) -> Reply:
         """Replace an account's token pair; its waiting jobs are queued again."""

@@ -11,6 +11,7 @@ from copilot_socket.core.jobs import COMMANDS
 from copilot_socket.core.pauses import Scope
 from copilot_socket.event_bus import EventBus, PauseChanged
 from copilot_socket.http import bodies, queries
+from copilot_socket.http.conditions import changed, precondition
 from copilot_socket.http.fields import Check, Field, gitlab_origin, integer, one_of, text, timestamp
 from copilot_socket.http.messages import Call, Faults, Problem, Reply, invalid, reply
 from copilot_socket.store.catalog import Catalog
@@ -94,7 +95,8 @@ class RestrictionHandlers:
         """End a pause: what it covers goes out again, unless another one covers it."""
         queries.read(call, {})
         await bodies.no_body(call)
-        return self._ended(await self.store.end(_pause_id(call), call.act("pause.end")), _no_pause())
+        ended = await self.store.end(_pause_id(call), call.act("pause.end"), precondition(call))
+        return self._ended(ended, _no_pause())
 
     async def resume_queue(self, call: Call) -> Reply:
         """End the pause of everything."""
@@ -108,23 +110,27 @@ class RestrictionHandlers:
         listing = await self.catalog.hosts(page)
         return reply({"hosts": listing.rows, "next": listing.next})
 
+    async def show_host(self, call: Call) -> Reply:
+        """One host."""
+        queries.read(call, {})
+        return reply(await self._host(origin_in(call)))
+
     async def change_host(self, call: Call) -> Reply:
         """Limit how many jobs of a host run at a time; null removes the limit."""
         queries.read(call, {})
         values = await bodies.read_object(call, HOST)
-        try:
-            host = gitlab_origin(call.params["origin"])
-        except ValueError:
-            raise Problem(
-                404, "No such host: an origin is needed, such as https%3A%2F%2Fgitlab.example.org"
-            ) from None
-        limit, act = values["max_running"], call.act("host.change")
-        revision = await self.store.limit(Scope.HOST, str(host), limit, act)
+        origin, act = origin_in(call), call.act("host.change")
+        revision = await self.store.limit_host(origin, values["max_running"], act, precondition(call))
         if revision is None:
-            raise Problem(404, "No account is at this host")
+            raise _no_host()
         waiting = await self.store.acted_on(revision)
-        shown = {"origin": host, "max_running": limit, "waiting_for_nodes": waiting}
-        return reply(shown, 202 if waiting else 200)
+        return changed(await self._host(origin), 202 if waiting else 200, waiting_for_nodes=waiting)
+
+    async def _host(self, origin: str) -> Record:
+        host = await self.catalog.host(origin)
+        if host is None:
+            raise _no_host()
+        return host
 
     async def _add(self, call: Call, scope: Scope, target: str | None, values: Mapping[str, Any]) -> Reply:
         ends_at = values.get("ends_at")
@@ -165,6 +171,19 @@ def _target(scope: Scope, given: str | None) -> str | None:
     if faults.count:
         raise faults.problem()
     return found
+
+
+def origin_in(call: Call) -> str:
+    """The origin in the path. Raises :class:`Problem` 404 for what can't be one."""
+    try:
+        return str(gitlab_origin(call.params["origin"]))
+    except ValueError:
+        text = "No such host: an origin is needed, such as https%3A%2F%2Fgitlab.example.org"
+        raise Problem(404, text) from None
+
+
+def _no_host() -> Problem:
+    return Problem(404, "No account is at this host")
 
 
 def _pause_id(call: Call) -> str:

@@ -18,12 +18,15 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from copilot_socket.core.access import Role
+from copilot_socket.core.preconditions import PreconditionFailed
 from copilot_socket.event_bus import EventBus
 from copilot_socket.http.access import Access
 from copilot_socket.http.audit_handlers import AuditHandlers
 from copilot_socket.http.budget_handlers import BudgetHandlers
 from copilot_socket.http.catalog_handlers import CatalogHandlers
 from copilot_socket.http.channel import MAX_CONNECTIONS, REQUEST_TIMEOUT, Channel, Connections
+from copilot_socket.http.compression import Compressor
+from copilot_socket.http.conditions import failed, tagged
 from copilot_socket.http.event_handlers import EventHandlers
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.gate import Gate, RequestHead
@@ -126,8 +129,10 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("POST", "/api/v1/queue/pause", restrictions.pause_queue, needs=Role.OPERATE),
         Route("POST", "/api/v1/queue/resume", restrictions.resume_queue, needs=Role.OPERATE),
         Route("GET", "/api/v1/hosts", restrictions.list_hosts),
+        Route("GET", "/api/v1/hosts/{origin}", restrictions.show_host),
         Route("PATCH", "/api/v1/hosts/{origin}", restrictions.change_host, needs=Role.OPERATE),
         Route("GET", "/api/v1/budgets", budgets.list_budgets),
+        Route("GET", "/api/v1/budgets/{origin}", budgets.show_budget),
         Route("PUT", "/api/v1/budgets", budgets.put_budget, needs=Role.OPERATE),
         Route("DELETE", "/api/v1/budgets", budgets.forget_budget, needs=Role.OPERATE),
         Route("GET", "/api/v1/audit", audit.list_acts, needs=Role.OPERATE),
@@ -160,6 +165,7 @@ class Application:
         self.time_of_day = parts.time_of_day
         self.bodies = Budget(MAX_BODIES)
         self.answers = Budget(MAX_ANSWERS)
+        self.compressor = Compressor()
         self._routes = routes(parts)
         self._methods = ", ".join(sorted({route.method for route in self._routes} | {"HEAD", "OPTIONS"}))
         self._gate = Gate(
@@ -187,7 +193,7 @@ class Application:
         """Call the handler for *request* and send its answer; errors become problem documents."""
         d = Deferred.fromCoroutine(self._answer(request))
         d.addErrback(self._error_reply)
-        d.addCallback(request.reply)
+        d.addCallback(lambda reply: Deferred.fromCoroutine(request.reply(reply)))
         d.addErrback(lambda failure: self.log.failure("A response could not be sent", failure))
 
     async def _answer(self, request: Request) -> Reply | Streaming:
@@ -223,9 +229,10 @@ class Application:
             if route.method == "POST" and HEADER in call.headers:
                 line = f"{method} {request.uri.decode('latin-1')}"
                 return await self._idempotency.answer(call, line, route.handler)
-            return await route.handler(call)
+            answer = await route.handler(call)
         except OutOfScope as problem:
             raise self._gate.out_of_scope(head, visitor, route, problem) from None
+        return tagged(call, answer) if route.single else answer
 
     def _found(self, method: str, uri: str) -> tuple[Target | None, Found | None, Problem]:
         """What is requested, unless that can't be read, and its route; and the problem if there is none."""
@@ -240,6 +247,8 @@ class Application:
         error = failure.value
         if isinstance(error, Problem):
             return error.reply()
+        if isinstance(error, PreconditionFailed):
+            return failed(error).reply()
         if isinstance(error, ClientGone):  # the reply is discarded
             return Problem(400, "Client closed the connection").reply()
         if isinstance(error, DATABASE_ERRORS) and remedy(error) is not Remedy.REFUSE:

@@ -15,6 +15,7 @@ from copilot_socket.store.shown import (
     ASSIGNMENT,
     AUDIT,
     BUDGET,
+    BUDGETS,
     CRAWLER,
     CRAWLERS,
     ERROR,
@@ -25,6 +26,7 @@ from copilot_socket.store.shown import (
     TOKEN,
     TRY,
 )
+from copilot_socket.store.single import ONE_ACCOUNT, ONE_BUDGET, ONE_HOST, ONE_PAUSE
 from copilot_socket.store.why import facts_of
 
 LATEST = 100
@@ -154,9 +156,7 @@ class Catalog:
 
     async def account(self, account_id: str) -> Record | None:
         """One account, without its tokens; None if there is no such account."""
-        columns = ", ".join(ACCOUNT.values())
-        rows = await self._database.query(f"SELECT {columns} FROM accounts WHERE id = %(id)s", {"id": account_id})
-        return record(list(ACCOUNT), rows[0]) if rows else None
+        return await ONE_ACCOUNT.read(self._database, {"id": account_id})
 
     async def areas(self, page: Page, filters: Mapping[str, Any]) -> Listing:
         """Areas by origin and path.
@@ -184,23 +184,16 @@ class Catalog:
 
     async def pause(self, pause_id: str) -> Record | None:
         """One pause; None if it is not in force."""
-        columns = ", ".join(PAUSE.values())
-        rows = await self._database.query(f"SELECT {columns} FROM pauses WHERE id = %(id)s", {"id": pause_id})
-        return record(list(PAUSE), rows[0]) if rows else None
+        return await ONE_PAUSE.read(self._database, {"id": pause_id})
 
-    async def budgets(self, page: Page, only: tuple[str, str, str] | None = None) -> Listing:
-        """Budgets by host, account and name; *only* one of them."""
-        names = ("gitlab_origin", "account_id", "name")
-        filters = dict(zip(names, only, strict=True)) if only else {}
-        conditions = [f"b.{name} = %({name})s" for name in filters]
-        return await self._lists.read(
-            "budgets b LEFT JOIN low_budgets l USING (gitlab_origin, account_id, name)",
-            BUDGET,
-            page,
-            key=[f"b.{name}" for name in names],
-            conditions=conditions,
-            filters=filters,
-        )
+    async def budgets(self, page: Page) -> Listing:
+        """Budgets by host, account and name."""
+        key = [f"b.{name}" for name in ("gitlab_origin", "account_id", "name")]
+        return await self._lists.read(BUDGETS, BUDGET, page, key=key)
+
+    async def budget(self, origin: str, account: str, name: str) -> Record | None:
+        """One budget; None if nothing is known of it."""
+        return await ONE_BUDGET.read(self._database, {"origin": origin, "account": account, "name": name})
 
     async def tokens(self, page: Page) -> Listing:
         """Tokens of the HTTP API by name: what is stored of them but the hash."""
@@ -209,6 +202,10 @@ class Catalog:
     async def hosts(self, page: Page) -> Listing:
         """GitLab hosts by origin."""
         return await self._lists.read(HOSTS, HOST, page, key=["origin"])
+
+    async def host(self, origin: str) -> Record | None:
+        """One host; None if no account is at it."""
+        return await ONE_HOST.read(self._database, {"origin": origin})
 
     async def audit(self, page: Page, filters: Mapping[str, str]) -> Listing:
         """Acts and refusals, newest first. *filters*: by :data:`AUDIT_FILTERS`."""

@@ -47,6 +47,7 @@ HOSTS = """(
   FROM (SELECT gitlab_origin AS origin FROM accounts UNION SELECT origin FROM hosts) AS o
   LEFT JOIN hosts h ON h.origin = o.origin) AS host"""
 HOST = same("origin", "max_running", "held_since", "next_probe_at", "last_success_at", "accounts")
+BUDGETS = "budgets b LEFT JOIN low_budgets l USING (gitlab_origin, account_id, name)"
 BUDGET = {
     "gitlab_origin": "b.gitlab_origin",
     "account_id": "nullif(b.account_id, '')",
