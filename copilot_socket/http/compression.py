@@ -27,7 +27,7 @@ def accepts_gzip(lines: Iterable[str]) -> bool:
     """Whether the *lines* of Accept-Encoding accept gzip, and prefer nothing to it."""
     weights = _weights(",".join(lines))
     others = weights.get("*", 0.0)
-    gzip = max(weights.get(name, others) for name in ("gzip", "x-gzip"))
+    gzip = weights.get("gzip", weights.get("x-gzip", others))
     return gzip > 0 and gzip >= weights.get("identity", others)
 
 
