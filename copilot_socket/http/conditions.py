@@ -47,7 +47,7 @@ def tagged(call: Call, answer: Reply | Streaming) -> Reply | Streaming:
 
     Raises :class:`Problem` 400 for malformed tags.
     """
-    if not isinstance(answer, Reply) or answer.status != 200:
+    if not isinstance(answer, Reply):
         return answer
     tag = _tag(answer.body)
     known = _tags(call, "if-none-match", weak=True)

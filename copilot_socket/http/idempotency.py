@@ -1,4 +1,4 @@
-"""Requests with an Idempotency-Key are carried out once (docs/adr/0023-idempotency-keys.md)."""
+"""Requests with an Idempotency-Key are carried out once (docs/adr/0023-keys-and-preconditions.md)."""
 
 import hashlib
 import re
@@ -21,7 +21,8 @@ HEADER = "idempotency-key"
 REPLAYED = "Idempotency-Replayed"
 PATIENCE = 15.0
 """Seconds after which a request that took a key is no longer awaited: longer than a pause waits for nodes."""
-_LOOK_AGAIN = 0.1
+FIRST_LOOK, LAST_LOOK = 0.02, 1.0
+"""Seconds between looks for the answer of another request, at first, and at most."""
 _SLICE = 1024 * 1024
 """Bytes that are hashed in one slice: 3 ms at most."""
 _NAME = re.compile("[ -~]{1,255}")
@@ -48,13 +49,15 @@ class Idempotency:
         key = Key(own, await _fingerprint(line, call), secrets.token_hex(16))
         former = own if call.within is not None else name
         refused: Problem | None = None
+        wait = FIRST_LOOK
         while True:
             taken = await idempotency.find(self.database, key, former, line)
             if taken is not None and taken.request != key.request:
                 replayed = _replayed(taken, key, line)
                 if replayed is not None:
                     return replayed
-                await deferLater(self.reactor, _LOOK_AGAIN)
+                await deferLater(self.reactor, wait)
+                wait = min(2 * wait, LAST_LOOK)
             elif refused is not None:
                 raise refused
             else:

@@ -1,7 +1,7 @@
 """The table ``idempotency_keys``: keys that requests have taken, and the answers to these requests.
 
 A key is taken in the transaction of the change (:func:`.record`), its answer is stored there or behind that: see
-docs/adr/0023-idempotency-keys.md.
+docs/adr/0023-keys-and-preconditions.md.
 """
 
 import attrs

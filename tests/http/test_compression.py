@@ -11,9 +11,9 @@ from prometheus_client import Gauge
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.http.compression import CONCURRENTLY, SLICE, Compressor, accepts_gzip
+from copilot_socket.http.compression import CONCURRENTLY, SLICE, SMALLEST, Compressor, accepts_gzip
 from tests.http.connection_harness import AUTHORIZATION, ConnectionTestCase
-from tests.http.harness import SiteTestCase
+from tests.http.harness import ACCOUNT, SiteTestCase
 from tests.http.test_worst import WorstTestCase
 from tests.support.crawler import until
 
@@ -146,10 +146,14 @@ class SiteTests(ExchangeTestCase):
         self.assertEqual(plain["vary"], ["Accept-Encoding"])
 
     async def test_short_ones(self) -> None:
-        """They are sent as they are."""
-        _, headers, body = await self.exchange("/health/live")
-        self.assertNotIn("content-encoding", headers)
-        self.assertIn(b"live", body)
+        """Those of up to 1 KiB are sent as they are."""
+        longer = 1
+        for expected in (None, None, ["gzip"]):
+            url = f"{ACCOUNT['gitlab_url']}/{'x' * longer}"
+            await self.request("PUT", "/api/v1/accounts/acme", json={**ACCOUNT, "gitlab_url": url})
+            _, headers, body = await self.exchange("/api/v1/accounts/acme")
+            self.assertEqual(headers.get("content-encoding"), expected)
+            longer += SMALLEST - len(body) or 1
 
     async def test_problems(self) -> None:
         """So is one that lists many errors; its type is that of the problem."""

@@ -1,4 +1,4 @@
--- Idempotency-Keys: which requests were carried out, and what they were answered. docs/adr/0023-idempotency-keys.md
+-- Idempotency-Keys: which requests were carried out, and what they were answered. docs/adr/0023-keys-and-preconditions.md
 
 -- name: take_key
 -- In the transaction of a change: the key is this request's, if it was nobody's. Waits for another transaction that takes
