@@ -6,11 +6,13 @@ from copilot_socket.config import Config
 from copilot_socket.core.endpoints import TCPEndpoint, TLSEndpoint
 from copilot_socket.handlers.activity import MAX_MEMORY_USAGE, SMALL
 from copilot_socket.http.channel import MAX_CONNECTIONS
+from copilot_socket.http.compression import CONCURRENTLY, STATE
 from copilot_socket.http.feed import MAX_STREAMS, MAX_WAITING
 from copilot_socket.http.job_handlers import LARGE_SUBMISSIONS
 from copilot_socket.http.requests import MAX_BODY
 from copilot_socket.http.shares import MAX_ANSWERS, MAX_BODIES, UNCOUNTED
 from copilot_socket.store.database import DEDICATED
+from copilot_socket.store.listing import PAGE_BYTES
 from copilot_socket.store.submission import MAX_JOBS
 from copilot_socket.store.write_queue import HIGH_SIZE
 from copilot_socket.wire.limits import (
@@ -45,9 +47,10 @@ HTTP = (
     MAX_BODIES
     + MAX_ANSWERS
     + LARGE_SUBMISSIONS * (MAX_BODY + MAX_JOBS * 3 * KIB // 2)
+    + CONCURRENTLY * (PAGE_BYTES + STATE)
     + MAX_CONNECTIONS * (16 * UNCOUNTED + BUFFER)
 )
-"""Bodies of HTTP requests and responses, and the other buffers of each connection."""
+"""Bodies of HTTP requests and responses, also while they are compressed, and the other buffers of each connection."""
 DATABASE_CONNECTION = 1 * MIB
 """A connection to the database, including a result being read."""
 

@@ -35,6 +35,7 @@ from copilot_socket.handlers.suspicion import Suspicion
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.http.access import CHANNEL, Access
 from copilot_socket.http.endings import Endings
+from copilot_socket.http.idempotency import Idempotency
 from copilot_socket.http.own_token import trusted_uids
 from copilot_socket.http.site import Parts, make_site
 from copilot_socket.http.slices import Slices
@@ -210,6 +211,7 @@ class Node(Service):
                 errors=ErrorGroups(self.database),
                 bus=self.bus,
                 transitions=self.transitions,
+                idempotency=Idempotency(self.database, reactor),
                 feed=self.feed,
                 health=self.status,
                 registry=self.metrics.registry if config.enable_metrics else None,

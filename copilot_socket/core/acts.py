@@ -28,10 +28,22 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @attrs.frozen
+class Key:
+    """The Idempotency-Key of a request; ``name`` begins with its actor.
+
+    ``fingerprint``: of what is requested. ``request``: a random id of this request, and no repetition of it.
+    """
+
+    name: str
+    fingerprint: str
+    request: str
+
+
+@attrs.frozen
 class Act:
     """*actor* does *action* to *target* at a *door*. *details* never contain a secret.
 
-    ``count``: how often, or, of submissions, how many jobs.
+    ``count``: how often, or, of submissions, how many jobs. ``key``: the request's, which is taken with the change.
     """
 
     door: str
@@ -40,6 +52,7 @@ class Act:
     target: str | None = None
     details: Mapping[str, Any] = _NOTHING
     count: int = 1
+    key: Key | None = None
 
     def on(self, target: str | None, details: Mapping[str, Any] = _NOTHING, count: int = 1) -> "Act":
         """The same act on *target*, with further *details*."""

@@ -46,4 +46,7 @@ class Problem:
         str | UnsetType, doc("Of a 409: the state of the job, or of the operation, which does not allow it.")
     ] = UNSET
     twin: Annotated[str | UnsetType, doc("Of a 409: the id of a live job with the same work.")] = UNSET
+    etag: Annotated[str | UnsetType | None, doc("Of a 412: the entity tag of the object; null: there is none.")] = (
+        UNSET
+    )
     pause: Annotated[str | UnsetType, doc("Of a 409: the id of the pause of the same scope and target.")] = UNSET

@@ -3,12 +3,10 @@
 :func:`read` makes an instance of a class whose attributes are as in :mod:`copilot_socket.http.fields`.
 """
 
-import hashlib
 from datetime import datetime
 from typing import Annotated, Any, TypeVar, cast
 
 import attrs
-import orjson
 
 from copilot_socket.core.describing import doc
 from copilot_socket.core.jobs import COMMANDS, WITHOUT_PATH
@@ -75,43 +73,33 @@ JOB = fields.fields_of(JobBody)
 
 @attrs.frozen
 class Jobs:
-    """The jobs of a request body; ``is_list``: whether they came as a list.
-
-    ``fingerprint``, if requested, is the SHA-256 of the body's canonical JSON: compact, with sorted keys.
-    """
+    """The jobs of a request body; ``is_list``: whether they came as a list."""
 
     jobs: list[NewJob]
     is_list: bool
-    fingerprint: str
 
     def path(self, number: int) -> str:
         """The JSON pointer to the job with index *number*."""
         return f"/{number}" if self.is_list else ""
 
 
-async def jobs(call: Call, *, fingerprint: bool) -> Jobs:
+async def jobs(call: Call) -> Jobs:
     """The job or jobs in *call*'s body, read in slices. Raises :class:`Problem` 400, 413, 415 or 422."""
     document = _document(call)
     faults = Faults()
     found: list[NewJob] = []
     seen = 0
-    canonical = hashlib.sha256()
     async for item in document:
         if seen == MAX_JOBS:
             raise invalid("", f"must contain at most {MAX_JOBS} jobs")
         job = _job(item, f"/{seen}" if document.is_list else "", faults)
         if job is not None:
             found.append(job)
-            if fingerprint:
-                canonical.update(b"," if seen else b"[" if document.is_list else b"")
-                canonical.update(orjson.dumps(item, option=orjson.OPT_SORT_KEYS))
         seen += 1
         del item  # frees it before the next slice, which waits for other requests
     if faults.count:
         raise faults.problem()
-    if document.is_list:
-        canonical.update(b"]" if seen else b"[]")
-    return Jobs(found, document.is_list, canonical.hexdigest())
+    return Jobs(found, document.is_list)
 
 
 def _job(item: Any, path: str, faults: Faults) -> NewJob | None:

@@ -11,13 +11,13 @@ from copilot_socket.core.describing import doc
 from copilot_socket.event_bus import BudgetChanged, EventBus
 from copilot_socket.http.answers import list_of
 from copilot_socket.http.checks import integer, origin_url, text, timestamp
+from copilot_socket.http.conditions import changed, precondition
 from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
 from copilot_socket.http.operations import operation
 from copilot_socket.http.queries import Listed
-from copilot_socket.http.restriction_handlers import NO_ACCOUNT
+from copilot_socket.http.restriction_handlers import NO_ACCOUNT, origin_in
 from copilot_socket.store.budgets import BudgetKey, BudgetStore
 from copilot_socket.store.catalog import Catalog
-from copilot_socket.store.listing import Page
 from copilot_socket.store.restrictions import RestrictionStore
 from copilot_socket.store.shown.restrictions import Budget
 
@@ -37,12 +37,18 @@ class BudgetBody:
 
 
 @attrs.frozen(kw_only=True)
-class BudgetQuery:
+class BudgetName:
+    """Which of a host's budgets."""
+
+    account_id: Annotated[str | None, text(255), doc("Whose it is; without it that of the whole host.")] = None
+    name: Annotated[str | None, text(1020), doc("GitLab's name for the throttle; without it the unknown one.")] = None
+
+
+@attrs.frozen(kw_only=True)
+class BudgetQuery(BudgetName):
     """Which budget."""
 
     gitlab_origin: Annotated[str, origin_url, doc("The URL of the GitLab.")]
-    account_id: Annotated[str | None, text(255), doc("Whose it is; without it that of the whole host.")] = None
-    name: Annotated[str | None, text(1020), doc("GitLab's name for the throttle; without it the unknown one.")] = None
 
 
 @attrs.frozen(kw_only=True)
@@ -73,7 +79,16 @@ class BudgetHandlers:
         listing = await self.catalog.budgets(query.page)
         return reply({"budgets": listing.rows, "next": listing.next})
 
-    @operation({200: Budget}, problems=(409,))
+    @operation({200: Budget})
+    async def show_budget(self, call: Call, query: BudgetName) -> Reply:
+        """One budget: that of a host, or the one that the query names."""
+        key = BudgetKey(origin_in(call), query.account_id or "", query.name or "")
+        budget = await self.catalog.budget(*attrs.astuple(key))
+        if budget is None:
+            raise _no_budget()
+        return reply(budget)
+
+    @operation({200: Budget}, problems=(409, 412))
     async def put_budget(self, call: Call, body: BudgetBody) -> Reply:
         """Set what is left of a budget; replaces what was known of it."""
         key = await self._budget(body)
@@ -84,19 +99,19 @@ class BudgetHandlers:
         if at is not None and not now < at <= now + LONGEST:
             raise invalid("/reset_at", f"must lie in the future, and at most {LONGEST / 60:g} minutes ahead")
         report = BudgetReport(now, body.remaining, body.limit, at)
-        for event in await self.budgets.report({key: [report]}, now, call.act("budget.put")):
+        for event in await self.budgets.report({key: [report]}, now, call.act("budget.put"), precondition(call)):
             self.bus.publish(event)
-        rows = (await self.catalog.budgets(Page(), attrs.astuple(key))).rows
-        if not rows:
+        budget = await self.catalog.budget(*attrs.astuple(key))
+        if budget is None:
             raise Problem(409, "Budget was forgotten meanwhile, by another request")
-        return reply(rows[0])
+        return changed(budget)
 
     @operation({200: ForgottenBudget}, problems=(404,))
     async def forget_budget(self, call: Call, query: BudgetQuery) -> Reply:
         """Forget a budget: it holds nothing back until something is reported again."""
         key = BudgetKey(query.gitlab_origin, query.account_id or "", query.name or "")
         if not await self.budgets.forget(key, call.act("budget.forget")):
-            raise Problem(404, "No such budget: nothing is known of it")
+            raise _no_budget()
         self.bus.publish(BudgetChanged(key.origin, query.account_id, query.name, "open"))
         return reply({"gitlab_origin": key.origin, "account_id": query.account_id, "name": query.name})
 
@@ -110,3 +125,7 @@ class BudgetHandlers:
         elif not await self.restrictions.host_known(body.gitlab_origin):
             raise invalid("/gitlab_origin", NO_ACCOUNT)
         return BudgetKey(body.gitlab_origin, body.account_id or "", body.name or "")
+
+
+def _no_budget() -> Problem:
+    return Problem(404, "No such budget: nothing is known of it")

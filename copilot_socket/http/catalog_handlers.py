@@ -7,13 +7,13 @@ from msgspec import UNSET, UnsetType
 
 from copilot_socket.core.crawler_modes import Mode
 from copilot_socket.core.describing import doc
-from copilot_socket.core.pauses import Scope
 from copilot_socket.http.answers import WaitingForNodes, list_of
 from copilot_socket.http.bodies import AccountBody, CredentialBody
 from copilot_socket.http.checks import integer, one_of, origin_url, text
+from copilot_socket.http.conditions import changed, precondition
 from copilot_socket.http.messages import Call, OutOfScope, Problem, Reply, invalid, reply
 from copilot_socket.http.operations import operation
-from copilot_socket.http.queries import Listed
+from copilot_socket.http.queries import Listed, given
 from copilot_socket.store import accounts
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.crawler_modes import CrawlerModes
@@ -96,7 +96,7 @@ class CatalogHandlers:
         _refuse_foreign(call, call.params["id"])
         return reply(await self._account(call.params["id"]))
 
-    @operation({200: Account, 201: Account}, problems=(409,))
+    @operation({200: Account, 201: Account}, problems=(409, 412))
     async def put_account(self, call: Call, body: AccountBody) -> Reply:
         """Create an account, or replace it completely."""
         account_id = call.params["id"]
@@ -107,29 +107,28 @@ class CatalogHandlers:
             raise invalid("/id", str(error)) from None
         account = accounts.Account(account_id, body.provider, body.gitlab_url, body.credential)
         try:
-            created = await self.accounts.put(account, call.act("account.put"))
+            created = await self.accounts.put(account, call.act("account.put"), precondition(call, creates=True))
         except accounts.LiveJobs as error:
             raise Problem(409, str(error)) from None
-        return reply(await self._account(account_id), 201 if created else 200)
+        return changed(await self._account(account_id), 201 if created else 200)
 
-    @operation({200: ChangedAccount, 202: ChangedAccount})
+    @operation({200: ChangedAccount, 202: ChangedAccount}, problems=(412,))
     async def change_account(self, call: Call, body: AccountChange) -> Reply:
         """Change an account's weight, or how many of its jobs run at a time; null removes that limit.
 
         200 once all nodes act on the limit, 202 where some node may not yet.
         """
         account_id = _storable(call.params["id"])
-        waiting: list[str] = []
+        changes = given(body)
+        if body.max_running is None:
+            changes["max_running"] = None
         act = call.act("account.change")
-        if body.weight is not None and not await self.accounts.weigh(account_id, body.weight, act):
+        revision = await self.accounts.change(account_id, changes, act, precondition(call))
+        if revision is None:
             raise _no_account()
-        if body.max_running is not UNSET:
-            revision = await self.restrictions.limit(Scope.ACCOUNT, account_id, body.max_running, act)
-            if revision is None:
-                raise _no_account()
-            waiting = await self.restrictions.acted_on(revision)
+        waiting = await self.restrictions.acted_on(revision)
         shown = await self._account(account_id)
-        return reply({**shown, "waiting_for_nodes": waiting} if waiting else shown, 202 if waiting else 200)
+        return changed(shown, 202, waiting_for_nodes=waiting) if waiting else changed(shown)
 
     @operation({200: Account})
     async def renew_credential(self, call: Call, body: CredentialBody) -> Reply:

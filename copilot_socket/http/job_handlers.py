@@ -14,24 +14,23 @@ from copilot_socket.core.origins import origin
 from copilot_socket.core.transitions import Refusal
 from copilot_socket.http import bodies
 from copilot_socket.http.answers import list_of
-from copilot_socket.http.checks import matching
 from copilot_socket.http.endings import Endings
+from copilot_socket.http.idempotency import to_keep
 from copilot_socket.http.job_queries import ID, JobQuery, WaitQuery, too_slow
 from copilot_socket.http.messages import Call, Faults, OutOfScope, Problem, Reply, reply
-from copilot_socket.http.operations import Header, Reads, operation
+from copilot_socket.http.operations import Reads, operation
 from copilot_socket.http.shares import UNCOUNTED
+from copilot_socket.store import submission
 from copilot_socket.store.bulk import BulkOperations
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.job_filters import JobFilter
 from copilot_socket.store.job_lists import JobLists, TooSlow
 from copilot_socket.store.shown.jobs import Job, JobDetail
-from copilot_socket.store.submission import MAX_JOBS, ForeignOrigins, Key, KeyReused, Submission, UnknownAccounts
+from copilot_socket.store.submission import MAX_JOBS, ForeignOrigins, Submission, UnknownAccounts
 from copilot_socket.store.transitions import AccountMoved, Answer, Transitions, TwinExists
 
 _ID = re.compile(ID)
 _NO_JOB = "No such job"
-_KEY = matching("[ -~]", 255, "1 to 255 printable ASCII characters")
-_KEY_HEADER = "Idempotency-Key"
 
 LARGE_SUBMISSIONS = 2
 """Submissions of more than ``UNCOUNTED`` bytes that are processed concurrently; others wait, unparsed.
@@ -111,11 +110,7 @@ class JobHandlers:
     work_came: Callable[[Iterable[tuple[str, str]]], None]
     _large: DeferredSemaphore = attrs.field(factory=lambda: DeferredSemaphore(LARGE_SUBMISSIONS), init=False)
 
-    @operation(
-        {200: Submitted, 201: Submitted},
-        reads=Reads(bodies.JobBody, MAX_JOBS),
-        headers={_KEY_HEADER: Header(_KEY, "A repeated request with the same key gets the same answer, for a day.")},
-    )
+    @operation({200: Submitted, 201: Submitted}, reads=Reads(bodies.JobBody, MAX_JOBS))
     async def submit_jobs(self, call: Call) -> Reply:
         """Submit one job or a list of jobs, all or none.
 
@@ -131,25 +126,18 @@ class JobHandlers:
             self._large.release()
 
     async def _submit(self, call: Call) -> Reply:
-        name = _key(call)
-        body = await bodies.jobs(call, fingerprint=name is not None)
+        body = await bodies.jobs(call)
         _refuse_foreign(call, body)
-        key = None if name is None else Key(name, body.fingerprint)
+        act = call.act("job.submit")
         try:
-            submitted = await self.submission.submit(body.jobs, call.act("job.submit"), key)
+            submitted = await self.submission.submit(body.jobs, act, lambda given: to_keep(_answer(given, body)))
         except UnknownAccounts as error:
             raise _unknown_accounts(error, body) from None
         except ForeignOrigins as error:
             raise _foreign_origins(error, body) from None
-        except KeyReused:
-            fault = "Idempotency-Key was already used with a different request body"
-            raise Problem(422, fault, errors=[{"path": "", "message": fault}]) from None
-        anything_new = any(submitted.created)
-        if anything_new:  # does not wait for the database's notification
+        if any(submitted.created):  # does not wait for the database's notification
             self.work_came({(job["account_id"], job["command"]) for job in body.jobs})
-        single = {} if body.is_list else {"id": submitted.ids[0]}
-        answer = {**single, "ids": submitted.ids, "created": submitted.created}
-        return reply(answer, 201 if anything_new else 200)
+        return _answer(submitted, body)
 
     @operation({200: JobList})
     async def list_jobs(self, call: Call, query: JobQuery) -> Reply:
@@ -237,6 +225,12 @@ class JobHandlers:
         return job_id
 
 
+def _answer(submitted: submission.Submitted, body: bodies.Jobs) -> Reply:
+    single = {} if body.is_list else {"id": submitted.ids[0]}
+    document = {**single, "ids": submitted.ids, "created": submitted.created}
+    return attrs.evolve(reply(document, 201 if any(submitted.created) else 200), kept=True)
+
+
 def _status(answer: Answer) -> str:
     """The new state. Raises the :class:`Problem` for a job that there is not, or that does not allow the change."""
     if answer is None:
@@ -248,16 +242,6 @@ def _status(answer: Answer) -> str:
     if isinstance(answer, AccountMoved):
         raise Problem(409, str(answer))
     return str(answer.status)
-
-
-def _key(call: Call) -> str | None:
-    name = call.headers.get(_KEY_HEADER.lower())
-    try:
-        name = None if name is None else _KEY(name)
-    except ValueError as error:
-        raise Problem(422, f"{_KEY_HEADER} {error}", errors=[]) from None
-    # A limited token neither finds nor takes the keys of others.
-    return name if name is None or call.within is None else f"{call.actor.name} {name}"
 
 
 def _unknown_accounts(error: UnknownAccounts, body: bodies.Jobs) -> Problem:

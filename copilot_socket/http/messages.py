@@ -10,7 +10,7 @@ import orjson
 
 from copilot_socket.core.access import Grant, Within
 from copilot_socket.core.actors import Actor
-from copilot_socket.core.acts import HTTP, Act
+from copilot_socket.core.acts import HTTP, Act, Key
 
 JSON = b"application/json"
 PROBLEM = b"application/problem+json"
@@ -36,6 +36,8 @@ class Call:
     """Whether the actor may still do this, for answers that go on for long."""
     next_slice: Callable[[], Awaitable[object]]
     """Awaited between two slices of long work. Raises :class:`ClientGone`."""
+    key: Key | None = None
+    """The Idempotency-Key of the request, which its changes take."""
 
     @property
     def within(self) -> Within | None:
@@ -44,7 +46,7 @@ class Call:
 
     def act(self, action: str) -> Act:
         """What the caller does, for ``audit_log``. *action*: object and verb, as ``job.cancel``."""
-        return Act(HTTP, self.actor, action)
+        return Act(HTTP, self.actor, action, key=self.key)
 
 
 class ClientGone(Exception):
@@ -53,12 +55,17 @@ class ClientGone(Exception):
 
 @attrs.frozen
 class Reply:
-    """A complete answer."""
+    """A complete answer. *secret*: it shows one, and is neither stored nor compressed.
+
+    *kept*: it is stored with its Idempotency-Key already, if there is one, in the transaction of the change.
+    """
 
     status: int
     body: bytes
     content_type: bytes = JSON
     headers: Mapping[str, str] = _NOTHING
+    secret: bool = False
+    kept: bool = False
 
 
 @attrs.frozen

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import attrs
@@ -11,13 +12,21 @@ from msgspec.json import schema_components
 from copilot_socket import __version__
 from copilot_socket.core.describing import shown_name
 from copilot_socket.http.answers import Problem
+from copilot_socket.http.checks import Check, matching
 from copilot_socket.http.fields import Field, fields_of
 from copilot_socket.http.gate import COOKIE, WRITING
 from copilot_socket.http.messages import PROBLEM
-from copilot_socket.http.operations import Answer, Content, Operation, operation_of
+from copilot_socket.http.operations import Answer, Content, Header, Operation, operation_of
 from copilot_socket.http.routes import Route
 
 Json = dict[str, Any]
+_TAGS = Check(str, {"type": "string", "examples": ['"0123456789abcdef0123456789abcdef"', "*"]})
+_KEY = Header(
+    matching("[ -~]", 255, "1 to 255 printable ASCII characters"),
+    "A repeated request with the same key gets the same answer, for a day.",
+)
+_IF_MATCH = Header(_TAGS, "Change it only if its entity tag is one of these: 412 else.")
+_IF_NONE_MATCH = Header(_TAGS, "Entity tags that the client has: 304 if it is one of these.")
 
 DESCRIPTION = (
     "Times are ISO 8601: with a time zone in requests, in UTC in answers. In requests `null` is the same as leaving "
@@ -35,6 +44,7 @@ _PROBLEMS: Mapping[int, tuple[str, str]] = {
     403: ("Forbidden", "The token does not allow this: by its role, its limits, or the origin of a browser's page."),
     404: ("NotFound", "No such resource."),
     409: ("Conflict", "The state of things does not allow this."),
+    412: ("PreconditionFailed", "The object is not the one that the request names: `etag` is its tag now."),
     413: ("TooLarge", "The body, or a part of it, is too large."),
     415: ("UnsupportedMediaType", "The body's content type is not application/json."),
     422: ("Invalid", "Parameters or fields are invalid: `errors` lists them."),
@@ -99,6 +109,8 @@ def problems(route: Route, operation: Operation) -> list[int]:
         found.add(422)
     if route.method in WRITING:
         found |= {413, 415}
+    if route.method == "POST":  # for its Idempotency-Key
+        found |= {409, 422}
     return sorted(found)
 
 
@@ -129,9 +141,21 @@ def _parameters(route: Route, operation: Operation) -> list[Json]:
         *(_query_parameter(name, field) for name, field in fields_of(operation.query).items()),
         *(
             {"name": name, "in": "header", "description": header.doc, "schema": header.check.schema}
-            for name, header in operation.headers.items()
+            for name, header in {**_own_headers(route, operation), **operation.headers}.items()
         ),
     ]
+
+
+def _own_headers(route: Route, operation: Operation) -> dict[str, Header]:
+    """The headers of requests that are read outside of the handler, or alike in all."""
+    found = {}
+    if route.method == "POST":
+        found["Idempotency-Key"] = _KEY
+    if HTTPStatus.PRECONDITION_FAILED in operation.problems:
+        found["If-Match"] = _IF_MATCH
+    if route.single:
+        found["If-None-Match"] = _IF_NONE_MATCH
+    return found
 
 
 def _path_parameter(route: Route, name: str) -> Json:
@@ -169,6 +193,8 @@ def _body(body: type, most: int | None) -> Json:
 
 def _responses(route: Route, operation: Operation) -> Json:
     found: Json = {str(status): _answer(status, answer) for status, answer in operation.answers.items()}
+    if route.single:
+        found["304"] = {"description": "The client has it: its entity tag is in If-None-Match."}
     for status in problems(route, operation):
         if status in operation.answers:
             found[str(status)]["content"] |= _problem(status)["content"]

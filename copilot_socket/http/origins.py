@@ -12,8 +12,8 @@ from copilot_socket.http.gate import RequestHead
 from copilot_socket.http.messages import Reply
 
 ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
-ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
-EXPOSED_HEADERS = "Allow, Retry-After, WWW-Authenticate"
+ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID"
+EXPOSED_HEADERS = "Allow, ETag, Idempotency-Replayed, Retry-After, WWW-Authenticate"
 """Response headers that pages may read besides the CORS-safelisted ones."""
 MAX_AGE = "600"
 """Seconds for which a browser may cache the answer to a preflight."""

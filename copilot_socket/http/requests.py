@@ -8,12 +8,16 @@ from http import HTTPStatus
 from io import BytesIO
 from typing import Any, Protocol, cast
 
+import attrs
 from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITCPTransport
 from twisted.web import server
+from twisted.web.http import NO_BODY_CODES
 from zope.interface import implementer
 
 from copilot_socket.http.channel import Channel
+from copilot_socket.http.compression import SMALLEST, Compressor, accepts_gzip
+from copilot_socket.http.conditions import tag_of_gzip
 from copilot_socket.http.gate import RequestHead, Visitor
 from copilot_socket.http.headers import common_headers
 from copilot_socket.http.messages import Call, ClientGone, Problem, Reply, Streaming
@@ -34,6 +38,7 @@ class Application(Protocol):
 
     reactor: IReactorTime
     slices: Slices
+    compressor: Compressor
 
     def answer_share(self) -> Share:
         """A new, empty share of the memory for answers."""
@@ -138,7 +143,7 @@ class Request(server.Request):
         if self._finished:
             raise ClientGone
 
-    def reply(self, reply: Reply | Streaming) -> None:
+    async def reply(self, reply: Reply | Streaming) -> None:
         """Send *reply*, or begin a stream, unless the client has disconnected. Releases the body's memory."""
         self.share.free()
         if self._finished:
@@ -150,13 +155,34 @@ class Request(server.Request):
         if not share.grow(len(reply.body)):
             busy = "Too many unread responses; try again later"
             reply = Problem(503, busy, headers={"Retry-After": "1"}).reply()
+        try:
+            reply = await self._encoded(reply)
+        except ClientGone:
+            share.free()
+            return
         self._set_headers(reply.status, reply)
-        self.setHeader(b"Content-Length", b"%d" % len(reply.body))
+        if reply.status not in NO_BODY_CODES:
+            self.setHeader(b"Content-Length", b"%d" % len(reply.body))
         delivery = _Delivery(self, share)
         self.registerProducer(delivery, True)
         self.notifyFinish().addBoth(delivery.over)
         self.write(reply.body)
         delivery.written()
+
+    async def _encoded(self, reply: Reply) -> Reply:
+        """*reply* in gzip, if that is accepted and worth it. Raises :class:`ClientGone`."""
+        if reply.secret:  # its length would tell of it, beside what the client has chosen
+            return reply
+        self.responseHeaders.addRawHeader(b"Vary", b"Accept-Encoding")
+        if len(reply.body) <= SMALLEST or not accepts_gzip(self.head("").headers.get("accept-encoding", ())):
+            return reply
+        compressed = await self.application.compressor.gzip(reply.body, self._next_slice)
+        if len(compressed) >= len(reply.body):
+            return reply
+        headers = {**reply.headers, "Content-Encoding": "gzip"}
+        if "ETag" in headers:
+            headers["ETag"] = tag_of_gzip(headers["ETag"])
+        return attrs.evolve(reply, body=compressed, headers=headers)
 
     def _stream(self, reply: Streaming) -> None:
         """Begin a stream; the connection serves nothing else, and ends with it."""
@@ -170,7 +196,8 @@ class Request(server.Request):
 
     def _set_headers(self, status: int, reply: Reply | Streaming) -> None:
         self.setResponseCode(status, HTTPStatus(status).phrase.encode())
-        self.setHeader(b"Content-Type", reply.content_type)
+        if status not in NO_BODY_CODES:
+            self.setHeader(b"Content-Type", reply.content_type)
         for name, value in common_headers(self.application.time_of_day()):
             self.setHeader(name, value)
         for header, text in reply.headers.items():

@@ -14,13 +14,14 @@ from copilot_socket.event_bus import EventBus, PauseChanged
 from copilot_socket.http.answers import WaitingForNodes, list_of
 from copilot_socket.http.bodies import refuse_past
 from copilot_socket.http.checks import integer, one_of, origin_url, text, timestamp
+from copilot_socket.http.conditions import changed, precondition
 from copilot_socket.http.messages import Call, Faults, Problem, Reply, invalid, reply
 from copilot_socket.http.operations import operation
 from copilot_socket.http.queries import Listed
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.listing import Record
 from copilot_socket.store.restrictions import NewPause, NothingMatches, PauseExists, RestrictionStore
-from copilot_socket.store.shown.restrictions import Host, Pause
+from copilot_socket.store.shown.restrictions import Host, HostState, Pause
 
 _ID = re.compile("[0-9A-Z]{26}")
 
@@ -82,11 +83,9 @@ class HostBody:
 
 
 @attrs.frozen(kw_only=True)
-class ChangedHost:
+class ChangedHost(HostState):
     """A host after a change."""
 
-    origin: Annotated[str, doc("Its origin.")]
-    max_running: Annotated[int | None, doc("How many of its jobs may run at a time; null: any number.")]
     waiting_for_nodes: WaitingForNodes
 
 
@@ -144,7 +143,8 @@ class RestrictionHandlers:
     @operation({200: Pause})
     async def end_pause(self, call: Call) -> Reply:
         """End a pause: what it covers goes out again, unless another one covers it."""
-        return self._ended(await self.store.end(_pause_id(call), call.act("pause.end")), _no_pause())
+        ended = await self.store.end(_pause_id(call), call.act("pause.end"), precondition(call))
+        return self._ended(ended, _no_pause())
 
     @operation({200: Pause}, problems=(409,))
     async def resume_queue(self, call: Call) -> Reply:
@@ -157,24 +157,29 @@ class RestrictionHandlers:
         listing = await self.catalog.hosts(query.page)
         return reply({"hosts": listing.rows, "next": listing.next})
 
-    @operation({200: ChangedHost, 202: ChangedHost})
+    @operation({200: HostState})
+    async def show_host(self, call: Call) -> Reply:
+        """One host."""
+        return reply(await self._host(origin_in(call)))
+
+    @operation({200: ChangedHost, 202: ChangedHost}, problems=(412,))
     async def change_host(self, call: Call, body: HostBody) -> Reply:
         """Limit how many jobs of a host run at a time; null removes the limit.
 
         200 once all nodes act on it, 202 where some node may not yet.
         """
-        try:
-            host = origin_url(call.params["origin"])
-        except ValueError:
-            raise Problem(
-                404, "No such host: an origin is needed, such as https%3A%2F%2Fgitlab.example.org"
-            ) from None
-        revision = await self.store.limit(Scope.HOST, host, body.max_running, call.act("host.change"))
+        origin, act = origin_in(call), call.act("host.change")
+        revision = await self.store.limit_host(origin, body.max_running, act, precondition(call))
         if revision is None:
-            raise Problem(404, "No account is at this host")
+            raise _no_host()
         waiting = await self.store.acted_on(revision)
-        shown = {"origin": host, "max_running": body.max_running, "waiting_for_nodes": waiting}
-        return reply(shown, 202 if waiting else 200)
+        return changed(await self._host(origin), 202 if waiting else 200, waiting_for_nodes=waiting)
+
+    async def _host(self, origin: str) -> Record:
+        host = await self.catalog.host(origin)
+        if host is None:
+            raise _no_host()
+        return host
 
     async def _add(self, call: Call, scope: Scope, target: str | None, body: QueuePauseBody) -> Reply:
         refuse_past(body.ends_at, "/ends_at", self.time_of_day())
@@ -214,6 +219,19 @@ def _target(scope: Scope, given: str | None) -> str | None:
     if faults.count:
         raise faults.problem()
     return found
+
+
+def origin_in(call: Call) -> str:
+    """The origin in the path. Raises :class:`Problem` 404 for what can't be one."""
+    try:
+        return str(origin_url(call.params["origin"]))
+    except ValueError:
+        text = "No such host: an origin is needed, such as https%3A%2F%2Fgitlab.example.org"
+        raise Problem(404, text) from None
+
+
+def _no_host() -> Problem:
+    return Problem(404, "No account is at this host")
 
 
 def _pause_id(call: Call) -> str:

@@ -26,6 +26,11 @@ class Route:
     within: bool = False
     local: bool = False
 
+    @property
+    def single(self) -> bool:
+        """Whether it shows a single object."""
+        return self.method == "GET" and "{" in self.pattern
+
     def match(self, parts: Sequence[str]) -> dict[str, str] | None:
         """The parameters in *parts* of a path; None if the path does not match."""
         mine = self.pattern.split("/")

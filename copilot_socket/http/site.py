@@ -18,6 +18,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from copilot_socket.core.access import Role
+from copilot_socket.core.preconditions import PreconditionFailed
 from copilot_socket.event_bus import EventBus
 from copilot_socket.http.access import Access
 from copilot_socket.http.audit_handlers import AuditHandlers
@@ -25,6 +26,8 @@ from copilot_socket.http.budget_handlers import BudgetHandlers
 from copilot_socket.http.bulk_handlers import BulkHandlers
 from copilot_socket.http.catalog_handlers import CatalogHandlers
 from copilot_socket.http.channel import MAX_CONNECTIONS, REQUEST_TIMEOUT, Channel, Connections
+from copilot_socket.http.compression import Compressor
+from copilot_socket.http.conditions import failed, tagged
 from copilot_socket.http.description_handlers import DescriptionHandlers
 from copilot_socket.http.endings import Endings
 from copilot_socket.http.error_handlers import ErrorHandlers
@@ -32,6 +35,7 @@ from copilot_socket.http.event_handlers import EventHandlers
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.gate import Gate, RequestHead
 from copilot_socket.http.health import Health, HealthHandlers
+from copilot_socket.http.idempotency import HEADER, Idempotency
 from copilot_socket.http.job_handlers import JobHandlers
 from copilot_socket.http.messages import ClientGone, OutOfScope, Problem, Reply, Streaming, invalid
 from copilot_socket.http.origins import Origins
@@ -81,6 +85,7 @@ class Parts:
     budgets: BudgetStore
     errors: ErrorGroups
     transitions: Transitions
+    idempotency: Idempotency
     bus: EventBus
     feed: Feed
     health: Health
@@ -147,8 +152,10 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("POST", "/api/v1/queue/pause", restrictions.pause_queue, needs=Role.OPERATE),
         Route("POST", "/api/v1/queue/resume", restrictions.resume_queue, needs=Role.OPERATE),
         Route("GET", "/api/v1/hosts", restrictions.list_hosts),
+        Route("GET", "/api/v1/hosts/{origin}", restrictions.show_host),
         Route("PATCH", "/api/v1/hosts/{origin}", restrictions.change_host, needs=Role.OPERATE),
         Route("GET", "/api/v1/budgets", budgets.list_budgets),
+        Route("GET", "/api/v1/budgets/{origin}", budgets.show_budget),
         Route("PUT", "/api/v1/budgets", budgets.put_budget, needs=Role.OPERATE),
         Route("DELETE", "/api/v1/budgets", budgets.forget_budget, needs=Role.OPERATE),
         Route("GET", "/api/v1/errors", errors.list_errors),
@@ -188,12 +195,14 @@ class Application:
         self.time_of_day = parts.time_of_day
         self.bodies = Budget(MAX_BODIES)
         self.answers = Budget(MAX_ANSWERS)
+        self.compressor = Compressor()
         self._routes = routes(parts)
         self._methods = ", ".join(sorted({route.method for route in self._routes} | {"HEAD", "OPTIONS"}))
         self._gate = Gate(
             parts.access.book, parts.uids, parts.origins, parts.rate, parts.bus.publish, parts.reactor.seconds
         )
         self._origins = Origins(parts.origins)
+        self._idempotency = parts.idempotency
 
     def answer_share(self) -> Share:
         """A new, empty share of the memory for answers."""
@@ -214,7 +223,7 @@ class Application:
         """Call the handler for *request* and send its answer; errors become problem documents."""
         d = Deferred.fromCoroutine(self._answer(request))
         d.addErrback(self._error_reply)
-        d.addCallback(request.reply)
+        d.addCallback(lambda reply: Deferred.fromCoroutine(request.reply(reply)))
         d.addErrback(lambda failure: self.log.failure("A response could not be sent", failure))
 
     async def _answer(self, request: Request) -> Reply | Streaming:
@@ -247,9 +256,13 @@ class Application:
             lambda: self._gate.visitor(head).grant == visitor.grant,
         )
         try:
-            return await route.handler(call)
+            if route.method == "POST" and HEADER in call.headers:
+                line = f"{method} {request.uri.decode('latin-1')}"
+                return await self._idempotency.answer(call, line, route.handler)
+            answer = await route.handler(call)
         except OutOfScope as problem:
             raise self._gate.out_of_scope(head, visitor, route, problem) from None
+        return tagged(call, answer) if route.single else answer
 
     def _found(self, method: str, uri: str) -> tuple[Target | None, Found | None, Problem]:
         """What is requested, unless that can't be read, and its route; and the problem if there is none."""
@@ -266,6 +279,8 @@ class Application:
             return error.reply()
         if isinstance(error, BadCursor):
             return invalid("?cursor", BAD_CURSOR).reply()
+        if isinstance(error, PreconditionFailed):
+            return failed(error).reply()
         if isinstance(error, ClientGone):  # the reply is discarded
             return Problem(400, "Client closed the connection").reply()
         if isinstance(error, DATABASE_ERRORS) and remedy(error) is not Remedy.REFUSE:

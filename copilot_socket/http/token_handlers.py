@@ -127,7 +127,8 @@ class TokenHandlers:
         if made is None:
             raise Problem(409, f"There is a token with the name {new.name} already")
         await self.access.read()
-        return reply({"name": new.name, "role": str(role), "token": made.secret}, 201)
+        answer = reply({"name": new.name, "role": str(role), "token": made.secret}, 201)
+        return attrs.evolve(answer, secret=True)
 
     @operation({200: RevokedToken})
     async def revoke_token(self, call: Call) -> Reply:
@@ -156,7 +157,7 @@ class TokenHandlers:
         made = await self.access.store.start_session(token, call.act("session.start"))
         await self.access.read()
         shown = {**_shown(call), "expires_at": made.expires_at}
-        return attrs.evolve(reply(shown, 201), headers=_cookie(call, made.secret, store.SESSION_SECONDS))
+        return attrs.evolve(reply(shown, 201), headers=_cookie(call, made.secret, store.SESSION_SECONDS), secret=True)
 
     @operation({200: EndedSession}, problems=(409,))
     async def end_session(self, call: Call) -> Reply:

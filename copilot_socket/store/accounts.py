@@ -7,11 +7,14 @@ import attrs
 from copilot_socket.core.acts import Act
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.origins import origin
+from copilot_socket.core.preconditions import Precondition
 from copilot_socket.core.vault import Vault, access_token, refresh_token
 from copilot_socket.store.audit import record
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import DATA_ERRORS, ObjectInUse, primary_message
+from copilot_socket.store.single import ONE_ACCOUNT
+from copilot_socket.store.sql import sql
 from copilot_socket.store.transitions import Transitions
 
 BATCH = 500
@@ -40,6 +43,10 @@ class LiveJobs(Exception):
     """The account has live jobs, so it can't move to another origin: its token would be sent to the former one."""
 
 
+class _CreatedMeanwhile(Exception):
+    """The account that a precondition has not found was created by another transaction."""
+
+
 # Values that PostgreSQL may refuse go into a statement without tokens: it logs a failed statement with its row.
 _PUT = """
 INSERT INTO accounts AS a (id, provider, gitlab_url, access_token, token_expires_at)
@@ -56,11 +63,14 @@ UPDATE accounts SET token_expires_at = %(expires)s::timestamptz,
 WHERE id = %(id)s RETURNING true, gitlab_url
 """
 
-# The former weight is returned; the lock comes first, or it would be that before a concurrent change.
-_WEIGH = """
-UPDATE accounts a SET weight = %(weight)s, updated_at = now()
-FROM (SELECT id, weight FROM accounts WHERE id = %(id)s FOR NO KEY UPDATE) b
-WHERE a.id = b.id RETURNING b.weight
+# The former values are returned; the lock comes first, or they would be those before a concurrent change.
+_CHANGE = """
+UPDATE accounts a SET
+  weight = coalesce(%(weight)s, b.weight),
+  max_running = CASE WHEN %(limited)s THEN %(max_running)s::integer ELSE b.max_running END,
+  updated_at = now()
+FROM (SELECT id, weight, max_running FROM accounts WHERE id = %(id)s FOR NO KEY UPDATE) b
+WHERE a.id = b.id RETURNING b.weight, b.max_running
 """
 
 _CREDENTIAL = """
@@ -85,40 +95,73 @@ class Accounts:
         self._vault = vault
         self._transitions = transitions
 
-    async def put(self, account: Account, act: Act) -> bool:
+    async def put(self, account: Account, act: Act, precondition: Precondition | None = None) -> bool:
         """Create *account* or replace it as a whole, by *act*; return whether it is new.
 
         An omitted refresh token is deleted.
 
-        Raises :class:`LiveJobs`, or ``ValueError`` for values that PostgreSQL refuses.
+        Raises :class:`LiveJobs`, :class:`.PreconditionFailed`, or ``ValueError`` for values that PostgreSQL refuses.
         """
         params = {"id": account.id, "provider": account.provider, "gitlab_url": account.gitlab_url}
         done = act.on(account.id, {"provider": account.provider, "gitlab_origin": origin(account.gitlab_url)})
-        [(created, _)] = await self._change(_PUT, params, account.credential, done)
-        return bool(created)
+        while True:
+            try:
+                [(created, _)] = await self._store(_PUT, params, account.credential, done, precondition)
+            except _CreatedMeanwhile:
+                continue
+            return bool(created)
 
     async def renew(self, account_id: str, credential: Credential, act: Act) -> bool:
         """Replace the token pair of an account as a whole, by *act*; return False if there is no such account."""
-        return bool(await self._change(_RENEW, {"id": account_id}, credential, act.on(account_id)))
+        return bool(await self._store(_RENEW, {"id": account_id}, credential, act.on(account_id)))
 
-    async def weigh(self, account_id: str, weight: int, act: Act) -> bool:
-        """Set the jobs that a turn of the account takes in dispatch, by *act*; False if there is no such account."""
+    async def change(
+        self,
+        account_id: str,
+        changes: Mapping[str, int | None],
+        act: Act,
+        precondition: Precondition | None = None,
+    ) -> int | None:
+        """Make *changes*, by *act*: to ``weight``, the jobs that a turn of the account takes in dispatch, or to its
+        limit, ``max_running``.
 
-        async def work(tx: Transaction) -> bool:
-            rows = await tx.query(_WEIGH, {"id": account_id, "weight": weight})
-            for (former,) in rows:
-                await record(tx, act.change(account_id, weight=(former, weight)))
-            return bool(rows)
+        Returns the number of the change that nodes must act on, 0 if there is none; None for an unknown account.
+        Raises :class:`.PreconditionFailed`.
+        """
+        key, limited = {"id": account_id}, "max_running" in changes
+
+        async def work(tx: Transaction) -> int | None:
+            revision = (await tx.query(sql("restrictions_change")))[0][0] if limited else 0
+            if precondition is not None:
+                await ONE_ACCOUNT.require(tx, precondition, key)
+            rows = await tx.query(
+                _CHANGE, {"weight": None, "max_running": None, **changes, **key, "limited": limited}
+            )
+            for row in rows:
+                former = dict(zip(("weight", "max_running"), row, strict=True))
+                made = {name: (former[name], value) for name, value in changes.items()}
+                await record(tx, act.change(account_id, **made))
+            return revision if rows else None
 
         return await self._database.transaction(work)
 
-    async def _change(
-        self, sql: str, params: Mapping[str, str], credential: Credential, act: Act
+    async def _store(
+        self,
+        statement: str,
+        params: Mapping[str, str],
+        credential: Credential,
+        act: Act,
+        precondition: Precondition | None = None,
     ) -> Sequence[tuple[object, ...]]:
         account_id, refresh = params["id"], credential.refresh_token
 
         async def work(tx: Transaction) -> Sequence[tuple[object, ...]]:
-            rows = await tx.query(sql, {**params, "expires": credential.token_expires_at})
+            there = precondition is None or await ONE_ACCOUNT.require(
+                tx, precondition, {"id": account_id}, creates=True
+            )
+            rows = await tx.query(statement, {**params, "expires": credential.token_expires_at})
+            if not there and not rows[0][0]:
+                raise _CreatedMeanwhile
             for _, gitlab_url in rows:
                 place = account_id, gitlab_url
                 sealed = {

@@ -12,6 +12,7 @@ from copilot_socket.core.acts import Act, columns
 from copilot_socket.core.printing import printable
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
+from copilot_socket.store.idempotency import take
 from copilot_socket.store.sql import sql
 
 _log = Logger("copilot_socket.audit")
@@ -41,9 +42,14 @@ class Refusals:
 
 
 async def record(tx: Transaction, *acts: Act | None) -> None:
-    """Write the rows of *acts* in *tx*, and log them once it is committed; None: nobody's, or nothing changed."""
+    """Write the rows of *acts* in *tx*, and log them once it is committed; None: nobody's, or nothing changed.
+
+    All are of one request, whose key is taken with them. Raises :class:`.KeyTaken` if another request has it.
+    """
     real = [act for act in acts if act is not None]
     if real:
+        if real[0].key is not None:
+            await take(tx, real[0].key)
         await tx.query(sql("record_acts"), columns(real))
         tx.after_commit += [partial(_log_act, act) for act in real]
 

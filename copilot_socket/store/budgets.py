@@ -6,10 +6,12 @@ import attrs
 
 from copilot_socket.core.acts import Act
 from copilot_socket.core.budgets import Budget, BudgetReport
+from copilot_socket.core.preconditions import Precondition
 from copilot_socket.event_bus import BudgetChanged
 from copilot_socket.store.audit import record
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
+from copilot_socket.store.single import ONE_BUDGET
 from copilot_socket.store.sql import sql
 
 
@@ -39,20 +41,31 @@ class BudgetStore:
         return (rows[0][0], rows[0][1]) if rows else None
 
     async def report(
-        self, reports: Mapping[BudgetKey, Sequence[BudgetReport]], now: float, act: Act | None = None
+        self,
+        reports: Mapping[BudgetKey, Sequence[BudgetReport]],
+        now: float,
+        act: Act | None = None,
+        precondition: Precondition | None = None,
     ) -> list[BudgetChanged]:
         """Add *reports*; return the state events to publish. An operator's, by *act*, replace what was known.
 
-        Its times are by the clock whose time is *now*; they are stored by the database's.
+        Its times are by the clock whose time is *now*; they are stored by the database's. Raises
+        :class:`.PreconditionFailed`.
         """
-        return await self._database.transaction(lambda tx: _report(tx, reports, now, act))
+
+        async def work(tx: Transaction) -> list[BudgetChanged]:
+            if precondition is not None:
+                for key in sorted(reports):
+                    await ONE_BUDGET.require(tx, precondition, attrs.asdict(key), creates=True)
+            return await _report(tx, reports, now, act)
+
+        return await self._database.transaction(work)
 
     async def forget(self, key: BudgetKey, act: Act) -> bool:
         """Forget a budget, by *act*; False if nothing is known of it."""
-        params = {"origin": key.origin, "account": key.account, "name": key.name}
 
         async def work(tx: Transaction) -> bool:
-            known = bool(await tx.query(sql("forget_budget"), params))
+            known = bool(await tx.query(sql("forget_budget"), attrs.asdict(key)))
             await record(tx, _on(act, key) if known else None)
             return known
 

@@ -16,6 +16,7 @@ from copilot_socket.store.shown.crawlers import CRAWLERS, Crawler
 from copilot_socket.store.shown.jobs import Assignment, Attempt, Job, JobError
 from copilot_socket.store.shown.operations import BulkOperation
 from copilot_socket.store.shown.restrictions import BUDGETS, HOSTS, Budget, Host, Pause
+from copilot_socket.store.single import ONE_ACCOUNT, ONE_BUDGET, ONE_HOST, ONE_PAUSE
 from copilot_socket.store.why import facts_of
 
 LATEST = 100
@@ -118,7 +119,7 @@ class Catalog:
 
     async def account(self, account_id: str) -> Record | None:
         """One account, without its tokens; None if there is no such account."""
-        return await self._one("accounts", Account, account_id)
+        return await ONE_ACCOUNT.read(self._database, {"id": account_id})
 
     async def areas(self, page: Page, filters: Mapping[str, Any]) -> Listing:
         """Areas by origin and path.
@@ -146,21 +147,16 @@ class Catalog:
 
     async def pause(self, pause_id: str) -> Record | None:
         """One pause; None if it is not in force."""
-        return await self._one("pauses", Pause, pause_id)
+        return await ONE_PAUSE.read(self._database, {"id": pause_id})
 
-    async def budgets(self, page: Page, only: tuple[str, str, str] | None = None) -> Listing:
-        """Budgets by host, account and name; *only* one of them."""
-        names = ("gitlab_origin", "account_id", "name")
-        filters = dict(zip(names, only, strict=True)) if only else {}
-        conditions = [f"b.{name} = %({name})s" for name in filters]
-        return await self._lists.read(
-            BUDGETS,
-            columns(Budget),
-            page,
-            key=[f"b.{name}" for name in names],
-            conditions=conditions,
-            filters=filters,
-        )
+    async def budgets(self, page: Page) -> Listing:
+        """Budgets by host, account and name."""
+        key = [f"b.{name}" for name in ("gitlab_origin", "account_id", "name")]
+        return await self._lists.read(BUDGETS, columns(Budget), page, key=key)
+
+    async def budget(self, origin: str, account: str, name: str) -> Record | None:
+        """One budget; None if nothing is known of it."""
+        return await ONE_BUDGET.read(self._database, {"origin": origin, "account": account, "name": name})
 
     async def operations(self, page: Page, filters: Mapping[str, str], starter: str | None) -> Listing:
         """Bulk operations, newest first. *filters*: ``status``; *starter*: only those of this actor."""
@@ -193,6 +189,10 @@ class Catalog:
     async def hosts(self, page: Page) -> Listing:
         """GitLab hosts by origin."""
         return await self._lists.read(HOSTS, columns(Host), page, key=["origin"])
+
+    async def host(self, origin: str) -> Record | None:
+        """One host; None if no account is at it."""
+        return await ONE_HOST.read(self._database, {"origin": origin})
 
     async def audit(self, page: Page, filters: Mapping[str, str]) -> Listing:
         """Acts and refusals, newest first. *filters*: by :data:`AUDIT_FILTERS`."""

@@ -9,11 +9,13 @@ from twisted.internet.task import deferLater
 from copilot_socket.core.acts import Act
 from copilot_socket.core.caps import Caps
 from copilot_socket.core.pauses import Pause, Pauses, Scope
+from copilot_socket.core.preconditions import Precondition
 from copilot_socket.store.audit import record
 from copilot_socket.store.columns import columns
 from copilot_socket.store.connection import Row, Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.shown.restrictions import Pause as ShownPause
+from copilot_socket.store.single import ONE_HOST, ONE_PAUSE, Single
 from copilot_socket.store.sql import sql
 
 SLICE = 2000
@@ -155,13 +157,18 @@ class RestrictionStore:
             wait = min(2 * wait, LAST_LOOK)
         return waiting
 
-    async def end(self, pause: str | None, act: Act) -> dict[str, Any] | None:
-        """End a pause, or that of everything (None), by *act*; its record, None if there is none."""
+    async def end(
+        self, pause: str | None, act: Act, precondition: Precondition | None = None
+    ) -> dict[str, Any] | None:
+        """End a pause, or that of everything (None), by *act*; its record, None if there is none.
+
+        Raises :class:`.PreconditionFailed`.
+        """
 
         def recorded(row: Row) -> Act:
             return _on(act, _record(row))
 
-        rows = (await self._changed(sql("pause_end"), {"id": pause}, recorded))[0]
+        rows, _ = await self._changed(ONE_PAUSE, {"id": pause}, precondition, sql("pause_end"), {}, recorded)
         return _record(rows[0]) if rows else None
 
     async def host_known(self, origin: str) -> bool:
@@ -169,26 +176,37 @@ class RestrictionStore:
         [(known,)] = await self._database.query(sql("pause_matches"), {"scope": str(Scope.HOST), "target": origin})
         return bool(known)
 
-    async def limit(self, scope: Scope, target: str, max_running: int | None, act: Act) -> int | None:
-        """Limit the running jobs of an account or host, or not, by *act*.
+    async def limit_host(
+        self, origin: str, max_running: int | None, act: Act, precondition: Precondition | None = None
+    ) -> int | None:
+        """Limit the running jobs of a host, or not, by *act*. That of an account: :meth:`.Accounts.change`.
 
-        Returns the number of the change, None for an unknown one.
+        Returns the number of the change, None for an unknown host. Raises :class:`.PreconditionFailed`.
         """
 
         def recorded(row: Row) -> Act | None:
-            return act.change(target, max_running=(row[0], max_running))
+            return act.change(origin, max_running=(row[0], max_running))
 
-        statement = sql("limit_account" if scope is Scope.ACCOUNT else "limit_host")
-        params = {"id": target, "origin": target, "max_running": max_running}
-        rows, revision = await self._changed(statement, params, recorded)
+        params = {"max_running": max_running}
+        rows, revision = await self._changed(
+            ONE_HOST, {"origin": origin}, precondition, sql("limit_host"), params, recorded
+        )
         return revision if rows else None
 
     async def _changed(
-        self, statement: str, params: Mapping[str, Any], recorded: Callable[[Row], Act | None]
+        self,
+        single: Single,
+        key: Mapping[str, str | None],
+        precondition: Precondition | None,
+        statement: str,
+        params: Mapping[str, Any],
+        recorded: Callable[[Row], Act | None],
     ) -> tuple[Sequence[Row], int]:
         async def work(tx: Transaction) -> tuple[Sequence[Row], int]:
             [(revision, _)] = await tx.query(sql("restrictions_change"))
-            rows = await tx.query(statement, params)
+            if precondition is not None:
+                await single.require(tx, precondition, key)
+            rows = await tx.query(statement, {**key, **params})
             await record(tx, *map(recorded, rows))
             return rows, revision
 

@@ -13,6 +13,7 @@ from copilot_socket.store.audit import record
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import CheckViolation
+from copilot_socket.store.idempotency import KeyAnswer, answer
 from copilot_socket.store.ulids import ulids
 
 MAX_JOBS = 10_000
@@ -41,22 +42,10 @@ class NewJob(TypedDict, total=False):
 
 @attrs.frozen
 class Submitted:
-    """The ids in the order of the list, and whether each job is new; the other ids are those of live twins.
-
-    ``repeated``: this is the stored answer to an earlier request.
-    """
+    """The ids in the order of the list, and whether each job is new; the other ids are those of live twins."""
 
     ids: Sequence[str]
     created: Sequence[bool]
-    repeated: bool = attrs.field(default=False, eq=False)
-
-
-@attrs.frozen
-class Key:
-    """An Idempotency-Key and the fingerprint of its request."""
-
-    name: str
-    fingerprint: str
 
 
 class UnknownAccounts(Exception):
@@ -76,10 +65,6 @@ class ForeignOrigins(Exception):
     def __init__(self, allowed: Mapping[int, str | None]) -> None:
         super().__init__(f"{len(allowed)} jobs have another origin than their accounts")
         self.allowed = allowed
-
-
-class KeyReused(Exception):
-    """The Idempotency-Key was used before, for another request."""
 
 
 # The lock that the foreign key of jobs takes, too: no account moves to another origin before its jobs are inserted.
@@ -126,18 +111,6 @@ CROSS JOIN LATERAL (
   LIMIT 1) AS twin
 """
 
-# Waits for another transaction that inserts the same key.
-_TAKE_KEY = """
-INSERT INTO idempotency_keys (key, fingerprint, status, answer) VALUES (%(key)s, %(fingerprint)s, 0, '{}')
-ON CONFLICT (key) DO NOTHING RETURNING key
-"""
-
-_READ_KEY = "SELECT fingerprint, answer FROM idempotency_keys WHERE key = %(key)s"
-
-_FILL_KEY = """
-UPDATE idempotency_keys SET status = %(status)s, answer = %(answer)s::jsonb WHERE key = %(key)s
-"""
-
 
 class Submission:
     """Stores jobs in *database*; *max_attempts* is the default. *next_slice* is awaited in long work."""
@@ -154,23 +127,34 @@ class Submission:
         self._bus = bus
         self._next_slice = next_slice
 
-    async def submit(self, jobs: Sequence[NewJob], act: Act, key: Key | None = None) -> Submitted:
-        """Store *jobs* in one transaction, by *act*. With *key*, a repeated request returns the stored answer.
+    async def submit(
+        self, jobs: Sequence[NewJob], act: Act, answered: Callable[[Submitted], KeyAnswer] | None = None
+    ) -> Submitted:
+        """Store *jobs* in one transaction, by *act*; if that has a key, together with what is *answered*.
 
-        Raises :class:`UnknownAccounts`, :class:`ForeignOrigins`, :class:`KeyReused`, or an error of the database;
+        Raises :class:`UnknownAccounts`, :class:`ForeignOrigins`, :class:`.KeyTaken`, or an error of the database;
         nothing is stored then.
         """
-        if key is None and len(jobs) == 1:
+        if act.key is None and len(jobs) == 1:
             single = await self._submit_one(jobs[0], act)
             if single is not None:
                 return single
-        submitted = await self._database.transaction(lambda tx: self._submit(tx, jobs, act, key))
-        if not submitted.repeated:
-            self._announce(jobs, submitted)
+
+        async def work(tx: Transaction) -> Submitted:
+            submitted = await self._store(tx, jobs, act)
+            if act.key is not None and answered is not None:
+                await answer(tx, act.key, answered(submitted))
+            return submitted
+
+        submitted = await self._database.transaction(work)
+        self._announce(jobs, submitted)
         return submitted
 
     async def _submit_one(self, job: NewJob, act: Act) -> Submitted | None:
-        """Store a single new job, the most frequent submission, by one statement; None where nothing was stored."""
+        """Store a single new job, the most frequent submission, by one statement; None where nothing was stored.
+
+        Its act, which takes no key, is recorded by the same statement.
+        """
         who = {"door": act.door, "actor": act.actor.name, "address": act.actor.address, "action": act.action}
         params = {**self._parameters([_row(job)]), **who, "target": job["account_id"]}
         try:
@@ -188,23 +172,6 @@ class Submission:
             for job_id, created, job in zip(submitted.ids, submitted.created, jobs, strict=True):
                 if created:
                     self._bus.publish(JobCreated(job_id, job["account_id"], job["command"], job.get("full_path")))
-
-    async def _submit(self, tx: Transaction, jobs: Sequence[NewJob], act: Act, key: Key | None) -> Submitted:
-        if key is None:
-            return await self._store(tx, jobs, act)
-        earlier = await _take(tx, key)
-        if earlier is not None:
-            return earlier
-        answer = await self._store(tx, jobs, act)
-        await tx.query(
-            _FILL_KEY,
-            {
-                "key": key.name,
-                "status": 201 if any(answer.created) else 200,
-                "answer": orjson.dumps({"ids": answer.ids, "created": answer.created}).decode(),
-            },
-        )
-        return answer
 
     async def _store(self, tx: Transaction, jobs: Sequence[NewJob], act: Act) -> Submitted:
         if not jobs:
@@ -285,13 +252,3 @@ def _chunks(jobs: Sequence[tuple[str, NewJob]]) -> Iterator[dict[str, str]]:
         size += len(row)
     if chunk:
         yield chunk
-
-
-async def _take(tx: Transaction, key: Key) -> Submitted | None:
-    """Insert *key*, or return its stored answer. Repeats where the key is cleaned up between the two statements."""
-    while not await tx.query(_TAKE_KEY, attrs.asdict(key) | {"key": key.name}):
-        for fingerprint, answer in await tx.query(_READ_KEY, {"key": key.name}):
-            if fingerprint != key.fingerprint:
-                raise KeyReused
-            return Submitted(answer["ids"], answer["created"], repeated=True)
-    return None

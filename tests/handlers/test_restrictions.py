@@ -7,7 +7,9 @@ from twisted.internet.defer import Deferred, succeed
 
 from copilot_socket.core.jobs import Event
 from copilot_socket.core.pauses import Scope
+from copilot_socket.core.vault import Vault
 from copilot_socket.event_bus import PauseChanged
+from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.database import DatabaseAway
 from copilot_socket.store.restrictions import NewPause, Restrictions, RestrictionStore
 from tests.handlers.support import NodeTestCase
@@ -290,7 +292,11 @@ class LimitTests(RestrictionTestCase):
 
     async def limit(self, scope: Scope, target: str, most: int | None) -> None:
         """Set it, and wait until all nodes act on it."""
-        revision = await self.store().limit(scope, target, most, ACT)
+        if scope is Scope.HOST:
+            revision = await self.store().limit_host(target, most, ACT)
+        else:
+            accounts = Accounts(self.nodes[0].database, Vault(), self.nodes[0].transitions)
+            revision = await accounts.change(target, {"max_running": most}, ACT)
         assert revision is not None
         self.assertEqual(await self.acted_on(revision), [])
 

@@ -71,7 +71,7 @@ class Store:
         self.submitted: list[int] = []
         self.pending: list[Deferred[Any]] = []
 
-    async def submit(self, jobs: list[Any], _act: object, _key: object) -> Submitted:
+    async def submit(self, jobs: list[Any], _act: object, _answered: object) -> Submitted:
         """Submission."""
         self.submitted.append(len(jobs))
         return await self._ask(Submitted(["id"] * len(jobs), [True] * len(jobs)))
@@ -141,6 +141,7 @@ class ConnectionTestCase(SynchronousTestCase):
                 errors=unused,
                 bus=EventBus(),
                 transitions=unused,
+                idempotency=unused,
                 feed=unused,
                 health=self.health,
                 registry=CollectorRegistry(),

@@ -23,6 +23,7 @@ from copilot_socket.event_bus import EventBus
 from copilot_socket.http.access import Access
 from copilot_socket.http.endings import Endings
 from copilot_socket.http.feed import Feed
+from copilot_socket.http.idempotency import Idempotency
 from copilot_socket.http.site import Parts, make_site
 from copilot_socket.http.slices import Slices
 from copilot_socket.store.access import AccessStore
@@ -173,6 +174,7 @@ class SiteTestCase(DatabaseTestCase):
             errors=ErrorGroups(self.database),
             bus=self.bus,
             transitions=self.transitions,
+            idempotency=Idempotency(self.database, reactor),
             feed=self.feed,
             health=self.health,
             registry=self.registry,

@@ -78,10 +78,7 @@ STEPS = (
         "PATCH /accounts/{id}",
         "/accounts/acme",
         {"weight": 5, "max_running": 3},
-        [
-            ("account.change", "acme", {"weight": [1, 5]}, 1),
-            ("account.change", "acme", {"max_running": [None, 3]}, 1),
-        ],
+        one("account.change", "acme", weight=[1, 5], max_running=[None, 3]),
     ),
     Step("PATCH /accounts/{id}", "/accounts/acme", {"weight": 5, "max_running": 3}, []),
     Step("POST /accounts/{id}/credential", "/accounts/acme/credential", PAIR, one("account.renew", "acme")),

@@ -124,7 +124,7 @@ class FormerValueTests(AuditTestCase):
             return waiting
 
         [waiting] = await self.database.transaction(work)
-        self.assertTrue(await waiting)
+        self.assertIsNotNone(await waiting)
 
     async def test_weight(self) -> None:
         """Of an account; without the first change it would be none."""
@@ -133,7 +133,7 @@ class FormerValueTests(AuditTestCase):
             " VALUES ('a', 'gitlab-cloud', 'https://g', '-')"
         )
         accounts = Accounts(self.database, Vault(), Transitions(self.database, RetryPolicy(), EventBus()))
-        await self.assert_waits("UPDATE accounts SET weight = 7", lambda: accounts.weigh("a", 1, ACT))
+        await self.assert_waits("UPDATE accounts SET weight = 7", lambda: accounts.change("a", {"weight": 1}, ACT))
         self.assertEqual(self.rows("details"), [({"weight": [7, 1]},)])
 
     async def test_mode(self) -> None:

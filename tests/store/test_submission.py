@@ -18,7 +18,6 @@ from copilot_socket.store.database import Database
 from copilot_socket.store.submission import (
     CHUNK_CHARACTERS,
     CHUNK_ROWS,
-    Key,
     NewJob,
     Submission,
     UnknownAccounts,
@@ -107,14 +106,6 @@ class SubmissionTests(StoreTestCase):
         release.callback(None)
         answer = await second
         self.assertEqual((answer.ids[1], answer.created), (await first, [True, False]))
-
-    async def test_lost_keys(self) -> None:
-        """A key that is cleaned up between the two statements is inserted again."""
-        key = Key("k", "f")
-        [old] = (await self.submission.submit([job()], ACT, key)).ids
-        self.meanwhile("SELECT fingerprint", lambda: self.query("DELETE FROM idempotency_keys"))
-        answer = await self.submission.submit([job()], ACT, key)
-        self.assertEqual((answer.ids, answer.created), ([old], [False]))
 
     async def test_bulk_in_both_directions(self) -> None:
         """Lists with the same jobs in opposite orders do not deadlock."""

@@ -25,15 +25,21 @@ class Pause:
 
 
 @attrs.frozen(kw_only=True)
-class Host:
-    """A GitLab at which there are accounts."""
+class HostState:
+    """A GitLab at which there are accounts, without the time of its last success, which changes once a second."""
 
     origin: Annotated[str, doc("Its origin.")]
     max_running: Annotated[int | None, doc("How many of its jobs may run at a time; null: any number.")]
     held_since: Annotated[Time | None, doc("Since when its jobs are held back, since it is unavailable.")]
     next_probe_at: Annotated[Time | None, doc("When the next job is sent to try it.")]
-    last_success_at: Annotated[Time | None, doc("When a job last succeeded there.")]
     accounts: Annotated[int, doc("The number of its accounts.")]
+
+
+@attrs.frozen(kw_only=True)
+class Host(HostState):
+    """A GitLab at which there are accounts."""
+
+    last_success_at: Annotated[Time | None, doc("When a job last succeeded there.")]
 
 
 HOSTS = """(

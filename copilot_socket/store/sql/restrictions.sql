@@ -105,11 +105,6 @@ SELECT (SELECT count(*) FROM unmarked),
             FROM (SELECT DISTINCT lane FROM unmarked WHERE lane IS NOT NULL) AS lanes) AS parts
           GROUP BY part) AS payloads)
 
--- name: limit_account
--- Sets or removes the limit of an account; returns the former one.
-UPDATE accounts a SET max_running = %(max_running)s, updated_at = now() FROM accounts b
-WHERE a.id = %(id)s AND b.id = a.id RETURNING b.max_running
-
 -- name: limit_host
 -- Sets or removes the limit of a host that some account is at; returns the former one.
 INSERT INTO hosts (origin, max_running)

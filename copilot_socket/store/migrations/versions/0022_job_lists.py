@@ -3,7 +3,7 @@
 from copilot_socket.store.migrations import run_sql_beside
 
 revision = "0022_job_lists"
-down_revision = "0020_error_groups"
+down_revision = "0021_idempotency"
 
 
 def upgrade() -> None:
