@@ -13,7 +13,7 @@ from copilot_socket.http.checks import integer, one_of, origin_url, text
 from copilot_socket.http.conditions import changed, precondition
 from copilot_socket.http.messages import Call, OutOfScope, Problem, Reply, invalid, reply
 from copilot_socket.http.operations import operation
-from copilot_socket.http.queries import Listed, given
+from copilot_socket.http.queries import Listed
 from copilot_socket.store import accounts
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.crawler_modes import CrawlerModes
@@ -119,9 +119,9 @@ class CatalogHandlers:
         200 once all nodes act on the limit, 202 where some node may not yet.
         """
         account_id = _storable(call.params["id"])
-        changes = given(body)
-        if body.max_running is None:
-            changes["max_running"] = None
+        changes: dict[str, int | None] = {} if body.weight is None else {"weight": body.weight}
+        if body.max_running is not UNSET:
+            changes["max_running"] = body.max_running
         act = call.act("account.change")
         revision = await self.accounts.change(account_id, changes, act, precondition(call))
         if revision is None:

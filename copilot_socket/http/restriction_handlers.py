@@ -140,7 +140,7 @@ class RestrictionHandlers:
         """
         return await self._add(call, Scope.EVERYTHING, None, body)
 
-    @operation({200: Pause})
+    @operation({200: Pause}, problems=(412,))
     async def end_pause(self, call: Call) -> Reply:
         """End a pause: what it covers goes out again, unless another one covers it."""
         ended = await self.store.end(_pause_id(call), call.act("pause.end"), precondition(call))

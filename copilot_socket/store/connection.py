@@ -39,7 +39,8 @@ class Limits:
 
 
 HOT = (
-    "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; "
+    "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off; "
+    "SET enable_hashjoin = off; SET enable_mergejoin = off; "
     "SET plan_cache_mode = force_generic_plan;"
 )
 """For connections whose statements touch few rows by key: plans made on near-empty tables are slow on full ones."""

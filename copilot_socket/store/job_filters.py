@@ -8,6 +8,8 @@ import attrs
 
 from copilot_socket.core.access import Within
 
+WITH_PATH = "coalesce(full_path, '') <> ''"
+"""The predicate of the index of paths."""
 CONDITIONS: Mapping[str, str] = {
     "ids": "id = ANY (%(ids)s)",
     "status": "status = ANY (%(status)s)",
@@ -16,9 +18,10 @@ CONDITIONS: Mapping[str, str] = {
     "command": "command = ANY (%(command)s)",
     "cause": "CASE WHEN status = 'completed' THEN 'completed' ELSE cause::text END = ANY (%(cause)s)",
     "error": "error = %(error)s",
-    "full_path": 'full_path COLLATE "C" = %(full_path)s',
+    "full_path": f'{WITH_PATH} AND full_path COLLATE "C" = %(full_path)s',
     # '0' is the character after '/': the range is in the index, the rest excludes the neighbours ("a-b" of "a").
-    "path_prefix": 'full_path COLLATE "C" >= %(path_prefix)s AND full_path COLLATE "C" < %(path_prefix)s || \'0\''
+    "path_prefix": f'{WITH_PATH} AND full_path COLLATE "C" >= %(path_prefix)s'
+    " AND full_path COLLATE \"C\" < %(path_prefix)s || '0'"
     " AND (full_path = %(path_prefix)s OR starts_with(full_path, %(path_prefix)s || '/'))",
     # As arrays: else the planner may read all jobs in the order of the list, and look for these.
     "spawned_from": "id = ANY (ARRAY(SELECT child.id::text FROM jobs child"

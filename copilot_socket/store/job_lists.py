@@ -10,7 +10,7 @@ from copilot_socket.store.columns import columns
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import DATABASE_ERRORS, timed_out
-from copilot_socket.store.job_filters import ENUMERATED, SELECTIVE, JobFilter
+from copilot_socket.store.job_filters import ENUMERATED, SELECTIVE, WITH_PATH, JobFilter
 from copilot_socket.store.listing import Listing, Lists, Page, branch_values, candidates, limit_statements
 from copilot_socket.store.shown.jobs import Job
 
@@ -25,6 +25,8 @@ PATIENCE = 2.0
 MOST_BRANCHES = 200
 """Accounts or users times states up to which each combination is looked up in an index of its own."""
 
+_ID = 'id COLLATE "C"'
+"""As all indexes but that of the primary key have it."""
 _CHILDREN = f"""
 (SELECT count(*) FROM (SELECT FROM jobs child WHERE child.spawned_from = jobs.id LIMIT {COUNTED + 1}) AS children)
 """
@@ -42,11 +44,11 @@ class Order(StrEnum):
         """The columns by which rows are ordered, for which there are indexes. Ids are in the order of creation."""
         match self:
             case Order.CREATED if not which.given.keys() & {"created_after", "created_before"}:
-                return ("id",)
+                return (_ID if _branches(which, self) else "id",)
             case Order.PATH:
-                return ('full_path COLLATE "C"', "id")
+                return ('full_path COLLATE "C"', _ID)
             case _:
-                return (str(self), "id")
+                return (str(self), _ID)
 
 
 @attrs.frozen
@@ -87,8 +89,7 @@ class JobLists:
         if CHILDREN in include:
             shown[CHILDREN] = _CHILDREN
         conditions = which.conditions
-        if order in (Order.FINISHED, Order.PATH):
-            conditions.append(f"{order} IS NOT NULL")
+        conditions += {Order.FINISHED: ["finished_at IS NOT NULL"], Order.PATH: [WITH_PATH]}.get(order, [])
         try:
             return await self._lists.read(
                 "jobs",
@@ -131,10 +132,12 @@ class JobLists:
     async def below(self, which: JobFilter, place: str, limit: int) -> dict[str, str]:
         """The next *limit* jobs that meet *which* below the id *place*, newest first: id → state."""
         branches = _branches(which, Order.CREATED)
-        first = candidates("jobs", [*which.conditions, "id < %(place)s"], list(branches), "id DESC", "%(limit)s")
+        key = _ID if branches else "id"
+        conditions = [*which.conditions, f"{key} < %(place)s"]
+        first = candidates("jobs", conditions, list(branches), f"{key} DESC", "%(limit)s")
         parameters = {**which.parameters, **branch_values(branches), "place": place, "limit": limit}
         rows = await self._database.query(
-            f"SELECT id, status FROM {first} ORDER BY id DESC LIMIT %(limit)s", parameters
+            f"SELECT id, status FROM {first} ORDER BY {key} DESC LIMIT %(limit)s", parameters
         )
         return dict(rows)
 

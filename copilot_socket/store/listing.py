@@ -59,7 +59,7 @@ WITH page AS (
 ), fitting AS (
   SELECT {names}, sum(size) OVER (ORDER BY {order_of_names}) - size AS before, count(*) OVER () AS found FROM page
 )
-SELECT {columns}, fitting.found FROM {tables} JOIN fitting ON ({names}) = ({key})
+SELECT {columns}, fitting.found FROM {tables} JOIN fitting ON ({names}) = ({columns_of_key})
 WHERE fitting.before < %(bytes)s ORDER BY {order} LIMIT %(limit)s
 """
 
@@ -99,7 +99,7 @@ class Lists:
         order = ", ".join(given + direction for given in key)
         large = [name for name in columns if name in _JSONB]
         statement = _LIST.format(
-            key=", ".join(key),
+            columns_of_key=", ".join(each.partition(" ")[0] for each in key),
             keys=", ".join(f"{given} AS {name}" for given, name in zip(key, names, strict=True)),
             names=", ".join(names),
             order=order,

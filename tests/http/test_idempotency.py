@@ -15,7 +15,7 @@ from copilot_socket.store.cleanup import Cleanup
 from copilot_socket.store.connection import Limits
 from copilot_socket.store.database import Database, DatabaseAway
 from tests.http.harness import Answer, SiteTestCase
-from tests.http.test_audit import API, CRAWLER, REFUSE_COMMITS, STEPS, TABLES, _filled
+from tests.http.test_audit import API, CRAWLER, ERRORS, REFUSE_COMMITS, STEPS, TABLES, _filled
 from tests.support.acts import ACT
 from tests.support.crawler import until
 from tests.support.postgres import drop_database, fresh_database
@@ -66,6 +66,7 @@ class EveryRouteTests(KeyTestCase):
     async def test_repeated(self) -> None:
         """What has succeeded is not done again, and answered in the same way unless the answer had a secret."""
         self.query(CRAWLER)
+        self.query(ERRORS)
         ids: dict[str, str] = {}
         repeated = set()
         for number, step in enumerate(STEPS):
@@ -77,6 +78,8 @@ class EveryRouteTests(KeyTestCase):
                 ids["job"] = first.document["ids"][0]
             if first.status == 201 and "pause" in step.path:
                 ids["pause"] = first.document["id"]
+            if first.status == 202 and step.rows[-1][0] == "operation.start":
+                ids["operation"] = first.document["id"]
             if method != "POST":
                 continue
             before = self.everything()
@@ -267,7 +270,7 @@ class FaultTests(KeyTestCase):
     async def test_interrupted_after_a_part(self) -> None:
         """A request that fails behind its first change has taken its key with that."""
         path, body = f"{API}/accounts/acme/credential", {"access_token": "new"}
-        for error, status in ((DatabaseAway("gone"), 503), (Problem(418, "teapot"), 418)):
+        for error, status in ((DatabaseAway("gone"), 503), (Problem(404, "gone"), 404)):
 
             async def fails(_account: str, error: Exception = error) -> None:
                 raise error

@@ -42,16 +42,16 @@ class LoggedTests(ErrorsTestCase):
             for (assignment, key), failure in zip(held, failures, strict=True)
         )
         [group] = await self.groups()
-        group = group_of("TypeError", "issues", "Cannot store issue <n> of <path>")
+        expected = group_of("TypeError", "issues", "Cannot store issue <n> of <path>")
         self.assertEqual(
             [group[name] for name in ("fingerprint", "error_type", "command", "text")],
-            [group.fingerprint, "TypeError", "issues", "Cannot store issue <n> of <path>"],
+            [expected.fingerprint, "TypeError", "issues", "Cannot store issue <n> of <path>"],
         )
         self.assertEqual([group[name] for name in ("errors", "accounts", "jobs_failed")], [300, 2, 100])
-        self.assertEqual(self.query("SELECT DISTINCT error FROM jobs"), [(group.fingerprint,)])
-        self.assertEqual(self.query("SELECT DISTINCT fingerprint FROM job_error_log"), [(group.fingerprint,)])
+        self.assertEqual(self.query("SELECT DISTINCT error FROM jobs"), [(expected.fingerprint,)])
+        self.assertEqual(self.query("SELECT DISTINCT fingerprint FROM job_error_log"), [(expected.fingerprint,)])
         told = {each.fingerprint for each in self.published if isinstance(each, JobChanged)}
-        self.assertEqual(told, {group.fingerprint})
+        self.assertEqual(told, {expected.fingerprint})
 
     async def test_the_error_of_a_job(self) -> None:
         """That of its last failure, until it completes, or is retried by hand."""

@@ -1,5 +1,6 @@
 """Plans of the hot statements: made once, with any statistics, and used while the tables grow."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,6 +56,13 @@ class PlanTests(StoreTestCase):
                 [([plan],)] = cursor.fetchall()
                 yield name, plan["Plan"]
 
+    def first_column(self, index: str) -> str:
+        """The first column of *index*, or that of its expression."""
+        [(definition,)] = self.query("SELECT pg_get_indexdef(%s::regclass)", index)
+        found = re.search(r"USING btree \((?:COALESCE\(\(?)?(\w+)", str(definition))
+        assert found is not None, definition
+        return found[1]
+
     def assert_looked_up(self, when: str) -> None:
         """Every scan of a table uses an index condition, or ctids."""
         for name, plan in self.plans():
@@ -64,6 +72,9 @@ class PlanTests(StoreTestCase):
                 if "Relation Name" in node and node["Node Type"] not in ("ModifyTable", "LockRows"):
                     where = f"{name}, planned {when}: {node['Node Type']} of {node['Relation Name']}"
                     self.assertTrue({"Index Cond", "TID Cond"} & node.keys(), where)
+                    if "Index Name" in node:  # with its first column, or all of the index is read
+                        where += f" by {node['Index Name']}"
+                        self.assertIn(self.first_column(node["Index Name"]), node["Index Cond"], where)
                 self.assertNotIn(node.get("Node Type"), ("Hash Join", "Merge Join"), name)
 
     async def test_on_any_tables(self) -> None:
