@@ -50,6 +50,16 @@ class DescriptionTests(SynchronousTestCase):
                 for parameter in operation["parameters"]:
                     self.assertTrue(parameter["description"], parameter)
 
+    def test_requests_are_closed(self) -> None:
+        """What a request must have is required, null stands for what is left out, and there is nothing else."""
+        schema = description()["components"]["schemas"]["AccountChange"]
+        self.assertEqual((schema["additionalProperties"], schema["required"]), (False, []))
+        weight, most = schema["properties"]["weight"], schema["properties"]["max_running"]
+        self.assertEqual((weight["type"], weight["default"]), (["integer", "null"], None))
+        self.assertEqual((most["type"], "default" in most), (["integer", "null"], False))
+        host = description()["components"]["schemas"]["HostBody"]
+        self.assertEqual((host["required"], "default" in host["properties"]["max_running"]), (["max_running"], False))
+
     def test_jobs(self) -> None:
         """Jobs are stored as they are read: rows with the fields of their class."""
         self.assertEqual(fields_of(JobBody).keys(), NewJob.__annotations__.keys())
@@ -124,6 +134,24 @@ class ServedTests(SiteTestCase):
         self.assertEqual(orjson.loads(answer.body), description())
         self.assertEqual((await self.get(PATH, headers={"Authorization": None})).status, 401)
         self.assertEqual((await self.get(f"{PATH}?x=1")).status, 422)
+
+    async def test_what_means_nothing(self) -> None:
+        """Probes may send any query; the body of a GET means nothing, that of an action without one must be empty."""
+        self.assertEqual((await self.get("/health/live?t=1")).status, 200)
+        self.assertEqual((await self.get("/api/v1/stats?t=1")).status, 422)
+        self.assertEqual((await self.get("/api/v1/stats", data=b"x")).status, 200)
+        for body, status in ((b"{}", 409), (b'{"x": 1}', 422), (b"[]", 422)):
+            answer = await self.post("/api/v1/queue/resume", data=body, headers={"Content-Type": "application/json"})
+            self.assertEqual(answer.status, status, body)
+        self.assertEqual((await self.post("/api/v1/queue/resume", data=b"{}")).status, 415)
+
+    async def test_whole_numbers(self) -> None:
+        """3.0 is an integer, as in JSON Schema; 3.5 is none."""
+        await self.account()
+        for number, status in ((3.0, 200), (3.5, 422), (1e300, 422)):
+            answer = await self.request("PATCH", "/api/v1/accounts/acme", json={"weight": number})
+            self.assertEqual(answer.status, status, number)
+        self.assertEqual(self.query("SELECT weight FROM accounts"), [(3,)])
 
     async def test_limited(self) -> None:
         """A limited token may read it, too: it holds nothing of anybody."""
