@@ -14,7 +14,7 @@ class JobChanged:
     """A job entered *status*; the change is committed. ``assignment``: the attempt concerned, if there is one.
 
     ``crawler`` is the identity of its crawler, as leases name it; ``error`` the error that the crawler reported;
-    ``delay`` the seconds until the job falls due; ``cause`` why the attempt ended.
+    ``delay`` the seconds until the job falls due; ``cause`` why the attempt ended, ``ran`` seconds after its claim.
     """
 
     job_id: str
@@ -30,6 +30,7 @@ class JobChanged:
     error: str | None = None
     delay: float = 0.0
     cause: str | None = None
+    ran: float | None = None
 
 
 @record
@@ -62,13 +63,15 @@ class MessageRefused:
 class JobsReported:
     """Jobs entered *status* by reports of a committed batch: one event for all of them, since they are frequent.
 
-    ``attempts``: assignment, crawler's identity and account of each.
+    ``attempts``: assignment, crawler's identity and account of each; ``ran``: of those that ended, the seconds since
+    their claims.
     """
 
     status: str
     event: str
     attempts: Sequence[tuple[str, str, str]]
     outcome: str | None = None
+    ran: Sequence[float] = ()
 
     def each(self) -> list[JobChanged]:
         """The same as single changes, in order."""
@@ -249,6 +252,13 @@ class Refused:
 
 
 @record
+class CountsRepaired:
+    """``counters`` counters of jobs were wrong, and are right again."""
+
+    counters: int
+
+
+@record
 class FlowChanged:
     """Whether the writer takes operations; not ``flowing`` while its queue is full or the database is unavailable."""
 
@@ -279,6 +289,7 @@ StateEvent = (
     | Refused
     | RateLimited
     | BudgetChanged
+    | CountsRepaired
     | FlowChanged
     | NodeStarted
 )

@@ -1,4 +1,4 @@
-"""Accounts, areas, crawlers and counts over HTTP."""
+"""Accounts, areas and crawlers over HTTP."""
 
 import attrs
 
@@ -26,7 +26,7 @@ ACCOUNT_CHANGE = {
 
 @attrs.frozen
 class CatalogHandlers:
-    """Handles requests under ``/api/v1`` for accounts, areas, crawlers and counts."""
+    """Handles requests under ``/api/v1`` for accounts, areas and crawlers."""
 
     catalog: Catalog
     accounts: Accounts
@@ -134,11 +134,6 @@ class CatalogHandlers:
         except ValueError:
             raise _no_crawler() from None
         return call.params["id"]
-
-    async def stats(self, call: Call) -> Reply:
-        """Counts of jobs, queue and crawlers."""
-        queries.read(call, {})
-        return reply(await self.catalog.stats())
 
     async def _account(self, account_id: str) -> Record:
         account = await self.catalog.account(_storable(account_id))

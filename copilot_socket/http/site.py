@@ -36,6 +36,7 @@ from copilot_socket.http.restriction_handlers import RestrictionHandlers
 from copilot_socket.http.routes import Found, Route, find
 from copilot_socket.http.shares import MAX_ANSWERS, MAX_BODIES, Budget, Share
 from copilot_socket.http.slices import Slices
+from copilot_socket.http.stats_handlers import StatsHandlers
 from copilot_socket.http.targets import Target, target
 from copilot_socket.http.token_handlers import TokenHandlers
 from copilot_socket.store.accounts import Accounts
@@ -93,6 +94,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     events = EventHandlers(parts.feed)
     tokens = TokenHandlers(parts.access, parts.catalog, parts.time_of_day)
     audit = AuditHandlers(parts.catalog)
+    stats = StatsHandlers(parts.catalog, parts.time_of_day)
     return (
         Route("GET", "/health/socket", health.socket, needs=None),
         Route("GET", "/health/live", health.live, needs=None),
@@ -129,7 +131,8 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("PUT", "/api/v1/budgets", budgets.put_budget, needs=Role.OPERATE),
         Route("DELETE", "/api/v1/budgets", budgets.forget_budget, needs=Role.OPERATE),
         Route("GET", "/api/v1/audit", audit.list_acts, needs=Role.OPERATE),
-        Route("GET", "/api/v1/stats", rest.stats),
+        Route("GET", "/api/v1/stats", stats.show, within=True),
+        Route("GET", "/api/v1/stats/history", stats.history),
         Route("GET", "/api/v1/events", events.watch, within=True),
         Route("GET", "/api/v1/tokens", tokens.list, needs=Role.ADMIN),
         Route("POST", "/api/v1/tokens", tokens.add, needs=Role.ADMIN),

@@ -41,6 +41,7 @@ class Cleanup:
             "clean_connections": None,
             "clean_crawlers": None,
             "clean_disturbances": None,
+            "clean_history": None,
             "clean_keys": None,
         }
 

@@ -126,6 +126,7 @@ class Change:
             None if failure is None else failure.error,
             answer.delay,
             answer.cause,
+            None if held is None or answer.outcome is None else self.row.now - held.assigned_at,
         )
 
 
