@@ -1,4 +1,4 @@
-"""`copilot-socket cleanup`: runs one cleanup now, as a node does every SOCKET_CLEANUP_INTERVAL, and counts the jobs."""
+"""`copilot-socket cleanup`: cleans up, as a node does every SOCKET_CLEANUP_INTERVAL, and checks the job counters."""
 
 from argparse import ArgumentParser, Namespace
 from typing import Any

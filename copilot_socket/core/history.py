@@ -26,8 +26,9 @@ def status_of(state: str) -> Status:
 class Interval:
     """What happened in an interval. ``jobs``: how many there were at its beginning, by :data:`STATUSES`, if known.
 
-    ``completed``, ``failed`` and ``cancelled`` are jobs; ``ended`` are attempts by :data:`CAUSES`. ``dispatch`` has the
-    times from when jobs were due until they were sent, ``run`` those of attempts; ``crawlers`` is the most at a time.
+    ``completed``, ``failed`` and ``cancelled`` are jobs; ``ended`` are attempts by :data:`CAUSES`. ``dispatch`` has
+    the times from when jobs were due until they were sent, ``run`` those of attempts; ``crawlers`` is the most at a
+    time.
     """
 
     jobs: Sequence[int] | None = None
