@@ -46,7 +46,7 @@ class Histogram:
             if count and below + count >= rank:
                 least = BOUNDS[bucket - 1] if bucket else 0.0
                 most = min(BOUNDS[bucket], self.longest) if bucket < len(BOUNDS) else self.longest
-                return least + (most - least) * (rank - below) / count
+                return min(least + (most - least) * (rank - below) / count, most)
             below += count
         return 0.0
 

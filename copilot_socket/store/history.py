@@ -16,6 +16,9 @@ SECONDS: Mapping[str, int] = {"minute": 60, "hour": 3600}
 KEPT: Mapping[str, int] = {"minute": 86_400, "hour": 90 * 86_400}
 """Resolution → seconds for which its intervals are kept (``clean_history``)."""
 
+MOST, MOST_CRAWLERS = 10**12, 10**9
+"""The largest numbers that the table takes: of rows of other programs, sums may be larger."""
+
 
 class History:
     """Reads and writes over the pool of *database*. Times are seconds since the epoch."""
@@ -59,20 +62,24 @@ def _columns(resolution: str, at: float, node: str, interval: Interval) -> dict[
         "resolution": resolution,
         "at": at,
         "node": node,
-        "jobs": None if interval.jobs is None else list(interval.jobs),
-        "created": interval.created,
-        "completed": interval.completed,
-        "failed": interval.failed,
-        "cancelled": interval.cancelled,
-        "ended": interval.ended,
-        "dispatch": interval.dispatch.counts,
+        "jobs": None if interval.jobs is None else _storable(interval.jobs),
+        "created": min(interval.created, MOST),
+        "completed": min(interval.completed, MOST),
+        "failed": min(interval.failed, MOST),
+        "cancelled": min(interval.cancelled, MOST),
+        "ended": _storable(interval.ended),
+        "dispatch": _storable(interval.dispatch.counts),
         "dispatch_seconds": interval.dispatch.seconds,
         "dispatch_longest": interval.dispatch.longest,
-        "run": interval.run.counts,
+        "run": _storable(interval.run.counts),
         "run_seconds": interval.run.seconds,
         "run_longest": interval.run.longest,
-        "crawlers": interval.crawlers,
+        "crawlers": min(interval.crawlers, MOST_CRAWLERS),
     }
+
+
+def _storable(counts: Sequence[int]) -> list[int]:
+    return [min(count, MOST) for count in counts]
 
 
 def _by_time(rows: Sequence[Row]) -> list[tuple[float, Interval]]:

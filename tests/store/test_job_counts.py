@@ -9,16 +9,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
 
 from copilot_socket.core.jobs import Status
 from copilot_socket.event_bus import CountsRepaired
-from copilot_socket.store import counters
+from copilot_socket.store import counters, migrate
 from copilot_socket.store.counters import Counters
 from copilot_socket.store.counts import count_jobs, count_jobs_of
 from copilot_socket.store.sql import ROUTES, sql
 from tests.store.test_plans import nodes
+from tests.support.acts import ACT
 from tests.support.crawler import until
-from tests.support.postgres import SynchronousDatabaseTestCase, admin
+from tests.support.postgres import SynchronousDatabaseTestCase, admin, drop_database, execute, fresh_database
+from tests.support.revisions import upgrade_to
 from tests.support.store import COUNTERS_THAT_DIFFER, StoreTestCase
 
 ACCOUNTS = (
@@ -132,6 +136,37 @@ class ExactTests(SynchronousDatabaseTestCase):
         self.run_sql(sql("fold_counts") % {"limit": 1000})
         self.cursor.execute("SELECT sum(created)::int FROM job_history WHERE resolution = 'minute' AND node_id = ''")
         self.assertEqual(self.cursor.fetchall(), [(3,)])
+
+
+class MigrationTests(TestCase):
+    """The migration that makes the counters."""
+
+    async def test_it_counts_what_is_there(self) -> None:
+        """All jobs of a former version are counted, also one that is just being inserted."""
+        url = fresh_database(migrated=False)
+        self.addCleanup(drop_database, url)
+        upgrade_to(url, "0018")
+        execute(url, ACCOUNTS)
+        for user, status in (("NULL", "queued"), ("'ann'", "completed")):
+            execute(url, _insert("a", "issues", user, status, 5))
+        with admin(url) as connection, connection.cursor() as cursor:
+            connection.autocommit = False
+            cursor.execute(_insert("b", "issues", "NULL", "queued", 5))
+            d = deferToThread(migrate.upgrade, url, ACT)
+            with admin(url) as looking, looking.cursor() as look:
+
+                def waits() -> object:
+                    look.execute("SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'jobs'::regclass")
+                    return look.fetchall()
+
+                await until(waits, "it waits")
+            connection.commit()
+        await d
+        with admin(url) as connection, connection.cursor() as cursor:
+            cursor.execute(COUNTERS_THAT_DIFFER)
+            self.assertEqual(cursor.fetchall(), [])
+            cursor.execute("SELECT sum(jobs)::int FROM job_counts")
+            self.assertEqual(cursor.fetchall(), [(15,)])
 
 
 class ConcurrencyTests(SynchronousDatabaseTestCase):

@@ -25,7 +25,7 @@ SELECT pg_try_advisory_xact_lock(x'636F70696C6F78'::bigint)
 -- name: history_sample
 -- How many jobs there are in each of "statuses", for the present minute; returns a row unless that was done already.
 INSERT INTO job_history AS h (resolution, at, jobs)
-SELECT 'minute', date_trunc('minute', now()), array_agg(greatest(coalesce(t.jobs, 0), 0) ORDER BY s.number)
+SELECT 'minute', date_trunc('minute', now()), array_agg(least(greatest(coalesce(t.jobs, 0), 0), 1000000000000) ORDER BY s.number)
 FROM unnest(%(statuses)s::text[]) WITH ORDINALITY AS s (status, number)
 LEFT JOIN (SELECT CASE WHEN state IN ('scheduled', 'path_paused') THEN 'queued' ELSE state END AS status,
                   sum(jobs)::bigint AS jobs
