@@ -349,25 +349,25 @@ class CountsTests(StoreTestCase):
             self.assertEqual(counted[Status.COMPLETED], count, (accounts, users))
 
     async def test_the_age_of_the_queue(self) -> None:
-        """It is that of the first job of some priority in some lane that is open; of ten priorities, the lowest."""
+        """It is that of a job near the head of its lane and priority, of the ten lowest ones, in open lanes."""
         self.query("UPDATE accounts SET credential_status = 'valid'")
         await self.present("c1")
         self.query(
-            "INSERT INTO jobs (account_id, command, full_path, priority, scheduled_at)"
-            " SELECT 'acct', 'issues', 'g/' || p, p, now() - CASE WHEN p = 9 THEN 100 ELSE p END * interval '1 min'"
-            " FROM generate_series(1, 9) AS p"
+            "INSERT INTO jobs (account_id, command, full_path, scheduled_at)"
+            " SELECT 'acct', 'issues', 'g/' || n, now() - CASE WHEN n = 10 THEN 100 ELSE 1 END * interval '1 minute'"
+            " FROM generate_series(1, 12) AS n"
         )
         self.assertApproximates((await count_jobs(self.database)).oldest, 6000, 60)
-        # Behind another one of its priority it is not the next.
-        self.query("UPDATE jobs SET priority = 3 WHERE priority = 9")
-        self.assertApproximates((await count_jobs(self.database)).oldest, 480, 60)
-        self.query("UPDATE jobs SET priority = 20 WHERE full_path = 'g/9'")
-        self.query(
-            "INSERT INTO jobs (account_id, command, full_path, priority)"
-            " SELECT 'acct', 'issues', 'h/' || p, p FROM generate_series(10, 11) AS p"
-        )
-        self.assertApproximates((await count_jobs(self.database)).oldest, 480, 60)
-        self.query("UPDATE jobs SET command = 'epics', full_path = full_path || command")
+        self.query("UPDATE jobs SET scheduled_at = now() - interval '99 minutes' WHERE full_path IN ('g/10', 'g/11')")
+        self.query("UPDATE jobs SET scheduled_at = now() - interval '1 minute' WHERE full_path = 'g/10'")
+        self.assertApproximates((await count_jobs(self.database)).oldest, 60, 60)
+        self.query("UPDATE jobs SET priority = 1 WHERE full_path = 'g/11'")
+        self.assertApproximates((await count_jobs(self.database)).oldest, 5940, 60)
+        self.query("UPDATE jobs SET priority = substr(full_path, 3)::int")
+        self.assertApproximates((await count_jobs(self.database)).oldest, 60, 60)  # the eleventh priority
+        self.query("UPDATE jobs SET priority = priority - 3 WHERE priority > 10")
+        self.assertApproximates((await count_jobs(self.database)).oldest, 5940, 60)
+        self.query("UPDATE jobs SET command = 'epics'")
         self.assertEqual((await count_jobs(self.database)).oldest, 0)
 
 

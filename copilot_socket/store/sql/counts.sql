@@ -3,8 +3,8 @@
 -- name: count_jobs
 -- Jobs by command and state. Those that are ready are counted by the state of their lanes: a lane is held_back by pauses,
 -- host holds, limits, budgets or a credential; else it is unroutable if no crawler takes it that is present and may be
--- given work; else it is open. Of open lanes also the longest time, in seconds, for which a job has been due that is first of
--- its priority in its lane: of up to ten priorities a lane, the lowest ones, since these wait longest.
+-- given work; else it is open. Of open lanes also the longest time, in seconds, for which a job has been due, among the first
+-- ten of each priority in each lane: of up to ten priorities, the lowest ones, since these wait longest.
 WITH totals AS MATERIALIZED (
   SELECT account_id, command, state, sum(jobs)::bigint AS jobs FROM job_totals
   GROUP BY account_id, command, state HAVING sum(jobs) > 0
@@ -56,7 +56,7 @@ FROM lanes l LEFT JOIN LATERAL (
     SELECT j.scheduled_at FROM jobs j
     WHERE j.account_id = l.account_id AND j.command = l.command AND j.status = 'queued' AND j.ready
       AND j.priority = v.priority
-    ORDER BY j.id LIMIT 1) AS h) AS f ON l.state = 'open'
+    ORDER BY j.id LIMIT 10) AS h) AS f ON l.state = 'open'
 GROUP BY l.command, l.state
 
 -- name: count_jobs_of

@@ -47,8 +47,7 @@ CREATE FUNCTION copilot_count_jobs() RETURNS trigger LANGUAGE plpgsql SET search
 DECLARE
   path CONSTANT text := set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', true);
 BEGIN
-  CASE TG_OP
-  WHEN 'UPDATE' THEN
+  IF TG_OP = 'UPDATE' THEN
     INSERT INTO job_count_deltas (account_id, user_id, command, state, jobs)
     SELECT account_id, user_id, command, state, sum(jobs) FROM (
       SELECT account_id, coalesce(user_id, '') AS user_id, command,
@@ -57,14 +56,14 @@ BEGIN
       SELECT account_id, coalesce(user_id, ''), command, copilot_counted_state(status, ready, pause_id), 1
       FROM new_jobs) AS c
     GROUP BY account_id, user_id, command, state HAVING sum(jobs) <> 0;
-  WHEN 'DELETE' THEN
+  ELSIF TG_OP = 'DELETE' THEN
     INSERT INTO job_count_deltas (account_id, user_id, command, state, jobs)
     SELECT account_id, coalesce(user_id, ''), command, copilot_counted_state(status, ready, pause_id), -count(*)
     FROM old_jobs GROUP BY 1, 2, 3, 4;
-  WHEN 'TRUNCATE' THEN
+  ELSE  -- TRUNCATE
     INSERT INTO job_count_deltas (account_id, user_id, command, state, jobs)
     SELECT account_id, user_id, command, state, -jobs FROM job_totals;
-  END CASE;
+  END IF;
   RETURN NULL;
 END
 $$;
