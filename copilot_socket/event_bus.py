@@ -14,8 +14,8 @@ class JobChanged:
     """A job entered *status*; the change is committed. ``assignment``: the attempt concerned, if there is one.
 
     ``crawler`` is the identity of its crawler, as leases name it; ``error`` the error that the crawler reported;
-    ``delay`` the seconds until the job falls due; ``cause`` why the attempt ended; ``fingerprint`` that of the error
-    which was logged.
+    ``delay`` the seconds until the job falls due; ``cause`` why the attempt ended, ``ran`` seconds after its claim;
+    ``fingerprint`` that of the error which was logged.
     """
 
     job_id: str
@@ -32,6 +32,7 @@ class JobChanged:
     delay: float = 0.0
     cause: str | None = None
     fingerprint: str | None = None
+    ran: float | None = None
 
 
 @record
@@ -64,13 +65,15 @@ class MessageRefused:
 class JobsReported:
     """Jobs entered *status* by reports of a committed batch: one event for all of them, since they are frequent.
 
-    ``attempts``: assignment, crawler's identity and account of each.
+    ``attempts``: assignment, crawler's identity and account of each; ``ran``: of those that ended, the seconds since
+    their claims.
     """
 
     status: str
     event: str
     attempts: Sequence[tuple[str, str, str]]
     outcome: str | None = None
+    ran: Sequence[float] = ()
 
     def each(self) -> list[JobChanged]:
         """The same as single changes, in order."""
@@ -251,6 +254,13 @@ class Refused:
 
 
 @record
+class CountsRepaired:
+    """``counters`` counters of jobs were wrong, and are right again."""
+
+    counters: int
+
+
+@record
 class FlowChanged:
     """Whether the writer accepts writes; not ``flowing`` while its queue is full or the database is unavailable."""
 
@@ -281,6 +291,7 @@ StateEvent = (
     | Refused
     | RateLimited
     | BudgetChanged
+    | CountsRepaired
     | FlowChanged
     | NodeStarted
 )

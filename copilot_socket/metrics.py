@@ -17,8 +17,6 @@ from copilot_socket.tallies import Durations, Tally
 _FAST = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _DISPATCH = (*_FAST, 30, 60, 300, 1800)
 _PRESENCE = ("came", "left", "fell silent", "fails everything")
-SHARE, LONGEST = 50, 300.0
-"""Reading the gauges takes at most 1/:data:`SHARE` of the time, but the interval is at most :data:`LONGEST` s."""
 _REFRESHES = ("refreshed", "refused", "failed")
 
 
@@ -58,6 +56,9 @@ class Metrics:
             ["door", "reason"],
             registry,
             [(door, reason) for door, reasons in REASONS.items() for reason in reasons],
+        )
+        self._drift = Tally(
+            "copilot_job_counts_drift", "Counters of jobs that were wrong, and were repaired", [], registry
         )
         self._jobs = Gauge("copilot_jobs", "Jobs by status", ["status"], registry=registry)
         self._oldest = Gauge(
@@ -102,17 +103,9 @@ class Metrics:
             event_bus.ErrorsSent: self._error,
             event_bus.TokenRefreshed: self._token,
             event_bus.Refused: self._refused,
+            event_bus.CountsRepaired: self._repaired,
         }
         """State event → the method that counts it."""
-        self._not_before = float("-inf")
-
-    async def refresh_in_time(self, database: Database) -> None:
-        """:meth:`refresh`, limited to :data:`SHARE` of the time: counting full tables takes seconds."""
-        begun = database.reactor.seconds()
-        if begun >= self._not_before:
-            await self.refresh(database)
-            took = database.reactor.seconds() - begun
-            self._not_before = begun + min(took * SHARE, LONGEST)
 
     async def refresh(self, database: Database) -> None:
         """Read the gauges from the database."""
@@ -172,3 +165,6 @@ class Metrics:
 
     def _refused(self, refusal: event_bus.Refused) -> None:
         self._refusals.add(refusal.door, refusal.reason)
+
+    def _repaired(self, change: event_bus.CountsRepaired) -> None:
+        self._drift.add(count=change.counters)

@@ -44,7 +44,7 @@ from copilot_socket.observers import observers
 from copilot_socket.periodic import GAUGES, Workers, periodic_tasks, silence_interval
 from copilot_socket.ports import Ports
 from copilot_socket.status import CHECK, RENEWAL, NodeStatus
-from copilot_socket.stopping import announce, drain, finish_refreshes, leave, take_all, write_refusals
+from copilot_socket.stopping import announce, drain, finish_refreshes, leave, take_all, write_what_is_left
 from copilot_socket.store.access import AccessStore
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.batches import Batches, Settings
@@ -53,6 +53,7 @@ from copilot_socket.store.bulk import BulkOperations
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.cleanup import Cleanup
 from copilot_socket.store.connection import HOT, Limits
+from copilot_socket.store.counters import Counters
 from copilot_socket.store.crawler_modes import CrawlerModes
 from copilot_socket.store.credentials import Credentials
 from copilot_socket.store.database import Database
@@ -195,7 +196,7 @@ class Node(Service):
         config, reactor = self.config, self._reactor
         self.status = NodeStatus(self, self._probe, reactor)
         seeing = observers(config, self.id, self.bus, self.status, self.registry, self.database, self.shares, reactor)
-        self.metrics, self._event_log, self.feed, self.audit = attrs.astuple(seeing, recurse=False)
+        self.metrics, self._event_log, self.feed, self.audit, self._recorder = attrs.astuple(seeing, recurse=False)
         slices = Slices(reactor)
         self.site = make_site(
             Parts(
@@ -247,6 +248,8 @@ class Node(Service):
             BulkRunner(self._bulk, self._reactor),
             self.access,
             cleanup,
+            Counters(self.database, self.bus),
+            self._recorder,
             self.audit,
             self.database,
             self.status,
@@ -328,7 +331,8 @@ class Node(Service):
             self._write_connection.close,
             self._discovery_connection.close,
             self._probe.close,
-            partial(write_refusals, self.audit, reactor),
+            partial(write_what_is_left, "refusals", self.audit.store, reactor),
+            partial(write_what_is_left, "minute of history", self._recorder.store, reactor),
             self.database.close,
             self._event_log.stop,
         )

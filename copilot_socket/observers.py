@@ -1,4 +1,4 @@
-"""What shows a node's state events to people and programs: metrics, log lines, live events, the audit log."""
+"""What shows a node's state events to people and programs: metrics, log, live events, history, the audit log."""
 
 from typing import Any
 
@@ -14,9 +14,11 @@ from copilot_socket.handlers.crawlers import Registry
 from copilot_socket.http.feed import Feed
 from copilot_socket.logs import EventLog, Levels
 from copilot_socket.metrics import Metrics
+from copilot_socket.recorder import Recorder
 from copilot_socket.status import NodeStatus
 from copilot_socket.store.audit import AuditLog
 from copilot_socket.store.database import Database
+from copilot_socket.store.history import History
 
 
 @attrs.frozen
@@ -27,6 +29,7 @@ class Observers:
     event_log: EventLog
     feed: Feed
     audit: Audit
+    recorder: Recorder
 
 
 def observers(
@@ -45,9 +48,10 @@ def observers(
         EventLog(Levels(config.log_level, config.debug), registry.name_of, reactor),
         Feed(bus, reactor, node, registry.name_of),
         Audit(AuditLog(database), reactor),
+        Recorder(History(database), node, lambda: len(registry.present()), reactor),
     )
     gauges.register(status, made.metrics.registry)
-    for each in (made.metrics, made.event_log, made.audit):
+    for each in (made.metrics, made.event_log, made.audit, made.recorder):
         bus.subscribe_by_type(each.subscriptions)
     made.feed.max_streams = min(made.feed.max_streams, shares.http // 2)  # leave connections for requests
     return made

@@ -19,8 +19,11 @@ from copilot_socket.http.access import LOOK as LOOK_FOR_TOKENS
 from copilot_socket.http.access import Access
 from copilot_socket.metrics import Metrics
 from copilot_socket.ports import LOOK, Ports
+from copilot_socket.recorder import EACH as EACH_MINUTES
+from copilot_socket.recorder import Recorder
 from copilot_socket.status import CHECK, RENEWAL, NodeStatus
 from copilot_socket.store.cleanup import Cleanup
+from copilot_socket.store.counters import Counters
 from copilot_socket.store.database import Database
 from copilot_socket.store.leases import Leases
 from copilot_socket.store.probe import PATIENCE
@@ -36,6 +39,10 @@ HOSTS = 1.0
 PAUSES = 1.0
 """Seconds between searches for jobs that are to be paused and were not given back in time, and for jobs under paused
 paths that are to be marked."""
+FOLDING = 1.0
+"""Seconds between two rounds of folding what has changed into the counters of jobs."""
+CHECKS = 600.0
+"""Seconds between looks whether the counters are to be compared with the jobs, which is done once a day."""
 LANES = 30.0
 """Seconds between reads of all lanes, for jobs without a notification."""
 CHECK_LIMIT = PATIENCE + 2.0
@@ -61,6 +68,8 @@ class Workers:
     bulk: BulkRunner
     access: Access
     cleanup: Cleanup
+    counters: Counters
+    recorder: Recorder
     audit: Audit
     database: Database
     status: NodeStatus
@@ -101,10 +110,13 @@ def periodic_tasks(config: Config, workers: Workers) -> list[Task]:
         Task("dead nodes", config.lease, workers.leases.forget_dead),
         Task("refusals", EACH_REFUSALS, workers.audit.store, limit=limit),
         Task("sums of the audit log", MINUTE, workers.audit.sum_up, limit=limit),
+        Task("counters", FOLDING, workers.counters.fold, limit=limit),
+        Task("check of the counters", CHECKS, workers.counters.check_daily),
+        Task("history", EACH_MINUTES, workers.recorder.store, limit=limit),
         Task("cleanup", config.cleanup_interval, workers.cleanup.run),
         Task(CHECK, 1.0, workers.status.check_database, limit=CHECK_LIMIT),
     ]
     if config.enable_metrics:
         metrics, database = workers.metrics, workers.database
-        tasks.append(Task(GAUGES, config.metrics_interval, lambda: metrics.refresh_in_time(database)))
+        tasks.append(Task(GAUGES, config.metrics_interval, lambda: metrics.refresh(database)))
     return tasks

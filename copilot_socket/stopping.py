@@ -1,13 +1,12 @@
 """How a node stops: everything accepted is committed, and a failed step does not prevent the next ones."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from copilot_socket.audit import Audit
 from copilot_socket.core.replies import Shutdown
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
 from copilot_socket.handlers.presence import PresenceKeeper
@@ -18,7 +17,7 @@ from copilot_socket.wire.factory import CrawlerFactory
 
 _UNAVAILABLE: tuple[type[Exception], ...] = (TimeoutError, *DATABASE_ERRORS)
 LEAVING = 1.0
-"""Seconds within which a stopping node tries to give up its lease, and to record refusals."""
+"""Seconds within which a stopping node tries to give up its lease, and to store what it has not yet."""
 
 TOKEN_PATIENCE = 20.0
 """Seconds that a stopping node waits for token refreshes under way: a pair that is not stored is lost for good."""
@@ -58,12 +57,14 @@ async def leave(presence: PresenceKeeper, reactor: IReactorTime) -> None:
         _log.warn("The node's lease could not be given up and will expire: {error!r}", error=error)
 
 
-async def write_refusals(audit: Audit, reactor: IReactorTime) -> None:
-    """Write what was refused lately, if the database answers within :data:`LEAVING` seconds."""
+async def write_what_is_left(
+    what: str, store: Callable[[], Coroutine[Any, Any, None]], reactor: IReactorTime
+) -> None:
+    """Have *what* happened lately stored, if the database answers within :data:`LEAVING` seconds."""
     try:
-        await Deferred.fromCoroutine(audit.store()).addTimeout(LEAVING, reactor)
+        await Deferred.fromCoroutine(store()).addTimeout(LEAVING, reactor)
     except _UNAVAILABLE as error:
-        _log.warn("The last refusals could not be recorded: {error!r}", error=error)
+        _log.warn("The last {what} could not be stored: {error!r}", what=what, error=error)
 
 
 def announce(factory: CrawlerFactory, limit: float) -> None:

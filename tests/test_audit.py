@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.audit import MINUTE, MOST, OTHERS, Audit
 from copilot_socket.event_bus import EventBus, Refused
-from copilot_socket.stopping import LEAVING, write_refusals
+from copilot_socket.stopping import LEAVING, write_what_is_left
 from copilot_socket.store.audit import LONGEST, Refusals
 from copilot_socket.store.faults import DatabaseAway
 
@@ -176,7 +176,7 @@ class AuditTests(SynchronousTestCase):
         self.refuse()
         self.log.hangs = hangs = Deferred()
         writing = Deferred.fromCoroutine(self.audit.store())
-        stopped = Deferred.fromCoroutine(write_refusals(self.audit, self.clock))
+        stopped = Deferred.fromCoroutine(write_what_is_left("refusals", self.audit.store, self.clock))
         self.assertNoResult(stopped)
         self.log.hangs = None
         hangs.errback(DatabaseAway("away"))
@@ -187,11 +187,11 @@ class AuditTests(SynchronousTestCase):
     def test_stop(self) -> None:
         """A stopping node writes what is left, and waits no longer than a moment."""
         self.refuse()
-        self.successResultOf(Deferred.fromCoroutine(write_refusals(self.audit, self.clock)))
+        self.successResultOf(Deferred.fromCoroutine(write_what_is_left("refusals", self.audit.store, self.clock)))
         self.assertEqual(len(self.log.rows), 1)
         self.refuse()
         self.log.hangs = Deferred()
-        stopped = Deferred.fromCoroutine(write_refusals(self.audit, self.clock))
+        stopped = Deferred.fromCoroutine(write_what_is_left("refusals", self.audit.store, self.clock))
         self.clock.advance(LEAVING)
         self.successResultOf(stopped)
         self.assertEqual(len(self.log.rows), 1)

@@ -1,14 +1,11 @@
 """The event bus, and metrics as its subscriber."""
 
-from typing import cast
-
 from prometheus_client import CollectorRegistry, generate_latest
-from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.event_bus import (
     ConnectionChanged,
+    CountsRepaired,
     CrawlerChanged,
     ErrorsSent,
     EventBus,
@@ -21,7 +18,6 @@ from copilot_socket.event_bus import (
     TokenRefreshed,
 )
 from copilot_socket.metrics import Metrics
-from copilot_socket.store.database import Database
 
 STATE_EVENTS = (
     JobChanged("JOB", "failed", "job_failed", "JOB.1.x", "c1", "broke", "failed"),
@@ -37,6 +33,7 @@ STATE_EVENTS = (
     ErrorsSent("too_many_connections"),
     JobsReported("completed", "job_completed", [("A.1.x", "c1", "acct"), ("B.1.x", "c2", "acct")], "completed"),
     Refused("http", "no_token", "stranger", "::1", "GET /"),
+    CountsRepaired(2),
 )
 
 
@@ -107,46 +104,6 @@ class EventBusTests(SynchronousTestCase):
             'copilot_tries_total{outcome="completed"} 2.0',
             'copilot_refusals_total{door="http",reason="no_token"} 1.0',
             'copilot_refusals_total{door="wire",reason="no_token"} 0.0',
+            "copilot_job_counts_drift_total 2.0",
         ):
             self.assertIn(line, page)
-
-
-class SlowDatabase:
-    """A database that answers each of five queries with zero after *seconds*."""
-
-    def __init__(self, clock: Clock, seconds: float) -> None:
-        self.reactor = clock
-        self.seconds = seconds
-        self.asked = 0
-
-    async def query(self, statement: str, _parameters: object = None) -> list[tuple[object, ...]]:
-        self.asked += 1
-        self.reactor.advance(self.seconds)
-        return [] if "GROUP BY" in statement else [(0, 0)]
-
-
-class RefreshTests(SynchronousTestCase):
-    """Metrics.refresh_in_time()."""
-
-    def rounds(self, seconds: float, every: float, count: int) -> int:
-        """The number of *count* rounds that query a database that answers after *seconds*."""
-        clock = Clock()
-        database = SlowDatabase(clock, seconds)
-        metrics = Metrics(CollectorRegistry())
-        for _ in range(count):
-            d = Deferred.fromCoroutine(metrics.refresh_in_time(cast(Database, database)))
-            self.successResultOf(d)
-            clock.advance(every)
-        return database.asked // 5
-
-    def test_quick(self) -> None:
-        """If the query is quick, every round refreshes."""
-        self.assertEqual(self.rounds(0.01, every=30, count=10), 10)
-
-    def test_slow(self) -> None:
-        """If it takes 2 s, once in 100 s."""
-        self.assertEqual(self.rounds(0.4, every=30, count=9), 3)
-
-    def test_very_slow(self) -> None:
-        """However long it takes, every few minutes."""
-        self.assertEqual(self.rounds(30.0, every=290, count=6), 6)

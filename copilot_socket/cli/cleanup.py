@@ -1,4 +1,4 @@
-"""`copilot-socket cleanup`: runs one cleanup now, as a node does every SOCKET_CLEANUP_INTERVAL."""
+"""`copilot-socket cleanup`: cleans up, as a node does every SOCKET_CLEANUP_INTERVAL, and checks the job counters."""
 
 from argparse import ArgumentParser, Namespace
 from typing import Any
@@ -9,9 +9,11 @@ from copilot_socket.cli.offline import ready_database, run_in_reactor
 from copilot_socket.cli.options import add_config_options, add_examples, config_from
 from copilot_socket.cli.output import add_json_option, emit, say
 from copilot_socket.config import Config
+from copilot_socket.event_bus import EventBus
 from copilot_socket.store.audit import record
 from copilot_socket.store.cleanup import Cleanup
 from copilot_socket.store.connection import Limits
+from copilot_socket.store.counters import Counters
 from copilot_socket.store.database import Database, DatabaseAway
 
 _KINDS = {
@@ -25,8 +27,10 @@ _KINDS = {
     "clean_connections": "closed connections: {} removed",
     "clean_crawlers": "crawlers not seen for a day: {} removed",
     "clean_disturbances": "losses of crawlers, older than two days: {} removed",
+    "clean_history": "minutes and hours of the history: {} removed",
     "clean_keys": "idempotency keys: {} removed",
     "clean_operations": "bulk operations: {} removed",
+    "check_counts": "counters of jobs that were wrong: {} repaired",
 }
 
 
@@ -50,7 +54,7 @@ def run(args: Namespace) -> int:
         except DatabaseAway as error:
             raise CommandError(f"the database is no longer available: {error}; run this command again") from error
     if args.json:
-        repaired = removed.pop("clean_inconsistent")
+        repaired = removed.pop("clean_inconsistent") + removed.pop("check_counts")
         counts = {name.removeprefix("clean_"): count for name, count in removed.items()}
         emit({"removed": counts, "repaired": repaired})
     else:
@@ -67,6 +71,7 @@ async def _clean(reactor: Any, url: str, config: Config) -> dict[str, int]:
     try:
         # Before anything is gone: what follows are many transactions.
         await database.transaction(lambda tx: record(tx, done))
-        return await Cleanup(database, reactor, **ages).run()
+        cleaned = await Cleanup(database, reactor, **ages).run()
+        return {**cleaned, "check_counts": await Counters(database, EventBus()).check()}
     finally:
         database.close()

@@ -4,7 +4,10 @@ from enum import StrEnum
 
 
 class Cause(StrEnum):
-    """Why an attempt ended; the values of the column ``cause``."""
+    """Why an attempt ended; the values of the column ``cause``.
+
+    ``job_history`` keeps their order: a new one comes last.
+    """
 
     COMPLETED = "completed"
     JOB_ERROR = "job_error"

@@ -9,7 +9,7 @@ from copilot_socket.core.ends import Cause
 
 
 class Status(StrEnum):
-    """The values of ``jobs.status``."""
+    """The values of ``jobs.status``. ``job_history`` keeps their order: a new one comes last."""
 
     QUEUED = "queued"
     ASSIGNED = "assigned"

@@ -1,4 +1,4 @@
-"""Accounts, areas, crawlers and counts over HTTP."""
+"""Accounts, areas and crawlers over HTTP."""
 
 from typing import Annotated
 
@@ -77,7 +77,7 @@ CrawlerList = list_of("crawlers", Crawler)
 
 @attrs.frozen
 class CatalogHandlers:
-    """Handles requests under ``/api/v1`` for accounts, areas, crawlers and counts."""
+    """Handles requests under ``/api/v1`` for accounts, areas and crawlers."""
 
     catalog: Catalog
     accounts: accounts.Accounts

@@ -45,6 +45,7 @@ from copilot_socket.http.restriction_handlers import RestrictionHandlers
 from copilot_socket.http.routes import Found, Route, find
 from copilot_socket.http.shares import MAX_ANSWERS, MAX_BODIES, Budget, Share
 from copilot_socket.http.slices import Slices
+from copilot_socket.http.stats_handlers import StatsHandlers
 from copilot_socket.http.targets import Target, target
 from copilot_socket.http.token_handlers import TokenHandlers
 from copilot_socket.store.accounts import Accounts
@@ -114,6 +115,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     events = EventHandlers(parts.feed)
     tokens = TokenHandlers(parts.access, parts.catalog, parts.time_of_day)
     audit = AuditHandlers(parts.catalog)
+    stats = StatsHandlers(parts.catalog, parts.time_of_day)
     errors = ErrorHandlers(parts.errors, parts.bulk, parts.catalog)
     description = DescriptionHandlers(lambda: table)
     table = (
@@ -164,7 +166,8 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("POST", "/api/v1/errors/{fingerprint}/ignore", errors.ignore_errors, needs=Role.OPERATE),
         Route("DELETE", "/api/v1/errors/{fingerprint}/ignore", errors.heed_errors, needs=Role.OPERATE),
         Route("GET", "/api/v1/audit", audit.list_acts, needs=Role.OPERATE),
-        Route("GET", "/api/v1/stats", rest.show_stats),
+        Route("GET", "/api/v1/stats", stats.show_stats, within=True),
+        Route("GET", "/api/v1/stats/history", stats.show_history),
         Route("GET", "/api/v1/events", events.watch_events, within=True),
         Route("GET", "/api/v1/tokens", tokens.list_tokens, needs=Role.ADMIN),
         Route("POST", "/api/v1/tokens", tokens.add_token, needs=Role.ADMIN),

@@ -181,6 +181,7 @@ class Batches:
         began: list[tuple[str, str, str]] = []
         progressed: list[StateEvent] = []
         completed: list[tuple[str, str, str]] = []
+        ran: list[float] = []
         for change in changes:
             stored = held.get(change.assignment)
             if stored is not None:
@@ -191,10 +192,11 @@ class Batches:
                     progressed.append(_progressed(change, stored.account))
                 if isinstance(change.ending, Completed):
                     completed.append(row)
+                    ran.append(stored.ran)
         return [
             *([JobsReported("running", Event.STARTED, began)] if began else ()),
             *progressed,
-            *([JobsReported("completed", Event.COMPLETED, completed, "completed")] if completed else ()),
+            *([JobsReported("completed", Event.COMPLETED, completed, "completed", ran)] if completed else ()),
         ]
 
 

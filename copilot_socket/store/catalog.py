@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from copilot_socket.core.access import Within
+from copilot_socket.core.history import Interval
 from copilot_socket.core.jobs import Status
 from copilot_socket.core.why import explain
 from copilot_socket.store.columns import columns
-from copilot_socket.store.counts import count_jobs
+from copilot_socket.store.counts import count_jobs, count_jobs_of
 from copilot_socket.store.database import Database
+from copilot_socket.store.history import History
 from copilot_socket.store.listing import Listing, Lists, Page, Record, bounded, record
 from copilot_socket.store.shown.access import AuditEntry, Token
 from copilot_socket.store.shown.accounts import Account, Area
@@ -71,6 +73,7 @@ class Catalog:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lists = Lists(database)
+        self._history = History(database)
 
     async def covers_job(self, within: Within, job_id: str) -> bool:
         """Whether there is such a job, and it is *within*."""
@@ -208,19 +211,17 @@ class Catalog:
         )
 
     async def stats(self) -> Record:
-        """Counts: jobs by state, the queue, and crawlers."""
-        query = self._database.query
+        """Counts: jobs by state, also by command, the queue, and crawlers."""
         jobs = await count_jobs(self._database)
         queued = jobs.by_status[Status.QUEUED]
-        scheduled = min(jobs.scheduled, queued)  # some may have been queued since the first count
-        held_back = min(jobs.held_back, queued - scheduled)
-        [(connected, plain, known, held)] = await query(_CRAWLER_COUNTS)
+        [(connected, plain, known, held)] = await self._database.query(_CRAWLER_COUNTS)
         return {
-            "jobs": {str(status): count for status, count in jobs.by_status.items()},
+            "jobs": _named(jobs.by_status),
+            "commands": {command: _named(counts) for command, counts in sorted(jobs.commands.items())},
             "queue": {
-                "ready": queued - scheduled - held_back,
-                "held_back": held_back,
-                "scheduled": scheduled,
+                "ready": queued - jobs.scheduled - jobs.held_back,
+                "held_back": jobs.held_back,
+                "scheduled": jobs.scheduled,
                 "oldest_seconds": jobs.oldest,
                 "unroutable": sum(jobs.unroutable.values()),
                 "unroutable_commands": jobs.unroutable,
@@ -228,12 +229,26 @@ class Catalog:
             "crawlers": {"connected": connected, "plain": plain, "known": known, "assignments": held},
         }
 
-    async def _one(self, table: str, row: type, row_id: str) -> Record | None:
-        shown = columns(row)
-        rows = await self._database.query(
-            f"SELECT {', '.join(shown.values())} FROM {table} WHERE id = %(id)s", {"id": row_id}
-        )
-        return record(list(shown), rows[0]) if rows else None
+    async def stats_of(self, account: str | None, user: str | None, within: Within | None = None) -> Record:
+        """Jobs by state: those of *account* and of *user*, if given, that are *within*."""
+        accounts = _among(account, None if within is None else within.accounts)
+        users = _among(user, None if within is None else within.users)
+        return {"jobs": _named(await count_jobs_of(self._database, accounts, users))}
+
+    async def history(self, resolution: str, since: float, until: float) -> list[tuple[float, Interval]]:
+        """See :meth:`.History.read`."""
+        return await self._history.read(resolution, since, until)
+
+
+def _named(counts: Mapping[Status, int]) -> dict[str, int]:
+    return {str(status): count for status, count in counts.items()}
+
+
+def _among(given: str | None, allowed: frozenset[str] | None) -> frozenset[str] | None:
+    """What is both *given* and *allowed*; None stands for everything."""
+    if given is None:
+        return allowed
+    return frozenset({given}) if allowed is None else frozenset({given}) & allowed
 
 
 def _limits(within: Within | None) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class Cleanup:
             "clean_connections": None,
             "clean_crawlers": None,
             "clean_disturbances": None,
+            "clean_history": None,
             "clean_keys": None,
             "clean_operations": max_error_age,
         }

@@ -19,7 +19,11 @@ TABLES = (
     "http_tokens",
     "idempotency_keys",
     "job_assignments",
+    "job_count_checks",
+    "job_count_deltas",
+    "job_counts",
     "job_error_log",
+    "job_history",
     "job_past_tries",
     "jobs",
     "nodes",
@@ -31,9 +35,10 @@ TABLES = (
     "write_probe",
 )
 """The tables that a node writes to."""
-VIEWS = ("job_tries", "running_caps")
+VIEWS = ("job_totals", "job_tries", "running_caps")
 SEQUENCES = ("job_order",)
 FUNCTIONS = (
+    "copilot_counted_state(text, boolean, text)",
     "copilot_foreign_origin(text, text)",
     "copilot_origin(text)",
     "copilot_paths_paused()",

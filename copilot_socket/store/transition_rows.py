@@ -169,6 +169,7 @@ class Change:
             answer.delay,
             answer.cause,
             None if self.logged is None else self.logged.group.fingerprint,
+            None if held is None or answer.outcome is None else self.row.now - held.assigned_at,
         )
 
 

@@ -121,10 +121,11 @@ NOTHING_CLAIMED = Claim()
 
 @record
 class Stored:
-    """An assignment whose change was stored: whether the change began it, and its account."""
+    """An assignment whose change was stored: whether that began it, its account, and the seconds since its claim."""
 
     began: bool
     account: str
+    ran: float
 
 
 @attrs.frozen
@@ -168,7 +169,7 @@ async def store(
         on_count(len(rows))
         return Turn(_held(rows), NOTHING_CLAIMED)
     rows = await _run(on, "store_and_claim", _BOTH, plan, {**reports, **_planned(plan, node)})
-    stored = [row[1:] for row in rows if row[0] is None]
+    stored = [(*row[1:4], row[13]) for row in rows if row[0] is None]
     on_count(len(stored))
     return Turn(_held(stored), _claim(plan, [row for row in rows if row[0] is not None]))
 
@@ -204,7 +205,7 @@ def _planned(plan: Plan, node: str) -> dict[str, str]:
 
 
 def _held(rows: Sequence[Sequence[Any]]) -> dict[str, Stored]:
-    return {assignment: Stored(began, account) for assignment, began, account, *_ in rows}
+    return {assignment: Stored(began, account, ran) for assignment, began, account, ran in rows}
 
 
 def _claim(plan: Plan, rows: Sequence[Row]) -> Claim:

@@ -18,11 +18,11 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA :"schema" FROM PUBLIC, copilot_server, cop
 -- It may also read every sequence, which is all that pg_dump needs beyond that: the nightly backup runs as this role.
 -- LISTEN and NOTIFY need no right, nor do the functions of triggers.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA :"schema" TO copilot_server;
-REVOKE INSERT, UPDATE, DELETE ON copilot_socket_version, job_tries, running_caps FROM copilot_server;
+REVOKE INSERT, UPDATE, DELETE ON copilot_socket_version, job_totals, job_tries, running_caps FROM copilot_server;
 GRANT SELECT ON ALL SEQUENCES IN SCHEMA :"schema" TO copilot_server;
 GRANT USAGE ON SEQUENCE job_order TO copilot_server;
 -- Called by defaults, domains and conditions of triggers, with the rights of whoever writes a row.
-GRANT EXECUTE ON FUNCTION copilot_foreign_origin(text, text), copilot_origin(text),
+GRANT EXECUTE ON FUNCTION copilot_counted_state(text, boolean, text), copilot_foreign_origin(text, text), copilot_origin(text),
                           copilot_server_url(text), copilot_storable(jsonb, integer), copilot_ulid(),
                           copilot_ulid(bigint), copilot_paths_paused() TO copilot_server, copilot_web;
 -- The same for what a migration makes, until this file is run again.
@@ -36,8 +36,8 @@ GRANT INSERT (account_id, command, full_path, branch, user_id, provider, gitlab_
               max_attempts, resume_state) ON jobs TO copilot_web;
 GRANT USAGE ON SEQUENCE job_order TO copilot_web;
 
--- Watching, for the web application and for monitoring.
-GRANT SELECT ON jobs, job_assignments, job_tries, job_error_log, error_groups, error_counts, areas, area_authorizations, crawlers,
+-- Watching, for the web application and for monitoring. job_totals counts jobs without reading any.
+GRANT SELECT ON jobs, job_totals, job_history, job_assignments, job_tries, job_error_log, error_groups, error_counts, areas, area_authorizations, crawlers,
                 socket_connections, nodes, hosts, pauses, budgets, running_caps, copilot_socket_version TO copilot_web, copilot_monitor;
 GRANT SELECT (id, provider, gitlab_url, gitlab_origin, token_expires_at, credential_status, credential_error, credential_checked_at,
               created_at, updated_at)

@@ -59,14 +59,19 @@ class CleanupTests(DatabaseTestCase):
                     "connections": 0,
                     "crawlers": 0,
                     "disturbances": 0,
+                    "history": 0,
                     "keys": 0,
                 },
                 "repaired": 0,
             },
         )
         self.assertEqual(self.query("SELECT full_path FROM jobs ORDER BY full_path"), [("g/1",), ("g/queued",)])
+        self.query("UPDATE job_counts SET jobs = 7; DELETE FROM job_count_deltas")
+        _status, output, _errors = await self.cleanup()
+        self.assertIn("counters of jobs that were wrong: 2 repaired", output)
+        self.assertEqual(self.query("SELECT sum(jobs)::int FROM job_totals"), [(2,)])
         acts = self.query("SELECT door, action, details->'max_job_age_seconds' FROM audit_log ORDER BY id")
-        self.assertEqual(acts, [("cli", "cleanup", 604800.0), ("cli", "cleanup", 172800.0)])
+        self.assertEqual(acts, [("cli", "cleanup", age) for age in (604800.0, 172800.0, 604800.0)])
 
     async def test_refused(self) -> None:
         """An error of the database is printed in a line, with status 1."""

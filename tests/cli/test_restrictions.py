@@ -66,6 +66,8 @@ class RestrictionCommandTests(SiteCommandTestCase):
         lines = [" ".join(line.split()) for line in (await self.call(stats)).splitlines()]
         for line in ("jobs queued 2", "queue ready 2", "queue held back 0", "queue unroutable 2 (epics 1, issues 1)"):
             self.assertIn(line, lines)
+        self.assertIn("jobs queued 2", " ".join((await self.call(stats, "--account-id", "acme")).split()))
+        self.assertIn("jobs queued 0", " ".join((await self.call(stats, "--user-id", "ann")).split()))
 
     async def test_jobs(self) -> None:
         """Why one does not run; it is paused and resumed."""

@@ -52,9 +52,11 @@ VALUES: Mapping[str, Iterable[object]] = {
     "jsonb": _JSON,
     "bytea": ("", b"", bytes(32), b"x" * 33),
     "_text": ("{}", "{NULL}", "{{a,b},{c,d}}", "{issue,NULL,}"),
+    "_int8": ("{}", "{NULL}", "{-1}", "{1,2}", "{{1},{2}}", f"{{{10**12}}}", f"{{{2**62}}}", f"{{{'1,' * 99}1}}"),
 }
 """By the type of a column: odd values, and the first and last of those that are not."""
 
+STATS = "/api/v1/stats"
 _OF_THE_JOB = "(SELECT id FROM jobs WHERE full_path = 'g/#')"
 ROWS: Mapping[str, tuple[str, str]] = {
     "accounts": (
@@ -103,10 +105,17 @@ ROWS: Mapping[str, tuple[str, str]] = {
         f" VALUES ({_OF_THE_JOB}, 'x', 'acct', 1, now())",
         f"web_app_job_id = {_OF_THE_JOB}",
     ),
+    "job_count_checks": ("INSERT INTO job_count_checks DEFAULT VALUES ON CONFLICT DO NOTHING", "id = 1"),
+    "job_count_deltas": (
+        "INSERT INTO job_count_deltas VALUES ('acct', '#', 'issues', 'failed', 1, 1)",
+        "user_id = '#'",
+    ),
+    "job_counts": ("INSERT INTO job_counts VALUES ('acct', '#', 'issues', 'failed', 1)", "user_id = '#'"),
     "job_error_log": (
         f"INSERT INTO job_error_log (job_id, error_message, is_recoverable) VALUES ({_OF_THE_JOB}, 'x', true)",
         f"job_id = {_OF_THE_JOB}",
     ),
+    "job_history": ("INSERT INTO job_history VALUES ('minute', now(), '#')", "node_id = '#'"),
     "job_past_tries": (
         "INSERT INTO job_past_tries (job_id, try, crawler_job_id, assigned_at, outcome)"
         f" VALUES ({_OF_THE_JOB}, 1, 'x', now(), 'released')",
@@ -217,7 +226,9 @@ class OddRowsTests(NodeTestCase):
         )
         self.assertEqual(left, [])
         await node.node.timers.run_once("cleanup")
-        await node.node.timers.run_once(GAUGES)
+        for task in ("counters", "check of the counters", "history", GAUGES):
+            await node.node.timers.run_once(task)
+            self.assertFalse(node.node.timers.failing(task), task)
         await self._read(node)
 
     async def _work(self, crawler: TestCrawler) -> bool:
@@ -238,7 +249,7 @@ class OddRowsTests(NodeTestCase):
             status, answer = await get_json(node.port, f"/api/v1/jobs?limit=1000{after}")
             self.assertEqual(status, 200)
             after = answer["next"] and f"&cursor={answer['next']}"
-        for path in (*paths, *lists, "/health/ready", "/health/socket", "/metrics", "/api/v1/stats"):
+        for path in (*paths, *lists, "/health/ready", "/health/socket", "/metrics", STATS, f"{STATS}/history"):
             status, answer = await get_json(node.port, path)
             if path.startswith("/health/") and status == 503:  # one of the odd tokens looks encrypted, and is not
                 self.assertEqual(answer["error"], Unready.SECRET_KEY.sentence)

@@ -1,4 +1,4 @@
-"""Accounts, areas, crawlers and stats over HTTP."""
+"""Accounts, areas and crawlers over HTTP."""
 
 from copilot_socket.core.jobs import Event, Status
 from copilot_socket.event_bus import JobChanged
@@ -200,7 +200,7 @@ class AreaTests(SiteTestCase):
 
 
 class CrawlerTests(SiteTestCase):
-    """GET /api/v1/crawlers and stats."""
+    """GET and POST under /api/v1/crawlers."""
 
     def add_crawler(self, key: str, *, lease: str, plain: bool) -> None:
         """Have a crawler whose lease ends *lease* from now."""
@@ -275,28 +275,3 @@ class CrawlerTests(SiteTestCase):
             (second["connected"], second["plain"], second["active_jobs"], second["connections"]), (False, True, [], 0)
         )
         self.assertEqual((second["last_heartbeat"], second["system_status"]), ("2026-01-02T00:00:00Z", "idle"))
-
-    async def test_stats(self) -> None:
-        """Every state is counted, also those that no job is in."""
-        await self.account()
-        self.add_crawler("a", lease="1 minute", plain=True)
-        self.add_crawler("b", lease="-1 minute", plain=False)
-        await self.job()
-        await self.job(command="epics")
-        await self.job(command="group", scheduled_at="2090-01-01T00:00:00Z")
-        await self.post(f"/api/v1/jobs/{await self.job(command='commits')}/cancel")
-        stats = (await self.get("/api/v1/stats")).document
-        self.assertEqual(set(stats["jobs"]), {str(status) for status in Status})
-        self.assertEqual((stats["jobs"]["queued"], stats["jobs"]["cancelled"], stats["jobs"]["failed"]), (3, 1, 0))
-        self.assertGreaterEqual(stats["queue"].pop("oldest_seconds"), 0)
-        self.assertEqual(
-            stats["queue"],
-            {
-                "ready": 2,
-                "held_back": 0,
-                "scheduled": 1,
-                "unroutable": 1,
-                "unroutable_commands": {"epics": 1},
-            },
-        )
-        self.assertEqual(stats["crawlers"], {"connected": 1, "plain": 1, "known": 2, "assignments": 0})

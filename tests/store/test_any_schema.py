@@ -10,8 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from copilot_socket.store import migrate
 from copilot_socket.store.embedded.binaries import packaged_programs
 from copilot_socket.store.migrate import SchemaError, Standing
+from copilot_socket.store.sql import sql
 from tests.support.acts import ACT
 from tests.support.postgres import admin, drop_database, execute, fresh_database, server_url, with_search_path
+from tests.support.store import COUNTERS_THAT_DIFFER
 
 JOB = (
     "INSERT INTO crawling.jobs (account_id, command, full_path) VALUES ('acct', 'issues', 'g/p') RETURNING gitlab_url"
@@ -89,31 +91,72 @@ class InsertTests(_SchemaTestCase):
             marked = f"SELECT ready FROM {schema}.jobs j JOIN {schema}.pauses p ON p.id = j.pause_id"
             self.assertEqual(self.query(marked), [(False,)])
 
-    def test_rights_of_the_trigger(self) -> None:
-        """Its function runs with its owner's rights: on nobody else's table."""
-        self.query("INSERT INTO crawling.pauses (scope, target, author) VALUES ('path_prefix', 'g', 'x')")
+    def test_counters(self) -> None:
+        """Jobs are counted, wherever the tables are and whatever search_path a session has."""
+        count = "SELECT sum(jobs)::int, count(*)::int FROM {0}.job_totals WHERE state = 'failed'"
+        for schema in ("crawling", "other"):
+            if schema == "other":
+                self.query("ALTER SCHEMA crawling RENAME TO other")
+            for number, setting in enumerate(
+                (
+                    "SET search_path = public",
+                    "SET search_path = ''",
+                    f"SET search_path = {schema}; CREATE TEMPORARY TABLE job_count_deltas (x int)",
+                ),
+                1,
+            ):
+                with self.subTest(schema=schema, setting=setting):
+                    new = JOB.replace("crawling.", f"{schema}.").replace("g/p", f"g/{number}")
+                    self.query(f"{setting}; {new}; UPDATE {schema}.jobs SET status = 'failed'; SHOW search_path")
+                    self.assertEqual(self.query(count.format(schema)), [(number, 1)])
+            shown = self.query(f"SET search_path = nowhere; DELETE FROM {schema}.jobs; SHOW search_path")
+            self.assertEqual(shown, [("nowhere",)])  # the caller's is as it was
+            self.assertEqual(self.query(f"SELECT * FROM {schema}.job_totals"), [])
+
+    def role(self) -> str:
+        """A new role that may use the schema, which is dropped at the end."""
         role = f"mallory_{uuid.uuid4().hex[:8]}"
-        self.query(f"CREATE ROLE {role}; CREATE SCHEMA theirs AUTHORIZATION {role}")
+        self.query(f"CREATE ROLE {role}; GRANT USAGE ON SCHEMA crawling TO {role}")
         self.addCleanup(execute, server_url(), f"DROP ROLE {role}")
         self.addCleanup(self.query, f"DROP OWNED BY {role}")
-        trigger = (
-            "CREATE TRIGGER t AFTER INSERT ON theirs.jobs REFERENCING NEW TABLE AS new_jobs FOR EACH STATEMENT"
-            " EXECUTE FUNCTION crawling.copilot_pause_new_jobs()"
-        )
-        theirs = (
-            f"GRANT USAGE ON SCHEMA crawling TO {role}; SET ROLE {role};"
-            "CREATE TABLE theirs.jobs (id text, full_path text, pause_id text, ready boolean);"
+        return role
+
+    def test_rights_to_insert(self) -> None:
+        """Whoever may insert jobs, and no more, may do so; they are counted, and the counters are out of reach."""
+        role = self.role()
+        self.query(f"GRANT INSERT ON crawling.jobs TO {role}; GRANT USAGE ON SEQUENCE crawling.job_order TO {role}")
+        self.query(f"GRANT SELECT ON crawling.accounts TO {role}")
+        self.query(f"SET ROLE {role}; {JOB.partition(' RETURNING')[0]}")
+        self.assertEqual(self.query("SELECT state, jobs FROM crawling.job_totals"), [("queued", 1)])
+        for statement in ("DELETE FROM crawling.job_counts", "INSERT INTO crawling.job_count_deltas DEFAULT VALUES"):
+            with self.assertRaises(psycopg2.errors.InsufficientPrivilege):
+                self.query(f"SET ROLE {role}; {statement}")
+
+    def test_rights_of_the_triggers(self) -> None:
+        """Their functions run with their owner's rights: on nobody else's table."""
+        self.query("INSERT INTO crawling.pauses (scope, target, author) VALUES ('path_prefix', 'g', 'x')")
+        role = self.role()
+        self.query(
+            f"CREATE SCHEMA theirs AUTHORIZATION {role}; SET ROLE {role};"
+            "CREATE TABLE theirs.jobs (id text, full_path text, pause_id text, ready boolean, account_id text,"
+            " user_id text, command text, status text);"
             "CREATE TABLE theirs.pauses (id text, scope text, target text);"
+            "CREATE TABLE theirs.job_count_deltas (account_id text, user_id text, command text, state text,"
+            " jobs bigint, created bigint);"
+            "CREATE FUNCTION theirs.copilot_counted_state(text, boolean, text) RETURNS text LANGUAGE sql RETURN 'x';"
             "INSERT INTO theirs.pauses VALUES ('p', 'path_prefix', 'g')"
         )
-        self.query(theirs)
-        with self.assertRaises(psycopg2.errors.InsufficientPrivilege):
-            self.query(f"SET ROLE {role}; {trigger}")
-        self.query(
-            f"GRANT EXECUTE ON FUNCTION crawling.copilot_pause_new_jobs() TO {role}; SET ROLE {role}; {trigger}"
-        )
+        for function in ("copilot_pause_new_jobs", "copilot_count_new_jobs"):
+            trigger = (
+                f"CREATE TRIGGER {function} AFTER INSERT ON theirs.jobs REFERENCING NEW TABLE AS new_jobs"
+                f" FOR EACH STATEMENT EXECUTE FUNCTION crawling.{function}()"
+            )
+            with self.assertRaises(psycopg2.errors.InsufficientPrivilege):
+                self.query(f"SET ROLE {role}; {trigger}")
+            self.query(f"GRANT EXECUTE ON FUNCTION crawling.{function}() TO {role}; SET ROLE {role}; {trigger}")
         self.query(f"SET ROLE {role}; INSERT INTO theirs.jobs VALUES ('j', 'g', NULL, true)")
         self.assertEqual(self.query("SELECT pause_id, ready FROM theirs.jobs"), [(None, True)])
+        self.assertEqual(self.query("SELECT * FROM theirs.job_count_deltas"), [])
 
     def test_unknown_account(self) -> None:
         """An account that only the other program has is unknown."""
@@ -207,8 +250,14 @@ class RestoreTests(_SchemaTestCase):
         path.write_text(text)
         self.program("psql", "-qXv", "ON_ERROR_STOP=1", "-o", "/dev/null", "-f", str(path), url)
 
-    def assert_the_same(self) -> None:
-        """The copy has the same rows, works, and is up to date."""
+    def assert_the_same(self, counted: bool = True) -> None:
+        """The copy has the same rows, works, and is up to date; its counters are right, or are so once compared."""
+        url = with_search_path(self.fresh, "crawling")
+        if not counted:
+            self.assertNotEqual(self.query(COUNTERS_THAT_DIFFER, url), [])
+            with admin(url) as connection, connection.cursor() as cursor:
+                cursor.execute(sql("check_counts"), {"account": "acct"})
+        self.assertEqual(self.query(COUNTERS_THAT_DIFFER, url), [])
         for table in ("jobs", "job_assignments", "job_error_log", "accounts"):
             rows = f"SELECT t::text FROM crawling.{table} t ORDER BY 1"
             self.assertEqual(self.query(rows, self.fresh), self.query(rows))
@@ -233,7 +282,7 @@ class RestoreTests(_SchemaTestCase):
         dump = self.mktemp()
         self.program("pg_dump", "-Fc", "--data-only", "-f", dump, self.public)
         self.program("pg_restore", "--exit-on-error", "-d", self.fresh, dump)
-        self.assert_the_same()
+        self.assert_the_same(counted=False)
 
     def test_rows_into_new_tables(self) -> None:
         """Rows go into tables that `migrate` has made, if these are of the same revision."""
@@ -245,4 +294,4 @@ class RestoreTests(_SchemaTestCase):
             self.script(self.fresh, rows.replace(migrate.head(), "0005_bounds"))
         execute(self.fresh, "TRUNCATE crawling.accounts, crawling.audit_log CASCADE")
         self.script(self.fresh, rows)
-        self.assert_the_same()
+        self.assert_the_same(counted=False)

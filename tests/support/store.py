@@ -40,6 +40,17 @@ def planned(
     return Plan(allotments, frozenset(taking_over))
 
 
+COUNTERS_THAT_DIFFER = """
+SELECT * FROM job_totals FULL JOIN (
+  SELECT account_id::text, coalesce(user_id, '')::text AS user_id, command::text,
+         CASE WHEN status <> 'queued' THEN status WHEN ready THEN 'queued'
+              WHEN pause_id IS NULL THEN 'scheduled' ELSE 'path_paused' END AS state, count(*) AS found
+  FROM jobs GROUP BY 1, 2, 3, 4) AS counted USING (account_id, user_id, command, state)
+WHERE jobs IS DISTINCT FROM found
+"""
+"""The counters of jobs that differ from the jobs, in one snapshot."""
+
+
 class StoreTestCase(DatabaseTestCase):
     """The store of a node called ``node``, an account ``acct``, a crawler ``c1`` and any number of others.
 
@@ -64,6 +75,12 @@ class StoreTestCase(DatabaseTestCase):
             "INSERT INTO accounts (id, provider, gitlab_url, access_token, credential_status) "
             "VALUES ('acct', 'gitlab-onprem', 'http://gitlab.test', 'token', 'expired')"
         )
+
+        self.addCleanup(self.assert_counted)
+
+    def assert_counted(self) -> None:
+        """The counters say what counting the jobs says."""
+        self.assertEqual(self.query(COUNTERS_THAT_DIFFER), [])
 
     def make_node(self, node: str) -> tuple[Batches, DispatchReads, Leases]:
         """The parts of another node on the same database."""

@@ -3,8 +3,9 @@
 from typing import Annotated
 
 import attrs
+from msgspec import UNSET, UnsetType
 
-from copilot_socket.core.describing import doc
+from copilot_socket.core.describing import Time, doc
 
 
 @attrs.frozen(kw_only=True)
@@ -34,5 +35,36 @@ class Stats:
     """Counts of jobs, queue and crawlers."""
 
     jobs: Annotated[dict[str, int], doc("Jobs by state, for every state.")]
-    queue: QueueStats
-    crawlers: CrawlerStats
+    commands: Annotated[dict[str, dict[str, int]] | UnsetType, doc("The same by command, of those with jobs.")] = (
+        UNSET
+    )
+    queue: QueueStats | UnsetType = UNSET
+    crawlers: CrawlerStats | UnsetType = UNSET
+
+
+@attrs.frozen(kw_only=True)
+class Durations:
+    """How long something took, in seconds."""
+
+    count: Annotated[int, doc("How often.")]
+    mean: Annotated[float | None, doc("On average.")]
+    p50: Annotated[float | None, doc("Half of them at most; as the other percentiles to some 10 %.")]
+    p95: Annotated[float | None, doc("95 % of them at most.")]
+    p99: Annotated[float | None, doc("99 % of them at most.")]
+    max: Annotated[float | None, doc("The longest.")]
+
+
+@attrs.frozen(kw_only=True)
+class HistoryInterval:
+    """What happened in a minute or an hour."""
+
+    at: Annotated[Time, doc("Its beginning.")]
+    jobs: Annotated[dict[str, int] | None, doc("Jobs by state at its beginning; null if no node was there to count.")]
+    created: Annotated[int, doc("Jobs that were submitted or discovered.")]
+    completed: Annotated[int, doc("Jobs that were completed.")]
+    failed: Annotated[int, doc("Jobs that failed for good.")]
+    cancelled: Annotated[int, doc("Jobs that were cancelled.")]
+    ended: Annotated[dict[str, int], doc("Attempts that ended, by their cause.")]
+    dispatch: Annotated[Durations, doc("From when a job was due until it was sent.")]
+    run: Annotated[Durations, doc("Of attempts, from their assignment to their end.")]
+    crawlers: Annotated[int, doc("Crawlers that were connected, at most at a time.")]

@@ -175,3 +175,16 @@ WITH gone AS (
   RETURNING id
 )
 SELECT count(*) FROM gone
+
+-- name: clean_history
+-- Minutes are kept for a day, and until their hour is summed up for good; hours for 90 days.
+WITH gone AS (
+  DELETE FROM job_history WHERE (resolution, at, node_id) IN (
+    SELECT resolution, at, node_id FROM job_history
+    WHERE (resolution = 'hour' AND at < now() - interval '90 days')
+       OR (resolution = 'minute' AND at < now() - interval '1 day'
+           AND at < (SELECT max(at) - interval '1 hour' FROM job_history WHERE resolution = 'hour'))
+    LIMIT %(limit)s)
+  RETURNING at
+)
+SELECT count(*) FROM gone

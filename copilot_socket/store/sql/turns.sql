@@ -30,7 +30,7 @@ input AS (
     AND NOT (i.completed AND coalesce(a.metadata #>> '{refused_discovery,assignment}', '') = a.crawler_job_id)
     AND (a.crawler_key = i.crawler
          OR coalesce((SELECT c.lease_expires_at FROM crawlers c WHERE c.key = a.crawler_key), '-infinity') <= now())
-  RETURNING a.web_app_job_id AS job_id, a.crawler_job_id, a.crawler_key, a.account_id, a.started_at,
+  RETURNING a.web_app_job_id AS job_id, a.crawler_job_id, a.crawler_key, a.account_id, a.assigned_at, a.started_at,
             i.started, i.completed, i.progress, i.resume_state
 ), job AS (
   UPDATE jobs j SET
@@ -182,14 +182,16 @@ candidates AS MATERIALIZED (
 )
 
 -- name: turn_stored
--- The stored changes: assignment, whether the change began it, and account.
-SELECT crawler_job_id, started AND started_at = now() AS began, account_id FROM held
+-- The stored changes: assignment, whether the change began it, account, and the seconds since its claim.
+SELECT crawler_job_id, started AND started_at = now() AS began, account_id, date_part('epoch', now() - assigned_at)
+FROM held
 
 -- name: turn_stored_beside
 -- The rows of turn_stored with the columns of turn_claimed.
 SELECT NULL::integer, crawler_job_id, started AND started_at = now() AS began, account_id, NULL::text, NULL::text,
-       NULL::jsonb, NULL::text, NULL::text, NULL::text, NULL::text, NULL::integer, NULL::text, NULL::float8, NULL::text,
-       NULL::float8, NULL::integer, NULL::text, NULL::bigint, NULL::integer
+       NULL::jsonb, NULL::text, NULL::text, NULL::text, NULL::text, NULL::integer, NULL::text,
+       date_part('epoch', now() - assigned_at), NULL::text, NULL::float8, NULL::integer, NULL::text, NULL::bigint,
+       NULL::integer
 FROM held
 
 -- name: turn_claimed

@@ -3,7 +3,7 @@
 from copilot_socket.store.migrations import run_sql_beside
 
 revision = "0020_error_groups"
-down_revision = "0018_key_fingerprints"
+down_revision = "0019_counts"
 
 
 def upgrade() -> None:
