@@ -34,11 +34,7 @@ from copilot_socket.handlers.retrying import until_done
 from copilot_socket.handlers.suspicion import Suspicion
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.http.access import CHANNEL, Access
-from copilot_socket.http.endings import Endings
-from copilot_socket.http.idempotency import Idempotency
-from copilot_socket.http.own_token import trusted_uids
-from copilot_socket.http.site import Parts, make_site
-from copilot_socket.http.slices import Slices
+from copilot_socket.http_parts import make_http
 from copilot_socket.introduction import log_addresses
 from copilot_socket.observers import observers
 from copilot_socket.periodic import GAUGES, Workers, periodic_tasks, silence_interval
@@ -46,11 +42,9 @@ from copilot_socket.ports import Ports
 from copilot_socket.status import CHECK, RENEWAL, NodeStatus
 from copilot_socket.stopping import announce, drain, finish_refreshes, leave, take_all, write_what_is_left
 from copilot_socket.store.access import AccessStore
-from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.batches import Batches, Settings
 from copilot_socket.store.budgets import BudgetStore
 from copilot_socket.store.bulk import BulkOperations
-from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.cleanup import Cleanup
 from copilot_socket.store.connection import HOT, Limits
 from copilot_socket.store.counters import Counters
@@ -59,7 +53,6 @@ from copilot_socket.store.credentials import Credentials
 from copilot_socket.store.database import Database
 from copilot_socket.store.discoveries import Discoveries
 from copilot_socket.store.dispatch_reads import DispatchReads
-from copilot_socket.store.errors import ErrorGroups
 from copilot_socket.store.hosts import Hosts
 from copilot_socket.store.job_lists import JobLists
 from copilot_socket.store.leases import Leases
@@ -68,7 +61,6 @@ from copilot_socket.store.oauth_clients import OAuthClients, configured_clients
 from copilot_socket.store.outage import Outages
 from copilot_socket.store.probe import Probe
 from copilot_socket.store.restrictions import RestrictionStore
-from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
 from copilot_socket.store.writer import Writer
 from copilot_socket.timers import Timers
@@ -125,19 +117,19 @@ class Node(Service):
         self._tokens = tokens = Tokens(Credentials(self.database, vault, self.id), grant, reactor, self.bus)
         self.registry = Registry()
         hosts = Hosts(self.database)
-        self._restrictions = RestrictionStore(self.database, self.id)
+        self.restrictions = RestrictionStore(self.database, self.id)
         self.dispatcher = Dispatcher(
-            self.registry, self.writer, reads, tokens, self.transitions, hosts, self._restrictions, reactor, self.bus
+            self.registry, self.writer, reads, tokens, self.transitions, hosts, self.restrictions, reactor, self.bus
         )
         self._due = DueJobs(reads, reactor, self.dispatcher.work_came)
-        self._modes = CrawlerModes(self.database)
+        self.modes = CrawlerModes(self.database)
         self._hosts = HostHealth(hosts, self.bus)
-        self._budget_store = BudgetStore(self.database)
-        self._budgets = Budgets(self._budget_store, reactor, self.bus, time.time)
+        self.budgets = BudgetStore(self.database)
+        self._budgets = Budgets(self.budgets, reactor, self.bus, time.time)
         subscribers = self._due, self.dispatcher, self.dispatcher.holds, self._hosts, self._budgets
-        for each in (*subscribers, Suspicion(self.bus, self._modes)):
+        for each in (*subscribers, Suspicion(self.bus, self.modes)):
             self.bus.subscribe_by_type(each.subscriptions)
-        self._bulk = BulkOperations(self.database, self.transitions, JobLists(self.database), self.bus, self.id)
+        self.bulk = BulkOperations(self.database, self.transitions, JobLists(self.database), self.bus, self.id)
         self._leases = Leases(
             self.database,
             self.transitions,
@@ -197,35 +189,7 @@ class Node(Service):
         self.status = NodeStatus(self, self._probe, reactor)
         seeing = observers(config, self.id, self.bus, self.status, self.registry, self.database, self.shares, reactor)
         self.metrics, self._event_log, self.feed, self.audit, self._recorder = attrs.astuple(seeing, recurse=False)
-        slices = Slices(reactor)
-        self.site = make_site(
-            Parts(
-                submission=Submission(self.database, config.retry_attempts, self.bus, slices.next),
-                catalog=Catalog(self.database),
-                jobs=self._bulk.jobs,
-                bulk=self._bulk,
-                endings=Endings(self.database, self.bus, reactor),
-                accounts=Accounts(self.database, vault, self.transitions),
-                modes=self._modes,
-                restrictions=self._restrictions,
-                budgets=self._budget_store,
-                errors=ErrorGroups(self.database),
-                bus=self.bus,
-                transitions=self.transitions,
-                idempotency=Idempotency(self.database, reactor),
-                feed=self.feed,
-                health=self.status,
-                registry=self.metrics.registry if config.enable_metrics else None,
-                reactor=reactor,
-                slices=slices,
-                work_came=self.dispatcher.work_came,
-                max_connections=self.shares.http,
-                access=self.access,
-                uids=trusted_uids(),
-                rate=config.http_rate,
-                origins=frozenset(config.allowed_origins),
-            )
-        )
+        self.site = make_http(self, vault, reactor)
 
     def _workers(self) -> Workers:
         config = self.config
@@ -245,7 +209,7 @@ class Node(Service):
             self._leases,
             self._hosts,
             self._budgets,
-            BulkRunner(self._bulk, self._reactor),
+            BulkRunner(self.bulk, self._reactor),
             self.access,
             cleanup,
             Counters(self.database, self.bus),

@@ -104,10 +104,10 @@ class WhyTests(NodeTestCase):
         other = await self.crawler("two", entityTypes=["epics"], maxJobs=1)
         [job] = self.add_jobs("g/2", command="epics", priority=-1)
         self.assertEqual(await self.codes(job), ["turn"])
-        await node._modes.set("two", node.registry.get("hello:two").mode.DRAINING, ACT)  # type: ignore[union-attr]
+        await node.modes.set("two", node.registry.get("hello:two").mode.DRAINING, ACT)  # type: ignore[union-attr]
         [reason] = (await self.why(job))["reasons"]
         self.assertEqual((reason["code"], reason["crawler_ids"]), ("no_serving_crawler", ["two"]))
-        await node._modes.set("two", node.registry.get("hello:two").mode.SERVING, ACT)  # type: ignore[union-attr]
+        await node.modes.set("two", node.registry.get("hello:two").mode.SERVING, ACT)  # type: ignore[union-attr]
         for number in range(MOST_FAILED):
             self.add_jobs(f"f/{number}", command="epics", priority=9)
         for _ in range(MOST_FAILED):
