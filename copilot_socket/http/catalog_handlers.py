@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 from copilot_socket.core.crawler_modes import Mode
 from copilot_socket.core.describing import doc
 from copilot_socket.core.pauses import Scope
-from copilot_socket.http.answers import WaitingForNodes, list_of
+from copilot_socket.http.answers import WaitingForNodes, list_of, page
 from copilot_socket.http.bodies import AccountBody, CredentialBody
 from copilot_socket.http.checks import integer, one_of, origin_url, text
 from copilot_socket.http.messages import Call, OutOfScope, Problem, Reply, invalid, reply
@@ -88,7 +88,7 @@ class CatalogHandlers:
     async def list_accounts(self, call: Call, query: Listed) -> Reply:
         """Accounts, without tokens."""
         listing = await self.catalog.accounts(query.page, call.within)
-        return reply({"accounts": listing.rows, "next": listing.next})
+        return page("accounts", listing)
 
     @operation({200: Account})
     async def show_account(self, call: Call) -> Reply:
@@ -147,13 +147,13 @@ class CatalogHandlers:
         """Discovered groups and projects."""
         _refuse_foreign(call, query.account_id)
         listing = await self.catalog.areas(query.page, query.filters)
-        return reply({"areas": listing.rows, "next": listing.next})
+        return page("areas", listing)
 
     @operation({200: CrawlerList})
     async def list_crawlers(self, _call: Call, query: Listed) -> Reply:
         """Crawlers, connected now or recently."""
         listing = await self.catalog.crawlers(query.page)
-        return reply({"crawlers": listing.rows, "next": listing.next})
+        return page("crawlers", listing)
 
     @operation({200: CrawlerMode})
     async def drain_crawler(self, call: Call) -> Reply:

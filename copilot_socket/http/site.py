@@ -48,7 +48,7 @@ from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.crawler_modes import CrawlerModes
 from copilot_socket.store.faults import DATABASE_ERRORS, Remedy, broken_check, remedy
 from copilot_socket.store.job_lists import JobLists
-from copilot_socket.store.listing import BadCursor
+from copilot_socket.store.listing import BadCursor, TooSlow
 from copilot_socket.store.outage import level
 from copilot_socket.store.restrictions import RestrictionStore
 from copilot_socket.store.submission import Submission
@@ -253,6 +253,8 @@ class Application:
             return error.reply()
         if isinstance(error, BadCursor):
             return invalid("?cursor", BAD_CURSOR).reply()
+        if isinstance(error, TooSlow):
+            return invalid("", str(error)).reply()
         if isinstance(error, ClientGone):  # the reply is discarded
             return Problem(400, "Client closed the connection").reply()
         if isinstance(error, DATABASE_ERRORS) and remedy(error) is not Remedy.REFUSE:

@@ -25,8 +25,9 @@ from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import hopeless
 from copilot_socket.store.job_filters import JobFilter
-from copilot_socket.store.job_lists import JobLists, Total
+from copilot_socket.store.job_lists import JobLists
 from copilot_socket.store.sql import sql
+from copilot_socket.store.totals import Total
 from copilot_socket.store.transition_rows import TransitionRequest
 from copilot_socket.store.transitions import AccountMoved, Answer, Transitions, TwinExists
 
@@ -107,7 +108,7 @@ class BulkOperations:
             "filter": orjson.dumps(dict(new.given)).decode(),
             "accounts": None if within is None or within.accounts is None else sorted(within.accounts),
             "users": None if within is None or within.users is None else sorted(within.users),
-            "expected": expected.jobs,
+            "expected": expected.count,
             "exact": expected.exact,
             "actor": act.actor.name,
         }
@@ -117,7 +118,8 @@ class BulkOperations:
             for call in also:
                 await call(tx)
             told = {**new.given, "ids": len(new.given["ids"])} if "ids" in new.given else dict(new.given)
-            await record(tx, act.on(str(operation), {"action": row["action"], "filter": told}, max(1, expected.jobs)))
+            started = act.on(str(operation), {"action": row["action"], "filter": told}, max(1, expected.count))
+            await record(tx, started)
             return str(operation)
 
         return await self._database.transaction(work)
