@@ -57,10 +57,11 @@ class Listed:
     @property
     def filters(self) -> dict[str, Any]:
         """The filters that were given, by name."""
-        return given(self, *_PAGING)
+        return given(self, *PAGING)
 
 
-_PAGING = tuple(attrs.fields_dict(Listed))
+PAGING = tuple(attrs.fields_dict(Listed))
+"""The parameters of a page, which are no filters."""
 
 
 def given(values: Any, *without: str) -> dict[str, Any]:

@@ -37,7 +37,10 @@ class Account:
 
 
 class LiveJobs(Exception):
-    """The account has live jobs, so it can't move to another origin: its token would be sent to the former one."""
+    """The account has live jobs, so it can't be deleted.
+
+    Neither can it move to another origin: its token would be sent to the former one.
+    """
 
 
 # Values that PostgreSQL may refuse go into a statement without tokens: it logs a failed statement with its row.

@@ -24,6 +24,7 @@ from copilot_socket.store.audit import record
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import hopeless
+from copilot_socket.store.job_deletion import delete_jobs, orphan_children
 from copilot_socket.store.job_filters import JobFilter
 from copilot_socket.store.job_lists import JobLists
 from copilot_socket.store.sql import sql
@@ -33,8 +34,6 @@ from copilot_socket.store.transitions import AccountMoved, Answer, Transitions, 
 
 LEASE = 30.0
 """Seconds after the last slice of a node, in which no other node works on the operation."""
-ORPHANS = 500
-"""Jobs without their parent, in one statement."""
 
 
 @attrs.frozen
@@ -133,10 +132,10 @@ class BulkOperations:
         rows = await self._database.query("SELECT status FROM jobs WHERE id = %(job)s", {"job": job})
         if not rows or Status(rows[0][0]) not in TERMINAL:
             return Status(rows[0][0]) if rows else None
-        await self._orphan_children([job])
+        await orphan_children(self._database, [job])
 
         async def work(tx: Transaction) -> Status | None:
-            for _, status in await tx.query(sql("delete_jobs"), {"job": [job]}):
+            for status in (await delete_jobs(tx, [job])).values():
                 await record(tx, act.on(job, {"status": status}))
                 return Status(status)
             return None
@@ -167,7 +166,7 @@ class BulkOperations:
             await self._end(taken.id, "done", _by(taken))
             return 0.0
         if taken.action is Action.DELETE:
-            await self._orphan_children(list(jobs))
+            await orphan_children(self._database, list(jobs))
         began = self._database.reactor.seconds()
         await self._transitions.transaction(partial(self._slice, taken, jobs))
         return self._database.reactor.seconds() - began
@@ -176,7 +175,8 @@ class BulkOperations:
         """Act on *jobs* (id → state), and keep the place."""
         event = taken.action.event
         if event is None:
-            results = await _delete(tx, jobs)
+            gone = await delete_jobs(tx, list(jobs))
+            results = {job: None if job in gone else "state" for job in jobs}
         else:
             results = await self._apply(tx, event, jobs)
         changed, skipped = Counter(taken.changed), Counter(taken.skipped)
@@ -213,13 +213,6 @@ class BulkOperations:
             request.job_id: _skipped(answer) for request, answer in zip(requests, answers, strict=True)
         }
 
-    async def _orphan_children(self, jobs: Sequence[str]) -> None:
-        """A terminal job has no more children; deleting one with many would take long while it holds locks."""
-        while True:
-            [(count,)] = await self._database.query(sql("orphan_children"), {"job": jobs, "limit": ORPHANS})
-            if count < ORPHANS:
-                return
-
     async def _end(self, operation: str, status: str, act: Act, error: str | None = None) -> bool:
         async def work(tx: Transaction) -> bool:
             rows = await tx.query(sql("end_operation"), {"id": operation, "status": status, "error": error})
@@ -234,11 +227,6 @@ class BulkOperations:
 def _by(taken: _Taken) -> Act:
     """The end of an operation, as done by whoever started it."""
     return Act(HTTP, Actor(taken.created_by), "operation.end")
-
-
-async def _delete(tx: Transaction, jobs: Mapping[str, str]) -> dict[str, str | None]:
-    gone = {job for job, _ in await tx.query(sql("delete_jobs"), {"job": sorted(jobs)})}
-    return {job: None if job in gone else "state" for job in jobs}
 
 
 def _skipped(answer: Answer) -> str | None:

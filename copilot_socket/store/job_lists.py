@@ -7,7 +7,7 @@ from copilot_socket.core.jobs import Status
 from copilot_socket.store.columns import columns
 from copilot_socket.store.database import Database
 from copilot_socket.store.job_filters import ENUMERATED, INDEXED, SELECTIVE, JobFilter
-from copilot_socket.store.listing import Listing, Lists, Page, branch_values, candidates, in_time
+from copilot_socket.store.listing import Listing, Lists, Page, add_one_of, branch_values, candidates, in_time
 from copilot_socket.store.shown.jobs import Job
 from copilot_socket.store.totals import COUNTED, Total, total
 
@@ -80,9 +80,9 @@ class JobLists:
 
     async def total(self, which: JobFilter) -> Total:
         """How many jobs meet *which*, and by state. Raises :class:`.TooSlow`."""
-        rows = f"SELECT status FROM jobs WHERE {which.where}"
+        rows, whole = f"SELECT status FROM jobs WHERE {which.where}", _enumerated(which)
         return await in_time(
-            self._database, lambda tx: total(tx, rows, which.parameters, whole=_enumerated(which)), INDEXED
+            self._database, lambda tx: total(tx, rows, which.parameters, whole=whole), add_one_of(INDEXED)
         )
 
     async def below(self, which: JobFilter, place: str, limit: int) -> dict[str, str]:

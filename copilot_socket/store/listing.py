@@ -54,10 +54,10 @@ class Listing:
 
 
 class TooSlow(Exception):
-    """A list or count takes longer than :data:`PATIENCE`; *add*: the filters that would make it faster."""
+    """A list or count takes longer than :data:`PATIENCE`; *advice*: what makes it faster."""
 
-    def __init__(self, add: Collection[str]) -> None:
-        super().__init__(f"takes longer than {PATIENCE:g} s; add one of {', '.join(add)} that few rows meet")
+    def __init__(self, advice: str) -> None:
+        super().__init__(f"takes longer than {PATIENCE:g} s; {advice}")
 
 
 class BadCursor(Exception):
@@ -152,13 +152,25 @@ class Lists:
         return Listing(records, after_it, counted)
 
     async def _run(self, work: Callable[[Transaction], Awaitable[T]], faster: Collection[str]) -> T:
-        return await (in_time(self._database, work, faster) if faster else self._database.transaction(work))
+        if faster:
+            return await in_time(self._database, work, add_one_of(faster))
+        return await self._database.transaction(work)
 
 
-async def in_time(database: Database, work: Callable[[Transaction], Awaitable[T]], faster: Collection[str]) -> T:
+def add_one_of(filters: Collection[str]) -> str:
+    """Advice for :class:`TooSlow`: *filters* that have an index."""
+    return f"add one of {', '.join(filters)} that few rows meet"
+
+
+def containing(text: str) -> str:
+    """The pattern for ILIKE of all that contains *text*."""
+    return "%" + "".join(f"\\{each}" if each in "\\%_" else each for each in text) + "%"
+
+
+async def in_time(database: Database, work: Callable[[Transaction], Awaitable[T]], advice: str) -> T:
     """Run *work*, which reads, in a transaction whose statements PostgreSQL ends after :data:`PATIENCE`.
 
-    Raises :class:`TooSlow` with *faster*.
+    Raises :class:`TooSlow` with *advice*.
     """
 
     async def limited(tx: Transaction) -> T:
@@ -171,7 +183,7 @@ async def in_time(database: Database, work: Callable[[Transaction], Awaitable[T]
         return await database.transaction(limited)
     except DATABASE_ERRORS as error:
         if timed_out(error):
-            raise TooSlow(faster) from None
+            raise TooSlow(advice) from None
         raise
 
 
