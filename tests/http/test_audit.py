@@ -197,6 +197,23 @@ STEPS = (
     Step("DELETE /tokens/{name}", "/tokens/web", None, one("token.revoke", "web")),
     Step("DELETE /tokens/{name}", "/tokens/web", None, []),
     Step("POST /session", "/session", None, one("session.start", None)),
+    Step("PUT /accounts/{id}", "/accounts/c", ACCOUNT, one("account.put", "c", **MADE)),
+    Step("POST /accounts/{id}/rediscover", "/accounts/c/rediscover", None, one("job.submit", "c")),
+    Step("POST /accounts/{id}/rediscover", "/accounts/c/rediscover", None, []),
+    Step("DELETE /accounts/{id}", "/accounts/c", None, []),
+    Step(
+        "POST /jobs/{id}/cancel",
+        "/jobs/{job}/cancel",
+        None,
+        one("job.cancel", "{job}", status=["queued", "cancelled"]),
+    ),
+    Step(
+        "DELETE /accounts/{id}",
+        "/accounts/c",
+        None,
+        [("account.empty", "c", {"of": "jobs"}, 1), ("account.delete", "c", {}, 1)],
+    ),
+    Step("DELETE /accounts/{id}", "/accounts/c", None, []),
 )
 ELSEWHERE = {"DELETE /session": "session.end"}
 """Routes that need more than a request here, and have tests of their own, with their actions."""
@@ -219,6 +236,8 @@ class ChangeTests(SiteTestCase):
             self.assertIn(answer.status // 100, (2,) if step.rows else (2, 4), answer.body)
             if answer.status == 201 and step.route == "POST /jobs":
                 ids["job"] = answer.document["ids"][0]
+            if answer.status == 201 and step.path.endswith("/rediscover"):
+                ids["job"] = answer.document["id"]
             if answer.status == 201 and "pause" in step.path:
                 ids["pause"] = answer.document["id"]
             if answer.status == 202 and "bulk" in step.path:
