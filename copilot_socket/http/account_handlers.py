@@ -7,14 +7,17 @@ import attrs
 from msgspec import UNSET, UnsetType
 
 from copilot_socket.core.describing import Time, doc
+from copilot_socket.core.pauses import Scope
+from copilot_socket.event_bus import EventBus, PauseChanged
 from copilot_socket.http.account_names import no_account, refuse_foreign, storable
 from copilot_socket.http.checks import number
 from copilot_socket.http.messages import Call, Problem, Reply, reply
 from copilot_socket.http.operations import operation
-from copilot_socket.store.account_deletion import AccountDeletion
-from copilot_socket.store.accounts import LiveJobs
+from copilot_socket.store.account_deletion import LiveJobs
+from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.area_lists import DISCOVERY
-from copilot_socket.store.rediscovery import Rediscovery
+from copilot_socket.store.rediscovery import rediscover
+from copilot_socket.store.submission import Submission
 
 MOST_HOURS = 8784
 
@@ -52,8 +55,9 @@ class AreaDiscovery:
 class AccountHandlers:
     """Handles such requests under ``/api/v1/accounts``. *work_came* is called with the lanes of new jobs."""
 
-    deletion: AccountDeletion
-    rediscovery: Rediscovery
+    accounts: Accounts
+    submission: Submission
+    bus: EventBus
     work_came: Callable[[Iterable[tuple[str, str]]], None]
 
     @operation({200: DeletedAccount, 202: DeletedAccount}, problems=(409,))
@@ -65,11 +69,13 @@ class AccountHandlers:
         refuse_foreign(call, call.params["id"])
         account_id = storable(call.params["id"])
         try:
-            done = await self.deletion.run(account_id, call.act("account.delete"), call.next_slice)
+            done = await self.accounts.deletion.run(account_id, call.act("account.delete"), call.next_slice)
         except LiveJobs as error:
             raise Problem(409, str(error)) from None
         if done is None:
             raise no_account()
+        for pause in done.pauses:
+            self.bus.publish(PauseChanged(pause, "ended", str(Scope.ACCOUNT), account_id))
         left = done.left
         shown = {
             "id": account_id,
@@ -88,7 +94,8 @@ class AccountHandlers:
         """
         refuse_foreign(call, call.params["id"])
         account_id = storable(call.params["id"])
-        found = await self.rediscovery.submit(account_id, body.unless_within_hours or 0, call.act("job.submit"))
+        hours, act = body.unless_within_hours or 0, call.act("job.submit")
+        found = await rediscover(self.submission, account_id, hours, act)
         if found is None:
             raise no_account()
         if found.created:  # does not wait for the database's notification

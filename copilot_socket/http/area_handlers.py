@@ -12,7 +12,8 @@ from copilot_socket.http.job_queries import a_path
 from copilot_socket.http.messages import Call, Reply, reply
 from copilot_socket.http.operations import operation
 from copilot_socket.http.queries import PAGING, Listed, given
-from copilot_socket.store.area_lists import COMMANDS, COUNTS, AreaLists, AreaOrder
+from copilot_socket.store.area_lists import COMMANDS, COUNTS, AreaOrder
+from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.shown.accounts import Area
 
 _DESCENDING = "-"
@@ -82,13 +83,13 @@ AreaList = list_of("areas", Area)
 class AreaHandlers:
     """Handles requests under ``/api/v1/areas``."""
 
-    areas: AreaLists
+    catalog: Catalog
 
     @operation({200: AreaList})
     async def list_areas(self, call: Call, query: AreaQuery) -> Reply:
         """Discovered groups and projects."""
         refuse_foreign(call, query.account_id)
-        listing = await self.areas.page(
+        listing = await self.catalog.areas.page(
             query.page,
             given(query, *PAGING, "order", "include"),
             AreaOrder(query.order.removeprefix(_DESCENDING)),
@@ -101,4 +102,4 @@ class AreaHandlers:
     @operation({200: AreaStats})
     async def show_area_stats(self, _call: Call) -> Reply:
         """Counts of areas, and of the jobs that discover them."""
-        return reply(await self.areas.stats())
+        return reply(await self.catalog.areas.stats())

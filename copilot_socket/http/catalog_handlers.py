@@ -17,6 +17,7 @@ from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
 from copilot_socket.http.operations import operation
 from copilot_socket.http.queries import PAGING, Listed, given
 from copilot_socket.store import accounts
+from copilot_socket.store.account_deletion import LiveJobs
 from copilot_socket.store.account_lists import JOBS, AccountOrder
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.counts import CREDENTIAL_STATES
@@ -143,7 +144,7 @@ class CatalogHandlers:
         account = accounts.Account(account_id, body.provider, body.gitlab_url, body.credential)
         try:
             created = await self.accounts.put(account, call.act("account.put"))
-        except accounts.LiveJobs as error:
+        except LiveJobs as error:
             raise Problem(409, str(error)) from None
         return reply(await self._account(account_id), 201 if created else 200)
 

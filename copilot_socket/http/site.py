@@ -44,7 +44,6 @@ from copilot_socket.http.slices import Slices
 from copilot_socket.http.targets import Target, target
 from copilot_socket.http.token_handlers import TokenHandlers
 from copilot_socket.http.user_handlers import UserHandlers
-from copilot_socket.store.account_deletion import AccountDeletion
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.budgets import BudgetStore
 from copilot_socket.store.bulk import BulkOperations
@@ -54,7 +53,6 @@ from copilot_socket.store.faults import DATABASE_ERRORS, Remedy, broken_check, r
 from copilot_socket.store.job_lists import JobLists
 from copilot_socket.store.listing import BadCursor, TooSlow
 from copilot_socket.store.outage import level
-from copilot_socket.store.rediscovery import Rediscovery
 from copilot_socket.store.restrictions import RestrictionStore
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
@@ -107,13 +105,9 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     restrictions = RestrictionHandlers(parts.restrictions, parts.catalog, parts.bus, parts.time_of_day)
     budgets = BudgetHandlers(parts.budgets, parts.restrictions, parts.catalog, parts.bus, parts.time_of_day)
     rest = CatalogHandlers(parts.catalog, parts.accounts, parts.restrictions, parts.modes)
-    accounts = AccountHandlers(
-        AccountDeletion(parts.submission.database, parts.jobs, parts.bus),
-        Rediscovery(parts.submission),
-        parts.work_came,
-    )
-    areas = AreaHandlers(parts.catalog.areas)
-    users = UserHandlers(parts.catalog.users)
+    accounts = AccountHandlers(parts.accounts, parts.submission, parts.bus, parts.work_came)
+    areas = AreaHandlers(parts.catalog)
+    users = UserHandlers(parts.catalog)
     events = EventHandlers(parts.feed)
     tokens = TokenHandlers(parts.access, parts.catalog, parts.time_of_day)
     audit = AuditHandlers(parts.catalog)

@@ -5,15 +5,15 @@ import attrs
 from copilot_socket.http.checks import text
 from copilot_socket.http.messages import Call, OutOfScope, Problem, Reply, reply
 from copilot_socket.http.operations import operation
+from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.shown.users import UserCrawl
-from copilot_socket.store.user_crawls import UserCrawls
 
 
 @attrs.frozen
 class UserHandlers:
     """Handles requests under ``/api/v1/users``."""
 
-    users: UserCrawls
+    catalog: Catalog
 
     @operation({200: UserCrawl})
     async def show_user(self, call: Call) -> Reply:
@@ -25,4 +25,4 @@ class UserHandlers:
             raise Problem(404, "No such user") from None
         if within is not None and within.users is not None and user not in within.users:
             raise OutOfScope(403, "Access token is limited to certain users; this is none of them")
-        return reply(await self.users.show(user, within))
+        return reply(await self.catalog.users.show(user, within))

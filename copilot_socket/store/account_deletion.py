@@ -1,6 +1,6 @@
 """Deletion of an account with its jobs, in slices that hold no lock for long (docs/http.md, "Accounts")."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import attrs
@@ -9,8 +9,6 @@ from twisted.internet.task import deferLater
 from copilot_socket.core.acts import Act
 from copilot_socket.core.bulk import FIRST_SLICE, next_size
 from copilot_socket.core.jobs import TERMINAL, Status
-from copilot_socket.event_bus import EventBus, PauseChanged
-from copilot_socket.store.accounts import LiveJobs
 from copilot_socket.store.audit import record
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
@@ -57,28 +55,38 @@ DELETE FROM pauses WHERE scope = 'account' AND target = %(id)s RETURNING id
 _NOTIFY = "SELECT pg_notify('copilot_restrictions', '')"
 
 
+class LiveJobs(Exception):
+    """The account has live jobs, so it can't be deleted.
+
+    Neither can it move to another origin: its token would be sent to the former one.
+    """
+
+
 @attrs.frozen
 class Deletion:
-    """What a call has deleted. ``left`` None: all of the account; else its jobs that are left."""
+    """What a call has deleted: ``jobs``, and the ``pauses`` of the account, which have ended.
+
+    ``left``: the jobs that are left; None: all of the account is deleted.
+    """
 
     jobs: int
-    left: Total | None
+    pauses: Sequence[str] = ()
+    left: Total | None = None
 
 
 class AccountDeletion:
-    """Deletes accounts; the ends of their pauses are published on *bus*."""
+    """Deletes accounts from *database*."""
 
-    def __init__(self, database: Database, jobs: JobLists, bus: EventBus) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._jobs = jobs
-        self._bus = bus
+        self._jobs = JobLists(database)
 
     async def run(self, account: str, act: Act, go_on: Callable[[], Awaitable[object]]) -> Deletion | None:
         """Delete *account* and all that belongs to it, by *act*, for :data:`PATIENCE` seconds at most.
 
         Repeat the call until nothing is left. *go_on* is awaited between slices, and may raise an error.
 
-        Returns None if there is no such account. Raises :class:`.LiveJobs`; jobs and authorizations may be deleted
+        Returns None if there is no such account. Raises :class:`LiveJobs`; jobs and authorizations may be deleted
         then.
         """
         which = {"id": account}
@@ -88,21 +96,22 @@ class AccountDeletion:
             raise _live(account)
         reactor = self._database.reactor
         until = reactor.seconds() + PATIENCE
-        size, deleted, ended = FIRST_SLICE, 0, False
-        while not ended:
+        size, deleted = FIRST_SLICE, 0
+        while True:
             began = reactor.seconds()
             if began >= until:
-                return Deletion(deleted, await self._jobs.total(JobFilter({"account_id": account})))
+                return Deletion(deleted, left=await self._jobs.total(JobFilter({"account_id": account})))
             gone = await self._jobs_slice(account, act, size)
             if gone is not None:
                 deleted += gone
             elif not await self._area_slice(account, act, size):
-                ended = await self._database.transaction(partial(self._end, account, act))
+                pauses = await self._database.transaction(partial(self._end, account, act))
+                if pauses is not None:
+                    return Deletion(deleted, pauses)
             took = reactor.seconds() - began
             size = next_size(size, took)
             await deferLater(reactor, max(took, REST))
             await go_on()
-        return Deletion(deleted, None)
 
     async def _jobs_slice(self, account: str, act: Act, size: int) -> int | None:
         """Delete some terminal jobs; their number, None if there are none."""
@@ -127,20 +136,19 @@ class AccountDeletion:
 
         return await self._database.transaction(work)
 
-    async def _end(self, account: str, act: Act, tx: Transaction) -> bool:
-        """Delete the account itself; False if there are terminal jobs again. Raises :class:`.LiveJobs`."""
+    async def _end(self, account: str, act: Act, tx: Transaction) -> Sequence[str] | None:
+        """Delete the account itself; its pauses, None if there are terminal jobs again. Raises :class:`LiveJobs`."""
         which = {"id": account}
         if not await tx.query(_LOCK, which):
-            return True  # by another call
+            return ()  # by another call
         for (status,) in await tx.query(_ANY_JOB, which):
             if Status(status) in TERMINAL:
-                return False
+                return None
             raise _live(account)
-        for (pause,) in await tx.query(_DELETE, which):
-            tx.after_commit.append(partial(self._bus.publish, PauseChanged(pause, "ended", "account", account)))
+        pauses = [pause for (pause,) in await tx.query(_DELETE, which)]
         await tx.query(_NOTIFY)
         await record(tx, act.on(account))
-        return True
+        return pauses
 
 
 def _emptied(act: Act, account: str, of: str, count: int) -> Act | None:

@@ -33,24 +33,18 @@ class Discovery:
     finished_at: datetime | None = None
 
 
-@attrs.frozen
-class Rediscovery:
-    """Submits discoveries by *submission*."""
+async def rediscover(submission: Submission, account: str, unless_within: float, act: Act) -> Discovery | None:
+    """Discover the areas of *account*, by *act*, unless that was done in the last *unless_within* hours.
 
-    submission: Submission
+    Returns None if there is no such account.
+    """
 
-    async def submit(self, account: str, unless_within: float, act: Act) -> Discovery | None:
-        """Discover the areas of *account*, by *act*, unless that was done in the last *unless_within* hours.
+    async def work(tx: Transaction) -> Discovery | None:
+        if not await tx.query(_LOCK, {"account": account}):
+            return None
+        for job, finished_at in await tx.query(_LATEST, {"account": account, "hours": unless_within}):
+            return Discovery(job, False, finished_at)
+        submitted = await submission.submit_in(tx, [{"account_id": account, "command": DISCOVERY}], act)
+        return Discovery(submitted.ids[0], submitted.created[0])
 
-        Returns None if there is no such account.
-        """
-
-        async def work(tx: Transaction) -> Discovery | None:
-            if not await tx.query(_LOCK, {"account": account}):
-                return None
-            for job, finished_at in await tx.query(_LATEST, {"account": account, "hours": unless_within}):
-                return Discovery(job, False, finished_at)
-            submitted = await self.submission.submit_in(tx, [{"account_id": account, "command": DISCOVERY}], act)
-            return Discovery(submitted.ids[0], submitted.created[0])
-
-        return await self.submission.database.transaction(work)
+    return await submission.database.transaction(work)
