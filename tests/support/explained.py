@@ -30,7 +30,7 @@ class ExplainedDatabase:
                 [([plan],)] = cursor.fetchall()
                 self.plans.append(plan["Plan"])
             cursor.execute(statement, parameters)
-            return cursor.fetchall() if cursor.description else []
+            return [] if cursor.description is None else cursor.fetchall()
 
     def rows_read(self) -> dict[str, int]:
         """The rows that scans of each table have read since the last call."""
