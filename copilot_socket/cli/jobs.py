@@ -1,4 +1,4 @@
-"""``copilot-socket jobs``: submits, lists, shows, cancels and retries jobs through the HTTP port of a node."""
+"""``copilot-socket jobs``: submits, finds and shows jobs, and acts on one or many, through a node's HTTP port."""
 
 import argparse
 import json
@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from copilot_socket.cli import bulk, job_filters
 from copilot_socket.cli.node import Node, Refused, add_url_option, print_answer, segment, with_query
 from copilot_socket.cli.options import add_action, add_examples
 from copilot_socket.cli.output import add_json_option, cell, page
+from copilot_socket.core.bulk import Action
 
 JOBS = "/api/v1/jobs"
 _SHOWN = ("id", "status", "command", "full_path", "branch", "account_id", "tries", "failures", "updated_at")
@@ -26,14 +28,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for action, text in (
         ("show", "show a job with its attempts and errors"),
         ("why", "say why a job is in its state, or does not run"),
-        ("cancel", "cancel a job that has not finished"),
-        ("retry", "queue a failed or cancelled job again"),
-        ("pause", "pause a job that is queued or being processed"),
-        ("resume", "queue a paused job again"),
+    ):
+        single = add_action(actions, action, text, common)
+        single.add_argument("id", metavar="JOB")
+        add_examples(single, f"copilot-socket jobs {action} 01JD0000000000000000000000")
+    for action, text, example in (
+        ("cancel", "cancel jobs that have not finished", "path_prefix=acme"),
+        ("retry", "queue failed and cancelled jobs again", "status=failed"),
+        ("pause", "pause jobs that are queued or being processed", "account_id=me command=commits,branches"),
+        ("resume", "queue paused jobs again", "account_id=me"),
+        ("recover", "take jobs from crawlers that are stuck with them", "updated_before=2026-11-01T00:00:00Z"),
+        ("delete", "delete jobs that have finished", "finished_before=2026-11-01T00:00:00Z"),
     ):
         changing = add_action(actions, action, text, common)
-        changing.add_argument("id", metavar="JOB")
-        add_examples(changing, f"copilot-socket jobs {action} 01JD0000000000000000000000")
+        bulk.add_options(changing)
+        add_examples(
+            changing,
+            f"copilot-socket jobs {action} 01JD0000000000000000000000",
+            f"copilot-socket jobs {action} --filter {example}",
+            f"copilot-socket jobs {action} --filter {example} --yes --json",
+        )
     add_examples(
         parser,
         "copilot-socket jobs submit me GROUP_PROJECT_DISCOVERY",
@@ -43,16 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
-    for name in ("status", "account-id", "command", "full-path", "cursor"):
-        # args.command is the subcommand of copilot-socket.
-        parser.add_argument(f"--{name}", dest=f"job_{name.replace('-', '_')}", metavar=name.upper())
-    parser.add_argument(
-        "--limit", dest="job_limit", type=int, metavar="N", help="maximum number of jobs (default 100)"
-    )
+    job_filters.add_options(parser)
     add_examples(
         parser,
         "copilot-socket jobs list",
         "copilot-socket jobs list --status running --account-id me --limit 20",
+        "copilot-socket jobs list --status failed,cancelled --path-prefix acme --order full_path --total",
+        "copilot-socket jobs list --status running --updated-before 2026-11-01T00:00:00Z --order=-updated_at",
         "copilot-socket jobs list --json --url http://127.0.0.1:3001",
     )
 
@@ -98,6 +109,10 @@ _FIELDS = (
 
 def run(args: argparse.Namespace) -> int:
     """Run the action and return the exit status. Raises CommandError or ConfigFaults."""
+    if args.action in _CHANGES:
+        if args.filter is not None or len(args.id) != 1 or args.action == "recover":
+            return bulk.run(args)
+        return print_answer(args, lambda node: _change(node, args.action, args.id[0]), _changed)
     return print_answer(args, lambda node: _ACTIONS[args.action](node, args), _PRINTED[args.action])
 
 
@@ -121,8 +136,7 @@ def _read(name: str) -> Any:
 
 
 def _list(node: Node, args: argparse.Namespace) -> Any:
-    names = ("status", "account_id", "command", "full_path", "cursor", "limit")
-    return node.request("GET", with_query(JOBS, {name: getattr(args, f"job_{name}") for name in names}))
+    return node.request("GET", with_query(JOBS, job_filters.query(args)))
 
 
 def _show(node: Node, args: argparse.Namespace) -> Any:
@@ -133,20 +147,13 @@ def _why(node: Node, args: argparse.Namespace) -> Any:
     return node.request("GET", f"{JOBS}/{segment(args.id)}/why")
 
 
-def _change(node: Node, args: argparse.Namespace) -> Any:
-    return node.request("POST", f"{JOBS}/{segment(args.id)}/{args.action}")
+def _change(node: Node, action: str, job: str) -> Any:
+    path = f"{JOBS}/{segment(job)}"
+    return node.request("DELETE", path) if action == "delete" else node.request("POST", f"{path}/{action}")
 
 
-_ACTIONS = {
-    "submit": _submit,
-    "list": _list,
-    "show": _show,
-    "why": _why,
-    "cancel": _change,
-    "retry": _change,
-    "pause": _change,
-    "resume": _change,
-}
+_ACTIONS = {"submit": _submit, "list": _list, "show": _show, "why": _why}
+_CHANGES = frozenset(map(str, Action))
 
 
 def _submitted(answer: Any) -> list[str]:
@@ -172,10 +179,8 @@ def _shown(answer: Any) -> list[str]:
 
 
 def _changed(answer: Any) -> list[str]:
-    return [f"{answer['id']}  {answer['status']}"]
-
-
-def _paused(answer: Any) -> list[str]:
+    if "deleted" in answer:
+        return [f"{answer['id']}  deleted"]
     asked = ", asked to give it back" if answer.get("pausing") else ""
     return [f"{answer['id']}  {answer['status']}{asked}"]
 
@@ -184,13 +189,4 @@ def _explained(answer: Any) -> list[str]:
     return [cell(answer["sentence"])]
 
 
-_PRINTED = {
-    "submit": _submitted,
-    "list": _listed,
-    "show": _shown,
-    "why": _explained,
-    "cancel": _changed,
-    "retry": _changed,
-    "pause": _paused,
-    "resume": _changed,
-}
+_PRINTED = {"submit": _submitted, "list": _listed, "show": _shown, "why": _explained}

@@ -83,6 +83,14 @@ def complain(text: str) -> None:
         abandon(sys.stderr)
 
 
+def confirmed(question: str) -> bool:
+    """Whether a person at the terminal says yes. Raises CommandError where there is none."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise CommandError(f"{question} There is no terminal to ask at: --yes")
+    complain(f"{question} [y/N]")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def emit(answer: Any) -> None:
     """Print the whole result as JSON."""
     standard_output.write(json.dumps(answer, indent=2) + "\n")
@@ -172,7 +180,7 @@ def page(
     row: Callable[[Any], Sequence[Any]] | None = None,
     width: int | None = None,
 ) -> list[str]:
-    """The list *name* of *answer* as a table, and how to continue; *empty* if it has no rows.
+    """The list *name* of *answer* as a table, how to continue, and its total; *empty* if it has no rows.
 
     *row* makes the values of a row; without it they are those that the *headings* name. *width* as in :func:`table`.
     """
@@ -180,7 +188,10 @@ def page(
     rows = [[cell(value) for value in values(each)] for each in answer[name]]
     if not rows:
         return [empty]
-    return table([headings, *rows], width) + ([f"more: --cursor {answer['next']}"] if answer["next"] else [])
+    shown = table([headings, *rows], width) + ([f"more: --cursor {answer['next']}"] if answer["next"] else [])
+    if "total" in answer:
+        shown.append(f"total: {'' if answer['total_exact'] else 'about '}{answer['total']:,}")
+    return shown
 
 
 def table(rows: Sequence[Sequence[str]], width: int | None = None) -> list[str]:

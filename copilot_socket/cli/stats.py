@@ -36,5 +36,6 @@ def _shown(answer: Any) -> list[str]:
     rows += [(f"queue {name.replace('_', ' ')}", f"{queue[name]:,}") for name in ("ready", "held_back", "scheduled")]
     rows.append(("queue unroutable", f"{queue['unroutable']:,}" + (f" ({unroutable})" if unroutable else "")))
     rows.append(("queue oldest", f"{queue['oldest_seconds']:,.0f} s"))
-    rows += [(f"crawlers {name}", f"{count:,}") for name, count in crawlers.items()]
+    modes = crawlers.pop("modes")
+    rows += [(f"crawlers {name}", f"{count:,}") for name, count in {**crawlers, **modes}.items()]
     return table(rows)

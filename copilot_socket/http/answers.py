@@ -6,20 +6,39 @@ import attrs
 from msgspec import UNSET, UnsetType
 
 from copilot_socket.core.describing import doc
+from copilot_socket.http.messages import Reply, reply
+from copilot_socket.store.listing import Listing
 
 WaitingForNodes = Annotated[
     list[str], doc("The live nodes that do not act on the change yet; none where the status is not 202.")
 ]
 
 
+_TOTAL: Any = Annotated[int | UnsetType, doc("On request: how many rows all pages have.")]
+_EXACT: Any = Annotated[bool | UnsetType, doc("Whether these were counted, or `total` is an estimate.")]
+
+
 def list_of(name: str, row: type) -> type:
-    """The class of a page of a list, ``{name: [row, …], "next": …}``."""
+    """The class of a page of a list, ``{name: [row, …], "next": …}``, with the total on request."""
     rows: Any = Annotated[list[row], doc("The rows of this page.")]  # type: ignore[valid-type]
     after: Any = Annotated[str | None, doc("Give it as `cursor` to get the next page; null on the last one.")]
-    fields = {name: attrs.field(type=rows), "next": attrs.field(type=after)}
+    fields = {
+        name: attrs.field(type=rows),
+        "next": attrs.field(type=after),
+        "total": attrs.field(type=_TOTAL, default=UNSET),
+        "total_exact": attrs.field(type=_EXACT, default=UNSET),
+    }
     made = attrs.make_class(f"{row.__name__}List", fields, frozen=True, kw_only=True)
     made.__doc__ = f"A page of {name}."
     return made
+
+
+def page(name: str, listing: Listing) -> Reply:
+    """A page of the list *name*, of the class that :func:`list_of` makes."""
+    shown: dict[str, Any] = {name: listing.rows, "next": listing.next}
+    if listing.total is not None:
+        shown |= {"total": listing.total.count, "total_exact": listing.total.exact}
+    return reply(shown)
 
 
 @attrs.frozen(kw_only=True)

@@ -6,9 +6,9 @@ import attrs
 
 from copilot_socket.core.acts import DONE, DOORS, REFUSED
 from copilot_socket.core.describing import doc
-from copilot_socket.http.answers import list_of
+from copilot_socket.http.answers import list_of, page
 from copilot_socket.http.checks import one_of, text, timestamp
-from copilot_socket.http.messages import Call, Reply, reply
+from copilot_socket.http.messages import Call, Reply
 from copilot_socket.http.operations import operation
 from copilot_socket.http.queries import Listed
 from copilot_socket.store.catalog import Catalog
@@ -41,4 +41,4 @@ class AuditHandlers:
     async def list_acts(self, _call: Call, query: AuditQuery) -> Reply:
         """Who did what, and who was refused, newest first."""
         listing = await self.catalog.audit(query.page, query.filters)
-        return reply({"audit": listing.rows, "next": listing.next})
+        return page("audit", listing)

@@ -9,7 +9,7 @@ import attrs
 from copilot_socket.core.budgets import LONGEST, MOST, BudgetReport
 from copilot_socket.core.describing import doc
 from copilot_socket.event_bus import BudgetChanged, EventBus
-from copilot_socket.http.answers import list_of
+from copilot_socket.http.answers import list_of, page
 from copilot_socket.http.checks import integer, origin_url, text, timestamp
 from copilot_socket.http.conditions import changed, precondition
 from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
@@ -77,7 +77,7 @@ class BudgetHandlers:
     async def list_budgets(self, _call: Call, query: Listed) -> Reply:
         """What is known of GitLab's budgets, and how many jobs they allow."""
         listing = await self.catalog.budgets(query.page)
-        return reply({"budgets": listing.rows, "next": listing.next})
+        return page("budgets", listing)
 
     @operation({200: Budget})
     async def show_budget(self, call: Call, query: BudgetName) -> Reply:

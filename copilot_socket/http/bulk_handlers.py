@@ -7,18 +7,18 @@ from msgspec import UNSET, UnsetType
 
 from copilot_socket.core.bulk import Action
 from copilot_socket.core.describing import doc
-from copilot_socket.http.answers import list_of
+from copilot_socket.http.answers import list_of, page
 from copilot_socket.http.checks import flag, listed, one_of
 from copilot_socket.http.fields import instance_of
-from copilot_socket.http.job_queries import JobFilterBody, id_of_a_job, too_slow
+from copilot_socket.http.job_queries import JobFilterBody, id_of_a_job
 from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
 from copilot_socket.http.operations import operation
 from copilot_socket.http.queries import Listed
 from copilot_socket.store.bulk import BulkOperations, NewOperation
 from copilot_socket.store.catalog import Catalog
-from copilot_socket.store.job_lists import TooSlow, Total
 from copilot_socket.store.listing import Record
 from copilot_socket.store.shown.operations import BulkOperation
+from copilot_socket.store.totals import Total
 
 MAX_IDS = 10_000
 
@@ -74,10 +74,7 @@ class BulkHandlers:
         answer says how many jobs it would be about.
         """
         new = NewOperation(Action(body.action), _given(body), call.within)
-        try:
-            expected = await self.bulk.preview(new)
-        except TooSlow as error:
-            raise too_slow(error) from None
+        expected = await self.bulk.preview(new)
         if body.dry_run:
             return reply(_preview(new, expected))
         started = await self.bulk.start(new, expected, call.act("operation.start"))
@@ -88,7 +85,7 @@ class BulkHandlers:
     async def list_operations(self, call: Call, query: BulkQuery) -> Reply:
         """Bulk operations, newest first."""
         listing = await self.catalog.operations(query.page, query.filters, _starter(call))
-        return reply({"operations": listing.rows, "next": listing.next})
+        return page("operations", listing)
 
     @operation({200: BulkOperation})
     async def show_operation(self, call: Call) -> Reply:
@@ -119,7 +116,7 @@ def _given(body: BulkBody) -> dict[str, object]:
 
 
 def _preview(new: NewOperation, expected: Total) -> Record:
-    shown = {"action": str(new.action), "expected": expected.jobs, "expected_exact": expected.exact}
+    shown = {"action": str(new.action), "expected": expected.count, "expected_exact": expected.exact}
     return {**shown, "states": expected.states} if expected.exact else shown
 
 

@@ -1,5 +1,6 @@
-"""Accounts, areas and crawlers over HTTP."""
+"""Accounts, crawlers and nodes over HTTP."""
 
+from collections.abc import Collection
 from typing import Annotated
 
 import attrs
@@ -7,30 +8,59 @@ from msgspec import UNSET, UnsetType
 
 from copilot_socket.core.crawler_modes import Mode
 from copilot_socket.core.describing import doc
-from copilot_socket.http.answers import WaitingForNodes, list_of
+from copilot_socket.http.account_names import no_account, refuse_foreign, storable
+from copilot_socket.http.answers import WaitingForNodes, list_of, page
 from copilot_socket.http.bodies import AccountBody, CredentialBody
-from copilot_socket.http.checks import integer, one_of, origin_url, text
+from copilot_socket.http.checks import flag, integer, one_of, origin_url, some_of, text, timestamp
 from copilot_socket.http.conditions import changed, precondition
-from copilot_socket.http.messages import Call, OutOfScope, Problem, Reply, invalid, reply
+from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
 from copilot_socket.http.operations import operation
-from copilot_socket.http.queries import Listed
+from copilot_socket.http.queries import PAGING, Listed, given
 from copilot_socket.store import accounts
+from copilot_socket.store.account_deletion import LiveJobs
+from copilot_socket.store.account_lists import JOBS, AccountOrder
 from copilot_socket.store.catalog import Catalog
+from copilot_socket.store.counts import CREDENTIAL_STATES
 from copilot_socket.store.crawler_modes import CrawlerModes
 from copilot_socket.store.listing import Record
 from copilot_socket.store.restrictions import RestrictionStore
-from copilot_socket.store.shown.accounts import Account, Area
-from copilot_socket.store.shown.crawlers import Crawler
+from copilot_socket.store.shown.accounts import Account
+from copilot_socket.store.shown.crawlers import Crawler, Node
 from copilot_socket.store.shown.stats import Stats
+
+Including = Annotated[frozenset[str], some_of(JOBS), doc("What is else left out: how many jobs it has, by state.")]
 
 
 @attrs.frozen(kw_only=True)
-class AreaQuery(Listed):
-    """Which areas."""
+class AccountQuery(Listed):
+    """Which accounts."""
 
-    type: Annotated[str | None, one_of("group", "project"), doc("What they are.")] = None
+    search: Annotated[str | None, text(255), doc("Part of their id or URL, in any case.")] = None
+    credential_status: Annotated[
+        str | None, one_of(*CREDENTIAL_STATES), doc("Whether their credential works, as far as is known.")
+    ] = None
+    token_expires_before: Annotated[str | None, timestamp, doc("Their access token expires before.")] = None
     gitlab_origin: Annotated[str | None, origin_url, doc("The URL of their GitLab.")] = None
-    account_id: Annotated[str | None, text(255), doc("An account that may see them at its GitLab.")] = None
+    order: Annotated[
+        str, one_of(*AccountOrder), doc("Ascending; `token_expires_at` lists only those whose token expires.")
+    ] = str(AccountOrder.ID)
+    include: Including = frozenset()
+
+
+@attrs.frozen(kw_only=True)
+class OneAccountQuery:
+    """How an account is shown."""
+
+    include: Including = frozenset()
+
+
+@attrs.frozen(kw_only=True)
+class CrawlerQuery(Listed):
+    """Which crawlers."""
+
+    connected: Annotated[bool | None, flag, doc("Whether they are connected.")] = None
+    mode: Annotated[str | None, one_of(*Mode), doc("Whether they are given work.")] = None
+    stale: Annotated[bool | None, flag, doc("Whether they are silent, but have an open connection.")] = None
 
 
 @attrs.frozen(kw_only=True)
@@ -71,13 +101,13 @@ class CrawlerShutdown:
 
 
 AccountList = list_of("accounts", Account)
-AreaList = list_of("areas", Area)
 CrawlerList = list_of("crawlers", Crawler)
+NodeList = list_of("nodes", Node)
 
 
 @attrs.frozen
 class CatalogHandlers:
-    """Handles requests under ``/api/v1`` for accounts, areas and crawlers."""
+    """Handles requests under ``/api/v1`` for accounts, crawlers and nodes."""
 
     catalog: Catalog
     accounts: accounts.Accounts
@@ -85,22 +115,28 @@ class CatalogHandlers:
     modes: CrawlerModes
 
     @operation({200: AccountList})
-    async def list_accounts(self, call: Call, query: Listed) -> Reply:
+    async def list_accounts(self, call: Call, query: AccountQuery) -> Reply:
         """Accounts, without tokens."""
-        listing = await self.catalog.accounts(query.page, call.within)
-        return reply({"accounts": listing.rows, "next": listing.next})
+        listing = await self.catalog.accounts.page(
+            query.page,
+            given(query, *PAGING, "order", "include"),
+            AccountOrder(query.order),
+            within=call.within,
+            include=query.include,
+        )
+        return page("accounts", listing)
 
     @operation({200: Account})
-    async def show_account(self, call: Call) -> Reply:
+    async def show_account(self, call: Call, query: OneAccountQuery) -> Reply:
         """One account, without tokens."""
-        _refuse_foreign(call, call.params["id"])
-        return reply(await self._account(call.params["id"]))
+        refuse_foreign(call, call.params["id"])
+        return reply(await self._account(call.params["id"], query.include))
 
     @operation({200: Account, 201: Account}, problems=(409, 412))
     async def put_account(self, call: Call, body: AccountBody) -> Reply:
         """Create an account, or replace it completely."""
         account_id = call.params["id"]
-        _refuse_foreign(call, account_id)
+        refuse_foreign(call, account_id)
         try:
             text(255)(account_id)
         except ValueError as error:
@@ -108,7 +144,7 @@ class CatalogHandlers:
         account = accounts.Account(account_id, body.provider, body.gitlab_url, body.credential)
         try:
             created = await self.accounts.put(account, call.act("account.put"), precondition(call, creates=True))
-        except accounts.LiveJobs as error:
+        except LiveJobs as error:
             raise Problem(409, str(error)) from None
         return changed(await self._account(account_id), 201 if created else 200)
 
@@ -118,14 +154,14 @@ class CatalogHandlers:
 
         200 once all nodes act on the limit, 202 where some node may not yet.
         """
-        account_id = _storable(call.params["id"])
+        account_id = storable(call.params["id"])
         changes: dict[str, int | None] = {} if body.weight is None else {"weight": body.weight}
         if body.max_running is not UNSET:
             changes["max_running"] = body.max_running
         act = call.act("account.change")
         revision = await self.accounts.change(account_id, changes, act, precondition(call))
         if revision is None:
-            raise _no_account()
+            raise no_account()
         waiting = await self.restrictions.acted_on(revision)
         shown = await self._account(account_id)
         return changed(shown, 202, waiting_for_nodes=waiting) if waiting else changed(shown)
@@ -133,24 +169,21 @@ class CatalogHandlers:
     @operation({200: Account})
     async def renew_credential(self, call: Call, body: CredentialBody) -> Reply:
         """Replace an account's token pair; its waiting jobs are queued again."""
-        _refuse_foreign(call, call.params["id"])
-        account_id = _storable(call.params["id"])
+        refuse_foreign(call, call.params["id"])
+        account_id = storable(call.params["id"])
         if not await self.accounts.renew(account_id, body.credential, call.act("account.renew")):
-            raise _no_account()
+            raise no_account()
         return reply(await self._account(account_id))
 
-    @operation({200: AreaList})
-    async def list_areas(self, call: Call, query: AreaQuery) -> Reply:
-        """Discovered groups and projects."""
-        _refuse_foreign(call, query.account_id)
-        listing = await self.catalog.areas(query.page, query.filters)
-        return reply({"areas": listing.rows, "next": listing.next})
-
     @operation({200: CrawlerList})
-    async def list_crawlers(self, _call: Call, query: Listed) -> Reply:
+    async def list_crawlers(self, _call: Call, query: CrawlerQuery) -> Reply:
         """Crawlers, connected now or recently."""
-        listing = await self.catalog.crawlers(query.page)
-        return reply({"crawlers": listing.rows, "next": listing.next})
+        return page("crawlers", await self.catalog.crawlers.page(query.page, query.filters))
+
+    @operation({200: NodeList})
+    async def list_nodes(self, _call: Call, query: Listed) -> Reply:
+        """The nodes, and what each serves."""
+        return page("nodes", await self.catalog.crawlers.nodes(query.page))
 
     @operation({200: CrawlerMode})
     async def drain_crawler(self, call: Call) -> Reply:
@@ -189,18 +222,11 @@ class CatalogHandlers:
             raise _no_crawler()
         return reply({"id": crawler, "mode": str(mode)})
 
-    async def _account(self, account_id: str) -> Record:
-        account = await self.catalog.account(_storable(account_id))
+    async def _account(self, account_id: str, include: Collection[str] = ()) -> Record:
+        account = await self.catalog.accounts.one(storable(account_id), include)
         if account is None:
-            raise _no_account()
+            raise no_account()
         return account
-
-
-def _refuse_foreign(call: Call, account_id: str | None) -> None:
-    """Raise :class:`Problem` 403 for an account that is not within the actor's limits; None stands for all."""
-    if call.within is not None and not call.within.covers_account(account_id):
-        named = "name one of them (account_id)" if account_id is None else "this is none of them"
-        raise OutOfScope(403, f"Access token is limited to certain accounts or users; {named}")
 
 
 def _named(call: Call) -> str:
@@ -211,17 +237,5 @@ def _named(call: Call) -> str:
     return call.params["id"]
 
 
-def _storable(account_id: str) -> str:
-    try:
-        text(255)(account_id)
-    except ValueError:
-        raise _no_account() from None
-    return account_id
-
-
 def _no_crawler() -> Problem:
     return Problem(404, "No such crawler")
-
-
-def _no_account() -> Problem:
-    return Problem(404, "No such account")

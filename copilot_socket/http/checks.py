@@ -120,6 +120,17 @@ def _number(text: str) -> Any:
     return int(text) if re.fullmatch("-?[0-9]{1,18}", text) else text
 
 
+def number(low: float, high: float) -> Check:
+    """A check for numbers from *low* to *high*, in bodies."""
+
+    def accept(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise ValueError(f"must be a number from {low:g} to {high:g}")
+        return float(value)
+
+    return Check(accept, {"type": "number", "minimum": low, "maximum": high})
+
+
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("must be true or false")

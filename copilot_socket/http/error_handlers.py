@@ -9,16 +9,14 @@ from copilot_socket.core.bulk import Action
 from copilot_socket.core.describing import doc
 from copilot_socket.core.error_groups import GroupStatus
 from copilot_socket.core.jobs import COMMANDS, Status
-from copilot_socket.http.answers import list_of
+from copilot_socket.http.answers import list_of, page
 from copilot_socket.http.checks import one_of, some_of, text, timestamp
-from copilot_socket.http.job_queries import too_slow
 from copilot_socket.http.messages import Call, Problem, Reply, reply
 from copilot_socket.http.operations import operation
 from copilot_socket.http.queries import Listed, given
 from copilot_socket.store.bulk import BulkOperations, NewOperation
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.errors import ErrorGroups, mark_retried
-from copilot_socket.store.job_lists import TooSlow
 from copilot_socket.store.shown.errors import ErrorGroup, ErrorGroupDetail
 from copilot_socket.store.shown.operations import BulkOperation
 
@@ -68,7 +66,7 @@ class ErrorHandlers:
     async def list_errors(self, _call: Call, query: ErrorQuery) -> Reply:
         """Errors by fingerprint, those that occurred last first."""
         listing = await self.errors.groups(query.page, query.filters)
-        return reply({"errors": listing.rows, "next": listing.next})
+        return page("errors", listing)
 
     @operation({200: ErrorGroupDetail})
     async def show_errors(self, call: Call, query: ErrorRange) -> Reply:
@@ -84,10 +82,7 @@ class ErrorHandlers:
         fingerprint = _fingerprint(call)
         new = NewOperation(Action.RETRY, {"error": fingerprint, "status": [str(Status.FAILED)]})
         act = call.act("error.retry")
-        try:
-            expected = await self.bulk.preview(new)
-        except TooSlow as error:
-            raise too_slow(error) from None
+        expected = await self.bulk.preview(new)
         started = await self.bulk.start(
             new, expected, call.act("operation.start"), lambda tx: mark_retried(tx, fingerprint, act)
         )

@@ -13,10 +13,10 @@ from copilot_socket.core.jobs import TERMINAL, Event, Status
 from copilot_socket.core.origins import origin
 from copilot_socket.core.transitions import Refusal
 from copilot_socket.http import bodies
-from copilot_socket.http.answers import list_of
+from copilot_socket.http.answers import list_of, page
 from copilot_socket.http.endings import Endings
 from copilot_socket.http.idempotency import to_keep
-from copilot_socket.http.job_queries import ID, JobQuery, WaitQuery, too_slow
+from copilot_socket.http.job_queries import ID, JobQuery, WaitQuery
 from copilot_socket.http.messages import Call, Faults, OutOfScope, Problem, Reply, reply
 from copilot_socket.http.operations import Reads, operation
 from copilot_socket.http.shares import UNCOUNTED
@@ -24,7 +24,7 @@ from copilot_socket.store import submission
 from copilot_socket.store.bulk import BulkOperations
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.job_filters import JobFilter
-from copilot_socket.store.job_lists import JobLists, TooSlow
+from copilot_socket.store.job_lists import JobLists
 from copilot_socket.store.shown.jobs import Job, JobDetail
 from copilot_socket.store.submission import MAX_JOBS, ForeignOrigins, Submission, UnknownAccounts
 from copilot_socket.store.transitions import AccountMoved, Answer, Transitions, TwinExists
@@ -82,19 +82,14 @@ class Why:
 
 
 @attrs.frozen(kw_only=True)
-class JobList(list_of("jobs", Job)):  # type: ignore[misc] # made at run time
-    """A page of jobs."""
-
-    total: Annotated[int | UnsetType, doc("On request: how many meet the filters.")] = UNSET
-    total_exact: Annotated[bool | UnsetType, doc("Whether these were counted, or `total` is an estimate.")] = UNSET
-
-
-@attrs.frozen(kw_only=True)
 class DeletedJob:
     """A job that is deleted."""
 
     id: Annotated[str, doc("Its former id.")]
     deleted: Annotated[Literal[True], doc("True.")]
+
+
+JobList = list_of("jobs", Job)
 
 
 @attrs.frozen
@@ -144,13 +139,8 @@ class JobHandlers:
         """Jobs that meet all the filters, by default the newest first."""
         which = JobFilter(query.given, call.within)
         order, descending = query.ordered
-        try:
-            total = await self.jobs.total(which) if query.total else None
-            listing = await self.jobs.page(query.page, which, order, descending=descending, include=query.include)
-        except TooSlow as error:
-            raise too_slow(error) from None
-        counted = {} if total is None else {"total": total.jobs, "total_exact": total.exact}
-        return reply({"jobs": listing.rows, "next": listing.next, **counted})
+        listing = await self.jobs.page(query.page, which, order, descending=descending, include=query.include)
+        return page("jobs", listing)
 
     @operation({200: JobDetail})
     async def show_job(self, call: Call, query: WaitQuery) -> Reply:

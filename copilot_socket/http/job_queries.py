@@ -10,10 +10,8 @@ from copilot_socket.core.describing import doc
 from copilot_socket.core.ends import Cause
 from copilot_socket.core.jobs import COMMANDS, Status
 from copilot_socket.http.checks import Check, flag, integer, one_of, some_of, text, timestamp
-from copilot_socket.http.messages import Problem, invalid
 from copilot_socket.http.queries import Listed
-from copilot_socket.store.job_filters import INDEXED
-from copilot_socket.store.job_lists import CHILDREN, LARGE_COLUMNS, Order, TooSlow
+from copilot_socket.store.job_lists import CHILDREN, LARGE_COLUMNS, Order
 
 ID = "[0-7][0-9A-HJKMNP-TV-Z]{25}"
 """The ids of jobs."""
@@ -90,7 +88,6 @@ class JobQuery(Listed, JobFilterBody):
         one_of(*(f"{sign}{order}" for order in Order for sign in ("", _DESCENDING))),
         doc("Ascending; with `-` descending."),
     ] = f"-{Order.CREATED}"
-    total: Annotated[bool, flag, doc("Count all that meet the filters, too.")] = False
     include: Annotated[
         frozenset[str],
         some_of(*LARGE_COLUMNS, CHILDREN),
@@ -110,8 +107,3 @@ class WaitQuery:
     wait: Annotated[
         int, integer(0, MAX_WAIT), doc("Seconds to wait until the job is over; then it is answered as it is.")
     ] = 0
-
-
-def too_slow(error: TooSlow) -> Problem:
-    """The 422 for a filter that no index serves fast enough."""
-    return invalid("", f"{error}; add one of {', '.join(INDEXED)} that few jobs meet")

@@ -15,7 +15,7 @@ import attrs
 
 from copilot_socket.core import cursor
 from copilot_socket.core.describing import doc
-from copilot_socket.http.checks import Check, integer
+from copilot_socket.http.checks import Check, flag, integer
 from copilot_socket.http.fields import MAX_NAME, fields_of, names
 from copilot_socket.http.messages import Call, Faults
 from copilot_socket.store.listing import Page
@@ -49,18 +49,21 @@ class Listed:
         doc("`next` of the page before; without it the first page."),
     ] = None
 
+    total: Annotated[bool, flag, doc("Count the rows of all pages, too: exactly up to 10,000.")] = False
+
     @property
     def page(self) -> Page:
         """The page."""
-        return Page(self.limit, self.cursor)
+        return Page(self.limit, self.cursor, self.total)
 
     @property
     def filters(self) -> dict[str, Any]:
         """The filters that were given, by name."""
-        return given(self, *_PAGING)
+        return given(self, *PAGING)
 
 
-_PAGING = tuple(attrs.fields_dict(Listed))
+PAGING = tuple(attrs.fields_dict(Listed))
+"""The parameters of a page, which are no filters."""
 
 
 def given(values: Any, *without: str) -> dict[str, Any]:

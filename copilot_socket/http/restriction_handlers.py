@@ -11,7 +11,7 @@ from copilot_socket.core.describing import doc
 from copilot_socket.core.jobs import COMMANDS
 from copilot_socket.core.pauses import Scope
 from copilot_socket.event_bus import EventBus, PauseChanged
-from copilot_socket.http.answers import WaitingForNodes, list_of
+from copilot_socket.http.answers import WaitingForNodes, list_of, page
 from copilot_socket.http.bodies import refuse_past
 from copilot_socket.http.checks import integer, one_of, origin_url, text, timestamp
 from copilot_socket.http.conditions import changed, precondition
@@ -113,7 +113,7 @@ class RestrictionHandlers:
     async def list_pauses(self, _call: Call, query: Listed) -> Reply:
         """The pauses in force, oldest first."""
         listing = await self.catalog.pauses(query.page)
-        return reply({"pauses": listing.rows, "next": listing.next})
+        return page("pauses", listing)
 
     @operation({200: Pause})
     async def show_pause(self, call: Call) -> Reply:
@@ -155,7 +155,7 @@ class RestrictionHandlers:
     async def list_hosts(self, _call: Call, query: Listed) -> Reply:
         """GitLab hosts: limits, holds, and when a job last succeeded."""
         listing = await self.catalog.hosts(query.page)
-        return reply({"hosts": listing.rows, "next": listing.next})
+        return page("hosts", listing)
 
     @operation({200: HostState})
     async def show_host(self, call: Call) -> Reply:

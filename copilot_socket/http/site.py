@@ -21,6 +21,8 @@ from copilot_socket.core.access import Role
 from copilot_socket.core.preconditions import PreconditionFailed
 from copilot_socket.event_bus import EventBus
 from copilot_socket.http.access import Access
+from copilot_socket.http.account_handlers import AccountHandlers
+from copilot_socket.http.area_handlers import AreaHandlers
 from copilot_socket.http.audit_handlers import AuditHandlers
 from copilot_socket.http.budget_handlers import BudgetHandlers
 from copilot_socket.http.bulk_handlers import BulkHandlers
@@ -48,6 +50,7 @@ from copilot_socket.http.slices import Slices
 from copilot_socket.http.stats_handlers import StatsHandlers
 from copilot_socket.http.targets import Target, target
 from copilot_socket.http.token_handlers import TokenHandlers
+from copilot_socket.http.user_handlers import UserHandlers
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.budgets import BudgetStore
 from copilot_socket.store.bulk import BulkOperations
@@ -56,7 +59,7 @@ from copilot_socket.store.crawler_modes import CrawlerModes
 from copilot_socket.store.errors import ErrorGroups
 from copilot_socket.store.faults import DATABASE_ERRORS, Remedy, broken_check, remedy
 from copilot_socket.store.job_lists import JobLists
-from copilot_socket.store.listing import BadCursor
+from copilot_socket.store.listing import BadCursor, TooSlow
 from copilot_socket.store.outage import level
 from copilot_socket.store.restrictions import RestrictionStore
 from copilot_socket.store.submission import Submission
@@ -112,6 +115,9 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     restrictions = RestrictionHandlers(parts.restrictions, parts.catalog, parts.bus, parts.time_of_day)
     budgets = BudgetHandlers(parts.budgets, parts.restrictions, parts.catalog, parts.bus, parts.time_of_day)
     rest = CatalogHandlers(parts.catalog, parts.accounts, parts.restrictions, parts.modes)
+    accounts = AccountHandlers(parts.accounts, parts.submission, parts.bus, parts.work_came)
+    areas = AreaHandlers(parts.catalog)
+    users = UserHandlers(parts.catalog)
     events = EventHandlers(parts.feed)
     tokens = TokenHandlers(parts.access, parts.catalog, parts.time_of_day)
     audit = AuditHandlers(parts.catalog)
@@ -140,13 +146,24 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("GET", "/api/v1/accounts/{id}", rest.show_account, within=True),
         Route("PUT", "/api/v1/accounts/{id}", rest.put_account, needs=Role.APP, within=True),
         Route("PATCH", "/api/v1/accounts/{id}", rest.change_account, needs=Role.OPERATE),
+        Route("DELETE", "/api/v1/accounts/{id}", accounts.delete_account, needs=Role.APP, within=True),
         Route("POST", "/api/v1/accounts/{id}/credential", rest.renew_credential, needs=Role.APP, within=True),
-        Route("GET", "/api/v1/areas", rest.list_areas, within=True),
+        Route(
+            "POST",
+            "/api/v1/accounts/{id}/rediscover",
+            accounts.rediscover_account,
+            needs=Role.OPERATE,
+            within=True,
+        ),
+        Route("GET", "/api/v1/areas", areas.list_areas, within=True),
+        Route("GET", "/api/v1/areas/stats", areas.show_area_stats),
+        Route("GET", "/api/v1/users/{id}", users.show_user, within=True),
         Route("GET", "/api/v1/crawlers", rest.list_crawlers),
         Route("POST", "/api/v1/crawlers/{id}/drain", rest.drain_crawler, needs=Role.OPERATE),
         Route("POST", "/api/v1/crawlers/{id}/quarantine", rest.quarantine_crawler, needs=Role.OPERATE),
         Route("POST", "/api/v1/crawlers/{id}/release", rest.release_crawler, needs=Role.OPERATE),
         Route("POST", "/api/v1/crawlers/{id}/shutdown", rest.shut_down_crawler, needs=Role.OPERATE),
+        Route("GET", "/api/v1/nodes", rest.list_nodes),
         Route("GET", "/api/v1/pauses", restrictions.list_pauses),
         Route("POST", "/api/v1/pauses", restrictions.add_pause, needs=Role.OPERATE),
         Route("GET", "/api/v1/pauses/{id}", restrictions.show_pause),
@@ -284,6 +301,8 @@ class Application:
             return invalid("?cursor", BAD_CURSOR).reply()
         if isinstance(error, PreconditionFailed):
             return failed(error).reply()
+        if isinstance(error, TooSlow):
+            return invalid("", str(error)).reply()
         if isinstance(error, ClientGone):  # the reply is discarded
             return Problem(400, "Client closed the connection").reply()
         if isinstance(error, DATABASE_ERRORS) and remedy(error) is not Remedy.REFUSE:

@@ -9,7 +9,7 @@ from copilot_socket.core.access import CONFIGURED, ROLES, Grant, Role, Within
 from copilot_socket.core.describing import Time, doc
 from copilot_socket.http import queries
 from copilot_socket.http.access import Access
-from copilot_socket.http.answers import list_of
+from copilot_socket.http.answers import list_of, page
 from copilot_socket.http.bodies import refuse_past
 from copilot_socket.http.checks import Check, listed, matching, one_of, text, timestamp
 from copilot_socket.http.gate import COOKIE, bearer_in, session_in
@@ -110,7 +110,7 @@ class TokenHandlers:
     async def list_tokens(self, _call: Call, query: Listed) -> Reply:
         """Tokens by name, without the tokens themselves."""
         listing = await self.catalog.tokens(query.page)
-        return reply({"tokens": listing.rows, "next": listing.next})
+        return page("tokens", listing)
 
     @operation({201: NewToken}, problems=(409,))
     async def add_token(self, call: Call, body: TokenBody) -> Reply:

@@ -9,6 +9,7 @@ from copilot_socket.core.jobs import Event
 from copilot_socket.core.origins import origin
 from copilot_socket.core.preconditions import Precondition
 from copilot_socket.core.vault import Vault, access_token, refresh_token
+from copilot_socket.store.account_deletion import AccountDeletion, LiveJobs
 from copilot_socket.store.audit import record
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
@@ -37,10 +38,6 @@ class Account:
     provider: str
     gitlab_url: str
     credential: Credential
-
-
-class LiveJobs(Exception):
-    """The account has live jobs, so it can't move to another origin: its token would be sent to the former one."""
 
 
 class _CreatedMeanwhile(Exception):
@@ -94,13 +91,14 @@ class Accounts:
         self._database = database
         self._vault = vault
         self._transitions = transitions
+        self.deletion = AccountDeletion(database)
 
     async def put(self, account: Account, act: Act, precondition: Precondition | None = None) -> bool:
         """Create *account* or replace it as a whole, by *act*; return whether it is new.
 
         An omitted refresh token is deleted.
 
-        Raises :class:`LiveJobs`, :class:`.PreconditionFailed`, or ``ValueError`` for values that PostgreSQL refuses.
+        Raises :class:`.LiveJobs`, :class:`.PreconditionFailed`, or ``ValueError`` for values that PostgreSQL refuses.
         """
         params = {"id": account.id, "provider": account.provider, "gitlab_url": account.gitlab_url}
         done = act.on(account.id, {"provider": account.provider, "gitlab_origin": origin(account.gitlab_url)})

@@ -24,16 +24,16 @@ from copilot_socket.store.audit import record
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import hopeless
+from copilot_socket.store.job_deletion import delete_jobs, orphan_children
 from copilot_socket.store.job_filters import JobFilter
-from copilot_socket.store.job_lists import JobLists, Total
+from copilot_socket.store.job_lists import JobLists
 from copilot_socket.store.sql import sql
+from copilot_socket.store.totals import Total
 from copilot_socket.store.transition_rows import TransitionRequest
 from copilot_socket.store.transitions import AccountMoved, Answer, Transitions, TwinExists
 
 LEASE = 30.0
 """Seconds after the last slice of a node, in which no other node works on the operation."""
-ORPHANS = 500
-"""Jobs without their parent, in one statement."""
 
 
 @attrs.frozen
@@ -113,7 +113,7 @@ class BulkOperations:
             "filter": orjson.dumps(dict(new.given)).decode(),
             "accounts": None if within is None or within.accounts is None else sorted(within.accounts),
             "users": None if within is None or within.users is None else sorted(within.users),
-            "expected": expected.jobs,
+            "expected": expected.count,
             "exact": expected.exact,
             "actor": act.actor.name,
         }
@@ -123,7 +123,8 @@ class BulkOperations:
                 return None
             [(operation,)] = await tx.query(sql("start_operation"), row)
             told = {**new.given, "ids": len(new.given["ids"])} if "ids" in new.given else dict(new.given)
-            await record(tx, act.on(str(operation), {"action": row["action"], "filter": told}, max(1, expected.jobs)))
+            started = act.on(str(operation), {"action": row["action"], "filter": told}, max(1, expected.count))
+            await record(tx, started)
             return str(operation)
 
         return await self._database.transaction(work)
@@ -137,10 +138,10 @@ class BulkOperations:
         rows = await self._database.query("SELECT status FROM jobs WHERE id = %(job)s", {"job": job})
         if not rows or Status(rows[0][0]) not in TERMINAL:
             return Status(rows[0][0]) if rows else None
-        await self._orphan_children([job])
+        await orphan_children(self._database, [job])
 
         async def work(tx: Transaction) -> Status | None:
-            for _, status in await tx.query(sql("delete_jobs"), {"job": [job]}):
+            for status in (await delete_jobs(tx, [job])).values():
                 await record(tx, act.on(job, {"status": status}))
                 return Status(status)
             return None
@@ -171,7 +172,7 @@ class BulkOperations:
             await self._end(taken.id, "done", _by(taken))
             return 0.0
         if taken.action is Action.DELETE:
-            await self._orphan_children(list(jobs))
+            await orphan_children(self._database, list(jobs))
         began = self._database.reactor.seconds()
         await self._transitions.transaction(partial(self._slice, taken, jobs))
         return self._database.reactor.seconds() - began
@@ -180,7 +181,8 @@ class BulkOperations:
         """Act on *jobs* (id → state), and keep the place."""
         event = taken.action.event
         if event is None:
-            results = await _delete(tx, jobs)
+            gone = await delete_jobs(tx, list(jobs))
+            results = {job: None if job in gone else "state" for job in jobs}
         else:
             results = await self._apply(tx, event, jobs)
         changed, skipped = Counter(taken.changed), Counter(taken.skipped)
@@ -217,13 +219,6 @@ class BulkOperations:
             request.job_id: _skipped(answer) for request, answer in zip(requests, answers, strict=True)
         }
 
-    async def _orphan_children(self, jobs: Sequence[str]) -> None:
-        """A terminal job has no more children; deleting one with many would take long while it holds locks."""
-        while True:
-            [(count,)] = await self._database.query(sql("orphan_children"), {"job": jobs, "limit": ORPHANS})
-            if count < ORPHANS:
-                return
-
     async def _end(self, operation: str, status: str, act: Act, error: str | None = None) -> bool:
         async def work(tx: Transaction) -> bool:
             rows = await tx.query(sql("end_operation"), {"id": operation, "status": status, "error": error})
@@ -238,11 +233,6 @@ class BulkOperations:
 def _by(taken: _Taken) -> Act:
     """The end of an operation, as done by whoever started it."""
     return Act(HTTP, Actor(taken.created_by), "operation.end")
-
-
-async def _delete(tx: Transaction, jobs: Mapping[str, str]) -> dict[str, str | None]:
-    gone = {job for job, _ in await tx.query(sql("delete_jobs"), {"job": sorted(jobs)})}
-    return {job: None if job in gone else "state" for job in jobs}
 
 
 def _skipped(answer: Answer) -> str | None:

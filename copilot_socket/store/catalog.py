@@ -1,24 +1,25 @@
 """The read side of the HTTP API: jobs, accounts, areas, crawlers, counts. Never a token."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from copilot_socket.core.access import Within
 from copilot_socket.core.history import Interval
 from copilot_socket.core.jobs import Status
 from copilot_socket.core.why import explain
+from copilot_socket.store.account_lists import AccountLists
+from copilot_socket.store.area_lists import AreaLists
 from copilot_socket.store.columns import columns
 from copilot_socket.store.counts import count_jobs, count_jobs_of
+from copilot_socket.store.crawler_lists import CrawlerLists
 from copilot_socket.store.database import Database
 from copilot_socket.store.history import History
 from copilot_socket.store.listing import Listing, Lists, Page, Record, bounded, record
 from copilot_socket.store.shown.access import AuditEntry, Token
-from copilot_socket.store.shown.accounts import Account, Area
-from copilot_socket.store.shown.crawlers import CRAWLERS, Crawler
 from copilot_socket.store.shown.jobs import Assignment, Attempt, Job, JobError
 from copilot_socket.store.shown.operations import BulkOperation
 from copilot_socket.store.shown.restrictions import BUDGETS, HOSTS, Budget, Host, Pause
-from copilot_socket.store.single import ONE_ACCOUNT, ONE_BUDGET, ONE_HOST, ONE_PAUSE
+from copilot_socket.store.single import ONE_BUDGET, ONE_HOST, ONE_PAUSE
+from copilot_socket.store.user_crawls import UserCrawls
 from copilot_socket.store.why import facts_of
 
 LATEST = 100
@@ -59,13 +60,6 @@ FROM (SELECT l.*, sum(size) OVER (ORDER BY id DESC) - size < {ERROR_BYTES} AS sh
 ORDER BY id DESC
 """
 
-_CRAWLER_COUNTS = """
-SELECT count(*) FILTER (WHERE lease_expires_at > now()), count(*) FILTER (WHERE lease_expires_at > now() AND plain),
-       count(*),
-       (SELECT count(*) FROM job_assignments WHERE completed_at IS NULL AND crawler_key IS NOT NULL)
-FROM crawlers
-"""
-
 
 class Catalog:
     """Reads from *database*."""
@@ -74,6 +68,10 @@ class Catalog:
         self._database = database
         self._lists = Lists(database)
         self._history = History(database)
+        self.accounts = AccountLists(database, self._lists)
+        self.users = UserCrawls(database)
+        self.areas = AreaLists(database, self._lists)
+        self.crawlers = CrawlerLists(database, self._lists)
 
     async def covers_job(self, within: Within, job_id: str) -> bool:
         """Whether there is such a job, and it is *within*."""
@@ -112,37 +110,6 @@ class Catalog:
         why = explain(facts)
         reasons = [{"code": each.code, "text": each.text, **each.details} for each in why.reasons]
         return {"id": job_id, "status": facts.job.status, "sentence": why.sentence, "reasons": reasons}
-
-    async def accounts(self, page: Page, within: Within | None = None) -> Listing:
-        """Accounts by id, without their tokens."""
-        conditions = [] if within is None else ["id = ANY (%(accounts)s)" if within.users is None else "false"]
-        return await self._lists.read(
-            "accounts", columns(Account), page, key=["id"], conditions=conditions, filters=_limits(within)
-        )
-
-    async def account(self, account_id: str) -> Record | None:
-        """One account, without its tokens; None if there is no such account."""
-        return await ONE_ACCOUNT.read(self._database, {"id": account_id})
-
-    async def areas(self, page: Page, filters: Mapping[str, Any]) -> Listing:
-        """Areas by origin and path.
-
-        *filters*: ``type``, ``gitlab_origin``, and ``account_id`` for the areas that this account may see.
-        """
-        conditions = [f"{name} = %({name})s" for name in ("type", "gitlab_origin") if name in filters]
-        if "account_id" in filters:
-            conditions += [
-                "gitlab_origin = (SELECT t.gitlab_origin FROM accounts t WHERE t.id = %(account_id)s)",
-                "EXISTS (SELECT FROM area_authorizations z WHERE z.gitlab_origin = areas.gitlab_origin"
-                " AND z.full_path = areas.full_path AND z.account_id = %(account_id)s)",
-            ]
-        return await self._lists.read(
-            "areas", columns(Area), page, key=["gitlab_origin", "full_path"], conditions=conditions, filters=filters
-        )
-
-    async def crawlers(self, page: Page) -> Listing:
-        """Crawlers by key, with the assignments that each holds and its last heartbeat."""
-        return await self._lists.read(CRAWLERS, columns(Crawler), page, key=["c.key"])
 
     async def pauses(self, page: Page) -> Listing:
         """The pauses in force, oldest first."""
@@ -214,7 +181,6 @@ class Catalog:
         """Counts: jobs by state, also by command, the queue, and crawlers."""
         jobs = await count_jobs(self._database)
         queued = jobs.by_status[Status.QUEUED]
-        [(connected, plain, known, held)] = await self._database.query(_CRAWLER_COUNTS)
         return {
             "jobs": _named(jobs.by_status),
             "commands": {command: _named(counts) for command, counts in sorted(jobs.commands.items())},
@@ -226,7 +192,7 @@ class Catalog:
                 "unroutable": sum(jobs.unroutable.values()),
                 "unroutable_commands": jobs.unroutable,
             },
-            "crawlers": {"connected": connected, "plain": plain, "known": known, "assignments": held},
+            "crawlers": await self.crawlers.counts(),
         }
 
     async def stats_of(self, account: str | None, user: str | None, within: Within | None = None) -> Record:
@@ -249,7 +215,3 @@ def _among(given: str | None, allowed: frozenset[str] | None) -> frozenset[str] 
     if given is None:
         return allowed
     return frozenset({given}) if allowed is None else frozenset({given}) & allowed
-
-
-def _limits(within: Within | None) -> dict[str, Any]:
-    return {} if within is None else {"accounts": list(within.accounts or ()), "users": list(within.users or ())}

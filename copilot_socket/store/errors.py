@@ -5,6 +5,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+import attrs
+
 from copilot_socket.core.acts import Act
 from copilot_socket.core.error_groups import GroupStatus, status_of, unit_of
 from copilot_socket.store.audit import record as record_acts
@@ -83,7 +85,7 @@ class ErrorGroups:
             filters=filters,
             descending=True,
         )
-        return Listing(await self._with_counts(listing.rows, filters), listing.next)
+        return attrs.evolve(listing, rows=await self._with_counts(listing.rows, filters))
 
     async def group(self, fingerprint: str, filters: Mapping[str, Any]) -> Record | None:
         """One group, with its ``history``, the ``top_accounts``, and its latest error as a ``sample``.

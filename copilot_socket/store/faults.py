@@ -3,13 +3,14 @@
 from enum import Enum
 
 import psycopg2
-from psycopg2.errors import CheckViolation, ObjectInUse, UniqueViolation
+from psycopg2.errors import CheckViolation, ForeignKeyViolation, ObjectInUse, UniqueViolation
 
 __all__ = [
     "DATABASE_ERRORS",
     "DATA_ERRORS",
     "CheckViolation",
     "DatabaseAway",
+    "ForeignKeyViolation",
     "ObjectInUse",
     "Remedy",
     "UniqueViolation",

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from copilot_socket.core.access import Within
+from copilot_socket.store.listing import containing
 
 WITH_PATH = "coalesce(full_path, '') <> ''"
 """The predicate of the index of paths."""
@@ -83,7 +84,7 @@ class JobFilter:
 
 def _parameter(name: str, value: Any) -> Any:
     if name == "search":
-        return "%" + "".join(f"\\{each}" if each in "\\%_" else each for each in value) + "%"
+        return containing(value)
     if isinstance(value, Sequence | frozenset) and not isinstance(value, str):
         return sorted(value)
     return value.isoformat() if isinstance(value, datetime) else value

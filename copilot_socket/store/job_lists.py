@@ -3,25 +3,18 @@
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 
-import attrs
-
 from copilot_socket.core.jobs import Status
 from copilot_socket.store.columns import columns
-from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
-from copilot_socket.store.faults import DATABASE_ERRORS, timed_out
-from copilot_socket.store.job_filters import ENUMERATED, SELECTIVE, WITH_PATH, JobFilter
-from copilot_socket.store.listing import Listing, Lists, Page, branch_values, candidates, limit_statements
+from copilot_socket.store.job_filters import ENUMERATED, INDEXED, SELECTIVE, WITH_PATH, JobFilter
+from copilot_socket.store.listing import Listing, Lists, Page, add_one_of, branch_values, candidates, in_time
 from copilot_socket.store.shown.jobs import Job
+from copilot_socket.store.totals import COUNTED, Total, total
 
 LARGE_COLUMNS = ("resume_state", "progress")
 """Listed on request only."""
 CHILDREN = "children"
 """Also listed on request only: the number of jobs that a job has spawned."""
-COUNTED = 10_000
-"""Up to this number, totals are exact."""
-PATIENCE = 2.0
-"""Seconds for a list or count with a filter that has no index."""
 MOST_BRANCHES = 200
 """Accounts or users times states up to which each combination is looked up in an index of its own."""
 
@@ -51,23 +44,6 @@ class Order(StrEnum):
                 return (str(self), _ID)
 
 
-@attrs.frozen
-class Total:
-    """How many jobs there are, and by state; not ``exact``: about so many, by the statistics of the database."""
-
-    jobs: int
-    exact: bool
-    states: Mapping[str, int]
-    """Empty for an estimate."""
-
-
-class TooSlow(Exception):
-    """The filter takes longer than :data:`PATIENCE`."""
-
-    def __init__(self) -> None:
-        super().__init__(f"takes longer than {PATIENCE:g} s")
-
-
 class JobLists:
     """Reads from *database*."""
 
@@ -84,50 +60,31 @@ class JobLists:
         descending: bool = True,
         include: Collection[str] = frozenset(),
     ) -> Listing:
-        """Jobs by *order*. *include*: of :data:`LARGE_COLUMNS` and :data:`CHILDREN`. Raises :class:`TooSlow`."""
+        """Jobs by *order*. *include*: of :data:`LARGE_COLUMNS` and :data:`CHILDREN`. Raises :class:`.TooSlow`."""
         shown = {name: sql for name, sql in columns(Job).items() if name not in LARGE_COLUMNS or name in include}
         if CHILDREN in include:
             shown[CHILDREN] = _CHILDREN
         conditions = which.conditions
         conditions += {Order.FINISHED: ["finished_at IS NOT NULL"], Order.PATH: [WITH_PATH]}.get(order, [])
-        try:
-            return await self._lists.read(
-                "jobs",
-                shown,
-                page,
-                key=order.key(which),
-                conditions=conditions,
-                filters=which.parameters,
-                descending=descending,
-                branches=_branches(which, order),
-                patience=PATIENCE,
-            )
-        except DATABASE_ERRORS as error:
-            if timed_out(error):
-                raise TooSlow from None
-            raise
+        return await self._lists.read(
+            "jobs",
+            shown,
+            page,
+            key=order.key(which),
+            conditions=conditions,
+            filters=which.parameters,
+            descending=descending,
+            branches=_branches(which, order),
+            faster=INDEXED,
+            whole=_enumerated(which),
+        )
 
     async def total(self, which: JobFilter) -> Total:
-        """How many jobs meet *which*: exact up to :data:`COUNTED`. Raises :class:`TooSlow`."""
-
-        async def work(tx: Transaction) -> Total:
-            await limit_statements(tx, PATIENCE)
-            some = f"SELECT status FROM jobs WHERE {which.where}"
-            limit = "" if which.given.keys() & ENUMERATED else f"LIMIT {COUNTED + 1}"
-            counting = f"SELECT status, count(*) FROM ({some} {limit}) AS counted GROUP BY status ORDER BY status"
-            states: dict[str, int] = dict(await tx.query(counting, which.parameters))
-            counted = sum(states.values())
-            if counted <= COUNTED or not limit:
-                return Total(counted, True, states)
-            [([plan],)] = await tx.query(f"EXPLAIN (FORMAT JSON) {some}", which.parameters)
-            return Total(max(counted, round(plan["Plan"]["Plan Rows"])), False, {})
-
-        try:
-            return await self._database.transaction(work)
-        except DATABASE_ERRORS as error:
-            if timed_out(error):
-                raise TooSlow from None
-            raise
+        """How many jobs meet *which*, and by state. Raises :class:`.TooSlow`."""
+        rows, whole = f"SELECT status FROM jobs WHERE {which.where}", _enumerated(which)
+        return await in_time(
+            self._database, lambda tx: total(tx, rows, which.parameters, whole=whole), add_one_of(INDEXED)
+        )
 
     async def below(self, which: JobFilter, place: str, limit: int) -> dict[str, str]:
         """The next *limit* jobs that meet *which* below the id *place*, newest first: id → state."""
@@ -140,6 +97,10 @@ class JobLists:
             f"SELECT id, status FROM {first} ORDER BY {key} DESC LIMIT %(limit)s", parameters
         )
         return dict(rows)
+
+
+def _enumerated(which: JobFilter) -> bool:
+    return not which.given.keys().isdisjoint(ENUMERATED)
 
 
 def _branches(which: JobFilter, order: Order) -> Mapping[str, Sequence[str]]:

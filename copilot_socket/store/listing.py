@@ -4,20 +4,22 @@ Rows become JSON objects with the names of the columns; times are aware datetime
 database bounds the result of each call, so that no more than that is ever transferred.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import orjson
 from twisted.internet.defer import DeferredSemaphore
 
 from copilot_socket.core import cursor
-from copilot_socket.store.connection import Row, Transaction
+from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
-from copilot_socket.store.faults import DATA_ERRORS
+from copilot_socket.store.faults import DATA_ERRORS, DATABASE_ERRORS, timed_out
+from copilot_socket.store.totals import Total, total
 
 Record = dict[str, Any]
+T = TypeVar("T")
 LARGE_PAGE = 100
 """Rows up to which any number of pages is read concurrently."""
 LARGE_READS = 2
@@ -26,14 +28,20 @@ PAGE_BYTES = 4 * 1024 * 1024
 """A page of a list ends with the row that reaches this size."""
 VALUE_BYTES = 1024 * 1024
 """The largest jsonb value that is shown."""
+PATIENCE = 2.0
+"""Seconds for a list or count with a filter that has no index."""
 
 
 @attrs.frozen
 class Page:
-    """A page of a list: up to ``limit`` rows behind the one with the key ``after``, or from the start."""
+    """A page of a list: up to ``limit`` rows behind the one with the key ``after``, or from the start.
+
+    ``total``: whether to count all rows of the list, too.
+    """
 
     limit: int = 100
     after: str | None = None
+    total: bool = False
 
 
 @attrs.frozen
@@ -42,6 +50,14 @@ class Listing:
 
     rows: Sequence[Record]
     next: str | None
+    total: Total | None = None
+
+
+class TooSlow(Exception):
+    """A list or count takes longer than :data:`PATIENCE`; *advice*: what makes it faster."""
+
+    def __init__(self, advice: str) -> None:
+        super().__init__(f"takes longer than {PATIENCE:g} s; {advice}")
 
 
 class BadCursor(Exception):
@@ -82,14 +98,18 @@ class Lists:
         filters: Mapping[str, Any] = _NO_FILTERS,
         descending: bool = False,
         branches: Mapping[str, Sequence[str]] = _NO_FILTERS,
-        patience: float | None = None,
+        faster: Collection[str] = (),
+        whole: bool = False,
     ) -> Listing:
         """The *columns* (shown name → SQL) of the rows of *tables* that meet the *conditions*, in the order of *key*.
 
         *filters*: the parameters of the conditions. *branches*: of a single table, columns and the values that they
-        may have; the first rows are read of each combination, and merged. *patience*: seconds, after which PostgreSQL
-        ends the statement.
+        may have; the first rows are read of each combination, and merged. *whole*: a total is never estimated.
+        *faster*: the filters that have an index, of a table that may be too large to be read without one.
+
+        Raises :class:`TooSlow`, if *faster* are given, and :class:`BadCursor`.
         """
+        rows_of = f"SELECT NULL::text FROM {candidates(tables, conditions, (), '', '')}"
         after = {} if page.after is None else _parts(page.after, len(key))
         if after:
             marks = ", ".join(f"%({name})s" for name in after)
@@ -113,7 +133,7 @@ class Lists:
         if page.limit > LARGE_PAGE:
             await self._large_reads.acquire()
         try:
-            rows = await self._rows(statement, parameters, patience)
+            rows = await self._run(lambda tx: tx.query(statement, parameters), faster)
         except DATA_ERRORS:
             if page.after is None:
                 raise
@@ -125,22 +145,46 @@ class Lists:
         records = [record(shown, row[:-1]) for row in rows]
         more = bool(rows) and rows[0][-1] > len(rows)
         last = [records[-1][_name(given)] or "" for given in key] if more else None
-        return Listing(records, None if last is None else cursor.encode(orjson.dumps(last).decode()))
+        after_it = None if last is None else cursor.encode(orjson.dumps(last).decode())
+        if not page.total:
+            return Listing(records, after_it)
+        counted = await self._run(lambda tx: total(tx, rows_of, filters, whole=whole), faster)
+        return Listing(records, after_it, counted)
 
-    async def _rows(self, statement: str, parameters: Mapping[str, Any], patience: float | None) -> list[Row]:
-        if patience is None:
-            return await self._database.query(statement, parameters)
-
-        async def work(tx: Transaction) -> list[Row]:
-            await limit_statements(tx, patience)
-            return await tx.query(statement, parameters)
-
+    async def _run(self, work: Callable[[Transaction], Awaitable[T]], faster: Collection[str]) -> T:
+        if faster:
+            return await in_time(self._database, work, add_one_of(faster))
         return await self._database.transaction(work)
 
 
-async def limit_statements(tx: Transaction, seconds: float) -> None:
-    """Have PostgreSQL end each further statement of *tx* that takes longer."""
-    await tx.query("SELECT set_config('statement_timeout', %(limit)s, true)", {"limit": str(int(seconds * 1000))})
+def add_one_of(filters: Collection[str]) -> str:
+    """Advice for :class:`TooSlow`: *filters* that have an index."""
+    return f"add one of {', '.join(filters)} that few rows meet"
+
+
+def containing(text: str) -> str:
+    """The pattern for ILIKE of all that contains *text*."""
+    return "%" + "".join(f"\\{each}" if each in "\\%_" else each for each in text) + "%"
+
+
+async def in_time(database: Database, work: Callable[[Transaction], Awaitable[T]], advice: str) -> T:
+    """Run *work*, which reads, in a transaction whose statements PostgreSQL ends after :data:`PATIENCE`.
+
+    Raises :class:`TooSlow` with *advice*.
+    """
+
+    async def limited(tx: Transaction) -> T:
+        await tx.query(
+            "SELECT set_config('statement_timeout', %(limit)s, true)", {"limit": str(int(PATIENCE * 1000))}
+        )
+        return await work(tx)
+
+    try:
+        return await database.transaction(limited)
+    except DATABASE_ERRORS as error:
+        if timed_out(error):
+            raise TooSlow(advice) from None
+        raise
 
 
 def branch_values(branches: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

@@ -1,6 +1,7 @@
 """Submission of jobs: lists are stored all or nothing, in statements of bounded size, without a second live twin."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Required, TypedDict
 
 import attrs
@@ -12,7 +13,7 @@ from copilot_socket.event_bus import EventBus, JobCreated
 from copilot_socket.store.audit import record
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
-from copilot_socket.store.faults import CheckViolation
+from copilot_socket.store.faults import CheckViolation, ForeignKeyViolation
 from copilot_socket.store.idempotency import KeyAnswer, answer
 from copilot_socket.store.ulids import ulids
 
@@ -122,7 +123,7 @@ class Submission:
         bus: EventBus,
         next_slice: Callable[[], Awaitable[object]],
     ) -> None:
-        self._database = database
+        self.database = database
         self._max_attempts = max_attempts
         self._bus = bus
         self._next_slice = next_slice
@@ -146,8 +147,14 @@ class Submission:
                 await answer(tx, act.key, answered(submitted))
             return submitted
 
-        submitted = await self._database.transaction(work)
+        submitted = await self.database.transaction(work)
         self._announce(jobs, submitted)
+        return submitted
+
+    async def submit_in(self, tx: Transaction, jobs: Sequence[NewJob], act: Act) -> Submitted:
+        """:meth:`submit` in the transaction *tx*."""
+        submitted = await self._store(tx, jobs, act)
+        tx.after_commit.append(partial(self._announce, jobs, submitted))
         return submitted
 
     async def _submit_one(self, job: NewJob, act: Act) -> Submitted | None:
@@ -158,9 +165,11 @@ class Submission:
         who = {"door": act.door, "actor": act.actor.name, "address": act.actor.address, "action": act.action}
         params = {**self._parameters([_row(job)]), **who, "target": job["account_id"]}
         try:
-            rows = await self._database.hot_query("submit_one", _INSERT_ONE, params)
-        except CheckViolation:
-            return None  # the general way finds out which check it is, and raises the error
+            rows = await self.database.hot_query("submit_one", _INSERT_ONE, params)
+        except (CheckViolation, ForeignKeyViolation):
+            return (
+                None  # the general way finds out which check it is, or that the account is gone, and raises the error
+            )
         if not rows:
             return None
         submitted = Submitted([rows[0][0]], [True])

@@ -44,9 +44,12 @@ from copilot_socket.http.site import Parts, routes
 from copilot_socket.metrics import Metrics
 from copilot_socket.store import catalog, listing, submission
 from copilot_socket.store.database import PoolUse
+from copilot_socket.store.job_filters import CONDITIONS
+from copilot_socket.store.job_lists import Order
 from copilot_socket.wire.limits import MAX_REFUSED
 from tests.cli import test_audit as test_commands
 from tests.http import test_audit
+from tests.store.test_job_lists import FAST
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -272,6 +275,19 @@ class HttpTests(SynchronousTestCase):
         self.assertIn(f"first {messages.MAX_FAULTS}", _text("http.md"))
         self.assertIn(f"latest {catalog.LATEST}", _text("http.md"))
 
+    def test_finding_jobs(self) -> None:
+        """Every filter is documented; those that are said to be fast are the ones whose plans are tested."""
+        section = _text("http.md").split("\n### Finding jobs\n")[1].split("\n### ")[0]
+        rows = list(_rows(section))
+        at = rows.index(["filters", "order"])
+        named = {name for row in rows[:at] for name in re.findall(r"`(\w+)`", row[0])}
+        self.assertEqual(named, CONDITIONS.keys() - {"ids"})
+        promised = set()
+        for row in rows[at + 1 :]:
+            orders = re.findall(r"`(\w+)`", row[1]) or list(map(str, Order))
+            promised |= {(frozenset(re.findall(r"`(\w+)`", row[0])), order) for order in orders}
+        self.assertEqual(promised, {(frozenset(found), str(order)) for found, order in FAST.values()})
+
     def test_metrics(self) -> None:
         """Every metric is documented under its scraped name."""
         text = _text("http.md")
@@ -308,7 +324,8 @@ class AuditLogTests(SynchronousTestCase):
         begin, end = ([row[0] for row in self.rows].index(heading) for heading in ("action", "door"))
         found = [action for row in self.rows[begin:end] for action in re.findall(r"`([\w.]+)`", row[0])]
         made = {row[0] for step in test_audit.STEPS for row in step.rows} | set(test_audit.ELSEWHERE.values())
-        made |= {row[0] for _, rows in test_commands.COMMAND_LINES for row in rows} | {"migrate", "cleanup"}
+        made |= {row[0] for _, rows in test_commands.COMMAND_LINES for row in rows}
+        made |= {"migrate", "cleanup", "operation.end"}
         self.assertCountEqual(found, made)
 
     def test_reasons_of_the_gate(self) -> None:

@@ -217,6 +217,23 @@ STEPS = (
         ],
     ),
     Step("POST /session", "/session", None, one("session.start", None)),
+    Step("PUT /accounts/{id}", "/accounts/c", ACCOUNT, one("account.put", "c", **MADE)),
+    Step("POST /accounts/{id}/rediscover", "/accounts/c/rediscover", None, one("job.submit", "c")),
+    Step("POST /accounts/{id}/rediscover", "/accounts/c/rediscover", None, []),
+    Step("DELETE /accounts/{id}", "/accounts/c", None, []),
+    Step(
+        "POST /jobs/{id}/cancel",
+        "/jobs/{job}/cancel",
+        None,
+        one("job.cancel", "{job}", status=["queued", "cancelled"]),
+    ),
+    Step(
+        "DELETE /accounts/{id}",
+        "/accounts/c",
+        None,
+        [("account.empty", "c", {"of": "jobs"}, 1), ("account.delete", "c", {}, 1)],
+    ),
+    Step("DELETE /accounts/{id}", "/accounts/c", None, []),
 )
 ELSEWHERE = {"DELETE /session": "session.end"}
 """Routes that need more than a request here, and have tests of their own, with their actions."""
@@ -240,6 +257,8 @@ class ChangeTests(SiteTestCase):
             self.assertIn(answer.status // 100, (2,) if step.rows else (2, 4), answer.body)
             if answer.status == 201 and step.route == "POST /jobs":
                 ids["job"] = answer.document["ids"][0]
+            if answer.status == 201 and step.path.endswith("/rediscover"):
+                ids["job"] = answer.document["id"]
             if answer.status == 201 and "pause" in step.path:
                 ids["pause"] = answer.document["id"]
             if answer.status == 202 and step.rows[-1][0] == "operation.start":

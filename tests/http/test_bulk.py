@@ -8,7 +8,7 @@ from twisted.internet.task import deferLater
 
 from copilot_socket.core.jobs import Event
 from copilot_socket.http import endings
-from copilot_socket.store import job_filters, job_lists
+from copilot_socket.store import job_filters, listing
 from tests.http.harness import SiteTestCase
 
 JOBS, BULK, OPERATIONS = "/api/v1/jobs", "/api/v1/jobs/bulk", "/api/v1/operations"
@@ -49,7 +49,7 @@ class FindTests(SiteTestCase):
     async def test_too_slow(self) -> None:
         """A filter without an index is given up after a while; the answer names what to add."""
         self.patch(job_filters, "CONDITIONS", {**job_filters.CONDITIONS, "search": "pg_sleep(5) IS NOT NULL"})
-        self.patch(job_lists, "PATIENCE", 0.05)
+        self.patch(listing, "PATIENCE", 0.05)
         await self.account()
         await self.job()
         for path in (f"{JOBS}?search=x", f"{JOBS}?search=x&total=true"):

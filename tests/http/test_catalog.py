@@ -1,7 +1,12 @@
-"""Accounts, areas and crawlers over HTTP."""
+"""Accounts, crawlers and nodes over HTTP."""
+
+import attrs
 
 from copilot_socket.core.jobs import Event, Status
 from copilot_socket.event_bus import JobChanged
+from copilot_socket.http.operations import operation_of
+from copilot_socket.http.queries import Listed
+from copilot_socket.http.site import routes
 from tests.http.harness import ACCOUNT, SiteTestCase
 
 ACCOUNTS = "/api/v1/accounts"
@@ -154,6 +159,86 @@ class AccountTests(SiteTestCase):
         self.assertIsNone(second["next"])
 
 
+class AccountListTests(SiteTestCase):
+    """GET /api/v1/accounts with filters."""
+
+    async def test_filters_and_orders(self) -> None:
+        """Every filter, alone and with others; by id or by the end of the tokens, in pages with a total."""
+        for name, host, expires, status in (
+            ("a_b", "one", "2030-01-01", "valid"),
+            ("axb", "one", None, "expired"),
+            ("c%", "two.one", "2029-01-01", "valid"),
+            ("d", "TWO", "2031-01-01", "expired"),
+        ):
+            self.query(
+                "INSERT INTO accounts (id, provider, gitlab_url, access_token, token_expires_at, credential_status)"
+                " VALUES (%s, 'gitlab-cloud', 'https://' || %s || '/git', 'x', %s::date, %s)",
+                *(name, host, expires, status),
+            )
+        for query, expected in (
+            ("", ["a_b", "axb", "c%", "d"]),
+            ("search=A_", ["a_b"]),
+            ("search=%25", ["c%"]),
+            ("search=two", ["c%", "d"]),
+            ("credential_status=expired", ["axb", "d"]),
+            ("token_expires_before=2030-06-01T00:00:00Z", ["a_b", "c%"]),
+            ("gitlab_origin=https://ONE/x", ["a_b", "axb"]),
+            ("gitlab_origin=https://one&credential_status=valid&search=b", ["a_b"]),
+            ("order=token_expires_at", ["c%", "a_b", "d"]),
+            ("order=token_expires_at&credential_status=expired", ["d"]),
+            ("order=id&search=nothing", []),
+        ):
+            found: list[str] = []
+            cursor = ""
+            while True:
+                path = f"{ACCOUNTS}?limit=2&total=true{'&' if query else ''}{query}{cursor}"
+                page = (await self.get(path)).document
+                found += [row["id"] for row in page["accounts"]]
+                self.assertEqual((page["total"], page["total_exact"]), (len(expected), True), query)
+                if page["next"] is None:
+                    break
+                cursor = f"&cursor={page['next']}"
+            self.assertEqual(found, expected, query)
+        bad = f"{ACCOUNTS}?credential_status=x&token_expires_before=soon&order=weight&include=tokens&total=yes"
+        self.assertEqual(
+            self.paths(await self.get(bad)),
+            ["?credential_status", "?token_expires_before", "?order", "?include", "?total"],
+        )
+
+    async def test_jobs(self) -> None:
+        """On request each account says how many jobs it has, by state."""
+        for name in ("acme", "other"):
+            await self.account(name)
+        await self.job()
+        await self.post(f"/api/v1/jobs/{await self.job(command='epics')}/cancel")
+        rows = (await self.get(f"{ACCOUNTS}?include=jobs")).document["accounts"]
+        none = dict.fromkeys(map(str, Status), 0)
+        self.assertEqual([row["jobs"] for row in rows], [{**none, "queued": 1, "cancelled": 1}, none])
+        self.assertEqual((await self.get(f"{ACCOUNTS}/acme?include=jobs")).document["jobs"], rows[0]["jobs"])
+        self.assertNotIn("jobs", (await self.get(f"{ACCOUNTS}/acme")).document)
+
+
+class TotalTests(SiteTestCase):
+    """Totals of lists."""
+
+    async def test_every_list(self) -> None:
+        """Each list tells on request how many rows all its pages have, and nothing of it otherwise."""
+        await self.account()
+        await self.account("b")
+        listed = 0
+        for route in routes(self.parts):
+            if route.method == "GET" and issubclass(operation_of(route.handler).query, Listed):
+                [name] = attrs.fields_dict(operation_of(route.handler).answers[200]).keys() - {
+                    "next", "total", "total_exact",
+                }  # fmt: skip
+                answer = (await self.get(f"{route.pattern}?total=true&limit=1000")).document
+                expected = (len(answer[name]), True)
+                self.assertEqual((answer["total"], answer["total_exact"]), expected, route.pattern)
+                self.assertEqual((await self.get(route.pattern)).document.keys(), {name, "next"})
+                listed += 1
+        self.assertGreaterEqual(listed, 11)
+
+
 class SealedTests(SiteTestCase):
     """With a key."""
 
@@ -167,36 +252,6 @@ class SealedTests(SiteTestCase):
         for stored in (str(access), str(refresh)):
             self.assertTrue(stored.startswith("fernet:"))
             self.assertNotIn("new", stored)
-
-
-class AreaTests(SiteTestCase):
-    """GET /api/v1/areas."""
-
-    async def test_areas(self) -> None:
-        """Areas come by GitLab and path; filters narrow them to a type, a GitLab, or what an account may see."""
-        await self.account()
-        self.query(
-            "INSERT INTO areas (gitlab_origin, full_path, gitlab_id, name, type)"
-            " SELECT gitlab_origin, a.* FROM (VALUES ('g', 1, 'G', 'group'), ('g/p', 2, 'P', 'project'),"
-            " ('h', NULL, 'H', 'group')) AS a, accounts"
-        )
-        self.query("INSERT INTO areas (gitlab_origin, full_path, name, type) VALUES ('https://x', 'x', 'X', 'group')")
-        self.query(
-            "INSERT INTO area_authorizations (account_id, gitlab_origin, full_path)"
-            " SELECT 'acme', gitlab_origin, full_path FROM areas WHERE full_path <> 'h'"
-        )
-        for query, expected in (
-            ("", ["g", "g/p", "h", "x"]),
-            ("?type=group", ["g", "h", "x"]),
-            ("?gitlab_origin=https://x", ["x"]),
-            ("?gitlab_origin=HTTPS://X:443/api/v4/", ["x"]),
-            ("?account_id=acme", ["g", "g/p"]),
-            ("?account_id=acme&type=project", ["g/p"]),
-            ("?account_id=none", []),
-        ):
-            areas = (await self.get(f"/api/v1/areas{query}")).document["areas"]
-            self.assertEqual([area["full_path"] for area in areas], expected, query)
-        self.assertEqual(self.paths(await self.get("/api/v1/areas?type=user&limit=-1")), ["?type", "?limit"])
 
 
 class CrawlerTests(SiteTestCase):
@@ -262,11 +317,12 @@ class CrawlerTests(SiteTestCase):
         self.query("UPDATE crawlers SET owner = 'uid:1000' WHERE key = 'a'")
         first, second = (await self.get("/api/v1/crawlers")).document["crawlers"]
         first.pop("first_seen")
+        self.assertGreater(first.pop("silent_seconds"), 86400)
         self.assertEqual(
             first,
             {
-                "id": "id-a", "key": "a", "node_id": "n1", "plain": False, "connected": True, "max_jobs": 2,
-                "mode": "serving", "suspected_at": None, "owner": "uid:1000",
+                "id": "id-a", "key": "a", "node_id": "n1", "plain": False, "connected": True, "stale": False,
+                "max_jobs": 2, "mode": "serving", "suspected_at": None, "owner": "uid:1000",
                 "entity_types": ["issue"], "active_jobs": ["held"], "last_heartbeat": "2026-01-03T00:00:00Z",
                 "system_status": "error", "connections": 3,
             },
@@ -275,3 +331,58 @@ class CrawlerTests(SiteTestCase):
             (second["connected"], second["plain"], second["active_jobs"], second["connections"]), (False, True, [], 0)
         )
         self.assertEqual((second["last_heartbeat"], second["system_status"]), ("2026-01-02T00:00:00Z", "idle"))
+
+    async def test_stale(self) -> None:
+        """A crawler without lease whose connection is open is stale; filters and totals tell such ones apart."""
+        for key, lease in (("a", "1 minute"), ("b", "-1 second"), ("c", "-1 second"), ("d", "1 minute")):
+            self.add_crawler(key, lease=lease, plain=False)
+        self.query(
+            "INSERT INTO socket_connections (id, crawler_key, node_id, is_active, last_heartbeat)"
+            " VALUES ('1', 'a', 'n1', true, now() - interval '5 s'),"
+            " ('2', 'b', 'n1', true, now() - interval '3 min'), ('3', 'c', 'n1', false, now() - interval '3 min')"
+        )
+        self.query("UPDATE crawlers SET mode = 'draining' WHERE key IN ('b', 'd')")
+        for query, expected in (
+            ("", "abcd"), ("stale=true", "b"), ("stale=false", "acd"), ("connected=true", "ad"),
+            ("connected=false&mode=serving", "c"), ("mode=draining", "bd"), ("stale=true&connected=true", ""),
+        ):  # fmt: skip
+            answer = (await self.get(f"/api/v1/crawlers?limit=1000&total=true&{query}".rstrip("&"))).document
+            self.assertEqual([row["key"] for row in answer["crawlers"]], list(expected), query)
+            self.assertEqual((answer["total"], answer["total_exact"]), (len(expected), True), query)
+        rows = {row["key"]: row for row in (await self.get("/api/v1/crawlers")).document["crawlers"]}
+        self.assertTrue(5 <= rows["a"]["silent_seconds"] < 65, rows["a"])
+        self.assertTrue(180 <= rows["b"]["silent_seconds"] < 240, rows["b"])
+        self.assertIsNone(rows["d"]["silent_seconds"])
+        stats = (await self.get("/api/v1/stats")).document["crawlers"]
+        self.assertEqual(stats["modes"], {"serving": 1, "draining": 1, "quarantined": 0})
+        self.assertEqual((stats["stale"], stats["connected"], stats["known"]), (1, 2, 4))
+        self.assertEqual(self.paths(await self.get("/api/v1/crawlers?stale=1&mode=x")), ["?stale", "?mode"])
+
+    async def test_nodes(self) -> None:
+        """Each node comes with what it serves, and whether it lives."""
+        await self.account()
+        self.query(
+            "INSERT INTO nodes (id, host, pid, lease_expires_at) VALUES ('n1', 'one', 11, now() + interval '30 s'),"
+            " ('n2', 'two', 22, now() - interval '1 s')"
+        )
+        for key, lease in (("a", "1 minute"), ("b", "1 minute"), ("c", "-1 second")):
+            self.add_crawler(key, lease=lease, plain=False)
+        for number, key in enumerate("aab"):
+            self.query(
+                "INSERT INTO job_assignments (web_app_job_id, crawler_job_id, account_id, try, crawler_key)"
+                " VALUES (%s, %s, 'acme', 1, %s)",
+                *(await self.job(full_path=f"g/{number}"), f"x{number}", key),
+            )
+        self.query(
+            "INSERT INTO socket_connections (id, crawler_key, node_id) VALUES ('1', 'a', 'n1'), ('2', 'b', 'n1')"
+        )
+        self.query("INSERT INTO operations (action, created_by, lease_node) VALUES ('retry', 'x', 'n1')")
+        answer = (await self.get("/api/v1/nodes?total=true")).document
+        self.assertEqual((answer["total"], answer["next"]), (2, None))
+        one, two = answer["nodes"]
+        for name, first, second in (
+            ("id", "n1", "n2"), ("host", "one", "two"), ("pid", 11, 22), ("live", True, False), ("crawlers", 2, 0),
+            ("assignments", 3, 0), ("connections", 2, 0), ("operations", 1, 0),
+        ):  # fmt: skip
+            self.assertEqual((one[name], two[name]), (first, second), name)
+        self.assertLess(two["lease_expires_at"], one["lease_expires_at"])

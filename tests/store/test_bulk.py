@@ -10,7 +10,7 @@ from copilot_socket.core.acts import HTTP, Act
 from copilot_socket.core.bulk import Action
 from copilot_socket.core.jobs import HELD, TERMINAL, Event, Status
 from copilot_socket.event_bus import JobChanged
-from copilot_socket.store import bulk
+from copilot_socket.store import bulk, job_deletion
 from copilot_socket.store.bulk import BulkOperations, NewOperation
 from copilot_socket.store.job_lists import JobLists
 from tests.support.store import StoreTestCase
@@ -192,7 +192,7 @@ class BulkTests(StoreTestCase):
         children = self.add_jobs(*(f"g/{n}" for n in range(6)))
         self.query("UPDATE jobs SET spawned_from = %s WHERE id <> %s", root, root)
         await self.transitions.apply([root, *children[:4]], Event.CANCELLED)
-        self.patch(bulk, "ORPHANS", 1)
+        self.patch(job_deletion, "ORPHANS", 1)
         done = await self.finish(await self.start(Action.DELETE), size=2)
         self.assertEqual(done["changed"], {"cancelled": 5})
         self.assertEqual(

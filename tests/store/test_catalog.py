@@ -39,13 +39,13 @@ class CatalogTests(DatabaseTestCase):
         """A new database has empty lists, zero counts, and no such job or account."""
         for listing in (
             await self.jobs.page(Page(), JobFilter()),
-            await self.catalog.accounts(Page()),
-            await self.catalog.areas(Page(), {}),
-            await self.catalog.crawlers(Page()),
+            await self.catalog.accounts.page(Page(), {}),
+            await self.catalog.areas.page(Page(), {}),
+            await self.catalog.crawlers.page(Page(), {}),
         ):
             self.assertEqual((list(listing.rows), listing.next), ([], None))
         self.assertIsNone(await self.catalog.job("x"))
-        self.assertIsNone(await self.catalog.account("x"))
+        self.assertIsNone(await self.catalog.accounts.one("x"))
         stats = await self.catalog.stats()
         self.assertEqual(stats["jobs"], dict.fromkeys(map(str, Status), 0))
         self.assertEqual(
@@ -68,9 +68,9 @@ class CatalogTests(DatabaseTestCase):
         )
         self.query("INSERT INTO jobs (account_id, command) VALUES ('a', 'users')")
         jobs = await self.jobs.page(Page(), JobFilter())
-        accounts = await self.catalog.accounts(Page())
+        accounts = await self.catalog.accounts.page(Page(), {})
         job = await self.catalog.job(jobs.rows[0]["id"])
-        for record in (*jobs.rows, *accounts.rows, job, await self.catalog.account("a")):
+        for record in (*jobs.rows, *accounts.rows, job, await self.catalog.accounts.one("a")):
             self.assertNotIn("marked", str(self.shown(record)))
         self.assertEqual(accounts.rows[0]["credential_status"], "expired")
 
@@ -80,9 +80,9 @@ class CatalogTests(DatabaseTestCase):
             "INSERT INTO areas (gitlab_origin, full_path, name, type)"
             " SELECT 'https://' || (i + 1) / 2, i % 2, 'n', 'group' FROM generate_series(1, 4) i"
         )
-        first = await self.catalog.areas(Page(limit=2), {})
+        first = await self.catalog.areas.page(Page(limit=2), {})
         assert first.next is not None
-        second = await self.catalog.areas(Page(limit=2, after=cursor.decode(first.next)), {})
+        second = await self.catalog.areas.page(Page(limit=2, after=cursor.decode(first.next)), {})
         self.assertEqual(
             [(row["gitlab_origin"], row["full_path"]) for row in (*first.rows, *second.rows)],
             [(f"https://{n}", path) for n in (1, 2) for path in "01"],
@@ -99,7 +99,7 @@ class CatalogTests(DatabaseTestCase):
         )
         pages, after = list[list[str]](), None
         while True:
-            listing = await self.catalog.areas(Page(limit=6, after=after), {})
+            listing = await self.catalog.areas.page(Page(limit=6, after=after), {})
             pages.append([row["full_path"] for row in listing.rows])
             if listing.next is None:
                 break
@@ -119,7 +119,11 @@ class CatalogTests(DatabaseTestCase):
             "INSERT INTO crawlers (key, crawler_id, node_id, lease_expires_at, max_jobs, entity_types, plain)"
             " SELECT i::text, 'c', 'n', now(), 2, '{}', false FROM generate_series(1, 3) i"
         )
-        for read in (lambda page: self.jobs.page(page, JobFilter()), self.catalog.accounts, self.catalog.crawlers):
+        for read in (
+            lambda page: self.jobs.page(page, JobFilter()),
+            lambda page: self.catalog.accounts.page(page, {}),
+            lambda page: self.catalog.crawlers.page(page, {}),
+        ):
             after, rows = None, 0
             for left in (2, 1, 0):
                 listing = await read(Page(after=after))

@@ -11,11 +11,12 @@ from twisted.internet.defer import Deferred
 
 from copilot_socket.core import cursor
 from copilot_socket.core.access import Within
-from copilot_socket.store import job_filters, job_lists
+from copilot_socket.store import job_filters, listing, totals
 from copilot_socket.store.database import Database
 from copilot_socket.store.job_filters import CONDITIONS, JobFilter
-from copilot_socket.store.job_lists import JobLists, Order, TooSlow, Total
-from copilot_socket.store.listing import Page, Record
+from copilot_socket.store.job_lists import JobLists, Order
+from copilot_socket.store.listing import Page, Record, TooSlow
+from copilot_socket.store.totals import Total
 from tests.support.postgres import DatabaseTestCase
 from tests.support.store import StoreTestCase
 
@@ -172,22 +173,22 @@ class ModelTests(StoreTestCase):
             ids = await self.listed(which, order, descending, limit)
             self.assertEqual(ids, [job["id"] for job in with_value], where)
             total = await self.lists.total(which)
-            self.assertEqual((total.jobs, total.exact), (len(jobs), True), where)
+            self.assertEqual((total.count, total.exact), (len(jobs), True), where)
             below = await self.lists.below(which, "8", 7)
             self.assertEqual(list(below.items()), [(job["id"], job["status"]) for job in reversed(jobs)][:7], where)
 
     async def test_totals(self) -> None:
         """Over the bound, a total is an estimate, no less than what was counted; of enumerated jobs it is exact."""
-        self.patch(job_lists, "COUNTED", 10)
+        self.patch(totals, "COUNTED", 10)
         self.query("ANALYZE jobs")
         self.assertEqual(await self.lists.total(JobFilter()), Total(JOBS, False, {}))
         parent = self.jobs[0]["id"]
         children = sum(job["spawned_from"] == parent for job in self.jobs)
         self.assertGreater(children, 10)
         total = await self.lists.total(JobFilter({"spawned_from": parent}))
-        self.assertEqual((total.jobs, total.exact, sum(total.states.values())), (children, True, children))
+        self.assertEqual((total.count, total.exact, sum(total.states.values())), (children, True, children))
         few = await self.lists.total(JobFilter({"account_id": "a0", "status": ["failed"], "user_id": "ann"}))
-        self.assertEqual((few.exact, few.states), (True, {"failed": few.jobs}))
+        self.assertEqual((few.exact, few.states), (True, {"failed": few.count}))
 
     async def test_children(self) -> None:
         """On request, each job says how many it has spawned."""
@@ -199,7 +200,7 @@ class ModelTests(StoreTestCase):
     async def test_too_slow(self) -> None:
         """A filter that takes too long is given up by the database, and the connection lives."""
         self.patch(job_filters, "CONDITIONS", {"slow": "pg_sleep(5) IS NOT NULL"})
-        self.patch(job_lists, "PATIENCE", 0.05)
+        self.patch(listing, "PATIENCE", 0.05)
         await self.assertFailure(Deferred.fromCoroutine(self.lists.page(Page(), JobFilter({"slow": 1}))), TooSlow)
         await self.assertFailure(Deferred.fromCoroutine(self.lists.total(JobFilter({"slow": 1}))), TooSlow)
         self.assertEqual(len((await self.lists.page(Page(), JobFilter())).rows), JOBS)

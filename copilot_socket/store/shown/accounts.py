@@ -3,9 +3,10 @@
 from typing import Annotated, Literal
 
 import attrs
+from msgspec import UNSET, UnsetType
 
 from copilot_socket.core.describing import Time, doc
-from copilot_socket.store.columns import Column
+from copilot_socket.store.columns import BESIDE, Column
 from copilot_socket.store.shown.jobs import Provider
 
 
@@ -29,6 +30,9 @@ class Account:
     credential_checked_at: Annotated[Time | None, doc("When that was.")]
     created_at: Annotated[Time, doc("When it was created.")]
     updated_at: Annotated[Time, doc("When it last changed.")]
+    jobs: Annotated[dict[str, int] | UnsetType, BESIDE, doc("On request: its jobs by state, for every state.")] = (
+        UNSET
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -41,3 +45,16 @@ class Area:
     name: Annotated[str, doc("Its name.")]
     type: Annotated[Literal["group", "project"], doc("What it is.")]
     created_at: Annotated[Time, doc("When it was discovered.")]
+    accounts: Annotated[
+        int | UnsetType, BESIDE, doc("On request (`counts`): how many accounts may see it, up to 10,001.")
+    ] = UNSET
+    jobs: Annotated[
+        dict[str, int] | UnsetType,
+        BESIDE,
+        doc("On request (`counts`): the jobs with its path there, of its newest 10,001, by state, for every state."),
+    ] = UNSET
+    last_completed: Annotated[
+        dict[str, Time] | UnsetType,
+        BESIDE,
+        doc("On request (`commands`): when a job for it was last completed, by command, as far as jobs are kept."),
+    ] = UNSET

@@ -1,4 +1,4 @@
-"""Crawlers as HTTP shows them."""
+"""Crawlers and nodes as HTTP shows them."""
 
 from typing import Annotated
 
@@ -7,6 +7,12 @@ import attrs
 from copilot_socket.core.crawler_modes import Mode
 from copilot_socket.core.describing import Time, doc
 from copilot_socket.store.columns import Column
+
+STALE = """
+(c.lease_expires_at <= now() AND EXISTS (
+  SELECT FROM socket_connections s WHERE s.crawler_key = c.key AND s.is_active))
+"""
+"""Whether the crawler ``c`` has an open connection, but no lease any more: its node ends that when it is silent."""
 
 
 @attrs.frozen(kw_only=True)
@@ -22,13 +28,26 @@ class Crawler:
         Column("c.owner"),
         doc("To whom its `crawlerId` belongs: `uid:1000`, `cert:CN=crawler-1` or `token`; null for a plain crawler."),
     ]
-    connected: Annotated[bool, Column("c.lease_expires_at > now()"), doc("Whether it is connected.")]
+    connected: Annotated[bool, Column("c.lease_expires_at > now()"), doc("Whether it is connected, and speaks.")]
+    stale: Annotated[
+        bool,
+        Column(STALE),
+        doc(
+            "Whether it has an open connection, but does not count as connected any more: silent for "
+            "`SOCKET_HEARTBEAT_TIMEOUT`, or its node has died."
+        ),
+    ]
     max_jobs: Annotated[int, Column("c.max_jobs"), doc("How many jobs it may hold.")]
     mode: Annotated[Mode, Column("c.mode"), doc("Whether it is given work.")]
     suspected_at: Annotated[Time | None, Column("c.suspected_at"), doc("Since when it fails everything.")]
     entity_types: Annotated[list[str], Column("c.entity_types"), doc("What it can crawl.")]
     active_jobs: Annotated[list[str], Column("held.jobs"), doc("The assignments that it holds.")]
     last_heartbeat: Annotated[Time | None, Column("seen.last_heartbeat"), doc("When it last sent a message.")]
+    silent_seconds: Annotated[
+        float | None,
+        Column("round(extract(epoch FROM now() - seen.last_heartbeat), 3)::float8"),
+        doc("Since `last_heartbeat`: of a connected crawler up to a third of `SOCKET_LEASE` too many."),
+    ]
     system_status: Annotated[str | None, Column("seen.system_status"), doc("What it last said of itself.")]
     connections: Annotated[int, Column("seen.connections"), doc("Its open connections.")]
     first_seen: Annotated[Time, Column("c.first_seen"), doc("When it first connected.")]
@@ -45,4 +64,40 @@ CROSS JOIN LATERAL (
          (SELECT s.system_status FROM socket_connections s
           WHERE s.crawler_key = c.key AND s.system_status IS NOT NULL AND s.last_heartbeat IS NOT NULL
           ORDER BY s.last_heartbeat DESC LIMIT 1) AS system_status) AS seen
+"""
+
+
+@attrs.frozen(kw_only=True)
+class Node:
+    """A node that runs, or whose end is not an hour ago, unless it was stopped: then it is gone at once."""
+
+    id: Annotated[str, Column("n.id"), doc("Its id, made anew at each start.")]
+    host: Annotated[str, Column("n.host"), doc("The name of its machine.")]
+    pid: Annotated[int, Column("n.pid"), doc("The id of its process there.")]
+    started_at: Annotated[Time, Column("n.started_at"), doc("When it started.")]
+    live: Annotated[bool, Column("n.lease_expires_at > now()"), doc("Whether its lease has not run out.")]
+    lease_expires_at: Annotated[
+        Time, Column("n.lease_expires_at"), doc("Until when it counts as live, unless it renews that.")
+    ]
+    crawlers: Annotated[int, Column("served.crawlers"), doc("The connected crawlers that it serves.")]
+    assignments: Annotated[int, Column("served.assignments"), doc("The jobs that these hold.")]
+    connections: Annotated[
+        int,
+        Column("(SELECT count(*) FROM socket_connections s WHERE s.node_id = n.id AND s.is_active)"),
+        doc("The open connections of crawlers to it."),
+    ]
+    operations: Annotated[
+        int,
+        Column("(SELECT count(*) FROM operations o WHERE o.lease_node = n.id AND o.status = 'running')"),
+        doc("The bulk operations that it carries out."),
+    ]
+
+
+NODES = """
+nodes n
+CROSS JOIN LATERAL (
+  SELECT count(*) AS crawlers, coalesce(sum((
+           SELECT count(*) FROM job_assignments a WHERE a.crawler_key = c.key AND a.completed_at IS NULL)), 0)::bigint
+         AS assignments
+  FROM crawlers c WHERE c.node_id = n.id AND c.lease_expires_at > now()) AS served
 """

@@ -26,6 +26,10 @@ class CrawlerStats:
 
     connected: Annotated[int, doc("Those that are connected.")]
     plain: Annotated[int, doc("Of these, the ones that have never said `hello`.")]
+    modes: Annotated[dict[str, int], doc("The connected ones by mode, for every mode.")]
+    stale: Annotated[
+        int, doc("Those with an open connection that do not count as connected any more: silent, or without a node.")
+    ]
     known: Annotated[int, doc("Those that are connected, or were within the last day.")]
     assignments: Annotated[int, doc("The jobs that crawlers hold.")]
 

@@ -1,0 +1,28 @@
+"""What is crawled for a user, over HTTP (docs/http.md, "A user's crawl")."""
+
+import attrs
+
+from copilot_socket.http.checks import text
+from copilot_socket.http.messages import Call, OutOfScope, Problem, Reply, reply
+from copilot_socket.http.operations import operation
+from copilot_socket.store.catalog import Catalog
+from copilot_socket.store.shown.users import UserCrawl
+
+
+@attrs.frozen
+class UserHandlers:
+    """Handles requests under ``/api/v1/users``."""
+
+    catalog: Catalog
+
+    @operation({200: UserCrawl})
+    async def show_user(self, call: Call) -> Reply:
+        """All that is crawled for a user of the web application, who has no other record here than their jobs."""
+        user, within = call.params["id"], call.within
+        try:
+            text(255)(user)
+        except ValueError:
+            raise Problem(404, "No such user") from None
+        if within is not None and within.users is not None and user not in within.users:
+            raise OutOfScope(403, "Access token is limited to certain users; this is none of them")
+        return reply(await self.catalog.users.show(user, within))

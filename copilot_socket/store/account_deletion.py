@@ -1,0 +1,159 @@
+"""Deletion of an account with its jobs, in slices that hold no lock for long (docs/http.md, "Accounts")."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+import attrs
+from twisted.internet.task import deferLater
+
+from copilot_socket.core.acts import Act
+from copilot_socket.core.bulk import FIRST_SLICE, next_size
+from copilot_socket.core.jobs import TERMINAL, Status
+from copilot_socket.store.audit import record
+from copilot_socket.store.connection import Transaction
+from copilot_socket.store.database import Database
+from copilot_socket.store.job_deletion import delete_jobs, orphan_children
+from copilot_socket.store.job_filters import JobFilter
+from copilot_socket.store.job_lists import JobLists
+from copilot_socket.store.totals import Total
+
+PATIENCE = 5.0
+"""Seconds after which the rest is left to another call."""
+REST = 0.005
+"""The shortest rest between two slices, in seconds; each rests for as long as it took."""
+_NEWEST = "8"
+"""Behind the ids of all jobs."""
+
+_LIVE = """
+SELECT status FROM jobs WHERE account_id = %(id)s AND status NOT IN ('completed', 'failed', 'cancelled') LIMIT 1
+"""
+
+_UNAUTHORIZE = """
+WITH gone AS (
+  DELETE FROM area_authorizations WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM area_authorizations WHERE account_id = %(id)s LIMIT %(limit)s))
+  RETURNING account_id
+)
+SELECT count(*) FROM gone
+"""
+
+# Whoever inserts a job of the account is waited for, or waits, and is refused then.
+_LOCK = "SELECT gitlab_origin FROM accounts WHERE id = %(id)s FOR UPDATE"
+
+_ANY_JOB = "SELECT status FROM jobs WHERE account_id = %(id)s LIMIT 1"
+
+_DELETE = """
+WITH budget AS (
+  DELETE FROM budgets WHERE account_id = %(id)s
+), account AS (
+  DELETE FROM accounts WHERE id = %(id)s
+)
+DELETE FROM pauses WHERE scope = 'account' AND target = %(id)s RETURNING id
+"""
+
+# Limits, budgets and pauses of the account are no more.
+_NOTIFY = "SELECT pg_notify('copilot_restrictions', '')"
+
+
+class LiveJobs(Exception):
+    """The account has live jobs, so it can't be deleted.
+
+    Neither can it move to another origin: its token would be sent to the former one.
+    """
+
+
+@attrs.frozen
+class Deletion:
+    """What a call has deleted: ``jobs``, and the ``pauses`` of the account, which have ended.
+
+    ``left``: the jobs that are left; None: all of the account is deleted.
+    """
+
+    jobs: int
+    pauses: Sequence[str] = ()
+    left: Total | None = None
+
+
+class AccountDeletion:
+    """Deletes accounts from *database*."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._jobs = JobLists(database)
+
+    async def run(self, account: str, act: Act, go_on: Callable[[], Awaitable[object]]) -> Deletion | None:
+        """Delete *account* and all that belongs to it, by *act*, for :data:`PATIENCE` seconds at most.
+
+        Repeat the call until nothing is left. *go_on* is awaited between slices, and may raise an error.
+
+        Returns None if there is no such account. Raises :class:`LiveJobs`; jobs and authorizations may be deleted
+        then.
+        """
+        which = {"id": account}
+        if not await self._database.query("SELECT FROM accounts WHERE id = %(id)s", which):
+            return None
+        if await self._database.query(_LIVE, which):
+            raise _live(account)
+        reactor = self._database.reactor
+        until = reactor.seconds() + PATIENCE
+        size, deleted = FIRST_SLICE, 0
+        while True:
+            began = reactor.seconds()
+            if began >= until:
+                return Deletion(deleted, left=await self._jobs.total(JobFilter({"account_id": account})))
+            gone = await self._jobs_slice(account, act, size)
+            if gone is not None:
+                deleted += gone
+            elif not await self._area_slice(account, act, size):
+                pauses = await self._database.transaction(partial(self._end, account, act))
+                if pauses is not None:
+                    return Deletion(deleted, pauses)
+            took = reactor.seconds() - began
+            size = next_size(size, took)
+            await deferLater(reactor, max(took, REST))
+            await go_on()
+
+    async def _jobs_slice(self, account: str, act: Act, size: int) -> int | None:
+        """Delete some terminal jobs; their number, None if there are none."""
+        which = JobFilter({"account_id": account, "status": sorted(map(str, TERMINAL))})
+        jobs = list(await self._jobs.below(which, _NEWEST, size))
+        if not jobs:
+            return None
+        await orphan_children(self._database, jobs)
+
+        async def work(tx: Transaction) -> int:
+            gone = len(await delete_jobs(tx, jobs))
+            await record(tx, _emptied(act, account, "jobs", gone))
+            return gone
+
+        return await self._database.transaction(work)
+
+    async def _area_slice(self, account: str, act: Act, size: int) -> int:
+        async def work(tx: Transaction) -> int:
+            [(gone,)] = await tx.query(_UNAUTHORIZE, {"id": account, "limit": size})
+            await record(tx, _emptied(act, account, "areas", gone))
+            return int(gone)
+
+        return await self._database.transaction(work)
+
+    async def _end(self, account: str, act: Act, tx: Transaction) -> Sequence[str] | None:
+        """Delete the account itself; its pauses, None if there are terminal jobs again. Raises :class:`LiveJobs`."""
+        which = {"id": account}
+        if not await tx.query(_LOCK, which):
+            return ()  # by another call
+        for (status,) in await tx.query(_ANY_JOB, which):
+            if Status(status) in TERMINAL:
+                return None
+            raise _live(account)
+        pauses = [pause for (pause,) in await tx.query(_DELETE, which)]
+        await tx.query(_NOTIFY)
+        await record(tx, act.on(account))
+        return pauses
+
+
+def _emptied(act: Act, account: str, of: str, count: int) -> Act | None:
+    return attrs.evolve(act, action="account.empty").on(account, {"of": of}, count) if count else None
+
+
+def _live(account: str) -> LiveJobs:
+    return LiveJobs(f"account {account!r} has live jobs: cancel them, or wait for their end")
