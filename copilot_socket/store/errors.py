@@ -35,7 +35,7 @@ IN_STATUS: Mapping[GroupStatus, str] = MappingProxyType(
 RANGE: Mapping[str, str] = MappingProxyType(
     {
         "account_id": "c.account_id = %(account_id)s",
-        "since": "c.hour >= date_trunc('hour', %(since)s::timestamptz, 'UTC')",
+        "since": "c.hour >= date_trunc('hour', %(since)s::timestamptz)",
         "until": "c.hour < %(until)s",
     }
 )
@@ -45,7 +45,7 @@ _FILTERS: Mapping[str, str] = MappingProxyType(
         "command": "command = %(command)s",
         "error_type": "error_type = %(error_type)s",
         # Beside its counts: what an index finds.
-        "since": "last_at >= date_trunc('hour', %(since)s::timestamptz, 'UTC')",
+        "since": "last_at >= date_trunc('hour', %(since)s::timestamptz)",
         "until": "first_at < %(until)s",
     }
 )

@@ -2,7 +2,7 @@
 
 import time
 
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -188,6 +188,7 @@ class FingerprintTests(SynchronousTestCase):
         self.assertEqual(group_of("TypeError", "issues", "issue 99 has no title"), one)
 
     @given(st.text(), st.text(), st.text(), st.text())
+    @example("aissues", "b", "a", "issuesb")
     def test_parts(self, first: str, second: str, third: str, fourth: str) -> None:
         """What belongs to which part is not mixed up."""
         assume((first, second) != (third, fourth) and "\0" not in first + second + third + fourth)

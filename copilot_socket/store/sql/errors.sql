@@ -51,7 +51,7 @@ grouped AS (
   RETURNING fingerprint
 )
 INSERT INTO error_counts AS c (fingerprint, hour, account_id, errors)
-SELECT f.fingerprint, date_trunc('hour', now(), 'UTC') AS hour, f.account_id, count(*)
+SELECT f.fingerprint, date_trunc('hour', now()) AS hour, f.account_id, count(*)
 FROM fresh f JOIN grouped g ON g.fingerprint = f.fingerprint
 GROUP BY f.fingerprint, f.account_id ORDER BY f.fingerprint, f.account_id
 ON CONFLICT (fingerprint, hour, account_id) DO UPDATE SET errors = least(c.errors + excluded.errors, 1000000000)
@@ -72,7 +72,7 @@ CROSS JOIN LATERAL (
 
 -- name: error_history
 -- Errors by hour or day, where there were any.
-SELECT date_trunc(%(unit)s, c.hour, 'UTC') AS start, sum(c.errors)::bigint FROM counted c GROUP BY start ORDER BY start
+SELECT date_trunc(%(unit)s, c.hour) AS start, sum(c.errors)::bigint FROM counted c GROUP BY start ORDER BY start
 
 -- name: error_accounts
 -- The accounts with most errors.
