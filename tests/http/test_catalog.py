@@ -220,7 +220,6 @@ class CrawlerTests(SiteTestCase):
             {"weight": 101},
             {"weight": "7"},
             {"weight": True},
-            {},
             {"x": 1},
             [],
         ):
