@@ -223,16 +223,15 @@ def _schemas(operations: Sequence[Operation]) -> Json:
     bodies = [operation.body for operation in operations if operation.body is not None]
     answers = [answer for each in operations for answer in each.answers.values() if not isinstance(answer, Content)]
     _, found = schema_components(dict.fromkeys([Problem, *answers]), ref_template=_REF)
+    found |= {body.__name__: body_schema(body) for body in bodies}
     for schema in found.values():
         _show(schema)
-    for body in bodies:
-        found[body.__name__] = body_schema(body)
     return dict(sorted(found.items()))
 
 
 def _show(schema: Json) -> None:
-    """Give the properties of *schema* the names under which they are shown; docstrings mark code otherwise."""
-    schema["description"] = schema["description"].replace("``", "`")
+    """Give the properties of *schema* the names under which they are shown, and make Markdown of the docstring."""
+    schema["description"] = " ".join(schema["description"].replace("``", "`").split())
     if "properties" in schema:
         schema["properties"] = {shown_name(name): each for name, each in schema["properties"].items()}
         schema["required"] = [shown_name(name) for name in schema.get("required", ())]
