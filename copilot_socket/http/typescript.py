@@ -1,0 +1,138 @@
+"""The types of the JavaScript client, ``copilot_socket/web/types.d.ts``, made from the API's description.
+
+``python -m copilot_socket.http.typescript`` writes the file anew.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from copilot_socket.event_bus import EventBus
+from copilot_socket.http.openapi import document
+from copilot_socket.http.site import Parts, routes
+
+Json = Mapping[str, Any]
+
+FILE = Path(__file__).parents[1] / "web" / "types.d.ts"
+_HEAD = """\
+// Made from the description of the API (GET /api/v1/openapi.json) by copilot_socket/http/typescript.py: don't edit.
+
+/** One value, or several of which one is enough. */
+export type Some<T> = T | readonly T[];
+
+export type Nothing = Record<string, never>;
+"""
+_PREFIX = "/api/v1"
+_NAMES = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
+
+
+def declarations(description: Json) -> str:
+    """The text: an interface for each schema, and ``Operations``, what each method and path takes and answers."""
+    schemas = [_schema(name, schema) for name, schema in description["components"]["schemas"].items()]
+    operations = [
+        _operation(method.upper(), path, operation)
+        for path, methods in description["paths"].items()
+        if path.startswith(_PREFIX)
+        for method, operation in methods.items()
+        if _answers(operation)
+    ]
+    about = _comment("Each method and path below /api/v1: what it is given in parts of its path, query or body.", "")
+    return "\n".join([_HEAD, *schemas, f"{about}export interface Operations {{", *operations, "}\n"])
+
+
+def _schema(name: str, schema: Json) -> str:
+    about = _comment(schema.get("description"), "")
+    if "properties" in schema:
+        return f"{about}export interface {name} {_object(schema)}\n"
+    return f"{about}export type {name} = {_type(schema)};\n"
+
+
+def _object(schema: Json) -> str:
+    required = schema.get("required", ())
+    lines = [
+        f"{_comment(each.get('description'), '  ')}  {name}{'' if name in required else '?'}: {_type(each)};"
+        for name, each in schema["properties"].items()
+    ]
+    return "\n".join(["{", *lines, "}"])
+
+
+def _type(schema: Json) -> str:
+    """The type of the values that *schema* allows, as far as TypeScript can say it."""
+    if "$ref" in schema:
+        return str(schema["$ref"].rpartition("/")[2])
+    if "const" in schema or "enum" in schema:
+        return _union(json.dumps(value) for value in schema.get("enum", [schema.get("const")]))
+    for several in ("anyOf", "oneOf"):
+        if several in schema:
+            return _union(_type(each) for each in schema[several])
+    kinds = schema.get("type", ())
+    return _union(_of_kind(kind, schema) for kind in ([kinds] if isinstance(kinds, str) else kinds)) or "any"
+
+
+def _of_kind(kind: str, schema: Json) -> str:
+    if kind == "array":
+        items = _type(schema.get("items", {}))
+        return f"({items})[]" if " | " in items else f"{items}[]"
+    if kind == "object":
+        values = schema.get("additionalProperties")
+        return f"Record<string, {_type(values) if isinstance(values, Mapping) else 'any'}>"
+    return _NAMES[kind]
+
+
+def _union(types: Iterator[str]) -> str:
+    return " | ".join(dict.fromkeys(types))
+
+
+def _operation(method: str, path: str, operation: Json) -> str:
+    given = [f"{name}: string" for name in re.findall(r"{(\w+)}", path)]
+    query = [each for each in operation["parameters"] if each["in"] == "query"]
+    body = operation.get("requestBody")
+    if body:
+        schema = body["content"]["application/json"]["schema"]
+        given.append(f"body{'' if body['required'] else '?'}: {_type(schema)}")
+    elif query:
+        given.append(f"query{'' if any(each['required'] for each in query) else '?'}: {_query(query)}")
+    else:
+        given.append("nothing?: Nothing")
+    about = _comment(f"{operation['summary']} {operation.get('description', '')}".strip(), "  ")
+    answer = _union(_type(each) for each in _answers(operation))
+    return f'{about}  "{method} {path.removeprefix(_PREFIX)}": {{ given: [{", ".join(given)}]; answer: {answer} }};'
+
+
+def _query(parameters: list[Json]) -> str:
+    lines = [
+        f"{_comment(each['description'], '    ')}"
+        f"    {each['name']}{'' if each['required'] else '?'}: {_parameter(each['schema'])};"
+        for each in parameters
+    ]
+    return "\n".join(["{", *lines, "  }"])
+
+
+def _parameter(schema: Json) -> str:
+    """Several values may be given as a list, and are sent separated by commas."""
+    return f"Some<{_type(schema['items'])}>" if schema.get("type") == "array" else _type(schema)
+
+
+def _answers(operation: Json) -> list[Json]:
+    """The schemas of what is answered where there is no error; none where that is not JSON of a known form."""
+    good = [response for status, response in operation["responses"].items() if status.startswith("2")]
+    contents = [content for response in good for content in response["content"].values()]
+    return [content["schema"] for content in contents if "schema" in content]
+
+
+def _comment(text: str | None, indent: str) -> str:
+    return f"{indent}/** {text.replace('*/', '* /')} */\n" if text else ""
+
+
+def main() -> None:
+    """Write the file."""
+    parts: Any = dict.fromkeys(attrs.fields_dict(Parts)) | {"bus": EventBus()}
+    FILE.write_text(declarations(document(routes(Parts(**parts)))), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
