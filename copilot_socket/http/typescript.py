@@ -21,6 +21,29 @@ FILE = Path(__file__).parents[1] / "web" / "types.d.ts"
 _HEAD = """\
 // Made from the description of the API (GET /api/v1/openapi.json) by copilot_socket/http/typescript.py: don't edit.
 
+export interface Options {
+  /** Ends the request, with all its repetitions: `AbortSignal.timeout(5000)`, for example. */
+  signal?: AbortSignal;
+  /** Of a POST, instead of one that is made for it. null: it has none, and is not repeated. */
+  idempotencyKey?: string | null;
+  /** The header If-Match. */
+  ifMatch?: string;
+}
+
+/** What a method is called with. */
+export type Given<K extends keyof Operations> = [...Operations[K]["given"], options?: Options];
+
+export type Method<K extends keyof Operations> = (...given: Given<K>) => Promise<Operations[K]["answer"]>;
+
+/** The methods of a resource. Where it has a list, `all` gives its rows, and reads the pages as they are needed. */
+export type Resource<T extends Record<string, keyof Operations>> = { [M in keyof T]: Method<T[M]> } & (
+  T extends { list: infer K extends keyof Operations }
+    ? { all: (...given: Given<K>) => Rows<Operations[K]["answer"]> }
+    : {}
+);
+
+export type Rows<Page> = AsyncGenerator<Extract<Page[keyof Page], readonly any[]>[number], void, void>;
+
 /** One value, or several of which one is enough. */
 export type Some<T> = T | readonly T[];
 
@@ -38,7 +61,6 @@ def declarations(description: Json) -> str:
         for path, methods in description["paths"].items()
         if path.startswith(_PREFIX)
         for method, operation in methods.items()
-        if _answers(operation)
     ]
     about = _comment("Each method and path below /api/v1: what it is given in parts of its path, query or body.", "")
     return "\n".join([_HEAD, *schemas, f"{about}export interface Operations {{", *operations, "}\n"])
@@ -99,7 +121,7 @@ def _operation(method: str, path: str, operation: Json) -> str:
     else:
         given.append("nothing?: Nothing")
     about = _comment(f"{operation['summary']} {operation.get('description', '')}".strip(), "  ")
-    answer = _union(_type(each) for each in _answers(operation))
+    answer = _union(_answers(operation))
     return f'{about}  "{method} {path.removeprefix(_PREFIX)}": {{ given: [{", ".join(given)}]; answer: {answer} }};'
 
 
@@ -117,11 +139,12 @@ def _parameter(schema: Json) -> str:
     return f"Some<{_type(schema['items'])}>" if schema.get("type") == "array" else _type(schema)
 
 
-def _answers(operation: Json) -> list[Json]:
-    """The schemas of what is answered where there is no error; none where that is not JSON of a known form."""
-    good = [response for status, response in operation["responses"].items() if status.startswith("2")]
-    contents = [content for response in good for content in response["content"].values()]
-    return [content["schema"] for content in contents if "schema" in content]
+def _answers(operation: Json) -> Iterator[str]:
+    """The types of what is answered where there is no error."""
+    for status, response in operation["responses"].items():
+        if status.startswith("2"):
+            for content in response["content"].values():
+                yield _type(content["schema"]) if "schema" in content else "unknown"
 
 
 def _comment(text: str | None, indent: str) -> str:

@@ -27,8 +27,9 @@ class WebFile:
         """The file; 304 for a client that has it."""
         # Clients keep it, and ask each time whether it is still the same: a node may be of a newer version now.
         headers = {"ETag": self.etag, "Cache-Control": "no-cache"}
-        known = (tag.strip().removeprefix("W/") for tag in call.headers.get("if-none-match", "").split(","))
-        if self.etag in known:
+        # Whoever has compressed it on the way may have marked its tag.
+        given = call.headers.get("if-none-match", "").replace('-gzip"', '"').split(",")
+        if self.etag in (tag.strip().removeprefix("W/") for tag in given):
             return Reply(304, b"", self.content_type, headers)
         return Reply(200, self.content, self.content_type, headers)
 

@@ -12,52 +12,13 @@
  *
  * The methods take the parts of their path one by one, then the query or body, then Options. Types are in types.d.ts.
  *
- * @typedef {import("./types.d.ts").Operations} Operations
- * @typedef {import("./types.d.ts").Problem} Problem
+ * @import { Method, Operations, Options, Problem, Resource } from "./types.d.ts"
  *
- * @typedef {object} Options
- * @property {AbortSignal} [signal] Ends the request, with all its repetitions: AbortSignal.timeout(5000), for example.
- * @property {string | null} [idempotencyKey] Of a POST, instead of one made for it. null: it has none, and is not repeated.
- * @property {string} [ifMatch] The header If-Match.
- *
- * @typedef {Options & { query?: Record<string, any>, body?: unknown }} RequestOptions
- */
-
-/**
- * @template {keyof Operations} K
- * @typedef {[...Operations[K]["given"], options?: Options]} Given What a method is called with.
- */
-/**
- * @template {keyof Operations} K
- * @typedef {(...given: Given<K>) => Promise<Operations[K]["answer"]>} Method
- */
-/**
- * @template {keyof Operations} K
- * @typedef {Extract<Operations[K]["answer"][keyof Operations[K]["answer"]], readonly any[]>[number]} Row One of a list.
- */
-/**
- * @template {Record<string, keyof Operations>} T
- * @typedef {{ [M in keyof T]: Method<T[M]> } & (T extends { list: infer K extends keyof Operations }
- *   ? { all: (...given: Given<K>) => AsyncGenerator<Row<K>, void, void> } : {})} Resource
- *   The methods of a resource. Where there is a list, `all` has its rows, and reads its pages as they are needed.
- */
-
-/**
  * @typedef {{ id: string, type: string, data: Record<string, any> }} LiveEvent As in docs/http.md, "Live events".
  *
  * @typedef {{ state: "open" } | { state: "closed", error: unknown, retryIn: number } | { state: "lost", lost: number | null }}
  *   StreamState Connected; disconnected, and connected again in so many milliseconds; events are missing at this point, so
  *   many or, after a disconnection, an unknown number (null): read again what is shown.
- *
- * @typedef {object} EventOptions Filters as in docs/http.md, and:
- * @property {import("./types.d.ts").Some<string>} [types]
- * @property {string} [job_id]
- * @property {string} [account_id]
- * @property {string} [crawler]
- * @property {import("./types.d.ts").Some<string>} [status]
- * @property {AbortSignal} [signal] Ends the stream.
- * @property {(state: StreamState) => void} [onState] Must not throw.
- * @property {number} [silence] Milliseconds without a byte after which a connection is dead. The node sends a comment each 15 s.
  */
 
 const RETRIES = 4;
@@ -154,7 +115,7 @@ export class Client {
    *
    * @param {string} method
    * @param {string} path Below /api/v1.
-   * @param {RequestOptions} [options]
+   * @param {Options & { query?: Record<string, any>, body?: unknown }} [options]
    * @returns {Promise<any>}
    * @throws {ApiError} For an answer that is an error. Without an answer: a TypeError; the reason of the signal.
    */
@@ -185,7 +146,9 @@ export class Client {
    * Live events, from now on, until the signal is aborted or the loop is left. The connection is made again by itself, unless
    * the server refuses it (ApiError).
    *
-   * @param {EventOptions} [options]
+   * @param {Operations["GET /events"]["given"][0] & { signal?: AbortSignal, onState?: (state: StreamState) => void,
+   *   silence?: number }} [options] Filters; onState, which must not throw; and the milliseconds without a byte after which a
+   *   connection is dead: the node sends a comment each 15 s.
    * @returns {AsyncGenerator<LiveEvent, void, void>}
    */
   async *events({ signal, onState = () => {}, silence = 45_000, ...query } = {}) {

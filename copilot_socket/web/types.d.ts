@@ -1,5 +1,28 @@
 // Made from the description of the API (GET /api/v1/openapi.json) by copilot_socket/http/typescript.py: don't edit.
 
+export interface Options {
+  /** Ends the request, with all its repetitions: `AbortSignal.timeout(5000)`, for example. */
+  signal?: AbortSignal;
+  /** Of a POST, instead of one that is made for it. null: it has none, and is not repeated. */
+  idempotencyKey?: string | null;
+  /** The header If-Match. */
+  ifMatch?: string;
+}
+
+/** What a method is called with. */
+export type Given<K extends keyof Operations> = [...Operations[K]["given"], options?: Options];
+
+export type Method<K extends keyof Operations> = (...given: Given<K>) => Promise<Operations[K]["answer"]>;
+
+/** The methods of a resource. Where it has a list, `all` gives its rows, and reads the pages as they are needed. */
+export type Resource<T extends Record<string, keyof Operations>> = { [M in keyof T]: Method<T[M]> } & (
+  T extends { list: infer K extends keyof Operations }
+    ? { all: (...given: Given<K>) => Rows<Operations[K]["answer"]> }
+    : {}
+);
+
+export type Rows<Page> = AsyncGenerator<Extract<Page[keyof Page], readonly any[]>[number], void, void>;
+
 /** One value, or several of which one is enough. */
 export type Some<T> = T | readonly T[];
 
@@ -1171,6 +1194,19 @@ export interface Operations {
   }]; answer: AuditEntryList };
   /** Counts of jobs, queue and crawlers. */
   "GET /stats": { given: [nothing?: Nothing]; answer: Stats };
+  /** Live events of this node, until the client disconnects or the node stops. */
+  "GET /events": { given: [query?: {
+    /** Of these types. */
+    types?: Some<"account" | "budget" | "connection" | "heartbeat" | "host" | "pause" | "job">;
+    /** Of this job. */
+    job_id?: string;
+    /** Of this account's jobs. */
+    account_id?: string;
+    /** With this `crawler_id`. */
+    crawler?: string;
+    /** Of jobs that enter one of these states. */
+    status?: Some<"queued" | "assigned" | "running" | "completed" | "failed" | "cancelled" | "paused" | "waiting_credential">;
+  }]; answer: unknown };
   /** Tokens by name, without the tokens themselves. */
   "GET /tokens": { given: [query?: {
     /** Rows of the page, at most. */
@@ -1188,4 +1224,6 @@ export interface Operations {
   "POST /session": { given: [nothing?: Nothing]; answer: NewSession };
   /** End the session of the request's cookie, and remove the cookie. */
   "DELETE /session": { given: [nothing?: Nothing]; answer: EndedSession };
+  /** This API, as an OpenAPI document. */
+  "GET /openapi.json": { given: [nothing?: Nothing]; answer: unknown };
 }
