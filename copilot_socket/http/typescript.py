@@ -1,23 +1,15 @@
-"""The types of the JavaScript client, ``copilot_socket/web/types.d.ts``, made from the API's description.
-
-``python -m copilot_socket.http.typescript`` writes the file anew.
-"""
+"""The types of the JavaScript client: ``python -m copilot_socket.http.typescript >copilot_socket/web/types.d.ts``."""
 
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-import attrs
-
-from copilot_socket.event_bus import EventBus
-from copilot_socket.http.openapi import document
-from copilot_socket.http.site import Parts, routes
+from copilot_socket.http.reference import table
 
 Json = Mapping[str, Any]
 
-FILE = Path(__file__).parents[1] / "web" / "types.d.ts"
 _HEAD = """\
 // Made from the description of the API (GET /api/v1/openapi.json) by copilot_socket/http/typescript.py: don't edit.
 
@@ -151,11 +143,5 @@ def _comment(text: str | None, indent: str) -> str:
     return f"{indent}/** {text.replace('*/', '* /')} */\n" if text else ""
 
 
-def main() -> None:
-    """Write the file."""
-    parts: Any = dict.fromkeys(attrs.fields_dict(Parts)) | {"bus": EventBus()}
-    FILE.write_text(declarations(document(routes(Parts(**parts)))), "utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    sys.stdout.write(declarations(table()))

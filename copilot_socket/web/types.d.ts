@@ -70,7 +70,7 @@ export interface AccountBody {
   gitlab_url: string;
 }
 
-/** A change of an account: one of the fields, or both. */
+/** A change of an account: what is left out stays as it is. */
 export interface AccountChange {
   /** How many jobs a turn of the account takes in dispatch. */
   weight?: number | null;
@@ -151,7 +151,7 @@ export interface Assignment {
   completed_at: string | null;
   /** `pending` between a released attempt and the next one. */
   status: "assigned" | "cancelled" | "completed" | "failed" | "pending" | "running";
-  /** What the crawler has said of it. */
+  /** What the server notes of it: a discovery that was refused. */
   metadata: Record<string, any> | null;
   /** Its number, from 1. */
   try: number;
@@ -347,7 +347,7 @@ export interface BulkPreview {
   states?: Record<string, number>;
 }
 
-/** Why an attempt ended; the values of the column ``cause``. */
+/** Why an attempt ended; the values of the column `cause`. */
 export type Cause = "cancelled" | "completed" | "crawler_lost" | "credential" | "drained" | "forbidden" | "gitlab_unavailable" | "idle" | "job_error" | "not_found" | "paused" | "poison" | "rate_limited" | "released" | "stuck" | "timed_out";
 
 /** An account after a change. */
@@ -548,12 +548,13 @@ export interface Job {
   created_at: string;
   /** When it last changed. */
   updated_at: string;
-  /** When its first attempt started. */
+  /** When its last attempt started. */
   started_at: string | null;
   /** When it was completed, failed or was cancelled. */
   finished_at: string | null;
   /** When it is due, or was. */
   scheduled_at: string;
+  /** Its state. */
   status: Status;
   /** What to crawl. */
   command: string;
@@ -627,12 +628,13 @@ export interface JobDetail {
   created_at: string;
   /** When it last changed. */
   updated_at: string;
-  /** When its first attempt started. */
+  /** When its last attempt started. */
   started_at: string | null;
   /** When it was completed, failed or was cancelled. */
   finished_at: string | null;
   /** When it is due, or was. */
   scheduled_at: string;
+  /** Its state. */
   status: Status;
   /** What to crawl. */
   command: string;
@@ -704,7 +706,7 @@ export interface JobError {
   retry_count: number;
   /** Whether another attempt may help. */
   is_recoverable: boolean;
-  /** What has become of it. */
+  /** What follows from it. */
   resolution: string | null;
   /** Why the attempt ended; null for errors that ended none. */
   cause: Cause | null;
@@ -732,7 +734,7 @@ export interface Live {
   http_port?: number;
 }
 
-/** The values of ``crawlers.mode``. */
+/** The values of `crawlers.mode`. */
 export type Mode = "draining" | "quarantined" | "serving";
 
 /** A session that has begun. Its cookie is in the header Set-Cookie. */
@@ -759,7 +761,7 @@ export interface NewToken {
   token: string;
 }
 
-/** How an attempt ended (``job_tries.outcome``). */
+/** How an attempt ended (`job_tries.outcome`). */
 export type Outcome = "cancelled" | "completed" | "credential" | "failed" | "given_back" | "released" | "returned" | "timed_out";
 
 /** A pause in force. */
@@ -824,8 +826,8 @@ export interface Problem {
   detail: string;
   /** Of a 422, and of a 403 of a submission: the first 100, and one that says how many more there are. */
   errors?: Fault[];
-  /** Of a 409: the job's state, which does not allow the change. */
-  state?: Status;
+  /** Of a 409: the state of the job, or of the operation, which does not allow it. */
+  state?: string;
   /** Of a 409: the id of a live job with the same work. */
   twin?: string;
   /** Of a 409: the id of the pause of the same scope and target. */
@@ -874,7 +876,7 @@ export interface RevokedToken {
   revoked: boolean;
 }
 
-/** What a pause covers: the values of ``pauses.scope``. */
+/** What a pause covers: the values of `pauses.scope`. */
 export type Scope = "account" | "command" | "everything" | "host" | "path_prefix";
 
 /** Who sent the request, and what it may do. */
@@ -922,7 +924,7 @@ export interface Stats {
   crawlers: CrawlerStats;
 }
 
-/** The values of ``jobs.status``. */
+/** The values of `jobs.status`. */
 export type Status = "assigned" | "cancelled" | "completed" | "failed" | "paused" | "queued" | "running" | "waiting_credential";
 
 /** The ids of submitted jobs, new or not. */

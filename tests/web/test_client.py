@@ -1,14 +1,17 @@
 """The files of the JavaScript client: served, complete, and up to date."""
 
 import re
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.http.typescript import FILE, declarations
+import copilot_socket
+from copilot_socket.http.typescript import declarations
 from tests.http.conformity import description
 from tests.http.harness import SiteTestCase
 
-CLIENT = FILE.with_name("client.js")
+WEB = Path(copilot_socket.__file__).parent / "web"
+CLIENT, TYPES = WEB / "client.js", WEB / "types.d.ts"
 STRANGER = {"Authorization": None}
 PAGE = "https://app.example"
 NO_METHOD = {"GET /events", "GET /openapi.json"}
@@ -19,9 +22,8 @@ class FileTests(SynchronousTestCase):
     """The files themselves."""
 
     def test_types(self) -> None:
-        """types.d.ts is what the API's description gives."""
-        made = declarations(description())
-        self.assertEqual(FILE.read_text("utf-8"), made, "write it anew: python -m copilot_socket.http.typescript")
+        """types.d.ts is what the code makes (``python -m copilot_socket.http.typescript``, into the file)."""
+        self.assertEqual(TYPES.read_text("utf-8"), declarations(description()))
 
     def test_every_endpoint(self) -> None:
         """Each endpoint of the API is one method of the client."""
@@ -55,7 +57,7 @@ class ServedTests(SiteTestCase):
         for path, file, content_type in (
             ("/client.js", CLIENT, "text/javascript; charset=utf-8"),
             ("/client.js?version=1", CLIENT, "text/javascript; charset=utf-8"),
-            ("/types.d.ts", FILE, "text/plain; charset=utf-8"),
+            ("/types.d.ts", TYPES, "text/plain; charset=utf-8"),
         ):
             answer = await self.get(path, headers=STRANGER)
             self.assertEqual((answer.status, answer.header("Content-Type")), (200, content_type))
