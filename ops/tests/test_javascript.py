@@ -1,13 +1,11 @@
-"""The JavaScript client as it is installed: its own tests in Node.js, its types under tsc, and a page in Chromium."""
+"""The JavaScript client as it is installed: its own tests in Node.js, its types under tsc, and pages in Chromium."""
 
 import json
 import re
 import shutil
-import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from unittest import SkipTest, skipUnless
+from unittest import SkipTest
 
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
@@ -16,15 +14,13 @@ from twisted.web.server import Site
 from twisted.web.static import Data
 
 import copilot_socket
-from copilot_socket.client import Crawler, Hello, Job
 from ops.tests.npm import npm_ci
+from ops.tests.pages import HTML, POLICY, CrawledTestCase, chromium_page, in_chromium, put_page, wait_for
 from ops.tests.support import needs
 from tests.support.crawler import in_reactor, reactor
-from tests.support.server import TOKEN, InProcessNode, NodeTestCase, run_for, short_directory
+from tests.support.server import TOKEN, run_for, short_directory
 
 HERE = Path(__file__).parent / "javascript"
-PATIENCE = 60.0
-"""Seconds for a page to do its work."""
 CLIENT = Path(copilot_socket.__file__).parent / "web" / "client.js"
 
 
@@ -50,8 +46,8 @@ class NodeJsTests(TestCase):
         """Its own tests: all that there are run."""
         files = sorted(str(path) for path in HERE.glob("*.test.js"))
         written = sum(len(re.findall(r"^test\(", Path(file).read_text("utf-8"), re.MULTILINE)) for file in files)
-        said = await self.run_node("--test", *files)
-        self.assertRegex(said, rf"(?m)^# pass {written}$")
+        said = await self.run_node("--test", "--test-reporter=tap", *files)
+        self.assertIn(f"\n# pass {written}\n", said)
 
     @in_reactor(180)
     async def test_types(self) -> None:
@@ -67,27 +63,20 @@ class NodeJsTests(TestCase):
         await self.run_node(str(packages / "typescript" / "bin" / "tsc"), "-p", str(self.directory))
 
 
-PAGE = b"<!doctype html><script type=module src=/page.js></script>"
-POLICY = "default-src 'none'; script-src 'self'{node}; connect-src 'self'{node}"
-"""The strictest Content-Security-Policy with which a page can work at all."""
 SCRIPT = """
 import { Client } from "%(node)s/client.js";
 
 async function crawl(client, full_path) {
-  const stop = new AbortController();
-  const opened = Promise.withResolvers();
-  const events = client.events({ types: "job", signal: stop.signal, onState: ({ state }) => opened.resolve(state) });
   const seen = [];
-  const following = (async () => {
-    for await (const { data } of events) {
-      seen.push(data);
-      if (data.status === "completed") return;
-    }
-  })();
-  await opened.promise;
-  const { id } = await client.jobs.submit({ account_id: "acct", command: "issues", full_path });
-  await following;
-  return { id, seen: seen.filter((data) => data.id === id), job: await client.jobs.get(id) };
+  let id;
+  const onState = async ({ state }) => {
+    if (state === "open") ({ id } = await client.jobs.submit({ account_id: "acct", command: "issues", full_path }));
+  };
+  for await (const { data } of client.events({ types: "job", onState })) {
+    seen.push(data);
+    if (data.status === "completed") break;
+  }
+  return { id, seen, job: await client.jobs.wait(id) };
 }
 
 const token = decodeURIComponent(location.hash.slice(1));
@@ -115,10 +104,10 @@ WITH_TOKEN = """
 
 
 class Page(Data):
-    """The page, from a server of its own."""
+    """The page, at a server of its own."""
 
     def __init__(self, policy: str) -> None:
-        super().__init__(PAGE, "text/html")
+        super().__init__(HTML.encode(), "text/html")
         self._policy = policy
 
     def render_GET(self, request: Any) -> Any:
@@ -127,74 +116,35 @@ class Page(Data):
         return super().render_GET(request)
 
 
-def _visit(url: str, script: str | None) -> Any:
-    """Blocks: runs in a thread."""
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 # not installed everywhere
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
-        try:
-            page = browser.new_page()
-            if script is not None:
-                policy = {"Content-Security-Policy": POLICY.format(node="")}
-                page.route(
-                    "**/page", lambda route: route.fulfill(content_type="text/html", body=PAGE, headers=policy)
-                )
-                page.route("**/page.js", lambda route: route.fulfill(content_type="text/javascript", body=script))
-            said: list[str] = []
-            page.on("console", lambda message: said.append(message.text))
-            page.on("pageerror", lambda error: said.append(str(error)))
-            page.add_init_script(
-                "window.violations = [];"
-                "addEventListener('securitypolicyviolation', (event) => violations.push(event.violatedDirective))"
-            )
-            page.goto(url)
-            end = time.monotonic() + PATIENCE
-            while (result := page.evaluate("window.result")) is None:
-                assert time.monotonic() < end, f"the page does not end: {said}"
-                page.wait_for_timeout(100)
-            return {**result, "violations": page.evaluate("window.violations")}
-        finally:
-            browser.close()
+def _visit(url: str, script: str | None = None) -> dict[str, Any]:
+    """What the page at *url* finds; with *script* it is put there first."""
+    with chromium_page() as page:
+        if script is not None:
+            put_page(page, script)
+        page.goto(url)
+        result = wait_for(page, lambda: page.evaluate("window.result"))
+        return {**result, "faults": page.evaluate("window.faults")}
 
 
-@needs("chromium")
-@skipUnless(find_spec("playwright"), "needs the module playwright")
-class BrowserTests(NodeTestCase):
-    """A page that uses the client, in Debian's Chromium."""
-
-    async def crawled(self, **environ: str) -> InProcessNode:
-        """A node with a crawler that does every job."""
-        node = await self.node(**environ)
-
-        async def crawl(job: Job) -> dict[str, int]:
-            await job.progress(20, total=20)
-            return {job.entity_type: 20}
-
-        crawler = Crawler.at(node.socket_path, crawl, Hello("c1", entity_types=("issue",)), reactor)
-        crawler.startService()
-        self.addCleanup(crawler.stopService)
-        return node
-
-    async def visit(self, url: str, script: str | None = None) -> dict[str, Any]:
-        """What the page at *url* finds; with *script* it is put at its origin, beside what is there."""
-        return dict(await deferToThread(_visit, url, script))
+@in_chromium
+class BrowserTests(CrawledTestCase):
+    """Pages that use the client."""
 
     def assert_crawled(self, result: dict[str, Any], path: str) -> None:
         """The page has followed its job to its end."""
         self.assertNotIn("error", result)
+        self.assertEqual({data["id"] for data in result["seen"]}, {result["id"]})
         self.assertEqual([result["seen"][0]["event"], result["seen"][-1]["status"]], ["created", "completed"])
         self.assertIn(20, [data.get("progress", {}).get("processed") for data in result["seen"]])
         self.assertEqual((result["job"]["status"], result["job"]["full_path"]), ("completed", path))
-        self.assertEqual(result["violations"], [])
+        self.assertEqual(result["faults"], [])
 
     @in_reactor(120)
     async def test_session(self) -> None:
         """A page of the node's origin: by a session, which its script can't read and which ends."""
         node = await self.crawled()
-        origin = f"http://127.0.0.1:{node.port}"
         script = SCRIPT % {"node": "", "body": WITH_SESSION}
-        result = await self.visit(f"{origin}/page#{TOKEN}", script)
+        result = await deferToThread(_visit, f"http://127.0.0.1:{node.port}/page#{TOKEN}", script)
         self.assert_crawled(result, "acme/grüße 🚀")
         self.assertEqual((result["role"], result["after"], result["cookie"]), (["admin", "admin"], 401, ""))
 
@@ -210,6 +160,6 @@ class BrowserTests(NodeTestCase):
         script = SCRIPT % {"node": url, "body": WITH_TOKEN % {"node": url}}
         root.putChild(b"page", Page(POLICY.format(node=f" {url}")))
         root.putChild(b"page.js", Data(script.encode(), "text/javascript"))
-        result = await self.visit(f"{origin}/page#{TOKEN}")
+        result = await deferToThread(_visit, f"{origin}/page#{TOKEN}")
         self.assert_crawled(result, "acme/other")
         self.assertEqual(result["refused"], [404, "Not Found"])
