@@ -11,6 +11,7 @@ const STREAMS = [
   ["data: a\r\rdata: b\r\r", [event("a"), event("b")]],
   ["data: a\r\n\r\ndata: b\r\n\r\n", [event("a"), event("b")]],
   ["data: a\r\n\rdata: b\n\r\ndata: c\r\n\n", [event("a"), event("b"), event("c")]],
+  ["event: job\r\ndata: a\r\ndata: b\r\nid: 7\r\n\r\n", [event("a\nb", { type: "job", id: "7" })]],
   ["data: YHOO\ndata: +2\ndata: 10\n\n", [event("YHOO\n+2\n10")]],
   [": comment\n\n:\n\ndata\n\ndata\ndata\n\ndata:", [event(""), event("\n")]],
   ["data:test\n\ndata: test\n\ndata:  test\n\n", [event("test"), event("test"), event(" test")]],
