@@ -18,7 +18,7 @@ export interface Options {
   signal?: AbortSignal;
   /** Of a POST, instead of one that is made for it. null: it has none, and is not repeated. */
   idempotencyKey?: string | null;
-  /** The header If-Match. */
+  /** Change the object only if it is still the one with this entity tag (`etagOf`): 412 else. */
   ifMatch?: string;
 }
 

@@ -26,6 +26,13 @@ const RETRIES = 4;
 const LONGEST_WAIT = 30_000;
 const TEMPORARY = new Set([429, 502, 503, 504]);
 const OVER = new Set(["completed", "failed", "cancelled"]);
+/** @type {WeakMap<object, string>} */
+const TAGS = new WeakMap();
+
+/** The entity tag of an object that a client has read or changed, for the option ifMatch. @param {object} answer */
+export function etagOf(answer) {
+  return TAGS.get(answer);
+}
 
 /** An answer that is an error. */
 export class ApiError extends Error {
@@ -79,12 +86,18 @@ export class Client {
   });
   areas = this.#resource({ list: "GET /areas" });
   audit = this.#resource({ list: "GET /audit" });
-  budgets = this.#resource({ list: "GET /budgets", put: "PUT /budgets", forget: "DELETE /budgets" });
+  budgets = this.#resource({
+    list: "GET /budgets", get: "GET /budgets/{origin}", put: "PUT /budgets", forget: "DELETE /budgets",
+  });
   crawlers = this.#resource({
     list: "GET /crawlers", drain: "POST /crawlers/{id}/drain", quarantine: "POST /crawlers/{id}/quarantine",
     release: "POST /crawlers/{id}/release", shutdown: "POST /crawlers/{id}/shutdown",
   });
-  hosts = this.#resource({ list: "GET /hosts", change: "PATCH /hosts/{origin}" });
+  errors = this.#resource({
+    list: "GET /errors", get: "GET /errors/{fingerprint}", retry: "POST /errors/{fingerprint}/retry",
+    ignore: "POST /errors/{fingerprint}/ignore", unignore: "DELETE /errors/{fingerprint}/ignore",
+  });
+  hosts = this.#resource({ list: "GET /hosts", get: "GET /hosts/{origin}", change: "PATCH /hosts/{origin}" });
   jobs = {
     ...this.#resource({
       submit: "POST /jobs", list: "GET /jobs", get: "GET /jobs/{id}", why: "GET /jobs/{id}/why",
@@ -132,7 +145,10 @@ export class Client {
       try {
         const response = await fetch(url, init);
         if (!response.ok) throw await ApiError.of(`${method} ${path}`, response);
-        return JSON.parse(await response.text());
+        const answer = JSON.parse(await response.text());
+        const tag = response.headers.get("etag");
+        if (tag) TAGS.set(answer, tag);
+        return answer;
       } catch (error) {
         const again = error instanceof TypeError || isTemporary(error);
         const wait = backOff(error, attempt, 250);

@@ -5,7 +5,7 @@ export interface Options {
   signal?: AbortSignal;
   /** Of a POST, instead of one that is made for it. null: it has none, and is not repeated. */
   idempotencyKey?: string | null;
-  /** The header If-Match. */
+  /** Change the object only if it is still the one with this entity tag (`etagOf`): 412 else. */
   ifMatch?: string;
 }
 
@@ -76,6 +76,14 @@ export interface AccountChange {
   weight?: number | null;
   /** How many of its jobs may run at a time; null: any number. */
   max_running?: number | null;
+}
+
+/** How many errors of a group were of an account. */
+export interface AccountErrors {
+  /** The account. */
+  account_id: string;
+  /** How many. */
+  errors: number;
 }
 
 /** A page of accounts. */
@@ -380,12 +388,26 @@ export interface ChangedAccount {
   waiting_for_nodes?: string[];
 }
 
+/** A group of errors after a change. */
+export interface ChangedErrorGroup {
+  /** Which one. */
+  fingerprint: string;
+  /** Its status now. */
+  status: GroupStatus;
+}
+
 /** A host after a change. */
 export interface ChangedHost {
   /** Its origin. */
   origin: string;
   /** How many of its jobs may run at a time; null: any number. */
   max_running: number | null;
+  /** Since when its jobs are held back, since it is unavailable. */
+  held_since: string | null;
+  /** When the next job is sent to try it. */
+  next_probe_at: string | null;
+  /** The number of its accounts. */
+  accounts: number;
   /** The live nodes that do not act on the change yet; none where the status is not 202. */
   waiting_for_nodes: string[];
 }
@@ -492,6 +514,114 @@ export interface EndedSession {
   ended: boolean;
 }
 
+/** How many errors of a group occurred in an hour or a day. */
+export interface ErrorCount {
+  /** The beginning of the hour or day. */
+  start: string;
+  /** How many. */
+  errors: number;
+}
+
+/** Errors with the same fingerprint: equal but for numbers, ids, paths and hosts. */
+export interface ErrorGroup {
+  /** 16 hexadecimal digits. */
+  fingerprint: string;
+  /** The crawler's name for their kind. */
+  error_type: string | null;
+  /** The command of the jobs. */
+  command: string;
+  /** Their message, without what differs. */
+  text: string;
+  /** When the first one occurred. */
+  first_at: string;
+  /** When the last one occurred. */
+  last_at: string;
+  /** How many occurred since the group was retried; null if it was not. */
+  errors_since_retry: number | null;
+  /** When its jobs were last retried together. */
+  retried_at: string | null;
+  /** By whom. */
+  retried_by: string | null;
+  /** Since when it is ignored. */
+  ignored_at: string | null;
+  /** By whom. */
+  ignored_by: string | null;
+  /** `regressed`: errors have occurred since it was retried. */
+  status: GroupStatus;
+  /** How many occurred, of those that the filters count. */
+  errors: number;
+  /** The accounts that these were of. */
+  accounts: number;
+  /** Jobs that are failed by it now, up to 10,001. */
+  jobs_failed: number;
+}
+
+/** A group of errors: over time, by account, and its latest one. */
+export interface ErrorGroupDetail {
+  /** 16 hexadecimal digits. */
+  fingerprint: string;
+  /** The crawler's name for their kind. */
+  error_type: string | null;
+  /** The command of the jobs. */
+  command: string;
+  /** Their message, without what differs. */
+  text: string;
+  /** When the first one occurred. */
+  first_at: string;
+  /** When the last one occurred. */
+  last_at: string;
+  /** How many occurred since the group was retried; null if it was not. */
+  errors_since_retry: number | null;
+  /** When its jobs were last retried together. */
+  retried_at: string | null;
+  /** By whom. */
+  retried_by: string | null;
+  /** Since when it is ignored. */
+  ignored_at: string | null;
+  /** By whom. */
+  ignored_by: string | null;
+  /** `regressed`: errors have occurred since it was retried. */
+  status: GroupStatus;
+  /** How many occurred, of those that the filters count. */
+  errors: number;
+  /** The accounts that these were of. */
+  accounts: number;
+  /** Jobs that are failed by it now, up to 10,001. */
+  jobs_failed: number;
+  /** What the history counts by. */
+  history_unit: "day" | "hour";
+  /** Hours or days with errors, in their order. */
+  history: ErrorCount[];
+  /** The ten accounts with most errors. */
+  top_accounts: AccountErrors[];
+  /** The latest error; null once that is deleted. */
+  sample: ErrorSample | null;
+}
+
+/** A page of errors. */
+export interface ErrorGroupList {
+  /** The rows of this page. */
+  errors: ErrorGroup[];
+  /** Give it as `cursor` to get the next page; null on the last one. */
+  next: string | null;
+}
+
+/** The latest error of a group. */
+export interface ErrorSample {
+  /** Its job. */
+  job_id: string;
+  /** When it was reported. */
+  timestamp: string;
+  /** What went wrong. */
+  error_message: string;
+  /** Where, in the crawler's code. */
+  stack_trace: string | null;
+  /** What else the crawler says. */
+  context: Record<string, any> | null;
+  /** The fields that are null, or shortened, since they are too large to be shown. */
+  truncated: string[];
+}
+
 /** An error in a request. */
 export interface Fault {
   /** A JSON pointer into the body, or `?name` for a parameter. */
@@ -510,6 +640,9 @@ export interface ForgottenBudget {
   name: string | null;
 }
 
+/** The states of a group. */
+export type GroupStatus = "ignored" | "open" | "regressed" | "retried";
+
 /** A GitLab at which there are accounts. */
 export interface Host {
   /** Its origin. */
@@ -520,10 +653,10 @@ export interface Host {
   held_since: string | null;
   /** When the next job is sent to try it. */
   next_probe_at: string | null;
-  /** When a job last succeeded there. */
-  last_success_at: string | null;
   /** The number of its accounts. */
   accounts: number;
+  /** When a job last succeeded there. */
+  last_success_at: string | null;
 }
 
 /** A change of a host. */
@@ -538,6 +671,20 @@ export interface HostList {
   hosts: Host[];
   /** Give it as `cursor` to get the next page; null on the last one. */
   next: string | null;
+}
+
+/** A GitLab at which there are accounts, without the time of its last success, which changes once a second. */
+export interface HostState {
+  /** Its origin. */
+  origin: string;
+  /** How many of its jobs may run at a time; null: any number. */
+  max_running: number | null;
+  /** Since when its jobs are held back, since it is unavailable. */
+  held_since: string | null;
+  /** When the next job is sent to try it. */
+  next_probe_at: string | null;
+  /** The number of its accounts. */
+  accounts: number;
 }
 
 /** A job, as it is listed. `resume_state` and `progress` are there on request only, and then `truncated`, too. */
@@ -586,6 +733,8 @@ export interface Job {
   failures: number;
   /** Why its last attempt ended; null before the first end. */
   cause: Cause | null;
+  /** The fingerprint of its last failure; null once it is completed or retried. */
+  error: string | null;
   /** Where the next attempt begins. */
   resume_state?: Record<string, any> | null;
   /** What crawlers have reported, merged. */
@@ -666,6 +815,8 @@ export interface JobDetail {
   failures: number;
   /** Why its last attempt ended; null before the first end. */
   cause: Cause | null;
+  /** The fingerprint of its last failure; null once it is completed or retried. */
+  error: string | null;
   /** Where the next attempt begins. */
   resume_state: Record<string, any> | null;
   /** What crawlers have reported, merged. */
@@ -710,6 +861,8 @@ export interface JobError {
   resolution: string | null;
   /** Why the attempt ended; null for errors that ended none. */
   cause: Cause | null;
+  /** Its group; null for errors of former versions. */
+  fingerprint: string | null;
   /** The fields that are null, or shortened, since they are too large to be shown. */
   truncated: string[];
 }
@@ -830,6 +983,8 @@ export interface Problem {
   state?: string;
   /** Of a 409: the id of a live job with the same work. */
   twin?: string;
+  /** Of a 412: the entity tag of the object; null: there is none. */
+  etag?: string | null;
   /** Of a 409: the id of the pause of the same scope and target. */
   pause?: string;
 }
@@ -1015,6 +1170,8 @@ export interface Operations {
     command?: Some<"GROUP_PROJECT_DISCOVERY" | "group" | "project" | "issues" | "mergeRequests" | "commits" | "branches" | "pipelines" | "users" | "releases" | "groupMilestones" | "epics" | "jobs" | "mergeRequestNotes">;
     /** Their last attempt ended so. */
     cause?: Some<"completed" | "job_error" | "timed_out" | "not_found" | "forbidden" | "gitlab_unavailable" | "rate_limited" | "credential" | "crawler_lost" | "idle" | "released" | "paused" | "drained" | "stuck" | "poison" | "cancelled">;
+    /** The fingerprint of their last failure. */
+    error?: string;
     /** Their group or project. */
     full_path?: string;
     /** A group or project, with all below it. */
@@ -1153,6 +1310,8 @@ export interface Operations {
     /** `next` of the page before; without it the first page. */
     cursor?: string;
   }]; answer: HostList };
+  /** One host. */
+  "GET /hosts/{origin}": { given: [origin: string, nothing?: Nothing]; answer: HostState };
   /** Limit how many jobs of a host run at a time; null removes the limit. 200 once all nodes act on it, 202 where some node may not yet. */
   "PATCH /hosts/{origin}": { given: [origin: string, body: HostBody]; answer: ChangedHost };
   /** What is known of GitLab's budgets, and how many jobs they allow. */
@@ -1166,13 +1325,54 @@ export interface Operations {
   "PUT /budgets": { given: [body: BudgetBody]; answer: Budget };
   /** Forget a budget: it holds nothing back until something is reported again. */
   "DELETE /budgets": { given: [query: {
-    /** The URL of the GitLab. */
-    gitlab_origin: string;
     /** Whose it is; without it that of the whole host. */
     account_id?: string;
     /** GitLab's name for the throttle; without it the unknown one. */
     name?: string;
+    /** The URL of the GitLab. */
+    gitlab_origin: string;
   }]; answer: ForgottenBudget };
+  /** One budget: that of a host, or the one that the query names. */
+  "GET /budgets/{origin}": { given: [origin: string, query?: {
+    /** Whose it is; without it that of the whole host. */
+    account_id?: string;
+    /** GitLab's name for the throttle; without it the unknown one. */
+    name?: string;
+  }]; answer: Budget };
+  /** Errors by fingerprint, those that occurred last first. */
+  "GET /errors": { given: [query?: {
+    /** Those of this account. */
+    account_id?: string;
+    /** Those of the hour of this time, and later. */
+    since?: string;
+    /** Those of hours that began before. */
+    until?: string;
+    /** Rows of the page, at most. */
+    limit?: number;
+    /** `next` of the page before; without it the first page. */
+    cursor?: string;
+    /** Their status; without it all that are not ignored. */
+    status?: Some<"open" | "retried" | "regressed" | "ignored">;
+    /** The command of the jobs. */
+    command?: "GROUP_PROJECT_DISCOVERY" | "group" | "project" | "issues" | "mergeRequests" | "commits" | "branches" | "pipelines" | "users" | "releases" | "groupMilestones" | "epics" | "jobs" | "mergeRequestNotes";
+    /** The crawler's name for their kind. */
+    error_type?: string;
+  }]; answer: ErrorGroupList };
+  /** The errors with one fingerprint: counts over time, accounts, and the latest of them. */
+  "GET /errors/{fingerprint}": { given: [fingerprint: string, query?: {
+    /** Those of this account. */
+    account_id?: string;
+    /** Those of the hour of this time, and later. */
+    since?: string;
+    /** Those of hours that began before. */
+    until?: string;
+  }]; answer: ErrorGroupDetail };
+  /** Retry all jobs that these errors have failed, by a bulk operation. Errors from now on are a regression. */
+  "POST /errors/{fingerprint}/retry": { given: [fingerprint: string, nothing?: Nothing]; answer: BulkOperation };
+  /** List these errors only where they are asked for. */
+  "POST /errors/{fingerprint}/ignore": { given: [fingerprint: string, nothing?: Nothing]; answer: ChangedErrorGroup };
+  /** List errors that were ignored again. */
+  "DELETE /errors/{fingerprint}/ignore": { given: [fingerprint: string, nothing?: Nothing]; answer: ChangedErrorGroup };
   /** Who did what, and who was refused, newest first. */
   "GET /audit": { given: [query?: {
     /** Rows of the page, at most. */

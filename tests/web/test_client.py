@@ -70,10 +70,9 @@ class ServedTests(SiteTestCase):
         etag = first.header("ETag") or ""
         self.assertEqual(first.header("Cache-Control"), "no-cache")
         self.assertNotEqual(etag, (await self.get("/types.d.ts")).header("ETag"))
-        for known in (etag, f'"other", W/{etag}', f'{etag[:-1]}-gzip"'):
-            answer = await self.get("/client.js", headers=STRANGER | {"If-None-Match": known})
-            self.assertEqual((answer.status, answer.body, answer.header("ETag")), (304, b"", etag))
-            self.assertIsNone(answer.header("Content-Length"))  # would be that of the file (RFC 9110, 8.6)
+        answer = await self.get("/client.js", headers=STRANGER | {"If-None-Match": f'"other", W/{etag}'})
+        self.assertEqual((answer.status, answer.body), (304, b""))
+        self.assertEqual((answer.header("ETag"), answer.header("Cache-Control")), (etag, "no-cache"))
         answer = await self.get("/client.js", headers=STRANGER | {"If-None-Match": '"other"'})
         self.assertEqual((answer.status, answer.body), (200, first.body))
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ApiError, Client, json, problem, serve } from "./support.js";
+import { ApiError, Client, etagOf, json, problem, serve } from "./support.js";
 
 test("method, path, query, body and headers", async (test) => {
   const { client, requests } = await serve(test, (response) => json(response, 200, { done: true }));
@@ -24,6 +24,16 @@ test("method, path, query, body and headers", async (test) => {
   assert.ok(requests.every(({ headers }) => headers.authorization === "Bearer t0ken"));
   assert.deepEqual(requests.map(({ headers }) => headers["content-type"]), [undefined, "application/json", undefined, undefined, undefined]);
   assert.equal(requests[1].headers["if-match"], '"7"');
+});
+
+test("the entity tag of what was read, for a change", async (test) => {
+  const { client, requests } = await serve(test, (response, number) => {
+    json(response, 200, { weight: number }, number < 3 ? { ETag: `"${number}"` } : {});
+  });
+  const read = await client.accounts.get("me");
+  const changed = await client.accounts.change("me", { weight: 2 }, { ifMatch: etagOf(read) });
+  assert.deepEqual([etagOf(read), requests[1].headers["if-match"], etagOf(changed)], ['"1"', '"1"', '"2"']);
+  assert.equal(etagOf(await client.stats()), undefined);
 });
 
 test("a part of a path is never lost", async (test) => {

@@ -3,7 +3,7 @@
 import { createServer } from "node:http";
 import { pathToFileURL } from "node:url";
 
-export const { ApiError, Client, EventParser } = await import(pathToFileURL(process.env.COPILOT_CLIENT).href);
+export const { ApiError, Client, EventParser, etagOf } = await import(pathToFileURL(process.env.COPILOT_CLIENT).href);
 
 /** A client of a server whose requests *answer* answers, and the requests so far. Both end with the test. */
 export async function serve(test, answer, options = {}) {
