@@ -6,10 +6,13 @@ import shutil
 from typing import Any
 
 from twisted.internet.threads import deferToThread
+from twisted.web.server import Site
+from twisted.web.static import Data
 
 from ops.tests.pages import CrawledTestCase, chromium_page, in_chromium, put_page, wait_for
 from ops.tests.support import OPS, needs
-from tests.support.crawler import in_reactor, until
+from ops.tests.test_nginx import Nginx, replaced
+from tests.support.crawler import in_reactor, reactor, until
 from tests.support.server import TOKEN, run_for, short_directory
 
 PAGE = OPS.parent / "docs" / "web-application.md"
@@ -23,7 +26,7 @@ DEFINES = re.compile(r"\w+\(\) \{")
 
 def examples() -> list[tuple[str, str]]:
     """The language of each, and its text."""
-    return re.findall(r"^```(js|sh)\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```(js|sh|nginx)\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def program() -> tuple[str, str]:
@@ -32,7 +35,7 @@ def program() -> tuple[str, str]:
     module = ['import { execFileSync } from "node:child_process";']
     functions = "".join(text for language, text in examples() if language == "sh" and DEFINES.match(text))
     for number, (language, text) in enumerate(examples(), 1):
-        if text.startswith(OF_PAGES) or DEFINES.match(text):
+        if language == "nginx" or text.startswith(OF_PAGES) or DEFINES.match(text):
             continue
         said = f"console.log({json.dumps(f'-- example {number}: {text.splitlines()[0]}')});"
         if language == "sh" and len(module) == 1:
@@ -81,11 +84,70 @@ class ExamplesTests(CrawledTestCase):
             [
                 ("retry", "done", {"failed": 1}),
                 ("recover", "done", {"running": 1}),
-                ("cancel", "done", {"queued": 3}),
+                ("cancel", "done", {"queued": 4}),
+                ("delete", "done", {"cancelled": 2}),
                 ("delete", "done", {"cancelled": 1}),
-                ("delete", "done", {"cancelled": 1}),
+                ("retry", "done", {"failed": 1}),
             ],
         )
+
+
+class BesideApplication(Nginx):
+    """nginx with the locations of the example, before the web application at *port*."""
+
+    def __init__(self, node_port: int, port: int) -> None:
+        self._application = f"127.0.0.1:{port}"
+        super().__init__(node_port)
+
+    def _site(self, node_port: int) -> str:
+        [locations] = [text for language, text in examples() if language == "nginx"]
+        instead_of = "    location / {\n        proxy_pass http://copilot_socket;\n    }\n"
+        return replaced(
+            super()._site(node_port), instead_of, replaced(locations, "127.0.0.1:8080", self._application)
+        )
+
+
+class Application(Data):
+    """A page of the web application, with a policy."""
+
+    isLeaf = True
+
+    def render_GET(self, request: Any) -> Any:
+        """The page."""
+        request.setHeader("Content-Security-Policy", "default-src 'self'")
+        return super().render_GET(request)
+
+
+@needs("nginx", "curl", "openssl")
+class NginxTests(CrawledTestCase):
+    """The example for nginx."""
+
+    @in_reactor(60)
+    async def test_locations(self) -> None:
+        """API, client and live events are the node's, all else is the web application's; cookies are for https."""
+        node = await self.node()
+        port = reactor.listenTCP(0, Site(Application(b"a page", "text/html")), interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        nginx = BesideApplication(node.port, port.getHost().port)
+        self.addCleanup(nginx.stop)
+        self.assertNotIn("[warn]", nginx.check())
+        await nginx.start()
+        bearer = ("--header", f"Authorization: Bearer {TOKEN}")
+
+        async def answer(path: str, *words: str) -> str:
+            program = nginx.curl(path, "--include", *words)
+            await program.ended
+            return program.out.decode()
+
+        for path, expected in (
+            ("/", "content-security-policy: default-src 'self'\r\n"),
+            ("/client.js", "cache-control: no-cache\r\n"),
+            ("/api/v1/stats", '"queue"'),
+            ("/api/v1/events", "retry: 2000\n"),
+        ):
+            self.assertIn(expected, await answer(path, "--max-time", "2", *bearer))
+        session = await answer("/api/v1/session", "--request", "POST", *bearer)
+        self.assertRegex(session, "set-cookie: copilot_session=.*; Secure")
 
 
 @in_chromium
