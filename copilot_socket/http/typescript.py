@@ -42,6 +42,8 @@ export type Some<T> = T | readonly T[];
 export type Nothing = Record<string, never>;
 """
 _PREFIX = "/api/v1"
+_SEVERAL = "x-several"
+"""In the schemas of lists in a query, which are sent as values separated by commas: a single one may stand alone."""
 _NAMES = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
 
 
@@ -61,20 +63,20 @@ def declarations(description: Json) -> str:
 def _schema(name: str, schema: Json) -> str:
     about = _comment(schema.get("description"), "")
     if "properties" in schema:
-        return f"{about}export interface {name} {_object(schema)}\n"
+        return f"{about}export interface {name} {_object(schema, '')}\n"
     return f"{about}export type {name} = {_type(schema)};\n"
 
 
-def _object(schema: Json) -> str:
+def _object(schema: Json, indent: str) -> str:
     required = schema.get("required", ())
-    lines = [
-        f"{_comment(each.get('description'), '  ')}  {name}{'' if name in required else '?'}: {_type(each)};"
-        for name, each in schema["properties"].items()
-    ]
-    return "\n".join(["{", *lines, "}"])
+    lines = ["{"]
+    for name, each in schema["properties"].items():
+        comment = _comment(each.get("description"), f"{indent}  ")
+        lines.append(f"{comment}{indent}  {name}{'' if name in required else '?'}: {_type(each, f'{indent}  ')};")
+    return "\n".join([*lines, f"{indent}}}"])
 
 
-def _type(schema: Json) -> str:
+def _type(schema: Json, indent: str = "") -> str:
     """The type of the values that *schema* allows, as far as TypeScript can say it."""
     if "$ref" in schema:
         return str(schema["$ref"].rpartition("/")[2])
@@ -82,18 +84,20 @@ def _type(schema: Json) -> str:
         return _union(json.dumps(value) for value in schema.get("enum", [schema.get("const")]))
     for several in ("anyOf", "oneOf"):
         if several in schema:
-            return _union(_type(each) for each in schema[several])
+            return _union(_type(each, indent) for each in schema[several])
     kinds = schema.get("type", ())
-    return _union(_of_kind(kind, schema) for kind in ([kinds] if isinstance(kinds, str) else kinds)) or "any"
+    return _union(_of_kind(kind, schema, indent) for kind in ([kinds] if isinstance(kinds, str) else kinds)) or "any"
 
 
-def _of_kind(kind: str, schema: Json) -> str:
+def _of_kind(kind: str, schema: Json, indent: str) -> str:
     if kind == "array":
-        items = _type(schema.get("items", {}))
-        return f"({items})[]" if " | " in items else f"{items}[]"
+        items = _type(schema.get("items", {}), indent)
+        return f"Some<{items}>" if schema.get(_SEVERAL) else f"({items})[]" if " | " in items else f"{items}[]"
+    if kind == "object" and "properties" in schema:
+        return _object(schema, indent)
     if kind == "object":
         values = schema.get("additionalProperties")
-        return f"Record<string, {_type(values) if isinstance(values, Mapping) else 'any'}>"
+        return f"Record<string, {_type(values, indent) if isinstance(values, Mapping) else 'any'}>"
     return _NAMES[kind]
 
 
@@ -118,17 +122,12 @@ def _operation(method: str, path: str, operation: Json) -> str:
 
 
 def _query(parameters: list[Json]) -> str:
-    lines = [
-        f"{_comment(each['description'], '    ')}"
-        f"    {each['name']}{'' if each['required'] else '?'}: {_parameter(each['schema'])};"
-        for each in parameters
-    ]
-    return "\n".join(["{", *lines, "  }"])
-
-
-def _parameter(schema: Json) -> str:
-    """Several values may be given as a list, and are sent separated by commas."""
-    return f"Some<{_type(schema['items'])}>" if schema.get("type") == "array" else _type(schema)
+    properties = {
+        each["name"]: each["schema"] | {"description": each["description"], _SEVERAL: True} for each in parameters
+    }
+    return _object(
+        {"properties": properties, "required": [each["name"] for each in parameters if each["required"]]}, "  "
+    )
 
 
 def _answers(operation: Json) -> Iterator[str]:

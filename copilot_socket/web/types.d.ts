@@ -292,7 +292,48 @@ export interface BulkBody {
   /** These jobs. */
   ids?: string[] | null;
   /** Jobs that meet all of this; `{}`: every job that the action applies to. */
-  filter?: Record<string, any> | null;
+  filter?: {
+    /** Their state is one of these. */
+    status?: ("queued" | "assigned" | "running" | "completed" | "failed" | "cancelled" | "paused" | "waiting_credential")[];
+    /** Their account. */
+    account_id?: string;
+    /** The user for whom they are. */
+    user_id?: string;
+    /** Their command is one of these. */
+    command?: ("GROUP_PROJECT_DISCOVERY" | "group" | "project" | "issues" | "mergeRequests" | "commits" | "branches" | "pipelines" | "users" | "releases" | "groupMilestones" | "epics" | "jobs" | "mergeRequestNotes")[];
+    /** Their last attempt ended so. */
+    cause?: ("completed" | "job_error" | "timed_out" | "not_found" | "forbidden" | "gitlab_unavailable" | "rate_limited" | "credential" | "crawler_lost" | "idle" | "released" | "paused" | "drained" | "stuck" | "poison" | "cancelled")[];
+    /** The fingerprint of their last failure. */
+    error?: string;
+    /** Their group or project. */
+    full_path?: string;
+    /** A group or project, with all below it. */
+    path_prefix?: string;
+    /** Part of their path, branch or id, in any case. */
+    search?: string;
+    /** The job that has spawned them. */
+    spawned_from?: string;
+    /** This job and all that descend from it. */
+    root?: string;
+    /** Whether another job has spawned them. */
+    spawned?: boolean;
+    /** Whether an attempt has started. */
+    started?: boolean;
+    /** Whether they have ended. */
+    finished?: boolean;
+    /** Submitted then, or later. */
+    created_after?: string;
+    /** Submitted before. */
+    created_before?: string;
+    /** Last changed then, or later. */
+    updated_after?: string;
+    /** Not changed since. */
+    updated_before?: string;
+    /** Ended then, or later. */
+    finished_after?: string;
+    /** Ended before. */
+    finished_before?: string;
+  } | null;
   /** Only count them. */
   dry_run?: boolean | null;
 }
@@ -355,7 +396,9 @@ export interface BulkPreview {
   states?: Record<string, number>;
 }
 
-/** Why an attempt ended; the values of the column `cause`. */
+/** Why an attempt ended; the values of the column `cause`.
+
+    `job_history` keeps their order: a new one comes last. */
 export type Cause = "cancelled" | "completed" | "crawler_lost" | "credential" | "drained" | "forbidden" | "gitlab_unavailable" | "idle" | "job_error" | "not_found" | "paused" | "poison" | "rate_limited" | "released" | "stuck" | "timed_out";
 
 /** An account after a change. */
@@ -508,6 +551,22 @@ export interface DeletedJob {
   deleted: true;
 }
 
+/** How long something took, in seconds. */
+export interface Durations {
+  /** How often. */
+  count: number;
+  /** On average. */
+  mean: number | null;
+  /** Half of them at most; as the other percentiles to some 10 %. */
+  p50: number | null;
+  /** 95 % of them at most. */
+  p95: number | null;
+  /** 99 % of them at most. */
+  p99: number | null;
+  /** The longest. */
+  max: number | null;
+}
+
 /** A session that has ended. */
 export interface EndedSession {
   /** True. */
@@ -642,6 +701,38 @@ export interface ForgottenBudget {
 
 /** The states of a group. */
 export type GroupStatus = "ignored" | "open" | "regressed" | "retried";
+
+/** What happened in a period. */
+export interface History {
+  /** How long each interval is. */
+  resolution: "hour" | "minute";
+  /** Intervals of which something is known, in their order. */
+  history: HistoryInterval[];
+}
+
+/** What happened in a minute or an hour. */
+export interface HistoryInterval {
+  /** Its beginning. */
+  at: string;
+  /** Jobs by state at its beginning; null if no node was there to count. */
+  jobs: Record<string, number> | null;
+  /** Jobs that were submitted or discovered. */
+  created: number;
+  /** Jobs that were completed. */
+  completed: number;
+  /** Jobs that failed for good. */
+  failed: number;
+  /** Jobs that were cancelled. */
+  cancelled: number;
+  /** Attempts that ended, by their cause. */
+  ended: Record<string, number>;
+  /** From when a job was due until it was sent. */
+  dispatch: Durations;
+  /** Of attempts, from their assignment to their end. */
+  run: Durations;
+  /** Crawlers that were connected, at most at a time. */
+  crawlers: number;
+}
 
 /** A GitLab at which there are accounts. */
 export interface Host {
@@ -1075,11 +1166,13 @@ export interface SocketServer {
 export interface Stats {
   /** Jobs by state, for every state. */
   jobs: Record<string, number>;
-  queue: QueueStats;
-  crawlers: CrawlerStats;
+  /** The same by command, of those with jobs. */
+  commands?: Record<string, Record<string, number>>;
+  queue?: QueueStats;
+  crawlers?: CrawlerStats;
 }
 
-/** The values of `jobs.status`. */
+/** The values of `jobs.status`. `job_history` keeps their order: a new one comes last. */
 export type Status = "assigned" | "cancelled" | "completed" | "failed" | "paused" | "queued" | "running" | "waiting_credential";
 
 /** The ids of submitted jobs, new or not. */
@@ -1394,8 +1487,22 @@ export interface Operations {
     /** Its `timestamp` is before this time. */
     before?: string;
   }]; answer: AuditEntryList };
-  /** Counts of jobs, queue and crawlers. */
-  "GET /stats": { given: [nothing?: Nothing]; answer: Stats };
+  /** Counts of jobs, queue and crawlers; of an account, of a user or for a limited token of jobs only. */
+  "GET /stats": { given: [query?: {
+    /** Only those of this account. */
+    account_id?: string;
+    /** Only those of this user. */
+    user_id?: string;
+  }]; answer: Stats };
+  /** What happened in each minute or hour of a period, at all nodes together, oldest first. */
+  "GET /stats/history": { given: [query?: {
+    /** Minutes are kept for a day, hours for 90 days. */
+    resolution?: "minute" | "hour";
+    /** Its beginning; without it 60 intervals before its end. */
+    since?: string;
+    /** Its end; without it now. */
+    until?: string;
+  }]; answer: History };
   /** Live events of this node, until the client disconnects or the node stops. */
   "GET /events": { given: [query?: {
     /** Of these types. */

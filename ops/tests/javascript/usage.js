@@ -15,6 +15,8 @@ for await (const job of client.jobs.all({ status: "failed" })) job.started_at?.s
 for await (const account of client.accounts.all()) account.credential_status === "expired";
 for await (const event of client.events({ types: "job", onState: (change) => change.state })) event.data.progress.processed;
 for await (const { changed_total } of client.operations.wait("01K")) changed_total.toFixed();
+const started = await client.jobs.bulk({ action: "retry", filter: { status: ["failed"], finished: true } });
+if ("id" in started) started.changed_total.toFixed();
 await client.budgets.forget({ gitlab_origin: "https://gitlab.example" });
 (await client.stats()).jobs.failed.toFixed();
 try {
@@ -27,6 +29,8 @@ try {
 await client.jobs.submit({ account_id: "me", command: "issue", full_path: "acme/shop" });
 // @ts-expect-error: no such filter
 await client.jobs.list({ state: "failed" });
+// @ts-expect-error: no such filter there either
+await client.jobs.bulk({ action: "retry", filter: { state: ["failed"] } });
 // @ts-expect-error: the id is missing
 await client.jobs.get();
 // @ts-expect-error: no such field
