@@ -51,6 +51,7 @@ from copilot_socket.http.stats_handlers import StatsHandlers
 from copilot_socket.http.targets import Target, target
 from copilot_socket.http.token_handlers import TokenHandlers
 from copilot_socket.http.user_handlers import UserHandlers
+from copilot_socket.http.web_handlers import WebHandlers
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.budgets import BudgetStore
 from copilot_socket.store.bulk import BulkOperations
@@ -123,12 +124,15 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     audit = AuditHandlers(parts.catalog)
     stats = StatsHandlers(parts.catalog, parts.time_of_day)
     errors = ErrorHandlers(parts.errors, parts.bulk, parts.catalog)
+    web = WebHandlers()
     description = DescriptionHandlers(lambda: table)
     table = (
         Route("GET", "/health/socket", health.socket_health, needs=None),
         Route("GET", "/health/live", health.live, needs=None),
         Route("GET", "/health/ready", health.ready, needs=None),
         Route("GET", "/metrics", health.metrics, local=True),
+        Route("GET", "/client.js", web.show_client, needs=None),
+        Route("GET", "/types.d.ts", web.show_types, needs=None),
         Route("POST", "/api/v1/jobs", jobs.submit_jobs, needs=Role.OPERATE, within=True),
         Route("GET", "/api/v1/jobs", jobs.list_jobs, within=True),
         Route("POST", "/api/v1/jobs/bulk", bulk.start_operation, needs=Role.OPERATE, within=True),

@@ -7,18 +7,42 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+OPTIONS = ("--no-audit", "--no-fund", "--fetch-retries=0")
+
 
 @cache
 def npm_program(name: str, package: str) -> str | None:
     """The path of *name*, on this machine or else out of *package*; None where that can't be had."""
-    found, npm = shutil.which(name), shutil.which("npm")
-    if found is not None or npm is None:
+    found = shutil.which(name)
+    if found is not None:
         return found
-    directory = Path(tempfile.mkdtemp(prefix=f"copilot-{name}-"))
+    directory = _scratch()
+    done = _npm("install", *OPTIONS, "--prefix", str(directory), package)
+    return str(directory / "node_modules" / ".bin" / name) if done else None
+
+
+@cache
+def npm_ci(lists: Path) -> Path | None:
+    """The directory of the packages that package-lock.json of the directory *lists* names; None without npm."""
+    directory = _scratch()
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(lists / name, directory)
+    return directory / "node_modules" if _npm("ci", *OPTIONS, "--prefix", str(directory)) else None
+
+
+def _scratch() -> Path:
+    directory = Path(tempfile.mkdtemp(prefix="copilot-npm-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    command = [npm, "install", "--no-audit", "--no-fund", "--fetch-retries=0", "--prefix", str(directory), package]
+    return directory
+
+
+def _npm(*arguments: str) -> bool:
+    """Whether npm can be had, and does that."""
+    npm = shutil.which("npm")
+    if npm is None:
+        return False
     try:
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        subprocess.run([npm, *arguments], check=True, capture_output=True, timeout=60)
     except subprocess.SubprocessError:
-        return None
-    return str(directory / "node_modules" / ".bin" / name)
+        return False
+    return True

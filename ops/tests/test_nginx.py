@@ -214,6 +214,7 @@ class NginxTests(NodeTestCase):
         await check(401, "/api/v1/stats")
         await check(404, "/none", *bearer)
         await check(200, "/health/live")
+        await check(200, "/client.js", cache="no-cache")
         await check(200, "/api/v1/events", *events, cache="no-cache", ended=28)  # curl's time is up
         await check(403, "/metrics")
         await check(400, "/", "--http1.1", "--header", "Host: a b")

@@ -123,11 +123,11 @@ class BuildTests(SynchronousTestCase):
             self.assertEqual(one[kind].read_bytes(), other[kind].read_bytes(), kind)
 
     def test_wheel(self) -> None:
-        """Every module, schema, migration and statement of the sources, and the plugin."""
+        """Every module, schema, migration, statement and script of the sources, and the plugin."""
         sources = ours()["sources"]
         with zipfile.ZipFile(ours()["wheel"]) as wheel:
             there = set(wheel.namelist())
-        kinds = (".py", ".sql", ".json", ".typed")
+        kinds = (".py", ".sql", ".json", ".js", ".ts", ".typed")
         package = sources / "copilot_socket"
         files = [path for path in package.rglob("*") if path.suffix in kinds]
         files += [package / "schemas" / path.name for path in (sources / "schemas").glob("*.json")]

@@ -1,0 +1,1 @@
+"""The JavaScript client, as far as Python can tell; ops/tests/test_javascript.py runs it."""
