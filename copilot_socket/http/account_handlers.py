@@ -11,8 +11,8 @@ from copilot_socket.core.pauses import Scope
 from copilot_socket.event_bus import EventBus, PauseChanged
 from copilot_socket.http.account_names import no_account, refuse_foreign, storable
 from copilot_socket.http.checks import number
+from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.messages import Call, Problem, Reply, reply
-from copilot_socket.http.operations import operation
 from copilot_socket.store.account_deletion import LiveJobs
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.area_lists import DISCOVERY
@@ -60,7 +60,7 @@ class AccountHandlers:
     bus: EventBus
     work_came: Callable[[Iterable[tuple[str, str]]], None]
 
-    @operation({200: DeletedAccount, 202: DeletedAccount}, problems=(409,))
+    @endpoint({200: DeletedAccount, 202: DeletedAccount}, problems=(409,))
     async def delete_account(self, call: Call) -> Reply:
         """Delete an account without live jobs, and all that belongs to it: its jobs, authorizations, pauses, budgets.
 
@@ -86,7 +86,7 @@ class AccountHandlers:
         }
         return reply(shown, 200 if left is None else 202)
 
-    @operation({200: AreaDiscovery, 201: AreaDiscovery})
+    @endpoint({200: AreaDiscovery, 201: AreaDiscovery})
     async def rediscover_account(self, call: Call, body: RediscoveryBody) -> Reply:
         """Discover the areas of an account again.
 

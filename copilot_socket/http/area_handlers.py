@@ -8,9 +8,9 @@ from copilot_socket.core.describing import Time, doc
 from copilot_socket.http.account_names import refuse_foreign
 from copilot_socket.http.answers import list_of, page
 from copilot_socket.http.checks import one_of, origin_url, some_of, text
+from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.job_queries import a_path
 from copilot_socket.http.messages import Call, Reply, reply
-from copilot_socket.http.operations import operation
 from copilot_socket.http.queries import PAGING, Listed, given
 from copilot_socket.store.area_lists import COMMANDS, COUNTS, AreaOrder
 from copilot_socket.store.catalog import Catalog
@@ -85,7 +85,7 @@ class AreaHandlers:
 
     catalog: Catalog
 
-    @operation({200: AreaList})
+    @endpoint({200: AreaList})
     async def list_areas(self, call: Call, query: AreaQuery) -> Reply:
         """Discovered groups and projects."""
         refuse_foreign(call, query.account_id)
@@ -99,7 +99,7 @@ class AreaHandlers:
         )
         return page("areas", listing)
 
-    @operation({200: AreaStats})
+    @endpoint({200: AreaStats})
     async def show_area_stats(self, _call: Call) -> Reply:
         """Counts of areas, and of the jobs that discover them."""
         return reply(await self.catalog.areas.stats())

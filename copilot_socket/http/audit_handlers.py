@@ -8,8 +8,8 @@ from copilot_socket.core.acts import DONE, DOORS, REFUSED
 from copilot_socket.core.describing import doc
 from copilot_socket.http.answers import list_of, page
 from copilot_socket.http.checks import one_of, text, timestamp
+from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.messages import Call, Reply
-from copilot_socket.http.operations import operation
 from copilot_socket.http.queries import Listed
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.shown.access import AuditEntry
@@ -37,7 +37,7 @@ class AuditHandlers:
 
     catalog: Catalog
 
-    @operation({200: AuditList})
+    @endpoint({200: AuditList})
     async def list_acts(self, _call: Call, query: AuditQuery) -> Reply:
         """Who did what, and who was refused, newest first."""
         listing = await self.catalog.audit(query.page, query.filters)

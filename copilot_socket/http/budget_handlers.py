@@ -12,8 +12,8 @@ from copilot_socket.event_bus import BudgetChanged, EventBus
 from copilot_socket.http.answers import list_of, page
 from copilot_socket.http.checks import integer, origin_url, text, timestamp
 from copilot_socket.http.conditions import changed, precondition
+from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
-from copilot_socket.http.operations import operation
 from copilot_socket.http.queries import Listed
 from copilot_socket.http.restriction_handlers import NO_ACCOUNT, origin_in
 from copilot_socket.store.budgets import BudgetKey, BudgetStore
@@ -73,13 +73,13 @@ class BudgetHandlers:
     bus: EventBus
     time_of_day: Callable[[], float]
 
-    @operation({200: BudgetList})
+    @endpoint({200: BudgetList})
     async def list_budgets(self, _call: Call, query: Listed) -> Reply:
         """What is known of GitLab's budgets, and how many jobs they allow."""
         listing = await self.catalog.budgets(query.page)
         return page("budgets", listing)
 
-    @operation({200: Budget})
+    @endpoint({200: Budget})
     async def show_budget(self, call: Call, query: BudgetName) -> Reply:
         """One budget: that of a host, or the one that the query names."""
         key = BudgetKey(origin_in(call), query.account_id or "", query.name or "")
@@ -88,7 +88,7 @@ class BudgetHandlers:
             raise _no_budget()
         return reply(budget)
 
-    @operation({200: Budget}, problems=(409, 412))
+    @endpoint({200: Budget}, problems=(409, 412))
     async def put_budget(self, call: Call, body: BudgetBody) -> Reply:
         """Set what is left of a budget; replaces what was known of it."""
         key = await self._budget(body)
@@ -106,7 +106,7 @@ class BudgetHandlers:
             raise Problem(409, "Budget was forgotten meanwhile, by another request")
         return changed(budget)
 
-    @operation({200: ForgottenBudget}, problems=(404,))
+    @endpoint({200: ForgottenBudget}, problems=(404,))
     async def forget_budget(self, call: Call, query: BudgetQuery) -> Reply:
         """Forget a budget: it holds nothing back until something is reported again."""
         key = BudgetKey(query.gitlab_origin, query.account_id or "", query.name or "")

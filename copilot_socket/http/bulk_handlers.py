@@ -9,10 +9,10 @@ from copilot_socket.core.bulk import Action
 from copilot_socket.core.describing import doc
 from copilot_socket.http.answers import list_of, page
 from copilot_socket.http.checks import flag, listed, one_of
+from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.fields import instance_of
 from copilot_socket.http.job_queries import JobFilterBody, id_of_a_job
 from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
-from copilot_socket.http.operations import operation
 from copilot_socket.http.queries import Listed
 from copilot_socket.store.bulk import BulkOperations, NewOperation
 from copilot_socket.store.catalog import Catalog
@@ -66,7 +66,7 @@ class BulkHandlers:
     bulk: BulkOperations
     catalog: Catalog
 
-    @operation({200: BulkPreview, 202: BulkOperation})
+    @endpoint({200: BulkPreview, 202: BulkOperation})
     async def start_operation(self, call: Call, body: BulkBody) -> Reply:
         """Retry, cancel, pause, resume, recover or delete many jobs.
 
@@ -81,18 +81,18 @@ class BulkHandlers:
         assert started is not None
         return reply(await self._show(call, started), 202, Location=f"/api/v1/operations/{started}")
 
-    @operation({200: BulkOperationList})
+    @endpoint({200: BulkOperationList})
     async def list_operations(self, call: Call, query: BulkQuery) -> Reply:
         """Bulk operations, newest first."""
         listing = await self.catalog.operations(query.page, query.filters, _starter(call))
         return page("operations", listing)
 
-    @operation({200: BulkOperation})
+    @endpoint({200: BulkOperation})
     async def show_operation(self, call: Call) -> Reply:
         """One bulk operation, and how far it is."""
         return reply(await self._show(call, call.params["id"]))
 
-    @operation({200: BulkOperation}, problems=(409,))
+    @endpoint({200: BulkOperation}, problems=(409,))
     async def abort_operation(self, call: Call) -> Reply:
         """End a bulk operation; what it has changed stays so."""
         shown = await self._show(call, call.params["id"])

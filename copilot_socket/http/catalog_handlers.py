@@ -13,8 +13,8 @@ from copilot_socket.http.answers import WaitingForNodes, list_of, page
 from copilot_socket.http.bodies import AccountBody, CredentialBody
 from copilot_socket.http.checks import flag, integer, one_of, origin_url, some_of, text, timestamp
 from copilot_socket.http.conditions import changed, precondition
+from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
-from copilot_socket.http.operations import operation
 from copilot_socket.http.queries import PAGING, Listed, given
 from copilot_socket.store import accounts
 from copilot_socket.store.account_deletion import LiveJobs
@@ -114,7 +114,7 @@ class CatalogHandlers:
     restrictions: RestrictionStore
     modes: CrawlerModes
 
-    @operation({200: AccountList})
+    @endpoint({200: AccountList})
     async def list_accounts(self, call: Call, query: AccountQuery) -> Reply:
         """Accounts, without tokens."""
         listing = await self.catalog.accounts.page(
@@ -126,13 +126,13 @@ class CatalogHandlers:
         )
         return page("accounts", listing)
 
-    @operation({200: Account})
+    @endpoint({200: Account})
     async def show_account(self, call: Call, query: OneAccountQuery) -> Reply:
         """One account, without tokens."""
         refuse_foreign(call, call.params["id"])
         return reply(await self._account(call.params["id"], query.include))
 
-    @operation({200: Account, 201: Account}, problems=(409, 412))
+    @endpoint({200: Account, 201: Account}, problems=(409, 412))
     async def put_account(self, call: Call, body: AccountBody) -> Reply:
         """Create an account, or replace it completely."""
         account_id = call.params["id"]
@@ -148,7 +148,7 @@ class CatalogHandlers:
             raise Problem(409, str(error)) from None
         return changed(await self._account(account_id), 201 if created else 200)
 
-    @operation({200: ChangedAccount, 202: ChangedAccount}, problems=(412,))
+    @endpoint({200: ChangedAccount, 202: ChangedAccount}, problems=(412,))
     async def change_account(self, call: Call, body: AccountChange) -> Reply:
         """Change an account's weight, or how many of its jobs run at a time; null removes that limit.
 
@@ -166,7 +166,7 @@ class CatalogHandlers:
         shown = await self._account(account_id)
         return changed(shown, 202, waiting_for_nodes=waiting) if waiting else changed(shown)
 
-    @operation({200: Account})
+    @endpoint({200: Account})
     async def renew_credential(self, call: Call, body: CredentialBody) -> Reply:
         """Replace an account's token pair; its waiting jobs are queued again."""
         refuse_foreign(call, call.params["id"])
@@ -175,32 +175,32 @@ class CatalogHandlers:
             raise no_account()
         return reply(await self._account(account_id))
 
-    @operation({200: CrawlerList})
+    @endpoint({200: CrawlerList})
     async def list_crawlers(self, _call: Call, query: CrawlerQuery) -> Reply:
         """Crawlers, connected now or recently."""
         return page("crawlers", await self.catalog.crawlers.page(query.page, query.filters))
 
-    @operation({200: NodeList})
+    @endpoint({200: NodeList})
     async def list_nodes(self, _call: Call, query: Listed) -> Reply:
         """The nodes, and what each serves."""
         return page("nodes", await self.catalog.crawlers.nodes(query.page))
 
-    @operation({200: CrawlerMode})
+    @endpoint({200: CrawlerMode})
     async def drain_crawler(self, call: Call) -> Reply:
         """Give a crawler no more work."""
         return await self._mode(call, Mode.DRAINING, "crawler.drain")
 
-    @operation({200: CrawlerMode})
+    @endpoint({200: CrawlerMode})
     async def quarantine_crawler(self, call: Call) -> Reply:
         """Give a crawler no more work, since it fails what others do."""
         return await self._mode(call, Mode.QUARANTINED, "crawler.quarantine")
 
-    @operation({200: CrawlerMode})
+    @endpoint({200: CrawlerMode})
     async def release_crawler(self, call: Call) -> Reply:
         """Give a crawler work again."""
         return await self._mode(call, Mode.SERVING, "crawler.release")
 
-    @operation({202: CrawlerShutdown}, problems=(409,))
+    @endpoint({202: CrawlerShutdown}, problems=(409,))
     async def shut_down_crawler(self, call: Call) -> Reply:
         """Ask a connected crawler to exit."""
         crawler = _named(call)
@@ -211,7 +211,7 @@ class CatalogHandlers:
             raise Problem(409, "Crawler is not connected")
         return reply({"id": crawler, "shutdown": True}, 202)
 
-    @operation({200: Stats})
+    @endpoint({200: Stats})
     async def show_stats(self, _call: Call) -> Reply:
         """Counts of jobs, queue and crawlers."""
         return reply(await self.catalog.stats())

@@ -39,11 +39,13 @@ class Check:
     """Calls *accept* with a value. *schema* is that of the values that it accepts.
 
     *parse* makes that value of the text of a query parameter; what it does not understand it leaves to *accept*.
+    *of*: the class of objects that it accepts, whose schema is described apart.
     """
 
     accept: Callable[[Any], Any]
     schema: Mapping[str, Any]
     parse: Callable[[str], Any] = _same
+    of: type | None = None
 
     def __call__(self, value: Any) -> Any:
         """The value to store. Raises ValueError."""

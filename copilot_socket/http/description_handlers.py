@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import attrs
 import orjson
 
+from copilot_socket.http.endpoints import Content, endpoint
 from copilot_socket.http.messages import Call, Reply
 from copilot_socket.http.openapi import document
-from copilot_socket.http.operations import Content, operation
 from copilot_socket.http.routes import Route
 
 
@@ -18,7 +18,7 @@ class DescriptionHandlers:
     routes: Callable[[], Sequence[Route]]
     _body: bytes = b""
 
-    @operation({200: Content("application/json", "An OpenAPI 3.1 document.")})
+    @endpoint({200: Content("application/json", "An OpenAPI 3.1 document.")})
     async def show_description(self, _call: Call) -> Reply:
         """This API, as an OpenAPI document."""
         if not self._body:  # takes some milliseconds, which a node that nobody asks does without

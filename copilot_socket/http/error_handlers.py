@@ -11,8 +11,8 @@ from copilot_socket.core.error_groups import GroupStatus
 from copilot_socket.core.jobs import COMMANDS, Status
 from copilot_socket.http.answers import list_of, page
 from copilot_socket.http.checks import one_of, some_of, text, timestamp
+from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.messages import Call, Problem, Reply, reply
-from copilot_socket.http.operations import operation
 from copilot_socket.http.queries import Listed, given
 from copilot_socket.store.bulk import BulkOperations, NewOperation
 from copilot_socket.store.catalog import Catalog
@@ -62,13 +62,13 @@ class ErrorHandlers:
     bulk: BulkOperations
     catalog: Catalog
 
-    @operation({200: ErrorGroupList})
+    @endpoint({200: ErrorGroupList})
     async def list_errors(self, _call: Call, query: ErrorQuery) -> Reply:
         """Errors by fingerprint, those that occurred last first."""
         listing = await self.errors.groups(query.page, query.filters)
         return page("errors", listing)
 
-    @operation({200: ErrorGroupDetail})
+    @endpoint({200: ErrorGroupDetail})
     async def show_errors(self, call: Call, query: ErrorRange) -> Reply:
         """The errors with one fingerprint: counts over time, accounts, and the latest of them."""
         group = await self.errors.group(_fingerprint(call), given(query))
@@ -76,7 +76,7 @@ class ErrorHandlers:
             raise _no_group()
         return reply(group)
 
-    @operation({202: BulkOperation})
+    @endpoint({202: BulkOperation})
     async def retry_errors(self, call: Call) -> Reply:
         """Retry all jobs that these errors have failed, by a bulk operation. Errors from now on are a regression."""
         fingerprint = _fingerprint(call)
@@ -90,13 +90,13 @@ class ErrorHandlers:
             raise _no_group()
         return reply(await self.catalog.operation(started), 202, Location=f"/api/v1/operations/{started}")
 
-    @operation({200: ChangedErrorGroup})
+    @endpoint({200: ChangedErrorGroup})
     async def ignore_errors(self, call: Call) -> Reply:
         """List these errors only where they are asked for."""
         fingerprint = _fingerprint(call)
         return _changed(fingerprint, await self.errors.ignore(fingerprint, call.act("error.ignore")))
 
-    @operation({200: ChangedErrorGroup})
+    @endpoint({200: ChangedErrorGroup})
     async def heed_errors(self, call: Call) -> Reply:
         """List errors that were ignored again."""
         fingerprint = _fingerprint(call)

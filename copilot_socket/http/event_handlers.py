@@ -8,10 +8,10 @@ from copilot_socket.core.describing import doc
 from copilot_socket.core.jobs import Status
 from copilot_socket.http import queries
 from copilot_socket.http.checks import some_of, text
+from copilot_socket.http.endpoints import Content, endpoint
 from copilot_socket.http.events import KINDS, Filters
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.messages import Call, OutOfScope, Problem, Streaming
-from copilot_socket.http.operations import Content, operation
 
 
 @attrs.frozen(kw_only=True)
@@ -31,7 +31,7 @@ class EventHandlers:
 
     feed: Feed
 
-    @operation({200: Content("text/event-stream", "Server-Sent Events.")})
+    @endpoint({200: Content("text/event-stream", "Server-Sent Events.")})
     async def watch_events(self, call: Call, query: EventQuery) -> Streaming:
         """Live events of this node, until the client disconnects or the node stops."""
         if call.within is not None and not call.within.covers_account(query.account_id):

@@ -84,11 +84,7 @@ def instance_of(given: type[Any]) -> Check:
             raise Nested(faults)
         return given(**values)
 
-    properties = {name: {**field.check.schema, "description": field.doc} for name, field in fields.items()}
-    required = [name for name, field in fields.items() if field.required]
-    return Check(
-        accept, {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-    )
+    return Check(accept, {"$ref": f"#/components/schemas/{given.__name__}"}, of=given)
 
 
 def read(document: Any, fields: Fields, path: str, faults: Faults) -> dict[str, Any]:

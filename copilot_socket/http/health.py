@@ -9,8 +9,8 @@ from msgspec import UNSET, UnsetType
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from copilot_socket.core.describing import Time, doc
+from copilot_socket.http.endpoints import Content, endpoint
 from copilot_socket.http.messages import Call, Problem, Reply, reply
-from copilot_socket.http.operations import Content, operation
 
 
 class Health(Protocol):
@@ -93,7 +93,7 @@ class HealthHandlers:
     registry: CollectorRegistry | None
     time_of_day: Callable[[], float]
 
-    @operation({200: SocketHealth, 503: SocketHealth}, strict=False)
+    @endpoint({200: SocketHealth, 503: SocketHealth}, strict=False)
     async def socket_health(self, call: Call) -> Reply:
         """The state of the node, with all details for those who have access: 200, or 503 while it can't work."""
         healthy = self._healthy()
@@ -115,14 +115,14 @@ class HealthHandlers:
             200 if healthy else 503,
         )
 
-    @operation({200: Live}, strict=False)
+    @endpoint({200: Live}, strict=False)
     async def live(self, call: Call) -> Reply:
         """Always 200: the process responds; for those who have access, with the number of its HTTP port."""
         return reply(
             {"status": "live"} if not _details(call) else {"status": "live", "http_port": self.health.http_port}
         )
 
-    @operation({200: Ready, 503: Ready}, strict=False)
+    @endpoint({200: Ready, 503: Ready}, strict=False)
     async def ready(self, call: Call) -> Reply:
         """200 if crawlers and requests can be served now, else 503, and for those who have access, why."""
         if self._healthy():
@@ -130,7 +130,7 @@ class HealthHandlers:
         why = {"error": self._error()} if _details(call) else {}
         return reply({"status": "not ready", **why}, 503)
 
-    @operation({200: Content("text/plain", "Metrics.")}, problems=(404,), strict=False)
+    @endpoint({200: Content("text/plain", "Metrics.")}, problems=(404,), strict=False)
     async def metrics(self, _call: Call) -> Reply:
         """Metrics in the Prometheus text format."""
         if self.registry is None:

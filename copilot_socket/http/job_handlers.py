@@ -15,10 +15,10 @@ from copilot_socket.core.transitions import Refusal
 from copilot_socket.http import bodies
 from copilot_socket.http.answers import list_of, page
 from copilot_socket.http.endings import Endings
+from copilot_socket.http.endpoints import Reads, endpoint
 from copilot_socket.http.idempotency import to_keep
 from copilot_socket.http.job_queries import ID, JobQuery, WaitQuery
 from copilot_socket.http.messages import Call, Faults, OutOfScope, Problem, Reply, reply
-from copilot_socket.http.operations import Reads, operation
 from copilot_socket.http.shares import UNCOUNTED
 from copilot_socket.store import submission
 from copilot_socket.store.bulk import BulkOperations
@@ -105,7 +105,7 @@ class JobHandlers:
     work_came: Callable[[Iterable[tuple[str, str]]], None]
     _large: DeferredSemaphore = attrs.field(factory=lambda: DeferredSemaphore(LARGE_SUBMISSIONS), init=False)
 
-    @operation({200: Submitted, 201: Submitted}, reads=Reads(bodies.JobBody, MAX_JOBS))
+    @endpoint({200: Submitted, 201: Submitted}, reads=Reads(bodies.JobBody, MAX_JOBS))
     async def submit_jobs(self, call: Call) -> Reply:
         """Submit one job or a list of jobs, all or none.
 
@@ -134,7 +134,7 @@ class JobHandlers:
             self.work_came({(job["account_id"], job["command"]) for job in body.jobs})
         return _answer(submitted, body)
 
-    @operation({200: JobList})
+    @endpoint({200: JobList})
     async def list_jobs(self, call: Call, query: JobQuery) -> Reply:
         """Jobs that meet all the filters, by default the newest first."""
         which = JobFilter(query.given, call.within)
@@ -142,7 +142,7 @@ class JobHandlers:
         listing = await self.jobs.page(query.page, which, order, descending=descending, include=query.include)
         return page("jobs", listing)
 
-    @operation({200: JobDetail})
+    @endpoint({200: JobDetail})
     async def show_job(self, call: Call, query: WaitQuery) -> Reply:
         """One job with its assignment, attempts and errors.
 
@@ -156,7 +156,7 @@ class JobHandlers:
             raise _no_job()
         return reply(job)
 
-    @operation({200: Why})
+    @endpoint({200: Why})
     async def explain_job(self, call: Call) -> Reply:
         """Why a job is in its state, or does not run."""
         why = await self.catalog.why(await self._job_id(call))
@@ -164,7 +164,7 @@ class JobHandlers:
             raise _no_job()
         return reply(why)
 
-    @operation({200: DeletedJob}, problems=(409,))
+    @endpoint({200: DeletedJob}, problems=(409,))
     async def delete_job(self, call: Call) -> Reply:
         """Delete a job that is completed, failed or cancelled. Jobs that it has spawned stay."""
         job_id = await self._job_id(call)
@@ -175,17 +175,17 @@ class JobHandlers:
             raise Problem(409, f"a job that is {status} can't be deleted; cancel it first", state=str(status))
         return reply({"id": job_id, "deleted": True})
 
-    @operation({200: ChangedJob}, problems=(409,))
+    @endpoint({200: ChangedJob}, problems=(409,))
     async def cancel_job(self, call: Call) -> Reply:
         """End a job that is not in a terminal state."""
         return await self._change(call, Event.CANCELLED, "job.cancel")
 
-    @operation({200: ChangedJob}, problems=(409,))
+    @endpoint({200: ChangedJob}, problems=(409,))
     async def retry_job(self, call: Call) -> Reply:
         """Queue a failed or cancelled job again."""
         return await self._change(call, Event.RETRIED, "job.retry")
 
-    @operation({200: PausedJob, 202: PausedJob}, problems=(409,))
+    @endpoint({200: PausedJob, 202: PausedJob}, problems=(409,))
     async def pause_job(self, call: Call) -> Reply:
         """Pause a job: 202 where its crawler is asked to give it back first."""
         job_id = await self._job_id(call)
@@ -193,7 +193,7 @@ class JobHandlers:
         paused = status == Status.PAUSED
         return reply({"id": job_id, "status": status, "pausing": not paused}, 200 if paused else 202)
 
-    @operation({200: ChangedJob}, problems=(409,))
+    @endpoint({200: ChangedJob}, problems=(409,))
     async def resume_job(self, call: Call) -> Reply:
         """Queue a paused job again."""
         job_id = await self._job_id(call)

@@ -13,10 +13,10 @@ from copilot_socket import __version__
 from copilot_socket.core.describing import shown_name
 from copilot_socket.http.answers import Problem
 from copilot_socket.http.checks import Check, matching
+from copilot_socket.http.endpoints import Answer, Content, Endpoint, Header, endpoint_of
 from copilot_socket.http.fields import Field, fields_of
 from copilot_socket.http.gate import COOKIE, WRITING
 from copilot_socket.http.messages import PROBLEM
-from copilot_socket.http.operations import Answer, Content, Header, Operation, operation_of
 from copilot_socket.http.routes import Route
 
 Json = dict[str, Any]
@@ -65,10 +65,10 @@ _HEADERS = {
 
 def document(routes: Iterable[Route]) -> Json:
     """The OpenAPI document of *routes*."""
-    table = [(route, operation_of(route.handler)) for route in routes]
+    table = [(route, endpoint_of(route.handler)) for route in routes]
     paths: Json = {}
-    for route, operation in table:
-        paths.setdefault(route.pattern, {})[route.method.lower()] = _operation(route, operation)
+    for route, endpoint in table:
+        paths.setdefault(route.pattern, {})[route.method.lower()] = _operation(route, endpoint)
     return {
         "openapi": "3.1.1",
         "info": {
@@ -83,7 +83,7 @@ def document(routes: Iterable[Route]) -> Json:
         "tags": [{"name": name} for name in dict.fromkeys(map(tag, (route for route, _ in table)))],
         "paths": paths,
         "components": {
-            "schemas": _schemas([operation for _, operation in table]),
+            "schemas": _schemas([endpoint for _, endpoint in table]),
             "responses": {name: _problem(status) for status, (name, _) in _PROBLEMS.items()},
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "A token of the HTTP API."},
@@ -98,14 +98,14 @@ def tag(route: Route) -> str:
     return route.pattern.removeprefix("/api/v1").split("/")[1].partition(".")[0]
 
 
-def problems(route: Route, operation: Operation) -> list[int]:
+def problems(route: Route, endpoint: Endpoint) -> list[int]:
     """The statuses of the errors that *route* may answer."""
-    found = {*_ALWAYS, *operation.problems}
+    found = {*_ALWAYS, *endpoint.problems}
     if route.needs is not None:
         found |= {401, 403}
     if "{" in route.pattern:
         found.add(404)
-    if operation.strict:
+    if endpoint.strict:
         found.add(422)
     if route.method in WRITING:
         found |= {413, 415}
@@ -114,19 +114,19 @@ def problems(route: Route, operation: Operation) -> list[int]:
     return sorted(found)
 
 
-def _operation(route: Route, operation: Operation) -> Json:
+def _operation(route: Route, endpoint: Endpoint) -> Json:
     found: Json = {
-        "operationId": operation.name,
-        "summary": operation.summary,
+        "operationId": endpoint.name,
+        "summary": endpoint.summary,
         "tags": [tag(route)],
-        "parameters": _parameters(route, operation),
-        "responses": _responses(route, operation),
+        "parameters": _parameters(route, endpoint),
+        "responses": _responses(route, endpoint),
         "x-limited": route.within,
     }
-    if operation.description:
-        found["description"] = operation.description
-    if operation.body is not None:
-        found["requestBody"] = _body(operation.body, operation.most)
+    if endpoint.description:
+        found["description"] = endpoint.description
+    if endpoint.body is not None:
+        found["requestBody"] = _body(endpoint.body, endpoint.most)
     if route.needs is None:
         found["security"] = ({}, *_SECURITY)
     else:
@@ -135,23 +135,23 @@ def _operation(route: Route, operation: Operation) -> Json:
     return found
 
 
-def _parameters(route: Route, operation: Operation) -> list[Json]:
+def _parameters(route: Route, endpoint: Endpoint) -> list[Json]:
     return [
         *(_path_parameter(route, name) for name in re.findall(r"{(\w+)}", route.pattern)),
-        *(_query_parameter(name, field) for name, field in fields_of(operation.query).items()),
+        *(_query_parameter(name, field) for name, field in fields_of(endpoint.query).items()),
         *(
             {"name": name, "in": "header", "description": header.doc, "schema": header.check.schema}
-            for name, header in {**_own_headers(route, operation), **operation.headers}.items()
+            for name, header in {**_own_headers(route, endpoint), **endpoint.headers}.items()
         ),
     ]
 
 
-def _own_headers(route: Route, operation: Operation) -> dict[str, Header]:
+def _own_headers(route: Route, endpoint: Endpoint) -> dict[str, Header]:
     """The headers of requests that are read outside of the handler, or alike in all."""
     found = {}
     if route.method == "POST":
         found["Idempotency-Key"] = _KEY
-    if HTTPStatus.PRECONDITION_FAILED in operation.problems:
+    if HTTPStatus.PRECONDITION_FAILED in endpoint.problems:
         found["If-Match"] = _IF_MATCH
     if route.single:
         found["If-None-Match"] = _IF_NONE_MATCH
@@ -191,12 +191,12 @@ def _body(body: type, most: int | None) -> Json:
     }
 
 
-def _responses(route: Route, operation: Operation) -> Json:
-    found: Json = {str(status): _answer(status, answer) for status, answer in operation.answers.items()}
+def _responses(route: Route, endpoint: Endpoint) -> Json:
+    found: Json = {str(status): _answer(status, answer) for status, answer in endpoint.answers.items()}
     if route.single:
         found["304"] = {"description": "The client has it: its entity tag is in If-None-Match."}
-    for status in problems(route, operation):
-        if status in operation.answers:
+    for status in problems(route, endpoint):
+        if status in endpoint.answers:
             found[str(status)]["content"] |= _problem(status)["content"]
         else:
             found[str(status)] = {"$ref": f"#/components/responses/{_PROBLEMS[status][0]}"}
@@ -219,11 +219,12 @@ def _problem(status: int) -> Json:
     return found
 
 
-def _schemas(operations: Sequence[Operation]) -> Json:
-    bodies = [operation.body for operation in operations if operation.body is not None]
-    answers = [answer for each in operations for answer in each.answers.values() if not isinstance(answer, Content)]
+def _schemas(endpoints: Sequence[Endpoint]) -> Json:
+    bodies = [endpoint.body for endpoint in endpoints if endpoint.body is not None]
+    answers = [answer for each in endpoints for answer in each.answers.values() if not isinstance(answer, Content)]
     _, found = schema_components(dict.fromkeys([Problem, *answers]), ref_template=_REF)
-    found |= {body.__name__: body_schema(body) for body in bodies}
+    nested = [field.check.of for body in bodies for field in fields_of(body).values() if field.check.of is not None]
+    found |= {body.__name__: body_schema(body) for body in [*bodies, *nested]}
     for schema in found.values():
         _show(schema)
     return dict(sorted(found.items()))
@@ -252,6 +253,10 @@ def body_schema(body: type) -> Json:
 
 def _property(field: Field) -> Json:
     schema = {"description": field.doc, **field.check.schema}
+    if "$ref" in schema:
+        return (
+            schema if field.required else {"description": field.doc, "anyOf": [field.check.schema, {"type": "null"}]}
+        )
     if field.nullable or not field.required:
         schema["type"] = [schema["type"], "null"]
         if "enum" in schema:

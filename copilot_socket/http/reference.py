@@ -30,11 +30,15 @@ This page is made from the code: `python -m copilot_socket.http.reference >docs/
   parameters are errors. Names in a path are percent-encoded, and lists in a query are separated by commas.
 - **Answers** may get further fields.
 - **Pages** of lists: `limit` rows, 1 to 1,000, by default 100, after the `cursor` that was `next` of the page before;
-  `next` is null on the last one.
+  `next` is null on the last one. With `total=true` also `total`, the rows of all pages, and whether they were counted
+  (`total_exact`).
+- **Repetitions**: each POST takes the header `Idempotency-Key`; a repeated request with the same key gets the same
+  answer, for a day. **Entity tags**: GET of a single object has an `ETag` and takes `If-None-Match` (304).
 - Times are ISO 8601: from 2000 to 2199 with a time zone in requests, in UTC in answers. Sizes are bytes of UTF-8,
   those of objects as compact JSON.
 """
-_PAGING = tuple(fields_of(Listed))
+_COMMON = (*fields_of(Listed), "Idempotency-Key", "If-None-Match")
+"""Parameters that are explained in the introduction."""
 
 
 def table() -> Json:
@@ -64,7 +68,7 @@ def _endpoint(name: str, operation: Json, api: Json) -> Iterator[str]:
     role += ", limited" if operation["x-limited"] else ""
     role += f"; {operation['x-local']}" if "x-local" in operation else ""
     yield f"{role}.\n"
-    parameters = [each for each in operation["parameters"] if each["in"] != "path" and each["name"] not in _PAGING]
+    parameters = [each for each in operation["parameters"] if each["in"] != "path" and each["name"] not in _COMMON]
     if parameters:
         yield from ("| parameter | value | meaning |", "| --- | --- | --- |")
         for each in parameters:
@@ -105,7 +109,7 @@ def _rows_of(schema: Json) -> Json | None:
     properties = schema.get("properties", {})
     if "next" not in properties:
         return None
-    return {name: each for name, each in properties.items() if name != "next"}
+    return {name: each for name, each in properties.items() if name not in ("next", "total", "total_exact")}
 
 
 def _objects(api: Json) -> Iterator[str]:

@@ -15,8 +15,8 @@ from copilot_socket.http.answers import WaitingForNodes, list_of, page
 from copilot_socket.http.bodies import refuse_past
 from copilot_socket.http.checks import integer, one_of, origin_url, text, timestamp
 from copilot_socket.http.conditions import changed, precondition
+from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.messages import Call, Faults, Problem, Reply, invalid, reply
-from copilot_socket.http.operations import operation
 from copilot_socket.http.queries import Listed
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.listing import Record
@@ -109,13 +109,13 @@ class RestrictionHandlers:
     bus: EventBus
     time_of_day: Callable[[], float] = time.time
 
-    @operation({200: PauseList})
+    @endpoint({200: PauseList})
     async def list_pauses(self, _call: Call, query: Listed) -> Reply:
         """The pauses in force, oldest first."""
         listing = await self.catalog.pauses(query.page)
         return page("pauses", listing)
 
-    @operation({200: Pause})
+    @endpoint({200: Pause})
     async def show_pause(self, call: Call) -> Reply:
         """One pause."""
         pause = await self.catalog.pause(_pause_id(call))
@@ -123,7 +123,7 @@ class RestrictionHandlers:
             raise _no_pause()
         return reply(pause)
 
-    @operation({201: AddedPause, 202: AddedPause}, problems=(409,))
+    @endpoint({201: AddedPause, 202: AddedPause}, problems=(409,))
     async def add_pause(self, call: Call, body: PauseBody) -> Reply:
         """Hold back all that a scope covers.
 
@@ -132,7 +132,7 @@ class RestrictionHandlers:
         scope = Scope(body.scope)
         return await self._add(call, scope, _target(scope, body.target), body)
 
-    @operation({201: AddedPause, 202: AddedPause}, problems=(409,))
+    @endpoint({201: AddedPause, 202: AddedPause}, problems=(409,))
     async def pause_queue(self, call: Call, body: QueuePauseBody) -> Reply:
         """Hold back everything.
 
@@ -140,29 +140,29 @@ class RestrictionHandlers:
         """
         return await self._add(call, Scope.EVERYTHING, None, body)
 
-    @operation({200: Pause}, problems=(412,))
+    @endpoint({200: Pause}, problems=(412,))
     async def end_pause(self, call: Call) -> Reply:
         """End a pause: what it covers goes out again, unless another one covers it."""
         ended = await self.store.end(_pause_id(call), call.act("pause.end"), precondition(call))
         return self._ended(ended, _no_pause())
 
-    @operation({200: Pause}, problems=(409,))
+    @endpoint({200: Pause}, problems=(409,))
     async def resume_queue(self, call: Call) -> Reply:
         """End the pause of everything."""
         return self._ended(await self.store.end(None, call.act("pause.end")), Problem(409, "Queue is not paused"))
 
-    @operation({200: HostList})
+    @endpoint({200: HostList})
     async def list_hosts(self, _call: Call, query: Listed) -> Reply:
         """GitLab hosts: limits, holds, and when a job last succeeded."""
         listing = await self.catalog.hosts(query.page)
         return page("hosts", listing)
 
-    @operation({200: HostState})
+    @endpoint({200: HostState})
     async def show_host(self, call: Call) -> Reply:
         """One host."""
         return reply(await self._host(origin_in(call)))
 
-    @operation({200: ChangedHost, 202: ChangedHost}, problems=(412,))
+    @endpoint({200: ChangedHost, 202: ChangedHost}, problems=(412,))
     async def change_host(self, call: Call, body: HostBody) -> Reply:
         """Limit how many jobs of a host run at a time; null removes the limit.
 

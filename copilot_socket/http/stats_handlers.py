@@ -9,8 +9,8 @@ import attrs
 from copilot_socket.core.describing import doc
 from copilot_socket.core.history import CAUSES, STATUSES, Interval
 from copilot_socket.http.checks import one_of, text, timestamp
+from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.messages import Call, Reply, invalid, reply
-from copilot_socket.http.operations import operation
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.history import KEPT, SECONDS
 from copilot_socket.store.shown.stats import HistoryInterval, Stats
@@ -51,7 +51,7 @@ class StatsHandlers:
     catalog: Catalog
     time_of_day: Callable[[], float]
 
-    @operation({200: Stats})
+    @endpoint({200: Stats})
     async def show_stats(self, call: Call, query: StatsQuery) -> Reply:
         """Counts of jobs, queue and crawlers; of an account, of a user or for a limited token of jobs only."""
         account, user = query.account_id, query.user_id
@@ -59,7 +59,7 @@ class StatsHandlers:
             return reply(await self.catalog.stats())
         return reply(await self.catalog.stats_of(account, user, call.within))
 
-    @operation({200: History})
+    @endpoint({200: History})
     async def show_history(self, call: Call, query: HistoryQuery) -> Reply:
         """What happened in each minute or hour of a period, at all nodes together, oldest first."""
         resolution, now = query.resolution, self.time_of_day()

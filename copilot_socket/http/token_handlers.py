@@ -12,9 +12,9 @@ from copilot_socket.http.access import Access
 from copilot_socket.http.answers import list_of, page
 from copilot_socket.http.bodies import refuse_past
 from copilot_socket.http.checks import Check, listed, matching, one_of, text, timestamp
+from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.gate import COOKIE, bearer_in, session_in
 from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
-from copilot_socket.http.operations import operation
 from copilot_socket.http.queries import Listed
 from copilot_socket.store import access as store
 from copilot_socket.store.catalog import Catalog
@@ -106,13 +106,13 @@ class TokenHandlers:
     catalog: Catalog
     time_of_day: Callable[[], float]
 
-    @operation({200: TokenList})
+    @endpoint({200: TokenList})
     async def list_tokens(self, _call: Call, query: Listed) -> Reply:
         """Tokens by name, without the tokens themselves."""
         listing = await self.catalog.tokens(query.page)
         return page("tokens", listing)
 
-    @operation({201: NewToken}, problems=(409,))
+    @endpoint({201: NewToken}, problems=(409,))
     async def add_token(self, call: Call, body: TokenBody) -> Reply:
         """Make a token, which the answer shows this once."""
         refuse_past(body.expires_at, "/expires_at", self.time_of_day())
@@ -130,7 +130,7 @@ class TokenHandlers:
         answer = reply({"name": new.name, "role": str(role), "token": made.secret}, 201)
         return attrs.evolve(answer, secret=True)
 
-    @operation({200: RevokedToken})
+    @endpoint({200: RevokedToken})
     async def revoke_token(self, call: Call) -> Reply:
         """Remove a token; its sessions end."""
         name = call.params["name"]
@@ -143,12 +143,12 @@ class TokenHandlers:
         await self.access.read()
         return reply({"name": name, "revoked": True})
 
-    @operation({200: Session})
+    @endpoint({200: Session})
     async def show_session(self, call: Call) -> Reply:
         """What the sender of this request may do."""
         return reply(_shown(call))
 
-    @operation({201: NewSession}, problems=(409,))
+    @endpoint({201: NewSession}, problems=(409,))
     async def start_session(self, call: Call) -> Reply:
         """Give a browser a cookie in exchange for the token in the header Authorization."""
         token = bearer_in(call.headers.get("authorization"))
@@ -159,7 +159,7 @@ class TokenHandlers:
         shown = {**_shown(call), "expires_at": made.expires_at}
         return attrs.evolve(reply(shown, 201), headers=_cookie(call, made.secret, store.SESSION_SECONDS), secret=True)
 
-    @operation({200: EndedSession}, problems=(409,))
+    @endpoint({200: EndedSession}, problems=(409,))
     async def end_session(self, call: Call) -> Reply:
         """End the session of the request's cookie, and remove the cookie."""
         secret = session_in(call.headers.get("cookie", ""))

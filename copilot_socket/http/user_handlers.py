@@ -3,8 +3,8 @@
 import attrs
 
 from copilot_socket.http.checks import text
+from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.messages import Call, OutOfScope, Problem, Reply, reply
-from copilot_socket.http.operations import operation
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.shown.users import UserCrawl
 
@@ -15,7 +15,7 @@ class UserHandlers:
 
     catalog: Catalog
 
-    @operation({200: UserCrawl})
+    @endpoint({200: UserCrawl})
     async def show_user(self, call: Call) -> Reply:
         """All that is crawled for a user of the web application, who has no other record here than their jobs."""
         user, within = call.params["id"], call.within

@@ -5,8 +5,8 @@ from importlib.resources import files
 import attrs
 
 from copilot_socket.http.conditions import tagged
+from copilot_socket.http.endpoints import Content, endpoint
 from copilot_socket.http.messages import Call, Reply
-from copilot_socket.http.operations import Content, operation
 
 
 def _read(name: str) -> bytes:
@@ -20,12 +20,12 @@ class WebHandlers:
     client: bytes = attrs.field(factory=lambda: _read("client.js"))
     types: bytes = attrs.field(factory=lambda: _read("types.d.ts"))
 
-    @operation({200: Content("text/javascript", "An ES module.")}, strict=False)
+    @endpoint({200: Content("text/javascript", "An ES module.")}, strict=False)
     async def show_client(self, call: Call) -> Reply:
         """The JavaScript client of this API, for browsers and Node.js."""
         return _file(call, self.client, b"text/javascript; charset=utf-8")
 
-    @operation({200: Content("text/plain", "Declarations in TypeScript.")}, strict=False)
+    @endpoint({200: Content("text/plain", "Declarations in TypeScript.")}, strict=False)
     async def show_types(self, call: Call) -> Reply:
         """The types of the client's requests and answers."""
         return _file(call, self.types, b"text/plain; charset=utf-8")

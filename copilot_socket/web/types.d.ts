@@ -347,48 +347,7 @@ export interface BulkBody {
   /** These jobs. */
   ids?: string[] | null;
   /** Jobs that meet all of this; `{}`: every job that the action applies to. */
-  filter?: {
-    /** Their state is one of these. */
-    status?: ("queued" | "assigned" | "running" | "completed" | "failed" | "cancelled" | "paused" | "waiting_credential")[];
-    /** Their account. */
-    account_id?: string;
-    /** The user for whom they are. */
-    user_id?: string;
-    /** Their command is one of these. */
-    command?: ("GROUP_PROJECT_DISCOVERY" | "group" | "project" | "issues" | "mergeRequests" | "commits" | "branches" | "pipelines" | "users" | "releases" | "groupMilestones" | "epics" | "jobs" | "mergeRequestNotes")[];
-    /** Their last attempt ended so. */
-    cause?: ("completed" | "job_error" | "timed_out" | "not_found" | "forbidden" | "gitlab_unavailable" | "rate_limited" | "credential" | "crawler_lost" | "idle" | "released" | "paused" | "drained" | "stuck" | "poison" | "cancelled")[];
-    /** The fingerprint of their last failure. */
-    error?: string;
-    /** Their group or project. */
-    full_path?: string;
-    /** A group or project, with all below it. */
-    path_prefix?: string;
-    /** Part of their path, branch or id, in any case. */
-    search?: string;
-    /** The job that has spawned them. */
-    spawned_from?: string;
-    /** This job and all that descend from it. */
-    root?: string;
-    /** Whether another job has spawned them. */
-    spawned?: boolean;
-    /** Whether an attempt has started. */
-    started?: boolean;
-    /** Whether they have ended. */
-    finished?: boolean;
-    /** Submitted then, or later. */
-    created_after?: string;
-    /** Submitted before. */
-    created_before?: string;
-    /** Last changed then, or later. */
-    updated_after?: string;
-    /** Not changed since. */
-    updated_before?: string;
-    /** Ended then, or later. */
-    finished_after?: string;
-    /** Ended before. */
-    finished_before?: string;
-  } | null;
+  filter?: JobFilterBody | null;
   /** Only count them. */
   dry_run?: boolean | null;
 }
@@ -1070,6 +1029,50 @@ export interface JobError {
   fingerprint: string | null;
   /** The fields that are null, or shortened, since they are too large to be shown. */
   truncated: string[];
+}
+
+/** Which jobs: those that meet all that is given. */
+export interface JobFilterBody {
+  /** Their state is one of these. */
+  status?: ("queued" | "assigned" | "running" | "completed" | "failed" | "cancelled" | "paused" | "waiting_credential")[] | null;
+  /** Their account. */
+  account_id?: string | null;
+  /** The user for whom they are. */
+  user_id?: string | null;
+  /** Their command is one of these. */
+  command?: ("GROUP_PROJECT_DISCOVERY" | "group" | "project" | "issues" | "mergeRequests" | "commits" | "branches" | "pipelines" | "users" | "releases" | "groupMilestones" | "epics" | "jobs" | "mergeRequestNotes")[] | null;
+  /** Their last attempt ended so. */
+  cause?: ("completed" | "job_error" | "timed_out" | "not_found" | "forbidden" | "gitlab_unavailable" | "rate_limited" | "credential" | "crawler_lost" | "idle" | "released" | "paused" | "drained" | "stuck" | "poison" | "cancelled")[] | null;
+  /** The fingerprint of their last failure. */
+  error?: string | null;
+  /** Their group or project. */
+  full_path?: string | null;
+  /** A group or project, with all below it. */
+  path_prefix?: string | null;
+  /** Part of their path, branch or id, in any case. */
+  search?: string | null;
+  /** The job that has spawned them. */
+  spawned_from?: string | null;
+  /** This job and all that descend from it. */
+  root?: string | null;
+  /** Whether another job has spawned them. */
+  spawned?: boolean | null;
+  /** Whether an attempt has started. */
+  started?: boolean | null;
+  /** Whether they have ended. */
+  finished?: boolean | null;
+  /** Submitted then, or later. */
+  created_after?: string | null;
+  /** Submitted before. */
+  created_before?: string | null;
+  /** Last changed then, or later. */
+  updated_after?: string | null;
+  /** Not changed since. */
+  updated_before?: string | null;
+  /** Ended then, or later. */
+  finished_after?: string | null;
+  /** Ended before. */
+  finished_before?: string | null;
 }
 
 /** A page of jobs. */

@@ -4,7 +4,7 @@ import attrs
 
 from copilot_socket.core.jobs import Event, Status
 from copilot_socket.event_bus import JobChanged
-from copilot_socket.http.operations import operation_of
+from copilot_socket.http.endpoints import endpoint_of
 from copilot_socket.http.queries import Listed
 from copilot_socket.http.site import routes
 from tests.http.harness import ACCOUNT, SiteTestCase
@@ -227,8 +227,8 @@ class TotalTests(SiteTestCase):
         await self.account("b")
         listed = 0
         for route in routes(self.parts):
-            if route.method == "GET" and issubclass(operation_of(route.handler).query, Listed):
-                [name] = attrs.fields_dict(operation_of(route.handler).answers[200]).keys() - {
+            if route.method == "GET" and issubclass(endpoint_of(route.handler).query, Listed):
+                [name] = attrs.fields_dict(endpoint_of(route.handler).answers[200]).keys() - {
                     "next", "total", "total_exact",
                 }  # fmt: skip
                 answer = (await self.get(f"{route.pattern}?total=true&limit=1000")).document

@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from copilot_socket.core.access import Role
 from copilot_socket.http.bodies import JobBody
 from copilot_socket.http.checks import timestamp
+from copilot_socket.http.endpoints import endpoint_of
 from copilot_socket.http.fields import fields_of
-from copilot_socket.http.operations import operation_of
 from copilot_socket.store.submission import NewJob
 from tests.http.conformity import description, disagreement, table
 from tests.http.harness import SiteTestCase
@@ -97,7 +97,7 @@ class CheckTests(SynchronousTestCase):
 
     def test_what_a_schema_excludes(self) -> None:
         """What the schema of a field excludes, its check refuses: types, lengths, bounds, names."""
-        bodies = {body for route in table() if (body := operation_of(route.handler).body) is not None}
+        bodies = {body for route in table() if (body := endpoint_of(route.handler).body) is not None}
         fields = [field for body in bodies for field in fields_of(body).values()]
         excluded = 0
         for field in fields:

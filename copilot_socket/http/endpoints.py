@@ -1,12 +1,12 @@
 """What a handler takes and answers: said once, in its signature, and read from there.
 
-A handler is a method with the decorator :func:`operation`. The request is checked before it is called::
+A handler is a method with the decorator :func:`endpoint`. The request is checked before it is called::
 
-    @operation({200: PauseList})
+    @endpoint({200: PauseList})
     async def list_pauses(self, call: Call, query: Listed) -> Reply:
         \"\"\"The pauses in force, oldest first.\"\"\"
 
-    @operation({201: AddedPause, 202: AddedPause}, problems=(409,))
+    @endpoint({201: AddedPause, 202: AddedPause}, problems=(409,))
     async def add_pause(self, call: Call, body: PauseBody) -> Reply:
         \"\"\"Hold back all that a scope covers.\"\"\"
 
@@ -62,7 +62,7 @@ _NONE: Mapping[str, Header] = MappingProxyType({})
 
 
 @attrs.frozen(kw_only=True)
-class Operation:
+class Endpoint:
     """What a handler takes and answers. *answers*: by status; *problems*: statuses of its own errors.
 
     *most*: the body may also be a list of so many objects of its class; *headers*: those that it reads, by name.
@@ -80,7 +80,7 @@ class Operation:
     strict: bool
 
 
-def operation(
+def endpoint(
     answers: Mapping[int, Answer],
     *,
     problems: tuple[int, ...] = (),
@@ -114,7 +114,7 @@ def operation(
             return await method(self, call, **arguments)
 
         summary, _, description = (inspect.getdoc(method) or "").partition("\n")
-        handler.operation = Operation(  # type: ignore[attr-defined]
+        handler.endpoint = Endpoint(  # type: ignore[attr-defined]
             name=method.__name__,
             summary=summary,
             description=" ".join(description.split()),
@@ -131,7 +131,7 @@ def operation(
     return decorate
 
 
-def operation_of(handler: Callable[..., Any]) -> Operation:
+def endpoint_of(handler: Callable[..., Any]) -> Endpoint:
     """What *handler* takes and answers. Raises AttributeError for one without the decorator."""
-    found: Operation = handler.operation  # type: ignore[attr-defined]
+    found: Endpoint = handler.endpoint  # type: ignore[attr-defined]
     return found
