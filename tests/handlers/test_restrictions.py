@@ -24,7 +24,7 @@ class RestrictionTestCase(NodeTestCase):
 
     def store(self, node: int = 0) -> RestrictionStore:
         """Of a node."""
-        return self.nodes[node]._restrictions
+        return self.nodes[node].restrictions
 
     async def pause(self, scope: Scope, target: str | None = None, ends_at: str | None = None) -> str:
         """Add a pause, and wait until all nodes act on it; its id."""
