@@ -14,8 +14,9 @@ from copilot_socket.http.endings import Endings
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.idempotency import Idempotency
 from copilot_socket.http.own_token import trusted_uids
-from copilot_socket.http.site import Parts, make_site
+from copilot_socket.http.site import make_site
 from copilot_socket.http.slices import Slices
+from copilot_socket.http.table import Parts
 from copilot_socket.metrics import Metrics
 from copilot_socket.status import NodeStatus
 from copilot_socket.store.accounts import Accounts

@@ -9,7 +9,7 @@ import attrs
 from copilot_socket.http.fields import fields_of
 from copilot_socket.http.openapi import document
 from copilot_socket.http.queries import Listed
-from copilot_socket.http.site import Parts, routes
+from copilot_socket.http.table import Parts, routes
 
 Json = Mapping[str, Any]
 _JSON = "application/json"

@@ -61,6 +61,7 @@ class CleanupTests(DatabaseTestCase):
                     "disturbances": 0,
                     "history": 0,
                     "keys": 0,
+                    "operations": 0,
                 },
                 "repaired": 0,
             },

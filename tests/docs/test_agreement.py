@@ -40,7 +40,7 @@ from copilot_socket.http import (
     shares,
     site,
 )
-from copilot_socket.http.site import Parts, routes
+from copilot_socket.http.table import Parts, routes
 from copilot_socket.metrics import Metrics
 from copilot_socket.store import catalog, listing, submission
 from copilot_socket.store.database import PoolUse

@@ -12,7 +12,7 @@ import orjson
 from copilot_socket.http.messages import Problem
 from copilot_socket.http.openapi import document
 from copilot_socket.http.routes import Route, find
-from copilot_socket.http.site import Parts, routes
+from copilot_socket.http.table import Parts, routes
 
 OPEN = {"WhyReason"}
 """Schemas of objects with fields that depend on others."""

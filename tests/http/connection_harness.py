@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from copilot_socket.event_bus import EventBus
 from copilot_socket.http import site
 from copilot_socket.http.access import Access
-from copilot_socket.http.site import Parts, make_site
+from copilot_socket.http.site import make_site
+from copilot_socket.http.table import Parts
 from copilot_socket.store.listing import Listing
 from copilot_socket.store.submission import Submitted
 from tests.http.harness import AUTHORIZATION, TOKEN, FakeHealth, Turns

@@ -6,7 +6,7 @@ import attrs
 import psycopg2
 
 from copilot_socket.http.gate import WRITING
-from copilot_socket.http.site import routes
+from copilot_socket.http.table import routes
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.sql import sql
 from tests.http.harness import ACCOUNT, Answer, SiteTestCase

@@ -6,7 +6,7 @@ from copilot_socket.core.jobs import Event, Status
 from copilot_socket.event_bus import JobChanged
 from copilot_socket.http.endpoints import endpoint_of
 from copilot_socket.http.queries import Listed
-from copilot_socket.http.site import routes
+from copilot_socket.http.table import routes
 from tests.http.harness import ACCOUNT, SiteTestCase
 
 ACCOUNTS = "/api/v1/accounts"
