@@ -4,6 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.reports import Completed, Report
+from copilot_socket.event_bus import JobsReported
 from copilot_socket.store import migrate
 from copilot_socket.store.writes import Folded
 from tests.support.acts import ACT
@@ -16,11 +17,14 @@ class TurnTests(StoreTestCase):
     """Batches.write() with a plan."""
 
     async def test_the_next_job_with_the_completion(self) -> None:
-        """The statement that ends a job claims the next one for its crawler."""
+        """The statement that ends a job claims the next one for its crawler; it says how long the attempt lasted."""
         first = await self.assigned("g/1")
+        self.query("UPDATE job_assignments SET assigned_at = now() - interval '100 seconds'")
         [second] = self.add_jobs("g/2")
         written = await self.batches.write(Folded([Report(first, "c1", Completed({}))]), planned("c1"))
         self.assertEqual(written.verdicts, [Verdict.STORED])
+        [ran] = [event.ran for event in written.events if isinstance(event, JobsReported)]
+        self.assertApproximates(ran[0], 100, 50)
         [claimed] = written.claim.jobs
         self.assertEqual((claimed.assignment.partition(".")[0], claimed.crawler), (second, "c1"))
         self.assertEqual(self.job(first.partition(".")[0], "status"), ("completed",))
