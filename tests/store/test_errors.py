@@ -19,6 +19,9 @@ from copilot_socket.store.faults import Remedy
 from copilot_socket.store.transition_rows import TransitionRequest
 from tests.support.errors import BROKEN, ErrorsTestCase
 
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+"""How many connections wait for others."""
+
 
 class LoggedTests(ErrorsTestCase):
     """What is counted when errors are logged."""
@@ -29,7 +32,10 @@ class LoggedTests(ErrorsTestCase):
             "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
             " VALUES ('other', 'gitlab-onprem', 'http://gitlab.test', 't')"
         )
-        self.add_jobs(*(f"g/{number}" for number in range(300)))
+        self.query(
+            "INSERT INTO jobs (account_id, command, full_path)"
+            " SELECT 'acct', 'issues', 'g/' || n FROM generate_series(1, 300) n"
+        )
         crawlers = ("c1", "c2", "c3")
         await self.present(*crawlers)
         held = [(each, key) for key in crawlers for each in await self.claim(key, 100)]
@@ -138,18 +144,13 @@ class LoggedTests(ErrorsTestCase):
             statement.execute("SELECT FROM error_groups WHERE text = %s FOR UPDATE", [words[len(words) // 2]])
         requests = self.failures("one/", words), self.failures("two/", words[::-1])
         done = [Deferred.fromCoroutine(self.transitions.run(each)) for each in requests]
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        while self.query(waiting) != [(2,)]:
+        while self.query(WAITING) != [(2,)]:
             await deferLater(reactor, 0.01)
         other.rollback()
         await gatherResults(done)
         self.assertEqual(remedies, [])
-        self.assertEqual(
-            self.query(
-                "SELECT DISTINCT g.errors, c.errors FROM error_groups g JOIN error_counts c USING (fingerprint)"
-            ),
-            [(3, 3)],
-        )
+        counts = "SELECT DISTINCT g.errors, c.errors FROM error_groups g JOIN error_counts c USING (fingerprint)"
+        self.assertEqual(self.query(counts), [(3, 3)])
 
     def failures(self, path: str, errors: Sequence[str]) -> list[TransitionRequest]:
         """New jobs that fail, one with each of *errors*."""
@@ -218,8 +219,7 @@ class CleanupTests(ErrorsTestCase):
         with other.cursor() as statement:
             statement.execute("UPDATE error_groups SET last_at = now()")
         done = Deferred.fromCoroutine(self.cleanup.run())
-        blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'transactionid'"
-        while self.query(blocked) == [(0,)]:
+        while self.query(WAITING) != [(1,)]:
             await deferLater(reactor, 0.01)
         other.commit()
         self.assertEqual((await done)["clean_error_groups"], 0)
