@@ -9,6 +9,7 @@ exclude what follows them, or within bounds: the work is linear in the length of
 
 import hashlib
 import re
+import string
 
 import attrs
 
@@ -18,6 +19,8 @@ LONGEST_TEXT = 500
 """Characters of a normalised message."""
 DIGITS = 16
 """Hexadecimal digits of a fingerprint."""
+_OF_IDS = f"{string.ascii_letters}{string.digits}-_./:%+@~"
+"""Characters of ids, paths and addresses."""
 
 
 @attrs.frozen
@@ -45,7 +48,7 @@ def fingerprint(error_type: str | None, command: str, text: str) -> str:
 def normalised(message: str) -> str:
     """*message* without what differs between equal failures, in at most :data:`LONGEST_TEXT` characters."""
     if len(message) > LONGEST:
-        message = message[:LONGEST].rpartition(" ")[0] or message[:LONGEST]  # the last word may be half an id
+        message = message[:LONGEST].rstrip(_OF_IDS) or message[:LONGEST]  # the last word may be half an id
     return named(message)[:LONGEST_TEXT].rstrip()
 
 

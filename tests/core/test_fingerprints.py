@@ -162,6 +162,8 @@ class FingerprintTests(SynchronousTestCase):
         ids = " ".join(f"a1{number:030x}" for number in range(LONGEST))
         for blanks in range(40):  # wherever the ids are cut
             self.assertEqual(normalised(f"gone:{' ' * blanks} {ids}"), "gone: <id>")
+        compact = '{"message":"boom","data":[' + '"x",' * LONGEST
+        self.assertEqual(normalised(f"Failed: {compact}")[:30], f"Failed: {compact}"[:30])
 
     def test_linear(self) -> None:
         """Eight times as much of anything takes some eight times as long, not sixty-four times."""

@@ -1,7 +1,7 @@
 """Errors are grouped by fingerprint as they are logged, and old groups are deleted."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import product
 from typing import Any
 
 import psycopg2
@@ -19,6 +19,9 @@ from copilot_socket.store.faults import Remedy
 from copilot_socket.store.transition_rows import TransitionRequest
 from tests.support.errors import BROKEN, ErrorsTestCase
 
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+"""How many connections wait for others."""
+
 
 class LoggedTests(ErrorsTestCase):
     """What is counted when errors are logged."""
@@ -29,7 +32,10 @@ class LoggedTests(ErrorsTestCase):
             "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
             " VALUES ('other', 'gitlab-onprem', 'http://gitlab.test', 't')"
         )
-        self.add_jobs(*(f"g/{number}" for number in range(300)))
+        self.query(
+            "INSERT INTO jobs (account_id, command, full_path)"
+            " SELECT 'acct', 'issues', 'g/' || n FROM generate_series(1, 300) n"
+        )
         crawlers = ("c1", "c2", "c3")
         await self.present(*crawlers)
         held = [(each, key) for key in crawlers for each in await self.claim(key, 100)]
@@ -121,7 +127,7 @@ class LoggedTests(ErrorsTestCase):
         self.assertEqual(group["errors"], 2)
 
     async def test_two_nodes(self) -> None:
-        """Two nodes that log many groups of errors, in whatever order, do not wait for each other in a circle."""
+        """Two nodes that log the same groups, in whatever order, do not wait for each other in a circle."""
         remedies: list[Remedy] = []
         judge = connection.remedy
 
@@ -130,25 +136,34 @@ class LoggedTests(ErrorsTestCase):
             return remedies[-1]
 
         self.patch(connection, "remedy", noted)
-        words = ["".join(letters) for letters in product("klmnopqrst", repeat=3)]
-        for number in range(3):
-            jobs = [self.add_jobs(*(f"{node}/{number}/{word}" for word in words)) for node in ("one", "two")]
-            self.query("UPDATE jobs SET status = 'running' WHERE status = 'queued'")
-            requests = [
-                [TransitionRequest(job, Event.FAILED, report=Failed(word, "x", False)) for job, word in pairs]
-                for pairs in (
-                    zip(jobs[0], words, strict=True),
-                    zip(jobs[1], reversed(words), strict=True),
-                )
-            ]
-            await gatherResults(
-                [Deferred.fromCoroutine(self.transitions.run(each)) for each in requests], consumeErrors=True
-            )
+        words = ["one", "two", "three", "four", "five", "six", "seven"]
+        await self.transitions.run(self.failures("first/", words))
+        other = psycopg2.connect(self.database_url)
+        self.addCleanup(other.close)
+        with other.cursor() as statement:
+            statement.execute("SELECT FROM error_groups WHERE text = %s FOR UPDATE", [words[len(words) // 2]])
+        requests = self.failures("one/", words), self.failures("two/", words[::-1])
+        done = [Deferred.fromCoroutine(self.transitions.run(each)) for each in requests]
+        while self.query(WAITING) != [(2,)]:
+            await deferLater(reactor, 0.01)
+        other.rollback()
+        await gatherResults(done)
         self.assertEqual(remedies, [])
-        [(groups, errors, counted)] = self.query(
-            "SELECT count(*), sum(errors), (SELECT sum(errors) FROM error_counts) FROM error_groups"
+        counts = "SELECT DISTINCT g.errors, c.errors FROM error_groups g JOIN error_counts c USING (fingerprint)"
+        self.assertEqual(self.query(counts), [(3, 3)])
+
+    def failures(self, path: str, errors: Sequence[str]) -> list[TransitionRequest]:
+        """New jobs that fail, one with each of *errors*."""
+        rows = self.query(
+            "INSERT INTO jobs (account_id, command, full_path)"
+            " SELECT 'acct', 'issues', %s || n FROM generate_series(1, %s) n RETURNING id",
+            *(path, len(errors)),
         )
-        self.assertEqual((groups, errors, counted), (1000, 6000, 6000))
+        self.query("UPDATE jobs SET status = 'running' WHERE status = 'queued'")
+        return [
+            TransitionRequest(str(job), Event.FAILED, report=Failed(error, "x", False))
+            for (job,), error in zip(rows, errors, strict=True)
+        ]
 
     async def test_nothing_is_counted_alone(self) -> None:
         """What can't be counted is not logged, and the other way round."""
@@ -204,8 +219,7 @@ class CleanupTests(ErrorsTestCase):
         with other.cursor() as statement:
             statement.execute("UPDATE error_groups SET last_at = now()")
         done = Deferred.fromCoroutine(self.cleanup.run())
-        blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'transactionid'"
-        while self.query(blocked) == [(0,)]:
+        while self.query(WAITING) != [(1,)]:
             await deferLater(reactor, 0.01)
         other.commit()
         self.assertEqual((await done)["clean_error_groups"], 0)
