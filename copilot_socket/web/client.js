@@ -82,9 +82,10 @@ export class Client {
 
   accounts = this.#resource({
     list: "GET /accounts", get: "GET /accounts/{id}", put: "PUT /accounts/{id}",
-    change: "PATCH /accounts/{id}", renew: "POST /accounts/{id}/credential",
+    change: "PATCH /accounts/{id}", delete: "DELETE /accounts/{id}", renew: "POST /accounts/{id}/credential",
+    rediscover: "POST /accounts/{id}/rediscover",
   });
-  areas = this.#resource({ list: "GET /areas" });
+  areas = this.#resource({ list: "GET /areas", stats: "GET /areas/stats" });
   audit = this.#resource({ list: "GET /audit" });
   budgets = this.#resource({
     list: "GET /budgets", get: "GET /budgets/{origin}", put: "PUT /budgets", forget: "DELETE /budgets",
@@ -107,6 +108,7 @@ export class Client {
     /** The job, once it is completed, failed or cancelled. @param {string} id @param {Options} [options] */
     wait: (id, options) => this.#end(id, options),
   };
+  nodes = this.#resource({ list: "GET /nodes" });
   operations = {
     ...this.#resource({
       list: "GET /operations", get: "GET /operations/{id}", abort: "POST /operations/{id}/abort",
@@ -122,6 +124,7 @@ export class Client {
   stats = this.#method("GET /stats");
   statsHistory = this.#method("GET /stats/history");
   tokens = this.#resource({ list: "GET /tokens", add: "POST /tokens", revoke: "DELETE /tokens/{name}" });
+  users = this.#resource({ get: "GET /users/{id}" });
 
   /**
    * Send a request, and read its answer. If that is safe (GET, or with an Idempotency-Key), it is sent again when the network

@@ -53,11 +53,14 @@ class ExamplesTests(CrawledTestCase):
     """The examples for Node.js and the shell."""
 
     def add_account(self) -> None:
-        """The one that they are about."""
+        """The one that they are about, and what it may see."""
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token) "
             "VALUES ('me', 'gitlab-onprem', 'https://gitlab.example.org', 'glpat-old')"
         )
+        place = "'https://gitlab.example.org', 'acme/shop'"
+        self.query(f"INSERT INTO areas (gitlab_origin, full_path, name, type) VALUES ({place}, 'Shop', 'project')")
+        self.query(f"INSERT INTO area_authorizations (account_id, gitlab_origin, full_path) VALUES ('me', {place})")
 
     @in_reactor(120)
     async def test_examples(self) -> None:
