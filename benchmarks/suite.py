@@ -47,7 +47,7 @@ _WORKLOADS = (
     Workload("heartbeats", "Valid heartbeats in bursts, through the socket"),
     Workload("dispatch", "Dispatch to an idle crawler, which has asked before"),
     Workload("bulk", "Bulk submission, 10,000 jobs a request"),
-    Workload("operation", "A bulk retry of 300,000 failed jobs beside 32 crawlers that work"),
+    Workload("operation", "300,000 jobs retried, and cancelled, in bulk beside 32 crawlers that work"),
     Workload("http_worst", "The worst HTTP requests, 12 at once: a neighbour's longest wait"),
     Workload("idle", "1,000 connected crawlers, a heartbeat each 5 s"),
     Workload("recovery", "SIGKILL of a crawler: its job with another one"),

@@ -1,9 +1,10 @@
-"""A bulk retry of failed jobs while crawlers work: how long these wait, with it and without."""
+"""Bulk operations while crawlers work: how long these wait, with them and without."""
 
 import asyncio
 import json
 import time
 import urllib.request
+from typing import Any
 
 from benchmarks import driver, wire
 from benchmarks.bench import AUTHORIZATION, Node
@@ -49,7 +50,7 @@ class Worker(driver.Crawler):
 
 
 def measure(run: Run, result: Result) -> None:
-    """Milliseconds from the report of a job's end to its acknowledgement, p50 and p99, and jobs retried a second."""
+    """Milliseconds from the report of a job's end to its acknowledgement, p50 and p99, and jobs changed a second."""
     failed, queued = run.size(full=300_000, quick=2_000), run.size(full=20_000, quick=2_000)
     alone = run.size(full=10, quick=1)
     for number in range(run.rounds):
@@ -72,18 +73,32 @@ async def _round(node: Node, alone: int, failed: int, result: Result) -> None:
     await asyncio.sleep(alone)
     _add(result, "alone", waits, alone)
     waits.clear()
+    retried, seconds = await _carry_out(node, "retry")
+    if retried != failed:
+        raise wire.Broken(f"{retried} of {failed} failed jobs were retried")
+    _add(result, "beside the retry", waits, seconds)
+    result.add("retried", "jobs/s", retried / seconds)
+    waits.clear()
+    cancelled, seconds = await _carry_out(node, "cancel")
+    _add(result, "beside the cancellation", waits, seconds)
+    result.add("cancelled", "jobs/s", cancelled / seconds)
+    if fleet.failure:
+        raise wire.Broken(fleet.failure)
+    for worker in workers:
+        worker.transport.close()
+
+
+async def _carry_out(node: Node, action: str) -> tuple[int, float]:
+    """Do *action* to all jobs that allow it, but those that crawlers hold; how many were changed, and the seconds."""
     begun = time.perf_counter()
-    operation = await asyncio.to_thread(_ask, node, "/api/v1/jobs/bulk", {"action": "retry", "filter": {}})
+    filters = {"status": ["queued", "failed"]}
+    operation = await asyncio.to_thread(_ask, node, "/api/v1/jobs/bulk", {"action": action, "filter": filters})
     while operation["status"] == "running":
         await asyncio.sleep(0.2)
         operation = await asyncio.to_thread(_ask, node, f"/api/v1/operations/{operation['id']}")
-    seconds = time.perf_counter() - begun
-    if fleet.failure or operation["changed"] != {"failed": failed}:
-        raise wire.Broken(fleet.failure or f"the operation ended as {operation}")
-    _add(result, "beside the retry", waits, seconds)
-    result.add("retried", "jobs/s", failed / seconds)
-    for worker in workers:
-        worker.transport.close()
+    if operation["status"] != "done":
+        raise wire.Broken(f"the operation ended as {operation}")
+    return operation["changed_total"], time.perf_counter() - begun
 
 
 def _add(result: Result, name: str, waits: list[float], seconds: float) -> None:
@@ -91,10 +106,10 @@ def _add(result: Result, name: str, waits: list[float], seconds: float) -> None:
     result.add(f"{name}: end acknowledged", "ms", p50, p99=p99, longest=1000 * max(waits), jobs=len(waits) / seconds)
 
 
-def _ask(node: Node, path: str, body: object = None) -> dict[str, object]:
+def _ask(node: Node, path: str, body: object = None) -> dict[str, Any]:
     headers = {"Content-Type": "application/json", **AUTHORIZATION} if body is not None else AUTHORIZATION
     encoded = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(node.http + path, encoded, headers)
     with urllib.request.urlopen(request, timeout=30) as answer:
-        found: dict[str, object] = json.loads(answer.read())
+        found: dict[str, Any] = json.loads(answer.read())
         return found
