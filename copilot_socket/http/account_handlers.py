@@ -27,10 +27,9 @@ class DeletedAccount:
     """An account that is deleted, or is to be: repeat the request until it is."""
 
     id: Annotated[str, doc("Its id.")]
-    deleted: Annotated[bool, doc("Whether it is gone; else some of its jobs are left.")]
+    deleted: Annotated[bool, doc("Whether it is gone; else some of what belongs to it is left.")]
     jobs_deleted: Annotated[int, doc("How many of its jobs this request has deleted.")]
     jobs_left: Annotated[int, doc("How many of its jobs are left.")]
-    jobs_left_exact: Annotated[bool, doc("Whether these were counted, or are an estimate.")]
 
 
 @attrs.frozen(kw_only=True)
@@ -64,7 +63,7 @@ class AccountHandlers:
     async def delete_account(self, call: Call) -> Reply:
         """Delete an account without live jobs, and all that belongs to it: its jobs, authorizations, pauses, budgets.
 
-        Of very many jobs some are deleted, and the answer is 202: a repetition goes on.
+        Where that takes long, some is deleted, and the answer is 202: a repetition goes on.
         """
         refuse_foreign(call, call.params["id"])
         account_id = storable(call.params["id"])
@@ -76,15 +75,9 @@ class AccountHandlers:
             raise no_account()
         for pause in done.pauses:
             self.bus.publish(PauseChanged(pause, "ended", str(Scope.ACCOUNT), account_id))
-        left = done.left
-        shown = {
-            "id": account_id,
-            "deleted": left is None,
-            "jobs_deleted": done.jobs,
-            "jobs_left": 0 if left is None else left.count,
-            "jobs_left_exact": left is None or left.exact,
-        }
-        return reply(shown, 200 if left is None else 202)
+        gone = done.left is None
+        shown = {"id": account_id, "deleted": gone, "jobs_deleted": done.jobs, "jobs_left": done.left or 0}
+        return reply(shown, 200 if gone else 202)
 
     @endpoint({200: AreaDiscovery, 201: AreaDiscovery})
     async def rediscover_account(self, call: Call, body: RediscoveryBody) -> Reply:

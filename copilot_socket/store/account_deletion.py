@@ -9,13 +9,13 @@ from twisted.internet.task import deferLater
 from copilot_socket.core.acts import Act
 from copilot_socket.core.bulk import FIRST_SLICE, next_size
 from copilot_socket.core.jobs import TERMINAL, Status
+from copilot_socket.store import job_numbers
 from copilot_socket.store.audit import record
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.job_deletion import delete_jobs, orphan_children
 from copilot_socket.store.job_filters import JobFilter
 from copilot_socket.store.job_lists import JobLists
-from copilot_socket.store.totals import Total
 
 PATIENCE = 5.0
 """Seconds after which the rest is left to another call."""
@@ -66,12 +66,12 @@ class LiveJobs(Exception):
 class Deletion:
     """What a call has deleted: ``jobs``, and the ``pauses`` of the account, which have ended.
 
-    ``left``: the jobs that are left; None: all of the account is deleted.
+    ``left``: the jobs that are left, where the account is not deleted yet; else None.
     """
 
     jobs: int
     pauses: Sequence[str] = ()
-    left: Total | None = None
+    left: int | None = None
 
 
 class AccountDeletion:
@@ -100,7 +100,8 @@ class AccountDeletion:
         while True:
             began = reactor.seconds()
             if began >= until:
-                return Deletion(deleted, left=await self._jobs.total(JobFilter({"account_id": account})))
+                numbers = await job_numbers.by_account(self._database, [account])
+                return Deletion(deleted, left=sum(numbers[account].values()))
             gone = await self._jobs_slice(account, act, size)
             if gone is not None:
                 deleted += gone
