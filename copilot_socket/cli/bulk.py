@@ -71,13 +71,14 @@ def _carry_out(node: Node, args: argparse.Namespace) -> Any:
         raise CommandError("nothing was done")
     operation = node.request("POST", BULK, {"action": args.action, **which})
     try:
-        return _wait(node, operation, quiet=args.json)
+        return wait(node, operation, quiet=args.json)
     except KeyboardInterrupt:
         complain(f"the operation goes on; to end it: copilot-socket operations abort {operation['id']}")
         raise
 
 
-def _wait(node: Node, operation: Any, *, quiet: bool) -> Any:
+def wait(node: Node, operation: Any, *, quiet: bool) -> Any:
+    """*operation* when it has ended; its progress is printed, unless *quiet*."""
     told = time.monotonic()
     while operation["status"] == "running":
         time.sleep(_LOOK)

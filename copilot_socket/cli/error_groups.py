@@ -1,9 +1,10 @@
-"""``copilot-socket errors``: lists errors in groups, and shows and ignores a group."""
+"""``copilot-socket errors``: lists errors in groups, and shows, retries and ignores a group."""
 
 from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
 from typing import Any
 
+from copilot_socket.cli import bulk
 from copilot_socket.cli.node import Node, add_url_option, print_answer, segment, with_query
 from copilot_socket.cli.options import add_action, add_examples, add_page_options, duration
 from copilot_socket.cli.output import add_json_option, cell, page, table, terminal_width
@@ -45,6 +46,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     show = f"copilot-socket errors show {_EXAMPLE}"
     add_examples(showing, show, f"{show} --last 6h")
     for action, text in (
+        ("retry", "retry all jobs that it has failed, and wait until that is done"),
         ("ignore", "list a group only with --status ignored"),
         ("unignore", "list it again"),
     ):
@@ -84,6 +86,11 @@ def _range(args: Namespace) -> dict[str, str | None]:
 def _change(node: Node, args: Namespace) -> Any:
     method = "POST" if args.action == "ignore" else "DELETE"
     return node.request(method, f"{ERRORS}/{segment(args.fingerprint)}/ignore")
+
+
+def _retry(node: Node, args: Namespace) -> Any:
+    operation = node.request("POST", f"{ERRORS}/{segment(args.fingerprint)}/retry")
+    return bulk.wait(node, operation, quiet=args.json)
 
 
 def _listed(answer: Any) -> list[str]:
@@ -146,5 +153,5 @@ def _changed(answer: Any) -> list[str]:
     return [f"{answer['fingerprint']}  {answer['status']}"]
 
 
-_ACTIONS = {"list": _list, "show": _show, "ignore": _change, "unignore": _change}
-_PRINTED = {"list": _listed, "show": _shown, "ignore": _changed, "unignore": _changed}
+_ACTIONS = {"list": _list, "show": _show, "retry": _retry, "ignore": _change, "unignore": _change}
+_PRINTED = {"list": _listed, "show": _shown, "retry": bulk.lines, "ignore": _changed, "unignore": _changed}

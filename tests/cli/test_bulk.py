@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.task import LoopingCall
 
-from copilot_socket.cli import bulk, jobs, nodes, operations
+from copilot_socket.cli import bulk, error_groups, jobs, nodes, operations
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.core.jobs import Event
 from tests.cli.support import SiteCommandTestCase
@@ -54,6 +54,17 @@ class BulkCommandTests(SiteCommandTestCase):
             await self.call(command, *words)
         self.assertIn("1 != 0", str(caught.exception))
         return self.out.getvalue()
+
+    async def test_errors_retried(self) -> None:
+        """All jobs that a group of errors has failed are retried by one command."""
+        jobs_failed = await self.jobs(3)
+        self.query("UPDATE jobs SET status = 'failed', error = repeat('a', 16) WHERE id <> %s", jobs_failed[0])
+        self.query(
+            "INSERT INTO error_groups (fingerprint, command, text, errors) VALUES (repeat('a', 16), 'issues', 'x', 2)"
+        )
+        printed = await self.call(error_groups, "retry", "a" * 16)
+        self.assertIn("retry: done, 2 jobs done (failed 2)", printed)
+        self.assertEqual(self.states(), ["cancelled", "queued", "queued"])
 
     async def test_by_filter(self) -> None:
         """What meets the filter is changed, after --yes; the result says how many, by state."""
