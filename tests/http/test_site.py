@@ -72,7 +72,7 @@ class RouteTests(SiteTestCase):
             ("DELETE", "/api/v1/jobs", "GET, HEAD, POST"),
             ("OPTIONS", "/api/v1/jobs", "GET, HEAD, POST"),
             ("GET", "/api/v1/jobs/x/cancel", "POST"),
-            ("POST", "/api/v1/accounts/x", "GET, HEAD, PATCH, PUT"),
+            ("POST", "/api/v1/accounts/x", "DELETE, GET, HEAD, PATCH, PUT"),
             ("get", "/metrics", "GET, HEAD"),
         ):
             answer = await self.request(method, path) if method.isupper() else None
@@ -93,14 +93,14 @@ class RouteTests(SiteTestCase):
         """Without the database the API says to come back, and health still answers."""
         for error in (DatabaseAway("gone"), psycopg2.OperationalError("gone")):
             self.patch(self.database, "query", lambda *_args, error=error: fail(error))
-            answer = await self.get("/api/v1/jobs")
+            answer = await self.get("/api/v1/accounts")
             self.assertEqual((answer.status, answer.header("Retry-After")), (503, "1"))
             self.assertEqual((await self.get("/health/live")).status, 200)
 
     async def test_crash(self) -> None:
         """An unexpected exception is a 500 without details, logged once."""
         self.patch(self.database, "query", lambda *_args: fail(RuntimeError("inner secret")))
-        answer = await self.get("/api/v1/jobs")
+        answer = await self.get("/api/v1/accounts")
         self.assertEqual(answer.status, 500)
         self.assertNotIn(b"inner", answer.body)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)

@@ -272,18 +272,18 @@ class AnswerTests(WorstTestCase):
             " SELECT 'acme', 'epics', n::text FROM generate_series(1, 1100) n"
         )
         running, most = 0, 0
-        query = self.database.query
+        transaction = self.database.transaction
 
-        async def counted(statement: str, params: Any = None) -> Any:
+        async def counted(work: Any) -> Any:
             nonlocal running, most
             running += 1
             most = max(most, running)
             try:
-                return await query(statement, params)
+                return await transaction(work)
             finally:
                 running -= 1
 
-        self.patch(self.database, "query", counted)
+        self.patch(self.database, "transaction", counted)
         answers = [Deferred.fromCoroutine(self.get(f"{JOBS}?limit=1000")) for _ in range(8)]
         for answer in answers:
             self.assertEqual(len((await answer).document["jobs"]), 1000)
