@@ -13,7 +13,7 @@ import orjson
 from twisted.internet.defer import DeferredSemaphore
 
 from copilot_socket.core import cursor
-from copilot_socket.store.connection import Transaction
+from copilot_socket.store.connection import Row, Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import DATA_ERRORS, DATABASE_ERRORS, timed_out
 from copilot_socket.store.totals import Total, total
@@ -133,7 +133,7 @@ class Lists:
         if page.limit > LARGE_PAGE:
             await self._large_reads.acquire()
         try:
-            rows = await self._run(lambda tx: tx.query(statement, parameters), faster)
+            rows = await self._rows(statement, parameters, faster)
         except DATA_ERRORS:
             if page.after is None:
                 raise
@@ -148,13 +148,16 @@ class Lists:
         after_it = None if last is None else cursor.encode(orjson.dumps(last).decode())
         if not page.total:
             return Listing(records, after_it)
-        counted = await self._run(lambda tx: total(tx, rows_of, filters, whole=whole), faster)
-        return Listing(records, after_it, counted)
+        return Listing(records, after_it, await self._total(rows_of, filters, faster, whole))
 
-    async def _run(self, work: Callable[[Transaction], Awaitable[T]], faster: Collection[str]) -> T:
-        if faster:
-            return await in_time(self._database, work, add_one_of(faster))
-        return await self._database.transaction(work)
+    async def _rows(self, statement: str, parameters: Mapping[str, Any], faster: Collection[str]) -> list[Row]:
+        if not faster:
+            return await self._database.query(statement, parameters)
+        return await in_time(self._database, lambda tx: tx.query(statement, parameters), add_one_of(faster))
+
+    async def _total(self, rows: str, filters: Mapping[str, Any], faster: Collection[str], whole: bool) -> Total:
+        advice = add_one_of(faster) if faster else "there are too many"
+        return await in_time(self._database, lambda tx: total(tx, rows, filters, whole=whole), advice)
 
 
 def add_one_of(filters: Collection[str]) -> str:

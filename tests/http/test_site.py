@@ -72,7 +72,7 @@ class RouteTests(SiteTestCase):
             ("DELETE", "/api/v1/jobs", "GET, HEAD, POST"),
             ("OPTIONS", "/api/v1/jobs", "GET, HEAD, POST"),
             ("GET", "/api/v1/jobs/x/cancel", "POST"),
-            ("POST", "/api/v1/accounts/x", "GET, HEAD, PATCH, PUT"),
+            ("POST", "/api/v1/accounts/x", "DELETE, GET, HEAD, PATCH, PUT"),
             ("get", "/metrics", "GET, HEAD"),
         ):
             answer = await self.request(method, path) if method.isupper() else None
