@@ -53,10 +53,10 @@ SELECT a.number, j.status, j.command, count(*), max(j.finished_at) FILTER (WHERE
 FROM unnest(%(origin)s::text[], %(path)s::text[]) WITH ORDINALITY AS a (origin, path, number)
 CROSS JOIN LATERAL (
   SELECT j.status, j.command, j.finished_at FROM jobs j JOIN accounts t ON t.id = j.account_id
-  WHERE j.full_path COLLATE "C" BETWEEN a.path AND a.path
+  WHERE coalesce(j.full_path, '') <> '' AND j.full_path COLLATE "C" BETWEEN a.path AND a.path
     AND CASE WHEN j.gitlab_url = t.gitlab_url THEN t.gitlab_origin ELSE copilot_origin(j.gitlab_url) END = a.origin
     AND (%(accounts)s::text[] IS NULL OR j.account_id = ANY (%(accounts)s))
-  ORDER BY j.full_path COLLATE "C" DESC, j.id DESC LIMIT {COUNTED + 1}) AS j
+  ORDER BY j.full_path COLLATE "C" DESC, j.id COLLATE "C" DESC LIMIT {COUNTED + 1}) AS j
 GROUP BY a.number, j.status, j.command
 """
 

@@ -24,7 +24,7 @@ WITH newest AS MATERIALIZED (
     FROM jobs j
     WHERE j.user_id BETWEEN %(user)s AND %(user)s AND j.status BETWEEN s.status AND s.status
       AND (%(accounts)s::text[] IS NULL OR j.account_id = ANY (%(accounts)s))
-    ORDER BY j.user_id DESC, j.status DESC, j.id DESC LIMIT %(most)s) AS n
+    ORDER BY j.user_id DESC, j.status DESC, j.id COLLATE "C" DESC LIMIT %(most)s) AS n
 ), item AS (
   SELECT c.key, sum(CASE WHEN jsonb_typeof(c.value) = 'number' THEN c.value::numeric END) AS amount
   FROM newest n CROSS JOIN LATERAL jsonb_each(CASE WHEN jsonb_typeof(n.counts) = 'object' THEN n.counts END) AS c
