@@ -34,6 +34,12 @@ export type Resource<T extends Record<string, keyof Operations>> = { [M in keyof
     : {}
 );
 
+/** An operation on many jobs, or with `dry_run` only what it would be about. */
+export interface Bulk {
+  (body: BulkBody & { dry_run: true }, options?: Options): Promise<BulkPreview>;
+  (body: BulkBody & { dry_run?: false | null }, options?: Options): Promise<BulkOperation>;
+}
+
 export type Rows<Page> = AsyncGenerator<Extract<Page[keyof Page], readonly any[]>[number], void, void>;
 
 /** One value, or several of which one is enough. */

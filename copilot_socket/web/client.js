@@ -12,7 +12,7 @@
  *
  * The methods take the parts of their path one by one, then the query or body, then Options. Types are in types.d.ts.
  *
- * @import { Method, Operations, Options, Problem, Resource } from "./types.d.ts"
+ * @import { Bulk, Method, Operations, Options, Problem, Resource } from "./types.d.ts"
  *
  * @typedef {{ id: string, type: string, data: Record<string, any> }} LiveEvent As in docs/http.md, "Live events".
  *
@@ -103,8 +103,9 @@ export class Client {
     ...this.#resource({
       submit: "POST /jobs", list: "GET /jobs", get: "GET /jobs/{id}", why: "GET /jobs/{id}/why",
       cancel: "POST /jobs/{id}/cancel", pause: "POST /jobs/{id}/pause", resume: "POST /jobs/{id}/resume",
-      retry: "POST /jobs/{id}/retry", delete: "DELETE /jobs/{id}", bulk: "POST /jobs/bulk",
+      retry: "POST /jobs/{id}/retry", delete: "DELETE /jobs/{id}",
     }),
+    bulk: /** @type {Bulk} */ (this.#method("POST /jobs/bulk")),
     /** The job, once it is completed, failed or cancelled. @param {string} id @param {Options} [options] */
     wait: (id, options) => this.#end(id, options),
   };

@@ -16,7 +16,8 @@ for await (const account of client.accounts.all()) account.credential_status ===
 for await (const event of client.events({ types: "job", onState: (change) => change.state })) event.data.progress.processed;
 for await (const { changed_total } of client.operations.wait("01K")) changed_total.toFixed();
 const started = await client.jobs.bulk({ action: "retry", filter: { status: ["failed"], finished: true } });
-if ("id" in started) started.changed_total.toFixed();
+started.changed_total.toFixed();
+(await client.jobs.bulk({ action: "recover", filter: {}, dry_run: true })).expected.toFixed();
 await client.budgets.forget({ gitlab_origin: "https://gitlab.example" });
 (await client.stats()).jobs.failed.toFixed();
 try {
