@@ -586,14 +586,12 @@ export interface CredentialBody {
 export interface DeletedAccount {
   /** Its id. */
   id: string;
-  /** Whether it is gone; else some of its jobs are left. */
+  /** Whether it is gone; else some of what belongs to it is left. */
   deleted: boolean;
   /** How many of its jobs this request has deleted. */
   jobs_deleted: number;
   /** How many of its jobs are left. */
   jobs_left: number;
-  /** Whether these were counted, or are an estimate. */
-  jobs_left_exact: boolean;
 }
 
 /** A job that is deleted. */
@@ -1601,7 +1599,7 @@ export interface Operations {
   "PUT /accounts/{id}": { given: [id: string, body: AccountBody]; answer: Account };
   /** Change an account's weight, or how many of its jobs run at a time; null removes that limit. 200 once all nodes act on the limit, 202 where some node may not yet. */
   "PATCH /accounts/{id}": { given: [id: string, body?: AccountChange]; answer: ChangedAccount };
-  /** Delete an account without live jobs, and all that belongs to it: its jobs, authorizations, pauses, budgets. Of very many jobs some are deleted, and the answer is 202: a repetition goes on. */
+  /** Delete an account without live jobs, and all that belongs to it: its jobs, authorizations, pauses, budgets. Where that takes long, some is deleted, and the answer is 202: a repetition goes on. */
   "DELETE /accounts/{id}": { given: [id: string, nothing?: Nothing]; answer: DeletedAccount };
   /** Replace an account's token pair; its waiting jobs are queued again. */
   "POST /accounts/{id}/credential": { given: [id: string, body: CredentialBody]; answer: Account };

@@ -101,7 +101,8 @@ class CheckTests(SynchronousTestCase):
         fields = [field for body in bodies for field in fields_of(body).values()]
         excluded = 0
         for field in fields:
-            allowed = Draft202012Validator(dict(field.check.schema))
+            of = field.check.of
+            allowed = Draft202012Validator(dict(field.check.schema) if of is None else body_schema(of))
             for value in (
                 None,
                 {},
