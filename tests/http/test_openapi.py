@@ -13,6 +13,7 @@ from copilot_socket.http.bodies import JobBody
 from copilot_socket.http.checks import timestamp
 from copilot_socket.http.endpoints import endpoint_of
 from copilot_socket.http.fields import fields_of
+from copilot_socket.http.openapi import body_schema
 from copilot_socket.store.submission import NewJob
 from tests.http.conformity import description, disagreement, table
 from tests.http.harness import SiteTestCase
