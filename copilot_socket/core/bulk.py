@@ -8,7 +8,8 @@ from copilot_socket.core.jobs import HELD, TERMINAL, Event, Status
 SLICE_SECONDS = 0.03
 """How long a slice should hold its locks: a third of the most that it may."""
 FIRST_SLICE, MOST = 50, 500
-"""Jobs of the first slice of a node, and of any."""
+"""Jobs of the first slice of a node, and of any. No slice is smaller than the first: its own work takes some 10 ms;
+what takes longer is the way to a busy or distant database and back, the same for a single job."""
 
 
 class Action(StrEnum):
@@ -53,4 +54,4 @@ def next_size(size: int, took: float) -> int:
     """The size of the slice after one of *size* jobs that held its locks for *took* seconds: at most twice it."""
     if took <= 0:
         return min(2 * size, MOST)
-    return max(1, min(round(size * SLICE_SECONDS / took), 2 * size, MOST))
+    return max(FIRST_SLICE, min(round(size * SLICE_SECONDS / took), 2 * size, MOST))

@@ -78,10 +78,12 @@ _REASONS = (
 _SAID = r"(?: (?:of|is|was))?[ :=(\"']{1,4}[1-5]\d\d(?!\w|[.,]\d| [a-z]+s\b)"  # no "500 items"
 _STATUS = (
     # Behind a word that marks it; before its reason phrase; alone.
-    rf"(?:https?(?:/\d(?:\.\d)?)?|status|code|answered|returned|responded|response|got|error|with){_SAID}"
+    rf"(?:https?(?:/\d(?:\.\d)?)?|status|code|answered|returned|responded|response|received|replied|got|error|with){_SAID}"
     rf"|(?<![\w.,-])[1-5]\d\d(?=[ :(-]{{1,3}}(?:[a-z]{{1,20}} ){{0,3}}?(?:{_REASONS}))"
-    r"|\A\W{0,8}[1-5]\d\d(?=\W{0,8}\Z)"
+    r"|\A\W{0,8}[1-5]\d\d(?=\W{0,8}\Z|:| (?:for|from) )"
+    r"|(?<=[(\[])[45]\d\d(?=[)\]])|(?<=: )[45]\d\d(?=\W{0,8}\Z)"
 )
+_CODE = r"(?:errno|sqlstate|signal|exit(?: code| status)?)[ :=(\['\"]{1,3}-?\d{1,5}(?!\w)|ORA-\d{5}(?!\w)"
 _DAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _TIME = (
@@ -118,14 +120,16 @@ _PATH = (
     rf"(?:{_QUERY})?(?::\d{{1,9}}){{0,2}}"
 )
 _ID = (
+    # Of a job, or of its assignment.
+    r"(?<!\d)[0-7][0-9a-hjkmnp-tv-z]{25}(?:\.\d{1,9}\.[0-9a-z]{4,32})?(?![a-z0-9])|"
     r"(?<!\d)[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9a-z])"
     r"|0x[0-9a-f]{1,64}\b"
-    r"|(?<!\d)(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8,}+(?![a-z0-9])"
+    r"|(?<!\d)(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,}+(?![a-z0-9])"
     r"|(?<!\d)(?=[a-z]*\d)(?=\d*[a-z])[a-z0-9]{16,}+"
     r"|(?<![\w-])(?=(?:[a-z_-]*\d){3})(?=[\d_-]*[a-z])[\w-]{20,}+"
 )
 _AT_BEGINNINGS = (
-    rf"(?P<kept1>(?i:{_STATUS})|(?:HTTP/\d(?:\.\d)?|I/O|N/A|TCP/IP|SSL/TLS)(?![\w/]))",
+    rf"(?P<kept1>(?i:{_STATUS}|{_CODE})|(?:HTTP/\d(?:\.\d)?|I/O|N/A|TCP/IP|SSL/TLS)(?![\w/]))",
     rf"(?P<url>(?<!\d)[A-Za-z][A-Za-z0-9+.-]{{1,20}}://{_WITHIN}++)",
     r"(?P<email>(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8})",
     rf"(?P<time>{_TIME})",

@@ -11,6 +11,7 @@ from copilot_socket.core.pauses import Scope
 from copilot_socket.event_bus import EventBus, PauseChanged
 from copilot_socket.http.account_names import no_account, refuse_foreign, storable
 from copilot_socket.http.checks import number
+from copilot_socket.http.conditions import precondition
 from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.messages import Call, Problem, Reply, reply
 from copilot_socket.store.account_deletion import LiveJobs
@@ -59,7 +60,7 @@ class AccountHandlers:
     bus: EventBus
     work_came: Callable[[Iterable[tuple[str, str]]], None]
 
-    @endpoint({200: DeletedAccount, 202: DeletedAccount}, problems=(409,))
+    @endpoint({200: DeletedAccount, 202: DeletedAccount}, problems=(409, 412))
     async def delete_account(self, call: Call) -> Reply:
         """Delete an account without live jobs, and all that belongs to it: its jobs, authorizations, pauses, budgets.
 
@@ -68,7 +69,8 @@ class AccountHandlers:
         refuse_foreign(call, call.params["id"])
         account_id = storable(call.params["id"])
         try:
-            done = await self.accounts.deletion.run(account_id, call.act("account.delete"), call.next_slice)
+            act, required = call.act("account.delete"), precondition(call)
+            done = await self.accounts.deletion.run(account_id, act, call.next_slice, required)
         except LiveJobs as error:
             raise Problem(409, str(error)) from None
         if done is None:

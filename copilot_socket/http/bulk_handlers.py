@@ -1,5 +1,6 @@
 """Bulk operations on jobs over HTTP (docs/http.md, "Bulk operations")."""
 
+import re
 from typing import Annotated
 
 import attrs
@@ -11,7 +12,7 @@ from copilot_socket.http.answers import list_of, page
 from copilot_socket.http.checks import flag, listed, one_of
 from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.fields import instance_of
-from copilot_socket.http.job_queries import JobFilterBody, id_of_a_job
+from copilot_socket.http.job_queries import ID, JobFilterBody, id_of_a_job
 from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
 from copilot_socket.http.queries import Listed
 from copilot_socket.store.bulk import BulkOperations, NewOperation
@@ -20,7 +21,8 @@ from copilot_socket.store.listing import Record
 from copilot_socket.store.shown.operations import BulkOperation
 from copilot_socket.store.totals import Total
 
-MAX_IDS = 10_000
+MAX_IDS = 8_000
+"""As many as fit into an object of a request, also with blanks between them."""
 
 
 @attrs.frozen(kw_only=True)
@@ -101,7 +103,7 @@ class BulkHandlers:
         return reply(await self._show(call, shown["id"]))
 
     async def _show(self, call: Call, name: str) -> Record:
-        found = await self.catalog.operation(name, _starter(call))
+        found = await self.catalog.operation(name, _starter(call)) if re.fullmatch(ID, name) else None
         if found is None:
             raise Problem(404, "No such operation")
         return found

@@ -149,7 +149,13 @@ def listed(each: Check, most: int, what: str) -> Check:
     def accept(value: Any) -> list[Any]:
         if not isinstance(value, list) or not 1 <= len(value) <= most:
             raise ValueError(f"must be a list of 1 to {most} {what}")
-        return [each(part) for part in value]
+        found = []
+        for number, part in enumerate(value):
+            try:
+                found.append(each(part))
+            except ValueError as error:
+                raise ValueError(f"element {number} {error}") from None
+        return found
 
     return Check(accept, {"type": "array", "minItems": 1, "maxItems": most, "items": each.schema})
 
@@ -161,7 +167,7 @@ def some_of(*allowed: str) -> Check:
     def accept(value: Any) -> frozenset[str]:
         if isinstance(value, list) and value and all(isinstance(name, str) and name in known for name in value):
             return frozenset(value)
-        raise ValueError(f"must be one or more of {', '.join(allowed)}")
+        raise ValueError(f"must be a list, in a query separated by commas, of {', '.join(allowed)}")
 
     items = {"type": "string", "enum": [str(name) for name in allowed]}
     return Check(accept, {"type": "array", "minItems": 1, "items": items}, lambda text: text.split(","))

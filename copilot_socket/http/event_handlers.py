@@ -25,6 +25,12 @@ class EventQuery:
     status: Annotated[frozenset[str] | None, some_of(*Status), doc("Of jobs that enter one of these states.")] = None
 
 
+_NEEDED = {
+    True: "name one of those that the access token is limited to (account_id)",
+    False: "an access token that is limited to users may not watch them",
+}
+
+
 @attrs.frozen
 class EventHandlers:
     """Handles ``/api/v1/events``."""
@@ -35,9 +41,7 @@ class EventHandlers:
     async def watch_events(self, call: Call, query: EventQuery) -> Streaming:
         """Live events of this node, until the client disconnects or the node stops."""
         if call.within is not None and not call.within.covers_account(query.account_id):
-            raise OutOfScope(
-                403, "Access token is limited to certain accounts or users; name an account (account_id)"
-            )
+            raise OutOfScope(403, f"Live events are of accounts: {_NEEDED[call.within.users is None]}")
         refusal = self.feed.refusal
         if refusal is not None:
             raise Problem(503, refusal, headers={"Retry-After": "5"})

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Annotated, Literal
+from typing import Annotated
 
 import attrs
 from msgspec import UNSET, UnsetType
@@ -86,7 +86,7 @@ class DeletedJob:
     """A job that is deleted."""
 
     id: Annotated[str, doc("Its former id.")]
-    deleted: Annotated[Literal[True], doc("True.")]
+    deleted: Annotated[bool, doc("Always true.")]
 
 
 JobList = list_of("jobs", Job)

@@ -20,12 +20,15 @@ from copilot_socket.http.messages import PROBLEM
 from copilot_socket.http.routes import Route
 
 Json = dict[str, Any]
-_TAGS = Check(str, {"type": "string", "examples": ['"0123456789abcdef0123456789abcdef"', "*"]})
+TAGS = r'\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*'
+"""What If-Match and If-None-Match may be."""
+_TAGS = Check(str, {"type": "string", "pattern": f"^({TAGS})$"})
 _KEY = Header(
     matching("[ -~]", 255, "1 to 255 printable ASCII characters"),
     "A repeated request with the same key gets the same answer, for a day.",
 )
 _IF_MATCH = Header(_TAGS, "Change it only if its entity tag is one of these: 412 else.")
+_ONLY_CREATE = Header(Check(str, {"type": "string", "const": "*"}), "Create it, and never replace one: 412 else.")
 _IF_NONE_MATCH = Header(_TAGS, "Entity tags that the client has: 304 if it is one of these.")
 
 DESCRIPTION = (
@@ -155,6 +158,8 @@ def _own_headers(route: Route, endpoint: Endpoint) -> dict[str, Header]:
         found["If-Match"] = _IF_MATCH
     if route.single:
         found["If-None-Match"] = _IF_NONE_MATCH
+    if route.method == "PUT" and HTTPStatus.CREATED in endpoint.answers:
+        found["If-None-Match"] = _ONLY_CREATE
     return found
 
 

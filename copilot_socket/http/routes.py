@@ -59,6 +59,8 @@ def find(routes: Sequence[Route], method: str, path: str) -> Found:
     matches = [(route, params) for route in routes if (params := route.match(parts)) is not None]
     if not matches:
         raise _not_found()
+    # A name of the API is no id: /jobs/bulk is not the job "bulk".
+    matches = [(route, params) for route, params in matches if not params] or matches
     method = "GET" if method == "HEAD" else method
     for route, params in matches:
         if route.method == method:

@@ -20,6 +20,7 @@ export interface Options {
   idempotencyKey?: string | null;
   /** Change the object only if it is still the one with this entity tag (`etagOf`): 412 else. */
   ifMatch?: string;
+  ifNoneMatch?: string;
 }
 
 /** What a method is called with. */

@@ -9,6 +9,7 @@ from twisted.internet.task import deferLater
 from copilot_socket.core.acts import Act
 from copilot_socket.core.bulk import FIRST_SLICE, next_size
 from copilot_socket.core.jobs import TERMINAL, Status
+from copilot_socket.core.preconditions import Precondition
 from copilot_socket.store import job_numbers
 from copilot_socket.store.audit import record
 from copilot_socket.store.connection import Transaction
@@ -16,6 +17,7 @@ from copilot_socket.store.database import Database
 from copilot_socket.store.job_deletion import delete_jobs, orphan_children
 from copilot_socket.store.job_filters import JobFilter
 from copilot_socket.store.job_lists import JobLists
+from copilot_socket.store.single import ONE_ACCOUNT
 
 PATIENCE = 5.0
 """Seconds after which the rest is left to another call."""
@@ -81,15 +83,23 @@ class AccountDeletion:
         self._database = database
         self._jobs = JobLists(database)
 
-    async def run(self, account: str, act: Act, go_on: Callable[[], Awaitable[object]]) -> Deletion | None:
+    async def run(
+        self,
+        account: str,
+        act: Act,
+        go_on: Callable[[], Awaitable[object]],
+        precondition: Precondition | None = None,
+    ) -> Deletion | None:
         """Delete *account* and all that belongs to it, by *act*, for :data:`PATIENCE` seconds at most.
 
         Repeat the call until nothing is left. *go_on* is awaited between slices, and may raise an error.
 
-        Returns None if there is no such account. Raises :class:`LiveJobs`; jobs and authorizations may be deleted
-        then.
+        Returns None if there is no such account. Raises :class:`LiveJobs` and :class:`.PreconditionFailed`; if that
+        becomes so meanwhile, jobs and authorizations may be deleted then.
         """
         which = {"id": account}
+        if precondition is not None:
+            await self._database.transaction(lambda tx: ONE_ACCOUNT.require(tx, precondition, which))
         if not await self._database.query("SELECT FROM accounts WHERE id = %(id)s", which):
             return None
         if await self._database.query(_LIVE, which):
@@ -106,7 +116,7 @@ class AccountDeletion:
             if gone is not None:
                 deleted += gone
             elif not await self._area_slice(account, act, size):
-                pauses = await self._database.transaction(partial(self._end, account, act))
+                pauses = await self._database.transaction(partial(self._end, account, act, precondition))
                 if pauses is not None:
                     return Deletion(deleted, pauses)
             took = reactor.seconds() - began
@@ -137,11 +147,15 @@ class AccountDeletion:
 
         return await self._database.transaction(work)
 
-    async def _end(self, account: str, act: Act, tx: Transaction) -> Sequence[str] | None:
+    async def _end(
+        self, account: str, act: Act, precondition: Precondition | None, tx: Transaction
+    ) -> Sequence[str] | None:
         """Delete the account itself; its pauses, None if there are terminal jobs again. Raises :class:`LiveJobs`."""
         which = {"id": account}
         if not await tx.query(_LOCK, which):
             return ()  # by another call
+        if precondition is not None:
+            await ONE_ACCOUNT.require(tx, precondition, which)
         for (status,) in await tx.query(_ANY_JOB, which):
             if Status(status) in TERMINAL:
                 return None

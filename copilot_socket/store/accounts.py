@@ -65,7 +65,9 @@ _CHANGE = """
 UPDATE accounts a SET
   weight = coalesce(%(weight)s, b.weight),
   max_running = CASE WHEN %(limited)s THEN %(max_running)s::integer ELSE b.max_running END,
-  updated_at = now()
+  updated_at = CASE WHEN coalesce(%(weight)s, b.weight) = b.weight
+                     AND NOT (%(limited)s AND b.max_running IS DISTINCT FROM %(max_running)s::integer)
+                    THEN a.updated_at ELSE now() END
 FROM (SELECT id, weight, max_running FROM accounts WHERE id = %(id)s FOR NO KEY UPDATE) b
 WHERE a.id = b.id RETURNING b.weight, b.max_running
 """

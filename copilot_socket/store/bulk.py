@@ -135,10 +135,6 @@ class BulkOperations:
 
     async def delete(self, job: str, act: Act) -> Status | None:
         """Delete *job*, if it is terminal, by *act*; the state that it had. None: there is no such job."""
-        rows = await self._database.query("SELECT status FROM jobs WHERE id = %(job)s", {"job": job})
-        if not rows or Status(rows[0][0]) not in TERMINAL:
-            return Status(rows[0][0]) if rows else None
-        await orphan_children(self._database, [job])
 
         async def work(tx: Transaction) -> Status | None:
             for status in (await delete_jobs(tx, [job])).values():
@@ -146,7 +142,14 @@ class BulkOperations:
                 return Status(status)
             return None
 
-        return await self._database.transaction(work)
+        while True:
+            rows = await self._database.query("SELECT status FROM jobs WHERE id = %(job)s", {"job": job})
+            if not rows or Status(rows[0][0]) not in TERMINAL:
+                return Status(rows[0][0]) if rows else None
+            await orphan_children(self._database, [job])
+            deleted = await self._database.transaction(work)
+            if deleted is not None:
+                return deleted
 
     async def run_slice(self, size: int) -> float | None:
         """Carry out the next slice of up to *size* jobs; the seconds for which it held locks, None: nothing to do."""

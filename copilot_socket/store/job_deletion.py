@@ -11,7 +11,7 @@ ORPHANS = 500
 
 
 async def orphan_children(database: Database, jobs: Sequence[str]) -> None:
-    """Have no job name one of *jobs*, which are terminal and spawn no more, as its parent.
+    """Have no job name one of *jobs* that are terminal, and spawn no more, as its parent.
 
     Deleting one with many children would take long while it holds locks.
     """

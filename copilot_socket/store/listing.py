@@ -227,6 +227,8 @@ def _parts(after: str, count: int) -> dict[str, str]:
         found = [str(part) for part in orjson.loads(after)]
     except (ValueError, TypeError):
         found = [after]
+    if any("\0" in part for part in found):  # which PostgreSQL does not take
+        raise BadCursor
     return {f"after_{number}": part for number, part in enumerate((found + [""] * count)[:count])}
 
 

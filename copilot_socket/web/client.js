@@ -137,12 +137,13 @@ export class Client {
    * @returns {Promise<any>}
    * @throws {ApiError} For an answer that is an error. Without an answer: a TypeError; the reason of the signal.
    */
-  async request(method, path, { query = {}, body, idempotencyKey, ifMatch, signal } = {}) {
+  async request(method, path, { query = {}, body, idempotencyKey, ifMatch, ifNoneMatch, signal } = {}) {
     const key = method === "POST" && idempotencyKey === undefined ? newKey() : idempotencyKey;
     const headers = this.#headers("application/json");
     if (body !== undefined) headers.set("Content-Type", "application/json");
     if (key) headers.set("Idempotency-Key", key);
     if (ifMatch) headers.set("If-Match", ifMatch);
+    if (ifNoneMatch) headers.set("If-None-Match", ifNoneMatch);
     const init = { method, headers, body: body === undefined ? null : JSON.stringify(body), signal: signal ?? null };
     const url = this.#address(path, query);
     const times = method === "GET" || key ? RETRIES : 0;
@@ -271,7 +272,7 @@ export class Client {
   /** @param {string} path @param {Record<string, any>} query Lists are sent as values separated by commas. */
   #address(path, query) {
     const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
-    const parameters = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
+    const parameters = new URLSearchParams(given.map(([name, value]) => [name, value instanceof Date ? value.toISOString() : String(value)])).toString();
     return `${this.#url}/api/v1${path}${parameters && `?${parameters}`}`;
   }
 }

@@ -7,6 +7,7 @@ export interface Options {
   idempotencyKey?: string | null;
   /** Change the object only if it is still the one with this entity tag (`etagOf`): 412 else. */
   ifMatch?: string;
+  ifNoneMatch?: string;
 }
 
 /** What a method is called with. */
@@ -364,8 +365,8 @@ export interface BulkOperation {
   id: string;
   /** What is done to each job. */
   action: Action;
-  /** Which jobs, where that was a filter. */
-  filter: Record<string, any>;
+  /** Which jobs; null where they were named. */
+  filter: Record<string, any> | null;
   /** How many jobs, where these were named. */
   ids: number | null;
   /** `failed`: it can't be carried out; see `error`. */
@@ -598,8 +599,8 @@ export interface DeletedAccount {
 export interface DeletedJob {
   /** Its former id. */
   id: string;
-  /** True. */
-  deleted: true;
+  /** Always true. */
+  deleted: boolean;
 }
 
 /** The jobs that discover areas. */

@@ -1,6 +1,7 @@
 """What schemathesis can't read in the API's description: how to be a new client, and rules that no schema can say."""
 
 import random
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import schemathesis
 from hypothesis import strategies as st
 from schemathesis.core.parameters import ParameterLocation
 
+from copilot_socket.http.openapi import TAGS
 from tests.api import ACCOUNTS, HOST, PATH
 
 Body = dict[str, Any]
@@ -63,6 +65,8 @@ def _ending(body: Body, name: str) -> None:
         body[name] = FUTURE
 
 
+ORDERED = {f"GET /api/v1/{name}" for name in ("jobs", "errors", "areas", "accounts")}
+"""Lists whose cursors depend on their order."""
 RULES: Mapping[str, Callable[[Body], None]] = {
     "POST /api/v1/jobs": _job,
     "POST /api/v1/pauses": _pause,
@@ -71,6 +75,14 @@ RULES: Mapping[str, Callable[[Body], None]] = {
     "POST /api/v1/tokens": _token,
 }
 """Endpoint → what a body must be besides valid: there are other rows, other fields, and the present."""
+
+
+def _query(endpoint: str, query: dict[str, Any]) -> None:
+    """A cursor is of the same list in the same order; a period ends after its beginning."""
+    if endpoint in ORDERED:
+        query.pop("cursor", None)
+    if endpoint == "GET /api/v1/stats/history" and {"since", "until"} <= query.keys():
+        query["since"], query["until"] = sorted((query["since"], query["until"]))
 
 
 @schemathesis.hook
@@ -84,7 +96,11 @@ def before_call(context: Any, case: Any, **kwargs: Any) -> None:
         for body in case.body if isinstance(case.body, list) else [case.body]:
             if isinstance(body, dict):
                 rule(body)
+    if case.query and case.meta is not None and not case.meta.is_negative_at(ParameterLocation.QUERY):
+        _query(case.operation.label, case.query)
     headers = {**(case.headers or {}), "X-Forwarded-For": str(IPv4Address(0x0B000000 + _RANDOM.getrandbits(24)))}
-    if KEY in headers and not case.meta.is_negative_at(ParameterLocation.HEADER):
+    if re.fullmatch("[ -~]{1,255}", str(headers.get(KEY, ""))):
         headers[KEY] = f"{_RANDOM.getrandbits(64)}"
+    if re.fullmatch(TAGS, str(headers.get("If-Match", ""))):
+        del headers["If-Match"]  # it is the tag of no object
     case.headers = headers

@@ -169,7 +169,8 @@ class TailTests(SiteTestCase):
             (
                 ("--types", "jobs"),
                 {},
-                "?types: must be one or more of account, budget, connection, heartbeat, host, pause, job",
+                "?types: must be a list, in a query separated by commas, of account, budget, connection, heartbeat, "
+                "host, pause, job",
             ),
         ):
             program, _ = self.start(*words, **more)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.core.bulk import MOST, SLICE_SECONDS, Action, next_size
+from copilot_socket.core.bulk import FIRST_SLICE, MOST, SLICE_SECONDS, Action, next_size
 from copilot_socket.core.jobs import TERMINAL, Status
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.transitions import Job, Transition, decide
@@ -27,11 +27,11 @@ class ActionTests(SynchronousTestCase):
 class SliceTests(SynchronousTestCase):
     """Sizes."""
 
-    @given(st.integers(1, MOST), st.floats(1e-7, 100))
+    @given(st.integers(FIRST_SLICE, MOST), st.floats(1e-7, 100))
     def test_converges(self, size: int, each: float) -> None:
         """From any size, a few slices reach the largest one that takes no longer than it should."""
         for _ in range(12):
             size = next_size(size, size * each)
-            self.assertTrue(1 <= size <= MOST)
+            self.assertTrue(FIRST_SLICE <= size <= MOST)
         best = min(MOST, SLICE_SECONDS / each)
-        self.assertTrue(size == 1 or best / 1.5 - 1 <= size <= best * 1.5 + 1, f"{size}, best {best}")
+        self.assertTrue(size == FIRST_SLICE or best / 1.5 - 1 <= size <= best * 1.5 + 1, f"{size}, best {best}")

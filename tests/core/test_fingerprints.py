@@ -28,6 +28,14 @@ TEXTS = (
         "<html><head><title>502 Bad Gateway</title></head>\r\n<center>nginx/1.18.0</center></html>\n",
         "<html><head><title>502 Bad Gateway</title></head> <center><path></center></html>",
     ),
+    ("request failed (404)", "request failed (404)"),
+    ("[502] oops", "[502] oops"),
+    ("500: oops", "500: oops"),
+    ("GET /a/b: 404", "GET <path>: 404"),
+    ("received 404 from GitLab", "received 404 from GitLab"),
+    # Codes.
+    ("OSError: [Errno 28] No space left", "OSError: [Errno 28] No space left"),
+    ("SQLSTATE 40001, killed by signal 9", "SQLSTATE 40001, killed by signal 9"),
     # Numbers that are no statuses.
     ("error 500 items failed", "error <n> items failed"),
     ("page 404 of 500", "page <n> of <n>"),
@@ -63,7 +71,9 @@ TEXTS = (
     ("acme/shop is archived", "<path> is archived"),
     ("GET issues?state=opened&labels=bug failed", "GET issues<query> failed"),
     ("commit 3f2a9b8c7d6e5f4a3b2c1d0e9f8a7b6c5d4e3f2a", "commit <id>"),
-    ("job 01KFGH0000000000000000000A.3.a1b2c3d4e5f6 is gone", "job <id>.<n>.<id> is gone"),
+    ("job 01KFGH0000000000000000000A.3.a1b2c3d4e5f6 is gone", "job <id> is gone"),
+    ("404 for g/p id 01KFGH0000000000000000000A.1.77c82ce037f5", "404 for <path> id <id>"),
+    ("commit 1a2b3c4", "commit <id>"),
     ("user 123E4567-e89b-12d3-a456-426614174000", "user <id>"),
     ("cursor eyJpZCI6-IjEyMyJ9_x17", "cursor <id>"),
     ("issue gid://gitlab/Issue/77 is gone", "issue <url> is gone"),
@@ -73,7 +83,7 @@ TEXTS = (
     ("I/O error and / or SSL/TLS", "I/O error and / or SSL/TLS"),
 )
 VALUES = {
-    "number": st.integers(0, 10**12).map(str),
+    "number": (st.integers(0, 99) | st.integers(600, 10**12)).map(str),  # no status
     "uuid": st.uuids().map(str),
     "sha": st.binary(min_size=19, max_size=19).map(lambda given: f"{given.hex()}f1"),
     "ulid": st.text("0123456789ABCDEFGHJKMNPQRSTVWXYZ", min_size=23, max_size=23).map("01K{}".format),

@@ -12,9 +12,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.event_bus import EventBus
-from copilot_socket.http import site
 from copilot_socket.http.access import Access
 from copilot_socket.http.site import make_site
+from copilot_socket.http.slices import Slices
 from copilot_socket.http.table import Parts
 from copilot_socket.store.listing import Listing
 from copilot_socket.store.submission import Submitted
@@ -127,7 +127,7 @@ class ConnectionTestCase(SynchronousTestCase):
     def make(self) -> None:
         """Make it, by the limits as they are now."""
         unused: Any = None
-        self.slices = site.Slices(self.reactor)
+        self.slices = Slices(self.reactor)
         self.site: Any = make_site(
             Parts(
                 submission=self.store,

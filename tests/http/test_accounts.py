@@ -133,8 +133,8 @@ class DeletionTests(TokenTestCase):
         await self.account()
         original, submitted = account_deletion.AccountDeletion._end, list[Any]()
 
-        async def end(deletion: Any, account: str, act: Any, tx: Transaction) -> Any:
-            done = await original(deletion, account, act, tx)
+        async def end(*arguments: Any) -> Any:
+            done = await original(*arguments)
             one = {"account_id": "acme", "command": "users"}
             submitted.extend(Deferred.fromCoroutine(self.post(JOBS, body)) for body in (one, [one, one]))
             await deferLater(reactor, 0.2)

@@ -8,7 +8,7 @@ from twisted.internet.task import deferLater
 
 from copilot_socket.core.jobs import Event
 from copilot_socket.http import endings
-from copilot_socket.store import job_filters, listing
+from copilot_socket.store import bulk, job_filters, listing
 from tests.http.harness import SiteTestCase
 
 JOBS, BULK, OPERATIONS = "/api/v1/jobs", "/api/v1/jobs/bulk", "/api/v1/operations"
@@ -220,3 +220,24 @@ class LimitedTests(SiteTestCase):
         while await self.bulk.run_slice(9) is not None:
             pass
         self.assertEqual([job["id"] for job in (await self.get(JOBS)).document["jobs"]], [foreign])
+
+
+class RaceTests(SiteTestCase):
+    """Deleting a job that is retried meanwhile."""
+
+    async def test_retried_before_it_is_deleted(self) -> None:
+        """It is not deleted: 409, and its children keep their parent."""
+        await self.account()
+        parent, child = await self.job(full_path="parent"), await self.job(full_path="child")
+        self.query("UPDATE jobs SET spawned_from = %s WHERE id = %s", parent, child)
+        await self.transitions.apply([parent], Event.CANCELLED)
+        orphan = bulk.orphan_children
+
+        async def retry_first(*args: Any) -> None:
+            await self.transitions.apply([parent], Event.RETRIED)
+            await orphan(*args)
+
+        self.patch(bulk, "orphan_children", retry_first)
+        answer = await self.request("DELETE", f"{JOBS}/{parent}")
+        self.assertEqual((answer.status, answer.document["state"]), (409, "queued"))
+        self.assertEqual((await self.get(f"{JOBS}/{child}")).document["spawned_from"], parent)

@@ -58,7 +58,17 @@ class StatsTests(SiteTestCase):
                 "unroutable_commands": {"epics": 1},
             },
         )
-        self.assertEqual(stats["crawlers"], {"connected": 1, "plain": 1, "known": 2, "assignments": 0})
+        self.assertEqual(
+            stats["crawlers"],
+            {
+                "connected": 1,
+                "plain": 1,
+                "known": 2,
+                "stale": 0,
+                "modes": {"serving": 1, "draining": 0, "quarantined": 0},
+                "assignments": 0,
+            },
+        )
 
     async def test_of_an_account_or_user(self) -> None:
         """Jobs of an account, of a user, or of both are counted, and nothing else; for a limited token its own."""

@@ -17,7 +17,11 @@ class BulkOperation:
 
     id: Annotated[str, doc("Its id.")]
     action: Annotated[Action, doc("What is done to each job.")]
-    filter: Annotated[dict[str, Any], Column("filter - 'ids'"), doc("Which jobs, where that was a filter.")]
+    filter: Annotated[
+        dict[str, Any] | None,
+        Column("CASE WHEN filter -> 'ids' IS NULL THEN filter END"),
+        doc("Which jobs; null where they were named."),
+    ]
     ids: Annotated[
         int | None, Column("jsonb_array_length(filter -> 'ids')"), doc("How many jobs, where these were named.")
     ]

@@ -30,9 +30,13 @@ WHERE id = %(id)s AND status = 'running'
 RETURNING changed, skipped
 
 -- name: orphan_children
--- Up to "limit" jobs that these have spawned become jobs without a parent, before that is deleted; their number.
-WITH child AS (
-  SELECT c.id FROM unnest(%(job)s::text[]) AS parent (id) CROSS JOIN LATERAL (
+-- Up to "limit" jobs that those of these have spawned which are terminal become jobs without a parent, before that is
+-- deleted; their number. The lock keeps parents from being retried meanwhile.
+WITH parent AS MATERIALIZED (
+  SELECT j.id FROM jobs j WHERE j.id = ANY (%(job)s) AND j.status IN ('completed', 'failed', 'cancelled')
+  ORDER BY j.id FOR UPDATE
+), child AS (
+  SELECT c.id FROM parent CROSS JOIN LATERAL (
     SELECT j.id FROM jobs j WHERE j.spawned_from BETWEEN parent.id AND parent.id LIMIT %(limit)s) AS c
   LIMIT %(limit)s
 ), gone AS (
