@@ -25,6 +25,8 @@ MINUTES = 60
 """Minutes with rows that one round sums up: a round ends in time, and the next one goes on."""
 LONGEST = 512
 """Characters that are kept of an actor, an address and what was asked for, where a stranger chooses them."""
+LOGGED = 4096
+"""Characters of an actor, and of what it did, in a line of the log: the row has all of them."""
 
 
 @attrs.frozen
@@ -58,7 +60,11 @@ def _log_act(act: Act) -> None:
     who = act.actor.name if act.actor.address is None else f"{act.actor.name} at {act.actor.address}"
     details = orjson.dumps(dict(act.details)).decode() if act.details else None
     what = printable(" ".join(filter(None, (act.action, act.target, details))))
-    _log.info("{who} over {door}: {what}", who=who, door=act.door, what=what)
+    _log.info("{who} over {door}: {what}", who=_logged(who), door=act.door, what=_logged(what))
+
+
+def _logged(text: str) -> str:
+    return text if len(text) <= LOGGED else f"{text[:LOGGED]}\u2026"
 
 
 class AuditLog:
