@@ -47,10 +47,10 @@ def tagged(call: Call, answer: Reply | Streaming) -> Reply | Streaming:
 
     Raises :class:`Problem` 400 for malformed tags.
     """
+    known = _tags(call, "if-none-match", weak=True)
     if not isinstance(answer, Reply) or any(name == "include" for name, _ in call.query):
         return answer  # what is included changes by itself, and changes are compared with the object alone
     tag = _tag(answer.body)
-    known = _tags(call, "if-none-match", weak=True)
     if known is not None and names(known, tag):
         in_gzip = tag_of_gzip(tag) in call.headers["if-none-match"]
         return Reply(304, b"", headers={"ETag": tag_of_gzip(tag) if in_gzip else tag})
@@ -75,7 +75,7 @@ def _tags(call: Call, header: str, *, weak: bool) -> frozenset[str] | None:
         return None
     if given.strip() == ANY:
         return frozenset({ANY})
-    if _TAG.sub("", given).strip(" \t,"):
+    if _TAG.sub("", given).strip(" \t,") or not _TAG.search(given):
         raise Problem(400, f"{header.title()} must be * or entity tags in double quotes, separated by commas")
     found = (tag for is_weak, tag in _TAG.findall(given) if weak or not is_weak)
     return frozenset(f'{tag.removesuffix(_GZIP)}"' if tag.endswith(_GZIP) else tag for tag in found)

@@ -67,7 +67,7 @@ class StatsHandlers:
         until = _epoch(query.until, now)
         since = _epoch(query.since, until - step)
         if since > until:
-            raise invalid("?since", "must not be after until")
+            raise invalid("?since", "must not be after until, which is now unless given")
         shown = []
         # Nothing is older, and nothing is of the future.
         since, until = max(since, now - KEPT[resolution] - step), min(until, now + step)

@@ -1,5 +1,6 @@
 """What schemathesis can't read in the API's description: how to be a new client, and rules that no schema can say."""
 
+import json
 import random
 import re
 from base64 import urlsafe_b64encode
@@ -19,6 +20,7 @@ Body = dict[str, Any]
 
 KEY = "Idempotency-Key"
 FUTURE = "2100-01-01T00:00:00Z"
+FUTURE_JOB = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ"
 TARGETS = {"everything": None, "account": ACCOUNTS[0], "host": HOST, "command": "issues", "path_prefix": PATH}
 _RANDOM = random.SystemRandom()
 """Hypothesis seeds the other one anew, again and again."""
@@ -32,10 +34,17 @@ schemathesis.openapi.format("date-time", _TIMES.map(lambda time: time.isoformat(
 
 
 def _job(body: Body) -> None:
-    """Its account exists, its GitLab is that of the account, and it has a path."""
+    """Its account exists, its GitLab is that of the account, it has a path, and no U+0000 in its resume state."""
     body["account_id"] = _RANDOM.choice(ACCOUNTS)
     body["gitlab_url"] = None
     body["full_path"] = body.get("full_path") or PATH
+    body["resume_state"] = json.loads(json.dumps(body.get("resume_state")).replace(r"\u0000", " "))
+
+
+def _bulk(body: Body) -> None:
+    """It has either ids or a filter."""
+    if (body.get("ids") is None) == (body.get("filter") is None):
+        body["ids"], body["filter"] = [FUTURE_JOB], None
 
 
 def _pause(body: Body) -> None:
@@ -69,6 +78,7 @@ ORDERED = {f"GET /api/v1/{name}" for name in ("jobs", "errors", "areas", "accoun
 """Lists whose cursors depend on their order."""
 RULES: Mapping[str, Callable[[Body], None]] = {
     "POST /api/v1/jobs": _job,
+    "POST /api/v1/jobs/bulk": _bulk,
     "POST /api/v1/pauses": _pause,
     "POST /api/v1/queue/pause": lambda body: _ending(body, "ends_at"),
     "PUT /api/v1/budgets": _budget,
@@ -78,11 +88,13 @@ RULES: Mapping[str, Callable[[Body], None]] = {
 
 
 def _query(endpoint: str, query: dict[str, Any]) -> None:
-    """A cursor is of the same list in the same order; a period ends after its beginning."""
+    """A cursor is of the same list in the same order; a period ends after its beginning; nobody waits for long."""
     if endpoint in ORDERED:
         query.pop("cursor", None)
-    if endpoint == "GET /api/v1/stats/history" and {"since", "until"} <= query.keys():
-        query["since"], query["until"] = sorted((query["since"], query["until"]))
+    if endpoint == "GET /api/v1/stats/history" and "since" in query:
+        query["since"], query["until"] = sorted((query["since"], query.get("until", FUTURE)))
+    if "wait" in query:
+        query["wait"] = min(int(query["wait"]), 1)
 
 
 @schemathesis.hook
@@ -103,4 +115,6 @@ def before_call(context: Any, case: Any, **kwargs: Any) -> None:
         headers[KEY] = f"{_RANDOM.getrandbits(64)}"
     if re.fullmatch(TAGS, str(headers.get("If-Match", ""))):
         del headers["If-Match"]  # it is the tag of no object
+    if case.method == "PUT" and headers.get("If-None-Match") == "*":
+        del headers["If-None-Match"]  # it exists
     case.headers = headers
