@@ -68,14 +68,15 @@ import { Client } from "%(node)s/client.js";
 
 async function crawl(client, full_path) {
   const seen = [];
-  let id;
-  const onState = async ({ state }) => {
-    if (state === "open") ({ id } = await client.jobs.submit({ account_id: "acct", command: "issues", full_path }));
+  let submitted;  // whose answer may come after the job's last event
+  const onState = ({ state }) => {
+    if (state === "open") submitted = client.jobs.submit({ account_id: "acct", command: "issues", full_path });
   };
   for await (const { data } of client.events({ types: "job", onState })) {
     seen.push(data);
     if (data.status === "completed") break;
   }
+  const { id } = await submitted;
   return { id, seen, job: await client.jobs.wait(id) };
 }
 
