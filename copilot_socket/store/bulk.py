@@ -5,7 +5,7 @@ changes its jobs and stores how far the walk has come; so whoever dies, the next
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from copilot_socket.core.access import Within
 from copilot_socket.core.actors import Actor
 from copilot_socket.core.acts import HTTP, Act
 from copilot_socket.core.bulk import Action
-from copilot_socket.core.jobs import TERMINAL, Event, Status
+from copilot_socket.core.jobs import HELD, TERMINAL, Event, Status
 from copilot_socket.core.transitions import Refusal, Transition
 from copilot_socket.event_bus import EventBus
 from copilot_socket.store.audit import record
@@ -187,7 +187,8 @@ class BulkOperations:
             gone = await delete_jobs(tx, list(jobs))
             results = {job: None if job in gone else "state" for job in jobs}
         else:
-            results = await self._apply(tx, event, jobs)
+            among = frozenset(map(Status, taken.which.given["status"]))
+            results = await self._apply(tx, event, jobs, among)
         changed, skipped = Counter(taken.changed), Counter(taken.skipped)
         for job, state in jobs.items():
             why = results[job]
@@ -210,12 +211,17 @@ class BulkOperations:
         if not kept:
             raise OperationLost
 
-    async def _apply(self, tx: Transaction, event: Event, jobs: Mapping[str, str]) -> dict[str, str | None]:
-        """Apply *event* to *jobs*; why each of them was skipped, None: it was changed, or its crawler is asked to."""
+    async def _apply(
+        self, tx: Transaction, event: Event, jobs: Mapping[str, str], among: Collection[Status]
+    ) -> dict[str, str | None]:
+        """Apply *event* to those of *jobs* that still are in one of the states *among* which the filter names.
+
+        Why each of them was skipped, None: it was changed, or its crawler is asked to.
+        """
         asked: set[str] = set()
-        if event is Event.PAUSED:
+        if event is Event.PAUSED and not HELD.isdisjoint(among):
             asked = {job for _, job, _ in await tx.query(sql("request_pause"), {"job": sorted(jobs)})}
-        requests = [TransitionRequest(job, event) for job in jobs if job not in asked]
+        requests = [TransitionRequest(job, event, among=among) for job in jobs if job not in asked]
         answers, events = await self._transitions.within(tx, requests)
         tx.after_commit += [partial(self._bus.publish, each) for each in events]
         return dict.fromkeys(asked) | {

@@ -154,6 +154,9 @@ class Transitions:
             ):
                 answers.append(None)
                 continue
+            if request.among is not None and row.status not in request.among:
+                answers.append(Refusal(Status(row.status), request.event))
+                continue
             end = end_of(request, row, held, disturbances)
             answer = decide(row.job(held), request.event, self._policy, self._jitter(), end)
             if isinstance(answer, Transition):

@@ -1,5 +1,6 @@
 """Finding jobs, bulk operations, deleting jobs and waiting for them, over HTTP."""
 
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet import reactor
@@ -223,7 +224,25 @@ class LimitedTests(SiteTestCase):
 
 
 class RaceTests(SiteTestCase):
-    """Deleting a job that is retried meanwhile."""
+    """Jobs whose state changes between its reading and the act."""
+
+    async def test_paused_before_it_is_cancelled(self) -> None:
+        """An operation on jobs in one state skips a job that has left it, and leaves it alone."""
+        await self.account()
+        job = await self.job()
+        started = await self.post(BULK, {"action": "cancel", "filter": {"status": ["queued"]}})
+        below = self.bulk.jobs.below
+
+        async def pause_then(*args: Any) -> Any:
+            found = await below(*args)
+            await self.transitions.apply([job], Event.PAUSED)
+            return found
+
+        self.patch(self.bulk, "jobs", SimpleNamespace(below=pause_then))
+        await self.bulk.run_slice(9)
+        self.assertEqual((await self.get(f"{JOBS}/{job}")).document["status"], "paused")
+        shown = (await self.get(f"{OPERATIONS}/{started.document['id']}")).document
+        self.assertEqual((shown["changed_total"], shown["skipped"]), (0, {"state": 1}))
 
     async def test_retried_before_it_is_deleted(self) -> None:
         """It is not deleted: 409, and its children keep their parent."""
