@@ -181,13 +181,12 @@ class BulkOperations:
         return self._database.reactor.seconds() - began
 
     async def _slice(self, taken: _Taken, jobs: Mapping[str, str], tx: Transaction) -> None:
-        """Act on *jobs* (id → state), and keep the place."""
-        event = taken.action.event
+        """Act on those of *jobs* (id → state) that are still in a state of the filter, and keep the place."""
+        event, among = taken.action.event, frozenset(map(Status, taken.which.given["status"]))
         if event is None:
-            gone = await delete_jobs(tx, list(jobs))
+            gone = await delete_jobs(tx, list(jobs), among)
             results = {job: None if job in gone else "state" for job in jobs}
         else:
-            among = frozenset(map(Status, taken.which.given["status"]))
             results = await self._apply(tx, event, jobs, among)
         changed, skipped = Counter(taken.changed), Counter(taken.skipped)
         for job, state in jobs.items():
@@ -214,9 +213,9 @@ class BulkOperations:
     async def _apply(
         self, tx: Transaction, event: Event, jobs: Mapping[str, str], among: Collection[Status]
     ) -> dict[str, str | None]:
-        """Apply *event* to those of *jobs* that still are in one of the states *among* which the filter names.
+        """Apply *event* to those of *jobs* that are in one of the states *among*.
 
-        Why each of them was skipped, None: it was changed, or its crawler is asked to.
+        Why each of them was skipped; None: it was changed, or its crawler is asked to.
         """
         asked: set[str] = set()
         if event is Event.PAUSED and not HELD.isdisjoint(among):

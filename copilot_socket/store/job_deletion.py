@@ -1,7 +1,8 @@
 """Deletion of jobs that are over, some at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from copilot_socket.core.jobs import TERMINAL, Status
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.sql import sql
@@ -21,6 +22,6 @@ async def orphan_children(database: Database, jobs: Sequence[str]) -> None:
             return
 
 
-async def delete_jobs(tx: Transaction, jobs: Sequence[str]) -> dict[str, str]:
-    """Delete those of *jobs* that are terminal; return these: id → state."""
-    return dict(await tx.query(sql("delete_jobs"), {"job": sorted(jobs)}))
+async def delete_jobs(tx: Transaction, jobs: Sequence[str], among: Collection[Status] = TERMINAL) -> dict[str, str]:
+    """Delete those of *jobs* that are in one of the terminal states *among*; return these: id → state."""
+    return dict(await tx.query(sql("delete_jobs"), {"job": sorted(jobs), "among": sorted(among)}))

@@ -1,6 +1,5 @@
 """Finding jobs, bulk operations, deleting jobs and waiting for them, over HTTP."""
 
-from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet import reactor
@@ -10,6 +9,7 @@ from twisted.internet.task import deferLater
 from copilot_socket.core.jobs import Event
 from copilot_socket.http import endings
 from copilot_socket.store import bulk, job_filters, listing
+from copilot_socket.store.job_lists import JobLists
 from tests.http.harness import SiteTestCase
 
 JOBS, BULK, OPERATIONS = "/api/v1/jobs", "/api/v1/jobs/bulk", "/api/v1/operations"
@@ -226,23 +226,33 @@ class LimitedTests(SiteTestCase):
 class RaceTests(SiteTestCase):
     """Jobs whose state changes between its reading and the act."""
 
-    async def test_paused_before_it_is_cancelled(self) -> None:
+    async def test_in_another_state_meanwhile(self) -> None:
         """An operation on jobs in one state skips a job that has left it, and leaves it alone."""
         await self.account()
-        job = await self.job()
-        started = await self.post(BULK, {"action": "cancel", "filter": {"status": ["queued"]}})
-        below = self.bulk.jobs.below
+        below, job, after = JobLists.below, "", ""
 
-        async def pause_then(*args: Any) -> Any:
+        async def then(*args: Any) -> Any:
             found = await below(*args)
-            await self.transitions.apply([job], Event.PAUSED)
+            self.query("UPDATE jobs SET status = %s WHERE id = %s", after, job)
             return found
 
-        self.patch(self.bulk, "jobs", SimpleNamespace(below=pause_then))
-        await self.bulk.run_slice(9)
-        self.assertEqual((await self.get(f"{JOBS}/{job}")).document["status"], "paused")
-        shown = (await self.get(f"{OPERATIONS}/{started.document['id']}")).document
-        self.assertEqual((shown["changed_total"], shown["skipped"]), (0, {"state": 1}))
+        self.patch(JobLists, "below", then)
+        for action, before, after in (
+            ("cancel", "queued", "paused"),
+            ("pause", "queued", "waiting_credential"),
+            ("retry", "failed", "cancelled"),
+            ("resume", "paused", "queued"),
+            ("delete", "failed", "completed"),
+        ):
+            job = await self.job(full_path=action)
+            self.query("UPDATE jobs SET status = %s WHERE id = %s", before, job)
+            started = await self.post(BULK, {"action": action, "filter": {"status": [before]}})
+            await self.bulk.run_slice(9)
+            self.assertEqual((await self.get(f"{JOBS}/{job}")).document["status"], after)
+            self.assertEqual(await self.bulk.run_slice(9), 0.0)
+            shown = (await self.get(f"{OPERATIONS}/{started.document['id']}")).document
+            self.assertEqual((shown["changed_total"], shown["skipped"]), (0, {"state": 1}), action)
+            self.query("DELETE FROM jobs")
 
     async def test_retried_before_it_is_deleted(self) -> None:
         """It is not deleted: 409, and its children keep their parent."""

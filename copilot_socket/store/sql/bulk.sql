@@ -45,5 +45,5 @@ WITH parent AS MATERIALIZED (
 SELECT count(*) FROM gone
 
 -- name: delete_jobs
--- Deletes those of these jobs that are terminal; a trigger deletes their assignments and attempts.
-DELETE FROM jobs WHERE id = ANY (%(job)s) AND status IN ('completed', 'failed', 'cancelled') RETURNING id, status
+-- Deletes those of these jobs that are in one of these terminal states; a trigger deletes their assignments and attempts.
+DELETE FROM jobs WHERE id = ANY (%(job)s) AND status = ANY (%(among)s) RETURNING id, status
