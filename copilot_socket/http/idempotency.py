@@ -82,8 +82,9 @@ class Idempotency:
 
 def to_keep(reply: Reply) -> KeyAnswer:
     """What is stored of *reply*."""
-    kept = not reply.secret and len(reply.body) <= MAX_ANSWER
-    return KeyAnswer(reply.status, reply.body.decode() if kept else None)
+    if reply.secret or len(reply.body) > MAX_ANSWER:
+        return KeyAnswer(reply.status, None)
+    return KeyAnswer(reply.status, reply.body.decode(), reply.headers)
 
 
 async def _fingerprint(line: str, call: Call) -> str:
@@ -103,7 +104,7 @@ def _replayed(taken: Taken, key: Key, line: str) -> Reply | None:
         raise Problem(422, fault, errors=[{"path": "", "message": fault}])
     answer = taken.answer
     if answer is not None and answer.body is not None:
-        return Reply(answer.status, answer.body.encode(), headers={REPLAYED: "true"})
+        return Reply(answer.status, answer.body.encode(), headers={**answer.headers, REPLAYED: "true"})
     if answer is not None:
         secret = "its answer had a secret, or was very large, and is not kept"
         raise Problem(409, f"Request with this Idempotency-Key was carried out before ({answer.status}); {secret}")

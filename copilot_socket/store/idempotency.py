@@ -4,7 +4,10 @@ A key is taken in the transaction of the change (:func:`.record`), its answer is
 docs/adr/0023-keys-and-preconditions.md.
 """
 
+from collections.abc import Mapping
+
 import attrs
+import orjson
 
 from copilot_socket.core.acts import Key
 from copilot_socket.store.connection import Transaction
@@ -21,10 +24,11 @@ class KeyTaken(Exception):
 
 @attrs.frozen
 class KeyAnswer:
-    """The answer to a request: its status, and its body, None if that is not kept."""
+    """The answer to a request: its status, its body, None if that is not kept, and its own headers."""
 
     status: int
     body: str | None
+    headers: Mapping[str, str] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -48,7 +52,8 @@ async def take(tx: Transaction, key: Key) -> None:
 
 async def answer(store: Transaction | Database, key: Key, given: KeyAnswer) -> None:
     """Store the answer to *key*'s request, which takes *key* unless it has. Raises :class:`KeyTaken`."""
-    params = {**_columns(key), "status": given.status, "answer": given.body}
+    headers = orjson.dumps(dict(given.headers)).decode()
+    params = {**_columns(key), "status": given.status, "answer": given.body, "headers": headers}
     if not await store.query(sql("answer_key"), params):
         raise KeyTaken
 
@@ -56,8 +61,8 @@ async def answer(store: Transaction | Database, key: Key, given: KeyAnswer) -> N
 async def find(database: Database, key: Key, former: str, line: str) -> Taken | None:
     """Who has *key*; None: nobody. *former*, *line*: see ``find_key``."""
     rows = await database.query(sql("find_key"), {"key": key.name, "former": former, "line": line})
-    for request, fingerprint, status, body, age in rows:
-        return Taken(request, fingerprint, None if status is None else KeyAnswer(status, body), age)
+    for request, fingerprint, age, status, body, headers in rows:
+        return Taken(request, fingerprint, None if status is None else KeyAnswer(status, body, headers), age)
     return None
 
 

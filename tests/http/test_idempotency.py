@@ -43,6 +43,8 @@ class KeyTestCase(SiteTestCase):
     def assert_replayed(self, answer: Answer, first: Answer) -> None:
         """*answer* is the one to the *first* request."""
         self.assertEqual((answer.status, answer.body), (first.status, first.body))
+        for name in ("Location", "ETag"):
+            self.assertEqual(answer.header(name), first.header(name))
         self.assertEqual(answer.header("Idempotency-Replayed"), "true")
         self.assertIsNone(first.header("Idempotency-Replayed"))
 
@@ -91,8 +93,8 @@ class EveryRouteTests(KeyTestCase):
             if pattern in SECRET:
                 self.assertEqual(again.status, 409)
                 self.assertIn("secret", again.document["detail"])
-                kept = self.query("SELECT answer FROM idempotency_keys WHERE key ~ %s", f" k{number}$")
-                self.assertEqual(kept, [(None,)])
+                kept = self.query("SELECT answer, headers FROM idempotency_keys WHERE key ~ %s", f" k{number}$")
+                self.assertEqual(kept, [(None, {})])
             else:
                 self.assert_replayed(again, first)
                 repeated.add(pattern)

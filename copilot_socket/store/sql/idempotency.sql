@@ -9,14 +9,16 @@ RETURNING key
 
 -- name: answer_key
 -- The answer to the request, also where it has changed nothing and so not taken its key. No row: another request has it.
-INSERT INTO idempotency_keys AS k (key, fingerprint, request, status, answer)
-VALUES (%(key)s, %(fingerprint)s, %(request)s, %(status)s, %(answer)s)
-ON CONFLICT (key) DO UPDATE SET status = excluded.status, answer = excluded.answer WHERE k.request = excluded.request
+INSERT INTO idempotency_keys AS k (key, fingerprint, request, status, answer, headers)
+VALUES (%(key)s, %(fingerprint)s, %(request)s, %(status)s, %(answer)s, %(headers)s::jsonb)
+ON CONFLICT (key) DO UPDATE SET status = excluded.status, answer = excluded.answer, headers = excluded.headers
+WHERE k.request = excluded.request
 RETURNING key
 
 -- name: find_key
 -- Who has the key. Rows of before 0021 have the request line in place of the fingerprint, and unless their token was limited
 -- belong to all tokens that are not: "former" is the key's name of then.
-SELECT request, fingerprint, status, answer, extract(epoch FROM now() - created_at)::float8 FROM idempotency_keys
+SELECT request, fingerprint, extract(epoch FROM now() - created_at)::float8, status, answer, headers
+FROM idempotency_keys
 WHERE key = %(key)s OR (key = %(former)s AND fingerprint = %(line)s)
 ORDER BY key = %(key)s DESC LIMIT 1

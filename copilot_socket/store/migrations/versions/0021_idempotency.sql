@@ -1,8 +1,9 @@
 -- Keys of all requests. "request" is a random id of the one that took the key; a status of NULL: not answered, as far as is
--- known; an answer of NULL beside a status: not kept.
+-- known; an answer of NULL beside a status: not kept. "headers" are those of the answer that say something about it, as Location.
 ALTER TABLE idempotency_keys
   DROP CONSTRAINT idempotency_keys_answer_check,
   ADD COLUMN request text NOT NULL DEFAULT '',
+  ADD COLUMN headers jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(headers) = 'object'),
   ALTER status DROP NOT NULL,
   ALTER answer DROP NOT NULL,
   ALTER answer TYPE text USING answer::text;
