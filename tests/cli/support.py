@@ -71,13 +71,13 @@ class SiteCommandTestCase(SiteTestCase):
         self.patch(sys, "stdout", self.out)
         self.patch(os, "environ", {"HOME": "/", "COPILOT_HTTP_TOKEN": TOKEN, "LOGNAME": "ann"})
 
-    async def call(self, command: ModuleType, *words: str, url: str | None = None) -> str:
-        """The output of the command, which must succeed."""
+    async def call(self, command: ModuleType, *words: str, url: str | None = None, status: int = 0) -> str:
+        """The output of the command, which must end with *status*."""
         parser = ArgumentParser()
         parser.set_defaults(json=False)
         command.add_arguments(parser)
         args = parser.parse_args([*words, "--url", url or f"http://127.0.0.1:{self.number}/"])
         self.out.seek(0)
         self.out.truncate()
-        self.assertEqual(await deferToThread(command.run, args), 0)
+        self.assertEqual(await deferToThread(command.run, args), status)
         return self.out.getvalue()

@@ -9,6 +9,7 @@ from copilot_socket.handlers.dispatch import planner as planner_module
 from copilot_socket.node import Node
 from tests.handlers.support import PROGRESS, Crawler, NodeTestCase
 from tests.support.crawler import until
+from tests.support.locks import until_waiting
 from tests.support.postgres import admin
 
 
@@ -315,10 +316,9 @@ class RequestTests(NodeTestCase):
         with admin(self.database_url) as connection, connection.cursor() as cursor:
             cursor.execute("BEGIN; SELECT FROM job_assignments FOR UPDATE")
             again.say("job_request")
-            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            await until(lambda: self.query(waiting) == [(1,)], "the look-up waits")
+            await until_waiting(self)  # the look-up
             again.say("job_completed", job, id="e", success=True, finalCounts={})
-            await until(lambda: self.query(waiting) == [(2,)], "and so does the end")
+            await until_waiting(self, 2)  # and the end
             cursor.execute("COMMIT")
         self.assertEqual((await again.job())["fullPath"], "g/next")
 

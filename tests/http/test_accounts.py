@@ -2,15 +2,14 @@
 
 from typing import Any
 
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import deferLater
 
 from copilot_socket.core.jobs import Event
 from copilot_socket.event_bus import JobCreated, PauseChanged
 from copilot_socket.store import account_deletion
 from copilot_socket.store.connection import Transaction
 from tests.http.test_tokens import TokenTestCase
+from tests.support.locks import until_waiting
 
 ACCOUNTS, JOBS = "/api/v1/accounts", "/api/v1/jobs"
 
@@ -137,9 +136,7 @@ class DeletionTests(TokenTestCase):
             done = await original(*arguments)
             one = {"account_id": "acme", "command": "users"}
             submitted.extend(Deferred.fromCoroutine(self.post(JOBS, body)) for body in (one, [one, one]))
-            await deferLater(reactor, 0.2)
-            for d in submitted:
-                self.assertNoResult(d)
+            await until_waiting(self, 2)
             return done
 
         self.patch(account_deletion.AccountDeletion, "_end", end)

@@ -11,7 +11,7 @@ from copilot_socket.http.compression import SMALLEST
 from tests.http.harness import ACCOUNT, Answer
 from tests.http.test_audit import TABLES
 from tests.http.test_compression import ExchangeTestCase
-from tests.support.crawler import until
+from tests.support.locks import until_waiting
 
 API, HOST = "/api/v1", "https://gitlab.example"
 ACME, HOSTS = f"{API}/accounts/acme", f"{API}/hosts/{quote(HOST, safe='')}"
@@ -200,9 +200,7 @@ class TogetherTests(ConditionTestCase):
         with psycopg2.connect(self.database_url) as holding, holding.cursor() as cursor:
             cursor.execute("LOCK TABLE audit_log IN SHARE MODE")  # which each change writes to at its end
             sent = [Deferred.fromCoroutine(request) for request in requests]
-            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            waiting += " AND datname = current_database()"
-            await until(lambda: self.query(waiting) == [(len(requests),)], "all wait")
+            await until_waiting(self, len(requests))
             holding.rollback()
         return await gatherResults(sent)
 

@@ -18,6 +18,7 @@ from tests.http.harness import Answer, SiteTestCase
 from tests.http.test_audit import API, CRAWLER, ERRORS, REFUSE_COMMITS, STEPS, TABLES, _filled
 from tests.support.acts import ACT
 from tests.support.crawler import until
+from tests.support.locks import until_waiting
 from tests.support.postgres import drop_database, fresh_database
 from tests.support.revisions import upgrade_to
 
@@ -295,9 +296,7 @@ class TwinTests(KeyTestCase):
         with psycopg2.connect(self.database_url) as holding, holding.cursor() as cursor:
             cursor.execute("LOCK TABLE idempotency_keys IN SHARE MODE")  # readers may, writers wait
             sent = [Deferred.fromCoroutine(self.keyed(path, body)) for path, body in requests]
-            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            waiting += " AND datname = current_database()"  # for the table, or for one who waits for it
-            await until(lambda: self.query(waiting) == [(len(requests),)], "all wait")
+            await until_waiting(self, len(requests))
             holding.rollback()
         return await gatherResults(sent)
 

@@ -25,7 +25,7 @@ from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.listing import Page
 from copilot_socket.store.transitions import Transitions
 from tests.support.acts import ACT
-from tests.support.crawler import until
+from tests.support.locks import until_waiting
 from tests.support.postgres import DatabaseTestCase
 
 CANCEL = Act(HTTP, Actor("token:web", "127.0.0.1"), "job.cancel", "j1", {"status": ["queued", "cancelled"]})
@@ -119,8 +119,7 @@ class FormerValueTests(AuditTestCase):
         async def work(tx: Transaction) -> list[Deferred[bool]]:
             await tx.query(first)
             waiting = [Deferred.fromCoroutine(cast(Coroutine[Any, Any, bool], second()))]
-            locks = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-            await until(lambda: self.database.query(locks), "the second change waits")
+            await until_waiting(self)
             return waiting
 
         [waiting] = await self.database.transaction(work)

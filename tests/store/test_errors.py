@@ -7,7 +7,6 @@ from typing import Any
 import psycopg2
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import deferLater
 
 from copilot_socket.core.fingerprints import group_of
 from copilot_socket.core.jobs import Event
@@ -18,9 +17,7 @@ from copilot_socket.store.cleanup import Cleanup
 from copilot_socket.store.faults import Remedy
 from copilot_socket.store.transition_rows import TransitionRequest
 from tests.support.errors import BROKEN, ErrorsTestCase
-
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-"""How many connections wait for others."""
+from tests.support.locks import until_waiting
 
 
 class LoggedTests(ErrorsTestCase):
@@ -144,8 +141,7 @@ class LoggedTests(ErrorsTestCase):
             statement.execute("SELECT FROM error_groups WHERE text = %s FOR UPDATE", [words[len(words) // 2]])
         requests = self.failures("one/", words), self.failures("two/", words[::-1])
         done = [Deferred.fromCoroutine(self.transitions.run(each)) for each in requests]
-        while self.query(WAITING) != [(2,)]:
-            await deferLater(reactor, 0.01)
+        await until_waiting(self, 2)
         other.rollback()
         await gatherResults(done)
         self.assertEqual(remedies, [])
@@ -219,8 +215,7 @@ class CleanupTests(ErrorsTestCase):
         with other.cursor() as statement:
             statement.execute("UPDATE error_groups SET last_at = now()")
         done = Deferred.fromCoroutine(self.cleanup.run())
-        while self.query(WAITING) != [(1,)]:
-            await deferLater(reactor, 0.01)
+        await until_waiting(self)
         other.commit()
         self.assertEqual((await done)["clean_error_groups"], 0)
         self.assertEqual(self.query("SELECT count(*) FROM error_groups"), [(1,)])

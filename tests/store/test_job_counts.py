@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg2
@@ -195,7 +196,8 @@ class ConcurrencyTests(SynchronousDatabaseTestCase):
                     if number % 3 == 0:
                         cursor.execute("DELETE FROM jobs WHERE account_id = %s AND status = 'completed'", (account,))
 
-        def fold() -> None:
+        def fold() -> int:
+            folded = 0
             with admin(self.database_url) as connection, connection.cursor() as cursor:
                 connection.autocommit = False
                 while writing.is_set():
@@ -203,25 +205,31 @@ class ConcurrencyTests(SynchronousDatabaseTestCase):
                     [(ours,)] = cursor.fetchall()
                     if ours:
                         cursor.execute(sql("fold_counts"), {"limit": 7})
+                        folded += 1
                     connection.commit()
+            return folded
 
-        def read() -> None:
+        def read() -> int:
+            looks = 0
             with admin(self.database_url) as connection, connection.cursor() as cursor:
                 connection.set_isolation_level(ISOLATION_LEVEL_REPEATABLE_READ)
                 while writing.is_set():
                     cursor.execute(COUNTERS_THAT_DIFFER)
                     wrong.extend(cursor.fetchall())
+                    looks += 1
                     connection.commit()
+            return looks
 
-        writers = [threading.Thread(target=write, args=(account,)) for account in "ab"]
-        others = [threading.Thread(target=each) for each in (fold, fold, read)]
-        for thread in (*writers, *others):
-            thread.start()
-        for thread in writers:
-            thread.join()
-        writing.clear()
-        for thread in others:
-            thread.join()
+        with ThreadPoolExecutor(5) as pool:
+            writers = [pool.submit(write, account) for account in "ab"]
+            folds, looks = [pool.submit(fold) for _ in range(2)], pool.submit(read)
+            try:
+                for each in writers:
+                    each.result()
+            finally:
+                writing.clear()
+            self.assertGreater(sum(each.result() for each in folds), 9)
+            self.assertGreater(looks.result(), 9)
         self.assertEqual(wrong, [])
         self.query(sql("fold_counts") % {"limit": 100_000})
         self.assertEqual(self.query("SELECT count(*) FROM job_count_deltas"), [(0,)])

@@ -24,6 +24,7 @@ from copilot_socket.store.submission import (
 )
 from copilot_socket.store.ulids import ulids
 from tests.support.acts import ACT
+from tests.support.locks import until_waiting
 from tests.support.postgres import DatabaseTestCase
 
 
@@ -101,7 +102,7 @@ class SubmissionTests(StoreTestCase):
         first = Deferred.fromCoroutine(self.database.transaction(other))
         await holding
         second = Deferred.fromCoroutine(self.submission.submit([job("g/a"), job()], ACT))
-        await self.somebody_waits()
+        await until_waiting(self)
         self.assertNoResult(second)
         release.callback(None)
         answer = await second
@@ -178,14 +179,6 @@ class SubmissionTests(StoreTestCase):
             return original(tx, sql, params)
 
         self.patch(Transaction, "query", query)
-
-    async def somebody_waits(self) -> None:
-        """Return when a session waits for a lock of another one."""
-        waiting = (
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        )
-        while (await self.database.query(waiting))[0][0] == 0:
-            pass
 
 
 class UlidTests(SynchronousTestCase):
