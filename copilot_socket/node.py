@@ -129,7 +129,7 @@ class Node(Service):
         subscribers = self._due, self.dispatcher, self.dispatcher.holds, self._hosts, self._budgets
         for each in (*subscribers, Suspicion(self.bus, self.modes)):
             self.bus.subscribe_by_type(each.subscriptions)
-        self.bulk = BulkOperations(self.database, self.transitions, JobLists(self.database), self.bus, self.id)
+        self.bulk = BulkOperations(self.database, self.transitions, JobLists(self.database), self.id)
         self._leases = Leases(
             self.database,
             self.transitions,

@@ -26,7 +26,6 @@ from copilot_socket.store.listing import Record
 from copilot_socket.store.restrictions import RestrictionStore
 from copilot_socket.store.shown.accounts import Account
 from copilot_socket.store.shown.crawlers import Crawler, Node
-from copilot_socket.store.shown.stats import Stats
 
 Including = Annotated[frozenset[str], some_of(JOBS), doc("What is else left out: how many jobs it has, by state.")]
 
@@ -210,11 +209,6 @@ class CatalogHandlers:
         if not asked:
             raise Problem(409, "Crawler is not connected")
         return reply({"id": crawler, "shutdown": True}, 202)
-
-    @endpoint({200: Stats})
-    async def show_stats(self, _call: Call) -> Reply:
-        """Counts of jobs, queue and crawlers."""
-        return reply(await self.catalog.stats())
 
     async def _mode(self, call: Call, mode: Mode, action: str) -> Reply:
         crawler = _named(call)

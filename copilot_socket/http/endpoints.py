@@ -65,7 +65,7 @@ _NONE: Mapping[str, Header] = MappingProxyType({})
 class Endpoint:
     """What a handler takes and answers. *answers*: by status; *problems*: statuses of its own errors.
 
-    *most*: the body may also be a list of so many objects of its class; *headers*: those that it reads, by name.
+    *most*: the body may also be a list of so many objects of its class.
     """
 
     name: str
@@ -74,7 +74,6 @@ class Endpoint:
     query: type
     body: type | None
     most: int | None
-    headers: Mapping[str, Header]
     answers: Mapping[int, Answer]
     problems: tuple[int, ...]
     strict: bool
@@ -85,10 +84,9 @@ def endpoint(
     *,
     problems: tuple[int, ...] = (),
     reads: Reads | None = None,
-    headers: Mapping[str, Header] = _NONE,
     strict: bool = True,
 ) -> Callable[[Callable[..., Awaitable[R]]], Callable[[Any, Call], Awaitable[R]]]:
-    """A decorator for handlers: see the module. *headers*: those of the request that it reads.
+    """A decorator for handlers: see the module.
 
     *strict* false: unknown parameters and a body are ignored, as probes may send them.
     """
@@ -121,7 +119,6 @@ def endpoint(
             query=query,
             body=body_read,
             most=reads.most if reads is not None else None,
-            headers=headers,
             answers=answers,
             problems=problems,
             strict=strict,

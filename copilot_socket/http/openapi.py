@@ -144,7 +144,7 @@ def _parameters(route: Route, endpoint: Endpoint) -> list[Json]:
         *(_query_parameter(name, field) for name, field in fields_of(endpoint.query).items()),
         *(
             {"name": name, "in": "header", "description": header.doc, "schema": header.check.schema}
-            for name, header in {**_own_headers(route, endpoint), **endpoint.headers}.items()
+            for name, header in _own_headers(route, endpoint).items()
         ),
     ]
 

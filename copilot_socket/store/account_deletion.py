@@ -106,30 +106,33 @@ class AccountDeletion:
             raise _live(account)
         reactor = self._database.reactor
         until = reactor.seconds() + PATIENCE
-        size, deleted = FIRST_SLICE, 0
+        size, deleted, place = FIRST_SLICE, 0, _NEWEST
         while True:
             began = reactor.seconds()
             if began >= until:
                 numbers = await job_numbers.by_account(self._database, [account])
                 return Deletion(deleted, left=sum(numbers[account].values()))
-            gone = await self._jobs_slice(account, act, size)
-            if gone is not None:
-                deleted += gone
+            jobs = await self._jobs_below(account, place, size)
+            if jobs:
+                deleted += await self._jobs_slice(account, act, jobs)
+                place = jobs[-1]
             elif not await self._area_slice(account, act, size):
                 pauses = await self._database.transaction(partial(self._end, account, act, precondition))
                 if pauses is not None:
                     return Deletion(deleted, pauses)
+                place = _NEWEST  # some have ended meanwhile
             took = reactor.seconds() - began
             size = next_size(size, took)
             await deferLater(reactor, max(took, REST))
             await go_on()
 
-    async def _jobs_slice(self, account: str, act: Act, size: int) -> int | None:
-        """Delete some terminal jobs; their number, None if there are none."""
+    async def _jobs_below(self, account: str, place: str, size: int) -> list[str]:
+        """Up to *size* terminal jobs below the id *place*, newest first."""
         which = JobFilter({"account_id": account, "status": sorted(map(str, TERMINAL))})
-        jobs = list(await self._jobs.below(which, _NEWEST, size))
-        if not jobs:
-            return None
+        return list(await self._jobs.below(which, place, size))
+
+    async def _jobs_slice(self, account: str, act: Act, jobs: Sequence[str]) -> int:
+        """Delete those of *jobs* that are terminal; their number."""
         await orphan_children(self._database, jobs)
 
         async def work(tx: Transaction) -> int:

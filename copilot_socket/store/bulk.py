@@ -5,7 +5,7 @@ changes its jobs and stores how far the walk has come; so whoever dies, the next
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,9 +17,8 @@ from copilot_socket.core.access import Within
 from copilot_socket.core.actors import Actor
 from copilot_socket.core.acts import HTTP, Act
 from copilot_socket.core.bulk import Action
-from copilot_socket.core.jobs import HELD, TERMINAL, Event, Status
+from copilot_socket.core.jobs import TERMINAL, Event, Status
 from copilot_socket.core.transitions import Refusal, Transition
-from copilot_socket.event_bus import EventBus
 from copilot_socket.store.audit import record
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
@@ -31,9 +30,6 @@ from copilot_socket.store.sql import sql
 from copilot_socket.store.totals import Total
 from copilot_socket.store.transition_rows import TransitionRequest
 from copilot_socket.store.transitions import AccountMoved, Answer, Transitions, TwinExists
-
-LEASE = 30.0
-"""Seconds after the last slice of a node, in which no other node works on the operation."""
 
 
 @attrs.frozen
@@ -83,13 +79,10 @@ class BulkOperations:
 
     log = Logger()
 
-    def __init__(
-        self, database: Database, transitions: Transitions, jobs: JobLists, bus: EventBus, node: str
-    ) -> None:
+    def __init__(self, database: Database, transitions: Transitions, jobs: JobLists, node: str) -> None:
         self._database = database
         self._transitions = transitions
         self.jobs = jobs
-        self._bus = bus
         self._node = node
 
     async def preview(self, new: NewOperation) -> Total:
@@ -153,7 +146,7 @@ class BulkOperations:
 
     async def run_slice(self, size: int) -> float | None:
         """Carry out the next slice of up to *size* jobs; the seconds for which it held locks, None: nothing to do."""
-        rows = await self._database.query(sql("take_operation"), {"node": self._node, "lease": LEASE})
+        rows = await self._database.query(sql("take_operation"), {"node": self._node})
         if not rows:
             return None
         taken = _Taken(*rows[0])
@@ -181,13 +174,15 @@ class BulkOperations:
         return self._database.reactor.seconds() - began
 
     async def _slice(self, taken: _Taken, jobs: Mapping[str, str], tx: Transaction) -> None:
-        """Act on those of *jobs* (id → state) that are still in a state of the filter, and keep the place."""
-        event, among = taken.action.event, frozenset(map(Status, taken.which.given["status"]))
+        """Act on those of *jobs* (id → state) that still meet the filter, and keep the place."""
+        locked = await self.jobs.lock(tx, taken.which.changing, list(jobs))
+        results: dict[str, str | None] = {job: "state" if job in locked else "gone" for job in jobs}
+        meeting = [job for job, meets in locked.items() if meets]
+        event = taken.action.event
         if event is None:
-            gone = await delete_jobs(tx, list(jobs), among)
-            results = {job: None if job in gone else "state" for job in jobs}
+            results |= dict.fromkeys(await delete_jobs(tx, meeting))
         else:
-            results = await self._apply(tx, event, jobs, among)
+            results |= await self._apply(tx, event, meeting)
         changed, skipped = Counter(taken.changed), Counter(taken.skipped)
         for job, state in jobs.items():
             why = results[job]
@@ -204,25 +199,21 @@ class BulkOperations:
                 "changed": orjson.dumps(changed).decode(),
                 "skipped": orjson.dumps(skipped).decode(),
                 "node": self._node,
-                "lease": LEASE,
             },
         )
         if not kept:
             raise OperationLost
 
-    async def _apply(
-        self, tx: Transaction, event: Event, jobs: Mapping[str, str], among: Collection[Status]
-    ) -> dict[str, str | None]:
-        """Apply *event* to those of *jobs* that are in one of the states *among*.
+    async def _apply(self, tx: Transaction, event: Event, jobs: Sequence[str]) -> dict[str, str | None]:
+        """Apply *event* to the locked *jobs*.
 
         Why each of them was skipped; None: it was changed, or its crawler is asked to.
         """
         asked: set[str] = set()
-        if event is Event.PAUSED and not HELD.isdisjoint(among):
-            asked = {job for _, job, _ in await tx.query(sql("request_pause"), {"job": sorted(jobs)})}
-        requests = [TransitionRequest(job, event, among=among) for job in jobs if job not in asked]
-        answers, events = await self._transitions.within(tx, requests)
-        tx.after_commit += [partial(self._bus.publish, each) for each in events]
+        if event is Event.PAUSED:
+            asked = {job for _, job, _ in await tx.query(sql("request_pause"), {"job": list(jobs)})}
+        requests = [TransitionRequest(job, event) for job in jobs if job not in asked]
+        answers = await self._transitions.run_in(tx, requests)
         return dict.fromkeys(asked) | {
             request.job_id: _skipped(answer) for request, answer in zip(requests, answers, strict=True)
         }

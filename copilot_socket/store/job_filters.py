@@ -47,6 +47,21 @@ SELECTIVE = frozenset(
 """Filters with an index of their own."""
 ENUMERATED = frozenset({"ids", "spawned_from", "root"})
 """Filters whose jobs are all read, before any other condition is looked at."""
+LASTING = frozenset(
+    {
+        "ids",
+        "account_id",
+        "user_id",
+        "command",
+        "full_path",
+        "path_prefix",
+        "search",
+        "created_after",
+        "created_before",
+    }
+    | {"spawned_from", "root"}
+)
+"""Filters that a job meets for ever, if it does; it loses its parent only where that is deleted."""
 INDEXED = (*sorted(SELECTIVE), "account_id", "user_id", "status")
 """What to add to a filter that takes too long."""
 
@@ -66,6 +81,11 @@ class JobFilter:
             found += ["account_id = ANY (%(within_accounts)s)"] if self.within.accounts is not None else []
             found += ["user_id = ANY (%(within_users)s)"] if self.within.users is not None else []
         return found
+
+    @property
+    def changing(self) -> "JobFilter":
+        """The conditions of which a job may cease to meet some."""
+        return JobFilter({name: value for name, value in self.given.items() if name not in LASTING})
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -5,10 +5,12 @@ from enum import StrEnum
 
 from copilot_socket.core.jobs import Status
 from copilot_socket.store.columns import columns
+from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.job_filters import ENUMERATED, INDEXED, SELECTIVE, WITH_PATH, JobFilter
 from copilot_socket.store.listing import Listing, Lists, Page, add_one_of, branch_values, candidates, in_time
 from copilot_socket.store.shown.jobs import Job
+from copilot_socket.store.sql import sql
 from copilot_socket.store.totals import COUNTED, Total, total
 
 LARGE_COLUMNS = ("resume_state", "progress")
@@ -95,6 +97,19 @@ class JobLists:
         parameters = {**which.parameters, **branch_values(branches), "place": place, "limit": limit}
         rows = await self._database.query(
             f"SELECT id, status FROM {first} ORDER BY {key} DESC LIMIT %(limit)s", parameters
+        )
+        return dict(rows)
+
+    async def lock(self, tx: Transaction, which: JobFilter, jobs: Sequence[str]) -> dict[str, bool]:
+        """Lock *jobs* and their live assignments, in the order in which reports do.
+
+        Returns those that exist, each with whether it meets *which* now.
+        """
+        given = {"job": sorted(jobs)}
+        await tx.query(sql("lock_live_assignments"), given)
+        rows = await tx.query(
+            f"SELECT id, ({which.where}) IS TRUE FROM jobs WHERE id = ANY (%(job)s) ORDER BY id FOR UPDATE",
+            {**which.parameters, **given},
         )
         return dict(rows)
 

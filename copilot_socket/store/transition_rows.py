@@ -1,7 +1,7 @@
 """What a transition is made of: the request, the locked rows, and what the database adds to the end of an attempt."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -19,10 +19,7 @@ from copilot_socket.store.sql import sql
 
 @attrs.frozen
 class TransitionRequest:
-    """An event to apply to one job; with ``assignment``, only while that attempt is the live one.
-
-    With ``among``, only while the job is in one of these states: it is refused else.
-    """
+    """An event to apply to one job; with ``assignment``, only while that attempt is the live one."""
 
     job_id: str
     event: Event
@@ -32,7 +29,6 @@ class TransitionRequest:
     """What its crawler reported, where that is the event."""
     delay: float = 0.0
     """Least number of seconds before the job is due, where it is queued again."""
-    among: Collection[Status] | None = None
 
     @property
     def why(self) -> str | None:

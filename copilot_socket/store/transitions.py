@@ -119,12 +119,15 @@ class Transitions:
     async def run(self, requests: Sequence[TransitionRequest], act: Act | None = None) -> list[Answer]:
         """Apply *requests* in a transaction of their own; return their answers."""
 
-        async def work(tx: Transaction) -> list[Answer]:
-            answers, events = await self.within(tx, requests, act)
-            tx.after_commit += [partial(self._bus.publish, event) for event in events]
-            return answers
+        return await self.transaction(lambda tx: self.run_in(tx, requests, act)) if requests else []
 
-        return await self.transaction(work) if requests else []
+    async def run_in(
+        self, tx: Transaction, requests: Sequence[TransitionRequest], act: Act | None = None
+    ) -> list[Answer]:
+        """Apply *requests* in *tx*; return the answers. The state events are published after the commit."""
+        answers, events = await self.within(tx, requests, act)
+        tx.after_commit += [partial(self._bus.publish, event) for event in events]
+        return answers
 
     async def transaction(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run *work*, which retries jobs, in a transaction: again where a twin is committed meanwhile."""
@@ -153,9 +156,6 @@ class Transitions:
                 request.assignment is not None and (held is None or held.assignment != request.assignment)
             ):
                 answers.append(None)
-                continue
-            if request.among is not None and row.status not in request.among:
-                answers.append(Refusal(Status(row.status), request.event))
                 continue
             end = end_of(request, row, held, disturbances)
             answer = decide(row.job(held), request.event, self._policy, self._jitter(), end)

@@ -381,7 +381,7 @@ export interface BulkOperation {
   changed: Record<string, number>;
   /** The sum of these. */
   changed_total: number;
-  /** Jobs that were left alone, by why: `twin` (another job for the same is live), `moved` (the account is at another GitLab now), `state` (their state does not allow it any more), `gone` (deleted). */
+  /** Jobs that were left alone, by why: `twin` (another job for the same is live), `moved` (the account is at another GitLab now), `state` (they don't meet the filter any more), `gone` (deleted). */
   skipped: Record<string, number>;
   /** The sum of these. */
   skipped_total: number;

@@ -161,7 +161,7 @@ class SiteTestCase(DatabaseTestCase):
         self.access.book.replace((), ())  # as read from an empty table
         self.feed = Feed(self.bus, self.clock, "node", str.upper, lambda: NOW)
         jobs = JobLists(self.database)
-        self.bulk = BulkOperations(self.database, self.transitions, jobs, self.bus, "node")
+        self.bulk = BulkOperations(self.database, self.transitions, jobs, "node")
         parts = Parts(
             submission=Submission(self.database, 4, self.bus, self.slices.next),
             catalog=Catalog(self.database),

@@ -376,7 +376,7 @@ class CrawlerTests(SiteTestCase):
         self.query(
             "INSERT INTO socket_connections (id, crawler_key, node_id) VALUES ('1', 'a', 'n1'), ('2', 'b', 'n1')"
         )
-        self.query("INSERT INTO operations (action, created_by, lease_node) VALUES ('retry', 'x', 'n1')")
+        self.query("INSERT INTO operations (action, created_by, node_id) VALUES ('retry', 'x', 'n1')")
         answer = (await self.get("/api/v1/nodes?total=true")).document
         self.assertEqual((answer["total"], answer["next"]), (2, None))
         one, two = answer["nodes"]

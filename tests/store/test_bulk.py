@@ -10,9 +10,11 @@ from copilot_socket.core.acts import HTTP, Act
 from copilot_socket.core.bulk import Action
 from copilot_socket.core.jobs import HELD, TERMINAL, Event, Status
 from copilot_socket.event_bus import JobChanged
-from copilot_socket.store import bulk, job_deletion
+from copilot_socket.store import job_deletion
 from copilot_socket.store.bulk import BulkOperations, NewOperation
+from copilot_socket.store.connection import Transaction
 from copilot_socket.store.job_lists import JobLists
+from tests.support.locks import until_waiting
 from tests.support.store import StoreTestCase
 
 ACT = Act(HTTP, Actor("token:ann", "192.0.2.1"), "operation.start")
@@ -25,7 +27,7 @@ class BulkTests(StoreTestCase):
         """Have two nodes."""
         super().setUp()
         self.bulk, self.other = (
-            BulkOperations(self.database, self.transitions, JobLists(self.database), self.bus, node)
+            BulkOperations(self.database, self.transitions, JobLists(self.database), node)
             for node in ("node", "other")
         )
 
@@ -137,9 +139,13 @@ class BulkTests(StoreTestCase):
         """The lease of a node that died is waited for; then another goes on where it was, each job changed once."""
         jobs = self.add_jobs(*(f"g/{n}" for n in range(5)))
         operation = await self.start(Action.CANCEL)
+        lease = (
+            "INSERT INTO nodes (id, host, pid, lease_expires_at) VALUES ('node', 'h', 1, now() + interval '1 hour')"
+        )
+        self.query(lease)
         await self.bulk.run_slice(2)
         self.assertIsNone(await self.other.run_slice(2))
-        self.query("UPDATE operations SET lease_until = now()")
+        self.query("UPDATE nodes SET lease_expires_at = now()")
         while await self.other.run_slice(2) is not None:
             pass
         self.assertEqual(self.row(operation)["changed"], {"queued": 5})
@@ -148,10 +154,10 @@ class BulkTests(StoreTestCase):
         self.assertEqual(sorted(changed), jobs)
 
     async def test_two_nodes_at_once(self) -> None:
-        """A node whose lease was taken over changes nothing more: its slice is rolled back."""
+        """A node whose operation another one has taken changes nothing more: its slice is rolled back."""
         jobs = self.add_jobs(*(f"g/{n}" for n in range(40)))
         operation = await self.start(Action.CANCEL)
-        self.patch(bulk, "LEASE", -1.0)  # each takes what the other has
+        # Neither has a lease, so each takes what the other has.
         for _ in range(60):
             both = [Deferred.fromCoroutine(each.run_slice(1)) for each in (self.bulk, self.other)]
             await gatherResults(both, consumeErrors=True)
@@ -185,6 +191,57 @@ class BulkTests(StoreTestCase):
         self.bulk.jobs.below = abort_first  # type: ignore[method-assign]
         await self.bulk.run_slice(1)
         self.assertEqual((self.states(jobs), self.published), (["queued"], []))
+
+    async def test_looks_again(self) -> None:
+        """A job that has ceased to meet any condition since it was read is left alone, and counted so."""
+        below, changes = self.bulk.jobs.below, [""]
+
+        async def then(*args: Any) -> Any:
+            found = await below(*args)
+            self.query(changes[-1])
+            return found
+
+        self.bulk.jobs.below = then  # type: ignore[method-assign]
+        for number, (given, change) in enumerate(
+            (
+                ({"cause": ["job_error"]}, "UPDATE jobs SET cause = 'not_found'"),
+                ({"error": "f" * 16}, "UPDATE jobs SET error = NULL"),
+                ({"finished_before": "2026-01-01T00:00:00Z"}, "UPDATE jobs SET finished_at = now()"),
+                ({"started": False}, "UPDATE jobs SET started_at = now()"),
+                ({"status": ["failed"]}, "UPDATE jobs SET status = 'cancelled'"),
+                ({}, "DELETE FROM jobs"),
+            )
+        ):
+            for action in (Action.RETRY, Action.DELETE):
+                changes.append(change)
+                [job] = self.add_jobs(f"g/{number}")
+                self.query(
+                    "UPDATE jobs SET status = 'failed', cause = 'job_error', error = %s,"
+                    " finished_at = '2025-01-01T00:00:00Z' WHERE id = %s",
+                    "f" * 16,
+                    job,
+                )
+                done = await self.finish(await self.start(action, **given))
+                why = "state" if given else "gone"
+                self.assertEqual((done["changed"], done["skipped"]), ({}, {why: 1}), (action, given))
+                self.query("DELETE FROM jobs")
+
+    async def test_locks_as_reports_do(self) -> None:
+        """A slice waits for a live attempt that a report has locked before it locks the job."""
+        job, assignment = await self.in_status(Status.RUNNING)
+        await self.start(Action.CANCEL)
+
+        async def report(tx: Transaction) -> None:
+            await tx.query("SELECT FROM job_assignments WHERE crawler_job_id = %(id)s FOR UPDATE", {"id": assignment})
+            slice_ = Deferred.fromCoroutine(self.bulk.run_slice(9))
+            await until_waiting(self)
+            await tx.query("SELECT FROM jobs WHERE id = %(id)s FOR UPDATE", {"id": job})
+            running.append(slice_)
+
+        running: list[Deferred[float | None]] = []
+        await self.database.transaction(report)
+        await running[0]
+        self.assertEqual((len(running), self.states([job])), (1, ["cancelled"]))
 
     async def test_deletes_a_tree(self) -> None:
         """Jobs are deleted before their parents; children that stay have no parent any more."""

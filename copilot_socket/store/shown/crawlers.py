@@ -88,7 +88,7 @@ class Node:
     ]
     operations: Annotated[
         int,
-        Column("(SELECT count(*) FROM operations o WHERE o.lease_node = n.id AND o.status = 'running')"),
+        Column("(SELECT count(*) FROM operations o WHERE o.node_id = n.id AND o.status = 'running')"),
         doc("The bulk operations that it carries out."),
     ]
 

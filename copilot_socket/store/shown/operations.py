@@ -37,7 +37,7 @@ class BulkOperation:
         dict[str, int],
         doc(
             "Jobs that were left alone, by why: `twin` (another job for the same is live), `moved` (the account is "
-            "at another GitLab now), `state` (their state does not allow it any more), `gone` (deleted)."
+            "at another GitLab now), `state` (they don't meet the filter any more), `gone` (deleted)."
         ),
     ]
     skipped_total: Annotated[int, Column(_DONE.format("skipped")), doc("The sum of these.")]
@@ -45,4 +45,4 @@ class BulkOperation:
     created_by: Annotated[str, doc("Who started it.")]
     updated_at: Annotated[Time, doc("When it last got on.")]
     finished_at: Annotated[Time | None, doc("When it ended.")]
-    node_id: Annotated[str | None, Column("lease_node"), doc("The node that works on it, or did last.")]
+    node_id: Annotated[str | None, doc("The node that works on it, or did last.")]

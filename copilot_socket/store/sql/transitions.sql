@@ -125,5 +125,5 @@ SELECT i.id, i.gitlab_url, t.gitlab_url, coalesce(
   (SELECT twin.id FROM jobs twin
    WHERE twin.account_id = i.account_id AND twin.command = i.command AND coalesce(twin.full_path, '') = i.path
      AND coalesce(twin.branch, '') = i.branch AND twin.status NOT IN ('completed', 'failed', 'cancelled') LIMIT 1),
-  nullif(first_value(i.id) OVER (PARTITION BY i.account_id, i.command, i.path, i.branch ORDER BY i.id), i.id))
+  nullif(first_value(i.id) OVER (PARTITION BY i.account_id, copilot_origin(i.gitlab_url), i.command, i.path, i.branch ORDER BY i.id), i.id))
 FROM input i JOIN locked t ON t.id = i.account_id

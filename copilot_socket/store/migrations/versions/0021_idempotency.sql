@@ -3,7 +3,7 @@
 ALTER TABLE idempotency_keys
   DROP CONSTRAINT idempotency_keys_answer_check,
   ADD COLUMN request text NOT NULL DEFAULT '',
-  ADD COLUMN headers jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(headers) = 'object'),
+  ADD COLUMN headers jsonb_mapping NOT NULL DEFAULT '{}',
   ALTER status DROP NOT NULL,
   ALTER answer DROP NOT NULL,
   ALTER answer TYPE text USING answer::text;

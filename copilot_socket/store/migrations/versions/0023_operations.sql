@@ -1,5 +1,5 @@
 -- Bulk operations on jobs: what matches the filter and is older than the operation is walked once, newest first. "place":
--- the id of the last job that was looked at; jobs below it are still to come.
+-- the id of the last job that was looked at; jobs below it are still to come. "node_id": the node that works on it as long as it lives.
 CREATE TABLE operations (
   id             text PRIMARY KEY DEFAULT copilot_ulid(),
   action         text NOT NULL CHECK (action IN ('retry', 'cancel', 'pause', 'resume', 'recover', 'delete')),
@@ -17,8 +17,7 @@ CREATE TABLE operations (
   created_by     text NOT NULL,
   updated_at     bounded_timestamptz NOT NULL DEFAULT now(),
   finished_at    bounded_timestamptz,
-  lease_node     text,
-  lease_until    bounded_timestamptz
+  node_id        text
 );
 CREATE INDEX idx_operations_running ON operations (updated_at, id) WHERE status = 'running';
 CREATE INDEX idx_operations_finished ON operations (finished_at) WHERE finished_at IS NOT NULL;
