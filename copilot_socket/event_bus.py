@@ -33,6 +33,7 @@ class JobChanged:
     cause: str | None = None
     fingerprint: str | None = None
     ran: float | None = None
+    user: str | None = None
 
 
 @record
@@ -104,30 +105,6 @@ class JobSent:
     account: str
     command: str
     full_path: str | None
-
-
-@record
-class JobCreated:
-    """A job was created, over HTTP or by a crawler's discovery; the change is committed."""
-
-    job_id: str
-    account: str
-    command: str
-    full_path: str | None
-
-
-@record
-class JobProgressed:
-    """A progress report is committed. ``progress``: what was merged into the job's progress.
-
-    ``crawler`` is its identity, as leases name it.
-    """
-
-    job_id: str
-    assignment: str
-    crawler: str
-    account: str
-    progress: dict[str, Any]
 
 
 @record
@@ -276,8 +253,6 @@ StateEvent = (
     JobChanged
     | JobsReported
     | JobSent
-    | JobCreated
-    | JobProgressed
     | ConnectionChanged
     | HeartbeatHeard
     | CrawlerChanged
@@ -296,9 +271,6 @@ StateEvent = (
     | NodeStarted
 )
 
-ON_DEMAND = frozenset({JobCreated, JobProgressed, HeartbeatHeard})
-"""Frequent events with few uses: published only while there is a subscriber that names their type."""
-
 Subscriber = Callable[[StateEvent], None]
 
 
@@ -316,8 +288,8 @@ class EventBus:
         self._subscribers: dict[type[StateEvent], list[Subscriber]] = {kind: [] for kind in get_args(StateEvent)}
 
     def subscribe(self, subscriber: Subscriber, kinds: Collection[type[StateEvent]] | None = None) -> None:
-        """Call *subscriber* with events of *kinds* from now on; None: all but :data:`ON_DEMAND`."""
-        for kind in self._subscribers.keys() - ON_DEMAND if kinds is None else kinds:
+        """Call *subscriber* with events of *kinds* from now on; None: all."""
+        for kind in self._subscribers if kinds is None else kinds:
             self._subscribers[kind].append(subscriber)
 
     def subscribe_by_type(self, subscribers: Mapping[type[StateEvent], Callable[[Any], None]]) -> None:

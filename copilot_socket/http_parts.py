@@ -55,7 +55,7 @@ def make_http(node: Shared, vault: Vault, reactor: Any) -> Site:
     config, database, bus, slices = node.config, node.database, node.bus, Slices(reactor)
     return make_site(
         Parts(
-            submission=Submission(database, config.retry_attempts, bus, slices.next),
+            submission=Submission(database, config.retry_attempts, slices.next),
             catalog=Catalog(database),
             jobs=node.bulk.jobs,
             bulk=node.bulk,

@@ -7,10 +7,12 @@ from copilot_socket.core.endpoints import TCPEndpoint, TLSEndpoint
 from copilot_socket.handlers.activity import MAX_MEMORY_USAGE, SMALL
 from copilot_socket.http.channel import MAX_CONNECTIONS
 from copilot_socket.http.compression import CONCURRENTLY, STATE
-from copilot_socket.http.feed import MAX_STREAMS, MAX_WAITING
+from copilot_socket.http.feed import MAX_STREAMS
 from copilot_socket.http.job_handlers import LARGE_SUBMISSIONS
 from copilot_socket.http.requests import MAX_BODY
 from copilot_socket.http.shares import MAX_ANSWERS, MAX_BODIES, UNCOUNTED
+from copilot_socket.http.streams import MAX_WAITING
+from copilot_socket.live_events import MOST_WAITING
 from copilot_socket.store.database import DEDICATED
 from copilot_socket.store.listing import PAGE_BYTES
 from copilot_socket.store.submission import MAX_JOBS
@@ -71,7 +73,7 @@ def parts(config: Config) -> Mapping[str, int]:
         "unread replies": MAX_UNREAD,
         "reports waiting for their commit": WRITER,
         "HTTP requests": HTTP,
-        "live events": MAX_STREAMS * (MAX_WAITING + BUFFER),
+        "live events": MAX_STREAMS * (MAX_WAITING + BUFFER) + 3 * MOST_WAITING,
         "database connections": (config.database_pool + DEDICATED) * DATABASE_CONNECTION,
     }
 

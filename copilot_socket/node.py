@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
@@ -34,10 +33,11 @@ from copilot_socket.handlers.retrying import until_done
 from copilot_socket.handlers.suspicion import Suspicion
 from copilot_socket.handlers.tokens import Tokens
 from copilot_socket.http.access import CHANNEL, Access
+from copilot_socket.http.feed import Feed
 from copilot_socket.http_parts import make_http
 from copilot_socket.introduction import log_addresses
 from copilot_socket.observers import observers
-from copilot_socket.periodic import GAUGES, Workers, periodic_tasks, silence_interval
+from copilot_socket.periodic import GAUGES, LIVE_EVENTS, Workers, periodic_tasks, silence_interval
 from copilot_socket.ports import Ports
 from copilot_socket.status import CHECK, RENEWAL, NodeStatus
 from copilot_socket.stopping import announce, drain, finish_refreshes, leave, take_all, write_what_is_left
@@ -57,6 +57,8 @@ from copilot_socket.store.hosts import Hosts
 from copilot_socket.store.job_lists import JobLists
 from copilot_socket.store.leases import Leases
 from copilot_socket.store.listener import Listener
+from copilot_socket.store.live_events import CHANNEL as EVENTS
+from copilot_socket.store.live_events import SETTINGS, Numbering
 from copilot_socket.store.oauth_clients import OAuthClients, configured_clients
 from copilot_socket.store.outage import Outages
 from copilot_socket.store.probe import Probe
@@ -105,7 +107,7 @@ class Node(Service):
         self.transitions = Transitions(self.database, RetryPolicy(base=config.retry_delay), self.bus)
         settings = Settings(self.id, config.lease, config.retry_attempts, config.max_job_age)
         self._write_connection = self.database.dedicated(settings=HOT)
-        batches = Batches(self._write_connection, settings, self.transitions, self.bus)
+        batches = Batches(self._write_connection, settings, self.transitions)
         self._discovery_connection = self.database.dedicated(settings=HOT)
         discoveries = Discoveries(self._discovery_connection, settings, self.bus)
         self.writer = Writer(batches, discoveries, reactor, self.bus)
@@ -156,7 +158,7 @@ class Node(Service):
         self.access = Access(config.http_token, AccessStore(self.database), reactor)
         self._build_wire(tokens)
         self._build_http(vault)
-        channels = {**self.dispatcher.channels, CHANNEL: self.access.changed}
+        channels = {**self.dispatcher.channels, CHANNEL: self.access.changed, EVENTS: self.feed.notified}
         self._listener = Listener(self.database.dedicated(), reactor, channels, self.dispatcher.read_everything)
         self.timers = Timers(periodic_tasks(config, self._workers()), reactor)
 
@@ -187,8 +189,12 @@ class Node(Service):
     def _build_http(self, vault: Vault) -> None:
         config, reactor = self.config, self._reactor
         self.status = NodeStatus(self, self._probe, reactor)
-        seeing = observers(config, self.id, self.bus, self.status, self.registry, self.database, self.shares, reactor)
-        self.metrics, self._event_log, self.feed, self.audit, self._recorder = attrs.astuple(seeing, recurse=False)
+        self._numbering = Numbering(self.database.dedicated(settings=SETTINGS), reactor)
+        parts = self.registry, self.database, self._numbering, self.shares, reactor
+        seeing = observers(config, self.id, self.bus, self.status, *parts)
+        self.feed: Feed = seeing.feed
+        self.metrics, self.audit = seeing.metrics, seeing.audit
+        self._event_log, self._live_events, self._recorder = seeing.event_log, seeing.live_events, seeing.recorder
         self.site = make_http(self, vault, reactor)
 
     def _workers(self) -> Workers:
@@ -214,6 +220,7 @@ class Node(Service):
             cleanup,
             Counters(self.database, self.bus),
             self._recorder,
+            self._live_events,
             self.audit,
             self.database,
             self.status,
@@ -245,6 +252,7 @@ class Node(Service):
         ):
             await until_done(what, work, self._reactor, lambda: self._stopping is not None)
         await self.dispatcher.restrictions.start()
+        await self.timers.run_once(LIVE_EVENTS)
         if self.config.enable_metrics:
             await self.timers.run_once(GAUGES)
         self.timers.start()
@@ -297,6 +305,8 @@ class Node(Service):
             self._probe.close,
             partial(write_what_is_left, "refusals", self.audit.store, reactor),
             partial(write_what_is_left, "minute of history", self._recorder.store, reactor),
+            partial(write_what_is_left, "live events", self._live_events.run, reactor),
+            self._numbering.close,
             self.database.close,
             self._event_log.stop,
         )

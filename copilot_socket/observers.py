@@ -12,13 +12,17 @@ from copilot_socket.descriptors import Shares
 from copilot_socket.event_bus import EventBus
 from copilot_socket.handlers.crawlers import Registry
 from copilot_socket.http.feed import Feed
+from copilot_socket.http.snapshots import Snapshots
+from copilot_socket.live_events import LiveEventRecorder
 from copilot_socket.logs import EventLog, Levels
 from copilot_socket.metrics import Metrics
 from copilot_socket.recorder import Recorder
 from copilot_socket.status import NodeStatus
 from copilot_socket.store.audit import AuditLog
+from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.database import Database
 from copilot_socket.store.history import History
+from copilot_socket.store.live_events import LiveEventReader, Numbering
 
 
 @attrs.frozen
@@ -28,6 +32,7 @@ class Observers:
     metrics: Metrics
     event_log: EventLog
     feed: Feed
+    live_events: LiveEventRecorder
     audit: Audit
     recorder: Recorder
 
@@ -39,19 +44,22 @@ def observers(
     status: NodeStatus,
     registry: Registry,
     database: Database,
+    numbering: Numbering,
     shares: Shares,
     reactor: Any,
 ) -> Observers:
     """Make them, and subscribe them to *bus*."""
+    reader = LiveEventReader(database)
     made = Observers(
         Metrics(CollectorRegistry()),
-        EventLog(Levels(config.log_level, config.debug), registry.name_of, reactor),
-        Feed(bus, reactor, node, registry.name_of),
+        EventLog(Levels(config.log_level, config.debug), reactor),
+        Feed(reader, Snapshots(Catalog(database), reader, reactor), reactor),
+        LiveEventRecorder(numbering, reactor),
         Audit(AuditLog(database), reactor),
         Recorder(History(database), node, lambda: len(registry.present()), reactor),
     )
     gauges.register(status, made.metrics.registry)
-    for each in (made.metrics, made.event_log, made.audit, made.recorder):
+    for each in (made.metrics, made.event_log, made.live_events, made.audit, made.recorder):
         bus.subscribe_by_type(each.subscriptions)
     made.feed.max_streams = min(made.feed.max_streams, shares.http // 2)  # leave connections for requests
     return made

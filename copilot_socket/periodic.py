@@ -17,6 +17,8 @@ from copilot_socket.handlers.hosts import HostHealth
 from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.http.access import LOOK as LOOK_FOR_TOKENS
 from copilot_socket.http.access import Access
+from copilot_socket.live_events import EACH as EACH_NUMBERS
+from copilot_socket.live_events import LiveEventRecorder
 from copilot_socket.metrics import Metrics
 from copilot_socket.ports import LOOK, Ports
 from copilot_socket.recorder import EACH as EACH_MINUTES
@@ -32,6 +34,8 @@ from copilot_socket.wire.factory import CrawlerFactory
 
 GAUGES = "gauges"
 """The name of the task that reads the gauges from the database."""
+LIVE_EVENTS = "live events"
+"""The name of the task that stores and numbers these."""
 POLL = 1.0
 """Seconds between checks for due jobs."""
 HOSTS = 1.0
@@ -70,6 +74,7 @@ class Workers:
     cleanup: Cleanup
     counters: Counters
     recorder: Recorder
+    live_events: LiveEventRecorder
     audit: Audit
     database: Database
     status: NodeStatus
@@ -112,6 +117,7 @@ def periodic_tasks(config: Config, workers: Workers) -> list[Task]:
         Task("sums of the audit log", MINUTE, workers.audit.sum_up, limit=limit),
         Task("counters", FOLDING, workers.counters.fold, limit=limit),
         Task("check of the counters", CHECKS, workers.counters.check_daily),
+        Task(LIVE_EVENTS, EACH_NUMBERS, workers.live_events.run, limit=limit),
         Task("history", EACH_MINUTES, workers.recorder.store, limit=limit),
         Task("cleanup", config.cleanup_interval, workers.cleanup.run),
         Task(CHECK, 1.0, workers.status.check_database, limit=CHECK_LIMIT),

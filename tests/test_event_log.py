@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from copilot_socket.core.identity import crawler_name
 from copilot_socket.core.jobs import Event
 from copilot_socket.event_bus import (
     ConnectionChanged,
@@ -20,7 +21,6 @@ from copilot_socket.event_bus import (
     Refused,
     StateEvent,
 )
-from copilot_socket.handlers.crawlers import name_of
 from copilot_socket.logs import EventLog, Levels
 from copilot_socket.logs.events import CONNECTIONS_A_SECOND, JOBS_A_SECOND
 from copilot_socket.logs.rates import MAX_KEYS, OncePerMinute
@@ -52,7 +52,7 @@ class NewsLogTests(SynchronousTestCase):
         """Log at *level*."""
         self.levels = Levels(level, debug)
         self.bus = EventBus()
-        self.log = EventLog(self.levels, name_of, self.clock)
+        self.log = EventLog(self.levels, self.clock)
         self.bus.subscribe_by_type(self.log.subscriptions)
 
     def publish(self, *change: StateEvent) -> list[str]:
@@ -212,4 +212,4 @@ class NameTests(SynchronousTestCase):
             ("pid:boot-id:pid:[4026531836]:4711:99:1000", "pid 4711 (uid 1000)"),
             ("connection:abc", "connection abc"),
         ):
-            self.assertEqual(name_of(key), name)
+            self.assertEqual(crawler_name(key), name)

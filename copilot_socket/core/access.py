@@ -45,7 +45,7 @@ class Within:
     accounts: frozenset[str] | None = None
     users: frozenset[str] | None = None
 
-    def covers_job(self, account: str, user: str | None) -> bool:
+    def covers_job(self, account: str | None, user: str | None) -> bool:
         """Whether a job of *account* and *user* is within."""
         return (self.accounts is None or account in self.accounts) and (self.users is None or user in self.users)
 

@@ -42,6 +42,18 @@ class Identity:
         return self.name or ("token" if self.remote else None)
 
 
+def crawler_name(key: str) -> str:
+    """The display name of the crawler with identity *key*: its ``crawlerId``, or else its process.
+
+    Where the process is unknown, the connection.
+    """
+    kind, _, rest = key.partition(":")
+    if kind != "pid":
+        return rest if kind == "hello" else f"{kind} {rest}"
+    _boot, _namespace, pid, _start_time, uid = rest.rsplit(":", 4)
+    return f"pid {pid} (uid {uid})"
+
+
 def valid_subject(subject: str) -> bool:
     """Whether *subject* can be an owner: an empty one would be anybody's, and what can't be printed may deceive."""
     return 0 < len(subject) <= MAX_SUBJECT and subject.isprintable()

@@ -49,18 +49,6 @@ class Link(Protocol):
         """Close the connection, for *reason*, once its output is sent."""
 
 
-def name_of(key: str) -> str:
-    """The display name of the crawler with identity *key*: its ``crawlerId``, or else its process.
-
-    Where the process is unknown, the connection.
-    """
-    kind, _, rest = key.partition(":")
-    if kind != "pid":
-        return rest if kind == "hello" else f"{kind} {rest}"
-    _boot, _namespace, pid, _start_time, uid = rest.rsplit(":", 4)
-    return f"pid {pid} (uid {uid})"
-
-
 @attrs.define
 class Held:
     """An assignment that the crawler holds. ``sent_at`` in reactor seconds; None unless this node has sent it."""
@@ -252,10 +240,6 @@ class Registry:
     def get(self, key: str) -> Crawler | None:
         """The crawler with identity *key*, if it is connected to this node."""
         return self._crawlers.get(key)
-
-    def name_of(self, key: str) -> str:
-        """The ``crawler_id`` of the crawler with identity *key*, connected or not."""
-        return name_of(key)
 
     def present(self) -> list[Crawler]:
         """The crawlers whose leases this node renews."""

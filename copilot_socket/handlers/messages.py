@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
+from copilot_socket.core.identity import crawler_name
 from copilot_socket.core.jobs import KNOWN_ENTITY_TYPES, PLAIN_ENTITY_TYPES, Loss
 from copilot_socket.core.messages import Hello, JobRequest, Message, RateLimit
 from copilot_socket.core.pending import NotYet, PendingReply
@@ -21,7 +22,7 @@ from copilot_socket.core.reports import Body
 from copilot_socket.event_bus import EventBus, HeartbeatHeard
 from copilot_socket.handlers import reading
 from copilot_socket.handlers.budgets import Budgets
-from copilot_socket.handlers.crawlers import Crawler, Link, name_of
+from copilot_socket.handlers.crawlers import Crawler, Link
 from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
 from copilot_socket.handlers.doorkeeper import Doorkeeper
 from copilot_socket.handlers.presence import PresenceKeeper
@@ -55,7 +56,7 @@ class Terms:
 
 def plain_crawler(key: str, terms: Terms) -> Crawler:
     """A crawler that has not sent ``hello``."""
-    return Crawler(key, name_of(key), True, terms.plain_jobs, PLAIN_ENTITY_TYPES)
+    return Crawler(key, crawler_name(key), True, terms.plain_jobs, PLAIN_ENTITY_TYPES)
 
 
 def _key(hello: Message) -> str:
@@ -87,7 +88,6 @@ class Messages:
         self._budgets = budgets
         self._reactor = reactor
         self._bus = bus
-        self._heartbeats_wanted = bus.subscribers(HeartbeatHeard)
         self.terms = terms
         self._doorkeeper = doorkeeper
         self._table: dict[str, Callable[[Link, Message], Any]] = {
@@ -185,7 +185,7 @@ class Messages:
     def _heartbeat(self, link: Link, message: Message) -> Reply | None:
         crawler = link.crawler
         crawler.hear_heartbeat(message)
-        if self._heartbeats_wanted and (activity := crawler.activity) is not None:
+        if (activity := crawler.activity) is not None:
             details = orjson.loads(activity.details)
             self._bus.publish(HeartbeatHeard(link.id, crawler.crawler_id, activity.system_status, details))
         return ack(link, message)

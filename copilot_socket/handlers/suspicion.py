@@ -8,9 +8,9 @@ from twisted.logger import Logger
 
 from copilot_socket.core.crawler_modes import MOST_FAILED, Failures
 from copilot_socket.core.ends import Cause
+from copilot_socket.core.identity import crawler_name
 from copilot_socket.core.jobs import Status
 from copilot_socket.event_bus import CrawlerChanged, EventBus, JobChanged, JobsReported
-from copilot_socket.handlers.crawlers import name_of
 from copilot_socket.handlers.dispatch.schedule import ignore_outage
 from copilot_socket.store.crawler_modes import CrawlerModes
 
@@ -45,7 +45,7 @@ class Suspicion:
                 del self._failures[next(iter(self._failures))]
             self._failures[changed.crawler] = Failures()
         if self._failures[changed.crawler].failed(changed.job_id):
-            name = name_of(changed.crawler)
+            name = crawler_name(changed.crawler)
             self.log.warn(
                 "Crawler {crawler} fails everything: its last {count} attempts, each of another job "
                 "(copilot-socket crawlers quarantine keeps it from more)",
@@ -58,7 +58,7 @@ class Suspicion:
     def _crawler_changed(self, changed: CrawlerChanged) -> None:
         """One that comes again is not suspected any more, as its row says."""
         if changed.event == "came":
-            for crawler in [each for each in self._failures if name_of(each) == changed.crawler]:
+            for crawler in [each for each in self._failures if crawler_name(each) == changed.crawler]:
                 del self._failures[crawler]
 
     def _clear(self, crawler: str) -> None:

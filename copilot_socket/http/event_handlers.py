@@ -6,10 +6,11 @@ import attrs
 
 from copilot_socket.core.describing import doc
 from copilot_socket.core.jobs import Status
+from copilot_socket.core.live_events import Position
 from copilot_socket.http import queries
 from copilot_socket.http.checks import some_of, text
 from copilot_socket.http.endpoints import Content, endpoint
-from copilot_socket.http.events import KINDS, Filters
+from copilot_socket.http.events import TYPES, Filters
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.messages import Call, OutOfScope, Problem, Streaming
 
@@ -18,17 +19,12 @@ from copilot_socket.http.messages import Call, OutOfScope, Problem, Streaming
 class EventQuery:
     """Which events. One without the field that a filter names is not sent."""
 
-    types: Annotated[frozenset[str] | None, some_of(*KINDS), doc("Of these types.")] = None
+    types: Annotated[frozenset[str] | None, some_of(*TYPES), doc("Of these types.")] = None
     job_id: Annotated[str | None, text(255), doc("Of this job.")] = None
     account_id: Annotated[str | None, text(255), doc("Of this account's jobs.")] = None
+    user_id: Annotated[str | None, text(255), doc("Of this user's jobs.")] = None
     crawler: Annotated[str | None, text(255), doc("With this `crawler_id`.")] = None
     status: Annotated[frozenset[str] | None, some_of(*Status), doc("Of jobs that enter one of these states.")] = None
-
-
-_NEEDED = {
-    True: "name one of those that the access token is limited to (account_id)",
-    False: "an access token that is limited to users may not watch them",
-}
 
 
 @attrs.frozen
@@ -39,15 +35,19 @@ class EventHandlers:
 
     @endpoint({200: Content("text/event-stream", "Server-Sent Events.")})
     async def watch_events(self, call: Call, query: EventQuery) -> Streaming:
-        """Live events of this node, until the client disconnects or the node stops."""
-        if call.within is not None and not call.within.covers_account(query.account_id):
-            raise OutOfScope(403, f"Live events are of accounts: {_NEEDED[call.within.users is None]}")
+        """Live events of all nodes, until the client disconnects or the node stops."""
+        if call.within is not None and not call.within.covers_job(query.account_id, query.user_id):
+            limits = {"accounts": call.within.accounts, "users": call.within.users}
+            names = " and ".join(name for name, limit in limits.items() if limit is not None)
+            raise OutOfScope(403, f"Access token is limited to certain {names}: name one (account_id, user_id)")
         refusal = self.feed.refusal
         if refusal is not None:
             raise Problem(503, refusal, headers={"Retry-After": "5"})
         filters = Filters(**queries.given(query, "status"), statuses=query.status)
+        last = call.headers.get("last-event-id")
+        since = None if last is None else Position.parse(last) or Position(0)
         return Streaming(
-            lambda watcher: self.feed.open(filters, watcher, call.still_granted),
+            lambda watcher: self.feed.open(filters, watcher, call.still_granted, since),
             b"text/event-stream",
             {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )

@@ -1,159 +1,86 @@
-"""The feed of live events: sends events to the open streams, in bounded time and memory."""
+"""The feed of live events: follows those of all nodes, and sends each open stream what matches, in bounded time."""
 
-import itertools
-import time
-from collections import deque
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
 
-import orjson
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
-from zope.interface import implementer
+from twisted.python.failure import Failure
 
-from copilot_socket.event_bus import EventBus, StateEvent
-from copilot_socket.http.events import Event, Filters, Renderer
+from copilot_socket.core.live_events import Lost, Position, decoded
+from copilot_socket.http.events import COUNTS, SNAPSHOT, Filters, Scope, encode
+from copilot_socket.http.snapshots import Snapshot
+from copilot_socket.http.streams import Stream, Watcher
+from copilot_socket.store.faults import DATABASE_ERRORS
+from copilot_socket.store.live_events import StoredEvents
 
 MAX_STREAMS = 100
 KEEP_ALIVE = 15.0
 """Seconds between comments that keep the stream alive for clients and proxies."""
-MAX_STALLED = 4
-"""Consecutive keep-alives during which a client may not read before it is disconnected."""
-MAX_WAITING = 256 * 1024
-"""Bytes buffered for a slow client, beyond the transport's buffer."""
-MAX_BACKLOG = 20_000
-"""State events that wait to be sent; beyond that, events are lost to all streams."""
+COUNT_EACH = 2.0
+"""Seconds between counts, while anything happens."""
+LOOK_EACH = 1.0
+"""Seconds after which the feed looks for events by itself: a notification may be lost."""
+RETRY = 1.0
+"""Seconds before what the database has refused is tried again."""
+ROWS = 200
+"""Rows of events that are read at a time."""
 STEPS_PER_TURN = 5000
 """Steps of work in one turn of the reactor: a few milliseconds."""
 STEPS_PER_EVENT = 10
 """Steps of rendering an event; matching and sending it takes one more for each stream."""
-GREETING = b"retry: 2000\n: live events\n\n"
 
 
-class Watcher(Protocol):
-    """The client's end of a stream."""
+class Reader(Protocol):
+    """:class:`.LiveEventReader`."""
 
-    def registerProducer(self, producer: "Stream", streaming: bool) -> object:
-        """Register *producer*, which is paused while the client is slow, and stopped when it disconnects."""
+    async def last(self) -> Position | None:
+        """The position behind the last event."""
 
-    def write(self, data: bytes) -> object:
-        """Send *data*."""
-
-    def end(self) -> None:
-        """End the stream once all is sent."""
-
-    def abort(self) -> None:
-        """Close the connection immediately."""
+    async def after(self, number: int, limit: int) -> list[StoredEvents]:
+        """Up to *limit* rows behind *number*, in order."""
 
 
-@implementer(IPushProducer)
-class Stream:
-    """The stream of one client. *on_gone* is called when it disconnects; ``allowed``: whether it may go on."""
+class Counting(Protocol):
+    """:class:`.Snapshots`."""
 
-    def __init__(
-        self,
-        filters: Filters,
-        watcher: Watcher,
-        on_gone: Callable[["Stream"], None],
-        allowed: Callable[[], bool],
-    ) -> None:
-        self.filters = filters
-        self.allowed = allowed
-        self._watcher = watcher
-        self._on_gone = on_gone
-        self._paused = False
-        self._stalled = 0
-        self._waiting: deque[bytes] = deque()
-        self._size = 0
-        self._lost = 0
+    async def snapshot(self, scope: Scope) -> Snapshot:
+        """The state of things."""
 
-    def send(self, data: bytes) -> None:
-        """Send one event; for a slow client, buffer it, or count it as lost if the buffer is full."""
-        if not self._paused:
-            self._report_lost()
-            self._watcher.write(data)
-        elif self._lost or self._size + len(data) > MAX_WAITING:
-            self._lost += 1
-        else:
-            self._waiting.append(data)
-            self._size += len(data)
-
-    def count_lost(self) -> None:
-        """Count one event as lost."""
-        self._lost += 1
-
-    def keep_alive(self) -> None:
-        """Send a comment, or disconnect a client that has not read for :data:`MAX_STALLED` of these."""
-        if not self._paused:
-            self._watcher.write(b": keep-alive\n\n")
-            return
-        self._stalled += 1
-        if self._stalled >= MAX_STALLED:
-            self._watcher.abort()
-
-    def end(self) -> None:
-        """The node stops: end the stream, without waiting for a client that does not read."""
-        if self._paused:
-            self._watcher.abort()
-        else:
-            self._watcher.end()
-
-    def pauseProducing(self) -> None:
-        """The client is slow."""
-        self._paused = True
-
-    def resumeProducing(self) -> None:
-        """The client has caught up: send the buffered events, then the number of lost ones."""
-        self._paused, self._stalled = False, 0
-        while self._waiting and not self._paused:
-            data = self._waiting.popleft()
-            self._size -= len(data)
-            self._watcher.write(data)
-        if not self._paused:
-            self._report_lost()
-
-    def _report_lost(self) -> None:
-        if self._lost:
-            lost, self._lost = self._lost, 0
-            self._watcher.write(b"event: lost\ndata: %s\n\n" % orjson.dumps({"lost": lost}))
-
-    def stopProducing(self) -> None:
-        """The client has disconnected."""
-        self._on_gone(self)
+    async def counts(self, scope: Scope) -> dict[str, Any]:
+        """Counts of jobs."""
 
 
 class Feed:
-    """Subscribes to *bus*, and sends each stream the events that match its filters.
+    """Reads each row of events once, however many streams are open.
 
-    An event's id is ``<node>-<number>``: *number* counts the events, and *node* changes with every start.
+    A stream that begins behind an earlier event first reads rows by itself, until it has come to those that the feed
+    reads: it is *live* then. Where rows are missing, streams begin again with a snapshot.
     """
 
     log = Logger()
 
-    def __init__(
-        self,
-        bus: EventBus,
-        clock: IReactorTime,
-        node: str,
-        name_of: Callable[[str], str],
-        time_of_day: Callable[[], float] = time.time,
-    ) -> None:
-        self._bus = bus
-        self._time_of_day = time_of_day
-        self._node = node
-        self._render = Renderer(name_of)
-        self._numbers = itertools.count(1)
-        self._streams: dict[Stream, None] = {}
+    def __init__(self, reader: Reader, snapshots: Counting, clock: IReactorTime) -> None:
+        self._reader = reader
+        self._snapshots = snapshots
         self._clock = clock
-        self._backlog: deque[StateEvent] = deque()
+        self._streams: dict[Stream, None] = {}
+        self._next = Position(0)
+        """What is sent next to live streams."""
+        self._following = False
+        self._running: set[Deferred[None]] = set()
+        self._wakes: Deferred[None] = Deferred()
         self._steps = 0
-        self._turn: IDelayedCall | None = None
         self._closed = False
+        self._eventful = False
+        """Whether there were events since the last counts."""
         self.max_streams = MAX_STREAMS
-        self._keeping_alive = LoopingCall(self._keep_alive)
-        self._keeping_alive.clock = clock
+        self._loops = {
+            KEEP_ALIVE: LoopingCall(self._keep_alive),
+            COUNT_EACH: LoopingCall(lambda: Deferred.fromCoroutine(self._count())),
+        }
 
     @property
     def streams(self) -> int:
@@ -169,78 +96,168 @@ class Feed:
             return f"At most {self.max_streams} event streams may be open; try again later"
         return None
 
-    def open(self, filters: Filters, watcher: Watcher, allowed: Callable[[], bool] = lambda: True) -> None:
+    def open(
+        self,
+        filters: Filters,
+        watcher: Watcher,
+        allowed: Callable[[], bool] = lambda: True,
+        since: Position | None = None,
+    ) -> None:
         """Send *watcher* the events that match *filters*, until it disconnects or the node stops.
 
-        With each keep-alive *allowed* says whether the stream may go on.
+        It begins at *since*, where the events from there on are still there; else with a snapshot. With each
+        keep-alive *allowed* says whether the stream may go on.
         """
-        stream = Stream(filters, watcher, self._gone, allowed)
+        stream = Stream(filters, watcher, self._gone, self._begin_again, allowed)
         self._streams[stream] = None
-        watcher.registerProducer(stream, True)
-        watcher.write(GREETING)
-        if not self._keeping_alive.running:
-            d = self._keeping_alive.start(KEEP_ALIVE, now=False)
-            d.addErrback(lambda failure: self.log.failure("Sending keep-alives to event streams failed", failure))
-        self._update_subscription()
+        stream.begin()
+        for seconds, loop in self._loops.items():
+            if not loop.running:
+                loop.clock = self._clock
+                loop.start(seconds, now=False).addErrback(self._failed)
+        self._run(self._join(stream, since))
 
     def close(self) -> None:
         """End all streams, and open no others."""
         self._closed = True
-        streams, self._streams = self._streams, {}
-        self._update_subscription()
-        for stream in streams:
+        for stream in list(self._streams):
+            self._gone(stream)
             stream.end()
+        for d in list(self._running):
+            d.cancel()
 
-    def receive(self, state_event: StateEvent) -> None:
-        """Send *state_event* to the matching streams: immediately, or in a later turn if this one is full."""
-        if self._turn is None:
-            self._turn = self._clock.callLater(0, self._next_turn)
-        if not self._backlog and self._steps < STEPS_PER_TURN:
-            self._deliver(state_event)
-        elif len(self._backlog) < MAX_BACKLOG:
-            self._backlog.append(state_event)
-        else:
-            for stream in self._streams:
-                stream.count_lost()
+    def notified(self, _payload: str = "") -> None:
+        """There may be new rows."""
+        wakes, self._wakes = self._wakes, Deferred()
+        wakes.callback(None)
 
-    def _next_turn(self) -> None:
-        self._turn, self._steps = None, 0
-        while self._backlog and self._steps < STEPS_PER_TURN:
-            with self.log.failureHandler("Sending an event to the streams failed"):
-                self._deliver(self._backlog.popleft())
-        if self._backlog:
-            self._turn = self._clock.callLater(0, self._next_turn)
+    # -- one stream
 
-    def _deliver(self, state_event: StateEvent) -> None:
-        for event in self._render(state_event):
-            self._steps += STEPS_PER_EVENT + len(self._streams)
-            self._send(event)
+    async def _join(self, stream: Stream, since: Position | None, gap: bool = False) -> None:
+        """Send *stream* what it has missed since *since*, or a snapshot, until it is live. *gap*: events are lost."""
+        stream.live = False
+        while stream in self._streams:
+            try:
+                last = await self._reader.last()
+                if last is not None:
+                    await self._place(stream, since, last, gap)
+                    break
+            except DATABASE_ERRORS as error:
+                self.log.debug("Live events can't be read: {error}", error=error)
+            await deferLater(self._clock, RETRY)  # the database is away, or no node numbers events yet
+        while stream in self._streams and stream.next.number < self._next.number:
+            rows = await self._rows(stream.next)
+            for row in rows:
+                if row.number != stream.next.number or not self._deliver(row, [stream]):
+                    await self._join(stream, None, gap=True)
+                    return
+                await self._rest()
+                await stream.ready()
+            if not rows:
+                await deferLater(self._clock, RETRY)
+        stream.live = True
 
-    def _send(self, event: Event) -> None:
-        number = next(self._numbers)
-        encoded = None
-        for stream in tuple(self._streams):
-            if stream.filters.matches(event):
-                encoded = encoded or event.encode(f"{self._node}-{number}", self._now())
-                stream.send(encoded)
+    async def _place(self, stream: Stream, since: Position | None, last: Position, gap: bool) -> None:
+        """Set what *stream* is sent next: *since*, or what comes behind a snapshot, which it is sent then."""
+        if not self._following:
+            self._next = last
+            self._run(self._follow())
+        if since is not None and since.number <= last.number:
+            stream.next = since
+            return
+        stream.next = last
+        wanted = stream.filters.wants(SNAPSHOT)
+        snapshot = await self._snapshots.snapshot(stream.filters.scope) if wanted else None
+        if gap or since is not None:
+            stream.tell_lost(None)
+        if snapshot is not None:
+            stream.next = snapshot.position
+            stream.send(encode(SNAPSHOT, snapshot.data, str(snapshot.position)))
+
+    def _begin_again(self, stream: Stream) -> None:
+        """*stream* was told that it has lost events."""
+        if stream in self._streams and stream.live:
+            self._run(self._join(stream, None))
 
     def _gone(self, stream: Stream) -> None:
-        if stream in self._streams:
-            del self._streams[stream]
-            self._update_subscription()
+        self._streams.pop(stream, None)
+        if not self._streams:
+            for loop in self._loops.values():
+                if loop.running:
+                    loop.stop()
+            self.notified()
 
-    def _update_subscription(self) -> None:
-        """Subscribe to the state events that some stream may want only, so that no others need be published."""
-        self._bus.unsubscribe(self.receive)
-        if self._streams:
-            self._bus.subscribe(self.receive, frozenset().union(*(stream.filters.kinds for stream in self._streams)))
+    # -- all streams
+
+    async def _follow(self) -> None:
+        """Read rows and send them to the live streams, as long as there are streams."""
+        self._following = True
+        try:
+            while self._streams:
+                wakes = self._wakes
+                rows = await self._rows(self._next)
+                for row in rows:
+                    live = [stream for stream in self._streams if stream.live]
+                    whole = row.number == self._next.number and self._deliver(row, live)
+                    self._next, self._eventful = Position(row.number + 1), True
+                    for stream in () if whole else live:
+                        self._run(self._join(stream, None, gap=True))
+                    await self._rest()
+                if not rows:
+                    look = self._clock.callLater(LOOK_EACH, self.notified)
+                    await wakes
+                    if look.active():
+                        look.cancel()
+        finally:
+            self._following = False
+
+    async def _rows(self, first: Position) -> list[StoredEvents]:
+        """The rows from *first* on; none while the database is away."""
+        try:
+            return await self._reader.after(first.number - 1, ROWS)
+        except DATABASE_ERRORS as error:
+            self.log.debug("Live events can't be read: {error}", error=error)
+            return []
+
+    def _deliver(self, row: StoredEvents, streams: Sequence[Stream]) -> bool:
+        """Send *streams* the events of *row* that they have not got; False if they are lost."""
+        try:
+            events = [] if row.changes is None else decoded(row.changes)
+        except Lost:
+            return False
+        for part, event in enumerate(events):
+            self._steps += STEPS_PER_EVENT + len(streams)
+            encoded = None
+            for stream in streams:
+                if stream.next <= Position(row.number, part) and stream.filters.matches(event):
+                    encoded = encoded or encode(
+                        event.type, {**event.data, "timestamp": row.at}, str(Position(row.number, part + 1))
+                    )
+                    stream.send(encoded)
+        for stream in streams:
+            stream.next = max(stream.next, Position(row.number + 1))
+        return row.changes is not None
+
+    async def _rest(self) -> None:
+        """End the turn of the reactor, if there was much to do in it."""
+        if self._steps > STEPS_PER_TURN:
+            self._steps = 0
+            await deferLater(self._clock, 0)
+
+    async def _count(self) -> None:
+        """Send counts to the streams that want them, if there were events."""
+        if not self._eventful:
             return
-        self._backlog.clear()
-        if self._turn is not None:
-            self._turn.cancel()
-            self._turn, self._steps = None, 0
-        if self._keeping_alive.running:
-            self._keeping_alive.stop()
+        self._eventful = False
+        try:
+            for scope in {stream.filters.scope for stream in self._streams if stream.filters.wants(COUNTS)}:
+                encoded = encode(COUNTS, await self._snapshots.counts(scope), None)
+                for stream in self._streams:
+                    if stream.live and stream.filters.wants(COUNTS) and stream.filters.scope == scope:
+                        stream.send(encoded)
+        except DATABASE_ERRORS as error:
+            self._eventful = True
+            self.log.debug("Jobs can't be counted for event streams: {error}", error=error)
 
     def _keep_alive(self) -> None:
         for stream in list(self._streams):
@@ -250,6 +267,19 @@ class Feed:
                 self._gone(stream)
                 stream.end()
 
-    def _now(self) -> str:
-        moment = datetime.fromtimestamp(self._time_of_day(), UTC)
-        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    def _run(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
+        d = Deferred.fromCoroutine(work)
+        self._running.add(d)
+        d.addBoth(self._done, d)
+
+    def _done(self, result: Failure | None, d: Deferred[None]) -> None:
+        self._running.discard(d)
+        if isinstance(result, Failure) and result.check(CancelledError) is None:
+            self._failed(result)
+
+    def _failed(self, failure: Failure) -> None:
+        """End all streams: clients come back."""
+        self.log.failure("Following live events failed", failure)
+        for stream in list(self._streams):
+            self._gone(stream)
+            stream.end()

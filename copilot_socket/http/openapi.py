@@ -28,6 +28,7 @@ _KEY = Header(
     "A repeated request with the same key gets the same answer, for a day.",
 )
 _IF_MATCH = Header(_TAGS, "Change it only if its entity tag is one of these: 412 else.")
+_LAST_EVENT = Header(Check(str, {"type": "string"}), "The `id` of the last event that was received: go on behind it.")
 _ONLY_CREATE = Header(Check(str, {"type": "string", "const": "*"}), "Create it, and never replace one: 412 else.")
 _IF_NONE_MATCH = Header(_TAGS, "Entity tags that the client has: 304 if it is one of these.")
 
@@ -156,6 +157,10 @@ def _own_headers(route: Route, endpoint: Endpoint) -> dict[str, Header]:
         found["Idempotency-Key"] = _KEY
     if HTTPStatus.PRECONDITION_FAILED in endpoint.problems:
         found["If-Match"] = _IF_MATCH
+    if any(
+        isinstance(each, Content) and each.media_type == "text/event-stream" for each in endpoint.answers.values()
+    ):
+        found["Last-Event-ID"] = _LAST_EVENT
     if route.single:
         found["If-None-Match"] = _IF_NONE_MATCH
     if route.method == "PUT" and HTTPStatus.CREATED in endpoint.answers:

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
 from copilot_socket import event_bus
+from copilot_socket.core.identity import crawler_name
 from copilot_socket.core.jobs import Event, Status
 from copilot_socket.core.printing import printable
 from copilot_socket.logs.levels import Levels
@@ -34,13 +35,9 @@ _audit = Logger("copilot_socket.audit")
 
 
 class EventLog:
-    """Writes state events as log lines, in the namespace of the part that publishes them.
+    """Writes state events as log lines, in the namespace of the part that publishes them."""
 
-    *name_of* maps a crawler's identity, as stored with leases, to its name.
-    """
-
-    def __init__(self, levels: Levels, name_of: Callable[[str], str], reactor: IReactorTime) -> None:
-        self._name_of = name_of
+    def __init__(self, levels: Levels, reactor: IReactorTime) -> None:
         # Even a line that is dropped costs microseconds, and there are several for each job.
         self._writes = partial(levels.writes, _jobs.namespace)
         self._all_changes = self._writes(LogLevel.debug)
@@ -98,7 +95,7 @@ class EventLog:
         fields = {
             "what": " ".join(filter(None, (change.command, change.full_path))),
             "assignment": change.assignment,
-            "crawler": None if change.crawler is None else self._name_of(change.crawler),
+            "crawler": None if change.crawler is None else crawler_name(change.crawler),
             "outcome": change.outcome,
             "reason": change.error or change.reason,
         }
@@ -116,7 +113,7 @@ class EventLog:
                 areas=change.areas,
                 jobs=change.jobs,
                 assignment=change.assignment,
-                crawler=self._name_of(change.crawler),
+                crawler=crawler_name(change.crawler),
             )
 
     def _sent(self, change: event_bus.JobSent) -> None:

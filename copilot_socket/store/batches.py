@@ -19,7 +19,7 @@ from copilot_socket.core.reports import (
     job_of,
     try_of,
 )
-from copilot_socket.event_bus import EventBus, JobProgressed, JobsReported, StateEvent
+from copilot_socket.event_bus import JobsReported, StateEvent
 from copilot_socket.store.connection import Connection, Transaction
 from copilot_socket.store.error_log import MOST_ERRORS, log_refusals
 from copilot_socket.store.sql import sql
@@ -52,11 +52,10 @@ class Written:
 class Batches:
     """Writes batches over one connection."""
 
-    def __init__(self, connection: Connection, settings: Settings, transitions: Transitions, bus: EventBus) -> None:
+    def __init__(self, connection: Connection, settings: Settings, transitions: Transitions) -> None:
         self._connection = connection
         self._settings = settings
         self._transitions = transitions
-        self._progress_wanted = bus.subscribers(JobProgressed)
 
     async def claim(self, plan: Plan) -> Claim:
         """Claim by *plan* alone. Raises the database's error; the outcome may be unknown then."""
@@ -179,7 +178,6 @@ class Batches:
     def _events(self, changes: Sequence[Change], held: Mapping[str, Stored]) -> list[StateEvent]:
         """The state events of ordinary reports."""
         began: list[tuple[str, str, str]] = []
-        progressed: list[StateEvent] = []
         completed: list[tuple[str, str, str]] = []
         ran: list[float] = []
         for change in changes:
@@ -188,14 +186,11 @@ class Batches:
                 row = change.assignment, change.crawler, stored.account
                 if stored.began:
                     began.append(row)
-                if self._progress_wanted and change.merged:
-                    progressed.append(_progressed(change, stored.account))
                 if isinstance(change.ending, Completed):
                     completed.append(row)
                     ran.append(stored.ran)
         return [
             *([JobsReported("running", Event.STARTED, began)] if began else ()),
-            *progressed,
             *([JobsReported("completed", Event.COMPLETED, completed, "completed", ran)] if completed else ()),
         ]
 
@@ -235,8 +230,3 @@ def _request(change: Change) -> TransitionRequest:
         case _:
             raise TypeError(f"{report} is no interruption")
     return TransitionRequest(job_of(change.assignment), event, change.assignment, report=report)
-
-
-def _progressed(change: Change, account: str) -> JobProgressed:
-    job_id = job_of(change.assignment)
-    return JobProgressed(job_id, change.assignment, change.crawler, account, change.merged)

@@ -325,7 +325,7 @@ def prepared_form(name: str, sql: str) -> tuple[str, str]:
     body = _PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}{match[2] or ''}", sql)
     # The casts are repeated: psycopg2 writes a list of strings as text[], which EXECUTE does not convert implicitly.
     given = ", ".join(f"%({each})s{cast}" for each, cast in casts.items())
-    return f"PREPARE {name} AS {body}", f"EXECUTE {name} ({given})"
+    return f"PREPARE {name} AS {body}", f"EXECUTE {name} ({given})" if given else f"EXECUTE {name}"
 
 
 def _rows(cursor: Any) -> list[Row]:

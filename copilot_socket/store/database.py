@@ -1,6 +1,6 @@
 """The pool of general connections: for the HTTP port, timers and rare writes.
 
-Writer, discoveries, listener and probe have connections of their own and never wait for the pool.
+Writer, discoveries, listener, live events and probe have connections of their own and never wait for the pool.
 """
 
 from collections import deque
@@ -19,8 +19,8 @@ __all__ = ["Database", "DatabaseAway", "PoolUse", "Transaction"]
 
 T = TypeVar("T")
 
-DEDICATED = 4
-"""Connections of a node outside the pool: of the writer, discoveries, the listener, and the probe."""
+DEDICATED = 5
+"""Connections of a node outside the pool: of the writer, discoveries, the listener, live events, and the probe."""
 
 
 @attrs.frozen

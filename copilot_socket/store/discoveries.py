@@ -13,7 +13,7 @@ import attrs
 from copilot_socket.core.folding import Change, Verdict
 from copilot_socket.core.jobs import AREA_TYPES, SPAWNS
 from copilot_socket.core.reports import Discovered, Found, Report, job_of
-from copilot_socket.event_bus import DiscoveryStored, EventBus, JobCreated
+from copilot_socket.event_bus import DiscoveryStored, EventBus
 from copilot_socket.store import arrays
 from copilot_socket.store.batches import Settings, explain
 from copilot_socket.store.connection import Connection, Row, Transaction
@@ -53,7 +53,6 @@ class Discoveries:
         self._connection = connection
         self._settings = settings
         self._bus = bus
-        self._creation_wanted = bus.subscribers(JobCreated)
 
     async def store(self, part: Slice) -> Verdict:
         """Commit *part* if its assignment is live and belongs to its crawler; return the verdict.
@@ -66,9 +65,6 @@ class Discoveries:
             verdicts = await explain(self._connection, [change], self._settings.max_job_age)
             return verdicts[change.assignment]
         areas, created = stored
-        if self._creation_wanted:
-            for row in created:
-                self._bus.publish(JobCreated(*row))
         if part.found:
             job = job_of(change.assignment)
             lanes = frozenset((row[1], row[2]) for row in created)

@@ -17,6 +17,7 @@ __all__ = [
     "broken_check",
     "connection_error",
     "hopeless",
+    "lock_timed_out",
     "primary_message",
     "remedy",
     "sqlstate",
@@ -79,6 +80,11 @@ def sqlstate(error: BaseException | None) -> str | None:
 def timed_out(error: BaseException | None) -> bool:
     """Whether PostgreSQL ended a statement that took longer than its time-out."""
     return sqlstate(error) == "57014"
+
+
+def lock_timed_out(error: BaseException | None) -> bool:
+    """Whether a statement has waited for a lock for longer than its time-out."""
+    return sqlstate(error) == "55P03"
 
 
 def hopeless(error: Exception) -> bool:

@@ -14,6 +14,8 @@ TABLES = (
     "disturbances",
     "error_counts",
     "error_groups",
+    "event_numbers",
+    "events",
     "hosts",
     "http_sessions",
     "http_tokens",
@@ -36,10 +38,11 @@ TABLES = (
 )
 """The tables that a node writes to."""
 VIEWS = ("job_totals", "job_tries", "running_caps")
-SEQUENCES = ("job_order",)
+SEQUENCES = ("event_seq", "job_order")
 FUNCTIONS = (
     "copilot_counted_state(text, boolean, text)",
     "copilot_foreign_origin(text, text)",
+    "copilot_forget_events(regclass, integer)",
     "copilot_origin(text)",
     "copilot_paths_paused()",
     "copilot_server_url(text)",

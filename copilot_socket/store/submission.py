@@ -1,7 +1,6 @@
 """Submission of jobs: lists are stored all or nothing, in statements of bounded size, without a second live twin."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Required, TypedDict
 
 import attrs
@@ -9,7 +8,6 @@ import orjson
 
 from copilot_socket.core.acts import Act
 from copilot_socket.core.origins import origin, same_origin
-from copilot_socket.event_bus import EventBus, JobCreated
 from copilot_socket.store.audit import record
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
@@ -120,12 +118,10 @@ class Submission:
         self,
         database: Database,
         max_attempts: int,
-        bus: EventBus,
         next_slice: Callable[[], Awaitable[object]],
     ) -> None:
         self.database = database
         self._max_attempts = max_attempts
-        self._bus = bus
         self._next_slice = next_slice
 
     async def submit(
@@ -142,20 +138,12 @@ class Submission:
                 return single
 
         async def work(tx: Transaction) -> Submitted:
-            submitted = await self._store(tx, jobs, act)
+            submitted = await self.submit_in(tx, jobs, act)
             if act.key is not None and answered is not None:
                 await answer(tx, act.key, answered(submitted))
             return submitted
 
-        submitted = await self.database.transaction(work)
-        self._announce(jobs, submitted)
-        return submitted
-
-    async def submit_in(self, tx: Transaction, jobs: Sequence[NewJob], act: Act) -> Submitted:
-        """:meth:`submit` in the transaction *tx*."""
-        submitted = await self._store(tx, jobs, act)
-        tx.after_commit.append(partial(self._announce, jobs, submitted))
-        return submitted
+        return await self.database.transaction(work)
 
     async def _submit_one(self, job: NewJob, act: Act) -> Submitted | None:
         """Store a single new job, the most frequent submission, by one statement; None where nothing was stored.
@@ -172,17 +160,10 @@ class Submission:
             )
         if not rows:
             return None
-        submitted = Submitted([rows[0][0]], [True])
-        self._announce([job], submitted)
-        return submitted
+        return Submitted([rows[0][0]], [True])
 
-    def _announce(self, jobs: Sequence[NewJob], submitted: Submitted) -> None:
-        if self._bus.subscribers(JobCreated):
-            for job_id, created, job in zip(submitted.ids, submitted.created, jobs, strict=True):
-                if created:
-                    self._bus.publish(JobCreated(job_id, job["account_id"], job["command"], job.get("full_path")))
-
-    async def _store(self, tx: Transaction, jobs: Sequence[NewJob], act: Act) -> Submitted:
+    async def submit_in(self, tx: Transaction, jobs: Sequence[NewJob], act: Act) -> Submitted:
+        """:meth:`submit` in the transaction *tx*."""
         if not jobs:
             return Submitted([], [])
         await self._check_accounts(tx, jobs)

@@ -69,6 +69,7 @@ class LockedJob:
     full_path: str | None
     branch: str | None
     error: str | None
+    user: str | None
 
     def job(self, held: "LiveAssignment | None") -> Job:
         """The job, as the state machine sees it."""
@@ -170,6 +171,7 @@ class Change:
             answer.cause,
             None if self.logged is None else self.logged.group.fingerprint,
             None if held is None or answer.outcome is None else self.row.now - held.assigned_at,
+            self.row.user,
         )
 
 

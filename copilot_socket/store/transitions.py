@@ -22,6 +22,7 @@ from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
 from copilot_socket.store.faults import DatabaseAway, UniqueViolation
 from copilot_socket.store.hosts import note_ends
+from copilot_socket.store.live_events import append
 from copilot_socket.store.sql import sql
 from copilot_socket.store.transition_rows import (
     Change,
@@ -170,11 +171,13 @@ class Transitions:
         if not changes:
             return answers, []
         await write(tx, changes)
+        events = [change.event() for change in changes]
+        await append(tx, events)
         if act is not None:
             states = ((change.request.job_id, (change.row.status, str(change.answer.status))) for change in changes)
             await record(tx, *[act.on(job_id, {"status": status}) for job_id, status in states])
         limited = [each for change in changes if (each := change.rate_limited()) is not None]
-        return answers, [*[change.event() for change in changes], *await note_ends(tx, changes), *limited]
+        return answers, [*events, *await note_ends(tx, changes), *limited]
 
 
 def _explained(request: TransitionRequest, answer: Transition, credential_error: str | None) -> TransitionRequest:

@@ -140,16 +140,23 @@ def _claiming(granted: str) -> str:
     return ", ".join(sql(part) for part in ("turn_room", "turn_wanted", granted, "turn_claims"))
 
 
+def _telling(*parts: str) -> str:
+    """The live events of a turn, as one row."""
+    return sql("turn_told").format(changes=" UNION ALL ".join(map(sql, parts)))
+
+
 _LOCK = "lock_caps", sql("lock_caps")
-_STORE = f"WITH {sql('turn_reports')} {sql('turn_stored')}"
+_GRANTED = ((False, "turn_uncapped"), (True, "turn_capped"))
+_STORE = f"WITH {sql('turn_reports')}, {_telling('turn_told_reports')} {sql('turn_stored')}"
 _CLAIM = {
-    capped: f"WITH {sql('turn_no_reports')}, {_claiming(granted)} {sql('turn_claimed')}"
-    for capped, granted in ((False, "turn_uncapped"), (True, "turn_capped"))
+    capped: f"WITH {sql('turn_no_reports')}, {_claiming(granted)}, {_telling('turn_told_claims')}"
+    f" {sql('turn_claimed')}"
+    for capped, granted in _GRANTED
 }
 _BOTH = {
-    capped: f"WITH {sql('turn_reports')}, {_claiming(granted)} {sql('turn_stored_beside')}"
-    f" UNION ALL {sql('turn_claimed')}"
-    for capped, granted in ((False, "turn_uncapped"), (True, "turn_capped"))
+    capped: f"WITH {sql('turn_reports')}, {_claiming(granted)}, {_telling('turn_told_reports', 'turn_told_claims')}"
+    f" {sql('turn_stored_beside')} UNION ALL {sql('turn_claimed')}"
+    for capped, granted in _GRANTED
 }
 
 

@@ -26,6 +26,7 @@ from copilot_socket.http.feed import Feed
 from copilot_socket.http.idempotency import Idempotency
 from copilot_socket.http.site import make_site
 from copilot_socket.http.slices import Slices
+from copilot_socket.http.snapshots import Snapshots
 from copilot_socket.http.table import Parts
 from copilot_socket.store.access import AccessStore
 from copilot_socket.store.accounts import Accounts
@@ -37,6 +38,7 @@ from copilot_socket.store.crawler_modes import CrawlerModes
 from copilot_socket.store.database import Database
 from copilot_socket.store.errors import ErrorGroups
 from copilot_socket.store.job_lists import JobLists
+from copilot_socket.store.live_events import LiveEventReader
 from copilot_socket.store.restrictions import RestrictionStore
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
@@ -159,11 +161,12 @@ class SiteTestCase(DatabaseTestCase):
         self.slices = CountedSlices(reactor)
         self.access = Access(self.token, AccessStore(self.database), reactor)
         self.access.book.replace((), ())  # as read from an empty table
-        self.feed = Feed(self.bus, self.clock, "node", str.upper, lambda: NOW)
+        reader = LiveEventReader(self.database)
+        self.feed = Feed(reader, Snapshots(Catalog(self.database), reader, self.clock), self.clock)
         jobs = JobLists(self.database)
         self.bulk = BulkOperations(self.database, self.transitions, jobs, "node")
         parts = Parts(
-            submission=Submission(self.database, 4, self.bus, self.slices.next),
+            submission=Submission(self.database, 4, self.slices.next),
             catalog=Catalog(self.database),
             jobs=jobs,
             bulk=self.bulk,

@@ -11,7 +11,6 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.event_bus import EventBus
 from copilot_socket.http.slices import Slices
 from copilot_socket.store.connection import Limits, Transaction
 from copilot_socket.store.database import Database
@@ -36,7 +35,7 @@ class StoreTestCase(DatabaseTestCase):
         super().setUp()
         self.database = Database(self.database_url, reactor, Limits(), 4)
         self.addCleanup(self.database.close)
-        self.submission = Submission(self.database, 3, EventBus(), Slices(reactor).next)
+        self.submission = Submission(self.database, 3, Slices(reactor).next)
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
             " VALUES ('acme', 'gitlab-cloud', 'https://gitlab.example', 'x')"
@@ -138,7 +137,7 @@ class SubmissionTests(StoreTestCase):
             log.append(("slice", 0, 0))
 
         self.patch(Transaction, "query", query)
-        submission = Submission(self.database, 3, EventBus(), next_slice)
+        submission = Submission(self.database, 3, next_slice)
         self.query(
             "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
             " SELECT 'acme' || i, 'gitlab-cloud', 'https://gitlab.example', 'x' FROM generate_series(1, 2500) i"
@@ -165,7 +164,7 @@ class SubmissionTests(StoreTestCase):
         async def next_slice() -> None:
             raise AssertionError
 
-        submission = Submission(self.database, 3, EventBus(), next_slice)
+        submission = Submission(self.database, 3, next_slice)
         self.assertEqual((await submission.submit([job()], ACT)).created, [True])
 
     def meanwhile(self, before: str, act: Callable[[], object]) -> None:

@@ -4,7 +4,6 @@ from typing import Any, cast
 
 from copilot_socket.core.actors import Actor
 from copilot_socket.core.acts import HTTP, Act
-from copilot_socket.event_bus import EventBus
 from copilot_socket.store import totals
 from copilot_socket.store.area_lists import AreaLists, AreaOrder
 from copilot_socket.store.database import Database
@@ -93,7 +92,7 @@ class PlanTests(DatabaseTestCase):
         async def next_slice() -> None:
             """No need to wait."""
 
-        submission = Submission(self.database, 3, EventBus(), next_slice)
+        submission = Submission(self.database, 3, next_slice)
         act = Act(HTTP, Actor("token:x"), "job.submit")
         for account, hours in (("a0", 1000), ("a0", 0), ("a1", 0.001)):
             self.assertIsNotNone(await rediscover(submission, account, hours, act))

@@ -88,7 +88,7 @@ class StoreTestCase(DatabaseTestCase):
         self.addCleanup(writing.close)
         leases = Leases(self.database, self.transitions, node, lease=LEASE, grace=GRACE, job_timeout=3600.0)
         return (
-            Batches(writing, Settings(node, LEASE, 3, MAX_JOB_AGE), self.transitions, self.bus),
+            Batches(writing, Settings(node, LEASE, 3, MAX_JOB_AGE), self.transitions),
             DispatchReads(self.database, node),
             leases,
         )

@@ -10,7 +10,7 @@ ORDER BY web_app_job_id FOR UPDATE
 SELECT j.id, j.status, j.attempts, j.max_attempts, j.releases, t.credential_status = 'valid', t.credential_error,
        j.trouble, md5(coalesce(j.resume_state::text, '')), extract(epoch FROM h.last_success_at)::float8,
        extract(epoch FROM now())::float8, t.gitlab_origin, h.held_since IS NOT NULL, j.account_id, j.command,
-       j.full_path, j.branch, j.error
+       j.full_path, j.branch, j.error, j.user_id
 FROM jobs j JOIN accounts t ON t.id = j.account_id LEFT JOIN hosts h ON h.origin = t.gitlab_origin
 WHERE j.id = ANY (%(job)s) ORDER BY j.id FOR UPDATE OF j
 

@@ -10,7 +10,8 @@
 -- One row for each assignment. The assignment's id fences attempts that have ended. A report by another crawler than
 -- the holder makes that crawler the holder, provided that the lease of the former one has expired.
 input AS (
-  SELECT job_id, assignment, crawler, started, completed, progress::jsonb, resume_state::jsonb
+  SELECT job_id, assignment, crawler, started, completed, progress::jsonb, resume_state::jsonb,
+         CASE WHEN octet_length(progress) <= 16384 THEN progress END AS told
   FROM unnest(%(job)s::text[], %(assignment)s::text[], %(crawler)s::text[], %(started)s::boolean[],
               %(completed)s::boolean[], %(progress)s::text[], %(resume)s::text[])
     AS t (job_id, assignment, crawler, started, completed, progress, resume_state)
@@ -30,8 +31,8 @@ input AS (
     AND NOT (i.completed AND coalesce(a.metadata #>> '{refused_discovery,assignment}', '') = a.crawler_job_id)
     AND (a.crawler_key = i.crawler
          OR coalesce((SELECT c.lease_expires_at FROM crawlers c WHERE c.key = a.crawler_key), '-infinity') <= now())
-  RETURNING a.web_app_job_id AS job_id, a.crawler_job_id, a.crawler_key, a.account_id, a.assigned_at, a.started_at,
-            i.started, i.completed, i.progress, i.resume_state
+  RETURNING a.web_app_job_id AS job_id, a.crawler_job_id, a.crawler_key, a.account_id, a.user_id, a.assigned_at, a.started_at,
+            i.started, i.completed, i.progress, i.resume_state, i.told
 ), job AS (
   UPDATE jobs j SET
     status = CASE WHEN h.completed THEN 'completed' WHEN h.started THEN 'running' ELSE j.status END,
@@ -46,6 +47,23 @@ input AS (
     error = CASE WHEN h.completed THEN NULL ELSE j.error END
   FROM held h WHERE j.id BETWEEN h.job_id AND h.job_id
 )
+
+-- name: turn_told
+-- The live events of this statement (core/live_events.py), as one row.
+told AS (
+  INSERT INTO events (changes)
+  SELECT json_agg(change)::text FROM ({changes}) AS c HAVING count(*) > 0
+)
+
+-- name: turn_told_reports
+-- The reports as live events (core/live_events.py). Large progress is not among them.
+SELECT json_build_array('report', crawler_job_id, crawler_key, account_id, user_id, started AND started_at = now(), completed,
+                        told) AS change
+FROM held WHERE completed OR told IS NOT NULL OR (started AND started_at = now())
+
+-- name: turn_told_claims
+-- The claims as live events.
+SELECT json_build_array('claim', assignment, key, account_id, user_id, command, full_path) AS change FROM claimed
 
 -- name: turn_no_reports
 -- In the place of turn_reports where there are no reports.

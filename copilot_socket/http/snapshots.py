@@ -1,0 +1,60 @@
+"""The state of things that a stream of live events begins with, and counts, read once for all streams."""
+
+from typing import Any
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+
+from copilot_socket.core.live_events import Position
+from copilot_socket.http.events import Scope
+from copilot_socket.store.catalog import Catalog
+from copilot_socket.store.listing import Page
+from copilot_socket.store.live_events import LiveEventReader
+
+FRESH = 1.0
+"""Seconds for which a snapshot serves further streams: they are sent what has come since, too."""
+MOST_CRAWLERS = 1000
+MOST_KEPT = 100
+"""Scopes of which snapshots are kept."""
+
+
+@attrs.frozen
+class Snapshot:
+    """The state of things; all events from ``position`` on may change it, and some of them have."""
+
+    position: Position
+    data: dict[str, Any]
+
+
+class Snapshots:
+    """Reads counts, queue and crawlers."""
+
+    def __init__(self, catalog: Catalog, reader: LiveEventReader, clock: IReactorTime) -> None:
+        self._catalog = catalog
+        self._reader = reader
+        self._clock = clock
+        self._kept: dict[Scope, tuple[float, Snapshot]] = {}
+
+    async def snapshot(self, scope: Scope) -> Snapshot:
+        """Counts of the jobs of *scope*; with those of all, the queue and the connected crawlers, too."""
+        read_at, kept = self._kept.get(scope, (float("-inf"), None))
+        if kept is not None and self._clock.seconds() - read_at < FRESH:
+            return kept
+        # The position first: what is committed between the two is in the snapshot, and sent as well.
+        position, now = await self._reader.last() or Position(0), self._clock.seconds()
+        data = await self.counts(scope)
+        if scope == Scope():
+            crawlers = await self._catalog.crawlers.page(Page(MOST_CRAWLERS), {"connected": True})
+            data["crawlers"] = list(crawlers.rows)
+        if len(self._kept) >= MOST_KEPT:
+            self._kept.clear()
+        self._kept[scope] = now, Snapshot(position, data)
+        return self._kept[scope][1]
+
+    async def counts(self, scope: Scope) -> dict[str, Any]:
+        """Counts of the jobs of *scope* by state; with those of all, the queue, too."""
+        if scope != Scope():
+            stats = await self._catalog.stats_of(scope.account_id, scope.user_id)
+            return {"counts": stats["jobs"]}
+        stats = await self._catalog.stats()
+        return {"counts": stats["jobs"], "queue": stats["queue"]}
