@@ -12,6 +12,7 @@ CREATE TABLE events (
   changes text NOT NULL
 ) PARTITION BY LIST (slot);
 CREATE INDEX ON events (xid, seq);
+ALTER TABLE events ALTER changes SET STORAGE EXTERNAL;  -- compressing them would take longer than all the rest
 -- Their numbers, given after the commit: a row has those that became visible since the one before it.
 CREATE TABLE event_numbers (
   slot     smallint NOT NULL DEFAULT date_part('epoch', now())::bigint / 120 % 8,
@@ -26,8 +27,8 @@ CREATE INDEX ON event_numbers (last, round);
 DO $$
 BEGIN
   FOR slot IN 0..7 LOOP
-    EXECUTE format('CREATE UNLOGGED TABLE events_%s PARTITION OF events FOR VALUES IN (%s) WITH (autovacuum_enabled = off)',
-                   slot, slot);
+    EXECUTE format('CREATE UNLOGGED TABLE events_%s PARTITION OF events FOR VALUES IN (%s)'
+                   ' WITH (autovacuum_enabled = off, toast_tuple_target = 8160)', slot, slot);
     EXECUTE format('CREATE UNLOGGED TABLE event_numbers_%s PARTITION OF event_numbers FOR VALUES IN (%s)'
                    ' WITH (autovacuum_enabled = off)', slot, slot);
   END LOOP;
