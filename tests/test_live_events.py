@@ -98,7 +98,7 @@ class RecorderTests(SynchronousTestCase):
         self.run_once()
         self.run_once()
         first, second = self.numbering.rows
-        self.assertEqual(decoded(joined(first)), [expected for _, expected in RENDERED])
+        self.assertEqual(list(decoded(joined(first))), [expected for _, expected in RENDERED])
         self.assertEqual(second, [])
 
     def test_bounded(self) -> None:

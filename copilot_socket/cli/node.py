@@ -84,9 +84,9 @@ class Node:
         except (HTTPException, OSError, ValueError) as error:
             raise self._no_answer(error) from None
 
-    def stream(self, path: str, timeout: float) -> HTTPResponse:
+    def stream(self, path: str, timeout: float, headers: Mapping[str, str]) -> HTTPResponse:
         """A streaming response, which fails after *timeout* seconds without data. Raises :class:`Refused`."""
-        return self._open("GET", path, None, {}, timeout)
+        return self._open("GET", path, None, headers, timeout)
 
     def _open(
         self, method: str, path: str, document: Any, headers: Mapping[str, str], timeout: float

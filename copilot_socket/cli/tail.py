@@ -1,4 +1,4 @@
-"""``copilot-socket tail``: prints a node's live events."""
+"""``copilot-socket tail``: prints live events."""
 
 import argparse
 import time
@@ -14,6 +14,7 @@ from copilot_socket.cli.node import Node, Refused, add_url_option, node_from, wi
 from copilot_socket.cli.options import add_examples
 from copilot_socket.cli.output import add_json_option, complain, emit_line, exit_with_reader, standard_output
 from copilot_socket.cli.sse import Event, events
+from copilot_socket.core.live_events import TYPES as STORED
 
 EVENTS = "/api/v1/events"
 SILENCE = 45.0
@@ -21,9 +22,11 @@ SILENCE = 45.0
 WAIT_FIRST, WAIT_MOST = 1.0, 30.0
 
 FILTERS = {
-    "types": "of these types only: account, budget, connection, heartbeat, host, job, pause; separated by commas",
+    "types": f"of these types only, separated by commas: {', '.join(STORED)} (these are shown without the option), "
+    "counts, snapshot",
     "job-id": "of this job only",
     "account-id": "of this account's jobs only",
+    "user-id": "of this user's jobs only",
     "crawler": "of this crawler only",
     "status": "of jobs that enter one of these states; separated by commas",
 }
@@ -45,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print events until Ctrl-C, then return 0. Raises CommandError or ConfigFaults."""
-    path = with_query(EVENTS, {name: getattr(args, name) for name in (name.replace("-", "_") for name in FILTERS)})
+    filters = {name: getattr(args, name) for name in (name.replace("-", "_") for name in FILTERS)}
+    path = with_query(EVENTS, {**filters, "types": args.types or ",".join(STORED)})
     show = _as_json if args.json else EventLines(Console(file=cast(TextIO, standard_output)))
     exit_with_reader()
     try:
@@ -57,16 +61,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def follow(node: Node, path: str, sleep: Callable[[float], None] = time.sleep) -> Iterator[Event]:
-    """The events at *path*, without end, except those of times without a connection; it reconnects.
+    """The events at *path*, without end; it reconnects, and goes on behind the last event.
 
     Raises :class:`Refused` if the first connection fails, or for a status below 500.
     """
     wait, reached = WAIT_FIRST, False
+    last: str | None = None
     while True:
         try:
-            with node.stream(path, SILENCE) as stream:
+            with node.stream(path, SILENCE, {} if last is None else {"Last-Event-ID": last}) as stream:
                 reached, wait = True, WAIT_FIRST
-                yield from events(stream)
+                for event in events(stream):
+                    last = event.id or last
+                    yield event
             why = "the node ended the stream"
         except Refused as error:
             if not reached or (error.status is not None and error.status < 500):

@@ -46,9 +46,10 @@ def joined(changes: Iterable[str]) -> str:
     return f"[{','.join(changes)}]"
 
 
-def decoded(changes: str) -> list[LiveEvent]:
-    """The events of a row, in order. Raises :class:`Lost`."""
-    return [event for kind, *fields in orjson.loads(changes) for event in _KINDS[kind](*fields)]
+def decoded(changes: str) -> Iterator[LiveEvent]:
+    """The events of a row, in order, made one by one. Raises :class:`Lost`, perhaps behind some events."""
+    for kind, *fields in orjson.loads(changes):
+        yield from _KINDS[kind](*fields)
 
 
 def job(job_id: str, event: str, **fields: Any) -> LiveEvent:

@@ -46,8 +46,9 @@ class EventHandlers:
         filters = Filters(**queries.given(query, "status"), statuses=query.status)
         last = call.headers.get("last-event-id")
         since = None if last is None else Position.parse(last) or Position(0)
+        here = await self.feed.here()  # what the client does once it has the answer is behind this
         return Streaming(
-            lambda watcher: self.feed.open(filters, watcher, call.still_granted, since),
+            lambda watcher: self.feed.open(filters, watcher, call.still_granted, since, here),
             b"text/event-stream",
             {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )

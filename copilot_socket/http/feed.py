@@ -9,7 +9,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from copilot_socket.core.live_events import Lost, Position, decoded
+from copilot_socket.core.live_events import LOST, LiveEvent, Lost, Position, decoded, joined
 from copilot_socket.http.events import COUNTS, SNAPSHOT, Filters, Scope, encode
 from copilot_socket.http.snapshots import Snapshot
 from copilot_socket.http.streams import Stream, Watcher
@@ -29,6 +29,7 @@ ROWS = 200
 """Rows of events that are read at a time."""
 STEPS_PER_TURN = 5000
 """Steps of work in one turn of the reactor: a few milliseconds."""
+LOST_ROW = joined([LOST])
 STEPS_PER_EVENT = 10
 """Steps of rendering an event; matching and sending it takes one more for each stream."""
 
@@ -102,11 +103,12 @@ class Feed:
         watcher: Watcher,
         allowed: Callable[[], bool] = lambda: True,
         since: Position | None = None,
+        here: Position | None = None,
     ) -> None:
         """Send *watcher* the events that match *filters*, until it disconnects or the node stops.
 
-        It begins at *since*, where the events from there on are still there; else with a snapshot. With each
-        keep-alive *allowed* says whether the stream may go on.
+        It begins at *since*, where the events from there on are still there; else with a snapshot, or, if the client
+        wants none, at *here*. With each keep-alive *allowed* says whether the stream may go on.
         """
         stream = Stream(filters, watcher, self._gone, self._begin_again, allowed)
         self._streams[stream] = None
@@ -115,7 +117,7 @@ class Feed:
             if not loop.running:
                 loop.clock = self._clock
                 loop.start(seconds, now=False).addErrback(self._failed)
-        self._run(self._join(stream, since))
+        self._run(self._join(stream, since, here))
 
     def close(self) -> None:
         """End all streams, and open no others."""
@@ -133,14 +135,24 @@ class Feed:
 
     # -- one stream
 
-    async def _join(self, stream: Stream, since: Position | None, gap: bool = False) -> None:
+    async def here(self) -> Position | None:
+        """Where the events are now; None: not known at the moment."""
+        try:
+            return await self._reader.last()
+        except DATABASE_ERRORS as error:
+            self.log.debug("Live events can't be read: {error}", error=error)
+            return None
+
+    async def _join(
+        self, stream: Stream, since: Position | None, here: Position | None = None, gap: bool = False
+    ) -> None:
         """Send *stream* what it has missed since *since*, or a snapshot, until it is live. *gap*: events are lost."""
         stream.live = False
         while stream in self._streams:
             try:
                 last = await self._reader.last()
                 if last is not None:
-                    await self._place(stream, since, last, gap)
+                    await self._place(stream, since, last, here or last, gap)
                     break
             except DATABASE_ERRORS as error:
                 self.log.debug("Live events can't be read: {error}", error=error)
@@ -148,16 +160,15 @@ class Feed:
         while stream in self._streams and stream.next.number < self._next.number:
             rows = await self._rows(stream.next)
             for row in rows:
-                if row.number != stream.next.number or not self._deliver(row, [stream]):
+                whole = row.number == stream.next.number and await self._deliver(row, [stream], live=False)
+                if not whole:
                     await self._join(stream, None, gap=True)
                     return
-                await self._rest()
-                await stream.ready()
             if not rows:
                 await deferLater(self._clock, RETRY)
-        stream.live = True
+        stream.live = stream in self._streams
 
-    async def _place(self, stream: Stream, since: Position | None, last: Position, gap: bool) -> None:
+    async def _place(self, stream: Stream, since: Position | None, last: Position, here: Position, gap: bool) -> None:
         """Set what *stream* is sent next: *since*, or what comes behind a snapshot, which it is sent then."""
         if not self._following:
             self._next = last
@@ -165,7 +176,7 @@ class Feed:
         if since is not None and since.number <= last.number:
             stream.next = since
             return
-        stream.next = last
+        stream.next = here
         wanted = stream.filters.wants(SNAPSHOT)
         snapshot = await self._snapshots.snapshot(stream.filters.scope) if wanted else None
         if gap or since is not None:
@@ -181,6 +192,7 @@ class Feed:
 
     def _gone(self, stream: Stream) -> None:
         self._streams.pop(stream, None)
+        stream.live = False
         if not self._streams:
             for loop in self._loops.values():
                 if loop.running:
@@ -198,11 +210,12 @@ class Feed:
                 rows = await self._rows(self._next)
                 for row in rows:
                     live = [stream for stream in self._streams if stream.live]
-                    whole = row.number == self._next.number and self._deliver(row, live)
+                    whole = row.number == self._next.number
+                    # Streams that go live meanwhile have got this row.
                     self._next, self._eventful = Position(row.number + 1), True
-                    for stream in () if whole else live:
-                        self._run(self._join(stream, None, gap=True))
-                    await self._rest()
+                    if not (whole and await self._deliver(row, live, live=True)):
+                        for stream in live:
+                            self._run(self._join(stream, None, gap=True))
                 if not rows:
                     look = self._clock.callLater(LOOK_EACH, self.notified)
                     await wakes
@@ -219,27 +232,34 @@ class Feed:
             self.log.debug("Live events can't be read: {error}", error=error)
             return []
 
-    def _deliver(self, row: StoredEvents, streams: Sequence[Stream]) -> bool:
-        """Send *streams* the events of *row* that they have not got; False if they are lost."""
+    async def _deliver(self, row: StoredEvents, streams: Sequence[Stream], *, live: bool) -> bool:
+        """Send *streams*, as long as they are *live* or not, the events of *row* that they have not got.
+
+        False if these are lost.
+        """
         try:
-            events = [] if row.changes is None else decoded(row.changes)
+            for part, event in enumerate(decoded(row.changes or LOST_ROW)):
+                await self._send(event, row, part, streams, live)
         except Lost:
             return False
-        for part, event in enumerate(events):
-            self._steps += STEPS_PER_EVENT + len(streams)
-            encoded = None
-            for stream in streams:
-                if stream.next <= Position(row.number, part) and stream.filters.matches(event):
-                    encoded = encoded or encode(
-                        event.type, {**event.data, "timestamp": row.at}, str(Position(row.number, part + 1))
-                    )
-                    stream.send(encoded)
         for stream in streams:
-            stream.next = max(stream.next, Position(row.number + 1))
-        return row.changes is not None
+            if stream.live is live:
+                stream.next = max(stream.next, Position(row.number + 1))
+        return True
 
-    async def _rest(self) -> None:
-        """End the turn of the reactor, if there was much to do in it."""
+    async def _send(
+        self, event: LiveEvent, row: StoredEvents, part: int, streams: Sequence[Stream], live: bool
+    ) -> None:
+        encoded = None
+        for stream in streams:
+            if stream.live is live and stream.next <= Position(row.number, part) and stream.filters.matches(event):
+                if not live and not await stream.ready():
+                    continue
+                if encoded is None:
+                    data = {**event.data, "timestamp": row.at}
+                    encoded = encode(event.type, data, str(Position(row.number, part + 1)))
+                stream.send(encoded)
+        self._steps += STEPS_PER_EVENT + len(streams)
         if self._steps > STEPS_PER_TURN:
             self._steps = 0
             await deferLater(self._clock, 0)

@@ -62,6 +62,7 @@ class Stream:
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._lost = 0
+        self._over = False
         self._ready: Deferred[None] | None = None
 
     def begin(self) -> None:
@@ -83,11 +84,12 @@ class Stream:
         """Tell the client that *count* events were lost; None: it is not known how many."""
         self.send(encode("lost", {"lost": count}, None))
 
-    async def ready(self) -> None:
-        """Wait until the client has read what it was sent."""
-        while self._paused:
+    async def ready(self) -> bool:
+        """Wait until the client has read what it was sent; False if it has disconnected."""
+        while self._paused and not self._over:
             self._ready = Deferred()
             await self._ready
+        return not self._over
 
     def keep_alive(self) -> None:
         """Send a comment, or disconnect a client that has not read for :data:`MAX_STALLED` of these."""
@@ -100,6 +102,7 @@ class Stream:
 
     def end(self) -> None:
         """The node stops: end the stream, without waiting for a client that does not read."""
+        self._over = True
         if self._paused:
             self._watcher.abort()
         else:
@@ -125,7 +128,7 @@ class Stream:
 
     def stopProducing(self) -> None:
         """The client has disconnected."""
-        self._paused = False
+        self._over = True
         self._on_gone(self)
         self._go_on()
 

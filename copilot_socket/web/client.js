@@ -165,8 +165,8 @@ export class Client {
   }
 
   /**
-   * Live events, from now on, until the signal is aborted or the loop is left. The connection is made again by itself, unless
-   * the server refuses it (ApiError).
+   * Live events, first a snapshot, until the signal is aborted or the loop is left. The connection is made again by itself,
+   * unless the server refuses it (ApiError), and goes on behind the last event.
    *
    * @param {Operations["GET /events"]["given"][0] & { signal?: AbortSignal, onState?: (state: StreamState) => void,
    *   silence?: number }} [options] Filters; onState, which must not throw; and the milliseconds without a byte after which a
@@ -175,7 +175,7 @@ export class Client {
    */
   async *events({ signal, onState = () => {}, silence = 45_000, ...query } = {}) {
     let parser = new EventParser();
-    for (let failures = 0, opened = false; !signal?.aborted; failures++) {
+    for (let failures = 0; !signal?.aborted; failures++) {
       const connection = new AbortController();
       const stop = () => connection.abort(signal?.reason);
       signal?.addEventListener("abort", stop);
@@ -188,8 +188,6 @@ export class Client {
         const response = await unlessSilent(sent, silence, connection);
         if (!response.ok || !response.body) throw await ApiError.of("GET /events", response);
         onState({ state: "open" });
-        if (opened) onState({ state: "lost", lost: null });
-        opened = true;
         parser = new EventParser(parser.lastId, parser.retry);
         for (const reader = response.body.getReader(); ; ) {
           const { done, value } = await unlessSilent(reader.read(), silence, connection);

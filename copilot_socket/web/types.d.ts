@@ -1799,14 +1799,16 @@ export interface Operations {
     /** Its end; without it now. */
     until?: string;
   }]; answer: History };
-  /** Live events of this node, until the client disconnects or the node stops. */
+  /** Live events of all nodes, until the client disconnects or the node stops. */
   "GET /events": { given: [query?: {
     /** Of these types. */
-    types?: Some<"account" | "budget" | "connection" | "heartbeat" | "host" | "pause" | "job">;
+    types?: Some<"account" | "budget" | "connection" | "heartbeat" | "host" | "job" | "pause" | "counts" | "snapshot">;
     /** Of this job. */
     job_id?: string;
     /** Of this account's jobs. */
     account_id?: string;
+    /** Of this user's jobs. */
+    user_id?: string;
     /** With this `crawler_id`. */
     crawler?: string;
     /** Of jobs that enter one of these states. */

@@ -22,12 +22,21 @@ from copilot_socket.cli import tail
 from copilot_socket.cli.event_lines import EventLines, line
 from copilot_socket.cli.node import Node, Refused
 from copilot_socket.cli.sse import Event, events
-from copilot_socket.event_bus import HeartbeatHeard, JobChanged, JobProgressed, JobSent
-from tests.http.harness import SiteTestCase
+from copilot_socket.core.live_events import LiveEvent, job
+from tests.http.harness import EventsTestCase
 from tests.support.crawler import until
 from tests.support.server import Program, beside_python, free_port, run_program
 
-FAILED = JobChanged("J1", "failed", "job_failed", "J1.1.x", "c1", "it broke\x1b[2J", "failed", "acme")
+FAILED = job(
+    "J1",
+    "job_failed",
+    status="failed",
+    crawler_job_id="J1.1.x",
+    crawler_id="C1",
+    reason="it broke\x1b[2J",
+    outcome="failed",
+    account_id="acme",
+)
 
 
 class StreamTests(SynchronousTestCase):
@@ -93,7 +102,7 @@ class LineTests(SynchronousTestCase):
             self.assertIn("[red]y", out.getvalue())
 
 
-class TailTests(SiteTestCase):
+class TailTests(EventsTestCase):
     """The command, in a process of its own."""
 
     token = "t0ken"
@@ -127,12 +136,13 @@ class TailTests(SiteTestCase):
     async def test_json(self) -> None:
         """For programs: an object per line, flushed; Ctrl-C ends it with status 0."""
         program, process = self.start("--json", "--types", "job,heartbeat", "--crawler", "C1")
-        await until(lambda: self.feed.streams, "it watches")
-        for event in (FAILED, HeartbeatHeard("k", "c2", "idle", {}), HeartbeatHeard("k", "C1", "idle", {})):
-            self.bus.publish(event)
+        await self.watched()
+        beats = [LiveEvent("heartbeat", {"id": "k", "crawler_id": name}) for name in ("c2", "C1")]
+        await self.tell(FAILED, *beats)
         first, second = map(json.loads, await self.lines(program, 2))
-        self.assertEqual((first["id"], first["type"], first["data"]["status"]), ("node-1", "job", "failed"))
-        self.assertEqual((second["id"], second["type"]), ("node-3", "heartbeat"))
+        self.assertEqual((first["type"], first["data"]["status"]), ("job", "failed"))
+        self.assertEqual(second["type"], "heartbeat")
+        self.assertEqual([each["id"].partition(".")[2] for each in (first, second)], ["1", "3"])
         os.kill(process.pid, signal.SIGINT)
         self.assertEqual((await program.ended, program.err), (0, b""))
         await until(lambda: not self.feed.streams, "its stream is closed")
@@ -140,23 +150,23 @@ class TailTests(SiteTestCase):
     async def test_people(self) -> None:
         """For people: a line each, with control characters escaped."""
         program, _ = self.start("--account-id", "acme", "--status", "failed,assigned")
-        await until(lambda: self.feed.streams, "it watches")
-        self.bus.publish(JobSent("J1", "J1.1.x", "c1", 0.1, "acme", "issues", "g/p"))
-        self.bus.publish(JobProgressed("J1", "J1.1.x", "c1", "acme", {"processed": 1}))
-        self.bus.publish(FAILED)
+        await self.watched()
+        whose = {"crawler_id": "C1", "account_id": "acme"}
+        claimed = job("J1", "claim", status="assigned", command="issues", full_path="g/p", **whose)
+        await self.tell(claimed, job("J1", "job_progress", progress={"processed": 1}, **whose), FAILED)
         sent, failed = await self.lines(program, 2)
-        self.assertEqual(sent[8:], "  job         assigned            J1  sent  crawler c1  issues g/p")
+        self.assertEqual(sent[8:], "  job         assigned            J1  claim  crawler C1  issues g/p")
         self.assertEqual(failed[8:], "  job         failed              J1  job_failed  crawler C1  it broke\\x1b[2J")
 
     async def test_comes_back(self) -> None:
         """When the connection ends, it says so and connects again."""
         program, _ = self.start("--json")
-        await until(lambda: self.feed.streams, "it watches")
+        await self.watched()
         for stream in list(self.feed._streams):
             stream.end()
             self.feed._gone(stream)
-        await until(lambda: self.feed.streams, "it watches again")
-        self.bus.publish(FAILED)
+        await self.watched()
+        await self.tell(FAILED)
         await self.lines(program, 1)
         self.assertIn("the node ended the stream; trying again in 1 s", program.err.decode())
 
@@ -170,7 +180,7 @@ class TailTests(SiteTestCase):
                 ("--types", "jobs"),
                 {},
                 "?types: must be a list, in a query separated by commas, of account, budget, connection, heartbeat, "
-                "host, pause, job",
+                "host, job, pause, counts, snapshot",
             ),
         ):
             program, _ = self.start(*words, **more)
@@ -186,8 +196,9 @@ class FollowTests(SynchronousTestCase):
     def follow(self, *answers: tuple[int, bytes]) -> Iterator[Event]:
         """The events from a server that gives these answers in turn, and then none."""
         self.waits: list[float] = []
+        self.last_ids: list[str | None] = []
         left = iter(answers)
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(left))
+        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(left, self.last_ids))
         Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
@@ -200,6 +211,13 @@ class FollowTests(SynchronousTestCase):
         found = self.follow((200, event), *[(502, b"no")] * 7, (200, event), (200, event))
         self.assertEqual(len(list(islice(found, 3))), 3)
         self.assertEqual(self.waits, [1, 2, 4, 8, 16, 30, 30, 30, 1])
+
+    def test_goes_on(self) -> None:
+        """After a connection was lost, the node is told the last event, and sends what has come since."""
+        event = b"id: 7.%d\ndata: {}\n\n"
+        found = self.follow((200, event % 1 + b"data: {}\n\n"), (502, b"no"), (200, event % 2), (200, event % 3))
+        self.assertEqual(len(list(islice(found, 4))), 4)
+        self.assertEqual(self.last_ids, [None, "7.1", "7.1", "7.2"])
 
     def test_torn(self) -> None:
         """An incomplete event is dropped."""
@@ -221,9 +239,10 @@ class FollowTests(SynchronousTestCase):
         self.assertEqual((error.status, self.waits), (503, []))
 
 
-def _handler(answers: "Iterator[tuple[int, bytes]]") -> type[BaseHTTPRequestHandler]:
+def _handler(answers: "Iterator[tuple[int, bytes]]", last_ids: "list[str | None]") -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            last_ids.append(self.headers["Last-Event-ID"])
             status, body = next(answers)
             self.send_response(status)
             self.end_headers()

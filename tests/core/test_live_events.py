@@ -40,19 +40,19 @@ class DecodingTests(SynchronousTestCase):
             ),
             (["event", "job", {"id": "J1", "event": "cancel"}], [{"id": "J1", "event": "cancel"}]),
         ):
-            events = decoded(json.dumps([change]))
+            events = list(decoded(json.dumps([change])))
             self.assertEqual([event.data for event in events], expected, change)
             self.assertEqual({event.type for event in events}, {"job"})
 
     def test_several(self) -> None:
         """A row has the events of all its changes, in order."""
         events = [LiveEvent("host", {"event": "held"}), job("J1", "cancel", status="cancelled", reason=None)]
-        self.assertEqual(decoded(joined(map(encoded, events))), events)
+        self.assertEqual(list(decoded(joined(map(encoded, events)))), events)
         self.assertNotIn("reason", events[1].data)
 
     def test_lost(self) -> None:
         """A row may stand for others that were not stored."""
-        self.assertRaises(Lost, decoded, joined([encoded(LiveEvent("host", {})), LOST]))
+        self.assertRaises(Lost, list, decoded(joined([encoded(LiveEvent("host", {})), LOST])))
 
 
 class PositionTests(SynchronousTestCase):

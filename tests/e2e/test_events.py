@@ -11,11 +11,18 @@ from tests.support.server import NodeTestCase, get_json
 class NodeTests(NodeTestCase):
     """The feed of a whole node."""
 
-    async def watch(self, port: int, query: str = "") -> EventReader:
-        """A stream of the node at *port*."""
-        reader = await EventReader.watch(port, query)
+    async def watch(self, port: int, query: str = "", last: str | None = None) -> EventReader:
+        """A stream of the node at *port*, behind the event with the id *last*."""
+        reader = await EventReader.watch(port, query, **({} if last is None else {"Last-Event-ID": last}))
         self.addCleanup(reader.leave)
         return reader
+
+    def insert(self, count: int) -> list[str]:
+        """Jobs that another program inserts one by one."""
+        insert = (
+            "INSERT INTO jobs (account_id, command, full_path) VALUES ('acct', 'issues', gen_random_uuid()) RETURNING id"
+        )
+        return [str(self.query(insert)[0][0]) for _ in range(count)]
 
     @in_reactor()
     async def test_a_crawl(self) -> None:
@@ -34,7 +41,7 @@ class NodeTests(NodeTestCase):
         seen = [await jobs.next() for _ in range(5)]
         self.assertEqual(
             [event.data["event"] for event in seen],
-            ["sent", "job_started", "job_progress", "job_progress", "job_completed"],
+            ["claim", "job_started", "job_progress", "job_progress", "job_completed"],
         )
         self.assertEqual({(event.data["id"], event.data["crawler_job_id"]) for event in seen}, {(job_id, job)})
         self.assertEqual(seen[2].data["progress"]["processed"], 7)
@@ -46,8 +53,9 @@ class NodeTests(NodeTestCase):
         )
         [beat] = [event for event in everyone if event.type == "heartbeat"]
         self.assertEqual((beat.data["crawler_id"], beat.data["system_status"]), ("c1", "idle"))
-        numbers = [event.number for event in everyone]
-        self.assertEqual(numbers, sorted(set(numbers)))
+        self.assertEqual(everyone[0].type, "snapshot")
+        positions = [event.position for event in everyone if event.type != "counts"]
+        self.assertEqual(positions, sorted(set(positions)))
 
     @in_reactor()
     async def test_a_plain_crawler(self) -> None:
@@ -60,7 +68,7 @@ class NodeTests(NodeTestCase):
         job = (await crawler.take_job())["id"]
         crawler.say("job_failed", job, error="no", isRecoverable=True)
         seen = await reader.until("job_failed")
-        self.assertEqual([event.data["event"] for event in seen], ["opened", "came", "sent", "job_failed"])
+        self.assertEqual([event.data["event"] for event in seen], ["opened", "came", "claim", "job_failed"])
         self.assertEqual({event.data["crawler_id"] for event in seen}, {name})
         self.assertEqual(
             (seen[-1].data["account_id"], seen[-1].data["reason"]), ("acct", "queued again, attempt 2 of 3")
@@ -81,7 +89,12 @@ class NodeTests(NodeTestCase):
         seen = await reader.until("job_failed")
         self.assertEqual(
             [(event.data["event"], event.data.get("command")) for event in seen[:-1]],
-            [("created", "epics"), ("created", "group"), ("created", "groupMilestones")],
+            [
+                ("created", "GROUP_PROJECT_DISCOVERY"),
+                ("created", "epics"),
+                ("created", "group"),
+                ("created", "groupMilestones"),
+            ],
         )
         self.assertEqual({event.data["account_id"] for event in seen}, {"acct"})
 
@@ -95,17 +108,48 @@ class NodeTests(NodeTestCase):
 
     @in_reactor()
     async def test_stop(self) -> None:
-        """A node that stops does not wait for streams; the next one's ids are others."""
+        """A node that stops does not wait for streams; at the next one they go on behind their last event."""
         first = await self.node()
-        reader = await self.watch(first.port)
-        crawler = await self.greeted(first, "c1")
-        [one, *_] = await reader.until("identified")
+        reader = await self.watch(first.port, "?types=job")
+        created = self.insert(3)
+        seen = [await reader.next() for _ in range(2)]
         await first.stop()
         await reader.ended
-        await crawler.closed
+        created += self.insert(2)
         second = await self.node()
-        again = await self.watch(second.port)
-        await self.greeted(second, "c1")
-        [other, *_] = await again.until("identified")
-        self.assertNotEqual(one.id, other.id)
+        again = await self.watch(second.port, "?types=job", seen[-1].id)
+        seen += [await again.next() for _ in range(3)]
+        self.assertEqual([event.data["id"] for event in seen], created)
         self.assertEqual((await get_json(second.port, "/health/live"))[0], 200)
+
+    @in_reactor()
+    async def test_failover(self) -> None:
+        """After kill -9 of the node that numbers events, its clients miss nothing at another one."""
+        dying = self.process()
+        await dying.start()
+        other = await self.node()
+        reader = await self.watch(dying.port, "?types=job")
+        created = self.insert(10)
+        seen = [await reader.next() for _ in range(5)]
+        created += self.insert(5)
+        await dying.kill()
+        created += self.insert(5)
+        again = await self.watch(other.port, "?types=job", seen[-1].id)
+        while len(seen) < len(created):
+            seen.append(await again.next())
+        self.assertEqual([event.data["id"] for event in seen], created)
+        self.assertEqual({event.type for event in seen}, {"job"})
+
+    @in_reactor()
+    async def test_all_nodes(self) -> None:
+        """A stream has what every node does, once, with the same ids."""
+        nodes = await self.node(), await self.node()
+        readers = [await self.watch(node.port, "?types=job") for node in nodes]
+        crawlers = [await self.greeted(node, f"c{number}") for number, node in enumerate(nodes)]
+        self.add_jobs(2)
+        for crawler in crawlers:
+            job = (await crawler.take_job())["id"]
+            await crawler.answer(crawler.complete(job))
+        here, there = [[await reader.next() for _ in range(8)] for reader in readers]
+        self.assertEqual(here, there)
+        self.assertEqual({event.data.get("crawler_id") for event in here}, {None, "c0", "c1"})

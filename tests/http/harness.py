@@ -17,6 +17,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from twisted.web.server import Site
 
+from copilot_socket.core.live_events import LiveEvent, encoded
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.vault import Vault
 from copilot_socket.event_bus import EventBus
@@ -38,11 +39,13 @@ from copilot_socket.store.crawler_modes import CrawlerModes
 from copilot_socket.store.database import Database
 from copilot_socket.store.errors import ErrorGroups
 from copilot_socket.store.job_lists import JobLists
-from copilot_socket.store.live_events import LiveEventReader
+from copilot_socket.store.live_events import SETTINGS, LiveEventReader, Numbering
 from copilot_socket.store.restrictions import RestrictionStore
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
 from tests.http.conformity import disagreement, wrongly_accepted
+from tests.support.crawler import until
+from tests.support.events import EventReader
 from tests.support.postgres import DatabaseTestCase
 
 TOKEN = "token-of-the-tests"
@@ -261,3 +264,31 @@ class _Reader(Protocol):
 
     def connectionLost(self, reason: object = None) -> None:
         self.closed.callback(self.received)
+
+
+class EventsTestCase(SiteTestCase):
+    """A site whose events are numbered."""
+
+    timeout = 30
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        """Begin."""
+        super().setUp()
+        self.numbering = Numbering(self.database.dedicated(settings=SETTINGS), reactor)
+        self.addCleanup(self.numbering.close)
+        await self.tell()
+
+    async def watch(self, query: str = "", **headers: str) -> EventReader:
+        """A stream that has begun."""
+        reader = await EventReader.watch(self.number, query, **headers)
+        self.addCleanup(reader.leave)
+        return reader
+
+    async def watched(self) -> None:
+        """Wait until there is a stream, and events are sent to it."""
+        await until(lambda: any(stream.live for stream in self.feed._streams), "a stream has begun")
+
+    async def tell(self, *events: LiveEvent) -> None:
+        """Store events, and number all that there are."""
+        await self.numbering.run([encoded(event) for event in events])
+        self.feed.notified()

@@ -84,7 +84,7 @@ class JobTests(LiveEventsTestCase):
         await self.transitions.apply(jobs, Event.CANCELLED)
         await self.told()
         rows = await self.reader.after(self.begun, 100)
-        self.assertEqual([len(decoded(row.changes or "")) for row in rows[-1:]], [20])
+        self.assertEqual([len(list(decoded(row.changes or ""))) for row in rows[-1:]], [20])
 
     async def test_rolled_back(self) -> None:
         """What was not committed is not told."""
@@ -123,7 +123,7 @@ class NumberingTests(LiveEventsTestCase):
             self.assertEqual(len(await self.told()), 4)
             late.commit()
             self.assertEqual(len(await self.told()), 6)
-            self.assertEqual(len(decoded((await self.reader.after(self.begun + 4, 1))[0].changes or "")), 2)
+            self.assertEqual(len(list(decoded((await self.reader.after(self.begun + 4, 1))[0].changes or ""))), 2)
         self.assertEqual(len(await self.told()), 6)
 
     async def test_in_the_order_of_commits(self) -> None:

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss
 
+from copilot_socket.core.live_events import Position
 from tests.support.crawler import PATIENCE, reactor
 from tests.support.server import TOKEN
 
@@ -26,10 +27,11 @@ class Seen:
     data: dict[str, Any]
 
     @property
-    def number(self) -> int:
-        """The number in the event's id."""
-        assert self.id is not None
-        return int(self.id.rpartition("-")[2])
+    def position(self) -> Position:
+        """What the event's id stands for."""
+        position = Position.parse(self.id or "")
+        assert position is not None
+        return position
 
 
 class EventReader(Protocol):
