@@ -22,7 +22,7 @@ from copilot_socket.cli import tail
 from copilot_socket.cli.event_lines import EventLines, line
 from copilot_socket.cli.node import Node, Refused
 from copilot_socket.cli.sse import Event, events
-from copilot_socket.core.live_events import LiveEvent, job
+from copilot_socket.core.live_events import TYPES, LiveEvent, job
 from tests.http.harness import EventsTestCase
 from tests.support.crawler import until
 from tests.support.server import Program, beside_python, free_port, run_program
@@ -258,7 +258,7 @@ class ArgumentTests(SynchronousTestCase):
     """The command line."""
 
     def test_query(self) -> None:
-        """Only the given filters are in the request."""
+        """Only the given filters are in the request, and what is stored of events unless other types are given."""
         parser = argparse.ArgumentParser()
         parser.set_defaults(json=False)
         tail.add_arguments(parser)
@@ -270,7 +270,7 @@ class ArgumentTests(SynchronousTestCase):
 
         self.patch(tail, "follow", follow)
         for words, path in (
-            ([], "/api/v1/events"),
+            ([], "/api/v1/events?types=" + "%2C".join(TYPES)),
             (["--job-id", "J&1", "--types", "job"], "/api/v1/events?types=job&job_id=J%261"),
         ):
             self.assertEqual(tail.run(parser.parse_args([*words, "--url", "http://x"])), 0)
