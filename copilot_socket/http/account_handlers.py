@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from copilot_socket.core.describing import Time, doc
 from copilot_socket.core.pauses import Scope
 from copilot_socket.event_bus import EventBus, PauseChanged
-from copilot_socket.http.account_names import no_account, refuse_foreign, storable
+from copilot_socket.http.account_names import account_in, no_account, refuse_foreign
 from copilot_socket.http.answers import WaitingForNodes, list_of, page
 from copilot_socket.http.bodies import AccountBody, CredentialBody
 from copilot_socket.http.checks import integer, number, one_of, origin_url, some_of, text, timestamp
@@ -135,8 +135,7 @@ class AccountHandlers:
     @endpoint({200: Account})
     async def show_account(self, call: Call, query: OneAccountQuery) -> Reply:
         """One account, without tokens."""
-        refuse_foreign(call, call.params["id"])
-        return reply(await self._account(call.params["id"], query.include))
+        return reply(await self._account(account_in(call), query.include))
 
     @endpoint({200: Account, 201: Account}, problems=(409, 412))
     async def put_account(self, call: Call, body: AccountBody) -> Reply:
@@ -160,7 +159,7 @@ class AccountHandlers:
 
         200 once all nodes act on the limit, 202 where some node may not yet.
         """
-        account_id = storable(call.params["id"])
+        account_id = account_in(call)
         changes: dict[str, int | None] = {} if body.weight is None else {"weight": body.weight}
         if body.max_running is not UNSET:
             changes["max_running"] = body.max_running
@@ -175,8 +174,7 @@ class AccountHandlers:
     @endpoint({200: Account})
     async def renew_credential(self, call: Call, body: CredentialBody) -> Reply:
         """Replace an account's token pair; its waiting jobs are queued again."""
-        refuse_foreign(call, call.params["id"])
-        account_id = storable(call.params["id"])
+        account_id = account_in(call)
         if not await self.accounts.renew(account_id, body.credential, call.act("account.renew")):
             raise no_account()
         return reply(await self._account(account_id))
@@ -187,8 +185,7 @@ class AccountHandlers:
 
         Where that takes long, some is deleted, and the answer is 202: a repetition goes on.
         """
-        refuse_foreign(call, call.params["id"])
-        account_id = storable(call.params["id"])
+        account_id = account_in(call)
         try:
             act, required = call.act("account.delete"), precondition(call)
             done = await self.accounts.deletion.run(account_id, act, call.next_slice, required)
@@ -208,8 +205,7 @@ class AccountHandlers:
 
         201, or 200 where that is under way already, or was completed within the given time.
         """
-        refuse_foreign(call, call.params["id"])
-        account_id = storable(call.params["id"])
+        account_id = account_in(call)
         hours, act = body.unless_within_hours or 0, call.act("job.submit")
         found = await rediscover(self.submission, account_id, hours, act)
         if found is None:
@@ -222,7 +218,7 @@ class AccountHandlers:
         return reply(shown, 201 if found.created else 200)
 
     async def _account(self, account_id: str, include: Collection[str] = ()) -> Record:
-        account = await self.catalog.accounts.one(storable(account_id), include)
+        account = await self.catalog.accounts.one(account_id, include)
         if account is None:
             raise no_account()
         return account

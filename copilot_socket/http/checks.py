@@ -27,6 +27,7 @@ MAX_URL = 2048
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _SUSPICIOUS = re.compile(rb"\\u0000|[0-9]{16}|[0-9]e[-+0-9]")
 """Found in the JSON of any value with U+0000, a very large integer or an exponent, and rarely in others."""
+_ULID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _NOT_STORABLE = "must not contain U+0000 or lone surrogates"
 
 
@@ -91,6 +92,17 @@ def matching(pattern: str, longest: int, what: str) -> Check:
 
 token = matching("[!-~]", 8192, "a token of 1 to 8192 printable ASCII characters without spaces")
 """A check for tokens: what is valid in a header."""
+
+
+def ulid(what: str) -> Check:
+    """A check for ids that the database has made; *what*: of what, in words."""
+
+    def accept(value: Any) -> str:
+        if not isinstance(value, str) or not _ULID.fullmatch(value):
+            raise ValueError(f"must be the id of {what}")
+        return value
+
+    return Check(accept, {"type": "string", "pattern": f"^{_ULID.pattern}$"})
 
 
 def one_of(*names: str) -> Check:

@@ -80,7 +80,7 @@ class CrawlerHandlers:
     @endpoint({202: CrawlerShutdown}, problems=(409,))
     async def shut_down_crawler(self, call: Call) -> Reply:
         """Ask a connected crawler to exit."""
-        crawler = _named(call)
+        crawler = call.named(text(255), _no_crawler())
         asked = await self.modes.shut_down(crawler, call.act("crawler.shutdown"))
         if asked is None:
             raise _no_crawler()
@@ -89,18 +89,10 @@ class CrawlerHandlers:
         return reply({"id": crawler, "shutdown": True}, 202)
 
     async def _mode(self, call: Call, mode: Mode, action: str) -> Reply:
-        crawler = _named(call)
+        crawler = call.named(text(255), _no_crawler())
         if not await self.modes.set(crawler, mode, call.act(action)):
             raise _no_crawler()
         return reply({"id": crawler, "mode": str(mode)})
-
-
-def _named(call: Call) -> str:
-    try:
-        text(255)(call.params["id"])
-    except ValueError:
-        raise _no_crawler() from None
-    return call.params["id"]
 
 
 def _no_crawler() -> Problem:

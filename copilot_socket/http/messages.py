@@ -44,6 +44,13 @@ class Call:
         """What the actor is limited to; None: nothing."""
         return None if self.grant is None else self.grant.within
 
+    def named(self, check: Callable[[Any], Any], problem: "Problem", parameter: str = "id") -> str:
+        """The path's *parameter* as *check* returns it. Raises *problem* where that raises ValueError."""
+        try:
+            return str(check(self.params[parameter]))
+        except ValueError:
+            raise problem from None
+
     def act(self, action: str) -> Act:
         """What the caller does, for ``audit_log``. *action*: object and verb, as ``job.cancel``."""
         return Act(HTTP, self.actor, action, key=self.key)

@@ -133,13 +133,10 @@ class TokenHandlers:
     @endpoint({200: RevokedToken})
     async def revoke_token(self, call: Call) -> Reply:
         """Remove a token; its sessions end."""
-        name = call.params["name"]
-        if (
-            not name.isascii()
-            or not name.isprintable()
-            or not await self.access.store.revoke(name, call.act("token.revoke"))
-        ):
-            raise Problem(404, "No such token")
+        missing = Problem(404, "No such token")
+        name = call.named(_PRINTABLE, missing, "name")
+        if not await self.access.store.revoke(name, call.act("token.revoke")):
+            raise missing
         await self.access.read()
         return reply({"name": name, "revoked": True})
 
