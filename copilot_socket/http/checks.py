@@ -23,6 +23,7 @@ MAX_LEVELS = 100
 """Levels of nesting in a resume state."""
 MAX_INTEGER = 2**53
 """Many JSON parsers round integers beyond it."""
+MAX_NAME = 255
 MAX_URL = 2048
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _SUSPICIOUS = re.compile(rb"\\u0000|[0-9]{16}|[0-9]e[-+0-9]")
@@ -76,6 +77,18 @@ def text(longest: int) -> Check:
 
     bounds = {"minLength": 1, "maxLength": longest, "x-maxBytes": longest}
     return Check(accept, {"type": "string", **bounds, "pattern": r"^[^\u0000]*$"})
+
+
+def _characters(value: Any) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_NAME:
+        raise ValueError(f"must be a string of 1 to {MAX_NAME} characters")
+    if _UNSTORABLE.search(value):
+        raise ValueError(_NOT_STORABLE)
+    return value
+
+
+short_name = Check(_characters, {"type": "string", "minLength": 1, "maxLength": MAX_NAME, "pattern": r"^[^\u0000]*$"})
+"""A check for names that are bounded in characters, as crawlers' ids and users are in the database."""
 
 
 def matching(pattern: str, longest: int, what: str) -> Check:

@@ -7,7 +7,7 @@ import attrs
 from copilot_socket.core.crawler_modes import Mode
 from copilot_socket.core.describing import doc
 from copilot_socket.http.answers import list_of, page
-from copilot_socket.http.checks import flag, one_of, text
+from copilot_socket.http.checks import flag, one_of, short_name
 from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.messages import Call, Problem, Reply, reply
 from copilot_socket.http.queries import Listed
@@ -80,7 +80,7 @@ class CrawlerHandlers:
     @endpoint({202: CrawlerShutdown}, problems=(409,))
     async def shut_down_crawler(self, call: Call) -> Reply:
         """Ask a connected crawler to exit."""
-        crawler = call.named(text(255), _no_crawler())
+        crawler = call.named(short_name, _no_crawler())
         asked = await self.modes.shut_down(crawler, call.act("crawler.shutdown"))
         if asked is None:
             raise _no_crawler()
@@ -89,7 +89,7 @@ class CrawlerHandlers:
         return reply({"id": crawler, "shutdown": True}, 202)
 
     async def _mode(self, call: Call, mode: Mode, action: str) -> Reply:
-        crawler = call.named(text(255), _no_crawler())
+        crawler = call.named(short_name, _no_crawler())
         if not await self.modes.set(crawler, mode, call.act(action)):
             raise _no_crawler()
         return reply({"id": crawler, "mode": str(mode)})

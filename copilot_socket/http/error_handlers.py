@@ -9,7 +9,7 @@ from copilot_socket.core.describing import doc
 from copilot_socket.core.error_groups import GroupStatus
 from copilot_socket.core.jobs import COMMANDS, Status
 from copilot_socket.http.answers import list_of, page
-from copilot_socket.http.checks import one_of, some_of, text, timestamp
+from copilot_socket.http.checks import one_of, short_name, some_of, text, timestamp
 from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.job_queries import a_fingerprint
 from copilot_socket.http.messages import Call, Problem, Reply, reply
@@ -38,7 +38,7 @@ class ErrorQuery(Listed, ErrorRange):
         frozenset[str] | None, some_of(*GroupStatus), doc("Their status; without it all that are not ignored.")
     ] = None
     command: Annotated[str | None, one_of(*COMMANDS), doc("The command of the jobs.")] = None
-    error_type: Annotated[str | None, text(1020), doc("The crawler's name for their kind.")] = None
+    error_type: Annotated[str | None, short_name, doc("The crawler's name for their kind.")] = None
 
 
 @attrs.frozen(kw_only=True)

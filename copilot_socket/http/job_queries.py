@@ -9,7 +9,7 @@ import attrs
 from copilot_socket.core.describing import doc
 from copilot_socket.core.ends import Cause
 from copilot_socket.core.jobs import COMMANDS, Status
-from copilot_socket.http.checks import Check, flag, integer, one_of, some_of, text, timestamp, ulid
+from copilot_socket.http.checks import Check, flag, integer, one_of, short_name, some_of, text, timestamp, ulid
 from copilot_socket.http.queries import Listed
 from copilot_socket.store.job_lists import CHILDREN, LARGE_COLUMNS, Order
 
@@ -41,7 +41,7 @@ class JobFilterBody:
 
     status: Annotated[frozenset[str] | None, some_of(*Status), doc("Their state is one of these.")] = None
     account_id: Annotated[str | None, text(255), doc("Their account.")] = None
-    user_id: Annotated[str | None, text(255), doc("The user for whom they are.")] = None
+    user_id: Annotated[str | None, short_name, doc("The user for whom they are.")] = None
     command: Annotated[frozenset[str] | None, some_of(*COMMANDS), doc("Their command is one of these.")] = None
     cause: Annotated[frozenset[str] | None, some_of(*Cause), doc("Their last attempt ended so.")] = None
     error: Annotated[str | None, a_fingerprint, doc("The fingerprint of their last failure.")] = None

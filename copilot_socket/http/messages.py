@@ -26,7 +26,7 @@ class Call:
     params: Mapping[str, str]
     query: Sequence[tuple[str, str]]
     headers: Mapping[str, str]
-    """By lower-case name; the first of repeated headers."""
+    """By lower-case name. Of repeated headers: lists of entity tags as one list, else the first."""
     body: bytes
     actor: Actor
     """Who asks, as far as is known."""

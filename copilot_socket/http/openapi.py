@@ -13,6 +13,7 @@ from copilot_socket import __version__
 from copilot_socket.core.describing import shown_name
 from copilot_socket.http.answers import Problem
 from copilot_socket.http.checks import Check, matching
+from copilot_socket.http.conditions import TAG
 from copilot_socket.http.endpoints import Answer, Content, Endpoint, endpoint_of
 from copilot_socket.http.fields import Field, fields_of
 from copilot_socket.http.gate import COOKIE, WRITING
@@ -30,9 +31,7 @@ class Header:
     doc: str
 
 
-TAGS = r'\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*'
-"""What If-Match and If-None-Match may be."""
-_TAGS = Check(str, {"type": "string", "pattern": f"^({TAGS})$"})
+_TAGS = Check(str, {"type": "string", "pattern": rf"^(\*|{TAG}( *, *{TAG})*)$"})
 _KEY = Header(
     matching("[ -~]", 255, "1 to 255 printable ASCII characters"),
     "A repeated request with the same key gets the same answer, for a day.",

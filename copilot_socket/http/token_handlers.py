@@ -11,7 +11,7 @@ from copilot_socket.http import queries
 from copilot_socket.http.access import Access
 from copilot_socket.http.answers import list_of, page
 from copilot_socket.http.bodies import refuse_past
-from copilot_socket.http.checks import Check, listed, matching, one_of, text, timestamp
+from copilot_socket.http.checks import Check, listed, matching, one_of, short_name, text, timestamp
 from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.gate import COOKIE, bearer_in, session_in
 from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
@@ -25,7 +25,8 @@ MOST_NAMES = 1000
 
 
 _PRINTABLE = matching("[!-~]", 100, "1 to 100 printable ASCII characters without spaces")
-_Names = listed(text(255), MOST_NAMES, "ids")
+_Accounts = listed(text(255), MOST_NAMES, "ids")
+_Users = listed(short_name, MOST_NAMES, "ids")
 
 
 def _name(value: Any) -> str:
@@ -46,10 +47,10 @@ class TokenBody:
     ]
     role: Annotated[str, one_of(*ROLES), doc("What it may do.")]
     accounts: Annotated[
-        list[str] | None, _Names, doc("The accounts that it is limited to; only with the role `app`.")
+        list[str] | None, _Accounts, doc("The accounts that it is limited to; only with the role `app`.")
     ] = None
     users: Annotated[
-        list[str] | None, _Names, doc("The users whose jobs it is limited to; only with the role `app`.")
+        list[str] | None, _Users, doc("The users whose jobs it is limited to; only with the role `app`.")
     ] = None
     expires_at: Annotated[str | None, timestamp, doc("When it expires, in the future; without it never.")] = None
 
