@@ -7,7 +7,6 @@ import attrs
 
 from copilot_socket.core.access import CONFIGURED, ROLES, Grant, Role, Within
 from copilot_socket.core.describing import Time, doc
-from copilot_socket.http import queries
 from copilot_socket.http.access import Access
 from copilot_socket.http.answers import list_of, page
 from copilot_socket.http.bodies import refuse_past
@@ -117,12 +116,9 @@ class TokenHandlers:
     async def add_token(self, call: Call, body: TokenBody) -> Reply:
         """Make a token, which the answer shows this once."""
         refuse_past(body.expires_at, "/expires_at", self.time_of_day())
-        role, within = Role.named(body.role), None
-        limits = queries.given(body, "name", "role", "expires_at")
-        if limits:
-            if role is not Role.APP:
-                raise invalid("/role", f"must be {Role.APP} for a token that is limited to accounts or users")
-            within = Within(**{name: frozenset(ids) for name, ids in limits.items()})
+        role, within = Role.named(body.role), Within.of(body.accounts, body.users)
+        if within is not None and role is not Role.APP:
+            raise invalid("/role", f"must be {Role.APP} for a token that is limited to accounts or users")
         new = store.NewToken(name=body.name, role=role, within=within, expires_at=body.expires_at)
         made = await self.access.store.add(new, call.act("token.add"))
         if made is None:
