@@ -10,11 +10,13 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg2
@@ -190,21 +192,67 @@ def drop_database(url: str) -> None:
     execute(server_url(), f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
-class _DatabaseMixin:
-    """Gives each test a migrated, empty database: `self.database_url`. It is dropped after the test's cleanups."""
+@cache
+def _filled(statements: tuple[str, ...]) -> str:
+    """The name of a migrated database in which *statements* were run."""
+    url = _create(_template())
+    if os.environ.get(_OURS):
+        atexit.register(drop_database, url)
+    for statement in statements:
+        execute(url, statement)
+    return name_of(url)
 
+
+Rows = list[tuple[Any, ...]]
+
+
+class _DatabaseMixin:
+    """Gives each test a migrated database: `self.database_url`. It is dropped after the test's cleanups.
+
+    ``fill``: statements that fill it. They are run once for all tests with the same ones, each of which gets a copy.
+    """
+
+    fill: tuple[str, ...] = ()
     database_url: str
+    _connected: tuple[str, Connection] | None = None
 
     def setUp(self) -> None:
         super().setUp()  # type: ignore[misc]
-        self.database_url = fresh_database()
+        self.database_url = _create(_filled(self.fill)) if self.fill else fresh_database()
         self.addCleanup(_supply().drop, self.database_url)  # type: ignore[attr-defined]
+        self.addCleanup(self._disconnect)  # type: ignore[attr-defined]
 
-    def query(self, statement: str, *parameters: object) -> list[tuple[object, ...]]:
-        """Run a statement on a new connection, commit, and return its rows ([] without any). Blocks."""
-        with admin(self.database_url) as connection, connection.cursor() as cursor:
-            cursor.execute(statement, parameters or None)
-            return cursor.fetchall() if cursor.description else []
+    def query(self, statement: str, *parameters: object) -> Rows:
+        """Run a statement, commit, and return its rows ([] without any). Blocks.
+
+        The reactor's thread has one connection for all statements of a test, and a new one after it is lost; in other
+        threads, each statement has its own.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            with admin(self.database_url) as connection:
+                return _rows(connection, statement, parameters)
+        if self._connected is not None and self._connected[0] == self.database_url:
+            try:
+                return _rows(self._connected[1], statement, parameters)
+            except psycopg2.Error:
+                if not self._connected[1].closed:
+                    raise
+        self._disconnect()
+        connection = psycopg2.connect(self.database_url)
+        connection.autocommit = True
+        self._connected = (self.database_url, connection)
+        return _rows(connection, statement, parameters)
+
+    def _disconnect(self) -> None:
+        if self._connected is not None:
+            self._connected[1].close()
+            self._connected = None
+
+
+def _rows(connection: Connection, statement: str, parameters: Sequence[object]) -> Rows:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters or None)
+        return cursor.fetchall() if cursor.description else []
 
 
 class DatabaseTestCase(_DatabaseMixin, TestCase):
