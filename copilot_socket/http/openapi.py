@@ -31,7 +31,9 @@ class Header:
     doc: str
 
 
-_TAGS = Check(str, {"type": "string", "pattern": rf"^(\*|{TAG}( *, *{TAG})*)$"})
+TAGS = rf"\*|{TAG}( *, *{TAG})*"
+"""What If-Match and If-None-Match may be."""
+_TAGS = Check(str, {"type": "string", "pattern": f"^({TAGS})$"})
 _KEY = Header(
     matching("[ -~]", 255, "1 to 255 printable ASCII characters"),
     "A repeated request with the same key gets the same answer, for a day.",
