@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -123,12 +123,9 @@ def _remove_abandoned() -> None:
 @cache
 def _template() -> str:
     """The name of a migrated, empty database."""
-    name = f"copilot_template_{os.getpid()}_{uuid.uuid4().hex[:8]}"
-    execute(server_url(), f'CREATE DATABASE "{name}" ENCODING UTF8 TEMPLATE template0')
-    if os.environ.get(_OURS):
-        atexit.register(drop_database, with_database(server_url(), name))
-    migrate.require_current(with_database(server_url(), name), upgrade=True)
-    return name
+    url = _lasting("template0")
+    migrate.require_current(url, upgrade=True)
+    return name_of(url)
 
 
 @cache
@@ -142,6 +139,14 @@ def _create(template: str) -> str:
     name = f"copilot_test_{uuid.uuid4().hex}"
     execute(server_url(), f'CREATE DATABASE "{name}" ENCODING UTF8 TEMPLATE "{template}"{_strategy()}')
     return with_database(server_url(), name)
+
+
+def _lasting(template: str) -> str:
+    """The URL of a new database that is kept until this process ends."""
+    url = _create(template)
+    if os.environ.get(_OURS):
+        atexit.register(drop_database, url)
+    return url
 
 
 class _Supply:
@@ -193,14 +198,25 @@ def drop_database(url: str) -> None:
 
 
 @cache
+def _made(make: Callable[[str], None]) -> str:
+    """The name of a database that *make* has filled, given the URL of an empty one."""
+    url = _lasting("template0")
+    make(url)
+    return name_of(url)
+
+
+@cache
 def _filled(statements: tuple[str, ...]) -> str:
     """The name of a migrated database in which *statements* were run."""
-    url = _create(_template())
-    if os.environ.get(_OURS):
-        atexit.register(drop_database, url)
+    url = _lasting(_template())
     for statement in statements:
         execute(url, statement)
     return name_of(url)
+
+
+def copy_of(make: Callable[[str], None]) -> str:
+    """Create a database for one test, as *make* fills an empty one, whose URL it is given; it is called once."""
+    return _create(_made(make))
 
 
 Rows = list[tuple[Any, ...]]
