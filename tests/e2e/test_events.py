@@ -19,10 +19,8 @@ class NodeTests(NodeTestCase):
 
     def insert(self, count: int) -> list[str]:
         """Jobs that another program inserts one by one."""
-        insert = (
-            "INSERT INTO jobs (account_id, command, full_path) VALUES ('acct', 'issues', gen_random_uuid()) RETURNING id"
-        )
-        return [str(self.query(insert)[0][0]) for _ in range(count)]
+        insert = "INSERT INTO jobs (account_id, command, full_path) VALUES ('acct', 'issues', gen_random_uuid())"
+        return [str(self.query(f"{insert} RETURNING id")[0][0]) for _ in range(count)]
 
     @in_reactor()
     async def test_a_crawl(self) -> None:

@@ -168,12 +168,13 @@ class SiteTestCase(DatabaseTestCase):
         self.feed = Feed(reader, Snapshots(Catalog(self.database), reader, self.clock), self.clock)
         jobs = JobLists(self.database)
         self.bulk = BulkOperations(self.database, self.transitions, jobs, "node")
+        catalog = Catalog(self.database)
         parts = Parts(
             submission=Submission(self.database, 4, self.slices.next),
-            catalog=Catalog(self.database),
+            catalog=catalog,
             jobs=jobs,
             bulk=self.bulk,
-            endings=Endings(self.database, self.bus, reactor),
+            endings=Endings(catalog, self.bus, reactor),
             accounts=Accounts(self.database, vault, self.transitions),
             modes=CrawlerModes(self.database),
             restrictions=RestrictionStore(self.database, "node"),
