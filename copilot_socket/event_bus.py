@@ -238,6 +238,19 @@ class CountsRepaired:
 
 
 @record
+class WebhookTried:
+    """A message to a webhook was ``delivered``, is to be ``retried``, or has ``failed`` for good; ``error`` says why.
+
+    ``gone``: the receiver wants nothing any more, and the webhook is made inactive.
+    """
+
+    webhook: str
+    event: str
+    outcome: str
+    error: str | None = None
+
+
+@record
 class FlowChanged:
     """Whether the writer accepts writes; not ``flowing`` while its queue is full or the database is unavailable."""
 
@@ -267,6 +280,7 @@ StateEvent = (
     | RateLimited
     | BudgetChanged
     | CountsRepaired
+    | WebhookTried
     | FlowChanged
     | NodeStarted
 )

@@ -29,6 +29,7 @@ from copilot_socket.store.errors import ErrorGroups
 from copilot_socket.store.restrictions import RestrictionStore
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
+from copilot_socket.store.webhooks import Webhooks
 
 
 class Shared(Protocol):
@@ -66,6 +67,7 @@ def make_http(node: Shared, vault: Vault, reactor: Any) -> Site:
             restrictions=node.restrictions,
             budgets=node.budgets,
             errors=ErrorGroups(database),
+            webhooks=Webhooks(database, vault),
             bus=bus,
             transitions=node.transitions,
             idempotency=Idempotency(database, reactor),

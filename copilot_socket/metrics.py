@@ -10,7 +10,7 @@ from copilot_socket.core.acts import REASONS
 from copilot_socket.core.ends import Cause
 from copilot_socket.core.errors import ErrorCode
 from copilot_socket.core.jobs import COMMANDS, Loss, Outcome
-from copilot_socket.store.counts import count_accounts, count_budgets, count_jobs
+from copilot_socket.store.counts import count_accounts, count_budgets, count_deliveries, count_jobs
 from copilot_socket.store.database import Database
 from copilot_socket.tallies import Durations, Tally
 
@@ -18,6 +18,7 @@ _FAST = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 
 _DISPATCH = (*_FAST, 30, 60, 300, 1800)
 _PRESENCE = ("came", "left", "fell silent", "fails everything")
 _REFRESHES = ("refreshed", "refused", "failed")
+_DELIVERIES = ("delivered", "retried", "failed", "gone")
 
 
 class Metrics:
@@ -57,6 +58,9 @@ class Metrics:
             registry,
             [(door, reason) for door, reasons in REASONS.items() for reason in reasons],
         )
+        self._deliveries = Tally(
+            "copilot_webhook_attempts", "Messages that were sent to webhooks", ["outcome"], registry, _DELIVERIES
+        )
         self._drift = Tally(
             "copilot_job_counts_drift", "Counters of jobs that were wrong, and were repaired", [], registry
         )
@@ -88,6 +92,12 @@ class Metrics:
         self._budgets = Gauge(
             "copilot_budgets", "Budgets of requests that keep jobs back", ["state"], registry=registry
         )
+        self._undelivered = Gauge(
+            "copilot_webhook_deliveries_pending", "Messages that webhooks are still to be sent", registry=registry
+        )
+        self._undelivered_oldest = Gauge(
+            "copilot_webhook_oldest_seconds", "Age of the oldest of these in seconds", registry=registry
+        )
         self._read_at = Gauge(
             "copilot_gauges_read_timestamp_seconds",
             "When the counts of jobs and accounts were last read from the database",
@@ -104,6 +114,7 @@ class Metrics:
             event_bus.TokenRefreshed: self._token,
             event_bus.Refused: self._refused,
             event_bus.CountsRepaired: self._repaired,
+            event_bus.WebhookTried: self._webhook,
         }
         """State event → the method that counts it."""
 
@@ -121,6 +132,9 @@ class Metrics:
             self._accounts.labels(state).set(count)
         for state, count in (await count_budgets(database)).items():
             self._budgets.labels(state).set(count)
+        pending, oldest = await count_deliveries(database)
+        self._undelivered.set(pending)
+        self._undelivered_oldest.set(oldest)
         self._read_at.set_to_current_time()
 
     def _job(self, change: event_bus.JobChanged) -> None:
@@ -168,3 +182,6 @@ class Metrics:
 
     def _repaired(self, change: event_bus.CountsRepaired) -> None:
         self._drift.add(count=change.counters)
+
+    def _webhook(self, attempt: event_bus.WebhookTried) -> None:
+        self._deliveries.add(attempt.outcome)

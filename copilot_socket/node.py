@@ -32,6 +32,7 @@ from copilot_socket.handlers.presence import PresenceKeeper
 from copilot_socket.handlers.retrying import until_done
 from copilot_socket.handlers.suspicion import Suspicion
 from copilot_socket.handlers.tokens import Tokens
+from copilot_socket.handlers.webhooks import TIME_LIMIT, WebhookSender
 from copilot_socket.http.access import CHANNEL, Access
 from copilot_socket.http.feed import Feed
 from copilot_socket.http_parts import make_http
@@ -64,6 +65,8 @@ from copilot_socket.store.outage import Outages
 from copilot_socket.store.probe import Probe
 from copilot_socket.store.restrictions import RestrictionStore
 from copilot_socket.store.transitions import Transitions
+from copilot_socket.store.webhook_deliveries import WebhookDeliveries
+from copilot_socket.store.webhooks import CHANNEL as WEBHOOKS
 from copilot_socket.store.writer import Writer
 from copilot_socket.timers import Timers
 from copilot_socket.wire.factory import CrawlerFactory
@@ -96,6 +99,8 @@ class Node(Service):
         self._stopping: Deferred[None] | None = None
         self._refreshes: Deferred[None] = succeed(None)
         """Fires when the token refreshes that a stopping node waits for are over."""
+        self._messages: Deferred[None] = succeed(None)
+        """The same of messages to webhooks."""
         self._build()
 
     def _build(self) -> None:
@@ -159,6 +164,7 @@ class Node(Service):
         self._build_wire(tokens)
         self._build_http(vault)
         channels = {**self.dispatcher.channels, CHANNEL: self.access.changed, EVENTS: self.feed.notified}
+        channels[WEBHOOKS] = self._webhooks.changed
         self._listener = Listener(self.database.dedicated(), reactor, channels, self.dispatcher.read_everything)
         self.timers = Timers(periodic_tasks(config, self._workers()), reactor)
 
@@ -195,6 +201,8 @@ class Node(Service):
         self.feed: Feed = seeing.feed
         self.metrics, self.audit = seeing.metrics, seeing.audit
         self._event_log, self._live_events, self._recorder = seeing.event_log, seeing.live_events, seeing.recorder
+        deliveries = WebhookDeliveries(self.database, vault)
+        self._webhooks: WebhookSender = WebhookSender(deliveries, self._numbering, reactor, self.bus, time.time)
         self.site = make_http(self, vault, reactor)
 
     def _workers(self) -> Workers:
@@ -221,6 +229,7 @@ class Node(Service):
             Counters(self.database, self.bus),
             self._recorder,
             self._live_events,
+            self._webhooks,
             self.audit,
             self.database,
             self.status,
@@ -294,11 +303,12 @@ class Node(Service):
             partial(announce, self.factory, self.config.shutdown_timeout),
             self.ports.close,
             partial(self.factory.read, False),
-            self._finish_refreshes,
+            self._finish_requests,
             partial(drain, self.dispatcher, self.writer, self.config.shutdown_timeout, reactor),
             partial(leave, self.presence, reactor),
             partial(self.factory.close_all, "the node stops"),
             lambda: self._refreshes,
+            lambda: self._messages,
             self._listener.stop,
             self._write_connection.close,
             self._discovery_connection.close,
@@ -313,8 +323,9 @@ class Node(Service):
         await take_all(steps)
         self.log.info("Stopped")
 
-    def _finish_refreshes(self) -> None:
+    def _finish_requests(self) -> None:
         self._refreshes = finish_refreshes(self._tokens, self.config.shutdown_timeout)
+        self._messages = Deferred.fromCoroutine(self._webhooks.stop(min(self.config.shutdown_timeout, TIME_LIMIT)))
 
     def _cancel_start(self) -> None:
         if self._starting is not None:

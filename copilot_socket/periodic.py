@@ -15,6 +15,8 @@ from copilot_socket.handlers.dispatch.dispatcher import Dispatcher
 from copilot_socket.handlers.doorkeeper import Doorkeeper
 from copilot_socket.handlers.hosts import HostHealth
 from copilot_socket.handlers.presence import PresenceKeeper
+from copilot_socket.handlers.webhooks import EACH as EACH_MESSAGES
+from copilot_socket.handlers.webhooks import WebhookSender
 from copilot_socket.http.access import LOOK as LOOK_FOR_TOKENS
 from copilot_socket.http.access import Access
 from copilot_socket.live_events import EACH as EACH_NUMBERS
@@ -36,6 +38,8 @@ GAUGES = "gauges"
 """The name of the task that reads the gauges from the database."""
 LIVE_EVENTS = "live events"
 """The name of the task that stores and numbers these."""
+WEBHOOKS = "webhooks"
+"""The name of the task that sends them."""
 POLL = 1.0
 """Seconds between checks for due jobs."""
 HOSTS = 1.0
@@ -75,6 +79,7 @@ class Workers:
     counters: Counters
     recorder: Recorder
     live_events: LiveEventRecorder
+    webhooks: WebhookSender
     audit: Audit
     database: Database
     status: NodeStatus
@@ -118,6 +123,7 @@ def periodic_tasks(config: Config, workers: Workers) -> list[Task]:
         Task("counters", FOLDING, workers.counters.fold, limit=limit),
         Task("check of the counters", CHECKS, workers.counters.check_daily),
         Task(LIVE_EVENTS, EACH_NUMBERS, workers.live_events.run, limit=limit),
+        Task(WEBHOOKS, EACH_MESSAGES, workers.webhooks.run, limit=limit),
         Task("history", EACH_MINUTES, workers.recorder.store, limit=limit),
         Task("cleanup", config.cleanup_interval, workers.cleanup.run),
         Task(CHECK, 1.0, workers.status.check_database, limit=CHECK_LIMIT),

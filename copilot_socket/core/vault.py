@@ -62,6 +62,11 @@ def client_secret(of: str) -> Place:
     return Place("oauth_clients", of, "client_secret", of)
 
 
+def webhook_secret(of: str, column: str) -> Place:
+    """The place of the present or former secret, by *column*, of the webhook *of*. It is sent nowhere."""
+    return Place("webhooks", of, column, "")
+
+
 @attrs.frozen
 class Opened:
     """A decrypted secret; ``key``: number of the key that decrypts it, 0 for the newest, None if it is plain."""

@@ -1,7 +1,7 @@
-"""An HTTP client that posts forms, for token refreshes. Slow to import.
+"""An HTTP client that posts: forms for token refreshes, and messages of webhooks. Slow to import.
 
-Time and memory are bounded whatever the server does: an exchange ends after :data:`TIME_LIMIT`, and a connection that
-has received more than :data:`MAX_RECEIVED` bytes is aborted. Redirects are not followed.
+Time and memory are bounded whatever the server does: an exchange ends after a time limit, and a connection that has
+received more than :data:`MAX_RECEIVED` bytes is aborted. Redirects are not followed.
 """
 
 from collections.abc import Mapping
@@ -34,21 +34,28 @@ from copilot_socket.handlers.answers import Answer, NoAnswer, retry_after
 CONNECT_LIMIT = 5.0
 """Seconds to connect."""
 TIME_LIMIT = 90.0
-"""Seconds for an exchange. GitLab aborts a request after 60; to disconnect before that may lose a pair."""
+"""Seconds for a form. GitLab aborts a request after 60; to disconnect before that may lose a pair."""
 MAX_RECEIVED = 131072
 """Bytes of headers and body together; an answer with a pair has some 300."""
 
 
 async def post_form(reactor: Any, url: str, form: Mapping[str, str]) -> Answer:
     """Post *form* to *url*; the answer. Raises :class:`NoAnswer`."""
+    headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+    return await post(reactor, url, headers, urlencode(form).encode(), TIME_LIMIT)
+
+
+async def post(reactor: Any, url: str, headers: Mapping[str, str], body: bytes, limit: float) -> Answer:
+    """Post *body* to *url*; the answer, within *limit* seconds. Raises :class:`NoAnswer`."""
     connections = _Connections(reactor)
-    exchange = Deferred.fromCoroutine(_exchange(reactor, connections, url.encode("ascii"), urlencode(form).encode()))
+    sent = Headers({name: [value] for name, value in headers.items()})
+    exchange = Deferred.fromCoroutine(_exchange(reactor, connections, url.encode("ascii"), sent, body))
     try:
-        answer = await exchange.addTimeout(TIME_LIMIT, reactor)
+        answer = await exchange.addTimeout(limit, reactor)
     except CancelledError:
         raise
     except Exception as error:
-        raise NoAnswer(connections.too_much() or _why(error)) from None
+        raise NoAnswer(connections.too_much() or _why(error, limit)) from None
     finally:
         connections.abort()
     if connections.too_much():  # without a Content-Length the body seems complete
@@ -56,12 +63,11 @@ async def post_form(reactor: Any, url: str, form: Mapping[str, str]) -> Answer:
     return answer
 
 
-async def _exchange(reactor: Any, connections: "_Connections", url: bytes, form: bytes) -> Answer:
+async def _exchange(reactor: Any, connections: "_Connections", url: bytes, headers: Headers, sent: bytes) -> Answer:
     agent = Agent.usingEndpointFactory(reactor, connections, HTTPConnectionPool(reactor, persistent=False))
-    headers = {"Accept": ["application/json"], "Content-Type": ["application/x-www-form-urlencoded"]}
     body = _Body()
     try:
-        response: IResponse = await agent.request(b"POST", url, Headers(headers), FileBodyProducer(BytesIO(form)))
+        response: IResponse = await agent.request(b"POST", url, headers, FileBodyProducer(BytesIO(sent)))
         response.deliverBody(body)
         received = await body.complete
     except Exception as error:
@@ -82,10 +88,10 @@ def _innermost(error: Exception) -> Exception:
     return error
 
 
-def _why(error: Exception) -> str:
+def _why(error: Exception, limit: float) -> str:
     """The reason, in texts of ours and of the TLS library: other errors' texts may quote the server."""
     if isinstance(error, TimeoutError):
-        return f"did not answer within {TIME_LIMIT:g} s"
+        return f"did not answer within {limit:g} s"
     if isinstance(error, SSL.Error):
         reasons = error.args[0] if error.args else ()
         return f"did not answer: TLS: {reasons[-1][-1] if reasons else 'failed'}"

@@ -32,6 +32,7 @@ from copilot_socket.http.stats_handlers import StatsHandlers
 from copilot_socket.http.token_handlers import TokenHandlers
 from copilot_socket.http.user_handlers import UserHandlers
 from copilot_socket.http.web_handlers import WebHandlers
+from copilot_socket.http.webhook_handlers import WebhookHandlers
 from copilot_socket.store.accounts import Accounts
 from copilot_socket.store.budgets import BudgetStore
 from copilot_socket.store.bulk import BulkOperations
@@ -42,6 +43,7 @@ from copilot_socket.store.job_lists import JobLists
 from copilot_socket.store.restrictions import RestrictionStore
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
+from copilot_socket.store.webhooks import Webhooks
 
 
 @attrs.frozen(kw_only=True)
@@ -63,6 +65,7 @@ class Parts:
     restrictions: RestrictionStore
     budgets: BudgetStore
     errors: ErrorGroups
+    webhooks: Webhooks
     transitions: Transitions
     idempotency: Idempotency
     bus: EventBus
@@ -100,6 +103,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     audit = AuditHandlers(parts.catalog)
     stats = StatsHandlers(parts.catalog, parts.time_of_day)
     errors = ErrorHandlers(parts.errors, parts.bulk, parts.catalog)
+    webhooks = WebhookHandlers(parts.webhooks, parts.catalog)
     web = WebHandlers()
     description = DescriptionHandlers(lambda: table)
     table = (
@@ -169,6 +173,20 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("GET", "/api/v1/tokens", tokens.list_tokens, needs=Role.ADMIN),
         Route("POST", "/api/v1/tokens", tokens.add_token, needs=Role.ADMIN),
         Route("DELETE", "/api/v1/tokens/{name}", tokens.revoke_token, needs=Role.ADMIN),
+        Route("GET", "/api/v1/webhooks", webhooks.list_webhooks, needs=Role.ADMIN),
+        Route("POST", "/api/v1/webhooks", webhooks.add_webhook, needs=Role.ADMIN),
+        Route("GET", "/api/v1/webhooks/{id}", webhooks.show_webhook, needs=Role.ADMIN),
+        Route("PATCH", "/api/v1/webhooks/{id}", webhooks.change_webhook, needs=Role.ADMIN),
+        Route("DELETE", "/api/v1/webhooks/{id}", webhooks.remove_webhook, needs=Role.ADMIN),
+        Route("POST", "/api/v1/webhooks/{id}/rotate", webhooks.rotate_secret, needs=Role.ADMIN),
+        Route("POST", "/api/v1/webhooks/{id}/test", webhooks.test_webhook, needs=Role.ADMIN),
+        Route("GET", "/api/v1/webhooks/{id}/deliveries", webhooks.list_deliveries, needs=Role.ADMIN),
+        Route(
+            "POST",
+            "/api/v1/webhooks/{id}/deliveries/{delivery}/retry",
+            webhooks.retry_delivery,
+            needs=Role.ADMIN,
+        ),
         Route("GET", "/api/v1/session", tokens.show_session, within=True),
         Route("POST", "/api/v1/session", tokens.start_session, within=True),
         Route("DELETE", "/api/v1/session", tokens.end_session, within=True),

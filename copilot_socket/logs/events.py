@@ -32,6 +32,7 @@ _tokens = Logger("copilot_socket.handlers.tokens")
 _connections = Logger("copilot_socket.wire.connections")
 _messages = Logger("copilot_socket.wire.messages")
 _audit = Logger("copilot_socket.audit")
+_webhooks = Logger("copilot_socket.handlers.webhooks")
 
 
 class EventLog:
@@ -50,6 +51,7 @@ class EventLog:
         self._refused = OncePerMinute(reactor.seconds)
         self._flapping = OncePerMinute(reactor.seconds)
         self._turned_away = OncePerMinute(reactor.seconds)
+        self._undelivered = OncePerMinute(reactor.seconds)
         self.subscriptions: dict[type[event_bus.StateEvent], Callable[[Any], None]] = {}
         """State event → the method that logs it."""
         for logger, level, kind, subscriber in (
@@ -64,6 +66,7 @@ class EventLog:
             (_budgets, LogLevel.info, event_bus.BudgetChanged, self._budget),
             (_messages, LogLevel.info, event_bus.MessageRefused, self._refusal),
             (_audit, LogLevel.warn, event_bus.Refused, self._denial),
+            (_webhooks, LogLevel.info, event_bus.WebhookTried, self._webhook),
             (_messages, LogLevel.debug, event_bus.MessagesHandled, self._handled),
             (_delivery, LogLevel.debug, event_bus.JobSent, self._sent),
         ):
@@ -198,6 +201,28 @@ class EventLog:
         _audit.warn(
             text, who=who, door=change.door, reason=change.reason, what=printable(change.what), more=more or None
         )
+
+    def _webhook(self, attempt: event_bus.WebhookTried) -> None:
+        if attempt.outcome == "gone":
+            text = "Webhook {webhook} is made inactive: its receiver says that it is gone"
+            _webhooks.warn(text, webhook=attempt.webhook)
+        elif attempt.outcome != "delivered":
+            more = self._undelivered.counted(f"{attempt.webhook} {attempt.outcome}")
+            if more is None:
+                return
+            failed = attempt.outcome == "failed"
+            again = "it is not tried again" if failed else "it is tried again"
+            text = "Webhook {webhook} could not be told of {event}, {again}: {error}"
+            text += " ({more} more since the last such line)" if more else ""
+            _webhooks.emit(
+                LogLevel.warn if failed else LogLevel.info,
+                text,
+                webhook=attempt.webhook,
+                event=attempt.event,
+                again=again,
+                error=attempt.error,
+                more=more or None,
+            )
 
     def _handled(self, change: event_bus.MessagesHandled) -> None:
         _messages.debug(

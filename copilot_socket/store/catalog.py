@@ -18,7 +18,8 @@ from copilot_socket.store.shown.access import AuditEntry, Token
 from copilot_socket.store.shown.jobs import Assignment, Attempt, Job, JobError
 from copilot_socket.store.shown.operations import BulkOperation
 from copilot_socket.store.shown.restrictions import BUDGETS, HOSTS, Budget, Host, Pause
-from copilot_socket.store.single import ONE_BUDGET, ONE_HOST, ONE_PAUSE
+from copilot_socket.store.shown.webhooks import Webhook, WebhookDelivery
+from copilot_socket.store.single import ONE_BUDGET, ONE_HOST, ONE_PAUSE, ONE_WEBHOOK
 from copilot_socket.store.user_crawls import UserCrawls
 from copilot_socket.store.why import facts_of
 
@@ -160,6 +161,26 @@ class Catalog:
     async def tokens(self, page: Page) -> Listing:
         """Tokens of the HTTP API by name: what is stored of them but the hash."""
         return await self._lists.read("http_tokens", columns(Token), page, key=["name"])
+
+    async def webhooks(self, page: Page) -> Listing:
+        """Webhooks by id: what is stored of them but the secrets."""
+        return await self._lists.read("webhooks", columns(Webhook), page, key=["id"])
+
+    async def webhook(self, webhook: str) -> Record | None:
+        """One webhook; None if there is no such webhook."""
+        return await ONE_WEBHOOK.read(self._database, {"id": webhook})
+
+    async def deliveries(self, page: Page, webhook: str, filters: Mapping[str, str]) -> Listing:
+        """The deliveries of *webhook*, newest first. *filters*: ``status``, ``id``."""
+        return await self._lists.read(
+            "webhook_deliveries",
+            columns(WebhookDelivery),
+            page,
+            key=["id"],
+            conditions=["webhook_id = %(webhook)s", *(f"{name} = %({name})s" for name in filters)],
+            filters={**filters, "webhook": webhook},
+            descending=True,
+        )
 
     async def hosts(self, page: Page) -> Listing:
         """GitLab hosts by origin."""

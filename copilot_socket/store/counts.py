@@ -77,3 +77,9 @@ async def count_budgets(database: Database) -> Mapping[str, int]:
     """Budgets of requests by what they keep back: all jobs, or some."""
     [(closed, throttled)] = await database.query(sql("count_budgets"))
     return {"closed": closed, "throttled": throttled}
+
+
+async def count_deliveries(database: Database) -> tuple[int, float]:
+    """Messages that webhooks are still to be sent, and the age of the oldest in seconds."""
+    [(pending, oldest)] = await database.query(sql("count_deliveries"))
+    return pending, oldest

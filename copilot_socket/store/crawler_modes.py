@@ -2,9 +2,11 @@
 
 from copilot_socket.core.acts import Act
 from copilot_socket.core.crawler_modes import Mode
+from copilot_socket.core.live_events import LiveEvent
 from copilot_socket.store.audit import record
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
+from copilot_socket.store.live_events import append_events
 from copilot_socket.store.sql import sql
 
 
@@ -22,6 +24,7 @@ class CrawlerModes:
             former = [was for was, *_ in rows if was != mode]  # of several identities that are shown by this id
             if former:
                 await record(tx, act.change(crawler, mode=(former[0], str(mode))))
+                await append_events(tx, LiveEvent("connection", {"crawler_id": crawler, "event": str(mode)}))
             return bool(rows)
 
         return await self._database.transaction(work)

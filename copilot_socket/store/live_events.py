@@ -37,7 +37,12 @@ SETTINGS = f"{HOT} SET idle_session_timeout = '10s'; SET statement_timeout = '5s
 async def append(tx: Transaction, changes: Sequence[JobChanged]) -> None:
     """Store *changes* as live events, in the transaction that makes them."""
     if changes:
-        await tx.query(sql("append_events"), {"changes": joined(encoded(_changed(each)) for each in changes)})
+        await append_events(tx, *map(_changed, changes))
+
+
+async def append_events(tx: Transaction, *events: LiveEvent) -> None:
+    """Store *events* in the transaction that makes the change."""
+    await tx.query(sql("append_events"), {"changes": joined(map(encoded, events))})
 
 
 def _changed(change: JobChanged) -> LiveEvent:

@@ -34,6 +34,9 @@ TABLES = (
     "pauses",
     "restriction_changes",
     "socket_connections",
+    "webhook_deliveries",
+    "webhook_place",
+    "webhooks",
     "write_probe",
 )
 """The tables that a node writes to."""

@@ -10,7 +10,16 @@ import psycopg2
 
 from copilot_socket.core.acts import Act
 from copilot_socket.core.acts import columns as columns_of
-from copilot_socket.core.vault import BOUND, Place, Vault, VaultError, access_token, client_secret, refresh_token
+from copilot_socket.core.vault import (
+    BOUND,
+    Place,
+    Vault,
+    VaultError,
+    access_token,
+    client_secret,
+    refresh_token,
+    webhook_secret,
+)
 from copilot_socket.store.migrate import APPLICATION_NAME
 from copilot_socket.store.sql import sql
 
@@ -58,6 +67,13 @@ _TABLES = (
         lambda account, url: (access_token(account, url), refresh_token(account, url)),
     ),
     _Table("oauth_clients", "origin", "origin", ("client_secret",), lambda origin, _: (client_secret(origin),)),
+    _Table(
+        "webhooks",
+        "id",
+        "url",
+        ("secret", "former_secret"),
+        lambda webhook, _: (webhook_secret(webhook, "secret"), webhook_secret(webhook, "former_secret")),
+    ),
 )
 
 _NODES = """

@@ -11,6 +11,7 @@ from copilot_socket.store.database import Database
 from copilot_socket.store.listing import Record, record
 from copilot_socket.store.shown.accounts import Account
 from copilot_socket.store.shown.restrictions import BUDGETS, HOSTS, Budget, HostState, Pause
+from copilot_socket.store.shown.webhooks import Webhook
 
 
 @attrs.frozen
@@ -52,3 +53,4 @@ ONE_BUDGET = Single(
     "budgets b",
     "b.gitlab_origin = %(origin)s AND b.account_id = %(account)s AND b.name = %(name)s",
 )
+ONE_WEBHOOK = Single(columns(Webhook), "webhooks", "webhooks", "id = %(id)s")

@@ -43,6 +43,7 @@ from copilot_socket.store.live_events import SETTINGS, LiveEventReader, Numberin
 from copilot_socket.store.restrictions import RestrictionStore
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
+from copilot_socket.store.webhooks import Webhooks
 from tests.http.conformity import disagreement, wrongly_accepted
 from tests.support.crawler import until
 from tests.support.events import EventReader
@@ -180,6 +181,7 @@ class SiteTestCase(DatabaseTestCase):
             restrictions=RestrictionStore(self.database, "node"),
             budgets=BudgetStore(self.database),
             errors=ErrorGroups(self.database),
+            webhooks=Webhooks(self.database, vault),
             bus=self.bus,
             transitions=self.transitions,
             idempotency=Idempotency(self.database, reactor),
