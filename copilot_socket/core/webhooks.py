@@ -38,6 +38,19 @@ _MARKS: Mapping[tuple[str, str], WebhookEvent] = {
 """Type and event of a live event → what it is told as. Jobs are told apart by their state."""
 PATTERN = f'"({"|".join(sorted({mark for _, mark in _MARKS} | {str(Status.FAILED), "lost"}))})"'
 """A regular expression that the text of each row of live events matches that webhooks are to be told of."""
+_FIELDS = (
+    "id",
+    "account_id",
+    "user_id",
+    "crawler_id",
+    "crawler_job_id",
+    "gitlab_origin",
+    "outcome",
+    "cause",
+    "reason",
+    "error",
+)
+"""What a message has of a live event's data."""
 LONGEST = 1000
 """Characters of a value in a message."""
 
@@ -57,7 +70,7 @@ def notice_of(live: LiveEvent) -> Notice | None:
         event = WebhookEvent.JOB_FAILED
     if event is None:
         return None
-    data = {name: _bounded(value) for name, value in live.data.items() if name not in ("event", "progress")}
+    data = {name: _bounded(live.data[name]) for name in _FIELDS if name in live.data}
     return Notice(str(event), orjson.dumps(data).decode())
 
 
@@ -69,6 +82,8 @@ def _bounded(value: Any) -> str:
 # -- messages
 
 _PREFIX = "whsec_"
+_SHORTEST = 24
+"""Bytes of a secret, by the specification; others may write to the table, and nothing is signed with less."""
 
 
 class BadSecret(ValueError):
@@ -106,7 +121,7 @@ def _signature(secret: str, signed: bytes) -> str:
         key = b64decode(secret.removeprefix(_PREFIX), validate=True)
     except ValueError:
         key = b""
-    if not key:  # which anybody could sign with
+    if len(key) < _SHORTEST:
         raise BadSecret("the webhook's secret is not valid; rotate it")
     return f"v1,{b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()}"
 
