@@ -1100,6 +1100,28 @@ export interface Live {
   http_port?: number;
 }
 
+/** A webhook that was made, with its secret. */
+export interface MadeWebhook {
+  /** Its id. */
+  id: string;
+  /** Where messages are sent. */
+  url: string;
+  /** What it is told of. */
+  events: WebhookEvent[];
+  /** What it is for. */
+  description: string | null;
+  /** Whether messages are sent. */
+  active: boolean;
+  /** When it was made. */
+  created_at: string;
+  /** Who made it: an actor of the audit log. */
+  created_by: string;
+  /** Until when messages are also signed with the secret before the last rotation. */
+  former_secret_until: string | null;
+  /** What its messages are signed with, which is shown this once. */
+  secret: string;
+}
+
 /** The values of `crawlers.mode`. */
 export type Mode = "draining" | "quarantined" | "serving";
 
@@ -1282,12 +1304,26 @@ export interface RediscoveryBody {
   unless_within_hours?: number | null;
 }
 
+/** A webhook that was removed. */
+export interface RemovedWebhook {
+  /** Its id. */
+  id: string;
+  /** True. */
+  removed: boolean;
+}
+
 /** A token that was revoked. */
 export interface RevokedToken {
   /** Its name. */
   name: string;
   /** True. */
   revoked: boolean;
+}
+
+/** How to rotate a secret. */
+export interface RotationBody {
+  /** For how long messages are signed with the former secret, too. */
+  former_valid_hours?: number | null;
 }
 
 /** What a pause covers: the values of `pauses.scope`. */
@@ -1457,6 +1493,103 @@ export interface UserError {
   error_type: string | null;
   /** What went wrong: the first 1,000 characters; null: nothing is known. */
   error_message: string | null;
+}
+
+/** A webhook, without its secret. */
+export interface Webhook {
+  /** Its id. */
+  id: string;
+  /** Where messages are sent. */
+  url: string;
+  /** What it is told of. */
+  events: WebhookEvent[];
+  /** What it is for. */
+  description: string | null;
+  /** Whether messages are sent. */
+  active: boolean;
+  /** When it was made. */
+  created_at: string;
+  /** Who made it: an actor of the audit log. */
+  created_by: string;
+  /** Until when messages are also signed with the secret before the last rotation. */
+  former_secret_until: string | null;
+}
+
+/** A webhook to make. */
+export interface WebhookBody {
+  /** Where messages are sent: an http or https URL. */
+  url: string;
+  /** What it is told of. */
+  events: ("credential.expired" | "crawler.quarantined" | "host.held" | "job.failed")[];
+  /** What it is for. */
+  description?: string | null;
+  /** Whether messages are sent. */
+  active?: boolean | null;
+}
+
+/** A change of a webhook: what is left out stays as it is. */
+export interface WebhookChange {
+  /** Where messages are sent. */
+  url?: string | null;
+  /** What it is told of. */
+  events?: ("credential.expired" | "crawler.quarantined" | "host.held" | "job.failed")[] | null;
+  /** What it is for. */
+  description?: string | null;
+  /** Whether messages are sent; false gives up those that are pending. */
+  active?: boolean | null;
+}
+
+/** A message to a webhook, and what has become of it. */
+export interface WebhookDelivery {
+  /** Its id, the header `Webhook-Id` of each attempt. */
+  id: string;
+  /** What it tells of, or `ping`. */
+  event: string;
+  /** When that was: `timestamp` of the message. */
+  occurred_at: string;
+  /** `data` of the message. */
+  payload: Record<string, any>;
+  /** `failed`: it is not sent again by itself. */
+  status: "delivered" | "failed" | "pending";
+  /** How often it was sent, or is being sent. */
+  attempts: number;
+  /** When it is sent again. */
+  next_at: string | null;
+  /** The status of the last answer; null: there was none. */
+  status_code: number | null;
+  /** Why the last attempt failed. */
+  error: string | null;
+  /** When it was made. */
+  created_at: string;
+  /** When it was delivered. */
+  delivered_at: string | null;
+}
+
+/** A page of deliveries. */
+export interface WebhookDeliveryList {
+  /** The rows of this page. */
+  deliveries: WebhookDelivery[];
+  /** Give it as `cursor` to get the next page; null on the last one. */
+  next: string | null;
+  /** On request: how many rows all pages have. */
+  total?: number;
+  /** Whether these were counted, or `total` is an estimate. */
+  total_exact?: boolean;
+}
+
+/** What a webhook can tell of. */
+export type WebhookEvent = "crawler.quarantined" | "credential.expired" | "host.held" | "job.failed";
+
+/** A page of webhooks. */
+export interface WebhookList {
+  /** The rows of this page. */
+  webhooks: Webhook[];
+  /** Give it as `cursor` to get the next page; null on the last one. */
+  next: string | null;
+  /** On request: how many rows all pages have. */
+  total?: number;
+  /** Whether these were counted, or `total` is an estimate. */
+  total_exact?: boolean;
 }
 
 /** Why a job is in its state, or does not run. */
@@ -1827,6 +1960,40 @@ export interface Operations {
   "POST /tokens": { given: [body: TokenBody]; answer: NewToken };
   /** Remove a token; its sessions end. */
   "DELETE /tokens/{name}": { given: [name: string, nothing?: Nothing]; answer: RevokedToken };
+  /** Webhooks, oldest first. */
+  "GET /webhooks": { given: [query?: {
+    /** Rows of the page, at most. */
+    limit?: number;
+    /** `next` of the page before; without it the first page. */
+    cursor?: string;
+    /** Count the rows of all pages, too: exactly up to 10,000. */
+    total?: boolean;
+  }]; answer: WebhookList };
+  /** Make a webhook; the answer shows its secret this once. */
+  "POST /webhooks": { given: [body: WebhookBody]; answer: MadeWebhook };
+  /** One webhook. */
+  "GET /webhooks/{id}": { given: [id: string, nothing?: Nothing]; answer: Webhook };
+  /** Change a webhook; what is pending is sent to the new URL. */
+  "PATCH /webhooks/{id}": { given: [id: string, body?: WebhookChange]; answer: Webhook };
+  /** Remove a webhook, with the log of its deliveries. */
+  "DELETE /webhooks/{id}": { given: [id: string, nothing?: Nothing]; answer: RemovedWebhook };
+  /** Make a new secret, which the answer shows this once; for a time, messages are signed with both. */
+  "POST /webhooks/{id}/rotate": { given: [id: string, body?: RotationBody]; answer: MadeWebhook };
+  /** Send a webhook the message `ping`. */
+  "POST /webhooks/{id}/test": { given: [id: string, nothing?: Nothing]; answer: WebhookDelivery };
+  /** What was sent to a webhook, and is to be, newest first. */
+  "GET /webhooks/{id}/deliveries": { given: [id: string, query?: {
+    /** Rows of the page, at most. */
+    limit?: number;
+    /** `next` of the page before; without it the first page. */
+    cursor?: string;
+    /** Count the rows of all pages, too: exactly up to 10,000. */
+    total?: boolean;
+    /** What has become of them. */
+    status?: "pending" | "delivered" | "failed";
+  }]; answer: WebhookDeliveryList };
+  /** Send a message again at once, whatever has become of it. */
+  "POST /webhooks/{id}/deliveries/{delivery}/retry": { given: [id: string, delivery: string, nothing?: Nothing]; answer: WebhookDelivery };
   /** What the sender of this request may do. */
   "GET /session": { given: [nothing?: Nothing]; answer: Session };
   /** Give a browser a cookie in exchange for the token in the header Authorization. */
