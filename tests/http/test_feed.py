@@ -431,7 +431,7 @@ class SlowTests(FeedTestCase):
             seen.extend(client.read)
             last = Position.parse(client.ids[-1]) if client.ids else Position(100)
             client = self.open(JOBS, last or Position(100))
-            client.ids = [str(last)]
+            client.ids.insert(0, str(last))
 
         acts: dict[str, Callable[[], object]] = {
             "row": row,
