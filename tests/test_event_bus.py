@@ -9,7 +9,6 @@ from copilot_socket.event_bus import (
     CrawlerChanged,
     ErrorsSent,
     EventBus,
-    HeartbeatHeard,
     JobChanged,
     JobSent,
     JobsReported,
@@ -53,26 +52,6 @@ class EventBusTests(SynchronousTestCase):
         bus.publish(STATE_EVENTS[0])
         self.assertEqual(heard, [STATE_EVENTS[0]])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
-
-    def test_on_demand(self) -> None:
-        """Frequent events reach only subscribers that name their type."""
-        everyday: list[object] = []
-        asked: list[object] = []
-        bus = EventBus()
-        bus.subscribe(everyday.append)
-        audience = bus.subscribers(HeartbeatHeard)
-        beat = HeartbeatHeard("conn", "c1", "idle", {})
-        self.assertFalse(audience)
-        bus.subscribe(asked.append, {HeartbeatHeard, CrawlerChanged})
-        self.assertTrue(audience)
-        for change in (beat, *STATE_EVENTS):
-            bus.publish(change)
-        self.assertEqual(everyday, list(STATE_EVENTS))
-        self.assertEqual(asked, [beat, CrawlerChanged("c1", "left")])
-        bus.unsubscribe(asked.append)
-        bus.publish(beat)
-        self.assertFalse(audience)
-        self.assertEqual(len(asked), 2)
 
     def test_metrics(self) -> None:
         """Each state event changes its metric, with the names that dashboards use."""

@@ -21,6 +21,7 @@ from copilot_socket.event_bus import (
 )
 from copilot_socket.live_events import LiveEventRecorder
 from copilot_socket.store.live_events import RETRY
+from tests.http.conformity import event_disagreement
 
 ORIGIN = "https://gitlab.test"
 RENDERED: tuple[tuple[StateEvent, LiveEvent], ...] = (
@@ -100,6 +101,12 @@ class RecorderTests(SynchronousTestCase):
         first, second = self.numbering.rows
         self.assertEqual(list(decoded(joined(first))), [expected for _, expected in RENDERED])
         self.assertEqual(second, [])
+
+    def test_as_described(self) -> None:
+        """The data of each kind is what the API's description says."""
+        for _, event in RENDERED:
+            wrong = event_disagreement(event.type, {**event.data, "timestamp": "2026-01-01T00:00:00Z"})
+            self.assertIsNone(wrong, event)
 
     def test_bounded(self) -> None:
         """What waits is bounded in bytes; beyond that the row says that events were lost."""

@@ -23,6 +23,7 @@ ENDS: dict[str, dict[str, str]] = {
 """What has to be set as well at the end of a range."""
 SHORTEST = {
     **dict.fromkeys(("silence", "stalled connections"), 0.01),
+    "live events": 0.02,
     **dict.fromkeys(
         ("lease renewal", "lost requests and claims", "owners of crawlerIds", "release of expired leases"), 0.03
     ),

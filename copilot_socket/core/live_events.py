@@ -48,8 +48,11 @@ def joined(changes: Iterable[str]) -> str:
 
 def decoded(changes: str) -> Iterator[LiveEvent]:
     """The events of a row, in order, made one by one. Raises :class:`Lost`, perhaps behind some events."""
-    for kind, *fields in orjson.loads(changes):
-        yield from _KINDS[kind](*fields)
+    try:
+        for kind, *fields in orjson.loads(changes):
+            yield from _KINDS[kind](*fields)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # not written by a node
+        raise Lost(f"row can't be read: {error!r}") from error
 
 
 def job(job_id: str, event: str, **fields: Any) -> LiveEvent:

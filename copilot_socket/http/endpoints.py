@@ -33,10 +33,11 @@ R = TypeVar("R", Reply, Streaming)
 
 @attrs.frozen
 class Content:
-    """An answer that is not JSON."""
+    """An answer that is not JSON. *events*: those of a stream by type, with the classes of their data."""
 
     media_type: str
     description: str
+    events: Mapping[str, type] = attrs.field(factory=dict)
 
 
 @attrs.frozen

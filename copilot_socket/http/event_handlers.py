@@ -10,6 +10,7 @@ from copilot_socket.core.live_events import Position
 from copilot_socket.http import queries
 from copilot_socket.http.checks import short_name, some_of, text
 from copilot_socket.http.endpoints import Content, endpoint
+from copilot_socket.http.event_data import EVENTS
 from copilot_socket.http.events import TYPES, Filters
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.messages import Call, OutOfScope, Problem, Streaming
@@ -33,7 +34,7 @@ class EventHandlers:
 
     feed: Feed
 
-    @endpoint({200: Content("text/event-stream", "Server-Sent Events.")})
+    @endpoint({200: Content("text/event-stream", "Server-Sent Events: `x-events` has their data.", EVENTS)})
     async def watch_events(self, call: Call, query: EventQuery) -> Streaming:
         """Live events of all nodes, until the client disconnects or the node stops."""
         if call.within is not None and not call.within.covers_job(query.account_id, query.user_id):

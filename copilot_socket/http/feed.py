@@ -1,5 +1,6 @@
 """The feed of live events: follows those of all nodes, and sends each open stream what matches, in bounded time."""
 
+import contextlib
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
@@ -71,7 +72,7 @@ class Feed:
         self._next = Position(0)
         """What is sent next to live streams."""
         self._following = False
-        self._running: set[Deferred[None]] = set()
+        self._resting: set[Deferred[None]] = set()
         self._wakes: Deferred[None] = Deferred()
         self._steps = 0
         self._closed = False
@@ -125,7 +126,7 @@ class Feed:
         for stream in list(self._streams):
             self._gone(stream)
             stream.end()
-        for d in list(self._running):
+        for d in list(self._resting):
             d.cancel()
 
     def notified(self, _payload: str = "") -> None:
@@ -156,7 +157,7 @@ class Feed:
                     break
             except DATABASE_ERRORS as error:
                 self.log.debug("Live events can't be read: {error}", error=error)
-            await deferLater(self._clock, RETRY)  # the database is away, or no node numbers events yet
+            await self._rest(RETRY)  # the database is away, or no node numbers events yet
         while stream in self._streams and stream.next.number < self._next.number:
             rows = await self._rows(stream.next)
             for row in rows:
@@ -165,7 +166,7 @@ class Feed:
                     await self._join(stream, None, gap=True)
                     return
             if not rows:
-                await deferLater(self._clock, RETRY)
+                await self._rest(RETRY)
         stream.live = stream in self._streams
 
     async def _place(self, stream: Stream, since: Position | None, last: Position, here: Position, gap: bool) -> None:
@@ -262,7 +263,7 @@ class Feed:
         self._steps += STEPS_PER_EVENT + len(streams)
         if self._steps > STEPS_PER_TURN:
             self._steps = 0
-            await deferLater(self._clock, 0)
+            await self._rest(0)
 
     async def _count(self) -> None:
         """Send counts to the streams that want them, if there were events."""
@@ -288,14 +289,17 @@ class Feed:
                 stream.end()
 
     def _run(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
-        d = Deferred.fromCoroutine(work)
-        self._running.add(d)
-        d.addBoth(self._done, d)
+        Deferred.fromCoroutine(work).addErrback(self._failed)
 
-    def _done(self, result: Failure | None, d: Deferred[None]) -> None:
-        self._running.discard(d)
-        if isinstance(result, Failure) and result.check(CancelledError) is None:
-            self._failed(result)
+    async def _rest(self, seconds: float) -> None:
+        """Go on after *seconds*, or when the feed is closed."""
+        if self._closed:
+            return
+        d: Deferred[None] = deferLater(self._clock, seconds)
+        self._resting.add(d)
+        with contextlib.suppress(CancelledError):
+            await d
+        self._resting.discard(d)
 
     def _failed(self, failure: Failure) -> None:
         """End all streams: clients come back."""

@@ -168,9 +168,7 @@ def _own_headers(route: Route, endpoint: Endpoint) -> dict[str, Header]:
         found["Idempotency-Key"] = _KEY
     if HTTPStatus.PRECONDITION_FAILED in endpoint.problems:
         found["If-Match"] = _IF_MATCH
-    if any(
-        isinstance(each, Content) and each.media_type == "text/event-stream" for each in endpoint.answers.values()
-    ):
+    if any(isinstance(each, Content) and each.events for each in endpoint.answers.values()):
         found["Last-Event-ID"] = _LAST_EVENT
     if route.single:
         found["If-None-Match"] = _IF_NONE_MATCH
@@ -226,7 +224,11 @@ def _responses(route: Route, endpoint: Endpoint) -> Json:
 
 def _answer(status: int, answer: Answer) -> Json:
     if isinstance(answer, Content):
-        return {"description": answer.description, "content": {answer.media_type: {}}}
+        events = {name: {"$ref": _REF.format(name=each.__name__)} for name, each in answer.events.items()}
+        return {
+            "description": answer.description,
+            "content": {answer.media_type: {"x-events": events} if events else {}},
+        }
     schema = {"$ref": _REF.format(name=answer.__name__)}
     return {"description": _ANSWERS[status], "content": {_JSON: {"schema": schema}}}
 
@@ -242,7 +244,9 @@ def _problem(status: int) -> Json:
 
 def _schemas(endpoints: Sequence[Endpoint]) -> Json:
     bodies = [endpoint.body for endpoint in endpoints if endpoint.body is not None]
-    answers = [answer for each in endpoints for answer in each.answers.values() if not isinstance(answer, Content)]
+    answers: list[type] = []
+    for answer in (answer for each in endpoints for answer in each.answers.values()):
+        answers += answer.events.values() if isinstance(answer, Content) else [answer]
     _, found = schema_components(dict.fromkeys([Problem, *answers]), ref_template=_REF)
     nested = [field.check.of for body in bodies for field in fields_of(body).values() if field.check.of is not None]
     found |= {body.__name__: body_schema(body) for body in [*bodies, *nested]}

@@ -72,6 +72,8 @@ class Stream:
 
     def send(self, data: bytes) -> None:
         """Send one event; for a slow client, buffer it, or count it as lost if the buffer is full."""
+        if self._over:
+            return
         if not self._paused:
             self._watcher.write(data)
         elif self._lost or self._size + len(data) > MAX_WAITING:

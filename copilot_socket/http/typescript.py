@@ -63,8 +63,29 @@ def declarations(description: Json) -> str:
         if path.startswith(_PREFIX)
         for method, operation in methods.items()
     ]
+    events = [event for _, each in _contents(description) for event in each.get("x-events", {}).items()]
     about = _comment("Each method and path below /api/v1: what it is given in parts of its path, query or body.", "")
-    return "\n".join([_HEAD, *schemas, f"{about}export interface Operations {{", *operations, "}\n"])
+    return "\n".join(
+        [_HEAD, *schemas, _live_event(dict(events)), f"{about}export interface Operations {{", *operations, "}\n"]
+    )
+
+
+def _contents(description: Json) -> Iterator[tuple[str, Json]]:
+    """Media types and contents of all answers."""
+    for methods in description["paths"].values():
+        for operation in methods.values():
+            for response in operation["responses"].values():
+                yield from response.get("content", {}).items()
+
+
+def _live_event(events: Json) -> str:
+    """The type of live events: by ``type`` their data; the id is the last one. What is lost is told otherwise."""
+    lines = [
+        f'  | {{ type: "{name}"; data: {_type(schema)}; id: string }}'
+        for name, schema in events.items()
+        if name != "lost"
+    ]
+    return "\n".join(["export type LiveEvent =", *lines]) + ";\n"
 
 
 def _schema(name: str, schema: Json) -> str:

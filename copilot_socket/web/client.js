@@ -12,9 +12,7 @@
  *
  * The methods take the parts of their path one by one, then the query or body, then Options. Types are in types.d.ts.
  *
- * @import { Bulk, Method, Operations, Options, Problem, Resource } from "./types.d.ts"
- *
- * @typedef {{ id: string, type: string, data: Record<string, any> }} LiveEvent As in docs/http.md, "Live events".
+ * @import { Bulk, LiveEvent, Method, Operations, Options, Problem, Resource } from "./types.d.ts"
  *
  * @typedef {{ state: "open" } | { state: "closed", error: unknown, retryIn: number } | { state: "lost", lost: number | null }}
  *   StreamState Connected; disconnected, and connected again in so many milliseconds; events are missing at this point, so
@@ -195,7 +193,7 @@ export class Client {
           failures = 0;
           for (const { id, type, data } of parser.feed(value)) {
             if (type === "lost") onState({ state: "lost", lost: JSON.parse(data).lost });
-            else yield { id, type, data: JSON.parse(data) };
+            else yield /** @type {LiveEvent} */ ({ id, type, data: JSON.parse(data) });
             if (signal?.aborted) return;
           }
         }

@@ -95,6 +95,16 @@ export interface AccountErrors {
   errors: number;
 }
 
+/** A refresh of an account's token. */
+export interface AccountEvent {
+  /** Whose. */
+  account_id: string;
+  /** What has happened. */
+  event: "failed" | "refreshed" | "refused";
+  /** When it happened. */
+  timestamp: string;
+}
+
 /** A page of accounts. */
 export interface AccountList {
   /** The rows of this page. */
@@ -335,6 +345,24 @@ export interface BudgetBody {
   reset_at?: string | null;
 }
 
+/** A budget of requests. */
+export interface BudgetEvent {
+  /** The URL of the GitLab. */
+  gitlab_origin: string;
+  /** What has happened. */
+  event: "closed" | "open" | "throttled";
+  /** When it happened. */
+  timestamp: string;
+  /** Whose. */
+  account_id?: string;
+  /** The name that GitLab gives it; without one for all requests. */
+  name?: string;
+  /** How many jobs may run at a time. */
+  jobs_allowed?: number;
+  /** Until when. */
+  until?: string;
+}
+
 /** A page of budgets. */
 export interface BudgetList {
   /** The rows of this page. */
@@ -486,6 +514,30 @@ export interface ChangedJob {
   id: string;
   /** Its state now. */
   status: Status;
+}
+
+/** A change of a connection, or, without an id, of a crawler. */
+export interface ConnectionEvent {
+  /** `opened`, `identified`, `closed`; `came`, `left`, `fell silent`, `fails everything`. */
+  event: string;
+  /** Its crawler. */
+  crawler_id: string;
+  /** When it happened. */
+  timestamp: string;
+  /** Of the connection. */
+  id?: string;
+  /** Whether it is open. */
+  is_active?: boolean;
+  /** Why it was closed; where a remote one comes from. */
+  reason?: string;
+}
+
+/** Jobs by state, and the queue. */
+export interface CountsEvent {
+  /** Jobs by state, for every state. */
+  counts: Record<string, number>;
+  /** The queued jobs; not for an account or a user. */
+  queue?: QueueStats;
 }
 
 /** The state of a user's jobs together. */
@@ -776,6 +828,20 @@ export interface FoundAreas {
 /** The states of a group. */
 export type GroupStatus = "ignored" | "open" | "regressed" | "retried";
 
+/** A crawler's heartbeat. */
+export interface HeartbeatEvent {
+  /** Of the connection. */
+  id: string;
+  /** Its crawler. */
+  crawler_id: string;
+  /** When it happened. */
+  timestamp: string;
+  /** What else it said. */
+  metadata: Record<string, any>;
+  /** What its crawler does. */
+  system_status?: string;
+}
+
 /** What happened in a period. */
 export interface History {
   /** How long each interval is. */
@@ -828,6 +894,16 @@ export interface Host {
 export interface HostBody {
   /** How many of its jobs may run at a time; null: any number. */
   max_running: number | null;
+}
+
+/** A GitLab whose jobs are held back, or not any more. */
+export interface HostEvent {
+  /** The URL of the GitLab. */
+  gitlab_origin: string;
+  /** What has happened. */
+  event: "held" | "released";
+  /** When it happened. */
+  timestamp: string;
 }
 
 /** A page of hosts. */
@@ -1036,6 +1112,40 @@ export interface JobError {
   truncated: string[];
 }
 
+/** A change of a job, or its progress. */
+export interface JobEvent {
+  /** Its id. */
+  id: string;
+  /** Why: `created`, `deleted`, or an event of the life of a job. */
+  event: string;
+  /** When it happened. */
+  timestamp: string;
+  /** The state that it has entered. */
+  status?: Status;
+  /** Whose. */
+  account_id?: string;
+  /** For whom. */
+  user_id?: string;
+  /** Of a job that was created or claimed. */
+  command?: string;
+  /** The same. */
+  full_path?: string;
+  /** Whose it is, or was. */
+  crawler_id?: string;
+  /** The attempt. */
+  crawler_job_id?: string;
+  /** How the attempt ended. */
+  outcome?: Outcome;
+  /** Why the attempt ended. */
+  cause?: Cause;
+  /** The same in words. */
+  reason?: string;
+  /** The fingerprint of a failure. */
+  error?: string;
+  /** What was merged into its progress. */
+  progress?: Record<string, any>;
+}
+
 /** Which jobs: those that meet all that is given. */
 export interface JobFilterBody {
   /** Their state is one of these. */
@@ -1098,6 +1208,12 @@ export interface Live {
   status: "live";
   /** The number of its HTTP port; only with full access. */
   http_port?: number;
+}
+
+/** Events are missing at this point. */
+export interface LostEvent {
+  /** How many; null if that is not known. */
+  lost: number | null;
 }
 
 /** A webhook that was made, with its secret. */
@@ -1220,6 +1336,24 @@ export interface PauseBody {
   target?: string | null;
 }
 
+/** A pause. */
+export interface PauseEvent {
+  /** Its id. */
+  id: string;
+  /** What has happened. */
+  event: "added" | "ended" | "expired";
+  /** What it is about. */
+  scope: string;
+  /** When it happened. */
+  timestamp: string;
+  /** Which one. */
+  target?: string;
+  /** Who has added it. */
+  author?: string;
+  /** Why. */
+  reason?: string;
+}
+
 /** A page of pauses. */
 export interface PauseList {
   /** The rows of this page. */
@@ -1339,6 +1473,16 @@ export interface Session {
   accounts: string[] | null;
   /** The users whose jobs it is limited to; null: it is not. */
   users: string[] | null;
+}
+
+/** The state of things, which events change from here on. */
+export interface SnapshotEvent {
+  /** Jobs by state, for every state. */
+  counts: Record<string, number>;
+  /** The queued jobs; not for an account or a user. */
+  queue?: QueueStats;
+  /** The connected ones; not for an account or a user. */
+  crawlers?: Crawler[];
 }
 
 /** The state of the node. Without access, or with limited access, only the status. */
@@ -1611,6 +1755,17 @@ export interface WhyReason {
   /** The reason, as a clause. */
   text: string;
 }
+
+export type LiveEvent =
+  | { type: "snapshot"; data: SnapshotEvent; id: string }
+  | { type: "counts"; data: CountsEvent; id: string }
+  | { type: "job"; data: JobEvent; id: string }
+  | { type: "connection"; data: ConnectionEvent; id: string }
+  | { type: "heartbeat"; data: HeartbeatEvent; id: string }
+  | { type: "account"; data: AccountEvent; id: string }
+  | { type: "host"; data: HostEvent; id: string }
+  | { type: "pause"; data: PauseEvent; id: string }
+  | { type: "budget"; data: BudgetEvent; id: string };
 
 /** Each method and path below /api/v1: what it is given in parts of its path, query or body. */
 export interface Operations {

@@ -25,6 +25,9 @@ from tests.support.postgres import (
     with_search_path,
 )
 
+FORGET = "copilot_forget_events(regclass, integer)"
+SEQUENCES_TO = f"GRANT EXECUTE ON FUNCTION {FORGET} TO PUBLIC; GRANT USAGE ON SEQUENCE event_seq, job_order TO"
+
 
 class CheckTests(CommandTestCase):
     """Each finding, good and bad."""
@@ -214,7 +217,10 @@ class CheckTests(CommandTestCase):
         """Every table of the migrations is checked, except alembic's own."""
         url = self.use_database()
         with admin(url) as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            cursor.execute(
+                "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+                " AND relkind IN ('r', 'p') AND NOT relispartition"
+            )
             made = {row[0] for row in cursor.fetchall()}
         self.assertEqual(set(TABLES), made - {VERSION_TABLE})
 
@@ -230,8 +236,12 @@ class CheckTests(CommandTestCase):
         execute(url, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
         execute(url, f"GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
         execute(url, f"REVOKE UPDATE, DELETE ON jobs FROM {role}")
-        self.assert_fault("rights", f"{role} lacks: job_order (USAGE), jobs (UPDATE, DELETE)", "2-rights.sql")
-        execute(url, f"GRANT UPDATE, DELETE ON jobs TO {role}; GRANT USAGE ON SEQUENCE job_order TO {role}")
+        self.assert_fault(
+            "rights",
+            f"{role} lacks: {FORGET} (EXECUTE), event_seq (USAGE), job_order (USAGE), jobs (UPDATE, DELETE)",
+            "2-rights.sql",
+        )
+        execute(url, f"GRANT UPDATE, DELETE ON jobs TO {role}; {SEQUENCES_TO} {role}")
         self.assertEqual(self.check()[0], 0)
 
     def test_too_few_connections(self) -> None:
@@ -241,11 +251,11 @@ class CheckTests(CommandTestCase):
         execute(
             url, f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 9; GRANT pg_read_all_data, pg_write_all_data TO {role}"
         )
-        execute(url, f"GRANT USAGE ON SEQUENCE job_order TO {role}")
+        execute(url, f"{SEQUENCES_TO} {role}")
         self.addCleanup(execute, server_url(), f"DROP ROLE {role}")
         self.addCleanup(execute, url, f"DROP OWNED BY {role}")
         self.environ |= {"DATABASE_URL": as_role(url, role), "DATABASE_CONNECTION_POOL": "7"}
-        self.assert_fault("connections", "up to 11", "allows 9", "DATABASE_CONNECTION_POOL to 5")
+        self.assert_fault("connections", "up to 12", "allows 9", "DATABASE_CONNECTION_POOL to 4")
         self.environ["DATABASE_CONNECTION_POOL"] = "4"
         self.assertEqual(self.check()[0], 0)
 

@@ -1,5 +1,6 @@
 """What rows of events hold, and positions among them."""
 
+import contextlib
 import json
 
 from hypothesis import given
@@ -53,6 +54,12 @@ class DecodingTests(SynchronousTestCase):
     def test_lost(self) -> None:
         """A row may stand for others that were not stored."""
         self.assertRaises(Lost, list, decoded(joined([encoded(LiveEvent("host", {})), LOST])))
+
+    @given(st.text() | st.recursive(st.none() | st.text() | st.integers(), st.lists, max_leaves=9).map(json.dumps))
+    def test_nonsense(self, changes: str) -> None:
+        """What no node has written has no events, or is lost."""
+        with contextlib.suppress(Lost):
+            self.assertEqual(list(decoded(changes)), [])
 
 
 class PositionTests(SynchronousTestCase):

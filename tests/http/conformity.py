@@ -80,6 +80,13 @@ def disagreement(method: str, target: str, status: int, content_type: str, value
     return f"{method} {target} answers {status} and no {schema['$ref']}: {errors}" if errors else None
 
 
+def event_disagreement(type_: str, data: Any) -> str | None:
+    """How the *data* of a live event differ from the API's description."""
+    events = description()["paths"]["/api/v1/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]
+    schema = events["x-events"].get(type_)
+    return f"{type_} is not described" if schema is None else _errors(data, schema) or None
+
+
 def wrongly_accepted(method: str, target: str, body: Any) -> str | None:
     """Why a request that was accepted should not have been, by the description; None: it should."""
     url = urlsplit(target)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.core.live_events import LOST, LiveEvent, Position, encoded, job, joined
+from copilot_socket.core.live_events import LOST, LiveEvent, Position, decoded, encoded, job, joined
 from copilot_socket.http import feed as feed_module
 from copilot_socket.http.events import TYPES, Filters, Scope
 from copilot_socket.http.feed import COUNT_EACH, RETRY, Feed
@@ -240,7 +240,7 @@ class StreamTests(FeedTestCase):
     def test_missing_rows(self) -> None:
         """So are all streams where rows are missing, empty, or stand for others."""
         client, other = self.open(Filters()), self.open()
-        for changes in (None, joined([LOST])):
+        for changes in (None, joined([LOST]), "nonsense"):
             client.taken()
             self.add(changes=changes)
             self.assertEqual((client.taken(), other.taken()), ("lost None snapshot all", "lost None"))
@@ -325,7 +325,9 @@ class StreamTests(FeedTestCase):
     def test_a_bug(self) -> None:
         """An unexpected error ends the streams, whose clients come back, and is logged."""
         client = self.open()
-        self.add(changes="nonsense")
+        self.patch(feed_module, "decoded", None)
+        self.add("J1")
+        self.patch(feed_module, "decoded", decoded)
         self.assertTrue(client.ended)
         self.assertEqual(len(self.flushLoggedErrors()), 1)
         again = self.open()
@@ -431,7 +433,7 @@ class SlowTests(FeedTestCase):
             seen.extend(client.read)
             last = Position.parse(client.ids[-1]) if client.ids else Position(100)
             client = self.open(JOBS, last or Position(100))
-            client.ids = [str(last)]
+            client.ids.insert(0, str(last))
 
         acts: dict[str, Callable[[], object]] = {
             "row": row,

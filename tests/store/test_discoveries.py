@@ -7,7 +7,6 @@ from twisted.internet.defer import gatherResults
 from copilot_socket.core.folding import Verdict
 from copilot_socket.core.jobs import SPAWNS, Event
 from copilot_socket.core.reports import Completed, Discovered, Found, Report, Started
-from copilot_socket.event_bus import JobCreated
 from copilot_socket.store import discoveries
 from copilot_socket.store import writer as writer_module
 from copilot_socket.store.faults import DatabaseAway
@@ -114,13 +113,11 @@ class SliceTests(StoreTestCase):
         return int(str(self.query("SELECT count(*) FROM jobs WHERE spawned_from IS NOT NULL")[0][0]))
 
     async def test_slice_by_slice(self) -> None:
-        """All slices are stored, with one verdict, and each is published."""
-        self.bus.subscribe_by_type({JobCreated: self.published.append})
+        """All slices are stored, with one verdict."""
         assignment = await self.assigned("top")
         self.assertEqual(await self.report(assignment, projects(5)), [Verdict.STORED])
         self.assertEqual(self.stored, [2, 2, 1])
         self.assertEqual(self.children(), 5 * len(SPAWNS["crawl_project"]))
-        self.assertEqual(len([each for each in self.published if isinstance(each, JobCreated)]), self.children())
 
     async def test_an_empty_one(self) -> None:
         """The summary of an empty discovery is stored."""

@@ -200,7 +200,7 @@ class NumberingTests(LiveEventsTestCase):
 class RingTests(LiveEventsTestCase):
     """Old rows go, a partition at a time."""
 
-    def fill(self) -> None:
+    def fill_all(self) -> None:
         """Put rows into every partition."""
         self.query(
             "INSERT INTO events (slot, changes) SELECT mod(n, %s), repeat('x', 8000) FROM generate_series(1, 160) n",
@@ -213,7 +213,7 @@ class RingTests(LiveEventsTestCase):
 
     async def test_the_next_is_emptied(self) -> None:
         """Before its turn comes; the others are kept."""
-        self.fill()
+        self.fill_all()
         [(present,)] = self.query("SELECT mod(date_part('epoch', now())::bigint / 120, 8)")
         await self.numbering_again()
         emptied = set(range(SLOTS)) - self.filled()
@@ -226,7 +226,7 @@ class RingTests(LiveEventsTestCase):
 
     async def test_too_large(self) -> None:
         """The oldest go first where all are too large."""
-        self.fill()
+        self.fill_all()
         self.patch(live_events, "MOST_BYTES", 5 * 8192 * 22)
         await self.numbering_again()
         self.assertLess(len(self.filled()), SLOTS - 1)
@@ -236,7 +236,7 @@ class RingTests(LiveEventsTestCase):
 
     async def test_in_use(self) -> None:
         """A partition that somebody reads is emptied later; nobody waits for long."""
-        self.fill()
+        self.fill_all()
         self.patch(live_events, "MOST_BYTES", 0)
         with psycopg2.connect(self.database_url) as reading, reading.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM events")

@@ -133,7 +133,8 @@ class StateTests(ProbeTestCase):
         """Revoked rights are named in the log; once they are granted again the database is fit."""
         role = f"probe_{uuid.uuid4().hex}"
         self.query(
-            f"CREATE ROLE {role} LOGIN; GRANT USAGE ON SEQUENCE job_order TO {role}; "
+            f"CREATE ROLE {role} LOGIN; GRANT USAGE ON SEQUENCE event_seq, job_order TO {role}; "
+            f"GRANT EXECUTE ON FUNCTION copilot_forget_events TO {role}; "
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
         )
         self.addCleanup(execute, server_url(), f"DROP ROLE {role}")

@@ -14,6 +14,7 @@ from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone, Response
 from twisted.web.http import PotentialDataLoss
 
 from copilot_socket.core.live_events import Position
+from tests.http.conformity import event_disagreement
 from tests.support.crawler import PATIENCE, reactor
 from tests.support.server import TOKEN
 
@@ -67,12 +68,16 @@ class EventReader(Protocol):
         return reader
 
     async def next(self) -> Seen:
-        """The next event."""
-        if self._events:
-            return self._events.popleft()
+        """The next event, which is as the API's description says."""
         d: Deferred[Seen] = Deferred()
-        self._waiting.append(d)
-        return await d.addTimeout(PATIENCE, reactor)
+        if self._events:
+            d.callback(self._events.popleft())
+        else:
+            self._waiting.append(d)
+        seen = await d.addTimeout(PATIENCE, reactor)
+        wrong = event_disagreement(seen.type, seen.data)
+        assert wrong is None, f"{seen}: {wrong}"
+        return seen
 
     async def until(self, event: str) -> list[Seen]:
         """The events up to the next one whose data has the ``event`` *event*."""

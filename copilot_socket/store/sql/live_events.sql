@@ -28,7 +28,8 @@ WITH prior AS MATERIALIZED (
 ), found AS MATERIALIZED (
   SELECT array_agg(f.xid ORDER BY f.seq) AS xids, array_agg(f.seq ORDER BY f.seq) AS seqs, count(*) AS count FROM (
     SELECT e.xid, e.seq FROM prior p CROSS JOIN LATERAL (
-      SELECT xid, seq FROM events WHERE xid >= pg_snapshot_xmax(p.snapshot)) AS e
+      SELECT xid, seq FROM events
+      WHERE xid >= pg_snapshot_xmax(p.snapshot) AND xid < pg_snapshot_xmax(pg_current_snapshot())) AS e
     UNION ALL
     SELECT e.xid, e.seq FROM prior p CROSS JOIN LATERAL pg_snapshot_xip(p.snapshot) AS x (xid)
       JOIN events e ON e.xid = x.xid) AS f
@@ -42,6 +43,7 @@ WITH prior AS MATERIALIZED (
 SELECT slot, count, CASE WHEN count > 0 THEN pg_notify('copilot_events', '') END FROM numbered
 
 -- name: forget_events
+-- Empties a slot of the ring.
 SELECT copilot_forget_events('events'::regclass, %(slot)s)
 
 -- name: event_slots
