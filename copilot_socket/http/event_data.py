@@ -55,7 +55,13 @@ class JobEvent:
 class ConnectionEvent:
     """A change of a connection, or, without an id, of a crawler."""
 
-    event: Annotated[str, doc("`opened`, `identified`, `closed`; `came`, `left`, `fell silent`, `fails everything`.")]
+    event: Annotated[
+        str,
+        doc(
+            "`opened`, `identified`, `closed`; of a crawler `came`, `left`, `fell silent`, `fails everything`,"
+            " or its new mode: `serving`, `draining`, `quarantined`."
+        ),
+    ]
     crawler_id: Annotated[str, doc("Its crawler.")]
     timestamp: Annotated[Time, doc("When it happened.")]
     id: Annotated[Text, doc("Of the connection.")] = UNSET

@@ -135,6 +135,6 @@ def _notices(rows: Sequence[Any], first: int) -> tuple[list[tuple[datetime, Noti
                 notice = notice_of(live)
                 if notice is not None:
                     found.append((at, notice))
-        except Lost:
+        except (Lost, TypeError, AttributeError):  # or a row that no node has written
             gap = True
     return found, gap

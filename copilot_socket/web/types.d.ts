@@ -518,7 +518,7 @@ export interface ChangedJob {
 
 /** A change of a connection, or, without an id, of a crawler. */
 export interface ConnectionEvent {
-  /** `opened`, `identified`, `closed`; `came`, `left`, `fell silent`, `fails everything`. */
+  /** `opened`, `identified`, `closed`; of a crawler `came`, `left`, `fell silent`, `fails everything`, or its new mode: `serving`, `draining`, `quarantined`. */
   event: string;
   /** Its crawler. */
   crawler_id: string;
@@ -1692,7 +1692,7 @@ export interface WebhookDelivery {
   /** When that was: `timestamp` of the message. */
   occurred_at: string;
   /** `data` of the message. */
-  payload: Record<string, any>;
+  payload: Record<string, string>;
   /** `failed`: it is not sent again by itself. */
   status: "delivered" | "failed" | "pending";
   /** How often it was sent, or is being sent. */

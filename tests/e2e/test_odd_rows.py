@@ -6,7 +6,7 @@ import psycopg2
 
 from copilot_socket.core.jobs import PLAIN_ENTITY_TYPES, commands_for
 from copilot_socket.core.readiness import Unready
-from copilot_socket.periodic import GAUGES
+from copilot_socket.periodic import GAUGES, WEBHOOKS
 from copilot_socket.store import migrate
 from copilot_socket.store.rights import TABLES
 from tests.support.acts import ACT
@@ -140,6 +140,18 @@ ROWS: Mapping[str, tuple[str, str]] = {
     ),
     "pauses": ("INSERT INTO pauses (scope, target, author) VALUES ('account', '#', 'x')", "target = '#'"),
     "restriction_changes": ("INSERT INTO restriction_changes DEFAULT VALUES ON CONFLICT DO NOTHING", "id = 1"),
+    "webhook_deliveries": (
+        "WITH hook AS (INSERT INTO webhooks (url, events, secret, active_since, created_by)"
+        " VALUES ('http://127.0.0.1:9/', '{host.held}', 'x', NULL, 'x') RETURNING id)"
+        " INSERT INTO webhook_deliveries (webhook_id, event) SELECT id, '#' FROM hook",
+        "event = '#'",
+    ),
+    "webhook_place": ("INSERT INTO webhook_place DEFAULT VALUES ON CONFLICT DO NOTHING", "id = 1"),
+    "webhooks": (
+        "INSERT INTO webhooks (url, events, secret, active_since, created_by)"
+        " VALUES ('http://127.0.0.1:9/', '{host.held}', 'x', NULL, '#')",
+        "created_by = '#'",
+    ),
     "socket_connections": (
         "INSERT INTO socket_connections (id, crawler_key, node_id) VALUES ('#', 'c', 'n')",
         "id = '#'",
@@ -217,7 +229,9 @@ class OddRowsTests(NodeTestCase):
         logged = "SELECT job_id FROM job_tries UNION SELECT job_id FROM job_error_log"
         jobs = self.query(f"SELECT id FROM jobs WHERE id IN ({logged})")
         groups = self.query("SELECT fingerprint FROM error_groups")
-        paths = [*[f"/api/v1/jobs/{row[0]}" for row in jobs], *[f"/api/v1/errors/{row[0]}" for row in groups]]
+        hooks = self.query("SELECT DISTINCT webhook_id FROM webhook_deliveries") if accepted.get("webhooks") else []
+        paths = [f"/api/v1/webhooks/{row[0]}/deliveries" for row in hooks]
+        paths += [*[f"/api/v1/jobs/{row[0]}" for row in jobs], *[f"/api/v1/errors/{row[0]}" for row in groups]]
         await self._read(node, *paths)
         crawler = await self.greeted(node, maxJobs=100)
         while await self._work(crawler):
@@ -229,7 +243,7 @@ class OddRowsTests(NodeTestCase):
         )
         self.assertEqual(left, [])
         await node.node.timers.run_once("cleanup")
-        for task in ("counters", "check of the counters", "history", GAUGES):
+        for task in ("counters", "check of the counters", "history", WEBHOOKS, GAUGES):
             await node.node.timers.run_once(task)
             self.assertFalse(node.node.timers.failing(task), task)
         await self._read(node)
@@ -251,7 +265,18 @@ class OddRowsTests(NodeTestCase):
 
     async def _read(self, node: InProcessNode, *paths: str) -> None:
         """Ask for *paths*, and for everything that is not about one job."""
-        names = ("accounts", "areas", "crawlers", "pauses", "budgets", "hosts", "tokens", "audit", "errors")
+        names = (
+            "accounts",
+            "areas",
+            "crawlers",
+            "pauses",
+            "budgets",
+            "hosts",
+            "tokens",
+            "audit",
+            "errors",
+            "webhooks",
+        )
         lists = [f"/api/v1/{name}?limit=1000" for name in names]
         after = ""
         while after is not None:

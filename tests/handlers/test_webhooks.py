@@ -67,6 +67,16 @@ class SenderTestCase(StoreTestCase):
         self.sender.changed()
         return made
 
+    async def next_one(self) -> Numbering:
+        """Another node numbers the events from now on."""
+        self.numbering.close()
+        self.patch(live_events, "TRY_EACH", 0.0)
+        made = Numbering(self.database.dedicated(settings=SETTINGS), reactor)
+        self.addCleanup(made.close)
+        while not made.holds:
+            await made.run([])
+        return made
+
     async def happens(self, *changes: str) -> None:
         """Store live events, and number them."""
         await self.numbering.run(changes)
@@ -322,13 +332,7 @@ class NodesTests(SenderTestCase):
         await self.happens(HELD)
         await self.sent()
         await self.happens(HELD)
-        self.numbering.close()
-        self.patch(live_events, "TRY_EACH", 0.0)
-        later = Numbering(self.database.dedicated(settings=SETTINGS), reactor)
-        self.addCleanup(later.close)
-        while not later.holds:
-            await later.run([])
-        other = self.node(later)
+        other = self.node(await self.next_one())
         await self.sent(self.sender, other)
         self.assertEqual(len(set(self.receiver.ids)), 2)
         self.assertEqual(len(self.receiver.ids), 2)
@@ -407,9 +411,8 @@ class GapTests(SenderTestCase):
         await self.webhook()
         await self.happens(HELD)
         self.query("TRUNCATE events, event_numbers")
-        self.numbering._connection.close()
-        self.patch(live_events, "TRY_EACH", 0.0)
-        await self.numbering.run([])
+        self.numbering = await self.next_one()
+        self.sender = self.node()
         await self.happens(HELD)
         await self.sent()
         self.assertEqual(len(self.receiver.ids), 1)

@@ -23,6 +23,8 @@ PAIR = {
 PAUSE = {"scope": "account", "target": "acme", "reason": "moves"}
 ISSUES = {"account_id": "acme", "command": "issues", "full_path": "g/p"}
 BUDGET = {"gitlab_origin": ORIGIN, "remaining": 5, "limit": 60}
+WEBHOOK = {"url": f"{ORIGIN}/secret?secret", "events": ["host.held"]}
+TOLD = {"url": ORIGIN, "events": ["host.held"], "description": None}
 GROUP = "a" * 16
 ERRORS = f"INSERT INTO error_groups (fingerprint, command, text, errors) VALUES ('{GROUP}', 'issues', 'x', 1)"
 CRAWLER = """
@@ -42,6 +44,8 @@ TABLES = (
     "restriction_changes",
     "http_tokens",
     "http_sessions",
+    "webhooks",
+    "webhook_deliveries",
 )
 REFUSE = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;"
 REFUSE_ROWS = f"{REFUSE} CREATE TRIGGER refuse BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION refuse()"
@@ -216,6 +220,25 @@ STEPS = (
             ),
         ],
     ),
+    Step("POST /webhooks", "/webhooks", WEBHOOK, one("webhook.add", "{webhook}", **TOLD, active=True)),
+    Step(
+        "PATCH /webhooks/{id}",
+        "/webhooks/{webhook}",
+        {"url": "https://other.example/secret", "description": "x"},
+        one("webhook.change", "{webhook}", url=[ORIGIN, "https://other.example"], description=[None, "x"]),
+    ),
+    Step("PATCH /webhooks/{id}", "/webhooks/{webhook}", {"description": "x"}, []),
+    Step("POST /webhooks/{id}/rotate", "/webhooks/{webhook}/rotate", None, one("webhook.rotate", "{webhook}")),
+    Step("POST /webhooks/{id}/test", "/webhooks/{webhook}/test", None, one("webhook.test", "{webhook}")),
+    Step(
+        "POST /webhooks/{id}/deliveries/{delivery}/retry",
+        "/webhooks/{webhook}/deliveries/{delivery}/retry",
+        None,
+        one("webhook.retry", "{webhook}", delivery="{delivery}"),
+    ),
+    Step("POST /webhooks/{id}/test", "/webhooks/01JD0000000000000000000000/test", None, []),
+    Step("DELETE /webhooks/{id}", "/webhooks/{webhook}", None, one("webhook.remove", "{webhook}")),
+    Step("DELETE /webhooks/{id}", "/webhooks/{webhook}", None, []),
     Step("POST /session", "/session", None, one("session.start", None)),
     Step("PUT /accounts/{id}", "/accounts/c", ACCOUNT, one("account.put", "c", **MADE)),
     Step("POST /accounts/{id}/rediscover", "/accounts/c/rediscover", None, one("job.submit", "c")),
@@ -235,6 +258,15 @@ STEPS = (
     ),
     Step("DELETE /accounts/{id}", "/accounts/c", None, []),
 )
+
+
+def ids_of_webhooks(step: Step, answer: Answer) -> dict[str, str]:
+    """What was made, if it is one or of one."""
+    if answer.status == 201 and step.route == "POST /webhooks":
+        return {"webhook": answer.document["id"]}
+    return {"delivery": answer.document["id"]} if answer.status == 202 and step.path.endswith("/test") else {}
+
+
 ELSEWHERE = {"DELETE /session": "session.end"}
 """Routes that need more than a request here, and have tests of their own, with their actions."""
 
@@ -261,6 +293,7 @@ class ChangeTests(SiteTestCase):
                 ids["job"] = answer.document["id"]
             if answer.status == 201 and "pause" in step.path:
                 ids["pause"] = answer.document["id"]
+            ids |= ids_of_webhooks(step, answer)
             if answer.status == 202 and step.rows[-1][0] == "operation.start":
                 ids["operation"] = answer.document["id"]
             rows = self.query(

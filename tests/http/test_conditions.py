@@ -37,6 +37,8 @@ CHANGES = (
     Change("PATCH", HOSTS, HOSTS, {"max_running": 7}),
     Change("PUT", BUDGETS, BUDGET, LEFT),
     Change("DELETE", f"{API}/pauses/{{pause}}", f"{API}/pauses/{{pause}}"),
+    Change("PATCH", f"{API}/webhooks/{{webhook}}", f"{API}/webhooks/{{webhook}}", {"description": "x"}),
+    Change("DELETE", f"{API}/webhooks/{{webhook}}", f"{API}/webhooks/{{webhook}}"),
 )
 
 
@@ -50,11 +52,13 @@ class ConditionTestCase(ExchangeTestCase):
         self.job_id = await self.job()
         self.assertEqual((await self.request("PUT", BUDGETS, json={**LEFT, "remaining": 9})).status, 200)
         self.assertEqual((await self.request("PATCH", HOSTS, json={"max_running": 9})).status, 200)
+        webhook = {"url": HOST, "events": ["job.failed"]}
+        self.webhook = (await self.post(f"{API}/webhooks", webhook)).document["id"]
         self.pause = (await self.post(f"{API}/pauses", {"scope": "account", "target": "acme"})).document["id"]
 
     def path(self, of: str) -> str:
-        """*of* with the id of the pause."""
-        return of.replace("{pause}", self.pause)
+        """*of* with the ids of the pause and the webhook."""
+        return of.replace("{pause}", self.pause).replace("{webhook}", self.webhook)
 
     async def tag(self, path: str) -> str:
         """The entity tag of what *path* shows."""

@@ -15,7 +15,7 @@ from copilot_socket.store.cleanup import Cleanup
 from copilot_socket.store.connection import Limits
 from copilot_socket.store.database import Database, DatabaseAway
 from tests.http.harness import Answer, SiteTestCase
-from tests.http.test_audit import API, CRAWLER, ERRORS, REFUSE_COMMITS, STEPS, TABLES, _filled
+from tests.http.test_audit import API, CRAWLER, ERRORS, REFUSE_COMMITS, STEPS, TABLES, _filled, ids_of_webhooks
 from tests.support.acts import ACT
 from tests.support.crawler import until
 from tests.support.locks import until_waiting
@@ -25,7 +25,7 @@ from tests.support.revisions import upgrade_to
 JOBS, PAUSES, TOKENS = f"{API}/jobs", f"{API}/pauses", f"{API}/tokens"
 JOB = {"account_id": "acme", "command": "issues", "full_path": "g/p"}
 PAUSE = {"scope": "account", "target": "acme"}
-SECRET = ("/tokens", "/session")
+SECRET = ("/tokens", "/session", "/webhooks", "/webhooks/{id}/rotate")
 MADE_EARLIER = """
 INSERT INTO idempotency_keys (key, fingerprint, status, answer) VALUES
   ('k', 'f', 201, '{"ids": ["01K"], "created": [true]}'),
@@ -81,6 +81,7 @@ class EveryRouteTests(KeyTestCase):
                 ids["job"] = first.document["ids"][0]
             if first.status == 201 and "pause" in step.path:
                 ids["pause"] = first.document["id"]
+            ids |= ids_of_webhooks(step, first)
             if first.status == 202 and step.rows[-1][0] == "operation.start":
                 ids["operation"] = first.document["id"]
             if method != "POST":

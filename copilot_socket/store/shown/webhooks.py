@@ -1,6 +1,6 @@
 """Webhooks and their deliveries as HTTP shows them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import attrs
 
@@ -34,7 +34,7 @@ class WebhookDelivery:
     id: Annotated[str, doc("Its id, the header `Webhook-Id` of each attempt.")]
     event: Annotated[str, doc("What it tells of, or `ping`.")]
     occurred_at: Annotated[Time, doc("When that was: `timestamp` of the message.")]
-    payload: Annotated[dict[str, Any], doc("`data` of the message.")]
+    payload: Annotated[dict[str, str], doc("`data` of the message.")]
     status: Annotated[Literal["pending", "delivered", "failed"], doc("`failed`: it is not sent again by itself.")]
     attempts: Annotated[int, doc("How often it was sent, or is being sent.")]
     next_at: Annotated[

@@ -4,7 +4,8 @@ CREATE DOMAIN webhook_url AS text CHECK (octet_length(VALUE) <= 2048 AND VALUE ~
 CREATE DOMAIN webhook_events AS text[] CHECK (
   array_ndims(VALUE) = 1 AND cardinality(VALUE) <= 4 AND array_position(VALUE, NULL) IS NULL
   AND VALUE <@ '{credential.expired,crawler.quarantined,host.held,job.failed}');
-CREATE DOMAIN webhook_payload AS jsonb CONSTRAINT object_of_64_kib_and_100_levels CHECK (copilot_storable(VALUE, 65536));
+CREATE DOMAIN webhook_payload AS jsonb CONSTRAINT object_of_64_kib CHECK (copilot_storable(VALUE, 65536))
+  CONSTRAINT of_strings CHECK (NOT jsonb_path_exists(VALUE, 'strict $.* ? (@.type() <> "string")'));
 -- One is active while "active_since" is not null: it is told of what has happened since. The former secret is valid, too,
 -- until "former_secret_until".
 CREATE TABLE webhooks (
