@@ -8,10 +8,11 @@ import attrs
 from copilot_socket.config import Config, ConfigFaults, Fault
 from copilot_socket.http.channel import MAX_CONNECTIONS
 from copilot_socket.store.database import DEDICATED
+from copilot_socket.store.webhooks import MOST
 from copilot_socket.wire.limits import MAX_REFUSED
 
-RESERVE = 24
-"""Descriptors for the process itself (13 when it is idle), its files and its requests to GitLab."""
+RESERVE = 24 + MOST
+"""Descriptors for the process itself (13 when it is idle), its files, its requests to GitLab, and to webhooks."""
 A_DATABASE_CONNECTION = 2
 """Descriptors per database connection: its own and the reactor's duplicate."""
 HTTP_AT_LEAST, REFUSED_AT_LEAST = 16, 4

@@ -16,6 +16,7 @@ from copilot_socket.live_events import MOST_WAITING
 from copilot_socket.store.database import DEDICATED
 from copilot_socket.store.listing import PAGE_BYTES
 from copilot_socket.store.submission import MAX_JOBS
+from copilot_socket.store.webhooks import MOST
 from copilot_socket.store.write_queue import HIGH_SIZE
 from copilot_socket.wire.limits import (
     FEW_OWED,
@@ -53,6 +54,8 @@ HTTP = (
     + MAX_CONNECTIONS * (16 * UNCOUNTED + BUFFER)
 )
 """Bodies of HTTP requests and responses, also while they are compressed, and the other buffers of each connection."""
+MESSAGE = 256 * KIB
+"""A message to a webhook, and what has been received of its answer."""
 DATABASE_CONNECTION = 1 * MIB
 """A connection to the database, including a result being read."""
 
@@ -74,6 +77,7 @@ def parts(config: Config) -> Mapping[str, int]:
         "reports waiting for their commit": WRITER,
         "HTTP requests": HTTP,
         "live events": MAX_STREAMS * (MAX_WAITING + BUFFER) + 3 * MOST_WAITING,
+        "messages to webhooks": MOST * MESSAGE,
         "database connections": (config.database_pool + DEDICATED) * DATABASE_CONNECTION,
     }
 

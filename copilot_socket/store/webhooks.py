@@ -18,7 +18,7 @@ from copilot_socket.store.sql import sql
 
 CHANNEL = "copilot_webhooks"
 """Notifies nodes of changed webhooks, and of deliveries that people ask for."""
-MOST = 20
+MOST = 10
 """Webhooks: a node sends to all of them at a time, so that none waits for another."""
 
 

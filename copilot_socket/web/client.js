@@ -124,6 +124,11 @@ export class Client {
   statsHistory = this.#method("GET /stats/history");
   tokens = this.#resource({ list: "GET /tokens", add: "POST /tokens", revoke: "DELETE /tokens/{name}" });
   users = this.#resource({ get: "GET /users/{id}" });
+  webhooks = this.#resource({
+    list: "GET /webhooks", add: "POST /webhooks", get: "GET /webhooks/{id}", change: "PATCH /webhooks/{id}",
+    remove: "DELETE /webhooks/{id}", rotate: "POST /webhooks/{id}/rotate", test: "POST /webhooks/{id}/test",
+    deliveries: "GET /webhooks/{id}/deliveries", retry: "POST /webhooks/{id}/deliveries/{delivery}/retry",
+  });
 
   /**
    * Send a request, and read its answer. If that is safe (GET, or with an Idempotency-Key), it is sent again when the network
