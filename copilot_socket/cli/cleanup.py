@@ -25,6 +25,7 @@ _KINDS = {
     "clean_error_counts": "counts of errors by hour and account: {} removed",
     "clean_error_groups": "groups of errors that are not seen any more: {} removed",
     "clean_connections": "closed connections: {} removed",
+    "clean_deliveries": "messages to webhooks: {} removed",
     "clean_crawlers": "crawlers not seen for a day: {} removed",
     "clean_disturbances": "losses of crawlers, older than two days: {} removed",
     "clean_history": "minutes and hours of the history: {} removed",

@@ -76,6 +76,7 @@ class WebhookDeliveries:
             await self._add(tx, found)
             await tx.query(sql("keep_webhook_place"), {"number": rows[-1][0]})
             return int(last - rows[-1][0])
+        await tx.query(sql("have_place"))
         return 0
 
     async def _add(self, tx: Transaction, found: Sequence[tuple[datetime, Notice]]) -> None:

@@ -57,6 +57,7 @@ class CleanupTests(DatabaseTestCase):
                     "error_counts": 0,
                     "error_groups": 0,
                     "connections": 0,
+                    "deliveries": 0,
                     "crawlers": 0,
                     "disturbances": 0,
                     "history": 0,

@@ -406,6 +406,25 @@ class GapTests(SenderTestCase):
         await self.sent()
         self.assertEqual(len(self.receiver.ids), 1)
 
+    async def test_place_lost(self) -> None:
+        """Where somebody has deleted it, it goes on at the present."""
+        await self.webhook()
+        self.query("DELETE FROM webhook_place")
+        for _ in range(2):
+            await self.sent()
+        await self.happens(HELD)
+        await self.sent()
+        self.assertEqual(len(self.receiver.ids), 1)
+
+    async def test_odd_rows(self) -> None:
+        """Rows that no node has written keep nothing back."""
+        await self.webhook()
+        await self.happens('["event", "host", "failed"]', '["failed"]')
+        await self.happens('["event", [], {"event": "held"}]')
+        await self.happens(HELD)
+        await self.sent()
+        self.assertEqual(len(self.receiver.ids), 1)
+
     async def test_crash_of_the_database(self) -> None:
         """Then the numbers begin anew, at higher ones."""
         await self.webhook()

@@ -50,6 +50,21 @@ class CleanupTests(StoreTestCase):
         self.query("UPDATE jobs SET status = 'completed', updated_at = now() - interval '2 hours'")
         self.assertEqual((await self.cleanup.run())["clean_jobs"], count)
 
+    async def test_deliveries(self) -> None:
+        """Messages to webhooks are kept as long as errors, whatever has become of them; webhooks stay."""
+        self.query(
+            "INSERT INTO webhooks (url, events, secret, created_by) VALUES ('http://x', '{host.held}', 'x', 'x')"
+        )
+        for status, age in (("delivered", 7300), ("pending", 7300), ("failed", 7100)):
+            self.query(
+                "INSERT INTO webhook_deliveries (webhook_id, event, status, created_at)"
+                " SELECT id, 'ping', %s, now() - %s * interval '1 second' FROM webhooks",
+                *(status, age),
+            )
+        self.assertEqual((await self.cleanup.run())["clean_deliveries"], 2)
+        self.assertEqual(self.query("SELECT status FROM webhook_deliveries"), [("failed",)])
+        self.assertEqual(self.query("SELECT count(*) FROM webhooks"), [(1,)])
+
     async def test_late_reports(self) -> None:
         """Reports on deleted jobs are stale; ids that are too recent to have been deleted are unknown."""
         [old] = ulids(time.time_ns() // 1_000_000 - 7_200_000, 1)

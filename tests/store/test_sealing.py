@@ -6,12 +6,13 @@ from cryptography.fernet import Fernet
 
 from copilot_socket.core.actors import Actor
 from copilot_socket.core.acts import CLI, Act
-from copilot_socket.core.vault import Vault, VaultError, access_token, client_secret, refresh_token
+from copilot_socket.core.vault import Vault, VaultError, access_token, client_secret, refresh_token, webhook_secret
 from copilot_socket.store import registering, sealing
 from copilot_socket.store.oauth_clients import OAuthClient
 from copilot_socket.store.sealing import KeyHolder, Sealed, Survey, key_holders, seal, survey
 from tests.support.postgres import SynchronousDatabaseTestCase
 
+WEBHOOK = "01JD0000000000000000000000"
 OLD, NEW = (Fernet.generate_key().decode() for _ in range(2))
 
 
@@ -60,6 +61,20 @@ class SealingTests(SynchronousDatabaseTestCase):
         all_places |= {f"{name}-refresh": refresh_token(name, "https://g") for name in "abcdef"}
         all_places["https://g"] = client_secret("https://g")
         return {name: Vault(keys).decrypt(text, all_places[name]) for name, text in self.stored().items()}
+
+    def test_webhooks(self) -> None:
+        """The secrets of a webhook, too; the former one may be none."""
+        self.query(
+            "INSERT INTO webhooks (id, url, events, secret, former_secret, created_by)"
+            " VALUES (%s, 'https://x/?y', '{host.held}', 'whsec_new', 'whsec_old', 'x')",
+            WEBHOOK,
+        )
+        self.assertEqual(seal(self.database_url, Vault([NEW, OLD])).rows, 7)
+        [stored] = self.query("SELECT secret, former_secret FROM webhooks")
+        places = [webhook_secret(WEBHOOK, column) for column in ("secret", "former_secret")]
+        opened = [Vault([NEW]).decrypt(text, place) for text, place in zip(stored, places, strict=True)]
+        self.assertEqual(opened, ["whsec_new", "whsec_old"])
+        self.assertRaises(VaultError, Vault([NEW]).decrypt, stored[0], places[1])
 
     def test_what_is_plain(self) -> None:
         """Plain and unbound secrets are encrypted with the newest key, bound ones stay; a second run does nothing."""

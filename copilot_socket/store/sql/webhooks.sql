@@ -6,7 +6,8 @@ SELECT id, events::text[] FROM webhooks WHERE active_since IS NOT NULL ORDER BY 
 
 -- name: begin_place
 -- Before a webhook becomes active and there is no other: what it is told of comes behind the present.
-UPDATE webhook_place SET number = greatest(number, (SELECT last FROM event_numbers ORDER BY last DESC, round DESC LIMIT 1))
+INSERT INTO webhook_place AS p (number) SELECT max(last) FROM event_numbers
+ON CONFLICT (id) DO UPDATE SET number = greatest(p.number, excluded.number)
 WHERE NOT EXISTS (SELECT FROM webhooks WHERE active_since IS NOT NULL)
 
 -- name: add_webhook
@@ -63,6 +64,10 @@ WHERE d.id = %(delivery)s AND d.webhook_id = h.id RETURNING d.id
 -- The place, and the number of the last row; no row while another node is at it.
 SELECT p.number, (SELECT last FROM event_numbers ORDER BY last DESC, round DESC LIMIT 1)
 FROM webhook_place p FOR UPDATE OF p SKIP LOCKED
+
+-- name: have_place
+-- Somebody may have deleted it.
+INSERT INTO webhook_place DEFAULT VALUES ON CONFLICT DO NOTHING
 
 -- name: keep_webhook_place
 UPDATE webhook_place SET number = %(number)s

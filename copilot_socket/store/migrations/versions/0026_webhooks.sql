@@ -40,9 +40,8 @@ CREATE INDEX idx_webhook_deliveries_webhook ON webhook_deliveries (webhook_id, i
 CREATE INDEX idx_webhook_deliveries_pending ON webhook_deliveries (webhook_id, next_at, id) WHERE status = 'pending';
 CREATE INDEX idx_webhook_deliveries_created ON webhook_deliveries (created_at);
 
--- The number of the last row of live events of which deliveries were made; NULL: of none so far.
+-- One row, made when it is needed: the number of the last row of live events of which deliveries were made; NULL: of none.
 CREATE TABLE webhook_place (
   id     integer PRIMARY KEY DEFAULT 1 CHECK (id = 1),
   number bigint CHECK (number BETWEEN 0 AND 1000000000000000000)
 );
-INSERT INTO webhook_place DEFAULT VALUES;
