@@ -137,6 +137,17 @@ class SendingTests(SenderTestCase):
         self.assertEqual(len(self.receiver.ids), 6)
         self.assertEqual(other.ids, [])
 
+    async def test_many(self) -> None:
+        """More than is read at a time, from transactions that several rounds have numbered."""
+        self.patch(webhook_deliveries, "ROWS", 3)
+        await self.webhook()
+        for count in (1, 5, 0, 2):
+            for _ in range(count):
+                self.query("INSERT INTO events (changes) VALUES (%s)", f"[{HELD},{HELD}]")
+            await self.happens()
+        await self.sent()
+        self.assertEqual((len(self.receiver.ids), len(set(self.receiver.ids))), (16, 16))
+
     async def test_failed_for_good(self) -> None:
         """A job that fails for good is told of by the transaction that ends it."""
         await self.webhook()

@@ -74,10 +74,10 @@ UPDATE webhook_place SET number = %(number)s
 
 -- name: rows_for_webhooks
 -- Of the next rows behind a number the first, the last, and those that webhooks may be told of; changes are NULL of the
--- others. "lost": its changes are.
+-- others. "lost": its changes are. There are at most fifty rounds of numbers a second.
 WITH numbered AS MATERIALIZED (
   SELECT n.first + s.ord - 1 AS number, s.xid, s.seq
-  FROM (SELECT first, last, xids, seqs FROM event_numbers WHERE last > %(after)s ORDER BY last LIMIT %(limit)s) AS n
+  FROM (SELECT first, last, xids, seqs FROM event_numbers WHERE last > %(after)s ORDER BY last LIMIT 100) AS n
   CROSS JOIN LATERAL unnest(n.xids, n.seqs) WITH ORDINALITY AS s (xid, seq, ord)
   WHERE n.first + s.ord - 1 > %(after)s ORDER BY number LIMIT %(limit)s
 ), found AS MATERIALIZED (
