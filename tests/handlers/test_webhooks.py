@@ -85,7 +85,8 @@ class SenderTestCase(StoreTestCase):
         """A round of each sender, at the same time, and the end of all that these have begun."""
         senders = senders or (self.sender,)
         await gatherResults([Deferred.fromCoroutine(each.run()) for each in senders])
-        await until(lambda: not any(each._sending for each in senders), "all attempts are over")
+        busy = [(each._sending, each._taking) for each in senders]
+        await until(lambda: not any(sending or taking.locked for sending, taking in busy), "all attempts are over")
 
     def states(self) -> list[tuple[Any, ...]]:
         """Status, attempts, code and error of all deliveries."""

@@ -140,6 +140,7 @@ class ConnectionTestCase(SynchronousTestCase):
                 restrictions=unused,
                 budgets=unused,
                 errors=unused,
+                webhooks=unused,
                 bus=EventBus(),
                 transitions=unused,
                 idempotency=unused,
