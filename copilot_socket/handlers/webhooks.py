@@ -61,6 +61,8 @@ class WebhookSender:
         self._taking = DeferredLock()
         self._sending: dict[str, Deferred[None]] = {}
         """Webhook → the attempt that is under way."""
+        self._posts: dict[str, Deferred[tuple[Answer | None, str | None]]] = {}
+        """Webhook → its request, until it is answered."""
         self._stopped = False
 
     def changed(self, _payload: str = "") -> None:
@@ -90,6 +92,8 @@ class WebhookSender:
         self._stopped = True
         timer = self._reactor.callLater(limit, self._cancel)
         try:
+            await self._taking.acquire()  # what is being taken is sent first
+            self._taking.release()
             while self._sending:
                 waiting: Deferred[None] = Deferred()
                 next(iter(self._sending.values())).addBoth(_tell, waiting)
@@ -99,7 +103,7 @@ class WebhookSender:
                 timer.cancel()
 
     def _cancel(self) -> None:
-        for d in list(self._sending.values()):
+        for d in list(self._posts.values()):
             d.cancel()
 
     async def _send(self) -> None:
@@ -127,18 +131,20 @@ class WebhookSender:
 
     def _failed(self, failure: Failure) -> None:
         """What is leased is sent again once the lease is over."""
-        if failure.check(CancelledError) is None:
-            error = failure.value
-            how_bad = LogLevel.error if error is None else level(error, LogLevel.error)
-            self.log.emit(how_bad, "Sending a webhook failed: {error!r}", error=error)
+        error = failure.value
+        how_bad = LogLevel.error if error is None else level(error, LogLevel.error)
+        self.log.emit(how_bad, "Sending a webhook failed: {error!r}", error=error)
 
     async def _attempt(self, taken: Taken) -> None:
         """Send *taken*, and store the outcome."""
+        self._posts[taken.webhook] = post = Deferred.fromCoroutine(self._post(taken))
         try:
-            answer, error = await self._post(taken)
+            answer, error = await post
         except CancelledError:
             await self._deliveries.release(taken)
             return
+        finally:
+            del self._posts[taken.webhook]
         code = None if answer is None else answer.status
         decided = verdict(code, taken.attempts, taken.age, None if answer is None else answer.retry_after)
         if decided.status == "delivered":

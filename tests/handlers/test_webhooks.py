@@ -381,13 +381,22 @@ class NodesTests(SenderTestCase):
         self.assertEqual(self.states(), [("delivered", 2, 200, None)])
 
     async def test_stopped(self) -> None:
-        """A node that stops waits a while; what is not over then any node may send at once."""
+        """A node that stops while it takes a delivery waits for that; what is not over then is anybody's at once."""
         self.receiver.answer = hanging
         await self.webhook()
         await self.happens(HELD)
+        take, stopping = WebhookDeliveries.take, []
+
+        def taking(deliveries: WebhookDeliveries, webhooks: Any) -> Any:
+            stopping.append(Deferred.fromCoroutine(self.sender.stop(1.0)))
+            return take(deliveries, webhooks)
+
+        patch = self.patch(WebhookDeliveries, "take", taking)
         await self.sender.run()
-        await until(lambda: self.receiver.ids, "the request is under way")
-        await self.sender.stop(0.05)
+        patch.restore()
+        [stopped] = stopping
+        await stopped
+        self.assertEqual(len(self.receiver.ids), 1)
         self.assertEqual(self.query("SELECT status, leased_until FROM webhook_deliveries"), [("pending", None)])
         self.receiver.answer = answering(200)
         await self.sent(self.node())
