@@ -18,17 +18,21 @@ WHERE (SELECT count(*) FROM webhooks) < %(most)s
 RETURNING id
 
 -- name: set_secret
+-- Seals the secret of a new webhook.
 UPDATE webhooks SET secret = %(secret)s WHERE id = %(id)s
 
 -- name: lock_webhook
+-- A webhook as it is, until the end of the transaction.
 SELECT url, events::text[], description, active_since IS NOT NULL, secret FROM webhooks WHERE id = %(id)s FOR UPDATE
 
 -- name: change_webhook
+-- One that is active already stays so since then.
 UPDATE webhooks SET url = %(url)s, events = %(events)s::text[], description = %(description)s,
   active_since = CASE WHEN %(active)s THEN coalesce(active_since, now()) END
 WHERE id = %(id)s
 
 -- name: rotate_secret
+-- The former secret stays valid for a time.
 UPDATE webhooks SET secret = %(secret)s, former_secret = %(former)s,
   former_secret_until = now() + %(seconds)s * interval '1 second'
 WHERE id = %(id)s
@@ -47,6 +51,7 @@ WHERE webhook_id = %(id)s AND status = 'pending'
 DELETE FROM webhooks WHERE id = %(id)s RETURNING id
 
 -- name: notify_webhooks
+-- All nodes read the active webhooks again.
 SELECT pg_notify('copilot_webhooks', '')
 
 -- name: add_ping
@@ -70,6 +75,7 @@ FROM webhook_place p FOR UPDATE OF p SKIP LOCKED
 INSERT INTO webhook_place DEFAULT VALUES ON CONFLICT DO NOTHING
 
 -- name: keep_webhook_place
+-- Stores the place, with the deliveries up to there.
 UPDATE webhook_place SET number = %(number)s
 
 -- name: rows_for_webhooks
