@@ -155,7 +155,7 @@ def option(name: str) -> str:
 
 def query(args: Namespace) -> dict[str, Any]:
     """The parameters that were given as options."""
-    return {**(args.filter or {}), **dict(_paging(args))}
+    return {**(getattr(args, "filter", None) or {}), **dict(_paging(args))}
 
 
 def _paging(args: Namespace) -> Iterator[tuple[str, Any]]:

@@ -50,16 +50,24 @@ def run(args: argparse.Namespace) -> int:
     return 1  # not reached: follow() never ends
 
 
-def follow(node: Node, path: str, sleep: Callable[[float], None] = time.sleep) -> Iterator[Event]:
+def follow(
+    node: Node,
+    path: str,
+    sleep: Callable[[float], None] = time.sleep,
+    tell: Callable[[str], None] = complain,
+    opened: Callable[[], None] = lambda: None,
+) -> Iterator[Event]:
     """The events at *path*, without end, except those of times without a connection; it reconnects.
 
-    Raises :class:`Refused` if the first connection fails, or for a status below 500.
+    *opened* is called when a connection is made, *tell* with the reason when one is lost. Raises :class:`Refused` if
+    the first connection fails, or for a status below 500.
     """
     wait, reached = WAIT_FIRST, False
     while True:
         try:
             with node.stream(path, SILENCE) as stream:
                 reached, wait = True, WAIT_FIRST
+                opened()
                 yield from events(stream)
             why = "the node ended the stream"
         except Refused as error:
@@ -68,6 +76,6 @@ def follow(node: Node, path: str, sleep: Callable[[float], None] = time.sleep) -
             why = str(error)
         except (OSError, HTTPException, ValueError) as error:
             why = f"the connection is lost: {error or type(error).__name__}"
-        complain(f"{why}; trying again in {wait:g} s")
+        tell(f"{why}; trying again in {wait:g} s")
         sleep(wait)
         wait = min(2 * wait, WAIT_MOST)
