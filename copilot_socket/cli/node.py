@@ -116,6 +116,8 @@ def _refusal(answer: HTTPResponse) -> Refused:
         )
     try:
         document = json.load(answer)
+        if "detail" not in document and "error" in document:  # of /health
+            return Refused(printable(str(document["error"])), document, answer.status)
         lines = [f"{document['title']}: {document['detail']}"]
         lines += [_TOKEN] if answer.status == HTTPStatus.UNAUTHORIZED else []
         lines += [f"  {fault['path'] or '/'}: {fault['message']}" for fault in document.get("errors", [])]
