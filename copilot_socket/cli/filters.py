@@ -119,6 +119,7 @@ def add_filter_option(parser: ArgumentParser, path: str) -> None:
 
 def add_list_options(parser: ArgumentParser, path: str, taken: Sequence[str] = ()) -> None:
     """Add ``--filter``, an option for each filter but those *taken* by others, and options for the page."""
+    parser.usage = f"{parser.prog} [options]"  # they may be too many to list in the usage too
     known = parameters(path)
     if filters(path):
         add_filter_option(parser, path)

@@ -70,7 +70,7 @@ standard_output = StandardOutput()
 
 def screen(*, wide: bool = False) -> Screen:
     """What standard output is shown on."""
-    return screen_on(standard_output.isatty(), wide=wide)
+    return screen_on(standard_output.isatty(), os.environ, wide=wide)
 
 
 def say(text: str) -> None:

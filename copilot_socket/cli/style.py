@@ -1,6 +1,5 @@
 """What output looks like: where it is shown, how wide that is, and in which colours."""
 
-import os
 import shutil
 import unicodedata
 from collections.abc import Mapping
@@ -68,7 +67,7 @@ class Screen(NamedTuple):
         return text.replace(word, self.paint(word, COLOURS.get(word)), 1) if word else text
 
 
-def screen_on(terminal: bool, environ: Mapping[str, str] = os.environ, *, wide: bool = False) -> Screen:
+def screen_on(terminal: bool, environ: Mapping[str, str], *, wide: bool = False) -> Screen:
     """The screen of standard output, which is a *terminal* or not (a file, a pipe).
 
     Colours are left out where ``NO_COLOR`` is set, or ``TERM`` is dumb.

@@ -9,7 +9,7 @@ from copilot_socket.cli.times import absolute, relative
 from copilot_socket.core.printing import printable
 
 _GAP = 2
-_NARROW = 8
+_NARROW = 12
 """Columns of a terminal that text keeps at least, when it is cut."""
 _INDENT = "  "
 

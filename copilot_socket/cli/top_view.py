@@ -105,12 +105,13 @@ class View:
             ),
             ("ended", _ENDED, [each for each in model.ended if self._keeps(each)]),
         ]
+        that = " that meets the filter" if self.typed or self.filter else ""
         # A blank line and the headings of each.
         sizes = shared([len(rows) for _, _, rows in parts], max(0, room - 2 * len(parts)))
         return [
             line
             for (title, columns, rows), most in zip(parts, sizes, strict=True)
-            for line in _part(title, columns, rows, most, on)
+            for line in _part(title, columns, rows, most, on, that)
         ]
 
     def _keeps(self, row: Any) -> bool:
@@ -122,9 +123,9 @@ class View:
         return wanted.strip().lower() in " ".join(str(each) for each in values.values() if each).lower()
 
 
-def _part(title: str, columns: tuple[Column, ...], rows: list[Any], most: int, on: Screen) -> list[Styled]:
+def _part(title: str, columns: tuple[Column, ...], rows: list[Any], most: int, on: Screen, that: str) -> list[Styled]:
     if not rows:
-        return [Styled(""), Styled(on.paint(f"no {title}", DIM))]
+        return [Styled(""), Styled(on.paint(f"{title}: none{that}", DIM))]
     if most <= 0:
         return []
     lines = table(columns, rows[:most], on)[: 1 + most]  # without the names of columns that were left out
