@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from copilot_socket.cli import several
+from copilot_socket.cli.bulk import count
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.limits import Settings
 from copilot_socket.cli.listing import Listing
@@ -105,4 +106,4 @@ def _delete(node: Node, name: str) -> Any:
 
 
 def _deleted(answer: Any, _on: Screen) -> Iterator[str]:
-    yield escaped(f"{text(answer['id'])}: deleted, with {answer['jobs_deleted']:,} jobs")
+    yield escaped(f"{text(answer['id'])}: deleted, with {count(answer['jobs_deleted'])}")

@@ -44,7 +44,7 @@ def lines(operation: Any) -> list[str]:
     if "id" not in operation:
         return [f"{operation['action']}: no such job is in a state that allows it"]
     shown = (
-        f"{operation['id']}  {operation['action']}: {operation['status']}, {_count(operation['changed_total'])} done"
+        f"{operation['id']}  {operation['action']}: {operation['status']}, {count(operation['changed_total'])} done"
     )
     found = [shown + _by(operation["changed"])]
     if operation["skipped_total"]:
@@ -63,7 +63,7 @@ def _carry_out(node: Node, args: argparse.Namespace) -> Any:
     if preview["expected"] == 0:
         return preview
     about = "" if preview["expected_exact"] else "about "
-    question = f"{args.action} {about}{_count(preview['expected'])}{_by(preview.get('states', {}))}?"
+    question = f"{args.action} {about}{count(preview['expected'])}{_by(preview.get('states', {}))}?"
     if not args.yes and not confirmed(question):
         raise CommandError("nothing was done")
     operation = node.request("POST", BULK, {"action": args.action, **which})
@@ -95,7 +95,8 @@ def _whole(operation: Any, named: Sequence[str]) -> bool:
     return operation["status"] == "done" and operation["skipped_total"] == 0 and not missing
 
 
-def _count(jobs: int) -> str:
+def count(jobs: int) -> str:
+    """A number of jobs."""
     return "1 job" if jobs == 1 else f"{jobs:,} jobs"
 
 

@@ -9,7 +9,7 @@ from copilot_socket.cli.times import between
 
 _ATTEMPTS = (
     Column("try", Kind.NUMBER),
-    Column("crawler", value=lambda row: row["crawler_key"]),
+    Column("crawler", value=lambda row: (row["crawler_key"] or "").removeprefix("hello:") or None),
     Column("began", Kind.TIME, lambda row: row["started_at"] or row["assigned_at"]),
     Column("took", Kind.NUMBER, lambda row: between(row["started_at"] or row["assigned_at"], row["ended_at"])),
     Column("ended", Kind.STATE, lambda row: row["outcome"]),

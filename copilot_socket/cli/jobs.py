@@ -181,7 +181,7 @@ def _changed(answer: Any, on: Screen) -> list[str]:
 
 
 def _explained(answer: Any, _on: Screen) -> list[str]:
-    return [escaped(answer["sentence"])]
+    return [escaped(f"{answer['id']}  {answer['sentence']}")]
 
 
 def _with_why(node: Node, job: Any) -> Any:

@@ -1,5 +1,6 @@
 """``copilot-socket probe``: a hello, a job and its end through a running node, and how long each step took."""
 
+import hashlib
 import os
 import signal
 import socket
@@ -46,7 +47,7 @@ def run(args: Namespace) -> int:
     probe = Probe(node, args.socket or config.socket_path, tokens[0] if tokens else None, within, quiet=args.json)
     signal.signal(signal.SIGTERM, _exit)
     error = None
-    with _alone():
+    with _alone(probe.crawler):
         try:
             probe.go()
         except (Refused, WireError, OSError) as fault:
@@ -64,14 +65,20 @@ def run(args: Namespace) -> int:
     return 0 if error is None and not left else 1
 
 
+def crawler_of(path: str) -> str:
+    """The ``crawlerId`` of probes by this user through the socket *path*: the same each time, for one row is enough."""
+    place = hashlib.sha256(f"{os.getuid()} {path}".encode()).hexdigest()[:8]
+    return f"copilot-probe-{socket.gethostname()[:64]}-{place}"
+
+
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Two probes of one user would be one crawler. The name is free again as soon as the process ends."""
+def _alone(crawler: str) -> Iterator[None]:
+    """Two probes with one id would be one crawler. The name is free again as soon as the process ends."""
     with socket.socket(socket.AF_UNIX) as lock:
         try:
-            lock.bind(f"\0copilot-socket probe {os.getuid()}")
+            lock.bind(f"\0{crawler}")
         except OSError:
-            raise CommandError("another probe of this user is under way") from None
+            raise CommandError("another probe of this node is under way") from None
         yield
 
 
@@ -126,9 +133,14 @@ class Probe:
         account = {"provider": "gitlab-onprem", "gitlab_url": _URL, "access_token": "no-token"}
         self.node.request("PUT", f"/api/v1/accounts/{self.account}", account, {"If-None-Match": "*"})
 
+    @property
+    def crawler(self) -> str:
+        """Its ``crawlerId``."""
+        return crawler_of(self.socket)
+
     def _hello(self, crawler: Connection) -> None:
         hello: Mapping[str, Any] = {
-            "crawlerId": f"copilot-probe-{socket.gethostname()[:64]}-{os.getuid()}",
+            "crawlerId": self.crawler,
             "maxJobs": 1,
             "entityTypes": [COMMAND],
             "assignments": [],

@@ -125,12 +125,13 @@ class View:
 
 def _part(title: str, columns: tuple[Column, ...], rows: list[Any], most: int, on: Screen, that: str) -> list[Styled]:
     if not rows:
-        return [Styled(""), Styled(on.paint(f"{title}: none{that}", DIM))]
+        return [Styled(""), Styled(on.paint(cut(f"{title}: none{that}", on.width or 0), DIM))]
     if most <= 0:
         return []
     lines = table(columns, rows[:most], on)[: 1 + most]  # without the names of columns that were left out
     if len(rows) > most:
-        lines[-1] = Styled(on.paint(f"… and {len(rows) - most + 1:,} more {title}", DIM))
+        more = f"… and {len(rows) - most + 1:,} more {title}"
+        lines[-1] = Styled(on.paint(cut(more, on.width or 0), DIM))
     return [Styled(""), *lines]
 
 

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
+from copilot_socket.cli.bulk import count
 from copilot_socket.cli.options import add_examples
 from copilot_socket.cli.showing import Showing
 from copilot_socket.cli.style import BOLD, Screen, Styled
@@ -36,7 +37,7 @@ def run(args: Namespace) -> int:
 
 
 def _shown(user: Any, on: Screen) -> list[str]:
-    done = "" if user["progress"] is None else f", {user['progress']:.0%} of {user['total']:,} jobs are over"
+    done = "" if user["progress"] is None else f", {user['progress']:.0%} of {count(user['total'])} over"
     rest = {**user, "jobs": {state: number for state, number in user["jobs"].items() if number}}
     for name in ("id", "state", "progress", "total", "accounts"):
         rest.pop(name)

@@ -69,6 +69,8 @@ class Connection:
                 received = self._socket.recv(65536)
             except TimeoutError:
                 raise TimeoutError(f"no answer within {self._within:g} s") from None
+            except ConnectionError:
+                received = b""
             if not received:
                 raise WireError("the node has closed the connection")
             self._buffer += received
