@@ -65,7 +65,9 @@ def _show(clients: list[dict[str, object]], *, as_json: bool) -> None:
     if as_json:
         emit({"oauth_clients": clients})
         return
-    for line in table(_COLUMNS, clients, screen()):
+    for line in (
+        table(_COLUMNS, clients, screen()) if clients else ["No OAuth clients (copilot-socket oauth-clients put)"]
+    ):
         say(line)
 
 

@@ -66,7 +66,7 @@ def run(args: Namespace) -> int:
 
 
 def crawler_of(path: str) -> str:
-    """The ``crawlerId`` of probes by this user through the socket *path*: the same each time, for one row is enough."""
+    """The ``crawlerId`` of this user's probes through the socket *path*, always the same: one row is enough."""
     place = hashlib.sha256(f"{os.getuid()} {path}".encode()).hexdigest()[:8]
     return f"copilot-probe-{socket.gethostname()[:64]}-{place}"
 
