@@ -38,7 +38,7 @@ class Listing(NamedTuple):
     def run(self, args: Namespace, further: Mapping[str, Any] | None = None) -> int:
         """Print the list; *further* parameters are asked for, too. Raises CommandError or ConfigFaults."""
         asked = {**query(args), **(further or {})}
-        found = self._replace(empty=f"No {self.plural} meet the filter") if getattr(args, "filter", None) else self
+        found = self._replace(empty="Nothing meets the filter") if getattr(args, "filter", None) else self
         return print_answer(args, lambda node: node.request("GET", with_query(self.path, asked)), found.lines)
 
     def lines(self, answer: Any, on: Screen) -> list[str]:

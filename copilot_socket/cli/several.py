@@ -1,7 +1,7 @@
 """Acting on several objects: those that are named, or all that meet ``--filter``."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from copilot_socket.cli.answers import add_answer_options, print_answer, shown
@@ -11,6 +11,10 @@ from copilot_socket.cli.listing import Listing
 from copilot_socket.cli.node import Node, Refused, node_from
 from copilot_socket.cli.output import complain, confirmed, emit, say, screen
 from copilot_socket.cli.style import Screen
+from copilot_socket.cli.tables import text
+
+_NAMED = 5
+"""How many names a question has."""
 
 
 class Act(NamedTuple):
@@ -74,7 +78,13 @@ def _names(node: Node, args: Namespace, act: Act) -> list[str]:
     assert act.listing is not None
     found = [str(row[act.key]) for row in act.listing.all(node, filters)]
     if not found and not args.json:
-        complain(f"no {act.listing.plural} meet the filter")
-    if found and not args.yes and not confirmed(f"{args.action} {len(found):,} {act.listing.plural}?"):
+        complain("nothing meets the filter")
+    if found and not args.yes and not confirmed(f"{args.action} {_some(found)}?"):
         raise CommandError("nothing was done")
     return found
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(map(text, names[:_NAMED])) + more

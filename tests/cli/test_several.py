@@ -40,13 +40,13 @@ class SeveralTests(SiteCommandTestCase):
 
     async def test_filter(self) -> None:
         """It is asked first, unless --yes is given; a filter that nothing meets is no failure."""
-        with self.assertRaisesRegex(CommandError, r"drain 2 crawlers\? There is no terminal"):
+        with self.assertRaisesRegex(CommandError, r"drain c1, c2\? There is no terminal"):
             await self.call(crawlers, "drain", "--filter", "connected=true")
         self.assertEqual(self.modes(), ["serving"] * 3)
         await self.call(crawlers, "drain", "--filter", "connected=true", "--yes")
         self.assertEqual(self.modes(), ["draining", "draining", "serving"])
         self.assertEqual(await self.call(crawlers, "drain", "--filter", "stale=true"), "")
-        self.assertIn("no crawlers meet the filter", self.errors.getvalue())
+        self.assertIn("nothing meets the filter", self.errors.getvalue())
 
     async def test_neither_or_both(self) -> None:
         """Names or a filter."""
@@ -79,9 +79,7 @@ class SeveralTests(SiteCommandTestCase):
             await self.post("/api/v1/jobs/bulk", {"action": "cancel", "filter": {"full_path": path}})
         out = await self.call(operations, "abort", "--filter", "status=running", "--yes")
         self.assertEqual(out.count("cancel: aborted"), 2)
-        self.assertEqual(
-            await self.call(operations, "list", "--status", "running"), "No operations meet the filter\n"
-        )
+        self.assertEqual(await self.call(operations, "list", "--status", "running"), "Nothing meets the filter\n")
 
     async def test_accounts(self) -> None:
         """One is shown with its jobs, discovered again, and deleted only when that is confirmed."""
