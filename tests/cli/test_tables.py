@@ -86,6 +86,15 @@ class TableTests(SynchronousTestCase):
         for line in table(columns, [row], on(width)):
             self.assertLessEqual(width_of(line), width)
 
+    def test_names_are_whole(self) -> None:
+        """Whatever the width, ids, states and numbers are shown whole or not at all, but for an only column."""
+        for width in range(1, 160):
+            heading, row, *_ = table(COLUMNS, [ROW], on(width))
+            shown = heading.split()
+            for name, whole in (("id", ID), ("status", "failed"), ("tries", "12,345"), ("at", "60 min ago")):
+                if name in shown and len(shown) > 1:
+                    self.assertIn(whole, row, width)
+
     @given(st.lists(st.integers(0, 50), min_size=1, max_size=8), st.integers(0, 200))
     def test_shares(self, wanted: list[int], spare: int) -> None:
         """Nobody gets more than it wants, nothing is left while somebody wants, and no less than an equal share."""
