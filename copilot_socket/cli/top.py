@@ -97,6 +97,9 @@ def _follow(node: Node, put: Callable[[Change], None]) -> None:
     try:
         for event in follow(node, EVENTS, tell=tell, opened=opened):
             put(apply(event))
+            if event.type == "lost":
+                with contextlib.suppress(Refused):  # the stream tells that the node is away
+                    opened()
     except Exception as error:
         put(_raising(error))
 

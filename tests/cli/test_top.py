@@ -9,6 +9,7 @@ import select
 import signal
 import struct
 import termios
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from hypothesis import strategies as st
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase
 
+from copilot_socket.cli import top
+from copilot_socket.cli.node import Node, Refused
 from copilot_socket.cli.sse import Event
 from copilot_socket.cli.style import Screen, width_of
 from copilot_socket.cli.terminal import keys_in
@@ -295,6 +298,32 @@ class TerminalTests(SiteTestCase):
         self.bus.publish(JobSent(name, f"{name}.1.x", "hello:c1", 0.1, "acme", "issues", "g/p"))
         status, _, _ = await playing
         self.assertEqual(status, 0)
+
+
+class FollowTests(SynchronousTestCase):
+    """What the thread does that reads the stream."""
+
+    def test_lost_events(self) -> None:
+        """After events were lost the state of things is read again; a refusal ends the command."""
+        states = [(Event(None, "snapshot", {**SNAPSHOT, "counts": {"queued": number}}), []) for number in (1, 2)]
+        self.patch(top, "state", lambda _node: states.pop(0))
+
+        def follow(_node: Node, _path: str, **hooks: Any) -> Iterator[Event]:
+            hooks["opened"]()
+            hooks["tell"]("away")
+            yield Event(None, "lost", {"lost": 3})
+            raise Refused("no", None, 401)
+
+        self.patch(top, "follow", follow)
+        view = View(Model())
+        changes: list[Any] = []
+        top._follow(Node("http://x"), changes.append)
+        seen = []
+        for change in changes[:-1]:
+            change(view)
+            seen.append((view.model.counts.get("queued"), view.status))
+        self.assertEqual(seen, [(1, ""), (1, "away"), (1, "away"), (2, "")])
+        self.assertRaises(Refused, changes[-1], view)
 
 
 class NoTerminalTests(CommandTestCase):
