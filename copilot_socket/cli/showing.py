@@ -2,12 +2,14 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from copilot_socket.cli.answers import Lines, add_answer_options, print_answer
-from copilot_socket.cli.node import Node, segment, with_query
+from copilot_socket.cli.node import Node, Refused, segment, with_query
 from copilot_socket.cli.options import add_action, add_examples
 from copilot_socket.cli.style import Screen
+from copilot_socket.core.printing import printable
 
 
 class Showing(NamedTuple):
@@ -43,8 +45,13 @@ class Showing(NamedTuple):
         return print_answer(args, request, self._shown if len(names) > 1 else self.lines)
 
     def one(self, node: Node, name: str, asked: Mapping[str, Any]) -> Any:
-        """One of them."""
-        return node.request("GET", with_query(f"{self.path}/{segment(name)}{self.suffix}", asked))
+        """One of them. Raises :class:`Refused`, which names it."""
+        try:
+            return node.request("GET", with_query(f"{self.path}/{segment(name)}{self.suffix}", asked))
+        except Refused as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            raise Refused(f"{error}: {printable(name)}", error.document, error.status) from None
 
     def _shown(self, answer: Any, on: Screen) -> Sequence[str]:
         found: list[str] = []

@@ -120,7 +120,7 @@ class JobTests(SiteCommandTestCase):
         self.assertNotIn("why", answer["jobs"][0])
         out = await self.call(jobs, "why", *names)
         self.assertEqual([line.split()[0] for line in out.splitlines() if line], names)
-        with self.assertRaisesRegex(CommandError, "No such job"):
+        with self.assertRaisesRegex(CommandError, "No such job: 01JD0000000000000000000000"):
             await self.call(jobs, "show", names[0], "01JD0000000000000000000000")
 
 

@@ -121,7 +121,7 @@ class JobsCommandTests(SiteTestCase):
         self.assertIn("/command: must be one of GROUP_PROJECT_DISCOVERY", err)
         self.assertIn("/max_attempts: must be an integer from 1 to 100", err)
         status, _, err = await self.call("show", "x/../../stats")
-        self.assertEqual((status, err), (1, "Not Found: No such job"))
+        self.assertEqual((status, err), (1, "Not Found: No such job: x/../../stats"))
         self.assertEqual((await self.call_json("cancel", "x"))["status"], 404)
 
     async def test_bad_usage(self) -> None:
