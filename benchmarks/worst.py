@@ -59,9 +59,10 @@ def values(size: int) -> dict[str, bytes]:
 def worst(size: int, job: str) -> Iterator[tuple[str, bytes]]:
     """Name and message, each of nearly *size* bytes, about the assignment *job*."""
     room = size - _ENVELOPE
+    fillings = values(room)
     for type_ in INCOMING:
         for field in (*bounds(type_), "unknown"):
-            for filling, value in values(room).items():
+            for filling, value in fillings.items():
                 yield f"{type_}: {field} of {filling}", message(type_, job, {field: value})
         yield f"{type_}: many unknown fields", message(type_, job, {}, _repeated(b'"u":{},', room, last=b""))
     for type_, element in GOOD.items():

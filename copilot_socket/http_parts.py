@@ -53,13 +53,14 @@ class Shared(Protocol):
 def make_http(node: Shared, vault: Vault, reactor: Any) -> Site:
     """The factory for the HTTP port of *node*; *vault* seals the tokens of accounts."""
     config, database, bus, slices = node.config, node.database, node.bus, Slices(reactor)
+    catalog = Catalog(database)
     return make_site(
         Parts(
             submission=Submission(database, config.retry_attempts, bus, slices.next),
-            catalog=Catalog(database),
+            catalog=catalog,
             jobs=node.bulk.jobs,
             bulk=node.bulk,
-            endings=Endings(database, bus, reactor),
+            endings=Endings(catalog, bus, reactor),
             accounts=Accounts(database, vault, node.transitions),
             modes=node.modes,
             restrictions=node.restrictions,

@@ -45,6 +45,13 @@ class Within:
     accounts: frozenset[str] | None = None
     users: frozenset[str] | None = None
 
+    @classmethod
+    def of(cls, accounts: Iterable[str] | None, users: Iterable[str] | None) -> "Within | None":
+        """The limits as they are requested and stored; None: no limits."""
+        if accounts is None and users is None:
+            return None
+        return cls(None if accounts is None else frozenset(accounts), None if users is None else frozenset(users))
+
     def covers_job(self, account: str, user: str | None) -> bool:
         """Whether a job of *account* and *user* is within."""
         return (self.accounts is None or account in self.accounts) and (self.users is None or user in self.users)

@@ -1,7 +1,9 @@
-"""Bulk acts on jobs (docs/http.md, "Bulk operations"): which states they apply to, and how large their slices are."""
+"""Bulk acts on jobs (docs/http.md, "Bulk operations"): which states they apply to, and the pace of their slices."""
 
 from collections.abc import Mapping
 from enum import StrEnum
+
+import attrs
 
 from copilot_socket.core.jobs import HELD, TERMINAL, Event, Status
 
@@ -10,6 +12,8 @@ SLICE_SECONDS = 0.03
 FIRST_SLICE, MOST = 50, 500
 """Jobs of the first slice of a node, and of any. No slice is smaller than the first: its own work takes some 10 ms;
 what takes longer is the way to a busy or distant database and back, the same for a single job."""
+REST = 0.005
+"""The shortest rest between two slices, in seconds; each rests for as long as it took."""
 
 
 class Action(StrEnum):
@@ -50,8 +54,14 @@ _STATES: Mapping[Action, frozenset[Status]] = {
 }
 
 
-def next_size(size: int, took: float) -> int:
-    """The size of the slice after one of *size* jobs that held its locks for *took* seconds: at most twice it."""
-    if took <= 0:
-        return min(2 * size, MOST)
-    return max(FIRST_SLICE, min(round(size * SLICE_SECONDS / took), 2 * size, MOST))
+@attrs.define
+class Pace:
+    """The pace of work in slices: ``size`` is that of the next one."""
+
+    size: int = attrs.field(factory=lambda: FIRST_SLICE)
+
+    def rest(self, took: float) -> float:
+        """Adapt the size to a slice that held its locks for *took* seconds, if any; return the seconds to rest."""
+        if took > 0:
+            self.size = max(FIRST_SLICE, min(round(self.size * SLICE_SECONDS / took), 2 * self.size, MOST))
+        return max(took, REST)

@@ -3,15 +3,13 @@
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from copilot_socket.core.bulk import FIRST_SLICE, next_size
+from copilot_socket.core.bulk import Pace
 from copilot_socket.store.bulk import BulkOperations
 
 EACH = 0.5
 """Seconds between looks for operations."""
 ROUND = 10.0
 """Seconds of work, after which the next round follows."""
-REST = 0.005
-"""The shortest rest between two slices, in seconds; each rests for as long as it took."""
 
 
 class BulkRunner:
@@ -20,15 +18,13 @@ class BulkRunner:
     def __init__(self, operations: BulkOperations, reactor: IReactorTime) -> None:
         self._operations = operations
         self._reactor = reactor
-        self._size = FIRST_SLICE
+        self._pace = Pace()
 
     async def run(self) -> None:
         """Carry out slices until nothing is left to do, for :data:`ROUND` at most."""
         end = self._reactor.seconds() + ROUND
         while self._reactor.seconds() < end:
-            took = await self._operations.run_slice(self._size)
+            took = await self._operations.run_slice(self._pace.size)
             if took is None:
                 return
-            if took > 0:
-                self._size = next_size(self._size, took)
-            await deferLater(self._reactor, max(took, REST))
+            await deferLater(self._reactor, self._pace.rest(took))

@@ -11,13 +11,10 @@ def refuse_foreign(call: Call, account_id: str | None) -> None:
         raise OutOfScope(403, f"Access token is limited to certain accounts or users; {named}")
 
 
-def storable(account_id: str) -> str:
-    """*account_id*. Raises :class:`Problem` 404 if no account can have it."""
-    try:
-        text(255)(account_id)
-    except ValueError:
-        raise no_account() from None
-    return account_id
+def account_in(call: Call) -> str:
+    """The account in the path. Raises :class:`Problem` 404 if there can be none, and as :func:`refuse_foreign`."""
+    refuse_foreign(call, call.params["id"])
+    return call.named(text(255), no_account())
 
 
 def no_account() -> Problem:

@@ -11,7 +11,17 @@ import attrs
 from copilot_socket.core.describing import doc
 from copilot_socket.core.jobs import COMMANDS, WITHOUT_PATH
 from copilot_socket.http import fields
-from copilot_socket.http.checks import PROVIDERS, integer, json_object, one_of, text, timestamp, token, url
+from copilot_socket.http.checks import (
+    PROVIDERS,
+    integer,
+    json_object,
+    one_of,
+    short_name,
+    text,
+    timestamp,
+    token,
+    url,
+)
 from copilot_socket.http.documents import Document
 from copilot_socket.http.messages import Call, Faults, Problem, invalid
 from copilot_socket.store.accounts import Credential
@@ -32,7 +42,7 @@ class JobBody:
         doc(f"The group or project. Required, except for {' and '.join(sorted(WITHOUT_PATH))}."),
     ] = None
     branch: Annotated[str | None, text(1024), doc("The branch, where the command is about one.")] = None
-    user_id: Annotated[str | None, text(255), doc("The user of the web application for whom it is.")] = None
+    user_id: Annotated[str | None, short_name, doc("The user of the web application for whom it is.")] = None
     gitlab_url: Annotated[
         str | None, url, doc("The GitLab, of the same origin as the account's; without it that of the account.")
     ] = None

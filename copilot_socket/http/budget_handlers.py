@@ -10,7 +10,7 @@ from copilot_socket.core.budgets import LONGEST, MOST, BudgetReport
 from copilot_socket.core.describing import doc
 from copilot_socket.event_bus import BudgetChanged, EventBus
 from copilot_socket.http.answers import list_of, page
-from copilot_socket.http.checks import integer, origin_url, text, timestamp
+from copilot_socket.http.checks import integer, origin_url, short_name, text, timestamp
 from copilot_socket.http.conditions import changed, precondition
 from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
@@ -28,7 +28,7 @@ class BudgetBody:
 
     gitlab_origin: Annotated[str, origin_url, doc("The URL of the GitLab, where some account is.")]
     account_id: Annotated[str | None, text(255), doc("Whose it is; without it that of the whole host.")] = None
-    name: Annotated[str | None, text(255), doc("GitLab's name for the throttle; without it an unknown one.")] = None
+    name: Annotated[str | None, short_name, doc("GitLab's name for the throttle; without it an unknown one.")] = None
     limit: Annotated[int | None, integer(1, MOST), doc("Requests in all.")] = None
     remaining: Annotated[int, integer(0, MOST), doc("Requests that are left; at most `limit`.")]
     reset_at: Annotated[
@@ -41,7 +41,7 @@ class BudgetName:
     """Which of a host's budgets."""
 
     account_id: Annotated[str | None, text(255), doc("Whose it is; without it that of the whole host.")] = None
-    name: Annotated[str | None, text(1020), doc("GitLab's name for the throttle; without it the unknown one.")] = None
+    name: Annotated[str | None, short_name, doc("GitLab's name for the throttle; without it the unknown one.")] = None
 
 
 @attrs.frozen(kw_only=True)

@@ -1,6 +1,5 @@
 """Bulk operations on jobs over HTTP (docs/http.md, "Bulk operations")."""
 
-import re
 from typing import Annotated
 
 import attrs
@@ -9,10 +8,10 @@ from msgspec import UNSET, UnsetType
 from copilot_socket.core.bulk import Action
 from copilot_socket.core.describing import doc
 from copilot_socket.http.answers import list_of, page
-from copilot_socket.http.checks import flag, listed, one_of
+from copilot_socket.http.checks import flag, listed, one_of, ulid
 from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.fields import instance_of
-from copilot_socket.http.job_queries import ID, JobFilterBody, id_of_a_job
+from copilot_socket.http.job_queries import JobFilterBody, id_of_a_job
 from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
 from copilot_socket.http.queries import Listed
 from copilot_socket.store.bulk import BulkOperations, NewOperation
@@ -92,20 +91,20 @@ class BulkHandlers:
     @endpoint({200: BulkOperation})
     async def show_operation(self, call: Call) -> Reply:
         """One bulk operation, and how far it is."""
-        return reply(await self._show(call, call.params["id"]))
+        return reply(await self._show(call, _named(call)))
 
     @endpoint({200: BulkOperation}, problems=(409,))
     async def abort_operation(self, call: Call) -> Reply:
         """End a bulk operation; what it has changed stays so."""
-        shown = await self._show(call, call.params["id"])
+        shown = await self._show(call, _named(call))
         if not await self.bulk.abort(shown["id"], call.act("operation.abort")):
             raise Problem(409, "Operation is not running", state=(await self._show(call, shown["id"]))["status"])
         return reply(await self._show(call, shown["id"]))
 
     async def _show(self, call: Call, name: str) -> Record:
-        found = await self.catalog.operation(name, _starter(call)) if re.fullmatch(ID, name) else None
+        found = await self.catalog.operation(name, _starter(call))
         if found is None:
-            raise Problem(404, "No such operation")
+            raise _no_operation()
         return found
 
 
@@ -120,6 +119,14 @@ def _given(body: BulkBody) -> dict[str, object]:
 def _preview(new: NewOperation, expected: Total) -> Record:
     shown = {"action": str(new.action), "expected": expected.count, "expected_exact": expected.exact}
     return {**shown, "states": expected.states} if expected.exact else shown
+
+
+def _named(call: Call) -> str:
+    return call.named(ulid("an operation"), _no_operation())
+
+
+def _no_operation() -> Problem:
+    return Problem(404, "No such operation")
 
 
 def _starter(call: Call) -> str | None:

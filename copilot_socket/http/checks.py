@@ -23,10 +23,12 @@ MAX_LEVELS = 100
 """Levels of nesting in a resume state."""
 MAX_INTEGER = 2**53
 """Many JSON parsers round integers beyond it."""
+MAX_NAME = 255
 MAX_URL = 2048
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _SUSPICIOUS = re.compile(rb"\\u0000|[0-9]{16}|[0-9]e[-+0-9]")
 """Found in the JSON of any value with U+0000, a very large integer or an exponent, and rarely in others."""
+_ULID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _NOT_STORABLE = "must not contain U+0000 or lone surrogates"
 
 
@@ -77,6 +79,18 @@ def text(longest: int) -> Check:
     return Check(accept, {"type": "string", **bounds, "pattern": r"^[^\u0000]*$"})
 
 
+def _characters(value: Any) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_NAME:
+        raise ValueError(f"must be a string of 1 to {MAX_NAME} characters")
+    if _UNSTORABLE.search(value):
+        raise ValueError(_NOT_STORABLE)
+    return value
+
+
+short_name = Check(_characters, {"type": "string", "minLength": 1, "maxLength": MAX_NAME, "pattern": r"^[^\u0000]*$"})
+"""A check for names that are bounded in characters, as crawlers' ids and users are in the database."""
+
+
 def matching(pattern: str, longest: int, what: str) -> Check:
     """A check for strings of 1 to *longest* characters, each of which matches *pattern*; *what*: in words."""
     compiled = re.compile(f"{pattern}{{1,{longest}}}")
@@ -91,6 +105,17 @@ def matching(pattern: str, longest: int, what: str) -> Check:
 
 token = matching("[!-~]", 8192, "a token of 1 to 8192 printable ASCII characters without spaces")
 """A check for tokens: what is valid in a header."""
+
+
+def ulid(what: str) -> Check:
+    """A check for ids that the database has made; *what*: of what, in words."""
+
+    def accept(value: Any) -> str:
+        if not isinstance(value, str) or not _ULID.fullmatch(value):
+            raise ValueError(f"must be the id of {what}")
+        return value
+
+    return Check(accept, {"type": "string", "pattern": f"^{_ULID.pattern}$"})
 
 
 def one_of(*names: str) -> Check:

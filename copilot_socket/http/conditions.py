@@ -13,8 +13,10 @@ import attrs
 from copilot_socket.core.preconditions import ANY, Precondition, PreconditionFailed, names
 from copilot_socket.http.messages import Call, Problem, Reply, Streaming, reply
 
+TAG = r'(W/)?("[!#-~\x80-\xff]*")'
+"""The syntax of an entity tag."""
+_TAG = re.compile(TAG)
 _GZIP = '-gzip"'
-_TAG = re.compile(r'(W/)?("[!#-~\x80-\xff]*")')
 
 
 def etag(document: Any) -> str:

@@ -7,7 +7,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from copilot_socket.core.jobs import TERMINAL
 from copilot_socket.event_bus import EventBus, JobChanged
-from copilot_socket.store.database import Database
+from copilot_socket.store.catalog import Catalog
 
 LOOK = 1.0
 """Seconds between looks at the database: another node may have seen the end."""
@@ -16,8 +16,8 @@ LOOK = 1.0
 class Endings:
     """Requests that wait for jobs to end; what this node hears of *bus* ends them at once."""
 
-    def __init__(self, database: Database, bus: EventBus, reactor: IReactorTime) -> None:
-        self._database = database
+    def __init__(self, catalog: Catalog, bus: EventBus, reactor: IReactorTime) -> None:
+        self._catalog = catalog
         self._reactor = reactor
         self._waiting: dict[str, list[Deferred[None]]] = {}
         bus.subscribe_by_type({JobChanged: self._changed})
@@ -27,8 +27,8 @@ class Endings:
         until = self._reactor.seconds() + seconds
         while True:
             ended = self._next(job, min(LOOK, until - self._reactor.seconds()))
-            rows = await self._database.query("SELECT status FROM jobs WHERE id = %(id)s", {"id": job})
-            if not rows or rows[0][0] in TERMINAL or self._reactor.seconds() >= until:
+            status = await self._catalog.job_status(job)
+            if status is None or status in TERMINAL or self._reactor.seconds() >= until:
                 ended.callback(None) if not ended.called else None
                 return
             await ended

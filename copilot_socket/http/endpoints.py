@@ -20,13 +20,11 @@ gives: those that any request may get (400, 401, 422 …) are added in :mod:`cop
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
-from types import MappingProxyType
 from typing import Any, TypeVar, get_type_hints
 
 import attrs
 
 from copilot_socket.http import bodies, queries
-from copilot_socket.http.checks import Check
 from copilot_socket.http.fields import fields_of
 from copilot_socket.http.messages import Call, Reply, Streaming
 
@@ -49,16 +47,7 @@ class Reads:
     most: int
 
 
-@attrs.frozen
-class Header:
-    """A header of the request, and what it means. The handler reads it itself."""
-
-    check: Check
-    doc: str
-
-
 Answer = type | Content
-_NONE: Mapping[str, Header] = MappingProxyType({})
 
 
 @attrs.frozen(kw_only=True)

@@ -1,6 +1,5 @@
 """Groups of errors over HTTP (docs/http.md, "Errors")."""
 
-import re
 from typing import Annotated
 
 import attrs
@@ -10,8 +9,9 @@ from copilot_socket.core.describing import doc
 from copilot_socket.core.error_groups import GroupStatus
 from copilot_socket.core.jobs import COMMANDS, Status
 from copilot_socket.http.answers import list_of, page
-from copilot_socket.http.checks import one_of, some_of, text, timestamp
+from copilot_socket.http.checks import one_of, short_name, some_of, text, timestamp
 from copilot_socket.http.endpoints import endpoint
+from copilot_socket.http.job_queries import a_fingerprint
 from copilot_socket.http.messages import Call, Problem, Reply, reply
 from copilot_socket.http.queries import Listed, given
 from copilot_socket.store.bulk import BulkOperations, NewOperation
@@ -19,8 +19,6 @@ from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.errors import ErrorGroups, mark_retried
 from copilot_socket.store.shown.errors import ErrorGroup, ErrorGroupDetail
 from copilot_socket.store.shown.operations import BulkOperation
-
-_FINGERPRINT = re.compile("[0-9a-f]{16}")
 
 
 @attrs.frozen(kw_only=True, slots=False)  # or it could not be one of two bases
@@ -40,7 +38,7 @@ class ErrorQuery(Listed, ErrorRange):
         frozenset[str] | None, some_of(*GroupStatus), doc("Their status; without it all that are not ignored.")
     ] = None
     command: Annotated[str | None, one_of(*COMMANDS), doc("The command of the jobs.")] = None
-    error_type: Annotated[str | None, text(1020), doc("The crawler's name for their kind.")] = None
+    error_type: Annotated[str | None, short_name, doc("The crawler's name for their kind.")] = None
 
 
 @attrs.frozen(kw_only=True)
@@ -110,10 +108,7 @@ def _changed(fingerprint: str, status: GroupStatus | None) -> Reply:
 
 
 def _fingerprint(call: Call) -> str:
-    """Raises :class:`Problem` for what can't be a fingerprint."""
-    if not _FINGERPRINT.fullmatch(call.params["fingerprint"]):
-        raise _no_group()
-    return call.params["fingerprint"]
+    return call.named(a_fingerprint, _no_group(), "fingerprint")
 
 
 def _no_group() -> Problem:

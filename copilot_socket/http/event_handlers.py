@@ -7,7 +7,7 @@ import attrs
 from copilot_socket.core.describing import doc
 from copilot_socket.core.jobs import Status
 from copilot_socket.http import queries
-from copilot_socket.http.checks import some_of, text
+from copilot_socket.http.checks import short_name, some_of, text
 from copilot_socket.http.endpoints import Content, endpoint
 from copilot_socket.http.events import KINDS, Filters
 from copilot_socket.http.feed import Feed
@@ -21,7 +21,7 @@ class EventQuery:
     types: Annotated[frozenset[str] | None, some_of(*KINDS), doc("Of these types.")] = None
     job_id: Annotated[str | None, text(255), doc("Of this job.")] = None
     account_id: Annotated[str | None, text(255), doc("Of this account's jobs.")] = None
-    crawler: Annotated[str | None, text(255), doc("With this `crawler_id`.")] = None
+    crawler: Annotated[str | None, short_name, doc("With this `crawler_id`.")] = None
     status: Annotated[frozenset[str] | None, some_of(*Status), doc("Of jobs that enter one of these states.")] = None
 
 

@@ -10,6 +10,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from copilot_socket.core.acts import Key
+from copilot_socket.http.gate import RequestHead
 from copilot_socket.http.messages import Call, Problem, Reply
 from copilot_socket.http.routes import Handler
 from copilot_socket.store import idempotency
@@ -17,7 +18,7 @@ from copilot_socket.store.database import Database
 from copilot_socket.store.faults import DATABASE_ERRORS
 from copilot_socket.store.idempotency import MAX_ANSWER, KeyAnswer, KeyTaken, Taken
 
-HEADER = "idempotency-key"
+_HEADER = "idempotency-key"
 REPLAYED = "Idempotency-Replayed"
 PATIENCE = 15.0
 """Seconds after which a request that took a key is no longer awaited: longer than a pause waits for nodes."""
@@ -37,14 +38,11 @@ class Idempotency:
 
     log = Logger()
 
-    async def answer(self, call: Call, line: str, handler: Handler) -> Reply:
-        """The answer of *handler*, or the stored one. *line*: method and target of the request.
+    async def answer(self, call: Call, name: str, line: str, handler: Handler) -> Reply:
+        """The answer of *handler*, or the stored one. *name*: the key; *line*: method and target of the request.
 
         Raises :class:`Problem` 409 where the stored answer is not known, 422 if the key is that of something else.
         """
-        name = call.headers[HEADER]
-        if not _NAME.fullmatch(name):
-            raise Problem(422, "Idempotency-Key must be 1 to 255 printable ASCII characters", errors=[])
         own = f"{call.actor.name} {name}"
         key = Key(own, await _fingerprint(line, call), secrets.token_hex(16))
         former = own if call.within is not None else name
@@ -78,6 +76,17 @@ class Idempotency:
             except DATABASE_ERRORS as error:  # what was done is done, and a repetition is answered so
                 self.log.warn("The answer to a request with a key was not stored: {error}", error=str(error))
         return reply
+
+
+def key_in(head: RequestHead) -> str | None:
+    """The key of a request. Raises :class:`Problem` 400 for several, 422 for a malformed one."""
+    keys = set(head.headers.get(_HEADER, ()))
+    if len(keys) > 1:
+        raise Problem(400, "Request has several headers Idempotency-Key, which differ")
+    name = keys.pop() if keys else None
+    if name is not None and not _NAME.fullmatch(name):
+        raise Problem(422, "Idempotency-Key must be 1 to 255 printable ASCII characters", errors=[])
+    return name
 
 
 def to_keep(reply: Reply) -> KeyAnswer:

@@ -1,6 +1,5 @@
 """Jobs over HTTP: submit, list, show, cancel, retry."""
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Annotated
 
@@ -17,7 +16,7 @@ from copilot_socket.http.answers import list_of, page
 from copilot_socket.http.endings import Endings
 from copilot_socket.http.endpoints import Reads, endpoint
 from copilot_socket.http.idempotency import to_keep
-from copilot_socket.http.job_queries import ID, JobQuery, WaitQuery
+from copilot_socket.http.job_queries import JobQuery, WaitQuery, id_of_a_job
 from copilot_socket.http.messages import Call, Faults, OutOfScope, Problem, Reply, reply
 from copilot_socket.http.shares import UNCOUNTED
 from copilot_socket.store import submission
@@ -29,7 +28,6 @@ from copilot_socket.store.shown.jobs import Job, JobDetail
 from copilot_socket.store.submission import MAX_JOBS, ForeignOrigins, Submission, UnknownAccounts
 from copilot_socket.store.transitions import AccountMoved, Answer, Transitions, TwinExists
 
-_ID = re.compile(ID)
 _NO_JOB = "No such job"
 
 LARGE_SUBMISSIONS = 2
@@ -207,9 +205,7 @@ class JobHandlers:
 
     async def _job_id(self, call: Call) -> str:
         """The id in the path. Raises :class:`Problem` 404, also for a job that is not within the actor's limits."""
-        job_id, within = call.params["id"], call.within
-        if not _ID.fullmatch(job_id):
-            raise _no_job()
+        job_id, within = call.named(id_of_a_job, _no_job()), call.within
         if within is not None and not await self.catalog.covers_job(within, job_id):
             raise OutOfScope(404, _NO_JOB)  # as if there were none
         return job_id

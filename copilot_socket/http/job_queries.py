@@ -9,19 +9,11 @@ import attrs
 from copilot_socket.core.describing import doc
 from copilot_socket.core.ends import Cause
 from copilot_socket.core.jobs import COMMANDS, Status
-from copilot_socket.http.checks import Check, flag, integer, one_of, some_of, text, timestamp
+from copilot_socket.http.checks import Check, flag, integer, one_of, short_name, some_of, text, timestamp, ulid
 from copilot_socket.http.queries import Listed
 from copilot_socket.store.job_lists import CHILDREN, LARGE_COLUMNS, Order
 
-ID = "[0-7][0-9A-HJKMNP-TV-Z]{25}"
-"""The ids of jobs."""
 MAX_WAIT = 60
-
-
-def _job_id(value: Any) -> str:
-    if not isinstance(value, str) or not re.fullmatch(ID, value):
-        raise ValueError("must be the id of a job")
-    return value
 
 
 def _fingerprint(value: Any) -> str:
@@ -37,7 +29,7 @@ def _prefix(value: Any) -> str:
     return path
 
 
-id_of_a_job = Check(_job_id, {"type": "string", "pattern": f"^{ID}$"})
+id_of_a_job = ulid("a job")
 a_path = Check(_prefix, {**text(1024).schema, "pattern": "[^/\\u0000]"})
 a_fingerprint = Check(_fingerprint, {"type": "string", "pattern": "^[0-9a-f]{16}$"})
 _DESCENDING = "-"
@@ -49,7 +41,7 @@ class JobFilterBody:
 
     status: Annotated[frozenset[str] | None, some_of(*Status), doc("Their state is one of these.")] = None
     account_id: Annotated[str | None, text(255), doc("Their account.")] = None
-    user_id: Annotated[str | None, text(255), doc("The user for whom they are.")] = None
+    user_id: Annotated[str | None, short_name, doc("The user for whom they are.")] = None
     command: Annotated[frozenset[str] | None, some_of(*COMMANDS), doc("Their command is one of these.")] = None
     cause: Annotated[frozenset[str] | None, some_of(*Cause), doc("Their last attempt ended so.")] = None
     error: Annotated[str | None, a_fingerprint, doc("The fingerprint of their last failure.")] = None

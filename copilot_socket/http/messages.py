@@ -26,7 +26,7 @@ class Call:
     params: Mapping[str, str]
     query: Sequence[tuple[str, str]]
     headers: Mapping[str, str]
-    """By lower-case name; the first of repeated headers."""
+    """By lower-case name. Of repeated headers: lists of entity tags as one list, else the first."""
     body: bytes
     actor: Actor
     """Who asks, as far as is known."""
@@ -43,6 +43,13 @@ class Call:
     def within(self) -> Within | None:
         """What the actor is limited to; None: nothing."""
         return None if self.grant is None else self.grant.within
+
+    def named(self, check: Callable[[Any], Any], problem: "Problem", parameter: str = "id") -> str:
+        """The path's *parameter* as *check* returns it. Raises *problem* where that raises ValueError."""
+        try:
+            return str(check(self.params[parameter]))
+        except ValueError:
+            raise problem from None
 
     def act(self, action: str) -> Act:
         """What the caller does, for ``audit_log``. *action*: object and verb, as ``job.cancel``."""

@@ -13,14 +13,25 @@ from copilot_socket import __version__
 from copilot_socket.core.describing import shown_name
 from copilot_socket.http.answers import Problem
 from copilot_socket.http.checks import Check, matching
-from copilot_socket.http.endpoints import Answer, Content, Endpoint, Header, endpoint_of
+from copilot_socket.http.conditions import TAG
+from copilot_socket.http.endpoints import Answer, Content, Endpoint, endpoint_of
 from copilot_socket.http.fields import Field, fields_of
 from copilot_socket.http.gate import COOKIE, WRITING
 from copilot_socket.http.messages import PROBLEM
 from copilot_socket.http.routes import Route
 
 Json = dict[str, Any]
-TAGS = r'\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*'
+
+
+@attrs.frozen
+class Header:
+    """A header of requests, and what it means."""
+
+    check: Check
+    doc: str
+
+
+TAGS = rf"\*|{TAG}( *, *{TAG})*"
 """What If-Match and If-None-Match may be."""
 _TAGS = Check(str, {"type": "string", "pattern": f"^({TAGS})$"})
 _KEY = Header(

@@ -29,6 +29,8 @@ MAX_BODY = 16 * 1024 * 1024
 ANSWER_TIMEOUT = 60.0
 """Seconds within which a client must read an answer."""
 MANY_CHUNKS = 1000
+LISTS = frozenset({"if-match", "if-none-match"})
+"""Headers whose repetitions are one list (RFC 9110, section 5.3)."""
 SMALL_CHUNK = 16
 """Bytes: a body whose first ``MANY_CHUNKS`` chunks are smaller on average is refused, since each has a fixed cost."""
 
@@ -132,7 +134,9 @@ class Request(server.Request):
         still_granted: Callable[[], bool],
     ) -> Call:
         """The request as an argument for handlers."""
-        headers = {name: values[0] for name, values in self.head("").headers.items()}
+        headers = {
+            name: ", ".join(values) if name in LISTS else values[0] for name, values in self.head("").headers.items()
+        }
         # A body means nothing here (RFC 9110, section 9.3.1).
         body = b"" if self.method in (b"GET", b"HEAD") else self.content.getvalue()
         self.content = BytesIO()

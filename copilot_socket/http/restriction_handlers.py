@@ -1,6 +1,5 @@
 """Pauses and limits over HTTP (docs/http.md, "Pauses, limits, budgets")."""
 
-import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
@@ -13,9 +12,10 @@ from copilot_socket.core.pauses import Scope
 from copilot_socket.event_bus import EventBus, PauseChanged
 from copilot_socket.http.answers import WaitingForNodes, list_of, page
 from copilot_socket.http.bodies import refuse_past
-from copilot_socket.http.checks import integer, one_of, origin_url, text, timestamp
+from copilot_socket.http.checks import integer, one_of, origin_url, text, timestamp, ulid
 from copilot_socket.http.conditions import changed, precondition
 from copilot_socket.http.endpoints import endpoint
+from copilot_socket.http.job_queries import a_path
 from copilot_socket.http.messages import Call, Faults, Problem, Reply, invalid, reply
 from copilot_socket.http.queries import Listed
 from copilot_socket.store.catalog import Catalog
@@ -23,21 +23,11 @@ from copilot_socket.store.listing import Record
 from copilot_socket.store.restrictions import NewPause, NothingMatches, PauseExists, RestrictionStore
 from copilot_socket.store.shown.restrictions import Host, HostState, Pause
 
-_ID = re.compile("[0-9A-Z]{26}")
-
-
-def _path(value: Any) -> str:
-    path: str = text(1024)(value).strip("/")
-    if not path:
-        raise ValueError("must be the path of a group or project")
-    return path
-
-
 _TARGETS: Mapping[Scope, Callable[[Any], str]] = {
     Scope.ACCOUNT: text(255),
     Scope.HOST: origin_url,
     Scope.COMMAND: one_of(*COMMANDS),
-    Scope.PATH_PREFIX: _path,
+    Scope.PATH_PREFIX: a_path,
 }
 NO_ACCOUNT = "no account is at this host"
 _NOTHING = {
@@ -223,11 +213,8 @@ def _target(scope: Scope, given: str | None) -> str | None:
 
 def origin_in(call: Call) -> str:
     """The origin in the path. Raises :class:`Problem` 404 for what can't be one."""
-    try:
-        return str(origin_url(call.params["origin"]))
-    except ValueError:
-        text = "No such host: an origin is needed, such as https%3A%2F%2Fgitlab.example.org"
-        raise Problem(404, text) from None
+    text = "No such host: an origin is needed, such as https%3A%2F%2Fgitlab.example.org"
+    return call.named(origin_url, Problem(404, text), "origin")
 
 
 def _no_host() -> Problem:
@@ -235,10 +222,7 @@ def _no_host() -> Problem:
 
 
 def _pause_id(call: Call) -> str:
-    """Raises :class:`Problem` for what can't be an id."""
-    if not _ID.fullmatch(call.params["id"]):
-        raise _no_pause()
-    return call.params["id"]
+    return call.named(ulid("a pause"), _no_pause())
 
 
 def _no_pause() -> Problem:

@@ -18,7 +18,7 @@ from copilot_socket.http.channel import REQUEST_TIMEOUT, Channel, Connections
 from copilot_socket.http.compression import Compressor
 from copilot_socket.http.conditions import failed, tagged
 from copilot_socket.http.gate import Gate, RequestHead
-from copilot_socket.http.idempotency import HEADER
+from copilot_socket.http.idempotency import key_in
 from copilot_socket.http.messages import ClientGone, OutOfScope, Problem, Reply, Streaming, invalid
 from copilot_socket.http.origins import Origins
 from copilot_socket.http.queries import BAD_CURSOR
@@ -114,9 +114,10 @@ class Application:
             lambda: self._gate.visitor(head).grant == visitor.grant,
         )
         try:
-            if route.method == "POST" and HEADER in call.headers:
+            key = key_in(head) if route.method == "POST" else None
+            if key is not None:
                 line = f"{method} {request.uri.decode('latin-1')}"
-                return await self._idempotency.answer(call, line, route.handler)
+                return await self._idempotency.answer(call, key, line, route.handler)
             answer = await route.handler(call)
         except OutOfScope as problem:
             raise self._gate.out_of_scope(head, visitor, route, problem) from None

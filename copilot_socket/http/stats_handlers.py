@@ -8,7 +8,7 @@ import attrs
 
 from copilot_socket.core.describing import doc
 from copilot_socket.core.history import CAUSES, STATUSES, Interval
-from copilot_socket.http.checks import one_of, text, timestamp
+from copilot_socket.http.checks import one_of, short_name, text, timestamp
 from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.messages import Call, Reply, invalid, reply
 from copilot_socket.store.catalog import Catalog
@@ -24,7 +24,7 @@ class StatsQuery:
     """Whose jobs are counted."""
 
     account_id: Annotated[str | None, text(255), doc("Only those of this account.")] = None
-    user_id: Annotated[str | None, text(1020), doc("Only those of this user.")] = None
+    user_id: Annotated[str | None, short_name, doc("Only those of this user.")] = None
 
 
 @attrs.frozen(kw_only=True)

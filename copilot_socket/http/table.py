@@ -15,8 +15,8 @@ from copilot_socket.http.area_handlers import AreaHandlers
 from copilot_socket.http.audit_handlers import AuditHandlers
 from copilot_socket.http.budget_handlers import BudgetHandlers
 from copilot_socket.http.bulk_handlers import BulkHandlers
-from copilot_socket.http.catalog_handlers import CatalogHandlers
 from copilot_socket.http.channel import MAX_CONNECTIONS
+from copilot_socket.http.crawler_handlers import CrawlerHandlers
 from copilot_socket.http.description_handlers import DescriptionHandlers
 from copilot_socket.http.endings import Endings
 from copilot_socket.http.error_handlers import ErrorHandlers
@@ -89,8 +89,10 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     bulk = BulkHandlers(parts.bulk, parts.catalog)
     restrictions = RestrictionHandlers(parts.restrictions, parts.catalog, parts.bus, parts.time_of_day)
     budgets = BudgetHandlers(parts.budgets, parts.restrictions, parts.catalog, parts.bus, parts.time_of_day)
-    rest = CatalogHandlers(parts.catalog, parts.accounts, parts.restrictions, parts.modes)
-    accounts = AccountHandlers(parts.accounts, parts.submission, parts.bus, parts.work_came)
+    accounts = AccountHandlers(
+        parts.catalog, parts.accounts, parts.restrictions, parts.submission, parts.bus, parts.work_came
+    )
+    crawlers = CrawlerHandlers(parts.catalog, parts.modes)
     areas = AreaHandlers(parts.catalog)
     users = UserHandlers(parts.catalog)
     events = EventHandlers(parts.feed)
@@ -120,12 +122,12 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("GET", "/api/v1/operations", bulk.list_operations, within=True),
         Route("GET", "/api/v1/operations/{id}", bulk.show_operation, within=True),
         Route("POST", "/api/v1/operations/{id}/abort", bulk.abort_operation, needs=Role.OPERATE, within=True),
-        Route("GET", "/api/v1/accounts", rest.list_accounts, within=True),
-        Route("GET", "/api/v1/accounts/{id}", rest.show_account, within=True),
-        Route("PUT", "/api/v1/accounts/{id}", rest.put_account, needs=Role.APP, within=True),
-        Route("PATCH", "/api/v1/accounts/{id}", rest.change_account, needs=Role.OPERATE),
+        Route("GET", "/api/v1/accounts", accounts.list_accounts, within=True),
+        Route("GET", "/api/v1/accounts/{id}", accounts.show_account, within=True),
+        Route("PUT", "/api/v1/accounts/{id}", accounts.put_account, needs=Role.APP, within=True),
+        Route("PATCH", "/api/v1/accounts/{id}", accounts.change_account, needs=Role.OPERATE),
         Route("DELETE", "/api/v1/accounts/{id}", accounts.delete_account, needs=Role.APP, within=True),
-        Route("POST", "/api/v1/accounts/{id}/credential", rest.renew_credential, needs=Role.APP, within=True),
+        Route("POST", "/api/v1/accounts/{id}/credential", accounts.renew_credential, needs=Role.APP, within=True),
         Route(
             "POST",
             "/api/v1/accounts/{id}/rediscover",
@@ -136,12 +138,12 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("GET", "/api/v1/areas", areas.list_areas, within=True),
         Route("GET", "/api/v1/areas/stats", areas.show_area_stats),
         Route("GET", "/api/v1/users/{id}", users.show_user, within=True),
-        Route("GET", "/api/v1/crawlers", rest.list_crawlers),
-        Route("POST", "/api/v1/crawlers/{id}/drain", rest.drain_crawler, needs=Role.OPERATE),
-        Route("POST", "/api/v1/crawlers/{id}/quarantine", rest.quarantine_crawler, needs=Role.OPERATE),
-        Route("POST", "/api/v1/crawlers/{id}/release", rest.release_crawler, needs=Role.OPERATE),
-        Route("POST", "/api/v1/crawlers/{id}/shutdown", rest.shut_down_crawler, needs=Role.OPERATE),
-        Route("GET", "/api/v1/nodes", rest.list_nodes),
+        Route("GET", "/api/v1/crawlers", crawlers.list_crawlers),
+        Route("POST", "/api/v1/crawlers/{id}/drain", crawlers.drain_crawler, needs=Role.OPERATE),
+        Route("POST", "/api/v1/crawlers/{id}/quarantine", crawlers.quarantine_crawler, needs=Role.OPERATE),
+        Route("POST", "/api/v1/crawlers/{id}/release", crawlers.release_crawler, needs=Role.OPERATE),
+        Route("POST", "/api/v1/crawlers/{id}/shutdown", crawlers.shut_down_crawler, needs=Role.OPERATE),
+        Route("GET", "/api/v1/nodes", crawlers.list_nodes),
         Route("GET", "/api/v1/pauses", restrictions.list_pauses),
         Route("POST", "/api/v1/pauses", restrictions.add_pause, needs=Role.OPERATE),
         Route("GET", "/api/v1/pauses/{id}", restrictions.show_pause),

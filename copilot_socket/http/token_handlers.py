@@ -7,11 +7,10 @@ import attrs
 
 from copilot_socket.core.access import CONFIGURED, ROLES, Grant, Role, Within
 from copilot_socket.core.describing import Time, doc
-from copilot_socket.http import queries
 from copilot_socket.http.access import Access
 from copilot_socket.http.answers import list_of, page
 from copilot_socket.http.bodies import refuse_past
-from copilot_socket.http.checks import Check, listed, matching, one_of, text, timestamp
+from copilot_socket.http.checks import Check, listed, matching, one_of, short_name, text, timestamp
 from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.gate import COOKIE, bearer_in, session_in
 from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
@@ -25,7 +24,8 @@ MOST_NAMES = 1000
 
 
 _PRINTABLE = matching("[!-~]", 100, "1 to 100 printable ASCII characters without spaces")
-_Names = listed(text(255), MOST_NAMES, "ids")
+_Accounts = listed(text(255), MOST_NAMES, "ids")
+_Users = listed(short_name, MOST_NAMES, "ids")
 
 
 def _name(value: Any) -> str:
@@ -46,10 +46,10 @@ class TokenBody:
     ]
     role: Annotated[str, one_of(*ROLES), doc("What it may do.")]
     accounts: Annotated[
-        list[str] | None, _Names, doc("The accounts that it is limited to; only with the role `app`.")
+        list[str] | None, _Accounts, doc("The accounts that it is limited to; only with the role `app`.")
     ] = None
     users: Annotated[
-        list[str] | None, _Names, doc("The users whose jobs it is limited to; only with the role `app`.")
+        list[str] | None, _Users, doc("The users whose jobs it is limited to; only with the role `app`.")
     ] = None
     expires_at: Annotated[str | None, timestamp, doc("When it expires, in the future; without it never.")] = None
 
@@ -116,12 +116,9 @@ class TokenHandlers:
     async def add_token(self, call: Call, body: TokenBody) -> Reply:
         """Make a token, which the answer shows this once."""
         refuse_past(body.expires_at, "/expires_at", self.time_of_day())
-        role, within = Role.named(body.role), None
-        limits = queries.given(body, "name", "role", "expires_at")
-        if limits:
-            if role is not Role.APP:
-                raise invalid("/role", f"must be {Role.APP} for a token that is limited to accounts or users")
-            within = Within(**{name: frozenset(ids) for name, ids in limits.items()})
+        role, within = Role.named(body.role), Within.of(body.accounts, body.users)
+        if within is not None and role is not Role.APP:
+            raise invalid("/role", f"must be {Role.APP} for a token that is limited to accounts or users")
         new = store.NewToken(name=body.name, role=role, within=within, expires_at=body.expires_at)
         made = await self.access.store.add(new, call.act("token.add"))
         if made is None:
@@ -133,13 +130,10 @@ class TokenHandlers:
     @endpoint({200: RevokedToken})
     async def revoke_token(self, call: Call) -> Reply:
         """Remove a token; its sessions end."""
-        name = call.params["name"]
-        if (
-            not name.isascii()
-            or not name.isprintable()
-            or not await self.access.store.revoke(name, call.act("token.revoke"))
-        ):
-            raise Problem(404, "No such token")
+        missing = Problem(404, "No such token")
+        name = call.named(_PRINTABLE, missing, "name")
+        if not await self.access.store.revoke(name, call.act("token.revoke")):
+            raise missing
         await self.access.read()
         return reply({"name": name, "revoked": True})
 

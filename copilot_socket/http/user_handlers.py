@@ -2,7 +2,7 @@
 
 import attrs
 
-from copilot_socket.http.checks import text
+from copilot_socket.http.checks import short_name
 from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.messages import Call, OutOfScope, Problem, Reply, reply
 from copilot_socket.store.catalog import Catalog
@@ -18,11 +18,7 @@ class UserHandlers:
     @endpoint({200: UserCrawl})
     async def show_user(self, call: Call) -> Reply:
         """All that is crawled for a user of the web application, who has no other record here than their jobs."""
-        user, within = call.params["id"], call.within
-        try:
-            text(255)(user)
-        except ValueError:
-            raise Problem(404, "No such user") from None
+        user, within = call.named(short_name, Problem(404, "No such user")), call.within
         if within is not None and within.users is not None and user not in within.users:
             raise OutOfScope(403, "Access token is limited to certain users; this is none of them")
         return reply(await self.catalog.users.show(user, within))

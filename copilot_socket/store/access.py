@@ -48,7 +48,7 @@ class AccessStore:
         tokens = [
             KnownToken(
                 bytes(hashed),
-                Grant(f"token:{name}", Role.named(role), _within(accounts, users)),
+                Grant(f"token:{name}", Role.named(role), Within.of(accounts, users)),
                 None if left is None else now + left,
             )
             for hashed, name, role, accounts, users, left in await self._database.query(sql("known_tokens"))
@@ -107,15 +107,6 @@ class AccessStore:
     async def end_session(self, secret: str, act: Act) -> None:
         """End a session, by *act*."""
         await self._recorded(sql("end_session"), {"hash": hash_of(secret)}, act)
-
-
-def _within(accounts: list[str] | None, users: list[str] | None) -> Within | None:
-    if accounts is None and users is None:
-        return None
-    return Within(
-        None if accounts is None else frozenset(accounts),
-        None if users is None else frozenset(users),
-    )
 
 
 def _list(names: frozenset[str] | None) -> list[str] | None:

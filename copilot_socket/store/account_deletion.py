@@ -7,7 +7,7 @@ import attrs
 from twisted.internet.task import deferLater
 
 from copilot_socket.core.acts import Act
-from copilot_socket.core.bulk import FIRST_SLICE, next_size
+from copilot_socket.core.bulk import Pace
 from copilot_socket.core.jobs import TERMINAL, Status
 from copilot_socket.core.preconditions import Precondition
 from copilot_socket.store import job_numbers
@@ -21,8 +21,6 @@ from copilot_socket.store.single import ONE_ACCOUNT
 
 PATIENCE = 5.0
 """Seconds after which the rest is left to another call."""
-REST = 0.005
-"""The shortest rest between two slices, in seconds; each rests for as long as it took."""
 _NEWEST = "8"
 """Behind the ids of all jobs."""
 
@@ -106,24 +104,22 @@ class AccountDeletion:
             raise _live(account)
         reactor = self._database.reactor
         until = reactor.seconds() + PATIENCE
-        size, deleted, place = FIRST_SLICE, 0, _NEWEST
+        pace, deleted, place = Pace(), 0, _NEWEST
         while True:
             began = reactor.seconds()
             if began >= until:
                 numbers = await job_numbers.by_account(self._database, [account])
                 return Deletion(deleted, left=sum(numbers[account].values()))
-            jobs = await self._jobs_below(account, place, size)
+            jobs = await self._jobs_below(account, place, pace.size)
             if jobs:
                 deleted += await self._jobs_slice(account, act, jobs)
                 place = jobs[-1]
-            elif not await self._area_slice(account, act, size):
+            elif not await self._area_slice(account, act, pace.size):
                 pauses = await self._database.transaction(partial(self._end, account, act, precondition))
                 if pauses is not None:
                     return Deletion(deleted, pauses)
                 place = _NEWEST  # some have ended meanwhile
-            took = reactor.seconds() - began
-            size = next_size(size, took)
-            await deferLater(reactor, max(took, REST))
+            await deferLater(reactor, pace.rest(reactor.seconds() - began))
             await go_on()
 
     async def _jobs_below(self, account: str, place: str, size: int) -> list[str]:

@@ -65,9 +65,7 @@ class _Taken:
     @property
     def which(self) -> JobFilter:
         """The jobs in question."""
-        limited = [None if each is None else frozenset(each) for each in (self.accounts, self.users)]
-        within = None if limited == [None, None] else Within(*limited)
-        return NewOperation(self.action, self.given, within).which
+        return NewOperation(self.action, self.given, Within.of(self.accounts, self.users)).which
 
 
 class OperationLost(Exception):

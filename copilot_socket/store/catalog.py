@@ -78,6 +78,11 @@ class Catalog:
         rows = await self._database.query("SELECT account_id, user_id FROM jobs WHERE id = %(id)s", {"id": job_id})
         return any(within.covers_job(account, user) for account, user in rows)
 
+    async def job_status(self, job_id: str) -> Status | None:
+        """The state of a job; None if there is no such job."""
+        rows = await self._database.query("SELECT status FROM jobs WHERE id = %(id)s", {"id": job_id})
+        return Status(rows[0][0]) if rows else None
+
     async def job(self, job_id: str) -> Record | None:
         """One job with its current or last ``assignment``, the ``history`` of ended attempts, and ``errors``.
 

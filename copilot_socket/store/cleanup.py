@@ -6,6 +6,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from copilot_socket.store.database import Database
+from copilot_socket.store.history import KEPT
 from copilot_socket.store.job_trees import JobTrees
 from copilot_socket.store.sql import sql
 
@@ -34,32 +35,32 @@ class Cleanup:
         self._reactor = reactor
         self._trees = JobTrees(database, reactor, PAUSE)
         self._max_job_age = max_job_age
-        self._ages: Mapping[str, float | None] = {
-            "clean_audit": max_audit_age,
-            "clean_budgets": None,
-            "clean_errors": max_error_age,
-            "clean_error_counts": max_error_age,
-            "clean_error_groups": max_error_age,
-            "clean_connections": None,
-            "clean_crawlers": None,
-            "clean_disturbances": None,
-            "clean_history": None,
-            "clean_keys": None,
-            "clean_operations": max_error_age,
+        self._parameters: Mapping[str, Mapping[str, float]] = {
+            "clean_audit": {"age": max_audit_age},
+            "clean_budgets": {},
+            "clean_errors": {"age": max_error_age},
+            "clean_error_counts": {"age": max_error_age},
+            "clean_error_groups": {"age": max_error_age},
+            "clean_connections": {},
+            "clean_crawlers": {},
+            "clean_disturbances": {},
+            "clean_history": KEPT,
+            "clean_keys": {},
+            "clean_operations": {"age": max_error_age},
         }
 
     async def run(self) -> dict[str, int]:
         """Run one round; return the number of rows that each statement has deleted or repaired."""
         return {
-            "clean_inconsistent": await self._all_of("clean_inconsistent", None),
+            "clean_inconsistent": await self._all_of("clean_inconsistent", {}),
             "clean_jobs": await self._trees.clean(self._max_job_age),
-            **{name: await self._all_of(name, age) for name, age in self._ages.items()},
+            **{name: await self._all_of(name, given) for name, given in self._parameters.items()},
         }
 
-    async def _all_of(self, name: str, age: float | None) -> int:
+    async def _all_of(self, name: str, parameters: Mapping[str, float]) -> int:
         total = 0
         while True:
-            [(count,)] = await self._database.query(sql(name), {"age": age, "limit": BATCH})
+            [(count,)] = await self._database.query(sql(name), {**parameters, "limit": BATCH})
             total += int(count)
             if count < BATCH:
                 return total

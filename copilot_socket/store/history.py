@@ -14,7 +14,7 @@ from copilot_socket.store.sql import sql
 SECONDS: Mapping[str, int] = {"minute": 60, "hour": 3600}
 """Resolution → seconds of an interval."""
 KEPT: Mapping[str, int] = {"minute": 86_400, "hour": 90 * 86_400}
-"""Resolution → seconds for which its intervals are kept (``clean_history``)."""
+"""Resolution → seconds for which its intervals are kept."""
 
 MOST, MOST_CRAWLERS = 10**12, 10**9
 """The largest numbers that the table takes: of rows of other programs, sums may be larger."""

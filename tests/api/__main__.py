@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,10 @@ from tests.support.server import TOKEN, ask_json, beside_python, free_port
 HERE = Path(__file__).parent
 PATIENCE = 60.0
 """Seconds in which the node must be ready."""
+LONGEST = 900.0
+"""Seconds in which schemathesis must end: several times what it needs."""
+FAULT = re.compile(r"#(error|critical)\]")
+"""In a line of the node's log that reports a failure of its own."""
 CRAWLERS = ("c1", "c2")
 
 
@@ -74,13 +79,24 @@ def seed(port: int) -> Mapping[str, list[str]]:
     }
 
 
-def until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def until_ready(process: subprocess.Popen[bytes], port: int) -> None:
     """Wait for the node. Raises AssertionError."""
     begun = time.monotonic()
     while ask_json(port, "/health/ready")[0] != 200:
         if process.poll() is not None or time.monotonic() > begun + PATIENCE:
-            raise AssertionError(f"the node is not ready:\n{log.read_text()}")
+            raise AssertionError("the node is not ready")
         time.sleep(0.2)
+
+
+def bounded(command: list[str], environ: Mapping[str, str], directory: Path) -> int:
+    """Run *command* in *directory*, for :data:`LONGEST` seconds at most; its exit status, 1 if it took longer."""
+    try:
+        return subprocess.run(
+            command, env={**os.environ, **environ}, cwd=directory, check=False, timeout=LONGEST
+        ).returncode
+    except subprocess.TimeoutExpired as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
 
 
 def main(options: list[str]) -> int:
@@ -97,11 +113,12 @@ def main(options: list[str]) -> int:
         "COPILOT_HTTP_RATE": "0",
         "COPILOT_STATE_DIR": str(directory / "state"),
     }
+    log = directory / "node.log"
+    status = 1
     try:
         with ExitStack() as stack:
-            log = directory / "node.log"
             node = stack.enter_context(running([beside_python("copilot-socket"), "run"], environ, log))
-            until_ready(node, port, log)
+            until_ready(node, port)
             for name in CRAWLERS:
                 command = [sys.executable, "-m", "tests.api.crawler", environ["SOCKET_PATH"], name]
                 stack.enter_context(running(command, environ, directory / f"{name}.log"))
@@ -110,11 +127,12 @@ def main(options: list[str]) -> int:
             (directory / "openapi.json").write_text(json.dumps(ask_json(port, "/api/v1/openapi.json")[1]))
             shutil.copy(HERE / "schemathesis.toml", directory)
             command = [beside_python("schemathesis"), "run", "openapi.json", "--url", f"http://127.0.0.1:{port}"]
-            ended = subprocess.run([*command, *options], env={**os.environ, **environ}, cwd=directory, check=False)
-            errors = log.read_text()
-            sys.stderr.write(errors)
-            return ended.returncode or bool(errors)
+            ended = bounded([*command, *options], environ, directory)
+            status = ended or int(node.poll() is not None or FAULT.search(log.read_text()) is not None)
+        return status
     finally:
+        if status:
+            sys.stderr.write(f"The node's output:\n{log.read_text()}\n")
         shutil.rmtree(directory, ignore_errors=True)
 
 

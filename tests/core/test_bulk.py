@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.core.bulk import FIRST_SLICE, MOST, SLICE_SECONDS, Action, next_size
+from copilot_socket.core.bulk import FIRST_SLICE, MOST, REST, SLICE_SECONDS, Action, Pace
 from copilot_socket.core.jobs import TERMINAL, Status
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.transitions import Job, Transition, decide
@@ -30,8 +30,17 @@ class SliceTests(SynchronousTestCase):
     @given(st.integers(FIRST_SLICE, MOST), st.floats(1e-7, 100))
     def test_converges(self, size: int, each: float) -> None:
         """From any size, a few slices reach the largest one that takes no longer than it should."""
+        pace = Pace(size)
         for _ in range(12):
-            size = next_size(size, size * each)
-            self.assertTrue(FIRST_SLICE <= size <= MOST)
+            took = pace.size * each
+            self.assertEqual(pace.rest(took), max(took, REST))
+            self.assertTrue(FIRST_SLICE <= pace.size <= MOST)
         best = min(MOST, SLICE_SECONDS / each)
-        self.assertTrue(size == FIRST_SLICE or best / 1.5 - 1 <= size <= best * 1.5 + 1, f"{size}, best {best}")
+        self.assertTrue(
+            pace.size == FIRST_SLICE or best / 1.5 - 1 <= pace.size <= best * 1.5 + 1, f"{pace.size}, best {best}"
+        )
+
+    def test_nothing_locked(self) -> None:
+        """A slice that held no locks says nothing of the next one's size."""
+        pace = Pace()
+        self.assertEqual((pace.rest(0.0), pace.size), (REST, FIRST_SLICE))

@@ -81,7 +81,7 @@ class LogTests(NodeTestCase):
         for _ in range(30):  # each finds the database away
             status, _ = await get_json(server.port, "/api/v1/stats")
             self.assertEqual(status, 503)
-        await deferLater(reactor, 2.0)  # how much is written meanwhile is what is tested
+        await deferLater(reactor, 1.0)  # how much is written meanwhile is what is tested
         self.open_database()
         await crawler.answer(ref)
         await until(lambda: program.out.count(b"store.outage.Outages") == 2, "the end is logged")

@@ -7,6 +7,7 @@ from twisted.internet.threads import deferToThread
 
 from copilot_socket.core.actors import STRANGER
 from copilot_socket.event_bus import Refused
+from copilot_socket.wire import factory
 from copilot_socket.wire.limits import Pause
 from tests.support.crawler import until
 from tests.support.network import TOKEN, NetworkTestCase
@@ -15,6 +16,10 @@ from tests.support.server import InProcessNode
 
 class LimitTests(NetworkTestCase):
     """Strangers stand in nobody's way."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(factory, "REFUSAL_LASTS", 0.5)
 
     async def strangers(self, node: InProcessNode, count: int) -> list[socket.socket]:
         """Connections that say nothing, each known to the node."""
@@ -28,20 +33,20 @@ class LimitTests(NetworkTestCase):
     async def test_handshakes(self) -> None:
         """Unfinished handshakes take nobody's place, are bounded, and end at the connection time-out."""
         node = await self.listening(self.tls(), SOCKET_MAX_CONNECTIONS="2", SOCKET_CONNECTION_TIMEOUT="1000")
-        factory = node.node.factory
-        self.patch(factory, "_max_refused", 3)
+        connections = node.node.factory
+        self.patch(connections, "_max_refused", 3)
         strangers = await self.strangers(node, 5)
         strangers[-1].send(b"\x16\x03\x01")
-        await until(lambda: len(factory.outside) == 3)
+        await until(lambda: len(connections.outside) == 3)
         for name in ("one", "two"):
             await self.over(self.endpoint(node, self.own), name, maxJobs=1)
         third = await self.over(self.endpoint(node, self.own), "three")
         self.assertEqual((await third.expect("error"))["data"]["code"], "too_many_connections")
-        self.assertEqual(len(factory.connections), 2)
+        self.assertEqual(len(connections.connections), 2)
         for stranger in strangers:
             await deferToThread(_to_the_end, stranger)
         await third.closed
-        self.assertEqual(factory.outside, {})
+        self.assertEqual(connections.outside, {})
 
     async def test_without_a_token(self) -> None:
         """Nor do those over TCP that never show a token; one too many with a token is refused as elsewhere."""

@@ -178,13 +178,13 @@ class OddRowsTests(NodeTestCase):
                 (tables,),
             )
             columns = [(table, column, value) for table, column, kind in cursor.fetchall() for value in VALUES[kind]]
+            new_jobs = "INSERT INTO jobs (account_id, command, full_path)"
+            others = [number for number, (table, *_) in enumerate(columns) if table != "accounts"]
+            cursor.execute(f"{new_jobs} SELECT 'acct', 'issues', 'g/' || n FROM unnest(%s) AS n", (others,))
             for number, (table, column, value) in enumerate(columns):
                 made, found = (sql.replace("#", str(number)) for sql in rows[table])
-                new_job = f"INSERT INTO jobs (account_id, command, full_path) VALUES ('%s', 'issues', 'g/{number}')"
-                if table == "accounts":
-                    cursor.execute(f"{made}; {new_job % number}")
-                else:
-                    cursor.execute(f"{new_job % 'acct'}; {made}")
+                own_job = f"; {new_jobs} VALUES ('{number}', 'issues', 'g/{number}')" if table == "accounts" else ""
+                cursor.execute(made + own_job)
                 try:
                     cursor.execute(f'UPDATE {table} SET "{column}" = %s WHERE {found}', (value,))
                     accepted[table] += cursor.rowcount
@@ -230,14 +230,20 @@ class OddRowsTests(NodeTestCase):
             await node.node.timers.run_once(task)
             self.assertFalse(node.node.timers.failing(task), task)
         await self._read(node)
+        # Or the node would stop while it rests between two slices, and leave its timer to the reactor.
+        self.query("UPDATE operations SET status = 'aborted' WHERE status = 'running'")
+        await node.node.timers.run_once("bulk operations")
 
     async def _work(self, crawler: TestCrawler) -> bool:
         """Take as many jobs as there are room for, and finish them. False when there are none."""
         crawler.say("job_request", limit=100)
         jobs = (await crawler.expect("job_response"))["data"]["jobs"]
+        refs = []
         for job in jobs:
             crawler.progress(job["id"], 1, resumeState={"currentPage": 1})
-            self.assertEqual((await crawler.answer(crawler.complete(job["id"])))["type"], "ack")
+            refs.append(crawler.complete(job["id"]))
+        for ref in refs:
+            self.assertEqual((await crawler.answer(ref))["type"], "ack")
         return bool(jobs)
 
     async def _read(self, node: InProcessNode, *paths: str) -> None:

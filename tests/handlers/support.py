@@ -5,7 +5,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import psycopg2
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
 
@@ -122,9 +121,6 @@ class NodeTestCase(DatabaseTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.nodes: list[Node] = []
-        self._connection = psycopg2.connect(self.database_url)
-        self._connection.autocommit = True
-        self.addCleanup(self._connection.close)
         self.add_account()
 
     # -- the server's side
@@ -196,12 +192,6 @@ class NodeTestCase(DatabaseTestCase):
         await node.presence.release_lost()
 
     # -- the database
-
-    def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """Run a statement on the test's own connection and commit; its rows. Blocks."""
-        with self._connection.cursor() as cursor:
-            cursor.execute(statement, parameters or None)
-            return cursor.fetchall() if cursor.description else []
 
     def add_account(self, name: str = "acct", url: str = "http://127.0.0.1:9", **columns: object) -> None:
         """Insert an account."""

@@ -162,12 +162,13 @@ class SiteTestCase(DatabaseTestCase):
         self.feed = Feed(self.bus, self.clock, "node", str.upper, lambda: NOW)
         jobs = JobLists(self.database)
         self.bulk = BulkOperations(self.database, self.transitions, jobs, "node")
+        catalog = Catalog(self.database)
         parts = Parts(
             submission=Submission(self.database, 4, self.bus, self.slices.next),
-            catalog=Catalog(self.database),
+            catalog=catalog,
             jobs=jobs,
             bulk=self.bulk,
-            endings=Endings(self.database, self.bus, reactor),
+            endings=Endings(catalog, self.bus, reactor),
             accounts=Accounts(self.database, vault, self.transitions),
             modes=CrawlerModes(self.database),
             restrictions=RestrictionStore(self.database, "node"),

@@ -4,6 +4,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 
+from copilot_socket.core import bulk
 from copilot_socket.core.jobs import Event
 from copilot_socket.event_bus import JobCreated, PauseChanged
 from copilot_socket.store import account_deletion
@@ -93,8 +94,9 @@ class DeletionTests(TokenTestCase):
             "INSERT INTO area_authorizations (account_id, gitlab_origin, full_path)"
             " SELECT 'acme', 'g', full_path FROM areas"
         )
-        for name, value in (("FIRST_SLICE", 2), ("PATIENCE", 0.0001), ("next_size", lambda _size, _took: 2)):
-            self.patch(account_deletion, name, value)
+        self.patch(account_deletion, "PATIENCE", 0.0001)
+        for name in ("FIRST_SLICE", "MOST"):
+            self.patch(bulk, name, 2)
         lefts = []
         while (answer := await self.delete())[0] == 202:
             self.assertIs(answer[1]["deleted"], False)
@@ -148,7 +150,7 @@ class DeletionTests(TokenTestCase):
         """Both succeed, and each job is counted once."""
         await self.account()
         await self.jobs(9)
-        self.patch(account_deletion, "FIRST_SLICE", 2)
+        self.patch(bulk, "FIRST_SLICE", 2)
         answers = await gatherResults([Deferred.fromCoroutine(self.delete()) for _ in range(2)])
         self.assertEqual([status for status, _ in answers], [200, 200])
         self.assertEqual(sum(document["jobs_deleted"] for _, document in answers), 9)

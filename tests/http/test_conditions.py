@@ -109,6 +109,17 @@ class ReadTests(ConditionTestCase):
                 self.assertEqual(answer.status, 400, given)
                 self.assertIn(header, answer.document["detail"])
 
+    async def test_repeated_headers(self) -> None:
+        """Several headers are one list."""
+        for before, after in (([], ['"other"']), (['"other"'], []), (['"other", "another"'], [])):
+            tags = [*before, await self.tag(ACME), *after]
+            self.assertEqual((await self.get(ACME, headers={"If-None-Match": tags})).status, 304, tags)
+            answer = await self.request("PUT", ACME, json=ACCOUNT, headers={"If-Match": tags})
+            self.assertEqual(answer.status, 200, tags)
+        for tags, status in ((['"other"', '"another"'], 412), (['"other"', "*"], 400), (['"other"', "x"], 400)):
+            answer = await self.request("PUT", ACME, json=ACCOUNT, headers={"If-Match": tags})
+            self.assertEqual(answer.status, status, tags)
+
     async def test_in_gzip(self) -> None:
         """It has another tag, for other bytes; the object is the same."""
         long = {**ACCOUNT, "gitlab_url": f"{HOST}/{'x' * SMALLEST}"}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.http.bodies import JOB
-from copilot_socket.http.checks import MAX_INTEGER, MAX_LEVELS, MAX_STATE, json_object, text, timestamp
+from copilot_socket.http.checks import MAX_INTEGER, MAX_LEVELS, MAX_STATE, json_object, short_name, text, timestamp
 from copilot_socket.http.fields import pointer, read
 from copilot_socket.http.messages import MAX_FAULTS, Faults
 
@@ -98,6 +98,12 @@ class FieldTests(SynchronousTestCase):
         self.assertEqual(text(4)("éé"), "éé")
         for value in ("", "ééa", "x" * 5, "x" * 10_000_000, 7):
             self.assertRaises(ValueError, text(4), value)
+
+    def test_characters(self) -> None:
+        """A short name is bounded in characters, as its column is."""
+        self.assertEqual(short_name("\U0001f600" * 255), "\U0001f600" * 255)
+        for value in ("", "x" * 256, "a\0", "\ud800", 7, None):
+            self.assertRaises(ValueError, short_name, value)
 
 
 class FaultTests(SynchronousTestCase):

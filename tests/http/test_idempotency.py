@@ -145,6 +145,13 @@ class KeyTests(KeyTestCase):
             self.assertEqual(answer.status, 422, path)
             self.assertIn("Idempotency-Key", answer.document["detail"])
 
+    async def test_several(self) -> None:
+        """One that is sent twice is one; two are refused, with nothing done."""
+        for keys, status in ((["k", "k"], 201), (["k", "other"], 400), (["other", "k"], 400)):
+            answer = await self.post(PAUSES, PAUSE, headers={"Idempotency-Key": keys})
+            self.assertEqual(answer.status, status, keys)
+        self.assertEqual([key for key, _ in self.taken()], ["token:COPILOT_HTTP_TOKEN k"])
+
     async def test_of_its_actor(self) -> None:
         """Nobody finds, or takes, the keys of others."""
         limited = await self.limited()

@@ -25,6 +25,7 @@ class UserTests(TokenTestCase):
         self.assertEqual(found["jobs"], dict.fromkeys(map(str, Status), 0))
         self.assertEqual((found["items"], found["accounts"], found["last_error"]), ({}, [], None))
         self.assertEqual((await self.get(f"{USERS}/{'x' * 256}")).status, 404)
+        await self.user("%C3%A9" * 255)
 
     async def test_sums(self) -> None:
         """Jobs by state, items by entity, accounts, times, and the last error, of this user alone."""

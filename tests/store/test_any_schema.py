@@ -12,7 +12,15 @@ from copilot_socket.store.embedded.binaries import packaged_programs
 from copilot_socket.store.migrate import SchemaError, Standing
 from copilot_socket.store.sql import sql
 from tests.support.acts import ACT
-from tests.support.postgres import admin, drop_database, execute, fresh_database, server_url, with_search_path
+from tests.support.postgres import (
+    admin,
+    copy_of,
+    drop_database,
+    execute,
+    fresh_database,
+    server_url,
+    with_search_path,
+)
 from tests.support.store import COUNTERS_THAT_DIFFER
 
 JOB = (
@@ -21,26 +29,30 @@ JOB = (
 URL = "https://gitlab.test"
 
 
+def _in_two_schemas(public: str) -> None:
+    execute(
+        public,
+        "CREATE SCHEMA crawling;"
+        "CREATE TABLE public.accounts (id text, provider text, gitlab_url text, secret text);"
+        "INSERT INTO public.accounts VALUES ('acct', 'gitlab-cloud', 'https://elsewhere.test', 'x')",
+    )
+    url = with_search_path(public, "crawling")
+    migrate.upgrade(url, ACT)
+    execute(
+        url,
+        "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
+        f" VALUES ('acct', 'gitlab-onprem', '{URL}', 'token')",
+    )
+
+
 class _SchemaTestCase(SynchronousTestCase):
     """Our tables are in the schema `crawling`; in `public` another program has an account of the same id."""
 
     def setUp(self) -> None:
         """Create both schemas."""
-        self.public = fresh_database(migrated=False)
+        self.public = copy_of(_in_two_schemas)
         self.addCleanup(drop_database, self.public)
-        execute(
-            self.public,
-            "CREATE SCHEMA crawling;"
-            "CREATE TABLE public.accounts (id text, provider text, gitlab_url text, secret text);"
-            "INSERT INTO public.accounts VALUES ('acct', 'gitlab-cloud', 'https://elsewhere.test', 'x')",
-        )
         self.url = with_search_path(self.public, "crawling")
-        migrate.upgrade(self.url, ACT)
-        execute(
-            self.url,
-            "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
-            f" VALUES ('acct', 'gitlab-onprem', '{URL}', 'token')",
-        )
 
     def query(self, statement: str, url: str | None = None) -> list[tuple[object, ...]]:
         """The rows of *statement* in a session with the default search_path."""

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.store import migrate
 from tests.support.acts import ACT
-from tests.support.postgres import SynchronousDatabaseTestCase, admin, drop_database, fresh_database
+from tests.support.postgres import SynchronousDatabaseTestCase, admin, copy_of, drop_database
 from tests.support.revisions import upgrade_to
 
 DEEP = '{"a":' * 200 + "1" + "}" * 200
@@ -30,14 +30,17 @@ URLS = {
 """URLs and their repaired form, which is never that of another server: tokens are sent there."""
 
 
+def _of_the_first_release(url: str) -> None:
+    upgrade_to(url, "0001")
+
+
 class RepairTests(SynchronousTestCase):
     """Each test has a database as the first release left it, with one account and one job."""
 
     def setUp(self) -> None:
         """Make it."""
-        self.url = fresh_database(migrated=False)
+        self.url = copy_of(_of_the_first_release)
         self.addCleanup(drop_database, self.url)
-        upgrade_to(self.url, "0001")
         self.insert("accounts", id="acct", **ACCOUNT)
         self.insert("jobs", account_id="acct", command="issues", full_path="g/p")
 

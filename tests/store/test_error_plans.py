@@ -45,10 +45,10 @@ LARGE = {"jobs", "job_error_log", "error_counts", "error_groups", "job_assignmen
 class PlanTests(ErrorsTestCase):
     """No statement reads a large table as a whole."""
 
+    fill = (FILL, "VACUUM ANALYZE")
+
     def setUp(self) -> None:
         super().setUp()
-        self.query(FILL)
-        self.query("VACUUM ANALYZE")
         self.ran: list[tuple[str, Any]] = []
         query, tx_query = self.database.query, Transaction.query
 

@@ -18,42 +18,36 @@ from tests.support.postgres import DatabaseTestCase
 AREAS = 20_000
 MOST_READ = 1500
 """Rows of a table; a page has 100, and a total is counted up to 100."""
+FILL = (
+    "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
+    " SELECT 'a' || n, 'gitlab-onprem', 'https://g' || n % 2, 'x' FROM generate_series(0, 99) n",
+    "INSERT INTO areas (gitlab_origin, full_path, name, type, created_at)"
+    " SELECT 'https://g' || n % 2, 'g' || n % 101 || '/p' || n, 'n', CASE n % 100 WHEN 0 THEN 'group' ELSE"
+    f" 'project' END, now() - ({AREAS} - n) * interval '1 minute' FROM generate_series(1, {AREAS}) n",
+    "INSERT INTO area_authorizations (account_id, gitlab_origin, full_path)"
+    " SELECT 'a' || right(gitlab_origin, 1), gitlab_origin, full_path FROM areas"
+    " UNION ALL"
+    " (SELECT 'a2', gitlab_origin, full_path FROM areas WHERE gitlab_origin = 'https://g0' LIMIT 50)",
+    "INSERT INTO jobs (account_id, command, full_path, status, finished_at, user_id, gitlab_url, provider,"
+    " tries)"
+    " SELECT 'a' || right(gitlab_origin, 1), command, full_path, 'completed', created_at, 'u' || n % 50,"
+    " gitlab_origin, 'gitlab-onprem', 1 FROM (SELECT *, row_number() OVER () AS n FROM areas) AS a,"
+    " unnest('{issues,commits}'::text[]) AS command WHERE n % 10 = 0",
+    "INSERT INTO jobs (account_id, command, status, finished_at, gitlab_url, provider, tries)"
+    " SELECT 'a' || n % 100, 'GROUP_PROJECT_DISCOVERY', 'completed', now() - n * interval '1 minute',"
+    " 'https://g' || n % 2, 'gitlab-onprem', 1 FROM generate_series(1, 1000) n",
+    "ANALYZE",
+)
+"""100 accounts, many areas, two jobs for each tenth of these, and many discoveries."""
 
 
 class PlanTests(DatabaseTestCase):
     """Reads of large tables."""
 
+    fill = FILL
+
     def setUp(self) -> None:
-        """Have 100 accounts, many areas, two jobs for each tenth of these, and many discoveries."""
         super().setUp()
-        self.query(
-            "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
-            " SELECT 'a' || n, 'gitlab-onprem', 'https://g' || n % 2, 'x' FROM generate_series(0, 99) n"
-        )
-        self.query(
-            "INSERT INTO areas (gitlab_origin, full_path, name, type, created_at)"
-            " SELECT 'https://g' || n % 2, 'g' || n % 101 || '/p' || n, 'n', CASE n % 100 WHEN 0 THEN 'group' ELSE"
-            f" 'project' END, now() - ({AREAS} - n) * interval '1 minute' FROM generate_series(1, {AREAS}) n"
-        )
-        self.query(
-            "INSERT INTO area_authorizations (account_id, gitlab_origin, full_path)"
-            " SELECT 'a' || right(gitlab_origin, 1), gitlab_origin, full_path FROM areas"
-            " UNION ALL"
-            " (SELECT 'a2', gitlab_origin, full_path FROM areas WHERE gitlab_origin = 'https://g0' LIMIT 50)"
-        )
-        self.query(
-            "INSERT INTO jobs (account_id, command, full_path, status, finished_at, user_id, gitlab_url, provider,"
-            " tries)"
-            " SELECT 'a' || right(gitlab_origin, 1), command, full_path, 'completed', created_at, 'u' || n % 50,"
-            " gitlab_origin, 'gitlab-onprem', 1 FROM (SELECT *, row_number() OVER () AS n FROM areas) AS a,"
-            " unnest('{issues,commits}'::text[]) AS command WHERE n % 10 = 0"
-        )
-        self.query(
-            "INSERT INTO jobs (account_id, command, status, finished_at, gitlab_url, provider, tries)"
-            " SELECT 'a' || n % 100, 'GROUP_PROJECT_DISCOVERY', 'completed', now() - n * interval '1 minute',"
-            " 'https://g' || n % 2, 'gitlab-onprem', 1 FROM generate_series(1, 1000) n"
-        )
-        self.query("ANALYZE")
         self.explained = ExplainedDatabase(self.database_url)
         self.addCleanup(self.explained.close)
         self.database = cast(Database, self.explained)

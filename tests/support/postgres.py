@@ -10,11 +10,13 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg2
@@ -25,6 +27,8 @@ from copilot_socket.store import migrate
 from copilot_socket.store.embedded import EmbeddedError, EmbeddedPostgres
 
 _PREFIX = "copilot-test-postgres-"
+_ROOM = 2 * 1024**3
+"""Bytes that must be free in memory: several times what a server of the tests takes."""
 _OURS = "COPILOT_TEST_DATABASE_URL"
 # Tests kill processes, never the machine: what the kernel has is durable enough.
 FAST: Mapping[str, str] = {
@@ -42,14 +46,21 @@ CREATE TRIGGER refuse BEFORE INSERT ON write_probe FOR EACH ROW EXECUTE FUNCTION
 """Makes a database refuse the probe's write as if its disk were full."""
 
 
-def reachable_directory(prefix: str = "copilot-test-") -> Path:
+def reachable_directory(prefix: str = "copilot-test-", preferred: Path | None = None) -> Path:
     """Make a short temporary directory for an embedded PostgreSQL, also as root. The caller removes it."""
-    for parent in (Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")):
+    for parent in (preferred or Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")):
         if all(directory.stat().st_mode & 0o001 for directory in [parent, *parent.parents]):
             directory = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
             directory.chmod(0o711)
             return directory
     raise AssertionError("no temporary directory is accessible to other users: set TMPDIR")
+
+
+def _place() -> Path:
+    """Where servers keep their data: in memory if there is room, where a database is made in a tenth of the time."""
+    memory = Path("/dev/shm")
+    roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM
+    return memory if roomy else Path(tempfile.gettempdir())
 
 
 def with_database(url: str, name: str) -> str:
@@ -98,7 +109,7 @@ def server_url() -> str:
     if given:
         return with_database(given, "postgres")
     _remove_abandoned()
-    directory = reachable_directory(_PREFIX)
+    directory = reachable_directory(_PREFIX, _place())
     server = EmbeddedPostgres(directory, FAST)
 
     def remove() -> None:
@@ -111,7 +122,9 @@ def server_url() -> str:
 
 def _remove_abandoned() -> None:
     """Stop and remove the servers that killed test runs have left, never one in use."""
-    for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    for directory in [
+        path for parent in (_place(), tempfile.gettempdir()) for path in Path(parent).glob(f"{_PREFIX}*")
+    ]:
         with contextlib.suppress(FileNotFoundError, EmbeddedError):  # it is being removed by another process
             started = (directory / "postgres.users").exists()
             if started and directory.stat().st_uid == os.geteuid() and EmbeddedPostgres(directory).stop():
@@ -121,12 +134,9 @@ def _remove_abandoned() -> None:
 @cache
 def _template() -> str:
     """The name of a migrated, empty database."""
-    name = f"copilot_template_{os.getpid()}_{uuid.uuid4().hex[:8]}"
-    execute(server_url(), f'CREATE DATABASE "{name}" ENCODING UTF8 TEMPLATE template0')
-    if os.environ.get(_OURS):
-        atexit.register(drop_database, with_database(server_url(), name))
-    migrate.require_current(with_database(server_url(), name), upgrade=True)
-    return name
+    url = _lasting("template0")
+    migrate.require_current(url, upgrade=True)
+    return name_of(url)
 
 
 @cache
@@ -140,6 +150,14 @@ def _create(template: str) -> str:
     name = f"copilot_test_{uuid.uuid4().hex}"
     execute(server_url(), f'CREATE DATABASE "{name}" ENCODING UTF8 TEMPLATE "{template}"{_strategy()}')
     return with_database(server_url(), name)
+
+
+def _lasting(template: str) -> str:
+    """The URL of a new database that is kept until this process ends."""
+    url = _create(template)
+    if os.environ.get(_OURS):
+        atexit.register(drop_database, url)
+    return url
 
 
 class _Supply:
@@ -190,21 +208,78 @@ def drop_database(url: str) -> None:
     execute(server_url(), f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
-class _DatabaseMixin:
-    """Gives each test a migrated, empty database: `self.database_url`. It is dropped after the test's cleanups."""
+@cache
+def _made(make: Callable[[str], None]) -> str:
+    """The name of a database that *make* has filled, given the URL of an empty one."""
+    url = _lasting("template0")
+    make(url)
+    return name_of(url)
 
+
+@cache
+def _filled(statements: tuple[str, ...]) -> str:
+    """The name of a migrated database in which *statements* were run."""
+    url = _lasting(_template())
+    for statement in statements:
+        execute(url, statement)
+    return name_of(url)
+
+
+def copy_of(make: Callable[[str], None]) -> str:
+    """Create a database for one test, as *make* fills an empty one, whose URL it is given; it is called once."""
+    return _create(_made(make))
+
+
+Rows = list[tuple[Any, ...]]
+
+
+class _DatabaseMixin:
+    """Gives each test a migrated database: `self.database_url`. It is dropped after the test's cleanups.
+
+    ``fill``: statements that fill it. They are run once for all tests with the same ones, each of which gets a copy.
+    """
+
+    fill: tuple[str, ...] = ()
     database_url: str
+    _connected: tuple[str, Connection] | None = None
 
     def setUp(self) -> None:
         super().setUp()  # type: ignore[misc]
-        self.database_url = fresh_database()
+        self.database_url = _create(_filled(self.fill)) if self.fill else fresh_database()
         self.addCleanup(_supply().drop, self.database_url)  # type: ignore[attr-defined]
+        self.addCleanup(self._disconnect)  # type: ignore[attr-defined]
 
-    def query(self, statement: str, *parameters: object) -> list[tuple[object, ...]]:
-        """Run a statement on a new connection, commit, and return its rows ([] without any). Blocks."""
-        with admin(self.database_url) as connection, connection.cursor() as cursor:
-            cursor.execute(statement, parameters or None)
-            return cursor.fetchall() if cursor.description else []
+    def query(self, statement: str, *parameters: object) -> Rows:
+        """Run a statement, commit, and return its rows ([] without any). Blocks.
+
+        The reactor's thread has one connection for all statements of a test, and a new one after it is lost; in other
+        threads, each statement has its own.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            with admin(self.database_url) as connection:
+                return _rows(connection, statement, parameters)
+        if self._connected is not None and self._connected[0] == self.database_url:
+            try:
+                return _rows(self._connected[1], statement, parameters)
+            except psycopg2.Error:
+                if not self._connected[1].closed:
+                    raise
+        self._disconnect()
+        connection = psycopg2.connect(self.database_url)
+        connection.autocommit = True
+        self._connected = (self.database_url, connection)
+        return _rows(connection, statement, parameters)
+
+    def _disconnect(self) -> None:
+        if self._connected is not None:
+            self._connected[1].close()
+            self._connected = None
+
+
+def _rows(connection: Connection, statement: str, parameters: Sequence[object]) -> Rows:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters or None)
+        return cursor.fetchall() if cursor.description else []
 
 
 class DatabaseTestCase(_DatabaseMixin, TestCase):

@@ -177,12 +177,12 @@ WITH gone AS (
 SELECT count(*) FROM gone
 
 -- name: clean_history
--- Minutes are kept for a day, and until their hour is summed up for good; hours for 90 days.
+-- Old hours, and old minutes whose hour is summed up for good.
 WITH gone AS (
   DELETE FROM job_history WHERE (resolution, at, node_id) IN (
     SELECT resolution, at, node_id FROM job_history
-    WHERE (resolution = 'hour' AND at < now() - interval '90 days')
-       OR (resolution = 'minute' AND at < now() - interval '1 day'
+    WHERE (resolution = 'hour' AND at < now() - %(hour)s * interval '1 second')
+       OR (resolution = 'minute' AND at < now() - %(minute)s * interval '1 second'
            AND at < (SELECT max(at) - interval '1 hour' FROM job_history WHERE resolution = 'hour'))
     LIMIT %(limit)s)
   RETURNING at

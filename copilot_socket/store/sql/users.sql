@@ -1,7 +1,7 @@
 -- A user's crawl (docs/http.md, "A user's crawl").
 
 -- name: user_free
--- Whether a queued job of the user is kept back by neither a pause nor a credential. The same as in count_lanes.
+-- Whether a queued job of the user is kept back by neither a pause nor a credential. The same as in count_jobs.
 SELECT EXISTS (
   SELECT FROM jobs j JOIN accounts t ON t.id = j.account_id
   WHERE j.user_id = %(user)s AND j.status = 'queued' AND j.pause_id IS NULL
