@@ -203,7 +203,7 @@ class ProtocolTests(SynchronousTestCase):
     def test_entity_types(self) -> None:
         """The table of commands, the plain list, and what discovery spawns."""
         section = _section(self.text, "Getting work")
-        pairs = [(row[at], row[at + 1]) for row in _rows(section) for at in (0, 3) if row[0] != "command"]
+        pairs = [(row[at], row[at + 1]) for row in _rows(section) for at in (0, 3) if row[at] not in ("command", "")]
         self.assertEqual({a.strip("`"): b.strip("`") for a, b in pairs}, dict(ENTITY_TYPES))
         plain = section.split("for plain crawlers:")[1].split("Jobs that")[0]
         self.assertEqual(tuple(re.findall(r"`(\w+)`", plain)), PLAIN_ENTITY_TYPES)
