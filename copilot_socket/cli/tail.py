@@ -14,7 +14,6 @@ from copilot_socket.cli.node import Node, Refused, node_from, with_query
 from copilot_socket.cli.options import add_examples
 from copilot_socket.cli.output import complain, emit_line, exit_with_reader, say, screen, standard_output
 from copilot_socket.cli.sse import Event, events
-from copilot_socket.core.live_events import TYPES as STORED
 
 EVENTS = "/api/v1/events"
 SILENCE = 45.0
@@ -36,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print events until Ctrl-C, then return 0. Raises CommandError or ConfigFaults."""
-    path = with_query(EVENTS, {"types": ",".join(STORED), **query(args)})
+    from copilot_socket.core.live_events import TYPES  # noqa: PLC0415 - parsing a command line does not need it
+
+    path = with_query(EVENTS, {"types": ",".join(TYPES), **query(args)})
     on = screen()
     exit_with_reader()
     try:
