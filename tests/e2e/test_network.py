@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from copilot_socket.client import Crawler, Hello, Job
+from copilot_socket.client.twisted import Crawler, Hello, Job
 from copilot_socket.core.identity import MAX_SUBJECT
 from copilot_socket.core.rate import WRONG_TOKENS
 from copilot_socket.event_bus import Refused
@@ -82,10 +82,16 @@ class LifecycleTests(NetworkTestCase):
             return {}
 
         endpoint = self.client(self.port(node), self.directory / "later")
-        crawler = Crawler(endpoint, crawl, Hello("one"), reactor, backoff=lambda _: 0.05)
+        attempts: list[int] = []
+
+        def backoff(failed: int) -> float:
+            attempts.append(failed)
+            return 0.05
+
+        crawler = Crawler(endpoint, crawl, Hello("one"), reactor, backoff)
         crawler.startService()
         self.addCleanup(crawler.stopService)
-        await until(lambda: crawler._client._machine is not None)
+        await until(lambda: attempts, "an attempt has failed")
         self.own.rename(self.directory / "later")
         await until(lambda: self.status_of(job) == "completed")
         self.assertEqual(len(done), 1)
