@@ -15,7 +15,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from concurrent.futures import CancelledError
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, TypeVar
@@ -30,6 +30,7 @@ from copilot_socket.client.session import GIVE_BACK_WITHIN
 from copilot_socket.client.sigterm import Sigterm
 
 Result = TypeVar("Result")
+_STOPPED = JobGone("stale_assignment", "the crawler has stopped")
 
 
 class Job(BaseJob[None, str]):
@@ -64,7 +65,6 @@ class Crawler:
         backoff: Callable[[int], float] = default_backoff,
         give_back_within: float = GIVE_BACK_WITHIN,
     ) -> None:
-        self._loop = asyncio.new_event_loop()
         self._shell = shell.Crawler(
             address,
             hello,
@@ -72,8 +72,13 @@ class Crawler:
             give_back_within=give_back_within,
             read=lambda fields, _shell: Job.read(fields, self),
         )
-        self._starting = threading.Lock()
+        self._guard = threading.Lock()
+        """Of all that follows."""
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._ended = False
+        self._waiting: set[Future[Any]] = set()
+        """What other threads wait for."""
 
     def __enter__(self) -> "Crawler":
         self.start()
@@ -89,8 +94,9 @@ class Crawler:
 
     def start(self) -> None:
         """Connect, and stay connected. Nothing happens if it has started."""
-        with self._starting:
+        with self._guard:
             if self._thread is None:
+                self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._run, name="copilot_socket.client", daemon=True)
                 self._thread.start()
 
@@ -123,24 +129,23 @@ class Crawler:
 
     def stop(self) -> None:
         """Have all jobs given back, and disconnect. What their code does not leave in time is given back for it."""
-        with suppress(JobGone):
-            self._wait_for(self._shell.stop)
-        if self._thread is not None:
-            self._thread.join()
+        self._end(self._shell.stop)
 
     def stop_soon(self) -> None:
         """Begin to :meth:`stop`, without waiting: for handlers of signals."""
-        with suppress(RuntimeError):  # it has stopped
-            self._loop.call_soon_threadsafe(self._shell.stop_soon)
+        self._soon(self._shell.stop_soon)
 
     def finish(self, timeout: float | None = None) -> None:
         """Take no more jobs, wait for those that run, and disconnect.
 
         Jobs that would not be over within *timeout* seconds are given back before.
         """
-        with suppress(JobGone):
-            self._wait_for(lambda: self._shell.finish(timeout))
+        self._end(lambda: self._shell.finish(timeout))
+
+    def _end(self, how: Callable[[], Awaitable[None]]) -> None:
         if self._thread is not None:
+            with suppress(JobGone):
+                self._wait_for(how)
             self._thread.join()
 
     # -- called by jobs
@@ -157,8 +162,7 @@ class Crawler:
 
     def rate_limit(self, job: Job, data: dict[str, Any]) -> None:
         """See above."""
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._shell.rate_limit, job, data)
+        self._soon(self._shell.rate_limit, job, data)
 
     def complete(self, job: Job, counts: Mapping[str, float] | None) -> None:
         """See above."""
@@ -182,32 +186,59 @@ class Crawler:
     # -- the thread
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
+        assert self._loop is not None
+        loop = self._loop
+        asyncio.set_event_loop(loop)
 
         async def run() -> None:
             self._shell.start()
             await self._shell.wait_stopped()
+            with self._guard:
+                self._ended = True
+            await asyncio.sleep(0)  # what was asked before begins, and is cancelled
 
         try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
                 runner.run(run())
         finally:
-            asyncio.set_event_loop(None)
+            with self._guard:
+                self._ended = True
+                for result in self._waiting:
+                    if not result.done():
+                        result.set_exception(_STOPPED)
+
+    def _soon(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Have *function* called in the thread, if that runs. Signals' handlers may call this: nothing is locked."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it has stopped
+                self._loop.call_soon_threadsafe(function, *arguments)
 
     def _wait_for(self, call: Callable[[], Awaitable[Result]]) -> Result:
         """What *call*, called in the thread, returns or raises; :class:`JobGone` if the crawler has stopped."""
+        result: Future[Result] = Future()
+        tasks: list[asyncio.Task[Result]] = []
 
         async def wait() -> Result:
             return await call()
 
-        waiting = wait()
+        def begin() -> None:
+            tasks.append(asyncio.get_running_loop().create_task(wait()))
+            tasks[0].add_done_callback(lambda task: _copy(task, result))
+
+        with self._guard:
+            if self._ended or self._loop is None:
+                raise _STOPPED
+            self._waiting.add(result)
+            self._loop.call_soon_threadsafe(begin)
         try:
-            return asyncio.run_coroutine_threadsafe(waiting, self._loop).result()
-        except (RuntimeError, CancelledError) as error:
-            waiting.close()
-            if isinstance(error, CancelledError) or self._loop.is_closed():
-                raise JobGone("stale_assignment", "the crawler has stopped") from error
+            return result.result()
+        except BaseException as error:
+            if not isinstance(error, Exception):  # KeyboardInterrupt: nobody waits any more
+                self._soon(lambda: [task.cancel() for task in tasks])
             raise
+        finally:
+            with self._guard:
+                self._waiting.discard(result)
 
     @contextmanager
     def _heed_sigterm(self) -> Iterator[None]:
@@ -216,3 +247,15 @@ class Crawler:
             yield
         finally:
             sigterm.restore()
+
+
+def _copy(task: "asyncio.Task[Result]", result: "Future[Result]") -> None:
+    """Give *result* what *task* has come to."""
+    if result.done():
+        return
+    if task.cancelled():
+        result.set_exception(_STOPPED)
+    elif (error := task.exception()) is not None:
+        result.set_exception(error)
+    else:
+        result.set_result(task.result())

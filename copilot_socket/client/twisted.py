@@ -103,9 +103,9 @@ class Crawler(Service, Shell):
         self._timer: IDelayedCall | None = None
 
     @classmethod
-    def at(cls, address: Address, handler: Handler, hello: Hello, reactor: Any) -> "Crawler":
+    def at(cls, address: Address, handler: Handler, hello: Hello, reactor: Any, **more: Any) -> "Crawler":
         """A crawler of the server at *address*: the path of a UNIX socket, :class:`TCP` or :class:`TLS`."""
-        return cls(endpoint_of(reactor, address), handler, hello, reactor)
+        return cls(endpoint_of(reactor, address), handler, hello, reactor, **more)
 
     def startService(self) -> None:
         """Connect, and stay connected."""
