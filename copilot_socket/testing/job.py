@@ -13,9 +13,6 @@ from copilot_socket.core.replies import Job as Sent
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.trouble import NO_TROUBLE, End, Trouble
 
-AT_ONCE = RetryPolicy(base=0.0)
-"""Jobs that have failed are due at once, unless their crawler has said how long to wait."""
-
 
 class Desk(Protocol):
     """The server, as its jobs see it."""
@@ -53,7 +50,7 @@ class Job:
     """How many attempts there were."""
     releases: int = 0
     delay: float = 0.0
-    """Seconds that the job waits after its last attempt, as its crawler has asked."""
+    """Seconds that the job waits after its last attempt."""
     max_attempts: int = 3
     assignment: str | None = None
     """The id of the present attempt, which its crawler knows as the job's."""
@@ -126,7 +123,7 @@ class Job:
             branch=self.branch,
         )
 
-    def apply(self, event: Event, now: float, end: End | None = None) -> bool:
+    def apply(self, event: Event, now: float, policy: RetryPolicy, end: End | None = None) -> bool:
         """Change the state as the server does; whether the event was allowed."""
         state = transitions.Job(
             self.status,
@@ -138,7 +135,7 @@ class Job:
             trouble=self.trouble,
             now=now,
         )
-        change = transitions.decide(state, event, AT_ONCE, 0.0, end)
+        change = transitions.decide(state, event, policy, 0.5, end)
         if isinstance(change, transitions.Refusal):
             return False
         self.status, self.attempts, self.releases = change.status, change.attempts, change.releases

@@ -3,7 +3,6 @@
 State machine, schemas, inference of causes and answers are the real server's.
 """
 
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -12,15 +11,12 @@ import orjson
 
 from copilot_socket.core.errors import ErrorCode, NotAdmitted, ProtocolError
 from copilot_socket.core.features import CAPABILITIES, FEATURES, PROTOCOL_VERSION
-from copilot_socket.core.jobs import AREA_TYPES, SPAWNS, Event, Loss, Status
+from copilot_socket.core.jobs import AREA_TYPES, SPAWNS, Event, Loss
 from copilot_socket.core.messages import ENDINGS, Message
 from copilot_socket.core.replies import (
     Ack,
-    JobCancel,
-    JobPause,
     JobResponse,
     Reply,
-    Shutdown,
     TokenRefreshResponse,
     Welcome,
 )
@@ -29,6 +25,7 @@ from copilot_socket.core.trouble import End
 from copilot_socket.handlers import reading
 from copilot_socket.testing.crawlers import Crawler, Link
 from copilot_socket.testing.job import Job
+from copilot_socket.testing.queue import Queue
 from copilot_socket.testing.tokens import Tokens
 
 READERS: Mapping[str, Callable[[Any, str], Body]] = {
@@ -44,32 +41,29 @@ _OUTCOMES = {"job_completed": ("completed",), "job_failed": ("failed", "credenti
 """Type of a report → the outcomes of an attempt that it has caused, if it is repeated."""
 
 
-class Rules:
-    """The jobs, the crawlers, and all that they have said. Times are in seconds, of any clock.
+class Rules(Queue):
+    """A queue, and all that its crawlers have said. *secret*: of ``hello``; *spawn*: discoveries make jobs."""
 
-    *grace*: how long a crawler may be away and keep its jobs; *spawn*: whether discoveries make jobs.
-    """
-
-    def __init__(self, gitlab_url: str, tokens: Tokens, secret: str | None, grace: float, spawn: bool) -> None:
-        self.gitlab_url = gitlab_url
+    def __init__(
+        self,
+        gitlab_url: str,
+        tokens: Tokens,
+        secret: str | None = None,
+        *,
+        grace: float = 15.0,
+        spawn: bool = True,
+        retry_delay: float = 0.0,
+    ) -> None:
+        super().__init__(gitlab_url, tokens, grace, retry_delay)
         self.heartbeat_interval = 10.0
         self.max_message_size = 1024 * 1024
-        self.jobs: list[Job] = []
-        self.crawlers: dict[str, Crawler] = {}
         self.discovered: list[Found] = []
         self.areas: list[Found] = []
         self.rate_limits: list[dict[str, Any]] = []
         self.refused_next: list[tuple[str, ErrorCode]] = []
         """Reports that are refused when they come."""
-        self.exit_when_done = False
-        self.now = 0.0
-        self._tokens = tokens
         self._secret = secret
-        self._grace = grace
         self._spawn = spawn
-        self._attempts: dict[str, tuple[Job, int]] = {}
-        """Assignment → its job, and the number of the attempt."""
-        self._due: dict[Job, float] = {}
 
     # -- connections
 
@@ -104,22 +98,6 @@ class Rules:
             if not crawler.links:
                 crawler.gone_at = self.now
 
-    @property
-    def deadline(self) -> float | None:
-        """When :meth:`tick` is to be called."""
-        graces = [each.gone_at + self._grace for each in self.crawlers.values() if each.gone_at is not None]
-        return min([*graces, *self._due.values()], default=None)
-
-    def tick(self, now: float) -> None:
-        """Release the jobs of crawlers that are away for too long, and send jobs that are due."""
-        self.now = now
-        for crawler in list(self.crawlers.values()):
-            if crawler.gone_at is not None and now >= crawler.gone_at + self._grace:
-                del self.crawlers[crawler.name]
-                self._release(crawler.held, Loss.GONE)
-        self._due = {job: at for job, at in self._due.items() if at > now}
-        self._dispatch()
-
     def _join(self, link: Link, crawler: Crawler) -> Crawler:
         crawler = self.crawlers.setdefault(crawler.name, crawler)
         crawler.gone_at = None
@@ -138,7 +116,7 @@ class Rules:
             crawler.entity_types = data.entity_types
         link.capabilities = CAPABILITIES.intersection(data.capabilities or ())
         if data.assignments is not None:
-            self._release([job for job in crawler.held if job.assignment not in data.assignments], Loss.WITHOUT_IT)
+            self.release([job for job in crawler.held if job.assignment not in data.assignments], Loss.WITHOUT_IT)
         return Welcome(
             link.id,
             PROTOCOL_VERSION,
@@ -148,20 +126,10 @@ class Rules:
             FEATURES,
         )
 
-    def _release(self, jobs: Iterable[Job], why: Loss) -> None:
-        for job in list(jobs):
-            self._apply(job, Event.RELEASED, End(why.cause))
-
     def _ack(self, link: Link, message: Message) -> Reply | None:
         return Ack(message.type, message.ref, message.job_id) if "ack" in link.capabilities else None
 
     # -- work
-
-    def add(self, job: Job) -> Job:
-        """Queue a job."""
-        self.jobs.append(job)
-        self._dispatch()
-        return job
 
     def _request(self, link: Link, message: Message) -> Reply | None:
         crawler, data = link.crawler, message.data
@@ -172,45 +140,9 @@ class Rules:
         link.requested = True
         if again:
             return JobResponse(tuple(job.sent(self.gitlab_url) for job in again))
-        given = self._claim(crawler)
-        self._exit_if_done()
+        given = self.claim(crawler)
+        self.exit_if_done()
         return JobResponse(given)
-
-    def _dispatch(self) -> None:
-        """Send jobs to the crawlers that wait for some."""
-        for crawler in self.crawlers.values():
-            if crawler.asked is not None and (given := self._claim(crawler)):
-                crawler.asked.push(JobResponse(given))
-        self._exit_if_done()
-
-    def _claim(self, crawler: Crawler) -> tuple[Any, ...]:
-        room = min(crawler.wanted, crawler.max_jobs - len(crawler.held))
-        fit = [
-            job
-            for job in self.jobs
-            if job.status is Status.QUEUED and job.entity_type in crawler.entity_types and job not in self._due
-        ]
-        given = fit[: max(0, room)]
-        for job in given:
-            job.apply(Event.CLAIMED, self.now)
-            job.tries += 1
-            job.assignment = f"{job.id}.{job.tries}.{secrets.token_hex(6)}"
-            job.reported, job.token = False, self._tokens.current
-            self._attempts[job.assignment] = job, job.tries
-            crawler.held.append(job)
-        if given:
-            crawler.wanted = 0
-        return tuple(job.sent(self.gitlab_url) for job in given)
-
-    def _exit_if_done(self) -> None:
-        """With ``exit_when_done``: once no job is left that is due, ask all crawlers to exit."""
-        waiting = any(job.held or (job.status is Status.QUEUED and job not in self._due) for job in self.jobs)
-        if self.exit_when_done and not waiting:
-            for crawler in self.crawlers.values():
-                for link in crawler.links:
-                    if not link.leaving:
-                        link.leaving = True
-                        link.push(Shutdown("crawler", True, 10.0, "there are no more jobs"))
 
     # -- reports
 
@@ -236,7 +168,7 @@ class Rules:
 
     def _reported(self, crawler: Crawler, message: Message) -> Job | None:
         """The job that *message* reports on; None if it repeats the report that has ended the attempt."""
-        known = self._attempts.get(message.job_id or "")
+        known = self.attempts.get(message.job_id or "")
         job, number = known or (None, 0)
         if job is None:
             text, code = "No assignment has ever had this id", ErrorCode.UNKNOWN_JOB
@@ -261,17 +193,17 @@ class Rules:
             job.resume_state = orjson.loads(cursor)
         match body:
             case Started():
-                self._apply(job, Event.STARTED)
+                self.apply(job, Event.STARTED)
             case Progressed():
                 pass
             case Completed():
-                self._apply(job, Event.COMPLETED)
+                self.apply(job, Event.COMPLETED)
             case Failed():
                 job.error = body.error
                 event = Event.FAILED if body.recoverable else Event.FAILED_FOR_GOOD
-                self._apply(job, event, End(body.cause, body.inferred, body.retry_after))
+                self.apply(job, event, End(body.cause, body.inferred, body.retry_after))
             case GivenBack():
-                self._apply(job, Event.GIVEN_BACK, End(body.cause, retry_after=body.retry_after))
+                self.apply(job, Event.GIVEN_BACK, End(body.cause, retry_after=body.retry_after))
             case _:
                 self._found(job, kind, body.found)
 
@@ -285,61 +217,14 @@ class Rules:
                     child.area_type, child.desk = AREA_TYPES.get(each.kind), job.desk
                     self.jobs.append(child)
 
-    def _apply(self, job: Job, event: Event, end: End | None = None) -> bool:
-        allowed = job.apply(event, self.now, end)
-        if not job.held:
-            for crawler in self.crawlers.values():
-                if job in crawler.held:
-                    crawler.held.remove(job)
-            if job.delay > 0 and job.status is Status.QUEUED:
-                self._due[job] = self.now + job.delay
-        return allowed
-
     def _refresh(self, message: Message) -> Reply:
-        job, _ = self._attempts.get(message.job_id or "", (None, 0))
+        job, _ = self.attempts.get(message.job_id or "", (None, 0))
         token = ""
         if job is not None and job.assignment == message.job_id:
             job.reported = True
-            token = job.token = self._tokens.refresh(job.token)
+            token = job.token = self.tokens.refresh(job.token)
             job.token_refused = not token
         assert message.job_id is not None
         expires = datetime.now(UTC).timestamp() + (3600 if token else 0)
         text = datetime.fromtimestamp(expires, UTC).isoformat(timespec="milliseconds")
         return TokenRefreshResponse(message.job_id, token, text, bool(token))
-
-    # -- what people do
-
-    def cancel(self, job: Job) -> None:
-        """Cancel *job*: its crawler is told."""
-        self._fence(job, Event.CANCELLED, "cancelled")
-
-    def pause(self, job: Job) -> None:
-        """Pause *job*: its crawler is asked for it."""
-        holder = self._holder(job)
-        if job.held and holder is not None and holder.commands:
-            job.pausing = True
-            self._push(holder, JobPause(job.assignment or ""))
-        else:
-            self._fence(job, Event.PAUSED, "paused")
-
-    def resume(self, job: Job) -> None:
-        """Resume *job*."""
-        job.pausing = False
-        self._apply(job, Event.RESUMED)
-        self._dispatch()
-
-    def _fence(self, job: Job, event: Event, reason: str) -> None:
-        holder, assignment = self._holder(job), job.assignment
-        if not self._apply(job, event):
-            raise AssertionError(f"a job that is {job.status} can't be {reason}")
-        if holder is not None and assignment is not None:
-            self._push(holder, JobCancel(assignment, reason))
-
-    def _holder(self, job: Job) -> Crawler | None:
-        return next((each for each in self.crawlers.values() if job in each.held), None)
-
-    @staticmethod
-    def _push(crawler: Crawler, command: Reply) -> None:
-        for link in crawler.links[-1:]:
-            if "commands" in link.capabilities:
-                link.push(command)

@@ -18,7 +18,7 @@ from copilot_socket.core.messages import Message
 from copilot_socket.core.replies import Ack, Error, Reply, Shutdown
 from copilot_socket.testing.job import Job, new_job
 from copilot_socket.testing.link import Link
-from copilot_socket.testing.rules import Rules
+from copilot_socket.testing.rules import READERS, Rules
 from copilot_socket.testing.tokens import Tokens
 
 Result = TypeVar("Result")
@@ -39,8 +39,9 @@ class Server:
     """Gives jobs to crawlers that connect to :attr:`path`, and records what they say. A context manager.
 
     *token*: what crawlers must say in their ``hello``, if anything. *grace*: seconds for which a crawler may be away
-    and keep its jobs. *spawn*: whether discoveries make jobs. All methods may be called from any thread; those that
-    wait block, so call them in a thread where a reactor or event loop is running (``deferToThread``, ``to_thread``).
+    and keep its jobs. *spawn*: whether discoveries make jobs. *retry_delay*: seconds that a failed job waits first.
+    All methods may be called from any thread; those that wait block, so call them in another thread than that of a
+    reactor or event loop (``deferToThread``, ``to_thread``).
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Server:
         token: str | None = None,
         grace: float = 15.0,
         spawn: bool = True,
+        retry_delay: float = 0.0,
         heartbeat_interval: float = 10.0,
         max_message_size: int = 1024 * 1024,
     ) -> None:
@@ -58,7 +60,7 @@ class Server:
         """All valid messages, in order."""
         self.errors: list[Error] = []
         """All errors that were sent: a crawler that behaves gets none."""
-        self._rules = Rules(gitlab_url, self.tokens, token, grace, spawn)
+        self._rules = Rules(gitlab_url, self.tokens, token, grace=grace, spawn=spawn, retry_delay=retry_delay)
         self._rules.heartbeat_interval = heartbeat_interval
         self._rules.max_message_size = max_message_size
         self._lost_acks = 0
@@ -161,7 +163,7 @@ class Server:
         return self.do(lambda rules: rules.add(job))
 
     def exit_when_done(self) -> None:
-        """Ask crawlers to exit as soon as no job is left that is due, so that their loops end."""
+        """Ask crawlers to exit as soon as no job is left, or due within ten seconds, so that their loops end."""
 
         def begin(rules: Rules) -> None:
             rules.exit_when_done = True
@@ -188,7 +190,7 @@ class Server:
         self.do(lambda rules: rules.refused_next.append((kind, ErrorCode(code))))
 
     def lose_acks(self, count: int = 1) -> None:
-        """Store the next reports, but don't acknowledge them; after *count* the connection is dropped."""
+        """Lose the connection right before the next ack of a report, which is stored; *count* times."""
         self._lost_acks = count
 
     def wait(self, holds: Callable[[], Any], what: str = "the condition holds", timeout: float = 10.0) -> None:
@@ -279,8 +281,7 @@ class Server:
         """Note a reply; whether it is to be sent."""
         if isinstance(reply, Error):
             self.errors.append(reply)
-        if isinstance(reply, Ack) and reply.type != "heartbeat" and self._lost_acks > 0:
+        if isinstance(reply, Ack) and reply.type in READERS and self._lost_acks > 0 and not link.closing:
             self._lost_acks -= 1
-            link.closing = link.closing or self._lost_acks == 0
-            return False
-        return True
+            link.closing = True
+        return not link.closing or isinstance(reply, Error)

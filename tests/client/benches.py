@@ -74,9 +74,9 @@ class MemoryBench:
     server: Server
     by_id: dict[str, Job]
 
-    async def serve(self) -> str:
+    async def serve(self, **more: Any) -> str:
         """Start it; the path of its socket."""
-        self.server, self.by_id = Server(), {}
+        self.server, self.by_id = Server(**more), {}
         self.server.start()
         self.addCleanup(self.server.stop)  # type: ignore[attr-defined]
         return self.server.path

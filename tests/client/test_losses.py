@@ -21,7 +21,7 @@ class World:
 
     def __init__(self, max_jobs: int) -> None:
         self.now = 0.0
-        self.rules = Rules("http://g", Tokens(), None, 1e9, spawn=False)
+        self.rules = Rules("http://g", Tokens(), grace=1e9)
         self.session = Session(Hello("c", ("issue",), max_jobs), backoff=lambda _: 0.1)
         self.session.demand = max_jobs
         self.jobs = [self.rules.add(new_job("issues", f"g/{n}", None, None)) for n in range(4)]
