@@ -156,7 +156,8 @@ class Crawler(Shell):
                 await self._wait()
             elif self.held.get(self._ready[0].id) is self._ready[0]:
                 job = self._ready.popleft()
-                self.call(self.session.jobs.begin, job.id)
+                self.session.jobs.begin(job.id, self.now())
+                self._demand()
                 return job
             else:
                 self._ready.popleft()  # lost meanwhile

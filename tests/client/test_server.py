@@ -194,7 +194,7 @@ class ServerTests(SynchronousTestCase):
         self.server = Server(grace=0.05, heartbeat_interval=0.02)
         self.server.start()
         self.addCleanup(self.server.stop)
-        self.crawler = Crawler(self.server.path, Hello("c", ("issue",)), backoff=lambda _: 0.01)
+        self.crawler = Crawler(self.server.path, Hello("c", ("issue",)), backoff=lambda _: 0.01, give_back_within=0.2)
         self.addCleanup(self.crawler.stop)
 
     def crawl(self) -> list[str]:
