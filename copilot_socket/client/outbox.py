@@ -6,6 +6,8 @@ from itertools import count
 import attrs
 
 TOKEN_REQUEST = "token_refresh_request"
+ENDINGS = frozenset({"job_completed", "job_failed", "job_released"})
+"""The types of reports that end an attempt."""
 
 
 @attrs.define(eq=False)
@@ -84,6 +86,15 @@ class Outbox:
         """The message is refused; the tickets that this settles."""
         del self._pending[pending.ref]
         return [ticket for ticket in pending.tickets if self._open.pop(ticket, None) is not None]
+
+    def put_off(self, pending: Pending) -> bool:
+        """Have the message answered by the answer to the end of its job, if that waits; whether it does."""
+        for end in self:
+            if end.job == pending.job and end.kind in ENDINGS and end is not pending:
+                del self._pending[pending.ref]
+                end.tickets.extend(pending.tickets)
+                return True
+        return False
 
     def drop(self, job: str) -> tuple[int, ...]:
         """Drop the messages of *job*; the tickets that will never be answered."""

@@ -257,7 +257,7 @@ class Session:
         if code == "rate_limited":
             return  # a notice: nothing is refused
         if code in JOB_IS_GONE and isinstance(job_id, str):
-            self.jobs.lose(job_id, JobGone(code, text))
+            self.jobs.stale(job_id, str(data.get("ref")), JobGone(code, text))
         else:
             self.jobs.refused(str(data.get("ref")), ReportRefused(code, text), now)
         if self._connection.phase is Phase.GREETED:

@@ -337,6 +337,26 @@ class ReportTests(CoreTestCase):
         self.assertEqual(self.reconnect()["data"]["assignments"], [])
         self.assertEqual(self.types(), ["job_request"])
 
+    def test_an_end_that_was_stored_before(self) -> None:
+        """Reports before it are stale when they are sent again, which does not mean that the job is lost."""
+        self.begin()
+        tickets = [self.report(), self.session.jobs.complete("j", {}, self.now)]
+        self.lose_connection()
+        self.reconnect()
+        progress, completed = self.said()[:2]
+        self.hear("error", "j", code="stale_assignment", message="over", ref=progress["id"])
+        self.assertEqual(self.events(), [])
+        self.ack(completed)
+        self.assertEqual(self.events(), [Answered(ticket, "j") for ticket in reversed(tickets)])
+        self.setUp()
+        self.begin()
+        tickets = [self.report(), self.session.jobs.complete("j", {}, self.now)]
+        for message in self.said()[:2]:
+            self.hear("error", "j", code="stale_assignment", message="over", ref=message["id"])
+        [lost] = self.events()
+        assert isinstance(lost, Lost)
+        self.assertEqual(sorted(lost.tickets), tickets)
+
     def test_a_refused_end(self) -> None:
         """A completion that the server refuses becomes a failure; so does one that is too large to be sent."""
         self.begin("j", "k")
