@@ -195,8 +195,8 @@ class Jobs:
     def stale(self, job_id: str, ref: str, problem: JobGone) -> None:
         """The message *ref* is refused because the job is no longer this crawler's.
 
-        If the job's end was reported behind it, and that was stored before, so was the message: the answer to the end,
-        which is repeated in that case, will tell.
+        If the job's end was reported behind it, and stored before, so was the message: the answer to the end, which
+        is repeated in that case, will tell.
         """
         pending = self._outbox.get(ref)
         if pending is None or not self._outbox.put_off(pending):

@@ -427,6 +427,7 @@ class CommandTests(CoreTestCase):
             self.setUp()
             self.begin()
             self.report(1, resumeState={"currentPage": 1})
+            self.report(2)
             self.hear("job_pause", "j")
             self.hear("job_pause", "j")
             self.assertEqual(self.events(), [StopRequested("j", "paused")])
