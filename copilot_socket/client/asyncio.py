@@ -151,16 +151,16 @@ class Crawler(Shell):
     async def next_job(self) -> Any:
         """The next job, or None if the crawler stops."""
         self.start()
-        while not self.session.finishing:
+        while self._ready or not self.session.finishing:
             if not self._ready:
                 await self._wait()
-            elif self.held.get(self._ready[0].id) is self._ready[0]:
-                job = self._ready.popleft()
+                continue
+            job = self._ready.popleft()
+            lost = self.held.get(job.id) is not job
+            if not lost:
                 self.session.jobs.begin(job.id, self.now())
                 self._demand()
                 return job
-            else:
-                self._ready.popleft()  # lost meanwhile
         return None
 
     async def _wait(self) -> None:

@@ -173,6 +173,7 @@ class Session:
     def finish(self, now: float, timeout: float | None = None) -> None:
         """Request no more jobs, and stop when those that run are over, or given back within *timeout* seconds."""
         self.finishing = True
+        self._decline(now)
         if timeout is not None and not self.finished:
             self._patience = min(self._patience, timeout / 2)
             self._give_back_at = now + timeout - self._patience
@@ -208,6 +209,12 @@ class Session:
         if not self.jobs.busy or (self._end_at is not None and now >= self._end_at):
             self.abort(now)
 
+    def _decline(self, now: float) -> None:
+        """Give back the jobs that nobody has begun."""
+        for job in self.jobs.held:
+            if self.jobs.can_release and not job.started and not job.over:
+                self.jobs.take_back(job.id, now)
+
     def _give_back(self, now: float) -> None:
         self._give_back_at = None
         if self._connection.phase is not Phase.READY or not self.jobs.can_release or self._patience <= 0:
@@ -215,11 +222,9 @@ class Session:
             return
         self._take_back_at = now + self._patience * _OWN_SHARE
         self._end_at = now + self._patience
+        self._decline(now)
         for job in self.jobs.held:
-            if job.started:
-                self.jobs.stop(job.id, "shutdown")
-            else:
-                self.jobs.take_back(job.id, now)
+            self.jobs.stop(job.id, "shutdown")
 
     # -- what the server sends
 

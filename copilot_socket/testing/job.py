@@ -17,8 +17,8 @@ from copilot_socket.core.trouble import NO_TROUBLE, End, Trouble
 class Desk(Protocol):
     """The server, as its jobs see it."""
 
-    def wait(self, holds: Callable[[], Any], what: str, timeout: float) -> None:
-        """Wait until *holds* returns something true."""
+    def wait(self, condition: Callable[[], Any], what: str, timeout: float) -> None:
+        """Wait until *condition* returns something true."""
 
     def do(self, change: Callable[[Any], Any]) -> Any:
         """Have the rules changed."""

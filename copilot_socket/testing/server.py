@@ -23,6 +23,8 @@ from copilot_socket.testing.tokens import Tokens
 
 Result = TypeVar("Result")
 _READ = 65536
+LOOK = 0.02
+"""Seconds between two looks at a condition while nothing changes here."""
 
 
 @attrs.frozen
@@ -95,7 +97,9 @@ class Server:
         self._thread.start()
 
     def stop(self) -> None:
-        """Close all connections, and remove the socket."""
+        """Close all connections, and remove the socket. Nothing happens if that is done."""
+        if self._stopping:
+            return
         self._stopping = True
         self._wake()
         if self._thread is not None:
@@ -193,12 +197,15 @@ class Server:
         """Lose the connection right before the next ack of a report, which is stored; *count* times."""
         self._lost_acks = count
 
-    def wait(self, holds: Callable[[], Any], what: str = "the condition holds", timeout: float = 10.0) -> None:
-        """Wait until *holds* returns something true. Raises ``AssertionError`` after *timeout* seconds."""
+    def wait(self, condition: Callable[[], Any], what: str = "the condition holds", timeout: float = 10.0) -> None:
+        """Wait until *condition* returns something true. Raises ``AssertionError`` after *timeout* seconds."""
+        end = time.monotonic() + timeout
         with self._changed:
-            if not self._changed.wait_for(holds, timeout):
-                said = ", ".join(self.types()[-20:])
-                raise AssertionError(f"waited {timeout:g} s in vain until {what}; messages: {said or 'none'}")
+            while not condition():
+                if time.monotonic() > end:
+                    said = ", ".join(self.types()[-20:])
+                    raise AssertionError(f"waited {timeout:g} s in vain until {what}; messages: {said or 'none'}")
+                self._changed.wait(LOOK)  # for a while only: the condition may be about something else
 
     def do(self, change: Callable[[Rules], Result]) -> Result:
         """Change what the server has, and send what follows from it."""

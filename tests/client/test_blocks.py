@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -131,6 +132,18 @@ class PlainTests(ServerTestCase):
         with job:
             job.progress(2)
         self.assertEqual(self.server.errors, [])
+
+    def test_stopped_without_a_server(self) -> None:
+        """There is nobody to give the job back to: who waits for an answer learns that the crawler has stopped."""
+        job = self.crawler.next_job(5)
+        assert job is not None
+        self.server.stop()
+        with ThreadPoolExecutor() as threads:
+            waiting = threads.submit(job.progress, 1)
+            self.crawler.stop()
+            self.assertRaises(JobGone, waiting.result, 5)
+        with job:
+            job.complete()
 
     def test_finish(self) -> None:
         """What runs is waited for, and nothing more is taken."""

@@ -493,6 +493,19 @@ class CommandTests(CoreTestCase):
         self.ack(completed)
         self.assertEqual(self.events(), [Answered(2, "j"), Disconnect()])
 
+    def test_asked_to_exit_before_a_job_is_begun(self) -> None:
+        """It is given back, and nothing is left to wait for; an older server's job is handed out all the same."""
+        for self.features in (FEATURES, ()):
+            self.setUp()
+            self.connect()
+            self.hear("job_response", jobs=[work()])
+            self.assertIsInstance(self.session.next_event(self.now), Assigned)
+            self.said()
+            self.session.finish(self.now)
+            ends = [Lost] if self.features else []
+            self.assertEqual([type(event) for event in self.events()], ends)
+            self.assertEqual(self.types(), ["job_released"] if self.features else [])
+
     def test_asked_to_exit_too_soon(self) -> None:
         """What would not be over in time is given back before."""
         self.begin()
