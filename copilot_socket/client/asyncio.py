@@ -257,12 +257,14 @@ class Crawler(Shell):
     def connect(self) -> None:
         """Connect by a task."""
         assert self._loop is not None
-        self._connecting = self._loop.create_task(self._open())
+        self._connecting = self._loop.create_task(open_connection(self._address, lambda: Wire(self)))
+        self._connecting.add_done_callback(self._connected)
 
-    async def _open(self) -> None:
-        try:
-            await open_connection(self._address, lambda: Wire(self))
-        except (OSError, ValueError, asyncio.CancelledError) as error:  # ssl.SSLError is an OSError
+    def _connected(self, connecting: "asyncio.Task[None]") -> None:
+        # A task that is cancelled before it has begun never runs: only its callback knows.
+        if connecting.cancelled():
+            self.connection_lost(None)
+        elif (error := connecting.exception()) is not None:
             self.connection_lost(error)
 
     def disconnect(self, abort: bool) -> None:

@@ -47,7 +47,7 @@ class PlainTests(ServerTestCase):
             with self.assertRaises(error), job:
                 job.progress(1, resume_state=CURSOR)
                 raise error
-        self.assertEqual(self.job.outcomes, ["given_back"] * 3)
+        self.server.wait(lambda: self.job.outcomes == ["given_back"] * 3)
         self.assertEqual((self.ended(), self.job.resume_state), (("queued", "drained", None), CURSOR))
 
     def test_left_unfinished(self) -> None:
@@ -212,6 +212,16 @@ class AsyncioTests(ServerTestCase):
 
         self.crawl(block)
         self.assertEqual([job.outcomes for job in self.server.jobs], [["cancelled"]] * 3)
+
+    def test_stopped_at_once(self) -> None:
+        """Before it has begun to connect."""
+
+        async def main() -> None:
+            crawler = for_asyncio.Crawler(self.server.path)
+            crawler.start()
+            await asyncio.wait_for(crawler.stop(), 5)
+
+        asyncio.run(main())
 
     def test_a_time_out(self) -> None:
         """No job is lost when whoever waits for one gives up."""

@@ -3,9 +3,11 @@
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.web.server import NOT_DONE_YET, Request
 
 from copilot_socket.core.jobs import Event
@@ -18,6 +20,22 @@ from tests.support.server import Program, run_for
 
 PAGE = Path(__file__).parents[2] / "docs" / "gitlab-crawler.md"
 COMMITS = "repository/commits"
+
+
+@attrs.define
+class Fickle(Throttle):
+    """Refuses each seventh request, which may be sent again at once."""
+
+    requests: int = 0
+
+    def count(self, now: float) -> tuple[bool, Mapping[str, str]]:
+        """See :class:`Throttle`."""
+        _, headers = super().count(now)
+        self.requests += 1
+        if self.requests % 7:
+            return True, headers
+        self.refused += 1
+        return False, {**headers, "Retry-After": "0"}
 
 
 class GitLabCrawlerTests(NodeTestCase):
@@ -96,7 +114,7 @@ class GitLabCrawlerTests(NodeTestCase):
 
     async def test_everything(self) -> None:
         """All is crawled, though the token has expired, GitLab refuses requests for a while, and a project moves."""
-        self.gitlab.throttle = Throttle(10, 1.0)
+        self.gitlab.throttle = Fickle(1000, 60.0)
         world = self.gitlab.world
         former = self.project["path_with_namespace"]
         world.move(1, "elsewhere/moved")
@@ -124,7 +142,7 @@ class GitLabCrawlerTests(NodeTestCase):
         self.assertEqual(self.gitlab.tokens.refreshes, 1)
         self.assertGreater(self.gitlab.throttle.refused, 0)
         [budget] = self.query('SELECT name, "limit" FROM budgets')
-        self.assertEqual(budget, ("throttle_authenticated_api", 10))
+        self.assertEqual(budget, ("throttle_authenticated_api", 1000))
         self.process.signalProcess("TERM")
         self.assertEqual(await program.ended, 0, program.err.decode())
 

@@ -114,6 +114,7 @@ class LifecycleTests(NetworkTestCase):
             for address in addresses:
                 [job] = self.add_jobs()
                 crawler = driver(address, scenario, crawler_id=f"{driver.__name__} {address}", token="t")
+                self.addCleanup(crawler.stop)
                 await until(lambda job=job: self.status_of(job) == "completed", f"{driver.__name__} at {address}")
                 await crawler.stop()
 
@@ -134,10 +135,10 @@ class LifecycleTests(NetworkTestCase):
             driver(TLS("127.0.0.1", self.port(node, 1), ca, self.own), lambda _job: iter(()), token="t")
             for driver in (SyncDriver, AsyncioDriver, TwistedDriver)
         ]
+        for crawler in crawlers:
+            self.addCleanup(crawler.stop)
         await until(lambda: attempts.count(3) == 3, "each has failed three times")
         self.assertEqual((self.status_of(job), self.query("SELECT * FROM crawlers")), ("queued", []))
-        for crawler in crawlers:
-            await crawler.stop()
 
 
 class AdmissionTests(NetworkTestCase):
