@@ -219,7 +219,8 @@ class AsyncioTests(ServerTestCase):
         async def main() -> None:
             crawler = for_asyncio.Crawler(self.server.path)
             crawler.start()
-            await asyncio.wait_for(crawler.stop(), 5)
+            crawler.stop_soon()
+            await asyncio.wait_for(crawler.wait_stopped(), 5)
 
         asyncio.run(main())
 
