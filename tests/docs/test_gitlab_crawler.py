@@ -146,6 +146,18 @@ class GitLabCrawlerTests(NodeTestCase):
         self.process.signalProcess("TERM")
         self.assertEqual(await program.ended, 0, program.err.decode())
 
+    async def test_a_new_token_that_is_refused(self) -> None:
+        """It is the credential's fault, and no further token is asked for by this attempt."""
+        self.gitlab.tokens._lifetime = 0
+        self.put_in({"command": "issues", "full_path": str(self.project["path_with_namespace"])})
+        self.start()
+        ended = "SELECT cause FROM job_tries WHERE ended_at IS NOT NULL ORDER BY try LIMIT 1"
+        await until(lambda: self.query(ended), "an attempt has ended", PATIENCE)
+        self.assertEqual(self.query(ended), [("credential",)])
+        pages = [each for each in self.requests if "/issues" in each]
+        [(tries,)] = self.query("SELECT count(*)::int FROM job_tries")
+        self.assertLessEqual(len(pages), 2 * tries)
+
     async def test_killed(self) -> None:
         """The next crawler goes on after the last cursor, and asks for no earlier page."""
         program, job = await self.begun()
