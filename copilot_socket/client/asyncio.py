@@ -61,15 +61,16 @@ log = logging.getLogger("copilot_socket.client")
 class Job(BaseJob["asyncio.Future[None]", "asyncio.Future[str]"]):
     """A job whose methods return futures, which are done when the server has stored what they report."""
 
-    _crawler: "Crawler"
     _task: "asyncio.Task[Any] | None" = None
+    """Who runs its block."""
     _cancelling = 0
-    _interrupted = False
+    """How often the task had been cancelled before."""
+    _interrupts = 0
 
     def interrupt(self) -> None:
         """Cancel its block where it waits."""
-        if self._task is not None and not self._interrupted:
-            self._interrupted = True
+        if self._task is not None:
+            self._interrupts += 1
             self._task.cancel()
 
     async def __aenter__(self) -> "Job":
@@ -86,7 +87,9 @@ class Job(BaseJob["asyncio.Future[None]", "asyncio.Future[str]"]):
         """End the job by *error*. Errors of the job end here; others, such as a cancellation of the task, go on."""
         task, self._task = self._task, None
         assert task is not None
-        if self._interrupted and task.uncancel() <= self._cancelling:
+        for _ in range(self._interrupts):
+            task.uncancel()
+        if self._interrupts and task.cancelling() <= self._cancelling:
             if isinstance(error, asyncio.CancelledError):
                 error = JobRelease(self.stopping or "shutdown")
             else:

@@ -213,6 +213,25 @@ class AsyncioTests(ServerTestCase):
         self.crawl(block)
         self.assertEqual([job.outcomes for job in self.server.jobs], [["cancelled"]] * 3)
 
+    def test_a_block_that_does_not_stop(self) -> None:
+        """It is cancelled again when its job is given back for it; the task is as it was before."""
+        cancelled: list[str | None] = []
+
+        async def block(crawler: for_asyncio.Crawler, job: for_asyncio.Job) -> None:
+            async with job:
+                crawler.stop_soon()
+                for _ in range(2):
+                    try:
+                        await asyncio.sleep(60)
+                    except asyncio.CancelledError:
+                        cancelled.append(job.stopping if job.gone is None else "gone")
+            task = asyncio.current_task()
+            assert task is not None
+            self.assertEqual(task.cancelling(), 0)
+
+        self.crawl(block)
+        self.assertEqual((cancelled, self.ended()), (["shutdown", "gone"], ("queued", "drained", None)))
+
     def test_stopped_at_once(self) -> None:
         """Before it has begun to connect."""
 
