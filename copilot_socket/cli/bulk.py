@@ -5,12 +5,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from copilot_socket.cli import job_filters
-from copilot_socket.cli.errors import CommandError
-from copilot_socket.cli.node import Node, print_answer, segment
+from copilot_socket.cli.answers import add_answer_options, print_answer
+from copilot_socket.cli.errors import CommandError, UsageError
+from copilot_socket.cli.filters import add_filter_option, body
+from copilot_socket.cli.node import Node, segment
 from copilot_socket.cli.output import complain, confirmed, say
 
-BULK = "/api/v1/jobs/bulk"
+JOBS = "/api/v1/jobs"
+BULK = f"{JOBS}/bulk"
 OPERATIONS = "/api/v1/operations"
 _LOOK = 0.5
 """Seconds between looks at the operation."""
@@ -20,14 +22,9 @@ _EVERY = 5.0
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what names the jobs, and ``--yes``."""
+    add_answer_options(parser)
     parser.add_argument("id", nargs="*", metavar="JOB")
-    parser.add_argument(
-        "--filter",
-        nargs="+",
-        action="extend",
-        metavar="NAME=VALUE",
-        help="the jobs that meet this, by options of `jobs list`; several values are separated by commas",
-    )
+    add_filter_option(parser, JOBS)
     parser.add_argument("--yes", action="store_true", help="don't ask")
 
 
@@ -39,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         done.update(_carry_out(node, args))
         return done
 
-    return print_answer(args, request, lines) or (0 if _whole(done, args.id) else 1)
+    return print_answer(args, request, lambda done, _: lines(done)) or (0 if _whole(done, args.id) else 1)
 
 
 def lines(operation: Any) -> list[str]:
@@ -47,7 +44,7 @@ def lines(operation: Any) -> list[str]:
     if "id" not in operation:
         return [f"{operation['action']}: no such job is in a state that allows it"]
     shown = (
-        f"{operation['id']}  {operation['action']}: {operation['status']}, {_count(operation['changed_total'])} done"
+        f"{operation['id']}  {operation['action']}: {operation['status']}, {count(operation['changed_total'])} done"
     )
     found = [shown + _by(operation["changed"])]
     if operation["skipped_total"]:
@@ -60,13 +57,13 @@ def lines(operation: Any) -> list[str]:
 
 def _carry_out(node: Node, args: argparse.Namespace) -> Any:
     if bool(args.id) == (args.filter is not None):
-        raise CommandError(f"jobs {args.action} needs either the ids of jobs, or --filter NAME=VALUE …")
-    which = {"ids": args.id} if args.id else {"filter": job_filters.body(args.filter)}
+        raise UsageError(f"jobs {args.action} needs either the ids of jobs, or --filter NAME=VALUE …")
+    which = {"ids": args.id} if args.id else {"filter": body(args, JOBS)}
     preview = node.request("POST", BULK, {"action": args.action, **which, "dry_run": True})
     if preview["expected"] == 0:
         return preview
     about = "" if preview["expected_exact"] else "about "
-    question = f"{args.action} {about}{_count(preview['expected'])}{_by(preview.get('states', {}))}?"
+    question = f"{args.action} {about}{count(preview['expected'])}{_by(preview.get('states', {}))}?"
     if not args.yes and not confirmed(question):
         raise CommandError("nothing was done")
     operation = node.request("POST", BULK, {"action": args.action, **which})
@@ -98,7 +95,8 @@ def _whole(operation: Any, named: Sequence[str]) -> bool:
     return operation["status"] == "done" and operation["skipped_total"] == 0 and not missing
 
 
-def _count(jobs: int) -> str:
+def count(jobs: int) -> str:
+    """A number of jobs."""
     return "1 job" if jobs == 1 else f"{jobs:,} jobs"
 
 

@@ -1,6 +1,6 @@
 """`copilot-socket check`: reports everything that would prevent a node from running."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterator
 
 import attrs
@@ -15,8 +15,8 @@ from copilot_socket.cli.inspection import (
     inspect_log_files,
     inspect_socket,
 )
-from copilot_socket.cli.options import add_config_options, add_examples, config_from
-from copilot_socket.cli.output import add_json_option, emit, say
+from copilot_socket.cli.options import config_from
+from copilot_socket.cli.output import emit, say
 from copilot_socket.config import Config, ConfigFaults, Fault
 from copilot_socket.core.vault import Vault
 
@@ -24,17 +24,6 @@ _DATABASE_VARIABLES = frozenset({"DATABASE_URL", "COPILOT_STATE_DIR"})
 _SOCKET_VARIABLES = frozenset({"SOCKET_PATH"})
 _TOKEN_VARIABLES = frozenset({"COPILOT_HTTP_TOKEN", "COPILOT_STATE_DIR"})
 _HTTP_VARIABLES = frozenset({"COPILOT_HTTP_HOST", "COPILOT_HTTP_PORT", "PORT"})
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """The configuration's options."""
-    add_json_option(parser)
-    add_config_options(parser)
-    add_examples(
-        parser,
-        "copilot-socket check",
-        "copilot-socket check --copilot-env production --json",
-    )
 
 
 def run(args: Namespace) -> int:

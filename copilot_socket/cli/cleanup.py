@@ -1,13 +1,13 @@
 """`copilot-socket cleanup`: cleans up, as a node does every SOCKET_CLEANUP_INTERVAL, and checks the job counters."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from typing import Any
 
 from copilot_socket.cli.acts import act
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.offline import ready_database, run_in_reactor
-from copilot_socket.cli.options import add_config_options, add_examples, config_from
-from copilot_socket.cli.output import add_json_option, emit, say
+from copilot_socket.cli.options import config_from
+from copilot_socket.cli.output import emit, say
 from copilot_socket.config import Config
 from copilot_socket.event_bus import EventBus
 from copilot_socket.store.audit import record
@@ -33,17 +33,6 @@ _KINDS = {
     "clean_operations": "bulk operations: {} removed",
     "check_counts": "counters of jobs that were wrong: {} repaired",
 }
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """The configuration's options, including the ages."""
-    add_json_option(parser)
-    add_config_options(parser)
-    add_examples(
-        parser,
-        "copilot-socket cleanup",
-        "copilot-socket cleanup --socket-max-job-age 86400000 --json",
-    )
 
 
 def run(args: Namespace) -> int:

@@ -3,65 +3,79 @@
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from copilot_socket.cli.errors import CommandError
-from copilot_socket.cli.node import Node, add_url_option, print_answer, segment, with_query
-from copilot_socket.cli.options import add_examples, add_page_options
-from copilot_socket.cli.output import add_json_option, page
+from copilot_socket.cli import several
+from copilot_socket.cli.listing import Listing
+from copilot_socket.cli.node import Node, segment
+from copilot_socket.cli.options import add_action, add_examples
+from copilot_socket.cli.style import Screen, escaped
+from copilot_socket.cli.tables import Column, Kind, text
 
 CRAWLERS = "/api/v1/crawlers"
-_HEADINGS = ("id", "connected", "plain", "mode", "status", "jobs", "last_heartbeat", "node_id")
-_ACTIONS = ("drain", "quarantine", "release", "shutdown")
+
+
+def _mode(crawler: Any) -> str:
+    return str(crawler["mode"]) + (", fails everything" if crawler["suspected_at"] else "")
+
+
+def _jobs(crawler: Any) -> str:
+    return f"{len(crawler['active_jobs'])}/{crawler['max_jobs']}"
+
+
+LISTING = Listing(
+    CRAWLERS,
+    "crawlers",
+    (
+        Column("id", Kind.NAME),
+        Column("connected"),
+        Column("mode", Kind.STATE, _mode),
+        Column("jobs", Kind.NUMBER, _jobs),
+        Column("status", Kind.STATE, lambda crawler: crawler["system_status"]),
+        Column("last_heartbeat", Kind.TIME),
+        Column("plain"),
+        Column("owner"),
+        Column("node_id"),
+    ),
+    "No crawlers: none has connected to the node's socket (SOCKET_PATH)",
+)
+_ACTIONS = {
+    "drain": "give crawlers no more work: they finish what they hold",
+    "quarantine": "give crawlers no more work, since they fail what others do",
+    "release": "give crawlers work again",
+    "shutdown": "ask connected crawlers to exit",
+}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Options for the node and the page."""
-    add_url_option(parser)
-    add_json_option(parser)
-    parser.add_argument("action", nargs="?", choices=_ACTIONS, help="what to do with the crawler ID")
-    parser.add_argument("id", nargs="?", metavar="ID", help="the id of a crawler, as listed")
-    add_page_options(parser, "crawlers")
-    add_examples(
-        parser,
-        "copilot-socket crawlers",
-        "copilot-socket crawlers --json --url http://127.0.0.1:3001",
-        "copilot-socket crawlers drain crawler-7",
+    """The actions of ``crawlers``."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    LISTING.add_to(
+        actions,
+        "list the crawlers that are connected, or were within the last day",
+        "copilot-socket crawlers list",
+        "copilot-socket crawlers list --connected true --watch",
+        "copilot-socket crawlers list --json --url http://127.0.0.1:3001",
     )
+    for action, about in _ACTIONS.items():
+        changing = add_action(actions, action, about)
+        several.add_names(changing, "CRAWLER", LISTING)
+        add_examples(
+            changing,
+            f"copilot-socket crawlers {action} crawler-7 crawler-8",
+            f"copilot-socket crawlers {action} --filter connected=true --yes",
+        )
+    add_examples(parser, "copilot-socket crawlers list", "copilot-socket crawlers drain crawler-7")
 
 
 def run(args: Namespace) -> int:
-    """List the crawlers and return the exit status. Raises CommandError or ConfigFaults."""
+    """Run the action and return the exit status. Raises CommandError or ConfigFaults."""
+    if args.action == "list":
+        return LISTING.run(args)
 
-    if args.action is not None:
-        if args.id is None:
-            raise CommandError(
-                f"crawlers {args.action} needs the id of a crawler; `copilot-socket crawlers` lists them"
-            )
-        path = f"{CRAWLERS}/{segment(args.id)}/{args.action}"
-        return print_answer(args, lambda node: node.request("POST", path), _changed)
+    def request(node: Node, name: str) -> Any:
+        return node.request("POST", f"{CRAWLERS}/{segment(name)}/{args.action}")
 
-    def request(node: Node) -> Any:
-        return node.request("GET", with_query(CRAWLERS, {"limit": args.limit, "cursor": args.cursor}))
-
-    return print_answer(args, request, _listed)
+    return several.run(args, several.Act(request, _changed, LISTING))
 
 
-def _changed(answer: Any) -> list[str]:
-    return [f"crawler {answer['id']}: {answer.get('mode', 'asked to exit')}"]
-
-
-def _listed(answer: Any) -> list[str]:
-    empty = "No crawlers: none has connected to the node's socket (SOCKET_PATH)"
-    return page(answer, "crawlers", _HEADINGS, empty, _row)
-
-
-def _row(crawler: Any) -> tuple[Any, ...]:
-    return (
-        crawler["id"],
-        "yes" if crawler["connected"] else "no",
-        "yes" if crawler["plain"] else "no",
-        crawler["mode"] + (", fails everything" if crawler["suspected_at"] else ""),
-        crawler["system_status"],
-        f"{len(crawler['active_jobs'])}/{crawler['max_jobs']}",
-        crawler["last_heartbeat"],
-        crawler["node_id"],
-    )
+def _changed(answer: Any, on: Screen) -> list[str]:
+    return [escaped(f"crawler {text(answer['id'])}: {answer.get('mode', 'asked to exit')}")]

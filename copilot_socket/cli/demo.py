@@ -2,32 +2,18 @@
 
 import os
 import signal
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from pathlib import Path
+from argparse import Namespace
 from types import FrameType
 from typing import TextIO, cast
 
 from rich.console import Console
 
 from copilot_socket.cli.errors import CommandError
-from copilot_socket.cli.options import add_examples
-from copilot_socket.cli.output import add_json_option, complain, emit, standard_output
+from copilot_socket.cli.output import complain, emit, standard_output
 from copilot_socket.demo.display import Silence, for_console
 from copilot_socket.demo.outcome import Outcome
 from copilot_socket.demo.run import Options, play
 from copilot_socket.demo.stage import DemoFailed
-
-SIZES = ("small", "medium")
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """The command's options."""
-    parser.add_argument("--groups", type=_groups, default=3, metavar="N", help="top-level groups (default: 3)")
-    parser.add_argument("--size", choices=SIZES, default="small", help="size of each group (default: small)")
-    parser.add_argument("--seed", type=int, default=1, help="random seed of the made-up GitLab (default: 1)")
-    parser.add_argument("--keep", type=_new, metavar="DIR", help="work in DIR, which must not exist, and keep it")
-    add_json_option(parser)
-    add_examples(parser, "copilot-socket demo", "copilot-socket demo --groups 10 --size medium --keep /tmp/demo")
 
 
 def run(args: Namespace) -> int:
@@ -66,19 +52,6 @@ def _print(console: Console, outcome: Outcome) -> None:
 
 def _say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _groups(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 50:
-        raise ArgumentTypeError("from 1 to 50")
-    return int(text)
-
-
-def _new(text: str) -> Path:
-    path = Path(text)
-    if path.exists():
-        raise ArgumentTypeError(f"{text} exists already")
-    return path
 
 
 def _exit_on_signal(number: int, _frame: FrameType | None) -> None:

@@ -4,19 +4,35 @@ from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
 from typing import Any
 
-from copilot_socket.cli import bulk
-from copilot_socket.cli.node import Node, add_url_option, print_answer, segment, with_query
-from copilot_socket.cli.options import add_action, add_examples, add_page_options, duration
-from copilot_socket.cli.output import add_json_option, cell, page, table, terminal_width
+from copilot_socket.cli import bulk, several
+from copilot_socket.cli.listing import Listing
+from copilot_socket.cli.node import Node, segment
+from copilot_socket.cli.options import add_action, add_examples, duration
+from copilot_socket.cli.showing import Showing
+from copilot_socket.cli.style import BOLD, Screen, Styled, escaped
+from copilot_socket.cli.tables import Column, Kind, block, details, table, text, time, when
 
 ERRORS = "/api/v1/errors"
-_FILTERS = {
-    "status": ("STATUS", "some of open, retried, regressed and ignored, comma-separated (default: all but ignored)"),
-    "command": ("COMMAND", "of jobs with this command"),
-    "error_type": ("TYPE", "of this type, as the crawler names it"),
-    "account_id": ("ACCOUNT", "count only errors of this account"),
-}
-_HEADINGS = ("fingerprint", "status", "last_at", "errors", "failed", "what")
+
+
+def _what(group: Any) -> str:
+    return ": ".join(filter(None, (group["command"], group["error_type"], group["text"])))
+
+
+_LISTING = Listing(
+    ERRORS,
+    "errors",
+    (
+        Column("fingerprint", Kind.NAME),
+        Column("status", Kind.STATE),
+        Column("last_at", Kind.TIME),
+        Column("errors", Kind.NUMBER),
+        Column("failed", Kind.NUMBER, lambda group: group["jobs_failed"]),
+        Column("what", value=_what),
+    ),
+    "No errors, or none of that kind",
+    taken=("since", "until"),
+)
 _EXAMPLE = "5f1c2a9b7e4d6038"
 _BAR = 40
 """Characters of the longest bar of a history."""
@@ -24,35 +40,37 @@ _BAR = 40
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The actions of ``errors``."""
-    common = ArgumentParser(add_help=False)
-    add_url_option(common)
-    add_json_option(common)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = add_action(actions, "list", "list errors in groups, those that occurred last first", common)
-    for name, (metavar, text) in _FILTERS.items():
-        # args.command is the subcommand of copilot-socket.
-        listing.add_argument(f"--{name.replace('_', '-')}", dest=f"error_{name}", metavar=metavar, help=text)
-    _add_range(listing)
-    add_page_options(listing, "groups")
-    add_examples(
-        listing,
+    listing = _LISTING.add_to(
+        actions,
+        "list errors in groups, those that occurred last first",
         "copilot-socket errors list",
         "copilot-socket errors list --last 1h --command issues",
         "copilot-socket errors list --status ignored --json",
     )
-    showing = add_action(actions, "show", "show a group: accounts, counts over time, and its latest error", common)
-    showing.add_argument("fingerprint", metavar="FINGERPRINT")
-    _add_range(showing)
+    _add_range(listing)
     show = f"copilot-socket errors show {_EXAMPLE}"
-    add_examples(showing, show, f"{show} --last 6h")
-    for action, text in (
-        ("retry", "retry all jobs that it has failed, and wait until that is done"),
-        ("ignore", "list a group only with --status ignored"),
-        ("unignore", "list it again"),
+    showing = _SHOWING.add_to(
+        actions,
+        "show",
+        "show groups: accounts, counts over time, and the latest error",
+        "FINGERPRINT",
+        show,
+        f"{show} --last 6h",
+    )
+    _add_range(showing)
+    for action, about in (
+        ("retry", "retry all jobs that groups have failed, and wait until that is done"),
+        ("ignore", "list groups only with --status ignored"),
+        ("unignore", "list them again"),
     ):
-        changing = add_action(actions, action, text, common)
-        changing.add_argument("fingerprint", metavar="FINGERPRINT")
-        add_examples(changing, f"copilot-socket errors {action} {_EXAMPLE}")
+        changing = add_action(actions, action, about)
+        several.add_names(changing, "FINGERPRINT", _LISTING)
+        add_examples(
+            changing,
+            f"copilot-socket errors {action} {_EXAMPLE}",
+            f"copilot-socket errors {action} --filter command=issues",
+        )
     add_examples(parser, "copilot-socket errors list", show)
 
 
@@ -65,17 +83,19 @@ def _add_range(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Run the action and return the exit status. Raises CommandError or ConfigFaults."""
-    return print_answer(args, lambda node: _ACTIONS[args.action](node, args), _PRINTED[args.action])
+    if args.action == "list":
+        return _LISTING.run(args, _range(args))
+    if args.action == "show":
+        return _SHOWING.run(args, _range(args))
+    if args.action == "retry":
+        retry = several.Act(lambda node, name: _retry(node, name, quiet=args.json), _retried, _LISTING, "fingerprint")
+        return several.run(args, retry)
+    method = "POST" if args.action == "ignore" else "DELETE"
 
+    def change(node: Node, name: str) -> Any:
+        return node.request(method, f"{ERRORS}/{segment(name)}/ignore")
 
-def _list(node: Node, args: Namespace) -> Any:
-    filters = {name: getattr(args, f"error_{name}") for name in _FILTERS}
-    paging = {"limit": args.limit, "cursor": args.cursor}
-    return node.request("GET", with_query(ERRORS, {**filters, **_range(args), **paging}))
-
-
-def _show(node: Node, args: Namespace) -> Any:
-    return node.request("GET", with_query(f"{ERRORS}/{segment(args.fingerprint)}", _range(args)))
+    return several.run(args, several.Act(change, _changed, _LISTING, "fingerprint"))
 
 
 def _range(args: Namespace) -> dict[str, str | None]:
@@ -83,75 +103,57 @@ def _range(args: Namespace) -> dict[str, str | None]:
     return {"since": since, "until": args.until}
 
 
-def _change(node: Node, args: Namespace) -> Any:
-    method = "POST" if args.action == "ignore" else "DELETE"
-    return node.request(method, f"{ERRORS}/{segment(args.fingerprint)}/ignore")
+def _retry(node: Node, name: str, *, quiet: bool) -> Any:
+    operation = node.request("POST", f"{ERRORS}/{segment(name)}/retry")
+    return bulk.wait(node, operation, quiet=quiet)
 
 
-def _retry(node: Node, args: Namespace) -> Any:
-    operation = node.request("POST", f"{ERRORS}/{segment(args.fingerprint)}/retry")
-    return bulk.wait(node, operation, quiet=args.json)
+def _retried(answer: Any, _on: Screen) -> list[str]:
+    return bulk.lines(answer)
 
 
-def _listed(answer: Any) -> list[str]:
-    return page(answer, "errors", _HEADINGS, "No errors, or none of that kind", _row, width=terminal_width())
-
-
-def _row(group: Any) -> tuple[Any, ...]:
-    what = ": ".join(filter(None, (group["command"], group["error_type"], group["text"])))
-    last = f"{group['last_at'][:16]}Z"
-    return (group["fingerprint"], group["status"], last, f"{group['errors']:,}", f"{group['jobs_failed']:,}", what)
-
-
-def _time(given: str) -> str:
-    """Without microseconds."""
-    return f"{given[:19]}Z"
-
-
-def _shown(group: Any) -> list[str]:
-    lines = [
-        f"{cell(group['error_type'])} in {group['command']}: {cell(group['text'])}",
-        f"{group['status']}; {group['errors']:,} errors of {group['accounts']:,} accounts,"
-        f" {group['jobs_failed']:,} jobs failed",
-        f"first {_time(group['first_at'])}, last {_time(group['last_at'])}",
+def _shown(group: Any, on: Screen) -> list[str]:
+    lines: list[str] = [
+        Styled(on.paint(f"{text(group['error_type'])} in {text(group['command'])}: {text(group['text'])}", BOLD)),
+        Styled(
+            f"{on.state(text(group['status']))}; {group['errors']:,} errors of {group['accounts']:,} accounts,"
+            f" {group['jobs_failed']:,} jobs failed"
+        ),
+        Styled(f"first {when(group['first_at'], on)}, last {when(group['last_at'], on)}"),
     ]
     for done, why in (("retried", f", {group['errors_since_retry']} errors since"), ("ignored", "")):
         if group[f"{done}_at"] is not None:
-            lines.append(f"{done} {_time(group[f'{done}_at'])} by {cell(group[f'{done}_by'])}{why}")
-    lines += _table("account", [(each["account_id"], each["errors"]) for each in group["top_accounts"]])
-    lines += _table(group["history_unit"], [(_time(each["start"]), each["errors"]) for each in group["history"]])
-    return lines + _sample(group["sample"])
+            lines.append(Styled(f"{done} {when(group[f'{done}_at'], on)} by {text(group[f'{done}_by'])}{why}"))
+    lines += _bars("account", [(text(each["account_id"]), each["errors"]) for each in group["top_accounts"]], on)
+    counts = [(time(each["start"], on._replace(wide=True)), each["errors"]) for each in group["history"]]
+    return lines + _bars(group["history_unit"], counts, on) + _sample(group["sample"], on)
 
 
-def _table(heading: str, counts: list[tuple[str, int]]) -> list[str]:
+def _bars(heading: str, counts: list[tuple[str, int]], on: Screen) -> list[str]:
     """*counts* with bars, in proportion to the largest."""
     most = max((errors for _, errors in counts), default=1)
-    rows = [(cell(name), f"{errors:,}", "#" * max(1, _BAR * errors // most)) for name, errors in counts]
-    return ["", *table([(heading, "errors", ""), *rows])] if rows else []
+    columns = (
+        Column(heading, Kind.NAME, lambda row: row[0]),
+        Column("errors", Kind.NUMBER, lambda row: row[1]),
+        Column("", value=lambda row: "#" * max(1, _BAR * row[1] // most)),
+    )
+    return ["", *table(columns, counts, on)] if counts else []
 
 
-def _sample(sample: Any) -> list[str]:
+def _sample(sample: Any, on: Screen) -> list[str]:
     if sample is None:
         return ["", "none of these errors is left in the log"]
-    lines = [
-        "",
-        f"latest: job {sample['job_id']} at {_time(sample['timestamp'])}",
-        *_indented(sample["error_message"]),
-    ]
-    for name in ("stack_trace", "context"):
-        if sample[name] is not None:
-            text = sample[name] if isinstance(sample[name], str) else cell(sample[name])
-            lines += [f"{name.replace('_', ' ')}:", *_indented(text)]
+    lines: list[str] = ["", escaped(f"latest: job {sample['job_id']} at {when(sample['timestamp'], on)}")]
+    lines += block(sample["error_message"])
+    if sample["stack_trace"] is not None:
+        lines += ["stack trace:", *block(sample["stack_trace"])]
+    if sample["context"] is not None:
+        lines += ["context:", *details(sample["context"], on, "  ")]
     return lines + [f"too large to be shown: {name}" for name in sample["truncated"]]
 
 
-def _indented(text: str) -> list[str]:
-    return [f"  {line}".rstrip() for line in text.expandtabs(4).splitlines()]
+def _changed(answer: Any, on: Screen) -> list[str]:
+    return [Styled(f"{text(answer['fingerprint'])}  {on.state(text(answer['status']))}")]
 
 
-def _changed(answer: Any) -> list[str]:
-    return [f"{answer['fingerprint']}  {answer['status']}"]
-
-
-_ACTIONS = {"list": _list, "show": _show, "retry": _retry, "ignore": _change, "unignore": _change}
-_PRINTED = {"list": _listed, "show": _shown, "retry": bulk.lines, "ignore": _changed, "unignore": _changed}
+_SHOWING = Showing(ERRORS, "errors", _shown)

@@ -4,54 +4,23 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from rich.console import Console
-from rich.text import Text
-
-from copilot_socket.cli.output import cell
 from copilot_socket.cli.sse import Event
+from copilot_socket.cli.style import DIM, Screen, Styled
+from copilot_socket.cli.tables import text
 
 Data = Mapping[str, Any]
 
-_COLOURS = {
-    "completed": "green",
-    "failed": "bold red",
-    "cancelled": "magenta",
-    "running": "cyan",
-    "waiting_credential": "yellow",
-    "error": "red",
-    "closed": "dim",
-    "left": "dim",
-    "fell silent": "yellow",
-    "lost": "bold yellow",
-    "held": "bold yellow",
-    "throttled": "yellow",
-    "refused": "red",
-}
 _TYPES = 10
 _STATES = 18
 """Widths of the columns, in characters."""
 
 
-class EventLines:
-    """Prints events on *console*."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def __call__(self, event: Event) -> None:
-        """Print *event*."""
-        self._console.print(line(event), soft_wrap=True)
-        self._console.file.flush()
-
-
-def line(event: Event) -> Text:
+def line(event: Event, on: Screen) -> Styled:
     """Time, type, state and details of *event*."""
-    state, details = _FORMATS.get(event.type, _anything)(event.data)
-    return Text.assemble(
-        (f"{_time(event.data)}  ", "dim"),
-        f"{cell(event.type):<{_TYPES}}  ",
-        (f"{cell(state):<{_STATES}}  ", _COLOURS.get(state, "")),
-        cell(details).rstrip(),
+    state, more = _FORMATS.get(event.type, _anything)(event.data)
+    return Styled(
+        f"{on.paint(f'{_time(event.data)}  ', DIM)}{text(event.type):<{_TYPES}}  "
+        f"{on.state(f'{text(state):<{_STATES}}')}  {text(more).rstrip()}".rstrip()
     )
 
 
@@ -121,7 +90,7 @@ def _lost(data: Data) -> tuple[str, str]:
 
 
 def _anything(data: Data) -> tuple[str, str]:
-    return "", cell(data)
+    return "", text(data)
 
 
 _FORMATS: Mapping[str, Callable[[Data], tuple[str, str]]] = {

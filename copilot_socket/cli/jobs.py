@@ -6,45 +6,79 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from copilot_socket.cli import bulk, job_filters
-from copilot_socket.cli.node import Node, Refused, add_url_option, print_answer, segment, with_query
+from copilot_socket.cli import bulk, job_details
+from copilot_socket.cli.answers import add_answer_options, print_answer
+from copilot_socket.cli.errors import CommandError, UsageError
+from copilot_socket.cli.listing import Listing
+from copilot_socket.cli.node import Node, segment
 from copilot_socket.cli.options import add_action, add_examples
-from copilot_socket.cli.output import add_json_option, cell, page
-from copilot_socket.core.bulk import Action
+from copilot_socket.cli.showing import Showing
+from copilot_socket.cli.style import Screen, Styled, escaped
+from copilot_socket.cli.tables import Column, Kind, text
 
-JOBS = "/api/v1/jobs"
-_SHOWN = ("id", "status", "command", "full_path", "branch", "account_id", "tries", "failures", "updated_at")
+JOBS = bulk.JOBS
+LISTING = Listing(
+    JOBS,
+    "jobs",
+    (
+        Column("id", Kind.NAME),
+        Column("status", Kind.STATE),
+        Column("command"),
+        Column("full_path", Kind.PATH),
+        Column("updated_at", Kind.TIME),
+        Column("account_id"),
+        Column("branch"),
+        Column("cause"),
+        Column("tries", Kind.NUMBER),
+        Column("failures", Kind.NUMBER),
+    ),
+    "No jobs. First account and jobs: copilot-socket seed; "
+    "further jobs: copilot-socket jobs submit ACCOUNT COMMAND [PATH]",
+)
+_WAITING = frozenset({"queued", "paused", "waiting_credential"})
+_INCLUDED = {
+    "children": Column("children", Kind.NUMBER),
+    "progress": Column("progress"),
+    "resume_state": Column("resume_state"),
+}
+_CHANGES = {
+    "cancel": ("cancel jobs that have not finished", "path_prefix=acme"),
+    "retry": ("queue failed and cancelled jobs again", "status=failed"),
+    "pause": ("pause jobs that are queued or being processed", "account_id=me command=commits,branches"),
+    "resume": ("queue paused jobs again", "account_id=me"),
+    "recover": ("take jobs from crawlers that are stuck with them", "updated_before=2026-11-01T00:00:00Z"),
+    "delete": ("delete jobs that have finished", "finished_before=2026-11-01T00:00:00Z"),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The subcommands and options of ``jobs``."""
-    common = argparse.ArgumentParser(add_help=False)
-    add_url_option(common)
-    add_json_option(common)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    submit = add_action(actions, "submit", "submit a job given by arguments, or many from a file", common)
+    submit = add_action(actions, "submit", "submit a job given by arguments, or many from a file")
+    add_answer_options(submit)
     _add_submit(submit)
-    _add_list(add_action(actions, "list", "list jobs, newest first", common))
-    for action, text in (
-        ("show", "show a job with its attempts and errors"),
-        ("why", "say why a job is in its state, or does not run"),
-    ):
-        single = add_action(actions, action, text, common)
-        single.add_argument("id", metavar="JOB")
-        add_examples(single, f"copilot-socket jobs {action} 01JD0000000000000000000000")
-    for action, text, example in (
-        ("cancel", "cancel jobs that have not finished", "path_prefix=acme"),
-        ("retry", "queue failed and cancelled jobs again", "status=failed"),
-        ("pause", "pause jobs that are queued or being processed", "account_id=me command=commits,branches"),
-        ("resume", "queue paused jobs again", "account_id=me"),
-        ("recover", "take jobs from crawlers that are stuck with them", "updated_before=2026-11-01T00:00:00Z"),
-        ("delete", "delete jobs that have finished", "finished_before=2026-11-01T00:00:00Z"),
-    ):
-        changing = add_action(actions, action, text, common)
+    LISTING.add_to(
+        actions,
+        "list jobs, newest first",
+        "copilot-socket jobs list --status running --account-id me --limit 20 --watch",
+        "copilot-socket jobs list --filter status=failed,cancelled path_prefix=acme --order full_path --total",
+        "copilot-socket jobs list --status running --updated-before 2026-11-01T00:00:00Z --order=-updated_at",
+        "copilot-socket jobs list --json --url http://127.0.0.1:3001",
+    )
+    job = "01JD0000000000000000000000"
+    show = f"copilot-socket jobs show {job}"
+    _SHOWING.add_to(
+        actions, "show", "show jobs with their cursor, attempts and errors", "JOB", show, f"{show} --watch"
+    )
+    _WHY.add_to(
+        actions, "why", "say why jobs are in their state, or do not run", "JOB", f"copilot-socket jobs why {job}"
+    )
+    for action, (about, example) in _CHANGES.items():
+        changing = add_action(actions, action, about)
         bulk.add_options(changing)
         add_examples(
             changing,
-            f"copilot-socket jobs {action} 01JD0000000000000000000000",
+            f"copilot-socket jobs {action} {job}",
             f"copilot-socket jobs {action} --filter {example}",
             f"copilot-socket jobs {action} --filter {example} --yes --json",
         )
@@ -53,18 +87,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "copilot-socket jobs submit me GROUP_PROJECT_DISCOVERY",
         "copilot-socket jobs list --status failed",
         "copilot-socket jobs submit --help",
-    )
-
-
-def _add_list(parser: argparse.ArgumentParser) -> None:
-    job_filters.add_options(parser)
-    add_examples(
-        parser,
-        "copilot-socket jobs list",
-        "copilot-socket jobs list --status running --account-id me --limit 20",
-        "copilot-socket jobs list --status failed,cancelled --path-prefix acme --order full_path --total",
-        "copilot-socket jobs list --status running --updated-before 2026-11-01T00:00:00Z --order=-updated_at",
-        "copilot-socket jobs list --json --url http://127.0.0.1:3001",
     )
 
 
@@ -113,15 +135,20 @@ def run(args: argparse.Namespace) -> int:
         if args.filter is not None or len(args.id) != 1 or args.action == "recover":
             return bulk.run(args)
         return print_answer(args, lambda node: _change(node, args.action, args.id[0]), _changed)
-    return print_answer(args, lambda node: _ACTIONS[args.action](node, args), _PRINTED[args.action])
+    if args.action == "submit":
+        return print_answer(args, lambda node: _submit(node, args), _submitted)
+    if args.action == "list":
+        included = [_INCLUDED[name] for name in (args.include or "").split(",") if name]
+        return LISTING._replace(columns=(*LISTING.columns, *included)).run(args)
+    return (_SHOWING if args.action == "show" else _WHY).run(args)
 
 
 def _submit(node: Node, args: argparse.Namespace) -> Any:
     given = {name: value for name in _FIELDS if (value := getattr(args, f"job_{name}")) is not None}
     if args.file is not None and given:
-        raise Refused("either --file or a job on the command line, not both")
+        raise UsageError("either --file or a job on the command line, not both")
     if args.file is None and ("account_id" not in given or "command" not in given):
-        raise Refused("a job needs ACCOUNT and COMMAND, or --file")
+        raise UsageError("a job needs ACCOUNT and COMMAND, or --file")
     key = {} if args.idempotency_key is None else {"Idempotency-Key": args.idempotency_key}
     return node.request("POST", JOBS, given if args.file is None else _read(args.file), key)
 
@@ -130,21 +157,9 @@ def _read(name: str) -> Any:
     try:
         return json.loads(sys.stdin.read() if name == "-" else Path(name).read_text("utf-8"))
     except AttributeError:
-        raise Refused("standard input is closed") from None
+        raise CommandError("standard input is closed") from None
     except (OSError, ValueError) as error:
-        raise Refused(f"{name}: {error}") from None
-
-
-def _list(node: Node, args: argparse.Namespace) -> Any:
-    return node.request("GET", with_query(JOBS, job_filters.query(args)))
-
-
-def _show(node: Node, args: argparse.Namespace) -> Any:
-    return node.request("GET", f"{JOBS}/{segment(args.id)}")
-
-
-def _why(node: Node, args: argparse.Namespace) -> Any:
-    return node.request("GET", f"{JOBS}/{segment(args.id)}/why")
+        raise CommandError(f"{name}: {error}") from None
 
 
 def _change(node: Node, action: str, job: str) -> Any:
@@ -152,41 +167,28 @@ def _change(node: Node, action: str, job: str) -> Any:
     return node.request("DELETE", path) if action == "delete" else node.request("POST", f"{path}/{action}")
 
 
-_ACTIONS = {"submit": _submit, "list": _list, "show": _show, "why": _why}
-_CHANGES = frozenset(map(str, Action))
-
-
-def _submitted(answer: Any) -> list[str]:
+def _submitted(answer: Any, _on: Screen) -> list[str]:
     pairs = zip(answer["ids"], answer["created"], strict=True)
-    return [f"{job_id}  {'created' if created else 'already live'}" for job_id, created in pairs]
+    return [escaped(f"{job_id}  {'created' if created else 'already live'}") for job_id, created in pairs]
 
 
-def _listed(answer: Any) -> list[str]:
-    empty = (
-        "No jobs. First account and jobs: copilot-socket seed; "
-        "further jobs: copilot-socket jobs submit ACCOUNT COMMAND [PATH]"
-    )
-    return page(answer, "jobs", _SHOWN, empty)
-
-
-def _shown(answer: Any) -> list[str]:
-    lines = [f"{name}: {cell(value)}" for name, value in answer.items() if not isinstance(value, list)]
-    for item in answer["history"]:
-        ended = f"try {item['try']}: {item['outcome']} ({cell(item['cause'])}) at {item['ended_at']}"
-        lines.append(f"{ended} {cell(item['reason'])}".rstrip(" -"))
-    lines += [f"error at {item['timestamp']}: {cell(item['error_message'])}" for item in answer["errors"]]
-    return lines
-
-
-def _changed(answer: Any) -> list[str]:
+def _changed(answer: Any, on: Screen) -> list[str]:
+    name = text(answer["id"])
     if "deleted" in answer:
-        return [f"{answer['id']}  deleted"]
+        return [escaped(f"{name}  deleted")]
     asked = ", asked to give it back" if answer.get("pausing") else ""
-    return [f"{answer['id']}  {answer['status']}{asked}"]
+    return [Styled(f"{name}  {on.state(text(answer['status']))}{asked}")]
 
 
-def _explained(answer: Any) -> list[str]:
-    return [cell(answer["sentence"])]
+def _explained(answer: Any, _on: Screen) -> list[str]:
+    return [escaped(f"{answer['id']}  {answer['sentence']}")]
 
 
-_PRINTED = {"submit": _submitted, "list": _listed, "show": _shown, "why": _explained}
+def _with_why(node: Node, job: Any) -> Any:
+    """*job* with why it waits, if it does."""
+    waits = job["status"] in _WAITING
+    return {**job, "why": node.request("GET", f"{JOBS}/{segment(job['id'])}/why")["sentence"]} if waits else job
+
+
+_WHY = Showing(JOBS, "jobs", _explained, "/why")
+_SHOWING = Showing(JOBS, "jobs", job_details.lines, beside=_with_why)

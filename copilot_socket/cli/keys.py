@@ -1,14 +1,14 @@
 """`copilot-socket keys`: creates and rotates the keys that encrypt tokens at rest."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from copilot_socket.cli.errors import CommandError
-from copilot_socket.cli.options import add_config_options, add_examples, config_from
-from copilot_socket.cli.output import add_json_option, emit, say
+from copilot_socket.cli.options import config_from
+from copilot_socket.cli.output import emit, say
 
 if TYPE_CHECKING:
     from copilot_socket.store.sealing import KeyHolder, Sealed, Survey
@@ -17,37 +17,6 @@ _VARIABLE = "COPILOT_SECRET_KEY"
 _NAMED = 3
 """Secrets that no key decrypts which are listed by name."""
 _ROTATE = "(run `copilot-socket keys rotate`)"
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """`keys new`, `keys rotate` and `keys status`."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    new = actions.add_parser(
-        "new",
-        help="print a new key",
-        description="Print a new key for COPILOT_SECRET_KEY. To change keys, put the new one in front of the old "
-        "ones, separated by a comma, restart the nodes, and run `copilot-socket keys rotate`.",
-    )
-    rotate = actions.add_parser(
-        "rotate",
-        help="encrypt all stored tokens with the newest key",
-        description="Encrypt all stored tokens, plain ones too, with the newest key, and say whether older keys can "
-        "be removed. Nodes may run meanwhile; nothing is changed while one of them encrypts with another key.",
-    )
-    status = actions.add_parser(
-        "status",
-        help="say which keys are needed, and whether older ones can be removed",
-        description="Say which keys the stored tokens need, and which nodes do not encrypt with the newest one. Exit "
-        "status 0 if no older key is needed any more.",
-    )
-    for each in (new, rotate, status):
-        add_json_option(each)
-    for each in (rotate, status):
-        add_config_options(each)
-    add_examples(new, "copilot-socket keys new")
-    add_examples(rotate, "copilot-socket keys rotate")
-    add_examples(status, "copilot-socket keys status", "copilot-socket keys status --json")
-    add_examples(parser, "copilot-socket keys new", "copilot-socket keys rotate", "copilot-socket keys status")
 
 
 def run(args: Namespace) -> int:

@@ -1,24 +1,13 @@
 """`copilot-socket migrate`: upgrades the schema of DATABASE_URL, or of the embedded database."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 
 from copilot_socket.cli.acts import act
-from copilot_socket.cli.options import add_config_options, add_examples, config_from
-from copilot_socket.cli.output import add_json_option, complain, emit, say
+from copilot_socket.cli.options import config_from
+from copilot_socket.cli.output import complain, emit, say
 from copilot_socket.config import Config
 from copilot_socket.store import migrate
 from copilot_socket.store.embedded import EmbeddedPostgres
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """The configuration's options."""
-    add_json_option(parser)
-    add_config_options(parser)
-    add_examples(
-        parser,
-        "copilot-socket migrate",
-        "copilot-socket migrate --database-url postgresql://copilot_owner@db.example.org/copilot",
-    )
 
 
 def run(args: Namespace) -> int:

@@ -1,21 +1,18 @@
 """A blocking client of a node's HTTP port, for commands."""
 
-import argparse
 import json
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
-from typing import Any, cast
-from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlencode, urlsplit
-from urllib.request import HTTPHandler, HTTPRedirectHandler, ProxyHandler, Request, build_opener
+from typing import Any
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 import attrs
 
 from copilot_socket.cli.errors import CommandError
-from copilot_socket.cli.output import emit, say
 from copilot_socket.config import Config, ConfigFaults, from_environment
 from copilot_socket.core.printing import printable
 from copilot_socket.http.own_token import SOCKET
@@ -35,13 +32,6 @@ class Refused(CommandError):
         self.status = status
 
 
-class _NoRedirection(HTTPRedirectHandler):
-    """Treats a redirection as an error."""
-
-    def redirect_request(self, *_args: Any) -> None:
-        """See :class:`urllib.request.HTTPRedirectHandler`."""
-
-
 class _LocalConnection(HTTPConnection):
     """A connection to a UNIX socket."""
 
@@ -56,21 +46,12 @@ class _LocalConnection(HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-class _LocalHandler(HTTPHandler):
-    """Sends requests to a UNIX socket, whatever host they name."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self._path = path
-
-    def http_open(self, request: Request) -> HTTPResponse:
-        """See :class:`urllib.request.HTTPHandler`."""
-        return self.do_open(lambda _host, timeout, **_: _LocalConnection(self._path, timeout), request)  # type: ignore[arg-type]
-
-
 @attrs.frozen
 class Node:
-    """The HTTP port of a node at *url*, with the bearer *token* if it has one, or behind a UNIX *socket*. Blocks."""
+    """The HTTP port of a node at *url*, with the bearer *token* if it has one, or behind a UNIX *socket*. Blocks.
+
+    Redirections are not followed, which would leak the token, and no proxy is used, which would hide the address.
+    """
 
     url: str
     token: str | None = attrs.field(default=None, repr=False)
@@ -91,54 +72,69 @@ class Node:
     def _open(
         self, method: str, path: str, document: Any, headers: Mapping[str, str], timeout: float
     ) -> HTTPResponse:
+        body = None if document is None else json.dumps(document).encode()
+        given = {**headers, "Connection": "close"}
+        if body is not None:
+            given["Content-Type"] = "application/json"
+        if self.token is not None:
+            given["Authorization"] = f"Bearer {self.token}"
         try:
-            request = self._build(method, path, document, headers)
-            # A proxy would send requests from another address than loopback; a redirection would leak the token.
-            local = [] if self.socket is None else [_LocalHandler(self.socket)]
-            opener = build_opener(ProxyHandler({}), _NoRedirection, *local)
-            return cast(HTTPResponse, opener.open(request, timeout=timeout))
-        except HTTPError as error:
-            raise _refusal(error) from None
-        except (URLError, HTTPException, OSError, ValueError) as error:
+            connection, prefix = self._connection(timeout)
+            connection.request(method, prefix + path, body, given)
+            answer = connection.getresponse()
+        except (HTTPException, OSError, ValueError) as error:
             raise self._no_answer(error) from None
+        if answer.status >= _REDIRECTIONS.start:
+            with answer:
+                raise _refusal(answer)
+        return answer
 
     def _no_answer(self, error: Exception) -> Refused:
-        reason = getattr(error, "reason", error)
+        reason = getattr(error, "strerror", None) or error or type(error).__name__
         return Refused(f"no answer from {self.socket or self.url}: {reason}. Is a node running there? (--url)")
 
-    def _build(self, method: str, path: str, document: Any, headers: Mapping[str, str]) -> Request:
-        if not self.url.lower().startswith(("http://", "https://")):
+    def _connection(self, timeout: float) -> tuple[HTTPConnection, str]:
+        """A connection, and what stands before each path. Raises ValueError for a wrong URL."""
+        if self.socket is not None:
+            return _LocalConnection(self.socket, timeout), ""
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("not an http or https URL")
-        request = Request(self.url.rstrip("/") + path, method=method, headers=dict(headers))
-        if document is not None:
-            request.data = json.dumps(document).encode()
-            request.add_header("Content-Type", "application/json")
-        if self.token is not None:
-            request.add_header("Authorization", f"Bearer {self.token}")
-        return request
+        kind = HTTPConnection if parts.scheme == "http" else HTTPSConnection
+        return kind(parts.hostname, _port(parts), timeout=timeout), parts.path.rstrip("/")
 
 
-def _refusal(error: HTTPError) -> Refused:
-    if error.code in _REDIRECTIONS:
-        elsewhere = error.headers.get("Location", "another address")
-        return Refused(f"HTTP {error.code}: redirected to {elsewhere}, which is not followed: set --url", None, 400)
+def _port(parts: SplitResult) -> int:
+    return parts.port or {"http": 80, "https": 443}[parts.scheme]
+
+
+def _refusal(answer: HTTPResponse) -> Refused:
+    if answer.status in _REDIRECTIONS:
+        elsewhere = printable(answer.headers.get("Location", "another address"))
+        return Refused(
+            f"HTTP {answer.status}: redirected to {elsewhere}, which is not followed: set --url", None, 400
+        )
     try:
-        document = json.load(error)
+        document = json.load(answer)
+        if "detail" not in document and "error" in document:  # of /health
+            return Refused(printable(str(document["error"])), document, answer.status)
         lines = [f"{document['title']}: {document['detail']}"]
-        lines += [_TOKEN] if error.code == HTTPStatus.UNAUTHORIZED else []
+        lines += [_TOKEN] if answer.status == HTTPStatus.UNAUTHORIZED else []
         lines += [f"  {fault['path'] or '/'}: {fault['message']}" for fault in document.get("errors", [])]
         lines = list(map(printable, lines))
-    except (ValueError, KeyError, TypeError):
-        return Refused(f"HTTP {error.code} {error.reason}", status=error.code)
-    return Refused("\n".join(lines), document, error.code)
+    except (ValueError, KeyError, TypeError, HTTPException, OSError):
+        return Refused(f"HTTP {answer.status} {answer.reason}", status=answer.status)
+    return Refused("\n".join(lines), document, answer.status)
 
 
-def add_url_option(parser: argparse.ArgumentParser) -> None:
+def add_url_option(parser: ArgumentParser) -> None:
     """Add `--url`, which :func:`node_from` reads."""
-    parser.add_argument("--url", help="address of the node's HTTP port (default: that of the node on this machine)")
+    parser.add_argument(
+        "--url", metavar="URL", help="address of the node's HTTP port (default: that of the node on this machine)"
+    )
 
 
-def node_from(args: argparse.Namespace) -> Node:
+def node_from(args: Namespace) -> Node:
     """The node at `--url`, or else the one of the configuration, by ``http.sock`` if it serves this user.
 
     Raises ConfigFaults.
@@ -193,31 +189,3 @@ def with_query(path: str, fields: Mapping[str, Any]) -> str:
 def segment(name: str) -> str:
     """*name* as a segment of a path; bytes that are no UTF-8 stay what they are."""
     return quote(name, safe="", errors="surrogateescape")
-
-
-def print_answer(
-    args: argparse.Namespace, request: Callable[[Node], Any], lines: Callable[[Any], Sequence[str]]
-) -> int:
-    """Call *request* with the node, print its answer as *lines* or, with --json, as JSON; return the exit status.
-
-    With --json, the document of an error response is printed as it is. Raises CommandError and ConfigFaults.
-    """
-    try:
-        answer = request(node_from(args))
-    except Refused as error:
-        if not args.json or error.document is None:
-            raise
-        emit(error.document)
-        return 1
-    if args.json:
-        emit(answer)
-        return 0
-    try:
-        shown = list(lines(answer))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CommandError(
-            f"the answer is none of a node of this version ({type(error).__name__}: {error})"
-        ) from None
-    for line in shown:
-        say(line)
-    return 0

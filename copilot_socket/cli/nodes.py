@@ -1,36 +1,41 @@
 """``copilot-socket nodes``: lists the nodes that serve a database."""
 
 from argparse import ArgumentParser, Namespace
-from typing import Any
 
-from copilot_socket.cli.node import Node, add_url_option, print_answer, with_query
-from copilot_socket.cli.options import add_examples, add_page_options
-from copilot_socket.cli.output import add_json_option, page
+from copilot_socket.cli.listing import Listing
+from copilot_socket.cli.options import add_examples
+from copilot_socket.cli.tables import Column, Kind
 
-NODES = "/api/v1/nodes"
-_HEADINGS = ("id", "host", "pid", "live", "crawlers", "assignments", "connections", "operations", "started_at")
+_LISTING = Listing(
+    "/api/v1/nodes",
+    "nodes",
+    (
+        Column("id", Kind.NAME),
+        Column("host"),
+        Column("pid", value=lambda node: node["pid"]),
+        Column("live"),
+        Column("crawlers", Kind.NUMBER),
+        Column("assignments", Kind.NUMBER),
+        Column("connections", Kind.NUMBER),
+        Column("operations", Kind.NUMBER),
+        Column("started_at", Kind.TIME),
+    ),
+    "No nodes: none has a lease in the database",
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Options for the node that is asked, and the page."""
-    add_url_option(parser)
-    add_json_option(parser)
-    add_page_options(parser, "nodes")
-    add_examples(parser, "copilot-socket nodes", "copilot-socket nodes --json --url http://127.0.0.1:3001")
+    """The action ``list``."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    _LISTING.add_to(
+        actions,
+        "list the nodes that run, or have died within the last hour",
+        "copilot-socket nodes list",
+        "copilot-socket nodes list --json --url http://127.0.0.1:3001",
+    )
+    add_examples(parser, "copilot-socket nodes")
 
 
 def run(args: Namespace) -> int:
     """List the nodes and return the exit status. Raises CommandError or ConfigFaults."""
-
-    def request(node: Node) -> Any:
-        return node.request("GET", with_query(NODES, {"limit": args.limit, "cursor": args.cursor}))
-
-    return print_answer(args, request, _listed)
-
-
-def _listed(answer: Any) -> list[str]:
-    return page(answer, "nodes", _HEADINGS, "No nodes: none has a lease in the database", _row)
-
-
-def _row(node: Any) -> list[Any]:
-    return [node[name] if name != "live" else "yes" if node[name] else "no" for name in _HEADINGS]
+    return _LISTING.run(args)

@@ -7,44 +7,21 @@ command lines.
 import getpass
 import re
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 
 from copilot_socket.cli.acts import act
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.offline import ready_database, vault
-from copilot_socket.cli.options import add_action, add_config_options, add_examples, config_from
-from copilot_socket.cli.output import add_json_option, emit, say, table
+from copilot_socket.cli.options import config_from
+from copilot_socket.cli.output import emit, say, screen
+from copilot_socket.cli.tables import Column, Kind, table
 from copilot_socket.core.origins import origin
 from copilot_socket.store import registering
 from copilot_socket.store.oauth_clients import OAuthClient
 
 _LONGEST = 8192
+_COLUMNS = (Column("origin", Kind.NAME), Column("client_id"), Column("redirect_uri"), Column("has_secret"))
 _VISIBLE = re.compile(rf"[!-~]{{1,{_LONGEST}}}")
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """The actions, each with the configuration's options."""
-    where = ArgumentParser(add_help=False)
-    where.add_argument("gitlab", metavar="URL", help="URL of a GitLab; only scheme, host and port count")
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    put = add_action(
-        actions, "put", "store a client, with its secret from standard input (empty: a public client)", where
-    )
-    put.add_argument("--client-id", required=True, metavar="ID", help="the application's id")
-    put.add_argument("--redirect-uri", metavar="URI", help="redirect URI, if the application has one")
-    listing = add_action(actions, "list", "list the clients, without their secrets")
-    remove = add_action(actions, "remove", "remove a client", where)
-    for each in (put, listing, remove):
-        add_json_option(each)
-        add_config_options(each)
-    add_examples(put, "copilot-socket oauth-clients put https://gitlab.example.org --client-id abc")
-    add_examples(listing, "copilot-socket oauth-clients list --json")
-    add_examples(remove, "copilot-socket oauth-clients remove https://gitlab.example.org")
-    add_examples(
-        parser,
-        "copilot-socket oauth-clients put https://gitlab.example.org --client-id abc",
-        "copilot-socket oauth-clients list",
-    )
 
 
 def run(args: Namespace) -> int:
@@ -88,8 +65,9 @@ def _show(clients: list[dict[str, object]], *, as_json: bool) -> None:
     if as_json:
         emit({"oauth_clients": clients})
         return
-    rows = [[str(client[name] or "-") for name in client] for client in clients]
-    for line in table([["ORIGIN", "CLIENT", "REDIRECT URI", "SECRET"], *rows]):
+    for line in (
+        table(_COLUMNS, clients, screen()) if clients else ["No OAuth clients (copilot-socket oauth-clients put)"]
+    ):
         say(line)
 
 

@@ -5,9 +5,11 @@ import textwrap
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from copilot_socket.config import Config, from_environment, option_names
+if TYPE_CHECKING:
+    from copilot_socket.config import Config
+
 
 _PREFIX = "variable_"
 _HELP_WIDTH = 100
@@ -29,17 +31,13 @@ def add_action(actions: Any, name: str, text: str, *parents: ArgumentParser) -> 
     return parser
 
 
-def add_page_options(parser: ArgumentParser, rows: str) -> None:
-    """Add the options for a page of a list of *rows*, which `page` ends with the cursor of the next one."""
-    parser.add_argument("--limit", type=int, metavar="N", help=f"maximum number of {rows} (default 100)")
-    parser.add_argument("--cursor", help="continue after a page that ended with `more:`")
-
-
 def add_config_options(parser: ArgumentParser, taken: Collection[str] = ()) -> None:
     """Add an option for each environment variable, such as `--database-url`, which overrides the variable.
 
     Options named in *taken* are left out: the command defines them itself.
     """
+    from copilot_socket.config import option_names  # noqa: PLC0415 - not for commands that need none of it
+
     parser.usage = f"{parser.prog} [options]"  # too many to list in the usage too
     group = parser.add_argument_group(
         "configuration", "each option overrides the environment variable of the same name"
@@ -62,8 +60,10 @@ def options_given(args: Namespace) -> dict[str, str]:
     return {name.removeprefix(_PREFIX): str(value) for name, value in given if name.startswith(_PREFIX)}
 
 
-def config_from(args: Namespace) -> Config:
+def config_from(args: Namespace) -> "Config":
     """The configuration with the options in `args`. Raises ConfigFaults."""
+    from copilot_socket.config import from_environment  # noqa: PLC0415 - not for --help
+
     return from_environment(options_given(args))
 
 

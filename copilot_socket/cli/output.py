@@ -5,16 +5,15 @@ import io
 import json
 import os
 import select
-import shutil
 import signal
 import sys
 import threading
 from argparse import SUPPRESS, Action, ArgumentParser
-from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from copilot_socket import __version__
 from copilot_socket.cli.errors import CommandError
+from copilot_socket.cli.style import Screen, Styled, screen_on
 from copilot_socket.core.printing import printable
 
 
@@ -69,9 +68,14 @@ def _translated_errors() -> Any:
 standard_output = StandardOutput()
 
 
+def screen(*, wide: bool = False) -> Screen:
+    """What standard output is shown on."""
+    return screen_on(standard_output.isatty(), os.environ, wide=wide)
+
+
 def say(text: str) -> None:
-    """Print a line of the result. Control characters are escaped."""
-    standard_output.write(f"{printable(text)}\n")
+    """Print a line of the result. Control characters are escaped, but for those of a :class:`.Styled` line."""
+    standard_output.write(f"{text if isinstance(text, Styled) else printable(text)}\n")
 
 
 def complain(text: str) -> None:
@@ -163,44 +167,3 @@ class ShowVersion(Action):
 def add_json_option(parser: ArgumentParser) -> None:
     """Add `--json`. It may come before the command, too: the top-level parser sets the default."""
     parser.add_argument("--json", action="store_true", default=SUPPRESS, help="print JSON")
-
-
-def cell(value: Any) -> str:
-    """*value* for a line or column: text as it is, a dash for None, anything else as JSON."""
-    if value is None:
-        return "-"
-    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-
-
-def page(
-    answer: Any,
-    name: str,
-    headings: Sequence[str],
-    empty: str,
-    row: Callable[[Any], Sequence[Any]] | None = None,
-    width: int | None = None,
-) -> list[str]:
-    """The list *name* of *answer* as a table, how to continue, and its total; *empty* if it has no rows.
-
-    *row* makes the values of a row; without it they are those that the *headings* name. *width* as in :func:`table`.
-    """
-    values = row or (lambda each: [each[heading] for heading in headings])
-    rows = [[cell(value) for value in values(each)] for each in answer[name]]
-    if not rows:
-        return [empty]
-    shown = table([headings, *rows], width) + ([f"more: --cursor {answer['next']}"] if answer["next"] else [])
-    if "total" in answer:
-        shown.append(f"total: {'' if answer['total_exact'] else 'about '}{answer['total']:,}")
-    return shown
-
-
-def table(rows: Sequence[Sequence[str]], width: int | None = None) -> list[str]:
-    """*rows*, the first of which holds the headings, as aligned lines, cut to *width* characters."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return [line if width is None or len(line) <= width else f"{line[: width - 1]}…" for line in lines]
-
-
-def terminal_width() -> int | None:
-    """The characters of a line, if standard output is a terminal."""
-    return shutil.get_terminal_size().columns if standard_output.isatty() else None

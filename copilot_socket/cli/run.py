@@ -4,21 +4,11 @@ For installations without `twistd` on the PATH, such as those of pipx and uv.
 """
 
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from typing import NoReturn
 
-from copilot_socket.cli.options import add_config_options, add_examples, options_given
+from copilot_socket.cli.options import options_given
 from copilot_socket.config.table import BY_NAME
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """The configuration's options."""
-    add_config_options(parser)
-    add_examples(
-        parser,
-        "copilot-socket run",
-        "copilot-socket run --socket-path /tmp/crawler.sock --copilot-http-port 3001",
-    )
 
 
 def run(args: Namespace) -> NoReturn:

@@ -3,14 +3,15 @@
 Tokens are not options: every user of the machine can read command lines.
 """
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Mapping
 
 from copilot_socket.cli.acts import act
+from copilot_socket.cli.arguments import SEED_OPTIONS, SEED_SECRETS
 from copilot_socket.cli.errors import CommandError
 from copilot_socket.cli.offline import ready_database, vault
-from copilot_socket.cli.options import add_config_options, add_examples, config_from, options_given
-from copilot_socket.cli.output import add_json_option, emit, say
+from copilot_socket.cli.options import config_from, options_given
+from copilot_socket.cli.output import emit, say
 from copilot_socket.config import Config, further_variables
 from copilot_socket.http.bodies import AccountBody
 from copilot_socket.http.checks import text
@@ -19,15 +20,7 @@ from copilot_socket.http.messages import Faults
 from copilot_socket.store.accounts import Account
 from copilot_socket.store.seeding import seed
 
-OPTIONS = {
-    "account_id": ("SEED_ACCOUNT_ID", "name of the account"),
-    "provider": ("SEED_PROVIDER", "gitlab-onprem or gitlab-cloud"),
-    "gitlab_url": ("SEED_GITLAB_URL", "address of its GitLab"),
-    "token_expires_at": ("SEED_TOKEN_EXPIRES_AT", "when the access token expires, ISO-8601 with zone"),
-}
-"""Field → its variable and help. The option overrides the variable."""
-SECRETS = {"access_token": "SEED_ACCESS_TOKEN", "refresh_token": "SEED_REFRESH_TOKEN"}
-_VARIABLES = {name: variable for name, (variable, _) in OPTIONS.items()} | SECRETS
+_VARIABLES = {name: variable for name, (variable, _) in SEED_OPTIONS.items()} | SEED_SECRETS
 DEMO = {
     "account_id": "demo",
     "provider": "gitlab-onprem",
@@ -37,28 +30,6 @@ DEMO = {
 """The account that is stored in development and test if none is given."""
 FIRST_COMMANDS = ("GROUP_PROJECT_DISCOVERY", "users")
 """Commands without a path; the first one discovers groups and projects."""
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """The account's options, and the configuration's."""
-    add_json_option(parser)
-    for name, (variable, meaning) in OPTIONS.items():
-        parser.add_argument(
-            f"--{name.replace('_', '-')}", dest=f"seed_{name}", metavar="VALUE", help=f"{meaning} (or {variable})"
-        )
-    add_config_options(parser, taken=("gitlab-url",))
-    add_examples(
-        parser,
-        "copilot-socket seed",
-        "copilot-socket seed --account-id me --provider gitlab-cloud --gitlab-url https://gitlab.com",
-    )
-    parser.description = (
-        "Store an account and its first jobs, unless they exist: an existing account is left\n"
-        "unchanged, and jobs are added only if it has none. The tokens are read from\n"
-        f"{' and '.join(SECRETS.values())}, or from the files named by\n"
-        f"{' and '.join(f'{name}_FILE' for name in SECRETS.values())}. With nothing given\n"
-        "the account is a made-up one, except in production."
-    )
 
 
 def run(args: Namespace) -> int:
@@ -83,16 +54,16 @@ def run(args: Namespace) -> int:
 
 def _given(args: Namespace) -> dict[str, str]:
     """The given fields of the account. An option overrides its variable; an empty value counts as unset."""
-    options = {variable: getattr(args, f"seed_{name}") or "" for name, (variable, _) in OPTIONS.items()}
-    found = further_variables(_VARIABLES.values(), SECRETS.values(), options_given(args) | options)
+    options = {variable: getattr(args, f"seed_{name}") or "" for name, (variable, _) in SEED_OPTIONS.items()}
+    found = further_variables(_VARIABLES.values(), SEED_SECRETS.values(), options_given(args) | options)
     return {name: found[variable] for name, variable in _VARIABLES.items() if variable in found}
 
 
 def _demo(config: Config) -> dict[str, str]:
     if config.environment == "production":
-        needed = ", ".join([OPTIONS[name][0] for name in ("account_id", "provider", "gitlab_url")])
+        needed = ", ".join([SEED_OPTIONS[name][0] for name in ("account_id", "provider", "gitlab_url")])
         raise CommandError(
-            f"no account given, and production has no default one: set {needed} and {SECRETS['access_token']}"
+            f"no account given, and production has no default one: set {needed} and {SEED_SECRETS['access_token']}"
         )
     return DEMO
 

@@ -4,25 +4,41 @@ from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
 from typing import Any
 
-from copilot_socket.cli.node import Node, add_url_option, print_answer, segment, with_query
-from copilot_socket.cli.options import add_action, add_examples, add_page_options, duration
-from copilot_socket.cli.output import add_json_option, cell, page
+from copilot_socket.cli import several
+from copilot_socket.cli.answers import add_answer_options, print_answer
+from copilot_socket.cli.listing import Listing
+from copilot_socket.cli.node import Node, segment
+from copilot_socket.cli.options import add_action, add_examples, duration
+from copilot_socket.cli.style import Screen, escaped
+from copilot_socket.cli.tables import Column, Kind, text
 from copilot_socket.core.access import ROLES
 
 TOKENS = "/api/v1/tokens"
-_HEADINGS = ("name", "role", "accounts", "users", "created_at", "created_by", "last_used_at", "expires_at")
+_LISTING = Listing(
+    TOKENS,
+    "tokens",
+    (
+        Column("name", Kind.NAME),
+        Column("role"),
+        Column("accounts"),
+        Column("users"),
+        Column("last_used_at", Kind.TIME),
+        Column("expires_at", Kind.TIME),
+        Column("created_at", Kind.TIME),
+        Column("created_by"),
+    ),
+    "No tokens but that of the configuration (copilot-socket token)",
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The actions of ``tokens``."""
-    common = ArgumentParser(add_help=False)
-    add_url_option(common)
-    add_json_option(common)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = add_action(actions, "list", "list tokens, when each was last used, and when it expires", common)
-    add_page_options(listing, "tokens")
-    add_examples(listing, "copilot-socket tokens list")
-    add = add_action(actions, "add", "make a token and print it: it is stored nowhere", common)
+    _LISTING.add_to(
+        actions, "list tokens, when each was last used, and when it expires", "copilot-socket tokens list"
+    )
+    add = add_action(actions, "add", "make a token and print it: it is stored nowhere")
+    add_answer_options(add)
     add.add_argument("name", metavar="NAME", help="who uses it; refusals and changes are recorded under this name")
     add.add_argument("--role", choices=ROLES, required=True, help="what it may do; each includes those before it")
     add.add_argument(
@@ -39,19 +55,19 @@ def add_arguments(parser: ArgumentParser) -> None:
         "copilot-socket tokens add grafana --role read --for 90d",
         "copilot-socket tokens add web-application --role app --account-id me",
     )
-    revoke = add_action(actions, "revoke", "accept a token no more, nor the sessions made with it", common)
-    revoke.add_argument("name", metavar="NAME")
+    revoke = add_action(actions, "revoke", "accept tokens no more, nor the sessions made with them")
+    several.add_names(revoke, "NAME")
     add_examples(revoke, "copilot-socket tokens revoke grafana")
     add_examples(parser, "copilot-socket tokens list", "copilot-socket tokens add --help")
 
 
 def run(args: Namespace) -> int:
     """Run the action and return the exit status. Raises CommandError or ConfigFaults."""
-    return print_answer(args, lambda node: _ACTIONS[args.action](node, args), _PRINTED[args.action])
-
-
-def _list(node: Node, args: Namespace) -> Any:
-    return node.request("GET", with_query(TOKENS, {"limit": args.limit, "cursor": args.cursor}))
+    if args.action == "list":
+        return _LISTING.run(args)
+    if args.action == "add":
+        return print_answer(args, lambda node: _add(node, args), _added)
+    return several.run(args, several.Act(_revoke, _revoked, key="name"))
 
 
 def _add(node: Node, args: Namespace) -> Any:
@@ -65,21 +81,13 @@ def _add(node: Node, args: Namespace) -> Any:
     return node.request("POST", TOKENS, {name: value for name, value in given.items() if value is not None})
 
 
-def _revoke(node: Node, args: Namespace) -> Any:
-    return node.request("DELETE", f"{TOKENS}/{segment(args.name)}")
+def _revoke(node: Node, name: str) -> Any:
+    return node.request("DELETE", f"{TOKENS}/{segment(name)}")
 
 
-def _listed(answer: Any) -> list[str]:
-    return page(answer, "tokens", _HEADINGS, "No tokens but that of the configuration (copilot-socket token)")
+def _added(answer: Any, _on: Screen) -> list[str]:
+    return [escaped(answer["token"])]
 
 
-def _added(answer: Any) -> list[str]:
-    return [str(answer["token"])]
-
-
-def _revoked(answer: Any) -> list[str]:
-    return [f"{cell(answer['name'])}: revoked"]
-
-
-_ACTIONS = {"list": _list, "add": _add, "revoke": _revoke}
-_PRINTED = {"list": _listed, "add": _added, "revoke": _revoked}
+def _revoked(answer: Any, _on: Screen) -> list[str]:
+    return [escaped(f"{text(answer['name'])}: revoked")]

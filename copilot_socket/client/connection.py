@@ -1,109 +1,139 @@
-"""The line protocol of a crawler: decodes messages and times heartbeats. It makes no decisions."""
+"""The connection of a session: bytes to messages and back, and every time that has to do with it. Pure."""
 
-from typing import Protocol
+import random
+from collections.abc import Callable, Iterator
+from enum import Enum, auto
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
-from twisted.internet.protocol import Factory, connectionDone
-from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
-from twisted.protocols.basic import LineOnlyReceiver
-from twisted.python.failure import Failure
+import attrs
 
 from copilot_socket.client.messages import Message, decode
 
-
-class Listener(Protocol):
-    """Receives the events of a connection."""
-
-    def connected(self, connection: "Connection") -> None:
-        """The connection is established."""
-
-    def received(self, connection: "Connection", message: Message) -> None:
-        """A message arrived."""
-
-    def disconnected(self, connection: "Connection", reason: Failure) -> None:
-        """The connection is lost, for *reason*."""
-
-    def beat(self, connection: "Connection") -> None:
-        """A heartbeat is due."""
+MAX_LINE = 64 * 1024 * 1024
+"""Bytes of a message of the server's."""
+CLOSE_WITHIN = 5.0
+"""Seconds in which the other end must take what was written before a connection is closed; then it is aborted."""
 
 
-class Connection(LineOnlyReceiver):
-    """One connection to the server."""
+class TooLong(Exception):
+    """The server sends a message that is longer than :data:`MAX_LINE`."""
 
-    log = Logger()
-    delimiter = b"\n"
-    MAX_LENGTH = 64 * 1024 * 1024
 
-    def __init__(self, listener: Listener, clock: IReactorTime) -> None:
-        self._listener = listener
-        self._beats = LoopingCall(lambda: listener.beat(self))
-        self._beats.clock = clock
-        self._clock = clock
-        self._closing: IDelayedCall | None = None
-        self.welcomed = False
-        self.leaving = False
-        """Whether the node has announced that it stops."""
+def backoff(failed: int) -> float:
+    """Seconds before the next attempt to connect, after *failed* ones in vain: about 0.1, 0.2, 0.4 … 10."""
+    return min(0.1 * 2.0 ** min(failed - 1, 20), 10.0) * random.uniform(0.8, 1.2)
+
+
+class Phase(Enum):
+    """What the connection is at."""
+
+    DOWN = auto()
+    """There is none; perhaps one is to be made later."""
+    CONNECTING = auto()
+    GREETED = auto()
+    """``hello`` is sent, and not answered."""
+    READY = auto()
+    """Reports and requests may be sent."""
+    LEAVING = auto()
+    """The node stops: nothing more is sent, but its last answers are read."""
+    CLOSING = auto()
+
+
+@attrs.define
+class Connection:
+    """Its phase, what was received and is to be sent, and the times at which something is to be done."""
+
+    backoff: Callable[[int], float] = backoff
+    answer_within: float = 60.0
+    """Seconds in which something must arrive after something was sent that is answered."""
+    phase: Phase = Phase.DOWN
+    connect_at: float | None = None
+    beat_at: float | None = None
+    close_at: float | None = None
+    """When it is closed, or aborted if it is being closed."""
+    unheard_since: float | None = None
+    """When the first message was sent after which nothing has arrived."""
+    _beat_every: float = 30.0
+    _failed: int = 0
+    """Attempts without a ``welcome``."""
+    _received: list[bytes] = attrs.field(factory=list)
+    _output: list[bytes] = attrs.field(factory=list)
 
     @property
-    def ready(self) -> bool:
-        """Whether reports and requests may be sent."""
-        return self.welcomed and not self.leaving
+    def deadline(self) -> float | None:
+        """When :meth:`Session.tick` is to be called for it."""
+        silent = None if self.unheard_since is None else self.unheard_since + self.answer_within
+        times = (self.connect_at, self.beat_at, self.close_at, silent)
+        return min((each for each in times if each is not None), default=None)
 
-    def connectionMade(self) -> None:
-        """See :class:`twisted.internet.interfaces.IProtocol`."""
-        if ITCPTransport.providedBy(self.transport):
-            self.transport.setTcpNoDelay(True)  # a report would wait until the one before it has arrived
-        self._listener.connected(self)
+    def silent(self, now: float) -> bool:
+        """Whether the server has not answered for too long."""
+        return self.unheard_since is not None and now >= self.unheard_since + self.answer_within
 
-    def lineReceived(self, line: bytes) -> None:
-        """See :class:`twisted.protocols.basic.LineOnlyReceiver`."""
-        message = decode(line)
-        if message is None:
-            self.log.warn("The server sent an invalid message: {line!r}", line=line[:200])
-        else:
-            self._listener.received(self, message)
+    def made(self) -> None:
+        """It is open."""
+        self.phase = Phase.GREETED
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """See :class:`twisted.internet.interfaces.IProtocol`."""
-        self.leaving = True
-        if self._closing is not None and self._closing.active():
-            self._closing.cancel()
-        if self._beats.running:
-            self._beats.stop()
-        self._listener.disconnected(self, reason)
+    def welcomed(self, beat_every: float, now: float) -> None:
+        """The server has accepted the crawler, and wants a message every *beat_every* seconds."""
+        self.phase = Phase.READY
+        self._failed = 0
+        self._beat_every = beat_every
+        self.beat_at = now + beat_every
 
-    def start_beating(self, interval: float) -> None:
-        """Call ``beat`` every *interval* seconds, first after one interval."""
-        if not self._beats.running:
-            beating = self._beats.start(interval, now=False)
-            beating.addErrback(lambda failure: self.log.failure("Heartbeats stopped", failure))
+    def beaten(self, now: float) -> None:
+        """A heartbeat was sent."""
+        self.beat_at = now + self._beat_every
+
+    def leave(self, patience: float, now: float) -> None:
+        """Send nothing more, and close it after *patience* seconds."""
+        if self.phase in (Phase.GREETED, Phase.READY):
+            self.phase = Phase.LEAVING
+            self.beat_at = self.unheard_since = None
+            self.close_at = now + patience
+
+    def close(self, now: float) -> None:
+        """It is being closed."""
+        self.phase = Phase.CLOSING
+        self.connect_at = self.beat_at = self.unheard_since = None
+        self.close_at = now + CLOSE_WITHIN
+
+    def lost(self, now: float, again: bool) -> None:
+        """It has ended; *again*: there is to be another one."""
+        self.phase = Phase.DOWN
+        self.beat_at = self.close_at = self.unheard_since = None
+        self._received.clear()
+        self._output.clear()
+        if again:
+            self._failed += 1
+            self.connect_at = now + self.backoff(self._failed)
 
     def send(self, line: bytes) -> None:
-        """Write one message."""
-        if self.transport is not None:
-            self.transport.write(line + self.delimiter)
+        """Send a message that nobody answers."""
+        self._output.append(line)
 
-    def leave(self, patience: float) -> None:
-        """Send nothing more; keep reading for at most *patience* seconds, then close."""
-        self.leaving = True
-        self._closing = self._clock.callLater(patience, self.close)
+    def ask(self, line: bytes, now: float) -> None:
+        """Send a message that the server answers."""
+        self._output.append(line)
+        if self.unheard_since is None:
+            self.unheard_since = now
 
-    def close(self) -> None:
-        """Close the connection once everything written is sent."""
-        if self.transport is not None:
-            self.transport.loseConnection()
+    def output(self) -> bytes:
+        """What is to be written, once."""
+        written = b"".join(self._output)
+        self._output.clear()
+        return written
 
-
-class ConnectionFactory(Factory):
-    """Creates the connections of one crawler."""
-
-    noisy = False
-
-    def __init__(self, listener: Listener, clock: IReactorTime) -> None:
-        self._listener = listener
-        self._clock = clock
-
-    def buildProtocol(self, addr: object) -> Connection:
-        """See :class:`twisted.internet.interfaces.IProtocolFactory`."""
-        return Connection(self._listener, self._clock)
+    def receive(self, data: bytes) -> Iterator[Message | bytes]:
+        """The messages that *data* completes; a line that is none as it is. Raises :class:`TooLong`."""
+        self.unheard_since = None
+        first, *others = data.split(b"\n")
+        self._received.append(first)
+        if not others:
+            if sum(map(len, self._received)) > MAX_LINE:
+                raise TooLong
+            return
+        lines = [b"".join(self._received), *others]
+        self._received = [lines.pop()]
+        for line in lines:
+            if line:
+                yield decode(line) or line

@@ -1,29 +1,42 @@
-"""A job as its handler sees it."""
+"""A job as the crawler's code sees it: what to crawl, and methods to report on it. Shared by all shells."""
 
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
-from twisted.internet.defer import Deferred
 
-from copilot_socket.client.messages import milliseconds, present
-from copilot_socket.client.outbox import TOKEN_REQUEST
-from copilot_socket.client.problems import TokenRefused
+from copilot_socket.client.messages import milliseconds, present, time_of_day
+from copilot_socket.client.problems import Cause, JobFailure, JobGone, JobRelease, Reason
 
 CHUNK = 200
 """Discovered jobs per message, which keeps messages far below the server's size limit."""
 
+Done_co = TypeVar("Done_co", covariant=True)
+"""What a shell returns for a report: ``None`` once it is stored, or something to await."""
+Token_co = TypeVar("Token_co", covariant=True)
+"""The same for a new token."""
 
-class Reporter(Protocol):
-    """Sends a job's messages to the server."""
 
-    def report(self, job: "Job", kind: str, data: Mapping[str, Any]) -> "Deferred[Mapping[str, Any]]":
-        """Send; fires with the answer's data once the server has committed it, or fails with ``ReportRefused``."""
+class Reporter(Protocol[Done_co, Token_co]):
+    """A shell, as its jobs see it."""
 
-    def rate_limit(self, job: "Job", data: Mapping[str, Any]) -> None:
-        """Send the state of a rate limit if the server understands it. There is no answer."""
+    def report(self, job: Any, kind: str, parts: list[dict[str, Any]]) -> Done_co:
+        """Report each of *parts* in a message of type *kind*."""
+
+    def refresh_token(self, job: Any, data: dict[str, Any]) -> Token_co:
+        """Request a new token, and set it."""
+
+    def rate_limit(self, job: Any, data: dict[str, Any]) -> None:
+        """Report the state of a limit."""
+
+    def complete(self, job: Any, counts: Mapping[str, float] | None) -> Done_co:
+        """Report that the job is done."""
+
+    def fail(self, job: Any, failure: JobFailure) -> Done_co:
+        """Report that the job has failed."""
+
+    def release(self, job: Any, release: JobRelease) -> Done_co:
+        """Give the job back."""
 
 
 @attrs.frozen
@@ -43,42 +56,48 @@ class DiscoveredJob:
 
 
 @attrs.define(eq=False)
-class Job:
-    """One attempt of a job: what to crawl, and methods to report on it. ``attempt`` counts from 1."""
+class BaseJob(Generic[Done_co, Token_co]):
+    """One attempt of a job. ``attempt`` counts from 1.
 
+    Its methods raise :class:`JobGone` once the job is no longer this crawler's, and :class:`ReportRefused` if the
+    server refuses a report.
+    """
+
+    _reporter: Reporter[Done_co, Token_co] = attrs.field(repr=False)
     id: str
     entity_type: str
     entity_id: str
     gitlab_url: str
     access_token: str = attrs.field(repr=False)
-    resume_state: Mapping[str, Any] | None
-    command: str | None
-    full_path: str | None
-    area_type: str | None
-    branch: str | None
-    attempt: int
-    _reporter: Reporter = attrs.field(repr=False)
-    processed: int = 0
-    reported_state: Mapping[str, Any] | None = attrs.field(default=None, init=False, repr=False)
-    """The last cursor that this attempt has reported."""
-    _refreshing: "list[Deferred[str]]" = attrs.field(factory=list, init=False, repr=False)
+    resume_state: Mapping[str, Any] | None = None
+    command: str | None = None
+    full_path: str | None = None
+    area_type: str | None = None
+    branch: str | None = None
+    attempt: int = 1
+    stopping: Reason | None = attrs.field(default=None, init=False)
+    """Why work on it is to end soon, and the job to be given back: ``paused`` or ``shutdown``."""
+    gone: JobGone | None = attrs.field(default=None, init=False, repr=False)
+    """Set when the job is no longer this crawler's."""
+    over: bool = attrs.field(default=False, init=False)
+    """Whether its end is reported."""
 
     @classmethod
-    def read(cls, data: Mapping[str, Any], reporter: Reporter) -> "Job":
-        """The job in an element of a ``job_response``. Raises ``KeyError`` if a field is missing."""
+    def read(cls, fields: Mapping[str, Any], reporter: Reporter[Any, Any]) -> Any:
+        """The job in an element of a ``job_response``."""
         return cls(
-            id=data["id"],
-            entity_type=data["entityType"],
-            entity_id=data["entityId"],
-            gitlab_url=data["gitlabUrl"],
-            access_token=data["accessToken"],
-            resume_state=data.get("resumeState"),
-            command=data.get("command"),
-            full_path=data.get("fullPath"),
-            area_type=data.get("areaType"),
-            branch=data.get("branch"),
-            attempt=data.get("try") or 1,
-            reporter=reporter,
+            reporter,
+            id=fields["id"],
+            entity_type=fields["entityType"],
+            entity_id=fields["entityId"],
+            gitlab_url=fields["gitlabUrl"],
+            access_token=fields["accessToken"],
+            resume_state=fields.get("resumeState"),
+            command=fields.get("command"),
+            full_path=fields.get("fullPath"),
+            area_type=fields.get("areaType"),
+            branch=fields.get("branch"),
+            attempt=fields.get("try") or 1,
         )
 
     @property
@@ -86,6 +105,29 @@ class Job:
         """The page after the last one that an earlier attempt reported, or 1."""
         page = (self.resume_state or {}).get("currentPage")
         return page + 1 if isinstance(page, int) else 1
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the job is no longer this crawler's: stop, and report nothing."""
+        return self.gone is not None
+
+    @property
+    def paused(self) -> bool:
+        """Whether the job is to be given back because it is paused."""
+        return self.stopping == "paused"
+
+    def interrupt(self) -> None:
+        """``stopping`` or ``gone`` was set. A shell that can interrupts the crawler's code."""
+
+    def check(self) -> None:
+        """Raise :class:`JobGone` if the job is cancelled, :class:`JobRelease` if it is to be given back.
+
+        To be called now and then by code that neither reports nor awaits; let both propagate.
+        """
+        if self.gone is not None:
+            raise self.gone
+        if self.stopping is not None and not self.over:
+            raise JobRelease(self.stopping)
 
     def progress(
         self,
@@ -96,13 +138,8 @@ class Job:
         resume_state: Mapping[str, Any] | None = None,
         item_counts: Mapping[str, float] | None = None,
         message: str | None = None,
-    ) -> "Deferred[Mapping[str, Any]]":
+    ) -> Done_co:
         """Report how far the job is; a later attempt starts from the last *resume_state*."""
-        self.processed = processed
-        if resume_state is not None:
-            # A copy: the handler may change its cursor in place before it has crawled the page.
-            self.reported_state = deepcopy(resume_state)
-        page = (resume_state or {}).get("currentPage")
         data = present(
             stage=stage,
             entityType=self.entity_type,
@@ -111,24 +148,20 @@ class Job:
             message=message,
             resumeState=resume_state,
             itemCounts=item_counts,
-            currentPage=page,
+            currentPage=(resume_state or {}).get("currentPage"),
         )
-        return self._reporter.report(self, "job_progress", data)
+        return self._reporter.report(self, "job_progress", [data])
 
-    async def discovered(self, jobs: Iterable[DiscoveredJob], summary: Mapping[str, int] | None = None) -> None:
+    def discover(self, jobs: Iterable[DiscoveredJob], summary: Mapping[str, int] | None = None) -> Done_co:
         """Report discovered jobs, in messages of :data:`CHUNK` jobs; *summary* goes with the last."""
-        elements = [job.data() for job in jobs]
-        starts = range(0, len(elements) or 1, CHUNK)
-        for start in starts:
-            last = start == starts[-1]
-            data = present(
-                discovered_jobs=elements[start : start + CHUNK], discovery_summary=summary if last else None
-            )
-            await self._reporter.report(self, "jobs_discovered", data)
+        found = [job.data() for job in jobs]
+        parts = [{"discovered_jobs": found[start : start + CHUNK]} for start in range(0, len(found) or 1, CHUNK)]
+        parts[-1].update(present(discovery_summary=summary))
+        return self._reporter.report(self, "jobs_discovered", parts)
 
-    def areas(self, entity_type: str, entities: Iterable[Mapping[str, Any]]) -> "Deferred[Mapping[str, Any]]":
+    def areas(self, entity_type: str, entities: Iterable[Mapping[str, Any]]) -> Done_co:
         """Record areas of *entity_type* ``group`` or ``project``: ``id``, ``name``, ``path``, ``parentId``?."""
-        return self._reporter.report(self, "discovery", {"entityType": entity_type, "entities": list(entities)})
+        return self._reporter.report(self, "discovery", [{"entityType": entity_type, "entities": list(entities)}])
 
     def rate_limit(
         self,
@@ -146,40 +179,50 @@ class Job:
         data = present(
             remaining=remaining,
             limit=limit,
-            resetAt=_time_of_day(reset_at),
+            resetAt=time_of_day(reset_at),
             name=name,
             retryAfter=milliseconds(retry_after),
         )
         self._reporter.rate_limit(self, data)
 
-    def refresh_token(self, error_details: str | None = None) -> "Deferred[str]":
-        """Request a new ``access_token`` and set it. Concurrent calls share it. Fails with :class:`TokenRefused`."""
-        waiter: Deferred[str] = Deferred()
-        self._refreshing.append(waiter)
-        if len(self._refreshing) == 1:
-            answered = self._reporter.report(
-                self, TOKEN_REQUEST, present(current_token_expired=True, error_details=error_details)
-            )
-            answered.addCallback(self._take_token).addBoth(self._resolve_waiters)
-        return waiter
+    def refresh_token(self, error_details: str | None = None) -> Token_co:
+        """Request a new ``access_token`` and set it. Concurrent calls share it. Raises :class:`TokenRefused`."""
+        data = present(current_token_expired=True, error_details=error_details)
+        return self._reporter.refresh_token(self, data)
 
-    def _take_token(self, data: Mapping[str, Any]) -> str:
-        token = data.get("accessToken")
-        if not data.get("refreshSuccessful") or not isinstance(token, str) or not token:
-            raise TokenRefused("no new token for this job's account", cause="credential")
-        self.access_token = token
-        return token
+    def complete(self, counts: Mapping[str, float] | None = None) -> Done_co:
+        """The job is done, with these final *counts* by name."""
+        return self._reporter.complete(self, counts)
 
-    def _resolve_waiters(self, result: Any) -> None:
-        waiters, self._refreshing = self._refreshing, []
-        for waiter in waiters:
-            if not waiter.called:
-                waiter.callback(result)  # a Failure becomes an errback
+    def fail(
+        self,
+        message: str,
+        recoverable: bool = True,
+        *,
+        cause: Cause | None = None,
+        resume_state: Mapping[str, Any] | None = None,
+        partial_counts: Mapping[str, float] | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> Done_co:
+        """The job has failed: see :class:`JobFailure`."""
+        failure = JobFailure(
+            message,
+            recoverable,
+            cause=cause,
+            resume_state=resume_state,
+            partial_counts=partial_counts,
+            context=context,
+        )
+        return self._reporter.fail(self, failure)
 
-
-def _time_of_day(seconds: float | None) -> str | None:
-    """Seconds since 1970 in ISO 8601; None for what is no time, which a proxy's header may contain."""
-    try:
-        return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
-    except (ValueError, OverflowError, OSError):
-        return None
+    def release(
+        self,
+        reason: Reason = "other",
+        message: str | None = None,
+        *,
+        retry_after: float | None = None,
+        resume_state: Mapping[str, Any] | None = None,
+    ) -> Done_co:
+        """Give the job back: see :class:`JobRelease`."""
+        release = JobRelease(reason, message, retry_after=retry_after, resume_state=resume_state)
+        return self._reporter.release(self, release)

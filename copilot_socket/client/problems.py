@@ -1,5 +1,6 @@
 """Exceptions about jobs and reports."""
 
+import traceback
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
@@ -7,13 +8,16 @@ Cause = Literal["job_error", "gitlab_unavailable", "rate_limited", "credential",
 """Why a job failed. The server infers a cause that is not named."""
 Reason = Literal["paused", "shutdown", "rate_limited", "other"]
 """Why a job is given back."""
+LONGEST_TEXT = 8000
+"""Characters of an error's text that are reported, and of its traceback, of which these are the last."""
 
 
 class JobFailure(Exception):
-    """Raised by a handler to end its job as failed.
+    """Raised to end a job as failed.
 
     A *recoverable* job is attempted again, by this crawler or another, from *resume_state* (by default the last one
-    reported). Whether the failure spends one of its attempts depends on the *cause*.
+    reported). Whether the failure spends one of its attempts depends on the *cause*; where none is named, the server
+    infers one, also from *context*, such as ``{"httpStatus": 503}``.
     """
 
     def __init__(
@@ -24,6 +28,9 @@ class JobFailure(Exception):
         cause: Cause | None = None,
         resume_state: Mapping[str, Any] | None = None,
         partial_counts: Mapping[str, float] | None = None,
+        error_type: str | None = None,
+        stack_trace: str | None = None,
+        context: Mapping[str, Any] | None = None,
     ) -> None:
         # The server would refuse the report, and the job would stay assigned to a crawler that has ended it.
         if cause is not None and cause not in get_args(Cause):
@@ -33,14 +40,26 @@ class JobFailure(Exception):
         self.cause = cause
         self.resume_state = resume_state
         self.partial_counts = partial_counts
+        self.error_type = error_type or type(self).__name__
+        self.stack_trace = stack_trace
+        self.context = context
+
+    @classmethod
+    def of(cls, error: BaseException) -> "JobFailure":
+        """The failure that *error* means: itself, or a recoverable one with its name and traceback."""
+        if isinstance(error, JobFailure):
+            return error
+        trace = "".join(traceback.format_exception(error))[-LONGEST_TEXT:]
+        name = type(error).__name__
+        return cls(str(error) or name, error_type=name, stack_trace=trace)
 
 
 class TokenRefused(JobFailure):
-    """There is no new token. If a handler lets it through, the job waits until the credential is renewed."""
+    """There is no new token. If it is not caught, the job waits until the credential is renewed."""
 
 
 class JobRelease(Exception):
-    """Raised by a handler to give its job back, which spends no attempt.
+    """Raised to give a job back, which spends no attempt.
 
     The job is assigned again, *retry_after* seconds later at the earliest, and resumes from *resume_state* (by
     default the last one reported).
@@ -73,3 +92,15 @@ class ReportRefused(Exception):
 
 class JobGone(ReportRefused):
     """The job is no longer assigned to this crawler; nothing can be reported on it."""
+
+
+def unexpected(error: BaseException) -> bool:
+    """Whether *error* is none of those by which a crawler's code says how its job ends: a fault to be logged."""
+    return not isinstance(error, JobFailure | JobRelease | ReportRefused)
+
+
+def left_by(error: BaseException | None) -> Exception:
+    """What it means for a job that has not ended that its block is left: by *error*, or without one."""
+    if error is None:
+        return JobFailure("the crawler left the job without complete(), fail() or release()")
+    return error if isinstance(error, Exception) else JobRelease("shutdown")

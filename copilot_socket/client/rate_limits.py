@@ -1,44 +1,42 @@
-"""What the handler of one job says of GitLab's rate limits."""
+"""What the crawler of one job says of GitLab's rate limits. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-
 INTERVAL = 1.0
-"""Seconds between two messages about one limit. A handler may say it after every response."""
+"""Seconds between two messages about one limit. A crawler may say it after every response."""
+
+State = Mapping[str, Any]
+"""The ``data`` of a message."""
 
 
 class RateLimits:
-    """Sends the latest state of each limit, by its name, at most once every :data:`INTERVAL`."""
+    """Of each limit, by its name, the latest state is sent, at most once every :data:`INTERVAL`."""
 
-    def __init__(self, clock: IReactorTime, send: Callable[[Mapping[str, Any]], None]) -> None:
-        self._clock = clock
-        self._send = send
-        self._latest: dict[str, Mapping[str, Any]] = {}
+    def __init__(self) -> None:
+        self._latest: dict[str, State] = {}
         """States that have not been sent yet."""
-        self._timers: dict[str, IDelayedCall] = {}
+        self._next: dict[str, float] = {}
+        """When a state may be sent again."""
 
-    def say(self, data: Mapping[str, Any]) -> None:
-        """Send *data*, the ``data`` of a message, now or when its limit's interval is over."""
-        name = data.get("name", "")
-        self._latest[name] = data
-        if name not in self._timers:
-            self._send_latest(name)
+    @property
+    def deadline(self) -> float | None:
+        """When :meth:`due` has something to send next."""
+        return min((self._next[name] for name in self._latest), default=None)
 
-    def close(self, *, flush: bool) -> None:
-        """The job is over. *flush*: send now what has not been sent yet."""
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
-        if flush:
-            for data in self._latest.values():
-                self._send(data)
+    def say(self, data: State, now: float) -> list[State]:
+        """Take a new state; what is to be sent at once."""
+        self._latest[data.get("name", "")] = data
+        return self.due(now)
+
+    def due(self, now: float) -> list[State]:
+        """What is to be sent now."""
+        names = [name for name in self._latest if self._next.get(name, now) <= now]
+        self._next.update(dict.fromkeys(names, now + INTERVAL))
+        return [self._latest.pop(name) for name in names]
+
+    def flush(self) -> list[State]:
+        """What has not been sent yet: the job is over."""
+        rest = list(self._latest.values())
         self._latest.clear()
-
-    def _send_latest(self, name: str) -> None:
-        self._timers.pop(name, None)
-        data = self._latest.pop(name, None)
-        if data is not None:
-            self._timers[name] = self._clock.callLater(INTERVAL, self._send_latest, name)
-            self._send(data)
+        return rest

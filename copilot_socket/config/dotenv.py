@@ -6,8 +6,6 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from dotenv.parser import parse_stream
-
 from copilot_socket.config.model import Fault
 
 _ORIGIN = "working directory"
@@ -49,6 +47,8 @@ def distrusted(status: os.stat_result, what: str) -> str | None:
 
 def _parse(path: Path, text: str) -> tuple[dict[str, str], Sequence[Fault]]:
     """Parse without interpolation: a password may contain a dollar sign."""
+    from dotenv.parser import parse_stream  # noqa: PLC0415 - not where there is no file
+
     values: dict[str, str] = {}
     faults = []
     for binding in parse_stream(io.StringIO(text)):

@@ -5,9 +5,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import attrs
-import psycopg2
-from psycopg2.extensions import parse_dsn
 
+from copilot_socket.config.dsn import UnreadableURL, dsn_parts
 from copilot_socket.core.endpoints import Endpoint
 
 MASK = "***"
@@ -120,15 +119,15 @@ class Config:
 
 
 def holds_password(url: str) -> bool:
-    """Whether a database URL contains a password. Raises psycopg2.ProgrammingError if libpq can't parse it."""
-    return bool({"password", "sslpassword"} & parse_dsn(url).keys())
+    """Whether a database URL contains a password. Raises UnreadableURL."""
+    return bool({"password", "sslpassword"} & dsn_parts(url).keys())
 
 
 def masked_url(url: str) -> str:
     """A database URL for people to read: user, host, port and database, never a password or option."""
     try:
-        parts = parse_dsn(url)
-    except psycopg2.ProgrammingError:
+        parts = dsn_parts(url)
+    except UnreadableURL:
         return MASK
     user = quote(str(parts.get("user", "")), safe="")
     if "password" in parts:

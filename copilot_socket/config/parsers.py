@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import psycopg2
-from psycopg2.extensions import parse_dsn
 
+from copilot_socket.config.dsn import dsn_parts
 from copilot_socket.core.origins import origin
 
 LONGEST_TOKEN = 4096
@@ -121,11 +120,7 @@ def _parse_database_url(text: str) -> str:
     # An unencoded @, / or ? in a password would be parsed as part of host, port or database, and shown as such.
     if _DATABASE_URL.fullmatch(text) is None:
         raise ValueError("not encoded")
-    try:
-        parts = parse_dsn(text)
-    except psycopg2.ProgrammingError:
-        # Not chained: the error quotes the URL, including the password.
-        raise ValueError("unreadable") from None
+    parts = dsn_parts(text)
     if "@" in str(parts.get("host", ""))[1:]:  # a leading @ means an abstract socket
         raise ValueError("host")
     for port in filter(None, str(parts.get("port", "")).split(",")):

@@ -41,6 +41,8 @@ ENTITY_TYPES: Mapping[str, str] = MappingProxyType(
         "epics": "epics",
         "jobs": "jobs",
         "mergeRequestNotes": "mergeRequestNotes",
+        # Taken by the crawler of `copilot-socket probe` alone: no other names this type.
+        "probe": "probe",
     }
 )
 """Command → the entity type that a crawler must support to be assigned its jobs."""

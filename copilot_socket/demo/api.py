@@ -1,5 +1,7 @@
 """The responses of the made-up GitLab: looks up a path of API v4 in a world, with pagination. Pure, without HTTP."""
 
+import base64
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -29,6 +31,11 @@ Found = Entity | list[Entity] | str
 
 def answer(world: World, url: str, path: str, query: Mapping[str, str]) -> Answer:
     """The response to ``GET`` *path* with *query*; *url* is the URL of the request, for the ``Link`` header."""
+    moved = MOVED.fullmatch(path)
+    if moved and (project := world.moved.get(unquote(moved[1]))) is not None:
+        place = f"{url.removesuffix(path)}/api/v4/projects/{project}{moved[2]}"
+        location = f"{place}?{urlencode(query)}" if query else place
+        return Answer(301, {"message": "301 Moved Permanently"}, {"Location": location})
     for pattern, look_up in ROUTES:
         match = pattern.fullmatch(path)
         if match:
@@ -46,7 +53,7 @@ def _present(found: Found, url: str, query: Mapping[str, str]) -> Answer:
         return Answer(404, {"message": f"404 {found} Not Found"})
     if isinstance(found, dict):
         return Answer(200, found)
-    return paginate(found, url, query)
+    return (by_key if query.get("pagination") == "keyset" else paginate)(found, url, query)
 
 
 def paginate(entities: list[Entity], url: str, query: Mapping[str, str]) -> Answer:
@@ -69,6 +76,28 @@ def paginate(entities: list[Entity], url: str, query: Mapping[str, str]) -> Answ
         if number
     )
     return Answer(200, entities[(page - 1) * per_page : page * per_page], headers)
+
+
+def by_key(entities: list[Entity], url: str, query: Mapping[str, str]) -> Answer:
+    """The page of *entities* that follows ``cursor``: keyset pagination, of which only ``Link`` leads on."""
+    per_page = min(_positive(query, "per_page", PER_PAGE), MAX_PER_PAGE)
+    start = 0
+    if "cursor" in query:
+        try:
+            last = json.loads(base64.urlsafe_b64decode(query["cursor"]))["id"]
+            start = [_key(entity) for entity in entities].index(last) + 1
+        except (ValueError, KeyError, TypeError):
+            return Answer(400, {"error": "cursor is invalid"})
+    page, headers = entities[start : start + per_page], {"X-Per-Page": str(per_page)}
+    if start + per_page < len(entities):
+        cursor = base64.urlsafe_b64encode(json.dumps({"id": _key(page[-1])}).encode()).decode()
+        headers["Link"] = f'<{url}?{urlencode({**query, "per_page": per_page, "cursor": cursor})}>; rel="next"'
+    return Answer(200, page, headers)
+
+
+def _key(entity: Entity) -> Any:
+    """What distinguishes *entity* from others of its collection."""
+    return entity.get("id") or entity.get("name") or entity.get("tag_name")
 
 
 def _positive(query: Mapping[str, str], name: str, default: int) -> int:
@@ -112,6 +141,9 @@ def _route(path: str, look_up: "Callable[..., Found]") -> "tuple[re.Pattern[str]
     pattern = re.escape("/api/v4" + path).replace(":iid", "([0-9]+)").replace(":id", "([^/]+)")
     return re.compile(pattern), look_up
 
+
+MOVED = re.compile(r"/api/v4/projects/([^/]+)((?:/.*)?)")
+"""A path below a project's."""
 
 ROUTES = (
     _route("/user", lambda world: world.users[0]),

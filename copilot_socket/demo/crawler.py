@@ -20,7 +20,7 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
 
-from copilot_socket.client import Crawler, DiscoveredJob, Hello, Job, JobFailure
+from copilot_socket.client.twisted import Crawler, DiscoveredJob, Hello, Job, JobFailure
 from copilot_socket.clock import make_steady
 from copilot_socket.demo.crawling import COLLECTIONS, SINGLE, Response, Trouble, crawl
 from copilot_socket.demo.events import emit
@@ -79,16 +79,14 @@ class JobDesk:
         """See above; writes in a thread."""
         return deferToThread(write_page, self.out, self.job.entity_type, self.job.id, page, entities)
 
-    def progress(
-        self, processed: int, total: int | None, resume_state: dict[str, Any] | None
-    ) -> "Deferred[Mapping[str, Any]]":
+    def progress(self, processed: int, total: int | None, resume_state: dict[str, Any] | None) -> "Deferred[None]":
         """See above; waits until the report is committed."""
         return self.job.progress(processed, total=total, resume_state=resume_state)
 
     def discovered(self, jobs: list[dict[str, str]]) -> "Deferred[None]":
         """See above."""
         found = [_discovered_job(**job) for job in jobs]
-        return Deferred.fromCoroutine(self.job.discovered(found))
+        return self.job.discover(found)
 
 
 def _discovered_job(job_type: str, entity_id: str, namespace_path: str, entity_name: str) -> DiscoveredJob:

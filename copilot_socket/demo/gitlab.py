@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater, react
@@ -22,6 +23,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from copilot_socket.clock import make_steady
 from copilot_socket.demo.api import Answer, answer
 from copilot_socket.demo.oauth import TokenBook
+from copilot_socket.demo.throttle import Throttle
 from copilot_socket.demo.world import SHAPES, World, generate
 
 GRANT_REFUSED = (
@@ -36,17 +38,25 @@ TOKEN_PROBLEMS: Mapping[str, str] = {
 
 
 class GitLab(Resource):
-    """The web resource. *latency*: seconds by which every response is delayed."""
+    """The web resource. *latency*: seconds by which every response is delayed; *throttle*: its rate limit, if any."""
 
     isLeaf = True
 
-    def __init__(self, world: World, tokens: TokenBook, reactor: IReactorTime, latency: float = 0.0) -> None:
+    def __init__(
+        self,
+        world: World,
+        tokens: TokenBook,
+        reactor: IReactorTime,
+        latency: float = 0.0,
+        throttle: Throttle | None = None,
+    ) -> None:
         super().__init__()
         self.world = world
         self.tokens = tokens
         self.requests = 0
         self._reactor = reactor
         self._latency = latency
+        self.throttle = throttle
 
     def render(self, request: Request) -> int:
         """Respond after the latency, unless the client has disconnected."""
@@ -66,13 +76,19 @@ class GitLab(Resource):
             return self._token(request)
         if path == "/demo/counts":
             return Answer(200, self.account())
+        headers: Mapping[str, str] = {}
+        if self.throttle is not None:
+            allowed, headers = self.throttle.count(time.time())
+            if not allowed:
+                return Answer(429, {"message": "429 Too Many Requests"}, headers)
         refusal = self._refuse(request.getHeader("authorization") or "")
         if refusal is not None:
             return refusal
         if request.method != b"GET":
             return Answer(405, {"error": "405 Not Allowed"})
         host = request.getHeader("host") or "127.0.0.1"
-        return answer(self.world, f"http://{host}{path}", path, _fields(request))
+        found = answer(self.world, f"http://{host}{path}", path, _fields(request))
+        return attrs.evolve(found, headers={**headers, **found.headers})
 
     def account(self) -> dict[str, object]:
         """The number of entities by type, of token refreshes and of requests."""
@@ -150,6 +166,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--groups", type=int, default=3, help="number of top-level groups")
     parser.add_argument("--size", choices=tuple(SHAPES), default="small")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds by which each response is delayed")
+    parser.add_argument("--requests", type=int, help="requests allowed a minute; without it any number")
     return parser.parse_args()
 
 
@@ -161,7 +178,8 @@ def main() -> None:
     async def serve(reactor: Any) -> None:
         make_steady(reactor)
         tokens = TokenBook(time.time, arguments.seed)
-        site = Site(GitLab(world, tokens, reactor, arguments.latency))
+        throttle = None if arguments.requests is None else Throttle(arguments.requests, 60.0)
+        site = Site(GitLab(world, tokens, reactor, arguments.latency, throttle))
         port = reactor.listenTCP(arguments.port, site, interface="127.0.0.1")
         pair = tokens.issue(expired=True)
         line = {

@@ -50,6 +50,14 @@ class World:
     groups: Mapping[int, Area]
     projects: Mapping[int, Area]
     notes: Mapping[tuple[int, int], list[Entity]]
+    moved: dict[str, int] = attrs.field(factory=dict)
+    """Former path of a project → its id."""
+
+    def move(self, project: int, path: str) -> None:
+        """Give a project another full *path*; GitLab redirects from the former one to its id."""
+        entity = self.projects[project].entity
+        self.moved[entity["path_with_namespace"]] = project
+        entity["path_with_namespace"] = path
 
     def group(self, reference: str) -> Area | None:
         """The group with this numeric id or full path."""

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from copilot_socket.core.errors import ErrorCode, ProtocolError
+from copilot_socket.core.features import CAPABILITIES, FEATURES, PROTOCOL_VERSION
 from copilot_socket.core.identity import crawler_name
 from copilot_socket.core.jobs import KNOWN_ENTITY_TYPES, PLAIN_ENTITY_TYPES, Loss
 from copilot_socket.core.messages import Hello, JobRequest, Message, RateLimit
@@ -32,9 +33,6 @@ from copilot_socket.handlers.tokens import ASSUMED_LIFETIME, Granted, Refused, T
 from copilot_socket.store.faults import DATABASE_ERRORS
 from copilot_socket.store.writer import Writer
 
-PROTOCOL_VERSION = "1"
-CAPABILITIES = frozenset({"ack", "commands"})
-FEATURES = ("cause", "commands", "job_released", "rate_limit")
 PLAIN_PATIENCE = 3.0
 """Seconds without a report after which a further request of a plain crawler means that it runs nothing."""
 

@@ -995,7 +995,7 @@ export interface JobBody {
   /** The account whose token is used; it exists. */
   account_id: string;
   /** What to crawl. */
-  command: "GROUP_PROJECT_DISCOVERY" | "group" | "project" | "issues" | "mergeRequests" | "commits" | "branches" | "pipelines" | "users" | "releases" | "groupMilestones" | "epics" | "jobs" | "mergeRequestNotes";
+  command: "GROUP_PROJECT_DISCOVERY" | "group" | "project" | "issues" | "mergeRequests" | "commits" | "branches" | "pipelines" | "users" | "releases" | "groupMilestones" | "epics" | "jobs" | "mergeRequestNotes" | "probe";
   /** The group or project. Required, except for GROUP_PROJECT_DISCOVERY and users. */
   full_path?: string | null;
   /** The branch, where the command is about one. */
@@ -1155,7 +1155,7 @@ export interface JobFilterBody {
   /** The user for whom they are. */
   user_id?: string | null;
   /** Their command is one of these. */
-  command?: ("GROUP_PROJECT_DISCOVERY" | "group" | "project" | "issues" | "mergeRequests" | "commits" | "branches" | "pipelines" | "users" | "releases" | "groupMilestones" | "epics" | "jobs" | "mergeRequestNotes")[] | null;
+  command?: ("GROUP_PROJECT_DISCOVERY" | "group" | "project" | "issues" | "mergeRequests" | "commits" | "branches" | "pipelines" | "users" | "releases" | "groupMilestones" | "epics" | "jobs" | "mergeRequestNotes" | "probe")[] | null;
   /** Their last attempt ended so. */
   cause?: ("completed" | "job_error" | "timed_out" | "not_found" | "forbidden" | "gitlab_unavailable" | "rate_limited" | "credential" | "crawler_lost" | "idle" | "released" | "paused" | "drained" | "stuck" | "poison" | "cancelled")[] | null;
   /** The fingerprint of their last failure. */
@@ -1780,7 +1780,7 @@ export interface Operations {
     /** The user for whom they are. */
     user_id?: string;
     /** Their command is one of these. */
-    command?: Some<"GROUP_PROJECT_DISCOVERY" | "group" | "project" | "issues" | "mergeRequests" | "commits" | "branches" | "pipelines" | "users" | "releases" | "groupMilestones" | "epics" | "jobs" | "mergeRequestNotes">;
+    command?: Some<"GROUP_PROJECT_DISCOVERY" | "group" | "project" | "issues" | "mergeRequests" | "commits" | "branches" | "pipelines" | "users" | "releases" | "groupMilestones" | "epics" | "jobs" | "mergeRequestNotes" | "probe">;
     /** Their last attempt ended so. */
     cause?: Some<"completed" | "job_error" | "timed_out" | "not_found" | "forbidden" | "gitlab_unavailable" | "rate_limited" | "credential" | "crawler_lost" | "idle" | "released" | "paused" | "drained" | "stuck" | "poison" | "cancelled">;
     /** The fingerprint of their last failure. */
@@ -2029,7 +2029,7 @@ export interface Operations {
     /** Their status; without it all that are not ignored. */
     status?: Some<"open" | "retried" | "regressed" | "ignored">;
     /** The command of the jobs. */
-    command?: "GROUP_PROJECT_DISCOVERY" | "group" | "project" | "issues" | "mergeRequests" | "commits" | "branches" | "pipelines" | "users" | "releases" | "groupMilestones" | "epics" | "jobs" | "mergeRequestNotes";
+    command?: "GROUP_PROJECT_DISCOVERY" | "group" | "project" | "issues" | "mergeRequests" | "commits" | "branches" | "pipelines" | "users" | "releases" | "groupMilestones" | "epics" | "jobs" | "mergeRequestNotes" | "probe";
     /** The crawler's name for their kind. */
     error_type?: string;
   }]; answer: ErrorGroupList };

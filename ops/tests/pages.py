@@ -10,7 +10,7 @@ from unittest import skipUnless
 
 from twisted.internet.defer import Deferred
 
-from copilot_socket.client import Crawler, Hello, Job, JobFailure
+from copilot_socket.client.twisted import Crawler, Hello, Job, JobFailure
 from ops.tests.support import needs
 from tests.support.crawler import reactor
 from tests.support.server import InProcessNode, NodeTestCase

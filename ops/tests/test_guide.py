@@ -15,13 +15,12 @@ from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.cli import main as cli
-from copilot_socket.cli.seed import OPTIONS, SECRETS
+from copilot_socket.cli.arguments import SEED_OPTIONS, SEED_SECRETS
 from copilot_socket.config import VARIABLES
 from copilot_socket.core.vault import Vault, access_token
 from copilot_socket.store import migrate
 from copilot_socket.wire.listening import SocketError, listen
 from ops.tests.support import OPS
-from tests.cli.support import subcommands
 from tests.support.crawler import until
 from tests.support.postgres import (
     as_role,
@@ -75,8 +74,8 @@ class NameTests(SynchronousTestCase):
 
     def assert_options(self, name: str, rest: list[str], line: str) -> None:
         """The rest of a command line begins with a subcommand, where there are any, and has no unknown option."""
-        parser = subcommands(cli.parser_for([name]))[name]
-        actions = subcommands(parser)
+        parser = cli.below(cli.parser_for([name]))[name]
+        actions = cli.below(parser)
         if actions and rest:
             self.assertIn(rest[0], actions, line)
             parser = actions[rest[0]]
@@ -89,8 +88,8 @@ class NameTests(SynchronousTestCase):
         names = set(re.findall(r"\b(?:SOCKET|COPILOT|DATABASE|SEED|GITLAB)_[A-Z_]+[A-Z]\b", GUIDE))
         self.assertIn("DATABASE_URL", names)
         known = {variable.name for variable in VARIABLES} | NEWER | ALIASES
-        known |= {f"{name}{suffix}" for name in SECRETS.values() for suffix in ("", "_FILE")}
-        self.assertEqual(names - known - {variable for variable, _ in OPTIONS.values()}, set())
+        known |= {f"{name}{suffix}" for name in SEED_SECRETS.values() for suffix in ("", "_FILE")}
+        self.assertEqual(names - known - {variable for variable, _ in SEED_OPTIONS.values()}, set())
 
     def test_files(self) -> None:
         """Every file and directory of ops/ is there."""

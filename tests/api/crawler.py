@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.task import deferLater, react
 
-from copilot_socket.client import Crawler, DiscoveredJob, Hello, Job, JobFailure, JobRelease
+from copilot_socket.client.twisted import Crawler, DiscoveredJob, Hello, Job, JobFailure, JobRelease
 
 SECONDS = 0.2
 """How long a job takes, if nothing happens to it."""
@@ -21,7 +21,7 @@ async def crawl(job: Job) -> Mapping[str, float] | None:
     """Report on *job*; by its priority it is completed, fails, is given back, or goes on for a while."""
     await job.progress(1, resume_state={"currentPage": 1}, message="begun")
     if job.entity_type == "areas":
-        await job.discovered([DiscoveredJob("crawl_project", str(n), f"acme/p{n}", f"p{n}") for n in range(3)])
+        await job.discover([DiscoveredJob("crawl_project", str(n), f"acme/p{n}", f"p{n}") for n in range(3)])
     job.rate_limit(500, limit=1000, name="throttle_authenticated_api")
     await deferLater(reactor, SECONDS, lambda: None)
     kind = sum(job.id.encode()) % 5

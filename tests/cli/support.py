@@ -5,7 +5,6 @@ import io
 import json
 import os
 import sys
-from argparse import ArgumentParser, _SubParsersAction
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,14 +13,8 @@ import attrs
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.cli.main import main
+from copilot_socket.cli.main import COMMANDS, main, parse
 from tests.http.harness import TOKEN, SiteTestCase
-
-
-def subcommands(parser: ArgumentParser) -> dict[str, ArgumentParser]:
-    """The parsers of the commands below *parser*."""
-    found = [action for action in parser._actions if isinstance(action, _SubParsersAction)]
-    return dict(found[0].choices) if found else {}
 
 
 @attrs.frozen
@@ -73,10 +66,8 @@ class SiteCommandTestCase(SiteTestCase):
 
     async def call(self, command: ModuleType, *words: str, url: str | None = None, status: int = 0) -> str:
         """The output of the command, which must end with *status*."""
-        parser = ArgumentParser()
-        parser.set_defaults(json=False)
-        command.add_arguments(parser)
-        args = parser.parse_args([*words, "--url", url or f"http://127.0.0.1:{self.number}/"])
+        [name] = [name for name, each in COMMANDS.items() if command.__name__.endswith(f".{each.module}")]
+        args = parse([name, *words, "--url", url or f"http://127.0.0.1:{self.number}/"])
         self.out.seek(0)
         self.out.truncate()
         self.assertEqual(await deferToThread(command.run, args), status)

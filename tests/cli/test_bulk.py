@@ -3,7 +3,6 @@
 import io
 import json
 import sys
-from types import ModuleType
 from typing import Any
 
 from twisted.internet import reactor
@@ -117,14 +116,7 @@ class BulkCommandTests(SiteCommandTestCase):
         for words, message in (
             (("retry",), "either the ids"),
             (("retry", "x", "--filter", "status=failed"), "either the ids"),
-            (
-                ("retry", "--filter", "state=failed"),
-                "state=failed: must be name=value, with one of the names status,",
-            ),
-            (("retry", "--filter", "status"), "must be name=value"),
-            (("retry", "--filter", "status=failed", "status=cancelled"), "only once"),
-            (("retry", "--filter", "status=lost"), "/filter/status: must be a list, .* of queued"),
-            (("retry", "--filter", "spawned=perhaps"), "/filter/spawned: must be true or false"),
+            (("retry", "--filter", "root=x"), "/filter/root: must be the id of a job"),
         ):
             with self.assertRaisesRegex(CommandError, message):
                 await self.call(jobs, *words)
@@ -143,16 +135,17 @@ class BulkCommandTests(SiteCommandTestCase):
         self.patch(bulk.time, "sleep", sleep)
         caught: list[Any] = []
 
+        real = jobs.run
+
         def run(args: Any) -> int:
             try:
-                return jobs.run(args)
+                return real(args)
             except KeyboardInterrupt as error:
                 caught.append(error)
                 return 0
 
-        fake = ModuleType("fake")
-        fake.__dict__.update(add_arguments=jobs.add_arguments, run=run)
-        await self.call(fake, "cancel", "--filter", "status=queued", "--yes")
+        self.patch(jobs, "run", run)
+        await self.call(jobs, "cancel", "--filter", "status=queued", "--yes")
         self.assertEqual(len(caught), 1)
         [(operation,)] = self.query("SELECT id FROM operations WHERE status = 'running'")
         self.assertIn(f"copilot-socket operations abort {operation}", self.errors.getvalue())

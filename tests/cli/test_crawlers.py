@@ -24,9 +24,10 @@ class CrawlersCommandTests(SiteCommandTestCase):
         """One line per crawler, with control characters escaped; pages continue from a cursor."""
         lines = (await self.call(crawlers)).splitlines()
         self.assertEqual(
-            lines[0].split(), ["id", "connected", "plain", "mode", "status", "jobs", "last_heartbeat", "node_id"]
+            lines[0].split(),
+            ["id", "connected", "mode", "jobs", "status", "last_heartbeat", "plain", "owner", "node_id"],
         )
-        self.assertEqual(lines[1].split(), ["crawler\\x1b-1", "yes", "no", "serving", "-", "0/5", "-", "n1"])
+        self.assertEqual(lines[1].split(), ["crawler\\x1b-1", "yes", "serving", "0/5", "-", "-", "no", "-", "n1"])
         self.assertEqual(len(lines), 3)
         *_, more = (await self.call(crawlers, "--limit", "1")).splitlines()
         self.assertIn("crawler\\x1b-2", await self.call(crawlers, "--cursor", more.removeprefix("more: --cursor ")))

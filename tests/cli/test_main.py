@@ -9,8 +9,9 @@ from cryptography.fernet import Fernet
 
 from copilot_socket.cli import main as main_module
 from copilot_socket.cli.errors import CommandError
+from copilot_socket.cli.main import below
 from copilot_socket.cli.output import Parser
-from tests.cli.support import CommandTestCase, subcommands
+from tests.cli.support import CommandTestCase
 
 
 class MainTests(CommandTestCase):
@@ -27,8 +28,7 @@ class MainTests(CommandTestCase):
     def test_help_of_every_command(self) -> None:
         """Each command has the two functions of a command, and help of its own."""
         for name, command in main_module.COMMANDS.items():
-            module = importlib.import_module(command.module)
-            self.assertTrue(callable(module.add_arguments) and callable(module.run))
+            self.assertTrue(callable(command.load().run), name)
             outcome = self.run_command(name, "--help")
             self.assertEqual((outcome.status, outcome.errors), (0, ""))
             self.assertIn(f"usage: copilot-socket {name}", outcome.output)
@@ -36,10 +36,10 @@ class MainTests(CommandTestCase):
     def test_examples(self) -> None:
         """The help of every command and subcommand says what it does, and its examples are right command lines."""
         pending = [(name, main_module.parser_for([name])) for name in main_module.COMMANDS]
-        pending = [(name, subcommands(parser)[name]) for name, parser in pending]
+        pending = [(name, below(parser)[name]) for name, parser in pending]
         while pending:
             name, parser = pending.pop()
-            pending += [(f"{name} {action}", each) for action, each in subcommands(parser).items()]
+            pending += [(f"{name} {action}", each) for action, each in below(parser).items()]
             self.assertTrue(parser.description, name)
             heading, *examples = (parser.epilog or "").splitlines()
             self.assertEqual(heading, "examples:", name)
@@ -48,7 +48,7 @@ class MainTests(CommandTestCase):
                 self.assertEqual(program, "copilot-socket")
                 self.assertTrue(" ".join(words).startswith(name.split()[0]))
                 if "--help" not in words:
-                    main_module.parser_for(words).parse_args(words)
+                    main_module.parse(words)
 
     def test_help_of_every_parser_is_written(self) -> None:
         """No command uses argparse's own parser, which ignores errors when it writes the help."""
@@ -56,7 +56,7 @@ class MainTests(CommandTestCase):
         while pending:
             parser = pending.pop()
             self.assertIsInstance(parser, Parser, parser.prog)
-            pending += subcommands(parser).values()
+            pending += below(parser).values()
 
     def test_wrong_command_lines(self) -> None:
         """No command, an unknown one, or an unknown option is status 2, with the usage."""
@@ -65,14 +65,31 @@ class MainTests(CommandTestCase):
             self.assertEqual(outcome.status, 2, words)
             self.assertIn("usage: copilot-socket", outcome.errors)
 
-    def test_help_imports_little(self) -> None:
-        """Help imports neither Twisted nor a database driver."""
-        script = (
-            "import sys; from copilot_socket.cli.main import parser_for; parser_for(['--help']).format_help();"
-            "print([name for name in ('twisted', 'psycopg2', 'alembic') if name in sys.modules])"
+    def test_what_is_imported(self) -> None:
+        """Help, all options of all commands, a request to a node and completion import nothing that takes long."""
+        slow = (
+            "twisted",
+            "psycopg2",
+            "sqlalchemy",
+            "alembic",
+            "msgspec",
+            "cryptography",
+            "rich",
+            "orjson",
+            "asyncio",
         )
-        answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-        self.assertEqual(answer.stdout.strip(), "[]")
+        report = f"; print([name for name in {slow} if name in sys.modules], file=sys.stderr)"
+        jobs_list = "main(['jobs', 'list', '--json', '--status', 'failed', '--url', 'http://127.0.0.1:1'])"
+        for does in (
+            "main(['--help'])", "main(['seed', '--help'])", "whole_parser().format_help()", jobs_list,
+            "main(['top'])", "main(['completion', 'bash'])",
+        ):  # fmt: skip
+            script = (
+                "import sys, contextlib; from copilot_socket.cli.main import main, whole_parser\n"
+                f"with contextlib.suppress(SystemExit): {does}\n{report[2:]}"
+            )
+            answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+            self.assertEqual(answer.stderr.splitlines()[-1], "[]", does)
 
     def test_what_a_command_may_raise(self) -> None:
         """An expected error is printed as text or JSON, with status 1; any other is a defect and is raised."""

@@ -12,7 +12,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.cli.node import Node, Refused
-from copilot_socket.cli.output import cell, table
+from copilot_socket.cli.style import Screen
+from copilot_socket.cli.tables import Column, table
 from tests.cli.support import CommandTestCase
 from tests.support.server import beside_python
 
@@ -165,7 +166,7 @@ class UnwritableTests(ShellTestCase):
             self.assertIn(b"Gr\\xf6\\xdfe \\u2192", result.output)
 
 
-_JOB = ("id", "status", "command", "full_path", "branch", "account_id", "tries", "failures", "updated_at")
+_JOB = ("id", "status", "command", "full_path", "branch", "account_id", "tries", "failures", "updated_at", "cause")
 
 
 def _json(document: Any) -> bytes:
@@ -195,9 +196,10 @@ class EscapedTests(ShellTestCase):
 
     def test_cells(self) -> None:
         """Columns are as wide as what is shown."""
-        rows = [["a", "b"], [cell(EVIL), cell(None)], [cell({"ä": 1}), cell(7)]]
+        rows = [{"a": EVIL, "b": None}, {"a": {"ä": 1}, "b": 7}]
         self.assertEqual(
-            table(rows), [f"a{' ' * (len(SHOWN) - 1)}  b", f"{SHOWN}  -", f'{{"ä": 1}}{" " * (len(SHOWN) - 8)}  7']
+            table([Column("a"), Column("b")], rows, Screen()),
+            [f"a{' ' * (len(SHOWN) - 1)}  b", f"{SHOWN}  -", f"ä 1{' ' * (len(SHOWN) - 3)}  7"],
         )
 
 

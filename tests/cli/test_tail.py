@@ -1,6 +1,5 @@
 """``copilot-socket tail`` against a real site, and what it makes of events."""
 
-import argparse
 import io
 import json
 import os
@@ -14,14 +13,15 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from rich.console import Console
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from copilot_socket.cli import tail
-from copilot_socket.cli.event_lines import EventLines, line
+from copilot_socket.cli.event_lines import line
+from copilot_socket.cli.main import parse
 from copilot_socket.cli.node import Node, Refused
 from copilot_socket.cli.sse import Event, events
+from copilot_socket.cli.style import Screen
 from copilot_socket.core.live_events import TYPES, LiveEvent, job
 from tests.http.harness import EventsTestCase
 from tests.support.crawler import until
@@ -83,23 +83,22 @@ class LineTests(SynchronousTestCase):
                 "heartbeat   idle                crawler c1  2 active",
             ),
         ):  # fmt: skip
-            self.assertEqual(line(event).plain, f"{time}  {expected}")
+            self.assertEqual(line(event, Screen()), f"{time}  {expected}")
         failed = {"status": "queued", "event": "job_failed", "cause": "rate_limited", "reason": "HTTP 429"}
-        self.assertIn("job_failed  rate_limited: HTTP 429", line(Event(None, "job", failed)).plain)
-        self.assertIn("lost                3 events", line(Event(None, "lost", {"lost": 3})).plain)
-        self.assertIn("news", line(Event(None, "news", {"x": 1})).plain)
+        self.assertIn("job_failed  rate_limited: HTTP 429", line(Event(None, "job", failed), Screen()))
+        self.assertIn("lost                3 events", line(Event(None, "lost", {"lost": 3}), Screen()))
+        self.assertIn("news", line(Event(None, "news", {"x": 1}), Screen()))
 
     def test_colours(self) -> None:
         """On a terminal a failure is red; elsewhere there are no colours, and no event can make any."""
         event = Event("n-1", "job", {"id": "J1", "status": "failed", "reason": "x\x1b[31m\n[red]y"})
-        for terminal, colours in ((True, "standard"), (False, "auto")):
-            out = io.StringIO()
-            EventLines(Console(file=out, force_terminal=terminal, color_system=colours, width=20))(event)
-            self.assertEqual("\x1b[1;31mfailed" in out.getvalue(), terminal)
-            self.assertEqual("\x1b" in out.getvalue(), terminal)
-            self.assertNotIn("\x1b[31m", out.getvalue())
-            self.assertEqual(out.getvalue().count("\n"), 1)
-            self.assertIn("[red]y", out.getvalue())
+        for colours in (True, False):
+            shown = line(event, Screen(width=20, colours=colours))
+            self.assertEqual("\x1b[1;31mfailed" in shown, colours)
+            self.assertEqual("\x1b" in shown, colours)
+            self.assertNotIn("\x1b[31m", shown)
+            self.assertNotIn("\n", shown)
+            self.assertIn("[red]y", shown)
 
 
 class TailTests(EventsTestCase):
@@ -176,12 +175,7 @@ class TailTests(EventsTestCase):
         for words, more, expected in (
             ((), {"token": "wrong"}, "COPILOT_HTTP_TOKEN"),
             ((), {"url": nowhere}, f"no answer from {nowhere}"),
-            (
-                ("--types", "jobs"),
-                {},
-                "?types: must be a list, in a query separated by commas, of account, budget, connection, heartbeat, "
-                "host, job, pause, counts, snapshot",
-            ),
+            (("--status", "failed", "--job-id", "x" * 300), {}, "?job_id: must be a string of 1 to 255 bytes"),
         ):
             program, _ = self.start(*words, **more)
             self.assertEqual(await program.ended, 1)
@@ -259,9 +253,6 @@ class ArgumentTests(SynchronousTestCase):
 
     def test_query(self) -> None:
         """Only the given filters are in the request, and what is stored of events unless other types are given."""
-        parser = argparse.ArgumentParser()
-        parser.set_defaults(json=False)
-        tail.add_arguments(parser)
         asked: list[str] = []
 
         def follow(_node: Node, path: str) -> Iterator[Event]:
@@ -273,5 +264,5 @@ class ArgumentTests(SynchronousTestCase):
             ([], "/api/v1/events?types=" + "%2C".join(TYPES)),
             (["--job-id", "J&1", "--types", "job"], "/api/v1/events?types=job&job_id=J%261"),
         ):
-            self.assertEqual(tail.run(parser.parse_args([*words, "--url", "http://x"])), 0)
+            self.assertEqual(tail.run(parse(["tail", *words, "--url", "http://x"])), 0)
             self.assertEqual(asked.pop(), path)

@@ -11,7 +11,7 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.trial.unittest import TestCase
 
-from copilot_socket.client import Crawler, Hello
+from copilot_socket.client.twisted import Crawler, Hello
 
 Message = dict[str, Any]
 
@@ -106,6 +106,7 @@ class CrawlerTestCase(TestCase):
     """A crawler and its server, which understands ``features``."""
 
     features: Sequence[str] = ()
+    give_back_within = 5.0
 
     def setUp(self) -> None:
         """Listen."""
@@ -118,10 +119,12 @@ class CrawlerTestCase(TestCase):
     def crawl(self, handler: Any, **hello: Any) -> Crawler:
         """A running crawler with *handler*."""
         endpoint = UNIXClientEndpoint(reactor, self.path)
-        crawler = Crawler(endpoint, handler, Hello("c-1", **hello), reactor, backoff=lambda _attempt: 0.01)
+        crawler = Crawler(
+            endpoint, handler, Hello("c-1", **hello), reactor, lambda _attempt: 0.01, self.give_back_within
+        )
         crawler.startService()
         # No peer acknowledges what a crawler gives back once its test is over.
-        self.addCleanup(crawler._disconnect)
+        self.addCleanup(crawler.abort)
         return crawler
 
     async def begin(self, handler: Any, *jobs: dict[str, Any], **hello: Any) -> Peer:

@@ -4,8 +4,8 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from copilot_socket.client import Job, JobFailure, JobRelease, crawler
 from copilot_socket.client.messages import milliseconds
+from copilot_socket.client.twisted import Job, JobFailure, JobRelease
 from tests.client.support import CrawlerTestCase, Peer, in_deferred, work
 
 
@@ -316,8 +316,8 @@ class StopTests(CrawlerTestCase):
 
     @in_deferred
     async def test_a_handler_that_does_not_stop(self) -> None:
-        """It is waited for, but not for long."""
-        self.patch(crawler, "GIVE_BACK_WITHIN", 0.02)
+        """It is waited for, but not for long: its job is given back all the same, and it is cancelled again."""
+        self.give_back_within = 0.02
         ended: list[str] = []
 
         async def handler(job: Job) -> None:
@@ -330,7 +330,8 @@ class StopTests(CrawlerTestCase):
         peer = await self.at_work(handler)
         await self.crawler.stopService()
         await peer.gone
-        self.assertEqual((ended, peer.messages.pending), (["j.1.x"] * 2, []))
+        self.assertEqual(ended, ["j.1.x"] * 2)
+        self.assertEqual((await peer.expect("job_released"))["data"], {"reason": "shutdown"})
 
     @in_deferred
     async def test_asked_to_exit(self) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from copilot_socket.client import DiscoveredJob, Job, JobFailure, JobGone, ReportRefused, TokenRefused
+from copilot_socket.client.twisted import DiscoveredJob, Job, JobFailure, JobGone, ReportRefused, TokenRefused
 from tests.client.support import CrawlerTestCase, in_deferred, work
 
 
@@ -136,7 +136,7 @@ class ConversationTests(CrawlerTestCase):
 
         async def handler(job: Job) -> None:
             found = (DiscoveredJob("crawl_project", str(n), f"g/p{n}", f"P{{{n}", priority=1) for n in range(201))
-            await job.discovered(found, {"total_projects": 201})
+            await job.discover(found, {"total_projects": 201})
 
         peer = await self.begin(handler)
         await peer.take("job_started")

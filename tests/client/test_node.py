@@ -6,7 +6,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 
-from copilot_socket.client import Crawler, Hello, Job, JobFailure, JobRelease
+from copilot_socket.client.twisted import Crawler, Hello, Job, JobFailure, JobRelease
 from copilot_socket.core.jobs import Event
 from copilot_socket.store.crawler_modes import CrawlerModes
 from tests.handlers.support import NodeTestCase
@@ -71,7 +71,7 @@ class ClientTests(NodeTestCase):
         go_on: Deferred[None] = Deferred()
         job = await self.at_work(lambda _: go_on)
         self.assertIs(await CrawlerModes(self.nodes[0].database).shut_down("one", ACT), True)
-        await until(lambda: self.client._finishing, "it was asked")
+        await until(lambda: self.client.session.finishing, "it was asked")
         [other] = self.add_jobs("g/q")
         go_on.callback(None)
         await self.client.finished

@@ -1,66 +1,48 @@
 """What handlers say of GitLab's rate limits."""
 
-from typing import Any
-
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.client import Job
 from copilot_socket.client.rate_limits import INTERVAL, RateLimits
+from copilot_socket.client.twisted import Job
 from tests.client.support import CrawlerTestCase, in_deferred
 
 
-class RateLimitsTests(TestCase):
-    """RateLimits, with a clock of the test's."""
+class RateLimitsTests(SynchronousTestCase):
+    """RateLimits, at times of the test's."""
 
     def setUp(self) -> None:
         """Nothing was said yet."""
-        self.clock = Clock()
-        self.sent: list[Any] = []
-        self.limits = RateLimits(self.clock, self.sent.append)
+        self.limits = RateLimits()
 
-    def say(self, *remaining: int, name: str = "") -> None:
-        """Say, one after the other, what is left."""
-        for number in remaining:
-            self.limits.say({"remaining": number, "name": name})
+    def say(self, now: float, *remaining: int, name: str = "") -> list[int]:
+        """Say, one after the other, what is left; what is sent at once."""
+        sent = [self.limits.say({"remaining": number, "name": name}, now) for number in remaining]
+        return [state["remaining"] for states in sent for state in states]
 
-    def told(self) -> list[int]:
-        """What was sent since the last call."""
-        told = [data["remaining"] for data in self.sent]
-        self.sent.clear()
-        return told
+    def due(self, now: float) -> list[int]:
+        """What is sent at *now*."""
+        return [state["remaining"] for state in self.limits.due(now)]
 
     def test_the_latest_state_once_a_second(self) -> None:
         """The first is sent at once; of those that follow within the interval only the last, when it is over."""
-        self.say(9, 8, 7)
-        self.assertEqual(self.told(), [9])
-        self.clock.advance(INTERVAL)
-        self.assertEqual(self.told(), [7])
-        self.clock.advance(INTERVAL / 2)
-        self.say(6)
-        self.assertEqual(self.told(), [])
-        self.clock.advance(INTERVAL / 2)
-        self.assertEqual(self.told(), [6])
-        self.clock.advance(INTERVAL)
-        self.assertEqual((self.told(), self.clock.getDelayedCalls()), ([], []))
+        self.assertEqual(self.say(0.0, 9, 8, 7), [9])
+        self.assertEqual(self.limits.deadline, INTERVAL)
+        self.assertEqual((self.due(INTERVAL - 0.1), self.due(INTERVAL)), ([], [7]))
+        self.assertEqual(self.say(1.5 * INTERVAL, 6), [])
+        self.assertEqual(self.due(2 * INTERVAL), [6])
+        self.assertEqual((self.due(3 * INTERVAL), self.limits.deadline), ([], None))
+        self.assertEqual(self.say(3 * INTERVAL, 5), [5])
 
     def test_each_limit_by_itself(self) -> None:
         """Limits with different names don't hold each other back."""
-        self.say(9, 8, name="a")
-        self.say(5, 4, name="b")
-        self.assertEqual(self.told(), [9, 5])
-        self.clock.advance(INTERVAL)
-        self.assertEqual(self.told(), [8, 4])
+        self.assertEqual(self.say(0.0, 9, 8, name="a") + self.say(0.0, 5, 4, name="b"), [9, 5])
+        self.assertEqual(self.due(INTERVAL), [8, 4])
 
     def test_at_the_end(self) -> None:
-        """The last state is sent before the job's end, or not at all."""
-        self.say(9, 8)
-        self.limits.close(flush=True)
-        self.assertEqual(self.told(), [9, 8])
-        self.say(9, 8)
-        self.limits.close(flush=False)
-        self.assertEqual((self.told(), self.clock.getDelayedCalls()), ([9], []))
+        """What was not sent yet is sent before the job's end."""
+        self.say(0.0, 9, 8)
+        self.assertEqual(([state["remaining"] for state in self.limits.flush()], self.limits.deadline), ([8], None))
 
 
 class JobTests(CrawlerTestCase):

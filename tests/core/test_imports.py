@@ -74,6 +74,15 @@ class ImportTests(SynchronousTestCase):
             for name in _imports(path):
                 self.assertNotIn(name.split(".")[0], PURE, f"{path} imports {name}")
 
+    def test_the_core_of_the_client_is_pure(self) -> None:
+        """What the shells of the client share does no I/O, and knows neither reactor nor event loop nor time."""
+        shells = ("asyncio", "asyncio_connecting", "sigterm", "sync", "twisted", "twisted_connecting", "hello")
+        for path in (ROOT / "client").rglob("*.py"):
+            if path.stem not in (*shells, "__init__"):
+                for name in _imports(path):
+                    self.assertNotIn(name.split(".")[0], (*PURE, "asyncio", "threading", "ssl"), f"{path}: {name}")
+                    self.assertNotIn(name.removeprefix("copilot_socket.client."), shells[:-1], str(path))
+
     def test_no_circle(self) -> None:
         """No import cycles."""
         modules = _modules()

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import sys
-from argparse import ArgumentParser
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TextIO, cast
@@ -17,6 +16,7 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from copilot_socket.cli import demo
+from copilot_socket.cli.main import parse
 from copilot_socket.cli.output import standard_output
 from copilot_socket.demo.display import Picture, Pictures, draw, for_console
 from copilot_socket.demo.outcome import Line, Outcome
@@ -25,8 +25,7 @@ from tests.support.crawler import in_reactor, until
 from tests.support.server import NodeTestCase, get_json, run_for
 
 COMMAND = (
-    "import argparse, sys; from copilot_socket.cli import demo; parser = argparse.ArgumentParser(); "
-    "parser.set_defaults(json=False); demo.add_arguments(parser); sys.exit(demo.run(parser.parse_args()))"
+    "import sys; from copilot_socket.cli import demo, main; sys.exit(demo.run(main.parse(['demo', *sys.argv[1:]])))"
 )
 
 
@@ -35,10 +34,7 @@ class OptionsTests(SynchronousTestCase):
 
     def parse(self, *words: str) -> object:
         """The arguments."""
-        parser = ArgumentParser(exit_on_error=True)
-        parser.set_defaults(json=False)
-        demo.add_arguments(parser)
-        return parser.parse_args(words)
+        return parse(["demo", *words])
 
     def test_defaults(self) -> None:
         """Without options: three groups, small, nothing kept."""

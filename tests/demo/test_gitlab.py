@@ -1,15 +1,30 @@
 """The made-up GitLab over HTTP."""
 
+from urllib.parse import quote
+
 import treq
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.server import Request
 
+from copilot_socket.demo.throttle import Throttle
 from tests.client.support import in_deferred
 from tests.demo.support import serve_gitlab
+
+
+class ThrottleTests(SynchronousTestCase):
+    """The rate limit, at times of the test's."""
+
+    def test_windows(self) -> None:
+        """Each window allows the limit; until its end the wait is at least a second."""
+        throttle = Throttle(2, 10.0)
+        allowed = [throttle.count(now) for now in (20.0, 21.0, 22.0, 29.9, 30.0)]
+        self.assertEqual([each for each, _ in allowed], [True, True, False, False, True])
+        self.assertEqual([headers.get("Retry-After") for _, headers in allowed], [None, None, "8", "1", None])
+        self.assertEqual((allowed[0][1]["RateLimit-Reset"], throttle.refused), ("30", 2))
 
 
 class GitLabTests(TestCase):
@@ -42,6 +57,52 @@ class GitLabTests(TestCase):
         self.assertEqual(headers.getRawHeaders("X-Total"), [str(len(commits))])
         [link] = headers.getRawHeaders("Link")
         self.assertIn(f'<{self.url}/api/v4/projects/1/repository/commits?per_page=5&page=3>; rel="next"', link)
+
+    @in_deferred
+    async def test_keyset_pages(self) -> None:
+        """With keyset pagination only the Link header leads on, and pages don't overlap."""
+        token = self.gitlab.tokens.issue().access_token
+        path: str | None = "/api/v4/projects/1/repository/commits?pagination=keyset&per_page=5"
+        found: list[object] = []
+        while path is not None:
+            code, body, headers = await self.get(path, token)
+            self.assertEqual((code, headers.getRawHeaders("X-Next-Page")), (200, None))
+            found += body
+            [link] = headers.getRawHeaders("Link") or [""]
+            path = link[1 : link.index(">")].removeprefix(self.url) if link else None
+        self.assertEqual(found, self.gitlab.world.projects[1].parts["repository/commits"])
+        code, _, _ = await self.get("/api/v4/projects?pagination=keyset&cursor=odd", token)
+        self.assertEqual(code, 400)
+
+    @in_deferred
+    async def test_a_moved_project(self) -> None:
+        """Its former path leads to its id."""
+        token = self.gitlab.tokens.issue().access_token
+        former = self.gitlab.world.projects[1].entity["path_with_namespace"]
+        self.gitlab.world.move(1, "elsewhere/new")
+        path = f"/api/v4/projects/{quote(former, safe='')}/issues?per_page=5"
+        response = await treq.get(
+            self.url + path, headers={"Authorization": f"Bearer {token}"}, agent=self.agent, allow_redirects=False
+        )
+        self.assertEqual(response.code, 301)
+        location = f"{self.url}/api/v4/projects/1/issues?per_page=5"
+        self.assertEqual(response.headers.getRawHeaders("Location"), [location])
+        await response.content()
+        self.assertEqual((await self.get("/api/v4/projects/elsewhere%2Fnew", token))[0], 200)
+
+    @in_deferred
+    async def test_a_rate_limit(self) -> None:
+        """Requests over the limit are refused, and told when to come again."""
+        token = self.gitlab.tokens.issue().access_token
+        self.gitlab.throttle = Throttle(2, 1e9)
+        remaining = []
+        for _ in range(2):
+            code, _, headers = await self.get("/api/v4/user", token)
+            remaining.append((code, headers.getRawHeaders("RateLimit-Remaining")))
+        self.assertEqual(remaining, [(200, ["1"]), (200, ["0"])])
+        code, _, headers = await self.get("/api/v4/user", token)
+        self.assertEqual(code, 429)
+        self.assertTrue(headers.hasHeader("Retry-After"))
 
     @in_deferred
     async def test_escaped_paths(self) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,9 @@ class Connection(LineOnlyReceiver):
 class NodeTestCase(DatabaseTestCase):
     """A node with development's defaults, and the account that docs/protocol.md speaks of."""
 
+    environ: Mapping[str, str] = {}
+    """What differs from the defaults."""
+
     def setUp(self) -> None:
         super().setUp()
         directory = Path(tempfile.mkdtemp(prefix="copilot-docs-"))
@@ -55,6 +59,7 @@ class NodeTestCase(DatabaseTestCase):
             "COPILOT_HTTP_PORT": "0",
             "SOCKET_RETRY_DELAY": "400",
             "COPILOT_STATE_DIR": str(directory / "state"),
+            **self.environ,
         }
         self.node = Node(load(environ, {}, {}, uid=0), self.database_url, reactor)
         self.node.transitions._jitter = lambda: 0.5

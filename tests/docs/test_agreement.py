@@ -1,5 +1,6 @@
 """docs/ agree with the code: links, tables, fields, routes, files."""
 
+import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from twisted.trial.unittest import SynchronousTestCase
 
 import copilot_socket
-from copilot_socket import gauges, memory
+from copilot_socket import client, gauges, memory, testing
 from copilot_socket.config import load
 from copilot_socket.core.acts import HTTP, REASONS
 from copilot_socket.core.ends import SPENDING, Cause
@@ -203,7 +204,7 @@ class ProtocolTests(SynchronousTestCase):
     def test_entity_types(self) -> None:
         """The table of commands, the plain list, and what discovery spawns."""
         section = _section(self.text, "Getting work")
-        pairs = [(row[at], row[at + 1]) for row in _rows(section) for at in (0, 3) if row[0] != "command"]
+        pairs = [(row[at], row[at + 1]) for row in _rows(section) for at in (0, 3) if row[at] not in ("command", "")]
         self.assertEqual({a.strip("`"): b.strip("`") for a, b in pairs}, dict(ENTITY_TYPES))
         plain = section.split("for plain crawlers:")[1].split("Jobs that")[0]
         self.assertEqual(tuple(re.findall(r"`(\w+)`", plain)), PLAIN_ENTITY_TYPES)
@@ -332,6 +333,33 @@ class AuditLogTests(SynchronousTestCase):
         """Each reason of the HTTP port is one that the gate gives, and it gives no other."""
         given = re.findall(r'_refuse\(head, visitor, \w+, "(\w+)"', (PACKAGE / "http/gate.py").read_text("utf-8"))
         self.assertEqual(set(given), set(REASONS[HTTP]))
+
+
+REPORTS = ["rate_limit", "refresh_token", "complete", "fail", "release"]
+"""What a job calls of its crawler."""
+
+
+class ClientTests(SynchronousTestCase):
+    """docs/client.md."""
+
+    def test_signatures(self) -> None:
+        """What the tables of a class say of its methods, and their parameters, is so."""
+        classes: list[tuple[str, type, list[str]]] = [
+            ("Job", client.Job, ["read", "interrupt"]),
+            ("The plain client", client.Crawler, ["report", "left", *REPORTS]),
+            ("Testing", testing.Server, ["do", "start", "stop"]),
+        ]
+        text = (DOCS / "client.md").read_text("utf-8")
+        for heading, class_, others in classes:
+            section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+            rows = re.findall(rf"^\| `(?:{class_.__name__}|(\w+))\((.*?)\)`(?= \|)", section, re.MULTILINE)
+            for name, written in rows:
+                parameters = list(inspect.signature(getattr(class_, name or "__init__")).parameters.values())[1:]
+                names = re.findall(r"(?:^|, )\*?(\w+)", written.replace("*, ", ""))
+                self.assertEqual(names, [each.name for each in parameters], f"{class_.__name__}.{name}")
+            named = {name for name, member in inspect.getmembers(class_, inspect.isfunction) if name[0] != "_"}
+            found = {name for name in named if f"`{name}(" in section}
+            self.assertEqual(named - found - set(others), set(), class_.__name__)
 
 
 ABOUT_THE_CODE = [DOCS / name for name in ("architecture.md", "development.md", "glossary.md")]

@@ -3,7 +3,10 @@
 import os
 from urllib.parse import quote
 
-from tests.support.crawler import in_reactor
+import psycopg2
+from twisted.internet.task import deferLater
+
+from tests.support.crawler import in_reactor, reactor
 from tests.support.events import EventReader
 from tests.support.server import NodeTestCase, get_json
 
@@ -137,6 +140,22 @@ class NodeTests(NodeTestCase):
             seen.append(await again.next())
         self.assertEqual([event.data["id"] for event in seen], created)
         self.assertEqual({event.type for event in seen}, {"job"})
+
+    @in_reactor()
+    async def test_delayed_commit(self) -> None:
+        """A change that is committed two seconds late is sent then; those in between do not wait for it."""
+        node = await self.node()
+        reader = await self.watch(node.port, "?types=job")
+        with psycopg2.connect(self.database_url) as late, late.cursor() as cursor:
+            insert = "INSERT INTO jobs (account_id, command, full_path) VALUES ('acct', 'epics', 'late')"
+            cursor.execute(f"{insert} RETURNING id")
+            [(delayed,)] = cursor.fetchall()
+            between = self.insert(3)
+            self.assertEqual([(await reader.next()).data["id"] for _ in between], between)
+            await deferLater(reactor, 2.0)
+            late.commit()
+        after = self.insert(1)
+        self.assertEqual([(await reader.next()).data["id"] for _ in range(2)], [delayed, *after])
 
     @in_reactor()
     async def test_all_nodes(self) -> None:

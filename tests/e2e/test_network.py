@@ -7,12 +7,15 @@ from typing import Any
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from copilot_socket.client import Crawler, Hello, Job
+from copilot_socket.client import TCP, TLS
+from copilot_socket.client.twisted import Crawler, Hello, Job
 from copilot_socket.core.identity import MAX_SUBJECT
 from copilot_socket.core.rate import WRONG_TOKENS
 from copilot_socket.event_bus import Refused
 from copilot_socket.handlers import doorkeeper
 from copilot_socket.wire.limits import Pause
+from tests.client import drivers
+from tests.client.drivers import AsyncioDriver, SyncDriver, TwistedDriver
 from tests.support.certificates import DAY, Authority, Issued
 from tests.support.crawler import TestCrawler, reactor, until
 from tests.support.network import TOKEN, NetworkTestCase
@@ -82,13 +85,60 @@ class LifecycleTests(NetworkTestCase):
             return {}
 
         endpoint = self.client(self.port(node), self.directory / "later")
-        crawler = Crawler(endpoint, crawl, Hello("one"), reactor, backoff=lambda _: 0.05)
+        attempts: list[int] = []
+
+        def backoff(failed: int) -> float:
+            attempts.append(failed)
+            return 0.05
+
+        crawler = Crawler(endpoint, crawl, Hello("one"), reactor, backoff)
         crawler.startService()
         self.addCleanup(crawler.stopService)
-        await until(lambda: crawler._client._machine is not None)
+        await until(lambda: attempts, "an attempt has failed")
         self.own.rename(self.directory / "later")
         await until(lambda: self.status_of(job) == "completed")
         self.assertEqual(len(done), 1)
+
+    async def test_every_shell(self) -> None:
+        """The clients connect to addresses, over TLS with a certificate, and over TCP with a token."""
+        node = await self.listening(self.tls(), "tcp:0:interface=127.0.0.1", **TOKEN)
+
+        def scenario(job: Any) -> Any:
+            yield job.complete({"issue": 1})
+
+        addresses: list[Any] = [
+            TLS("127.0.0.1", self.port(node, 1), self.ca, self.own),
+            TCP("127.0.0.1", self.port(node, 2)),
+        ]
+        for driver in (SyncDriver, AsyncioDriver, TwistedDriver):
+            for address in addresses:
+                [job] = self.add_jobs()
+                crawler = driver(address, scenario, crawler_id=f"{driver.__name__} {address}", token="t")
+                self.addCleanup(crawler.stop)
+                await until(lambda job=job: self.status_of(job) == "completed", f"{driver.__name__} at {address}")
+                await crawler.stop()
+
+    async def test_a_server_of_another_authority(self) -> None:
+        """It is not trusted: no shell tells it anything."""
+        other = Authority()
+        ca = self.put("other-ca", other.pem)
+        node = await self.listening(self.tls(), **TOKEN)
+        [job] = self.add_jobs()
+        attempts: list[int] = []
+
+        def count(failed: int) -> float:
+            attempts.append(failed)
+            return 0.01
+
+        self.patch(drivers, "quickly", count)
+        crawlers = [
+            driver(TLS("127.0.0.1", self.port(node, 1), ca, self.own), lambda _job: iter(()), token="t")
+            for driver in (SyncDriver, AsyncioDriver, TwistedDriver)
+        ]
+        for crawler in crawlers:
+            self.addCleanup(crawler.stop)
+        await until(lambda: attempts.count(3) == 3, "each has failed three times")
+        self.assertEqual((self.status_of(job), self.query("SELECT * FROM crawlers")), ("queued", []))
 
 
 class AdmissionTests(NetworkTestCase):

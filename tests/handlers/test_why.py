@@ -97,10 +97,10 @@ class WhyTests(NodeTestCase):
         node = await self.node()
         [job] = self.add_jobs("g/1", command="epics")
         [reason] = (await self.why(job))["reasons"]
-        self.assertEqual((reason["code"], len(reason["commands"])), ("unroutable", 14))
+        self.assertEqual((reason["code"], len(reason["commands"])), ("unroutable", 15))
         crawler = await self.crawler()
         [reason] = (await self.why(job))["reasons"]
-        self.assertEqual(reason["commands"], ["groupMilestones", "epics", "jobs", "mergeRequestNotes"])
+        self.assertEqual(reason["commands"], ["groupMilestones", "epics", "jobs", "mergeRequestNotes", "probe"])
         other = await self.crawler("two", entityTypes=["epics"], maxJobs=1)
         [job] = self.add_jobs("g/2", command="epics", priority=-1)
         self.assertEqual(await self.codes(job), ["turn"])

@@ -6,7 +6,8 @@ from typing import Any
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from copilot_socket.client.tls import TLSClient
+from copilot_socket.client.addresses import TLS
+from copilot_socket.client.twisted_connecting import TLSClient
 from tests.support.certificates import Authority
 from tests.support.crawler import TestCrawler, reactor
 from tests.support.server import InProcessNode, NodeTestCase, short_directory
@@ -59,7 +60,7 @@ class NetworkTestCase(NodeTestCase):
 
     def client(self, port: int, own: Path | None) -> TLSClient:
         """Over TLS."""
-        return TLSClient(reactor, "127.0.0.1", port, self.ca, own)
+        return TLSClient(reactor, TLS("127.0.0.1", port, self.ca, own))
 
     def port(self, node: InProcessNode, number: int = 1) -> int:
         """The port of the *number*-th endpoint."""

@@ -2,10 +2,10 @@
 
 from copilot_socket.store.migrations import run_sql_beside
 
-revision = "0026_webhooks"
-down_revision = "0025_live_events"
+revision = "0027_webhooks"
+down_revision = "0026_probe"
 
 
 def upgrade() -> None:
-    """Run 0026_webhooks.sql."""
+    """Run 0027_webhooks.sql."""
     run_sql_beside(__file__)
