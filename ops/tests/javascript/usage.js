@@ -13,7 +13,10 @@ const page = await client.jobs.list({ status: ["failed", "cancelled"], limit: 10
 page.next?.startsWith("M");
 for await (const job of client.jobs.all({ status: "failed" })) job.started_at?.slice(0, 10);
 for await (const account of client.accounts.all()) account.credential_status === "expired";
-for await (const event of client.events({ types: "job", onState: (change) => change.state })) event.data.progress.processed;
+for await (const event of client.events({ user_id: "ann", onState: (change) => change.state })) {
+  if (event.type === "job") event.data.progress?.processed;
+  if (event.type === "snapshot") event.data.counts.queued + (event.data.queue?.ready ?? 0);
+}
 for await (const { changed_total } of client.operations.wait("01K")) changed_total.toFixed();
 const started = await client.jobs.bulk({ action: "retry", filter: { status: ["failed"], finished: true } });
 started.changed_total.toFixed();
