@@ -20,7 +20,10 @@ from copilot_socket.http.own_token import SOCKET
 TIMEOUT = 60.0
 _REDIRECTIONS = range(300, 400)
 _OTHERS_WRITE = 0o022
-_TOKEN = "set COPILOT_HTTP_TOKEN, or call it as the node's user or root on its machine, who need no token"
+_TOKEN = (
+    "set COPILOT_HTTP_TOKEN, or call it as the node's user or root on its machine, who need no token, with the node's"
+    " COPILOT_STATE_DIR"
+)
 
 
 class Refused(CommandError):

@@ -17,6 +17,8 @@ TERMINAL = ("completed", "failed", "cancelled")
 _ENDED = 100
 """Jobs that have ended which are kept to be shown."""
 _GONE = ("left", "lost")
+_TROUBLES = ("fell silent", "fails everything")
+_MODES = ("serving", "draining", "quarantined")
 
 
 @attrs.define
@@ -180,14 +182,15 @@ class Model:
         if kind == "connection" and data.get("event") in _GONE:
             self.crawlers.pop(str(name), None)
             return
-        if kind == "connection" and data.get("event") == "closed":
-            return  # it may have others; `left` follows otherwise
-        crawler = self.crawlers.setdefault(str(name), Crawler(str(name)))
-        crawler.heard = at
-        if kind == "heartbeat":
+        event = str(data.get("event"))
+        if kind == "heartbeat" or event == "came":
+            crawler = self.crawlers.setdefault(str(name), Crawler(str(name)))
+            crawler.heard = at
             crawler.status = data.get("system_status")
-        elif data.get("event") in ("fell silent", "fails everything"):
-            crawler.status = str(data["event"])
+        elif name in self.crawlers and event in _TROUBLES:
+            self.crawlers[name].status = event
+        elif name in self.crawlers and event in _MODES:
+            self.crawlers[name].mode = event
 
 
 def _listed(row: Mapping[str, Any]) -> Crawler:

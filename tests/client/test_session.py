@@ -34,6 +34,16 @@ def work(job: str = "j", **more: Any) -> Message:
     return {**fields, **more}
 
 
+class HelloTests(SynchronousTestCase):
+    """How a crawler introduces itself."""
+
+    def test_entity_types(self) -> None:
+        """A command in the place of an entity type is an error that names the type; other names are left alone."""
+        error = self.assertRaises(ValueError, Hello, entity_types=["area", "issues"])
+        self.assertEqual(str(error), "'issues' is a command: its entity type is 'issue'")
+        self.assertEqual(Hello(entity_types=["epics", "news"]).entity_types, ("epics", "news"))
+
+
 class CoreTestCase(SynchronousTestCase):
     """A session, and a script that plays its shell and its server."""
 
