@@ -15,6 +15,7 @@ from copilot_socket.http.streams import MAX_WAITING
 from copilot_socket.live_events import MOST_WAITING
 from copilot_socket.store.database import DEDICATED
 from copilot_socket.store.listing import PAGE_BYTES
+from copilot_socket.store.live_events import READ_BYTES
 from copilot_socket.store.submission import MAX_JOBS
 from copilot_socket.store.webhooks import MOST
 from copilot_socket.store.write_queue import HIGH_SIZE
@@ -76,7 +77,7 @@ def parts(config: Config) -> Mapping[str, int]:
         "unread replies": MAX_UNREAD,
         "reports waiting for their commit": WRITER,
         "HTTP requests": HTTP,
-        "live events": MAX_STREAMS * (MAX_WAITING + BUFFER) + 3 * MOST_WAITING,
+        "live events": MAX_STREAMS * (MAX_WAITING + READ_BYTES + BUFFER) + 3 * MOST_WAITING,
         "messages to webhooks": MOST * MESSAGE,
         "database connections": (config.database_pool + DEDICATED) * DATABASE_CONNECTION,
     }

@@ -1,7 +1,7 @@
 """The feed of live events: follows those of all nodes, and sends each open stream what matches, in bounded time."""
 
 import contextlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -48,8 +48,8 @@ class Reader(Protocol):
 class Counting(Protocol):
     """:class:`.Snapshots`."""
 
-    async def snapshot(self, scope: Scope) -> Snapshot:
-        """The state of things."""
+    async def snapshot(self, scope: Scope, least: Position) -> Snapshot:
+        """The state of things, at *least* or later."""
 
     async def counts(self, scope: Scope) -> dict[str, Any]:
         """Counts of jobs."""
@@ -118,7 +118,7 @@ class Feed:
             if not loop.running:
                 loop.clock = self._clock
                 loop.start(seconds, now=False).addErrback(self._failed)
-        self._run(self._join(stream, since, here))
+        self._start(stream, since, here)
 
     def close(self) -> None:
         """End all streams, and open no others."""
@@ -144,52 +144,80 @@ class Feed:
             self.log.debug("Live events can't be read: {error}", error=error)
             return None
 
-    async def _join(
-        self, stream: Stream, since: Position | None, here: Position | None = None, gap: bool = False
+    def _start(
+        self, stream: Stream, since: Position | None = None, here: Position | None = None, gap: bool = False
     ) -> None:
-        """Send *stream* what it has missed since *since*, or a snapshot, until it is live. *gap*: events are lost."""
-        stream.live = False
-        while stream in self._streams:
-            try:
-                last = await self._reader.last()
-                if last is not None:
-                    await self._place(stream, since, last, here or last, gap)
-                    break
-            except DATABASE_ERRORS as error:
-                self.log.debug("Live events can't be read: {error}", error=error)
-            await self._rest(RETRY)  # the database is away, or no node numbers events yet
-        while stream in self._streams and stream.next.number < self._next.number:
-            rows = await self._rows(stream.next)
-            for row in rows:
-                whole = row.number == stream.next.number and await self._deliver(row, [stream], live=False)
-                if not whole:
-                    await self._join(stream, None, gap=True)
-                    return
-            if not rows:
-                await self._rest(RETRY)
-        stream.live = stream in self._streams
+        d = Deferred.fromCoroutine(self._join(stream, since, here, gap))
+        d.addErrback(self._broken, stream)
 
-    async def _place(self, stream: Stream, since: Position | None, last: Position, here: Position, gap: bool) -> None:
-        """Set what *stream* is sent next: *since*, or what comes behind a snapshot, which it is sent then."""
-        if not self._following:
-            self._next = last
-            self._run(self._follow())
-        if since is not None and since.number <= last.number:
-            stream.next = since
-            return
-        stream.next = here
-        wanted = stream.filters.wants(SNAPSHOT)
-        snapshot = await self._snapshots.snapshot(stream.filters.scope) if wanted else None
+    def _broken(self, failure: Failure, stream: Stream) -> None:
+        """End *stream*: its client comes back."""
+        self.log.failure("Sending events to a stream failed", failure)
+        self._gone(stream)
+        stream.end()
+
+    async def _join(self, stream: Stream, since: Position | None, here: Position | None, gap: bool) -> None:
+        """Send *stream* what it has missed since *since*, or a snapshot, until it is live. *gap*: events are lost."""
+        if stream.joining:
+            return  # it finds the gap itself
+        stream.live, stream.joining = False, True
+        while stream in self._streams and not stream.live:
+            if not await self._place(stream, since, here, gap):
+                await self._rest(RETRY)
+            elif await self._catch_up(stream):
+                stream.live = stream in self._streams
+            else:
+                since, here, gap = None, None, True
+        stream.joining = False
+
+    async def _place(self, stream: Stream, since: Position | None, here: Position | None, gap: bool) -> bool:
+        """Set what *stream* is sent next: *since*, or what comes behind a snapshot, which it is sent then.
+
+        False while the database is away, or no node numbers events.
+        """
+        snapshot = None
+        try:
+            last = await self._reader.last()
+            if last is None:
+                return False
+            if not self._following:
+                self._next = last
+                Deferred.fromCoroutine(self._follow()).addErrback(self._failed)
+            if since is not None and since.number <= last.number:
+                stream.next = since
+                return True
+            if stream.filters.wants(SNAPSHOT):
+                # One that was read before the gap would lead into it again.
+                snapshot = await self._snapshots.snapshot(stream.filters.scope, last if gap else Position(0))
+        except DATABASE_ERRORS as error:
+            self.log.debug("Live events can't be read: {error}", error=error)
+            return False
         if gap or since is not None:
             stream.tell_lost(None)
+        stream.next = here or last
         if snapshot is not None:
             stream.next = snapshot.position
             stream.send(encode(SNAPSHOT, snapshot.data, str(snapshot.position)))
+        return True
+
+    async def _catch_up(self, stream: Stream) -> bool:
+        """Send *stream* the rows up to those that the feed reads; False where some are missing."""
+        while stream in self._streams and stream.next.number < self._next.number:
+            rows = await self._rows(stream.next)
+            if rows is None:
+                await self._rest(RETRY)
+                continue
+            for row in rows:
+                if row.number != stream.next.number or not await self._deliver(row, [stream], live=False):
+                    return False
+            if not rows:
+                return False
+        return True
 
     def _begin_again(self, stream: Stream) -> None:
         """*stream* was told that it has lost events."""
-        if stream in self._streams and stream.live:
-            self._run(self._join(stream, None))
+        if stream in self._streams:
+            self._start(stream)
 
     def _gone(self, stream: Stream) -> None:
         self._streams.pop(stream, None)
@@ -209,29 +237,42 @@ class Feed:
             while self._streams:
                 wakes = self._wakes
                 rows = await self._rows(self._next)
-                for row in rows:
+                for row in rows or ():
                     live = [stream for stream in self._streams if stream.live]
                     whole = row.number == self._next.number
                     # Streams that go live meanwhile have got this row.
                     self._next, self._eventful = Position(row.number + 1), True
                     if not (whole and await self._deliver(row, live, live=True)):
-                        for stream in live:
-                            self._run(self._join(stream, None, gap=True))
+                        self._lose(live)
                 if not rows:
                     look = self._clock.callLater(LOOK_EACH, self.notified)
                     await wakes
                     if look.active():
                         look.cancel()
+                    else:
+                        await self._look()
         finally:
             self._following = False
 
-    async def _rows(self, first: Position) -> list[StoredEvents]:
-        """The rows from *first* on; none while the database is away."""
+    def _lose(self, streams: Sequence[Stream]) -> None:
+        """Rows are missing: these begin with a snapshot again."""
+        for stream in streams:
+            self._start(stream, gap=True)
+
+    async def _look(self) -> None:
+        """Whether the numbers have begun anew, without any event since."""
+        last = await self.here()
+        if last is not None and last.number > self._next.number and await self._rows(self._next) == []:
+            self._next = last
+            self._lose([stream for stream in self._streams if stream.live])
+
+    async def _rows(self, first: Position) -> list[StoredEvents] | None:
+        """The rows from *first* on; None while the database is away."""
         try:
             return await self._reader.after(first.number - 1, ROWS)
         except DATABASE_ERRORS as error:
             self.log.debug("Live events can't be read: {error}", error=error)
-            return []
+            return None
 
     async def _deliver(self, row: StoredEvents, streams: Sequence[Stream], *, live: bool) -> bool:
         """Send *streams*, as long as they are *live* or not, the events of *row* that they have not got.
@@ -251,9 +292,9 @@ class Feed:
     async def _send(
         self, event: LiveEvent, row: StoredEvents, part: int, streams: Sequence[Stream], live: bool
     ) -> None:
-        encoded = None
+        encoded, place = None, Position(row.number, part)
         for stream in streams:
-            if stream.live is live and stream.next <= Position(row.number, part) and stream.filters.matches(event):
+            if stream.live is live and stream.filters.matches(event) and stream.next <= place:
                 if not live and not await stream.ready():
                     continue
                 if encoded is None:
@@ -287,9 +328,6 @@ class Feed:
             else:
                 self._gone(stream)
                 stream.end()
-
-    def _run(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
-        Deferred.fromCoroutine(work).addErrback(self._failed)
 
     async def _rest(self, seconds: float) -> None:
         """Go on after *seconds*, or when the feed is closed."""

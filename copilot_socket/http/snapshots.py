@@ -3,6 +3,7 @@
 from typing import Any
 
 import attrs
+from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 
 from copilot_socket.core.live_events import Position
@@ -34,12 +35,28 @@ class Snapshots:
         self._reader = reader
         self._clock = clock
         self._kept: dict[Scope, tuple[float, Snapshot]] = {}
+        self._reading: dict[Scope, DeferredLock] = {}
 
-    async def snapshot(self, scope: Scope) -> Snapshot:
-        """Counts of the jobs of *scope*; with those of all, the queue and the connected crawlers, too."""
-        read_at, kept = self._kept.get(scope, (float("-inf"), None))
-        if kept is not None and self._clock.seconds() - read_at < FRESH:
-            return kept
+    async def snapshot(self, scope: Scope, least: Position) -> Snapshot:
+        """Counts of the jobs of *scope*; with those of all, the queue and the connected crawlers, too.
+
+        It is of a position from *least* on. Read once for all that ask meanwhile.
+        """
+        while True:
+            read_at, kept = self._kept.get(scope, (float("-inf"), None))
+            if kept is not None and self._clock.seconds() - read_at < FRESH and kept.position >= least:
+                return kept
+            reading = self._reading.setdefault(scope, DeferredLock())
+            await reading.acquire()
+            try:
+                if self._kept.get(scope, (0.0, None))[1] is kept:  # nobody has read it meanwhile
+                    await self._read(scope)
+            finally:
+                reading.release()
+                if not reading.locked:
+                    self._reading.pop(scope, None)
+
+    async def _read(self, scope: Scope) -> None:
         # The position first: what is committed between the two is in the snapshot, and sent as well.
         position, now = await self._reader.last() or Position(0), self._clock.seconds()
         data = await self.counts(scope)
@@ -49,7 +66,6 @@ class Snapshots:
         if len(self._kept) >= MOST_KEPT:
             self._kept.clear()
         self._kept[scope] = now, Snapshot(position, data)
-        return self._kept[scope][1]
 
     async def counts(self, scope: Scope) -> dict[str, Any]:
         """Counts of the jobs of *scope* by state; with those of all, the queue, too."""

@@ -39,7 +39,8 @@ class Stream:
     """The stream of one client.
 
     *on_gone* is called when it disconnects, *on_lost* when it has been told that events were lost; ``allowed``:
-    whether it may go on. ``live``: whether it is sent what comes; ``next``: from where on.
+    whether it may go on. ``live``: whether it is sent what comes; ``next``: from where on; ``joining``: whether it is
+    being sent what it has missed.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Stream:
     ) -> None:
         self.filters = filters
         self.allowed = allowed
-        self.live = False
+        self.live = self.joining = False
         self.next = Position(0)
         self._watcher = watcher
         self._on_gone = on_gone

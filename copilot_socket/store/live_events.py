@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import attrs
+from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -28,6 +29,12 @@ RETRY = 1.0
 """Seconds before the next attempt after a failure."""
 LOOK_EACH = 2.0
 """Seconds between looks at the size of the table, and whether another partition is due."""
+MOST_ROWS = 100_000
+"""Rows that a round numbers; where there are more, nobody is told of them one by one."""
+MOST_READERS = 2
+"""Reads of events at a time: others need the pool's connections, too."""
+READ_BYTES = 256 * 1024
+"""Bytes of rows that are read at a time, but for a larger row."""
 MOST_BYTES = 512 * 1024 * 1024
 """Size of the table; beyond it, the oldest partitions are emptied early."""
 SETTINGS = f"{HOT} SET idle_session_timeout = '10s'; SET statement_timeout = '5s'"
@@ -89,7 +96,11 @@ class Numbering:
             self._try_at = self._reactor.seconds() + TRY_EACH
             await self._take_over()
         if self._holds:
-            await self._connection.hot_query("number_events", sql("number_events"), {})
+            [(usable, _)] = await self._connection.hot_query(
+                "number_events", sql("number_events"), {"most": MOST_ROWS}
+            )
+            if not usable:
+                await self._begin()
             if self._reactor.seconds() >= self._look_at:
                 self._look_at = self._reactor.seconds() + LOOK_EACH
                 await self._forget()
@@ -104,14 +115,19 @@ class Numbering:
             return
         [(valid,)] = await self._connection.query(sql("numbers_valid"))
         if not valid:
-            for slot in range(SLOTS):
-                await self._connection.query(sql("forget_events"), {"slot": slot})
-            await self._connection.query(sql("begin_numbers"))
+            await self._begin()
         self._holds, self._look_at = True, float("-inf")
         self.log.debug("This node numbers the live events")
 
+    async def _begin(self) -> None:
+        """Begin the numbers anew: who follows them sees a gap."""
+        await self._connection.query(sql("begin_numbers"))
+
     async def _forget(self) -> None:
-        """Empty the partition that comes next, and the oldest ones while the table is too large."""
+        """Empty the partition that comes next, and the oldest ones while the table is too large.
+
+        That may be the present one, with the last numbers: the next round begins them anew.
+        """
         slots = await self._connection.query(sql("event_slots"))
         total = sum(size for _, size in slots)
         for number, (slot, size) in enumerate(slots):
@@ -150,6 +166,7 @@ class LiveEventReader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._readers = DeferredSemaphore(MOST_READERS)
 
     async def last(self) -> Position | None:
         """The position behind the last event; None: there are no numbers yet."""
@@ -157,6 +174,11 @@ class LiveEventReader:
         return Position(rows[0][0] + 1) if rows else None
 
     async def after(self, number: int, limit: int) -> list[StoredEvents]:
-        """Up to *limit* rows behind *number*, in order."""
-        rows = await self._database.hot_query("events_after", sql("events_after"), {"after": number, "limit": limit})
+        """Up to *limit* rows behind *number*, in order, and of some :data:`READ_BYTES`."""
+        asked = {"after": number, "limit": limit, "bytes": READ_BYTES}
+        await self._readers.acquire()
+        try:
+            rows = await self._database.hot_query("events_after", sql("events_after"), asked)
+        finally:
+            self._readers.release()
         return [StoredEvents(*row) for row in rows]

@@ -106,9 +106,9 @@ class FakeCounting:
         self.counted: list[Scope] = []
         self.behind = 0
 
-    async def snapshot(self, scope: Scope) -> Snapshot:
+    async def snapshot(self, scope: Scope, least: Position) -> Snapshot:
         """See :class:`.Snapshots`."""
-        return Snapshot(Position(self.reader.next - self.behind), {"of": scope.account_id or "all"})
+        return Snapshot(max(Position(self.reader.next - self.behind), least), {"of": scope.account_id or "all"})
 
     async def counts(self, scope: Scope) -> dict[str, Any]:
         """See :class:`.Snapshots`."""
@@ -252,6 +252,32 @@ class StreamTests(FeedTestCase):
         self.add("J3")
         self.assertEqual((client.taken(), other.taken()), ("J3", "lost None J3"))
 
+    def test_a_gap_behind_a_snapshot(self) -> None:
+        """A snapshot that was read before the gap is not used behind it: it is told once."""
+        client = self.open(Filters())
+        client.taken()
+        self.counting.behind = 3
+        self.add("J0")
+        client.taken()
+        self.add(changes=joined([LOST]))
+        self.assertEqual(client.taken(), "lost None snapshot all")
+        again = self.open(Filters(), Position(100))
+        self.assertEqual(again.taken(), "J0 lost None snapshot all")
+
+    def test_numbers_that_begin_anew(self) -> None:
+        """All streams are told, and those that come back, although nothing has happened since."""
+        client, other = self.open(Filters()), self.open()
+        client.taken()
+        self.reader.next += 1_000_000
+        again = self.open(Filters(), Position(100))
+        self.clock.advance(feed_module.LOOK_EACH)
+        for each in (client, again):
+            self.assertEqual(each.taken(), "lost None snapshot all")
+        self.assertEqual(other.taken(), "lost None")
+        self.assertEqual(self.open(Filters(), Position(100)).taken(), "lost None snapshot all")
+        self.add("J1")
+        self.assertEqual((client.taken(), other.taken()), ("J1", "J1"))
+
     def test_no_numbers_yet(self) -> None:
         """While no node numbers events, or the database is away, a stream waits."""
         self.reader.next, numbers = 0, self.reader.next
@@ -328,11 +354,22 @@ class StreamTests(FeedTestCase):
         self.patch(feed_module, "decoded", None)
         self.add("J1")
         self.patch(feed_module, "decoded", decoded)
+        alone = self.open(JOBS, Position(100))
+        self.assertEqual(alone.taken(), "J1")
         self.assertTrue(client.ended)
         self.assertEqual(len(self.flushLoggedErrors()), 1)
         again = self.open()
         self.add("J2")
         self.assertEqual(again.taken(), "J2")
+
+    def test_a_bug_of_one(self) -> None:
+        """An error that concerns one stream ends that one only."""
+        good = self.open()
+        self.patch(FakeCounting, "snapshot", None)
+        self.assertTrue(self.open(Filters()).ended)
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+        self.add("J1")
+        self.assertEqual((good.taken(), good.ended), ("J1", False))
 
 
 class SlowTests(FeedTestCase):

@@ -40,7 +40,10 @@ class LiveEventsTestCase(StoreTestCase):
     async def told(self) -> list[dict[str, Any]]:
         """The data of all events that have numbers by now, whose numbers follow each other."""
         await self.first.run([])
-        rows = await self.reader.after(self.begun, 1000)
+        rows = page = await self.reader.after(self.begun, 1000)
+        while page:
+            page = await self.reader.after(rows[-1].number, 1000)
+            rows += page
         self.assertEqual([row.number for row in rows], list(range(self.begun + 1, self.begun + len(rows) + 1)))
         return [event.data for row in rows for event in decoded(row.changes or "")]
 
@@ -102,6 +105,25 @@ class JobTests(LiveEventsTestCase):
         with self.assertRaises(Lost):
             await self.told()
 
+    async def test_rows_of_500(self) -> None:
+        """A row has at most 500 jobs, so that no node is busy with one for long."""
+        self.query(
+            "INSERT INTO jobs (account_id, command, full_path)"
+            " SELECT 'acct', 'issues', 'g/' || n FROM generate_series(1, 1201) n"
+        )
+        self.query("DELETE FROM jobs")
+        told = await self.told()
+        self.assertEqual([each["event"] for each in told], ["created"] * 1201 + ["deleted"] * 1201)
+        self.assertEqual([each["id"] for each in told[:1201]], sorted({each["id"] for each in told}))
+        rows = await self.reader.after(self.begun, 100)
+        self.assertEqual(len(rows), 6)
+
+    async def test_truncated(self) -> None:
+        """Whoever follows must look again; also where triggers are off for others."""
+        self.query("SET session_replication_role = replica; TRUNCATE jobs CASCADE; RESET session_replication_role")
+        with self.assertRaises(Lost):
+            await self.told()
+
     async def test_large_progress(self) -> None:
         """It is stored with the job, and not told."""
         assignment = await self.assigned()
@@ -154,6 +176,29 @@ class NumberingTests(LiveEventsTestCase):
         shared = [each["n"] for each in told if each["id"] == "shared"]
         self.assertEqual(shared, sorted(shared))
 
+    async def test_many_at_once(self) -> None:
+        """What a single transaction has written many rows of is read in pages of few rows, and of few bytes."""
+        self.query(
+            "INSERT INTO events (changes)"
+            ' SELECT \'[["event","host",{"n":\' || n || \'}]]\' FROM generate_series(1, 1700) n'
+        )
+        self.assertEqual([each["n"] for each in await self.told()], list(range(1, 1701)))
+        self.assertEqual(len(await self.reader.after(self.begun, 10)), 10)
+        self.query("INSERT INTO events (changes) SELECT repeat(' ', 100000) || '[]' FROM generate_series(1, 9)")
+        self.assertEqual(len(await self.told()), 1700)
+        self.assertEqual(len(await self.reader.after(self.begun + 1700, 10)), 3)
+        self.patch(live_events, "READ_BYTES", 1)
+        self.assertEqual(len(await self.reader.after(self.begun + 1700, 10)), 1)
+
+    async def test_too_many_at_once(self) -> None:
+        """More than a round can number are skipped: whoever follows sees a gap. Later ones have numbers again."""
+        self.patch(live_events, "MOST_ROWS", 5)
+        self.query("INSERT INTO events (changes) SELECT '[]' FROM generate_series(1, 6)")
+        await self.first.run([])
+        await self.first.run([CHANGE])
+        [row] = await self.reader.after(self.begun, 10)
+        self.assertGreater(row.number, self.begun + 1)
+
     async def test_one_node_numbers(self) -> None:
         """The others store their events; when that node is gone, another one goes on with its numbers."""
         await self.second.run([CHANGE])
@@ -196,6 +241,15 @@ class NumberingTests(LiveEventsTestCase):
         assert last is not None and again is not None
         self.assertGreater(again, last)
 
+    async def test_lost_rows_that_somebody_reads(self) -> None:
+        """Numbers begin anew although somebody holds a lock, as a dump does."""
+        self.query("TRUNCATE events, event_numbers")
+        with psycopg2.connect(self.database_url) as reading, reading.cursor() as cursor:
+            cursor.execute("SELECT FROM events, event_numbers")
+            await self.first.run([])
+            await self.first.run([CHANGE])
+            self.assertEqual(len(await self.reader.after(self.begun, 10)), 1)
+
 
 class RingTests(LiveEventsTestCase):
     """Old rows go, a partition at a time."""
@@ -233,6 +287,9 @@ class RingTests(LiveEventsTestCase):
         self.patch(live_events, "MOST_BYTES", 0)
         await self.numbering_again()
         self.assertEqual(self.filled(), set())
+        for _ in range(2):  # the last numbers have gone with the rows: they begin anew
+            await self.first.run([CHANGE])
+        self.assertEqual(len(await self.reader.after(self.begun, 10)), 1)
 
     async def test_in_use(self) -> None:
         """A partition that somebody reads is emptied later; nobody waits for long."""

@@ -13,34 +13,45 @@ SELECT pg_try_advisory_lock(x'636F70696C6F79'::bigint)
 SELECT coalesce(bool_and(pg_snapshot_xmax(snapshot) <= pg_snapshot_xmax(pg_current_snapshot())), false) FROM event_numbers
 
 -- name: begin_numbers
--- In microseconds since 1970: behind all that there ever were, so that a number is used once.
-INSERT INTO event_numbers (round, first, last, snapshot, xids, seqs)
-SELECT 1, m.now, m.now - 1, pg_current_snapshot(), '{}', '{}'
-FROM (SELECT (date_part('epoch', now()) * 1000000)::bigint AS now) AS m
+-- Numbers begin anew, with what becomes visible from now on. In microseconds since 1970: behind all that there ever were, so
+-- that a number is used once, and readers see the gap.
+INSERT INTO event_numbers (round, first, last, snapshot, slots, xids, seqs)
+SELECT 1, m.now, m.now - 1, pg_current_snapshot(), '{}', '{}', '{}'
+FROM (SELECT (date_part('epoch', clock_timestamp()) * 1000000)::bigint AS now) AS m
 
 -- name: number_events
 -- Numbers what has become visible since the snapshot of the last numbers: of transactions that began later, or ran then.
 -- In the order in which the rows were written, which for one job is that of its changes, as its row is locked meanwhile.
--- Returns the slot, and how many were numbered; without any, a row is added only where the slot is another one, so that
--- the last numbers are never forgotten.
+-- Returns whether that went on from former numbers: not if there are none, or there is more than "most" to be numbered.
+-- Without any events, a row is added only where the slot is another one, so that the last numbers are never forgotten.
 WITH prior AS MATERIALIZED (
   SELECT round, last, snapshot, slot FROM event_numbers ORDER BY last DESC, round DESC LIMIT 1
 ), found AS MATERIALIZED (
-  SELECT array_agg(f.xid ORDER BY f.seq) AS xids, array_agg(f.seq ORDER BY f.seq) AS seqs, count(*) AS count FROM (
-    SELECT e.xid, e.seq FROM prior p CROSS JOIN LATERAL (
-      SELECT xid, seq FROM events
-      WHERE xid >= pg_snapshot_xmax(p.snapshot) AND xid < pg_snapshot_xmax(pg_current_snapshot())) AS e
-    UNION ALL
-    SELECT e.xid, e.seq FROM prior p CROSS JOIN LATERAL pg_snapshot_xip(p.snapshot) AS x (xid)
-      JOIN events e ON e.xid = x.xid) AS f
+  SELECT e.slot, e.xid, e.seq FROM prior p CROSS JOIN LATERAL (
+    SELECT slot, xid, seq FROM events
+    WHERE xid >= pg_snapshot_xmax(p.snapshot) AND xid < pg_snapshot_xmax(pg_current_snapshot())) AS e
+  UNION ALL
+  SELECT e.slot, e.xid, e.seq FROM prior p CROSS JOIN LATERAL pg_snapshot_xip(p.snapshot) AS x (xid)
+    JOIN events e ON e.xid = x.xid
+  LIMIT %(most)s + 1
+), usable AS MATERIALIZED (
+  SELECT p.round, p.last FROM prior p WHERE (SELECT count(*) FROM found) <= %(most)s
+), parts AS (
+  SELECT array_agg(f.slot ORDER BY f.nth) AS slots, array_agg(f.xid ORDER BY f.nth) AS xids,
+         array_agg(f.seq ORDER BY f.nth) AS seqs, min(f.nth) AS first, max(f.nth) AS last
+  FROM (SELECT *, row_number() OVER (ORDER BY seq) AS nth FROM found) AS f
+  GROUP BY (f.nth - 1) / 500
 ), numbered AS (
-  INSERT INTO event_numbers (round, first, last, snapshot, xids, seqs)
-  SELECT p.round + 1, p.last + 1, p.last + f.count, pg_current_snapshot(), coalesce(f.xids, '{}'), coalesce(f.seqs, '{}')
-  FROM prior p, found f
-  WHERE f.count > 0 OR p.slot <> mod(date_part('epoch', now())::bigint / 120, 8)
-  RETURNING slot, cardinality(xids) AS count
+  INSERT INTO event_numbers (round, first, last, snapshot, slots, xids, seqs)
+  SELECT u.round + 1, u.last + p.first, u.last + p.last, pg_current_snapshot(), p.slots, p.xids, p.seqs
+  FROM usable u CROSS JOIN parts p
+  UNION ALL
+  SELECT u.round + 1, u.last + 1, u.last, pg_current_snapshot(), '{}', '{}', '{}'
+  FROM usable u WHERE NOT EXISTS (SELECT FROM found)
+    AND (SELECT slot FROM prior) <> mod(date_part('epoch', now())::bigint / 120, 8)
 )
-SELECT slot, count, CASE WHEN count > 0 THEN pg_notify('copilot_events', '') END FROM numbered
+SELECT EXISTS (SELECT FROM usable),
+       CASE WHEN EXISTS (SELECT FROM found) AND EXISTS (SELECT FROM usable) THEN pg_notify('copilot_events', '') END
 
 -- name: forget_events
 -- Empties a slot of the ring.
@@ -56,10 +67,20 @@ FROM (SELECT mod(date_part('epoch', now())::bigint / 120 + 1 + n, 8) AS slot, n 
 SELECT last FROM event_numbers ORDER BY last DESC, round DESC LIMIT 1
 
 -- name: events_after
--- The next rows behind a number; without changes where they are lost.
-SELECT n.first + s.ord - 1 AS number, e.at, e.changes
-FROM (SELECT first, last, xids, seqs FROM event_numbers WHERE last > %(after)s ORDER BY last LIMIT %(limit)s) AS n
-CROSS JOIN LATERAL unnest(n.xids, n.seqs) WITH ORDINALITY AS s (xid, seq, ord)
-LEFT JOIN LATERAL (SELECT at, changes FROM events WHERE xid = s.xid AND seq = s.seq LIMIT 1) AS e ON true
-WHERE n.first + s.ord - 1 > %(after)s
-ORDER BY number LIMIT %(limit)s
+-- The next rows behind a number, up to "limit" and some "bytes", but one at least; without changes where they are lost.
+WITH rounds AS MATERIALIZED (
+  SELECT first, slots, xids, seqs FROM (
+    SELECT first, slots, xids, seqs, sum(cardinality(seqs)) OVER (ORDER BY last) - cardinality(seqs) AS before
+    FROM (SELECT first, last, slots, xids, seqs FROM event_numbers WHERE last > %(after)s ORDER BY last LIMIT 50) AS n) AS m
+  WHERE before <= %(limit)s
+), found AS (
+  SELECT r.first + s.ord - 1 AS number, e.at, e.changes
+  FROM rounds r CROSS JOIN LATERAL unnest(r.slots, r.xids, r.seqs) WITH ORDINALITY AS s (slot, xid, seq, ord)
+  LEFT JOIN LATERAL (
+    SELECT at, changes FROM events WHERE slot = s.slot AND xid = s.xid AND seq = s.seq LIMIT 1) AS e ON true
+  WHERE r.first + s.ord - 1 > %(after)s
+  ORDER BY number LIMIT %(limit)s
+)
+SELECT number, at, changes FROM (
+  SELECT *, sum(octet_length(changes)) OVER (ORDER BY number) - octet_length(changes) AS before FROM found) AS f
+WHERE coalesce(before, 0) <= %(bytes)s ORDER BY number

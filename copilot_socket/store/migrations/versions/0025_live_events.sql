@@ -5,7 +5,7 @@
 -- which are emptied before their turn comes again. A crash of the server empties them, too.
 CREATE SEQUENCE event_seq;
 CREATE TABLE events (
-  slot    smallint NOT NULL DEFAULT date_part('epoch', now())::bigint / 120 % 8,
+  slot    smallint NOT NULL DEFAULT date_part('epoch', clock_timestamp())::bigint / 120 % 8,
   xid     xid8 NOT NULL DEFAULT pg_current_xact_id(),
   seq     bigint NOT NULL DEFAULT nextval('event_seq'),
   at      bounded_timestamptz NOT NULL DEFAULT now(),
@@ -13,13 +13,15 @@ CREATE TABLE events (
 ) PARTITION BY LIST (slot);
 CREATE INDEX ON events (xid, seq);
 ALTER TABLE events ALTER changes SET STORAGE EXTERNAL;  -- compressing them would take longer than all the rest
--- Their numbers, given after the commit: a row has those that became visible since the one before it.
+-- Their numbers, given after the commit: a round has those that became visible since the one before it, in rows of up to
+-- 500. "slots", "xids" and "seqs" say where they are.
 CREATE TABLE event_numbers (
   slot     smallint NOT NULL DEFAULT date_part('epoch', now())::bigint / 120 % 8,
   round    bigint NOT NULL,
   first    bigint NOT NULL,
   last     bigint NOT NULL,
   snapshot pg_snapshot NOT NULL,
+  slots    smallint[] NOT NULL,
   xids     xid8[] NOT NULL,
   seqs     bigint[] NOT NULL
 ) PARTITION BY LIST (slot);
@@ -47,7 +49,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION copilot_forget_events FROM PUBLIC;
 
--- Whoever inserts jobs need not have rights on events. More than 10,000 are not told one by one.
+-- Whoever inserts jobs need not have rights on events. A row has up to 500 jobs; more than 10,000 are not told one by one.
 CREATE FUNCTION copilot_tell_new_jobs() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
   SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -63,7 +65,8 @@ BEGIN
   ELSE
     INSERT INTO events (changes)
     SELECT json_agg(json_build_array('created', id, status, account_id, user_id, command, full_path) ORDER BY id)::text
-    FROM new_jobs HAVING count(*) > 0;
+    FROM (SELECT *, row_number() OVER (ORDER BY id) AS nth FROM new_jobs) AS n
+    GROUP BY (nth - 1) / 500 ORDER BY (nth - 1) / 500;
   END IF;
   RETURN NULL;
 END
@@ -81,7 +84,8 @@ BEGIN
   ELSE
     INSERT INTO events (changes)
     SELECT json_agg(json_build_array('deleted', id, account_id, user_id) ORDER BY id)::text
-    FROM old_jobs HAVING count(*) > 0;
+    FROM (SELECT *, row_number() OVER (ORDER BY id) AS nth FROM old_jobs) AS o
+    GROUP BY (nth - 1) / 500 ORDER BY (nth - 1) / 500;
   END IF;
   RETURN NULL;
 END
@@ -90,3 +94,9 @@ CREATE TRIGGER jobs_tell_new AFTER INSERT ON jobs REFERENCING NEW TABLE AS new_j
   FOR EACH STATEMENT EXECUTE FUNCTION copilot_tell_new_jobs();
 CREATE TRIGGER jobs_tell_deleted AFTER DELETE ON jobs REFERENCING OLD TABLE AS old_jobs
   FOR EACH STATEMENT EXECUTE FUNCTION copilot_tell_deleted_jobs();
+CREATE TRIGGER jobs_tell_truncated AFTER TRUNCATE ON jobs
+  FOR EACH STATEMENT EXECUTE FUNCTION copilot_tell_deleted_jobs();
+ALTER TABLE jobs
+  ENABLE ALWAYS TRIGGER jobs_tell_new,
+  ENABLE ALWAYS TRIGGER jobs_tell_deleted,
+  ENABLE ALWAYS TRIGGER jobs_tell_truncated;
