@@ -288,11 +288,6 @@ StateEvent = (
 Subscriber = Callable[[StateEvent], None]
 
 
-def one_by_one(event: StateEvent) -> Sequence[StateEvent]:
-    """*event*, split into one event per job where it is about several."""
-    return event.each() if isinstance(event, JobsReported) else (event,)
-
-
 class EventBus:
     """Calls the subscribers of each event; one that fails is logged and affects neither others nor the publisher."""
 
@@ -310,16 +305,6 @@ class EventBus:
         """Call each of *subscribers* with events of its type from now on."""
         for kind, subscriber in subscribers.items():
             self._subscribers[kind].append(subscriber)
-
-    def unsubscribe(self, subscriber: Subscriber) -> None:
-        """Stop calling *subscriber*. Must not be called from within a subscriber."""
-        for subscribers in self._subscribers.values():
-            if subscriber in subscribers:
-                subscribers.remove(subscriber)
-
-    def subscribers(self, kind: type[StateEvent]) -> Collection[Subscriber]:
-        """The subscribers to events of *kind*, a live view: while it is empty, no event need be made."""
-        return self._subscribers[kind]
 
     def publish(self, event: StateEvent) -> None:
         """Call the subscribers to events of this type, in the order of subscription."""

@@ -30,9 +30,10 @@ ROWS = 200
 """Rows of events that are read at a time."""
 STEPS_PER_TURN = 5000
 """Steps of work in one turn of the reactor: a few milliseconds."""
-LOST_ROW = joined([LOST])
 STEPS_PER_EVENT = 10
 """Steps of rendering an event; matching and sending it takes one more for each stream."""
+_NO_ROW = joined([LOST])
+"""The changes of a row that is not there any more."""
 
 
 class Reader(Protocol):
@@ -280,7 +281,7 @@ class Feed:
         False if these are lost.
         """
         try:
-            for part, event in enumerate(decoded(row.changes or LOST_ROW)):
+            for part, event in enumerate(decoded(row.changes or _NO_ROW)):
                 await self._send(event, row, part, streams, live)
         except Lost:
             return False

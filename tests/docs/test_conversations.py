@@ -13,7 +13,7 @@ from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.event_bus import JobChanged, StateEvent, one_by_one
+from copilot_socket.event_bus import JobChanged, JobsReported, StateEvent
 from tests.docs.conversations import Bindings, Conversation, read
 from tests.docs.node import PATIENCE, Connection, NodeTestCase
 
@@ -76,7 +76,7 @@ class SmallestCrawlerTests(NodeTestCase):
         ids: list[str] = []
 
         def listener(change: StateEvent) -> None:
-            for each in one_by_one(change):
+            for each in change.each() if isinstance(change, JobsReported) else [change]:
                 if isinstance(each, JobChanged) and each.status == "completed":
                     ids.append(each.job_id)
                     if len(ids) == 2:
