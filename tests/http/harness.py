@@ -285,6 +285,7 @@ class EventsTestCase(SiteTestCase):
         """A stream that has begun."""
         reader = await EventReader.watch(self.number, query, **headers)
         self.addCleanup(reader.leave)
+        await until(lambda: all(stream.live for stream in self.feed._streams), "it is live")
         return reader
 
     async def watched(self) -> None:
