@@ -1,0 +1,148 @@
+// @ts-check
+/** One job: why it is where it is, its attempts, its errors, and all that is stored of it. */
+
+import { useEffect, useRef } from "/dashboard/vendor/hooks.js";
+import { pathOf } from "../core/addresses.js";
+import { curl } from "../core/curl.js";
+import { afterEvent, isOver, subject } from "../core/jobs.js";
+import { bounded } from "../core/numbers.js";
+import { duration } from "../core/times.js";
+import { ActButton } from "../ui/acts.js";
+import { client } from "../ui/api.js";
+import { Badge, CopyButton, Copyable, Empty, Facts, Json, Loaded, PageHead, Progress, Ref, Section, Time } from "../ui/bits.js";
+import { useData } from "../ui/data.js";
+import { html } from "../ui/html.js";
+import { jobActs, jobsAt } from "../ui/job_acts.js";
+import { useStream } from "../ui/live.js";
+import { go } from "../ui/router.js";
+import { Table } from "../ui/table.js";
+
+/** @import { Assignment, Attempt, JobDetail, JobError, Why } from "../../web/types.d.ts" */
+/** @import { Column } from "../ui/table.js" */
+
+/** @param {{ id: string }} props */
+export function Job({ id }) {
+  const read = useData(id, (signal) => client.jobs.get(id, { include: "children" }, { signal }));
+  const why = useData(id, (signal) => client.jobs.why(id, {}, { signal }));
+  const over = read.data ? isOver(read.data.status) : false;
+  const snapshots = useRef(0);
+  const again = () => {
+    read.reload();
+    why.reload();
+  };
+  useStream({ types: "snapshot,job", job_id: id }, (events) => {
+    const jobs = events.flatMap(({ type, data }) => (type === "job" ? [data] : []));
+    const gap = events.some(({ type }) => type === "snapshot" && ++snapshots.current > 1);
+    // Progress is told in whole; whatever else happens has changed attempts or errors, too.
+    if (gap || jobs.some(({ event }) => event !== "job_progress")) again();
+    else read.patch((job) => jobs.reduce((before, event) => /** @type {JobDetail} */ (afterEvent(before, event) ?? before), job));
+  });
+  // What it waits for changes without events of its own.
+  useEffect(() => {
+    const timer = setInterval(() => document.hidden || over || why.reload(), 10_000);
+    return () => clearInterval(timer);
+  }, [over, id]);
+
+  /** @param {any} result */
+  const after = (result) => (result?.deleted ? go("/jobs") : again());
+  return html`<${Loaded} read=${read}>${(/** @type {JobDetail} */ job) => html`
+    <${PageHead} title=${subject(job)}>
+      ${jobActs(job, after).map((act) => html`<${ActButton} key=${act.verb} act=${act} />`)}
+      <${CopyButton} named text=${curl("GET", `${location.origin}/api/v1/jobs/${encodeURIComponent(id)}`)} label="Copy as curl" />
+    <//>
+    <section aria-label="Why">
+      <p><${Badge} value=${job.status} /> <${Progress} progress=${job.progress} /></p>
+      <${Loaded} read=${why}>${(/** @type {Why} */ { sentence }) => html`<p class="why" role="status">${sentence}</p>`}<//>
+    </section>
+    <${Section} title="Job">
+      <${Facts} rows=${facts(job)} />
+    <//>
+    <${Attempts} job=${job} />
+    <${Errors} job=${job} />
+    <div class="columns">
+      <${Section} title="Cursor">${job.resume_state
+        ? html`<p class="hint">The next attempt begins here.</p><${Json} value=${job.resume_state} />`
+        : html`<${Empty} title="None: the next attempt begins at the beginning." />`}<//>
+      <${Section} title="Reported progress">${job.progress ? html`<${Json} value=${job.progress} />` : html`<${Empty} title="Nothing was reported yet." />`}<//>
+    </div>
+    <details><summary>All fields</summary><${Json} value=${job} /></details>`}<//>`;
+}
+
+/** @param {JobDetail} job @returns {[string, any][]} */
+function facts(job) {
+  return [
+    ["Id", html`<${Copyable} text=${job.id} label="Copy the id" />`],
+    ["Account", html`<${Ref} to="/accounts" id=${job.account_id} />`],
+    ["User", job.user_id ? html`<a href=${jobsAt({ user_id: job.user_id })}>${job.user_id}</a>` : undefined],
+    ["GitLab", job.gitlab_url],
+    ["Path", job.full_path ? html`<a href=${jobsAt({ full_path: job.full_path, account_id: job.account_id })}>${job.full_path}</a>` : undefined],
+    ["Branch", job.branch ?? undefined],
+    ["Failures", `${job.failures} of ${job.max_attempts}`],
+    ["Assignments", `${job.tries}, ${job.releases} lost`],
+    ["Last cause", job.error ? html`<${Ref} to="/errors" id=${job.error}>${job.cause}<//>` : job.cause],
+    ["Priority", String(job.priority)],
+    ["Submitted", html`<${Time} at=${job.created_at} />`],
+    ["Due", html`<${Time} at=${job.scheduled_at} />`],
+    ["Started", html`<${Time} at=${job.started_at} />`],
+    ["Changed", html`<${Time} at=${job.updated_at} />`],
+    ["Ended", html`<${Time} at=${job.finished_at} />`],
+    ["Spawned from", job.spawned_from ? html`<${Ref} to="/jobs" id=${job.spawned_from} />` : undefined],
+    ["Has spawned", job.children ? html`<a href=${jobsAt({ spawned_from: job.id })}>${bounded(job.children)} jobs</a>` : "nothing"],
+    ["Its tree", html`<a href=${jobsAt({ root: job.id })}>all that descend from it</a>`],
+  ];
+}
+
+/** @typedef {Pick<Attempt, "try" | "crawler_key" | "assigned_at" | "started_at" | "crawler_job_id"> & { ended_at: string | null, outcome: string, cause: string | null, reason: string | null }} Shown */
+
+/** @type {Column<Shown>[]} */
+const ATTEMPTS = [
+  { label: "Attempt", cell: (each) => each.try, number: true },
+  { label: "End", cell: (each) => html`<${Badge} value=${each.outcome} />` },
+  { label: "Cause", cell: (each) => each.cause ?? "–" },
+  { label: "Reason", cell: (each) => each.reason ?? "–" },
+  { label: "Crawler", cell: (each) => html`<${Ref} to="/crawlers" id=${crawlerName(each.crawler_key)} />` },
+  { label: "Assigned", cell: (each) => html`<${Time} at=${each.assigned_at} />`, kind: "short" },
+  { label: "Started", cell: (each) => html`<${Time} at=${each.started_at} />`, kind: "short" },
+  { label: "Took", cell: (each) => (each.ended_at ? duration((Date.parse(each.ended_at) - Date.parse(each.assigned_at)) / 1000) : "–"), number: true },
+];
+
+/** The `id` of a crawler by its key. @param {string | null} key */
+function crawlerName(key) {
+  return key === null ? null : key.replace(/^[^:]*:/, "");
+}
+
+/** @param {{ job: JobDetail }} props */
+function Attempts({ job }) {
+  const { assignment, history, history_total } = job;
+  const present = assignment && !assignment.completed_at && assignment.status !== "pending" ? [presently(assignment)] : [];
+  const rows = [...present, ...[...history].reverse()];
+  return html`<${Section} title="Attempts" aside=${history_total > history.length ? html`<span class="hint">the latest ${history.length} of ${history_total}</span>` : null}>
+    ${rows.length ? html`<${Table} caption="Attempts, the latest first" columns=${ATTEMPTS} rows=${rows} rowKey=${(/** @type {Shown} */ each) => each.crawler_job_id} />`
+      : html`<${Empty} title="None yet." />`}
+  <//>`;
+}
+
+/** @param {Assignment} assignment @returns {Shown} */
+function presently(assignment) {
+  return { ...assignment, ended_at: null, outcome: assignment.status, cause: null, reason: null };
+}
+
+/** @param {{ job: JobDetail }} props */
+function Errors({ job }) {
+  const { errors, errors_total } = job;
+  return html`<${Section} title="Errors" aside=${errors_total > errors.length ? html`<span class="hint">the latest ${errors.length} of ${errors_total}</span>` : null}>
+    ${errors.length === 0 ? html`<${Empty} title="None." />` : [...errors].reverse().map((error) => html`<${ErrorRow} key=${error.id} error=${error} />`)}
+  <//>`;
+}
+
+/** @param {{ error: JobError }} props */
+function ErrorRow({ error }) {
+  const { error_type, error_message, stack_trace, context, timestamp, cause, fingerprint, resolution, is_recoverable } = error;
+  return html`<details class="error"><summary><strong>${error_type ?? "Error"}</strong> ${error_message} <span class="hint"><${Time} at=${timestamp} /></span></summary>
+    <${Facts} rows=${[["Cause", cause], ["Recoverable", is_recoverable ? "yes" : "no"], ["What follows", resolution],
+      ["Group", fingerprint ? html`<a href=${pathOf("/errors", fingerprint)}>${fingerprint}</a>` : null]]} />
+    ${stack_trace ? html`<h3>Stack</h3><div class="json"><pre tabindex="0">${stack_trace}</pre><${CopyButton} text=${stack_trace} label="Copy the stack" /></div>` : null}
+    ${context ? html`<h3>Context</h3><${Json} value=${context} />` : null}
+    ${error.truncated.length ? html`<p class="hint">Too large to be shown whole: ${error.truncated.join(", ")}</p>` : null}
+  </details>`;
+}

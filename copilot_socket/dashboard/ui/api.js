@@ -1,0 +1,77 @@
+// @ts-check
+/** The client of the API, and who is signed in. */
+
+import { ApiError, Client } from "/client.js";
+import { Store } from "./store.js";
+
+/** @import { Session } from "../../web/types.d.ts" */
+
+/** @typedef {Session["role"]} Role */
+
+/** @type {Role[]} Each includes those before it. */
+const ROLES = ["read", "operate", "app", "admin"];
+
+/** Who is signed in: null for nobody, undefined until that is known. @type {Store<Session | null | undefined>} */
+export const session = new Store(/** @type {Session | null | undefined} */ (undefined));
+
+/** The client, which notices when the session has ended. */
+class SessionClient extends Client {
+  /** @override @type {Client["request"]} */
+  async request(method, path, options) {
+    try {
+      return await super.request(method, path, options);
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 401) session.set(null);
+      throw error;
+    }
+  }
+}
+
+export const client = new SessionClient();
+
+/** Find out who is signed in. A one-time code in the address (`#code=…`) signs in first. */
+export async function beginSession() {
+  const code = new URLSearchParams(location.hash.slice(1)).get("code");
+  if (code) {
+    history.replaceState(history.state, "", location.pathname + location.search);
+    await signIn(code).catch(() => {}); // used or expired: whoever is signed in already stays so
+  }
+  if (!session.value) session.set(await client.session.get());
+}
+
+/** @param {string} token Or a one-time code. @throws {ApiError} */
+export async function signIn(token) {
+  session.set(await new Client({ token }).session.start());
+}
+
+export async function signOut() {
+  await client.session.end();
+  session.set(null);
+}
+
+/** Whether the one who is signed in has *role*. @param {Role} role */
+export function can(role) {
+  return session.value ? ROLES.indexOf(session.value.role) >= ROLES.indexOf(role) : false;
+}
+
+/** Whether the session is limited to some accounts or users, and sees nothing else. */
+export function isLimited() {
+  return Boolean(session.value?.accounts || session.value?.users);
+}
+
+/** The filter that events of a limited session need. @returns {{ account_id?: string, user_id?: string }} */
+export function scope() {
+  const { accounts, users } = session.value ?? {};
+  if (accounts?.length) return { account_id: accounts[0] };
+  return users?.length ? { user_id: users[0] } : {};
+}
+
+/** An error in words. @param {unknown} error @returns {string} */
+export function inWords(error) {
+  if (error instanceof ApiError) {
+    const { detail, title } = error.problem;
+    return [detail || title, ...error.errors.map(({ path, message }) => `${path} ${message}`)].join("; ");
+  }
+  if (error instanceof TypeError) return "The node can't be reached";
+  return error instanceof Error ? error.message : String(error);
+}

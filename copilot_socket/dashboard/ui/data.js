@@ -1,0 +1,90 @@
+// @ts-check
+/** Reading from the API: what was read stays while it is read again, and a temporary failure is tried again. */
+
+import { useCallback, useEffect, useRef, useState } from "/dashboard/vendor/hooks.js";
+import { ApiError } from "/client.js";
+import { session } from "./api.js";
+import { useEvents } from "./live.js";
+
+/** @import { LiveEvent } from "../../web/types.d.ts" */
+
+/** Milliseconds before a read that has failed is repeated, and between two that events ask for. */
+const AGAIN = 5_000;
+const CALM = 1_000;
+
+/**
+ * @template T
+ * @typedef {object} Read
+ * @property {T | undefined} data
+ * @property {unknown} error Of the last read; null: it worked.
+ * @property {boolean} loading
+ * @property {() => void} reload
+ * @property {(change: (data: T) => T) => void} patch Changes what was read.
+ */
+
+/**
+ * What *load* returns; read again when *key* changes, and at events.
+ *
+ * @template T
+ * @param {string | null} key What is read: another key is another thing. null: nothing.
+ * @param {(signal: AbortSignal) => Promise<T>} load
+ * @param {{ on?: LiveEvent["type"][], every?: number }} [options] The events at which it is read again, at most once a
+ *   second; milliseconds after which it is read again in any case.
+ * @returns {Read<T>}
+ */
+export function useData(key, load, { on = [], every } = {}) {
+  const [state, setState] = useState(/** @type {{ key: string | null, data?: T, error: unknown, loading: boolean }} */ ({ key, error: null, loading: key !== null }));
+  const [turn, setTurn] = useState(0);
+  const latest = useRef(load);
+  latest.current = load;
+  const reload = useCallback(() => setTurn((number) => number + 1), []);
+
+  useEffect(() => {
+    if (key === null) return undefined;
+    const aborting = new AbortController();
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let timer;
+    setState((before) => ({ key, data: before.key === key ? before.data : undefined, error: before.key === key ? before.error : null, loading: true }));
+    void (async () => {
+      try {
+        const data = await latest.current(aborting.signal);
+        if (aborting.signal.aborted) return;
+        setState({ key, data, error: null, loading: false });
+        if (every) timer = setTimeout(reload, every);
+      } catch (error) {
+        if (aborting.signal.aborted) return;
+        setState((before) => ({ ...before, error, loading: false }));
+        const final = error instanceof ApiError && error.status < 500 && error.status !== 429;
+        if (!final && session.value) timer = setTimeout(reload, AGAIN);
+      }
+    })();
+    return () => {
+      clearTimeout(timer);
+      aborting.abort();
+    };
+  }, [key, turn]);
+
+  const calm = useRef(/** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined));
+  useEffect(() => () => clearTimeout(calm.current), []);
+  useEvents(({ type }) => {
+    if (!on.includes(type) || key === null) return;
+    calm.current ??= setTimeout(() => {
+      calm.current = undefined;
+      reload();
+    }, CALM * (0.5 + Math.random() / 2)); // not all viewers at once
+  });
+
+  const patch = useCallback(
+    (/** @type {(data: T) => T} */ change) =>
+      setState((before) => (before.data === undefined ? before : { ...before, data: change(before.data) })),
+    [],
+  );
+  const current = state.key === key;
+  return {
+    data: current ? state.data : undefined,
+    error: current ? state.error : null,
+    loading: current ? state.loading : key !== null,
+    reload,
+    patch,
+  };
+}

@@ -1,0 +1,27 @@
+// @ts-check
+/** A modal dialog: the browser's own, which keeps the focus and closes on Escape. */
+
+import { useEffect, useRef } from "/dashboard/vendor/hooks.js";
+import { html } from "./html.js";
+import { Icon } from "./icons.js";
+
+/** @import { Children } from "./html.js" */
+
+/** @param {{ title: string, onClose: () => void, children?: Children }} props */
+export function Dialog({ title, onClose, children }) {
+  const element = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  useEffect(() => {
+    const dialog = element.current;
+    const opener = document.activeElement;
+    dialog?.showModal();
+    return () => {
+      dialog?.close();
+      if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
+    };
+  }, []);
+  return html`<dialog ref=${element} aria-labelledby="dialog-title" onCancel=${(/** @type {Event} */ event) => { event.preventDefault(); onClose(); }}>
+    <div class="dialog-head"><h2 id="dialog-title">${title}</h2>
+      <button type="button" class="quiet" aria-label="Close" onClick=${onClose}><${Icon} name="close" /></button></div>
+    ${children}
+  </dialog>`;
+}

@@ -1,0 +1,139 @@
+// @ts-check
+/**
+ * Live events. One stream for what every page shows, and at most one more for the page that is open; a page that nobody sees
+ * has none, as browsers allow six connections to an origin, for all of its tabs.
+ */
+
+import { useEffect, useRef } from "/dashboard/vendor/hooks.js";
+import { ApiError } from "/client.js";
+import { NOTHING, applied } from "../core/live_model.js";
+import { client, isLimited, scope } from "./api.js";
+import { Store } from "./store.js";
+
+/** @import { LiveEvent } from "../../web/types.d.ts" */
+/** @import { LiveModel } from "../core/live_model.js" */
+
+/** @typedef {{ state: "connecting" | "open" | "closed" | "refused", error: unknown }} Connection */
+
+const TYPES = "snapshot,counts,overview,connection,account,host,pause,budget";
+/** Milliseconds for which a page may be hidden before its streams end. */
+const HIDDEN = 15_000;
+
+/** @type {Store<LiveModel>} */
+export const model = new Store(NOTHING);
+
+/** Of the stream of all pages. @type {Store<Connection>} */
+export const connection = new Store(/** @type {Connection} */ ({ state: "connecting", error: null }));
+
+/** @type {Set<(event: LiveEvent) => void>} */
+const listeners = new Set();
+
+/**
+ * Call *handle* with the events of a stream while the page is seen; it begins with a snapshot each time.
+ *
+ * @param {Record<string, any>} query
+ * @param {(event: LiveEvent) => void} handle
+ * @param {(connection: Connection) => void} [onState]
+ * @returns {() => void} Ends it.
+ */
+function follow(query, handle, onState = () => {}) {
+  let ended = false;
+  /** @type {AbortController | null} */
+  let open = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let hiding;
+
+  const begin = () => {
+    const { signal } = (open = new AbortController());
+    /** @param {any} state */
+    const tell = ({ state, error = null }) => signal.aborted || (state !== "lost" && onState({ state, error }));
+    void (async () => {
+      try {
+        for await (const event of client.events({ ...query, ...scope(), signal, onState: tell })) handle(event);
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof ApiError && error.status === 401) await client.session.get().catch(() => {}); // signs out
+        onState({ state: "refused", error });
+      }
+    })();
+  };
+  const end = () => {
+    open?.abort();
+    open = null;
+  };
+  const turn = () => {
+    clearTimeout(hiding);
+    if (document.hidden) hiding = setTimeout(end, HIDDEN);
+    else if (!open && !ended) begin();
+  };
+  document.addEventListener("visibilitychange", turn);
+  turn();
+  return () => {
+    ended = true;
+    clearTimeout(hiding);
+    document.removeEventListener("visibilitychange", turn);
+    end();
+  };
+}
+
+/** Follow what every page shows. @returns {() => void} Ends that. */
+export function startLive() {
+  const types = isLimited() ? "snapshot,counts" : TYPES;
+  const stop = follow(
+    { types },
+    (event) => {
+      model.set(applied(model.value, event));
+      for (const listener of [...listeners]) listener(event);
+    },
+    (state) => connection.set(state),
+  );
+  return () => {
+    stop();
+    model.set(NOTHING);
+    connection.set({ state: "connecting", error: null });
+  };
+}
+
+/** Call *handle* with the events that every page gets. @param {(event: LiveEvent) => void} handle */
+export function useEvents(handle) {
+  const latest = useRef(handle);
+  latest.current = handle;
+  useEffect(() => {
+    const listener = (/** @type {LiveEvent} */ event) => latest.current(event);
+    listeners.add(listener);
+    return () => void listeners.delete(listener);
+  }, []);
+}
+
+/**
+ * Call *handle* with the events of a stream of the page's own, many at a time: as often as the page is drawn at most.
+ *
+ * @param {Record<string, any> | null} query null: none.
+ * @param {(events: LiveEvent[]) => void} handle
+ */
+export function useStream(query, handle) {
+  const latest = useRef(handle);
+  latest.current = handle;
+  const key = query && JSON.stringify(query);
+  useEffect(() => {
+    if (!query) return undefined;
+    /** @type {LiveEvent[]} */
+    let waiting = [];
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let timer;
+    const flush = () => {
+      const events = waiting;
+      waiting = [];
+      timer = undefined;
+      latest.current(events);
+    };
+    const stop = follow(query, (event) => {
+      waiting.push(event);
+      timer ??= setTimeout(flush, 100);
+    });
+    return () => {
+      clearTimeout(timer);
+      stop();
+    };
+  }, [key]);
+}

@@ -1,0 +1,40 @@
+// @ts-check
+/** Signing in, by a token of the API. */
+
+import { useState } from "/dashboard/vendor/hooks.js";
+import { inWords, signIn } from "./api.js";
+import { Copyable } from "./bits.js";
+import { html } from "./html.js";
+import { Icon } from "./icons.js";
+
+/** @param {{ again: boolean }} props *again*: the session has ended. */
+export function SignIn({ again }) {
+  const [token, setToken] = useState("");
+  const [error, setError] = useState(/** @type {unknown} */ (null));
+  const [busy, setBusy] = useState(false);
+  /** @param {Event} event */
+  const submit = async (event) => {
+    event.preventDefault();
+    setBusy(true);
+    try {
+      await signIn(token.trim());
+    } catch (thrown) {
+      setError(thrown);
+    }
+    setBusy(false);
+  };
+  return html`<main class="alone">
+    <form class="sign-in" onSubmit=${submit}>
+      <h1><img src="/dashboard/icon.svg" alt="" width="28" height="28" /> ${again ? "Sign in again" : "Sign in"}</h1>
+      ${again ? html`<p>The session has ended. The page is as you left it.</p>` : null}
+      <div class="field"><label for="token">Token</label>
+        <input id="token" type="password" autocomplete="current-password" required value=${token} onInput=${(/** @type {any} */ event) => setToken(event.target.value)} /></div>
+      ${error ? html`<div class="notice is-failed" role="alert"><${Icon} name="warning" /><span>${inWords(error)}</span></div>` : null}
+      <button type="submit" class="strong" disabled=${busy}>Sign in</button>
+      <p class="hint">On the node's machine this prints a link that signs you in:</p>
+      <p><${Copyable} text="copilot-socket open" /></p>
+      <p class="hint">and this the token:</p>
+      <p><${Copyable} text="copilot-socket token" /></p>
+    </form>
+  </main>`;
+}

@@ -1,0 +1,116 @@
+// @ts-check
+/** Tables: native ones, whose rows can be chosen with the keyboard. */
+
+import { useRef } from "/dashboard/vendor/hooks.js";
+import { html } from "./html.js";
+import { change, usePlace } from "./router.js";
+
+/** @import { Children } from "./html.js" */
+
+/**
+ * @template R
+ * @typedef {object} Column
+ * @property {string} label
+ * @property {(row: R) => Children} cell
+ * @property {boolean} [number] A figure: to the right.
+ * @property {string} [order] The value of `order` that sorts by this, ascending; with `-` descending.
+ * @property {string} [kind] A class of its cells.
+ */
+
+/**
+ * @template R
+ * @typedef {object} Selection
+ * @property {Set<string>} chosen Keys of rows.
+ * @property {(chosen: Set<string>) => void} choose
+ */
+
+/**
+ * @template R
+ * @param {{ caption: string, columns: Column<R>[], rows: R[], rowKey: (row: R) => string, selection?: Selection<R>,
+ *   name?: (row: R) => string, descendingOnly?: boolean }} props *name*: what a screen reader calls a row's box.
+ */
+export function Table({ caption, columns, rows, rowKey, selection, name = rowKey }) {
+  const anchor = useRef(/** @type {number | null} */ (null));
+  const keys = rows.map(rowKey);
+  const chosen = selection?.chosen;
+
+  /** @param {number} at @param {boolean} on @param {boolean} range */
+  const toggle = (at, on, range) => {
+    if (!selection) return;
+    const next = new Set(selection.chosen);
+    const from = range && anchor.current !== null ? anchor.current : at;
+    for (let each = Math.min(from, at); each <= Math.max(from, at); each++) {
+      if (on) next.add(keys[each]);
+      else next.delete(keys[each]);
+    }
+    anchor.current = at;
+    selection.choose(next);
+  };
+
+  /** @param {KeyboardEvent} event */
+  const onKeyDown = (event) => {
+    const target = /** @type {HTMLElement} */ (event.target);
+    const row = target.closest("tbody tr");
+    if (!row || event.altKey || event.ctrlKey || event.metaKey) return;
+    const at = Number(/** @type {HTMLElement} */ (row).dataset.at);
+    const step = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1 }[event.key];
+    if (step) {
+      const next = at + step;
+      const [cells, others] = [row, row.parentElement?.children[next]].map((each) => [...(each?.querySelectorAll("a, button, input") ?? [])]);
+      const there = others[Math.max(0, cells.indexOf(target))] ?? others[0];
+      if (!(there instanceof HTMLElement)) return;
+      event.preventDefault();
+      if (event.shiftKey && selection) toggle(next, true, true);
+      there.focus();
+    } else if (event.key === "x" && selection && target.tagName !== "INPUT") {
+      event.preventDefault();
+      toggle(at, !selection.chosen.has(keys[at]), false);
+    }
+  };
+
+  const all = keys.length > 0 && keys.every((key) => chosen?.has(key));
+  const some = keys.some((key) => chosen?.has(key));
+  return html`<table role="table" onKeyDown=${onKeyDown}>
+    <caption class="unseen">${caption}</caption>
+    <thead role="rowgroup"><tr role="row">
+      ${selection && html`<th role="columnheader" scope="col" class="choice"><input type="checkbox" aria-label="Select all rows of this page" checked=${all}
+        indeterminate=${some && !all} onChange=${() => selection.choose(new Set(all ? [] : keys))} /></th>`}
+      ${columns.map((column) => html`<${Head} column=${column} />`)}
+    </tr></thead>
+    <tbody role="rowgroup">
+      ${rows.map((row, at) => html`<tr role="row" key=${keys[at]} data-at=${at} class=${chosen?.has(keys[at]) ? "chosen" : ""}>
+        ${selection && html`<td role="cell" class="choice"><input type="checkbox" aria-label=${`Select ${name(row)}`} checked=${chosen?.has(keys[at])}
+          onClick=${(/** @type {MouseEvent} */ event) => toggle(at, /** @type {HTMLInputElement} */ (event.target).checked, event.shiftKey)} /></td>`}
+        ${columns.map((column) => html`<td role="cell" data-label=${column.label} class=${[column.number ? "number" : "", column.kind ?? ""].join(" ")}>${column.cell(row)}</td>`)}
+      </tr>`)}
+    </tbody>
+  </table>`;
+}
+
+/** @param {{ column: Column<any> }} props */
+function Head({ column }) {
+  const { query } = usePlace();
+  const { order, label } = column;
+  const kind = column.number ? "number" : "";
+  if (!order) return html`<th role="columnheader" scope="col" class=${kind}>${label}</th>`;
+  const present = query.get("order");
+  const [sorted, next] = present === order ? ["ascending", `-${order}`] : present === `-${order}` ? ["descending", order] : [undefined, `-${order}`];
+  return html`<th role="columnheader" scope="col" class=${kind} aria-sort=${sorted}>
+    <button type="button" class="sort" onClick=${() => change({ order: next })}>${label}<span aria-hidden="true">${sorted === "ascending" ? " ↑" : sorted ? " ↓" : ""}</span></button>
+  </th>`;
+}
+
+/** To the pages of a list. @param {{ next: string | null | undefined, shown: number, children?: Children }} props */
+export function Pager({ next, shown, children }) {
+  const { query } = usePlace();
+  const first = !query.get("cursor");
+  const limit = query.get("limit") ?? "100";
+  return html`<nav class="pager" aria-label="Pages of the list">
+    <span>${children}</span>
+    <label>Rows <select value=${limit} onChange=${(/** @type {any} */ event) => change({ limit: event.target.value === "100" ? null : event.target.value })}>
+      ${["25", "100", "500"].map((each) => html`<option value=${each} selected=${each === limit}>${each}</option>`)}
+    </select></label>
+    <button type="button" disabled=${first} onClick=${() => change({ cursor: null })}>First page</button>
+    <button type="button" disabled=${!next || shown === 0} onClick=${() => change({ cursor: next })}>Next page</button>
+  </nav>`;
+}
