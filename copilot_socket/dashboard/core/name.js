@@ -1,0 +1,2 @@
+/** The name of the application. */
+export const NAME = "copilot-socket";
