@@ -38,9 +38,9 @@ def npm(*arguments: str, directory: Path, shown: bool = False) -> None:
         said = "" if shown else f" and said:\n\n{done.stdout.strip()}\n"
         raise NpmFailed(
             f"`{' '.join([*program, *arguments])}` has failed (status {done.returncode}){said}\n"
-            "The dashboard's libraries come from npm's registry, as copilot_socket/dashboard/package-lock.json names them.\n"
-            "Make the registry reachable (a mirror: NPM_CONFIG_REGISTRY; a proxy: HTTPS_PROXY; its certificate:\n"
-            "NODE_EXTRA_CA_CERTS), or build the wheel on a machine that reaches it: installing the wheel needs no npm."
+            "The dashboard's libraries come from npm's registry (copilot_socket/dashboard/package-lock.json).\n"
+            "Make it reachable (a mirror: NPM_CONFIG_REGISTRY; a proxy: HTTPS_PROXY; its certificate:\n"
+            "NODE_EXTRA_CA_CERTS), or build the wheel where it is: installing the wheel needs no npm."
         )
 
 

@@ -3,9 +3,9 @@
 
     ops/backend/vendor.py
 
-Building a wheel and an editable installation run this (ops/backend/backend.py); by hand it is needed only after the lock
-has changed under an editable installation. npm compares what it fetches with the hashes of the lock. Nothing is fetched
-if vendor/ was made from the same lock.
+Building a wheel and an editable installation run this (ops/backend/backend.py); by hand it is needed only after the
+lock has changed under an editable installation. npm compares what it fetches with the hashes of the lock. Nothing is
+fetched if vendor/ was made from the same lock.
 """
 
 import hashlib
