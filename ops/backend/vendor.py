@@ -9,7 +9,6 @@ fetched if vendor/ was made from the same lock.
 """
 
 import hashlib
-import json
 import re
 import shutil
 import tempfile
@@ -56,12 +55,6 @@ def bring() -> None:
         (made / _STAMP.name).write_text(_source())
         shutil.rmtree(VENDOR, ignore_errors=True)
         shutil.copytree(made, VENDOR)
-
-
-def locked() -> dict[str, dict[str, str]]:
-    """What the lock says of each library: version, integrity, license."""
-    packages = json.loads((DASHBOARD / "package-lock.json").read_text("utf-8"))["packages"]
-    return {name: packages[f"node_modules/{name}"] for name in LIBRARIES}
 
 
 def _module(text: str) -> str:
