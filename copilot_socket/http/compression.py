@@ -19,7 +19,8 @@ CONCURRENTLY = 2
 """Answers of more than a slice that are compressed at a time; each takes its size, and STATE."""
 STATE = 300 * 1024
 """Bytes of a compressor."""
-_GZIP = 16 + zlib.MAX_WBITS
+GZIP = 16 + zlib.MAX_WBITS
+"""The format, for zlib."""
 _WEIGHT = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
 
 
@@ -50,10 +51,10 @@ class Compressor:
     async def gzip(self, body: bytes, next_slice: Callable[[], Awaitable[object]]) -> bytes:
         """*body* in gzip, the same for the same *body*. Raises what *next_slice* raises."""
         if len(body) <= SLICE:
-            return zlib.compress(body, LEVEL, _GZIP)
+            return zlib.compress(body, LEVEL, GZIP)
         await self._large.acquire()
         try:
-            compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, _GZIP)
+            compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP)
             pieces = []
             for start in range(0, len(body), SLICE):
                 await next_slice()

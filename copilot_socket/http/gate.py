@@ -19,6 +19,8 @@ WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _READING = frozenset({"GET", "HEAD", "OPTIONS", ""})
 _FROM_HERE = frozenset({"same-origin", "none"})
 """Values of ``Sec-Fetch-Site``: a page of ours; the user's own doing."""
+FILES = 10
+"""Requests for files of the dashboard count this much less: one visit to a page asks for some fifty at once."""
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="copilot-socket"'}
 
 
@@ -93,6 +95,7 @@ class Gate:
         self._uids = uids
         self._origins = origins
         self._strangers = Rates(rate)
+        self._files = Rates(rate * FILES)
         self._wrong = Rates(WRONG_TOKENS, WRONG_SECONDS)
         self._publish = publish
         self._now = now
@@ -126,10 +129,11 @@ class Gate:
         now, client = self._now(), visitor.actor.address or ""
         if route is not None and route.needs is None:
             client += " open"
-        wait = self._strangers.wait(client, now)
+        rates = self._files if route is not None and route.file else self._strangers
+        wait = rates.wait(client, now)
         if wait:
             raise self._refuse(head, visitor, route, "rate_limited", _too_many("requests without a token", wait))
-        self._strangers.count(client, now)
+        rates.count(client, now)
 
     def admit(self, head: RequestHead, visitor: Visitor, route: Route | None) -> None:
         """Let *visitor* use *route*, or with None learn that there is none. Raises :class:`Problem` where refused."""

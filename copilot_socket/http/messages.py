@@ -65,6 +65,7 @@ class Reply:
     """A complete answer. *secret*: it shows one, and is neither stored nor compressed.
 
     *kept*: it is stored with its Idempotency-Key already, if there is one, in the transaction of the change.
+    *gzip*: the body in gzip, if that is at hand.
     """
 
     status: int
@@ -73,6 +74,7 @@ class Reply:
     headers: Mapping[str, str] = _NOTHING
     secret: bool = False
     kept: bool = False
+    gzip: bytes | None = None
 
 
 @attrs.frozen

@@ -180,7 +180,7 @@ class Request(server.Request):
         self.responseHeaders.addRawHeader(b"Vary", b"Accept-Encoding")
         if len(reply.body) <= SMALLEST or not accepts_gzip(self.head("").headers.get("accept-encoding", ())):
             return reply
-        compressed = await self.application.compressor.gzip(reply.body, self._next_slice)
+        compressed = reply.gzip or await self.application.compressor.gzip(reply.body, self._next_slice)
         if len(compressed) >= len(reply.body):
             return reply
         headers = {**reply.headers, "Content-Encoding": "gzip"}

@@ -17,6 +17,7 @@ class Route:
 
     *needs*: the role that it takes; None for everybody. *within*: whether it also serves tokens that are limited to
     certain accounts or users, and keeps within them. *local*: whether it serves everybody on this machine.
+    *file*: it answers a file of the dashboard, with its entity tag.
     """
 
     method: str
@@ -25,11 +26,12 @@ class Route:
     needs: Role | None = Role.READ
     within: bool = False
     local: bool = False
+    file: bool = False
 
     @property
     def single(self) -> bool:
         """Whether it shows a single object."""
-        return self.method == "GET" and "{" in self.pattern
+        return self.method == "GET" and "{" in self.pattern and not self.file
 
     def match(self, parts: Sequence[str]) -> dict[str, str] | None:
         """The parameters in *parts* of a path; None if the path does not match."""

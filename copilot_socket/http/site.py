@@ -17,6 +17,7 @@ from copilot_socket.core.preconditions import PreconditionFailed
 from copilot_socket.http.channel import REQUEST_TIMEOUT, Channel, Connections
 from copilot_socket.http.compression import Compressor
 from copilot_socket.http.conditions import failed, tagged
+from copilot_socket.http.dashboard import dashboard
 from copilot_socket.http.gate import Gate, RequestHead
 from copilot_socket.http.idempotency import key_in
 from copilot_socket.http.messages import ClientGone, OutOfScope, Problem, Reply, Streaming, invalid
@@ -54,7 +55,7 @@ class Application:
         self.bodies = Budget(MAX_BODIES)
         self.answers = Budget(MAX_ANSWERS)
         self.compressor = Compressor()
-        self._routes = routes(parts)
+        self._routes = (*routes(parts), *dashboard().routes())
         self._methods = ", ".join(sorted({route.method for route in self._routes} | {"HEAD", "OPTIONS"}))
         self._gate = Gate(
             parts.access.book, parts.uids, parts.origins, parts.rate, parts.bus.publish, parts.reactor.seconds

@@ -65,7 +65,7 @@ def copy_sources(dockerfile: Dockerfile, checkout: Path, to: Path) -> None:
         for source in sources:
             assert source in allowed, f".dockerignore keeps {source} out"
             if (checkout / source).is_dir():
-                ignore = shutil.ignore_patterns("__pycache__", "dropin.cache")
+                ignore = shutil.ignore_patterns("__pycache__", "dropin.cache", "node_modules", "vendor")
                 shutil.copytree(checkout / source, to / target, symlinks=True, ignore=ignore)
             else:
                 shutil.copy(checkout / source, to / target)

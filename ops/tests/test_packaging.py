@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 from unittest import SkipTest, skipUnless
 from urllib.request import urlopen
 
@@ -31,6 +32,9 @@ from tests.support.server import free_port, short_directory
 MOMENT = "1700000000"
 """Seconds since the epoch."""
 PATIENCE = 30.0
+DASHBOARD = "copilot_socket/dashboard"
+VENDOR = f"{DASHBOARD}/vendor"
+MODULES = {"hooks.js", "htm.js", "preact.js", "uplot.js"}
 _SUITABLE = (
     "import sys, importlib.util as u; print(sys.version_info >= (3, 11) and u.find_spec('ensurepip') is not None)"
 )
@@ -45,6 +49,12 @@ def environment(**more: str) -> dict[str, str]:
     """What a user would have: nothing of this test run's Python path or configuration."""
     ours = ("PYTHON", "COPILOT_", "SOCKET_", "DATABASE_", "SEED_", "TOX_", "VIRTUAL_ENV")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | more
+
+
+def libraries() -> dict[str, Any]:
+    """What npm's lock says of each library of the dashboard, by its name."""
+    packages = json.loads((CHECKOUT / DASHBOARD / "package-lock.json").read_text("utf-8"))["packages"]
+    return {path.removeprefix("node_modules/"): each for path, each in packages.items() if path and "dev" not in each}
 
 
 def run(*command: str | Path, environ: Mapping[str, str] | None = None, umask: int = 0o022) -> str:
@@ -65,7 +75,7 @@ def run(*command: str | Path, environ: Mapping[str, str] | None = None, umask: i
 
 def left_out(directory: str, names: list[str]) -> set[str]:
     """What is made in a checkout and is no source."""
-    made = {"dist", "build", "__pycache__", "results"}
+    made = {"dist", "build", "__pycache__", "results", "node_modules", "vendor"}
     folders = {name for name in names if (Path(directory) / name).is_dir()}
     return {name for name in folders if name in made or name.startswith((".", "_trial_temp"))} | {
         name for name in folders if name.endswith(".egg-info")
@@ -127,11 +137,14 @@ class BuildTests(SynchronousTestCase):
         sources = ours()["sources"]
         with zipfile.ZipFile(ours()["wheel"]) as wheel:
             there = set(wheel.namelist())
-        kinds = (".py", ".sql", ".json", ".js", ".ts", ".typed")
+        kinds = (".py", ".sql", ".json", ".js", ".ts", ".typed", ".html", ".css", ".svg")
         package = sources / "copilot_socket"
         files = [path for path in package.rglob("*") if path.suffix in kinds]
+        files = [path for path in files if not (DASHBOARD in str(path) and path.suffix == ".json")]
         files += [package / "schemas" / path.name for path in (sources / "schemas").glob("*.json")]
         wanted = {str(path.relative_to(sources)) for path in files} | {"twisted/plugins/copilot_socket_plugin.py"}
+        licenses = {f"{name}.LICENSE.txt" for name in libraries()}
+        wanted |= {f"{VENDOR}/{name}" for name in {*MODULES, *licenses, "uplot.css"}}
         self.assertEqual(wanted, {name for name in there if ".dist-info/" not in name})
         for name in ("copilot_socket/store/sql/turns.sql", "copilot_socket/schemas/hello.json"):
             self.assertIn(name, there)
@@ -142,8 +155,12 @@ class BuildTests(SynchronousTestCase):
             names = {name.partition("/")[2] for name in sdist.getnames()}
             owners = {(member.uid, member.uname, member.mtime) for member in sdist.getmembers()}
         self.assertEqual(owners, {(0, "", int(MOMENT))})
+        self.assertFalse([name for name in names if "/vendor/" in name or name.startswith("LICENSE-")])
         for name in (
+            "copilot_socket/dashboard/package-lock.json",
+            "copilot_socket/dashboard/package.json",
             "docs/configuration.md",
+            "ops/backend/backend.py",
             "ops/build",
             "tests/test_config.py",
             "CHANGELOG.md",

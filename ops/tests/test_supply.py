@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import copilot_socket
 from ops.tests.support import CHECKOUT
-from ops.tests.test_packaging import buildable, environment, ours, run, workshop
+from ops.tests.test_packaging import buildable, environment, libraries, ours, run, workshop
 from tests.support.postgres import reachable_directory
 from tests.support.server import free_port, short_directory
 
@@ -114,8 +114,13 @@ class InstalledTests(SynchronousTestCase):
         self.assertEqual(bill.name, f"copilot_socket-{copilot_socket.__version__}.cdx.json")
         described = json.loads(bill.read_text())
         self.assertEqual(described["bomFormat"], "CycloneDX")
-        components = {canonicalize_name(each["name"]): each["version"] for each in described["components"]}
+        of_pypi = [each for each in described["components"] if not each["purl"].startswith("pkg:npm/")]
+        components = {canonicalize_name(each["name"]): each["version"] for each in of_pypi}
         self.assertEqual(components, installed)
+        self.assertEqual(
+            {each["purl"] for each in described["components"] if each not in of_pypi},
+            {f"pkg:npm/{name}@{package['version']}" for name, package in libraries().items()},
+        )
         self.assert_works(place / "bin" / "copilot-socket")
 
     def python(self, place: Path) -> tuple[str | Path, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -9,6 +10,7 @@ import attrs
 import jsonschema_rs
 import orjson
 
+from copilot_socket.http.dashboard import dashboard
 from copilot_socket.http.messages import Problem
 from copilot_socket.http.openapi import document
 from copilot_socket.http.routes import Route, find
@@ -54,7 +56,7 @@ def _errors(value: Any, schema: Mapping[str, Any]) -> str:
 
 def _find(method: str, path: str) -> Route | None:
     try:
-        return find(table(), method, path)[0]
+        return find((*table(), *dashboard().routes()), method, path)[0]
     except Problem:
         return None
 
@@ -63,7 +65,9 @@ def disagreement(method: str, target: str, status: int, content_type: str, value
     """In what an answer differs from the description; *value* is its JSON. None: in nothing."""
     route = _find(method, urlsplit(target).path)
     schema: Any = {"$ref": "#/components/schemas/Problem"}
-    if route is not None:
+    if route is not None and route.file and status < HTTPStatus.BAD_REQUEST:
+        return None
+    if route is not None and not route.file:
         operation = description()["paths"][route.pattern][route.method.lower()]
         response = operation["responses"].get(str(status))
         if response is None:
@@ -91,7 +95,7 @@ def wrongly_accepted(method: str, target: str, body: Any) -> str | None:
     """Why a request that was accepted should not have been, by the description; None: it should."""
     url = urlsplit(target)
     route = _find(method, url.path)
-    if route is None:
+    if route is None or route.file:
         return None
     operation = description()["paths"][route.pattern][route.method.lower()]
     errors = []

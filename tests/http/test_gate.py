@@ -11,7 +11,7 @@ from copilot_socket.core.access import Grant, KnownToken, Role, TokenBook, hash_
 from copilot_socket.core.actors import Actor
 from copilot_socket.core.rate import WRONG_TOKENS
 from copilot_socket.event_bus import Refused
-from copilot_socket.http.gate import Gate, RequestHead, host_name
+from copilot_socket.http.gate import FILES, Gate, RequestHead, host_name
 from copilot_socket.http.messages import Problem
 from copilot_socket.http.routes import Route
 from tests.http.harness import ACCOUNT, TOKEN, SiteTestCase
@@ -194,6 +194,14 @@ class GateTests(SynchronousTestCase):
         health = Route("GET", "/health/live", _unused, needs=None)
         self.assertEqual([self.status(self.head()) for _ in range(4)], [401, 401, 429, 429])
         self.assertEqual([self.status(self.head(), health) for _ in range(3)], [200, 200, 429])
+
+    def test_files_of_the_dashboard(self) -> None:
+        """A page asks for all its files at once: these have a limit of their own, and a flood of them ends there."""
+        self.gate = Gate(self.book, frozenset(), frozenset(), 2, self.refused.append, lambda: self.now)
+        file = Route("GET", "/dashboard/{name}", _unused, needs=None, file=True)
+        self.assertEqual([self.status(self.head()) for _ in range(3)], [401, 401, 429])
+        found = [self.status(self.head(), file) for _ in range(2 * FILES + 1)]
+        self.assertEqual(found, [200] * 2 * FILES + [429])
 
     def test_made_up_methods(self) -> None:
         """They are one kind of refusal: nobody can make up many."""

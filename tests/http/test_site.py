@@ -60,7 +60,15 @@ class RouteTests(SiteTestCase):
 
     async def test_not_found(self) -> None:
         """What is not in the table is 404, as a problem document."""
-        for path in ("/", "/api", "/api/v1/jobs/", "//api/v1/jobs", "/api/v1/events/", "/%ff", "/api/v1/accounts//x"):
+        for path in (
+            "/none",
+            "/api",
+            "/api/v1/jobs/",
+            "//api/v1/jobs",
+            "/api/v1/events/",
+            "/%ff",
+            "/api/v1/accounts//x",
+        ):
             answer = await self.get(path)
             self.assertEqual(answer.status, 404, path)
             self.assertEqual(answer.header("content-type"), "application/problem+json")
