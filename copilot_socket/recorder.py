@@ -1,4 +1,4 @@
-"""Records by the minute what this node does (docs/http.md, "History"): a subscriber to the event bus."""
+"""Records by the minute what this node does, and how attempts of crawlers end: a subscriber to the event bus."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,6 +7,7 @@ from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 
 from copilot_socket import event_bus
+from copilot_socket.core.crawler_ends import CrawlerEnds
 from copilot_socket.core.ends import Cause
 from copilot_socket.core.history import Interval
 from copilot_socket.store.history import SECONDS, History
@@ -32,6 +33,8 @@ class Recorder:
         """Seconds by which the database's clock is ahead of the reactor's, once that is known."""
         self._early = Interval()
         """What happens before."""
+        self._ends = CrawlerEnds()
+        self._early_ends: list[tuple[str, Cause, float | None]] = []
         self._one_at_a_time = DeferredLock()
         self.subscriptions: Mapping[type[event_bus.StateEvent], Callable[[Any], None]] = {
             event_bus.JobChanged: self._changed,
@@ -49,10 +52,18 @@ class Recorder:
             ahead = await self._history.record(self._node, {}) - self._reactor.seconds()
             self._ahead = ahead
             self._minutes[self._minute(ahead)] = self._early
+            for early in self._early_ends:
+                self._ended(*early)
+            self._early_ends.clear()
         present = self._now()
         present.crawlers = max(present.crawlers, self._crawlers())
         taken = dict(self._minutes)
-        self._ahead = await self._history.record(self._node, taken) - self._reactor.seconds()
+        ends = self._ends.take(self._reactor.seconds() + self._ahead)
+        try:
+            self._ahead = await self._history.record(self._node, taken, ends) - self._reactor.seconds()
+        except BaseException:
+            self._ends.put_back(ends, self._reactor.seconds() + self._ahead)
+            raise
         # The last minute is kept: the clocks may differ by a little from one time to the next.
         for at in [at for at in taken if at < self._minute(self._ahead) - MINUTE]:
             del self._minutes[at]
@@ -76,13 +87,24 @@ class Recorder:
         minute = self._now()
         minute.entered(change.status)
         if change.outcome is not None:
-            minute.attempt_ended(Cause(change.cause or Cause.RELEASED), change.ran)
+            cause = Cause(change.cause or Cause.RELEASED)
+            minute.attempt_ended(cause, change.ran)
+            if change.crawler is not None:
+                self._ended(change.crawler, cause, change.ran)
 
     def _reported(self, change: event_bus.JobsReported) -> None:
         minute = self._now()
         minute.entered(change.status, len(change.attempts))
-        for seconds in change.ran:
-            minute.attempt_ended(Cause.COMPLETED, seconds)
+        if change.outcome is not None:
+            for (_, crawler, _), seconds in zip(change.attempts, change.ran, strict=True):
+                minute.attempt_ended(Cause.COMPLETED, seconds)
+                self._ended(crawler, Cause.COMPLETED, seconds)
+
+    def _ended(self, crawler: str, cause: Cause, seconds: float | None) -> None:
+        if self._ahead is None:
+            self._early_ends.append((crawler, cause, seconds))
+        else:
+            self._ends.add(self._reactor.seconds() + self._ahead, crawler, cause, seconds)
 
     def _sent(self, change: event_bus.JobSent) -> None:
         if change.waited is not None:

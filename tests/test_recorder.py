@@ -7,12 +7,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from copilot_socket.core.crawler_ends import SLICE, Ends, Key
 from copilot_socket.core.ends import Cause
 from copilot_socket.core.history import CAUSES, Interval
 from copilot_socket.event_bus import EventBus, JobChanged, JobSent, JobsReported
 from copilot_socket.recorder import MINUTE, MOST, Recorder
 from copilot_socket.store.faults import DatabaseAway
-from copilot_socket.store.history import History
+from copilot_socket.store.history import NO_ENDS, History
 
 AHEAD = 1_767_225_570.0
 """The database's time when the reactor's clock says 0: half past a minute."""
@@ -27,16 +28,21 @@ class FakeHistory:
         self.stored: dict[int, tuple[int, int]] = {}
         """Minute → completed jobs, and crawlers."""
         self.written: list[int] = []
+        self.ends: dict[Key, int] = {}
+        """How many attempts of crawlers ended."""
+        self.ends_written = 0
         self.samples = 0
         self.away = False
         self.ahead = AHEAD
 
-    async def record(self, node: str, minutes: Mapping[int, Interval]) -> float:
+    async def record(self, node: str, minutes: Mapping[int, Interval], ends: Mapping[Key, Ends] = NO_ENDS) -> float:
         if self.away:
             raise DatabaseAway("away")
         assert node == "node"
         self.written = sorted(minutes)
         self.stored |= {at: (each.completed, each.crawlers) for at, each in minutes.items()}
+        self.ends |= {key: each.attempts for key, each in ends.items()}
+        self.ends_written = len(ends)
         return self.clock.seconds() + self.ahead
 
     async def sample(self) -> None:
@@ -131,3 +137,36 @@ class RecorderTests(SynchronousTestCase):
         self.assertEqual(ended, {Cause.COMPLETED: 2, Cause.FORBIDDEN: 1, Cause.RELEASED: 1})
         self.assertEqual((minute.run.seconds, minute.run.longest), (9.0, 7.0))
         self.assertEqual((sum(minute.dispatch.counts), minute.dispatch.seconds), (1, 0.25))
+
+    def test_crawlers(self) -> None:
+        """Ends count for the crawler whose attempts they are; what has not changed is not written again."""
+        self.complete(2)
+        lost = JobChanged("J", "queued", "released", "J.1.x", "d", outcome="released", cause="crawler_lost", ran=7.0)
+        self.bus.publish(lost)
+        self.bus.publish(JobChanged("J", "cancelled", "cancelled"))
+        self.store()
+        began = int(AHEAD // SLICE * SLICE)
+        completed, gone = Key(began, "c", Cause.COMPLETED), Key(began, "d", Cause.CRAWLER_LOST)
+        self.assertEqual(self.history.ends, {completed: 2, gone: 1})
+        self.complete(1)
+        self.store()
+        self.assertEqual((self.history.ends, self.history.ends_written), ({completed: 3, gone: 1}, 1))
+        self.store()
+        self.assertEqual(self.history.ends_written, 0)
+
+    def test_crawlers_without_the_database(self) -> None:
+        """What can't be stored is stored later, together with what has come since."""
+        self.store()
+        began = int(AHEAD // SLICE * SLICE)
+        for _ in range(3):
+            self.complete(1)
+            self.history.away = True
+            self.failureResultOf(Deferred.fromCoroutine(self.recorder.store()), DatabaseAway)
+        self.history.away = False
+        self.complete(1)
+        self.store()
+        self.clock.advance(SLICE)
+        self.complete(1)
+        self.store()
+        first, second = (Key(began + number * SLICE, "c", Cause.COMPLETED) for number in (0, 1))
+        self.assertEqual(self.history.ends, {first: 4, second: 1})

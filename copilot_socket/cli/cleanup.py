@@ -26,6 +26,7 @@ _KINDS = {
     "clean_error_groups": "groups of errors that are not seen any more: {} removed",
     "clean_connections": "closed connections: {} removed",
     "clean_deliveries": "messages to webhooks: {} removed",
+    "clean_crawler_ends": "counts of how attempts of crawlers ended, older than two hours: {} removed",
     "clean_crawlers": "crawlers not seen for a day: {} removed",
     "clean_disturbances": "losses of crawlers, older than two days: {} removed",
     "clean_history": "minutes and hours of the history: {} removed",

@@ -1,4 +1,4 @@
-"""`copilot-socket crawlers`: lists crawlers, and drains, quarantines, releases them or asks them to exit."""
+"""`copilot-socket crawlers`: lists and shows crawlers, and drains, quarantines, releases or shuts them down."""
 
 from argparse import ArgumentParser, Namespace
 from typing import Any
@@ -7,8 +7,9 @@ from copilot_socket.cli import several
 from copilot_socket.cli.listing import Listing
 from copilot_socket.cli.node import Node, segment
 from copilot_socket.cli.options import add_action, add_examples
+from copilot_socket.cli.showing import Showing
 from copilot_socket.cli.style import Screen, escaped
-from copilot_socket.cli.tables import Column, Kind, text
+from copilot_socket.cli.tables import Column, Kind, details, text
 
 CRAWLERS = "/api/v1/crawlers"
 
@@ -21,6 +22,12 @@ def _jobs(crawler: Any) -> str:
     return f"{len(crawler['active_jobs'])}/{crawler['max_jobs']}"
 
 
+def _failed(crawler: Any) -> str:
+    """Of the attempts of the last hour that have succeeded or failed."""
+    recent = crawler["recent"]
+    return f"{recent['failed']}/{recent['completed'] + recent['failed']}"
+
+
 LISTING = Listing(
     CRAWLERS,
     "crawlers",
@@ -29,14 +36,17 @@ LISTING = Listing(
         Column("connected"),
         Column("mode", Kind.STATE, _mode),
         Column("jobs", Kind.NUMBER, _jobs),
+        Column("failed", Kind.NUMBER, _failed),
         Column("status", Kind.STATE, lambda crawler: crawler["system_status"]),
         Column("last_heartbeat", Kind.TIME),
+        Column("version"),
         Column("plain"),
         Column("owner"),
         Column("node_id"),
     ),
     "No crawlers: none has connected to the node's socket (SOCKET_PATH)",
 )
+_SHOWING = Showing(CRAWLERS, "crawlers", lambda answer, on: list(details(answer, on)))
 _ACTIONS = {
     "drain": "give crawlers no more work: they finish what they hold",
     "quarantine": "give crawlers no more work, since they fail what others do",
@@ -55,6 +65,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         "copilot-socket crawlers list --connected true --watch",
         "copilot-socket crawlers list --json --url http://127.0.0.1:3001",
     )
+    _SHOWING.add_to(
+        actions,
+        "show",
+        "show crawlers, what they hold, and how their attempts of the last hour ended",
+        "CRAWLER",
+        "copilot-socket crawlers show crawler-7",
+    )
     for action, about in _ACTIONS.items():
         changing = add_action(actions, action, about)
         several.add_names(changing, "CRAWLER", LISTING)
@@ -70,6 +87,8 @@ def run(args: Namespace) -> int:
     """Run the action and return the exit status. Raises CommandError or ConfigFaults."""
     if args.action == "list":
         return LISTING.run(args)
+    if args.action == "show":
+        return _SHOWING.run(args)
 
     def request(node: Node, name: str) -> Any:
         return node.request("POST", f"{CRAWLERS}/{segment(name)}/{args.action}")

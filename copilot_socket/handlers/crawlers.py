@@ -78,6 +78,8 @@ class Crawler:
     entity_types: tuple[str, ...]
     last_seen: float = 0.0
     """In seconds of the reading clock (:mod:`copilot_socket.core.reading_clock`)."""
+    version: str | None = None
+    """What its last ``hello`` said."""
     mode: Mode = Mode.SERVING
     """Whether it may be given work."""
     present: bool = False

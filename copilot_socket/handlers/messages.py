@@ -151,7 +151,7 @@ class Messages:
         link.capabilities = CAPABILITIES.intersection(data.capabilities or ())
         crawler = self._presence.identify(link, crawler)
         crawler.arriving += 1
-        crawler.max_jobs = most
+        crawler.max_jobs, crawler.version = most, data.version
         if data.entity_types is not None:  # unknown ones match no command
             crawler.entity_types = tuple(dict.fromkeys(filter(KNOWN_ENTITY_TYPES.__contains__, data.entity_types)))
         number = crawler.begin()

@@ -346,4 +346,5 @@ def _presence(crawler: Crawler, *, present: bool, confirm_within: float | None =
         present,
         crawler.commands,
         confirm_within,
+        crawler.version,
     )

@@ -7,11 +7,12 @@ import attrs
 from copilot_socket.core.crawler_modes import Mode
 from copilot_socket.core.describing import doc
 from copilot_socket.http.answers import list_of, page
-from copilot_socket.http.checks import flag, one_of, short_name
+from copilot_socket.http.checks import flag, one_of, short_name, some_of
 from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.messages import Call, Problem, Reply, reply
-from copilot_socket.http.queries import Listed
+from copilot_socket.http.queries import PAGING, Listed, given
 from copilot_socket.store.catalog import Catalog
+from copilot_socket.store.crawler_lists import ASSIGNMENTS
 from copilot_socket.store.crawler_modes import CrawlerModes
 from copilot_socket.store.shown.crawlers import Crawler, Node
 
@@ -23,6 +24,9 @@ class CrawlerQuery(Listed):
     connected: Annotated[bool | None, flag, doc("Whether they are connected.")] = None
     mode: Annotated[str | None, one_of(*Mode), doc("Whether they are given work.")] = None
     stale: Annotated[bool | None, flag, doc("Whether they are silent, but have an open connection.")] = None
+    include: Annotated[
+        frozenset[str], some_of(ASSIGNMENTS), doc("What is else left out: what they hold, and since when.")
+    ] = frozenset()
 
 
 @attrs.frozen(kw_only=True)
@@ -55,7 +59,16 @@ class CrawlerHandlers:
     @endpoint({200: CrawlerList})
     async def list_crawlers(self, _call: Call, query: CrawlerQuery) -> Reply:
         """Crawlers, connected now or recently."""
-        return page("crawlers", await self.catalog.crawlers.page(query.page, query.filters))
+        filters = given(query, *PAGING, "include")
+        return page("crawlers", await self.catalog.crawlers.page(query.page, filters, query.include))
+
+    @endpoint({200: Crawler})
+    async def show_crawler(self, call: Call) -> Reply:
+        """One crawler, with what it holds, and since when."""
+        crawler = await self.catalog.crawlers.one(call.named(short_name, _no_crawler()))
+        if crawler is None:
+            raise _no_crawler()
+        return reply(crawler)
 
     @endpoint({200: NodeList})
     async def list_nodes(self, _call: Call, query: Listed) -> Reply:

@@ -143,6 +143,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("GET", "/api/v1/areas/stats", areas.show_area_stats),
         Route("GET", "/api/v1/users/{id}", users.show_user, within=True),
         Route("GET", "/api/v1/crawlers", crawlers.list_crawlers),
+        Route("GET", "/api/v1/crawlers/{id}", crawlers.show_crawler),
         Route("POST", "/api/v1/crawlers/{id}/drain", crawlers.drain_crawler, needs=Role.OPERATE),
         Route("POST", "/api/v1/crawlers/{id}/quarantine", crawlers.quarantine_crawler, needs=Role.OPERATE),
         Route("POST", "/api/v1/crawlers/{id}/release", crawlers.release_crawler, needs=Role.OPERATE),

@@ -150,6 +150,7 @@ class Batches:
                     "entity_types": [orjson.dumps(op.entity_types).decode() for op in present],
                     "plain": [op.plain for op in present],
                     "commands": [op.commands for op in present],
+                    "version": [op.version for op in present],
                 },
             )
 

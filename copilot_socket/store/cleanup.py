@@ -43,6 +43,7 @@ class Cleanup:
             "clean_error_groups": {"age": max_error_age},
             "clean_connections": {},
             "clean_deliveries": {"age": max_error_age},
+            "clean_crawler_ends": {},
             "clean_crawlers": {},
             "clean_disturbances": {},
             "clean_history": KEPT,

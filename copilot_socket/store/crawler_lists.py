@@ -1,13 +1,21 @@
 """Lists and counts of crawlers, and of the nodes that serve them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from copilot_socket.core.crawler_modes import Mode
 from copilot_socket.store.columns import columns
+from copilot_socket.store.crawler_ends import recent_ends
 from copilot_socket.store.database import Database
-from copilot_socket.store.listing import Listing, Lists, Page, Record
-from copilot_socket.store.shown.crawlers import CRAWLERS, NODES, STALE, Crawler, Node
+from copilot_socket.store.listing import Listing, Lists, Page, Record, record
+from copilot_socket.store.shown.crawlers import CRAWLERS, NODES, STALE, Crawler, HeldJob, Node
+from copilot_socket.store.sql import sql
+
+ASSIGNMENTS = "assignments"
+"""Shown on request: what a crawler holds, and since when."""
+# How many assignments of each crawler are shown, and how many bytes of the progress of each.
+_IN_LISTS = {"most": 10, "bytes": 1024}
+_ALONE = {"most": 1000, "bytes": 4096}
 
 _CONDITIONS: Mapping[str, str] = {
     "connected": "(c.lease_expires_at > now()) = %(connected)s",
@@ -33,12 +41,45 @@ class CrawlerLists:
         self._database = database
         self._lists = lists
 
-    async def page(self, page: Page, filters: Mapping[str, Any]) -> Listing:
-        """Crawlers by key, with what each holds and how it was last seen. *filters*: by :data:`_CONDITIONS`."""
+    async def page(self, page: Page, filters: Mapping[str, Any], include: Collection[str] = ()) -> Listing:
+        """Crawlers by key, with what each holds and how it was last seen.
+
+        *filters*: by :data:`_CONDITIONS`; *include*: of :data:`ASSIGNMENTS`.
+        """
         conditions = [_CONDITIONS[name] for name in filters]
-        return await self._lists.read(
+        listing = await self._lists.read(
             CRAWLERS, columns(Crawler), page, key=["c.key"], conditions=conditions, filters=filters
         )
+        await self._add(listing.rows, _IN_LISTS if ASSIGNMENTS in include else None)
+        return listing
+
+    async def one(self, crawler_id: str) -> Record | None:
+        """The crawler with this id, of several one that is connected; None if there is none."""
+        shown = columns(Crawler)
+        rows = await self._database.query(
+            f"SELECT {', '.join(shown.values())} FROM {CRAWLERS} WHERE c.crawler_id = %(id)s"
+            " ORDER BY c.lease_expires_at DESC, c.key LIMIT 1",
+            {"id": crawler_id},
+        )
+        found = [record(list(shown), row) for row in rows]
+        await self._add(found, _ALONE)
+        return found[0] if found else None
+
+    async def _add(self, crawlers: Sequence[Record], assignments: Mapping[str, int] | None) -> None:
+        """Add what is beside the rows; *assignments*: how much is shown of these, None: nothing."""
+        if not crawlers:
+            return
+        keys = [crawler["key"] for crawler in crawlers]
+        recent = await recent_ends(self._database, keys)
+        for crawler in crawlers:
+            crawler["recent"] = recent[crawler["key"]]
+        if assignments is not None:
+            names = list(columns(HeldJob))
+            held: dict[str, list[Record]] = {key: [] for key in keys}
+            for key, *row in await self._database.query(sql("crawler_assignments"), {"key": keys, **assignments}):
+                held[key].append(record(names, row))
+            for crawler in crawlers:
+                crawler[ASSIGNMENTS] = held[crawler["key"]]
 
     async def counts(self) -> Record:
         """Counts of crawlers, and of what they hold."""

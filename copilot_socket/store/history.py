@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any
 
+from copilot_socket.core.crawler_ends import Ends, Key
 from copilot_socket.core.histograms import BUCKETS, Histogram
 from copilot_socket.core.history import CAUSES, STATUSES, Interval
 from copilot_socket.store.connection import Row, Transaction
+from copilot_socket.store.crawler_ends import store_ends
 from copilot_socket.store.database import Database
 from copilot_socket.store.sql import sql
 
@@ -16,6 +19,7 @@ SECONDS: Mapping[str, int] = {"minute": 60, "hour": 3600}
 KEPT: Mapping[str, int] = {"minute": 86_400, "hour": 90 * 86_400}
 """Resolution → seconds for which its intervals are kept."""
 
+NO_ENDS: Mapping[Key, Ends] = MappingProxyType({})
 MOST, MOST_CRAWLERS = 10**12, 10**9
 """The largest numbers that the table takes: of rows of other programs, sums may be larger."""
 
@@ -26,12 +30,16 @@ class History:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def record(self, node: str, minutes: Mapping[int, Interval]) -> float:
-        """Store what *node* has seen of *minutes* (by their beginnings) so far; return the database's time."""
+    async def record(self, node: str, minutes: Mapping[int, Interval], ends: Mapping[Key, Ends] = NO_ENDS) -> float:
+        """Store what *node* has seen of *minutes* (by their beginnings) so far; return the database's time.
+
+        *ends*: how attempts of crawlers ended.
+        """
 
         async def work(tx: Transaction) -> float:
             for at, interval in minutes.items():
                 await tx.query(sql("history_store"), _columns("minute", at, node, interval))
+            await store_ends(tx, node, ends)
             [(now,)] = await tx.query(sql("history_clock"))
             return float(now)
 

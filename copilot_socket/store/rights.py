@@ -10,6 +10,7 @@ TABLES = (
     "areas",
     "audit_log",
     "budgets",
+    "crawler_ends",
     "crawlers",
     "disturbances",
     "error_counts",

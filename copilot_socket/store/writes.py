@@ -23,6 +23,8 @@ class Presence:
     """Whether it takes ``job_cancel`` and ``job_pause``."""
     confirm_within: float | None = None
     """Seconds in which reports must confirm the assignments that it holds, or they are released; None: no need."""
+    version: str | None = None
+    """Of the crawler, as it says."""
     size = 0
 
     @property

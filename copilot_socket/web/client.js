@@ -89,7 +89,7 @@ export class Client {
     list: "GET /budgets", get: "GET /budgets/{origin}", put: "PUT /budgets", forget: "DELETE /budgets",
   });
   crawlers = this.#resource({
-    list: "GET /crawlers", drain: "POST /crawlers/{id}/drain", quarantine: "POST /crawlers/{id}/quarantine",
+    list: "GET /crawlers", get: "GET /crawlers/{id}", drain: "POST /crawlers/{id}/drain", quarantine: "POST /crawlers/{id}/quarantine",
     release: "POST /crawlers/{id}/release", shutdown: "POST /crawlers/{id}/shutdown",
   });
   errors = this.#resource({

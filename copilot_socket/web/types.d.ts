@@ -559,6 +559,8 @@ export interface Crawler {
   connected: boolean;
   /** Whether it has an open connection, but does not count as connected any more: silent for `SOCKET_HEARTBEAT_TIMEOUT`, or its node has died. */
   stale: boolean;
+  /** What it said in `hello`; null if it said nothing. */
+  version: string | null;
   /** How many jobs it may hold. */
   max_jobs: number;
   /** Whether it is given work. */
@@ -579,6 +581,10 @@ export interface Crawler {
   connections: number;
   /** When it first connected. */
   first_seen: string;
+  /** How its attempts ended in the last hour. */
+  recent: RecentEnds;
+  /** On request: what it holds, longest first, up to ten; of a single crawler always, up to 1,000. */
+  assignments?: HeldJob[];
 }
 
 /** A page of crawlers. */
@@ -840,6 +846,28 @@ export interface HeartbeatEvent {
   metadata: Record<string, any>;
   /** What its crawler does. */
   system_status?: string;
+}
+
+/** A job that a crawler holds. */
+export interface HeldJob {
+  /** The job. */
+  job_id: string;
+  /** The id of this attempt for the crawler: `<job id>.<try>.<random>`. */
+  crawler_job_id: string;
+  /** Its command. */
+  command: string;
+  /** Its group or project. */
+  full_path: string | null;
+  /** Its account. */
+  account_id: string;
+  /** Since when the crawler holds it. */
+  assigned_at: string;
+  /** When the crawler started. */
+  started_at: string | null;
+  /** When the crawler last reported. */
+  reported_at: string | null;
+  /** What crawlers have reported, merged; null if that is large. */
+  progress: Record<string, any> | null;
 }
 
 /** What happened in a period. */
@@ -1432,6 +1460,18 @@ export interface Ready {
   error?: string;
 }
 
+/** How attempts of a crawler ended in the last hour, to within five minutes. */
+export interface RecentEnds {
+  /** How many, by cause. */
+  ended: Record<string, number>;
+  /** How many completed their jobs. */
+  completed: number;
+  /** How many ended for a cause that spends an attempt of the job. */
+  failed: number;
+  /** For how long they ran on average; null where none has ended. */
+  seconds: number | null;
+}
+
 /** When to discover the areas of an account again. */
 export interface RediscoveryBody {
   /** Not if that was completed within so many hours. */
@@ -1935,7 +1975,11 @@ export interface Operations {
     mode?: "serving" | "draining" | "quarantined";
     /** Whether they are silent, but have an open connection. */
     stale?: boolean;
+    /** What is else left out: what they hold, and since when. */
+    include?: Some<"assignments">;
   }]; answer: CrawlerList };
+  /** One crawler, with what it holds, and since when. */
+  "GET /crawlers/{id}": { given: [id: string, nothing?: Nothing]; answer: Crawler };
   /** Give a crawler no more work. */
   "POST /crawlers/{id}/drain": { given: [id: string, nothing?: Nothing]; answer: CrawlerMode };
   /** Give a crawler no more work, since it fails what others do. */

@@ -58,6 +58,7 @@ class CleanupTests(DatabaseTestCase):
                     "error_groups": 0,
                     "connections": 0,
                     "deliveries": 0,
+                    "crawler_ends": 0,
                     "crawlers": 0,
                     "disturbances": 0,
                     "history": 0,

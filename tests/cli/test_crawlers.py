@@ -24,13 +24,25 @@ class CrawlersCommandTests(SiteCommandTestCase):
         """One line per crawler, with control characters escaped; pages continue from a cursor."""
         lines = (await self.call(crawlers)).splitlines()
         self.assertEqual(
-            lines[0].split(),
-            ["id", "connected", "mode", "jobs", "status", "last_heartbeat", "plain", "owner", "node_id"],
+            " ".join(lines[0].split()),
+            "id connected mode jobs failed status last_heartbeat version plain owner node_id",
         )
-        self.assertEqual(lines[1].split(), ["crawler\\x1b-1", "yes", "serving", "0/5", "-", "-", "no", "-", "n1"])
+        self.assertEqual(" ".join(lines[1].split()), "crawler\\x1b-1 yes serving 0/5 0/0 - - - no - n1")
         self.assertEqual(len(lines), 3)
         *_, more = (await self.call(crawlers, "--limit", "1")).splitlines()
         self.assertIn("crawler\\x1b-2", await self.call(crawlers, "--cursor", more.removeprefix("more: --cursor ")))
+
+    async def test_show(self) -> None:
+        """What a crawler holds, and how its attempts ended; of several one after the other."""
+        self.query("UPDATE crawlers SET crawler_id = key")
+        self.query("INSERT INTO crawler_ends VALUES ('key1', now(), 'n1', 'timed_out', 3, 3, 7.5)")
+        shown = await self.call(crawlers, "show", "key1", "key2")
+        self.assertIn("    timed_out: 3\n", shown)
+        self.assertIn("  seconds: 2.5\n", shown)
+        self.assertIn("id: key2\n", shown)
+        self.assertIn("3/3", await self.call(crawlers))
+        with self.assertRaisesRegex(CommandError, "No such crawler: nobody"):
+            await self.call(crawlers, "show", "nobody")
 
     async def test_modes(self) -> None:
         """A crawler is drained and released; an action without an id is a mistake."""

@@ -76,6 +76,10 @@ ROWS: Mapping[str, tuple[str, str]] = {
         "full_path = 'h/#'",
     ),
     "audit_log": ("INSERT INTO audit_log (actor, action, target) VALUES ('x', 'x', '#')", "target = '#'"),
+    "crawler_ends": (
+        "INSERT INTO crawler_ends VALUES ('#', now(), 'n', 'completed', 1, 1, 1.0)",
+        "crawler_key = '#'",
+    ),
     "crawlers": (
         "INSERT INTO crawlers VALUES ('#', 'c', 'n', now() + interval '1 hour', 1, '{issue}', false)",
         "key = '#'",

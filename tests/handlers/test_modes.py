@@ -51,6 +51,15 @@ class ModeTests(NodeTestCase):
         self.assertEqual(await again.ask(), [])
         await self.until_known(Mode.DRAINING, 1)
 
+    async def test_version(self) -> None:
+        """What the last hello said is stored, and that it says nothing any more."""
+        await self.node()
+        for version in ("2.1.0", None):
+            crawler = await self.crawler(version=version)
+            self.assertEqual(self.query("SELECT version FROM crawlers"), [(version,)])
+            await crawler.leave()
+            await until(lambda: not self.nodes[0].factory.connections)
+
     async def test_shutdown(self) -> None:
         """A connected crawler is asked to exit; others can't be."""
         await self.node()

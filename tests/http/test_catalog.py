@@ -326,7 +326,8 @@ class CrawlerTests(SiteTestCase):
                 "id": "id-a", "key": "a", "node_id": "n1", "plain": False, "connected": True, "stale": False,
                 "max_jobs": 2, "mode": "serving", "suspected_at": None, "owner": "uid:1000",
                 "entity_types": ["issue"], "active_jobs": ["held"], "last_heartbeat": "2026-01-03T00:00:00Z",
-                "system_status": "error", "connections": 3,
+                "system_status": "error", "connections": 3, "version": None,
+                "recent": {"ended": {}, "completed": 0, "failed": 0, "seconds": None},
             },
         )  # fmt: skip
         self.assertEqual(

@@ -1,18 +1,47 @@
 """Crawlers and nodes as HTTP shows them."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import attrs
+from msgspec import UNSET, UnsetType
 
 from copilot_socket.core.crawler_modes import Mode
 from copilot_socket.core.describing import Time, doc
-from copilot_socket.store.columns import Column
+from copilot_socket.store.columns import BESIDE, Column
 
 STALE = """
 (c.lease_expires_at <= now() AND EXISTS (
   SELECT FROM socket_connections s WHERE s.crawler_key = c.key AND s.is_active))
 """
 """Whether the crawler ``c`` has an open connection, but no lease any more: its node ends that when it is silent."""
+
+
+@attrs.frozen(kw_only=True)
+class RecentEnds:
+    """How attempts of a crawler ended in the last hour, to within five minutes."""
+
+    ended: Annotated[dict[str, int], doc("How many, by cause.")]
+    completed: Annotated[int, doc("How many completed their jobs.")]
+    failed: Annotated[int, doc("How many ended for a cause that spends an attempt of the job.")]
+    seconds: Annotated[float | None, doc("For how long they ran on average; null where none has ended.")]
+
+
+@attrs.frozen(kw_only=True)
+class HeldJob:
+    """A job that a crawler holds."""
+
+    job_id: Annotated[str, doc("The job.")]
+    crawler_job_id: Annotated[str, doc("The id of this attempt for the crawler: `<job id>.<try>.<random>`.")]
+    command: Annotated[str, doc("Its command.")]
+    full_path: Annotated[str | None, doc("Its group or project.")]
+    account_id: Annotated[str, doc("Its account.")]
+    assigned_at: Annotated[Time, doc("Since when the crawler holds it.")]
+    started_at: Annotated[Time | None, doc("When the crawler started.")]
+    reported_at: Annotated[Time | None, doc("When the crawler last reported.")]
+    progress: Annotated[
+        dict[str, Any] | None,
+        doc("What crawlers have reported, merged; null if that is large."),
+    ]
 
 
 @attrs.frozen(kw_only=True)
@@ -37,6 +66,11 @@ class Crawler:
             "`SOCKET_HEARTBEAT_TIMEOUT`, or its node has died."
         ),
     ]
+    version: Annotated[
+        str | None,
+        Column("c.version"),
+        doc("What it said in `hello`; null if it said nothing."),
+    ]
     max_jobs: Annotated[int, Column("c.max_jobs"), doc("How many jobs it may hold.")]
     mode: Annotated[Mode, Column("c.mode"), doc("Whether it is given work.")]
     suspected_at: Annotated[Time | None, Column("c.suspected_at"), doc("Since when it fails everything.")]
@@ -51,6 +85,12 @@ class Crawler:
     system_status: Annotated[str | None, Column("seen.system_status"), doc("What it last said of itself.")]
     connections: Annotated[int, Column("seen.connections"), doc("Its open connections.")]
     first_seen: Annotated[Time, Column("c.first_seen"), doc("When it first connected.")]
+    recent: Annotated[RecentEnds, BESIDE, doc("How its attempts ended in the last hour.")]
+    assignments: Annotated[
+        list[HeldJob] | UnsetType,
+        BESIDE,
+        doc("On request: what it holds, longest first, up to ten; of a single crawler always, up to 1,000."),
+    ] = UNSET
 
 
 CRAWLERS = """

@@ -149,6 +149,15 @@ WITH gone AS (
 )
 SELECT count(*) FROM gone
 
+-- name: clean_crawler_ends
+-- What is asked for no more.
+WITH gone AS (
+  DELETE FROM crawler_ends WHERE ctid IN (
+    SELECT ctid FROM crawler_ends WHERE at <= now() - interval '2 hours' LIMIT %(limit)s)
+  RETURNING at
+)
+SELECT count(*) FROM gone
+
 -- name: clean_disturbances
 -- Crawlers lost, and nodes started or stopped, more than two days ago.
 WITH gone AS (

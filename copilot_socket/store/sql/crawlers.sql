@@ -3,17 +3,18 @@
 -- name: crawlers_present
 -- Presence and capacity of crawlers. A hello or a report does not change the node that serves a crawler: that is the
 -- one which received its last job request.
-INSERT INTO crawlers (key, crawler_id, node_id, lease_expires_at, max_jobs, entity_types, plain, commands)
+INSERT INTO crawlers (key, crawler_id, node_id, lease_expires_at, max_jobs, entity_types, plain, commands,
+                      version)
 SELECT key, crawler_id, %(node)s, now() + %(lease)s * interval '1 second', max_jobs,
-       ARRAY(SELECT json_array_elements_text(entity_types::json)), plain, commands
+       ARRAY(SELECT json_array_elements_text(entity_types::json)), plain, commands, version
 FROM unnest(%(key)s::text[], %(crawler_id)s::text[], %(max_jobs)s::integer[], %(entity_types)s::text[],
-            %(plain)s::boolean[], %(commands)s::boolean[])
-  AS t (key, crawler_id, max_jobs, entity_types, plain, commands)
+            %(plain)s::boolean[], %(commands)s::boolean[], %(version)s::text[])
+  AS t (key, crawler_id, max_jobs, entity_types, plain, commands, version)
 ORDER BY key
 ON CONFLICT (key) DO UPDATE SET
   crawler_id = excluded.crawler_id, lease_expires_at = excluded.lease_expires_at,
   max_jobs = excluded.max_jobs, entity_types = excluded.entity_types, plain = excluded.plain,
-  commands = excluded.commands, suspected_at = NULL
+  commands = excluded.commands, version = excluded.version, suspected_at = NULL
 
 -- name: crawlers_absent
 -- Ends the leases of crawlers that are gone: the grace begins now. A crawler that is connected to another live node
@@ -129,3 +130,30 @@ SELECT true FROM owned UNION ALL SELECT true FROM taken
 -- Those of these crawlers that belong to another owner than the one given.
 SELECT key FROM crawlers c JOIN unnest(%(key)s::text[], %(owner)s::text[]) AS t (key, owner) USING (key)
 WHERE c.owner <> t.owner
+
+-- name: store_crawler_ends
+-- How many attempts of crawlers a node has seen end in a slice of time, so far, for each cause. It replaces what was
+-- stored before, so that it may be repeated.
+INSERT INTO crawler_ends AS e (crawler_key, at, node_id, cause, attempts, ran, seconds)
+SELECT crawler, to_timestamp(at), %(node)s, cause, attempts, ran, seconds
+FROM unnest(%(crawler)s::text[], %(at)s::float8[], %(cause)s::text[], %(attempts)s::bigint[], %(ran)s::bigint[],
+            %(seconds)s::float8[]) AS t (crawler, at, cause, attempts, ran, seconds)
+ORDER BY crawler, at, cause
+ON CONFLICT (crawler_key, at, node_id, cause) DO UPDATE SET
+  attempts = excluded.attempts, ran = excluded.ran, seconds = excluded.seconds
+
+-- name: crawler_ends
+-- How the attempts of these crawlers ended in slices that began within the last hour.
+SELECT crawler_key, cause::text, sum(attempts)::bigint, sum(ran)::bigint, sum(seconds)
+FROM crawler_ends WHERE crawler_key = ANY (%(key)s) AND at > now() - interval '1 hour' GROUP BY crawler_key, cause
+ORDER BY crawler_key, cause
+
+-- name: crawler_assignments
+-- What these crawlers hold, those that they have held for longest first: up to "most" of each. Of the progress of a job
+-- no more than "bytes".
+SELECT k.key, a.*
+FROM unnest(%(key)s::text[]) AS k (key) CROSS JOIN LATERAL (
+  SELECT a.web_app_job_id, a.crawler_job_id, j.command, j.full_path, a.account_id, a.assigned_at, a.started_at, a.reported_at,
+         CASE WHEN octet_length(j.progress::text) <= %(bytes)s THEN j.progress::text END
+  FROM job_assignments a LEFT JOIN jobs j ON j.id = a.web_app_job_id
+  WHERE a.crawler_key = k.key AND a.completed_at IS NULL ORDER BY a.assigned_at, a.web_app_job_id LIMIT %(most)s) AS a
