@@ -22,7 +22,7 @@ import { Table } from "../ui/table.js";
 
 /** @param {{ id: string }} props */
 export function Job({ id }) {
-  const read = useData(id, (signal) => client.jobs.get(id, { include: "children" }, { signal }));
+  const read = useData(id, (signal) => client.jobs.get(id, {}, { signal }));
   const why = useData(id, (signal) => client.jobs.why(id, {}, { signal }));
   const over = read.data ? isOver(read.data.status) : false;
   const snapshots = useRef(0);
@@ -87,7 +87,7 @@ function facts(job) {
     ["Changed", html`<${Time} at=${job.updated_at} />`],
     ["Ended", html`<${Time} at=${job.finished_at} />`],
     ["Spawned from", job.spawned_from ? html`<${Ref} to="/jobs" id=${job.spawned_from} />` : undefined],
-    ["Has spawned", job.children ? html`<a href=${jobsAt({ spawned_from: job.id })}>${bounded(job.children)} jobs</a>` : "nothing"],
+    ["Has spawned", html`<a href=${jobsAt({ spawned_from: job.id })}>the jobs that it has discovered</a>`],
     ["Its tree", html`<a href=${jobsAt({ root: job.id })}>all that descend from it</a>`],
   ];
 }

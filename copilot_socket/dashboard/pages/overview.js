@@ -1,0 +1,163 @@
+// @ts-check
+/** The overview: what needs a person first, then how things go. All of it comes with live events, but for the history. */
+
+import { useMemo } from "/dashboard/vendor/hooks.js";
+import { address, pathOf } from "../core/addresses.js";
+import { ADVICE } from "../core/attention.js";
+import { series } from "../core/history.js";
+import { STATES } from "../core/jobs.js";
+import { bytes, compact, count, counted } from "../core/numbers.js";
+import { duration } from "../core/times.js";
+import { ActButton } from "../ui/acts.js";
+import { client, isLimited } from "../ui/api.js";
+import { Badge, Copyable, Elapsed, Empty, Facts, Loaded, PageHead, Problem, Ref, Section, Time } from "../ui/bits.js";
+import { Chart } from "../ui/charts.js";
+import { useData } from "../ui/data.js";
+import { html } from "../ui/html.js";
+import { jobsAt } from "../ui/job_acts.js";
+import { connection, model } from "../ui/live.js";
+import { endPauseAct, pauseAct } from "../ui/pause_acts.js";
+import { releaseAct } from "../ui/crawler_acts.js";
+import { change, usePlace } from "../ui/router.js";
+import { useStore } from "../ui/store.js";
+import { Table } from "../ui/table.js";
+
+/** @import { Attention, Budget, HeldLane, History, Node, Overview as State, Pause } from "../../web/types.d.ts" */
+/** @import { Column } from "../ui/table.js" */
+
+export function Overview() {
+  const { counts, queue, overview } = useStore(model);
+  const { state, error } = useStore(connection);
+  if (isLimited()) return null;
+  const everything = overview?.pauses.find(({ scope }) => scope === "everything");
+  return html`
+    <${PageHead} title="Overview">
+      ${everything ? html`<${ActButton} act=${endPauseAct(everything, "Resume everything")} kind="strong" />` : html`<${ActButton} act=${pauseAct(() => {}, { scope: "everything" }, "Pause everything")} />`}
+    <//>
+    ${state === "refused" ? html`<${Problem} error=${error} />` : null}
+    ${counts === null ? html`<p class="loading" role="status">Loading…</p>` : html`
+      <${NeedsAPerson} overview=${overview} />
+      <${Section} title="Queue"><ul class="tiles">
+        ${STATES.map((status) => html`<li key=${status}><a href=${jobsAt({ status })}><b>${compact(counts[status] ?? 0)}</b><${Badge} value=${status} /></a></li>`)}
+      </ul>
+      ${queue ? html`<${Facts} rows=${[
+        ["Due now", count(queue.ready)], ["Held back", count(queue.held_back)], ["Scheduled for later", count(queue.scheduled)],
+        ["Waiting the longest", queue.ready ? duration(queue.oldest_seconds) : "–"], ["Without a crawler for their command", count(queue.unroutable)],
+      ]} />` : null}<//>`}
+    <${Charts} />
+    ${overview ? html`<div class="columns"><${Budgets} budgets=${overview.budgets} /><${Database} overview=${overview} /></div><${Nodes} nodes=${overview.nodes} here=${overview.node_id} />` : null}`;
+}
+
+/** @param {{ overview: State | null }} props */
+function NeedsAPerson({ overview }) {
+  if (!overview) return null;
+  return html`<${Section} title="Needs a person">
+    ${overview.attention.length === 0 ? html`<p><${Badge} value="nothing" kind="completed" /> <span class="hint">Everything that can go on by itself does.</span></p>` : null}
+    <ul class="plain attention">${overview.attention.map((item) => html`<li key=${item.kind}><${Item} item=${item} overview=${overview} /></li>`)}</ul>
+  <//>`;
+}
+
+/** @param {{ item: Attention, overview: State }} props */
+function Item({ item, overview }) {
+  const { kind, severity, text, since, names, lanes } = item;
+  const { to, list, label, command } = ADVICE[kind] ?? {};
+  return html`<div class="notice is-${severity === "urgent" ? "failed" : "warning"}">
+    <span><strong>${text}</strong>${since ? html` <span class="hint">since <${Time} at=${since} /></span>` : null}
+      ${names.length && !lanes ? html`<br /><span class="names">${names.map((name, at) => html`${at ? ", " : ""}${list ? html`<a href=${pathOf(list, name)}>${name}</a>` : name}`)}</span>` : null}
+      ${lanes ? html`<details><summary>${counted(lanes.length, "lane")}</summary><${Table} caption="Lanes that are held back" columns=${LANES} rows=${lanes}
+        rowKey=${(/** @type {HeldLane} */ lane) => `${lane.account_id} ${lane.command}`} /></details>` : null}
+      ${command ? html`<br /><${Copyable} text=${command} />` : null}
+    </span>
+    <span class="acts">
+      ${kind === "crawler_quarantined" ? names.slice(0, 3).map((name) => html`<${ActButton} small act=${releaseAct(name)} label=${`Release ${name}`} />`) : null}
+      ${kind === "lane_held" ? overview.pauses.slice(0, 3).map((pause) => html`<${ActButton} small act=${endPauseAct(pause)} label=${`End the pause of ${pause.target ?? "everything"}`} />`) : null}
+      ${to ? html`<a href=${to}>${label}</a>` : null}
+    </span>
+  </div>`;
+}
+
+/** @type {Column<HeldLane>[]} */
+const LANES = [
+  { label: "Account", cell: (lane) => html`<${Ref} to="/accounts" id=${lane.account_id} />` },
+  { label: "Command", cell: (lane) => lane.command },
+  { label: "Queued", cell: (lane) => html`<a href=${jobsAt({ account_id: lane.account_id, command: lane.command, status: "queued" })}>${count(lane.queued)}</a>`, number: true },
+  { label: "Why", cell: (lane) => lane.why },
+];
+
+/** @type {[string, string, "minute" | "hour" | "day", number][]} Value of the address, label, resolution, and seconds of the period. */
+const PERIODS = [["hour", "Hour", "minute", 3600], ["day", "Day", "hour", 86_400], ["90d", "90 days", "day", 90 * 86_400]];
+
+function Charts() {
+  const { query } = usePlace();
+  const [period, , resolution, seconds] = PERIODS.find(([value]) => value === query.get("period")) ?? PERIODS[0];
+  const read = useData(period, async (signal) => {
+    const since = new Date(Date.now() - seconds * 1000).toISOString();
+    return client.statsHistory({ resolution, since }, { signal });
+  }, { every: resolution === "minute" ? 60_000 : 600_000 });
+  return html`<${Section} title="History" aside=${html`<div class="acts" role="group" aria-label="Period">
+      ${PERIODS.map(([value, label]) => html`<button type="button" class="small" aria-pressed=${value === period} onClick=${() => change({ period: value === "hour" ? null : value })}>${label}</button>`)}</div>`}>
+    <${Loaded} read=${read}>${(/** @type {History} */ history) => html`<${Drawn} history=${history} seconds=${seconds} />`}<//>
+  <//>`;
+}
+
+/** @param {{ history: History, seconds: number }} props */
+function Drawn({ history, seconds }) {
+  const drawn = useMemo(() => series(history, Date.now() / 1000 - seconds), [history, seconds]);
+  if (drawn.times.length === 0) return html`<${Empty} title="Nothing is recorded for this period yet.">A node records each minute while it runs.<//>`;
+  const per = { minute: "minute", hour: "hour", day: "day" }[history.resolution];
+  return html`<div class="charts">
+    <${Chart} title=${`Jobs per ${per}`} times=${drawn.times} series=${[
+      { label: "completed", color: "good", values: drawn.completed }, { label: "failed", color: "bad", values: drawn.failed }, { label: "new", color: "violet", values: drawn.created }]} />
+    <${Chart} title="Queue" times=${drawn.times} series=${[
+      { label: "queued", color: "violet", values: drawn.queued }, { label: "running", color: "info", values: drawn.running }, { label: "waiting", color: "warn", values: drawn.waiting }]} />
+    <${Chart} title="From due to sent" times=${drawn.times} format=${duration} series=${[
+      { label: "half within", color: "info", values: drawn.dispatchMedian }, { label: "95 % within", color: "warn", values: drawn.dispatch95 }]} />
+    <${Chart} title="From assigned to over" times=${drawn.times} format=${duration} series=${[
+      { label: "half within", color: "info", values: drawn.runMedian }, { label: "95 % within", color: "warn", values: drawn.run95 }]} />
+  </div>`;
+}
+
+/** @type {Column<Budget>[]} */
+const BUDGETS = [
+  { label: "GitLab", cell: (budget) => html`${budget.gitlab_origin}${budget.name ? html` <span class="hint">${budget.name}</span>` : null}` },
+  { label: "Account", cell: (budget) => (budget.account_id ? html`<${Ref} to="/accounts" id=${budget.account_id} />` : "the whole host") },
+  { label: "Left", cell: (budget) => (budget.remaining === null ? "–" : `${count(budget.remaining)}${budget.limit === null ? "" : ` of ${count(budget.limit)}`}`), number: true },
+  { label: "Allows", cell: (budget) => (budget.jobs_allowed === null ? "any number" : html`${counted(budget.jobs_allowed, "job")} until <${Time} at=${budget.until} />`) },
+];
+
+/** @param {{ budgets: Budget[] }} props */
+function Budgets({ budgets }) {
+  return html`<${Section} title="Budgets">
+    ${budgets.length === 0 ? html`<${Empty} title="GitLab has said nothing of its limits.">Crawlers report what GitLab answers; no budget holds anything back.<//>`
+      : html`<${Table} caption="What is left of GitLab's budgets" columns=${BUDGETS} rows=${budgets} rowKey=${(/** @type {Budget} */ each) => `${each.gitlab_origin} ${each.account_id} ${each.name}`} />`}
+  <//>`;
+}
+
+/** @type {Column<Node>[]} */
+const NODES = [
+  { label: "Node", cell: (node) => html`${node.host} <span class="hint">process ${node.pid}</span>` },
+  { label: "State", cell: (node) => html`<${Badge} value=${node.live ? "live" : "gone"} />` },
+  { label: "Up", cell: (node) => html`<${Elapsed} since=${node.started_at} />` },
+  { label: "Crawlers", cell: (node) => count(node.crawlers), number: true },
+  { label: "Jobs", cell: (node) => count(node.assignments), number: true },
+  { label: "Connections", cell: (node) => count(node.connections), number: true },
+];
+
+/** @param {{ nodes: Node[], here: string }} props */
+function Nodes({ nodes, here }) {
+  const columns = [...NODES, { label: "Id", cell: (/** @type {Node} */ node) => html`<code>${node.id}</code>${node.id === here ? html` <span class="hint">this one</span>` : null}` }];
+  return html`<${Section} title="Nodes"><${Table} caption="Nodes" columns=${columns} rows=${nodes} rowKey=${(/** @type {Node} */ node) => node.id} /><//>`;
+}
+
+/** @param {{ overview: State }} props */
+function Database({ overview: { database, version } }) {
+  const { pool } = database;
+  return html`<${Section} title="Database"><${Facts} rows=${[
+    ["State", html`<${Badge} value=${database.connected ? "connected" : "away"} kind=${database.connected ? "completed" : "failed"} />`],
+    ["PostgreSQL", `${database.version ?? "unknown"}${database.embedded ? ", embedded" : ""}`],
+    ["Size", database.size_bytes === null ? "–" : bytes(database.size_bytes)],
+    ["Answers in", database.latency_seconds === null ? "–" : duration(database.latency_seconds)],
+    ["Connections in use", `${pool.in_use} of ${pool.size}${pool.waiting ? `, ${pool.waiting} wait` : ""}`],
+    ["copilot-socket", version],
+  ]} /><p class="hint"><a href=${address("/settings")}>Settings of the node</a></p><//>`;
+}
