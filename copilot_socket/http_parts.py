@@ -13,6 +13,7 @@ from copilot_socket.http.access import Access
 from copilot_socket.http.endings import Endings
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.idempotency import Idempotency
+from copilot_socket.http.overview import Overviews
 from copilot_socket.http.own_token import trusted_uids
 from copilot_socket.http.site import make_site
 from copilot_socket.http.slices import Slices
@@ -45,6 +46,7 @@ class Shared(Protocol):
     feed: Feed
     metrics: Metrics
     modes: CrawlerModes
+    overviews: Overviews
     restrictions: RestrictionStore
     shares: Shares
     status: NodeStatus
@@ -72,6 +74,7 @@ def make_http(node: Shared, vault: Vault, reactor: Any) -> Site:
             transitions=node.transitions,
             idempotency=Idempotency(database, reactor),
             feed=node.feed,
+            overviews=node.overviews,
             health=node.status,
             registry=node.metrics.registry if config.enable_metrics else None,
             reactor=reactor,

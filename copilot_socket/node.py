@@ -199,6 +199,7 @@ class Node(Service):
         parts = self.registry, self.database, self._numbering, self.shares, reactor
         seeing = observers(config, self.id, self.bus, self.status, *parts)
         self.feed: Feed = seeing.feed
+        self.overviews = seeing.overviews
         self.metrics, self.audit = seeing.metrics, seeing.audit
         self._event_log, self._live_events, self._recorder = seeing.event_log, seeing.live_events, seeing.recorder
         deliveries = WebhookDeliveries(self.database, vault)

@@ -12,6 +12,7 @@ from copilot_socket.descriptors import Shares
 from copilot_socket.event_bus import EventBus
 from copilot_socket.handlers.crawlers import Registry
 from copilot_socket.http.feed import Feed
+from copilot_socket.http.overview import Overviews
 from copilot_socket.http.snapshots import Snapshots
 from copilot_socket.live_events import LiveEventRecorder
 from copilot_socket.logs import EventLog, Levels
@@ -23,6 +24,7 @@ from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.database import Database
 from copilot_socket.store.history import History
 from copilot_socket.store.live_events import LiveEventReader, Numbering
+from copilot_socket.store.overview import OverviewReader
 
 
 @attrs.frozen
@@ -32,6 +34,7 @@ class Observers:
     metrics: Metrics
     event_log: EventLog
     feed: Feed
+    overviews: Overviews
     live_events: LiveEventRecorder
     audit: Audit
     recorder: Recorder
@@ -49,11 +52,15 @@ def observers(
     reactor: Any,
 ) -> Observers:
     """Make them, and subscribe them to *bus*."""
-    reader = LiveEventReader(database)
+    reader, catalog = LiveEventReader(database), Catalog(database)
+    overviews = Overviews(
+        catalog, OverviewReader(database), status, reactor, node=node, embedded=config.database_url is None
+    )
     made = Observers(
         Metrics(CollectorRegistry()),
         EventLog(Levels(config.log_level, config.debug), reactor),
-        Feed(reader, Snapshots(Catalog(database), reader, reactor), reactor),
+        Feed(reader, Snapshots(catalog, reader, overviews, reactor), reactor),
+        overviews,
         LiveEventRecorder(numbering, reactor),
         Audit(AuditLog(database), reactor),
         Recorder(History(database), node, lambda: len(registry.present()), reactor),

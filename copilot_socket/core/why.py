@@ -77,6 +77,14 @@ class CapFacts:
 
 
 @attrs.frozen
+class Hold:
+    """A host is held back as unavailable."""
+
+    since: datetime
+    next_probe_at: datetime | None
+
+
+@attrs.frozen
 class CrawlerFacts:
     """A connected crawler."""
 
@@ -166,7 +174,7 @@ def _holding(facts: Facts) -> Reason:
         "last_heard_at": holder.last_heard_at,
         "pausing": holder.pausing,
     }
-    text = f"is held by crawler {holder.crawler} since {_time(holder.assigned_at)}, which {heard}{pausing}"
+    text = f"is held by crawler {holder.crawler} since {shown_time(holder.assigned_at)}, which {heard}{pausing}"
     return Reason("assigned", text, details)
 
 
@@ -213,22 +221,40 @@ def _own(job: JobFacts) -> list[Reason]:
 def _held_back(facts: Facts) -> list[Reason]:
     """What holds back others, too."""
     job = facts.job
+    work = Work(job.account, job.host, job.command, job.full_path)
+    hold = None if facts.held_since is None else Hold(facts.held_since, facts.next_probe_at)
+    return held_back(work, facts.pauses, facts.described, hold, facts.caps, marked=job.marked)
+
+
+def held_back(
+    work: Work,
+    pauses: Pauses,
+    described: Mapping[str, PauseFacts],
+    hold: Hold | None,
+    caps: Sequence[CapFacts],
+    *,
+    marked: bool = False,
+) -> list[Reason]:
+    """The pauses, the hold of its host, and the limits and budgets that keep *work* back. *described*: by pause.
+
+    *marked*: it has the mark of a pause of its path, which may have ended.
+    """
     reasons = []
-    for pause in facts.pauses.all_covering(Work(job.account, job.host, job.command, job.full_path)):
-        told = facts.described[pause.id]
+    for pause in pauses.all_covering(work):
+        told = described[pause.id]
         covered = f"{told.scope.replace('_', ' ')} {told.target or ''}".rstrip()
         why = f' ("{told.reason}")' if told.reason else ""
-        until = f"until {_time(told.ends_at)}" if told.ends_at else "until somebody ends that"
-        text = f"{covered} is paused by {told.author}{why} since {_time(told.created_at)} {until}"
+        until = f"until {shown_time(told.ends_at)}" if told.ends_at else "until somebody ends that"
+        text = f"{covered} is paused by {told.author}{why} since {shown_time(told.created_at)} {until}"
         reasons.append(Reason("paused", text, {"pause_id": pause.id, **attrs.asdict(told)}))
-    if job.marked and not any(reason.details["scope"] == Scope.PATH_PREFIX for reason in reasons):
+    if marked and not any(reason.details["scope"] == Scope.PATH_PREFIX for reason in reasons):
         reasons.append(Reason("resuming", "the pause of its path has ended; its jobs are let go in slices"))
-    if facts.held_since is not None:
-        text = f"{job.host} is held back as unavailable since {_time(facts.held_since)}"
-        text += f", and is probed{_at(facts.next_probe_at)}" if facts.next_probe_at else ""
-        details = {"origin": job.host, "held_since": facts.held_since, "next_probe_at": facts.next_probe_at}
+    if hold is not None:
+        text = f"{work.host} is held back as unavailable since {shown_time(hold.since)}"
+        text += f", and is probed{_at(hold.next_probe_at)}" if hold.next_probe_at else ""
+        details = {"origin": work.host, "held_since": hold.since, "next_probe_at": hold.next_probe_at}
         reasons.append(Reason("host_held", text, details))
-    for cap in facts.caps:
+    for cap in caps:
         if cap.running >= cap.allowed:
             reasons.append(_full(cap))
     return reasons
@@ -290,8 +316,9 @@ def _count(number: int, what: str) -> str:
 
 
 def _at(time: datetime | None, words: str = " at") -> str:
-    return "" if time is None else f"{words} {_time(time)}"
+    return "" if time is None else f"{words} {shown_time(time)}"
 
 
-def _time(time: datetime) -> str:
+def shown_time(time: datetime) -> str:
+    """*time* in a sentence."""
     return time.isoformat(timespec="seconds").replace("+00:00", "Z")

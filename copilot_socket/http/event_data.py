@@ -10,6 +10,7 @@ from copilot_socket.core.describing import Time, doc
 from copilot_socket.core.ends import Cause
 from copilot_socket.core.jobs import Outcome, Status
 from copilot_socket.store.shown.crawlers import Crawler
+from copilot_socket.store.shown.overview import Overview
 from copilot_socket.store.shown.stats import QueueStats
 
 Text = str | UnsetType
@@ -28,6 +29,9 @@ class SnapshotEvent(CountsEvent):
     """The state of things, which events change from here on."""
 
     crawlers: Annotated[list[Crawler] | UnsetType, doc("The connected ones; not for an account or a user.")] = UNSET
+    overview: Annotated[Overview | UnsetType, doc("As in the event of that type; not for an account or a user.")] = (
+        UNSET
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -134,6 +138,7 @@ class LostEvent:
 EVENTS: Mapping[str, type] = {
     "snapshot": SnapshotEvent,
     "counts": CountsEvent,
+    "overview": Overview,
     "job": JobEvent,
     "connection": ConnectionEvent,
     "heartbeat": HeartbeatEvent,

@@ -8,8 +8,8 @@ import orjson
 from copilot_socket.core.live_events import TYPES as STORED
 from copilot_socket.core.live_events import LiveEvent
 
-SNAPSHOT, COUNTS = "snapshot", "counts"
-TYPES = (*STORED, COUNTS, SNAPSHOT)
+SNAPSHOT, COUNTS, OVERVIEW = "snapshot", "counts", "overview"
+TYPES = (*STORED, COUNTS, OVERVIEW, SNAPSHOT)
 """The types of events that a stream may ask for."""
 
 
@@ -56,5 +56,10 @@ class Filters:
         return Scope(self.account_id, self.user_id)
 
     def wants(self, type_: str) -> bool:
-        """Whether the stream gets ``snapshot`` or ``counts``, which have no job, crawler or state."""
+        """Whether the stream gets ``snapshot``, ``counts`` or ``overview``, which have no job, crawler or state.
+
+        Nor has an overview an account or user.
+        """
+        if type_ == OVERVIEW and self.scope != Scope():
+            return False
         return type_ in self.types and (self.job_id, self.crawler, self.statuses) == (None, None, None)

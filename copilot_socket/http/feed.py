@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -11,9 +11,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from copilot_socket.core.live_events import LOST, LiveEvent, Lost, Position, decoded, joined
-from copilot_socket.http.events import COUNTS, SNAPSHOT, Filters, Scope, encode
-from copilot_socket.http.snapshots import Snapshot
+from copilot_socket.http.events import SNAPSHOT, Filters, encode
 from copilot_socket.http.streams import Stream, Watcher
+from copilot_socket.http.summaries import Counting, Summaries
 from copilot_socket.store.faults import DATABASE_ERRORS
 from copilot_socket.store.live_events import StoredEvents
 
@@ -21,7 +21,7 @@ MAX_STREAMS = 100
 KEEP_ALIVE = 15.0
 """Seconds between comments that keep the stream alive for clients and proxies."""
 COUNT_EACH = 2.0
-"""Seconds between counts, while anything happens."""
+"""Seconds between counts, while anything happens, and between looks at the overview."""
 LOOK_EACH = 1.0
 """Seconds after which the feed looks for events by itself: a notification may be lost."""
 RETRY = 1.0
@@ -46,16 +46,6 @@ class Reader(Protocol):
         """Up to *limit* rows behind *number*, in order."""
 
 
-class Counting(Protocol):
-    """:class:`.Snapshots`."""
-
-    async def snapshot(self, scope: Scope, least: Position) -> Snapshot:
-        """The state of things, at *least* or later."""
-
-    async def counts(self, scope: Scope) -> dict[str, Any]:
-        """Counts of jobs."""
-
-
 class Feed:
     """Reads each row of events once, however many streams are open.
 
@@ -77,12 +67,11 @@ class Feed:
         self._wakes: Deferred[None] = Deferred()
         self._steps = 0
         self._closed = False
-        self._eventful = False
-        """Whether there were events since the last counts."""
+        self._summaries = Summaries(snapshots, clock, self._streams.keys())
         self.max_streams = MAX_STREAMS
         self._loops = {
             KEEP_ALIVE: LoopingCall(self._keep_alive),
-            COUNT_EACH: LoopingCall(lambda: Deferred.fromCoroutine(self._count())),
+            COUNT_EACH: LoopingCall(lambda: Deferred.fromCoroutine(self._summaries.send())),
         }
 
     @property
@@ -198,6 +187,7 @@ class Feed:
         stream.next = here or last
         if snapshot is not None:
             stream.next = snapshot.position
+            stream.overview = snapshot.data.get("overview"), self._clock.seconds()
             stream.send(encode(SNAPSHOT, snapshot.data, str(snapshot.position)))
         return True
 
@@ -242,7 +232,7 @@ class Feed:
                     live = [stream for stream in self._streams if stream.live]
                     whole = row.number == self._next.number
                     # Streams that go live meanwhile have got this row.
-                    self._next, self._eventful = Position(row.number + 1), True
+                    self._next, self._summaries.eventful = Position(row.number + 1), True
                     if not (whole and await self._deliver(row, live, live=True)):
                         self._lose(live)
                 if not rows:
@@ -306,21 +296,6 @@ class Feed:
         if self._steps > STEPS_PER_TURN:
             self._steps = 0
             await self._rest(0)
-
-    async def _count(self) -> None:
-        """Send counts to the streams that want them, if there were events."""
-        if not self._eventful:
-            return
-        self._eventful = False
-        try:
-            for scope in {stream.filters.scope for stream in self._streams if stream.filters.wants(COUNTS)}:
-                encoded = encode(COUNTS, await self._snapshots.counts(scope), None)
-                for stream in self._streams:
-                    if stream.live and stream.filters.wants(COUNTS) and stream.filters.scope == scope:
-                        stream.send(encoded)
-        except DATABASE_ERRORS as error:
-            self._eventful = True
-            self.log.debug("Jobs can't be counted for event streams: {error}", error=error)
 
     def _keep_alive(self) -> None:
         for stream in list(self._streams):

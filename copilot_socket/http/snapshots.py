@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from copilot_socket.core.live_events import Position
 from copilot_socket.http.events import Scope
+from copilot_socket.http.overview import Overviews
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.listing import Page
 from copilot_socket.store.live_events import LiveEventReader
@@ -28,17 +29,18 @@ class Snapshot:
 
 
 class Snapshots:
-    """Reads counts, queue and crawlers."""
+    """Reads counts, queue and crawlers, and the overview."""
 
-    def __init__(self, catalog: Catalog, reader: LiveEventReader, clock: IReactorTime) -> None:
+    def __init__(self, catalog: Catalog, reader: LiveEventReader, overviews: Overviews, clock: IReactorTime) -> None:
         self._catalog = catalog
         self._reader = reader
+        self._overviews = overviews
         self._clock = clock
         self._kept: dict[Scope, tuple[float, Snapshot]] = {}
         self._reading: dict[Scope, DeferredLock] = {}
 
     async def snapshot(self, scope: Scope, least: Position) -> Snapshot:
-        """Counts of the jobs of *scope*; with those of all, the queue and the connected crawlers, too.
+        """Counts of the jobs of *scope*; with those of all, the queue, the connected crawlers and the overview, too.
 
         It is of a position from *least* on. Read once for all that ask meanwhile.
         """
@@ -63,6 +65,7 @@ class Snapshots:
         if scope == Scope():
             crawlers = await self._catalog.crawlers.page(Page(MOST_CRAWLERS), {"connected": True})
             data["crawlers"] = list(crawlers.rows)
+            data["overview"] = await self.overview()
         if len(self._kept) >= MOST_KEPT:
             self._kept.clear()
         self._kept[scope] = now, Snapshot(position, data)
@@ -73,4 +76,9 @@ class Snapshots:
             stats = await self._catalog.stats_of(scope.account_id, scope.user_id)
             return {"counts": stats["jobs"]}
         stats = await self._catalog.stats()
+        self._overviews.counted(stats)
         return {"counts": stats["jobs"], "queue": stats["queue"]}
+
+    async def overview(self) -> dict[str, Any]:
+        """What needs a person, and what restricts and serves the jobs."""
+        return await self._overviews.read()

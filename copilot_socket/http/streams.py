@@ -1,8 +1,8 @@
 """The stream of one client: what it is sent, and what happens when it reads slowly."""
 
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -40,7 +40,7 @@ class Stream:
 
     *on_gone* is called when it disconnects, *on_lost* when it has been told that events were lost; ``allowed``:
     whether it may go on. ``live``: whether it is sent what comes; ``next``: from where on; ``joining``: whether it is
-    being sent what it has missed.
+    being sent what it has missed; ``overview``: the last one that it was sent, and when.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Stream:
         self.allowed = allowed
         self.live = self.joining = False
         self.next = Position(0)
+        self.overview: tuple[Mapping[str, Any] | None, float] = None, 0.0
         self._watcher = watcher
         self._on_gone = on_gone
         self._on_lost = on_lost

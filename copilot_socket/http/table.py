@@ -25,6 +25,8 @@ from copilot_socket.http.feed import Feed
 from copilot_socket.http.health import Health, HealthHandlers
 from copilot_socket.http.idempotency import Idempotency
 from copilot_socket.http.job_handlers import JobHandlers
+from copilot_socket.http.overview import Overviews
+from copilot_socket.http.overview_handlers import OverviewHandlers
 from copilot_socket.http.restriction_handlers import RestrictionHandlers
 from copilot_socket.http.routes import Route
 from copilot_socket.http.slices import Slices
@@ -70,6 +72,7 @@ class Parts:
     idempotency: Idempotency
     bus: EventBus
     feed: Feed
+    overviews: Overviews
     health: Health
     registry: CollectorRegistry | None
     reactor: IReactorTime
@@ -99,6 +102,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     areas = AreaHandlers(parts.catalog)
     users = UserHandlers(parts.catalog)
     events = EventHandlers(parts.feed)
+    overview = OverviewHandlers(parts.overviews)
     tokens = TokenHandlers(parts.access, parts.catalog, parts.time_of_day)
     audit = AuditHandlers(parts.catalog)
     stats = StatsHandlers(parts.catalog, parts.time_of_day)
@@ -168,6 +172,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("POST", "/api/v1/errors/{fingerprint}/ignore", errors.ignore_errors, needs=Role.OPERATE),
         Route("DELETE", "/api/v1/errors/{fingerprint}/ignore", errors.heed_errors, needs=Role.OPERATE),
         Route("GET", "/api/v1/audit", audit.list_acts, needs=Role.OPERATE),
+        Route("GET", "/api/v1/overview", overview.show_overview),
         Route("GET", "/api/v1/stats", stats.show_stats, within=True),
         Route("GET", "/api/v1/stats/history", stats.show_history),
         Route("GET", "/api/v1/events", events.watch_events, within=True),

@@ -25,6 +25,7 @@ from copilot_socket.http.access import Access
 from copilot_socket.http.endings import Endings
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.idempotency import Idempotency
+from copilot_socket.http.overview import Overviews
 from copilot_socket.http.site import make_site
 from copilot_socket.http.slices import Slices
 from copilot_socket.http.snapshots import Snapshots
@@ -40,6 +41,7 @@ from copilot_socket.store.database import Database
 from copilot_socket.store.errors import ErrorGroups
 from copilot_socket.store.job_lists import JobLists
 from copilot_socket.store.live_events import SETTINGS, LiveEventReader, Numbering
+from copilot_socket.store.overview import OverviewReader
 from copilot_socket.store.restrictions import RestrictionStore
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
@@ -64,7 +66,9 @@ class FakeHealth:
     active_connections: int = 2
     http_port: int = 3000
     uptime: float = 12.5
-    database: Mapping[str, Any] = attrs.Factory(lambda: {"connected": True})
+    database: Mapping[str, Any] = attrs.Factory(
+        lambda: {"connected": True, "latency_seconds": 0.001, "pool": {"size": 4, "in_use": 1, "waiting": 0}}
+    )
     error: str | None = None
 
 
@@ -166,10 +170,13 @@ class SiteTestCase(DatabaseTestCase):
         self.access = Access(self.token, AccessStore(self.database), reactor)
         self.access.book.replace((), ())  # as read from an empty table
         reader = LiveEventReader(self.database)
-        self.feed = Feed(reader, Snapshots(Catalog(self.database), reader, self.clock), self.clock)
+        catalog = Catalog(self.database)
+        overviews = Overviews(
+            catalog, OverviewReader(self.database), self.health, self.clock, node="node", embedded=True
+        )
+        self.feed = Feed(reader, Snapshots(catalog, reader, overviews, self.clock), self.clock)
         jobs = JobLists(self.database)
         self.bulk = BulkOperations(self.database, self.transitions, jobs, "node")
-        catalog = Catalog(self.database)
         parts = Parts(
             submission=Submission(self.database, 4, self.slices.next),
             catalog=catalog,
@@ -186,6 +193,7 @@ class SiteTestCase(DatabaseTestCase):
             transitions=self.transitions,
             idempotency=Idempotency(self.database, reactor),
             feed=self.feed,
+            overviews=overviews,
             health=self.health,
             registry=self.registry,
             reactor=reactor,

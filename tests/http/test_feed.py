@@ -104,16 +104,28 @@ class FakeCounting:
     def __init__(self, reader: FakeReader) -> None:
         self.reader = reader
         self.counted: list[Scope] = []
+        self.overviews = 0
+        self.state: dict[str, Any] = {"attention": "none"}
         self.behind = 0
 
     async def snapshot(self, scope: Scope, least: Position) -> Snapshot:
         """See :class:`.Snapshots`."""
-        return Snapshot(max(Position(self.reader.next - self.behind), least), {"of": scope.account_id or "all"})
+        data: dict[str, Any] = {"of": scope.account_id or "all"}
+        if scope == Scope():
+            data["overview"] = self.state
+        return Snapshot(max(Position(self.reader.next - self.behind), least), data)
 
     async def counts(self, scope: Scope) -> dict[str, Any]:
         """See :class:`.Snapshots`."""
         self.counted.append(scope)
         return {"counts": {"queued": len(self.counted)}}
+
+    async def overview(self) -> dict[str, Any]:
+        """See :class:`.Snapshots`."""
+        self.overviews += 1
+        if self.reader.away:
+            raise DatabaseAway("away")
+        return self.state
 
 
 @attrs.define

@@ -128,7 +128,7 @@ class HealthTests(SiteTestCase):
             {
                 "status": "healthy",
                 "socket_server": {"running": True, "connections": 3, "active_connections": 2, "uptime": 12.5},
-                "database": {"connected": True},
+                "database": self.health.database,
             },
         )
 

@@ -1,7 +1,9 @@
 """Snapshots of live events: read once for all streams that ask."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,6 +16,17 @@ from copilot_socket.store.listing import Listing
 ANN = Scope(user_id="ann")
 
 
+@attrs.frozen
+class FakeOverviews:
+    """An overview; *counted* is told of statistics that were read."""
+
+    counted: Callable[[Any], None]
+
+    async def read(self) -> Any:
+        """See :class:`.Overviews`."""
+        return {"attention": []}
+
+
 class SnapshotTests(SynchronousTestCase):
     """What is read, and when."""
 
@@ -23,7 +36,9 @@ class SnapshotTests(SynchronousTestCase):
         self.reads: list[Any] = []
         self.waiting: Deferred[None] | None = None
         self.crawlers = self
-        self.snapshots = Snapshots(cast(Any, self), cast(Any, self), self.clock)
+        self.counted: list[Any] = []
+        overviews = cast(Any, FakeOverviews(self.counted.append))
+        self.snapshots = Snapshots(cast(Any, self), cast(Any, self), overviews, self.clock)
 
     async def last(self) -> Position:
         """As the reader of events."""
@@ -52,7 +67,13 @@ class SnapshotTests(SynchronousTestCase):
     def test_kept(self) -> None:
         """It serves others for a second, unless they need a later one."""
         first = self.successResultOf(self.read())
-        expected = {"counts": {"queued": 3}, "queue": {"ready": 2}, "crawlers": [{"id": "c1"}]}
+        expected = {
+            "counts": {"queued": 3},
+            "queue": {"ready": 2},
+            "crawlers": [{"id": "c1"}],
+            "overview": {"attention": []},
+        }
+        self.assertEqual(self.counted, [{"jobs": {"queued": 3}, "queue": {"ready": 2}, "crawlers": {}}])
         self.assertEqual((first.position, first.data), (Position(7), expected))
         self.number = 9
         self.assertIs(self.successResultOf(self.read(least=7)), first)
@@ -63,7 +84,7 @@ class SnapshotTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(self.read()).position, Position(10))
 
     def test_scopes(self) -> None:
-        """Each has its own; only that of everything has queue and crawlers."""
+        """Each has its own; only that of everything has queue, crawlers and an overview."""
         self.successResultOf(self.read())
         self.assertEqual(self.successResultOf(self.read(ANN)).data, {"counts": {"queued": 1}})
         self.assertEqual(self.reads, [None, (None, "ann")])

@@ -1,0 +1,252 @@
+"""What needs a person: the list that a dashboard begins with, made from what is known of the whole.
+
+It says what the alerts of ``ops/prometheus`` say, as far as it can be seen at a glance, and names what is concerned.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Literal
+
+import attrs
+
+from copilot_socket.core.why import shown_time
+
+Severity = Literal["urgent", "warning"]
+Kind = Literal[
+    "database",
+    "no_crawlers",
+    "credential_expired",
+    "unroutable",
+    "host_held",
+    "node_gone",
+    "crawler_failing",
+    "crawler_quarantined",
+    "crawler_silent",
+    "lane_held",
+    "operation_failed",
+    "credential_expiring",
+]
+NAMES = 10
+"""Names that an item has, at most."""
+LANES = 50
+"""Lanes that are listed, at most."""
+NEARLY_ALL = 0.9
+"""The share of PostgreSQL's connections beyond which few are left."""
+
+
+@attrs.frozen
+class Some:
+    """So many of a kind; the first ``names``, and since when the first of them is like that."""
+
+    count: int = 0
+    since: datetime | None = None
+    names: Sequence[str] = ()
+
+
+@attrs.frozen
+class HeldHost:
+    """A GitLab whose jobs are held back as it is unavailable."""
+
+    origin: str
+    since: datetime
+    next_probe_at: datetime | None
+
+
+@attrs.frozen
+class Lane:
+    """The ``queued`` jobs of an account and command, and ``why`` they are held back."""
+
+    account_id: str
+    command: str
+    queued: int
+    why: str
+
+
+@attrs.frozen
+class Connections:
+    """How many connections PostgreSQL has, of how many that it allows."""
+
+    used: int
+    allowed: int
+
+
+@attrs.frozen(kw_only=True)
+class Facts:
+    """All that is needed.
+
+    ``waiting``: jobs of accounts whose credential has expired; ``ready``: jobs that are due and not held back;
+    ``unroutable``: those of them that no crawler takes, by command; ``connected``: crawlers; ``error``: why the node
+    can't do its work.
+    """
+
+    expired: Some = Some()
+    waiting: int = 0
+    expiring: Some = Some()
+    hosts: Sequence[HeldHost] = ()
+    quarantined: Some = Some()
+    failing: Some = Some()
+    silent: Some = Some()
+    ready: int = 0
+    unroutable: Mapping[str, int] = attrs.field(factory=dict)
+    connected: int = 0
+    lanes: Sequence[Lane] = ()
+    """Up to one more than :data:`LANES`."""
+    gone: Some = Some()
+    operations: Some = Some()
+    error: str | None = None
+    connections: Connections | None = None
+
+
+@attrs.frozen
+class Item:
+    """Something that needs a person. ``lanes``: only of ``lane_held``."""
+
+    kind: Kind
+    severity: Severity
+    text: str
+    count: int
+    since: datetime | None = None
+    names: Sequence[str] = ()
+    lanes: Sequence[Lane] | None = None
+
+
+def attention(facts: Facts) -> list[Item]:
+    """What needs a person, weightiest first."""
+    items = [
+        *_database(facts),
+        *_crawlers_missing(facts),
+        *_expired(facts),
+        *_unroutable(facts),
+        *_hosts(facts.hosts),
+        *_gone(facts.gone),
+        *_crawlers(facts),
+        *_lanes(facts.lanes),
+        *_operations(facts.operations),
+        *_expiring(facts.expiring),
+    ]
+    return sorted(items, key=lambda item: item.severity != "urgent")
+
+
+def _database(facts: Facts) -> list[Item]:
+    items = []
+    if facts.error is not None:
+        items.append(Item("database", "urgent", f"The node that answers can't do its work: {facts.error}", 1))
+    used = facts.connections
+    if used is not None and used.used >= NEARLY_ALL * used.allowed:
+        text = f"{used.used} of {used.allowed} connections that PostgreSQL allows are taken (max_connections)"
+        items.append(Item("database", "warning", text, 1))
+    return items
+
+
+def _crawlers_missing(facts: Facts) -> list[Item]:
+    if facts.connected or not facts.ready:
+        return []
+    return [Item("no_crawlers", "urgent", f"No crawler is connected, and {_jobs(facts.ready)} due", facts.ready)]
+
+
+def _expired(facts: Facts) -> list[Item]:
+    some = facts.expired
+    if not some.count:
+        return []
+    who = "An account needs" if some.count == 1 else f"{some.count} accounts need"
+    waits = f"; {_count(facts.waiting, 'job waits', 'jobs wait')} for that" if facts.waiting else ""
+    severity: Severity = "urgent" if facts.waiting else "warning"
+    text = f"{who} a new credential, as GitLab refuses the old one{waits}"
+    return [_item("credential_expired", severity, text, some)]
+
+
+def _unroutable(facts: Facts) -> list[Item]:
+    if not facts.unroutable or not facts.connected:
+        return []
+    by_number = sorted(facts.unroutable.items(), key=lambda each: (-each[1], each[0]))
+    shown = ", ".join(f"{command} ({jobs})" for command, jobs in by_number[:NAMES])
+    count = sum(facts.unroutable.values())
+    text = f"No crawler that is given work takes {shown}: {_jobs(count)} due"
+    return [Item("unroutable", "warning", text, count, None, [command for command, _ in by_number[:NAMES]])]
+
+
+def _hosts(hosts: Sequence[HeldHost]) -> list[Item]:
+    if not hosts:
+        return []
+    first = min(hosts, key=lambda host: host.since)
+    probes = [host.next_probe_at for host in hosts if host.next_probe_at is not None]
+    probed = f"; the next probe is at {shown_time(min(probes))}" if probes else ""
+    who = f"{first.origin} is" if len(hosts) == 1 else f"{len(hosts)} GitLab hosts are"
+    text = f"{who} unavailable since {shown_time(first.since)}, and the jobs are held back{probed}"
+    return [Item("host_held", "warning", text, len(hosts), first.since, [host.origin for host in hosts[:NAMES]])]
+
+
+def _gone(some: Some) -> list[Item]:
+    if not some.count:
+        return []
+    who = "A node has" if some.count == 1 else f"{some.count} nodes have"
+    text = f"{who} disappeared without being stopped; the others have taken over the jobs"
+    return [_item("node_gone", "warning", text, some)]
+
+
+def _crawlers(facts: Facts) -> list[Item]:
+    texts: tuple[tuple[Kind, Some, str, str], ...] = (
+        (
+            "crawler_failing",
+            facts.failing,
+            "crawler fails everything of late, and may have to be quarantined",
+            "crawlers fail everything of late, and may have to be quarantined",
+        ),
+        (
+            "crawler_quarantined",
+            facts.quarantined,
+            "crawler is quarantined, and given no work until it is released",
+            "crawlers are quarantined, and given no work until they are released",
+        ),
+        (
+            "crawler_silent",
+            facts.silent,
+            "crawler has an open connection, but is silent",
+            "crawlers have open connections, but are silent",
+        ),
+    )
+    return [
+        _item(kind, "warning", _count(some.count, one, more), some) for kind, some, one, more in texts if some.count
+    ]
+
+
+def _lanes(lanes: Sequence[Lane]) -> list[Item]:
+    if not lanes:
+        return []
+    shown = sorted(lanes[:LANES], key=lambda lane: (-lane.queued, lane.account_id, lane.command))
+    queued = sum(lane.queued for lane in shown)
+    more = "More than " if len(lanes) > LANES else ""
+    held = f"{more}{_count(queued, 'queued job is', 'queued jobs are')} held back"
+    text = f"{held} by pauses, limits, budgets or host holds"
+    names = list(dict.fromkeys(lane.account_id for lane in shown))[:NAMES]
+    return [Item("lane_held", "warning", text, len(shown), None, names, shown)]
+
+
+def _operations(some: Some) -> list[Item]:
+    if not some.count:
+        return []
+    text = f"{_count(some.count, 'bulk operation has', 'bulk operations have')} failed within a day"
+    return [_item("operation_failed", "warning", text, some)]
+
+
+def _expiring(some: Some) -> list[Item]:
+    if not some.count:
+        return []
+    first = f", the first at {shown_time(some.since)}" if some.since else ""
+    text = (
+        f"{_count(some.count, 'token expires', 'tokens expire')} within 7 days, and can't be refreshed{first}:"
+        " no refresh token is stored"
+    )
+    return [Item("credential_expiring", "warning", text, some.count, None, some.names)]
+
+
+def _item(kind: Kind, severity: Severity, text: str, some: Some) -> Item:
+    return Item(kind, severity, text, some.count, some.since, list(some.names)[:NAMES])
+
+
+def _jobs(number: int) -> str:
+    return _count(number, "job is", "jobs are")
+
+
+def _count(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"
