@@ -24,7 +24,7 @@ import { Tokens } from "./pages/tokens.js";
  * @typedef {object} Page
  * @property {string} pattern Of its path.
  * @property {string} title
- * @property {(props: Record<string, string>) => any} view Given the parts of the path.
+ * @property {(props: any) => any} view Given the parts of the path.
  * @property {string} [icon] Of its entry in the navigation; without one it has none.
  * @property {Role} needs
  * @property {boolean} [within] Sessions that are limited to accounts or users see it, too.

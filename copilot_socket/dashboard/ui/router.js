@@ -20,7 +20,7 @@ export function patternOf(path) {
 function look() {
   const { pathname: path, search } = location;
   const pattern = patternOf(path);
-  place.set({ path, params: (pattern && match(pattern, path)) ?? {}, query: new URLSearchParams(search) });
+  place.set({ path, params: (pattern ? match(pattern, path) : null) ?? {}, query: new URLSearchParams(search) });
 }
 
 /** @param {string[]} known The patterns of pages' paths. */
