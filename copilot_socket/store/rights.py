@@ -17,6 +17,7 @@ TABLES = (
     "event_numbers",
     "events",
     "hosts",
+    "http_links",
     "http_sessions",
     "http_tokens",
     "idempotency_keys",

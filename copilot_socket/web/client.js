@@ -115,6 +115,7 @@ export class Client {
     /** How far it is, every second, until it has ended. @param {string} id @param {Options} [options] */
     wait: (id, options) => this.#progress(id, options),
   };
+  overview = this.#method("GET /overview");
   pauses = this.#resource({
     list: "GET /pauses", add: "POST /pauses", get: "GET /pauses/{id}", end: "DELETE /pauses/{id}",
   });

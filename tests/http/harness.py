@@ -171,10 +171,10 @@ class SiteTestCase(DatabaseTestCase):
         self.access.book.replace((), ())  # as read from an empty table
         reader = LiveEventReader(self.database)
         catalog = Catalog(self.database)
-        overviews = Overviews(
+        self.overviews = Overviews(
             catalog, OverviewReader(self.database), self.health, self.clock, node="node", embedded=True
         )
-        self.feed = Feed(reader, Snapshots(catalog, reader, overviews, self.clock), self.clock)
+        self.feed = Feed(reader, Snapshots(catalog, reader, self.overviews, self.clock), self.clock)
         jobs = JobLists(self.database)
         self.bulk = BulkOperations(self.database, self.transitions, jobs, "node")
         parts = Parts(
@@ -193,7 +193,7 @@ class SiteTestCase(DatabaseTestCase):
             transitions=self.transitions,
             idempotency=Idempotency(self.database, reactor),
             feed=self.feed,
-            overviews=overviews,
+            overviews=self.overviews,
             health=self.health,
             registry=self.registry,
             reactor=reactor,
