@@ -121,6 +121,7 @@ export class Client {
   });
   queue = this.#resource({ pause: "POST /queue/pause", resume: "POST /queue/resume" });
   session = this.#resource({ get: "GET /session", start: "POST /session", end: "DELETE /session" });
+  settings = this.#method("GET /settings");
   stats = this.#method("GET /stats");
   statsHistory = this.#method("GET /stats/history");
   tokens = this.#resource({ list: "GET /tokens", add: "POST /tokens", revoke: "DELETE /tokens/{name}" });

@@ -17,6 +17,8 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from twisted.web.server import Site
 
+from copilot_socket import memory
+from copilot_socket.config import load
 from copilot_socket.core.live_events import LiveEvent, encoded
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.vault import Vault
@@ -26,6 +28,7 @@ from copilot_socket.http.endings import Endings
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.idempotency import Idempotency
 from copilot_socket.http.overview import Overviews
+from copilot_socket.http.settings_handlers import NodeSettings
 from copilot_socket.http.site import make_site
 from copilot_socket.http.slices import Slices
 from copilot_socket.http.snapshots import Snapshots
@@ -148,6 +151,7 @@ class SiteTestCase(DatabaseTestCase):
     rate = 0
     origins: frozenset[str] = frozenset()
     keys: tuple[str, ...] = ()
+    config = load({}, {}, {}, uid=1000)
 
     def setUp(self) -> None:
         """Listen."""
@@ -194,6 +198,9 @@ class SiteTestCase(DatabaseTestCase):
             idempotency=Idempotency(self.database, reactor),
             feed=self.feed,
             overviews=self.overviews,
+            settings=NodeSettings(
+                "node", self.config.settings, memory.parts(self.config), OverviewReader(self.database)
+            ),
             health=self.health,
             registry=self.registry,
             reactor=reactor,
