@@ -63,6 +63,8 @@ export interface Account {
   updated_at: string;
   /** On request: its jobs by state, for every state. */
   jobs?: Record<string, number>;
+  /** On request: its live jobs by command, and what holds them back. */
+  lanes?: Lane[];
 }
 
 /** An account as a whole. */
@@ -480,6 +482,8 @@ export interface ChangedAccount {
   updated_at: string;
   /** On request: its jobs by state, for every state. */
   jobs?: Record<string, number>;
+  /** On request: its live jobs by command, and what holds them back. */
+  lanes?: Lane[];
   /** The live nodes that do not act on the change yet; none where the status is not 202. */
   waiting_for_nodes?: string[];
 }
@@ -1230,6 +1234,22 @@ export interface JobList {
   total_exact?: boolean;
 }
 
+/** The live jobs of an account with one command. */
+export interface Lane {
+  /** The command. */
+  command: string;
+  /** How many are queued. */
+  queued: number;
+  /** How many of these are due later. */
+  scheduled: number;
+  /** How many are assigned or running. */
+  running: number;
+  /** How many wait for a credential. */
+  waiting_credential: number;
+  /** Why none of them is sent now, in words; null: they have their turns. */
+  held: string | null;
+}
+
 /** The process responds. */
 export interface Live {
   /** Always the same. */
@@ -1916,13 +1936,13 @@ export interface Operations {
     gitlab_origin?: string;
     /** Ascending; `token_expires_at` lists only those whose token expires. */
     order?: "id" | "token_expires_at";
-    /** What is else left out: how many jobs it has, by state. */
-    include?: Some<"jobs">;
+    /** What is else left out: jobs by state; by command, and what holds them. */
+    include?: Some<"jobs" | "lanes">;
   }]; answer: AccountList };
   /** One account, without tokens. */
   "GET /accounts/{id}": { given: [id: string, query?: {
-    /** What is else left out: how many jobs it has, by state. */
-    include?: Some<"jobs">;
+    /** What is else left out: jobs by state; by command, and what holds them. */
+    include?: Some<"jobs" | "lanes">;
   }]; answer: Account };
   /** Create an account, or replace it completely. */
   "PUT /accounts/{id}": { given: [id: string, body: AccountBody]; answer: Account };
