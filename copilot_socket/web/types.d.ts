@@ -735,6 +735,10 @@ export interface ErrorGroup {
   accounts: number;
   /** Jobs that are failed by it now, up to 10,001. */
   jobs_failed: number;
+  /** What the history counts by; in a list on request (`history`). */
+  history_unit?: "day" | "hour";
+  /** Hours or days with such errors, in their order; in a list on request, and the last 100. */
+  history?: ErrorCount[];
 }
 
 /** A group of errors: over time, by account, and its latest one. */
@@ -769,14 +773,14 @@ export interface ErrorGroupDetail {
   accounts: number;
   /** Jobs that are failed by it now, up to 10,001. */
   jobs_failed: number;
-  /** What the history counts by. */
-  history_unit: "day" | "hour";
-  /** Hours or days with errors, in their order. */
-  history: ErrorCount[];
   /** The ten accounts with most errors. */
   top_accounts: AccountErrors[];
   /** The latest error; null once that is deleted. */
   sample: ErrorSample | null;
+  /** What the history counts by; in a list on request (`history`). */
+  history_unit?: "day" | "hour";
+  /** Hours or days with such errors, in their order; in a list on request, and the last 100. */
+  history?: ErrorCount[];
 }
 
 /** A page of errors. */
@@ -2096,6 +2100,8 @@ export interface Operations {
     command?: "GROUP_PROJECT_DISCOVERY" | "group" | "project" | "issues" | "mergeRequests" | "commits" | "branches" | "pipelines" | "users" | "releases" | "groupMilestones" | "epics" | "jobs" | "mergeRequestNotes" | "probe";
     /** The crawler's name for their kind. */
     error_type?: string;
+    /** What is else left out: when they occurred. */
+    include?: Some<"history">;
   }]; answer: ErrorGroupList };
   /** The errors with one fingerprint: counts over time, accounts, and the latest of them. */
   "GET /errors/{fingerprint}": { given: [fingerprint: string, query?: {
