@@ -881,12 +881,12 @@ export interface HeldJob {
 /** What happened in a period. */
 export interface History {
   /** How long each interval is. */
-  resolution: "hour" | "minute";
+  resolution: "day" | "hour" | "minute";
   /** Intervals of which something is known, in their order. */
   history: HistoryInterval[];
 }
 
-/** What happened in a minute or an hour. */
+/** What happened in a minute, an hour or a day. */
 export interface HistoryInterval {
   /** Its beginning. */
   at: string;
@@ -2148,10 +2148,10 @@ export interface Operations {
     /** Only those of this user. */
     user_id?: string;
   }]; answer: Stats };
-  /** What happened in each minute or hour of a period, at all nodes together, oldest first. */
+  /** What happened in each minute, hour or day of a period, at all nodes together, oldest first. */
   "GET /stats/history": { given: [query?: {
-    /** Minutes are kept for a day, hours for 90 days. */
-    resolution?: "minute" | "hour";
+    /** Minutes are kept for a day, hours and days (in UTC) for 90 days. */
+    resolution?: "minute" | "hour" | "day";
     /** Its beginning; without it 60 intervals before its end. */
     since?: string;
     /** Its end; without it now. */
