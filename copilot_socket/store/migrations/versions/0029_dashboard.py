@@ -3,7 +3,7 @@
 from copilot_socket.store.migrations import run_sql_beside
 
 revision = "0029_dashboard"
-down_revision = "0027_webhooks"
+down_revision = "0028_crawler_ends"
 
 
 def upgrade() -> None:
