@@ -110,7 +110,7 @@ class Application:
         route, params = found
         call = request.call(
             params,
-            _parameters(requested.query),
+            () if route.file else _parameters(requested.query),
             visitor,
             lambda: self._gate.visitor(head).grant == visitor.grant,
         )

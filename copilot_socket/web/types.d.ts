@@ -63,6 +63,8 @@ export interface Account {
   updated_at: string;
   /** On request: its jobs by state, for every state. */
   jobs?: Record<string, number>;
+  /** On request: its live jobs by command, and what holds them back. */
+  lanes?: Lane[];
 }
 
 /** An account as a whole. */
@@ -172,6 +174,32 @@ export interface AreaCount {
   total: number;
   /** Whether they were counted, or this is an estimate. */
   total_exact: boolean;
+}
+
+/** One group or project, with all that is known of its jobs. */
+export interface AreaDetail {
+  /** The origin of its GitLab. */
+  gitlab_origin: string;
+  /** Its path there. */
+  full_path: string;
+  /** Its numeric id there, where known. */
+  gitlab_id: number | null;
+  /** Its name. */
+  name: string;
+  /** What it is. */
+  type: "group" | "project";
+  /** When it was discovered. */
+  created_at: string;
+  /** The same jobs as `jobs` by command and state, for those with jobs. */
+  jobs_by_command: Record<string, Record<string, number>>;
+  /** The first 100 accounts that may see it. */
+  account_ids: string[];
+  /** On request (`counts`): how many accounts may see it, up to 10,001. */
+  accounts?: number;
+  /** On request (`counts`): the jobs with its path there, of its newest 10,001, by state, for every state. */
+  jobs?: Record<string, number>;
+  /** On request (`commands`): when a job for it was last completed, by command, as far as jobs are kept. */
+  last_completed?: Record<string, string>;
 }
 
 /** The job that discovers the areas of an account. */
@@ -498,6 +526,8 @@ export interface ChangedAccount {
   updated_at: string;
   /** On request: its jobs by state, for every state. */
   jobs?: Record<string, number>;
+  /** On request: its live jobs by command, and what holds them back. */
+  lanes?: Lane[];
   /** The live nodes that do not act on the change yet; none where the status is not 202. */
   waiting_for_nodes?: string[];
 }
@@ -764,6 +794,10 @@ export interface ErrorGroup {
   accounts: number;
   /** Jobs that are failed by it now, up to 10,001. */
   jobs_failed: number;
+  /** What the history counts by; in a list on request (`history`). */
+  history_unit?: "day" | "hour";
+  /** Hours or days with such errors, in their order; in a list on request, and the last 100. */
+  history?: ErrorCount[];
 }
 
 /** A group of errors: over time, by account, and its latest one. */
@@ -798,14 +832,14 @@ export interface ErrorGroupDetail {
   accounts: number;
   /** Jobs that are failed by it now, up to 10,001. */
   jobs_failed: number;
-  /** What the history counts by. */
-  history_unit: "day" | "hour";
-  /** Hours or days with errors, in their order. */
-  history: ErrorCount[];
   /** The ten accounts with most errors. */
   top_accounts: AccountErrors[];
   /** The latest error; null once that is deleted. */
   sample: ErrorSample | null;
+  /** What the history counts by; in a list on request (`history`). */
+  history_unit?: "day" | "hour";
+  /** Hours or days with such errors, in their order; in a list on request, and the last 100. */
+  history?: ErrorCount[];
 }
 
 /** A page of errors. */
@@ -918,12 +952,12 @@ export interface HeldLane {
 /** What happened in a period. */
 export interface History {
   /** How long each interval is. */
-  resolution: "hour" | "minute";
+  resolution: "day" | "hour" | "minute";
   /** Intervals of which something is known, in their order. */
   history: HistoryInterval[];
 }
 
-/** What happened in a minute or an hour. */
+/** What happened in a minute, an hour or a day. */
 export interface HistoryInterval {
   /** Its beginning. */
   at: string;
@@ -1275,6 +1309,22 @@ export interface JobList {
   total_exact?: boolean;
 }
 
+/** The live jobs of an account with one command. */
+export interface Lane {
+  /** The command. */
+  command: string;
+  /** How many are queued. */
+  queued: number;
+  /** How many of these are due later. */
+  scheduled: number;
+  /** How many are assigned or running. */
+  running: number;
+  /** How many wait for a credential. */
+  waiting_credential: number;
+  /** Why none of them is sent now, in words; null: they have their turns. */
+  held: string | null;
+}
+
 /** The process responds. */
 export interface Live {
   /** Always the same. */
@@ -1309,6 +1359,22 @@ export interface MadeWebhook {
   former_secret_until: string | null;
   /** What its messages are signed with, which is shown this once. */
   secret: string;
+}
+
+/** The most memory that the node takes with its settings. */
+export interface Memory {
+  /** Its parts. */
+  terms: MemoryPart[];
+  /** Their sum in bytes. */
+  total: number;
+}
+
+/** What a part of the node takes of memory, at most. */
+export interface MemoryPart {
+  /** Which part. */
+  what: string;
+  /** How much. */
+  bytes: number;
 }
 
 /** The values of `crawlers.mode`. */
@@ -1346,6 +1412,8 @@ export interface Node {
   host: string;
   /** The id of its process there. */
   pid: number;
+  /** Its version; null: one before this was shown. */
+  version: string | null;
   /** When it started. */
   started_at: string;
   /** Whether its lease has not run out. */
@@ -1587,6 +1655,45 @@ export interface Session {
   accounts: string[] | null;
   /** The users whose jobs it is limited to; null: it is not. */
   users: string[] | null;
+}
+
+/** The settings of a node, and what it runs on. */
+export interface Settings {
+  /** All variables, in the order of the documentation. */
+  settings: ShownSetting[];
+  memory: Memory;
+  /** The node. */
+  node_id: string;
+  /** Its version. */
+  version: string;
+  /** The version of Python. */
+  python: string;
+  /** The version of Twisted. */
+  twisted: string;
+  /** The version of PostgreSQL. */
+  postgresql: string;
+  /** When the node started; null while it does. */
+  started_at: string | null;
+}
+
+/** A setting. */
+export interface ShownSetting {
+  /** The variable. */
+  name: string;
+  /** Its value in force, a secret as `***`; null: none. */
+  value: string | null;
+  /** What it would be if nobody had set it; null: nothing. */
+  default: string | null;
+  /** From what the value comes. */
+  source: "credential" | "default" | "environment" | "file" | "option";
+  /** The same in words: the name of the `.env` file, or of another variable, if it is by that. */
+  origin: string;
+  /** `ms` or `bytes`. */
+  unit: string | null;
+  /** Whether it is never shown. */
+  secret: boolean;
+  /** What it is. */
+  description: string;
 }
 
 /** The state of things, which events change from here on. */
@@ -1993,13 +2100,13 @@ export interface Operations {
     gitlab_origin?: string;
     /** Ascending; `token_expires_at` lists only those whose token expires. */
     order?: "id" | "token_expires_at";
-    /** What is else left out: how many jobs it has, by state. */
-    include?: Some<"jobs">;
+    /** What is else left out: jobs by state; by command, and what holds them. */
+    include?: Some<"jobs" | "lanes">;
   }]; answer: AccountList };
   /** One account, without tokens. */
   "GET /accounts/{id}": { given: [id: string, query?: {
-    /** What is else left out: how many jobs it has, by state. */
-    include?: Some<"jobs">;
+    /** What is else left out: jobs by state; by command, and what holds them. */
+    include?: Some<"jobs" | "lanes">;
   }]; answer: Account };
   /** Create an account, or replace it completely. */
   "PUT /accounts/{id}": { given: [id: string, body: AccountBody]; answer: Account };
@@ -2036,6 +2143,8 @@ export interface Operations {
   }]; answer: AreaList };
   /** Counts of areas, and of the jobs that discover them. */
   "GET /areas/stats": { given: [nothing?: Nothing]; answer: AreaStats };
+  /** One group or project, with all that is known of its jobs, and who may see it. */
+  "GET /areas/{origin}/{path}": { given: [origin: string, path: string, nothing?: Nothing]; answer: AreaDetail };
   /** All that is crawled for a user of the web application, who has no other record here than their jobs. */
   "GET /users/{id}": { given: [id: string, nothing?: Nothing]; answer: UserCrawl };
   /** Crawlers, connected now or recently. */
@@ -2153,6 +2262,8 @@ export interface Operations {
     command?: "GROUP_PROJECT_DISCOVERY" | "group" | "project" | "issues" | "mergeRequests" | "commits" | "branches" | "pipelines" | "users" | "releases" | "groupMilestones" | "epics" | "jobs" | "mergeRequestNotes" | "probe";
     /** The crawler's name for their kind. */
     error_type?: string;
+    /** What is else left out: when they occurred. */
+    include?: Some<"history">;
   }]; answer: ErrorGroupList };
   /** The errors with one fingerprint: counts over time, accounts, and the latest of them. */
   "GET /errors/{fingerprint}": { given: [fingerprint: string, query?: {
@@ -2194,6 +2305,8 @@ export interface Operations {
   }]; answer: AuditEntryList };
   /** What needs a person, and what restricts and serves the jobs: the nodes, hosts, budgets and pauses. At most two seconds old; the live event `overview` has the same. */
   "GET /overview": { given: [nothing?: Nothing]; answer: Overview };
+  /** The settings of the node that answers, without secrets; its memory and its versions. */
+  "GET /settings": { given: [nothing?: Nothing]; answer: Settings };
   /** Counts of jobs, queue and crawlers; of an account, of a user or for a limited token of jobs only. */
   "GET /stats": { given: [query?: {
     /** Only those of this account. */
@@ -2201,10 +2314,10 @@ export interface Operations {
     /** Only those of this user. */
     user_id?: string;
   }]; answer: Stats };
-  /** What happened in each minute or hour of a period, at all nodes together, oldest first. */
+  /** What happened in each minute, hour or day of a period, at all nodes together, oldest first. */
   "GET /stats/history": { given: [query?: {
-    /** Minutes are kept for a day, hours for 90 days. */
-    resolution?: "minute" | "hour";
+    /** Minutes are kept for a day, hours and days (in UTC) for 90 days. */
+    resolution?: "minute" | "hour" | "day";
     /** Its beginning; without it 60 intervals before its end. */
     since?: string;
     /** Its end; without it now. */
