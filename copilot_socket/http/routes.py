@@ -17,6 +17,7 @@ class Route:
 
     *needs*: the role that it takes; None for everybody. *within*: whether it also serves tokens that are limited to
     certain accounts or users, and keeps within them. *local*: whether it serves everybody on this machine.
+    *by_code*: whether the code of a one-time link is good for it.
     """
 
     method: str
@@ -25,6 +26,7 @@ class Route:
     needs: Role | None = Role.READ
     within: bool = False
     local: bool = False
+    by_code: bool = False
 
     @property
     def single(self) -> bool:

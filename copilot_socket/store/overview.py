@@ -18,7 +18,7 @@ from copilot_socket.store.sql import sql
 
 SHOWN = 100
 """Budgets that are shown, at most."""
-ACCOUNTS = 1000
+ACCOUNTS = 500
 """Accounts, and lanes, that are looked at to find lanes that are held back: some milliseconds."""
 
 _BUDGETS = f"""

@@ -145,6 +145,8 @@ class ConnectionTestCase(SynchronousTestCase):
                 transitions=unused,
                 idempotency=unused,
                 feed=unused,
+                overviews=unused,
+                settings=unused,
                 health=self.health,
                 registry=CollectorRegistry(),
                 reactor=self.reactor,

@@ -16,9 +16,16 @@ SELECT k.kind, (SELECT count(*) FROM troubled t WHERE t.kind = k.kind),
 FROM unnest('{expired,expiring}'::text[]) AS k (kind)
 
 -- name: overview_waiting
--- Jobs that wait for a credential, or could be claimed but for it, of up to a hundred accounts without one.
-SELECT coalesce(sum(jobs), 0)::bigint FROM job_totals WHERE state IN ('queued', 'waiting_credential')
-AND account_id = ANY (ARRAY(SELECT id FROM accounts WHERE credential_status <> 'valid' ORDER BY credential_checked_at, id LIMIT 100))
+-- Jobs that wait for a credential, or could be claimed but for it, of up to a hundred accounts without one. The view
+-- job_totals would add up the counters of all accounts first.
+WITH expired AS MATERIALIZED (
+  SELECT ARRAY(SELECT id FROM accounts WHERE credential_status <> 'valid' ORDER BY credential_checked_at, id LIMIT 100) AS ids
+)
+SELECT coalesce(sum(c.jobs), 0)::bigint FROM expired e CROSS JOIN LATERAL (
+  SELECT state, jobs FROM job_counts WHERE account_id = ANY (e.ids)
+  UNION ALL
+  SELECT state, jobs FROM job_count_deltas WHERE account_id = ANY (e.ids)) AS c
+WHERE c.state IN ('queued', 'waiting_credential')
 
 -- name: overview_crawlers
 -- Crawlers that are quarantined, silent, or fail everything.
@@ -90,8 +97,11 @@ LIMIT %(lanes)s
 
 -- name: overview_queued
 -- How many jobs the lanes of these accounts have.
-SELECT account_id, command, sum(jobs)::bigint FROM job_totals
-WHERE account_id = ANY (%(account)s) AND state = 'queued' GROUP BY account_id, command
+SELECT account_id, command, sum(jobs)::bigint FROM (
+  SELECT account_id::text, command::text, state, jobs FROM job_counts WHERE account_id = ANY (%(account)s)
+  UNION ALL
+  SELECT account_id, command, state, jobs FROM job_count_deltas WHERE account_id = ANY (%(account)s)) AS c
+WHERE state = 'queued' GROUP BY account_id, command
 
 -- name: overview_size
 -- The size of the database in bytes, the server's connections, how many it allows, and its version: may take seconds.

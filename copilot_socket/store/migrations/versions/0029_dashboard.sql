@@ -7,7 +7,7 @@ CREATE TABLE http_links (
   hash       bytea PRIMARY KEY CHECK (octet_length(hash) = 32),
   token_hash bytea CHECK (octet_length(token_hash) = 32),
   name       text CHECK (length(name) <= 255),
-  created_by text NOT NULL,
+  created_by text NOT NULL CHECK (length(created_by) <= 255),
   created_at bounded_timestamptz NOT NULL DEFAULT now(),
   expires_at bounded_timestamptz NOT NULL
 );
