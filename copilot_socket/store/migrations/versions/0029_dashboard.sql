@@ -14,3 +14,8 @@ CREATE TABLE http_links (
 ALTER TABLE http_sessions ADD COLUMN name text CHECK (length(name) <= 255);
 CREATE TRIGGER http_links_changed AFTER INSERT OR DELETE ON http_links
   FOR EACH STATEMENT EXECUTE FUNCTION copilot_notify_access();
+
+-- The accounts that the overview looks for each other second: few of many.
+CREATE INDEX idx_accounts_expired ON accounts (credential_checked_at, id) WHERE credential_status <> 'valid';
+CREATE INDEX idx_accounts_expiring ON accounts (token_expires_at, id) WHERE refresh_token IS NULL AND credential_status = 'valid';
+CREATE INDEX idx_accounts_limited ON accounts (id) WHERE max_running IS NOT NULL;
