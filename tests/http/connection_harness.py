@@ -147,6 +147,8 @@ class ConnectionTestCase(SynchronousTestCase):
                 transitions=unused,
                 idempotency=unused,
                 feed=unused,
+                overviews=unused,
+                settings=unused,
                 health=self.health,
                 registry=CollectorRegistry(),
                 reactor=self.reactor,
