@@ -147,8 +147,6 @@ class ConnectionTestCase(SynchronousTestCase):
                 transitions=unused,
                 idempotency=unused,
                 feed=unused,
-                overviews=unused,
-                settings=unused,
                 health=self.health,
                 registry=CollectorRegistry(),
                 reactor=self.reactor,
