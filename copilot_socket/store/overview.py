@@ -1,6 +1,7 @@
 """Reads what the overview shows of the whole, for :mod:`copilot_socket.core.attention`."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import attrs
@@ -73,6 +74,11 @@ class OverviewReader:
         """The size of the database, which may take seconds."""
         [(size, used, allowed, version)] = await self._database.query(sql("overview_size"))
         return DatabaseSize(size, Connections(used, allowed), version)
+
+    async def server(self, node: str) -> tuple[str, datetime | None]:
+        """The version of PostgreSQL, and when *node* started; None before its first lease."""
+        [(version, started_at)] = await self._database.query(sql("server_and_node"), {"node": node})
+        return version, started_at
 
     async def _kinds(self, statement: str) -> dict[str, Some]:
         rows = await self._database.query(sql(statement), {"names": NAMES})

@@ -97,3 +97,7 @@ WHERE account_id = ANY (%(account)s) AND state = 'queued' GROUP BY account_id, c
 -- The size of the database in bytes, the server's connections, how many it allows, and its version: may take seconds.
 SELECT pg_database_size(current_database()), (SELECT sum(numbackends) FROM pg_stat_database)::integer,
        current_setting('max_connections')::integer, current_setting('server_version')
+
+-- name: server_and_node
+-- The version of PostgreSQL, and when a node started.
+SELECT current_setting('server_version'), (SELECT started_at FROM nodes WHERE id = %(node)s)
