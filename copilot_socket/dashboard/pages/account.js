@@ -4,10 +4,10 @@
 import { originOf, renewalDue } from "../core/accounts.js";
 import { count } from "../core/numbers.js";
 import { accountActs, renewAct } from "../ui/account_acts.js";
-import { Credential, Expiry, JobCounts } from "../ui/account_bits.js";
+import { Expiry, JobCounts } from "../ui/account_bits.js";
 import { ActButton } from "../ui/acts.js";
 import { client, isLimited } from "../ui/api.js";
-import { Copyable, Empty, Facts, Loaded, PageHead, Section, Time, useNow } from "../ui/bits.js";
+import { Badge, Copyable, Empty, Facts, Loaded, PageHead, Section, Time, useNow } from "../ui/bits.js";
 import { budgetColumns, budgetKey } from "../ui/budget_acts.js";
 import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
@@ -84,10 +84,10 @@ function CredentialOf({ account, after }) {
   return html`<${Section} title="Credential" aside=${html`<${ActButton} act=${renewAct(account, after)} kind=${renewalDue(account, now) ? "strong" : ""} />`}>
     ${credential_status === "expired" ? html`<p class="why" role="status">GitLab refuses the credential${credential_error ? `: ${credential_error}` : ""}. Jobs of the account wait until somebody renews it.</p>` : null}
     <${Facts} rows=${[
-      ["State", html`<${Credential} account=${account} />`],
+      ["State", html`<${Badge} value=${credential_status} />`],
       ["Access token expires", html`<${Expiry} account=${account} />`],
       ["Renews itself", has_refresh_token ? "yes, with its refresh token" : "no: it has no refresh token"],
-      ["Last refresh that failed", html`<${Time} at=${credential_checked_at} none="none" />`],
+      ["Last refresh that failed", html`<${Time} at=${credential_checked_at} none="none" />${credential_error && credential_status === "valid" ? ` (${credential_error})` : ""}`],
     ]} /><//>`;
 }
 

@@ -9,13 +9,13 @@ import { html } from "./html.js";
 /** @import { Act } from "./acts.js" */
 
 /** @param {Account} account With its jobs, if it is to say how many wait. @param {() => void} after @returns {Act} */
-export function renewAct({ id, jobs }, after) {
-  const waiting = jobs?.waiting_credential;
+export function renewAct({ id, jobs, credential_status }, after) {
+  const waiting = jobs && jobs.waiting_credential + (credential_status === "expired" ? jobs.queued : 0);
   return {
     verb: "Renew",
     title: `Renew the credential of ${id}`,
-    effect: html`<p>The account's tokens are replaced by these. They are stored encrypted, and nobody is shown them again.</p>
-      ${waiting === undefined ? null : html`<p>${waiting === 0 ? "No job waits for that." : html`<strong>${counted(waiting, "job")}</strong> that ${waiting === 1 ? "waits" : "wait"} for it ${waiting === 1 ? "is" : "are"} queued again.`}</p>`}`,
+    effect: html`<p>The account's tokens are replaced by these. Nobody is shown them again.</p>
+      ${waiting === undefined ? null : html`<p><strong>${waiting === 0 ? "No job" : counted(waiting, "job")}</strong> ${waiting > 1 ? "wait" : "waits"} for that.</p>`}`,
     needs: "app",
     fields: [
       { name: "access_token", label: "Access token", kind: "password", required: true, hint: "With the right to read the API (read_api)." },

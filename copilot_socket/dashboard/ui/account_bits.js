@@ -13,7 +13,7 @@ import { jobsAt } from "./job_acts.js";
 /** Whether the credential works. @param {{ account: Account }} props */
 export function Credential({ account }) {
   const { credential_status, credential_error } = account;
-  return html`<${Badge} value=${credential_status} />${credential_error ? html` <span class="hint">${credential_error}</span>` : null}`;
+  return html`<span><${Badge} value=${credential_status} />${credential_error ? html` <span class="hint">${credential_error}</span>` : null}</span>`;
 }
 
 /** When the token expires, and whether somebody has to do something about that. @param {{ account: Account }} props */
@@ -22,8 +22,8 @@ export function Expiry({ account }) {
   const { token_expires_at, has_refresh_token } = account;
   if (token_expires_at === null) return html`<span class="faint">not known</span>`;
   const due = account.credential_status === "valid" ? renewalDue(account, now) : null;
-  return html`<${Time} at=${token_expires_at} />${has_refresh_token ? html` <span class="hint">renewed by itself</span>`
-    : due ? html` <${Badge} value=${due === "now" ? "renew it now" : "renew it soon"} kind=${due === "now" ? "expired" : "warning"} />` : null}`;
+  return html`<span><${Time} at=${token_expires_at} />${has_refresh_token ? html` <span class="hint">renewed by itself</span>`
+    : due ? html` <${Badge} value=${due === "now" ? "renew it now" : "renew it soon"} kind=${due === "now" ? "expired" : "warning"} />` : null}</span>`;
 }
 
 /** Counts of jobs by state, each with a link to these. @param {{ counts: Record<string, number>, filter: Record<string, string> }} props */

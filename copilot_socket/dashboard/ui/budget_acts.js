@@ -75,10 +75,10 @@ export function budgetColumns(after) {
     { label: "Requests per job", cell: ({ requests_per_job }) => (requests_per_job === null ? "–" : count(Math.round(requests_per_job * 10) / 10)), number: true },
     {
       label: "Allows",
-      cell: (budget) => html`${allowed(budget)}${budget.until && budget.jobs_allowed !== null ? html` until <${Time} at=${budget.until} />` : null}
-        ${budget.closed_until ? html`<br /><span class="hint">GitLab refuses requests until <${Time} at=${budget.closed_until} /></span>` : null}`,
+      cell: (budget) => html`<span>${allowed(budget)}${budget.until && budget.jobs_allowed !== null ? html` until <${Time} at=${budget.until} />` : null}
+        ${budget.closed_until ? html`<br /><span class="hint">GitLab refuses requests until <${Time} at=${budget.closed_until} /></span>` : null}</span>`,
     },
-    { label: "Said", cell: ({ source, updated_at }) => html`<${Time} at=${updated_at} /> <span class="hint">${SOURCES[source]}</span>` },
+    { label: "Said", cell: ({ source, updated_at }) => html`<span><${Time} at=${updated_at} /> <span class="hint">${SOURCES[source]}</span></span>` },
     { label: "What to do", kind: "short", cell: (budget) => html`<span class="acts"><${ActButton} small act=${setBudgetAct(after, budget)} /><${ActButton} small act=${forgetBudgetAct(budget, after)} /></span>` },
   ];
 }
