@@ -111,7 +111,7 @@ function limitAct(origin, present, after) {
 
 function Budgets() {
   const { read, first } = useList("budgets", client.budgets.list, ["budget"]);
-  return html`<${Section} title="Budgets" aside=${html`<${ActButton} act=${setBudgetAct(read.reload)} />`}>
+  return html`<${Section} title="Budgets" aside=${html`<${ActButton} act=${setBudgetAct(read.reload)} label="Set a budget" />`}>
     <${Loaded} read=${read}>${(/** @type {BudgetList} */ { budgets, next }) => html`
       ${budgets.length === 0 ? html`<${Empty} title=${first ? "GitLab has said nothing of its limits." : "No more budgets."}>Crawlers report what GitLab answers; no budget holds anything back.<//>`
         : html`<${Table} caption="What is left of GitLab's budgets" columns=${budgetColumns(read.reload)} rows=${budgets} rowKey=${budgetKey} />`}

@@ -51,6 +51,7 @@ export function setBudgetAct(after, known = {}) {
 
 /** @param {Budget} budget */
 function allowed({ jobs_allowed }) {
+  if (jobs_allowed === 0) return "no job";
   return jobs_allowed === null ? "any number of jobs at a time" : `${counted(jobs_allowed, "job")} at a time`;
 }
 
@@ -68,7 +69,7 @@ function forgetBudgetAct(budget, after) {
 /** Columns of a table of budgets. @param {() => void} after @returns {Column<Budget>[]} */
 export function budgetColumns(after) {
   return [
-    { label: "GitLab", cell: ({ gitlab_origin, name }) => html`${gitlab_origin}${name ? html` <span class="hint">${name}</span>` : null}` },
+    { label: "GitLab", cell: ({ gitlab_origin, name }) => html`<span>${shortUrl(gitlab_origin)}${name ? html` <span class="hint">${name}</span>` : null}</span>` },
     { label: "Account", cell: ({ account_id }) => (account_id === null ? "the whole host" : html`<${Ref} to="/accounts" id=${account_id} />`) },
     { label: "Left", cell: ({ remaining, limit }) => (remaining === null ? "–" : `${count(remaining)}${limit === null ? "" : ` of ${count(limit)}`}`), number: true },
     { label: "Full again", cell: ({ reset_at }) => html`<${Time} at=${reset_at} />`, kind: "short" },
