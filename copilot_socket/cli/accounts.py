@@ -48,7 +48,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         "copilot-socket accounts list --include jobs --watch",
     )
     _SHOWING.add_to(
-        actions, "show", "show accounts, and how many jobs they have", "ID", "copilot-socket accounts show me"
+        actions,
+        "show",
+        "show accounts, how many jobs they have, and what holds these back",
+        "ID",
+        "copilot-socket accounts show me",
     )
     _SETTINGS.add_to(actions)
     again = add_action(actions, "rediscover", "discover the groups and projects of accounts again")
@@ -71,7 +75,7 @@ def run(args: Namespace) -> int:
             listing = listing._replace(columns=(*listing.columns, _JOBS))
         return listing.run(args)
     if args.action == "show":
-        return _SHOWING.run(args, {"include": "jobs"})
+        return _SHOWING.run(args, {"include": "jobs,lanes"})
     if args.action == "set":
         return _SETTINGS.run(args)
     if args.action == "rediscover":

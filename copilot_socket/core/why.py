@@ -137,11 +137,16 @@ def explain(facts: Facts) -> Why:
         return _only(_finished(job))
     if status in HELD:
         return _only(_holding(facts))
-    reasons = [*_own(job), *_held_back(facts), *_crawlers(facts)]
+    reasons = [*_own(job), *_held_back(facts), *unserved(job.command, facts.crawlers)]
     if not reasons:
         reasons = [_turn(facts)]
     texts = "; ".join(reason.text for reason in reasons)
     return Why(f"The job {_VERBS[status]}: {texts}.", reasons)
+
+
+def lane_held(facts: Facts) -> list[Reason]:
+    """What holds back a whole lane, for which the job of *facts* stands; see also :func:`unserved`."""
+    return [*_own(facts.job), *_held_back(facts)]
 
 
 _VERBS = {
@@ -274,20 +279,20 @@ def _full(cap: CapFacts) -> Reason:
     )
 
 
-def _crawlers(facts: Facts) -> list[Reason]:
-    job = facts.job
-    taking = [crawler for crawler in facts.crawlers if job.command in commands_for(crawler.entity_types)]
+def unserved(command: str, crawlers: Sequence[CrawlerFacts]) -> list[Reason]:
+    """Why jobs with *command* find no crawler among the connected *crawlers*."""
+    taking = [crawler for crawler in crawlers if command in commands_for(crawler.entity_types)]
     serving = [crawler for crawler in taking if crawler.mode == Mode.SERVING]
     suspected = sorted(crawler.id for crawler in serving) if all(each.suspected for each in serving) else []
     reasons = []
     if not taking:
-        taken = {command for crawler in facts.crawlers for command in commands_for(crawler.entity_types)}
+        taken = {command for crawler in crawlers for command in commands_for(crawler.entity_types)}
         missing = [command for command in COMMANDS if command not in taken]
-        text = f"no connected crawler takes {job.command}" if facts.crawlers else "no crawler is connected"
+        text = f"no connected crawler takes {command}" if crawlers else "no crawler is connected"
         reasons.append(Reason("unroutable", text, {"commands": missing}))
     elif not serving:
         names = sorted(crawler.id for crawler in taking)
-        text = f"the crawlers that take {job.command} are drained or quarantined: {', '.join(names)}"
+        text = f"the crawlers that take {command} are drained or quarantined: {', '.join(names)}"
         reasons.append(Reason("no_serving_crawler", text, {"crawler_ids": names}))
     if suspected:
         text = f"crawlers fail everything of late, and may have to be quarantined: {', '.join(suspected)}"

@@ -16,10 +16,10 @@ from copilot_socket.http.checks import integer, number, one_of, origin_url, some
 from copilot_socket.http.conditions import changed, precondition
 from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.messages import Call, Problem, Reply, invalid, reply
-from copilot_socket.http.queries import PAGING, Listed, given
+from copilot_socket.http.queries import PAGING, Listed, given, short
 from copilot_socket.store import accounts as store
 from copilot_socket.store.account_deletion import LiveJobs
-from copilot_socket.store.account_lists import JOBS, AccountOrder
+from copilot_socket.store.account_lists import JOBS, LANES, AccountOrder
 from copilot_socket.store.area_lists import DISCOVERY
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.counts import CREDENTIAL_STATES
@@ -31,7 +31,11 @@ from copilot_socket.store.submission import Submission
 
 MOST_HOURS = 8784
 
-Including = Annotated[frozenset[str], some_of(JOBS), doc("What is else left out: how many jobs it has, by state.")]
+Including = Annotated[
+    frozenset[str],
+    some_of(JOBS, LANES),
+    doc("What is else left out: jobs by state; by command, and what holds them."),
+]
 
 
 @attrs.frozen(kw_only=True)
@@ -123,6 +127,8 @@ class AccountHandlers:
     @endpoint({200: AccountList})
     async def list_accounts(self, call: Call, query: AccountQuery) -> Reply:
         """Accounts, without tokens."""
+        if LANES in query.include:
+            short(query, LANES)
         listing = await self.catalog.accounts.page(
             query.page,
             given(query, *PAGING, "order", "include"),

@@ -13,10 +13,10 @@ from copilot_socket.http.checks import one_of, short_name, some_of, text, timest
 from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.job_queries import a_fingerprint
 from copilot_socket.http.messages import Call, Problem, Reply, reply
-from copilot_socket.http.queries import Listed, given
+from copilot_socket.http.queries import PAGING, Listed, given, short
 from copilot_socket.store.bulk import BulkOperations, NewOperation
 from copilot_socket.store.catalog import Catalog
-from copilot_socket.store.errors import ErrorGroups, mark_retried
+from copilot_socket.store.errors import HISTORY, ErrorGroups, mark_retried
 from copilot_socket.store.shown.errors import ErrorGroup, ErrorGroupDetail
 from copilot_socket.store.shown.operations import BulkOperation
 
@@ -39,6 +39,9 @@ class ErrorQuery(Listed, ErrorRange):
     ] = None
     command: Annotated[str | None, one_of(*COMMANDS), doc("The command of the jobs.")] = None
     error_type: Annotated[str | None, short_name, doc("The crawler's name for their kind.")] = None
+    include: Annotated[frozenset[str], some_of(HISTORY), doc("What is else left out: when they occurred.")] = (
+        frozenset()
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -63,7 +66,9 @@ class ErrorHandlers:
     @endpoint({200: ErrorGroupList})
     async def list_errors(self, _call: Call, query: ErrorQuery) -> Reply:
         """Errors by fingerprint, those that occurred last first."""
-        listing = await self.errors.groups(query.page, query.filters)
+        if HISTORY in query.include:
+            short(query, HISTORY)
+        listing = await self.errors.groups(query.page, given(query, *PAGING, "include"), query.include)
         return page("errors", listing)
 
     @endpoint({200: ErrorGroupDetail})

@@ -17,10 +17,10 @@ from copilot_socket.core import cursor
 from copilot_socket.core.describing import doc
 from copilot_socket.http.checks import Check, flag, integer
 from copilot_socket.http.fields import MAX_NAME, fields_of, names
-from copilot_socket.http.messages import Call, Faults
+from copilot_socket.http.messages import Call, Faults, invalid
 from copilot_socket.store.listing import Page
 
-MAX_LIMIT = 1000
+MAX_LIMIT, MAX_INCLUDING = 1000, 100
 BAD_CURSOR = "must be the value of next from an earlier response with the same order"
 
 T = TypeVar("T")
@@ -70,6 +70,12 @@ def given(values: Any, *without: str) -> dict[str, Any]:
     """The attributes of *values* that are not None, by name, *without* some."""
     names = (name for name in fields_of(type(values)) if name not in without)
     return {name: value for name in names if (value := getattr(values, name)) is not None}
+
+
+def short(query: Listed, include: str) -> None:
+    """A page with what is large beside its rows has at most :data:`MAX_INCLUDING`. Raises :class:`Problem` 422."""
+    if query.limit > MAX_INCLUDING:
+        raise invalid("?limit", f"must be at most {MAX_INCLUDING} with include={include}")
 
 
 def read(call: Call, cls: type[T]) -> T:

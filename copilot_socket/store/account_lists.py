@@ -8,11 +8,12 @@ from copilot_socket.core.access import Within
 from copilot_socket.store import job_numbers
 from copilot_socket.store.columns import columns
 from copilot_socket.store.database import Database
+from copilot_socket.store.lanes import lanes_of
 from copilot_socket.store.listing import Listing, Lists, Page, Record, containing, record
 from copilot_socket.store.shown.accounts import Account
 
-JOBS = "jobs"
-"""Shown on request: how many jobs an account has by state."""
+JOBS, LANES = "jobs", "lanes"
+"""Shown on request: how many jobs an account has by state; by command, and what holds them back."""
 
 _CONDITIONS: Mapping[str, str] = {
     "search": "(id ILIKE %(search)s OR gitlab_url ILIKE %(search)s)",
@@ -45,7 +46,10 @@ class AccountLists:
         within: Within | None = None,
         include: Collection[str] = (),
     ) -> Listing:
-        """Accounts *within* a token's limits. *filters*: by :data:`_CONDITIONS`; *include*: of :data:`JOBS`."""
+        """Accounts *within* a token's limits.
+
+        *filters*: by :data:`_CONDITIONS`; *include*: of :data:`JOBS` and :data:`LANES`.
+        """
         conditions = [_CONDITIONS[name] for name in filters]
         parameters = dict(filters)
         if within is not None:
@@ -81,3 +85,7 @@ class AccountLists:
             numbers = await job_numbers.by_account(self._database, [row["id"] for row in rows])
             for row in rows:
                 row[JOBS] = numbers[row["id"]]
+        if LANES in include and rows:
+            lanes = await lanes_of(self._database, [row["id"] for row in rows])
+            for row in rows:
+                row[LANES] = lanes[row["id"]]

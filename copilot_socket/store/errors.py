@@ -1,6 +1,6 @@
 """Groups of errors with the same fingerprint: what people see of them, and what they do about them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +19,10 @@ from copilot_socket.store.sql import sql
 
 MOST_JOBS = 10_000
 """Failed jobs of a group are counted up to one more."""
+MOST_SHOWN = 100
+"""Hours or days that a list shows of the history of each group."""
+HISTORY = "history"
+"""Shown on request in lists."""
 TOP = 10
 """Accounts that are shown of a group: those with most errors."""
 DEFAULT = frozenset(GroupStatus) - {GroupStatus.IGNORED}
@@ -58,11 +62,11 @@ class ErrorGroups:
         self._database = database
         self._lists = Lists(database)
 
-    async def groups(self, page: Page, filters: Mapping[str, Any]) -> Listing:
+    async def groups(self, page: Page, filters: Mapping[str, Any], include: Collection[str] = ()) -> Listing:
         """Groups, those that occurred last first.
 
         *filters*: ``status`` (a set), ``command``, ``error_type``; with those of :data:`RANGE` only groups with such
-        errors, and only these are counted.
+        errors, and only these are counted. *include*: of :data:`HISTORY`.
         """
         wanted = map(GroupStatus, sorted(filters.get("status", DEFAULT)))
         conditions = [
@@ -85,7 +89,10 @@ class ErrorGroups:
             filters=filters,
             descending=True,
         )
-        return attrs.evolve(listing, rows=await self._with_counts(listing.rows, filters))
+        groups = await self._with_counts(listing.rows, filters)
+        if HISTORY in include and groups:
+            await self._add_histories(groups, filters)
+        return attrs.evolve(listing, rows=groups)
 
     async def group(self, fingerprint: str, filters: Mapping[str, Any]) -> Record | None:
         """One group, with its ``history``, the ``top_accounts``, and its latest error as a ``sample``.
@@ -101,10 +108,7 @@ class ErrorGroups:
         if not rows:
             return None
         [group] = await self._with_counts([record(list(shown), rows[0])], filters)
-        unit = unit_of(
-            max(group["first_at"], _time(filters, "since") or group["first_at"]),
-            min(group["last_at"], _time(filters, "until") or group["last_at"]),
-        )
+        unit = _unit(group, filters)
         history = await query(_counting("error_history", filters), {**params, "unit": unit})
         top = await query(_counting("error_accounts", filters), {**params, "limit": TOP})
         samples = await query(f"SELECT {bounded(columns(ErrorSample))} {sql('latest_error')}", params)
@@ -135,6 +139,18 @@ class ErrorGroups:
 
         return await self._database.transaction(work)
 
+    async def _add_histories(self, groups: Sequence[Record], filters: Mapping[str, Any]) -> None:
+        units = {group["fingerprint"]: _unit(group, filters) for group in groups}
+        histories: dict[str, list[Record]] = {fingerprint: [] for fingerprint in units}
+        given = {"fingerprints": list(units), "units": list(units.values()), "most": MOST_SHOWN}
+        for fingerprint, start, errors in await self._database.query(
+            _counting("error_histories", filters), {**filters, **given}
+        ):
+            histories[fingerprint].append({"start": start, "errors": errors})
+        for group in groups:
+            fingerprint = group["fingerprint"]
+            group |= {"history_unit": units[fingerprint], "history": histories[fingerprint]}
+
     async def _with_counts(self, groups: Sequence[Record], filters: Mapping[str, Any]) -> list[Record]:
         """*groups*, each with its status, and with what is counted."""
         if not groups:
@@ -163,6 +179,14 @@ async def mark_retried(tx: Transaction, fingerprint: str, act: Act) -> bool:
 
 def _status(ignored_at: datetime | None, errors_since_retry: int | None) -> GroupStatus:
     return status_of(ignored=ignored_at is not None, errors_since_retry=errors_since_retry)
+
+
+def _unit(group: Record, filters: Mapping[str, Any]) -> str:
+    """The unit of its history, as far as it is counted."""
+    return unit_of(
+        max(group["first_at"], _time(filters, "since") or group["first_at"]),
+        min(group["last_at"], _time(filters, "until") or group["last_at"]),
+    )
 
 
 def _counting(name: str, filters: Mapping[str, Any]) -> str:

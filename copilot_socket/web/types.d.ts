@@ -63,6 +63,8 @@ export interface Account {
   updated_at: string;
   /** On request: its jobs by state, for every state. */
   jobs?: Record<string, number>;
+  /** On request: its live jobs by command, and what holds them back. */
+  lanes?: Lane[];
 }
 
 /** An account as a whole. */
@@ -480,6 +482,8 @@ export interface ChangedAccount {
   updated_at: string;
   /** On request: its jobs by state, for every state. */
   jobs?: Record<string, number>;
+  /** On request: its live jobs by command, and what holds them back. */
+  lanes?: Lane[];
   /** The live nodes that do not act on the change yet; none where the status is not 202. */
   waiting_for_nodes?: string[];
 }
@@ -731,6 +735,10 @@ export interface ErrorGroup {
   accounts: number;
   /** Jobs that are failed by it now, up to 10,001. */
   jobs_failed: number;
+  /** What the history counts by; in a list on request (`history`). */
+  history_unit?: "day" | "hour";
+  /** Hours or days with such errors, in their order; in a list on request, and the last 100. */
+  history?: ErrorCount[];
 }
 
 /** A group of errors: over time, by account, and its latest one. */
@@ -765,14 +773,14 @@ export interface ErrorGroupDetail {
   accounts: number;
   /** Jobs that are failed by it now, up to 10,001. */
   jobs_failed: number;
-  /** What the history counts by. */
-  history_unit: "day" | "hour";
-  /** Hours or days with errors, in their order. */
-  history: ErrorCount[];
   /** The ten accounts with most errors. */
   top_accounts: AccountErrors[];
   /** The latest error; null once that is deleted. */
   sample: ErrorSample | null;
+  /** What the history counts by; in a list on request (`history`). */
+  history_unit?: "day" | "hour";
+  /** Hours or days with such errors, in their order; in a list on request, and the last 100. */
+  history?: ErrorCount[];
 }
 
 /** A page of errors. */
@@ -1228,6 +1236,22 @@ export interface JobList {
   total?: number;
   /** Whether these were counted, or `total` is an estimate. */
   total_exact?: boolean;
+}
+
+/** The live jobs of an account with one command. */
+export interface Lane {
+  /** The command. */
+  command: string;
+  /** How many are queued. */
+  queued: number;
+  /** How many of these are due later. */
+  scheduled: number;
+  /** How many are assigned or running. */
+  running: number;
+  /** How many wait for a credential. */
+  waiting_credential: number;
+  /** Why none of them is sent now, in words; null: they have their turns. */
+  held: string | null;
 }
 
 /** The process responds. */
@@ -1916,13 +1940,13 @@ export interface Operations {
     gitlab_origin?: string;
     /** Ascending; `token_expires_at` lists only those whose token expires. */
     order?: "id" | "token_expires_at";
-    /** What is else left out: how many jobs it has, by state. */
-    include?: Some<"jobs">;
+    /** What is else left out: jobs by state; by command, and what holds them. */
+    include?: Some<"jobs" | "lanes">;
   }]; answer: AccountList };
   /** One account, without tokens. */
   "GET /accounts/{id}": { given: [id: string, query?: {
-    /** What is else left out: how many jobs it has, by state. */
-    include?: Some<"jobs">;
+    /** What is else left out: jobs by state; by command, and what holds them. */
+    include?: Some<"jobs" | "lanes">;
   }]; answer: Account };
   /** Create an account, or replace it completely. */
   "PUT /accounts/{id}": { given: [id: string, body: AccountBody]; answer: Account };
@@ -2076,6 +2100,8 @@ export interface Operations {
     command?: "GROUP_PROJECT_DISCOVERY" | "group" | "project" | "issues" | "mergeRequests" | "commits" | "branches" | "pipelines" | "users" | "releases" | "groupMilestones" | "epics" | "jobs" | "mergeRequestNotes" | "probe";
     /** The crawler's name for their kind. */
     error_type?: string;
+    /** What is else left out: when they occurred. */
+    include?: Some<"history">;
   }]; answer: ErrorGroupList };
   /** The errors with one fingerprint: counts over time, accounts, and the latest of them. */
   "GET /errors/{fingerprint}": { given: [fingerprint: string, query?: {

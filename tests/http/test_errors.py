@@ -156,3 +156,65 @@ class RetryTests(FailedJobsTestCase):
         for path in (UNKNOWN, f"{API}/x"):
             self.assertEqual((await self.post(f"{path}/retry")).status, 404)
         self.assertEqual((await self.get("/api/v1/operations")).document["operations"], [])
+
+
+class HistoryTests(SiteTestCase):
+    """``include=history`` of a list."""
+
+    async def test_history(self) -> None:
+        """Each group by its own unit, within the time that is counted: as the group itself shows it."""
+        self.query(
+            "INSERT INTO error_groups (fingerprint, command, text, errors, first_at, last_at) VALUES"
+            " (repeat('a', 16), 'issues', 'x', 9, '2026-01-01T10:30Z', '2026-01-05T10:30Z'),"
+            " (repeat('b', 16), 'issues', 'y', 9, '2026-01-05T09:30Z', '2026-01-05T10:30Z'),"
+            " (repeat('c', 16), 'issues', 'z', 9, '2026-01-02Z', '2026-01-04Z')"
+        )
+        self.query(
+            "INSERT INTO error_counts VALUES (repeat('a', 16), '2026-01-01T10:00Z', 'me', 1),"
+            " (repeat('a', 16), '2026-01-05T09:00Z', 'me', 2), (repeat('a', 16), '2026-01-05T10:00Z', 'me', 4),"
+            " (repeat('a', 16), '2026-01-05T10:00Z', 'you', 8), (repeat('b', 16), '2026-01-05T09:00Z', 'me', 16),"
+            " (repeat('b', 16), '2026-01-05T10:00Z', 'me', 32)"
+        )
+        day, hours = "2026-01-01T00:00:00Z", ["2026-01-05T09:00:00Z", "2026-01-05T10:00:00Z"]
+        for query, expected in (
+            (
+                "",
+                {
+                    "a": ("day", [(day, 1), ("2026-01-05T00:00:00Z", 14)]),
+                    "b": ("hour", [(hours[0], 16), (hours[1], 32)]),
+                    "c": ("hour", []),
+                },
+            ),
+            ("&account_id=you", {"a": ("day", [("2026-01-05T00:00:00Z", 8)])}),
+            (
+                "&since=2026-01-05T10:59:00Z&account_id=me",
+                {"a": ("hour", [(hours[1], 4)]), "b": ("hour", [(hours[1], 32)])},
+            ),
+        ):
+            groups = (await self.get(f"{API}?include=history{query}")).document["errors"]
+            for group in groups:
+                one = (await self.get(f"{API}/{group['fingerprint']}?{query.removeprefix('&')}")).document
+                self.assertEqual((group["history_unit"], group["history"]), (one["history_unit"], one["history"]))
+            shown = {
+                group["fingerprint"][0]: (
+                    group["history_unit"],
+                    [(each["start"], each["errors"]) for each in group["history"]],
+                )
+                for group in groups
+            }
+            self.assertEqual(shown, expected)
+        self.assertNotIn("history", (await self.get(API)).document["errors"][0])
+        self.assertEqual(self.paths(await self.get(f"{API}?include=history&limit=101")), ["?limit"])
+
+    async def test_the_latest(self) -> None:
+        """Of a long history the end is shown."""
+        self.query(
+            "INSERT INTO error_groups (fingerprint, command, text, errors, first_at, last_at)"
+            " VALUES (repeat('a', 16), 'issues', 'x', 9, '2025-01-01Z', '2026-01-05Z')"
+        )
+        self.query(
+            "INSERT INTO error_counts SELECT repeat('a', 16), '2026-01-05Z'::timestamptz - n * interval '1 day',"
+            " 'me', n FROM generate_series(1, 150) n"
+        )
+        [group] = (await self.get(f"{API}?include=history")).document["errors"]
+        self.assertEqual([each["errors"] for each in group["history"]], list(range(100, 0, -1)))

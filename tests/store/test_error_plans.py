@@ -95,8 +95,8 @@ class PlanTests(ErrorsTestCase):
             {"since": long_ago, "until": since},
             {"status": {"ignored"}},
         ):
-            await self.errors.groups(Page(20), filters)
-            self.assert_plans(2, most_rows=7000)  # the counts of the first group, which are all wanted
+            await self.errors.groups(Page(20), filters, {"history"})
+            self.assert_plans(3, most_rows=7000)  # the counts of the first group, which are all wanted
         await self.errors.group("2".zfill(16), {})
         self.assert_plans(5)
         await self.errors.group("1".zfill(16), {"since": since})

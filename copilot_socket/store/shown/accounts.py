@@ -11,6 +11,18 @@ from copilot_socket.store.shown.jobs import Provider
 
 
 @attrs.frozen(kw_only=True)
+class Lane:
+    """The live jobs of an account with one command."""
+
+    command: Annotated[str, doc("The command.")]
+    queued: Annotated[int, doc("How many are queued.")]
+    scheduled: Annotated[int, doc("How many of these are due later.")]
+    running: Annotated[int, doc("How many are assigned or running.")]
+    waiting_credential: Annotated[int, doc("How many wait for a credential.")]
+    held: Annotated[str | None, doc("Why none of them is sent now, in words; null: they have their turns.")]
+
+
+@attrs.frozen(kw_only=True)
 class Account:
     """An account, without its tokens."""
 
@@ -33,6 +45,9 @@ class Account:
     jobs: Annotated[dict[str, int] | UnsetType, BESIDE, doc("On request: its jobs by state, for every state.")] = (
         UNSET
     )
+    lanes: Annotated[
+        list[Lane] | UnsetType, BESIDE, doc("On request: its live jobs by command, and what holds them back.")
+    ] = UNSET
 
 
 @attrs.frozen(kw_only=True)

@@ -3,11 +3,20 @@
 from typing import Annotated, Any, Literal
 
 import attrs
+from msgspec import UNSET, UnsetType
 
 from copilot_socket.core.describing import Time, doc
 from copilot_socket.core.error_groups import GroupStatus
 from copilot_socket.store.columns import BESIDE, Column
 from copilot_socket.store.shown.jobs import Truncated
+
+
+@attrs.frozen(kw_only=True)
+class ErrorCount:
+    """How many errors of a group occurred in an hour or a day."""
+
+    start: Annotated[Time, doc("The beginning of the hour or day.")]
+    errors: Annotated[int, doc("How many.")]
 
 
 @attrs.frozen(kw_only=True)
@@ -33,6 +42,16 @@ class ErrorGroup:
     errors: Annotated[int, BESIDE, doc("How many occurred, of those that the filters count.")]
     accounts: Annotated[int, BESIDE, doc("The accounts that these were of.")]
     jobs_failed: Annotated[int, BESIDE, doc("Jobs that are failed by it now, up to 10,001.")]
+    history_unit: Annotated[
+        Literal["hour", "day"] | UnsetType,
+        BESIDE,
+        doc("What the history counts by; in a list on request (`history`)."),
+    ] = UNSET
+    history: Annotated[
+        list[ErrorCount] | UnsetType,
+        BESIDE,
+        doc("Hours or days with such errors, in their order; in a list on request, and the last 100."),
+    ] = UNSET
 
 
 @attrs.frozen(kw_only=True)
@@ -49,14 +68,6 @@ class ErrorSample:
 
 
 @attrs.frozen(kw_only=True)
-class ErrorCount:
-    """How many errors of a group occurred in an hour or a day."""
-
-    start: Annotated[Time, doc("The beginning of the hour or day.")]
-    errors: Annotated[int, doc("How many.")]
-
-
-@attrs.frozen(kw_only=True)
 class AccountErrors:
     """How many errors of a group were of an account."""
 
@@ -68,7 +79,5 @@ class AccountErrors:
 class ErrorGroupDetail(ErrorGroup):
     """A group of errors: over time, by account, and its latest one."""
 
-    history_unit: Annotated[Literal["hour", "day"], BESIDE, doc("What the history counts by.")]
-    history: Annotated[list[ErrorCount], BESIDE, doc("Hours or days with errors, in their order.")]
     top_accounts: Annotated[list[AccountErrors], BESIDE, doc("The ten accounts with most errors.")]
     sample: Annotated[ErrorSample | None, BESIDE, doc("The latest error; null once that is deleted.")]

@@ -74,6 +74,14 @@ CROSS JOIN LATERAL (
 -- Errors by hour or day, where there were any.
 SELECT date_trunc(%(unit)s, c.hour) AS start, sum(c.errors)::bigint FROM counted c GROUP BY start ORDER BY start
 
+-- name: error_histories
+-- The same of several groups, each by its unit: the latest hours or days, up to "most".
+SELECT g.fingerprint, h.start, h.errors
+FROM unnest(%(fingerprints)s::text[], %(units)s::text[]) AS g (fingerprint, unit) CROSS JOIN LATERAL (
+  SELECT date_trunc(g.unit, c.hour) AS start, sum(c.errors)::bigint AS errors FROM counted c
+  WHERE c.fingerprint = g.fingerprint GROUP BY start ORDER BY start DESC LIMIT %(most)s) AS h
+ORDER BY g.fingerprint, h.start
+
 -- name: error_accounts
 -- The accounts with most errors.
 SELECT c.account_id, sum(c.errors)::bigint AS errors FROM counted c

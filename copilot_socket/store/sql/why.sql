@@ -75,3 +75,47 @@ SELECT (SELECT least(sum(n.jobs), %(most)s + 1)
           SELECT FROM account a JOIN accounts t ON t.id = a.account_id AND t.credential_status = 'valid'
           WHERE a.account_id <> ALL (%(paused_account)s) AND t.gitlab_origin <> ALL (%(paused_host)s)
           LIMIT %(most)s + 1) AS accounts)
+
+-- name: lane_counts
+-- Jobs of accounts by command and what they count as, without those that are over.
+SELECT account_id, command, state, sum(jobs)::bigint FROM job_totals
+WHERE account_id = ANY (%(accounts)s) AND state NOT IN ('completed', 'failed', 'cancelled')
+GROUP BY account_id, command, state HAVING sum(jobs) > 0
+
+-- name: lane_accounts
+-- What why_job says of the accounts of jobs.
+SELECT t.id, t.gitlab_origin, t.credential_status, t.credential_error,
+       t.token_expires_at <= now() + interval '1 minute' AND (t.refresh_until > now() OR t.refresh_after > now()),
+       t.refresh_after, h.held_since, CASE WHEN h.held_since IS NOT NULL THEN h.opens_at END
+FROM accounts t LEFT JOIN hosts h ON h.origin = t.gitlab_origin WHERE t.id = ANY (%(accounts)s)
+
+-- name: lane_caps
+-- Limits and budgets of accounts and their hosts that are reached, by account, with what runs. What runs is looked up only
+-- for those that have some.
+WITH account AS MATERIALIZED (
+  SELECT id::text, gitlab_origin::text AS origin FROM accounts WHERE id = ANY (%(accounts)s)
+), cap AS MATERIALIZED (
+  SELECT 'limit' AS kind, 'account' AS scope, t.id::text AS target, NULL::text AS name, t.max_running::integer AS allowed,
+         NULL::timestamptz AS until
+  FROM accounts t WHERE t.id = ANY (%(accounts)s) AND t.max_running IS NOT NULL
+  UNION ALL
+  SELECT 'limit', 'host', h.origin, NULL, h.max_running, NULL FROM hosts h
+  WHERE h.max_running IS NOT NULL AND h.origin IN (SELECT a.origin FROM account a)
+  UNION ALL
+  SELECT 'budget', CASE b.account_id WHEN '' THEN 'host' ELSE 'account' END,
+         CASE b.account_id WHEN '' THEN b.gitlab_origin ELSE b.account_id END, nullif(b.name, ''), b.jobs_allowed, b.until
+  FROM low_budgets b
+  WHERE (b.account_id = '' AND b.gitlab_origin IN (SELECT a.origin FROM account a))
+     OR (b.account_id, b.gitlab_origin) IN (SELECT a.id, a.origin FROM account a)
+), running AS MATERIALIZED (
+  SELECT c.scope, c.target, CASE c.scope
+    WHEN 'account' THEN (SELECT coalesce(sum(t.jobs), 0)::bigint FROM job_totals t
+                         WHERE t.account_id = c.target AND t.state IN ('assigned', 'running'))
+    ELSE (SELECT count(*) FROM job_assignments a JOIN accounts t ON t.id = a.account_id
+          WHERE a.completed_at IS NULL AND t.gitlab_origin = c.target) END AS jobs
+  FROM (SELECT DISTINCT scope, target FROM cap) AS c
+)
+SELECT a.id, c.kind, c.scope, c.target, c.name, c.allowed, r.jobs, c.until
+FROM cap c JOIN running r ON r.scope = c.scope AND r.target = c.target AND r.jobs >= c.allowed
+JOIN account a ON (c.scope = 'account' AND a.id = c.target) OR (c.scope = 'host' AND a.origin = c.target)
+ORDER BY a.id, c.kind DESC, c.scope, c.name
