@@ -263,6 +263,24 @@ export interface Attempt {
   cause: Cause | null;
 }
 
+/** Something that needs a person. */
+export interface Attention {
+  /** What it is about. */
+  kind: "crawler_failing" | "crawler_quarantined" | "crawler_silent" | "credential_expired" | "credential_expiring" | "database" | "host_held" | "lane_held" | "no_crawlers" | "node_gone" | "operation_failed" | "unroutable";
+  /** How much it weighs. */
+  severity: "urgent" | "warning";
+  /** The same in a sentence, without its full stop. */
+  text: string;
+  /** How many of what the kind is about: accounts, hosts, crawlers, nodes; lanes; jobs. */
+  count: number;
+  /** Since when the first of them is like that, if that is known. */
+  since: string | null;
+  /** Up to ten: accounts, origins, crawlers, nodes, commands or operations. */
+  names: string[];
+  /** Only of `lane_held`: up to 50, those with most jobs first. */
+  lanes?: HeldLane[];
+}
+
 /** A change or a refusal; several, where nothing but their time differs. */
 export interface AuditEntry {
   /** Its number; later ones are higher. */
@@ -645,6 +663,21 @@ export interface CredentialBody {
   token_expires_at?: string | null;
 }
 
+/** The database, as the node sees it. */
+export interface DatabaseState {
+  /** Whether it answers. */
+  connected: boolean;
+  /** How long it last took to answer. */
+  latency_seconds: number | null;
+  pool: PoolState;
+  /** Whether the node runs it itself. */
+  embedded: boolean;
+  /** The version of PostgreSQL; null: not known yet. */
+  version: string | null;
+  /** Its size, to a minute; null: not known yet. */
+  size_bytes: number | null;
+}
+
 /** An account that is deleted, or is to be: repeat the request until it is. */
 export interface DeletedAccount {
   /** Its id. */
@@ -876,6 +909,18 @@ export interface HeldJob {
   reported_at: string | null;
   /** What crawlers have reported, merged; null if that is large. */
   progress: Record<string, any> | null;
+}
+
+/** The queued jobs of an account and command that are held back. */
+export interface HeldLane {
+  /** Whose. */
+  account_id: string;
+  /** Their command. */
+  command: string;
+  /** How many are due. */
+  queued: number;
+  /** What holds them back, in words. */
+  why: string;
 }
 
 /** What happened in a period. */
@@ -1356,6 +1401,25 @@ export interface NodeList {
 /** How an attempt ended (`job_tries.outcome`). */
 export type Outcome = "cancelled" | "completed" | "credential" | "failed" | "given_back" | "released" | "returned" | "timed_out";
 
+/** What needs a person, and what restricts and serves the jobs. */
+export interface Overview {
+  /** What needs a person, weightiest first. */
+  attention: Attention[];
+  /** The node that answers. */
+  node_id: string;
+  /** Its version. */
+  version: string;
+  /** The nodes, up to 100. */
+  nodes: Node[];
+  /** The GitLab hosts, up to 100. */
+  hosts: Host[];
+  /** Budgets, up to 100: those that keep jobs back, then the last ones changed. */
+  budgets: Budget[];
+  /** The pauses in force, up to 100, oldest first. */
+  pauses: Pause[];
+  database: DatabaseState;
+}
+
 /** A pause in force. */
 export interface Pause {
   /** Its id. */
@@ -1426,6 +1490,16 @@ export interface PausedJob {
   status: Status;
   /** Whether its crawler is to give it back first, within 10 s. */
   pausing: boolean;
+}
+
+/** The connections to the database that requests and timers of the node share. */
+export interface PoolState {
+  /** How many there are at most. */
+  size: number;
+  /** How many are in use. */
+  in_use: number;
+  /** Requests that wait for one. */
+  waiting: number;
 }
 
 /** An error (RFC 9457). */
@@ -1547,6 +1621,8 @@ export interface SnapshotEvent {
   queue?: QueueStats;
   /** The connected ones; not for an account or a user. */
   crawlers?: Crawler[];
+  /** As in the event of that type; not for an account or a user. */
+  overview?: Overview;
 }
 
 /** The state of the node. Without access, or with limited access, only the status. */
@@ -1823,6 +1899,7 @@ export interface WhyReason {
 export type LiveEvent =
   | { type: "snapshot"; data: SnapshotEvent; id: string }
   | { type: "counts"; data: CountsEvent; id: string }
+  | { type: "overview"; data: Overview; id: string }
   | { type: "job"; data: JobEvent; id: string }
   | { type: "connection"; data: ConnectionEvent; id: string }
   | { type: "heartbeat"; data: HeartbeatEvent; id: string }
@@ -2141,6 +2218,8 @@ export interface Operations {
     /** Its `timestamp` is before this time. */
     before?: string;
   }]; answer: AuditEntryList };
+  /** What needs a person, and what restricts and serves the jobs: the nodes, hosts, budgets and pauses. At most two seconds old; the live event `overview` has the same. */
+  "GET /overview": { given: [nothing?: Nothing]; answer: Overview };
   /** Counts of jobs, queue and crawlers; of an account, of a user or for a limited token of jobs only. */
   "GET /stats": { given: [query?: {
     /** Only those of this account. */
@@ -2160,7 +2239,7 @@ export interface Operations {
   /** Live events of all nodes, until the client disconnects or the node stops. */
   "GET /events": { given: [query?: {
     /** Of these types. */
-    types?: Some<"account" | "budget" | "connection" | "heartbeat" | "host" | "job" | "pause" | "counts" | "snapshot">;
+    types?: Some<"account" | "budget" | "connection" | "heartbeat" | "host" | "job" | "pause" | "counts" | "overview" | "snapshot">;
     /** Of this job. */
     job_id?: string;
     /** Of this account's jobs. */
