@@ -28,8 +28,13 @@ export function Chart({ title, times, series, format = compact, height = 170 }) 
   useEffect(() => {
     const element = box.current;
     if (!element) return undefined;
-    const style = getComputedStyle(document.documentElement);
-    const color = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`).trim();
+    /** A canvas does not know light-dark(). @param {string} name */
+    const color = (name) => {
+      element.style.color = `var(--${name})`;
+      const { color: known } = getComputedStyle(element);
+      element.style.color = "";
+      return known;
+    };
     const axis = { stroke: color("faint"), grid: { stroke: color("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
     plot.current = new uPlot(
       {
