@@ -49,7 +49,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Whose jobs to count, and options for the node."""
     add_list_options(parser, STATS)
     parser.add_argument(
-        "--history", choices=("minute", "hour"), help="what happened in each of the last 60 minutes or hours"
+        "--history",
+        choices=("minute", "hour", "day"),
+        help="what happened in each of the last 60 minutes, hours or days",
     )
     add_answer_options(parser, watch=True)
     add_examples(

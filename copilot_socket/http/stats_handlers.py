@@ -1,4 +1,4 @@
-"""Counts of jobs, and what happened by the minute and by the hour, over HTTP."""
+"""Counts of jobs, and what happened by the minute, hour and day, over HTTP."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from copilot_socket.store.history import KEPT, SECONDS
 from copilot_socket.store.shown.stats import HistoryInterval, Stats
 
 SHOWN = 60
-"""Intervals that are shown where no beginning is given, and that are read at a time."""
+"""Intervals that are shown where no beginning is given, and that are read at a time, except of days."""
 
 
 @attrs.frozen(kw_only=True)
@@ -31,7 +31,9 @@ class StatsQuery:
 class HistoryQuery:
     """Which period."""
 
-    resolution: Annotated[str, one_of(*SECONDS), doc("Minutes are kept for a day, hours for 90 days.")] = "minute"
+    resolution: Annotated[
+        str, one_of(*SECONDS), doc("Minutes are kept for a day, hours and days (in UTC) for 90 days.")
+    ] = "minute"
     since: Annotated[str | None, timestamp, doc("Its beginning; without it 60 intervals before its end.")] = None
     until: Annotated[str | None, timestamp, doc("Its end; without it now.")] = None
 
@@ -40,7 +42,7 @@ class HistoryQuery:
 class History:
     """What happened in a period."""
 
-    resolution: Annotated[Literal["minute", "hour"], doc("How long each interval is.")]
+    resolution: Annotated[Literal["minute", "hour", "day"], doc("How long each interval is.")]
     history: Annotated[list[HistoryInterval], doc("Intervals of which something is known, in their order.")]
 
 
@@ -61,7 +63,7 @@ class StatsHandlers:
 
     @endpoint({200: History})
     async def show_history(self, call: Call, query: HistoryQuery) -> Reply:
-        """What happened in each minute or hour of a period, at all nodes together, oldest first."""
+        """What happened in each minute, hour or day of a period, at all nodes together, oldest first."""
         resolution, now = query.resolution, self.time_of_day()
         step = SECONDS[resolution] * SHOWN
         until = _epoch(query.until, now)
@@ -71,6 +73,8 @@ class StatsHandlers:
         shown = []
         # Nothing is older, and nothing is of the future.
         since, until = max(since, now - KEPT[resolution] - step), min(until, now + step)
+        if resolution == "day":  # of whose hours some may be deleted before that; these add up to few rows
+            since, step = max(since, now - KEPT[resolution]), KEPT[resolution] + step
         while since < until:
             read = await self.catalog.history(resolution, since, min(since + step, until))
             shown += [_shown(at, interval) for at, interval in read]

@@ -145,6 +145,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         ),
         Route("GET", "/api/v1/areas", areas.list_areas, within=True),
         Route("GET", "/api/v1/areas/stats", areas.show_area_stats),
+        Route("GET", "/api/v1/areas/{origin}/{path}", areas.show_area),
         Route("GET", "/api/v1/users/{id}", users.show_user, within=True),
         Route("GET", "/api/v1/crawlers", crawlers.list_crawlers),
         Route("GET", "/api/v1/crawlers/{id}", crawlers.show_crawler),

@@ -14,10 +14,10 @@ from copilot_socket.store.crawler_ends import store_ends
 from copilot_socket.store.database import Database
 from copilot_socket.store.sql import sql
 
-SECONDS: Mapping[str, int] = {"minute": 60, "hour": 3600}
+SECONDS: Mapping[str, int] = {"minute": 60, "hour": 3600, "day": 86_400}
 """Resolution → seconds of an interval."""
-KEPT: Mapping[str, int] = {"minute": 86_400, "hour": 90 * 86_400}
-"""Resolution → seconds for which its intervals are kept."""
+KEPT: Mapping[str, int] = {"minute": 86_400, "hour": 90 * 86_400, "day": 90 * 86_400}
+"""Resolution → seconds for which its intervals are kept. Days are not stored, but added up from their hours."""
 
 NO_ENDS: Mapping[Key, Ends] = MappingProxyType({})
 MOST, MOST_CRAWLERS = 10**12, 10**9
@@ -52,7 +52,8 @@ class History:
     async def read(self, resolution: str, since: float, until: float) -> list[tuple[float, Interval]]:
         """The intervals that begin at *since* or later, and before *until*, with their beginnings, oldest first."""
         given = {"resolution": resolution, "since": since, "until": until}
-        return _by_time(await self._database.query(sql("history_read"), given))
+        statement = "history_days" if resolution == "day" else "history_read"
+        return _by_time(await self._database.query(sql(statement), given))
 
 
 async def _sample(tx: Transaction) -> None:

@@ -83,7 +83,7 @@ export class Client {
     change: "PATCH /accounts/{id}", delete: "DELETE /accounts/{id}", renew: "POST /accounts/{id}/credential",
     rediscover: "POST /accounts/{id}/rediscover",
   });
-  areas = this.#resource({ list: "GET /areas", stats: "GET /areas/stats" });
+  areas = this.#resource({ list: "GET /areas", get: "GET /areas/{origin}/{path}", stats: "GET /areas/stats" });
   audit = this.#resource({ list: "GET /audit" });
   budgets = this.#resource({
     list: "GET /budgets", get: "GET /budgets/{origin}", put: "PUT /budgets", forget: "DELETE /budgets",

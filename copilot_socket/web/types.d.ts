@@ -176,6 +176,32 @@ export interface AreaCount {
   total_exact: boolean;
 }
 
+/** One group or project, with all that is known of its jobs. */
+export interface AreaDetail {
+  /** The origin of its GitLab. */
+  gitlab_origin: string;
+  /** Its path there. */
+  full_path: string;
+  /** Its numeric id there, where known. */
+  gitlab_id: number | null;
+  /** Its name. */
+  name: string;
+  /** What it is. */
+  type: "group" | "project";
+  /** When it was discovered. */
+  created_at: string;
+  /** The same jobs as `jobs` by command and state, for those with jobs. */
+  jobs_by_command: Record<string, Record<string, number>>;
+  /** The first 100 accounts that may see it. */
+  account_ids: string[];
+  /** On request (`counts`): how many accounts may see it, up to 10,001. */
+  accounts?: number;
+  /** On request (`counts`): the jobs with its path there, of its newest 10,001, by state, for every state. */
+  jobs?: Record<string, number>;
+  /** On request (`commands`): when a job for it was last completed, by command, as far as jobs are kept. */
+  last_completed?: Record<string, string>;
+}
+
 /** The job that discovers the areas of an account. */
 export interface AreaDiscovery {
   /** Its id. */
@@ -926,12 +952,12 @@ export interface HeldLane {
 /** What happened in a period. */
 export interface History {
   /** How long each interval is. */
-  resolution: "hour" | "minute";
+  resolution: "day" | "hour" | "minute";
   /** Intervals of which something is known, in their order. */
   history: HistoryInterval[];
 }
 
-/** What happened in a minute or an hour. */
+/** What happened in a minute, an hour or a day. */
 export interface HistoryInterval {
   /** Its beginning. */
   at: string;
@@ -2060,6 +2086,8 @@ export interface Operations {
   }]; answer: AreaList };
   /** Counts of areas, and of the jobs that discover them. */
   "GET /areas/stats": { given: [nothing?: Nothing]; answer: AreaStats };
+  /** One group or project, with all that is known of its jobs, and who may see it. */
+  "GET /areas/{origin}/{path}": { given: [origin: string, path: string, nothing?: Nothing]; answer: AreaDetail };
   /** All that is crawled for a user of the web application, who has no other record here than their jobs. */
   "GET /users/{id}": { given: [id: string, nothing?: Nothing]; answer: UserCrawl };
   /** Crawlers, connected now or recently. */
@@ -2227,10 +2255,10 @@ export interface Operations {
     /** Only those of this user. */
     user_id?: string;
   }]; answer: Stats };
-  /** What happened in each minute or hour of a period, at all nodes together, oldest first. */
+  /** What happened in each minute, hour or day of a period, at all nodes together, oldest first. */
   "GET /stats/history": { given: [query?: {
-    /** Minutes are kept for a day, hours for 90 days. */
-    resolution?: "minute" | "hour";
+    /** Minutes are kept for a day, hours and days (in UTC) for 90 days. */
+    resolution?: "minute" | "hour" | "day";
     /** Its beginning; without it 60 intervals before its end. */
     since?: string;
     /** Its end; without it now. */

@@ -1,6 +1,7 @@
 """Counts of jobs and their history over HTTP."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from copilot_socket.core.ends import Cause
 from copilot_socket.core.history import Interval
@@ -166,6 +167,31 @@ class HistoryTests(SiteTestCase):
         self.assertEqual(await self.shown("?resolution=hour"), [1, 9])
         self.assertEqual(await self.shown(), [])
 
+    async def test_days(self) -> None:
+        """Days (UTC) that begin in the period, with all their hours: by one query, 90 days at most."""
+        today = int(NOW // 86_400 * 86_400)
+        await self.record(*[today - day * 86_400 + hour * 3600 for day in range(95, -1, -1) for hour in (0, 23)])
+        self.query("UPDATE job_history SET resolution = 'hour', node_id = '', completed = 1")
+        read, queries = self.database.query, []
+
+        async def counted(statement: str, parameters: Any = None) -> Any:
+            queries.append(statement)
+            return await read(statement, parameters)
+
+        self.patch(self.database, "query", counted)
+        shown = (await self.get(f"{HISTORY}?resolution=day&since=2001-01-01T00:00:00Z")).document
+        self.assertEqual(len([each for each in queries if "job_history" in each]), 1)
+        self.assertEqual((shown["resolution"], len(shown["history"])), ("day", 90))
+        first, last = shown["history"][0], shown["history"][-1]
+        self.assertEqual((first["at"], last["at"]), (self.time(today - 89 * 86_400), self.time(today)))
+        self.assertEqual((first["completed"], first["ended"], first["crawlers"]), (2, {"completed": 2}, 2))
+        self.assertEqual((first["run"]["count"], first["run"]["mean"]), (2, 3.0))
+        self.assertEqual(await self.shown("?resolution=day"), [2] * 60)
+        yesterday = f"since={self.time(today - 86_400)}"
+        self.assertEqual(await self.shown(f"?resolution=day&{yesterday}&until={self.time(today)}"), [2])
+        self.assertEqual(await self.shown(f"?resolution=day&{yesterday}&until={self.time(today + 1)}"), [2, 2])
+        self.assertEqual(await self.shown(f"?resolution=day&since={self.time(today - 86_399)}"), [2])
+
     async def test_a_day(self) -> None:
         """A day of minutes is read in slices."""
         await self.record(*range(LAST - 86_400 + 60, LAST + 60, 60))
@@ -175,7 +201,7 @@ class HistoryTests(SiteTestCase):
 
     async def test_faults(self) -> None:
         """What is no time or resolution, and a period that ends before it begins."""
-        answer = await self.get(f"{HISTORY}?resolution=day&since=now&until=2026-01-01&limit=1")
+        answer = await self.get(f"{HISTORY}?resolution=week&since=now&until=2026-01-01&limit=1")
         self.assertEqual(self.paths(answer), ["?resolution", "?since", "?until", "?limit"])
         answer = await self.get(f"{HISTORY}?since=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z")
         self.assertEqual(self.paths(answer), ["?since"])

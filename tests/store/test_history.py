@@ -1,5 +1,7 @@
 """The table of history: minutes, samples of the jobs, hours, and what is deleted."""
 
+from functools import reduce
+
 from twisted.internet import reactor
 
 from copilot_socket.core.ends import Cause
@@ -85,6 +87,27 @@ class HistoryTests(StoreTestCase):
         assert first is not None
         self.assertEqual((len(first), sum(first)), (len(STATUSES), 3))
         self.assertEqual((await self.hours())[0][1].jobs, first)
+
+    async def test_days(self) -> None:
+        """A day is the sum of its hours: the same as adding them up one by one, also where rows are incomplete."""
+        hours = {MIDNIGHT + 3600 * number: interval(number, number % 7, 0.3 * number) for number in range(1, 30)}
+        await self.history.record("", hours)
+        self.query("UPDATE job_history SET resolution = 'hour', cancelled = 2")
+        self.query(
+            "UPDATE job_history SET jobs = CASE extract(hour FROM at) WHEN 3 THEN '{1,2}'::bigint[] WHEN 9 THEN '{4}'"
+            " END, run = CASE WHEN extract(hour FROM at) = 20 THEN '{1,1}'::bigint[] ELSE run END,"
+            " ended = CASE WHEN extract(hour FROM at) <> 21 THEN ended END"
+        )
+        for since, until, days in ((0, 2e9, (0, 1)), (MIDNIGHT, MIDNIGHT + 1, (0,)), (MIDNIGHT + 1, 2e9, (1,))):
+            read = await self.history.read("day", since, until)
+            self.assertEqual([at for at, _ in read], [MIDNIGHT + 86_400 * day for day in days])
+            for at, day in read:
+                expected = reduce(
+                    Interval.before, [one for _, one in await self.history.read("hour", at, at + 86_400)]
+                )
+                for histogram in (day.dispatch, day.run, expected.dispatch, expected.run):
+                    histogram.seconds = round(histogram.seconds, 6)
+                self.assertEqual(day, expected)
 
     async def test_one_node_at_a_time(self) -> None:
         """A sample that another node is taking is left to it."""

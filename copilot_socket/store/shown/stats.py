@@ -60,7 +60,7 @@ class Durations:
 
 @attrs.frozen(kw_only=True)
 class HistoryInterval:
-    """What happened in a minute or an hour."""
+    """What happened in a minute, an hour or a day."""
 
     at: Annotated[Time, doc("Its beginning.")]
     jobs: Annotated[dict[str, int] | None, doc("Jobs by state at its beginning; null if no node was there to count.")]

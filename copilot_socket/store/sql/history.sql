@@ -53,3 +53,34 @@ SELECT extract(epoch FROM at)::float8, jobs, created, completed, failed, cancell
 FROM job_history
 WHERE resolution = %(resolution)s AND at >= to_timestamp(%(since)s) AND at < to_timestamp(%(until)s)
 ORDER BY at
+
+-- name: history_days
+-- Hours added up by the days, in UTC, that begin within the given time. A day has the jobs of its first hour that has some,
+-- and the most crawlers of any.
+WITH hours AS MATERIALIZED (
+  SELECT *, date_trunc('day', at, 'UTC') AS day FROM job_history
+  WHERE resolution = 'hour'
+    AND at >= date_trunc('day', to_timestamp(%(since)s) + interval '1 day' - interval '1 microsecond', 'UTC')
+    AND at < date_trunc('day', to_timestamp(%(until)s) + interval '1 day' - interval '1 microsecond', 'UTC')
+), beginnings AS (
+  SELECT DISTINCT ON (day) day, jobs FROM hours WHERE jobs IS NOT NULL ORDER BY day, at
+), numbers AS (
+  SELECT day, sum(created)::bigint AS created, sum(completed)::bigint AS completed, sum(failed)::bigint AS failed,
+         sum(cancelled)::bigint AS cancelled, sum(dispatch_seconds) AS dispatch_seconds,
+         max(dispatch_longest) AS dispatch_longest, sum(run_seconds) AS run_seconds, max(run_longest) AS run_longest,
+         max(crawlers)::integer AS crawlers
+  FROM hours GROUP BY day
+), lists AS (
+  SELECT day, array_agg(ended ORDER BY place) AS ended, array_agg(dispatch ORDER BY place) AS dispatch,
+         array_agg(run ORDER BY place) AS run
+  FROM (SELECT h.day, l.place, coalesce(sum(l.ended), 0)::bigint AS ended, coalesce(sum(l.dispatch), 0)::bigint AS dispatch,
+               coalesce(sum(l.run), 0)::bigint AS run
+        FROM hours h CROSS JOIN LATERAL unnest(h.ended::bigint[], h.dispatch::bigint[], h.run::bigint[])
+          WITH ORDINALITY AS l (ended, dispatch, run, place)
+        GROUP BY h.day, l.place) AS places
+  GROUP BY day
+)
+SELECT extract(epoch FROM n.day)::float8, b.jobs, n.created, n.completed, n.failed, n.cancelled, l.ended, l.dispatch,
+       n.dispatch_seconds, n.dispatch_longest, l.run, n.run_seconds, n.run_longest, n.crawlers
+FROM numbers n LEFT JOIN beginnings b ON b.day = n.day LEFT JOIN lists l ON l.day = n.day
+ORDER BY n.day
