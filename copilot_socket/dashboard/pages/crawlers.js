@@ -33,7 +33,7 @@ export function Crawlers() {
     <${Filters} label="Filter of crawlers" names=${CONDITIONS}>
       <${ChoiceFilter} name="connected" label="Connected" any="either" choices=${[["true", "connected"], ["false", "not connected"]]} />
       <${ChoiceFilter} name="mode" label="Mode" choices=${["serving", "draining", "quarantined"]} />
-      <${ChoiceFilter} name="stale" label="Silent" any="either" choices=${[["true", "silent, with an open connection"], ["false", "not silent"]]} />
+      <${ChoiceFilter} name="stale" label="Silent" any="either" choices=${[["true", "silent"], ["false", "not silent"]]} />
     <//>
     <${Loaded} read=${read}>${(/** @type {CrawlerList} */ { crawlers, next, total, total_exact }) => html`
       ${crawlers.length === 0 ? html`<${Nothing} given=${given} />`
@@ -45,12 +45,12 @@ export function Crawlers() {
 function columnsOf(after) {
   return [
     { label: "State", cell: (crawler) => html`<${Presence} crawler=${crawler} />`, kind: "short" },
-    { label: "Crawler", cell: ({ id, version, plain }) => html`<span><${Ref} to="/crawlers" id=${id} /><br /><span class="hint">${plain ? "plain" : version ? `version ${version}` : "no version"}</span></span>` },
+    { label: "Crawler", cell: ({ id, version, plain }) => html`<span><${Ref} to="/crawlers" id=${id} /><br /><span class="hint short">${plain ? "plain" : version ? `version ${version}` : "no version"}</span></span>` },
     { label: "Mode", cell: ({ mode }) => html`<${Badge} value=${mode} />`, kind: "short" },
     { label: "Holds", cell: (crawler) => html`<${Held} crawler=${crawler} />` },
     { label: "Last message", cell: ({ last_heartbeat, system_status }) => html`<span><${Time} at=${last_heartbeat} />${system_status ? html`<br /><span class="hint">${system_status}</span>` : null}</span>`, kind: "short" },
     { label: "In the last hour", cell: (crawler) => html`<${Recent} crawler=${crawler} />` },
-    { label: "Do", cell: (crawler) => html`<div class="acts">${crawlerActs(crawler, after).map((act) => html`<${ActButton} key=${act.verb} small act=${act} />`)}</div>` },
+    { label: "Actions", cell: (crawler) => html`<div class="acts">${crawlerActs(crawler, after).map((act) => html`<${ActButton} key=${act.verb} small act=${act} />`)}</div>` },
   ];
 }
 
@@ -68,7 +68,7 @@ function Held({ crawler: { id, active_jobs, max_jobs, assignments = [] } }) {
 
 /** @param {{ job: HeldJob }} props */
 function Holding({ job }) {
-  return html`<li><a href=${pathOf("/jobs", job.job_id)}>${subject(job)}</a> <span class="hint">for <${Elapsed} since=${job.assigned_at} /></span></li>`;
+  return html`<li><a href=${pathOf("/jobs", job.job_id)}>${subject(job)}</a> <span class="hint short">for <${Elapsed} since=${job.assigned_at} /></span></li>`;
 }
 
 /** @param {{ given: Record<string, string> }} props */

@@ -63,7 +63,7 @@ function columnsOf(within, histories, after) {
     { label: "Jobs failed", cell: ({ fingerprint, jobs_failed }) => (jobs_failed ? html`<a href=${jobsAt({ error: fingerprint, status: "failed" })}>${bounded(jobs_failed)}</a>` : "0"), number: true },
     { label: "First", cell: ({ first_at }) => html`<${Time} at=${first_at} />`, kind: "short" },
     { label: "Last", cell: ({ last_at }) => html`<${Time} at=${last_at} />`, kind: "short" },
-    { label: "Do", cell: (group) => html`<div class="acts">${errorActs(group, after).map((act) => html`<${ActButton} key=${act.verb} small act=${act} />`)}</div>` },
+    { label: "Actions", cell: (group) => html`<div class="acts">${errorActs(group, after).map((act) => html`<${ActButton} key=${act.verb} small act=${act} />`)}</div>` },
   ]);
   return columns.filter((each) => each !== null);
 }
