@@ -26,17 +26,20 @@ const SEEN = 3;
 export function Areas() {
   const { query } = usePlace();
   const area = query.get("area");
-  if (session.value?.users && !session.value.accounts) return html`<${PageHead} title="Areas" /><${Empty} title="Your token is limited to some users.">Areas are those of accounts. See <a href="/jobs">their jobs</a>.<//>`;
+  if (session.value?.users && !session.value.accounts) {
+    return html`<${PageHead} title="Areas" />
+      <${Empty} title="Your token is limited to some users.">Areas are those of accounts. See <a href="/jobs">their jobs</a>.<//>`;
+  }
   return area && !isLimited() ? html`<${OneArea} name=${area} />` : html`<${All} />`;
 }
 
 function All() {
   const { query } = usePlace();
   const given = Object.fromEntries([...query].filter(([name, value]) => value && [...CONDITIONS, "order", "limit", "cursor"].includes(name)));
-  const asked = { ...scope(), ...given };
-  const key = address("", asked);
-  const read = useData(key, (signal) => client.areas.list(/** @type {any} */ ({ ...asked, include: "counts,commands" }), { signal }), { every: EVERY });
-  const totals = useData(address("", { ...asked, order: null, limit: null, cursor: null }), (signal) => client.areas.list(/** @type {any} */ ({ ...asked, order: undefined, cursor: undefined, limit: 1, total: true }), { signal }));
+  const filter = { ...scope(), ...given, order: undefined, limit: undefined, cursor: undefined };
+  const asked = /** @type {any} */ ({ ...scope(), ...given, include: "counts,commands" });
+  const read = useData(address("", asked), (signal) => client.areas.list(asked, { signal }), { every: EVERY });
+  const totals = useData(address("", filter), (signal) => client.areas.list({ ...filter, limit: 1, total: true }, { signal }));
   const found = totals.data?.total === undefined ? "" : counted(totals.data.total, "area", "areas", totals.data.total_exact);
   return html`
     <${PageHead} title="Areas"><${ActButton} act=${submitAct(read.reload, { command: "GROUP_PROJECT_DISCOVERY" })} label="Discover" /><//>
@@ -77,7 +80,8 @@ function Completed({ area: { full_path, last_completed = {} } }) {
   const all = latestFirst(last_completed);
   if (all.length === 0) return html`<span class="faint">nothing yet</span>`;
   const [seen, others] = [all.slice(0, SEEN), all.slice(SEEN)];
-  const row = (/** @type {[string, string]} */ [command, at]) => html`<li key=${command}><a href=${jobsAt({ full_path, command })}>${command}</a> <span class="hint short"><${Time} at=${at} /></span></li>`;
+  const row = (/** @type {[string, string]} */ [command, at]) => html`<li key=${command}>
+    <a href=${jobsAt({ full_path, command })}>${command}</a> <span class="hint short"><${Time} at=${at} /></span></li>`;
   return html`<div><ul class="plain">${seen.map(row)}</ul>
     ${others.length ? html`<details><summary>${others.length} more</summary><ul class="plain">${others.map(row)}</ul></details>` : null}</div>`;
 }
@@ -96,6 +100,9 @@ function Statistics() {
 /** @param {{ given: Record<string, string> }} props */
 function Nothing({ given }) {
   if (given.cursor) return html`<${Empty} title="No more areas.">Go back to the first page.<//>`;
-  if (CONDITIONS.some((name) => given[name])) return html`<${Empty} title="No area matches.">Take a condition away, or discover again: an account may have been given access since.<//>`;
-  return html`<${Empty} title="No area has been found yet." command="copilot-socket jobs submit ACCOUNT GROUP_PROJECT_DISCOVERY">A discovery finds the groups and projects that an account may see:<//>`;
+  if (CONDITIONS.some((name) => given[name])) {
+    return html`<${Empty} title="No area matches.">Take a condition away, or discover again: an account may have been given access since.<//>`;
+  }
+  return html`<${Empty} title="No area has been found yet." command="copilot-socket jobs submit ACCOUNT GROUP_PROJECT_DISCOVERY">
+    A discovery finds the groups and projects that an account may see:<//>`;
 }

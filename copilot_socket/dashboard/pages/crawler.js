@@ -39,7 +39,10 @@ export function Crawler({ id }) {
       }, CALM);
     }
   });
-  return html`<${Loaded} read=${read}>${(/** @type {State} */ crawler) => html`<${Shown} crawler=${present(crawler)} after=${read.reload} />`}<//>`;
+  const { data, reload } = read;
+  return html`
+    <${PageHead} title=${id}>${data ? crawlerActs(data, reload).map((act) => html`<${ActButton} key=${act.verb} act=${act} />`) : null}<//>
+    <${Loaded} read=${read}>${(/** @type {State} */ crawler) => html`<${Shown} crawler=${present(crawler)} />`}<//>`;
 }
 
 /** @param {HeldJob} job @param {import("../../web/types.d.ts").JobEvent | undefined} event */
@@ -47,19 +50,19 @@ function afterProgress(job, event) {
   return event ? { ...job, progress: { ...job.progress, ...event.progress }, reported_at: event.timestamp } : job;
 }
 
-/** @param {{ crawler: State, after: () => void }} props */
-function Shown({ crawler, after }) {
+/** @param {{ crawler: State }} props */
+function Shown({ crawler }) {
   const node = useStore(model, ({ overview }) => overview?.nodes.find(({ id }) => id === crawler.node_id));
-  const { id, assignments = [] } = crawler;
+  const { id, active_jobs, assignments = [] } = crawler;
+  const held = assignments.length;
   return html`
-    <${PageHead} title=${id}>${crawlerActs(crawler, after).map((act) => html`<${ActButton} key=${act.verb} act=${act} />`)}<//>
     <${Section} title="Crawler" aside=${can("operate") ? html`<a href=${address("/audit", { target: id })}>Audit rows about it</a>` : null}>
       <${Facts} rows=${[
         ["State", html`<${Presence} crawler=${crawler} />`],
         ["Mode", html`<${Badge} value=${crawler.mode} />`],
         ["Last message", html`<${Time} at=${crawler.last_heartbeat} />`],
         ["It says", crawler.system_status],
-        ["Holds", `${count(crawler.active_jobs.length)} of ${count(crawler.max_jobs)}`],
+        ["Holds", `${count(active_jobs.length)} of ${count(crawler.max_jobs)}`],
         ["In the last hour", html`<${Recent} crawler=${crawler} />`],
         ["Version", crawler.version],
         ["Connections", count(crawler.connections)],
@@ -70,8 +73,8 @@ function Shown({ crawler, after }) {
         ["Key", html`<${Copyable} text=${crawler.key} label="Copy the key" />`],
       ]} />
     <//>
-    <${Section} title="Holds" aside=${crawler.active_jobs.length > assignments.length ? html`<span class="hint">the ${assignments.length} that it has held for longest, of ${crawler.active_jobs.length}</span>` : null}>
-      ${assignments.length ? html`<${Table} caption="What it holds, longest first" columns=${HELD} rows=${assignments} rowKey=${(/** @type {HeldJob} */ job) => job.crawler_job_id} />`
+    <${Section} title="Holds" aside=${active_jobs.length > held ? html`<span class="hint">the ${held} that it has held for longest, of ${active_jobs.length}</span>` : null}>
+      ${held ? html`<${Table} caption="What it holds, longest first" columns=${HELD} rows=${assignments} rowKey=${(/** @type {HeldJob} */ job) => job.crawler_job_id} />`
         : html`<${Empty} title="Nothing.">${idle(crawler)}<//>`}
     <//>
     <${Ends} recent=${crawler.recent} />`;
@@ -80,7 +83,8 @@ function Shown({ crawler, after }) {
 /** Why it may hold nothing. @param {State} crawler */
 function idle({ connected, mode }) {
   if (!connected) return "It is not connected; what it held has gone to others, or will when its grace is over.";
-  return mode === "serving" ? html`It is given the next job that is due and that it takes: <a href="/jobs?status=queued">queued jobs</a>.` : "It is given no work until it is released.";
+  if (mode !== "serving") return "It is given no work until it is released.";
+  return html`It is given the next job that is due and that it takes: <a href="/jobs?status=queued">queued jobs</a>.`;
 }
 
 /** @type {Column<HeldJob>[]} */
@@ -103,7 +107,8 @@ function Ends({ recent }) {
     { label: "Share", cell: (/** @type {[string, number]} */ [, number]) => percent(number / all), number: true },
   ];
   return html`<${Section} title="Attempts that ended in the last hour">
-    ${rows.length ? html`<${Table} caption="Attempts of the last hour by the cause of their end" columns=${columns} rows=${rows} rowKey=${(/** @type {[string, number]} */ [cause]) => cause} />`
+    ${rows.length ? html`<${Table} caption="Attempts of the last hour by the cause of their end" columns=${columns} rows=${rows}
+        rowKey=${(/** @type {[string, number]} */ [cause]) => cause} />`
       : html`<${Empty} title="None." />`}
   <//>`;
 }

@@ -25,7 +25,8 @@ const SEEN = 3;
 export function Crawlers() {
   const { query } = usePlace();
   const given = Object.fromEntries([...query].filter(([name, value]) => value && [...CONDITIONS, "limit", "cursor"].includes(name)));
-  const read = useData(address("", given), (signal) => client.crawlers.list(/** @type {any} */ ({ ...given, include: "assignments", total: true }), { signal }), { on: ["connection"], every: EVERY });
+  const asked = /** @type {any} */ ({ ...given, include: "assignments", total: true });
+  const read = useData(address("", given), (signal) => client.crawlers.list(asked, { signal }), { on: ["connection"], every: EVERY });
   const present = useHeartbeats();
   const columns = columnsOf(read.reload);
   return html`
@@ -45,12 +46,15 @@ export function Crawlers() {
 function columnsOf(after) {
   return [
     { label: "State", cell: (crawler) => html`<${Presence} crawler=${crawler} />`, kind: "short" },
-    { label: "Crawler", cell: ({ id, version, plain }) => html`<span><${Ref} to="/crawlers" id=${id} /><br /><span class="hint short">${plain ? "plain" : version ? `version ${version}` : "no version"}</span></span>` },
+    { label: "Crawler", cell: ({ id, version, plain }) => html`<span><${Ref} to="/crawlers" id=${id} />
+      <br /><span class="hint short">${plain ? "plain" : version ? `version ${version}` : "no version"}</span></span>` },
     { label: "Mode", cell: ({ mode }) => html`<${Badge} value=${mode} />`, kind: "short" },
     { label: "Holds", cell: (crawler) => html`<${Held} crawler=${crawler} />` },
-    { label: "Last message", cell: ({ last_heartbeat, system_status }) => html`<span><${Time} at=${last_heartbeat} />${system_status ? html`<br /><span class="hint">${system_status}</span>` : null}</span>`, kind: "short" },
+    { label: "Last message", kind: "short", cell: ({ last_heartbeat, system_status }) => html`<span><${Time} at=${last_heartbeat} />
+      ${system_status ? html`<br /><span class="hint">${system_status}</span>` : null}</span>` },
     { label: "In the last hour", cell: (crawler) => html`<${Recent} crawler=${crawler} />` },
-    { label: "Actions", cell: (crawler) => html`<div class="acts">${crawlerActs(crawler, after).map((act) => html`<${ActButton} key=${act.verb} small act=${act} />`)}</div>` },
+    { label: "Actions", cell: (crawler) => html`<div class="acts">
+      ${crawlerActs(crawler, after).map((act) => html`<${ActButton} key=${act.verb} small act=${act} />`)}</div>` },
   ];
 }
 
@@ -74,7 +78,9 @@ function Holding({ job }) {
 /** @param {{ given: Record<string, string> }} props */
 function Nothing({ given }) {
   if (given.cursor) return html`<${Empty} title="No more crawlers.">Go back to the first page.<//>`;
-  if (CONDITIONS.some((name) => given[name])) return html`<${Empty} title="No crawler matches.">Take a condition away. Crawlers are listed for a day after they have left.<//>`;
+  const filtered = CONDITIONS.some((name) => given[name]);
+  if (filtered) return html`<${Empty} title="No crawler matches.">Take a condition away. Crawlers are listed for a day after they have left.<//>`;
   return html`<${Empty} title="No crawler has connected within the last day." command="python gitlab_crawler.py SOCKET DIRECTORY">
-    Start one: <code>docs/gitlab-crawler.md</code> has a complete program, and <code>docs/client.md</code> says how to write your own. SOCKET is the node's, as its log says when it starts:<//>`;
+    Start one: <code>docs/gitlab-crawler.md</code> has a complete program, and <code>docs/client.md</code> says how to write your own.
+    SOCKET is the node's, as its log says when it starts:<//>`;
 }

@@ -28,10 +28,12 @@ export function ErrorGroup({ fingerprint }) {
   const key = address(fingerprint, { period, account_id });
   const read = useData(key, (signal) => client.errors.get(fingerprint, { account_id, since: sinceOf(period, Date.now()) }, { signal }), { every: EVERY });
   const jobs = jobsAt({ error: fingerprint, status: "failed" });
-  return html`<${Loaded} read=${read}>${(/** @type {ErrorGroupDetail} */ group) => html`
-    <${PageHead} title=${group.text || "Errors without a message"}>
-      ${errorActs(group, read.reload).map((act) => html`<${ActButton} key=${act.verb} act=${act} />`)}
+  const { data, reload } = read;
+  return html`
+    <${PageHead} title=${data ? data.text || "Errors without a message" : `Errors ${fingerprint}`}>
+      ${data ? errorActs(data, reload).map((act) => html`<${ActButton} key=${act.verb} act=${act} />`) : null}
     <//>
+    <${Loaded} read=${read}>${(/** @type {ErrorGroupDetail} */ group) => html`
     <${Section} title="Group" aside=${html`<${Badge} value=${group.status} />`}>
       <${Facts} rows=${[
         ["Fingerprint", html`<${Copyable} text=${fingerprint} label="Copy the fingerprint" />`],
@@ -71,19 +73,26 @@ function Accounts({ group: { accounts, top_accounts, fingerprint } }) {
   const columns = [
     { label: "Account", cell: (/** @type {AccountErrors} */ each) => html`<${Ref} to="/accounts" id=${each.account_id} />` },
     { label: "Errors", cell: (/** @type {AccountErrors} */ each) => count(each.errors), number: true },
-    { label: "Its failed jobs", cell: (/** @type {AccountErrors} */ each) => html`<a href=${jobsAt({ error: fingerprint, status: "failed", account_id: each.account_id })}>Jobs</a>` },
+    { label: "Its failed jobs", cell: (/** @type {AccountErrors} */ each) =>
+      html`<a href=${jobsAt({ error: fingerprint, status: "failed", account_id: each.account_id })}>Jobs</a>` },
   ];
-  return html`<${Section} title="Accounts" aside=${accounts > top_accounts.length ? html`<span class="hint">the ${top_accounts.length} with most of ${count(accounts)}</span>` : null}>
-    ${top_accounts.length === 0 ? html`<${Empty} title="No such error was counted.">Choose a longer period, or another account.<//>`
-      : html`<${Table} caption="Accounts with most errors" columns=${columns} rows=${top_accounts} rowKey=${(/** @type {AccountErrors} */ each) => each.account_id} />`}
+  const shown = top_accounts.length;
+  return html`<${Section} title="Accounts" aside=${accounts > shown ? html`<span class="hint">the ${shown} with most of ${count(accounts)}</span>` : null}>
+    ${shown === 0 ? html`<${Empty} title="No such error was counted.">Choose a longer period, or another account.<//>`
+      : html`<${Table} caption="Accounts with most errors" columns=${columns} rows=${top_accounts}
+        rowKey=${(/** @type {AccountErrors} */ each) => each.account_id} />`}
   <//>`;
 }
 
 /** @param {{ sample: ErrorSample | null }} props */
 function Latest({ sample }) {
-  if (!sample) return html`<${Section} title="Latest error"><${Empty} title="It has been deleted.">Errors are deleted after <code>SOCKET_MAX_ERROR_LOG_AGE</code>, or with their jobs.<//><//>`;
+  if (!sample) {
+    return html`<${Section} title="Latest error">
+      <${Empty} title="It has been deleted.">Errors are deleted after <code>SOCKET_MAX_ERROR_LOG_AGE</code>, or with their jobs.<//><//>`;
+  }
   const { job_id, timestamp, error_message, stack_trace, context, truncated } = sample;
-  return html`<${Section} title="Latest error" aside=${html`<span class="hint"><${Time} at=${timestamp} />, of <a href=${pathOf("/jobs", job_id)}>job ${job_id}</a></span>`}>
+  const whose = html`<span class="hint"><${Time} at=${timestamp} />, of <a href=${pathOf("/jobs", job_id)}>job ${job_id}</a></span>`;
+  return html`<${Section} title="Latest error" aside=${whose}>
     <div class="json"><pre tabindex="0" aria-label="Message">${error_message}</pre><${CopyButton} text=${error_message} label="Copy the message" /></div>
     ${stack_trace ? html`<h3>Stack</h3><div class="json"><pre tabindex="0">${stack_trace}</pre><${CopyButton} text=${stack_trace} label="Copy the stack" /></div>` : null}
     ${context ? html`<h3>Context</h3><${Json} value=${context} />` : null}

@@ -33,7 +33,10 @@ export function Errors() {
   // Of more rows the server adds no histories.
   const include = Number(filter.limit ?? 100) <= 100 ? "history" : undefined;
   const key = address("", given);
-  const read = useData(key, (signal) => client.errors.list(/** @type {any} */ ({ ...filter, since: sinceOf(period ?? null, Date.now()), include }), { signal }), { every: EVERY });
+  const read = useData(key, (signal) => {
+    const since = sinceOf(period ?? null, Date.now());
+    return client.errors.list(/** @type {any} */ ({ ...filter, since, include }), { signal });
+  }, { every: EVERY });
   const within = new URLSearchParams([...query].filter(([name]) => ["period", "account_id"].includes(name)));
   const columns = columnsOf(within, include !== undefined, read.reload);
   return html`
@@ -47,7 +50,8 @@ export function Errors() {
     <//>
     <${Loaded} read=${read}>${(/** @type {ErrorGroupList} */ { errors, next }) => html`
       ${errors.length === 0 ? html`<${Nothing} given=${given} />`
-        : html`<${Table} caption="Groups of errors, those that occurred last first" columns=${columns} rows=${errors} rowKey=${(/** @type {Group} */ group) => group.fingerprint} />`}
+        : html`<${Table} caption="Groups of errors, those that occurred last first" columns=${columns} rows=${errors}
+          rowKey=${(/** @type {Group} */ group) => group.fingerprint} />`}
       <${Pager} next=${next} shown=${errors.length}>${errors.length ? counted(errors.length, "group") + (next || given.cursor ? " on this page" : "") : ""}<//>`}<//>`;
 }
 
@@ -55,15 +59,18 @@ export function Errors() {
 function columnsOf(within, histories, after) {
   const columns = /** @type {(Column<Group> | null)[]} */ ([
     { label: "State", cell: ({ status }) => html`<${Badge} value=${status} />`, kind: "short" },
-    { label: "Error", cell: ({ fingerprint, text, error_type, command }) => html`<span><a href=${address(pathOf("/errors", fingerprint), within)}>${text || "Without a message"}</a>
+    { label: "Error", cell: ({ fingerprint, text, error_type, command }) => html`<span>
+      <a href=${address(pathOf("/errors", fingerprint), within)}>${text || "Without a message"}</a>
       <br /><span class="hint">${[error_type, command].filter(Boolean).join(" · ")}</span></span>` },
     { label: "Errors", cell: ({ errors }) => count(errors), number: true },
     histories ? { label: "Over time", cell: (group) => html`<${Past} group=${group} />` } : null,
     { label: "Accounts", cell: ({ accounts }) => count(accounts), number: true },
-    { label: "Jobs failed", cell: ({ fingerprint, jobs_failed }) => (jobs_failed ? html`<a href=${jobsAt({ error: fingerprint, status: "failed" })}>${bounded(jobs_failed)}</a>` : "0"), number: true },
+    { label: "Jobs failed", number: true, cell: ({ fingerprint, jobs_failed }) =>
+      (jobs_failed ? html`<a href=${jobsAt({ error: fingerprint, status: "failed" })}>${bounded(jobs_failed)}</a>` : "0") },
     { label: "First", cell: ({ first_at }) => html`<${Time} at=${first_at} />`, kind: "short" },
     { label: "Last", cell: ({ last_at }) => html`<${Time} at=${last_at} />`, kind: "short" },
-    { label: "Actions", cell: (group) => html`<div class="acts">${errorActs(group, after).map((act) => html`<${ActButton} key=${act.verb} small act=${act} />`)}</div>` },
+    { label: "Actions", cell: (group) => html`<div class="acts">
+      ${errorActs(group, after).map((act) => html`<${ActButton} key=${act.verb} small act=${act} />`)}</div>` },
   ]);
   return columns.filter((each) => each !== null);
 }
@@ -78,6 +85,9 @@ function Past({ group: { history = [], history_unit: unit = "hour" } }) {
 /** @param {{ given: Record<string, string> }} props */
 function Nothing({ given }) {
   if (given.cursor) return html`<${Empty} title="No more groups.">Go back to the first page.<//>`;
-  if (CONDITIONS.some((name) => given[name])) return html`<${Empty} title="No group of errors matches.">Take a condition away. Errors are deleted after <code>SOCKET_MAX_ERROR_LOG_AGE</code>.<//>`;
-  return html`<${Empty} title="No crawler has reported an error.">Those that somebody ignores are listed where <a href="/errors?status=ignored">ignored ones</a> are asked for.<//>`;
+  if (CONDITIONS.some((name) => given[name])) {
+    return html`<${Empty} title="No group of errors matches.">Take a condition away. Errors are deleted after <code>SOCKET_MAX_ERROR_LOG_AGE</code>.<//>`;
+  }
+  return html`<${Empty} title="No crawler has reported an error.">
+    Those that somebody ignores are listed where <a href="/errors?status=ignored">ignored ones</a> are asked for.<//>`;
 }

@@ -24,7 +24,8 @@ const EVERY = 15_000;
 export function JobCounts({ jobs, filter }) {
   const present = STATES.filter((state) => jobs[state]);
   if (present.length === 0) return html`<span class="faint">none</span>`;
-  return html`<ul class="plain">${present.map((status) => html`<li key=${status} class="short"><a href=${jobsAt({ ...filter, status })}>${bounded(jobs[status])}</a> <${Badge} value=${status} /></li>`)}</ul>`;
+  return html`<ul class="plain">${present.map((status) => html`<li key=${status} class="short">
+    <a href=${jobsAt({ ...filter, status })}>${bounded(jobs[status])}</a> <${Badge} value=${status} /></li>`)}</ul>`;
 }
 
 /** @param {{ name: string }} props */
@@ -41,7 +42,7 @@ export function OneArea({ name }) {
   list.delete("area");
   return html`
     <div ref=${head}><${PageHead} title=${area?.full_path ?? "No such area"}>
-      ${read.data ? html`<${ActButton} act=${recrawlAct(read.data, read.reload)} kind="strong" />` : null}
+      ${read.data?.account_ids.length ? html`<${ActButton} act=${recrawlAct(read.data, read.reload)} kind="strong" />` : null}
       <a href=${address("/areas", list)}>All areas</a>
     <//></div>
     ${area ? html`<${Loaded} read=${read}>${(/** @type {AreaDetail} */ found) => html`<${Shown} area=${found} />`}<//>`
