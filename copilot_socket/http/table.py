@@ -199,7 +199,8 @@ def routes(parts: Parts) -> tuple[Route, ...]:
             needs=Role.ADMIN,
         ),
         Route("GET", "/api/v1/session", tokens.show_session, within=True),
-        Route("POST", "/api/v1/session", tokens.start_session, within=True),
+        Route("POST", "/api/v1/session", tokens.start_session, within=True, by_code=True),
+        Route("POST", "/api/v1/session/links", tokens.make_link, within=True),
         Route("DELETE", "/api/v1/session", tokens.end_session, within=True),
         Route("GET", "/api/v1/openapi.json", description.show_description, within=True),
     )

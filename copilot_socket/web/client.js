@@ -120,7 +120,9 @@ export class Client {
     list: "GET /pauses", add: "POST /pauses", get: "GET /pauses/{id}", end: "DELETE /pauses/{id}",
   });
   queue = this.#resource({ pause: "POST /queue/pause", resume: "POST /queue/resume" });
-  session = this.#resource({ get: "GET /session", start: "POST /session", end: "DELETE /session" });
+  session = this.#resource({
+    get: "GET /session", start: "POST /session", link: "POST /session/links", end: "DELETE /session",
+  });
   settings = this.#method("GET /settings");
   stats = this.#method("GET /stats");
   statsHistory = this.#method("GET /stats/history");

@@ -1380,6 +1380,14 @@ export interface MemoryPart {
 /** The values of `crawlers.mode`. */
 export type Mode = "draining" | "quarantined" | "serving";
 
+/** A one-time link that was made. */
+export interface NewLink {
+  /** The code, which is shown this once: a bearer token that starts a session. */
+  code: string;
+  /** Until when it may be used. */
+  expires_at: string;
+}
+
 /** A session that has begun. Its cookie is in the header Set-Cookie. */
 export interface NewSession {
   /** An actor of the audit log, as `token:grafana`. */
@@ -2387,10 +2395,12 @@ export interface Operations {
   "POST /webhooks/{id}/deliveries/{delivery}/retry": { given: [id: string, delivery: string, nothing?: Nothing]; answer: WebhookDelivery };
   /** What the sender of this request may do. */
   "GET /session": { given: [nothing?: Nothing]; answer: Session };
-  /** Give a browser a cookie in exchange for the token in the header Authorization. */
+  /** Give a browser a cookie in exchange for the token, or the code of a link, in the header Authorization. */
   "POST /session": { given: [nothing?: Nothing]; answer: NewSession };
   /** End the session of the request's cookie, and remove the cookie. */
   "DELETE /session": { given: [nothing?: Nothing]; answer: EndedSession };
+  /** Make a code that gives a browser a session of who makes it: once, within five minutes, at any node. */
+  "POST /session/links": { given: [nothing?: Nothing]; answer: NewLink };
   /** This API, as an OpenAPI document. */
   "GET /openapi.json": { given: [nothing?: Nothing]; answer: unknown };
 }

@@ -3,6 +3,7 @@
 
 import { useEffect, useRef } from "/dashboard/vendor/hooks.js";
 import { pathOf } from "../core/addresses.js";
+import { crawlerName } from "../core/crawlers.js";
 import { curl } from "../core/curl.js";
 import { afterEvent, isOver, subject } from "../core/jobs.js";
 import { bounded } from "../core/numbers.js";
@@ -105,11 +106,6 @@ const ATTEMPTS = [
   { label: "Started", cell: (each) => html`<${Time} at=${each.started_at} />`, kind: "short" },
   { label: "Took", cell: (each) => (each.ended_at ? duration((Date.parse(each.ended_at) - Date.parse(each.assigned_at)) / 1000) : "–"), number: true },
 ];
-
-/** The `id` of a crawler by its key. @param {string | null} key */
-function crawlerName(key) {
-  return key === null ? null : key.replace(/^[^:]*:/, "");
-}
 
 /** @param {{ job: JobDetail }} props */
 function Attempts({ job }) {

@@ -2,6 +2,7 @@
 /** An operation on many jobs: its preview, its progress, and its result. */
 
 import { useEffect, useState } from "/dashboard/vendor/hooks.js";
+import { ApiError } from "/client.js";
 import { pathOf } from "../core/addresses.js";
 import { ACTIONS } from "../core/jobs.js";
 import { count, counted, total } from "../core/numbers.js";
@@ -79,8 +80,8 @@ function Ask({ bulk }) {
   <//>`;
 }
 
-/** @param {{ began: BulkOperation }} props */
-function Running({ began }) {
+/** An operation that has just begun. @param {{ began: BulkOperation }} props */
+export function Running({ began }) {
   const { operation, error } = useOperation(began.id, began);
   const [audit, setAudit] = useState(/** @type {AuditEntry | null} */ (null));
   useEffect(() => void auditRow("operation.start", began.id).then(setAudit), []);
@@ -110,7 +111,9 @@ export function useOperation(id, first = null) {
           return;
         } catch (thrown) {
           if (aborting.signal.aborted) return;
-          setError(thrown); // it goes on at the nodes; look again
+          setError(thrown);
+          if (thrown instanceof ApiError && thrown.status < 500 && thrown.status !== 429) return;
+          // It goes on at the nodes: look again.
           await new Promise((resolve) => setTimeout(resolve, 3_000));
         }
       }

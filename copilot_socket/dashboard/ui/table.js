@@ -100,17 +100,18 @@ function Head({ column }) {
   </th>`;
 }
 
-/** To the pages of a list. @param {{ next: string | null | undefined, shown: number, children?: Children }} props */
-export function Pager({ next, shown, children }) {
+/** To the pages of a list. @param {{ next: string | null | undefined, shown: number, cursor?: string, children?: Children }} props
+ *   *cursor*: the parameter of the address, where a page has several lists. */
+export function Pager({ next, shown, cursor = "cursor", children }) {
   const { query } = usePlace();
-  const first = !query.get("cursor");
+  const first = !query.get(cursor);
   const limit = query.get("limit") ?? "100";
   return html`<nav class="pager" aria-label="Pages of the list">
     <span>${children}</span>
     <label>Rows <select value=${limit} onChange=${(/** @type {any} */ event) => change({ limit: event.target.value === "100" ? null : event.target.value })}>
       ${["25", "100", "500"].map((each) => html`<option value=${each} selected=${each === limit}>${each}</option>`)}
     </select></label>
-    <button type="button" disabled=${first} onClick=${() => change({ cursor: null })}>First page</button>
-    <button type="button" disabled=${!next || shown === 0} onClick=${() => change({ cursor: next })}>Next page</button>
+    <button type="button" disabled=${first} onClick=${() => change({ [cursor]: null })}>First page</button>
+    <button type="button" disabled=${!next || shown === 0} onClick=${() => change({ [cursor]: next })}>Next page</button>
   </nav>`;
 }
