@@ -1,7 +1,7 @@
 // @ts-check
 /** One job: why it is where it is, its attempts, its errors, and all that is stored of it. */
 
-import { useEffect, useRef } from "/dashboard/vendor/hooks.js";
+import { useEffect } from "/dashboard/vendor/hooks.js";
 import { pathOf } from "../core/addresses.js";
 import { crawlerName } from "../core/crawlers.js";
 import { curl } from "../core/curl.js";
@@ -26,18 +26,16 @@ export function Job({ id }) {
   const read = useData(id, (signal) => client.jobs.get(id, {}, { signal }));
   const why = useData(id, (signal) => client.jobs.why(id, {}, { signal }));
   const over = read.data ? isOver(read.data.status) : false;
-  const snapshots = useRef(0);
   const again = () => {
     read.reload();
     why.reload();
   };
-  useStream({ types: "snapshot,job", job_id: id }, (events) => {
+  useStream({ types: "job", job_id: id }, (events) => {
     const jobs = events.flatMap(({ type, data }) => (type === "job" ? [data] : []));
-    const gap = events.some(({ type }) => type === "snapshot" && ++snapshots.current > 1);
     // Progress is told in whole; whatever else happens has changed attempts or errors, too.
-    if (gap || jobs.some(({ event }) => event !== "job_progress")) again();
+    if (jobs.some(({ event }) => event !== "job_progress")) again();
     else read.patch((job) => jobs.reduce((before, event) => /** @type {JobDetail} */ (afterEvent(before, event) ?? before), job));
-  });
+  }, again);
   // What it waits for changes without events of its own.
   useEffect(() => {
     const timer = setInterval(() => document.hidden || over || why.reload(), 10_000);

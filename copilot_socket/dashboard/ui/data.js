@@ -66,8 +66,9 @@ export function useData(key, load, { on = [], every } = {}) {
 
   const calm = useRef(/** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined));
   useEffect(() => () => clearTimeout(calm.current), []);
-  useEvents(({ type }) => {
-    if (!on.includes(type) || key === null) return;
+  useEvents((event) => {
+    const matters = event ? on.includes(event.type) : on.length > 0; // what is missing may have been one of them
+    if (!matters || key === null) return;
     calm.current ??= setTimeout(() => {
       calm.current = undefined;
       reload();

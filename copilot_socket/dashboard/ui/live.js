@@ -25,14 +25,16 @@ export const model = new Store(NOTHING);
 /** Of the stream of all pages. @type {Store<Connection>} */
 export const connection = new Store(/** @type {Connection} */ ({ state: "connecting", error: null }));
 
-/** @type {Set<(event: LiveEvent) => void>} */
+/** An event, or null for those that are missing at this point. @typedef {LiveEvent | null} Told */
+
+/** @type {Set<(event: Told) => void>} */
 const listeners = new Set();
 
 /**
  * Call *handle* with the events of a stream while the page is seen; it begins with a snapshot each time.
  *
  * @param {Record<string, any>} query
- * @param {(event: LiveEvent) => void} handle
+ * @param {(event: Told) => void} handle
  * @param {(connection: Connection) => void} [onState]
  * @returns {() => void} Ends it.
  */
@@ -42,14 +44,26 @@ function follow(query, handle, onState = () => {}) {
   let open = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let hiding;
+  // Whether events are missing before the next stream: one that is resumed, behind the last id, is sent what it has missed.
+  let late = false;
 
   const begin = () => {
     const { signal } = (open = new AbortController());
+    let resumable = false;
     /** @param {any} state */
-    const tell = ({ state, error = null }) => signal.aborted || (state !== "lost" && onState({ state, error }));
+    const tell = ({ state, error = null }) => {
+      if (signal.aborted) return;
+      if (state === "closed") late ||= !resumable;
+      if (state !== "lost") onState({ state, error });
+      if (state === "lost" || (state === "open" && late)) handle(null);
+      if (state === "open") late = false;
+    };
     void (async () => {
       try {
-        for await (const event of client.events({ ...query, ...scope(), signal, onState: tell })) handle(event);
+        for await (const event of client.events({ ...query, ...scope(), signal, onState: tell })) {
+          resumable ||= Boolean(event.id);
+          handle(event);
+        }
       } catch (error) {
         if (signal.aborted) return;
         if (error instanceof ApiError && error.status === 401) await client.session.get().catch(() => {}); // signs out
@@ -58,6 +72,7 @@ function follow(query, handle, onState = () => {}) {
     })();
   };
   const end = () => {
+    late ||= open !== null;
     open?.abort();
     open = null;
   };
@@ -82,7 +97,7 @@ export function startLive() {
   const stop = follow(
     { types },
     (event) => {
-      model.set(applied(model.value, event));
+      if (event) model.set(applied(model.value, event));
       for (const listener of [...listeners]) listener(event);
     },
     (state) => connection.set(state),
@@ -94,12 +109,12 @@ export function startLive() {
   };
 }
 
-/** Call *handle* with the events that every page gets. @param {(event: LiveEvent) => void} handle */
+/** Call *handle* with the events that every page gets. @param {(event: Told) => void} handle */
 export function useEvents(handle) {
   const latest = useRef(handle);
   latest.current = handle;
   useEffect(() => {
-    const listener = (/** @type {LiveEvent} */ event) => latest.current(event);
+    const listener = (/** @type {Told} */ event) => latest.current(event);
     listeners.add(listener);
     return () => void listeners.delete(listener);
   }, []);
@@ -110,10 +125,11 @@ export function useEvents(handle) {
  *
  * @param {Record<string, any> | null} query null: none.
  * @param {(events: LiveEvent[]) => void} handle
+ * @param {() => void} [again] Reads anew what is shown: events are missing.
  */
-export function useStream(query, handle) {
-  const latest = useRef(handle);
-  latest.current = handle;
+export function useStream(query, handle, again = () => {}) {
+  const latest = useRef({ handle, again });
+  latest.current = { handle, again };
   const key = query && JSON.stringify(query);
   useEffect(() => {
     if (!query) return undefined;
@@ -125,9 +141,10 @@ export function useStream(query, handle) {
       const events = waiting;
       waiting = [];
       timer = undefined;
-      latest.current(events);
+      latest.current.handle(events);
     };
     const stop = follow(query, (event) => {
+      if (!event) return latest.current.again();
       waiting.push(event);
       timer ??= setTimeout(flush, 100);
     });
