@@ -15,12 +15,20 @@ class OutageTests(DashboardTestCase):
     @in_reactor(180)
     async def test_restart(self) -> None:
         """A node is killed and started again: the pages catch up with what happened meanwhile, in the same session."""
+        await self._restart(kept=True)
+
+    @in_reactor(180)
+    async def test_restart_without_events(self) -> None:
+        """The same where the events of the meantime are not kept any more."""
+        await self._restart(kept=False)
+
+    async def _restart(self, kept: bool) -> None:
         server = await self.process().start()
         [job] = self.add_jobs(prefix="acme/shop")
 
         def watch(chromium: Chromium) -> None:
-            jobs = chromium.visit()
-            one, overview = (chromium.tab(jobs.context.new_page()) for _ in range(2))
+            # Six connections to a node are all that a browser has, and each page may take two of them.
+            jobs, one, overview = (chromium.visit() for _ in range(3))
             for page, path in ((jobs, "/jobs"), (one, f"/jobs/{job}"), (overview, "/")):
                 page.goto(path)
                 shown(_live(page)).to_have_text("Live")
@@ -36,6 +44,8 @@ class OutageTests(DashboardTestCase):
             for page in (jobs, one, overview):
                 shown(_live(page)).to_have_text("Disconnected; trying again…")
             in_node(self._cancel_elsewhere, job)
+            if not kept:
+                self.query("TRUNCATE events")
             for place in (row, why):
                 shown(place).to_contain_text("queued")  # what it showed
 
@@ -67,8 +77,9 @@ class OutageTests(DashboardTestCase):
             shown(why).to_contain_text("queued")
             page.evaluate("window.loaded = 1")
             in_node(self._shut)
+            shown(_live(page)).to_have_text("Database unavailable")
             act(page, "Pause issues of acme/shop1").click()
-            shown(messages_of(page).get_by_role("alert")).to_contain_text("database")
+            shown(messages_of(page).get_by_role("alert")).to_contain_text("Database unavailable")
             shown(why).to_contain_text("queued")
             in_node(self._open)
             shown(_live(page)).to_have_text("Live")
