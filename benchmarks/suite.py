@@ -59,6 +59,7 @@ _WORKLOADS = (
     Workload(
         "restricted", "Lifecycles with 1,000 paused lanes, and limits and budgets for all accounts and their host"
     ),
+    Workload("dashboard", "The dashboard: its pages at 5,000,000 jobs, and what 50 open ones cost a node"),
     Workload("depth", "Full tables: 1,000,000 queued and 5,000,000 finished jobs; 100,000 that nobody here may take"),
 )
 WORKLOADS: Mapping[str, Workload] = {workload.name: workload for workload in _WORKLOADS}
