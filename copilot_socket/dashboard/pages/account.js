@@ -33,7 +33,7 @@ export function Account({ id }) {
   /** @param {any} result */
   const after = (result) => (result?.deleted ? go("/accounts") : again());
   const own = restrictions.data?.pauses.find(({ scope }) => scope === "account");
-  return html`<${Loaded} read=${read}>${(/** @type {Data} */ account) => html`
+  return html`${read.data ? null : html`<${PageHead} title=${id} />`}<${Loaded} read=${read}>${(/** @type {Data} */ account) => html`
     <${PageHead} title=${account.id}>
       <${ActButton} act=${submitAct(again, { account_id: id })} />
       ${isLimited() ? null : html`<${ActButton} act=${own ? endPauseAct(own, again) : pauseAct(again, { scope: "account", target: id })} label=${own ? "End its pause" : "Pause"} />`}
@@ -93,7 +93,7 @@ function CredentialOf({ account, after }) {
 
 /** @type {Column<Lane & { account_id: string }>[]} */
 const LANES = [
-  { label: "Command", cell: ({ account_id, command }) => html`<a href=${jobsAt({ account_id, command })}>${command}</a>` },
+  { label: "Command", cell: ({ account_id, command }) => html`<a href=${jobsAt({ account_id, command })}>${command}</a>`, kind: "word" },
   { label: "Queued", cell: (lane) => counted(lane, "queued", lane.queued), number: true },
   { label: "Of these for later", cell: ({ scheduled }) => count(scheduled), number: true },
   { label: "Running", cell: (lane) => counted(lane, "assigned,running", lane.running), number: true },
