@@ -4,6 +4,7 @@ from typing import Any, Protocol
 
 from twisted.web.server import Site
 
+from copilot_socket import memory
 from copilot_socket.config import Config
 from copilot_socket.core.vault import Vault
 from copilot_socket.descriptors import Shares
@@ -15,6 +16,7 @@ from copilot_socket.http.feed import Feed
 from copilot_socket.http.idempotency import Idempotency
 from copilot_socket.http.overview import Overviews
 from copilot_socket.http.own_token import trusted_uids
+from copilot_socket.http.settings_handlers import NodeSettings
 from copilot_socket.http.site import make_site
 from copilot_socket.http.slices import Slices
 from copilot_socket.http.table import Parts
@@ -27,6 +29,7 @@ from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.crawler_modes import CrawlerModes
 from copilot_socket.store.database import Database
 from copilot_socket.store.errors import ErrorGroups
+from copilot_socket.store.overview import OverviewReader
 from copilot_socket.store.restrictions import RestrictionStore
 from copilot_socket.store.submission import Submission
 from copilot_socket.store.transitions import Transitions
@@ -44,6 +47,7 @@ class Shared(Protocol):
     database: Database
     dispatcher: Dispatcher
     feed: Feed
+    id: str
     metrics: Metrics
     modes: CrawlerModes
     overviews: Overviews
@@ -75,6 +79,7 @@ def make_http(node: Shared, vault: Vault, reactor: Any) -> Site:
             idempotency=Idempotency(database, reactor),
             feed=node.feed,
             overviews=node.overviews,
+            settings=NodeSettings(node.id, config.settings, memory.parts(config), OverviewReader(database)),
             health=node.status,
             registry=node.metrics.registry if config.enable_metrics else None,
             reactor=reactor,

@@ -13,6 +13,7 @@ _LISTING = Listing(
         Column("id", Kind.NAME),
         Column("host"),
         Column("pid", value=lambda node: node["pid"]),
+        Column("version"),
         Column("live"),
         Column("crawlers", Kind.NUMBER),
         Column("assignments", Kind.NUMBER),

@@ -59,10 +59,10 @@ def _find(overrides: Mapping[str, str], secrets: Collection[str], directory: Pat
     given = environ.get(DIRECTORY, "").strip()
     files = SecretFiles(Path(given) if given else None, secrets)
     layers = (
-        Layer("option", overrides),
-        Layer("environment", environ, foreign_names=True),
+        Layer("option", overrides, source="option"),
+        Layer("environment", environ, foreign_names=True, source="environment"),
         Layer("a file that the environment names", files.named_in(environ, "environment")),
-        Layer(f"a file in {DIRECTORY}", files.given_by_systemd()),
+        Layer(f"a file in {DIRECTORY}", files.given_by_systemd(), source="credential"),
         Layer(name, dotenv),
         Layer(f"a file that {name} names", files.named_in(dotenv, name)),
     )

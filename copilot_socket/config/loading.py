@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from copilot_socket.config.model import MASK, Config, ConfigFaults, Fault, Setting, holds_password, masked_url
+from copilot_socket.config.model import MASK, Config, ConfigFaults, Fault, Setting, Source, holds_password, masked_url
 from copilot_socket.config.parsers import NotAllowed
 from copilot_socket.config.table import BY_NAME, ENVIRONMENT, VARIABLES
 from copilot_socket.config.variable import Variable
@@ -27,6 +27,7 @@ class _Given:
     name: str
     text: str
     origin: str
+    source: Source = "default"
 
 
 @attrs.frozen
@@ -36,6 +37,7 @@ class Layer:
     origin: str
     values: Mapping[str, str]
     foreign_names: bool = False
+    source: Source = "file"
 
 
 @attrs.frozen
@@ -48,7 +50,7 @@ class _Layers:
         for layer in self.layers:
             text = layer.values.get(name, "").strip()
             if text:
-                return _Given(name, text, layer.origin)
+                return _Given(name, text, layer.origin, layer.source)
         return None
 
     def find_either(self, name: str, synonym: str) -> tuple[_Given | None, _Given | None]:
@@ -88,7 +90,7 @@ class _Loader:
         if given is None:
             self.values[variable.field] = () if variable.field in _LISTS else None
         self._texts[variable.name] = given.text if given else ""
-        self.settings.append(_shown(variable, given))
+        self.settings.append(_shown(variable, given, default))
 
     def _find(self, variable: Variable) -> _Given | None:
         if variable.synonym is not None:
@@ -228,16 +230,16 @@ _USER = re.compile("//[^/]*:[^/]*@")
 _LISTS = frozenset({"allowed_origins", "crawler_tokens", "crawler_uids", "secret_keys", "debug", "listen"})
 
 
-def _shown(variable: Variable, given: _Given | None) -> Setting:
+def _shown(variable: Variable, given: _Given | None, default: str) -> Setting:
     if given is None:
-        return Setting(variable.name, "", "default")
+        return Setting(variable.name, "", "default", "default", default)
     shown = given.text
     if variable.field == "database_url":
         shown = masked_url(shown)
     elif variable.secret:
         shown = MASK
     origin = given.origin if given.name == variable.name else f"{given.origin}, as {given.name}"
-    return Setting(variable.name, shown, origin)
+    return Setting(variable.name, shown, origin, given.source, default)
 
 
 def first(layers: Sequence[Layer], name: str) -> str:
@@ -271,8 +273,8 @@ def load(
     """
     environment = environment_name(environ, overrides)
     layers = (
-        Layer(OPTION, overrides),
-        Layer("environment", environ, foreign_names=True),
+        Layer(OPTION, overrides, source="option"),
+        Layer("environment", environ, foreign_names=True, source="environment"),
         Layer(f".env.{environment}", dotenv),
     )
     return load_layers(layers, environment, environ, uid=uid)

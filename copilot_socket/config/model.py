@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 import attrs
@@ -10,15 +11,22 @@ from copilot_socket.config.dsn import UnreadableURL, dsn_parts
 from copilot_socket.core.endpoints import Endpoint
 
 MASK = "***"
+Source = Literal["option", "environment", "file", "credential", "default"]
+"""Where a value may come from."""
 
 
 @attrs.frozen
 class Setting:
-    """The value in force of one variable, as text with secrets masked, and its origin."""
+    """The value in force of one variable, as text with secrets masked, its origin, and what it would be by default.
+
+    `source` is the kind of the origin. Texts are empty where there is no value.
+    """
 
     name: str
     value: str
     origin: str
+    source: Source
+    default: str
 
 
 @attrs.frozen

@@ -29,10 +29,14 @@ _NAMESPACES = ("socket:*", *(f"socket:{part}" for part in PARTS), "socket:node")
 
 @attrs.frozen
 class Parser:
-    """`allowed` completes the sentence "allowed is …"; `parse` raises ValueError for anything else."""
+    """`allowed` completes the sentence "allowed is …"; `parse` raises ValueError for anything else.
+
+    `unit` is that of the text: "ms" or "bytes".
+    """
 
     allowed: str
     parse: Callable[[str], Any]
+    unit: str | None = None
 
 
 class NotAllowed(ValueError):
@@ -59,7 +63,13 @@ def milliseconds(low: int, high: int) -> Parser:
     return Parser(
         f"milliseconds, a whole number from {low} to {high}",
         lambda text: _whole_number(text, low, high) / 1000,
+        "ms",
     )
+
+
+def size(low: int, high: int) -> Parser:
+    """A whole number of bytes from `low` to `high`."""
+    return attrs.evolve(integer(low, high), unit="bytes")
 
 
 def choice(*names: str) -> Parser:

@@ -136,7 +136,7 @@ VARIABLES: tuple[Variable, ...] = (
     V(
         "SOCKET_MAX_MESSAGE_SIZE",
         "max_message_size",
-        parsers.integer(1024, 8 * 1024 * 1024),
+        parsers.size(1024, 8 * 1024 * 1024),
         "1048576",
         "2097152",
         help="bytes of the longest message",

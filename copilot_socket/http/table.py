@@ -29,6 +29,7 @@ from copilot_socket.http.overview import Overviews
 from copilot_socket.http.overview_handlers import OverviewHandlers
 from copilot_socket.http.restriction_handlers import RestrictionHandlers
 from copilot_socket.http.routes import Route
+from copilot_socket.http.settings_handlers import NodeSettings, SettingsHandlers
 from copilot_socket.http.slices import Slices
 from copilot_socket.http.stats_handlers import StatsHandlers
 from copilot_socket.http.token_handlers import TokenHandlers
@@ -73,6 +74,7 @@ class Parts:
     bus: EventBus
     feed: Feed
     overviews: Overviews
+    settings: NodeSettings
     health: Health
     registry: CollectorRegistry | None
     reactor: IReactorTime
@@ -103,6 +105,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     users = UserHandlers(parts.catalog)
     events = EventHandlers(parts.feed)
     overview = OverviewHandlers(parts.overviews)
+    settings = SettingsHandlers(parts.settings)
     tokens = TokenHandlers(parts.access, parts.catalog, parts.time_of_day)
     audit = AuditHandlers(parts.catalog)
     stats = StatsHandlers(parts.catalog, parts.time_of_day)
@@ -174,6 +177,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("DELETE", "/api/v1/errors/{fingerprint}/ignore", errors.heed_errors, needs=Role.OPERATE),
         Route("GET", "/api/v1/audit", audit.list_acts, needs=Role.OPERATE),
         Route("GET", "/api/v1/overview", overview.show_overview),
+        Route("GET", "/api/v1/settings", settings.show_settings, needs=Role.OPERATE),
         Route("GET", "/api/v1/stats", stats.show_stats, within=True),
         Route("GET", "/api/v1/stats/history", stats.show_history),
         Route("GET", "/api/v1/events", events.watch_events, within=True),
@@ -195,7 +199,8 @@ def routes(parts: Parts) -> tuple[Route, ...]:
             needs=Role.ADMIN,
         ),
         Route("GET", "/api/v1/session", tokens.show_session, within=True),
-        Route("POST", "/api/v1/session", tokens.start_session, within=True),
+        Route("POST", "/api/v1/session", tokens.start_session, within=True, by_code=True),
+        Route("POST", "/api/v1/session/links", tokens.make_link, within=True),
         Route("DELETE", "/api/v1/session", tokens.end_session, within=True),
         Route("GET", "/api/v1/openapi.json", description.show_description, within=True),
     )

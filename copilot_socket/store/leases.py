@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
+from copilot_socket import __version__
 from copilot_socket.core.crawler_modes import Mode
 from copilot_socket.core.jobs import Event, Loss
 from copilot_socket.core.reports import job_of
@@ -72,6 +73,7 @@ class Leases:
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
                 "keys": self._keys,
+                "version": __version__,
                 "lease": self.lease,
                 "key": list(live),
             },

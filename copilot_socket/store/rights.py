@@ -18,6 +18,7 @@ TABLES = (
     "event_numbers",
     "events",
     "hosts",
+    "http_links",
     "http_sessions",
     "http_tokens",
     "idempotency_keys",

@@ -115,11 +115,15 @@ export class Client {
     /** How far it is, every second, until it has ended. @param {string} id @param {Options} [options] */
     wait: (id, options) => this.#progress(id, options),
   };
+  overview = this.#method("GET /overview");
   pauses = this.#resource({
     list: "GET /pauses", add: "POST /pauses", get: "GET /pauses/{id}", end: "DELETE /pauses/{id}",
   });
   queue = this.#resource({ pause: "POST /queue/pause", resume: "POST /queue/resume" });
-  session = this.#resource({ get: "GET /session", start: "POST /session", end: "DELETE /session" });
+  session = this.#resource({
+    get: "GET /session", start: "POST /session", link: "POST /session/links", end: "DELETE /session",
+  });
+  settings = this.#method("GET /settings");
   stats = this.#method("GET /stats");
   statsHistory = this.#method("GET /stats/history");
   tokens = this.#resource({ list: "GET /tokens", add: "POST /tokens", revoke: "DELETE /tokens/{name}" });

@@ -1361,8 +1361,32 @@ export interface MadeWebhook {
   secret: string;
 }
 
+/** The most memory that the node takes with its settings. */
+export interface Memory {
+  /** Its parts. */
+  terms: MemoryPart[];
+  /** Their sum in bytes. */
+  total: number;
+}
+
+/** What a part of the node takes of memory, at most. */
+export interface MemoryPart {
+  /** Which part. */
+  what: string;
+  /** How much. */
+  bytes: number;
+}
+
 /** The values of `crawlers.mode`. */
 export type Mode = "draining" | "quarantined" | "serving";
+
+/** A one-time link that was made. */
+export interface NewLink {
+  /** The code, which is shown this once: a bearer token that starts a session. */
+  code: string;
+  /** Until when it may be used. */
+  expires_at: string;
+}
 
 /** A session that has begun. Its cookie is in the header Set-Cookie. */
 export interface NewSession {
@@ -1396,6 +1420,8 @@ export interface Node {
   host: string;
   /** The id of its process there. */
   pid: number;
+  /** Its version; null: one before this was shown. */
+  version: string | null;
   /** When it started. */
   started_at: string;
   /** Whether its lease has not run out. */
@@ -1637,6 +1663,45 @@ export interface Session {
   accounts: string[] | null;
   /** The users whose jobs it is limited to; null: it is not. */
   users: string[] | null;
+}
+
+/** The settings of a node, and what it runs on. */
+export interface Settings {
+  /** All variables, in the order of the documentation. */
+  settings: ShownSetting[];
+  memory: Memory;
+  /** The node. */
+  node_id: string;
+  /** Its version. */
+  version: string;
+  /** The version of Python. */
+  python: string;
+  /** The version of Twisted. */
+  twisted: string;
+  /** The version of PostgreSQL. */
+  postgresql: string;
+  /** When the node started; null while it does. */
+  started_at: string | null;
+}
+
+/** A setting. */
+export interface ShownSetting {
+  /** The variable. */
+  name: string;
+  /** Its value in force, a secret as `***`; null: none. */
+  value: string | null;
+  /** What it would be if nobody had set it; null: nothing. */
+  default: string | null;
+  /** From what the value comes. */
+  source: "credential" | "default" | "environment" | "file" | "option";
+  /** The same in words: the name of the `.env` file, or of another variable, if it is by that. */
+  origin: string;
+  /** `ms` or `bytes`. */
+  unit: string | null;
+  /** Whether it is never shown. */
+  secret: boolean;
+  /** What it is. */
+  description: string;
 }
 
 /** The state of things, which events change from here on. */
@@ -2248,6 +2313,8 @@ export interface Operations {
   }]; answer: AuditEntryList };
   /** What needs a person, and what restricts and serves the jobs: the nodes, hosts, budgets and pauses. At most two seconds old; the live event `overview` has the same. */
   "GET /overview": { given: [nothing?: Nothing]; answer: Overview };
+  /** The settings of the node that answers, without secrets; its memory and its versions. */
+  "GET /settings": { given: [nothing?: Nothing]; answer: Settings };
   /** Counts of jobs, queue and crawlers; of an account, of a user or for a limited token of jobs only. */
   "GET /stats": { given: [query?: {
     /** Only those of this account. */
@@ -2328,10 +2395,12 @@ export interface Operations {
   "POST /webhooks/{id}/deliveries/{delivery}/retry": { given: [id: string, delivery: string, nothing?: Nothing]; answer: WebhookDelivery };
   /** What the sender of this request may do. */
   "GET /session": { given: [nothing?: Nothing]; answer: Session };
-  /** Give a browser a cookie in exchange for the token in the header Authorization. */
+  /** Give a browser a cookie in exchange for the token, or the code of a link, in the header Authorization. */
   "POST /session": { given: [nothing?: Nothing]; answer: NewSession };
   /** End the session of the request's cookie, and remove the cookie. */
   "DELETE /session": { given: [nothing?: Nothing]; answer: EndedSession };
+  /** Make a code that gives a browser a session of who makes it: once, within five minutes, at any node. */
+  "POST /session/links": { given: [nothing?: Nothing]; answer: NewLink };
   /** This API, as an OpenAPI document. */
   "GET /openapi.json": { given: [nothing?: Nothing]; answer: unknown };
 }

@@ -95,6 +95,10 @@ ROWS: Mapping[str, tuple[str, str]] = {
     ),
     "events": ("INSERT INTO events (changes) VALUES ('#')", "changes = '#'"),
     "hosts": ("INSERT INTO hosts (origin) VALUES ('https://h#.test')", "origin = 'https://h#.test'"),
+    "http_links": (
+        "INSERT INTO http_links VALUES (sha256('#'), NULL, 'x', 'x', now(), now() + interval '1 hour')",
+        "hash = sha256('#')",
+    ),
     "http_sessions": (
         "INSERT INTO http_sessions VALUES (sha256('#'), sha256('t'), now(), now() + interval '1 hour')",
         "hash = sha256('#')",

@@ -17,6 +17,8 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from twisted.web.server import Site
 
+from copilot_socket import memory
+from copilot_socket.config import load
 from copilot_socket.core.live_events import LiveEvent, encoded
 from copilot_socket.core.retry import RetryPolicy
 from copilot_socket.core.vault import Vault
@@ -26,6 +28,7 @@ from copilot_socket.http.endings import Endings
 from copilot_socket.http.feed import Feed
 from copilot_socket.http.idempotency import Idempotency
 from copilot_socket.http.overview import Overviews
+from copilot_socket.http.settings_handlers import NodeSettings
 from copilot_socket.http.site import make_site
 from copilot_socket.http.slices import Slices
 from copilot_socket.http.snapshots import Snapshots
@@ -148,6 +151,7 @@ class SiteTestCase(DatabaseTestCase):
     rate = 0
     origins: frozenset[str] = frozenset()
     keys: tuple[str, ...] = ()
+    config = load({}, {}, {}, uid=1000)
 
     def setUp(self) -> None:
         """Listen."""
@@ -171,10 +175,10 @@ class SiteTestCase(DatabaseTestCase):
         self.access.book.replace((), ())  # as read from an empty table
         reader = LiveEventReader(self.database)
         catalog = Catalog(self.database)
-        overviews = Overviews(
+        self.overviews = Overviews(
             catalog, OverviewReader(self.database), self.health, self.clock, node="node", embedded=True
         )
-        self.feed = Feed(reader, Snapshots(catalog, reader, overviews, self.clock), self.clock)
+        self.feed = Feed(reader, Snapshots(catalog, reader, self.overviews, self.clock), self.clock)
         jobs = JobLists(self.database)
         self.bulk = BulkOperations(self.database, self.transitions, jobs, "node")
         parts = Parts(
@@ -193,7 +197,10 @@ class SiteTestCase(DatabaseTestCase):
             transitions=self.transitions,
             idempotency=Idempotency(self.database, reactor),
             feed=self.feed,
-            overviews=overviews,
+            overviews=self.overviews,
+            settings=NodeSettings(
+                "node", self.config.settings, memory.parts(self.config), OverviewReader(self.database)
+            ),
             health=self.health,
             registry=self.registry,
             reactor=reactor,

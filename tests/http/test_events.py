@@ -64,7 +64,7 @@ class FeedTests(EventsTestCase):
         await until(lambda: reader.blocks, "the greeting is there")
         await self.job()
         await self.tell()
-        await until(lambda: self.feed._eventful, "the event was sent")
+        await until(lambda: self.feed._summaries.eventful, "the event was sent")
         self.clock.advance(2.1)
         seen = await reader.next()
         self.assertEqual((seen.type, seen.id, seen.data["counts"]["queued"]), ("counts", None, 1))

@@ -329,6 +329,48 @@ class StreamTests(FeedTestCase):
         self.clock.advance(COUNT_EACH)
         self.assertEqual(len(self.counting.counted), 2)
 
+    def test_overview(self) -> None:
+        """It is sent when it has changed, read once for all who want it; and not read for anybody else."""
+        wanted = Filters(types=frozenset({"overview", "snapshot"}))
+        others = [
+            self.open(each) for each in (JOBS, Filters(account_id="acme"), Filters(statuses=frozenset({"failed"})))
+        ]
+        self.clock.advance(COUNT_EACH)
+        self.assertEqual(self.counting.overviews, 0)
+        clients = [self.open(wanted), self.open(wanted), self.open(Filters(types=frozenset({"overview"})))]
+        self.assertEqual([client.taken() for client in clients], ["snapshot all", "snapshot all", ""])
+        self.clock.advance(COUNT_EACH)
+        self.assertEqual([client.taken() for client in clients], ["", "", "overview none"])
+        self.counting.state = {"attention": "some"}
+        self.clock.advance(COUNT_EACH)
+        self.assertEqual([client.taken() for client in clients], ["overview some"] * 3)
+        self.clock.advance(COUNT_EACH)
+        self.assertEqual([client.taken() for client in clients], [""] * 3)
+        self.assertEqual(self.counting.overviews, 3)
+        self.assertEqual([client.ids for client in clients], [["100.0"], ["100.0"], []])
+        self.assertEqual([client.taken() for client in others], ["", "snapshot acme", ""])
+        for client in clients:
+            assert client.producer is not None
+            client.producer.stopProducing()
+        self.clock.advance(COUNT_EACH)
+        self.assertEqual(self.counting.overviews, 3)
+
+    def test_restless_overview(self) -> None:
+        """What changes all the time is sent now and then; an outage delays it."""
+        client = self.open(Filters(types=frozenset({"overview"})))
+        sent = []
+        for number in range(8):
+            self.counting.state = {"database": {"latency_seconds": number, "size_bytes": 7}}
+            self.clock.advance(COUNT_EACH)
+            sent.append(bool(client.taken()))
+        self.assertEqual(sent, [True, False, False, False, False, True, False, False])
+        self.reader.away, self.counting.state = True, {"database": {"size_bytes": 8}}
+        self.clock.advance(COUNT_EACH)
+        self.assertEqual(client.taken(), "")
+        self.reader.away = False
+        self.clock.advance(COUNT_EACH)
+        self.assertEqual(client.taken(), "overview {'size_bytes': 8}")
+
     def test_nobody_left(self) -> None:
         """After the last client has disconnected nothing is read, and no timer runs; the next one is served."""
         client = self.open()

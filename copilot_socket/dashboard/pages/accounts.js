@@ -1,6 +1,77 @@
 // @ts-check
+/** Accounts: whether their credentials work, and how many jobs each has. */
+
+import { renewalDue, shortUrl } from "../core/accounts.js";
+import { address } from "../core/addresses.js";
+import { count, counted } from "../core/numbers.js";
+import { ActButton } from "../ui/acts.js";
+import { client } from "../ui/api.js";
+import { renewAct } from "../ui/account_acts.js";
+import { Credential, Expiry, JobCounts } from "../ui/account_bits.js";
+import { Empty, Loaded, PageHead, Ref } from "../ui/bits.js";
+import { useData } from "../ui/data.js";
+import { ChoiceFilter, Filters, TextFilter } from "../ui/filters.js";
 import { html } from "../ui/html.js";
+import { change, usePlace } from "../ui/router.js";
+import { Pager, Table } from "../ui/table.js";
+
+/** @import { Account, AccountList } from "../../web/types.d.ts" */
+/** @import { Column } from "../ui/table.js" */
+
+/** The days of `expires_within`, by which `token_expires_before` is counted from now. @type {[string, string][]} */
+const WITHIN = [["1", "within a day"], ["7", "within a week"], ["30", "within 30 days"]];
+const FILTERS = ["search", "credential_status", "gitlab_origin", "expires_within", "token_expires_before"];
+
+/** @type {Column<Account>[]} */
+const COLUMNS = [
+  { label: "Account", cell: ({ id }) => html`<${Ref} to="/accounts" id=${id} />` },
+  { label: "GitLab", cell: ({ gitlab_url }) => shortUrl(gitlab_url) },
+  { label: "Credential", cell: (account) => html`<${Credential} account=${account} />` },
+  { label: "Token expires", cell: (account) => html`<${Expiry} account=${account} />` },
+  { label: "Jobs", cell: ({ id, jobs = {} }) => html`<${JobCounts} counts=${jobs} filter=${{ account_id: id }} />` },
+  { label: "Weight", cell: ({ weight }) => weight, number: true },
+  { label: "Running at most", cell: ({ max_running }) => (max_running === null ? "any number" : count(max_running)), number: true },
+];
 
 export function Accounts() {
-  return html`<h1 tabindex="-1">Accounts</h1>`;
+  const { query } = usePlace();
+  const given = Object.fromEntries([...query].filter(([name]) => [...FILTERS, "order", "limit", "cursor"].includes(name)));
+  const filtered = FILTERS.some((name) => given[name]);
+  const read = useData(address("", given), (signal) => client.accounts.list({ ...asQuery(given), include: "jobs" }, { signal }), { on: ["account"], every: 30_000 });
+  const totals = useData(address("", { ...given, cursor: null }), (signal) => client.accounts.list({ ...asQuery({ ...given, cursor: "" }), limit: 1, total: true }, { signal }));
+  const found = totals.data?.total === undefined ? "" : counted(totals.data.total, "account", "accounts", totals.data.total_exact);
+  /** @type {Column<Account>[]} */
+  const columns = [...COLUMNS, {
+    label: "What to do", kind: "short",
+    cell: (account) => (renewalDue(account, Date.now()) ? html`<${ActButton} small act=${renewAct(account, read.reload)} />` : null),
+  }];
+  return html`
+    <${PageHead} title="Accounts" />
+    <${Filters} label="Filter of accounts" names=${FILTERS}>
+      <${TextFilter} name="search" label="Search" hint="part of an id or URL" />
+      <${ChoiceFilter} name="credential_status" label="Credential" choices=${["valid", "expired"]} />
+      <${ChoiceFilter} name="expires_within" label="Token expires" any="at any time" choices=${WITHIN} />
+      <${TextFilter} name="gitlab_origin" label="GitLab" hint="https://gitlab.example.org" />
+      <${ChoiceFilter} name="order" label="Order" any="by id" choices=${[["token_expires_at", "by expiry (only tokens that expire)"]]} />
+    <//>
+    <${Loaded} read=${read}>${(/** @type {AccountList} */ { accounts, next }) => html`
+      ${accounts.length === 0 ? html`<${Nothing} filtered=${filtered} first=${!given.cursor} order=${given.order} />`
+        : html`<${Table} caption="Accounts" columns=${columns} rows=${accounts} rowKey=${(/** @type {Account} */ { id }) => id} />`}
+      <${Pager} next=${next} shown=${accounts.length}>${found}${found && filtered ? " match" : ""}<//>`}<//>`;
+}
+
+/** The parameters of the API. @param {Record<string, string>} given Those of the address. @returns {any} */
+function asQuery({ expires_within, ...others }) {
+  const kept = Object.fromEntries(Object.entries(others).filter(([, value]) => value));
+  const days = Number(expires_within);
+  return days > 0 ? { ...kept, token_expires_before: new Date(Date.now() + days * 86_400_000).toISOString() } : kept;
+}
+
+/** @param {{ filtered: boolean, first: boolean, order?: string }} props */
+function Nothing({ filtered, first, order }) {
+  if (!first) return html`<${Empty} title="No more accounts.">Go back to the <button type="button" onClick=${() => change({ cursor: null })}>first page</button>.<//>`;
+  if (filtered) return html`<${Empty} title="No account matches.">Take a condition away.<//>`;
+  if (order) return html`<${Empty} title="No account has a token of which it is known when it expires.">Order them by id to see all.<//>`;
+  return html`<${Empty} title="There are no accounts yet." command="copilot-socket seed --account-id ACCOUNT --provider gitlab-onprem --gitlab-url https://gitlab.example.org">
+    Applications store them over the API. On the node's machine this command does, with the token in SEED_ACCESS_TOKEN:<//>`;
 }

@@ -1,6 +1,89 @@
 // @ts-check
+/** The audit log: who changed what, and who was refused. */
+
+import { address } from "../core/addresses.js";
+import { AUDITED, targetAt } from "../core/audit.js";
+import { count } from "../core/numbers.js";
+import { fromInput, toInput } from "../core/times.js";
+import { client } from "../ui/api.js";
+import { Badge, Empty, Json, Loaded, PageHead, Time } from "../ui/bits.js";
+import { useData } from "../ui/data.js";
+import { ChoiceFilter, Filters, TextFilter } from "../ui/filters.js";
 import { html } from "../ui/html.js";
+import { change, usePlace } from "../ui/router.js";
+import { Pager, Table } from "../ui/table.js";
+
+/** @import { AuditEntry, AuditEntryList } from "../../web/types.d.ts" */
+/** @import { Column } from "../ui/table.js" */
+
+const FILTERS = ["actor", "door", "action", "target", "outcome", "after", "before"];
+/** @type {[string, string][]} */
+const DOORS = [["http", "HTTP API"], ["cli", "command line"], ["wire", "crawlers' side"]];
+
+/** @type {Column<AuditEntry>[]} */
+const COLUMNS = [
+  { label: "When", cell: ({ timestamp, last_at, count: times }) => html`<span><${Time} at=${timestamp} />${times > 1 && last_at !== timestamp ? html` <span class="hint">to <${Time} at=${last_at} /></span>` : null}</span>`, kind: "short" },
+  { label: "Who", cell: ({ actor }) => html`<a href=${address("/audit", { actor })}>${actor}</a>` },
+  { label: "What", cell: ({ action }) => action, kind: "word" },
+  { label: "On what", cell: (row) => html`<${Target} row=${row} />` },
+  { label: "Outcome", cell: ({ outcome }) => html`<${Badge} value=${outcome} />`, kind: "short" },
+  { label: "Count", cell: (row) => count(row.count), number: true },
+  { label: "From", cell: ({ door, address: from }) => html`<span>${DOORS.find(([value]) => value === door)?.[1] ?? "another program"}${from ? html` <span class="hint">${from}</span>` : null}</span>` },
+  { label: "Details", cell: (row) => html`<${Details} row=${row} />` },
+];
+
+/** @param {{ row: AuditEntry }} props */
+function Target({ row }) {
+  const at = targetAt(row);
+  if (row.target === null) return html`<span class="faint">–</span>`;
+  return at ? html`<a href=${at}>${row.target}</a>` : row.target;
+}
+
+/** @param {{ row: AuditEntry }} props */
+function Details({ row: { id, action, details, truncated } }) {
+  if (truncated.length) return html`<span class="hint">too large to be shown</span>`;
+  if (details === null || Object.keys(details).length === 0) return html`<span class="faint">–</span>`;
+  return html`<details class="row-details"><summary aria-label=${`Details of row ${id}, ${action}`}>${Object.keys(details).join(", ")}</summary><${Json} value=${details} /></details>`;
+}
 
 export function Audit() {
-  return html`<h1 tabindex="-1">Audit</h1>`;
+  const { query } = usePlace();
+  const given = Object.fromEntries([...query].filter(([name, value]) => value && [...FILTERS, "limit", "cursor"].includes(name)));
+  // No event tells of rows.
+  const read = useData(address("", given), (signal) => client.audit.list(/** @type {any} */ (given), { signal }), { every: given.cursor ? undefined : 30_000 });
+  return html`
+    <${PageHead} title="Audit log" />
+    <${Filters} label="Filter of the audit log" names=${FILTERS}>
+      <${TextFilter} name="actor" label="Who" hint="token:grafana" />
+      <${ActionFilter} />
+      <${TextFilter} name="target" label="On what" hint="an id, a host, a name" />
+      <${ChoiceFilter} name="outcome" label="Outcome" choices=${["done", "refused"]} />
+      <${ChoiceFilter} name="door" label="From" choices=${DOORS} />
+      <${TimeFilter} name="after" label="Since" />
+      <${TimeFilter} name="before" label="Before" />
+    <//>
+    <${Loaded} read=${read}>${(/** @type {AuditEntryList} */ { audit, next }) => html`
+      ${audit.length === 0 ? html`<${Nothing} filtered=${FILTERS.some((name) => given[name])} first=${!given.cursor} />`
+        : html`<${Table} caption="Audit log, the latest first" columns=${COLUMNS} rows=${audit} rowKey=${(/** @type {AuditEntry} */ { id }) => String(id)} />`}
+      <${Pager} next=${next} shown=${audit.length} />`}<//>`;
+}
+
+function ActionFilter() {
+  const { query } = usePlace();
+  return html`<label>What<input type="search" list="audited" value=${query.get("action") ?? ""} placeholder="job.cancel" spellcheck=${false} autocomplete="off"
+    onChange=${(/** @type {any} */ event) => change({ action: event.target.value.trim() })} />
+    <datalist id="audited">${AUDITED.map((each) => html`<option key=${each} value=${each}></option>`)}</datalist></label>`;
+}
+
+/** @param {{ name: string, label: string }} props */
+function TimeFilter({ name, label }) {
+  const { query } = usePlace();
+  return html`<label>${label}<input type="datetime-local" step="1" value=${toInput(query.get(name))} onChange=${(/** @type {any} */ event) => change({ [name]: fromInput(event.target.value) })} /></label>`;
+}
+
+/** @param {{ filtered: boolean, first: boolean }} props */
+function Nothing({ filtered, first }) {
+  if (!first) return html`<${Empty} title="No more rows." />`;
+  if (filtered) return html`<${Empty} title="No row matches.">Take a condition away. Rows are kept for a year, unless COPILOT_AUDIT_AGE says otherwise.<//>`;
+  return html`<${Empty} title="Nothing was changed yet." />`;
 }

@@ -62,7 +62,7 @@ export function Job({ id }) {
     <${Errors} job=${job} />
     <div class="columns">
       <${Section} title="Cursor">${job.resume_state
-        ? html`<p class="hint">The next attempt begins here.</p><${Json} value=${job.resume_state} />`
+        ? html`<p class="hint">${isOver(job.status) ? "The last one that was reported." : "The next attempt begins here."}</p><${Json} value=${job.resume_state} />`
         : html`<${Empty} title="None: the next attempt begins at the beginning." />`}<//>
       <${Section} title="Reported progress">${job.progress ? html`<${Json} value=${job.progress} />` : html`<${Empty} title="Nothing was reported yet." />`}<//>
     </div>

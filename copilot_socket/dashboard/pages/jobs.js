@@ -31,7 +31,6 @@ const COLUMNS = [
   { label: "Last cause", cell: (job) => (job.error ? html`<${Ref} to="/errors" id=${job.error}>${job.cause}<//>` : job.cause ?? "–") },
   { label: "Submitted", cell: (job) => html`<${Time} at=${job.created_at} />`, order: "created_at", kind: "short" },
   { label: "Changed", cell: (job) => html`<${Time} at=${job.updated_at} />`, order: "updated_at", kind: "short" },
-  { label: "Ended", cell: (job) => html`<${Time} at=${job.finished_at} />`, order: "finished_at", kind: "short" },
 ];
 
 export function Jobs() {

@@ -32,7 +32,7 @@ export function Overview() {
   const everything = overview?.pauses.find(({ scope }) => scope === "everything");
   return html`
     <${PageHead} title="Overview">
-      ${everything ? html`<${ActButton} act=${endPauseAct(everything, "Resume everything")} kind="strong" />` : html`<${ActButton} act=${pauseAct(() => {}, { scope: "everything" }, "Pause everything")} />`}
+      ${everything ? html`<${ActButton} act=${endPauseAct(everything)} label="Resume everything" kind="strong" />` : html`<${ActButton} act=${pauseAct(() => {}, { scope: "everything" })} label="Pause everything" />`}
     <//>
     ${state === "refused" ? html`<${Problem} error=${error} />` : null}
     ${counts === null ? html`<p class="loading" role="status">Loading…</p>` : html`

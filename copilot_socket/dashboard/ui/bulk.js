@@ -2,6 +2,7 @@
 /** An operation on many jobs: its preview, its progress, and its result. */
 
 import { useEffect, useState } from "/dashboard/vendor/hooks.js";
+import { ApiError } from "/client.js";
 import { pathOf } from "../core/addresses.js";
 import { ACTIONS } from "../core/jobs.js";
 import { count, counted, total } from "../core/numbers.js";
@@ -110,7 +111,9 @@ export function useOperation(id, first = null) {
           return;
         } catch (thrown) {
           if (aborting.signal.aborted) return;
-          setError(thrown); // it goes on at the nodes; look again
+          setError(thrown);
+          if (thrown instanceof ApiError && thrown.status < 500 && thrown.status !== 429) return;
+          // It goes on at the nodes: look again.
           await new Promise((resolve) => setTimeout(resolve, 3_000));
         }
       }

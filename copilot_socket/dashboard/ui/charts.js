@@ -28,13 +28,7 @@ export function Chart({ title, times, series, format = compact, height = 170 }) 
   useEffect(() => {
     const element = box.current;
     if (!element) return undefined;
-    /** A canvas does not know light-dark(). @param {string} name */
-    const color = (name) => {
-      element.style.color = `var(--${name})`;
-      const { color: known } = getComputedStyle(element);
-      element.style.color = "";
-      return known;
-    };
+    const color = (/** @type {string} */ name) => resolved(element, name);
     const axis = { stroke: color("faint"), grid: { stroke: color("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
     plot.current = new uPlot(
       {
@@ -76,6 +70,16 @@ export function Chart({ title, times, series, format = compact, height = 170 }) 
       </table></div>
     </details>
   </figure>`;
+}
+
+/** A colour of the style sheet as a canvas takes it. @param {HTMLElement} element @param {string} name */
+function resolved(element, name) {
+  const probe = document.createElement("i");
+  probe.style.color = `var(--${name})`;
+  element.append(probe);
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
 }
 
 /** A small line of counts, with its figures in words. @param {{ values: number[], label: string }} props */

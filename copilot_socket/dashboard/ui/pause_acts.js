@@ -20,10 +20,9 @@ export function covered({ scope, target }) {
  *
  * @param {() => void} after
  * @param {{ scope?: PauseBody["scope"], target?: string }} [known] What is covered, where that is settled.
- * @param {string} [verb]
  * @returns {Act}
  */
-export function pauseAct(after, known = {}, verb = "Pause") {
+export function pauseAct(after, known = {}) {
   const { scope, target } = known;
   /** @type {Field[]} */
   const fields = [];
@@ -35,8 +34,8 @@ export function pauseAct(after, known = {}, verb = "Pause") {
   fields.push({ name: "reason", label: "Reason", required: true, hint: "Everybody who asks why a job does not run reads it." }, { name: "ends_at", label: "Until", kind: "time", hint: "Without it, until somebody ends it." });
   const what = scope ? covered({ scope, target: target ?? null }) : "jobs";
   return {
-    verb: verb.split(" ")[0],
-    title: verb === "Pause" ? `Pause ${what}` : verb,
+    verb: "Pause",
+    title: `Pause ${what}`,
     effect: `No job of ${scope ? what : "what it covers"} is given to a crawler until the pause ends. Jobs that run go on to their end; no state changes.`,
     needs: "operate",
     fields,
@@ -49,10 +48,10 @@ export function pauseAct(after, known = {}, verb = "Pause") {
   };
 }
 
-/** End a pause. @param {Pause} pause @param {string} [verb] @param {() => void} [after] @returns {Act} */
-export function endPauseAct(pause, verb = "End", after = () => {}) {
+/** End a pause. @param {Pause} pause @param {() => void} [after] @returns {Act} */
+export function endPauseAct(pause, after = () => {}) {
   return {
-    verb,
+    verb: "End",
     title: `End the pause of ${covered(pause)}`,
     effect: "What it covers goes out again, unless another pause covers it",
     needs: "operate",

@@ -70,7 +70,7 @@ export function Table({ caption, columns, rows, rowKey, selection, name = rowKey
 
   const all = keys.length > 0 && keys.every((key) => chosen?.has(key));
   const some = keys.some((key) => chosen?.has(key));
-  return html`<table role="table" onKeyDown=${onKeyDown}>
+  return html`<div class="table"><table role="table" onKeyDown=${onKeyDown}>
     <caption class="unseen">${caption}</caption>
     <thead role="rowgroup"><tr role="row">
       ${selection && html`<th role="columnheader" scope="col" class="choice"><input type="checkbox" aria-label="Select all rows of this page" checked=${all}
@@ -84,7 +84,7 @@ export function Table({ caption, columns, rows, rowKey, selection, name = rowKey
         ${columns.map((column) => html`<td role="cell" data-label=${column.label} class=${[column.number ? "number" : "", column.kind ?? ""].join(" ")}>${column.cell(row)}</td>`)}
       </tr>`)}
     </tbody>
-  </table>`;
+  </table></div>`;
 }
 
 /** @param {{ column: Column<any> }} props */
@@ -100,17 +100,18 @@ function Head({ column }) {
   </th>`;
 }
 
-/** To the pages of a list. @param {{ next: string | null | undefined, shown: number, children?: Children }} props */
-export function Pager({ next, shown, children }) {
+/** To the pages of a list. @param {{ next: string | null | undefined, shown: number, cursor?: string, children?: Children }} props
+ *   *cursor*: the parameter of the address, where a page has several lists. */
+export function Pager({ next, shown, cursor = "cursor", children }) {
   const { query } = usePlace();
-  const first = !query.get("cursor");
+  const first = !query.get(cursor);
   const limit = query.get("limit") ?? "100";
   return html`<nav class="pager" aria-label="Pages of the list">
     <span>${children}</span>
     <label>Rows <select value=${limit} onChange=${(/** @type {any} */ event) => change({ limit: event.target.value === "100" ? null : event.target.value })}>
       ${["25", "100", "500"].map((each) => html`<option value=${each} selected=${each === limit}>${each}</option>`)}
     </select></label>
-    <button type="button" disabled=${first} onClick=${() => change({ cursor: null })}>First page</button>
-    <button type="button" disabled=${!next || shown === 0} onClick=${() => change({ cursor: next })}>Next page</button>
+    <button type="button" disabled=${first} onClick=${() => change({ [cursor]: null })}>First page</button>
+    <button type="button" disabled=${!next || shown === 0} onClick=${() => change({ [cursor]: next })}>Next page</button>
   </nav>`;
 }

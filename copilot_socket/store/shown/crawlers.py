@@ -114,6 +114,7 @@ class Node:
     id: Annotated[str, Column("n.id"), doc("Its id, made anew at each start.")]
     host: Annotated[str, Column("n.host"), doc("The name of its machine.")]
     pid: Annotated[int, Column("n.pid"), doc("The id of its process there.")]
+    version: Annotated[str | None, Column("n.version"), doc("Its version; null: one before this was shown.")]
     started_at: Annotated[Time, Column("n.started_at"), doc("When it started.")]
     live: Annotated[bool, Column("n.lease_expires_at > now()"), doc("Whether its lease has not run out.")]
     lease_expires_at: Annotated[

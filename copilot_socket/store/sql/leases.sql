@@ -3,8 +3,8 @@
 -- name: renew_leases
 -- Renews the lease of the node, and in the same statement those of all its live crawlers.
 WITH node AS (
-  INSERT INTO nodes (id, host, pid, key_fingerprints, lease_expires_at)
-  VALUES (%(node)s, %(host)s, %(pid)s, %(keys)s, now() + %(lease)s * interval '1 second')
+  INSERT INTO nodes (id, host, pid, key_fingerprints, version, lease_expires_at)
+  VALUES (%(node)s, %(host)s, %(pid)s, %(keys)s, %(version)s, now() + %(lease)s * interval '1 second')
   ON CONFLICT (id) DO UPDATE SET lease_expires_at = excluded.lease_expires_at
 ), ordered AS MATERIALIZED (
   SELECT key FROM crawlers WHERE key = ANY (%(key)s) ORDER BY key FOR UPDATE
