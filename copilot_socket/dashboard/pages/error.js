@@ -53,18 +53,18 @@ export function ErrorGroup({ fingerprint }) {
         <${TextFilter} name="account_id" label="Account" />
       <//>
       <${Facts} rows=${[["Errors", count(group.errors)], ["Accounts", count(group.accounts)]]} />
-      <${Past} group=${group} />
+      <${Past} group=${group} period=${period} />
     <//>
     <${Accounts} group=${group} />
     <${Latest} sample=${group.sample} />`}<//>`;
 }
 
-/** @param {{ group: ErrorGroupDetail }} props */
-function Past({ group: { history = [], history_unit: unit = "hour" } }) {
+/** @param {{ group: ErrorGroupDetail, period: string | null }} props */
+function Past({ group: { history = [], history_unit: unit = "hour" }, period }) {
   const drawn = useMemo(() => {
-    const { times, values } = filled(history, unit, Date.now());
+    const { times, values } = filled(history, unit, Date.now(), sinceOf(period, Date.now()));
     return { times, series: [{ label: "errors", color: "bad", values }] };
-  }, [history, unit]);
+  }, [history, unit, period]);
   return html`<${Chart} title=${`Errors per ${unit}`} times=${drawn.times} series=${drawn.series} format=${count} />`;
 }
 
