@@ -76,6 +76,7 @@ COMMANDS: dict[str, Command] = {
     "users": Command("users", "show all that is crawled for users of the web application"),
     "tokens": Command("tokens", "make, list and revoke tokens of the HTTP API"),
     "webhooks": Command("webhooks", "tell others of failures, and see what has become of the messages"),
+    "open": Command("open", "print a one-time link to the dashboard, and open it in a browser"),
     "token": Command("token", "print the token of this machine's node"),
     "audit": Command("audit", "list who did what, and who was refused"),
     "cleanup": Command("cleanup", "remove old jobs, errors and connections now", arguments=arguments.cleanup),

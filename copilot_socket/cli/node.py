@@ -150,8 +150,13 @@ def node_from(args: Namespace) -> Node:
         return local if alike else Node(args.url, config.http_token)
     if _serves(local, config.http_port):
         return local
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.http_host, config.http_host)
-    return Node(f"http://{f'[{host}]' if ':' in host else host}:{config.http_port}", config.http_token)
+    return Node(address_here(config.http_host, config.http_port), config.http_token)
+
+
+def address_here(listens: str, port: int) -> str:
+    """The URL, for programs on this machine, of a port at the address *listens*."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listens, listens)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _configuration(*, whole: bool) -> Config:

@@ -70,6 +70,11 @@ class Grant:
     within: Within | None = None
     """None: everything."""
 
+    @property
+    def own(self) -> bool:
+        """Whether it is that of the node's own token, or of its own user on ``http.sock``."""
+        return self.name == f"token:{CONFIGURED}" or self.name.startswith("uid:")
+
 
 @attrs.frozen
 class KnownToken:
@@ -82,10 +87,21 @@ class KnownToken:
 
 @attrs.frozen
 class KnownSession:
-    """A browser's session: the token with ``token_hash`` in another form."""
+    """A browser's session: the token with ``token_hash`` in another form, under its name or another ``name``."""
 
     hash: bytes
     token_hash: bytes
+    expires: float
+    name: str | None = None
+
+
+@attrs.frozen
+class KnownLink:
+    """A one-time link, which becomes a session; without ``token_hash`` one of the node's own token."""
+
+    hash: bytes
+    token_hash: bytes | None
+    name: str | None
     expires: float
 
 
@@ -107,17 +123,23 @@ class TokenBook:
 
     def __init__(self, configured: str | None) -> None:
         self._configured: Mapping[bytes, KnownToken] = {}
+        self.own: bytes | None = None
+        """The hash of the one of the configuration."""
         if configured is not None:
-            hashed = hash_of(configured)
+            hashed = self.own = hash_of(configured)
             self._configured = {hashed: KnownToken(hashed, Grant(f"token:{CONFIGURED}", Role.ADMIN), None)}
         self._tokens = self._configured
         self._sessions: Mapping[bytes, KnownSession] = {}
+        self._links: Mapping[bytes, KnownLink] = {}
         self._used: set[bytes] = set()
         self.read = False
         """Whether the database's were read: before that an unknown token may be a good one."""
 
-    def replace(self, tokens: Iterable[KnownToken], sessions: Iterable[KnownSession]) -> None:
-        """Accept *tokens* and *sessions* in place of those of before."""
+    def replace(
+        self, tokens: Iterable[KnownToken], sessions: Iterable[KnownSession], links: Iterable[KnownLink] = ()
+    ) -> None:
+        """Accept *tokens*, *sessions* and *links* in place of those of before."""
+        self._links = {each.hash: each for each in links}
         self._tokens = {**{each.hash: each for each in tokens}, **self._configured}
         self._sessions = {each.hash: each for each in sessions}
         self.read = True
@@ -131,14 +153,30 @@ class TokenBook:
         session = self._sessions.get(hash_of(secret))
         if session is None or session.expires <= now:
             return None
-        return self._grant(session.token_hash, now)
+        return self._grant(session.token_hash, now, session.name)
 
-    def _grant(self, hashed: bytes, now: float) -> Grant | None:
+    def find_link(self, code: str, now: float) -> Grant | None:
+        """What the session may do that the link *code* becomes."""
+        link = self._links.get(hash_of(code))
+        hashed = None if link is None else link.token_hash or self.own
+        if link is None or hashed is None or link.expires <= now:
+            return None
+        return self._grant(hashed, now, link.name)
+
+    def token_of(self, grant: Grant, token: str | None, session: str | None, now: float) -> bytes | None:
+        """The hash of the token by which somebody has *grant*, who has sent *token* or *session*."""
+        if token is not None and self.find(token, now) == grant:
+            return hash_of(token)
+        if session is not None and self.find_session(session, now) == grant:
+            return self._sessions[hash_of(session)].token_hash
+        return None
+
+    def _grant(self, hashed: bytes, now: float, name: str | None = None) -> Grant | None:
         known = self._tokens.get(hashed)
         if known is None or (known.expires is not None and known.expires <= now):
             return None
         self._used.add(hashed)
-        return known.grant
+        return known.grant if name is None else attrs.evolve(known.grant, name=name)
 
     def take_used(self) -> list[bytes]:
         """The hashes of the tokens used since the last call."""

@@ -4,7 +4,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from copilot_socket.core.access import TokenBook
+from copilot_socket.core.access import Grant, TokenBook
 from copilot_socket.store.access import AccessStore
 from copilot_socket.store.faults import DATABASE_ERRORS
 
@@ -35,8 +35,12 @@ class Access:
         """Whether *token* is in force."""
         return self.book.find(token, self._reactor.seconds()) is not None
 
+    def token_of(self, grant: Grant, token: str | None, session: str | None) -> bytes | None:
+        """See :meth:`.TokenBook.token_of`."""
+        return self.book.token_of(grant, token, session, self._reactor.seconds())
+
     async def read(self) -> None:
-        """Read all tokens and sessions. Raises the database's errors."""
+        """Read all tokens, sessions and links. Raises the database's errors."""
         await self._lock.acquire()
         try:
             self.book.replace(*await self.store.read(self._reactor.seconds()))

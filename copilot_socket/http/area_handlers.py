@@ -10,11 +10,11 @@ from copilot_socket.http.answers import list_of, page
 from copilot_socket.http.checks import one_of, origin_url, some_of, text
 from copilot_socket.http.endpoints import endpoint
 from copilot_socket.http.job_queries import a_path
-from copilot_socket.http.messages import Call, Reply, reply
+from copilot_socket.http.messages import Call, Problem, Reply, reply
 from copilot_socket.http.queries import PAGING, Listed, given
 from copilot_socket.store.area_lists import COMMANDS, COUNTS, AreaOrder
 from copilot_socket.store.catalog import Catalog
-from copilot_socket.store.shown.accounts import Area
+from copilot_socket.store.shown.accounts import Area, AreaDetail
 
 _DESCENDING = "-"
 
@@ -98,6 +98,18 @@ class AreaHandlers:
             within=call.within,
         )
         return page("areas", listing)
+
+    @endpoint({200: AreaDetail})
+    async def show_area(self, call: Call) -> Reply:
+        """One group or project, with all that is known of its jobs, and who may see it."""
+        problem = Problem(
+            404, "No such area: an origin and a path are needed, such as https%3A%2F%2Fgitlab.example.org/a%2Fb"
+        )
+        origin = call.named(origin_url, problem, "origin")
+        area = await self.catalog.areas.one(origin, call.named(a_path, problem, "path"))
+        if area is None:
+            raise problem
+        return reply(area)
 
     @endpoint({200: AreaStats})
     async def show_area_stats(self, _call: Call) -> Reply:

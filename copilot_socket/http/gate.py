@@ -74,6 +74,8 @@ class Visitor:
     """Whether it carries a token that is none of ours."""
     by_cookie: bool = False
     """Whether it is known by a cookie, which browsers send with whatever a page asks for."""
+    by_code: bool = False
+    """Whether it is known by the code of a one-time link, which only starts a session."""
 
 
 class Gate:
@@ -111,6 +113,9 @@ class Gate:
         session = session_in(head.one("cookie") or "")
         if token is not None:
             grant = self._book.find(token, now)
+            link = self._book.find_link(token, now) if grant is None else None
+            if link is not None:
+                return Visitor(Actor(link.name, client.address), link, by_code=True)
         elif session is not None:
             grant = self._book.find_session(session, now)
         else:
@@ -118,6 +123,12 @@ class Gate:
         if grant is None:
             return Visitor(client, wrong=token is not None)
         return Visitor(Actor(grant.name, client.address), grant, by_cookie=token is None)
+
+    def at(self, visitor: Visitor, route: Route | None) -> Visitor:
+        """*visitor* as *route* knows them: the code of a link is a wrong token wherever it starts no session."""
+        if not visitor.by_code or (route is not None and route.by_code):
+            return visitor
+        return Visitor(Actor(STRANGER, visitor.actor.address), wrong=True)
 
     def count(self, head: RequestHead, visitor: Visitor, route: Route | None) -> None:
         """Count a request; those with a good token are not counted. Raises :class:`Problem` 429 over the limit.

@@ -18,6 +18,8 @@ from copilot_socket.store.overview import DatabaseSize, OverviewReader
 
 FRESH = 1.5
 """Seconds for which an overview serves others."""
+STATS_KEPT = 10.0
+"""Seconds for which statistics serve it: where nothing happens none are read for others, and they may take long."""
 SIZE_EACH = 60.0
 """Seconds for which the size of the database is kept."""
 RESTLESS = {"database": ("latency_seconds", "pool"), "nodes": ("lease_expires_at",), "hosts": ("last_success_at",)}
@@ -108,7 +110,7 @@ class Overviews:
         }
 
     async def _recent_stats(self) -> Record:
-        if self._stats is None or self._clock.seconds() - self._stats[0] >= FRESH:
+        if self._stats is None or self._clock.seconds() - self._stats[0] >= STATS_KEPT:
             self.counted(await self._catalog.stats())
         assert self._stats is not None
         return self._stats[1]

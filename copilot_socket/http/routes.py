@@ -17,7 +17,8 @@ class Route:
 
     *needs*: the role that it takes; None for everybody. *within*: whether it also serves tokens that are limited to
     certain accounts or users, and keeps within them. *local*: whether it serves everybody on this machine.
-    *file*: it answers a file of the dashboard, with its entity tag.
+    *file*: it answers a file of the dashboard, with its entity tag, whatever the query: that is for the page.
+    *by_code*: whether the code of a one-time link is good for it.
     """
 
     method: str
@@ -27,6 +28,7 @@ class Route:
     within: bool = False
     local: bool = False
     file: bool = False
+    by_code: bool = False
 
     @property
     def single(self) -> bool:

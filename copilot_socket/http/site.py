@@ -90,9 +90,9 @@ class Application:
         head = request.head(method)
         for name, value in self._origins.headers(head).items():
             request.setHeader(name.encode(), value.encode())
-        visitor = self._gate.visitor(head)
-        request.channel.known = visitor.grant is not None
         requested, found, missing = self._found(method, request.uri.decode("latin-1"))
+        visitor = self._gate.at(self._gate.visitor(head), found and found[0])
+        request.channel.known = visitor.grant is not None
         self._gate.count(head, visitor, found and found[0])
         preflight = self._origins.preflight(head)
         if preflight is not None:
@@ -110,7 +110,7 @@ class Application:
         route, params = found
         call = request.call(
             params,
-            _parameters(requested.query),
+            () if route.file else _parameters(requested.query),
             visitor,
             lambda: self._gate.visitor(head).grant == visitor.grant,
         )

@@ -148,6 +148,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         ),
         Route("GET", "/api/v1/areas", areas.list_areas, within=True),
         Route("GET", "/api/v1/areas/stats", areas.show_area_stats),
+        Route("GET", "/api/v1/areas/{origin}/{path}", areas.show_area),
         Route("GET", "/api/v1/users/{id}", users.show_user, within=True),
         Route("GET", "/api/v1/crawlers", crawlers.list_crawlers),
         Route("GET", "/api/v1/crawlers/{id}", crawlers.show_crawler),
@@ -198,7 +199,8 @@ def routes(parts: Parts) -> tuple[Route, ...]:
             needs=Role.ADMIN,
         ),
         Route("GET", "/api/v1/session", tokens.show_session, within=True),
-        Route("POST", "/api/v1/session", tokens.start_session, within=True),
+        Route("POST", "/api/v1/session", tokens.start_session, within=True, by_code=True),
+        Route("POST", "/api/v1/session/links", tokens.make_link, within=True),
         Route("DELETE", "/api/v1/session", tokens.end_session, within=True),
         Route("GET", "/api/v1/openapi.json", description.show_description, within=True),
     )

@@ -89,6 +89,14 @@ class NewSession(Session):
 
 
 @attrs.frozen(kw_only=True)
+class NewLink:
+    """A one-time link that was made."""
+
+    code: Annotated[str, doc("The code, which is shown this once: a bearer token that starts a session.")]
+    expires_at: Annotated[Time, doc("Until when it may be used.")]
+
+
+@attrs.frozen(kw_only=True)
 class EndedSession:
     """A session that has ended."""
 
@@ -144,14 +152,34 @@ class TokenHandlers:
 
     @endpoint({201: NewSession}, problems=(409,))
     async def start_session(self, call: Call) -> Reply:
-        """Give a browser a cookie in exchange for the token in the header Authorization."""
-        token = bearer_in(call.headers.get("authorization"))
-        if token is None or not self.access.accepts(token):
-            raise Problem(409, "A session is made of a valid token: send Authorization: Bearer <token>")
-        made = await self.access.store.start_session(token, call.act("session.start"))
+        """Give a browser a cookie in exchange for the token, or the code of a link, in the header Authorization."""
+        token, act = bearer_in(call.headers.get("authorization")), call.act("session.start")
+        if token is not None and self.access.accepts(token):
+            made = await self.access.store.start_session(token, act)
+        else:
+            used = token and await self.access.store.use_link(token, self.access.book.own, act)
+            if not used:
+                raise Problem(409, "A session is made of a valid token: send Authorization: Bearer <token>")
+            made = used
         await self.access.read()
         shown = {**_shown(call), "expires_at": made.expires_at}
         return attrs.evolve(reply(shown, 201), headers=_cookie(call, made.secret, store.SESSION_SECONDS), secret=True)
+
+    @endpoint({201: NewLink}, problems=(409,))
+    async def make_link(self, call: Call) -> Reply:
+        """Make a code that gives a browser a session of who makes it: once, within five minutes, at any node."""
+        grant, act = call.grant, call.act("session.link")
+        assert isinstance(grant, Grant)
+        given = bearer_in(call.headers.get("authorization")), session_in(call.headers.get("cookie", ""))
+        token, name = self.access.token_of(grant, *given), None
+        if token in (None, self.access.book.own):
+            if not grant.own:  # its token was revoked just now
+                raise Problem(409, "Access token is not valid any more")
+            token, name = None, grant.name
+        made = await self.access.store.make_link(token, name, act)
+        await self.access.read()
+        answer = reply({"code": made.secret, "expires_at": made.expires_at}, 201)
+        return attrs.evolve(answer, secret=True)
 
     @endpoint({200: EndedSession}, problems=(409,))
     async def end_session(self, call: Call) -> Reply:

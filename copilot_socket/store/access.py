@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from copilot_socket.core.access import Grant, KnownSession, KnownToken, Role, Within, hash_of, new_token
+from copilot_socket.core.access import Grant, KnownLink, KnownSession, KnownToken, Role, Within, hash_of, new_token
 from copilot_socket.core.acts import Act
 from copilot_socket.store.audit import record
 from copilot_socket.store.connection import Row, Transaction
@@ -17,6 +17,10 @@ SESSIONS = 100
 """Sessions of one token at a time; the oldest one ends when there are more."""
 SESSION_SECONDS = 12 * 3600
 """How long a session lasts."""
+LINKS = 20
+"""Links of one maker at a time; the oldest one ends when there are more."""
+LINK_SECONDS = 5 * 60
+"""How long a link may be used, once."""
 
 
 @attrs.frozen(kw_only=True)
@@ -43,8 +47,8 @@ class AccessStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def read(self, now: float) -> tuple[list[KnownToken], list[KnownSession]]:
-        """All tokens and sessions that are in force; they expire by the clock that shows *now* (seconds)."""
+    async def read(self, now: float) -> tuple[list[KnownToken], list[KnownSession], list[KnownLink]]:
+        """All tokens, sessions and links that are in force; they expire by the clock that shows *now* (seconds)."""
         tokens = [
             KnownToken(
                 bytes(hashed),
@@ -53,8 +57,15 @@ class AccessStore:
             )
             for hashed, name, role, accounts, users, left in await self._database.query(sql("known_tokens"))
         ]
-        sessions = await self._database.query(sql("known_sessions"))
-        return tokens, [KnownSession(bytes(hashed), bytes(token), now + left) for hashed, token, left in sessions]
+        sessions = [
+            KnownSession(bytes(hashed), bytes(token), now + left, name)
+            for hashed, token, left, name in await self._database.query(sql("known_sessions"))
+        ]
+        links = [
+            KnownLink(bytes(hashed), None if token is None else bytes(token), name, now + left)
+            for hashed, token, name, left in await self._database.query(sql("known_links"))
+        ]
+        return tokens, sessions, links
 
     async def add(self, new: NewToken, act: Act) -> Made | None:
         """Make a token, by *act*; None if there is one with this name."""
@@ -103,6 +114,39 @@ class AccessStore:
         }
         [(expires_at,)] = await self._recorded(sql("start_session"), params, act)
         return Made(secret, expires_at)
+
+    async def make_link(self, token_hash: bytes | None, name: str | None, act: Act) -> Made:
+        """Make a link that lasts for :data:`LINK_SECONDS`, by *act*: a session of this token, or a node's own (None).
+
+        The session has the name of the token, or *name*.
+        """
+        code = new_token()
+        params = {
+            "hash": hash_of(code),
+            "token_hash": token_hash,
+            "name": name,
+            "by": act.actor.name,
+            "seconds": LINK_SECONDS,
+            "others": LINKS - 1,
+        }
+        [(expires_at,)] = await self._recorded(sql("make_link"), params, act)
+        return Made(code, expires_at)
+
+    async def use_link(self, code: str, own: bytes | None, act: Act) -> Made | None:
+        """Make a session of the link *code*, by *act*; None if it can't be used any more.
+
+        *own*: the hash of the node's own token.
+        """
+        secret = new_token()
+        params = {
+            "link": hash_of(code),
+            "own": own,
+            "hash": hash_of(secret),
+            "seconds": SESSION_SECONDS,
+            "others": SESSIONS - 1,
+        }
+        rows = await self._recorded(sql("use_link"), params, act)
+        return Made(secret, rows[0][0]) if rows else None
 
     async def end_session(self, secret: str, act: Act) -> None:
         """End a session, by *act*."""

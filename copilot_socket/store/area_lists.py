@@ -11,12 +11,16 @@ from copilot_socket.store import job_numbers
 from copilot_socket.store.columns import columns
 from copilot_socket.store.connection import Transaction
 from copilot_socket.store.database import Database
-from copilot_socket.store.listing import Listing, Lists, Page, Record, containing, in_time
+from copilot_socket.store.listing import Listing, Lists, Page, Record, containing, in_time, record
 from copilot_socket.store.shown.accounts import Area
 from copilot_socket.store.totals import COUNTED, Total, total
 
 COUNTS, COMMANDS = "counts", "commands"
 """Shown on request: numbers of accounts and jobs; when each command was last completed."""
+BY_COMMAND = "jobs_by_command"
+"""Shown of one area."""
+MOST_ACCOUNTS = 100
+"""Accounts that are named as those that may see an area."""
 DISCOVERY = "GROUP_PROJECT_DISCOVERY"
 DAYS = (1, 7)
 """The last days for which new areas are counted."""
@@ -45,6 +49,11 @@ SELECT a.number, (
     SELECT FROM area_authorizations z WHERE z.gitlab_origin = a.origin AND z.full_path = a.path
       AND (%(accounts)s::text[] IS NULL OR z.account_id = ANY (%(accounts)s)) LIMIT {COUNTED + 1}) AS counted)
 FROM unnest(%(origin)s::text[], %(path)s::text[]) WITH ORDINALITY AS a (origin, path, number)
+"""
+
+_SEEN_BY = """
+SELECT account_id FROM area_authorizations WHERE gitlab_origin = %(origin)s AND full_path = %(path)s
+ORDER BY account_id LIMIT %(most)s
 """
 
 # The origin of a job is that of its URL, which is seldom another one than its account's.
@@ -136,6 +145,22 @@ class AreaLists:
             await in_time(self._database, lambda tx: _add(tx, listing.rows, include, accounts), "lower the limit")
         return listing
 
+    async def one(self, origin: str, path: str) -> Record | None:
+        """One area with all that is known of it; None if there is no such area. Raises :class:`.TooSlow`."""
+        shown = columns(Area)
+        given = {"origin": origin, "path": path, "most": MOST_ACCOUNTS}
+        rows = await self._database.query(
+            f"SELECT {', '.join(shown.values())} FROM areas"
+            " WHERE gitlab_origin = %(origin)s AND full_path = %(path)s",
+            given,
+        )
+        if not rows:
+            return None
+        area = record(list(shown), rows[0])
+        include = {COUNTS, COMMANDS, BY_COMMAND}
+        await in_time(self._database, lambda tx: _add(tx, [area], include, None), "too many jobs")
+        return {**area, "account_ids": [account for (account,) in await self._database.query(_SEEN_BY, given)]}
+
     async def stats(self) -> Record:
         """Counts of areas and of the jobs that discover them. Raises :class:`.TooSlow`."""
         areas, found = await in_time(self._database, _count, "too many areas")
@@ -157,9 +182,11 @@ async def _add(tx: Transaction, rows: Sequence[Record], include: Collection[str]
         "accounts": accounts,
     }
     jobs: list[job_numbers.Numbers] = [dict.fromkeys(map(str, Status), 0) for _ in rows]
+    by_command: list[dict[str, job_numbers.Numbers]] = [{} for _ in rows]
     completed: list[dict[str, datetime]] = [{} for _ in rows]
     for number, status, command, count, last in await tx.query(_JOBS, which):
         jobs[number - 1][status] += count
+        by_command[number - 1].setdefault(command, {})[status] = count
         if last is not None:
             completed[number - 1][command] = last
     if COUNTS in include:
@@ -169,6 +196,9 @@ async def _add(tx: Transaction, rows: Sequence[Record], include: Collection[str]
     if COMMANDS in include:
         for row, times in zip(rows, completed, strict=True):
             row["last_completed"] = times
+    if BY_COMMAND in include:
+        for row, commands in zip(rows, by_command, strict=True):
+            row["jobs_by_command"] = dict(sorted(commands.items()))
 
 
 async def _count(tx: Transaction) -> tuple[list[Record], list[Record]]:

@@ -17,8 +17,8 @@ from copilot_socket.store.shown.restrictions import BUDGETS, Budget
 from copilot_socket.store.sql import sql
 
 SHOWN = 100
-"""Budgets that are shown, at most."""
-ACCOUNTS = 1000
+"""Budgets that are shown, and accounts without a credential whose jobs are counted, at most."""
+ACCOUNTS = 500
 """Accounts, and lanes, that are looked at to find lanes that are held back: some milliseconds."""
 
 _BUDGETS = f"""
@@ -44,10 +44,11 @@ class OverviewReader:
 
     async def facts(self, stats: Record) -> Facts:
         """What may need a person, without what the node knows by itself. *stats*: those of all jobs."""
-        accounts = await self._kinds("overview_accounts")
+        accounts = await self._kinds("overview_accounts", SHOWN)
         waiting = 0
         if accounts["expired"].count:
-            [(waiting,)] = await self._database.query(sql("overview_waiting"))
+            counted = {"account": accounts["expired"].names}
+            [(waiting,)] = await self._database.query(sql("overview_waiting"), counted)
         crawlers = await self._kinds("overview_crawlers")
         [(failed, since, operations)] = await self._database.query(sql("overview_operations"), {"names": NAMES})
         hosts = [HeldHost(*row) for row in await self._database.query(sql("overview_hosts"))]
@@ -80,9 +81,9 @@ class OverviewReader:
         [(version, started_at)] = await self._database.query(sql("server_and_node"), {"node": node})
         return version, started_at
 
-    async def _kinds(self, statement: str) -> dict[str, Some]:
-        rows = await self._database.query(sql(statement), {"names": NAMES})
-        return {kind: Some(count, since, names) for kind, count, since, names in rows}
+    async def _kinds(self, statement: str, names: int = NAMES) -> dict[str, Some]:
+        rows = await self._database.query(sql(statement), {"names": names})
+        return {kind: Some(count, since, found or []) for kind, count, since, found in rows}
 
     async def _lanes(self, hosts: Sequence[HeldHost]) -> list[Lane]:
         """Lanes that pauses, limits, budgets or host holds keep back: up to one more than are shown."""

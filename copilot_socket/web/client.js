@@ -83,7 +83,7 @@ export class Client {
     change: "PATCH /accounts/{id}", delete: "DELETE /accounts/{id}", renew: "POST /accounts/{id}/credential",
     rediscover: "POST /accounts/{id}/rediscover",
   });
-  areas = this.#resource({ list: "GET /areas", stats: "GET /areas/stats" });
+  areas = this.#resource({ list: "GET /areas", get: "GET /areas/{origin}/{path}", stats: "GET /areas/stats" });
   audit = this.#resource({ list: "GET /audit" });
   budgets = this.#resource({
     list: "GET /budgets", get: "GET /budgets/{origin}", put: "PUT /budgets", forget: "DELETE /budgets",
@@ -120,7 +120,9 @@ export class Client {
     list: "GET /pauses", add: "POST /pauses", get: "GET /pauses/{id}", end: "DELETE /pauses/{id}",
   });
   queue = this.#resource({ pause: "POST /queue/pause", resume: "POST /queue/resume" });
-  session = this.#resource({ get: "GET /session", start: "POST /session", end: "DELETE /session" });
+  session = this.#resource({
+    get: "GET /session", start: "POST /session", link: "POST /session/links", end: "DELETE /session",
+  });
   settings = this.#method("GET /settings");
   stats = this.#method("GET /stats");
   statsHistory = this.#method("GET /stats/history");

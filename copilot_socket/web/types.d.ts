@@ -176,6 +176,32 @@ export interface AreaCount {
   total_exact: boolean;
 }
 
+/** One group or project, with all that is known of its jobs. */
+export interface AreaDetail {
+  /** The origin of its GitLab. */
+  gitlab_origin: string;
+  /** Its path there. */
+  full_path: string;
+  /** Its numeric id there, where known. */
+  gitlab_id: number | null;
+  /** Its name. */
+  name: string;
+  /** What it is. */
+  type: "group" | "project";
+  /** When it was discovered. */
+  created_at: string;
+  /** The same jobs as `jobs` by command and state, for those with jobs. */
+  jobs_by_command: Record<string, Record<string, number>>;
+  /** The first 100 accounts that may see it. */
+  account_ids: string[];
+  /** On request (`counts`): how many accounts may see it, up to 10,001. */
+  accounts?: number;
+  /** On request (`counts`): the jobs with its path there, of its newest 10,001, by state, for every state. */
+  jobs?: Record<string, number>;
+  /** On request (`commands`): when a job for it was last completed, by command, as far as jobs are kept. */
+  last_completed?: Record<string, string>;
+}
+
 /** The job that discovers the areas of an account. */
 export interface AreaDiscovery {
   /** Its id. */
@@ -1354,6 +1380,14 @@ export interface MemoryPart {
 /** The values of `crawlers.mode`. */
 export type Mode = "draining" | "quarantined" | "serving";
 
+/** A one-time link that was made. */
+export interface NewLink {
+  /** The code, which is shown this once: a bearer token that starts a session. */
+  code: string;
+  /** Until when it may be used. */
+  expires_at: string;
+}
+
 /** A session that has begun. Its cookie is in the header Set-Cookie. */
 export interface NewSession {
   /** An actor of the audit log, as `token:grafana`. */
@@ -2117,6 +2151,8 @@ export interface Operations {
   }]; answer: AreaList };
   /** Counts of areas, and of the jobs that discover them. */
   "GET /areas/stats": { given: [nothing?: Nothing]; answer: AreaStats };
+  /** One group or project, with all that is known of its jobs, and who may see it. */
+  "GET /areas/{origin}/{path}": { given: [origin: string, path: string, nothing?: Nothing]; answer: AreaDetail };
   /** All that is crawled for a user of the web application, who has no other record here than their jobs. */
   "GET /users/{id}": { given: [id: string, nothing?: Nothing]; answer: UserCrawl };
   /** Crawlers, connected now or recently. */
@@ -2359,10 +2395,12 @@ export interface Operations {
   "POST /webhooks/{id}/deliveries/{delivery}/retry": { given: [id: string, delivery: string, nothing?: Nothing]; answer: WebhookDelivery };
   /** What the sender of this request may do. */
   "GET /session": { given: [nothing?: Nothing]; answer: Session };
-  /** Give a browser a cookie in exchange for the token in the header Authorization. */
+  /** Give a browser a cookie in exchange for the token, or the code of a link, in the header Authorization. */
   "POST /session": { given: [nothing?: Nothing]; answer: NewSession };
   /** End the session of the request's cookie, and remove the cookie. */
   "DELETE /session": { given: [nothing?: Nothing]; answer: EndedSession };
+  /** Make a code that gives a browser a session of who makes it: once, within five minutes, at any node. */
+  "POST /session/links": { given: [nothing?: Nothing]; answer: NewLink };
   /** This API, as an OpenAPI document. */
   "GET /openapi.json": { given: [nothing?: Nothing]; answer: unknown };
 }

@@ -6,9 +6,11 @@ import re
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from copilot_socket.http.dashboard import POLICY
 from ops.tests.support import OPS, needs
 from tests.support.crawler import in_reactor, until
 from tests.support.server import (
@@ -201,13 +203,22 @@ class NginxTests(NodeTestCase):
         large.write_bytes(b" " * (LIMIT + 1))
         events = ("--max-time", "1", *bearer)
 
-        async def check(status: int, path: str, *words: str, cache: str = "no-store", ended: int = 0) -> None:
+        page = {"content-security-policy": POLICY, "referrer-policy": "same-origin"}
+
+        async def check(
+            status: int,
+            path: str,
+            *words: str,
+            cache: str = "no-store",
+            ended: int = 0,
+            own: Mapping[str, str] = BROWSERS,
+        ) -> None:
             program = nginx.curl(path, "--include", *words)
             self.assertEqual(await program.ended, ended, program.err)
             lines = program.out.decode().replace("\r\n", "\n").partition("\n\n")[0].splitlines()
             self.assertIn(str(status), lines[0])
             given = [(name.lower(), value) for name, _, value in (line.partition(": ") for line in lines[1:])]
-            for name, value in (*BROWSERS.items(), ("cache-control", cache)):
+            for name, value in {**BROWSERS, **own, "cache-control": cache}.items():
                 self.assertEqual([each for key, each in given if key == name], [value], (path, name))
 
         await check(200, "/api/v1/stats", *bearer)
@@ -215,6 +226,8 @@ class NginxTests(NodeTestCase):
         await check(404, "/none", *bearer)
         await check(200, "/health/live")
         await check(200, "/client.js", cache="no-cache")
+        await check(200, "/", cache="no-cache", own=page)
+        await check(200, "/dashboard/main.js", cache="no-cache")
         await check(200, "/api/v1/events", *events, cache="no-cache", ended=28)  # curl's time is up
         await check(403, "/metrics")
         await check(400, "/", "--http1.1", "--header", "Host: a b")

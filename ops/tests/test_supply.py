@@ -114,7 +114,7 @@ class InstalledTests(SynchronousTestCase):
         self.assertEqual(bill.name, f"copilot_socket-{copilot_socket.__version__}.cdx.json")
         described = json.loads(bill.read_text())
         self.assertEqual(described["bomFormat"], "CycloneDX")
-        of_pypi = [each for each in described["components"] if not each["purl"].startswith("pkg:npm/")]
+        of_pypi = [each for each in described["components"] if not each.get("purl", "").startswith("pkg:npm/")]
         components = {canonicalize_name(each["name"]): each["version"] for each in of_pypi}
         self.assertEqual(components, installed)
         self.assertEqual(

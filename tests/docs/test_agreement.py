@@ -41,6 +41,7 @@ from copilot_socket.http import (
     shares,
     site,
 )
+from copilot_socket.http.dashboard import PAGES
 from copilot_socket.http.table import Parts, routes
 from copilot_socket.metrics import Metrics
 from copilot_socket.store import catalog, listing, submission
@@ -244,6 +245,11 @@ class HttpTests(SynchronousTestCase):
         parts = cast(Parts, _Anything())
         there = {f"{route.method} {route.pattern}" for route in routes(parts)}
         self.assertEqual(set(re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) /[^`]*)`", _text("http.md"))), there)
+
+    def test_pages(self) -> None:
+        """So is every page of the dashboard."""
+        [row] = re.findall(r"(?m)^\| (`/`, .*?) \|", _text("http.md"))
+        self.assertEqual(tuple(re.findall(r"`([^`]+)`", row)), PAGES)
 
     def test_reference(self) -> None:
         """docs/api.md is what the code makes (``python -m copilot_socket.http.reference >docs/api.md``)."""

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 from unittest import SkipTest
 
+from treq.client import HTTPClient
+from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
+from twisted.web.client import Agent, HTTPConnectionPool
 
 from copilot_socket.core.access import ROLES
 from copilot_socket.wire.listening import probe
@@ -100,6 +103,30 @@ class LocalAccessTests(NodeTestCase):
         self.assertEqual((await get_json(server.port, "/api/v1/session", token=out.strip()))[0], 401)
         status, _, err = await self.call(server, "tokens", "revoke", "app")
         self.assertEqual((status, err), (1, "copilot-socket: Not Found: No such token\n"))
+
+    @in_reactor()
+    async def test_open(self) -> None:
+        """A link made as the node's own user gives a session under that name, at the HTTP port."""
+        server = await self.own_process().start()
+        status, out, err = await self.call(server, "open")
+        before, _, code = out.strip().partition("/#code=")
+        self.assertEqual((status, err, before), (0, "", f"http://127.0.0.1:{server.port}"))
+        client = HTTPClient(Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False)))
+        answer = await client.post(f"{before}/api/v1/session", headers={"Authorization": f"Bearer {code}"})
+        me = f"uid:{os.geteuid()}"
+        self.assertEqual((answer.code, (await answer.json())["name"]), (201, me))
+        [cookie] = answer.headers.getRawHeaders("set-cookie")
+
+        async def get(path: str) -> Any:
+            found = await client.get(f"{before}/api/v1/{path}", headers={"Cookie": cookie.partition(";")[0]})
+            return await found.json()
+
+        session, settings, overview = await get("session"), await get("settings"), await get("overview")
+        self.assertEqual((session["name"], session["role"]), (me, "admin"))
+        self.assertIsNotNone(settings["started_at"])
+        [node] = overview["nodes"]
+        self.assertEqual((node["id"], node["version"]), (settings["node_id"], settings["version"]))
+        self.assertEqual(overview["attention"], [])
 
     @in_reactor()
     async def test_url(self) -> None:

@@ -95,6 +95,10 @@ ROWS: Mapping[str, tuple[str, str]] = {
     ),
     "events": ("INSERT INTO events (changes) VALUES ('#')", "changes = '#'"),
     "hosts": ("INSERT INTO hosts (origin) VALUES ('https://h#.test')", "origin = 'https://h#.test'"),
+    "http_links": (
+        "INSERT INTO http_links VALUES (sha256('#'), NULL, 'x', 'x', now(), now() + interval '1 hour')",
+        "hash = sha256('#')",
+    ),
     "http_sessions": (
         "INSERT INTO http_sessions VALUES (sha256('#'), sha256('t'), now(), now() + interval '1 hour')",
         "hash = sha256('#')",
@@ -232,11 +236,12 @@ class OddRowsTests(NodeTestCase):
         node = await self.node()
         logged = "SELECT job_id FROM job_tries UNION SELECT job_id FROM job_error_log"
         jobs = self.query(f"SELECT id FROM jobs WHERE id IN ({logged})")
+        queued = self.query("SELECT id FROM jobs WHERE status = 'queued' LIMIT 1")
         groups = self.query("SELECT fingerprint FROM error_groups")
         hooks = self.query("SELECT DISTINCT webhook_id FROM webhook_deliveries") if accepted.get("webhooks") else []
         paths = [f"/api/v1/webhooks/{row[0]}/deliveries" for row in hooks]
         paths += [*[f"/api/v1/jobs/{row[0]}" for row in jobs], *[f"/api/v1/errors/{row[0]}" for row in groups]]
-        await self._read(node, *paths)
+        await self._read(node, *paths, *[f"/api/v1/jobs/{row[0]}/why" for row in queued])
         crawler = await self.greeted(node, maxJobs=100)
         while await self._work(crawler):
             pass
@@ -282,6 +287,10 @@ class OddRowsTests(NodeTestCase):
             "webhooks",
         )
         lists = [f"/api/v1/{name}?limit=1000" for name in names]
+        lists += [
+            f"/api/v1/{name}" for name in ("accounts?limit=100&include=lanes", "errors?limit=100&include=history")
+        ]
+        lists += ["/api/v1/crawlers?limit=1000&include=assignments", f"{STATS}/history?resolution=day"]
         after = ""
         while after is not None:
             status, answer = await get_json(node.port, f"/api/v1/jobs?limit=1000{after}")

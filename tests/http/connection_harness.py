@@ -141,6 +141,8 @@ class ConnectionTestCase(SynchronousTestCase):
                 budgets=unused,
                 errors=unused,
                 webhooks=unused,
+                overviews=unused,
+                settings=unused,
                 bus=EventBus(),
                 transitions=unused,
                 idempotency=unused,

@@ -102,6 +102,28 @@ class AreaTests(TokenTestCase):
                 *(account, command, path, status, finished, url),
             )
 
+    async def test_one(self) -> None:
+        """One area at its GitLab, with what is known of its jobs by command, and who may see it."""
+        await self.add_jobs()
+        origin = "https%3A%2F%2Fgitlab.example"
+        area = (await self.get(f"{AREAS}/{origin}/g%2Fp")).document
+        [listed] = (await self.get(f"{AREAS}?path_prefix=g/p&include=counts,commands")).document["areas"]
+        self.assertEqual(
+            area,
+            {
+                **listed,
+                "jobs_by_command": {"commits": {"queued": 1}, "issues": {"completed": 3, "failed": 1}},
+                "account_ids": ["acme"],
+            },
+        )
+        self.assertEqual((await self.get(f"{AREAS}/{origin}/g")).document["account_ids"], ["acme", "b"])
+        other = (await self.get(f"{AREAS}/HTTPS:%2F%2FX:443/g")).document
+        self.assertEqual((other["jobs_by_command"], other["account_ids"]), ({"group": {"completed": 1}}, []))
+        for path in (f"{origin}/nowhere", "https%3A%2F%2Fnowhere/g", "nowhere/g", f"{origin}/%00", f"{origin}/%2F"):
+            self.assertEqual((await self.get(f"{AREAS}/{path}")).status, 404, path)
+        limited = await self.make("limited", "app", accounts=["acme"])
+        self.assertEqual((await self.get(f"{AREAS}/{origin}/g", headers=limited)).status, 403)
+
     async def included(self, headers: Any = None, query: str = "") -> dict[str, Any]:
         """Accounts, jobs (other than none) and completions, by path."""
         answer = await self.get(f"{AREAS}?include=counts,commands{query}", headers=headers or {})

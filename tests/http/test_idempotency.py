@@ -25,7 +25,7 @@ from tests.support.revisions import upgrade_to
 JOBS, PAUSES, TOKENS = f"{API}/jobs", f"{API}/pauses", f"{API}/tokens"
 JOB = {"account_id": "acme", "command": "issues", "full_path": "g/p"}
 PAUSE = {"scope": "account", "target": "acme"}
-SECRET = ("/tokens", "/session", "/webhooks", "/webhooks/{id}/rotate")
+SECRET = ("/tokens", "/session", "/session/links", "/webhooks", "/webhooks/{id}/rotate")
 MADE_EARLIER = """
 INSERT INTO idempotency_keys (key, fingerprint, status, answer) VALUES
   ('k', 'f', 201, '{"ids": ["01K"], "created": [true]}'),

@@ -140,6 +140,8 @@ class TokenTests(TokenTestCase):
             "DELETE FROM http_tokens",
             "INSERT INTO http_sessions VALUES (sha256('x'), sha256('x'), now(), now())",
             "DELETE FROM http_sessions",
+            "INSERT INTO http_links VALUES (sha256('x'), NULL, NULL, 'me', now(), now())",
+            "DELETE FROM http_links",
         ):
             self.query(f"{statement} RETURNING 1")
             listening.cursor().execute("SELECT")

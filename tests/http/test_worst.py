@@ -299,9 +299,9 @@ class AnswerTests(WorstTestCase):
             b"GET /" + b"%41" * 5000,
             b"GET /api/v1/jobs?" + b"&".join([b"a=1"] * 4000),
             b"GET /api/v1/jobs?" + b"x" * 15000 + b"=1",
-            b"GET / HTTP/1.1\r\n" + b"\r\n".join(b"X%d: 1" % number for number in range(600)) + b"\r\nY:",
-            b"GET / HTTP/1.1\r\nX: " + b"y" * 20000,
-            b"GET / HTTP/1.1\r\nX: y\r\n" + b" z\r\n" * 4000 + b"Y:",
+            b"GET /api/v1/jobs HTTP/1.1\r\n" + b"\r\n".join(b"X%d: 1" % number for number in range(600)) + b"\r\nY:",
+            b"GET /api/v1/jobs HTTP/1.1\r\nX: " + b"y" * 20000,
+            b"GET /api/v1/jobs HTTP/1.1\r\nX: y\r\n" + b" z\r\n" * 4000 + b"Y:",
         ):
             received = await self.raw(head + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             self.assertRegex(received, rb"^(HTTP/1.1 4\d\d |$)")

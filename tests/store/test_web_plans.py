@@ -80,6 +80,14 @@ class PlanTests(DatabaseTestCase):
                 await areas.page(page, filters, order, descending=descending, include={"counts", "commands"})
                 self.read_few((filters, order, descending))
 
+    async def test_an_area(self) -> None:
+        """Of one area only its jobs and accounts are read."""
+        areas = AreaLists(self.database, Lists(self.database))
+        area = await areas.one("https://g0", f"g{10 % 101}/p10")
+        assert area is not None
+        self.assertEqual(set(area["jobs_by_command"]), {"issues", "commits"})
+        self.read_few("area", 101)  # all accounts, which are few
+
     async def test_discoveries(self) -> None:
         """The last one of an account, whichever way it ended."""
 

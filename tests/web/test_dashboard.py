@@ -67,7 +67,7 @@ class ServedTests(ExchangeTestCase):
         bodies = set()
         for pattern in PAGES:
             path = re.sub(r"\{.*\}", "x%2Fy", pattern)
-            answer = await self.get(f"{path}?status=failed", headers=STRANGER)
+            answer = await self.get(f"{path}?status=failed&include&%ff", headers=STRANGER)
             self.assertEqual((answer.status, answer.header("Content-Type")), (200, "text/html; charset=utf-8"), path)
             for name, value in (
                 ("Content-Security-Policy", POLICY),

@@ -95,6 +95,7 @@ export function afterEvent(job, event) {
   }
   if (event.cause) after.cause = event.cause;
   if (event.error) after.error = event.error;
+  else if (event.status === "completed" || event.event === "retry") after.error = null;
   if (event.progress) after.progress = { ...job.progress, ...event.progress };
   return after;
 }

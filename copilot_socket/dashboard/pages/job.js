@@ -1,7 +1,7 @@
 // @ts-check
 /** One job: why it is where it is, its attempts, its errors, and all that is stored of it. */
 
-import { useEffect, useRef } from "/dashboard/vendor/hooks.js";
+import { useRef } from "/dashboard/vendor/hooks.js";
 import { pathOf } from "../core/addresses.js";
 import { crawlerName } from "../core/crawlers.js";
 import { curl } from "../core/curl.js";
@@ -24,8 +24,8 @@ import { Table } from "../ui/table.js";
 /** @param {{ id: string }} props */
 export function Job({ id }) {
   const read = useData(id, (signal) => client.jobs.get(id, {}, { signal }));
-  const why = useData(id, (signal) => client.jobs.why(id, {}, { signal }));
-  const over = read.data ? isOver(read.data.status) : false;
+  // What it waits for changes with these, too; its turn comes nearer without an event.
+  const why = useData(id, async (signal) => ({ ...(await client.jobs.why(id, {}, { signal })), at: Date.now() }), { on: ["pause", "host", "budget", "account"] });
   const snapshots = useRef(0);
   const again = () => {
     read.reload();
@@ -38,12 +38,6 @@ export function Job({ id }) {
     if (gap || jobs.some(({ event }) => event !== "job_progress")) again();
     else read.patch((job) => jobs.reduce((before, event) => /** @type {JobDetail} */ (afterEvent(before, event) ?? before), job));
   });
-  // What it waits for changes without events of its own.
-  useEffect(() => {
-    const timer = setInterval(() => document.hidden || over || why.reload(), 10_000);
-    return () => clearInterval(timer);
-  }, [over, id]);
-
   /** @param {any} result */
   const after = (result) => (result?.deleted ? go("/jobs") : again());
   return html`<${Loaded} read=${read}>${(/** @type {JobDetail} */ job) => html`
@@ -53,7 +47,8 @@ export function Job({ id }) {
     <//>
     <section aria-label="Why">
       <p><${Badge} value=${job.status} /> <${Progress} progress=${job.progress} /></p>
-      <${Loaded} read=${why}>${(/** @type {Why} */ { sentence }) => html`<p class="why" role="status">${sentence}</p>`}<//>
+      <${Loaded} read=${why}>${(/** @type {Why & { at: number }} */ { sentence, at }) => html`<p class="why" role="status">${sentence}</p>
+        ${isOver(job.status) ? null : html`<p class="hint">As of <${Time} at=${at} /> <button type="button" class="quiet small" onClick=${why.reload}>Look again</button></p>`}`}<//>
     </section>
     <${Section} title="Job">
       <${Facts} rows=${facts(job)} />
@@ -62,7 +57,7 @@ export function Job({ id }) {
     <${Errors} job=${job} />
     <div class="columns">
       <${Section} title="Cursor">${job.resume_state
-        ? html`<p class="hint">The next attempt begins here.</p><${Json} value=${job.resume_state} />`
+        ? html`<p class="hint">${isOver(job.status) ? "The last one that was reported." : "The next attempt begins here."}</p><${Json} value=${job.resume_state} />`
         : html`<${Empty} title="None: the next attempt begins at the beginning." />`}<//>
       <${Section} title="Reported progress">${job.progress ? html`<${Json} value=${job.progress} />` : html`<${Empty} title="Nothing was reported yet." />`}<//>
     </div>

@@ -31,7 +31,6 @@ const COLUMNS = [
   { label: "Last cause", cell: (job) => (job.error ? html`<${Ref} to="/errors" id=${job.error}>${job.cause}<//>` : job.cause ?? "–") },
   { label: "Submitted", cell: (job) => html`<${Time} at=${job.created_at} />`, order: "created_at", kind: "short" },
   { label: "Changed", cell: (job) => html`<${Time} at=${job.updated_at} />`, order: "updated_at", kind: "short" },
-  { label: "Ended", cell: (job) => html`<${Time} at=${job.finished_at} />`, order: "finished_at", kind: "short" },
 ];
 
 export function Jobs() {
@@ -116,7 +115,7 @@ function useLive(read, filter, again) {
 function Nothing({ filter, first }) {
   if (!first) return html`<${Empty} title="No more jobs.">Go back to the <button type="button" onClick=${() => change({ cursor: null })}>first page</button>.<//>`;
   if (Object.keys(filter).length) return html`<${Empty} title="No job matches.">Take a condition away: ${inWords(filter).join(", ")}.<//>`;
-  return html`<${Empty} title="There are no jobs yet." command="copilot-socket jobs submit --account-id ACCOUNT GROUP_PROJECT_DISCOVERY">
+  return html`<${Empty} title="There are no jobs yet." command="copilot-socket jobs submit ACCOUNT GROUP_PROJECT_DISCOVERY">
     Submit one here, over the API, or with the command line; a discovery finds what there is to crawl:<//>`;
 }
 

@@ -43,7 +43,7 @@ import { Store, useStore } from "./store.js";
  * @property {(values: Record<string, any>) => Promise<any>} run Empty fields are null; numbers and times are the API's.
  * @property {string | ((result: any) => string)} done What was done, in the past tense.
  * @property {string} action Of its row of the audit log.
- * @property {string | null | ((result: any) => string | null)} target Of the same.
+ * @property {string | null | ((result: any) => string | null | undefined)} target Of the same; undefined: nothing was changed, so there is none.
  * @property {(result: any) => void} [after] Shows the page anew.
  * @property {(result: any) => Children} [show] What the dialog shows at the end; without it the dialog closes.
  */
@@ -91,7 +91,7 @@ async function carryOut(act, values) {
   try {
     const result = await act.run(values);
     const target = typeof act.target === "function" ? act.target(result) : act.target;
-    const audit = await auditRow(act.action, target);
+    const audit = target === undefined ? null : await auditRow(act.action, target);
     tell({ state: "done", text: typeof act.done === "function" ? act.done(result) : act.done, audit }, id);
     act.after?.(result);
     return result;

@@ -61,9 +61,10 @@ export function Ref({ to, id, children }) {
   return html`<a href=${pathOf(to, id)}>${children ?? id}</a>`;
 }
 
-/** How far something is. @param {{ progress: Record<string, any> | null | undefined }} props */
+/** How far a job is, or what came of it. @param {{ progress: Record<string, any> | null | undefined }} props */
 export function Progress({ progress }) {
-  const { processed, total, stage } = progress ?? {};
+  const { processed, total, stage, finalCounts } = progress ?? {};
+  if (finalCounts) return html`<span>${Object.entries(finalCounts).map(([what, number]) => `${count(Number(number))} ${what}`).join(", ") || "nothing"}</span>`;
   if (typeof processed !== "number") return html`<span class="faint">${stage ?? "–"}</span>`;
   const done = share(progress);
   const text = done === null ? count(processed) : `${count(processed)} of ${count(total)}`;

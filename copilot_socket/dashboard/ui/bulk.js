@@ -80,8 +80,8 @@ function Ask({ bulk }) {
   <//>`;
 }
 
-/** @param {{ began: BulkOperation }} props */
-function Running({ began }) {
+/** An operation that has just begun. @param {{ began: BulkOperation }} props */
+export function Running({ began }) {
   const { operation, error } = useOperation(began.id, began);
   const [audit, setAudit] = useState(/** @type {AuditEntry | null} */ (null));
   useEffect(() => void auditRow("operation.start", began.id).then(setAudit), []);

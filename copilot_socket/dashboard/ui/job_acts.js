@@ -58,7 +58,7 @@ export function submitAct(after, known = {}) {
     done: ({ created: [isNew] }) => (isNew ? "The job is queued" : "Such a job is live already"),
     show: ({ id, created: [isNew] }) => html`<p>${isNew ? "The job is queued" : "Such a job is live already"}: <a href=${pathOf("/jobs", id)}>${id}</a></p>`,
     action: "job.submit",
-    target: null,
+    target: ({ created: [isNew] }) => (isNew ? null : undefined),
     after,
   };
 }

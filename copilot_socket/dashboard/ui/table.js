@@ -70,7 +70,7 @@ export function Table({ caption, columns, rows, rowKey, selection, name = rowKey
 
   const all = keys.length > 0 && keys.every((key) => chosen?.has(key));
   const some = keys.some((key) => chosen?.has(key));
-  return html`<table role="table" onKeyDown=${onKeyDown}>
+  return html`<div class="table"><table role="table" onKeyDown=${onKeyDown}>
     <caption class="unseen">${caption}</caption>
     <thead role="rowgroup"><tr role="row">
       ${selection && html`<th role="columnheader" scope="col" class="choice"><input type="checkbox" aria-label="Select all rows of this page" checked=${all}
@@ -84,7 +84,7 @@ export function Table({ caption, columns, rows, rowKey, selection, name = rowKey
         ${columns.map((column) => html`<td role="cell" data-label=${column.label} class=${[column.number ? "number" : "", column.kind ?? ""].join(" ")}>${column.cell(row)}</td>`)}
       </tr>`)}
     </tbody>
-  </table>`;
+  </table></div>`;
 }
 
 /** @param {{ column: Column<any> }} props */

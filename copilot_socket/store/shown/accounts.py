@@ -73,3 +73,13 @@ class Area:
         BESIDE,
         doc("On request (`commands`): when a job for it was last completed, by command, as far as jobs are kept."),
     ] = UNSET
+
+
+@attrs.frozen(kw_only=True)
+class AreaDetail(Area):
+    """One group or project, with all that is known of its jobs."""
+
+    jobs_by_command: Annotated[
+        dict[str, dict[str, int]], BESIDE, doc("The same jobs as `jobs` by command and state, for those with jobs.")
+    ]
+    account_ids: Annotated[list[str], BESIDE, doc("The first 100 accounts that may see it.")]

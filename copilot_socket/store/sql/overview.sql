@@ -4,21 +4,22 @@
 -- name: overview_accounts
 -- Accounts whose credential has expired, or whose token expires soon and can't be refreshed: their number, the first time,
 -- and the first names.
-WITH troubled AS MATERIALIZED (
-  SELECT CASE WHEN credential_status <> 'valid' THEN 'expired' ELSE 'expiring' END AS kind, id,
-         CASE WHEN credential_status <> 'valid' THEN credential_checked_at ELSE token_expires_at END AS since
-  FROM accounts
-  WHERE credential_status <> 'valid' OR (refresh_token IS NULL AND token_expires_at <= now() + interval '7 days')
-)
-SELECT k.kind, (SELECT count(*) FROM troubled t WHERE t.kind = k.kind),
-       (SELECT min(t.since) FROM troubled t WHERE t.kind = k.kind),
-       ARRAY(SELECT t.id FROM troubled t WHERE t.kind = k.kind ORDER BY t.since, t.id LIMIT %(names)s)
-FROM unnest('{expired,expiring}'::text[]) AS k (kind)
+SELECT 'expired', (SELECT count(*) FROM accounts WHERE credential_status <> 'valid'),
+       (SELECT min(credential_checked_at) FROM accounts WHERE credential_status <> 'valid'),
+       ARRAY(SELECT id FROM accounts WHERE credential_status <> 'valid' ORDER BY credential_checked_at, id LIMIT %(names)s)
+UNION ALL
+SELECT 'expiring', count(*), min(token_expires_at), (array_agg(id ORDER BY token_expires_at, id))[:%(names)s]
+FROM accounts
+WHERE credential_status = 'valid' AND refresh_token IS NULL AND token_expires_at <= now() + interval '7 days'
 
 -- name: overview_waiting
--- Jobs that wait for a credential, or could be claimed but for it, of up to a hundred accounts without one.
-SELECT coalesce(sum(jobs), 0)::bigint FROM job_totals WHERE state IN ('queued', 'waiting_credential')
-AND account_id = ANY (ARRAY(SELECT id FROM accounts WHERE credential_status <> 'valid' ORDER BY credential_checked_at, id LIMIT 100))
+-- Jobs of these accounts that wait for a credential, or could be claimed but for it. The view job_totals would add up the
+-- counters of all accounts first.
+SELECT coalesce(sum(jobs), 0)::bigint FROM (
+  SELECT state, jobs FROM job_counts WHERE account_id = ANY (%(account)s)
+  UNION ALL
+  SELECT state, jobs FROM job_count_deltas WHERE account_id = ANY (%(account)s)) AS c
+WHERE state IN ('queued', 'waiting_credential')
 
 -- name: overview_crawlers
 -- Crawlers that are quarantined, silent, or fail everything.
@@ -90,8 +91,11 @@ LIMIT %(lanes)s
 
 -- name: overview_queued
 -- How many jobs the lanes of these accounts have.
-SELECT account_id, command, sum(jobs)::bigint FROM job_totals
-WHERE account_id = ANY (%(account)s) AND state = 'queued' GROUP BY account_id, command
+SELECT account_id, command, sum(jobs)::bigint FROM (
+  SELECT account_id::text, command::text, state, jobs FROM job_counts WHERE account_id = ANY (%(account)s)
+  UNION ALL
+  SELECT account_id, command, state, jobs FROM job_count_deltas WHERE account_id = ANY (%(account)s)) AS c
+WHERE state = 'queued' GROUP BY account_id, command
 
 -- name: overview_size
 -- The size of the database in bytes, the server's connections, how many it allows, and its version: may take seconds.

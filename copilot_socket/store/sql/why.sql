@@ -41,8 +41,8 @@ SELECT 'budget', CASE b.account_id WHEN '' THEN 'host' ELSE 'account' END,
 FROM low_budgets b, running r WHERE b.gitlab_origin = %(host)s AND b.account_id IN ('', %(account)s)
 
 -- name: why_crawlers
--- The connected crawlers.
-SELECT c.crawler_id, c.entity_types, c.mode, c.max_jobs - (
+-- The connected crawlers. Other programs may write lists of lists.
+SELECT c.crawler_id, ARRAY(SELECT t FROM unnest(c.entity_types) AS t WHERE t IS NOT NULL), c.mode, c.max_jobs - (
          SELECT count(*) FROM job_assignments a WHERE a.crawler_key = c.key AND a.completed_at IS NULL),
        c.suspected_at IS NOT NULL
 FROM crawlers c WHERE c.lease_expires_at > now() ORDER BY c.crawler_id LIMIT 10000
