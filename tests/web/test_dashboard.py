@@ -21,6 +21,8 @@ TYPES = {
 }
 PREACT = "/dashboard/vendor/preact.js"
 LIBRARIES = ("vendor/hooks.js", "vendor/htm.js", "vendor/preact.js", "vendor/uplot.js", "vendor/uplot.css")
+IMPORTS = re.compile(r'^(?:import|export)\b(?:[^"();]*\bfrom)?\s*"([^"]+)"', re.MULTILINE)
+"""Statements, as opposed to comments that name types."""
 
 
 def served() -> dict[str, Path]:
@@ -55,7 +57,7 @@ class LoadTests(SynchronousTestCase):
         there = {*served(), "/client.js"}
         for url, path in served().items():
             if path.suffix == ".js":
-                for name in re.findall(r"""(?:\bfrom|\bimport)\s*\(?["']([^"']+)["']""", path.read_text("utf-8")):
+                for name in IMPORTS.findall(path.read_text("utf-8")):
                     self.assertIn(urljoin(url, name) if name[0] in "./" else name, there, url)
 
 
