@@ -18,8 +18,7 @@ class Route:
     *needs*: the role that it takes; None for everybody. *within*: whether it also serves tokens that are limited to
     certain accounts or users, and keeps within them. *local*: whether it serves everybody on this machine.
     *file*: it answers a file of the dashboard, with its entity tag, whatever the query: that is for the page.
-    *by_code*: whether the code of a one-time link is good for it. *personal*: its answer depends on who asks, also where
-    limits are the same.
+    *by_code*: whether the code of a one-time link is good for it. *personal*: its answer is about who asks.
     """
 
     method: str

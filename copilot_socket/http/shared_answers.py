@@ -1,7 +1,7 @@
 """Answers that clients share: to a GET with ``Cache-Control: max-age=N``, one that is N seconds old will do.
 
-The directive is that of RFC 9111, section 5.2.1.1. Many who look at the same list are so served by one query. Who does
-not send it gets what is true now.
+The directive is that of RFC 9111, section 5.2.1.1. Many who look at the same list are so served by one query. Who
+does not send it gets what is true now.
 """
 
 import re

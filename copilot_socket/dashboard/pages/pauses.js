@@ -111,7 +111,10 @@ function limitAct(origin, present, after) {
     effect: "Jobs that run go on, also where there are more than a new limit allows.",
     fields: [{ name: "max_running", label: "Running jobs at most", kind: "number", min: 1, max: 100_000, value: present === null ? "" : String(present), hint: "Empty: any number." }],
     run: ({ max_running }) => client.hosts.change(originOf(origin), { max_running }),
-    done: ({ max_running, waiting_for_nodes }) => `${max_running === null ? "Any number" : `At most ${count(max_running)}`} of its jobs may run at a time${waiting_for_nodes.length ? "; some nodes do not act on that yet" : ""}`,
+    done: ({ max_running, waiting_for_nodes }) => {
+      const most = max_running === null ? "Any number" : `At most ${count(max_running)}`;
+      return `${most} of its jobs may run at a time${waiting_for_nodes.length ? "; some nodes do not act on that yet" : ""}`;
+    },
     action: "host.change", target: origin, after,
   };
 }

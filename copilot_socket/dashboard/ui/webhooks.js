@@ -68,11 +68,18 @@ function Deliveries({ id, turn, after }) {
       cell: ({ status_code, error, next_at, delivered_at }) => html`<span>${[status_code, error].filter(Boolean).join(": ") || "–"}
         ${next_at ? html` <span class="hint">again <${Time} at=${next_at} /></span>` : delivered_at ? html` <span class="hint"><${Time} at=${delivered_at} /></span>` : null}</span>`,
     },
-    { label: "Message", cell: ({ payload, event }) => (Object.keys(payload).length ? html`<details class="row-details"><summary aria-label=${`Message of ${event}`}>${counted(Object.keys(payload).length, "field")}</summary><${Json} value=${payload} /></details>` : "–") },
+    { label: "Message", cell: (delivery) => html`<${Message} delivery=${delivery} />` },
     { label: "What to do", cell: (delivery) => html`<${ActButton} small act=${retryDeliveryAct(id, delivery, after)} />`, kind: "short" },
   ];
   return html`<${Loaded} read=${read}>${(/** @type {WebhookDeliveryList} */ { deliveries, next }) => html`
     ${deliveries.length === 0 ? html`<${Empty} title="Nothing was sent yet.">Test it: that sends a message at once.<//>`
       : html`<${Table} caption="Deliveries, the latest first" columns=${columns} rows=${deliveries} rowKey=${(/** @type {WebhookDelivery} */ each) => each.id} />`}
     ${next ? html`<p class="hint">These are the latest 25. All: <${Copyable} text=${`copilot-socket webhooks deliveries ${id}`} /></p>` : null}`}<//>`;
+}
+
+/** @param {{ delivery: WebhookDelivery }} props */
+function Message({ delivery: { payload, event } }) {
+  const fields = Object.keys(payload).length;
+  if (fields === 0) return html`<span class="faint">–</span>`;
+  return html`<details class="row-details"><summary aria-label=${`Message of ${event}`}>${counted(fields, "field")}</summary><${Json} value=${payload} /></details>`;
 }
