@@ -156,6 +156,8 @@ class Feed:
                 await self._rest(RETRY)
             elif await self._catch_up(stream):
                 stream.live = stream in self._streams
+                if since is not None:
+                    self._summaries.eventful = True  # counts are not among what it has missed
             else:
                 since, here, gap = None, None, True
         stream.joining = False

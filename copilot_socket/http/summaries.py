@@ -51,6 +51,7 @@ class Summaries:
                 self._overview(await self._counting.overview())
         except DATABASE_ERRORS as error:
             self.eventful = True
+            self._away()
             self.log.debug("Jobs can't be counted for event streams: {error}", error=error)
 
     def _wanting(self, type_: str) -> list[Stream]:
@@ -62,6 +63,15 @@ class Summaries:
             for stream in self._wanting(COUNTS):
                 if stream.filters.scope == scope:
                     stream.send(encoded)
+
+    def _away(self) -> None:
+        """Send the last overview once more, with a database that is away: nothing else that is sent tells of it."""
+        for stream in self._wanting(OVERVIEW):
+            before, _ = stream.overview
+            if before is not None and before["database"]["connected"]:
+                overview = {**before, "database": {**before["database"], "connected": False}}
+                stream.overview = overview, self._clock.seconds()
+                stream.send(encode(OVERVIEW, overview, None))
 
     def _overview(self, overview: dict[str, Any]) -> None:
         now, encoded = self._clock.seconds(), encode(OVERVIEW, overview, None)

@@ -1,7 +1,6 @@
 // @ts-check
 /** One job: why it is where it is, its attempts, its errors, and all that is stored of it. */
 
-import { useRef } from "/dashboard/vendor/hooks.js";
 import { pathOf } from "../core/addresses.js";
 import { crawlerName } from "../core/crawlers.js";
 import { curl } from "../core/curl.js";
@@ -26,18 +25,16 @@ export function Job({ id }) {
   const read = useData(id, (options) => client.jobs.get(id, {}, options));
   // What it waits for changes with these, too; its turn comes nearer without an event.
   const why = useData(id, async (options) => ({ ...(await client.jobs.why(id, {}, options)), at: Date.now() }), { on: ["pause", "host", "budget", "account"] });
-  const snapshots = useRef(0);
   const again = () => {
     read.reload();
     why.reload();
   };
-  useStream({ types: "snapshot,job", job_id: id }, (events) => {
+  useStream({ types: "job", job_id: id }, (events) => {
     const jobs = events.flatMap(({ type, data }) => (type === "job" ? [data] : []));
-    const gap = events.some(({ type }) => type === "snapshot" && ++snapshots.current > 1);
     // Progress is told in whole; whatever else happens has changed attempts or errors, too.
-    if (gap || jobs.some(({ event }) => event !== "job_progress")) again();
+    if (jobs.some(({ event }) => event !== "job_progress")) again();
     else read.patch((job) => jobs.reduce((before, event) => /** @type {JobDetail} */ (afterEvent(before, event) ?? before), job));
-  });
+  }, again);
   /** @param {any} result */
   const after = (result) => (result?.deleted ? go("/jobs") : again());
   return html`<${Loaded} read=${read}>${(/** @type {JobDetail} */ job) => html`

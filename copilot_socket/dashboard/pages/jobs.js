@@ -81,16 +81,13 @@ export function Jobs() {
 function useLive(read, filter, again) {
   const [fresh, setFresh] = useState(0);
   const { data } = read;
-  const [began] = useState({ snapshots: 0 });
   useEffect(() => setFresh(0), [data?.jobs[0]?.id, data?.next, JSON.stringify(filter)]);
-  const query = { types: "snapshot,job", ...(filter.account_id ? { account_id: filter.account_id } : {}), ...(filter.user_id ? { user_id: filter.user_id } : {}) };
+  const query = { types: "job", ...(filter.account_id ? { account_id: filter.account_id } : {}), ...(filter.user_id ? { user_id: filter.user_id } : {}) };
   useStream(query, (events) => {
     let created = 0;
     /** @type {Map<string, JobEvent[]>} */
     const changes = new Map();
     for (const { type, data: event } of events) {
-      // The first one says what was just read; further ones follow a gap.
-      if (type === "snapshot" && ++began.snapshots > 1) return again();
       if (type !== "job") continue;
       if (event.event === "created") created += mayMatch(filter, event) ? 1 : 0;
       else changes.set(event.id, [...(changes.get(event.id) ?? []), event]);
@@ -107,7 +104,7 @@ function useLive(read, filter, again) {
         }),
       }));
     }
-  });
+  }, again);
   return fresh;
 }
 

@@ -110,6 +110,8 @@ function Navigation({ pages, pattern, label }) {
 /** Whether what is shown is of now. */
 function Live() {
   const { state, error } = useStore(connection);
+  const away = useStore(model, ({ overview }) => overview?.database.connected === false);
+  if (state === "open" && away) return html`<span class="live is-closed" role="status"><span class="dot"></span> Database unavailable</span>`;
   if (state === "open") return html`<span class="live is-open" role="status"><span class="dot"></span> Live</span>`;
   const text = state === "connecting" ? "Connecting…"
     : state === "refused" ? "No live updates"

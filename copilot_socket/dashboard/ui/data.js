@@ -39,24 +39,38 @@ const CALM = 1_100;
  */
 export function useData(key, load, { on = [], every } = {}) {
   const [state, setState] = useState(/** @type {{ key: string | null, data?: T, error: unknown, loading: boolean }} */ ({ key, error: null, loading: key !== null }));
-  const [turn, setTurn] = useState({ maxAge: 0 });
+  const [turn, setTurn] = useState(0);
   const latest = useRef(load);
   latest.current = load;
-  const again = useCallback((/** @type {number} */ maxAge) => setTurn({ maxAge }), []);
+  // How old the answer to the next read may be, in seconds.
+  const age = useRef(0);
+  const again = useCallback((/** @type {number} */ maxAge) => {
+    age.current = maxAge;
+    setTurn((number) => number + 1);
+  }, []);
   const reload = useCallback(() => again(0), []);
+  // Changes by events since the read that is under way began: its answer may be older than these.
+  const changes = useRef(/** @type {((data: T) => T)[] | null} */ (null));
 
   useEffect(() => {
     if (key === null) return undefined;
     const aborting = new AbortController();
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let timer;
+    const maxAge = age.current;
+    age.current = 0;
+    changes.current = [];
+    // Nobody sees a page that is hidden.
+    const later = () => void (timer = setTimeout(() => (document.hidden ? later() : again(Math.floor((every ?? 0) / 1000))), every));
     setState((before) => ({ key, data: before.key === key ? before.data : undefined, error: before.key === key ? before.error : null, loading: true }));
     void (async () => {
       try {
-        const data = await latest.current({ signal: aborting.signal, maxAge: turn.maxAge });
+        let data = await latest.current({ signal: aborting.signal, maxAge });
         if (aborting.signal.aborted) return;
+        for (const change of changes.current ?? []) data = change(data);
+        changes.current = null;
         setState({ key, data, error: null, loading: false });
-        if (every) timer = setTimeout(again, every, Math.floor(every / 1000));
+        if (every) later();
       } catch (error) {
         if (aborting.signal.aborted) return;
         setState((before) => ({ ...before, error, loading: false }));
@@ -72,8 +86,9 @@ export function useData(key, load, { on = [], every } = {}) {
 
   const calm = useRef(/** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined));
   useEffect(() => () => clearTimeout(calm.current), []);
-  useEvents(({ type }) => {
-    if (!on.includes(type) || key === null) return;
+  useEvents((event) => {
+    const matters = event ? on.includes(event.type) : on.length > 0; // what is missing may have been one of them
+    if (!matters || key === null) return;
     calm.current ??= setTimeout(() => {
       calm.current = undefined;
       again(1);
@@ -81,8 +96,10 @@ export function useData(key, load, { on = [], every } = {}) {
   });
 
   const patch = useCallback(
-    (/** @type {(data: T) => T} */ change) =>
-      setState((before) => (before.data === undefined ? before : { ...before, data: change(before.data) })),
+    (/** @type {(data: T) => T} */ change) => {
+      changes.current?.push(change);
+      setState((before) => (before.data === undefined ? before : { ...before, data: change(before.data) }));
+    },
     [],
   );
   const current = state.key === key;

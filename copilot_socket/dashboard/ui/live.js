@@ -25,12 +25,14 @@ export const model = new Store(NOTHING);
 /** Of the stream of all pages. @type {Store<Connection>} */
 export const connection = new Store(/** @type {Connection} */ ({ state: "connecting", error: null }));
 
-/** Those who get the events of the stream of all pages, with the types that they add to it. @type {Map<(event: LiveEvent) => void, string>} */
+/** An event, or null for those that may be missing at this point. @typedef {LiveEvent | null} Told */
+
+/** Those who get the events of the stream of all pages, with the types that they add to it. @type {Map<(event: Told) => void, string>} */
 const listeners = new Map();
 /** Looks whether they want other types now. */
 let retype = () => {};
 
-/** @param {(event: LiveEvent) => void} listener @param {string} types @returns {() => void} Ends that. */
+/** @param {(event: Told) => void} listener @param {string} types @returns {() => void} Ends that. */
 function listen(listener, types) {
   listeners.set(listener, types);
   retype();
@@ -41,10 +43,11 @@ function listen(listener, types) {
 }
 
 /**
- * Call *handle* with the events of a stream while the page is seen; it begins with a snapshot each time.
+ * Call *handle* with the events of a stream while the page is seen. What was read before it is open may have changed by then, and
+ * what happens while it is not is missing unless it is resumed: it begins with null then.
  *
  * @param {Record<string, any>} query
- * @param {(event: LiveEvent) => void} handle
+ * @param {(event: Told) => void} handle
  * @param {(connection: Connection) => void} [onState]
  * @returns {() => void} Ends it.
  */
@@ -57,11 +60,20 @@ function follow(query, handle, onState = () => {}) {
 
   const begin = () => {
     const { signal } = (open = new AbortController());
+    // One that has had an event goes on behind that.
+    let resumable = false;
     /** @param {any} state */
-    const tell = ({ state, error = null }) => signal.aborted || (state !== "lost" && onState({ state, error }));
+    const tell = ({ state, error = null }) => {
+      if (signal.aborted) return;
+      if (state !== "lost") onState({ state, error });
+      if (state === "lost" || (state === "open" && !resumable)) handle(null);
+    };
     void (async () => {
       try {
-        for await (const event of client.events({ ...query, ...scope(), signal, onState: tell })) handle(event);
+        for await (const event of client.events({ ...query, ...scope(), signal, onState: tell })) {
+          resumable ||= Boolean(event.id);
+          handle(event);
+        }
       } catch (error) {
         if (signal.aborted) return;
         if (error instanceof ApiError && error.status === 401) await client.session.get().catch(() => {}); // signs out
@@ -110,32 +122,32 @@ export function startLive() {
   };
 }
 
-/** @param {LiveEvent} event */
+/** @param {Told} event */
 function take(event) {
-  model.set(applied(model.value, event));
+  if (event) model.set(applied(model.value, event));
   for (const listener of [...listeners.keys()]) listener(event);
 }
 
-/** Call *handle* with the events that every page gets. @param {(event: LiveEvent) => void} handle */
+/** Call *handle* with the events that every page gets. @param {(event: Told) => void} handle */
 export function useEvents(handle) {
   const latest = useRef(handle);
   latest.current = handle;
   useEffect(() => {
-    const listener = (/** @type {LiveEvent} */ event) => latest.current(event);
+    const listener = (/** @type {Told} */ event) => latest.current(event);
     return listen(listener, "");
   }, []);
 }
 
 /**
- * Call *handle* with the events that the page adds to what every page gets, many at a time: ten times a second at most. There
- * is a snapshot at the beginning and after each gap.
+ * Call *handle* with the events that the page adds to what every page gets, many at a time: ten times a second at most.
  *
  * @param {{ types: string } & Record<string, string> | null} query Filters need a stream of their own. null: none.
  * @param {(events: LiveEvent[]) => void} handle
+ * @param {() => void} [again] Reads anew what is shown: events may be missing.
  */
-export function useStream(query, handle) {
-  const latest = useRef(handle);
-  latest.current = handle;
+export function useStream(query, handle, again = () => {}) {
+  const latest = useRef({ handle, again });
+  latest.current = { handle, again };
   const key = query && JSON.stringify(query);
   useEffect(() => {
     if (!query) return undefined;
@@ -147,9 +159,10 @@ export function useStream(query, handle) {
       const events = waiting;
       waiting = [];
       timer = undefined;
-      latest.current(events);
+      latest.current.handle(events);
     };
-    const listener = (/** @type {LiveEvent} */ event) => {
+    const listener = (/** @type {Told} */ event) => {
+      if (!event) return latest.current.again();
       if (!query.types.split(",").includes(event.type)) return;
       waiting.push(event);
       timer ??= setTimeout(flush, 100);

@@ -1,0 +1,107 @@
+"""Nodes and databases that go away under an open page, and come back."""
+
+from typing import Any
+
+from ops.tests.dashboard.browser import Chromium, DashboardTestCase, act, in_node, messages_of, shown
+from ops.tests.pages import in_chromium
+from tests.support.crawler import in_reactor
+from tests.support.server import get_json
+
+
+@in_chromium
+class OutageTests(DashboardTestCase):
+    """An open page says that it is not of now, keeps what it shows, and recovers by itself."""
+
+    @in_reactor(180)
+    async def test_restart(self) -> None:
+        """A node is killed and started again: the pages catch up with what happened meanwhile, in the same session."""
+        await self._restart(kept=True)
+
+    @in_reactor(180)
+    async def test_restart_without_events(self) -> None:
+        """The same where the events of the meantime are not kept any more."""
+        await self._restart(kept=False)
+
+    async def _restart(self, kept: bool) -> None:
+        server = await self.process().start()
+        [job] = self.add_jobs(prefix="acme/shop")
+
+        def watch(chromium: Chromium) -> None:
+            # Six connections to a node are all that a browser has, and each page may take two of them.
+            jobs, one, overview = (chromium.visit() for _ in range(3))
+            for page, path in ((jobs, "/jobs"), (one, f"/jobs/{job}"), (overview, "/")):
+                page.goto(path)
+                shown(_live(page)).to_have_text("Live")
+                page.evaluate("window.loaded = 1")
+            row = jobs.get_by_role("row").filter(has_text="acme/shop1")
+            why = one.get_by_role("region", name="Why")
+            queued = overview.locator(".tiles li").filter(has_text="queued")
+            shown(row).to_contain_text("queued")
+            shown(why).to_contain_text("queued")
+            shown(queued).to_contain_text("1")
+
+            in_node(server.kill)
+            for page in (jobs, one, overview):
+                shown(_live(page)).to_have_text("Disconnected; trying again…")
+            in_node(self._cancel_elsewhere, job)
+            if not kept:
+                self.query("TRUNCATE events")
+            for place in (row, why):
+                shown(place).to_contain_text("queued")  # what it showed
+
+            in_node(server.start)
+            for page in (jobs, one, overview):
+                shown(_live(page)).to_have_text("Live")
+            for place in (row, why):
+                shown(place).to_contain_text("cancelled")
+            shown(queued).to_contain_text("0")
+            act(one, "Retry issues of acme/shop1").click()
+            shown(messages_of(one)).to_contain_text("The job is queued again")  # the session holds
+            shown(row).to_contain_text("queued")
+            shown(queued).to_contain_text("1")
+            for page in (jobs, one, overview):
+                assert page.evaluate("window.loaded") == 1, "it was loaded again"
+
+        await self.browse(server.port, watch)
+
+    @in_reactor(180)
+    async def test_database(self) -> None:
+        """The database takes no connections for a while: the page says so, and an act fails in the server's words."""
+        node = await self.node()
+        [job] = self.add_jobs(prefix="acme/shop")
+
+        def watch(chromium: Chromium) -> None:
+            page = chromium.visit()
+            page.goto(f"/jobs/{job}")
+            why = page.get_by_role("region", name="Why")
+            shown(why).to_contain_text("queued")
+            page.evaluate("window.loaded = 1")
+            in_node(self._shut)
+            shown(_live(page)).to_have_text("Database unavailable")
+            act(page, "Pause issues of acme/shop1").click()
+            shown(messages_of(page).get_by_role("alert")).to_contain_text("Database unavailable")
+            shown(why).to_contain_text("queued")
+            in_node(self._open)
+            shown(_live(page)).to_have_text("Live")
+            shown(page.get_by_role("main").get_by_role("alert")).to_have_count(0)
+            act(page, "Pause issues of acme/shop1").click()
+            shown(why).to_contain_text("paused")
+            assert page.evaluate("window.loaded") == 1, "it was loaded again"
+
+        await self.browse(node.port, watch)
+
+    async def _cancel_elsewhere(self, job: str) -> None:
+        """Another node cancels the job."""
+        other = await self.node()
+        status, _ = await get_json(other.port, f"/api/v1/jobs/{job}/cancel", "POST")
+        self.assertEqual(status, 200)
+
+    async def _shut(self) -> None:
+        self.shut_database()
+
+    async def _open(self) -> None:
+        self.open_database()
+
+
+def _live(page: Any) -> Any:
+    return page.locator(".live")
