@@ -12,7 +12,8 @@ export const PERIODS = [["hour", "the last hour", 3600], ["day", "the last day",
 /** The first time of a period; undefined for all of it. @param {string | null} period @param {number} now Milliseconds since 1970. */
 export function sinceOf(period, now) {
   const seconds = PERIODS.find(([value]) => value === period)?.[2];
-  return seconds === undefined ? undefined : new Date(now - seconds * 1000).toISOString();
+  // To a minute: who looks at the same period asks the same.
+  return seconds === undefined ? undefined : new Date(Math.floor(now / 60_000) * 60_000 - seconds * 1000).toISOString();
 }
 
 /** Hours or days that are drawn at least, so that a group that is new does not look like one that is old. */

@@ -23,9 +23,9 @@ import { Table } from "../ui/table.js";
 
 /** @param {{ id: string }} props */
 export function Account({ id }) {
-  const read = useData(id, (signal) => client.accounts.get(id, { include: ["jobs", "lanes"] }, { signal }), { on: ["account", "pause", "budget", "host"], every: 15_000 });
+  const read = useData(id, (options) => client.accounts.get(id, { include: ["jobs", "lanes"] }, options), { on: ["account", "pause", "budget", "host"], every: 15_000 });
   const origin = read.data && originOf(read.data.gitlab_url);
-  const restrictions = useData(origin === undefined || isLimited() ? null : `${id} ${origin}`, (signal) => restrictionsOf(id, /** @type {string} */ (origin), signal), { on: ["pause", "budget"] });
+  const restrictions = useData(origin === undefined || isLimited() ? null : `${id} ${origin}`, (options) => restrictionsOf(id, /** @type {string} */ (origin), options), { on: ["pause", "budget"] });
   const again = () => {
     read.reload();
     restrictions.reload();
@@ -61,17 +61,17 @@ export function Account({ id }) {
  *
  * @param {string} id
  * @param {string} origin
- * @param {AbortSignal} signal
+ * @param {import("../../web/types.d.ts").Options} options
  * @returns {Promise<Restrictions>}
  */
-async function restrictionsOf(id, origin, signal) {
+async function restrictionsOf(id, origin, options) {
   /** @type {Restrictions} */
   const found = { pauses: [], budgets: [] };
-  for await (const pause of client.pauses.all({ limit: 500 }, { signal })) {
+  for await (const pause of client.pauses.all({ limit: 500 }, options)) {
     const { scope, target } = pause;
     if (scope === "everything" || (scope === "account" && target === id) || (scope === "host" && target === origin)) found.pauses.push(pause);
   }
-  for await (const budget of client.budgets.all({ limit: 500 }, { signal })) {
+  for await (const budget of client.budgets.all({ limit: 500 }, options)) {
     if (budget.gitlab_origin === origin && (budget.account_id === null || budget.account_id === id)) found.budgets.push(budget);
   }
   return found;

@@ -37,8 +37,8 @@ export function Accounts() {
   const { query } = usePlace();
   const given = Object.fromEntries([...query].filter(([name]) => [...FILTERS, "order", "limit", "cursor"].includes(name)));
   const filtered = FILTERS.some((name) => given[name]);
-  const read = useData(address("", given), (signal) => client.accounts.list({ ...asQuery(given), include: "jobs" }, { signal }), { on: ["account"], every: 30_000 });
-  const totals = useData(address("", { ...given, cursor: null }), (signal) => client.accounts.list({ ...asQuery({ ...given, cursor: "" }), limit: 1, total: true }, { signal }));
+  const read = useData(address("", given), (options) => client.accounts.list({ ...asQuery(given), include: "jobs" }, options), { on: ["account"], every: 30_000 });
+  const totals = useData(address("", { ...given, cursor: null }), (options) => client.accounts.list({ ...asQuery({ ...given, cursor: "" }), limit: 1, total: true }, options));
   const found = totals.data?.total === undefined ? "" : counted(totals.data.total, "account", "accounts", totals.data.total_exact);
   /** @type {Column<Account>[]} */
   const columns = can("app") ? [...COLUMNS, {

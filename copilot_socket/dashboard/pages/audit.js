@@ -55,7 +55,7 @@ export function Audit() {
   const { query } = usePlace();
   const given = Object.fromEntries([...query].filter(([name, value]) => value && [...FILTERS, "limit", "cursor"].includes(name)));
   // No event tells of rows.
-  const read = useData(address("", given), (signal) => client.audit.list(/** @type {any} */ (given), { signal }), { every: given.cursor ? undefined : 30_000 });
+  const read = useData(address("", given), (options) => client.audit.list(/** @type {any} */ (given), options), { every: given.cursor ? undefined : 30_000 });
   return html`
     <${PageHead} title="Audit log" />
     <${Filters} label="Filter of the audit log" names=${FILTERS}>

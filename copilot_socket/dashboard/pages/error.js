@@ -26,7 +26,7 @@ export function ErrorGroup({ fingerprint }) {
   const { query } = usePlace();
   const [period, account_id] = [query.get("period"), query.get("account_id") || undefined];
   const key = address(fingerprint, { period, account_id });
-  const read = useData(key, (signal) => client.errors.get(fingerprint, { account_id, since: sinceOf(period, Date.now()) }, { signal }), { every: EVERY });
+  const read = useData(key, (options) => client.errors.get(fingerprint, { account_id, since: sinceOf(period, Date.now()) }, options), { every: EVERY });
   const jobs = jobsAt({ error: fingerprint, status: "failed" });
   const { data, reload } = read;
   return html`

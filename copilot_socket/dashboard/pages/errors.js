@@ -33,9 +33,9 @@ export function Errors() {
   // Of more rows the server adds no histories.
   const include = Number(filter.limit ?? 100) <= 100 ? "history" : undefined;
   const key = address("", given);
-  const read = useData(key, (signal) => {
+  const read = useData(key, (options) => {
     const since = sinceOf(period ?? null, Date.now());
-    return client.errors.list(/** @type {any} */ ({ ...filter, since, include }), { signal });
+    return client.errors.list(/** @type {any} */ ({ ...filter, since, include }), options);
   }, { every: EVERY });
   const within = new URLSearchParams([...query].filter(([name]) => ["period", "account_id"].includes(name)));
   const columns = columnsOf(within, include !== undefined, read.reload);

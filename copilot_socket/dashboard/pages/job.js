@@ -23,9 +23,9 @@ import { Table } from "../ui/table.js";
 
 /** @param {{ id: string }} props */
 export function Job({ id }) {
-  const read = useData(id, (signal) => client.jobs.get(id, {}, { signal }));
+  const read = useData(id, (options) => client.jobs.get(id, {}, options));
   // What it waits for changes with these, too; its turn comes nearer without an event.
-  const why = useData(id, async (signal) => ({ ...(await client.jobs.why(id, {}, { signal })), at: Date.now() }), { on: ["pause", "host", "budget", "account"] });
+  const why = useData(id, async (options) => ({ ...(await client.jobs.why(id, {}, options)), at: Date.now() }), { on: ["pause", "host", "budget", "account"] });
   const snapshots = useRef(0);
   const again = () => {
     read.reload();

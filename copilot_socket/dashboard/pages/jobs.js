@@ -38,8 +38,8 @@ export function Jobs() {
   const filter = filterIn(query);
   const paging = Object.fromEntries([...query].filter(([name]) => ["order", "limit", "cursor"].includes(name)));
   const key = address("", { ...filter, ...paging });
-  const read = useData(key, (signal) => client.jobs.list(/** @type {any} */ ({ ...filter, ...paging, include: "progress" }), { signal }));
-  const totals = useData(JSON.stringify(filter), (signal) => client.jobs.list(/** @type {any} */ ({ ...filter, limit: 1, total: true }), { signal }));
+  const read = useData(key, (options) => client.jobs.list(/** @type {any} */ ({ ...filter, ...paging, include: "progress" }), options));
+  const totals = useData(JSON.stringify(filter), (options) => client.jobs.list(/** @type {any} */ ({ ...filter, limit: 1, total: true }), options));
   const fresh = useLive(read, filter, () => {
     read.reload();
     totals.reload();

@@ -31,7 +31,7 @@ export function Operations() {
   const { query } = usePlace();
   const given = Object.fromEntries([...query].filter(([name]) => ["status", "limit", "cursor"].includes(name)));
   // No event tells of operations.
-  const read = useData(address("", given), (signal) => client.operations.list(/** @type {any} */ (given), { signal }), { every: 15_000 });
+  const read = useData(address("", given), (options) => client.operations.list(/** @type {any} */ (given), options), { every: 15_000 });
   return html`
     <${PageHead} title="Operations" />
     <${Filters} label="Filter of operations" names=${["status"]}><${ChoiceFilter} name="status" label="State" choices=${["running", "done", "aborted", "failed"]} /><//>

@@ -90,9 +90,10 @@ const PERIODS = [["hour", "Hour", "minute", 3600], ["day", "Day", "hour", 86_400
 function Charts() {
   const { query } = usePlace();
   const [period, , resolution, seconds] = PERIODS.find(([value]) => value === query.get("period")) ?? PERIODS[0];
-  const read = useData(period, async (signal) => {
-    const since = new Date(Date.now() - seconds * 1000).toISOString();
-    return client.statsHistory({ resolution, since }, { signal });
+  const read = useData(period, async (options) => {
+    const minute = Math.floor(Date.now() / 60_000) * 60_000; // the same for all viewers
+    const since = new Date(minute - seconds * 1000).toISOString();
+    return client.statsHistory({ resolution, since }, options);
   }, { every: resolution === "minute" ? 60_000 : 600_000 });
   return html`<${Section} title="History" aside=${html`<div class="acts" role="group" aria-label="Period">
       ${PERIODS.map(([value, label]) => html`<button type="button" class="small" aria-pressed=${value === period} onClick=${() => change({ period: value === "hour" ? null : value })}>${label}</button>`)}</div>`}>

@@ -34,7 +34,7 @@ export function Pauses() {
 function useList(cursor, list, on) {
   const { query } = usePlace();
   const given = { ...(query.get("limit") ? { limit: Number(query.get("limit")) } : {}), ...(query.get(cursor) ? { cursor: /** @type {string} */ (query.get(cursor)) } : {}) };
-  return { read: useData(cursor + JSON.stringify(given), (signal) => list(given, { signal }), { on }), first: !given.cursor };
+  return { read: useData(cursor + JSON.stringify(given), (options) => list(given, options), { on }), first: !given.cursor };
 }
 
 /** The columns of those who may do something, or of the others. @template T @param {Column<T>[]} columns @returns {Column<T>[]} */

@@ -34,7 +34,7 @@ function Value({ value, setting }) {
 export function Settings() {
   const { query } = usePlace();
   const search = query.get("search")?.toLowerCase() ?? "";
-  const read = useData("settings", (signal) => client.settings({}, { signal }));
+  const read = useData("settings", (options) => client.settings({}, options));
   return html`
     <${PageHead} title="Settings" />
     <${Loaded} read=${read}>${(/** @type {Data} */ data) => html`

@@ -28,7 +28,7 @@ const ROLES = {
 export function Tokens() {
   const { query } = usePlace();
   const given = Object.fromEntries([...query].filter(([name]) => ["limit", "cursor"].includes(name)));
-  const read = useData(address("", given), (signal) => client.tokens.list(given, { signal }));
+  const read = useData(address("", given), (options) => client.tokens.list(given, options));
   const who = useStore(session);
   const own = useRef("");
   own.current = who?.name.replace(/^token:/, "") ?? "";

@@ -8,9 +8,13 @@ import { useEvents } from "./live.js";
 
 /** @import { LiveEvent } from "../../web/types.d.ts" */
 
-/** Milliseconds before a read that has failed is repeated, and between two that events ask for. */
+/** @import { Options } from "../../web/types.d.ts" */
+
+/** Milliseconds before a read that has failed is repeated. */
 const AGAIN = 5_000;
-const CALM = 1_000;
+/** Milliseconds from an event until what it changes is read again, at least; events of that time are read together. An answer
+ * that somebody else got a second ago will do: it shows what the event has changed. */
+const CALM = 1_100;
 
 /**
  * @template T
@@ -23,21 +27,23 @@ const CALM = 1_000;
  */
 
 /**
- * What *load* returns; read again when *key* changes, and at events.
+ * What *load* returns; read again when *key* changes, and at events. What is read again by itself may be what another viewer was
+ * answered, so that many viewers cost no more than one.
  *
  * @template T
  * @param {string | null} key What is read: another key is another thing. null: nothing.
- * @param {(signal: AbortSignal) => Promise<T>} load
+ * @param {(options: Options & { signal: AbortSignal }) => Promise<T>} load
  * @param {{ on?: LiveEvent["type"][], every?: number }} [options] The events at which it is read again, at most once a
  *   second; milliseconds after which it is read again in any case.
  * @returns {Read<T>}
  */
 export function useData(key, load, { on = [], every } = {}) {
   const [state, setState] = useState(/** @type {{ key: string | null, data?: T, error: unknown, loading: boolean }} */ ({ key, error: null, loading: key !== null }));
-  const [turn, setTurn] = useState(0);
+  const [turn, setTurn] = useState({ maxAge: 0 });
   const latest = useRef(load);
   latest.current = load;
-  const reload = useCallback(() => setTurn((number) => number + 1), []);
+  const again = useCallback((/** @type {number} */ maxAge) => setTurn({ maxAge }), []);
+  const reload = useCallback(() => again(0), []);
 
   useEffect(() => {
     if (key === null) return undefined;
@@ -47,10 +53,10 @@ export function useData(key, load, { on = [], every } = {}) {
     setState((before) => ({ key, data: before.key === key ? before.data : undefined, error: before.key === key ? before.error : null, loading: true }));
     void (async () => {
       try {
-        const data = await latest.current(aborting.signal);
+        const data = await latest.current({ signal: aborting.signal, maxAge: turn.maxAge });
         if (aborting.signal.aborted) return;
         setState({ key, data, error: null, loading: false });
-        if (every) timer = setTimeout(reload, every);
+        if (every) timer = setTimeout(again, every, Math.floor(every / 1000));
       } catch (error) {
         if (aborting.signal.aborted) return;
         setState((before) => ({ ...before, error, loading: false }));
@@ -70,8 +76,8 @@ export function useData(key, load, { on = [], every } = {}) {
     if (!on.includes(type) || key === null) return;
     calm.current ??= setTimeout(() => {
       calm.current = undefined;
-      reload();
-    }, CALM * (0.5 + Math.random() / 2)); // not all viewers at once
+      again(1);
+    }, CALM * (1 + Math.random() / 2)); // not all viewers at once
   });
 
   const patch = useCallback(

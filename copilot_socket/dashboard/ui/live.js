@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Live events. One stream for what every page shows, and at most one more for the page that is open; a page that nobody sees
- * has none, as browsers allow six connections to an origin, for all of its tabs.
+ * Live events. One stream for what every page shows and for what the open page adds to that; a page that wants events of one
+ * thing only has one more. A page that nobody sees has none, as browsers allow six connections to an origin, for all of its tabs.
  */
 
 import { useEffect, useRef } from "/dashboard/vendor/hooks.js";
@@ -25,8 +25,20 @@ export const model = new Store(NOTHING);
 /** Of the stream of all pages. @type {Store<Connection>} */
 export const connection = new Store(/** @type {Connection} */ ({ state: "connecting", error: null }));
 
-/** @type {Set<(event: LiveEvent) => void>} */
-const listeners = new Set();
+/** Those who get the events of the stream of all pages, with the types that they add to it. @type {Map<(event: LiveEvent) => void, string>} */
+const listeners = new Map();
+/** Looks whether they want other types now. */
+let retype = () => {};
+
+/** @param {(event: LiveEvent) => void} listener @param {string} types @returns {() => void} Ends that. */
+function listen(listener, types) {
+  listeners.set(listener, types);
+  retype();
+  return () => {
+    listeners.delete(listener);
+    retype();
+  };
+}
 
 /**
  * Call *handle* with the events of a stream while the page is seen; it begins with a snapshot each time.
@@ -78,20 +90,30 @@ function follow(query, handle, onState = () => {}) {
 
 /** Follow what every page shows. @returns {() => void} Ends that. */
 export function startLive() {
-  const types = isLimited() ? "snapshot,counts" : TYPES;
-  const stop = follow(
-    { types },
-    (event) => {
-      model.set(applied(model.value, event));
-      for (const listener of [...listeners]) listener(event);
-    },
-    (state) => connection.set(state),
-  );
+  let types = "";
+  let stop = () => {};
+  const begin = () => {
+    const wanted = [...new Set([isLimited() ? "snapshot,counts" : TYPES, ...listeners.values()].flatMap((each) => each.split(",")))].filter(Boolean).join();
+    if (wanted === types) return;
+    types = wanted;
+    stop();
+    stop = follow({ types }, take, (state) => connection.set(state));
+  };
+  // A page goes and another one comes in the same turn.
+  retype = () => queueMicrotask(begin);
+  begin();
   return () => {
+    retype = () => {};
     stop();
     model.set(NOTHING);
     connection.set({ state: "connecting", error: null });
   };
+}
+
+/** @param {LiveEvent} event */
+function take(event) {
+  model.set(applied(model.value, event));
+  for (const listener of [...listeners.keys()]) listener(event);
 }
 
 /** Call *handle* with the events that every page gets. @param {(event: LiveEvent) => void} handle */
@@ -100,15 +122,15 @@ export function useEvents(handle) {
   latest.current = handle;
   useEffect(() => {
     const listener = (/** @type {LiveEvent} */ event) => latest.current(event);
-    listeners.add(listener);
-    return () => void listeners.delete(listener);
+    return listen(listener, "");
   }, []);
 }
 
 /**
- * Call *handle* with the events of a stream of the page's own, many at a time: as often as the page is drawn at most.
+ * Call *handle* with the events that the page adds to what every page gets, many at a time: ten times a second at most. There
+ * is a snapshot at the beginning and after each gap.
  *
- * @param {Record<string, any> | null} query null: none.
+ * @param {{ types: string } & Record<string, string> | null} query Filters need a stream of their own. null: none.
  * @param {(events: LiveEvent[]) => void} handle
  */
 export function useStream(query, handle) {
@@ -127,10 +149,12 @@ export function useStream(query, handle) {
       timer = undefined;
       latest.current(events);
     };
-    const stop = follow(query, (event) => {
+    const listener = (/** @type {LiveEvent} */ event) => {
+      if (!query.types.split(",").includes(event.type)) return;
       waiting.push(event);
       timer ??= setTimeout(flush, 100);
-    });
+    };
+    const stop = Object.keys(query).length > 1 ? follow(query, listener) : listen(listener, query.types);
     return () => {
       clearTimeout(timer);
       stop();

@@ -16,7 +16,7 @@ import { activeAct, addWebhookAct, EVENTS, removeAct, retryDeliveryAct, rotateAc
 
 export function Webhooks() {
   // There are ten at most.
-  const read = useData("webhooks", (signal) => client.webhooks.list({}, { signal }));
+  const read = useData("webhooks", (options) => client.webhooks.list({}, options));
   return html`<${Section} title="Webhooks" aside=${html`<${ActButton} act=${addWebhookAct(read.reload)} label="Add a webhook" />`}>
     <${Loaded} read=${read}>${(/** @type {WebhookList} */ { webhooks }) => (webhooks.length === 0
       ? html`<${Empty} title="There are no webhooks yet." command="copilot-socket webhooks add https://example.org/hook --event job.failed">
@@ -53,7 +53,7 @@ function One({ webhook, after }) {
 /** @param {{ id: string, turn: number, after: () => void }} props *turn*: changes when something was sent. */
 function Deliveries({ id, turn, after }) {
   // No event tells of them.
-  const read = useData(id, (signal) => client.webhooks.deliveries(id, { limit: 25 }, { signal }), { every: 15_000 });
+  const read = useData(id, (options) => client.webhooks.deliveries(id, { limit: 25 }, options), { every: 15_000 });
   useEffect(() => {
     if (turn) read.reload();
   }, [turn]);
