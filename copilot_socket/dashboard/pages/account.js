@@ -93,12 +93,12 @@ function CredentialOf({ account, after }) {
 
 /** @type {Column<Lane & { account_id: string }>[]} */
 const LANES = [
-  { label: "Command", cell: ({ account_id, command }) => html`<a href=${jobsAt({ account_id, command })}>${command}</a>`, kind: "word" },
+  { label: "Command", cell: ({ account_id, command }) => html`<a href=${jobsAt({ account_id, command })}>${command}</a>` },
   { label: "Queued", cell: (lane) => counted(lane, "queued", lane.queued), number: true },
   { label: "Of these for later", cell: ({ scheduled }) => count(scheduled), number: true },
   { label: "Running", cell: (lane) => counted(lane, "assigned,running", lane.running), number: true },
   { label: "Waiting for a credential", cell: (lane) => counted(lane, "waiting_credential", lane.waiting_credential), number: true },
-  { label: "Held back", cell: ({ held }) => held ?? html`<span class="faint">no</span>` },
+  { label: "Held back", cell: ({ held }) => held ?? html`<span class="faint">no</span>`, kind: "long" },
 ];
 
 /** @param {{ account_id: string, command: string }} lane @param {string} status @param {number} number */

@@ -23,9 +23,9 @@ const DOORS = [["http", "HTTP API"], ["cli", "command line"], ["wire", "crawlers
 /** @type {Column<AuditEntry>[]} */
 const COLUMNS = [
   { label: "When", cell: (row) => html`<${When} row=${row} />`, kind: "short" },
-  { label: "Who", cell: ({ actor }) => html`<a href=${address("/audit", { actor })}>${actor}</a>` },
-  { label: "What", cell: ({ action }) => action, kind: "word" },
-  { label: "On what", cell: (row) => html`<${Target} row=${row} />` },
+  { label: "Who", cell: ({ actor }) => html`<a href=${address("/audit", { actor })}>${actor}</a>`, kind: "long" },
+  { label: "What", cell: ({ action }) => action },
+  { label: "On what", cell: (row) => html`<${Target} row=${row} />`, kind: "long" },
   { label: "Outcome", cell: ({ outcome }) => html`<${Badge} value=${outcome} />`, kind: "short" },
   { label: "Count", cell: (row) => count(row.count), number: true },
   { label: "From", cell: ({ door, address: from }) => html`<span>${DOORS.find(([value]) => value === door)?.[1] ?? "another program"}${from ? html` <span class="hint">${from}</span>` : null}</span>` },

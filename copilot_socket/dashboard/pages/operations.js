@@ -22,7 +22,7 @@ const COLUMNS = [
   { label: "State", cell: ({ status, error }) => html`<span><${Badge} value=${status} />${error ? html` <span class="hint">${error}</span>` : null}</span>` },
   { label: "Changed", cell: (each) => `${count(each.changed_total)} of ${total(each.expected, each.expected_exact)}`, number: true },
   { label: "Left alone", cell: ({ skipped_total }) => count(skipped_total), number: true },
-  { label: "By", cell: ({ created_by }) => created_by },
+  { label: "By", cell: ({ created_by }) => created_by, kind: "long" },
   { label: "Started", cell: ({ created_at }) => html`<${Time} at=${created_at} />`, kind: "short" },
   { label: "Ended", cell: ({ finished_at }) => html`<${Time} at=${finished_at} />`, kind: "short" },
 ];

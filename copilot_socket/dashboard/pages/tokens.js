@@ -34,7 +34,7 @@ export function Tokens() {
   own.current = who?.name.replace(/^token:/, "") ?? "";
   /** @type {Column<Token>[]} */
   const columns = [
-    { label: "Name", cell: ({ name }) => html`<span><strong>${name}</strong>${name === own.current ? html` <span class="hint">yours</span>` : null}</span>`, kind: "word" },
+    { label: "Name", cell: ({ name }) => html`<span><strong>${name}</strong>${name === own.current ? html` <span class="hint">yours</span>` : null}</span>` },
     { label: "Role", cell: ({ role }) => html`<span>${role} <span class="hint">${ROLES[role]}</span></span>` },
     { label: "Limited to", cell: ({ accounts, users }) => limits(accounts, users) },
     { label: "Made", cell: ({ created_at, created_by }) => html`<span><${Time} at=${created_at} /> <span class="hint">by ${created_by}</span></span>` },

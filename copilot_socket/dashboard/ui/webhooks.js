@@ -59,7 +59,7 @@ function Deliveries({ id, turn, after }) {
   }, [turn]);
   /** @type {Column<WebhookDelivery>[]} */
   const columns = [
-    { label: "Event", cell: ({ event }) => event, kind: "word" },
+    { label: "Event", cell: ({ event }) => event },
     { label: "Happened", cell: ({ occurred_at }) => html`<${Time} at=${occurred_at} />`, kind: "short" },
     { label: "State", cell: ({ status }) => html`<${Badge} value=${status} kind=${status === "pending" ? "queued" : status} />`, kind: "short" },
     { label: "Attempts", cell: ({ attempts }) => count(attempts), number: true },
@@ -67,6 +67,7 @@ function Deliveries({ id, turn, after }) {
       label: "Last answer",
       cell: ({ status_code, error, next_at, delivered_at }) => html`<span>${[status_code, error].filter(Boolean).join(": ") || "–"}
         ${next_at ? html` <span class="hint">again <${Time} at=${next_at} /></span>` : delivered_at ? html` <span class="hint"><${Time} at=${delivered_at} /></span>` : null}</span>`,
+      kind: "long",
     },
     { label: "Message", cell: (delivery) => html`<${Message} delivery=${delivery} />` },
     { label: "What to do", cell: (delivery) => html`<${ActButton} small act=${retryDeliveryAct(id, delivery, after)} />`, kind: "short" },
