@@ -65,9 +65,10 @@ export function useData(key, load, { on = [], every } = {}) {
     setState((before) => ({ key, data: before.key === key ? before.data : undefined, error: before.key === key ? before.error : null, loading: true }));
     void (async () => {
       try {
-        let data = await latest.current({ signal: aborting.signal, maxAge });
+        /** @type {T} */
+        const read = await latest.current({ signal: aborting.signal, maxAge });
         if (aborting.signal.aborted) return;
-        for (const change of changes.current ?? []) data = change(data);
+        const data = (changes.current ?? []).reduce((before, change) => change(before), read);
         changes.current = null;
         setState({ key, data, error: null, loading: false });
         if (every) later();
