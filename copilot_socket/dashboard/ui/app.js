@@ -83,9 +83,11 @@ function Shell({ pages }) {
 /** @param {Page | undefined} page @param {Record<string, string>} params */
 function shown(page, params) {
   if (!page) return html`<h1 tabindex="-1">No such page</h1><${Empty} title="There is nothing at this address.">Go to the <a href="/">overview</a>.<//>`;
+  if (!can(page.needs)) {
+    return html`<h1 tabindex="-1">${page.title}</h1><${Empty} title=${`Your token may not see this: it needs the role ${page.needs}.`} command=${`copilot-socket tokens add NAME --role ${page.needs}`} />`;
+  }
   if (!mayOpen(page)) {
-    if (page.pattern === "/" && isLimited()) return html`<h1 tabindex="-1">Overview</h1><${Empty} title="Your token is limited to some accounts or users.">See <a href="/jobs">their jobs</a>.<//>`;
-    return html`<h1 tabindex="-1">${page.title}</h1><${Empty} title=${`Your token may not see this: it needs the role ${page.needs}.`} command="copilot-socket tokens add NAME --role ${page.needs}" />`;
+    return html`<h1 tabindex="-1">${page.title}</h1><${Empty} title="Your token is limited to some accounts or users, and this page is about all.">See <a href="/jobs">their jobs</a>.<//>`;
   }
   return html`<${page.view} ...${params} />`;
 }
