@@ -8,6 +8,7 @@ import { useEffect, useRef } from "/dashboard/vendor/hooks.js";
 import { ApiError } from "/client.js";
 import { NOTHING, applied } from "../core/live_model.js";
 import { client, isLimited, scope } from "./api.js";
+import { loadAnew } from "./router.js";
 import { Store } from "./store.js";
 
 /** @import { LiveEvent } from "../../web/types.d.ts" */
@@ -122,9 +123,16 @@ export function startLive() {
   };
 }
 
+/** The version of the node that the page was loaded from, as far as events say. @type {string | undefined} */
+let began;
+
 /** @param {Told} event */
 function take(event) {
-  if (event) model.set(applied(model.value, event));
+  if (event) {
+    model.set(applied(model.value, event));
+    const version = model.value.overview?.version;
+    if (version && version !== (began ??= version)) loadAnew();
+  }
   for (const listener of [...listeners.keys()]) listener(event);
 }
 

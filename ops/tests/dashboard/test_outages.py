@@ -14,7 +14,7 @@ class OutageTests(DashboardTestCase):
 
     @in_reactor(180)
     async def test_restart(self) -> None:
-        """A node is killed and started again: the pages catch up with what happened meanwhile, in the same session."""
+        """A node is killed and started again: pages catch up with what happened meanwhile, in the same session."""
         await self._restart(kept=True)
 
     @in_reactor(180)
