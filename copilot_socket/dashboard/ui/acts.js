@@ -94,10 +94,10 @@ async function carryOut(act, values) {
   underWay.add(act.title);
   try {
     const result = await act.run(values);
+    act.after?.(result);
     const target = typeof act.target === "function" ? act.target(result) : act.target;
     const audit = target === undefined ? null : await auditRow(act.action, target);
     tell({ state: "done", text: typeof act.done === "function" ? act.done(result) : act.done, audit }, id);
-    act.after?.(result);
     return result;
   } catch (error) {
     tell({ state: "failed", text: `${act.title}: ${inWords(error)}` }, id);
