@@ -17,8 +17,8 @@ RESTLESS_EACH = 10.0
 """Seconds after which an overview is sent in which only that is new which changes all the time."""
 
 REST = 9
-"""Jobs are counted again after so many times as long as that took: however many lanes there are, PostgreSQL counts for a
-tenth of the time at most."""
+"""Jobs are counted again after so many times as long as that took: PostgreSQL counts for a tenth
+of the time at most, however many lanes there are."""
 
 
 class Counting(Protocol):
