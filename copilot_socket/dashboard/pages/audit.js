@@ -48,7 +48,7 @@ function Target({ row }) {
 function Details({ row: { id, action, details, truncated } }) {
   if (truncated.length) return html`<span class="hint">too large to be shown</span>`;
   if (details === null || Object.keys(details).length === 0) return html`<span class="faint">–</span>`;
-  return html`<details class="row-details"><summary aria-label=${`Details of row ${id}, ${action}`}>${Object.keys(details).join(", ")}</summary><${Json} value=${details} /></details>`;
+  return html`<details class="row-details"><summary aria-label=${`${Object.keys(details).join(", ")}: details of row ${id}, ${action}`}>${Object.keys(details).join(", ")}</summary><${Json} value=${details} /></details>`;
 }
 
 export function Audit() {

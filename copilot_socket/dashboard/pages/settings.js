@@ -77,7 +77,7 @@ function Groups({ settings }) {
 /** @param {{ name: string, columns: Column<ShownSetting>[], settings: ShownSetting[] }} props */
 function Group({ name, columns, settings }) {
   return html`<h3 class="group">${name}</h3>
-    <${Table} caption=${`Settings: ${name}`} columns=${columns} rows=${settings} rowKey=${(/** @type {ShownSetting} */ each) => each.name} />`;
+    <${Table} caption=${`Settings: ${name}`} columns=${columns} rows=${settings} rowKey=${(/** @type {ShownSetting} */ each) => each.name} still />`;
 }
 
 /** @param {{ memory: Memory }} props */

@@ -126,8 +126,10 @@ export function AuditLink({ audit }) {
 export function ActButton({ act, label = act.verb, kind = "", small = false }) {
   if (!can(act.needs)) return null;
   const more = act.asks || act.fields ? "…" : "";
+  // Who speaks to the browser says what the button shows.
+  const name = act.title.toLowerCase().includes(label.toLowerCase()) ? act.title : `${label}: ${act.title}`;
   return html`<button type="button" class="${kind} ${act.danger ? "danger" : ""} ${small ? "small" : ""}" title=${typeof act.effect === "string" ? act.effect : act.title}
-    aria-label=${act.title} onClick=${() => perform(act)}>${label}${more}</button>`;
+    aria-label=${name} onClick=${() => perform(act)}>${label}${more}</button>`;
 }
 
 /** Messages and the dialog of acts: once a page. */

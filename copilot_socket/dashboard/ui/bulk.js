@@ -46,7 +46,7 @@ function Ask({ bulk }) {
   const [busy, setBusy] = useState(false);
   const close = () => {
     asked.set(null);
-    bulk.after?.();
+    if (operation) bulk.after?.(); // who goes back keeps what was chosen
   };
   const look = () => {
     setError(null);

@@ -27,9 +27,10 @@ import { change, usePlace } from "./router.js";
 /**
  * @template R
  * @param {{ caption: string, columns: Column<R>[], rows: R[], rowKey: (row: R) => string, selection?: Selection<R>,
- *   name?: (row: R) => string, descendingOnly?: boolean }} props *name*: what a screen reader calls a row's box.
+ *   name?: (row: R) => string, still?: boolean }} props *name*: what a screen reader calls a row's box.
+ *   *still*: nothing in it takes the focus.
  */
-export function Table({ caption, columns, rows, rowKey, selection, name = rowKey }) {
+export function Table({ caption, columns, rows, rowKey, selection, name = rowKey, still = false }) {
   const anchor = useRef(/** @type {number | null} */ (null));
   const keys = rows.map(rowKey);
   const chosen = selection?.chosen;
@@ -70,7 +71,9 @@ export function Table({ caption, columns, rows, rowKey, selection, name = rowKey
 
   const all = keys.length > 0 && keys.every((key) => chosen?.has(key));
   const some = keys.some((key) => chosen?.has(key));
-  return html`<div class="table"><table role="table" onKeyDown=${onKeyDown}>
+  // What scrolls must be reached by the keyboard, by what is in it or itself.
+  const region = still ? { tabindex: 0, role: "region", "aria-label": caption } : {};
+  return html`<div class="table" ...${region}><table role="table" onKeyDown=${onKeyDown}>
     <caption class="unseen">${caption}</caption>
     <thead role="rowgroup"><tr role="row">
       ${selection && html`<th role="columnheader" scope="col" class="choice"><input type="checkbox" aria-label="Select all rows of this page" checked=${all}

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from ops.tests.dashboard.browser import Chromium, DashboardTestCase, act, dialog_of, in_node, messages_of, shown
+from ops.tests.dashboard.world import BROKEN, WorldTestCase
 from ops.tests.pages import in_chromium
 from tests.support.crawler import in_reactor
 from tests.support.postgres import admin
@@ -220,3 +221,80 @@ class ActTests(DashboardTestCase):
         words = await self.browse(node.port, race)
         refused = f"409 POST /api/v1/jobs/{job}/cancel"
         self.assertEqual(words, ["a job that is cancelled takes no cancel", refused])
+
+
+@in_chromium
+class AccountTests(WorldTestCase):
+    """Acts on accounts and on groups of errors."""
+
+    @in_reactor(180)
+    async def test_pause(self) -> None:
+        """An account is paused for a reason, which its page and its jobs show, until the pause is ended there."""
+        node, _ = await self.world()
+        [(job,)] = self.query("SELECT id FROM jobs WHERE full_path = 'acme/archive/2019'")
+
+        def pause(chromium: Chromium) -> None:
+            page = chromium.visit()
+            page.goto("/accounts/web-team")
+            page.get_by_role("button", name="Pause account web-team").click()
+            dialog_of(page).get_by_label("Reason").fill("Its owner is on holiday")
+            act(dialog_of(page), "Pause").click()
+            _audited(page, "Paused: account web-team")
+            paused = page.get_by_role("region", name="Pauses")
+            shown(paused).to_contain_text("Its owner is on holiday")
+            shown(page.get_by_role("region", name="Lanes")).to_contain_text("Its owner is on holiday")
+            other = chromium.tab(page.context.new_page())
+            other.goto("/pauses")
+            shown(other.get_by_role("row").filter(has_text="account web-team")).to_be_visible()
+            act(paused, "End the pause of account web-team").click()
+            _audited(page, "The pause of account web-team has ended")
+            shown(paused.filter(has_text="holiday")).to_have_count(0)
+            shown(other.get_by_role("row").filter(has_text="account web-team")).to_have_count(0)  # it was told
+
+        await self.browse(node.port, pause)
+        self.assertEqual(self.status_of(str(job)), "queued")
+
+    @in_reactor(180)
+    async def test_credential(self) -> None:
+        """A credential that GitLab refuses is renewed: the jobs that waited for that run."""
+        node, _ = await self.world()
+
+        def renew(chromium: Chromium) -> None:
+            page = chromium.visit()
+            page.goto("/")
+            page.get_by_role("region", name="Needs a person").get_by_role("link", name="old-team").click()
+            shown(page.get_by_role("region", name="Credential")).to_contain_text("GitLab refuses the credential")
+            act(page, "Renew the credential of old-team").click()
+            shown(dialog_of(page)).to_contain_text("1 job waits for that")
+            dialog_of(page).get_by_label("Access token").fill("glpat-new")
+            act(dialog_of(page), "Renew").click()
+            _audited(page, "The credential of old-team is renewed")
+            shown(page.get_by_role("region", name="Credential")).to_contain_text("valid")
+            shown(page.get_by_role("region", name="Lanes")).not_to_contain_text("no live jobs")
+            page.goto("/jobs?account_id=old-team")
+            shown(page.get_by_role("row").filter(has_text="legacy/app")).to_contain_text("running")
+            assert "glpat-new" not in page.content()
+
+        await self.browse(node.port, renew)
+
+    @in_reactor(180)
+    async def test_errors(self) -> None:
+        """What a group of errors has failed is retried from its page, and followed to the end."""
+        node, crawler = await self.world()
+
+        def retry(chromium: Chromium) -> None:
+            page = chromium.visit()
+            page.goto("/errors")
+            page.get_by_role("table", name="rror").get_by_role("link").first.click()
+            page.get_by_role("button", name="Retry what the errors").click()
+            shown(dialog_of(page)).to_contain_text("1 job")
+            act(dialog_of(page), "Retry").click()
+            shown(dialog_of(page).get_by_role("status")).to_contain_text("done 1 changed of 1")
+            shown(dialog_of(page).get_by_role("link", name="Audit row ")).to_be_visible()
+            dialog_of(page).get_by_role("button", name="Close").last.click()
+            _audited(page, "The jobs are being queued again")
+            in_node(crawler.step, BROKEN, None)
+            page.goto("/jobs?search=legacy-api")
+            shown(page.get_by_role("row").filter(has_text=BROKEN)).to_contain_text("completed")
+
+        await self.browse(node.port, retry)

@@ -71,7 +71,7 @@ class PageTests(WorldTestCase):
 
     @in_reactor(300)
     async def test_faultless(self) -> None:
-        """No page asks another origin, writes an error to the console, violates the policy, or is refused anything."""
+        """No page asks another origin, writes errors to the console, violates the policy, or is refused anything."""
         node, _ = await self.world()
 
         def look(chromium: Chromium) -> None:
@@ -103,7 +103,6 @@ class PageTests(WorldTestCase):
             return first
 
         cold, warm = await self.browse(node.port, weigh)
-        print(f"bytes transferred: {cold} at first, {warm} again")
         self.assertLess(cold, MOST_BYTES)
         self.assertGreater(cold, 30_000)
         self.assertLess(warm, cold / 2)
@@ -122,7 +121,11 @@ class PageTests(WorldTestCase):
             press("Enter")
             shown(page.get_by_role("heading", level=1)).to_be_focused()
             shown(page.get_by_role("heading", level=1)).to_have_text("Jobs")
-            _tab_to(page, "the search", lambda: page.get_by_label("Search").evaluate("each => each.matches(':focus')"))
+            _tab_to(
+                page,
+                "the search",
+                lambda: page.get_by_role("searchbox", name="Search").evaluate("each => each.matches(':focus')"),
+            )
             page.keyboard.type("acme/b")
             press("Enter")
             rows = page.locator("tbody tr")

@@ -82,8 +82,8 @@ class RoleTests(DashboardTestCase):
             " VALUES ('other', 'gitlab-onprem', 'http://gitlab.test', 'token')"
         )
         jobs = self.query(
-            "INSERT INTO jobs (account_id, user_id, command, full_path) VALUES ('acct', 'ann', 'issues', 'acme/mine'),"
-            " ('other', 'bob', 'issues', 'acme/theirs') RETURNING id"
+            "INSERT INTO jobs (account_id, user_id, command, full_path) VALUES"
+            " ('acct', 'ann', 'issues', 'acme/mine'), ('other', 'bob', 'issues', 'acme/theirs') RETURNING id"
         )
         theirs = str(jobs[1][0])
         tokens = [

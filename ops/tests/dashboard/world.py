@@ -33,17 +33,17 @@ class WorldTestCase(DashboardTestCase):
             " now() - n * interval '1 minute' - interval '9 s' FROM generate_series(1, 140) AS n"
         )
         await self.ask(node, "POST", "/pauses", {
-            "scope": "path_prefix", "target": "acme/archive", "reason": "The archive moves to another server on Monday",
+            "scope": "path_prefix", "target": "acme/archive", "reason": "The archive moves on Monday",
         })  # fmt: skip
         for path in (RUNNING, BROKEN, "acme/archive/2019", "acme/billing", "acme/docs"):
             job = {"account_id": "web-team", "command": "issues", "full_path": path}
             await self.ask(node, "POST", "/jobs", job)
         self.query(
-            "INSERT INTO jobs (account_id, command, full_path, status)"
-            " VALUES ('old-team', 'issues', 'legacy/app', 'waiting_credential')"
+            "INSERT INTO jobs (account_id, command, full_path) VALUES ('old-team', 'issues', 'legacy/app');"
+            " UPDATE jobs SET status = 'waiting_credential' WHERE account_id = 'old-team'"
         )
         await self.ask(node, "POST", "/tokens", {"name": "grafana", "role": "read"})
-        hook = {"url": "https://hooks.example.org/jobs", "events": ["job.failed"]}
+        hook = {"url": "https://hooks.example.org/jobs", "events": ["credential.expired"]}
         await self.ask(node, "POST", "/webhooks", hook)
         crawler = await self.directed(node, "crawler-1")
         await crawler.step(
@@ -58,11 +58,11 @@ class WorldTestCase(DashboardTestCase):
         )
         await until(lambda: self.count("failed") == 1, "a job has failed")
         await crawler.step(RUNNING, 120)
-        await until(lambda: self.query("SELECT FROM jobs WHERE progress ->> 'processed' = '120'"), "one is running")
+        await until(lambda: self.query("SELECT 1 FROM jobs WHERE progress ->> 'processed' = '120'"), "one is running")
         found = await self.ask(node, "GET", "/jobs?status=completed&limit=3")
         ids = [job["id"] for job in found["jobs"]]
         operation = await self.ask(node, "POST", "/jobs/bulk", {"action": "delete", "ids": ids})
-        await until(lambda: self.query("SELECT FROM operations WHERE status = 'done'"), "an operation is done")
+        await until(lambda: self.query("SELECT 1 FROM operations WHERE status = 'done'"), "an operation is done")
         self.addresses = {
             **{name: f"/{name}" for name in PAGES},
             "overview": "/",
@@ -95,7 +95,7 @@ class WorldTestCase(DashboardTestCase):
         self.query(
             "INSERT INTO areas (gitlab_origin, full_path, gitlab_id, name, type) SELECT %s, path, n, name, type"
             " FROM (VALUES ('acme', 1, 'Acme', 'group'), ('acme/shop', 2, 'Shop', 'project'),"
-            " ('acme/search', 3, 'Search', 'project'), ('acme/billing', 4, 'Billing', 'project'))"
+            " ('acme/search', 3, 'Search', 'project'), ('acme/archive', 4, 'Archive', 'group'))"
             " AS a (path, n, name, type)",
             HOST,
         )
