@@ -40,7 +40,7 @@ export function Tokens() {
     { label: "Made", cell: ({ created_at, created_by }) => html`<span><${Time} at=${created_at} /> <span class="hint">by ${created_by}</span></span>` },
     { label: "Last used", cell: ({ last_used_at }) => html`<${Time} at=${last_used_at} none="never" />`, kind: "short" },
     { label: "Expires", cell: ({ expires_at }) => html`<${Expires} at=${expires_at} />`, kind: "short" },
-    { label: "What to do", cell: ({ name }) => html`<${ActButton} small act=${revokeAct(name, name === own.current, read.reload)} />`, kind: "short" },
+    { label: "Actions", cell: ({ name }) => html`<${ActButton} small act=${revokeAct(name, name === own.current, read.reload)} />`, kind: "short" },
   ];
   return html`
     <${PageHead} title="Tokens"><${ActButton} act=${addAct(read.reload)} kind="strong" /><//>
