@@ -21,7 +21,7 @@ import { Webhooks } from "../ui/webhooks.js";
 const ROLES = {
   read: "see everything but settings, tokens, webhooks and the audit log",
   operate: "act on jobs, crawlers, errors, pauses and limits",
-  app: "store accounts and credentials",
+  app: "the same, and store and delete accounts and their credentials",
   admin: "everything, tokens and webhooks included",
 };
 
