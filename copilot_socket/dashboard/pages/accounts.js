@@ -42,7 +42,7 @@ export function Accounts() {
   const found = totals.data?.total === undefined ? "" : counted(totals.data.total, "account", "accounts", totals.data.total_exact);
   /** @type {Column<Account>[]} */
   const columns = can("app") ? [...COLUMNS, {
-    label: "What to do", kind: "short",
+    label: "Actions", kind: "short",
     cell: (account) => (renewalDue(account, Date.now()) ? html`<${ActButton} small act=${renewAct(account, read.reload)} />` : null),
   }] : COLUMNS;
   return html`

@@ -27,7 +27,7 @@ const COLUMNS = [
   { label: "Job", cell: (job) => html`<${JobLink} job=${job} />`, order: "full_path" },
   { label: "Account", cell: (job) => html`<${Ref} to="/accounts" id=${job.account_id} />` },
   { label: "Progress", cell: (job) => html`<${Progress} progress=${job.progress} />` },
-  { label: "Attempts", cell: (job) => `${job.failures} of ${job.max_attempts}`, number: true },
+  { label: "Failures", cell: (job) => `${job.failures} of ${job.max_attempts}`, number: true },
   { label: "Last cause", cell: (job) => (job.error ? html`<${Ref} to="/errors" id=${job.error}>${job.cause}<//>` : job.cause ?? "–") },
   { label: "Submitted", cell: (job) => html`<${Time} at=${job.created_at} />`, order: "created_at", kind: "short" },
   { label: "Changed", cell: (job) => html`<${Time} at=${job.updated_at} />`, order: "updated_at", kind: "short" },

@@ -60,10 +60,10 @@ function NeedsAPerson({ overview }) {
 /** @param {{ item: Attention, overview: State }} props */
 function Item({ item, overview }) {
   const { kind, severity, text, since, names, lanes } = item;
-  const { to, list, label, command } = ADVICE[kind] ?? {};
+  const { to, list, jobsOf, label, command } = ADVICE[kind] ?? {};
   return html`<div class="notice is-${severity === "urgent" ? "failed" : "warning"}">
     <span><strong>${text}</strong>${since ? html` <span class="hint">since <${Time} at=${since} /></span>` : null}
-      ${names.length && !lanes ? html`<br /><span class="names">${names.map((name, at) => html`${at ? ", " : ""}${list ? html`<a href=${pathOf(list, name)}>${name}</a>` : name}`)}</span>` : null}
+      ${names.length && !lanes ? html`<br /><span class="names">${names.map((name, at) => html`${at ? ", " : ""}${list || jobsOf ? html`<a href=${list ? pathOf(list, name) : jobsOf + encodeURIComponent(name)}>${name}</a>` : name}`)}</span>` : null}
       ${lanes ? html`<details><summary>${counted(lanes.length, "lane")}</summary><${Table} caption="Lanes that are held back" columns=${LANES} rows=${lanes}
         rowKey=${(/** @type {HeldLane} */ lane) => `${lane.account_id} ${lane.command}`} /></details>` : null}
       ${command ? html`<br /><${Copyable} text=${command} />` : null}

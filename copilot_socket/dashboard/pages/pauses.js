@@ -56,7 +56,7 @@ function PausesInForce() {
     { label: "By", cell: ({ author }) => author },
     { label: "Since", cell: ({ created_at }) => html`<${Time} at=${created_at} />`, kind: "short" },
     { label: "Until", cell: ({ ends_at }) => html`<${Time} at=${ends_at} none="somebody ends it" />`, kind: "short" },
-    { label: "What to do", cell: (pause) => html`<${ActButton} small act=${endPauseAct(pause, read.reload)} />`, kind: "short" },
+    { label: "Actions", cell: (pause) => html`<${ActButton} small act=${endPauseAct(pause, read.reload)} />`, kind: "short" },
   ];
   return html`<${PageHead} title="Pauses"><${ActButton} act=${pauseAct(read.reload)} kind="strong" /><//>
     <${Section} title="Pauses in force"><${Loaded} read=${read}>${(/** @type {PauseList} */ { pauses, next }) => html`
@@ -87,7 +87,7 @@ function Hosts() {
     { label: "State", cell: (host) => html`<${State} host=${host} />` },
     { label: "Last success", cell: ({ last_success_at }) => html`<${Time} at=${last_success_at} none="none yet" />`, kind: "short" },
     {
-      label: "What to do", kind: "short",
+      label: "Actions", kind: "short",
       cell: ({ origin, max_running }) => html`<span class="acts"><${ActButton} small act=${limitAct(origin, max_running, read.reload)} />
         <${ActButton} small act=${pauseAct(read.reload, { scope: "host", target: origin })} /></span>`,
     },

@@ -20,8 +20,8 @@ import { Webhooks } from "../ui/webhooks.js";
 /** What a role may do, each also what those before it may. @type {Record<TokenBody["role"], string>} */
 const ROLES = {
   read: "see everything but settings, tokens, webhooks and the audit log",
-  operate: "act on jobs, crawlers, errors, pauses and limits",
-  app: "store accounts and credentials",
+  operate: "also see settings and the audit log, and act on jobs, crawlers, errors, pauses and limits",
+  app: "also store and delete accounts and their credentials",
   admin: "everything, tokens and webhooks included",
 };
 
@@ -40,7 +40,7 @@ export function Tokens() {
     { label: "Made", cell: ({ created_at, created_by }) => html`<span><${Time} at=${created_at} /> <span class="hint">by ${created_by}</span></span>` },
     { label: "Last used", cell: ({ last_used_at }) => html`<${Time} at=${last_used_at} none="never" />`, kind: "short" },
     { label: "Expires", cell: ({ expires_at }) => html`<${Expires} at=${expires_at} />`, kind: "short" },
-    { label: "What to do", cell: ({ name }) => html`<${ActButton} small act=${revokeAct(name, name === own.current, read.reload)} />`, kind: "short" },
+    { label: "Actions", cell: ({ name }) => html`<${ActButton} small act=${revokeAct(name, name === own.current, read.reload)} />`, kind: "short" },
   ];
   return html`
     <${PageHead} title="Tokens"><${ActButton} act=${addAct(read.reload)} kind="strong" /><//>

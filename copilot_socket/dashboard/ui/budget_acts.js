@@ -81,7 +81,7 @@ export function budgetColumns(after) {
     },
     { label: "Said", cell: ({ source, updated_at }) => html`<span><${Time} at=${updated_at} /> <span class="hint">${SOURCES[source]}</span></span>` },
     ...(can("operate") ? /** @type {Column<Budget>[]} */ ([{
-      label: "What to do", kind: "short",
+      label: "Actions", kind: "short",
       cell: (budget) => html`<span class="acts"><${ActButton} small act=${setBudgetAct(after, budget)} /><${ActButton} small act=${forgetBudgetAct(budget, after)} /></span>`,
     }]) : []),
   ];

@@ -92,11 +92,16 @@ function follow(query, handle, onState = () => {}) {
     else if (!open && !ended) begin();
   };
   document.addEventListener("visibilitychange", turn);
+  // A page that is left may be kept by the browser, for going back: with its streams, and without its timers.
+  window.addEventListener("pagehide", end);
+  window.addEventListener("pageshow", turn);
   turn();
   return () => {
     ended = true;
     clearTimeout(hiding);
     document.removeEventListener("visibilitychange", turn);
+    window.removeEventListener("pagehide", end);
+    window.removeEventListener("pageshow", turn);
     end();
   };
 }

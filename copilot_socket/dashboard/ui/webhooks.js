@@ -70,7 +70,7 @@ function Deliveries({ id, turn, after }) {
       kind: "long",
     },
     { label: "Message", cell: (delivery) => html`<${Message} delivery=${delivery} />` },
-    { label: "What to do", cell: (delivery) => html`<${ActButton} small act=${retryDeliveryAct(id, delivery, after)} />`, kind: "short" },
+    { label: "Actions", cell: (delivery) => html`<${ActButton} small act=${retryDeliveryAct(id, delivery, after)} />`, kind: "short" },
   ];
   return html`<${Loaded} read=${read}>${(/** @type {WebhookDeliveryList} */ { deliveries, next }) => html`
     ${deliveries.length === 0 ? html`<${Empty} title="Nothing was sent yet.">Test it: that sends a message at once.<//>`
