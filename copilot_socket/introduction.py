@@ -15,7 +15,7 @@ def log_addresses(config: Config, dsn: str, ports: Ports) -> None:
     http = {"host": ports.http_host, "port": ports.http_port}
     for name in ports.crawlers:
         _log.info("Crawlers connect to {path}", path=name)
-    _log.info("HTTP is on http://{host}:{port}/", **http)
+    _log.info("HTTP is on http://{host}:{port}/; a link to the dashboard: copilot-socket open", **http)
     _log.info("The database is {where}", where=where)
     _log.info(
         "A first account and its jobs: copilot-socket seed. Further jobs: copilot-socket jobs submit ACCOUNT "

@@ -10,6 +10,7 @@ from copilot_socket.http.compression import CONCURRENTLY, STATE
 from copilot_socket.http.feed import MAX_STREAMS
 from copilot_socket.http.job_handlers import LARGE_SUBMISSIONS
 from copilot_socket.http.requests import MAX_BODY
+from copilot_socket.http.shared_answers import MAX_SHARED
 from copilot_socket.http.shares import MAX_ANSWERS, MAX_BODIES, UNCOUNTED
 from copilot_socket.http.streams import MAX_WAITING
 from copilot_socket.live_events import MOST_WAITING
@@ -50,6 +51,7 @@ WRITER = 8 * HIGH_SIZE
 HTTP = (
     MAX_BODIES
     + MAX_ANSWERS
+    + MAX_SHARED
     + LARGE_SUBMISSIONS * (MAX_BODY + MAX_JOBS * 3 * KIB // 2)
     + CONCURRENTLY * (PAGE_BYTES + STATE)
     + MAX_CONNECTIONS * (16 * UNCOUNTED + BUFFER)

@@ -125,14 +125,20 @@ class SecretFileTests(FilesTestCase):
         named = self.file("named", "named")
         self.dotenv.write_text("COPILOT_HTTP_TOKEN=dotenv\n")
         credentials = {"CREDENTIALS_DIRECTORY": str(self.directory)}
-        for environ, token in (
-            ({}, "dotenv"),
-            (credentials, "credential"),
-            ({**credentials, "COPILOT_HTTP_TOKEN_FILE": named}, "named"),
-            ({**credentials, "COPILOT_HTTP_TOKEN": "plain"}, "plain"),
+        for environ, token, source in (
+            ({}, "dotenv", "file"),
+            (credentials, "credential", "credential"),
+            ({**credentials, "COPILOT_HTTP_TOKEN_FILE": named}, "named", "file"),
+            ({**credentials, "COPILOT_HTTP_TOKEN": "plain"}, "plain", "environment"),
         ):
             self.use(**environ)
-            self.assertEqual(from_environment(directory=self.directory).http_token, token)
+            config = from_environment(directory=self.directory)
+            [setting] = (each for each in config.describe() if each.name == "COPILOT_HTTP_TOKEN")
+            self.assertEqual((config.http_token, setting.source, setting.default), (token, source, ""))
+        self.use(SOCKET_LEASE="200")
+        config = from_environment({"SOCKET_LEASE": "300"}, directory=self.directory)
+        [setting] = (each for each in config.describe() if each.name == "SOCKET_LEASE")
+        self.assertEqual((setting.value, setting.source, setting.default), ("300", "option", "30000"))
 
     def test_twice(self) -> None:
         """A secret and its file in the same place are a fault."""

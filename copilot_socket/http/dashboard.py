@@ -4,11 +4,13 @@ The page takes what it shows from its own path, and is the same on each (:data:`
 ``copilot_socket/dashboard`` when the node starts; no other path leads to a file.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import PurePosixPath
+from urllib.parse import urljoin
 
 import attrs
 
@@ -36,7 +38,8 @@ PAGES = (
 )
 PREFIX = "/dashboard/"
 MARKER = b"<!-- modules -->"
-"""Stands in index.html where the modules are listed, so that browsers load them all at once."""
+"""Stands in index.html where the modules are listed that every page needs, so that browsers load them all at once."""
+_IMPORT = re.compile(rb'^(?:import|export)\b[^"();]*\bfrom\s*"([^"]+)"', re.MULTILINE)
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -64,7 +67,6 @@ _TYPES = {
     ".txt": b"text/plain; charset=utf-8",
 }
 """The files that are served, by the ends of their names."""
-_CLIENT = "/client.js"
 _NOT_OURS = "node_modules"
 """In a checkout: what the types of the modules are checked with."""
 
@@ -104,10 +106,21 @@ def dashboard() -> Dashboard:
 def load(place: Traversable) -> Dashboard:
     """The dashboard in the directory *place*."""
     found = dict(sorted(_files(place)))
-    modules = [_CLIENT, *(PREFIX + path for path in found if path.endswith(".js"))]
+    modules = sorted(_imported(PREFIX + "main.js", found, set()))
     links = "\n".join(f'<link rel="modulepreload" href="{module}">' for module in modules)
     html = (place / "index.html").read_bytes().replace(MARKER, links.encode())
     return Dashboard(StaticFile(html, b"text/html; charset=utf-8", _HEADERS), found)
+
+
+def _imported(module: str, found: Mapping[str, StaticFile], seen: set[str]) -> set[str]:
+    """*module*, and those that it imports, with what these import: into *seen*."""
+    seen.add(module)
+    file = found.get(module.removeprefix(PREFIX))
+    for name in _IMPORT.findall(file.content) if file is not None else ():
+        imported = urljoin(module, name.decode())
+        if imported not in seen:
+            _imported(imported, found, seen)
+    return seen
 
 
 def _files(place: Traversable, folder: str = "") -> Iterator[tuple[str, StaticFile]]:

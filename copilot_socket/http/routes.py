@@ -18,7 +18,7 @@ class Route:
     *needs*: the role that it takes; None for everybody. *within*: whether it also serves tokens that are limited to
     certain accounts or users, and keeps within them. *local*: whether it serves everybody on this machine.
     *file*: it answers a file of the dashboard, with its entity tag, whatever the query: that is for the page.
-    *by_code*: whether the code of a one-time link is good for it.
+    *by_code*: whether the code of a one-time link is good for it. *personal*: its answer is about who asks.
     """
 
     method: str
@@ -29,11 +29,17 @@ class Route:
     local: bool = False
     file: bool = False
     by_code: bool = False
+    personal: bool = False
 
     @property
     def single(self) -> bool:
         """Whether it shows a single object."""
         return self.method == "GET" and "{" in self.pattern and not self.file
+
+    @property
+    def shared(self) -> bool:
+        """Whether its answer also serves others with the same limits."""
+        return self.method == "GET" and self.needs is not None and not (self.personal or self.local)
 
     def match(self, parts: Sequence[str]) -> dict[str, str] | None:
         """The parameters in *parts* of a path; None if the path does not match."""

@@ -20,11 +20,12 @@ from copilot_socket.http.conditions import failed, tagged
 from copilot_socket.http.dashboard import dashboard
 from copilot_socket.http.gate import Gate, RequestHead
 from copilot_socket.http.idempotency import key_in
-from copilot_socket.http.messages import ClientGone, OutOfScope, Problem, Reply, Streaming, invalid
+from copilot_socket.http.messages import Call, ClientGone, OutOfScope, Problem, Reply, Streaming, invalid
 from copilot_socket.http.origins import Origins
 from copilot_socket.http.queries import BAD_CURSOR
 from copilot_socket.http.requests import Request
-from copilot_socket.http.routes import Found, find
+from copilot_socket.http.routes import Found, Route, find
+from copilot_socket.http.shared_answers import SharedAnswers, max_age
 from copilot_socket.http.shares import MAX_ANSWERS, MAX_BODIES, Budget, Share
 from copilot_socket.http.table import Parts, routes
 from copilot_socket.http.targets import Target, target
@@ -55,6 +56,7 @@ class Application:
         self.bodies = Budget(MAX_BODIES)
         self.answers = Budget(MAX_ANSWERS)
         self.compressor = Compressor()
+        self._shared = SharedAnswers(parts.reactor.seconds)
         self._routes = (*routes(parts), *dashboard().routes())
         self._methods = ", ".join(sorted({route.method for route in self._routes} | {"HEAD", "OPTIONS"}))
         self._gate = Gate(
@@ -119,10 +121,24 @@ class Application:
             if key is not None:
                 line = f"{method} {request.uri.decode('latin-1')}"
                 return await self._idempotency.answer(call, key, line, route.handler)
-            answer = await route.handler(call)
+            answer = await self._read(route, requested, call)
         except OutOfScope as problem:
             raise self._gate.out_of_scope(head, visitor, route, problem) from None
         return tagged(call, answer) if route.single else answer
+
+    async def _read(self, route: Route, requested: Target, call: Call) -> Reply | Streaming:
+        age = max_age(call.headers.get("cache-control"))
+        if not route.shared or not age:
+            return await route.handler(call)
+        key = requested.path, requested.query, call.within
+        shared = self._shared.find(key, age)
+        if shared is None:
+            began = self.reactor.seconds()
+            answer = await route.handler(call)
+            if isinstance(answer, Reply):
+                self._shared.keep(key, began, answer)
+            return answer
+        return shared
 
     def _found(self, method: str, uri: str) -> tuple[Target | None, Found | None, Problem]:
         """What is requested, unless that can't be read, and its route; and the problem if there is none."""

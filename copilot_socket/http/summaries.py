@@ -16,6 +16,10 @@ from copilot_socket.store.faults import DATABASE_ERRORS
 RESTLESS_EACH = 10.0
 """Seconds after which an overview is sent in which only that is new which changes all the time."""
 
+REST = 9
+"""Jobs are counted again after so many times as long as that took: PostgreSQL counts for a tenth
+of the time at most, however many lanes there are."""
+
 
 class Counting(Protocol):
     """:class:`.Snapshots`."""
@@ -40,13 +44,17 @@ class Summaries:
         self._clock = clock
         self._streams = streams
         self.eventful = False
+        self._rested_at = clock.seconds()
 
     async def send(self) -> None:
         """Send counts, if there were events, and the overview, if it has changed. Call this every other second."""
         try:
-            if self.eventful:
+            began = self._clock.seconds()
+            if self.eventful and began >= self._rested_at:
                 self.eventful = False
                 await self._counts()
+                now = self._clock.seconds()
+                self._rested_at = now + REST * (now - began)
             if self._wanting(OVERVIEW):
                 self._overview(await self._counting.overview())
         except DATABASE_ERRORS as error:

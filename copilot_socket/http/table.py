@@ -198,7 +198,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
             webhooks.retry_delivery,
             needs=Role.ADMIN,
         ),
-        Route("GET", "/api/v1/session", tokens.show_session, within=True),
+        Route("GET", "/api/v1/session", tokens.show_session, within=True, personal=True),
         Route("POST", "/api/v1/session", tokens.start_session, within=True, by_code=True),
         Route("POST", "/api/v1/session/links", tokens.make_link, within=True),
         Route("DELETE", "/api/v1/session", tokens.end_session, within=True),

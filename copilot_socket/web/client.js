@@ -144,13 +144,14 @@ export class Client {
    * @returns {Promise<any>}
    * @throws {ApiError} For an answer that is an error. Without an answer: a TypeError; the reason of the signal.
    */
-  async request(method, path, { query = {}, body, idempotencyKey, ifMatch, ifNoneMatch, signal } = {}) {
+  async request(method, path, { query = {}, body, idempotencyKey, ifMatch, ifNoneMatch, maxAge, signal } = {}) {
     const key = method === "POST" && idempotencyKey === undefined ? newKey() : idempotencyKey;
     const headers = this.#headers("application/json");
     if (body !== undefined) headers.set("Content-Type", "application/json");
     if (key) headers.set("Idempotency-Key", key);
     if (ifMatch) headers.set("If-Match", ifMatch);
     if (ifNoneMatch) headers.set("If-None-Match", ifNoneMatch);
+    if (maxAge) headers.set("Cache-Control", `max-age=${maxAge}`);
     const init = { method, headers, body: body === undefined ? null : JSON.stringify(body), signal: signal ?? null };
     const url = this.#address(path, query);
     const times = method === "GET" || key ? RETRIES : 0;

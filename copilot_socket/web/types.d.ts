@@ -8,6 +8,8 @@ export interface Options {
   /** Change the object only if it is still the one with this entity tag (`etagOf`): 412 else. */
   ifMatch?: string;
   ifNoneMatch?: string;
+  /** Of a GET: an answer will do that the server gave to somebody up to so many seconds ago. */
+  maxAge?: number;
 }
 
 /** What a method is called with. */

@@ -16,6 +16,6 @@ test("sizes have binary units", () => {
 });
 
 test("small shares have a fraction", () => {
-  assert.deepEqual([0, 0.004, 0.05, 0.5, 1].map(percent), ["0 %", "0.4 %", "5 %", "50 %", "100 %"]);
+  assert.deepEqual([0, 0.004, 0.05, 0.5, 1].map(percent), ["0\u00a0%", "0.4\u00a0%", "5\u00a0%", "50\u00a0%", "100\u00a0%"]);
   assert.equal(sum({ a: 1, b: 2 }), 3);
 });

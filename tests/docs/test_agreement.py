@@ -38,6 +38,7 @@ from copilot_socket.http import (
     messages,
     reference,
     requests,
+    shared_answers,
     shares,
     site,
 )
@@ -266,6 +267,7 @@ class HttpTests(SynchronousTestCase):
             (checks.MAX_LEVELS, "levels"),
             (shares.MAX_BODIES / MIB, "MiB"),
             (shares.MAX_ANSWERS / MIB, "MiB"),
+            (shared_answers.MAX_SHARED / MIB, "MiB"),
             (shares.UNCOUNTED / 1024, "KiB"),
             (job_handlers.LARGE_SUBMISSIONS, "|"),
             (requests.SMALL_CHUNK, "bytes"),

@@ -107,6 +107,8 @@ class FakeCounting:
         self.overviews = 0
         self.state: dict[str, Any] = {"attention": "none"}
         self.behind = 0
+        self.takes: Callable[[], object] = lambda: None
+        """Called while jobs are counted."""
 
     async def snapshot(self, scope: Scope, least: Position) -> Snapshot:
         """See :class:`.Snapshots`."""
@@ -118,6 +120,7 @@ class FakeCounting:
     async def counts(self, scope: Scope) -> dict[str, Any]:
         """See :class:`.Snapshots`."""
         self.counted.append(scope)
+        self.takes()
         return {"counts": {"queued": len(self.counted)}}
 
     async def overview(self) -> dict[str, Any]:
@@ -336,6 +339,17 @@ class StreamTests(FeedTestCase):
         self.assertEqual(clients[0].ids, [])
         self.clock.advance(COUNT_EACH)
         self.assertEqual(len(self.counting.counted), 2)
+
+    def test_counts_that_take_long(self) -> None:
+        """What takes half a second to count is counted again after nine times as long, and not forgotten."""
+        self.counting.takes = lambda: setattr(self.clock, "rightNow", self.clock.rightNow + 0.5)
+        self.open(Filters(types=frozenset({"counts"})))
+        self.add("J1")
+        self.clock.advance(COUNT_EACH)
+        self.add("J2")
+        for counted in (1, 1, 2):
+            self.clock.advance(COUNT_EACH)
+            self.assertEqual(len(self.counting.counted), counted)
 
     def test_overview(self) -> None:
         """It is sent when it has changed, read once for all who want it; and not read for anybody else."""

@@ -21,6 +21,8 @@ TYPES = {
 }
 PREACT = "/dashboard/vendor/preact.js"
 LIBRARIES = ("vendor/hooks.js", "vendor/htm.js", "vendor/preact.js", "vendor/uplot.js", "vendor/uplot.css")
+COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+IMPORT = re.compile(r"""(?:^\s*(?:import|export)\b(?:[^"';]*\bfrom)?|\bimport\()\s*["']([^"']+)["']""", re.MULTILINE)
 
 
 def served() -> dict[str, Path]:
@@ -34,7 +36,7 @@ class LoadTests(SynchronousTestCase):
     """What is read at the start."""
 
     def test_found(self) -> None:
-        """Files of the known kinds, at most one folder deep, none of npm's; modules are listed in the page."""
+        """Files of the known kinds, at most one folder deep, none of npm's."""
         place = Path(self.mktemp())
         for name in (
             *("index.html", "a.js", "b.css", "package.json", "tsconfig.json", "types.d.ts"),
@@ -44,18 +46,30 @@ class LoadTests(SynchronousTestCase):
             (place / name).write_text("<p><!-- modules --></p>")
         found = load(place)
         self.assertEqual(set(found.files), {"a.js", "b.css", "ui/c.js"})
-        links = "\n".join(
-            f'<link rel="modulepreload" href="{url}">'
-            for url in ("/client.js", "/dashboard/a.js", "/dashboard/ui/c.js")
-        )
-        self.assertEqual(found.page.content.decode(), f"<p>{links}</p>")
+
+    def test_listed(self) -> None:
+        """The page lists the modules that main.js imports, and that these import, but not those of single pages."""
+        place = Path(self.mktemp())
+        for name, text in {
+            "index.html": "<p><!-- modules --></p>",
+            "main.js": '/** @import { T } from "./t.js" */\nimport {\n a\n} from "./a.js";\nimport("./page.js");',
+            "a.js": 'import{b}from"/dashboard/ui/b.js";\nexport { c } from "/client.js";',
+            "ui/b.js": 'import { a } from "../a.js";',
+            "page.js": 'import { a } from "./a.js";',
+        }.items():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_text(text)
+        urls = ("/client.js", "/dashboard/a.js", "/dashboard/main.js", "/dashboard/ui/b.js")
+        links = "\n".join(f'<link rel="modulepreload" href="{url}">' for url in urls)
+        self.assertEqual(load(place).page.content.decode(), f"<p>{links}</p>")
 
     def test_imports(self) -> None:
         """Each module imports only what is served, by relative or rooted URLs."""
         there = {*served(), "/client.js"}
         for url, path in served().items():
             if path.suffix == ".js":
-                for name in re.findall(r"""(?:\bfrom|\bimport)\s*\(?["']([^"']+)["']""", path.read_text("utf-8")):
+                code = COMMENT.sub("", path.read_text("utf-8"))  # those import types
+                for name in IMPORT.findall(code):
                     self.assertIn(urljoin(url, name) if name[0] in "./" else name, there, url)
 
 
@@ -80,9 +94,10 @@ class ServedTests(ExchangeTestCase):
             bodies.add(answer.body)
         self.assertEqual(len(bodies), 1)
         [body] = bodies
-        for url in served():
-            link = f'<link rel="modulepreload" href="{url}">'.encode()
-            self.assertEqual(body.count(link), int(url.endswith(".js")), url)
+        listed = re.findall(r'<link rel="modulepreload" href="([^"]+)">', body.decode())
+        self.assertLessEqual({"/client.js", "/dashboard/main.js", "/dashboard/ui/acts.js", PREACT}, {*listed})
+        self.assertLessEqual({*listed}, {*served(), "/client.js"})
+        self.assertFalse([url for url in listed if url.startswith("/dashboard/pages/")])
         self.assertNotIn(b"<!-- modules -->", body)
         self.assertNotRegex(body, b"(?i)<script(?![^>]* src=)|<style| style=| on[a-z]+=")  # which the policy forbids
 

@@ -4,9 +4,9 @@
 /** @import { Attention } from "../../web/types.d.ts" */
 
 /**
- * By kind: where to go and what the link says; the list that names are of; a command that helps.
+ * By kind: where to go and what the link says; the list that names are of, or the jobs that they stand for; a command that helps.
  *
- * @type {Partial<Record<Attention["kind"], { to?: string, label?: string, list?: string, command?: string }>>}
+ * @type {Partial<Record<Attention["kind"], { to?: string, label?: string, list?: string, jobsOf?: string, command?: string }>>}
  */
 export const ADVICE = {
   credential_expired: { to: "/accounts?credential_status=expired", label: "Renew credentials", list: "/accounts" },
@@ -15,7 +15,7 @@ export const ADVICE = {
   crawler_failing: { to: "/crawlers", label: "See crawlers", list: "/crawlers" },
   crawler_silent: { to: "/crawlers?stale=true", label: "See crawlers", list: "/crawlers" },
   no_crawlers: { to: "/crawlers", label: "See crawlers" },
-  unroutable: { to: "/jobs?status=queued", label: "See queued jobs" },
+  unroutable: { to: "/jobs?status=queued", label: "See queued jobs", jobsOf: "/jobs?status=queued&command=" },
   lane_held: { to: "/pauses", label: "See what holds jobs back" },
   host_held: { to: "/errors", label: "See errors" },
   operation_failed: { to: "/operations?status=failed", label: "See operations", list: "/operations" },

@@ -14,7 +14,7 @@ export const AUDITED = [
   "pause.add", "pause.end", "host.change", "budget.put", "budget.forget",
   "error.retry", "error.ignore", "error.unignore",
   "webhook.add", "webhook.change", "webhook.remove", "webhook.rotate", "webhook.test", "webhook.retry",
-  "token.add", "token.revoke", "session.start", "session.end",
+  "token.add", "token.revoke", "session.start", "session.end", "session.link",
   "seed", "migrate", "cleanup", "keys.rotate", "oauth_client.put", "oauth_client.remove",
 ];
 

@@ -43,10 +43,10 @@ export function bytes(number) {
   return `${power === 0 || rest >= 100 ? Math.round(rest) : rest.toFixed(1).replace(/\.0$/, "")} ${units[power]}`;
 }
 
-/** `12 %`, `0.4 %`. @param {number} share From 0 to 1. */
+/** `12 %`, `0.4 %`, without a break between them. @param {number} share From 0 to 1. */
 export function percent(share) {
   const number = share * 100;
-  return `${number > 0 && number < 10 ? number.toFixed(1).replace(/\.0$/, "") : Math.round(number)} %`;
+  return `${number > 0 && number < 10 ? number.toFixed(1).replace(/\.0$/, "") : Math.round(number)}\u00a0%`;
 }
 
 /** The sum of the values. @param {Record<string, number>} counts */

@@ -21,5 +21,5 @@ export function actionOf({ action }) {
 /** Which jobs it is about. @param {Pick<BulkOperation, "filter" | "ids">} operation */
 export function jobsOf({ filter, ids }) {
   if (filter === null) return counted(ids ?? 0, "chosen job");
-  return inWords(fromBody(filter)).join(", ") || "all jobs";
+  return inWords(fromBody(filter)).join(", ") || "all";
 }

@@ -37,7 +37,7 @@ function trimmed(number) {
 }
 
 /**
- * The age of a time: `just now`, `3 min ago`, `in 2 h`.
+ * The age of a time: `just now`, `3 min ago`; of one that is to come the two largest units, as what expires in 1 d 23 h does not in 1 d: `in 2 h 5 min`.
  *
  * @param {string | number | Date} time
  * @param {number} now Milliseconds since 1970.
@@ -46,9 +46,9 @@ export function relative(time, now) {
   const seconds = (now - new Date(time).getTime()) / 1000;
   const length = Math.abs(seconds);
   if (length < 2) return "just now";
+  if (seconds < 0) return `in ${duration(Math.round(length))}`;
   const [unit, size] = UNITS.find(([, each]) => length >= each) ?? ["s", 1];
-  const text = `${Math.floor(length / size)} ${unit}`;
-  return seconds > 0 ? `${text} ago` : `in ${text}`;
+  return `${Math.floor(length / size)} ${unit} ago`;
 }
 
 /**

@@ -23,9 +23,9 @@ import { Table } from "../ui/table.js";
 
 /** @param {{ id: string }} props */
 export function Account({ id }) {
-  const read = useData(id, (signal) => client.accounts.get(id, { include: ["jobs", "lanes"] }, { signal }), { on: ["account", "pause", "budget", "host"], every: 15_000 });
+  const read = useData(id, (options) => client.accounts.get(id, { include: ["jobs", "lanes"] }, options), { on: ["account", "pause", "budget", "host"], every: 15_000 });
   const origin = read.data && originOf(read.data.gitlab_url);
-  const restrictions = useData(origin === undefined || isLimited() ? null : `${id} ${origin}`, (signal) => restrictionsOf(id, /** @type {string} */ (origin), signal), { on: ["pause", "budget"] });
+  const restrictions = useData(origin === undefined || isLimited() ? null : `${id} ${origin}`, (options) => restrictionsOf(id, /** @type {string} */ (origin), options), { on: ["pause", "budget"] });
   const again = () => {
     read.reload();
     restrictions.reload();
@@ -33,7 +33,7 @@ export function Account({ id }) {
   /** @param {any} result */
   const after = (result) => (result?.deleted ? go("/accounts") : again());
   const own = restrictions.data?.pauses.find(({ scope }) => scope === "account");
-  return html`<${Loaded} read=${read}>${(/** @type {Data} */ account) => html`
+  return html`${read.data ? null : html`<${PageHead} title=${id} />`}<${Loaded} read=${read}>${(/** @type {Data} */ account) => html`
     <${PageHead} title=${account.id}>
       <${ActButton} act=${submitAct(again, { account_id: id })} />
       ${isLimited() ? null : html`<${ActButton} act=${own ? endPauseAct(own, again) : pauseAct(again, { scope: "account", target: id })} label=${own ? "End its pause" : "Pause"} />`}
@@ -61,17 +61,17 @@ export function Account({ id }) {
  *
  * @param {string} id
  * @param {string} origin
- * @param {AbortSignal} signal
+ * @param {import("../../web/types.d.ts").Options} options
  * @returns {Promise<Restrictions>}
  */
-async function restrictionsOf(id, origin, signal) {
+async function restrictionsOf(id, origin, options) {
   /** @type {Restrictions} */
   const found = { pauses: [], budgets: [] };
-  for await (const pause of client.pauses.all({ limit: 500 }, { signal })) {
+  for await (const pause of client.pauses.all({ limit: 500 }, options)) {
     const { scope, target } = pause;
     if (scope === "everything" || (scope === "account" && target === id) || (scope === "host" && target === origin)) found.pauses.push(pause);
   }
-  for await (const budget of client.budgets.all({ limit: 500 }, { signal })) {
+  for await (const budget of client.budgets.all({ limit: 500 }, options)) {
     if (budget.gitlab_origin === origin && (budget.account_id === null || budget.account_id === id)) found.budgets.push(budget);
   }
   return found;
@@ -98,7 +98,7 @@ const LANES = [
   { label: "Of these for later", cell: ({ scheduled }) => count(scheduled), number: true },
   { label: "Running", cell: (lane) => counted(lane, "assigned,running", lane.running), number: true },
   { label: "Waiting for a credential", cell: (lane) => counted(lane, "waiting_credential", lane.waiting_credential), number: true },
-  { label: "Held back", cell: ({ held }) => held ?? html`<span class="faint">no</span>` },
+  { label: "Held back", cell: ({ held }) => held ?? html`<span class="faint">no</span>`, kind: "long" },
 ];
 
 /** @param {{ account_id: string, command: string }} lane @param {string} status @param {number} number */

@@ -5,7 +5,7 @@ import { renewalDue, shortUrl } from "../core/accounts.js";
 import { address } from "../core/addresses.js";
 import { count, counted } from "../core/numbers.js";
 import { ActButton } from "../ui/acts.js";
-import { client } from "../ui/api.js";
+import { can, client } from "../ui/api.js";
 import { renewAct } from "../ui/account_acts.js";
 import { Credential, Expiry, JobCounts } from "../ui/account_bits.js";
 import { Empty, Loaded, PageHead, Ref } from "../ui/bits.js";
@@ -37,14 +37,14 @@ export function Accounts() {
   const { query } = usePlace();
   const given = Object.fromEntries([...query].filter(([name]) => [...FILTERS, "order", "limit", "cursor"].includes(name)));
   const filtered = FILTERS.some((name) => given[name]);
-  const read = useData(address("", given), (signal) => client.accounts.list({ ...asQuery(given), include: "jobs" }, { signal }), { on: ["account"], every: 30_000 });
-  const totals = useData(address("", { ...given, cursor: null }), (signal) => client.accounts.list({ ...asQuery({ ...given, cursor: "" }), limit: 1, total: true }, { signal }));
+  const read = useData(address("", given), (options) => client.accounts.list({ ...asQuery(given), include: "jobs" }, options), { on: ["account"], every: 30_000 });
+  const totals = useData(address("", { ...given, cursor: null }), (options) => client.accounts.list({ ...asQuery({ ...given, cursor: "" }), limit: 1, total: true }, options));
   const found = totals.data?.total === undefined ? "" : counted(totals.data.total, "account", "accounts", totals.data.total_exact);
   /** @type {Column<Account>[]} */
-  const columns = [...COLUMNS, {
-    label: "What to do", kind: "short",
+  const columns = can("app") ? [...COLUMNS, {
+    label: "Actions", kind: "short",
     cell: (account) => (renewalDue(account, Date.now()) ? html`<${ActButton} small act=${renewAct(account, read.reload)} />` : null),
-  }];
+  }] : COLUMNS;
   return html`
     <${PageHead} title="Accounts" />
     <${Filters} label="Filter of accounts" names=${FILTERS}>

@@ -38,8 +38,8 @@ function All() {
   const given = Object.fromEntries([...query].filter(([name, value]) => value && [...CONDITIONS, "order", "limit", "cursor"].includes(name)));
   const filter = { ...scope(), ...given, order: undefined, limit: undefined, cursor: undefined };
   const asked = /** @type {any} */ ({ ...scope(), ...given, include: "counts,commands" });
-  const read = useData(address("", asked), (signal) => client.areas.list(asked, { signal }), { every: EVERY });
-  const totals = useData(address("", filter), (signal) => client.areas.list({ ...filter, limit: 1, total: true }, { signal }));
+  const read = useData(address("", asked), (options) => client.areas.list(asked, options), { every: EVERY });
+  const totals = useData(address("", filter), (options) => client.areas.list({ ...filter, limit: 1, total: true }, options));
   const found = totals.data?.total === undefined ? "" : counted(totals.data.total, "area", "areas", totals.data.total_exact);
   return html`
     <${PageHead} title="Areas"><${ActButton} act=${submitAct(read.reload, { command: "GROUP_PROJECT_DISCOVERY" })} label="Discover" /><//>
@@ -87,7 +87,7 @@ function Completed({ area: { full_path, last_completed = {} } }) {
 }
 
 function Statistics() {
-  const read = useData("stats", (signal) => client.areas.stats({}, { signal }), { every: EVERY });
+  const read = useData("stats", (options) => client.areas.stats({}, options), { every: EVERY });
   return html`<${Section} title="Statistics"><${Loaded} read=${read}>${(/** @type {AreaStats} */ { areas, found, discoveries }) => html`
     <${Facts} rows=${[
       ...areas.map((each) => [`${each.type === "group" ? "Groups" : "Projects"} of ${each.gitlab_origin.replace(/^https:\/\//, "")}`, total(each.total, each.total_exact)]),

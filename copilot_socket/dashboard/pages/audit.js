@@ -22,15 +22,20 @@ const DOORS = [["http", "HTTP API"], ["cli", "command line"], ["wire", "crawlers
 
 /** @type {Column<AuditEntry>[]} */
 const COLUMNS = [
-  { label: "When", cell: ({ timestamp, last_at, count: times }) => html`<span><${Time} at=${timestamp} />${times > 1 && last_at !== timestamp ? html` <span class="hint">to <${Time} at=${last_at} /></span>` : null}</span>`, kind: "short" },
-  { label: "Who", cell: ({ actor }) => html`<a href=${address("/audit", { actor })}>${actor}</a>` },
-  { label: "What", cell: ({ action }) => action, kind: "word" },
-  { label: "On what", cell: (row) => html`<${Target} row=${row} />` },
+  { label: "When", cell: (row) => html`<${When} row=${row} />`, kind: "short" },
+  { label: "Who", cell: ({ actor }) => html`<a href=${address("/audit", { actor })}>${actor}</a>`, kind: "long" },
+  { label: "What", cell: ({ action }) => action },
+  { label: "On what", cell: (row) => html`<${Target} row=${row} />`, kind: "long" },
   { label: "Outcome", cell: ({ outcome }) => html`<${Badge} value=${outcome} />`, kind: "short" },
   { label: "Count", cell: (row) => count(row.count), number: true },
   { label: "From", cell: ({ door, address: from }) => html`<span>${DOORS.find(([value]) => value === door)?.[1] ?? "another program"}${from ? html` <span class="hint">${from}</span>` : null}</span>` },
   { label: "Details", cell: (row) => html`<${Details} row=${row} />` },
 ];
+
+/** @param {{ row: AuditEntry }} props */
+function When({ row: { timestamp, last_at } }) {
+  return html`<span><${Time} at=${timestamp} />${last_at === timestamp ? null : html` <span class="hint">to <${Time} at=${last_at} /></span>`}</span>`;
+}
 
 /** @param {{ row: AuditEntry }} props */
 function Target({ row }) {
@@ -50,7 +55,7 @@ export function Audit() {
   const { query } = usePlace();
   const given = Object.fromEntries([...query].filter(([name, value]) => value && [...FILTERS, "limit", "cursor"].includes(name)));
   // No event tells of rows.
-  const read = useData(address("", given), (signal) => client.audit.list(/** @type {any} */ (given), { signal }), { every: given.cursor ? undefined : 30_000 });
+  const read = useData(address("", given), (options) => client.audit.list(/** @type {any} */ (given), options), { every: given.cursor ? undefined : 30_000 });
   return html`
     <${PageHead} title="Audit log" />
     <${Filters} label="Filter of the audit log" names=${FILTERS}>
@@ -78,7 +83,8 @@ function ActionFilter() {
 /** @param {{ name: string, label: string }} props */
 function TimeFilter({ name, label }) {
   const { query } = usePlace();
-  return html`<label>${label}<input type="datetime-local" step="1" value=${toInput(query.get(name))} onChange=${(/** @type {any} */ event) => change({ [name]: fromInput(event.target.value) })} /></label>`;
+  return html`<label>${label}<input type="datetime-local" step="1" value=${toInput(query.get(name))}
+    onChange=${(/** @type {any} */ event) => change({ [name]: fromInput(event.target.value) })} /></label>`;
 }
 
 /** @param {{ filtered: boolean, first: boolean }} props */

@@ -24,7 +24,7 @@ const CALM = 1_000;
 
 /** @param {{ id: string }} props */
 export function Crawler({ id }) {
-  const read = useData(id, (signal) => client.crawlers.get(id, {}, { signal }), { on: ["connection"], every: EVERY });
+  const read = useData(id, (options) => client.crawlers.get(id, {}, options), { on: ["connection"], every: EVERY });
   const present = useHeartbeats(id);
   const calm = useRef(/** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined));
   useEffect(() => () => clearTimeout(calm.current), []);

@@ -26,7 +26,7 @@ export function Crawlers() {
   const { query } = usePlace();
   const given = Object.fromEntries([...query].filter(([name, value]) => value && [...CONDITIONS, "limit", "cursor"].includes(name)));
   const asked = /** @type {any} */ ({ ...given, include: "assignments", total: true });
-  const read = useData(address("", given), (signal) => client.crawlers.list(asked, { signal }), { on: ["connection"], every: EVERY });
+  const read = useData(address("", given), (options) => client.crawlers.list(asked, options), { on: ["connection"], every: EVERY });
   const present = useHeartbeats();
   const columns = columnsOf(read.reload);
   return html`

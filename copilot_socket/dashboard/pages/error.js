@@ -26,7 +26,7 @@ export function ErrorGroup({ fingerprint }) {
   const { query } = usePlace();
   const [period, account_id] = [query.get("period"), query.get("account_id") || undefined];
   const key = address(fingerprint, { period, account_id });
-  const read = useData(key, (signal) => client.errors.get(fingerprint, { account_id, since: sinceOf(period, Date.now()) }, { signal }), { every: EVERY });
+  const read = useData(key, (options) => client.errors.get(fingerprint, { account_id, since: sinceOf(period, Date.now()) }, options), { every: EVERY });
   const jobs = jobsAt({ error: fingerprint, status: "failed" });
   const { data, reload } = read;
   return html`
@@ -53,18 +53,18 @@ export function ErrorGroup({ fingerprint }) {
         <${TextFilter} name="account_id" label="Account" />
       <//>
       <${Facts} rows=${[["Errors", count(group.errors)], ["Accounts", count(group.accounts)]]} />
-      <${Past} group=${group} />
+      <${Past} group=${group} period=${period} />
     <//>
     <${Accounts} group=${group} />
     <${Latest} sample=${group.sample} />`}<//>`;
 }
 
-/** @param {{ group: ErrorGroupDetail }} props */
-function Past({ group: { history = [], history_unit: unit = "hour" } }) {
+/** @param {{ group: ErrorGroupDetail, period: string | null }} props */
+function Past({ group: { history = [], history_unit: unit = "hour" }, period }) {
   const drawn = useMemo(() => {
-    const { times, values } = filled(history, unit, Date.now());
+    const { times, values } = filled(history, unit, Date.now(), sinceOf(period, Date.now()));
     return { times, series: [{ label: "errors", color: "bad", values }] };
-  }, [history, unit]);
+  }, [history, unit, period]);
   return html`<${Chart} title=${`Errors per ${unit}`} times=${drawn.times} series=${drawn.series} format=${count} />`;
 }
 

@@ -33,9 +33,9 @@ export function Errors() {
   // Of more rows the server adds no histories.
   const include = Number(filter.limit ?? 100) <= 100 ? "history" : undefined;
   const key = address("", given);
-  const read = useData(key, (signal) => {
+  const read = useData(key, (options) => {
     const since = sinceOf(period ?? null, Date.now());
-    return client.errors.list(/** @type {any} */ ({ ...filter, since, include }), { signal });
+    return client.errors.list(/** @type {any} */ ({ ...filter, since, include }), options);
   }, { every: EVERY });
   const within = new URLSearchParams([...query].filter(([name]) => ["period", "account_id"].includes(name)));
   const columns = columnsOf(within, include !== undefined, read.reload);
@@ -63,7 +63,7 @@ function columnsOf(within, histories, after) {
       <a href=${address(pathOf("/errors", fingerprint), within)}>${text || "Without a message"}</a>
       <br /><span class="hint">${[error_type, command].filter(Boolean).join(" · ")}</span></span>` },
     { label: "Errors", cell: ({ errors }) => count(errors), number: true },
-    histories ? { label: "Over time", cell: (group) => html`<${Past} group=${group} />` } : null,
+    histories ? { label: "Over time", cell: (group) => html`<${Past} group=${group} period=${within.get("period")} />` } : null,
     { label: "Accounts", cell: ({ accounts }) => count(accounts), number: true },
     { label: "Jobs failed", number: true, cell: ({ fingerprint, jobs_failed }) =>
       (jobs_failed ? html`<a href=${jobsAt({ error: fingerprint, status: "failed" })}>${bounded(jobs_failed)}</a>` : "0") },
@@ -75,9 +75,9 @@ function columnsOf(within, histories, after) {
   return columns.filter((each) => each !== null);
 }
 
-/** @param {{ group: Group }} props */
-function Past({ group: { history = [], history_unit: unit = "hour" } }) {
-  const { values } = filled(history, unit, Date.now(), 100);
+/** @param {{ group: Group, period: string | null }} props */
+function Past({ group: { history = [], history_unit: unit = "hour" }, period }) {
+  const { values } = filled(history, unit, Date.now(), sinceOf(period, Date.now()), 100);
   const most = Math.max(...values);
   return html`<${Sparkline} values=${values} label=${`The last ${values.length} ${unit}s: ${compact(most)} errors in one of them at most`} />`;
 }

@@ -1,7 +1,6 @@
 // @ts-check
 /** One job: why it is where it is, its attempts, its errors, and all that is stored of it. */
 
-import { useEffect } from "/dashboard/vendor/hooks.js";
 import { pathOf } from "../core/addresses.js";
 import { crawlerName } from "../core/crawlers.js";
 import { curl } from "../core/curl.js";
@@ -23,9 +22,9 @@ import { Table } from "../ui/table.js";
 
 /** @param {{ id: string }} props */
 export function Job({ id }) {
-  const read = useData(id, (signal) => client.jobs.get(id, {}, { signal }));
-  const why = useData(id, (signal) => client.jobs.why(id, {}, { signal }));
-  const over = read.data ? isOver(read.data.status) : false;
+  const read = useData(id, (options) => client.jobs.get(id, {}, options));
+  // What it waits for changes with these, too; its turn comes nearer without an event.
+  const why = useData(id, async (options) => ({ ...(await client.jobs.why(id, {}, options)), at: Date.now() }), { on: ["pause", "host", "budget", "account"] });
   const again = () => {
     read.reload();
     why.reload();
@@ -36,12 +35,6 @@ export function Job({ id }) {
     if (jobs.some(({ event }) => event !== "job_progress")) again();
     else read.patch((job) => jobs.reduce((before, event) => /** @type {JobDetail} */ (afterEvent(before, event) ?? before), job));
   }, again);
-  // What it waits for changes without events of its own.
-  useEffect(() => {
-    const timer = setInterval(() => document.hidden || over || why.reload(), 10_000);
-    return () => clearInterval(timer);
-  }, [over, id]);
-
   /** @param {any} result */
   const after = (result) => (result?.deleted ? go("/jobs") : again());
   return html`<${Loaded} read=${read}>${(/** @type {JobDetail} */ job) => html`
@@ -51,7 +44,8 @@ export function Job({ id }) {
     <//>
     <section aria-label="Why">
       <p><${Badge} value=${job.status} /> <${Progress} progress=${job.progress} /></p>
-      <${Loaded} read=${why}>${(/** @type {Why} */ { sentence }) => html`<p class="why" role="status">${sentence}</p>`}<//>
+      <${Loaded} read=${why}>${(/** @type {Why & { at: number }} */ { sentence, at }) => html`<p class="why" role="status">${sentence}</p>
+        ${isOver(job.status) ? null : html`<p class="hint">As of <${Time} at=${at} /> <button type="button" class="quiet small" onClick=${why.reload}>Look again</button></p>`}`}<//>
     </section>
     <${Section} title="Job">
       <${Facts} rows=${facts(job)} />

@@ -27,11 +27,10 @@ const COLUMNS = [
   { label: "Job", cell: (job) => html`<${JobLink} job=${job} />`, order: "full_path" },
   { label: "Account", cell: (job) => html`<${Ref} to="/accounts" id=${job.account_id} />` },
   { label: "Progress", cell: (job) => html`<${Progress} progress=${job.progress} />` },
-  { label: "Attempts", cell: (job) => `${job.failures} of ${job.max_attempts}`, number: true },
+  { label: "Failures", cell: (job) => `${job.failures} of ${job.max_attempts}`, number: true },
   { label: "Last cause", cell: (job) => (job.error ? html`<${Ref} to="/errors" id=${job.error}>${job.cause}<//>` : job.cause ?? "–") },
   { label: "Submitted", cell: (job) => html`<${Time} at=${job.created_at} />`, order: "created_at", kind: "short" },
   { label: "Changed", cell: (job) => html`<${Time} at=${job.updated_at} />`, order: "updated_at", kind: "short" },
-  { label: "Ended", cell: (job) => html`<${Time} at=${job.finished_at} />`, order: "finished_at", kind: "short" },
 ];
 
 export function Jobs() {
@@ -39,8 +38,8 @@ export function Jobs() {
   const filter = filterIn(query);
   const paging = Object.fromEntries([...query].filter(([name]) => ["order", "limit", "cursor"].includes(name)));
   const key = address("", { ...filter, ...paging });
-  const read = useData(key, (signal) => client.jobs.list(/** @type {any} */ ({ ...filter, ...paging, include: "progress" }), { signal }));
-  const totals = useData(JSON.stringify(filter), (signal) => client.jobs.list(/** @type {any} */ ({ ...filter, limit: 1, total: true }), { signal }));
+  const read = useData(key, (options) => client.jobs.list(/** @type {any} */ ({ ...filter, ...paging, include: "progress" }), options));
+  const totals = useData(JSON.stringify(filter), (options) => client.jobs.list(/** @type {any} */ ({ ...filter, limit: 1, total: true }), options));
   const fresh = useLive(read, filter, () => {
     read.reload();
     totals.reload();

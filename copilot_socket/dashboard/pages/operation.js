@@ -15,8 +15,8 @@ import { jobsAt } from "../ui/job_acts.js";
 /** @param {{ id: string }} props */
 export function Operation({ id }) {
   const { operation, error } = useOperation(id);
-  return html`<${Problem} error=${error} />
-    ${operation ? html`<${Shown} operation=${operation} />` : error ? html`<h1 tabindex="-1">Operation</h1>` : html`<p class="loading" role="status">Loading…</p>`}`;
+  return html`${operation ? null : html`<${PageHead} title="Operation" />`}<${Problem} error=${error} />
+    ${operation ? html`<${Shown} operation=${operation} />` : !error && html`<p class="loading" role="status">Loading…</p>`}`;
 }
 
 /** @param {{ operation: BulkOperation }} props */
@@ -24,7 +24,7 @@ function Shown({ operation }) {
   const { id, created_at, created_by, updated_at, finished_at, node_id, action } = operation;
   const filter = filterOf(operation);
   const effect = ACTIONS.find((each) => each.action === action)?.effect;
-  return html`<${PageHead} title=${`${actionOf(operation)}: ${jobsOf(operation)}`} />
+  return html`<${PageHead} title=${`${actionOf(operation)} ${filter ? `jobs (${jobsOf(operation)})` : jobsOf(operation)}`} />
     <${Section} title="Progress">${effect ? html`<p class="hint">This ${effect}.</p>` : null}<${OperationProgress} operation=${operation} /><//>
     <${Section} title="Operation"><${Facts} rows=${[
       ["Id", html`<${Copyable} text=${id} label="Copy the id" />`],

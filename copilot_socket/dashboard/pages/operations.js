@@ -22,7 +22,7 @@ const COLUMNS = [
   { label: "State", cell: ({ status, error }) => html`<span><${Badge} value=${status} />${error ? html` <span class="hint">${error}</span>` : null}</span>` },
   { label: "Changed", cell: (each) => `${count(each.changed_total)} of ${total(each.expected, each.expected_exact)}`, number: true },
   { label: "Left alone", cell: ({ skipped_total }) => count(skipped_total), number: true },
-  { label: "By", cell: ({ created_by }) => created_by },
+  { label: "By", cell: ({ created_by }) => created_by, kind: "long" },
   { label: "Started", cell: ({ created_at }) => html`<${Time} at=${created_at} />`, kind: "short" },
   { label: "Ended", cell: ({ finished_at }) => html`<${Time} at=${finished_at} />`, kind: "short" },
 ];
@@ -31,7 +31,7 @@ export function Operations() {
   const { query } = usePlace();
   const given = Object.fromEntries([...query].filter(([name]) => ["status", "limit", "cursor"].includes(name)));
   // No event tells of operations.
-  const read = useData(address("", given), (signal) => client.operations.list(/** @type {any} */ (given), { signal }), { every: 15_000 });
+  const read = useData(address("", given), (options) => client.operations.list(/** @type {any} */ (given), options), { every: 15_000 });
   return html`
     <${PageHead} title="Operations" />
     <${Filters} label="Filter of operations" names=${["status"]}><${ChoiceFilter} name="status" label="State" choices=${["running", "done", "aborted", "failed"]} /><//>

@@ -60,10 +60,10 @@ function NeedsAPerson({ overview }) {
 /** @param {{ item: Attention, overview: State }} props */
 function Item({ item, overview }) {
   const { kind, severity, text, since, names, lanes } = item;
-  const { to, list, label, command } = ADVICE[kind] ?? {};
+  const { to, list, jobsOf, label, command } = ADVICE[kind] ?? {};
   return html`<div class="notice is-${severity === "urgent" ? "failed" : "warning"}">
     <span><strong>${text}</strong>${since ? html` <span class="hint">since <${Time} at=${since} /></span>` : null}
-      ${names.length && !lanes ? html`<br /><span class="names">${names.map((name, at) => html`${at ? ", " : ""}${list ? html`<a href=${pathOf(list, name)}>${name}</a>` : name}`)}</span>` : null}
+      ${names.length && !lanes ? html`<br /><span class="names">${names.map((name, at) => html`${at ? ", " : ""}${list || jobsOf ? html`<a href=${list ? pathOf(list, name) : jobsOf + encodeURIComponent(name)}>${name}</a>` : name}`)}</span>` : null}
       ${lanes ? html`<details><summary>${counted(lanes.length, "lane")}</summary><${Table} caption="Lanes that are held back" columns=${LANES} rows=${lanes}
         rowKey=${(/** @type {HeldLane} */ lane) => `${lane.account_id} ${lane.command}`} /></details>` : null}
       ${command ? html`<br /><${Copyable} text=${command} />` : null}
@@ -90,9 +90,10 @@ const PERIODS = [["hour", "Hour", "minute", 3600], ["day", "Day", "hour", 86_400
 function Charts() {
   const { query } = usePlace();
   const [period, , resolution, seconds] = PERIODS.find(([value]) => value === query.get("period")) ?? PERIODS[0];
-  const read = useData(period, async (signal) => {
-    const since = new Date(Date.now() - seconds * 1000).toISOString();
-    return client.statsHistory({ resolution, since }, { signal });
+  const read = useData(period, async (options) => {
+    const minute = Math.floor(Date.now() / 60_000) * 60_000; // the same for all viewers
+    const since = new Date(minute - seconds * 1000).toISOString();
+    return client.statsHistory({ resolution, since }, options);
   }, { every: resolution === "minute" ? 60_000 : 600_000 });
   return html`<${Section} title="History" aside=${html`<div class="acts" role="group" aria-label="Period">
       ${PERIODS.map(([value, label]) => html`<button type="button" class="small" aria-pressed=${value === period} onClick=${() => change({ period: value === "hour" ? null : value })}>${label}</button>`)}</div>`}>

@@ -5,7 +5,7 @@ import { originOf, shortUrl } from "../core/accounts.js";
 import { address } from "../core/addresses.js";
 import { count } from "../core/numbers.js";
 import { ActButton } from "../ui/acts.js";
-import { client } from "../ui/api.js";
+import { can, client } from "../ui/api.js";
 import { Badge, Empty, Loaded, PageHead, Ref, Section, Time } from "../ui/bits.js";
 import { budgetColumns, budgetKey, setBudgetAct } from "../ui/budget_acts.js";
 import { useData } from "../ui/data.js";
@@ -15,9 +15,9 @@ import { covered, endPauseAct, pauseAct } from "../ui/pause_acts.js";
 import { usePlace } from "../ui/router.js";
 import { Pager, Table } from "../ui/table.js";
 
-/** @import { BudgetList, Host, HostList, LiveEvent, Pause, PauseList } from "../../web/types.d.ts" */
+/** @import { BudgetList, Host, HostList, LiveEvent, Options, Pause, PauseList } from "../../web/types.d.ts" */
 /** @import { Act } from "../ui/acts.js" */
-/** @import { Options } from "../../web/types.d.ts" */
+/** @import { Column } from "../ui/table.js" */
 
 export function Pauses() {
   return html`<${PausesInForce} /><${Hosts} /><${Budgets} />`;
@@ -34,7 +34,12 @@ export function Pauses() {
 function useList(cursor, list, on) {
   const { query } = usePlace();
   const given = { ...(query.get("limit") ? { limit: Number(query.get("limit")) } : {}), ...(query.get(cursor) ? { cursor: /** @type {string} */ (query.get(cursor)) } : {}) };
-  return { read: useData(cursor + JSON.stringify(given), (signal) => list(given, { signal }), { on }), first: !given.cursor };
+  return { read: useData(cursor + JSON.stringify(given), (options) => list(given, options), { on }), first: !given.cursor };
+}
+
+/** The columns of those who may do something, or of the others. @template T @param {Column<T>[]} columns @returns {Column<T>[]} */
+function actable(columns) {
+  return can("operate") ? columns : columns.slice(0, -1);
 }
 
 /** Pages, where there are several. @param {{ next: string | null, shown: number, cursor: string, first: boolean }} props */
@@ -44,19 +49,20 @@ function Pages({ first, ...others }) {
 
 function PausesInForce() {
   const { read, first } = useList("cursor", client.pauses.list, ["pause"]);
+  /** @type {Column<Pause>[]} */
   const columns = [
-    { label: "What", cell: (/** @type {Pause} */ pause) => html`<${Covered} pause=${pause} />` },
-    { label: "Reason", cell: (/** @type {Pause} */ { reason }) => reason ?? "–" },
-    { label: "By", cell: (/** @type {Pause} */ { author }) => author },
-    { label: "Since", cell: (/** @type {Pause} */ { created_at }) => html`<${Time} at=${created_at} />`, kind: "short" },
-    { label: "Until", cell: (/** @type {Pause} */ { ends_at }) => html`<${Time} at=${ends_at} none="somebody ends it" />`, kind: "short" },
-    { label: "What to do", cell: (/** @type {Pause} */ pause) => html`<${ActButton} small act=${endPauseAct(pause, read.reload)} />`, kind: "short" },
+    { label: "What", cell: (pause) => html`<${Covered} pause=${pause} />` },
+    { label: "Reason", cell: ({ reason }) => reason ?? "–" },
+    { label: "By", cell: ({ author }) => author },
+    { label: "Since", cell: ({ created_at }) => html`<${Time} at=${created_at} />`, kind: "short" },
+    { label: "Until", cell: ({ ends_at }) => html`<${Time} at=${ends_at} none="somebody ends it" />`, kind: "short" },
+    { label: "Actions", cell: (pause) => html`<${ActButton} small act=${endPauseAct(pause, read.reload)} />`, kind: "short" },
   ];
   return html`<${PageHead} title="Pauses"><${ActButton} act=${pauseAct(read.reload)} kind="strong" /><//>
     <${Section} title="Pauses in force"><${Loaded} read=${read}>${(/** @type {PauseList} */ { pauses, next }) => html`
       ${pauses.length === 0 ? html`<${Empty} title=${first ? "Nothing is paused." : "No more pauses."} command="copilot-socket pauses add everything --reason REASON --for 2h">
           Pause an account, a host, a command or what is below a path here, or with the command line:<//>`
-        : html`<${Table} caption="Pauses in force, the oldest first" columns=${columns} rows=${pauses} rowKey=${(/** @type {Pause} */ { id }) => id} />`}
+        : html`<${Table} caption="Pauses in force, the oldest first" columns=${actable(columns)} rows=${pauses} rowKey=${(/** @type {Pause} */ { id }) => id} />`}
       <${Pages} next=${next} shown=${pauses.length} cursor="cursor" first=${first} />`}<//><//>`;
 }
 
@@ -73,21 +79,22 @@ function Covered({ pause }) {
 
 function Hosts() {
   const { read, first } = useList("hosts", client.hosts.list, ["host", "pause"]);
+  /** @type {Column<Host>[]} */
   const columns = [
-    { label: "GitLab", cell: (/** @type {Host} */ { origin }) => shortUrl(origin) },
-    { label: "Accounts", cell: (/** @type {Host} */ { origin, accounts }) => html`<a href=${address("/accounts", { gitlab_origin: origin })}>${count(accounts)}</a>`, number: true },
-    { label: "Running jobs at most", cell: (/** @type {Host} */ { max_running }) => (max_running === null ? "any number" : count(max_running)), number: true },
-    { label: "State", cell: (/** @type {Host} */ host) => html`<${State} host=${host} />` },
-    { label: "Last success", cell: (/** @type {Host} */ { last_success_at }) => html`<${Time} at=${last_success_at} none="none yet" />`, kind: "short" },
+    { label: "GitLab", cell: ({ origin }) => shortUrl(origin) },
+    { label: "Accounts", cell: ({ origin, accounts }) => html`<a href=${address("/accounts", { gitlab_origin: origin })}>${count(accounts)}</a>`, number: true },
+    { label: "Running jobs at most", cell: ({ max_running }) => (max_running === null ? "any number" : count(max_running)), number: true },
+    { label: "State", cell: (host) => html`<${State} host=${host} />` },
+    { label: "Last success", cell: ({ last_success_at }) => html`<${Time} at=${last_success_at} none="none yet" />`, kind: "short" },
     {
-      label: "What to do", kind: "short",
-      cell: (/** @type {Host} */ { origin, max_running }) => html`<span class="acts"><${ActButton} small act=${limitAct(origin, max_running, read.reload)} />
+      label: "Actions", kind: "short",
+      cell: ({ origin, max_running }) => html`<span class="acts"><${ActButton} small act=${limitAct(origin, max_running, read.reload)} />
         <${ActButton} small act=${pauseAct(read.reload, { scope: "host", target: origin })} /></span>`,
     },
   ];
   return html`<${Section} title="Hosts"><${Loaded} read=${read}>${(/** @type {HostList} */ { hosts, next }) => html`
       ${hosts.length === 0 ? html`<${Empty} title=${first ? "There are no GitLab hosts yet." : "No more hosts."}>A host is there as soon as an account is.<//>`
-        : html`<${Table} caption="GitLab hosts" columns=${columns} rows=${hosts} rowKey=${(/** @type {Host} */ { origin }) => origin} />`}
+        : html`<${Table} caption="GitLab hosts" columns=${actable(columns)} rows=${hosts} rowKey=${(/** @type {Host} */ { origin }) => origin} />`}
       <${Pages} next=${next} shown=${hosts.length} cursor="hosts" first=${first} />`}<//><//>`;
 }
 
@@ -104,7 +111,10 @@ function limitAct(origin, present, after) {
     effect: "Jobs that run go on, also where there are more than a new limit allows.",
     fields: [{ name: "max_running", label: "Running jobs at most", kind: "number", min: 1, max: 100_000, value: present === null ? "" : String(present), hint: "Empty: any number." }],
     run: ({ max_running }) => client.hosts.change(originOf(origin), { max_running }),
-    done: ({ max_running, waiting_for_nodes }) => `${max_running === null ? "Any number" : `At most ${count(max_running)}`} of its jobs may run at a time${waiting_for_nodes.length ? "; some nodes do not act on that yet" : ""}`,
+    done: ({ max_running, waiting_for_nodes }) => {
+      const most = max_running === null ? "Any number" : `At most ${count(max_running)}`;
+      return `${most} of its jobs may run at a time${waiting_for_nodes.length ? "; some nodes do not act on that yet" : ""}`;
+    },
     action: "host.change", target: origin, after,
   };
 }

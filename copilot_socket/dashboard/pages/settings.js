@@ -17,9 +17,9 @@ import { Table } from "../ui/table.js";
 /** @type {Column<ShownSetting>[]} */
 const CHANGED = [
   { label: "Setting", cell: ({ name, description }) => html`<span><code>${name}</code><br /><span class="hint">${description}</span></span>` },
-  { label: "Value", cell: (setting) => html`<${Value} value=${setting.value} setting=${setting} />` },
-  { label: "Default", cell: (setting) => html`<${Value} value=${setting.default} setting=${setting} />` },
-  { label: "From", cell: ({ origin }) => origin, kind: "word" },
+  { label: "Value", cell: (setting) => html`<${Value} value=${setting.value} setting=${setting} />`, kind: "long" },
+  { label: "Default", cell: (setting) => html`<${Value} value=${setting.default} setting=${setting} />`, kind: "long" },
+  { label: "From", cell: ({ origin }) => origin },
 ];
 const USUAL = CHANGED.filter(({ label }) => label !== "Default");
 
@@ -34,7 +34,7 @@ function Value({ value, setting }) {
 export function Settings() {
   const { query } = usePlace();
   const search = query.get("search")?.toLowerCase() ?? "";
-  const read = useData("settings", (signal) => client.settings({}, { signal }));
+  const read = useData("settings", (options) => client.settings({}, options));
   return html`
     <${PageHead} title="Settings" />
     <${Loaded} read=${read}>${(/** @type {Data} */ data) => html`

@@ -5,7 +5,7 @@ import { useRef } from "/dashboard/vendor/hooks.js";
 import { address } from "../core/addresses.js";
 import { ActButton } from "../ui/acts.js";
 import { client, session } from "../ui/api.js";
-import { Badge, Copyable, Empty, Loaded, PageHead, Section, Time } from "../ui/bits.js";
+import { Badge, Copyable, Empty, Loaded, PageHead, Section, Time, useNow } from "../ui/bits.js";
 import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
 import { usePlace } from "../ui/router.js";
@@ -20,36 +20,43 @@ import { Webhooks } from "../ui/webhooks.js";
 /** What a role may do, each also what those before it may. @type {Record<TokenBody["role"], string>} */
 const ROLES = {
   read: "see everything but settings, tokens, webhooks and the audit log",
-  operate: "act on jobs, crawlers, errors, pauses and limits",
-  app: "store accounts and credentials",
+  operate: "also see settings and the audit log, and act on jobs, crawlers, errors, pauses and limits",
+  app: "also store and delete accounts and their credentials",
   admin: "everything, tokens and webhooks included",
 };
 
 export function Tokens() {
   const { query } = usePlace();
   const given = Object.fromEntries([...query].filter(([name]) => ["limit", "cursor"].includes(name)));
-  const read = useData(address("", given), (signal) => client.tokens.list(given, { signal }));
+  const read = useData(address("", given), (options) => client.tokens.list(given, options));
   const who = useStore(session);
   const own = useRef("");
   own.current = who?.name.replace(/^token:/, "") ?? "";
   /** @type {Column<Token>[]} */
   const columns = [
-    { label: "Name", cell: ({ name }) => html`<span><strong>${name}</strong>${name === own.current ? html` <span class="hint">yours</span>` : null}</span>`, kind: "word" },
+    { label: "Name", cell: ({ name }) => html`<span><strong>${name}</strong>${name === own.current ? html` <span class="hint">yours</span>` : null}</span>` },
     { label: "Role", cell: ({ role }) => html`<span>${role} <span class="hint">${ROLES[role]}</span></span>` },
     { label: "Limited to", cell: ({ accounts, users }) => limits(accounts, users) },
     { label: "Made", cell: ({ created_at, created_by }) => html`<span><${Time} at=${created_at} /> <span class="hint">by ${created_by}</span></span>` },
     { label: "Last used", cell: ({ last_used_at }) => html`<${Time} at=${last_used_at} none="never" />`, kind: "short" },
-    { label: "Expires", cell: ({ expires_at }) => html`<span><${Time} at=${expires_at} none="never" />${expires_at && Date.parse(expires_at) < Date.now() ? html` <${Badge} value="expired" />` : null}</span>`, kind: "short" },
-    { label: "What to do", cell: ({ name }) => html`<${ActButton} small act=${revokeAct(name, name === own.current, read.reload)} />`, kind: "short" },
+    { label: "Expires", cell: ({ expires_at }) => html`<${Expires} at=${expires_at} />`, kind: "short" },
+    { label: "Actions", cell: ({ name }) => html`<${ActButton} small act=${revokeAct(name, name === own.current, read.reload)} />`, kind: "short" },
   ];
   return html`
     <${PageHead} title="Tokens"><${ActButton} act=${addAct(read.reload)} kind="strong" /><//>
     <${Section} title="Tokens of the API" aside=${html`<span class="hint">The node's own, COPILOT_HTTP_TOKEN, is a setting and not listed.</span>`}>
       <${Loaded} read=${read}>${(/** @type {TokenList} */ { tokens, next }) => html`
-        ${tokens.length === 0 ? html`<${Empty} title=${given.cursor ? "No more tokens." : "There are no tokens but the node's own."} command="copilot-socket tokens add NAME --role read">Give each program and person one of their own, here or with the command line:<//>`
+        ${tokens.length === 0 ? html`<${Empty} title=${given.cursor ? "No more tokens." : "There are no tokens but the node's own."} command="copilot-socket tokens add NAME --role read">
+            Give each program and person one of their own, here or with the command line:<//>`
           : html`<${Table} caption="Tokens of the API" columns=${columns} rows=${tokens} rowKey=${(/** @type {Token} */ { name }) => name} />`}
         ${next || given.cursor ? html`<${Pager} next=${next} shown=${tokens.length} />` : null}`}<//><//>
     <${Webhooks} />`;
+}
+
+/** @param {{ at: string | null }} props */
+function Expires({ at }) {
+  const now = useNow();
+  return html`<span><${Time} at=${at} none="never" />${at && Date.parse(at) <= now ? html` <${Badge} value="expired" />` : null}</span>`;
 }
 
 /** @param {string[] | null} accounts @param {string[] | null} users */
@@ -91,7 +98,8 @@ function addAct(after) {
 function revokeAct(name, own, after) {
   return {
     verb: "Revoke", title: `Revoke the token ${name}`, needs: "admin", asks: true, danger: true,
-    effect: html`<p>Whoever uses it is refused from now on, and sessions that it has begun end.${own ? " It is the one that you are signed in with." : ""}</p><p><strong>This can't be undone.</strong></p>`,
+    effect: html`<p>Whoever uses it is refused from now on, and sessions that it has begun end.
+      ${own ? " It is the one that you are signed in with." : ""}</p><p><strong>This can't be undone.</strong></p>`,
     run: () => client.tokens.revoke(name), done: `The token ${name} is revoked`, action: "token.revoke", target: name, after,
   };
 }

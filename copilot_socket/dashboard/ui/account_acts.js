@@ -51,7 +51,8 @@ export function accountActs({ id, weight, max_running, jobs }, after) {
       verb: "Change limits", title: `Change the limits of ${id}`, needs: "operate",
       effect: "Jobs that run go on, also where there are more than a new limit allows.",
       fields: [
-        { name: "weight", label: "Weight", kind: "number", required: true, min: 1, max: 100, value: String(weight), hint: "How many of its jobs go out where another account has its turn with one: 1 to 100. Nodes follow within 30 s." },
+        { name: "weight", label: "Weight", kind: "number", required: true, min: 1, max: 100, value: String(weight),
+          hint: "How many of its jobs go out where another account has its turn with one: 1 to 100. Nodes follow within 30 s." },
         { name: "max_running", label: "Running jobs at most", kind: "number", min: 1, max: 100_000, value: max_running === null ? "" : String(max_running), hint: "Empty: any number." },
       ],
       run: (values) => client.accounts.change(id, values),

@@ -79,26 +79,32 @@ function dismiss(id) {
   notices.set(notices.value.filter((each) => each.id !== id));
 }
 
+/** Titles of acts that are under way: a second click is not a second act. @type {Set<string>} */
+const underWay = new Set();
+
 /** Carry *act* out, after asking where that is necessary. @param {Act} act */
 export function perform(act) {
   if (act.asks || act.fields) asked.set(act);
-  else void carryOut(act, {}).catch(() => {});
+  else if (!underWay.has(act.title)) void carryOut(act, {}).catch(() => {});
 }
 
 /** @param {Act} act @param {Record<string, any>} values @throws What it throws; a notice has said so. */
 async function carryOut(act, values) {
   const id = tell({ state: "busy", text: `${act.title} …` });
+  underWay.add(act.title);
   try {
     const result = await act.run(values);
+    act.after?.(result);
     const target = typeof act.target === "function" ? act.target(result) : act.target;
     const audit = target === undefined ? null : await auditRow(act.action, target);
     tell({ state: "done", text: typeof act.done === "function" ? act.done(result) : act.done, audit }, id);
-    act.after?.(result);
     return result;
   } catch (error) {
     tell({ state: "failed", text: `${act.title}: ${inWords(error)}` }, id);
     act.after?.(undefined); // what stood in the way may not be shown yet
     throw error;
+  } finally {
+    underWay.delete(act.title);
   }
 }
 

@@ -14,6 +14,9 @@ const ROLES = ["read", "operate", "app", "admin"];
 /** Who is signed in: null for nobody, undefined until that is known. @type {Store<Session | null | undefined>} */
 export const session = new Store(/** @type {Session | null | undefined} */ (undefined));
 
+/** Why the one-time link of the address has not signed in, if so. */
+export const linkError = new Store(/** @type {unknown} */ (null));
+
 /** The client, which notices when the session has ended. */
 class SessionClient extends Client {
   /** @override @type {Client["request"]} */
@@ -34,7 +37,7 @@ export async function beginSession() {
   const code = new URLSearchParams(location.hash.slice(1)).get("code");
   if (code) {
     history.replaceState(history.state, "", location.pathname + location.search);
-    await signIn(code).catch(() => {}); // used or expired: whoever is signed in already stays so
+    await signIn(code).catch(linkError.set.bind(linkError)); // used or expired: whoever is signed in already stays so
   }
   if (!session.value) session.set(await client.session.get());
 }

@@ -15,7 +15,7 @@ import { theme } from "./settings.js";
 import { SignIn } from "./sign_in.js";
 import { useStore } from "./store.js";
 
-/** @import { Page } from "../pages.js" */
+/** @import { Page, View } from "../pages.js" */
 
 /** @param {Page} page */
 function mayOpen({ needs, within }) {
@@ -83,11 +83,34 @@ function Shell({ pages }) {
 /** @param {Page | undefined} page @param {Record<string, string>} params */
 function shown(page, params) {
   if (!page) return html`<h1 tabindex="-1">No such page</h1><${Empty} title="There is nothing at this address.">Go to the <a href="/">overview</a>.<//>`;
-  if (!mayOpen(page)) {
-    if (page.pattern === "/" && isLimited()) return html`<h1 tabindex="-1">Overview</h1><${Empty} title="Your token is limited to some accounts or users.">See <a href="/jobs">their jobs</a>.<//>`;
-    return html`<h1 tabindex="-1">${page.title}</h1><${Empty} title=${`Your token may not see this: it needs the role ${page.needs}.`} command="copilot-socket tokens add NAME --role ${page.needs}" />`;
+  if (!can(page.needs)) {
+    return html`<h1 tabindex="-1">${page.title}</h1><${Empty} title=${`Your token may not see this: it needs the role ${page.needs}.`} command=${`copilot-socket tokens add NAME --role ${page.needs}`} />`;
   }
-  return html`<${page.view} ...${params} />`;
+  if (!mayOpen(page)) {
+    return html`<h1 tabindex="-1">${page.title}</h1><${Empty} title="Your token is limited to some accounts or users, and this page is about all.">See <a href="/jobs">their jobs</a>.<//>`;
+  }
+  return html`<${Opened} page=${page} params=${params} />`;
+}
+
+/** Those that were opened before. @type {Map<Page, View>} */
+const views = new Map();
+
+/** @param {{ page: Page, params: Record<string, string> }} props */
+function Opened({ page, params }) {
+  const [, draw] = useState(0);
+  const [error, setError] = useState(/** @type {unknown} */ (null));
+  const view = views.get(page);
+  useEffect(() => {
+    if (view) return;
+    const done = (/** @type {View} */ loaded) => {
+      views.set(page, loaded);
+      draw((count) => count + 1);
+    };
+    page.load().then(done, setError);
+  }, [page]);
+  if (view) return html`<${view} ...${params} />`;
+  // Browsers remember that a module could not be loaded.
+  return html`<h1 tabindex="-1">${page.title}</h1>${error ? html`<${Problem} error=${error} retry=${() => location.reload()} />` : html`<p class="loading" role="status">Loading…</p>`}`;
 }
 
 /** A page that fails leaves the others alone. @param {{ children: any }} props */

@@ -32,7 +32,7 @@ export function JobCounts({ jobs, filter }) {
 export function OneArea({ name }) {
   const { query } = usePlace();
   const area = areaOf(name);
-  const read = useData(area && name, (signal) => client.areas.get(area?.gitlab_origin ?? "", area?.full_path ?? "", {}, { signal }), { every: EVERY });
+  const read = useData(area && name, (options) => client.areas.get(area?.gitlab_origin ?? "", area?.full_path ?? "", {}, options), { every: EVERY });
   const head = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => {
     window.scrollTo(0, 0);

@@ -4,7 +4,7 @@
 import { shortUrl } from "../core/accounts.js";
 import { count, counted } from "../core/numbers.js";
 import { ActButton } from "./acts.js";
-import { client } from "./api.js";
+import { can, client } from "./api.js";
 import { Ref, Time } from "./bits.js";
 import { html } from "./html.js";
 
@@ -14,7 +14,7 @@ import { html } from "./html.js";
 
 /** Whose budget it is, in words. @param {Pick<Budget, "gitlab_origin" | "account_id" | "name">} budget */
 function named({ gitlab_origin, account_id, name }) {
-  return `${name ?? "the budget"} of ${account_id ?? "all"} at ${gitlab_origin}`;
+  return `${name ?? "the budget"} of ${account_id ?? "the whole host"} at ${shortUrl(gitlab_origin)}`;
 }
 
 /** @param {Budget} budget */
@@ -80,7 +80,10 @@ export function budgetColumns(after) {
         ${budget.closed_until ? html`<br /><span class="hint">GitLab refuses requests until <${Time} at=${budget.closed_until} /></span>` : null}</span>`,
     },
     { label: "Said", cell: ({ source, updated_at }) => html`<span><${Time} at=${updated_at} /> <span class="hint">${SOURCES[source]}</span></span>` },
-    { label: "What to do", kind: "short", cell: (budget) => html`<span class="acts"><${ActButton} small act=${setBudgetAct(after, budget)} /><${ActButton} small act=${forgetBudgetAct(budget, after)} /></span>` },
+    ...(can("operate") ? /** @type {Column<Budget>[]} */ ([{
+      label: "Actions", kind: "short",
+      cell: (budget) => html`<span class="acts"><${ActButton} small act=${setBudgetAct(after, budget)} /><${ActButton} small act=${forgetBudgetAct(budget, after)} /></span>`,
+    }]) : []),
   ];
 }
 

@@ -7,7 +7,7 @@ import { pathOf } from "../core/addresses.js";
 import { ACTIONS } from "../core/jobs.js";
 import { count, counted, total } from "../core/numbers.js";
 import { AuditLink, auditRow } from "./acts.js";
-import { client, inWords } from "./api.js";
+import { can, client, inWords } from "./api.js";
 import { Badge, Problem } from "./bits.js";
 import { Dialog } from "./dialog.js";
 import { html } from "./html.js";
@@ -143,7 +143,7 @@ export function OperationProgress({ operation }) {
       ${Object.entries(changed).map(([state, number]) => html`<li>${count(number)} were <${Badge} value=${state} /></li>`)}
       ${Object.entries(skipped).map(([why, number]) => html`<li>${count(number)} left alone: ${SKIPPED[why] ?? why}</li>`)}
     </ul>
-    ${status === "running" ? html`<button type="button" class="danger" onClick=${abort}>Abort</button> <span class="hint">What it has changed stays so.</span>` : null}
+    ${status === "running" && can("operate") ? html`<button type="button" class="danger" onClick=${abort}>Abort</button> <span class="hint">What it has changed stays so.</span>` : null}
     ${error ? html`<p class="failed">${inWords(error)}</p>` : null}
   </div>`;
 }

@@ -4,6 +4,7 @@
 import { useEffect, useRef } from "/dashboard/vendor/hooks.js";
 import uPlot from "/dashboard/vendor/uplot.js";
 import { compact } from "../core/numbers.js";
+import { absolute } from "../core/times.js";
 import { html } from "./html.js";
 import { theme } from "./settings.js";
 import { useStore } from "./store.js";
@@ -15,6 +16,13 @@ import { Time } from "./bits.js";
  * @property {string} color The name of a colour of the style sheet, without `--`.
  * @property {(number | null)[]} values
  */
+
+/** What the axis of times says at each tick: days, hours, minutes, seconds; the day where that changes. uPlot's own are American. */
+const TICKS = [
+  [86_400, "{YYYY}-{MM}-{DD}", null, null, null, null, null, null, 1],
+  [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
+  [1, "{HH}:{mm}:{ss}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
+];
 
 /** @param {{ title: string, times: number[], series: Series[], format?: (value: number) => string, height?: number }} props
  *   *times*: seconds since 1970. */
@@ -32,13 +40,13 @@ export function Chart({ title, times, series, format = compact, height = 170 }) 
     const axis = { stroke: color("faint"), grid: { stroke: color("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
     plot.current = new uPlot(
       {
-        width: element.clientWidth || 300, height,
+        width: element.clientWidth || 300, height, padding: [null, 24, null, null],
         cursor: { y: false, points: { size: 6 } },
         legend: { live: true },
         scales: { y: { range: (/** @type {any} */ _, /** @type {number} */ low, /** @type {number} */ high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.1 : 1] } },
-        axes: [axis, { ...axis, size: 58, values: (/** @type {any} */ _, /** @type {number[]} */ marks) => marks.map((mark) => format(mark)) }],
+        axes: [{ ...axis, values: TICKS }, { ...axis, size: 58, values: (/** @type {any} */ _, /** @type {number[]} */ marks) => marks.map((mark) => format(mark)) }],
         series: [
-          { value: (/** @type {any} */ _, /** @type {number} */ at) => (at == null ? "–" : new Date(at * 1000).toLocaleString()) },
+          { value: (/** @type {any} */ _, /** @type {number} */ at) => (at == null ? "–" : absolute(at * 1000)) },
           ...series.map(({ label, color: name }) => ({
             label, stroke: color(name), width: 1.5, points: { show: false }, spanGaps: false,
             value: (/** @type {any} */ _, /** @type {number | null} */ value) => (value == null ? "–" : format(value)),

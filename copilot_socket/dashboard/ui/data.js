@@ -8,9 +8,13 @@ import { useEvents } from "./live.js";
 
 /** @import { LiveEvent } from "../../web/types.d.ts" */
 
-/** Milliseconds before a read that has failed is repeated, and between two that events ask for. */
+/** @import { Options } from "../../web/types.d.ts" */
+
+/** Milliseconds before a read that has failed is repeated. */
 const AGAIN = 5_000;
-const CALM = 1_000;
+/** Milliseconds from an event until what it changes is read again, at least; events of that time are read together. An answer
+ * that somebody else got a second ago will do: it shows what the event has changed. */
+const CALM = 1_100;
 
 /**
  * @template T
@@ -23,11 +27,12 @@ const CALM = 1_000;
  */
 
 /**
- * What *load* returns; read again when *key* changes, and at events.
+ * What *load* returns; read again when *key* changes, and at events. What is read again by itself may be what another viewer was
+ * answered, so that many viewers cost no more than one.
  *
  * @template T
  * @param {string | null} key What is read: another key is another thing. null: nothing.
- * @param {(signal: AbortSignal) => Promise<T>} load
+ * @param {(options: Options & { signal: AbortSignal }) => Promise<T>} load
  * @param {{ on?: LiveEvent["type"][], every?: number }} [options] The events at which it is read again, at most once a
  *   second; milliseconds after which it is read again in any case.
  * @returns {Read<T>}
@@ -37,20 +42,36 @@ export function useData(key, load, { on = [], every } = {}) {
   const [turn, setTurn] = useState(0);
   const latest = useRef(load);
   latest.current = load;
-  const reload = useCallback(() => setTurn((number) => number + 1), []);
+  // How old the answer to the next read may be, in seconds.
+  const age = useRef(0);
+  const again = useCallback((/** @type {number} */ maxAge) => {
+    age.current = maxAge;
+    setTurn((number) => number + 1);
+  }, []);
+  const reload = useCallback(() => again(0), []);
+  // Changes by events since the read that is under way began: its answer may be older than these.
+  const changes = useRef(/** @type {((data: T) => T)[] | null} */ (null));
 
   useEffect(() => {
     if (key === null) return undefined;
     const aborting = new AbortController();
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let timer;
+    const maxAge = age.current;
+    age.current = 0;
+    changes.current = [];
+    // Nobody sees a page that is hidden.
+    const later = () => void (timer = setTimeout(() => (document.hidden ? later() : again(Math.floor((every ?? 0) / 1000))), every));
     setState((before) => ({ key, data: before.key === key ? before.data : undefined, error: before.key === key ? before.error : null, loading: true }));
     void (async () => {
       try {
-        const data = await latest.current(aborting.signal);
+        /** @type {T} */
+        const read = await latest.current({ signal: aborting.signal, maxAge });
         if (aborting.signal.aborted) return;
+        const data = (changes.current ?? []).reduce((before, change) => change(before), read);
+        changes.current = null;
         setState({ key, data, error: null, loading: false });
-        if (every) timer = setTimeout(reload, every);
+        if (every) later();
       } catch (error) {
         if (aborting.signal.aborted) return;
         setState((before) => ({ ...before, error, loading: false }));
@@ -71,13 +92,15 @@ export function useData(key, load, { on = [], every } = {}) {
     if (!matters || key === null) return;
     calm.current ??= setTimeout(() => {
       calm.current = undefined;
-      reload();
-    }, CALM * (0.5 + Math.random() / 2)); // not all viewers at once
+      again(1);
+    }, CALM * (1 + Math.random() / 2)); // not all viewers at once
   });
 
   const patch = useCallback(
-    (/** @type {(data: T) => T} */ change) =>
-      setState((before) => (before.data === undefined ? before : { ...before, data: change(before.data) })),
+    (/** @type {(data: T) => T} */ change) => {
+      changes.current?.push(change);
+      setState((before) => (before.data === undefined ? before : { ...before, data: change(before.data) }));
+    },
     [],
   );
   const current = state.key === key;

@@ -1,13 +1,14 @@
 // @ts-check
 /**
- * Live events. One stream for what every page shows, and at most one more for the page that is open; a page that nobody sees
- * has none, as browsers allow six connections to an origin, for all of its tabs.
+ * Live events. One stream for what every page shows and for what the open page adds to that; a page that wants events of one
+ * thing only has one more. A page that nobody sees has none, as browsers allow six connections to an origin, for all of its tabs.
  */
 
 import { useEffect, useRef } from "/dashboard/vendor/hooks.js";
 import { ApiError } from "/client.js";
 import { NOTHING, applied } from "../core/live_model.js";
 import { client, isLimited, scope } from "./api.js";
+import { loadAnew } from "./router.js";
 import { Store } from "./store.js";
 
 /** @import { LiveEvent } from "../../web/types.d.ts" */
@@ -25,13 +26,26 @@ export const model = new Store(NOTHING);
 /** Of the stream of all pages. @type {Store<Connection>} */
 export const connection = new Store(/** @type {Connection} */ ({ state: "connecting", error: null }));
 
-/** An event, or null for those that are missing at this point. @typedef {LiveEvent | null} Told */
+/** An event, or null for those that may be missing at this point. @typedef {LiveEvent | null} Told */
 
-/** @type {Set<(event: Told) => void>} */
-const listeners = new Set();
+/** Those who get the events of the stream of all pages, with the types that they add to it. @type {Map<(event: Told) => void, string>} */
+const listeners = new Map();
+/** Looks whether they want other types now. */
+let retype = () => {};
+
+/** @param {(event: Told) => void} listener @param {string} types @returns {() => void} Ends that. */
+function listen(listener, types) {
+  listeners.set(listener, types);
+  retype();
+  return () => {
+    listeners.delete(listener);
+    retype();
+  };
+}
 
 /**
- * Call *handle* with the events of a stream while the page is seen; it begins with a snapshot each time.
+ * Call *handle* with the events of a stream while the page is seen. What was read before it is open may have changed by then, and
+ * what happens while it is not is missing unless it is resumed: it begins with null then.
  *
  * @param {Record<string, any>} query
  * @param {(event: Told) => void} handle
@@ -44,19 +58,16 @@ function follow(query, handle, onState = () => {}) {
   let open = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let hiding;
-  // Whether events are missing before the next stream: one that is resumed, behind the last id, is sent what it has missed.
-  let late = false;
 
   const begin = () => {
     const { signal } = (open = new AbortController());
+    // One that has had an event goes on behind that.
     let resumable = false;
     /** @param {any} state */
     const tell = ({ state, error = null }) => {
       if (signal.aborted) return;
-      if (state === "closed") late ||= !resumable;
       if (state !== "lost") onState({ state, error });
-      if (state === "lost" || (state === "open" && late)) handle(null);
-      if (state === "open") late = false;
+      if (state === "lost" || (state === "open" && !resumable)) handle(null);
     };
     void (async () => {
       try {
@@ -72,7 +83,6 @@ function follow(query, handle, onState = () => {}) {
     })();
   };
   const end = () => {
-    late ||= open !== null;
     open?.abort();
     open = null;
   };
@@ -82,31 +92,53 @@ function follow(query, handle, onState = () => {}) {
     else if (!open && !ended) begin();
   };
   document.addEventListener("visibilitychange", turn);
+  // A page that is left may be kept by the browser, for going back: with its streams, and without its timers.
+  window.addEventListener("pagehide", end);
+  window.addEventListener("pageshow", turn);
   turn();
   return () => {
     ended = true;
     clearTimeout(hiding);
     document.removeEventListener("visibilitychange", turn);
+    window.removeEventListener("pagehide", end);
+    window.removeEventListener("pageshow", turn);
     end();
   };
 }
 
 /** Follow what every page shows. @returns {() => void} Ends that. */
 export function startLive() {
-  const types = isLimited() ? "snapshot,counts" : TYPES;
-  const stop = follow(
-    { types },
-    (event) => {
-      if (event) model.set(applied(model.value, event));
-      for (const listener of [...listeners]) listener(event);
-    },
-    (state) => connection.set(state),
-  );
+  let types = "";
+  let stop = () => {};
+  const begin = () => {
+    const wanted = [...new Set([isLimited() ? "snapshot,counts" : TYPES, ...listeners.values()].flatMap((each) => each.split(",")))].filter(Boolean).join();
+    if (wanted === types) return;
+    types = wanted;
+    stop();
+    stop = follow({ types }, take, (state) => connection.set(state));
+  };
+  // A page goes and another one comes in the same turn.
+  retype = () => queueMicrotask(begin);
+  begin();
   return () => {
+    retype = () => {};
     stop();
     model.set(NOTHING);
     connection.set({ state: "connecting", error: null });
   };
+}
+
+/** The version of the node that the page was loaded from, as far as events say. @type {string | undefined} */
+let began;
+
+/** @param {Told} event */
+function take(event) {
+  if (event) {
+    model.set(applied(model.value, event));
+    const version = model.value.overview?.version;
+    if (version && version !== (began ??= version)) loadAnew();
+  }
+  for (const listener of [...listeners.keys()]) listener(event);
 }
 
 /** Call *handle* with the events that every page gets. @param {(event: Told) => void} handle */
@@ -115,17 +147,16 @@ export function useEvents(handle) {
   latest.current = handle;
   useEffect(() => {
     const listener = (/** @type {Told} */ event) => latest.current(event);
-    listeners.add(listener);
-    return () => void listeners.delete(listener);
+    return listen(listener, "");
   }, []);
 }
 
 /**
- * Call *handle* with the events of a stream of the page's own, many at a time: as often as the page is drawn at most.
+ * Call *handle* with the events that the page adds to what every page gets, many at a time: ten times a second at most.
  *
- * @param {Record<string, any> | null} query null: none.
+ * @param {{ types: string } & Record<string, string> | null} query Filters need a stream of their own. null: none.
  * @param {(events: LiveEvent[]) => void} handle
- * @param {() => void} [again] Reads anew what is shown: events are missing.
+ * @param {() => void} [again] Reads anew what is shown: events may be missing.
  */
 export function useStream(query, handle, again = () => {}) {
   const latest = useRef({ handle, again });
@@ -143,11 +174,13 @@ export function useStream(query, handle, again = () => {}) {
       timer = undefined;
       latest.current.handle(events);
     };
-    const stop = follow(query, (event) => {
+    const listener = (/** @type {Told} */ event) => {
       if (!event) return latest.current.again();
+      if (!query.types.split(",").includes(event.type)) return;
       waiting.push(event);
       timer ??= setTimeout(flush, 100);
-    });
+    };
+    const stop = Object.keys(query).length > 1 ? follow(query, listener) : listen(listener, query.types);
     return () => {
       clearTimeout(timer);
       stop();

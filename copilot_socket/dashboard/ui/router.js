@@ -9,6 +9,14 @@ import { address, changed, match } from "../core/addresses.js";
 /** The patterns of pages' paths. @type {string[]} */
 let patterns = [];
 
+/** Whether the node has another version than the page: its modules would not fit together. */
+const outdated = { value: false };
+
+/** From now on, go elsewhere by loading the page anew. */
+export function loadAnew() {
+  outdated.value = true;
+}
+
 /** @type {Store<Place>} */
 export const place = new Store({ path: "/", params: {}, query: new URLSearchParams() });
 
@@ -33,6 +41,7 @@ export function startRouter(known) {
 
 /** @param {string} to Path and query. @param {{ replace?: boolean }} [options] Replace the present entry of the history. */
 export function go(to, { replace = false } = {}) {
+  if (outdated.value) return location.assign(to);
   if (replace) history.replaceState(null, "", to);
   else if (to !== location.pathname + location.search) history.pushState(null, "", to);
   look();

@@ -16,7 +16,7 @@ import { activeAct, addWebhookAct, EVENTS, removeAct, retryDeliveryAct, rotateAc
 
 export function Webhooks() {
   // There are ten at most.
-  const read = useData("webhooks", (signal) => client.webhooks.list({}, { signal }));
+  const read = useData("webhooks", (options) => client.webhooks.list({}, options));
   return html`<${Section} title="Webhooks" aside=${html`<${ActButton} act=${addWebhookAct(read.reload)} label="Add a webhook" />`}>
     <${Loaded} read=${read}>${(/** @type {WebhookList} */ { webhooks }) => (webhooks.length === 0
       ? html`<${Empty} title="There are no webhooks yet." command="copilot-socket webhooks add https://example.org/hook --event job.failed">
@@ -53,13 +53,13 @@ function One({ webhook, after }) {
 /** @param {{ id: string, turn: number, after: () => void }} props *turn*: changes when something was sent. */
 function Deliveries({ id, turn, after }) {
   // No event tells of them.
-  const read = useData(id, (signal) => client.webhooks.deliveries(id, { limit: 25 }, { signal }), { every: 15_000 });
+  const read = useData(id, (options) => client.webhooks.deliveries(id, { limit: 25 }, options), { every: 15_000 });
   useEffect(() => {
     if (turn) read.reload();
   }, [turn]);
   /** @type {Column<WebhookDelivery>[]} */
   const columns = [
-    { label: "Event", cell: ({ event }) => event, kind: "word" },
+    { label: "Event", cell: ({ event }) => event },
     { label: "Happened", cell: ({ occurred_at }) => html`<${Time} at=${occurred_at} />`, kind: "short" },
     { label: "State", cell: ({ status }) => html`<${Badge} value=${status} kind=${status === "pending" ? "queued" : status} />`, kind: "short" },
     { label: "Attempts", cell: ({ attempts }) => count(attempts), number: true },
@@ -67,12 +67,20 @@ function Deliveries({ id, turn, after }) {
       label: "Last answer",
       cell: ({ status_code, error, next_at, delivered_at }) => html`<span>${[status_code, error].filter(Boolean).join(": ") || "–"}
         ${next_at ? html` <span class="hint">again <${Time} at=${next_at} /></span>` : delivered_at ? html` <span class="hint"><${Time} at=${delivered_at} /></span>` : null}</span>`,
+      kind: "long",
     },
-    { label: "Message", cell: ({ payload, event }) => (Object.keys(payload).length ? html`<details class="row-details"><summary aria-label=${`Message of ${event}`}>${counted(Object.keys(payload).length, "field")}</summary><${Json} value=${payload} /></details>` : "–") },
-    { label: "What to do", cell: (delivery) => html`<${ActButton} small act=${retryDeliveryAct(id, delivery, after)} />`, kind: "short" },
+    { label: "Message", cell: (delivery) => html`<${Message} delivery=${delivery} />` },
+    { label: "Actions", cell: (delivery) => html`<${ActButton} small act=${retryDeliveryAct(id, delivery, after)} />`, kind: "short" },
   ];
   return html`<${Loaded} read=${read}>${(/** @type {WebhookDeliveryList} */ { deliveries, next }) => html`
     ${deliveries.length === 0 ? html`<${Empty} title="Nothing was sent yet.">Test it: that sends a message at once.<//>`
       : html`<${Table} caption="Deliveries, the latest first" columns=${columns} rows=${deliveries} rowKey=${(/** @type {WebhookDelivery} */ each) => each.id} />`}
     ${next ? html`<p class="hint">These are the latest 25. All: <${Copyable} text=${`copilot-socket webhooks deliveries ${id}`} /></p>` : null}`}<//>`;
+}
+
+/** @param {{ delivery: WebhookDelivery }} props */
+function Message({ delivery: { payload, event } }) {
+  const fields = Object.keys(payload).length;
+  if (fields === 0) return html`<span class="faint">–</span>`;
+  return html`<details class="row-details"><summary aria-label=${`Message of ${event}`}>${counted(fields, "field")}</summary><${Json} value=${payload} /></details>`;
 }

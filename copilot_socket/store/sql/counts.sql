@@ -5,11 +5,16 @@
 -- host holds, limits, budgets or a credential; else it is unroutable if no crawler takes it that is present and may be
 -- given work; else it is open. Of open lanes also the longest time, in seconds, for which a job has been due, among the first
 -- ten of each priority in each lane: of up to ten priorities, the lowest ones, since these wait longest.
-WITH totals AS MATERIALIZED (
-  SELECT account_id, command, state, sum(jobs)::bigint AS jobs FROM job_totals
-  GROUP BY account_id, command, state HAVING sum(jobs) > 0
+WITH counters AS NOT MATERIALIZED (
+  -- What the view job_totals adds up, which would do so by user.
+  SELECT account_id, command, state, jobs FROM job_counts
+  UNION ALL
+  SELECT account_id, command, state, jobs FROM job_count_deltas
+), queued AS MATERIALIZED (
+  SELECT account_id, command, sum(jobs)::bigint AS jobs FROM counters WHERE state = 'queued'
+  GROUP BY account_id, command HAVING sum(jobs) > 0
 ), running AS MATERIALIZED (
-  SELECT account_id, sum(jobs) AS jobs FROM totals WHERE state IN ('assigned', 'running') GROUP BY account_id
+  SELECT account_id, sum(jobs) AS jobs FROM counters WHERE state IN ('assigned', 'running') GROUP BY account_id
 ), taken AS MATERIALIZED (
   SELECT DISTINCT m.command FROM unnest(%(command)s::text[], %(entity_type)s::text[]) AS m (command, entity_type)
   JOIN crawlers c ON c.lease_expires_at > now() AND c.mode = 'serving' AND m.entity_type = ANY (c.entity_types)
@@ -34,9 +39,10 @@ WITH totals AS MATERIALIZED (
       OR l.command IN (SELECT target FROM paused WHERE scope = 'command')
       THEN 'held_back'
     WHEN l.command IN (SELECT command FROM taken) THEN 'open' ELSE 'unroutable' END AS state
-  FROM totals l JOIN accounts t ON t.id = l.account_id WHERE l.state = 'queued'
+  FROM queued l JOIN accounts t ON t.id = l.account_id
 )
-SELECT command, state, sum(jobs)::bigint, NULL::float8 FROM totals WHERE state <> 'queued' GROUP BY command, state
+SELECT command::text, state::text, sum(jobs)::bigint, NULL::float8 FROM counters WHERE state <> 'queued'
+GROUP BY command, state HAVING sum(jobs) > 0
 UNION ALL
 SELECT l.command, l.state, sum(l.jobs)::bigint, extract(epoch FROM now() - min(f.since))::float8
 FROM lanes l LEFT JOIN LATERAL (

@@ -10,7 +10,7 @@ test("method, path, query, body and headers", async (test) => {
   await client.accounts.change("a/b {id} ?", { weight: 2 }, { ifMatch: '"7"' });
   await client.budgets.forget({ gitlab_origin: "https://gitlab.example" });
   await client.jobs.cancel("1");
-  assert.deepEqual(await client.stats(), { done: true });
+  assert.deepEqual(await client.stats({}, { maxAge: 5 }), { done: true });
   assert.deepEqual(
     requests.map(({ method, url, body }) => [method, url, body]),
     [
@@ -24,6 +24,7 @@ test("method, path, query, body and headers", async (test) => {
   assert.ok(requests.every(({ headers }) => headers.authorization === "Bearer t0ken"));
   assert.deepEqual(requests.map(({ headers }) => headers["content-type"]), [undefined, "application/json", undefined, undefined, undefined]);
   assert.equal(requests[1].headers["if-match"], '"7"');
+  assert.equal(requests[4].headers["cache-control"], "max-age=5");
 });
 
 test("the entity tag of what was read, for a change", async (test) => {
