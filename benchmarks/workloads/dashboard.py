@@ -58,8 +58,10 @@ FROM error_groups, generate_series(0, 200) AS h
 """
 # Of 20 jobs 17 are completed, one has failed, one is queued, one is cancelled.
 _JOBS = """
-INSERT INTO jobs (account_id, command, full_path, status, tries, started_at, finished_at, error, created_at)
-SELECT 'a' || n %% 1000, (ARRAY['issues', 'commits', 'branches', 'mergeRequests'])[1 + n %% 4],
+INSERT INTO jobs (id, account_id, provider, gitlab_url, command, full_path, status, tries, started_at, finished_at,
+                  error, created_at)
+SELECT '00' || lpad(n::text, 24, '0'), 'a' || n %% 1000, 'gitlab-onprem', 'http://127.0.0.1:9',
+       (ARRAY['issues', 'commits', 'branches', 'mergeRequests'])[1 + n %% 4],
        'group' || n %% 100 || '/project' || n, status, 1, CASE WHEN status <> 'queued' THEN at END,
        CASE WHEN status <> 'queued' THEN at + interval '30 s' END,
        CASE status WHEN 'failed' THEN substr(md5((1 + n / 20 %% 100)::text), 1, 16) END, at - interval '1 minute'

@@ -108,7 +108,7 @@ class RoleTests(DashboardTestCase):
                 for method, path in (("POST", f"/api/v1/jobs/{theirs}/cancel"), ("GET", "/api/v1/accounts/other")):
                     assert page.evaluate(_SEND, [method, path, None]) in (403, 404), path
                 page.goto("/")
-                shown(page.get_by_role("main")).to_contain_text("Your token is limited to some accounts or users.")
+                shown(page.get_by_role("main")).to_contain_text("Your token is limited to some accounts or users")
 
         await self.browse(node.port, look)
         self.assertEqual(self.status_of(theirs), "queued")
