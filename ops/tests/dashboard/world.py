@@ -26,11 +26,13 @@ class WorldTestCase(DashboardTestCase):
         self._add_history()
         node = await self.node(SOCKET_RETRY_ATTEMPTS="1")
         self.query(
-            "INSERT INTO jobs (account_id, command, full_path, status, started_at, finished_at, created_at) SELECT"
+            "INSERT INTO jobs (account_id, command, full_path, status, started_at, finished_at, updated_at,"
+            " created_at, max_attempts) SELECT"
             " (ARRAY['web-team', 'data-team'])[1 + n % 2], (ARRAY['issues', 'commits', 'branches'])[1 + n % 3],"
             " 'acme/' || (ARRAY['shop', 'search', 'billing', 'docs'])[1 + n % 4], 'completed',"
             " now() - n * interval '1 minute', now() - n * interval '1 minute' + interval '40 s',"
-            " now() - n * interval '1 minute' - interval '9 s' FROM generate_series(1, 140) AS n"
+            " now() - n * interval '1 minute' + interval '40 s',"
+            " now() - n * interval '1 minute' - interval '9 s', 1 FROM generate_series(1, 140) AS n"
         )
         await self.ask(node, "POST", "/pauses", {
             "scope": "path_prefix", "target": "acme/archive", "reason": "The archive moves on Monday",
