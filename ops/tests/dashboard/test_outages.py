@@ -4,8 +4,12 @@ from typing import Any
 
 from ops.tests.dashboard.browser import Chromium, DashboardTestCase, act, in_node, messages_of, shown
 from ops.tests.pages import in_chromium
-from tests.support.crawler import in_reactor
+from tests.support.crawler import in_reactor, until
 from tests.support.server import get_json
+
+_NUMBERED = """
+SELECT count(*) > 0 AND bool_and(EXISTS (SELECT FROM event_numbers n WHERE e.seq = ANY (n.seqs))) FROM events e
+"""
 
 
 @in_chromium
@@ -91,10 +95,11 @@ class OutageTests(DashboardTestCase):
         await self.browse(node.port, watch)
 
     async def _cancel_elsewhere(self, job: str) -> None:
-        """Another node cancels the job."""
+        """Another node cancels the job, and numbers the event of that."""
         other = await self.node()
         status, _ = await get_json(other.port, f"/api/v1/jobs/{job}/cancel", "POST")
         self.assertEqual(status, 200)
+        await until(lambda: self.query(_NUMBERED) == [(True,)], "the events are numbered")
 
     async def _shut(self) -> None:
         self.shut_database()
