@@ -72,7 +72,7 @@ function facts(job) {
     ["Branch", job.branch ?? undefined],
     ["Failures", `${job.failures} of ${job.max_attempts}`],
     ["Assignments", `${job.tries}, ${job.releases} lost`],
-    ["Last cause", job.error ? html`<${Ref} to="/errors" id=${job.error}>${job.cause}<//>` : job.cause],
+    ["Last cause", job.error ? html`<${Ref} to="/errors" id=${job.error}>${job.cause ?? "error"}<//>` : job.cause],
     ["Priority", String(job.priority)],
     ["Submitted", html`<${Time} at=${job.created_at} />`],
     ["Due", html`<${Time} at=${job.scheduled_at} />`],
