@@ -27,7 +27,7 @@ import { Tokens } from "./pages/tokens.js";
  * @property {(props: any) => any} view Given the parts of the path.
  * @property {string} [icon] Of its entry in the navigation; without one it has none.
  * @property {Role} needs
- * @property {boolean} [within] Sessions that are limited to accounts or users see it, too.
+ * @property {boolean | "accounts"} [within] Sessions that are limited to accounts or users see it, too; with `accounts` only those limited to accounts.
  */
 
 /** @type {Page[]} */
@@ -39,9 +39,9 @@ export const PAGES = [
   { pattern: "/errors/{fingerprint}", title: "Error group", view: ErrorGroup, needs: "read" },
   { pattern: "/crawlers", title: "Crawlers", view: Crawlers, icon: "crawlers", needs: "read" },
   { pattern: "/crawlers/{id}", title: "Crawler", view: Crawler, needs: "read" },
-  { pattern: "/accounts", title: "Accounts", view: Accounts, icon: "accounts", needs: "read", within: true },
-  { pattern: "/accounts/{id}", title: "Account", view: Account, needs: "read", within: true },
-  { pattern: "/areas", title: "Areas", view: Areas, icon: "areas", needs: "read", within: true },
+  { pattern: "/accounts", title: "Accounts", view: Accounts, icon: "accounts", needs: "read", within: "accounts" },
+  { pattern: "/accounts/{id}", title: "Account", view: Account, needs: "read", within: "accounts" },
+  { pattern: "/areas", title: "Areas", view: Areas, icon: "areas", needs: "read", within: "accounts" },
   { pattern: "/pauses", title: "Pauses", view: Pauses, icon: "pauses", needs: "read" },
   { pattern: "/operations", title: "Operations", view: Operations, icon: "operations", needs: "read", within: true },
   { pattern: "/operations/{id}", title: "Operation", view: Operation, needs: "read", within: true },
