@@ -16,6 +16,7 @@ def log_addresses(config: Config, dsn: str, ports: Ports) -> None:
     for name in ports.crawlers:
         _log.info("Crawlers connect to {path}", path=name)
     _log.info("HTTP is on http://{host}:{port}/", **http)
+    _log.info("The dashboard: copilot-socket open")
     _log.info("The database is {where}", where=where)
     _log.info(
         "A first account and its jobs: copilot-socket seed. Further jobs: copilot-socket jobs submit ACCOUNT "
