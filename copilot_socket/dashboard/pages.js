@@ -12,7 +12,7 @@
  * @property {() => Promise<View>} load
  * @property {string} [icon] Of its entry in the navigation; without one it has none.
  * @property {Role} needs
- * @property {boolean} [within] Sessions that are limited to accounts or users see it, too.
+ * @property {boolean | "accounts"} [within] Sessions that are limited to accounts or users see it, too; with `accounts` only those limited to accounts.
  */
 
 /** @type {Page[]} */
@@ -24,9 +24,9 @@ export const PAGES = [
   { pattern: "/errors/{fingerprint}", title: "Error group", load: () => import("./pages/error.js").then(({ ErrorGroup }) => ErrorGroup), needs: "read" },
   { pattern: "/crawlers", title: "Crawlers", load: () => import("./pages/crawlers.js").then(({ Crawlers }) => Crawlers), icon: "crawlers", needs: "read" },
   { pattern: "/crawlers/{id}", title: "Crawler", load: () => import("./pages/crawler.js").then(({ Crawler }) => Crawler), needs: "read" },
-  { pattern: "/accounts", title: "Accounts", load: () => import("./pages/accounts.js").then(({ Accounts }) => Accounts), icon: "accounts", needs: "read", within: true },
-  { pattern: "/accounts/{id}", title: "Account", load: () => import("./pages/account.js").then(({ Account }) => Account), needs: "read", within: true },
-  { pattern: "/areas", title: "Areas", load: () => import("./pages/areas.js").then(({ Areas }) => Areas), icon: "areas", needs: "read", within: true },
+  { pattern: "/accounts", title: "Accounts", load: () => import("./pages/accounts.js").then(({ Accounts }) => Accounts), icon: "accounts", needs: "read", within: "accounts" },
+  { pattern: "/accounts/{id}", title: "Account", load: () => import("./pages/account.js").then(({ Account }) => Account), needs: "read", within: "accounts" },
+  { pattern: "/areas", title: "Areas", load: () => import("./pages/areas.js").then(({ Areas }) => Areas), icon: "areas", needs: "read", within: "accounts" },
   { pattern: "/pauses", title: "Pauses", load: () => import("./pages/pauses.js").then(({ Pauses }) => Pauses), icon: "pauses", needs: "read" },
   { pattern: "/operations", title: "Operations", load: () => import("./pages/operations.js").then(({ Operations }) => Operations), icon: "operations", needs: "read", within: true },
   { pattern: "/operations/{id}", title: "Operation", load: () => import("./pages/operation.js").then(({ Operation }) => Operation), needs: "read", within: true },

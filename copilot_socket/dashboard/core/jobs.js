@@ -26,14 +26,15 @@ export const CAUSES = [
  * @property {string} label
  * @property {Status[]} states In which it is possible.
  * @property {string} effect What it does: the end of "This …".
- * @property {boolean} [asks] It can't be undone: it is asked for once more.
+ * @property {boolean} [asks] It is asked for once more.
+ * @property {string} [undo] What undoes it; what is asked for can't be undone unless this is given.
  */
 
 /** @type {JobAction[]} */
 export const ACTIONS = [
   {
     action: "retry", label: "Retry", states: ["failed", "cancelled"],
-    effect: "queues what has failed or was cancelled again, with all its attempts, from the cursor that it had",
+    effect: "queues failed and cancelled jobs once more, with all their attempts; they go on from their cursors",
   },
   {
     action: "pause", label: "Pause", states: ["queued", "assigned", "running"],
@@ -45,8 +46,8 @@ export const ACTIONS = [
     effect: "takes jobs from crawlers that are stuck and queues them again; what was not reported yet is crawled again",
   },
   {
-    action: "cancel", label: "Cancel", states: ["queued", "assigned", "running", "paused", "waiting_credential"], asks: true,
-    effect: "ends jobs for good; crawlers that work on them are told to stop",
+    action: "cancel", label: "Cancel", states: ["queued", "assigned", "running", "paused", "waiting_credential"], asks: true, undo: "Retry",
+    effect: "ends jobs that are not over; crawlers that work on them are told to stop",
   },
   {
     action: "delete", label: "Delete", states: TERMINAL, asks: true,

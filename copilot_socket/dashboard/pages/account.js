@@ -87,7 +87,7 @@ function CredentialOf({ account, after }) {
       ["State", html`<${Badge} value=${credential_status} />`],
       ["Access token expires", html`<${Expiry} account=${account} />`],
       ["Renews itself", has_refresh_token ? "yes, with its refresh token" : "no: it has no refresh token"],
-      ["Last refresh that failed", html`<${Time} at=${credential_checked_at} none="none" />${credential_error && credential_status === "valid" ? ` (${credential_error})` : ""}`],
+      [credential_error ? "Last refresh failed" : "Last refresh", html`<${Time} at=${credential_checked_at} none="none" />${credential_error && credential_status === "valid" ? ` (${credential_error})` : ""}`],
     ]} /><//>`;
 }
 

@@ -57,7 +57,7 @@ export function Accounts() {
     <${Loaded} read=${read}>${(/** @type {AccountList} */ { accounts, next }) => html`
       ${accounts.length === 0 ? html`<${Nothing} filtered=${filtered} first=${!given.cursor} order=${given.order} />`
         : html`<${Table} caption="Accounts" columns=${columns} rows=${accounts} rowKey=${(/** @type {Account} */ { id }) => id} />`}
-      <${Pager} next=${next} shown=${accounts.length}>${found}${found && filtered ? " match" : ""}<//>`}<//>`;
+      <${Pager} next=${next} shown=${accounts.length}>${found}${found && filtered ? (accounts.length === 1 && !next ? " matches" : " match") : ""}<//>`}<//>`;
 }
 
 /** The parameters of the API. @param {Record<string, string>} given Those of the address. @returns {any} */

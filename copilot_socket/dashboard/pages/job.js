@@ -1,14 +1,14 @@
 // @ts-check
 /** One job: why it is where it is, its attempts, its errors, and all that is stored of it. */
 
-import { pathOf } from "../core/addresses.js";
+import { address, pathOf } from "../core/addresses.js";
 import { crawlerName } from "../core/crawlers.js";
 import { curl } from "../core/curl.js";
 import { afterEvent, isOver, subject } from "../core/jobs.js";
 import { bounded } from "../core/numbers.js";
 import { duration } from "../core/times.js";
 import { ActButton } from "../ui/acts.js";
-import { client } from "../ui/api.js";
+import { can, client, isLimited } from "../ui/api.js";
 import { Badge, CopyButton, Copyable, Empty, Facts, Json, Loaded, PageHead, Progress, Ref, Section, Time } from "../ui/bits.js";
 import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
@@ -47,7 +47,7 @@ export function Job({ id }) {
       <${Loaded} read=${why}>${(/** @type {Why & { at: number }} */ { sentence, at }) => html`<p class="why" role="status">${sentence}</p>
         ${isOver(job.status) ? null : html`<p class="hint">As of <${Time} at=${at} /> <button type="button" class="quiet small" onClick=${why.reload}>Look again</button></p>`}`}<//>
     </section>
-    <${Section} title="Job">
+    <${Section} title="Job" aside=${can("operate") && !isLimited() ? html`<a href=${address("/audit", { target: id })}>Audit rows about it</a>` : null}>
       <${Facts} rows=${facts(job)} />
     <//>
     <${Attempts} job=${job} />
@@ -72,7 +72,7 @@ function facts(job) {
     ["Branch", job.branch ?? undefined],
     ["Failures", `${job.failures} of ${job.max_attempts}`],
     ["Assignments", `${job.tries}, ${job.releases} lost`],
-    ["Last cause", job.error ? html`<${Ref} to="/errors" id=${job.error}>${job.cause}<//>` : job.cause],
+    ["Last cause", job.error ? html`<${Ref} to="/errors" id=${job.error}>${job.cause ?? "error"}<//>` : job.cause],
     ["Priority", String(job.priority)],
     ["Submitted", html`<${Time} at=${job.created_at} />`],
     ["Due", html`<${Time} at=${job.scheduled_at} />`],

@@ -23,12 +23,12 @@ import { Pager, Table } from "../ui/table.js";
 
 /** @type {Column<Job>[]} */
 const COLUMNS = [
-  { label: "State", cell: (job) => html`<${Badge} value=${job.status} />`, kind: "short" },
-  { label: "Job", cell: (job) => html`<${JobLink} job=${job} />`, order: "full_path" },
+  { label: "State", cell: (job) => html`<${Badge} value=${job.status} />` },
+  { label: "Job", cell: (job) => html`<${JobLink} job=${job} />`, order: "full_path", kind: "long subject" },
   { label: "Account", cell: (job) => html`<${Ref} to="/accounts" id=${job.account_id} />` },
   { label: "Progress", cell: (job) => html`<${Progress} progress=${job.progress} />` },
   { label: "Failures", cell: (job) => `${job.failures} of ${job.max_attempts}`, number: true },
-  { label: "Last cause", cell: (job) => (job.error ? html`<${Ref} to="/errors" id=${job.error}>${job.cause}<//>` : job.cause ?? "–") },
+  { label: "Last cause", cell: (job) => (job.error ? html`<${Ref} to="/errors" id=${job.error}>${job.cause ?? "error"}<//>` : job.cause ?? "–") },
   { label: "Submitted", cell: (job) => html`<${Time} at=${job.created_at} />`, order: "created_at", kind: "short" },
   { label: "Changed", cell: (job) => html`<${Time} at=${job.updated_at} />`, order: "updated_at", kind: "short" },
 ];
@@ -66,7 +66,7 @@ export function Jobs() {
       ${jobs.length === 0 ? html`<${Nothing} filter=${filter} first=${!query.get("cursor")} />` : html`
         <${Table} caption="Jobs" columns=${COLUMNS} rows=${jobs} rowKey=${(/** @type {Job} */ job) => job.id} name=${subject}
           selection=${can("operate") ? { chosen, choose: (/** @type {Set<string>} */ next_) => { choose(next_); chooseAll(false); } } : undefined} />`}
-      <${Pager} next=${next} shown=${jobs.length}>${found ? `${found}${Object.keys(filter).length ? " match" : ""}` : ""}<//>
+      <${Pager} next=${next} shown=${jobs.length}>${found ? `${found}${Object.keys(filter).length ? (jobs.length === 1 && !next ? " matches" : " match") : ""}` : ""}<//>
       <${Selected} jobs=${jobs} chosen=${chosen} all=${all} chooseAll=${chooseAll} clear=${() => { choose(new Set()); chooseAll(false); }} filter=${filter} found=${found}
         many=${totals.data?.total ?? 0} after=${again} />`}<//>`;
 }

@@ -30,7 +30,7 @@ function Shown({ operation }) {
       ["Id", html`<${Copyable} text=${id} label="Copy the id" />`],
       ["Jobs", filter ? html`${jobsOf(operation)}<br /><a href=${jobsAt(filter)}>The jobs that meet this now</a>` : jobsOf(operation)],
       ["Started", html`<${Time} at=${created_at} /> by ${created_by}`],
-      ["Got on", html`<${Time} at=${updated_at} />`],
+      ["Last step", html`<${Time} at=${updated_at} />`],
       ["Ended", html`<${Time} at=${finished_at} none="not yet" />`],
       ["Node", node_id ? html`<code>${node_id}</code>` : "none yet"],
       ["Audit log", can("operate") ? html`<a href=${address("/audit", { target: id })}>its rows</a>` : undefined],

@@ -42,7 +42,7 @@ export function Overview() {
       </ul>
       ${queue ? html`<${Facts} rows=${[
         ["Due now", count(queue.ready)], ["Held back", count(queue.held_back)], ["Scheduled for later", count(queue.scheduled)],
-        ["Waiting the longest", queue.ready ? duration(queue.oldest_seconds) : "–"], ["Without a crawler for their command", count(queue.unroutable)],
+        ["Waiting the longest", queue.ready > queue.unroutable ? duration(queue.oldest_seconds) : "–"], ["Of the due, without a crawler", count(queue.unroutable)],
       ]} />` : null}<//>`}
     <${Charts} />
     ${overview ? html`<div class="columns"><${Budgets} budgets=${overview.budgets} /><${Database} overview=${overview} /></div><${Nodes} nodes=${overview.nodes} here=${overview.node_id} />` : null}`;

@@ -20,7 +20,7 @@ import { Webhooks } from "../ui/webhooks.js";
 /** What a role may do, each also what those before it may. @type {Record<TokenBody["role"], string>} */
 const ROLES = {
   read: "see everything but settings, tokens, webhooks and the audit log",
-  operate: "also see settings and the audit log, and act on jobs, crawlers, errors, pauses and limits",
+  operate: "also see settings and audit log; act on jobs, crawlers, errors, pauses, limits",
   app: "also store and delete accounts and their credentials",
   admin: "everything, tokens and webhooks included",
 };

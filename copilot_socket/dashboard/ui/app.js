@@ -19,7 +19,7 @@ import { useStore } from "./store.js";
 
 /** @param {Page} page */
 function mayOpen({ needs, within }) {
-  return can(needs) && (Boolean(within) || !isLimited());
+  return can(needs) && (!isLimited() || within === true || (within === "accounts" && !session.value?.users));
 }
 
 /** @param {{ pages: Page[], begin: () => Promise<void> }} props */

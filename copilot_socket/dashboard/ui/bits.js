@@ -67,7 +67,7 @@ export function Progress({ progress }) {
   if (finalCounts) return html`<span>${Object.entries(finalCounts).map(([what, number]) => `${count(Number(number))} ${what}`).join(", ") || "nothing"}</span>`;
   if (typeof processed !== "number") return html`<span class="faint">${stage ?? "–"}</span>`;
   const done = share(progress);
-  const text = done === null ? count(processed) : `${count(processed)} of ${count(total)}`;
+  const text = done === null ? `${count(processed)} ${progress?.entityType ?? "so far"}` : `${count(processed)} of ${count(total)}`;
   return html`<span class="progress">
     ${done === null ? null : html`<progress value=${done} max="1" aria-label="Progress"></progress>`}
     <span>${text}${done === null ? "" : ` (${percent(done)})`}</span>

@@ -39,7 +39,7 @@ export function BulkDialog() {
 
 /** @param {{ bulk: Bulk }} props */
 function Ask({ bulk }) {
-  const { label, effect, asks } = /** @type {import("../core/jobs.js").JobAction} */ (ACTIONS.find((each) => each.action === bulk.action));
+  const { label, effect, asks, undo } = /** @type {import("../core/jobs.js").JobAction} */ (ACTIONS.find((each) => each.action === bulk.action));
   const [preview, setPreview] = useState(/** @type {BulkPreview | null} */ (null));
   const [operation, setOperation] = useState(/** @type {BulkOperation | null} */ (null));
   const [error, setError] = useState(/** @type {unknown} */ (null));
@@ -68,10 +68,10 @@ function Ask({ bulk }) {
   return html`<${Dialog} title=${`${label} ${bulk.words}`} onClose=${close}>
     ${operation ? html`<${Running} began=${operation} />` : html`
       <p>This ${effect}.</p>
-      ${preview ? html`<p class="count">It is about <strong>${jobs}</strong>${preview.states ? html`: ${Object.entries(preview.states).filter(([, number]) => number > 0).map(([state, number]) => html`<${Badge} value=${state} /> ${count(number)} `)}` : "."}</p>`
+      ${preview ? html`<p class="count">This changes <strong>${jobs}</strong>${preview.states ? html`: ${Object.entries(preview.states).filter(([, number]) => number > 0).map(([state, number]) => html`<${Badge} value=${state} /> ${count(number)} `)}` : "."}</p>`
         : !error && html`<p class="loading" role="status">Counting…</p>`}
       ${preview?.expected === 0 ? html`<p>None of them is in a state that allows it: nothing would change.</p>` : null}
-      ${asks ? html`<p><strong>This can't be undone.</strong></p>` : null}`}
+      ${asks ? html`<p><strong>${undo ? `To undo this, use ${undo}.` : "This can't be undone."}</strong></p>` : null}`}
     <${Problem} error=${error} retry=${preview ? start : look} />
     <div class="dialog-acts">
       <button type="button" onClick=${close}>${operation ? "Close" : "Back"}</button>
@@ -87,7 +87,7 @@ export function Running({ began }) {
   useEffect(() => void auditRow("operation.start", began.id).then(setAudit), []);
   return html`<${OperationProgress} operation=${operation ?? began} />
     <${Problem} error=${error} />
-    <p>It goes on if this is closed: <a href=${pathOf("/operations", began.id)}>operation ${began.id}</a>${audit ? html`, <${AuditLink} audit=${audit} />` : null}</p>`;
+    <p>${(operation ?? began).status === "running" ? "It goes on if this is closed: " : "More: "}<a href=${pathOf("/operations", began.id)}>operation ${began.id}</a>${audit ? html`, <${AuditLink} audit=${audit} />` : null}</p>`;
 }
 
 /**

@@ -44,7 +44,7 @@ export function Chart({ title, times, series, format = compact, height = 170 }) 
         cursor: { y: false, points: { size: 6 } },
         legend: { live: true },
         scales: { y: { range: (/** @type {any} */ _, /** @type {number} */ low, /** @type {number} */ high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.1 : 1] } },
-        axes: [{ ...axis, values: TICKS }, { ...axis, size: 58, values: (/** @type {any} */ _, /** @type {number[]} */ marks) => marks.map((mark) => format(mark)) }],
+        axes: [{ ...axis, values: TICKS }, { ...axis, size: 78, values: (/** @type {any} */ _, /** @type {number[]} */ marks) => marks.map((mark) => format(mark)) }],
         series: [
           { value: (/** @type {any} */ _, /** @type {number} */ at) => (at == null ? "–" : absolute(at * 1000)) },
           ...series.map(({ label, color: name }) => ({

@@ -27,15 +27,15 @@ export function errorActs(group, after) {
   const acts = [];
   if (jobs_failed > 0) {
     acts.push({
-      verb: "Retry", title: `Retry what the errors ${fingerprint} have failed`, needs: "operate", fields: [],
-      effect: html`<p>This queues the <strong>${failedJobs(group)}</strong> whose last failure it was again, with all their attempts, from the cursors that they had.
+      verb: "Retry", title: `Retry the jobs that error ${fingerprint} has failed`, needs: "operate", fields: [],
+      effect: html`<p>This queues the <strong>${failedJobs(group)}</strong> that it failed last once more, with all their attempts; they go on from their cursors.
         If the error occurs once more, the group is listed as regressed.</p>`,
       run: () => client.errors.retry(fingerprint), done: "The jobs are being queued again", action: "error.retry", target: fingerprint, after,
       show: (/** @type {BulkOperation} */ operation) => html`<${Running} began=${operation} />`,
     });
   }
   acts.push(status === "ignored" ? {
-    verb: "Heed again", title: `Heed the errors ${fingerprint} again`, effect: "The group is listed with the others again", needs: "operate",
+    verb: "Stop ignoring", title: `Stop ignoring the errors ${fingerprint}`, effect: "The group is listed with the others again", needs: "operate",
     run: () => client.errors.unignore(fingerprint), done: "The group is listed again", action: "error.unignore", target: fingerprint, after,
   } : {
     verb: "Ignore", title: `Ignore the errors ${fingerprint}`, effect: "The group is listed only where ignored ones are asked for. Jobs that it fails still fail.", needs: "operate",

@@ -20,10 +20,10 @@ const DONE = { retry: "queued again", pause: "paused", resume: "queued again", r
  * @returns {Act[]}
  */
 export function jobActs(job, after) {
-  return ACTIONS.filter(({ states }) => states.includes(job.status)).map(({ action, label, effect, asks }) => ({
+  return ACTIONS.filter(({ states }) => states.includes(job.status)).map(({ action, label, effect, asks, undo }) => ({
     verb: label,
     title: `${label} ${subject(job)}`,
-    effect: html`<p>This ${effect}.</p>${asks ? html`<p><strong>This can't be undone.</strong></p>` : null}`,
+    effect: html`<p>This ${effect}.</p>${asks ? html`<p><strong>${undo ? `To undo this, use ${undo}.` : "This can't be undone."}</strong></p>` : null}`,
     needs: "operate",
     asks,
     danger: asks,

@@ -83,7 +83,7 @@ export function SavedFilters() {
   const given = { ...filterIn(query), order: query.get("order") };
   const present = address("", given);
   const save = () => perform({
-    verb: "Save", title: "Save this filter", needs: "read", action: "", target: null,
+    verb: "Save", title: "Save this filter", needs: "read", action: "", target: () => undefined,
     effect: `${inWords(filterIn(query)).join(", ") || "All jobs"}. This browser keeps it; its address can be sent to others.`,
     fields: [{ name: "name", label: "Name", required: true }],
     run: async ({ name }) => store([...filters.filter((each) => each.name !== name), { name, query: present }]),

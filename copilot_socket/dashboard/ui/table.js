@@ -1,7 +1,7 @@
 // @ts-check
 /** Tables: native ones, whose rows can be chosen with the keyboard. */
 
-import { useRef } from "/dashboard/vendor/hooks.js";
+import { useEffect, useRef } from "/dashboard/vendor/hooks.js";
 import { html } from "./html.js";
 import { change, usePlace } from "./router.js";
 
@@ -69,6 +69,19 @@ export function Table({ caption, columns, rows, rowKey, selection, name = rowKey
     }
   };
 
+  const body = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => {
+    // Where nothing has the focus, j goes to the first row of the page's first table.
+    const enter = (/** @type {KeyboardEvent} */ event) => {
+      const { target, key, altKey, ctrlKey, metaKey } = event;
+      if (key !== "j" || altKey || ctrlKey || metaKey || (target !== document.body && !(target instanceof HTMLHeadingElement))) return;
+      if (!body.current || document.querySelector('tbody[role="rowgroup"]') !== body.current) return;
+      /** @type {HTMLElement | null} */ (body.current.querySelector("a, button, input"))?.focus();
+    };
+    document.addEventListener("keydown", enter);
+    return () => document.removeEventListener("keydown", enter);
+  }, []);
+
   const all = keys.length > 0 && keys.every((key) => chosen?.has(key));
   const some = keys.some((key) => chosen?.has(key));
   // What scrolls must be reached by the keyboard, by what is in it or itself.
@@ -80,7 +93,7 @@ export function Table({ caption, columns, rows, rowKey, selection, name = rowKey
         indeterminate=${some && !all} onChange=${() => selection.choose(new Set(all ? [] : keys))} /></th>`}
       ${columns.map((column) => html`<${Head} column=${column} />`)}
     </tr></thead>
-    <tbody role="rowgroup">
+    <tbody role="rowgroup" ref=${body}>
       ${rows.map((row, at) => html`<tr role="row" key=${keys[at]} data-at=${at} class=${chosen?.has(keys[at]) ? "chosen" : ""}>
         ${selection && html`<td role="cell" class="choice"><input type="checkbox" aria-label=${`Select ${name(row)}`} checked=${chosen?.has(keys[at])}
           onClick=${(/** @type {MouseEvent} */ event) => toggle(at, /** @type {HTMLInputElement} */ (event.target).checked, event.shiftKey)} /></td>`}

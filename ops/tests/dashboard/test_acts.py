@@ -86,7 +86,7 @@ class ActTests(DashboardTestCase):
             page.goto(f"/jobs/{job}")
             button = act(page, "Cancel issues of acme/shop1")
             button.click()
-            shown(dialog_of(page)).to_contain_text("can't be undone")
+            shown(dialog_of(page)).to_contain_text("To undo this, use Retry.")
             act(dialog_of(page), "Back").click()
             shown(dialog_of(page)).to_have_count(0)
             assert self.status_of(job) == "queued"
