@@ -79,15 +79,19 @@ function dismiss(id) {
   notices.set(notices.value.filter((each) => each.id !== id));
 }
 
-/** Carry *act* out, after asking where that is necessary. @param {Act} act */
+/** Titles of the acts that are under way. @type {Set<string>} */
+const underWay = new Set();
+
+/** Carry *act* out, after asking where that is necessary. A second click at once is none. @param {Act} act */
 export function perform(act) {
   if (act.asks || act.fields) asked.set(act);
-  else void carryOut(act, {}).catch(() => {});
+  else if (!underWay.has(act.title)) void carryOut(act, {}).catch(() => {});
 }
 
 /** @param {Act} act @param {Record<string, any>} values @throws What it throws; a notice has said so. */
 async function carryOut(act, values) {
   const id = tell({ state: "busy", text: `${act.title} …` });
+  underWay.add(act.title);
   try {
     const result = await act.run(values);
     const target = typeof act.target === "function" ? act.target(result) : act.target;
@@ -99,6 +103,8 @@ async function carryOut(act, values) {
     tell({ state: "failed", text: `${act.title}: ${inWords(error)}` }, id);
     act.after?.(undefined); // what stood in the way may not be shown yet
     throw error;
+  } finally {
+    underWay.delete(act.title);
   }
 }
 
@@ -144,7 +150,8 @@ function Ask({ act }) {
   const { fields = [] } = act;
   const [values, setValues] = useState(() => Object.fromEntries(fields.map(({ name, value }) => [name, value ?? ""])));
   const [state, setState] = useState(/** @type {{ busy: boolean, error: unknown, shown: Children }} */ ({ busy: false, error: null, shown: null }));
-  const close = () => asked.set(null);
+  // Another one may be asked about by the time that this one has ended.
+  const close = () => void (asked.value === act && asked.set(null));
 
   /** @param {Event} event */
   const submit = async (event) => {
