@@ -26,7 +26,7 @@ export function SignIn({ again }) {
   return html`<main class="alone">
     <form class="sign-in" onSubmit=${submit}>
       <h1><img src="/dashboard/icon.svg" alt="" width="28" height="28" /> ${again ? "Sign in again" : "Sign in"}</h1>
-      ${again ? html`<p>The session has ended. The page is as you left it.</p>` : null}
+      ${again ? html`<p>The session has ended. Then you are where you were.</p>` : null}
       <div class="field"><label for="token">Token</label>
         <input id="token" type="password" autocomplete="current-password" required value=${token} onInput=${(/** @type {any} */ event) => setToken(event.target.value)} /></div>
       ${error ? html`<div class="notice is-failed" role="alert"><${Icon} name="warning" /><span>${inWords(error)}</span></div>` : null}
