@@ -67,6 +67,7 @@ _TYPES = {
     ".txt": b"text/plain; charset=utf-8",
 }
 """The files that are served, by the ends of their names."""
+_API = "/api/"
 _NOT_OURS = "node_modules"
 """In a checkout: what the types of the modules are checked with."""
 
@@ -89,6 +90,13 @@ class Dashboard:
         if file is None:
             raise Problem(404, "No such resource")
         return file.answer(call)
+
+    def no_page(self, path: str, accept: str) -> Reply | None:
+        """What is seen of *path*, which is no page, in a browser; None: it was asked for otherwise."""
+        if path.startswith(_API) or "text/html" not in accept:
+            return None
+        page = self.page
+        return Reply(404, page.content, page.content_type, headers={**page.headers}, gzip=page.gzip)
 
     def routes(self) -> tuple[Route, ...]:
         """Those of the page and of the files, which are no part of the API."""

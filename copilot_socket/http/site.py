@@ -57,7 +57,8 @@ class Application:
         self.answers = Budget(MAX_ANSWERS)
         self.compressor = Compressor()
         self._shared = SharedAnswers(parts.reactor.seconds)
-        self._routes = (*routes(parts), *dashboard().routes())
+        self._dashboard = dashboard()
+        self._routes = (*routes(parts), *self._dashboard.routes())
         self._methods = ", ".join(sorted({route.method for route in self._routes} | {"HEAD", "OPTIONS"}))
         self._gate = Gate(
             parts.access.book, parts.uids, parts.origins, parts.rate, parts.bus.publish, parts.reactor.seconds
@@ -105,6 +106,10 @@ class Application:
             return Reply(204, b"", headers={"Allow": self._methods})
         if requested.host is not None:
             head = attrs.evolve(head, headers={**head.headers, "host": [requested.host]})
+        if found is None and method in ("GET", "HEAD"):
+            page = self._dashboard.no_page(requested.path, head.one("accept") or "")
+            if page is not None:
+                return page
         # Without access, unknown paths must look like existing ones.
         self._gate.admit(head, visitor, found and found[0])
         if found is None:

@@ -67,6 +67,8 @@ def disagreement(method: str, target: str, status: int, content_type: str, value
     schema: Any = {"$ref": "#/components/schemas/Problem"}
     if route is not None and route.file and status < HTTPStatus.BAD_REQUEST:
         return None
+    if route is None and content_type.startswith("text/html") and not target.startswith("/api/"):
+        return None  # what is no page, in a browser
     if route is not None and not route.file:
         operation = description()["paths"][route.pattern][route.method.lower()]
         response = operation["responses"].get(str(status))

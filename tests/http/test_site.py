@@ -74,6 +74,23 @@ class RouteTests(SiteTestCase):
             self.assertEqual(answer.header("content-type"), "application/problem+json")
             self.assertEqual((answer.document["title"], answer.document["detail"]), ("Not Found", "No such resource"))
 
+    async def test_no_page(self) -> None:
+        """Such an address shows the dashboard in a browser, with or without access; those of the API do not."""
+        browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+        for path in ("/none", "/jobs/", "/jobs/x/y", "/%ff", "/dashboard/none.js"):
+            for authorization in ({}, {"Authorization": None}):
+                answer = await self.get(path, headers={**browser, **authorization})
+                if path.startswith("/dashboard"):
+                    self.assertEqual(answer.header("content-type"), "application/problem+json")
+                    continue
+                self.assertEqual(
+                    (answer.status, answer.header("content-type")), (404, "text/html; charset=utf-8"), path
+                )
+                self.assertIn("script-src 'self'", answer.header("content-security-policy") or "")
+        for path, method in (("/api/v1/none", "GET"), ("/none", "POST")):
+            answer = await self.request(method, path, headers=browser)
+            self.assertEqual((answer.status, answer.header("content-type")), (404, "application/problem+json"), path)
+
     async def test_methods(self) -> None:
         """Another method is 405 and names what is allowed."""
         for method, path, allow in (

@@ -4,13 +4,12 @@
 import { address } from "../core/addresses.js";
 import { AUDITED, targetAt } from "../core/audit.js";
 import { count } from "../core/numbers.js";
-import { fromInput, toInput } from "../core/times.js";
 import { client } from "../ui/api.js";
 import { Badge, Empty, Json, Loaded, PageHead, Time } from "../ui/bits.js";
 import { useData } from "../ui/data.js";
 import { ChoiceFilter, Filters, TextFilter } from "../ui/filters.js";
 import { html } from "../ui/html.js";
-import { change, usePlace } from "../ui/router.js";
+import { usePlace } from "../ui/router.js";
 import { Pager, Table } from "../ui/table.js";
 
 /** @import { AuditEntry, AuditEntryList } from "../../web/types.d.ts" */
@@ -64,8 +63,8 @@ export function Audit() {
       <${TextFilter} name="target" label="On what" hint="an id, a host, a name" />
       <${ChoiceFilter} name="outcome" label="Outcome" choices=${["done", "refused"]} />
       <${ChoiceFilter} name="door" label="From" choices=${DOORS} />
-      <${TimeFilter} name="after" label="Since" />
-      <${TimeFilter} name="before" label="Before" />
+      <${TextFilter} name="after" label="Since" kind="time" />
+      <${TextFilter} name="before" label="Before" kind="time" />
     <//>
     <${Loaded} read=${read}>${(/** @type {AuditEntryList} */ { audit, next }) => html`
       ${audit.length === 0 ? html`<${Nothing} filtered=${FILTERS.some((name) => given[name])} first=${!given.cursor} />`
@@ -74,17 +73,8 @@ export function Audit() {
 }
 
 function ActionFilter() {
-  const { query } = usePlace();
-  return html`<label>What<input type="search" list="audited" value=${query.get("action") ?? ""} placeholder="job.cancel" spellcheck=${false} autocomplete="off"
-    onChange=${(/** @type {any} */ event) => change({ action: event.target.value.trim() })} />
-    <datalist id="audited">${AUDITED.map((each) => html`<option key=${each} value=${each}></option>`)}</datalist></label>`;
-}
-
-/** @param {{ name: string, label: string }} props */
-function TimeFilter({ name, label }) {
-  const { query } = usePlace();
-  return html`<label>${label}<input type="datetime-local" step="1" value=${toInput(query.get(name))}
-    onChange=${(/** @type {any} */ event) => change({ [name]: fromInput(event.target.value) })} /></label>`;
+  return html`<${TextFilter} name="action" label="What" hint="job.cancel" list="audited" />
+    <datalist id="audited">${AUDITED.map((each) => html`<option key=${each} value=${each}></option>`)}</datalist>`;
 }
 
 /** @param {{ filtered: boolean, first: boolean }} props */

@@ -37,7 +37,7 @@ export function Job({ id }) {
   }, again);
   /** @param {any} result */
   const after = (result) => (result?.deleted ? go("/jobs") : again());
-  return html`<${Loaded} read=${read}>${(/** @type {JobDetail} */ job) => html`
+  return html`${read.data ? null : html`<${PageHead} title="Job" />`}<${Loaded} read=${read}>${(/** @type {JobDetail} */ job) => html`
     <${PageHead} title=${subject(job)}>
       ${jobActs(job, after).map((act) => html`<${ActButton} key=${act.verb} act=${act} />`)}
       <${CopyButton} named text=${curl("GET", `${location.origin}/api/v1/jobs/${encodeURIComponent(id)}`)} label="Copy as curl" />
@@ -126,7 +126,7 @@ function Errors({ job }) {
 /** @param {{ error: JobError }} props */
 function ErrorRow({ error }) {
   const { error_type, error_message, stack_trace, context, timestamp, cause, fingerprint, resolution, is_recoverable } = error;
-  return html`<details class="error"><summary><strong>${error_type ?? "Error"}</strong> ${error_message} <span class="hint"><${Time} at=${timestamp} /></span></summary>
+  return html`<details class="error"><summary><strong>${error_type ?? "Error"}</strong> <bdi>${error_message}</bdi> <span class="hint"><${Time} at=${timestamp} /></span></summary>
     <${Facts} rows=${[["Cause", cause], ["Recoverable", is_recoverable ? "yes" : "no"], ["What follows", resolution],
       ["Group", fingerprint ? html`<a href=${pathOf("/errors", fingerprint)}>${fingerprint}</a>` : null]]} />
     ${stack_trace ? html`<h3>Stack</h3><div class="json"><pre tabindex="0">${stack_trace}</pre><${CopyButton} text=${stack_trace} label="Copy the stack" /></div>` : null}

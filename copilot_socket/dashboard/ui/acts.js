@@ -152,7 +152,8 @@ function Ask({ act }) {
   const { fields = [] } = act;
   const [values, setValues] = useState(() => Object.fromEntries(fields.map(({ name, value }) => [name, value ?? ""])));
   const [state, setState] = useState(/** @type {{ busy: boolean, error: unknown, shown: Children }} */ ({ busy: false, error: null, shown: null }));
-  const close = () => asked.set(null);
+  // Another one may be asked about by the time that this one has ended.
+  const close = () => void (asked.value === act && asked.set(null));
 
   /** @param {Event} event */
   const submit = async (event) => {

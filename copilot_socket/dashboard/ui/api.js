@@ -22,7 +22,7 @@ class SessionClient extends Client {
   /** @override @type {Client["request"]} */
   async request(method, path, options) {
     try {
-      return await super.request(method, path, options);
+      return await inTouch(super.request(method, path, options));
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) session.set(null);
       throw error;
@@ -31,6 +31,20 @@ class SessionClient extends Client {
 }
 
 export const client = new SessionClient();
+
+/**
+ * What *sent* is answered with. Without an answer fetch throws a TypeError, as faults of the page do, in words of each browser.
+ *
+ * @template T
+ * @param {Promise<T>} sent
+ */
+async function inTouch(sent) {
+  try {
+    return await sent;
+  } catch (error) {
+    throw error instanceof TypeError ? new Error("The node can't be reached", { cause: error }) : error;
+  }
+}
 
 /** Find out who is signed in. A one-time code in the address (`#code=…`) signs in first. */
 export async function beginSession() {
@@ -44,7 +58,7 @@ export async function beginSession() {
 
 /** @param {string} token Or a one-time code. @throws {ApiError} */
 export async function signIn(token) {
-  session.set(await new Client({ token }).session.start());
+  session.set(await inTouch(new Client({ token }).session.start()));
 }
 
 export async function signOut() {
@@ -75,6 +89,5 @@ export function inWords(error) {
     const { detail, title } = error.problem;
     return [detail || title, ...error.errors.map(({ path, message }) => `${path} ${message}`)].join("; ");
   }
-  if (error instanceof TypeError) return "The node can't be reached";
   return error instanceof Error ? error.message : String(error);
 }

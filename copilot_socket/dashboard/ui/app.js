@@ -3,8 +3,8 @@
 
 import { useEffect, useErrorBoundary, useRef, useState } from "/dashboard/vendor/hooks.js";
 import { ApiError } from "/client.js";
-import { Acting } from "./acts.js";
-import { can, isLimited, session, signOut } from "./api.js";
+import { Acting, tell } from "./acts.js";
+import { can, inWords, isLimited, session, signOut } from "./api.js";
 import { Empty, Problem, timeStyle } from "./bits.js";
 import { BulkDialog } from "./bulk.js";
 import { html } from "./html.js";
@@ -38,10 +38,9 @@ export function App({ pages, begin }) {
 
   if (error) return html`<main class="alone"><h1>copilot-socket</h1><${Problem} error=${error} retry=${start} /></main>`;
   if (who === undefined) return html`<p class="boot" role="status">Loading copilot-socket…</p>`;
-  // Who was signed in finds the page as it was, once they are again.
+  // What was shown to somebody goes with their session; whoever signs in finds the page at the same address.
   return html`
-    ${who === null ? html`<${SignIn} again=${seen.current} />` : null}
-    ${who || seen.current ? html`<${Shell} pages=${pages} />` : null}
+    ${who === null ? html`<${SignIn} again=${seen.current} />` : html`<${Shell} key=${who.name} pages=${pages} />`}
     <${Acting} /><${BulkDialog} />`;
 }
 
@@ -142,6 +141,11 @@ function Live() {
   return html`<span class="live is-${state}" role="status"><span class="dot"></span> ${text}</span>`;
 }
 
+/** Sign out; where that fails the session goes on, and whoever leaves the machine has to know. */
+function leave() {
+  signOut().catch((error) => session.value && tell({ state: "failed", text: `You are still signed in: ${inWords(error)}` }));
+}
+
 function Preferences() {
   const who = useStore(session);
   const times = useStore(timeStyle);
@@ -154,7 +158,7 @@ function Preferences() {
         ${[["system", "as the system"], ["light", "light"], ["dark", "dark"]].map(([value, text]) => html`<option value=${value} selected=${value === look}>${text}</option>`)}</select></label>
       ${who?.accounts ? html`<p class="hint">Limited to the accounts ${who.accounts.join(", ")}</p>` : null}
       ${who?.users ? html`<p class="hint">Limited to the users ${who.users.join(", ")}</p>` : null}
-      <button type="button" onClick=${() => void signOut().catch(() => session.set(null))}>Sign out</button>
+      <button type="button" onClick=${leave}>Sign out</button>
     </div>
   </details>`;
 }

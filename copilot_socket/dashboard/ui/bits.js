@@ -35,7 +35,7 @@ export function Time({ at, none = "–" }) {
   const date = new Date(at);
   const forms = { relative: relative(date, now), local: absolute(date), utc: absolute(date, "UTC") };
   const title = style === "relative" ? `${forms.local} (${forms.utc})` : `${forms.relative} (${style === "utc" ? forms.local : forms.utc})`;
-  return html`<time datetime=${date.toISOString()} title=${title}>${forms[style]}</time>`;
+  return html`<time datetime=${date.toISOString()} title=${title}>${forms[style] ?? forms.relative}</time>`;
 }
 
 /** How long ago something began, growing. @param {{ since: string | null | undefined }} props */
@@ -63,9 +63,11 @@ export function Ref({ to, id, children }) {
 
 /** How far a job is, or what came of it. @param {{ progress: Record<string, any> | null | undefined }} props */
 export function Progress({ progress }) {
-  const { processed, total, stage, finalCounts } = progress ?? {};
+  const { processed, total, finalCounts } = progress ?? {};
+  // What crawlers report is shown as text, or not at all: as an element, an object would break the page.
+  const stage = typeof progress?.stage === "string" ? progress.stage : "–";
   if (finalCounts) return html`<span>${Object.entries(finalCounts).map(([what, number]) => `${count(Number(number))} ${what}`).join(", ") || "nothing"}</span>`;
-  if (typeof processed !== "number") return html`<span class="faint">${stage ?? "–"}</span>`;
+  if (typeof processed !== "number") return html`<span class="faint">${stage}</span>`;
   const done = share(progress);
   const text = done === null ? `${count(processed)} ${progress?.entityType ?? "so far"}` : `${count(processed)} of ${count(total)}`;
   return html`<span class="progress">

@@ -6,7 +6,7 @@ import { ApiError } from "/client.js";
 import { pathOf } from "../core/addresses.js";
 import { ACTIONS } from "../core/jobs.js";
 import { count, counted, total } from "../core/numbers.js";
-import { AuditLink, auditRow } from "./acts.js";
+import { AuditLink, auditRow, tell } from "./acts.js";
 import { can, client, inWords } from "./api.js";
 import { Badge, Problem } from "./bits.js";
 import { Dialog } from "./dialog.js";
@@ -54,14 +54,19 @@ function Ask({ bulk }) {
   };
   useEffect(look, []);
 
+  // Who closes the dialog meanwhile is told what has come of it, too.
   const start = async () => {
     setBusy(true);
     setError(null);
+    const title = `${label} ${bulk.words}`;
     try {
-      setOperation(await client.jobs.bulk({ action: bulk.action, ...bulk.jobs }));
+      const began = await client.jobs.bulk({ action: bulk.action, ...bulk.jobs });
+      setOperation(began);
+      if (asked.value !== bulk) tell({ state: "done", text: `${title}: it has begun.`, more: html`<a href=${pathOf("/operations", began.id)}>Operation ${began.id}</a>` });
     } catch (thrown) {
       setError(thrown);
       setBusy(false);
+      if (asked.value !== bulk) tell({ state: "failed", text: `${title}: ${inWords(thrown)}` });
     }
   };
   const jobs = preview && counted(preview.expected, "job", "jobs", preview.expected_exact);

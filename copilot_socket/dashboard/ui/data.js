@@ -60,8 +60,12 @@ export function useData(key, load, { on = [], every } = {}) {
     const maxAge = age.current;
     age.current = 0;
     changes.current = [];
-    // Nobody sees a page that is hidden.
-    const later = () => void (timer = setTimeout(() => (document.hidden ? later() : again(Math.floor((every ?? 0) / 1000))), every));
+    // Nobody sees a page that is hidden: it is read again as soon as it is seen.
+    const due = () => {
+      if (document.hidden) document.addEventListener("visibilitychange", due, { once: true, signal: aborting.signal });
+      else again(Math.floor((every ?? 0) / 1000));
+    };
+    const later = () => void (timer = setTimeout(due, every));
     setState((before) => ({ key, data: before.key === key ? before.data : undefined, error: before.key === key ? before.error : null, loading: true }));
     void (async () => {
       try {

@@ -1,6 +1,8 @@
 // @ts-check
 /** The conditions of a list, which are parameters of the page's address. */
 
+import { useLayoutEffect, useRef } from "/dashboard/vendor/hooks.js";
+import { fromInput, toInput } from "../core/times.js";
 import { html } from "./html.js";
 import { change, usePlace } from "./router.js";
 
@@ -27,9 +29,24 @@ export function ChoiceFilter({ name, label, choices, any = "any" }) {
   </select></label>`;
 }
 
-/** @param {{ name: string, label: string, hint?: string }} props */
-export function TextFilter({ name, label, hint }) {
+/** @param {{ name: string, label: string, hint?: string, kind?: "text" | "time", list?: string }} props *list*: the id of what is proposed. */
+export function TextFilter({ name, label, hint, kind = "text", list }) {
   const { query } = usePlace();
-  return html`<label>${label}<input type="search" value=${query.get(name) ?? ""} placeholder=${hint} title=${hint} spellcheck=${false}
-    onChange=${(/** @type {any} */ event) => change({ [name]: event.target.value.trim() })} /></label>`;
+  return html`<label>${label}<${Typed} value=${query.get(name) ?? ""} kind=${kind} hint=${hint} list=${list} onChange=${(/** @type {string | null} */ value) => change({ [name]: value })} /></label>`;
+}
+
+/**
+ * A field for a condition, which holds once it is complete. What is being typed stays, however often the page is drawn meanwhile.
+ *
+ * @param {{ value: string, kind: "text" | "time", hint?: string, list?: string, onChange: (value: string | null) => void }} props
+ */
+export function Typed({ value, kind, hint, list, onChange }) {
+  const input = useRef(/** @type {HTMLInputElement | null} */ (null));
+  const isTime = kind === "time";
+  // As an attribute it would be set at each drawing.
+  useLayoutEffect(() => {
+    if (input.current) input.current.value = isTime ? toInput(value) : value;
+  }, [value]);
+  return html`<input ref=${input} type=${isTime ? "datetime-local" : "search"} step=${isTime ? 1 : undefined} placeholder=${hint} title=${hint} list=${list} spellcheck=${false} autocomplete="off"
+    onChange=${(/** @type {any} */ event) => onChange(isTime ? fromInput(event.target.value) : event.target.value.trim())} />`;
 }

@@ -4,8 +4,8 @@
 import { useState } from "/dashboard/vendor/hooks.js";
 import { address } from "../core/addresses.js";
 import { FIELDS, filterIn, inWords } from "../core/filters.js";
-import { fromInput, toInput } from "../core/times.js";
 import { perform } from "./acts.js";
+import { Typed } from "./filters.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
 import { change, usePlace } from "./router.js";
@@ -45,9 +45,7 @@ function Condition({ field, value }) {
     return html`<label>${label}<select value=${value} onChange=${(/** @type {any} */ event) => change({ [name]: event.target.value })}>
       <option value="" selected=${!value}>either</option><option value="true" selected=${value === "true"}>${flags?.[0]}</option><option value="false" selected=${value === "false"}>${flags?.[1]}</option></select></label>`;
   }
-  const shown = kind === "time" ? toInput(value) : value;
-  return html`<label>${label}<input type=${kind === "time" ? "datetime-local" : "search"} step=${kind === "time" ? 1 : undefined} value=${shown} placeholder=${hint} title=${hint} spellcheck=${false}
-    onChange=${(/** @type {any} */ event) => change({ [name]: kind === "time" ? fromInput(event.target.value) : event.target.value.trim() })} /></label>`;
+  return html`<label>${label}<${Typed} value=${value} kind=${kind} hint=${hint} onChange=${(/** @type {string | null} */ next) => change({ [name]: next })} /></label>`;
 }
 
 /** @param {{ field: FilterField, value: string }} props */
@@ -66,7 +64,7 @@ function Choices({ field, value }) {
 function saved() {
   try {
     const kept = JSON.parse(read("filters") ?? "[]");
-    return Array.isArray(kept) ? kept : [];
+    return Array.isArray(kept) ? kept.filter((each) => typeof each?.name === "string" && typeof each.query === "string") : [];
   } catch {
     return [];
   }

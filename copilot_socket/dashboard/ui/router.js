@@ -28,7 +28,9 @@ export function patternOf(path) {
 function look() {
   const { pathname: path, search } = location;
   const pattern = patternOf(path);
-  place.set({ path, params: (pattern ? match(pattern, path) : null) ?? {}, query: new URLSearchParams(search) });
+  // Of a parameter that is given twice, the last one counts, for all who read it.
+  const query = new URLSearchParams(Object.fromEntries(new URLSearchParams(search)));
+  place.set({ path, params: (pattern ? match(pattern, path) : null) ?? {}, query });
 }
 
 /** @param {string[]} known The patterns of pages' paths. */

@@ -31,7 +31,7 @@ export function SignIn({ again }) {
   return html`<main class="alone">
     <form class="sign-in" onSubmit=${submit}>
       <h1><img src="/dashboard/icon.svg" alt="" width="28" height="28" /> ${again ? "Sign in again" : "Sign in"}</h1>
-      ${again ? html`<p>The session has ended. The page is as you left it.</p>` : null}
+      ${again ? html`<p>The session has ended. Then you are where you were.</p>` : null}
       ${failed && !error ? html`<div class="notice is-failed" role="alert"><${Icon} name="warning" /><span>${
         failed instanceof ApiError && failed.status === 401 ? "The link has been used already, or has expired: it is good for one sign-in within five minutes. Make another one." : inWords(failed)}</span></div>` : null}
       <div class="field"><label for="token">Token</label>

@@ -1,0 +1,270 @@
+"""Readers who are quick, type slowly, or close what is under way; crawlers that report oddities."""
+
+import json
+from typing import Any
+
+from ops.tests.dashboard.browser import Chromium, DashboardTestCase, act, dialog_of, in_node, messages_of, shown
+from ops.tests.pages import in_chromium
+from tests.support.crawler import in_reactor
+from tests.support.server import TOKEN
+
+LONG = "A" * 255
+
+
+class Held:
+    """Requests of *method* to *path*, which wait until they are let go."""
+
+    def __init__(self, page: Any, method: str, path: str) -> None:
+        self._routes: list[Any] = []
+        self._method = method
+        self._page = page
+        page.route(f"**{path}", self._hold)
+
+    def _hold(self, route: Any) -> None:
+        if route.request.method == self._method:
+            self._routes.append(route)
+        else:
+            route.continue_()
+
+    def wait(self) -> None:
+        """Until one is held."""
+        while not self._routes:
+            self._page.wait_for_timeout(20)
+
+    @property
+    def count(self) -> int:
+        """How many are held."""
+        return len(self._routes)
+
+    def let_go(self) -> None:
+        """All of them."""
+        for route in self._routes:
+            route.continue_()
+
+    def abort(self) -> None:
+        """None of them reaches the node."""
+        for route in self._routes:
+            route.abort()
+
+
+@in_chromium
+class TypingTests(DashboardTestCase):
+    """Conditions that are being typed."""
+
+    @in_reactor(120)
+    async def test_events(self) -> None:
+        """What is typed stays where events draw the page again meanwhile."""
+        node = await self.node()
+        self.add_jobs(prefix="acme/shop")
+
+        def work(chromium: Chromium) -> None:
+            page = chromium.visit()
+            page.goto("/jobs")
+            shown(page.locator(".live")).to_have_text("Live")
+            field = page.get_by_label("Search")
+            field.press_sequentially("acme/")
+            in_node(self._add_jobs)
+            shown(page.get_by_role("button", name="Show 1 new job")).to_be_visible()
+            shown(field).to_have_value("acme/")
+            field.press_sequentially("web")
+            field.press("Enter")
+            shown(page.get_by_role("row").filter(has_text="acme/web1")).to_be_visible()
+            assert page.url.endswith("/jobs?search=acme/web"), page.url
+            page.go_back()
+            shown(field).to_have_value("")
+
+        await self.browse(node.port, work)
+
+    async def _add_jobs(self) -> None:
+        self.add_jobs(prefix="acme/web")
+
+
+@in_chromium
+class ImpatienceTests(DashboardTestCase):
+    """Acts that are under way."""
+
+    @in_reactor(120)
+    async def test_clicked_twice(self) -> None:
+        """A second click while an act is under way does not carry it out again."""
+        node = await self.node()
+        [job] = self.add_jobs(prefix="acme/shop")
+
+        def work(chromium: Chromium) -> None:
+            page = chromium.visit()
+            page.goto(f"/jobs/{job}")
+            held = Held(page, "POST", f"/api/v1/jobs/{job}/pause")
+            act(page, "Pause issues of acme/shop1").dblclick()
+            held.wait()
+            shown(messages_of(page).locator(".notice")).to_have_count(1)
+            held.let_go()
+            shown(messages_of(page)).to_contain_text("The job is paused")
+            assert held.count == 1
+            act(page, "Resume issues of acme/shop1").click()  # it is over: others begin
+            shown(messages_of(page)).to_contain_text("The job is queued again")
+
+        await self.browse(node.port, work)
+
+    @in_reactor(120)
+    async def test_another_dialog(self) -> None:
+        """An act whose dialog was closed leaves the dialog of another one open when it ends."""
+        node = await self.node()
+
+        def work(chromium: Chromium) -> None:
+            page = chromium.visit()
+            page.goto("/pauses")
+            held = Held(page, "POST", "/api/v1/pauses")
+            act(page, "Pause jobs").click()
+            dialog_of(page).get_by_label("What").select_option("command")
+            dialog_of(page).get_by_label("Reason").fill("a release")
+            act(dialog_of(page), "Pause").click()
+            held.wait()
+            page.keyboard.press("Escape")
+            shown(dialog_of(page)).to_have_count(0)
+            act(page, "Set a budget").click()
+            dialog_of(page).get_by_label("Name of the throttle").fill("web")
+            held.let_go()
+            shown(messages_of(page)).to_contain_text("Paused: command")
+            shown(dialog_of(page).get_by_label("Name of the throttle")).to_have_value("web")
+
+        await self.browse(node.port, work)
+
+    @in_reactor(120)
+    async def test_operation_left(self) -> None:
+        """Who closes the dialog of an operation while it is being started is told that it was."""
+        node = await self.node()
+        self.add_jobs(prefix="acme/shop")
+
+        def work(chromium: Chromium) -> None:
+            page = chromium.visit()
+            page.goto("/jobs")
+            page.get_by_label("Select all rows of this page").check()
+            page.get_by_role("button", name="Pause…").click()
+            start = dialog_of(page).get_by_role("button", name="Pause 1 job")
+            shown(start).to_be_enabled()
+            held = Held(page, "POST", "/api/v1/jobs/bulk")
+            start.click()
+            held.wait()
+            page.keyboard.press("Escape")
+            shown(dialog_of(page)).to_have_count(0)
+            held.let_go()
+            shown(messages_of(page).get_by_role("link", name="Operation ")).to_be_visible()
+
+        await self.browse(node.port, work)
+        self.assertEqual(self.query("SELECT count(*) FROM operations"), [(1,)])
+
+
+@in_chromium
+class SessionTests(DashboardTestCase):
+    """Sessions that end under an open page."""
+
+    @in_reactor(120)
+    async def test_signed_out(self) -> None:
+        """Nothing of the page is left; who signs in again finds it at the same address."""
+        node = await self.node()
+        self.add_jobs(prefix="acme/shop")
+
+        def work(chromium: Chromium) -> None:
+            page = chromium.visit()
+            page.goto("/jobs?command=issues")
+            row = page.get_by_role("row").filter(has_text="acme/shop1")
+            shown(row).to_be_visible()
+            page.locator("header.top .preferences summary").click()
+            held = Held(page, "DELETE", "/api/v1/session")
+            act(page, "Sign out").click()
+            held.wait()
+            held.abort()
+            shown(messages_of(page)).to_contain_text("You are still signed in: The node can't be reached")
+            shown(row).to_be_visible()
+            page.unroute("**/api/v1/session")
+            act(page, "Sign out").click()
+            shown(page.get_by_role("heading", name="Sign in again")).to_be_visible()
+            shown(page.locator("main")).to_have_count(1)
+            page.get_by_label("Token").fill(TOKEN)
+            act(page, "Sign in").click()
+            shown(row).to_be_visible()
+
+        await self.browse(node.port, work)
+
+
+@in_chromium
+class OddityTests(DashboardTestCase):
+    """What no page may break at."""
+
+    @in_reactor(120)
+    async def test_progress(self) -> None:
+        """Objects where texts are expected are no elements."""
+        node = await self.node()
+        jobs = self.add_jobs(3, prefix="acme/shop")
+        for job, stage in zip(jobs, ({"a": {"b": 1}}, [["x"]], {"type": "script", "props": {}}), strict=True):
+            self.query("UPDATE jobs SET progress = %s WHERE id = %s", json.dumps({"stage": stage}), job)
+
+        def work(chromium: Chromium) -> None:
+            page = chromium.visit()
+            page.goto("/jobs")
+            shown(page.get_by_role("row")).to_have_count(4)
+            for job in jobs:
+                page.goto(f"/jobs/{job}")
+                shown(page.get_by_role("region", name="Reported progress")).to_contain_text("stage")
+
+        await self.browse(node.port, work)
+
+    @in_reactor(120)
+    async def test_long_names(self) -> None:
+        """A long name without a space takes its column, and leaves the others in sight."""
+        node = await self.node()
+        self.query("UPDATE accounts SET id = %s", LONG)
+
+        def work(chromium: Chromium) -> None:
+            page = chromium.visit()
+            page.goto("/accounts")
+            shown(page.get_by_role("row").nth(1)).to_contain_text(LONG)
+            widths = page.evaluate(
+                "[...document.querySelectorAll('.table')].map((each) => each.scrollWidth - each.clientWidth)"
+            )
+            assert widths == [0], widths
+
+        await self.browse(node.port, work)
+
+    @in_reactor(120)
+    async def test_addresses(self) -> None:
+        """What is no page says so; of a parameter that is given twice the last one counts."""
+        node = await self.node()
+        self.add_jobs(prefix="acme/shop")
+
+        def work(chromium: Chromium) -> None:
+            page = chromium.visit()
+            for path in ("/jobs/", "/nothing", "/jobs/1/2"):
+                assert page.goto(path).status == 404
+                shown(page.get_by_role("heading", level=1)).to_have_text("No such page")
+            page.goto("/jobs?status=failed&status=queued")
+            shown(page.get_by_role("row").filter(has_text="acme/shop1")).to_be_visible()
+            shown(page.get_by_role("checkbox", name="queued")).to_be_checked()
+            shown(page.get_by_role("checkbox", name="failed")).not_to_be_checked()
+            page.goto("/jobs/none")
+            shown(page.get_by_role("heading", level=1)).to_have_text("Job")
+            shown(page.get_by_role("alert").first).to_contain_text("No such job")
+            page.goto("/areas?area=https://gitlab.example.org/..")
+            shown(page.get_by_role("alert").first).to_contain_text("can't be")
+
+        await self.browse(node.port, work)
+
+    @in_reactor(120)
+    async def test_kept_nonsense(self) -> None:
+        """Nonsense in what the browser keeps is passed over."""
+        node = await self.node()
+        self.add_jobs(prefix="acme/shop")
+
+        def work(chromium: Chromium) -> None:
+            page = chromium.visit()
+            kept = {
+                "filters": '[null, 1, {"name": "web", "query": "?search=web"}]',
+                "times": "nonsense",
+                "theme": "nonsense",
+            }
+            for name, value in kept.items():
+                page.add_init_script(f"localStorage.setItem('copilot-socket.{name}', {json.dumps(value)})")
+            page.goto("/jobs")
+            shown(page.get_by_role("row").nth(1).locator("time").first).not_to_be_empty()
+            shown(page.locator("main .preferences summary")).to_have_text("Saved filters (1)")
+
+        await self.browse(node.port, work)
