@@ -7,9 +7,9 @@ import { subject } from "../core/jobs.js";
 import { count, percent, sum } from "../core/numbers.js";
 import { ActButton } from "../ui/acts.js";
 import { can, client } from "../ui/api.js";
-import { Badge, Copyable, Elapsed, Empty, Facts, Loaded, PageHead, Progress, Ref, Section, Time } from "../ui/bits.js";
+import { Copyable, Elapsed, Empty, Facts, Loaded, PageHead, Progress, Ref, Section, Time } from "../ui/bits.js";
 import { crawlerActs } from "../ui/crawler_acts.js";
-import { EVERY, Presence, Recent, useHeartbeats } from "../ui/crawlers.js";
+import { EVERY, Mode, Presence, Recent, useHeartbeats } from "../ui/crawlers.js";
 import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
 import { model, useStream } from "../ui/live.js";
@@ -59,7 +59,7 @@ function Shown({ crawler }) {
     <${Section} title="Crawler" aside=${can("operate") ? html`<a href=${address("/audit", { target: id })}>Audit rows about it</a>` : null}>
       <${Facts} rows=${[
         ["State", html`<${Presence} crawler=${crawler} />`],
-        ["Mode", html`<${Badge} value=${crawler.mode} />`],
+        ["Mode", html`<${Mode} crawler=${crawler} />`],
         ["Last message", html`<${Time} at=${crawler.last_heartbeat} />`],
         ["It says", crawler.system_status],
         ["Holds", `${count(active_jobs.length)} of ${count(crawler.max_jobs)}`],

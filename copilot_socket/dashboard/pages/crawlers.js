@@ -6,9 +6,9 @@ import { counted } from "../core/numbers.js";
 import { subject } from "../core/jobs.js";
 import { ActButton } from "../ui/acts.js";
 import { client } from "../ui/api.js";
-import { Badge, Elapsed, Empty, Loaded, PageHead, Ref, Time } from "../ui/bits.js";
+import { Elapsed, Empty, Loaded, PageHead, Ref, Time } from "../ui/bits.js";
 import { crawlerActs } from "../ui/crawler_acts.js";
-import { EVERY, Presence, Recent, useHeartbeats } from "../ui/crawlers.js";
+import { EVERY, Mode, Presence, Recent, useHeartbeats } from "../ui/crawlers.js";
 import { useData } from "../ui/data.js";
 import { ChoiceFilter, Filters } from "../ui/filters.js";
 import { html } from "../ui/html.js";
@@ -48,7 +48,7 @@ function columnsOf(after) {
     { label: "State", cell: (crawler) => html`<${Presence} crawler=${crawler} />`, kind: "short" },
     { label: "Crawler", cell: ({ id, version, plain }) => html`<span><${Ref} to="/crawlers" id=${id} />
       <br /><span class="hint short">${plain ? "plain" : version ? `version ${version}` : "no version"}</span></span>` },
-    { label: "Mode", cell: ({ mode }) => html`<${Badge} value=${mode} />`, kind: "short" },
+    { label: "Mode", cell: (crawler) => html`<${Mode} crawler=${crawler} />`, kind: "short" },
     { label: "Holds", cell: (crawler) => html`<${Held} crawler=${crawler} />` },
     { label: "Last message", kind: "short", cell: ({ last_heartbeat, system_status }) => html`<span><${Time} at=${last_heartbeat} />
       ${system_status ? html`<br /><span class="hint">${system_status}</span>` : null}</span>` },

@@ -43,7 +43,7 @@ export function recrawlAct(area, after) {
     },
     done: (/** @type {Submitted} */ { created }) => inWords(created),
     show: (/** @type {Submitted} */ { ids, created }) => html`<p>${inWords(created)}:</p>
-      <ul class="plain">${jobs.map(({ command }, at) => html`<li><a href=${pathOf("/jobs", ids[at])}>${command}</a>
+      <ul class="plain">${jobs.map(({ command }, at) => html`<li><a href=${pathOf("/jobs", ids[at])}>${command}</a>${" "}
         <${Badge} value=${created[at] ? "new" : "live already"} kind=${created[at] ? "queued" : "running"} /></li>`)}</ul>`,
     action: "job.submit", target: (/** @type {Submitted} */ { created }) => (created.some(Boolean) ? jobs[0].account_id : undefined), after,
   };

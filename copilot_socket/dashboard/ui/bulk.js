@@ -142,7 +142,7 @@ export function OperationProgress({ operation }) {
   const abort = () => void client.operations.abort(operation.id).catch(setError);
   return html`<div class="operation">
     <p role="status"><${Badge} value=${status} /> ${count(changed_total)} changed of ${total(expected, expected_exact)}${skipped_total ? `, ${count(skipped_total)} left alone` : ""}</p>
-    <progress value=${status === "running" ? Math.min(done, expected) : 1} max=${status === "running" ? Math.max(1, expected) : 1} aria-label="Progress of the operation"></progress>
+    <progress value=${status === "done" ? 1 : Math.min(done, expected)} max=${status === "done" ? 1 : Math.max(1, expected)} aria-label="Progress of the operation"></progress>
     ${operation.error ? html`<p class="failed">${operation.error}</p>` : null}
     <ul class="plain">
       ${Object.entries(changed).map(([state, number]) => html`<li>${count(number)} were <${Badge} value=${state} /></li>`)}

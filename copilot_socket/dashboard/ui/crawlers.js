@@ -36,6 +36,11 @@ export function Presence({ crawler }) {
     ${crawler.suspected_at ? html`<br /><${Badge} value="fails everything" kind="failed" /> <span class="hint">since <${Time} at=${crawler.suspected_at} /></span>` : null}</span>`;
 }
 
+/** What people have set; that one which has gone would serve is no good news. @param {{ crawler: Crawler }} props */
+export function Mode({ crawler: { mode, connected, stale } }) {
+  return html`<${Badge} value=${mode} kind=${mode === "serving" && !connected && !stale ? "none" : mode} />`;
+}
+
 /** How its attempts of the last hour ended. @param {{ crawler: Crawler }} props */
 export function Recent({ crawler: { recent } }) {
   const rate = failureRate(recent);
