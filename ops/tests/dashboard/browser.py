@@ -79,6 +79,11 @@ class Chromium:
         """Of all pages so far."""
         return [fault for each in self._watched for fault in each.faults]
 
+    @property
+    def failed(self) -> list[str]:
+        """Requests of all pages that were refused, each once."""
+        return sorted({failed for each in self._watched for failed in each.failed})
+
 
 @contextmanager
 def chromium(port: int) -> Iterator[Chromium]:
@@ -141,7 +146,11 @@ class DashboardTestCase(CrawledTestCase):
 
         def drive() -> Any:
             with chromium(port) as browser:
-                result = work(browser)
+                try:
+                    result = work(browser)
+                except AssertionError as error:
+                    said = f"{error}\nfaults: {browser.faults}\nrefused: {browser.failed}"
+                    raise AssertionError(said) from error
                 assert not browser.faults, browser.faults
                 return result
 

@@ -7,6 +7,8 @@ from ops.tests.pages import in_chromium
 from tests.support.crawler import in_reactor, until
 from tests.support.server import get_json
 
+AGAIN = 75_000
+"""Milliseconds for a page to come back, which after a long outage tries that every 30 s."""
 _NUMBERED = """
 SELECT count(*) > 0 AND bool_and(EXISTS (SELECT FROM event_numbers n WHERE e.seq = ANY (n.seqs))) FROM events e
 """
@@ -55,7 +57,7 @@ class OutageTests(DashboardTestCase):
 
             in_node(server.start)
             for page in (jobs, one, overview):
-                shown(_live(page)).to_have_text("Live")
+                shown(_live(page)).to_have_text("Live", timeout=AGAIN)
             for place in (row, why):
                 shown(place).to_contain_text("cancelled")
             shown(queued).to_contain_text("0")
@@ -86,7 +88,7 @@ class OutageTests(DashboardTestCase):
             shown(messages_of(page).get_by_role("alert")).to_contain_text("Database unavailable")
             shown(why).to_contain_text("queued")
             in_node(self._open)
-            shown(_live(page)).to_have_text("Live")
+            shown(_live(page)).to_have_text("Live", timeout=AGAIN)
             shown(page.get_by_role("main").get_by_role("alert")).to_have_count(0)
             act(page, "Pause issues of acme/shop1").click()
             shown(why).to_contain_text("paused")
