@@ -2,16 +2,18 @@
 /** Signing in, by a token of the API. */
 
 import { useState } from "/dashboard/vendor/hooks.js";
-import { inWords, signIn } from "./api.js";
+import { badLink, inWords, signIn } from "./api.js";
 import { Copyable } from "./bits.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
+import { useStore } from "./store.js";
 
 /** @param {{ again: boolean }} props *again*: the session has ended. */
 export function SignIn({ again }) {
   const [token, setToken] = useState("");
   const [error, setError] = useState(/** @type {unknown} */ (null));
   const [busy, setBusy] = useState(false);
+  const link = useStore(badLink);
   /** @param {Event} event */
   const submit = async (event) => {
     event.preventDefault();
@@ -27,13 +29,13 @@ export function SignIn({ again }) {
     <form class="sign-in" onSubmit=${submit}>
       <h1><img src="/dashboard/icon.svg" alt="" width="28" height="28" /> ${again ? "Sign in again" : "Sign in"}</h1>
       ${again ? html`<p>The session has ended. Then you are where you were.</p>` : null}
+      ${link && !again ? html`<p role="alert">The link was used already, or has expired. Make a new one:</p><p><${Copyable} text="copilot-socket open" /></p><p>Or sign in with a token.</p>` : null}
       <div class="field"><label for="token">Token</label>
         <input id="token" type="password" autocomplete="current-password" required value=${token} onInput=${(/** @type {any} */ event) => setToken(event.target.value)} /></div>
       ${error ? html`<div class="notice is-failed" role="alert"><${Icon} name="warning" /><span>${inWords(error)}</span></div>` : null}
       <button type="submit" class="strong" disabled=${busy}>Sign in</button>
-      <p class="hint">On the node's machine this prints a link that signs you in:</p>
-      <p><${Copyable} text="copilot-socket open" /></p>
-      <p class="hint">and this the token:</p>
+      ${link && !again ? null : html`<p class="hint">On the node's machine this prints a link that signs you in:</p><p><${Copyable} text="copilot-socket open" /></p>`}
+      <p class="hint">On the node's machine this prints the token:</p>
       <p><${Copyable} text="copilot-socket token" /></p>
     </form>
   </main>`;
