@@ -85,7 +85,9 @@ class Overviews:
         page = Page()
         nodes = (await self._catalog.crawlers.nodes(page)).rows
         hosts = (await self._catalog.hosts(page)).rows
-        pauses = (await self._catalog.pauses(page)).rows
+        # Nothing goes out while everything is paused: that one is not to be missing behind a hundred others.
+        everything = (await self._catalog.pause_of_everything()).rows
+        pauses = [each for each in (await self._catalog.pauses(page)).rows if each not in everything]
         size = self._size
         facts = attrs.evolve(
             facts,
@@ -100,7 +102,7 @@ class Overviews:
             "nodes": list(nodes),
             "hosts": list(hosts),
             "budgets": await self._reader.budgets(),
-            "pauses": list(pauses),
+            "pauses": [*everything, *pauses][: page.limit],
             "database": {
                 **self._state.database,
                 "embedded": self._embedded,

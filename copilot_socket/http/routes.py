@@ -38,7 +38,7 @@ class Route:
 
     @property
     def shared(self) -> bool:
-        """Whether its answer also serves others with the same limits."""
+        """Whether its answer also serves others without limits, or the same limited token."""
         return self.method == "GET" and self.needs is not None and not (self.personal or self.local)
 
     def match(self, parts: Sequence[str]) -> dict[str, str] | None:

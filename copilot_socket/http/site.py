@@ -135,7 +135,8 @@ class Application:
         age = max_age(call.headers.get("cache-control"))
         if not route.shared or not age:
             return await route.handler(call)
-        key = requested.path, requested.query, call.within
+        # A limited token sees operations of its own only, unlike another one with the same limits.
+        key = requested.path, requested.query, call.within and (call.within, call.actor.name)
         shared = self._shared.find(key, age)
         if shared is None:
             began = self.reactor.seconds()

@@ -121,6 +121,11 @@ class Catalog:
         """The pauses in force, oldest first."""
         return await self._lists.read("pauses", columns(Pause), page, key=["id"])
 
+    async def pause_of_everything(self) -> Listing:
+        """That one, if it is in force."""
+        everything = ["scope = 'everything'"]
+        return await self._lists.read("pauses", columns(Pause), Page(1), key=["id"], conditions=everything)
+
     async def pause(self, pause_id: str) -> Record | None:
         """One pause; None if it is not in force."""
         return await ONE_PAUSE.read(self._database, {"id": pause_id})

@@ -43,6 +43,17 @@ class OverviewTests(SiteTestCase):
         self.assertEqual(database.keys() - self.health.database.keys(), {"embedded", "version", "size_bytes"})
         self.assertEqual(database, {**database, **self.health.database, "embedded": True})
 
+    async def test_many_pauses(self) -> None:
+        """A pause of everything comes first, however many others are older; there are 100 of them."""
+        self.query(
+            "INSERT INTO pauses (scope, target, author)"
+            " SELECT 'account', 'a' || n, 'x' FROM generate_series(1, 120) AS n RETURNING 1"
+        )
+        await self.post("/api/v1/pauses", {"scope": "everything", "reason": "tests"})
+        pauses = (await self.get(OVERVIEW)).document["pauses"]
+        self.assertEqual((len(pauses), pauses[0]["scope"]), (100, "everything"))
+        self.assertEqual(len({pause["id"] for pause in pauses}), 100)
+
     async def test_size(self) -> None:
         """The size of the database is measured beside requests, and kept for a minute."""
         await self.get(OVERVIEW)

@@ -113,6 +113,22 @@ class SharedTests(SiteTestCase):
         refused = await self.get("/api/v1/audit", headers={**audit, "Authorization": f"Bearer {reader}"})
         self.assertEqual(refused.status, 403)
 
+    async def test_own_operations(self) -> None:
+        """Limited tokens see their own operations only, also where their limits are the same."""
+        await self.account("one")
+        tokens = []
+        for name in ("app", "other"):
+            body = {"name": name, "role": "app", "accounts": ["one"]}
+            tokens.append((await self.post("/api/v1/tokens", body)).document["token"])
+        started = {"action": "retry", "filter": {"account_id": "one", "status": ["failed"]}}
+        first = {"Authorization": f"Bearer {tokens[0]}"}
+        self.assertEqual((await self.post("/api/v1/jobs/bulk", started, headers=first)).status, 202)
+        seen = []
+        for token in tokens:
+            headers = {"Authorization": f"Bearer {token}", "Cache-Control": "max-age=60"}
+            seen.append(len((await self.get("/api/v1/operations", headers=headers)).document["operations"]))
+        self.assertEqual(seen, [1, 0])
+
     async def test_who_asks(self) -> None:
         """What depends on who asks is shared with nobody."""
         reader = (await self.post("/api/v1/tokens", {"name": "reader", "role": "read"})).document["token"]

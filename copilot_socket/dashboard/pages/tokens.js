@@ -87,7 +87,7 @@ function addAct(after) {
     ],
     run: ({ name, role, accounts, users, expires_at }) => client.tokens.add({ name, role, accounts: names(accounts), users: names(users), expires_at }),
     done: ({ name }) => `The token ${name} is made`,
-    show: ({ name, token }) => html`<p>The token <strong>${name}</strong>. It is shown this once: copy it now.</p><p><${Copyable} text=${token} label="Copy the token" /></p>`,
+    once: true, show: ({ name, token }) => html`<p>The token <strong>${name}</strong>. It is shown this once: copy it now.</p><p><${Copyable} text=${token} label="Copy the token" /></p>`,
     action: "token.add",
     target: ({ name }) => name,
     after,

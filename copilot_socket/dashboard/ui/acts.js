@@ -39,6 +39,7 @@ import { Store, useStore } from "./store.js";
  * @property {Role} needs Others do not see it.
  * @property {boolean} [asks] It can't be undone: ask once more.
  * @property {boolean} [danger]
+ * @property {boolean} [once] What it shows at the end can't be seen again: the dialog stays until then.
  * @property {Field[]} [fields]
  * @property {(values: Record<string, any>) => Promise<any>} run Empty fields are null; numbers and times are the API's.
  * @property {string | ((result: any) => string)} done What was done, in the past tense.
@@ -154,6 +155,7 @@ function Ask({ act }) {
   const [state, setState] = useState(/** @type {{ busy: boolean, error: unknown, shown: Children }} */ ({ busy: false, error: null, shown: null }));
   // Another one may be asked about by the time that this one has ended.
   const close = () => void (asked.value === act && asked.set(null));
+  const leave = () => void ((state.busy && act.once) || close());
 
   /** @param {Event} event */
   const submit = async (event) => {
@@ -171,14 +173,14 @@ function Ask({ act }) {
   if (state.shown) {
     return html`<${Dialog} title=${act.title} onClose=${close}>${state.shown}<div class="dialog-acts"><button type="button" onClick=${close}>Close</button></div><//>`;
   }
-  return html`<${Dialog} title=${act.title} onClose=${close}>
+  return html`<${Dialog} title=${act.title} onClose=${leave}>
     <form onSubmit=${submit}>
       <div class="effect">${act.effect}</div>
       ${fields.filter(({ shown }) => !shown || shown(values)).map((field) => html`<${Input} key=${field.name} field=${field} value=${values[field.name]}
         onInput=${(/** @type {string} */ value) => setValues((before) => ({ ...before, [field.name]: value }))} />`)}
       ${state.error ? html`<div class="notice is-failed" role="alert"><${Icon} name="warning" /><span>${inWords(state.error)}</span></div>` : null}
       <div class="dialog-acts">
-        <button type="button" onClick=${close}>Back</button>
+        <button type="button" disabled=${state.busy && act.once} onClick=${leave}>Back</button>
         <button type="submit" class=${act.danger ? "danger strong" : "strong"} disabled=${state.busy} aria-busy=${state.busy}>${act.verb}</button>
       </div>
     </form>

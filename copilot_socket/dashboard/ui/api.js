@@ -14,8 +14,8 @@ const ROLES = ["read", "operate", "app", "admin"];
 /** Who is signed in: null for nobody, undefined until that is known. @type {Store<Session | null | undefined>} */
 export const session = new Store(/** @type {Session | null | undefined} */ (undefined));
 
-/** Why the one-time link of the address has not signed in, if so. */
-export const linkError = new Store(/** @type {unknown} */ (null));
+/** Whether the page was opened by a link whose code is used or has expired. */
+export const badLink = new Store(false);
 
 /** The client, which notices when the session has ended. */
 class SessionClient extends Client {
@@ -25,6 +25,8 @@ class SessionClient extends Client {
       return await inTouch(super.request(method, path, options));
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) session.set(null);
+      // Somebody with another role may have signed in, in another tab.
+      if (error instanceof ApiError && error.status === 403) void super.request("GET", "/session").then((who) => session.set(who), () => {});
       throw error;
     }
   }
@@ -49,10 +51,16 @@ async function inTouch(sent) {
 /** Find out who is signed in. A one-time code in the address (`#code=…`) signs in first. */
 export async function beginSession() {
   const code = new URLSearchParams(location.hash.slice(1)).get("code");
+  let link = false;
   if (code) {
+    await signIn(code).catch((error) => {
+      if (!(error instanceof ApiError && error.status === 401)) throw error; // the code may be good yet
+      link = true;
+    });
     history.replaceState(history.state, "", location.pathname + location.search);
-    await signIn(code).catch(linkError.set.bind(linkError)); // used or expired: whoever is signed in already stays so
   }
+  // Whoever is signed in already stays so.
+  badLink.set(link);
   if (!session.value) session.set(await client.session.get());
 }
 

@@ -20,7 +20,9 @@ export function Dialog({ title, onClose, children }) {
       if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
     };
   }, []);
-  return html`<dialog ref=${element} aria-labelledby="dialog-title" onCancel=${(/** @type {Event} */ event) => { event.preventDefault(); onClose(); }}>
+  // Browsers close it on a second Escape, whatever the first one came to.
+  const reopen = () => void (element.current?.isConnected && element.current.showModal());
+  return html`<dialog ref=${element} aria-labelledby="dialog-title" onClose=${reopen} onCancel=${(/** @type {Event} */ event) => { event.preventDefault(); onClose(); }}>
     <div class="dialog-head"><h2 id="dialog-title">${title}</h2>
       <button type="button" class="quiet" aria-label="Close" onClick=${onClose}><${Icon} name="close" /></button></div>
     ${children}

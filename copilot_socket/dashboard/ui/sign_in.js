@@ -2,8 +2,7 @@
 /** Signing in, by a token of the API. */
 
 import { useEffect, useRef, useState } from "/dashboard/vendor/hooks.js";
-import { ApiError } from "/client.js";
-import { inWords, linkError, signIn } from "./api.js";
+import { badLink, inWords, signIn } from "./api.js";
 import { Copyable } from "./bits.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
@@ -14,7 +13,7 @@ export function SignIn({ again }) {
   const [token, setToken] = useState("");
   const [error, setError] = useState(/** @type {unknown} */ (null));
   const [busy, setBusy] = useState(false);
-  const failed = useStore(linkError);
+  const link = useStore(badLink);
   const input = useRef(/** @type {HTMLInputElement | null} */ (null));
   useEffect(() => input.current?.focus(), []);
   /** @param {Event} event */
@@ -32,15 +31,13 @@ export function SignIn({ again }) {
     <form class="sign-in" onSubmit=${submit}>
       <h1><img src="/dashboard/icon.svg" alt="" width="28" height="28" /> ${again ? "Sign in again" : "Sign in"}</h1>
       ${again ? html`<p>The session has ended. Then you are where you were.</p>` : null}
-      ${failed && !error ? html`<div class="notice is-failed" role="alert"><${Icon} name="warning" /><span>${
-        failed instanceof ApiError && failed.status === 401 ? "The link has been used already, or has expired: it is good for one sign-in within five minutes. Make another one." : inWords(failed)}</span></div>` : null}
+      ${link && !again ? html`<p role="alert">The link was used already, or has expired. Make a new one:</p><p><${Copyable} text="copilot-socket open" /></p><p>Or sign in with a token.</p>` : null}
       <div class="field"><label for="token">Token</label>
         <input id="token" ref=${input} type="password" autocomplete="current-password" required value=${token} onInput=${(/** @type {any} */ event) => setToken(event.target.value)} /></div>
       ${error ? html`<div class="notice is-failed" role="alert"><${Icon} name="warning" /><span>${inWords(error)}</span></div>` : null}
       <button type="submit" class="strong" disabled=${busy}>Sign in</button>
-      <p class="hint">On the node's machine this prints a link that signs you in:</p>
-      <p><${Copyable} text="copilot-socket open" /></p>
-      <p class="hint">and this the token:</p>
+      ${link && !again ? null : html`<p class="hint">On the node's machine this prints a link that signs you in:</p><p><${Copyable} text="copilot-socket open" /></p>`}
+      <p class="hint">On the node's machine this prints the token:</p>
       <p><${Copyable} text="copilot-socket token" /></p>
     </form>
   </main>`;

@@ -36,7 +36,7 @@ export function addWebhookAct(after) {
     ],
     run: (values) => client.webhooks.add(/** @type {WebhookBody} */ ({ url: values.url, description: values.description, events: events.map(([name]) => name).filter((name) => values[name]) })),
     done: ({ url }) => `The webhook to ${url} is made`,
-    show: showSecret,
+    once: true, show: showSecret,
     action: "webhook.add",
     target: ({ id }) => id,
     after,
@@ -72,7 +72,7 @@ export function rotateAct({ id, url }, after) {
     verb: "Rotate", title: `Rotate the secret of the webhook to ${url}`, needs: "admin",
     effect: "Messages are signed with a new secret, which is shown once, and for some time with the former one, too.",
     fields: [{ name: "former_valid_hours", label: "Hours for which the former one is valid", kind: "number", required: true, min: 0, max: 168, value: "24" }],
-    run: ({ former_valid_hours }) => client.webhooks.rotate(id, { former_valid_hours }), done: "The webhook has a new secret", show: showSecret, action: "webhook.rotate", target: id, after,
+    run: ({ former_valid_hours }) => client.webhooks.rotate(id, { former_valid_hours }), done: "The webhook has a new secret", once: true, show: showSecret, action: "webhook.rotate", target: id, after,
   };
 }
 

@@ -6,7 +6,7 @@ from typing import Any
 from ops.tests.dashboard.browser import Chromium, DashboardTestCase, act, dialog_of, in_node, messages_of, shown
 from ops.tests.pages import in_chromium
 from tests.support.crawler import in_reactor
-from tests.support.server import TOKEN
+from tests.support.server import TOKEN, get_json
 
 LONG = "A" * 255
 
@@ -266,5 +266,73 @@ class OddityTests(DashboardTestCase):
             page.goto("/jobs")
             shown(page.get_by_role("row").nth(1).locator("time").first).not_to_be_empty()
             shown(page.locator("main .preferences summary")).to_have_text("Saved filters (1)")
+
+        await self.browse(node.port, work)
+
+
+@in_chromium
+class SecretTests(DashboardTestCase):
+    """What is shown once, and who is signed in."""
+
+    @in_reactor(120)
+    async def test_token(self) -> None:
+        """The dialog in which a token is made can't be closed before it has shown the token."""
+        node = await self.node()
+
+        def work(chromium: Chromium) -> None:
+            page = chromium.visit()
+            page.goto("/tokens")
+            page.locator("main").get_by_role("button", name="Add a token").click()
+            dialog_of(page).get_by_label("Name").fill("grafana")
+            held = Held(page, "POST", "/api/v1/tokens")
+            act(dialog_of(page), "Add").click()
+            held.wait()
+            for _ in range(3):
+                page.keyboard.press("Escape")
+            shown(act(dialog_of(page), "Back")).to_be_disabled()
+            held.let_go()
+            shown(dialog_of(page)).to_contain_text("It is shown this once")
+            page.keyboard.press("Escape")
+            shown(dialog_of(page)).to_have_count(0)
+
+        await self.browse(node.port, work)
+
+    @in_reactor(120)
+    async def test_link(self) -> None:
+        """A link that is used or has expired says so; while the node is away its code is kept."""
+        node = await self.node()
+
+        def work(chromium: Chromium) -> None:
+            page = chromium.visit(None)
+            page.goto("/jobs#code=used")
+            shown(page.get_by_role("alert")).to_contain_text("The link was used already, or has expired")
+            assert page.url.endswith("/jobs"), page.url
+            page.route("**/api/v1/session", lambda route: route.fulfill(status=501))
+            page.goto("/areas#code=used")
+            shown(page.get_by_role("alert")).to_be_visible()
+            assert page.url.endswith("#code=used"), page.url
+
+        await self.browse(node.port, work)
+
+    @in_reactor(120)
+    async def test_somebody_else(self) -> None:
+        """Where somebody with another role has signed in, in another tab, the first refusal shows who it is now."""
+        node = await self.node()
+        status, reader = await get_json(node.port, "/api/v1/tokens", "POST", {"name": "ann", "role": "read"})
+        self.assertEqual(status, 201)
+
+        def work(chromium: Chromium) -> None:
+            page = chromium.visit()
+            page.goto("/pauses")
+            button = act(page, "Pause jobs")
+            button.click()
+            page.context.request.post("/api/v1/session", headers={"Authorization": f"Bearer {reader['token']}"})
+            dialog_of(page).get_by_label("Which").fill("acct")
+            dialog_of(page).get_by_label("Reason").fill("a release")
+            act(dialog_of(page), "Pause").click()
+            shown(dialog_of(page).get_by_role("alert")).to_contain_text("role")
+            shown(page.locator("header.top")).to_contain_text("ann read")
+            page.keyboard.press("Escape")
+            shown(button).to_have_count(0)
 
         await self.browse(node.port, work)
