@@ -27,7 +27,7 @@ class Scope:
     user_id: str | None = None
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Filters:
     """The filters of a stream. An event without a field that a filter names does not match."""
 

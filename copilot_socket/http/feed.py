@@ -272,11 +272,16 @@ class Feed:
 
         False if these are lost.
         """
+        for stream in streams if live else ():
+            stream.hold()
         try:
             for part, event in enumerate(decoded(row.changes or _NO_ROW)):
                 await self._send(event, row, part, streams, live)
         except Lost:
             return False
+        finally:
+            for stream in streams if live else ():
+                stream.let_go()
         for stream in streams:
             if stream.live is live:
                 stream.next = max(stream.next, Position(row.number + 1))
@@ -286,8 +291,12 @@ class Feed:
         self, event: LiveEvent, row: StoredEvents, part: int, streams: Sequence[Stream], live: bool
     ) -> None:
         encoded, place = None, Position(row.number, part)
+        wanted: dict[Filters, bool] = {}  # many streams have the same filters
         for stream in streams:
-            if stream.live is live and stream.filters.matches(event) and stream.next <= place:
+            wants = wanted.get(stream.filters)
+            if wants is None:
+                wants = wanted[stream.filters] = stream.filters.matches(event)
+            if wants and stream.live is live and stream.next <= place:
                 if not live and not await stream.ready():
                     continue
                 if encoded is None:
@@ -297,6 +306,8 @@ class Feed:
         self._steps += STEPS_PER_EVENT + len(streams)
         if self._steps > STEPS_PER_TURN:
             self._steps = 0
+            for stream in streams:
+                stream.flush()
             await self._rest(0)
 
     def _keep_alive(self) -> None:
