@@ -148,7 +148,7 @@ def _expired(facts: Facts) -> list[Item]:
     some = facts.expired
     if not some.count:
         return []
-    who = "An account needs" if some.count == 1 else f"{some.count} accounts need"
+    who = "An account needs" if some.count == 1 else f"{some.count:,} accounts need"
     waits = f"; {_count(facts.waiting, 'job waits', 'jobs wait')} for that" if facts.waiting else ""
     severity: Severity = "urgent" if facts.waiting else "warning"
     text = f"{who} a new credential, as GitLab refuses the old one{waits}"
@@ -159,9 +159,9 @@ def _unroutable(facts: Facts) -> list[Item]:
     if not facts.unroutable or not facts.connected:
         return []
     by_number = sorted(facts.unroutable.items(), key=lambda each: (-each[1], each[0]))
-    shown = ", ".join(f"{command} ({jobs})" for command, jobs in by_number[:NAMES])
+    shown = ", ".join(f"{command} ({jobs:,})" for command, jobs in by_number[:NAMES])
     count = sum(facts.unroutable.values())
-    text = f"No crawler that is given work takes {shown}: {_jobs(count)} due"
+    text = f"{_jobs(count)} due that no crawler takes to which work is given: {shown}"
     return [Item("unroutable", "warning", text, count, None, [command for command, _ in by_number[:NAMES]])]
 
 
@@ -249,4 +249,4 @@ def _jobs(number: int) -> str:
 
 
 def _count(number: int, one: str, more: str) -> str:
-    return f"{number} {one if number == 1 else more}"
+    return f"{number:,} {one if number == 1 else more}"

@@ -171,7 +171,10 @@ class Gate:
     def _stranger(self, head: RequestHead, visitor: Visitor, route: Route | None) -> Problem:
         if not visitor.wrong:
             text = "Access token required: Authorization: Bearer <token>"
-            return self._refuse(head, visitor, route, "no_token", Problem(401, text, headers=_CHALLENGE))
+            problem = Problem(401, text, headers=_CHALLENGE)
+            if route is not None and route.personal:
+                return problem  # who asks who one is attempts nothing: browsers do before somebody signs in
+            return self._refuse(head, visitor, route, "no_token", problem)
         if not self._book.read:
             busy = "Tokens are not yet read from the database; try again later"
             return Problem(503, busy, headers={"Retry-After": "1"})

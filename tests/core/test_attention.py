@@ -74,10 +74,10 @@ class AttentionTests(SynchronousTestCase):
                 "2 accounts need a new credential, as GitLab refuses the old one",
             ),
             (
-                Facts(unroutable={"epics": 1, "jobs": 5}, ready=6, connected=1),
+                Facts(unroutable={"epics": 1, "jobs": 5000}, ready=5001, connected=1),
                 "unroutable",
                 "warning",
-                "No crawler that is given work takes jobs (5), epics (1): 6 jobs are due",
+                "5,001 jobs are due that no crawler takes to which work is given: jobs (5,000), epics (1)",
             ),
             (
                 Facts(hosts=[HeldHost(HOST, AT, LATER)]),

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { series } from "../../copilot_socket/dashboard/core/history.js";
+import { queueUntil, series } from "../../copilot_socket/dashboard/core/history.js";
 
 const NONE = { p50: null, p95: null };
 
@@ -18,4 +18,12 @@ test("an interval without a record is a gap", () => {
 
 test("nothing is drawn of nothing", () => {
   assert.deepEqual(series({ resolution: "day", history: [] }, 0).times, []);
+});
+
+test("the queue is drawn up to now", () => {
+  const drawn = series(/** @type {any} */ ({ resolution: "day", history: [interval("2026-01-01T00:00:00Z", 3)] }), 0);
+  const counts = { queued: 9, running: 1, assigned: 1, paused: 1, waiting_credential: 1 };
+  const now = Date.parse("2026-01-01T12:00:00Z") / 1000;
+  assert.deepEqual(queueUntil(drawn, counts, now), { times: [drawn.times[0], now], queued: [5, 9], running: [3, 2], waiting: [3, 2] });
+  assert.deepEqual(queueUntil(drawn, null, now).queued, [5]);
 });

@@ -5,8 +5,8 @@ import { absolute, duration, fromInput, relative, toInput } from "../../copilot_
 const NOW = Date.parse("2026-03-01T12:00:00Z");
 
 test("a duration has its two largest units", () => {
-  const shown = [0, 0.0354, 1, 9.94, 9.96, 59.6, 60, 3599, 3600, 3661, 90_061, 86_400, 86_460].map(duration);
-  assert.deepEqual(shown, ["0 ms", "35 ms", "1 s", "9.9 s", "10 s", "1 min", "1 min", "59 min 59 s", "1 h", "1 h 1 min", "1 d 1 h", "1 d", "1 d"]);
+  const shown = [0, 0.0004, 0.0354, 1, 9.94, 9.96, 59.6, 60, 3599, 3600, 3661, 90_061, 86_400, 86_460].map(duration);
+  assert.deepEqual(shown, ["0 ms", "under 1 ms", "35 ms", "1 s", "9.9 s", "10 s", "1 min", "1 min", "59 min 59 s", "1 h", "1 h 1 min", "1 d 1 h", "1 d", "1 d"]);
   assert.equal(duration(-90), "−1 min 30 s");
 });
 

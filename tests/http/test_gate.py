@@ -46,6 +46,8 @@ class TokenTests(SiteTestCase):
         """With reason, who it was, from where, and what was asked for."""
         await self.get(STATS, headers=STRANGER)
         await self.get(STATS, headers={"Authorization": "Bearer wrong"})
+        # A page that asks who is signed in, before anybody is.
+        self.assertEqual((await self.get("/api/v1/session", headers=STRANGER)).status, 401)
         refusals = [each for each in self.events if isinstance(each, Refused)]
         self.assertEqual(
             refusals,

@@ -9,7 +9,7 @@
  * @type {Partial<Record<Attention["kind"], { to?: string, label?: string, list?: string, jobsOf?: string, command?: string }>>}
  */
 export const ADVICE = {
-  credential_expired: { to: "/accounts?credential_status=expired", label: "Renew credentials", list: "/accounts" },
+  credential_expired: { to: "/accounts?credential_status=expired", label: "See accounts", list: "/accounts" },
   credential_expiring: { to: "/accounts?order=token_expires_at", label: "See accounts", list: "/accounts" },
   crawler_quarantined: { to: "/crawlers?mode=quarantined", label: "See crawlers", list: "/crawlers" },
   crawler_failing: { to: "/crawlers", label: "See crawlers", list: "/crawlers" },

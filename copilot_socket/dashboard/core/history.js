@@ -38,3 +38,20 @@ export function series({ resolution, history }, since) {
     run95: column(({ run }) => run.p95),
   };
 }
+
+/**
+ * The queue of the history, up to now: an interval's figures are those of its beginning, which may be a day ago.
+ *
+ * @param {ReturnType<typeof series>} drawn
+ * @param {Record<string, number> | null} counts Jobs by state.
+ * @param {number} now Seconds since 1970.
+ */
+export function queueUntil({ times, queued, running, waiting }, counts, now) {
+  if (counts === null) return { times, queued, running, waiting };
+  return {
+    times: [...times, now],
+    queued: [...queued, counts.queued],
+    running: [...running, counts.running + counts.assigned],
+    waiting: [...waiting, counts.paused + counts.waiting_credential],
+  };
+}

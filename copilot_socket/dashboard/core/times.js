@@ -17,6 +17,7 @@ const UNITS = [["d", DAY], ["h", HOUR], ["min", MINUTE], ["s", 1]];
 export function duration(seconds) {
   const length = Math.abs(seconds);
   const sign = seconds < 0 ? "−" : "";
+  if (length > 0 && length < 0.0005) return "under 1 ms";
   if (length < 0.9995) return `${sign}${Math.round(length * 1000)} ms`;
   if (length < 10) return `${sign}${trimmed(length.toFixed(1))} s`;
   let rest = Math.round(length);

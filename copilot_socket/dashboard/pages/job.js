@@ -7,9 +7,10 @@ import { curl } from "../core/curl.js";
 import { afterEvent, isOver, subject } from "../core/jobs.js";
 import { bounded } from "../core/numbers.js";
 import { duration } from "../core/times.js";
+import { renewAct } from "../ui/account_acts.js";
 import { ActButton } from "../ui/acts.js";
 import { can, client, isLimited } from "../ui/api.js";
-import { Badge, CopyButton, Copyable, Empty, Facts, Json, Loaded, PageHead, Progress, Ref, Section, Time } from "../ui/bits.js";
+import { Badge, CopyButton, Copyable, Empty, Facts, Json, Loaded, PageHead, Progress, Ref, Section, Sentence, Time } from "../ui/bits.js";
 import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
 import { jobActs, jobsAt } from "../ui/job_acts.js";
@@ -39,12 +40,13 @@ export function Job({ id }) {
   const after = (result) => (result?.deleted ? go("/jobs") : again());
   return html`${read.data ? null : html`<${PageHead} title="Job" />`}<${Loaded} read=${read}>${(/** @type {JobDetail} */ job) => html`
     <${PageHead} title=${subject(job)}>
+      ${job.status === "waiting_credential" ? html`<${ActButton} act=${renewAct({ id: job.account_id, credential_status: "expired" }, again)} kind="strong" label="Renew the credential" />` : null}
       ${jobActs(job, after).map((act) => html`<${ActButton} key=${act.verb} act=${act} />`)}
       <${CopyButton} named text=${curl("GET", `${location.origin}/api/v1/jobs/${encodeURIComponent(id)}`)} label="Copy as curl" />
     <//>
     <section aria-label="Why">
       <p><${Badge} value=${job.status} /> <${Progress} progress=${job.progress} /></p>
-      <${Loaded} read=${why}>${(/** @type {Why & { at: number }} */ { sentence, at }) => html`<p class="why" role="status">${sentence}</p>
+      <${Loaded} read=${why}>${(/** @type {Why & { at: number }} */ { sentence, at }) => html`<p class="why" role="status"><${Sentence} text=${sentence} /></p>
         ${isOver(job.status) ? null : html`<p class="hint">As of <${Time} at=${at} /> <button type="button" class="quiet small" onClick=${why.reload}>Look again</button></p>`}`}<//>
     </section>
     <${Section} title="Job" aside=${can("operate") && !isLimited() ? html`<a href=${address("/audit", { target: id })}>Audit rows about it</a>` : null}>

@@ -4,20 +4,21 @@
 import { useMemo } from "/dashboard/vendor/hooks.js";
 import { address, pathOf } from "../core/addresses.js";
 import { ADVICE } from "../core/attention.js";
-import { series } from "../core/history.js";
+import { queueUntil, series } from "../core/history.js";
 import { STATES } from "../core/jobs.js";
 import { bytes, compact, count, counted } from "../core/numbers.js";
 import { duration } from "../core/times.js";
 import { ActButton } from "../ui/acts.js";
 import { client, isLimited } from "../ui/api.js";
-import { Badge, Copyable, Elapsed, Empty, Facts, Loaded, PageHead, Problem, Ref, Section, Time } from "../ui/bits.js";
+import { Badge, Copyable, Elapsed, Empty, Facts, Loaded, PageHead, Problem, Ref, Section, Sentence, Time } from "../ui/bits.js";
 import { Chart } from "../ui/charts.js";
 import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
 import { jobsAt } from "../ui/job_acts.js";
 import { connection, model } from "../ui/live.js";
 import { endPauseAct, pauseAct } from "../ui/pause_acts.js";
-import { releaseAct } from "../ui/crawler_acts.js";
+import { renewAct } from "../ui/account_acts.js";
+import { quarantineAct, releaseAct } from "../ui/crawler_acts.js";
 import { change, usePlace } from "../ui/router.js";
 import { useStore } from "../ui/store.js";
 import { Table } from "../ui/table.js";
@@ -53,7 +54,7 @@ function NeedsAPerson({ overview }) {
   if (!overview) return null;
   return html`<${Section} title="Needs a person">
     ${overview.attention.length === 0 ? html`<p><${Badge} value="nothing" kind="completed" /> <span class="hint">Everything that can go on by itself does.</span></p>` : null}
-    <ul class="plain attention">${overview.attention.map((item) => html`<li key=${item.kind}><${Item} item=${item} overview=${overview} /></li>`)}</ul>
+    <ul class="plain attention">${overview.attention.map((item, at) => html`<li key=${`${item.kind} ${at}`}><${Item} item=${item} overview=${overview} /></li>`)}</ul>
   <//>`;
 }
 
@@ -62,13 +63,15 @@ function Item({ item, overview }) {
   const { kind, severity, text, since, names, lanes } = item;
   const { to, list, jobsOf, label, command } = ADVICE[kind] ?? {};
   return html`<div class="notice is-${severity === "urgent" ? "failed" : "warning"}">
-    <span><strong>${text}</strong>${since ? html` <span class="hint">since <${Time} at=${since} /></span>` : null}
+    <span><strong><${Sentence} text=${text} /></strong>${since ? html` <span class="hint">since <${Time} at=${since} /></span>` : null}
       ${names.length && !lanes ? html`<br /><span class="names">${names.map((name, at) => html`${at ? ", " : ""}${list || jobsOf ? html`<a href=${list ? pathOf(list, name) : jobsOf + encodeURIComponent(name)}>${name}</a>` : name}`)}</span>` : null}
       ${lanes ? html`<details><summary>${counted(lanes.length, "lane")}</summary><${Table} caption="Lanes that are held back" columns=${LANES} rows=${lanes}
         rowKey=${(/** @type {HeldLane} */ lane) => `${lane.account_id} ${lane.command}`} /></details>` : null}
       ${command ? html`<br /><${Copyable} text=${command} />` : null}
     </span>
     <span class="acts">
+      ${kind.startsWith("credential_") ? names.slice(0, 3).map((id) => html`<${ActButton} small act=${renewAct({ id, credential_status: "expired" }, () => {})} label=${`Renew ${id}`} />`) : null}
+      ${kind === "crawler_failing" ? names.slice(0, 3).map((id) => html`<${ActButton} small act=${quarantineAct(id)} label=${`Quarantine ${id}`} />`) : null}
       ${kind === "crawler_quarantined" ? names.slice(0, 3).map((name) => html`<${ActButton} small act=${releaseAct(name)} label=${`Release ${name}`} />`) : null}
       ${kind === "lane_held" ? overview.pauses.slice(0, 3).map((pause) => html`<${ActButton} small act=${endPauseAct(pause)} label=${`End the pause of ${pause.target ?? "everything"}`} />`) : null}
       ${to ? html`<a href=${to}>${label}</a>` : null}
@@ -81,7 +84,7 @@ const LANES = [
   { label: "Account", cell: (lane) => html`<${Ref} to="/accounts" id=${lane.account_id} />` },
   { label: "Command", cell: (lane) => lane.command },
   { label: "Queued", cell: (lane) => html`<a href=${jobsAt({ account_id: lane.account_id, command: lane.command, status: "queued" })}>${count(lane.queued)}</a>`, number: true },
-  { label: "Why", cell: (lane) => lane.why },
+  { label: "Why", cell: (lane) => html`<${Sentence} text=${lane.why} />` },
 ];
 
 /** @type {[string, string, "minute" | "hour" | "day", number][]} Value of the address, label, resolution, and seconds of the period. */
@@ -104,13 +107,15 @@ function Charts() {
 /** @param {{ history: History, seconds: number }} props */
 function Drawn({ history, seconds }) {
   const drawn = useMemo(() => series(history, Date.now() / 1000 - seconds), [history, seconds]);
+  const { counts } = useStore(model);
+  const queue = useMemo(() => queueUntil(drawn, counts, Date.now() / 1000), [drawn, counts]);
   if (drawn.times.length === 0) return html`<${Empty} title="Nothing is recorded for this period yet.">A node records each minute while it runs.<//>`;
   const per = { minute: "minute", hour: "hour", day: "day" }[history.resolution];
   return html`<div class="charts">
     <${Chart} title=${`Jobs per ${per}`} times=${drawn.times} series=${[
       { label: "completed", color: "good", values: drawn.completed }, { label: "failed", color: "bad", values: drawn.failed }, { label: "new", color: "violet", values: drawn.created }]} />
-    <${Chart} title="Queue" times=${drawn.times} series=${[
-      { label: "queued", color: "violet", values: drawn.queued }, { label: "running", color: "info", values: drawn.running }, { label: "waiting", color: "warn", values: drawn.waiting }]} />
+    <${Chart} title="Queue" times=${queue.times} series=${[
+      { label: "queued", color: "violet", values: queue.queued }, { label: "running", color: "info", values: queue.running }, { label: "waiting", color: "warn", values: queue.waiting }]} />
     <${Chart} title="From due to sent" times=${drawn.times} format=${duration} series=${[
       { label: "half within", color: "info", values: drawn.dispatchMedian }, { label: "95 % within", color: "warn", values: drawn.dispatch95 }]} />
     <${Chart} title="From assigned to over" times=${drawn.times} format=${duration} series=${[

@@ -10,7 +10,7 @@ import { BulkDialog } from "./bulk.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
 import { connection, model, startLive } from "./live.js";
-import { patternOf, usePlace } from "./router.js";
+import { go, patternOf, usePlace } from "./router.js";
 import { theme } from "./settings.js";
 import { SignIn } from "./sign_in.js";
 import { useStore } from "./store.js";
@@ -86,6 +86,7 @@ function shown(page, params) {
     return html`<h1 tabindex="-1">${page.title}</h1><${Empty} title=${`Your token may not see this: it needs the role ${page.needs}.`} command=${`copilot-socket tokens add NAME --role ${page.needs}`} />`;
   }
   if (!mayOpen(page)) {
+    if (page.pattern === "/") queueMicrotask(() => go("/jobs", { replace: true }));
     return html`<h1 tabindex="-1">${page.title}</h1><${Empty} title="Your token is limited to some accounts or users, and this page is about all.">See <a href="/jobs">their jobs</a>.<//>`;
   }
   return html`<${Opened} page=${page} params=${params} />`;

@@ -38,6 +38,13 @@ export function Time({ at, none = "–" }) {
   return html`<time datetime=${date.toISOString()} title=${title}>${forms[style] ?? forms.relative}</time>`;
 }
 
+const TIME = /(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/;
+
+/** Words of the server, with the times in them as the reader wants these. @param {{ text: string }} props */
+export function Sentence({ text }) {
+  return html`${text.split(TIME).map((part, at) => (at % 2 ? html`<${Time} at=${part} />` : part))}`;
+}
+
 /** How long ago something began, growing. @param {{ since: string | null | undefined }} props */
 export function Elapsed({ since }) {
   const now = useNow();

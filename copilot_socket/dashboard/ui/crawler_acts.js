@@ -14,6 +14,14 @@ export function releaseAct(id, after) {
   };
 }
 
+/** @param {string} id @param {() => void} [after] @returns {Act} */
+export function quarantineAct(id, after) {
+  return {
+    verb: "Quarantine", title: `Quarantine ${id}`, effect: "The crawler is given no more work, as it fails what others do", needs: "operate",
+    run: () => client.crawlers.quarantine(id), done: `${id} is quarantined`, action: "crawler.quarantine", target: id, after,
+  };
+}
+
 /**
  * What can be done to a crawler.
  *
@@ -31,12 +39,7 @@ export function crawlerActs({ id, mode, connected }, after) {
       run: () => client.crawlers.drain(id), done: `${id} is given no more work`, action: "crawler.drain", target: id, after,
     });
   }
-  if (mode !== "quarantined") {
-    acts.push({
-      verb: "Quarantine", title: `Quarantine ${id}`, effect: "The crawler is given no more work, as it fails what others do", needs: "operate",
-      run: () => client.crawlers.quarantine(id), done: `${id} is quarantined`, action: "crawler.quarantine", target: id, after,
-    });
-  }
+  if (mode !== "quarantined") acts.push(quarantineAct(id, after));
   if (connected) {
     acts.push({
       verb: "Shut down", title: `Shut down ${id}`, effect: "The crawler is asked to exit. Whether it starts again is up to whoever runs it. This can't be undone.", needs: "operate",

@@ -17,8 +17,10 @@ import { Store } from "./store.js";
 /** @typedef {{ state: "connecting" | "open" | "closed" | "refused", error: unknown }} Connection */
 
 const TYPES = "snapshot,counts,overview,connection,account,host,pause,budget";
-/** Milliseconds for which a page may be hidden before its streams end. */
-const HIDDEN = 15_000;
+/** Milliseconds for which a page may be hidden before its streams end: a tab that is left makes room for the next. */
+const HIDDEN = 2_000;
+/** Milliseconds before a stream that was refused is tried again. */
+const REFUSED = 15_000;
 
 /** @type {Store<LiveModel>} */
 export const model = new Store(NOTHING);
@@ -57,15 +59,19 @@ function follow(query, handle, onState = () => {}) {
   /** @type {AbortController | null} */
   let open = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let hiding;
+  let timer;
+  // Whether it waits before it is tried again.
+  let resting = false;
 
   const begin = () => {
     const { signal } = (open = new AbortController());
+    resting = false;
     // One that has had an event goes on behind that.
     let resumable = false;
     /** @param {any} state */
     const tell = ({ state, error = null }) => {
       if (signal.aborted) return;
+      resting = state === "closed";
       if (state !== "lost") onState({ state, error });
       if (state === "lost" || (state === "open" && !resumable)) handle(null);
     };
@@ -79,6 +85,8 @@ function follow(query, handle, onState = () => {}) {
         if (signal.aborted) return;
         if (error instanceof ApiError && error.status === 401) await client.session.get().catch(() => {}); // signs out
         onState({ state: "refused", error });
+        resting = true;
+        timer = setTimeout(turn, REFUSED);
       }
     })();
   };
@@ -87,21 +95,26 @@ function follow(query, handle, onState = () => {}) {
     open = null;
   };
   const turn = () => {
-    clearTimeout(hiding);
-    if (document.hidden) hiding = setTimeout(end, HIDDEN);
-    else if (!open && !ended) begin();
+    clearTimeout(timer);
+    if (document.hidden) timer = setTimeout(end, HIDDEN);
+    else if (!ended && (!open || resting)) {
+      end();
+      begin();
+    }
   };
   document.addEventListener("visibilitychange", turn);
   // A page that is left may be kept by the browser, for going back: with its streams, and without its timers.
   window.addEventListener("pagehide", end);
   window.addEventListener("pageshow", turn);
+  window.addEventListener("online", turn);
   turn();
   return () => {
     ended = true;
-    clearTimeout(hiding);
+    clearTimeout(timer);
     document.removeEventListener("visibilitychange", turn);
     window.removeEventListener("pagehide", end);
     window.removeEventListener("pageshow", turn);
+    window.removeEventListener("online", turn);
     end();
   };
 }
