@@ -16,6 +16,8 @@ from copilot_socket.store.faults import DATABASE_ERRORS
 RESTLESS_EACH = 10.0
 """Seconds after which an overview is sent in which only that is new which changes all the time."""
 
+LATE = 10.0
+"""Seconds after which a database that does not answer counts as away, long before its queries time out."""
 REST = 9
 """Jobs are counted again after so many times as long as that took: PostgreSQL counts for a tenth
 of the time at most, however many lanes there are."""
@@ -48,6 +50,7 @@ class Summaries:
 
     async def send(self) -> None:
         """Send counts, if there were events, and the overview, if it has changed. Call this every other second."""
+        late = self._clock.callLater(LATE, self._away)
         try:
             began = self._clock.seconds()
             if self.eventful and began >= self._rested_at:
@@ -61,6 +64,9 @@ class Summaries:
             self.eventful = True
             self._away()
             self.log.debug("Jobs can't be counted for event streams: {error}", error=error)
+        finally:
+            if late.active():
+                late.cancel()
 
     def _wanting(self, type_: str) -> list[Stream]:
         return [stream for stream in self._streams if stream.live and stream.filters.wants(type_)]

@@ -17,6 +17,7 @@ from copilot_socket.http.events import TYPES, Filters, Scope
 from copilot_socket.http.feed import COUNT_EACH, RETRY, Feed
 from copilot_socket.http.snapshots import Snapshot
 from copilot_socket.http.streams import GREETING, MAX_WAITING, Stream
+from copilot_socket.http.summaries import LATE
 from copilot_socket.store.faults import DatabaseAway
 from copilot_socket.store.live_events import StoredEvents
 from tests.http.harness import Turns
@@ -109,6 +110,8 @@ class FakeCounting:
         self.behind = 0
         self.takes: Callable[[], object] = lambda: None
         """Called while jobs are counted."""
+        self.stuck: Deferred[None] | None = None
+        """What an overview waits for."""
 
     async def snapshot(self, scope: Scope, least: Position) -> Snapshot:
         """See :class:`.Snapshots`."""
@@ -126,6 +129,8 @@ class FakeCounting:
     async def overview(self) -> dict[str, Any]:
         """See :class:`.Snapshots`."""
         self.overviews += 1
+        if self.stuck is not None:
+            await self.stuck
         if self.reader.away:
             raise DatabaseAway("away")
         return self.state
@@ -393,6 +398,20 @@ class StreamTests(FeedTestCase):
         self.reader.away = False
         self.clock.advance(COUNT_EACH)
         self.assertEqual(client.taken(), "overview {'latency_seconds': 7, 'connected': True}")
+
+    def test_database_hangs(self) -> None:
+        """A database that does not answer counts as away after a while, and is back when it does."""
+        client = self.open(Filters(types=frozenset({"overview"})))
+        self.counting.state = {"database": {"connected": True}}
+        self.clock.advance(COUNT_EACH)
+        self.assertEqual(client.taken(), "overview {'connected': True}")
+        self.counting.stuck = Deferred()
+        self.clock.advance(COUNT_EACH)
+        self.assertEqual(client.taken(), "")
+        self.clock.advance(LATE)
+        self.assertEqual(client.taken(), "overview {'connected': False}")
+        self.counting.stuck.callback(None)
+        self.assertEqual(client.taken(), "overview {'connected': True}")
 
     def test_nobody_left(self) -> None:
         """After the last client has disconnected nothing is read, and no timer runs; the next one is served."""

@@ -73,10 +73,15 @@ function Item({ item, overview }) {
       ${kind.startsWith("credential_") ? names.slice(0, 3).map((id) => html`<${ActButton} small act=${renewAct({ id, credential_status: "expired" }, () => {})} label=${`Renew ${id}`} />`) : null}
       ${kind === "crawler_failing" ? names.slice(0, 3).map((id) => html`<${ActButton} small act=${quarantineAct(id)} label=${`Quarantine ${id}`} />`) : null}
       ${kind === "crawler_quarantined" ? names.slice(0, 3).map((name) => html`<${ActButton} small act=${releaseAct(name)} label=${`Release ${name}`} />`) : null}
-      ${kind === "lane_held" ? overview.pauses.slice(0, 3).map((pause) => html`<${ActButton} small act=${endPauseAct(pause)} label=${`End the pause of ${pause.target ?? "everything"}`} />`) : null}
+      ${lanes ? overview.pauses.filter((pause) => holds(pause, lanes)).slice(0, 3).map((pause) => html`<${ActButton} small act=${endPauseAct(pause)} label=${`End the pause of ${pause.target ?? "everything"}`} />`) : null}
       ${to ? html`<a href=${to}>${label}</a>` : null}
     </span>
   </div>`;
+}
+
+/** Whether a pause is among what holds some of the lanes back. @param {Pause} pause @param {HeldLane[]} lanes */
+function holds({ scope, target }, lanes) {
+  return lanes.some(({ account_id, command, why }) => scope === "everything" || target === (scope === "command" ? command : account_id) || (scope === "host" && why.includes(`${target}`)));
 }
 
 /** @type {Column<HeldLane>[]} */
