@@ -286,7 +286,7 @@ class AccountTests(WorldTestCase):
             page = chromium.visit()
             page.goto("/errors")
             page.get_by_role("table", name="rror").get_by_role("link").first.click()
-            page.get_by_role("button", name="Retry what the errors").click()
+            page.get_by_role("button", name="Retry the jobs that error").click()
             shown(dialog_of(page)).to_contain_text("1 job")
             act(dialog_of(page), "Retry").click()
             shown(dialog_of(page).get_by_role("status")).to_contain_text("done 1 changed of 1")
