@@ -36,8 +36,8 @@ PAGES = {
     "settings": "/settings",
 }
 STREAM = "/api/v1/events?types=snapshot,counts,overview,connection,account,host,pause,budget"
-"""That of every page. Every other page has one more."""
-JOBS_STREAM = "/api/v1/events?types=job"
+"""That of a page; every other page is a list of jobs, which adds their events."""
+JOBS_STREAM = f"{STREAM},job"
 OPEN = 50
 RATE = 50.0
 """Jobs per second of a node that is not idle."""
@@ -228,7 +228,7 @@ def _streams(node: Node) -> Iterator[None]:
             while answer.read1(65536):
                 pass
 
-    paths = [STREAM] * OPEN + [JOBS_STREAM] * (OPEN // 2)
+    paths = [STREAM, JOBS_STREAM] * (OPEN // 2)
     threads = [threading.Thread(target=read, args=(path,), daemon=True) for path in paths]
     for thread in threads:
         thread.start()

@@ -7,13 +7,15 @@ from unittest import SkipTest
 
 from twisted.internet.threads import deferToThread
 
-from ops.tests.dashboard.browser import Chromium, act, dialog_of, shown
+from ops.tests.dashboard.browser import WIDE, Chromium, act, dialog_of, shown
 from ops.tests.dashboard.world import PAGES, WorldTestCase
 from ops.tests.npm import npm_ci
 from ops.tests.pages import in_chromium
 from tests.support.crawler import in_reactor
 
 NARROW = {"width": 360, "height": 800}
+TALL = {"width": 1280, "height": 1180}
+"""With the charts of the overview."""
 LISTS = Path(__file__).parents[1] / "javascript"
 MOST_BYTES = 120_000
 """Of a first visit, as sent."""
@@ -172,6 +174,7 @@ class PageTests(WorldTestCase):
             light = chromium.visit(color_scheme="light")
             for name in PAGES:
                 _open(light, self.addresses[name])
+                light.set_viewport_size(TALL if name == "overview" else WIDE)
                 light.screenshot(path=place / f"{name}.png")
             for name, options in (
                 ("overview-dark", {"color_scheme": "dark"}),
