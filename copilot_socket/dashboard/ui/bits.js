@@ -40,9 +40,12 @@ export function Time({ at, none = "–" }) {
 
 const TIME = /(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/;
 
-/** Words of the server, with the times in them as the reader wants these. @param {{ text: string }} props */
+/** Words of the server, with the times in them in the reader's zone: an age would not fit into its sentences. @param {{ text: string }} props */
 export function Sentence({ text }) {
-  return html`${text.split(TIME).map((part, at) => (at % 2 ? html`<${Time} at=${part} />` : part))}`;
+  const zone = useStore(timeStyle) === "utc" ? "UTC" : undefined;
+  const now = useNow();
+  const time = (/** @type {string} */ at) => html`<time datetime=${at} title=${relative(at, now)}>${absolute(at, zone)}</time>`;
+  return html`${text.split(TIME).map((part, index) => (index % 2 ? time(part) : part))}`;
 }
 
 /** How long ago something began, growing. @param {{ since: string | null | undefined }} props */

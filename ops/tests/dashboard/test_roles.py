@@ -107,8 +107,10 @@ class RoleTests(DashboardTestCase):
                 shown(page.get_by_role("alert")).to_be_visible()
                 for method, path in (("POST", f"/api/v1/jobs/{theirs}/cancel"), ("GET", "/api/v1/accounts/other")):
                     assert page.evaluate(_SEND, [method, path, None]) in (403, 404), path
-                page.goto("/")
+                page.goto("/crawlers")
                 shown(page.get_by_role("main")).to_contain_text("Your token is limited to some accounts or users")
+                page.goto("/")  # which is about all
+                shown(page).to_have_url(f"{chromium.origin}/jobs")
 
         await self.browse(node.port, look)
         self.assertEqual(self.status_of(theirs), "queued")
