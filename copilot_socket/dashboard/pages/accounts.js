@@ -5,7 +5,7 @@ import { renewalDue, shortUrl } from "../core/accounts.js";
 import { address } from "../core/addresses.js";
 import { count, counted } from "../core/numbers.js";
 import { ActButton } from "../ui/acts.js";
-import { can, client } from "../ui/api.js";
+import { can, client, now } from "../ui/api.js";
 import { renewAct } from "../ui/account_acts.js";
 import { Credential, Expiry, JobCounts } from "../ui/account_bits.js";
 import { Empty, Loaded, PageHead, Ref } from "../ui/bits.js";
@@ -43,7 +43,7 @@ export function Accounts() {
   /** @type {Column<Account>[]} */
   const columns = can("app") ? [...COLUMNS, {
     label: "Actions", kind: "short",
-    cell: (account) => (renewalDue(account, Date.now()) ? html`<${ActButton} small act=${renewAct(account, read.reload)} />` : null),
+    cell: (account) => (renewalDue(account, now()) ? html`<${ActButton} small act=${renewAct(account, read.reload)} />` : null),
   }] : COLUMNS;
   return html`
     <${PageHead} title="Accounts" />
@@ -64,7 +64,7 @@ export function Accounts() {
 function asQuery({ expires_within, ...others }) {
   const kept = Object.fromEntries(Object.entries(others).filter(([, value]) => value));
   const days = Number(expires_within);
-  return days > 0 ? { ...kept, token_expires_before: new Date(Date.now() + days * 86_400_000).toISOString() } : kept;
+  return days > 0 ? { ...kept, token_expires_before: new Date(now() + days * 86_400_000).toISOString() } : kept;
 }
 
 /** @param {{ filtered: boolean, first: boolean, order?: string }} props */

@@ -6,7 +6,7 @@ import { address, pathOf } from "../core/addresses.js";
 import { PERIODS, filled, sinceOf } from "../core/errors.js";
 import { bounded, count } from "../core/numbers.js";
 import { ActButton } from "../ui/acts.js";
-import { client } from "../ui/api.js";
+import { client, now } from "../ui/api.js";
 import { Badge, CopyButton, Copyable, Empty, Facts, Json, Loaded, PageHead, Ref, Section, Time } from "../ui/bits.js";
 import { Chart } from "../ui/charts.js";
 import { useData } from "../ui/data.js";
@@ -26,7 +26,7 @@ export function ErrorGroup({ fingerprint }) {
   const { query } = usePlace();
   const [period, account_id] = [query.get("period"), query.get("account_id") || undefined];
   const key = address(fingerprint, { period, account_id });
-  const read = useData(key, (options) => client.errors.get(fingerprint, { account_id, since: sinceOf(period, Date.now()) }, options), { every: EVERY });
+  const read = useData(key, (options) => client.errors.get(fingerprint, { account_id, since: sinceOf(period, now()) }, options), { every: EVERY });
   const jobs = jobsAt({ error: fingerprint, status: "failed" });
   const { data, reload } = read;
   return html`
@@ -62,7 +62,7 @@ export function ErrorGroup({ fingerprint }) {
 /** @param {{ group: ErrorGroupDetail, period: string | null }} props */
 function Past({ group: { history = [], history_unit: unit = "hour" }, period }) {
   const drawn = useMemo(() => {
-    const { times, values } = filled(history, unit, Date.now(), sinceOf(period, Date.now()));
+    const { times, values } = filled(history, unit, now(), sinceOf(period, now()));
     return { times, series: [{ label: "errors", color: "bad", values }] };
   }, [history, unit, period]);
   return html`<${Chart} title=${`Errors per ${unit}`} times=${drawn.times} series=${drawn.series} format=${count} />`;

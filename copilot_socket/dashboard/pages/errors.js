@@ -6,7 +6,7 @@ import { GROUP_STATES, PERIODS, filled, sinceOf } from "../core/errors.js";
 import { COMMANDS } from "../core/jobs.js";
 import { bounded, compact, count, counted } from "../core/numbers.js";
 import { ActButton } from "../ui/acts.js";
-import { client } from "../ui/api.js";
+import { client, now } from "../ui/api.js";
 import { Badge, Empty, Loaded, PageHead, Time } from "../ui/bits.js";
 import { Sparkline } from "../ui/charts.js";
 import { useData } from "../ui/data.js";
@@ -34,7 +34,7 @@ export function Errors() {
   const include = Number(filter.limit ?? 100) <= 100 ? "history" : undefined;
   const key = address("", given);
   const read = useData(key, (options) => {
-    const since = sinceOf(period ?? null, Date.now());
+    const since = sinceOf(period ?? null, now());
     return client.errors.list(/** @type {any} */ ({ ...filter, since, include }), options);
   }, { every: EVERY });
   const within = new URLSearchParams([...query].filter(([name]) => ["period", "account_id"].includes(name)));
@@ -77,7 +77,7 @@ function columnsOf(within, histories, after) {
 
 /** @param {{ group: Group, period: string | null }} props */
 function Past({ group: { history = [], history_unit: unit = "hour" }, period }) {
-  const { values } = filled(history, unit, Date.now(), sinceOf(period, Date.now()), 100);
+  const { values } = filled(history, unit, now(), sinceOf(period, now()), 100);
   const most = Math.max(...values);
   return html`<${Sparkline} values=${values} label=${`The last ${values.length} ${unit}s: ${compact(most)} errors in one of them at most`} />`;
 }

@@ -9,7 +9,7 @@ import { bounded } from "../core/numbers.js";
 import { duration } from "../core/times.js";
 import { renewAct } from "../ui/account_acts.js";
 import { ActButton } from "../ui/acts.js";
-import { can, client, isLimited } from "../ui/api.js";
+import { can, client, isLimited, now } from "../ui/api.js";
 import { Badge, CopyButton, Copyable, Empty, Facts, Json, Loaded, PageHead, Progress, Ref, Section, Sentence, Time } from "../ui/bits.js";
 import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
@@ -25,7 +25,7 @@ import { Table } from "../ui/table.js";
 export function Job({ id }) {
   const read = useData(id, (options) => client.jobs.get(id, {}, options));
   // What it waits for changes with these, too; its turn comes nearer without an event.
-  const why = useData(id, async (options) => ({ ...(await client.jobs.why(id, {}, options)), at: Date.now() }), { on: ["pause", "host", "budget", "account"] });
+  const why = useData(id, async (options) => ({ ...(await client.jobs.why(id, {}, options)), at: now() }), { on: ["pause", "host", "budget", "account"] });
   const again = () => {
     read.reload();
     why.reload();

@@ -9,7 +9,7 @@ import { STATES } from "../core/jobs.js";
 import { bytes, compact, count, counted } from "../core/numbers.js";
 import { duration } from "../core/times.js";
 import { ActButton } from "../ui/acts.js";
-import { client, isLimited } from "../ui/api.js";
+import { client, isLimited, now } from "../ui/api.js";
 import { Badge, Copyable, Elapsed, Empty, Facts, Loaded, PageHead, Problem, Ref, Section, Sentence, Time } from "../ui/bits.js";
 import { Chart } from "../ui/charts.js";
 import { useData } from "../ui/data.js";
@@ -99,7 +99,7 @@ function Charts() {
   const { query } = usePlace();
   const [period, , resolution, seconds] = PERIODS.find(([value]) => value === query.get("period")) ?? PERIODS[0];
   const read = useData(period, async (options) => {
-    const minute = Math.floor(Date.now() / 60_000) * 60_000; // the same for all viewers
+    const minute = Math.floor(now() / 60_000) * 60_000; // the same for all viewers
     const since = new Date(minute - seconds * 1000).toISOString();
     return client.statsHistory({ resolution, since }, options);
   }, { every: resolution === "minute" ? 60_000 : 600_000 });
@@ -111,9 +111,9 @@ function Charts() {
 
 /** @param {{ history: History, seconds: number }} props */
 function Drawn({ history, seconds }) {
-  const drawn = useMemo(() => series(history, Date.now() / 1000 - seconds), [history, seconds]);
+  const drawn = useMemo(() => series(history, now() / 1000 - seconds), [history, seconds]);
   const { counts } = useStore(model);
-  const queue = useMemo(() => queueUntil(drawn, counts, Date.now() / 1000), [drawn, counts]);
+  const queue = useMemo(() => queueUntil(drawn, counts, now() / 1000), [drawn, counts]);
   if (drawn.times.length === 0) return html`<${Empty} title="Nothing is recorded for this period yet.">A node records each minute while it runs.<//>`;
   const per = { minute: "minute", hour: "hour", day: "day" }[history.resolution];
   return html`<div class="charts">

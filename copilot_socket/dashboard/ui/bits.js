@@ -6,7 +6,7 @@ import { pathOf } from "../core/addresses.js";
 import { share, subject } from "../core/jobs.js";
 import { count, percent } from "../core/numbers.js";
 import { absolute, duration, relative } from "../core/times.js";
-import { inWords } from "./api.js";
+import { inWords, now } from "./api.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
 import { Setting, Store, useStore } from "./store.js";
@@ -18,13 +18,13 @@ import { Setting, Store, useStore } from "./store.js";
 export const timeStyle = new Setting("times", "relative");
 
 /** Seconds since 1970, in steps. */
-const clock = new Store(Date.now());
-setInterval(() => document.hidden || clock.set(Date.now()), 5_000);
+const clock = new Store(now());
+setInterval(() => document.hidden || clock.set(now()), 5_000);
 
 /** Milliseconds since 1970; components that use it are drawn every few seconds. */
 export function useNow() {
   useStore(clock);
-  return Date.now();
+  return now();
 }
 
 /** A time, as the reader wants it; the other forms are its title. @param {{ at: string | number | null | undefined, none?: string }} props */

@@ -1,6 +1,7 @@
 """Readers who are quick, type slowly, or close what is under way; crawlers that report oddities."""
 
 import json
+import re
 from typing import Any
 
 from ops.tests.dashboard.browser import Chromium, DashboardTestCase, act, dialog_of, in_node, messages_of, shown
@@ -266,6 +267,22 @@ class OddityTests(DashboardTestCase):
             page.goto("/jobs")
             shown(page.get_by_role("row").nth(1).locator("time").first).not_to_be_empty()
             shown(page.locator("main .preferences summary")).to_have_text("Saved filters (1)")
+
+        await self.browse(node.port, work)
+
+    @in_reactor(120)
+    async def test_clock(self) -> None:
+        """Ages are right in a browser whose clock is wrong by an hour."""
+        node = await self.node()
+        self.add_jobs(prefix="acme/shop")
+
+        def work(chromium: Chromium) -> None:
+            for hours in (1, -1):
+                page = chromium.visit()
+                page.add_init_script(f"const right = Date.now; Date.now = () => right() + {hours} * 3_600_000;")
+                page.goto("/jobs")
+                age = page.get_by_role("row").nth(1).locator("time").first
+                shown(age).to_have_text(re.compile(r"^(just now|in 2 s|\d+ s ago)$"))
 
         await self.browse(node.port, work)
 

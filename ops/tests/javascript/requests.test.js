@@ -154,3 +154,14 @@ test("waiting for a job, and for an operation", async (test) => {
   for await (const operation of client.operations.wait("2")) seen.push(operation.status);
   assert.deepEqual(seen, ["running", "done"]);
 });
+
+test("the server's clock", async (test) => {
+  const { client } = await serve(test, (response, number) => {
+    json(response, 200, {}, { Date: number === 1 ? new Date(Date.now() + 3_600_000).toUTCString() : "nonsense" });
+  });
+  assert.equal(client.ahead, 0);
+  await client.stats();
+  assert.ok(Math.abs(client.ahead - 3_600_000) < 5_000, String(client.ahead));
+  await client.stats();
+  assert.equal(client.ahead, 0);
+});
