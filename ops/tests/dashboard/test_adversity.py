@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from ops.tests.dashboard.browser import Chromium, DashboardTestCase, act, dialog_of, in_node, messages_of, shown
-from ops.tests.pages import in_chromium
+from ops.tests.pages import in_chromium, wait_for
 from tests.support.crawler import in_reactor
 from tests.support.server import TOKEN, get_json
 
@@ -267,6 +267,32 @@ class OddityTests(DashboardTestCase):
             page.goto("/jobs")
             shown(page.get_by_role("row").nth(1).locator("time").first).not_to_be_empty()
             shown(page.locator("main .preferences summary")).to_have_text("Saved filters (1)")
+
+        await self.browse(node.port, work)
+
+    @in_reactor(120)
+    async def test_kept_page(self) -> None:
+        """A page that the browser keeps for going back holds no connection, and is live again when it is back."""
+        node = await self.node()
+
+        def work(chromium: Chromium) -> None:
+            page = chromium.visit()
+            page.goto("/jobs")
+            shown(page.locator(".live")).to_have_text("Live")
+
+            def streams(number: int) -> None:
+                # What the page asks is answered beside its streams.
+                asked = (
+                    "async () => (await (await fetch('/metrics')).text()).match(/^copilot_event_streams (\\d+)/m)[1]"
+                )
+                wait_for(page, lambda: int(page.evaluate(asked)) == number)
+
+            streams(1)
+            page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+            streams(0)
+            page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+            streams(1)
+            shown(page.locator(".live")).to_have_text("Live")
 
         await self.browse(node.port, work)
 
