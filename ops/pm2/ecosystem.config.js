@@ -18,7 +18,7 @@ module.exports = {
       // A crash is followed by a restart, by and by later if it crashes again.
       autorestart: true,
       exp_backoff_restart_delay: 100,
-      max_memory_restart: "1792M",
+      max_memory_restart: "1856M",
 
       // Stopping: SIGINT to the node alone, which stores what it has taken and ends its embedded database itself.
       // PM2 kills it after kill_timeout, which must be longer than SOCKET_SHUTDOWN_TIMEOUT (8000) and than the 20 s for

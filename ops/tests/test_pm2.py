@@ -96,7 +96,7 @@ class Pm2Tests(NodeTestCase):
         app = await self.app()
         self.assertEqual((app["COPILOT_ENV"], app["status"]), ("production", "online"))
         # As PM2 has understood them: a number of bytes, and milliseconds longer than the node's shutdown.
-        self.assertEqual(app["max_memory_restart"], 1792 * 2**20)
+        self.assertEqual(app["max_memory_restart"], 1856 * 2**20)
         self.assertGreater(app["kill_timeout"], 8000)
 
         os.kill(first, signal.SIGKILL)
