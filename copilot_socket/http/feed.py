@@ -232,11 +232,15 @@ class Feed:
                 rows = await self._rows(self._next)
                 for row in rows or ():
                     live = [stream for stream in self._streams if stream.live]
+                    for stream in live:
+                        stream.hold()
                     whole = row.number == self._next.number
                     # Streams that go live meanwhile have got this row.
                     self._next, self._summaries.eventful = Position(row.number + 1), True
                     if not (whole and await self._deliver(row, live, live=True)):
                         self._lose(live)
+                for stream in self._streams:
+                    stream.let_go()
                 if not rows:
                     look = self._clock.callLater(LOOK_EACH, self.notified)
                     await wakes
@@ -272,16 +276,11 @@ class Feed:
 
         False if these are lost.
         """
-        for stream in streams if live else ():
-            stream.hold()
         try:
             for part, event in enumerate(decoded(row.changes or _NO_ROW)):
                 await self._send(event, row, part, streams, live)
         except Lost:
             return False
-        finally:
-            for stream in streams if live else ():
-                stream.let_go()
         for stream in streams:
             if stream.live is live:
                 stream.next = max(stream.next, Position(row.number + 1))

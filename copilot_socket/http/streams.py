@@ -95,7 +95,8 @@ class Stream:
 
     def hold(self) -> None:
         """Collect what is sent from now on: one write for many events takes a fraction of the time of many."""
-        self._held = []
+        if self._held is None:
+            self._held = []
 
     def let_go(self) -> None:
         """Collect no more."""
