@@ -5,7 +5,7 @@ the rows that a statement changes, and hold columns; they become events here, wh
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 import orjson
@@ -137,9 +137,11 @@ _KINDS: Mapping[str, Callable[..., Iterator[LiveEvent]]] = {
 """Kind of a change → its events."""
 
 
-@attrs.frozen(order=True)
-class Position:
-    """A place in the sequence of events: behind *part* events of the row *number*, and all rows before it."""
+class Position(NamedTuple):
+    """A place in the sequence of events: behind *part* events of the row *number*, and all rows before it.
+
+    A tuple, as positions are compared for each event and stream.
+    """
 
     number: int
     part: int = 0

@@ -101,6 +101,8 @@ class Feed:
         It begins at *since*, where the events from there on are still there; else with a snapshot, or, if the client
         wants none, at *here*. With each keep-alive *allowed* says whether the stream may go on.
         """
+        # The same object for the same filters: for each event, it is found by that.
+        filters = next((each.filters for each in self._streams if each.filters == filters), filters)
         stream = Stream(filters, watcher, self._gone, self._begin_again, allowed)
         self._streams[stream] = None
         stream.begin()
