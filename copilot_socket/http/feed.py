@@ -26,8 +26,8 @@ LOOK_EACH = 1.0
 """Seconds after which the feed looks for events by itself: a notification may be lost."""
 FEW = 10
 REST_EACH = 0.002
-"""Seconds between two reads for each stream beyond :data:`FEW`: what happens in that time is one write to each. With 50
-pages open, events come up to 0.1 s later."""
+"""Seconds between two reads for each stream beyond :data:`FEW`: what happens in that time is one write to each. With
+50 pages open, events come up to 0.1 s later."""
 RETRY = 1.0
 """Seconds before what the database has refused is tried again."""
 ROWS = 200
