@@ -44,6 +44,7 @@ class Database:
         self._all = [self.dedicated() for _ in range(size)]
         self._idle = list(self._all)
         self._waiting: deque[Deferred[Connection]] = deque()
+        self._closed = False
 
     @property
     def use(self) -> PoolUse:
@@ -79,13 +80,16 @@ class Database:
         return Connection(self.dsn, self.reactor, self.limits, settings, self._addresses)
 
     def close(self) -> None:
-        """Close all connections. Calls that wait for a connection or a result fail with :class:`DatabaseAway`."""
+        """Close all connections, for good. Calls that wait, or come later, fail with :class:`DatabaseAway`."""
+        self._closed = True
         while self._waiting:
             self._waiting.popleft().errback(DatabaseAway("the node is stopping"))
         for connection in self._all:
             connection.close()
 
     async def _take(self) -> Connection:
+        if self._closed:
+            raise DatabaseAway("the node is stopping")
         if self._idle:
             return self._idle.pop()
         d: Deferred[Connection] = Deferred(self._waiting.remove)

@@ -50,6 +50,14 @@ class PoolTests(StoreTestCase):
         for each in sleeping:
             await self.assertFailure(each, DatabaseAway)
 
+    async def test_used_when_closed(self) -> None:
+        """Who comes later is refused, and makes no connection again."""
+        await self.database.query("SELECT 1")
+        self.database.close()
+        await self.assertFailure(Deferred.fromCoroutine(self.database.query("SELECT 1")), DatabaseAway)
+        ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'copilot-study'"
+        await until(lambda: self.query(ours)[0][0] == 0)
+
 
 class UnreachableTests(StoreTestCase):
     """Servers that are unreachable or do not answer."""
