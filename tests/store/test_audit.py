@@ -31,8 +31,8 @@ from tests.support.postgres import DatabaseTestCase
 CANCEL = Act(HTTP, Actor("token:web", "127.0.0.1"), "job.cancel", "j1", {"status": ["queued", "cancelled"]})
 ROW = """
 INSERT INTO audit_log (timestamp, last_at, door, actor, address, action, target, outcome, count, details)
-SELECT date_trunc('minute', now()) - %(minute)s * interval '1 minute' + %(second)s * interval '1 second',
-       date_trunc('minute', now()) - %(minute)s * interval '1 minute' + %(last)s * interval '1 second',
+SELECT date_trunc('minute', %(now)s) - %(minute)s * interval '1 minute' + %(second)s * interval '1 second',
+       date_trunc('minute', %(now)s) - %(minute)s * interval '1 minute' + %(last)s * interval '1 second',
        %(door)s, %(actor)s, %(address)s, %(action)s, %(target)s, %(outcome)s, %(count)s, %(details)s
 """
 ORDINARY = {
@@ -49,11 +49,13 @@ class AuditTestCase(DatabaseTestCase):
         self.database = Database(self.database_url, reactor, Limits(), 3)
         self.addCleanup(self.database.close)
         self.log = AuditLog(self.database)
+        # Of all rows, for a minute may end between two of them.
+        self.now = self.query("SELECT now()")[0][0]
 
     def row(self, **fields: Any) -> None:
         """An ordinary row of the minute before the last, but for *fields*."""
         with psycopg2.connect(self.database_url) as connection, connection.cursor() as cursor:
-            cursor.execute(ROW, {**ORDINARY, **fields})
+            cursor.execute(ROW, {**ORDINARY, "now": self.now, **fields})
         connection.close()
 
     def rows(self, *columns: str) -> list[Any]:
