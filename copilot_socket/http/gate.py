@@ -20,7 +20,7 @@ _READING = frozenset({"GET", "HEAD", "OPTIONS", ""})
 _FROM_HERE = frozenset({"same-origin", "none"})
 """Values of ``Sec-Fetch-Site``: a page of ours; the user's own doing."""
 FILES = 10
-"""Requests for files of the dashboard count this much less: one visit to a page asks for some fifty at once."""
+"""Requests for files of the dashboard count this much less: one visit to a page asks for some forty at once."""
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="copilot-socket"'}
 
 

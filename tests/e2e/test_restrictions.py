@@ -110,8 +110,10 @@ class BusyNodesTests(NodeTestCase):
         while self.sent > before:  # what was being claimed meanwhile still goes out
             before = self.sent
             await self.idle()
-            status, answer = await get_json(nodes[1].port, "/api/v1/budgets")
+            await get_json(nodes[1].port, "/api/v1/budgets")
+        status, answer = await get_json(nodes[1].port, "/api/v1/budgets")
         self.assertEqual((status, answer["budgets"][0]["jobs_allowed"]), (200, 0))
+        self.assertEqual(self.sent, before)
         budget = answer["budgets"][0]
         path = f"/api/v1/budgets?gitlab_origin={quote(budget['gitlab_origin'], safe='')}&account_id={account}"
         await self.ask(nodes[1], path, "DELETE")

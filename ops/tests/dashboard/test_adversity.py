@@ -29,8 +29,7 @@ class Held:
 
     def wait(self) -> None:
         """Until one is held."""
-        while not self._routes:
-            self._page.wait_for_timeout(20)
+        wait_for(self._page, lambda: self._routes)
 
     @property
     def count(self) -> int:
