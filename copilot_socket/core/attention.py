@@ -14,6 +14,7 @@ from copilot_socket.core.why import shown_time
 Severity = Literal["urgent", "warning"]
 Kind = Literal[
     "database",
+    "everything_paused",
     "no_crawlers",
     "credential_expired",
     "unroutable",
@@ -50,6 +51,16 @@ class HeldHost:
     origin: str
     since: datetime
     next_probe_at: datetime | None
+
+
+@attrs.frozen
+class PausedAll:
+    """A pause of everything."""
+
+    author: str
+    reason: str | None
+    since: datetime
+    ends_at: datetime | None
 
 
 @attrs.frozen
@@ -91,6 +102,7 @@ class Facts:
     connected: int = 0
     lanes: Sequence[Lane] = ()
     """Up to one more than :data:`LANES`."""
+    paused: PausedAll | None = None
     gone: Some = Some()
     operations: Some = Some()
     error: str | None = None
@@ -114,6 +126,7 @@ def attention(facts: Facts) -> list[Item]:
     """What needs a person, weightiest first."""
     items = [
         *_database(facts),
+        *_paused(facts.paused),
         *_crawlers_missing(facts),
         *_expired(facts),
         *_unroutable(facts),
@@ -136,6 +149,15 @@ def _database(facts: Facts) -> list[Item]:
         text = f"{used.used} of {used.allowed} connections that PostgreSQL allows are taken (max_connections)"
         items.append(Item("database", "warning", text, 1))
     return items
+
+
+def _paused(pause: PausedAll | None) -> list[Item]:
+    if pause is None:
+        return []
+    why = f' ("{pause.reason}")' if pause.reason else ""
+    until = f"until {shown_time(pause.ends_at)}" if pause.ends_at else "until somebody ends that"
+    text = f"Everything is paused by {pause.author}{why} {until}: no job is given to a crawler"
+    return [Item("everything_paused", "warning", text, 1, pause.since)]
 
 
 def _crawlers_missing(facts: Facts) -> list[Item]:

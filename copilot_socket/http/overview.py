@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from copilot_socket import __version__
-from copilot_socket.core.attention import NAMES, Item, Some, attention
+from copilot_socket.core.attention import NAMES, Item, PausedAll, Some, attention
 from copilot_socket.store.catalog import Catalog
 from copilot_socket.store.faults import DATABASE_ERRORS
 from copilot_socket.store.listing import Page, Record
@@ -92,6 +92,7 @@ class Overviews:
         facts = attrs.evolve(
             facts,
             gone=_gone(nodes),
+            paused=_paused_all(everything),
             error=self._state.error,
             connections=None if size is None else size.connections,
         )
@@ -138,6 +139,11 @@ def _gone(nodes: Sequence[Record]) -> Some:
     """The nodes whose lease has run out, the longest first: those that are stopped end theirs."""
     gone = sorted((node["lease_expires_at"], node["id"]) for node in nodes if not node["live"])
     return Some(len(gone), gone[0][0] if gone else None, [name for _, name in gone[:NAMES]])
+
+
+def _paused_all(pauses: Sequence[Record]) -> PausedAll | None:
+    """The pause of everything among *pauses*, which are of nothing else."""
+    return next((PausedAll(p["author"], p["reason"], p["created_at"], p["ends_at"]) for p in pauses), None)
 
 
 def steady(overview: Mapping[str, Any]) -> Record:

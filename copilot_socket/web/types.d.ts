@@ -294,7 +294,7 @@ export interface Attempt {
 /** Something that needs a person. */
 export interface Attention {
   /** What it is about. */
-  kind: "crawler_failing" | "crawler_quarantined" | "crawler_silent" | "credential_expired" | "credential_expiring" | "database" | "host_held" | "lane_held" | "no_crawlers" | "node_gone" | "operation_failed" | "unroutable";
+  kind: "crawler_failing" | "crawler_quarantined" | "crawler_silent" | "credential_expired" | "credential_expiring" | "database" | "everything_paused" | "host_held" | "lane_held" | "no_crawlers" | "node_gone" | "operation_failed" | "unroutable";
   /** How much it weighs. */
   severity: "urgent" | "warning";
   /** The same in a sentence, without its full stop. */

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.core.attention import LANES, Connections, Facts, HeldHost, Item, Lane, Some, attention
+from copilot_socket.core.attention import LANES, Connections, Facts, HeldHost, Item, Lane, PausedAll, Some, attention
 
 AT = datetime(2026, 1, 5, 10, tzinfo=UTC)
 LATER = datetime(2026, 1, 5, 11, tzinfo=UTC)
@@ -59,6 +59,18 @@ class AttentionTests(SynchronousTestCase):
                 "database",
                 "warning",
                 "90 of 100 connections that PostgreSQL allows are taken (max_connections)",
+            ),
+            (
+                Facts(paused=PausedAll("ann", "moves", AT, None)),
+                "everything_paused",
+                "warning",
+                'Everything is paused by ann ("moves") until somebody ends that: no job is given to a crawler',
+            ),
+            (
+                Facts(paused=PausedAll("ann", None, AT, LATER)),
+                "everything_paused",
+                "warning",
+                "Everything is paused by ann until 2026-01-05T11:00:00Z: no job is given to a crawler",
             ),
             (Facts(ready=1), "no_crawlers", "urgent", "No crawler is connected, and 1 job is due"),
             (

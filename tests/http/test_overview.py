@@ -50,7 +50,11 @@ class OverviewTests(SiteTestCase):
             " SELECT 'account', 'a' || n, 'x' FROM generate_series(1, 120) AS n RETURNING 1"
         )
         await self.post("/api/v1/pauses", {"scope": "everything", "reason": "tests"})
-        pauses = (await self.get(OVERVIEW)).document["pauses"]
+        overview = (await self.get(OVERVIEW)).document
+        pauses = overview["pauses"]
+        told = [item for item in overview["attention"] if item["kind"] == "everything_paused"]
+        self.assertEqual([item["since"] for item in told], [pauses[0]["created_at"]])
+        self.assertIn('("tests")', told[0]["text"])
         self.assertEqual((len(pauses), pauses[0]["scope"]), (100, "everything"))
         self.assertEqual(len({pause["id"] for pause in pauses}), 100)
 

@@ -14,6 +14,7 @@ export const ADVICE = {
   crawler_quarantined: { to: "/crawlers?mode=quarantined", label: "See crawlers", list: "/crawlers" },
   crawler_failing: { to: "/crawlers", label: "See crawlers", list: "/crawlers" },
   crawler_silent: { to: "/crawlers?stale=true", label: "See crawlers", list: "/crawlers" },
+  everything_paused: { to: "/pauses", label: "See pauses" },
   no_crawlers: { to: "/crawlers", label: "See crawlers" },
   unroutable: { to: "/jobs?status=queued", label: "See queued jobs", jobsOf: "/jobs?status=queued&command=" },
   lane_held: { to: "/pauses", label: "See what holds jobs back" },

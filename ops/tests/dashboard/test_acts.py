@@ -123,6 +123,7 @@ class ActTests(DashboardTestCase):
             dialog_of(page).get_by_label("Reason").fill("GitLab is being upgraded")
             act(dialog_of(page), "Pause").click()
             _audited(page, "Paused: everything")
+            shown(page.get_by_role("region", name="Needs a person")).to_contain_text("GitLab is being upgraded")
             job_page = chromium.tab(page.context.new_page())
             job_page.goto(f"/jobs/{job}")
             act(job_page, "Resume issues of acme/shop1").click()
