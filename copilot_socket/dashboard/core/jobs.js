@@ -7,7 +7,7 @@
 export const STATES = ["queued", "assigned", "running", "paused", "waiting_credential", "completed", "failed", "cancelled"];
 
 /** @type {Status[]} */
-export const TERMINAL = ["completed", "failed", "cancelled"];
+const TERMINAL = ["completed", "failed", "cancelled"];
 
 export const COMMANDS = [
   "GROUP_PROJECT_DISCOVERY", "group", "project", "issues", "mergeRequests", "commits", "branches", "pipelines", "users",

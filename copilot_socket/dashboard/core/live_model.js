@@ -1,18 +1,17 @@
 // @ts-check
 /** The state of things as live events tell it (docs/http.md, "Live events"): a snapshot, then what changes it. Pure. */
 
-/** @import { Crawler, LiveEvent, Overview, QueueStats } from "../../web/types.d.ts" */
+/** @import { LiveEvent, Overview, QueueStats } from "../../web/types.d.ts" */
 
 /**
  * @typedef {object} LiveModel
  * @property {Record<string, number> | null} counts Jobs by state; null before the first snapshot.
  * @property {QueueStats | null} queue
  * @property {Overview | null} overview
- * @property {Map<string, Crawler>} crawlers The connected ones by key.
  */
 
 /** @type {LiveModel} */
-export const NOTHING = { counts: null, queue: null, overview: null, crawlers: new Map() };
+export const NOTHING = { counts: null, queue: null, overview: null };
 
 /**
  * The model after an event; the same one if that does not concern it.
@@ -23,8 +22,7 @@ export const NOTHING = { counts: null, queue: null, overview: null, crawlers: ne
  */
 export function applied(model, { type, data }) {
   if (type === "snapshot") {
-    const crawlers = new Map((data.crawlers ?? []).map((each) => [each.key, each]));
-    return { counts: data.counts, queue: data.queue ?? null, overview: data.overview ?? null, crawlers };
+    return { counts: data.counts, queue: data.queue ?? null, overview: data.overview ?? null };
   }
   if (type === "counts") return { ...model, counts: data.counts, queue: data.queue ?? model.queue };
   if (type === "overview") return { ...model, overview: data };

@@ -198,7 +198,7 @@ function given(fields, values) {
 }
 
 /** @param {{ field: Field, value: string, onInput: (value: string) => void }} props */
-export function Input({ field, value, onInput }) {
+function Input({ field, value, onInput }) {
   const { name, label, kind = "text", choices = [], hint, required = false, min, max } = field;
   const id = `field-${name}`;
   const common = {

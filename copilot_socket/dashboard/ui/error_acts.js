@@ -10,7 +10,7 @@ import { html } from "./html.js";
 /** @import { Act } from "./acts.js" */
 
 /** How many jobs a group has failed, in words. @param {Pick<ErrorGroup, "jobs_failed">} group */
-export function failedJobs({ jobs_failed }) {
+function failedJobs({ jobs_failed }) {
   return `${bounded(jobs_failed)} ${jobs_failed === 1 ? "job" : "jobs"}`;
 }
 

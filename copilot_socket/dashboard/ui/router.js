@@ -18,7 +18,7 @@ export function loadAnew() {
 }
 
 /** @type {Store<Place>} */
-export const place = new Store({ path: "/", params: {}, query: new URLSearchParams() });
+const place = new Store({ path: "/", params: {}, query: new URLSearchParams() });
 
 /** The pattern of the page at *path*; null if there is none. @param {string} path */
 export function patternOf(path) {
