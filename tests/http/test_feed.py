@@ -1,28 +1,19 @@
 """The feed of live events: snapshots, what was missed, gaps, and slow clients. No reactor, no database."""
 
-import json
-import re
 from collections.abc import Callable
-from typing import Any
 
-import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.core.live_events import LOST, LiveEvent, Position, decoded, encoded, job, joined
+from copilot_socket.core.live_events import LOST, LiveEvent, Position, decoded, job, joined
 from copilot_socket.http import feed as feed_module
 from copilot_socket.http.events import TYPES, Filters, Scope
 from copilot_socket.http.feed import COUNT_EACH, RETRY, Feed
-from copilot_socket.http.snapshots import Snapshot
-from copilot_socket.http.streams import GREETING, MAX_WAITING, Stream
-from copilot_socket.http.summaries import LATE
-from copilot_socket.store.faults import DatabaseAway
-from copilot_socket.store.live_events import StoredEvents
+from copilot_socket.http.streams import GREETING, MAX_WAITING
+from tests.http.feed_harness import JOBS, Client, FakeCounting, FakeReader, FeedTestCase
 from tests.http.harness import Turns
-
-JOBS = Filters(types=frozenset({"job"}))
 
 
 class FilterTests(SynchronousTestCase):
@@ -67,141 +58,6 @@ class FilterTests(SynchronousTestCase):
         ):
             self.assertEqual(wanted.wants("snapshot"), expected, wanted)
         self.assertEqual(Filters(account_id="acme", user_id="ann").scope, Scope("acme", "ann"))
-
-
-class FakeReader:
-    """Rows of events."""
-
-    def __init__(self) -> None:
-        self.rows: list[StoredEvents] = []
-        self.next = 100
-        self.away = False
-        self.reads = 0
-
-    def add(self, *names: str, changes: str | None = "") -> None:
-        """A row with a job's event for each of *names*."""
-        if changes == "":
-            changes = joined(encoded(job(name, "cancel", account_id="acme")) for name in names)
-        self.rows.append(StoredEvents(self.next, None, changes))
-        self.next += 1
-
-    async def last(self) -> Position | None:
-        """See :class:`.LiveEventReader`."""
-        if self.away:
-            raise DatabaseAway("away")
-        return Position(self.next) if self.next else None
-
-    async def after(self, number: int, limit: int) -> list[StoredEvents]:
-        """See :class:`.LiveEventReader`."""
-        self.reads += 1
-        if self.away:
-            raise DatabaseAway("away")
-        return [row for row in self.rows if row.number > number][:limit]
-
-
-class FakeCounting:
-    """Counts."""
-
-    def __init__(self, reader: FakeReader) -> None:
-        self.reader = reader
-        self.counted: list[Scope] = []
-        self.overviews = 0
-        self.state: dict[str, Any] = {"attention": "none"}
-        self.behind = 0
-        self.takes: Callable[[], object] = lambda: None
-        """Called while jobs are counted."""
-        self.stuck: Deferred[None] | None = None
-        """What an overview waits for."""
-
-    async def snapshot(self, scope: Scope, least: Position) -> Snapshot:
-        """See :class:`.Snapshots`."""
-        data: dict[str, Any] = {"of": scope.account_id or "all"}
-        if scope == Scope():
-            data["overview"] = self.state
-        return Snapshot(max(Position(self.reader.next - self.behind), least), data)
-
-    async def counts(self, scope: Scope) -> dict[str, Any]:
-        """See :class:`.Snapshots`."""
-        self.counted.append(scope)
-        self.takes()
-        return {"counts": {"queued": len(self.counted)}}
-
-    async def overview(self) -> dict[str, Any]:
-        """See :class:`.Snapshots`."""
-        self.overviews += 1
-        if self.stuck is not None:
-            await self.stuck
-        if self.reader.away:
-            raise DatabaseAway("away")
-        return self.state
-
-
-@attrs.define
-class Client:
-    """A client: what it was sent. *most*: events that it reads before it is slow; None: it is never slow."""
-
-    most: int | None = None
-    read: list[str] = attrs.field(factory=list)
-    ids: list[str] = attrs.field(factory=list)
-    ended: bool = False
-    producer: Stream | None = None
-
-    def registerProducer(self, producer: Stream, streaming: bool) -> None:
-        """What comes first."""
-        self.producer = producer
-
-    def write(self, data: bytes) -> None:
-        """Take note of what comes."""
-        for block in data.decode().split("\n\n"):
-            fields = dict(re.findall(r"^(\w+): (.*)$", block, re.MULTILINE))
-            if "data" in fields:
-                content = json.loads(fields["data"])
-                self.read.append(
-                    content["id"] if fields["event"] == "job" else f"{fields['event']} {next(iter(content.values()))}"
-                )
-                self.ids += [fields["id"]] if "id" in fields else []
-        if self.most is not None and self.producer is not None:
-            self.most -= 1
-            if self.most <= 0:
-                self.producer.pauseProducing()
-
-    def end(self) -> None:
-        """The stream has ended."""
-        self.ended = True
-
-    abort = end
-
-    def resume(self, most: int | None = None) -> None:
-        """Read on."""
-        self.most = most
-        assert self.producer is not None
-        self.producer.resumeProducing()
-
-    def taken(self) -> str:
-        """What was received since the last call."""
-        read, self.read = self.read, []
-        return " ".join(read)
-
-
-class FeedTestCase(SynchronousTestCase):
-    """A feed."""
-
-    def setUp(self) -> None:
-        """Make it."""
-        self.clock, self.reader = Turns(), FakeReader()
-        self.counting = FakeCounting(self.reader)
-        self.feed = Feed(self.reader, self.counting, self.clock)
-
-    def open(self, filters: Filters = JOBS, since: Position | None = None, most: int | None = None) -> Client:
-        """A client that has connected."""
-        client = Client(most)
-        self.feed.open(filters, client, since=since)
-        return client
-
-    def add(self, *names: str, changes: str | None = "") -> None:
-        """A row comes, and the feed is notified."""
-        self.reader.add(*names, changes=changes)
-        self.feed.notified()
 
 
 class StreamTests(FeedTestCase):
@@ -328,90 +184,6 @@ class StreamTests(FeedTestCase):
         self.assertEqual(client.taken(), "")
         self.clock.pump([0.5] * 4)
         self.assertEqual(client.taken(), "J1 J2")
-
-    def test_counts(self) -> None:
-        """Every two seconds while anything happens, read once for all streams with the same scope, without ids."""
-        wanted = Filters(types=frozenset({"counts"}))
-        clients = [self.open(each) for each in (wanted, wanted, attrs.evolve(wanted, user_id="ann"), JOBS)]
-        self.clock.advance(COUNT_EACH)
-        self.assertEqual(self.counting.counted, [])
-        self.add("J1")
-        self.clock.advance(COUNT_EACH)
-        self.assertEqual(sorted(map(str, self.counting.counted)), sorted(map(str, (Scope(), Scope(None, "ann")))))
-        first, second, scoped, jobs = (client.taken() for client in clients)
-        self.assertTrue(first.startswith("counts"))
-        self.assertEqual((first == second, scoped.startswith("counts"), jobs), (True, True, "J1"))
-        self.assertEqual(clients[0].ids, [])
-        self.clock.advance(COUNT_EACH)
-        self.assertEqual(len(self.counting.counted), 2)
-
-    def test_counts_that_take_long(self) -> None:
-        """What takes half a second to count is counted again after nine times as long, and not forgotten."""
-        self.counting.takes = lambda: setattr(self.clock, "rightNow", self.clock.rightNow + 0.5)
-        self.open(Filters(types=frozenset({"counts"})))
-        self.add("J1")
-        self.clock.advance(COUNT_EACH)
-        self.add("J2")
-        for counted in (1, 1, 2):
-            self.clock.advance(COUNT_EACH)
-            self.assertEqual(len(self.counting.counted), counted)
-
-    def test_overview(self) -> None:
-        """It is sent when it has changed, read once for all who want it; and not read for anybody else."""
-        wanted = Filters(types=frozenset({"overview", "snapshot"}))
-        others = [
-            self.open(each) for each in (JOBS, Filters(account_id="acme"), Filters(statuses=frozenset({"failed"})))
-        ]
-        self.clock.advance(COUNT_EACH)
-        self.assertEqual(self.counting.overviews, 0)
-        clients = [self.open(wanted), self.open(wanted), self.open(Filters(types=frozenset({"overview"})))]
-        self.assertEqual([client.taken() for client in clients], ["snapshot all", "snapshot all", ""])
-        self.clock.advance(COUNT_EACH)
-        self.assertEqual([client.taken() for client in clients], ["", "", "overview none"])
-        self.counting.state = {"attention": "some"}
-        self.clock.advance(COUNT_EACH)
-        self.assertEqual([client.taken() for client in clients], ["overview some"] * 3)
-        self.clock.advance(COUNT_EACH)
-        self.assertEqual([client.taken() for client in clients], [""] * 3)
-        self.assertEqual(self.counting.overviews, 3)
-        self.assertEqual([client.ids for client in clients], [["100.0"], ["100.0"], []])
-        self.assertEqual([client.taken() for client in others], ["", "snapshot acme", ""])
-        for client in clients:
-            assert client.producer is not None
-            client.producer.stopProducing()
-        self.clock.advance(COUNT_EACH)
-        self.assertEqual(self.counting.overviews, 3)
-
-    def test_restless_overview(self) -> None:
-        """What changes all the time is sent now and then; an outage of the database at once."""
-        client = self.open(Filters(types=frozenset({"overview"})))
-        sent = []
-        for number in range(8):
-            self.counting.state = {"database": {"latency_seconds": number, "connected": True}}
-            self.clock.advance(COUNT_EACH)
-            sent.append(bool(client.taken()))
-        self.assertEqual(sent, [True, False, False, False, False, True, False, False])
-        self.reader.away = True
-        for expected in ("overview {'latency_seconds': 5, 'connected': False}", ""):
-            self.clock.advance(COUNT_EACH)
-            self.assertEqual(client.taken(), expected)
-        self.reader.away = False
-        self.clock.advance(COUNT_EACH)
-        self.assertEqual(client.taken(), "overview {'latency_seconds': 7, 'connected': True}")
-
-    def test_database_hangs(self) -> None:
-        """A database that does not answer counts as away after a while, and is back when it does."""
-        client = self.open(Filters(types=frozenset({"overview"})))
-        self.counting.state = {"database": {"connected": True}}
-        self.clock.advance(COUNT_EACH)
-        self.assertEqual(client.taken(), "overview {'connected': True}")
-        self.counting.stuck = Deferred()
-        self.clock.advance(COUNT_EACH)
-        self.assertEqual(client.taken(), "")
-        self.clock.advance(LATE)
-        self.assertEqual(client.taken(), "overview {'connected': False}")
-        self.counting.stuck.callback(None)
-        self.assertEqual(client.taken(), "overview {'connected': True}")
 
     def test_nobody_left(self) -> None:
         """After the last client has disconnected nothing is read, and no timer runs; the next one is served."""
