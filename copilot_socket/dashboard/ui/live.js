@@ -35,6 +35,11 @@ const listeners = new Map();
 /** Looks whether they want other types now. */
 let retype = () => {};
 
+/** Whether the page was left. The browser may keep it for going back: with its streams, and without its timers. */
+let left = false;
+window.addEventListener("pagehide", () => (left = true));
+window.addEventListener("pageshow", () => (left = false));
+
 /** @param {(event: Told) => void} listener @param {string} types @returns {() => void} Ends that. */
 function listen(listener, types) {
   listeners.set(listener, types);
@@ -97,13 +102,12 @@ function follow(query, handle, onState = () => {}) {
   const turn = () => {
     clearTimeout(timer);
     if (document.hidden) timer = setTimeout(end, HIDDEN);
-    else if (!ended && (!open || resting)) {
+    else if (!ended && !left && (!open || resting)) {
       end();
       begin();
     }
   };
   document.addEventListener("visibilitychange", turn);
-  // A page that is left may be kept by the browser, for going back: with its streams, and without its timers.
   window.addEventListener("pagehide", end);
   window.addEventListener("pageshow", turn);
   window.addEventListener("online", turn);

@@ -273,10 +273,13 @@ class OddityTests(DashboardTestCase):
     async def test_kept_page(self) -> None:
         """A page that the browser keeps for going back holds no connection, and is live again when it is back."""
         node = await self.node()
+        self.add_jobs(prefix="acme/shop")
 
         def work(chromium: Chromium) -> None:
             page = chromium.visit()
+            held = Held(page, "GET", "/dashboard/pages/jobs.js")
             page.goto("/jobs")
+            held.wait()
             shown(page.locator(".live")).to_have_text("Live")
 
             def streams(number: int) -> None:
@@ -288,6 +291,10 @@ class OddityTests(DashboardTestCase):
 
             streams(1)
             page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+            streams(0)
+            # What the page adds to its streams when it has come does not begin one.
+            held.let_go()
+            shown(page.get_by_role("row").filter(has_text="acme/shop1")).to_be_visible()
             streams(0)
             page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
             streams(1)
