@@ -5,7 +5,7 @@ import { address } from "../core/addresses.js";
 import { areaName, latestFirst } from "../core/areas.js";
 import { bounded, counted, total } from "../core/numbers.js";
 import { ActButton } from "../ui/acts.js";
-import { client, isLimited, scope, session } from "../ui/api.js";
+import { client, isLimited, scoped, session } from "../ui/api.js";
 import { JobCounts, OneArea } from "../ui/area.js";
 import { Empty, Facts, Loaded, PageHead, Section, Time } from "../ui/bits.js";
 import { useData } from "../ui/data.js";
@@ -26,18 +26,15 @@ const SEEN = 3;
 export function Areas() {
   const { query } = usePlace();
   const area = query.get("area");
-  if (session.value?.users && !session.value.accounts) {
-    return html`<${PageHead} title="Areas" />
-      <${Empty} title="Your token is limited to some users.">Areas are those of accounts. See <a href="/jobs">their jobs</a>.<//>`;
-  }
   return area && !isLimited() ? html`<${OneArea} name=${area} />` : html`<${All} />`;
 }
 
 function All() {
   const { query } = usePlace();
   const given = Object.fromEntries([...query].filter(([name, value]) => value && [...CONDITIONS, "order", "limit", "cursor"].includes(name)));
-  const filter = { ...scope(), ...given, order: undefined, limit: undefined, cursor: undefined };
-  const asked = /** @type {any} */ ({ ...scope(), ...given, include: "counts,commands" });
+  const filter = { ...scoped(given), order: undefined, limit: undefined, cursor: undefined };
+  const asked = /** @type {any} */ ({ ...scoped(given), include: "counts,commands" });
+  const accounts = session.value?.accounts;
   const read = useData(address("", asked), (options) => client.areas.list(asked, options), { every: EVERY });
   const totals = useData(address("", filter), (options) => client.areas.list({ ...filter, limit: 1, total: true }, options));
   const found = totals.data?.total === undefined ? "" : counted(totals.data.total, "area", "areas", totals.data.total_exact);
@@ -48,7 +45,7 @@ function All() {
       <${TextFilter} name="search" label="Search" hint="part of a path or name" />
       <${TextFilter} name="path_prefix" label="Below" hint="a group or project, with all below it" />
       <${ChoiceFilter} name="type" label="Type" any="either" choices=${["group", "project"]} />
-      <${TextFilter} name="account_id" label="Account" hint="that may see them" />
+      ${accounts ? html`<${ChoiceFilter} name="account_id" label="Account" any="" choices=${accounts} />` : html`<${TextFilter} name="account_id" label="Account" hint="that may see them" />`}
       <${TextFilter} name="gitlab_origin" label="GitLab" hint="https://gitlab.example.org" />
     <//>
     <${Loaded} read=${read}>${(/** @type {AreaList} */ { areas, next }) => html`

@@ -30,7 +30,8 @@ export function Job({ id }) {
     read.reload();
     why.reload();
   };
-  useStream({ types: "job", job_id: id }, (events) => {
+  const { account_id, user_id } = read.data ?? {};
+  useStream({ types: "job", job_id: id, ...(isLimited() ? { account_id, user_id } : {}) }, (events) => {
     const jobs = events.flatMap(({ type, data }) => (type === "job" ? [data] : []));
     // Progress is told in whole; whatever else happens has changed attempts or errors, too.
     if (jobs.some(({ event }) => event !== "job_progress")) again();

@@ -7,7 +7,7 @@ import { filterIn, inWords, mayMatch, toBody } from "../core/filters.js";
 import { afterEvent, actionsFor, STATES, subject } from "../core/jobs.js";
 import { count, counted, total } from "../core/numbers.js";
 import { ActButton } from "../ui/acts.js";
-import { can, client } from "../ui/api.js";
+import { can, client, isPartial } from "../ui/api.js";
 import { Badge, Empty, JobLink, Loaded, PageHead, Progress, Ref, Time } from "../ui/bits.js";
 import { startBulk } from "../ui/bulk.js";
 import { useData } from "../ui/data.js";
@@ -38,7 +38,7 @@ export function Jobs() {
   const filter = filterIn(query);
   const paging = Object.fromEntries([...query].filter(([name]) => ["order", "limit", "cursor"].includes(name)));
   const key = address("", { ...filter, ...paging });
-  const read = useData(key, (options) => client.jobs.list(/** @type {any} */ ({ ...filter, ...paging, include: "progress" }), options));
+  const read = useData(key, (options) => client.jobs.list(/** @type {any} */ ({ ...filter, ...paging, include: "progress" }), options), { every: isPartial(filter) ? 15_000 : undefined });
   const totals = useData(JSON.stringify(filter), (options) => client.jobs.list(/** @type {any} */ ({ ...filter, limit: 1, total: true }), options));
   const fresh = useLive(read, filter, () => {
     read.reload();
@@ -82,8 +82,8 @@ function useLive(read, filter, again) {
   const [fresh, setFresh] = useState(0);
   const { data } = read;
   useEffect(() => setFresh(0), [data?.jobs[0]?.id, data?.next, JSON.stringify(filter)]);
-  const query = { types: "job", ...(filter.account_id ? { account_id: filter.account_id } : {}), ...(filter.user_id ? { user_id: filter.user_id } : {}) };
-  useStream(query, (events) => {
+  const { account_id, user_id } = filter;
+  useStream({ types: "job", account_id, user_id }, (events) => {
     let created = 0;
     /** @type {Map<string, JobEvent[]>} */
     const changes = new Map();

@@ -89,11 +89,23 @@ export function isLimited() {
   return Boolean(session.value?.accounts || session.value?.users);
 }
 
-/** The filter that events of a limited session need. @returns {{ account_id?: string, user_id?: string }} */
-export function scope() {
+/**
+ * *query* with the account and the user that a limited session has to name for events and areas: the first ones, unless it names
+ * others that the session sees.
+ *
+ * @param {Record<string, any>} query
+ * @returns {Record<string, any>}
+ */
+export function scoped(query) {
   const { accounts, users } = session.value ?? {};
-  if (accounts?.length) return { account_id: accounts[0] };
-  return users?.length ? { user_id: users[0] } : {};
+  const among = (/** @type {string[]} */ names, /** @type {string} */ wanted) => (names.includes(wanted) ? wanted : names[0]);
+  return { ...query, ...(accounts && { account_id: among(accounts, query.account_id) }), ...(users && { user_id: among(users, query.user_id) }) };
+}
+
+/** Whether the events of *query* leave out some of what a limited session sees. @param {Record<string, any>} query */
+export function isPartial({ account_id, user_id }) {
+  const { accounts, users } = session.value ?? {};
+  return Boolean((accounts?.[1] && !account_id) || (users?.[1] && !user_id));
 }
 
 /** An error in words. @param {unknown} error @returns {string} */

@@ -17,7 +17,7 @@ export const EVERY = 15_000;
 /** Follow heartbeats; returns what makes a crawler one after its latest. @param {string} [id] Of one crawler. */
 export function useHeartbeats(id) {
   const [beats, setBeats] = useState(/** @type {Map<string, HeartbeatEvent>} */ (new Map()));
-  useStream({ types: "heartbeat", ...(id === undefined ? {} : { crawler: id }) }, (events) => {
+  useStream({ types: "heartbeat", crawler: id }, (events) => {
     setBeats((before) => {
       const after = new Map(before);
       for (const { type, data } of events) if (type === "heartbeat") after.set(data.crawler_id, data);

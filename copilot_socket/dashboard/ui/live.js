@@ -7,7 +7,7 @@
 import { useEffect, useRef } from "/dashboard/vendor/hooks.js";
 import { ApiError } from "/client.js";
 import { NOTHING, applied } from "../core/live_model.js";
-import { client, isLimited, scope } from "./api.js";
+import { client, isLimited, scoped } from "./api.js";
 import { loadAnew } from "./router.js";
 import { Store } from "./store.js";
 
@@ -82,7 +82,7 @@ function follow(query, handle, onState = () => {}) {
     };
     void (async () => {
       try {
-        for await (const event of client.events({ ...query, ...scope(), signal, onState: tell })) {
+        for await (const event of client.events({ ...scoped(query), signal, onState: tell })) {
           resumable ||= Boolean(event.id);
           handle(event);
         }
@@ -171,16 +171,15 @@ export function useEvents(handle) {
 /**
  * Call *handle* with the events that the page adds to what every page gets, many at a time: ten times a second at most.
  *
- * @param {{ types: string } & Record<string, string> | null} query Filters need a stream of their own. null: none.
+ * @param {{ types: string } & Record<string, string | null | undefined>} query Filters need a stream of their own.
  * @param {(events: LiveEvent[]) => void} handle
  * @param {() => void} [again] Reads anew what is shown: events may be missing.
  */
 export function useStream(query, handle, again = () => {}) {
   const latest = useRef({ handle, again });
   latest.current = { handle, again };
-  const key = query && JSON.stringify(query);
+  const key = JSON.stringify(query);
   useEffect(() => {
-    if (!query) return undefined;
     /** @type {LiveEvent[]} */
     let waiting = [];
     /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -197,7 +196,7 @@ export function useStream(query, handle, again = () => {}) {
       waiting.push(event);
       timer ??= setTimeout(flush, 100);
     };
-    const stop = Object.keys(query).length > 1 ? follow(query, listener) : listen(listener, query.types);
+    const stop = Object.values(query).filter(Boolean).length > 1 ? follow(query, listener) : listen(listener, query.types);
     return () => {
       clearTimeout(timer);
       stop();

@@ -115,6 +115,47 @@ class RoleTests(DashboardTestCase):
         await self.browse(node.port, look)
         self.assertEqual(self.status_of(theirs), "queued")
 
+    @in_reactor(120)
+    async def test_several(self) -> None:
+        """A token that is limited to several accounts and users follows each of their jobs, and finds their areas."""
+        node = await self.node()
+        self.query(
+            "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
+            " VALUES ('other', 'gitlab-onprem', 'http://gitlab.test', 'token')"
+        )
+        [(job,)] = self.query(
+            "INSERT INTO jobs (account_id, user_id, command, full_path)"
+            " VALUES ('other', 'bob', 'issues', 'acme/shop') RETURNING id"
+        )
+        self.query(
+            "INSERT INTO areas (gitlab_origin, full_path, gitlab_id, name, type)"
+            " VALUES ('http://gitlab.test', 'acme/theirs', 1, 'Theirs', 'project');"
+            " INSERT INTO area_authorizations (account_id, gitlab_origin, full_path)"
+            " SELECT 'other', gitlab_origin, full_path FROM areas"
+        )
+        accounts = ["acct", "other"]
+        both = await self._token(node, "app", accounts=accounts, users=["ann", "bob"])
+        some = await self._token(node, "app", accounts=accounts)
+
+        def look(chromium: Chromium) -> None:
+            page = chromium.visit(both)
+            page.goto(f"/jobs/{job}")
+            shown(page.locator(".live")).to_have_text("Live")
+            why = page.get_by_role("region", name="Why")
+            shown(why).to_contain_text("queued")
+            in_node(self._cancel, node, str(job))
+            shown(why).to_contain_text("cancelled")
+            page = chromium.visit(some)
+            page.goto("/areas")
+            page.get_by_label("Account").select_option("other")
+            shown(page.get_by_role("row").filter(has_text="acme/theirs")).to_be_visible()
+
+        await self.browse(node.port, look)
+
+    async def _cancel(self, node: InProcessNode, job: str) -> None:
+        status, _ = await get_json(node.port, f"/api/v1/jobs/{job}/cancel", "POST")
+        self.assertEqual(status, 200)
+
     async def _submit(self, node: InProcessNode, number: int) -> None:
         """A job of the token's account and user, and one of others."""
         for account, user in (("other", "bob"), ("acct", "ann")):
