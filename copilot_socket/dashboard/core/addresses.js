@@ -49,8 +49,13 @@ export function pathOf(list, id) {
   return `${list}/${encodeURIComponent(id)}`;
 }
 
+/** The parameters *names* of a query that are not empty. @param {URLSearchParams} query @param {string[]} names @returns {Record<string, string>} */
+export function picked(query, names) {
+  return Object.fromEntries([...query].filter(([name, value]) => value !== "" && names.includes(name)));
+}
+
 /**
- * *query* with *changes*; null and "" remove. Whatever is changed, the list begins at its first page again.
+ * *query* with *changes*; null and "" remove. Whatever else is changed, the list begins at its first page again.
  *
  * @param {URLSearchParams} query
  * @param {Record<string, string | number | boolean | null | undefined>} changes

@@ -9,7 +9,7 @@ export const GROUP_STATES = ["open", "regressed", "retried", "ignored"];
 /** Value of the address, label, seconds. @type {[value: string, label: string, seconds: number][]} */
 export const PERIODS = [["hour", "the last hour", 3600], ["day", "the last day", 86_400], ["week", "the last week", 7 * 86_400]];
 
-/** The first time of a period; undefined for all of it. @param {string | null} period @param {number} now Milliseconds since 1970. */
+/** The first time of a period; undefined for all of it. @param {string | null | undefined} period @param {number} now Milliseconds since 1970. */
 export function sinceOf(period, now) {
   const seconds = PERIODS.find(([value]) => value === period)?.[2];
   // To a minute: who looks at the same period asks the same.

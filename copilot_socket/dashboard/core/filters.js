@@ -6,6 +6,7 @@
 
 /** @import { JobFilterBody } from "../../web/types.d.ts" */
 
+import { picked } from "./addresses.js";
 import { CAUSES, COMMANDS, STATES } from "./jobs.js";
 
 /**
@@ -46,7 +47,7 @@ const BY_NAME = new Map(FIELDS.map((field) => [/** @type {string} */ (field.name
 
 /** What of an address is the filter, as text by name. @param {URLSearchParams} query @returns {Record<string, string>} */
 export function filterIn(query) {
-  return Object.fromEntries([...query].filter(([name, value]) => BY_NAME.has(name) && value !== ""));
+  return picked(query, [...BY_NAME.keys()]);
 }
 
 /**

@@ -2,7 +2,7 @@
 /** Accounts: whether their credentials work, and how many jobs each has. */
 
 import { renewalDue, shortUrl } from "../core/accounts.js";
-import { address } from "../core/addresses.js";
+import { address, picked } from "../core/addresses.js";
 import { count, counted } from "../core/numbers.js";
 import { ActButton } from "../ui/acts.js";
 import { can, client, now } from "../ui/api.js";
@@ -35,10 +35,10 @@ const COLUMNS = [
 
 export function Accounts() {
   const { query } = usePlace();
-  const given = Object.fromEntries([...query].filter(([name]) => [...FILTERS, "order", "limit", "cursor"].includes(name)));
+  const given = picked(query, [...FILTERS, "order", "limit", "cursor"]);
   const filtered = FILTERS.some((name) => given[name]);
   const read = useData(address("", given), (options) => client.accounts.list({ ...asQuery(given), include: "jobs" }, options), { on: ["account"], every: 30_000 });
-  const totals = useData(address("", { ...given, cursor: null }), (options) => client.accounts.list({ ...asQuery({ ...given, cursor: "" }), limit: 1, total: true }, options));
+  const totals = useData(address("", { ...given, cursor: null }), (options) => client.accounts.list({ ...asQuery(given), cursor: undefined, limit: 1, total: true }, options));
   const found = totals.data?.total === undefined ? "" : counted(totals.data.total, "account", "accounts", totals.data.total_exact);
   /** @type {Column<Account>[]} */
   const columns = can("app") ? [...COLUMNS, {
@@ -62,9 +62,8 @@ export function Accounts() {
 
 /** The parameters of the API. @param {Record<string, string>} given Those of the address. @returns {any} */
 function asQuery({ expires_within, ...others }) {
-  const kept = Object.fromEntries(Object.entries(others).filter(([, value]) => value));
   const days = Number(expires_within);
-  return days > 0 ? { ...kept, token_expires_before: new Date(now() + days * 86_400_000).toISOString() } : kept;
+  return days > 0 ? { ...others, token_expires_before: new Date(now() + days * 86_400_000).toISOString() } : others;
 }
 
 /** @param {{ filtered: boolean, first: boolean, order?: string }} props */

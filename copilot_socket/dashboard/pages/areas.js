@@ -1,7 +1,7 @@
 // @ts-check
 /** Areas: the groups and projects that discoveries have found, and what is known of their jobs. */
 
-import { address } from "../core/addresses.js";
+import { address, picked } from "../core/addresses.js";
 import { areaName, latestFirst } from "../core/areas.js";
 import { bounded, counted, total } from "../core/numbers.js";
 import { ActButton } from "../ui/acts.js";
@@ -31,7 +31,7 @@ export function Areas() {
 
 function All() {
   const { query } = usePlace();
-  const given = Object.fromEntries([...query].filter(([name, value]) => value && [...CONDITIONS, "order", "limit", "cursor"].includes(name)));
+  const given = picked(query, [...CONDITIONS, "order", "limit", "cursor"]);
   const filter = { ...scoped(given), order: undefined, limit: undefined, cursor: undefined };
   const asked = /** @type {any} */ ({ ...scoped(given), include: "counts,commands" });
   const accounts = session.value?.accounts;

@@ -1,7 +1,7 @@
 // @ts-check
 /** The audit log: who changed what, and who was refused. */
 
-import { address } from "../core/addresses.js";
+import { address, picked } from "../core/addresses.js";
 import { AUDITED, targetAt } from "../core/audit.js";
 import { count } from "../core/numbers.js";
 import { client } from "../ui/api.js";
@@ -52,7 +52,7 @@ function Details({ row: { id, action, details, truncated } }) {
 
 export function Audit() {
   const { query } = usePlace();
-  const given = Object.fromEntries([...query].filter(([name, value]) => value && [...FILTERS, "limit", "cursor"].includes(name)));
+  const given = picked(query, [...FILTERS, "limit", "cursor"]);
   // No event tells of rows.
   const read = useData(address("", given), (options) => client.audit.list(/** @type {any} */ (given), options), { every: given.cursor ? undefined : 30_000 });
   return html`

@@ -1,7 +1,7 @@
 // @ts-check
 /** Crawlers that are connected, or were within the last day. */
 
-import { address, pathOf } from "../core/addresses.js";
+import { address, pathOf, picked } from "../core/addresses.js";
 import { counted } from "../core/numbers.js";
 import { subject } from "../core/jobs.js";
 import { ActButton } from "../ui/acts.js";
@@ -24,7 +24,7 @@ const SEEN = 3;
 
 export function Crawlers() {
   const { query } = usePlace();
-  const given = Object.fromEntries([...query].filter(([name, value]) => value && [...CONDITIONS, "limit", "cursor"].includes(name)));
+  const given = picked(query, [...CONDITIONS, "limit", "cursor"]);
   const asked = /** @type {any} */ ({ ...given, include: "assignments", total: true });
   const read = useData(address("", given), (options) => client.crawlers.list(asked, options), { on: ["connection"], every: EVERY });
   const present = useHeartbeats();

@@ -1,7 +1,7 @@
 // @ts-check
 /** Groups of errors: which occur, how often, and what they have failed. */
 
-import { address, pathOf } from "../core/addresses.js";
+import { address, pathOf, picked } from "../core/addresses.js";
 import { GROUP_STATES, PERIODS, filled, sinceOf } from "../core/errors.js";
 import { COMMANDS } from "../core/jobs.js";
 import { bounded, compact, count, counted } from "../core/numbers.js";
@@ -28,16 +28,16 @@ const EVERY = 30_000;
 
 export function Errors() {
   const { query } = usePlace();
-  const given = Object.fromEntries([...query].filter(([name, value]) => value && [...CONDITIONS, "limit", "cursor"].includes(name)));
+  const given = picked(query, [...CONDITIONS, "limit", "cursor"]);
   const { period, ...filter } = given;
   // Of more rows the server adds no histories.
   const include = Number(filter.limit ?? 100) <= 100 ? "history" : undefined;
   const key = address("", given);
   const read = useData(key, (options) => {
-    const since = sinceOf(period ?? null, now());
+    const since = sinceOf(period, now());
     return client.errors.list(/** @type {any} */ ({ ...filter, since, include }), options);
   }, { every: EVERY });
-  const within = new URLSearchParams([...query].filter(([name]) => ["period", "account_id"].includes(name)));
+  const within = picked(query, ["period", "account_id"]);
   const columns = columnsOf(within, include !== undefined, read.reload);
   return html`
     <${PageHead} title="Errors" />
@@ -55,7 +55,7 @@ export function Errors() {
       <${Pager} next=${next} shown=${errors.length}>${errors.length ? counted(errors.length, "group") + (next || given.cursor ? " on this page" : "") : ""}<//>`}<//>`;
 }
 
-/** @param {URLSearchParams} within What is counted. @param {boolean} histories @param {() => void} after @returns {Column<Group>[]} */
+/** @param {Record<string, string>} within What is counted. @param {boolean} histories @param {() => void} after @returns {Column<Group>[]} */
 function columnsOf(within, histories, after) {
   const columns = /** @type {(Column<Group> | null)[]} */ ([
     { label: "State", cell: ({ status }) => html`<${Badge} value=${status} />`, kind: "short" },
@@ -63,7 +63,7 @@ function columnsOf(within, histories, after) {
       <a href=${address(pathOf("/errors", fingerprint), within)}>${text || "Without a message"}</a>
       <br /><span class="hint">${[error_type, command].filter(Boolean).join(" · ")}</span></span>` },
     { label: "Errors", cell: ({ errors }) => count(errors), number: true },
-    histories ? { label: "Over time", cell: (group) => html`<${Past} group=${group} period=${within.get("period")} />` } : null,
+    histories ? { label: "Over time", cell: (group) => html`<${Past} group=${group} period=${within.period} />` } : null,
     { label: "Accounts", cell: ({ accounts }) => count(accounts), number: true },
     { label: "Jobs failed", number: true, cell: ({ fingerprint, jobs_failed }) =>
       (jobs_failed ? html`<a href=${jobsAt({ error: fingerprint, status: "failed" })}>${bounded(jobs_failed)}</a>` : "0") },
@@ -75,7 +75,7 @@ function columnsOf(within, histories, after) {
   return columns.filter((each) => each !== null);
 }
 
-/** @param {{ group: Group, period: string | null }} props */
+/** @param {{ group: Group, period?: string }} props */
 function Past({ group: { history = [], history_unit: unit = "hour" }, period }) {
   const { values } = filled(history, unit, now(), sinceOf(period, now()), 100);
   const most = Math.max(...values);

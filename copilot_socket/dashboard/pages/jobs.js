@@ -2,7 +2,7 @@
 /** Jobs: found by a filter, chosen, acted on. */
 
 import { useEffect, useState } from "/dashboard/vendor/hooks.js";
-import { address } from "../core/addresses.js";
+import { address, picked } from "../core/addresses.js";
 import { filterIn, inWords, mayMatch, toBody } from "../core/filters.js";
 import { afterEvent, actionsFor, STATES, subject } from "../core/jobs.js";
 import { count, counted, total } from "../core/numbers.js";
@@ -36,7 +36,7 @@ const COLUMNS = [
 export function Jobs() {
   const { query } = usePlace();
   const filter = filterIn(query);
-  const paging = Object.fromEntries([...query].filter(([name]) => ["order", "limit", "cursor"].includes(name)));
+  const paging = picked(query, ["order", "limit", "cursor"]);
   const key = address("", { ...filter, ...paging });
   const read = useData(key, (options) => client.jobs.list(/** @type {any} */ ({ ...filter, ...paging, include: "progress" }), options), { every: isPartial(filter) ? 15_000 : undefined });
   const totals = useData(JSON.stringify(filter), (options) => client.jobs.list(/** @type {any} */ ({ ...filter, limit: 1, total: true }), options));

@@ -1,7 +1,7 @@
 // @ts-check
 /** Operations on many jobs: what was started, and how far it is. */
 
-import { address, pathOf } from "../core/addresses.js";
+import { address, pathOf, picked } from "../core/addresses.js";
 import { count, total } from "../core/numbers.js";
 import { actionOf, jobsOf } from "../core/operations.js";
 import { client } from "../ui/api.js";
@@ -29,7 +29,7 @@ const COLUMNS = [
 
 export function Operations() {
   const { query } = usePlace();
-  const given = Object.fromEntries([...query].filter(([name]) => ["status", "limit", "cursor"].includes(name)));
+  const given = picked(query, ["status", "limit", "cursor"]);
   // No event tells of operations.
   const read = useData(address("", given), (options) => client.operations.list(/** @type {any} */ (given), options), { every: 15_000 });
   return html`

@@ -2,7 +2,7 @@
 /** Tokens of the API, and webhooks. */
 
 import { useRef } from "/dashboard/vendor/hooks.js";
-import { address } from "../core/addresses.js";
+import { address, picked } from "../core/addresses.js";
 import { ActButton } from "../ui/acts.js";
 import { client, session } from "../ui/api.js";
 import { Badge, Copyable, Empty, Loaded, PageHead, Section, Time, useNow } from "../ui/bits.js";
@@ -27,7 +27,7 @@ const ROLES = {
 
 export function Tokens() {
   const { query } = usePlace();
-  const given = Object.fromEntries([...query].filter(([name]) => ["limit", "cursor"].includes(name)));
+  const given = picked(query, ["limit", "cursor"]);
   const read = useData(address("", given), (options) => client.tokens.list(given, options));
   const who = useStore(session);
   const own = useRef("");

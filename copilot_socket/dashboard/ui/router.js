@@ -10,11 +10,11 @@ import { address, changed, match } from "../core/addresses.js";
 let patterns = [];
 
 /** Whether the node has another version than the page: its modules would not fit together. */
-const outdated = { value: false };
+let outdated = false;
 
 /** From now on, go elsewhere by loading the page anew. */
 export function loadAnew() {
-  outdated.value = true;
+  outdated = true;
 }
 
 /** @type {Store<Place>} */
@@ -43,24 +43,16 @@ export function startRouter(known) {
 
 /** @param {string} to Path and query. @param {{ replace?: boolean }} [options] Replace the present entry of the history. */
 export function go(to, { replace = false } = {}) {
-  if (outdated.value) return location.assign(to);
+  if (outdated) return location.assign(to);
   if (replace) history.replaceState(null, "", to);
   else if (to !== location.pathname + location.search) history.pushState(null, "", to);
   look();
 }
 
-/** Change the query of the present address. @param {Record<string, string | number | boolean | null | undefined>} changes
- * @param {{ replace?: boolean }} [options] */
-export function change(changes, options) {
+/** Change the query of the present address. @param {Record<string, string | number | boolean | null | undefined>} changes */
+export function change(changes) {
   const { path, query } = place.value;
-  go(address(path, "cursor" in changes ? withCursor(query, changes) : changed(query, changes)), options);
-}
-
-/** @param {URLSearchParams} query @param {Record<string, any>} changes */
-function withCursor(query, changes) {
-  const next = changed(query, changes);
-  if (changes.cursor) next.set("cursor", changes.cursor);
-  return next;
+  go(address(path, changed(query, changes)));
 }
 
 export function usePlace() {
