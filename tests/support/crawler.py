@@ -46,6 +46,10 @@ async def until(
         await deferLater(reactor, LOOK)
 
 
+_CANCELLED = 30.0
+"""Seconds for a test that has taken too long to end."""
+
+
 def in_reactor(patience: float = 30.0) -> Callable[[Any], Any]:
     """Have trial run a coroutine test, for *patience* seconds at most."""
 
@@ -54,6 +58,8 @@ def in_reactor(patience: float = 30.0) -> Callable[[Any], Any]:
             return Deferred.fromCoroutine(test(self)).addTimeout(patience, reactor)
 
         wrapper.__doc__, wrapper.__name__ = test.__doc__, test.__name__
+        # By itself trial waits for 120 s, and then goes on to the next test beside this one.
+        wrapper.timeout = patience + _CANCELLED  # type: ignore[attr-defined]
         return wrapper
 
     return decorate
